@@ -1,0 +1,1 @@
+"""The playground for dynamic durable workflows in Python."""

@@ -1,0 +1,96 @@
+"""The one table of settings: name, default, unit and help. `--help`, the About page and the docs are made from it.
+
+Every row is a command-line option (`--log-bytes`) and an environment variable (`PLAYGROUND_LOG_BYTES`).
+"""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+ENV_PREFIX = "PLAYGROUND_"
+
+
+def _row(default: Any, help: str, *, unit: str = "", public: bool = False, least: int | None = 0) -> Any:
+    return dataclasses.field(default=default, metadata={"help": help, "unit": unit, "public": public, "least": least})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every limit and switch of a server. `public` rows are shown on the About page."""
+
+    host: str = _row("127.0.0.1", "address to listen on")
+    port: int = _row(8000, "port to listen on; 0 takes a free one", least=0)
+    database: str = _row("sqlite:///playground.db", "where journals are kept: sqlite:///relative.db or sqlite:////absolute.db")
+    synchronous: str = _row("full", "how SQLite waits for the disk at a commit: full or normal")
+    workers: int = _row(0, "instances that may have a worker at once; 0 means twice the cores, at least 4", public=True)
+    allow_weak_sandbox: bool = _row(False, "serve on a kernel without Landlock, with the system-call filter only")
+    unsafe_no_sandbox: bool = _row(False, "run tenant code with NO isolation; on a loopback address only, for your own code")
+    trusted_proxies: str = _row("", "addresses of proxies whose X-Forwarded-For is believed, separated by commas")
+    operator_token: str = _row("", "token that opens operators' pages; without one they are closed")
+
+    source_bytes: int = _row(64 * 1024, "largest source", unit="bytes", public=True, least=1)
+    value_bytes: int = _row(1024 * 1024, "largest params, event payload, step result or output", unit="bytes", public=True, least=1)
+    instance_bytes: int = _row(100 * 1024 * 1024, "most an instance's stored values may take", unit="bytes", public=True, least=1)
+    log_bytes: int = _row(1_000_000, "log bytes kept of an instance", unit="bytes", public=True)
+    step_limit: int = _row(10_000, "most steps of one instance; sleeps and waits do not count", public=True, least=1)
+    attempt_cpu_seconds: int = _row(10, "processor time one worker may use for an attempt", unit="seconds", public=True, least=1)
+    attempt_wall_seconds: int = _row(60, "longest attempt of an anonymous instance", unit="seconds", public=True, least=1)
+    worker_memory_bytes: int = _row(160 * 1024 * 1024, "address space of a worker", unit="bytes", public=True, least=1)
+    worker_losses: int = _row(5, "workers one attempt may lose in a row before its instance ends", public=True, least=1)
+    idle_grace_ms: int = _row(10_000, "how long a worker with nothing but durable waits is kept", unit="milliseconds", public=True)
+    starts_per_minute: int = _row(60, "instances one address may start in a minute", public=True, least=1)
+    running_per_address: int = _row(10, "instances one address may have running at once", public=True, least=1)
+    running_per_tenant: int = _row(100, "instances one tenant may have running at once", public=True, least=1)
+    streams_per_address: int = _row(30, "event streams one address may have open", public=True, least=1)
+    queue_length: int = _row(10_000, "anonymous instances that may be queued at once", public=True, least=1)
+    retention_days: int = _row(7, "how long a finished instance is kept", unit="days", public=True, least=1)
+    parked_workers: int = _row(4, "isolated workers kept ready ahead of need", least=1)
+
+    @property
+    def slots(self) -> int:
+        """How many instances may have a worker at once."""
+        return self.workers or max(4, 2 * (os.cpu_count() or 1))
+
+
+class BadSetting(ValueError):
+    """A setting has a value that cannot be used; the message says which, where it came from and what would do."""
+
+
+def read(name: str, text: str, origin: str) -> Any:
+    """Turn the text of an option or environment variable into the value of setting `name`.
+
+    Raises:
+        BadSetting: the text is not of the setting's type, or under its least value.
+    """
+    row = {row.name: row for row in dataclasses.fields(Settings)}[name]
+    kind = type(row.default)
+    if kind is bool:
+        known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False, "": False}
+        if text.strip().lower() not in known:
+            raise BadSetting(f"{origin} is {text!r}; it takes yes or no")
+        return known[text.strip().lower()]
+    if kind is int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise BadSetting(f"{origin} is {text!r}; it takes a whole number{_of(row)}") from None
+        if number < row.metadata["least"]:
+            raise BadSetting(f"{origin} is {number}; the least it can be is {row.metadata['least']}{_of(row)}")
+        return number
+    return text
+
+
+def _of(row: Any) -> str:
+    return f" of {row.metadata['unit']}" if row.metadata["unit"] else ""
+
+
+def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """The settings that environment variables give; the others are absent."""
+    given = {}
+    for row in dataclasses.fields(Settings):
+        variable = ENV_PREFIX + row.name.upper()
+        if variable in environment:
+            given[row.name] = read(row.name, environment[variable], variable)
+    return given

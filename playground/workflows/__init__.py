@@ -1,0 +1,1 @@
+"""The vocabulary of durable workflows: pure values, no I/O, nothing imported from the other rooms."""

@@ -1,0 +1,86 @@
+"""Errors that cross a room's wall: those of operations on instances, each with the code the API and the library show."""
+
+from typing import Any
+
+
+class WorkflowError(Exception):
+    """An operation was refused; nothing was changed. `code` is stable, `message` is for people."""
+
+    code = "internal"
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+
+class InstanceNotFound(WorkflowError):
+    code = "instance.not_found"
+
+
+class InstanceAlreadyExists(WorkflowError):
+    code = "instance.already_exists"
+
+
+class InstanceInFiniteState(WorkflowError):
+    code = "instance.in_finite_state"
+
+
+class CannotTerminate(WorkflowError):
+    code = "instance.cannot_terminate"
+
+
+class CannotRestart(WorkflowError):
+    code = "instance.cannot_restart"
+
+
+class NoWorker(WorkflowError):
+    """There is no worker to kill: the instance is queued, asleep without one, paused or finished."""
+
+    code = "instance.no_worker"
+
+
+class InvalidId(WorkflowError):
+    code = "instance.invalid_id"
+
+
+class InvalidEventType(WorkflowError):
+    code = "workflow.invalid_event_type"
+
+
+class InvalidName(WorkflowError):
+    code = "workflow.invalid_name"
+
+
+class InvalidBatch(WorkflowError):
+    code = "workflow.invalid_batch"
+
+
+class TooLarge(WorkflowError):
+    """A value, a source or an instance is over its limit; the message names the limit and the size found."""
+
+    code = "too_large"
+
+
+class NotSerialisable(WorkflowError):
+    """A value can't be stored; the message names the path and the type, as in `$.items[3]: socket`."""
+
+    code = "not_serialisable"
+
+
+class SourceRefused(WorkflowError):
+    """The source has errors; `details["diagnostics"]` lists them."""
+
+    code = "source.refused"
+
+
+class Busy(WorkflowError):
+    """The server has no room now; `details["retry_after"]` is in seconds."""
+
+    code = "busy"
+
+
+class Fenced(WorkflowError):
+    """A commit came from an execution that is no longer the instance's current one; nothing was written."""
+
+    code = "instance.fenced"

@@ -1,0 +1,121 @@
+"""The journal's events: one row each, `seq` dense from 1 per instance. What stands in `data` is listed per type.
+
+Every view of an instance is a fold over these (see `state.py`), so a change here is a change of the stored format.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+DO = "do"
+SLEEP = "sleep"
+WAIT = "wait"
+KINDS = (DO, SLEEP, WAIT)
+
+WORKFLOW_QUEUED = "workflow_queued"  # params, trigger
+WORKFLOW_STARTED = "workflow_started"
+WORKFLOW_WAITING = "workflow_waiting"  # until?
+WORKFLOW_WAITING_FOR_PAUSE = "workflow_waiting_for_pause"
+WORKFLOW_PAUSED = "workflow_paused"
+WORKFLOW_RESUMED = "workflow_resumed"
+WORKFLOW_RESTARTED = "workflow_restarted"  # from_step?
+WORKFLOW_COMPLETED = "workflow_completed"  # output
+WORKFLOW_ERRORED = "workflow_errored"  # error
+WORKFLOW_TERMINATED = "workflow_terminated"
+EXECUTION_STARTED = "execution_started"  # execution, worker, replayed, code_version
+EXECUTION_ENDED = "execution_ended"  # reason
+STEP_STARTED = "step_started"  # config, line, rollback?
+ATTEMPT_STARTED = "attempt_started"  # attempt
+ATTEMPT_COMPLETED = "attempt_completed"  # attempt
+ATTEMPT_ERRORED = "attempt_errored"  # attempt, error, retry_delay_ms?
+STEP_COMPLETED = "step_completed"  # output
+STEP_ERRORED = "step_errored"  # error
+SLEEP_STARTED = "sleep_started"  # until, line
+SLEEP_COMPLETED = "sleep_completed"  # skipped?
+WAIT_STARTED = "wait_started"  # event_type, until, line
+WAIT_COMPLETED = "wait_completed"  # event {type, payload, timestamp}, received (seq of its event_received)
+WAIT_TIMED_OUT = "wait_timed_out"  # error
+EVENT_RECEIVED = "event_received"  # type, payload
+LOG = "log"  # stream, level, text, replay, line?
+LOG_TRUNCATED = "log_truncated"  # dropped (bytes)
+ROLLBACK_STARTED = "rollback_started"  # error? (what is rolled back for)
+ROLLBACK_STEP_STARTED = "rollback_step_started"  # config
+ROLLBACK_ATTEMPT_STARTED = "rollback_attempt_started"  # attempt
+ROLLBACK_ATTEMPT_COMPLETED = "rollback_attempt_completed"  # attempt
+ROLLBACK_ATTEMPT_ERRORED = "rollback_attempt_errored"  # attempt, error, retry_delay_ms?
+ROLLBACK_STEP_COMPLETED = "rollback_step_completed"
+ROLLBACK_STEP_ERRORED = "rollback_step_errored"  # error
+ROLLBACK_COMPLETED = "rollback_completed"
+ROLLBACK_ERRORED = "rollback_errored"  # error
+
+# Why an execution ended.
+HIBERNATED = "hibernated"  # gave its worker up; only durable waits are left
+COMPLETED = "completed"  # `run` returned or raised
+KILLED = "killed"  # by a person, or by an operation that drops it
+CRASHED = "crashed"  # the worker died by itself
+EVICTED = "evicted"  # its slot was needed, or an attempt could not be stopped in time
+LIMIT = "limit"  # the worker broke a limit; the instance ends
+LOST = "lost"  # the server or the fork server died under it
+END_REASONS = (HIBERNATED, COMPLETED, KILLED, CRASHED, EVICTED, LIMIT, LOST)
+
+FINAL_TYPES = frozenset({WORKFLOW_COMPLETED, WORKFLOW_ERRORED, WORKFLOW_TERMINATED})
+
+# Statuses of an instance.
+QUEUED = "queued"
+RUNNING = "running"
+WAITING = "waiting"
+WAITING_FOR_PAUSE = "waitingForPause"
+PAUSED = "paused"
+COMPLETE = "complete"
+ERRORED = "errored"
+TERMINATED = "terminated"
+STATUSES = (QUEUED, RUNNING, WAITING, WAITING_FOR_PAUSE, PAUSED, COMPLETE, ERRORED, TERMINATED)
+FINAL_STATUSES = frozenset({COMPLETE, ERRORED, TERMINATED})
+
+REDACTED = "[REDACTED]"  # what stands in an event for a sensitive output
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StepKey:
+    """What a stored step is found by: never its position, so code may be reordered between executions."""
+
+    kind: str
+    name: str
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.count}"
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event not yet in the journal; the store gives it `seq`, `at` and `execution`.
+
+    `secret` is a value (encoded, see `values.py`) that serves the workflow in place of `data["output"]` but is kept out of
+    the journal: the output of a step with `sensitive: "output"`.
+    """
+
+    type: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    step: StepKey | None = None
+    secret: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One committed row of a journal. `at` is epoch milliseconds; `execution` is None before the first."""
+
+    seq: int
+    at: int
+    type: str
+    execution: int | None
+    step: StepKey | None
+    data: Mapping[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """The event as it stands in the API and on the stream."""
+        shown: dict[str, Any] = {"seq": self.seq, "at": self.at, "type": self.type, "execution": self.execution}
+        if self.step is not None:
+            shown["step"] = {"kind": self.step.kind, "name": self.step.name, "count": self.step.count}
+        shown["data"] = self.data
+        return shown
