@@ -1,0 +1,231 @@
+"""What every database behind the playground offers. SQLite is the first; PostgreSQL is to be the second.
+
+The journal is the truth: rows (`InstanceRow`, `StepRow`, `InboxRow`) are a projection of it, kept because replay and scheduling need
+them fast, and they change in the transaction that adds the events which explain the change (see `projection.py`).
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from playground.workflows.events import Event, NewEvent, StepKey
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """Immutable code: `id` is the hash of source and params text; the same content has the same id."""
+
+    id: str
+    source: str
+    params: str | None
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewInstance:
+    """What a create() stores. `params` is encoded (see `workflows/values.py`); `queue` is whose turn it takes.
+
+    `limits` overrides settings for this instance (for example `{"attempt_wall_seconds": 60}`).
+    """
+
+    tenant: str
+    id: str
+    workflow: str
+    snippet: str
+    params: Any
+    queue: str
+    control_hash: str | None = None
+    class_name: str = "TenantWorkflow"
+    metadata: Any = None
+    limits: Mapping[str, Any] | None = None
+    trigger: str = "api"
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRow:
+    """One instance as it stands. Times are epoch milliseconds; `key` is the store's own number for it.
+
+    `due_at` is when it next wants a worker (None: only an operation can wake it); `owner` is the node that runs it now.
+    `errored`/`output` are set when it is final. `rolling_back` is true from `rollback_started` to its end.
+    """
+
+    key: int
+    tenant: str
+    id: str
+    workflow: str
+    snippet: str
+    class_name: str
+    params: Any
+    queue: str
+    control_hash: str | None
+    metadata: Any
+    limits: Mapping[str, Any] | None
+    status: str
+    generation: int
+    execution: int
+    last_seq: int
+    owner: str | None
+    due_at: int | None
+    log_bytes: int
+    stored_bytes: int
+    output: Any
+    error: Mapping[str, Any] | None
+    rollback: str | None
+    created_at: int
+    started_at: int | None
+    ended_at: int | None
+    paused_at: int | None
+
+
+# Statuses of a step row.
+STEP_RUNNING = "running"  # an attempt is open
+STEP_RETRYING = "retrying"  # a do, or a rollback handler, between attempts; `until` is when the next begins
+STEP_OPEN = "open"  # a sleep or wait not yet over; `until` is its deadline
+STEP_COMPLETED = "completed"
+STEP_ERRORED = "errored"  # `error` holds what is raised again on replay (a timed-out wait too)
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """A step of the instance's current generation. `started_seq` orders steps by start.
+
+    `result` is the encoded value the workflow receives on replay (the true one when the journal shows it redacted).
+    `losses` counts workers lost in a row on the open attempt. `rollback` is None when the step carries no handler, else
+    `pending`, `running`, `retrying`, `completed` or `errored`, with its own config, attempt and until.
+    """
+
+    key: StepKey
+    status: str
+    started_seq: int
+    line: int | None
+    config: Mapping[str, Any] | None
+    attempt: int
+    losses: int
+    until: int | None
+    result: Any
+    error: Mapping[str, Any] | None
+    event_type: str | None = None
+    rollback: str | None = None
+    rollback_config: Mapping[str, Any] | None = None
+    rollback_attempt: int = 0
+    rollback_until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InboxRow:
+    """An event that nobody has consumed yet. `seq` is that of its `event_received`; `payload` is encoded."""
+
+    seq: int
+    at: int
+    type: str
+    payload: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An instance, its steps and its unconsumed events in the current generation, read in one transaction."""
+
+    row: InstanceRow
+    steps: Mapping[StepKey, StepRow]
+    inbox: Sequence[InboxRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a commit wrote: the events as they stand in the journal, and the row after them."""
+
+    events: Sequence[Event]
+    row: InstanceRow
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One entry of a batch that was not created: its place in the batch, its id and why."""
+
+    index: int
+    id: str
+    code: str
+
+
+Decider = Callable[[Snapshot], Sequence[NewEvent]]
+
+
+class Store(Protocol):
+    """A journal store. Every method may be called from the event loop; none blocks it. `at` is epoch milliseconds."""
+
+    async def create(self, instances: Sequence[NewInstance], *, at: int) -> tuple[list[InstanceRow], list[Refusal]]:
+        """Add instances, each with its `workflow_queued` event, in one transaction; taken ids are left out and reported."""
+
+    async def append(self, key: int, events: Sequence[NewEvent], *, execution: int | None, at: int) -> Committed:
+        """Add events to a journal and project them on the rows, in one transaction that is durable when this returns.
+
+        `execution` is the fence: when it is not None it must be the instance's current execution and the instance must not be
+        final. It is also what the events are stamped with (None: the row's current execution, or null before the first).
+
+        Raises:
+            Fenced: the execution is no longer current, or the instance is final; nothing was written.
+            InstanceNotFound: there is no such instance.
+        """
+
+    async def decide(self, key: int, decider: Decider, *, execution: int | None, at: int) -> Committed:
+        """Like `append`, with the events computed from the instance's state inside the transaction.
+
+        The decider is pure and quick; it runs on the writer. What it raises is raised here and nothing is written. No events: nothing is written.
+        """
+
+    async def claim(
+        self, node: str, limit: int, *, at: int, full: Mapping[str, int], full_workflows: Sequence[tuple[str, str]] = ()
+    ) -> list[InstanceRow]:
+        """Take up to `limit` instances that are due: `owner` becomes `node` and `execution` one more. No event is written.
+
+        Woken instances go first, oldest due first; then new ones, queues taking turns, oldest first within a queue. `full` maps a
+        queue to how many more of it may be claimed now (a queue that is absent has no limit); `full_workflows` are (tenant, workflow) to pass over.
+        """
+
+    async def unclaim(self, key: int, *, execution: int) -> None:
+        """Give a claimed instance back as it was before `claim`, when it never got a worker; its execution number stays used."""
+
+    async def next_due(self) -> int | None:
+        """When the next instance without a worker is due, or None."""
+
+    async def owned(self, node: str | None) -> list[InstanceRow]:
+        """Instances that a node holds (None: any node), for recovery at boot."""
+
+    async def load(self, key: int) -> Snapshot:
+        """The instance with its steps and inbox. Raises InstanceNotFound."""
+
+    async def find(self, tenant: str, id: str) -> InstanceRow:
+        """The instance of this tenant and id. Raises InstanceNotFound."""
+
+    async def events(self, key: int, *, after: int, limit: int) -> list[Event]:
+        """Journal events with seq > after, oldest first."""
+
+    async def events_json(self, key: int, *, after: int, limit: int) -> list[tuple[int, str, bytes]]:
+        """The same, each as (seq, type, its JSON as `Event.as_json` encodes), for streams: stored text is not parsed again."""
+
+    def subscribe(self, key: int) -> AbstractAsyncContextManager[Callable[[int], Awaitable[int]]]:
+        """Watch a journal grow. Gives `wait(seq)`, which returns the last committed seq once it is greater than `seq`."""
+
+    async def list(
+        self, tenant: str | None, *, status: str | None = None, before: int | None = None, limit: int = 50
+    ) -> list[InstanceRow]:
+        """Instances, newest first (by key, descending, keys < before)."""
+
+    async def count(self, *, tenant: str | None = None, queue: str | None = None) -> dict[str, int]:
+        """How many instances there are by status; cheap enough to ask at every create()."""
+
+    async def delete(self, key: int) -> None:
+        """Remove an instance and everything of it. Raises InstanceNotFound."""
+
+    async def expire(self, before: int, limit: int = 100) -> int:
+        """Remove instances that ended before a time; returns how many were removed."""
+
+    async def put_snippet(self, source: str, params: str | None, *, at: int) -> Snippet:
+        """Store code and params under their hash; storing again changes nothing."""
+
+    async def snippet(self, id: str) -> Snippet | None:
+        """The snippet of this id."""
+
+    async def close(self) -> None:
+        """Commit what was handed in, then close; later calls fail."""
