@@ -1,0 +1,121 @@
+"""The configuration of a step: what may stand in it, its defaults, and how long to wait between attempts."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from playground.workflows import durations
+
+RETRY_LIMIT = 5  # retries, so 6 attempts
+RETRY_LIMIT_MOST = 10_000
+RETRY_DELAY = 10 * durations.SECOND
+TIMEOUT = 10 * durations.MINUTE  # of one attempt
+DELAY_FUNCTION_MS = 5_000  # time a delay function has
+CONSTANT = "constant"
+LINEAR = "linear"
+EXPONENTIAL = "exponential"
+BACKOFFS = (CONSTANT, LINEAR, EXPONENTIAL)
+SENSITIVE = ("output",)
+COMPUTED = "computed"  # stands for a delay that a function gives
+
+_KEYS = ("retries", "timeout", "sensitive")
+_RETRY_KEYS = ("limit", "delay", "backoff")
+
+
+class StepConfigError(ValueError):
+    """A step's config can't be used; the message names the step, the key and what would do."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepConfig:
+    """A resolved config. Times in milliseconds; `delay` is None when `delay_function` computes it."""
+
+    limit: int = RETRY_LIMIT
+    delay: int | None = RETRY_DELAY
+    backoff: str = EXPONENTIAL
+    timeout: int = TIMEOUT
+    sensitive: str | None = None
+    delay_function: Callable[..., Any] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """As it is stored with the step, shown in the journal and given to callbacks as `ctx.config`."""
+        delay = COMPUTED if self.delay is None else self.delay
+        shown: dict[str, Any] = {
+            "retries": {"limit": self.limit, "delay": delay, "backoff": self.backoff},
+            "timeout": self.timeout,
+        }
+        if self.sensitive:
+            shown["sensitive"] = self.sensitive
+        return shown
+
+
+def resolve(config: Mapping[str, Any] | None, step: str) -> StepConfig:
+    """Check a config as a tenant wrote it and fill in the defaults.
+
+    Raises:
+        StepConfigError: an unknown key, a missing one, or a value that can't be used.
+    """
+    if config is None:
+        return StepConfig()
+    _check_keys(config, _KEYS, f'Config of step "{step}"')
+    given: dict[str, Any] = {}
+    if "retries" in config:
+        given.update(_retries(config["retries"], step))
+    if "timeout" in config:
+        given["timeout"] = _duration(config["timeout"], "timeout", step)
+        if given["timeout"] <= 0:
+            raise StepConfigError(f'Config of step "{step}": timeout must be greater than 0')
+    if config.get("sensitive") is not None:
+        if config["sensitive"] not in SENSITIVE:
+            raise StepConfigError(f'Config of step "{step}": sensitive takes "output"')
+        given["sensitive"] = "output"
+    return StepConfig(**given)
+
+
+def backed_off(backoff: str, delay: int, attempt: int) -> int:
+    """Milliseconds to wait after failed attempt number `attempt`, given the base delay; at most 365 days."""
+    if backoff == LINEAR:
+        delay *= attempt
+    elif backoff == EXPONENTIAL:
+        delay *= 2 ** min(attempt - 1, 64)
+    return min(delay, durations.LONGEST)
+
+
+def _retries(retries: Any, step: str) -> dict[str, Any]:
+    _check_keys(retries, _RETRY_KEYS, f'Config of step "{step}": retries')
+    for key in ("limit", "delay"):
+        if key not in retries:
+            raise StepConfigError(f'Config of step "{step}": retries needs "{key}"')
+    given: dict[str, Any] = {"limit": _limit(retries["limit"], step)}
+    if callable(retries["delay"]):
+        given.update(delay=None, delay_function=retries["delay"])
+    else:
+        given["delay"] = _duration(retries["delay"], "retries.delay", step)
+    if "backoff" in retries:
+        if retries["backoff"] not in BACKOFFS:
+            raise StepConfigError(f'Config of step "{step}": retries.backoff takes {", ".join(BACKOFFS)}')
+        given["backoff"] = retries["backoff"]
+    return given
+
+
+def _limit(limit: Any, step: str) -> int:
+    whole = isinstance(limit, (int, float)) and not isinstance(limit, bool) and math.isfinite(limit) and limit == int(limit)
+    if not whole or not 0 <= limit <= RETRY_LIMIT_MOST:
+        raise StepConfigError(f'Config of step "{step}": retries.limit must be a whole number from 0 to {RETRY_LIMIT_MOST:,}')
+    return int(limit)
+
+
+def _duration(value: Any, key: str, step: str) -> int:
+    try:
+        return durations.parse(value)
+    except durations.InvalidDuration as refused:
+        raise StepConfigError(f'Config of step "{step}": {key}: {refused}') from None
+
+
+def _check_keys(config: Any, known: tuple[str, ...], where: str) -> None:
+    if not isinstance(config, Mapping):
+        raise StepConfigError(f"{where} must be a dict, not {type(config).__name__}")
+    for key in config:
+        if key not in known:
+            raise StepConfigError(f'{where}: unknown key "{str(key)[:60]}"; it takes {", ".join(known)}')

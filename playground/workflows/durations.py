@@ -1,0 +1,60 @@
+"""Durations as tenants write them: a number is milliseconds, a string is `"<number> <unit>[s]"`, a timedelta is itself."""
+
+import math
+import re
+from datetime import timedelta
+from typing import Any
+
+SECOND = 1_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+UNITS = {
+    "second": SECOND,
+    "minute": MINUTE,
+    "hour": HOUR,
+    "day": DAY,
+    "week": 7 * DAY,
+    "month": 30 * DAY,
+    "year": 365.25 * DAY,
+}
+LONGEST = 365 * DAY  # of a sleep or a wait
+EXAMPLE = '"30 seconds"'
+
+_TEXT = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s+(" + "|".join(UNITS) + r")s?\s*\Z")
+
+
+class InvalidDuration(ValueError):
+    """Not a duration; the message quotes what was given and shows one that works."""
+
+
+def parse(value: Any) -> int:
+    """Milliseconds of a duration.
+
+    Raises:
+        InvalidDuration: anything but a finite number that is not negative, a `"<number> <unit>"` string or a timedelta.
+    """
+    if isinstance(value, timedelta):
+        milliseconds = value / timedelta(milliseconds=1)
+    elif isinstance(value, str):
+        found = _TEXT.match(value) if len(value) < 100 else None
+        if found is None:
+            raise InvalidDuration(_refusal(value))
+        milliseconds = float(found[1]) * UNITS[found[2]]
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        milliseconds = value
+    else:
+        raise InvalidDuration(_refusal(value))
+    if not math.isfinite(milliseconds) or milliseconds < 0:
+        raise InvalidDuration(_refusal(value))
+    return round(milliseconds)
+
+
+def _refusal(value: Any) -> str:
+    if isinstance(value, str):
+        shown = f'"{value[:60]}"'
+    elif isinstance(value, (int, float)):
+        shown = f"{value!r:.60}"
+    else:
+        shown = f"of type {type(value).__name__}"
+    return f"Invalid duration {shown}: expected a number of milliseconds or a duration string like {EXAMPLE}"

@@ -1,0 +1,56 @@
+"""What names and ids may look like, and the words said when they don't."""
+
+import re
+
+from playground.workflows.errors import InvalidEventType, InvalidId, InvalidName
+
+INSTANCE_ID_LENGTH = 100
+NAME_LENGTH = 64  # of a workflow or a tenant
+EVENT_TYPE_LENGTH = 100
+STEP_NAME_LENGTH = 256  # characters
+
+_ID = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9-_]*\Z")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_RULE = "letters, digits, _ and -, not beginning with -"
+
+
+def check_instance_id(id: object) -> str:
+    """Raises InvalidId unless `id` is 1 to 100 characters of the pattern."""
+    if not _fits(id, INSTANCE_ID_LENGTH):
+        raise InvalidId(f"The instance id {_shown(id)} can't be used: it takes 1 to {INSTANCE_ID_LENGTH} {_RULE}.")
+    return str(id)
+
+
+def check_name(name: object, what: str) -> str:
+    """Raises InvalidName unless `name` (of a `what`: workflow or tenant) is 1 to 64 characters of the pattern."""
+    if not _fits(name, NAME_LENGTH):
+        raise InvalidName(f"The {what} name {_shown(name)} can't be used: it takes 1 to {NAME_LENGTH} {_RULE}.")
+    return str(name)
+
+
+def check_event_type(type: object) -> str:
+    """Raises InvalidEventType unless `type` is 1 to 100 characters of the pattern (so no `.`)."""
+    if not _fits(type, EVENT_TYPE_LENGTH):
+        raise InvalidEventType(f"The event type {_shown(type)} can't be used: it takes 1 to {EVENT_TYPE_LENGTH} {_RULE}.")
+    return str(type)
+
+
+def step_name_fits(name: object) -> bool:
+    """True for a string of 1 to 256 characters without control characters."""
+    return isinstance(name, str) and 0 < len(name) <= STEP_NAME_LENGTH and not _CONTROL.search(name)
+
+
+def step_name_refusal(name: object) -> str:
+    """The message for a step name that does not fit (Cloudflare's wording)."""
+    return f"Step name {_shown(name)} exceeds max length ({STEP_NAME_LENGTH} chars) or invalid characters found"
+
+
+def _fits(text: object, length: int) -> bool:
+    return isinstance(text, str) and 0 < len(text) <= length and _ID.match(text) is not None
+
+
+def _shown(value: object) -> str:
+    if not isinstance(value, str):
+        return f"of type {type(value).__name__}"
+    cut = value if len(value) <= 80 else value[:77] + "..."
+    return '"' + _CONTROL.sub("\ufffd", cut) + '"'

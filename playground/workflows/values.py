@@ -1,0 +1,146 @@
+"""How params, payloads, results and outputs are stored: JSON, with a tag for what JSON has no word for.
+
+    datetime  {"$datetime": "2026-01-31T10:00:00+00:00"}     bytes  {"$bytes": "aGk="}
+    set       {"$set": [1, 2]}                               int past 2^53  {"$int": "9007199254740993"}
+    a dict whose only key begins with "$"  {"$dict": {...}}
+"""
+
+import base64
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from playground.workflows.errors import NotSerialisable, TooLarge
+
+VALUE_BYTES = 1024 * 1024  # largest encoded value, unless a setting says otherwise
+DEEPEST = 100  # levels of lists and dicts
+SAFE_INT = 2**53 - 1  # past this a JavaScript number is not exact
+INT_DIGITS = 4_000  # CPython converts no more without being told to
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+def encode(value: Any) -> Any:
+    """The JSON-able form of a value.
+
+    Raises:
+        NotSerialisable: something in it can't be stored; the message names its path and type, as in `$.items[3]: socket`.
+    """
+    return _encode(value, "$", ())
+
+
+def decode(tree: Any) -> Any:
+    """The value of an encoded form. Tuples come back as lists."""
+    if isinstance(tree, dict):
+        if len(tree) == 1:
+            ((key, inner),) = tree.items()
+            if key.startswith("$") and key in _DECODERS:
+                return _DECODERS[key](inner)
+        return {key: decode(inner) for key, inner in tree.items()}
+    if isinstance(tree, list):
+        return [decode(inner) for inner in tree]
+    return tree
+
+
+def dumps(tree: Any) -> str:
+    """The JSON text of an encoded form, compact."""
+    return json.dumps(tree, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def encode_bounded(value: Any, what: str, most: int = VALUE_BYTES) -> Any:
+    """Like `encode`, for a `what` of at most `most` bytes.
+
+    Raises:
+        NotSerialisable: see `encode`.
+        TooLarge: the encoded value has more bytes.
+    """
+    tree = encode(value)
+    check_size(tree, what, most)
+    return tree
+
+
+def check_size(tree: Any, what: str, most: int) -> int:
+    """The size of an encoded form in bytes. Raises TooLarge when it is over `most`."""
+    if tree is None or tree is True or tree is False:
+        return 5
+    size = len(dumps(tree).encode())
+    if size > most:
+        raise TooLarge(f"The {what} is {size:,} bytes when stored; the limit is {most:,}. Keep large data elsewhere and store its address.")
+    return size
+
+
+def _encode(value: Any, path: str, above: tuple[int, ...]) -> Any:
+    if value is None or value is True or value is False:
+        return value
+    if isinstance(value, str):
+        if _SURROGATE.search(value):
+            raise _refusal(path, "str with a lone surrogate")
+        return str.__str__(value)
+    if isinstance(value, int):
+        return _encode_int(int.__int__(value), path)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise _refusal(path, f"float {float.__repr__(value)}")
+        return float.__float__(value)
+    if isinstance(value, datetime):
+        return {"$datetime": value.isoformat()}
+    if isinstance(value, (bytes, bytearray)):
+        return {"$bytes": base64.b64encode(value).decode()}
+    if not isinstance(value, (list, tuple, dict, set, frozenset)):
+        raise _refusal(path, type(value).__name__)
+    if id(value) in above:
+        raise _refusal(path, f"{type(value).__name__} that contains itself")
+    if len(above) >= DEEPEST:
+        raise _refusal(path, f"nested more than {DEEPEST} levels deep")
+    inside = (*above, id(value))
+    if isinstance(value, dict):
+        return _encode_dict(value, path, inside)
+    if isinstance(value, (set, frozenset)):
+        members = [_encode(member, f"{path}{{{index}}}", inside) for index, member in enumerate(value)]
+        return {"$set": sorted(members, key=lambda member: json.dumps(member, sort_keys=True))}
+    return [_encode(member, f"{path}[{index}]", inside) for index, member in enumerate(value)]
+
+
+def _encode_dict(value: Mapping[Any, Any], path: str, inside: tuple[int, ...]) -> Any:
+    tree = {}
+    for key, member in value.items():
+        if not isinstance(key, str):
+            raise _refusal(path, f"dict with a key of type {type(key).__name__} (keys must be str)")
+        if _SURROGATE.search(key):
+            raise _refusal(path, "dict with a key that has a lone surrogate")
+        step = f".{key}" if _PLAIN_KEY.match(key) else f"[{json.dumps(key[:40])}]"
+        tree[str.__str__(key)] = _encode(member, path + step, inside)
+    if len(tree) == 1 and next(iter(tree)).startswith("$"):
+        return {"$dict": tree}
+    return tree
+
+
+def _encode_int(value: int, path: str) -> Any:
+    if -SAFE_INT <= value <= SAFE_INT:
+        return value
+    if value.bit_length() > INT_DIGITS * 3.3:
+        raise _refusal(path, f"int of more than {INT_DIGITS:,} digits")
+    return {"$int": str(value)}
+
+
+def _refusal(path: str, what: str) -> NotSerialisable:
+    return NotSerialisable(f"not serialisable: {path}: {what}")
+
+
+_DECODERS = {
+    "$datetime": datetime.fromisoformat,
+    "$bytes": base64.b64decode,
+    "$set": lambda inner: {_hashable(decode(member)) for member in inner},
+    "$int": int,
+    "$dict": lambda inner: {key: decode(member) for key, member in inner.items()},
+}
+
+
+def _hashable(member: Any) -> Any:
+    if isinstance(member, list):
+        return tuple(_hashable(inner) for inner in member)
+    return frozenset(member) if isinstance(member, set) else member
