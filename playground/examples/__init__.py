@@ -1,0 +1,107 @@
+"""The example workflows: one Python file each, read as text and never imported.
+
+A file starts with a docstring and goes on with the source that the editor shows:
+
+    \"\"\"Title on the first line
+
+    One paragraph: what happens, and what to try. Backticks mark code.
+
+    order: 3
+    params: {"name": "Ada"}
+    task: {"do": "kill-worker", "during": "charge card", "say": "Press Kill worker while `charge card` runs."}
+    \"\"\"
+
+`order` (from 1, no two alike) and `params` (what `event["payload"]` will be) are required. `task` is something a person is asked to
+do and the page can notice in the journal: `kill-worker` during the named step, or `send-event` of a type with a payload that is
+offered ready to send. A value may go on over lines that are indented. The file's name, with hyphens, is the example's slug.
+"""
+
+import itertools
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+TITLE_CHARACTERS = 60
+SOURCE_LINES = 60
+
+_FILE = re.compile(r'"""(?P<header>.*?)"""\n(?P<source>.*)', re.DOTALL)
+_FIELD = re.compile(r"(?P<name>[a-z]+):\s+(?P<value>.*)", re.DOTALL)
+_FIELDS = ("order", "params", "task")
+_TASKS = {"kill-worker": {"do", "during", "say"}, "send-event": {"do", "type", "payload", "say"}}
+
+
+class BadExample(ValueError):
+    """An example file is malformed; the message is a sentence that names the file and what it lacks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One example. `params` and `task` are plain JSON values; `source` is what the editor shows, without the header."""
+
+    slug: str
+    title: str
+    lesson: str
+    order: int
+    params: Any
+    source: str
+    task: Mapping[str, Any] | None = None
+
+
+def load(folder: Path = FOLDER) -> tuple[Example, ...]:
+    """Read every example of `folder`, in order. For the start of a server: a bad file must not wait for its first reader.
+
+    Raises:
+        BadExample: a file is malformed, two share an order, or there is none.
+    """
+    examples = sorted(
+        (read(path.stem.replace("_", "-"), path.read_text("utf-8")) for path in folder.glob("[!_]*.py")), key=lambda it: it.order
+    )
+    if not examples:
+        raise BadExample(f"There is no example in {folder}.")
+    for one, next_one in itertools.pairwise(examples):
+        if one.order == next_one.order:
+            raise BadExample(f"The examples {one.slug} and {next_one.slug} both have the order {one.order}.")
+    return tuple(examples)
+
+
+def read(slug: str, text: str) -> Example:
+    """Make an example of a file's text.
+
+    Raises:
+        BadExample: the text does not have the form above.
+    """
+    found = _FILE.match(text)
+    if not found:
+        raise BadExample(f"The example {slug} does not start with a docstring that is followed by its source.")
+    title, *blocks = (block.strip() for block in re.split(r"\n\s*\n", found["header"].strip()))
+    if len(blocks) != 2 or not title or "\n" in title or len(title) > TITLE_CHARACTERS:
+        raise BadExample(
+            f"The header of example {slug} is not a title of one line (up to {TITLE_CHARACTERS} characters), one paragraph and fields."
+        )
+    lesson, fields = " ".join(blocks[0].split()), _fields(slug, blocks[1])
+    source = found["source"].strip("\n") + "\n"
+    if source.count("\n") > SOURCE_LINES or not source.strip():
+        raise BadExample(f"The example {slug} has {source.count(chr(10))} lines of source; it should have 1 to {SOURCE_LINES}.")
+    return Example(slug, title, lesson, fields["order"], fields["params"], source, fields.get("task"))
+
+
+def _fields(slug: str, block: str) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for entry in re.split(r"\n(?=\S)", block):
+        found = _FIELD.match(entry)
+        if not found or found["name"] not in _FIELDS or found["name"] in fields:
+            raise BadExample(f"The header of example {slug} has the line {entry!r}; it takes {', '.join(_FIELDS)}, once each.")
+        try:
+            fields[found["name"]] = json.loads(found["value"])
+        except ValueError as error:
+            raise BadExample(f"The {found['name']} of example {slug} is not JSON: {error}.") from None
+    if type(fields.get("order")) is not int or fields["order"] < 1 or "params" not in fields:
+        raise BadExample(f"The header of example {slug} needs an order from 1 and params.")
+    task = fields.get("task")
+    if task is not None and not (isinstance(task, dict) and set(task) == _TASKS.get(task.get("do"))):
+        raise BadExample(f"The task of example {slug} does not have the fields of one of: {', '.join(_TASKS)}.")
+    return fields

@@ -1,0 +1,45 @@
+"""Human approval
+
+The run stops until somebody decides, for up to an hour here and up to a year if you like. While it waits it is one row
+in the database: no process, no memory. Open the waiting bar and send the `decision` event; send `{"approved": false}` in
+another run to take the other branch, or press Kill worker first and see that nothing is lost.
+
+order: 3
+params: {"employee": "Lin", "item": "standing desk", "price": 480}
+task: {"do": "send-event", "type": "decision", "payload": {"approved": true, "by": "Grace"},
+       "say": "Send the `decision` event from the waiting bar."}
+"""
+
+import asyncio
+
+from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        request = event["payload"]
+
+        @step.do("ask the manager")
+        async def ask():
+            print(f"{request['employee']} would like a {request['item']} for {request['price']} euros")
+            await asyncio.sleep(0.5)
+            return {"sent_to": "manager"}
+
+        @step.do("place order")
+        async def place_order():
+            print(f"ordering a {request['item']}")
+            await asyncio.sleep(0.8)
+            return {"order": "A-1001", "item": request["item"]}
+
+        @step.do("send refusal")
+        async def refuse():
+            print(f"telling {request['employee']} that it will not be")
+            await asyncio.sleep(0.4)
+            return {"order": None}
+
+        await ask()
+        decision = await step.wait_for_event("manager decides", "decision", timeout="1 hour")
+
+        if decision["payload"]["approved"]:
+            return await place_order()
+        return await refuse()

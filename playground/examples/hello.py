@@ -1,0 +1,37 @@
+"""Hello, durable world
+
+Two steps with a sleep between them. The result of each step is written to the journal before your code sees it, so a
+step that is done is never run again. Press Run and watch the steps light up; then press Run once more with another
+`name` in the params.
+
+order: 1
+params: {"name": "Ada"}
+"""
+
+import asyncio
+
+from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        name = event["payload"].get("name", "world")
+
+        @step.do("compose greeting")
+        async def compose():
+            print(f"thinking of something to say to {name}")
+            await asyncio.sleep(0.6)
+            return f"Hello, {name}!"
+
+        greeting = await compose()
+
+        # Nothing runs during a durable sleep. A long one would not even keep a process.
+        await step.sleep("pause for effect", "3 seconds")
+
+        @step.do("sign")
+        async def sign():
+            print("signing the greeting")
+            await asyncio.sleep(0.4)
+            return f"{greeting} Durably yours."
+
+        return {"greeting": await sign()}
