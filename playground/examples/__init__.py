@@ -58,7 +58,8 @@ def load(folder: Path = FOLDER) -> tuple[Example, ...]:
         BadExample: a file is malformed, two share an order, or there is none.
     """
     examples = sorted(
-        (read(path.stem.replace("_", "-"), path.read_text("utf-8")) for path in folder.glob("[!_]*.py")), key=lambda it: it.order
+        (read(path.stem.replace("_", "-"), path.read_text("utf-8")) for path in folder.glob("[!_]*.py")),
+        key=lambda it: (it.order, it.slug),
     )
     if not examples:
         raise BadExample(f"There is no example in {folder}.")

@@ -30,7 +30,8 @@ class TenantWorkflow(WorkflowEntrypoint):
 
             return await thermometer()
 
-        readings = await asyncio.gather(*(measure(city, 0.8 + 0.6 * place) for place, city in enumerate(cities)))
+        requests = [measure(city, 0.8 + 0.6 * place) for place, city in enumerate(cities)]
+        readings = await asyncio.gather(*requests)
 
         @step.do("find the warmest")
         async def warmest():
