@@ -75,4 +75,4 @@ def test_every_example_names_only_steps_it_has(example):
     if example.task is not None:
         assert example.task.get("during", example.task.get("type")) in words
     assert example.lesson.endswith(".")
-    assert all(len(line) <= 100 for line in example.source.splitlines())
+    assert all(len(line) <= 96 for line in example.source.splitlines())

@@ -12,7 +12,10 @@ import asyncio
 
 from workers import NonRetryableError, WorkflowEntrypoint
 
-PATIENT = {"retries": {"limit": 4, "delay": "1 second", "backoff": "exponential"}, "timeout": "5 seconds"}
+PATIENT = {
+    "retries": {"limit": 4, "delay": "1 second", "backoff": "exponential"},
+    "timeout": "5 seconds",
+}
 
 
 class TenantWorkflow(WorkflowEntrypoint):
