@@ -21,7 +21,7 @@ class TenantWorkflow(WorkflowEntrypoint):
 
         @step.do("ask the manager")
         async def ask():
-            print(f"{request['employee']} would like a {request['item']}, {request['price']} euros")
+            print(f"may {request['employee']} have a {request['item']} for {request['price']}?")
             await asyncio.sleep(0.5)
             return {"sent_to": "manager"}
 
