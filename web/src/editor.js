@@ -1,0 +1,144 @@
+// The page's editor: CodeMirror over the textarea that the server sent. The only export is what static/js/editor.js uses.
+
+import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
+import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
+import { python } from "@codemirror/lang-python";
+import { bracketMatching, foldKeymap, indentOnInput, indentUnit } from "@codemirror/language";
+import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
+import { EditorState, Prec } from "@codemirror/state";
+import {
+  EditorView,
+  crosshairCursor,
+  drawSelection,
+  dropCursor,
+  highlightActiveLine,
+  highlightSpecialChars,
+  keymap,
+  lineNumbers,
+  rectangularSelection,
+  tooltips,
+} from "@codemirror/view";
+import { completion, signature } from "./complete.js";
+import { highlight } from "./highlight.js";
+import { columnOf, lineAt, offsetAt } from "./places.js";
+import { count, nextProblem, problems, show } from "./problems.js";
+import { link, nowLine, showOutline, showRun, startRun, steps } from "./steps.js";
+
+const nothing = () => {};
+
+/**
+ * Makes an editor in `parent`, with `doc` as its text.
+ *
+ * @param {object} options
+ * @param {string} options.nonce  of the page's Content-Security-Policy, for CodeMirror's own styles
+ * @param {string} options.labelledby  id of the element that names the editor
+ * @param {(text: () => string) => void} options.onChange  after every edit
+ * @param {(place: {line: number, column: number}) => void} options.onCursor
+ * @param {() => void} options.onRun  Mod-Enter or Shift-Enter
+ * @param {() => void} options.onShare  Mod-S
+ * @param {(line: number | null) => void} options.onHover  a step's line is under the pointer; as numbered in the run's text
+ * @param {(line: number) => void} options.onStep  a dot was pressed
+ */
+export function createEditor({
+  parent,
+  doc,
+  nonce = "",
+  labelledby = "",
+  onChange = nothing,
+  onCursor = nothing,
+  onRun = nothing,
+  onShare = nothing,
+  onHover = nothing,
+  onStep = nothing,
+}) {
+  const pressed = (act) => () => {
+    act();
+    return true;
+  };
+  const own = [
+    { key: "Mod-Enter", run: pressed(onRun), preventDefault: true },
+    { key: "Shift-Enter", run: pressed(onRun), preventDefault: true },
+    { key: "Mod-s", run: pressed(onShare), preventDefault: true },
+  ];
+  const watch = EditorView.updateListener.of((update) => {
+    if (update.docChanged) onChange(() => update.state.doc.toString());
+    if (update.docChanged || update.selectionSet) onCursor(cursor(update.state));
+  });
+  const state = EditorState.create({
+    doc,
+    extensions: [
+      EditorView.cspNonce.of(nonce),
+      EditorView.contentAttributes.of({
+        "aria-labelledby": labelledby,
+        "aria-keyshortcuts": "Control+Enter Shift+Enter Control+S",
+        autocorrect: "off",
+        autocapitalize: "off",
+        spellcheck: "false",
+      }),
+      Prec.high(keymap.of(own)),
+      problems(),
+      lineNumbers(),
+      steps({ onHover, onStep }),
+      highlightSpecialChars(),
+      history(),
+      drawSelection(),
+      dropCursor(),
+      EditorState.allowMultipleSelections.of(true),
+      EditorState.tabSize.of(4),
+      indentUnit.of("    "),
+      indentOnInput(),
+      bracketMatching(),
+      closeBrackets(),
+      autocompletion({ icons: false }),
+      rectangularSelection(),
+      crosshairCursor(),
+      highlightActiveLine(),
+      highlightSelectionMatches(),
+      search({ top: true }),
+      python(),
+      completion,
+      signature,
+      highlight,
+      tooltips({ parent: document.body }),
+      keymap.of([...closeBracketsKeymap, ...defaultKeymap, ...searchKeymap, ...historyKeymap, ...foldKeymap, ...completionKeymap, indentWithTab]),
+      watch,
+    ],
+  });
+  const view = new EditorView({ state, parent });
+
+  return {
+    text: () => view.state.doc.toString(),
+    /** Replaces the whole text, as one step that can be undone. */
+    setText: (text) => view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: text }, selection: { anchor: 0 }, scrollIntoView: true }),
+    focus: () => view.focus(),
+    cursor: () => cursor(view.state),
+    /** Shows what /api/check found in the text as it is now. */
+    showProblems: (found) => show(view, found),
+    problems: () => count(view.state),
+    nextProblem: () => nextProblem(view),
+    /** Marks the lines of the steps found in the text as it is now. */
+    showOutline: (lines) => showOutline(view, lines),
+    /** From now on line numbers of a run mean the text as it is now. */
+    startRun: () => startRun(view),
+    /** Draws {steps, awaitedLine, error} of the run. */
+    showRun: (run) => showRun(view, run),
+    /** Lights a line of the run; null puts it out. */
+    link: (line) => link(view, line),
+    /** Scrolls to a place. Lines of a run are mapped over the edits made since; `ofRun` false takes the number as it is. */
+    goto({ line, column, ofRun = true, focus = true }) {
+      const number = ofRun ? nowLine(view, line) : lineAt(view.state.doc, line).number;
+      const anchor = offsetAt(view.state.doc, number, column ?? indentOf(view.state.doc, number));
+      view.dispatch({ selection: { anchor }, effects: EditorView.scrollIntoView(anchor, { y: "center" }) });
+      if (focus) view.focus();
+    },
+    destroy: () => view.destroy(),
+  };
+}
+
+function cursor(state) {
+  const { head } = state.selection.main;
+  const line = state.doc.lineAt(head);
+  return { line: line.number, column: columnOf(line, head) };
+}
+
+const indentOf = (doc, number) => /^\s*/.exec(lineAt(doc, number).text)[0].length + 1;

@@ -1,0 +1,194 @@
+// The run, seen in the source: a dot per step line, the awaited lines, the line that raised, and the line that is lit from elsewhere.
+//
+// Line numbers of a run belong to the text it was started from; edits made since are mapped over.
+
+import { StateEffect, StateField } from "@codemirror/state";
+import { Decoration, EditorView, GutterMarker, WidgetType, gutter } from "@codemirror/view";
+import { icon, lineAt } from "./places.js";
+
+// The first of these that a line's steps have is the one its dot shows: [status, icon, class, words].
+const STATES = [
+  ["errored", "failed", "bad", "failed"],
+  ["timed_out", "failed", "bad", "timed out"],
+  ["running", "running", "now", "running"],
+  ["retrying", "retry", "now", "between attempts"],
+  ["waiting", "waiting", "now", "waiting for an event"],
+  ["sleeping", "sleep", "now", "asleep"],
+  ["completed", "done", "", "done"],
+  ["not", "not", "not", "not reached"],
+];
+const OPEN = new Set(["running", "retrying", "waiting", "sleeping"]);
+
+const setOutline = StateEffect.define();
+const setRun = StateEffect.define();
+const setBase = StateEffect.define();
+const setLinked = StateEffect.define();
+
+const NO_RUN = { steps: [], awaitedLine: null, error: null };
+
+/** `outline` and `run` lie in the text as it is now; `base` is the text of the run, `since` the edits made after. */
+const marks = StateField.define({
+  create: (state) => ({ outline: [], run: NO_RUN, base: state.doc, since: null, linked: null, lines: new Map(), set: Decoration.none }),
+  update(value, transaction) {
+    let next = value;
+    if (transaction.docChanged) {
+      const { changes } = transaction;
+      next = {
+        ...next,
+        outline: next.outline.map((pos) => changes.mapPos(pos, 1)),
+        since: next.since ? next.since.composeDesc(changes.desc) : changes.desc,
+        linked: next.linked === null ? null : changes.mapPos(next.linked),
+      };
+    }
+    for (const effect of transaction.effects) {
+      const { doc } = transaction.state;
+      if (effect.is(setOutline)) next = { ...next, outline: effect.value.map((line) => lineAt(doc, line).from) };
+      if (effect.is(setBase)) next = { ...next, base: doc, since: null, run: NO_RUN };
+      if (effect.is(setRun)) next = { ...next, run: effect.value };
+      if (effect.is(setLinked)) next = { ...next, linked: effect.value === null ? null : lineAt(doc, effect.value).from };
+    }
+    return next === value ? value : redraw(next, transaction.state.doc);
+  },
+  provide: (field) => EditorView.decorations.from(field, (value) => value.set),
+});
+
+function redraw(value, doc) {
+  const place = (line) => {
+    const { from } = lineAt(value.base, line);
+    return doc.lineAt(Math.min(value.since ? value.since.mapPos(from, 1) : from, doc.length)).from;
+  };
+  const lines = new Map();
+  for (const pos of value.outline) lines.set(doc.lineAt(Math.min(pos, doc.length)).from, { steps: [] });
+  for (const step of value.run.steps) {
+    if (!step.line) continue;
+    const from = place(step.line);
+    if (!lines.has(from)) lines.set(from, { steps: [] });
+    lines.get(from).steps.push(step);
+  }
+  const awaited = new Map();
+  for (const [from, { steps }] of lines) {
+    const open = steps.filter((step) => OPEN.has(step.status));
+    if (open.length) awaited.set(from, open.length > 1 ? `${open.length} open` : open[0].label || wordsOf(open[0].status));
+  }
+  if (value.run.awaitedLine) {
+    const from = place(value.run.awaitedLine);
+    if (!awaited.has(from)) awaited.set(from, "");
+  }
+  const set = [];
+  for (const [from, note] of awaited) {
+    set.push(Decoration.line({ class: "cm-awaited" }).range(from));
+    if (note) set.push(Decoration.widget({ widget: new Note(note, "cm-note-awaited"), side: 1 }).range(doc.lineAt(from).to));
+  }
+  const { error } = value.run;
+  if (error?.line) {
+    const from = place(error.line);
+    set.push(Decoration.line({ class: "cm-raised" }).range(from));
+    if (error.message) set.push(Decoration.widget({ widget: new Note(error.message, "cm-note-raised"), side: 1 }).range(doc.lineAt(from).to));
+  }
+  if (value.linked !== null) set.push(Decoration.line({ class: "cm-linked" }).range(doc.lineAt(Math.min(value.linked, doc.length)).from));
+  return { ...value, lines, set: Decoration.set(set, true) };
+}
+
+const stateOf = (steps) => STATES.find(([status]) => steps.some((step) => step.status === status)) ?? STATES.at(-1);
+const wordsOf = (status) => (STATES.find(([known]) => known === status) ?? [])[3] ?? status;
+
+class Note extends WidgetType {
+  constructor(text, className) {
+    super();
+    Object.assign(this, { text, className });
+  }
+  eq(other) {
+    return other.text === this.text && other.className === this.className;
+  }
+  updateDOM(dom) {
+    if (!dom.classList.contains(this.className)) return false;
+    dom.textContent = this.text;
+    return true;
+  }
+  toDOM() {
+    const span = document.createElement("span");
+    span.className = `cm-note ${this.className}`;
+    span.textContent = this.text;
+    return span;
+  }
+}
+
+class Dot extends GutterMarker {
+  constructor(shape, className, label) {
+    super();
+    Object.assign(this, { shape, className, label });
+  }
+  eq(other) {
+    return other.shape === this.shape && other.label === this.label;
+  }
+  toDOM() {
+    const span = document.createElement("span");
+    span.className = `cm-dot ${this.className}`;
+    span.title = this.label;
+    span.append(icon(this.shape, this.label));
+    return span;
+  }
+}
+
+function dotOf(steps) {
+  const [status, shape, className, words] = stateOf(steps);
+  if (steps.length < 2) return new Dot(shape, className, steps.length ? `${steps[0].name}: ${words}` : words);
+  const same = steps.filter((step) => step.status === status).length;
+  return new Dot(shape, className, `${same} of ${steps.length} ${words}`);
+}
+
+const dots = (onStep) =>
+  gutter({
+    class: "cm-steps",
+    lineMarker(view, block) {
+      const entry = view.state.field(marks).lines.get(block.from);
+      return entry ? dotOf(entry.steps) : null;
+    },
+    lineMarkerChange: (update) => update.startState.field(marks).lines !== update.state.field(marks).lines,
+    initialSpacer: () => new Dot("not", "spacer", ""),
+    domEventHandlers: {
+      mousedown(view, block) {
+        if (!view.state.field(marks).lines.has(block.from)) return false;
+        onStep(runLine(view, block.from));
+        return true;
+      },
+    },
+  });
+
+/** The line a place had in the text of the run. */
+function runLine(view, pos) {
+  const { base, since } = view.state.field(marks);
+  const number = view.state.doc.lineAt(pos).number;
+  if (!since) return number;
+  for (let line = 1; line <= base.lines; line++) {
+    if (view.state.doc.lineAt(Math.min(since.mapPos(base.line(line).from, 1), view.state.doc.length)).number === number) return line;
+  }
+  return number;
+}
+
+const hovering = (onHover) => {
+  let last = null;
+  const say = (line) => line !== last && onHover((last = line));
+  return EditorView.domEventHandlers({
+    mousemove(event, view) {
+      const pos = view.posAtCoords({ x: event.clientX, y: event.clientY }, false);
+      const from = view.state.doc.lineAt(pos).from;
+      say(view.state.field(marks).lines.has(from) ? runLine(view, from) : null);
+    },
+    mouseleave: () => say(null),
+  });
+};
+
+export const showOutline = (view, lines) => view.dispatch({ effects: setOutline.of(lines) });
+export const showRun = (view, run) => view.dispatch({ effects: setRun.of({ ...NO_RUN, ...run }) });
+export const startRun = (view) => view.dispatch({ effects: setBase.of(null) });
+export const link = (view, line) => view.dispatch({ effects: setLinked.of(line === null ? null : nowLine(view, line)) });
+
+/** The line a line of the run has now. */
+export function nowLine(view, line) {
+  const { base, since } = view.state.field(marks);
+  const { from } = lineAt(base, line);
+  return view.state.doc.lineAt(Math.min(since ? since.mapPos(from, 1) : from, view.state.doc.length)).number;
+}
+
+export const steps = ({ onHover, onStep }) => [marks, dots(onStep), hovering(onHover)];
