@@ -49,7 +49,16 @@ def bundle(source: Path, work: Path, out: Path) -> None:
         [node, npm, "ci", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"],
         [node, "build.mjs", "--out", out],
     ):
-        done = subprocess.run(command, cwd=work, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS)
+        done = subprocess.run(
+            command,
+            check=False,
+            cwd=work,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
         if done.returncode:
             shown = " ".join(str(word) for word in command[1:])
             raise RuntimeError(f"bundling the editor: `node {shown}` exited {done.returncode}\n{done.stdout}{done.stderr}")

