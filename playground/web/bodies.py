@@ -1,0 +1,129 @@
+"""Reading request bodies: JSON of a limited size and depth, strict (RFC 8259: no NaN, no lone surrogates), each fault its own sentence."""
+
+import json
+import re
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import Request
+
+from playground.web.errors import BadBody, NotAnObject, NotJson
+from playground.workflows.errors import TooLarge
+
+DEEPEST = 100  # levels of arrays and objects, as in workflows/values.py
+OVERHEAD_BYTES = 16 * 1024  # what a body may have beside the values it carries: names, quotes, escapes of short fields
+
+Body = TypeVar("Body", bound=msgspec.Struct)
+
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+async def read_bytes(request: Request, most: int) -> bytes:
+    """The request's body.
+
+    Raises:
+        TooLarge: it has more than `most` bytes; nothing beyond them was kept.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > most:
+        raise _too_large(most)
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > most:
+            raise _too_large(most)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def read_json(request: Request, most: int) -> Any:
+    """The value of a JSON body of at most `most` bytes.
+
+    Raises:
+        TooLarge: it has more bytes.
+        NotJson: it is not JSON, nested too deeply, or holds a number or string that can't be kept.
+    """
+    return parse(await read_bytes(request, most))
+
+
+async def read_object(request: Request, kind: type[Body], most: int) -> Body:
+    """The body as a `kind`, whose fields are the only ones allowed.
+
+    Raises:
+        TooLarge, NotJson: see `read_json`.
+        NotAnObject: it is JSON of another type.
+        BadBody: a field is unknown, missing or of the wrong type.
+    """
+    raw = await read_bytes(request, most)
+    tree = parse(raw) if raw.strip() or not _all_optional(kind) else {}
+    if not isinstance(tree, dict):
+        raise NotAnObject(f"The body is {_called(tree)}; this call takes a JSON object with {_fields(kind)}.")
+    try:
+        return msgspec.convert(tree, kind)
+    except msgspec.ValidationError as error:
+        raise BadBody(f"The body does not fit: {error}. This call takes {_fields(kind)}.") from None
+
+
+def parse(raw: bytes) -> Any:
+    """The value of strict JSON. Raises NotJson, with line and column where that is known."""
+    if not raw.strip():
+        raise NotJson("The body is empty; this call takes JSON.")
+    try:
+        tree = msgspec.json.decode(raw)
+    except RecursionError:
+        raise _too_deep() from None
+    except UnicodeDecodeError as error:
+        raise NotJson(f"The body is not UTF-8 (byte {error.start}); JSON has to be.") from None
+    except msgspec.DecodeError as error:
+        raise _why(raw, error) from None
+    if _deeper_than(tree, DEEPEST):
+        raise _too_deep()
+    return tree
+
+
+def _why(raw: bytes, error: msgspec.DecodeError) -> NotJson:
+    """What is wrong, with a place. The strict parser knows bytes only, so the standard library's is asked for line and column."""
+    try:
+        json.loads(raw, parse_constant=_constant)
+    except json.JSONDecodeError as place:
+        return NotJson(f"The body is not JSON: {place.msg} (line {place.lineno}, column {place.colno}).", line=place.lineno, column=place.colno)
+    except (ValueError, RecursionError) as refusal:
+        return NotJson(f"The body can't be kept as JSON: {refusal}.")
+    if _SURROGATE_ESCAPE.search(raw):
+        return NotJson("The body has a string with half of a surrogate pair (\\ud800 to \\udfff alone), which is not a character.")
+    return NotJson(f"The body is not JSON that can be kept: {error}.")
+
+
+def _constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _deeper_than(tree: Any, most: int) -> bool:
+    level, layer = 0, [tree]
+    while layer:
+        layer = [item for it in layer if isinstance(it, (dict, list)) for item in (it.values() if isinstance(it, dict) else it)]
+        level += 1
+        if level > most and any(isinstance(it, (dict, list)) for it in layer):
+            return True
+    return False
+
+
+def _too_deep() -> NotJson:
+    return NotJson(f"The body is nested more than {DEEPEST} levels deep.")
+
+
+def _too_large(most: int) -> TooLarge:
+    return TooLarge(f"The body is larger than {most:,} bytes, the limit of this call. Keep large data elsewhere and send its address.", limit=most)
+
+
+def _all_optional(kind: type[msgspec.Struct]) -> bool:
+    return all(not it.required for it in msgspec.structs.fields(kind))
+
+
+def _fields(kind: type[msgspec.Struct]) -> str:
+    names = [f"`{it.encode_name}`" + ("" if it.required else " (optional)") for it in msgspec.structs.fields(kind)]
+    return ", ".join(names)
+
+
+def _called(tree: Any) -> str:
+    return {list: "an array", str: "a string", bool: "true or false", int: "a number", float: "a number"}.get(type(tree), "null")

@@ -1,0 +1,60 @@
+"""Everything a view may use, passed in once; a part that is missing fails at start, not at its first request."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from playground.engine import Engine
+from playground.examples import Example
+from playground.settings import Settings
+from playground.store.protocol import Store
+from playground.web.addresses import Addresses
+from playground.web.assets import Assets
+from playground.web.highlight import Highlighter
+from playground.web.rates import AtOnce, PerMinute
+from playground.web.rendering import Rendering
+from playground.web.stream import Streams
+from playground.web.views import Views
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is counted per client address."""
+
+    starts: PerMinute
+    checks: PerMinute
+    snippets: PerMinute
+    changes: PerMinute
+    streams: AtOnce
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The parts of the web application."""
+
+    engine: Engine
+    settings: Settings
+    examples: Mapping[str, Example]
+    addresses: Addresses
+    assets: Assets
+    rendering: Rendering
+    highlighter: Highlighter
+    views: Views
+    limits: Limits
+    streams: Streams
+    new_token: Callable[[], str]
+    log: Any
+    version: str
+
+    @property
+    def store(self) -> Store:
+        return self.engine.store
+
+    def now(self) -> int:
+        """Epoch milliseconds by the engine's clock."""
+        return self.engine.clock.now()
+
+    def tier(self) -> dict[str, Any]:
+        """The isolation tier as pages and /healthz show it."""
+        tier = self.engine.sandbox.tier
+        return {"letter": tier.letter, "sentence": tier.sentence, "advice": tier.advice, "layers": list(tier.layers)}

@@ -1,0 +1,178 @@
+"""The pages, and the names their templates may use.
+
+`page.html` (every page with an editor), for `/`, `/examples/{slug}`, `/s/{snippet}` and `/instances/{id}`:
+
+    page         the JSON-able dict below; also in the HTML as <script type="application/json" id="page-data">{{ page|json_script }}</script>
+    highlighted  safe HTML of `page.source`: <span class="line" id="L1">…</span> per line, with the editor's tok-… classes
+    examples     every example: slug, title, lesson, params (JSON text), task (dict or None), url
+    logs         printed lines of the instance for readers without JavaScript: at, execution, step, stream, level, text, replay (else [])
+
+and on all pages, `error.html` and `embed.html` too:
+
+    settings     the public limits, as dicts: name, value, unit, help
+    tier         isolation: letter, sentence, advice, layers
+    nonce        for <meta> or data-nonce, from which the editor takes EditorView.cspNonce
+    version      of the playground
+    can_stream   true: the run is live and may be followed; false: it is final, or there is none
+    editor       address of the editor's script, or None when it was not built (the textarea stays)
+
+    functions    asset("js/x.js") address of a static file, has_asset(name)
+    filters      json_script, json_text (indented), time (epoch ms to UTC text), duration (ms to text)
+
+`page` = {kind: start | example | snippet | instance, title, source, params (JSON text for the textarea), example {slug, title, lesson,
+task} | None, snippet {id, url, raw_url} | None, instance (as GET /api/instances/{id}) | None, readonly (no token could change it: it is
+final or not there), limits {source_bytes, value_bytes, log_bytes, …: number}, version, now}.
+
+`error.html`: status, title, message, code. `embed.html`: as page.html.
+"""
+
+import dataclasses
+import json
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from playground.examples import Example
+from playground.settings import public_rows
+from playground.store.protocol import InstanceRow, Snippet
+from playground.web import api_snippets
+from playground.web.context import Context
+from playground.web.errors import BadQuery, ExampleNotFound
+from playground.web.responses import json_response, wants_html
+from playground.web.security import EMBEDDABLE, NONCE
+from playground.web.views import snippet_url
+from playground.workflows import events as ev
+
+RAW_CACHING = "public, max-age=31536000, immutable"  # a snippet never changes
+
+
+async def start(context: Context, request: Request) -> Response:
+    """The page on the first example."""
+    example = next(iter(context.examples.values()))
+    return await _page(context, request, "start", _of_example(example) | {"title": "Dynamic Workflows Playground"})
+
+
+async def example(context: Context, request: Request) -> Response:
+    """The page on an example."""
+    found = context.examples.get(request.path_params["slug"])
+    if found is None:
+        raise ExampleNotFound("There is no example of this name. The list is under Examples on every page.")
+    return await _page(context, request, "example", _of_example(found))
+
+
+async def snippet(context: Context, request: Request) -> Response:
+    """The page on shared code."""
+    found = await api_snippets.find(context, request.path_params["snippet"])
+    return await _page(context, request, "snippet", _of_snippet(found))
+
+
+async def instance(context: Context, request: Request) -> Response:
+    """The page on a run, live or finished."""
+    row = await context.store.find("", request.path_params["id"])
+    code = await context.store.snippet(row.snippet)
+    view = await context.views.instance(row)
+    shown = _of_instance(row, code, view)
+    return await _page(context, request, "instance", shown, logs=await context.views.logs(row) if wants_html(request) else [])
+
+
+async def embed(context: Context, request: Request) -> Response:
+    """Shared code to be framed by other sites: no changes can be made from it."""
+    found = await api_snippets.find(context, request.path_params["snippet"])
+    request.scope[EMBEDDABLE] = True
+    return await _page(context, request, "snippet", _of_snippet(found), template="embed.html")
+
+
+async def raw(context: Context, request: Request) -> Response:
+    """The source of a snippet as a Python file."""
+    found = await api_snippets.find(context, request.path_params["snippet"])
+    headers = {"Cache-Control": RAW_CACHING, "Content-Disposition": f'inline; filename="{found.id}.py"'}
+    return Response(found.source, media_type="text/plain; charset=utf-8", headers=headers)
+
+
+async def new(context: Context, request: Request) -> Response:
+    """Store the code of the address and go to its page, for links from documentation."""
+    source, params = request.query_params.get("source"), request.query_params.get("params")
+    if source is None:
+        raise BadQuery("The address has no `source`; a link to new code is /new?source=…&params=….")
+    try:
+        value = json.loads(params) if params else None
+    except (ValueError, RecursionError):
+        raise BadQuery("The `params` of the address are not JSON.") from None
+    context.limits.snippets.take(context.addresses.of(request))
+    stored = await api_snippets.put(context, source, value, has_params=bool(params))
+    return RedirectResponse(snippet_url(stored.id), 303, headers={"Cache-Control": "no-store"})
+
+
+async def _page(
+    context: Context, request: Request, kind: str, shown: dict[str, Any], *, template: str = "page.html", logs: list[dict[str, Any]] | None = None
+) -> Response:
+    empty: dict[str, Any] = {"example": None, "snippet": None, "instance": None, "readonly": False}
+    limits = {it["name"]: it["value"] for it in public_rows(context.settings)}
+    page = {"kind": kind, **empty, **shown, "limits": limits, "version": context.version, "now": context.now()}
+    if not wants_html(request):
+        return json_response(page, headers={"Vary": "Accept", "Cache-Control": "no-store"})
+    live = page["instance"] is not None and page["instance"]["status"] not in ev.FINAL_STATUSES
+    names = shared_names(context, request) | {
+        "page": page,
+        "highlighted": await context.highlighter.python(page["source"]),
+        "examples": [example_json(it) | {"params": params_text(it.params)} for it in context.examples.values()],
+        "logs": logs or [],
+        "can_stream": live,
+    }
+    return html_response(context, template, names)
+
+
+def shared_names(context: Context, request: Request) -> dict[str, Any]:
+    """The names that every template may use."""
+    return {
+        "settings": public_rows(context.settings),
+        "tier": context.tier(),
+        "nonce": request.scope[NONCE],
+        "version": context.version,
+        "can_stream": False,
+        "editor": context.assets.url("editor/editor.js") if "editor/editor.js" in context.assets.files else None,
+    }
+
+
+def html_response(context: Context, template: str, names: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A page. It is never cached: its nonce is for once, and a run goes on."""
+    caching = {"Cache-Control": "no-store", "Vary": "Accept"}
+    return HTMLResponse(context.rendering.render(template, names), status, headers=caching | (headers or {}))
+
+
+def example_json(example: Example) -> dict[str, Any]:
+    """An example as lists of them show it; `source` is left to its own address."""
+    shown = dataclasses.asdict(example)
+    del shown["source"], shown["order"]
+    return shown | {"url": f"/examples/{example.slug}"}
+
+
+def params_text(value: Any) -> str:
+    """Params as the editor shows them."""
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def _of_example(example: Example) -> dict[str, Any]:
+    told = {"slug": example.slug, "title": example.title, "lesson": example.lesson, "task": example.task}
+    return {"title": example.title, "source": example.source, "params": params_text(example.params), "example": told}
+
+
+def _of_snippet(snippet: Snippet) -> dict[str, Any]:
+    return {"title": "Shared workflow", "source": snippet.source, "params": snippet.params or "", "snippet": _link(snippet.id)}
+
+
+def _of_instance(row: InstanceRow, code: Snippet | None, view: dict[str, Any]) -> dict[str, Any]:
+    final = view["status"] in ev.FINAL_STATUSES
+    return {
+        "title": f"Run {row.id}",
+        "source": code.source if code else "",
+        "params": params_text(view["params"]),
+        "snippet": _link(row.snippet),
+        "instance": view,
+        "readonly": final,
+    }
+
+
+def _link(id: str) -> dict[str, str]:
+    return {"id": id, "url": snippet_url(id), "raw_url": snippet_url(id) + ".py"}

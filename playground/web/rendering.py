@@ -1,0 +1,63 @@
+"""Jinja, set up once: escaping is always on, and the few filters that templates use are here."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from playground.web.assets import Assets
+
+_SCRIPT_ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+
+
+class Rendering:
+    """Renders templates. `now` gives epoch milliseconds."""
+
+    def __init__(self, folder: Path, assets: Assets, now: Callable[[], int]) -> None:
+        self._assets, self._now = assets, now
+        self._environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        )
+        self._environment.globals["asset"] = assets.url
+        self._environment.globals["has_asset"] = lambda name: name in assets.files
+        self._environment.filters.update(json_script=json_script, json_text=json_text, time=time_text, duration=duration_text)
+
+    def render(self, name: str, context: dict[str, Any]) -> str:
+        """The HTML of a template."""
+        self._assets.refresh(self._now())
+        return self._environment.get_template(name).render(context)
+
+
+def json_script(value: Any) -> Markup:
+    """JSON that can stand inside <script type="application/json">: nothing in it can end the element or begin a comment."""
+    return Markup(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).translate(_SCRIPT_ESCAPES))
+
+
+def json_text(value: Any) -> str:
+    """JSON for people to read, indented."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2)
+
+
+def time_text(at: int | None) -> str:
+    """Epoch milliseconds as `2026-01-31 10:00:00.123` (UTC)."""
+    if at is None:
+        return ""
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+def duration_text(ms: int | None) -> str:
+    """Milliseconds as `12 ms`, `1.2 s`, `3 min 4 s`, `2 h 5 min` or `3 d 4 h`."""
+    if ms is None:
+        return ""
+    if ms < 1_000:
+        return f"{ms} ms"
+    if ms < 60_000:
+        return f"{ms / 1000:.1f} s"
+    for big, small, size, part in (("min", "s", 60_000, 1_000), ("h", "min", 3_600_000, 60_000)):
+        if ms < size * 60 or (big == "h" and ms < 86_400_000):
+            return f"{ms // size} {big} {ms % size // part} {small}"
+    return f"{ms // 86_400_000} d {ms % 86_400_000 // 3_600_000} h"

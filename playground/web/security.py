@@ -1,0 +1,104 @@
+"""What browsers are told to refuse, and which requests of theirs are refused here.
+
+Every response carries a Content-Security-Policy. Scripts come from our own files only: there is no inline script, so a script nonce is
+not needed. Styles may carry the response's nonce, because CodeMirror writes its own style element (`EditorView.cspNonce`).
+"""
+
+import ipaddress
+import secrets
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from playground.web.errors import CrossOrigin, HostRefused
+
+NONCE = "playground.nonce"  # where the response's nonce stands in the ASGI scope
+EMBEDDABLE = "playground.embeddable"  # set in the scope by a view that other sites may frame
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
+    "manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors {ancestors}"
+)
+_DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",  # a link to a run is what lets it be read, so it is not told to other sites
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+
+
+def new_nonce() -> str:
+    """128 random bits for one response."""
+    return secrets.token_urlsafe(16)
+
+
+class SecurityHeaders:
+    """Gives each response its nonce and its headers; outside everything else, so that error pages have them too."""
+
+    def __init__(self, app: ASGIApp, new_nonce: Callable[[], str] = new_nonce) -> None:
+        self.app, self._new_nonce = app, new_nonce
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        nonce = scope[NONCE] = self._new_nonce()
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                embeddable = bool(scope.get(EMBEDDABLE)) and message["status"] == 200
+                headers = MutableHeaders(raw=message["headers"])
+                if headers.get("content-type", "").startswith("text/html"):
+                    policy = _PAGE_POLICY.format(nonce=nonce, ancestors="*" if embeddable else "'none'")
+                else:
+                    policy = _DATA_POLICY
+                headers["Content-Security-Policy"] = policy
+                for name, value in _HEADERS.items():
+                    headers[name] = value
+                if not embeddable:
+                    headers["Cross-Origin-Opener-Policy"] = "same-origin"
+                    headers["Cross-Origin-Resource-Policy"] = "same-origin"
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+
+def check_origin(request: Request) -> None:
+    """Let a change pass unless a browser says that a page of another site asks for it.
+
+    Browsers send Sec-Fetch-Site, older ones Origin; a client that sends neither is not a browser and carries no one's trust.
+
+    Raises:
+        CrossOrigin: it comes from elsewhere.
+    """
+    site = request.headers.get("sec-fetch-site")
+    origin = request.headers.get("origin")
+    if site is not None:
+        allowed = site in ("same-origin", "none")
+    elif origin is not None:
+        allowed = urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower() != ""
+    else:
+        allowed = True
+    if not allowed:
+        raise CrossOrigin("Another site's page asked for this change; changes are made from this server's own pages, or by a program.")
+
+
+def check_host(request: Request) -> None:
+    """Only for a server without isolation: a website that points its own name at 127.0.0.1 must not reach it (DNS rebinding).
+
+    Raises:
+        HostRefused: the request names another host than loopback.
+    """
+    name = (urlsplit("//" + request.headers.get("host", "")).hostname or "").rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return
+    try:
+        if ipaddress.ip_address(name).is_loopback:
+            return
+    except ValueError:
+        pass
+    raise HostRefused("This server runs code without isolation, so it answers only to localhost, 127.0.0.1 and [::1].")

@@ -1,0 +1,46 @@
+"""Control tokens: whoever started an instance holds one, and only with it may the instance be changed.
+
+A token is 192 random bits, so a plain SHA-256 is enough to keep it by (there is nothing to guess); it is compared in constant time.
+"""
+
+import hashlib
+import hmac
+import secrets
+
+from starlette.requests import Request
+
+from playground.web.errors import NoToken, WrongToken
+
+TOKEN_BYTES = 24
+LONGEST = 200  # characters of a token that is looked at
+
+
+def new_token() -> str:
+    """A fresh control token, safe in headers and addresses."""
+    return secrets.token_urlsafe(TOKEN_BYTES)
+
+
+def digest(token: str) -> str:
+    """What is stored of a token."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def bearer(request: Request) -> str | None:
+    """The token of the Authorization header, or None."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    token = token.strip()
+    return token if scheme.lower() == "bearer" and 0 < len(token) <= LONGEST else None
+
+
+def check(request: Request, stored: str | None) -> None:
+    """Let the request pass when it carries the token whose digest is stored.
+
+    Raises:
+        NoToken: there is none.
+        WrongToken: it is another's, or the instance has none that would do.
+    """
+    token = bearer(request)
+    if token is None:
+        raise NoToken("Changing an instance takes its control token: send `Authorization: Bearer TOKEN`, with the token that its creation returned.")
+    if stored is None or not hmac.compare_digest(digest(token), stored):
+        raise WrongToken("This is not the control token of this instance. Only who started it can change it; anyone with the link can watch it.")
