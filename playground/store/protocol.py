@@ -9,6 +9,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
+
 from playground.workflows.events import Event, NewEvent, StepKey
 
 
@@ -42,12 +44,15 @@ class NewInstance:
     trigger: str = "api"
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceRow:
+class InstanceRow(msgspec.Struct, frozen=True):
     """One instance as it stands. Times are epoch milliseconds; `key` is the store's own number for it.
 
     `due_at` is when it next wants a worker (None: only an operation can wake it); `owner` is the node that runs it now.
-    `errored`/`output` are set when it is final. `rolling_back` is true from `rollback_started` to its end.
+    `error`/`output` are set when it is final. `rollback` is None, then `running`, then `complete` or `errored`.
+    `wait_until` is the deadline of a waiting instance. `fresh` is true until its first execution of the generation has ended.
+    `in_execution` is true from `execution_started` to `execution_ended`: an owned row without it never got its worker.
+
+    A Struct, because every commit makes a new one: a dataclass of this many fields takes thirty times as long to copy.
     """
 
     key: int
@@ -76,6 +81,9 @@ class InstanceRow:
     started_at: int | None
     ended_at: int | None
     paused_at: int | None
+    wait_until: int | None = None
+    fresh: bool = True
+    in_execution: bool = False
 
 
 # Statuses of a step row.
@@ -86,12 +94,11 @@ STEP_COMPLETED = "completed"
 STEP_ERRORED = "errored"  # `error` holds what is raised again on replay (a timed-out wait too)
 
 
-@dataclass(frozen=True, slots=True)
-class StepRow:
+class StepRow(msgspec.Struct, frozen=True):
     """A step of the instance's current generation. `started_seq` orders steps by start.
 
     `result` is the encoded value the workflow receives on replay (the true one when the journal shows it redacted).
-    `losses` counts workers lost in a row on the open attempt. `rollback` is None when the step carries no handler, else
+    `failures` counts attempts that failed by themselves, `losses` workers lost in a row on the open attempt. `rollback` is None when the step carries no handler, else
     `pending`, `running`, `retrying`, `completed` or `errored`, with its own config, attempt and until.
     """
 
@@ -101,6 +108,7 @@ class StepRow:
     line: int | None
     config: Mapping[str, Any] | None
     attempt: int
+    failures: int
     losses: int
     until: int | None
     result: Any
@@ -109,6 +117,7 @@ class StepRow:
     rollback: str | None = None
     rollback_config: Mapping[str, Any] | None = None
     rollback_attempt: int = 0
+    rollback_failures: int = 0
     rollback_until: int | None = None
 
 
@@ -131,8 +140,7 @@ class Snapshot:
     inbox: Sequence[InboxRow]
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(msgspec.Struct, frozen=True):
     """What a commit wrote: the events as they stand in the journal, and the row after them."""
 
     events: Sequence[Event]
@@ -160,11 +168,11 @@ class Store(Protocol):
     async def append(self, key: int, events: Sequence[NewEvent], *, execution: int | None, at: int) -> Committed:
         """Add events to a journal and project them on the rows, in one transaction that is durable when this returns.
 
-        `execution` is the fence: when it is not None it must be the instance's current execution and the instance must not be
-        final. It is also what the events are stamped with (None: the row's current execution, or null before the first).
+        `execution` is the fence: when it is not None it must be the instance's current execution, and the instance must have
+        an owner and not be final. It is also what the events are stamped with (None: the row's current execution, or null before the first).
 
         Raises:
-            Fenced: the execution is no longer current, or the instance is final; nothing was written.
+            Fenced: the execution is no longer current, the instance has no owner any more, or it is final; nothing was written.
             InstanceNotFound: there is no such instance.
         """
 

@@ -341,6 +341,8 @@ def _log_truncated(state: State, event: Event) -> None:
 
 def _rollback_started(state: State, event: Event) -> None:
     state.rollback = "running"
+    if not state._in_execution:
+        state.status = ev.QUEUED
     state._stirred()
 
 

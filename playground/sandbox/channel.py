@@ -1,0 +1,134 @@
+"""The trusted end of a worker's socket: whole typed frames in, bounded buffers both ways, reading that can be paused."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from playground.sandbox import frames
+from playground.sandbox.frames import ProtocolError, Said
+
+READ = 256 * 1024
+UNREAD_BYTES = 8 * 1024 * 1024  # frames a worker may leave unread, beyond its start
+
+
+class FrameChannel:
+    """Gives the frames of one worker to `on_frames` as (frame, size in bytes), in order.
+
+    `on_closed(None)` is called once at the end of the stream, `on_closed(error)` when the worker broke the protocol.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        on_frames: Callable[[Sequence[tuple[Said, int]]], None],
+        on_closed: Callable[[ProtocolError | None], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._sock, self._on_frames, self._on_closed = sock, on_frames, on_closed
+        self._in = bytearray()
+        self._out = bytearray()
+        self._most_out = UNREAD_BYTES
+        self._reading = self._writing = False
+        self._closed = False
+        self.sent = 0
+        self.resume()
+
+    def send(self, *messages: dict[str, Any]) -> None:
+        """Send frames; what does not fit the socket now goes later. A worker that reads nothing is ended."""
+        self.send_encoded(b"".join(frames.encode(message) for message in messages), len(messages))
+
+    def send_encoded(self, data: bytes, count: int, *, first: bool = False) -> None:
+        """Send frames that are already encoded. `first` is the start frame, which may be as large as it needs to be."""
+        if self._closed:
+            return
+        self.sent += count
+        if first:
+            self._most_out += len(data)
+        if not self._out:
+            try:
+                sent = self._sock.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                return  # the worker is gone; reading to the end tells how
+            data = data[sent:]
+        if data:
+            self._out += data
+            if len(self._out) > self._most_out:
+                self._end(ProtocolError("the worker does not read what it is sent"))
+            elif not self._writing:
+                self._writing = True
+                self._loop.add_writer(self._sock, self._writable)
+
+    def pause(self) -> None:
+        """Read no more until `resume`: commits are behind."""
+        if self._reading:
+            self._reading = False
+            self._loop.remove_reader(self._sock)
+
+    def resume(self) -> None:
+        """Read on."""
+        if not self._reading and not self._closed:
+            self._reading = True
+            self._loop.add_reader(self._sock, self._readable)
+
+    def close(self) -> None:
+        """Stop listening; nothing more is given or sent. The socket itself belongs to the worker."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._reading:
+            self._loop.remove_reader(self._sock)
+        if self._writing:
+            self._loop.remove_writer(self._sock)
+        self._reading = self._writing = False
+        self._out.clear()
+
+    def _readable(self) -> None:
+        try:
+            data = self._sock.recv(READ)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._end(None)
+            return
+        try:
+            taken = self._take(data)
+        except ProtocolError as broken:
+            self._end(broken)
+            return
+        if taken:
+            self._on_frames(taken)
+
+    def _take(self, data: bytes) -> list[tuple[Said, int]]:
+        self._in += data
+        buffer, at, taken = self._in, 0, []
+        while len(buffer) - at >= frames.HEADER:
+            size = int.from_bytes(buffer[at : at + frames.HEADER], "big")
+            if size > frames.FRAME_BYTES:
+                raise ProtocolError(f"a frame has {size:,} bytes; the limit is {frames.FRAME_BYTES:,}")
+            if len(buffer) - at < frames.HEADER + size:
+                break
+            taken.append((frames.decode(bytes(buffer[at + frames.HEADER : at + frames.HEADER + size])), size))
+            at += frames.HEADER + size
+        del buffer[:at]
+        return taken
+
+    def _writable(self) -> None:
+        try:
+            sent = self._sock.send(self._out)
+        except BlockingIOError:
+            return
+        except OSError:
+            sent = len(self._out)
+        del self._out[:sent]
+        if not self._out:
+            self._writing = False
+            self._loop.remove_writer(self._sock)
+
+    def _end(self, error: ProtocolError | None) -> None:
+        self.close()
+        self._on_closed(error)

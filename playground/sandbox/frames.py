@@ -1,0 +1,202 @@
+"""What a worker may say, and nothing else: every frame is decoded into one of these or the worker is ended.
+
+A frame is a 4-byte big-endian length and that many bytes of strict JSON. The worker's side is playground/worker/channel.py.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from playground.workflows.events import StepKey
+
+HEADER = 4
+FRAME_BYTES = 1536 * 1024
+DEEPEST = 200  # levels of lists and objects in one frame
+NAME = 256
+
+Name = Annotated[str, Meta(min_length=1, max_length=NAME)]
+Count = Annotated[int, Meta(ge=1, le=10_000_000)]
+Step = tuple[Literal["do", "sleep", "wait"], Name, Count]
+Line = Annotated[int, Meta(ge=0, le=10_000_000)] | None
+Milliseconds = Annotated[int, Meta(ge=0, le=366 * 86_400_000)]
+Label = Annotated[str, Meta(max_length=100)]
+
+
+class ProtocolError(Exception):
+    """The worker broke the protocol; the message says how. It is ended as over a limit."""
+
+
+class Retries(Struct, frozen=True, forbid_unknown_fields=True):
+    limit: Annotated[int, Meta(ge=0, le=10_000)]
+    delay: Milliseconds | Literal["computed"]
+    backoff: Literal["constant", "linear", "exponential"]
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    retries: Retries
+    timeout: Annotated[int, Meta(ge=1, le=1_000_000_000_000)]
+    sensitive: Literal["output"] | None = None
+
+
+class Frame(Struct, frozen=True, forbid_unknown_fields=True):
+    line: Line = None
+    function: Annotated[str, Meta(max_length=1_000)] = ""
+    code: Annotated[str, Meta(max_length=1_000)] = ""
+
+
+class Error(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    name: Annotated[str, Meta(max_length=200)]
+    message: Annotated[str, Meta(max_length=10_000)]
+    traceback: Annotated[list[Frame], Meta(max_length=50)] = []
+    line: Line = None
+    non_retryable: bool = False
+    fatal: bool = False
+    args: Any = None
+    errors: Annotated[list[Any], Meta(max_length=10)] = []
+
+
+class Do(Struct, frozen=True, tag="do", tag_field="op"):
+    step: Step
+    attempt: Count
+    config: Config
+    line: Line = None
+    rollback: Config | None = None
+
+
+class Resume(Struct, frozen=True, tag="resume", tag_field="op"):
+    step: Step
+
+
+class Done(Struct, frozen=True, tag="done", tag_field="op"):
+    step: Step
+    attempt: Count
+    value: Any = None
+    rollback: bool = False
+
+
+class Fail(Struct, frozen=True, tag="fail", tag_field="op"):
+    step: Step
+    attempt: Count
+    error: Error
+    retryable: bool
+    delay: Annotated[int, Meta(ge=0)] | None = None
+    rollback: bool = False
+
+
+class Sleep(Struct, frozen=True, tag="sleep", tag_field="op"):
+    step: Step
+    duration: Milliseconds | None = None
+    until: int | None = None
+    line: Line = None
+
+
+class Wait(Struct, frozen=True, tag="wait", tag_field="op"):
+    step: Step
+    event_type: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_][a-zA-Z0-9-_]{0,99}$")]
+    timeout: Milliseconds
+    line: Line = None
+
+
+class Log(Struct, frozen=True, tag="log", tag_field="op"):
+    stream: Literal["stdout", "stderr", "logging"]
+    text: Annotated[str, Meta(max_length=10_000)]
+    level: Label | None = None
+    replay: bool = False
+    line: Line = None
+    step: Step | None = None
+
+
+class Finish(Struct, frozen=True, tag="finish", tag_field="op"):
+    output: Any = None
+
+
+class Crash(Struct, frozen=True, tag="crash", tag_field="op"):
+    error: Error
+
+
+class Idle(Struct, frozen=True, tag="idle", tag_field="op"):
+    seen: int
+
+
+class Collected(Struct, frozen=True, tag="collected", tag_field="op"):
+    pass
+
+
+class Missing(Struct, frozen=True, tag="missing", tag_field="op"):
+    step: Step
+    attempt: Count
+    rollback: bool = True
+
+
+class Call(Struct, frozen=True, tag="call", tag_field="op"):
+    call: Count
+    binding: Label
+    method: Label
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    step: Step | None = None
+
+
+class Checked(Struct, frozen=True, tag="checked", tag_field="op"):
+    diagnostics: Annotated[list[dict[str, Any]], Meta(max_length=1_000)]
+    outline: Annotated[list[dict[str, Any]], Meta(max_length=10_000)]
+
+
+class Probed(Struct, frozen=True, tag="probed", tag_field="op"):
+    results: dict[str, str]
+
+
+Said = Do | Resume | Done | Fail | Sleep | Wait | Log | Finish | Crash | Idle | Collected | Missing | Call | Checked | Probed
+_decoder = msgspec.json.Decoder(Said)
+_encoder = msgspec.json.Encoder()
+
+
+def key(step: Step) -> StepKey:
+    """The step a frame speaks of."""
+    return StepKey(*step)
+
+
+def decode(data: bytes) -> Said:
+    """One frame's body as a typed value.
+
+    Raises:
+        ProtocolError: not strict JSON, nested too deep, or not one of the known shapes.
+    """
+    if data.count(b"[") + data.count(b"{") > DEEPEST and _depth(data) > DEEPEST:
+        raise ProtocolError(f"a frame is nested more than {DEEPEST} levels deep")
+    try:
+        return _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as refused:
+        raise ProtocolError(f"a frame is not what the protocol allows: {str(refused)[:200]}") from None
+
+
+def encode(frame: dict[str, Any]) -> bytes:
+    """A frame for a worker, with its header."""
+    data = _encoder.encode(frame)
+    return len(data).to_bytes(HEADER, "big") + data
+
+
+def plain(value: Any) -> Any:
+    """A typed part of a frame as the plain JSON that goes into the journal."""
+    return msgspec.to_builtins(value)
+
+
+def size_of(value: Any) -> int:
+    """Bytes of a value when stored."""
+    return len(_encoder.encode(value))
+
+
+def _depth(data: bytes) -> int:
+    """An upper bound of the nesting: brackets inside strings count too, which only refuses earlier."""
+    depth = deepest = 0
+    for byte in data.translate(None, _NOT_BRACKETS):
+        if byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        else:
+            depth -= 1
+    return deepest
+
+
+_NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")

@@ -1,0 +1,88 @@
+"""The worker's only way out: frames over one socket, each a 4-byte big-endian length and that many bytes of JSON."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+HEADER = 4
+READ = 256 * 1024
+FLUSH_BYTES = 16 * 1024  # logs wait for company until there is this much of them
+FLUSH_SECONDS = 0.05  # or until they are this old
+
+
+class ChannelClosed(ConnectionError):
+    """The trusted side is gone; there is nobody left to work for."""
+
+
+class Channel:
+    """Writes are gathered and sent together; reads never block once the first frame is here."""
+
+    def __init__(self, fd: int) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fd)
+        self.socket.setblocking(True)
+        self.received = 0
+        self._out: list[bytes] = []
+        self._out_bytes = 0
+        self._flushed = time.monotonic()
+        self._in = bytearray()
+
+    def receive_first(self) -> Any:
+        """Block until one whole frame is here. Raises ChannelClosed at the end of the stream."""
+        size = int.from_bytes(self._exactly(HEADER), "big")
+        self.received += 1
+        return json.loads(self._exactly(size))
+
+    def receive(self) -> Iterator[Any]:
+        """The frames that have arrived whole. Raises ChannelClosed at the end of the stream."""
+        while True:
+            try:
+                chunk = self.socket.recv(READ, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+            if not chunk:
+                raise ChannelClosed("the trusted side closed the channel")
+            self._in += chunk
+            if len(chunk) < READ:
+                break
+        at = 0
+        while len(self._in) - at >= HEADER:
+            size = int.from_bytes(self._in[at : at + HEADER], "big")
+            if len(self._in) - at < HEADER + size:
+                break
+            frame = json.loads(bytes(self._in[at + HEADER : at + HEADER + size]))
+            at += HEADER + size
+            self.received += 1
+            yield frame
+        del self._in[:at]
+
+    def post(self, frame: dict[str, Any]) -> None:
+        """Put a frame behind those not sent yet; it goes with the next `flush`."""
+        data = json.dumps(frame, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
+        self._out.append(len(data).to_bytes(HEADER, "big") + data)
+        self._out_bytes += len(data)
+
+    def post_lazily(self, frame: dict[str, Any]) -> None:
+        """Like `post`, and flush when enough has gathered or the last flush is long ago."""
+        self.post(frame)
+        if self._out_bytes >= FLUSH_BYTES or time.monotonic() - self._flushed >= FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send everything posted; blocks while the trusted side does not read."""
+        if self._out:
+            data = b"".join(self._out)
+            self._out.clear()
+            self._out_bytes = 0
+            self.socket.sendall(data)
+        self._flushed = time.monotonic()
+
+    def _exactly(self, size: int) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            chunk = self.socket.recv(min(READ, size - len(data)))
+            if not chunk:
+                raise ChannelClosed("the trusted side closed the channel")
+            data += chunk
+        return bytes(data)

@@ -1,0 +1,70 @@
+"""The `workers` module that tenant code imports: the class to derive from and the errors it may raise or catch."""
+
+import sys
+import types
+from typing import Any
+
+
+class WorkflowEntrypoint:
+    """What a tenant's workflow derives from: `self.env` holds its bindings, `self.ctx` the execution context."""
+
+    def __init__(self, ctx: Any = None, env: Any = None) -> None:
+        self.ctx = ctx
+        self.env = env
+
+    async def run(self, event: Any, step: Any) -> Any:
+        """Override this. Called from the top in every execution; its return value is the instance's output."""
+        raise NotImplementedError("a workflow needs its own `async def run(self, event, step)`")
+
+
+class NonRetryableError(Exception):
+    """Raise it in a step to fail at once: the step is not tried again."""
+
+
+class WorkflowTimeoutError(Exception):
+    """An attempt, or a wait for an event, took longer than its timeout."""
+
+
+class NonRetryableDelayError(NonRetryableError):
+    """A step's delay function failed, was late or returned something that is no delay."""
+
+
+class StepError(Exception):
+    """A stored error whose own type is no longer in the code."""
+
+
+class WorkflowFatalError(Exception):
+    """The workflow broke a rule of the platform: a name, a limit or a value that can't be stored. Never retried."""
+
+
+class NotSerialisableError(WorkflowFatalError):
+    """A value can't be stored; the message names its path and type."""
+
+
+class WorkerLost(Exception):
+    """An attempt was lost with its worker."""
+
+
+EXPORTS = (
+    WorkflowEntrypoint,
+    NonRetryableError,
+    WorkflowTimeoutError,
+    NonRetryableDelayError,
+    StepError,
+    WorkflowFatalError,
+    NotSerialisableError,
+    WorkerLost,
+)
+
+
+def install() -> None:
+    """Make `import workers` and `from workers.workflows import …` work, as they do in Cloudflare's Python runtime."""
+    module = types.ModuleType("workers", "The workflow API.")
+    inner = types.ModuleType("workers.workflows", "The workflow API.")
+    for export in EXPORTS:
+        setattr(module, export.__name__, export)
+        setattr(inner, export.__name__, export)
+    module.__path__ = []
+    module.workflows = inner
+    sys.modules["workers"] = module
+    sys.modules["workers.workflows"] = inner

@@ -1,0 +1,110 @@
+"""Exceptions as stored errors, and stored errors as exceptions again: same type where it can be had, same name and message."""
+
+import builtins
+import traceback
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from playground.worker.entrypoint import NonRetryableError, StepError, WorkflowFatalError
+from playground.workflows import values
+from playground.workflows.errors import NotSerialisable
+
+FILE = "workflow.py"  # what the tenant's source is called in tracebacks
+MESSAGE_LENGTH = 10_000  # characters kept of a message
+CODE_LENGTH = 300  # characters kept of a source line
+FRAMES = 50  # innermost frames kept of a traceback
+ARGS_BYTES = 10_000  # an error's args are kept up to this size
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """The stored form of an exception: name, message, the tenant's frames, and what is needed to raise it again."""
+    shown: dict[str, Any] = {"name": _name(error), "message": message_of(error)}
+    frames = _frames(error)
+    shown["traceback"] = frames
+    shown["line"] = frames[-1]["line"] if frames else None
+    if isinstance(error, SyntaxError) and error.filename == FILE:
+        shown["line"] = error.lineno
+    if isinstance(error, NonRetryableError):
+        shown["non_retryable"] = True
+    if isinstance(error, WorkflowFatalError):
+        shown["fatal"] = True
+    args = _args(error)
+    if args is not None:
+        shown["args"] = args
+    if isinstance(error, BaseExceptionGroup):
+        shown["errors"] = [describe(inner) for inner in error.exceptions[:10]]
+    return shown
+
+
+def rebuild(shown: Mapping[str, Any], module: ModuleType | None) -> BaseException:
+    """An exception of the stored type, name and message; of a type made for it when the code no longer has one."""
+    found = _find(shown["name"], module)
+    message = shown["message"]
+    if found is not None:
+        try:
+            args = tuple(values.decode(shown["args"])) if "args" in shown else (message,)
+            error = found.__new__(found, *args)
+            error.args = args
+            if isinstance(error, BaseException) and message_of(error) == message:
+                return error
+        except Exception:  # a tenant's constructor may do anything
+            pass
+    base = NonRetryableError if shown.get("non_retryable") else StepError
+    if found is not None and issubclass(found, Exception) and not issubclass(found, BaseExceptionGroup):
+        base = found
+    made = type(shown["name"], (base,), {"__str__": lambda self: message, "__init__": lambda self: None})
+    error = made()
+    error.args = (message,)
+    return error
+
+
+def retryable(error: BaseException) -> bool:
+    """Whether a failed attempt may be tried again."""
+    return not isinstance(error, (NonRetryableError, WorkflowFatalError))
+
+
+def message_of(error: BaseException) -> str:
+    """`str(error)`, cut to its limit; a sentence when the exception's own `__str__` fails."""
+    try:
+        text = str(error)
+        if type(text) is not str:
+            text = str.__str__(text)
+    except BaseException:  # the tenant's __str__ may raise anything
+        return f"(the message of this {_name(error)} could not be read: its __str__ raised)"
+    return text.encode("utf-8", "replace").decode()[:MESSAGE_LENGTH]
+
+
+def _name(error: BaseException) -> str:
+    return type.__getattribute__(type(error), "__name__").encode("utf-8", "replace").decode()[:200]
+
+
+def _frames(error: BaseException) -> list[dict[str, Any]]:
+    try:
+        summary = traceback.extract_tb(error.__traceback__)
+    except Exception:
+        return []
+    frames = []
+    for frame in summary:
+        if frame.filename == FILE:
+            frames.append({"line": frame.lineno, "function": frame.name, "code": (frame.line or "")[:CODE_LENGTH]})
+    return frames[-FRAMES:]
+
+
+def _args(error: BaseException) -> Any:
+    try:
+        tree = values.encode(tuple(error.args))
+        values.check_size(tree, "error", ARGS_BYTES)
+        return tree
+    except (NotSerialisable, Exception):
+        return None
+
+
+def _find(name: str, module: ModuleType | None) -> type[BaseException] | None:
+    import workers
+
+    for place in (module, workers, builtins):
+        found = getattr(place, name, None) if place is not None else None
+        if isinstance(found, type) and issubclass(found, BaseException):
+            return found
+    return None

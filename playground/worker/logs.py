@@ -1,0 +1,98 @@
+"""What tenant code prints or logs, sent as frames: whole lines, with the step that printed them and whether a replay did."""
+
+import io
+import logging
+import sys
+from typing import Any
+
+from playground.worker.channel import Channel
+from playground.worker.failures import FILE
+from playground.worker.history import History
+from playground.worker.steps import current_step
+
+LINE_CHARACTERS = 8_000  # a longer line is sent in pieces
+
+
+class LogStream(io.TextIOBase):
+    """Stands in for stdout or stderr."""
+
+    encoding = "utf-8"
+
+    def __init__(self, name: str, channel: Channel, history: History) -> None:
+        self._name, self._channel, self._history = name, channel, history
+        self._partial: dict[Any, str] = {}
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return False
+
+    def write(self, text: str) -> int:
+        """Send the whole lines; keep what follows the last newline until its own arrives."""
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        step = current_step.get()
+        whole = self._partial.pop(step, "") + text
+        lines, newline, rest = whole.rpartition("\n")
+        if newline:
+            self.send(lines, step)
+        while len(rest) > LINE_CHARACTERS:
+            self.send(rest[:LINE_CHARACTERS], step)
+            rest = rest[LINE_CHARACTERS:]
+        if rest:
+            self._partial[step] = rest
+        return len(text)
+
+    def flush(self) -> None:
+        """Lines are sent as they end; a flush sends nothing early."""
+
+    def finish(self) -> None:
+        """Send what was printed without a newline at the end."""
+        for step, rest in self._partial.items():
+            self.send(rest, step)
+        self._partial.clear()
+
+    def send(self, text: str, step: Any, level: str | None = None) -> None:
+        """Post one log frame for each piece of text."""
+        replay = step is None and self._history.replaying
+        for start in range(0, max(len(text), 1), LINE_CHARACTERS):
+            piece = text[start : start + LINE_CHARACTERS].encode("utf-8", "replace").decode()
+            frame = {"op": "log", "stream": self._name, "level": level, "text": piece, "replay": replay, "line": _line()}
+            if step is not None:
+                frame["step"] = step
+            self._channel.post_lazily(frame)
+
+
+class LogHandler(logging.Handler):
+    """Sends records of the `logging` module."""
+
+    def __init__(self, stream: LogStream) -> None:
+        super().__init__()
+        self._stream = stream
+        self.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one record with its level."""
+        try:
+            text = self.format(record)
+        except Exception as error:  # a tenant's own objects are formatted here
+            text = f"{record.name}: (this record could not be formatted: {type(error).__name__})"
+        self._stream.send(text, current_step.get(), record.levelname)
+
+
+def capture(channel: Channel, history: History) -> list[LogStream]:
+    """Put the streams and the root logger in place; returns the streams, to be finished at the end."""
+    streams = [LogStream(name, channel, history) for name in ("stdout", "stderr", "logging")]
+    sys.stdout, sys.stderr = streams[0], streams[1]
+    root = logging.getLogger()
+    root.handlers[:] = [LogHandler(streams[2])]
+    root.setLevel(logging.INFO)
+    return streams
+
+
+def _line() -> int | None:
+    frame = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename != FILE:
+        frame = frame.f_back
+    return frame.f_lineno if frame is not None else None

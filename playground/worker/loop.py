@@ -1,0 +1,41 @@
+"""The worker's event loop: sends what was posted before it waits, and says when there is nothing left to do but wait.
+
+`idle` is what lets the trusted side take the worker away: no callback is ready and no timer of the tenant's is running.
+"""
+
+import asyncio
+import selectors
+from collections.abc import Callable
+from typing import Any
+
+from playground.worker.channel import Channel
+
+
+class _Selector(selectors.PollSelector):
+    def __init__(self, channel: Channel) -> None:
+        super().__init__()
+        self._channel = channel
+        self._told = -1
+
+    def select(self, timeout: float | None = None) -> Any:
+        if timeout is None and self._told != self._channel.received:
+            self._told = self._channel.received
+            self._channel.post({"op": "idle", "seen": self._channel.received})
+        if timeout is None or timeout > 0:
+            self._channel.flush()
+        return super().select(timeout)
+
+
+def new_loop(channel: Channel, handle: Callable[[Any], None], closed: Callable[[], None]) -> asyncio.AbstractEventLoop:
+    """An event loop that gives each frame to `handle`, and calls `closed` when the trusted side has gone."""
+    loop = asyncio.SelectorEventLoop(_Selector(channel))
+
+    def readable() -> None:
+        try:
+            for frame in channel.receive():
+                handle(frame)
+        except ConnectionError:
+            closed()
+
+    loop.add_reader(channel.socket.fileno(), readable)
+    return loop

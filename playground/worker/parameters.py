@@ -1,0 +1,46 @@
+"""What a callback asks for by the names of its parameters: the step context, and results of earlier decorated steps."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+CTX = "ctx"
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def wanted(callback: Callable[..., Any], known: Any, positional: int = 0) -> tuple[list[str], bool]:
+    """The dependencies a decorated callback names, in order, and whether it takes the step context.
+
+    The first `positional` parameters are filled by a legacy `depends` list. A parameter with a default keeps it.
+
+    Raises:
+        TypeError: a parameter is neither `ctx` nor the name of a decorated step in `known`.
+    """
+    names, takes_ctx = [], False
+    for place, parameter in enumerate(_parameters(callback)):
+        if parameter.name == CTX and parameter.kind in _BY_NAME and place >= positional:
+            takes_ctx = True
+        elif place < positional or parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+            continue
+        elif parameter.name in known and parameter.kind in _BY_NAME:
+            names.append(parameter.name)
+        elif parameter.default is inspect.Parameter.empty:
+            raise TypeError(f"Received unexpected parameter {parameter.name}")
+    return names, takes_ctx
+
+
+def takes_context(callback: Callable[..., Any]) -> bool:
+    """Whether a callback of the direct form wants the step context as its first argument."""
+    for parameter in _parameters(callback):
+        if parameter.kind in _POSITIONAL and (parameter.name == CTX or parameter.default is inspect.Parameter.empty):
+            return True
+        break
+    return False
+
+
+def _parameters(callback: Callable[..., Any]) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(callback).parameters.values())
+    except (TypeError, ValueError):  # some builtins have no signature
+        return []

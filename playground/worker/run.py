@@ -1,0 +1,166 @@
+"""One execution: load the source, call `run(event, step)`, and say how it ended. Everything here runs confined."""
+
+import asyncio
+import gc
+import inspect
+import linecache
+import os
+import sys
+import types
+from collections.abc import Mapping
+from typing import Any
+
+from playground.worker import failures, logs
+from playground.worker.bindings import Bindings
+from playground.worker.channel import Channel
+from playground.worker.entrypoint import WorkflowFatalError, WorkflowTimeoutError
+from playground.worker.history import History
+from playground.worker.loop import new_loop
+from playground.worker.records import Record, moment
+from playground.worker.steps import Key, Steps, current_step
+from playground.workflows import values
+
+MODULE = "workflow"  # what the tenant's module is called
+
+
+class MissingWorkflowClass(WorkflowFatalError):
+    """The source has no class of the name that was to be run."""
+
+
+class Execution:
+    """Holds what one execution needs; `play` is its whole life."""
+
+    def __init__(self, channel: Channel, start: Mapping[str, Any]) -> None:
+        self._channel, self._start = channel, start
+        self._history = History(start["steps"])
+        self._streams = logs.capture(channel, self._history)
+        self.steps = Steps(channel, self._history, start["limits"], self._report)
+        self._bindings = Bindings(channel)
+        self._loop = new_loop(channel, self._take, lambda: os._exit(0))
+        self._loop.set_exception_handler(self._loop_trouble)
+        self._main: asyncio.Task[Any] | None = None
+        self._rollbacks: dict[Key, asyncio.Task[Any]] = {}
+
+    def play(self) -> None:
+        """Run until told to end; the trusted side ends the process."""
+        asyncio.set_event_loop(self._loop)
+        self._main = self._loop.create_task(self._run())
+        gc.collect()
+        gc.freeze()
+        while True:
+            try:
+                self._loop.run_forever()
+            except BaseException as escaped:  # SystemExit from a task or a callback of the tenant's own
+                if self._main.done():
+                    continue
+                self._main.cancel()
+                self._crash(escaped)
+
+    async def _run(self) -> None:
+        start = self._start
+        rolling_back = start["mode"] == "rollback"
+        if rolling_back:
+            self.steps.collect()
+        try:
+            workflow = self._load()
+            output = workflow.run(self._event(), self.steps)
+            if inspect.isawaitable(output):
+                output = await output
+            if not rolling_back:
+                await self.steps.finish_open()
+                tree = self.steps.stored(output, "output of the workflow")
+        except BaseException as error:  # the tenant's, whatever it is
+            if not rolling_back:
+                await self.steps.abandon_open()
+                self._crash(error)
+        else:
+            if not rolling_back:
+                self._finish({"op": "finish", "output": tree})
+        if rolling_back:
+            self._finish({"op": "collected"})
+
+    def _load(self) -> Any:
+        source = self._start["source"]
+        linecache.cache[failures.FILE] = (len(source), None, source.splitlines(keepends=True), failures.FILE)
+        module = types.ModuleType(MODULE)
+        module.__file__ = failures.FILE
+        sys.modules[MODULE] = module
+        self.steps.module = module
+        exec(compile(source, failures.FILE, "exec", dont_inherit=True), module.__dict__)
+        name = self._start["class_name"]
+        found = getattr(module, name, None)
+        if not isinstance(found, type) or not callable(getattr(found, "run", None)):
+            raise MissingWorkflowClass(f"The source has no class {name} with a method run(self, event, step).")
+        return found(self._context(), self._bindings.environment(self._start["env"]))
+
+    def _event(self) -> Record:
+        given = self._start["event"]
+        payload = values.decode(given["payload"])
+        instance, workflow = given["instance"], given["workflow"]
+        return Record(
+            payload={} if payload is None else payload,
+            timestamp=moment(given["timestamp"]),
+            instanceId=instance,
+            instance_id=instance,
+            workflowName=workflow,
+            workflow_name=workflow,
+        )
+
+    def _context(self) -> Record:
+        return Record(execution=self._start["execution"], metadata=values.decode(self._start.get("metadata")))
+
+    def _crash(self, error: BaseException) -> None:
+        self._finish({"op": "crash", "error": failures.describe(error)})
+
+    def _finish(self, frame: dict[str, Any]) -> None:
+        for stream in self._streams:
+            stream.finish()
+        self._channel.post(frame)
+        self._channel.flush()
+
+    def _take(self, frame: Mapping[str, Any]) -> None:
+        op = frame["op"]
+        if op == "hold":
+            self.steps.hold(frame["held"])
+        elif op == "rollback":
+            key = tuple(frame["step"])
+            self._rollbacks[key] = self._loop.create_task(self._roll_back(key, frame))
+        elif op == "rollback_timeout":
+            task = self._rollbacks.get(tuple(frame["step"]))
+            if task is not None:
+                task.cancel(frame["message"])
+        elif op == "answer":
+            self._bindings.answer(frame)
+        else:
+            self.steps.reply(frame)
+
+    async def _roll_back(self, key: Key, frame: Mapping[str, Any]) -> None:
+        handler = self.steps.rollbacks.get(key)
+        answer: dict[str, Any] = {"step": key, "attempt": frame["attempt"], "rollback": True}
+        if handler is None:
+            self._finish({**answer, "op": "missing"})
+            return
+        current_step.set(key)
+        config = self.steps.rollback_configs[key]
+        error = failures.rebuild(frame["error"], self.steps.module) if frame["error"] else None
+        context = Record(ctx=self.steps.context(key, frame["attempt"], config), error=error, output=values.decode(frame["output"]))
+        try:
+            result = handler(context)
+            if inspect.isawaitable(result):
+                await result
+        except asyncio.CancelledError as cancelled:
+            late = WorkflowTimeoutError(cancelled.args[0] if cancelled.args else "cancelled")
+            self._finish({**answer, "op": "fail", "error": failures.describe(late), "retryable": True})
+        except BaseException as failed:
+            retryable = failures.retryable(failed)
+            self._finish({**answer, "op": "fail", "error": failures.describe(failed), "retryable": retryable})
+        else:
+            self._finish({**answer, "op": "done", "value": None})
+
+    def _report(self, text: str) -> None:
+        self._streams[1].send(text, None)
+
+    def _loop_trouble(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        said = f": {type(error).__name__}: {failures.message_of(error)}" if error is not None else ""
+        self._report(f"{context.get('message', 'asyncio')}{said}")

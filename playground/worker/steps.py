@@ -1,0 +1,400 @@
+"""`step`: what tenant code calls to run, sleep and wait durably.
+
+A step already in the journal answers at once. A new `do` is announced and its callback runs without waiting; the await goes on
+when the acknowledgement of the commit comes back. Retries, deadlines and pauses are decided on the trusted side.
+"""
+
+import asyncio
+import contextvars
+import inspect
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from playground.worker import failures, parameters
+from playground.worker.channel import Channel
+from playground.worker.entrypoint import (
+    NonRetryableDelayError,
+    NotSerialisableError,
+    WorkflowFatalError,
+    WorkflowTimeoutError,
+)
+from playground.worker.history import COMPLETED, ERRORED, History
+from playground.worker.records import Record, moment
+from playground.workflows import config as configs
+from playground.workflows import durations, names, values
+from playground.workflows.errors import InvalidEventType, NotSerialisable, TooLarge
+from playground.workflows.events import DO, SLEEP, WAIT
+
+Key = tuple[str, str, int]
+_SETTLE = 4  # turns of the loop in which a task that was just made comes to its step
+current_step: contextvars.ContextVar[Key | None] = contextvars.ContextVar("current_step", default=None)
+
+
+class _Do:
+    """One `do` of this execution, from its call to its end."""
+
+    __slots__ = ("key", "callback", "config", "rollback", "line", "attempt", "task", "reply", "error", "timeout", "output", "done")
+
+    def __init__(self, key: Key, callback: Any, config: configs.StepConfig, rollback: Any, line: int | None) -> None:
+        self.key, self.callback, self.config, self.rollback, self.line = key, callback, config, rollback, line
+        self.attempt = 0
+        self.task: asyncio.Task[Any] | None = None
+        self.reply: asyncio.Future[Any] | None = None
+        self.error: BaseException | None = None
+        self.timeout: str | None = None
+        self.output: Any = None
+        self.done = False
+
+
+class Decorated:
+    """A function made a step by `@step.do(...)`: call it without arguments and await the result."""
+
+    def __init__(self, steps: "Steps", name: str, callback: Any, depends: list[Any] | None, concurrent: bool, given: dict[str, Any]):
+        self._steps, self._name, self._callback = steps, name, callback
+        self._depends, self._concurrent, self._given = depends, concurrent, given
+        self._result: asyncio.Future[Any] | None = None
+        self.__name__ = getattr(callback, "__name__", name)
+        self.__wrapped__ = callback
+
+    async def __call__(self) -> Any:
+        if self._result is None:
+            self._result = asyncio.ensure_future(self._run())
+            self._result.add_done_callback(_retrieved)
+        return await asyncio.shield(self._result)
+
+    async def _run(self) -> Any:
+        steps = self._steps
+        first = self._depends or []
+        wanted, takes_ctx = parameters.wanted(self._callback, steps.decorated, len(first))
+        dependencies = [*first, *(steps.decorated[name] for name in wanted)]
+        if self._concurrent:
+            results = list(await asyncio.gather(*(dependency() for dependency in dependencies)))
+        else:
+            results = [await dependency() for dependency in dependencies]
+        by_name = dict(zip(wanted, results[len(first) :], strict=True))
+
+        def call(ctx: Record) -> Any:
+            return self._callback(*results[: len(first)], **by_name, **({parameters.CTX: ctx} if takes_ctx else {}))
+
+        line = getattr(getattr(self._callback, "__code__", None), "co_firstlineno", None)
+        return await steps.start(self._name, call, line=line, **self._given)
+
+
+class Steps:
+    """The `step` object of one execution. The public methods are the tenant's API (shared/spec/semantics.md, section 2)."""
+
+    def __init__(self, channel: Channel, history: History, limits: Mapping[str, Any], report: Callable[[str], None]) -> None:
+        self._channel, self._history, self._limits, self._report = channel, history, limits, report
+        self._open: dict[Key, _Do] = {}
+        self._waiting: dict[Key, asyncio.Future[Any]] = {}
+        self._dos = 0
+        self._held: asyncio.Event | None = None
+        self._collecting = False
+        self.module: Any = None
+        self.decorated: dict[str, Decorated] = {}
+        self.rollbacks: dict[Key, Callable[..., Any]] = {}
+        self.rollback_configs: dict[Key, configs.StepConfig] = {}
+
+    # What the tenant calls.
+
+    def do(
+        self,
+        name: Any = None,
+        callback: Any = None,
+        *,
+        depends: list[Any] | None = None,
+        concurrent: bool = False,
+        config: Any = None,
+        rollback: Any = None,
+        rollback_config: Any = None,
+    ) -> Any:
+        """Run a callback durably: `@step.do("name")` over a function, or `await step.do("name", callback)`."""
+        given = {"config": config, "rollback": rollback, "rollback_config": rollback_config}
+        if callback is not None:
+            if not callable(callback):
+                raise TypeError(f"step.do takes a function as its second argument, not {type(callback).__name__}")
+            call = callback if parameters.takes_context(callback) else lambda ctx: callback()
+            return self.start(name, call, line=_caller_line(), **given)
+
+        def decorate(function: Any) -> Decorated:
+            title = name if name is not None and not callable(name) else getattr(function, "__name__", "step")
+            made = Decorated(self, title, function, depends, concurrent, given)
+            self.decorated[made.__name__] = made
+            return made
+
+        return decorate(name) if callable(name) else decorate
+
+    def sleep(self, name: Any, duration: Any) -> Coroutine[Any, Any, None]:
+        """Sleep durably for a duration: `"2 hours"`, milliseconds or a timedelta; at most 365 days."""
+        self._check_name(name)
+        milliseconds = durations.parse(duration)
+        if milliseconds > durations.LONGEST:
+            raise WorkflowFatalError(f'Sleep "{name}" is longer than 365 days, the longest there is')
+        return self._suspend(self._history.next_key(SLEEP, name), {"op": "sleep", "duration": milliseconds, "line": _caller_line()})
+
+    def sleep_until(self, name: Any, when: Any) -> Coroutine[Any, Any, None]:
+        """Sleep durably until a datetime (naive is UTC) or epoch milliseconds; at most 365 days ahead."""
+        self._check_name(name)
+        if isinstance(when, datetime):
+            when = (when if when.tzinfo else when.replace(tzinfo=timezone.utc)).timestamp() * 1000
+        if not isinstance(when, (int, float)) or isinstance(when, bool) or not abs(when) < 2**53:
+            raise TypeError(f"sleep_until takes a datetime or epoch milliseconds, not {type(when).__name__}")
+        return self._suspend(self._history.next_key(SLEEP, name), {"op": "sleep", "until": round(when), "line": _caller_line()})
+
+    def wait_for_event(self, name: Any, event_type: Any = None, /, timeout: Any = "24 hours", **more: Any) -> Coroutine[Any, Any, Record]:
+        """Wait durably for an event of a type; gives a mapping with payload, timestamp and type."""
+        event_type = more.pop("type", more.pop("event_type", event_type))
+        if more:
+            raise TypeError(f"wait_for_event got an unexpected argument {next(iter(more))!r}")
+        self._check_name(name)
+        try:
+            names.check_event_type(event_type)
+        except InvalidEventType as refused:
+            raise WorkflowFatalError(refused.message) from None
+        milliseconds = durations.parse(timeout)
+        if not durations.SECOND <= milliseconds <= durations.LONGEST:
+            raise WorkflowFatalError(f'The timeout of wait "{name}" must be from 1 second to 365 days')
+        frame = {"op": "wait", "event_type": event_type, "timeout": milliseconds, "line": _caller_line()}
+        return self._suspend(self._history.next_key(WAIT, name), frame)
+
+    # What the channel brings.
+
+    def reply(self, frame: Mapping[str, Any]) -> None:
+        """Take a frame that answers a step of this execution."""
+        key = tuple(frame["step"])
+        op = frame["op"]
+        if op in ("over", "refused"):
+            waiting = self._waiting.pop(key, None)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(frame)
+            return
+        do = self._open.get(key)
+        if do is None:
+            return
+        if op == "timeout":
+            if do.attempt == frame["attempt"] and do.reply is None and do.task is not None:
+                do.timeout = frame["message"]
+                do.task.cancel()
+        elif do.reply is not None and not do.reply.done():
+            do.reply.set_result(frame)
+
+    def hold(self, held: bool) -> None:
+        """Start no new step while held: the instance is being paused."""
+        if held and self._held is None:
+            self._held = asyncio.Event()
+        elif not held and self._held is not None:
+            self._held.set()
+            self._held = None
+
+    def collect(self) -> None:
+        """From now on no step starts: `run` is replayed only to learn the rollback handlers."""
+        self._collecting = True
+
+    async def finish_open(self) -> None:
+        """Wait for `do`s that were started and never awaited."""
+        while True:
+            for _ in range(_SETTLE):
+                await asyncio.sleep(0)
+            tasks = [do.task for do in self._open.values() if do.task is not None]
+            if not tasks:
+                return
+            await asyncio.wait(tasks)
+
+    async def abandon_open(self) -> None:
+        """Cancel the callbacks still running: `run` has failed, and nothing waits for them."""
+        for do in list(self._open.values()):
+            if do.task is not None:
+                do.task.cancel()
+        await asyncio.sleep(0)
+
+    def context(self, key: Key, attempt: int, config: configs.StepConfig) -> Record:
+        """The `ctx` of a callback: a fresh copy, so that changing it changes nothing."""
+        return Record(step=Record(name=key[1], count=key[2]), attempt=attempt, config=config.as_json())
+
+    # A do.
+
+    def start(
+        self, name: Any, call: Callable[[Record], Any], *, line: int | None, config: Any, rollback: Any, rollback_config: Any
+    ) -> Coroutine[Any, Any, Any]:
+        """Check and count a `do`, then give the coroutine that runs it."""
+        self._check_name(name)
+        self._dos += 1
+        if self._dos > self._limits["step_limit"]:
+            raise WorkflowFatalError(f"The limit of {self._limits['step_limit']} steps has been reached")
+        key = self._history.next_key(DO, name)
+        resolved = configs.resolve(config, str(name))
+        do = _Do(key, call, resolved, rollback, line)
+        if rollback is not None:
+            if not callable(rollback):
+                raise TypeError(f'The rollback of step "{name}" must be a function, not {type(rollback).__name__}')
+            self.rollbacks[key] = rollback
+            self.rollback_configs[key] = configs.resolve(rollback_config, f"{name} (rollback)")
+        return self._answered(do)
+
+    async def _answered(self, do: _Do) -> Any:
+        stored = self._history.find(do.key)
+        if stored is not None and stored["status"] == COMPLETED:
+            return values.decode(stored["value"])
+        if stored is not None and stored["status"] == ERRORED:
+            raise failures.rebuild(stored["error"], self.module)
+        if self._collecting:
+            await asyncio.get_running_loop().create_future()
+        do.task = asyncio.get_running_loop().create_task(self._live(do, stored))
+        self._open[do.key] = do
+        do.task.add_done_callback(_retrieved)
+        try:
+            result = await asyncio.shield(do.task)
+        except asyncio.CancelledError:
+            if do.task.done() and not do.task.cancelled():
+                return do.task.result()
+            do.task.add_done_callback(lambda task: self._unawaited(do, task))
+            raise
+        return result
+
+    async def _live(self, do: _Do, stored: Mapping[str, Any] | None) -> Any:
+        current_step.set(do.key)
+        try:
+            if stored is None:
+                await self._not_held()
+                do.attempt = 1
+                self._announce(do)
+            else:
+                self._post(do, {"op": "resume"})
+                await self._take_reply(do)
+            while True:
+                await self._attempt(do)
+                reply = await self._take_reply(do)
+                if reply["op"] == "ok":
+                    return values.decode(do.output)
+                if reply["op"] == "error":
+                    raise do.error if do.error is not None else failures.rebuild(reply["error"], self.module)
+        finally:
+            do.done = True
+            self._open.pop(do.key, None)
+
+    def _announce(self, do: _Do) -> None:
+        rollback = self.rollback_configs[do.key].as_json() if do.rollback is not None else None
+        self._post(do, {"op": "do", "config": do.config.as_json(), "line": do.line, "rollback": rollback})
+        self._channel.flush()
+
+    def _post(self, do: _Do, frame: dict[str, Any]) -> None:
+        frame["step"], frame["attempt"] = do.key, do.attempt
+        self._channel.post(frame)
+
+    async def _take_reply(self, do: _Do) -> Mapping[str, Any]:
+        do.reply = asyncio.get_running_loop().create_future()
+        reply = await do.reply
+        do.reply = None
+        if reply["op"] == "run":
+            do.attempt, do.error, do.timeout = reply["attempt"], None, None
+        return reply
+
+    async def _attempt(self, do: _Do) -> None:
+        try:
+            result = do.callback(self.context(do.key, do.attempt, do.config))
+            if inspect.isawaitable(result):
+                result = await result
+            do.output = self.stored(result, f'result of step "{do.key[1]}"')
+        except asyncio.CancelledError as cancelled:
+            if do.timeout is None:
+                raise
+            do.task.uncancel()
+            await self._failed(do, WorkflowTimeoutError(do.timeout).with_traceback(cancelled.__traceback__))
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # SystemExit too: it ends the attempt, not the worker
+            await self._failed(do, error)
+        else:
+            self._post(do, {"op": "done", "value": do.output})
+
+    async def _failed(self, do: _Do, error: BaseException) -> None:
+        do.error = error
+        retryable = failures.retryable(error)
+        frame: dict[str, Any] = {"op": "fail", "error": failures.describe(error), "retryable": retryable}
+        last = do.attempt > do.config.limit
+        if retryable and not last and do.config.delay_function is not None:
+            try:
+                frame["delay"] = await self._computed_delay(do, error)
+            except NonRetryableDelayError as refused:
+                do.error = refused
+                frame.update(error=failures.describe(refused), retryable=False)
+        self._post(do, frame)
+
+    async def _computed_delay(self, do: _Do, error: BaseException) -> int:
+        where = f'The delay function for step "{do.key[1]}-{do.key[2]}"'
+        seconds = self._limits["delay_function_ms"] / 1000
+        try:
+            async with asyncio.timeout(seconds):
+                info = Record(ctx=self.context(do.key, do.attempt, do.config), error=error)
+                delay = do.config.delay_function(info)
+                if inspect.isawaitable(delay):
+                    delay = await delay
+        except TimeoutError:
+            raise NonRetryableDelayError(f"{where} did not return within {seconds:g} seconds") from None
+        except Exception as failed:
+            raise NonRetryableDelayError(f"{where} threw an error: {failures.message_of(failed)}") from failed
+        try:
+            return durations.parse(delay)
+        except durations.InvalidDuration:
+            raise NonRetryableDelayError(
+                f"{where} returned an invalid delay value (expected a number of ms or a duration string like {durations.EXAMPLE})"
+            ) from None
+
+    def stored(self, value: Any, what: str) -> Any:
+        """The stored form of a value. Raises NotSerialisableError when it can't be stored."""
+        try:
+            return values.encode_bounded(value, what, self._limits["value_bytes"])
+        except NotSerialisable as refused:
+            raise NotSerialisableError(f"The {what} is {refused.message}") from None
+        except TooLarge as refused:
+            raise NotSerialisableError(refused.message) from None
+        except RecursionError:
+            raise NotSerialisableError(f"The {what} is not serialisable: nested too deep") from None
+
+    def _unawaited(self, do: _Do, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            error = task.exception()
+            self._report(f'Step "{do.key[1]}-{do.key[2]}" failed and nothing awaited it: {type(error).__name__}: {failures.message_of(error)}')
+
+    # A sleep or a wait.
+
+    async def _suspend(self, key: Key, frame: dict[str, Any]) -> Any:
+        stored = self._history.find(key)
+        if stored is not None and stored["status"] == COMPLETED:
+            return self._event(stored["value"]) if key[0] == WAIT else None
+        if stored is not None and stored["status"] == ERRORED:
+            raise failures.rebuild(stored["error"], self.module)
+        future = asyncio.get_running_loop().create_future()
+        if not self._collecting:
+            await self._not_held()
+            self._waiting[key] = future
+            self._channel.post({**frame, "step": key})
+        reply = await future
+        if reply["op"] == "refused" or reply.get("error"):
+            raise failures.rebuild(reply["error"], self.module)
+        return self._event(reply["value"]) if key[0] == WAIT else None
+
+    def _event(self, stored: Mapping[str, Any]) -> Record:
+        return Record(payload=values.decode(stored["payload"]), timestamp=moment(stored["timestamp"]), type=stored["type"])
+
+    async def _not_held(self) -> None:
+        while self._held is not None:
+            await self._held.wait()
+
+    def _check_name(self, name: Any) -> None:
+        if not names.step_name_fits(name):
+            raise WorkflowFatalError(names.step_name_refusal(name))
+
+
+def _retrieved(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled():
+        future.exception()
+
+
+def _caller_line() -> int | None:
+    frame = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename != failures.FILE:
+        frame = frame.f_back
+    return frame.f_lineno if frame is not None else None
