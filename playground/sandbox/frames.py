@@ -3,6 +3,7 @@
 A frame is a 4-byte big-endian length and that many bytes of strict JSON. The worker's side is playground/worker/channel.py.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -188,9 +189,8 @@ def size_of(value: Any) -> int:
 
 
 def _depth(data: bytes) -> int:
-    """An upper bound of the nesting: brackets inside strings count too, which only refuses earlier."""
     depth = deepest = 0
-    for byte in data.translate(None, _NOT_BRACKETS):
+    for byte in _STRING.sub(b"", data).translate(None, _NOT_BRACKETS):
         if byte in b"[{":
             depth += 1
             deepest = max(deepest, depth)
@@ -199,4 +199,5 @@ def _depth(data: bytes) -> int:
     return deepest
 
 
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")

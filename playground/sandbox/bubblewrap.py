@@ -1,0 +1,56 @@
+"""Namespaces: the command line that puts the fork server into bubblewrap, once."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from playground.sandbox.visible import Visible
+
+NOBODY = 65534
+_NAMESPACES = ("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
+
+
+def find() -> str | None:
+    """Where bubblewrap is, or None."""
+    return shutil.which("bwrap")
+
+
+def command(bwrap: str, visible: Visible, inner: Sequence[str], *, as_root: bool) -> list[str]:
+    """`inner` run in namespaces of its own: no network, no /proc, no /tmp, a read-only root, an empty environment.
+
+    An ordinary user gets a user namespace. Root needs none, and must not have one: in a namespace that maps one user only, every child would be
+    root outside; without, each child changes to a user of its own (see `identity.py`), the one thing the fork server keeps a capability for.
+    The fork server is process 1 of its namespace: nothing inside can signal it, and when it ends the kernel ends all others.
+    """
+    if as_root:
+        user = ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    else:
+        user = ["--unshare-user", "--uid", str(NOBODY), "--gid", str(NOBODY)]
+    places = (visible.python, *visible.same, *(inside for _, inside in visible.moved))
+    folders = sorted({str(folder) for place in places for folder in PurePath(place).parents} - {"/"})
+    files = [argument for folder in folders for argument in ("--dir", folder)]  # bwrap itself would close them to all but root
+    files += [argument for path in (visible.python, *visible.same) for argument in ("--ro-bind", path, path)]
+    for path in visible.masked:
+        files += ["--tmpfs", path, "--remount-ro", path]
+    for outside, inside in visible.moved:
+        files += ["--ro-bind", outside, inside]
+    return [
+        bwrap,
+        *_NAMESPACES,
+        "--die-with-parent",
+        "--new-session",
+        "--as-pid-1",
+        "--clearenv",
+        "--cap-drop",
+        "ALL",
+        *user,
+        "--hostname",
+        "worker",
+        *files,
+        "--remount-ro",
+        "/",
+        "--chdir",
+        "/",
+        "--",
+        *inner,
+    ]

@@ -1,0 +1,101 @@
+"""A worker as the trusted side holds it: its socket, a way to kill it, and word of its end."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+EXIT = "exit"  # it ended by itself, with a code
+SIGNAL = "signal"  # a signal ended it: ours, or one of its own making
+CPU = "cpu"  # it used up its processor time
+MEMORY = "memory"  # the machine took it because the workers' memory was used up
+ZYGOTE = "zygote"  # the fork server died, and its children with it
+
+_CPU_SLACK = 0.1  # seconds by which the kernel's sampling may come early
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a worker ended. `cpu_seconds` and `max_rss_bytes` are what it used, as far as known."""
+
+    signal: int | None
+    code: int | None
+    cause: str
+    cpu_seconds: float = 0.0
+    max_rss_bytes: int = 0
+
+
+class Worker:
+    """One locked child, used for one conversation and then thrown away.
+
+    `sock` is the trusted end of its only channel (nonblocking stream), `label` names it to people, `exited` resolves when the process is gone.
+    """
+
+    def __init__(self, sock: socket.socket, label: str, exited: "asyncio.Future[Exit]", *, cpu_limit: int, kill: Callable[[], None]) -> None:
+        self.sock = sock
+        self.label = label
+        self.exited = exited
+        self._pidfd: int | None = None
+        self._cpu_limit = cpu_limit
+        self._kill_otherwise = kill
+
+    def kill(self) -> None:
+        """End the process now. Does no harm when it is gone already."""
+        if self.exited.done():
+            return
+        if self._pidfd is None:
+            self._kill_otherwise()
+            return
+        try:
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        except OSError:
+            pass  # it has just ended
+
+    def close(self) -> None:
+        """Kill it if it lives, and let go of its socket and pidfd. It may be called more than once."""
+        self.kill()
+        self.sock.close()
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
+
+    def holds(self, pidfd: int | None) -> None:
+        """Take over the descriptor of the process (None where there is no such thing)."""
+        self._pidfd = pidfd
+
+    def watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Resolve `exited` from the kernel's word alone, the fork server being dead."""
+        if self.exited.done():
+            return
+        lost = Exit(None, None, ZYGOTE)
+        if self._pidfd is None:
+            self.exited.set_result(lost)
+            return
+        handle = os.dup(self._pidfd)
+
+        def gone() -> None:
+            loop.remove_reader(handle)
+            os.close(handle)
+            if not self.exited.done():
+                self.exited.set_result(lost)
+
+        loop.add_reader(handle, gone)
+        self.kill()
+
+    def ended(self, status: int, cpu: float, rss: int, *, out_of_memory: bool) -> None:
+        """Resolve `exited` from what the fork server learned when it reaped the process."""
+        if self.exited.done():
+            return
+        if os.WIFEXITED(status):
+            self.exited.set_result(Exit(None, os.WEXITSTATUS(status), EXIT, cpu, rss))
+            return
+        number = os.WTERMSIG(status)
+        cause = SIGNAL
+        if number in (signal.SIGKILL, signal.SIGXCPU):
+            if cpu >= self._cpu_limit - _CPU_SLACK:
+                cause = CPU
+            elif out_of_memory:
+                cause = MEMORY
+        self.exited.set_result(Exit(number, None, cause, cpu, rss))

@@ -1,0 +1,356 @@
+"""The trusted side of one fork server: start it, ask it for children, learn of their ends and of its own."""
+
+import array
+import asyncio
+import base64
+import json
+import os
+import socket
+import struct
+import subprocess
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from playground.sandbox import bubblewrap, child
+from playground.sandbox.cgroup import MemoryGroup
+from playground.sandbox.handle import Worker
+from playground.sandbox.visible import Visible
+
+START_SECONDS = 20.0  # a cold disk included
+OOM_SCORE = "1000"  # when the machine runs out of memory, tenants go first
+_MESSAGE = 1 << 16
+_DESCRIPTORS = 16
+_STDERR_LINE = 500  # characters
+_CREDENTIALS = struct.Struct("3i")
+_LINUX = hasattr(socket, "SO_PASSCRED")
+
+Log = Callable[..., None]
+
+
+class LaunchFailed(Exception):
+    """A fork server did not come up; the message is the reason in one line."""
+
+
+class ForkFailed(Exception):
+    """A child was not made, or could not be locked; the message is the reason in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How to start a fork server and what to put its children under. Without `bwrap` there are no namespaces, with an empty `filter` no seccomp.
+
+    `users` are the numbers that children change to, one each in turn (None: they stay the server's user).
+    """
+
+    visible: Visible
+    bwrap: str | None
+    landlock: bool
+    filter: bytes
+    limits: bool
+    memory_bytes: int
+    cpu_seconds: int
+    users: range | None
+    entry: str
+    path: tuple[str, ...] = ()
+
+    def command(self, control: int) -> list[str]:
+        start = f"import sys; sys.path.append({self.visible.root!r}); from playground.sandbox import zygote; zygote.main({control})"
+        inner = [self.visible.python, "-I", "-S", "-B", "-X", "utf8", "-c", start]
+        if self.bwrap is None:
+            return inner
+        return bubblewrap.command(self.bwrap, self.visible, inner, as_root=os.geteuid() == 0)
+
+    def plan(self) -> dict[str, Any]:
+        """What the fork server is told."""
+        return {
+            "linux": _LINUX,
+            "path": self.path,
+            "entry": self.entry,
+            "landlock": self.landlock,
+            "readable": self.visible.readable(),
+            "listable": self.visible.listable(),
+            "filter": base64.b64encode(self.filter).decode(),
+            "limits": self.limits,
+            "memory_bytes": self.memory_bytes,
+            "cpu_seconds": self.cpu_seconds,
+        }
+
+
+class _Pending:
+    """A child between the order and the lock."""
+
+    def __init__(self, worker: Worker, ready: "asyncio.Future[Worker]") -> None:
+        self.worker = worker
+        self.ready = ready
+        self.forked = False
+        self.locked = False
+
+
+class ForkServer:
+    """One running zygote. `dead` resolves with the reason when it is gone; `workers` are its children that have not ended, by number."""
+
+    def __init__(self, launch: Launch, name: str, *, group: MemoryGroup | None, log: Log) -> None:
+        self.name = name
+        self.forks = 0
+        self.workers: dict[int, Worker] = {}
+        self._launch = launch
+        self._group = group
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self.dead: asyncio.Future[str] = self._loop.create_future()
+        self._reaped: asyncio.Future[int] = self._loop.create_future()
+        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._pending: dict[int, _Pending] = {}
+        self._text = b""
+        self._pidfds: list[int] = []
+        self._errors = b""
+        self._last_error = ""
+        self._control: socket.socket
+        self._process: subprocess.Popen[bytes]
+        self._stderr: int
+
+    async def start(self) -> None:
+        """Bring it up, its imports done. Raises LaunchFailed."""
+        self._control, theirs = socket.socketpair()
+        self._control.setblocking(False)
+        if _LINUX:
+            self._control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self._stderr, stderr = os.pipe()
+        os.set_blocking(self._stderr, False)
+        try:
+            self._process = subprocess.Popen(
+                self._launch.command(theirs.fileno()),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                pass_fds=(theirs.fileno(),),
+                env={},
+                cwd="/",
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._control.close()
+            os.close(self._stderr)
+            raise LaunchFailed(f"{error}") from None
+        finally:
+            theirs.close()
+            os.close(stderr)
+        self._watch_process()
+        self._loop.add_reader(self._stderr, self._read_errors)
+        self._loop.add_reader(self._control, self._read)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await asyncio.wait((self._ready, self.dead), return_when=asyncio.FIRST_COMPLETED)
+            if self.dead.done():
+                await self._reaped
+                self._read_errors()
+                raise LaunchFailed(self._last_error or self.dead.result())
+            await self._ready
+        except TimeoutError:
+            await self.close()
+            raise LaunchFailed(f"the fork server was not ready after {START_SECONDS:.0f} s") from None
+        except BaseException:
+            await self.close()
+            raise
+
+    def fork(self) -> "asyncio.Future[Worker]":
+        """Order one child. The result is a locked worker; ForkFailed when there is none."""
+        ready: asyncio.Future[Worker] = self._loop.create_future()
+        if self.dead.done():
+            ready.set_exception(ForkFailed(self.dead.result()))
+            return ready
+        self.forks += 1
+        number = self.forks
+        users = self._launch.users
+        order = {"fork": number, "user": users[number % len(users)] if users else None}
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        worker = Worker(
+            ours, f"{self.name}.{number}", self._loop.create_future(), cpu_limit=self._launch.cpu_seconds, kill=lambda: self._say({"kill": number})
+        )
+        try:
+            self._say(order, theirs.fileno())
+        except OSError as error:
+            ours.close()
+            ready.set_exception(ForkFailed(f"the fork server takes no orders: {error}"))
+            return ready
+        finally:
+            theirs.close()
+        self.workers[number] = worker
+        self._pending[number] = _Pending(worker, ready)
+        self._loop.add_reader(ours, self._read_lock, number)
+        return ready
+
+    async def close(self) -> None:
+        """Kill it and with it everything inside, and wait until it is gone."""
+        if not self._reaped.done():
+            with suppress(ProcessLookupError):
+                self._process.kill()
+        self._end("closed")
+        await self._reaped
+        for worker in list(self.workers.values()):
+            await asyncio.wait((worker.exited,))
+
+    def _say(self, message: dict[str, Any], descriptor: int | None = None) -> None:
+        ancillary = [] if descriptor is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
+        self._control.sendmsg([json.dumps(message).encode() + b"\n"], ancillary)
+
+    def _read(self) -> None:
+        try:
+            data, ancillary, _, _ = self._control.recvmsg(
+                _MESSAGE, socket.CMSG_SPACE(_DESCRIPTORS * 4) + socket.CMSG_SPACE(_CREDENTIALS.size), getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+            )
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._end(str(error))
+            return
+        for level, kind, payload in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                received = array.array("i")
+                received.frombytes(payload)
+                self._pidfds += received
+            elif _LINUX and (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+                self._greet(_CREDENTIALS.unpack(payload)[0])
+        if not data:
+            self._end("it ended")
+            return
+        *lines, self._text = (self._text + data).split(b"\n")
+        for line in lines:
+            self._heard(json.loads(line))
+
+    def _greet(self, pid: int) -> None:
+        """The first message came, with the kernel's word on who sent it. It is put under the memory group before it has any child."""
+        self._control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
+        self.pid = pid
+        try:
+            with open(f"/proc/{pid}/oom_score_adj", "w") as file:
+                file.write(OOM_SCORE)
+        except OSError as error:
+            self._log("sandbox.oom_score_refused", reason=str(error))
+        if self._group is not None:
+            self._group.add(pid)
+
+    def _heard(self, message: dict[str, Any]) -> None:
+        if "hello" in message:
+            plan = json.dumps(self._launch.plan()).encode() + b"\n"
+            self._control.setblocking(True)
+            self._control.sendall(plan)
+            self._control.setblocking(False)
+        elif "ready" in message:
+            self._ready.set_result(None)
+        elif "failed" in message:
+            self._last_error = message["failed"]
+        elif "forked" in message:
+            number = message["forked"]
+            self.workers[number].holds(self._pidfds.pop(0) if self._pidfds else None)
+            self._pending[number].forked = True
+            self._settle(number)
+        elif "refused" in message:
+            self._fail(message["refused"], message["reason"])
+            self.workers.pop(message["refused"], None)
+        elif "ended" in message:
+            number = message["ended"]
+            worker = self.workers.pop(number)
+            oom = self._group is not None and self._group.killed()
+            worker.ended(message["status"], message["cpu"], message["rss"], out_of_memory=oom)
+            if number in self._pending:
+                self._read_lock(number)
+            self._fail(number, "it ended before it was locked")
+
+    def _read_lock(self, number: int) -> None:
+        """The first byte of a child's channel, before there is a tenant in it."""
+        pending = self._pending.get(number)
+        if pending is None or pending.locked:
+            return
+        try:
+            said = pending.worker.sock.recv(1)
+            if said == child.FAILED:
+                self._fail(number, pending.worker.sock.recv(1000).decode(errors="replace"))
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            said = b""
+        self._loop.remove_reader(pending.worker.sock)
+        if said == child.LOCKED:
+            pending.locked = True
+            self._settle(number)
+
+    def _settle(self, number: int) -> None:
+        pending = self._pending[number]
+        if pending.forked and pending.locked:
+            del self._pending[number]
+            if pending.ready.cancelled():
+                pending.worker.close()
+            else:
+                pending.ready.set_result(pending.worker)
+
+    def _fail(self, number: int, reason: str) -> None:
+        pending = self._pending.pop(number, None)
+        if pending is None:
+            return
+        self._loop.remove_reader(pending.worker.sock)
+        if not pending.ready.done():
+            pending.ready.set_exception(ForkFailed(reason))
+        pending.worker.close()
+
+    def _end(self, reason: str) -> None:
+        """No more conversation. What still lives inside is dying; each worker's `exited` follows from its own pidfd."""
+        if self.dead.done():
+            return
+        self._loop.remove_reader(self._control)
+        self._control.close()
+        for number in list(self._pending):
+            self.workers[number].watch(self._loop)
+            self._fail(number, f"the fork server is gone: {reason}")
+        for worker in self.workers.values():
+            worker.watch(self._loop)
+        for pidfd in self._pidfds:
+            os.close(pidfd)
+        self._pidfds.clear()
+        if not self._reaped.done():
+            with suppress(ProcessLookupError):
+                self._process.kill()
+        self.dead.set_result(reason)
+
+    def _watch_process(self) -> None:
+        if not hasattr(os, "pidfd_open"):
+            waiting = self._loop.run_in_executor(None, self._process.wait)
+            waiting.add_done_callback(lambda _: self._process_ended())
+            return
+        handle = os.pidfd_open(self._process.pid)
+
+        def gone() -> None:
+            self._loop.remove_reader(handle)
+            os.close(handle)
+            self._process.wait()
+            self._process_ended()
+
+        self._loop.add_reader(handle, gone)
+
+    def _process_ended(self) -> None:
+        self._read_errors()
+        self._loop.remove_reader(self._stderr)
+        os.close(self._stderr)
+        self._end(f"it ended with status {self._process.returncode}")
+        self._reaped.set_result(self._process.returncode)
+
+    def _read_errors(self) -> None:
+        """What the fork server or bubblewrap prints is for the operator; a child has no way to print here."""
+        try:
+            data = b"" if self._reaped.done() else os.read(self._stderr, _MESSAGE)
+        except BlockingIOError:
+            return
+        if not data:
+            if not self._reaped.done():
+                self._loop.remove_reader(self._stderr)
+            return
+        *lines, self._errors = (self._errors + data).split(b"\n")
+        for line in lines:
+            text = line[:_STDERR_LINE].decode(errors="replace").strip()
+            if text:
+                self._last_error = text
+                self._log("sandbox.zygote_said", zygote=self.name, text=text)

@@ -1,0 +1,333 @@
+"""Workers parked ahead of need, and the fork server behind them kept alive and fresh. This is what the rest of the playground uses."""
+
+import asyncio
+import os
+import sys
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from playground.sandbox import bubblewrap, landlock, syscalls, tiers, users, visible
+from playground.sandbox.cgroup import MemoryGroup
+from playground.sandbox.handle import Exit, Worker
+from playground.sandbox.launcher import ForkFailed, ForkServer, Launch, LaunchFailed, Log
+from playground.sandbox.tiers import SandboxDown, SandboxRefused, Tier
+
+__all__ = ["Exit", "Sandbox", "SandboxDown", "SandboxRefused", "Tier", "Worker"]
+
+ENTRY = "playground.worker.main:main"
+FORKS_AT_ONCE = 4
+TAKE_SECONDS = 10.0  # how long take() waits while the fork server is being restarted
+RECYCLE_SECONDS = 600.0  # children of one fork server share their hash seed and addresses
+RECYCLE_FORKS = 5000
+BACKOFF_SECONDS = (0.0, 0.05, 0.2, 1.0, 5.0)  # between starts of a fork server that does not come up, or failing forks
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What tests and measurements may have otherwise; no setting leads here. `without` names layers to leave out."""
+
+    entry: str = ENTRY
+    path: str | None = None
+    without: frozenset[str] = frozenset()
+    recycle_seconds: float = RECYCLE_SECONDS
+    recycle_forks: int = RECYCLE_FORKS
+
+
+class Sandbox:
+    """A pool of locked workers. `tier` says how well they are isolated."""
+
+    def __init__(self, launch: Launch, tier: Tier, *, parked: int, group: MemoryGroup | None, bench: Bench, log: Log) -> None:
+        self.tier = tier
+        self._launch = launch
+        self._size = parked
+        self._group = group
+        self._bench = bench
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self._parked: deque[Worker] = deque()
+        self._waiting: deque[asyncio.Future[Worker]] = deque()
+        self._in_flight = 0
+        self._failures = 0
+        self._retry: asyncio.TimerHandle | None = None
+        self._server: ForkServer | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._generation = 0
+        self._worn = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @classmethod
+    async def open(
+        cls,
+        *,
+        memory_bytes: int,
+        cpu_seconds: int,
+        parked: int,
+        allow_weak: bool = False,
+        unsafe: bool = False,
+        loopback: bool = True,
+        log: Log,
+        bench: Bench = Bench(),
+    ) -> "Sandbox":
+        """Start the fork server in the best isolation that this machine gives, and park `parked` workers.
+
+        `memory_bytes` is the address space of a worker, `cpu_seconds` the processor time of its whole life. `log(event, **fields)` gets one
+        line per thing an operator must know.
+
+        Raises:
+            SandboxRefused: the isolation is too weak to serve, or does not hold; the message says what to do.
+        """
+        launch = _best_launch(memory_bytes, cpu_seconds, bench)
+        group = _memory_group(log)
+        missing = "" if launch.bwrap else "bubblewrap is not installed"
+        server = ForkServer(launch, "w1", group=group, log=log)
+        try:
+            await server.start()
+        except LaunchFailed as error:
+            if launch.bwrap is None:
+                raise SandboxRefused(f"The fork server does not start: {error}") from None
+            missing = f"bubblewrap cannot make namespaces here: {error}"
+            log("sandbox.no_namespaces", reason=str(error))
+            launch = _without_namespaces(launch, bench)
+            server = ForkServer(launch, "w1", group=group, log=log)
+            try:
+                await server.start()
+            except LaunchFailed as second:
+                raise SandboxRefused(f"The fork server does not start: {second}") from None
+        try:
+            tier = tiers.judge(_layers(launch, group), missing)
+            tiers.admit(tier, allow_weak=allow_weak, unsafe=unsafe, loopback=loopback)
+            sandbox = cls(launch, tier, parked=parked, group=group, bench=bench, log=log)
+            first = await server.fork()
+        except ForkFailed as error:
+            await server.close()
+            raise SandboxRefused(f"A worker cannot be locked: {error}") from None
+        except BaseException:
+            await server.close()
+            raise
+        sandbox._begin(server, first)
+        log("sandbox.tier", tier=tier.letter, sentence=tier.sentence, layers=", ".join(tier.layers), advice=tier.advice)
+        return sandbox
+
+    async def take(self) -> Worker:
+        """A locked worker that nobody used before; the caller closes it.
+
+        Raises:
+            SandboxDown: there is none, because the fork server could not be brought back within 10 s or forks fail.
+        """
+        if self._closed:
+            raise SandboxDown("The sandbox is closed.")
+        while self._parked:
+            worker = self._parked.popleft()
+            if not worker.exited.done():
+                self._loop.call_soon(self._fill)
+                return worker
+            worker.close()
+        waiter: asyncio.Future[Worker] = self._loop.create_future()
+        self._waiting.append(waiter)
+        self._fill()
+        try:
+            async with asyncio.timeout(TAKE_SECONDS):
+                return await waiter
+        except TimeoutError:
+            raise SandboxDown(f"No worker could be started within {TAKE_SECONDS:.0f} s.") from None
+        finally:
+            if not waiter.done():
+                waiter.cancel()
+            elif not waiter.cancelled() and waiter.exception() is None and sys.exc_info()[0] is not None:
+                waiter.result().close()  # it came just as the caller gave up
+
+    async def close(self) -> None:
+        """End every worker and the fork server, and wait until all are gone."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._retry is not None:
+            self._retry.cancel()
+        tasks = [task for task in (self._keeper, *self._retiring) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_exception(SandboxDown("The sandbox is closed."))
+        self._waiting.clear()
+        for worker in self._parked:
+            worker.close()
+        self._parked.clear()
+        if self._server is not None:
+            await self._server.close()
+        if self._group is not None:
+            self._group.close()
+
+    def _begin(self, server: ForkServer, first: Worker) -> None:
+        self._generation = 1
+        self._server = server
+        self._park(first)
+        self._keeper = asyncio.create_task(self._keep(), name="sandbox keeper")
+        self._fill()
+
+    def _fill(self) -> None:
+        """Order children until there will be enough, a few at once."""
+        server = self._server
+        if self._closed or server is None or server.dead.done() or self._retry is not None:
+            return
+        self._waiting = deque(waiter for waiter in self._waiting if not waiter.done())
+        while self._in_flight < FORKS_AT_ONCE and len(self._parked) + self._in_flight < self._size + len(self._waiting):
+            self._in_flight += 1
+            server.fork().add_done_callback(lambda ready, server=server: self._forked(server, ready))
+        if server.forks >= self._bench.recycle_forks:
+            self._worn.set()
+
+    def _forked(self, server: ForkServer, ready: "asyncio.Future[Worker]") -> None:
+        self._in_flight -= 1
+        error = ready.exception()
+        if error is None:
+            self._failures = 0
+            if self._closed or server is not self._server:
+                ready.result().close()
+            else:
+                self._park(ready.result())
+        elif server is self._server and not server.dead.done() and not self._closed:
+            self._failures += 1
+            self._log("sandbox.fork_failed", reason=str(error), failures=self._failures)
+            for waiter in self._waiting:
+                if not waiter.done():
+                    waiter.set_exception(SandboxDown(f"A worker could not be started: {error}"))
+            self._retry = self._loop.call_later(_backoff(self._failures), self._try_again)
+        self._fill()
+
+    def _try_again(self) -> None:
+        self._retry = None
+        self._fill()
+
+    def _park(self, worker: Worker) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(worker)
+                return
+        self._parked.append(worker)
+        worker.exited.add_done_callback(lambda _: self._unpark(worker))
+
+    def _unpark(self, worker: Worker) -> None:
+        if worker in self._parked:
+            self._parked.remove(worker)
+            worker.close()
+            self._fill()
+
+    async def _keep(self) -> None:
+        """Bring the fork server back when it dies, and put a fresh one in its place when it is worn."""
+        while True:
+            server = self._server
+            assert server is not None, "a keeper always has a fork server"
+            self._worn.clear()
+            worn = asyncio.create_task(self._worn.wait())
+            try:
+                await asyncio.wait((server.dead, worn), timeout=self._bench.recycle_seconds, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                worn.cancel()
+            if server.dead.done():
+                self._log("sandbox.zygote_died", zygote=server.name, reason=server.dead.result(), workers=len(server.workers))
+                self._server = None
+                self._retire(server)
+                await self._replace()
+            else:
+                await self._replace()
+                self._log("sandbox.zygote_recycled", zygote=server.name, forks=server.forks, workers=len(server.workers))
+                self._retire(server)
+
+    async def _replace(self) -> None:
+        """Start a fork server, again and again if need be, and warm it before it takes over."""
+        failures = 0
+        while True:
+            self._generation += 1
+            server = ForkServer(self._launch, f"w{self._generation}", group=self._group, log=self._log)
+            try:
+                await server.start()
+                warmed = await asyncio.gather(*(server.fork() for _ in range(self._size)))
+                break
+            except (LaunchFailed, ForkFailed) as error:
+                failures += 1
+                self._log("sandbox.zygote_failed", zygote=server.name, reason=str(error), failures=failures)
+                await asyncio.sleep(_backoff(failures))
+        stale = list(self._parked)
+        self._parked.clear()
+        self._server = server
+        for worker in stale:
+            worker.close()
+        for worker in warmed:
+            self._park(worker)
+        self._fill()
+
+    def _retire(self, server: ForkServer) -> None:
+        task = asyncio.create_task(_see_out(server), name=f"fork server {server.name} retires")
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+
+async def _see_out(server: ForkServer) -> None:
+    """Let an old fork server live as long as it has workers in use."""
+    try:
+        while server.workers and not server.dead.done():
+            in_use = [worker.exited for worker in server.workers.values()]
+            await asyncio.wait((server.dead, *in_use), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await asyncio.shield(server.close())
+
+
+def _backoff(failures: int) -> float:
+    return BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
+
+
+def _best_launch(memory_bytes: int, cpu_seconds: int, bench: Bench) -> Launch:
+    """All the layers that this machine may have."""
+    bwrap = None if tiers.NAMESPACES in bench.without else bubblewrap.find()
+    program = b""
+    if tiers.SECCOMP not in bench.without:
+        with suppress(syscalls.SeccompMissing):
+            program = syscalls.program()
+    return Launch(
+        visible=visible.find(in_namespace=bwrap is not None, extra=bench.path),
+        bwrap=bwrap,
+        landlock=tiers.LANDLOCK not in bench.without and landlock.abi() >= landlock.WANTED_ABI,
+        filter=program,
+        limits=tiers.LIMITS not in bench.without,
+        memory_bytes=memory_bytes,
+        cpu_seconds=cpu_seconds,
+        users=users.unused() if os.geteuid() == 0 and tiers.USER not in bench.without else None,
+        entry=bench.entry,
+        path=(bench.path,) if bench.path else (),
+    )
+
+
+def _without_namespaces(launch: Launch, bench: Bench) -> Launch:
+    shown = visible.find(in_namespace=False, extra=bench.path)
+    closed = visible.unreachable(shown, launch.users[0]) if launch.users else None
+    if closed is not None:
+        raise SandboxRefused(
+            f"Without namespaces workers run as a user of their own, who cannot enter {closed}. Install bubblewrap, or put Python and the playground "
+            f"where every user can read them, or start the server as an ordinary user."
+        )
+    return replace(launch, bwrap=None, visible=shown)
+
+
+def _layers(launch: Launch, group: MemoryGroup | None) -> tuple[str, ...]:
+    held = {
+        tiers.NAMESPACES: launch.bwrap is not None,
+        tiers.USER: launch.users is not None,
+        tiers.LANDLOCK: launch.landlock,
+        tiers.LIMITS: launch.limits,
+        tiers.SECCOMP: bool(launch.filter),
+        tiers.MEMORY_GROUP: group is not None,
+    }
+    return tuple(name for name, there in held.items() if there)
+
+
+def _memory_group(log: Log) -> MemoryGroup | None:
+    try:
+        return MemoryGroup.open()
+    except OSError as error:
+        log("sandbox.no_memory_group", reason=str(error))
+        return None

@@ -1,0 +1,102 @@
+"""The system calls a worker may make, as a filter for `seccomp.py` to load. Built on the trusted side by libseccomp, for any architecture.
+
+An allow-list: what is not named here is refused with EPERM, so a call that a later kernel adds is refused too. A call of another ABI (int 0x80,
+x32) kills the worker.
+"""
+
+import errno
+import mmap
+import os
+import socket
+import tempfile
+
+# Allowed with any arguments. A name that an architecture lacks is passed over by libseccomp.
+FREE = """
+brk munmap mremap madvise
+read readv pread64 write writev lseek close dup dup2 dup3
+fstat newfstatat fstatat64 stat lstat statx access faccessat faccessat2 getdents64 readlink readlinkat getcwd fstatfs statfs
+epoll_ctl epoll_wait epoll_pwait epoll_pwait2 poll ppoll select pselect6
+getsockname
+clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time
+rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack rt_sigpending restart_syscall
+exit exit_group getpid gettid getppid getuid geteuid getgid getegid getpgrp getpgid uname sysinfo
+getrusage times getrlimit sched_yield sched_getaffinity getcpu getrandom
+futex set_robust_list rseq
+""".split()
+
+# Refused with "no such call", so that libc falls back to an older call, which is refused too.
+UNKNOWN = ("clone3",)
+
+_FCNTL = (0, 1, 2, 3, 4, 1030)  # dup, get and set flags; not F_SETOWN and F_SETSIG, which send signals
+_IOCTL = (0x541B, 0x5421, 0x5450, 0x5451)  # FIONREAD, FIONBIO, FIONCLEX, FIOCLEX; not TIOCSTI (CVE-2017-5226)
+_SOCKET_FACTS = (3, 4, 38, 39)  # SO_TYPE, SO_ERROR, SO_PROTOCOL, SO_DOMAIN: what Python asks of a socket it is given; not SO_PEERCRED
+_MAY_CHANGE = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_ALL = (1 << 32) - 1
+_SEND_FLAGS = 0x4000 | 0x40  # MSG_NOSIGNAL, MSG_DONTWAIT
+_RECEIVE_FLAGS = 0x40 | 0x100 | 0x2  # MSG_DONTWAIT, MSG_WAITALL, MSG_PEEK
+_PROT_READ_WRITE_EXEC = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
+
+
+class SeccompMissing(Exception):
+    """This machine cannot build or load a filter; the message says what is missing."""
+
+
+def program() -> bytes:
+    """The filter as BPF code. Raises SeccompMissing."""
+    try:
+        import pyseccomp as lib
+    except (ImportError, RuntimeError, OSError) as error:
+        raise SeccompMissing(f"libseccomp cannot be loaded ({error}); install libseccomp2") from None
+
+    rules = lib.SyscallFilter(lib.ERRNO(errno.EPERM))
+    rules.set_attr(lib.Attr.ACT_BADARCH, lib.KILL_PROCESS)
+    try:
+        rules.set_attr(lib.Attr.CTL_OPTIMIZE, 2)  # a binary tree; libseccomp before 2.5 has only the list
+    except OSError:
+        pass
+    for name in FREE:
+        _add(lib, rules, lib.ALLOW, name)
+    for name in UNKNOWN:
+        _add(lib, rules, lib.ERRNO(errno.ENOSYS), name)
+    for command in _FCNTL:
+        _add(lib, rules, lib.ALLOW, "fcntl", lib.Arg(1, lib.EQ, command))
+    for request in _IOCTL:
+        _add(lib, rules, lib.ALLOW, "ioctl", lib.Arg(1, lib.EQ, request))
+    for option in _SOCKET_FACTS:
+        _add(lib, rules, lib.ALLOW, "getsockopt", lib.Arg(1, lib.EQ, socket.SOL_SOCKET), lib.Arg(2, lib.EQ, option))
+    # Files are opened for reading only.
+    _add(lib, rules, lib.ALLOW, "openat", lib.Arg(2, lib.MASKED_EQ, _MAY_CHANGE, os.O_RDONLY))
+    _add(lib, rules, lib.ALLOW, "open", lib.Arg(1, lib.MASKED_EQ, _MAY_CHANGE, os.O_RDONLY))
+    # Memory that can be written is never executable; code comes from files only (an extension module of the standard library).
+    _add(lib, rules, lib.ALLOW, "mmap", lib.Arg(2, lib.MASKED_EQ, mmap.PROT_EXEC, 0))
+    for protection in (mmap.PROT_EXEC, mmap.PROT_READ | mmap.PROT_EXEC):
+        _add(
+            lib,
+            rules,
+            lib.ALLOW,
+            "mmap",
+            lib.Arg(2, lib.MASKED_EQ, _PROT_READ_WRITE_EXEC, protection),
+            lib.Arg(3, lib.MASKED_EQ, mmap.MAP_ANONYMOUS | mmap.MAP_SHARED, 0),
+        )
+    _add(lib, rules, lib.ALLOW, "mprotect", lib.Arg(2, lib.MASKED_EQ, mmap.PROT_EXEC, 0))
+    # The channel and the event loop's pipe to itself, both connected: never with an address, never out of band (CVE-2025-38236).
+    _add(lib, rules, lib.ALLOW, "sendto", lib.Arg(3, lib.MASKED_EQ, _ALL & ~_SEND_FLAGS, 0), lib.Arg(4, lib.EQ, 0))
+    _add(lib, rules, lib.ALLOW, "recvfrom", lib.Arg(3, lib.MASKED_EQ, _ALL & ~_RECEIVE_FLAGS, 0))
+    for kind in (0, socket.SOCK_CLOEXEC, socket.SOCK_NONBLOCK, socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK):
+        stream = lib.Arg(1, lib.EQ, socket.SOCK_STREAM | kind)
+        _add(lib, rules, lib.ALLOW, "socketpair", lib.Arg(0, lib.EQ, socket.AF_UNIX), stream, lib.Arg(2, lib.EQ, 0))
+    # Limits and affinity: read one's own, change none.
+    _add(lib, rules, lib.ALLOW, "prlimit64", lib.Arg(0, lib.EQ, 0), lib.Arg(2, lib.EQ, 0))
+
+    with tempfile.TemporaryFile() as file:
+        rules.export_bpf(file)
+        file.seek(0)
+        return file.read()
+
+
+def _add(lib, rules, action: int, name: str, *conditions) -> None:
+    try:
+        rules.add_rule(action, name, *conditions)
+    except OSError as error:
+        if error.errno not in (errno.EFAULT, errno.EDOM):  # how libseccomp says that this name is not of this architecture, or not known to it
+            raise

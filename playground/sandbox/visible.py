@@ -1,0 +1,127 @@
+"""What tenant code can see of this machine's files: the interpreter, its standard library, shared libraries, and the few of our own files."""
+
+import glob
+import os
+import re
+import struct
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOMS = ("workflows", "worker", "analysis")
+INSIDE = ("__init__", "linux", "landlock", "limits", "identity", "seccomp", "child", "zygote", "attack")  # of this folder
+APP = "/app"  # where ours are seen inside
+ZONES = "/usr/share/zoneinfo"  # zoneinfo's data
+_THIRD_PARTY = ("site-packages", "dist-packages")
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """Read-only files of the host. `same` stay where they are; `masked` lie within and are covered up; `moved` are (host path, path inside).
+
+    `root` is what stands on `sys.path` for our own package; `package` are our files as seen inside.
+    """
+
+    python: str
+    same: tuple[str, ...]
+    masked: tuple[str, ...]
+    moved: tuple[tuple[str, str], ...]
+    root: str
+    package: tuple[str, ...]
+
+    def readable(self) -> list[str]:
+        """The paths to open up by Landlock, so that nothing masked lies below any of them."""
+        found = list(self.package)
+        for path in self.same:
+            found += _around(path, self.masked)
+        return found
+
+    def listable(self) -> list[str]:
+        """Directories that the import system lists although not all below them may be read."""
+        return [path for path in self.same if any(_within(mask, path) for mask in self.masked)]
+
+
+def find(*, in_namespace: bool, extra: str | None = None) -> Visible:
+    """What to show. Without namespaces nothing can be moved or covered, and Landlock alone keeps tenants to `readable()`.
+
+    `extra` is one more directory to show and to put on the path; tests use it.
+    """
+    python = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
+    same = _outermost({*_standard_library(), *_libraries(), *(path for path in (ZONES, extra) if path and os.path.isdir(path))})
+    masked = tuple(sorted(path for root in same for path in _third_party(root)))
+    ours = _package()
+    if not in_namespace:
+        root = str(Path(__file__).parents[2])
+        return Visible(python, same, masked, (), root, tuple(ours))
+    moved = [(path, path.replace(str(Path(__file__).parents[2]), APP, 1)) for path in ours]
+    loader = _loader(python)
+    if loader:
+        moved.append((os.path.realpath(loader), loader))
+    return Visible(python, same, masked, tuple(moved), APP, tuple(inside for _, inside in moved))
+
+
+def unreachable(visible: Visible, user: int) -> str | None:
+    """The first directory that a stranger cannot pass through on the way to what is visible, or None."""
+    for path in (*visible.same, *visible.package):
+        for folder in Path(path).parents:
+            if not folder.stat().st_mode & 0o001 and folder.stat().st_uid != user:
+                return str(folder)
+    return None
+
+
+def _package() -> list[str]:
+    package = Path(__file__).parents[1]
+    files = [package / "__init__.py", *(package / "sandbox" / f"{name}.py" for name in INSIDE)]
+    return [str(path) for path in (*files, *(package / room for room in ROOMS)) if path.exists()]
+
+
+def _standard_library() -> set[str]:
+    base = {"base": sys.base_prefix, "platbase": sys.base_exec_prefix, "installed_base": sys.base_prefix, "installed_platbase": sys.base_exec_prefix}
+    return {os.path.realpath(sysconfig.get_path(name, vars=base)) for name in ("stdlib", "platstdlib")}
+
+
+def _libraries() -> set[str]:
+    """The directories that this very interpreter has its shared libraries from."""
+    try:
+        maps = Path("/proc/self/maps").read_text()
+    except OSError:
+        return set()
+    files = set(re.findall(r"\s(/\S+\.so(?:\.[0-9.]+)?)$", maps, re.MULTILINE))
+    venv = os.path.realpath(sys.prefix) if sys.prefix != sys.base_prefix else None
+    return {os.path.dirname(path) for path in files if not any(part in path for part in _THIRD_PARTY) and not (venv and _within(path, venv))}
+
+
+def _third_party(root: str) -> list[str]:
+    places = (f"{root}/{folder}{name}" for folder in ("", "python*/") for name in _THIRD_PARTY)
+    return [path for place in places for path in glob.glob(place) if os.path.isdir(path) and not os.path.islink(path)]
+
+
+def _outermost(paths: set[str]) -> tuple[str, ...]:
+    return tuple(sorted(path for path in paths if not any(other != path and _within(path, other) for other in paths)))
+
+
+def _around(path: str, masked: tuple[str, ...]) -> list[str]:
+    if path in masked:
+        return []
+    if not any(_within(mask, path) for mask in masked):
+        return [path]
+    return [found for entry in sorted(os.scandir(path), key=lambda entry: entry.name) for found in _around(entry.path, masked) if os.path.exists(found)]
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _loader(python: str) -> str | None:
+    """The dynamic loader that the interpreter names in its header (ELF, 64 bit: PT_INTERP)."""
+    with open(python, "rb") as file:
+        head = file.read(4096)
+    if head[:5] != b"\x7fELF\x02":
+        return None
+    offset, size, count = struct.unpack_from("<Q", head, 32)[0], *struct.unpack_from("<HH", head, 54)
+    for index in range(count):
+        kind, _, start, _, _, length = struct.unpack_from("<IIQQQQ", head, offset + index * size)
+        if kind == 3:
+            return head[start : start + length].rstrip(b"\0").decode()
+    return None
