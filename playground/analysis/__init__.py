@@ -1,0 +1,42 @@
+"""The durable lint and the outline of a workflow, from its syntax tree. The source is never executed.
+
+Runs inside a sandboxed child like any tenant code, because hostile source can crash the parser itself; so standard library and
+the pure parts of playground.workflows only.
+"""
+
+from typing import Any
+
+from playground.analysis import awaits, calls, config, determinism, entry, exceptions, names, outline, results, syntax, undefined
+from playground.analysis.rules import Diagnostic, Span, report
+from playground.analysis.workflow import ENTRY_CLASS, Workflow
+
+RULE_FILES = (entry, undefined, calls, awaits, determinism, names, config, results, exceptions)
+MOST_DIAGNOSTICS = 200  # past this a list helps nobody
+
+
+def check(source: str, entry_class: str = ENTRY_CLASS) -> dict[str, Any]:
+    """Look at a source: `{"diagnostics": [...], "outline": [...]}`, as they stand in the API. Never raises, for any text.
+
+    A diagnostic has severity, code, message, line, column, end_line, end_column and, where it is mechanical, a fix {title, text and
+    the same four}. A node of the outline has kind (do, sleep, wait, loop, branch, parallel), name, line, end_line and children where
+    it has any. Lines and columns count from 1, columns in characters; the end is just past the last one.
+    """
+    try:
+        diagnostics, nodes = inspect(source, entry_class)
+    except (RecursionError, MemoryError):
+        diagnostics, nodes = [report("too-deep", Span(1, 1, 1, 2))], []
+    except Exception:  # noqa: BLE001 - the lint is a help; a fault in it must keep nobody from running
+        diagnostics, nodes = [report("not-analysed", Span(1, 1, 1, 2))], []
+    return {"diagnostics": [found.as_json() for found in diagnostics], "outline": nodes}
+
+
+def inspect(text: str, entry_class: str = ENTRY_CLASS) -> tuple[list[Diagnostic], list[dict[str, Any]]]:
+    """Like `check`, without the net: what goes wrong is raised."""
+    source, diagnostics = syntax.read(text)
+    if source is None:
+        return diagnostics, []
+    workflow = Workflow(source, entry_class)
+    for rules in RULE_FILES:
+        diagnostics.extend(rules.check(workflow))
+    found = sorted(dict.fromkeys(diagnostics), key=lambda diagnostic: (diagnostic.span, diagnostic.code))
+    return found[:MOST_DIAGNOSTICS], outline.outline(workflow)

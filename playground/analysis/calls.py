@@ -1,0 +1,102 @@
+"""Calls of the step object and of decorated steps: methods, arguments and parameters that do not exist."""
+
+import ast
+import difflib
+from collections.abc import Iterable, Iterator
+
+from playground.analysis.rules import Diagnostic, Fix, report
+from playground.analysis.workflow import DO, METHODS, StepCall, Workflow
+
+# What Cloudflare's Python module offers besides, so that code for it is not called wrong before it is tried.
+_ALSO = frozenset({"with_rollback", "rollback_all"})
+_CAMEL = {
+    "sleepUntil": "sleep_until",
+    "waitForEvent": "wait_for_event",
+    "run": "do",
+    "wait": "wait_for_event",
+    "wait_until": "sleep_until",
+}
+_KEYWORDS = {
+    "do": ("name", "callback", "depends", "concurrent", "config", "rollback", "rollback_config"),
+    "sleep": ("name", "duration"),
+    "sleep_until": ("name", "when"),
+    "wait_for_event": ("event_type", "type", "timeout"),
+}
+_NEEDS = {
+    "sleep": (2, "a name and a duration"),
+    "sleep_until": (2, "a name and a time"),
+    "wait_for_event": (2, "a name and an event type"),
+}
+
+
+def check(workflow: Workflow) -> Iterator[Diagnostic]:
+    """Findings about how steps are called and what their functions ask for."""
+    yield from _methods(workflow)
+    for call in workflow.step_calls:
+        yield from _arguments(workflow, call)
+        if call.kind == DO and call.decorated is None and call.callback is None and not call.open_ended:
+            parent = workflow.tree.parents[call.node]
+            if isinstance(parent, (ast.Await, ast.Expr)):
+                yield report("no-function", workflow.source.span(call.node))
+    for node in workflow.tree.of[ast.Call]:
+        function = workflow.step_function(node.func)
+        if function is not None and len(function.decorator_list) == 1 and (node.args or node.keywords):
+            yield report("step-arguments", workflow.source.span(node))
+    yield from _parameters(workflow)
+
+
+def _methods(workflow: Workflow) -> Iterator[Diagnostic]:
+    for node in workflow.tree.of[ast.Attribute]:
+        if node.attr in METHODS or node.attr in _ALSO or node.attr.startswith("__") or not isinstance(node.ctx, ast.Load):
+            continue
+        if (
+            isinstance(node.value, ast.Name)
+            and workflow.is_step(node.value)
+            and workflow.tree.enclosing(node) in _functions(workflow)
+        ):
+            meant = _CAMEL.get(node.attr) or nearest(node.attr, METHODS)
+            place = workflow.source.span(node)
+            fix = Fix(f"Make it {meant}", place, f"{node.value.id}.{meant}") if meant else None
+            cure = f" Did you mean `{meant}`?" if meant else f" It has {', '.join(METHODS)}."
+            yield report("unknown-method", place, fix, step=node.value.id, name=node.attr, cure=cure)
+
+
+def _functions(workflow: Workflow) -> list[ast.AST]:
+    """Where the step parameter surely is the step object: `run` itself."""
+    return list(workflow.roots)
+
+
+def _arguments(workflow: Workflow, call: StepCall) -> Iterator[Diagnostic]:
+    known = _KEYWORDS[call.method]
+    for given in call.node.keywords:
+        if given.arg is not None and given.arg not in known:
+            meant = nearest(given.arg, known)
+            if given.arg in ("retries", "timeout", "retry") and call.kind == DO:
+                cure = ' It belongs into `config={"…": …}`.'
+            else:
+                cure = f" Did you mean `{meant}`?" if meant else f" It takes {', '.join(known)}."
+            yield report("unknown-argument", workflow.source.span(given), method=call.method, name=given.arg, cure=cure)
+    if call.method in _NEEDS and not call.open_ended:
+        least, needs = _NEEDS[call.method]
+        if len(call.node.args) + len([given for given in call.node.keywords if given.arg != "timeout"]) < least:
+            yield report("missing-argument", workflow.source.span(call.node), method=call.method, needs=needs)
+
+
+def _parameters(workflow: Workflow) -> Iterator[Diagnostic]:
+    """A decorated step's parameters must be `ctx` or names of steps; a legacy `depends` list fills the first by place."""
+    steps = {function.name for function in workflow.decorated}
+    for function, call in workflow.decorated.items():
+        if call is None or len(function.decorator_list) != 1 or call.open_ended or call.argument(9, "depends") is not None:
+            continue
+        given = function.args
+        plain = given.args[: len(given.args) - len(given.defaults)]
+        required = [*plain, *(one for one, default in zip(given.kwonlyargs, given.kw_defaults, strict=True) if default is None)]
+        for argument in required:
+            if argument.arg not in steps and argument.arg != "ctx":
+                yield report("unknown-parameter", workflow.source.span(argument), name=argument.arg)
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was most likely meant."""
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return found[0] if found else None

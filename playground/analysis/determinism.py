@@ -1,0 +1,190 @@
+"""Code outside steps runs again in every execution: what it must not ask for, because the answer would be another one."""
+
+import ast
+from collections.abc import Iterator
+
+from playground.analysis.rules import Diagnostic, Fix, report
+from playground.analysis.tree import COMPREHENSIONS, FUNCTIONS
+from playground.analysis.workflow import DO, Workflow
+
+TIME = "time-outside-step"
+RANDOM = "random-outside-step"
+ID = "id-outside-step"
+IO = "io-outside-step"
+SLEEP = "sleep-outside-step"
+
+_CLOCK = ("time", "time_ns", "monotonic", "monotonic_ns", "localtime", "gmtime", "ctime", "asctime")
+_DRAWS = (
+    "random", "randint", "randrange", "randbytes", "getrandbits", "choice", "choices", "shuffle", "sample", "uniform", "triangular",
+    "betavariate", "binomialvariate", "expovariate", "gammavariate", "gauss", "lognormvariate", "normalvariate", "paretovariate",
+    "vonmisesvariate", "weibullvariate",
+)  # fmt: skip
+_SECRETS = ("token_bytes", "token_hex", "token_urlsafe", "randbelow", "randbits", "choice")
+_FILES = (
+    "listdir", "scandir", "walk", "remove", "unlink", "mkdir", "makedirs", "rename", "replace", "rmdir", "stat", "open", "system", "popen",
+)  # fmt: skip
+_REQUESTS = ("get", "post", "put", "patch", "delete", "head", "request", "stream")
+
+KNOWN: dict[str, str] = {
+    **{f"time.{name}": TIME for name in _CLOCK},
+    **{f"datetime.datetime.{name}": TIME for name in ("now", "utcnow", "today")},
+    "datetime.date.today": TIME,
+    **{f"random.{name}": RANDOM for name in _DRAWS},
+    **{f"secrets.{name}": RANDOM for name in _SECRETS},
+    "os.urandom": RANDOM,
+    "os.getrandom": RANDOM,
+    **{f"uuid.{name}": ID for name in ("uuid1", "uuid4", "uuid6", "uuid7")},
+    "builtins.open": IO,
+    "builtins.input": IO,
+    "io.open": IO,
+    **{f"os.{name}": IO for name in _FILES},
+    **{f"shutil.{name}": IO for name in ("copy", "copy2", "copyfile", "copytree", "move", "rmtree")},
+    **{f"subprocess.{name}": IO for name in ("run", "call", "check_call", "check_output", "Popen")},
+    **{f"{library}.{name}": IO for library in ("requests", "httpx") for name in _REQUESTS},
+    "urllib.request.urlopen": IO,
+    "urllib.request.urlretrieve": IO,
+    "socket.create_connection": IO,
+    "smtplib.SMTP": IO,
+    "smtplib.SMTP_SSL": IO,
+    "sqlite3.connect": IO,
+    "time.sleep": SLEEP,
+    "asyncio.sleep": SLEEP,
+}
+_PATH_IO = frozenset(
+    {"read_text", "read_bytes", "write_text", "write_bytes", "open", "unlink", "mkdir", "touch", "iterdir", "glob"}
+)
+_ONLY_WITHOUT_ARGUMENTS = frozenset({"time.localtime", "time.gmtime", "time.ctime", "time.asctime"})
+_NO_PLAIN_VALUE = frozenset({"random.shuffle", "datetime.date.today", "time.localtime", "time.gmtime"})
+_STORABLE = frozenset({TIME, RANDOM})
+_NAMES = {TIME: "take the time", RANDOM: "draw", ID: "make an id"}
+_LOGGERS = frozenset({"log", "logger", "logging", "_log", "_logger", "console"})
+_TRACED = 3  # assignments followed from a value to its use
+
+
+def check(workflow: Workflow) -> Iterator[Diagnostic]:
+    """Findings about calls outside steps whose answer differs between executions, or that act on the world."""
+    seeded = any(workflow.tree.dotted(call.func) == "random.seed" and call.args for call in workflow.tree.of[ast.Call])
+    for node in workflow.replayed_nodes():
+        code = kind_of(workflow, node)
+        if code is None or (seeded and code == RANDOM and workflow.tree.dotted(node.func).startswith("random.")):
+            continue
+        if code == SLEEP:
+            yield from _sleep(workflow, node)
+        elif not _in_a_step_name(workflow, node) and not harmless(workflow, node):
+            words = {"call": workflow.words_of(node.func)} if code == IO else {}
+            yield report(code, workflow.source.span(node), _take_in_a_step(workflow, node, code), **words)
+
+
+def kind_of(workflow: Workflow, node: ast.AST) -> str | None:
+    """The rule that a call falls under outside of steps; None for all else."""
+    if not isinstance(node, ast.Call):
+        return None
+    name = workflow.tree.dotted(node.func)
+    if name is None:
+        return IO if _is_path_io(workflow, node.func) else None
+    if name in _ONLY_WITHOUT_ARGUMENTS and node.args:
+        return None
+    return KNOWN.get(name)
+
+
+def harmless(workflow: Workflow, node: ast.AST, traced: int = _TRACED) -> bool:
+    """Whether a value goes only where another one at replay does no harm.
+
+    That is into a log line, or into the time a sleep or wait takes: its deadline is stored when it starts.
+    """
+    for parent in workflow.tree.above(node):
+        if isinstance(parent, ast.Call) and parent.func is not node:
+            step = workflow.by_node.get(parent)
+            if step is not None:
+                return step.kind != DO and step.name is not node
+            if _is_log(workflow, parent.func):
+                return True
+        elif isinstance(parent, (ast.Assign, ast.AnnAssign)):
+            target = (
+                parent.targets[0]
+                if isinstance(parent, ast.Assign) and len(parent.targets) == 1
+                else getattr(parent, "target", None)
+            )
+            if not isinstance(target, ast.Name) or not traced or len(workflow.tree.bound(target)) != 1:
+                return False
+            uses = workflow.tree.uses(target)
+            return bool(uses) and all(harmless(workflow, use, traced - 1) for use in uses)
+        elif isinstance(parent, (ast.stmt, ast.NamedExpr, ast.Lambda)):
+            return False
+        node = parent
+    return False
+
+
+def _sleep(workflow: Workflow, node: ast.Call) -> Iterator[Diagnostic]:
+    """`asyncio.sleep(0)` only lets others run; a constant wait can become a durable one."""
+    seconds = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else None
+    if seconds == 0 or not isinstance(workflow.tree.enclosing(node), FUNCTIONS):
+        return
+    step = _step_in_reach(workflow, node)
+    durable = type(seconds) in (int, float) and isinstance(workflow.tree.parents[node], ast.Await)
+    fix = None
+    if step and durable and workflow.tree.dotted(node.func) == "asyncio.sleep":
+        fix = Fix("Sleep durably", workflow.source.span(node), f'{step}.sleep("pause", "{seconds} seconds")')
+    yield report(SLEEP, workflow.source.span(node), fix)
+
+
+def _is_path_io(workflow: Workflow, function: ast.expr) -> bool:
+    if not isinstance(function, ast.Attribute) or function.attr not in _PATH_IO:
+        return False
+    return isinstance(function.value, ast.Call) and workflow.tree.dotted(function.value.func) == "pathlib.Path"
+
+
+def _is_log(workflow: Workflow, function: ast.expr) -> bool:
+    name = workflow.tree.dotted(function)
+    if name is not None:
+        return name in ("builtins.print", "warnings.warn") or name.startswith(("logging.", "sys.std"))
+    return isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id in _LOGGERS
+
+
+def _in_a_step_name(workflow: Workflow, node: ast.AST) -> bool:
+    """Such a name has its own rule, which says more."""
+    for parent in workflow.tree.above(node):
+        if isinstance(parent, ast.Call) and parent in workflow.by_node:
+            return workflow.by_node[parent].name is node
+        if isinstance(parent, ast.stmt):
+            return False
+        node = parent
+    return False
+
+
+def _take_in_a_step(workflow: Workflow, node: ast.Call, code: str) -> Fix | None:
+    """Wrap the value in a step where that takes one edit: an expression in a coroutine that has the step object."""
+    step = _step_in_reach(workflow, node)
+    if step is None or code not in _NAMES or workflow.tree.dotted(node.func) in _NO_PLAIN_VALUE:
+        return None
+    whole: ast.expr = node
+    while True:
+        parent = workflow.tree.parents[whole]
+        method = isinstance(parent, ast.Call) and parent.func is whole
+        text = isinstance(parent, ast.Call) and workflow.tree.dotted(parent.func) == "builtins.str" and parent.args == [whole]
+        if not (method or text or (isinstance(parent, ast.Attribute) and parent.value is whole)):
+            break
+        whole = parent
+    words = workflow.words_of(whole)
+    if whole is node and code not in _STORABLE:
+        words = f"str({words})"
+    taken = f'await {step}.do("{_NAMES[code]}", lambda: {words})'
+    if not isinstance(workflow.tree.parents[whole], (ast.Assign, ast.AnnAssign, ast.Return, ast.Expr)):
+        taken = f"({taken})"
+    return Fix("Take it in a step", workflow.source.span(whole), taken)
+
+
+def _step_in_reach(workflow: Workflow, node: ast.AST) -> str | None:
+    """The name of the step object where `await` may stand and the name is known."""
+    for parent in workflow.tree.above(node):
+        if isinstance(parent, (ast.Lambda, ast.FunctionDef, *COMPREHENSIONS, ast.ClassDef)):
+            return None
+        if isinstance(parent, ast.AsyncFunctionDef):
+            break
+    else:
+        return None
+    for name in workflow.step_names:
+        _, bound = workflow.tree.resolve(name, parent)
+        if len(bound) == 1 and isinstance(bound[0], ast.arg):
+            return name
+    return None

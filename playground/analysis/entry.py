@@ -1,0 +1,84 @@
+"""The entry: a class of the right name with `async def run(self, event, step)`."""
+
+import ast
+from collections.abc import Iterator
+
+from playground.analysis.rules import Diagnostic, Fix, Span, report
+from playground.analysis.tree import FUNCTIONS, Function
+from playground.analysis.workflow import Workflow
+
+RUN = "async def run(self, event, step)"
+_TAKES = 3  # self, event, step
+
+
+def check(workflow: Workflow) -> Iterator[Diagnostic]:
+    """Findings about the class and its `run`."""
+    name, entry = workflow.entry_class, workflow.entry
+    if entry is None or entry.name != name:
+        if _bound_in_another_way(workflow, name):
+            return
+        yield _no_workflow(workflow, entry)
+        if entry is None:
+            return
+    place = workflow.source.find(entry.name, entry)
+    line, unknown = workflow.lineage(entry)
+    run = workflow.run
+    if run is None:
+        if not unknown and not _assigned(line, "run"):
+            yield report("no-run", place, name=entry.name)
+        return
+    if not unknown and not any(workflow.extends(node) for node in line) and not any(_has_init(node) for node in line):
+        yield report("no-base", place, _extend(workflow, entry, place), name=entry.name)
+    if not run.decorator_list:
+        yield from _signature(workflow, run)
+
+
+def _no_workflow(workflow: Workflow, other: ast.ClassDef | None) -> Diagnostic:
+    name = workflow.entry_class
+    if other is None:
+        first = workflow.source.lines[0]
+        return report("no-workflow", Span(1, 1, 1, max(len(first), 1) + 1), name=name)
+    place = workflow.source.find(other.name, other)
+    return report("no-workflow", place, Fix(f"Rename {other.name} to {name}", place, name), name=name)
+
+
+def _bound_in_another_way(workflow: Workflow, name: str) -> bool:
+    """Imported, assigned or defined under a condition: it can't be told from here what it is."""
+    return bool(workflow.tree.bindings[workflow.source.tree].get(name)) or workflow.tree.star_import
+
+
+def _extend(workflow: Workflow, entry: ast.ClassDef, place: Span) -> Fix | None:
+    text = workflow.source.lines[place.end_line - 1][place.end_column - 1 :]
+    bare = text.startswith(":")
+    if not bare and not text.startswith("():"):
+        return None
+    span = Span(place.end_line, place.end_column, place.end_line, place.end_column + (0 if bare else 2))
+    return Fix("Extend WorkflowEntrypoint", span, "(WorkflowEntrypoint)")
+
+
+def _signature(workflow: Workflow, run: Function) -> Iterator[Diagnostic]:
+    place = workflow.source.find("run", run)
+    given = run.args
+    required = len(given.posonlyargs) + len(given.args) - len(given.defaults)
+    most = len(given.posonlyargs) + len(given.args)
+    keyword_only = any(default is None for default in given.kw_defaults)
+    if required > _TAKES or (most < _TAKES and given.vararg is None) or keyword_only:
+        yield report("run-signature", place)
+    elif isinstance(run, ast.FunctionDef):
+        line, column = workflow.source.place(run.lineno, run.col_offset)
+        yield report("run-not-async", place, Fix("Make it async", Span(line, column, line, column), "async "))
+
+
+def _assigned(classes: list[ast.ClassDef], name: str) -> bool:
+    """Whether a class body gives a name in another way than by a plain `def`."""
+    return any(
+        getattr(node, "id", getattr(node, "name", None)) == name
+        for owner in classes
+        for statement in owner.body
+        for node in ast.walk(statement)
+        if isinstance(node, (ast.Name, *FUNCTIONS)) and not (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))
+    )
+
+
+def _has_init(owner: ast.ClassDef) -> bool:
+    return any(isinstance(statement, FUNCTIONS) and statement.name in ("__init__", "__new__") for statement in owner.body)

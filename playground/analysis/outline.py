@@ -1,0 +1,304 @@
+"""The outline: which steps, sleeps and waits a run will go through, as far as the source tells, in the order they are reached.
+
+A decorated step stands where it is first called (or asked for by another step's parameter), with the line of its decorator,
+which is the line the journal gives it. Helper functions are looked through. What a name can't tell is left as a pattern:
+`step.do(f"item {i}")` is `item {i}`, and its node has `pattern: true`.
+"""
+
+import ast
+from collections.abc import Iterator
+from typing import Any
+
+from playground.analysis.tree import COMPREHENSIONS, FUNCTIONS, Function, children
+from playground.analysis.workflow import DO, SLEEP, WAIT, StepCall, Workflow
+
+NODES = 500  # a longer outline helps nobody
+TEXT = 60  # characters of a condition or of a computed name
+
+_GATHERS = {"asyncio.gather": "gather", "asyncio.wait": "wait", "asyncio.as_completed": "as_completed"}
+_TASK_GROUP = "asyncio.TaskGroup"
+
+Node = dict[str, Any]
+
+
+def outline(workflow: Workflow) -> list[Node]:
+    """The outline of the entry class's `run`."""
+    nodes: list[Node] = []
+    if workflow.run is not None:
+        outliner = _Outliner(workflow)
+        outliner.function(workflow.run, nodes)
+        outliner.unreached(workflow.run, nodes)
+    return nodes
+
+
+class _Outliner:
+    def __init__(self, workflow: Workflow) -> None:
+        self.workflow = workflow
+        self.tree = workflow.tree
+        self.count = 0
+        self.shown: set[Function] = set()  # decorated steps: their result is kept, so they run once
+        self.inside: list[Function] = []  # helpers being looked through, against recursion
+        self.filled: set[str] = set()  # lists that the loop being looked at puts awaitables into
+        self.held: dict[str, list[Node]] = {}  # nodes of awaitables kept in a name until something awaits them
+
+    def function(self, function: Function, into: list[Node]) -> None:
+        self.inside.append(function)
+        outer, self.held = self.held, {}
+        self.statements(function.body, into)
+        for nodes in self.held.values():
+            into.extend(nodes)
+        self.held = outer
+        self.inside.pop()
+
+    def unreached(self, function: Function, into: list[Node]) -> None:
+        """Decorated steps that were not seen to be called come last."""
+        for step in sorted(self.workflow.decorated, key=lambda step: step.lineno):
+            if step not in self.shown and function in self.tree.above(step):
+                self.decorated(step, into)
+
+    def statements(self, body: list[ast.stmt], into: list[Node]) -> None:
+        for statement in body:
+            self.statement(statement, into)
+
+    def statement(self, node: ast.stmt, into: list[Node]) -> None:
+        if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
+            return
+        if isinstance(node, ast.If):
+            self.branches(node, into)
+        elif isinstance(node, (ast.For, ast.AsyncFor)):
+            self.visit(node.iter, into)
+            self.loop(f"for {self.text(node.target)} in {self.text(node.iter)}", node, node.body, into)
+        elif isinstance(node, ast.While):
+            self.loop(f"while {self.text(node.test)}", node, [node.test, *node.body], into)
+        elif isinstance(node, ast.Match):
+            self.visit(node.subject, into)
+            for case in node.cases:
+                self.group("branch", f"case {self.text(case.pattern)}", case.pattern, [case.guard, *case.body], into)
+        elif isinstance(node, (ast.Try, getattr(ast, "TryStar", ast.Try))):
+            self.statements(node.body, into)
+            for handler in node.handlers:
+                self.group(
+                    "branch", f"except {self.text(handler.type)}" if handler.type else "except", handler, handler.body, into
+                )
+            self.statements([*node.orelse, *node.finalbody], into)
+        elif isinstance(node, ast.AsyncWith) and any(self.is_task_group(item.context_expr) for item in node.items):
+            _named_by_loop(self.group("parallel", "TaskGroup", node, node.body, into))
+        elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            self.assigned(node.targets[0].id, node.value, into)
+        else:
+            for child in children(node):
+                self.visit(child, into)
+
+    def assigned(self, name: str, value: ast.expr, into: list[Node]) -> None:
+        """An awaitable kept in a name stands where the name is used: `tasks = [...]`, later `gather(*tasks)`."""
+        kept: list[Node] = []
+        self.visit(value, kept)
+        if kept and not _awaits(value):
+            self.held[name] = kept
+        else:
+            into.extend(kept)
+
+    def branches(self, node: ast.If, into: list[Node]) -> None:
+        self.visit(node.test, into)
+        self.group("branch", f"if {self.text(node.test)}", node, node.body, into, node.body[-1])
+        if len(node.orelse) == 1 and isinstance(node.orelse[0], ast.If) and node.orelse[0].col_offset == node.col_offset:
+            rest: list[Node] = []
+            self.branches(node.orelse[0], rest)
+            for arm in rest:
+                if arm.get("line") == node.orelse[0].lineno and arm["kind"] == "branch":
+                    arm["name"] = f"el{arm['name']}" if arm["name"].startswith("if ") else arm["name"]
+            into.extend(rest)
+        elif node.orelse:
+            self.group("branch", "else", node.orelse[0], node.orelse, into, node.orelse[-1])
+
+    def group(
+        self, kind: str, name: str, node: ast.AST, parts: list[Any], into: list[Node], last: ast.AST | None = None
+    ) -> Node | None:
+        """A node with children, when there are any."""
+        inner: list[Node] = []
+        for part in parts:
+            if isinstance(part, ast.stmt):
+                self.statement(part, inner)
+            elif part is not None:
+                self.visit(part, inner)
+        if not inner:
+            return None
+        made = {"kind": kind, "name": name, "line": node.lineno, "end_line": (last or node).end_lineno, "children": inner}
+        into.append(made)
+        return made
+
+    def visit(self, node: ast.AST, into: list[Node]) -> None:
+        if self.count >= NODES or isinstance(node, ast.Lambda):
+            return
+        if isinstance(node, ast.Call):
+            self.call(node, into)
+        elif isinstance(node, COMPREHENSIONS):
+            self.comprehension(node, into)
+        elif isinstance(node, ast.IfExp):
+            self.visit(node.test, into)
+            self.group("branch", f"if {self.text(node.test)}", node.body, [node.body], into)
+            self.group("branch", "else", node.orelse, [node.orelse], into)
+        elif isinstance(node, ast.Name):
+            self.name(node, into)
+        else:
+            for child in children(node):
+                self.visit(child, into)
+
+    def call(self, node: ast.Call, into: list[Node]) -> None:
+        step = self.workflow.by_node.get(node)
+        if step is not None:
+            for argument in node.args[1:]:
+                if not isinstance(argument, ast.Name):
+                    self.visit(argument, into)
+            if step.kind != DO or step.callback is not None:
+                into.append(self.step(step))
+            return
+        gathers = _GATHERS.get(self.tree.dotted(node.func) or "")
+        if gathers is not None:
+            _named_by_loop(self.group("parallel", gathers, node, node.args, into))
+            return
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "append" and isinstance(node.func.value, ast.Name):
+            self.appended(node.func.value.id, node.args, into)
+            return
+        for child in children(node):
+            self.visit(child, into)
+        called = self.workflow.called(node.func)
+        if (
+            called is not None
+            and called not in self.inside
+            and called not in self.workflow.decorated
+            and not called.decorator_list
+        ):
+            self.function(called, into)
+
+    def loop(self, name: str, node: ast.For | ast.AsyncFor | ast.While, parts: list[Any], into: list[Node]) -> None:
+        """A loop that only fills a list with awaitables, as `tasks.append(step())` does, stands where that list is used."""
+        outer, self.filled = self.filled, set()
+        found: list[Node] = []
+        self.group("loop", name, node, parts, found)
+        filled, self.filled = self.filled, outer
+        if found and len(filled) == 1:
+            self.held.setdefault(filled.pop(), []).extend(found)
+        else:
+            into.extend(found)
+        self.statements(node.orelse, into)
+
+    def appended(self, name: str, arguments: list[ast.expr], into: list[Node]) -> None:
+        kept: list[Node] = []
+        for argument in arguments:
+            self.visit(argument, kept)
+        into.extend(kept)
+        if kept and not any(_awaits(argument) for argument in arguments):
+            self.filled.add(name)
+
+    def comprehension(self, node: ast.AST, into: list[Node]) -> None:
+        first = node.generators[0]
+        self.visit(first.iter, into)
+        rest = [part for generator in node.generators[1:] for part in (generator.iter, *generator.ifs)]
+        made = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+        name = f"for {self.text(first.target)} in {self.text(first.iter)}"
+        self.group("loop", name, node, [*first.ifs, *rest, *made], into)
+
+    def name(self, node: ast.Name, into: list[Node]) -> None:
+        if node.id in self.held:
+            into.extend(self.held.pop(node.id))
+            return
+        function = self.workflow.step_function(node)
+        if function is not None:
+            self.decorated(function, into)
+
+    def decorated(self, function: Function, into: list[Node]) -> None:
+        """A decorated step, after those it takes the results of."""
+        if function in self.shown:
+            return
+        self.shown.add(function)
+        call = self.workflow.decorated[function]
+        needed: list[Node] = []
+        for dependency in self.dependencies(function, call):
+            self.decorated(dependency, needed)
+        if len(needed) > 1 and call is not None and _is_true(call.argument(9, "concurrent")):
+            lines = [made["line"] for made in needed]
+            needed = [{"kind": "parallel", "name": "concurrent", "line": min(lines), "end_line": max(lines), "children": needed}]
+        into.extend(needed)
+        into.append(self.decorated_node(function, call))
+
+    def dependencies(self, function: Function, call: StepCall | None) -> Iterator[Function]:
+        depends = call.argument(9, "depends") if call is not None else None
+        for part in getattr(depends, "elts", []):
+            found = self.workflow.step_function(part)
+            if found is not None:
+                yield found
+        home = self.tree.scope[function]
+        for argument in (*function.args.args, *function.args.kwonlyargs):
+            bound = self.tree.resolve(argument.arg, home)[1]
+            if bound and bound[-1] in self.workflow.decorated:
+                yield bound[-1]
+
+    def decorated_node(self, function: Function, call: StepCall | None) -> Node:
+        self.count += 1
+        made: Node = {
+            "kind": DO,
+            "name": function.name,
+            "line": function.decorator_list[0].lineno,
+            "end_line": function.end_lineno,
+        }
+        if call is not None and call.name is not None:
+            made.update(self.named(call.name, function.name))
+        return made
+
+    def step(self, call: StepCall) -> Node:
+        self.count += 1
+        node = call.node
+        made: Node = {"kind": call.kind, "name": "?", "line": node.lineno, "end_line": node.end_lineno}
+        if call.name is not None:
+            made.update(self.named(call.name, "?"))
+        detail = {SLEEP: ("duration", 1, "duration" if call.method == "sleep" else "when"), WAIT: ("event_type", 1, "event_type")}
+        if call.kind in detail:
+            field, place, keyword = detail[call.kind]
+            given = call.argument(place, keyword)
+            if given is not None:
+                made[field] = (
+                    given.value if isinstance(given, ast.Constant) and isinstance(given.value, str) else self.text(given)
+                )
+        return made
+
+    def named(self, name: ast.expr, default: str) -> Node:
+        """A step's name, or the pattern of it."""
+        if isinstance(name, ast.Constant):
+            return {"name": default if name.value is None else str(name.value)}
+        value = self.tree.value(name) if isinstance(name, ast.Name) else name
+        if isinstance(value, ast.Constant):
+            return {"name": str(value.value)}
+        return {"name": self.pattern(value if value is not None else name), "pattern": True}
+
+    def pattern(self, name: ast.expr) -> str:
+        if isinstance(name, ast.Constant):
+            return str(name.value)
+        if isinstance(name, ast.JoinedStr):
+            return "".join(self.pattern(part) for part in name.values)
+        if isinstance(name, ast.FormattedValue):
+            return "{" + self.text(name.value) + "}"
+        if isinstance(name, ast.BinOp) and isinstance(name.op, ast.Add):
+            return self.pattern(name.left) + self.pattern(name.right)
+        return "{" + self.text(name) + "}"
+
+    def is_task_group(self, node: ast.expr) -> bool:
+        return isinstance(node, ast.Call) and self.tree.dotted(node.func) == _TASK_GROUP
+
+    def text(self, node: ast.AST) -> str:
+        words = self.workflow.source.words(node)
+        return words if len(words) <= TEXT else words[: TEXT - 1] + "…"
+
+
+def _named_by_loop(made: Node | None) -> None:
+    """A single loop that feeds a parallel group gives it its name instead of a level of its own."""
+    if made is not None and len(made["children"]) == 1 and made["children"][0]["kind"] == "loop":
+        made["name"], made["children"] = made["children"][0]["name"], made["children"][0]["children"]
+
+
+def _awaits(value: ast.expr) -> bool:
+    return any(isinstance(node, ast.Await) for node in ast.walk(value))
+
+
+def _is_true(value: ast.expr | None) -> bool:
+    return isinstance(value, ast.Constant) and value.value is True

@@ -1,0 +1,167 @@
+"""The one table of what the durable lint can say, and the shape it says it in.
+
+An error keeps the workflow from starting; a warning is a fault that will show when it runs or replays; an info or hint is neither.
+A message says what replay or the run would do, then the cure.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+ERROR = "error"
+WARNING = "warning"
+INFO = "info"
+HINT = "hint"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A stretch of source: lines and columns from 1, columns in characters, the end just past the last one."""
+
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+    def as_json(self) -> dict[str, int]:
+        return {"line": self.line, "column": self.column, "end_line": self.end_line, "end_column": self.end_column}
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A mechanical cure: replace what stands in `span` by `text`."""
+
+    title: str
+    span: Span
+    text: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {"title": self.title, **self.span.as_json(), "text": self.text}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A kind of finding. `message` is filled with `str.format`."""
+
+    severity: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding at one place."""
+
+    code: str
+    severity: str
+    message: str
+    span: Span
+    fix: Fix | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        shown = {"severity": self.severity, "code": self.code, "message": self.message, **self.span.as_json()}
+        if self.fix is not None:
+            shown["fix"] = self.fix.as_json()
+        return shown
+
+
+def report(code: str, span: Span, fix: Fix | None = None, **words: Any) -> Diagnostic:
+    """A finding of a rule of the table, its message filled with `words`."""
+    rule = RULES[code]
+    return Diagnostic(code, rule.severity, rule.message.format(**words), span, fix)
+
+
+RULES = {
+    # syntax.py
+    "syntax": Rule(ERROR, "{words}"),
+    "syntax-warning": Rule(WARNING, "{words}"),
+    "too-deep": Rule(HINT, "This is nested too deeply to be looked at here; it may still run."),
+    "not-analysed": Rule(
+        HINT, "The durable lint failed on this source, which is a fault of the playground's; the source may still run."
+    ),
+    # entry.py
+    "no-workflow": Rule(
+        ERROR,
+        "There is no class `{name}`, so there is nothing to run. Write `class {name}(WorkflowEntrypoint)` with an `async def run`.",
+    ),
+    "no-base": Rule(WARNING, "`{name}` does not extend `WorkflowEntrypoint`, which gives it `self.env` and `self.ctx`."),
+    "no-run": Rule(ERROR, "`{name}` has no `async def run(self, event, step)`, which every execution calls from the top."),
+    "run-not-async": Rule(ERROR, "`run` is a plain function and can't await a step. Make it `async def run`."),
+    "run-signature": Rule(
+        ERROR, "`run` is called with an event and a step and could not take them. Write `run(self, event, step)`."
+    ),
+    # undefined.py
+    "undefined-name": Rule(WARNING, "`{name}` is not defined anywhere; reaching this line raises NameError.{cure}"),
+    # awaits.py
+    "not-awaited": Rule(WARNING, "`{call}` is not awaited: the run goes on without it, and {loss}. Put `await` before it."),
+    "never-run": Rule(WARNING, "The step `{name}` is defined but nothing awaits it, so it never runs. Add `await {name}()`."),
+    # calls.py
+    "no-function": Rule(
+        WARNING, "`step.do` has no function to run here. Use it as a decorator, or pass one: `step.do(name, function)`."
+    ),
+    "no-parentheses": Rule(WARNING, "`@step.do` needs its parentheses: without them it takes the function for its name."),
+    "unknown-method": Rule(WARNING, "`{step}` has no `{name}`; reaching this line raises AttributeError.{cure}"),
+    "unknown-argument": Rule(WARNING, "`step.{method}` takes no argument `{name}`; reaching this line raises TypeError.{cure}"),
+    "missing-argument": Rule(WARNING, "`step.{method}` needs {needs}; reaching this line raises TypeError."),
+    "step-arguments": Rule(
+        WARNING,
+        "A decorated step is called without arguments; this raises TypeError. It sees the variables around it, and results of "
+        "other steps by parameter name.",
+    ),
+    "unknown-parameter": Rule(
+        WARNING,
+        "No step is named `{name}`, so running this one raises `TypeError: Received unexpected parameter {name}`. A parameter is "
+        "`ctx` or another step's function name.",
+    ),
+    # determinism.py
+    "time-outside-step": Rule(
+        WARNING, "Replay runs this line again and sees another time. Take it inside a step, whose result is stored."
+    ),
+    "random-outside-step": Rule(
+        WARNING, "Replay runs this line again and draws another value. Draw it inside a step, whose result is stored."
+    ),
+    "id-outside-step": Rule(
+        WARNING, "Replay runs this line again and makes another id. Make it inside a step, whose result is stored."
+    ),
+    "io-outside-step": Rule(
+        WARNING, "Replay runs this line again: `{call}` happens anew in every execution. Do it inside a step."
+    ),
+    "sleep-outside-step": Rule(
+        HINT, "This wait is not durable: every execution waits it again from the start. `step.sleep` waits once."
+    ),
+    # names.py
+    "unstable-name": Rule(
+        WARNING,
+        "A stored result is found by its step's name. Replay computes another name here, finds nothing and runs the step again. "
+        "Name it by what it works on.",
+    ),
+    "duplicate-name": Rule(
+        INFO, "Line {line} has a {kind} of this name too. They are told apart by call order, as `{name}-1` and `{name}-2`."
+    ),
+    "bad-name": Rule(
+        WARNING, "A step name has 1 to 256 characters and no control characters; this one is refused when the run reaches it."
+    ),
+    "bad-event-type": Rule(
+        WARNING,
+        "An event type has 1 to 100 letters, digits, _ and -, not beginning with -; this one is refused when the run reaches it.",
+    ),
+    # results.py
+    "unstorable-result": Rule(
+        WARNING, "The result is {what}, which can't be stored: the step fails with `not serialisable`.{cure}"
+    ),
+    "unstorable-output": Rule(
+        WARNING, "The output is {what}, which can't be stored: the run fails with `not serialisable`.{cure}"
+    ),
+    # exceptions.py
+    "catches-all": Rule(
+        WARNING,
+        "`{clause}` around steps also catches cancellation, which is how code is told to stop, and would go on as if a step had failed. "
+        "Catch `Exception`.",
+    ),
+    # config.py
+    "config": Rule(WARNING, "{words} The step is refused and its function never runs."),
+    "bad-duration": Rule(WARNING, "{words}"),
+    "bare-number": Rule(
+        HINT,
+        "A bare number is milliseconds here: {number} is {meaning}. Cloudflare's Python page says seconds, its runtime counts "
+        "milliseconds; a string such as {text} is clear everywhere.",
+    ),
+}
