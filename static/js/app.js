@@ -1,0 +1,172 @@
+// The page, put together. The two halves talk through events on the document:
+//
+//   playground:steps   {steps, awaitedLine, error}  the run's fold changed: dots, awaited line, outline
+//   playground:status  {status}                     the run's status changed
+//   playground:goto    {line, column?}              go to a line of the run's source
+//   playground:hover   {line | null}                light a line, from either half
+//   playground:select  {line}                       a step's dot was pressed: show that step
+//   playground:outline {outline, source}            what /api/check found; the plan of a run that has not begun
+//   playground:starting, playground:stopped         a run is being asked for; it was refused
+
+import { makeChecker } from "./check.js";
+import { makeDialogs } from "./dialogs.js";
+import { makeDivider } from "./divider.js";
+import { makeDrafts } from "./drafts.js";
+import { makeEditor } from "./editor.js";
+import { makeHalves } from "./halves.js";
+import { makeKeys } from "./keys.js";
+import { close } from "./notices.js";
+import { makeOutline } from "./outline.js";
+import { makeParams } from "./params.js";
+import { closeRun, openRun } from "./run/panel.js";
+import { makeShare } from "./share.js";
+import { makeStart } from "./start.js";
+import { remember, tokenOf } from "./tokens-store.js";
+
+const data = document.getElementById("page-data");
+const page = JSON.parse(data.textContent);
+const script = document.getElementById("app");
+const node = (id) => document.getElementById(id);
+const tell = (name, detail) => document.dispatchEvent(new CustomEvent(`playground:${name}`, { detail }));
+
+let runId = page.instance?.id ?? null;
+let opened = { source: page.source, params: page.params.trim() }; // what the address stands for
+let outline = [];
+let counted = null;
+
+const editor = makeEditor({
+  url: script.dataset.editor || null,
+  nonce: data.nonce,
+  onChange: changed,
+  onCursor: ({ line, column }) => (node("cursor").textContent = `Ln ${line}, Col ${column}`),
+  onRun: () => start.run(),
+  onShare: () => share.quick(),
+  onHover: (line) => tell("hover", { line }),
+  onStep: (line) => tell("select", { line }),
+});
+const params = makeParams({ example: page.kind === "instance" ? null : page.example?.slug ?? null, max: page.limits.value_bytes, onChange: changed });
+const halves = makeHalves();
+const outlineList = makeOutline({
+  onPick: (line, ofRun) => show({ line, ofRun }),
+  onHover: (line) => tell("hover", { line }),
+});
+const drafts = makeDrafts({
+  page: { ...page },
+  text: editor.text,
+  params: params.text,
+  restore({ source, params: text }) {
+    params.set(text);
+    editor.setText(source);
+  },
+  say: (words) => (node("draft").textContent = words),
+});
+const checker = makeChecker({ text: editor.text, show: checked, say: (words) => problems(words, "") });
+const dialogs = makeDialogs({ share: () => share.fill() });
+const share = makeShare({
+  body: () => (params.look() ? null : `{"source":${JSON.stringify(editor.text())}${params.json() === null ? "" : `,"params":${params.json()}`}}`),
+  run: () => runId,
+  title: () => node("title").textContent,
+  onStored: stored,
+  open: () => dialogs.open("share"),
+});
+const start = makeStart({
+  source: editor.text,
+  params,
+  onStarting: () => (halves.status("starting"), tell("starting", {})),
+  onStopped: () => (halves.status(counted), tell("stopped", {})),
+  onStarted: started,
+  onDiagnostics(found) {
+    checked({ diagnostics: found, outline });
+    const first = found.find((one) => one.severity === "error");
+    if (first) show({ line: first.line, column: first.column, ofRun: false });
+  },
+});
+makeKeys({ run: start.run, share: share.quick, list: () => dialogs.open("keys") });
+makeDivider();
+
+/** Shows a place in the source, whichever half is in sight. */
+function show(place) {
+  halves.show("code");
+  editor.goto(place);
+}
+
+function changed() {
+  const edited = editor.text() !== opened.source || params.text().trim() !== opened.params;
+  node("edited").hidden = !edited;
+  if (edited && !runId && location.pathname !== "/") history.replaceState(null, "", "/");
+  drafts.keep();
+  checker.soon();
+}
+
+function checked({ diagnostics, outline: found }) {
+  outline = found ?? [];
+  editor.showProblems(diagnostics);
+  outlineList.show(outline);
+  editor.showOutline(outlineList.lines());
+  tell("outline", { outline, source: editor.text() });
+  const errors = diagnostics.filter((one) => one.severity === "error").length;
+  const warnings = diagnostics.filter((one) => one.severity === "warning").length;
+  const notes = diagnostics.length - errors - warnings;
+  const parts = [
+    [errors, "error", "errors"],
+    [warnings, "warning", "warnings"],
+    [notes, "note", "notes"],
+  ].filter(([count]) => count);
+  problems(parts.map(([count, one, many]) => `${count} ${count > 1 ? many : one}`).join(", ") || "No problems", errors ? "bad" : warnings ? "warn" : "");
+}
+
+function problems(words, tone) {
+  const button = node("problems");
+  button.textContent = words;
+  button.className = `link-quiet ${tone}`;
+}
+
+function stored(snippet) {
+  drafts.stored(snippet.id, editor.text(), params.text());
+  opened = { source: editor.text(), params: params.text().trim() };
+  node("edited").hidden = true;
+  if (!runId) history.replaceState(null, "", snippet.url);
+}
+
+function started(instance, source) {
+  remember(instance.id, instance.control_token);
+  close("run");
+  close("draft");
+  runId = instance.id;
+  opened = { source, params: params.text().trim() };
+  drafts.stored(instance.snippet, source, params.text());
+  node("edited").hidden = true;
+  history.pushState(null, "", instance.url);
+  editor.startRun();
+  outlineList.fill([]);
+  halves.show("run");
+  openRun({ id: instance.id, token: instance.control_token, view: null, source, outline, example: page.example });
+}
+
+document.addEventListener("playground:steps", ({ detail }) => {
+  editor.showRun(detail);
+  outlineList.fill(detail.steps);
+});
+document.addEventListener("playground:status", ({ detail: { status } }) => {
+  counted = status;
+  halves.status(status);
+  document.title = `${halves.words(status)} · ${page.example?.title ?? "Run"} · Dynamic Workflows Playground`;
+});
+document.addEventListener("playground:goto", ({ detail }) => show(detail));
+document.addEventListener("playground:hover", ({ detail: { line } }) => {
+  editor.link(line);
+  outlineList.link(line);
+});
+node("problems").addEventListener("click", () => editor.nextProblem());
+node("code-form").addEventListener("submit", (event) => event.preventDefault());
+let path = location.pathname;
+addEventListener("popstate", () => {
+  // Back and forward lead to another run or another source, which the server knows best.
+  if (location.pathname !== path) location.reload();
+});
+addEventListener("hashchange", () => (path = location.pathname));
+
+checker.now();
+editor.ready.then(() => drafts.open());
+if (page.instance) openRun({ id: page.instance.id, token: tokenOf(page.instance.id), view: page.instance, source: page.source, outline, example: page.example });
+else closeRun();

@@ -1,0 +1,86 @@
+// Drafts: what you changed and have not run or shared, kept in this browser. One that belongs to an opened example or link is offered,
+// never put in its place; at the bare address the latest one is simply there again.
+
+import { notice } from "./notices.js";
+import { read, remove, shelf, write } from "./stored.js";
+
+const MOST = 20;
+const LATEST = "draft";
+
+const drafts = shelf("drafts", MOST);
+
+/** The name under which a page's draft is kept. */
+export function baseOf(page) {
+  if (page.snippet) return `snippet:${page.snippet.id}`;
+  return page.example ? `example:${page.example.slug}` : "blank";
+}
+
+/** @param {{page: object, text: () => string, params: () => string, restore: (draft: object) => void, say: (words: string) => void}} how */
+export function makeDrafts({ page, text, params, restore, say }) {
+  let base = baseOf(page);
+
+  function differs(draft) {
+    return Boolean(draft) && typeof draft.source === "string" && (draft.source !== page.source || draft.params.trim() !== page.params.trim());
+  }
+
+  /** Called once at the start: puts the latest draft back at the bare address, offers one elsewhere. */
+  function open() {
+    if (page.kind === "start") {
+      const latest = read(LATEST);
+      if (!differs(latest)) return;
+      restore(latest);
+      say("Draft");
+      const shown = notice("draft", {
+        icon: "undo",
+        tone: "plain",
+        text: `Your draft from ${when(latest.at)} is back.`,
+        actions: [{ name: "Start from the example", act: () => (restore(page), clear(), shown.close()) }],
+      });
+      return;
+    }
+    const draft = drafts.get(base);
+    if (!differs(draft)) return;
+    const what = page.kind === "example" ? "the example" : page.kind === "instance" ? "what this run ran" : "the shared version";
+    const shown = notice("draft", {
+      icon: "undo",
+      tone: "plain",
+      text: `You have a draft of this from ${when(draft.at)}. Restore it, or keep ${what}.`,
+      actions: [
+        { name: "Restore", act: () => (restore(draft), shown.close()) },
+        { name: "Discard", act: () => (clear(), shown.close()) },
+      ],
+    });
+  }
+
+  function keep() {
+    const draft = { source: text(), params: params(), title: document.getElementById("title").textContent, base };
+    if (!differs(draft)) return clear();
+    const kept = drafts.put(base, draft) && write(LATEST, { ...draft, at: Date.now() });
+    say(kept ? "Draft kept in this browser" : "This browser keeps no drafts");
+  }
+
+  function clear() {
+    drafts.drop(base);
+    if (read(LATEST)?.base === base) remove(LATEST);
+    say("");
+  }
+
+  /** The code is stored under a link now: that is what later edits are a draft of. */
+  function stored(snippet, source, paramsText) {
+    drafts.drop(base);
+    base = `snippet:${snippet}`;
+    Object.assign(page, { source, params: paramsText });
+    say("");
+  }
+
+  return { open, keep, stored };
+}
+
+/** A moment as people say it: 14:02, Tuesday, 3 May. */
+function when(at) {
+  const date = new Date(at);
+  const days = Math.floor((new Date().setHours(0, 0, 0, 0) - new Date(at).setHours(0, 0, 0, 0)) / 86_400_000);
+  if (days < 1) return date.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+  if (days < 7) return date.toLocaleDateString("en-GB", { weekday: "long" });
+  return date.toLocaleDateString("en-GB", { day: "numeric", month: "long" });
+}

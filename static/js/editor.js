@@ -1,0 +1,105 @@
+// The source: the textarea that the server sent, and CodeMirror over it once its bundle is there. Works without the bundle.
+
+const host = () => document.getElementById("editor");
+const area = () => document.getElementById("source");
+
+/**
+ * @param {{url: string | null, nonce: string, onChange: () => void, onCursor: (place: {line: number, column: number}) => void,
+ *   onRun: () => void, onShare: () => void, onHover: (line: number | null) => void, onStep: (line: number) => void}} how
+ * @returns the editor; everything may be called at once, and what only CodeMirror can do is done when it is there
+ */
+export function makeEditor({ url, nonce, onChange, onCursor, onRun, onShare, onHover, onStep }) {
+  const textarea = area();
+  let mirror = null;
+  let wanted = {}; // what to draw as soon as there is something to draw on
+
+  const ready = url ? load() : Promise.resolve(plain());
+
+  async function load() {
+    let bundle;
+    try {
+      bundle = await import(url);
+    } catch {
+      plain();
+      return;
+    }
+    const box = document.createElement("div");
+    box.className = "mirror";
+    mirror = bundle.createEditor({
+      parent: box,
+      doc: textarea.value,
+      nonce,
+      labelledby: "title",
+      onChange: () => onChange(),
+      onCursor,
+      onRun,
+      onShare,
+      onHover,
+      onStep,
+    });
+    document.getElementById("listing").replaceWith(box);
+    document.getElementById("raw").hidden = true;
+    for (const [method, value] of Object.entries(wanted)) mirror[method](value);
+    wanted = {};
+  }
+
+  function plain() {
+    document.getElementById("listing").hidden = true;
+    const raw = document.getElementById("raw");
+    raw.open = true;
+    raw.classList.add("is-used");
+    textarea.addEventListener("input", onChange);
+    textarea.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && event.shiftKey && !event.isComposing) {
+        event.preventDefault();
+        onRun();
+      }
+    });
+    const say = () => onCursor(placeOf(textarea.value, textarea.selectionStart));
+    textarea.addEventListener("selectionchange", say);
+    textarea.addEventListener("keyup", say);
+    textarea.addEventListener("click", say);
+  }
+
+  const draw = (method) => (value) => {
+    if (mirror) mirror[method](value);
+    else wanted[method] = value;
+  };
+
+  return {
+    ready,
+    text: () => (mirror ? mirror.text() : textarea.value),
+    setText(text) {
+      if (mirror) mirror.setText(text);
+      else {
+        textarea.value = text;
+        onChange();
+      }
+    },
+    focus: () => (mirror ? mirror.focus() : textarea.focus()),
+    showProblems: draw("showProblems"),
+    showOutline: draw("showOutline"),
+    showRun: draw("showRun"),
+    link: draw("link"),
+    startRun: () => mirror?.startRun(),
+    nextProblem: () => mirror?.nextProblem() ?? false,
+    goto(place) {
+      if (mirror) return mirror.goto(place);
+      const at = offsetOf(textarea.value, place.line, place.column ?? 1);
+      textarea.focus();
+      textarea.setSelectionRange(at, at);
+    },
+    contains: (node) => host().contains(node),
+  };
+}
+
+function placeOf(text, offset) {
+  const before = text.slice(0, offset).split("\n");
+  return { line: before.length, column: [...before.at(-1)].length + 1 };
+}
+
+function offsetOf(text, line, column) {
+  const lines = text.split("\n");
+  const start = lines.slice(0, line - 1).reduce((sum, one) => sum + one.length + 1, 0);
+  return start + [...(lines[line - 1] ?? "")].slice(0, column - 1).join("").length;
+}

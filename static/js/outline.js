@@ -1,0 +1,146 @@
+// The outline: steps, sleeps and waits found in the source, as a checklist that the run fills. Steps that only appear at run time are
+// added at its end; loops, branches and what runs side by side are drawn as such.
+
+import { STATUSES, icon, worst } from "./icons.js";
+
+const STEP_KINDS = new Set(["do", "sleep", "wait"]);
+const FRAMES = { loop: ["loop", "repeats"], branch: ["branch", "one of these"], parallel: ["parallel", "side by side"] };
+const NONE = "No steps found. A step is declared with @step.do, or is a sleep or a wait.";
+
+/** @param {{onPick: (line: number, ofRun: boolean) => void, onHover: (line: number | null) => void}} how */
+export function makeOutline({ onPick, onHover }) {
+  const list = document.getElementById("outline");
+  const counter = document.getElementById("outline-count");
+  let entries = []; // {item, node, steps}
+  let plan = [];
+  let steps = [];
+  let drawn = "";
+
+  function show(outline) {
+    plan = outline;
+    redraw();
+  }
+
+  function fill(found) {
+    steps = found;
+    redraw();
+  }
+
+  function redraw() {
+    const extra = place();
+    const shape = JSON.stringify([plan, extra.map((step) => [step.kind, step.name])]);
+    if (shape !== drawn) {
+      drawn = shape;
+      build(extra);
+      place();
+    }
+    for (const entry of entries) mark(entry);
+    const done = entries.filter((entry) => entry.steps.length && entry.steps.every((step) => step.status === "completed")).length;
+    counter.textContent = entries.length ? `${done} of ${entries.length}` : "";
+  }
+
+  /** Gives each step to its entry; returns the first of each name that has none in the source. */
+  function place() {
+    for (const entry of entries) entry.steps = [];
+    const extra = new Map();
+    for (const step of steps) {
+      const entry =
+        entries.find(({ item }) => item.kind === step.kind && item.name === step.name) ??
+        entries.find(({ item }) => item.kind === step.kind && covers(item, step.line) && !item.fixed) ??
+        entries.find(({ item }) => item.kind === step.kind && item.line === step.line);
+      if (entry) entry.steps.push(step);
+      if (!entry || entry.item.extra) extra.set(`${step.kind}:${step.name}`, step);
+    }
+    return [...extra.values()];
+  }
+
+  function build(extra) {
+    entries = [];
+    list.replaceChildren();
+    branch(plan, list, 0);
+    for (const step of extra) leaf({ kind: step.kind, name: step.name, line: step.line, extra: true }, list, 0);
+    if (!list.children.length) {
+      const none = document.createElement("li");
+      none.className = "none";
+      none.textContent = NONE;
+      list.append(none);
+    }
+  }
+
+  function branch(items, parent, depth) {
+    for (const item of items) {
+      if (STEP_KINDS.has(item.kind)) leaf(item, parent, depth);
+      else if (FRAMES[item.kind]) frame(item, parent, depth);
+    }
+  }
+
+  function frame(item, parent, depth) {
+    const [shape, words] = FRAMES[item.kind];
+    const node = document.createElement("li");
+    node.className = `frame ${item.kind}`;
+    const row = button(item, depth);
+    row.append(icon(shape), span("nm", item.name || words), span("at", `line ${item.line}`));
+    const inside = document.createElement("ol");
+    inside.className = "inside";
+    inside.style.setProperty("--depth", depth);
+    node.append(row, inside);
+    parent.append(node);
+    branch(item.children ?? [], inside, depth + 1);
+  }
+
+  function leaf(item, parent, depth) {
+    const node = document.createElement("li");
+    const row = button(item, depth);
+    row.append(icon("not"), span("nm", item.name ?? "named at run time"), span("at", ""));
+    node.append(row);
+    parent.append(node);
+    entries.push({ item, node, row, steps: [], status: null, at: null });
+  }
+
+  function button(item, depth) {
+    const row = document.createElement("button");
+    row.type = "button";
+    row.className = "entry";
+    row.style.setProperty("--depth", depth);
+    row.addEventListener("click", () => onPick(item.line, Boolean(item.extra)));
+    row.addEventListener("pointerenter", () => onHover(item.line));
+    row.addEventListener("pointerleave", () => onHover(null));
+    return row;
+  }
+
+  function mark(entry) {
+    const status = worst(entry.steps);
+    if (status !== entry.status) {
+      entry.status = status;
+      const [shape, tone, words] = STATUSES[status];
+      entry.row.querySelector(".i").replaceWith(icon(shape, words, tone));
+    }
+    const at = aside(entry);
+    if (at !== entry.at) entry.row.querySelector(".at").textContent = entry.at = at;
+  }
+
+  function aside({ item, steps: mine }) {
+    if (mine.length > 1) return `${mine.filter((step) => step.status === "completed").length} of ${mine.length}`;
+    if (item.extra) return item.line ? `line ${item.line}, at run time` : "at run time";
+    if (item.kind === "sleep") return item.duration ? `sleep ${item.duration}` : `sleep, line ${item.line}`;
+    if (item.kind === "wait") return `event, line ${item.line}`;
+    return `line ${item.line}`;
+  }
+
+  function link(line) {
+    for (const { item, node, steps: mine } of entries) {
+      node.classList.toggle("is-linked", line !== null && (item.line === line || mine.some((step) => step.line === line)));
+    }
+  }
+
+  return { show, fill, link, lines: () => entries.filter(({ item }) => !item.extra).map(({ item }) => item.line) };
+}
+
+const covers = (item, line) => line !== null && line >= item.line && line <= (item.end_line ?? item.line);
+
+function span(className, text) {
+  const node = document.createElement("span");
+  node.className = className;
+  node.textContent = text;
+  return node;
+}

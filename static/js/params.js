@@ -1,0 +1,104 @@
+// Params: JSON, looked at as you type, remembered per example. They are sent as they stand, so that numbers keep all their digits.
+
+import { read, remove, write } from "./stored.js";
+
+const QUIET_MS = 200;
+const field = () => document.getElementById("params");
+
+/**
+ * @param {{example: string | null, max: number, onChange: () => void}} how  `example` is the slug under which they are remembered;
+ *   `max` is the most bytes they may have
+ */
+export function makeParams({ example, max, onChange }) {
+  const given = field().value.trim();
+  const key = example && `params.${example}`;
+  let timer = null;
+
+  const kept = key && read(key);
+  if (typeof kept === "string" && kept.trim() !== given) field().value = kept;
+  look();
+
+  field().addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      look();
+      remember();
+      onChange();
+    }, QUIET_MS);
+  });
+
+  function remember() {
+    if (!key) return;
+    if (field().value.trim() === given) remove(key);
+    else write(key, field().value);
+  }
+
+  /** What is wrong with them, in words, or null. */
+  function problem() {
+    const text = field().value;
+    if (!text.trim()) return null;
+    try {
+      JSON.parse(text);
+    } catch (error) {
+      return words(error.message);
+    }
+    const size = new TextEncoder().encode(text).length;
+    return size > max ? `These are ${size.toLocaleString("en")} bytes; the limit is ${max.toLocaleString("en")}.` : null;
+  }
+
+  function look() {
+    const wrong = problem();
+    const state = document.getElementById("params-state");
+    const box = document.getElementById("params-problem");
+    state.textContent = wrong ? "not valid" : field().value.trim() ? "valid JSON" : "none";
+    state.classList.toggle("bad", Boolean(wrong));
+    box.textContent = wrong ?? "";
+    box.hidden = !wrong;
+    field().toggleAttribute("aria-invalid", Boolean(wrong));
+    reset();
+    return wrong;
+  }
+
+  function reset() {
+    const state = document.getElementById("params-state");
+    state.parentElement.querySelector(".link")?.remove();
+    if (!key || field().value.trim() === given) return;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "link";
+    button.textContent = "Reset";
+    button.title = "Back to the params of the example";
+    button.addEventListener("click", () => {
+      set(given);
+      remember();
+      onChange();
+      field().focus();
+    });
+    state.before(button);
+  }
+
+  function set(text) {
+    field().value = text;
+    look();
+  }
+
+  return {
+    /** The JSON text, or null when there are none. */
+    json: () => field().value.trim() || null,
+    text: () => field().value,
+    set,
+    look,
+    focus: () => field().focus(),
+  };
+}
+
+/** A browser's complaint about JSON as a sentence that begins with the place. */
+function words(message) {
+  const [, line, column] = /line (\d+) column (\d+)/.exec(message) ?? [];
+  const bare = message
+    .replace(/^JSON(\.parse| Parse error)?:\s*/i, "")
+    .replace(/,?\s*("(\.\.\.)?[^]*"(\.\.\.)?\s+)?(is not valid JSON|in JSON|after JSON|at line|at position)[^]*$/i, "")
+    .trim();
+  const place = line ? `Line ${line}, column ${column}: ` : "Not JSON: ";
+  return place + (bare ? bare[0].toLowerCase() + bare.slice(1) : "it ends too early") + ".";
+}

@@ -1,0 +1,11 @@
+// Control tokens of the runs that this browser started. Whoever holds one may change that run, so they never leave for an address.
+
+import { shelf } from "./stored.js";
+
+const MOST = 300; // runs remembered; older ones can then only be watched
+
+const tokens = shelf("tokens", MOST);
+
+export const remember = (id, token) => tokens.put(id, { token });
+export const tokenOf = (id) => tokens.get(id)?.token ?? null;
+export const forget = (id) => tokens.drop(id);
