@@ -1,0 +1,6 @@
+"""The journal store: `open_store(url)` gives a `Store` (see protocol.py)."""
+
+from playground.store.errors import JournalError, StoreError
+from playground.store.open import open_store
+
+__all__ = ["JournalError", "StoreError", "open_store"]

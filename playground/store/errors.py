@@ -1,0 +1,12 @@
+"""What goes wrong with a store itself. Refused operations (Fenced, InstanceNotFound) are in `workflows/errors.py`."""
+
+
+class StoreError(Exception):
+    """The database can't be opened, read or written. The message is one line: what, where, and what to do."""
+
+
+class JournalError(Exception):
+    """Events that can't follow from their journal: a step started twice, an attempt of a step never started.
+
+    A bug of whoever made the events, not of the tenant. Nothing was written.
+    """

@@ -1,0 +1,63 @@
+"""The schema's version, in the file itself, and the way from each version to the next.
+
+A database says whose it is (application_id) and which version it has (user_version), so that another program's file, or one
+from a newer program, is refused before anything is written.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from playground.store.errors import StoreError
+
+APPLICATION_ID = 0x50_47_57_46  # "PGWF"
+
+Migration = Callable[[sqlite3.Connection], None]
+
+
+def _version_1(db: sqlite3.Connection) -> None:
+    run_script(db, Path(__file__).with_name("sqlite_schema.sql").read_text(encoding="utf-8"))
+
+
+MIGRATIONS: Sequence[Migration] = (_version_1,)  # the n-th makes version n out of version n - 1
+
+
+def migrate(db: sqlite3.Connection, name: str, migrations: Sequence[Migration] = MIGRATIONS) -> int:
+    """Bring a database to the newest version, each step in its own transaction; returns how many steps it took.
+
+    Args:
+        db: a connection in autocommit mode.
+        name: what to call the database in an error.
+
+    Raises:
+        StoreError: the database is newer than this program, or another program's.
+    """
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    owner = db.execute("PRAGMA application_id").fetchone()[0]
+    tables = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if owner != APPLICATION_ID and (owner or version or tables):
+        raise StoreError(f"{name} is the database of another program; choose another file")
+    if version > len(migrations):
+        newest = len(migrations)
+        raise StoreError(f"{name} has schema version {version}, this program knows up to {newest}; start a newer playground")
+    for number, migration in enumerate(migrations[version:], version + 1):
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            migration(db)
+            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version = {number}")
+            db.execute("COMMIT")
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+    return len(migrations) - version
+
+
+def run_script(db: sqlite3.Connection, script: str) -> None:
+    """Run the statements of a script inside the open transaction, which `executescript` would commit."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            db.execute(statement)
+            statement = ""

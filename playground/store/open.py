@@ -1,0 +1,29 @@
+"""Opens the store that a database URL names."""
+
+from pathlib import Path
+
+from playground.store.errors import StoreError
+from playground.store.protocol import Store
+from playground.store.sqlite import SqliteStore
+
+SQLITE = "sqlite:///"
+POSTGRESQL = ("postgresql://", "postgres://")
+FORMS = "sqlite:///relative.db or sqlite:////absolute.db"
+
+
+def open_store(url: str, *, synchronous: str = "full") -> Store:
+    """Open the store at `url`: sqlite:///relative.db, or sqlite:////absolute.db. Blocks until the schema is up to date.
+
+    The store belongs to the event loop of its first call.
+
+    Args:
+        synchronous: how SQLite waits for the disk at a commit: "full" or "normal".
+
+    Raises:
+        StoreError: the URL, the file or its content can't be used; the message is one line for the operator.
+    """
+    if url.startswith(POSTGRESQL):
+        raise StoreError(f"PostgreSQL is not in this version yet; use {FORMS}")
+    if not url.startswith(SQLITE) or url == SQLITE:
+        raise StoreError(f"the database {url!r} cannot be opened; it takes {FORMS}")
+    return SqliteStore.open(Path(url.removeprefix(SQLITE)), synchronous=synchronous)

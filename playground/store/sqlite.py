@@ -1,0 +1,226 @@
+"""The journal store in one SQLite file: WAL, one writer with group commit, readers beside it."""
+
+import asyncio
+import heapq
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from pathlib import Path
+
+from playground.store import sqlite_claims as claims
+from playground.store import sqlite_rows as columns
+from playground.store.errors import StoreError
+from playground.store.growth import Growth
+from playground.store.lock import FileLock
+from playground.store.migrations import migrate
+from playground.store.named_sql import NamedSql
+from playground.store.protocol import Committed, Decider, InstanceRow, NewInstance, Refusal, Snapshot, Snippet
+from playground.store.readers import Readers
+from playground.store.snippets import snippet_of
+from playground.store.sqlite_transaction import SqliteTransaction
+from playground.store.writer import Writer
+from playground.workflows.errors import InstanceNotFound
+from playground.workflows.events import STATUSES, Event, NewEvent
+
+SYNCHRONOUS = ("full", "normal")
+WRITER_CACHE_KIB = 16 * 1024
+BUSY_MS = 5_000  # how long to wait for somebody who looks into the file with another program
+PREPARED = 256  # statements kept prepared by a connection
+NEWEST = 2**63 - 1
+
+
+class SqliteStore:
+    """See `protocol.Store`; made by `SqliteStore.open`."""
+
+    def __init__(self, path: Path, lock: FileLock, db: sqlite3.Connection) -> None:
+        self._lock = lock
+        self._sql = NamedSql(Path(__file__).with_name("sqlite_queries.sql"))
+        self._transaction = SqliteTransaction(db, self._sql)
+        self._growth = Growth(self._last_seq)
+        self._readers = Readers(partial(_connect_reader, path))
+        self._writer = Writer(self._transaction, self._growth.tell)
+
+    @classmethod
+    def open(cls, path: Path, *, synchronous: str = "full") -> "SqliteStore":
+        """Open or create the database, bringing its schema to the newest version.
+
+        Args:
+            synchronous: "full" waits for the disk at every commit; "normal" may lose the last commits when the machine (not the
+                program) fails.
+
+        Raises:
+            StoreError: with one line that says why it can't be used.
+        """
+        if synchronous not in SYNCHRONOUS:
+            raise StoreError(f"synchronous is {synchronous!r}; it takes {' or '.join(SYNCHRONOUS)}")
+        if not path.parent.is_dir():
+            raise StoreError(f"cannot open the database {path}: there is no folder {path.parent}")
+        lock = FileLock(path)
+        lock.take()
+        db = None
+        try:
+            db = _connect_writer(path, synchronous)
+            migrate(db, f"the database {path}")
+            return cls(path, lock, db)
+        except BaseException as error:
+            if db is not None:
+                db.close()
+            lock.release()
+            if isinstance(error, sqlite3.Error):
+                raise StoreError(f"cannot open the database {path}: {error}") from None
+            raise
+
+    async def create(self, instances: Sequence[NewInstance], *, at: int) -> tuple[list[InstanceRow], list[Refusal]]:
+        return await self._writer.submit(partial(self._transaction.create, instances, at))
+
+    async def append(
+        self,
+        key: int,
+        events: Sequence[NewEvent],
+        *,
+        execution: int | None,
+        at: int,
+        on_commit: Callable[[Committed], None] | None = None,
+    ) -> Committed:
+        return await self._writer.submit(partial(self._transaction.append, key, events, execution, at), on_commit)
+
+    async def decide(self, key: int, decider: Decider, *, execution: int | None, at: int) -> Committed:
+        return await self._writer.submit(partial(self._transaction.decide, key, decider, execution, at))
+
+    async def claim(
+        self, node: str, limit: int, *, at: int, full: Mapping[str, int], full_workflows: Sequence[tuple[str, str]] = ()
+    ) -> list[InstanceRow]:
+        return await self._writer.submit(partial(claims.claim, self._transaction, node, limit, at, full, full_workflows))
+
+    async def unclaim(self, key: int, *, execution: int) -> None:
+        await self._writer.submit(partial(claims.unclaim, self._transaction, key, execution))
+
+    async def next_due(self) -> int | None:
+        return await self._readers.run(lambda db: db.execute(self._sql["next_due"]).fetchone()[0])
+
+    async def owned(self, node: str | None) -> list[InstanceRow]:
+        if node is None:
+            return await self._rows("instances_owned", ())
+        return await self._rows("instances_of_node", (node,))
+
+    async def load(self, key: int) -> Snapshot:
+        return await self._readers.run(partial(self._load, key))
+
+    async def find(self, tenant: str, id: str) -> InstanceRow:
+        found = await self._rows("instance_by_id", (tenant, id))
+        if not found:
+            raise InstanceNotFound(f"there is no instance {id}")
+        return found[0]
+
+    async def events(self, key: int, *, after: int, limit: int) -> list[Event]:
+        return await self._readers.run(
+            lambda db: [columns.event(row) for row in db.execute(self._sql["events_after"], (key, after, limit))]
+        )
+
+    async def events_json(self, key: int, *, after: int, limit: int) -> list[tuple[int, str, bytes]]:
+        def read(db: sqlite3.Connection) -> list[tuple[int, str, bytes]]:
+            db.text_factory = bytes
+            try:
+                return [columns.event_json(row) for row in db.execute(self._sql["events_after"], (key, after, limit))]
+            finally:
+                db.text_factory = str
+
+        return await self._readers.run(read)
+
+    def subscribe(self, key: int) -> AbstractAsyncContextManager[Callable[[int], Awaitable[int]]]:
+        return self._growth.watch(key)
+
+    async def list(
+        self, tenant: str | None, *, status: str | None = None, before: int | None = None, limit: int = 50
+    ) -> list[InstanceRow]:
+        older = NEWEST if before is None else before
+        if tenant is None:
+            if status is None:
+                return await self._rows("list_all", (older, limit))
+            return await self._rows("list_status", (status, older, limit))
+        if status is not None:
+            return await self._rows("list_tenant_status", (tenant, status, older, limit))
+        query = self._sql["list_tenant_status"]
+
+        def read(db: sqlite3.Connection) -> list[InstanceRow]:
+            newest = [
+                columns.instance_row(row) for status in STATUSES for row in db.execute(query, (tenant, status, older, limit))
+            ]
+            return heapq.nlargest(limit, newest, key=lambda row: row.key)
+
+        return await self._readers.run(read)
+
+    async def count(self, *, tenant: str | None = None, queue: str | None = None) -> dict[str, int]:
+        return self._transaction.tally.read(tenant, queue)
+
+    async def delete(self, key: int) -> None:
+        await self._writer.submit(partial(self._transaction.delete, key))
+
+    async def expire(self, before: int, limit: int = 100) -> int:
+        return await self._writer.submit(partial(self._transaction.expire, before, limit))
+
+    async def put_snippet(self, source: str, params: str | None, *, at: int) -> Snippet:
+        return await self._writer.submit(partial(self._transaction.put_snippet, snippet_of(source, params, at)))
+
+    async def snippet(self, id: str) -> Snippet | None:
+        found = await self._readers.run(lambda db: db.execute(self._sql["snippet"], (id,)).fetchone())
+        return None if found is None else Snippet(*found)
+
+    async def close(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(None, self.close_now)
+
+    def close_now(self) -> None:
+        """`close` for where no event loop runs; it blocks until the last commit is on the disk."""
+        self._readers.close()
+        self._writer.close()
+        self._lock.release()
+
+    async def _rows(self, query: str, values: Sequence[object]) -> "list[InstanceRow]":
+        statement = self._sql[query]
+        return await self._readers.run(lambda db: [columns.instance_row(row) for row in db.execute(statement, values)])
+
+    async def _last_seq(self, key: int) -> int:
+        found = await self._readers.run(lambda db: db.execute(self._sql["last_seq"], (key,)).fetchone())
+        if found is None:
+            raise InstanceNotFound(f"there is no instance number {key}")
+        return found[0]
+
+    def _load(self, key: int, db: sqlite3.Connection) -> Snapshot:
+        db.execute("BEGIN")
+        try:
+            found = db.execute(self._sql["instance_by_key"], (key,)).fetchone()
+            if found is None:
+                raise InstanceNotFound(f"there is no instance number {key}")
+            row = columns.instance_row(found)
+            steps = [columns.step_row(step) for step in db.execute(self._sql["steps"], (key, row.generation))]
+            inbox = [columns.inbox_row(received) for received in db.execute(self._sql["inbox"], (key,))]
+        finally:
+            db.execute("COMMIT")
+        return Snapshot(row, {step.key: step for step in steps}, inbox)
+
+
+def _connect_writer(path: Path, synchronous: str) -> sqlite3.Connection:
+    db = _connect(path)
+    try:
+        mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        if mode != "wal":
+            raise StoreError(f"the database {path} stands where SQLite cannot keep a write-ahead log ({mode}); use a local disk")
+        db.execute(f"PRAGMA synchronous = {synchronous.upper()}")
+        db.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _connect_reader(path: Path) -> sqlite3.Connection:
+    db = _connect(path)
+    db.execute("PRAGMA query_only = ON")
+    return db
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=PREPARED)
+    db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    return db

@@ -1,0 +1,161 @@
+-- Every statement that sqlite.py and its parts run, by name. `{rows}` is filled by named_sql.py with as many rows of
+-- placeholders as one statement takes; nothing else is ever put into SQL text.
+
+-- name: instance_columns
+-- One instance in the order that sqlite_rows.instance_row() reads.
+SELECT i.key, i.tenant, i.id, i.workflow, i.snippet, o.class_name, o.params, i.queue, o.control_hash, o.metadata, o.limits,
+    i.status, i.generation, i.execution, i.last_seq, i.owner, i.due_at, i.log_bytes, i.stored_bytes, i.output, i.error,
+    i.rollback, i.created_at, i.started_at, i.ended_at, i.paused_at, i.wait_until, i.fresh, i.in_execution
+FROM instance i JOIN origin o ON o.instance = i.key
+
+-- name: instance_by_key
+{instance_columns} WHERE i.key = ?
+
+-- name: instance_by_id
+{instance_columns} WHERE i.tenant = ? AND i.id = ?
+
+-- name: instances_of_node
+{instance_columns} WHERE i.owner = ? ORDER BY i.key
+
+-- name: instances_owned
+{instance_columns} WHERE i.owner IS NOT NULL ORDER BY i.key
+
+-- name: list_all
+{instance_columns} WHERE i.key < ? ORDER BY i.key DESC LIMIT ?
+
+-- name: list_status
+{instance_columns} WHERE i.status = ? AND i.key < ? ORDER BY i.key DESC LIMIT ?
+
+-- name: list_tenant_status
+{instance_columns} WHERE i.tenant = ? AND i.status = ? AND i.key < ? ORDER BY i.key DESC LIMIT ?
+
+-- name: key_of_id
+SELECT key FROM instance WHERE tenant = ? AND id = ?
+
+-- name: last_key
+SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'instance'), 0), coalesce((SELECT max(key) FROM instance), 0))
+
+-- name: last_seq
+SELECT last_seq FROM instance WHERE key = ?
+
+-- name: insert_instance
+INSERT INTO instance (key, tenant, id, workflow, snippet, queue, status, generation, execution, last_seq, owner, due_at,
+    wait_until, fresh, in_execution, log_bytes, stored_bytes, output, error, rollback, created_at, started_at, ended_at, paused_at)
+VALUES {rows}
+
+-- name: insert_origin
+INSERT INTO origin (instance, class_name, params, control_hash, metadata, limits) VALUES {rows}
+
+-- name: update_instance
+UPDATE instance SET status = ?, generation = ?, execution = ?, last_seq = ?, owner = ?, due_at = ?, wait_until = ?, fresh = ?,
+    in_execution = ?, log_bytes = ?, stored_bytes = ?, output = ?, error = ?, rollback = ?, started_at = ?, ended_at = ?,
+    paused_at = ?
+WHERE key = ?
+
+-- name: grow_instance
+-- The common commit: nothing that an index looks at has changed, so no index is written.
+UPDATE instance SET last_seq = ?, log_bytes = ?, stored_bytes = ? WHERE key = ?
+
+-- name: insert_events
+INSERT INTO event (instance, seq, at, type, execution, step, data) VALUES {rows}
+
+-- name: events_after
+SELECT seq, at, type, execution, step, data FROM event WHERE instance = ? AND seq > ? ORDER BY seq LIMIT ?
+
+-- name: steps
+SELECT kind, name, count, status, started_seq, line, config, attempt, failures, losses, until, result, error, event_type, rollback,
+    rollback_config, rollback_attempt, rollback_failures, rollback_until
+FROM step WHERE instance = ? AND generation = ? ORDER BY started_seq
+
+-- name: step
+SELECT kind, name, count, status, started_seq, line, config, attempt, failures, losses, until, result, error, event_type, rollback,
+    rollback_config, rollback_attempt, rollback_failures, rollback_until
+FROM step WHERE instance = ? AND generation = ? AND kind = ? AND name = ? AND count = ?
+
+-- name: insert_steps
+INSERT INTO step (instance, generation, kind, name, count, status, started_seq, line, config, attempt, failures, losses, until,
+    result, error, event_type, rollback, rollback_config, rollback_attempt, rollback_failures, rollback_until)
+VALUES {rows}
+
+-- name: update_step
+UPDATE step SET status = ?, attempt = ?, failures = ?, losses = ?, until = ?, result = ?, error = ?, rollback = ?,
+    rollback_attempt = ?, rollback_failures = ?, rollback_until = ?
+WHERE instance = ? AND generation = ? AND kind = ? AND name = ? AND count = ?
+
+-- name: delete_steps
+DELETE FROM step WHERE instance = ?
+
+-- name: inbox
+SELECT seq, at, type, payload FROM inbox WHERE instance = ? ORDER BY seq
+
+-- name: insert_inbox
+INSERT INTO inbox (instance, seq, at, type, payload) VALUES {rows}
+
+-- name: delete_inbox_row
+DELETE FROM inbox WHERE instance = ? AND seq = ?
+
+-- name: delete_inbox
+DELETE FROM inbox WHERE instance = ?
+
+-- name: delete_events
+DELETE FROM event WHERE instance = ?
+
+-- name: delete_origin
+DELETE FROM origin WHERE instance = ?
+
+-- name: delete_instance
+DELETE FROM instance WHERE key = ?
+
+-- name: ended_before
+SELECT key FROM instance WHERE ended_at < ? ORDER BY ended_at LIMIT ?
+
+-- name: woken
+-- Due instances that ran before, oldest due first, without those of full queues and workflows (JSON arrays).
+SELECT key, queue, tenant, workflow FROM instance INDEXED BY instance_woken
+WHERE owner IS NULL AND fresh = 0 AND due_at IS NOT NULL AND due_at <= ?
+    AND queue NOT IN (SELECT value FROM json_each(?))
+    AND (tenant, workflow) NOT IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))
+ORDER BY due_at LIMIT ?
+
+-- name: fresh_of_lane
+-- The oldest new instances of one lane: a queue's instances of one workflow.
+SELECT key FROM instance INDEXED BY instance_fresh
+WHERE owner IS NULL AND fresh = 1 AND due_at IS NOT NULL AND queue = ? AND tenant = ? AND workflow = ?
+ORDER BY key LIMIT ?
+
+-- name: first_lane
+SELECT queue, tenant, workflow FROM instance INDEXED BY instance_fresh
+WHERE owner IS NULL AND fresh = 1 AND due_at IS NOT NULL
+ORDER BY queue, tenant, workflow LIMIT 1
+
+-- name: next_lane
+SELECT queue, tenant, workflow FROM instance INDEXED BY instance_fresh
+WHERE owner IS NULL AND fresh = 1 AND due_at IS NOT NULL AND (queue, tenant, workflow) > (?, ?, ?)
+ORDER BY queue, tenant, workflow LIMIT 1
+
+-- name: next_due
+SELECT min(due_at) FROM (
+    SELECT min(due_at) AS due_at FROM instance INDEXED BY instance_woken
+    WHERE owner IS NULL AND fresh = 0 AND due_at IS NOT NULL
+    UNION ALL
+    SELECT * FROM (
+        SELECT due_at FROM instance INDEXED BY instance_fresh
+        WHERE owner IS NULL AND fresh = 1 AND due_at IS NOT NULL LIMIT 1
+    )
+)
+
+-- name: tally
+SELECT tenant, queue, status, n FROM tally
+
+-- name: put_tally
+INSERT INTO tally (tenant, queue, status, n) VALUES (?, ?, ?, ?)
+ON CONFLICT (tenant, queue, status) DO UPDATE SET n = excluded.n
+
+-- name: drop_tally
+DELETE FROM tally WHERE tenant = ? AND queue = ? AND status = ?
+
+-- name: insert_snippet
+INSERT INTO snippet (id, source, params, created_at) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
+
+-- name: snippet
+SELECT id, source, params, created_at FROM snippet WHERE id = ?

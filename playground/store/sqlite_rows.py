@@ -1,0 +1,126 @@
+"""Rows of the SQLite schema to and from the values of protocol.py. The order of columns is that of sqlite_queries.sql."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from playground.store.encoding import decode, decode_or_none, encode, encode_or_none
+from playground.store.protocol import InboxRow, InstanceRow, StepRow
+from playground.workflows.events import Event, StepKey
+
+INSTANCE_COLUMNS = 24
+ORIGIN_COLUMNS = 6
+EVENT_COLUMNS = 7
+STEP_COLUMNS = 21
+INBOX_COLUMNS = 5
+
+
+def instance_row(r: Sequence[Any]) -> InstanceRow:
+    """From a row of `instance_columns`."""
+    return InstanceRow(
+        r[0], r[1], r[2], r[3], r[4], r[5], decode_or_none(r[6]), r[7], r[8], decode_or_none(r[9]), decode_or_none(r[10]),
+        r[11], r[12], r[13], r[14], r[15], r[16], r[17], r[18], decode_or_none(r[19]), decode_or_none(r[20]),
+        r[21], r[22], r[23], r[24], r[25], r[26], bool(r[27]), bool(r[28]),
+    )  # fmt: skip
+
+
+def instance_values(row: InstanceRow) -> tuple[Any, ...]:
+    """For insert_instance."""
+    return (
+        row.key, row.tenant, row.id, row.workflow, row.snippet, row.queue, row.status, row.generation, row.execution, row.last_seq,
+        row.owner, row.due_at, row.wait_until, row.fresh, row.in_execution, row.log_bytes, row.stored_bytes,
+        encode_or_none(row.output), encode_or_none(row.error), row.rollback, row.created_at, row.started_at, row.ended_at,
+        row.paused_at,
+    )  # fmt: skip
+
+
+def origin_values(row: InstanceRow) -> tuple[Any, ...]:
+    """For insert_origin."""
+    params, metadata, limits = encode_or_none(row.params), encode_or_none(row.metadata), encode_or_none(row.limits)
+    return (row.key, row.class_name, params, row.control_hash, metadata, limits)
+
+
+def instance_update(row: InstanceRow) -> tuple[Any, ...]:
+    """For update_instance."""
+    return (
+        row.status, row.generation, row.execution, row.last_seq, row.owner, row.due_at, row.wait_until, row.fresh,
+        row.in_execution, row.log_bytes, row.stored_bytes, encode_or_none(row.output), encode_or_none(row.error), row.rollback,
+        row.started_at, row.ended_at, row.paused_at, row.key,
+    )  # fmt: skip
+
+
+def only_grew(before: InstanceRow, after: InstanceRow) -> bool:
+    """Whether nothing but `last_seq` and the byte counts differs, as after most commits."""
+    return (
+        before.status == after.status
+        and before.due_at == after.due_at
+        and before.owner == after.owner
+        and before.execution == after.execution
+        and before.in_execution == after.in_execution
+        and before.fresh == after.fresh
+        and before.wait_until == after.wait_until
+        and before.started_at == after.started_at
+        and before.ended_at == after.ended_at
+        and before.paused_at == after.paused_at
+        and before.rollback == after.rollback
+        and before.generation == after.generation
+        and before.output is after.output
+        and before.error is after.error
+    )
+
+
+def step_row(r: Sequence[Any]) -> StepRow:
+    """From a row of `steps` or `step`."""
+    return StepRow(
+        StepKey(r[0], r[1], r[2]), r[3], r[4], r[5], decode_or_none(r[6]), r[7], r[8], r[9], r[10], decode_or_none(r[11]),
+        decode_or_none(r[12]), r[13], r[14], decode_or_none(r[15]), r[16], r[17], r[18],
+    )  # fmt: skip
+
+
+def step_values(instance: int, generation: int, row: StepRow, result: str | None) -> tuple[Any, ...]:
+    """For insert_steps; `result` is the row's as JSON text."""
+    key = row.key
+    return (
+        instance, generation, key.kind, key.name, key.count, row.status, row.started_seq, row.line, encode_or_none(row.config),
+        row.attempt, row.failures, row.losses, row.until, result, encode_or_none(row.error), row.event_type, row.rollback,
+        encode_or_none(row.rollback_config), row.rollback_attempt, row.rollback_failures, row.rollback_until,
+    )  # fmt: skip
+
+
+def step_update(instance: int, generation: int, row: StepRow, result: str | None) -> tuple[Any, ...]:
+    """For update_step."""
+    key = row.key
+    return (
+        row.status, row.attempt, row.failures, row.losses, row.until, result, encode_or_none(row.error), row.rollback,
+        row.rollback_attempt, row.rollback_failures, row.rollback_until, instance, generation, key.kind, key.name, key.count,
+    )  # fmt: skip
+
+
+def result_text(row: StepRow) -> str | None:
+    return encode_or_none(row.result)
+
+
+def inbox_row(r: Sequence[Any]) -> InboxRow:
+    """From a row of `inbox`."""
+    return InboxRow(r[0], r[1], r[2], decode(r[3]))
+
+
+def inbox_values(instance: int, row: InboxRow) -> tuple[Any, ...]:
+    """For insert_inbox."""
+    return (instance, row.seq, row.at, row.type, encode(row.payload))
+
+
+def event(r: Sequence[Any]) -> Event:
+    """From a row of `events_after`."""
+    step = None
+    if r[4] is not None:
+        found = decode(r[4])
+        step = StepKey(found["kind"], found["name"], found["count"])
+    return Event(r[0], r[1], r[2], r[3], step, decode(r[5]))
+
+
+def event_json(r: Sequence[Any]) -> tuple[int, str, bytes]:
+    """From a row of `events_after` read as bytes: (seq, type, JSON), without parsing what is stored."""
+    seq, at, kind, execution, step, data = r
+    number = b"null" if execution is None else b"%d" % execution
+    shown = b"" if step is None else b',"step":' + step
+    return seq, kind.decode(), b'{"seq":%d,"at":%d,"type":"%b","execution":%b%b,"data":%b}' % (seq, at, kind, number, shown, data)

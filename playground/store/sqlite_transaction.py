@@ -1,0 +1,329 @@
+"""What the writer does to a SQLite file: calls are checked and projected in memory, then written together.
+
+Nothing a caller can get wrong is found out after something of it was staged, so that a refused call leaves no trace in the
+commit it would have shared.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+from playground.store import sqlite_rows as columns
+from playground.store.encoding import encode, encode_or_none, encode_step
+from playground.store.errors import JournalError, StoreError
+from playground.store.named_sql import NamedSql
+from playground.store.projection import Change, first_event, first_row, project, replace
+from playground.store.protocol import Committed, Decider, InstanceRow, NewInstance, Refusal, Snapshot, Snippet, StepRow
+from playground.store.sqlite_held import Held, HeldInstances
+from playground.store.tally import Tally
+from playground.store.turns import Turns
+from playground.workflows.errors import Fenced, InstanceAlreadyExists, InstanceNotFound
+from playground.workflows.events import FINAL_STATUSES, Event, NewEvent, StepKey
+
+
+class SqliteTransaction:
+    """The commit under way. Used on the writer's thread only; every method but the last four is an entry's work.
+
+    Args:
+        db: a connection in autocommit mode; closed by `close`.
+        sql: the statements of sqlite_queries.sql.
+    """
+
+    def __init__(self, db: sqlite3.Connection, sql: NamedSql) -> None:
+        self._db = db
+        self._sql = sql
+        self._insert_instances = sql.rows("insert_instance", columns.INSTANCE_COLUMNS)
+        self._insert_origins = sql.rows("insert_origin", columns.ORIGIN_COLUMNS)
+        self._insert_events = sql.rows("insert_events", columns.EVENT_COLUMNS)
+        self._insert_steps = sql.rows("insert_steps", columns.STEP_COLUMNS)
+        self._insert_inbox = sql.rows("insert_inbox", columns.INBOX_COLUMNS)
+        self._held = HeldInstances()
+        self._touched: dict[int, Held] = {}
+        self._unwritten: dict[int, Held] = {}
+        self._created: set[tuple[str, str]] = set()
+        self._events: list[Any] = []
+        self._deleted: list[int] = []
+        self._keys = count(db.execute(sql["last_key"]).fetchone()[0] + 1)
+        self.tally = Tally(db.execute(sql["tally"]))
+        self._turns = Turns(self._lanes())
+
+    def create(self, instances: Sequence[NewInstance], at: int) -> tuple[list[InstanceRow], list[Refusal]]:
+        """See `Store.create`."""
+        changes: list[Change] = []
+        values: list[list[Any]] = []
+        refused = []
+        ids: set[tuple[str, str]] = set()
+        for index, new in enumerate(instances):
+            identity = (new.tenant, new.id)
+            if identity in ids or identity in self._created or self._db.execute(self._sql["key_of_id"], identity).fetchone():
+                refused.append(Refusal(index, new.id, InstanceAlreadyExists.code))
+                continue
+            ids.add(identity)
+            row = first_row(new, next(self._keys), at)
+            events = (first_event(new),)
+            encode_or_none(new.metadata), encode_or_none(new.limits)  # refused now or not at all
+            changes.append(project(row, events, at, {}))
+            values.append(_event_values(row, events, None, at)[0])
+        for change, stored in zip(changes, values, strict=True):
+            held = Held(change.row, None, self._read_step, self._read_steps)
+            self._stage(held, change, stored)
+        self._created |= ids
+        return [change.row for change in changes], refused
+
+    def append(self, key: int, events: Sequence[NewEvent], execution: int | None, at: int) -> Committed:
+        """See `Store.append`."""
+        held = self._fenced(key, execution)
+        return self._add(held, events, execution, at)
+
+    def decide(self, key: int, decider: Decider, execution: int | None, at: int) -> Committed:
+        """See `Store.decide`."""
+        held = self._fenced(key, execution)
+        self.flush()
+        inbox = [columns.inbox_row(row) for row in self._db.execute(self._sql["inbox"], (key,))]
+        try:
+            events = decider(Snapshot(held.row, held.steps, inbox))
+            return self._add(held, events, execution, at)
+        finally:
+            held.steps.release()
+
+    def row(self, key: int) -> InstanceRow:
+        """The instance as this transaction leaves it. Raises InstanceNotFound."""
+        return self._find(key).row
+
+    def change_row(self, row: InstanceRow, **changed: Any) -> InstanceRow:
+        """Change a row without an event, as taking and giving back an instance does."""
+        held = self._find(row.key)
+        held.row = replace(held.row, **changed)
+        self._touched[row.key] = self._unwritten[row.key] = held
+        return held.row
+
+    def delete(self, key: int) -> None:
+        """See `Store.delete`."""
+        row = self._find(key).row
+        self.flush()
+        for name in ("delete_events", "delete_steps", "delete_inbox", "delete_origin", "delete_instance"):
+            self._execute(name, (key,))
+        self.tally.move(row.tenant, row.queue, row.status, None)
+        self._write_tally()
+        self._touched.pop(key, None)
+        self._held.forget(key)
+        self._deleted.append(key)
+
+    def expire(self, before: int, limit: int) -> int:
+        """See `Store.expire`."""
+        self.flush()
+        keys = [key for (key,) in self._db.execute(self._sql["ended_before"], (before, limit)).fetchall()]
+        for key in keys:
+            self.delete(key)
+        return len(keys)
+
+    def put_snippet(self, snippet: Snippet) -> Snippet:
+        """See `Store.put_snippet`."""
+        self._execute("insert_snippet", (snippet.id, snippet.source, snippet.params, snippet.created_at))
+        return Snippet(*self._db.execute(self._sql["snippet"], (snippet.id,)).fetchone())
+
+    def woken(self, limit: int, at: int, full: Sequence[str], closed: Sequence[tuple[str, str]]) -> list[tuple[int, str, str, str]]:
+        """Up to `limit` due instances that ran before, as (key, queue, tenant, workflow), oldest due first."""
+        self.flush()
+        return self._db.execute(self._sql["woken"], (at, encode(full), encode(closed), limit)).fetchall()
+
+    def fresh(self, limit: int, room: dict[str, int], closed: Sequence[tuple[str, str]]) -> list[int]:
+        """Keys of up to `limit` new instances, queues taking turns."""
+        self.flush()
+        query = self._sql["fresh_of_lane"]
+
+        def oldest(queue: str, lane: tuple[str, str], limit: int) -> list[int]:
+            return [key for (key,) in self._db.execute(query, (queue, *lane, limit))]
+
+        return self._turns.take(limit, room, frozenset(closed), oldest)
+
+    def flush(self) -> None:
+        """Write what is staged, in the open transaction."""
+        if not self._unwritten and not self._events:
+            return
+        self._begin()
+        execute = self._db.execute
+        new: list[Any] = []
+        origins: list[Any] = []
+        steps: list[Any] = []
+        inbox: list[Any] = []
+        for held in self._unwritten.values():
+            row, stored = held.row, held.stored
+            if stored is None:
+                new += columns.instance_values(row)
+                origins += columns.origin_values(row)
+            elif columns.only_grew(stored, row):
+                execute(self._sql["grow_instance"], (row.last_seq, row.log_bytes, row.stored_bytes, row.key))
+            else:
+                execute(self._sql["update_instance"], columns.instance_update(row))
+            if stored is None or stored.status != row.status:
+                self.tally.move(row.tenant, row.queue, None if stored is None else stored.status, row.status)
+            if row.fresh and row.owner is None and row.due_at is not None:
+                self._turns.add(row.queue, row.tenant, row.workflow)
+            if held.changed or held.restarted:
+                steps += self._write_steps(held)
+            if held.inbox_cleared or held.inbox_removed or held.inbox_added:
+                inbox += self._write_inbox(held)
+            held.stored = row
+            held.written()
+        self._insert(self._insert_instances, columns.INSTANCE_COLUMNS, new)
+        self._insert(self._insert_origins, columns.ORIGIN_COLUMNS, origins)
+        self._insert(self._insert_events, columns.EVENT_COLUMNS, self._events)
+        self._insert(self._insert_steps, columns.STEP_COLUMNS, steps)
+        self._insert(self._insert_inbox, columns.INBOX_COLUMNS, inbox)
+        self._write_tally()
+        self._unwritten.clear()
+        self._events.clear()
+        self._created.clear()
+
+    def commit(self) -> list[tuple[int, int | None]]:
+        """See `writer.Transaction`."""
+        self.flush()
+        if self._db.in_transaction:
+            self._db.execute("COMMIT")
+        self.tally.settle()
+        grown: list[tuple[int, int | None]] = [(key, held.row.last_seq) for key, held in self._touched.items()]
+        grown += [(key, None) for key in self._deleted]
+        for held in self._touched.values():
+            self._held.keep(held)
+        self._touched.clear()
+        self._deleted.clear()
+        return grown
+
+    def rollback(self) -> None:
+        """See `writer.Transaction`."""
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        for key in self._touched:
+            self._held.forget(key)
+        self._touched.clear()
+        self._unwritten.clear()
+        self._events.clear()
+        self._created.clear()
+        self._deleted.clear()
+        self.tally.forget()
+        self._turns = Turns(self._lanes())
+
+    def explain(self, fault: sqlite3.Error) -> Exception:
+        """See `writer.Transaction`."""
+        if isinstance(fault, sqlite3.IntegrityError):
+            return JournalError(f"the journal holds this already: {fault}")
+        return StoreError(f"the database cannot be written: {fault}")
+
+    def close(self) -> None:
+        """See `writer.Transaction`."""
+        self._db.close()
+
+    def _fenced(self, key: int, execution: int | None) -> Held:
+        held = self._touched.get(key) or self._find(key)
+        row = held.row
+        if execution is not None and (row.execution != execution or row.owner is None or row.status in FINAL_STATUSES):
+            now = f"{row.status}, {'nobody has it' if row.owner is None else f'at execution {row.execution}'}"
+            raise Fenced(f"instance {row.id} takes nothing from execution {execution} any more: it is {now}")
+        return held
+
+    def _find(self, key: int) -> Held:
+        held = self._touched.get(key) or self._held.get(key)
+        if held is None:
+            found = self._db.execute(self._sql["instance_by_key"], (key,)).fetchone()
+            if found is None:
+                raise InstanceNotFound(f"there is no instance number {key}")
+            row = columns.instance_row(found)
+            held = Held(row, row, self._read_step, self._read_steps)
+        return held
+
+    def _add(self, held: Held, events: Sequence[NewEvent], execution: int | None, at: int) -> Committed:
+        row = held.row
+        if not events:
+            return Committed([], row)
+        stamp = execution if execution is not None else row.execution or None
+        values, written = _event_values(row, events, stamp, at)
+        change = project(row, events, at, held.steps)
+        if change.restarted:
+            self.flush()
+        self._stage(held, change, values)
+        if change.restarted:
+            self.flush()
+        return Committed(written, change.row)
+
+    def _stage(self, held: Held, change: Change, values: list[Any]) -> None:
+        held.take(change)
+        self._events += values
+        self._touched[held.key] = self._unwritten[held.key] = held
+
+    def _write_steps(self, held: Held) -> list[Any]:
+        generation = held.row.generation
+        new: list[Any] = []
+        if held.restarted:
+            self._execute("delete_steps", (held.key,))
+        for key, row in held.changed.items():
+            result = held.results.get(key)
+            if result is None:
+                result = columns.result_text(row)
+            if held.restarted or key in held.started:
+                new += columns.step_values(held.key, generation, row, result)
+            else:
+                self._execute("update_step", columns.step_update(held.key, generation, row, result))
+        return new
+
+    def _write_inbox(self, held: Held) -> list[Any]:
+        if held.inbox_cleared:
+            self._execute("delete_inbox", (held.key,))
+        for seq in held.inbox_removed:
+            self._execute("delete_inbox_row", (held.key, seq))
+        return [value for row in held.inbox_added.values() for value in columns.inbox_values(held.key, row)]
+
+    def _write_tally(self) -> None:
+        for group, n in self.tally.take_unwritten():
+            if n:
+                self._execute("put_tally", (*group, n))
+            else:
+                self._execute("drop_tally", group)
+
+    def _insert(self, statements: Sequence[tuple[int, str]], width: int, values: list[Any]) -> None:
+        start, end = 0, len(values)
+        for rows, statement in statements:
+            size = rows * width
+            while end - start >= size:
+                self._db.execute(statement, values[start : start + size])
+                start += size
+
+    def _begin(self) -> None:
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")
+
+    def _execute(self, name: str, values: Sequence[Any]) -> None:
+        self._begin()
+        self._db.execute(self._sql[name], values)
+
+    def _read_step(self, key: int, generation: int, step: StepKey) -> StepRow | None:
+        found = self._db.execute(self._sql["step"], (key, generation, step.kind, step.name, step.count)).fetchone()
+        return None if found is None else columns.step_row(found)
+
+    def _read_steps(self, key: int, generation: int) -> dict[StepKey, StepRow]:
+        rows = map(columns.step_row, self._db.execute(self._sql["steps"], (key, generation)))
+        return {row.key: row for row in rows}
+
+    def _lanes(self) -> list[tuple[str, str, str]]:
+        lanes = []
+        lane = self._db.execute(self._sql["first_lane"]).fetchone()
+        while lane is not None:
+            lanes.append(lane)
+            lane = self._db.execute(self._sql["next_lane"], lane).fetchone()
+        return lanes
+
+
+def _event_values(row: InstanceRow, events: Sequence[NewEvent], execution: int | None, at: int) -> tuple[list[Any], list[Event]]:
+    key, seq = row.key, row.last_seq
+    step, shown = None, None
+    values: list[Any] = []
+    written = []
+    for event in events:
+        seq += 1
+        if event.step is not step:
+            step = event.step
+            shown = None if step is None else encode_step(step)
+        values += (key, seq, at, event.type, execution, shown, encode(event.data))
+        written.append(Event(seq, at, event.type, execution, event.step, event.data))
+    return values, written

@@ -1,0 +1,151 @@
+"""The one thread that writes. Work that is handed in while a commit waits for the disk shares the next commit."""
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from playground.store.errors import StoreError
+
+BATCH = 512  # most entries of one commit
+CLOSED = "the store is closed"
+
+Growth = Sequence[tuple[int, int | None]]  # (instance, last committed seq, or None once it is deleted)
+
+
+class Transaction(Protocol):
+    """What the writer drives, all on its own thread."""
+
+    def commit(self) -> Growth:
+        """Make everything since the last commit durable. Raises sqlite3.Error; then nothing of it was written."""
+
+    def rollback(self) -> None:
+        """Forget everything since the last commit."""
+
+    def explain(self, fault: sqlite3.Error) -> Exception:
+        """What the caller of a single refused entry is told."""
+
+    def close(self) -> None: ...
+
+
+class Entry:
+    """One call: `work` is run on the writer, perhaps again when another entry of its commit failed, so it must not mind."""
+
+    __slots__ = ("error", "future", "on_commit", "result", "work")
+
+    def __init__(self, work: Callable[[], Any], future: asyncio.Future[Any], on_commit: Callable[[Any], None] | None) -> None:
+        self.work = work
+        self.future = future
+        self.on_commit = on_commit
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class Writer:
+    """Runs work in group commits and hands the results to the event loop, one wake-up per commit.
+
+    Args:
+        transaction: what commits; used on the writer's thread only.
+        grown: called on the event loop with what each commit made grow.
+    """
+
+    def __init__(self, transaction: Transaction, grown: Callable[[Growth], None]) -> None:
+        self._transaction = transaction
+        self._grown = grown
+        self._queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Callable[[], Any], on_commit: Callable[[Any], None] | None = None) -> asyncio.Future[Any]:
+        """Hand in work; the future resolves once the commit that holds it is durable.
+
+        `on_commit` is called with the result on the writer's thread right after the commit, before the loop hears of it.
+
+        Raises:
+            StoreError: the store is closed.
+        """
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        if self._closing:
+            raise StoreError(CLOSED)
+        future = loop.create_future()
+        self._queue.put(Entry(work, future, on_commit))
+        return future
+
+    def close(self) -> None:
+        """Commit what was handed in, then end the thread. Blocks until it has ended; calling it again does nothing."""
+        if not self._closing:
+            self._closing = True
+            self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        waiting = self._queue
+        open_ = True
+        while open_:
+            batch = [waiting.get()]
+            for _ in range(min(waiting.qsize(), BATCH - 1)):
+                batch.append(waiting.get_nowait())
+            if batch[-1] is None or None in batch:
+                open_ = False
+                batch = [entry for entry in batch if entry is not None]
+            if batch:
+                self._settle(batch)
+        self._transaction.close()
+
+    def _settle(self, batch: Sequence[Entry]) -> None:
+        try:
+            growth = self._commit(batch)
+        except sqlite3.Error as fault:
+            self._transaction.rollback()
+            if len(batch) > 1:  # one of them is at fault: let each stand for itself
+                for entry in batch:
+                    self._settle([entry])
+                return
+            growth = ()
+            batch[0].error = self._transaction.explain(fault)
+        for entry in batch:
+            if entry.on_commit is not None and entry.error is None:
+                try:
+                    entry.on_commit(entry.result)
+                except Exception as error:  # noqa: BLE001 - the commit stands whatever its listener does
+                    self._call(self._report, error)
+        self._call(self._deliver, batch, growth)
+
+    def _commit(self, batch: Sequence[Entry]) -> Growth:
+        for entry in batch:
+            entry.error = None
+            try:
+                entry.result = entry.work()
+            except sqlite3.Error:
+                raise
+            except StopIteration as error:  # a future can't carry it
+                entry.error = RuntimeError(f"StopIteration in a decider: {error}")
+            except BaseException as error:  # noqa: BLE001 - it belongs to the caller; the writer lives on
+                entry.error = error
+        return self._transaction.commit()
+
+    def _call(self, callback: Callable[..., None], *args: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:  # the loop has ended: nobody is left to be told
+            pass
+
+    def _deliver(self, batch: Sequence[Entry], growth: Growth) -> None:
+        for entry in batch:
+            if entry.future.done():  # cancelled
+                continue
+            if entry.error is None:
+                entry.future.set_result(entry.result)
+            else:
+                entry.future.set_exception(entry.error)
+        if growth:
+            self._grown(growth)
+
+    def _report(self, error: Exception) -> None:
+        self._loop.call_exception_handler({"message": "an on_commit callback failed", "exception": error})
