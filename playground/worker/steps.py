@@ -35,7 +35,7 @@ current_step: contextvars.ContextVar[Key | None] = contextvars.ContextVar("curre
 class _Do:
     """One `do` of this execution, from its call to its end."""
 
-    __slots__ = ("key", "callback", "config", "rollback", "line", "attempt", "task", "reply", "error", "timeout", "output", "done")
+    __slots__ = ("key", "callback", "config", "rollback", "line", "attempt", "task", "reply", "error", "timeout", "output", "last")
 
     def __init__(self, key: Key, callback: Any, config: configs.StepConfig, rollback: Any, line: int | None) -> None:
         self.key, self.callback, self.config, self.rollback, self.line = key, callback, config, rollback, line
@@ -45,7 +45,7 @@ class _Do:
         self.error: BaseException | None = None
         self.timeout: str | None = None
         self.output: Any = None
-        self.done = False
+        self.last = config.limit == 0
 
 
 class Decorated:
@@ -271,7 +271,6 @@ class Steps:
                 if reply["op"] == "error":
                     raise do.error if do.error is not None else failures.rebuild(reply["error"], self.module)
         finally:
-            do.done = True
             self._open.pop(do.key, None)
 
     def _announce(self, do: _Do) -> None:
@@ -288,7 +287,7 @@ class Steps:
         reply = await do.reply
         do.reply = None
         if reply["op"] == "run":
-            do.attempt, do.error, do.timeout = reply["attempt"], None, None
+            do.attempt, do.last, do.error, do.timeout = reply["attempt"], reply["last"], None, None
         return reply
 
     async def _attempt(self, do: _Do) -> None:
@@ -313,8 +312,7 @@ class Steps:
         do.error = error
         retryable = failures.retryable(error)
         frame: dict[str, Any] = {"op": "fail", "error": failures.describe(error), "retryable": retryable}
-        last = do.attempt > do.config.limit
-        if retryable and not last and do.config.delay_function is not None:
+        if retryable and not do.last and do.config.delay_function is not None:
             try:
                 frame["delay"] = await self._computed_delay(do, error)
             except NonRetryableDelayError as refused:

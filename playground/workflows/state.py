@@ -275,6 +275,14 @@ def _attempt_errored(state: State, event: Event) -> None:
     step.until = event.at + event.data.get("retry_delay_ms", 0)
 
 
+def _retry_woken(state: State, event: Event) -> None:
+    step = state.steps.get(event.step)
+    if step is not None:
+        step.until = event.at
+        if step.attempts:
+            step.attempts[-1].virtual = True
+
+
 def _close_attempt(attempts: list[Attempt], event: Event) -> None:
     if attempts and attempts[-1].ended_at is None:
         attempt = attempts[-1]
@@ -424,6 +432,7 @@ _HANDLERS = {
     ev.ATTEMPT_STARTED: _attempt_started,
     ev.ATTEMPT_COMPLETED: _attempt_completed,
     ev.ATTEMPT_ERRORED: _attempt_errored,
+    ev.RETRY_WOKEN: _retry_woken,
     ev.STEP_COMPLETED: _step_completed,
     ev.STEP_ERRORED: _step_errored,
     ev.SLEEP_STARTED: _sleep_started,

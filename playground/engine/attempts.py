@@ -1,0 +1,177 @@
+"""The attempts of a `do`: announced, timed, committed with their outcome, tried again or given up."""
+
+from typing import TYPE_CHECKING, Any
+
+from playground.engine import live, words
+from playground.engine.live import LiveStep
+from playground.sandbox import frames
+from playground.workflows import events as ev
+from playground.workflows.events import NewEvent
+
+if TYPE_CHECKING:
+    from playground.engine.execution import Execution
+
+REPLY_GRACE_MS = 5_000  # time a worker has to stop an attempt that timed out
+
+
+class Attempts:
+    """Runs the attempts of one execution's steps."""
+
+    def __init__(self, execution: "Execution") -> None:
+        self._execution = execution
+
+    def start(self, frame: frames.Do) -> None:
+        """A new step, whose first attempt already runs."""
+        execution = self._execution
+        config = frames.plain(frame.config)
+        rollback = frames.plain(frame.rollback) if frame.rollback is not None else None
+        step = LiveStep(
+            frames.key(frame.step),
+            live.RUNNING,
+            frame.line,
+            config,
+            attempt=1,
+            rollback="pending" if rollback is not None else None,
+            rollback_config=rollback,
+        )
+        execution.steps[step.key] = step
+        data: dict[str, Any] = {"config": config, "line": frame.line}
+        if rollback is not None:
+            data["rollback"] = rollback
+        self._announce(step, NewEvent(ev.STEP_STARTED, data, step.key))
+
+    def resume(self, step: LiveStep) -> None:
+        """A step from an earlier execution, or one held by a pause: its next attempt begins when it is due."""
+        execution = self._execution
+        step.stop_timer()
+        now = execution.services.clock.now()
+        if step.until is None or step.until <= now:
+            self.run(step)
+        else:
+            step.timer = execution.services.clock.call_at(step.until, self._due, step)
+
+    def run(self, step: LiveStep, *, virtual: bool = False) -> None:
+        """Begin the next attempt now."""
+        step.stop_timer()
+        step.status, step.until, step.late = live.RUNNING, None, False
+        step.attempt += 1
+        last = step.failures >= step.config["retries"]["limit"]
+        self._execution.send({"op": "run", "step": _name(step), "attempt": step.attempt, "last": last})
+        self._announce(step, virtual=virtual)
+
+    def done(self, frame: frames.Done) -> None:
+        """An attempt has its result: commit both, then let the code go on."""
+        execution = self._execution
+        step = self._open(frame)
+        if step is None:
+            return
+        if execution.kill_at == "before-commit":
+            execution.drop()
+            return
+        step.stop_timer()
+        step.status, step.completed, step.output = live.OVER, True, frame.value
+        sensitive = bool(step.config and step.config.get("sensitive"))
+        shown = ev.REDACTED if sensitive else frame.value
+        completed = NewEvent(ev.STEP_COMPLETED, {"output": shown}, step.key, frame.value if sensitive else None)
+        execution.pipeline.add(
+            NewEvent(ev.ATTEMPT_COMPLETED, {"attempt": step.attempt}, step.key),
+            completed,
+            then=lambda committed: self._committed(step, {"op": "ok", "step": frame.step, "attempt": frame.attempt}),
+        )
+
+    def failed(self, frame: frames.Fail) -> None:
+        """An attempt has failed: try again after a delay, or give the step up."""
+        step = self._open(frame)
+        if step is not None:
+            self._fail(step, frames.plain(frame.error), frame.retryable, frame.delay)
+
+    def closed(self) -> list[NewEvent]:
+        """What closes the steps that are open when `run` ends."""
+        events = []
+        for step in self._execution.steps.values():
+            if step.key.kind != ev.DO or step.status not in (live.RUNNING, live.RETRYING):
+                continue
+            if step.status == live.RUNNING:
+                data = {"attempt": step.attempt, "error": words.cancelled()}
+                events.append(NewEvent(ev.ATTEMPT_ERRORED, data, step.key))
+            step.stop_timer()
+            step.status = live.OVER
+            events.append(NewEvent(ev.STEP_ERRORED, {"error": words.cancelled()}, step.key))
+        return events
+
+    def _announce(self, step: LiveStep, *before: NewEvent, virtual: bool = False) -> None:
+        execution = self._execution
+        data = {"attempt": step.attempt, **({"virtual": True} if virtual else {})}
+        started = NewEvent(ev.ATTEMPT_STARTED, data, step.key)
+        if execution.kill_at == "during-step":
+            execution.pipeline.add(*before, started)
+            execution.drop()
+            return
+        execution.pipeline.add_soon(*before, started)
+        clock = execution.services.clock
+        wall = execution.services.limit(execution.row, "attempt_wall_seconds") * 1000
+        timeout = step.config["timeout"]
+        if timeout <= wall:
+            step.timer = clock.call_at(clock.now() + timeout, self._timed_out, step, timeout)
+        else:
+            step.timer = clock.call_at(clock.now() + wall, self._over_wall, step, wall)
+
+    def _open(self, frame: Any) -> LiveStep | None:
+        step = self._execution.steps.get(frames.key(frame.step))
+        if step is None or step.key.kind != ev.DO or frame.attempt > step.attempt:
+            self._execution.break_limit("protocol: an outcome for an attempt that never began")
+            return None
+        if frame.attempt < step.attempt or step.status != live.RUNNING:
+            return None
+        if step.late and isinstance(frame, frames.Done):
+            return None
+        return step
+
+    def _due(self, step: LiveStep) -> None:
+        if not self._execution.pausing:
+            self.run(step)
+
+    def _timed_out(self, step: LiveStep, timeout: int) -> None:
+        execution = self._execution
+        step.late = True
+        message = words.timed_out(timeout)["message"]
+        execution.send({"op": "timeout", "step": _name(step), "attempt": step.attempt, "message": message})
+        clock = execution.services.clock
+        step.timer = clock.call_at(clock.now() + REPLY_GRACE_MS, self._not_stopped, step, timeout)
+
+    def _not_stopped(self, step: LiveStep, timeout: int) -> None:
+        """The callback blocks the worker, so it can't be cancelled: the attempt failed, and the worker has to go."""
+        execution = self._execution
+        self._fail(step, dict(words.timed_out(timeout)), True, None)
+        execution.lose(ev.EVICTED)
+
+    def _over_wall(self, step: LiveStep, wall: int) -> None:
+        self._execution.break_limit(f"attempt time: more than {wall // 1000} s")
+
+    def _fail(self, step: LiveStep, error: dict[str, Any], retryable: bool, computed: int | None) -> None:
+        execution = self._execution
+        step.stop_timer()
+        step.failures += 1
+        data: dict[str, Any] = {"attempt": step.attempt, "error": error}
+        errored = NewEvent(ev.ATTEMPT_ERRORED, data, step.key)
+        if retryable and step.failures <= step.config["retries"]["limit"]:
+            delay = live.retry_delay(step.config, step.failures, computed)
+            data["retry_delay_ms"] = delay
+            step.status, step.until = live.RETRYING, execution.services.clock.now() + delay
+            step.timer = execution.services.clock.call_at(step.until, self._due, step)
+            execution.pipeline.add(errored, then=lambda committed: execution.attempt_over())
+            return
+        step.status = live.OVER
+        reply = {"op": "error", "step": _name(step), "error": error}
+        failed = NewEvent(ev.STEP_ERRORED, {"error": error}, step.key)
+        execution.pipeline.add(errored, failed, then=lambda committed: self._committed(step, reply))
+
+    def _committed(self, step: LiveStep, reply: dict[str, Any]) -> None:
+        self._execution.answer(reply)
+        self._execution.attempt_over()
+
+
+def _name(step: LiveStep) -> tuple[str, str, int]:
+    return step.key.kind, step.key.name, step.key.count
+
+

@@ -1,0 +1,85 @@
+"""Checking a source without running it: in a parked child used once, since hostile source can crash the parser itself."""
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+from playground.sandbox import frames
+from playground.sandbox.channel import FrameChannel
+from playground.sandbox.pool import Sandbox
+from playground.workflows.errors import TooLarge
+
+REMEMBERED = 256  # results kept, by content hash
+SECONDS = 5.0  # time a check may take
+AT_ONCE = 2  # checks under way together
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What is known of a source: problems with their places, and the steps found in it."""
+
+    diagnostics: tuple[dict[str, Any], ...]
+    outline: tuple[dict[str, Any], ...]
+
+    @property
+    def ok(self) -> bool:
+        """True when nothing found keeps it from running."""
+        return not any(diagnostic.get("severity") == "error" for diagnostic in self.diagnostics)
+
+
+class Checker:
+    """Checks sources in the sandbox and remembers the results."""
+
+    def __init__(self, sandbox: Sandbox, source_bytes: int) -> None:
+        self._sandbox, self._source_bytes = sandbox, source_bytes
+        self._known: OrderedDict[bytes, Check] = OrderedDict()
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    async def check(self, source: str) -> Check:
+        """Check a source. Raises TooLarge when it is over its limit."""
+        data = source.encode("utf-8", "surrogatepass")
+        if len(data) > self._source_bytes:
+            raise TooLarge(f"The source has {len(data):,} bytes; the limit is {self._source_bytes:,}. Make it shorter.")
+        digest = hashlib.sha256(data).digest()
+        known = self._known.get(digest)
+        if known is None:
+            async with self._turns:
+                known = await self._in_child(source)
+            self._known[digest] = known
+            while len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        self._known.move_to_end(digest)
+        return known
+
+    async def _in_child(self, source: str) -> Check:
+        worker = await self._sandbox.take()
+        answered: asyncio.Future[Check] = asyncio.get_running_loop().create_future()
+
+        def said(batch: Any) -> None:
+            frame = batch[0][0]
+            if not answered.done():
+                checked = isinstance(frame, frames.Checked)
+                answered.set_result(Check(tuple(frame.diagnostics), tuple(frame.outline)) if checked else _unreadable())
+
+        def closed(error: Exception | None) -> None:
+            if not answered.done():
+                answered.set_result(_unreadable())
+
+        channel = FrameChannel(worker.sock, said, closed)
+        try:
+            channel.send({"op": "check", "source": source.encode("utf-8", "replace").decode()})
+            async with asyncio.timeout(SECONDS):
+                return await answered
+        except TimeoutError:
+            return _unreadable()
+        finally:
+            channel.close()
+            worker.close()
+
+
+def _unreadable() -> Check:
+    message = "This source could not be read: Python's parser failed or took too long on it. Make it simpler or shorter."
+    place = {"line": 1, "column": 1, "end_line": 1, "end_column": 1}
+    return Check(({"severity": "error", "code": "unreadable", "message": message, **place},), ())

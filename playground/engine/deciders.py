@@ -1,0 +1,250 @@
+"""What an operation from outside means for an instance: pure functions from its state to the events to be added.
+
+They run inside the store's transaction, so two operations at once see each other. The table of operations and statuses is that of
+shared/spec/semantics.md, section 5. `[]` means: no effect.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from playground.engine import words
+from playground.store.protocol import (
+    STEP_COMPLETED,
+    STEP_ERRORED,
+    STEP_OPEN,
+    STEP_RETRYING,
+    STEP_RUNNING,
+    Decider,
+    InboxRow,
+    Snapshot,
+    StepRow,
+)
+from playground.workflows import events as ev
+from playground.workflows.errors import CannotRestart, CannotTerminate, InstanceInFiniteState
+from playground.workflows.events import NewEvent, StepKey
+
+_IN_EXECUTION = frozenset({ev.RUNNING, ev.WAITING, ev.WAITING_FOR_PAUSE})
+HELD = frozenset({ev.PAUSED, ev.WAITING_FOR_PAUSE})
+
+
+def in_execution(snapshot: Snapshot) -> bool:
+    """Whether an execution has started and not ended."""
+    return snapshot.row.owner is not None and snapshot.row.status in _IN_EXECUTION
+
+
+def waits_for(snapshot: Snapshot, type: str, at: int) -> StepRow | None:
+    """The oldest wait of this event type that can still take an event at this time."""
+    waits = [
+        step
+        for step in snapshot.steps.values()
+        if step.key.kind == ev.WAIT and step.status == STEP_OPEN and step.event_type == type and (step.until or 0) > at
+    ]
+    return min(waits, key=lambda step: step.started_seq, default=None)
+
+
+def taken_event(step: StepKey, event: InboxRow) -> NewEvent:
+    """A wait gets its event."""
+    shown = {"type": event.type, "payload": event.payload, "timestamp": event.at}
+    return NewEvent(ev.WAIT_COMPLETED, {"event": shown, "received": event.seq}, step)
+
+
+def send_event(type: str, payload: Any, at: int) -> Decider:
+    """Deliver an event to the oldest wait of its type, or keep it. Raises InstanceInFiniteState."""
+
+    def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
+        row = snapshot.row
+        if row.status in ev.FINAL_STATUSES:
+            raise InstanceInFiniteState(f'Instance "{row.id}" has ended ({row.status}); it takes no more events.')
+        events = [NewEvent(ev.EVENT_RECEIVED, {"type": type, "payload": payload})]
+        wait = None if row.status in HELD else waits_for(snapshot, type, at)
+        if wait is not None:
+            events.append(taken_event(wait.key, InboxRow(row.last_seq + 1, at, type, payload)))
+        return events
+
+    return decide
+
+
+def start_wait(step: StepKey, event_type: str, until: int, line: int | None) -> Decider:
+    """Begin to wait, and take the oldest event of the type that has been kept."""
+
+    def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
+        if step in snapshot.steps:
+            return []
+        events = [NewEvent(ev.WAIT_STARTED, {"event_type": event_type, "until": until, "line": line}, step)]
+        kept = next((event for event in snapshot.inbox if event.type == event_type), None)
+        if kept is not None and snapshot.row.status not in HELD:
+            events.append(taken_event(step, kept))
+        return events
+
+    return decide
+
+
+def end_wait(step: StepKey, timeout: int, *, virtual: bool = False) -> Decider:
+    """A wait's time is over; nothing happens when its event came first."""
+
+    def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
+        row = snapshot.steps.get(step)
+        if row is None or row.status != STEP_OPEN:
+            return []
+        return [NewEvent(ev.WAIT_TIMED_OUT, {"error": words.timed_out(timeout), **_virtual(virtual)}, step)]
+
+    return decide
+
+
+def end_sleep(step: StepKey, *, virtual: bool = False) -> Decider:
+    """A sleep is over; nothing happens when it already was."""
+
+    def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
+        row = snapshot.steps.get(step)
+        if row is None or row.status != STEP_OPEN:
+            return []
+        return [NewEvent(ev.SLEEP_COMPLETED, _virtual(virtual), step)]
+
+    return decide
+
+
+def pause(snapshot: Snapshot) -> Sequence[NewEvent]:
+    """Stop at once, or when the attempts that run have ended."""
+    row = snapshot.row
+    if row.status in ev.FINAL_STATUSES or row.status in HELD or row.rollback == "running":
+        return []
+    if in_execution(snapshot):
+        if any(step.status == STEP_RUNNING for step in snapshot.steps.values()):
+            return [NewEvent(ev.WORKFLOW_WAITING_FOR_PAUSE)]
+        return [NewEvent(ev.EXECUTION_ENDED, {"reason": ev.EVICTED}), NewEvent(ev.WORKFLOW_PAUSED)]
+    return [NewEvent(ev.WORKFLOW_PAUSED)]
+
+
+def paused_now(snapshot: Snapshot) -> Sequence[NewEvent]:
+    """The last running attempt has ended: the pause takes effect."""
+    if snapshot.row.status != ev.WAITING_FOR_PAUSE or any(step.status == STEP_RUNNING for step in snapshot.steps.values()):
+        return []
+    return [NewEvent(ev.EXECUTION_ENDED, {"reason": ev.EVICTED}), NewEvent(ev.WORKFLOW_PAUSED)]
+
+
+def resume(at: int) -> Decider:
+    """Go on; events kept meanwhile go to the waits that were open."""
+
+    def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
+        if snapshot.row.status not in HELD:
+            return []
+        events = [NewEvent(ev.WORKFLOW_RESUMED)]
+        kept = list(snapshot.inbox)
+        waits = [step for step in snapshot.steps.values() if step.key.kind == ev.WAIT and step.status == STEP_OPEN]
+        for wait in sorted(waits, key=lambda step: step.started_seq):
+            event = next((event for event in kept if event.type == wait.event_type), None)
+            if event is not None:
+                kept.remove(event)
+                events.append(taken_event(wait.key, event))
+        return events
+
+    return decide
+
+
+def terminate(rollback: bool) -> Decider:
+    """End the instance, after its rollback handlers if asked and there are any. Raises CannotTerminate."""
+
+    def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
+        row = snapshot.row
+        if row.status in ev.FINAL_STATUSES:
+            raise CannotTerminate(f'Instance "{row.id}" has ended ({row.status}); there is nothing to terminate.')
+        events = end_execution(snapshot, ev.KILLED)
+        if rollback and row.rollback is None and any(step.rollback == "pending" for step in snapshot.steps.values()):
+            return [*events, NewEvent(ev.ROLLBACK_STARTED, {"error": None})]
+        return [*events, NewEvent(ev.WORKFLOW_TERMINATED)]
+
+    return decide
+
+
+def restart(from_step: StepKey | None) -> Decider:
+    """Begin a new generation, keeping the steps that started before `from_step`. Raises CannotRestart."""
+
+    def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
+        data: dict[str, Any] = {}
+        if from_step is not None:
+            if from_step not in snapshot.steps:
+                raise CannotRestart(f'Instance "{snapshot.row.id}" has no step "{from_step}" ({from_step.kind}) to restart from.')
+            data["from_step"] = {"kind": from_step.kind, "name": from_step.name, "count": from_step.count}
+        return [*end_execution(snapshot, ev.KILLED), NewEvent(ev.WORKFLOW_RESTARTED, data)]
+
+    return decide
+
+
+def end_execution(snapshot: Snapshot, reason: str) -> list[NewEvent]:
+    """Close what a vanished execution left open: its attempts, then itself."""
+    if not in_execution(snapshot):
+        return []
+    return [*lost_attempts(snapshot), NewEvent(ev.EXECUTION_ENDED, {"reason": reason})]
+
+
+def lost_attempts(snapshot: Snapshot) -> list[NewEvent]:
+    """Every open attempt, closed as lost with its worker."""
+    lost = []
+    for step in snapshot.steps.values():
+        if step.key.kind == ev.DO and step.status == STEP_RUNNING:
+            lost.append(NewEvent(ev.ATTEMPT_ERRORED, {"attempt": step.attempt, "error": words.worker_lost()}, step.key))
+        if step.rollback == "running" and step.rollback_attempt:
+            data = {"attempt": step.rollback_attempt, "error": words.worker_lost()}
+            lost.append(NewEvent(ev.ROLLBACK_ATTEMPT_ERRORED, data, step.key))
+    return lost
+
+
+def lose_worker(reason: str, most_losses: int) -> Decider:
+    """An execution ended with its worker: close it; end the instance when one attempt has lost too many in a row."""
+
+    def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
+        events = end_execution(snapshot, reason)
+        if not events:
+            return []
+        for step in snapshot.steps.values():
+            running = step.status == STEP_RUNNING or step.rollback == "running"
+            if running and step.losses + 1 >= most_losses:
+                error = words.lost_too_often(step.key, step.losses + 1)
+                return [*events, *_step_failed(step, error), NewEvent(ev.WORKFLOW_ERRORED, {"error": snapshot.row.error or error})]
+        if snapshot.row.status == ev.WAITING_FOR_PAUSE:
+            events.append(NewEvent(ev.WORKFLOW_PAUSED))
+        return events
+
+    return decide
+
+
+def break_limit(error: dict[str, Any]) -> Decider:
+    """The worker broke a limit: the instance ends and says which."""
+
+    def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
+        events = end_execution(snapshot, ev.LIMIT)
+        return [*events, NewEvent(ev.WORKFLOW_ERRORED, {"error": error})] if events else []
+
+    return decide
+
+
+def _step_failed(step: StepRow, error: Any) -> list[NewEvent]:
+    if step.rollback == "running":
+        return [NewEvent(ev.ROLLBACK_STEP_ERRORED, {"error": error}, step.key), NewEvent(ev.ROLLBACK_ERRORED, {"error": error})]
+    return [NewEvent(ev.STEP_ERRORED, {"error": error}, step.key)]
+
+
+def earliest_open(snapshot: Snapshot, wanted: StepKey | None) -> StepRow | None:
+    """The sleep, retry wait or event wait that `wake` ends: the one named, or the one due first."""
+    waiting = [
+        step
+        for step in snapshot.steps.values()
+        if step.until is not None and step.status in (STEP_OPEN, STEP_RETRYING) and wanted in (None, step.key)
+    ]
+    return min(waiting, key=lambda step: (step.until, step.started_seq), default=None)
+
+
+def deadline(snapshot: Snapshot) -> int | None:
+    """The earliest time at which something open in the instance falls due."""
+    times = [step.until for step in snapshot.steps.values() if step.until is not None and step.status in (STEP_OPEN, STEP_RETRYING)]
+    times += [step.rollback_until for step in snapshot.steps.values() if step.rollback_until is not None]
+    return min(times, default=None)
+
+
+def is_over(step: StepRow) -> bool:
+    """Whether replay answers the step from the journal."""
+    return step.status in (STEP_COMPLETED, STEP_ERRORED)
+
+
+def _virtual(virtual: bool) -> dict[str, Any]:
+    return {"virtual": True} if virtual else {}

@@ -1,0 +1,247 @@
+"""The engine: create instances and operate on them. Everything it is asked is answered by a commit in the store."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from playground.engine import deciders, words
+from playground.engine.checker import Check, Checker
+from playground.engine.clock import Clock
+from playground.engine.execution import KILL_MOMENTS
+from playground.engine.ids import Ids
+from playground.engine.scheduler import Scheduler
+from playground.engine.services import Environment, Log, Services
+from playground.sandbox.pool import Sandbox
+from playground.settings import Settings
+from playground.store.protocol import Committed, Decider, InstanceRow, NewInstance, Refusal, Store
+from playground.workflows import events as ev
+from playground.workflows import names, values
+from playground.workflows.errors import Busy, Fenced, InstanceAlreadyExists, InvalidBatch, NoWorker, WorkflowError
+from playground.workflows.events import NewEvent, StepKey
+
+BATCH_MOST = 100  # instances of one create_batch
+
+
+@dataclass(frozen=True, slots=True)
+class CreateInstance:
+    """What create() takes. `params` is any storable value; `queue` is whose turn the instance takes (default: its tenant).
+
+    `limits` overrides settings for this instance, for example `{"attempt_wall_seconds": 60}`.
+    """
+
+    source: str
+    params: Any = None
+    id: str | None = None
+    tenant: str = ""
+    workflow: str = "playground"
+    queue: str = ""
+    control_hash: str | None = None
+    class_name: str = "TenantWorkflow"
+    metadata: Any = None
+    limits: dict[str, Any] | None = None
+    trigger: str = "api"
+    snippet_params: str | None = field(default=None)
+
+
+class Engine:
+    """Owns the scheduler of one node. Open it with `Engine.open`."""
+
+    def __init__(self, services: Services, ids: Ids) -> None:
+        self._services, self._ids = services, ids
+        self._scheduler = Scheduler(services)
+        self._checker = Checker(services.sandbox, services.settings.source_bytes)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        *,
+        settings: Settings,
+        store: Store,
+        sandbox: Sandbox,
+        clock: Clock,
+        ids: Ids,
+        log: Log,
+        node: str = "local",
+        environment: Environment | None = None,
+    ) -> AsyncIterator["Engine"]:
+        """Recover what the last server left, run instances while open, and leave them resumable at the end."""
+        engine = cls(Services(store, sandbox, clock, settings, log, node, environment), ids)
+        await engine._scheduler.start()
+        try:
+            yield engine
+        finally:
+            await engine._scheduler.stop()
+
+    @property
+    def store(self) -> Store:
+        """The journals, for reading."""
+        return self._services.store
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """Where tenant code runs."""
+        return self._services.sandbox
+
+    @property
+    def clock(self) -> Clock:
+        """The clock everything here goes by."""
+        return self._services.clock
+
+    def running(self) -> int:
+        """How many instances have a worker now."""
+        return len(self._scheduler.live)
+
+    def has_worker(self, row: InstanceRow) -> bool:
+        """Whether this instance has a worker now."""
+        execution = self._scheduler.live.get(row.key)
+        return execution is not None and execution.worker is not None
+
+    async def check(self, source: str) -> Check:
+        """Problems and outline of a source, found in the sandbox without running it. Raises TooLarge."""
+        return await self._checker.check(source)
+
+    async def create(self, new: CreateInstance) -> InstanceRow:
+        """Create one instance.
+
+        Raises:
+            InstanceAlreadyExists: the tenant has one of this id, which is untouched.
+            InvalidId, InvalidName, TooLarge, NotSerialisable: something given can't be used.
+            Busy: too many instances are queued.
+        """
+        created, refused = await self.create_batch([new])
+        if refused:
+            raise InstanceAlreadyExists(f'There is an instance "{refused[0].id}" already; it was left as it is.', id=refused[0].id)
+        return created[0]
+
+    async def create_batch(self, batch: list[CreateInstance]) -> tuple[list[InstanceRow], list[Refusal]]:
+        """Create 1 to 100 instances; those whose id is taken or repeated are left out and reported. Raises as `create`."""
+        if not 1 <= len(batch) <= BATCH_MOST:
+            raise InvalidBatch(f"A batch takes 1 to {BATCH_MOST} instances, not {len(batch)}.")
+        store, settings, now = self.store, self._services.settings, self.clock.now()
+        prepared = []
+        for new in batch:
+            names.check_name(new.workflow, "workflow")
+            if new.tenant:
+                names.check_name(new.tenant, "tenant")
+            id = names.check_instance_id(self._ids.instance_id() if new.id is None else new.id)
+            params = values.encode_bounded(new.params, "params", settings.value_bytes)
+            if len(new.source.encode("utf-8", "replace")) > settings.source_bytes:
+                await self.check(new.source)
+            prepared.append((new, id, params))
+        if not batch[0].tenant:
+            queued = (await store.count(tenant="")).get(ev.QUEUED, 0)
+            if queued >= settings.queue_length:
+                raise Busy(f"The server is full: {queued:,} instances are queued. Try again in a minute.", retry_after=60)
+        rows = []
+        for new, id, params in prepared:
+            snippet = await store.put_snippet(new.source, new.snippet_params, at=now)
+            rows.append(
+                NewInstance(
+                    tenant=new.tenant,
+                    id=id,
+                    workflow=new.workflow,
+                    snippet=snippet.id,
+                    params=params,
+                    queue=new.queue or new.tenant,
+                    control_hash=new.control_hash,
+                    class_name=new.class_name,
+                    metadata=values.encode(new.metadata),
+                    limits=new.limits,
+                    trigger=new.trigger,
+                )
+            )
+        created, refused = await store.create(rows, at=now)
+        self._scheduler.wake()
+        return created, refused
+
+    async def send_event(self, tenant: str, id: str, type: str, payload: Any = None) -> Committed:
+        """Send an event. Raises InstanceNotFound, InvalidEventType, InstanceInFiniteState, TooLarge, NotSerialisable."""
+        names.check_event_type(type)
+        tree = values.encode_bounded(payload, "event payload", self._services.settings.value_bytes)
+        row = await self.store.find(tenant, id)
+        return await self._operate(row, deciders.send_event(type, tree, self.clock.now()))
+
+    async def pause(self, tenant: str, id: str) -> Committed:
+        """Pause now, or when the attempts that run have ended. No effect on what is paused or has ended."""
+        row = await self.store.find(tenant, id)
+        execution = self._scheduler.live.get(row.key)
+        if execution is not None:
+            try:
+                return await execution.pause(deciders.pause)
+            except Fenced:
+                pass
+        return await self._operate(row, deciders.pause)
+
+    async def resume(self, tenant: str, id: str) -> Committed:
+        """Go on after a pause, or cancel one that has not taken effect. No effect otherwise."""
+        row = await self.store.find(tenant, id)
+        return await self._operate(row, deciders.resume(self.clock.now()))
+
+    async def terminate(self, tenant: str, id: str, rollback: bool = False) -> Committed:
+        """End an instance; with `rollback`, after its handlers have run. Raises CannotTerminate once it has ended."""
+        row = await self.store.find(tenant, id)
+        return await self._operate(row, deciders.terminate(rollback))
+
+    async def restart(self, tenant: str, id: str, from_step: StepKey | None = None) -> Committed:
+        """Run again from the start, or from a step. Raises CannotRestart when there is no such step."""
+        row = await self.store.find(tenant, id)
+        return await self._operate(row, deciders.restart(from_step))
+
+    async def delete(self, tenant: str, id: str) -> None:
+        """Remove an instance, whatever it does. Raises InstanceNotFound."""
+        row = await self.store.find(tenant, id)
+        if row.status not in ev.FINAL_STATUSES:
+            await self._operate(row, deciders.terminate(False))
+        execution = self._scheduler.live.get(row.key)
+        if execution is not None:
+            await execution.ended()
+        await self.store.delete(row.key)
+
+    async def kill_worker(self, tenant: str, id: str, when: str = "now") -> None:
+        """SIGKILL the instance's worker: `now`, `during-step` (the next attempt), or `before-commit` (of the next result).
+
+        Raises:
+            NoWorker: it has none now.
+            WorkflowError: `when` is none of the three.
+        """
+        if when not in KILL_MOMENTS:
+            raise WorkflowError(f"when takes {', '.join(KILL_MOMENTS)}")
+        row = await self.store.find(tenant, id)
+        execution = self._scheduler.live.get(row.key)
+        if execution is None:
+            raise NoWorker(f'Instance "{id}" has no worker now ({row.status}), so there is nothing to kill.')
+        execution.kill(when)
+
+    async def wake(self, tenant: str, id: str, step: StepKey | None = None) -> Committed:
+        """End a sleep, a retry wait or an event's timeout now: the named one, or the one due first. Recorded as virtual."""
+        row = await self.store.find(tenant, id)
+
+        def decide(snapshot: Any) -> list[NewEvent]:
+            found = deciders.earliest_open(snapshot, step)
+            if found is None or snapshot.row.status in deciders.HELD or snapshot.row.status in ev.FINAL_STATUSES:
+                raise WorkflowError("Nothing of this instance is asleep, between attempts or waiting for an event now.")
+            if found.key.kind == ev.SLEEP:
+                return [NewEvent(ev.SLEEP_COMPLETED, {"virtual": True}, found.key)]
+            if found.key.kind == ev.WAIT:
+                error = words.timed_out((found.until or 0) - self.clock.now())
+                return [NewEvent(ev.WAIT_TIMED_OUT, {"error": error, "virtual": True}, found.key)]
+            return [NewEvent(ev.RETRY_WOKEN, {"virtual": True}, found.key)]
+
+        return await self._operate(row, decide)
+
+    async def _operate(self, row: InstanceRow, decider: Decider) -> Committed:
+        """Commit an operation: through the execution where there is one, so that it falls in order with the worker's commits."""
+        execution = self._scheduler.live.get(row.key)
+        if execution is not None:
+            try:
+                return await execution.operate(decider)
+            except Fenced:
+                pass
+        committed = await self.store.decide(row.key, decider, execution=None, at=self.clock.now())
+        execution = self._scheduler.live.get(row.key)
+        if execution is not None and committed.events:
+            execution.overtaken(committed)
+        self._scheduler.wake()
+        return committed

@@ -1,0 +1,88 @@
+"""The steps of a running execution as the trusted side keeps them, and the timers that go with them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from playground.engine.clock import Timer
+from playground.store.protocol import STEP_COMPLETED, STEP_ERRORED, STEP_OPEN, STEP_RETRYING, Snapshot, StepRow
+from playground.workflows import config as configs
+from playground.workflows.events import DO, StepKey
+
+RUNNING = "running"
+RETRYING = "retrying"
+OPEN = "open"
+OVER = "over"
+
+
+@dataclass(slots=True)
+class LiveStep:
+    """One step: `failures` counts attempts that failed by themselves, `until` is a deadline in epoch milliseconds."""
+
+    key: StepKey
+    status: str
+    line: int | None = None
+    config: Mapping[str, Any] | None = None
+    attempt: int = 0
+    failures: int = 0
+    until: int | None = None
+    timeout: int = 0
+    completed: bool = False
+    output: Any = None
+    rollback: str | None = None
+    rollback_config: Mapping[str, Any] | None = None
+    rollback_attempt: int = 0
+    rollback_failures: int = 0
+    rollback_until: int | None = None
+    timer: Timer | None = None
+    late: bool = False
+    reply: Mapping[str, Any] | None = None
+
+    def stop_timer(self) -> None:
+        """Forget the deadline that was armed."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+
+def from_snapshot(snapshot: Snapshot) -> dict[StepKey, LiveStep]:
+    """The steps an execution begins with, in the order they started."""
+    rows = sorted(snapshot.steps.values(), key=lambda row: row.started_seq)
+    return {row.key: _live(row) for row in rows}
+
+
+def start_frame_step(row: StepRow) -> dict[str, Any]:
+    """A stored step as the worker receives it."""
+    shown: dict[str, Any] = {"kind": row.key.kind, "name": row.key.name, "count": row.key.count}
+    if row.status == STEP_COMPLETED:
+        return {**shown, "status": "completed", "value": row.result}
+    if row.status == STEP_ERRORED:
+        return {**shown, "status": "errored", "error": row.error}
+    return {**shown, "status": "open"}
+
+
+def retry_delay(config: Mapping[str, Any], failures: int, computed: int | None) -> int:
+    """Milliseconds until the next attempt, after the given number of failed ones."""
+    retries = config["retries"]
+    base = retries["delay"] if isinstance(retries["delay"], int) else (computed or 0)
+    return configs.backed_off(retries["backoff"], base, failures)
+
+
+def _live(row: StepRow) -> LiveStep:
+    status = {STEP_COMPLETED: OVER, STEP_ERRORED: OVER, STEP_OPEN: OPEN, STEP_RETRYING: RETRYING}.get(row.status, RETRYING)
+    return LiveStep(
+        key=row.key,
+        status=status,
+        line=row.line,
+        config=row.config,
+        attempt=row.attempt,
+        failures=row.failures,
+        until=row.until,
+        completed=row.status == STEP_COMPLETED and row.key.kind == DO,
+        output=row.result,
+        rollback=row.rollback,
+        rollback_config=row.rollback_config,
+        rollback_attempt=row.rollback_attempt,
+        rollback_failures=row.rollback_failures,
+        rollback_until=row.rollback_until,
+    )

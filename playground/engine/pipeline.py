@@ -1,0 +1,196 @@
+"""The order of one execution's commits: what is added is committed in order, and what gathers meanwhile goes together.
+
+A quick step is one transaction: the announcement of its attempt waits a moment for the outcome.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from playground.store.protocol import Committed, Decider, Store
+from playground.workflows.errors import Fenced, WorkflowError
+from playground.workflows.events import NewEvent
+
+ATTEMPT_SECONDS = 0.003  # how long an attempt's announcement waits for its outcome
+LOG_SECONDS = 0.05  # how long log lines wait for company
+LOG_BYTES = 16 * 1024  # or until there is this much of them
+BATCH = 500  # most events of one commit
+
+Then = Callable[[Committed], None]
+Refused = Callable[[BaseException], None]
+
+
+@dataclass(slots=True)
+class _Entry:
+    events: Sequence[NewEvent]
+    decider: Decider | None
+    then: Then | None
+    refused: Refused | None = None
+
+
+class Pipeline:
+    """Commits for one execution, one after another, until `close` or the first refusal.
+
+    `failed` is called once with the exception of a commit that could not be made; nothing is committed after it.
+    """
+
+    def __init__(self, store: Store, key: int, execution: int, now: Callable[[], int], failed: Callable[[BaseException], None]) -> None:
+        self._store, self._key, self._execution, self._now, self._failed = store, key, execution, now, failed
+        self._entries: list[_Entry] = []
+        self._loop = asyncio.get_running_loop()
+        self._wake: asyncio.Future[None] | None = None
+        self._lazy: asyncio.TimerHandle | None = None
+        self._lazy_at = 0.0
+        self._log_bytes = 0
+        self._busy = False
+        self._stopped = False
+        self._idle: list[asyncio.Future[None]] = []
+        self.answers_due = 0
+        self._task = self._loop.create_task(self._pump())
+
+    @property
+    def backlog(self) -> int:
+        """How many entries wait for their commit."""
+        return len(self._entries)
+
+    def add(self, *events: NewEvent, then: Then | None = None) -> None:
+        """Commit events as soon as those before them are; then call back."""
+        self._put(_Entry(events, None, then))
+        self._go()
+
+    def decide(self, decider: Decider, then: Then | None = None, refused: Refused | None = None) -> None:
+        """Commit what a decider answers to the state at that time; `then` is called even when it answers nothing.
+
+        With `refused`, an operation that the decider refuses, or that comes too late, is told so and disturbs nothing else.
+        """
+        if self._stopped:
+            if refused is not None:
+                refused(Fenced("This execution has ended."))
+            return
+        self._put(_Entry((), decider, then, refused))
+        self._go()
+
+    def add_soon(self, *events: NewEvent) -> None:
+        """Commit events with the next ones, or after a moment."""
+        self._put(_Entry(events, None, None))
+        self._go_in(ATTEMPT_SECONDS)
+
+    def add_log(self, event: NewEvent, size: int) -> None:
+        """Commit a log event with the next events, or when enough of them have gathered."""
+        self._put(_Entry((event,), None, None))
+        self._log_bytes += size
+        if self._log_bytes >= LOG_BYTES:
+            self._go()
+        else:
+            self._go_in(LOG_SECONDS)
+
+    async def drain(self) -> None:
+        """Wait until everything added so far is committed or refused."""
+        if (self._entries or self._busy) and not self._stopped:
+            self._go()
+            done = self._loop.create_future()
+            self._idle.append(done)
+            await done
+
+    async def close(self) -> None:
+        """Commit what is there, then stop."""
+        await self.drain()
+        self._stopped = True
+        self._go()
+        await self._task
+
+    def _put(self, entry: _Entry) -> None:
+        if self._stopped:
+            return
+        self._entries.append(entry)
+        if entry.then is not None:
+            self.answers_due += 1
+
+    def _go(self) -> None:
+        if self._lazy is not None:
+            self._lazy.cancel()
+            self._lazy = None
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    def _go_in(self, seconds: float) -> None:
+        at = self._loop.time() + seconds
+        if self._busy or (self._wake is not None and self._wake.done()):
+            return
+        if self._lazy is not None:
+            if at >= self._lazy_at:
+                return
+            self._lazy.cancel()
+        self._lazy_at = at
+        self._lazy = self._loop.call_at(at, self._go)
+
+    async def _pump(self) -> None:
+        while True:
+            if not self._entries:
+                for done in self._idle:
+                    if not done.done():
+                        done.set_result(None)
+                self._idle.clear()
+                if self._stopped:
+                    return
+                self._wake = self._loop.create_future()
+                await self._wake
+                continue
+            self._busy = True
+            try:
+                await self._commit_some()
+            except Exception as refused:
+                self._stop(refused)
+            self._busy = False
+
+    async def _commit_some(self) -> None:
+        first = self._entries[0]
+        if first.decider is not None:
+            taken = [self._entries[0]]
+            try:
+                committed = await self._store.decide(self._key, first.decider, execution=self._execution, at=self._now())
+            except WorkflowError as error:
+                if isinstance(error, Fenced) or first.refused is None:
+                    raise
+                del self._entries[0]
+                self.answers_due -= first.then is not None
+                first.refused(error)
+                return
+            del self._entries[0]
+        else:
+            taken, events = self._take_plain()
+            committed = await self._store.append(self._key, events, execution=self._execution, at=self._now())
+        for entry in taken:
+            if entry.then is not None:
+                self.answers_due -= 1
+                entry.then(committed)
+
+    def _stop(self, error: BaseException) -> None:
+        self._stopped = True
+        entries, self._entries = self._entries, []
+        self.answers_due = 0
+        for entry in entries:
+            if entry.refused is not None:
+                entry.refused(error)
+        self._failed(error)
+
+    def _take_plain(self) -> tuple[list[_Entry], list[NewEvent]]:
+        taken: list[_Entry] = []
+        events: list[NewEvent] = []
+        for entry in self._entries:
+            if entry.decider is not None or len(events) >= BATCH:
+                break
+            taken.append(entry)
+            events.extend(entry.events)
+        del self._entries[: len(taken)]
+        self._log_bytes = 0
+        return taken, events
+
+
+def spawn(tasks: set[asyncio.Task[Any]], coroutine: Any) -> asyncio.Task[Any]:
+    """Start a task and keep it alive until it ends."""
+    task = asyncio.get_running_loop().create_task(coroutine)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+    return task

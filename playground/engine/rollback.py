@@ -1,0 +1,181 @@
+"""The saga: after a failure, the handlers of the steps that started run one by one, last started first.
+
+The first handler that fails for good stops the chain. After a crash the handlers are collected again by replaying `run`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from playground.engine import live, words
+from playground.engine.clock import Timer
+from playground.engine.live import LiveStep
+from playground.sandbox import frames
+from playground.workflows import events as ev
+from playground.workflows.events import NewEvent
+
+if TYPE_CHECKING:
+    from playground.engine.execution import Execution
+
+PENDING = "pending"
+UNFINISHED = (PENDING, "running", "retrying")
+
+
+class Rollback:
+    """The chain of one execution. `attempt_open` is true while a handler runs."""
+
+    def __init__(self, execution: "Execution") -> None:
+        self._execution = execution
+        self._error: dict[str, Any] | None = None
+        self._timer: Timer | None = None
+        self._current: LiveStep | None = None
+        self.running = False
+        self.attempt_open = False
+
+    def wanted(self) -> bool:
+        """Whether any step that started carries a handler."""
+        return any(step.rollback in UNFINISHED for step in self._execution.steps.values())
+
+    def start(self, error: dict[str, Any], before: list[NewEvent]) -> None:
+        """`run` has failed: begin with the handler of the step that started last."""
+        self.running, self._error = True, error
+        self._execution.pipeline.add(*before, NewEvent(ev.ROLLBACK_STARTED, {"error": error}))
+        self._next()
+
+    def resume(self, error: Any) -> None:
+        """This execution only rolls back; it begins once the worker has collected the handlers."""
+        self.running, self._error = True, error
+        self.attempt_open = True
+
+    def collected(self) -> None:
+        """The worker has replayed `run` as far as the journal goes."""
+        if not self.running or self._current is not None:
+            self._execution.break_limit("protocol: handlers collected out of turn")
+            return
+        self.attempt_open = False
+        self._next()
+
+    def done(self, frame: frames.Done) -> None:
+        """A handler has done its work."""
+        step = self._open(frame)
+        if step is None:
+            return
+        self._over(step, "completed")
+        self._execution.pipeline.add(
+            NewEvent(ev.ROLLBACK_ATTEMPT_COMPLETED, {"attempt": frame.attempt}, step.key),
+            NewEvent(ev.ROLLBACK_STEP_COMPLETED, {}, step.key),
+            then=lambda committed: self._next(),
+        )
+
+    def failed(self, frame: frames.Fail) -> None:
+        """A handler has failed: try it again, or stop the chain."""
+        step = self._open(frame)
+        if step is not None:
+            self._fail(step, frames.plain(frame.error), frame.retryable)
+
+    def missing(self, frame: frames.Missing) -> None:
+        """The code never came to the step again, so its handler is not known."""
+        step = self._open(frame)
+        if step is None:
+            return
+        error = words.rollback_missing(step.key)
+        data = {"attempt": step.rollback_attempt, "error": error}
+        self._stop(step, error, NewEvent(ev.ROLLBACK_ATTEMPT_ERRORED, data, step.key))
+
+    def _next(self) -> None:
+        execution = self._execution
+        left = [step for step in execution.steps.values() if step.rollback in UNFINISHED]
+        if not left:
+            self._end(NewEvent(ev.ROLLBACK_COMPLETED))
+            return
+        step = self._current = left[-1]
+        if step.rollback == PENDING:
+            config = {"config": step.rollback_config}
+            execution.pipeline.add(NewEvent(ev.ROLLBACK_STEP_STARTED, config, step.key))
+        step.rollback = "running"
+        clock = execution.services.clock
+        if step.rollback_until is not None and step.rollback_until > clock.now():
+            self._timer = clock.call_at(step.rollback_until, self._attempt, step)
+        else:
+            self._attempt(step)
+
+    def _attempt(self, step: LiveStep) -> None:
+        execution = self._execution
+        step.rollback_until = None
+        step.rollback_attempt += 1
+        self.attempt_open = True
+        execution.pipeline.add(NewEvent(ev.ROLLBACK_ATTEMPT_STARTED, {"attempt": step.rollback_attempt}, step.key))
+        execution.send(
+            {
+                "op": "rollback",
+                "step": (step.key.kind, step.key.name, step.key.count),
+                "attempt": step.rollback_attempt,
+                "error": self._error,
+                "output": step.output if step.completed else None,
+            }
+        )
+        clock = execution.services.clock
+        wall = execution.services.limit(execution.row, "attempt_wall_seconds") * 1000
+        timeout = step.rollback_config["timeout"]
+        if timeout <= wall:
+            self._timer = clock.call_at(clock.now() + timeout, self._timed_out, step, timeout)
+        else:
+            self._timer = clock.call_at(clock.now() + wall, self._over_wall, wall)
+
+    def _open(self, frame: Any) -> LiveStep | None:
+        step = self._current
+        if step is None or frames.key(frame.step) != step.key or frame.attempt > step.rollback_attempt:
+            self._execution.break_limit("protocol: an outcome for a rollback that never began")
+            return None
+        return step if self.attempt_open and frame.attempt == step.rollback_attempt else None
+
+    def _timed_out(self, step: LiveStep, timeout: int) -> None:
+        message = words.timed_out(timeout)["message"]
+        name = (step.key.kind, step.key.name, step.key.count)
+        self._execution.send({"op": "rollback_timeout", "step": name, "message": message})
+        wall = self._execution.services.limit(self._execution.row, "attempt_wall_seconds") * 1000
+        clock = self._execution.services.clock
+        self._timer = clock.call_at(clock.now() + wall, self._over_wall, wall)
+
+    def _over_wall(self, wall: int) -> None:
+        self._execution.break_limit(f"attempt time: a rollback took more than {wall // 1000} s")
+
+    def _fail(self, step: LiveStep, error: dict[str, Any], retryable: bool) -> None:
+        execution = self._execution
+        self._stop_timer()
+        self.attempt_open = False
+        step.rollback_failures += 1
+        data: dict[str, Any] = {"attempt": step.rollback_attempt, "error": error}
+        errored = NewEvent(ev.ROLLBACK_ATTEMPT_ERRORED, data, step.key)
+        if not retryable or step.rollback_failures > step.rollback_config["retries"]["limit"]:
+            self._stop(step, error, errored)
+            return
+        delay = live.retry_delay(step.rollback_config, step.rollback_failures, None)
+        data["retry_delay_ms"] = delay
+        clock = execution.services.clock
+        step.rollback, step.rollback_until = "retrying", clock.now() + delay
+        execution.pipeline.add(errored, then=lambda committed: execution.consider_idle())
+        self._timer = clock.call_at(step.rollback_until, self._attempt, step)
+
+    def _stop(self, step: LiveStep, error: Any, *events: NewEvent) -> None:
+        self._over(step, "errored")
+        failed = NewEvent(ev.ROLLBACK_STEP_ERRORED, {"error": error}, step.key)
+        self._end(*events, failed, NewEvent(ev.ROLLBACK_ERRORED, {"error": error}))
+
+    def _over(self, step: LiveStep, status: str) -> None:
+        self._stop_timer()
+        self.attempt_open = False
+        step.rollback = status
+
+    def _end(self, *events: NewEvent) -> None:
+        self._stop_timer()
+        error = self._error
+        last = NewEvent(ev.WORKFLOW_ERRORED, {"error": error}) if error is not None else NewEvent(ev.WORKFLOW_TERMINATED)
+        self._execution.finish(*events, NewEvent(ev.EXECUTION_ENDED, {"reason": ev.COMPLETED}), last)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def close(self) -> None:
+        """Forget every deadline."""
+        self._stop_timer()

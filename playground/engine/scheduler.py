@@ -1,0 +1,194 @@
+"""Who gets a worker: claims due instances while slots are free, wakes sleepers on time, and takes up what a dead server left.
+
+Nothing polls: the scheduler sleeps until something is created, ends or falls due.
+"""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+from playground.engine import deciders
+from playground.engine.clock import Timer
+from playground.engine.execution import Execution, NotStarted
+from playground.engine.pipeline import spawn
+from playground.engine.services import Services
+from playground.store.protocol import InstanceRow
+from playground.workflows import durations
+from playground.workflows import events as ev
+from playground.workflows.errors import Fenced
+
+RETRY_CLAIM_MS = 1_000  # wait after no worker could be had, or the store failed
+EXPIRE_EVERY_MS = 10 * durations.MINUTE
+ANONYMOUS = ""  # the tenant of instances that belong to nobody
+
+
+class Scheduler:
+    """Holds the executions of this node. `live` maps an instance's key to its execution."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self.live: dict[int, Execution] = {}
+        self._running: Counter[str] = Counter()
+        self._wake = asyncio.Event()
+        self._timer: Timer | None = None
+        self._expiry: Timer | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._loop_task: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Close what the last server left open, then begin to claim."""
+        services = self._services
+        for row in await services.store.owned(None):
+            await recover(services, row)
+        self._loop_task = asyncio.get_running_loop().create_task(self._run())
+        self._expire_later()
+        self.wake()
+
+    async def stop(self) -> None:
+        """End every execution as lost, so that the next server takes it up at once."""
+        self._stopping = True
+        if self._loop_task is not None:
+            self._loop_task.cancel()
+            await asyncio.wait([self._loop_task])
+        for timer in (self._timer, self._expiry):
+            if timer is not None:
+                timer.cancel()
+        for execution in list(self.live.values()):
+            execution.shut_down()
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))
+
+    def wake(self) -> None:
+        """Something may be due now."""
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._claim()
+                await self._arm()
+            except Exception as error:
+                self._services.log("scheduler_failed", error=f"{type(error).__name__}: {error}")
+                self._arm_at(self._services.clock.now() + RETRY_CLAIM_MS)
+
+    async def _claim(self) -> None:
+        services = self._services
+        while True:
+            free = services.settings.slots - len(self.live)
+            if free <= 0:
+                self._evict_idle()
+                return
+            rows = await services.store.claim(services.node, free, at=services.clock.now(), full=self._room(free))
+            for row in rows:
+                self._begin(row)
+            if len(rows) < free:
+                return
+
+    def _room(self, free: int) -> dict[str, int]:
+        room = {}
+        for queue, running in self._running.items():
+            left = self._most(queue) - running
+            if left < free:
+                room[queue] = max(0, left)
+        return room
+
+    def _most(self, queue: str) -> int:
+        settings = self._services.settings
+        return settings.running_per_address if queue.startswith("addr:") else settings.running_per_tenant
+
+    def _begin(self, row: InstanceRow) -> None:
+        execution = Execution(self._services, row, self._idle_one)
+        self.live[row.key] = execution
+        self._running[row.queue] += 1
+        execution.task = spawn(self._tasks, self._play(execution))
+
+    async def _play(self, execution: Execution) -> None:
+        row = execution.row
+        try:
+            await execution.play()
+        except NotStarted:
+            if not self._stopping:
+                self._arm_at(self._services.clock.now() + RETRY_CLAIM_MS)
+            self._ended(row)
+            return
+        except Exception as error:
+            self._services.log("execution_failed", instance=row.id, error=f"{type(error).__name__}: {error}")
+            await recover_quietly(self._services, row)
+        self._ended(row)
+        self.wake()
+
+    def _ended(self, row: InstanceRow) -> None:
+        self.live.pop(row.key, None)
+        self._running[row.queue] -= 1
+        if self._running[row.queue] <= 0:
+            del self._running[row.queue]
+
+    def _idle_one(self) -> None:
+        """A worker fell idle; if others wait for its slot, they get it."""
+        if len(self.live) >= self._services.settings.slots:
+            self.wake()
+
+    def _evict_idle(self) -> None:
+        spawn(self._tasks, self._evict_one_if_needed())
+
+    async def _evict_one_if_needed(self) -> None:
+        due = await self._services.store.next_due()
+        if due is None or due > self._services.clock.now():
+            return
+        idle = [execution for execution in self.live.values() if execution.idle]
+        if idle:
+            min(idle, key=lambda execution: execution.idle_since or 0).evict(ev.EVICTED)
+
+    async def _arm(self) -> None:
+        due = await self._services.store.next_due()
+        if due is not None and len(self.live) < self._services.settings.slots:
+            self._arm_at(max(due, self._services.clock.now() + 1))
+
+    def _arm_at(self, when: int) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._services.clock.call_at(when, self.wake)
+
+    def _expire_later(self) -> None:
+        self._expiry = self._services.clock.call_at(self._services.clock.now() + EXPIRE_EVERY_MS, self._expire)
+        spawn(self._tasks, self._expire_now())
+
+    def _expire(self) -> None:
+        self._expire_later()
+
+    async def _expire_now(self) -> None:
+        services = self._services
+        before = services.clock.now() - services.settings.retention_days * durations.DAY
+        try:
+            while await services.store.expire(before):
+                if self._stopping:
+                    return
+        except Exception as error:
+            services.log("expiry_failed", error=f"{type(error).__name__}: {error}")
+
+
+async def recover(services: Services, row: InstanceRow) -> None:
+    """Close what an execution that is no more left open; running it twice changes nothing."""
+    try:
+        committed = await services.store.decide(
+            row.key,
+            deciders.lose_worker(ev.LOST, services.settings.worker_losses),
+            execution=row.execution,
+            at=services.clock.now(),
+        )
+        if not committed.events:
+            await services.store.unclaim(row.key, execution=row.execution)
+        services.log("recovered", instance=row.id, status=committed.row.status)
+    except Fenced:
+        return
+
+
+async def recover_quietly(services: Services, row: InstanceRow) -> None:
+    """Like `recover`, after a fault of our own; what can't be written now is found at the next boot."""
+    try:
+        await recover(services, row)
+    except Exception as error:
+        services.log("recovery_failed", instance=row.id, error=f"{type(error).__name__}: {error}")

@@ -1,0 +1,59 @@
+"""The errors and sentences the engine puts into a journal: one place for their names and wording."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from playground.workflows.events import StepKey
+
+WORKER_LOST = "WorkerLost"
+LIMIT = "LimitExceeded"
+
+
+def error(name: str, message: str, line: int | None = None) -> dict[str, Any]:
+    """An error as it stands in the journal, with no tenant frames."""
+    return {"name": name, "message": message, "traceback": [], "line": line}
+
+
+def worker_lost() -> Mapping[str, Any]:
+    """An attempt ended with its worker."""
+    return error(WORKER_LOST, "The worker was lost while this attempt ran. It is not held against the step's retries.")
+
+
+def lost_too_often(step: StepKey, times: int) -> Mapping[str, Any]:
+    """One attempt after another was lost with its worker."""
+    return error("WorkerLostRepeatedly", f'The worker was lost {times} times in a row while step "{step}" ran; it is not tried again.')
+
+
+def timed_out(milliseconds: int) -> Mapping[str, Any]:
+    """An attempt or a wait was over its timeout (Cloudflare's wording)."""
+    return error("WorkflowTimeoutError", f"Execution timed out after {milliseconds}ms")
+
+
+def past_sleep() -> Mapping[str, Any]:
+    """`sleep_until` a time that is over (Cloudflare's wording)."""
+    return {**error("WorkflowFatalError", "You can't sleep until a time in the past"), "fatal": True}
+
+
+def too_long_sleep() -> Mapping[str, Any]:
+    """`sleep_until` further ahead than there is."""
+    return {**error("WorkflowFatalError", "You can't sleep for more than 365 days"), "fatal": True}
+
+
+def cancelled() -> Mapping[str, Any]:
+    """An attempt that still ran when `run` failed."""
+    return error("Cancelled", "The run ended while this attempt was running.")
+
+
+def rollback_missing(step: StepKey) -> Mapping[str, Any]:
+    """A handler that the code no longer reaches."""
+    return error("RollbackMissing", f'The rollback of step "{step}" was not reached when the code ran again.')
+
+
+def stuck() -> Mapping[str, Any]:
+    """Nothing runs, sleeps or waits for an event, and `run` has not returned."""
+    return error("Stuck", "The workflow waits for something that can't happen: no step runs, and it neither sleeps nor waits for an event.")
+
+
+def limit(what: str, where: str) -> Mapping[str, Any]:
+    """A worker broke a limit; `what` names it with its number, `where` says what ran."""
+    return error(LIMIT, f"{what} {where}".strip())
