@@ -12,8 +12,19 @@ from typing import Any
 ENV_PREFIX = "PLAYGROUND_"
 
 
-def _row(default: Any, help: str, *, unit: str = "", public: bool = False, least: int | None = 0) -> Any:
-    return dataclasses.field(default=default, metadata={"help": help, "unit": unit, "public": public, "least": least})
+def _row(
+    default: Any,
+    help: str,
+    *,
+    unit: str = "",
+    public: bool = False,
+    least: int = 0,
+    most: int | None = None,
+    choices: tuple[str, ...] = (),
+    secret: bool = False,
+) -> Any:
+    rules = {"help": help, "unit": unit, "public": public, "least": least, "most": most, "choices": choices, "secret": secret}
+    return dataclasses.field(default=default, metadata=rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +32,14 @@ class Settings:
     """Every limit and switch of a server. `public` rows are shown on the About page."""
 
     host: str = _row("127.0.0.1", "address to listen on")
-    port: int = _row(8000, "port to listen on; 0 takes a free one", least=0)
+    port: int = _row(8000, "port to listen on; 0 takes a free one", most=65_535)
     database: str = _row("sqlite:///playground.db", "where journals are kept: sqlite:///relative.db or sqlite:////absolute.db")
-    synchronous: str = _row("full", "how SQLite waits for the disk at a commit: full or normal")
+    synchronous: str = _row("full", "how SQLite waits for the disk at a commit", choices=("full", "normal"))
     workers: int = _row(0, "instances that may have a worker at once; 0 means twice the cores, at least 4", public=True)
     allow_weak_sandbox: bool = _row(False, "serve on a kernel without Landlock, with the system-call filter only")
     unsafe_no_sandbox: bool = _row(False, "run tenant code with NO isolation; on a loopback address only, for your own code")
     trusted_proxies: str = _row("", "addresses of proxies whose X-Forwarded-For is believed, separated by commas")
-    operator_token: str = _row("", "token that opens operators' pages; without one they are closed")
+    operator_token: str = _row("", "token that opens operators' pages; without one they are closed", secret=True)
 
     source_bytes: int = _row(64 * 1024, "largest source", unit="bytes", public=True, least=1)
     value_bytes: int = _row(1024 * 1024, "largest params, event payload, step result or output", unit="bytes", public=True, least=1)
@@ -41,10 +52,15 @@ class Settings:
     worker_losses: int = _row(5, "workers one attempt may lose in a row before its instance ends", public=True, least=1)
     idle_grace_ms: int = _row(10_000, "how long a worker with nothing but durable waits is kept", unit="milliseconds", public=True)
     starts_per_minute: int = _row(60, "instances one address may start in a minute", public=True, least=1)
+    checks_per_minute: int = _row(300, "sources one address may have checked in a minute", public=True, least=1)
+    snippets_per_minute: int = _row(60, "links one address may make in a minute", public=True, least=1)
+    changes_per_minute: int = _row(600, "events, kills and other changes one address may ask for in a minute", public=True, least=1)
     running_per_address: int = _row(10, "instances one address may have running at once", public=True, least=1)
     running_per_tenant: int = _row(100, "instances one tenant may have running at once", public=True, least=1)
     streams_per_address: int = _row(30, "event streams one address may have open", public=True, least=1)
+    stream_send_seconds: int = _row(20, "how long a reader of a stream may not read before it is dropped", unit="seconds", least=1)
     queue_length: int = _row(10_000, "anonymous instances that may be queued at once", public=True, least=1)
+    delay_function_ms: int = _row(5_000, "time a step's delay function has", unit="milliseconds", least=1)
     retention_days: int = _row(7, "how long a finished instance is kept", unit="days", public=True, least=1)
     parked_workers: int = _row(4, "isolated workers kept ready ahead of need", least=1)
 
@@ -78,7 +94,12 @@ def read(name: str, text: str, origin: str) -> Any:
             raise BadSetting(f"{origin} is {text!r}; it takes a whole number{_of(row)}") from None
         if number < row.metadata["least"]:
             raise BadSetting(f"{origin} is {number}; the least it can be is {row.metadata['least']}{_of(row)}")
+        if row.metadata["most"] is not None and number > row.metadata["most"]:
+            raise BadSetting(f"{origin} is {number}; the most it can be is {row.metadata['most']}{_of(row)}")
         return number
+    choices = row.metadata["choices"]
+    if choices and text not in choices:
+        raise BadSetting(f"{origin} is {text!r}; it takes {' or '.join(choices)}")
     return text
 
 
@@ -87,10 +108,24 @@ def _of(row: Any) -> str:
 
 
 def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    """The settings that environment variables give; the others are absent."""
+    """The settings that environment variables give; the others are absent.
+
+    Raises:
+        BadSetting: a variable has a value that its setting can't take.
+    """
     given = {}
     for row in dataclasses.fields(Settings):
         variable = ENV_PREFIX + row.name.upper()
         if variable in environment:
             given[row.name] = read(row.name, environment[variable], variable)
     return given
+
+
+def public_rows(settings: Settings) -> list[dict[str, Any]]:
+    """The limits that people are shown: name, value, unit and help of each public setting."""
+    values = {"workers": settings.slots}
+    return [
+        {"name": row.name, "value": values.get(row.name, getattr(settings, row.name)), "unit": row.metadata["unit"], "help": row.metadata["help"]}
+        for row in dataclasses.fields(Settings)
+        if row.metadata["public"]
+    ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from playground.engine import Engine
+from playground.engine.ids import Ids
 from playground.examples import Example
 from playground.settings import Settings
 from playground.store.protocol import Store
@@ -42,8 +43,8 @@ class Context:
     views: Views
     limits: Limits
     streams: Streams
-    new_token: Callable[[], str]
-    log: Any
+    ids: Ids
+    log: Callable[..., None]
     version: str
 
     @property

@@ -104,6 +104,10 @@ class MethodNotAllowed(WorkflowError):
     code = "method_not_allowed"
 
 
+class Internal(WorkflowError):
+    """A fault of ours; `code` is the one every unknown error has."""
+
+
 class TooMany(WorkflowError):
     """An address is over one of its limits; `details["retry_after"]` is in seconds."""
 

@@ -1,33 +1,32 @@
-"""The pages, and the names their templates may use.
+"""The pages, and the names their templates may use. Every name here is always there.
 
-`page.html` (every page with an editor), for `/`, `/examples/{slug}`, `/s/{snippet}` and `/instances/{id}`:
+All pages:
 
-    page         the JSON-able dict below; also in the HTML as <script type="application/json" id="page-data">{{ page|json_script }}</script>
-    highlighted  safe HTML of `page.source`: <span class="line" id="L1">…</span> per line, with the editor's tok-… classes
-    examples     every example: slug, title, lesson, params (JSON text), task (dict or None), url
-    logs         printed lines of the instance for readers without JavaScript: at, execution, step, stream, level, text, replay (else [])
-
-and on all pages, `error.html` and `embed.html` too:
-
-    settings     the public limits, as dicts: name, value, unit, help
+    limits       the public settings, as dicts: name, value, unit, help
     tier         isolation: letter, sentence, advice, layers
-    nonce        for <meta> or data-nonce, from which the editor takes EditorView.cspNonce
-    version      of the playground
-    can_stream   true: the run is live and may be followed; false: it is final, or there is none
-    editor       address of the editor's script, or None when it was not built (the textarea stays)
+    versions     [[name, value]], for About
+    examples     every example: slug, title, lesson, params (JSON text), task (dict or None), url, outline (list or None)
+    nonce        of this response's Content-Security-Policy; CodeMirror's styles carry it (EditorView.cspNonce)
+    functions    asset("js/x.js"): a static file's address; has_asset(name); the built editor is editor/editor.js
+    filters      json_script, json_text (indented), time (epoch ms as UTC text), duration (ms as text)
 
-    functions    asset("js/x.js") address of a static file, has_asset(name)
-    filters      json_script, json_text (indented), time (epoch ms to UTC text), duration (ms to text)
+`page.html` (`/`, `/examples/{slug}`, `/s/{snippet}`, `/instances/{id}`) and `embed.html`:
 
-`page` = {kind: start | example | snippet | instance, title, source, params (JSON text for the textarea), example {slug, title, lesson,
-task} | None, snippet {id, url, raw_url} | None, instance (as GET /api/instances/{id}) | None, readonly (no token could change it: it is
-final or not there), limits {source_bytes, value_bytes, log_bytes, …: number}, version, now}.
+    page         the dict below; also in the HTML: <script type="application/json" id="page-data">{{ page|json_script }}</script>
+    highlighted  safe HTML of `page.source`: <span class="line" id="L1">…</span> per line, with the editor's tok-… classes
+    logs         printed lines of the instance for readers without JavaScript: at, execution, step, stream, level, text, replay (else [])
+    can_stream   true: the run is live and may be followed
 
-`error.html`: status, title, message, code. `embed.html`: as page.html.
+`page` = {kind: start | example | snippet | instance, title, source, params (JSON text), example {slug, title, lesson, params, task} | None,
+snippet: id | None, instance: as GET /api/instances/{id} | None, limits {source_bytes, value_bytes, …: number}, version, now}.
+
+`error.html`: error {status, title, message, code}. `about.html`, `examples.html`: only what all pages have.
 """
 
 import dataclasses
 import json
+import platform
+import sqlite3
 from typing import Any
 
 from starlette.requests import Request
@@ -43,7 +42,9 @@ from playground.web.responses import json_response, wants_html
 from playground.web.security import EMBEDDABLE, NONCE
 from playground.web.views import snippet_url
 from playground.workflows import events as ev
+from playground.workflows.errors import WorkflowError
 
+_VARIES = {"Cache-Control": "no-store", "Vary": "Accept"}
 RAW_CACHING = "public, max-age=31536000, immutable"  # a snippet never changes
 
 
@@ -90,6 +91,20 @@ async def raw(context: Context, request: Request) -> Response:
     return Response(found.source, media_type="text/plain; charset=utf-8", headers=headers)
 
 
+async def about(context: Context, request: Request) -> Response:
+    """The limits, the isolation and the versions of this server."""
+    if not wants_html(request):
+        return json_response({"limits": public_rows(context.settings), "isolation": context.tier(), "version": context.version}, headers=_VARIES)
+    return html_response(context, "about.html", await shared_names(context, request))
+
+
+async def examples(context: Context, request: Request) -> Response:
+    """The examples, each with its lesson."""
+    if not wants_html(request):
+        return json_response({"examples": [example_json(it) for it in context.examples.values()]}, headers=_VARIES)
+    return html_response(context, "examples.html", await shared_names(context, request))
+
+
 async def new(context: Context, request: Request) -> Response:
     """Store the code of the address and go to its page, for links from documentation."""
     source, params = request.query_params.get("source"), request.query_params.get("params")
@@ -107,38 +122,46 @@ async def new(context: Context, request: Request) -> Response:
 async def _page(
     context: Context, request: Request, kind: str, shown: dict[str, Any], *, template: str = "page.html", logs: list[dict[str, Any]] | None = None
 ) -> Response:
-    empty: dict[str, Any] = {"example": None, "snippet": None, "instance": None, "readonly": False}
+    empty: dict[str, Any] = {"example": None, "snippet": None, "instance": None}
     limits = {it["name"]: it["value"] for it in public_rows(context.settings)}
     page = {"kind": kind, **empty, **shown, "limits": limits, "version": context.version, "now": context.now()}
     if not wants_html(request):
-        return json_response(page, headers={"Vary": "Accept", "Cache-Control": "no-store"})
+        return json_response(page, headers=_VARIES)
     live = page["instance"] is not None and page["instance"]["status"] not in ev.FINAL_STATUSES
-    names = shared_names(context, request) | {
+    names = await shared_names(context, request) | {
         "page": page,
         "highlighted": await context.highlighter.python(page["source"]),
-        "examples": [example_json(it) | {"params": params_text(it.params)} for it in context.examples.values()],
         "logs": logs or [],
         "can_stream": live,
     }
     return html_response(context, template, names)
 
 
-def shared_names(context: Context, request: Request) -> dict[str, Any]:
+async def shared_names(context: Context, request: Request) -> dict[str, Any]:
     """The names that every template may use."""
+    examples = [
+        example_json(it) | {"params": params_text(it.params), "outline": await outline(context, it.source)} for it in context.examples.values()
+    ]
     return {
-        "settings": public_rows(context.settings),
+        "limits": public_rows(context.settings),
         "tier": context.tier(),
+        "versions": [["Playground", context.version], ["Python", platform.python_version()], ["SQLite", sqlite3.sqlite_version]],
+        "examples": examples,
         "nonce": request.scope[NONCE],
-        "version": context.version,
-        "can_stream": False,
-        "editor": context.assets.url("editor/editor.js") if "editor/editor.js" in context.assets.files else None,
     }
+
+
+async def outline(context: Context, source: str) -> list[dict[str, Any]] | None:
+    """The outline of an example, which the engine remembers; None while no worker can be had to find it."""
+    try:
+        return list((await context.engine.check(source)).outline)
+    except WorkflowError:
+        return None
 
 
 def html_response(context: Context, template: str, names: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A page. It is never cached: its nonce is for once, and a run goes on."""
-    caching = {"Cache-Control": "no-store", "Vary": "Accept"}
-    return HTMLResponse(context.rendering.render(template, names), status, headers=caching | (headers or {}))
+    return HTMLResponse(context.rendering.render(template, names), status, headers=_VARIES | (headers or {}))
 
 
 def example_json(example: Example) -> dict[str, Any]:
@@ -149,30 +172,24 @@ def example_json(example: Example) -> dict[str, Any]:
 
 
 def params_text(value: Any) -> str:
-    """Params as the editor shows them."""
-    return json.dumps(value, ensure_ascii=False, indent=2)
+    """Params as the editor shows them; nothing for none."""
+    return "" if value is None else json.dumps(value, ensure_ascii=False, indent=2)
 
 
 def _of_example(example: Example) -> dict[str, Any]:
-    told = {"slug": example.slug, "title": example.title, "lesson": example.lesson, "task": example.task}
+    told = {"slug": example.slug, "title": example.title, "lesson": example.lesson, "params": example.params, "task": example.task}
     return {"title": example.title, "source": example.source, "params": params_text(example.params), "example": told}
 
 
 def _of_snippet(snippet: Snippet) -> dict[str, Any]:
-    return {"title": "Shared workflow", "source": snippet.source, "params": snippet.params or "", "snippet": _link(snippet.id)}
+    return {"title": "Shared workflow", "source": snippet.source, "params": snippet.params or "", "snippet": snippet.id}
 
 
 def _of_instance(row: InstanceRow, code: Snippet | None, view: dict[str, Any]) -> dict[str, Any]:
-    final = view["status"] in ev.FINAL_STATUSES
     return {
         "title": f"Run {row.id}",
         "source": code.source if code else "",
         "params": params_text(view["params"]),
-        "snippet": _link(row.snippet),
+        "snippet": row.snippet,
         "instance": view,
-        "readonly": final,
     }
-
-
-def _link(id: str) -> dict[str, str]:
-    return {"id": id, "url": snippet_url(id), "raw_url": snippet_url(id) + ".py"}

@@ -9,8 +9,9 @@ from starlette.responses import Response
 
 
 def wants_html(request: Request) -> bool:
-    """True for a browser: it names HTML among what it accepts, and does not ask for the API."""
-    return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")
+    """True for a browser, which names HTML among what it accepts, and for who names nothing at all; never for the API."""
+    accept = request.headers.get("accept")
+    return (accept is None or "text/html" in accept) and not request.url.path.startswith("/api/")
 
 
 def json_response(tree: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -5,19 +5,12 @@ A token is 192 random bits, so a plain SHA-256 is enough to keep it by (there is
 
 import hashlib
 import hmac
-import secrets
 
 from starlette.requests import Request
 
 from playground.web.errors import NoToken, WrongToken
 
-TOKEN_BYTES = 24
 LONGEST = 200  # characters of a token that is looked at
-
-
-def new_token() -> str:
-    """A fresh control token, safe in headers and addresses."""
-    return secrets.token_urlsafe(TOKEN_BYTES)
 
 
 def digest(token: str) -> str:

@@ -1,0 +1,163 @@
+"""The application: the table of routes, wrapped in what every request passes. Everything it needs is passed in."""
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from playground import paths
+from playground.engine import Engine
+from playground.engine.ids import Ids
+from playground.examples import Example
+from playground.settings import Settings
+from playground.web import pages, rates
+from playground.web.addresses import Addresses
+from playground.web.assets import Assets
+from playground.web.context import Context, Limits
+from playground.web.errors import INTERNAL, Internal, MethodNotAllowed, NothingHere, as_json, headers_of, status_of, title_of
+from playground.web.highlight import Highlighter
+from playground.web.rendering import Rendering
+from playground.web.responses import json_response, wants_html
+from playground.web.routes import CALLS, Call
+from playground.web.security import SecurityHeaders, check_host, check_origin
+from playground.web.stream import Streams
+from playground.web.views import Views
+from playground.workflows.errors import WorkflowError
+
+COMPRESS_FROM_BYTES = 500
+COMPRESS_LEVEL = 6
+UNPROTECTED = "D"  # the tier without isolation
+ROUTE = "playground.route"  # where the path of the call stands in the ASGI scope
+
+_LONG_PART = re.compile(r"[^/]{24,}")
+
+
+def create_app(engine: Engine, settings: Settings, examples: Sequence[Example], *, ids: Ids, log: Callable[..., None], version: str) -> Starlette:
+    """The web application over an open engine.
+
+    Raises:
+        BadSetting: `trusted_proxies` can't be read.
+        MissingFiles: the installation lacks its templates or static files.
+    """
+    now = engine.clock.now
+    editor = paths.editor()
+    assets = Assets({"": paths.static()} | ({"editor/": editor} if editor else {}))
+    assets.refresh(now())
+    context = Context(
+        engine=engine,
+        settings=settings,
+        examples={example.slug: example for example in examples},
+        addresses=Addresses.parse(settings.trusted_proxies),
+        assets=assets,
+        rendering=Rendering(paths.templates(), assets, now),
+        highlighter=Highlighter(),
+        views=Views(engine.store, settings.retention_days),
+        limits=Limits(
+            starts=rates.PerMinute(settings.starts_per_minute, rates.STARTS, now),
+            checks=rates.PerMinute(settings.checks_per_minute, rates.CHECKS, now),
+            snippets=rates.PerMinute(settings.snippets_per_minute, rates.SNIPPETS, now),
+            changes=rates.PerMinute(settings.changes_per_minute, rates.CHANGES, now),
+            streams=rates.AtOnce(settings.streams_per_address, rates.STREAMS),
+        ),
+        streams=Streams(engine.store, now, settings.stream_send_seconds),
+        ids=ids,
+        log=log,
+        version=version,
+    )
+
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, WorkflowError)
+        return await refuse(context, request, error)
+
+    async def unrouted(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return await refuse(context, request, _of_router(error))
+
+    app = Starlette(
+        routes=[Route(call.path, _endpoint(context, call), methods=[call.method]) for call in CALLS],
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(Failures, context=context),
+            Middleware(GZipMiddleware, minimum_size=COMPRESS_FROM_BYTES, compresslevel=COMPRESS_LEVEL),
+        ],
+        exception_handlers={WorkflowError: refused, HTTPException: unrouted},
+    )
+    app.router.redirect_slashes = False
+    app.state.context = context
+    return app
+
+
+async def refuse(context: Context, request: Request, error: WorkflowError) -> Response:
+    """Answer a refused request, and say so on one line of the log. The line has the route, not the address: a link to a run is a secret."""
+    route = request.scope.get(ROUTE) or _LONG_PART.sub("…", request.url.path[:120])
+    client = context.addresses.of(request)
+    context.log("refused", status=status_of(error), code=error.code, method=request.method, route=route, client=client, why=error.message[:300])
+    return await answer(context, request, error)
+
+
+async def answer(context: Context, request: Request, error: WorkflowError) -> Response:
+    """A refusal as a page for a browser, as JSON for everyone else."""
+    status, headers = status_of(error), headers_of(error)
+    if not wants_html(request):
+        return json_response(as_json(error), status, headers)
+    told = {"status": status, "title": title_of(status), "message": error.message, "code": error.code}
+    names = await pages.shared_names(context, request) | {"error": told}
+    return pages.html_response(context, "error.html", names, status, headers)
+
+
+def _endpoint(context: Context, call: Call) -> Callable[[Request], Awaitable[Response]]:
+    async def serve(request: Request) -> Response:
+        request.scope[ROUTE] = call.path
+        if context.engine.sandbox.tier.letter == UNPROTECTED:
+            check_host(request)
+        if call.changes:
+            check_origin(request)
+        return await call.view(context, request)
+
+    return serve
+
+
+def _of_router(error: HTTPException) -> WorkflowError:
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        return MethodNotAllowed(f"This address takes {allowed}.", allow=allowed)
+    return NothingHere("There is nothing at this address. The calls are listed in /openapi.json.")
+
+
+class Failures:
+    """Turns what nobody expected into a 500 and one entry of the log; the client is told nothing of the inside."""
+
+    def __init__(self, app: ASGIApp, context: Context) -> None:
+        self.app, self.context = app, context
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def noting_send(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noting_send)
+        except ClientDisconnect:
+            return  # gone before its request was whole: there is nobody to answer
+        except Exception as error:  # noqa: BLE001 (whatever it is, it ends here, and the server goes on)
+            self.context.log("failed", method=scope.get("method"), route=scope.get(ROUTE), error=type(error).__name__, exc_info=error)
+            if not started:
+                response = await self._apology(Request(scope))
+                await response(scope, receive, send)
+
+    async def _apology(self, request: Request) -> Response:
+        sorry = Internal(INTERNAL)
+        try:
+            return await answer(self.context, request, sorry)
+        except Exception:  # noqa: BLE001 (the page may be what failed)
+            return json_response(as_json(sorry), status_of(sorry), headers_of(sorry))

@@ -1,0 +1,56 @@
+"""Checking source: diagnostics and the outline, found in an isolated child, never by running it."""
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from playground.web import bodies
+from playground.web.context import Context
+from playground.web.responses import json_response
+from playground.workflows.errors import SourceRefused, TooLarge
+
+SEVERITY_REFUSED = "error"
+ESCAPED = 6  # bytes that one byte of source may take as JSON (\\u0000)
+
+
+class CheckBody(msgspec.Struct, forbid_unknown_fields=True):
+    source: str
+
+
+async def check(context: Context, request: Request) -> Response:
+    """What is wrong with a source, and which steps it has."""
+    body = await bodies.read_object(request, CheckBody, body_limit(context))
+    context.limits.checks.take(context.addresses.of(request))
+    check_size(context, body.source)
+    checked = await context.engine.check(body.source)
+    return json_response({"ok": checked.ok, "diagnostics": checked.diagnostics, "outline": checked.outline})
+
+
+async def refuse_bad(context: Context, source: str) -> None:
+    """Let source pass that can become an instance.
+
+    Raises:
+        TooLarge: it is over the limit.
+        SourceRefused: it has errors; `diagnostics` lists them with line and column.
+    """
+    check_size(context, source)
+    checked = await context.engine.check(source)
+    errors: list[dict[str, Any]] = [it for it in checked.diagnostics if it["severity"] == SEVERITY_REFUSED]
+    if errors:
+        first = errors[0]
+        more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
+        raise SourceRefused(f"Line {first['line']}, column {first['column']}: {first['message']}{more}", diagnostics=checked.diagnostics)
+
+
+def check_size(context: Context, source: str) -> None:
+    """Raises TooLarge for a source over the limit."""
+    size, most = len(source.encode()), context.settings.source_bytes
+    if size > most:
+        raise TooLarge(f"The source is {size:,} bytes; the limit is {most:,}. Move data out of the code, into params.", limit=most, size=size)
+
+
+def body_limit(context: Context) -> int:
+    """The most bytes a body may have that carries a source."""
+    return ESCAPED * context.settings.source_bytes + bodies.OVERHEAD_BYTES

@@ -1,0 +1,24 @@
+"""Static files, the icon under its old address, and what robots are asked to leave alone."""
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+
+from playground.web.context import Context
+
+ROBOTS = "User-agent: *\nDisallow: /api/\nDisallow: /instances/\nDisallow: /new\n"
+
+
+async def static(context: Context, request: Request) -> Response:
+    """A style sheet, script or image."""
+    context.assets.refresh(context.now())
+    return context.assets.respond(request, request.path_params["path"])
+
+
+async def icon(context: Context, request: Request) -> Response:
+    """The icon, for browsers that ask without having been told of one."""
+    return RedirectResponse(context.assets.url("icon.svg"), 302)
+
+
+async def robots(context: Context, request: Request) -> Response:
+    """Runs are for who has their link."""
+    return PlainTextResponse(ROBOTS)

@@ -1,0 +1,141 @@
+"""openapi.json: the contract, machine-readable, made from the table of routes."""
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from playground.web.errors import STATUS_OF
+from playground.web.responses import json_response
+
+if TYPE_CHECKING:
+    from playground.web.context import Context
+    from playground.web.routes import Call
+
+OPENAPI_VERSION = "3.1.0"
+REF = "#/components/schemas/{name}"
+_REFUSED_BODY = ("body.not_json", "body.not_object", "body.invalid", "too_large", "cross_origin")
+_REFUSED_CONTROL = ("token.missing", "token.wrong", "cross_origin", "too_many")
+
+_ANY: Mapping[str, Any] = {}
+_STEP = {"type": "object", "required": ["kind", "name", "count"], "properties": {"kind": {"enum": ["do", "sleep", "wait"]}, "name": {"type": "string"}, "count": {"type": "integer"}}}
+_TIME = {"type": ["integer", "null"], "description": "epoch milliseconds"}
+_ANSWERS: Mapping[str, Any] = {
+    "Error": {
+        "type": "object",
+        "required": ["error"],
+        "properties": {
+            "error": {
+                "type": "object",
+                "required": ["code", "message"],
+                "properties": {"code": {"type": "string", "enum": sorted(STATUS_OF)}, "message": {"type": "string"}},
+            }
+        },
+    },
+    "Diagnostic": {
+        "type": "object",
+        "required": ["severity", "code", "message", "line", "column", "end_line", "end_column"],
+        "properties": {
+            "severity": {"enum": ["error", "warning", "info", "hint"]},
+            "code": {"type": "string"},
+            "message": {"type": "string"},
+            **{name: {"type": "integer"} for name in ("line", "column", "end_line", "end_column")},
+        },
+    },
+    "Event": {
+        "type": "object",
+        "required": ["seq", "at", "type", "execution", "data"],
+        "properties": {"seq": {"type": "integer"}, "at": {"type": "integer"}, "type": {"type": "string"}, "execution": {"type": ["integer", "null"]}, "step": _STEP, "data": {"type": "object"}},
+    },
+    "Instance": {
+        "type": "object",
+        "required": ["id", "status", "output", "error", "params", "snippet", "last_seq", "steps", "executions"],
+        "properties": {
+            "id": {"type": "string"},
+            "status": {"enum": ["queued", "running", "waiting", "waitingForPause", "paused", "complete", "errored", "terminated"]},
+            "output": _ANY,
+            "error": {"type": ["object", "null"]},
+            "rollback": {"type": ["string", "null"]},
+            "params": _ANY,
+            "snippet": {"type": "string"},
+            "code_version": {"type": "string"},
+            "last_seq": {"type": "integer"},
+            **{name: _TIME for name in ("created_at", "started_at", "ended_at", "waiting_until", "kept_until")},
+            "steps": {"type": "array", "items": {"type": "object"}},
+            "executions": {"type": "array", "items": {"type": "object"}},
+        },
+    },
+    "Created": {
+        "type": "object",
+        "required": ["id", "status", "url", "snippet", "control_token"],
+        "properties": {name: {"type": "string"} for name in ("id", "status", "url", "snippet", "control_token")},
+    },
+}
+_ANSWER_OF: Mapping[tuple[str, str], str] = {
+    ("POST", "/api/instances"): "Created",
+    ("GET", "/api/instances/{id}"): "Instance",
+}
+
+
+async def document(context: "Context", request: Request) -> Response:
+    """This contract, machine-readable."""
+    from playground.web.routes import CALLS  # the table names this view
+
+    return json_response(describe(CALLS, context.version))
+
+
+def describe(calls: tuple["Call", ...], version: str) -> dict[str, Any]:
+    """The OpenAPI document of a table of calls."""
+    bodies = [call.body for call in calls if call.body is not None]
+    _, schemas = msgspec.json.schema_components(bodies, ref_template=REF)
+    paths: dict[str, Any] = {}
+    for call in calls:
+        if not call.hidden:
+            paths.setdefault(re.sub(r":\w+}", "}", call.path), {})[call.method.lower()] = _operation(call)
+    return {
+        "openapi": OPENAPI_VERSION,
+        "info": {"title": "Dynamic Workflows Playground", "version": version, "license": {"name": "MIT", "identifier": "MIT"}},
+        "paths": paths,
+        "components": {"schemas": {**_ANSWERS, **schemas}, "securitySchemes": {"control_token": {"type": "http", "scheme": "bearer"}}},
+    }
+
+
+def _operation(call: "Call") -> dict[str, Any]:
+    refused = (*call.refuses, *(_REFUSED_BODY if call.body else ()), *(_REFUSED_CONTROL if call.control else ()))
+    responses: dict[str, Any] = {str(call.answer): {"description": call.summary, **_content(call)}}
+    for status in sorted({STATUS_OF[code] for code in refused}):
+        codes = sorted({code for code in refused if STATUS_OF[code] == status})
+        responses[str(status)] = {"description": ", ".join(codes), "content": {"application/json": {"schema": {"$ref": REF.format(name="Error")}}}}
+    operation: dict[str, Any] = {
+        "operationId": f"{call.view.__module__.rpartition('.')[2]}.{call.view.__name__}",
+        "summary": call.summary,
+        "parameters": [
+            *({"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in re.findall(r"{(\w+)", call.path)),
+            *({"name": name, "in": "query", "schema": {"type": "string" if name in ("source", "params") else "integer"}} for name in call.query),
+        ],
+        "responses": responses,
+    }
+    if call.body is not None:
+        operation["requestBody"] = {"content": {"application/json": {"schema": {"$ref": REF.format(name=call.body.__name__)}}}}
+    elif call.path.endswith("/events/{type}"):
+        operation["requestBody"] = {"description": "the payload", "content": {"application/json": {"schema": {}}}}
+    if call.control:
+        operation["security"] = [{"control_token": []}]
+    return operation
+
+
+def _content(call: "Call") -> dict[str, Any]:
+    if call.answer in (204, 303):
+        return {}
+    if call.path.endswith("/stream"):
+        return {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    name = _ANSWER_OF.get((call.method, call.path))
+    kinds = {"application/json": {"schema": {"$ref": REF.format(name=name)} if name else {"type": "object"}}}
+    if call.path.endswith(".py"):
+        kinds = {"text/plain": {"schema": {"type": "string"}}}
+    elif call.page:
+        kinds["text/html"] = {"schema": {"type": "string"}}
+    return {"content": kinds}
