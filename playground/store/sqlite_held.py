@@ -6,13 +6,15 @@ The writer is the only one that changes the file, so what is held is what is sto
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 
-from playground.store import projection
 from playground.store.projection import Change
+from playground.store.projection_rules import HANDLER_RETRYING, HANDLER_RUNNING
 from playground.store.protocol import STEP_COMPLETED, STEP_ERRORED, InboxRow, InstanceRow, StepRow
 from playground.workflows.events import StepKey
 
 HELD_INSTANCES = 4096
 LARGEST_HELD = 64 * 1024  # bytes of stored values; the rows of instances with more are read each time
+
+_OPEN_HANDLERS = (HANDLER_RUNNING, HANDLER_RETRYING)
 
 ReadStep = Callable[[int, int, StepKey], StepRow | None]
 ReadSteps = Callable[[int, int], dict[StepKey, StepRow]]
@@ -131,9 +133,6 @@ class Held:
 
 def _is_over(row: StepRow) -> bool:
     return row.status in (STEP_COMPLETED, STEP_ERRORED) and row.rollback not in _OPEN_HANDLERS
-
-
-_OPEN_HANDLERS = (projection.HANDLER_RUNNING, projection.HANDLER_RETRYING)
 
 
 class HeldInstances:

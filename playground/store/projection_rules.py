@@ -1,0 +1,296 @@
+"""The rules of the projection: what each type of event does to an instance, its steps and its inbox.
+
+An event without a rule only lengthens the journal.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from playground.store import protocol as rows
+from playground.store.encoding import encode
+from playground.store.errors import JournalError
+from playground.store.projection_fold import Fold, replace
+from playground.store.protocol import InboxRow, StepRow
+from playground.workflows import events as ev
+from playground.workflows.events import NewEvent, StepKey
+
+WORKER_LOST = "WorkerLost"  # the name of an attempt's error when its worker died; a loss is not the tenant's failure
+
+# What becomes of a step's rollback handler.
+HANDLER_PENDING = "pending"
+HANDLER_RUNNING = "running"
+HANDLER_RETRYING = "retrying"
+HANDLER_COMPLETED = "completed"
+HANDLER_ERRORED = "errored"
+
+# What becomes of an instance's rollback as a whole.
+ROLLBACK_RUNNING = "running"
+ROLLBACK_COMPLETE = "complete"
+ROLLBACK_ERRORED = "errored"
+
+Rule = Callable[[Fold, NewEvent], None]
+
+
+def _queued(fold: Fold, event: NewEvent) -> None:
+    fold.become(ev.QUEUED)
+    fold.changed["due_at"] = fold.at
+    fold.store(encode(event.data["params"]))
+
+
+def _workflow_started(fold: Fold, event: NewEvent) -> None:
+    fold.changed["started_at"] = fold.at
+
+
+def _waiting(fold: Fold, event: NewEvent) -> None:
+    fold.become(ev.WAITING)
+    fold.changed["wait_until"] = fold.changed["due_at"] = event.data.get("until")
+
+
+def _waiting_for_pause(fold: Fold, event: NewEvent) -> None:
+    fold.become(ev.WAITING_FOR_PAUSE)
+
+
+def _paused(fold: Fold, event: NewEvent) -> None:
+    fold.become(ev.PAUSED)
+    fold.changed.update(paused_at=fold.at, due_at=None, wait_until=None, owner=None, in_execution=False)
+
+
+def _resumed(fold: Fold, event: NewEvent) -> None:
+    if fold.status == ev.WAITING_FOR_PAUSE:
+        fold.become(ev.RUNNING)
+        return
+    paused_at = fold.get("paused_at")
+    held = fold.at - (fold.at if paused_at is None else paused_at)
+    fold.become(ev.QUEUED)
+    fold.changed.update(due_at=fold.at, paused_at=None)
+    for key, step in fold.all_steps().items():
+        if step.until is not None and step.status in (rows.STEP_OPEN, rows.STEP_RETRYING):
+            step = fold.touched[key] = replace(step, until=step.until + held)
+        if step.rollback_until is not None and step.rollback == HANDLER_RETRYING:
+            fold.touched[key] = replace(step, rollback_until=step.rollback_until + held)
+
+
+def _restarted(fold: Fold, event: NewEvent) -> None:
+    steps = fold.all_steps()
+    origin = event.data.get("from_step")
+    kept: dict[StepKey, StepRow] = {}
+    if origin:
+        first = steps.get(StepKey(origin["kind"], origin["name"], origin["count"]))
+        if first is not None:
+            kept = {key: step for key, step in steps.items() if step.started_seq < first.started_seq}
+    fold.restarted = True
+    fold.touched, fold.started = kept, set(kept)
+    fold.results = {key: encode(step.result) for key, step in kept.items() if step.result is not None}
+    fold.clear_inbox()
+    fold.become(ev.QUEUED)
+    fold.changed.update(
+        generation=fold.get("generation") + 1, due_at=fold.at, wait_until=None, fresh=True, owner=None, in_execution=False,
+        output=None, error=None, started_at=None, ended_at=None, rollback=None, paused_at=None, log_bytes=0, stored_bytes=0,
+    )  # fmt: skip
+    fold.store(encode(fold.row.params))
+    for text in fold.results.values():
+        fold.store(text)
+
+
+def _execution_started(fold: Fold, event: NewEvent) -> None:
+    if fold.status != ev.WAITING_FOR_PAUSE:
+        fold.become(ev.RUNNING)
+    fold.changed.update(in_execution=True, due_at=None, wait_until=None)
+
+
+def _execution_ended(fold: Fold, event: NewEvent) -> None:
+    fold.changed.update(owner=None, in_execution=False, fresh=False)
+    if fold.status == ev.WAITING:
+        fold.changed["due_at"] = fold.get("wait_until")
+    elif fold.status in (ev.QUEUED, ev.RUNNING):
+        fold.become(ev.QUEUED)
+        fold.changed["due_at"] = fold.at
+    elif fold.status == ev.WAITING_FOR_PAUSE:
+        fold.changed["due_at"] = fold.at
+
+
+def _step_started(fold: Fold, event: NewEvent) -> None:
+    data = event.data
+    handler = data.get("rollback")
+    row = StepRow(
+        event.step, rows.STEP_RUNNING, fold.seq, data.get("line"), data.get("config"), 0, 0, 0, None, None, None, None,
+        HANDLER_PENDING if handler else None, handler or None,
+    )  # fmt: skip
+    fold.start(event, row)
+    fold.stirred()
+
+
+def _attempt_started(fold: Fold, event: NewEvent) -> None:
+    step = fold.step(event)
+    fold.touched[event.step] = replace(step, status=rows.STEP_RUNNING, attempt=event.data["attempt"], until=None)
+    fold.stirred()
+
+
+def _attempt_completed(fold: Fold, event: NewEvent) -> None:
+    step = fold.step(event)
+    if step.losses:
+        fold.touched[event.step] = replace(step, losses=0)
+
+
+def _attempt_errored(fold: Fold, event: NewEvent) -> None:
+    step, data = fold.step(event), event.data
+    delay = data.get("retry_delay_ms")
+    if data["error"]["name"] == WORKER_LOST:
+        changed: dict[str, Any] = {"losses": step.losses + 1, "status": rows.STEP_RETRYING, "until": fold.at}
+    else:
+        changed = {"losses": 0, "failures": step.failures + 1}
+        if delay is not None:
+            changed |= {"status": rows.STEP_RETRYING, "until": fold.at + delay}
+    fold.touched[event.step] = replace(step, attempt=data["attempt"], **changed)
+
+
+def _step_completed(fold: Fold, event: NewEvent) -> None:
+    _complete(fold, event, event.data.get("output") if event.secret is None else event.secret)
+
+
+def _step_errored(fold: Fold, event: NewEvent) -> None:
+    step = fold.step(event)
+    fold.touched[event.step] = replace(step, status=rows.STEP_ERRORED, error=event.data.get("error"), until=None)
+    fold.stirred()
+
+
+def _complete(fold: Fold, event: NewEvent, result: Any) -> None:
+    step = fold.step(event)
+    fold.results[event.step] = text = encode(result)
+    fold.store(text)
+    fold.touched[event.step] = replace(step, status=rows.STEP_COMPLETED, result=result, until=None)
+    fold.stirred()
+
+
+def _timer_started(fold: Fold, event: NewEvent) -> None:
+    data = event.data
+    row = StepRow(
+        event.step, rows.STEP_OPEN, fold.seq, data.get("line"), None, 0, 0, 0, data["until"], None, None, data.get("event_type")
+    )
+    fold.start(event, row)
+
+
+def _sleep_completed(fold: Fold, event: NewEvent) -> None:
+    fold.touched[event.step] = replace(fold.step(event), status=rows.STEP_COMPLETED, result=None, until=None)
+    fold.stirred()
+
+
+def _wait_completed(fold: Fold, event: NewEvent) -> None:
+    received = event.data.get("received")
+    if received is not None and fold.inbox_added.pop(received, None) is None:
+        fold.inbox_removed.append(received)
+    _complete(fold, event, event.data["event"])
+
+
+def _event_received(fold: Fold, event: NewEvent) -> None:
+    payload = event.data["payload"]
+    fold.store(encode(payload))
+    fold.inbox_added[fold.seq] = InboxRow(fold.seq, fold.at, event.data["type"], payload)
+
+
+def _log(fold: Fold, event: NewEvent) -> None:
+    text = event.data["text"]
+    try:
+        size = len(text) if text.isascii() else len(text.encode())
+    except UnicodeEncodeError:
+        raise JournalError(f"a log line of instance {fold.row.id} is not text") from None
+    fold.changed["log_bytes"] = fold.get("log_bytes") + size
+
+
+def _completed(fold: Fold, event: NewEvent) -> None:
+    fold.finish(ev.COMPLETE, event.data.get("output"), None)
+
+
+def _errored(fold: Fold, event: NewEvent) -> None:
+    fold.finish(ev.ERRORED, None, event.data.get("error"))
+
+
+def _terminated(fold: Fold, event: NewEvent) -> None:
+    fold.finish(ev.TERMINATED, None, event.data.get("error"))
+
+
+def _rollback_started(fold: Fold, event: NewEvent) -> None:
+    fold.changed.update(rollback=ROLLBACK_RUNNING, error=event.data.get("error"))
+    if fold.get("owner") is None:
+        fold.become(ev.QUEUED)
+        fold.changed.update(due_at=fold.at, wait_until=None, paused_at=None)
+    else:
+        fold.stirred()
+
+
+def _rollback_completed(fold: Fold, event: NewEvent) -> None:
+    fold.changed["rollback"] = ROLLBACK_COMPLETE
+
+
+def _rollback_errored(fold: Fold, event: NewEvent) -> None:
+    fold.changed["rollback"] = ROLLBACK_ERRORED
+
+
+def _handler_started(fold: Fold, event: NewEvent) -> None:
+    fold.touched[event.step] = replace(fold.step(event), rollback=HANDLER_RUNNING, rollback_until=None)
+    fold.stirred()
+
+
+def _handler_attempt_started(fold: Fold, event: NewEvent) -> None:
+    step = fold.step(event)
+    attempt = event.data["attempt"]
+    fold.touched[event.step] = replace(step, rollback=HANDLER_RUNNING, rollback_attempt=attempt, rollback_until=None)
+    fold.stirred()
+
+
+def _handler_attempt_errored(fold: Fold, event: NewEvent) -> None:
+    step, data = fold.step(event), event.data
+    delay = data.get("retry_delay_ms")
+    if data["error"]["name"] == WORKER_LOST:
+        changed: dict[str, Any] = {"losses": step.losses + 1, "rollback": HANDLER_RETRYING, "rollback_until": fold.at}
+    else:
+        changed = {"losses": 0, "rollback_failures": step.rollback_failures + 1}
+        if delay is not None:
+            changed |= {"rollback": HANDLER_RETRYING, "rollback_until": fold.at + delay}
+    fold.touched[event.step] = replace(step, rollback_attempt=data["attempt"], **changed)
+
+
+def _handler_ended(status: str) -> Rule:
+    def rule(fold: Fold, event: NewEvent) -> None:
+        fold.touched[event.step] = replace(fold.step(event), rollback=status, rollback_until=None)
+        fold.stirred()
+
+    return rule
+
+
+RULES: Mapping[str, Rule] = {
+    ev.WORKFLOW_QUEUED: _queued,
+    ev.WORKFLOW_STARTED: _workflow_started,
+    ev.WORKFLOW_WAITING: _waiting,
+    ev.WORKFLOW_WAITING_FOR_PAUSE: _waiting_for_pause,
+    ev.WORKFLOW_PAUSED: _paused,
+    ev.WORKFLOW_RESUMED: _resumed,
+    ev.WORKFLOW_RESTARTED: _restarted,
+    ev.WORKFLOW_COMPLETED: _completed,
+    ev.WORKFLOW_ERRORED: _errored,
+    ev.WORKFLOW_TERMINATED: _terminated,
+    ev.EXECUTION_STARTED: _execution_started,
+    ev.EXECUTION_ENDED: _execution_ended,
+    ev.STEP_STARTED: _step_started,
+    ev.ATTEMPT_STARTED: _attempt_started,
+    ev.ATTEMPT_COMPLETED: _attempt_completed,
+    ev.ATTEMPT_ERRORED: _attempt_errored,
+    ev.STEP_COMPLETED: _step_completed,
+    ev.STEP_ERRORED: _step_errored,
+    ev.SLEEP_STARTED: _timer_started,
+    ev.SLEEP_COMPLETED: _sleep_completed,
+    ev.WAIT_STARTED: _timer_started,
+    ev.WAIT_COMPLETED: _wait_completed,
+    ev.WAIT_TIMED_OUT: _step_errored,
+    ev.EVENT_RECEIVED: _event_received,
+    ev.LOG: _log,
+    ev.ROLLBACK_STARTED: _rollback_started,
+    ev.ROLLBACK_STEP_STARTED: _handler_started,
+    ev.ROLLBACK_ATTEMPT_STARTED: _handler_attempt_started,
+    ev.ROLLBACK_ATTEMPT_COMPLETED: _attempt_completed,
+    ev.ROLLBACK_ATTEMPT_ERRORED: _handler_attempt_errored,
+    ev.ROLLBACK_STEP_COMPLETED: _handler_ended(HANDLER_COMPLETED),
+    ev.ROLLBACK_STEP_ERRORED: _handler_ended(HANDLER_ERRORED),
+    ev.ROLLBACK_COMPLETED: _rollback_completed,
+    ev.ROLLBACK_ERRORED: _rollback_errored,
+}
