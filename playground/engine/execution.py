@@ -516,7 +516,11 @@ class Execution:
 
     def _arm(self, step: LiveStep, over: Callable[[LiveStep], None]) -> None:
         step.stop_timer()
-        step.timer = self.services.clock.call_at(step.until or 0, over, step)
+        clock = self.services.clock
+        step.timer = clock.call_at(step.until or 0, over, step)
+        if (step.until or 0) <= clock.now():
+            step.timer.cancel()
+            over(step)
 
     # Idleness and silence.
 

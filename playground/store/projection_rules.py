@@ -144,6 +144,11 @@ def _attempt_errored(fold: Fold, event: NewEvent) -> None:
     fold.touched[event.step] = replace(step, attempt=data["attempt"], **changed)
 
 
+def _retry_woken(fold: Fold, event: NewEvent) -> None:
+    fold.touched[event.step] = replace(fold.step(event), until=fold.at)
+    fold.stirred()
+
+
 def _step_completed(fold: Fold, event: NewEvent) -> None:
     _complete(fold, event, event.data.get("output") if event.secret is None else event.secret)
 
@@ -275,6 +280,7 @@ RULES: Mapping[str, Rule] = {
     ev.ATTEMPT_STARTED: _attempt_started,
     ev.ATTEMPT_COMPLETED: _attempt_completed,
     ev.ATTEMPT_ERRORED: _attempt_errored,
+    ev.RETRY_WOKEN: _retry_woken,
     ev.STEP_COMPLETED: _step_completed,
     ev.STEP_ERRORED: _step_errored,
     ev.SLEEP_STARTED: _timer_started,
