@@ -64,7 +64,7 @@ _TRACED = 3  # assignments followed from a value to its use
 def check(workflow: Workflow) -> Iterator[Diagnostic]:
     """Findings about calls outside steps whose answer differs between executions, or that act on the world."""
     seeded = any(workflow.tree.dotted(call.func) == "random.seed" and call.args for call in workflow.tree.of[ast.Call])
-    for node in workflow.replayed_nodes():
+    for node in workflow.replayed_calls():
         code = kind_of(workflow, node)
         if code is None or (seeded and code == RANDOM and workflow.tree.dotted(node.func).startswith("random.")):
             continue

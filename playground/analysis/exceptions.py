@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from playground.analysis.rules import Diagnostic, Fix, Span, report
-from playground.analysis.tree import below, run_by
+from playground.analysis.tree import below
 from playground.analysis.workflow import Workflow
 
 _ALL = "builtins.BaseException"
@@ -12,15 +12,12 @@ _ALL = "builtins.BaseException"
 
 def check(workflow: Workflow) -> Iterator[Diagnostic]:
     """Findings about `except:` and `except BaseException` around awaited steps that do not raise again."""
-    for function in workflow.replayed:
-        for node in run_by(function):
-            if not isinstance(node, (ast.Try, getattr(ast, "TryStar", ast.Try))) or not _awaits(node.body):
-                continue
-            for handler in node.handlers:
-                place = _catches_all(workflow, handler)
-                if place is not None and not _raises(handler):
-                    clause = "except:" if handler.type is None else f"except {workflow.words_of(handler.type)}"
-                    yield report("catches-all", place, _narrow(workflow, handler, place), clause=clause)
+    for handler in workflow.tree.within((ast.ExceptHandler,), workflow.replayed):
+        place = _catches_all(workflow, handler)
+        if place is not None and _awaits(workflow.tree.parents[handler].body) and not _raises(handler):
+            clause = "except:" if handler.type is None else f"except {workflow.words_of(handler.type)}"
+            fix = Fix("Catch Exception", place, "except Exception" if handler.type is None else "Exception")
+            yield report("catches-all", place, fix, clause=clause)
 
 
 def _catches_all(workflow: Workflow, handler: ast.ExceptHandler) -> Span | None:
@@ -30,10 +27,6 @@ def _catches_all(workflow: Workflow, handler: ast.ExceptHandler) -> Span | None:
     kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
     found = [kind for kind in kinds if workflow.tree.dotted(kind) == _ALL]
     return workflow.source.span(found[0]) if found else None
-
-
-def _narrow(workflow: Workflow, handler: ast.ExceptHandler, place: Span) -> Fix:
-    return Fix("Catch Exception", place, "except Exception" if handler.type is None else "Exception")
 
 
 def _awaits(body: list[ast.stmt]) -> bool:

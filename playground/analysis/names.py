@@ -95,8 +95,13 @@ def _apart(workflow: Workflow, one: ast.AST, other: ast.AST) -> bool:
         return ours is not theirs
     if isinstance(shared, (ast.If, ast.IfExp, ast.Try)) and _arm(shared, ours) != _arm(shared, theirs):
         return not isinstance(shared, ast.Try) or "body" not in (_arm(shared, ours), _arm(shared, theirs))
-    between = path[: path.index(shared)]
-    return any(isinstance(getattr(node, "body", None), list) and isinstance(node.body[-1], _LEAVES) for node in between)
+    return any(_leaves(branch, _arm(branch, _below(path, branch))) for branch in path[1 : path.index(shared)])
+
+
+def _leaves(branch: ast.AST, arm: str) -> bool:
+    """Whether an arm of a branch ends by leaving, so that what comes after the branch does not run with it."""
+    body = getattr(branch, arm, None) if isinstance(branch, (ast.If, ast.ExceptHandler, ast.match_case)) else None
+    return isinstance(body, list) and isinstance(body[-1], _LEAVES)
 
 
 def _path(workflow: Workflow, node: ast.AST) -> list[ast.AST]:

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from playground.analysis.rules import Diagnostic, Fix, report
-from playground.analysis.tree import FUNCTIONS, run_by
+from playground.analysis.tree import FUNCTIONS
 from playground.analysis.workflow import Workflow
 
 # What a call of a known name gives, and the text that makes a storable value of it ({} is the call's own text).
@@ -40,27 +40,22 @@ _GIVES: dict[str, tuple[str, str | None]] = {
 
 def check(workflow: Workflow) -> Iterator[Diagnostic]:
     """Findings about what functions of steps and `run` return."""
-    seen = set()
-    for _, function in workflow.callbacks:
-        if function in seen:
-            continue
-        seen.add(function)
-        yield from _returned(workflow, function, "unstorable-result")
+    functions = {function: "unstorable-result" for _, function in workflow.callbacks}
     if workflow.run is not None:
-        yield from _returned(workflow, workflow.run, "unstorable-output")
-
-
-def _returned(workflow: Workflow, function: ast.AST, code: str) -> Iterator[Diagnostic]:
-    if isinstance(function, ast.Lambda):
-        yield from _stored(workflow, function.body, code)
-        return
-    for node in run_by(function):
-        if isinstance(node, (ast.Yield, ast.YieldFrom)) and workflow.tree.enclosing(node) is function:
+        functions[workflow.run] = "unstorable-output"
+    for function, code in functions.items():
+        if isinstance(function, ast.Lambda):
+            yield from _stored(workflow, function.body, code)
+    generators = {workflow.tree.enclosing(node) for node in workflow.tree.within((ast.Yield, ast.YieldFrom), functions)}
+    for function in generators:
+        if isinstance(function, FUNCTIONS):
             place = workflow.source.find(function.name, function)
-            yield report(code, place, what="a generator, because the function yields", cure=" Collect a list and return it.")
-            return
-        if isinstance(node, ast.Return) and node.value is not None:
-            yield from _stored(workflow, node.value, code)
+            yield report(
+                functions[function], place, what="a generator, because the function yields", cure=" Collect a list and return it."
+            )
+    for node in workflow.tree.within((ast.Return,), functions.keys() - generators):
+        if node.value is not None:
+            yield from _stored(workflow, node.value, functions[workflow.tree.enclosing(node)])
 
 
 def _stored(workflow: Workflow, value: ast.expr, code: str) -> Iterator[Diagnostic]:

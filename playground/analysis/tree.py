@@ -3,7 +3,7 @@
 import ast
 import builtins
 from collections import defaultdict
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Container, Iterator
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -11,6 +11,11 @@ COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 SCOPES = (*FUNCTIONS, ast.Lambda, ast.ClassDef, ast.Module, *COMPREHENSIONS)
 
 _SKIPPED_FIELDS = frozenset({"ctx", "op", "ops", "type_ignores", "type_comment", "kind", "conversion", "simple", "level"})
+_SCOPE_KINDS = frozenset(SCOPES)
+_ARGUMENT_SCOPES = frozenset({ast.Lambda, *COMPREHENSIONS})  # nothing of theirs stands outside but defaults
+_BINDERS = frozenset({
+    *FUNCTIONS, ast.ClassDef, ast.arg, ast.alias, ast.ExceptHandler, ast.MatchAs, ast.MatchStar, ast.MatchMapping, ast.Global, ast.Nonlocal
+})  # fmt: skip
 _TYPE_PARAMETERS = frozenset({"TypeVar", "ParamSpec", "TypeVarTuple"})  # Python 3.12
 _BUILTINS = frozenset(dir(builtins))
 _FIELDS = {
@@ -41,15 +46,6 @@ def below(node: ast.AST) -> Iterator[ast.AST]:
         waiting.extend(reversed(list(children(node))))
 
 
-def run_by(node: ast.AST) -> Iterator[ast.AST]:
-    """What runs when a function or module runs: everything under it but the bodies of functions and lambdas in it."""
-    waiting = list(_body(node))[::-1]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        waiting.extend(list(_outer_parts(node) if isinstance(node, (*FUNCTIONS, ast.Lambda)) else children(node))[::-1])
-
-
 class Tree:
     """A module's tree, indexed. `bindings[scope][name]` lists the nodes that bind the name there."""
 
@@ -57,7 +53,7 @@ class Tree:
         self.module = module
         self.parents: dict[ast.AST, ast.AST] = {}
         self.outer: dict[ast.AST, ast.AST | None] = {module: None}
-        self.scope: dict[ast.AST, ast.AST] = {}  # of every Name, Call and statement
+        self.scope: dict[ast.AST, ast.AST] = {}
         self.bindings: dict[ast.AST, dict[str, list[ast.AST]]] = {module: {}}
         self.origins: dict[ast.alias, str | None] = {}  # full names of what imports bind
         self.loads: dict[str, list[ast.Name]] = defaultdict(list)
@@ -120,64 +116,65 @@ class Tree:
 
     def enclosing(self, node: ast.AST) -> ast.AST:
         """The function, lambda, class or module that runs a node."""
-        scope = self.scope.get(node)
-        while scope is None:
-            node = self.parents[node]
-            scope = self.scope.get(node)
+        scope = self.scope[node]
         while isinstance(scope, COMPREHENSIONS):
             scope = self.outer[scope]
         return scope
 
+    def within(self, kinds: tuple[type, ...], owners: Collection[ast.AST]) -> Iterator[ast.AST]:
+        """The nodes of some kinds that run when one of some functions, classes or the module runs, not those of functions inside."""
+        for kind in kinds:
+            for node in self.of[kind]:
+                if self.enclosing(node) in owners:
+                    yield node
+
     def _index(self) -> None:
         waiting: list[tuple[ast.AST, ast.AST]] = [(child, self.module) for child in reversed(self.module.body)]
-        for child in self.module.body:
-            self.parents[child] = self.module
+        self.parents.update((child, self.module) for child in self.module.body)
         while waiting:
             node, scope = waiting.pop()
-            self.of[node.__class__].append(node)
+            kind = node.__class__
+            self.of[kind].append(node)
             self.scope[node] = scope
-            self._bind(node, scope)
-            inner = node if isinstance(node, SCOPES) else scope
-            if inner is not scope:
+            if kind is ast.Name:
+                self._name(node, scope)
+                continue
+            inner = scope
+            outside: Container[ast.AST] = ()
+            if kind in _BINDERS or kind.__name__ in _TYPE_PARAMETERS:
+                self._bind(node, scope)
+            if kind in _SCOPE_KINDS:
+                inner = node
                 self.outer[node] = scope
                 self.bindings[node] = {}
-            outside: Container[ast.AST] = ()
-            if isinstance(node, ast.arguments):  # its scope is the function's; a default is read outside of that
-                outside = {*node.defaults, *node.kw_defaults}
-            elif isinstance(node, (*FUNCTIONS, ast.ClassDef)):
-                outside = set(_outer_parts(node))
-            for child in reversed(list(children(node))):
+                outside = () if kind in _ARGUMENT_SCOPES else set(_outer_parts(node))
+            elif kind is ast.arguments:  # its scope is the function's, but a default is read outside of that
+                scope, inner, outside = self.outer[scope], scope, {*node.defaults, *node.kw_defaults}
+            below = list(children(node))
+            for child in reversed(below):
                 self.parents[child] = node
-                around = self.outer[scope] if isinstance(node, ast.arguments) else scope
-                waiting.append((child, around if child in outside else inner))
+                waiting.append((child, scope if child in outside else inner))
+
+    def _name(self, node: ast.Name, scope: ast.AST) -> None:
+        if isinstance(node.ctx, ast.Load):
+            self.loads[node.id].append(node)
+            return
+        if isinstance(self.parents[node], ast.NamedExpr):
+            while isinstance(scope, COMPREHENSIONS):
+                scope = self.outer[scope]
+        self._add(scope, node.id, node)
 
     def _bind(self, node: ast.AST, scope: ast.AST) -> None:
-        if isinstance(node, ast.Name):
-            if isinstance(node.ctx, ast.Load):
-                self.loads[node.id].append(node)
-                return
-            if isinstance(self.parents[node], ast.NamedExpr):
-                while isinstance(scope, COMPREHENSIONS):
-                    scope = self.outer[scope]
-            self._add(scope, node.id, node)
-        elif isinstance(node, (*FUNCTIONS, ast.ClassDef)):
-            self._add(scope, node.name, node)
-        elif isinstance(node, ast.arg):
-            self._add(scope, node.arg, node)
-        elif isinstance(node, ast.alias):
-            if node.name == "*":
-                self.star_import = True
-            else:
-                self._add(scope, node.asname or node.name.partition(".")[0], node)
-                self.origins[node] = self._origin(node)
-        elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
-            self._add(scope, node.name, node)
-        elif isinstance(node, ast.MatchMapping) and node.rest:
-            self._add(scope, node.rest, node)
-        elif node.__class__.__name__ in _TYPE_PARAMETERS:
-            self._add(scope, node.name, node)
-        elif isinstance(node, (ast.Global, ast.Nonlocal)):
+        if isinstance(node, (ast.Global, ast.Nonlocal)):
             self.escaped.update(node.names)
+        elif isinstance(node, ast.alias):
+            self.star_import = self.star_import or node.name == "*"
+            self._add(scope, node.asname or node.name.partition(".")[0], node)
+            self.origins[node] = self._origin(node)
+        else:
+            name = node.arg if isinstance(node, ast.arg) else node.rest if isinstance(node, ast.MatchMapping) else node.name
+            if name is not None:
+                self._add(scope, name, node)
 
     def _add(self, scope: ast.AST, name: str, node: ast.AST) -> None:
         self.bindings[scope].setdefault(name, []).append(node)
@@ -187,10 +184,6 @@ class Tree:
         if isinstance(statement, ast.ImportFrom):
             return None if statement.level else f"{statement.module}.{alias.name}"
         return alias.name if alias.asname else alias.name.partition(".")[0]
-
-
-def _body(node: ast.AST) -> Iterator[ast.AST]:
-    yield from [node.body] if isinstance(node, ast.Lambda) else node.body
 
 
 def _outer_parts(node: ast.AST) -> Iterator[ast.AST]:

@@ -1,12 +1,13 @@
 """What a source means as a workflow: its entry class, its steps, and which code a replay runs again."""
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 from playground.analysis.syntax import Source
-from playground.analysis.tree import FUNCTIONS, Function, Tree, run_by
+from playground.analysis.tree import FUNCTIONS, Function, Tree
 
 ENTRY_CLASS = "TenantWorkflow"
 BASE = "workers.WorkflowEntrypoint"
@@ -207,42 +208,36 @@ class Workflow:
         return self.tree.function(node)
 
     @cached_property
-    def replayed(self) -> list[Function]:
-        """The functions that every execution runs again: each `run`, and what is called from there outside of steps."""
-        found, waiting = [], list(self.roots)
+    def replayed(self) -> frozenset[ast.AST]:
+        """What every execution runs again: each `run`, functions called from there outside of steps, the module and its classes."""
+        calls = defaultdict(list)
+        for node in self.tree.of[ast.Call]:
+            calls[self.tree.enclosing(node)].append(node)
+        found: set[ast.AST] = {self.source.tree, *self.classes}
+        waiting: list[ast.AST] = list(self.roots)
         while waiting:
-            function = waiting.pop(0)
+            function = waiting.pop()
             if function in found:
                 continue
-            found.append(function)
-            for node in run_by(function):
-                called = self.called(node.func) if isinstance(node, ast.Call) else None
+            found.add(function)
+            for node in calls[function]:
+                called = self.called(node.func)
                 if called is not None and not called.decorator_list:
                     waiting.append(called)
-        return found
+        return frozenset(found)
 
-    def replayed_nodes(self) -> Iterator[ast.AST]:
-        """Every node that runs again in every execution: the module's own code and that of replayed functions."""
-        for statement in self.source.tree.body:
-            if not _is_main_guard(statement) and not isinstance(statement, FUNCTIONS):
-                yield statement
-                yield from run_by_statement(statement)
-        for function in self.replayed:
-            yield from run_by(function)
+    def replayed_calls(self) -> Iterator[ast.Call]:
+        """Every call that is made again in every execution. What stands under `if __name__ == "__main__"` never is."""
+        for node in self.tree.within((ast.Call,), self.replayed):
+            at_module_level = self.tree.enclosing(node) is self.source.tree
+            if not at_module_level or not any(_is_main_guard(above) for above in self.tree.above(node)):
+                yield node
 
     def words_of(self, node: ast.AST) -> str:
         return self.source.words(node)
 
 
-def run_by_statement(statement: ast.stmt) -> Iterator[ast.AST]:
-    """What runs below a statement of the module when it is loaded."""
-    wrapper = ast.Module(body=[statement], type_ignores=[])
-    found = run_by(wrapper)
-    next(found)
-    yield from found
-
-
-def _is_main_guard(statement: ast.stmt) -> bool:
+def _is_main_guard(statement: ast.AST) -> bool:
     return (
         isinstance(statement, ast.If)
         and isinstance(statement.test, ast.Compare)
