@@ -5,13 +5,25 @@ reached. Nothing here may end the process: what kills a worker is tried by the t
 """
 
 import ctypes
+import errno
 import os
 import resource
 import socket
+import stat
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 BLOCKED = "blocked"
+_CHANNEL = 3
+_OWN_KINDS = (0, stat.S_IFSOCK)  # the event loop's: epoll, and the pair of sockets by which it wakes itself
+_FAMILIES = (
+    (socket.AF_INET, socket.SOCK_STREAM),
+    (socket.AF_INET6, socket.SOCK_STREAM),
+    (socket.AF_UNIX, socket.SOCK_STREAM),
+    (16, socket.SOCK_RAW),  # AF_NETLINK
+    (38, socket.SOCK_SEQPACKET),  # AF_ALG (CVE-2026-31431)
+)
 
 
 def run() -> dict[str, str]:
@@ -41,25 +53,29 @@ def _read_processes() -> object:
 
 
 def _read_environment() -> object:
-    return f"{len(os.environ)} variables" if set(os.environ) - {"LC_CTYPE", "PWD"} else None
+    found = set(os.environ) - {"LC_CTYPE", "PWD"}  # which Python and bubblewrap set themselves
+    return f"{len(found)} variables" if found else None
 
 
 def _write_file() -> object:
     for folder in ("/tmp", "/dev/shm", "/var/tmp", os.path.dirname(os.__file__), "."):
         path = f"{folder}/playground-probe-{os.getpid()}"
         try:
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+            with open(path, "xb", buffering=0) as file:
+                file.write(b"1")
         except OSError:
             continue
-        os.unlink(path)
+        finally:
+            with suppress(OSError):
+                os.unlink(path)
         return f"wrote in {folder}"
     return None
 
 
 def _open_socket() -> object:
-    for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX, getattr(socket, "AF_NETLINK", 16), getattr(socket, "AF_ALG", 38)):
+    for family, kind in _FAMILIES:
         try:
-            socket.socket(family, socket.SOCK_STREAM if family != 16 else socket.SOCK_RAW).close()
+            socket.socket(family, kind).close()
         except OSError:
             continue
         return f"made one of family {family}"
@@ -101,7 +117,10 @@ def _execute() -> object:
 
 
 def _trace() -> object:
-    return _raw("ptrace", 0, 0, 0, 0)  # PTRACE_TRACEME
+    """Asks about a process that cannot exist: a layer refuses the question, otherwise the answer is that there is no such process."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace(ctypes.c_long(2), ctypes.c_long(1 << 30), None, None)  # PTRACE_PEEKDATA
+    return "ptrace is allowed" if ctypes.get_errno() == errno.ESRCH else None
 
 
 def _namespaces() -> object:
@@ -132,12 +151,12 @@ def _loosen_limits() -> object:
 
 def _other_descriptors() -> object:
     found = []
-    for number in range(CHANNEL + 1, 256):
+    for number in range(_CHANNEL + 1, 256):
         try:
-            kind = os.fstat(number)
+            kind = stat.S_IFMT(os.fstat(number).st_mode)
         except OSError:
             continue
-        if kind.st_mode & 0o170000 not in (0, 0o140000, 0o010000):  # the event loop's own: anonymous, sockets to itself
+        if kind not in _OWN_KINDS:
             found.append(number)
     return f"inherited {found}" if found else None
 
@@ -153,8 +172,6 @@ def _raw(name: str, *arguments: int) -> object:
     return f"{name} is allowed" if function(*arguments) >= 0 else None
 
 
-CHANNEL = 3
-
 ATTACKS: dict[str, Callable[[], object]] = {
     "read the accounts file": _read_accounts,
     "list the root directory": _list_root,
@@ -164,14 +181,14 @@ ATTACKS: dict[str, Callable[[], object]] = {
     "open a socket": _open_socket,
     "signal the fork server": _signal_parent,
     "signal process 1": _signal_first,
-    "fork": _fork,
-    "start a thread": _thread,
     "execute a program": _execute,
     "be traced": _trace,
-    "make a user namespace": _namespaces,
     "make a memory file": _memory_file,
     "map executable memory": _executable_memory,
     "loosen a limit": _loosen_limits,
     "find another descriptor": _other_descriptors,
     "change user": _other_users,
+    "fork": _fork,
+    "make a user namespace": _namespaces,  # leaves the process without a user where it succeeds
+    "start a thread": _thread,
 }

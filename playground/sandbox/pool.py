@@ -7,7 +7,7 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from playground.sandbox import bubblewrap, landlock, syscalls, tiers, users, visible
+from playground.sandbox import bubblewrap, landlock, probe, syscalls, tiers, users, visible
 from playground.sandbox.cgroup import MemoryGroup
 from playground.sandbox.handle import Exit, Worker
 from playground.sandbox.launcher import ForkFailed, ForkServer, Launch, LaunchFailed, Log
@@ -100,6 +100,9 @@ class Sandbox:
             tiers.admit(tier, allow_weak=allow_weak, unsafe=unsafe, loopback=loopback)
             sandbox = cls(launch, tier, parked=parked, group=group, bench=bench, log=log)
             first = await server.fork()
+            if bench.entry == ENTRY:
+                probe.verify(tier, await probe.attack(first))
+                first = await server.fork()
         except ForkFailed as error:
             await server.close()
             raise SandboxRefused(f"A worker cannot be locked: {error}") from None

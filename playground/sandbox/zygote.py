@@ -31,6 +31,7 @@ WARM = """
 abc argparse array ast asyncio base64 bisect calendar codecs collections collections.abc contextlib contextvars copy csv dataclasses datetime decimal
 difflib enum errno fractions functools hashlib heapq hmac html inspect io itertools json keyword linecache logging math numbers operator os pprint
 random re secrets statistics string struct textwrap time timeit token tokenize traceback types typing urllib.parse uuid warnings weakref zlib
+playground.analysis
 """.split()
 _MESSAGE = 1 << 16
 _DESCRIPTORS = 16
@@ -176,6 +177,8 @@ class _Server:
                 return
             if pid == 0:
                 return
+            if not (os.WIFEXITED(status) or os.WIFSIGNALED(status)):
+                continue  # traced and stopped, which needs a lower tier
             number = self._running.pop(pid)
             cpu = usage.ru_utime + usage.ru_stime
             self.say({"ended": number, "status": status, "cpu": cpu, "rss": usage.ru_maxrss * _MAXRSS_UNIT})
