@@ -6,7 +6,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.engine import CreateInstance
+from playground.engine.engine import CreateInstance
 from playground.store.protocol import InstanceRow
 from playground.web import api_snippets, bodies, tokens
 from playground.web.check import body_limit, refuse_bad
@@ -61,13 +61,19 @@ async def create(context: Context, request: Request) -> Response:
     body = await bodies.read_object(request, CreateBody, body_limit(context) + context.settings.value_bytes)
     address = context.addresses.of(request)
     context.limits.checks.take(address)
-    source, params = await _code(context, body)
+    source, params, snippet_params = await _code(context, body)
     await refuse_bad(context, source)
     context.limits.starts.take(address)
     token = context.ids.token()
     row = await context.engine.create(
         CreateInstance(
-            source=source, params=params, id=body.id, tenant=ANONYMOUS, queue=f"addr:{address}", control_hash=tokens.digest(token)
+            source=source,
+            params=params,
+            id=body.id,
+            tenant=ANONYMOUS,
+            queue=f"addr:{address}",
+            control_hash=tokens.digest(token),
+            snippet_params=snippet_params,
         )
     )
     url = instance_url(row.id)
@@ -183,17 +189,18 @@ def whole_number(request: Request, name: str, default: int, *, least: int = 0, m
     return int(text)
 
 
-async def _code(context: Context, body: CreateBody) -> tuple[str, Any]:
-    """Source and params of a create: given, or those of a snippet or an example."""
+async def _code(context: Context, body: CreateBody) -> tuple[str, Any, str | None]:
+    """Source and params of a create, and the params text of the snippet that it comes from."""
     given = [name for name in ("source", "snippet", "example") if getattr(body, name) is not msgspec.UNSET]
     if len(given) != 1:
         said = "none of them was given" if not given else f"{' and '.join(given)} were given"
         raise BadBody(f"An instance is made from one of `source`, `snippet` or `example`; {said}.")
     default: Any = None
+    text: str | None = None
     if isinstance(body.snippet, str):
         found = await api_snippets.find(context, body.snippet)
-        source = found.source
-        default = msgspec.json.decode(found.params) if found.params else None
+        source, text = found.source, found.params
+        default = msgspec.json.decode(text) if text else None
     elif isinstance(body.example, str):
         example = context.examples.get(body.example)
         if example is None:
@@ -201,7 +208,7 @@ async def _code(context: Context, body: CreateBody) -> tuple[str, Any]:
         source, default = example.source, example.params
     else:
         source = str(body.source)
-    return source, default if body.params is msgspec.UNSET else body.params
+    return source, default if body.params is msgspec.UNSET else body.params, text
 
 
 def _key(step: StepBody | None) -> StepKey | None:

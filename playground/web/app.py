@@ -13,7 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from playground import paths
-from playground.engine import Engine
+from playground.engine.engine import Engine
 from playground.engine.ids import Ids
 from playground.examples import Example
 from playground.settings import Settings
@@ -108,7 +108,7 @@ async def answer(context: Context, request: Request, error: WorkflowError) -> Re
     if not wants_html(request):
         return json_response(as_json(error), status, headers)
     told = {"status": status, "title": title_of(status), "message": error.message, "code": error.code}
-    names = await pages.shared_names(context, request) | {"error": told}
+    names = await pages.shared_names(context, request) | told
     return pages.html_response(context, "error.html", names, status, headers)
 
 

@@ -64,34 +64,34 @@ async def read_object(request: Request, kind: type[Body], most: int) -> Body:
         raise BadBody(f"The body does not fit: {error}. This call takes {_fields(kind)}.") from None
 
 
-def parse(raw: bytes) -> Any:
+def parse(raw: bytes, what: str = "body") -> Any:
     """The value of strict JSON. Raises NotJson, with line and column where that is known."""
     if not raw.strip():
-        raise NotJson("The body is empty; this call takes JSON.")
+        raise NotJson(f"The {what} is empty; this call takes JSON.")
     try:
         tree = msgspec.json.decode(raw)
     except RecursionError:
-        raise _too_deep() from None
+        raise _too_deep(what) from None
     except UnicodeDecodeError as error:
-        raise NotJson(f"The body is not UTF-8 (byte {error.start}); JSON has to be.") from None
+        raise NotJson(f"The {what} is not UTF-8 (byte {error.start}); JSON has to be.") from None
     except msgspec.DecodeError as error:
-        raise _why(raw, error) from None
+        raise _why(raw, what, error) from None
     if _deeper_than(tree, DEEPEST):
-        raise _too_deep()
+        raise _too_deep(what)
     return tree
 
 
-def _why(raw: bytes, error: msgspec.DecodeError) -> NotJson:
+def _why(raw: bytes, what: str, error: msgspec.DecodeError) -> NotJson:
     """What is wrong, with a place. The strict parser knows bytes only, so the standard library's is asked for line and column."""
     try:
         json.loads(raw, parse_constant=_constant)
     except json.JSONDecodeError as place:
-        return NotJson(f"The body is not JSON: {place.msg} (line {place.lineno}, column {place.colno}).", line=place.lineno, column=place.colno)
+        return NotJson(f"The {what} is not JSON: {place.msg} (line {place.lineno}, column {place.colno}).", line=place.lineno, column=place.colno)
     except (ValueError, RecursionError) as refusal:
-        return NotJson(f"The body can't be kept as JSON: {refusal}.")
+        return NotJson(f"The {what} can't be kept as JSON: {refusal}.")
     if _SURROGATE_ESCAPE.search(raw):
-        return NotJson("The body has a string with half of a surrogate pair (\\ud800 to \\udfff alone), which is not a character.")
-    return NotJson(f"The body is not JSON that can be kept: {error}.")
+        return NotJson(f"The {what} has a string with half of a surrogate pair (\\ud800 to \\udfff alone), which is not a character.")
+    return NotJson(f"The {what} is not JSON that can be kept: {error}.")
 
 
 def _constant(name: str) -> Any:
@@ -103,13 +103,13 @@ def _deeper_than(tree: Any, most: int) -> bool:
     while layer:
         layer = [item for it in layer if isinstance(it, (dict, list)) for item in (it.values() if isinstance(it, dict) else it)]
         level += 1
-        if level > most and any(isinstance(it, (dict, list)) for it in layer):
+        if level >= most and any(isinstance(it, (dict, list)) for it in layer):
             return True
     return False
 
 
-def _too_deep() -> NotJson:
-    return NotJson(f"The body is nested more than {DEEPEST} levels deep.")
+def _too_deep(what: str) -> NotJson:
+    return NotJson(f"The {what} is nested more than {DEEPEST} levels deep.")
 
 
 def _too_large(most: int) -> TooLarge:

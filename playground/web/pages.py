@@ -2,12 +2,13 @@
 
 All pages:
 
-    limits       the public settings, as dicts: name, value, unit, help
+    settings     the public limits, as dicts: name, value, unit, help
     tier         isolation: letter, sentence, advice, layers
-    versions     [[name, value]], for About
+    version      of the playground; versions [[name, value]] for About
     examples     every example: slug, title, lesson, params (JSON text), task (dict or None), url, outline (list or None)
     nonce        of this response's Content-Security-Policy; CodeMirror's styles carry it (EditorView.cspNonce)
-    functions    asset("js/x.js"): a static file's address; has_asset(name); the built editor is editor/editor.js
+    editor       address of the built editor's script, or None when it was not built (the textarea stays)
+    functions    asset("js/x.js"): a static file's address; has_asset(name)
     filters      json_script, json_text (indented), time (epoch ms as UTC text), duration (ms as text)
 
 `page.html` (`/`, `/examples/{slug}`, `/s/{snippet}`, `/instances/{id}`) and `embed.html`:
@@ -18,9 +19,9 @@ All pages:
     can_stream   true: the run is live and may be followed
 
 `page` = {kind: start | example | snippet | instance, title, source, params (JSON text), example {slug, title, lesson, params, task} | None,
-snippet: id | None, instance: as GET /api/instances/{id} | None, limits {source_bytes, value_bytes, …: number}, version, now}.
+snippet {id, url, raw_url} | None, instance: as GET /api/instances/{id} | None, limits {source_bytes, value_bytes, …: number}, version, now}.
 
-`error.html`: error {status, title, message, code}. `about.html`, `examples.html`: only what all pages have.
+`error.html`: status, title, message, code. `about.html`, `examples.html`: only what all pages have.
 """
 
 import dataclasses
@@ -35,7 +36,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from playground.examples import Example
 from playground.settings import public_rows
 from playground.store.protocol import InstanceRow, Snippet
-from playground.web import api_snippets
+from playground.web import api_snippets, bodies
 from playground.web.context import Context
 from playground.web.errors import BadQuery, ExampleNotFound
 from playground.web.responses import json_response, wants_html
@@ -44,6 +45,7 @@ from playground.web.views import snippet_url
 from playground.workflows import events as ev
 from playground.workflows.errors import WorkflowError
 
+EDITOR = "editor/editor.js"
 _VARIES = {"Cache-Control": "no-store", "Vary": "Accept"}
 RAW_CACHING = "public, max-age=31536000, immutable"  # a snippet never changes
 
@@ -110,10 +112,7 @@ async def new(context: Context, request: Request) -> Response:
     source, params = request.query_params.get("source"), request.query_params.get("params")
     if source is None:
         raise BadQuery("The address has no `source`; a link to new code is /new?source=…&params=….")
-    try:
-        value = json.loads(params) if params else None
-    except (ValueError, RecursionError):
-        raise BadQuery("The `params` of the address are not JSON.") from None
+    value = bodies.parse(params.encode(), "`params` of the address") if params else None
     context.limits.snippets.take(context.addresses.of(request))
     stored = await api_snippets.put(context, source, value, has_params=bool(params))
     return RedirectResponse(snippet_url(stored.id), 303, headers={"Cache-Control": "no-store"})
@@ -143,11 +142,13 @@ async def shared_names(context: Context, request: Request) -> dict[str, Any]:
         example_json(it) | {"params": params_text(it.params), "outline": await outline(context, it.source)} for it in context.examples.values()
     ]
     return {
-        "limits": public_rows(context.settings),
+        "settings": public_rows(context.settings),
         "tier": context.tier(),
+        "version": context.version,
         "versions": [["Playground", context.version], ["Python", platform.python_version()], ["SQLite", sqlite3.sqlite_version]],
         "examples": examples,
         "nonce": request.scope[NONCE],
+        "editor": context.assets.url(EDITOR) if EDITOR in context.assets.files else None,
     }
 
 
@@ -182,7 +183,7 @@ def _of_example(example: Example) -> dict[str, Any]:
 
 
 def _of_snippet(snippet: Snippet) -> dict[str, Any]:
-    return {"title": "Shared workflow", "source": snippet.source, "params": snippet.params or "", "snippet": snippet.id}
+    return {"title": "Shared workflow", "source": snippet.source, "params": snippet.params or "", "snippet": _link(snippet.id)}
 
 
 def _of_instance(row: InstanceRow, code: Snippet | None, view: dict[str, Any]) -> dict[str, Any]:
@@ -190,6 +191,10 @@ def _of_instance(row: InstanceRow, code: Snippet | None, view: dict[str, Any]) -
         "title": f"Run {row.id}",
         "source": code.source if code else "",
         "params": params_text(view["params"]),
-        "snippet": row.snippet,
+        "snippet": _link(row.snippet),
         "instance": view,
     }
+
+
+def _link(id: str) -> dict[str, str]:
+    return {"id": id, "url": snippet_url(id), "raw_url": snippet_url(id) + ".py"}

@@ -80,7 +80,7 @@ def check_origin(request: Request) -> None:
     if site is not None:
         allowed = site in ("same-origin", "none")
     elif origin is not None:
-        allowed = urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower() != ""
+        allowed = origin.partition("://")[2].lower() == request.headers.get("host", "").lower() != ""
     else:
         allowed = True
     if not allowed:
@@ -93,12 +93,10 @@ def check_host(request: Request) -> None:
     Raises:
         HostRefused: the request names another host than loopback.
     """
-    name = (urlsplit("//" + request.headers.get("host", "")).hostname or "").rstrip(".")
-    if name == "localhost" or name.endswith(".localhost"):
-        return
     try:
-        if ipaddress.ip_address(name).is_loopback:
+        name = (urlsplit("//" + request.headers.get("host", "")).hostname or "").rstrip(".")
+        if name == "localhost" or name.endswith(".localhost") or ipaddress.ip_address(name).is_loopback:
             return
     except ValueError:
-        pass
+        pass  # neither a name of loopback nor an address
     raise HostRefused("This server runs code without isolation, so it answers only to localhost, 127.0.0.1 and [::1].")
