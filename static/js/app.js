@@ -4,7 +4,8 @@
 //   playground:status  {status}                     the run's status changed
 //   playground:goto    {line, column?}              go to a line of the run's source
 //   playground:hover   {line | null}                light a line, from either half
-//   playground:select  {line}                       a step's dot was pressed: show that step
+//   playground:step    {line}                       a step's dot was pressed: show that step
+//   playground:toast   {text}                       a word about what was just done
 //   playground:outline {outline, source}            what /api/check found; the plan of a run that has not begun
 //   playground:starting, playground:stopped         a run is being asked for; it was refused
 
@@ -21,6 +22,7 @@ import { makeParams } from "./params.js";
 import { closeRun, openRun } from "./run/panel.js";
 import { makeShare } from "./share.js";
 import { makeStart } from "./start.js";
+import { toast } from "./toast.js";
 import { remember, tokenOf } from "./tokens-store.js";
 
 const data = document.getElementById("page-data");
@@ -42,7 +44,7 @@ const editor = makeEditor({
   onRun: () => start.run(),
   onShare: () => share.quick(),
   onHover: (line) => tell("hover", { line }),
-  onStep: (line) => tell("select", { line }),
+  onStep: (line) => tell("step", { line }),
 });
 const params = makeParams({ example: page.kind === "instance" ? null : page.example?.slug ?? null, max: page.limits.value_bytes, onChange: changed });
 const halves = makeHalves();
@@ -99,12 +101,15 @@ function changed() {
 }
 
 function checked({ diagnostics, outline: found }) {
-  outline = found ?? [];
-  editor.showProblems(diagnostics);
-  outlineList.show(outline);
-  editor.showOutline(outlineList.lines());
-  tell("outline", { outline, source: editor.text() });
   const errors = diagnostics.filter((one) => one.severity === "error").length;
+  editor.showProblems(diagnostics);
+  // Half a line typed does not parse: what was found before stands until there is something new.
+  if (found?.length || !errors) {
+    outline = found ?? [];
+    outlineList.show(outline);
+    editor.showOutline(outlineList.lines());
+    tell("outline", { outline, source: editor.text() });
+  }
   const warnings = diagnostics.filter((one) => one.severity === "warning").length;
   const notes = diagnostics.length - errors - warnings;
   const parts = [
@@ -152,6 +157,7 @@ document.addEventListener("playground:status", ({ detail: { status } }) => {
   halves.status(status);
   document.title = `${halves.words(status)} · ${page.example?.title ?? "Run"} · Dynamic Workflows Playground`;
 });
+document.addEventListener("playground:toast", ({ detail: { text } }) => toast(text));
 document.addEventListener("playground:goto", ({ detail }) => show(detail));
 document.addEventListener("playground:hover", ({ detail: { line } }) => {
   editor.link(line);

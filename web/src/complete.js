@@ -6,8 +6,9 @@ import { syntaxTree } from "@codemirror/language";
 import { showTooltip } from "@codemirror/view";
 import { StateField } from "@codemirror/state";
 
+const DECORATOR = ["(name=None, *, config=None, rollback=None, concurrent=False)", "A step: runs once, and its result is kept. Await the decorated function."];
 const STEP = {
-  do: ["(name=None, *, config=None, rollback=None, concurrent=False)", "A step: runs once, and its result is kept. As a decorator, or with a callback as second argument."],
+  do: ["(name, callback, *, config=None, rollback=None)", "A step: runs once, and its result is kept."],
   sleep: ['(name, "2 seconds")', "Waits a time. Nothing runs meanwhile; a long sleep holds no process."],
   sleep_until: ["(name, when)", "Waits until an aware datetime, or epoch milliseconds."],
   wait_for_event: ['(name, event_type, timeout="24 hours")', "Waits until somebody sends an event of this type; gives its payload, timestamp and type."],
@@ -69,7 +70,9 @@ function tenantApi(context) {
   const member = context.matchBefore(/\b(step|event|ctx|self)\.\w*/);
   if (member) {
     const [object] = member.text.split(".");
-    return { from: member.from + object.length + 1, options: options(MEMBERS[object]), validFor: /^\w*$/ };
+    const from = member.from + object.length + 1;
+    if (context.state.sliceDoc(member.from - 1, member.from) === "@") return { from, options: options({ do: DECORATOR }), validFor: /^\w*$/ };
+    return { from, options: options(MEMBERS[object]), validFor: /^\w*$/ };
   }
   const item = context.matchBefore(/\b(event|ctx)\[["']\w*/);
   if (item) {
@@ -117,17 +120,18 @@ function callAt(state) {
   for (let node = syntaxTree(state).resolveInner(head, -1); node; node = node.parent) {
     if (node.name !== "ArgList" || head <= node.from) continue;
     if (head >= node.to && state.sliceDoc(node.to - 1, node.to) === ")") continue;
-    const called = /step\.(\w+)$/.exec(state.sliceDoc(Math.max(0, node.from - 40), node.from))?.[1];
+    const [, at, called] = /(@?)\bstep\.(\w+)$/.exec(state.sliceDoc(Math.max(0, node.from - 40), node.from)) ?? [];
     if (!called || !STEP[called]) return null;
-    return { pos: node.from, above: true, strictSide: false, create: () => ({ dom: card(called) }) };
+    const [signature] = at && called === "do" ? DECORATOR : STEP[called];
+    return { pos: node.from, above: true, strictSide: false, create: () => ({ dom: card(called, signature) }) };
   }
   return null;
 }
 
-function card(called) {
+function card(called, signature) {
   const dom = document.createElement("div");
   dom.className = "cm-signature";
   const code = dom.appendChild(document.createElement("code"));
-  code.textContent = `step.${called}${STEP[called][0]}`;
+  code.textContent = `step.${called}${signature}`;
   return dom;
 }

@@ -2,7 +2,6 @@
 
 import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
-import { python } from "@codemirror/lang-python";
 import { bracketMatching, foldKeymap, indentOnInput, indentUnit } from "@codemirror/language";
 import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
 import { EditorState, Prec } from "@codemirror/state";
@@ -19,7 +18,7 @@ import {
   tooltips,
 } from "@codemirror/view";
 import { completion, signature } from "./complete.js";
-import { highlight } from "./highlight.js";
+import { python } from "./highlight.js";
 import { columnOf, lineAt, offsetAt } from "./places.js";
 import { count, nextProblem, problems, show } from "./problems.js";
 import { link, nowLine, showOutline, showRun, startRun, steps } from "./steps.js";
@@ -95,10 +94,7 @@ export function createEditor({
       highlightActiveLine(),
       highlightSelectionMatches(),
       search({ top: true }),
-      python(),
-      completion,
-      signature,
-      highlight,
+      python([completion, signature]),
       tooltips({ parent: document.body }),
       keymap.of([...closeBracketsKeymap, ...defaultKeymap, ...searchKeymap, ...historyKeymap, ...foldKeymap, ...completionKeymap, indentWithTab]),
       watch,

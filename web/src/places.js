@@ -32,3 +32,22 @@ export function icon(name, label) {
   use.setAttribute("href", `#i-${name}`);
   return svg;
 }
+
+/** Where the text of a line ends on the screen, for a widget after it that must not draw the cursor to itself. */
+export function endOfText(dom) {
+  const before = dom.previousSibling;
+  if (!before) return null;
+  const range = document.createRange();
+  range.selectNodeContents(before);
+  const box = [...range.getClientRects()].at(-1);
+  return box ? { left: box.right, right: box.right, top: box.top, bottom: box.bottom } : null;
+}
+
+/** Text in which backticks mark code, into a node. */
+export function prose(node, text) {
+  text.split("`").forEach((part, index) => {
+    if (index % 2) node.appendChild(document.createElement("code")).textContent = part;
+    else if (part) node.append(part);
+  });
+  return node;
+}

@@ -1,10 +1,10 @@
 // Diagnostics: a mark in the gutter, the whole line tinted, a squiggle under the expression, the first sentence at the line's right,
 // and, when asked for, a card under the line with all of it and the fix.
 
-import { forEachDiagnostic, linter, nextDiagnostic, setDiagnostics } from "@codemirror/lint";
-import { StateEffect, StateField } from "@codemirror/state";
-import { Decoration, EditorView, GutterMarker, WidgetType, gutter, keymap } from "@codemirror/view";
-import { icon, offsetAt } from "./places.js";
+import { forEachDiagnostic, linter, setDiagnostics } from "@codemirror/lint";
+import { RangeSet, StateEffect, StateField } from "@codemirror/state";
+import { Decoration, EditorView, GutterMarker, WidgetType, gutter, gutterLineClass, keymap } from "@codemirror/view";
+import { endOfText, icon, offsetAt, prose } from "./places.js";
 
 const SHAPES = { error: "failed", warning: "warn", info: "info", hint: "hint" };
 const RANK = ["error", "warning", "info", "hint"];
@@ -36,11 +36,18 @@ export function toDiagnostics(doc, found) {
 
 export const show = (view, found) => view.dispatch(setDiagnostics(view.state, toDiagnostics(view.state.doc, found)));
 
-/** Moves to the next problem and opens its card. */
+/** Moves to the next line with a problem, from the top again after the last, and opens its card. */
 export function nextProblem(view) {
-  if (!nextDiagnostic(view)) return false;
-  const line = view.state.doc.lineAt(view.state.selection.main.head);
-  view.dispatch({ effects: openCard.of(line.from) });
+  const { lines, open } = view.state.field(decorations);
+  if (!lines.size) return false;
+  const order = [...lines.keys()].sort((a, b) => a - b);
+  const here = open ?? view.state.doc.lineAt(view.state.selection.main.head).from;
+  const next = order.find((from) => from > here || (open === null && from === here)) ?? order[0];
+  const anchor = Math.min(...lines.get(next).found.map((one) => one.from));
+  view.dispatch({
+    selection: { anchor },
+    effects: [...(next === open ? [] : [openCard.of(next)]), EditorView.scrollIntoView(anchor, { y: "center" })],
+  });
   view.focus();
   return true;
 }
@@ -48,9 +55,8 @@ export function nextProblem(view) {
 function words(one) {
   const [, first, rest] = /^(.*?[.:;!?])(\s.*)?$/s.exec(one.message) ?? [null, one.message, ""];
   const p = document.createElement("p");
-  p.appendChild(document.createElement("b")).textContent = first;
-  if (rest) p.append(rest);
-  return p;
+  prose(p.appendChild(document.createElement("b")), first);
+  return prose(p, rest ?? "");
 }
 
 function byLine(state) {
@@ -76,8 +82,11 @@ class Note extends WidgetType {
   toDOM() {
     const span = document.createElement("span");
     span.className = `cm-note cm-note-${this.severity}`;
-    span.textContent = this.count > 1 ? `${this.text} (+${this.count - 1})` : this.text;
+    prose(span, this.count > 1 ? `${this.text} (+${this.count - 1})` : this.text);
     return span;
+  }
+  coordsAt(dom) {
+    return endOfText(dom);
   }
   ignoreEvent() {
     return false;
@@ -93,7 +102,9 @@ class Card extends WidgetType {
     return other.found.length === this.found.length && other.found.every((one, i) => one.diagnostic === this.found[i].diagnostic);
   }
   toDOM(view) {
-    const card = document.createElement("div");
+    const block = document.createElement("div");
+    block.className = "cm-card-block";
+    const card = block.appendChild(document.createElement("div"));
     card.className = "cm-card";
     card.setAttribute("role", "note");
     for (const { diagnostic, from, to } of this.found) {
@@ -113,7 +124,7 @@ class Card extends WidgetType {
       code.className = "dim";
       code.textContent = diagnostic.source ?? "";
     }
-    return card;
+    return block;
   }
   ignoreEvent() {
     return true;
@@ -121,7 +132,7 @@ class Card extends WidgetType {
 }
 
 const decorations = StateField.define({
-  create: () => ({ open: null, lines: new Map(), set: Decoration.none }),
+  create: () => ({ open: null, lines: new Map(), set: Decoration.none, gutters: RangeSet.empty }),
   update(value, transaction) {
     let { open } = value;
     if (open !== null && transaction.docChanged) open = transaction.changes.mapPos(open);
@@ -130,10 +141,25 @@ const decorations = StateField.define({
     const lines = byLine(transaction.state);
     if (open !== null) open = transaction.state.doc.lineAt(open).from;
     if (!lines.has(open)) open = null;
-    return { open, lines, set: draw(transaction.state, lines, open) };
+    return { open, lines, set: draw(transaction.state, lines, open), gutters: tints(lines) };
   },
-  provide: (field) => EditorView.decorations.from(field, (value) => value.set),
+  provide: (field) => [
+    EditorView.decorations.from(field, (value) => value.set),
+    gutterLineClass.from(field, (value) => value.gutters),
+  ],
 });
+
+class Tint extends GutterMarker {
+  constructor(severity) {
+    super();
+    this.elementClass = `cm-tint-${severity}`;
+  }
+  eq(other) {
+    return other.elementClass === this.elementClass;
+  }
+}
+
+const tints = (lines) => RangeSet.of([...lines].map(([from, { severity }]) => new Tint(severity).range(from)), true);
 
 function draw(state, lines, open) {
   const marks = [];
@@ -210,7 +236,13 @@ export function count(state) {
   return total;
 }
 
+/** What a tooltip would say is left out where the card already stands. */
+function unlessOpen(found, state) {
+  const { open } = state.field(decorations);
+  return open === null ? found : found.filter((one) => state.doc.lineAt(one.from).from !== open);
+}
+
 export function problems() {
-  return [linter(null, { tooltipFilter: (found) => found }), decorations, signs, clicks, keys];
+  return [linter(null, { tooltipFilter: unlessOpen }), decorations, signs, clicks, keys];
 }
 

@@ -2,9 +2,9 @@
 //
 // Line numbers of a run belong to the text it was started from; edits made since are mapped over.
 
-import { StateEffect, StateField } from "@codemirror/state";
-import { Decoration, EditorView, GutterMarker, WidgetType, gutter } from "@codemirror/view";
-import { icon, lineAt } from "./places.js";
+import { RangeSet, StateEffect, StateField } from "@codemirror/state";
+import { Decoration, EditorView, GutterMarker, WidgetType, gutter, gutterLineClass } from "@codemirror/view";
+import { endOfText, icon, lineAt } from "./places.js";
 
 // The first of these that a line's steps have is the one its dot shows: [status, icon, class, words].
 const STATES = [
@@ -28,7 +28,7 @@ const NO_RUN = { steps: [], awaitedLine: null, error: null };
 
 /** `outline` and `run` lie in the text as it is now; `base` is the text of the run, `since` the edits made after. */
 const marks = StateField.define({
-  create: (state) => ({ outline: [], run: NO_RUN, base: state.doc, since: null, linked: null, lines: new Map(), set: Decoration.none }),
+  create: (state) => ({ outline: [], run: NO_RUN, base: state.doc, since: null, linked: null, lines: new Map(), set: Decoration.none, gutters: RangeSet.empty }),
   update(value, transaction) {
     let next = value;
     if (transaction.docChanged) {
@@ -49,7 +49,10 @@ const marks = StateField.define({
     }
     return next === value ? value : redraw(next, transaction.state.doc);
   },
-  provide: (field) => EditorView.decorations.from(field, (value) => value.set),
+  provide: (field) => [
+    EditorView.decorations.from(field, (value) => value.set),
+    gutterLineClass.from(field, (value) => value.gutters),
+  ],
 });
 
 function redraw(value, doc) {
@@ -75,19 +78,36 @@ function redraw(value, doc) {
     if (!awaited.has(from)) awaited.set(from, "");
   }
   const set = [];
+  const gutters = [];
   for (const [from, note] of awaited) {
+    gutters.push(AWAITED.range(from));
     set.push(Decoration.line({ class: "cm-awaited" }).range(from));
     if (note) set.push(Decoration.widget({ widget: new Note(note, "cm-note-awaited"), side: 1 }).range(doc.lineAt(from).to));
   }
   const { error } = value.run;
   if (error?.line) {
     const from = place(error.line);
+    gutters.push(RAISED.range(from));
     set.push(Decoration.line({ class: "cm-raised" }).range(from));
     if (error.message) set.push(Decoration.widget({ widget: new Note(error.message, "cm-note-raised"), side: 1 }).range(doc.lineAt(from).to));
   }
-  if (value.linked !== null) set.push(Decoration.line({ class: "cm-linked" }).range(doc.lineAt(Math.min(value.linked, doc.length)).from));
-  return { ...value, lines, set: Decoration.set(set, true) };
+  if (value.linked !== null) {
+    const { from } = doc.lineAt(Math.min(value.linked, doc.length));
+    set.push(Decoration.line({ class: "cm-linked" }).range(from));
+    gutters.push(LINKED.range(from));
+  }
+  return { ...value, lines, set: Decoration.set(set, true), gutters: RangeSet.of(gutters, true) };
 }
+
+class Tint extends GutterMarker {
+  constructor(elementClass) {
+    super();
+    this.elementClass = elementClass;
+  }
+}
+const AWAITED = new Tint("cm-tint-awaited");
+const RAISED = new Tint("cm-tint-raised");
+const LINKED = new Tint("cm-tint-linked");
 
 const stateOf = (steps) => STATES.find(([status]) => steps.some((step) => step.status === status)) ?? STATES.at(-1);
 const wordsOf = (status) => (STATES.find(([known]) => known === status) ?? [])[3] ?? status;
@@ -110,6 +130,9 @@ class Note extends WidgetType {
     span.className = `cm-note ${this.className}`;
     span.textContent = this.text;
     return span;
+  }
+  coordsAt(dom) {
+    return endOfText(dom);
   }
 }
 
