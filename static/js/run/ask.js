@@ -1,0 +1,75 @@
+// What a person can do for a step that waits: send its event, or end its time now.
+
+import { el } from "./dom.js";
+
+const ROWS = 6; // most lines the payload grows to
+
+/** The form that hangs from a waiting bar. It outlives its row, so that what was typed is never lost by scrolling. */
+export function askForm(step, { payload, send, close }) {
+  const id = `ask-${step.startedSeq}`;
+  const type = el("input.field", { id: `${id}-type`, value: step.eventType, spellcheck: "false", autocomplete: "off", autocapitalize: "off" });
+  const body = el("textarea.field", { id: `${id}-body`, rows: "1", spellcheck: "false", autocomplete: "off", autocapitalize: "off", "aria-describedby": `${id}-said` });
+  body.value = payload;
+  const said = el("p.said", { id: `${id}-said`, role: "alert" });
+  const button = el("button.btn.main", { type: "submit" }, "Send event");
+  const form = el(
+    "form.ask",
+    { novalidate: true, "aria-label": `Send an event to ${step.name}` },
+    el("label", { for: type.id }, "event type", type),
+    el("label", { for: body.id }, "payload, JSON", body),
+    button,
+    said,
+  );
+  const grow = () => {
+    body.rows = Math.min(ROWS, body.value.split("\n").length);
+  };
+  const say = (text) => {
+    said.textContent = text;
+    said.hidden = !text;
+    body.toggleAttribute("aria-invalid", Boolean(text));
+  };
+  say("");
+  grow();
+  body.addEventListener("input", () => {
+    grow();
+    say("");
+  });
+  body.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.shiftKey) {
+      event.preventDefault();
+      form.requestSubmit();
+    } else if (event.key === "Escape") close();
+  });
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (button.getAttribute("aria-disabled") === "true") return;
+    let value;
+    try {
+      value = JSON.parse(body.value.trim() || "null");
+    } catch (error) {
+      say(`This is not JSON: ${error.message.replace(/^JSON\.parse: /, "")}. Text goes in double quotes.`);
+      body.focus();
+      return;
+    }
+    button.setAttribute("aria-disabled", "true");
+    const failed = await send(type.value.trim(), value);
+    button.removeAttribute("aria-disabled");
+    if (failed) say(failed);
+  });
+  form.focusFirst = () => body.focus();
+  return form;
+}
+
+/** Buttons that stand on a track after the now-line. `label` names what happens; `act` does it and resolves when it is sent. */
+export function trackTool(label, act, { quiet = false, name = label } = {}) {
+  const button = el(quiet ? "button.btn.line.quiet" : "button.btn.line", { type: "button", "aria-label": name }, label);
+  button.addEventListener("click", async (event) => {
+    event.stopPropagation();
+    if (button.getAttribute("aria-disabled") === "true") return;
+    button.setAttribute("aria-disabled", "true");
+    await act();
+    button.removeAttribute("aria-disabled");
+  });
+  return el("span.wake", {}, button);
+}
+

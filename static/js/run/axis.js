@@ -1,0 +1,97 @@
+// The labels above the timeline: flags for cuts and now, true lengths of idle strips, ticks. What would touch is left out. Pure.
+
+import { nice } from "./scale.js";
+import { CUT, lasting } from "./words.js";
+
+const CHAR = 6.1; // width of a character at 11 px, in CSS pixels
+const GAP = 8; // least distance of two labels
+const TICK = 76; // least distance of two ticks
+
+/**
+ * @param {number} width of the track, in CSS pixels
+ * @returns {{kind: string, a: number, text: string, title?: string}[]} `a` is the middle, in percent
+ */
+export function labels({ scale, cuts, now, stale, final, width, narrow }) {
+  const placed = [];
+  const taken = [];
+  const put = (label, size, must) => {
+    const middle = (label.a / 100) * width;
+    const half = size / 2;
+    const from = label.kind === "start" ? middle : middle - half;
+    const box = [from - GAP / 2, from + size + GAP / 2];
+    if (taken.some(([a, b]) => a < box[1] && b > box[0])) {
+      if (!must) return false;
+    }
+    taken.push(box);
+    placed.push(label);
+    return true;
+  };
+  if (!final) put({ kind: stale ? "stale" : "now", a: scale.at(scale.now), text: stale ? "last heard" : "now" }, stale ? 72 : 40, true);
+  const flags = merged(cuts, scale, width);
+  for (let index = flags.length - 1; index >= 0; index -= 1) {
+    const { a, text, title } = flags[index];
+    if (!put({ kind: "cut", a, text, title }, text.length * CHAR + 34)) put({ kind: "cut", a, text: "", title }, 22);
+  }
+  put({ kind: "start", a: 0, text: "0 s" }, 3 * CHAR);
+  if (!narrow) {
+    for (const idle of scale.idles) {
+      const text = idle.ahead ? lasting(idle.length) : `${lasting(idle.length)} idle`;
+      if (!put({ kind: "skipped", a: (idle.a + idle.b) / 2, text }, text.length * CHAR)) {
+        const short = lasting(idle.length).split(" ").slice(0, 2).join(" ");
+        put({ kind: "skipped", a: (idle.a + idle.b) / 2, text: short, title: text }, short.length * CHAR);
+      }
+    }
+  }
+  for (const tick of ticks(scale, width)) put(tick, tick.text.length * CHAR);
+  return placed;
+}
+
+/** Cuts too near each other to have a flag each share one. */
+function merged(cuts, scale, width) {
+  const flags = [];
+  for (const cut of cuts) {
+    const a = scale.at(cut.at);
+    const last = flags[flags.length - 1];
+    if (last && ((a - last.a) / 100) * width < 22) {
+      last.times += 1;
+      last.text = `${last.word} × ${last.times}`;
+      last.a = a;
+    } else flags.push({ a, word: CUT[cut.reason] ?? cut.reason, text: CUT[cut.reason] ?? cut.reason, times: 1, title: `execution ${cut.execution} ended here` });
+  }
+  return flags;
+}
+
+function ticks(scale, width) {
+  const step = nice((scale.span / width) * TICK);
+  const found = [];
+  scale.spans().forEach(([from, to], index) => {
+    const begins = from - scale.start;
+    if (index > 0 && step < 1000) {
+      found.push({ kind: "tick", a: scale.at(from), text: stamp(begins, 1000) });
+      return;
+    }
+    for (let at = Math.ceil((begins + 1) / step) * step; at < to - scale.start; at += step) {
+      const a = scale.at(scale.start + at);
+      if (a < 99.5) found.push({ kind: "tick", a, text: stamp(at, step) });
+      if (found.length > 60) break;
+    }
+  });
+  return found;
+}
+
+/** A moment counted from the start, as exact as the ticks are dense. */
+function stamp(ms, step) {
+  if (ms < 1000 && step < 1000) return `${round(ms, step)} ms`;
+  if (ms < 60_000) return `${round(ms / 1000, step / 1000)} s`;
+  const total = Math.round(ms / 1000);
+  const two = (number) => String(number).padStart(2, "0");
+  if (total < 3600) return `${Math.floor(total / 60)}:${two(total % 60)}`;
+  const hours = Math.floor(total / 3600);
+  return hours < 48 ? `${hours}:${two(Math.floor((total % 3600) / 60))} h` : `${Math.floor(hours / 24)} d`;
+}
+
+function round(value, step) {
+  let digits = 0;
+  while (digits < 3 && Math.abs(step * 10 ** digits - Math.round(step * 10 ** digits)) > 1e-6) digits += 1;
+  return value.toFixed(digits);
+}

@@ -1,0 +1,74 @@
+// The few things the panel's files do to the page. Positions go through style.setProperty: the policy allows no style attributes.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** An element: `el("button.btn.small", {type: "button", onclick}, "text", child)`. False and null children are left out. */
+export function el(what, props = {}, ...children) {
+  const [tag, ...classes] = what.split(".");
+  const node = document.createElement(tag || "div");
+  if (classes.length) node.className = classes.join(" ");
+  for (const [name, value] of Object.entries(props)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (name === "dataset") Object.assign(node.dataset, value);
+    else node.setAttribute(name, value === true ? "" : value);
+  }
+  for (const child of children.flat()) if (child !== null && child !== undefined && child !== false) node.append(child);
+  return node;
+}
+
+export function icon(id, { label = "", tone = "" } = {}) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("class", tone ? `i ${tone}` : "i");
+  if (label) {
+    svg.setAttribute("role", "img");
+    svg.setAttribute("aria-label", label);
+  } else svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS(SVG, "use");
+  use.setAttribute("href", `#${id}`);
+  svg.append(use);
+  return svg;
+}
+
+/** Turns one icon into another in place. */
+export function setIcon(svg, id, tone = "") {
+  const classes = tone ? `i ${tone}` : "i";
+  if (svg.getAttribute("class") !== classes) svg.setAttribute("class", classes);
+  const use = svg.firstElementChild;
+  if (use.getAttribute("href") !== `#${id}`) use.setAttribute("href", `#${id}`);
+}
+
+/** Writes only what differs, so that a frame in which nothing changed costs nothing. */
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+export function setVar(node, name, value) {
+  const text = typeof value === "number" ? String(Math.round(value * 1000) / 1000) : value;
+  const cache = (node.vars ??= {});
+  if (cache[name] === text) return;
+  cache[name] = text;
+  node.style.setProperty(name, text);
+}
+
+export function setFlag(node, name, on) {
+  if (node.classList.contains(name) !== on) node.classList.toggle(name, on);
+}
+
+/** A control that cannot act stays in place, says why, and can still be reached by keyboard. */
+export function setDisabled(button, reason) {
+  if (reason) {
+    if (button.getAttribute("aria-disabled") !== "true") button.setAttribute("aria-disabled", "true");
+    if (button.title !== reason) button.title = reason;
+  } else if (button.hasAttribute("aria-disabled")) {
+    button.removeAttribute("aria-disabled");
+    button.title = button.dataset.title || "";
+  }
+}
+
+export const tell = (name, detail) => document.dispatchEvent(new CustomEvent(name, { detail }));
+
+/** A link to a line of the editor. */
+export function lineLink(line, text = `line ${line}`) {
+  return el("a.line-link", { href: `#L${line}`, dataset: { line } }, text);
+}

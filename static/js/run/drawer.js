@@ -1,0 +1,168 @@
+// One step, in full: its attempts with what went wrong under each, its result, config and logs.
+
+import { el, icon, lineLink, tell } from "./dom.js";
+import { isLost } from "./fold.js";
+import { lineRow } from "./logs.js";
+import { trace } from "./outcome.js";
+import { valueNodes, valueText } from "./value.js";
+import { STEP, clock, count, lasting, left, moment, stepLabel, stepState } from "./words.js";
+
+const LINES = 200; // printed lines shown here; the Logs tab has all
+const ATTEMPTS = 100; // attempts shown here: the first and the latest of them
+
+const KIND = { do: "step", sleep: "sleep", wait: "wait for event" };
+
+export class Drawer {
+  constructor({ root, close, copy }) {
+    Object.assign(this, { root, close, copy });
+    root.addEventListener("click", (event) => {
+      const link = event.target.closest("a[data-line]");
+      if (!link) return;
+      event.preventDefault();
+      tell("playground:goto", { line: Number(link.dataset.line) });
+    });
+    this.reset();
+  }
+
+  reset() {
+    this.step = null;
+    this.drawn = -1;
+    this.root.replaceChildren();
+  }
+
+  show(step, state, context) {
+    this.step = step;
+    this.drawn = -1;
+    this.update(state, context);
+  }
+
+  update(state, context) {
+    this.step = this.step && (state.steps.get(this.step.key) ?? this.step);
+    if (!this.step || !this.root.clientHeight) return;
+    const lines = state.logs.length;
+    if (this.drawn === this.step.version && this.lines === lines && this.final === context.final && this.executions === state.executions.length) return;
+    this.drawn = this.step.version;
+    this.lines = lines;
+    this.final = context.final;
+    this.executions = state.executions.length;
+    const body = this.root.querySelector(".sheet-body");
+    const scroll = body?.scrollTop ?? 0;
+    this.root.replaceChildren(...this.parts(state, context));
+    const now = this.root.querySelector(".sheet-body");
+    if (now) now.scrollTop = scroll;
+  }
+
+  parts(state, { final, now }) {
+    const { step } = this;
+    const shown = stepState(step, final);
+    const head = el(
+      "header",
+      {},
+      icon(shown.icon, { tone: shown.tone, label: shown.word }),
+      el("h3", { title: step.name }, stepLabel(step)),
+      el("span.tag", {}, KIND[step.kind]),
+      step.line ? lineLink(step.line) : null,
+      el("span.grow"),
+      el("button.btn.icon", { type: "button", "aria-label": "Close step", title: "Close", onclick: this.close }, icon("i-close")),
+    );
+    const left = el("section", {}, el("h4", {}, step.kind === "do" ? "Attempts" : "What happened"), step.kind === "do" ? attempts(step, state, final) : story(step, state, { final, now }));
+    if (step.rollback) left.append(el("h4", {}, "Rollback"), rollback(step.rollback, final));
+    const right = el("section", {});
+    right.append(...this.result(), ...config(step), ...printed(step, state));
+    return [head, el("div.sheet-body", { tabindex: "0" }, left, right)];
+  }
+
+  result() {
+    const { step } = this;
+    if (!step.hasOutput) return [];
+    const text = valueText(step.output);
+    const copy = el("button.btn.small", { type: "button", onclick: () => this.copy(text) }, icon("i-copy"), "Copy");
+    const hidden = step.output === "[REDACTED]";
+    return [el("h4", {}, step.kind === "wait" ? "Event" : "Result", copy), el("pre.json-box", { tabindex: "0" }, hidden ? el("span.dim", {}, "[REDACTED]: marked sensitive, kept out of the journal") : valueNodes(step.output))];
+  }
+}
+
+function attempts(step, state, final) {
+  const list = el("ol.try-list");
+  const all = step.attempts;
+  const skipped = Math.max(0, all.length - ATTEMPTS);
+  all.forEach((attempt, index) => {
+    if (skipped && index >= 1 && index <= skipped) {
+      if (index === 1) list.append(el("li.pause", {}, el("i"), el("span", {}, `${count(skipped, "attempt")} left out`)));
+      return;
+    }
+    list.append(attemptRow(attempt, final));
+    const next = all[index + 1];
+    if (next && attempt.endedAt !== null && !isLost(attempt)) list.append(pauseRow(next.startedAt - attempt.endedAt, next.virtual));
+  });
+  if (!all.length) list.append(el("li.pause", {}, el("i"), el("span", {}, "no attempt has begun")));
+  if (step.status === "retrying" && !final && all.length) list.append(el("li.pause", {}, icon("i-retry"), el("span", {}, `next attempt at ${clock(step.until)}`)));
+  for (const execution of state.executions) {
+    if (step.endedSeq !== null && execution.startedSeq > step.endedSeq && execution.generation === state.generation) {
+      list.append(el("li.pause", {}, icon("i-journal"), el("span", {}, `read from the journal by execution ${execution.execution}`), el("span", {}, clock(execution.startedAt).slice(0, 8))));
+    }
+  }
+  return list;
+}
+
+function attemptRow(attempt, final) {
+  const lost = isLost(attempt);
+  const open = attempt.endedAt === null;
+  const state = open ? (final ? STEP.stopped : STEP.running) : attempt.done ? STEP.completed : lost ? { icon: "i-cut", tone: "", word: "lost with its worker" } : STEP.errored;
+  const words = attempt.done ? "completed" : state.word;
+  const row = el(
+    "li",
+    {},
+    icon(state.icon, { tone: state.tone }),
+    el("span", {}, el("b", {}, `Attempt ${attempt.attempt}`), ` ${words}, execution ${attempt.execution}`, attempt.virtual ? [" ", el("span.tag.open", {}, "virtual")] : null),
+    el("span.num", { title: clock(attempt.startedAt) }, open || lost ? "" : lasting(attempt.endedAt - attempt.startedAt)),
+  );
+  if (attempt.error && !lost) row.append(trace(attempt.error));
+  return row;
+}
+
+const pauseRow = (ms, virtual) =>
+  el("li.pause", {}, icon("i-retry"), el("span", {}, virtual ? "waited, ended early by hand" : "waited by its config"), el("span.num", {}, lasting(ms)));
+
+function story(step, state, { final, now }) {
+  const list = el("ol.try-list");
+  const row = (mark, words, at, tone = "") => list.append(el("li", {}, icon(mark, { tone }), el("span", {}, words), el("span.num", {}, at === null ? "" : clock(at).slice(0, 8))));
+  if (step.kind === "sleep") row("i-sleep", "fell asleep", step.startedAt);
+  else row("i-waiting", ["began to wait for ", el("code", {}, step.eventType)], step.startedAt);
+  if (step.endedAt === null) {
+    if (final) row("i-stop", "the run ended first", state.endedAt);
+    else row("i-clock", `until ${moment(step.until, now)}, ${left(step.until - now)} from now at most`, null, "now");
+  } else if (step.status === "timed_out") row("i-failed", "no event in time", step.endedAt, "bad");
+  else if (step.virtual) row("i-done", [`${step.kind === "sleep" ? "woken" : "ended"} early by hand `, el("span.tag.open", {}, "virtual")], step.endedAt);
+  else row("i-done", step.kind === "sleep" ? "woke" : "received it", step.endedAt);
+  if (step.error) list.append(el("li", {}, trace(step.error)));
+  return list;
+}
+
+function rollback(undo, final) {
+  const list = el("ol.try-list");
+  if (undo.status === "pending") list.append(el("li.pause", {}, icon("i-undo"), el("span", {}, final ? "not needed" : "its handler runs if the run fails")));
+  for (const attempt of undo.attempts) list.append(attemptRow(attempt, final));
+  if (undo.error) list.append(el("li", {}, trace(undo.error)));
+  return list;
+}
+
+function config(step) {
+  const { config: set } = step;
+  if (!set) return [];
+  const pairs = [];
+  const retries = set.retries ?? {};
+  if (retries.limit !== undefined) pairs.push(["retries", String(retries.limit)]);
+  if (retries.delay !== undefined) pairs.push(["delay", `${typeof retries.delay === "number" ? lasting(retries.delay) : "computed"}${retries.backoff ? `, ${retries.backoff}` : ""}`]);
+  if (typeof set.timeout === "number") pairs.push(["timeout", `${lasting(set.timeout)} per attempt`]);
+  if (set.sensitive) pairs.push(["sensitive", String(set.sensitive)]);
+  return [el("h4", {}, "Config"), el("dl.kv", {}, ...pairs.flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value)]))];
+}
+
+function printed(step, state) {
+  const lines = state.logs.filter((line) => line.step && line.step.kind === step.kind && line.step.name === step.name && line.step.count === step.count);
+  if (!lines.length) return [];
+  const rest = lines.length - LINES;
+  const list = el("ol.logs.short", {}, ...lines.slice(-LINES).map(lineRow));
+  return [el("h4", {}, "Logs"), rest > 0 ? el("p.dim", {}, `${count(rest, "earlier line")} in the Logs tab`) : null, list].filter(Boolean);
+}

@@ -1,0 +1,144 @@
+// The run's header: status, facts, and what may be done to the run. A control that cannot act stays and says why.
+
+import { setDisabled, setFlag, setIcon, setText } from "./dom.js";
+import { alive } from "./fold.js";
+import { STATUS, lasting, ticking } from "./words.js";
+
+const WHY = {
+  watching: "You are watching. Only the browser that started this run can change it. Run a copy.",
+  stale: "No connection: nothing can be sent.",
+  past: "This is the past. Go back to live to control the run.",
+  hibernating: "No worker to kill: the instance is hibernating.",
+  queued: "No worker to kill: the instance waits for one.",
+  paused: "No worker to kill: the instance is paused.",
+  pausing: "It is pausing already.",
+  busy: "Being sent.",
+};
+
+export class Header {
+  /** @param {{root: HTMLElement, act: (what: string, when?: string) => Promise<void>}} how `what`: pause resume terminate restart kill */
+  constructor({ root, act }) {
+    this.root = root;
+    this.act = act;
+    const part = (name) => root.querySelector(`[data-part="${name}"]`);
+    this.status = part("status");
+    this.icon = this.status.querySelector("svg");
+    this.word = part("word");
+    this.facts = { elapsed: part("elapsed"), executions: part("executions"), seq: part("seq"), id: part("id"), mode: part("mode") };
+    this.buttons = Object.fromEntries(["pause", "terminate", "restart", "kill", "moment"].map((name) => [name, part(name)]));
+    for (const button of Object.values(this.buttons)) button.dataset.title = button.title;
+    this.split = part("split");
+    this.menu = part("menu");
+    this.busy = null;
+    root.addEventListener("click", (event) => this.clicked(event));
+    this.menu.addEventListener("keydown", (event) => this.inMenu(event));
+    document.addEventListener("click", (event) => !this.menu.hidden && !this.split.contains(event.target) && this.toggle(false));
+  }
+
+  async clicked(event) {
+    const button = event.target.closest("button");
+    if (!button || button.getAttribute("aria-disabled") === "true") return;
+    if (button === this.buttons.moment) this.toggle(this.menu.hidden);
+    else if (button.dataset.when) {
+      this.toggle(false);
+      await this.send("kill", button.dataset.when);
+    } else if (button === this.buttons.kill) await this.send("kill", "now");
+    else if (button === this.buttons.pause) await this.send(button.dataset.act);
+    else if (button === this.buttons.terminate) await this.send("terminate");
+    else if (button === this.buttons.restart) await this.send("restart");
+  }
+
+  async send(what, when) {
+    this.busy = what;
+    this.refresh();
+    await this.act(what, when);
+    this.busy = null;
+    this.refresh();
+  }
+
+  toggle(open) {
+    this.menu.hidden = !open;
+    this.buttons.moment.setAttribute("aria-expanded", String(open));
+    if (open) this.menu.querySelector("button").focus();
+  }
+
+  inMenu(event) {
+    const items = [...this.menu.querySelectorAll("button")];
+    const at = items.indexOf(document.activeElement);
+    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: items.length - 1 }[event.key];
+    if (to !== undefined) {
+      event.preventDefault();
+      items[(to + items.length) % items.length].focus();
+    } else if (event.key === "Escape") {
+      event.stopPropagation();
+      this.toggle(false);
+      this.buttons.moment.focus();
+    } else if (event.key === "Tab") this.toggle(false);
+  }
+
+  update(state, context) {
+    this.state = state;
+    this.context = context;
+    this.refresh();
+  }
+
+  refresh() {
+    const { state, context } = this;
+    if (!state) return;
+    const { final, stale, watching, past } = context;
+    const status = STATUS[state.status];
+    const open = [...state.open];
+    const asleep = state.status === "waiting" && open.length > 0 && open.every((step) => step.status === "sleeping");
+    const retrying = state.status === "waiting" && open.some((step) => step.status === "retrying");
+    const picture = asleep ? "i-sleep" : retrying ? "i-retry" : status.icon;
+    setText(this.word, state.rollback === "running" && !final ? "Rolling back" : status.word);
+    setIcon(this.icon, picture, state.status === "running" && !stale && !past ? "spin" : "");
+    this.status.className = `status ${stale || past ? "" : status.tone}`;
+    const executions = state.executions.filter((one) => one.generation === state.generation).length;
+    setText(this.facts.executions, String(executions));
+    setText(this.facts.seq, past ? `${state.lastSeq} of ${context.lastSeq}` : String(state.lastSeq));
+    setText(this.facts.mode, watching ? "watching" : "");
+    this.facts.mode.hidden = !watching;
+    this.tick(context);
+    this.controls(state, final, watching ? WHY.watching : stale ? WHY.stale : past ? WHY.past : "");
+  }
+
+  controls(state, final, why) {
+    const { pause, terminate, restart, kill, moment } = this.buttons;
+    const paused = state.status === "paused" || state.status === "waitingForPause";
+    pause.hidden = terminate.hidden = this.split.hidden = final;
+    const word = paused ? "Resume" : "Pause";
+    pause.dataset.act = word.toLowerCase();
+    setText(pause.querySelector("span"), word);
+    pause.setAttribute("aria-label", word);
+    pause.dataset.title = word;
+    setIcon(pause.querySelector("svg"), paused ? "i-play" : "i-pause");
+    setDisabled(pause, why || (this.busy === "pause" || this.busy === "resume" ? WHY.busy : ""));
+    setDisabled(terminate, why || (this.busy === "terminate" ? WHY.busy : ""));
+    setDisabled(restart, why || (this.busy === "restart" ? WHY.busy : ""));
+    const none = alive(state) ? "" : (WHY[{ waiting: "hibernating", paused: "paused" }[state.status] ?? "queued"]);
+    const killing = why || none || (this.busy === "kill" ? WHY.busy : "");
+    setDisabled(kill, killing);
+    setDisabled(moment, killing);
+    if (killing && !this.menu.hidden) this.toggle(false);
+  }
+
+  /** Facts that move by themselves. */
+  tick({ now, final, stale }) {
+    const { state } = this;
+    if (!state) return;
+    const from = state.startedAt ?? state.generationAt;
+    const text = from === null ? "0.0 s" : final ? lasting((state.endedAt ?? from) - from) : ticking(now - from);
+    setText(this.facts.elapsed, text);
+    setFlag(this.facts.elapsed, "stale", Boolean(stale));
+  }
+
+  reset(id) {
+    this.state = null;
+    setText(this.facts.id, id);
+    setText(this.word, "Starting");
+    setIcon(this.icon, "i-running", "spin");
+    this.status.className = "status now";
+    for (const fact of ["elapsed", "executions", "seq"]) setText(this.facts[fact], fact === "elapsed" ? "0.0 s" : "0");
+  }
+}

@@ -1,0 +1,39 @@
+// The run's half before there is a run: what to do, and the plan read from the code.
+
+import { el, setText } from "./dom.js";
+import { flatten } from "./plan.js";
+import { fillPlan, newRow } from "./row.js";
+
+const MOST = 60; // rows of a plan; a longer one says how many more there are
+
+export class Idle {
+  constructor(root) {
+    const part = (name) => root.querySelector(`[data-part="${name}"]`);
+    Object.assign(this, { root, plan: part("plan"), rows: part("plan-rows"), word: part("idle-word"), note: part("plan-note") });
+  }
+
+  show(outline) {
+    const flat = flatten(outline);
+    this.plan.hidden = !flat.length;
+    const items = flat.slice(0, MOST).map((entry, index) => {
+      const item = newRow();
+      const same = (other) => entry.parallel && other?.parallel === entry.parallel;
+      const before = same(flat[index - 1]);
+      const after = same(flat[index + 1]);
+      fillPlan(item, entry, before && after ? "fan" : after ? "fan fan-first" : before ? "fan fan-last" : "");
+      item.parts.button.tabIndex = 0;
+      item.parts.button.dataset.line = entry.line ?? "";
+      setText(item.parts.words, ", not begun");
+      item.parts.track.replaceChildren(el(`span.seg.plan.${entry.kind}`));
+      item.parts.meta.replaceChildren(el("span", {}, entry.line ? `line ${entry.line}` : ""));
+      return item;
+    });
+    this.rows.replaceChildren(...items);
+    setText(this.note, flat.length > MOST ? `and ${flat.length - MOST} more` : "read from your code; nothing has run");
+  }
+
+  starting(on) {
+    setText(this.word, on ? "Starting" : "Not run yet");
+    this.root.classList.toggle("is-starting", on);
+  }
+}

@@ -1,0 +1,147 @@
+// The journal itself: a row per event, there when it is committed and not before. JSON on demand; filtered as you type.
+
+import { el, setFlag, setText } from "./dom.js";
+import { Rows } from "./rows.js";
+import { brief, valueNodes } from "./value.js";
+import { CUT, clock, errorLine, lasting } from "./words.js";
+
+const ROW_PX = 24;
+const TALL_PX = 40; // on a telephone
+const PHONE = window.matchMedia("(max-width: 559px)");
+
+const GROUPS = {
+  steps: /^(step|attempt|sleep|wait|rollback)_/,
+  run: /^(workflow|execution|event)_/,
+  logs: /^log/,
+};
+const BAD = new Set(["attempt_errored", "step_errored", "wait_timed_out", "workflow_errored", "rollback_attempt_errored", "rollback_step_errored", "rollback_errored"]);
+
+export class Journal {
+  constructor({ root }) {
+    const part = (name) => root.querySelector(`[data-part="${name}"]`);
+    Object.assign(this, { root, find: part("journal-find"), empty: part("journal-empty"), list: part("journal-rows") });
+    this.chips = [...root.querySelectorAll("[data-group]")];
+    this.rows = new Rows({ viewport: root, list: this.list, height: () => (PHONE.matches ? TALL_PX : ROW_PX), draw: (index, old) => this.draw(index, old) });
+    this.find.addEventListener("input", () => this.refilter());
+    for (const chip of this.chips) {
+      chip.addEventListener("click", () => {
+        chip.setAttribute("aria-pressed", String(chip.getAttribute("aria-pressed") !== "true"));
+        this.refilter();
+      });
+    }
+    this.list.addEventListener("click", (event) => this.clicked(event));
+    this.reset([]);
+  }
+
+  /** Follows `events`, an array that grows. */
+  reset(events) {
+    this.events = events;
+    this.opened = new Set();
+    this.refilter();
+  }
+
+  refilter() {
+    const wanted = this.find.value.trim().toLowerCase();
+    const groups = this.chips.filter((chip) => chip.getAttribute("aria-pressed") === "true").map((chip) => GROUPS[chip.dataset.group]);
+    this.wants = (event) => (!groups.length || groups.some((group) => group.test(event.type))) && (!wanted || textOf(event).includes(wanted));
+    this.filtered = Boolean(wanted || groups.length);
+    this.shown = [];
+    this.taken = 0;
+    this.rows.setCount(0, 0);
+    this.grow();
+  }
+
+  /** Takes in events that have come since. */
+  grow() {
+    for (; this.taken < this.events.length; this.taken += 1) {
+      if (!this.filtered || this.wants(this.events[this.taken])) this.shown.push(this.events[this.taken]);
+    }
+    const none = this.shown.length === 0;
+    this.empty.hidden = !none;
+    if (none) setText(this.empty, this.find.value.trim() ? `No event matches “${this.find.value.trim()}”.` : "Nothing is in the journal yet.");
+    this.rows.setCount(this.shown.length);
+  }
+
+  draw(index, old) {
+    const event = this.shown[index];
+    const open = this.opened.has(event.seq);
+    if (old && old.seq === event.seq && old.open === open) return old;
+    const cut = event.type === "execution_ended" && event.data.reason in CUT;
+    const step = event.step ? `${event.step.name}${event.step.count > 1 ? `-${event.step.count}` : ""}` : "";
+    const button = el(
+      "button.j-row",
+      { type: "button", "aria-expanded": String(open) },
+      el("span.seq", {}, String(event.seq)),
+      el("time.opt", {}, clock(event.at)),
+      el("span.ex", {}, event.execution === null ? "" : String(event.execution)),
+      el("span.type", {}, event.type),
+      el("span.who", { title: step }, step),
+      el("span.what.opt", {}, said(event)),
+    );
+    const item = el("li.j", {}, button, open ? el("pre.j-json", { tabindex: "0" }, valueNodes(event)) : null);
+    setFlag(item, "cut", cut);
+    setFlag(item, "bad", BAD.has(event.type) && event.data.error?.name !== "WorkerLost");
+    setFlag(item, "odd", index % 2 === 1);
+    Object.assign(item, { seq: event.seq, open });
+    return item;
+  }
+
+  clicked(event) {
+    const item = event.target.closest("li.j");
+    if (!item || !event.target.closest(".j-row")) return;
+    if (!this.opened.delete(item.seq)) this.opened.add(item.seq);
+    const index = this.shown.findIndex((one) => one.seq === item.seq);
+    this.rows.touch(index);
+    this.rows.paint();
+    this.rows.shown.get(index)?.querySelector("button").focus({ preventScroll: true });
+  }
+}
+
+const textOf = (event) => `${event.seq} ${event.type} ${event.step?.name ?? ""} ${JSON.stringify(event.data)}`.toLowerCase();
+
+/** What an event says, in one line. */
+export function said(event) {
+  const data = event.data ?? {};
+  switch (event.type) {
+    case "execution_started":
+      return `worker ${data.worker ?? ""}${data.replayed ? `, ${data.replayed} read from the journal` : ""}`;
+    case "execution_ended":
+      return CUT[data.reason] ?? data.reason;
+    case "attempt_started":
+    case "attempt_completed":
+    case "rollback_attempt_started":
+    case "rollback_attempt_completed":
+      return `attempt ${data.attempt}${data.virtual ? ", begun early by hand" : ""}`;
+    case "attempt_errored":
+    case "rollback_attempt_errored":
+      if (data.error?.name === "WorkerLost") return `attempt ${data.attempt} lost with its worker`;
+      return `attempt ${data.attempt}: ${errorLine(data.error)}${data.retry_delay_ms === undefined ? "" : `; next in ${lasting(data.retry_delay_ms)}`}`;
+    case "sleep_started":
+      return `until ${clock(data.until)}`;
+    case "wait_started":
+      return `for ${data.event_type}, until ${clock(data.until)}`;
+    case "wait_completed":
+      return `${data.event?.type}: ${brief(data.event?.payload)}`;
+    case "event_received":
+      return `${data.type}: ${brief(data.payload)}`;
+    case "log":
+      return `${data.replay ? "replay: " : ""}${data.text}`;
+    case "step_completed":
+    case "workflow_completed":
+      return brief(data.output);
+    case "workflow_queued":
+      return brief(data.params);
+    case "step_errored":
+    case "workflow_errored":
+    case "wait_timed_out":
+    case "rollback_step_errored":
+    case "rollback_errored":
+      return errorLine(data.error);
+    case "log_truncated":
+      return `${data.dropped.toLocaleString("en")} bytes not kept`;
+    case "sleep_completed":
+      return data.virtual ? "ended early by hand" : "";
+    default:
+      return Object.keys(data).length ? brief(data) : "";
+  }
+}

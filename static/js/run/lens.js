@@ -1,0 +1,106 @@
+// The replay lens: a column per execution, read downwards like a thread. Ran, read from the journal, lost, not reached.
+
+import { el, setFlag } from "./dom.js";
+import { isLost } from "./fold.js";
+import { ahead } from "./plan.js";
+import { Rows } from "./rows.js";
+import { CUT, clock, lasting, stepLabel } from "./words.js";
+
+const ROW_PX = 28;
+const NARROW_PX = 40;
+const COLUMNS = 4; // more executions than this: the first, a folded one, the last three
+
+export class Lens {
+  constructor({ root, onStep }) {
+    this.root = root;
+    this.onStep = onStep;
+    this.head = root.querySelector('[data-part="lens-head"]');
+    this.list = root.querySelector('[data-part="lens-rows"]');
+    this.rows = new Rows({ viewport: root, list: this.list, height: () => (root.clientWidth < 640 ? NARROW_PX : ROW_PX), draw: (index) => this.draw(index) });
+    this.list.addEventListener("click", (event) => {
+      const row = event.target.closest("[data-key]");
+      const step = row && this.state?.steps.get(row.dataset.key);
+      if (step) this.onStep(step);
+    });
+    this.reset([]);
+  }
+
+  reset(plan) {
+    this.plan = plan;
+    this.state = null;
+    this.rows.setCount(0, 0);
+    this.head.replaceChildren();
+  }
+
+  update(state, { final, hideRest }) {
+    if (!this.root.clientHeight) return;
+    this.state = state;
+    this.final = final;
+    this.rest = hideRest ? [] : ahead(this.plan, state.rows);
+    this.columns = columnsOf(state.executions.filter((one) => one.generation === state.generation));
+    this.root.style.setProperty("--columns", String(this.columns.length));
+    this.head.replaceChildren(el("span", { role: "columnheader" }, el("b", {}, "Step")), ...this.columns.map((column) => headOf(column, state)));
+    const count = state.rows.length + this.rest.length;
+    this.rows.setCount(count, Math.min(count, this.rows.count));
+    for (const index of this.rows.shown.keys()) this.rows.touch(index);
+    this.rows.paint();
+  }
+
+  draw(index) {
+    const step = this.state.rows[index];
+    const entry = step ?? this.rest[index - this.state.rows.length];
+    const name = step ? stepLabel(step) : entry.name || "…";
+    const cells = this.columns.map((column) => {
+      const [kind, words] = step && !column.folded ? cell(step, column, this.state, this.final) : ["none", column.folded ? "" : "not reached"];
+      return el(`span.cell.${kind}`, { role: "cell" }, kind === "none" ? el("span.sr", {}, words) : words);
+    });
+    const row = el("li.lens-row", { role: "row", dataset: step ? { key: step.key } : {} }, el("span.lens-name", { role: "rowheader", title: name }, name), ...cells);
+    setFlag(row, "not", !step);
+    return row;
+  }
+}
+
+function columnsOf(executions) {
+  if (executions.length <= COLUMNS) return executions;
+  const last = executions.slice(-3);
+  return [executions[0], { folded: executions.length - 4 }, ...last];
+}
+
+function headOf(column, state) {
+  if (column.folded) return el("span.folded", { role: "columnheader" }, el("b", {}, "…"), `${column.folded} more`);
+  const begun = state.startedAt ?? column.startedAt;
+  const read = column.replayed ? `${column.replayed} read${column.firstAt ? ` in ${lasting(Math.max(1, column.firstAt - column.startedAt))}` : ""}` : "";
+  const on = column.firstStep && column.execution > 1 ? el("code", {}, stepLabel(column.firstStep)) : null;
+  const end = column.endedAt === null ? `started ${clock(column.startedAt).slice(0, 8)}` : column.cut ? `${CUT[column.reason]} at ${lasting(column.endedAt - begun)}` : column.reason === "hibernated" ? "hibernated" : "ran to the end";
+  const parts = [read, on ? ["continuing at ", on] : null, column.cut || !read ? end : null].filter(Boolean);
+  return el("span", { role: "columnheader" }, el("b", {}, `Execution ${column.execution}`), ...parts.flatMap((part, index) => (index ? [", ", part] : [part])).flat());
+}
+
+/** What an execution did with a step: [class, words]. */
+export function cell(step, execution, state, final) {
+  const number = execution.execution;
+  const began = step.execution !== null && step.execution <= number;
+  if (!began) return ["none", "not reached"];
+  if (step.endedSeq !== null && step.endedSeq < execution.startedSeq) return ["read", "read"];
+  if (step.kind !== "do") return waited(step, execution, final);
+  const mine = step.attempts.filter((attempt) => attempt.execution === number);
+  if (!mine.length) {
+    if (step.status === "retrying" && !final && execution.endedAt === null) return ["live", "waiting to retry"];
+    return step.attempts.length && step.execution <= number ? ["idle", "between attempts"] : ["none", "not reached"];
+  }
+  const last = mine[mine.length - 1];
+  const nth = last.attempt > 1 ? `, attempt ${last.attempt}` : "";
+  if (last.endedAt === null) return execution.cut ? ["lost", "lost with its worker"] : final ? ["idle", "stopped"] : ["run-now", `running${nth}`];
+  if (isLost(last)) return ["lost", "lost with its worker"];
+  if (last.done) return ["ran", mine.length > 1 ? `ran, ${mine.length} attempts` : nth ? `ran${nth}` : `ran, ${lasting(last.endedAt - last.startedAt)}`];
+  if (step.status === "errored" && last === step.attempts[step.attempts.length - 1]) return ["fail", `failed${nth}`];
+  if (step.status === "retrying" && !final) return ["live", `attempt ${last.attempt} failed, waiting`];
+  return ["idle", `attempt ${last.attempt} failed`];
+}
+
+function waited(step, execution, final) {
+  const sleep = step.kind === "sleep";
+  if (step.endedAt === null) return final ? ["idle", "stopped"] : execution.endedAt === null ? [sleep ? "live-sleep" : "live", sleep ? "asleep" : "waiting"] : ["idle", sleep ? "slept" : "waited"];
+  if (step.endedExecution === execution.execution) return step.status === "timed_out" ? ["fail", "timed out"] : ["ran", sleep ? "slept" : "received"];
+  return ["idle", sleep ? "slept" : "waited"];
+}

@@ -1,0 +1,122 @@
+// What the run printed: stdout, stderr and logging, with the replayed lines dimmed and labelled, and a rule where a worker ended.
+
+import { ansiNodes, plain } from "./ansi.js";
+import { el, setFlag, setText } from "./dom.js";
+import { Rows } from "./rows.js";
+import { CUT, clock } from "./words.js";
+
+const ROW_PX = 20;
+const NEAR_PX = 24; // this near to the end counts as being there
+
+export class Logs {
+  constructor({ root, copy }) {
+    const part = (name) => root.querySelector(`[data-part="${name}"]`);
+    Object.assign(this, { root, find: part("logs-find"), empty: part("logs-empty"), list: part("logs-rows"), more: part("logs-more"), replays: part("logs-replay") });
+    this.rows = new Rows({ viewport: root, list: this.list, height: () => ROW_PX, draw: (index, old) => this.draw(index, old) });
+    this.find.addEventListener("input", () => this.refilter());
+    this.replays.addEventListener("click", () => {
+      this.replays.setAttribute("aria-pressed", String(this.replays.getAttribute("aria-pressed") !== "true"));
+      this.refilter();
+    });
+    part("logs-copy").addEventListener("click", () => copy(this.text()));
+    this.more.addEventListener("click", () => {
+      this.follow = true;
+      this.rows.toEnd();
+      this.count();
+    });
+    root.addEventListener("scroll", () => this.scrolled(), { passive: true });
+    this.reset([]);
+  }
+
+  /** Follows `lines`, an array that grows. */
+  reset(lines) {
+    this.lines = lines;
+    this.follow = true;
+    this.truncated = 0;
+    this.refilter();
+  }
+
+  refilter() {
+    const wanted = this.find.value.trim().toLowerCase();
+    const hideReplay = this.replays.getAttribute("aria-pressed") === "false";
+    this.wants = (line) => !(hideReplay && line.replay) && (!wanted || (!line.cut && `${line.step?.name ?? "run"} ${plain(line.text)}`.toLowerCase().includes(wanted)));
+    this.shown = [];
+    this.taken = 0;
+    this.seen = 0;
+    this.rows.setCount(0, 0);
+    this.grow(this.truncated);
+  }
+
+  /** Takes in lines that have come since; `truncated` is the number of bytes that were not kept. */
+  grow(truncated = 0) {
+    this.truncated = truncated;
+    for (; this.taken < this.lines.length; this.taken += 1) {
+      if (this.wants(this.lines[this.taken])) this.shown.push(this.lines[this.taken]);
+    }
+    const printed = this.shown.some((line) => !line.cut);
+    this.empty.hidden = printed;
+    if (!printed) setText(this.empty, this.find.value.trim() ? `No line matches “${this.find.value.trim()}”.` : "Nothing printed yet.");
+    const count = (printed ? this.shown.length : 0) + (truncated && printed ? 1 : 0);
+    this.rows.setCount(count, Math.min(count, this.rows.count));
+    this.catchUp();
+  }
+
+  /** After the panel became visible, or lines came. */
+  catchUp() {
+    if (!this.root.clientHeight) return;
+    if (this.follow) {
+      this.rows.toEnd();
+      this.seen = this.shown.length;
+    }
+    this.count();
+  }
+
+  scrolled() {
+    const { scrollTop, scrollHeight, clientHeight } = this.root;
+    this.follow = scrollHeight - scrollTop - clientHeight < NEAR_PX;
+    if (this.follow) this.seen = this.shown.length;
+    this.count();
+  }
+
+  count() {
+    const fresh = this.shown.length - this.seen;
+    this.more.hidden = this.follow || fresh <= 0;
+    if (!this.more.hidden) setText(this.more, `${fresh.toLocaleString("en")} new ${fresh === 1 ? "line" : "lines"}`);
+  }
+
+  text() {
+    return this.shown.map((line) => (line.cut ? `--- ${CUT[line.cut] ?? line.cut} ---` : plain(line.text))).join("\n");
+  }
+
+  draw(index, old) {
+    const line = this.shown[index];
+    if (!line) return el("li.cut", {}, el("span", {}, `${this.truncated.toLocaleString("en")} more bytes were printed; the limit of this run's log is reached`));
+    if (old && old.line === line) return old;
+    const item = line.cut ? cutRow(line) : lineRow(line);
+    item.line = line;
+    return item;
+  }
+}
+
+function cutRow(line) {
+  const whose = line.execution === null ? "" : `execution ${line.execution}: `;
+  return el("li.cut", {}, el("span", {}, `${whose}${CUT[line.cut] ?? line.cut}`));
+}
+
+/** One printed line; also used by the step's drawer. */
+export function lineRow(line) {
+  const who = line.step ? `${line.step.name}${line.step.count > 1 ? `-${line.step.count}` : ""}` : "run";
+  const level = line.level ? el("span.level", {}, line.level) : null;
+  const item = el(
+    "li",
+    {},
+    el("time", {}, line.more ? "" : clock(line.at)),
+    el("span.ex", { title: `execution ${line.execution ?? ""}` }, String(line.execution ?? "")),
+    el("span.who", { title: who }, who),
+    el("span.msg", {}, level, ansiNodes(line.text), line.replay && !line.more ? el("span.tag.open", { title: "printed again while the journal was read; it happened in an earlier execution" }, "replay") : null),
+  );
+  setFlag(item, "replay", line.replay);
+  setFlag(item, "err", line.stream === "stderr" || /^(ERROR|CRITICAL)$/.test(line.level ?? ""));
+  setFlag(item, "warned", line.level === "WARNING");
+  return item;
+}

@@ -1,0 +1,111 @@
+// What is drawn on the track of one step: marks with their times, in words that a picture and a screen reader both understand. Pure.
+
+import { alive, isLost } from "./fold.js";
+import { clock, errorLine, lasting } from "./words.js";
+
+/**
+ * A mark is {type, from, to, text?, title?}; a `to` or `from` of null means now.
+ * Types: ran fail lost live stopped · gap ahead-gap · sleep wait (live: sleep-on wait-on) ahead · read · pause · undo undo-fail.
+ */
+export function marksOf(step, state, final) {
+  const marks = step.kind === "do" ? attempts(step, state, final) : wait(step, state, final);
+  for (const execution of state.executions) {
+    if (step.endedSeq !== null && execution.startedSeq > step.endedSeq && execution.generation === state.generation) {
+      marks.push({ type: "read", from: execution.startedAt, title: `read from the journal by execution ${execution.execution}, not run` });
+    }
+  }
+  for (const [from, to] of state.pauses) {
+    if (from >= step.startedAt && (step.endedAt === null || from < step.endedAt)) marks.push({ type: "pause", from, to, title: "paused" });
+  }
+  if (step.rollback) marks.push(...undo(step.rollback, state, final));
+  return marks;
+}
+
+function attempts(step, state, final) {
+  const marks = [];
+  const many = step.attempts.length > 1 || (step.attempts[0]?.attempt ?? 1) > 1;
+  if (!step.attempts.length && step.endedAt === null) marks.push({ type: final ? "stopped" : "live", from: step.startedAt, to: final ? state.endedAt : null });
+  step.attempts.forEach((attempt, index) => {
+    const next = step.attempts[index + 1];
+    marks.push(attemptMark(attempt, many, state, final));
+    if (attempt.endedAt !== null && next) {
+      const gap = next.startedAt - attempt.endedAt;
+      if (!isLost(attempt)) marks.push({ type: "gap", from: attempt.endedAt, to: next.startedAt, text: lasting(gap), title: `waited ${lasting(gap)} before attempt ${next.attempt}`, virtual: next.virtual });
+    }
+  });
+  const last = step.attempts[step.attempts.length - 1];
+  if (step.status === "retrying" && last && last.endedAt !== null && !isLost(last)) {
+    marks.push({ type: "gap", from: last.endedAt, to: final ? state.endedAt : null });
+    if (!final) marks.push({ type: "ahead-gap", from: null, to: step.until, counts: step.until });
+  }
+  return marks;
+}
+
+function attemptMark(attempt, many, state, final) {
+  const text = many ? String(attempt.attempt) : "";
+  const name = `attempt ${attempt.attempt}`;
+  if (attempt.endedAt === null) {
+    const cut = lostAt(attempt, state);
+    if (cut !== null) return { type: "lost", from: attempt.startedAt, to: cut, text: "", title: `${name} lost with its worker` };
+    if (final) return { type: "stopped", from: attempt.startedAt, to: state.endedAt, text, title: `${name} did not finish` };
+    return { type: "live", from: attempt.startedAt, to: null, text, title: `${name} running` };
+  }
+  const took = lasting(attempt.endedAt - attempt.startedAt);
+  if (attempt.done) return { type: "ran", from: attempt.startedAt, to: attempt.endedAt, text, title: `${name}, ${took}` };
+  if (isLost(attempt)) return { type: "lost", from: attempt.startedAt, to: lostAt(attempt, state) ?? attempt.endedAt, text: "", title: `${name} lost with its worker` };
+  return { type: "fail", from: attempt.startedAt, to: attempt.endedAt, text, title: `${name} failed after ${took}: ${errorLine(attempt.error)}` };
+}
+
+/** When the worker of an attempt went, if it is known to have gone under it. */
+function lostAt(attempt, state) {
+  for (let index = state.executions.length - 1; index >= 0; index -= 1) {
+    const execution = state.executions[index];
+    if (execution.execution === attempt.execution) return execution.cut ? execution.endedAt : null;
+  }
+  return null;
+}
+
+function wait(step, state, final) {
+  const open = step.endedAt === null;
+  const verb = step.kind === "sleep" ? "asleep" : `waiting for ${step.eventType}`;
+  if (open && final) return [{ type: step.kind, from: step.startedAt, to: state.endedAt, title: `${verb} until the end` }];
+  if (!open) {
+    const took = lasting(step.endedAt - step.startedAt);
+    const how = step.status === "timed_out" ? `timed out after ${took}` : step.kind === "sleep" ? `slept ${took}` : `received after ${took}`;
+    return [{ type: step.status === "timed_out" ? "late" : step.kind, from: step.startedAt, to: step.endedAt, title: step.virtual ? `${how}, ended early by hand` : how }];
+  }
+  return [
+    { type: `${step.kind}-on`, from: step.startedAt, to: null, title: `${verb} since ${clock(step.startedAt)}` },
+    { type: "ahead", from: null, to: step.until, title: `until ${clock(step.until)}` },
+  ];
+}
+
+function undo(rollback, state, final) {
+  return rollback.attempts.map((attempt) => {
+    const open = attempt.endedAt === null;
+    const type = open ? (final ? "stopped" : "live") : attempt.done ? "undo" : isLost(attempt) ? "lost" : "undo-fail";
+    return { type, from: attempt.startedAt, to: open ? (final ? state.endedAt : null) : attempt.endedAt, text: "", title: `rolled back, attempt ${attempt.attempt}` };
+  });
+}
+
+/** The bands of the execution lane and the cuts through all rows: [{type, from, to, text, title}]. */
+export function lifeOf(state, final) {
+  const bands = [];
+  const cuts = [];
+  const mine = state.executions.filter((one) => one.generation === state.generation);
+  mine.forEach((one, index) => {
+    const read = one.replayed ? `; ${one.replayed} ${one.replayed === 1 ? "step" : "steps"} read from the journal` : "";
+    bands.push({ type: "life", from: one.startedAt, to: one.endedAt, number: one.execution, title: `Execution ${one.execution}${read}` });
+    if (one.cut) cuts.push({ at: one.endedAt, reason: one.reason, execution: one.execution });
+    const next = mine[index + 1];
+    if (one.endedAt !== null && one.reason === "hibernated") {
+      bands.push({ type: "none", from: one.endedAt, to: next ? next.startedAt : final ? state.endedAt : null, text: "hibernating", title: "No worker: the instance is a row with a due time" });
+    }
+  });
+  const first = mine[0];
+  if (!first && !final) bands.push({ type: "none", from: state.generationAt, to: null, text: "in the queue", title: "Waiting for a worker" });
+  if (!alive(state) && first && !final && mine[mine.length - 1].reason !== "hibernated") {
+    bands.push({ type: "none", from: mine[mine.length - 1].endedAt, to: null, text: "waiting for a worker", title: "The next execution begins when a worker is free" });
+  }
+  return { bands, cuts };
+}

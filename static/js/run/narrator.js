@@ -1,0 +1,148 @@
+// One plain sentence about what last mattered. Pure: a state in, {icon, tone, parts, lens?} out.
+// A part is a string, or {code}, {b}, {line}, or {tick}: a number that moves and is not read aloud each time.
+
+import { alive, isLost } from "./fold.js";
+import { count, errorLine, lasting, left, moment, stepLabel } from "./words.js";
+
+const FRESH_MS = 6_000; // how long a resumed execution is the news
+
+const name = (step) => ({ code: stepLabel(step) });
+
+export function narrate(state, { now, final, stale, armed = null, watching = false }) {
+  if (stale) return say("i-journal", "The run goes on without this page. What it commits now will appear here, in order, once.");
+  if (final) return ended(state, now);
+  if (armed && alive(state)) return armedSentence(armed);
+  if (state.rollback === "running") return undoing(state);
+  if (state.status === "paused") return say("i-pause", "Paused. Sleeps and waits have stopped with it and keep their remaining time.");
+  if (state.status === "waitingForPause") return say("i-pause", "Pausing: what is running finishes first, and nothing new begins.");
+  if (state.status === "queued") return queued(state);
+  const resumed = resumption(state, now);
+  if (state.status === "waiting") return waiting(state, now, watching) ?? resumed;
+  return resumed ?? running(state);
+}
+
+const say = (icon, ...parts) => ({ icon, tone: "", parts });
+
+function queued(state) {
+  const last = state.executions[state.executions.length - 1];
+  if (!last || last.generation !== state.generation) return say("i-clock", state.generation > 1 ? "Restarted from the beginning. Waiting for a worker." : "Waiting for a worker.");
+  if (last.cut) {
+    const lost = [...state.open].filter((step) => step.kind === "do");
+    const how = { killed: "was killed", crashed: "crashed", evicted: "was taken away", lost: "went down with the server" }[last.reason] ?? "is gone";
+    return say("i-cut", { b: `The worker ${how}` }, lost.length ? " in the middle of " : ". ", ...(lost.length ? [...listed(lost), ". "] : []), "The journal is not: a new worker continues from it.");
+  }
+  return say("i-clock", "Its time has come; waiting for a free worker.");
+}
+
+function resumption(state, now) {
+  const execution = alive(state) ?? state.executions[state.executions.length - 1];
+  if (!execution || execution.generation !== state.generation || execution.execution === 1) return null;
+  if (now - execution.startedAt > FRESH_MS && alive(state)) return null;
+  const took = execution.firstAt !== null ? ` in ${lasting(Math.max(1, execution.firstAt - execution.startedAt))}` : "";
+  const read = execution.replayed ? `${count(execution.replayed, "step")} read from the journal${took}` : "nothing to read from the journal, so it began at the top";
+  const parts = [{ b: `Execution ${execution.execution}:` }, ` ${read}`];
+  if (execution.firstStep) parts.push(", continuing at ", name(execution.firstStep));
+  return { ...say("i-cut", ...parts, "."), lens: true };
+}
+
+function waiting(state, now, watching) {
+  const open = [...state.open];
+  const retrying = open.filter((step) => step.status === "retrying").sort((a, b) => a.until - b.until)[0];
+  if (retrying) return retry(retrying, now);
+  const held = alive(state) ? "" : " Nothing runs meanwhile: no process, no memory, one row with a due time.";
+  const waits = open.filter((step) => step.status === "waiting");
+  const sleeps = open.filter((step) => step.status === "sleeping");
+  if (waits.length) {
+    const first = waits[0];
+    const whom = waits.length > 1 ? `${count(waits.length, "event")}, the first of type ` : "the event ";
+    const parts = [...listed(waits.slice(0, 1)), waits.length > 1 ? " and others wait for " : " waits for ", whom, { code: first.eventType }, `, until ${moment(first.until, now)}.`];
+    return say("i-waiting", ...parts, held || (watching ? "" : " Send it below."));
+  }
+  if (sleeps.length) {
+    const first = sleeps.sort((a, b) => a.until - b.until)[0];
+    return say("i-sleep", name(first), ` sleeps until ${moment(first.until, now)}, another `, { tick: left(first.until - now) }, ".", held);
+  }
+  return null;
+}
+
+function retry(step, now) {
+  const tried = step.attempts.filter((attempt) => !isLost(attempt));
+  const last = tried[tried.length - 1];
+  const times = tried.length === 1 ? "once" : tried.length === 2 ? "twice" : `${tried.length} times`;
+  const limit = step.config?.retries?.limit;
+  const of = Number.isFinite(limit) ? ` of ${limit + 1}` : "";
+  const parts = [name(step), ` failed ${times}: `, { code: last?.error?.name ?? "error" }, `. Attempt ${tried.length + 1}${of} begins in `, { tick: left(step.until - now) }, "."];
+  return say("i-retry", ...parts);
+}
+
+function running(state) {
+  const open = [...state.open].filter((step) => step.status === "running");
+  const done = state.rows.filter((step) => step.status === "completed").length;
+  if (open.length > 1) return say("i-play", `${open.length} steps run side by side: `, ...listed(open), ".");
+  if (open.length === 1) {
+    const [step] = open;
+    const attempt = step.attempts[step.attempts.length - 1]?.attempt ?? 1;
+    const before = done ? [` ${count(done, "step")} committed: ${done === 1 ? "it" : "they"} will not run again.`] : [" Its result is committed to the journal before your code sees it."];
+    return say("i-play", name(step), attempt > 1 ? ` runs, attempt ${attempt}.` : " runs.", ...before);
+  }
+  return say("i-play", done ? `Your code runs between steps; ${count(done, "step")} committed.` : "Your code runs; no step has begun yet.");
+}
+
+function undoing(state) {
+  const step = state.rows.find((one) => one.rollback?.status === "running" || one.rollback?.status === "retrying");
+  return say("i-restart", "Rolling back, last step first", ...(step ? [": undoing ", name(step)] : []), ".");
+}
+
+function armedSentence(armed) {
+  const when = armed === "during-step" ? "during its next step" : "after the next step's effect, before its commit";
+  return say("i-cut", { b: "Armed." }, ` The worker will be killed ${when}.`);
+}
+
+function ended(state) {
+  const executions = state.executions.filter((one) => one.generation === state.generation).length;
+  const after = executions > 1 ? ` after ${executions} executions` : "";
+  if (state.status === "terminated") return say("i-stop", `Terminated by hand${after}. What had been committed is kept here.`);
+  if (state.status === "complete") return { icon: "i-check", tone: "", parts: complete(state, after) };
+  return { icon: "i-failed", tone: "bad", parts: errored(state, after) };
+}
+
+function complete(state, after) {
+  const lost = state.rows.filter((step) => step.attempts.some(isLost));
+  const failed = state.rows.filter((step) => step.status === "completed" && step.attempts.some((one) => one.error && !isLost(one)));
+  const steps = state.rows.filter((step) => step.kind === "do").length;
+  const parts = [`Complete${after}. `];
+  if (!steps) parts.push("It took no steps, so nothing is in the journal but its output.");
+  else if (lost.length) {
+    const times = lost.reduce((sum, step) => sum + step.attempts.filter(isLost).length, 0);
+    parts.push("Every finished step ran once; ", ...listed(lost), ` lost ${times === 1 ? "one attempt" : `${times} attempts`} with ${times === 1 ? "its worker" : "their workers"}.`);
+  } else if (failed.length) parts.push(...listed(failed), ` failed at first and succeeded when tried again.`);
+  else parts.push(steps === 1 ? "Its step ran once, and its result is in the journal." : `Each of its ${steps} steps ran once, and its result is in the journal.`);
+  return parts;
+}
+
+function errored(state) {
+  const { error } = state;
+  const last = state.executions[state.executions.length - 1];
+  if (last?.reason === "limit") return ["The worker broke a limit, so the run ended: ", { code: errorLine(error) }, "."];
+  const step = state.rows.findLast((one) => one.error && error && one.error.name === error.name && one.error.message === error.message);
+  const where = error?.line ? [{ line: error.line }] : ["its last line"];
+  if (step?.kind === "do") {
+    const tried = step.attempts.filter((attempt) => !isLost(attempt)).length;
+    const times = tried === 1 ? "once and was not tried again" : `${tried} times, its last attempt too`;
+    return [name(step), ` failed ${times}. Nothing caught its error, so the run ended.`];
+  }
+  if (step) return [name(step), " got no event in time. Nothing caught its error, so the run ended."];
+  return ["The run stopped at ", ...where, ", outside any step. Nothing is retried there."];
+}
+
+/** Up to three names, then how many more. */
+function listed(steps) {
+  const parts = [];
+  const shown = steps.slice(0, steps.length > 3 ? 2 : 3);
+  shown.forEach((step, index) => {
+    if (index) parts.push(index === shown.length - 1 && shown.length === steps.length ? " and " : ", ");
+    parts.push(name(step));
+  });
+  if (steps.length > shown.length) parts.push(` and ${steps.length - shown.length} more`);
+  return parts;
+}

@@ -1,0 +1,48 @@
+// Banners of the run: trouble with the connection, and operations that were refused. Beside what they concern, never over it.
+
+import { el, icon, setText } from "./dom.js";
+
+const TITLES = { network: "Connection lost.", server: "The server is in trouble.", restart: "The server is restarting.", gone: "This run is not there any more." };
+
+export class Notices {
+  constructor({ root, retryNow }) {
+    this.root = root;
+    this.when = el("span.num");
+    this.title = el("b");
+    this.words = el("span");
+    const button = el("button.btn.line", { type: "button", onclick: retryNow }, "Try now");
+    this.button = button;
+    this.trouble = el("div.notice", { role: "status", hidden: true }, icon("i-off"), el("p", {}, this.title, " ", this.words, this.when), button);
+    this.refusal = null;
+    root.replaceChildren(this.trouble);
+  }
+
+  /** `trouble` as stream.js tells it, or null. */
+  connection(trouble) {
+    this.told = trouble;
+    this.trouble.hidden = !trouble;
+    if (!trouble) return;
+    setText(this.title, TITLES[trouble.kind]);
+    setText(this.words, trouble.kind === "server" || trouble.kind === "gone" ? `${trouble.words} ` : "");
+    this.button.hidden = trouble.kind === "gone";
+    this.tick();
+  }
+
+  tick() {
+    const { told } = this;
+    if (!told) return;
+    if (told.kind === "gone") return setText(this.when, "Finished runs are kept for some days, then deleted.");
+    const seconds = told.at === null ? 0 : Math.ceil((told.at - performance.now()) / 1000);
+    setText(this.when, seconds > 0 ? `Trying again in ${seconds} s, attempt ${told.attempt}.` : `Trying again, attempt ${told.attempt}.`);
+  }
+
+  /** Says why something the person asked for did not happen; empty words take it back. */
+  refused(title, words) {
+    this.refusal?.remove();
+    this.refusal = null;
+    if (!words) return;
+    const close = el("button.btn.icon", { type: "button", "aria-label": "Dismiss", onclick: () => this.refused() }, icon("i-close"));
+    this.refusal = el("div.notice", { role: "alert" }, icon("i-warn"), el("p", {}, el("b", {}, title), " ", words), close);
+    this.root.append(this.refusal);
+  }
+}

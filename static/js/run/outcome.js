@@ -1,0 +1,45 @@
+// The last thing of a run: its output, or the error that ended it. Always there once the run is over.
+
+import { el, icon, lineLink } from "./dom.js";
+import { errorLine } from "./words.js";
+import { valueNodes, valueText } from "./value.js";
+
+/** The block for a finished state; `copy(text)` puts text on the clipboard. */
+export function outcome(state, copy) {
+  const bad = state.status === "errored";
+  const { error } = state;
+  const title = bad ? errorLine(error) : state.status === "terminated" ? "Terminated: no output" : "Output";
+  const text = bad ? traceText(error) : valueText(state.output);
+  const head = el("h3", {}, icon(bad ? "i-failed" : state.status === "terminated" ? "i-stop" : "i-check"), el("span.grow", {}, title), copyButton(text, copy, state.status !== "terminated"));
+  const block = el(`section.end${bad ? ".bad" : ""}`, { "aria-label": bad ? "Error" : "Output" }, head);
+  if (bad) block.append(trace(error));
+  else if (state.status === "complete") {
+    const pre = el("pre", { tabindex: "0" }, valueNodes(state.output));
+    if (state.output === null) pre.append(el("span.dim", {}, "  run returned nothing"));
+    block.append(pre);
+  }
+  return block;
+}
+
+function copyButton(text, copy, shown) {
+  return shown ? el("button.btn.small", { type: "button", onclick: () => copy(text) }, icon("i-copy"), "Copy") : null;
+}
+
+/** A traceback in which tenant lines lead to the editor. */
+export function trace(error) {
+  const pre = el("pre.trace", { tabindex: "0" });
+  const frames = error?.traceback ?? [];
+  if (frames.length) pre.append(el("span.dim", {}, "Traceback (most recent call last):"), "\n");
+  for (const frame of frames) {
+    pre.append("  File ", lineLink(frame.line, `"workflow.py", line ${frame.line}`), `, in ${frame.function}\n`);
+    if (frame.code) pre.append(`    ${frame.code.trim()}\n`);
+  }
+  pre.append(el("b", {}, errorLine(error)));
+  return pre;
+}
+
+/** The same as Python would print it. */
+export function traceText(error) {
+  const frames = (error?.traceback ?? []).map((frame) => `  File "workflow.py", line ${frame.line}, in ${frame.function}\n${frame.code ? `    ${frame.code.trim()}\n` : ""}`);
+  return `${frames.length ? "Traceback (most recent call last):\n" : ""}${frames.join("")}${errorLine(error)}`;
+}

@@ -1,0 +1,121 @@
+// One row of the timeline: a step's icon and name, its track of marks, its time. Filled when the step changes, placed when time moves.
+
+import { el, icon, setFlag, setIcon, setText, setVar } from "./dom.js";
+import { marksOf } from "./marks.js";
+import { STEP, lasting, left, stepLabel, stepState, ticking } from "./words.js";
+
+const NUMBER_PX = 14; // a mark narrower than this does not carry its number
+const LABEL_PX = 7; // width of a character in a gap, with room around it
+
+const CLASSES = {
+  ran: "seg ran",
+  fail: "seg fail",
+  lost: "seg lost",
+  live: "seg live",
+  stopped: "seg stopped",
+  gap: "gap",
+  "ahead-gap": "gap on",
+  sleep: "seg sleep",
+  wait: "seg wait",
+  late: "seg wait late",
+  "sleep-on": "seg sleep on",
+  "wait-on": "seg wait on",
+  ahead: "seg ahead",
+  read: "readmark",
+  pause: "hold",
+  undo: "undo",
+  "undo-fail": "undo bad",
+};
+
+/** A row for a step or for an entry of the plan. */
+export function newRow() {
+  const mark = icon("i-not");
+  const name = el("span.nm");
+  const count = el("span.nth");
+  const words = el("span.sr");
+  const button = el("button.row-name", { type: "button", tabindex: "-1" }, mark, el("span.nm-box", {}, name, count), words);
+  const track = el("div.track", { "aria-hidden": "true" });
+  const meta = el("div.row-meta", { "aria-hidden": "true" });
+  const row = el("div.row", {}, button, track, meta);
+  const item = el("li.item", {}, row);
+  item.parts = { row, button, mark, name, count, words, track, meta };
+  item.marks = [];
+  return item;
+}
+
+/** Puts an entry of the plan, which has not happened, into a row. */
+export function fillPlan(item, entry, fan) {
+  const { row, mark, name, count, words, track, meta } = item.parts;
+  item.step = null;
+  item.marks = [];
+  item.line = entry.line ?? null;
+  row.className = `row not ${fan}`;
+  setIcon(mark, STEP.not.icon, "not");
+  setText(name, entry.name || "…");
+  setText(count, "");
+  setText(words, ", not reached");
+  item.parts.button.title = entry.name || "";
+  track.replaceChildren();
+  meta.replaceChildren();
+}
+
+/** Puts a step as it now is into a row. `tools` is what stands on its track besides marks, or null. */
+export function fillStep(item, step, state, { final, fan, tools }) {
+  const { row, button, mark, name, count, track } = item.parts;
+  const shown = stepState(step, final);
+  item.step = step;
+  item.line = step.line;
+  row.className = `row ${fan}`;
+  setIcon(mark, shown.icon, shown.tone);
+  setText(name, step.name);
+  setText(count, step.count > 1 ? `-${step.count}` : "");
+  button.title = stepLabel(step);
+  item.marks = marksOf(step, state, final).map((one) => ({ ...one, node: node(one) }));
+  track.replaceChildren(...item.marks.map((one) => one.node));
+  if (tools) track.append(tools);
+  item.tools = tools;
+}
+
+function node(mark) {
+  const classes = CLASSES[mark.type].split(" ");
+  return el(`span.${classes.join(".")}`, { title: mark.title }, mark.text ? el("span.txt", {}, mark.text) : null);
+}
+
+/** Moves the marks of a row to where they belong at this moment. */
+export function placeRow(item, scale, { width, stale, final, now }) {
+  for (const mark of item.marks) {
+    const a = scale.at(mark.from ?? scale.now);
+    setVar(mark.node, "--a", a);
+    if (mark.type === "read") continue;
+    const b = scale.at(mark.to ?? scale.now);
+    setVar(mark.node, "--b", Math.max(a, b));
+    const px = ((b - a) / 100) * width;
+    if (mark.text) setFlag(mark.node, "tight", px < (mark.type === "gap" ? mark.text.length * LABEL_PX + 16 : NUMBER_PX));
+    if (mark.type === "ahead") setFlag(mark.node, "open", b >= 100);
+    if (mark.type === "live" || mark.type.endsWith("-on")) setFlag(mark.node, "stale", stale);
+  }
+  if (item.tools) setVar(item.tools, "--a", scale.at(scale.now));
+  if (item.step) placeMeta(item, { final, now });
+}
+
+function placeMeta(item, { final, now }) {
+  const { step, parts } = item;
+  const open = step.endedAt === null && !final;
+  const [text, live] = metaOf(step, open, now);
+  setFlag(parts.meta, "now", live);
+  if (step.virtual && !parts.meta.firstElementChild) {
+    parts.meta.replaceChildren(el("span.tag.open", { title: "ended early by hand; the recorded time is virtual" }, "virtual"), el("span"));
+  }
+  if (!parts.meta.lastElementChild) parts.meta.replaceChildren(el("span"));
+  setText(parts.meta.lastElementChild, text);
+  const shown = stepState(step, final);
+  const tried = step.attempts.length > 1 ? `, ${step.attempts.length} attempts` : "";
+  const words = `, ${shown.word}${tried}${open ? "" : `, ${text}`}${step.virtual ? ", ended early by hand" : ""}`;
+  setText(parts.words, words);
+}
+
+function metaOf(step, open, now) {
+  if (!open) return [step.endedAt === null ? "" : lasting(step.endedAt - step.startedAt), false];
+  if (step.kind !== "do") return [left(step.until - now), true];
+  return [ticking(now - step.startedAt), true];
+}

@@ -1,0 +1,150 @@
+// From moments to places: where a time stands on the timeline, in percent of the track. Pure arithmetic.
+// Time in which something ran is drawn to one scale. Longer spells in which nothing ran shrink to strips.
+
+export const LONG_MS = 3_000; // a quiet spell longer than this is drawn as a strip
+const LONG_SHARE = 0.15; // … unless it is less than this share of the time in which something ran
+const STRIP = 0.11; // width of a strip, as a share of the whole
+const STRIPS = 0.5; // most that all strips together may take
+const FOLD_MS = 800; // how long a spell that turned out long takes to shrink while you watch
+const AHEAD = 1.3; // a live timeline is this much longer than what has passed
+const TIGHT = 0.94; // … and stays as it is until the past fills this much of it
+const LOOSE = 0.42; // … or less than this
+const LEAST_MS = 1_000; // shortest span of a timeline while something runs
+const DEADLINE = 0.82; // where in the rest a deadline out of scale stands
+
+const NICE = [1, 1.5, 2, 3, 4, 6, 8, 10];
+
+/** The least of 1, 1.5, 2, 3, 4, 6, 8 times a power of ten that is at least `value`. */
+export function nice(value) {
+  const power = 10 ** Math.floor(Math.log10(value));
+  return (NICE.find((one) => one * power >= value * 0.9999) ?? 10) * power;
+}
+
+const smooth = (share) => share * share * (3 - 2 * share);
+
+export class Scale {
+  constructor() {
+    this.reset();
+  }
+
+  reset() {
+    this.span = 0;
+    this.knots = [[0, 0]];
+    this.idles = [];
+    this.start = this.now = 0;
+  }
+
+  /**
+   * Takes the state of a moment.
+   * @param {object} state a folded state with `quiet`, `open`, `generationAt`, `endedAt`
+   * @param {number} now epoch milliseconds; where the now-line stands
+   * @param {boolean} final the run is over: the past fills the track
+   */
+  update(state, now, final) {
+    const start = state.generationAt ?? now;
+    const end = Math.max(final ? (state.endedAt ?? now) : now, start + 1);
+    const spells = state.quiet
+      .map(([from, to]) => ({ from: Math.max(from, start), to: Math.min(to ?? end, end), open: to === null && !final }))
+      .filter((spell) => spell.to > spell.from);
+    const deadline = final ? null : nearest(state, now);
+    const total = end - start;
+    const longest = Math.max(LONG_MS, LONG_SHARE * spells.reduce((rest, { from, to }) => rest - (to - from > LONG_MS ? to - from : 0), total));
+    const long = spells.filter((spell) => {
+      spell.known = spell.open && deadline !== null && deadline - spell.from > longest;
+      return spell.to - spell.from > longest || spell.known;
+    });
+    const busy = Math.max(long.reduce((rest, { from, to }) => rest - (to - from), total), 1);
+    const share = Math.min(STRIP, STRIPS / Math.max(1, long.length));
+    const strip = (busy * share) / (1 - share * long.length);
+
+    const knots = [[start, 0]];
+    this.idles = [];
+    let at = start;
+    let units = 0;
+    for (const spell of long) {
+      units += spell.from - at;
+      knots.push([spell.from, units]);
+      const length = spell.to - spell.from;
+      const width = spell.known ? Math.min(length, strip) : shrunk(length, longest, strip);
+      const a = units;
+      units += width;
+      knots.push([spell.to, units]);
+      this.idles.push({ from: spell.from, to: spell.to, a, b: units, length });
+      at = spell.to;
+    }
+    units += end - at;
+    knots.push([end, units]);
+    this.fit(units, final, long.some((spell) => spell.open));
+    if (deadline !== null && deadline > end) {
+      const room = this.span - units;
+      const away = deadline - end;
+      const place = units + Math.min(away, room * DEADLINE);
+      knots.push([deadline, place]);
+      if (away > room * DEADLINE && away > LONG_MS) this.idles.push({ from: end, to: deadline, a: units, b: place, length: away, ahead: true });
+    }
+    const [lastAt, lastUnits] = knots[knots.length - 1];
+    knots.push([lastAt + Math.max(1, this.span - lastUnits), Math.max(this.span, lastUnits)]);
+    this.knots = knots;
+    this.start = start;
+    this.now = end;
+    for (const idle of this.idles) {
+      idle.a = (idle.a / this.span) * 100;
+      idle.b = (idle.b / this.span) * 100;
+    }
+  }
+
+  fit(units, final, strips) {
+    if (final) {
+      this.span = units * 1.012;
+      return;
+    }
+    const fits = units <= this.span * TIGHT && (units >= this.span * LOOSE || this.span <= LEAST_MS);
+    if (!fits || (strips && units < this.span * LOOSE)) this.span = Math.max(nice(units * AHEAD), strips ? 1 : LEAST_MS);
+  }
+
+  /** Where `moment` stands, in percent of the track; never outside it. */
+  at(moment) {
+    const { knots } = this;
+    let low = 0;
+    let high = knots.length - 1;
+    if (moment <= knots[0][0]) return 0;
+    if (moment >= knots[high][0]) return 100;
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (knots[middle][0] <= moment) low = middle;
+      else high = middle;
+    }
+    const [fromAt, fromUnits] = knots[low];
+    const [toAt, toUnits] = knots[high];
+    const units = fromUnits + ((toUnits - fromUnits) * (moment - fromAt)) / (toAt - fromAt || 1);
+    return Math.min(100, (units / this.span) * 100);
+  }
+
+  /** Spans of the track drawn to the common scale: [from, to] in epoch milliseconds, in order, future last. */
+  spans() {
+    const spans = [];
+    let from = this.start;
+    for (const idle of this.idles) {
+      if (idle.from > from) spans.push([from, idle.from]);
+      from = idle.to;
+    }
+    const last = this.knots[this.knots.length - 1][0];
+    if (last > from) spans.push([from, last]);
+    return spans;
+  }
+}
+
+function shrunk(length, longest, strip) {
+  if (length <= longest) return length;
+  const share = smooth(Math.min(1, (length - longest) / FOLD_MS));
+  return longest + (Math.min(strip, longest) - longest) * share;
+}
+
+/** The next moment at which something that waits will go on by itself, or null. */
+function nearest(state, now) {
+  let next = null;
+  for (const step of state.open) {
+    if (step.until !== null && step.status !== "running" && step.until > now && (next === null || step.until < next)) next = step.until;
+  }
+  return next;
+}

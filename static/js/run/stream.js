@@ -1,0 +1,185 @@
+// One run's events, in order and each once, for as long as the page is looked at. It closes when the page is hidden for long and
+// goes on from where it was; a blip is left to the browser, longer trouble is said and retried with a countdown.
+
+import { call, instancePath } from "./api.js";
+
+const HIDDEN_MS = 30_000; // hidden this long, the page gives its connection back
+const SILENT_MS = 40_000; // the server pings every 15 s: this much silence is a dead connection
+const BLIP_MS = 1_500; // trouble shorter than this is not worth a word
+const DELAYS_MS = [1_000, 2_000, 3_000, 5_000, 8_000, 10_000];
+const PAGE = 1_000; // events asked for at a time when some are missing
+
+export class Stream {
+  /**
+   * @param {{id: string, after?: number, onEvents: (events: object[]) => void, onHello?: (hello: {server_time: number}) => void,
+   *   onEnd: () => void, onTrouble: (trouble: object | null) => void}} how
+   *   `onTrouble` gets {kind: "network" | "server" | "restart" | "gone", words, attempt, at} or null when all is well;
+   *   `at` is the performance.now() of the next attempt, or null while one is under way
+   */
+  constructor({ id, after = 0, onEvents, onHello, onEnd, onTrouble }) {
+    Object.assign(this, { path: instancePath(id), last: after, onEvents, onHello, onEnd, onTrouble });
+    this.closed = false;
+    this.ended = false;
+    this.attempt = 0;
+    this.queue = Promise.resolve();
+    this.timers = {};
+    this.listeners = [
+      [document, "visibilitychange", () => this.seen()],
+      [window, "pagehide", () => this.drop()],
+      [window, "pageshow", (event) => event.persisted && this.open()],
+      [window, "online", () => this.trouble && this.retryNow()],
+    ];
+    for (const [target, name, listener] of this.listeners) target.addEventListener(name, listener);
+    this.open();
+  }
+
+  close() {
+    this.closed = true;
+    this.drop();
+    for (const [target, name, listener] of this.listeners) target.removeEventListener(name, listener);
+  }
+
+  drop() {
+    this.source?.close();
+    this.source = null;
+    for (const timer of Object.values(this.timers)) clearTimeout(timer);
+    this.timers = {};
+  }
+
+  open() {
+    if (this.closed || this.ended) return;
+    this.drop();
+    const source = new EventSource(`${this.path}/stream?after=${this.last}`);
+    this.source = source;
+    const listen = (name, take) => source.addEventListener(name, (event) => this.source === source && take(event));
+    listen("open", () => this.well());
+    listen("hello", (event) => this.onHello?.(JSON.parse(event.data)));
+    listen("journal", (event) => this.take(event));
+    listen("ping", () => this.watch());
+    listen("end", () => this.finish());
+    listen("restart", () => this.restarting());
+    listen("error", () => this.failed(source));
+    this.watch();
+  }
+
+  seen() {
+    clearTimeout(this.timers.hidden);
+    if (document.hidden) this.timers.hidden = setTimeout(() => this.drop(), HIDDEN_MS);
+    else if (!this.source && !this.timers.retry) this.open();
+  }
+
+  watch() {
+    clearTimeout(this.timers.silent);
+    this.timers.silent = setTimeout(() => this.lost({ kind: "network", words: "" }), SILENT_MS);
+  }
+
+  well() {
+    this.attempt = 0;
+    this.blip = false;
+    clearTimeout(this.timers.blip);
+    this.say(null);
+    this.watch();
+  }
+
+  say(trouble) {
+    if (!trouble && !this.trouble) return;
+    this.trouble = trouble;
+    this.onTrouble(trouble);
+  }
+
+  take(message) {
+    this.watch();
+    const events = JSON.parse(message.data);
+    this.queue = this.queue.then(() => this.accept(events)).catch((error) => this.lost({ kind: "server", words: String(error.message) }));
+  }
+
+  async accept(events) {
+    if (this.closed) return;
+    const fresh = events.filter((event) => event.seq > this.last);
+    if (!fresh.length) return;
+    if (fresh[0].seq !== this.last + 1) await this.fill(fresh[0].seq - 1);
+    if (this.closed) return;
+    const next = fresh.filter((event) => event.seq > this.last);
+    if (!next.length) return;
+    this.last = next[next.length - 1].seq;
+    this.onEvents(next);
+  }
+
+  /** Asks for the events that are missing, up to `until`. */
+  async fill(until) {
+    while (this.last < until && !this.closed) {
+      const answer = await call("GET", `${this.path}/events?after=${this.last}&limit=${PAGE}`);
+      if (!answer.ok) throw new Error(answer.words);
+      const events = answer.data.events.filter((event) => event.seq > this.last);
+      if (!events.length || this.closed) return;
+      this.last = events[events.length - 1].seq;
+      this.onEvents(events);
+    }
+  }
+
+  finish() {
+    this.drop();
+    this.queue = this.queue.then(() => {
+      if (this.closed) return;
+      this.ended = true;
+      this.say(null);
+      this.onEnd();
+    });
+  }
+
+  restarting() {
+    this.drop();
+    this.attempt = 1;
+    this.retryIn(DELAYS_MS[0], { kind: "restart", words: "The server is restarting." }, { quiet: true });
+  }
+
+  failed(source) {
+    if (source.readyState === EventSource.CONNECTING && !this.blip) {
+      // The browser tries again by itself, with Last-Event-ID; only if that fails too it becomes ours.
+      this.blip = true;
+      this.timers.blip = setTimeout(() => this.source === source && source.readyState !== EventSource.OPEN && this.lost({ kind: "network", words: "" }), BLIP_MS);
+      return;
+    }
+    if (source.readyState === EventSource.CONNECTING) this.lost({ kind: "network", words: "" });
+    else this.refused();
+  }
+
+  /** The server answered, but not with a stream: ask it why. */
+  async refused() {
+    this.drop();
+    const answer = await call("GET", this.path);
+    if (this.closed || this.source) return;
+    if (answer.ok && ["complete", "errored", "terminated"].includes(answer.data.status) && answer.data.last_seq <= this.last) this.finish();
+    else if (answer.status === 404) {
+      this.ended = true;
+      this.say({ kind: "gone", words: answer.words, attempt: 0, at: null });
+    } else if (answer.network) this.lost({ kind: "network", words: "" });
+    else this.lost({ kind: "server", words: answer.words, least: answer.retryAfter * 1000 });
+  }
+
+  lost({ kind, words, least = 0 }) {
+    if (this.closed || this.ended) return;
+    this.drop();
+    this.attempt += 1;
+    const delay = Math.max(least, DELAYS_MS[Math.min(this.attempt - 1, DELAYS_MS.length - 1)]);
+    this.retryIn(delay, { kind, words });
+  }
+
+  retryIn(delay, trouble, { quiet = false } = {}) {
+    const told = { ...trouble, attempt: this.attempt, at: performance.now() + delay };
+    if (quiet) this.timers.blip = setTimeout(() => this.say({ ...told, at: null }), BLIP_MS + delay);
+    else this.say(told);
+    this.timers.retry = setTimeout(() => this.retryNow(quiet), delay);
+  }
+
+  retryNow(quiet = false) {
+    if (this.closed || this.ended) return;
+    clearTimeout(this.timers.retry);
+    if (!quiet && this.trouble) this.say({ ...this.trouble, at: null });
+    const { blip } = this.timers;
+    this.timers.blip = undefined;
+    this.open();
+    this.timers.blip = blip;
+    this.blip = true;
+  }
+}

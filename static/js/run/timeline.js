@@ -1,0 +1,276 @@
+// The timeline: a row per step over a common scale, with what waits for you in place. Only rows in sight are in the page.
+
+import { askForm, trackTool } from "./ask.js";
+import { el, setFlag, setText, setVar, tell } from "./dom.js";
+import { Ground } from "./ground.js";
+import { lifeOf } from "./marks.js";
+import { ahead } from "./plan.js";
+import { fillPlan, fillStep, newRow, placeRow } from "./row.js";
+import { Rows } from "./rows.js";
+import { Scale } from "./scale.js";
+import { left } from "./words.js";
+
+const ROW_PX = 30;
+const NARROW_ROW_PX = 56;
+const NARROW_PX = 640; // a run panel under this puts names above their bars
+
+export class Timeline {
+  /** @param {{root, onOpen, onWake, onSend, payloadFor}} how `onWake(step)` and `onSend(step, type, value)` resolve to a failure's words or "" */
+  constructor({ root, onOpen, onWake, onSend, payloadFor }) {
+    Object.assign(this, { root, onOpen, onWake, onSend, payloadFor });
+    const part = (name) => root.querySelector(`[data-part="${name}"]`);
+    this.list = part("rows");
+    this.track = part("lane");
+    this.scale = new Scale();
+    this.ground = new Ground({ axis: part("axis"), lane: part("lane"), over: part("over"), overLane: part("over-lane") });
+    this.rows = new Rows({ viewport: root, list: this.list, height: () => (this.narrow ? NARROW_ROW_PX : ROW_PX), draw: (index, old) => this.draw(index, old) });
+    this.list.addEventListener("click", (event) => this.clicked(event));
+    this.list.addEventListener("keydown", (event) => this.pressed(event));
+    this.list.addEventListener("pointerover", (event) => this.pointed(event));
+    this.list.addEventListener("pointerleave", () => tell("playground:hover", { line: null }));
+    this.list.addEventListener("focusin", (event) => this.focused(event));
+    new ResizeObserver(() => this.measure()).observe(this.track);
+    this.width = 600;
+    this.reset([]);
+  }
+
+  reset(plan) {
+    this.plan = plan;
+    this.rest = plan;
+    this.state = null;
+    this.forms = new Map();
+    this.opened = this.form = null;
+    this.active = 0;
+    this.drawn = 0;
+    this.generation = 0;
+    this.linked = null;
+    this.current = null;
+    this.scale.reset();
+    this.rows.setCount(0, 0);
+    this.ground.place({ scale: this.scale, bands: [], cuts: [], stale: false, final: true, width: this.width, narrow: true });
+  }
+
+  measure() {
+    const width = this.track.clientWidth;
+    const narrow = this.root.clientWidth < NARROW_PX;
+    if (!width || (width === this.width && narrow === this.narrow)) return;
+    this.width = width;
+    this.narrow = narrow;
+    this.frame();
+  }
+
+  /** Takes a state that has changed. `context` is {now, stale, final, watching, hideRest}. */
+  update(state, context) {
+    this.context = context;
+    const renewed = this.state !== state || this.generation !== state.generation || this.final !== context.final;
+    this.state = state;
+    this.generation = state.generation;
+    this.final = context.final;
+    const rest = context.hideRest ? [] : ahead(this.plan, state.rows);
+    const steps = state.rows.length;
+    this.life = lifeOf(state, context.final);
+    if (renewed) this.rows.setCount(0, 0);
+    const before = renewed ? 0 : this.steps;
+    const changed = steps !== before || rest.length !== this.rest.length;
+    this.steps = steps;
+    this.rest = rest;
+    for (const [index, item] of this.rows.shown) {
+      if (item.step && (item.step.version > this.drawn || index === before - 1)) this.rows.touch(index);
+      else if (item.reads !== state.executions.length || item.held !== state.pauses.length) this.rows.touch(index);
+    }
+    this.drawn = state.version;
+    const form = this.formKey();
+    if (form !== this.form) for (const index of this.rows.shown.keys()) this.rows.touch(index);
+    this.form = form;
+    if (changed || renewed) this.rows.setCount(steps + rest.length, before);
+    else this.rows.paint();
+    this.frame();
+  }
+
+  /** Moves everything to where it belongs now. */
+  frame(context = this.context) {
+    if (!this.state || !context) return;
+    this.context = context;
+    const { now, stale, final } = context;
+    const { scale, width, narrow } = this;
+    scale.update(this.state, now, final);
+    for (const item of this.rows.shown.values()) this.place(item);
+    this.ground.place({ scale, ...this.life, stale, final, width, narrow });
+  }
+
+  entry(index) {
+    return index < this.steps ? this.state.rows[index] : this.rest[index - this.steps];
+  }
+
+  draw(index, old) {
+    const item = old || newRow();
+    const entry = this.entry(index);
+    item.parts.button.tabIndex = index === this.active ? 0 : -1;
+    item.index = index;
+    item.countdown = null;
+    let form = null;
+    if (index < this.steps) {
+      fillStep(item, entry, this.state, { final: this.final, fan: this.fan(index), tools: this.tools(entry, item) });
+      form = this.formOf(entry);
+    } else fillPlan(item, entry, this.fanAhead(index - this.steps));
+    item.reads = this.state.executions.length;
+    item.held = this.state.pauses.length;
+    setFlag(item.parts.row, "is-linked", this.linked !== null && item.line === this.linked);
+    if (item.step && item.step.key === this.current) item.parts.row.setAttribute("aria-current", "true");
+    else item.parts.row.removeAttribute("aria-current");
+    if (item.form && item.form !== form) item.form.remove();
+    if (form && form.parentNode !== item) item.append(form);
+    item.form = form;
+    if (this.scale.span) this.place(item);
+    return item;
+  }
+
+  place(item) {
+    const { now, stale, final } = this.context;
+    placeRow(item, this.scale, { width: this.width, stale, final, now });
+    if (item.form) setVar(item.form, "--a", this.scale.at(this.scale.now));
+    if (item.countdown) setText(item.countdown, `in ${left(item.step.until - now)}`);
+  }
+
+  fan(index) {
+    const { rows } = this.state;
+    const mine = rows[index].bracket;
+    return fanClass(rows[index - 1]?.bracket === mine, rows[index + 1]?.bracket === mine);
+  }
+
+  fanAhead(index) {
+    const mine = this.rest[index].parallel;
+    return mine ? fanClass(this.rest[index - 1]?.parallel === mine, this.rest[index + 1]?.parallel === mine) : "";
+  }
+
+  tools(step, item) {
+    if (this.final || this.context.watching || step.endedAt !== null) return null;
+    if (step.status === "sleeping") return trackTool("Wake now", () => this.onWake(step), { name: `Wake ${step.name} now` });
+    if (step.status === "retrying" && step.until !== null && step.attempts.length) {
+      const tool = trackTool("Retry now", () => this.onWake(step), { name: `Retry ${step.name} now` });
+      item.countdown = el("span.in");
+      tool.prepend(item.countdown);
+      return tool;
+    }
+    if (step.status === "waiting" && this.form !== step.key) {
+      return trackTool("Send event", async () => {
+        this.opened = this.form = step.key;
+        this.redraw();
+        this.forms.get(step.key)?.focusFirst();
+      });
+    }
+    return null;
+  }
+
+  /** The waiting step whose form is open: the one chosen, else the first. */
+  formKey() {
+    if (this.final || this.context.watching) return null;
+    const chosen = this.opened && this.state.steps.get(this.opened);
+    if (chosen && chosen.status === "waiting") return chosen.key;
+    for (const step of this.state.open) if (step.status === "waiting") return step.key;
+    return null;
+  }
+
+  formOf(step) {
+    if (this.form !== step.key) return null;
+    if (!this.forms.has(step.key)) {
+      this.forms.set(
+        step.key,
+        askForm(step, {
+          payload: this.payloadFor(step),
+          send: (type, value) => this.onSend(step, type, value),
+          close: () => this.focusRow(this.active),
+        }),
+      );
+    }
+    return this.forms.get(step.key);
+  }
+
+  redraw() {
+    for (const index of this.rows.shown.keys()) this.rows.touch(index);
+    this.rows.paint();
+    this.frame();
+  }
+
+  /** Marks the step whose drawer is open. */
+  select(key) {
+    this.current = key;
+    for (const item of this.rows.shown.values()) {
+      if (item.step && item.step.key === key) item.parts.row.setAttribute("aria-current", "true");
+      else item.parts.row.removeAttribute("aria-current");
+    }
+  }
+
+  link(line) {
+    this.linked = line;
+    for (const item of this.rows.shown.values()) setFlag(item.parts.row, "is-linked", line !== null && item.line === line);
+  }
+
+  revealLine(line) {
+    const index = this.state ? this.state.rows.findLastIndex((step) => step.line === line) : -1;
+    if (index >= 0) this.focusRow(index);
+  }
+
+  indexOf(node) {
+    for (const [index, item] of this.rows.shown) if (item.contains(node)) return index;
+    return -1;
+  }
+
+  clicked(event) {
+    if (event.target.closest(".ask, .wake")) return;
+    const index = this.indexOf(event.target);
+    if (index < 0) return;
+    const item = this.rows.shown.get(index);
+    this.setActive(index);
+    if (item.step) this.onOpen(item.step);
+    else if (item.line) tell("playground:goto", { line: item.line });
+  }
+
+  pointed(event) {
+    const index = this.indexOf(event.target);
+    const line = index < 0 ? null : this.rows.shown.get(index).line;
+    if (line !== this.linked) tell("playground:hover", { line });
+  }
+
+  focused(event) {
+    const index = this.indexOf(event.target);
+    if (index >= 0 && event.target.classList.contains("row-name")) this.setActive(index);
+  }
+
+  pressed(event) {
+    if (!event.target.classList.contains("row-name")) return;
+    const last = this.rows.count - 1;
+    const to = { ArrowDown: this.active + 1, ArrowUp: this.active - 1, Home: 0, End: last, PageDown: this.active + 10, PageUp: this.active - 10 }[event.key];
+    if (to !== undefined) {
+      event.preventDefault();
+      this.focusRow(Math.max(0, Math.min(last, to)));
+    } else if (event.key === "l" && !event.ctrlKey && !event.metaKey) {
+      const line = this.rows.shown.get(this.active)?.line;
+      if (line) tell("playground:goto", { line });
+    }
+  }
+
+  /** Moves by `by` rows from the active one, for J and K. */
+  move(by) {
+    const focused = this.list.contains(document.activeElement);
+    this.focusRow(Math.max(0, Math.min(this.rows.count - 1, focused ? this.active + by : this.active)));
+  }
+
+  focusRow(index) {
+    if (index < 0 || index >= this.rows.count) return;
+    this.setActive(index);
+    this.rows.reveal(index);
+    this.frame();
+    this.rows.shown.get(index)?.parts.button.focus({ preventScroll: true });
+  }
+
+  setActive(index) {
+    const old = this.rows.shown.get(this.active);
+    if (old) old.parts.button.tabIndex = -1;
+    this.active = index;
+    const item = this.rows.shown.get(index);
+    if (item) item.parts.button.tabIndex = 0;
+  }
+}
+
+const fanClass = (before, after) => (before && after ? "fan" : after ? "fan fan-first" : before ? "fan fan-last" : "");

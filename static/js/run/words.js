@@ -1,0 +1,116 @@
+// What the run panel calls things: statuses, states of steps, reasons, times. Sentences are in narrator.js.
+
+export const STATUS = {
+  queued: { word: "Queued", icon: "i-clock", tone: "now" },
+  running: { word: "Running", icon: "i-running", tone: "now" },
+  waiting: { word: "Waiting", icon: "i-waiting", tone: "now" },
+  waitingForPause: { word: "Pausing", icon: "i-pause", tone: "now" },
+  paused: { word: "Paused", icon: "i-pause", tone: "now" },
+  complete: { word: "Complete", icon: "i-done", tone: "done" },
+  errored: { word: "Errored", icon: "i-failed", tone: "bad" },
+  terminated: { word: "Terminated", icon: "i-stop", tone: "done" },
+};
+
+export const STEP = {
+  running: { word: "running", icon: "i-running", tone: "now" },
+  retrying: { word: "waiting to retry", icon: "i-retry", tone: "now" },
+  sleeping: { word: "asleep", icon: "i-sleep", tone: "now" },
+  waiting: { word: "waiting", icon: "i-waiting", tone: "now" },
+  completed: { word: "done", icon: "i-done", tone: "" },
+  errored: { word: "failed", icon: "i-failed", tone: "bad" },
+  timed_out: { word: "timed out", icon: "i-failed", tone: "bad" },
+  stopped: { word: "stopped", icon: "i-stop", tone: "" },
+  not: { word: "not reached", icon: "i-not", tone: "not" },
+};
+
+/** What an execution's end is called where its worker is cut off. */
+export const CUT = {
+  killed: "worker killed",
+  crashed: "worker crashed",
+  evicted: "worker taken",
+  lost: "server restarted",
+  limit: "limit broken",
+  restart: "restarted",
+};
+
+/** The state of a step as people see it: an open step of a finished run did not go on. */
+export function stepState(step, final) {
+  return final && step.endedAt === null ? STEP.stopped : STEP[step.status] || STEP.running;
+}
+
+/** A step's name as people see it: its count is said from the second on. */
+export const stepLabel = (step) => (step.count > 1 ? `${step.name}-${step.count}` : step.name);
+
+/** A length of time in milliseconds, as long as it needs to be: `3 ms`, `3.27 s`, `6 min 46 s`, `1 h 53 min`, `4 d 2 h`. */
+export function lasting(ms) {
+  if (ms < 0) ms = 0;
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 10_000) return `${trim((ms / 1000).toFixed(2))} s`;
+  if (ms < 59_950) return `${trim((ms / 1000).toFixed(1))} s`;
+  return pair(ms);
+}
+
+/** Like `lasting` for a number that moves: one digit after the point and always there, so that nothing jumps. */
+export function ticking(ms) {
+  if (ms < 0) ms = 0;
+  return ms < 59_950 ? `${(ms / 1000).toFixed(1)} s` : pair(ms);
+}
+
+/** What is left of a wait; whole seconds when there is no hurry. Never below zero. */
+export function left(ms) {
+  if (ms <= 0) return "0 s";
+  if (ms < 10_000) return `${(Math.ceil(ms / 100) / 10).toFixed(1)} s`;
+  return ms < 59_500 ? `${Math.ceil(ms / 1000)} s` : pair(Math.ceil(ms / 1000) * 1000);
+}
+
+const trim = (text) => text.replace(/\.?0+$/, "");
+
+function pair(ms) {
+  const total = Math.round(ms / 1000);
+  const units = [
+    [365 * 86_400, "y"],
+    [86_400, "d"],
+    [3_600, "h"],
+    [60, "min"],
+    [1, "s"],
+  ];
+  for (let index = 0; index < units.length; index += 1) {
+    const [size, unit] = units[index];
+    if (total < size) continue;
+    const whole = Math.floor(total / size);
+    if (index === units.length - 1) return `${whole} ${unit}`;
+    const [lower, lowerUnit] = units[index + 1];
+    const rest = Math.floor((total % size) / lower);
+    return rest ? `${whole} ${unit} ${rest} ${lowerUnit}` : `${whole} ${unit}`;
+  }
+  return "0 s";
+}
+
+const two = (number) => String(number).padStart(2, "0");
+
+/** Local time of day to the millisecond, the way logs and journals are read. */
+export function clock(at) {
+  const when = new Date(at);
+  return `${hours(at)}.${String(when.getMilliseconds()).padStart(3, "0")}`;
+}
+
+export function hours(at) {
+  const when = new Date(at);
+  return `${two(when.getHours())}:${two(when.getMinutes())}:${two(when.getSeconds())}`;
+}
+
+/** A moment to come or gone by: the time if it is today's, else with its day. */
+export function moment(at, now) {
+  const when = new Date(at);
+  if (new Date(now).toDateString() === when.toDateString()) return hours(at);
+  const day = when.toLocaleDateString(undefined, { day: "numeric", month: "long" });
+  return `${day}, ${two(when.getHours())}:${two(when.getMinutes())}`;
+}
+
+export const count = (number, one, many = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
+
+/** A tenant's error in one line, as Python would print it. */
+export function errorLine(error) {
+  if (!error) return "";
+  return error.message ? `${error.name}: ${error.message}` : error.name;
+}
