@@ -87,10 +87,9 @@ class _Lock:
                 os._exit(FAILED_EXIT)
 
     def _reset_signals(self) -> None:
+        """Those that the fork server set for itself; the others it found, and left, as a new program has them."""
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
     def _take_descriptors(self) -> None:
         moved = fcntl.fcntl(self._channel, fcntl.F_DUPFD, PARKING)

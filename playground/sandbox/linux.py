@@ -12,32 +12,31 @@ PR_GET_NO_NEW_PRIVS = 39
 SIGKILL = 9
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong)
+_libc.syscall.restype = ctypes.c_long
+_HEADER = (ctypes.c_uint32 * 2)(0x20080522, 0)  # capabilities, version 3, of this process
+_NO_CAPABILITIES = (ctypes.c_uint32 * 6)()
 
 
-def prctl(option: int, argument: Any = 0, address: Any = 0) -> int:
+def prctl(option: int, argument: int = 0, address: Any = None) -> int:
     """prctl(2). Raises OSError."""
-    result = _libc.prctl(ctypes.c_int(option), *(_word(value) for value in (argument, address, 0, 0)))
-    return _checked(result, f"prctl {option}")
+    return _checked(_libc.prctl(option, argument, address, 0, 0), f"prctl {option}")
 
 
 def syscall(number: int, *arguments: Any) -> int:
     """A system call by its number. Raises OSError."""
-    return _checked(_libc.syscall(ctypes.c_long(number), *(_word(value) for value in arguments)), f"system call {number}")
+    words = (ctypes.c_long(value) if isinstance(value, int) else value for value in arguments)
+    return _checked(_libc.syscall(ctypes.c_long(number), *words), f"system call {number}")
 
 
 def drop_capabilities() -> None:
     """Give up every capability of this process. Raises OSError."""
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, this process
-    _checked(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
+    _checked(_libc.capset(_HEADER, _NO_CAPABILITIES), "capset")
 
 
 def die_with_parent() -> None:
     """Have the kernel kill this process when its parent ends. Undone by a change of user, so asked again after one."""
     prctl(PR_SET_PDEATHSIG, SIGKILL)
-
-
-def _word(value: Any) -> Any:
-    return ctypes.c_long(value) if isinstance(value, int) else value
 
 
 def _checked(result: int, what: str) -> int:

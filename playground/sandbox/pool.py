@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -132,14 +131,11 @@ class Sandbox:
         self._fill()
         try:
             async with asyncio.timeout(TAKE_SECONDS):
-                return await waiter
+                return await self._given(waiter)
         except TimeoutError:
+            if self._server is not None and self._in_flight:
+                self._server.kill()  # it was asked for children and does not answer; the keeper brings up another
             raise SandboxDown(f"No worker could be started within {TAKE_SECONDS:.0f} s.") from None
-        finally:
-            if not waiter.done():
-                waiter.cancel()
-            elif not waiter.cancelled() and waiter.exception() is None and sys.exc_info()[0] is not None:
-                waiter.result().close()  # it came just as the caller gave up
 
     async def close(self) -> None:
         """End every worker and the fork server, and wait until all are gone."""
@@ -163,6 +159,14 @@ class Sandbox:
             await self._server.close()
         if self._group is not None:
             self._group.close()
+
+    async def _given(self, waiter: "asyncio.Future[Worker]") -> Worker:
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._park(waiter.result())  # it came just as the caller gave up; nobody has used it
+            raise
 
     def _begin(self, server: ForkServer, first: Worker) -> None:
         self._generation = 1
@@ -248,8 +252,7 @@ class Sandbox:
             self._generation += 1
             server = ForkServer(self._launch, f"w{self._generation}", group=self._group, log=self._log)
             try:
-                await server.start()
-                warmed = await asyncio.gather(*(server.fork() for _ in range(self._size)))
+                warmed = await self._warm(server)
                 break
             except (LaunchFailed, ForkFailed) as error:
                 failures += 1
@@ -263,6 +266,14 @@ class Sandbox:
         for worker in warmed:
             self._park(worker)
         self._fill()
+
+    async def _warm(self, server: ForkServer) -> list[Worker]:
+        await server.start()
+        try:
+            return await asyncio.gather(*(server.fork() for _ in range(self._size)))
+        except BaseException:
+            await server.close()
+            raise
 
     def _retire(self, server: ForkServer) -> None:
         task = asyncio.create_task(_see_out(server), name=f"fork server {server.name} retires")

@@ -55,6 +55,8 @@ def main(control: int) -> NoReturn:
 def _prepare(plan: dict[str, Any]) -> tuple[child.Confinement, Callable[[int], None]]:
     if plan["linux"]:
         linux.die_with_parent()
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.path += plan["path"]
     for name in WARM:
         importlib.import_module(name)
