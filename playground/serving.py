@@ -82,7 +82,7 @@ class _Unusable(Exception):
 async def _put_together(
     settings: Settings, opened: contextlib.AsyncExitStack, opening: "asyncio.Task[Sandbox]", log: Log
 ) -> "tuple[Starlette, Sandbox]":
-    from playground.engine.engine import Engine
+    from playground.engine import Engine
     from playground.engine.clock import SystemClock
     from playground.engine.ids import SystemIds
     from playground.examples import BadExample, load
@@ -119,7 +119,7 @@ async def _close(opening: "asyncio.Task[Sandbox]") -> None:
 
 
 def _import_the_rest() -> None:
-    import playground.engine.engine
+    import playground.engine
     import playground.store
     import playground.web.app  # noqa: F401
 

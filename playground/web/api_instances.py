@@ -6,7 +6,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.engine.engine import CreateInstance
+from playground.engine import CreateInstance
 from playground.store.protocol import InstanceRow
 from playground.web import api_snippets, bodies, tokens
 from playground.web.check import body_limit, refuse_bad
@@ -110,7 +110,7 @@ async def send_event(context: Context, request: Request) -> Response:
 async def pause(context: Context, request: Request) -> Response:
     """Start no new step; stop timers and keep what remains of them."""
     row = await controlled(context, request)
-    await bodies.read_object(request, NoBody, SMALL_BODY_BYTES)
+    await bodies.read_object(request, NoBody, SMALL_BODY_BYTES, may_be_empty=True)
     await context.engine.pause(row.tenant, row.id)
     return await _accepted(context, row)
 
@@ -118,7 +118,7 @@ async def pause(context: Context, request: Request) -> Response:
 async def resume(context: Context, request: Request) -> Response:
     """Go on after a pause."""
     row = await controlled(context, request)
-    await bodies.read_object(request, NoBody, SMALL_BODY_BYTES)
+    await bodies.read_object(request, NoBody, SMALL_BODY_BYTES, may_be_empty=True)
     await context.engine.resume(row.tenant, row.id)
     return await _accepted(context, row)
 
@@ -126,7 +126,7 @@ async def resume(context: Context, request: Request) -> Response:
 async def terminate(context: Context, request: Request) -> Response:
     """End an instance, with its rollback handlers if asked."""
     row = await controlled(context, request)
-    body = await bodies.read_object(request, TerminateBody, SMALL_BODY_BYTES)
+    body = await bodies.read_object(request, TerminateBody, SMALL_BODY_BYTES, may_be_empty=True)
     await context.engine.terminate(row.tenant, row.id, rollback=body.rollback)
     return await _accepted(context, row)
 
@@ -134,7 +134,7 @@ async def terminate(context: Context, request: Request) -> Response:
 async def restart(context: Context, request: Request) -> Response:
     """Run again from the top, or from a step with what was stored before it."""
     row = await controlled(context, request)
-    body = await bodies.read_object(request, RestartBody, SMALL_BODY_BYTES)
+    body = await bodies.read_object(request, RestartBody, SMALL_BODY_BYTES, may_be_empty=True)
     await context.engine.restart(row.tenant, row.id, from_step=_key(body.from_step))
     return await _accepted(context, row)
 
@@ -149,7 +149,7 @@ async def delete(context: Context, request: Request) -> Response:
 async def kill_worker(context: Context, request: Request) -> Response:
     """SIGKILL the worker: what is committed stays, and the next one goes on from there."""
     row = await controlled(context, request)
-    body = await bodies.read_object(request, KillBody, SMALL_BODY_BYTES)
+    body = await bodies.read_object(request, KillBody, SMALL_BODY_BYTES, may_be_empty=True)
     await context.engine.kill_worker(row.tenant, row.id, when=body.when)
     return await _accepted(context, row)
 
@@ -157,7 +157,7 @@ async def kill_worker(context: Context, request: Request) -> Response:
 async def wake(context: Context, request: Request) -> Response:
     """End the current sleep, retry wait or event timeout now; recorded as virtual time."""
     row = await controlled(context, request)
-    body = await bodies.read_object(request, WakeBody, SMALL_BODY_BYTES)
+    body = await bodies.read_object(request, WakeBody, SMALL_BODY_BYTES, may_be_empty=True)
     await context.engine.wake(row.tenant, row.id, _key(body.step))
     return await _accepted(context, row)
 

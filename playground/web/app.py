@@ -13,7 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from playground import paths
-from playground.engine.engine import Engine
+from playground.engine import Engine
 from playground.engine.ids import Ids
 from playground.examples import Example
 from playground.settings import Settings

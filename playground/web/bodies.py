@@ -46,8 +46,8 @@ async def read_json(request: Request, most: int) -> Any:
     return parse(await read_bytes(request, most))
 
 
-async def read_object(request: Request, kind: type[Body], most: int) -> Body:
-    """The body as a `kind`, whose fields are the only ones allowed.
+async def read_object(request: Request, kind: type[Body], most: int, *, may_be_empty: bool = False) -> Body:
+    """The body as a `kind`, whose fields are the only ones allowed. With `may_be_empty`, no body at all is an empty object.
 
     Raises:
         TooLarge, NotJson: see `read_json`.
@@ -55,7 +55,7 @@ async def read_object(request: Request, kind: type[Body], most: int) -> Body:
         BadBody: a field is unknown, missing or of the wrong type.
     """
     raw = await read_bytes(request, most)
-    tree = parse(raw) if raw.strip() or not _all_optional(kind) else {}
+    tree = {} if may_be_empty and not raw.strip() else parse(raw)
     if not isinstance(tree, dict):
         raise NotAnObject(f"The body is {_called(tree)}; this call takes a JSON object with {_fields(kind)}.")
     try:
@@ -116,13 +116,9 @@ def _too_large(most: int) -> TooLarge:
     return TooLarge(f"The body is larger than {most:,} bytes, the limit of this call. Keep large data elsewhere and send its address.", limit=most)
 
 
-def _all_optional(kind: type[msgspec.Struct]) -> bool:
-    return all(not it.required for it in msgspec.structs.fields(kind))
-
-
 def _fields(kind: type[msgspec.Struct]) -> str:
     names = [f"`{it.encode_name}`" + ("" if it.required else " (optional)") for it in msgspec.structs.fields(kind)]
-    return ", ".join(names)
+    return ", ".join(names) or "no fields"
 
 
 def _called(tree: Any) -> str:

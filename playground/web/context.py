@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from playground.engine.engine import Engine
+from playground.engine import Engine
 from playground.engine.ids import Ids
 from playground.examples import Example
 from playground.settings import Settings
