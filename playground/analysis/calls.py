@@ -86,7 +86,7 @@ def _parameters(workflow: Workflow) -> Iterator[Diagnostic]:
     """A decorated step's parameters must be `ctx` or names of steps; a legacy `depends` list fills the first by place."""
     steps = {function.name for function in workflow.decorated}
     for function, call in workflow.decorated.items():
-        if call is None or len(function.decorator_list) != 1 or call.open_ended or call.argument(9, "depends") is not None:
+        if call is None or len(function.decorator_list) != 1 or call.open_ended or call.keyword("depends") is not None:
             continue
         given = function.args
         plain = given.args[: len(given.args) - len(given.defaults)]

@@ -9,7 +9,7 @@ import ast
 from collections.abc import Iterator
 from typing import Any
 
-from playground.analysis.tree import COMPREHENSIONS, FUNCTIONS, Function, children
+from playground.analysis.tree import COMPREHENSIONS, FUNCTIONS, Function, below, children
 from playground.analysis.workflow import DO, SLEEP, WAIT, StepCall, Workflow
 
 NODES = 500  # a longer outline helps nobody
@@ -73,7 +73,9 @@ class _Outliner:
         elif isinstance(node, ast.Match):
             self.visit(node.subject, into)
             for case in node.cases:
-                self.group("branch", f"case {self.text(case.pattern)}", case.pattern, [case.guard, *case.body], into)
+                self.group(
+                    "branch", f"case {self.text(case.pattern)}", case.pattern, [case.guard, *case.body], into, case.body[-1]
+                )
         elif isinstance(node, (ast.Try, getattr(ast, "TryStar", ast.Try))):
             self.statements(node.body, into)
             for handler in node.handlers:
@@ -93,7 +95,7 @@ class _Outliner:
         """An awaitable kept in a name stands where the name is used: `tasks = [...]`, later `gather(*tasks)`."""
         kept: list[Node] = []
         self.visit(value, kept)
-        if kept and not _awaits(value):
+        if kept and not self.starts(value):
             self.held[name] = kept
         else:
             into.extend(kept)
@@ -188,7 +190,7 @@ class _Outliner:
         for argument in arguments:
             self.visit(argument, kept)
         into.extend(kept)
-        if kept and not any(_awaits(argument) for argument in arguments):
+        if kept and not any(self.starts(argument) for argument in arguments):
             self.filled.add(name)
 
     def comprehension(self, node: ast.AST, into: list[Node]) -> None:
@@ -215,15 +217,18 @@ class _Outliner:
         call = self.workflow.decorated[function]
         needed: list[Node] = []
         for dependency in self.dependencies(function, call):
-            self.decorated(dependency, needed)
-        if len(needed) > 1 and call is not None and _is_true(call.argument(9, "concurrent")):
+            chain: list[Node] = []
+            self.decorated(dependency, chain)
+            into.extend(chain[:-1])  # what it needs itself runs before, and may be shared
+            needed.extend(chain[-1:])
+        if len(needed) > 1 and call is not None and _is_true(call.keyword("concurrent")):
             lines = [made["line"] for made in needed]
             needed = [{"kind": "parallel", "name": "concurrent", "line": min(lines), "end_line": max(lines), "children": needed}]
         into.extend(needed)
         into.append(self.decorated_node(function, call))
 
     def dependencies(self, function: Function, call: StepCall | None) -> Iterator[Function]:
-        depends = call.argument(9, "depends") if call is not None else None
+        depends = call.keyword("depends") if call is not None else None
         for part in getattr(depends, "elts", []):
             found = self.workflow.step_function(part)
             if found is not None:
@@ -285,6 +290,16 @@ class _Outliner:
     def is_task_group(self, node: ast.expr) -> bool:
         return isinstance(node, ast.Call) and self.tree.dotted(node.func) == _TASK_GROUP
 
+    def starts(self, value: ast.expr) -> bool:
+        """Whether an expression runs what it names there and then: it awaits, or gives it to a task group."""
+        return any(
+            isinstance(node, ast.Await)
+            or (
+                isinstance(node, ast.Attribute) and node.attr == "create_task" and self.tree.dotted(node) != "asyncio.create_task"
+            )
+            for node in below(value)
+        )
+
     def text(self, node: ast.AST) -> str:
         words = self.workflow.source.words(node)
         return words if len(words) <= TEXT else words[: TEXT - 1] + "…"
@@ -294,10 +309,6 @@ def _named_by_loop(made: Node | None) -> None:
     """A single loop that feeds a parallel group gives it its name instead of a level of its own."""
     if made is not None and len(made["children"]) == 1 and made["children"][0]["kind"] == "loop":
         made["name"], made["children"] = made["children"][0]["name"], made["children"][0]["children"]
-
-
-def _awaits(value: ast.expr) -> bool:
-    return any(isinstance(node, ast.Await) for node in ast.walk(value))
 
 
 def _is_true(value: ast.expr | None) -> bool:

@@ -97,7 +97,6 @@ RULES = {
     "no-function": Rule(
         WARNING, "`step.do` has no function to run here. Use it as a decorator, or pass one: `step.do(name, function)`."
     ),
-    "no-parentheses": Rule(WARNING, "`@step.do` needs its parentheses: without them it takes the function for its name."),
     "unknown-method": Rule(WARNING, "`{step}` has no `{name}`; reaching this line raises AttributeError.{cure}"),
     "unknown-argument": Rule(WARNING, "`step.{method}` takes no argument `{name}`; reaching this line raises TypeError.{cure}"),
     "missing-argument": Rule(WARNING, "`step.{method}` needs {needs}; reaching this line raises TypeError."),

@@ -91,8 +91,11 @@ def _syntax_error(error: SyntaxError, lines: list[str], in_bytes: bool) -> Diagn
     if in_bytes:
         column = _characters(lines, line, column - 1) + 1
         end_column = _characters(lines, end_line, end_column - 1) + 1
-    line, column = _inside(lines, line, column)
-    if (end_line, end_column) <= (line, column) or end_line > len(lines):
+    line = min(max(line, 1), len(lines))
+    column = min(max(column, 1), max(len(lines[line - 1]), 1))  # what is missing at the end of a line shows at its last character
+    end_line = min(end_line, len(lines))
+    end_column = min(end_column, len(lines[end_line - 1]) + 1)
+    if (end_line, end_column) <= (line, column):
         end_line, end_column = line, column + 1
     return report("syntax", Span(line, column, end_line, end_column), words=_sentence(error.msg))
 
@@ -124,11 +127,6 @@ def _characters(lines: list[str], line: int, byte_offset: int) -> int:
     if text.isascii():
         return min(max(byte_offset, 0), len(text))
     return len(text.encode()[: max(byte_offset, 0)].decode(errors="ignore"))
-
-
-def _inside(lines: list[str], line: int, column: int) -> tuple[int, int]:
-    line = min(max(line, 1), len(lines))
-    return line, min(max(column, 1), len(lines[line - 1]) + 1)
 
 
 def _sentence(words: str | None) -> str:

@@ -15,6 +15,7 @@ BASES = frozenset({BASE, "workers.workflows.WorkflowEntrypoint"})
 DO, SLEEP, WAIT = "do", "sleep", "wait"
 METHODS = {"do": DO, "sleep": SLEEP, "sleep_until": SLEEP, "wait_for_event": WAIT}
 CALLBACK_PLACE = 1  # of step.do's arguments
+_STEP_PLACE = 2  # of run's parameters, after self and the event
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -46,9 +47,11 @@ class StepCall:
         before = self.node.args[: place + 1]
         if any(isinstance(argument, ast.Starred) for argument in before):
             return None
-        if len(before) > place:
-            return before[place]
-        return next((given.value for given in self.node.keywords if given.arg == keyword), None)
+        return before[place] if len(before) > place else self.keyword(keyword)
+
+    def keyword(self, name: str) -> ast.expr | None:
+        """The expression of a keyword argument."""
+        return next((given.value for given in self.node.keywords if given.arg == name), None)
 
     @property
     def open_ended(self) -> bool:
@@ -134,7 +137,8 @@ class Workflow:
     @cached_property
     def step_names(self) -> frozenset[str]:
         """What the step object is called: the last parameter of each `run`."""
-        return frozenset(run.args.args[2].arg for run in self.roots if len(run.args.args) > 2)
+        parameters = [[*run.args.posonlyargs, *run.args.args] for run in self.roots]
+        return frozenset(given[_STEP_PLACE].arg for given in parameters if len(given) > _STEP_PLACE)
 
     def is_step(self, node: ast.AST) -> bool:
         """Whether an expression is the step object: a parameter of that name, or an attribute it was assigned to."""

@@ -1,0 +1,242 @@
+"""The outline: steps, sleeps and waits in the order they are reached, with loops, branches and parallel groups around them."""
+
+import textwrap
+
+import pytest
+
+from playground.analysis import check, inspect
+from playground.analysis.outline import NODES
+
+HEAD = "import asyncio\nfrom workers import WorkflowEntrypoint\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n"
+
+
+def outline(code: str) -> list:
+    return inspect(HEAD + textwrap.indent(textwrap.dedent(code).strip("\n"), " " * 8) + "\n")[1]
+
+
+def drawn(nodes: list, level: int = 0) -> list[str]:
+    """An outline as indented lines, to compare at a glance."""
+    lines = []
+    for node in nodes:
+        lines.append("  " * level + f"{node['kind']} {node['name']}")
+        lines.extend(drawn(node.get("children", []), level + 1))
+    return lines
+
+
+CASES = [
+    (
+        "direct forms, in order",
+        """
+        await step.do("a", lambda: 1)
+        await step.sleep("b", "1 day")
+        await step.wait_for_event("c", "paid")
+        """,
+        ["do a", "sleep b", "wait c"],
+    ),
+    (
+        "a decorated step stands where it is called",
+        """
+        @step.do("first defined")
+        async def one(): ...
+        @step.do()
+        async def two(): ...
+        await two()
+        await one()
+        """,
+        ["do two", "do first defined"],
+    ),
+    (
+        "called again it is the same one",
+        """
+        @step.do()
+        async def one(): ...
+        await one()
+        return [await one()]
+        """,
+        ["do one"],
+    ),
+    (
+        "handed to a helper that awaits it",
+        """
+        async def tried(function):
+            return await function()
+        @step.do()
+        async def one(): ...
+        await tried(one)
+        """,
+        ["do one"],
+    ),
+    (
+        "one that nothing calls comes last",
+        """
+        @step.do()
+        async def forgotten(): ...
+        await step.sleep("s", "1 day")
+        """,
+        ["sleep s", "do forgotten"],
+    ),
+    (
+        "loops",
+        """
+        for item in items:
+            await step.do(f"item {item}", lambda: 1)
+        while not (await step.do("ready", lambda: 1)):
+            await step.sleep("s", "1 day")
+        found = [await step.do("look", lambda: 1) for place in places]
+        """,
+        ["loop for item in items", "  do item {item}", "loop while not (await step.do(\"ready\", lambda: 1))", "  do ready", "  sleep s",
+         "loop for place in places", "  do look"],
+    ),
+    (
+        "branches",
+        """
+        if a:
+            await step.do("yes", lambda: 1)
+        elif b:
+            await step.do("maybe", lambda: 1)
+        else:
+            await step.do("no", lambda: 1)
+        match kind:
+            case "x":
+                await step.do("x", lambda: 1)
+        x = await step.do("left", lambda: 1) if c else 2
+        """,
+        ["branch if a", "  do yes", "branch elif b", "  do maybe", "branch else", "  do no", 'branch case "x"', "  do x",
+         "branch if c", "  do left"],
+    ),
+    (
+        "a branch without steps is left out",
+        """
+        if a:
+            print(1)
+        await step.do("one", lambda: 1)
+        """,
+        ["do one"],
+    ),
+    (
+        "handlers",
+        """
+        try:
+            await step.do("one", lambda: 1)
+        except ValueError:
+            await step.do("cure", lambda: 1)
+        finally:
+            await step.do("end", lambda: 1)
+        """,
+        ["do one", "branch except ValueError", "  do cure", "do end"],
+    ),
+    (
+        "gather of steps, of a comprehension, of a list kept in a name, of one filled in a loop",
+        """
+        @step.do()
+        async def one(): ...
+        await asyncio.gather(one(), step.do("two", lambda: 1))
+        await asyncio.gather(*(step.do(f"p {x}", lambda: 1) for x in xs))
+        kept = [step.do(f"q {x}", lambda: 1) for x in xs]
+        filled = []
+        for x in xs:
+            filled.append(step.do(f"r {x}", lambda: 1))
+        await asyncio.gather(*filled)
+        await asyncio.gather(*kept)
+        """,
+        ["parallel gather", "  do one", "  do two", "parallel for x in xs", "  do p {x}", "parallel for x in xs", "  do r {x}",
+         "parallel for x in xs", "  do q {x}"],
+    ),
+    (
+        "task group",
+        """
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(step.do("one", lambda: 1))]
+            group.create_task(step.do("two", lambda: 1))
+        await step.sleep("s", "1 day")
+        """,
+        ["parallel TaskGroup", "  do one", "  do two", "sleep s"],
+    ),
+    (
+        "dependencies by parameter name, side by side when concurrent, a shared one before them",
+        """
+        @step.do()
+        async def source(): ...
+        @step.do()
+        async def left(source): ...
+        @step.do()
+        async def right(source): ...
+        @step.do(concurrent=True)
+        async def joined(left, right): ...
+        @step.do()
+        async def last(joined): ...
+        await last()
+        """,
+        ["do source", "parallel concurrent", "  do left", "  do right", "do joined", "do last"],
+    ),
+    (
+        "helpers are looked through, each time they are called",
+        """
+        async def both(item):
+            await step.do(f"pick {item}", lambda: 1)
+            await self.pack(item)
+        await both("lamp")
+        await asyncio.gather(both("rug"))
+        """,
+        ["do pick {item}", "parallel gather", "  do pick {item}"],
+    ),
+    (
+        "a helper that calls itself ends",
+        """
+        async def again(n):
+            await step.do("once", lambda: 1)
+            await again(n - 1)
+        await again(3)
+        """,
+        ["do once"],
+    ),
+    (
+        "what an awaitable kept in a name is",
+        """
+        waiting = asyncio.create_task(step.wait_for_event("w", "paid"))
+        await step.do("meanwhile", lambda: 1)
+        await waiting
+        """,
+        ["do meanwhile", "wait w"],
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "lines"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_draws(code, lines):
+    assert drawn(outline(code)) == lines
+
+
+def test_gives_lines_and_details():
+    nodes = outline("""
+        @step.do("charge",
+                 config=None)
+        async def charge():
+            return 1
+
+        await charge()
+        await step.sleep("pause", "2 seconds")
+        await step.wait_for_event(
+            "approval", "approved"
+        )
+        for x in xs:
+            await step.do("a" + x, lambda: 1)
+    """)
+    charge, pause, approval, loop = nodes
+    assert charge == {"kind": "do", "name": "charge", "line": 5, "end_line": 8}  # the decorator's line, as in the journal
+    assert pause == {"kind": "sleep", "name": "pause", "line": 11, "end_line": 11, "duration": "2 seconds"}
+    assert approval == {"kind": "wait", "name": "approval", "line": 12, "end_line": 14, "event_type": "approved"}
+    assert (loop["line"], loop["end_line"]) == (15, 16)
+    assert loop["children"] == [{"kind": "do", "name": "a{x}", "pattern": True, "line": 16, "end_line": 16}]
+
+
+def test_is_there_while_other_things_are_wrong():
+    found = check("class Mine(WorkflowEntrypoint):\n    async def run(self, event, step):\n        step.sleep('s', 5)\n")
+    assert [node["name"] for node in found["outline"]] == ["s"]
+    assert "no-workflow" in [diagnostic["code"] for diagnostic in found["diagnostics"]]
+
+
+def test_stays_bounded_when_helpers_call_helpers():
+    helpers = "\n".join(f"async def h{n}():\n    await h{n + 1}()\n    await h{n + 1}()" for n in range(30))
+    nodes = outline(helpers + "\nasync def h30():\n    await step.do('x', lambda: 1)\nawait h0()")
+    assert len(drawn(nodes)) <= NODES + 1

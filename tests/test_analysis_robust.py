@@ -1,0 +1,68 @@
+"""The durable lint on anything at all: it never raises, never executes, and every place it names exists."""
+
+import re
+import sys
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from playground.analysis import MOST_DIAGNOSTICS, check, inspect
+from playground.examples import load
+
+PROGRAMS = [
+    *(example.source for example in load()),
+    *(path.read_text("utf-8") for path in sorted((Path(__file__).parent / "fixtures").glob("*/*.py"))),
+]
+PIECES = ["await ", "step.", "async ", "@step.do()\n", "(", ")", "*", ":=", "lambda: ", "None", "\n", "    ", '"', "é", "event", "step", "{", "}",
+          "global step\n", "nonlocal step\n", "import ", "from x import *\n", "del step\n", "yield ", "return ", "class A:\n", "**", "[", "]", "..."]  # fmt: skip
+
+
+def check_places(source: str) -> None:
+    lines = re.split(r"\r\n|\r|\n", source)
+    diagnostics, _ = inspect(source)
+    for found in diagnostics:
+        span = found.span
+        assert 1 <= span.line <= span.end_line <= len(lines)
+        assert 1 <= span.column <= len(lines[span.line - 1]) + 1
+        assert span.end_column <= max(len(lines[span.end_line - 1]), 1) + 1
+        assert (span.line, span.column) < (span.end_line, span.end_column)
+        assert found.code != "not-analysed"
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text())
+def test_any_text(source):
+    check_places(source)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(PROGRAMS), st.data())
+def test_programs_with_pieces_cut_out_and_put_in(source, data):
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, len(source)))
+        cut = data.draw(st.sampled_from([0, 0, 1, 5, 30, 200]))
+        source = source[:start] + data.draw(st.sampled_from([*PIECES, ""])) + source[start + cut :]
+    check_places(source)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(PROGRAMS), st.data())
+def test_programs_with_lines_dropped_and_swapped(source, data):
+    lines = source.split("\n")
+    for _ in range(data.draw(st.integers(1, 4))):
+        one, other = data.draw(st.integers(0, len(lines) - 1)), data.draw(st.integers(0, len(lines) - 1))
+        lines[one], lines[other] = lines[other], lines[one]
+        if len(lines) > 5 and data.draw(st.booleans()):
+            del lines[one]
+    check_places("\n".join(lines))
+
+
+def test_never_executes_what_it_reads(capsys):
+    check("import sys\nprint('ran')\nsys.modules['ran'] = 1\nraise SystemExit(3)\n")
+    assert "ran" not in sys.modules
+    assert capsys.readouterr().out == ""
+
+
+def test_lists_no_more_than_helps():
+    assert len(check("\n".join(f"unknown{number}" for number in range(1000)))["diagnostics"]) == MOST_DIAGNOSTICS

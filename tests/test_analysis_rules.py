@@ -1,0 +1,221 @@
+"""The durable lint: each rule on a program that breaks it, at the place that breaks it, with the fix that cures it.
+
+In a case's code, «» marks where the finding must stand, and what follows `=>` is that line after its fix.
+"""
+
+import re
+import textwrap
+
+import pytest
+
+from playground.analysis import inspect
+from playground.analysis.rules import ERROR, HINT, INFO, RULES, WARNING
+
+IMPORTS = """\
+import asyncio
+import datetime as dt
+import random
+import secrets
+import time
+import uuid
+from datetime import datetime
+from pathlib import Path
+
+from workers import NonRetryableError, WorkflowEntrypoint
+
+"""
+CLASS = "class TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n"
+DONE = "\n        await step.do('last', lambda: None)\n"
+
+
+def program(code: str) -> str:
+    return IMPORTS + CLASS + textwrap.indent(textwrap.dedent(code).strip("\n"), " " * 8) + DONE
+
+
+def marked(code: str) -> tuple[str, tuple[int, int, int, int], str | None]:
+    """The source without marks, the place between them, and the line after its fix."""
+    fixed = None
+    if "=>" in code:
+        code, _, fixed = code.partition("=>")
+        code, fixed = code.rstrip() + "\n", fixed.strip()
+    source = program(code)
+    start = source.index("«")
+    source = source.replace("«", "")
+    end = source.index("»")
+    source = source.replace("»", "")
+    return source, (*place(source, start), *place(source, end)), fixed
+
+
+def place(source: str, index: int) -> tuple[int, int]:
+    before = source[:index].split("\n")
+    return len(before), len(before[-1]) + 1
+
+
+def apply(source: str, fix) -> str:
+    """The source with a fix made."""
+    lines = source.split("\n")
+    span = fix.span
+    head = "\n".join([*lines[: span.line - 1], lines[span.line - 1][: span.column - 1]])
+    tail = "\n".join([lines[span.end_line - 1][span.end_column - 1 :], *lines[span.end_line :]])
+    return head + fix.text + tail
+
+
+CASES = [
+    # time, random values, ids and I/O outside a step
+    ("time", "time-outside-step", "x = «time.time()»\nreturn x => x = await step.do(\"take the time\", lambda: time.time())"),
+    ("now", "time-outside-step", "return «datetime.now()»  => return await step.do(\"take the time\", lambda: datetime.now())"),
+    ("now through the module", "time-outside-step", "return «dt.datetime.now(dt.UTC)».year"),
+    ("today", "time-outside-step", "return str(«dt.date.today()»)"),
+    ("a deadline", "time-outside-step", "if «time.monotonic()» > 5:\n    return 1"),
+    ("random", "random-outside-step", "return [1, «random.randint(1, 6)»] => return [1, (await step.do(\"draw\", lambda: random.randint(1, 6)))]"),
+    ("shuffle", "random-outside-step", "items = [1, 2]\n«random.shuffle(items)»\nreturn items"),
+    ("secrets", "random-outside-step", "return «secrets.token_hex(8)»"),
+    ("uuid", "id-outside-step", "order = «uuid.uuid4()»\nreturn str(order) => order = await step.do(\"make an id\", lambda: str(uuid.uuid4()))"),
+    ("uuid as text", "id-outside-step", "return str(«uuid.uuid4()») => return await step.do(\"make an id\", lambda: str(uuid.uuid4()))"),
+    ("hex of a uuid", "id-outside-step", "return «uuid.uuid4()».hex => return await step.do(\"make an id\", lambda: uuid.uuid4().hex)"),
+    ("open", "io-outside-step", "with «open('x')» as f:\n    return f.read()"),
+    ("read_text", "io-outside-step", "return «Path('x').read_text()»"),
+    ("asyncio.sleep", "sleep-outside-step", "await «asyncio.sleep(5)» => await step.sleep(\"pause\", \"5 seconds\")"),
+    ("in a helper that run calls", "random-outside-step", "def pick():\n    return «random.random()»\n\nreturn pick()"),
+    ("captured by a step", "time-outside-step", "now = «time.time()»\nawait step.do('a', lambda: now)\nawait step.do('b', lambda: now)"),
+    # names
+    ("id in a name", "unstable-name", "await step.do(«f'order {uuid.uuid4()}'», lambda: 1)"),
+    ("time in the name of a sleep", "unstable-name", "await step.sleep(«'s' + str(time.time())», '1 second')"),
+    ("empty name", "bad-name", "await step.do(«''», lambda: 1)"),
+    ("name with a newline", "bad-name", "await step.sleep(«'a\\nb'», '1 second')"),
+    ("number for a name", "bad-name", "await step.sleep(«3», '1 second')"),
+    ("same name twice", "duplicate-name", "await step.do('a', lambda: 1)\nawait step.do(«'a'», lambda: 2)"),
+    ("same name, one decorated", "duplicate-name", "@step.do()\nasync def a(): ...\n\nawait a()\nawait step.do(«'a'», lambda: 2)"),
+    ("dots in an event type", "bad-event-type", "await step.wait_for_event('w', «'order.paid'») => await step.wait_for_event('w', \"order-paid\")"),
+    # awaits
+    ("sleep", "not-awaited", "«step.sleep('s', '1 day')» => await step.sleep('s', '1 day')"),
+    ("wait", "not-awaited", "«step.wait_for_event('s', 'paid')» => await step.wait_for_event('s', 'paid')"),
+    ("direct do", "not-awaited", "«step.do('s', lambda: 1)» => await step.do('s', lambda: 1)"),
+    ("decorated", "not-awaited", "@step.do()\nasync def a(): ...\n\n«a()»"),
+    ("kept and never used", "not-awaited", "x = «step.do('s', lambda: 1)» => x = await step.do('s', lambda: 1)"),
+    ("used as its result", "not-awaited", "x = «step.do('s', lambda: 1)»\nreturn f'{x}!' => x = await step.do('s', lambda: 1)"),
+    ("indexed", "not-awaited", "return «step.wait_for_event('s', 'paid')»['payload'] => return (await step.wait_for_event('s', 'paid'))['payload']"),
+    ("returned", "not-awaited", "return «step.do('s', lambda: 1)» => return await step.do('s', lambda: 1)"),
+    ("gather", "not-awaited", "«asyncio.gather(step.do('a', lambda: 1), step.do('b', lambda: 1))»"),
+    ("defined and forgotten", "never-run", "@step.do('a')\nasync def «forgotten»():\n    return 1"),
+    # calls
+    ("do without a function", "no-function", "await «step.do('a')»"),
+    ("camel case", "unknown-method", "await «step.waitForEvent»('a', 'b') => await step.wait_for_event('a', 'b')"),
+    ("typo", "unknown-method", "await «step.sleeep»('a', '1 day') => await step.sleep('a', '1 day')"),
+    ("retries beside the config", "unknown-argument", "await step.do('a', lambda: 1, «retries=3»)"),
+    ("sleep without a duration", "missing-argument", "await «step.sleep('1 day')»"),
+    ("wait without a type", "missing-argument", "await «step.wait_for_event('a', timeout='1 day')»"),
+    ("arguments for a step", "step-arguments", "@step.do()\nasync def a(): ...\n\nawait «a(1)»"),
+    ("parameter that is no step", "unknown-parameter", "@step.do()\nasync def a(«order»):\n    return order\n\nawait a()"),
+    # config
+    ("unknown key", "config", "await step.do('a', lambda: 1, config={«'timout'»: '1 day'}) => await step.do('a', lambda: 1, config={\"timeout\": '1 day'})"),
+    ("limit outside of retries", "config", "await step.do('a', lambda: 1, config={«'limit'»: 3})"),
+    ("retries without delay", "config", "await step.do('a', lambda: 1, config={'retries': «{'limit': 3}»})"),
+    ("retries is a number", "config", "await step.do('a', lambda: 1, config={'retries': «3»})"),
+    ("endless", "config", "await step.do('a', lambda: 1, config={'retries': {'limit': «float('inf')», 'delay': '1 second'}})"),
+    ("limit below 0", "config", "await step.do('a', lambda: 1, config={'retries': {'limit': «-1», 'delay': '1 second'}})"),
+    ("backoff", "config", "await step.do('a', lambda: 1, config={'retries': {'limit': 1, 'delay': '1 second', 'backoff': «'expo'»}})"),
+    ("sensitive", "config", "await step.do('a', lambda: 1, config={'sensitive': «True»})"),
+    ("config in a constant", "config", "c = {«'delay'»: '1 second'}\nawait step.do('a', lambda: 1, config=c)"),
+    ("rollback config", "config", "await step.do('a', lambda: 1, rollback=print, rollback_config={'retries': {'limit': 1, 'delay': '1 second', «'time'»: 1}})"),
+    ("short seconds", "bad-duration", "await step.sleep('a', «'30s'») => await step.sleep('a', \"30 seconds\")"),
+    ("short hour", "bad-duration", "await step.sleep('a', «'1h'») => await step.sleep('a', \"1 hour\")"),
+    ("milliseconds", "bad-duration", "await step.sleep('a', «'500 ms'») => await step.sleep('a', \"0.5 seconds\")"),
+    ("no unit", "bad-duration", "await step.sleep('a', «'soon'»)"),
+    ("negative", "bad-duration", "await step.sleep('a', «-5»)"),
+    ("zero timeout", "bad-duration", "await step.do('a', lambda: 1, config={'timeout': «0»})"),
+    ("two years", "bad-duration", "await step.sleep('a', «'2 years'»)"),
+    ("short wait", "bad-duration", "await step.wait_for_event('a', 'b', timeout=«'0.5 seconds'»)"),
+    ("delay", "bad-duration", "await step.do('a', lambda: 1, config={'retries': {'limit': 1, 'delay': «'5 min'»}})"),
+    ("bare number", "bare-number", "await step.sleep('a', «30») => await step.sleep('a', \"0.03 seconds\")"),
+    ("bare timeout", "bare-number", "await step.do('a', lambda: 1, config={'timeout': «60_000»}) => await step.do('a', lambda: 1, config={'timeout': \"1 minute\"})"),
+    # results
+    ("lambda", "unstorable-result", "await step.do('a', lambda: [«lambda: 1»])"),
+    ("generator", "unstorable-result", "await step.do('a', lambda: «(x for x in 'ab')») => await step.do('a', lambda: [x for x in 'ab'])"),
+    ("open file", "unstorable-result", "@step.do()\nasync def a():\n    return «open('x')»\n\nawait a()"),
+    ("open file of a with", "unstorable-result", "@step.do()\nasync def a():\n    with open('x') as f:\n        return «f»\n\nawait a()"),
+    ("set of objects", "unstorable-result", "class Item: ...\n\nawait step.do('a', lambda: {«Item()»})"),
+    ("a uuid in a dict", "unstorable-result", "await step.do('a', lambda: {'id': «uuid.uuid4()»}) => await step.do('a', lambda: {'id': str(uuid.uuid4())})"),
+    ("a date", "unstorable-result", "await step.do('a', lambda: «dt.date.today()») => await step.do('a', lambda: dt.date.today().isoformat())"),
+    ("number keys", "unstorable-result", "await step.do('a', lambda: {«1»: 'one'})"),
+    ("map", "unstorable-result", "await step.do('a', lambda: «map(str, [1])») => await step.do('a', lambda: list(map(str, [1])))"),
+    ("yield", "unstorable-result", "@step.do()\nasync def «a»():\n    yield 1\n\nawait a()"),
+    ("function of a name", "unstorable-result", "def helper(): ...\n\nasync def a():\n    return «helper»\n\nawait step.do('a', a)"),
+    ("output", "unstorable-output", "return {'ids': [«uuid.UUID(int=1)»]}"),
+    # exceptions
+    ("bare except", "catches-all", "try:\n    await step.do('a', lambda: 1)\n«except»:\n    pass"),
+    ("BaseException", "catches-all", "try:\n    await step.do('a', lambda: 1)\nexcept «BaseException» as error:\n    print(error) => except Exception as error:"),
+    ("BaseException of several", "catches-all", "try:\n    await step.do('a', lambda: 1)\nexcept (OSError, «BaseException»):\n    pass"),
+    # names that are not defined
+    ("typo of a name", "undefined-name", "amount = 3\nreturn «amonut» => return amount"),
+    ("forgotten module", "undefined-name", "return «json».dumps({})"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "text"), [case[1:] for case in CASES], ids=[f"{case[1]}: {case[0]}" for case in CASES])
+def test_finds_it_where_it_stands_and_cures_it(code, text):
+    source, span, fixed = marked(text)
+    diagnostics, _ = inspect(source)
+    found = [diagnostic for diagnostic in diagnostics if diagnostic.code == code]
+    assert [(it.span.line, it.span.column, it.span.end_line, it.span.end_column) for it in found] == [span], diagnostics
+    if fixed is not None:
+        after = apply(source, found[0].fix)
+        assert after.split("\n")[found[0].fix.span.line - 1].strip() == fixed
+        assert code not in [diagnostic.code for diagnostic in inspect(after)[0]]
+
+
+@pytest.mark.parametrize(("code", "text"), [case[1:] for case in CASES], ids=[f"{case[1]}: {case[0]}" for case in CASES])
+def test_says_nothing_else_that_is_wrong_by_the_way(code, text):
+    source, _, _ = marked(text)
+    assert {diagnostic.code for diagnostic in inspect(source)[0]} == {code}
+
+
+ENTRIES = [
+    ("nothing", "", "no-workflow", (1, 1, 1, 2), None),
+    ("another name", "from workers import WorkflowEntrypoint\nclass Mine(WorkflowEntrypoint):\n    async def run(self, event, step): ...",
+     "no-workflow", (2, 7, 2, 11), "class TenantWorkflow(WorkflowEntrypoint):"),
+    ("no run", "from workers import WorkflowEntrypoint\nclass TenantWorkflow(WorkflowEntrypoint): ...", "no-run", (2, 7, 2, 21), None),
+    ("no base", "class TenantWorkflow:\n    async def run(self, event, step): ...", "no-base", (1, 7, 1, 21), "class TenantWorkflow(WorkflowEntrypoint):"),
+    ("plain run", "from workers import WorkflowEntrypoint\nclass TenantWorkflow(WorkflowEntrypoint):\n    def run(self, event, step): ...",
+     "run-not-async", (3, 9, 3, 12), "async def run(self, event, step): ..."),
+    ("too few parameters", "from workers import WorkflowEntrypoint\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self): ...",
+     "run-signature", (3, 15, 3, 18), None),
+    ("too many", "from workers import WorkflowEntrypoint\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step, env): ...",
+     "run-signature", (3, 15, 3, 18), None),
+    ("base not imported", "class TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step): ...",
+     "undefined-name", (1, 22, 1, 40), "from workers import WorkflowEntrypoint"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "code", "span", "fixed"), [case[1:] for case in ENTRIES], ids=[case[0] for case in ENTRIES])
+def test_finds_what_keeps_a_workflow_from_starting(source, code, span, fixed):
+    diagnostics, _ = inspect(source)
+    assert [(it.code, (it.span.line, it.span.column, it.span.end_line, it.span.end_column)) for it in diagnostics] == [
+        (code, span)
+    ]
+    if fixed is not None:
+        after = apply(source, diagnostics[0].fix)
+        assert after.split("\n")[diagnostics[0].fix.span.line - 1].strip() == fixed
+        assert code not in [diagnostic.code for diagnostic in inspect(after)[0]]
+
+
+def test_every_rule_of_the_table_has_a_case():
+    elsewhere = {"syntax", "syntax-warning", "too-deep", "not-analysed"}
+    assert {case[1] for case in CASES} | {case[2] for case in ENTRIES} | elsewhere == set(RULES)
+
+
+def test_every_rule_is_of_a_known_severity_and_ends_in_a_sentence():
+    for code, rule in RULES.items():
+        assert rule.severity in (ERROR, WARNING, INFO, HINT)
+        assert re.search(r"(\.|\}|\.`)$", rule.message), code
+
+
+def test_a_class_of_another_name_is_an_entry_when_it_is_asked_for():
+    source = "from workers import WorkflowEntrypoint\nclass Mine(WorkflowEntrypoint):\n    async def run(self, event, step): ..."
+    assert inspect(source, "Mine")[0] == []
+
+
+def test_columns_count_characters_not_bytes():
+    source = program("größe = «time.time()»; 数 = 1\nreturn größe + 数").replace("«", "").replace("»", "")
+    (found,) = inspect(source)[0]
+    assert source.split("\n")[found.span.line - 1][found.span.column - 1 : found.span.end_column - 1] == "time.time()"
