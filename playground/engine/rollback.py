@@ -152,7 +152,7 @@ class Rollback:
         data["retry_delay_ms"] = delay
         clock = execution.services.clock
         step.rollback, step.rollback_until = "retrying", clock.now() + delay
-        execution.pipeline.add(errored, then=lambda committed: execution.consider_idle())
+        execution.pipeline.add(errored, then=lambda committed: execution.idleness.consider())
         self._timer = clock.call_at(step.rollback_until, self._attempt, step)
 
     def _stop(self, step: LiveStep, error: Any, *events: NewEvent) -> None:

@@ -140,7 +140,7 @@ class Scheduler:
             return
         idle = [execution for execution in self.live.values() if execution.idle]
         if idle:
-            min(idle, key=lambda execution: execution.idle_since or 0).evict(ev.EVICTED)
+            min(idle, key=lambda execution: execution.idleness.since or 0).evict(ev.EVICTED)
 
     async def _arm(self) -> None:
         due = await self._services.store.next_due()

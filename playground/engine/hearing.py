@@ -1,0 +1,131 @@
+"""What each frame of a worker means: the table from what it says to what is done about it."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from playground.engine import live, words
+from playground.sandbox import frames
+from playground.workflows import events as ev
+from playground.workflows.errors import WorkflowError
+from playground.workflows.events import NewEvent
+
+if TYPE_CHECKING:
+    from playground.engine.execution import Execution
+
+LOG_FLOOD_BYTES = 64 * 1024 * 1024  # a worker that prints more than this past its budget is ended
+
+
+def hear(execution: "Execution", frame: frames.Said, size: int) -> None:
+    """Act on one frame of `size` bytes."""
+    handler = _HANDLERS.get(type(frame))
+    if handler is None:
+        execution.break_limit(f"protocol: the worker sent a frame that is out of place ({type(frame).__name__})")
+    else:
+        handler(execution, frame, size)
+
+
+def _log(execution: "Execution", frame: frames.Log, size: int) -> None:
+    logs = execution.logs
+    event, weight = logs.take(frame)
+    if event is not None:
+        execution.pipeline.add_log(event, weight)
+    elif logs.dropped > LOG_FLOOD_BYTES:
+        execution.break_limit(f"output: the worker printed more than {LOG_FLOOD_BYTES:,} bytes past its {logs.budget:,}")
+
+
+def _do(execution: "Execution", frame: frames.Do, size: int) -> None:
+    execution.dos += 1
+    most = execution.services.limit(execution.row, "step_limit")
+    if execution.dos > most:
+        execution.break_limit(f"steps: the limit of {most:,} steps has been reached")
+    elif frame.step[0] != ev.DO or frame.attempt != 1 or frames.key(frame.step) in execution.steps or execution.rollback.running:
+        execution.break_limit("protocol: the worker started a step twice or out of place")
+    else:
+        execution.attempts.start(frame)
+
+
+def _resume(execution: "Execution", frame: frames.Resume, size: int) -> None:
+    step = execution.steps.get(frames.key(frame.step))
+    if step is None or step.status != live.RETRYING or step.timer is not None:
+        execution.break_limit("protocol: the worker resumed a step that does not wait")
+    else:
+        execution.attempts.resume(step)
+
+
+def _done(execution: "Execution", frame: frames.Done, size: int) -> None:
+    services, row = execution.services, execution.row
+    most = services.limit(row, "value_bytes")
+    if size > most and frames.size_of(frame.value) > most:
+        execution.break_limit(f"result: more than {most:,} bytes")
+        return
+    execution.stored_bytes += size
+    most = services.limit(row, "instance_bytes")
+    if execution.stored_bytes > most:
+        execution.break_limit(f"storage: the instance holds more than {most:,} bytes")
+    elif frame.rollback:
+        execution.rollback.done(frame)
+    else:
+        execution.attempts.done(frame)
+
+
+def _fail(execution: "Execution", frame: frames.Fail, size: int) -> None:
+    (execution.rollback if frame.rollback else execution.attempts).failed(frame)
+
+
+def _finish(execution: "Execution", frame: frames.Finish, size: int) -> None:
+    most = execution.services.limit(execution.row, "value_bytes")
+    if frames.size_of(frame.output) > most:
+        execution.break_limit(f"output: more than {most:,} bytes")
+    elif execution.rollback.running:
+        execution.break_limit("protocol: the worker finished during its rollback")
+    else:
+        ended = NewEvent(ev.EXECUTION_ENDED, {"reason": ev.COMPLETED})
+        execution.finish(*execution.attempts.closed(), ended, NewEvent(ev.WORKFLOW_COMPLETED, {"output": frame.output}))
+
+
+def _crash(execution: "Execution", frame: frames.Crash, size: int) -> None:
+    if execution.rollback.running:
+        return
+    error = frames.plain(frame.error)
+    closed = execution.attempts.closed()
+    if not frame.error.fatal and execution.rollback.wanted():
+        execution.rollback.start(error, closed)
+    else:
+        ended = NewEvent(ev.EXECUTION_ENDED, {"reason": ev.COMPLETED})
+        execution.finish(*closed, ended, NewEvent(ev.WORKFLOW_ERRORED, {"error": error}))
+
+
+def _call(execution: "Execution", frame: frames.Call, size: int) -> None:
+    execution.calls += 1
+    execution.spawn(_answer(execution, frame))
+
+
+async def _answer(execution: "Execution", frame: frames.Call) -> None:
+    answer: dict[str, Any] = {"op": "answer", "call": frame.call}
+    environment = execution.services.environment
+    try:
+        if environment is None:
+            raise WorkflowError(f"env.{frame.binding} is not there")
+        answer["value"] = await environment.call(execution.row, frame.binding, frame.method, frame.args, frame.kwargs)
+    except WorkflowError as refused:
+        answer["error"] = words.error(type(refused).__name__, refused.message)
+    execution.calls -= 1
+    if not execution.closing:
+        execution.send(answer)
+
+
+_HANDLERS: dict[type, Callable[["Execution", Any, int], None]] = {
+    frames.Do: _do,
+    frames.Resume: _resume,
+    frames.Done: _done,
+    frames.Fail: _fail,
+    frames.Missing: lambda execution, frame, size: execution.rollback.missing(frame),
+    frames.Collected: lambda execution, frame, size: execution.rollback.collected(),
+    frames.Sleep: lambda execution, frame, size: execution.suspensions.sleep(frame),
+    frames.Wait: lambda execution, frame, size: execution.suspensions.wait(frame),
+    frames.Finish: _finish,
+    frames.Crash: _crash,
+    frames.Log: _log,
+    frames.Idle: lambda execution, frame, size: execution.idleness.said(frame.seen),
+    frames.Call: _call,
+}

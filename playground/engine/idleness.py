@@ -1,0 +1,83 @@
+"""When a worker has nothing left but to wait, it is given up after a grace; when it says nothing for too long, it is ended."""
+
+from typing import TYPE_CHECKING
+
+from playground.engine import live, words
+from playground.engine.clock import Timer
+from playground.workflows import events as ev
+from playground.workflows.events import NewEvent
+
+if TYPE_CHECKING:
+    from playground.engine.execution import Execution
+
+
+class Idleness:
+    """Watches one worker. `since` is when it fell idle (epoch milliseconds), None while it has something to do."""
+
+    def __init__(self, execution: "Execution") -> None:
+        self._execution = execution
+        self._seen = -1
+        self._grace: Timer | None = None
+        self._silence: Timer | None = None
+        self._heard = 0
+        self.since: int | None = None
+
+    def said(self, seen: int) -> None:
+        """The worker waits, having read `seen` frames."""
+        self._seen = seen
+        self.consider()
+
+    def stirred(self) -> None:
+        """The worker has something to do again."""
+        self.since = None
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None
+
+    def heard(self) -> None:
+        """A frame came."""
+        self._heard = self._execution.services.clock.now()
+
+    def consider(self) -> None:
+        """Say that the instance waits, once the worker has nothing to do and nothing is owed to it."""
+        execution = self._execution
+        if self.since is not None or execution.is_busy or execution.channel is None or self._seen != execution.channel.sent:
+            return
+        until = self._earliest()
+        if until is None:
+            ended = NewEvent(ev.EXECUTION_ENDED, {"reason": ev.COMPLETED})
+            execution.finish(ended, NewEvent(ev.WORKFLOW_ERRORED, {"error": words.stuck()}))
+            return
+        clock = execution.services.clock
+        self.since = clock.now()
+        execution.pipeline.add(*execution.logs.truncated(), NewEvent(ev.WORKFLOW_WAITING, {"until": until}))
+        grace = self.since + execution.services.settings.idle_grace_ms
+        self._grace = clock.call_at(grace, execution.evict, ev.HIBERNATED)
+        execution.on_idle()
+
+    def watch_silence(self) -> None:
+        """End a worker that is neither idle nor in an attempt and has said nothing for the time an attempt may take."""
+        execution = self._execution
+        if execution.closing:
+            return
+        wall = execution.services.limit(execution.row, "attempt_wall_seconds") * 1000
+        clock = execution.services.clock
+        now = clock.now()
+        if self.since is not None or execution.is_busy:
+            self._heard = now
+        if now - self._heard >= wall:
+            execution.break_limit(f"not answering: nothing was heard of the worker for {wall // 1000} s")
+        else:
+            self._silence = clock.call_at(self._heard + wall, self.watch_silence)
+
+    def close(self) -> None:
+        """Forget the deadlines."""
+        for timer in (self._grace, self._silence):
+            if timer is not None:
+                timer.cancel()
+
+    def _earliest(self) -> int | None:
+        steps = self._execution.steps.values()
+        times = [step.until for step in steps if step.timer is not None and step.until is not None and step.status != live.OVER]
+        times += [step.rollback_until for step in steps if step.rollback_until is not None]
+        return min(times, default=None)
