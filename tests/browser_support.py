@@ -114,6 +114,12 @@ class Watched:
         self.page.on("request", lambda request: self._request(host, request.url))
         self.page.goto(url)
 
+    def forgive(self, part: str) -> None:
+        """Take out of the trouble what the test has brought about on purpose; it must have happened."""
+        kept = [trouble for trouble in self.trouble if part not in trouble]
+        assert kept != self.trouble, f"nothing to forgive: {part}"
+        self.trouble = kept
+
     def _console(self, kind: str, text: str) -> None:
         if kind == "error" and not (self.server_away and "net::ERR_" in text):
             self.trouble.append(f"console: {text}")

@@ -1,0 +1,115 @@
+"""The playground's page as a person uses it: what is pressed, and what is read."""
+
+import json
+import re
+import urllib.request
+from typing import Any
+
+from browser_support import Watched
+from playwright.sync_api import Locator, expect
+
+WAIT_MS = 30_000
+INSTANCE = re.compile(r".*/instances/([0-9A-Za-z_-]+)$")
+
+PASTE = """(editor, text) => {
+    const clipboardData = new DataTransfer();
+    clipboardData.setData("text/plain", text);
+    editor.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+}"""
+
+expect.set_options(timeout=WAIT_MS)
+
+
+def ask(url: str, body: Any = None) -> Any:
+    """GET, or POST `body` as JSON; returns the JSON that comes back."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json", "Accept": "application/json"})
+    with urllib.request.urlopen(request, timeout=WAIT_MS / 1000) as reply:
+        return json.load(reply)
+
+
+def journal(server: str, instance: str) -> list[dict[str, Any]]:
+    """All events of an instance, and proof that their seq is dense from 1."""
+    events = ask(f"{server}/api/instances/{instance}/events?after=0&limit=1000")["events"]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    return events
+
+
+def completed_steps(events: list[dict[str, Any]]) -> list[str]:
+    """Names of the steps that completed, in order; one that ran twice to the end is here twice."""
+    done = ("step_completed", "sleep_completed", "wait_completed")
+    return [event["step"]["name"] for event in events if event["type"] in done]
+
+
+class Playground:
+    """One page of the playground. `url` is the server's."""
+
+    def __init__(self, watched: Watched, url: str) -> None:
+        self.watched = watched
+        self.page = watched.page
+        self.url = url
+
+    def run(self) -> str:
+        """Press Run and return the id of the instance that it made."""
+        before = self.page.url
+        self.run_button.click()
+        expect(self.page).not_to_have_url(before)
+        return self.instance
+
+    @property
+    def run_button(self) -> Locator:
+        return self.page.locator("[data-run]:visible")
+
+    @property
+    def instance(self) -> str:
+        """The id that the address carries."""
+        expect(self.page).to_have_url(INSTANCE)
+        found = INSTANCE.match(self.page.url)
+        assert found
+        return found[1]
+
+    @property
+    def status(self) -> Locator:
+        return self.page.locator('[data-part="word"]')
+
+    @property
+    def executions(self) -> Locator:
+        return self.page.locator('[data-part="executions"]')
+
+    def step(self, name: str) -> Locator:
+        """The step in the timeline; its name says its state too, for those who do not see the bars."""
+        return self.page.get_by_role("list", name="Steps").get_by_role("button", name=re.compile(f"^{re.escape(name)},? "))
+
+    def expect_step(self, name: str, state: str) -> None:
+        expect(self.step(name)).to_contain_text(state)
+
+    def expect_status(self, word: str) -> None:
+        expect(self.status).to_have_text(word)
+
+    @property
+    def output(self) -> Locator:
+        return self.page.get_by_role("region", name="Output")
+
+    @property
+    def error(self) -> Locator:
+        return self.page.get_by_role("region", name="Error")
+
+    def tab(self, name: str) -> None:
+        self.page.get_by_role("tab", name=name).click()
+
+    @property
+    def logs(self) -> Locator:
+        return self.page.get_by_role("list", name="Log", exact=True)
+
+    def control(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    @property
+    def editor(self) -> Locator:
+        return self.page.locator(".cm-content")
+
+    def write(self, source: str) -> None:
+        """Replace the source in the editor, by pasting it."""
+        self.editor.click()
+        self.page.keyboard.press("ControlOrMeta+a")
+        self.editor.evaluate(PASTE, source)

@@ -1,0 +1,136 @@
+"""The main flow in a real browser: run, watch the steps, send an event, kill the worker, find what was printed and returned."""
+
+from collections.abc import Callable
+
+import pytest
+from page_support import Playground, completed_steps, expect, journal
+from server_support import Server
+
+FAILS = """from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        stock = await step.do("count stock", lambda: {"lamps": 3})
+        return stock["rugs"]
+"""
+FAILS_AT = 7
+
+
+@pytest.fixture
+def opened(server: Server, open_page: Callable) -> Callable[..., Playground]:
+    """`opened("/path")` opens a page of the server as a new visitor."""
+    return lambda path, **options: Playground(open_page(server.url + path, **options), server.url)
+
+
+def test_the_first_example_runs_and_its_steps_light_up_as_they_commit(opened: Callable[..., Playground]) -> None:
+    page = opened("/")
+    expect(page.page.get_by_role("heading", level=1)).to_have_text("Hello, durable world")
+    page.run()
+    page.expect_step("compose greeting", "running")
+    page.expect_step("compose greeting", "done")
+    page.expect_step("pause for effect", "asleep")
+    page.expect_status("Waiting")
+    page.expect_step("pause for effect", "done")
+    page.expect_step("sign", "done")
+    page.expect_status("Complete")
+    expect(page.output).to_contain_text("Hello, Ada! Durably yours.")
+    page.tab("Logs")
+    expect(page.logs).to_contain_text("thinking of something to say to Ada")
+    assert completed_steps(journal(page.url, page.instance)) == ["compose greeting", "pause for effect", "sign"]
+
+
+def test_keys_run_what_the_editor_and_the_params_hold(opened: Callable[..., Playground]) -> None:
+    page = opened("/")
+    page.page.locator("#params").fill('{"name": "Grace"}')
+    page.editor.click()
+    page.page.keyboard.press("ControlOrMeta+Enter")
+    page.expect_status("Complete")
+    expect(page.output).to_contain_text("Hello, Grace!")
+
+
+def test_a_waiting_step_takes_the_event_from_its_form(opened: Callable[..., Playground]) -> None:
+    page = opened("/examples/approval")
+    page.run()
+    page.expect_step("manager decides", "waiting")
+    form = page.page.get_by_role("form", name="Send an event to manager decides")
+    expect(form.get_by_label("event type")).to_have_value("decision")
+    form.get_by_label("payload").fill("{not json")
+    form.get_by_role("button", name="Send event").click()
+    expect(form.get_by_role("alert")).to_contain_text("This is not JSON")
+    form.get_by_label("payload").fill('{"approved": true}')
+    form.get_by_role("button", name="Send event").click()
+    page.expect_step("place order", "done")
+    page.expect_status("Complete")
+    expect(page.output).to_contain_text("standing desk")
+
+
+def test_a_killed_worker_goes_on_from_the_last_committed_step(opened: Callable[..., Playground]) -> None:
+    page = opened("/examples/crash-and-resume")
+    page.run()
+    page.expect_step("charge card", "running")
+    page.control("Kill worker").click()
+    page.expect_step("charge card", "2 attempts")
+    expect(page.executions).to_have_text("2")
+    page.expect_step("reserve stock", "done")
+    page.expect_status("Complete")
+    expect(page.output).to_contain_text('"attempt": 2')
+    events = journal(page.url, page.instance)
+    assert completed_steps(events) == ["reserve stock", "charge card", "wait for the courier", "ship parcel"]
+    attempts = [event["step"]["name"] for event in events if event["type"] == "attempt_started"]
+    assert attempts == ["reserve stock", "charge card", "charge card", "ship parcel"]
+    lost = [event for event in events if event["type"] == "attempt_errored"]
+    assert [event["data"]["error"]["name"] for event in lost] == ["WorkerLost"]
+
+
+def test_an_error_names_its_line_and_leads_there(opened: Callable[..., Playground]) -> None:
+    page = opened("/")
+    page.write(FAILS)
+    page.run()
+    page.expect_status("Errored")
+    page.expect_step("count stock", "done")
+    expect(page.error).to_contain_text("KeyError: 'rugs'")
+    page.error.get_by_role("link", name=f"line {FAILS_AT}").click()
+    expect(page.page.locator("#cursor")).to_contain_text(f"Ln {FAILS_AT},")
+
+
+def test_a_source_that_does_not_parse_is_marked_and_not_started(opened: Callable[..., Playground]) -> None:
+    page = opened("/")
+    page.write("class TenantWorkflow(:\n    pass\n")
+    expect(page.page.locator("#problems")).to_contain_text("1 error")
+    expect(page.page.locator(".cm-lintRange-error")).to_have_count(1)
+    page.run_button.click()
+    expect(page.page.locator("#notices")).to_contain_text("Not started.")
+    assert page.page.url == page.url + "/"
+    # The browser itself reports the refusal.
+    page.watched.forgive("status of 422")
+
+
+def test_params_that_are_not_json_are_said_and_not_sent(opened: Callable[..., Playground]) -> None:
+    page = opened("/")
+    page.page.locator("#params").fill("{'name': 'Ada'}")
+    expect(page.page.locator("#params-problem")).to_be_visible()
+    page.run_button.click()
+    expect(page.page.locator("#notices")).to_contain_text("not valid JSON")
+    assert page.page.url == page.url + "/"
+
+
+def test_seven_runs_in_one_tab_all_finish(opened: Callable[..., Playground]) -> None:
+    page = opened("/")
+    page.write(FAILS.replace('["rugs"]', '["lamps"]'))
+    ran = []
+    for _ in range(7):
+        ran.append(page.run())
+        page.expect_status("Complete")
+        expect(page.output).to_contain_text("3")
+    assert len(set(ran)) == 7
+
+
+def test_seven_runs_started_over_one_another_all_finish(opened: Callable[..., Playground]) -> None:
+    page = opened("/")
+    ran = [page.run() for _ in range(7)]
+    page.expect_status("Complete")
+    for instance in ran:
+        other = opened(f"/instances/{instance}")
+        other.expect_status("Complete")
+        assert completed_steps(journal(page.url, instance)) == ["compose greeting", "pause for effect", "sign"]
