@@ -45,8 +45,8 @@ ABORT = "playground.abort"  # where server.py puts the connection's abort in the
 class Streams:
     """Opens streams and ends them when the server stops."""
 
-    def __init__(self, store: Store, now: Callable[[], int], send_seconds: float) -> None:
-        self._store, self._now, self._send_seconds = store, now, send_seconds
+    def __init__(self, store: Store, now: Callable[[], int], send_seconds: float, log: Callable[..., None]) -> None:
+        self._store, self._now, self._send_seconds, self._log = store, now, send_seconds, log
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -55,7 +55,10 @@ class Streams:
 
     def respond(self, row: InstanceRow, after: int, view: dict[str, Any] | None, leave: Callable[[], None]) -> Response:
         """The stream of an instance after a seq. `view` is set when the reader is ahead; `leave` is called when it is over."""
-        return _Stream(self._messages(row, after, view), self._stopping, self._ping, self._send_seconds, leave)
+        def dropped() -> None:
+            self._log("stream.dropped", instance=row.id, after_seconds=self._send_seconds)
+
+        return _Stream(self._messages(row, after, view), self._stopping, self._ping, self._send_seconds, leave, dropped)
 
     def _ping(self) -> ServerSentEvent:
         return ServerSentEvent(json.dumps({"server_time": self._now()}), event="ping", sep="\n")
@@ -140,6 +143,7 @@ class _Stream(EventSourceResponse):
         ping: Callable[[], ServerSentEvent],
         send_seconds: float,
         leave: Callable[[], None],
+        dropped: Callable[[], None],
     ) -> None:
         super().__init__(
             messages,
@@ -150,7 +154,7 @@ class _Stream(EventSourceResponse):
             shutdown_event=anyio.Event(),
             shutdown_grace_period=GRACE_SECONDS,
         )
-        self._stopping, self._leave = stopping, leave
+        self._stopping, self._leave, self._dropped = stopping, leave, dropped
 
     async def _listen_for_exit_signal(self) -> None:  # type: ignore[override]
         await self._stopping.wait()
@@ -161,6 +165,7 @@ class _Stream(EventSourceResponse):
         except SendTimeoutError:
             # Closing would wait for the reader to take what is buffered, which is what it does not do.
             scope.get("extensions", {}).get(ABORT, lambda: None)()
+            self._dropped()
         finally:
             self._leave()
 

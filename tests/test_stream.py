@@ -1,0 +1,304 @@
+"""The stream over real HTTP: history then live, resumed without a gap or a duplicate, ended, dropped, and said goodbye to."""
+
+import asyncio
+import json
+import random
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from http_support import APPROVAL, DEADLINE, HELLO, Background, Site, bearer, messages, running_sandbox
+
+from playground.sandbox.pool import Sandbox
+from playground.web import stream
+
+MANY_STEPS = """\
+from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        async def nothing():
+            return None
+
+        for number in range(event["payload"]["steps"]):
+            await step.do("count", nothing)
+"""
+
+BIG_RESULTS = """\
+from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        async def big():
+            return "x" * 500_000
+
+        for number in range(40):
+            await step.do("big", big)
+"""
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[tuple[Background, Sandbox]]:
+    with running_sandbox() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def site(sandbox: tuple[Background, Sandbox], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    site = Site(*sandbox, tmp_path_factory.mktemp("site"))
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def own_site(sandbox: tuple[Background, Sandbox], tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    """`own_site(**settings)` makes a site for one test."""
+    made: list[Site] = []
+
+    def make(**settings: Any) -> Site:
+        made.append(Site(*sandbox, tmp_path, **settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def path(made: dict[str, Any]) -> str:
+    return f"/api{made['url']}/stream"
+
+
+def settled(site: Site, ready: Callable[[], bool]) -> None:
+    """Wait until something has come to be on the server's loop."""
+
+    async def watch() -> None:
+        async with asyncio.timeout(DEADLINE):
+            while not ready():
+                await asyncio.sleep(0)
+
+    site.call(watch())
+
+
+def test_the_history_comes_first_then_what_is_committed_and_the_end_is_announced(site: Site) -> None:
+    made = site.create(APPROVAL)
+    seqs: list[int] = []
+    with site.client.stream("GET", path(made)) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.headers["cache-control"] == "no-store"
+        assert "content-encoding" not in answer.headers
+        received = messages(answer)
+        hello = next(received)
+        assert (hello["event"], hello["retry"]) == ("hello", "1000")
+        assert set(json.loads(hello["data"])) == {"server_time", "last_seq", "status"}
+        for message in received:
+            data = json.loads(message["data"])
+            if message["event"] == "end":
+                break
+            assert (message["event"], message["id"]) == ("journal", str(data[-1]["seq"]))
+            seqs += [event["seq"] for event in data]
+            if any(event["type"] == "workflow_waiting" for event in data):
+                assert site.client.post(f"/api{made['url']}/events/approved", json=1, headers=bearer(made)).status_code == 202
+        assert data == {"status": "complete", "last_seq": seqs[-1]}
+        assert list(received) == []
+    assert seqs == list(range(1, seqs[-1] + 1))
+
+
+def test_the_stream_shows_events_as_the_api_does(site: Site) -> None:
+    made = site.create()
+    streamed = [event for name, data in site.follow(made) if name == "journal" for event in data]
+    listed = site.client.get(f"/api{made['url']}/events").json()["events"]
+    assert streamed == listed
+    assert [event["type"] for event in streamed][-1] == "workflow_completed"
+
+
+def test_asked_again_with_nothing_new_after_the_end_it_answers_204(site: Site) -> None:
+    made = site.create()
+    last_seq = site.finish(made)["last_seq"]
+    for query, headers in (({"after": str(last_seq)}, {}), ({}, {"Last-Event-ID": str(last_seq)}), ({"after": "0"}, {"Last-Event-ID": str(last_seq)})):
+        answer = site.client.get(path(made), params=query, headers=headers)
+        assert (answer.status_code, answer.content) == (204, b"")
+    assert [name for name, _ in site.follow(made, after=last_seq - 1)] == ["hello", "journal", "end"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_reader_that_is_cut_off_again_and_again_gets_every_event_once(site: Site, seed: int) -> None:
+    chance = random.Random(seed)
+    made = site.create(MANY_STEPS, params={"steps": 300})
+    seqs: list[int] = []
+    connections = 0
+    while True:
+        connections += 1
+        headers = {"Last-Event-ID": str(seqs[-1])} if seqs else {}
+        with site.client.stream("GET", path(made), params={"after": "0"}, headers=headers) as answer:
+            if answer.status_code == 204:
+                break
+            for message in messages(answer):
+                if message["event"] == "journal":
+                    seqs += [event["seq"] for event in json.loads(message["data"])]
+                if chance.random() < 0.3:
+                    break
+    assert seqs == list(range(1, 300 * 4 + 6))
+    assert connections > 2
+
+
+def test_several_readers_see_the_same(site: Site) -> None:
+    made = site.create(MANY_STEPS, params={"steps": 200})
+    seen: list[list[int]] = [[] for _ in range(4)]
+
+    def read(into: list[int]) -> None:
+        with httpx2.Client(base_url=site.client.base_url, timeout=DEADLINE, trust_env=False) as client, client.stream("GET", path(made)) as answer:
+            for message in messages(answer):
+                if message["event"] == "journal":
+                    into += [event["seq"] for event in json.loads(message["data"])]
+
+    readers = [threading.Thread(target=read, args=(into,)) for into in seen]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join(DEADLINE)
+    assert seen == [list(range(1, 200 * 4 + 6))] * 4
+
+
+def test_a_burst_becomes_few_messages(site: Site) -> None:
+    made = site.create(MANY_STEPS, params={"steps": 500})
+    sizes = [len(data) for name, data in site.follow(made) if name == "journal"]
+    assert sum(sizes) == 500 * 4 + 5
+    assert len(sizes) < 200
+    assert max(sizes) <= stream.BATCH_EVENTS
+
+
+def test_a_reader_ahead_of_the_journal_begins_anew(site: Site) -> None:
+    made = site.create(APPROVAL)
+    last_seq = site.until(made, "workflow_waiting")[-1]["seq"]
+    received = site.follow(made, after=last_seq + 1_000)
+    assert next(received)[0] == "hello"
+    name, view = next(received)
+    assert (name, view["last_seq"], view["status"]) == ("reset", last_seq, "waiting")
+    site.operate(made, "terminate")
+    rest = list(received)
+    assert [event["seq"] for name, data in rest if name == "journal" for event in data][0] == last_seq + 1
+    assert rest[-1] == ("end", {"status": "terminated", "last_seq": rest[-2][1][-1]["seq"]})
+
+
+def test_a_reader_goes_on_through_a_restart_of_the_instance(site: Site) -> None:
+    made = site.create(HELLO)
+    last_seq = site.finish(made)["last_seq"]
+    site.operate(made, "restart")
+    types = [event["type"] for name, data in site.follow(made, after=last_seq) if name == "journal" for event in data]
+    assert (types[0], types[-1]) == ("workflow_restarted", "workflow_completed")
+
+
+def test_a_deleted_instance_ends_its_streams(site: Site) -> None:
+    made = site.create(APPROVAL)
+    received = site.follow(made)
+    assert next(received)[0] == "hello"
+    assert site.client.delete(f"/api{made['url']}", headers=bearer(made)).status_code == 204
+    name, data = list(received)[-1]
+    assert name == "end"
+    assert data["status"] in ("deleted", "terminated")  # it is terminated first, and whoever reads quickly sees that
+    assert site.client.get(path(made)).status_code == 404
+
+
+def test_pings_are_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "PING_SECONDS", 0.05)
+    made = site.create(APPROVAL)
+    for name, data in site.follow(made):
+        if name == "ping":
+            break
+    assert set(data) == {"server_time"}
+
+
+def test_only_so_many_streams_are_open_from_one_address(own_site: Callable[..., Site]) -> None:
+    site = own_site(streams_per_address=2)
+    made = site.create(APPROVAL)
+    with site.client.stream("GET", path(made)), site.client.stream("GET", path(made)):
+        answer = site.client.get(path(made))
+        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "too_many")
+        assert int(answer.headers["retry-after"]) > 0
+    settled(site, lambda: site.context.limits.streams.total() == 0)
+    with site.client.stream("GET", path(made)) as answer:
+        assert answer.status_code == 200
+
+
+def test_head_opens_no_stream(site: Site) -> None:
+    made = site.create(APPROVAL)
+    assert site.client.head(path(made)).status_code == 200
+    settled(site, lambda: site.context.limits.streams.total() == 0)
+
+
+@pytest.mark.parametrize("headers", [{"Last-Event-ID": "x"}, {"Last-Event-ID": "1.5"}, {"Last-Event-ID": "9" * 20}])
+def test_a_place_that_cannot_be_read_is_refused(site: Site, headers: dict[str, str]) -> None:
+    made = site.create()
+    answer = site.client.get(path(made), headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "query.invalid")
+
+
+def test_an_unknown_instance_has_no_stream(site: Site) -> None:
+    assert site.client.get("/api/instances/nobody/stream").status_code == 404
+
+
+def test_a_reader_that_does_not_read_is_dropped_and_the_run_goes_on(own_site: Callable[..., Site], caplog: pytest.LogCaptureFixture) -> None:
+    site = own_site(stream_send_seconds=1)
+    made = site.create(BIG_RESULTS)
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        deaf.connect(("127.0.0.1", site.port))
+        deaf.sendall(f"GET {path(made)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        settled(site, lambda: site.context.limits.streams.total() == 1)
+        settled(site, lambda: bool(site.log.of("stream.dropped")))
+        assert site.context.limits.streams.total() == 0
+        assert site.finish(made)["status"] == "complete"
+    assert site.log.of("failed") == []
+    assert caplog.records == []
+
+
+def test_a_client_that_vanishes_leaves_nothing_behind(site: Site) -> None:
+    made = site.create(APPROVAL)
+    for _ in range(5):
+        with socket.socket() as gone:
+            gone.connect(("127.0.0.1", site.port))
+            gone.sendall(f"GET {path(made)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert gone.recv(1) == b"H"
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+    settled(site, lambda: site.context.limits.streams.total() == 0)
+    site.until(made, "workflow_waiting")
+    site.operate(made, "events/approved", "yes")
+    assert site.finish(made)["output"] == "yes"
+    assert site.log.of("failed") == []
+
+
+def test_a_server_restart_is_announced_and_leaves_no_gap(own_site: Callable[..., Site]) -> None:
+    site = own_site()
+    made = site.create(APPROVAL)
+    before: list[tuple[str, Any]] = []
+    waiting = threading.Event()
+
+    def read() -> None:
+        for name, data in site.follow(made):
+            before.append((name, data))
+            if name == "journal" and any(event["type"] == "workflow_waiting" for event in data):
+                waiting.set()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert waiting.wait(DEADLINE)
+    site.stop()
+    reader.join(DEADLINE)
+    assert not reader.is_alive()
+    assert before[-1] == ("restart", {})
+    seqs = [event["seq"] for name, data in before if name == "journal" for event in data]
+    site.start()
+    site.operate(made, "events/approved", "after the restart")
+    for name, data in site.follow(made, last_event_id=seqs[-1]):
+        if name == "journal":
+            seqs += [event["seq"] for event in data]
+    assert seqs == list(range(1, seqs[-1] + 1))
+    done = site.client.get(f"/api{made['url']}").json()
+    assert (done["status"], done["output"]) == ("complete", "after the restart")
+    assert [len(step["attempts"]) for step in done["steps"] if step["kind"] == "do"] == [1]
