@@ -4,7 +4,6 @@ Every layer is entered in the order of `lock`; when one cannot be entered the ch
 runs with less than was asked for. No byte of a tenant is read before that.
 """
 
-import asyncio
 import fcntl
 import gc
 import os
@@ -12,7 +11,7 @@ import random
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from playground.sandbox import identity, landlock, limits, linux, seccomp
 
@@ -45,22 +44,29 @@ class Birth:
     parent: int
 
 
-def live(birth: Birth, confinement: Confinement, work: Callable[[int], None]) -> NoReturn:
-    """Lock this process, park it, and run `work(fd)`; then end the process."""
+def live(birth: Birth, confinement: Confinement, prepare: Callable[[int], Any], work: Callable[[Any], None]) -> NoReturn:
+    """Lock this process, park it, and work; then end the process.
+
+    `prepare(fd)` runs before the lock and makes what needs system calls that a locked process has not, above all the event loop. It must read
+    nothing. `work` is given what it made.
+    """
     code = 1
     try:
-        _Lock(birth, confinement).close()
+        lock = _Lock(birth, confinement, prepare)
+        lock.close()
         os.write(CHANNEL, LOCKED)
-        work(CHANNEL)
+        work(lock.prepared)
         code = 0
     finally:
         os._exit(code)
 
 
 class _Lock:
-    def __init__(self, birth: Birth, confinement: Confinement) -> None:
+    def __init__(self, birth: Birth, confinement: Confinement, prepare: Callable[[int], Any]) -> None:
+        self.prepared: Any = None
         self._birth = birth
         self._confinement = confinement
+        self._prepare = prepare
         self._channel = birth.channel
 
     def close(self) -> None:
@@ -112,7 +118,7 @@ class _Lock:
             raise ProcessLookupError("the fork server is gone")
 
     def _renew_state(self) -> None:
-        asyncio.set_event_loop(asyncio.new_event_loop())
+        self.prepared = self._prepare(CHANNEL)
         random.seed()
         gc.enable()
 

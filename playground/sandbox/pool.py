@@ -14,7 +14,7 @@ from playground.sandbox.tiers import SandboxDown, SandboxRefused, Tier
 
 __all__ = ["Exit", "Sandbox", "SandboxDown", "SandboxRefused", "Tier", "Worker"]
 
-ENTRY = "playground.worker.main:main"
+ENTRY = "playground.worker.main"  # has prepare(fd), which a child calls before it is locked, and main(what prepare gave)
 FORKS_AT_ONCE = 4
 TAKE_SECONDS = 10.0  # how long take() waits while the fork server is being restarted
 RECYCLE_SECONDS = 600.0  # children of one fork server share their hash seed and addresses

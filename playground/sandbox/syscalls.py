@@ -82,9 +82,6 @@ def program() -> bytes:
     # The channel and the event loop's pipe to itself, both connected: never with an address, never out of band (CVE-2025-38236).
     _add(lib, rules, lib.ALLOW, "sendto", lib.Arg(3, lib.MASKED_EQ, _ALL & ~_SEND_FLAGS, 0), lib.Arg(4, lib.EQ, 0))
     _add(lib, rules, lib.ALLOW, "recvfrom", lib.Arg(3, lib.MASKED_EQ, _ALL & ~_RECEIVE_FLAGS, 0))
-    for kind in (0, socket.SOCK_CLOEXEC, socket.SOCK_NONBLOCK, socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK):
-        stream = lib.Arg(1, lib.EQ, socket.SOCK_STREAM | kind)
-        _add(lib, rules, lib.ALLOW, "socketpair", lib.Arg(0, lib.EQ, socket.AF_UNIX), stream, lib.Arg(2, lib.EQ, 0))
     # Limits and affinity: read one's own, change none.
     _add(lib, rules, lib.ALLOW, "prlimit64", lib.Arg(0, lib.EQ, 0), lib.Arg(2, lib.EQ, 0))
 

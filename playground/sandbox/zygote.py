@@ -43,16 +43,16 @@ def main(control: int) -> NoReturn:
     server = _Server(socket.socket(fileno=control))
     server.say({"hello": os.getpid()})
     try:
-        confinement, work = _prepare(server.next_line())
+        confinement, prepare, work = _prepare(server.next_line())
     except BaseException as error:
         server.say({"failed": f"{type(error).__name__}: {error}"})
         os._exit(1)
     server.say({"ready": True})
     birth = server.serve()
-    child.live(birth, confinement, work)
+    child.live(birth, confinement, prepare, work)
 
 
-def _prepare(plan: dict[str, Any]) -> tuple[child.Confinement, Callable[[int], None]]:
+def _prepare(plan: dict[str, Any]) -> tuple[child.Confinement, Callable[[int], Any], Callable[[Any], None]]:
     if plan["linux"]:
         linux.die_with_parent()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -60,8 +60,7 @@ def _prepare(plan: dict[str, Any]) -> tuple[child.Confinement, Callable[[int], N
     sys.path += plan["path"]
     for name in WARM:
         importlib.import_module(name)
-    module, function = plan["entry"].split(":")
-    work = getattr(importlib.import_module(module), function)
+    entry = importlib.import_module(plan["entry"])
     ruleset = None
     if plan["landlock"]:
         built = landlock.build(plan["readable"], plan["listable"])
@@ -78,7 +77,7 @@ def _prepare(plan: dict[str, Any]) -> tuple[child.Confinement, Callable[[int], N
     gc.collect()
     gc.freeze()  # so that a collection in a child does not copy the pages of what was imported here
     gc.disable()
-    return confinement, work
+    return confinement, entry.prepare, entry.main
 
 
 class _Server:

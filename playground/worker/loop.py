@@ -26,16 +26,21 @@ class _Selector(selectors.PollSelector):
         return super().select(timeout)
 
 
-def new_loop(channel: Channel, handle: Callable[[Any], None], closed: Callable[[], None]) -> asyncio.AbstractEventLoop:
-    """An event loop that gives each frame to `handle`, and calls `closed` when the trusted side has gone."""
-    loop = asyncio.SelectorEventLoop(_Selector(channel))
+class Loop(asyncio.SelectorEventLoop):
+    """The event loop of one worker and its channel."""
 
-    def readable() -> None:
-        try:
-            for frame in channel.receive():
-                handle(frame)
-        except ConnectionError:
-            closed()
+    def __init__(self, channel: Channel) -> None:
+        super().__init__(_Selector(channel))
+        self.channel = channel
 
-    loop.add_reader(channel.socket.fileno(), readable)
-    return loop
+    def listen(self, handle: Callable[[Any], None], closed: Callable[[], None]) -> None:
+        """Give each frame to `handle`, and call `closed` when the trusted side has gone."""
+
+        def readable() -> None:
+            try:
+                for frame in self.channel.receive():
+                    handle(frame)
+            except ConnectionError:
+                closed()
+
+        self.add_reader(self.channel.socket.fileno(), readable)

@@ -5,17 +5,23 @@ from typing import Any
 
 from playground.worker import entrypoint
 from playground.worker.channel import Channel, ChannelClosed
+from playground.worker.loop import Loop
 from playground.worker.run import Execution
 
 
-def main(fd: int = 3) -> None:
-    """Serve the one request that arrives on `fd`, then leave. Never returns."""
-    channel = Channel(fd)
+def prepare(fd: int) -> Loop:
+    """What a worker needs and could not make once it is locked: its channel on `fd` and its event loop. Reads nothing."""
+    return Loop(Channel(fd))
+
+
+def main(loop: Loop) -> None:
+    """Serve the one request that arrives on the loop's channel, then leave. Never returns."""
+    channel = loop.channel
     try:
         first = channel.receive_first()
         if first["op"] == "start":
             entrypoint.install()
-            Execution(channel, first).play()
+            Execution(loop, first).play()
         elif first["op"] == "check":
             from playground.analysis import check
 

@@ -12,10 +12,9 @@ from typing import Any
 
 from playground.worker import failures, logs
 from playground.worker.bindings import Bindings
-from playground.worker.channel import Channel
 from playground.worker.entrypoint import WorkflowFatalError, WorkflowTimeoutError
 from playground.worker.history import History
-from playground.worker.loop import new_loop
+from playground.worker.loop import Loop
 from playground.worker.records import Record, moment
 from playground.worker.steps import Key, Steps, current_step
 from playground.workflows import values
@@ -30,13 +29,14 @@ class MissingWorkflowClass(WorkflowFatalError):
 class Execution:
     """Holds what one execution needs; `play` is its whole life."""
 
-    def __init__(self, channel: Channel, start: Mapping[str, Any]) -> None:
-        self._channel, self._start = channel, start
+    def __init__(self, loop: Loop, start: Mapping[str, Any]) -> None:
+        self._loop, self._start = loop, start
+        self._channel = channel = loop.channel
         self._history = History(start["steps"])
         self._streams = logs.capture(channel, self._history)
         self.steps = Steps(channel, self._history, start["limits"], self._report)
         self._bindings = Bindings(channel)
-        self._loop = new_loop(channel, self._take, lambda: os._exit(0))
+        self._loop.listen(self._take, lambda: os._exit(0))
         self._loop.set_exception_handler(self._loop_trouble)
         self._main: asyncio.Task[Any] | None = None
         self._rollbacks: dict[Key, asyncio.Task[Any]] = {}

@@ -1,0 +1,88 @@
+"""What a worker can use up, and how its end is told."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+
+import pytest
+from sandbox_support import MEMORY, Held, held, hear, tell
+
+CPU_SECONDS = 1
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Held]:
+    with held(cpu_seconds=CPU_SECONDS) as sandbox:
+        yield sandbox
+
+
+@pytest.mark.parametrize(
+    "loop",
+    {
+        "python": "while True: pass",
+        "with signals ignored": "import signal\nfor n in (2, 15, 24): signal.signal(n, signal.SIG_IGN)\nwhile True: pass",
+        "that swallows exceptions": "while True:\n  try:\n    while True: pass\n  except BaseException: pass",
+        "inside C": "sum(range(10**12))",
+        "in a regular expression": "import re; re.match(r'(a+)+$', 'a' * 50 + 'b')",
+    }.items(),
+    ids=lambda case: case[0],
+)
+def test_a_busy_loop_ends_by_its_processor_time(sandbox: Held, loop: tuple[str, str]) -> None:
+    answer, end = sandbox.run(loop[1])
+    assert (answer, end.cause) == ("", "cpu")
+    assert CPU_SECONDS - 0.1 <= end.cpu_seconds < CPU_SECONDS + 0.5
+
+
+@pytest.mark.parametrize("bomb", ["r = bytearray(1 << 40)", "r = [0]\nwhile True: r += r", "r = []\nwhile True: r.append(bytearray(4096))"])
+def test_a_memory_bomb_hits_the_worker_only(sandbox: Held, bomb: str) -> None:
+    answer, end = sandbox.run(bomb)
+    assert answer == "" or answer.startswith("MemoryError")
+    assert end.max_rss_bytes < MEMORY
+
+
+def test_recursion_ends_in_an_error(sandbox: Held) -> None:
+    answer, _ = sandbox.run("def f(): return f()\nf()")
+    assert answer.startswith("RecursionError")
+
+
+@pytest.mark.parametrize(
+    ("crash", "signals"),
+    {
+        "import ctypes; ctypes.string_at(0)": {signal.SIGSEGV},
+        "import os; os.abort()": {signal.SIGSEGV, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP},
+    }.items(),
+)
+def test_a_crash_is_told_as_a_signal(sandbox: Held, crash: str, signals: set[int]) -> None:
+    answer, end = sandbox.run(crash)
+    assert (answer, end.cause, end.code) == ("", "signal", None)
+    assert end.signal in signals
+
+
+def test_an_exit_is_told_with_its_code(sandbox: Held) -> None:
+    answer, end = sandbox.run("import os; os._exit(7)")
+    assert (answer, end.cause, end.code, end.signal) == ("", "exit", 7, None)
+
+
+def test_a_worker_that_waits_for_ever_can_be_killed(sandbox: Held) -> None:
+    async def story() -> None:
+        worker = await sandbox.sandbox.take()
+        await tell(worker, "import signal, time\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\nchannel.send(b'x')\ntime.sleep(1000)")
+        assert await asyncio.get_running_loop().sock_recv(worker.sock, 1) == b"x"
+        worker.kill()
+        worker.kill()
+        end = await worker.exited
+        assert (end.cause, end.signal) == ("signal", signal.SIGKILL)
+        assert await hear(worker) == ""
+        worker.close()
+        worker.close()
+        worker.kill()
+
+    sandbox.runner.run(story())
+
+
+def test_a_deep_source_takes_only_its_worker(sandbox: Held) -> None:
+    sandbox.run("exec('(' * 10_000_000)")
+    sandbox.run("exec('-' * 3_000_000 + '1')")
+    assert sandbox.run("r = 1")[0] == "1"
+
+
