@@ -1,8 +1,9 @@
-// Bundles src/editor.js and what it imports into one ES module, with the licences of all that went in.
+// Bundles src/editor.js and what it imports into ES modules, with the licences of all that went in.
 //
 //     node build.mjs --out FOLDER      (or EDITOR_OUT=FOLDER; else ./dist)
 //
-// FOLDER gets editor.js and LICENSES.txt. Fails when a package carries no licence text.
+// FOLDER gets editor.js, what it loads when the editor is first focused (assist.js), what both share (chunk.js), and LICENSES.txt.
+// Fails when a package carries no licence text.
 
 import { build } from "esbuild";
 import { readFileSync, readdirSync, mkdirSync, writeFileSync } from "node:fs";
@@ -13,17 +14,34 @@ const here = dirname(fileURLToPath(import.meta.url));
 const given = process.argv.indexOf("--out");
 const out = given > 0 ? process.argv[given + 1] : process.env.EDITOR_OUT || join(here, "dist");
 
+// lang-python brings completions of its own, which are not used here (src/complete.js is): without this their import would pull all of
+// completion into what is loaded first.
+const withoutItsCompletions = {
+  name: "lang-python without its completions",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^@codemirror\/autocomplete$/ }, ({ importer }) =>
+      importer.includes("lang-python") ? { path: "unused", namespace: "unused" } : undefined,
+    );
+    onLoad({ filter: /.*/, namespace: "unused" }, () => ({
+      contents: "const unused = () => null; export { unused as snippetCompletion, unused as ifNotIn, unused as completeFromList };",
+    }));
+  },
+};
+
 const { metafile } = await build({
   absWorkingDir: here,
   entryPoints: ["src/editor.js"],
-  outfile: join(out, "editor.js"),
+  outdir: out,
+  chunkNames: "[name]",
   bundle: true,
+  splitting: true,
   format: "esm",
   minify: true,
   target: ["chrome123", "firefox120", "safari17.5"],
   legalComments: "none",
   metafile: true,
   logLevel: "warning",
+  plugins: [withoutItsCompletions],
 });
 
 mkdirSync(out, { recursive: true });
@@ -42,5 +60,5 @@ function licences(names) {
     if (!file) throw new Error(`${name} carries no licence text`);
     return `${name} ${version} (${license})\n\n${readFileSync(join(folder, file), "utf8").trim()}\n`;
   });
-  return `editor.js contains these packages.\n\n${parts.join(`\n${"-".repeat(72)}\n\n`)}`;
+  return `The editor contains these packages.\n\n${parts.join(`\n${"-".repeat(72)}\n\n`)}`;
 }

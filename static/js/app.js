@@ -23,13 +23,17 @@ import { closeRun, openRun } from "./run/panel.js";
 import { makeShare } from "./share.js";
 import { makeStart } from "./start.js";
 import { toast } from "./toast.js";
-import { remember, tokenOf } from "./tokens-store.js";
+import { remember, titleOf, tokenOf } from "./tokens-store.js";
 
 const data = document.getElementById("page-data");
 const page = JSON.parse(data.textContent);
 const script = document.getElementById("app");
 const node = (id) => document.getElementById(id);
 const tell = (name, detail) => document.dispatchEvent(new CustomEvent(`playground:${name}`, { detail }));
+
+// The server knows a run by its id only; the browser that started it knows what was run.
+const title = page.instance && titleOf(page.instance.id);
+if (title) node("title").textContent = title;
 
 let runId = page.instance?.id ?? null;
 let opened = { source: page.source, params: page.params.trim() }; // what the address stands for
@@ -134,7 +138,7 @@ function stored(snippet) {
 }
 
 function started(instance, source) {
-  remember(instance.id, instance.control_token);
+  remember(instance.id, instance.control_token, node("title").textContent);
   close("run");
   close("draft");
   runId = instance.id;
@@ -155,7 +159,7 @@ document.addEventListener("playground:steps", ({ detail }) => {
 document.addEventListener("playground:status", ({ detail: { status } }) => {
   counted = status;
   halves.status(status);
-  document.title = `${halves.words(status)} · ${page.example?.title ?? "Run"} · Dynamic Workflows Playground`;
+  document.title = `${halves.words(status)} · ${node("title").textContent} · Dynamic Workflows Playground`;
 });
 document.addEventListener("playground:toast", ({ detail: { text } }) => toast(text));
 document.addEventListener("playground:goto", ({ detail }) => show(detail));

@@ -4,7 +4,7 @@ import { write } from "./stored.js";
 
 const LEAST = 25;
 const MOST = 70;
-const DEFAULT = 40;
+const DEFAULT = 42;
 const STEP = 2;
 
 export function makeDivider() {

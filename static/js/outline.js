@@ -14,7 +14,10 @@ export function makeOutline({ onPick, onHover }) {
   let entries = []; // {item, node, steps}
   let plan = [];
   let steps = [];
-  let drawn = "";
+  let drawn = null;
+  const none = document.createElement("li");
+  none.className = "none";
+  none.textContent = NONE;
 
   function show(outline) {
     plan = outline;
@@ -27,44 +30,38 @@ export function makeOutline({ onPick, onHover }) {
   }
 
   function redraw() {
-    const extra = place();
-    const shape = JSON.stringify([plan, extra.map((step) => [step.kind, step.name])]);
+    const shape = JSON.stringify(plan);
     if (shape !== drawn) {
       drawn = shape;
-      build(extra);
-      place();
+      build();
     }
+    place();
     for (const entry of entries) mark(entry);
     const done = entries.filter((entry) => entry.steps.length && entry.steps.every((step) => step.status === "completed")).length;
     counter.textContent = entries.length ? `${done} of ${entries.length}` : "";
+    none.hidden = entries.length > 0;
   }
 
-  /** Gives each step to its entry; returns the first of each name that has none in the source. */
+  function build() {
+    entries = [];
+    list.replaceChildren(none);
+    branch(plan, list, 0);
+  }
+
+  /** Gives each step to its entry; one that the source did not show gets an entry of its own, and loses it when its step is gone. */
   function place() {
     for (const entry of entries) entry.steps = [];
-    const extra = new Map();
-    for (const step of steps) {
-      const entry =
-        entries.find(({ item }) => item.kind === step.kind && item.name === step.name) ??
-        entries.find(({ item }) => item.kind === step.kind && covers(item, step.line) && !item.fixed) ??
-        entries.find(({ item }) => item.kind === step.kind && item.line === step.line);
-      if (entry) entry.steps.push(step);
-      if (!entry || entry.item.extra) extra.set(`${step.kind}:${step.name}`, step);
-    }
-    return [...extra.values()];
+    for (const step of steps) (find(step) ?? leaf({ kind: step.kind, name: step.name, line: step.line, extra: true }, list, 0)).steps.push(step);
+    entries = entries.filter((entry) => {
+      const gone = entry.item.extra && !entry.steps.length;
+      if (gone) entry.node.remove();
+      return !gone;
+    });
   }
 
-  function build(extra) {
-    entries = [];
-    list.replaceChildren();
-    branch(plan, list, 0);
-    for (const step of extra) leaf({ kind: step.kind, name: step.name, line: step.line, extra: true }, list, 0);
-    if (!list.children.length) {
-      const none = document.createElement("li");
-      none.className = "none";
-      none.textContent = NONE;
-      list.append(none);
-    }
+  function find(step) {
+    const same = entries.filter(({ item }) => item.kind === step.kind);
+    return same.find(({ item }) => item.name === step.name) ?? same.find(({ item }) => !item.extra && computed(item) && covers(item, step.line));
   }
 
   function branch(items, parent, depth) {
@@ -94,7 +91,9 @@ export function makeOutline({ onPick, onHover }) {
     row.append(icon("not"), span("nm", item.name ?? "named at run time"), span("at", ""));
     node.append(row);
     parent.append(node);
-    entries.push({ item, node, row, steps: [], status: null, at: null });
+    const entry = { item, node, row, steps: [], status: null, at: null };
+    entries.push(entry);
+    return entry;
   }
 
   function button(item, depth) {
@@ -136,6 +135,8 @@ export function makeOutline({ onPick, onHover }) {
   return { show, fill, link, lines: () => entries.filter(({ item }) => !item.extra).map(({ item }) => item.line) };
 }
 
+// A name made at run time stands in the outline as a pattern, or not at all.
+const computed = (item) => item.pattern || item.name === null || item.name === undefined;
 const covers = (item, line) => line !== null && line >= item.line && line <= (item.end_line ?? item.line);
 
 function span(className, text) {

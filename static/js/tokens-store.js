@@ -6,6 +6,8 @@ const MOST = 300; // runs remembered; older ones can then only be watched
 
 const tokens = shelf("tokens", MOST);
 
-export const remember = (id, token) => tokens.put(id, { token });
+/** `title` is what the code was called when it was run. */
+export const remember = (id, token, title) => tokens.put(id, { token, title });
 export const tokenOf = (id) => tokens.get(id)?.token ?? null;
+export const titleOf = (id) => tokens.get(id)?.title ?? null;
 export const forget = (id) => tokens.drop(id);

@@ -1,7 +1,7 @@
 // Completion of what a tenant may call, with signatures, ahead of Python's own words and the names of the document.
 
 import { snippetCompletion } from "@codemirror/autocomplete";
-import { globalCompletion, localCompletionSource, pythonLanguage } from "@codemirror/lang-python";
+import { pythonLanguage } from "@codemirror/lang-python";
 import { syntaxTree } from "@codemirror/language";
 import { showTooltip } from "@codemirror/view";
 import { StateField } from "@codemirror/state";
@@ -101,11 +101,28 @@ function tenantApi(context) {
   return { from: word.from, options: [...options(WORKERS, { type: "class", boost: 5 }), WORKFLOW], validFor: /^[\w ]*$/ };
 }
 
-const notAfterDot = (source) => (context) => (context.matchBefore(/\.\w*/) || inString(context) ? null : source(context));
+const KEYWORDS =
+  "and as assert async await break class continue def del elif else except False finally for from global if import in is lambda None nonlocal not or pass raise return True try while with yield";
+const BUILTINS =
+  "abs all any bool bytes callable dict divmod enumerate filter float format frozenset getattr hasattr hash int isinstance issubclass iter len list map max min next object pow print range repr reversed round set sorted str sum super tuple type zip Exception KeyError RuntimeError TimeoutError TypeError ValueError";
 
-export const completion = [tenantApi, notAfterDot(localCompletionSource), notAfterDot(globalCompletion)].map((autocomplete) =>
-  pythonLanguage.data.of({ autocomplete }),
-);
+const python = [
+  ...KEYWORDS.split(" ").map((label) => ({ label, type: "keyword", boost: -20 })),
+  ...BUILTINS.split(" ").map((label) => ({ label, type: /^[A-Z]/.test(label) ? "class" : "function", boost: -10 })),
+];
+const known = new Set(python.map(({ label }) => label));
+
+/** Python's own words, and the names that stand in the document. */
+function words(context) {
+  const word = context.matchBefore(/[A-Za-z_]\w*/);
+  if (!word || context.matchBefore(/\.\w*/) || inString(context)) return null;
+  const text = context.state.doc.toString();
+  const found = new Set();
+  for (const { 0: name, index } of text.matchAll(/[A-Za-z_]\w{2,}/g)) if (index !== word.from && !known.has(name)) found.add(name);
+  return { from: word.from, options: [...python, ...[...found].map((label) => ({ label, type: "variable" }))], validFor: /^\w*$/ };
+}
+
+export const completion = [tenantApi, words].map((autocomplete) => pythonLanguage.data.of({ autocomplete }));
 
 // Inside the brackets of a call of the tenant API, its signature stands above the line.
 export const signature = StateField.define({

@@ -1,23 +1,18 @@
 // The page's editor: CodeMirror over the textarea that the server sent. The only export is what static/js/editor.js uses.
 
-import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
-import { bracketMatching, foldKeymap, indentOnInput, indentUnit } from "@codemirror/language";
-import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
-import { EditorState, Prec } from "@codemirror/state";
+import { bracketMatching, indentOnInput, indentUnit } from "@codemirror/language";
+import { Compartment, EditorState, Prec } from "@codemirror/state";
 import {
   EditorView,
-  crosshairCursor,
   drawSelection,
   dropCursor,
   highlightActiveLine,
   highlightSpecialChars,
   keymap,
   lineNumbers,
-  rectangularSelection,
   tooltips,
 } from "@codemirror/view";
-import { completion, signature } from "./complete.js";
 import { python } from "./highlight.js";
 import { columnOf, lineAt, offsetAt } from "./places.js";
 import { count, nextProblem, problems, show } from "./problems.js";
@@ -54,6 +49,7 @@ export function createEditor({
     act();
     return true;
   };
+  const assist = new Compartment();
   const own = [
     { key: "Mod-Enter", run: pressed(onRun), preventDefault: true },
     { key: "Shift-Enter", run: pressed(onRun), preventDefault: true },
@@ -87,20 +83,23 @@ export function createEditor({
       indentUnit.of("    "),
       indentOnInput(),
       bracketMatching(),
-      closeBrackets(),
-      autocompletion({ icons: false }),
-      rectangularSelection(),
-      crosshairCursor(),
       highlightActiveLine(),
-      highlightSelectionMatches(),
-      search({ top: true }),
-      python([completion, signature]),
+      python(),
+      assist.of([]),
       tooltips({ parent: document.body }),
-      keymap.of([...closeBracketsKeymap, ...defaultKeymap, ...searchKeymap, ...historyKeymap, ...foldKeymap, ...completionKeymap, indentWithTab]),
+      keymap.of([...defaultKeymap, ...historyKeymap, indentWithTab]),
       watch,
     ],
   });
   const view = new EditorView({ state, parent });
+  view.contentDOM.addEventListener(
+    "focus",
+    async () => {
+      const loaded = await import("./assist.js");
+      view.dispatch({ effects: assist.reconfigure(loaded.assist) });
+    },
+    { once: true },
+  );
 
   return {
     text: () => view.state.doc.toString(),

@@ -6,5 +6,4 @@ import { classHighlighter, styleTags, tags } from "@lezer/highlight";
 
 const language = pythonLanguage.configure({ props: [styleTags({ "Decorator/VariableName Decorator/.": tags.meta })] });
 
-/** Python for the editor, with `extensions` that go with it. */
-export const python = (extensions) => new LanguageSupport(language, [syntaxHighlighting(classHighlighter), extensions]);
+export const python = () => new LanguageSupport(language, syntaxHighlighting(classHighlighter));
