@@ -61,7 +61,9 @@ class Server:
                 line = lines.get(timeout=START_SECONDS)
             except queue.Empty:
                 line = None
-            assert line is not None, "the server did not start:\n" + "".join(self.printed)
+            if line is None:
+                self.kill()
+                raise AssertionError("the server did not start:\n" + "".join(self.printed))
             if ADDRESS.search(line):
                 return self
 
