@@ -170,15 +170,17 @@ CASES = [
         ["do source", "parallel concurrent", "  do left", "  do right", "do joined", "do last"],
     ),
     (
-        "helpers are looked through, each time they are called",
+        "helpers are looked through, each time they are called, with the texts they are given",
         """
-        async def both(item):
-            await step.do(f"pick {item}", lambda: 1)
+        async def both(item, verb="take"):
+            @step.do(f"{verb} {item}")
+            async def one(): ...
+            await one()
             await self.pack(item)
-        await both("lamp")
-        await asyncio.gather(both("rug"))
+        await both("lamp", "pick")
+        await asyncio.gather(both(item=f"rug {number}"), both(chosen))
         """,
-        ["do pick {item}", "parallel gather", "  do pick {item}"],
+        ["do pick lamp", "parallel gather", "  do {verb} rug {number}", "  do {verb} {item}"],
     ),
     (
         "a helper that calls itself ends",
@@ -228,6 +230,10 @@ def test_gives_lines_and_details():
     assert approval == {"kind": "wait", "name": "approval", "line": 12, "end_line": 14, "event_type": "approved"}
     assert (loop["line"], loop["end_line"]) == (15, 16)
     assert loop["children"] == [{"kind": "do", "name": "a{x}", "pattern": True, "line": 16, "end_line": 16}]
+
+
+def test_names_made_of_each_other_end():
+    assert drawn(outline("a = f'{b}'\nb = f'{a}'\nawait step.sleep(a, '1 day')")) == ["sleep {a}"]
 
 
 def test_is_there_while_other_things_are_wrong():

@@ -66,7 +66,10 @@ def test_refuses_two_of_one_order_and_an_empty_folder(tmp_path):
 
 def test_ships_the_examples_in_order():
     slugs = [example.slug for example in load()]
-    assert slugs[:5] == ["hello", "retries", "approval", "fan-out", "crash-and-resume"]
+    assert slugs == [
+        "hello", "crash-and-resume", "retries", "hibernation", "approval", "fan-out", "dependencies", "saga", "agent-plan",
+        "ci-pipeline", "onboarding", "long-poll",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("example", load(), ids=lambda example: example.slug)

@@ -9,11 +9,11 @@ import ast
 from collections.abc import Iterator
 from typing import Any
 
+from playground.analysis.labels import Labels
 from playground.analysis.tree import COMPREHENSIONS, FUNCTIONS, Function, below, children
 from playground.analysis.workflow import DO, SLEEP, WAIT, StepCall, Workflow
 
 NODES = 500  # a longer outline helps nobody
-TEXT = 60  # characters of a condition or of a computed name
 
 _GATHERS = {"asyncio.gather": "gather", "asyncio.wait": "wait", "asyncio.as_completed": "as_completed"}
 _TASK_GROUP = "asyncio.TaskGroup"
@@ -35,6 +35,7 @@ class _Outliner:
     def __init__(self, workflow: Workflow) -> None:
         self.workflow = workflow
         self.tree = workflow.tree
+        self.labels = Labels(workflow)
         self.count = 0
         self.shown: set[Function] = set()  # decorated steps: their result is kept, so they run once
         self.inside: list[Function] = []  # helpers being looked through, against recursion
@@ -43,6 +44,7 @@ class _Outliner:
 
     def function(self, function: Function, into: list[Node]) -> None:
         self.inside.append(function)
+        self.shown -= {step for step in self.workflow.decorated if self.tree.scope[step] is function}  # each call makes them anew
         outer, self.held = self.held, {}
         self.statements(function.body, into)
         for nodes in self.held.values():
@@ -57,8 +59,14 @@ class _Outliner:
                 self.decorated(step, into)
 
     def statements(self, body: list[ast.stmt], into: list[Node]) -> None:
-        for statement in body:
+        for place, statement in enumerate(body):
             self.statement(statement, into)
+            left = (
+                isinstance(statement, ast.If) and not statement.orelse and isinstance(statement.body[-1], (ast.Return, ast.Raise))
+            )
+            if left and place == len(body) - 2 and into and into[-1]["line"] == statement.lineno:
+                self.group("branch", "else", body[-1], [body[-1]], into)
+                return
 
     def statement(self, node: ast.stmt, into: list[Node]) -> None:
         if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
@@ -67,20 +75,29 @@ class _Outliner:
             self.branches(node, into)
         elif isinstance(node, (ast.For, ast.AsyncFor)):
             self.visit(node.iter, into)
-            self.loop(f"for {self.text(node.target)} in {self.text(node.iter)}", node, node.body, into)
+            self.loop(f"for {self.labels.text(node.target)} in {self.labels.text(node.iter)}", node, node.body, into)
         elif isinstance(node, ast.While):
-            self.loop(f"while {self.text(node.test)}", node, [node.test, *node.body], into)
+            self.loop(f"while {self.labels.text(node.test)}", node, [node.test, *node.body], into)
         elif isinstance(node, ast.Match):
             self.visit(node.subject, into)
             for case in node.cases:
                 self.group(
-                    "branch", f"case {self.text(case.pattern)}", case.pattern, [case.guard, *case.body], into, case.body[-1]
+                    "branch",
+                    f"case {self.labels.text(case.pattern)}",
+                    case.pattern,
+                    [case.guard, *case.body],
+                    into,
+                    case.body[-1],
                 )
         elif isinstance(node, (ast.Try, getattr(ast, "TryStar", ast.Try))):
             self.statements(node.body, into)
             for handler in node.handlers:
                 self.group(
-                    "branch", f"except {self.text(handler.type)}" if handler.type else "except", handler, handler.body, into
+                    "branch",
+                    f"except {self.labels.text(handler.type)}" if handler.type else "except",
+                    handler,
+                    handler.body,
+                    into,
                 )
             self.statements([*node.orelse, *node.finalbody], into)
         elif isinstance(node, ast.AsyncWith) and any(self.is_task_group(item.context_expr) for item in node.items):
@@ -102,7 +119,7 @@ class _Outliner:
 
     def branches(self, node: ast.If, into: list[Node]) -> None:
         self.visit(node.test, into)
-        self.group("branch", f"if {self.text(node.test)}", node, node.body, into, node.body[-1])
+        self.group("branch", f"if {self.labels.text(node.test)}", node, node.body, into, node.body[-1])
         if len(node.orelse) == 1 and isinstance(node.orelse[0], ast.If) and node.orelse[0].col_offset == node.col_offset:
             rest: list[Node] = []
             self.branches(node.orelse[0], rest)
@@ -138,7 +155,7 @@ class _Outliner:
             self.comprehension(node, into)
         elif isinstance(node, ast.IfExp):
             self.visit(node.test, into)
-            self.group("branch", f"if {self.text(node.test)}", node.body, [node.body], into)
+            self.group("branch", f"if {self.labels.text(node.test)}", node.body, [node.body], into)
             self.group("branch", "else", node.orelse, [node.orelse], into)
         elif isinstance(node, ast.Name):
             self.name(node, into)
@@ -165,12 +182,9 @@ class _Outliner:
         for child in children(node):
             self.visit(child, into)
         called = self.workflow.called(node.func)
-        if (
-            called is not None
-            and called not in self.inside
-            and called not in self.workflow.decorated
-            and not called.decorator_list
-        ):
+        if called is None or called in self.inside or called in self.workflow.decorated or called.decorator_list:
+            return
+        with self.labels.inside(node, called):
             self.function(called, into)
 
     def loop(self, name: str, node: ast.For | ast.AsyncFor | ast.While, parts: list[Any], into: list[Node]) -> None:
@@ -198,7 +212,7 @@ class _Outliner:
         self.visit(first.iter, into)
         rest = [part for generator in node.generators[1:] for part in (generator.iter, *generator.ifs)]
         made = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
-        name = f"for {self.text(first.target)} in {self.text(first.iter)}"
+        name = f"for {self.labels.text(first.target)} in {self.labels.text(first.iter)}"
         self.group("loop", name, node, [*first.ifs, *rest, *made], into)
 
     def name(self, node: ast.Name, into: list[Node]) -> None:
@@ -248,7 +262,7 @@ class _Outliner:
             "end_line": function.end_lineno,
         }
         if call is not None and call.name is not None:
-            made.update(self.named(call.name, function.name))
+            made.update(self.labels.name(call.name, function.name))
         return made
 
     def step(self, call: StepCall) -> Node:
@@ -256,36 +270,16 @@ class _Outliner:
         node = call.node
         made: Node = {"kind": call.kind, "name": "?", "line": node.lineno, "end_line": node.end_lineno}
         if call.name is not None:
-            made.update(self.named(call.name, "?"))
+            made.update(self.labels.name(call.name, "?"))
         detail = {SLEEP: ("duration", 1, "duration" if call.method == "sleep" else "when"), WAIT: ("event_type", 1, "event_type")}
         if call.kind in detail:
             field, place, keyword = detail[call.kind]
             given = call.argument(place, keyword)
             if given is not None:
                 made[field] = (
-                    given.value if isinstance(given, ast.Constant) and isinstance(given.value, str) else self.text(given)
+                    given.value if isinstance(given, ast.Constant) and isinstance(given.value, str) else self.labels.text(given)
                 )
         return made
-
-    def named(self, name: ast.expr, default: str) -> Node:
-        """A step's name, or the pattern of it."""
-        if isinstance(name, ast.Constant):
-            return {"name": default if name.value is None else str(name.value)}
-        value = self.tree.value(name) if isinstance(name, ast.Name) else name
-        if isinstance(value, ast.Constant):
-            return {"name": str(value.value)}
-        return {"name": self.pattern(value if value is not None else name), "pattern": True}
-
-    def pattern(self, name: ast.expr) -> str:
-        if isinstance(name, ast.Constant):
-            return str(name.value)
-        if isinstance(name, ast.JoinedStr):
-            return "".join(self.pattern(part) for part in name.values)
-        if isinstance(name, ast.FormattedValue):
-            return "{" + self.text(name.value) + "}"
-        if isinstance(name, ast.BinOp) and isinstance(name.op, ast.Add):
-            return self.pattern(name.left) + self.pattern(name.right)
-        return "{" + self.text(name) + "}"
 
     def is_task_group(self, node: ast.expr) -> bool:
         return isinstance(node, ast.Call) and self.tree.dotted(node.func) == _TASK_GROUP
@@ -299,10 +293,6 @@ class _Outliner:
             )
             for node in below(value)
         )
-
-    def text(self, node: ast.AST) -> str:
-        words = self.workflow.source.words(node)
-        return words if len(words) <= TEXT else words[: TEXT - 1] + "…"
 
 
 def _named_by_loop(made: Node | None) -> None:

@@ -4,7 +4,7 @@ The run stops until somebody decides, for up to an hour here and up to a year if
 in the database: no process, no memory. Open the waiting bar and send the `decision` event; send `{"approved": false}` in
 another run to take the other branch, or press Kill worker first and see that nothing is lost.
 
-order: 3
+order: 5
 params: {"employee": "Lin", "item": "standing desk", "price": 480}
 task: {"do": "send-event", "type": "decision", "payload": {"approved": true, "by": "Grace"},
        "say": "Send the `decision` event from the waiting bar."}

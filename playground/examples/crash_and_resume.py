@@ -4,7 +4,7 @@ Press Kill worker while `charge card` runs. That is a real SIGKILL: the process 
 memory. A new worker calls `run` from the top, reads `reserve stock` from the journal instead of reserving twice, starts
 attempt 2 of `charge card`, and the order is shipped as if nothing had happened. Kill it as often as you like.
 
-order: 5
+order: 2
 params: {"order": "B-2077", "items": ["lamp", "rug"]}
 task: {"do": "kill-worker", "during": "charge card", "say": "Press Kill worker while `charge card` runs."}
 """

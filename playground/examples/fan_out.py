@@ -4,7 +4,7 @@ One step per city, all running at the same time, then one step that needs every 
 Oslo fails once and is tried again by itself; the others do not notice. Press Kill worker in the middle: the cities that
 have answered are read from the journal, only the others are asked again.
 
-order: 4
+order: 6
 params: {"cities": {"Lisbon": 24, "Cairo": 33, "Oslo": 11, "Quito": 18, "Osaka": 27}}
 """
 

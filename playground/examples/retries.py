@@ -4,7 +4,7 @@ The payment service is down for the first two attempts, and each retry waits twi
 that no retry can cure is raised as `NonRetryableError`: one attempt, and your code decides what to do. Set `limit` to 1
 and watch the third attempt never come, or press Kill worker in a retry gap: the deadline does not move.
 
-order: 2
+order: 3
 params: {"amount": 42, "coupon": "SPRING-2019"}
 """
 

@@ -1,0 +1,36 @@
+"""Sleep and hibernation
+
+A short sleep keeps its worker at hand. One longer than the idle grace (10 seconds unless set otherwise) gives it up: no
+process, no memory, only a row with a due time, so a million of these could sleep for a year. Watch the worker go at the
+long sleep, then wait for it or press "wake now". The next execution replays `run` from the top: its dimmed lines.
+
+order: 4
+params: {"plant": "fern"}
+"""
+
+import asyncio
+
+from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        plant = event["payload"]["plant"]
+        print(f"run starts at its first line, for the {plant}")
+
+        @step.do("water")
+        async def water():
+            print(f"watering the {plant}")
+            await asyncio.sleep(0.5)
+            return {"litres": 0.4}
+
+        @step.do("look again")
+        async def look():
+            await asyncio.sleep(0.5)
+            return f"the {plant} has a new leaf"
+
+        given = await water()
+        await step.sleep("let it drain", "3 seconds")
+        await step.sleep("let it grow", "30 seconds")
+
+        return {**given, "seen": await look()}

@@ -1,0 +1,42 @@
+"""Saga with rollback
+
+A flight and a hotel are booked, then there is no car. The run fails, and the bookings are undone by their `rollback`
+functions in reverse order, each retried like any step. Press Kill worker while they are: the rollback goes on where it
+stopped. Set `cars` to 1 and nothing is undone.
+
+order: 8
+params: {"city": "Lisbon", "cars": 0}
+"""
+
+import asyncio
+
+from workers import NonRetryableError, WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        trip = event["payload"]
+
+        async def cancel(undone):
+            print(f"cancelling the {undone['output']['booked']}, because {undone['error']}")
+            await asyncio.sleep(1.5)
+
+        @step.do("book flight", rollback=cancel)
+        async def book_flight():
+            await asyncio.sleep(0.8)
+            return {"booked": f"flight to {trip['city']}", "price": 180}
+
+        @step.do("book hotel", rollback=cancel)
+        async def book_hotel():
+            await asyncio.sleep(0.8)
+            return {"booked": f"hotel in {trip['city']}", "price": 240}
+
+        @step.do("book car")
+        async def book_car():
+            await asyncio.sleep(0.8)
+            if not trip["cars"]:
+                raise NonRetryableError(f"there is no car in {trip['city']}")
+            return {"booked": "car", "price": 90}
+
+        booked = [await book_flight(), await book_hotel(), await book_car()]
+        return {"total": sum(one["price"] for one in booked)}
