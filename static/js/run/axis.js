@@ -1,11 +1,11 @@
 // The labels above the timeline: flags for cuts and now, true lengths of idle strips, ticks. What would touch is left out. Pure.
 
-import { nice } from "./scale.js";
 import { CUT, lasting } from "./words.js";
 
 const CHAR = 6.1; // width of a character at 11 px, in CSS pixels
 const GAP = 8; // least distance of two labels
 const TICK = 76; // least distance of two ticks
+const ROUND = [1, 2, 5, 10];
 
 /**
  * @param {number} width of the track, in CSS pixels
@@ -62,12 +62,12 @@ function merged(cuts, scale, width) {
 }
 
 function ticks(scale, width) {
-  const step = nice((scale.span / width) * TICK);
+  const step = rounded((scale.span / width) * TICK);
   const found = [];
   scale.spans().forEach(([from, to], index) => {
     const begins = from - scale.start;
     if (index > 0 && step < 1000) {
-      found.push({ kind: "tick", a: scale.at(from), text: stamp(begins, 1000) });
+      if (from < scale.now) found.push({ kind: "tick", a: scale.at(from), text: stamp(begins, 1000) });
       return;
     }
     for (let at = Math.ceil((begins + 1) / step) * step; at < to - scale.start; at += step) {
@@ -91,7 +91,12 @@ function stamp(ms, step) {
 }
 
 function round(value, step) {
-  let digits = 0;
-  while (digits < 3 && Math.abs(step * 10 ** digits - Math.round(step * 10 ** digits)) > 1e-6) digits += 1;
-  return value.toFixed(digits);
+  const digits = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
+  return value.toFixed(Math.min(3, digits)).replace(/\.0+$/, "");
+}
+
+/** The least of 1, 2, 5 times a power of ten that is at least `value`. */
+function rounded(value) {
+  const power = 10 ** Math.floor(Math.log10(value));
+  return ROUND.find((one) => one * power >= value * 0.9999) * power;
 }

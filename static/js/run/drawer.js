@@ -1,7 +1,7 @@
 // One step, in full: its attempts with what went wrong under each, its result, config and logs.
 
 import { el, icon, lineLink, tell } from "./dom.js";
-import { isLost } from "./fold.js";
+import { isLost, lives } from "./fold.js";
 import { lineRow } from "./logs.js";
 import { trace } from "./outcome.js";
 import { valueNodes, valueText } from "./value.js";
@@ -97,8 +97,8 @@ function attempts(step, state, final) {
   });
   if (!all.length) list.append(el("li.pause", {}, el("i"), el("span", {}, "no attempt has begun")));
   if (step.status === "retrying" && !final && all.length) list.append(el("li.pause", {}, icon("i-retry"), el("span", {}, `next attempt at ${clock(step.until)}`)));
-  for (const execution of state.executions) {
-    if (step.endedSeq !== null && execution.startedSeq > step.endedSeq && execution.generation === state.generation) {
+  for (const execution of lives(state)) {
+    if (step.endedSeq !== null && execution.startedSeq > step.endedSeq) {
       list.append(el("li.pause", {}, icon("i-journal"), el("span", {}, `read from the journal by execution ${execution.execution}`), el("span", {}, clock(execution.startedAt).slice(0, 8))));
     }
   }

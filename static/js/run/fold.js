@@ -62,6 +62,11 @@ export function alive(state) {
   return state.inExecution ? state.executions[state.executions.length - 1] : null;
 }
 
+/** The executions that made what this generation shows; a restart from a step keeps some of an earlier one. */
+export function lives(state) {
+  return state.executions.filter((one) => one.generation === state.generation || (one.endedAt !== null && one.endedAt > state.generationAt));
+}
+
 function hush(state, at) {
   const last = state.quiet[state.quiet.length - 1];
   if (!last || last[1] !== null) state.quiet.push([at, null]);
@@ -79,7 +84,7 @@ function stirred(state, event) {
   const execution = alive(state);
   if (event.step && !execution.firstStep) {
     execution.firstStep = event.step;
-    execution.firstAt = event.at;
+    execution.firstAt ??= event.at;
   }
 }
 
@@ -320,6 +325,8 @@ const HANDLERS = {
   workflow_waiting(state, event, data) {
     state.waitingUntil = data.until ?? null;
     state.status = "waiting";
+    const execution = alive(state);
+    if (execution) execution.firstAt ??= event.at;
     hush(state, event.at);
   },
   workflow_waiting_for_pause(state) {

@@ -1,7 +1,7 @@
 // The run's header: status, facts, and what may be done to the run. A control that cannot act stays and says why.
 
 import { setDisabled, setFlag, setIcon, setText } from "./dom.js";
-import { alive } from "./fold.js";
+import { alive, lives } from "./fold.js";
 import { STATUS, lasting, ticking } from "./words.js";
 
 const WHY = {
@@ -94,7 +94,7 @@ export class Header {
     setText(this.word, state.rollback === "running" && !final ? "Rolling back" : status.word);
     setIcon(this.icon, picture, state.status === "running" && !stale && !past ? "spin" : "");
     this.status.className = `status ${stale || past ? "" : status.tone}`;
-    const executions = state.executions.filter((one) => one.generation === state.generation).length;
+    const executions = lives(state).length;
     setText(this.facts.executions, String(executions));
     setText(this.facts.seq, past ? `${state.lastSeq} of ${context.lastSeq}` : String(state.lastSeq));
     setText(this.facts.mode, watching ? "watching" : "");

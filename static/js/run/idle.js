@@ -1,6 +1,6 @@
 // The run's half before there is a run: what to do, and the plan read from the code.
 
-import { el, setText } from "./dom.js";
+import { el, setText, setVar } from "./dom.js";
 import { flatten } from "./plan.js";
 import { fillPlan, newRow } from "./row.js";
 
@@ -15,6 +15,7 @@ export class Idle {
   show(outline) {
     const flat = flatten(outline);
     this.plan.hidden = !flat.length;
+    const slots = places(flat.slice(0, MOST));
     const items = flat.slice(0, MOST).map((entry, index) => {
       const item = newRow();
       const same = (other) => entry.parallel && other?.parallel === entry.parallel;
@@ -24,7 +25,10 @@ export class Idle {
       item.parts.button.tabIndex = 0;
       item.parts.button.dataset.line = entry.line ?? "";
       setText(item.parts.words, ", not begun");
-      item.parts.track.replaceChildren(el(`span.seg.plan.${entry.kind}`));
+      const mark = el(`span.seg.plan.${entry.kind}`);
+      setVar(mark, "--a", slots[index][0]);
+      setVar(mark, "--b", slots[index][1]);
+      item.parts.track.replaceChildren(mark);
       item.parts.meta.replaceChildren(el("span", {}, entry.line ? `line ${entry.line}` : ""));
       return item;
     });
@@ -36,4 +40,16 @@ export class Idle {
     setText(this.word, on ? "Starting" : "Not run yet");
     this.root.classList.toggle("is-starting", on);
   }
+}
+
+/** Where each entry stands, in percent: one after the other, those that run together under each other. */
+function places(flat) {
+  const turns = [];
+  let turn = -1;
+  flat.forEach((entry, index) => {
+    if (!entry.parallel || entry.parallel !== flat[index - 1]?.parallel) turn += 1;
+    turns.push(turn);
+  });
+  const width = Math.min(12, 96 / (turn + 1));
+  return turns.map((at) => [at * width, (at + 0.92) * width]);
 }

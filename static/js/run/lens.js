@@ -1,7 +1,7 @@
 // The replay lens: a column per execution, read downwards like a thread. Ran, read from the journal, lost, not reached.
 
 import { el, setFlag } from "./dom.js";
-import { isLost } from "./fold.js";
+import { isLost, lives } from "./fold.js";
 import { ahead } from "./plan.js";
 import { Rows } from "./rows.js";
 import { CUT, clock, lasting, stepLabel } from "./words.js";
@@ -37,8 +37,9 @@ export class Lens {
     this.state = state;
     this.final = final;
     this.rest = hideRest ? [] : ahead(this.plan, state.rows);
-    this.columns = columnsOf(state.executions.filter((one) => one.generation === state.generation));
+    this.columns = columnsOf(lives(state));
     this.root.style.setProperty("--columns", String(this.columns.length));
+    this.root.classList.toggle("is-empty", !this.columns.length);
     this.head.replaceChildren(el("span", { role: "columnheader" }, el("b", {}, "Step")), ...this.columns.map((column) => headOf(column, state)));
     const count = state.rows.length + this.rest.length;
     this.rows.setCount(count, Math.min(count, this.rows.count));
@@ -49,10 +50,12 @@ export class Lens {
   draw(index) {
     const step = this.state.rows[index];
     const entry = step ?? this.rest[index - this.state.rows.length];
+    const short = this.columns.length > 2;
     const name = step ? stepLabel(step) : entry.name || "…";
+    const last = this.columns[this.columns.length - 1];
     const cells = this.columns.map((column) => {
-      const [kind, words] = step && !column.folded ? cell(step, column, this.state, this.final) : ["none", column.folded ? "" : "not reached"];
-      return el(`span.cell.${kind}`, { role: "cell" }, kind === "none" ? el("span.sr", {}, words) : words);
+      const [kind, words] = step && !column.folded ? cell(step, column, column === last ? !this.final : false) : ["none", column.folded ? "" : "not reached"];
+      return el(`span.cell.${kind}`, { role: "cell" }, kind === "none" ? el("span.sr", {}, words) : short ? words.replace(" with its worker", "") : words);
     });
     const row = el("li.lens-row", { role: "row", dataset: step ? { key: step.key } : {} }, el("span.lens-name", { role: "rowheader", title: name }, name), ...cells);
     setFlag(row, "not", !step);
@@ -72,35 +75,35 @@ function headOf(column, state) {
   const read = column.replayed ? `${column.replayed} read${column.firstAt ? ` in ${lasting(Math.max(1, column.firstAt - column.startedAt))}` : ""}` : "";
   const on = column.firstStep && column.execution > 1 ? el("code", {}, stepLabel(column.firstStep)) : null;
   const end = column.endedAt === null ? `started ${clock(column.startedAt).slice(0, 8)}` : column.cut ? `${CUT[column.reason]} at ${lasting(column.endedAt - begun)}` : column.reason === "hibernated" ? "hibernated" : "ran to the end";
-  const parts = [read, on ? ["continuing at ", on] : null, column.cut || !read ? end : null].filter(Boolean);
+  const parts = column.cut || !read ? [end] : [read, on ? ["continuing at ", on] : null].filter(Boolean);
   return el("span", { role: "columnheader" }, el("b", {}, `Execution ${column.execution}`), ...parts.flatMap((part, index) => (index ? [", ", part] : [part])).flat());
 }
 
-/** What an execution did with a step: [class, words]. */
-export function cell(step, execution, state, final) {
+/** What an execution did with a step: [class, words]. `live`: it is the latest and the run is not over. */
+export function cell(step, execution, live) {
   const number = execution.execution;
   const began = step.execution !== null && step.execution <= number;
   if (!began) return ["none", "not reached"];
   if (step.endedSeq !== null && step.endedSeq < execution.startedSeq) return ["read", "read"];
-  if (step.kind !== "do") return waited(step, execution, final);
+  if (step.kind !== "do") return waited(step, execution, live);
   const mine = step.attempts.filter((attempt) => attempt.execution === number);
   if (!mine.length) {
-    if (step.status === "retrying" && !final && execution.endedAt === null) return ["live", "waiting to retry"];
-    return step.attempts.length && step.execution <= number ? ["idle", "between attempts"] : ["none", "not reached"];
+    if (step.status === "retrying" && live) return ["live", "waiting to retry"];
+    return step.attempts.length && step.execution <= number ? ["partly", "between attempts"] : ["none", "not reached"];
   }
   const last = mine[mine.length - 1];
   const nth = last.attempt > 1 ? `, attempt ${last.attempt}` : "";
-  if (last.endedAt === null) return execution.cut ? ["lost", "lost with its worker"] : final ? ["idle", "stopped"] : ["run-now", `running${nth}`];
+  if (last.endedAt === null) return execution.cut ? ["lost", "lost with its worker"] : live ? ["run-now", `running${nth}`] : ["partly", "stopped"];
   if (isLost(last)) return ["lost", "lost with its worker"];
   if (last.done) return ["ran", mine.length > 1 ? `ran, ${mine.length} attempts` : nth ? `ran${nth}` : `ran, ${lasting(last.endedAt - last.startedAt)}`];
   if (step.status === "errored" && last === step.attempts[step.attempts.length - 1]) return ["fail", `failed${nth}`];
-  if (step.status === "retrying" && !final) return ["live", `attempt ${last.attempt} failed, waiting`];
-  return ["idle", `attempt ${last.attempt} failed`];
+  if (step.status === "retrying" && live) return ["live", `attempt ${last.attempt} failed, waiting`];
+  return ["partly", `attempt ${last.attempt} failed`];
 }
 
-function waited(step, execution, final) {
+function waited(step, execution, live) {
   const sleep = step.kind === "sleep";
-  if (step.endedAt === null) return final ? ["idle", "stopped"] : execution.endedAt === null ? [sleep ? "live-sleep" : "live", sleep ? "asleep" : "waiting"] : ["idle", sleep ? "slept" : "waited"];
+  if (step.endedAt === null && live) return [sleep ? "live-sleep" : "live", sleep ? "asleep" : "waiting"];
   if (step.endedExecution === execution.execution) return step.status === "timed_out" ? ["fail", "timed out"] : ["ran", sleep ? "slept" : "received"];
-  return ["idle", sleep ? "slept" : "waited"];
+  return ["partly", sleep ? "slept" : "waited"];
 }

@@ -1,6 +1,6 @@
 // What is drawn on the track of one step: marks with their times, in words that a picture and a screen reader both understand. Pure.
 
-import { alive, isLost } from "./fold.js";
+import { alive, isLost, lives } from "./fold.js";
 import { clock, errorLine, lasting } from "./words.js";
 
 /**
@@ -9,8 +9,8 @@ import { clock, errorLine, lasting } from "./words.js";
  */
 export function marksOf(step, state, final) {
   const marks = step.kind === "do" ? attempts(step, state, final) : wait(step, state, final);
-  for (const execution of state.executions) {
-    if (step.endedSeq !== null && execution.startedSeq > step.endedSeq && execution.generation === state.generation) {
+  for (const execution of lives(state)) {
+    if (step.endedSeq !== null && execution.startedSeq > step.endedSeq) {
       marks.push({ type: "read", from: execution.startedAt, title: `read from the journal by execution ${execution.execution}, not run` });
     }
   }
@@ -65,18 +65,32 @@ function lostAt(attempt, state) {
   return null;
 }
 
+/** [from, to] without the spells in which the instance was paused. */
+function unpaused(from, to, pauses) {
+  const pieces = [];
+  for (const [began, over] of pauses) {
+    if (began < from || (to !== null && began >= to)) continue;
+    pieces.push([from, began]);
+    from = over;
+    if (over === null) return pieces;
+  }
+  pieces.push([from, to]);
+  return pieces;
+}
+
 function wait(step, state, final) {
+  const bars = (type, to, title) => unpaused(step.startedAt, to, state.pauses).map(([from, until]) => ({ type, from, to: until, title }));
   const open = step.endedAt === null;
   const verb = step.kind === "sleep" ? "asleep" : `waiting for ${step.eventType}`;
-  if (open && final) return [{ type: step.kind, from: step.startedAt, to: state.endedAt, title: `${verb} until the end` }];
+  if (open && final) return bars(step.kind, state.endedAt, `${verb} until the end`);
   if (!open) {
     const took = lasting(step.endedAt - step.startedAt);
     const how = step.status === "timed_out" ? `timed out after ${took}` : step.kind === "sleep" ? `slept ${took}` : `received after ${took}`;
-    return [{ type: step.status === "timed_out" ? "late" : step.kind, from: step.startedAt, to: step.endedAt, title: step.virtual ? `${how}, ended early by hand` : how }];
+    return bars(step.status === "timed_out" ? "late" : step.kind, step.endedAt, step.virtual ? `${how}, ended early by hand` : how);
   }
   return [
-    { type: `${step.kind}-on`, from: step.startedAt, to: null, title: `${verb} since ${clock(step.startedAt)}` },
-    { type: "ahead", from: null, to: step.until, title: `until ${clock(step.until)}` },
+    ...bars(`${step.kind}-on`, null, `${verb} since ${clock(step.startedAt)}`),
+    { type: "ahead", from: null, to: state.status === "paused" ? Infinity : step.until, title: `until ${clock(step.until)}` },
   ];
 }
 
@@ -92,7 +106,7 @@ function undo(rollback, state, final) {
 export function lifeOf(state, final) {
   const bands = [];
   const cuts = [];
-  const mine = state.executions.filter((one) => one.generation === state.generation);
+  const mine = lives(state);
   mine.forEach((one, index) => {
     const read = one.replayed ? `; ${one.replayed} ${one.replayed === 1 ? "step" : "steps"} read from the journal` : "";
     bands.push({ type: "life", from: one.startedAt, to: one.endedAt, number: one.execution, title: `Execution ${one.execution}${read}` });

@@ -1,7 +1,7 @@
 // One plain sentence about what last mattered. Pure: a state in, {icon, tone, parts, lens?} out.
 // A part is a string, or {code}, {b}, {line}, or {tick}: a number that moves and is not read aloud each time.
 
-import { alive, isLost } from "./fold.js";
+import { alive, isLost, lives } from "./fold.js";
 import { count, errorLine, lasting, left, moment, stepLabel } from "./words.js";
 
 const FRESH_MS = 6_000; // how long a resumed execution is the news
@@ -99,11 +99,13 @@ function armedSentence(armed) {
 }
 
 function ended(state) {
-  const executions = state.executions.filter((one) => one.generation === state.generation).length;
+  const executions = lives(state).length;
   const after = executions > 1 ? ` after ${executions} executions` : "";
   if (state.status === "terminated") return say("i-stop", `Terminated by hand${after}. What had been committed is kept here.`);
   if (state.status === "complete") return { icon: "i-check", tone: "", parts: complete(state, after) };
-  return { icon: "i-failed", tone: "bad", parts: errored(state, after) };
+  const undone = state.rows.filter((step) => step.rollback?.status === "completed").length;
+  const rolled = { complete: ` ${count(undone, "step")} rolled back, the last first.`, errored: " Rolling back failed too." }[state.rollback] ?? "";
+  return { icon: "i-failed", tone: "bad", parts: [...errored(state), rolled].filter(Boolean) };
 }
 
 function complete(state, after) {

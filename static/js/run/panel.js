@@ -94,7 +94,7 @@ class Panel {
     this.armed = null;
     this.drawnEnd = null;
     this.told = this.toldAt = null;
-    this.saidAt = 0;
+    this.saidAt = -SENTENCE_MS;
     this.said = "";
     const plan = flatten(outline);
     this.parts.idle.hidden = true;
@@ -111,6 +111,8 @@ class Panel {
     this.drawer.reset();
     this.tabs.step(null);
     this.parts.end.replaceChildren();
+    this.parts.sentence.replaceChildren();
+    this.parts.replay.hidden = true;
     this.parts.timeline.scrollTop = 0;
     this.follow(0);
     this.schedule(true);
@@ -248,13 +250,14 @@ class Panel {
   }
 
   narrate(context) {
+    if (!this.state.lastSeq && !this.trouble) return;
     const { icon: mark, tone, parts, lens } = narrate(this.state, { ...context, armed: this.armed });
     const words = parts.map((one) => (typeof one === "string" ? one : (one.code ?? one.b ?? (one.line ? `line ${one.line}` : "")))).join("");
     const moved = performance.now();
     if (words !== this.said) {
-      if (this.said && !context.final && moved - this.saidAt < SENTENCE_MS) return;
+      if (!context.final && moved - this.saidAt < SENTENCE_MS) return;
       this.said = words;
-      this.saidAt = moved;
+      this.saidAt = this.state.executions.length ? moved : -SENTENCE_MS; // what comes next is news at once
       this.parts.mark.replaceChildren(icon(mark, { tone }));
       this.parts.sentence.replaceChildren(...parts.map(partNode));
       this.parts.replay.hidden = !lens;

@@ -87,7 +87,7 @@ export function placeRow(item, scale, { width, stale, final, now }) {
     const a = scale.at(mark.from ?? scale.now);
     setVar(mark.node, "--a", a);
     if (mark.type === "read") continue;
-    const b = scale.at(mark.to ?? scale.now);
+    const b = mark.to === Infinity ? 100 : scale.at(mark.to ?? scale.now);
     setVar(mark.node, "--b", Math.max(a, b));
     const px = ((b - a) / 100) * width;
     if (mark.text) setFlag(mark.node, "tight", px < (mark.type === "gap" ? mark.text.length * LABEL_PX + 16 : NUMBER_PX));

@@ -4,6 +4,7 @@
 export const LONG_MS = 3_000; // a quiet spell longer than this is drawn as a strip
 const LONG_SHARE = 0.15; // … unless it is less than this share of the time in which something ran
 const STRIP = 0.11; // width of a strip, as a share of the whole
+const BARE = 0.5; // … where no attempt has run: there is nothing else to show
 const STRIPS = 0.5; // most that all strips together may take
 const FOLD_MS = 800; // how long a spell that turned out long takes to shrink while you watch
 const AHEAD = 1.3; // a live timeline is this much longer than what has passed
@@ -54,7 +55,7 @@ export class Scale {
       return spell.to - spell.from > longest || spell.known;
     });
     const busy = Math.max(long.reduce((rest, { from, to }) => rest - (to - from), total), 1);
-    const share = Math.min(STRIP, STRIPS / Math.max(1, long.length));
+    const share = Math.min(state.rows.some((step) => step.attempts.length) ? STRIP : BARE, STRIPS / Math.max(1, long.length));
     const strip = (busy * share) / (1 - share * long.length);
 
     const knots = [[start, 0]];
@@ -143,6 +144,7 @@ function shrunk(length, longest, strip) {
 /** The next moment at which something that waits will go on by itself, or null. */
 function nearest(state, now) {
   let next = null;
+  if (state.status === "paused") return null;
   for (const step of state.open) {
     if (step.until !== null && step.status !== "running" && step.until > now && (next === null || step.until < next)) next = step.until;
   }

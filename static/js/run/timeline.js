@@ -126,7 +126,8 @@ export class Timeline {
   }
 
   place(item) {
-    const { now, stale, final } = this.context;
+    const { stale, final } = this.context;
+    const now = this.state.status === "paused" ? this.state.pausedAt : this.context.now; // a pause stops every countdown
     placeRow(item, this.scale, { width: this.width, stale, final, now });
     if (item.form) setVar(item.form, "--a", this.scale.at(this.scale.now));
     if (item.countdown) setText(item.countdown, `in ${left(item.step.until - now)}`);
@@ -144,7 +145,7 @@ export class Timeline {
   }
 
   tools(step, item) {
-    if (this.final || this.context.watching || step.endedAt !== null) return null;
+    if (this.final || this.context.watching || step.endedAt !== null || this.state.status === "paused") return null;
     if (step.status === "sleeping") return trackTool("Wake now", () => this.onWake(step), { name: `Wake ${step.name} now` });
     if (step.status === "retrying" && step.until !== null && step.attempts.length) {
       const tool = trackTool("Retry now", () => this.onWake(step), { name: `Retry ${step.name} now` });

@@ -1,6 +1,6 @@
 // Values as they were stored, shown as JSON with colours. Tags such as {"$datetime": …} are said in words.
 
-const DEPTH_INLINE = 64; // characters a list or object may take and still stand on one line
+const DEPTH_INLINE = 84; // characters a list or object may take and still stand on one line
 const MOST = 20_000; // characters shown of one value; the rest is said to be there
 
 const span = (name, text) => {
