@@ -34,7 +34,9 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     for row in dataclasses.fields(Settings):
-        kind: dict[str, Any] = {"nargs": "?", "const": "yes", "metavar": "yes|no"} if type(row.default) is bool else {"metavar": _metavar(row)}
+        kind: dict[str, Any] = (
+            {"nargs": "?", "const": "yes", "metavar": "yes|no"} if type(row.default) is bool else {"metavar": _metavar(row)}
+        )
         parser.add_argument(option(row.name), dest=row.name, default=None, help=_help(row), **kind)
     return parser
 

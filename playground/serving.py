@@ -11,12 +11,17 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from playground.log import Log, adopt_standard_logging, open_log
+from playground.paths import MissingFiles
 from playground.settings import BadSetting, Settings
+from playground.web.addresses import Addresses
+from playground.web.listening import CannotListen, address_of, listen
 
 if TYPE_CHECKING:
+    import socket
+
     from starlette.applications import Starlette
 
-    from playground.sandbox.pool import Sandbox
+    from playground.sandbox.pool import Sandbox, Tier
 
 DISTRIBUTION = "dynamic-workflows-playground"
 
@@ -38,70 +43,76 @@ def serve(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings, log: Log) -> None:
-    from playground.sandbox.pool import Sandbox, SandboxRefused
-    from playground.web import server
-
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as opened:
-        try:
-            sock = server.listen(settings.host, settings.port)
-            opened.callback(sock.close)
-            opening = asyncio.create_task(
-                Sandbox.open(
-                    memory_bytes=settings.worker_memory_bytes,
-                    cpu_seconds=settings.attempt_cpu_seconds,
-                    parked=settings.parked_workers,
-                    allow_weak=settings.allow_weak_sandbox,
-                    unsafe=settings.unsafe_no_sandbox,
-                    loopback=_is_loopback(settings.host),
-                    log=log,
-                )
-            )
-            opened.push_async_callback(_close, opening)
-            # The fork server takes its time in another process; meanwhile this one reads its own modules.
-            await asyncio.to_thread(_import_the_rest)
-            app, sandbox = await _put_together(settings, opened, opening, log)
-        except (server.CannotListen, SandboxRefused, BadSetting, _Unusable) as error:
-            raise CannotServe(str(error)) from None
+        sock, app, tier = await _open(settings, opened, log)
+        from playground.web import server
+
         gc.collect()
         gc.freeze()  # what is loaded now stays; later collections need not look at it again
 
         def started() -> None:
-            print(f"Serving on {server.address_of(sock)}", flush=True)
-            print(f"Isolation tier {sandbox.tier.letter}: {sandbox.tier.sentence}", flush=True)
+            print(f"Serving on {address_of(sock)}", flush=True)
+            print(f"Isolation tier {tier.letter}: {tier.sentence}", flush=True)
 
         await server.serve(app, sock, stop, on_started=started, on_stop=app.state.context.streams.stop)
 
 
-class _Unusable(Exception):
-    """The database, the installation or an example can't be used; the message is one line."""
-
-
-async def _put_together(
-    settings: Settings, opened: contextlib.AsyncExitStack, opening: "asyncio.Task[Sandbox]", log: Log
-) -> "tuple[Starlette, Sandbox]":
-    from playground.engine import Engine
-    from playground.engine.clock import SystemClock
-    from playground.engine.ids import SystemIds
+async def _open(settings: Settings, opened: contextlib.AsyncExitStack, log: Log) -> "tuple[socket.socket, Starlette, Tier]":
+    """Everything that serving needs, in the order in which a refusal is cheapest; `opened` will close it."""
     from playground.examples import BadExample, load
-    from playground.paths import MissingFiles
-    from playground.store import open_store
-    from playground.store.errors import StoreError
-    from playground.web.app import create_app
+    from playground.store import StoreError, open_store
 
     try:
-        store = await asyncio.to_thread(open_store, settings.database, synchronous=settings.synchronous)
+        Addresses.parse(settings.trusted_proxies)
+        sock = listen(settings.host, settings.port)
+        opened.callback(sock.close)
+        store = open_store(settings.database, synchronous=settings.synchronous)
         opened.push_async_callback(store.close)
-        sandbox = await opening
+        sandbox = await _open_sandbox(settings, opened, log)
+        from playground.engine import Engine
+        from playground.engine.clock import SystemClock
+        from playground.engine.ids import SystemIds
+        from playground.web.app import create_app
+
         ids = SystemIds()
         engine = await opened.enter_async_context(
             Engine.open(settings=settings, store=store, sandbox=sandbox, clock=SystemClock(), ids=ids, log=log)
         )
-        return create_app(engine, settings, load(), ids=ids, log=log, version=program_version()), sandbox
-    except (StoreError, MissingFiles, BadExample) as error:
-        raise _Unusable(str(error)) from None
+        return sock, create_app(engine, settings, load(), ids=ids, log=log, version=program_version()), sandbox.tier
+    except (CannotListen, StoreError, BadSetting, MissingFiles, BadExample) as error:
+        raise CannotServe(str(error)) from None
+
+
+async def _open_sandbox(settings: Settings, opened: contextlib.AsyncExitStack, log: Log) -> "Sandbox":
+    """The fork server takes its time in other processes; meanwhile this one reads what it will need."""
+    from playground.sandbox.pool import Sandbox, SandboxRefused
+
+    opening = asyncio.create_task(
+        Sandbox.open(
+            memory_bytes=settings.worker_memory_bytes,
+            cpu_seconds=settings.attempt_cpu_seconds,
+            parked=settings.parked_workers,
+            allow_weak=settings.allow_weak_sandbox,
+            unsafe=settings.unsafe_no_sandbox,
+            loopback=_is_loopback(settings.host),
+            log=log,
+        )
+    )
+    opened.push_async_callback(_close, opening)
+    await asyncio.to_thread(_read_ahead)
+    try:
+        return await opening
+    except SandboxRefused as error:
+        raise CannotServe(str(error)) from None
+
+
+async def _close(opening: "asyncio.Task[Sandbox]") -> None:
+    opening.cancel()  # no effect once it is open
+    with contextlib.suppress(asyncio.CancelledError, Exception):
+        await (await opening).close()
 
 
 def program_version() -> str:
@@ -112,16 +123,10 @@ def program_version() -> str:
         return "not installed"
 
 
-async def _close(opening: "asyncio.Task[Sandbox]") -> None:
-    opening.cancel()
-    with contextlib.suppress(asyncio.CancelledError, Exception):
-        await (await opening).close()
-
-
-def _import_the_rest() -> None:
+def _read_ahead() -> None:
     import playground.engine
-    import playground.store
-    import playground.web.app  # noqa: F401
+    import playground.web.app
+    import playground.web.server  # noqa: F401
 
 
 def _is_loopback(host: str) -> bool:

@@ -42,7 +42,9 @@ class Settings:
     operator_token: str = _row("", "token that opens operators' pages; without one they are closed", secret=True)
 
     source_bytes: int = _row(64 * 1024, "largest source", unit="bytes", public=True, least=1)
-    value_bytes: int = _row(1024 * 1024, "largest params, event payload, step result or output", unit="bytes", public=True, least=1)
+    value_bytes: int = _row(
+        1024 * 1024, "largest params, event payload, step result or output", unit="bytes", public=True, least=1
+    )
     instance_bytes: int = _row(100 * 1024 * 1024, "most an instance's stored values may take", unit="bytes", public=True, least=1)
     log_bytes: int = _row(1_000_000, "log bytes kept of an instance", unit="bytes", public=True)
     step_limit: int = _row(10_000, "most steps of one instance; sleeps and waits do not count", public=True, least=1)
@@ -50,15 +52,21 @@ class Settings:
     attempt_wall_seconds: int = _row(60, "longest attempt of an anonymous instance", unit="seconds", public=True, least=1)
     worker_memory_bytes: int = _row(160 * 1024 * 1024, "address space of a worker", unit="bytes", public=True, least=1)
     worker_losses: int = _row(5, "workers one attempt may lose in a row before its instance ends", public=True, least=1)
-    idle_grace_ms: int = _row(10_000, "how long a worker with nothing but durable waits is kept", unit="milliseconds", public=True)
+    idle_grace_ms: int = _row(
+        10_000, "how long a worker with nothing but durable waits is kept", unit="milliseconds", public=True
+    )
     starts_per_minute: int = _row(60, "instances one address may start in a minute", public=True, least=1)
     checks_per_minute: int = _row(300, "sources one address may have checked in a minute", public=True, least=1)
     snippets_per_minute: int = _row(60, "links one address may make in a minute", public=True, least=1)
-    changes_per_minute: int = _row(600, "events, kills and other changes one address may ask for in a minute", public=True, least=1)
+    changes_per_minute: int = _row(
+        600, "events, kills and other changes one address may ask for in a minute", public=True, least=1
+    )
     running_per_address: int = _row(10, "instances one address may have running at once", public=True, least=1)
     running_per_tenant: int = _row(100, "instances one tenant may have running at once", public=True, least=1)
     streams_per_address: int = _row(30, "event streams one address may have open", public=True, least=1)
-    stream_send_seconds: int = _row(20, "how long a reader of a stream may not read before it is dropped", unit="seconds", least=1)
+    stream_send_seconds: int = _row(
+        20, "how long a reader of a stream may not read before it is dropped", unit="seconds", least=1
+    )
     queue_length: int = _row(10_000, "anonymous instances that may be queued at once", public=True, least=1)
     delay_function_ms: int = _row(5_000, "time a step's delay function has", unit="milliseconds", least=1)
     retention_days: int = _row(7, "how long a finished instance is kept", unit="days", public=True, least=1)
@@ -83,7 +91,17 @@ def read(name: str, text: str, origin: str) -> Any:
     row = {row.name: row for row in dataclasses.fields(Settings)}[name]
     kind = type(row.default)
     if kind is bool:
-        known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False, "": False}
+        known = {
+            "1": True,
+            "true": True,
+            "yes": True,
+            "on": True,
+            "0": False,
+            "false": False,
+            "no": False,
+            "off": False,
+            "": False,
+        }
         if text.strip().lower() not in known:
             raise BadSetting(f"{origin} is {text!r}; it takes yes or no")
         return known[text.strip().lower()]
@@ -125,7 +143,12 @@ def public_rows(settings: Settings) -> list[dict[str, Any]]:
     """The limits that people are shown: name, value, unit and help of each public setting."""
     values = {"workers": settings.slots}
     return [
-        {"name": row.name, "value": values.get(row.name, getattr(settings, row.name)), "unit": row.metadata["unit"], "help": row.metadata["help"]}
+        {
+            "name": row.name,
+            "value": values.get(row.name, getattr(settings, row.name)),
+            "unit": row.metadata["unit"],
+            "help": row.metadata["help"],
+        }
         for row in dataclasses.fields(Settings)
         if row.metadata["public"]
     ]

@@ -17,11 +17,16 @@ from playground.examples import load
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
 from playground.store import open_store
-from playground.web import server
+from playground.web import listening, server
 from playground.web.app import create_app
 
 DEADLINE = 30.0  # seconds after which a test gives up waiting
-GENEROUS = {"starts_per_minute": 100_000, "checks_per_minute": 100_000, "snippets_per_minute": 100_000, "changes_per_minute": 100_000}
+GENEROUS = {
+    "starts_per_minute": 100_000,
+    "checks_per_minute": 100_000,
+    "snippets_per_minute": 100_000,
+    "changes_per_minute": 100_000,
+}
 
 HELLO = """\
 from workers import WorkflowEntrypoint
@@ -112,7 +117,7 @@ class Site:
     async def _start(self) -> None:
         self._opened = AsyncExitStack()
         self._stopping = asyncio.Event()
-        sock = server.listen("127.0.0.1", self.port)
+        sock = listening.listen("127.0.0.1", self.port)
         self.port = sock.getsockname()[1]
         store = open_store(self.settings.database, synchronous="normal")
         self._opened.push_async_callback(store.close)
@@ -145,7 +150,9 @@ class Site:
         """POST to an instance with its token."""
         return self.client.post(f"/api{made['url']}/{operation}", json=body, headers=bearer(made))
 
-    def follow(self, made: dict[str, Any], after: int | None = None, last_event_id: int | None = None) -> Iterator[tuple[str, Any]]:
+    def follow(
+        self, made: dict[str, Any], after: int | None = None, last_event_id: int | None = None
+    ) -> Iterator[tuple[str, Any]]:
         """(event, data) of each message on an instance's stream, until it closes."""
         headers = {} if last_event_id is None else {"Last-Event-ID": str(last_event_id)}
         query = {} if after is None else {"after": str(after)}
@@ -196,7 +203,10 @@ def running_sandbox() -> Iterator[tuple[Background, Sandbox]]:
     async def start() -> Sandbox:
         settings = Settings()
         return await Sandbox.open(
-            memory_bytes=settings.worker_memory_bytes, cpu_seconds=settings.attempt_cpu_seconds, parked=2, log=lambda *_, **__: None
+            memory_bytes=settings.worker_memory_bytes,
+            cpu_seconds=settings.attempt_cpu_seconds,
+            parked=2,
+            log=lambda *_, **__: None,
         )
 
     sandbox = background.call(start())

@@ -137,7 +137,10 @@ def test_an_event_ends_a_wait(site: Site) -> None:
 @pytest.mark.parametrize("payload", [None, 0, "text", [1, 2], {"a": None}])
 def test_a_payload_is_any_json(site: Site, payload: Any) -> None:
     made = site.create(APPROVAL)
-    assert site.client.post(f"/api{made['url']}/events/approved", content=json.dumps(payload), headers=bearer(made)).status_code == 202
+    assert (
+        site.client.post(f"/api{made['url']}/events/approved", content=json.dumps(payload), headers=bearer(made)).status_code
+        == 202
+    )
     assert site.finish(made)["output"] == payload
 
 
@@ -175,7 +178,11 @@ def test_terminate_pause_resume_restart_and_delete(site: Site) -> None:
 
 
 def test_a_sleep_is_ended_by_hand(site: Site) -> None:
-    made = site.create(APPROVAL.replace('wait_for_event("approval", "approved", timeout="1 hour")', 'sleep("nap", "1 hour")').replace('approval["payload"]', "approval"))
+    made = site.create(
+        APPROVAL.replace('wait_for_event("approval", "approved", timeout="1 hour")', 'sleep("nap", "1 hour")').replace(
+            'approval["payload"]', "approval"
+        )
+    )
     site.until(made, "sleep_started")
     assert site.operate(made, "wake", {"step": {"name": "nap", "kind": "sleep"}}).status_code == 202
     assert site.finish(made)["steps"][1]["virtual"] is True
@@ -208,7 +215,7 @@ def test_the_same_code_is_the_same_snippet_for_ever(site: Site) -> None:
 
 def test_examples_are_listed_and_given_whole(site: Site) -> None:
     listed = site.client.get("/api/examples").json()["examples"]
-    assert [it["slug"] for it in listed][0] == "hello"
+    assert next(it["slug"] for it in listed) == "hello"
     assert all(it["title"] and it["lesson"] and "source" not in it for it in listed)
     one = site.client.get("/api/examples/hello").json()
     assert "class TenantWorkflow" in one["source"]
@@ -247,9 +254,7 @@ def test_a_bad_create_is_refused_clearly(site: Site, body: bytes, status: int, c
         assert problem["line"] >= 1 and problem["column"] >= 1
 
 
-@pytest.mark.parametrize(
-    "path", ["/api/check", "/api/snippets", "/api/instances"], ids=["check", "snippet", "instance"]
-)
+@pytest.mark.parametrize("path", ["/api/check", "/api/snippets", "/api/instances"], ids=["check", "snippet", "instance"])
 def test_what_is_too_large_is_refused_with_its_limit(strict: Site, path: str) -> None:
     for body in ({"source": "#" * 1_001}, {"source": "#" * 60_000}):
         strict.log.clear()
@@ -282,7 +287,10 @@ def test_only_the_right_token_changes_an_instance(site: Site, operation: str) ->
     site.log.clear()
     assert refused(site, site.client.post(url, json={}, headers=bearer(other)))[:2] == (403, "token.wrong")
     site.log.clear()
-    assert refused(site, site.client.post(f"/api/instances/nobody/{operation}", json={}, headers=bearer(made)))[:2] == (404, "instance.not_found")
+    assert refused(site, site.client.post(f"/api/instances/nobody/{operation}", json={}, headers=bearer(made)))[:2] == (
+        404,
+        "instance.not_found",
+    )
 
 
 def test_deleting_takes_the_token_too(site: Site) -> None:
@@ -327,7 +335,9 @@ def test_a_finished_instance_takes_no_event_and_has_no_worker(site: Site) -> Non
         assert refused(site, site.operate(made, operation, {}))[:2] == (409, code)
 
 
-@pytest.mark.parametrize("query", ["after=x", "after=-1", "limit=0", "limit=99999999", "after=9999999999999999999", "after=%D9%A3"])
+@pytest.mark.parametrize(
+    "query", ["after=x", "after=-1", "limit=0", "limit=99999999", "after=9999999999999999999", "after=%D9%A3"]
+)
 def test_a_query_that_cannot_be_read_is_refused(site: Site, query: str) -> None:
     made = site.create()
     site.log.clear()
@@ -354,7 +364,7 @@ def test_a_change_asked_for_by_another_site_is_refused(site: Site) -> None:
 
 
 def test_an_address_over_its_limit_is_told_when_to_come_back(strict: Site) -> None:
-    tiny = HELLO.replace("            print(\"hello\")\n", "")
+    tiny = HELLO.replace('            print("hello")\n', "")
     made = [strict.create(tiny) for _ in range(3)]
     for call in (
         lambda: strict.client.post("/api/instances", json={"source": tiny}),
@@ -400,7 +410,10 @@ def test_openapi_describes_every_call_of_the_contract(site: Site) -> None:
         ("get", f"{instance}/events"),
         ("get", f"{instance}/stream"),
         ("get", "/healthz"),
-        *(("post", f"{instance}/{name}") for name in ("events/{type}", "pause", "resume", "terminate", "restart", "kill-worker", "wake")),
+        *(
+            ("post", f"{instance}/{name}")
+            for name in ("events/{type}", "pause", "resume", "terminate", "restart", "kill-worker", "wake")
+        ),
     } <= calls
     named = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))
     assert named <= set(document["components"]["schemas"])

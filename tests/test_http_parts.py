@@ -13,13 +13,26 @@ from playground.settings import BadSetting
 from playground.web import bodies, rates, rendering, security, tokens
 from playground.web.addresses import Addresses
 from playground.web.assets import FOR_GOOD, Assets
-from playground.web.errors import STATUS_OF, BadBody, CrossOrigin, HostRefused, NotAnObject, NothingHere, NotJson, NoToken, TooMany, WrongToken
+from playground.web.errors import (
+    STATUS_OF,
+    BadBody,
+    CrossOrigin,
+    HostRefused,
+    NotAnObject,
+    NothingHere,
+    NotJson,
+    NoToken,
+    TooMany,
+    WrongToken,
+)
 from playground.web.highlight import Highlighter, highlight
 from playground.workflows import errors
 from playground.workflows.errors import TooLarge
 
 
-def request(method: str = "POST", path: str = "/", *, body: tuple[bytes, ...] = (b"",), client: str | None = "192.0.2.7", **headers: str) -> Request:
+def request(
+    method: str = "POST", path: str = "/", *, body: tuple[bytes, ...] = (b"",), client: str | None = "192.0.2.7", **headers: str
+) -> Request:
     """A request as uvicorn would give it; `headers` are written with underscores."""
     chunks = [{"type": "http.request", "body": part, "more_body": index < len(body) - 1} for index, part in enumerate(body)]
 
@@ -27,7 +40,14 @@ def request(method: str = "POST", path: str = "/", *, body: tuple[bytes, ...] = 
         return chunks.pop(0)
 
     raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    scope = {"type": "http", "method": method, "path": path, "headers": raw, "client": (client, 1) if client else None, "query_string": b""}
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "headers": raw,
+        "client": (client, 1) if client else None,
+        "query_string": b"",
+    }
     return Request(scope, receive)
 
 
@@ -198,7 +218,12 @@ def test_only_the_right_token_passes() -> None:
     stored = tokens.digest("secret")
     tokens.check(request(authorization="Bearer secret"), stored)
     tokens.check(request(authorization="bearer  secret "), stored)
-    for headers in ({}, {"authorization": "Basic secret"}, {"authorization": "Bearer "}, {"authorization": "Bearer " + "x" * 300}):
+    for headers in (
+        {},
+        {"authorization": "Basic secret"},
+        {"authorization": "Bearer "},
+        {"authorization": "Bearer " + "x" * 300},
+    ):
         with pytest.raises(NoToken):
             tokens.check(request(**headers), stored)
     for wrong in ("Secret", stored, "secret2"):
@@ -274,19 +299,39 @@ def plain(shown: str) -> str:
 
 @pytest.mark.parametrize(
     "source",
-    ["", "\n", "x", "x = 1\n", '"""a\nb"""\n\ny', "def f(): # <b>&\n    return '</span>'", "\u00e9\U0001f600 = 'ü'", "\r\nx\r\n", "{" * 2_000, "'''" * 999],
+    [
+        "",
+        "\n",
+        "x",
+        "x = 1\n",
+        '"""a\nb"""\n\ny',
+        "def f(): # <b>&\n    return '</span>'",
+        "\u00e9\U0001f600 = 'ü'",
+        "\r\nx\r\n",
+        "{" * 2_000,
+        "'''" * 999,
+    ],
 )
 def test_highlighting_changes_nothing_but_the_looks(source: str) -> None:
     shown = str(highlight(source))
     assert plain(shown) == source.removesuffix("\n")
     lines = shown.split("\n")
-    assert [re.match(r'<span class="line" id="L(\d+)">.*</span>', line)[1] for line in lines] == [str(number + 1) for number in range(len(lines))]
+    assert [re.match(r'<span class="line" id="L(\d+)">.*</span>', line)[1] for line in lines] == [
+        str(number + 1) for number in range(len(lines))
+    ]
     assert all(line.count("<span") == line.count("</span>") for line in lines)
 
 
 def test_keywords_strings_numbers_names_and_comments_are_told_apart() -> None:
     shown = str(highlight("def charge(): # why\n    return 'x', 42\n"))
-    for kind, text in (("keyword", "def"), ("name", "charge"), ("comment", "# why"), ("keyword", "return"), ("string", "&#x27;x&#x27;"), ("number", "42")):
+    for kind, text in (
+        ("keyword", "def"),
+        ("name", "charge"),
+        ("comment", "# why"),
+        ("keyword", "return"),
+        ("string", "&#x27;x&#x27;"),
+        ("number", "42"),
+    ):
         assert f'<span class="tok-{kind}">{text}</span>' in shown
 
 
@@ -312,7 +357,16 @@ def test_json_in_a_page_cannot_leave_its_element() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ms", "text"), [(None, ""), (0, "0 ms"), (999, "999 ms"), (1_200, "1.2 s"), (184_000, "3 min 4 s"), (7_500_000, "2 h 5 min"), (273_600_000, "3 d 4 h")]
+    ("ms", "text"),
+    [
+        (None, ""),
+        (0, "0 ms"),
+        (999, "999 ms"),
+        (1_200, "1.2 s"),
+        (184_000, "3 min 4 s"),
+        (7_500_000, "2 h 5 min"),
+        (273_600_000, "3 d 4 h"),
+    ],
 )
 def test_durations_are_for_people(ms: int | None, text: str) -> None:
     assert rendering.duration_text(ms) == text

@@ -120,7 +120,11 @@ def test_the_stream_shows_events_as_the_api_does(site: Site) -> None:
 def test_asked_again_with_nothing_new_after_the_end_it_answers_204(site: Site) -> None:
     made = site.create()
     last_seq = site.finish(made)["last_seq"]
-    for query, headers in (({"after": str(last_seq)}, {}), ({}, {"Last-Event-ID": str(last_seq)}), ({"after": "0"}, {"Last-Event-ID": str(last_seq)})):
+    for query, headers in (
+        ({"after": str(last_seq)}, {}),
+        ({}, {"Last-Event-ID": str(last_seq)}),
+        ({"after": "0"}, {"Last-Event-ID": str(last_seq)}),
+    ):
         answer = site.client.get(path(made), params=query, headers=headers)
         assert (answer.status_code, answer.content) == (204, b"")
     assert [name for name, _ in site.follow(made, after=last_seq - 1)] == ["hello", "journal", "end"]
@@ -152,7 +156,10 @@ def test_several_readers_see_the_same(site: Site) -> None:
     seen: list[list[int]] = [[] for _ in range(4)]
 
     def read(into: list[int]) -> None:
-        with httpx2.Client(base_url=site.client.base_url, timeout=DEADLINE, trust_env=False) as client, client.stream("GET", path(made)) as answer:
+        with (
+            httpx2.Client(base_url=site.client.base_url, timeout=DEADLINE, trust_env=False) as client,
+            client.stream("GET", path(made)) as answer,
+        ):
             for message in messages(answer):
                 if message["event"] == "journal":
                     into += [event["seq"] for event in json.loads(message["data"])]
@@ -182,7 +189,7 @@ def test_a_reader_ahead_of_the_journal_begins_anew(site: Site) -> None:
     assert (name, view["last_seq"], view["status"]) == ("reset", last_seq, "waiting")
     site.operate(made, "terminate")
     rest = list(received)
-    assert [event["seq"] for name, data in rest if name == "journal" for event in data][0] == last_seq + 1
+    assert next(event["seq"] for name, data in rest if name == "journal" for event in data) == last_seq + 1
     assert rest[-1] == ("end", {"status": "terminated", "last_seq": rest[-2][1][-1]["seq"]})
 
 
@@ -243,7 +250,9 @@ def test_an_unknown_instance_has_no_stream(site: Site) -> None:
     assert site.client.get("/api/instances/nobody/stream").status_code == 404
 
 
-def test_a_reader_that_does_not_read_is_dropped_and_the_run_goes_on(own_site: Callable[..., Site], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_reader_that_does_not_read_is_dropped_and_the_run_goes_on(
+    own_site: Callable[..., Site], caplog: pytest.LogCaptureFixture
+) -> None:
     site = own_site(stream_send_seconds=1)
     made = site.create(BIG_RESULTS)
     with socket.socket() as deaf:

@@ -24,6 +24,6 @@ def open_store(url: str, *, synchronous: str = "full") -> Store:
     """
     if url.startswith(POSTGRESQL):
         raise StoreError(f"PostgreSQL is not in this version yet; use {FORMS}")
-    if not url.startswith(SQLITE) or url == SQLITE:
+    if not url.startswith(SQLITE) or not Path(url.removeprefix(SQLITE)).name:
         raise StoreError(f"the database {url!r} cannot be opened; it takes {FORMS}")
     return SqliteStore.open(Path(url.removeprefix(SQLITE)), synchronous=synchronous)

@@ -6,10 +6,12 @@ IPv6 clients are told apart by their /64, since one household or host owns a who
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-from starlette.requests import Request
+from typing import TYPE_CHECKING
 
 from playground.settings import BadSetting
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
 LOCAL = "local"  # a client without an address, as over a Unix socket
 IPV6_PREFIX = 64
@@ -35,10 +37,12 @@ class Addresses:
             try:
                 networks.append(ipaddress.ip_network(part, strict=False))
             except ValueError:
-                raise BadSetting(f"trusted_proxies has {part!r}; it takes addresses or networks such as 10.0.0.0/8, separated by commas") from None
+                raise BadSetting(
+                    f"trusted_proxies has {part!r}; it takes addresses or networks such as 10.0.0.0/8, separated by commas"
+                ) from None
         return cls(tuple(networks))
 
-    def of(self, request: Request) -> str:
+    def of(self, request: "Request") -> str:
         """The address that limits and turns are counted by."""
         if request.client is None:
             return LOCAL

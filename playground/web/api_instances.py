@@ -14,7 +14,7 @@ from playground.web.context import Context
 from playground.web.errors import BadBody, BadQuery, ExampleNotFound
 from playground.web.responses import json_response
 from playground.web.views import instance_url
-from playground.workflows.events import DO, StepKey
+from playground.workflows.events import StepKey
 
 ANONYMOUS = ""  # the tenant of instances started without one; they share one namespace of ids
 EVENTS_DEFAULT = 1_000
@@ -33,7 +33,7 @@ class CreateBody(msgspec.Struct, forbid_unknown_fields=True):
 class StepBody(msgspec.Struct, forbid_unknown_fields=True):
     name: str
     count: int = 1
-    kind: Literal["do", "sleep", "wait"] = DO
+    kind: Literal["do", "sleep", "wait"] = "do"
 
 
 class TerminateBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -95,7 +95,11 @@ async def events(context: Context, request: Request) -> Response:
     rows = await context.store.events_json(row.key, after=after, limit=limit)
     last_seq = max(row.last_seq, rows[-1][0] if rows else 0)
     more = bool(rows) and rows[-1][0] < last_seq
-    content = b'{"events":[' + b",".join(text for _, _, text in rows) + b'],"last_seq":%d,"more":%s}' % (last_seq, b"true" if more else b"false")
+    content = (
+        b'{"events":['
+        + b",".join(text for _, _, text in rows)
+        + b'],"last_seq":%d,"more":%s}' % (last_seq, b"true" if more else b"false")
+    )
     return Response(content, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 

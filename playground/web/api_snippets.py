@@ -38,7 +38,13 @@ async def get(context: Context, request: Request) -> Response:
     """A snippet with its source and params."""
     found = await find(context, request.path_params["snippet"])
     params = json.loads(found.params) if found.params else None
-    shown = {"id": found.id, "url": snippet_url(found.id), "source": found.source, "params": params, "created_at": found.created_at}
+    shown = {
+        "id": found.id,
+        "url": snippet_url(found.id),
+        "source": found.source,
+        "params": params,
+        "created_at": found.created_at,
+    }
     return json_response(shown, headers={"Cache-Control": FOR_GOOD})
 
 

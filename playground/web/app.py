@@ -39,7 +39,9 @@ ROUTE = "playground.route"  # where the path of the call stands in the ASGI scop
 _LONG_PART = re.compile(r"[^/]{24,}")
 
 
-def create_app(engine: Engine, settings: Settings, examples: Sequence[Example], *, ids: Ids, log: Callable[..., None], version: str) -> Starlette:
+def create_app(
+    engine: Engine, settings: Settings, examples: Sequence[Example], *, ids: Ids, log: Callable[..., None], version: str
+) -> Starlette:
     """The web application over an open engine.
 
     Raises:
@@ -98,7 +100,15 @@ async def refuse(context: Context, request: Request, error: WorkflowError) -> Re
     """Answer a refused request, and say so on one line of the log. The line has the route, not the address: a link to a run is a secret."""
     route = request.scope.get(ROUTE) or _LONG_PART.sub("…", request.url.path[:120])
     client = context.addresses.of(request)
-    context.log("refused", status=status_of(error), code=error.code, method=request.method, route=route, client=client, why=error.message[:300])
+    context.log(
+        "refused",
+        status=status_of(error),
+        code=error.code,
+        method=request.method,
+        route=route,
+        client=client,
+        why=error.message[:300],
+    )
     return await answer(context, request, error)
 
 
@@ -150,7 +160,9 @@ class Failures:
         except ClientDisconnect:
             return  # gone before its request was whole: there is nobody to answer
         except Exception as error:  # noqa: BLE001 (whatever it is, it ends here, and the server goes on)
-            self.context.log("failed", method=scope.get("method"), route=scope.get(ROUTE), error=type(error).__name__, exc_info=error)
+            self.context.log(
+                "failed", method=scope.get("method"), route=scope.get(ROUTE), error=type(error).__name__, exc_info=error
+            )
             if not started:
                 response = await self._apology(Request(scope))
                 await response(scope, receive, send)

@@ -22,7 +22,14 @@ WORTH_COMPRESSING = ("text/", "application/javascript", "application/json", "ima
 COMPRESS_FROM_BYTES = 500
 RECHECK_MS = 1_000  # how often a page looks whether a developer changed a file
 
-_TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".woff2": "font/woff2", ".map": "application/json"}
+_TYPES = {
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+    ".woff2": "font/woff2",
+    ".map": "application/json",
+}
 
 
 @dataclass(slots=True)
@@ -57,7 +64,12 @@ class Assets:
         if now - self._checked_at < RECHECK_MS:
             return
         self._checked_at = now
-        found = {prefix + path.relative_to(root).as_posix(): path for prefix, root in self.roots.items() for path in sorted(root.rglob("*")) if path.is_file()}
+        found = {
+            prefix + path.relative_to(root).as_posix(): path
+            for prefix, root in self.roots.items()
+            for path in sorted(root.rglob("*"))
+            if path.is_file()
+        }
         stats = {name: path.stat() for name, path in found.items()}
         signature = tuple((name, it.st_mtime_ns, it.st_size) for name, it in stats.items())
         if signature == self._signature:

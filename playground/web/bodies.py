@@ -86,11 +86,17 @@ def _why(raw: bytes, what: str, error: msgspec.DecodeError) -> NotJson:
     try:
         json.loads(raw, parse_constant=_constant)
     except json.JSONDecodeError as place:
-        return NotJson(f"The {what} is not JSON: {place.msg} (line {place.lineno}, column {place.colno}).", line=place.lineno, column=place.colno)
+        return NotJson(
+            f"The {what} is not JSON: {place.msg} (line {place.lineno}, column {place.colno}).",
+            line=place.lineno,
+            column=place.colno,
+        )
     except (ValueError, RecursionError) as refusal:
         return NotJson(f"The {what} can't be kept as JSON: {refusal}.")
     if _SURROGATE_ESCAPE.search(raw):
-        return NotJson(f"The {what} has a string with half of a surrogate pair (\\ud800 to \\udfff alone), which is not a character.")
+        return NotJson(
+            f"The {what} has a string with half of a surrogate pair (\\ud800 to \\udfff alone), which is not a character."
+        )
     return NotJson(f"The {what} is not JSON that can be kept: {error}.")
 
 
@@ -113,7 +119,10 @@ def _too_deep(what: str) -> NotJson:
 
 
 def _too_large(most: int) -> TooLarge:
-    return TooLarge(f"The body is larger than {most:,} bytes, the limit of this call. Keep large data elsewhere and send its address.", limit=most)
+    return TooLarge(
+        f"The body is larger than {most:,} bytes, the limit of this call. Keep large data elsewhere and send its address.",
+        limit=most,
+    )
 
 
 def _fields(kind: type[msgspec.Struct]) -> str:

@@ -41,14 +41,18 @@ async def refuse_bad(context: Context, source: str) -> None:
     if errors:
         first = errors[0]
         more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
-        raise SourceRefused(f"Line {first['line']}, column {first['column']}: {first['message']}{more}", diagnostics=checked.diagnostics)
+        raise SourceRefused(
+            f"Line {first['line']}, column {first['column']}: {first['message']}{more}", diagnostics=checked.diagnostics
+        )
 
 
 def check_size(context: Context, source: str) -> None:
     """Raises TooLarge for a source over the limit."""
     size, most = len(source.encode()), context.settings.source_bytes
     if size > most:
-        raise TooLarge(f"The source is {size:,} bytes; the limit is {most:,}. Move data out of the code, into params.", limit=most, size=size)
+        raise TooLarge(
+            f"The source is {size:,} bytes; the limit is {most:,}. Move data out of the code, into params.", limit=most, size=size
+        )
 
 
 def body_limit(context: Context) -> int:

@@ -138,5 +138,11 @@ def as_json(error: WorkflowError) -> dict[str, Any]:
 
 def title_of(status: int) -> str:
     """A short title for an error page."""
-    titles = {404: "Not found", 413: "Too large", 429: "Too many requests", 500: "Something went wrong", 503: "The server is full"}
+    titles = {
+        404: "Not found",
+        413: "Too large",
+        429: "Too many requests",
+        500: "Something went wrong",
+        503: "The server is full",
+    }
     return titles.get(status) or HTTPStatus(status).phrase

@@ -21,7 +21,11 @@ _REFUSED_BODY = ("body.not_json", "body.not_object", "body.invalid", "too_large"
 _REFUSED_CONTROL = ("token.missing", "token.wrong", "cross_origin", "too_many")
 
 _ANY: Mapping[str, Any] = {}
-_STEP = {"type": "object", "required": ["kind", "name", "count"], "properties": {"kind": {"enum": ["do", "sleep", "wait"]}, "name": {"type": "string"}, "count": {"type": "integer"}}}
+_STEP = {
+    "type": "object",
+    "required": ["kind", "name", "count"],
+    "properties": {"kind": {"enum": ["do", "sleep", "wait"]}, "name": {"type": "string"}, "count": {"type": "integer"}},
+}
 _TIME = {"type": ["integer", "null"], "description": "epoch milliseconds"}
 _ANSWERS: Mapping[str, Any] = {
     "Error": {
@@ -48,14 +52,23 @@ _ANSWERS: Mapping[str, Any] = {
     "Event": {
         "type": "object",
         "required": ["seq", "at", "type", "execution", "data"],
-        "properties": {"seq": {"type": "integer"}, "at": {"type": "integer"}, "type": {"type": "string"}, "execution": {"type": ["integer", "null"]}, "step": _STEP, "data": {"type": "object"}},
+        "properties": {
+            "seq": {"type": "integer"},
+            "at": {"type": "integer"},
+            "type": {"type": "string"},
+            "execution": {"type": ["integer", "null"]},
+            "step": _STEP,
+            "data": {"type": "object"},
+        },
     },
     "Instance": {
         "type": "object",
         "required": ["id", "status", "output", "error", "params", "snippet", "last_seq", "steps", "executions"],
         "properties": {
             "id": {"type": "string"},
-            "status": {"enum": ["queued", "running", "waiting", "waitingForPause", "paused", "complete", "errored", "terminated"]},
+            "status": {
+                "enum": ["queued", "running", "waiting", "waitingForPause", "paused", "complete", "errored", "terminated"]
+            },
             "output": _ANY,
             "error": {"type": ["object", "null"]},
             "rollback": {"type": ["string", "null"]},
@@ -99,7 +112,10 @@ def describe(calls: tuple["Call", ...], version: str) -> dict[str, Any]:
         "openapi": OPENAPI_VERSION,
         "info": {"title": "Dynamic Workflows Playground", "version": version, "license": {"name": "MIT", "identifier": "MIT"}},
         "paths": paths,
-        "components": {"schemas": {**_ANSWERS, **schemas}, "securitySchemes": {"control_token": {"type": "http", "scheme": "bearer"}}},
+        "components": {
+            "schemas": {**_ANSWERS, **schemas},
+            "securitySchemes": {"control_token": {"type": "http", "scheme": "bearer"}},
+        },
     }
 
 
@@ -108,13 +124,22 @@ def _operation(call: "Call") -> dict[str, Any]:
     responses: dict[str, Any] = {str(call.answer): {"description": call.summary, **_content(call)}}
     for status in sorted({STATUS_OF[code] for code in refused}):
         codes = sorted({code for code in refused if STATUS_OF[code] == status})
-        responses[str(status)] = {"description": ", ".join(codes), "content": {"application/json": {"schema": {"$ref": REF.format(name="Error")}}}}
+        responses[str(status)] = {
+            "description": ", ".join(codes),
+            "content": {"application/json": {"schema": {"$ref": REF.format(name="Error")}}},
+        }
     operation: dict[str, Any] = {
         "operationId": f"{call.view.__module__.rpartition('.')[2]}.{call.view.__name__}",
         "summary": call.summary,
         "parameters": [
-            *({"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in re.findall(r"{(\w+)", call.path)),
-            *({"name": name, "in": "query", "schema": {"type": "string" if name in ("source", "params") else "integer"}} for name in call.query),
+            *(
+                {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+                for name in re.findall(r"{(\w+)", call.path)
+            ),
+            *(
+                {"name": name, "in": "query", "schema": {"type": "string" if name in ("source", "params") else "integer"}}
+                for name in call.query
+            ),
         ],
         "responses": responses,
     }

@@ -96,7 +96,9 @@ async def raw(context: Context, request: Request) -> Response:
 async def about(context: Context, request: Request) -> Response:
     """The limits, the isolation and the versions of this server."""
     if not wants_html(request):
-        return json_response({"limits": public_rows(context.settings), "isolation": context.tier(), "version": context.version}, headers=_VARIES)
+        return json_response(
+            {"limits": public_rows(context.settings), "isolation": context.tier(), "version": context.version}, headers=_VARIES
+        )
     return html_response(context, "about.html", await shared_names(context, request))
 
 
@@ -119,7 +121,13 @@ async def new(context: Context, request: Request) -> Response:
 
 
 async def _page(
-    context: Context, request: Request, kind: str, shown: dict[str, Any], *, template: str = "page.html", logs: list[dict[str, Any]] | None = None
+    context: Context,
+    request: Request,
+    kind: str,
+    shown: dict[str, Any],
+    *,
+    template: str = "page.html",
+    logs: list[dict[str, Any]] | None = None,
 ) -> Response:
     empty: dict[str, Any] = {"example": None, "snippet": None, "instance": None}
     limits = {it["name"]: it["value"] for it in public_rows(context.settings)}
@@ -139,7 +147,8 @@ async def _page(
 async def shared_names(context: Context, request: Request) -> dict[str, Any]:
     """The names that every template may use."""
     examples = [
-        example_json(it) | {"params": params_text(it.params), "outline": await outline(context, it.source)} for it in context.examples.values()
+        example_json(it) | {"params": params_text(it.params), "outline": await outline(context, it.source)}
+        for it in context.examples.values()
     ]
     return {
         "settings": public_rows(context.settings),
@@ -160,7 +169,9 @@ async def outline(context: Context, source: str) -> list[dict[str, Any]] | None:
         return None
 
 
-def html_response(context: Context, template: str, names: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def html_response(
+    context: Context, template: str, names: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
     """A page. It is never cached: its nonce is for once, and a run goes on."""
     return HTMLResponse(context.rendering.render(template, names), status, headers=_VARIES | (headers or {}))
 
@@ -178,7 +189,13 @@ def params_text(value: Any) -> str:
 
 
 def _of_example(example: Example) -> dict[str, Any]:
-    told = {"slug": example.slug, "title": example.title, "lesson": example.lesson, "params": example.params, "task": example.task}
+    told = {
+        "slug": example.slug,
+        "title": example.title,
+        "lesson": example.lesson,
+        "params": example.params,
+        "task": example.task,
+    }
     return {"title": example.title, "source": example.source, "params": params_text(example.params), "example": told}
 
 

@@ -20,7 +20,11 @@ class Rendering:
     def __init__(self, folder: Path, assets: Assets, now: Callable[[], int]) -> None:
         self._assets, self._now = assets, now
         self._environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+            loader=jinja2.FileSystemLoader(folder),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
         )
         self._environment.globals["asset"] = assets.url
         self._environment.globals["has_asset"] = lambda name: name in assets.files

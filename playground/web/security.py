@@ -84,7 +84,9 @@ def check_origin(request: Request) -> None:
     else:
         allowed = True
     if not allowed:
-        raise CrossOrigin("Another site's page asked for this change; changes are made from this server's own pages, or by a program.")
+        raise CrossOrigin(
+            "Another site's page asked for this change; changes are made from this server's own pages, or by a program."
+        )
 
 
 def check_host(request: Request) -> None:

@@ -9,15 +9,11 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from playground.web.listening import BACKLOG
 from playground.web.stream import ABORT
 
-BACKLOG = 2_048
 GRACEFUL_SECONDS = 3  # for requests and streams under way when the server is told to stop
 KEEP_ALIVE_SECONDS = 65  # idle connections; longer than the 60 s of common proxies, so that it is not we who close first
-
-
-class CannotListen(Exception):
-    """The address can't be listened on; the message is one line."""
 
 
 class _Protocol(HttpToolsProtocol):
@@ -25,7 +21,7 @@ class _Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["extensions"] = {ABORT: self._abort}
+        self.scope["extensions"] = {ABORT: self._abort}  # type: ignore[dict-item]  # ASGI allows any value
 
     def _abort(self) -> None:
         if self.cycle is not None:
@@ -53,38 +49,9 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket bound to an address; nothing is accepted yet.
-
-    Raises:
-        CannotListen: the port is taken, or the address is not this machine's.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    except OSError:
-        raise CannotListen(f"--host {host!r} is not an address of this machine") from None
-    sock = socket.socket(family, kind, protocol)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(address)
-        sock.listen(BACKLOG)
-    except OSError as error:
-        sock.close()
-        cure = "choose another with --port, or 0 for a free one" if error.errno in (98, 48) else "choose another with --host or --port"
-        raise CannotListen(f"can't listen on {host} port {port}: {error.strerror.lower()}; {cure}") from None
-    sock.setblocking(False)
-    return sock
-
-
-def address_of(sock: socket.socket) -> str:
-    """Where a browser finds it, as http://127.0.0.1:8000."""
-    host, port = sock.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-async def serve(app: ASGIApp, sock: socket.socket, stop: asyncio.Event, *, on_started: Callable[[], None], on_stop: Callable[[], None]) -> None:
+async def serve(
+    app: ASGIApp, sock: socket.socket, stop: asyncio.Event, *, on_started: Callable[[], None], on_stop: Callable[[], None]
+) -> None:
     """Serve until `stop` is set; then end within GRACEFUL_SECONDS."""
     config = uvicorn.Config(
         app,

@@ -55,6 +55,7 @@ class Streams:
 
     def respond(self, row: InstanceRow, after: int, view: dict[str, Any] | None, leave: Callable[[], None]) -> Response:
         """The stream of an instance after a seq. `view` is set when the reader is ahead; `leave` is called when it is over."""
+
         def dropped() -> None:
             self._log("stream.dropped", instance=row.id, after_seconds=self._send_seconds)
 

@@ -34,6 +34,10 @@ def check(request: Request, stored: str | None) -> None:
     """
     token = bearer(request)
     if token is None:
-        raise NoToken("Changing an instance takes its control token: send `Authorization: Bearer TOKEN`, with the token that its creation returned.")
+        raise NoToken(
+            "Changing an instance takes its control token: send `Authorization: Bearer TOKEN`, with the token that its creation returned."
+        )
     if stored is None or not hmac.compare_digest(digest(token), stored):
-        raise WrongToken("This is not the control token of this instance. Only who started it can change it; anyone with the link can watch it.")
+        raise WrongToken(
+            "This is not the control token of this instance. Only who started it can change it; anyone with the link can watch it."
+        )

@@ -23,10 +23,16 @@ class Views:
     async def instance(self, row: InstanceRow) -> dict[str, Any]:
         """The JSON of `GET /api/instances/{id}`."""
         state = await self._state(row)
-        shown = {"id": row.id, "url": instance_url(row.id), "workflow": row.workflow, "snippet": row.snippet, "code_version": row.snippet}
+        shown: dict[str, Any] = {
+            "id": row.id,
+            "url": instance_url(row.id),
+            "workflow": row.workflow,
+            "snippet": row.snippet,
+            "code_version": row.snippet,
+        }
         shown |= state.as_json()
-        final = state.status in ev.FINAL_STATUSES and state.ended_at is not None
-        shown["kept_until"] = state.ended_at + self._retention_days * DAY_MS if final else None
+        ended_at = state.ended_at if state.status in ev.FINAL_STATUSES else None
+        shown["kept_until"] = None if ended_at is None else ended_at + self._retention_days * DAY_MS
         return shown
 
     async def logs(self, row: InstanceRow) -> list[dict[str, Any]]:
@@ -36,7 +42,9 @@ class Views:
         while len(lines) < LOG_LINES_SHOWN:
             batch = await self._store.events(row.key, after=after, limit=PAGE_OF_EVENTS)
             lines += [
-                {"at": it.at, "execution": it.execution, "step": str(it.step) if it.step else None, **it.data} for it in batch if it.type == ev.LOG
+                {"at": it.at, "execution": it.execution, "step": str(it.step) if it.step else None, **it.data}
+                for it in batch
+                if it.type == ev.LOG
             ]
             if len(batch) < PAGE_OF_EVENTS:
                 break

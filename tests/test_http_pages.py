@@ -1,0 +1,276 @@
+"""The pages as they leave the server: what is in them without JavaScript, what may run in them, how they are cached."""
+
+import html
+import json
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from http_support import APPROVAL, HELLO, Background, Site, running_sandbox
+
+from playground.sandbox.pool import Sandbox
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+HOSTILE = "</script><script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[tuple[Background, Sandbox]]:
+    with running_sandbox() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def site(sandbox: tuple[Background, Sandbox], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    site = Site(*sandbox, tmp_path_factory.mktemp("site"))
+    yield site
+    site.close()
+
+
+def page(site: Site, path: str, status: int = 200) -> httpx2.Response:
+    answer = site.client.get(path, headers=BROWSER)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8"), answer.text
+    return answer
+
+
+def data_of(answer: httpx2.Response) -> dict[str, Any]:
+    """What the page gives to its scripts."""
+    (text,) = re.findall(r'<script type="application/json" id="page-data"[^>]*>(.*?)</script>', answer.text, re.DOTALL)
+    return dict(json.loads(text))
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def tags(text: str) -> list[tuple[str, dict[str, str | None]]]:
+    parser = _Tags()
+    parser.feed(text)
+    return parser.found
+
+
+def words(text: str) -> str:
+    """The text of a page, as a reader without scripts sees it."""
+    return html.unescape(re.sub(r"<[^>]+>", "", re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)))
+
+
+def share(site: Site, source: str, **body: Any) -> str:
+    return str(site.client.post("/api/snippets", json={"source": source, **body}).json()["url"])
+
+
+def test_the_first_page_opens_on_the_first_example(site: Site) -> None:
+    data = data_of(page(site, "/"))
+    assert (data["kind"], data["example"]["slug"]) == ("start", "hello")
+    assert "class TenantWorkflow" in data["source"]
+    assert data["snippet"] is data["instance"] is None
+
+
+def test_every_example_has_its_page(site: Site) -> None:
+    for example in site.client.get("/api/examples").json()["examples"]:
+        answer = page(site, example["url"])
+        assert data_of(answer)["example"]["slug"] == example["slug"]
+        assert html.escape(example["title"]) in answer.text
+    for path in ("/examples", "/about"):
+        page(site, path)
+
+
+def test_a_snippet_reads_well_without_scripts(site: Site) -> None:
+    url = share(site, HELLO, params={"name": "Ada"})
+    answer = page(site, url)
+    data = data_of(answer)
+    assert (data["kind"], data["source"], json.loads(data["params"])) == ("snippet", HELLO, {"name": "Ada"})
+    assert data["snippet"] == {"id": url.removeprefix("/s/"), "url": url, "raw_url": url + ".py"}
+    assert '<span class="tok-keyword">class</span>' in answer.text
+    assert HELLO.strip() in words(answer.text)
+
+
+def test_a_finished_instance_reads_well_without_scripts(site: Site) -> None:
+    made = site.create(HELLO, params={"name": "Ada"})
+    done = site.finish(made)
+    answer = page(site, made["url"])
+    assert data_of(answer)["instance"] == done
+    text = words(answer.text)
+    for shown in ("greet", "Hello, Ada!", "hello", HELLO.strip()):
+        assert shown in text
+
+
+def test_a_waiting_instance_shows_what_it_waits_for(site: Site) -> None:
+    made = site.create(APPROVAL)
+    site.until(made, "workflow_waiting")
+    answer = page(site, made["url"])
+    assert data_of(answer)["instance"]["status"] == "waiting"
+    assert "approved" in words(answer.text)
+
+
+def test_the_raw_source_is_text_for_ever(site: Site) -> None:
+    answer = site.client.get(share(site, HOSTILE) + ".py", headers=BROWSER)
+    assert answer.text == HOSTILE
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "immutable" in answer.headers["cache-control"]
+
+
+def test_a_link_to_new_code_stores_it_and_goes_to_its_page(site: Site) -> None:
+    answer = site.client.get("/new", params={"source": HELLO, "params": '{"name": "Ada"}'}, headers=BROWSER)
+    assert answer.status_code == 303
+    data = data_of(page(site, answer.headers["location"]))
+    assert (data["source"], json.loads(data["params"])) == (HELLO, {"name": "Ada"})
+    assert answer.headers["location"] == share(site, HELLO, params={"name": "Ada"})
+    for params in ({}, {"source": "x", "params": "{"}):
+        refused = site.client.get("/new", params=params)
+        assert refused.status_code == 400
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/examples/nothing", "/s/nothing", "/s/nothing.py", "/s/nothing/embed", "/instances/nothing"]
+)
+def test_what_is_not_there_is_a_page_for_a_browser_and_json_for_everyone_else(site: Site, path: str) -> None:
+    shown = words(page(site, path, 404).text)
+    for accept in ("application/json", "*/*"):
+        answer = site.client.get(path, headers={"Accept": accept})
+        assert answer.status_code == 404
+        assert answer.json()["error"]["message"] in shown
+
+
+def test_the_same_views_answer_in_json_for_who_is_no_browser(site: Site) -> None:
+    made = site.create(HELLO)
+    site.finish(made)
+    for path in ("/", "/examples/hello", share(site, HELLO), made["url"]):
+        answer = site.client.get(path, headers={"Accept": "application/json"})
+        assert answer.json() | {"now": 0} == data_of(page(site, path)) | {"now": 0}
+        assert "Accept" in answer.headers["vary"]
+
+
+def test_nothing_a_tenant_wrote_can_become_markup(site: Site) -> None:
+    source = (
+        HELLO.replace('"greet"', repr(HOSTILE))
+        .replace('print("hello")', f"print({HOSTILE!r})")
+        .replace("Hello,", HOSTILE.replace('"', ""))
+        + f"# {HOSTILE}\n"
+    )
+    made = site.create(source, params={HOSTILE: HOSTILE})
+    site.finish(made)
+    failing = site.create(
+        HELLO.replace("            print", f"            raise ValueError({HOSTILE!r})\n            print").replace(
+            '"greet")', '"greet", config={"retries": {"limit": 0, "delay": 0}})'
+        )
+    )
+    assert site.finish(failing)["status"] == "errored"
+    for path in (made["url"], failing["url"], share(site, source), share(site, source) + "/embed"):
+        answer = page(site, path)
+        assert [attributes for tag, attributes in tags(answer.text) if tag == "img" or "onerror" in attributes] == []
+        assert not re.search(r"<script>", answer.text)
+
+
+def test_only_our_own_scripts_and_styles_may_be_in_a_page(site: Site) -> None:
+    made = site.create(HELLO)
+    site.finish(made)
+    for path in ("/", share(site, HELLO), made["url"], "/about", "/examples"):
+        answer = page(site, path)
+        policy = answer.headers["content-security-policy"]
+        assert "script-src 'self';" in policy
+        assert "unsafe" not in policy
+        assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy
+        for tag, attributes in tags(answer.text):
+            assert not any(name.startswith("on") or name == "style" for name in attributes), (path, tag, attributes)
+            if tag == "script" and attributes.get("type") != "application/json":
+                assert str(attributes.get("src")).startswith("/"), (path, attributes)
+            assert tag != "style" or "nonce" in attributes
+            assert not str(attributes.get("href", "")).startswith(("http:", "//")) and not str(
+                attributes.get("src", "")
+            ).startswith(("http:", "//"))
+
+
+def test_every_response_has_its_own_nonce(site: Site) -> None:
+    nonces = set()
+    for _ in range(3):
+        answer = page(site, "/")
+        (nonce,) = re.findall(r"'nonce-([^']+)'", answer.headers["content-security-policy"])
+        assert f'nonce="{nonce}"' in answer.text
+        nonces.add(nonce)
+    assert len(nonces) == 3
+
+
+def test_other_sites_may_frame_the_embed_view_only(site: Site) -> None:
+    url = share(site, HELLO)
+    embed = page(site, url + "/embed")
+    assert "frame-ancestors *" in embed.headers["content-security-policy"]
+    assert "cross-origin-opener-policy" not in embed.headers
+    assert "<script" not in embed.text
+    assert "frame-ancestors 'none'" in page(site, "/s/nothing/embed", 404).headers["content-security-policy"]
+
+
+def test_security_headers_are_on_everything(site: Site) -> None:
+    for path in ("/", "/api/examples", "/healthz", "/nothing", "/static/css/base.css", "/favicon.ico", "/robots.txt"):
+        headers = site.client.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff", path
+        assert headers["referrer-policy"] == "same-origin", path
+        assert "default-src 'none'" in headers["content-security-policy"], path
+
+
+def test_every_file_a_page_names_is_there_and_kept_for_good(site: Site) -> None:
+    named = set()
+    for path in ("/", "/about", "/examples", "/nothing", share(site, HELLO) + "/embed"):
+        text = site.client.get(path, headers=BROWSER).text
+        named |= {
+            value
+            for _, attributes in tags(text)
+            for name in ("src", "href")
+            if (value := attributes.get(name) or "").startswith("/static/")
+        }
+    assert len(named) > 3
+    for path in named:
+        if path.endswith("/editor/LICENSES.txt") and not site.context.assets.roots.get("editor/"):
+            continue
+        answer = site.client.get(path)
+        assert answer.status_code == 200, path
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable", path
+
+
+def test_pages_and_json_are_compressed(site: Site) -> None:
+    for path in ("/", "/api/examples", "/openapi.json", "/static/css/base.css"):
+        assert site.client.get(path, headers={"Accept-Encoding": "gzip"}).headers["content-encoding"] == "gzip", path
+        plain = site.client.get(path, headers={"Accept-Encoding": "identity"})
+        assert "content-encoding" not in plain.headers
+
+
+def test_pages_with_a_nonce_or_a_run_are_not_cached(site: Site) -> None:
+    made = site.create(HELLO)
+    for path in ("/", made["url"], f"/api{made['url']}"):
+        assert site.client.get(path, headers=BROWSER).headers["cache-control"] == "no-store"
+
+
+def test_a_fault_of_ours_shows_nothing_of_the_inside(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("the inside")
+
+    monkeypatch.setattr(site.context.store, "count", broken)
+    site.log.clear()
+    answer = site.client.get("/healthz", headers=BROWSER)
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "text/html; charset=utf-8")
+    assert "the inside" not in answer.text
+    answer = site.client.get("/healthz", headers={"Accept": "application/json"})
+    assert answer.json()["error"]["code"] == "internal"
+    assert [fields["error"] for fields in site.log.of("failed")] == ["RuntimeError", "RuntimeError"]
+
+
+def test_without_the_editor_the_page_keeps_its_textarea(
+    sandbox: tuple[Background, Sandbox], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("playground.paths.editor", lambda: None)
+    site = Site(*sandbox, tmp_path)
+    try:
+        text = page(site, "/").text
+        assert "/editor/editor.js" not in text
+        assert "<textarea" in text
+    finally:
+        site.close()
