@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import signal
 import socket
 from collections.abc import Callable
@@ -37,9 +38,20 @@ class Worker:
         self.sock = sock
         self.label = label
         self.exited = exited
+        self.doomed = False  # its fork server is dead, so it is dying
         self._pidfd: int | None = None
         self._cpu_limit = cpu_limit
         self._kill_otherwise = kill
+
+    def alive(self) -> bool:
+        """Whether it still runs, by the kernel's word of this moment."""
+        if self.doomed or self.exited.done():
+            return False
+        if self._pidfd is None:
+            return True
+        asked = select.poll()
+        asked.register(self._pidfd, select.POLLIN)
+        return not asked.poll(0)
 
     def kill(self) -> None:
         """End the process now. Does no harm when it is gone already."""
@@ -67,6 +79,7 @@ class Worker:
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Resolve `exited` from the kernel's word alone, the fork server being dead."""
+        self.doomed = True
         if self.exited.done():
             return
         lost = Exit(None, None, ZYGOTE)

@@ -38,7 +38,11 @@ Log = Callable[..., None]
 
 
 class LaunchFailed(Exception):
-    """A fork server did not come up; the message is the reason in one line."""
+    """A fork server did not come up; the message is the reason in one line. `spoke` tells whether it ran at all, so that its namespaces were made."""
+
+    def __init__(self, reason: str, *, spoke: bool = False) -> None:
+        super().__init__(reason)
+        self.spoke = spoke
 
 
 class ForkFailed(Exception):
@@ -101,6 +105,7 @@ class ForkServer:
     def __init__(self, launch: Launch, name: str, *, group: MemoryGroup | None, log: Log) -> None:
         self.name = name
         self.forks = 0
+        self.pid: int | None = None  # as the host sees it
         self.workers: dict[int, Worker] = {}
         self._launch = launch
         self._group = group
@@ -155,11 +160,11 @@ class ForkServer:
             if self.dead.done():
                 await self._reaped
                 self._read_errors()
-                raise LaunchFailed(self._last_error or self.dead.result())
+                raise LaunchFailed(self._last_error or self.dead.result(), spoke=self.pid is not None)
             await self._ready
         except TimeoutError:
             await self.close()
-            raise LaunchFailed(f"the fork server was not ready after {START_SECONDS:.0f} s") from None
+            raise LaunchFailed(f"the fork server was not ready after {START_SECONDS:.0f} s", spoke=self.pid is not None) from None
         except BaseException:
             await self.close()
             raise

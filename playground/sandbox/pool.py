@@ -79,16 +79,19 @@ class Sandbox:
         """
         launch = _best_launch(memory_bytes, cpu_seconds, bench)
         group = _memory_group(log)
-        missing = "" if launch.bwrap else "bubblewrap is not installed"
+        missing = ""
+        if launch.bwrap is None:
+            missing = "bubblewrap is not installed"
+            launch = _without_namespaces(launch, bench, missing)
         server = ForkServer(launch, "w1", group=group, log=log)
         try:
             await server.start()
         except LaunchFailed as error:
-            if launch.bwrap is None:
+            if launch.bwrap is None or error.spoke:
                 raise SandboxRefused(f"The fork server does not start: {error}") from None
             missing = f"bubblewrap cannot make namespaces here: {error}"
             log("sandbox.no_namespaces", reason=str(error))
-            launch = _without_namespaces(launch, bench)
+            launch = _without_namespaces(launch, bench, missing)
             server = ForkServer(launch, "w1", group=group, log=log)
             try:
                 await server.start()
@@ -112,6 +115,12 @@ class Sandbox:
         log("sandbox.tier", tier=tier.letter, sentence=tier.sentence, layers=", ".join(tier.layers), advice=tier.advice)
         return sandbox
 
+    @property
+    def zygote(self) -> int | None:
+        """The process number of the fork server as the host sees it, or None while there is none."""
+        server = self._server
+        return None if server is None or server.dead.done() else server.pid
+
     async def take(self) -> Worker:
         """A locked worker that nobody used before; the caller closes it.
 
@@ -122,7 +131,7 @@ class Sandbox:
             raise SandboxDown("The sandbox is closed.")
         while self._parked:
             worker = self._parked.popleft()
-            if not worker.exited.done():
+            if worker.alive():
                 self._loop.call_soon(self._fill)
                 return worker
             worker.close()
@@ -316,13 +325,13 @@ def _best_launch(memory_bytes: int, cpu_seconds: int, bench: Bench) -> Launch:
     )
 
 
-def _without_namespaces(launch: Launch, bench: Bench) -> Launch:
+def _without_namespaces(launch: Launch, bench: Bench, missing: str) -> Launch:
     shown = visible.find(in_namespace=False, extra=bench.path)
     closed = visible.unreachable(shown, launch.users[0]) if launch.users else None
     if closed is not None:
         raise SandboxRefused(
-            f"Without namespaces workers run as a user of their own, who cannot enter {closed}. Install bubblewrap, or put Python and the playground "
-            f"where every user can read them, or start the server as an ordinary user."
+            f"There are no namespaces ({missing}), and without them workers run as users of their own, who cannot enter {closed}, where Python is. "
+            "Get bubblewrap to work, or put Python and the playground where every user can read them, or start the server as an ordinary user."
         )
     return replace(launch, bwrap=None, visible=shown)
 

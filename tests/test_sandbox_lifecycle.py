@@ -1,0 +1,234 @@
+"""The life of the fork server and of parked workers: death at any moment, recycling, closing, and that nothing is left behind."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sandbox_support import ENTRY, INSIDE, MEMORY, Held, Log, children, converse, hear, held, tell, wait_gone
+
+from playground.sandbox.pool import Bench, Sandbox, SandboxDown, SandboxRefused, Worker
+
+WAIT_FOR_EVER = "channel.send(b'x')\nwhile True: channel.recv(100)"
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+async def taken(sandbox: Sandbox) -> Worker:
+    """A worker that surely runs, and waits."""
+    worker = await sandbox.take()
+    await tell(worker, WAIT_FOR_EVER)
+    assert await asyncio.get_running_loop().sock_recv(worker.sock, 1) == b"x"
+    return worker
+
+
+def test_the_death_of_the_fork_server_costs_its_workers_and_nothing_else() -> None:
+    with held() as sandbox:
+
+        async def story() -> None:
+            first = await taken(sandbox.sandbox)
+            old = sandbox.sandbox.zygote
+            assert old is not None
+            os.kill(old, signal.SIGKILL)
+            end = await first.exited
+            assert (end.cause, end.signal, end.code) == ("zygote", None, None)
+            first.close()
+            answer, end = await converse(sandbox.sandbox, "r = 1 + 1")
+            assert (answer, end.cause) == ("2", "exit")
+            assert sandbox.sandbox.zygote not in (None, old)
+
+        sandbox.runner.run(story())
+        assert sandbox.log.events().count("sandbox.zygote_died") == 1
+
+
+def test_takers_that_wait_while_the_fork_server_dies_are_served_by_the_next() -> None:
+    with held(parked=1) as sandbox:
+
+        async def story() -> list[str]:
+            takes = [asyncio.create_task(converse(sandbox.sandbox, "r = 'served'")) for _ in range(20)]
+            await asyncio.sleep(0)
+            assert sandbox.sandbox.zygote is not None
+            os.kill(sandbox.sandbox.zygote, signal.SIGKILL)
+            return [answer for answer, _ in await asyncio.gather(*takes)]
+
+        answers = sandbox.runner.run(story())
+    # A worker that was already taken dies with its fork server; one that was still waited for comes from the next.
+    assert set(answers) <= {"'served'", ""}
+    assert answers[-10:] == ["'served'"] * 10
+
+
+def test_many_deaths_in_a_row_leave_nothing_behind() -> None:
+    with held(parked=1) as sandbox:
+
+        async def story() -> None:
+            for _ in range(10):
+                worker = await taken(sandbox.sandbox)
+                assert sandbox.sandbox.zygote is not None
+                os.kill(sandbox.sandbox.zygote, signal.SIGKILL)
+                await worker.exited
+                worker.close()
+
+        before = None
+        for _ in range(2):
+            sandbox.runner.run(story())
+            sandbox.runner.run(converse(sandbox.sandbox, "r = 1"))
+            open_now = descriptors()
+            before = before or open_now
+        assert descriptors() <= before + 6  # a worker more or less that is on its way
+
+
+def test_a_parked_worker_that_dies_is_replaced() -> None:
+    with held(parked=3) as sandbox:
+        assert sandbox.sandbox.zygote is not None
+        sandbox.run("r = 1")
+        killed = children(sandbox.sandbox.zygote)
+        assert killed
+        pidfds = [os.pidfd_open(child) for child in killed]
+        for child in killed:
+            os.kill(child, signal.SIGKILL)
+        assert wait_gone(pidfds)
+        assert [sandbox.run("r = 2")[0] for _ in range(6)] == ["2"] * 6
+
+
+def test_nothing_is_left_after_three_hundred_workers() -> None:
+    with held(parked=4) as sandbox:
+
+        async def many(count: int) -> None:
+            for _ in range(count):
+                assert (await converse(sandbox.sandbox, "r = 0"))[0] == "0"
+
+        async def settled() -> int:
+            """Descriptors once every parked place is filled."""
+            workers = [await sandbox.sandbox.take() for _ in range(4)]
+            for worker in workers:
+                worker.close()
+                await worker.exited
+            return descriptors()
+
+        sandbox.runner.run(many(10))
+        before = sandbox.runner.run(settled())
+        sandbox.runner.run(many(300))
+        assert abs(sandbox.runner.run(settled()) - before) <= 12  # up to four forks under way, three descriptors each
+        assert sandbox.sandbox.zygote is not None
+        states = [Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[0] for child in children(sandbox.sandbox.zygote)]
+        assert len(states) <= 8
+        assert states.count("Z") <= 1  # one may be on its way
+
+
+def test_closing_leaves_no_process_and_no_descriptor() -> None:
+    before = descriptors()
+    with held(parked=3) as sandbox:
+        workers = [sandbox.runner.run(taken(sandbox.sandbox)) for _ in range(3)]
+        assert sandbox.sandbox.zygote is not None
+        numbers = {*children(os.getpid()), sandbox.sandbox.zygote, *children(sandbox.sandbox.zygote)}
+        assert len(numbers) >= 5
+        sandbox.runner.run(sandbox.sandbox.close())
+        assert all(worker.exited.done() for worker in workers)
+        assert [number for number in numbers if os.path.exists(f"/proc/{number}")] == []
+        for worker in workers:
+            worker.close()
+        with pytest.raises(SandboxDown):
+            sandbox.runner.run(sandbox.sandbox.take())
+    assert descriptors() == before
+
+
+def test_the_fork_server_is_recycled_and_running_workers_go_on() -> None:
+    with held(parked=2, recycle_forks=8) as sandbox:
+
+        async def story() -> None:
+            old = await taken(sandbox.sandbox)
+            zygote = sandbox.sandbox.zygote
+            labels = []
+            while sandbox.log.events().count("sandbox.zygote_recycled") < 2:
+                worker = await sandbox.sandbox.take()
+                labels.append(worker.label)
+                await tell(worker, "r = 1")
+                assert await hear(worker) == "1"
+                worker.close()
+                await worker.exited
+            assert not old.exited.done()
+            assert sandbox.sandbox.zygote != zygote
+            generations = [int(label.removeprefix("w").split(".")[0]) for label in labels]
+            assert generations == sorted(generations), "no stale worker is given out after a fresh one"
+            old.close()
+            assert (await old.exited).cause == "signal"
+            pidfd = os.pidfd_open(zygote) if zygote and os.path.exists(f"/proc/{zygote}") else None
+            if pidfd is not None:
+                assert await asyncio.to_thread(wait_gone, [pidfd])
+
+        sandbox.runner.run(story())
+
+
+def test_two_workers_of_different_fork_servers_do_not_share_a_hash_seed() -> None:
+    with held(parked=1, recycle_forks=2) as sandbox:
+        first, _ = sandbox.run("r = hash('seed')")
+        while "sandbox.zygote_recycled" not in sandbox.log.events():
+            sandbox.run("r = 0")
+        assert sandbox.run("r = hash('seed')")[0] != first
+
+
+def test_a_taker_that_gives_up_costs_no_worker() -> None:
+    with held(parked=1) as sandbox:
+
+        async def story() -> None:
+            takes = [asyncio.create_task(sandbox.sandbox.take()) for _ in range(30)]
+            await asyncio.sleep(0)
+            for take in takes[1:]:
+                take.cancel()
+            done = await asyncio.gather(*takes, return_exceptions=True)
+            for worker in done:
+                if isinstance(worker, Worker):
+                    worker.close()
+                    await worker.exited
+
+        sandbox.runner.run(story())
+        assert sandbox.run("r = 1")[0] == "1"
+
+
+@pytest.mark.parametrize("without", [(), ("namespaces", "user")], ids=["tier A", "tier B"])
+def test_killing_the_server_ends_everything_inside(without: tuple[str, ...]) -> None:
+    server = subprocess.Popen([sys.executable, str(Path(__file__).parent / "sandbox_server.py"), *without], stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    with server.stdout:
+        words = server.stdout.readline().split()
+    try:
+        assert len(words) >= 5, "the server did not start"
+        pidfds = [os.pidfd_open(int(number)) for number in set(words[1:])]
+    finally:
+        server.kill()
+        server.wait()
+    assert words[0] == ("B" if without else "A")
+    assert wait_gone(pidfds)
+
+
+def test_a_sandbox_whose_workers_cannot_be_locked_is_refused_with_the_reason() -> None:
+    async def story() -> None:
+        with pytest.raises(SandboxRefused, match="A worker cannot be locked: renew_state: RuntimeError: broken on purpose"):
+            bench = Bench(entry="sandbox_broken", path=str(INSIDE))
+            await Sandbox.open(memory_bytes=MEMORY, cpu_seconds=10, parked=1, log=Log(), bench=bench)
+
+    before = descriptors()
+    with asyncio.Runner() as runner:
+        runner.run(story())
+    assert descriptors() == before
+
+
+def test_an_entry_that_does_not_import_is_told_in_one_line() -> None:
+    async def story() -> None:
+        with pytest.raises(SandboxRefused, match="does not start: ModuleNotFoundError: No module named 'nowhere'"):
+            await Sandbox.open(memory_bytes=MEMORY, cpu_seconds=10, parked=1, log=Log(), bench=Bench(entry="nowhere"))
+
+    with asyncio.Runner() as runner:
+        runner.run(story())
+
+
+def test_the_helper_closes_what_it_opens() -> None:
+    before = descriptors()
+    with held() as sandbox:
+        assert isinstance(sandbox, Held)
+    assert descriptors() == before
