@@ -3,8 +3,10 @@
 import ast
 
 import pytest
+from aio import run
+from run_support import Outcome, Program, run_all
 
-from playground.examples import BadExample, load, read
+from playground.examples import BadExample, Example, load, read
 
 GOOD = '''"""A title
 
@@ -79,3 +81,68 @@ def test_every_example_names_only_steps_it_has(example):
         assert example.task.get("during", example.task.get("type")) in words
     assert example.lesson.endswith(".")
     assert all(len(line) <= 96 for line in example.source.splitlines())
+
+
+SAGA_ERROR = {"name": "NonRetryableError", "message": "there is no car in Lisbon"}
+OUTPUTS = {
+    "hello": {"greeting": "Hello, Ada! Durably yours."},
+    "crash-and-resume": {"reserved": 2, "receipt": "R-B-2077", "attempt": 1, "tracking": "ZX-81"},
+    "retries": {"charged": 42, "attempts": 3},
+    "hibernation": {"litres": 0.4, "seen": "the fern has a new leaf"},
+    "approval": {"order": "A-1001", "item": "standing desk"},
+    "fan-out": {"measured": 5, "warmest": {"city": "Cairo", "degrees": 33}},
+    "dependencies": {"mean": 5.43, "chart": ["###", "#########", "####", "", "#####", "#########", "##", "######"]},
+    "saga": None,
+    "agent-plan": {"answer": "Yes: sunny, 24 degrees, free from 11, Elm Park, 800 m."},
+    "ci-pipeline": {
+        "jobs": [
+            {"job": "lint", "attempts": 1},
+            {"job": "build", "attempts": 1},
+            {"job": "test on 3.11", "attempts": 1},
+            {"job": "test on 3.12", "attempts": 2},
+            {"job": "test on 3.13", "attempts": 1},
+        ],
+        "outcome": "8f3c2d1 serves everyone",
+    },
+    "onboarding": {"mails": ["Welcome!", "Three things to try first", "Shall we set it up together?"], "active": True},
+    "long-poll": {"url": "/videos/render-holiday.mov.mp4", "looks": 4},
+}
+
+
+def program(example: Example) -> Program:
+    """An example as a visitor runs it, doing what its task asks for."""
+    task = example.task or {}
+    events = {task["type"]: task["payload"]} if task.get("do") == "send-event" else {}
+    return Program(example.source, example.params, events)
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory) -> dict[str, Outcome]:
+    """Every example run to its end, all at once."""
+    return run(run_all({example.slug: program(example) for example in load()}, tmp_path_factory.mktemp("examples")))
+
+
+@pytest.mark.parametrize("example", load(), ids=lambda example: example.slug)
+def test_every_example_ends_as_it_says(example, outcomes):
+    state = outcomes[example.slug].state
+    if example.slug == "saga":
+        assert {key: state.error[key] for key in SAGA_ERROR} == SAGA_ERROR
+    else:
+        assert state.error is None
+    assert state.output == OUTPUTS[example.slug]
+    assert state.status == ("errored" if example.slug == "saga" else "complete")
+
+
+@pytest.mark.parametrize("example", load(), ids=lambda example: example.slug)
+def test_no_example_runs_a_committed_step_again(example, outcomes):
+    journal = outcomes[example.slug].journal
+    completed = [event.step for event in journal if event.type in ("step_completed", "sleep_completed", "wait_completed")]
+    assert completed
+    assert len(completed) == len(set(completed))
+
+
+def test_the_saga_undoes_its_bookings_last_first(outcomes):
+    saga = outcomes["saga"]
+    assert [event.step.name for event in saga.journal if event.type == "rollback_step_completed"] == ["book hotel", "book flight"]
+    assert saga.state.rollback == "complete"
+    assert "cancelling the hotel in Lisbon, because there is no car in Lisbon" in saga.logged()
