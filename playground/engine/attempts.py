@@ -15,10 +15,11 @@ REPLY_GRACE_MS = 5_000  # time a worker has to stop an attempt that timed out
 
 
 class Attempts:
-    """Runs the attempts of one execution's steps."""
+    """Runs the attempts of one execution's steps. `running` is how many are open now."""
 
     def __init__(self, execution: "Execution") -> None:
         self._execution = execution
+        self.running = 0
 
     def start(self, frame: frames.Do) -> None:
         """A new step, whose first attempt already runs."""
@@ -68,8 +69,8 @@ class Attempts:
         if execution.kill_at == "before-commit":
             execution.drop()
             return
-        step.stop_timer()
-        step.status, step.completed, step.output = live.OVER, True, frame.value
+        self._over(step, live.OVER)
+        step.completed, step.output = True, frame.value
         sensitive = bool(step.config and step.config.get("sensitive"))
         shown = ev.REDACTED if sensitive else frame.value
         completed = NewEvent(ev.STEP_COMPLETED, {"output": shown}, step.key, frame.value if sensitive else None)
@@ -94,13 +95,13 @@ class Attempts:
             if step.status == live.RUNNING:
                 data = {"attempt": step.attempt, "error": words.cancelled()}
                 events.append(NewEvent(ev.ATTEMPT_ERRORED, data, step.key))
-            step.stop_timer()
-            step.status = live.OVER
+            self._over(step, live.OVER)
             events.append(NewEvent(ev.STEP_ERRORED, {"error": words.cancelled()}, step.key))
         return events
 
     def _announce(self, step: LiveStep, *before: NewEvent, virtual: bool = False) -> None:
         execution = self._execution
+        self.running += 1
         data = {"attempt": step.attempt, **({"virtual": True} if virtual else {})}
         started = NewEvent(ev.ATTEMPT_STARTED, data, step.key)
         if execution.kill_at == "during-step":
@@ -150,7 +151,7 @@ class Attempts:
 
     def _fail(self, step: LiveStep, error: dict[str, Any], retryable: bool, computed: int | None) -> None:
         execution = self._execution
-        step.stop_timer()
+        self._over(step, live.OVER)
         step.failures += 1
         data: dict[str, Any] = {"attempt": step.attempt, "error": error}
         errored = NewEvent(ev.ATTEMPT_ERRORED, data, step.key)
@@ -161,10 +162,15 @@ class Attempts:
             step.timer = execution.services.clock.call_at(step.until, self._due, step)
             execution.pipeline.add(errored, then=lambda committed: execution.attempt_over())
             return
-        step.status = live.OVER
         reply = {"op": "error", "step": _name(step), "error": error}
         failed = NewEvent(ev.STEP_ERRORED, {"error": error}, step.key)
         execution.pipeline.add(errored, failed, then=lambda committed: self._committed(step, reply))
+
+    def _over(self, step: LiveStep, status: str) -> None:
+        step.stop_timer()
+        if step.status == live.RUNNING:
+            self.running -= 1
+        step.status = status
 
     def _committed(self, step: LiveStep, reply: dict[str, Any]) -> None:
         self._execution.answer(reply)

@@ -75,7 +75,7 @@ class Execution:
     def is_busy(self) -> bool:
         """Whether the worker runs an attempt or a call, or is owed an answer."""
         owed = self.calls or self.pausing or self.closing or self.pipeline.answers_due or self.rollback.attempt_open
-        return bool(owed) or any(step.status == live.RUNNING for step in self.steps.values())
+        return bool(owed) or self.attempts.running > 0
 
     # The life.
 
@@ -270,7 +270,7 @@ class Execution:
 
     def attempt_over(self) -> None:
         """An attempt has ended and is committed: a pause may now take effect, or the worker may have fallen idle."""
-        if self.pausing and not any(step.status == live.RUNNING for step in self.steps.values()):
+        if self.pausing and not self.attempts.running:
             self.pipeline.decide(deciders.paused_now, self.apply, lambda error: None)
         self.idleness.consider()
 

@@ -23,6 +23,7 @@ class Channel:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fd)
         self.socket.setblocking(True)
         self.received = 0
+        self.owed = 0  # results whose acknowledgement has not come: while there are any, the worker is not idle
         self._out: list[bytes] = []
         self._out_bytes = 0
         self._flushed = time.monotonic()

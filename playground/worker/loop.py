@@ -18,7 +18,7 @@ class _Selector(selectors.PollSelector):
         self._told = -1
 
     def select(self, timeout: float | None = None) -> Any:
-        if timeout is None and self._told != self._channel.received:
+        if timeout is None and not self._channel.owed and self._told != self._channel.received:
             self._told = self._channel.received
             self._channel.post({"op": "idle", "seen": self._channel.received})
         if timeout is None or timeout > 0:

@@ -35,7 +35,7 @@ current_step: contextvars.ContextVar[Key | None] = contextvars.ContextVar("curre
 class _Do:
     """One `do` of this execution, from its call to its end."""
 
-    __slots__ = ("key", "callback", "config", "rollback", "line", "attempt", "task", "reply", "error", "timeout", "output", "last")
+    __slots__ = ("key", "callback", "config", "rollback", "line", "attempt", "task", "reply", "error", "timeout", "output", "last", "owed")
 
     def __init__(self, key: Key, callback: Any, config: configs.StepConfig, rollback: Any, line: int | None) -> None:
         self.key, self.callback, self.config, self.rollback, self.line = key, callback, config, rollback, line
@@ -46,6 +46,7 @@ class _Do:
         self.timeout: str | None = None
         self.output: Any = None
         self.last = config.limit == 0
+        self.owed = False
 
 
 class Decorated:
@@ -284,8 +285,12 @@ class Steps:
 
     async def _take_reply(self, do: _Do) -> Mapping[str, Any]:
         do.reply = asyncio.get_running_loop().create_future()
-        reply = await do.reply
-        do.reply = None
+        try:
+            reply = await do.reply
+        finally:
+            do.reply = None
+            self._channel.owed -= do.owed
+            do.owed = False
         if reply["op"] == "run":
             do.attempt, do.last, do.error, do.timeout = reply["attempt"], reply["last"], None, None
         return reply
@@ -307,6 +312,8 @@ class Steps:
             await self._failed(do, error)
         else:
             self._post(do, {"op": "done", "value": do.output})
+            do.owed = True
+            self._channel.owed += 1
 
     async def _failed(self, do: _Do, error: BaseException) -> None:
         do.error = error
