@@ -23,11 +23,12 @@ PAGE = 1000  # journal events read at a time
 
 @dataclass(frozen=True)
 class Program:
-    """What to run, and the payloads of the events it will wait for, by type."""
+    """What to run, the payloads of the events it will wait for, by type, and the step whose first attempt loses its worker."""
 
     source: str
     params: Any = None
     events: Mapping[str, Any] = field(default_factory=dict)
+    kill_during: str | None = None
 
 
 @dataclass(frozen=True)
@@ -69,17 +70,19 @@ async def _run(engine: Engine, program: Program) -> Outcome:
             new = await engine.store.events(row.key, after=after, limit=PAGE)
             journal.extend(new)
             for event in new:
-                await _help_on(engine, row.id, event, program.events)
+                await _help_on(engine, row.id, event, program)
     return Outcome(fold(journal), journal)
 
 
-async def _help_on(engine: Engine, id: str, event: Event, payloads: Mapping[str, Any]) -> None:
-    """End a sleep or a wait between attempts at once, and send what is waited for. Too late is as good."""
-    with contextlib.suppress(WorkflowError):
+async def _help_on(engine: Engine, id: str, event: Event, program: Program) -> None:
+    """End a sleep or a wait between attempts at once, send what is waited for, kill when it is time."""
+    if event.type == ev.ATTEMPT_STARTED and event.step.name == program.kill_during and event.data["attempt"] == 1:
+        await engine.kill_worker("", id)
+    with contextlib.suppress(WorkflowError):  # too late is as good
         if event.type == ev.SLEEP_STARTED or "retry_delay_ms" in event.data:
             await engine.wake("", id, event.step)
-        elif event.type == ev.WAIT_STARTED and event.data["event_type"] in payloads:
-            await engine.send_event("", id, event.data["event_type"], payloads[event.data["event_type"]])
+        elif event.type == ev.WAIT_STARTED and event.data["event_type"] in program.events:
+            await engine.send_event("", id, event.data["event_type"], program.events[event.data["event_type"]])
 
 
 def _no_log(event: str, **fields: Any) -> None:

@@ -86,7 +86,7 @@ def test_every_example_names_only_steps_it_has(example):
 SAGA_ERROR = {"name": "NonRetryableError", "message": "there is no car in Lisbon"}
 OUTPUTS = {
     "hello": {"greeting": "Hello, Ada! Durably yours."},
-    "crash-and-resume": {"reserved": 2, "receipt": "R-B-2077", "attempt": 1, "tracking": "ZX-81"},
+    "crash-and-resume": {"reserved": 2, "receipt": "R-B-2077", "attempt": 2, "tracking": "ZX-81"},
     "retries": {"charged": 42, "attempts": 3},
     "hibernation": {"litres": 0.4, "seen": "the fern has a new leaf"},
     "approval": {"order": "A-1001", "item": "standing desk"},
@@ -110,10 +110,10 @@ OUTPUTS = {
 
 
 def program(example: Example) -> Program:
-    """An example as a visitor runs it, doing what its task asks for."""
+    """An example as a visitor runs it who does what its task asks for."""
     task = example.task or {}
     events = {task["type"]: task["payload"]} if task.get("do") == "send-event" else {}
-    return Program(example.source, example.params, events)
+    return Program(example.source, example.params, events, task.get("during"))
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +139,13 @@ def test_no_example_runs_a_committed_step_again(example, outcomes):
     completed = [event.step for event in journal if event.type in ("step_completed", "sleep_completed", "wait_completed")]
     assert completed
     assert len(completed) == len(set(completed))
+
+
+def test_crash_and_resume_goes_on_after_the_kill_its_task_asks_for(outcomes):
+    journal = outcomes["crash-and-resume"].journal
+    assert [event.data["reason"] for event in journal if event.type == "execution_ended"] == ["killed", "completed"]
+    assert [event.data["replayed"] for event in journal if event.type == "execution_started"] == [0, 1]
+    assert outcomes["crash-and-resume"].logged().count("reserving one lamp") == 1
 
 
 def test_the_saga_undoes_its_bookings_last_first(outcomes):

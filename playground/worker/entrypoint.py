@@ -1,5 +1,6 @@
 """The `workers` module that tenant code imports: the class to derive from and the errors it may raise or catch."""
 
+import json
 import sys
 import types
 from typing import Any
@@ -15,6 +16,26 @@ class WorkflowEntrypoint:
     async def run(self, event: Any, step: Any) -> Any:
         """Override this. Called from the top in every execution; its return value is the instance's output."""
         raise NotImplementedError("a workflow needs its own `async def run(self, event, step)`")
+
+
+class WorkerEntrypoint:
+    """What a Worker derives from. None is called here; a file that holds one beside its workflow must load all the same."""
+
+    def __init__(self, ctx: Any = None, env: Any = None) -> None:
+        self.ctx = ctx
+        self.env = env
+
+
+class Response:
+    """What a Worker answers with: a body, a status and headers. See `WorkerEntrypoint`."""
+
+    def __init__(self, body: Any = None, status: int = 200, headers: Any = None) -> None:
+        self.body, self.status, self.headers = body, status, headers
+
+    @classmethod
+    def json(cls, data: Any, **options: Any) -> "Response":
+        """An answer whose body is JSON."""
+        return cls(json.dumps(data), **options)
 
 
 class NonRetryableError(Exception):
@@ -47,6 +68,8 @@ class WorkerLost(Exception):
 
 EXPORTS = (
     WorkflowEntrypoint,
+    WorkerEntrypoint,
+    Response,
     NonRetryableError,
     WorkflowTimeoutError,
     NonRetryableDelayError,
