@@ -3,6 +3,7 @@
 import { el, icon, lineLink, tell } from "./dom.js";
 import { isLost, lives } from "./fold.js";
 import { lineRow } from "./logs.js";
+import { early } from "./marks.js";
 import { trace } from "./outcome.js";
 import { valueNodes, valueText } from "./value.js";
 import { STEP, clock, count, lasting, left, moment, stepLabel, stepState } from "./words.js";
@@ -93,7 +94,7 @@ function attempts(step, state, final) {
     }
     list.append(attemptRow(attempt, final));
     const next = all[index + 1];
-    if (next && attempt.endedAt !== null && !isLost(attempt)) list.append(pauseRow(next.startedAt - attempt.endedAt, next.virtual));
+    if (next && attempt.endedAt !== null && !isLost(attempt)) list.append(pauseRow(next.startedAt - attempt.endedAt, early(attempt, next)));
   });
   if (!all.length) list.append(el("li.pause", {}, el("i"), el("span", {}, "no attempt has begun")));
   if (step.status === "retrying" && !final && all.length) list.append(el("li.pause", {}, icon("i-retry"), el("span", {}, `next attempt at ${clock(step.until)}`)));
@@ -114,7 +115,7 @@ function attemptRow(attempt, final) {
     "li",
     {},
     icon(state.icon, { tone: state.tone }),
-    el("span", {}, el("b", {}, `Attempt ${attempt.attempt}`), ` ${words}, execution ${attempt.execution}`, attempt.virtual ? [" ", el("span.tag.open", {}, "virtual")] : null),
+    el("span", {}, el("b", {}, `Attempt ${attempt.attempt}`), ` ${words}, execution ${attempt.execution}`),
     el("span.num", { title: clock(attempt.startedAt) }, open || lost ? "" : lasting(attempt.endedAt - attempt.startedAt)),
   );
   if (attempt.error && !lost) row.append(trace(attempt.error));
@@ -122,7 +123,7 @@ function attemptRow(attempt, final) {
 }
 
 const pauseRow = (ms, virtual) =>
-  el("li.pause", {}, icon("i-retry"), el("span", {}, virtual ? "waited, ended early by hand" : "waited by its config"), el("span.num", {}, lasting(ms)));
+  el("li.pause", {}, icon("i-retry"), el("span", {}, ...(virtual ? ["waited, ended early by hand ", el("span.tag.open", {}, "virtual")] : ["waited by its config"])), el("span.num", {}, lasting(ms)));
 
 function story(step, state, { final, now }) {
   const list = el("ol.try-list");

@@ -30,7 +30,7 @@ function attempts(step, state, final) {
     marks.push(attemptMark(attempt, many, state, final));
     if (attempt.endedAt !== null && next) {
       const gap = next.startedAt - attempt.endedAt;
-      if (!isLost(attempt)) marks.push({ type: "gap", from: attempt.endedAt, to: next.startedAt, text: lasting(gap), title: `waited ${lasting(gap)} before attempt ${next.attempt}`, virtual: next.virtual });
+      if (!isLost(attempt)) marks.push({ type: "gap", from: attempt.endedAt, to: next.startedAt, text: lasting(gap), title: `waited ${lasting(gap)} before attempt ${next.attempt}${early(attempt, next) ? ", ended early by hand" : ""}` });
     }
   });
   const last = step.attempts[step.attempts.length - 1];
@@ -40,6 +40,9 @@ function attempts(step, state, final) {
   }
   return marks;
 }
+
+/** Whether a person ended the wait between two attempts. */
+export const early = (attempt, next) => attempt.virtual || next.virtual;
 
 function attemptMark(attempt, many, state, final) {
   const text = many ? String(attempt.attempt) : "";

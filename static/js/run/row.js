@@ -103,14 +103,15 @@ function placeMeta(item, { final, now }) {
   const open = step.endedAt === null && !final;
   const [text, live] = metaOf(step, open, now);
   setFlag(parts.meta, "now", live);
-  if (step.virtual && !parts.meta.firstElementChild) {
-    parts.meta.replaceChildren(el("span.tag.open", { title: "ended early by hand; the recorded time is virtual" }, "virtual"), el("span"));
+  const byHand = step.virtual || step.attempts.some((attempt) => attempt.virtual);
+  if (parts.meta.childElementCount !== (byHand ? 2 : 1)) {
+    const tag = byHand ? [el("span.tag.open", { title: "ended early by hand; the recorded time is virtual" }, "virtual")] : [];
+    parts.meta.replaceChildren(...tag, el("span"));
   }
-  if (!parts.meta.lastElementChild) parts.meta.replaceChildren(el("span"));
   setText(parts.meta.lastElementChild, text);
   const shown = stepState(step, final);
   const tried = step.attempts.length > 1 ? `, ${step.attempts.length} attempts` : "";
-  const words = `, ${shown.word}${tried}${open ? "" : `, ${text}`}${step.virtual ? ", ended early by hand" : ""}`;
+  const words = `, ${shown.word}${tried}${open ? "" : `, ${text}`}${byHand ? ", ended early by hand" : ""}`;
   setText(parts.words, words);
 }
 

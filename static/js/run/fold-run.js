@@ -1,0 +1,168 @@
+// The fold of what concerns the run as a whole: its life, its executions, its log. Names of events are those of the journal.
+
+import { OPEN, alive, hush, keyOf, stir } from "./fold-state.js";
+
+// Reasons for which a worker is gone without having been asked to give up: drawn as a cut through every row.
+const DEATHS = new Set(["killed", "crashed", "evicted", "lost", "limit"]);
+
+/** Whether the last execution was ended by what `event` tells, so that its end was meant and is no cut. */
+function meant(state, event) {
+  const last = state.executions[state.executions.length - 1];
+  return Boolean(last) && last.cut && last.endedSeq === event.seq - 1;
+}
+
+function uncut(state) {
+  state.executions[state.executions.length - 1].cut = false;
+  state.logs.pop();
+}
+
+function restarted(state, event, data) {
+  const before = [...state.steps.values()];
+  const first = data.from_step && state.steps.get(keyOf(data.from_step));
+  const kept = first ? before.filter((step) => step.startedSeq < first.startedSeq) : [];
+  state.generation += 1;
+  state.steps = new Map(kept.map((step) => [step.key, step]));
+  state.rows = kept;
+  state.rows.forEach((step, index) => {
+    step.index = index;
+    step.version = event.seq;
+  });
+  state.open = new Set(kept.filter((step) => OPEN.has(step.status)));
+  state.bracket = { id: state.bracket.id + 1, open: state.open.size };
+  state.status = "queued";
+  state.output = state.error = state.rollback = state.startedAt = state.endedAt = state.pausedAt = null;
+  state.logTruncated = 0;
+  state.generationAt = kept.length ? Math.min(...kept.map((step) => step.startedAt)) : event.at;
+  state.kept = [];
+  if (meant(state, event)) uncut(state);
+  state.logs.push({ seq: event.seq, at: event.at, cut: "restart", execution: null });
+  hush(state, event.at);
+}
+
+function final(status) {
+  return (state, event, data) => {
+    state.status = status;
+    state.output = data.output ?? null;
+    state.error = data.error ?? null;
+    state.endedAt = event.at;
+    stir(state, event.at);
+    if (meant(state, event) && state.executions[state.executions.length - 1].reason !== "limit") uncut(state);
+  };
+}
+
+function paused(state, event) {
+  state.status = "paused";
+  state.pausedAt = event.at;
+  state.pauses.push([event.at, null]);
+  hush(state, event.at);
+}
+
+function resumed(state, event) {
+  if (state.status === "waitingForPause") {
+    state.status = "running";
+    return;
+  }
+  state.status = "queued";
+  const held = event.at - (state.pausedAt ?? event.at);
+  for (const step of state.open) {
+    if (step.until !== null) {
+      step.until += held;
+      step.version = event.seq;
+    }
+  }
+  state.pausedAt = null;
+  const last = state.pauses[state.pauses.length - 1];
+  if (last && last[1] === null) last[1] = event.at;
+}
+
+function executionStarted(state, event, data) {
+  state.executions.push({
+    execution: data.execution,
+    worker: data.worker ?? null,
+    replayed: data.replayed ?? 0,
+    codeVersion: data.code_version ?? null,
+    startedAt: event.at,
+    endedAt: null,
+    endedSeq: null,
+    reason: null,
+    generation: state.generation,
+    startedSeq: event.seq,
+    firstStep: null,
+    firstAt: null,
+    cut: false,
+  });
+  state.inExecution = true;
+  stir(state, event.at);
+  if (state.status !== "waitingForPause") state.status = "running";
+}
+
+function executionEnded(state, event, data) {
+  const last = state.executions[state.executions.length - 1];
+  if (last) {
+    last.endedAt = event.at;
+    last.endedSeq = event.seq;
+    last.reason = data.reason;
+    last.cut = DEATHS.has(data.reason);
+    if (last.cut) state.logs.push({ seq: event.seq, at: event.at, cut: data.reason, execution: last.execution });
+  }
+  state.inExecution = false;
+  if (state.status === "running") state.status = "queued";
+  hush(state, event.at);
+}
+
+function log(state, event, data) {
+  const lines = String(data.text ?? "").split("\n");
+  lines.forEach((text, index) => {
+    state.logs.push({
+      seq: event.seq,
+      at: event.at,
+      execution: event.execution,
+      step: event.step ?? null,
+      stream: data.stream,
+      level: index === 0 ? (data.level ?? null) : null,
+      text,
+      replay: Boolean(data.replay),
+      line: data.line ?? null,
+      more: index > 0,
+      cut: null,
+    });
+  });
+}
+
+export const RUN = {
+  workflow_queued(state, event, data) {
+    state.params = data.params ?? null;
+    state.trigger = data.trigger ?? null;
+    state.createdAt = state.generationAt = event.at;
+    state.status = "queued";
+    hush(state, event.at);
+  },
+  workflow_started(state, event) {
+    state.startedAt = event.at;
+  },
+  workflow_waiting(state, event, data) {
+    state.waitingUntil = data.until ?? null;
+    state.status = "waiting";
+    const execution = alive(state);
+    if (execution) execution.firstAt ??= event.at;
+    hush(state, event.at);
+  },
+  workflow_waiting_for_pause(state) {
+    state.status = "waitingForPause";
+  },
+  workflow_paused: paused,
+  workflow_resumed: resumed,
+  workflow_restarted: restarted,
+  workflow_completed: final("complete"),
+  workflow_errored: final("errored"),
+  workflow_terminated: final("terminated"),
+  execution_started: executionStarted,
+  execution_ended: executionEnded,
+  event_received(state, event, data) {
+    state.kept.push({ seq: event.seq, at: event.at, type: data.type, payload: data.payload });
+  },
+  log,
+  log_truncated(state, event, data) {
+    state.logTruncated = data.dropped;
+  },
+};

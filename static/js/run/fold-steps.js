@@ -1,0 +1,200 @@
+// The fold of what concerns one step: its attempts, its waits, its rollback. Names of events are those of the journal.
+
+import { keyOf, stirred } from "./fold-state.js";
+
+function stepOf(state, event) {
+  const step = state.steps.get(keyOf(event.step));
+  if (step) step.version = event.seq;
+  return step;
+}
+
+function addStep(state, event, status, more) {
+  const key = keyOf(event.step);
+  const bracket = state.bracket;
+  if (bracket.open === 0) bracket.id += 1;
+  bracket.open += 1;
+  const step = {
+    key,
+    kind: event.step.kind,
+    name: event.step.name,
+    count: event.step.count,
+    status,
+    line: event.data.line ?? null,
+    startedAt: event.at,
+    endedAt: null,
+    until: null,
+    eventType: null,
+    config: null,
+    hasOutput: false,
+    output: null,
+    error: null,
+    attempts: [],
+    rollback: null,
+    virtual: false,
+    startedSeq: event.seq,
+    version: event.seq,
+    endedSeq: null,
+    execution: event.execution,
+    endedExecution: null,
+    bracket: bracket.id,
+    index: state.rows.length,
+    ...more,
+  };
+  state.steps.set(key, step);
+  state.rows.push(step);
+  state.open.add(step);
+  return step;
+}
+
+function newAttempt(event) {
+  return {
+    attempt: event.data.attempt,
+    execution: event.execution,
+    startedAt: event.at,
+    endedAt: null,
+    error: null,
+    retryDelayMs: null,
+    virtual: Boolean(event.data.virtual),
+    done: false,
+  };
+}
+
+function completeAttempt(attempts, event) {
+  const attempt = attempts[attempts.length - 1];
+  if (attempt) {
+    attempt.endedAt = event.at;
+    attempt.done = true;
+  }
+}
+
+function failAttempt(attempts, event) {
+  const attempt = attempts[attempts.length - 1];
+  if (!attempt || attempt.endedAt !== null) return;
+  attempt.endedAt = event.at;
+  attempt.error = event.data.error;
+  attempt.retryDelayMs = event.data.retry_delay_ms ?? null;
+}
+
+function end(state, event, status) {
+  const step = stepOf(state, event);
+  if (!step) return;
+  if (state.open.delete(step)) state.bracket.open = Math.max(0, state.bracket.open - 1);
+  step.status = status;
+  step.endedAt = event.at;
+  step.endedSeq = event.seq;
+  step.endedExecution = event.execution;
+  step.error = event.data.error ?? null;
+  if (step.kind === "do") step.until = null;
+  step.virtual = Boolean(event.data.virtual);
+  return step;
+}
+
+function attemptStarted(state, event) {
+  const step = stepOf(state, event);
+  if (!step) return;
+  step.status = "running";
+  step.until = null;
+  step.attempts.push(newAttempt(event));
+  stirred(state, event);
+}
+
+function rollbackStepEnded(status) {
+  return (state, event, data) => {
+    const step = stepOf(state, event);
+    if (!step) return;
+    step.rollback = step.rollback ?? { status: "running", attempts: [], error: null };
+    step.rollback.status = status;
+    step.rollback.error = data.error ?? null;
+    step.rollback.endedAt = event.at;
+  };
+}
+
+export const STEPS = {
+  step_started(state, event, data) {
+    const step = addStep(state, event, "running", { config: data.config ?? null });
+    if (data.rollback) step.rollback = { status: "pending", attempts: [], error: null };
+    stirred(state, event);
+  },
+  attempt_started: attemptStarted,
+  attempt_completed(state, event) {
+    const step = stepOf(state, event);
+    if (step) completeAttempt(step.attempts, event);
+  },
+  attempt_errored(state, event, data) {
+    const step = stepOf(state, event);
+    if (!step) return;
+    failAttempt(step.attempts, event);
+    step.status = "retrying";
+    step.until = event.at + (data.retry_delay_ms ?? 0);
+  },
+  retry_woken(state, event) {
+    const step = stepOf(state, event);
+    if (!step) return;
+    step.until = event.at;
+    const last = step.attempts[step.attempts.length - 1];
+    if (last) last.virtual = true;
+  },
+  step_completed(state, event, data) {
+    const step = end(state, event, "completed");
+    if (step) Object.assign(step, { hasOutput: true, output: data.output ?? null });
+    if (step) stirred(state, event);
+  },
+  step_errored(state, event) {
+    if (end(state, event, "errored")) stirred(state, event);
+  },
+  sleep_started(state, event, data) {
+    addStep(state, event, "sleeping", { until: data.until });
+  },
+  sleep_completed(state, event) {
+    if (end(state, event, "completed")) stirred(state, event);
+  },
+  wait_started(state, event, data) {
+    addStep(state, event, "waiting", { until: data.until, eventType: data.event_type });
+  },
+  wait_completed(state, event, data) {
+    const step = end(state, event, "completed");
+    if (!step) return;
+    Object.assign(step, { hasOutput: true, output: data.event });
+    state.kept = state.kept.filter((one) => one.seq !== data.received);
+    stirred(state, event);
+  },
+  wait_timed_out(state, event) {
+    if (end(state, event, "timed_out")) stirred(state, event);
+  },
+  rollback_started(state, event) {
+    state.rollback = "running";
+    if (!state.inExecution) state.status = "queued";
+    stirred(state, event);
+  },
+  rollback_step_started(state, event) {
+    const step = stepOf(state, event);
+    if (step) step.rollback = { status: "running", attempts: [], error: null };
+    stirred(state, event);
+  },
+  rollback_attempt_started(state, event) {
+    const step = stepOf(state, event);
+    if (step && step.rollback) {
+      step.rollback.status = "running";
+      step.rollback.attempts.push({ ...newAttempt(event), virtual: false });
+    }
+    stirred(state, event);
+  },
+  rollback_attempt_completed(state, event) {
+    const step = stepOf(state, event);
+    if (step && step.rollback) completeAttempt(step.rollback.attempts, event);
+  },
+  rollback_attempt_errored(state, event) {
+    const step = stepOf(state, event);
+    if (!step || !step.rollback) return;
+    failAttempt(step.rollback.attempts, event);
+    step.rollback.status = "retrying";
+  },
+  rollback_step_completed: rollbackStepEnded("completed"),
+  rollback_step_errored: rollbackStepEnded("errored"),
+  rollback_completed(state) {
+    state.rollback = "complete";
+  },
+  rollback_errored(state) {
+    state.rollback = "errored";
+  },
+};
