@@ -57,10 +57,11 @@ const outlineList = makeOutline({
   onHover: (line) => tell("hover", { line }),
 });
 const drafts = makeDrafts({
-  page: { ...page },
+  page: { ...page, title: node("title").textContent },
   text: editor.text,
   params: params.text,
-  restore({ source, params: text }) {
+  restore({ source, params: text, title: called }) {
+    node("title").textContent = called;
     params.set(text);
     editor.setText(source);
   },
@@ -98,10 +99,17 @@ function show(place) {
 
 function changed() {
   const edited = editor.text() !== opened.source || params.text().trim() !== opened.params;
-  node("edited").hidden = !edited;
+  tag();
   if (edited && !runId && location.pathname !== "/") history.replaceState(null, "", "/");
   drafts.keep();
   checker.soon();
+}
+
+/** Says beside the title where the code comes from, and whether it still is that code. */
+function tag() {
+  const same = editor.text() === page.source;
+  node("edited").hidden = same;
+  if (node("origin")) node("origin").hidden = !same;
 }
 
 function checked({ diagnostics, outline: found }) {
@@ -133,7 +141,6 @@ function problems(words, tone) {
 function stored(snippet) {
   drafts.stored(snippet.id, editor.text(), params.text());
   opened = { source: editor.text(), params: params.text().trim() };
-  node("edited").hidden = true;
   if (!runId) history.replaceState(null, "", snippet.url);
 }
 
@@ -144,7 +151,6 @@ function started(instance, source) {
   runId = instance.id;
   opened = { source, params: params.text().trim() };
   drafts.stored(instance.snippet, source, params.text());
-  node("edited").hidden = true;
   history.pushState(null, "", instance.url);
   editor.startRun();
   outlineList.fill([]);
@@ -152,10 +158,10 @@ function started(instance, source) {
   openRun({ id: instance.id, token: instance.control_token, view: null, source, outline, example: page.example });
 }
 
-document.addEventListener("playground:steps", ({ detail }) => {
+document.addEventListener("playground:steps", lately(({ detail }) => {
   editor.showRun(detail);
   outlineList.fill(detail.steps);
-});
+}));
 document.addEventListener("playground:status", ({ detail: { status } }) => {
   counted = status;
   halves.status(status);
@@ -175,6 +181,21 @@ addEventListener("popstate", () => {
   if (location.pathname !== path) location.reload();
 });
 addEventListener("hashchange", () => (path = location.pathname));
+
+/** Calls at once, then at most every 100 ms, always with the latest: a run of thousands of steps must not hold up typing. */
+function lately(call) {
+  let timer = null;
+  let latest = null;
+  return (value) => {
+    latest = value;
+    if (timer) return;
+    call(value);
+    timer = setTimeout(() => {
+      timer = null;
+      if (latest !== value) call(latest);
+    }, 100);
+  };
+}
 
 checker.now();
 editor.ready.then(() => drafts.open());

@@ -28,13 +28,13 @@ export function makeDrafts({ page, text, params, restore, say }) {
     if (page.kind === "start") {
       const latest = read(LATEST);
       if (!differs(latest)) return;
+      base = latest.base;
       restore(latest);
-      say("Draft");
       const shown = notice("draft", {
         icon: "undo",
         tone: "plain",
         text: `Your draft from ${when(latest.at)} is back.`,
-        actions: [{ name: "Start from the example", act: () => (restore(page), clear(), shown.close()) }],
+        actions: [{ name: "Start from the example", act: () => (clear(), (base = baseOf(page)), restore(page), shown.close()) }],
       });
       return;
     }

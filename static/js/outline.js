@@ -5,13 +5,16 @@ import { STATUSES, icon, worst } from "./icons.js";
 
 const STEP_KINDS = new Set(["do", "sleep", "wait"]);
 const FRAMES = { loop: ["loop", "repeats"], branch: ["branch", "one of these"], parallel: ["parallel", "side by side"] };
+const MOST_ADDED = 100; // entries added at run time; the timeline shows every step
 const NONE = "No steps found. A step is declared with @step.do, or is a sleep or a wait.";
 
 /** @param {{onPick: (line: number, ofRun: boolean) => void, onHover: (line: number | null) => void}} how */
 export function makeOutline({ onPick, onHover }) {
   const list = document.getElementById("outline");
   const counter = document.getElementById("outline-count");
-  let entries = []; // {item, node, steps}
+  let entries = []; // {item, node, row, steps, status, at}
+  let named = new Map(); // "kind:name" -> entry
+  let left = 0; // steps at run time for which there was no room
   let plan = [];
   let steps = [];
   let drawn = null;
@@ -38,12 +41,13 @@ export function makeOutline({ onPick, onHover }) {
     place();
     for (const entry of entries) mark(entry);
     const done = entries.filter((entry) => entry.steps.length && entry.steps.every((step) => step.status === "completed")).length;
-    counter.textContent = entries.length ? `${done} of ${entries.length}` : "";
+    counter.textContent = entries.length ? `${done} of ${entries.length}${left ? ` and ${left} more` : ""}` : "";
     none.hidden = entries.length > 0;
   }
 
   function build() {
     entries = [];
+    named = new Map();
     list.replaceChildren(none);
     branch(plan, list, 0);
   }
@@ -51,17 +55,23 @@ export function makeOutline({ onPick, onHover }) {
   /** Gives each step to its entry; one that the source did not show gets an entry of its own, and loses it when its step is gone. */
   function place() {
     for (const entry of entries) entry.steps = [];
-    for (const step of steps) (find(step) ?? leaf({ kind: step.kind, name: step.name, line: step.line, extra: true }, list, 0)).steps.push(step);
+    let room = MOST_ADDED;
+    left = 0;
+    for (const step of steps) {
+      let entry = named.get(`${step.kind}:${step.name}`) ?? entries.find(({ item }) => !item.extra && item.kind === step.kind && computed(item) && covers(item, step.line));
+      if (entry?.item.extra && !entry.steps.length) room--;
+      if (!entry && room-- > 0) entry = leaf({ kind: step.kind, name: step.name, line: step.line, extra: true }, list, 0);
+      if (entry) entry.steps.push(step);
+      else left++;
+    }
     entries = entries.filter((entry) => {
       const gone = entry.item.extra && !entry.steps.length;
-      if (gone) entry.node.remove();
+      if (gone) {
+        entry.node.remove();
+        named.delete(`${entry.item.kind}:${entry.item.name}`);
+      }
       return !gone;
     });
-  }
-
-  function find(step) {
-    const same = entries.filter(({ item }) => item.kind === step.kind);
-    return same.find(({ item }) => item.name === step.name) ?? same.find(({ item }) => !item.extra && computed(item) && covers(item, step.line));
   }
 
   function branch(items, parent, depth) {
@@ -93,6 +103,7 @@ export function makeOutline({ onPick, onHover }) {
     parent.append(node);
     const entry = { item, node, row, steps: [], status: null, at: null };
     entries.push(entry);
+    if (!named.has(`${item.kind}:${item.name}`)) named.set(`${item.kind}:${item.name}`, entry);
     return entry;
   }
 

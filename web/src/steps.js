@@ -56,9 +56,13 @@ const marks = StateField.define({
 });
 
 function redraw(value, doc) {
+  const places = new Map();
   const place = (line) => {
-    const { from } = lineAt(value.base, line);
-    return doc.lineAt(Math.min(value.since ? value.since.mapPos(from, 1) : from, doc.length)).from;
+    if (!places.has(line)) {
+      const { from } = lineAt(value.base, line);
+      places.set(line, doc.lineAt(Math.min(value.since ? value.since.mapPos(from, 1) : from, doc.length)).from);
+    }
+    return places.get(line);
   };
   const lines = new Map();
   for (const pos of value.outline) lines.set(doc.lineAt(Math.min(pos, doc.length)).from, { steps: [] });
@@ -214,4 +218,29 @@ export function nowLine(view, line) {
   return view.state.doc.lineAt(Math.min(since ? since.mapPos(from, 1) : from, view.state.doc.length)).number;
 }
 
-export const steps = ({ onHover, onStep }) => [marks, dots(onStep), hovering(onHover)];
+/** Brings what the run is at into sight, until somebody touches the editor. */
+function following() {
+  let on = true;
+  let at = null;
+  const leave = () => {
+    on = false;
+  };
+  return [
+    EditorView.domEventHandlers({ mousedown: leave, wheel: leave, touchstart: leave, keydown: leave }),
+    EditorView.updateListener.of(({ transactions, view, state }) => {
+      for (const { effects } of transactions) {
+        for (const effect of effects) {
+          if (effect.is(setBase)) on = true;
+          if (!effect.is(setRun) || !on) continue;
+          const line = effect.value.error?.line ?? effect.value.awaitedLine;
+          if (!line || line === at) continue;
+          at = line;
+          const pos = state.doc.line(nowLine(view, line)).from;
+          queueMicrotask(() => view.dispatch({ effects: EditorView.scrollIntoView(pos, { y: "nearest", yMargin: 60 }) }));
+        }
+      }
+    }),
+  ];
+}
+
+export const steps = ({ onHover, onStep }) => [marks, dots(onStep), hovering(onHover), following()];
