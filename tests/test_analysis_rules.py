@@ -98,6 +98,13 @@ CASES = [
     ("returned", "not-awaited", "return «step.do('s', lambda: 1)» => return await step.do('s', lambda: 1)"),
     ("gather", "not-awaited", "«asyncio.gather(step.do('a', lambda: 1), step.do('b', lambda: 1))»"),
     ("defined and forgotten", "never-run", "@step.do('a')\nasync def «forgotten»():\n    return 1"),
+    # closures
+    (
+        "a comprehension's variable",
+        "late-variable",
+        "await asyncio.gather(*[step.do(f'n {n}', lambda: «n») for n in 'ab']) => await asyncio.gather(*[step.do(f'n {n}', lambda n=n: n) for n in 'ab'])",
+    ),
+    ("a loop's variable", "late-variable", "tasks = []\nfor n in range(3):\n    tasks.append(step.do(f'n {n}', lambda: print(«n»)))\nreturn tasks"),
     # calls
     ("do without a function", "no-function", "await «step.do('a')»"),
     ("camel case", "unknown-method", "await «step.waitForEvent»('a', 'b') => await step.wait_for_event('a', 'b')"),

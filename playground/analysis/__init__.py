@@ -6,11 +6,24 @@ the pure parts of playground.workflows only.
 
 from typing import Any
 
-from playground.analysis import awaits, calls, config, determinism, entry, exceptions, names, outline, results, syntax, undefined
+from playground.analysis import (
+    awaits,
+    calls,
+    closures,
+    config,
+    determinism,
+    entry,
+    exceptions,
+    names,
+    outline,
+    results,
+    syntax,
+    undefined,
+)
 from playground.analysis.rules import Diagnostic, Span, report
 from playground.analysis.workflow import ENTRY_CLASS, Workflow
 
-RULE_FILES = (entry, undefined, calls, awaits, determinism, names, config, results, exceptions)
+RULE_FILES = (entry, undefined, calls, awaits, closures, determinism, names, config, results, exceptions)
 MOST_DIAGNOSTICS = 200  # past this a list helps nobody
 
 

@@ -93,6 +93,12 @@ RULES = {
     # awaits.py
     "not-awaited": Rule(WARNING, "`{call}` is not awaited: the run goes on without it, and {loss}. Put `await` before it."),
     "never-run": Rule(WARNING, "The step `{name}` is defined but nothing awaits it, so it never runs. Add `await {name}()`."),
+    # closures.py
+    "late-variable": Rule(
+        WARNING,
+        "The step reads `{name}` when it runs, and by then the loop has moved on: all of them may see its last value. "
+        "Bind it: `lambda {name}={name}: …`.",
+    ),
     # calls.py
     "no-function": Rule(
         WARNING, "`step.do` has no function to run here. Use it as a decorator, or pass one: `step.do(name, function)`."
