@@ -188,6 +188,13 @@ def test_a_sleep_is_ended_by_hand(site: Site) -> None:
     assert site.finish(made)["steps"][1]["virtual"] is True
 
 
+def test_nothing_to_wake_is_said(site: Site) -> None:
+    made = site.create(HELLO)
+    site.finish(made)
+    site.log.clear()
+    assert refused(site, site.operate(made, "wake"))[:2] == (409, "instance.nothing_to_wake")
+
+
 # Checking, snippets, examples.
 
 
@@ -381,6 +388,23 @@ def test_an_address_over_its_limit_is_told_when_to_come_back(strict: Site) -> No
         assert (status, code) == (429, "too_many")
         assert 1 <= int(answer.headers["retry-after"]) <= 60
         assert "in a minute from your address" in message
+
+
+def test_without_workers_it_says_when_to_come_back(tmp_path: Path) -> None:
+    with running_sandbox() as (background, sandbox):
+        site = Site(background, sandbox, tmp_path)
+        made = site.create(APPROVAL)
+        site.until(made, "workflow_waiting")
+        background.call(sandbox.close())
+        site.log.clear()
+        for path in ("/api/check", "/api/instances"):
+            answer = site.client.post(path, json={"source": HELLO})
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "busy")
+            assert int(answer.headers["retry-after"]) > 0
+        assert [fields["code"] for fields in site.log.of("refused")] == ["busy", "busy"]
+        assert site.client.get("/", headers={"Accept": "text/html"}).status_code == 200
+        assert site.client.get(f"/api{made['url']}").status_code == 200
+        site.close()
 
 
 # About itself.

@@ -8,12 +8,13 @@ from typing import Any
 
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
-from playground.sandbox.pool import Sandbox
-from playground.workflows.errors import TooLarge
+from playground.sandbox.pool import Sandbox, SandboxDown
+from playground.workflows.errors import Busy, TooLarge
 
 REMEMBERED = 256  # results kept, by content hash
 SECONDS = 5.0  # time a check may take
 AT_ONCE = 2  # checks under way together
+REST_SECONDS = 5  # what a caller is told to wait when no worker can be had
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,22 @@ class Check:
         return not any(diagnostic.get("severity") == "error" for diagnostic in self.diagnostics)
 
 
+UNREADABLE = Check(
+    (
+        {
+            "severity": "error",
+            "code": "unreadable",
+            "message": "This source could not be read: Python's parser failed or took too long on it. Make it simpler or shorter.",
+            "line": 1,
+            "column": 1,
+            "end_line": 1,
+            "end_column": 1,
+        },
+    ),
+    (),
+)
+
+
 class Checker:
     """Checks sources in the sandbox and remembers the results."""
 
@@ -38,7 +55,12 @@ class Checker:
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def check(self, source: str) -> Check:
-        """Check a source. Raises TooLarge when it is over its limit."""
+        """Check a source.
+
+        Raises:
+            TooLarge: it is over its limit.
+            Busy: no worker can be had to look at it.
+        """
         data = source.encode("utf-8", "surrogatepass")
         if len(data) > self._source_bytes:
             raise TooLarge(f"The source has {len(data):,} bytes; the limit is {self._source_bytes:,}. Make it shorter.")
@@ -47,6 +69,8 @@ class Checker:
         if known is None:
             async with self._turns:
                 known = await self._in_child(source)
+            if known is UNREADABLE:
+                return known  # not remembered: the child may have died of something else than this source
             self._known[digest] = known
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
@@ -54,18 +78,23 @@ class Checker:
         return known
 
     async def _in_child(self, source: str) -> Check:
-        worker = await self._sandbox.take()
+        try:
+            worker = await self._sandbox.take()
+        except SandboxDown as down:
+            raise Busy(
+                f"The source can't be looked at now. {down} Try again in {REST_SECONDS} s.", retry_after=REST_SECONDS
+            ) from None
         answered: asyncio.Future[Check] = asyncio.get_running_loop().create_future()
 
         def said(batch: Any) -> None:
             frame = batch[0][0]
             if not answered.done():
                 checked = isinstance(frame, frames.Checked)
-                answered.set_result(Check(tuple(frame.diagnostics), tuple(frame.outline)) if checked else _unreadable())
+                answered.set_result(Check(tuple(frame.diagnostics), tuple(frame.outline)) if checked else UNREADABLE)
 
         def closed(error: Exception | None) -> None:
             if not answered.done():
-                answered.set_result(_unreadable())
+                answered.set_result(UNREADABLE)
 
         channel = FrameChannel(worker.sock, said, closed)
         try:
@@ -73,13 +102,7 @@ class Checker:
             async with asyncio.timeout(SECONDS):
                 return await answered
         except TimeoutError:
-            return _unreadable()
+            return UNREADABLE
         finally:
             channel.close()
             worker.close()
-
-
-def _unreadable() -> Check:
-    message = "This source could not be read: Python's parser failed or took too long on it. Make it simpler or shorter."
-    place = {"line": 1, "column": 1, "end_line": 1, "end_column": 1}
-    return Check(({"severity": "error", "code": "unreadable", "message": message, **place},), ())

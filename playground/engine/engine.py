@@ -17,7 +17,7 @@ from playground.settings import Settings
 from playground.store.protocol import Committed, Decider, InstanceRow, NewInstance, Refusal, Store
 from playground.workflows import events as ev
 from playground.workflows import names, values
-from playground.workflows.errors import Busy, Fenced, InstanceAlreadyExists, InvalidBatch, NoWorker, WorkflowError
+from playground.workflows.errors import Busy, Fenced, InstanceAlreadyExists, InvalidBatch, NothingToWake, NoWorker, WorkflowError
 from playground.workflows.events import NewEvent, StepKey
 
 BATCH_MOST = 100  # instances of one create_batch
@@ -221,7 +221,7 @@ class Engine:
         def decide(snapshot: Any) -> list[NewEvent]:
             found = deciders.earliest_open(snapshot, step)
             if found is None or snapshot.row.status in deciders.HELD or snapshot.row.status in ev.FINAL_STATUSES:
-                raise WorkflowError("Nothing of this instance is asleep, between attempts or waiting for an event now.")
+                raise NothingToWake("Nothing of this instance is asleep, between attempts or waiting for an event now.")
             if found.key.kind == ev.SLEEP:
                 return [NewEvent(ev.SLEEP_COMPLETED, {"virtual": True}, found.key)]
             if found.key.kind == ev.WAIT:

@@ -33,6 +33,7 @@ STATUS_OF: Mapping[str, int] = {
     "instance.cannot_terminate": 409,
     "instance.cannot_restart": 409,
     "instance.no_worker": 409,
+    "instance.nothing_to_wake": 409,
     "instance.fenced": 409,
     "too_large": 413,
     "source.refused": 422,

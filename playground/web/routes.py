@@ -103,7 +103,7 @@ CALLS: tuple[Call, ...] = (
     _operation("terminate", api_instances.terminate, api_instances.TerminateBody, "instance.cannot_terminate"),
     _operation("restart", api_instances.restart, api_instances.RestartBody, "instance.cannot_restart"),
     _operation("kill-worker", api_instances.kill_worker, api_instances.KillBody, "instance.no_worker"),
-    _operation("wake", api_instances.wake, api_instances.WakeBody),
+    _operation("wake", api_instances.wake, api_instances.WakeBody, "instance.nothing_to_wake"),
     Call("DELETE", INSTANCE, api_instances.delete, 204, control=True, refuses=("instance.not_found",)),
     _get("/healthz", health.healthz),
     _get("/openapi.json", openapi.document),

@@ -40,6 +40,12 @@ class NoWorker(WorkflowError):
     code = "instance.no_worker"
 
 
+class NothingToWake(WorkflowError):
+    """Nothing of the instance is asleep, between attempts or waiting for an event now."""
+
+    code = "instance.nothing_to_wake"
+
+
 class InvalidId(WorkflowError):
     code = "instance.invalid_id"
 
