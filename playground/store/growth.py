@@ -56,7 +56,8 @@ class Growth:
         watch.viewers += 1
         try:
             # Registered before reading: a commit is either in what is read, or told.
-            watch.last = max(watch.last, await self._last_seq(key))
+            found = await self._last_seq(key)
+            watch.last = max(watch.last, found)
 
             async def wait(seq: int) -> int:
                 while True:

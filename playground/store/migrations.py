@@ -22,8 +22,8 @@ def _version_1(db: sqlite3.Connection) -> None:
 MIGRATIONS: Sequence[Migration] = (_version_1,)  # the n-th makes version n out of version n - 1
 
 
-def migrate(db: sqlite3.Connection, name: str, migrations: Sequence[Migration] = MIGRATIONS) -> int:
-    """Bring a database to the newest version, each step in its own transaction; returns how many steps it took.
+def version_of(db: sqlite3.Connection, name: str, migrations: Sequence[Migration] = MIGRATIONS) -> int:
+    """The schema's version, 0 for an empty database. Only reads.
 
     Args:
         db: a connection in autocommit mode.
@@ -40,6 +40,16 @@ def migrate(db: sqlite3.Connection, name: str, migrations: Sequence[Migration] =
     if version > len(migrations):
         newest = len(migrations)
         raise StoreError(f"{name} has schema version {version}, this program knows up to {newest}; start a newer playground")
+    return version
+
+
+def migrate(db: sqlite3.Connection, name: str, migrations: Sequence[Migration] = MIGRATIONS) -> int:
+    """Bring a database to the newest version, each step in its own transaction; returns how many steps it took.
+
+    Raises:
+        StoreError: as `version_of`.
+    """
+    version = version_of(db, name, migrations)
     for number, migration in enumerate(migrations[version:], version + 1):
         db.execute("BEGIN IMMEDIATE")
         try:

@@ -29,6 +29,9 @@ class NamedSql:
     def __getitem__(self, name: str) -> str:
         return self._statements[name]
 
+    def names(self) -> list[str]:
+        return list(self._statements)
+
     def rows(self, name: str, columns: int) -> Sequence[tuple[int, str]]:
         """The statement `name` for each number of rows that it is prepared for, most rows first.
 

@@ -216,11 +216,11 @@ def _terminated(fold: Fold, event: NewEvent) -> None:
 
 def _rollback_started(fold: Fold, event: NewEvent) -> None:
     fold.changed.update(rollback=ROLLBACK_RUNNING, error=event.data.get("error"))
-    if fold.get("owner") is None:
+    if fold.get("in_execution"):
+        fold.stirred()
+    else:
         fold.become(ev.QUEUED)
         fold.changed.update(due_at=fold.at, wait_until=None, paused_at=None)
-    else:
-        fold.stirred()
 
 
 def _rollback_completed(fold: Fold, event: NewEvent) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import heapq
+import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -13,7 +14,7 @@ from playground.store import sqlite_rows as columns
 from playground.store.errors import StoreError
 from playground.store.growth import Growth
 from playground.store.lock import FileLock
-from playground.store.migrations import migrate
+from playground.store.migrations import migrate, version_of
 from playground.store.named_sql import NamedSql
 from playground.store.protocol import Committed, Decider, InstanceRow, NewInstance, Refusal, Snapshot, Snippet
 from playground.store.readers import Readers
@@ -25,6 +26,7 @@ from playground.workflows.events import STATUSES, Event, NewEvent
 
 SYNCHRONOUS = ("full", "normal")
 WRITER_CACHE_KIB = 16 * 1024
+CHECKPOINT_PAGES = 4_000  # of the write-ahead log, 16 MB: few enough to be rare, few enough that none takes long
 BUSY_MS = 5_000  # how long to wait for somebody who looks into the file with another program
 PREPARED = 256  # statements kept prepared by a connection
 NEWEST = 2**63 - 1
@@ -54,13 +56,16 @@ class SqliteStore:
         """
         if synchronous not in SYNCHRONOUS:
             raise StoreError(f"synchronous is {synchronous!r}; it takes {' or '.join(SYNCHRONOUS)}")
-        if not path.parent.is_dir():
+        if not os.path.isdir(path.parent):  # which takes a folder that can't be looked into for none
             raise StoreError(f"cannot open the database {path}: there is no folder {path.parent}")
         lock = FileLock(path)
         lock.take()
         db = None
         try:
-            db = _connect_writer(path, synchronous)
+            db = _connect(path)
+            version = version_of(db, f"the database {path}")  # before anything in the file is changed
+            _prepare_writer(db, path, synchronous)
+            db.execute(f"PRAGMA user_version = {version}")  # fails now, not at the first commit, when the file can't be written
             migrate(db, f"the database {path}")
             return cls(path, lock, db)
         except BaseException as error:
@@ -200,18 +205,13 @@ class SqliteStore:
         return Snapshot(row, {step.key: step for step in steps}, inbox)
 
 
-def _connect_writer(path: Path, synchronous: str) -> sqlite3.Connection:
-    db = _connect(path)
-    try:
-        mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-        if mode != "wal":
-            raise StoreError(f"the database {path} stands where SQLite cannot keep a write-ahead log ({mode}); use a local disk")
-        db.execute(f"PRAGMA synchronous = {synchronous.upper()}")
-        db.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
-    except BaseException:
-        db.close()
-        raise
-    return db
+def _prepare_writer(db: sqlite3.Connection, path: Path, synchronous: str) -> None:
+    mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise StoreError(f"the database {path} stands where SQLite cannot keep a write-ahead log ({mode}); use a local disk")
+    db.execute(f"PRAGMA synchronous = {synchronous.upper()}")
+    db.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
+    db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
 
 
 def _connect_reader(path: Path) -> sqlite3.Connection:

@@ -123,7 +123,9 @@ class SqliteTransaction:
         self._execute("insert_snippet", (snippet.id, snippet.source, snippet.params, snippet.created_at))
         return Snippet(*self._db.execute(self._sql["snippet"], (snippet.id,)).fetchone())
 
-    def woken(self, limit: int, at: int, full: Sequence[str], closed: Sequence[tuple[str, str]]) -> list[tuple[int, str, str, str]]:
+    def woken(
+        self, limit: int, at: int, full: Sequence[str], closed: Sequence[tuple[str, str]]
+    ) -> list[tuple[int, str, str, str]]:
         """Up to `limit` due instances that ran before, as (key, queue, tenant, workflow), oldest due first."""
         self.flush()
         return self._db.execute(self._sql["woken"], (at, encode(full), encode(closed), limit)).fetchall()

@@ -1,0 +1,128 @@
+"""What the store's tests share: every database that must keep the contract, short words for events, and ways to wait."""
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aio import run
+
+from playground.store import open_store
+from playground.store.protocol import InstanceRow, NewInstance, Store
+from playground.workflows import events as ev
+from playground.workflows.events import NewEvent, StepKey
+
+AT = 1_700_000_000_000
+NODE = "node-a"
+CONFIG = {"retries": {"limit": 2, "delay": 1000, "backoff": "constant"}, "timeout": 5000}
+URLS: dict[str, Callable[[Path], str]] = {"sqlite": lambda folder: f"sqlite:///{folder}/store.db"}
+
+
+@pytest.fixture(params=sorted(URLS))
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, one test run for each kind."""
+    return URLS[request.param](tmp_path)
+
+
+def with_store(test: Callable[[Store], Awaitable[None]]) -> Callable[[str], None]:
+    """Run a test coroutine on a fresh store of each kind."""
+
+    async def story(url: str) -> None:
+        store = open_store(url)
+        try:
+            await test(store)
+        finally:
+            await store.close()
+
+    def in_a_loop(store_url: str) -> None:
+        run(story(store_url))
+
+    functools.update_wrapper(in_a_loop, test)
+    del in_a_loop.__wrapped__  # pytest would look at the inner signature
+    return in_a_loop
+
+
+def new(id: str, *, tenant: str = "", queue: str = "q", workflow: str = "playground", **given: Any) -> NewInstance:
+    return NewInstance(tenant=tenant, id=id, workflow=workflow, snippet="snip", queue=queue, **{"params": {"n": 1}, **given})
+
+
+def do(name: str = "s", count: int = 1) -> StepKey:
+    return StepKey(ev.DO, name, count)
+
+
+def sleep(name: str = "nap", count: int = 1) -> StepKey:
+    return StepKey(ev.SLEEP, name, count)
+
+
+def wait(name: str = "approval", count: int = 1) -> StepKey:
+    return StepKey(ev.WAIT, name, count)
+
+
+def started(step: StepKey, **data: Any) -> NewEvent:
+    """The first event of a step of any kind."""
+    if step.kind == ev.DO:
+        return NewEvent(ev.STEP_STARTED, {"config": CONFIG, "line": 5, **data}, step)
+    if step.kind == ev.SLEEP:
+        return NewEvent(ev.SLEEP_STARTED, {"until": AT + 5000, "line": 6, **data}, step)
+    return NewEvent(ev.WAIT_STARTED, {"event_type": "go", "until": AT + 9000, "line": 7, **data}, step)
+
+
+def attempt(step: StepKey, number: int = 1) -> NewEvent:
+    return NewEvent(ev.ATTEMPT_STARTED, {"attempt": number}, step)
+
+
+def attempt_errored(step: StepKey, number: int = 1, name: str = "ValueError", **data: Any) -> NewEvent:
+    return NewEvent(ev.ATTEMPT_ERRORED, {"attempt": number, "error": {"name": name, "message": "no"}, **data}, step)
+
+
+def completed(step: StepKey, output: Any = "ok", secret: Any = None) -> NewEvent:
+    return NewEvent(ev.STEP_COMPLETED, {"output": output}, step, secret)
+
+
+def quick(step: StepKey, output: Any = "ok") -> list[NewEvent]:
+    """A step that starts and completes at once."""
+    return [started(step), attempt(step), NewEvent(ev.ATTEMPT_COMPLETED, {"attempt": 1}, step), completed(step, output)]
+
+
+def execution_started(number: int = 1) -> NewEvent:
+    return NewEvent(ev.EXECUTION_STARTED, {"execution": number, "worker": "w1", "replayed": 0, "code_version": "v1"})
+
+
+def execution_ended(reason: str = ev.HIBERNATED) -> NewEvent:
+    return NewEvent(ev.EXECUTION_ENDED, {"reason": reason})
+
+
+def printed(text: str) -> NewEvent:
+    return NewEvent(ev.LOG, {"stream": "stdout", "level": None, "text": text, "replay": False})
+
+
+async def create(store: Store, *ids: str, at: int = AT, **given: Any) -> list[InstanceRow]:
+    rows, refused = await store.create([new(id, **given) for id in ids], at=at)
+    assert not refused
+    return rows
+
+
+async def running(store: Store, id: str = "i", at: int = AT, **given: Any) -> InstanceRow:
+    """A new instance with its first execution under way. Nothing else may be due."""
+    [created] = await create(store, id, at=at, **given)
+    [claimed] = await store.claim(NODE, 1, at=at, full={})
+    assert claimed.key == created.key
+    committed = await store.append(
+        created.key, [execution_started(), NewEvent(ev.WORKFLOW_STARTED)], execution=claimed.execution, at=at
+    )
+    return committed.row
+
+
+async def asleep(store: Store, id: str, until: int, at: int = AT, **given: Any) -> InstanceRow:
+    """A new instance that has run once and sleeps until then, without a worker."""
+    row = await running(store, id, at, **given)
+    events = [started(sleep(), until=until), NewEvent(ev.WORKFLOW_WAITING, {"until": until}), execution_ended()]
+    return (await store.append(row.key, events, execution=row.execution, at=at)).row
+
+
+async def passes(condition: Callable[[], bool]) -> None:
+    """Let the event loop turn until the condition holds; the deadline is the test's."""
+    while not condition():
+        await asyncio.sleep(0)

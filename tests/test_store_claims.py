@@ -1,0 +1,194 @@
+"""Who gets a worker next: woken before new, queues in turn, oldest first, full ones passed over."""
+
+import asyncio
+
+import pytest
+from store_support import AT, NODE, asleep, create, execution_ended, execution_started, new, running, store_url, with_store
+
+from playground.workflows import events as ev
+from playground.workflows.errors import Fenced
+from playground.workflows.events import NewEvent
+
+__all__ = ["store_url"]
+
+
+async def claimed(store, limit=100, at=AT, full=None, **given):
+    return [row.id for row in await store.claim(NODE, limit, at=at, full=full or {}, **given)]
+
+
+@with_store
+async def test_a_claim_takes_ownership_and_a_new_execution_number(store):
+    await create(store, "a")
+    [row] = await store.claim(NODE, 5, at=AT, full={})
+    assert (row.owner, row.execution, row.status, row.last_seq) == (NODE, 1, "queued", 1)
+    assert await store.find("", "a") == row
+    assert await claimed(store) == []
+
+
+@with_store
+async def test_within_a_queue_the_oldest_goes_first(store):
+    await create(store, "a", "b", "c")
+    assert await claimed(store, 2) == ["a", "b"]
+    assert await claimed(store, 2) == ["c"]
+
+
+@with_store
+async def test_queues_take_turns(store):
+    await create(store, "x1", "x2", "x3", "x4", queue="x")
+    await create(store, "y1", "y2", queue="y")
+    await create(store, "z1", queue="z")
+    assert await claimed(store, 5) == ["x1", "y1", "z1", "x2", "y2"]
+    assert await claimed(store, 5) == ["x3", "x4"]
+
+
+@with_store
+async def test_turns_go_on_from_one_claim_to_the_next(store):
+    await create(store, "x1", "x2", "x3", queue="x")
+    await create(store, "y1", "y2", queue="y")
+    assert [await claimed(store, 1) for _ in range(4)] == [["x1"], ["y1"], ["x2"], ["y2"]]
+
+
+@with_store
+async def test_one_who_comes_back_at_once_does_not_go_before_one_who_waits(store):
+    await create(store, "x1", "x2", "x3", queue="x")
+    got = []
+    for n in range(3):
+        await create(store, f"y{n}", queue="y")
+        got += await claimed(store, 2)
+    assert got == ["x1", "y0", "x2", "y1", "x3", "y2"]
+
+
+@with_store
+async def test_woken_go_before_new_and_by_due_time(store):
+    await asleep(store, "late", until=AT + 20)
+    await asleep(store, "early", until=AT + 10)
+    await asleep(store, "not yet", until=AT + 99)
+    await create(store, "new")
+    assert await claimed(store, at=AT + 50) == ["early", "late", "new"]
+
+
+@with_store
+async def test_nothing_is_due_before_its_time(store):
+    await asleep(store, "a", until=AT + 10)
+    assert await claimed(store, at=AT + 9) == []
+    assert await claimed(store, at=AT + 10) == ["a"]
+
+
+@with_store
+async def test_a_queue_gets_no_more_than_its_room(store):
+    await create(store, "x1", "x2", "x3", queue="x")
+    await create(store, "y1", "y2", queue="y")
+    assert await claimed(store, full={"x": 1, "y": 0}) == ["x1"]
+    assert await claimed(store, full={"x": 0}) == ["y1", "y2"]
+    assert await claimed(store) == ["x2", "x3"]
+
+
+@with_store
+async def test_room_holds_for_woken_ones_and_is_shared_with_new_ones(store):
+    for n in range(3):
+        await asleep(store, f"x{n}", until=AT + 10 + n, queue="x")
+    await asleep(store, "y0", until=AT + 50, queue="y")
+    await create(store, "x3", queue="x")
+    assert await claimed(store, 3, at=AT + 99, full={"x": 2}) == ["x0", "x1", "y0"]
+    assert await claimed(store, 9, at=AT + 99, full={"x": 1}) == ["x2"]
+    assert await claimed(store, 9, at=AT + 99, full={}) == ["x3"]
+
+
+@with_store
+async def test_a_full_workflow_is_passed_over_within_its_queue(store):
+    await create(store, "a1", "a2", queue="x", tenant="t", workflow="a")
+    await create(store, "b1", queue="x", tenant="t", workflow="b")
+    assert await claimed(store, full_workflows=[("t", "a")]) == ["b1"]
+    assert await claimed(store, full_workflows=[("t", "b"), ("other", "a")]) == ["a1", "a2"]
+
+
+@with_store
+async def test_workflows_of_one_queue_are_taken_oldest_first(store):
+    await create(store, "a1", queue="x", workflow="a")
+    await create(store, "b1", queue="x", workflow="b")
+    await create(store, "a2", queue="x", workflow="a")
+    assert await claimed(store) == ["a1", "b1", "a2"]
+
+
+@with_store
+async def test_an_instance_given_back_is_as_it_was_but_for_its_number(store):
+    [before] = await create(store, "a")
+    await create(store, "b")
+    [row] = await store.claim(NODE, 1, at=AT, full={})
+    await store.unclaim(row.key, execution=1)
+    after = await store.find("", "a")
+    assert (after.owner, after.due_at, after.fresh, after.status) == (None, before.due_at, True, "queued")
+    [again] = await store.claim(NODE, 1, at=AT, full={})
+    assert (again.id, again.execution) == ("a", 2)
+
+
+@with_store
+async def test_a_woken_instance_given_back_stays_before_new_ones(store):
+    await asleep(store, "woken", until=AT + 10)
+    [row] = await store.claim(NODE, 1, at=AT + 10, full={})
+    await create(store, "new")
+    await store.unclaim(row.key, execution=row.execution)
+    assert await claimed(store, 1, at=AT + 11) == ["woken"]
+
+
+@with_store
+async def test_one_with_a_worker_is_not_given_back(store):
+    row = await running(store)
+    for execution in (1, 0, 2):
+        with pytest.raises(Fenced):
+            await store.unclaim(row.key, execution=execution)
+    assert (await store.find("", "i")).owner == NODE
+
+
+@with_store
+async def test_an_event_between_claim_and_unclaim_does_not_leave_it_stuck(store):
+    row = await asleep(store, "a", until=AT + 10)
+    [taken] = await store.claim(NODE, 1, at=AT + 10, full={})
+    woken = [NewEvent(ev.SLEEP_COMPLETED, {}, next(iter((await store.load(row.key)).steps)))]
+    await store.append(row.key, woken, execution=None, at=AT + 11)
+    await store.unclaim(row.key, execution=taken.execution)
+    assert await claimed(store, at=AT + 11) == ["a"]
+
+
+@with_store
+async def test_when_the_next_is_due(store):
+    assert await store.next_due() is None
+    await asleep(store, "a", until=AT + 500)
+    await asleep(store, "b", until=AT + 300)
+    assert await store.next_due() == AT + 300
+    await create(store, "new", at=AT + 100)
+    assert await store.next_due() == AT + 100
+    await store.claim(NODE, 9, at=AT + 400, full={})
+    assert await store.next_due() == AT + 500
+
+
+@with_store
+async def test_paused_final_and_endlessly_waiting_instances_are_never_due(store):
+    for id, end in (
+        ("paused", [execution_ended(), NewEvent(ev.WORKFLOW_PAUSED)]),
+        ("final", [execution_ended(), NewEvent(ev.WORKFLOW_COMPLETED, {"output": 1})]),
+        ("waiting", [NewEvent(ev.WORKFLOW_WAITING), execution_ended()]),
+    ):
+        row = await running(store, id)
+        await store.append(row.key, end, execution=1, at=AT)
+    assert await claimed(store, at=AT + 10**12) == []
+    assert await store.next_due() is None
+
+
+@with_store
+async def test_what_a_node_holds_is_known_for_recovery(store):
+    await create(store, "a", "b", "c")
+    await store.claim("one", 2, at=AT, full={})
+    [c] = await store.claim("two", 2, at=AT, full={})
+    await store.append(c.key, [execution_started()], execution=1, at=AT)
+    assert [(row.id, row.in_execution) for row in await store.owned("two")] == [("c", True)]
+    assert [row.id for row in await store.owned(None)] == ["a", "b", "c"]
+    await store.append(c.key, [execution_ended(ev.LOST)], execution=None, at=AT)
+    assert await store.owned("two") == []
+
+
+@with_store
+async def test_claims_and_creates_in_one_commit(store):
+    claims = [store.claim(NODE, 5, at=AT, full={}) for _ in range(2)]
+    answers = await asyncio.gather(store.create([new("a")], at=AT), *claims)
+    assert [[row.id for row in rows] for rows in answers[1:]] == [["a"], []]

@@ -1,0 +1,235 @@
+"""The database file: whose it is, which version, who has it open, and one clear line for whatever is wrong with it."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from aio import run
+from store_support import AT, NODE, asleep, create, execution_started
+
+from playground.store import StoreError, open_store
+from playground.store.migrations import APPLICATION_ID, MIGRATIONS, migrate, run_script
+from playground.store.named_sql import NamedSql
+
+
+def refusal(url, **options):
+    with pytest.raises(StoreError) as refused:
+        open_store(url, **options)
+    message = str(refused.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("url", ["", "store.db", "sqlite:", "sqlite://store.db", "sqlite:///", "mysql://x/y", "SQLITE:///x.db"])
+def test_a_url_that_names_no_database_says_what_would_do(url):
+    assert "sqlite:///relative.db or sqlite:////absolute.db" in refusal(url)
+
+
+def test_postgresql_is_promised_not_pretended():
+    assert "PostgreSQL is not in this version yet" in refusal("postgresql://user:secret@host/db")
+    assert "secret" not in refusal("postgresql://user:secret@host/db")
+
+
+def test_a_relative_and_an_absolute_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    open_store("sqlite:///here.db").close_now()
+    open_store(f"sqlite:///{tmp_path}/there.db").close_now()
+    assert {path.name for path in tmp_path.glob("*.db")} == {"here.db", "there.db"}
+
+
+def test_an_unknown_way_to_wait_for_the_disk(tmp_path):
+    assert "full or normal" in refusal(f"sqlite:///{tmp_path}/a.db", synchronous="off; DROP TABLE x")
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    assert "no folder" in refusal(f"sqlite:///{tmp_path}/missing/a.db")
+
+
+def test_a_folder_instead_of_a_file(tmp_path):
+    (tmp_path / "a.db").mkdir()
+    assert "cannot open the database" in refusal(f"sqlite:///{tmp_path}/a.db")
+
+
+def test_a_file_that_is_not_a_database(tmp_path):
+    path = tmp_path / "a.db"
+    path.write_text("Dear diary, " * 100)
+    assert "file is not a database" in refusal(f"sqlite:///{path}")
+    assert path.read_text().startswith("Dear diary")
+
+
+@pytest.mark.parametrize(("folder_mode", "file_mode"), [(0o555, 0o444), (0o777, 0o444), (0o555, None), (0o000, None)])
+def test_what_cannot_be_written(folder_mode, file_mode):
+    folder = Path(tempfile.mkdtemp())  # pytest's own is closed to others than root
+    try:
+        path = folder / "a.db"
+        if file_mode is not None:
+            open_store(f"sqlite:///{path}").close_now()
+            path.chmod(file_mode)
+            path.with_name("a.db-lock").chmod(0o666)
+        folder.chmod(folder_mode)
+        command = [sys.executable, "-c", AS_NOBODY + SERVE, f"sqlite:///{path}"]
+        opened = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, timeout=30)
+    finally:
+        folder.chmod(0o755)
+        shutil.rmtree(folder)
+    assert opened.stdout.startswith("refused: "), opened.stderr
+    assert opened.returncode == 3
+    assert len(opened.stdout.splitlines()) == 1
+
+
+ROOT = Path(__file__).parent.parent
+AS_NOBODY = """
+import os, playground.store
+if os.geteuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+"""
+SERVE = """
+import sys
+from playground.store import StoreError, open_store
+try:
+    store = open_store(sys.argv[1])
+except StoreError as error:
+    print("refused:", error)
+    sys.exit(3)
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_another_program_s_database_is_left_alone(tmp_path):
+    path = tmp_path / "a.db"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE mine (x)")
+    db.close()
+    assert "another program" in refusal(f"sqlite:///{path}")
+    db = sqlite3.connect(path)
+    assert db.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (1,)
+    assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    db.close()
+
+
+def test_a_database_newer_than_the_program(tmp_path):
+    path = tmp_path / "a.db"
+    open_store(f"sqlite:///{path}").close_now()
+    db = sqlite3.connect(path)
+    db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    db.close()
+    message = refusal(f"sqlite:///{path}")
+    assert f"schema version {len(MIGRATIONS) + 1}" in message
+    assert "newer playground" in message
+
+
+def test_two_servers_on_one_file(tmp_path):
+    url = f"sqlite:///{tmp_path}/a.db"
+    first = open_store(url)
+    assert f"in use by process {os.getpid()}" in refusal(url)
+    first.close_now()
+    open_store(url).close_now()
+
+
+def test_two_processes_on_one_file_and_the_lock_of_a_killed_one(tmp_path):
+    url = f"sqlite:///{tmp_path}/a.db"
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVE, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as other:
+        assert other.stdout.readline() == "open\n"
+        assert f"in use by process {other.pid}" in refusal(url)
+        other.kill()
+        other.wait()
+        open_store(url).close_now()
+
+
+def test_a_refused_file_is_not_left_locked(tmp_path):
+    path = tmp_path / "a.db"
+    path.write_text("not a database, and long enough to be looked at" * 30)
+    refusal(f"sqlite:///{path}")
+    path.unlink()
+    open_store(f"sqlite:///{path}").close_now()
+
+
+def test_what_was_written_is_there_when_opened_again(tmp_path):
+    url = f"sqlite:///{tmp_path}/a.db"
+
+    async def first():
+        store = open_store(url)
+        await asleep(store, "asleep", until=AT + 100, queue="x")
+        await create(store, "new", "newer", tenant="t", queue="y")
+        await store.claim(NODE, 1, at=AT, full={})
+        await store.close()
+
+    async def then():
+        store = open_store(url)
+        assert await store.count() == {"waiting": 1, "queued": 2}
+        assert await store.count(queue="y") == {"queued": 2}
+        assert [row.id for row in await store.owned(None)] == ["new"]
+        assert [row.id for row in await store.claim("b", 9, at=AT + 100, full={})] == ["asleep", "newer"]
+        [row] = [row for row in await store.owned("b") if row.id == "newer"]
+        await store.append(row.key, [execution_started(1)], execution=1, at=AT)
+        await store.close()
+
+    run(first())
+    run(then())
+
+
+def test_each_migration_is_one_transaction(tmp_path):
+    db = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
+
+    def second(db):
+        run_script(db, "CREATE TABLE two (x); -- a comment; with a semicolon\nINSERT INTO two VALUES ('a;b');")
+
+    def third_fails(db):
+        db.execute("CREATE TABLE three (x)")
+        raise sqlite3.OperationalError("disk full")
+
+    assert migrate(db, "a", [*MIGRATIONS, second]) == len(MIGRATIONS) + 1
+    with pytest.raises(sqlite3.OperationalError):
+        migrate(db, "a", [*MIGRATIONS, second, third_fails])
+    assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) + 1,)
+    assert db.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+    assert db.execute("SELECT x FROM two").fetchall() == [("a;b",)]
+    assert db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'three'").fetchone() is None
+    assert migrate(db, "a", [*MIGRATIONS, second]) == 0
+    db.close()
+
+
+def test_every_statement_can_be_prepared_against_the_schema(tmp_path):
+    sql = NamedSql(ROOT / "playground/store/sqlite_queries.sql")
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(db, "memory")
+    for name in sql.names():
+        for _, statement in sql.rows(name, statement_width(sql[name])):
+            parameters = [None] * statement.count("?")
+            db.execute(f"EXPLAIN {statement}", parameters)
+    db.close()
+
+
+def statement_width(statement):
+    """How many columns an INSERT of rows names."""
+    return statement.split("(", 1)[1].split(")", 1)[0].count(",") + 1 if "{rows}" in statement else 0
+
+
+def test_claims_and_lists_never_scan_the_instances(tmp_path):
+    """With 2,000,000 rows a scan would be seconds."""
+    sql = NamedSql(ROOT / "playground/store/sqlite_queries.sql")
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(db, "memory")
+    for name in (
+        "woken",
+        "fresh_of_lane",
+        "first_lane",
+        "next_lane",
+        "next_due",
+        "list_tenant_status",
+        "ended_before",
+        "key_of_id",
+    ):
+        plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql[name]}", [None] * sql[name].count("?"))]
+        assert not any(step.startswith("SCAN instance") and "INDEX" not in step for step in plan), (name, plan)
+        assert not any("TEMP B-TREE" in step for step in plan), (name, plan)
+    db.close()

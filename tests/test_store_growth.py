@@ -1,0 +1,108 @@
+"""Watching a journal grow: no wake-up is lost, none is needed to be right."""
+
+import asyncio
+
+import pytest
+from store_support import AT, create, passes, printed, running, store_url, with_store
+
+from playground.workflows.errors import InstanceNotFound
+
+__all__ = ["store_url"]
+
+
+@with_store
+async def test_what_is_already_there_is_told_at_once(store):
+    row = await running(store)
+    async with store.subscribe(row.key) as wait:
+        assert await wait(0) == 3
+        assert await wait(2) == 3
+
+
+@with_store
+async def test_a_waiter_is_told_of_the_next_commit(store):
+    row = await running(store)
+    async with store.subscribe(row.key) as wait:
+        waiting = asyncio.create_task(wait(3))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        await store.append(row.key, [printed("a"), printed("b")], execution=1, at=AT)
+        assert await waiting == 5
+
+
+@with_store
+async def test_a_commit_between_two_waits_is_not_lost(store):
+    row = await running(store)
+    async with store.subscribe(row.key) as wait:
+        seq = await wait(0)
+        await store.append(row.key, [printed("a")], execution=1, at=AT)
+        assert await wait(seq) == seq + 1
+
+
+@with_store
+async def test_a_commit_while_the_subscription_begins_is_not_lost(store):
+    row = await running(store)
+    for n in range(50):
+        seq = 3 + n
+        append = asyncio.create_task(store.append(row.key, [printed("a")], execution=1, at=AT))
+        async with store.subscribe(row.key) as wait:
+            assert await wait(seq) == seq + 1
+        await append
+
+
+@with_store
+async def test_readers_that_follow_see_every_event_once(store):
+    row = await running(store)
+    last = 3 + 200
+
+    async def follow():
+        seen = []
+        async with store.subscribe(row.key) as wait:
+            while len(seen) < last:
+                await wait(len(seen))
+                seen += [event.seq for event in await store.events(row.key, after=len(seen), limit=17)]
+        return seen
+
+    async def write():
+        for n in range(200):
+            await store.append(row.key, [printed(str(n))], execution=1, at=AT)
+
+    *read, _ = await asyncio.gather(*(follow() for _ in range(5)), write())
+    assert all(seen == list(range(1, last + 1)) for seen in read)
+
+
+@with_store
+async def test_only_the_watched_instance_wakes_its_viewers(store):
+    one = await running(store, "one")
+    other = await running(store, "other")
+    async with store.subscribe(one.key) as wait:
+        waiting = asyncio.create_task(wait(3))
+        await store.append(other.key, [printed("x")], execution=1, at=AT)
+        await store.append(one.key, [printed("x")], execution=1, at=AT)
+        assert await waiting == 4
+
+
+@with_store
+async def test_a_viewer_who_goes_leaves_the_others(store):
+    row = await running(store)
+    async with store.subscribe(row.key) as stays:
+        async with store.subscribe(row.key) as goes:
+            leaving = asyncio.create_task(goes(3))
+            staying = asyncio.create_task(stays(3))
+            await asyncio.sleep(0)
+            leaving.cancel()
+            await passes(leaving.done)
+        await store.append(row.key, [printed("x")], execution=1, at=AT)
+        assert await staying == 4
+
+
+@with_store
+async def test_a_viewer_of_a_deleted_instance_is_told(store):
+    [row] = await create(store, "a")
+    async with store.subscribe(row.key) as wait:
+        waiting = asyncio.create_task(wait(1))
+        await store.delete(row.key)
+        with pytest.raises(InstanceNotFound):
+            await waiting
+    with pytest.raises(InstanceNotFound):
+        async with store.subscribe(row.key):
+            pass
