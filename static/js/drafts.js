@@ -32,7 +32,7 @@ export function makeDrafts({ page, text, params, restore, say }) {
       restore(latest);
       const shown = notice("draft", {
         icon: "undo",
-        tone: "plain",
+        tone: "calm",
         text: `Your draft from ${when(latest.at)} is back.`,
         actions: [{ name: "Start from the example", act: () => (clear(), (base = baseOf(page)), restore(page), shown.close()) }],
       });
@@ -43,7 +43,7 @@ export function makeDrafts({ page, text, params, restore, say }) {
     const what = page.kind === "example" ? "the example" : page.kind === "instance" ? "what this run ran" : "the shared version";
     const shown = notice("draft", {
       icon: "undo",
-      tone: "plain",
+      tone: "calm",
       text: `You have a draft of this from ${when(draft.at)}. Restore it, or keep ${what}.`,
       actions: [
         { name: "Restore", act: () => (restore(draft), shown.close()) },

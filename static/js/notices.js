@@ -4,7 +4,7 @@ import { icon } from "./icons.js";
 
 /**
  * @param {string} subject  what it is about, such as "run" or "draft"
- * @param {{icon: string, strong?: string, text: string, tone?: "warn" | "bad" | "plain", actions?: {name: string, act: () => void}[]}} what
+ * @param {{icon: string, strong?: string, text: string, tone?: "warn" | "bad" | "calm", actions?: {name: string, act: () => void}[]}} what
  * @returns {{text: (words: string) => void, close: () => void}}
  */
 export function notice(subject, { icon: shape, strong = "", text, tone = "warn", actions = [] }) {
@@ -12,7 +12,7 @@ export function notice(subject, { icon: shape, strong = "", text, tone = "warn",
   const box = document.createElement("div");
   box.className = `notice ${tone}`;
   box.dataset.subject = subject;
-  box.setAttribute("role", tone === "plain" ? "status" : "alert");
+  box.setAttribute("role", tone === "calm" ? "status" : "alert");
   const words = document.createElement("p");
   if (strong) {
     const b = document.createElement("b");

@@ -124,10 +124,15 @@ function words(context) {
 
 export const completion = [tenantApi, words].map((autocomplete) => pythonLanguage.data.of({ autocomplete }));
 
-// Inside the brackets of a call of the tenant API, its signature stands above the line.
+// While somebody types inside the brackets of a call of the tenant API, its signature stands above the line.
 export const signature = StateField.define({
-  create: callAt,
-  update: (value, transaction) => (transaction.docChanged || transaction.selection ? callAt(transaction.state) : value),
+  create: () => null,
+  update(value, { docChanged, selection, state }) {
+    if (docChanged) return callAt(state);
+    if (!selection || !value) return value;
+    const now = callAt(state);
+    return now?.pos === value.pos ? value : null;
+  },
   provide: (field) => showTooltip.from(field),
 });
 

@@ -64,6 +64,7 @@ export function createEditor({
     extensions: [
       EditorView.cspNonce.of(nonce),
       EditorView.contentAttributes.of({
+        tabindex: "0",
         "aria-labelledby": labelledby,
         "aria-keyshortcuts": "Control+Enter Shift+Enter Control+S",
         autocorrect: "off",
