@@ -37,6 +37,7 @@ if (title) node("title").textContent = title;
 
 let runId = page.instance?.id ?? null;
 let opened = { source: page.source, params: page.params.trim() }; // what the address stands for
+let path = location.pathname;
 let outline = [];
 let counted = null;
 
@@ -91,6 +92,12 @@ const start = makeStart({
 makeKeys({ run: start.run, share: share.quick, list: () => dialogs.open("keys") });
 makeDivider();
 
+/** Changes the address without leaving the page. */
+function move(url, how = "replaceState") {
+  history[how](null, "", url);
+  path = location.pathname;
+}
+
 /** Shows a place in the source, whichever half is in sight. */
 function show(place) {
   halves.show("code");
@@ -100,7 +107,7 @@ function show(place) {
 function changed() {
   const edited = editor.text() !== opened.source || params.text().trim() !== opened.params;
   tag();
-  if (edited && !runId && location.pathname !== "/") history.replaceState(null, "", "/");
+  if (edited && !runId && location.pathname !== "/") move("/");
   drafts.keep();
   checker.soon();
 }
@@ -141,7 +148,7 @@ function problems(words, tone) {
 function stored(snippet) {
   drafts.stored(snippet.id, editor.text(), params.text());
   opened = { source: editor.text(), params: params.text().trim() };
-  if (!runId) history.replaceState(null, "", snippet.url);
+  if (!runId) move(snippet.url);
 }
 
 function started(instance, source) {
@@ -151,7 +158,7 @@ function started(instance, source) {
   runId = instance.id;
   opened = { source, params: params.text().trim() };
   drafts.stored(instance.snippet, source, params.text());
-  history.pushState(null, "", instance.url);
+  move(instance.url, "pushState");
   editor.startRun();
   outlineList.fill([]);
   halves.show("run");
@@ -175,12 +182,10 @@ document.addEventListener("playground:hover", ({ detail: { line } }) => {
 });
 node("problems").addEventListener("click", () => editor.nextProblem());
 node("code-form").addEventListener("submit", (event) => event.preventDefault());
-let path = location.pathname;
 addEventListener("popstate", () => {
-  // Back and forward lead to another run or another source, which the server knows best.
+  // Back and forward lead to another run or another source, which the server knows best. A link within the page does not.
   if (location.pathname !== path) location.reload();
 });
-addEventListener("hashchange", () => (path = location.pathname));
 
 /** Calls at once, then at most every 100 ms, always with the latest: a run of thousands of steps must not hold up typing. */
 function lately(call) {
