@@ -10,7 +10,9 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
+from http_support import APPROVAL, messages
 from server_support import Server
 
 from playground import cli
@@ -158,6 +160,21 @@ def test_it_prints_address_and_tier_and_ends_with_0_within_5_seconds(served: Ser
     addresses = [line for line in served.printed if served.url in line]
     tiers = [line for line in served.printed if line.startswith("Isolation tier ")]
     assert (len(addresses), len(tiers)) == (1, 1)
+
+
+def test_open_streams_are_told_of_the_end_and_do_not_hold_it_up(served: Server) -> None:
+    with httpx2.Client(base_url=served.url, timeout=SECONDS, trust_env=False) as client:
+        made = client.post("/api/instances", json={"source": APPROVAL}).json()
+        with client.stream("GET", f"/api{made['url']}/stream") as answer:
+            received = messages(answer)
+            for message in received:
+                if "workflow_waiting" in message["data"]:
+                    break
+            assert served.process is not None
+            served.process.send_signal(signal.SIGTERM)
+            (goodbye,) = [message for message in received if message["event"] != "ping"]
+            assert (goodbye["event"], int(goodbye["retry"]) <= 1_000) == ("restart", True)
+    assert served.process.wait(5) == 0
 
 
 def test_the_same_database_is_served_once(served: Server) -> None:

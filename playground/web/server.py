@@ -7,26 +7,12 @@ from collections.abc import Callable, Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from playground.web.listening import BACKLOG
-from playground.web.stream import ABORT
+from playground.web.protocol import Protocol
 
 GRACEFUL_SECONDS = 3  # for requests and streams under way when the server is told to stop
 KEEP_ALIVE_SECONDS = 65  # idle connections; longer than the 60 s of common proxies, so that it is not we who close first
-
-
-class _Protocol(HttpToolsProtocol):
-    """uvicorn's protocol, with a way to cut off a reader that does not read: closing politely would wait for it for ever."""
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope["extensions"] = {ABORT: self._abort}  # type: ignore[dict-item]  # ASGI allows any value
-
-    def _abort(self) -> None:
-        if self.cycle is not None:
-            self.cycle.disconnected = True
-        self.transport.abort()
 
 
 class _Server(uvicorn.Server):
@@ -55,7 +41,7 @@ async def serve(
     """Serve until `stop` is set; then end within GRACEFUL_SECONDS."""
     config = uvicorn.Config(
         app,
-        http=_Protocol,
+        http=Protocol,
         ws="none",
         lifespan="off",
         loop="none",

@@ -39,7 +39,7 @@ BATCH_EVENTS = 500  # in one message
 PACE_SECONDS = 0.02  # a burst is gathered into a message per this time; one that comes alone goes out at once
 GRACE_SECONDS = 1.0  # to say goodbye when the server stops
 DELETED = "deleted"  # said in `end` of an instance that is gone
-ABORT = "playground.abort"  # where server.py puts the connection's abort in the ASGI scope
+ABORT = "playground.abort"  # where protocol.py puts the connection's abort in the ASGI scope
 
 
 class Streams:

@@ -1,0 +1,106 @@
+"""Connections of strangers: heads without end, requests that trickle in, upgrades, bytes that are no HTTP."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from http_support import APPROVAL, DEADLINE, Site, bearer, running_sandbox
+
+from playground.web import protocol
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with running_sandbox() as running:
+        site = Site(*running, tmp_path_factory.mktemp("site"))
+        yield site
+        site.close()
+
+
+@pytest.fixture
+def raw(site: Site) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", site.port), timeout=DEADLINE) as raw:
+        yield raw
+
+
+def answer(raw: socket.socket) -> bytes:
+    """All that comes until the server closes."""
+    received = b""
+    while chunk := raw.recv(65_536):
+        received += chunk
+    return received
+
+
+@pytest.mark.parametrize(
+    ("head", "more"),
+    [(b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: ", b"x"), (b"GET / HTTP/1.1\r\n", b"X-Field: value\r\n")],
+    ids=["one long field", "many fields"],
+)
+def test_a_head_without_end_is_refused(raw: socket.socket, head: bytes, more: bytes) -> None:
+    whole = head + more * (protocol.HEAD_BYTES // len(more) + 1)
+    raw.sendall(whole[: protocol.HEAD_BYTES + 1])
+    assert answer(raw).startswith(b"HTTP/1.1 431")
+
+
+def test_code_that_is_too_long_for_an_address_is_refused_with_the_way_to_send_it(raw: socket.socket) -> None:
+    raw.sendall(b"GET /new?source=" + b"%23" * 22_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+    received = answer(raw)
+    assert received.startswith(b"HTTP/1.1 414")
+    assert b"POST /api/snippets" in received
+
+
+def test_code_that_fits_in_an_address_is_stored(raw: socket.socket) -> None:
+    raw.sendall(b"GET /new?source=" + b"%23" * 21_000 + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert answer(raw).startswith(b"HTTP/1.1 303")
+
+
+def test_a_head_that_trickles_in_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.2)
+    for said in (b"", b"GET / HTTP/1.1\r\nHost: x\r\n"):
+        with socket.create_connection(("127.0.0.1", site.port), timeout=DEADLINE) as raw:
+            raw.sendall(said)
+            assert answer(raw).startswith(b"HTTP/1.1 408")
+
+
+def test_a_body_that_trickles_in_is_given_up(
+    site: Site, raw: socket.socket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(protocol, "BODY_SECONDS", 0.2)
+    site.log.clear()
+    raw.sendall(b"POST /api/check HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+    assert answer(raw) == b""
+    assert site.client.get("/healthz").status_code == 200
+    assert (site.log.of("failed"), caplog.records) == ([], [])
+
+
+def test_a_run_that_lasts_longer_than_a_request_may_is_not_cut_off(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr("playground.web.stream.PING_SECONDS", 0.1)
+    made = site.create(APPROVAL)
+    pings = 0
+    for name, _ in site.follow(made):
+        pings += name == "ping"
+        if pings == 5:
+            site.client.post(f"/api{made['url']}/events/approved", json=1, headers=bearer(made))
+    assert name == "end"
+
+
+def test_what_is_no_http_is_refused_with_one_line(raw: socket.socket, caplog: pytest.LogCaptureFixture) -> None:
+    raw.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello\r\n\r\n")
+    assert answer(raw).startswith(b"HTTP/1.1 400")
+    assert [record.getMessage() for record in caplog.records] == ["Invalid HTTP request received."]
+
+
+def test_an_upgrade_is_answered_over_http(raw: socket.socket, caplog: pytest.LogCaptureFixture) -> None:
+    raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n")
+    assert answer(raw).startswith(b"HTTP/1.1 200")
+    assert caplog.records == []
+
+
+def test_requests_one_after_the_other_on_one_connection(raw: socket.socket) -> None:
+    for _ in range(50):
+        raw.sendall(b"GET /robots.txt HTTP/1.1\r\nHost: x\r\n\r\n")
+        received = b""
+        while b"Disallow: /new" not in received:
+            received += raw.recv(65_536)
+        assert received.startswith(b"HTTP/1.1 200")
