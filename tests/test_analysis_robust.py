@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from playground.analysis import MOST_DIAGNOSTICS, check, inspect
+from playground.analysis.labels import PARTS
+from playground.analysis.undefined import SUGGESTIONS
 from playground.examples import load
 
 PROGRAMS = [
@@ -66,3 +68,22 @@ def test_never_executes_what_it_reads(capsys):
 
 def test_lists_no_more_than_helps():
     assert len(check("\n".join(f"unknown{number}" for number in range(1000)))["diagnostics"]) == MOST_DIAGNOSTICS
+
+
+def test_does_not_compare_every_unknown_name_with_every_known_one():
+    names = "\n".join(f"a_longer_name_{number} = a_longer_mane_{number}" for number in range(300))
+    suggested = [diagnostic for diagnostic in inspect(names)[0] if diagnostic.fix is not None]
+    assert len(suggested) == SUGGESTIONS
+
+
+def test_ends_on_helpers_that_each_call_the_next_one_twice():
+    helpers = "\n".join(f"async def h{n}():\n    await h{n + 1}()\n    await h{n + 1}()" for n in range(60))
+    run = "class TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n        await h0()"
+    assert inspect(f"{helpers}\nasync def h60(): ...\n{run}")[1] == []
+
+
+def test_ends_on_names_made_of_names_made_of_names():
+    lines = "\n".join(f"        v{n + 1} = f'{{v{n}}}{{v{n}}}'" for n in range(60))
+    run = f"class TenantWorkflow:\n    async def run(self, event, step):\n        v0 = 'a'\n{lines}\n        await step.sleep(v60, '1 day')"
+    (node,) = inspect(run)[1]
+    assert len(node["name"]) == PARTS

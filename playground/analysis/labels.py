@@ -1,6 +1,7 @@
 """What the outline calls things: conditions as they are written, and step names as far as they can be told before a run."""
 
 import ast
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,7 @@ from playground.analysis.tree import Function
 from playground.analysis.workflow import Workflow
 
 TEXT = 60  # characters of a condition or of a computed part of a name
+PARTS = 50  # pieces looked at of a name: variables made of variables, twice each, would never end
 
 
 Part = tuple[str, bool]  # a piece of a name, and whether it is known or a placeholder for what only the run can tell
@@ -27,7 +29,7 @@ class Labels:
         parameters = [*helper.args.posonlyargs, *helper.args.args][isinstance(call.func, ast.Attribute) :]
         filled: dict[ast.AST, ast.expr] = dict(zip(parameters, call.args, strict=False))
         filled |= {parameter: given.value for given in call.keywords for parameter in parameters if parameter.arg == given.arg}
-        parts = {parameter: list(self._parts(value)) for parameter, value in filled.items()}
+        parts = {parameter: self._first_parts(value) for parameter, value in filled.items()}
         told = {parameter: pieces for parameter, pieces in parts.items() if any(known for _, known in pieces)}
         outer, self._given = self._given, {**self._given, **told}
         try:
@@ -39,7 +41,7 @@ class Labels:
         """The name of a step, with `pattern: true` when parts of it are placeholders; `default` where None is written."""
         if isinstance(name, ast.Constant) and name.value is None:
             return {"name": default}
-        parts = list(self._parts(name))
+        parts = self._first_parts(name)
         text = "".join(part for part, _ in parts)
         return {"name": text} if all(known for _, known in parts) else {"name": text, "pattern": True}
 
@@ -47,6 +49,9 @@ class Labels:
         """The source of a node, cut to what can be shown."""
         words = self._workflow.source.words(node)
         return words if len(words) <= TEXT else words[: TEXT - 1] + "…"
+
+    def _first_parts(self, name: ast.expr) -> list[Part]:
+        return list(itertools.islice(self._parts(name), PARTS))
 
     def _parts(self, name: ast.expr, followed: tuple[str, ...] = ()) -> Iterator[Part]:
         """The pieces of a name; `followed` are the variables looked behind so far, against two that are made of each other."""

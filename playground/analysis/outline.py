@@ -14,6 +14,7 @@ from playground.analysis.tree import COMPREHENSIONS, FUNCTIONS, Function, below,
 from playground.analysis.workflow import DO, SLEEP, WAIT, StepCall, Workflow
 
 NODES = 500  # a longer outline helps nobody
+LOOKED_THROUGH = 500  # calls of helpers: two that each call the next one twice would otherwise take for ever
 
 _GATHERS = {"asyncio.gather": "gather", "asyncio.wait": "wait", "asyncio.as_completed": "as_completed"}
 _TASK_GROUP = "asyncio.TaskGroup"
@@ -37,6 +38,7 @@ class _Outliner:
         self.tree = workflow.tree
         self.labels = Labels(workflow)
         self.count = 0
+        self.looked_through = 0
         self.shown: set[Function] = set()  # decorated steps: their result is kept, so they run once
         self.inside: list[Function] = []  # helpers being looked through, against recursion
         self.filled: set[str] = set()  # lists that the loop being looked at puts awaitables into
@@ -183,6 +185,9 @@ class _Outliner:
             self.visit(child, into)
         called = self.workflow.called(node.func)
         if called is None or called in self.inside or called in self.workflow.decorated or called.decorator_list:
+            return
+        self.looked_through += 1
+        if self.looked_through > LOOKED_THROUGH:
             return
         with self.labels.inside(node, called):
             self.function(called, into)

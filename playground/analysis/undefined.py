@@ -8,6 +8,9 @@ from playground.analysis.calls import nearest
 from playground.analysis.rules import Diagnostic, Fix, Span, report
 from playground.analysis.workflow import Workflow
 
+SUGGESTIONS = 20  # undefined names that get a "did you mean": looking for them is slow
+KNOWN = 500  # names among which is looked
+
 _FROM_WORKERS = ("WorkflowEntrypoint", "NonRetryableError")
 _FROM_ELSEWHERE = {
     "datetime": "from datetime import datetime",
@@ -24,6 +27,7 @@ def check(workflow: Workflow) -> Iterator[Diagnostic]:
     if tree.star_import or any(tree.dotted(call.func) in _DYNAMIC for call in tree.of[ast.Call]):
         return
     anywhere = {name for names in tree.bindings.values() for name in names} | tree.escaped
+    suggestions = SUGGESTIONS if len(anywhere) <= KNOWN else 0
     for name, loads in tree.loads.items():
         if name in anywhere or name in _OF_MODULES or tree.dotted(loads[0]) is not None:
             continue
@@ -33,7 +37,8 @@ def check(workflow: Workflow) -> Iterator[Diagnostic]:
         if line is not None:
             yield report("undefined-name", place, _add_import(workflow, line), name=name, cure=f" Add `{line}`.")
             continue
-        meant = nearest(name, anywhere) if len(name) > 3 else None
+        meant = nearest(name, anywhere) if len(name) > 3 and suggestions > 0 else None
+        suggestions -= 1
         fix = Fix(f"Make it {meant}", place, meant) if meant else None
         yield report("undefined-name", place, fix, name=name, cure=f" Did you mean `{meant}`?" if meant else "")
 
