@@ -1,10 +1,9 @@
 """What the sandbox's tests share: a sandbox whose workers run a given source, on an event loop that outlives one test."""
 
 import asyncio
-import select
 import os
-import socket
-from collections.abc import Iterator, Iterable
+import select
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,9 @@ def held(*, cpu_seconds: int = 10, parked: int = 2, unsafe: bool = False, **benc
     bench = {"entry": ENTRY, "path": str(INSIDE), **bench}
     with asyncio.Runner() as runner:
         sandbox = runner.run(
-            Sandbox.open(memory_bytes=MEMORY, cpu_seconds=cpu_seconds, parked=parked, unsafe=unsafe, log=log, bench=Bench(**bench))
+            Sandbox.open(
+                memory_bytes=MEMORY, cpu_seconds=cpu_seconds, parked=parked, unsafe=unsafe, log=log, bench=Bench(**bench)
+            )
         )
         try:
             yield Held(runner, sandbox, log)

@@ -223,6 +223,8 @@ def test_what_a_worker_prints_goes_nowhere(sandbox: Held) -> None:
 
 def test_poison_is_not_left_for_the_next_worker(sandbox: Held) -> None:
     sandbox.run("import builtins, random, sys; builtins.open = None; random.seed(1); sys.modules['json'] = None")
-    answers = {sandbox.run("import builtins, json, random; r = (callable(open), json.dumps({}), random.random())")[0] for _ in range(3)}
+    answers = {
+        sandbox.run("import builtins, json, random; r = (callable(open), json.dumps({}), random.random())")[0] for _ in range(3)
+    }
     assert len(answers) == 3
     assert all(answer.startswith("(True, '{}', ") for answer in answers)

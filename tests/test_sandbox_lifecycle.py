@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sandbox_support import ENTRY, INSIDE, MEMORY, Held, Log, children, converse, hear, held, tell, wait_gone
+from sandbox_support import INSIDE, MEMORY, Held, Log, children, converse, hear, held, tell, wait_gone
 
 from playground.sandbox.pool import Bench, Sandbox, SandboxDown, SandboxRefused, Worker
 
@@ -66,7 +66,7 @@ def test_many_deaths_in_a_row_leave_nothing_behind() -> None:
     with held(parked=1) as sandbox:
 
         async def story() -> None:
-            for _ in range(10):
+            for _ in range(5):
                 worker = await taken(sandbox.sandbox)
                 assert sandbox.sandbox.zygote is not None
                 os.kill(sandbox.sandbox.zygote, signal.SIGKILL)
@@ -115,7 +115,9 @@ def test_nothing_is_left_after_three_hundred_workers() -> None:
         sandbox.runner.run(many(300))
         assert abs(sandbox.runner.run(settled()) - before) <= 12  # up to four forks under way, three descriptors each
         assert sandbox.sandbox.zygote is not None
-        states = [Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[0] for child in children(sandbox.sandbox.zygote)]
+        states = [
+            Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[0] for child in children(sandbox.sandbox.zygote)
+        ]
         assert len(states) <= 8
         assert states.count("Z") <= 1  # one may be on its way
 
@@ -192,7 +194,9 @@ def test_a_taker_that_gives_up_costs_no_worker() -> None:
 
 @pytest.mark.parametrize("without", [(), ("namespaces", "user")], ids=["tier A", "tier B"])
 def test_killing_the_server_ends_everything_inside(without: tuple[str, ...]) -> None:
-    server = subprocess.Popen([sys.executable, str(Path(__file__).parent / "sandbox_server.py"), *without], stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(
+        [sys.executable, str(Path(__file__).parent / "sandbox_server.py"), *without], stdout=subprocess.PIPE, text=True
+    )
     assert server.stdout is not None
     with server.stdout:
         words = server.stdout.readline().split()

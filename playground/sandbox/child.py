@@ -87,7 +87,7 @@ class _Lock:
         for stage in stages:
             try:
                 stage()
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - whatever it is, this child must not live
                 reason = f"{stage.__name__.strip('_')}: {type(error).__name__}: {error}"
                 os.write(self._channel, FAILED + reason.encode(errors="replace"))
                 os._exit(FAILED_EXIT)

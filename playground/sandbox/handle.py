@@ -6,6 +6,7 @@ import select
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 EXIT = "exit"  # it ended by itself, with a code
@@ -14,7 +15,9 @@ CPU = "cpu"  # it used up its processor time
 MEMORY = "memory"  # the machine took it because the workers' memory was used up
 ZYGOTE = "zygote"  # the fork server died, and its children with it
 
-_CPU_SLACK = 0.1  # seconds by which the kernel's sampling may come early
+# The kernel counts whole ticks against the limit, so on a busy machine it comes before the time that it reports was really used.
+_CPU_SHARE = 0.5  # of the limit used, when nobody else can have sent the signal
+_CPU_SHARE_KILLED = 0.95  # when we sent one too
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +37,24 @@ class Worker:
     `sock` is the trusted end of its only channel (nonblocking stream), `label` names it to people, `exited` resolves when the process is gone.
     """
 
-    def __init__(self, sock: socket.socket, label: str, exited: "asyncio.Future[Exit]", *, cpu_limit: int, kill: Callable[[], None]) -> None:
+    def __init__(
+        self, sock: socket.socket, label: str, exited: "asyncio.Future[Exit]", *, cpu_limit: int, kill: Callable[[], None]
+    ) -> None:
         self.sock = sock
         self.label = label
         self.exited = exited
         self.doomed = False  # its fork server is dead, so it is dying
         self._pidfd: int | None = None
+        self._killed = self._closed = False
         self._cpu_limit = cpu_limit
         self._kill_otherwise = kill
 
     def alive(self) -> bool:
-        """Whether it still runs, by the kernel's word of this moment."""
-        if self.doomed or self.exited.done():
+        """Whether it can still be used, by the kernel's word of this moment."""
+        return not (self.doomed or self._closed) and self._runs()
+
+    def _runs(self) -> bool:
+        if self.exited.done():
             return False
         if self._pidfd is None:
             return True
@@ -55,19 +64,19 @@ class Worker:
 
     def kill(self) -> None:
         """End the process now. Does no harm when it is gone already."""
-        if self.exited.done():
+        if self._closed or not self._runs():
             return
-        if self._pidfd is None:
-            self._kill_otherwise()
-            return
-        try:
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        except OSError:
-            pass  # it has just ended
+        self._killed = True
+        with suppress(OSError):  # it has just ended
+            if self._pidfd is None:
+                self._kill_otherwise()
+            else:
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def close(self) -> None:
         """Kill it if it lives, and let go of its socket and pidfd. It may be called more than once."""
         self.kill()
+        self._closed = True
         self.sock.close()
         if self._pidfd is not None:
             os.close(self._pidfd)
@@ -107,7 +116,7 @@ class Worker:
         number = os.WTERMSIG(status)
         cause = SIGNAL
         if number in (signal.SIGKILL, signal.SIGXCPU):
-            if cpu >= self._cpu_limit - _CPU_SLACK:
+            if cpu >= self._cpu_limit * (_CPU_SHARE_KILLED if self._killed else _CPU_SHARE):
                 cause = CPU
             elif out_of_memory:
                 cause = MEMORY

@@ -68,7 +68,16 @@ class Launch:
     path: tuple[str, ...] = ()
 
     def command(self, control: int) -> list[str]:
-        inner = [self.visible.python, "-I", "-S", "-B", "-X", "utf8", "-c", _START.format(root=self.visible.root, control=control)]
+        inner = [
+            self.visible.python,
+            "-I",
+            "-S",
+            "-B",
+            "-X",
+            "utf8",
+            "-c",
+            _START.format(root=self.visible.root, control=control),
+        ]
         if self.bwrap is None:
             return inner
         return bubblewrap.command(self.bwrap, self.visible, inner, as_root=os.geteuid() == 0)
@@ -112,7 +121,8 @@ class ForkServer:
         self._log = log
         self._loop = asyncio.get_running_loop()
         self.dead: asyncio.Future[str] = self._loop.create_future()
-        self._reaped: asyncio.Future[int] = self._loop.create_future()  # of the process we started: bubblewrap, or the zygote itself
+        # Of the process we started, which is bubblewrap or the zygote itself.
+        self._reaped: asyncio.Future[int] = self._loop.create_future()
         self._gone: asyncio.Future[None] | None = None  # of the zygote
         self._zygote: int | None = None  # its pidfd
         self._ready: asyncio.Future[None] = self._loop.create_future()
@@ -134,7 +144,7 @@ class ForkServer:
         self._stderr, stderr = os.pipe()
         os.set_blocking(self._stderr, False)
         try:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - 2 ms, once in ten minutes; it must be this thread's child to die with it
                 self._launch.command(theirs.fileno()),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -182,7 +192,11 @@ class ForkServer:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         worker = Worker(
-            ours, f"{self.name}.{number}", self._loop.create_future(), cpu_limit=self._launch.cpu_seconds, kill=lambda: self._say({"kill": number})
+            ours,
+            f"{self.name}.{number}",
+            self._loop.create_future(),
+            cpu_limit=self._launch.cpu_seconds,
+            kill=lambda: self._say({"kill": number}),
         )
         try:
             self._say(order, theirs.fileno())
@@ -222,12 +236,17 @@ class ForkServer:
     def _read(self) -> None:
         try:
             data, ancillary, _, _ = self._control.recvmsg(
-                _MESSAGE, socket.CMSG_SPACE(_DESCRIPTORS * 4) + socket.CMSG_SPACE(_CREDENTIALS.size), getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+                _MESSAGE,
+                socket.CMSG_SPACE(_DESCRIPTORS * 4) + socket.CMSG_SPACE(_CREDENTIALS.size),
+                getattr(socket, "MSG_CMSG_CLOEXEC", 0),
             )
         except BlockingIOError:
             return
         except OSError as error:
             self._end(str(error))
+            return
+        if not data:
+            self._end("it ended")
             return
         for level, kind, payload in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
@@ -236,9 +255,6 @@ class ForkServer:
                 self._pidfds += received
             elif _LINUX and (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
                 self._greet(_CREDENTIALS.unpack(payload)[0])
-        if not data:
-            self._end("it ended")
-            return
         *lines, self._text = (self._text + data).split(b"\n")
         try:
             for line in lines:

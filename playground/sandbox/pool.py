@@ -5,6 +5,8 @@ import os
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 from playground.sandbox import bubblewrap, landlock, probe, syscalls, tiers, users, visible
 from playground.sandbox.cgroup import MemoryGroup
@@ -17,6 +19,7 @@ __all__ = ["Exit", "Sandbox", "SandboxDown", "SandboxRefused", "Tier", "Worker"]
 ENTRY = "playground.worker.main"  # has prepare(fd), which a child calls before it is locked, and main(what prepare gave)
 FORKS_AT_ONCE = 4
 TAKE_SECONDS = 10.0  # how long take() waits while the fork server is being restarted
+FAILURES_TO_GIVE_UP = 3  # forks in a row that fail before those who wait are told
 RECYCLE_SECONDS = 600.0  # children of one fork server share their hash seed and addresses
 RECYCLE_FORKS = 5000
 BACKOFF_SECONDS = (0.0, 0.05, 0.2, 1.0, 5.0)  # between starts of a fork server that does not come up, or failing forks
@@ -192,7 +195,7 @@ class Sandbox:
         self._waiting = deque(waiter for waiter in self._waiting if not waiter.done())
         while self._in_flight < FORKS_AT_ONCE and len(self._parked) + self._in_flight < self._size + len(self._waiting):
             self._in_flight += 1
-            server.fork().add_done_callback(lambda ready, server=server: self._forked(server, ready))
+            server.fork().add_done_callback(partial(self._forked, server))
         if server.forks >= self._bench.recycle_forks:
             self._worn.set()
 
@@ -208,9 +211,10 @@ class Sandbox:
         elif server is self._server and not server.dead.done() and not self._closed:
             self._failures += 1
             self._log("sandbox.fork_failed", reason=str(error), failures=self._failures)
-            for waiter in self._waiting:
-                if not waiter.done():
-                    waiter.set_exception(SandboxDown(f"A worker could not be started: {error}"))
+            if self._failures >= FAILURES_TO_GIVE_UP:
+                for waiter in self._waiting:
+                    if not waiter.done():
+                        waiter.set_exception(SandboxDown(f"A worker could not be started: {error}"))
             self._retry = self._loop.call_later(_backoff(self._failures), self._try_again)
         self._fill()
 
@@ -294,8 +298,8 @@ async def _see_out(server: ForkServer) -> None:
     """Let an old fork server live as long as it has workers in use."""
     try:
         while server.workers and not server.dead.done():
-            in_use = [worker.exited for worker in server.workers.values()]
-            await asyncio.wait((server.dead, *in_use), return_when=asyncio.FIRST_COMPLETED)
+            ends: list[asyncio.Future[Any]] = [server.dead, *(worker.exited for worker in server.workers.values())]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     finally:
         await asyncio.shield(server.close())
 

@@ -63,7 +63,11 @@ async def attack(worker: Worker) -> dict[str, str]:
 def verify(tier: Tier, results: Mapping[str, str]) -> None:
     """Compare what the attacks reached with what the tier's layers are answerable for. Raises SandboxRefused."""
     held = set(tier.layers)
-    open_ = [f"{name} ({results.get(name, 'not tried')})" for name, layers in STOPPED_BY.items() if layers & held and results.get(name) != BLOCKED]
+    open_ = [
+        f"{name} ({results.get(name, 'not tried')})"
+        for name, layers in STOPPED_BY.items()
+        if layers & held and results.get(name) != BLOCKED
+    ]
     if open_:
         raise SandboxRefused(
             f"The sandbox does not hold on this machine although its layers were entered: {'; '.join(open_)}. "

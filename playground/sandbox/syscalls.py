@@ -9,27 +9,31 @@ import mmap
 import os
 import socket
 import tempfile
+from typing import Any
 
 # Allowed with any arguments. A name that an architecture lacks is passed over by libseccomp.
-FREE = """
-brk munmap mremap madvise
-read readv pread64 write writev lseek close dup dup2 dup3
-fstat newfstatat fstatat64 stat lstat statx access faccessat faccessat2 getdents64 readlink readlinkat getcwd fstatfs statfs
-epoll_ctl epoll_wait epoll_pwait epoll_pwait2 poll ppoll select pselect6
-getsockname
-clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time
-rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack rt_sigpending restart_syscall
-exit exit_group getpid gettid getppid getuid geteuid getgid getegid getpgrp getpgid uname sysinfo
-getrusage times getrlimit sched_yield sched_getaffinity getcpu getrandom
-futex set_robust_list rseq
-""".split()
+FREE = (
+    "brk", "munmap", "mremap", "madvise",
+    "read", "readv", "pread64", "write", "writev", "lseek", "close", "dup", "dup2", "dup3",
+    "fstat", "newfstatat", "fstatat64", "stat", "lstat", "statx", "access", "faccessat", "faccessat2",
+    "getdents64", "readlink", "readlinkat", "getcwd", "fstatfs", "statfs",
+    "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select", "pselect6",
+    "getsockname",
+    "clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time",
+    "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "rt_sigpending", "restart_syscall",
+    "exit", "exit_group", "getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid",
+    "getpgrp", "getpgid", "uname", "sysinfo",
+    "getrusage", "times", "getrlimit", "sched_yield", "sched_getaffinity", "getcpu", "getrandom",
+    "futex", "set_robust_list", "rseq",
+)  # fmt: skip
 
 # Refused with "no such call", so that libc falls back to an older call, which is refused too.
 UNKNOWN = ("clone3",)
 
 _FCNTL = (0, 1, 2, 3, 4, 1030)  # dup, get and set flags; not F_SETOWN and F_SETSIG, which send signals
 _IOCTL = (0x541B, 0x5421, 0x5450, 0x5451)  # FIONREAD, FIONBIO, FIONCLEX, FIOCLEX; not TIOCSTI (CVE-2017-5226)
-_SOCKET_FACTS = (3, 4, 38, 39)  # SO_TYPE, SO_ERROR, SO_PROTOCOL, SO_DOMAIN: what Python asks of a socket it is given; not SO_PEERCRED
+# SO_TYPE, SO_ERROR, SO_PROTOCOL, SO_DOMAIN: what Python asks of a socket it is given; not SO_PEERCRED
+_SOCKET_FACTS = (3, 4, 38, 39)
 _MAY_CHANGE = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _ALL = (1 << 32) - 1
 _SEND_FLAGS = 0x4000 | 0x40  # MSG_NOSIGNAL, MSG_DONTWAIT
@@ -44,7 +48,7 @@ class SeccompMissing(Exception):
 def program() -> bytes:
     """The filter as BPF code. Raises SeccompMissing."""
     try:
-        import pyseccomp as lib
+        import pyseccomp as lib  # type: ignore[import-untyped]
     except (ImportError, RuntimeError, OSError) as error:
         raise SeccompMissing(f"libseccomp cannot be loaded ({error}); install libseccomp2") from None
 
@@ -91,9 +95,10 @@ def program() -> bytes:
         return file.read()
 
 
-def _add(lib, rules, action: int, name: str, *conditions) -> None:
+def _add(lib: Any, rules: Any, action: int, name: str, *conditions: Any) -> None:
     try:
         rules.add_rule(action, name, *conditions)
     except OSError as error:
-        if error.errno not in (errno.EFAULT, errno.EDOM):  # how libseccomp says that this name is not of this architecture, or not known to it
+        # How libseccomp says that a name is not of this architecture, or not known to it.
+        if error.errno not in (errno.EFAULT, errno.EDOM):
             raise

@@ -53,4 +53,6 @@ def admit(tier: Tier, *, allow_weak: bool, unsafe: bool, loopback: bool) -> None
         if not unsafe:
             raise SandboxRefused(f"Tier D: {tier.sentence} {tier.advice} Or, for your own code only, use --unsafe-no-sandbox.")
         if not loopback:
-            raise SandboxRefused(f"Tier D: {tier.sentence} --unsafe-no-sandbox serves on a loopback address only, such as 127.0.0.1.")
+            raise SandboxRefused(
+                f"Tier D: {tier.sentence} --unsafe-no-sandbox serves on a loopback address only, such as 127.0.0.1."
+            )

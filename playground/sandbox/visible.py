@@ -77,7 +77,12 @@ def _package() -> list[str]:
 
 
 def _standard_library() -> set[str]:
-    base = {"base": sys.base_prefix, "platbase": sys.base_exec_prefix, "installed_base": sys.base_prefix, "installed_platbase": sys.base_exec_prefix}
+    base = {
+        "base": sys.base_prefix,
+        "platbase": sys.base_exec_prefix,
+        "installed_base": sys.base_prefix,
+        "installed_platbase": sys.base_exec_prefix,
+    }
     return {os.path.realpath(sysconfig.get_path(name, vars=base)) for name in ("stdlib", "platstdlib")}
 
 
@@ -89,7 +94,11 @@ def _libraries() -> set[str]:
         return set()
     files = set(re.findall(r"\s(/\S+\.so(?:\.[0-9.]+)?)$", maps, re.MULTILINE))
     venv = os.path.realpath(sys.prefix) if sys.prefix != sys.base_prefix else None
-    return {os.path.dirname(path) for path in files if not any(part in path for part in _THIRD_PARTY) and not (venv and _within(path, venv))}
+    return {
+        os.path.dirname(path)
+        for path in files
+        if not any(part in path for part in _THIRD_PARTY) and not (venv and _within(path, venv))
+    }
 
 
 def _third_party(root: str) -> list[str]:
@@ -106,7 +115,12 @@ def _around(path: str, masked: tuple[str, ...]) -> list[str]:
         return []
     if not any(_within(mask, path) for mask in masked):
         return [path]
-    return [found for entry in sorted(os.scandir(path), key=lambda entry: entry.name) for found in _around(entry.path, masked) if os.path.exists(found)]
+    return [
+        found
+        for entry in sorted(os.scandir(path), key=lambda entry: entry.name)
+        for found in _around(entry.path, masked)
+        if os.path.exists(found)
+    ]
 
 
 def _within(path: str, folder: str) -> bool:

@@ -27,12 +27,14 @@ from typing import Any, NoReturn
 from playground.sandbox import child, landlock, linux
 
 # Imported once here, so that no tenant pays for them.
-WARM = """
-abc argparse array ast asyncio base64 bisect calendar codecs collections collections.abc contextlib contextvars copy csv dataclasses datetime decimal
-difflib enum errno fractions functools hashlib heapq hmac html inspect io itertools json keyword linecache logging math numbers operator os pprint
-random re secrets statistics string struct textwrap time timeit token tokenize traceback types typing urllib.parse uuid warnings weakref zlib
-playground.analysis
-""".split()
+WARM = (
+    "abc", "argparse", "array", "ast", "asyncio", "base64", "bisect", "calendar", "codecs", "collections",
+    "collections.abc", "contextlib", "contextvars", "copy", "csv", "dataclasses", "datetime", "decimal", "difflib", "enum",
+    "errno", "fractions", "functools", "hashlib", "heapq", "hmac", "html", "inspect", "io", "itertools", "json", "keyword",
+    "linecache", "logging", "math", "numbers", "operator", "os", "pprint", "random", "re", "secrets", "statistics",
+    "string", "struct", "textwrap", "time", "timeit", "token", "tokenize", "traceback", "types", "typing", "urllib.parse",
+    "uuid", "warnings", "weakref", "zlib", "playground.analysis",
+)  # fmt: skip
 _MESSAGE = 1 << 16
 _DESCRIPTORS = 16
 _MAXRSS_UNIT = 1024 if sys.platform == "linux" else 1
@@ -44,7 +46,7 @@ def main(control: int) -> NoReturn:
     server.say({"hello": os.getpid()})
     try:
         confinement, prepare, work = _prepare(server.next_line())
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the operator is told
         server.say({"failed": f"{type(error).__name__}: {error}"})
         os._exit(1)
     server.say({"ready": True})

@@ -14,8 +14,8 @@ def main(channel: socket.socket) -> None:
     source = channel.recv(size, socket.MSG_WAITALL).decode()
     space: dict[str, object] = {"channel": channel}
     try:
-        exec(source, space)
+        exec(source, space)  # noqa: S102 - this is what a worker is for
         answer = repr(space.get("r"))
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - it is the answer
         answer = f"{type(error).__name__}: {error}"
     channel.sendall(answer.encode())

@@ -1,0 +1,196 @@
+"""The tiers, and what each layer stops by itself: harmless attacks with the other layers taken away."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sandbox_support import MEMORY, Log
+
+from playground.sandbox import attack, landlock, probe, syscalls, tiers, users, visible
+from playground.sandbox.pool import Bench, Sandbox, SandboxRefused
+from playground.sandbox.tiers import LANDLOCK, LIMITS, NAMESPACES, SECCOMP, USER, Tier
+
+LAYERS = (NAMESPACES, LANDLOCK, SECCOMP, LIMITS, USER)
+ROOT = os.geteuid() == 0
+
+
+def results(*without: str) -> tuple[Tier, dict[str, str]]:
+    """The tier without some layers, and what the attacks reach in it."""
+
+    async def story() -> tuple[Tier, dict[str, str]]:
+        bench = Bench(without=frozenset(without))
+        sandbox = await Sandbox.open(memory_bytes=MEMORY, cpu_seconds=10, parked=1, unsafe=True, log=Log(), bench=bench)
+        try:
+            return sandbox.tier, await probe.attack(await sandbox.take())
+        finally:
+            await sandbox.close()
+
+    with asyncio.Runner() as runner:
+        return runner.run(story())
+
+
+def test_every_attack_has_a_layer_that_answers_for_it() -> None:
+    assert set(probe.STOPPED_BY) == set(attack.ATTACKS)
+    assert all(probe.STOPPED_BY.values())
+
+
+def test_with_every_layer_everything_is_blocked() -> None:
+    tier, reached = results()
+    assert tier.letter == "A"
+    assert set(reached.values()) == {"blocked"}
+    assert len(reached) == len(probe.STOPPED_BY)
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {NAMESPACES},
+        {LANDLOCK},
+        {SECCOMP},
+        {LIMITS},
+        # Alone only where every user can reach Python, which root's own need not be.
+        pytest.param({USER, NAMESPACES}, marks=pytest.mark.skipif(not ROOT, reason="only root can give each worker a user")),
+    ],
+    ids=", ".join,
+)
+def test_a_layer_stops_exactly_what_the_table_says(kept: set[str]) -> None:
+    _, reached = results(*(other for other in LAYERS if other not in kept))
+    stopped = {name for name, result in reached.items() if result == "blocked"}
+    expected = {name for name, layers in probe.STOPPED_BY.items() if layers & kept}
+    if not ROOT:  # an ordinary user has processes already, so that a limit of none stops a fork
+        stopped -= {"fork", "start a thread"}
+        expected -= {"fork", "start a thread"}
+    assert stopped == expected
+
+
+@pytest.mark.parametrize("layer", [NAMESPACES, LANDLOCK, SECCOMP])
+def test_without_one_layer_the_tier_says_so(layer: str) -> None:
+    without = {layer, USER} if layer == NAMESPACES else {layer}
+    tier, _ = results(*without)
+    assert tier.letter == {NAMESPACES: "B", LANDLOCK: "C", SECCOMP: "D"}[layer]
+    assert layer not in tier.layers
+
+
+@pytest.mark.parametrize(
+    ("letter", "allow_weak", "unsafe", "loopback", "refusal"),
+    [
+        ("A", False, False, False, None),
+        ("B", False, False, False, None),
+        ("C", False, False, True, "--allow-weak-sandbox"),
+        ("C", True, False, False, None),
+        ("D", True, False, True, "--unsafe-no-sandbox"),
+        ("D", False, True, True, None),
+        ("D", False, True, False, "loopback"),
+    ],
+)
+def test_who_is_served(letter: str, allow_weak: bool, unsafe: bool, loopback: bool, refusal: str | None) -> None:
+    layers = {"A": LAYERS, "B": (LANDLOCK, SECCOMP), "C": (NAMESPACES, SECCOMP), "D": (NAMESPACES, LANDLOCK)}[letter]
+    tier = tiers.judge(layers)
+    assert tier.letter == letter
+    assert tier.sentence and tier.advice
+    if refusal is None:
+        tiers.admit(tier, allow_weak=allow_weak, unsafe=unsafe, loopback=loopback)
+    else:
+        with pytest.raises(SandboxRefused, match=refusal):
+            tiers.admit(tier, allow_weak=allow_weak, unsafe=unsafe, loopback=loopback)
+
+
+def test_an_attack_that_gets_through_refuses_the_server() -> None:
+    tier = tiers.judge(LAYERS)
+    held = dict.fromkeys(probe.STOPPED_BY, "blocked")
+    probe.verify(tier, held)
+    with pytest.raises(SandboxRefused, match=r"fork \(open: forked\)"):
+        probe.verify(tier, {**held, "fork": "open: forked"})
+    with pytest.raises(SandboxRefused, match=r"fork \(not tried\)"):
+        probe.verify(tier, {name: result for name, result in held.items() if name != "fork"})
+    weak = tiers.judge((NAMESPACES, LANDLOCK))
+    probe.verify(weak, {**held, "fork": "open: forked"})
+
+
+def test_a_namespace_that_cannot_be_made_is_told_and_costs_a_tier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that forbids them: bubblewrap is there, and fails."""
+    fake = tmp_path / "bwrap"
+    fake.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    log = Log()
+
+    async def story() -> Tier:
+        sandbox = await Sandbox.open(
+            memory_bytes=MEMORY, cpu_seconds=10, parked=1, log=log, bench=Bench(without=frozenset({USER}))
+        )
+        await sandbox.close()
+        return sandbox.tier
+
+    with asyncio.Runner() as runner:
+        tier = runner.run(story())
+    assert tier.letter == "B"
+    assert "No permissions to create new namespace" in tier.advice
+    assert ("sandbox.no_namespaces", {"reason": "bwrap: No permissions to create new namespace"}) in log
+
+
+ORDINARY = """
+import asyncio, sys
+sys.path[:0] = {path!r}
+from playground.sandbox import probe
+from playground.sandbox.pool import Bench, Sandbox
+async def story():
+    sandbox = await Sandbox.open(memory_bytes={memory}, cpu_seconds=10, parked=1, log=lambda *words, **fields: None,
+                                 bench=Bench(without=frozenset(sys.argv[1:])))
+    print(sandbox.tier.letter, set((await probe.attack(await sandbox.take())).values()))
+    await sandbox.close()
+asyncio.run(story())
+"""
+
+
+@pytest.mark.parametrize(("without", "letter"), [((), "A"), ((NAMESPACES,), "B")])
+def test_an_ordinary_user_has_the_same_tiers(without: tuple[str, ...], letter: str) -> None:
+    """As root, by the system's own Python, since root's may be out of an ordinary user's reach."""
+    python, become = sys.executable, []
+    if ROOT:
+        python, become = "/usr/bin/python3", ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+        if not shutil.which("setpriv") or not os.path.exists(python):
+            pytest.skip("no setpriv, or no Python that an ordinary user can run")
+    package = Path(probe.__file__).parents[2]
+    third_party = Path(__import__("msgspec").__file__).parents[1]
+    ran = subprocess.run(
+        [*become, python, "-B", "-c", ORDINARY.format(path=[str(package), str(third_party)], memory=MEMORY), *without],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd="/",
+    )
+    assert ran.stdout.split(None, 1) == [letter, "{'blocked'}\n"], ran.stderr
+
+
+def test_the_filter_is_the_same_each_time_and_small_enough() -> None:
+    program = syscalls.program()
+    assert program == syscalls.program()
+    assert 0 < len(program) // 8 < 4096  # what the kernel takes
+
+
+def test_this_kernel_has_landlock() -> None:
+    assert landlock.abi() >= landlock.WANTED_ABI
+
+
+def test_users_for_workers_belong_to_nobody() -> None:
+    numbers = users.unused()
+    assert len(numbers) >= 1
+    assert os.getuid() not in numbers
+    assert 0 not in numbers
+
+
+def test_third_party_packages_are_covered_up_or_left_out() -> None:
+    inside = visible.find(in_namespace=True)
+    outside = visible.find(in_namespace=False)
+    assert inside.masked == outside.masked
+    for shown in (inside, outside):
+        readable = shown.readable()
+        assert not any("-packages" in path for path in readable)
+        assert not any(path.endswith(("settings.py", "pool.py", "/playground", "/store", "/engine", "/web")) for path in readable)
+    assert all(path.startswith(visible.APP) or "/ld-" in path for path in inside.package)
