@@ -1,6 +1,7 @@
 """The database file: whose it is, which version, who has it open, and one clear line for whatever is wrong with it."""
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -210,7 +211,9 @@ def test_every_statement_can_be_prepared_against_the_schema(tmp_path):
 
 
 def statement_width(statement):
-    """How many columns an INSERT of rows names."""
+    """How many columns a statement of rows names."""
+    if statement.startswith("UPDATE"):
+        return max(map(int, re.findall(r"column(\d)", statement)), default=0)
     return statement.split("(", 1)[1].split(")", 1)[0].count(",") + 1 if "{rows}" in statement else 0
 
 

@@ -52,9 +52,14 @@ UPDATE instance SET status = ?, generation = ?, execution = ?, last_seq = ?, own
     paused_at = ?
 WHERE key = ?
 
+-- name: grow_instances
+-- The common commit: nothing that an index looks at has changed, so no index is written. For many at once.
+UPDATE instance SET last_seq = grown.column2, log_bytes = grown.column3, stored_bytes = grown.column4
+FROM (VALUES {rows}) AS grown WHERE key = grown.column1
+
 -- name: grow_instance
--- The common commit: nothing that an index looks at has changed, so no index is written.
-UPDATE instance SET last_seq = ?, log_bytes = ?, stored_bytes = ? WHERE key = ?
+-- The same for one, which the statement for many would take thirty times as long over.
+UPDATE instance SET last_seq = ?2, log_bytes = ?3, stored_bytes = ?4 WHERE key = ?1
 
 -- name: insert_events
 INSERT INTO event (instance, seq, at, type, execution, step, data) VALUES {rows}

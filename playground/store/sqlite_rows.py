@@ -12,6 +12,7 @@ ORIGIN_COLUMNS = 6
 EVENT_COLUMNS = 7
 STEP_COLUMNS = 21
 INBOX_COLUMNS = 5
+GROWN_COLUMNS = 4
 
 
 def instance_row(r: Sequence[Any]) -> InstanceRow:

@@ -21,6 +21,8 @@ from playground.store.turns import Turns
 from playground.workflows.errors import Fenced, InstanceAlreadyExists, InstanceNotFound
 from playground.workflows.events import FINAL_STATUSES, Event, NewEvent, StepKey
 
+LEAST_GROWN = 16  # rows; the statement for many has a price of its own
+
 
 class SqliteTransaction:
     """The commit under way. Used on the writer's thread only; every method but the last four is an entry's work.
@@ -37,6 +39,8 @@ class SqliteTransaction:
         self._insert_origins = sql.rows("insert_origin", columns.ORIGIN_COLUMNS)
         self._insert_events = sql.rows("insert_events", columns.EVENT_COLUMNS)
         self._insert_steps = sql.rows("insert_steps", columns.STEP_COLUMNS)
+        many = [(rows, text) for rows, text in sql.rows("grow_instances", columns.GROWN_COLUMNS) if rows >= LEAST_GROWN]
+        self._grow_instances = [*many, (1, sql["grow_instance"])]
         self._insert_inbox = sql.rows("insert_inbox", columns.INBOX_COLUMNS)
         self._held = HeldInstances()
         self._touched: dict[int, Held] = {}
@@ -145,9 +149,9 @@ class SqliteTransaction:
         if not self._unwritten and not self._events:
             return
         self._begin()
-        execute = self._db.execute
         new: list[Any] = []
         origins: list[Any] = []
+        grown: list[Any] = []
         steps: list[Any] = []
         inbox: list[Any] = []
         for held in self._unwritten.values():
@@ -156,9 +160,9 @@ class SqliteTransaction:
                 new += columns.instance_values(row)
                 origins += columns.origin_values(row)
             elif columns.only_grew(stored, row):
-                execute(self._sql["grow_instance"], (row.last_seq, row.log_bytes, row.stored_bytes, row.key))
+                grown += (row.key, row.last_seq, row.log_bytes, row.stored_bytes)
             else:
-                execute(self._sql["update_instance"], columns.instance_update(row))
+                self._execute("update_instance", columns.instance_update(row))
             if stored is None or stored.status != row.status:
                 self.tally.move(row.tenant, row.queue, None if stored is None else stored.status, row.status)
             if row.fresh and row.owner is None and row.due_at is not None:
@@ -169,11 +173,12 @@ class SqliteTransaction:
                 inbox += self._write_inbox(held)
             held.stored = row
             held.written()
-        self._insert(self._insert_instances, columns.INSTANCE_COLUMNS, new)
-        self._insert(self._insert_origins, columns.ORIGIN_COLUMNS, origins)
-        self._insert(self._insert_events, columns.EVENT_COLUMNS, self._events)
-        self._insert(self._insert_steps, columns.STEP_COLUMNS, steps)
-        self._insert(self._insert_inbox, columns.INBOX_COLUMNS, inbox)
+        self._run(self._insert_instances, columns.INSTANCE_COLUMNS, new)
+        self._run(self._insert_origins, columns.ORIGIN_COLUMNS, origins)
+        self._run(self._grow_instances, columns.GROWN_COLUMNS, grown)
+        self._run(self._insert_events, columns.EVENT_COLUMNS, self._events)
+        self._run(self._insert_steps, columns.STEP_COLUMNS, steps)
+        self._run(self._insert_inbox, columns.INBOX_COLUMNS, inbox)
         self._write_tally()
         self._unwritten.clear()
         self._events.clear()
@@ -283,7 +288,7 @@ class SqliteTransaction:
             else:
                 self._execute("drop_tally", group)
 
-    def _insert(self, statements: Sequence[tuple[int, str]], width: int, values: list[Any]) -> None:
+    def _run(self, statements: Sequence[tuple[int, str]], width: int, values: list[Any]) -> None:
         start, end = 0, len(values)
         for rows, statement in statements:
             size = rows * width
