@@ -6,10 +6,11 @@ import sys
 from typing import Any
 
 from playground.worker.channel import Channel
-from playground.worker.failures import FILE
+from playground.worker.failures import is_tenants
 from playground.worker.history import History
 from playground.worker.steps import current_step
 
+STREAMS = ("stdout", "stderr", "logging")
 LINE_CHARACTERS = 8_000  # a longer line is sent in pieces
 
 
@@ -81,18 +82,8 @@ class LogHandler(logging.Handler):
         self._stream.send(text, current_step.get(), record.levelname)
 
 
-def capture(channel: Channel, history: History) -> list[LogStream]:
-    """Put the streams and the root logger in place; returns the streams, to be finished at the end."""
-    streams = [LogStream(name, channel, history) for name in ("stdout", "stderr", "logging")]
-    sys.stdout, sys.stderr = streams[0], streams[1]
-    root = logging.getLogger()
-    root.handlers[:] = [LogHandler(streams[2])]
-    root.setLevel(logging.INFO)
-    return streams
-
-
 def _line() -> int | None:
     frame = sys._getframe(2)
-    while frame is not None and frame.f_code.co_filename != FILE:
+    while frame is not None and not is_tenants(frame.f_code.co_filename):
         frame = frame.f_back
     return frame.f_lineno if frame is not None else None

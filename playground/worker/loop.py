@@ -11,7 +11,9 @@ from typing import Any
 from playground.worker.channel import Channel
 
 
-class _Selector(selectors.PollSelector):
+class IdleSelector(selectors.PollSelector):
+    """Waits for the channel; `wait` is what a loop with another clock replaces."""
+
     def __init__(self, channel: Channel) -> None:
         super().__init__()
         self._channel = channel
@@ -23,14 +25,18 @@ class _Selector(selectors.PollSelector):
             self._channel.post({"op": "idle", "seen": self._channel.received})
         if timeout is None or timeout > 0:
             self._channel.flush()
+        return self.wait(timeout)
+
+    def wait(self, timeout: float | None) -> Any:
+        """Wait for something to arrive, for at most `timeout` seconds."""
         return super().select(timeout)
 
 
 class Loop(asyncio.SelectorEventLoop):
     """The event loop of one worker and its channel."""
 
-    def __init__(self, channel: Channel) -> None:
-        super().__init__(_Selector(channel))
+    def __init__(self, channel: Channel, selector: IdleSelector | None = None) -> None:
+        super().__init__(selector or IdleSelector(channel))
         self.channel = channel
 
     def listen(self, handle: Callable[[Any], None], closed: Callable[[], None]) -> None:

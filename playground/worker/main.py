@@ -1,11 +1,11 @@
 """Where a locked child begins: read the first frame, and do what it asks once. The process is never used again."""
 
-import os
 from typing import Any
 
 from playground.worker import entrypoint
 from playground.worker.channel import Channel, ChannelClosed
 from playground.worker.loop import Loop
+from playground.worker.process import Process
 from playground.worker.run import Execution
 
 
@@ -14,14 +14,15 @@ def prepare(fd: int) -> Loop:
     return Loop(Channel(fd))
 
 
-def main(loop: Loop) -> None:
-    """Serve the one request that arrives on the loop's channel, then leave. Never returns."""
+def main(loop: Loop, process: Process | None = None) -> None:
+    """Serve the one request that arrives on the loop's channel, then leave: where `process` is the real one, this never returns."""
+    process = process or Process()
     channel = loop.channel
     try:
         first = channel.receive_first()
         if first["op"] == "start":
             entrypoint.install()
-            Execution(loop, first).play()
+            Execution(loop, first, process).play()
         elif first["op"] == "check":
             from playground.analysis import check
 
@@ -31,8 +32,8 @@ def main(loop: Loop) -> None:
 
             _reply(channel, {"op": "probed", "results": attack.run()})
     except ChannelClosed:
-        os._exit(0)
-    os._exit(0)
+        pass
+    process.leave()
 
 
 def _reply(channel: Channel, frame: dict[str, Any]) -> None:

@@ -1,12 +1,7 @@
 """One execution: load the source, call `run(event, step)`, and say how it ended. Everything here runs confined."""
 
 import asyncio
-import gc
 import inspect
-import linecache
-import os
-import sys
-import types
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,11 +10,10 @@ from playground.worker.bindings import Bindings
 from playground.worker.entrypoint import WorkflowFatalError, WorkflowTimeoutError
 from playground.worker.history import History
 from playground.worker.loop import Loop
+from playground.worker.process import Process
 from playground.worker.records import Record, moment
-from playground.worker.steps import Key, Steps, current_step
+from playground.worker.steps import Key, current_step
 from playground.workflows import values
-
-MODULE = "workflow"  # what the tenant's module is called
 
 
 class MissingWorkflowClass(WorkflowFatalError):
@@ -29,25 +23,24 @@ class MissingWorkflowClass(WorkflowFatalError):
 class Execution:
     """Holds what one execution needs; `play` is its whole life."""
 
-    def __init__(self, loop: Loop, start: Mapping[str, Any]) -> None:
-        self._loop, self._start = loop, start
+    def __init__(self, loop: Loop, start: Mapping[str, Any], process: Process) -> None:
+        self._loop, self._start, self._process = loop, start, process
         self._channel = channel = loop.channel
         self._history = History(start["steps"])
-        self._streams = logs.capture(channel, self._history)
-        self.steps = Steps(channel, self._history, start["limits"], self._report)
+        self._streams = {name: logs.LogStream(name, channel, self._history) for name in logs.STREAMS}
+        process.capture(self._streams)
+        self.steps = process.steps(channel, self._history, start["limits"], self._report)
         self._bindings = Bindings(channel)
-        self._loop.listen(self._take, lambda: os._exit(0))
+        self._loop.listen(self._take, self._leave)
         self._loop.set_exception_handler(self._loop_trouble)
         self._main: asyncio.Task[Any] | None = None
         self._rollbacks: dict[Key, asyncio.Task[Any]] = {}
 
     def play(self) -> None:
-        """Run until told to end; the trusted side ends the process."""
-        asyncio.set_event_loop(self._loop)
+        """Run until the trusted side ends it."""
+        self._process.begin(self._loop)
         self._main = self._loop.create_task(self._run())
-        gc.collect()
-        gc.freeze()
-        while True:
+        while not self._process.left:
             try:
                 self._loop.run_forever()
             except BaseException as escaped:  # SystemExit from a task or a callback of the tenant's own
@@ -80,13 +73,7 @@ class Execution:
             self._finish({"op": "collected"})
 
     def _load(self) -> Any:
-        source = self._start["source"]
-        linecache.cache[failures.FILE] = (len(source), None, source.splitlines(keepends=True), failures.FILE)
-        module = types.ModuleType(MODULE)
-        module.__file__ = failures.FILE
-        sys.modules[MODULE] = module
-        self.steps.module = module
-        exec(compile(source, failures.FILE, "exec", dont_inherit=True), module.__dict__)
+        module = self.steps.module = self._process.load(self._start["source"])
         name = self._start["class_name"]
         found = getattr(module, name, None)
         if not isinstance(found, type) or not callable(getattr(found, "run", None)):
@@ -113,7 +100,7 @@ class Execution:
         self._finish({"op": "crash", "error": failures.describe(error)})
 
     def _finish(self, frame: dict[str, Any]) -> None:
-        for stream in self._streams:
+        for stream in self._streams.values():
             stream.finish()
         self._channel.post(frame)
         self._channel.flush()
@@ -157,8 +144,12 @@ class Execution:
         else:
             self._finish({**answer, "op": "done", "value": None})
 
+    def _leave(self) -> None:
+        self._process.leave()
+        self._loop.stop()
+
     def _report(self, text: str) -> None:
-        self._streams[1].send(text, None)
+        self._streams["stderr"].send(text, None)
 
     def _loop_trouble(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")

@@ -400,6 +400,6 @@ def _retrieved(future: asyncio.Future[Any]) -> None:
 
 def _caller_line() -> int | None:
     frame = sys._getframe(2)
-    while frame is not None and frame.f_code.co_filename != failures.FILE:
+    while frame is not None and not failures.is_tenants(frame.f_code.co_filename):
         frame = frame.f_back
     return frame.f_lineno if frame is not None else None

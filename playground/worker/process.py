@@ -1,0 +1,54 @@
+"""What an execution does to the process it lives in. A worker owns its process; `playground.testing` lends it a thread instead."""
+
+import asyncio
+import gc
+import linecache
+import logging
+import os
+import sys
+import types
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from playground.worker import failures, logs
+from playground.worker.channel import Channel
+from playground.worker.history import History
+from playground.worker.steps import Steps
+
+MODULE = "workflow"  # what the tenant's module is called
+
+
+class Process:
+    """The whole process, used for one execution. `left` is true once it has been left, which a real process does not live to see."""
+
+    left = False
+
+    def leave(self) -> None:
+        """End at once, running nothing more: the trusted side has gone, or has what it asked for."""
+        os._exit(0)
+
+    def capture(self, streams: Mapping[str, logs.LogStream]) -> None:
+        """Send what is printed or logged to the streams named `stdout`, `stderr` and `logging`."""
+        sys.stdout, sys.stderr = streams["stdout"], streams["stderr"]
+        root = logging.getLogger()
+        root.handlers[:] = [logs.LogHandler(streams["logging"])]
+        root.setLevel(logging.INFO)
+
+    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Called once, before the tenant's code is loaded."""
+        asyncio.set_event_loop(loop)
+        gc.collect()
+        gc.freeze()
+
+    def steps(self, channel: Channel, history: History, limits: Mapping[str, Any], report: Callable[[str], None]) -> Steps:
+        """The `step` object that the tenant's code is given."""
+        return Steps(channel, history, limits, report)
+
+    def load(self, source: str) -> types.ModuleType:
+        """The module of a source. Raises what its code raises."""
+        linecache.cache[failures.FILE] = (len(source), None, source.splitlines(keepends=True), failures.FILE)
+        module = types.ModuleType(MODULE)
+        module.__file__ = failures.FILE
+        sys.modules[MODULE] = module
+        exec(compile(source, failures.FILE, "exec", dont_inherit=True), module.__dict__)
+        return module
