@@ -84,7 +84,7 @@ const start = makeStart({
   onStopped: () => (halves.status(counted), tell("stopped", {})),
   onStarted: started,
   onDiagnostics(found) {
-    checked({ diagnostics: found, outline });
+    checked({ diagnostics: found, outline: [] });
     const first = found.find((one) => one.severity === "error");
     if (first) show({ line: first.line, column: first.column, ofRun: false });
   },

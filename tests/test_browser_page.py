@@ -1,0 +1,171 @@
+"""The code half by hand: drafts, problems and their fixes, completion, keys, and an editor that never loads."""
+
+from collections.abc import Callable
+
+import pytest
+from page_support import Playground, expect
+from server_support import Server
+
+FORGOTTEN = """from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        step.sleep("a while", "1 second")
+"""
+BEYOND_THE_BASIC_PLANE = """from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        return "\N{GRINNING FACE}\N{GRINNING FACE}", nobody_knows
+"""
+QUICK = """from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        return await step.do("double", lambda: 42)
+"""
+
+
+@pytest.fixture
+def opened(server: Server, open_page: Callable) -> Callable[..., Playground]:
+    """`opened("/path")` opens a page of the server as a new visitor."""
+    return lambda path, **options: Playground(open_page(server.url + path, **options), server.url)
+
+
+def test_an_edit_leaves_the_address_and_a_draft_is_offered_not_imposed(opened: Callable[..., Playground]) -> None:
+    page = opened("/examples/retries")
+    page.write("# mine\n")
+    expect(page.page).to_have_url(page.url + "/")
+    expect(page.page.locator("#edited")).to_be_visible()
+    page.page.goto(page.url + "/examples/retries")
+    expect(page.editor).to_contain_text("redeem coupon")
+    page.control("Restore").click()
+    expect(page.editor).to_have_text("# mine")
+
+
+def test_the_latest_draft_is_back_at_the_bare_address_until_it_is_given_up(opened: Callable[..., Playground]) -> None:
+    page = opened("/examples/retries")
+    page.write("# mine\n")
+    expect(page.page.locator("#draft")).to_contain_text("Draft kept")
+    page.page.reload()
+    expect(page.editor).to_have_text("# mine")
+    page.control("Start from the example").click()
+    expect(page.editor).to_contain_text("compose greeting")
+    page.page.reload()
+    expect(page.editor).to_contain_text("compose greeting")
+    expect(page.page.locator("#notices")).to_be_empty()
+
+
+def test_params_are_remembered_per_example(opened: Callable[..., Playground]) -> None:
+    page = opened("/examples/hello")
+    params = page.page.locator("#params")
+    given = params.input_value()
+    params.fill('{"name": "Grace"}')
+    expect(page.control("Reset")).to_be_visible()
+    page.page.goto(page.url + "/examples/retries")
+    expect(params).not_to_have_value('{"name": "Grace"}')
+    page.page.goto(page.url + "/examples/hello")
+    expect(params).to_have_value('{"name": "Grace"}')
+    page.control("Reset").click()
+    expect(params).to_have_value(given)
+
+
+def test_a_problem_opens_under_its_line_and_its_fix_mends_it(opened: Callable[..., Playground]) -> None:
+    page = opened("/")
+    page.write(FORGOTTEN)
+    expect(page.page.locator("#problems")).to_have_text("1 warning")
+    page.page.locator("#problems").click()
+    card = page.page.get_by_role("note")
+    expect(card).to_contain_text("is not awaited")
+    card.get_by_role("button").first.click()
+    expect(page.editor).to_contain_text("await step.sleep(")
+    expect(page.page.locator("#problems")).to_have_text("No problems")
+    expect(card).to_have_count(0)
+
+
+def test_a_problem_is_marked_where_it_is_beyond_the_basic_plane_too(opened: Callable[..., Playground]) -> None:
+    page = opened("/")
+    page.write(BEYOND_THE_BASIC_PLANE)
+    expect(page.page.locator(".cm-lintRange")).to_have_text("nobody_knows")
+
+
+def test_the_tenant_api_is_completed_with_its_signature(opened: Callable[..., Playground]) -> None:
+    page = opened("/")
+    page.write(QUICK)
+    page.page.keyboard.press("ControlOrMeta+End")
+    page.page.keyboard.type("        await step.wait")
+    offer = page.page.get_by_role("option")
+    expect(offer).to_contain_text('wait_for_event(name, event_type, timeout="24 hours")')
+    offer.click()
+    page.page.keyboard.type('("approval", ')
+    expect(page.page.locator(".cm-signature")).to_contain_text("step.wait_for_event(name, event_type")
+
+
+def test_escape_then_tab_leaves_the_editor_and_letters_can_be_turned_off(opened: Callable[..., Playground]) -> None:
+    page = opened("/")
+    page.editor.focus()
+    page.page.keyboard.press("Escape")
+    page.page.keyboard.press("Tab")
+    expect(page.page.locator("#params")).to_be_focused()
+    page.control("Examples").or_(page.page.get_by_role("link", name="Examples")).first.focus()
+    page.page.keyboard.press("?")
+    keys = page.page.get_by_role("dialog", name="Keyboard")
+    expect(keys).to_be_visible()
+    keys.get_by_role("checkbox").uncheck()
+    page.page.keyboard.press("Escape")
+    expect(keys).to_be_hidden()
+    expect(page.page.get_by_role("link", name="Examples")).to_be_focused()
+    page.page.keyboard.press("?")
+    page.page.reload()
+    expect(page.editor).to_be_visible()
+    expect(keys).to_be_hidden()
+
+
+def test_dots_of_a_run_stay_on_their_steps_while_the_code_is_edited(opened: Callable[..., Playground]) -> None:
+    page = opened("/")
+    page.write(QUICK)
+    page.run()
+    page.expect_status("Complete")
+    done = page.page.locator('.cm-dot[title="double: done"]')
+    expect(done).to_have_count(1)
+    page.editor.focus()
+    page.page.keyboard.press("ControlOrMeta+Home")
+    page.page.keyboard.type("# one\n# two\n")
+    line = page.page.locator(".cm-line", has_text="step.do")
+    expect(line).to_be_visible()
+    expect(page.page.locator("#problems")).to_have_text("No problems")
+    dot, code = done.bounding_box(), line.bounding_box()
+    assert dot and code and abs(dot["y"] - code["y"]) < 1
+
+
+def test_back_leads_to_the_run_before(opened: Callable[..., Playground]) -> None:
+    page = opened("/examples/hello")
+    first = page.run()
+    second = page.run()
+    assert first != second
+    page.page.go_back()
+    expect(page.page.locator('[data-part="id"]')).to_have_text(first)
+    page.expect_status("Complete")
+
+
+def test_every_example_has_its_picture(opened: Callable[..., Playground]) -> None:
+    page = opened("/examples")
+    cards = page.page.locator("a.card")
+    assert cards.count() >= 5
+    assert cards.filter(has=page.page.locator("svg.shape rect")).count() == cards.count()
+
+
+def test_without_its_bundle_the_editor_is_a_plain_field_that_runs(opened: Callable[..., Playground]) -> None:
+    page = opened("/")
+    page.watched.server_away = True
+    page.page.route("**/editor/*.js", lambda route: route.abort())
+    page.page.reload()
+    source = page.page.get_by_role("textbox", name="Source")
+    source.fill(QUICK)
+    expect(page.page.locator("#problems")).to_have_text("No problems")
+    source.press("Shift+Enter")
+    page.expect_status("Complete")
+    expect(page.output).to_contain_text("42")
