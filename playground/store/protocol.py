@@ -44,7 +44,7 @@ class NewInstance:
     trigger: str = "api"
 
 
-class InstanceRow(msgspec.Struct, frozen=True):
+class InstanceRow(msgspec.Struct, frozen=True, gc=False):
     """One instance as it stands. Times are epoch milliseconds; `key` is the store's own number for it.
 
     `due_at` is when it next wants a worker (None: only an operation can wake it); `owner` is the node that runs it now.
@@ -94,7 +94,7 @@ STEP_COMPLETED = "completed"
 STEP_ERRORED = "errored"  # `error` holds what is raised again on replay (a timed-out wait too)
 
 
-class StepRow(msgspec.Struct, frozen=True):
+class StepRow(msgspec.Struct, frozen=True, gc=False):
     """A step of the instance's current generation. `started_seq` orders steps by start.
 
     `result` is the encoded value the workflow receives on replay (the true one when the journal shows it redacted).

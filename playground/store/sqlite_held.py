@@ -35,7 +35,7 @@ class HeldSteps(Mapping[StepKey, StepRow]):
         if row is None and self._stored is not None:
             row = self._stored.get(key)
         elif row is None:
-            row = self._read_step(self._held.key, self._held.stored_generation, key)
+            row = self._read_step(self._held.key, self._held.stored.generation, key)
         return default if row is None else row
 
     def __getitem__(self, key: StepKey) -> StepRow:
@@ -62,12 +62,12 @@ class HeldSteps(Mapping[StepKey, StepRow]):
 
     def _all(self) -> dict[StepKey, StepRow]:
         if self._stored is None:
-            self._stored = self._read_steps(self._held.key, self._held.stored_generation)
+            self._stored = self._read_steps(self._held.key, self._held.stored.generation)
         return {**self._stored, **self.known}
 
 
 class Held:
-    """One instance: `row` as it will be, `stored` as the database has it (None: not yet there), and what is not yet written."""
+    """One instance: `row` as it will be, `stored` as the database has it, and what is not yet written."""
 
     __slots__ = (
         "changed",
@@ -83,16 +83,11 @@ class Held:
         "stored",
     )  # fmt: skip
 
-    def __init__(self, row: InstanceRow, stored: InstanceRow | None, read_step: ReadStep, read_steps: ReadSteps) -> None:
+    def __init__(self, row: InstanceRow, read_step: ReadStep, read_steps: ReadSteps) -> None:
         self.key = row.key
-        self.row = row
-        self.stored = stored
+        self.row = self.stored = row
         self.steps = HeldSteps(self, read_step, read_steps)
         self.written()
-
-    @property
-    def stored_generation(self) -> int:
-        return self.row.generation if self.stored is None else self.stored.generation
 
     def take(self, change: Change) -> None:
         """Keep a change until it is written. A restart must be written before anything else is taken."""

@@ -46,6 +46,7 @@ class SqliteTransaction:
         self._touched: dict[int, Held] = {}
         self._unwritten: dict[int, Held] = {}
         self._created: set[tuple[str, str]] = set()
+        self._new: list[InstanceRow] = []
         self._events: list[Any] = []
         self._deleted: list[int] = []
         self._keys = count(db.execute(sql["last_key"]).fetchone()[0] + 1)
@@ -54,8 +55,8 @@ class SqliteTransaction:
 
     def create(self, instances: Sequence[NewInstance], at: int) -> tuple[list[InstanceRow], list[Refusal]]:
         """See `Store.create`."""
-        changes: list[Change] = []
-        values: list[list[Any]] = []
+        rows: list[InstanceRow] = []
+        journals: list[Any] = []
         refused = []
         ids: set[tuple[str, str]] = set()
         for index, new in enumerate(instances):
@@ -67,13 +68,12 @@ class SqliteTransaction:
             row = first_row(new, next(self._keys), at)
             events = (first_event(new),)
             encode_or_none(new.metadata), encode_or_none(new.limits)  # refused now or not at all
-            changes.append(project(row, events, at, {}))
-            values.append(_event_values(row, events, None, at)[0])
-        for change, stored in zip(changes, values, strict=True):
-            held = Held(change.row, None, self._read_step, self._read_steps)
-            self._stage(held, change, stored)
+            rows.append(project(row, events, at, {}).row)
+            journals += _event_values(row, events, None, at)[0]
+        self._new += rows
+        self._events += journals
         self._created |= ids
-        return [change.row for change in changes], refused
+        return rows, refused
 
     def append(self, key: int, events: Sequence[NewEvent], execution: int | None, at: int) -> Committed:
         """See `Store.append`."""
@@ -146,35 +146,27 @@ class SqliteTransaction:
 
     def flush(self) -> None:
         """Write what is staged, in the open transaction."""
-        if not self._unwritten and not self._events:
+        if not self._unwritten and not self._new:
             return
         self._begin()
-        new: list[Any] = []
-        origins: list[Any] = []
+        if self._new:
+            self._write_new()
         grown: list[Any] = []
         steps: list[Any] = []
         inbox: list[Any] = []
         for held in self._unwritten.values():
             row, stored = held.row, held.stored
-            if stored is None:
-                new += columns.instance_values(row)
-                origins += columns.origin_values(row)
-            elif columns.only_grew(stored, row):
+            if columns.only_grew(stored, row):
                 grown += (row.key, row.last_seq, row.log_bytes, row.stored_bytes)
             else:
                 self._execute("update_instance", columns.instance_update(row))
-            if stored is None or stored.status != row.status:
-                self.tally.move(row.tenant, row.queue, None if stored is None else stored.status, row.status)
-            if row.fresh and row.owner is None and row.due_at is not None:
-                self._turns.add(row.queue, row.tenant, row.workflow)
+                self._follow(row, stored.status)
             if held.changed or held.restarted:
                 steps += self._write_steps(held)
             if held.inbox_cleared or held.inbox_removed or held.inbox_added:
                 inbox += self._write_inbox(held)
             held.stored = row
             held.written()
-        self._run(self._insert_instances, columns.INSTANCE_COLUMNS, new)
-        self._run(self._insert_origins, columns.ORIGIN_COLUMNS, origins)
         self._run(self._grow_instances, columns.GROWN_COLUMNS, grown)
         self._run(self._insert_events, columns.EVENT_COLUMNS, self._events)
         self._run(self._insert_steps, columns.STEP_COLUMNS, steps)
@@ -182,7 +174,6 @@ class SqliteTransaction:
         self._write_tally()
         self._unwritten.clear()
         self._events.clear()
-        self._created.clear()
 
     def commit(self) -> list[tuple[int, int | None]]:
         """See `writer.Transaction`."""
@@ -207,6 +198,7 @@ class SqliteTransaction:
         self._touched.clear()
         self._unwritten.clear()
         self._events.clear()
+        self._new.clear()
         self._created.clear()
         self._deleted.clear()
         self.tally.forget()
@@ -237,7 +229,7 @@ class SqliteTransaction:
             if found is None:
                 raise InstanceNotFound(f"there is no instance number {key}")
             row = columns.instance_row(found)
-            held = Held(row, row, self._read_step, self._read_steps)
+            held = Held(row, self._read_step, self._read_steps)
         return held
 
     def _add(self, held: Held, events: Sequence[NewEvent], execution: int | None, at: int) -> Committed:
@@ -258,6 +250,24 @@ class SqliteTransaction:
         held.take(change)
         self._events += values
         self._touched[held.key] = self._unwritten[held.key] = held
+
+    def _write_new(self) -> None:
+        values: list[Any] = []
+        origins: list[Any] = []
+        for row in self._new:
+            values += columns.instance_values(row)
+            origins += columns.origin_values(row)
+            self._follow(row, None)
+        self._run(self._insert_instances, columns.INSTANCE_COLUMNS, values)
+        self._run(self._insert_origins, columns.ORIGIN_COLUMNS, origins)
+        self._new.clear()
+        self._created.clear()
+
+    def _follow(self, row: InstanceRow, before: str | None) -> None:
+        """Keep the counts and the turns right for a row whose status was `before`."""
+        self.tally.move(row.tenant, row.queue, before, row.status)
+        if row.fresh and row.owner is None and row.due_at is not None:
+            self._turns.add(row.queue, row.tenant, row.workflow)
 
     def _write_steps(self, held: Held) -> list[Any]:
         generation = held.row.generation
