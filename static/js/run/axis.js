@@ -37,7 +37,7 @@ export function labels({ scale, cuts, now, stale, final, width, narrow }) {
     for (const idle of scale.idles) {
       const text = idle.ahead ? lasting(idle.length) : `${lasting(idle.length)} idle`;
       if (!put({ kind: "skipped", a: (idle.a + idle.b) / 2, text }, text.length * CHAR)) {
-        const short = lasting(idle.length).split(" ").slice(0, 2).join(" ");
+        const [short] = lasting(idle.length).split(" ");
         put({ kind: "skipped", a: (idle.a + idle.b) / 2, text: short, title: text }, short.length * CHAR);
       }
     }

@@ -94,7 +94,7 @@ function attempts(step, state, final) {
     }
     list.append(attemptRow(attempt, final));
     const next = all[index + 1];
-    if (next && attempt.endedAt !== null && !isLost(attempt)) list.append(pauseRow(next.startedAt - attempt.endedAt, early(attempt, next)));
+    if (next && attempt.endedAt !== null && !isLost(attempt)) list.append(pauseRow(early(attempt, next) ? next.startedAt - attempt.endedAt : (attempt.retryDelayMs ?? 0), early(attempt, next)));
   });
   if (!all.length) list.append(el("li.pause", {}, el("i"), el("span", {}, "no attempt has begun")));
   if (step.status === "retrying" && !final && all.length) list.append(el("li.pause", {}, icon("i-retry"), el("span", {}, `next attempt at ${clock(step.until)}`)));

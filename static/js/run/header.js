@@ -1,8 +1,8 @@
 // The run's header: status, facts, and what may be done to the run. A control that cannot act stays and says why.
 
-import { setDisabled, setFlag, setIcon, setText } from "./dom.js";
+import { setDisabled, setIcon, setText } from "./dom.js";
 import { alive, lives } from "./fold.js";
-import { STATUS, lasting, ticking } from "./words.js";
+import { STATUS, lasting, left, ticking } from "./words.js";
 
 const WHY = {
   watching: "You are watching. Only the browser that started this run can change it. Run a copy.",
@@ -24,7 +24,7 @@ export class Header {
     this.status = part("status");
     this.icon = this.status.querySelector("svg");
     this.word = part("word");
-    this.facts = { elapsed: part("elapsed"), executions: part("executions"), seq: part("seq"), id: part("id"), mode: part("mode") };
+    this.facts = { elapsed: part("elapsed"), of: part("elapsed-of"), executions: part("executions"), seq: part("seq"), id: part("id"), mode: part("mode") };
     this.buttons = Object.fromEntries(["pause", "terminate", "restart", "kill", "moment"].map((name) => [name, part(name)]));
     for (const button of Object.values(this.buttons)) button.dataset.title = button.title;
     this.split = part("split");
@@ -124,13 +124,17 @@ export class Header {
   }
 
   /** Facts that move by themselves. */
-  tick({ now, final, stale }) {
+  tick({ now, final, stale, heardAt }) {
     const { state } = this;
     if (!state) return;
+    setText(this.facts.of, stale ? "last heard" : "elapsed");
+    if (stale) {
+      setText(this.facts.elapsed, `${left(Math.max(0, Date.now() - heardAt))} ago`);
+      return;
+    }
     const from = state.startedAt ?? state.generationAt;
     const text = from === null ? "0.0 s" : final ? lasting((state.endedAt ?? from) - from) : ticking(now - from);
     setText(this.facts.elapsed, text);
-    setFlag(this.facts.elapsed, "stale", Boolean(stale));
   }
 
   reset(id) {

@@ -97,6 +97,12 @@ export class Journal {
   }
 }
 
+function retriesOf(config) {
+  const { limit, delay } = config?.retries ?? {};
+  if (limit === undefined) return "";
+  return limit ? `${limit.toLocaleString("en")} ${limit === 1 ? "retry" : "retries"}, ${typeof delay === "number" ? `first after ${lasting(delay)}` : "delay computed"}` : "no retries";
+}
+
 const textOf = (event) => `${event.seq} ${event.type} ${event.step?.name ?? ""} ${JSON.stringify(event.data)}`.toLowerCase();
 
 /** What an event says, in one line. */
@@ -116,6 +122,10 @@ export function said(event) {
     case "rollback_attempt_errored":
       if (data.error?.name === "WorkerLost") return `attempt ${data.attempt} lost with its worker`;
       return `attempt ${data.attempt}: ${errorLine(data.error)}${data.retry_delay_ms === undefined ? "" : `; next in ${lasting(data.retry_delay_ms)}`}`;
+    case "step_started":
+      return [data.line ? `line ${data.line}` : "", retriesOf(data.config)].filter(Boolean).join(", ");
+    case "retry_woken":
+      return "the wait before the next attempt was ended by hand";
     case "sleep_started":
       return `until ${clock(data.until)}`;
     case "wait_started":

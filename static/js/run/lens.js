@@ -53,9 +53,11 @@ export class Lens {
     const short = this.columns.length > 2;
     const name = step ? stepLabel(step) : entry.name || "…";
     const last = this.columns[this.columns.length - 1];
+    const next = this.state.rows[index + 1];
     const cells = this.columns.map((column) => {
+      const goesOn = next && !column.folded && cell(next, column, column === last && !this.final)[0] !== "none";
       const [kind, words] = step && !column.folded ? cell(step, column, column === last ? !this.final : false) : ["none", column.folded ? "" : "not reached"];
-      return el(`span.cell.${kind}`, { role: "cell" }, kind === "none" ? el("span.sr", {}, words) : short ? words.replace(" with its worker", "") : words);
+      return el(`span.cell.${kind}${goesOn ? ".goes-on" : ""}`, { role: "cell" }, kind === "none" ? el("span.sr", {}, words) : short ? words.replace(" with its worker", "") : words);
     });
     const row = el("li.lens-row", { role: "row", dataset: step ? { key: step.key } : {} }, el("span.lens-name", { role: "rowheader", title: name }, name), ...cells);
     setFlag(row, "not", !step);

@@ -29,7 +29,8 @@ function attempts(step, state, final) {
     const next = step.attempts[index + 1];
     marks.push(attemptMark(attempt, many, state, final));
     if (attempt.endedAt !== null && next) {
-      const gap = next.startedAt - attempt.endedAt;
+      const whole = next.startedAt - attempt.endedAt;
+      const gap = early(attempt, next) ? whole : (attempt.retryDelayMs ?? whole);
       if (!isLost(attempt)) marks.push({ type: "gap", from: attempt.endedAt, to: next.startedAt, text: lasting(gap), title: `waited ${lasting(gap)} before attempt ${next.attempt}${early(attempt, next) ? ", ended early by hand" : ""}` });
     }
   });

@@ -8,11 +8,13 @@ const FRESH_MS = 6_000; // how long a resumed execution is the news
 
 const name = (step) => ({ code: stepLabel(step) });
 
-export function narrate(state, { now, final, stale, armed = null, watching = false }) {
+/** `task` is an example's: {do, during?, type?, say}; it is said where it can be done. */
+export function narrate(state, { now, final, stale, armed = null, watching = false, task = null }) {
   if (stale) return say("i-journal", "The run goes on without this page. What it commits now will appear here, in order, once.");
   if (final) return ended(state, now);
   if (armed && alive(state)) return armedSentence(armed);
   if (state.rollback === "running") return undoing(state);
+  if (task && !watching && canTry(task, state)) return { icon: "i-hand", tone: "try", parts: ["Try it: ", ...spoken(lowered(task.say))] };
   if (state.status === "paused") return say("i-pause", "Paused. Sleeps and waits have stopped with it and keep their remaining time.");
   if (state.status === "waitingForPause") return say("i-pause", "Pausing: what is running finishes first, and nothing new begins.");
   if (state.status === "queued") return queued(state);
@@ -20,6 +22,18 @@ export function narrate(state, { now, final, stale, armed = null, watching = fal
   if (state.status === "waiting") return waiting(state, now, watching) ?? resumed;
   return resumed ?? running(state);
 }
+
+function canTry(task, state) {
+  const open = [...state.open];
+  if (task.do === "kill-worker") return lives(state).length === 1 && open.some((step) => step.status === "running" && step.name === task.during);
+  if (task.do === "send-event") return open.some((step) => step.status === "waiting" && step.eventType === task.type);
+  return false;
+}
+
+const lowered = (text) => text.charAt(0).toLowerCase() + text.slice(1);
+
+/** Text in which `names` stand between backticks, in parts. */
+const spoken = (text) => text.split("`").map((piece, index) => (index % 2 ? { code: piece } : piece));
 
 const say = (icon, ...parts) => ({ icon, tone: "", parts });
 

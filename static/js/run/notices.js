@@ -33,7 +33,7 @@ export class Notices {
     if (!told) return;
     if (told.kind === "gone") return setText(this.when, "Finished runs are kept for some days, then deleted.");
     const seconds = told.at === null ? 0 : Math.ceil((told.at - performance.now()) / 1000);
-    setText(this.when, seconds > 0 ? `Trying again in ${seconds} s, attempt ${told.attempt}.` : `Trying again, attempt ${told.attempt}.`);
+    setText(this.when, seconds > 0 ? `Trying again in ${seconds}\u00a0s, attempt\u00a0${told.attempt}.` : `Trying again, attempt ${told.attempt}.`);
   }
 
   /** Says why something the person asked for did not happen; empty words take it back. */

@@ -49,7 +49,7 @@ class Panel {
   constructor(root) {
     this.root = root;
     const part = (name) => root.querySelector(`[data-part="${name}"]`);
-    this.parts = { live: part("live"), idle: part("idle"), sentence: part("sentence"), mark: part("mark"), replay: part("see-replay"), end: part("end"), timeline: part("timeline") };
+    this.parts = { live: part("live"), idle: part("idle"), narrator: part("narrator"), sentence: part("sentence"), mark: part("mark"), replay: part("see-replay"), end: part("end"), timeline: part("timeline") };
     const copy = (text) => this.copy(text);
     this.idle = new Idle(part("idle"));
     this.header = new Header({ root: part("head"), act: (what, when) => this.act(what, when) });
@@ -86,17 +86,9 @@ class Panel {
     this.close();
     this.idle.starting(false);
     this.run = { id, token, source, example };
-    this.state = newState();
-    this.events = [];
+    this.plan = flatten(outline);
     this.skew = 0;
     this.trouble = null;
-    this.heardAt = Date.now();
-    this.armed = null;
-    this.drawnEnd = null;
-    this.told = this.toldAt = null;
-    this.saidAt = -SENTENCE_MS;
-    this.said = "";
-    const plan = flatten(outline);
     this.parts.idle.hidden = true;
     this.parts.live.hidden = false;
     this.root.querySelector('[data-part="plain"]')?.remove();
@@ -104,8 +96,23 @@ class Panel {
     this.header.reset(id);
     this.notices.connection(null);
     this.notices.refused();
-    this.timeline.reset(plan);
-    this.lens.reset(plan);
+    this.clear();
+    this.follow(0);
+    this.schedule(true);
+  }
+
+  /** Forgets every event: a run from its first again. */
+  clear() {
+    this.state = newState();
+    this.events = [];
+    this.heardAt = Date.now();
+    this.armed = null;
+    this.drawnEnd = null;
+    this.told = this.toldAt = null;
+    this.saidAt = -SENTENCE_MS;
+    this.said = "";
+    this.timeline.reset(this.plan);
+    this.lens.reset(this.plan);
     this.journal.reset(this.events);
     this.logs.reset(this.state.logs);
     this.drawer.reset();
@@ -114,8 +121,6 @@ class Panel {
     this.parts.sentence.replaceChildren();
     this.parts.replay.hidden = true;
     this.parts.timeline.scrollTop = 0;
-    this.follow(0);
-    this.schedule(true);
   }
 
   /** Back to what stands here before a run. */
@@ -129,7 +134,7 @@ class Panel {
   planned({ outline, source }) {
     if (!this.run) this.idle.show(outline);
     else if (source === this.run.source && outline.length) {
-      this.timeline.plan = this.lens.plan = flatten(outline);
+      this.plan = this.timeline.plan = this.lens.plan = flatten(outline);
       this.schedule(true);
     }
   }
@@ -152,6 +157,7 @@ class Panel {
       after,
       onEvents: mine((events) => this.take(events)),
       onHello: mine((hello) => this.clockFrom(hello)),
+      onReset: mine(() => this.clear()),
       onEnd: mine(() => this.schedule(true)),
       onTrouble: mine((trouble) => this.troubled(trouble)),
     });
@@ -159,8 +165,7 @@ class Panel {
 
   /** The server's clock rules: countdowns hold on a computer whose own is wrong. */
   clockFrom(hello) {
-    const at = hello.server_time ?? hello.now ?? hello.time;
-    if (Number.isFinite(at)) this.skew = at - Date.now();
+    this.skew = hello.server_time - Date.now();
   }
 
   take(events) {
@@ -187,7 +192,7 @@ class Panel {
     const { state, final } = this;
     const stale = Boolean(this.trouble) && !final;
     const now = (stale ? this.heardAt : Date.now()) + this.skew;
-    return { now: Math.max(now, state.lastAt ?? 0), stale, final, watching: !this.run.token, hideRest: state.status === "complete" };
+    return { now: Math.max(now, state.lastAt ?? 0), stale, final, heardAt: this.heardAt, watching: !this.run.token, hideRest: state.status === "complete" };
   }
 
   /** Asks for a drawing; `dirty` says that more than time has changed. */
@@ -223,7 +228,6 @@ class Panel {
 
   redraw(context) {
     const { state } = this;
-    if (this.journal.events !== this.events) this.journal.reset(this.events);
     this.header.update(state, context);
     this.timeline.update(state, context);
     this.journal.grow();
@@ -251,7 +255,7 @@ class Panel {
 
   narrate(context) {
     if (!this.state.lastSeq && !this.trouble) return;
-    const { icon: mark, tone, parts, lens } = narrate(this.state, { ...context, armed: this.armed });
+    const { icon: mark, tone, parts, lens } = narrate(this.state, { ...context, armed: this.armed, task: this.run.example?.task });
     const words = parts.map((one) => (typeof one === "string" ? one : (one.code ?? one.b ?? (one.line ? `line ${one.line}` : "")))).join("");
     const moved = performance.now();
     if (words !== this.said) {
@@ -259,6 +263,7 @@ class Panel {
       this.said = words;
       this.saidAt = this.state.executions.length ? moved : -SENTENCE_MS; // what comes next is news at once
       this.parts.mark.replaceChildren(icon(mark, { tone }));
+      this.parts.narrator.classList.toggle("try", tone === "try");
       this.parts.sentence.replaceChildren(...parts.map(partNode));
       this.parts.replay.hidden = !lens;
     }

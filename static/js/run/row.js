@@ -46,7 +46,7 @@ export function newRow() {
 /** Puts an entry of the plan, which has not happened, into a row. */
 export function fillPlan(item, entry, fan) {
   const { row, mark, name, count, words, track, meta } = item.parts;
-  item.step = null;
+  item.step = item.tools = null;
   item.marks = [];
   item.line = entry.line ?? null;
   row.className = `row not ${fan}`;
@@ -118,5 +118,6 @@ function placeMeta(item, { final, now }) {
 function metaOf(step, open, now) {
   if (!open) return [step.endedAt === null ? "" : lasting(step.endedAt - step.startedAt), false];
   if (step.kind !== "do") return [left(step.until - now), true];
+  if (step.status === "retrying") return [`in ${left(step.until - now)}`, true];
   return [ticking(now - step.startedAt), true];
 }

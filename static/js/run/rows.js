@@ -5,11 +5,13 @@ const SPARE = 8; // rows drawn above and below what is in sight
 
 export class Rows {
   /**
-   * @param {{viewport: HTMLElement, list: HTMLElement, height: () => number, draw: (index: number, old: HTMLElement?) => HTMLElement}} how
-   *   `viewport` scrolls; `list` stands somewhere in it and holds the rows; `height` guesses a row, in CSS pixels.
+   * @param {{viewport: HTMLElement, list: HTMLElement, height: () => number, draw: (index: number, old: HTMLElement?) => HTMLElement,
+   *   measured?: (row: HTMLElement) => boolean}} how
+   *   `viewport` scrolls; `list` stands somewhere in it and holds the rows; `height` guesses a row, in CSS pixels;
+   *   `measured` says whether the guess may be wrong for a row: measuring costs a layout
    */
-  constructor({ viewport, list, height, draw }) {
-    Object.assign(this, { viewport, list, guess: height, draw });
+  constructor({ viewport, list, height, draw, measured = () => true }) {
+    Object.assign(this, { viewport, list, guess: height, draw, measured });
     this.count = 0;
     this.tree = [0];
     this.sizes = [];
@@ -146,7 +148,8 @@ export class Rows {
     this.dirty.clear();
     let shift = 0;
     for (const index of fresh) {
-      const change = this.resize(index, this.shown.get(index).offsetHeight);
+      const node = this.shown.get(index);
+      const change = this.resize(index, this.measured(node) ? node.offsetHeight : this.guess(index));
       if (change && this.offset(index) < start) shift += change;
     }
     this.pad(first, last);

@@ -9,6 +9,7 @@ const STRIPS = 0.5; // most that all strips together may take
 const FOLD_MS = 800; // how long a spell that turned out long takes to shrink while you watch
 const AHEAD = 1.3; // a live timeline is this much longer than what has passed
 const TIGHT = 0.94; // … and stays as it is until the past fills this much of it
+const ROOMY = 0.8; // … or this much of it while something waits, which has its button after the now-line
 const LOOSE = 0.42; // … or less than this
 const LEAST_MS = 1_000; // shortest span of a timeline while something runs
 const DEADLINE = 0.82; // where in the rest a deadline out of scale stands
@@ -75,7 +76,7 @@ export class Scale {
     }
     units += end - at;
     knots.push([end, units]);
-    this.fit(units, final, long.some((spell) => spell.open));
+    this.fit(units, final, long.some((spell) => spell.open), deadline === null ? TIGHT : ROOMY);
     if (deadline !== null && deadline > end) {
       const room = this.span - units;
       const away = deadline - end;
@@ -94,12 +95,12 @@ export class Scale {
     }
   }
 
-  fit(units, final, strips) {
+  fit(units, final, strips, tight) {
     if (final) {
       this.span = units * 1.012;
       return;
     }
-    const fits = units <= this.span * TIGHT && (units >= this.span * LOOSE || this.span <= LEAST_MS);
+    const fits = units <= this.span * tight && (units >= this.span * LOOSE || this.span <= LEAST_MS);
     if (!fits || (strips && units < this.span * LOOSE)) this.span = Math.max(nice(units * AHEAD), strips ? 1 : LEAST_MS);
   }
 

@@ -12,12 +12,12 @@ const PAGE = 1_000; // events asked for at a time when some are missing
 export class Stream {
   /**
    * @param {{id: string, after?: number, onEvents: (events: object[]) => void, onHello?: (hello: {server_time: number}) => void,
-   *   onEnd: () => void, onTrouble: (trouble: object | null) => void}} how
+   *   onReset: () => void, onEnd: () => void, onTrouble: (trouble: object | null) => void}} how
    *   `onTrouble` gets {kind: "network" | "server" | "restart" | "gone", words, attempt, at} or null when all is well;
    *   `at` is the performance.now() of the next attempt, or null while one is under way
    */
-  constructor({ id, after = 0, onEvents, onHello, onEnd, onTrouble }) {
-    Object.assign(this, { path: instancePath(id), last: after, onEvents, onHello, onEnd, onTrouble });
+  constructor({ id, after = 0, onEvents, onHello, onReset, onEnd, onTrouble }) {
+    Object.assign(this, { path: instancePath(id), last: after, onEvents, onHello, onReset, onEnd, onTrouble });
     this.closed = false;
     this.ended = false;
     this.attempt = 0;
@@ -57,6 +57,7 @@ export class Stream {
     listen("journal", (event) => this.take(event));
     listen("ping", () => this.watch());
     listen("end", () => this.finish());
+    listen("reset", () => this.anew());
     listen("restart", () => this.restarting());
     listen("error", () => this.failed(source));
     this.watch();
@@ -115,6 +116,16 @@ export class Stream {
       this.last = events[events.length - 1].seq;
       this.onEvents(events);
     }
+  }
+
+  /** The page is ahead of the journal, which was restored from an earlier time: what is shown here never happened. */
+  anew() {
+    this.queue = this.queue.then(() => {
+      if (this.closed) return;
+      this.last = 0;
+      this.onReset();
+      this.open();
+    });
   }
 
   finish() {

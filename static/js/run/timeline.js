@@ -1,14 +1,13 @@
 // The timeline: a row per step over a common scale, with what waits for you in place. Only rows in sight are in the page.
 
 import { askForm, trackTool } from "./ask.js";
-import { el, setFlag, setText, setVar, tell } from "./dom.js";
+import { setFlag, setVar, tell } from "./dom.js";
 import { Ground } from "./ground.js";
 import { lifeOf } from "./marks.js";
 import { ahead } from "./plan.js";
 import { fillPlan, fillStep, newRow, placeRow } from "./row.js";
 import { Rows } from "./rows.js";
 import { Scale } from "./scale.js";
-import { left } from "./words.js";
 
 const ROW_PX = 30;
 const NARROW_ROW_PX = 56;
@@ -23,7 +22,7 @@ export class Timeline {
     this.track = part("lane");
     this.scale = new Scale();
     this.ground = new Ground({ axis: part("axis"), lane: part("lane"), over: part("over"), overLane: part("over-lane") });
-    this.rows = new Rows({ viewport: root, list: this.list, height: () => (this.narrow ? NARROW_ROW_PX : ROW_PX), draw: (index, old) => this.draw(index, old) });
+    this.rows = new Rows({ viewport: root, list: this.list, height: () => (this.narrow ? NARROW_ROW_PX : ROW_PX), draw: (index, old) => this.draw(index, old), measured: (item) => Boolean(item.form || item.tools) });
     this.list.addEventListener("click", (event) => this.clicked(event));
     this.list.addEventListener("keydown", (event) => this.pressed(event));
     this.list.addEventListener("pointerover", (event) => this.pointed(event));
@@ -107,10 +106,9 @@ export class Timeline {
     const entry = this.entry(index);
     item.parts.button.tabIndex = index === this.active ? 0 : -1;
     item.index = index;
-    item.countdown = null;
     let form = null;
     if (index < this.steps) {
-      fillStep(item, entry, this.state, { final: this.final, fan: this.fan(index), tools: this.tools(entry, item) });
+      fillStep(item, entry, this.state, { final: this.final, fan: this.fan(index), tools: this.tools(entry) });
       form = this.formOf(entry);
     } else fillPlan(item, entry, this.fanAhead(index - this.steps));
     item.reads = this.state.executions.length;
@@ -130,7 +128,6 @@ export class Timeline {
     const now = this.state.status === "paused" ? this.state.pausedAt : this.context.now; // a pause stops every countdown
     placeRow(item, this.scale, { width: this.width, stale, final, now });
     if (item.form) setVar(item.form, "--a", this.scale.at(this.scale.now));
-    if (item.countdown) setText(item.countdown, `in ${left(item.step.until - now)}`);
   }
 
   fan(index) {
@@ -144,14 +141,11 @@ export class Timeline {
     return mine ? fanClass(this.rest[index - 1]?.parallel === mine, this.rest[index + 1]?.parallel === mine) : "";
   }
 
-  tools(step, item) {
+  tools(step) {
     if (this.final || this.context.watching || step.endedAt !== null || this.state.status === "paused") return null;
     if (step.status === "sleeping") return trackTool("Wake now", () => this.onWake(step), { name: `Wake ${step.name} now` });
     if (step.status === "retrying" && step.until !== null && step.attempts.length) {
-      const tool = trackTool("Retry now", () => this.onWake(step), { name: `Retry ${step.name} now` });
-      item.countdown = el("span.in");
-      tool.prepend(item.countdown);
-      return tool;
+      return trackTool("Retry now", () => this.onWake(step), { name: `Retry ${step.name} now` });
     }
     if (step.status === "waiting" && this.form !== step.key) {
       return trackTool("Send event", async () => {
@@ -246,15 +240,10 @@ export class Timeline {
       event.preventDefault();
       this.focusRow(Math.max(0, Math.min(last, to)));
     } else if (event.key === "l" && !event.ctrlKey && !event.metaKey) {
+      event.preventDefault();
       const line = this.rows.shown.get(this.active)?.line;
       if (line) tell("playground:goto", { line });
     }
-  }
-
-  /** Moves by `by` rows from the active one, for J and K. */
-  move(by) {
-    const focused = this.list.contains(document.activeElement);
-    this.focusRow(Math.max(0, Math.min(this.rows.count - 1, focused ? this.active + by : this.active)));
   }
 
   focusRow(index) {

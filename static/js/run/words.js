@@ -44,23 +44,23 @@ export const stepLabel = (step) => (step.count > 1 ? `${step.name}-${step.count}
 /** A length of time in milliseconds, as long as it needs to be: `3 ms`, `3.27 s`, `6 min 46 s`, `1 h 53 min`, `4 d 2 h`. */
 export function lasting(ms) {
   if (ms < 0) ms = 0;
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  if (ms < 10_000) return `${trim((ms / 1000).toFixed(2))} s`;
-  if (ms < 59_950) return `${trim((ms / 1000).toFixed(1))} s`;
+  if (ms < 1000) return `${Math.round(ms)}\u00a0ms`;
+  if (ms < 10_000) return `${trim((ms / 1000).toFixed(2))}\u00a0s`;
+  if (ms < 59_950) return `${trim((ms / 1000).toFixed(1))}\u00a0s`;
   return pair(ms);
 }
 
 /** Like `lasting` for a number that moves: one digit after the point and always there, so that nothing jumps. */
 export function ticking(ms) {
   if (ms < 0) ms = 0;
-  return ms < 59_950 ? `${(ms / 1000).toFixed(1)} s` : pair(ms);
+  return ms < 59_950 ? `${(ms / 1000).toFixed(1)}\u00a0s` : pair(ms);
 }
 
 /** What is left of a wait; whole seconds when there is no hurry. Never below zero. */
 export function left(ms) {
-  if (ms <= 0) return "0 s";
-  if (ms < 10_000) return `${(Math.ceil(ms / 100) / 10).toFixed(1)} s`;
-  return ms < 59_500 ? `${Math.ceil(ms / 1000)} s` : pair(Math.ceil(ms / 1000) * 1000);
+  if (ms <= 0) return "0\u00a0s";
+  if (ms < 10_000) return `${(Math.ceil(ms / 100) / 10).toFixed(1)}\u00a0s`;
+  return ms < 59_500 ? `${Math.ceil(ms / 1000)}\u00a0s` : pair(Math.ceil(ms / 1000) * 1000);
 }
 
 const trim = (text) => text.replace(/\.?0+$/, "");
@@ -78,12 +78,12 @@ function pair(ms) {
     const [size, unit] = units[index];
     if (total < size) continue;
     const whole = Math.floor(total / size);
-    if (index === units.length - 1) return `${whole} ${unit}`;
+    if (index === units.length - 1) return `${whole}\u00a0${unit}`;
     const [lower, lowerUnit] = units[index + 1];
     const rest = Math.floor((total % size) / lower);
-    return rest ? `${whole} ${unit} ${rest} ${lowerUnit}` : `${whole} ${unit}`;
+    return rest ? `${whole}\u00a0${unit} ${rest}\u00a0${lowerUnit}` : `${whole}\u00a0${unit}`;
   }
-  return "0 s";
+  return "0\u00a0s";
 }
 
 const two = (number) => String(number).padStart(2, "0");
