@@ -1,0 +1,322 @@
+"""What a person feels and what the engine can do, each beside a bare peer measured in the same run.
+
+    ./run python bench/speed.py                   everything (about a minute)
+    ./run python bench/speed.py steps replay      only some: first-message steps page memory start replay hibernating
+
+A peer does the same work with nothing around it: one sqlite3 connection that commits the same rows, one small Starlette app that
+streams a constant. Quote the ratios; single figures depend on the machine.
+"""
+
+import gzip
+import json
+import os
+import re
+import signal
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+HELLO = """
+class TenantWorkflow:
+    async def run(self, event, step):
+        return await step.do("hello", lambda: "hello")
+"""
+SEQUENTIAL = """
+from workers import WorkflowEntrypoint
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        for number in range(1000):
+            await step.do(f"step {number}", lambda: number)
+"""
+PARALLEL = """
+import asyncio
+from workers import WorkflowEntrypoint
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        for turn in range(5):
+            await asyncio.gather(*(step.do(f"step {turn}-{number}", lambda: number) for number in range(200)))
+"""
+REPLAY = """
+from workers import WorkflowEntrypoint
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        for number in range(1000):
+            await step.do(f"step {number}", lambda: number)
+        await step.wait_for_event("go on", "go")
+        print("first new line")
+"""
+ASLEEP = """
+from workers import WorkflowEntrypoint
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        await step.sleep("long", "30 days")
+"""
+HELLO = HELLO.replace("class TenantWorkflow:", "from workers import WorkflowEntrypoint\nclass TenantWorkflow(WorkflowEntrypoint):")
+PEER_APP = """
+import asyncio, sys, uvicorn
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, StreamingResponse
+from starlette.routing import Route
+async def create(request):
+    await request.json()
+    return JSONResponse({"id": "x", "status": "queued"}, 201)
+async def stream(request):
+    async def chunks():
+        yield b"event: journal\\ndata: [{}]\\n\\n"
+        await asyncio.sleep(30)
+    return StreamingResponse(chunks(), media_type="text/event-stream")
+app = Starlette(routes=[Route("/api/instances", create, methods=["POST"]), Route("/api/instances/{id}/stream", stream)])
+uvicorn.run(app, port=int(sys.argv[1]), log_level="error")
+"""
+
+
+def call(base: str, path: str, body: object = None, method: str | None = None, token: str = "") -> dict:
+    """One JSON call."""
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(base + path, data, headers, method=method)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.loads(answer.read() or b"null")
+
+
+@contextmanager
+def server(**settings: object):
+    """A real server on a fresh database; gives its address and process."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "playground", "--port", "0", "--database", f"sqlite:///{folder}/bench.db"]
+        generous = {"starts_per_minute": 1_000_000, "running_per_address": 100_000, "queue_length": 1_000_000, **settings}
+        environment = {**os.environ, **{f"PLAYGROUND_{name.upper()}": str(value) for name, value in generous.items()}}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+        try:
+            for line in process.stdout:
+                if found := re.search(r"http://\S+", line):
+                    threading.Thread(target=process.stdout.read, daemon=True).start()
+                    yield found[0].rstrip("/"), process
+                    break
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(10)
+
+
+def until_first_message(base: str) -> float:
+    """Seconds from POST to the first journal message on the stream."""
+    began = time.perf_counter()
+    made = call(base, "/api/instances", {"source": HELLO})
+    with urllib.request.urlopen(f"{base}/api/instances/{made['id']}/stream", timeout=30) as stream:
+        for line in stream:
+            if line.startswith(b"event: journal"):
+                return time.perf_counter() - began
+    raise SystemExit("the stream ended without a journal message")
+
+
+def first_message() -> None:
+    port = 18_237
+    peer = subprocess.Popen([sys.executable, "-c", PEER_APP, str(port)])
+    try:
+        with server() as (base, _):
+            bare = f"http://127.0.0.1:{port}"
+            for address in (base, bare):
+                retry(lambda address=address: until_first_message(address))
+            ours, theirs = [], []
+            for _ in range(60):
+                ours.append(until_first_message(base))
+                theirs.append(until_first_message(bare))
+            show("POST to first journal message", statistics.median(ours) * 1000, "ms", statistics.median(theirs) * 1000, "bare Starlette")
+    finally:
+        peer.kill()
+        peer.wait()
+
+
+def retry(action: object) -> None:
+    for _ in range(100):
+        try:
+            action()
+            return
+        except OSError:
+            time.sleep(0.05)
+
+
+def run_to_end(base: str, source: str) -> float:
+    """Run to completion; seconds between `execution_started` and the last event, by the journal's own clock."""
+    made = call(base, "/api/instances", {"source": source})
+    with urllib.request.urlopen(f"{base}/api/instances/{made['id']}/stream", timeout=120) as stream:
+        for line in stream:
+            if line.startswith(b"event: end"):
+                break
+    seen = call(base, f"/api/instances/{made['id']}")
+    if seen["status"] != "complete":
+        raise SystemExit(f"the run ended as {seen['status']}: {seen['error']}")
+    return (seen["ended_at"] - seen["started_at"]) / 1000
+
+
+def bare_commits(count: int, steps_each: int) -> float:
+    """Seconds in which one connection commits the rows of `count` steps, `steps_each` to a transaction, under FULL."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = sqlite3.connect(f"{folder}/peer.db", isolation_level=None)
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA synchronous=FULL")
+        database.execute("CREATE TABLE events(instance, seq, at, type, data, PRIMARY KEY(instance, seq)) WITHOUT ROWID")
+        database.execute("CREATE TABLE steps(instance, name, result, PRIMARY KEY(instance, name)) WITHOUT ROWID")
+        began = time.perf_counter()
+        for number in range(0, count, steps_each):
+            database.execute("BEGIN IMMEDIATE")
+            for inner in range(number, number + steps_each):
+                rows = [(1, inner * 4 + place, 0, "event", '{"attempt":1}') for place in range(4)]
+                database.executemany("INSERT INTO events VALUES(?,?,?,?,?)", rows)
+                database.execute("INSERT INTO steps VALUES(1,?,?)", (f"step {inner}", "1"))
+            database.execute("COMMIT")
+        return time.perf_counter() - began
+
+
+def steps() -> None:
+    with server() as (base, _):
+        run_to_end(base, SEQUENTIAL)
+        ours = [1000 / run_to_end(base, SEQUENTIAL) for _ in range(3)]
+        theirs = [1000 / bare_commits(1000, 1) for _ in range(3)]
+        show("1,000 sequential steps, FULL", statistics.median(ours), "steps/s", statistics.median(theirs), "bare sqlite3")
+        ours = [1000 / run_to_end(base, PARALLEL) for _ in range(3)]
+        theirs = [1000 / bare_commits(1000, 200) for _ in range(3)]
+        show("200 parallel steps, FULL", statistics.median(ours), "steps/s", statistics.median(theirs), "bare sqlite3, 200 a commit")
+
+
+def page() -> None:
+    with server() as (base, _):
+        total = 0
+        seen: set[str] = set()
+        queue = ["/"]
+        while queue:
+            path = queue.pop()
+            if path in seen:
+                continue
+            seen.add(path)
+            request = urllib.request.Request(base + path, headers={"Accept": "text/html,*/*", "Accept-Encoding": "gzip"})
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                body = answer.read()
+                total += len(body)
+                text = (gzip.decompress(body) if answer.headers.get("Content-Encoding") == "gzip" else body).decode("utf-8", "replace")
+            folder = path.rpartition("/")[0]
+            found = re.findall(r'(?:src|href)="(/static/[^"]+\.(?:js|css|svg)[^"]*)"', text) if path == "/" else []
+            if path.split("?")[0].endswith(".js"):
+                found += [_resolve(folder, name) for name in re.findall(r'(?:from|import)\s*"(\.[^"]+|/static/[^"]+)"', text)]
+            queue += found
+        show("first page load, compressed", total / 1000, "KB", 250, "budget")
+
+
+def _resolve(folder: str, name: str) -> str:
+    return name if name.startswith("/") else os.path.normpath(f"{folder}/{name}")
+
+
+def processes(root: int) -> list[int]:
+    found, left = [], [root]
+    while left:
+        pid = left.pop()
+        found.append(pid)
+        for task in Path(f"/proc/{pid}/task").glob("*/children"):
+            left += [int(child) for child in task.read_text().split()]
+    return found
+
+
+def proportional_mb(root: int) -> float:
+    """Memory of a process and all below it, shared pages counted once between them (Pss), in MB."""
+    total = 0
+    for pid in processes(root):
+        try:
+            total += int(re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)[1])
+        except (OSError, TypeError):
+            continue
+    return total / 1000
+
+
+def memory() -> None:
+    with server() as (base, process):
+        run_to_end(base, HELLO)
+        show("idle server, all its processes", proportional_mb(process.pid), "MB", 120, "budget")
+
+
+def start() -> None:
+    taken = []
+    for _ in range(4):
+        began = time.perf_counter()
+        with server() as (base, _):
+            urllib.request.urlopen(base + "/", timeout=10).read()
+            taken.append(time.perf_counter() - began)
+    bare = []
+    for _ in range(4):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "import starlette.applications, uvicorn, jinja2"], check=True)
+        bare.append(time.perf_counter() - began)
+    show("start to served page, warm", statistics.median(taken[1:]), "s", statistics.median(bare[1:]), "python importing the libraries")
+
+
+def replay() -> None:
+    with server(idle_grace_ms=100) as (base, _):
+        taken = []
+        for _ in range(3):
+            made = call(base, "/api/instances", {"source": REPLAY})
+            path = f"/api/instances/{made['id']}"
+            while not any(e.get("ended_at") for e in call(base, path)["executions"]):
+                time.sleep(0.05)
+            call(base, f"{path}/events/go", {}, "POST", made["control_token"])
+            while (seen := call(base, path))["status"] != "complete":
+                time.sleep(0.02)
+            events = call(base, f"{path}/events?after={seen['last_seq'] - 12}&limit=20")["events"]
+            woken = next(event["at"] for event in events if event["type"] == "event_received")
+            line = next(event["at"] for event in events if event["type"] == "log")
+            taken.append(line - woken)
+        show("1,000 steps replayed: wake to first new line", statistics.median(taken), "ms", 60, "budget")
+
+
+def hibernating() -> None:
+    with server(idle_grace_ms=0, workers=8) as (base, process):
+        run_to_end(base, HELLO)
+        before = proportional_mb(process.pid)
+        for _ in range(10_000):
+            call(base, "/api/instances", {"source": ASLEEP})
+        while call(base, "/healthz")["instances"].get("waiting", 0) < 10_000:
+            time.sleep(0.5)
+        time.sleep(3)
+        clock = os.sysconf("SC_CLK_TCK")
+        ticks = _ticks(process.pid)
+        time.sleep(10)
+        share = (_ticks(process.pid) - ticks) / clock / 10 * 100
+        show("10,000 hibernating instances: memory over idle", proportional_mb(process.pid) - before, "MB", 40, "budget")
+        show("10,000 hibernating instances: processor", share, "% of a core", 1, "budget")
+
+
+def _ticks(root: int) -> int:
+    total = 0
+    for pid in processes(root):
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += int(fields[11]) + int(fields[12])
+        except OSError:
+            continue
+    return total
+
+
+def show(what: str, ours: float, unit: str, theirs: float, peer: str) -> None:
+    print(f"{what:50} {ours:10,.1f} {unit:12} {peer}: {theirs:,.1f} (ratio {ours / theirs:.2f})", flush=True)
+
+
+BENCHES = {
+    "first-message": first_message,
+    "steps": steps,
+    "page": page,
+    "memory": memory,
+    "start": start,
+    "replay": replay,
+    "hibernating": hibernating,
+}
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or BENCHES:
+        BENCHES[name]()
