@@ -169,3 +169,15 @@ def test_without_its_bundle_the_editor_is_a_plain_field_that_runs(opened: Callab
     source.press("Shift+Enter")
     page.expect_status("Complete")
     expect(page.output).to_contain_text("42")
+
+
+def test_a_dot_leads_to_the_bar_of_its_step_and_hovering_lights_both(opened: Callable[..., Playground]) -> None:
+    page = opened("/")
+    page.write(QUICK)
+    page.run()
+    page.expect_status("Complete")
+    page.page.locator('.cm-dot[title="double: done"]').click()
+    expect(page.step("double")).to_be_focused()
+    page.page.locator(".cm-line", has_text="step.do").hover()
+    expect(page.page.locator("#run .row.is-linked")).to_have_count(1)
+    expect(page.page.locator(".outline .is-linked")).to_have_text("doubleline 6")

@@ -4,7 +4,7 @@
 //   playground:status  {status}                     the run's status changed
 //   playground:goto    {line, column?}              go to a line of the run's source
 //   playground:hover   {line | null}                light a line, from either half
-//   playground:step    {line}                       a step's dot was pressed: show that step
+//   playground:select  {line}                       a step's dot was pressed: show that step
 //   playground:toast   {text}                       a word about what was just done
 //   playground:outline {outline, source}            what /api/check found; the plan of a run that has not begun
 //   playground:starting, playground:stopped         a run is being asked for; it was refused
@@ -49,7 +49,7 @@ const editor = makeEditor({
   onRun: () => start.run(),
   onShare: () => share.quick(),
   onHover: (line) => tell("hover", { line }),
-  onStep: (line) => tell("step", { line }),
+  onStep: (line) => tell("select", { line }),
 });
 const params = makeParams({ example: page.kind === "instance" ? null : page.example?.slug ?? null, max: page.limits.value_bytes, onChange: changed });
 const halves = makeHalves();
