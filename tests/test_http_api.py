@@ -195,6 +195,22 @@ def test_nothing_to_wake_is_said(site: Site) -> None:
     assert refused(site, site.operate(made, "wake"))[:2] == (409, "instance.nothing_to_wake")
 
 
+@pytest.mark.parametrize("replays", [False, True], ids=["at start", "after replay"])
+def test_a_worker_that_dies_again_and_again_ends_its_instance_and_no_other(site: Site, replays: bool) -> None:
+    first = "        await step.do('one', lambda: 1)\n" if replays else ""
+    head = "import os\nfrom workers import WorkflowEntrypoint\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n"
+    source = f"{head}{first}        os._exit(1)\n"
+    other = site.create(APPROVAL)
+    done = site.finish(site.create(source))
+    assert (done["status"], done["error"]["name"]) == ("errored", "WorkerLostRepeatedly")
+    assert "5 times in a row" in done["error"]["message"]
+    crashed = [it["reason"] for it in done["executions"]]
+    assert crashed == ["crashed"] * (6 if replays else 5)
+    site.operate(other, "events/approved", "unharmed")
+    ended = site.finish(other)
+    assert (ended["output"], len(ended["executions"])) == ("unharmed", 1)
+
+
 # Checking, snippets, examples.
 
 

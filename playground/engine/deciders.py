@@ -208,6 +208,20 @@ def lose_worker(reason: str, most_losses: int) -> Decider:
     return decide
 
 
+def give_up(times: int) -> Decider:
+    """Worker after worker died before a new step: the instance ends."""
+
+    def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
+        events = end_execution(snapshot, ev.CRASHED)
+        if not events:
+            return []
+        error = words.died_before_a_step(times)
+        failed = [NewEvent(ev.ROLLBACK_ERRORED, {"error": error})] if snapshot.row.rollback == "running" else []
+        return [*events, *failed, NewEvent(ev.WORKFLOW_ERRORED, {"error": snapshot.row.error or error})]
+
+    return decide
+
+
 def break_limit(error: dict[str, Any]) -> Decider:
     """The worker broke a limit: the instance ends and says which."""
 

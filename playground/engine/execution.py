@@ -41,12 +41,15 @@ class NotStarted(Exception):
 
 
 class Execution:
-    """Plays one claimed instance until it ends, sleeps, pauses or loses its worker."""
+    """Plays one claimed instance until it ends, sleeps, pauses or loses its worker.
+
+    `barren` counts the workers before this one that died by themselves, in a row, without having come to a new step.
+    """
 
     task: asyncio.Task[None]
 
-    def __init__(self, services: Services, row: InstanceRow, on_idle: Callable[[], None]) -> None:
-        self.services, self.row, self.on_idle = services, row, on_idle
+    def __init__(self, services: Services, row: InstanceRow, on_idle: Callable[[], None], barren: int = 0) -> None:
+        self.services, self.row, self.on_idle, self.barren = services, row, on_idle, barren
         self.steps: dict[StepKey, LiveStep] = {}
         self.attempts = Attempts(self)
         self.suspensions = Suspensions(self)
@@ -61,6 +64,8 @@ class Execution:
         self.dos = self.calls = 0
         self.stored_bytes = row.stored_bytes
         self._killed = False
+        self._gone = False
+        self.fruitful = False
         self._withheld: list[dict[str, Any]] = []
         self._overtaken: list[Committed] = []
         self._over: asyncio.Future[Decider | None] = asyncio.get_running_loop().create_future()
@@ -75,7 +80,13 @@ class Execution:
     def is_busy(self) -> bool:
         """Whether the worker runs an attempt or a call, or is owed an answer."""
         owed = self.calls or self.pausing or self.closing or self.pipeline.answers_due or self.rollback.attempt_open
-        return bool(owed) or self.attempts.running > 0
+        dying = self._killed or self._gone  # its end is on the way, and says what becomes of the instance
+        return bool(owed) or dying or self.attempts.running > 0
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is under way on this side: it is for the worker, or for time, to do something."""
+        return self.worker is not None and not (self.closing or self.calls) and self.pipeline.at_rest
 
     # The life.
 
@@ -148,6 +159,7 @@ class Execution:
     def finish(self, *events: NewEvent) -> None:
         """The execution has ended as it should: commit these, then let the worker go."""
         self.closing = True
+        self.barren = 0
         self.pipeline.add(*self.logs.truncated(), *events, then=lambda committed: self._settle(None))
 
     def break_limit(self, what: str) -> None:
@@ -249,6 +261,17 @@ class Execution:
         if not self.closing:
             self.lose(ev.LOST)
 
+    def abandon(self) -> list[asyncio.Task[Any]]:
+        """Let go of everything and commit nothing, as if the server had been killed; gives the tasks, which are being cancelled."""
+        self.closing = True
+        self._silence()
+        if self.worker is not None:
+            self.worker.close()
+        tasks = [self.task, *self._tasks]
+        for task in tasks:
+            task.cancel()
+        return [*tasks, self.pipeline.abandon()]
+
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         """Run something beside the conversation."""
         pipeline.spawn(self._tasks, coroutine)
@@ -315,6 +338,7 @@ class Execution:
     def _channel_closed(self, error: frames.ProtocolError | None) -> None:
         if self.closing:
             return
+        self._gone = True
         if error is not None:
             self.break_limit(f"protocol: {error}")
         else:
@@ -337,5 +361,17 @@ class Execution:
             self.break_limit(f"processor time: the worker used more than {settings.attempt_cpu_seconds} s")
         elif gone.cause == "memory":
             self.break_limit(f"memory: the worker used more than {settings.worker_memory_bytes:,} bytes")
+        elif gone.cause == "zygote":
+            self.lose(ev.LOST)
         else:
-            self.lose(ev.LOST if gone.cause == "zygote" else ev.CRASHED)
+            self._crashed()
+
+    def _crashed(self) -> None:
+        """The worker died by itself. One that dies again and again before a new step would be started for ever."""
+        self.barren = 0 if self.fruitful else self.barren + 1
+        if self.barren >= self.services.settings.worker_losses:
+            self.closing = True
+            self._settle(deciders.give_up(self.barren))
+            self.barren = 0
+        else:
+            self.lose(ev.CRASHED)

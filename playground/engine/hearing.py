@@ -12,6 +12,7 @@ from playground.workflows.events import NewEvent
 if TYPE_CHECKING:
     from playground.engine.execution import Execution
 
+_BARREN = (frames.Log, frames.Idle, frames.Call)  # what a worker may say without having come to a new step
 LOG_FLOOD_BYTES = 64 * 1024 * 1024  # a worker that prints more than this past its budget is ended
 
 
@@ -21,6 +22,7 @@ def hear(execution: "Execution", frame: frames.Said, size: int) -> None:
     if handler is None:
         execution.break_limit(f"protocol: the worker sent a frame that is out of place ({type(frame).__name__})")
     else:
+        execution.fruitful = execution.fruitful or not isinstance(frame, _BARREN)
         handler(execution, frame, size)
 
 

@@ -29,6 +29,7 @@ class Scheduler:
         self._services = services
         self.live: dict[int, Execution] = {}
         self._running: Counter[str] = Counter()
+        self._barren: dict[int, int] = {}
         self._wake = asyncio.Event()
         self._timer: Timer | None = None
         self._expiry: Timer | None = None
@@ -42,7 +43,7 @@ class Scheduler:
         for row in await services.store.owned(None):
             await recover(services, row)
         self._loop_task = asyncio.get_running_loop().create_task(self._run())
-        self._expire_later()
+        self.expire()
         self.wake()
 
     async def stop(self) -> None:
@@ -58,6 +59,26 @@ class Scheduler:
             execution.shut_down()
         while self._tasks:
             await asyncio.wait(list(self._tasks))
+
+    async def abandon(self) -> None:
+        """Let go of everything at once and write nothing, as if the server had been killed: what `playground.testing` crashes with."""
+        self._stopping = True
+        tasks = [task for execution in self.live.values() for task in execution.abandon()]
+        for task in (self._loop_task, *self._tasks):
+            if task is not None:
+                task.cancel()
+                tasks.append(task)
+        for timer in (self._timer, self._expiry):
+            if timer is not None:
+                timer.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self.live.clear()
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is under way on this side of the workers and outside the store."""
+        return not self._wake.is_set() and all(execution.at_rest for execution in self.live.values())
 
     def wake(self) -> None:
         """Something may be due now."""
@@ -100,7 +121,7 @@ class Scheduler:
         return settings.running_per_address if queue.startswith("addr:") else settings.running_per_tenant
 
     def _begin(self, row: InstanceRow) -> None:
-        execution = Execution(self._services, row, self._idle_one)
+        execution = Execution(self._services, row, self._idle_one, self._barren.pop(row.key, 0))
         self.live[row.key] = execution
         self._running[row.queue] += 1
         execution.task = spawn(self._tasks, self._play(execution))
@@ -117,6 +138,8 @@ class Scheduler:
         except Exception as error:
             self._services.log("execution_failed", instance=row.id, error=f"{type(error).__name__}: {error}")
             await recover_quietly(self._services, row)
+        if execution.barren:
+            self._barren[row.key] = execution.barren
         self._ended(row)
         self.wake()
 
@@ -152,12 +175,9 @@ class Scheduler:
             self._timer.cancel()
         self._timer = self._services.clock.call_at(when, self.wake)
 
-    def _expire_later(self) -> None:
-        self._expiry = self._services.clock.call_at(self._services.clock.now() + EXPIRE_EVERY_MS, self._expire)
+    def expire(self) -> None:
+        """Remove the instances whose time is over, now and then again and again."""
         spawn(self._tasks, self._expire_now())
-
-    def _expire(self) -> None:
-        self._expire_later()
 
     async def _expire_now(self) -> None:
         services = self._services
@@ -168,6 +188,8 @@ class Scheduler:
                     return
         except Exception as error:
             services.log("expiry_failed", error=f"{type(error).__name__}: {error}")
+        if not self._stopping:
+            self._expiry = services.clock.call_at(services.clock.now() + EXPIRE_EVERY_MS, self.expire)
 
 
 async def recover(services: Services, row: InstanceRow) -> None:

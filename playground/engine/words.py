@@ -24,6 +24,12 @@ def lost_too_often(step: StepKey, times: int) -> Mapping[str, Any]:
     return error("WorkerLostRepeatedly", f'The worker was lost {times} times in a row while step "{step}" ran; it is not tried again.')
 
 
+def died_before_a_step(times: int) -> Mapping[str, Any]:
+    """Worker after worker died by itself before it came to a new step."""
+    message = f"The worker died {times} times in a row before it came to a new step, so what kills it is code outside any step; it is not tried again."
+    return error("WorkerLostRepeatedly", message)
+
+
 def timed_out(milliseconds: int) -> Mapping[str, Any]:
     """An attempt or a wait was over its timeout (Cloudflare's wording)."""
     return error("WorkflowTimeoutError", f"Execution timed out after {milliseconds}ms")

@@ -13,10 +13,9 @@ from playground.web.check import body_limit, refuse_bad
 from playground.web.context import Context
 from playground.web.errors import BadBody, BadQuery, ExampleNotFound
 from playground.web.responses import json_response
-from playground.web.views import instance_url
+from playground.web.views import ANONYMOUS, instance_url
 from playground.workflows.events import StepKey
 
-ANONYMOUS = ""  # the tenant of instances started without one; they share one namespace of ids
 EVENTS_DEFAULT = 1_000
 EVENTS_MOST = 10_000  # in one answer
 SMALL_BODY_BYTES = 16 * 1024  # for operations, whose bodies are a few short fields
@@ -168,7 +167,7 @@ async def wake(context: Context, request: Request) -> Response:
 
 async def find(context: Context, request: Request) -> InstanceRow:
     """The instance of the address. Raises InstanceNotFound."""
-    return await context.store.find(ANONYMOUS, request.path_params["id"])
+    return await context.views.find(request.path_params["id"])
 
 
 async def controlled(context: Context, request: Request) -> InstanceRow:

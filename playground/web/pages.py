@@ -72,7 +72,7 @@ async def snippet(context: Context, request: Request) -> Response:
 
 async def instance(context: Context, request: Request) -> Response:
     """The page on a run, live or finished."""
-    row = await context.store.find("", request.path_params["id"])
+    row = await context.views.find(request.path_params["id"])
     code = await context.store.snippet(row.snippet)
     view = await context.views.instance(row)
     shown = _of_instance(row, code, view)

@@ -173,7 +173,7 @@ class _Stream(EventSourceResponse):
 
 async def stream(context: "Context", request: Request) -> Response:
     """The journal of an instance, live."""
-    row = await context.store.find("", request.path_params["id"])
+    row = await context.views.find(request.path_params["id"])
     after = _after(request)
     final = row.status in ev.FINAL_STATUSES
     if final and after == row.last_seq:

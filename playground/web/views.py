@@ -5,8 +5,10 @@ from typing import Any
 
 from playground.store.protocol import InstanceRow, Store
 from playground.workflows import events as ev
+from playground.workflows.errors import InstanceNotFound
 from playground.workflows.state import State
 
+ANONYMOUS = ""  # the tenant of instances started without one; they share one namespace of ids
 PAGE_OF_EVENTS = 1_000  # read from the store at a time
 REMEMBERED = 32  # folds kept, so that asking again costs only what is new
 DAY_MS = 86_400_000
@@ -19,6 +21,14 @@ class Views:
     def __init__(self, store: Store, retention_days: int) -> None:
         self._store, self._retention_days = store, retention_days
         self._states: OrderedDict[int, State] = OrderedDict()
+
+    async def find(self, id: str) -> InstanceRow:
+        """The anonymous instance of an id. Raises InstanceNotFound, in words for people."""
+        try:
+            return await self._store.find(ANONYMOUS, id)
+        except InstanceNotFound:
+            kept = f"Finished runs are kept {self._retention_days} day{'s' if self._retention_days != 1 else ''}."
+            raise InstanceNotFound(f"No run has this address. {kept}") from None
 
     async def instance(self, row: InstanceRow) -> dict[str, Any]:
         """The JSON of `GET /api/instances/{id}`."""
