@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "analysis": {"workflows"},
     "engine": {"workflows", "store", "sandbox", "settings"},
     "web": {"workflows", "engine", "analysis", "store", "examples", "settings", "paths"},
+    "testing": {"workflows", "store", "sandbox", "worker", "engine", "settings"},
     "examples": set(),
     "settings": set(),
     "paths": set(),

@@ -8,7 +8,7 @@ from typing import Any
 from playground.engine import deciders, words
 from playground.engine.checker import Check, Checker
 from playground.engine.clock import Clock
-from playground.engine.execution import KILL_MOMENTS
+from playground.engine.execution import KILL_MOMENTS, Execution
 from playground.engine.ids import Ids
 from playground.engine.scheduler import Scheduler
 from playground.engine.services import Environment, Log, Services
@@ -92,6 +92,19 @@ class Engine:
     def running(self) -> int:
         """How many instances have a worker now."""
         return len(self._scheduler.live)
+
+    def executions(self) -> list[Execution]:
+        """Those under way on this node."""
+        return list(self._scheduler.live.values())
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is under way on this side of the workers and outside the store; only a worker, time or a call changes that."""
+        return self._scheduler.at_rest
+
+    async def abandon(self) -> None:
+        """Let go of everything at once and write nothing, as if the server had been killed. `playground.testing` crashes with it."""
+        await self._scheduler.abandon()
 
     def has_worker(self, row: InstanceRow) -> bool:
         """Whether this instance has a worker now."""

@@ -54,6 +54,11 @@ class Pipeline:
         """How many entries wait for their commit."""
         return len(self._entries)
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing waits for its commit and none is under way."""
+        return not self._entries and not self._busy
+
     def add(self, *events: NewEvent, then: Then | None = None) -> None:
         """Commit events as soon as those before them are; then call back."""
         self._put(_Entry(events, None, then))
@@ -99,6 +104,15 @@ class Pipeline:
         self._stopped = True
         self._go()
         await self._task
+
+    def abandon(self) -> asyncio.Task[None]:
+        """Commit nothing more, not even what is there; gives the task, which is being cancelled."""
+        self._stopped = True
+        self._entries.clear()
+        if self._lazy is not None:
+            self._lazy.cancel()
+        self._task.cancel()
+        return self._task
 
     def _put(self, entry: _Entry) -> None:
         if self._stopped:

@@ -1,0 +1,159 @@
+"""The store as a server sees it that may be killed at any commit: between this and the real store stands the moment of the crash."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from playground.store.protocol import Committed, Decider, InstanceRow, Snapshot, Store
+from playground.workflows.events import NewEvent
+
+WORKER = "worker"
+SERVER = "server"
+VICTIMS = (WORKER, SERVER)
+BEFORE = "before"  # the commit is not durable: for a server it never happens; for a worker, its server commits without it
+AFTER = "after"  # it is durable, and nobody has been told
+MOMENTS = (BEFORE, AFTER)
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """Who is to die at which commit of the test (from 1), and on which side of it."""
+
+    victim: str
+    commit: int
+    moment: str
+
+
+class Plans:
+    """The crashes to come, and the count of commits, over all the servers of one test."""
+
+    def __init__(self) -> None:
+        self.commits = 0
+        self._planned: dict[int, Crash] = {}
+
+    def add(self, crash: Crash) -> None:
+        """Raises ValueError: the commit is over, or has a crash already."""
+        if crash.commit <= self.commits or crash.commit in self._planned:
+            raise ValueError(f"commit {crash.commit} can't crash: {self.commits} have been made, and each can crash once")
+        self._planned[crash.commit] = crash
+
+    def clear(self) -> None:
+        """No crash is planned any more."""
+        self._planned.clear()
+
+    @property
+    def left(self) -> int:
+        """How many planned crashes have not happened."""
+        return len(self._planned)
+
+    def next(self) -> Crash | None:
+        """Count one more commit; gives the crash that goes with it."""
+        self.commits += 1
+        return self._planned.pop(self.commits, None)
+
+
+class _Killed(BaseException):
+    """Raised inside the store's transaction, which then writes nothing."""
+
+
+class CrashingStore:
+    """One server's view of the store. `busy` counts its calls under way; once it is `dead`, no call of it ever returns.
+
+    A commit is a transaction that adds events to a journal, or that claims an instance; creating one does not count.
+    """
+
+    def __init__(
+        self, store: Store, plans: Plans, *, kill_worker: Callable[[int], None], died: Callable[[], None], changed: Callable[[], None]
+    ) -> None:
+        self._store, self._plans = store, plans
+        self._kill_worker, self._died, self._changed = kill_worker, died, changed
+        self.busy = 0
+        self.dead = False
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+        if not asyncio.iscoroutinefunction(method):
+            return method
+
+        async def through(*args: Any, **kwargs: Any) -> Any:
+            return await self._through(method(*args, **kwargs))
+
+        return through
+
+    async def append(self, key: int, events: Sequence[NewEvent], **given: Any) -> Committed:
+        """See `Store.append`."""
+        crash = self._plans.next()
+        if crash is not None and crash.moment == BEFORE:
+            await self._die(crash, key)
+        on_commit = given.pop("on_commit", None)
+        if on_commit is not None and crash is None:
+            given["on_commit"] = on_commit
+        committed = await self._through(self._store.append(key, events, **given))
+        if crash is not None:
+            if crash.moment == AFTER:
+                await self._die(crash, key)
+            if on_commit is not None:
+                on_commit(committed)
+        return committed
+
+    async def decide(self, key: int, decider: Decider, **given: Any) -> Committed:
+        """See `Store.decide`."""
+        crashes: list[Crash | None] = []
+
+        def counted(snapshot: Snapshot) -> Sequence[NewEvent]:
+            events = decider(snapshot)
+            if events and not crashes:
+                crashes.append(self._plans.next())
+                if crashes[0] is not None and crashes[0] == Crash(SERVER, crashes[0].commit, BEFORE):
+                    raise _Killed
+            return events
+
+        try:
+            committed = await self._through(self._store.decide(key, counted, **given))
+        except _Killed:
+            committed = None
+        if crashes and crashes[0] is not None:
+            await self._die(crashes[0], key)
+        assert committed is not None
+        return committed
+
+    async def claim(self, node: str, limit: int, *, at: int, full: Mapping[str, int], **given: Any) -> list[InstanceRow]:
+        """See `Store.claim`."""
+        due = await self._through(self._store.next_due())
+        if due is None or due > at:
+            return []
+        crash = self._plans.next()
+        if crash is not None and crash.moment == BEFORE:
+            await self._die(crash, None)
+        rows: list[InstanceRow] = await self._through(self._store.claim(node, limit, at=at, full=full, **given))
+        if crash is not None and crash.moment == AFTER:
+            await self._die(crash, None)
+        return rows
+
+    async def _through(self, call: Coroutine[Any, Any, Any]) -> Any:
+        if self.dead:
+            call.close()
+            await _for_ever()
+        self.busy += 1
+        try:
+            result = await call
+        finally:
+            self.busy -= 1
+            self._changed()
+        if self.dead:
+            await _for_ever()
+        return result
+
+    async def _die(self, crash: Crash, key: int | None) -> None:
+        if crash.victim == WORKER:
+            if key is not None:
+                self._kill_worker(key)
+            return
+        self.dead = True
+        self._died()
+        await _for_ever()
+
+
+async def _for_ever() -> None:
+    await asyncio.get_running_loop().create_future()

@@ -1,0 +1,170 @@
+"""One instance in a test: wait for what it does, look at its journal, do to it what a person can."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from playground.store.protocol import Committed, InstanceRow
+from playground.workflows import events as ev
+from playground.workflows import values
+from playground.workflows.events import Event, StepKey
+from playground.workflows.state import State, Step, fold
+
+if TYPE_CHECKING:
+    from playground.testing.tester import WorkflowTester
+
+DEADLINE = 30.0  # real seconds a wait may take, for what runs in real time
+PAGE = 1000  # journal events read at a time
+
+
+class NothingHappens(AssertionError):
+    """What is waited for can't come: nothing runs, and no time that could pass would change that."""
+
+
+class ServerCrashed(ConnectionError):
+    """The server was killed, as planned, while it carried this call out; the test goes on with its next call."""
+
+
+class WorkflowFailed(AssertionError):
+    """The instance ended otherwise than complete; `error` is its stored error."""
+
+    def __init__(self, status: str, error: Any) -> None:
+        said = f": {error['name']}: {error['message']}" if error else ""
+        super().__init__(f"the workflow ended {status}{said}")
+        self.status, self.error = status, error
+
+
+class Run:
+    """An instance that a test has created. Time moves only while one of the `wait_...` methods, or `result`, waits."""
+
+    def __init__(self, tester: "WorkflowTester", row: InstanceRow) -> None:
+        self._tester = tester
+        self.key, self.tenant, self.id = row.key, row.tenant, row.id
+        self._events: list[Event] = []
+
+    # What it does.
+
+    async def wait_for_status(self, *statuses: str, deadline: float = DEADLINE) -> str:
+        """Wait until its status is one of these; gives it.
+
+        Args:
+            deadline: real seconds, for what takes real time.
+
+        Raises:
+            NothingHappens: it can't come to that: everything rests and no timer is left.
+            TimeoutError: the deadline has passed; the message tells where it stands.
+        """
+        unknown = set(statuses) - set(ev.STATUSES)
+        if unknown or not statuses:
+            raise ValueError(f"no status {', '.join(sorted(unknown))}; there are {', '.join(ev.STATUSES)}")
+
+        def reached(state: State) -> str | None:
+            return state.status if state.status in statuses else None
+
+        return await self.wait_until(reached, f"status {' or '.join(statuses)}", deadline=deadline)
+
+    async def wait_for_step(
+        self, name: str, *, count: int = 1, kind: str | None = None, status: str | None = None, deadline: float = DEADLINE
+    ) -> Step:
+        """Wait until a step has started, or has come to `status` (`running`, `retrying`, `sleeping`, `waiting`, `completed`, `errored`,
+        `timed_out`). Raises as `wait_for_status`.
+        """
+
+        def reached(state: State) -> Step | None:
+            for step in state.steps.values():
+                if step.key.name == name and step.key.count == count and kind in (None, step.key.kind) and status in (None, step.status):
+                    return step
+            return None
+
+        return await self.wait_until(reached, f'step "{name}-{count}" {status or "started"}', deadline=deadline)
+
+    async def wait_until(self, reached: Callable[[State], Any], what: str = "it", *, deadline: float = DEADLINE) -> Any:
+        """Wait until `reached(state)` gives something other than None or False; gives that. Raises as `wait_for_status`."""
+
+        async def look() -> Any:
+            found = reached(await self.state())
+            return None if found is False else found
+
+        return await self._tester.drive(look, f'{what} of "{self.id}"', deadline, self)
+
+    async def result(self, *, deadline: float = DEADLINE) -> Any:
+        """Wait for the end and give the output, as the value that `run` returned.
+
+        Raises:
+            WorkflowFailed: it ended errored or terminated.
+        """
+        await self.wait_for_status(*ev.FINAL_STATUSES, deadline=deadline)
+        state = await self.state()
+        if state.status != ev.COMPLETE:
+            raise WorkflowFailed(state.status, state.error)
+        return values.decode(state.output)
+
+    # What it looks like.
+
+    async def journal(self) -> list[Event]:
+        """Every event so far."""
+        while True:
+            after = self._events[-1].seq if self._events else 0
+            new = await self._tester.store.events(self.key, after=after, limit=PAGE)
+            self._events.extend(new)
+            if len(new) < PAGE:
+                return list(self._events)
+
+    async def types(self, *only: str) -> list[str]:
+        """The types of its events in order: all, or of these."""
+        return [event.type for event in await self.journal() if not only or event.type in only]
+
+    async def state(self) -> State:
+        """The fold of its journal: status, output, error, steps with their attempts."""
+        return fold(await self.journal())
+
+    async def row(self) -> InstanceRow:
+        """Its row in the store."""
+        return await self._tester.store.find(self.tenant, self.id)
+
+    async def step(self, name: str, *, count: int = 1, kind: str = ev.DO) -> Step:
+        """A step as it stands. Raises KeyError when it has not started."""
+        return (await self.state()).steps[StepKey(kind, name, count)]
+
+    async def logs(self, *, replay: bool = False) -> list[str]:
+        """What it printed or logged, in order; what a replay printed again only with `replay`."""
+        return [
+            event.data["text"]
+            for event in await self.journal()
+            if event.type == ev.LOG and (replay or not event.data["replay"])
+        ]
+
+    # What a person can do to it.
+
+    async def send_event(self, type: str, payload: Any = None) -> Committed:
+        """Send an event, before or while it waits for one."""
+        return await self._tester.call(lambda engine: engine.send_event(self.tenant, self.id, type, payload))
+
+    async def pause(self) -> Committed:
+        """Pause now, or when its running attempts have ended."""
+        return await self._tester.call(lambda engine: engine.pause(self.tenant, self.id))
+
+    async def resume(self) -> Committed:
+        """Go on after a pause."""
+        return await self._tester.call(lambda engine: engine.resume(self.tenant, self.id))
+
+    async def terminate(self, *, rollback: bool = False) -> Committed:
+        """End it."""
+        return await self._tester.call(lambda engine: engine.terminate(self.tenant, self.id, rollback))
+
+    async def restart(self, from_step: str | None = None, *, count: int = 1, kind: str = ev.DO) -> Committed:
+        """Run it again from the start, or from a step."""
+        origin = None if from_step is None else StepKey(kind, from_step, count)
+        return await self._tester.call(lambda engine: engine.restart(self.tenant, self.id, origin))
+
+    async def delete(self) -> None:
+        """Remove it."""
+        await self._tester.call(lambda engine: engine.delete(self.tenant, self.id))
+
+    async def kill_worker(self, when: str = "now") -> None:
+        """Kill its worker `now`, `during-step` (its next attempt) or `before-commit` (of its next result, which is lost)."""
+        await self._tester.call(lambda engine: engine.kill_worker(self.tenant, self.id, when))
+
+    async def wake(self, name: str | None = None, *, count: int = 1, kind: str = ev.SLEEP) -> Committed:
+        """End a sleep, a wait between attempts or a wait for an event: the named one, or the one due first."""
+        step = None if name is None else StepKey(kind, name, count)
+        return await self._tester.call(lambda engine: engine.wake(self.tenant, self.id, step))

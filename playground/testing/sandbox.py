@@ -1,0 +1,214 @@
+"""Workers that are threads of this process: everything real but the isolation. For your own code only; hostile code owns the process."""
+
+import asyncio
+import contextvars
+import inspect
+import signal
+import socket
+import sys
+import threading
+import types
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from playground.sandbox.handle import EXIT, SIGNAL, Exit
+from playground.sandbox.tiers import Tier
+from playground.testing import streams
+from playground.testing.clock import VirtualClock
+from playground.testing.mocks import MockedSteps, Mocks
+from playground.testing.rest import VirtualLoop
+from playground.worker import failures
+from playground.worker import main as worker_main
+from playground.worker.channel import Channel
+from playground.worker.logs import LogStream
+from playground.worker.process import Process
+from playground.worker.steps import Steps
+
+KEPT = 16  # killed workers whose coroutines are kept as they were: a kill runs no `finally`
+TURNS = 20  # of the loop, for the coroutines of a killed worker to end in when they are let go at last
+JOIN_SECONDS = 2.0  # for a thread that ends
+TIER = Tier("D", "NOT isolated: threads of this process, for tests of your own code only.", "Serve with `playground`.", ())
+
+
+class LocalChannel(Channel):
+    """A worker's end of its socket, which may be cut under a thread that lives on: what it says then is lost."""
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError:
+            pass
+
+
+class LocalProcess(Process):
+    """The thread that a worker has for a process. `workflow` is a class to run in place of what the source says."""
+
+    def __init__(self, mocks: Mocks, workflow: type | None) -> None:
+        self._mocks, self._workflow = mocks, workflow
+
+    def leave(self) -> None:
+        """See `Process`; the thread goes on to its end."""
+        self.left = True
+
+    def capture(self, captured: Mapping[str, LogStream]) -> None:
+        """See `Process`; for this thread only."""
+        streams.route(captured)
+        if self._workflow is not None:
+            failures.take_for_tenants(inspect.getfile(self._workflow))
+
+    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """See `Process`."""
+        asyncio.set_event_loop(loop)
+
+    def steps(self, *given: Any) -> Steps:
+        """See `Process`."""
+        steps = MockedSteps(*given)
+        steps.mocks = self._mocks
+        return steps
+
+    def load(self, source: str) -> types.ModuleType:
+        """See `Process`. A class runs where it was written, so that it sees what its test sees."""
+        if self._workflow is None:
+            return super().load(source)
+        found = sys.modules[self._workflow.__module__]
+        module = types.ModuleType(found.__name__)
+        module.__dict__.update(found.__dict__)
+        setattr(module, self._workflow.__name__, self._workflow)
+        return module
+
+
+class LocalWorker:
+    """One worker: see `playground.sandbox.handle.Worker`."""
+
+    def __init__(self, label: str, process: LocalProcess, clock: VirtualClock, changed: Callable[[], None]) -> None:
+        self.label = label
+        self.sock, theirs = socket.socketpair()
+        self.sock.setblocking(False)
+        self._main = asyncio.get_running_loop()
+        self.exited: asyncio.Future[Exit] = self._main.create_future()
+        self._process, self._changed = process, changed
+        self._released = threading.Event()
+        self.loop = VirtualLoop(LocalChannel(theirs.detach()), clock, self._rested)
+        self._thread = threading.Thread(target=contextvars.Context().run, args=(self._live,), name=label, daemon=True)
+        self._thread.start()
+
+    def kill(self) -> None:
+        """As SIGKILL: nothing it says from now on is heard, and no `finally` of its code runs before the test is over."""
+        if not self.exited.done():
+            self.exited.set_result(Exit(signal.SIGKILL, None, SIGNAL))
+        self._cut()
+
+    def close(self) -> None:
+        """Kill it if it lives, and let go of its socket."""
+        self.kill()
+        self.sock.close()
+
+    def at_rest(self) -> bool:
+        """Whether it can do nothing until a frame arrives or time moves."""
+        return not self.exited.done() and self.sock.fileno() >= 0 and self.loop.at_rest(self.sock)
+
+    def due(self) -> int | None:
+        """When its next own timer falls due (epoch milliseconds)."""
+        return None if self.exited.done() else self.loop.selector.due
+
+    def release(self) -> None:
+        """Let the thread end: cancel what is left of the killed code."""
+        self._cut()
+        self._released.set()
+
+    def join(self) -> None:
+        """Wait a moment for the thread's end; a callback that blocks is left behind."""
+        self._thread.join(JOIN_SECONDS)
+
+    def _cut(self) -> None:
+        try:
+            self.loop.channel.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it has ended
+
+    def _live(self) -> None:
+        try:
+            worker_main.main(self.loop, self._process)
+        finally:
+            self._tell(self._over)
+            if asyncio.all_tasks(self.loop):
+                self._released.wait()
+            self._tidy()
+
+    def _tidy(self) -> None:
+        loop = self.loop
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        for _ in range(TURNS):
+            if all(task.done() for task in tasks):
+                break
+            loop.call_soon(loop.stop)
+            loop.run_forever()
+        for task in tasks:
+            task._log_destroy_pending = False  # type: ignore[attr-defined] # it swallowed its cancellation
+        loop.channel.socket.close()
+        loop.close()
+
+    def _over(self) -> None:
+        if not self.exited.done():
+            self.exited.set_result(Exit(None, 0, EXIT))
+        self._cut()
+        self._changed()
+
+    def _rested(self) -> None:
+        self._tell(self._changed)
+
+    def _tell(self, callback: Callable[[], None]) -> None:
+        try:
+            self._main.call_soon_threadsafe(callback)
+        except RuntimeError:
+            pass  # the test is over
+
+
+class LocalSandbox:
+    """Stands in for `playground.sandbox.pool.Sandbox` in tests of your own workflows."""
+
+    tier = TIER
+
+    def __init__(self, clock: VirtualClock, mocks: Mocks, workflow: type | None, changed: Callable[[], None]) -> None:
+        self._clock, self._mocks, self._workflow, self._changed = clock, mocks, workflow, changed
+        self._number = 0
+        self._workers: deque[LocalWorker] = deque()
+
+    async def take(self) -> LocalWorker:
+        """A fresh worker."""
+        self._number += 1
+        worker = LocalWorker(f"local.{self._number}", LocalProcess(self._mocks, self._workflow), self._clock, self._changed)
+        self._workers.append(worker)
+        ended = [one for one in self._workers if one.exited.done()]
+        for one in ended[:-KEPT]:
+            one.release()
+            self._workers.remove(one)
+        return worker
+
+    def due(self) -> int | None:
+        """When the first timer of any worker's own falls due."""
+        return min((due for worker in self._workers if (due := worker.due()) is not None), default=None)
+
+    def move(self) -> None:
+        """Time has moved: wake the workers whose timers are due."""
+        for worker in self._workers:
+            due = worker.due()
+            if due is not None and due <= self._clock.now():
+                worker.loop.wake()
+
+    def kill_all(self) -> None:
+        """The server died, and its workers with it."""
+        for worker in self._workers:
+            worker.kill()
+
+    async def close(self) -> None:
+        """Let every thread end."""
+        for worker in self._workers:
+            worker.kill()
+            worker.release()
+        for worker in self._workers:
+            await asyncio.to_thread(worker.join)
+        self._workers.clear()

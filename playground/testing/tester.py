@@ -1,0 +1,359 @@
+"""The test's own server: engine, store and workers in one process, its clock and its crashes in the test's hands."""
+
+import asyncio
+import inspect
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from playground.engine.engine import CreateInstance, Engine
+from playground.engine.services import Environment
+from playground.settings import Settings
+from playground.store import open_store
+from playground.store.protocol import Store
+from playground.testing import crashes, mocks
+from playground.testing.clock import VirtualClock
+from playground.testing.crashes import Crash, CrashingStore, Plans
+from playground.testing.run import NothingHappens, Run, ServerCrashed
+from playground.testing.sandbox import LocalSandbox
+from playground.testing.streams import Routing
+from playground.workflows import durations
+from playground.workflows import events as ev
+
+BEGIN = 1_767_225_600_000  # 2026-01-01T00:00:00Z, when time begins unless said otherwise
+TURNS = 6  # of the event loop in which nothing happens, before everything is taken to rest
+LOOK_SECONDS = 0.02  # how long to wait for a sign of life before looking again
+JOURNAL_SHOWN = 12  # last events told when something does not happen
+
+_routing = Routing()
+
+
+class WorkflowTester:
+    """Runs a workflow on a virtual clock, with crashes where the test wants them. Use it with `async with`.
+
+    Args:
+        workflow: the source of a module, as a tenant would give it, or a class deriving from `WorkflowEntrypoint`, which runs where it
+            was written, with all that its test can see.
+        class_name: the class in the source.
+        skip: whether waiting for something lets time jump to the next deadline once everything rests. Without it only `advance` moves time.
+        begin: epoch milliseconds at which the clock starts.
+        environment: the host objects in `self.env`, see `playground.engine.services.Environment`.
+        sandbox: real workers in place of threads (a `playground.sandbox.pool.Sandbox`, which stays yours to close); mocks and the
+            skipping of a callback's own `asyncio.sleep` need threads.
+        settings: rows of `playground.settings.Settings` to change.
+    """
+
+    def __init__(
+        self,
+        workflow: str | type,
+        *,
+        class_name: str = "TenantWorkflow",
+        skip: bool = True,
+        begin: int = BEGIN,
+        environment: Environment | None = None,
+        sandbox: Any = None,
+        **settings: Any,
+    ) -> None:
+        self._class = None if isinstance(workflow, str) else workflow
+        self.source = workflow if isinstance(workflow, str) else inspect.getsource(sys.modules[workflow.__module__])
+        self._class_name = class_name if self._class is None else self._class.__name__
+        self.skip = skip
+        self.clock = VirtualClock(begin)
+        self.log: list[tuple[str, dict[str, Any]]] = []
+        self._environment = environment
+        self._settings = Settings(**{"workers": 8, "source_bytes": 16 * 1024 * 1024, "synchronous": "normal", **settings})
+        self._mocks, self._plans = mocks.Mocks(), Plans()
+        self._late: dict[str, int | None] = {}
+        self._real_sandbox = sandbox
+        self._runs: list[Run] = []
+        self._opened = AsyncExitStack()
+        self._numbers = 0
+
+    async def __aenter__(self) -> "WorkflowTester":
+        self._activity = asyncio.Event()
+        folder = await self._opened.enter_async_context(_Folder())
+        self._url = f"sqlite:///{folder / 'test.db'}"
+        _routing.begin()
+        self._opened.callback(_routing.end)
+        self._local = None
+        if self._real_sandbox is None:
+            self._local = LocalSandbox(self.clock, self._mocks, self._class, self._activity.set)
+            self._opened.push_async_callback(self._local.close)
+        await self._open_server()
+        return self
+
+    async def __aexit__(self, *raised: Any) -> None:
+        await self._close_server(kill=self._crashing.dead)
+        await self._opened.aclose()
+
+    # The server.
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that runs now; another one after a crash."""
+        return self._engine
+
+    @property
+    def store(self) -> Store:
+        """The journals, read past any planned crash."""
+        return self._store
+
+    @property
+    def commits(self) -> int:
+        """How many commits have been made so far."""
+        return self._plans.commits
+
+    async def _open_server(self) -> None:
+        self._store = await asyncio.to_thread(open_store, self._url, synchronous=self._settings.synchronous)
+        self._died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._crashing = CrashingStore(
+            self._store, self._plans, kill_worker=self._kill_worker_of, died=self._server_died, changed=self._activity.set
+        )
+        self._server = AsyncExitStack()
+        opening = self._server.enter_async_context(
+            Engine.open(
+                settings=self._settings,
+                store=self._crashing,  # type: ignore[arg-type]
+                sandbox=self._local or self._real_sandbox,
+                clock=self.clock,
+                ids=self,
+                log=lambda event, **fields: self.log.append((event, fields)),
+                environment=self._environment,
+            )
+        )
+        self._engine = await self._unless_it_dies(opening)
+
+    async def _close_server(self, *, kill: bool) -> None:
+        if kill:
+            self._crashing.dead = True
+            if self._local is not None:
+                self._local.kill_all()
+            await self._engine.abandon()
+            self.clock.forget()
+        await self._server.aclose()
+        await self._store.close()
+
+    async def restart_server(self, *, kill: bool = True, down: Any = 0) -> None:
+        """Stop the server, by kill -9 unless `kill` is false, let `down` (a duration) pass without one, and start it on the same store."""
+        await self._close_server(kill=kill)
+        self.clock.advance(durations.parse(down))
+        await self._open_again()
+
+    async def _open_again(self) -> None:
+        while True:
+            try:
+                await self._open_server()
+                return
+            except ServerCrashed:  # in the middle of its recovery
+                await self._store.close()
+
+    async def _revive(self) -> None:
+        if self._crashing.dead:
+            await self.restart_server()
+
+    async def call(self, operation: Callable[[Engine], Awaitable[Any]]) -> Any:
+        """Have the server carry out an operation. Raises ServerCrashed when a planned crash falls into it."""
+        await self._revive()
+        return await self._unless_it_dies(operation(self._engine))
+
+    async def _unless_it_dies(self, operation: Awaitable[Any]) -> Any:
+        task = asyncio.ensure_future(operation)
+        await asyncio.wait({task, self._died}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        task.cancel()
+        await asyncio.wait({task})
+        raise ServerCrashed("the server was killed, as planned, while it carried this out")
+
+    def _server_died(self) -> None:
+        if not self._died.done():
+            self._died.set_result(None)
+        self._activity.set()
+
+    def _kill_worker_of(self, key: int) -> None:
+        for execution in self._engine.executions():
+            if execution.row.key == key and execution.worker is not None:
+                execution.worker.kill()
+
+    def instance_id(self) -> str:
+        """Ids of instances that are given none: run-1, run-2 ..."""
+        self._numbers += 1
+        return f"run-{self._numbers}"
+
+    def token(self) -> str:
+        """See `playground.engine.ids.Ids`."""
+        self._numbers += 1
+        return f"token-{self._numbers}"
+
+    # What a test sets up.
+
+    async def create(self, params: Any = None, **given: Any) -> Run:
+        """Create an instance; `given` are further fields of `playground.engine.engine.CreateInstance`. Raises as `Engine.create`."""
+        new = CreateInstance(**{"source": self.source, "params": params, "class_name": self._class_name, **given})
+        row = await self.call(lambda engine: engine.create(new))
+        self._runs.append(Run(self, row))
+        return self._runs[-1]
+
+    def mock_step(
+        self,
+        name: str,
+        *,
+        result: Any = None,
+        error: BaseException | type[BaseException] | None = None,
+        count: int | None = None,
+        times: int | None = None,
+    ) -> None:
+        """Put a result or an error in the place of a step's callback.
+
+        Args:
+            count: only the step of this count; None: every step of the name.
+            times: for so many attempts, then the callback runs (or what is mocked next); None: always.
+        """
+        self._threads_only("mock_step")
+        self._mocks.add(mocks.Mock(name, count, times, mocks.gives(result) if error is None else mocks.fails(error)))
+
+    def time_out_step(self, name: str, *, count: int | None = None, times: int | None = 1) -> None:
+        """Let so many attempts of a step hang until their timeout ends them; time jumps there."""
+        self._threads_only("time_out_step")
+        self._mocks.add(mocks.Mock(name, count, times, mocks.hangs()))
+
+    def time_out_wait(self, name: str, *, times: int | None = 1) -> None:
+        """Let so many waits for an event of this name time out as soon as everything rests, before any time passes."""
+        self._late[name] = times
+
+    def crash(self, victim: str = crashes.SERVER, *, commit: int, moment: str = crashes.BEFORE) -> None:
+        """Kill something at a commit.
+
+        Args:
+            victim: `worker` (of the instance whose commit it is) or `server` (the engine and all workers; it is started again on the same
+                store as soon as the test waits for something).
+            commit: its number in this test, from 1; see `commits`. A commit adds events to a journal, or claims an instance.
+            moment: `before` it is durable, or `after`, when nobody has been told yet.
+        """
+        if victim not in crashes.VICTIMS or moment not in crashes.MOMENTS:
+            raise ValueError(f"crash takes {' or '.join(crashes.VICTIMS)}, {' or '.join(crashes.MOMENTS)}")
+        self._plans.add(Crash(victim, commit, moment))
+
+    @property
+    def crashes_left(self) -> int:
+        """How many planned crashes have not happened."""
+        return self._plans.left
+
+    def no_more_crashes(self) -> None:
+        """Forget the planned crashes that have not happened."""
+        self._plans.clear()
+
+    # Time.
+
+    def now(self) -> int:
+        """Virtual epoch milliseconds."""
+        return self.clock.now()
+
+    async def advance(self, duration: Any) -> None:
+        """Let time pass: a duration such as `"2 hours"` or milliseconds. What falls due on the way happens at its time."""
+        target = self.now() + durations.parse(duration)
+        while True:
+            await self.settle()
+            due = self._next_due()
+            if due is None or due > target:
+                break
+            self._move_to(due)
+        self._move_to(target)
+        await self.settle()
+
+    async def settle(self, *, deadline: float = 30.0) -> None:
+        """Wait, without moving time, until nothing can happen before time moves or somebody does something."""
+
+        async def never() -> None:
+            return None
+
+        await self.drive(never, "rest", deadline, None)
+
+    async def drive(self, look: Callable[[], Awaitable[Any]], what: str, deadline: float, run: Run | None) -> Any:
+        """Wait until `look` gives something, moving time if this tester skips; with no `run`, until everything rests."""
+        try:
+            async with asyncio.timeout(deadline):
+                while True:
+                    self._activity.clear()
+                    await self._revive()
+                    found = await look()
+                    if found is not None:
+                        return found
+                    if not await self._rests():
+                        await self._sign_of_life()
+                    elif (found := await look()) is not None or run is None:
+                        return found
+                    elif not await self._force() and not self._skip():
+                        raise NothingHappens(f"{what} can't come: everything rests. {await self._told(run)}")
+        except TimeoutError:
+            raise TimeoutError(f"{what} did not come within {deadline:g} s. {await self._told(run)}") from None
+
+    async def _rests(self) -> bool:
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+            if self._crashing.dead or self._crashing.busy or not self._engine.at_rest:
+                return False
+            if not all(self._worker_rests(execution) for execution in self._engine.executions()):
+                return False
+        return True
+
+    def _worker_rests(self, execution: Any) -> bool:
+        if self._local is None:
+            return bool(execution.idle)
+        return bool(execution.worker.at_rest())
+
+    async def _sign_of_life(self) -> None:
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                await self._activity.wait()
+        except TimeoutError:
+            pass
+
+    def _next_due(self) -> int | None:
+        due = [self.clock.next_worth(), self._local.due() if self._local is not None else None]
+        return min((when for when in due if when is not None), default=None)
+
+    def _skip(self) -> bool:
+        due = self._next_due() if self.skip else None
+        if due is None:
+            return False
+        self._move_to(due)
+        return True
+
+    def _move_to(self, when: int) -> None:
+        self.clock.advance(max(0, when - self.now()))
+        if self._local is not None:
+            self._local.move()
+
+    async def _force(self) -> bool:
+        for run in self._runs:
+            for step in (await run.state()).steps.values():
+                left = self._late.get(step.key.name, 0)
+                if step.key.kind == ev.WAIT and step.status == "waiting" and left != 0:
+                    self._late[step.key.name] = None if left is None else left - 1
+                    await run.wake(step.key.name, count=step.key.count, kind=ev.WAIT)
+                    return True
+        return False
+
+    async def _told(self, run: Run | None) -> str:
+        if run is None:
+            return "Something goes on all the time, or takes real time."
+        state = await run.state()
+        last = "\n".join(f"  {event.seq} {event.type} {event.step or ''} {event.data}"[:300] for event in (await run.journal())[-JOURNAL_SHOWN:])
+        return f"Status {state.status}, error {state.error and state.error['message']}; the last of its journal:\n{last}\n{self.log[-3:]}"
+
+    def _threads_only(self, what: str) -> None:
+        if self._real_sandbox is not None:
+            raise ValueError(f"{what} needs workers in this process; this test has real ones")
+
+
+class _Folder:
+    async def __aenter__(self) -> Path:
+        self._folder = tempfile.TemporaryDirectory(prefix="workflow-test-")
+        return Path(self._folder.name)
+
+    async def __aexit__(self, *raised: Any) -> None:
+        self._folder.cleanup()
