@@ -13,6 +13,7 @@ PAGE_OF_EVENTS = 1_000  # read from the store at a time
 REMEMBERED = 32  # folds kept, so that asking again costs only what is new
 DAY_MS = 86_400_000
 LOG_LINES_SHOWN = 1_000  # on a page without JavaScript
+LOG_EVENTS_READ = 10_000  # events looked through for them
 
 
 class Views:
@@ -49,7 +50,7 @@ class Views:
         """The first lines that the instance printed, for a page without JavaScript."""
         lines: list[dict[str, Any]] = []
         after = 0
-        while len(lines) < LOG_LINES_SHOWN:
+        while len(lines) < LOG_LINES_SHOWN and after < LOG_EVENTS_READ:
             batch = await self._store.events(row.key, after=after, limit=PAGE_OF_EVENTS)
             lines += [
                 {"at": it.at, "execution": it.execution, "step": str(it.step) if it.step else None, **it.data}
