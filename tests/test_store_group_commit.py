@@ -91,6 +91,19 @@ async def test_one_that_the_database_refuses_disturbs_none_of_the_others(store):
 
 
 @with_store
+async def test_a_number_that_no_column_holds_disturbs_none_of_the_others(store):
+    a, b = [await running(store, id) for id in ("a", "b")]
+    good, bad = await held_together(
+        store, a.key,
+        store.append(a.key, [started(do("x"))], execution=1, at=AT),
+        store.append(b.key, [started(do("x"), line=2**70)], execution=1, at=AT),
+    )  # fmt: skip
+    assert good.row.last_seq == 4
+    assert isinstance(bad, JournalError)
+    assert (await store.load(b.key)).row.last_seq == 3
+
+
+@with_store
 async def test_new_instances_of_a_refused_commit_get_their_turn(store):
     """What a rollback undoes must not be forgotten by the turns either."""
     row = await running(store)

@@ -165,11 +165,22 @@ class Store(Protocol):
     async def create(self, instances: Sequence[NewInstance], *, at: int) -> tuple[list[InstanceRow], list[Refusal]]:
         """Add instances, each with its `workflow_queued` event, in one transaction; taken ids are left out and reported."""
 
-    async def append(self, key: int, events: Sequence[NewEvent], *, execution: int | None, at: int) -> Committed:
+    async def append(
+        self,
+        key: int,
+        events: Sequence[NewEvent],
+        *,
+        execution: int | None,
+        at: int,
+        on_commit: Callable[[Committed], None] | None = None,
+    ) -> Committed:
         """Add events to a journal and project them on the rows, in one transaction that is durable when this returns.
 
         `execution` is the fence: when it is not None it must be the instance's current execution, and the instance must have
         an owner and not be final. It is also what the events are stamped with (None: the row's current execution, or null before the first).
+
+        `on_commit` is called with what was committed right after the commit, on another thread, before this returns: for an
+        acknowledgement that should not wait for its turn on the event loop. It must be quick and safe to call from any thread.
 
         Raises:
             Fenced: the execution is no longer current, the instance has no owner any more, or it is final; nothing was written.
@@ -210,7 +221,10 @@ class Store(Protocol):
         """Journal events with seq > after, oldest first."""
 
     async def events_json(self, key: int, *, after: int, limit: int) -> list[tuple[int, str, bytes]]:
-        """The same, each as (seq, type, its JSON as `Event.as_json` encodes), for streams: stored text is not parsed again."""
+        """The same, each as (seq, type, its JSON as `Event.as_json` encodes), for streams: stored text is not parsed again.
+
+        When values are large it gives fewer than `limit`, but never none before the end.
+        """
 
     def subscribe(self, key: int) -> AbstractAsyncContextManager[Callable[[int], Awaitable[int]]]:
         """Watch a journal grow. Gives `wait(seq)`, which returns the last committed seq once it is greater than `seq`."""
@@ -227,7 +241,7 @@ class Store(Protocol):
         """Remove an instance and everything of it. Raises InstanceNotFound."""
 
     async def expire(self, before: int, limit: int = 100) -> int:
-        """Remove instances that ended before a time; returns how many were removed."""
+        """Remove instances that ended before a time, fewer than `limit` when they are large; returns how many were removed."""
 
     async def put_snippet(self, source: str, params: str | None, *, at: int) -> Snippet:
         """Store code and params under their hash; storing again changes nothing."""

@@ -28,6 +28,7 @@ SYNCHRONOUS = ("full", "normal")
 WRITER_CACHE_KIB = 16 * 1024
 CHECKPOINT_PAGES = 4_000  # of the write-ahead log, 16 MB: few enough to be rare, few enough that none takes long
 BUSY_MS = 5_000  # how long to wait for somebody who looks into the file with another program
+STREAMED_BYTES = 4 * 1024 * 1024  # after which events_json() stops, so that a reader of large values holds few at a time
 PREPARED = 256  # statements kept prepared by a connection
 NEWEST = 2**63 - 1
 
@@ -127,7 +128,14 @@ class SqliteStore:
         def read(db: sqlite3.Connection) -> list[tuple[int, str, bytes]]:
             db.text_factory = bytes
             try:
-                return [columns.event_json(row) for row in db.execute(self._sql["events_after"], (key, after, limit))]
+                found, size = [], 0
+                for row in db.execute(self._sql["events_after"], (key, after, limit)):
+                    event = columns.event_json(row)
+                    found.append(event)
+                    size += len(event[2])
+                    if size >= STREAMED_BYTES:
+                        break
+                return found
             finally:
                 db.text_factory = str
 

@@ -112,7 +112,7 @@ DELETE FROM origin WHERE instance = ?
 DELETE FROM instance WHERE key = ?
 
 -- name: ended_before
-SELECT key FROM instance WHERE ended_at < ? ORDER BY ended_at LIMIT ?
+SELECT key, stored_bytes + log_bytes FROM instance WHERE ended_at < ? ORDER BY ended_at LIMIT ?
 
 -- name: woken
 -- Due instances that ran before, oldest due first, without those of full queues and workflows (JSON arrays).

@@ -4,6 +4,7 @@ Nothing a caller can get wrong is found out after something of it was staged, so
 commit it would have shared.
 """
 
+import contextlib
 import sqlite3
 from collections.abc import Sequence
 from itertools import count
@@ -21,6 +22,7 @@ from playground.store.turns import Turns
 from playground.workflows.errors import Fenced, InstanceAlreadyExists, InstanceNotFound
 from playground.workflows.events import FINAL_STATUSES, Event, NewEvent, StepKey
 
+EXPIRED_BYTES = 16 * 1024 * 1024  # of values and logs that one expire() removes, so that commits do not wait long for it
 LEAST_GROWN = 16  # rows; the statement for many has a price of its own
 
 
@@ -51,7 +53,7 @@ class SqliteTransaction:
         self._deleted: list[int] = []
         self._keys = count(db.execute(sql["last_key"]).fetchone()[0] + 1)
         self.tally = Tally(db.execute(sql["tally"]))
-        self._turns = Turns(self._lanes())
+        self._turns: Turns | None = None  # made when first asked for, and again after a rollback
 
     def create(self, instances: Sequence[NewInstance], at: int) -> tuple[list[InstanceRow], list[Refusal]]:
         """See `Store.create`."""
@@ -117,10 +119,15 @@ class SqliteTransaction:
     def expire(self, before: int, limit: int) -> int:
         """See `Store.expire`."""
         self.flush()
-        keys = [key for (key,) in self._db.execute(self._sql["ended_before"], (before, limit)).fetchall()]
-        for key in keys:
+        ended = self._db.execute(self._sql["ended_before"], (before, limit)).fetchall()
+        removed = size = 0
+        for key, bytes_ in ended:
             self.delete(key)
-        return len(keys)
+            removed += 1
+            size += bytes_
+            if size >= EXPIRED_BYTES:
+                break
+        return removed
 
     def put_snippet(self, snippet: Snippet) -> Snippet:
         """See `Store.put_snippet`."""
@@ -142,6 +149,8 @@ class SqliteTransaction:
         def oldest(queue: str, lane: tuple[str, str], limit: int) -> list[int]:
             return [key for (key,) in self._db.execute(query, (queue, *lane, limit))]
 
+        if self._turns is None:
+            self._turns = Turns(self._lanes())
         return self._turns.take(limit, room, frozenset(closed), oldest)
 
     def flush(self) -> None:
@@ -191,8 +200,9 @@ class SqliteTransaction:
 
     def rollback(self) -> None:
         """See `writer.Transaction`."""
-        if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
+        with contextlib.suppress(sqlite3.Error):  # a full or failing disk has rolled back by itself
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
         for key in self._touched:
             self._held.forget(key)
         self._touched.clear()
@@ -202,13 +212,15 @@ class SqliteTransaction:
         self._created.clear()
         self._deleted.clear()
         self.tally.forget()
-        self._turns = Turns(self._lanes())
+        self._turns = None
 
-    def explain(self, fault: sqlite3.Error) -> Exception:
+    def explain(self, fault: Exception) -> Exception:
         """See `writer.Transaction`."""
         if isinstance(fault, sqlite3.IntegrityError):
             return JournalError(f"the journal holds this already: {fault}")
-        return StoreError(f"the database cannot be written: {fault}")
+        if isinstance(fault, sqlite3.Error):
+            return StoreError(f"the database cannot be written: {fault}")
+        return JournalError(f"a row cannot be written: {fault}")
 
     def close(self) -> None:
         """See `writer.Transaction`."""
@@ -266,7 +278,7 @@ class SqliteTransaction:
     def _follow(self, row: InstanceRow, before: str | None) -> None:
         """Keep the counts and the turns right for a row whose status was `before`."""
         self.tally.move(row.tenant, row.queue, before, row.status)
-        if row.fresh and row.owner is None and row.due_at is not None:
+        if self._turns is not None and row.fresh and row.owner is None and row.due_at is not None:
             self._turns.add(row.queue, row.tenant, row.workflow)
 
     def _write_steps(self, held: Held) -> list[Any]:

@@ -19,13 +19,13 @@ class Transaction(Protocol):
     """What the writer drives, all on its own thread."""
 
     def commit(self) -> Growth:
-        """Make everything since the last commit durable. Raises sqlite3.Error; then nothing of it was written."""
+        """Make everything since the last commit durable. Whatever it raises, nothing of it was written."""
 
     def rollback(self) -> None:
         """Forget everything since the last commit."""
 
-    def explain(self, fault: sqlite3.Error) -> Exception:
-        """What the caller of a single refused entry is told."""
+    def explain(self, fault: Exception) -> Exception:
+        """What the caller of an entry that could not be written is told."""
 
     def close(self) -> None: ...
 
@@ -68,9 +68,10 @@ class Writer:
         Raises:
             StoreError: the store is closed.
         """
-        loop = self._loop
-        if loop is None:
-            loop = self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            assert self._loop is None or self._loop.is_closed(), "a store is used from one event loop at a time"
+            self._loop = loop
         if self._closing:
             raise StoreError(CLOSED)
         future = loop.create_future()
@@ -101,14 +102,15 @@ class Writer:
     def _settle(self, batch: Sequence[Entry]) -> None:
         try:
             growth = self._commit(batch)
-        except sqlite3.Error as fault:
+        except Exception as fault:  # noqa: BLE001 - a call must get an answer, whatever went wrong
             self._transaction.rollback()
-            if len(batch) > 1:  # one of them is at fault: let each stand for itself
-                for entry in batch:
+            if len(batch) > 1 and not isinstance(fault, sqlite3.OperationalError):
+                for entry in batch:  # one of them is at fault: let each stand for itself
                     self._settle([entry])
                 return
             growth = ()
-            batch[0].error = self._transaction.explain(fault)
+            for entry in batch:
+                entry.error = self._transaction.explain(fault)
         for entry in batch:
             if entry.on_commit is not None and entry.error is None:
                 try:
