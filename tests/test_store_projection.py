@@ -238,6 +238,8 @@ def test_a_batch_gives_the_same_rows_as_its_events_one_by_one():
     "events",
     [
         [attempt(do())],
+        [started(do(), x=1), NewEvent(ev.STEP_COMPLETED, {"output": 1})],
+        [NewEvent(ev.STEP_STARTED, {"config": CONFIG, "line": 1})],
         [completed(do())],
         [NewEvent(ev.SLEEP_COMPLETED, {}, sleep())],
         [NewEvent(ev.ROLLBACK_STEP_COMPLETED, {}, do())],
@@ -246,6 +248,8 @@ def test_a_batch_gives_the_same_rows_as_its_events_one_by_one():
     ],
     ids=[
         "attempt of no step",
+        "end that names no step",
+        "start that names no step",
         "end of no step",
         "end of no sleep",
         "rollback of no step",

@@ -12,7 +12,8 @@ class NamedSql:
 
     def __init__(self, path: Path) -> None:
         self._statements: dict[str, str] = {}
-        name, lines = "", []
+        name = ""
+        lines: list[str] = []
         for line in [*path.read_text(encoding="utf-8").splitlines(), NAME]:
             if line.startswith(NAME):
                 if name:

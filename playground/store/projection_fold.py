@@ -13,6 +13,13 @@ from playground.workflows.events import NewEvent, StepKey
 replace = msgspec.structs.replace
 
 
+def key_of(event: NewEvent) -> StepKey:
+    """The step of an event that is about one. Raises JournalError."""
+    if event.step is None:
+        raise JournalError(f"{event.type} names no step")
+    return event.step
+
+
 class Fold:
     """An instance while a batch is folded into it; `changed` are fields of its row."""
 
@@ -44,7 +51,7 @@ class Fold:
         self.status = self.changed["status"] = status
 
     def step(self, event: NewEvent) -> StepRow:
-        key = event.step
+        key = key_of(event)
         row = self.touched.get(key)
         if row is None and not self.restarted:
             row = self.steps.get(key)
@@ -55,11 +62,14 @@ class Fold:
     def all_steps(self) -> dict[StepKey, StepRow]:
         return dict(self.touched) if self.restarted else {**self.steps, **self.touched}
 
-    def start(self, event: NewEvent, row: StepRow) -> None:
-        if event.step in self.touched:
-            raise JournalError(f"{event.type} of step {event.step}, which has started, in instance {self.row.id}")
-        self.touched[event.step] = row
-        self.started.add(event.step)
+    def start(self, row: StepRow) -> None:
+        if row.key in self.touched:
+            raise JournalError(f"step {row.key} starts a second time in instance {self.row.id}")
+        self.touched[row.key] = row
+        self.started.add(row.key)
+
+    def put(self, row: StepRow) -> None:
+        self.touched[row.key] = row
 
     def stirred(self) -> None:
         """Something ended or began in a waiting instance: it runs again, or wants a worker now."""

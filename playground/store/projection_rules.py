@@ -9,7 +9,7 @@ from typing import Any
 from playground.store import protocol as rows
 from playground.store.encoding import encode
 from playground.store.errors import JournalError
-from playground.store.projection_fold import Fold, replace
+from playground.store.projection_fold import Fold, key_of, replace
 from playground.store.protocol import InboxRow, StepRow
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent, StepKey
@@ -113,23 +113,23 @@ def _step_started(fold: Fold, event: NewEvent) -> None:
     data = event.data
     handler = data.get("rollback")
     row = StepRow(
-        event.step, rows.STEP_RUNNING, fold.seq, data.get("line"), data.get("config"), 0, 0, 0, None, None, None, None,
+        key_of(event), rows.STEP_RUNNING, fold.seq, data.get("line"), data.get("config"), 0, 0, 0, None, None, None, None,
         HANDLER_PENDING if handler else None, handler or None,
     )  # fmt: skip
-    fold.start(event, row)
+    fold.start(row)
     fold.stirred()
 
 
 def _attempt_started(fold: Fold, event: NewEvent) -> None:
     step = fold.step(event)
-    fold.touched[event.step] = replace(step, status=rows.STEP_RUNNING, attempt=event.data["attempt"], until=None)
+    fold.put(replace(step, status=rows.STEP_RUNNING, attempt=event.data["attempt"], until=None))
     fold.stirred()
 
 
 def _attempt_completed(fold: Fold, event: NewEvent) -> None:
     step = fold.step(event)
     if step.losses:
-        fold.touched[event.step] = replace(step, losses=0)
+        fold.put(replace(step, losses=0))
 
 
 def _attempt_errored(fold: Fold, event: NewEvent) -> None:
@@ -141,11 +141,11 @@ def _attempt_errored(fold: Fold, event: NewEvent) -> None:
         changed = {"losses": 0, "failures": step.failures + 1}
         if delay is not None:
             changed |= {"status": rows.STEP_RETRYING, "until": fold.at + delay}
-    fold.touched[event.step] = replace(step, attempt=data["attempt"], **changed)
+    fold.put(replace(step, attempt=data["attempt"], **changed))
 
 
 def _retry_woken(fold: Fold, event: NewEvent) -> None:
-    fold.touched[event.step] = replace(fold.step(event), until=fold.at)
+    fold.put(replace(fold.step(event), until=fold.at))
     fold.stirred()
 
 
@@ -155,28 +155,39 @@ def _step_completed(fold: Fold, event: NewEvent) -> None:
 
 def _step_errored(fold: Fold, event: NewEvent) -> None:
     step = fold.step(event)
-    fold.touched[event.step] = replace(step, status=rows.STEP_ERRORED, error=event.data.get("error"), until=None)
+    fold.put(replace(step, status=rows.STEP_ERRORED, error=event.data.get("error"), until=None))
     fold.stirred()
 
 
 def _complete(fold: Fold, event: NewEvent, result: Any) -> None:
     step = fold.step(event)
-    fold.results[event.step] = text = encode(result)
+    fold.results[step.key] = text = encode(result)
     fold.store(text)
-    fold.touched[event.step] = replace(step, status=rows.STEP_COMPLETED, result=result, until=None)
+    fold.put(replace(step, status=rows.STEP_COMPLETED, result=result, until=None))
     fold.stirred()
 
 
 def _timer_started(fold: Fold, event: NewEvent) -> None:
     data = event.data
     row = StepRow(
-        event.step, rows.STEP_OPEN, fold.seq, data.get("line"), None, 0, 0, 0, data["until"], None, None, data.get("event_type")
+        key_of(event),
+        rows.STEP_OPEN,
+        fold.seq,
+        data.get("line"),
+        None,
+        0,
+        0,
+        0,
+        data["until"],
+        None,
+        None,
+        data.get("event_type"),
     )
-    fold.start(event, row)
+    fold.start(row)
 
 
 def _sleep_completed(fold: Fold, event: NewEvent) -> None:
-    fold.touched[event.step] = replace(fold.step(event), status=rows.STEP_COMPLETED, result=None, until=None)
+    fold.put(replace(fold.step(event), status=rows.STEP_COMPLETED, result=None, until=None))
     fold.stirred()
 
 
@@ -232,14 +243,14 @@ def _rollback_errored(fold: Fold, event: NewEvent) -> None:
 
 
 def _handler_started(fold: Fold, event: NewEvent) -> None:
-    fold.touched[event.step] = replace(fold.step(event), rollback=HANDLER_RUNNING, rollback_until=None)
+    fold.put(replace(fold.step(event), rollback=HANDLER_RUNNING, rollback_until=None))
     fold.stirred()
 
 
 def _handler_attempt_started(fold: Fold, event: NewEvent) -> None:
     step = fold.step(event)
     attempt = event.data["attempt"]
-    fold.touched[event.step] = replace(step, rollback=HANDLER_RUNNING, rollback_attempt=attempt, rollback_until=None)
+    fold.put(replace(step, rollback=HANDLER_RUNNING, rollback_attempt=attempt, rollback_until=None))
     fold.stirred()
 
 
@@ -252,12 +263,12 @@ def _handler_attempt_errored(fold: Fold, event: NewEvent) -> None:
         changed = {"losses": 0, "rollback_failures": step.rollback_failures + 1}
         if delay is not None:
             changed |= {"rollback": HANDLER_RETRYING, "rollback_until": fold.at + delay}
-    fold.touched[event.step] = replace(step, rollback_attempt=data["attempt"], **changed)
+    fold.put(replace(step, rollback_attempt=data["attempt"], **changed))
 
 
 def _handler_ended(status: str) -> Rule:
     def rule(fold: Fold, event: NewEvent) -> None:
-        fold.touched[event.step] = replace(fold.step(event), rollback=status, rollback_until=None)
+        fold.put(replace(fold.step(event), rollback=status, rollback_until=None))
         fold.stirred()
 
     return rule

@@ -32,6 +32,8 @@ STREAMED_BYTES = 4 * 1024 * 1024  # after which events_json() stops, so that a r
 PREPARED = 256  # statements kept prepared by a connection
 NEWEST = 2**63 - 1
 
+Rows = list[InstanceRow]  # the class has a method named `list`
+
 
 class SqliteStore:
     """See `protocol.Store`; made by `SqliteStore.open`."""
@@ -96,7 +98,7 @@ class SqliteStore:
 
     async def claim(
         self, node: str, limit: int, *, at: int, full: Mapping[str, int], full_workflows: Sequence[tuple[str, str]] = ()
-    ) -> list[InstanceRow]:
+    ) -> Rows:
         return await self._writer.submit(partial(claims.claim, self._transaction, node, limit, at, full, full_workflows))
 
     async def unclaim(self, key: int, *, execution: int) -> None:
@@ -105,7 +107,7 @@ class SqliteStore:
     async def next_due(self) -> int | None:
         return await self._readers.run(lambda db: db.execute(self._sql["next_due"]).fetchone()[0])
 
-    async def owned(self, node: str | None) -> list[InstanceRow]:
+    async def owned(self, node: str | None) -> Rows:
         if node is None:
             return await self._rows("instances_owned", ())
         return await self._rows("instances_of_node", (node,))
@@ -144,9 +146,7 @@ class SqliteStore:
     def subscribe(self, key: int) -> AbstractAsyncContextManager[Callable[[int], Awaitable[int]]]:
         return self._growth.watch(key)
 
-    async def list(
-        self, tenant: str | None, *, status: str | None = None, before: int | None = None, limit: int = 50
-    ) -> list[InstanceRow]:
+    async def list(self, tenant: str | None, *, status: str | None = None, before: int | None = None, limit: int = 50) -> Rows:
         older = NEWEST if before is None else before
         if tenant is None:
             if status is None:
@@ -156,7 +156,7 @@ class SqliteStore:
             return await self._rows("list_tenant_status", (tenant, status, older, limit))
         query = self._sql["list_tenant_status"]
 
-        def read(db: sqlite3.Connection) -> list[InstanceRow]:
+        def read(db: sqlite3.Connection) -> Rows:
             newest = [
                 columns.instance_row(row) for status in STATUSES for row in db.execute(query, (tenant, status, older, limit))
             ]
@@ -189,7 +189,7 @@ class SqliteStore:
         self._writer.close()
         self._lock.release()
 
-    async def _rows(self, query: str, values: Sequence[object]) -> "list[InstanceRow]":
+    async def _rows(self, query: str, values: Sequence[object]) -> Rows:
         statement = self._sql[query]
         return await self._readers.run(lambda db: [columns.instance_row(row) for row in db.execute(statement, values)])
 

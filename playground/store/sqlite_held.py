@@ -4,7 +4,8 @@ The writer is the only one that changes the file, so what is held is what is sto
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
+from typing import Any
 
 from playground.store.projection import Change
 from playground.store.projection_rules import HANDLER_RETRYING, HANDLER_RUNNING
@@ -30,7 +31,7 @@ class HeldSteps(Mapping[StepKey, StepRow]):
         self._read_step = read_step
         self._read_steps = read_steps
 
-    def get(self, key: StepKey, default: StepRow | None = None) -> StepRow | None:
+    def get(self, key: StepKey, default: Any = None) -> Any:
         row = self.known.get(key)
         if row is None and self._stored is not None:
             row = self._stored.get(key)
@@ -50,10 +51,10 @@ class HeldSteps(Mapping[StepKey, StepRow]):
     def __len__(self) -> int:
         return len(self._all())
 
-    def items(self):
+    def items(self) -> ItemsView[StepKey, StepRow]:
         return self._all().items()
 
-    def values(self):
+    def values(self) -> ValuesView[StepRow]:
         return self._all().values()
 
     def release(self) -> None:

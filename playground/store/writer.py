@@ -1,6 +1,7 @@
 """The one thread that writes. Work that is handed in while a commit waits for the disk shares the next commit."""
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -89,12 +90,11 @@ class Writer:
         waiting = self._queue
         open_ = True
         while open_:
-            batch = [waiting.get()]
+            taken = [waiting.get()]
             for _ in range(min(waiting.qsize(), BATCH - 1)):
-                batch.append(waiting.get_nowait())
-            if batch[-1] is None or None in batch:
-                open_ = False
-                batch = [entry for entry in batch if entry is not None]
+                taken.append(waiting.get_nowait())
+            open_ = None not in taken
+            batch = [entry for entry in taken if entry is not None]
             if batch:
                 self._settle(batch)
         self._transaction.close()
@@ -133,10 +133,9 @@ class Writer:
         return self._transaction.commit()
 
     def _call(self, callback: Callable[..., None], *args: Any) -> None:
-        try:
+        assert self._loop is not None, "work comes from a loop"
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody is left to be told
             self._loop.call_soon_threadsafe(callback, *args)
-        except RuntimeError:  # the loop has ended: nobody is left to be told
-            pass
 
     def _deliver(self, batch: Sequence[Entry], growth: Growth) -> None:
         for entry in batch:
@@ -150,4 +149,5 @@ class Writer:
             self._grown(growth)
 
     def _report(self, error: Exception) -> None:
-        self._loop.call_exception_handler({"message": "an on_commit callback failed", "exception": error})
+        handler = asyncio.get_running_loop().call_exception_handler
+        handler({"message": "an on_commit callback failed", "exception": error})
