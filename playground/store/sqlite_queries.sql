@@ -1,5 +1,7 @@
 -- Every statement that sqlite.py and its parts run, by name. `{rows}` is filled by named_sql.py with as many rows of
 -- placeholders as one statement takes; nothing else is ever put into SQL text.
+-- OR ROLLBACK: a conflict undoes the whole commit, which the writer does anyway; SQLite then keeps no copy of each page that an
+-- INSERT of many rows changes, and commits of many instances take a quarter less.
 
 -- name: instance_columns
 -- One instance in the order that sqlite_rows.instance_row() reads.
@@ -39,12 +41,12 @@ SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'instance'), 0
 SELECT last_seq FROM instance WHERE key = ?
 
 -- name: insert_instance
-INSERT INTO instance (key, tenant, id, workflow, snippet, queue, status, generation, execution, last_seq, owner, due_at,
+INSERT OR ROLLBACK INTO instance (key, tenant, id, workflow, snippet, queue, status, generation, execution, last_seq, owner, due_at,
     wait_until, fresh, in_execution, log_bytes, stored_bytes, output, error, rollback, created_at, started_at, ended_at, paused_at)
 VALUES {rows}
 
 -- name: insert_origin
-INSERT INTO origin (instance, class_name, params, control_hash, metadata, limits) VALUES {rows}
+INSERT OR ROLLBACK INTO origin (instance, class_name, params, control_hash, metadata, limits) VALUES {rows}
 
 -- name: update_instance
 UPDATE instance SET status = ?, generation = ?, execution = ?, last_seq = ?, owner = ?, due_at = ?, wait_until = ?, fresh = ?,
@@ -62,7 +64,7 @@ FROM (VALUES {rows}) AS grown WHERE key = grown.column1
 UPDATE instance SET last_seq = ?2, log_bytes = ?3, stored_bytes = ?4 WHERE key = ?1
 
 -- name: insert_events
-INSERT INTO event (instance, seq, at, type, execution, step, data) VALUES {rows}
+INSERT OR ROLLBACK INTO event (instance, seq, at, type, execution, step, data) VALUES {rows}
 
 -- name: events_after
 SELECT seq, at, type, execution, step, data FROM event WHERE instance = ? AND seq > ? ORDER BY seq LIMIT ?
@@ -78,7 +80,7 @@ SELECT kind, name, count, status, started_seq, line, config, attempt, failures, 
 FROM step WHERE instance = ? AND generation = ? AND kind = ? AND name = ? AND count = ?
 
 -- name: insert_steps
-INSERT INTO step (instance, generation, kind, name, count, status, started_seq, line, config, attempt, failures, losses, until,
+INSERT OR ROLLBACK INTO step (instance, generation, kind, name, count, status, started_seq, line, config, attempt, failures, losses, until,
     result, error, event_type, rollback, rollback_config, rollback_attempt, rollback_failures, rollback_until)
 VALUES {rows}
 
@@ -94,7 +96,7 @@ DELETE FROM step WHERE instance = ?
 SELECT seq, at, type, payload FROM inbox WHERE instance = ? ORDER BY seq
 
 -- name: insert_inbox
-INSERT INTO inbox (instance, seq, at, type, payload) VALUES {rows}
+INSERT OR ROLLBACK INTO inbox (instance, seq, at, type, payload) VALUES {rows}
 
 -- name: delete_inbox_row
 DELETE FROM inbox WHERE instance = ? AND seq = ?
