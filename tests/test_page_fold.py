@@ -103,7 +103,13 @@ def invented(pick: random.Random) -> list[dict[str, Any]]:
             case 8 if step := some(ev.DO):
                 add(ev.ATTEMPT_COMPLETED, step, attempt=1)
             case 9 if step := some(ev.DO):
-                add(ev.ATTEMPT_ERRORED, step, attempt=1, error=pick.choice([error, lost]), **({"retry_delay_ms": 70} if pick.random() < 0.5 else {}))
+                add(
+                    ev.ATTEMPT_ERRORED,
+                    step,
+                    attempt=1,
+                    error=pick.choice([error, lost]),
+                    **({"retry_delay_ms": 70} if pick.random() < 0.5 else {}),
+                )
             case 10 if step := some(ev.DO, done=True):
                 add(ev.STEP_COMPLETED, step, output=pick.choice([None, 1, {"$set": []}]))
             case 11 if step := some(ev.DO, done=True):
@@ -126,7 +132,11 @@ def invented(pick: random.Random) -> list[dict[str, Any]]:
                 add(pick.choice([ev.ROLLBACK_STARTED, ev.ROLLBACK_COMPLETED]))
                 add(pick.choice([ev.ROLLBACK_STEP_STARTED, ev.ROLLBACK_ATTEMPT_STARTED]), step, attempt=1, config={})
                 add(pick.choice([ev.ROLLBACK_ATTEMPT_COMPLETED, ev.ROLLBACK_ATTEMPT_ERRORED]), step, attempt=1, error=error)
-                add(pick.choice([ev.ROLLBACK_STEP_COMPLETED, ev.ROLLBACK_STEP_ERRORED]), step, **pick.choice([{}, {"error": error}]))
+                add(
+                    pick.choice([ev.ROLLBACK_STEP_COMPLETED, ev.ROLLBACK_STEP_ERRORED]),
+                    step,
+                    **pick.choice([{}, {"error": error}]),
+                )
             case 20:
                 add(ev.WORKFLOW_STARTED)
                 add(pick.choice([ev.WORKFLOW_COMPLETED, ev.WORKFLOW_ERRORED, ev.WORKFLOW_TERMINATED]), output=3, error=error)

@@ -1,6 +1,6 @@
 // Terminal colours in printed text: SGR codes become spans, every other escape sequence is dropped. Pure but for the spans.
 
-const ESCAPE = /\x1b\[([0-9;:]*)([@-~])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]|[\x00-\x08\x0b-\x1f\x7f]/g;
+const ESCAPE = /\x1b\[([0-9;:]*)([@-~])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]+[0-~]|\x1b[@-Z\\-_]|[\x00-\x08\x0b-\x1f\x7f]/g;
 
 /** The text without its escape sequences, for search and the clipboard. */
 export const plain = (text) => text.replace(ESCAPE, "");

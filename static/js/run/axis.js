@@ -4,7 +4,7 @@ import { CUT, lasting } from "./words.js";
 
 const CHAR = 6.1; // width of a character at 11 px, in CSS pixels
 const GAP = 8; // least distance of two labels
-const TICK = 76; // least distance of two ticks
+const TICK = 66; // least distance of two ticks
 const ROUND = [1, 2, 5, 10];
 
 /**

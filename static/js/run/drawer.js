@@ -1,7 +1,7 @@
 // One step, in full: its attempts with what went wrong under each, its result, config and logs.
 
-import { el, icon, lineLink, tell } from "./dom.js";
-import { isLost, lives } from "./fold.js";
+import { el, icon, lineLink, setDisabled, tell } from "./dom.js";
+import { isLost, isStopped, lives } from "./fold.js";
 import { lineRow } from "./logs.js";
 import { early } from "./marks.js";
 import { trace } from "./outcome.js";
@@ -14,8 +14,9 @@ const ATTEMPTS = 100; // attempts shown here: the first and the latest of them
 const KIND = { do: "step", sleep: "sleep", wait: "wait for event" };
 
 export class Drawer {
-  constructor({ root, close, copy }) {
-    Object.assign(this, { root, close, copy });
+  /** @param {{root, close, copy, restart}} how `restart(step)` runs the instance again from a step */
+  constructor({ root, close, copy, restart }) {
+    Object.assign(this, { root, close, copy, restart });
     root.addEventListener("click", (event) => {
       const link = event.target.closest("a[data-line]");
       if (!link) return;
@@ -41,10 +42,11 @@ export class Drawer {
     this.step = this.step && (state.steps.get(this.step.key) ?? this.step);
     if (!this.step || !this.root.clientHeight) return;
     const lines = state.logs.length;
-    if (this.drawn === this.step.version && this.lines === lines && this.final === context.final && this.executions === state.executions.length) return;
+    if (this.drawn === this.step.version && this.lines === lines && this.final === context.final && this.why === context.why && this.executions === state.executions.length) return;
     this.drawn = this.step.version;
     this.lines = lines;
     this.final = context.final;
+    this.why = context.why;
     this.executions = state.executions.length;
     const body = this.root.querySelector(".sheet-body");
     const scroll = body?.scrollTop ?? 0;
@@ -53,7 +55,7 @@ export class Drawer {
     if (now) now.scrollTop = scroll;
   }
 
-  parts(state, { final, now }) {
+  parts(state, { final, now, why }) {
     const { step } = this;
     const shown = stepState(step, final);
     const head = el(
@@ -64,13 +66,24 @@ export class Drawer {
       el("span.tag", {}, KIND[step.kind]),
       step.line ? lineLink(step.line) : null,
       el("span.grow"),
+      this.again(why),
       el("button.btn.icon", { type: "button", "aria-label": "Close step", title: "Close", onclick: this.close }, icon("i-close")),
     );
     const left = el("section", {}, el("h4", {}, step.kind === "do" ? "Attempts" : "What happened"), step.kind === "do" ? attempts(step, state, final) : story(step, state, { final, now }));
-    if (step.rollback) left.append(el("h4", {}, "Rollback"), rollback(step.rollback, final));
+    if (step.rollback) left.append(el("h4", {}, "Rollback"), rollback(step.rollback, final, state));
     const right = el("section", {});
     right.append(...this.result(), ...config(step), ...printed(step, state));
     return [head, el("div.sheet-body", { tabindex: "0" }, left, right)];
+  }
+
+  /** Runs this step and what began after it once more; what began before it is kept. */
+  again(why) {
+    const { step } = this;
+    const button = el("button.btn.line.small", { type: "button", title: "Keeps what began before this step; this one and all later ones run again" }, icon("i-restart"), el("span", {}, "Restart from here"));
+    button.dataset.title = button.title;
+    setDisabled(button, why);
+    button.addEventListener("click", () => button.getAttribute("aria-disabled") !== "true" && this.restart(step));
+    return button;
   }
 
   result() {
@@ -92,7 +105,7 @@ function attempts(step, state, final) {
       if (index === 1) list.append(el("li.pause", {}, el("i"), el("span", {}, `${count(skipped, "attempt")} left out`)));
       return;
     }
-    list.append(attemptRow(attempt, final));
+    list.append(attemptRow(attempt, final, state));
     const next = all[index + 1];
     if (next && attempt.endedAt !== null && !isLost(attempt)) list.append(pauseRow(early(attempt, next) ? next.startedAt - attempt.endedAt : (attempt.retryDelayMs ?? 0), early(attempt, next)));
   });
@@ -106,9 +119,9 @@ function attempts(step, state, final) {
   return list;
 }
 
-function attemptRow(attempt, final) {
+function attemptRow(attempt, final, run) {
   const lost = isLost(attempt);
-  const open = attempt.endedAt === null;
+  const open = attempt.endedAt === null || isStopped(attempt, run);
   const state = open ? (final ? STEP.stopped : STEP.running) : attempt.done ? STEP.completed : lost ? { icon: "i-cut", tone: "", word: "lost with its worker" } : STEP.errored;
   const words = attempt.done ? "completed" : state.word;
   const row = el(
@@ -140,10 +153,10 @@ function story(step, state, { final, now }) {
   return list;
 }
 
-function rollback(undo, final) {
+function rollback(undo, final, state) {
   const list = el("ol.try-list");
   if (undo.status === "pending") list.append(el("li.pause", {}, icon("i-undo"), el("span", {}, final ? "not needed" : "its handler runs if the run fails")));
-  for (const attempt of undo.attempts) list.append(attemptRow(attempt, final));
+  for (const attempt of undo.attempts) list.append(attemptRow(attempt, final, state));
   if (undo.error) list.append(el("li", {}, trace(undo.error)));
   return list;
 }

@@ -3,7 +3,15 @@
 import { OPEN, alive, hush, keyOf, stir } from "./fold-state.js";
 
 // Reasons for which a worker is gone without having been asked to give up: drawn as a cut through every row.
-const DEATHS = new Set(["killed", "crashed", "evicted", "lost", "limit"]);
+const DEATHS = new Set(["killed", "crashed", "lost", "limit"]);
+
+const openAttempt = (attempts) => attempts.length > 0 && attempts[attempts.length - 1].endedAt === null;
+
+/** Whether an attempt runs: then a worker that is taken away takes something with it. */
+function busy(state) {
+  for (const step of state.open) if (openAttempt(step.attempts)) return true;
+  return state.rollback === "running" && state.rows.some((step) => step.rollback !== null && openAttempt(step.rollback.attempts));
+}
 
 /** Whether the last execution was ended by what `event` tells, so that its end was meant and is no cut. */
 function meant(state, event) {
@@ -33,7 +41,6 @@ function restarted(state, event, data) {
   state.output = state.error = state.rollback = state.startedAt = state.endedAt = state.pausedAt = null;
   state.logTruncated = 0;
   state.generationAt = kept.length ? Math.min(...kept.map((step) => step.startedAt)) : event.at;
-  state.kept = [];
   if (meant(state, event)) uncut(state);
   state.logs.push({ seq: event.seq, at: event.at, cut: "restart", execution: null });
   hush(state, event.at);
@@ -102,7 +109,7 @@ function executionEnded(state, event, data) {
     last.endedAt = event.at;
     last.endedSeq = event.seq;
     last.reason = data.reason;
-    last.cut = DEATHS.has(data.reason);
+    last.cut = DEATHS.has(data.reason) || (data.reason === "evicted" && busy(state));
     if (last.cut) state.logs.push({ seq: event.seq, at: event.at, cut: data.reason, execution: last.execution });
   }
   state.inExecution = false;
@@ -158,9 +165,6 @@ export const RUN = {
   workflow_terminated: final("terminated"),
   execution_started: executionStarted,
   execution_ended: executionEnded,
-  event_received(state, event, data) {
-    state.kept.push({ seq: event.seq, at: event.at, type: data.type, payload: data.payload });
-  },
   log,
   log_truncated(state, event, data) {
     state.logTruncated = data.dropped;

@@ -33,7 +33,6 @@ export function newState() {
     logs: [],
     quiet: [], // [from, to or null]: nothing ran
     pauses: [],
-    kept: [], // events received and not yet given to a wait
     bracket: { id: 0, open: 0 },
   };
 }
@@ -72,3 +71,6 @@ export function stirred(state, event) {
 
 /** An attempt that went with its worker: not the tenant's error, and drawn as none. */
 export const isLost = (attempt) => attempt.error !== null && attempt.error.name === "WorkerLost";
+
+/** An attempt that did not finish because the run was ended by hand: lost too, but that was meant. */
+export const isStopped = (attempt, state) => state.status === "terminated" && attempt.endedAt === state.endedAt && isLost(attempt);

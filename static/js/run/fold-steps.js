@@ -155,7 +155,6 @@ export const STEPS = {
     const step = end(state, event, "completed");
     if (!step) return;
     Object.assign(step, { hasOutput: true, output: data.event });
-    state.kept = state.kept.filter((one) => one.seq !== data.received);
     stirred(state, event);
   },
   wait_timed_out(state, event) {

@@ -4,14 +4,16 @@ import { setDisabled, setIcon, setText } from "./dom.js";
 import { alive, lives } from "./fold.js";
 import { STATUS, lasting, left, ticking } from "./words.js";
 
-const WHY = {
+/** Why nothing at all can be done to a run. */
+export const NOTHING = {
   watching: "You are watching. Only the browser that started this run can change it. Run a copy.",
   stale: "No connection: nothing can be sent.",
-  past: "This is the past. Go back to live to control the run.",
+};
+
+const WHY = {
   hibernating: "No worker to kill: the instance is hibernating.",
   queued: "No worker to kill: the instance waits for one.",
   paused: "No worker to kill: the instance is paused.",
-  pausing: "It is pausing already.",
   busy: "Being sent.",
 };
 
@@ -85,22 +87,22 @@ export class Header {
   refresh() {
     const { state, context } = this;
     if (!state) return;
-    const { final, stale, watching, past } = context;
+    const { final, stale, watching } = context;
     const status = STATUS[state.status];
     const open = [...state.open];
     const asleep = state.status === "waiting" && open.length > 0 && open.every((step) => step.status === "sleeping");
     const retrying = state.status === "waiting" && open.some((step) => step.status === "retrying");
     const picture = asleep ? "i-sleep" : retrying ? "i-retry" : status.icon;
     setText(this.word, state.rollback === "running" && !final ? "Rolling back" : status.word);
-    setIcon(this.icon, picture, state.status === "running" && !stale && !past ? "spin" : "");
-    this.status.className = `status ${stale || past ? "" : status.tone}`;
+    setIcon(this.icon, picture, state.status === "running" && !stale ? "spin" : "");
+    this.status.className = `status ${stale ? "" : status.tone}`;
     const executions = lives(state).length;
     setText(this.facts.executions, String(executions));
-    setText(this.facts.seq, past ? `${state.lastSeq} of ${context.lastSeq}` : String(state.lastSeq));
+    setText(this.facts.seq, String(state.lastSeq));
     setText(this.facts.mode, watching ? "watching" : "");
     this.facts.mode.hidden = !watching;
     this.tick(context);
-    this.controls(state, final, watching ? WHY.watching : stale ? WHY.stale : past ? WHY.past : "");
+    this.controls(state, final, context.why);
   }
 
   controls(state, final, why) {

@@ -1,7 +1,7 @@
 // The replay lens: a column per execution, read downwards like a thread. Ran, read from the journal, lost, not reached.
 
 import { el, setFlag } from "./dom.js";
-import { isLost, lives } from "./fold.js";
+import { isLost, isStopped, lives } from "./fold.js";
 import { ahead } from "./plan.js";
 import { Rows } from "./rows.js";
 import { CUT, clock, lasting, stepLabel } from "./words.js";
@@ -55,8 +55,8 @@ export class Lens {
     const last = this.columns[this.columns.length - 1];
     const next = this.state.rows[index + 1];
     const cells = this.columns.map((column) => {
-      const goesOn = next && !column.folded && cell(next, column, column === last && !this.final)[0] !== "none";
-      const [kind, words] = step && !column.folded ? cell(step, column, column === last ? !this.final : false) : ["none", column.folded ? "" : "not reached"];
+      const goesOn = next && !column.folded && cell(next, column, this.state, column === last && !this.final)[0] !== "none";
+      const [kind, words] = step && !column.folded ? cell(step, column, this.state, column === last && !this.final) : ["none", column.folded ? "" : "not reached"];
       return el(`span.cell.${kind}${goesOn ? ".goes-on" : ""}`, { role: "cell" }, kind === "none" ? el("span.sr", {}, words) : short ? words.replace(" with its worker", "") : words);
     });
     const row = el("li.lens-row", { role: "row", dataset: step ? { key: step.key } : {} }, el("span.lens-name", { role: "rowheader", title: name }, name), ...cells);
@@ -76,13 +76,13 @@ function headOf(column, state) {
   const begun = state.startedAt ?? column.startedAt;
   const read = column.replayed ? `${column.replayed} read${column.firstAt ? ` in ${lasting(Math.max(1, column.firstAt - column.startedAt))}` : ""}` : "";
   const on = column.firstStep && column.execution > 1 ? el("code", {}, stepLabel(column.firstStep)) : null;
-  const end = column.endedAt === null ? `started ${clock(column.startedAt).slice(0, 8)}` : column.cut ? `${CUT[column.reason]} at ${lasting(column.endedAt - begun)}` : column.reason === "hibernated" ? "hibernated" : "ran to the end";
+  const end = column.endedAt === null ? `started ${clock(column.startedAt).slice(0, 8)}` : column.cut ? `${CUT[column.reason]} at ${lasting(column.endedAt - begun)}` : { hibernated: "hibernated", evicted: "gave its worker up", killed: "ended by hand" }[column.reason] ?? "ran to the end";
   const parts = column.cut || !read ? [end] : [read, on ? ["continuing at ", on] : null].filter(Boolean);
   return el("span", { role: "columnheader" }, el("b", {}, `Execution ${column.execution}`), ...parts.flatMap((part, index) => (index ? [", ", part] : [part])).flat());
 }
 
 /** What an execution did with a step: [class, words]. `live`: it is the latest and the run is not over. */
-export function cell(step, execution, live) {
+export function cell(step, execution, state, live) {
   const number = execution.execution;
   const began = step.execution !== null && step.execution <= number;
   if (!began) return ["none", "not reached"];
@@ -96,6 +96,7 @@ export function cell(step, execution, live) {
   const last = mine[mine.length - 1];
   const nth = last.attempt > 1 ? `, attempt ${last.attempt}` : "";
   if (last.endedAt === null) return execution.cut ? ["lost", "lost with its worker"] : live ? ["run-now", `running${nth}`] : ["partly", "stopped"];
+  if (isStopped(last, state)) return ["partly", "stopped"];
   if (isLost(last)) return ["lost", "lost with its worker"];
   if (last.done) return ["ran", mine.length > 1 ? `ran, ${mine.length} attempts` : nth ? `ran${nth}` : `ran, ${lasting(last.endedAt - last.startedAt)}`];
   if (step.status === "errored" && last === step.attempts[step.attempts.length - 1]) return ["fail", `failed${nth}`];

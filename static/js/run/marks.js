@@ -1,6 +1,6 @@
 // What is drawn on the track of one step: marks with their times, in words that a picture and a screen reader both understand. Pure.
 
-import { alive, isLost, lives } from "./fold.js";
+import { alive, isLost, isStopped, lives } from "./fold.js";
 import { clock, errorLine, lasting } from "./words.js";
 
 /**
@@ -54,6 +54,7 @@ function attemptMark(attempt, many, state, final) {
     if (final) return { type: "stopped", from: attempt.startedAt, to: state.endedAt, text, title: `${name} did not finish` };
     return { type: "live", from: attempt.startedAt, to: null, text, title: `${name} running` };
   }
+  if (isStopped(attempt, state)) return { type: "stopped", from: attempt.startedAt, to: attempt.endedAt, text, title: `${name} did not finish` };
   const took = lasting(attempt.endedAt - attempt.startedAt);
   if (attempt.done) return { type: "ran", from: attempt.startedAt, to: attempt.endedAt, text, title: `${name}, ${took}` };
   if (isLost(attempt)) return { type: "lost", from: attempt.startedAt, to: lostAt(attempt, state) ?? attempt.endedAt, text: "", title: `${name} lost with its worker` };
@@ -100,11 +101,16 @@ function wait(step, state, final) {
 
 function undo(rollback, state, final) {
   return rollback.attempts.map((attempt) => {
+    const cut = attempt.endedAt === null ? lostAt(attempt, state) : null;
+    if (cut !== null) return { type: "lost", from: attempt.startedAt, to: cut, text: "", title: `rollback attempt ${attempt.attempt} lost with its worker` };
     const open = attempt.endedAt === null;
     const type = open ? (final ? "stopped" : "live") : attempt.done ? "undo" : isLost(attempt) ? "lost" : "undo-fail";
     return { type, from: attempt.startedAt, to: open ? (final ? state.endedAt : null) : attempt.endedAt, text: "", title: `rolled back, attempt ${attempt.attempt}` };
   });
 }
+
+/** An execution that gave its worker up with nothing running: no cut. */
+const gaveUp = (execution) => (execution.reason === "hibernated" || execution.reason === "evicted") && !execution.cut;
 
 /** The bands of the execution lane and the cuts through all rows: [{type, from, to, text, title}]. */
 export function lifeOf(state, final) {
@@ -116,13 +122,14 @@ export function lifeOf(state, final) {
     bands.push({ type: "life", from: one.startedAt, to: one.endedAt, number: one.execution, title: `Execution ${one.execution}${read}` });
     if (one.cut) cuts.push({ at: one.endedAt, reason: one.reason, execution: one.execution });
     const next = mine[index + 1];
-    if (one.endedAt !== null && one.reason === "hibernated") {
-      bands.push({ type: "none", from: one.endedAt, to: next ? next.startedAt : final ? state.endedAt : null, text: "hibernating", title: "No worker: the instance is a row with a due time" });
+    if (one.endedAt !== null && gaveUp(one)) {
+      const held = state.pauses.some(([from]) => from >= one.endedAt && (!next || from <= next.startedAt));
+      bands.push({ type: "none", from: one.endedAt, to: next ? next.startedAt : final ? state.endedAt : null, text: held ? "paused" : "hibernating", title: "No worker: the instance is a row in the database" });
     }
   });
   const first = mine[0];
   if (!first && !final) bands.push({ type: "none", from: state.generationAt, to: null, text: "in the queue", title: "Waiting for a worker" });
-  if (!alive(state) && first && !final && mine[mine.length - 1].reason !== "hibernated") {
+  if (!alive(state) && first && !final && !gaveUp(mine[mine.length - 1])) {
     bands.push({ type: "none", from: mine[mine.length - 1].endedAt, to: null, text: "waiting for a worker", title: "The next execution begins when a worker is free" });
   }
   return { bands, cuts };

@@ -50,12 +50,12 @@ function queued(state) {
 
 function resumption(state, now) {
   const execution = alive(state) ?? state.executions[state.executions.length - 1];
-  if (!execution || execution.generation !== state.generation || execution.execution === 1) return null;
+  if (!execution || execution.generation !== state.generation || lives(state)[0] === execution) return null;
   if (now - execution.startedAt > FRESH_MS && alive(state)) return null;
   const took = execution.firstAt !== null ? ` in ${lasting(Math.max(1, execution.firstAt - execution.startedAt))}` : "";
-  const read = execution.replayed ? `${count(execution.replayed, "step")} read from the journal${took}` : "nothing to read from the journal, so it began at the top";
+  const read = execution.replayed ? `${count(execution.replayed, "step")} read from the journal${took}` : "nothing to read from the journal yet, so it begins at the top";
   const parts = [{ b: `Execution ${execution.execution}:` }, ` ${read}`];
-  if (execution.firstStep) parts.push(", continuing at ", name(execution.firstStep));
+  if (execution.firstStep && execution.replayed) parts.push(", continuing at ", name(execution.firstStep));
   return { ...say("i-cut", ...parts, "."), lens: true };
 }
 

@@ -6,7 +6,7 @@ import { call, instancePath } from "./api.js";
 import { el, icon, setText, tell } from "./dom.js";
 import { Drawer } from "./drawer.js";
 import { FINAL, alive, apply, newState } from "./fold.js";
-import { Header } from "./header.js";
+import { Header, NOTHING } from "./header.js";
 import { Idle } from "./idle.js";
 import { Journal } from "./journal.js";
 import { Lens } from "./lens.js";
@@ -57,14 +57,14 @@ class Panel {
     this.timeline = new Timeline({
       root: this.parts.timeline,
       onOpen: (step) => this.openStep(step),
-      onWake: (step) => this.send("wake", { step: { kind: step.kind, name: step.name, count: step.count } }, "It could not be ended early."),
+      onWake: (step) => this.send("wake", { step: keyJson(step) }, "It could not be ended early."),
       onSend: (step, type, value) => this.sendEvent(type, value),
       payloadFor: (step) => this.payloadFor(step),
     });
     this.journal = new Journal({ root: part("journal") });
     this.logs = new Logs({ root: part("logs"), copy });
     this.lens = new Lens({ root: part("lens"), onStep: (step) => this.openStep(step) });
-    this.drawer = new Drawer({ root: part("step"), close: () => this.closeStep(), copy });
+    this.drawer = new Drawer({ root: part("step"), close: () => this.closeStep(), copy, restart: (step) => this.restart({ from_step: keyJson(step) }) });
     this.tabs = new Tabs({ root, onShow: () => this.shown() });
     this.parts.replay.addEventListener("click", () => this.tabs.show("lens", { focus: true }));
     root.addEventListener("click", (event) => {
@@ -191,8 +191,9 @@ class Panel {
   context() {
     const { state, final } = this;
     const stale = Boolean(this.trouble) && !final;
+    const watching = !this.run.token;
     const now = (stale ? this.heardAt : Date.now()) + this.skew;
-    return { now: Math.max(now, state.lastAt ?? 0), stale, final, heardAt: this.heardAt, watching: !this.run.token, hideRest: state.status === "complete" };
+    return { now: Math.max(now, state.lastAt ?? 0), stale, final, heardAt: this.heardAt, watching, why: watching ? NOTHING.watching : stale ? NOTHING.stale : "", hideRest: state.status === "complete" };
   }
 
   /** Asks for a drawing; `dirty` says that more than time has changed. */
@@ -259,7 +260,8 @@ class Panel {
     const words = parts.map((one) => (typeof one === "string" ? one : (one.code ?? one.b ?? (one.line ? `line ${one.line}` : "")))).join("");
     const moved = performance.now();
     if (words !== this.said) {
-      if (!context.final && moved - this.saidAt < SENTENCE_MS) return;
+      const urgent = context.final || context.stale || this.state.status === "paused";
+      if (!urgent && moved - this.saidAt < SENTENCE_MS) return;
       this.said = words;
       this.saidAt = this.state.executions.length ? moved : -SENTENCE_MS; // what comes next is news at once
       this.parts.mark.replaceChildren(icon(mark, { tone }));
@@ -317,7 +319,6 @@ class Panel {
   }
 
   async act(what, when) {
-    const { id } = this.run;
     if (what === "kill") {
       if (when !== "now") this.armed = when;
       const failed = await this.send("kill-worker", { when }, "The worker was not killed.");
@@ -325,9 +326,14 @@ class Panel {
       this.schedule(true);
       return;
     }
-    const title = { pause: "It was not paused.", resume: "It was not resumed.", terminate: "It was not terminated.", restart: "It was not restarted." }[what];
-    const failed = await this.send(what, {}, title);
-    if (!failed && what === "restart" && this.run?.id === id && (this.stream?.ended || !this.stream)) this.follow(this.state.lastSeq);
+    if (what === "restart") return this.restart({});
+    await this.send(what, {}, { pause: "It was not paused.", resume: "It was not resumed.", terminate: "It was not terminated." }[what]);
+  }
+
+  async restart(body) {
+    const { run } = this;
+    const failed = await this.send("restart", body, "It was not restarted.");
+    if (!failed && this.run === run && this.stream?.ended) this.follow(this.state.lastSeq);
   }
 
   sendEvent(type, value) {
@@ -352,6 +358,8 @@ class Panel {
     }
   }
 }
+
+const keyJson = ({ kind, name, count }) => ({ kind, name, count });
 
 function labelOf(step, now) {
   if (step.status === "retrying") return `retry in ${left(Math.ceil((step.until - now) / 1000) * 1000)}`;

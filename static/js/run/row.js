@@ -34,7 +34,7 @@ export function newRow() {
   const count = el("span.nth");
   const words = el("span.sr");
   const button = el("button.row-name", { type: "button", tabindex: "-1" }, mark, el("span.nm-box", {}, name, count), words);
-  const track = el("div.track", { "aria-hidden": "true" });
+  const track = el("div.track");
   const meta = el("div.row-meta", { "aria-hidden": "true" });
   const row = el("div.row", {}, button, track, meta);
   const item = el("li.item", {}, row);
@@ -78,7 +78,7 @@ export function fillStep(item, step, state, { final, fan, tools }) {
 
 function node(mark) {
   const classes = CLASSES[mark.type].split(" ");
-  return el(`span.${classes.join(".")}`, { title: mark.title }, mark.text ? el("span.txt", {}, mark.text) : null);
+  return el(`span.${classes.join(".")}`, { title: mark.title, "aria-hidden": "true" }, mark.text ? el("span.txt", {}, mark.text) : null);
 }
 
 /** Moves the marks of a row to where they belong at this moment. */
