@@ -16,7 +16,8 @@ from playground.sandbox.tiers import SandboxDown, SandboxRefused, Tier
 
 __all__ = ["Exit", "Sandbox", "SandboxDown", "SandboxRefused", "Tier", "Worker"]
 
-ENTRY = "playground.worker.main"  # has prepare(fd), which a child calls before it is locked, and main(what prepare gave)
+# Has warm(), called once in the fork server; prepare(fd), which a child calls before it is locked; and main(what prepare gave).
+ENTRY = "playground.worker.main"
 FORKS_AT_ONCE = 4
 TAKE_SECONDS = 10.0  # how long take() waits while the fork server is being restarted
 FAILURES_TO_GIVE_UP = 3  # forks in a row that fail before those who wait are told

@@ -31,7 +31,9 @@ class Visible:
     package: tuple[str, ...]
 
     def readable(self) -> list[str]:
-        """The paths to open up by Landlock, so that nothing masked lies below any of them."""
+        """The paths to open up by Landlock, so that nothing that is to be masked lies open below any of them."""
+        if self.moved:
+            return [*self.same, *self.package]  # covered up already; 200 rules fewer for each worker to copy
         found = list(self.package)
         for path in self.same:
             found += _around(path, self.masked)
@@ -39,6 +41,8 @@ class Visible:
 
     def listable(self) -> list[str]:
         """Directories that the import system lists although not all below them may be read."""
+        if self.moved:
+            return []
         return [path for path in self.same if any(_within(mask, path) for mask in self.masked)]
 
 

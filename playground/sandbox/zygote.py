@@ -63,6 +63,7 @@ def _prepare(plan: dict[str, Any]) -> tuple[child.Confinement, Callable[[int], A
     for name in WARM:
         importlib.import_module(name)
     entry = importlib.import_module(plan["entry"])
+    entry.warm()
     ruleset = None
     if plan["landlock"]:
         built = landlock.build(plan["readable"], plan["listable"])

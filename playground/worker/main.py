@@ -6,7 +6,15 @@ from playground.worker import entrypoint
 from playground.worker.channel import Channel, ChannelClosed
 from playground.worker.loop import Loop
 from playground.worker.process import Process
+from playground.worker.rehearsal import rehearse
 from playground.worker.run import Execution
+
+REHEARSALS = 20  # after which the interpreter has specialised the code that a start runs through (PEP 659)
+
+
+def warm() -> None:
+    """What every worker would do for itself otherwise. Called once in the fork server, before any worker."""
+    rehearse(REHEARSALS)
 
 
 def prepare(fd: int) -> Loop:

@@ -1,0 +1,198 @@
+"""How fast and how small isolated starts are, beside a bare fork server of the same interpreter and imports in the same run.
+
+    python -m bench.starts [--seconds 3] [--parked 4]
+
+A start is: take a worker, have it run a workflow that returns at once, read its result, throw it away. The peer forks, and the child
+writes one byte and ends: no isolation, no channel, no workflow.
+"""
+
+import argparse
+import asyncio
+import importlib
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from playground.sandbox import frames
+from playground.sandbox.pool import Sandbox, Worker
+from playground.sandbox.zygote import WARM
+
+MEMORY = 160 * 1024 * 1024
+SOURCE = """
+import time
+STARTED = time.monotonic_ns()
+from workers import WorkflowEntrypoint
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        return STARTED
+"""
+START = frames.encode(
+    {
+        "op": "start",
+        "source": SOURCE,
+        "class_name": "TenantWorkflow",
+        "event": {"payload": None, "timestamp": 0, "instance": "i", "workflow": "w"},
+        "execution": 1,
+        "metadata": None,
+        "steps": [],
+        "env": {},
+        "limits": {"value_bytes": 1 << 20, "step_limit": 10_000, "delay_function_ms": 1000},
+        "mode": "run",
+    }
+)
+
+
+def line(what: str, figure: str) -> None:
+    print(f"{what:<66} {figure:>24}", flush=True)
+
+
+def spread(milliseconds: Sequence[float]) -> str:
+    ordered = sorted(milliseconds)
+    return f"{statistics.median(ordered):.2f} ms, p95 {ordered[int(len(ordered) * 0.95)]:.2f} ms"
+
+
+async def result(worker: Worker) -> Any:
+    """The output of the workflow that a worker runs."""
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(worker.sock, START)
+    data = b""
+    while True:
+        data += await loop.sock_recv(worker.sock, 65536)
+        while len(data) >= frames.HEADER:
+            size = int.from_bytes(data[: frames.HEADER], "big")
+            if len(data) < frames.HEADER + size:
+                break
+            said = frames.decode(data[frames.HEADER : frames.HEADER + size])
+            data = data[frames.HEADER + size :]
+            if isinstance(said, frames.Finish):
+                return said.output
+            if isinstance(said, frames.Crash):
+                raise SystemExit(f"the workflow failed: {said.error}")
+
+
+async def start(sandbox: Sandbox) -> tuple[float, float, float]:
+    """Milliseconds to a taken worker, to the first line of tenant code, and to its result."""
+    begun = time.monotonic_ns()
+    worker = await sandbox.take()
+    taken = time.monotonic_ns()
+    first = await result(worker)
+    done = time.monotonic_ns()
+    worker.close()
+    await worker.exited
+    return (taken - begun) / 1e6, (first - begun) / 1e6, (done - begun) / 1e6
+
+
+async def opened(parked: int) -> Sandbox:
+    return await Sandbox.open(memory_bytes=MEMORY, cpu_seconds=10, parked=parked, log=lambda event, **fields: None)
+
+
+async def spaced(parked: int, seconds: float) -> None:
+    sandbox = await opened(parked)
+    figures = []
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        await asyncio.sleep(0.02)  # time to park again
+        figures.append(await start(sandbox))
+    name = f"{parked} parked" if parked else "none parked"
+    for index, what in enumerate(("take()", "first line of tenant code", "result")):
+        line(f"{what}, {name}", spread([figure[index] for figure in figures]))
+    await sandbox.close()
+
+
+async def rates(parked: int, seconds: float) -> None:
+    sandbox = await opened(parked)
+    for lanes in (1, 4, 16):
+        until = time.monotonic() + seconds
+        begun = time.monotonic()
+
+        async def lane(until: float = until) -> int:
+            count = 0
+            while time.monotonic() < until:
+                await start(sandbox)
+                count += 1
+            return count
+
+        count = sum(await asyncio.gather(*(lane() for _ in range(lanes))))
+        line(f"starts, {lanes} at once", f"{count / (time.monotonic() - begun):.0f}/s")
+    await sandbox.close()
+
+
+async def sizes(parked: int) -> None:
+    begun = time.monotonic()
+    sandbox = await opened(parked)
+    line("open(): fork server up, attacked, first worker locked", f"{(time.monotonic() - begun) * 1000:.0f} ms")
+    workers = [await sandbox.take() for _ in range(parked)]
+    while sandbox.zygote is None or len(children(sandbox.zygote)) < 2 * parked:
+        await asyncio.sleep(0.01)
+    line("fork server, resident", f"{memory(sandbox.zygote, 'Rss'):.1f} MB")
+    each = [memory(child, "Private_Dirty") for child in children(sandbox.zygote)]
+    line("locked worker, private", f"{statistics.median(each):.1f} MB")
+    for worker in workers:
+        worker.close()
+    await sandbox.close()
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def memory(pid: int, name: str) -> float:
+    rows = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(row.split()[1]) for row in rows if row.startswith(f"{name}:")) / 1024
+
+
+def bare(seconds: float) -> None:
+    """The peer, in a process of its own so that it holds no more than a fork server does."""
+    for module in (*WARM, "playground.worker.main"):
+        importlib.import_module(module)
+    reading, writing = os.pipe()
+    times = []
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        begun = time.monotonic_ns()
+        child = os.fork()
+        if child == 0:
+            os.write(writing, b"x")
+            os._exit(0)
+        os.read(reading, 1)
+        times.append((time.monotonic_ns() - begun) / 1e6)
+        os.waitpid(child, 0)
+    line("peer: bare fork to first byte", spread(times))
+    line("peer: bare forks, 1 at once", f"{len(times) / seconds:.0f}/s")
+
+
+def interpreter() -> None:
+    times = []
+    for _ in range(10):
+        begun = time.monotonic_ns()
+        subprocess.run([sys.executable, "-I", "-S", "-c", "import asyncio, json"], check=True)
+        times.append((time.monotonic_ns() - begun) / 1e6)
+    line("peer: a fresh interpreter that imports asyncio, to its end", spread(times))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--parked", type=int, default=4)
+    parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.bare:
+        bare(options.seconds)
+        return
+    print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
+    asyncio.run(sizes(options.parked))
+    asyncio.run(spaced(options.parked, options.seconds))
+    asyncio.run(spaced(0, options.seconds))
+    asyncio.run(rates(options.parked, options.seconds))
+    subprocess.run([sys.executable, "-m", "bench.starts", "--bare", "--seconds", str(options.seconds)], check=True)
+    interpreter()
+
+
+if __name__ == "__main__":
+    main()

