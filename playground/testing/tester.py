@@ -302,7 +302,7 @@ class WorkflowTester:
 
     def _worker_rests(self, execution: Any) -> bool:
         if self._local is None:
-            return bool(execution.idle)
+            return bool(execution.idle and not execution.is_busy)
         return bool(execution.worker.at_rest())
 
     async def _sign_of_life(self) -> None:
