@@ -1,12 +1,11 @@
 """The playground's page as a person uses it: what is pressed, and what is read."""
 
-import json
 import re
-import urllib.request
 from typing import Any
 
 from browser_support import Watched
 from playwright.sync_api import Locator, expect
+from server_support import ask
 
 WAIT_MS = 30_000
 INSTANCE = re.compile(r".*/instances/([0-9A-Za-z_-]+)$")
@@ -18,14 +17,6 @@ PASTE = """(editor, text) => {
 }"""
 
 expect.set_options(timeout=WAIT_MS)
-
-
-def ask(url: str, body: Any = None) -> Any:
-    """GET, or POST `body` as JSON; returns the JSON that comes back."""
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json", "Accept": "application/json"})
-    with urllib.request.urlopen(request, timeout=WAIT_MS / 1000) as reply:
-        return json.load(reply)
 
 
 def journal(server: str, instance: str) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """The real server as a process of its own, for tests from outside: start, where it listens, kill -9, start again."""
 
+import json
 import queue
 import re
 import signal
@@ -7,10 +8,13 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from pathlib import Path
+from typing import Any
 
 START_SECONDS = 30
 STOP_SECONDS = 10
+REPLY_SECONDS = 30
 ADDRESS = re.compile(r"http://[\w.\[\]:-]+:\d+")
 
 
@@ -18,6 +22,14 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def ask(url: str, body: Any = None) -> Any:
+    """GET, or POST `body` as JSON; returns the JSON that comes back."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json", "Accept": "application/json"})
+    with urllib.request.urlopen(request, timeout=REPLY_SECONDS) as reply:
+        return json.load(reply)
 
 
 class Server:

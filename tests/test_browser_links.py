@@ -6,8 +6,8 @@ import urllib.request
 from collections.abc import Callable
 
 import pytest
-from page_support import Playground, ask, completed_steps, expect, journal
-from server_support import Server
+from page_support import Playground, completed_steps, expect, journal
+from server_support import Server, ask
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 QUICK = """from workers import WorkflowEntrypoint
