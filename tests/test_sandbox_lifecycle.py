@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -208,6 +209,28 @@ def test_killing_the_server_ends_everything_inside(without: tuple[str, ...]) -> 
         server.wait()
     assert words[0] == ("B" if without else "A")
     assert wait_gone(pidfds)
+
+
+def test_a_fork_server_that_hangs_is_replaced() -> None:
+    with held(parked=1, take_seconds=0.5) as sandbox:
+
+        async def story() -> None:
+            zygote = sandbox.sandbox.zygote
+            assert zygote is not None
+            os.kill(zygote, signal.SIGSTOP)
+            workers = []
+            with pytest.raises(SandboxDown, match="No worker could be started"):
+                while len(workers) < 3:  # one is parked, another may have been on its way
+                    workers.append(await sandbox.sandbox.take())
+            for worker in workers:
+                assert (await worker.exited).cause == "zygote"
+                worker.close()
+            while sandbox.sandbox.zygote in (None, zygote):
+                with suppress(SandboxDown):
+                    (await sandbox.sandbox.take()).close()
+
+        sandbox.runner.run(story())
+        assert sandbox.run("r = 1")[0] == "1"
 
 
 def test_a_sandbox_whose_workers_cannot_be_locked_is_refused_with_the_reason() -> None:

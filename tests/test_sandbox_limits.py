@@ -42,6 +42,15 @@ def test_a_memory_bomb_hits_the_worker_only(sandbox: Held, bomb: str) -> None:
     assert end.max_rss_bytes < MEMORY
 
 
+def test_when_all_memory_is_used_up_a_worker_is_told_to_have_died_of_it() -> None:
+    with held(group_bytes=80 * 1024 * 1024, parked=1) as small:
+        if "sandbox.no_memory_group" in small.log.events():
+            pytest.skip("this machine allows no memory group")
+        answer, end = small.run("r = bytearray(b'x') * (110 << 20)")
+        assert (answer, end.cause, end.signal) == ("", "memory", signal.SIGKILL)
+        assert small.run("r = 1")[0] == "1"
+
+
 def test_recursion_ends_in_an_error(sandbox: Held) -> None:
     answer, _ = sandbox.run("def f(): return f()\nf()")
     assert answer.startswith("RecursionError")

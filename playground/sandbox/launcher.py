@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from playground.sandbox import bubblewrap, child
+from playground.sandbox import bubblewrap, child, linux
 from playground.sandbox.cgroup import MemoryGroup
 from playground.sandbox.handle import Worker
 from playground.sandbox.visible import Visible
@@ -25,7 +25,6 @@ _MESSAGE = 1 << 16
 _DESCRIPTORS = 16
 _STDERR_LINE = 500  # characters
 _CREDENTIALS = struct.Struct("3i")
-_LINUX = hasattr(socket, "SO_PASSCRED")
 
 # What threading, logging and random would do in each child after the fork costs it 0.8 ms in copied pages. It is not needed: a fork server has one
 # thread and holds no lock at a fork, and a child reseeds random by itself.
@@ -85,7 +84,7 @@ class Launch:
     def plan(self) -> dict[str, Any]:
         """What the fork server is told."""
         return {
-            "linux": _LINUX,
+            "linux": linux.HERE,
             "path": self.path,
             "entry": self.entry,
             "landlock": self.landlock,
@@ -139,7 +138,7 @@ class ForkServer:
         """Bring it up, its imports done. Raises LaunchFailed."""
         self._control, theirs = socket.socketpair()
         self._control.setblocking(False)
-        if _LINUX:
+        if linux.HERE:
             self._control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._stderr, stderr = os.pipe()
         os.set_blocking(self._stderr, False)
@@ -253,7 +252,7 @@ class ForkServer:
                 received = array.array("i")
                 received.frombytes(payload)
                 self._pidfds += received
-            elif _LINUX and (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+            elif linux.HERE and (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
                 self._greet(_CREDENTIALS.unpack(payload)[0])
         *lines, self._text = (self._text + data).split(b"\n")
         try:
@@ -297,9 +296,13 @@ class ForkServer:
             self._last_error = message["failed"]
         elif "forked" in message:
             number = message["forked"]
-            self.workers[number].holds(self._pidfds.pop(0) if self._pidfds else None)
-            self._pending[number].forked = True
-            self._settle(number)
+            pidfd = self._pidfds.pop(0) if self._pidfds else None
+            if number in self._pending:
+                self.workers[number].holds(pidfd)
+                self._pending[number].forked = True
+                self._settle(number)
+            elif pidfd is not None:
+                os.close(pidfd)  # it failed before this was said
         elif "refused" in message:
             self._fail(message["refused"], message["reason"])
             self.workers.pop(message["refused"], None)

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import sys
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
@@ -11,9 +12,12 @@ PR_SET_NO_NEW_PRIVS = 38
 PR_GET_NO_NEW_PRIVS = 39
 SIGKILL = 9
 
+HERE = sys.platform == "linux"  # elsewhere nothing of this may be called
+
 _libc = ctypes.CDLL(None, use_errno=True)
-_libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong)
-_libc.syscall.restype = ctypes.c_long
+if HERE:
+    _libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong)
+    _libc.syscall.restype = ctypes.c_long
 _HEADER = (ctypes.c_uint32 * 2)(0x20080522, 0)  # capabilities, version 3, of this process
 _NO_CAPABILITIES = (ctypes.c_uint32 * 6)()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from playground.sandbox import bubblewrap, landlock, probe, syscalls, tiers, users, visible
+from playground.sandbox import bubblewrap, landlock, linux, probe, syscalls, tiers, users, visible
 from playground.sandbox.cgroup import MemoryGroup
 from playground.sandbox.handle import Exit, Worker
 from playground.sandbox.launcher import ForkFailed, ForkServer, Launch, LaunchFailed, Log
@@ -35,6 +35,8 @@ class Bench:
     without: frozenset[str] = frozenset()
     recycle_seconds: float = RECYCLE_SECONDS
     recycle_forks: int = RECYCLE_FORKS
+    take_seconds: float = TAKE_SECONDS
+    group_bytes: int | None = None
 
 
 class Sandbox:
@@ -82,7 +84,7 @@ class Sandbox:
             SandboxRefused: the isolation is too weak to serve, or does not hold; the message says what to do.
         """
         launch = _best_launch(memory_bytes, cpu_seconds, bench)
-        group = _memory_group(log)
+        group = _memory_group(bench, log)
         missing = ""
         if launch.bwrap is None:
             missing = "bubblewrap is not installed"
@@ -143,12 +145,12 @@ class Sandbox:
         self._waiting.append(waiter)
         self._fill()
         try:
-            async with asyncio.timeout(TAKE_SECONDS):
+            async with asyncio.timeout(self._bench.take_seconds):
                 return await self._given(waiter)
         except TimeoutError:
             if self._server is not None and self._in_flight:
                 self._server.kill()  # it was asked for children and does not answer; the keeper brings up another
-            raise SandboxDown(f"No worker could be started within {TAKE_SECONDS:.0f} s.") from None
+            raise SandboxDown(f"No worker could be started within {self._bench.take_seconds:.0f} s.") from None
 
     async def close(self) -> None:
         """End every worker and the fork server, and wait until all are gone."""
@@ -321,7 +323,7 @@ def _best_launch(memory_bytes: int, cpu_seconds: int, bench: Bench) -> Launch:
         bwrap=bwrap,
         landlock=tiers.LANDLOCK not in bench.without and landlock.abi() >= landlock.WANTED_ABI,
         filter=program,
-        limits=tiers.LIMITS not in bench.without,
+        limits=tiers.LIMITS not in bench.without and linux.HERE,
         memory_bytes=memory_bytes,
         cpu_seconds=cpu_seconds,
         users=users.unused() if os.geteuid() == 0 and tiers.USER not in bench.without else None,
@@ -353,9 +355,9 @@ def _layers(launch: Launch, group: MemoryGroup | None) -> tuple[str, ...]:
     return tuple(name for name, there in held.items() if there)
 
 
-def _memory_group(log: Log) -> MemoryGroup | None:
+def _memory_group(bench: Bench, log: Log) -> MemoryGroup | None:
     try:
-        return MemoryGroup.open()
+        return MemoryGroup.open(bench.group_bytes)
     except OSError as error:
         log("sandbox.no_memory_group", reason=str(error))
         return None
