@@ -28,6 +28,9 @@ TURNS = 6  # of the event loop in which nothing happens, before everything is ta
 LOOK_SECONDS = 0.02  # how long to wait for a sign of life before looking again
 JOURNAL_SHOWN = 12  # last events told when something does not happen
 
+# What differs from a server's defaults: a class's source is its whole file, and a step's own timeout is the only one.
+SETTINGS = {"workers": 8, "source_bytes": 16 * 1024 * 1024, "attempt_wall_seconds": 365 * 86_400, "synchronous": "normal"}
+
 _routing = Routing()
 
 
@@ -64,7 +67,7 @@ class WorkflowTester:
         self.clock = VirtualClock(begin)
         self.log: list[tuple[str, dict[str, Any]]] = []
         self._environment = environment
-        self._settings = Settings(**{"workers": 8, "source_bytes": 16 * 1024 * 1024, "synchronous": "normal", **settings})
+        self._settings = Settings(**{**SETTINGS, **settings})
         self._mocks, self._plans = mocks.Mocks(), Plans()
         self._late: dict[str, int | None] = {}
         self._real_sandbox = sandbox
