@@ -17,4 +17,21 @@ export async function call(method, path, { token = null, body } = {}) {
   }
 }
 
+/** Asks for a stream only to learn what the server says to that: EventSource does not tell. The answer is as of `call`. */
+export async function probe(path) {
+  const none = { ok: false, status: 0, data: null, words: "", network: false, retryAfter: 0 };
+  const stop = new AbortController();
+  try {
+    const response = await fetch(path, { headers: { Accept: "text/event-stream, application/json" }, cache: "no-store", signal: stop.signal });
+    const { status } = response;
+    if (response.ok) return { ...none, ok: true, status };
+    const data = await response.json().catch(() => null);
+    return { ...none, status, words: data?.error?.message ?? `The server answered ${status}.`, retryAfter: Number(response.headers.get("Retry-After")) || 0 };
+  } catch {
+    return { ...none, network: true, words: UNREACHABLE };
+  } finally {
+    stop.abort();
+  }
+}
+
 export const instancePath = (id) => `/api/instances/${encodeURIComponent(id)}`;

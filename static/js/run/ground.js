@@ -25,8 +25,9 @@ class Pool {
 const CLASS = { now: "flag now", stale: "flag stale", cut: "flag", start: "tick start", skipped: "tick skipped", tick: "tick" };
 
 export class Ground {
-  constructor({ axis, lane, over, overLane }) {
-    this.lane = lane;
+  /** Each a home of what is drawn; `stopped` takes the line at which the run ended in error. */
+  constructor({ axis, lane, over, overLane, stopped }) {
+    this.stopped = stopped;
     this.labels = new Pool(axis, () => el("span"));
     this.bands = new Pool(lane, () => el("span.life"));
     this.layers = [over, overLane].map((home) => ({
@@ -36,7 +37,11 @@ export class Ground {
     }));
   }
 
-  place({ scale, bands, cuts, stale, final, width, narrow, stopped }) {
+  place({ scale, bands, cuts, stale, final, width, narrow, line = null }) {
+    if (this.line !== line) {
+      this.line = line;
+      this.stopped.replaceChildren(...(line === null ? [] : [icon("i-failed"), `line ${line}`]));
+    }
     this.labels.show(labels({ scale, cuts, stale, final, width, narrow }), putLabel);
     this.bands.show(bands, (node, band) => putBand(node, band, scale, width));
     for (const layer of this.layers) {

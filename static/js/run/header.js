@@ -98,7 +98,7 @@ export class Header {
     this.status.className = `status ${stale ? "" : status.tone}`;
     const executions = lives(state).length;
     setText(this.facts.executions, String(executions));
-    setText(this.facts.seq, String(state.lastSeq));
+    setText(this.facts.seq, state.lastSeq.toLocaleString("en"));
     setText(this.facts.mode, watching ? "watching" : "");
     this.facts.mode.hidden = !watching;
     this.tick(context);

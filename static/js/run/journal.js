@@ -82,7 +82,7 @@ export class Journal {
     setFlag(item, "cut", cut);
     setFlag(item, "bad", BAD.has(event.type) && event.data.error?.name !== "WorkerLost");
     setFlag(item, "odd", index % 2 === 1);
-    Object.assign(item, { seq: event.seq, open });
+    Object.assign(item, { seq: event.seq, open, step: event.step });
     return item;
   }
 

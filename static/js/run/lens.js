@@ -27,7 +27,7 @@ export class Lens {
 
   reset(plan) {
     this.plan = plan;
-    this.state = null;
+    this.state = this.linked = null;
     this.rows.setCount(0, 0);
     this.head.replaceChildren();
   }
@@ -47,6 +47,11 @@ export class Lens {
     this.rows.paint();
   }
 
+  link(line) {
+    this.linked = line;
+    for (const row of this.rows.shown.values()) setFlag(row, "is-linked", line !== null && row.line === line);
+  }
+
   draw(index) {
     const step = this.state.rows[index];
     const entry = step ?? this.rest[index - this.state.rows.length];
@@ -61,6 +66,8 @@ export class Lens {
     });
     const row = el("li.lens-row", { role: "row", dataset: step ? { key: step.key } : {} }, el("span.lens-name", { role: "rowheader", title: name }, name), ...cells);
     setFlag(row, "not", !step);
+    row.line = entry.line ?? null;
+    setFlag(row, "is-linked", this.linked !== null && row.line === this.linked);
     return row;
   }
 }

@@ -93,7 +93,7 @@ export class Logs {
     if (!line) return el("li.cut", {}, el("span", {}, `${this.truncated.toLocaleString("en")} more bytes were printed; the limit of this run's log is reached`));
     if (old && old.line === line) return old;
     const item = line.cut ? cutRow(line) : lineRow(line);
-    item.line = line;
+    Object.assign(item, { line, step: line.step });
     return item;
   }
 }

@@ -5,7 +5,7 @@ import { toast } from "../toast.js";
 import { call, instancePath } from "./api.js";
 import { el, icon, setText, tell } from "./dom.js";
 import { Drawer } from "./drawer.js";
-import { FINAL, alive, apply, newState } from "./fold.js";
+import { FINAL, alive, apply, keyOf, newState } from "./fold.js";
 import { Header, NOTHING } from "./header.js";
 import { Idle } from "./idle.js";
 import { Journal } from "./journal.js";
@@ -73,7 +73,14 @@ class Panel {
       event.preventDefault();
       tell("playground:goto", { line: Number(link.dataset.line) });
     });
-    document.addEventListener("playground:hover", (event) => this.timeline.link(event.detail.line));
+    document.addEventListener("playground:hover", ({ detail: { line } }) => {
+      this.timeline.link(line);
+      this.lens.link(line);
+    });
+    for (const name of ["lens", "journal", "logs"]) {
+      part(name).addEventListener("pointerover", (event) => this.light(lineOf(event.target.closest("li"), this.state)));
+      part(name).addEventListener("pointerleave", () => this.light(null));
+    }
     document.addEventListener("playground:select", (event) => this.timeline.revealLine(event.detail.line));
     document.addEventListener("playground:outline", (event) => this.planned(event.detail));
     document.addEventListener("playground:starting", () => this.idle.starting(true));
@@ -298,6 +305,11 @@ class Panel {
     tell("playground:status", { status: state.status, word });
   }
 
+  /** Lights a line, and whatever belongs to it, wherever it is shown. */
+  light(line) {
+    if (line !== this.timeline.linked) tell("playground:hover", { line });
+  }
+
   openStep(step) {
     this.timeline.select(step.key);
     this.tabs.step(stepLabel(step));
@@ -357,6 +369,13 @@ class Panel {
       this.notices.refused("Not copied.", "This browser does not let the page use the clipboard.");
     }
   }
+}
+
+/** The line of the step that a row of a lower view is about, or null. */
+function lineOf(row, state) {
+  if (!row) return null;
+  if (row.step) return state?.steps.get(keyOf(row.step))?.line ?? null;
+  return typeof row.line === "number" ? row.line : null;
 }
 
 const keyJson = ({ kind, name, count }) => ({ kind, name, count });

@@ -26,7 +26,7 @@ export class Rows {
     list.append(this.top, this.bottom);
     viewport.addEventListener("scroll", () => this.paint(), { passive: true });
     new ResizeObserver(() => this.resized()).observe(viewport);
-    this.width = 0;
+    this.width = this.seen = 0;
   }
 
   /** Says how many rows there are now; rows from `from` on are others than before. */
@@ -44,6 +44,7 @@ export class Rows {
     for (let index = keep; index < count; index += 1) this.heights.push(this.guess(index));
     this.count = count;
     this.paint();
+    if (this.viewport.clientHeight !== this.seen) this.paint(); // a viewport may be as high as its rows
   }
 
   /** Says that row `index` is to be drawn again. */
@@ -69,10 +70,11 @@ export class Rows {
 
   /** Draws what is in sight. Cheap when nothing has changed. */
   paint() {
-    if (!this.viewport.clientHeight) return;
+    this.seen = this.viewport.clientHeight;
+    if (!this.seen) return;
     const start = this.viewport.scrollTop - this.begins;
     const first = Math.max(0, this.heights.find(Math.max(0, start)) - SPARE);
-    const last = Math.min(this.count, this.heights.find(Math.max(0, start + this.viewport.clientHeight)) + SPARE + 1);
+    const last = Math.min(this.count, this.heights.find(Math.max(0, start + this.seen)) + SPARE + 1);
     for (const [index, node] of this.shown) {
       if (index < first || index >= last) {
         if (node.contains(document.activeElement)) this.viewport.focus({ preventScroll: true });

@@ -1,7 +1,7 @@
 // One run's events, in order and each once, for as long as the page is looked at. It closes when the page is hidden for long and
 // goes on from where it was; a blip is left to the browser, longer trouble is said and retried with a countdown.
 
-import { call, instancePath } from "./api.js";
+import { call, instancePath, probe } from "./api.js";
 
 const HIDDEN_MS = 30_000; // hidden this long, the page gives its connection back
 const SILENT_MS = 40_000; // the server pings every 15 s: this much silence is a dead connection
@@ -46,10 +46,14 @@ export class Stream {
     this.timers = {};
   }
 
+  get address() {
+    return `${this.path}/stream?after=${this.last}`;
+  }
+
   open() {
     if (this.closed || this.ended) return;
     this.drop();
-    const source = new EventSource(`${this.path}/stream?after=${this.last}`);
+    const source = new EventSource(this.address);
     this.source = source;
     const listen = (name, take) => source.addEventListener(name, (event) => this.source === source && take(event));
     listen("open", () => this.well());
@@ -158,13 +162,13 @@ export class Stream {
   /** The server answered, but not with a stream: ask it why. */
   async refused() {
     this.drop();
-    const answer = await call("GET", this.path);
+    const answer = await probe(this.address);
     if (this.closed || this.source) return;
-    if (answer.ok && ["complete", "errored", "terminated"].includes(answer.data.status) && answer.data.last_seq <= this.last) this.finish();
+    if (answer.status === 204) this.finish();
     else if (answer.status === 404) {
       this.ended = true;
       this.say({ kind: "gone", words: answer.words, attempt: 0, at: null });
-    } else if (answer.network) this.lost({ kind: "network", words: "" });
+    } else if (answer.network || answer.ok) this.lost({ kind: "network", words: "" });
     else this.lost({ kind: "server", words: answer.words, least: answer.retryAfter * 1000 });
   }
 

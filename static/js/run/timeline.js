@@ -21,7 +21,7 @@ export class Timeline {
     this.list = part("rows");
     this.track = part("lane");
     this.scale = new Scale();
-    this.ground = new Ground({ axis: part("axis"), lane: part("lane"), over: part("over"), overLane: part("over-lane") });
+    this.ground = new Ground({ axis: part("axis"), lane: part("lane"), over: part("over"), overLane: part("over-lane"), stopped: part("stopped") });
     this.rows = new Rows({ viewport: root, list: this.list, height: () => (this.narrow ? NARROW_ROW_PX : ROW_PX), draw: (index, old) => this.draw(index, old), measured: (item) => Boolean(item.form || item.tools) });
     this.list.addEventListener("click", (event) => this.clicked(event));
     this.list.addEventListener("keydown", (event) => this.pressed(event));
@@ -61,7 +61,8 @@ export class Timeline {
   /** Takes a state that has changed. `context` is {now, stale, final, watching, hideRest}. */
   update(state, context) {
     this.context = context;
-    const renewed = this.state !== state || this.generation !== state.generation || this.final !== context.final;
+    const renewed = this.state !== state || this.generation !== state.generation;
+    const ended = this.final !== context.final;
     this.state = state;
     this.generation = state.generation;
     this.final = context.final;
@@ -79,7 +80,7 @@ export class Timeline {
     }
     this.drawn = state.version;
     const form = this.formKey();
-    if (form !== this.form) for (const index of this.rows.shown.keys()) this.rows.touch(index);
+    if (ended || form !== this.form) for (const index of this.rows.shown.keys()) this.rows.touch(index);
     this.form = form;
     if (changed || renewed) this.rows.setCount(steps + rest.length, before);
     else this.rows.paint();
@@ -94,7 +95,8 @@ export class Timeline {
     const { scale, width, narrow } = this;
     scale.update(this.state, now, final);
     for (const item of this.rows.shown.values()) this.place(item);
-    this.ground.place({ scale, ...this.life, stale, final, width, narrow });
+    const line = final && this.state.status === "errored" ? (this.state.error?.line ?? null) : null;
+    this.ground.place({ scale, ...this.life, stale, final, width, narrow, line });
   }
 
   entry(index) {
