@@ -23,13 +23,12 @@ from playground.workflows import events as ev
 from playground.workflows.errors import CannotRestart, CannotTerminate, InstanceInFiniteState
 from playground.workflows.events import NewEvent, StepKey
 
-_IN_EXECUTION = frozenset({ev.RUNNING, ev.WAITING, ev.WAITING_FOR_PAUSE})
 HELD = frozenset({ev.PAUSED, ev.WAITING_FOR_PAUSE})
 
 
 def in_execution(snapshot: Snapshot) -> bool:
     """Whether an execution has started and not ended."""
-    return snapshot.row.owner is not None and snapshot.row.status in _IN_EXECUTION
+    return snapshot.row.owner is not None and snapshot.row.in_execution
 
 
 def waits_for(snapshot: Snapshot, type: str, at: int) -> StepRow | None:
