@@ -1,0 +1,239 @@
+"""Section 9 of shared/spec/semantics.md, behaviour 22: events and the waits that take them."""
+
+import pytest
+from semantics_support import isolated, outcome, playing, run_loop, started, story, times
+
+from playground.workflows import events as ev
+from playground.workflows.errors import InstanceInFiniteState, InstanceNotFound, InvalidEventType, NotSerialisable, TooLarge
+
+NAP_THEN_WAIT = """
+await step.sleep("nap", "1 hour")
+received = await step.wait_for_event("approval", "approved")
+return [received.payload, received["type"], received.timestamp]
+"""
+
+
+@story
+async def test_22_an_event_before_the_wait_is_kept_for_it():
+    async with playing(NAP_THEN_WAIT, skip=False) as (tester, run):
+        await run.wait_for_step("nap", status="sleeping")
+        await tester.advance("10 minutes")
+        await run.send_event("approved", {"by": "ada"})
+        await tester.advance("1 hour")
+        payload, type, timestamp = await run.result()
+    assert (payload, type) == ({"by": "ada"}, "approved")
+    assert timestamp.timestamp() * 1000 == tester.clock.start + 600_000
+
+
+@story
+async def test_22_an_event_sent_right_after_creation_is_kept_too():
+    async with playing('return (await step.wait_for_event("w", "go")).payload') as (_, run):
+        await run.send_event("go", 7)
+        assert await run.result() == 7
+
+
+@story
+async def test_22_two_events_and_two_waits_are_first_in_first_out():
+    body = """
+    first = await step.wait_for_event("w", "go")
+    second = await step.wait_for_event("w", "go")
+    return [first.payload, second.payload]
+    """
+    async with playing(body) as (_, run):
+        await run.send_event("go", "one")
+        await run.send_event("go", "two")
+        assert await run.result() == ["one", "two"]
+
+
+PARALLEL = """
+a, b, c = await asyncio.gather(*(step.wait_for_event(name, "go") for name in "abc"))
+return [a.payload, b.payload, c.payload]
+"""
+
+
+@story
+async def test_22_parallel_waits_fill_in_call_order():
+    async with playing(PARALLEL, skip=False) as (tester, run):
+        await run.wait_for_step("c", status="waiting")
+        for number in (1, 2, 3):
+            await run.send_event("go", number)
+        assert await run.result() == [1, 2, 3]
+
+
+@story
+async def test_22_parallel_waits_fill_in_call_order_from_kept_events_too():
+    async with playing('await step.sleep("nap", "1 minute")\n' + PARALLEL) as (_, run):
+        for number in (1, 2, 3):
+            await run.send_event("go", number)
+        assert await run.result() == [1, 2, 3]
+
+
+@story
+async def test_22_another_type_is_kept_for_its_own_wait():
+    body = """
+    first = await step.wait_for_event("first", "red")
+    second = await step.wait_for_event("second", "blue")
+    return [first.payload, second.payload]
+    """
+    async with playing(body, skip=False) as (_, run):
+        await run.wait_for_step("first", status="waiting")
+        await run.send_event("blue", "b")
+        assert (await run.state()).steps.keys() == {(await run.step("first", kind="wait")).key}
+        await run.send_event("red", "r")
+        assert await run.result() == ["r", "b"]
+
+
+TIMED_OUT = """
+try:
+    await step.wait_for_event("early", "go", timeout="1 minute")
+except WorkflowTimeoutError as error:
+    said = str(error)
+late = await step.wait_for_event("late", "go", timeout="1 hour")
+return [said, late.payload]
+"""
+
+
+@story
+async def test_22_a_timed_out_wait_takes_no_event():
+    async with playing(TIMED_OUT, skip=False) as (tester, run):
+        await tester.advance("2 minutes")
+        await run.send_event("go", "for the second")
+        assert await run.result() == ["Execution timed out after 60000ms", "for the second"]
+        assert await times(run, ev.WAIT_TIMED_OUT) == [60_000]
+
+
+@pytest.mark.parametrize("when", ["59 seconds", "1 minute", "61 seconds"])
+def test_22_an_event_around_the_timeout_is_taken_once_by_one_of_the_two(when):
+    """Ours: Cloudflare loses the event that comes after a wait has timed out."""
+
+    async def play():
+        async with playing(TIMED_OUT.replace("said = str(error)", "said = 'out'").replace("try:", "said = None\ntry:"), skip=False) as (tester, run):
+            await tester.advance(when)
+            await run.send_event("go", "one")
+            await tester.settle()
+            await run.send_event("go", "two") if when == "59 seconds" else None
+            said, payload = await run.result()
+        assert (said, payload) == ((None, "two") if when == "59 seconds" else ("out", "one"))
+
+    run_loop(play())
+
+
+@story
+async def test_22_a_wait_that_timed_out_while_it_hibernated_without_a_server_leaves_the_event_to_the_next():
+    """Given an overdue wait that nobody has closed yet, expect an event to pass it by."""
+    async with playing(TIMED_OUT, skip=False, idle_grace_ms=0) as (tester, run):
+        await tester.settle()
+        await tester.restart_server(down="2 minutes")
+        await run.send_event("go", "kept")
+        assert await run.result() == ["Execution timed out after 60000ms", "kept"]
+
+
+@story
+async def test_22_an_event_wakes_a_hibernated_instance():
+    async with playing('return (await step.wait_for_event("w", "go")).payload', skip=False) as (tester, run):
+        await tester.advance("1 minute")
+        assert (await run.state()).executions[0].reason == "hibernated"
+        assert not tester.engine.executions()
+        await run.send_event("go", "awake")
+        assert await run.result() == "awake"
+        assert len((await run.state()).executions) == 2
+        assert (await started(run)) == ["w-1"]
+
+
+@story
+async def test_22_an_event_wakes_a_hibernated_instance_of_a_real_process():
+    async with isolated('return (await step.wait_for_event("w", "go")).payload', skip=False) as (tester, run):
+        await tester.advance("1 minute")
+        assert not tester.engine.executions()
+        await run.send_event("go", "awake")
+        assert await run.result() == "awake"
+
+
+@story
+async def test_22_a_timeout_is_raised_again_on_replay():
+    body = """
+    said = []
+    try:
+        await step.wait_for_event("w", "go", timeout="1 minute")
+    except WorkflowTimeoutError as error:
+        said.append(str(error))
+    await step.sleep("long", "1 day")
+    return said
+    """
+    async with playing(body) as (_, run):
+        assert await run.result() == ["Execution timed out after 60000ms"]
+        assert [execution.replayed for execution in (await run.state()).executions] == [0, 0, 1]
+
+
+@story
+async def test_22_a_wait_takes_24_hours_at_most_unless_said_otherwise():
+    async with playing('await step.wait_for_event("w", "go")') as (_, run):
+        await run.wait_for_status("errored")
+        assert await times(run, ev.WAIT_TIMED_OUT) == [86_400_000]
+        assert (await run.state()).error["name"] == "WorkflowTimeoutError"
+
+
+@pytest.mark.parametrize("timeout", ["'999 days'", "10", "'0 seconds'", "'soon'", "None"])
+def test_22_a_timeout_that_cannot_be_used_is_refused(timeout):
+    body = f"""
+    try:
+        await step.wait_for_event("w", "go", timeout={timeout})
+    except Exception as error:
+        return type(error).__name__
+    """
+    assert run_loop(outcome(body)) in ("WorkflowFatalError", "InvalidDuration")
+
+
+@pytest.mark.parametrize("type", ["with.dot", "", "x" * 101, "-dash", "spa ce"])
+def test_22_an_event_type_that_cannot_be_used_is_refused_on_both_sides(type):
+    async def play():
+        async with playing(f'await step.wait_for_event("w", {type!r})') as (_, run):
+            with pytest.raises(InvalidEventType, match="can't be used"):
+                await run.send_event(type)
+            await run.wait_for_status("errored")
+            assert "The event type" in (await run.state()).error["message"]
+
+    run_loop(play())
+
+
+@story
+async def test_22_sending_to_a_finished_instance_is_refused():
+    async with playing("return 1") as (_, run):
+        await run.result()
+        with pytest.raises(InstanceInFiniteState, match=r"has ended \(complete\)"):
+            await run.send_event("go")
+        assert await run.types(ev.EVENT_RECEIVED) == []
+
+
+@story
+async def test_22_a_payload_that_cannot_be_stored_is_refused():
+    async with playing('await step.wait_for_event("w", "go")', skip=False) as (tester, run):
+        with pytest.raises(TooLarge, match="event payload is 1,048,578 bytes"):
+            await run.send_event("go", "x" * 1024 * 1024)
+        with pytest.raises(NotSerialisable):
+            await run.send_event("go", float("nan"))
+        with pytest.raises(InstanceNotFound):
+            await tester.engine.send_event("", "nobody", "go", 1)
+
+
+@story
+async def test_22_each_event_is_consumed_once_through_crashes():
+    """Given a wait, a worker kill, another wait and a server kill, expect every event once and in order."""
+    body = """
+    got = []
+    for number in range(4):
+        received = await step.wait_for_event("w", "go")
+        got.append(received.payload)
+    return got
+    """
+    async with playing(body, skip=False) as (tester, run):
+        await run.wait_for_step("w", count=1, status="waiting")
+        await run.send_event("go", 1)
+        await run.wait_for_step("w", count=2)
+        await run.kill_worker()
+        await run.send_event("go", 2)
+        await run.send_event("go", 3)
+        await tester.restart_server()
+        await run.wait_for_step("w", count=3)
+        await run.send_event("go", 4)
+        assert await run.result() == [1, 2, 3, 4]
