@@ -159,6 +159,48 @@ async def test_a_decider_sees_the_instance_its_steps_and_its_inbox(store):
 
 
 @with_store
+async def test_a_decider_is_told_what_is_under_way(store):
+    row = await running(store)
+    handler = {"rollback": {"retries": {"limit": 0}}}
+    events = [*quick(do("done")), started(do("runs"), **handler), attempt(do("runs")), started(sleep()), started(wait())]
+    await store.append(row.key, events, execution=1, at=AT)
+    await store.append(row.key, [NewEvent(ev.SLEEP_COMPLETED, {}, sleep())], execution=1, at=AT)
+
+    async def under_way():
+        seen = []
+        await store.decide(row.key, lambda snapshot: seen.extend(step.key for step in snapshot.open) or [], execution=None, at=AT)
+        assert seen == [step.key for step in (await store.load(row.key)).open]
+        return seen
+
+    assert await under_way() == [do("runs"), wait()]
+    await store.append(row.key, [completed(do("runs"), "kept"), NewEvent(ev.ROLLBACK_STARTED)], execution=1, at=AT)
+    assert await under_way() == [wait()]
+    await store.append(row.key, [NewEvent(ev.ROLLBACK_STEP_STARTED, {}, do("runs"))], execution=1, at=AT)
+    assert await under_way() == [do("runs"), wait()]
+    results = []
+    await store.decide(row.key, lambda snapshot: results.append(snapshot.steps[do("runs")].result) or [], execution=None, at=AT)
+    assert results == ["kept"]
+
+
+@with_store
+async def test_a_pause_and_a_rollback_leave_results_alone(store):
+    row = await running(store)
+    handler = {"rollback": {"retries": {"limit": 3}}}
+    await store.append(row.key, [started(do(), **handler), attempt(do()), completed(do(), "kept")], execution=1, at=AT)
+    failed = {"attempt": 1, "error": {"name": "E"}, "retry_delay_ms": 1000}
+    await store.append(
+        row.key, [NewEvent(ev.ROLLBACK_STARTED), NewEvent(ev.ROLLBACK_ATTEMPT_ERRORED, failed, do())], execution=1, at=AT
+    )
+    await store.append(row.key, [execution_ended(), NewEvent(ev.WORKFLOW_PAUSED)], execution=1, at=AT)
+    await store.append(row.key, [NewEvent(ev.WORKFLOW_RESUMED)], execution=None, at=AT + 50)
+    seen = []
+    await store.decide(row.key, lambda snapshot: seen.append(snapshot.steps[do()]) or [], execution=None, at=AT + 50)
+    stored = (await store.load(row.key)).steps[do()]
+    assert seen == [stored]
+    assert (stored.result, stored.rollback_until) == ("kept", AT + 1050)
+
+
+@with_store
 async def test_deciders_at_once_see_each_other(store):
     row = await running(store)
 

@@ -71,7 +71,9 @@ def projected(row, journal):
     steps, inbox = {}, {}
     for event in journal:
         change = project(told, [NewEvent(event.type, event.data, event.step)], event.at, steps)
-        told, steps = change.row, {**({} if change.restarted else steps), **change.steps}
+        if change.kept_before is not None:
+            steps = {key: step for key, step in steps.items() if step.started_seq < change.kept_before}
+        told, steps = change.row, {**steps, **change.steps}
         inbox = {} if change.inbox_cleared else inbox
         inbox |= {kept.seq: kept for kept in change.inbox_added}
         inbox = {seq: kept for seq, kept in inbox.items() if seq not in change.inbox_removed}

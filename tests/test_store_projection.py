@@ -49,8 +49,8 @@ class Told:
 
     def tell(self, events, at):
         change = project(self.row, events, at, self.steps)
-        if change.restarted:
-            self.steps = {}
+        if change.kept_before is not None:
+            self.steps = {key: step for key, step in self.steps.items() if step.started_seq < change.kept_before}
         if change.inbox_cleared:
             self.inbox = {}
         self.row = change.row

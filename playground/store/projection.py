@@ -15,15 +15,16 @@ from playground.workflows.events import NewEvent, StepKey
 class Change(NamedTuple):
     """What a run of events of one instance changes.
 
-    `steps` are the rows as they become; those in `started` did not exist before. With `restarted`, every stored step is dropped
-    first and `steps` are all there are. With `inbox_cleared`, every stored inbox row goes, then `inbox_added` come.
-    `results` holds the JSON text of those results that were set here, so that it is made once.
+    `steps` are the rows as they become; those in `started` did not exist before. `kept_before` is set by a restart: stored steps
+    that started from that seq on are dropped, the others go into the new generation, and `steps` come on top. With
+    `inbox_cleared`, every stored inbox row goes, then `inbox_added` come. `results` holds the JSON text of those results that
+    were set here; a result that was there before stays as it is stored.
     """
 
     row: InstanceRow
     steps: dict[StepKey, StepRow]
     started: set[StepKey]
-    restarted: bool
+    kept_before: int | None
     inbox_added: list[InboxRow]
     inbox_removed: list[int]
     inbox_cleared: bool
@@ -50,7 +51,7 @@ def project(row: InstanceRow, events: Sequence[NewEvent], at: int, steps: Mappin
     """The change that `events`, committed at `at` (epoch milliseconds), make to an instance.
 
     `steps` are those of the current generation. It may be lazy: it is asked only for steps whose earlier row matters, and read
-    as a whole only by a restart and a resume.
+    as a whole only by a restart and a resume, for which its rows need no results.
 
     Raises:
         JournalError: the events can't follow from the rows.
@@ -68,7 +69,7 @@ def project(row: InstanceRow, events: Sequence[NewEvent], at: int, steps: Mappin
         replace(row, **changed),
         fold.touched,
         fold.started,
-        fold.restarted,
+        fold.kept_before,
         list(fold.inbox_added.values()),
         fold.inbox_removed,
         fold.inbox_cleared,

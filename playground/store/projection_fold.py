@@ -24,7 +24,7 @@ class Fold:
     """An instance while a batch is folded into it; `changed` are fields of its row."""
 
     __slots__ = (
-        "at", "changed", "inbox_added", "inbox_cleared", "inbox_removed", "restarted", "results", "row", "seq", "started",
+        "at", "changed", "inbox_added", "inbox_cleared", "inbox_removed", "kept_before", "results", "row", "seq", "started",
         "status", "steps", "touched",
     )  # fmt: skip
 
@@ -37,7 +37,7 @@ class Fold:
         self.changed: dict[str, Any] = {}
         self.touched: dict[StepKey, StepRow] = {}
         self.started: set[StepKey] = set()
-        self.restarted = False
+        self.kept_before: int | None = None
         self.inbox_added: dict[int, InboxRow] = {}
         self.inbox_removed: list[int] = []
         self.inbox_cleared = False
@@ -53,14 +53,19 @@ class Fold:
     def step(self, event: NewEvent) -> StepRow:
         key = key_of(event)
         row = self.touched.get(key)
-        if row is None and not self.restarted:
+        if row is None:
             row = self.steps.get(key)
+            if row is not None and self.kept_before is not None and row.started_seq >= self.kept_before:
+                row = None
         if row is None:
             raise JournalError(f"{event.type} of step {key}, which has not started, in instance {self.row.id}")
         return row
 
     def all_steps(self) -> dict[StepKey, StepRow]:
-        return dict(self.touched) if self.restarted else {**self.steps, **self.touched}
+        rows = {**self.steps, **self.touched}
+        if self.kept_before is None:
+            return rows
+        return {key: row for key, row in rows.items() if row.started_seq < self.kept_before or key in self.touched}
 
     def start(self, row: StepRow) -> None:
         if row.key in self.touched:
@@ -81,10 +86,11 @@ class Fold:
         else:
             self.changed["due_at"] = self.at
 
-    def store(self, text: str) -> None:
-        """Count a stored value, given as JSON text."""
+    def store(self, text: str) -> int:
+        """Count a stored value, given as JSON text; returns its length in bytes."""
         size = len(text) if text.isascii() else len(text.encode())
         self.changed["stored_bytes"] = self.get("stored_bytes") + size
+        return size
 
     def finish(self, status: str, output: Any, error: Any) -> None:
         self.become(status)

@@ -73,14 +73,12 @@ def _resumed(fold: Fold, event: NewEvent) -> None:
 def _restarted(fold: Fold, event: NewEvent) -> None:
     steps = fold.all_steps()
     origin = event.data.get("from_step")
-    kept: dict[StepKey, StepRow] = {}
-    if origin:
-        first = steps.get(StepKey(origin["kind"], origin["name"], origin["count"]))
-        if first is not None:
-            kept = {key: step for key, step in steps.items() if step.started_seq < first.started_seq}
-    fold.restarted = True
-    fold.touched, fold.started = kept, set(kept)
-    fold.results = {key: encode(step.result) for key, step in kept.items() if step.result is not None}
+    first = steps.get(StepKey(origin["kind"], origin["name"], origin["count"])) if origin else None
+    before = 0 if first is None else first.started_seq
+    kept = [step for step in steps.values() if step.started_seq < before]
+    fold.kept_before = before if fold.kept_before is None else min(before, fold.kept_before)
+    fold.touched = {key: step for key, step in fold.touched.items() if step.started_seq < before}
+    fold.started &= fold.touched.keys()
     fold.clear_inbox()
     fold.become(ev.QUEUED)
     fold.changed.update(
@@ -88,8 +86,7 @@ def _restarted(fold: Fold, event: NewEvent) -> None:
         output=None, error=None, started_at=None, ended_at=None, rollback=None, paused_at=None, log_bytes=0, stored_bytes=0,
     )  # fmt: skip
     fold.store(encode(fold.row.params))
-    for text in fold.results.values():
-        fold.store(text)
+    fold.changed["stored_bytes"] += sum(step.result_bytes for step in kept)
 
 
 def _execution_started(fold: Fold, event: NewEvent) -> None:
@@ -162,8 +159,8 @@ def _step_errored(fold: Fold, event: NewEvent) -> None:
 def _complete(fold: Fold, event: NewEvent, result: Any) -> None:
     step = fold.step(event)
     fold.results[step.key] = text = encode(result)
-    fold.store(text)
-    fold.put(replace(step, status=rows.STEP_COMPLETED, result=result, until=None))
+    size = fold.store(text)
+    fold.put(replace(step, status=rows.STEP_COMPLETED, result=result, result_bytes=size, until=None))
     fold.stirred()
 
 

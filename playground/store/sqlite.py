@@ -210,7 +210,7 @@ class SqliteStore:
             inbox = [columns.inbox_row(received) for received in db.execute(self._sql["inbox"], (key,))]
         finally:
             db.execute("COMMIT")
-        return Snapshot(row, {step.key: step for step in steps}, inbox)
+        return Snapshot(row, {step.key: step for step in steps}, inbox, [step for step in steps if step.is_open])
 
 
 def _prepare_writer(db: sqlite3.Connection, path: Path, synchronous: str) -> None:

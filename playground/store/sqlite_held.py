@@ -4,40 +4,47 @@ The writer is the only one that changes the file, so what is held is what is sto
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
-from typing import Any
+from collections.abc import ItemsView, Iterator, Mapping, Sequence, ValuesView
+from typing import Any, Protocol
 
-from playground.store.projection import Change
-from playground.store.projection_rules import HANDLER_RETRYING, HANDLER_RUNNING
-from playground.store.protocol import STEP_COMPLETED, STEP_ERRORED, InboxRow, InstanceRow, StepRow
+from playground.store.projection import Change, replace
+from playground.store.protocol import InboxRow, InstanceRow, StepRow
 from playground.workflows.events import StepKey
 
 HELD_INSTANCES = 4096
-LARGEST_HELD = 64 * 1024  # bytes of stored values; the rows of instances with more are read each time
+HELD_BYTES = 16 * 1024 * 1024  # of their params and other values as JSON
 
-_OPEN_HANDLERS = (HANDLER_RUNNING, HANDLER_RETRYING)
 
-ReadStep = Callable[[int, int, StepKey], StepRow | None]
-ReadSteps = Callable[[int, int], dict[StepKey, StepRow]]
+class ReadSteps(Protocol):
+    """Where steps that are not held are read from."""
+
+    def step(self, key: int, generation: int, step: StepKey) -> StepRow | None: ...
+
+    def open_steps(self, key: int) -> Sequence[StepRow]: ...
+
+    def steps_without_results(self, key: int, generation: int) -> Sequence[StepRow]: ...
 
 
 class HeldSteps(Mapping[StepKey, StepRow]):
-    """The steps of one instance: those that are open or were just changed, and the others when they are asked for."""
+    """The steps of one instance: those under way or just changed, and the others when they are asked for.
 
-    def __init__(self, held: "Held", read_step: ReadStep, read_steps: ReadSteps) -> None:
-        self.known: dict[StepKey, StepRow] = {}
-        self._stored: dict[StepKey, StepRow] | None = None
-        self._held = held
-        self._read_step = read_step
-        self._read_steps = read_steps
+    Iterating reads them all, without results.
+    """
+
+    def __init__(self, row: InstanceRow, read: ReadSteps) -> None:
+        self._key, self._generation, self._read = row.key, row.generation, read
+        self._known: dict[StepKey, StepRow] = {}
+        self._all_open = row.last_seq <= 1  # whether what is under way is known
 
     def get(self, key: StepKey, default: Any = None) -> Any:
-        row = self.known.get(key)
-        if row is None and self._stored is not None:
-            row = self._stored.get(key)
-        elif row is None:
-            row = self._read_step(self._held.key, self._held.stored.generation, key)
-        return default if row is None else row
+        row = self._known.get(key)
+        if row is None or (row.result is None and row.result_bytes > len("null")):
+            stored = self._read.step(self._key, self._generation, key)
+            if row is None:
+                return default if stored is None else stored
+            assert stored is not None, "a result is only known of a step that is stored"
+            row = replace(row, result=stored.result)  # it became known by reading without results
+        return row
 
     def __getitem__(self, key: StepKey) -> StepRow:
         row = self.get(key)
@@ -57,49 +64,57 @@ class HeldSteps(Mapping[StepKey, StepRow]):
     def values(self) -> ValuesView[StepRow]:
         return self._all().values()
 
-    def release(self) -> None:
-        """Let go of what was read."""
-        self._stored = None
+    def open(self) -> list[StepRow]:
+        """The steps under way, by start."""
+        if not self._all_open:
+            for row in self._read.open_steps(self._key):
+                self._known.setdefault(row.key, row)
+            self._all_open = True
+        return sorted((row for row in self._known.values() if row.is_open), key=lambda row: row.started_seq)
+
+    def take(self, change: Change) -> None:
+        """Know a change before it is written."""
+        if change.kept_before is not None:
+            self._known = {key: row for key, row in self._known.items() if row.started_seq < change.kept_before}
+        self._known.update(change.steps)
+
+    def written(self, generation: int) -> None:
+        """The database has it all now: only what is under way is still held."""
+        self._generation = generation
+        for key in [key for key, row in self._known.items() if not row.is_open]:
+            del self._known[key]
 
     def _all(self) -> dict[StepKey, StepRow]:
-        if self._stored is None:
-            self._stored = self._read_steps(self._held.key, self._held.stored.generation)
-        return {**self._stored, **self.known}
+        stored = {row.key: row for row in self._read.steps_without_results(self._key, self._generation)}
+        return {**stored, **self._known}
 
 
 class Held:
-    """One instance: `row` as it will be, `stored` as the database has it, and what is not yet written."""
+    """One instance: `row` as it will be, `stored` as the database has it, and what is not yet written.
 
-    __slots__ = (
-        "changed",
-        "inbox_added",
-        "inbox_cleared",
-        "inbox_removed",
-        "key",
-        "restarted",
-        "results",
-        "row",
-        "started",
-        "steps",
-        "stored",
-    )  # fmt: skip
+    `weight` is the size of its values as JSON.
+    """
 
-    def __init__(self, row: InstanceRow, read_step: ReadStep, read_steps: ReadSteps) -> None:
+    kept_before: int | None
+    changed: dict[StepKey, StepRow]
+    started: set[StepKey]
+    results: dict[StepKey, str]
+    inbox_added: dict[int, InboxRow]
+    inbox_removed: list[int]
+    inbox_cleared: bool
+
+    def __init__(self, row: InstanceRow, weight: int, read: ReadSteps) -> None:
         self.key = row.key
         self.row = self.stored = row
-        self.steps = HeldSteps(self, read_step, read_steps)
-        self.written()
+        self.weight = weight
+        self.steps = HeldSteps(row, read)
+        self._nothing_to_write()
 
     def take(self, change: Change) -> None:
-        """Keep a change until it is written. A restart must be written before anything else is taken."""
+        """Keep a change until it is written. A restart is written before and after."""
         self.row = change.row
-        self.steps.release()
-        if change.restarted:
-            self.restarted = True
-            self.steps.known.clear()
-            self.changed.clear()
-            self.started.clear()
-        self.steps.known.update(change.steps)
+        self.steps.take(change)
+        self.kept_before = change.kept_before
         self.changed.update(change.steps)
         self.started |= change.started
         self.results.update(change.results)
@@ -114,21 +129,19 @@ class Held:
                 self.inbox_removed.append(seq)
 
     def written(self) -> None:
-        """Everything taken has been written: only open steps are still held."""
-        self.restarted = False
-        self.changed: dict[StepKey, StepRow] = {}
-        self.started: set[StepKey] = set()
-        self.results: dict[StepKey, str] = {}
-        self.inbox_added: dict[int, InboxRow] = {}
-        self.inbox_removed: list[int] = []
+        """The database has it all now."""
+        self.stored = self.row
+        self.steps.written(self.row.generation)
+        self._nothing_to_write()
+
+    def _nothing_to_write(self) -> None:
+        self.kept_before = None
+        self.changed = {}
+        self.started = set()
+        self.results = {}
+        self.inbox_added = {}
+        self.inbox_removed = []
         self.inbox_cleared = False
-        known = self.steps.known
-        for key in [key for key, row in known.items() if _is_over(row)]:
-            del known[key]
-
-
-def _is_over(row: StepRow) -> bool:
-    return row.status in (STEP_COMPLETED, STEP_ERRORED) and row.rollback not in _OPEN_HANDLERS
 
 
 class HeldInstances:
@@ -136,23 +149,21 @@ class HeldInstances:
 
     def __init__(self) -> None:
         self._held: OrderedDict[int, Held] = OrderedDict()
+        self._weight = 0
 
     def get(self, key: int) -> Held | None:
-        held = self._held.get(key)
-        if held is not None:
-            self._held.move_to_end(key)
-        return held
+        return self._held.get(key)
 
     def keep(self, held: Held) -> None:
-        """Hold it, unless it is large. Only what is written may be kept: what makes room for it is forgotten."""
-        row = held.row
-        if row.stored_bytes > LARGEST_HELD and row.owner is None:
-            self._held.pop(held.key, None)
-            return
-        self._held[held.key] = held
+        """Hold it, and let go of the oldest when there are too many. Only what is written may be kept."""
+        if held.key not in self._held:
+            self._held[held.key] = held
+            self._weight += held.weight
         self._held.move_to_end(held.key)
-        if len(self._held) > HELD_INSTANCES:
-            self._held.popitem(last=False)
+        while len(self._held) > HELD_INSTANCES or (self._weight > HELD_BYTES and len(self._held) > 1):
+            self._weight -= self._held.popitem(last=False)[1].weight
 
     def forget(self, key: int) -> None:
-        self._held.pop(key, None)
+        held = self._held.pop(key, None)
+        if held is not None:
+            self._weight -= held.weight

@@ -41,8 +41,8 @@ SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'instance'), 0
 SELECT last_seq FROM instance WHERE key = ?
 
 -- name: insert_instance
-INSERT OR ROLLBACK INTO instance (key, tenant, id, workflow, snippet, queue, status, generation, execution, last_seq, owner, due_at,
-    wait_until, fresh, in_execution, log_bytes, stored_bytes, output, error, rollback, created_at, started_at, ended_at, paused_at)
+INSERT OR ROLLBACK INTO instance (key, tenant, id, workflow, snippet, queue, status, generation, execution, last_seq, owner,
+    due_at, wait_until, fresh, in_execution, log_bytes, stored_bytes, output, error, rollback, created_at, started_at, ended_at, paused_at)
 VALUES {rows}
 
 -- name: insert_origin
@@ -69,28 +69,50 @@ INSERT OR ROLLBACK INTO event (instance, seq, at, type, execution, step, data) V
 -- name: events_after
 SELECT seq, at, type, execution, step, data FROM event WHERE instance = ? AND seq > ? ORDER BY seq LIMIT ?
 
+-- name: step_columns
+-- A step in the order that sqlite_rows.step_row() reads.
+kind, name, count, status, started_seq, line, config, attempt, failures, losses, until, event_type, rollback, rollback_config,
+    rollback_attempt, rollback_failures, rollback_until, result_bytes, error
+
 -- name: steps
-SELECT kind, name, count, status, started_seq, line, config, attempt, failures, losses, until, result, error, event_type, rollback,
-    rollback_config, rollback_attempt, rollback_failures, rollback_until
-FROM step WHERE instance = ? AND generation = ? ORDER BY started_seq
+SELECT {step_columns}, result FROM step WHERE instance = ? AND generation = ? ORDER BY started_seq
+
+-- name: steps_without_results
+SELECT {step_columns}, NULL FROM step WHERE instance = ? AND generation = ? ORDER BY started_seq
+
+-- name: open_steps
+SELECT {step_columns}, result FROM step INDEXED BY step_open
+WHERE instance = ? AND (status IN ('running', 'retrying', 'open') OR rollback IN ('running', 'retrying'))
 
 -- name: step
-SELECT kind, name, count, status, started_seq, line, config, attempt, failures, losses, until, result, error, event_type, rollback,
-    rollback_config, rollback_attempt, rollback_failures, rollback_until
-FROM step WHERE instance = ? AND generation = ? AND kind = ? AND name = ? AND count = ?
+SELECT {step_columns}, result FROM step WHERE instance = ? AND generation = ? AND kind = ? AND name = ? AND count = ?
 
 -- name: insert_steps
-INSERT OR ROLLBACK INTO step (instance, generation, kind, name, count, status, started_seq, line, config, attempt, failures, losses, until,
-    result, error, event_type, rollback, rollback_config, rollback_attempt, rollback_failures, rollback_until)
+INSERT OR ROLLBACK INTO step (instance, generation, kind, name, count, status, started_seq, line, config, attempt, failures, losses,
+    until, event_type, rollback, rollback_config, rollback_attempt, rollback_failures, rollback_until, result_bytes, error, result)
 VALUES {rows}
 
 -- name: update_step
-UPDATE step SET status = ?, attempt = ?, failures = ?, losses = ?, until = ?, result = ?, error = ?, rollback = ?,
-    rollback_attempt = ?, rollback_failures = ?, rollback_until = ?
+UPDATE step SET status = ?, attempt = ?, failures = ?, losses = ?, until = ?, rollback = ?, rollback_attempt = ?,
+    rollback_failures = ?, rollback_until = ?, error = ?
+WHERE instance = ? AND generation = ? AND kind = ? AND name = ? AND count = ?
+
+-- name: end_step
+-- As update_step, with the result, which is not written again when a rollback changes the step later.
+UPDATE step SET status = ?, attempt = ?, failures = ?, losses = ?, until = ?, rollback = ?, rollback_attempt = ?,
+    rollback_failures = ?, rollback_until = ?, error = ?, result_bytes = ?, result = ?
 WHERE instance = ? AND generation = ? AND kind = ? AND name = ? AND count = ?
 
 -- name: delete_steps
 DELETE FROM step WHERE instance = ?
+
+-- name: drop_steps
+-- A restart drops the steps from here on ...
+DELETE FROM step WHERE instance = ? AND started_seq >= ?
+
+-- name: keep_steps
+-- ... and takes the others into the new generation.
+UPDATE step SET generation = ? WHERE instance = ?
 
 -- name: inbox
 SELECT seq, at, type, payload FROM inbox WHERE instance = ? ORDER BY seq

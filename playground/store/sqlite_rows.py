@@ -10,7 +10,7 @@ from playground.workflows.events import Event, StepKey
 INSTANCE_COLUMNS = 24
 ORIGIN_COLUMNS = 6
 EVENT_COLUMNS = 7
-STEP_COLUMNS = 21
+STEP_COLUMNS = 22
 INBOX_COLUMNS = 5
 GROWN_COLUMNS = 4
 
@@ -24,11 +24,16 @@ def instance_row(r: Sequence[Any]) -> InstanceRow:
     )  # fmt: skip
 
 
+def instance_weight(r: Sequence[Any]) -> int:
+    """How much text there is in the values of a row of `instance_columns`."""
+    return sum(len(text) for text in (r[6], r[9], r[10], r[19], r[20]) if text is not None)
+
+
 def instance_values(row: InstanceRow) -> tuple[Any, ...]:
     """For insert_instance."""
     return (
-        row.key, row.tenant, row.id, row.workflow, row.snippet, row.queue, row.status, row.generation, row.execution, row.last_seq,
-        row.owner, row.due_at, row.wait_until, row.fresh, row.in_execution, row.log_bytes, row.stored_bytes,
+        row.key, row.tenant, row.id, row.workflow, row.snippet, row.queue, row.status, row.generation, row.execution,
+        row.last_seq, row.owner, row.due_at, row.wait_until, row.fresh, row.in_execution, row.log_bytes, row.stored_bytes,
         encode_or_none(row.output), encode_or_none(row.error), row.rollback, row.created_at, row.started_at, row.ended_at,
         row.paused_at,
     )  # fmt: skip
@@ -70,10 +75,10 @@ def only_grew(before: InstanceRow, after: InstanceRow) -> bool:
 
 
 def step_row(r: Sequence[Any]) -> StepRow:
-    """From a row of `steps` or `step`."""
+    """From a row of `step_columns` and the result."""
     return StepRow(
-        StepKey(r[0], r[1], r[2]), r[3], r[4], r[5], decode_or_none(r[6]), r[7], r[8], r[9], r[10], decode_or_none(r[11]),
-        decode_or_none(r[12]), r[13], r[14], decode_or_none(r[15]), r[16], r[17], r[18],
+        StepKey(r[0], r[1], r[2]), r[3], r[4], r[5], decode_or_none(r[6]), r[7], r[8], r[9], r[10], decode_or_none(r[19]),
+        decode_or_none(r[18]), r[11], r[12], decode_or_none(r[13]), r[14], r[15], r[16], r[17],
     )  # fmt: skip
 
 
@@ -82,22 +87,18 @@ def step_values(instance: int, generation: int, row: StepRow, result: str | None
     key = row.key
     return (
         instance, generation, key.kind, key.name, key.count, row.status, row.started_seq, row.line, encode_or_none(row.config),
-        row.attempt, row.failures, row.losses, row.until, result, encode_or_none(row.error), row.event_type, row.rollback,
-        encode_or_none(row.rollback_config), row.rollback_attempt, row.rollback_failures, row.rollback_until,
+        row.attempt, row.failures, row.losses, row.until, row.event_type, row.rollback, encode_or_none(row.rollback_config),
+        row.rollback_attempt, row.rollback_failures, row.rollback_until, row.result_bytes, encode_or_none(row.error), result,
     )  # fmt: skip
 
 
-def step_update(instance: int, generation: int, row: StepRow, result: str | None) -> tuple[Any, ...]:
-    """For update_step."""
+def step_update(instance: int, generation: int, row: StepRow, *result: Any) -> tuple[Any, ...]:
+    """For update_step, or with the result's length and JSON text for end_step."""
     key = row.key
     return (
-        row.status, row.attempt, row.failures, row.losses, row.until, result, encode_or_none(row.error), row.rollback,
-        row.rollback_attempt, row.rollback_failures, row.rollback_until, instance, generation, key.kind, key.name, key.count,
+        row.status, row.attempt, row.failures, row.losses, row.until, row.rollback, row.rollback_attempt, row.rollback_failures,
+        row.rollback_until, encode_or_none(row.error), *result, instance, generation, key.kind, key.name, key.count,
     )  # fmt: skip
-
-
-def result_text(row: StepRow) -> str | None:
-    return encode_or_none(row.result)
 
 
 def inbox_row(r: Sequence[Any]) -> InboxRow:

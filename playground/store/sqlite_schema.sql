@@ -86,16 +86,21 @@ CREATE TABLE step (
     failures INTEGER NOT NULL,
     losses INTEGER NOT NULL,
     until INTEGER,
-    result TEXT,
-    error TEXT,
     event_type TEXT,
     rollback TEXT,
     rollback_config TEXT,
     rollback_attempt INTEGER NOT NULL,
     rollback_failures INTEGER NOT NULL,
     rollback_until INTEGER,
+    result_bytes INTEGER NOT NULL,
+    error TEXT,
+    result TEXT, -- last, since it may be large and is not always read
     PRIMARY KEY (instance, generation, kind, name, count)
 ) STRICT, WITHOUT ROWID;
+
+-- The steps under way of an instance that may have thousands. A step that starts and ends in one commit never gets here.
+CREATE INDEX step_open ON step (instance)
+    WHERE status IN ('running', 'retrying', 'open') OR rollback IN ('running', 'retrying');
 
 -- Events received that nobody has consumed; `seq` is that of the event_received.
 CREATE TABLE inbox (

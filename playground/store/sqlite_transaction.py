@@ -87,11 +87,8 @@ class SqliteTransaction:
         held = self._fenced(key, execution)
         self.flush()
         inbox = [columns.inbox_row(row) for row in self._db.execute(self._sql["inbox"], (key,))]
-        try:
-            events = decider(Snapshot(held.row, held.steps, inbox))
-            return self._add(held, events, execution, at)
-        finally:
-            held.steps.release()
+        events = decider(Snapshot(held.row, held.steps, inbox, held.steps.open()))
+        return self._add(held, events, execution, at)
 
     def row(self, key: int) -> InstanceRow:
         """The instance as this transaction leaves it. Raises InstanceNotFound."""
@@ -153,6 +150,19 @@ class SqliteTransaction:
             self._turns = Turns(self._lanes())
         return self._turns.take(limit, room, frozenset(closed), oldest)
 
+    def step(self, key: int, generation: int, step: StepKey) -> StepRow | None:
+        """See `ReadSteps`."""
+        found = self._db.execute(self._sql["step"], (key, generation, step.kind, step.name, step.count)).fetchone()
+        return None if found is None else columns.step_row(found)
+
+    def open_steps(self, key: int) -> list[StepRow]:
+        """See `ReadSteps`."""
+        return [columns.step_row(row) for row in self._db.execute(self._sql["open_steps"], (key,))]
+
+    def steps_without_results(self, key: int, generation: int) -> list[StepRow]:
+        """See `ReadSteps`."""
+        return [columns.step_row(row) for row in self._db.execute(self._sql["steps_without_results"], (key, generation))]
+
     def flush(self) -> None:
         """Write what is staged, in the open transaction."""
         if not self._unwritten and not self._new:
@@ -170,11 +180,10 @@ class SqliteTransaction:
             else:
                 self._execute("update_instance", columns.instance_update(row))
                 self._follow(row, stored.status)
-            if held.changed or held.restarted:
+            if held.changed or held.kept_before is not None:
                 steps += self._write_steps(held)
             if held.inbox_cleared or held.inbox_removed or held.inbox_added:
                 inbox += self._write_inbox(held)
-            held.stored = row
             held.written()
         self._run(self._grow_instances, columns.GROWN_COLUMNS, grown)
         self._run(self._insert_events, columns.EVENT_COLUMNS, self._events)
@@ -240,8 +249,7 @@ class SqliteTransaction:
             found = self._db.execute(self._sql["instance_by_key"], (key,)).fetchone()
             if found is None:
                 raise InstanceNotFound(f"there is no instance number {key}")
-            row = columns.instance_row(found)
-            held = Held(row, self._read_step, self._read_steps)
+            held = Held(columns.instance_row(found), columns.instance_weight(found), self)
         return held
 
     def _add(self, held: Held, events: Sequence[NewEvent], execution: int | None, at: int) -> Committed:
@@ -251,10 +259,10 @@ class SqliteTransaction:
         stamp = execution if execution is not None else row.execution or None
         values, written = _event_values(row, events, stamp, at)
         change = project(row, events, at, held.steps)
-        if change.restarted:
+        if change.kept_before is not None:
             self.flush()
         self._stage(held, change, values)
-        if change.restarted:
+        if change.kept_before is not None:
             self.flush()
         return Committed(written, change.row)
 
@@ -284,16 +292,17 @@ class SqliteTransaction:
     def _write_steps(self, held: Held) -> list[Any]:
         generation = held.row.generation
         new: list[Any] = []
-        if held.restarted:
-            self._execute("delete_steps", (held.key,))
+        if held.kept_before is not None:
+            self._execute("drop_steps", (held.key, held.kept_before))
+            self._execute("keep_steps", (generation, held.key))
         for key, row in held.changed.items():
             result = held.results.get(key)
-            if result is None:
-                result = columns.result_text(row)
-            if held.restarted or key in held.started:
+            if key in held.started:
                 new += columns.step_values(held.key, generation, row, result)
+            elif result is None:
+                self._execute("update_step", columns.step_update(held.key, generation, row))
             else:
-                self._execute("update_step", columns.step_update(held.key, generation, row, result))
+                self._execute("end_step", columns.step_update(held.key, generation, row, row.result_bytes, result))
         return new
 
     def _write_inbox(self, held: Held) -> list[Any]:
@@ -325,14 +334,6 @@ class SqliteTransaction:
     def _execute(self, name: str, values: Sequence[Any]) -> None:
         self._begin()
         self._db.execute(self._sql[name], values)
-
-    def _read_step(self, key: int, generation: int, step: StepKey) -> StepRow | None:
-        found = self._db.execute(self._sql["step"], (key, generation, step.kind, step.name, step.count)).fetchone()
-        return None if found is None else columns.step_row(found)
-
-    def _read_steps(self, key: int, generation: int) -> dict[StepKey, StepRow]:
-        rows = map(columns.step_row, self._db.execute(self._sql["steps"], (key, generation)))
-        return {row.key: row for row in rows}
 
     def _lanes(self) -> list[tuple[str, str, str]]:
         lanes = []

@@ -1,0 +1,138 @@
+"""What a store keeps beside the journals: tenants' keys and values, the ledger of effects, and tenants with their code and keys.
+
+Each is a small protocol of its own; `Store` names the parts. Times are epoch milliseconds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from playground.store.protocol import InstanceRow
+
+ROW_BYTES = 64  # what a key counts beside its own bytes and its value's
+
+
+class Scope(NamedTuple):
+    """Whose keys and effects: a tenant's, or, where nobody owns it (tenant ""), one instance's own. `instance` is 0 for a tenant."""
+
+    tenant: str
+    instance: int
+
+
+def scope_of(row: InstanceRow) -> Scope:
+    """The scope that an instance's code reads and writes."""
+    return Scope(row.tenant, 0 if row.tenant else row.key)
+
+
+class KvStore(Protocol):
+    """Keys and values as committed. They are written by `kv_put` and `kv_deleted` events only, in the events' transaction."""
+
+    async def get(self, scope: Scope, key: str) -> tuple[bool, Any]:
+        """Whether the key is there, and its encoded value."""
+
+    async def keys(self, scope: Scope, *, prefix: str, after: str, limit: int) -> list[str]:
+        """Keys that begin with `prefix` and come after `after`, in order."""
+
+    async def bytes(self, scope: Scope) -> int:
+        """What the scope's keys and values take."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewEffect:
+    """A pretended side effect as it happens. `data` is encoded; `key` makes it happen once per scope and kind."""
+
+    scope: Scope
+    instance: int
+    kind: str
+    key: str | None
+    data: Any
+    step: str | None
+    attempt: int | None
+    execution: int
+
+
+@dataclass(frozen=True, slots=True)
+class EffectRow:
+    """An effect that happened. `number` counts an instance's effects from 1; `asked` is how often it was asked for."""
+
+    number: int
+    at: int
+    kind: str
+    key: str | None
+    data: Any
+    step: str | None
+    attempt: int | None
+    execution: int
+    asked: int
+
+
+class EffectStore(Protocol):
+    """The ledger of pretended side effects: not part of any journal's transaction, as no real side effect is."""
+
+    async def record(self, effect: NewEffect, *, at: int, most: int) -> EffectRow | None:
+        """Let it happen; one whose key is known does not happen again and gives the first. None: the instance has `most` already."""
+
+    async def list(self, instance: int) -> list[EffectRow]:
+        """The effects of an instance, in the order they happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A tenant's code, immutable. `id` is the hash of source and class name, `number` counts from 1 per tenant."""
+
+    number: int
+    id: str
+    source: str
+    class_name: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class TenantKey:
+    """A tenant's key, of which only the hash is kept. `name` is for people; `hash` finds it."""
+
+    tenant: str
+    number: int
+    name: str
+    created_at: int
+    revoked_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRow:
+    """A tenant. `trigger_hash` is that of the secret in its trigger's address, None without one."""
+
+    name: str
+    created_at: int
+    trigger_hash: str | None
+
+
+class TenantStore(Protocol):
+    """Tenants with the versions of their code, their keys, secrets and trigger."""
+
+    async def tenant(self, name: str) -> TenantRow | None:
+        """The tenant of this name."""
+
+    async def all(self, *, after: str, limit: int) -> Sequence[TenantRow]:
+        """Tenants by name, those after `after`."""
+
+    async def key(self, hash: str) -> TenantKey | None:
+        """The key with this hash, revoked or not."""
+
+    async def deploy(self, tenant: str, source: str, class_name: str, *, at: int) -> tuple[Version, bool]:
+        """Make code the tenant's newest version; what is the newest already stays it. Gives the version, and whether it is new."""
+
+    async def version(self, tenant: str, id: str) -> Version | None:
+        """A version of the tenant's own; with the id "" the newest."""
+
+    async def versions(self, tenant: str, *, before: int, limit: int) -> Sequence[Version]:
+        """Versions with a number under `before`, newest first, without their source."""
+
+    async def set_trigger(self, tenant: str, hash: str | None) -> None:
+        """Set or remove the hash of the trigger's secret."""
+
+    async def set_secret(self, tenant: str, name: str, value: str | None) -> None:
+        """Set a secret, or remove it with None."""
+
+    async def secrets(self, tenant: str) -> dict[str, str]:
+        """The tenant's secrets, by name."""
