@@ -1,0 +1,158 @@
+"""The run panel in a real browser: what can be done to a run, and its views of long and of broken ones."""
+
+from collections.abc import Callable
+
+import pytest
+from page_support import Playground, completed_steps, expect, journal
+from server_support import Server
+
+NAPS = """from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        await step.do("before", lambda: 1)
+        await step.sleep("long nap", "3 hours")
+        return await step.do("after", lambda: "awake")
+"""
+STUMBLES = """from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        @step.do("steady")
+        async def steady():
+            return 1
+
+        @step.do("shaky", config={"retries": {"limit": 3, "delay": "1 hour"}})
+        async def shaky(ctx):
+            print("attempt", ctx["attempt"])
+            if ctx["attempt"] == 1:
+                raise RuntimeError("not the first time")
+            return {"attempt": ctx["attempt"]}
+
+        await steady()
+        return await shaky()
+"""
+RAISES_AT = 14
+TALKS = """from workers import WorkflowEntrypoint
+
+LINES = 3_000
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        for number in range(LINES):
+            print(f"line {number} of many")
+        for number in range(300):
+            await step.do("unit", lambda: number)
+        return LINES
+"""
+MOST_NODES = 2_500  # of the whole page, however long the run
+
+
+@pytest.fixture
+def opened(server: Server, open_page: Callable) -> Callable[[str], Playground]:
+    """`opened(source)` opens the page as a new visitor and runs `source`."""
+
+    def run(source: str) -> Playground:
+        page = Playground(open_page(server.url + "/"), server.url)
+        page.write(source)
+        page.run()
+        return page
+
+    return run
+
+
+def test_a_sleep_ended_by_hand_says_so_for_ever(opened: Callable[[str], Playground]) -> None:
+    page = opened(NAPS)
+    page.expect_step("long nap", "asleep")
+    page.control("Wake long nap now").click()
+    page.expect_status("Complete")
+    expect(page.output).to_contain_text("awake")
+    page.page.reload()
+    page.expect_status("Complete")
+    page.expect_step("long nap", "ended early by hand")
+
+
+def test_a_paused_run_holds_still_until_it_is_resumed(opened: Callable[[str], Playground]) -> None:
+    page = opened(NAPS)
+    page.expect_step("long nap", "asleep")
+    page.control("Pause").click()
+    page.expect_status("Paused")
+    expect(page.control("Wake long nap now")).to_have_count(0)
+    kill = page.control("Kill worker")
+    expect(kill).to_have_attribute("aria-disabled", "true")
+    expect(kill).to_have_attribute("title", "No worker to kill: the instance is paused.")
+    page.control("Resume").click()
+    page.expect_status("Waiting")
+    page.control("Wake long nap now").click()
+    page.expect_status("Complete")
+    assert completed_steps(journal(page.url, page.instance)) == ["before", "long nap", "after"]
+
+
+def test_a_step_opens_with_its_attempts_and_leads_to_the_line_that_raised(opened: Callable[[str], Playground]) -> None:
+    page = opened(STUMBLES)
+    page.expect_step("shaky", "waiting to retry")
+    expect(page.page.locator("[data-part=sentence]")).to_contain_text("shaky failed once: RuntimeError. Attempt 2 of 4 begins in")
+    page.control("Retry shaky now").click()
+    page.expect_status("Complete")
+    page.step("steady").focus()
+    page.page.keyboard.press("ArrowDown")
+    expect(page.step("shaky")).to_be_focused()
+    page.page.keyboard.press("Enter")
+    drawer = page.page.get_by_role("tabpanel", name="shaky")
+    expect(drawer).to_contain_text("Attempt 1 failed, execution 1")
+    expect(drawer).to_contain_text("RuntimeError: not the first time")
+    expect(drawer).to_contain_text("waited, ended early by hand")
+    expect(drawer).to_contain_text("Attempt 2 completed")
+    drawer.get_by_role("link", name=f"line {RAISES_AT}").click()
+    expect(page.page.locator("#cursor")).to_contain_text(f"Ln {RAISES_AT},")
+    drawer.get_by_role("button", name="Close step").click()
+    expect(page.step("shaky")).to_be_focused()
+
+
+def test_a_restart_from_a_step_keeps_what_began_before_it(opened: Callable[[str], Playground]) -> None:
+    page = opened(STUMBLES)
+    page.expect_step("shaky", "waiting to retry")
+    page.step("shaky").click()
+    page.control("Restart from here").click()
+    expect(page.executions).to_have_text("2")
+    page.expect_step("shaky", "waiting to retry")
+    started = [event["step"]["name"] for event in journal(page.url, page.instance) if event["type"] == "step_started"]
+    assert started == ["steady", "shaky", "shaky"]
+
+
+def test_a_worker_killed_before_the_commit_runs_its_step_again(opened: Callable[[str], Playground]) -> None:
+    page = opened(STUMBLES)
+    page.expect_step("shaky", "waiting to retry")
+    page.control("Choose the moment").click()
+    page.page.get_by_role("menuitem", name="After the effect, before the commit").click()
+    expect(page.page.locator("[data-part=sentence]")).to_contain_text("Armed.")
+    page.control("Retry shaky now").click()
+    page.expect_status("Complete")
+    expect(page.output).to_contain_text('"attempt": 3')
+    expect(page.page.locator("[data-part=sentence]")).to_contain_text("shaky lost one attempt with its worker")
+    page.tab("Logs")
+    expect(page.logs).to_contain_text("execution 1: worker killed")
+
+
+def test_a_long_run_is_all_there_and_little_of_it_in_the_page(opened: Callable[[str], Playground]) -> None:
+    page = opened(TALKS)
+    page.expect_status("Complete")
+    page.tab("Logs")
+    expect(page.logs).to_contain_text("line 2999 of many")
+    page.page.get_by_placeholder("Search the logs").fill("line 1234 of")
+    expect(page.logs.get_by_role("listitem")).to_have_count(1)
+    page.tab("Journal")
+    page.page.get_by_placeholder("Filter events").fill("workflow_completed")
+    rows = page.page.get_by_role("list", name="Journal").get_by_role("button")
+    expect(rows).to_have_count(1)
+    rows.first.click()
+    expect(page.page.get_by_role("list", name="Journal")).to_contain_text('"output": 3000')
+    page.page.get_by_placeholder("Filter events").fill("no such thing")
+    expect(page.page.get_by_text("No event matches “no such thing”.")).to_be_visible()
+    page.step("unit").first.focus()
+    page.page.keyboard.press("End")
+    expect(page.page.locator(".row-name:focus")).to_contain_text("unit-300")
+    assert page.page.evaluate("document.querySelectorAll('*').length") < MOST_NODES
