@@ -206,7 +206,7 @@ def test_the_standard_library_can_be_imported_and_nothing_else(sandbox: Held) ->
 import sqlite3, zoneinfo, xml.etree.ElementTree, ssl, tomllib, mmap, concurrent.futures, email.message, unittest
 found = []
 for name in ("msgspec", "starlette", "pyseccomp", "pip", "playground.settings", "playground.store", "playground.engine", "playground.web",
-             "playground.sandbox.pool", "playground.sandbox.launcher"):
+             "playground.sandbox.pool", "playground.sandbox.forkserver"):
     try:
         __import__(name)
         found.append(name)

@@ -1,7 +1,9 @@
 """The trusted end of a worker's socket: whole typed frames in, bounded buffers both ways, reading that can be paused."""
 
 import asyncio
+import contextlib
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,6 +33,7 @@ class FrameChannel:
         self._most_out = UNREAD_BYTES
         self._reading = self._writing = False
         self._closed = False
+        self._lock = threading.Lock()
         self.sent = 0
         self.resume()
 
@@ -40,26 +43,40 @@ class FrameChannel:
 
     def send_encoded(self, data: bytes, count: int, *, first: bool = False) -> None:
         """Send frames that are already encoded. `first` is the start frame, which may be as large as it needs to be."""
-        if self._closed:
-            return
-        self.sent += count
         if first:
             self._most_out += len(data)
-        if not self._out:
-            try:
-                sent = self._sock.send(data)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                return  # the worker is gone; reading to the end tells how
-            data = data[sent:]
-        if data:
+        if self._send(data, count):
+            self._wait_to_write()
+
+    def send_from_thread(self, data: bytes, count: int) -> None:
+        """As `send_encoded`, from another thread than the event loop's."""
+        if self._send(data, count):
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and the worker with it
+                self._loop.call_soon_threadsafe(self._wait_to_write)
+
+    def _send(self, data: bytes, count: int) -> bool:
+        """Whether some of it has to wait."""
+        with self._lock:
+            if self._closed:
+                return False
+            self.sent += count
+            if not self._out:
+                try:
+                    sent = self._sock.send(data)
+                except BlockingIOError:
+                    sent = 0
+                except OSError:
+                    return False  # the worker is gone; reading to the end tells how
+                data = data[sent:]
             self._out += data
-            if len(self._out) > self._most_out:
-                self._end(ProtocolError("the worker does not read what it is sent"))
-            elif not self._writing:
-                self._writing = True
-                self._loop.add_writer(self._sock, self._writable)
+            return bool(self._out)
+
+    def _wait_to_write(self) -> None:
+        if len(self._out) > self._most_out:
+            self._end(ProtocolError("the worker does not read what it is sent"))
+        elif not self._writing and not self._closed:
+            self._writing = True
+            self._loop.add_writer(self._sock, self._writable)
 
     def pause(self) -> None:
         """Read no more until `resume`: commits are behind."""
@@ -75,9 +92,10 @@ class FrameChannel:
 
     def close(self) -> None:
         """Stop listening; nothing more is given or sent. The socket itself belongs to the worker."""
-        if self._closed:
-            return
-        self._closed = True
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
         if self._reading:
             self._loop.remove_reader(self._sock)
         if self._writing:
@@ -118,13 +136,14 @@ class FrameChannel:
         return taken
 
     def _writable(self) -> None:
-        try:
-            sent = self._sock.send(self._out)
-        except BlockingIOError:
-            return
-        except OSError:
-            sent = len(self._out)
-        del self._out[:sent]
+        with self._lock:
+            try:
+                sent = self._sock.send(self._out)
+            except BlockingIOError:
+                return
+            except OSError:
+                sent = len(self._out)
+            del self._out[:sent]
         if not self._out:
             self._writing = False
             self._loop.remove_writer(self._sock)

@@ -1,42 +1,23 @@
 """Workers parked ahead of need, and the fork server behind them kept alive and fresh. This is what the rest of the playground uses."""
 
 import asyncio
-import os
 from collections import deque
-from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from playground.sandbox import bubblewrap, landlock, linux, probe, syscalls, tiers, users, visible
+from playground.sandbox import launch as launching
+from playground.sandbox import probe, tiers
 from playground.sandbox.cgroup import MemoryGroup
+from playground.sandbox.forkserver import ForkFailed, ForkServer, LaunchFailed, Log
 from playground.sandbox.handle import Exit, Worker
-from playground.sandbox.launcher import ForkFailed, ForkServer, Launch, LaunchFailed, Log
+from playground.sandbox.launch import ENTRY, Bench, Launch
 from playground.sandbox.tiers import SandboxDown, SandboxRefused, Tier
 
-__all__ = ["Exit", "Sandbox", "SandboxDown", "SandboxRefused", "Tier", "Worker"]
+__all__ = ["Bench", "Exit", "Sandbox", "SandboxDown", "SandboxRefused", "Tier", "Worker"]
 
-# Has warm(), called once in the fork server; prepare(fd), which a child calls before it is locked; and main(what prepare gave).
-ENTRY = "playground.worker.main"
 FORKS_AT_ONCE = 4
-TAKE_SECONDS = 10.0  # how long take() waits while the fork server is being restarted
 FAILURES_TO_GIVE_UP = 3  # forks in a row that fail before those who wait are told
-RECYCLE_SECONDS = 600.0  # children of one fork server share their hash seed and addresses
-RECYCLE_FORKS = 5000
 BACKOFF_SECONDS = (0.0, 0.05, 0.2, 1.0, 5.0)  # between starts of a fork server that does not come up, or failing forks
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """What tests and measurements may have otherwise; no setting leads here. `without` names layers to leave out."""
-
-    entry: str = ENTRY
-    path: str | None = None
-    without: frozenset[str] = frozenset()
-    recycle_seconds: float = RECYCLE_SECONDS
-    recycle_forks: int = RECYCLE_FORKS
-    take_seconds: float = TAKE_SECONDS
-    group_bytes: int | None = None
 
 
 class Sandbox:
@@ -73,7 +54,7 @@ class Sandbox:
         unsafe: bool = False,
         loopback: bool = True,
         log: Log,
-        bench: Bench = Bench(),
+        bench: Bench | None = None,
     ) -> "Sandbox":
         """Start the fork server in the best isolation that this machine gives, and park `parked` workers.
 
@@ -83,12 +64,13 @@ class Sandbox:
         Raises:
             SandboxRefused: the isolation is too weak to serve, or does not hold; the message says what to do.
         """
-        launch = _best_launch(memory_bytes, cpu_seconds, bench)
+        bench = bench or Bench()
+        launch = launching.best(memory_bytes, cpu_seconds, bench)
         group = _memory_group(bench, log)
         missing = ""
         if launch.bwrap is None:
             missing = "bubblewrap is not installed"
-            launch = _without_namespaces(launch, bench, missing)
+            launch = launching.without_namespaces(launch, bench, missing)
         server = ForkServer(launch, "w1", group=group, log=log)
         try:
             await server.start()
@@ -97,14 +79,14 @@ class Sandbox:
                 raise SandboxRefused(f"The fork server does not start: {error}") from None
             missing = f"bubblewrap cannot make namespaces here: {error}"
             log("sandbox.no_namespaces", reason=str(error))
-            launch = _without_namespaces(launch, bench, missing)
+            launch = launching.without_namespaces(launch, bench, missing)
             server = ForkServer(launch, "w1", group=group, log=log)
             try:
                 await server.start()
             except LaunchFailed as second:
                 raise SandboxRefused(f"The fork server does not start: {second}") from None
         try:
-            tier = tiers.judge(_layers(launch, group), missing)
+            tier = tiers.judge(launching.layers(launch, memory_group=group is not None), missing)
             tiers.admit(tier, allow_weak=allow_weak, unsafe=unsafe, loopback=loopback)
             sandbox = cls(launch, tier, parked=parked, group=group, bench=bench, log=log)
             first = await server.fork()
@@ -309,50 +291,6 @@ async def _see_out(server: ForkServer) -> None:
 
 def _backoff(failures: int) -> float:
     return BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
-
-
-def _best_launch(memory_bytes: int, cpu_seconds: int, bench: Bench) -> Launch:
-    """All the layers that this machine may have."""
-    bwrap = None if tiers.NAMESPACES in bench.without else bubblewrap.find()
-    program = b""
-    if tiers.SECCOMP not in bench.without:
-        with suppress(syscalls.SeccompMissing):
-            program = syscalls.program()
-    return Launch(
-        visible=visible.find(in_namespace=bwrap is not None, extra=bench.path),
-        bwrap=bwrap,
-        landlock=tiers.LANDLOCK not in bench.without and landlock.abi() >= landlock.WANTED_ABI,
-        filter=program,
-        limits=tiers.LIMITS not in bench.without and linux.HERE,
-        memory_bytes=memory_bytes,
-        cpu_seconds=cpu_seconds,
-        users=users.unused() if os.geteuid() == 0 and tiers.USER not in bench.without else None,
-        entry=bench.entry,
-        path=(bench.path,) if bench.path else (),
-    )
-
-
-def _without_namespaces(launch: Launch, bench: Bench, missing: str) -> Launch:
-    shown = visible.find(in_namespace=False, extra=bench.path)
-    closed = visible.unreachable(shown, launch.users[0]) if launch.users else None
-    if closed is not None:
-        raise SandboxRefused(
-            f"There are no namespaces ({missing}), and without them workers run as users of their own, who cannot enter {closed}, where Python is. "
-            "Get bubblewrap to work, or put Python and the playground where every user can read them, or start the server as an ordinary user."
-        )
-    return replace(launch, bwrap=None, visible=shown)
-
-
-def _layers(launch: Launch, group: MemoryGroup | None) -> tuple[str, ...]:
-    held = {
-        tiers.NAMESPACES: launch.bwrap is not None,
-        tiers.USER: launch.users is not None,
-        tiers.LANDLOCK: launch.landlock,
-        tiers.LIMITS: launch.limits,
-        tiers.SECCOMP: bool(launch.filter),
-        tiers.MEMORY_GROUP: group is not None,
-    }
-    return tuple(name for name, there in held.items() if there)
 
 
 def _memory_group(bench: Bench, log: Log) -> MemoryGroup | None:

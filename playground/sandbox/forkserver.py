@@ -2,7 +2,6 @@
 
 import array
 import asyncio
-import base64
 import json
 import os
 import signal
@@ -11,13 +10,12 @@ import struct
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
-from playground.sandbox import bubblewrap, child, linux
+from playground.sandbox import child, linux
 from playground.sandbox.cgroup import MemoryGroup
 from playground.sandbox.handle import Worker
-from playground.sandbox.visible import Visible
+from playground.sandbox.launch import Launch
 
 START_SECONDS = 20.0  # a cold disk included
 OOM_SCORE = "1000"  # when the machine runs out of memory, tenants go first
@@ -25,13 +23,6 @@ _MESSAGE = 1 << 16
 _DESCRIPTORS = 16
 _STDERR_LINE = 500  # characters
 _CREDENTIALS = struct.Struct("3i")
-
-# What threading, logging and random would do in each child after the fork costs it 0.8 ms in copied pages. It is not needed: a fork server has one
-# thread and holds no lock at a fork, and a child reseeds random by itself.
-_START = (
-    "import os, sys; os.register_at_fork = lambda **hooks: None; sys.path.append({root!r}); "
-    "from playground.sandbox import zygote; zygote.main({control})"
-)
 
 Log = Callable[..., None]
 
@@ -46,55 +37,6 @@ class LaunchFailed(Exception):
 
 class ForkFailed(Exception):
     """A child was not made, or could not be locked; the message is the reason in one line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """How to start a fork server and what to put its children under. Without `bwrap` there are no namespaces, with an empty `filter` no seccomp.
-
-    `users` are the numbers that children change to, one each in turn (None: they stay the server's user).
-    """
-
-    visible: Visible
-    bwrap: str | None
-    landlock: bool
-    filter: bytes
-    limits: bool
-    memory_bytes: int
-    cpu_seconds: int
-    users: range | None
-    entry: str
-    path: tuple[str, ...] = ()
-
-    def command(self, control: int) -> list[str]:
-        inner = [
-            self.visible.python,
-            "-I",
-            "-S",
-            "-B",
-            "-X",
-            "utf8",
-            "-c",
-            _START.format(root=self.visible.root, control=control),
-        ]
-        if self.bwrap is None:
-            return inner
-        return bubblewrap.command(self.bwrap, self.visible, inner, as_root=os.geteuid() == 0)
-
-    def plan(self) -> dict[str, Any]:
-        """What the fork server is told."""
-        return {
-            "linux": linux.HERE,
-            "path": self.path,
-            "entry": self.entry,
-            "landlock": self.landlock,
-            "readable": self.visible.readable(),
-            "listable": self.visible.listable(),
-            "filter": base64.b64encode(self.filter).decode(),
-            "limits": self.limits,
-            "memory_bytes": self.memory_bytes,
-            "cpu_seconds": self.cpu_seconds,
-        }
 
 
 class _Pending:
