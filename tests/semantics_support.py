@@ -138,3 +138,9 @@ async def turns(count: int = 50) -> None:
     """Let the event loop turn."""
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+async def turns_until(condition: Callable[[], Any]) -> None:
+    """Let the event loop turn until something is true; the deadline is the test's."""
+    while not condition():
+        await asyncio.sleep(0)

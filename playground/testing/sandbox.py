@@ -184,6 +184,7 @@ class LocalSandbox:
         self._workers.append(worker)
         ended = [one for one in self._workers if one.exited.done()]
         for one in ended[:-KEPT]:
+            one.close()
             one.release()
             self._workers.remove(one)
         return worker
@@ -202,12 +203,12 @@ class LocalSandbox:
     def kill_all(self) -> None:
         """The server died, and its workers with it."""
         for worker in self._workers:
-            worker.kill()
+            worker.close()
 
     async def close(self) -> None:
         """Let every thread end."""
         for worker in self._workers:
-            worker.kill()
+            worker.close()
             worker.release()
         for worker in self._workers:
             await asyncio.to_thread(worker.join)
