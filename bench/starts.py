@@ -32,20 +32,27 @@ class TenantWorkflow(WorkflowEntrypoint):
     async def run(self, event, step):
         return STARTED
 """
-START = frames.encode(
-    {
-        "op": "start",
-        "source": SOURCE,
-        "class_name": "TenantWorkflow",
-        "event": {"payload": None, "timestamp": 0, "instance": "i", "workflow": "w"},
-        "execution": 1,
-        "metadata": None,
-        "steps": [],
-        "env": {},
-        "limits": {"value_bytes": 1 << 20, "step_limit": 10_000, "delay_function_ms": 1000},
-        "mode": "run",
-    }
-)
+
+
+def start_frame(source: str) -> bytes:
+    return frames.encode(
+        {
+            "op": "start",
+            "source": source,
+            "class_name": "TenantWorkflow",
+            "event": {"payload": None, "timestamp": 0, "instance": "i", "workflow": "w"},
+            "execution": 1,
+            "metadata": None,
+            "steps": [],
+            "env": {},
+            "limits": {"value_bytes": 1 << 20, "step_limit": 10_000, "delay_function_ms": 1000},
+            "mode": "run",
+        }
+    )
+
+
+START = start_frame(SOURCE)
+HOG = start_frame("while True: pass")
 
 
 def line(what: str, figure: str) -> None:
@@ -76,16 +83,16 @@ async def result(worker: Worker) -> Any:
                 raise SystemExit(f"the workflow failed: {said.error}")
 
 
-async def start(sandbox: Sandbox) -> tuple[float, float, float]:
-    """Milliseconds to a taken worker, to the first line of tenant code, and to its result."""
+async def start(sandbox: Sandbox) -> tuple[float, float, float, float]:
+    """Milliseconds to a taken worker, to the first line of tenant code, and to its result; and of the worker's processor time in all."""
     begun = time.monotonic_ns()
     worker = await sandbox.take()
     taken = time.monotonic_ns()
     first = await result(worker)
     done = time.monotonic_ns()
     worker.close()
-    await worker.exited
-    return (taken - begun) / 1e6, (first - begun) / 1e6, (done - begun) / 1e6
+    end = await worker.exited
+    return (taken - begun) / 1e6, (first - begun) / 1e6, (done - begun) / 1e6, end.cpu_seconds * 1000
 
 
 async def opened(parked: int) -> Sandbox:
@@ -100,7 +107,7 @@ async def spaced(parked: int, seconds: float) -> None:
         await asyncio.sleep(0.02)  # time to park again
         figures.append(await start(sandbox))
     name = f"{parked} parked" if parked else "none parked"
-    for index, what in enumerate(("take()", "first line of tenant code", "result")):
+    for index, what in enumerate(("take()", "first line of tenant code", "result", "processor time of the worker")):
         line(f"{what}, {name}", spread([figure[index] for figure in figures]))
     await sandbox.close()
 
@@ -120,6 +127,23 @@ async def rates(parked: int, seconds: float) -> None:
 
         count = sum(await asyncio.gather(*(lane() for _ in range(lanes))))
         line(f"starts, {lanes} at once", f"{count / (time.monotonic() - begun):.0f}/s")
+    await sandbox.close()
+
+
+async def crowded(hogs: int, seconds: float) -> None:
+    """An innocent start while others do nothing but use the processor."""
+    sandbox = await opened(4)
+    busy = [await sandbox.take() for _ in range(hogs)]
+    for worker in busy:
+        await asyncio.get_running_loop().sock_sendall(worker.sock, HOG)
+    figures = []
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        await asyncio.sleep(0.02)
+        figures.append((await start(sandbox))[2])
+    line(f"result, beside {hogs} endless loops", spread(figures))
+    for worker in busy:
+        worker.close()
     await sandbox.close()
 
 
@@ -189,6 +213,7 @@ def main() -> None:
     asyncio.run(sizes(options.parked))
     asyncio.run(spaced(options.parked, options.seconds))
     asyncio.run(spaced(0, options.seconds))
+    asyncio.run(crowded(8, options.seconds))
     asyncio.run(rates(options.parked, options.seconds))
     subprocess.run([sys.executable, "-m", "bench.starts", "--bare", "--seconds", str(options.seconds)], check=True)
     interpreter()

@@ -197,6 +197,12 @@ def test_the_filter_is_the_same_each_time_and_small_enough() -> None:
     assert 0 < len(program) // 8 < 4096  # what the kernel takes
 
 
+def test_a_call_that_libseccomp_does_not_know_stays_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = syscalls.program()
+    monkeypatch.setattr(syscalls, "FREE", (*syscalls.FREE, "a_call_of_the_next_century"))
+    assert syscalls.program() == program
+
+
 def test_this_kernel_has_landlock() -> None:
     assert landlock.abi() >= landlock.WANTED_ABI
 
