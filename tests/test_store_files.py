@@ -185,7 +185,8 @@ def test_a_full_disk_is_said_to_everyone_and_forgotten_when_there_is_room(tmp_pa
         store = open_store(f"sqlite:///{tmp_path}/a.db")
         row = await running(store)
         pages = limit_pages(store, 1)
-        big = [store.append(row.key, quick(do(count=n), "x" * 100_000), execution=1, at=AT) for n in range(1, 4)]
+        large = "x" * 5_000_000  # more than the free pages that growing the log has left
+        big = [store.append(row.key, quick(do(count=n), large), execution=1, at=AT) for n in range(1, 4)]
         answers = await asyncio.gather(*big, return_exceptions=True)
         assert all(isinstance(answer, StoreError) and "full" in str(answer) for answer in answers)
         limit_pages(store, pages + 1000)
@@ -250,6 +251,12 @@ def test_every_statement_can_be_prepared_against_the_schema(tmp_path):
             parameters = [None] * statement.count("?")
             db.execute(f"EXPLAIN {statement}", parameters)
     db.close()
+
+
+def test_the_bench_runs():
+    command = [sys.executable, "-m", "bench.store", "--seconds", "0.05", "--queued", "50"]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT, timeout=60).stdout
+    assert printed.count("/s ") == 10
 
 
 def statement_width(statement):

@@ -77,7 +77,8 @@ class Attempts:
         execution.pipeline.add(
             NewEvent(ev.ATTEMPT_COMPLETED, {"attempt": step.attempt}, step.key),
             completed,
-            then=lambda committed: self._committed(step, {"op": "ok", "step": frame.step, "attempt": frame.attempt}),
+            then=lambda committed: execution.attempt_over(),
+            ack=frames.encode({"op": "ok", "step": frame.step, "attempt": frame.attempt}),
         )
 
     def failed(self, frame: frames.Fail) -> None:

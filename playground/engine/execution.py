@@ -55,7 +55,7 @@ class Execution:
         self.suspensions = Suspensions(self)
         self.rollback = Rollback(self)
         self.idleness = Idleness(self)
-        self.pipeline = Pipeline(services.store, row.key, row.execution, services.clock.now, self._commit_failed)
+        self.pipeline = Pipeline(services.store, row.key, row.execution, services.clock.now, self._acknowledge, self._commit_failed)
         self.logs = LogBudget(services.limit(row, "log_bytes") - row.log_bytes)
         self.channel: FrameChannel | None = None
         self.worker: Worker | None = None
@@ -66,7 +66,8 @@ class Execution:
         self._killed = False
         self._gone = False
         self.fruitful = False
-        self._withheld: list[dict[str, Any]] = []
+        self._withheld: list[tuple[bytes, int]] = []
+        self._loop = asyncio.get_running_loop()
         self._overtaken: list[Committed] = []
         self._over: asyncio.Future[Decider | None] = asyncio.get_running_loop().create_future()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -94,16 +95,23 @@ class Execution:
         """From claim to end. Raises NotStarted when no worker could be had."""
         services = self.services
         try:
+            taking = asyncio.ensure_future(services.sandbox.take())
             try:
-                worker, snapshot, snippet = await asyncio.gather(
-                    services.sandbox.take(), services.store.load(self.row.key), services.store.snippet(self.row.snippet)
+                snapshot, snippet = await asyncio.gather(
+                    services.store.load(self.row.key), services.store.snippet(self.row.snippet)
                 )
-            except Exception as failed:
+                worker = await taking
+            except BaseException as failed:
+                taking.cancel()
+                taking.add_done_callback(_let_go)
+                if not isinstance(failed, Exception):
+                    raise
                 services.log("no_worker", instance=self.row.id, reason=str(failed))
                 await services.store.unclaim(self.row.key, execution=self.row.execution)
                 await self.pipeline.close()
                 raise NotStarted from failed
             self.worker = worker
+            await self.pipeline.drain()  # an operation that came first may end or pause it: then no code is to run
             if not self.closing:
                 self._begin(worker, snapshot, snippet.source)
             epilogue = await self._over
@@ -132,7 +140,8 @@ class Execution:
         self.channel.send_encoded(frames.encode(self._start_frame(snapshot, source, rolling_back)), 1, first=True)
         if rolling_back:
             self.rollback.resume(row.error)
-        for committed in self._overtaken:
+        overtaken, self._overtaken = self._overtaken, []
+        for committed in overtaken:
             self.apply(committed)
         self.idleness.heard()
         self.idleness.watch_silence()
@@ -229,9 +238,7 @@ class Execution:
 
     def overtaken(self, committed: Committed) -> None:
         """An operation was committed while this execution began; take it as if it had come through here."""
-        if self.channel is None:
-            self._overtaken.append(committed)
-        elif not self.closing:
+        if not self.closing:
             self.apply(committed)
 
     def kill(self, when: str) -> None:
@@ -287,18 +294,34 @@ class Execution:
     def answer(self, message: dict[str, Any]) -> None:
         """Send what ends a step; while pausing it is kept back, so that the code does not come to its next step."""
         if self.pausing:
-            self._withheld.append(message)
+            self._withheld.append((frames.encode(message), 1))
         else:
             self.send(message)
 
+    def _acknowledge(self, data: bytes, count: int, committed: Committed) -> None:
+        """Send what ends steps, on the thread that committed them."""
+        if self.pausing or self.channel is None:
+            self._loop.call_soon_threadsafe(self._acknowledge_late, data, count)
+        else:
+            self.channel.send_from_thread(data, count)
+
+    def _acknowledge_late(self, data: bytes, count: int) -> None:
+        if self.pausing:
+            self._withheld.append((data, count))
+        elif self.channel is not None:
+            self.channel.send_encoded(data, count)
+
     def attempt_over(self) -> None:
         """An attempt has ended and is committed: a pause may now take effect, or the worker may have fallen idle."""
+        self.idleness.stirred()
         if self.pausing and not self.attempts.running:
             self.pipeline.decide(deciders.paused_now, self.apply, lambda error: None)
         self.idleness.consider()
 
     def apply(self, committed: Committed) -> None:
-        """Take what a decider's events mean for this execution."""
+        """Take what a decider's events mean for this execution; before it has begun, keep them until it does."""
+        if self.channel is None:
+            self._overtaken.append(committed)
         for event in committed.events:
             if event.step is not None:
                 self.suspensions.apply(event)
@@ -317,7 +340,8 @@ class Execution:
         self.send({"op": "hold", "held": held})
         if not held:
             withheld, self._withheld = self._withheld, []
-            self.send(*withheld)
+            if self.channel is not None:
+                self.channel.send_encoded(b"".join(data for data, _ in withheld), sum(count for _, count in withheld))
             self.suspensions.rearm()
 
     def _said(self, batch: Sequence[tuple[frames.Said, int]]) -> None:
@@ -375,3 +399,9 @@ class Execution:
             self.barren = 0
         else:
             self.lose(ev.CRASHED)
+
+
+def _let_go(taking: "asyncio.Task[Worker]") -> None:
+    """A worker came for an execution that will not begin."""
+    if not taking.cancelled() and taking.exception() is None:
+        taking.result().close()

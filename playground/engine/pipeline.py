@@ -6,6 +6,7 @@ A quick step is one transaction: the announcement of its attempt waits a moment 
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from playground.store.protocol import Committed, Decider, Store
@@ -27,16 +28,27 @@ class _Entry:
     decider: Decider | None
     then: Then | None
     refused: Refused | None = None
+    ack: bytes | None = None
 
 
 class Pipeline:
     """Commits for one execution, one after another, until `close` or the first refusal.
 
+    `acknowledge` is given the acks of a commit right after it, on the thread that committed: (frames, how many, the commit).
     `failed` is called once with the exception of a commit that could not be made; nothing is committed after it.
     """
 
-    def __init__(self, store: Store, key: int, execution: int, now: Callable[[], int], failed: Callable[[BaseException], None]) -> None:
-        self._store, self._key, self._execution, self._now, self._failed = store, key, execution, now, failed
+    def __init__(
+        self,
+        store: Store,
+        key: int,
+        execution: int,
+        now: Callable[[], int],
+        acknowledge: Callable[[bytes, int, Committed], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._store, self._key, self._execution, self._now = store, key, execution, now
+        self._acknowledge, self._failed = acknowledge, failed
         self._entries: list[_Entry] = []
         self._loop = asyncio.get_running_loop()
         self._wake: asyncio.Future[None] | None = None
@@ -59,9 +71,12 @@ class Pipeline:
         """Whether nothing waits for its commit and none is under way."""
         return not self._entries and not self._busy
 
-    def add(self, *events: NewEvent, then: Then | None = None) -> None:
-        """Commit events as soon as those before them are; then call back."""
-        self._put(_Entry(events, None, then))
+    def add(self, *events: NewEvent, then: Then | None = None, ack: bytes | None = None) -> None:
+        """Commit events as soon as those before them are; then call back.
+
+        `ack` is a frame that tells the worker so: it leaves from the thread that commits, without a turn of the event loop.
+        """
+        self._put(_Entry(events, None, then, None, ack))
         self._go()
 
     def decide(self, decider: Decider, then: Then | None = None, refused: Refused | None = None) -> None:
@@ -174,7 +189,11 @@ class Pipeline:
             del self._entries[0]
         else:
             taken, events = self._take_plain()
-            committed = await self._store.append(self._key, events, execution=self._execution, at=self._now())
+            acks = [entry.ack for entry in taken if entry.ack is not None]
+            on_commit = partial(self._acknowledge, b"".join(acks), len(acks)) if acks else None
+            committed = await self._store.append(
+                self._key, events, execution=self._execution, at=self._now(), on_commit=on_commit
+            )
         for entry in taken:
             if entry.then is not None:
                 self.answers_due -= 1

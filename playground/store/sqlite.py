@@ -26,7 +26,8 @@ from playground.workflows.events import STATUSES, Event, NewEvent
 
 SYNCHRONOUS = ("full", "normal")
 WRITER_CACHE_KIB = 16 * 1024
-CHECKPOINT_PAGES = 4_000  # of the write-ahead log, 16 MB: few enough to be rare, few enough that none takes long
+LOG_BYTES = 4_400_000  # what the log is grown to at the start, past a checkpoint, so that no commit waits for its file to grow
+CHECKPOINT_PAGES = 1_000  # of the write-ahead log: few enough that none takes long
 BUSY_MS = 5_000  # how long to wait for somebody who looks into the file with another program
 STREAMED_BYTES = 4 * 1024 * 1024  # after which events_json() stops, so that a reader of large values holds few at a time
 PREPARED = 256  # statements kept prepared by a connection
@@ -70,6 +71,7 @@ class SqliteStore:
             _prepare_writer(db, path, synchronous)
             db.execute(f"PRAGMA user_version = {version}")  # fails now, not at the first commit, when the file can't be written
             migrate(db, f"the database {path}")
+            _grow_log(db)
             return cls(path, lock, db)
         except BaseException as error:
             if db is not None:
@@ -220,6 +222,14 @@ def _prepare_writer(db: sqlite3.Connection, path: Path, synchronous: str) -> Non
     db.execute(f"PRAGMA synchronous = {synchronous.upper()}")
     db.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
     db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+
+
+def _grow_log(db: sqlite3.Connection) -> None:
+    """Write the log once to its working length: a commit that lengthens its file waits for the disk twice as long (472 against 194 us)."""
+    db.execute("CREATE TABLE log_growth (filler BLOB)")
+    db.execute("INSERT INTO log_growth VALUES (zeroblob(?))", (LOG_BYTES,))
+    db.execute("DROP TABLE log_growth")
+    db.execute("PRAGMA wal_checkpoint(RESTART)")
 
 
 def _connect_reader(path: Path) -> sqlite3.Connection:
