@@ -74,8 +74,8 @@ class Peer:
         )
         execute(
             "INSERT INTO step (instance, generation, kind, name, count, status, started_seq, line, config, attempt, failures,"
-            " losses, result, rollback_attempt, rollback_failures)"
-            " VALUES (1, 1, 'do', 'step', ?, 'completed', ?, 5, ?, 1, 0, 0, '\"ok\"', 0, 0)",
+            " losses, result, result_bytes, rollback_attempt, rollback_failures)"
+            " VALUES (1, 1, 'do', 'step', ?, 'completed', ?, 5, ?, 1, 0, 0, '\"ok\"', 4, 0, 0)",
             (n, seq - 3, config),
         )
         execute("UPDATE instance SET last_seq = ?, log_bytes = 0, stored_bytes = ? WHERE key = 1", (seq, n))
