@@ -31,6 +31,10 @@ JOIN_SECONDS = 2.0  # for a thread that ends
 TIER = Tier("D", "NOT isolated: threads of this process, for tests of your own code only.", "Serve with `playground`.", ())
 
 
+# Tasks that swallow every cancellation: to forget one would run its code once more, in the wrong place.
+_undead: list[asyncio.Task[Any]] = []
+
+
 class LocalChannel(Channel):
     """A worker's end of its socket, which may be cut under a thread that lives on: what it says then is lost."""
 
@@ -146,8 +150,7 @@ class LocalWorker:
                 break
             loop.call_soon(loop.stop)
             loop.run_forever()
-        for task in tasks:
-            task._log_destroy_pending = False  # type: ignore[attr-defined] # it swallowed its cancellation
+        _undead.extend(task for task in tasks if not task.done())
         loop.channel.socket.close()
         loop.close()
 
