@@ -12,6 +12,9 @@ FLUSH_BYTES = 16 * 1024  # logs wait for company until there is this much of the
 FLUSH_SECONDS = 0.05  # or until they are this old
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode  # json.dumps makes one a call
+
+
 class ChannelClosed(ConnectionError):
     """The trusted side is gone; there is nobody left to work for."""
 
@@ -60,7 +63,7 @@ class Channel:
 
     def post(self, frame: dict[str, Any]) -> None:
         """Put a frame behind those not sent yet; it goes with the next `flush`."""
-        data = json.dumps(frame, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
+        data = _encode(frame).encode("utf-8", "replace")
         self._out.append(len(data).to_bytes(HEADER, "big") + data)
         self._out_bytes += len(data)
 

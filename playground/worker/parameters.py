@@ -1,6 +1,7 @@
 """What a callback asks for by the names of its parameters: the step context, and results of earlier decorated steps."""
 
 import inspect
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,8 @@ def wanted(callback: Callable[..., Any], known: Any, positional: int = 0) -> tup
 
 def takes_context(callback: Callable[..., Any]) -> bool:
     """Whether a callback of the direct form wants the step context as its first argument."""
+    if type(callback) is types.FunctionType and callback.__code__.co_argcount == 0 and not hasattr(callback, "__wrapped__"):
+        return False  # the usual case, told without making a signature
     for parameter in _parameters(callback):
         if parameter.kind in _POSITIONAL and (parameter.name == CTX or parameter.default is inspect.Parameter.empty):
             return True
