@@ -18,7 +18,8 @@ class Change(NamedTuple):
     `steps` are the rows as they become; those in `started` did not exist before. `kept_before` is set by a restart: stored steps
     that started from that seq on are dropped, the others go into the new generation, and `steps` come on top. With
     `inbox_cleared`, every stored inbox row goes, then `inbox_added` come. `results` holds the JSON text of those results that
-    were set here; a result that was there before stays as it is stored.
+    were set here; a result that was there before stays as it is stored. `kv` are keys of the instance's scope (see
+    `tables.scope_of`) with their new value as JSON text, None for a deleted one.
     """
 
     row: InstanceRow
@@ -29,6 +30,7 @@ class Change(NamedTuple):
     inbox_removed: list[int]
     inbox_cleared: bool
     results: dict[StepKey, str]
+    kv: dict[str, str | None]
 
 
 def first_row(new: NewInstance, key: int, at: int) -> InstanceRow:
@@ -74,4 +76,5 @@ def project(row: InstanceRow, events: Sequence[NewEvent], at: int, steps: Mappin
         fold.inbox_removed,
         fold.inbox_cleared,
         fold.results,
+        fold.kv,
     )

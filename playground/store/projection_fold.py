@@ -24,8 +24,8 @@ class Fold:
     """An instance while a batch is folded into it; `changed` are fields of its row."""
 
     __slots__ = (
-        "at", "changed", "inbox_added", "inbox_cleared", "inbox_removed", "kept_before", "results", "row", "seq", "started",
-        "status", "steps", "touched",
+        "at", "changed", "inbox_added", "inbox_cleared", "inbox_removed", "kept_before", "kv", "results", "row", "seq",
+        "started", "status", "steps", "touched",
     )  # fmt: skip
 
     def __init__(self, row: InstanceRow, at: int, steps: Mapping[StepKey, StepRow]) -> None:
@@ -42,6 +42,7 @@ class Fold:
         self.inbox_removed: list[int] = []
         self.inbox_cleared = False
         self.results: dict[StepKey, str] = {}
+        self.kv: dict[str, str | None] = {}
 
     def get(self, name: str) -> Any:
         changed = self.changed

@@ -201,6 +201,19 @@ def _event_received(fold: Fold, event: NewEvent) -> None:
     fold.inbox_added[fold.seq] = InboxRow(fold.seq, fold.at, event.data["type"], payload)
 
 
+def _kv_put(fold: Fold, event: NewEvent) -> None:
+    text = fold.kv[event.data["key"]] = encode(event.data["value"] if event.secret is None else event.secret)
+    fold.store(text)
+
+
+def _kv_deleted(fold: Fold, event: NewEvent) -> None:
+    fold.kv[event.data["key"]] = None
+
+
+def _migrated(fold: Fold, event: NewEvent) -> None:
+    fold.changed["snippet"] = event.data["to"]
+
+
 def _log(fold: Fold, event: NewEvent) -> None:
     text = event.data["text"]
     try:
@@ -297,6 +310,9 @@ RULES: Mapping[str, Rule] = {
     ev.WAIT_COMPLETED: _wait_completed,
     ev.WAIT_TIMED_OUT: _step_errored,
     ev.EVENT_RECEIVED: _event_received,
+    ev.KV_PUT: _kv_put,
+    ev.KV_DELETED: _kv_deleted,
+    ev.WORKFLOW_MIGRATED: _migrated,
     ev.LOG: _log,
     ev.ROLLBACK_STARTED: _rollback_started,
     ev.ROLLBACK_STEP_STARTED: _handler_started,

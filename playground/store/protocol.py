@@ -7,11 +7,14 @@ them fast, and they change in the transaction that adds the events which explain
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from playground.workflows.events import Event, NewEvent, StepKey
+
+if TYPE_CHECKING:
+    from playground.store.tables import EffectStore, KvStore, TenantStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +177,14 @@ Decider = Callable[[Snapshot], Sequence[NewEvent]]
 
 
 class Store(Protocol):
-    """A journal store. Every method may be called from the event loop; none blocks it. `at` is epoch milliseconds."""
+    """A journal store. Every method may be called from the event loop; none blocks it. `at` is epoch milliseconds.
+
+    `kv`, `effects` and `tenants` are what it keeps beside the journals.
+    """
+
+    kv: "KvStore"
+    effects: "EffectStore"
+    tenants: "TenantStore"
 
     async def create(self, instances: Sequence[NewInstance], *, at: int) -> tuple[list[InstanceRow], list[Refusal]]:
         """Add instances, each with its `workflow_queued` event, in one transaction; taken ids are left out and reported."""

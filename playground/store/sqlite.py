@@ -19,6 +19,7 @@ from playground.store.named_sql import NamedSql
 from playground.store.protocol import Committed, Decider, InstanceRow, NewInstance, Refusal, Snapshot, Snippet
 from playground.store.readers import Readers
 from playground.store.snippets import snippet_of
+from playground.store.sqlite_tables import SqliteEffects, SqliteKv, SqliteTenants, Tables
 from playground.store.sqlite_transaction import SqliteTransaction
 from playground.store.writer import Writer
 from playground.workflows.errors import InstanceNotFound
@@ -46,6 +47,8 @@ class SqliteStore:
         self._growth = Growth(self._last_seq)
         self._readers = Readers(partial(_connect_reader, path))
         self._writer = Writer(self._transaction, self._growth.tell)
+        tables = Tables(self._readers, self._writer, self._transaction)
+        self.kv, self.effects, self.tenants = SqliteKv(tables), SqliteEffects(tables), SqliteTenants(tables)
 
     @classmethod
     def open(cls, path: Path, *, synchronous: str = "full") -> "SqliteStore":

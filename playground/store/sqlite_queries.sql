@@ -49,7 +49,7 @@ VALUES {rows}
 INSERT OR ROLLBACK INTO origin (instance, class_name, params, control_hash, metadata, limits) VALUES {rows}
 
 -- name: update_instance
-UPDATE instance SET status = ?, generation = ?, execution = ?, last_seq = ?, owner = ?, due_at = ?, wait_until = ?, fresh = ?,
+UPDATE instance SET snippet = ?, status = ?, generation = ?, execution = ?, last_seq = ?, owner = ?, due_at = ?, wait_until = ?, fresh = ?,
     in_execution = ?, log_bytes = ?, stored_bytes = ?, output = ?, error = ?, rollback = ?, started_at = ?, ended_at = ?,
     paused_at = ?
 WHERE key = ?
@@ -188,3 +188,20 @@ INSERT INTO snippet (id, source, params, created_at) VALUES (?, ?, ?, ?) ON CONF
 
 -- name: snippet
 SELECT id, source, params, created_at FROM snippet WHERE id = ?
+
+-- name: put_key
+INSERT INTO kv (tenant, instance, key, value) VALUES (?, ?, ?, ?)
+ON CONFLICT (tenant, instance, key) DO UPDATE SET value = excluded.value
+
+-- name: delete_key
+DELETE FROM kv WHERE tenant = ? AND instance = ? AND key = ?
+
+-- name: delete_own_keys
+-- What an instance without a tenant has of keys; see tables.scope_of().
+DELETE FROM kv WHERE tenant = '' AND instance = ?
+
+-- name: delete_own_usage
+DELETE FROM kv_usage WHERE tenant = '' AND instance = ?
+
+-- name: delete_effects
+DELETE FROM effect WHERE instance = ?

@@ -48,7 +48,7 @@ def origin_values(row: InstanceRow) -> tuple[Any, ...]:
 def instance_update(row: InstanceRow) -> tuple[Any, ...]:
     """For update_instance."""
     return (
-        row.status, row.generation, row.execution, row.last_seq, row.owner, row.due_at, row.wait_until, row.fresh,
+        row.snippet, row.status, row.generation, row.execution, row.last_seq, row.owner, row.due_at, row.wait_until, row.fresh,
         row.in_execution, row.log_bytes, row.stored_bytes, encode_or_none(row.output), encode_or_none(row.error), row.rollback,
         row.started_at, row.ended_at, row.paused_at, row.key,
     )  # fmt: skip
@@ -58,6 +58,7 @@ def only_grew(before: InstanceRow, after: InstanceRow) -> bool:
     """Whether nothing but `last_seq` and the byte counts differs, as after most commits."""
     return (
         before.status == after.status
+        and before.snippet == after.snippet
         and before.due_at == after.due_at
         and before.owner == after.owner
         and before.execution == after.execution

@@ -6,7 +6,7 @@ commit it would have shared.
 
 import contextlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
@@ -17,6 +17,7 @@ from playground.store.named_sql import NamedSql
 from playground.store.projection import Change, first_event, first_row, project, replace
 from playground.store.protocol import Committed, Decider, InstanceRow, NewInstance, Refusal, Snapshot, Snippet, StepRow
 from playground.store.sqlite_held import Held, HeldInstances
+from playground.store.tables import scope_of
 from playground.store.tally import Tally
 from playground.store.turns import Turns
 from playground.workflows.errors import Fenced, InstanceAlreadyExists, InstanceNotFound
@@ -24,6 +25,12 @@ from playground.workflows.events import FINAL_STATUSES, Event, NewEvent, StepKey
 
 EXPIRED_BYTES = 16 * 1024 * 1024  # of values and logs that one expire() removes, so that commits do not wait long for it
 LEAST_GROWN = 16  # rows; the statement for many has a price of its own
+
+# What goes with an instance, in the order it is deleted.
+OF_AN_INSTANCE = (
+    "delete_events", "delete_steps", "delete_inbox", "delete_effects", "delete_own_keys", "delete_own_usage", "delete_origin",
+    "delete_instance",
+)  # fmt: skip
 
 
 class SqliteTransaction:
@@ -50,6 +57,7 @@ class SqliteTransaction:
         self._created: set[tuple[str, str]] = set()
         self._new: list[InstanceRow] = []
         self._events: list[Any] = []
+        self._kv: dict[tuple[str, int, str], str | None] = {}
         self._deleted: list[int] = []
         self._keys = count(db.execute(sql["last_key"]).fetchone()[0] + 1)
         self.tally = Tally(db.execute(sql["tally"]))
@@ -105,7 +113,7 @@ class SqliteTransaction:
         """See `Store.delete`."""
         row = self._find(key).row
         self.flush()
-        for name in ("delete_events", "delete_steps", "delete_inbox", "delete_origin", "delete_instance"):
+        for name in OF_AN_INSTANCE:
             self._execute(name, (key,))
         self.tally.move(row.tenant, row.queue, row.status, None)
         self._write_tally()
@@ -125,6 +133,11 @@ class SqliteTransaction:
             if size >= EXPIRED_BYTES:
                 break
         return removed
+
+    def beside(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
+        """Let `work` change tables that stand beside the journals, in the open transaction."""
+        self._begin()
+        return work(self._db)
 
     def put_snippet(self, snippet: Snippet) -> Snippet:
         """See `Store.put_snippet`."""
@@ -189,6 +202,7 @@ class SqliteTransaction:
         self._run(self._insert_events, columns.EVENT_COLUMNS, self._events)
         self._run(self._insert_steps, columns.STEP_COLUMNS, steps)
         self._run(self._insert_inbox, columns.INBOX_COLUMNS, inbox)
+        self._write_keys()
         self._write_tally()
         self._unwritten.clear()
         self._events.clear()
@@ -217,6 +231,7 @@ class SqliteTransaction:
         self._touched.clear()
         self._unwritten.clear()
         self._events.clear()
+        self._kv.clear()
         self._new.clear()
         self._created.clear()
         self._deleted.clear()
@@ -270,6 +285,9 @@ class SqliteTransaction:
         held.take(change)
         self._events += values
         self._touched[held.key] = self._unwritten[held.key] = held
+        if change.kv:
+            scope = scope_of(change.row)
+            self._kv.update({(*scope, key): text for key, text in change.kv.items()})
 
     def _write_new(self) -> None:
         values: list[Any] = []
@@ -311,6 +329,14 @@ class SqliteTransaction:
         for seq in held.inbox_removed:
             self._execute("delete_inbox_row", (held.key, seq))
         return [value for row in held.inbox_added.values() for value in columns.inbox_values(held.key, row)]
+
+    def _write_keys(self) -> None:
+        for place, text in self._kv.items():
+            if text is None:
+                self._execute("delete_key", place)
+            else:
+                self._execute("put_key", (*place, text))
+        self._kv.clear()
 
     def _write_tally(self) -> None:
         for group, n in self.tally.take_unwritten():

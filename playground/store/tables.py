@@ -125,7 +125,7 @@ class TenantStore(Protocol):
     async def version(self, tenant: str, id: str) -> Version | None:
         """A version of the tenant's own; with the id "" the newest."""
 
-    async def versions(self, tenant: str, *, before: int, limit: int) -> Sequence[Version]:
+    async def versions(self, tenant: str, *, before: int | None = None, limit: int) -> Sequence[Version]:
         """Versions with a number under `before`, newest first, without their source."""
 
     async def set_trigger(self, tenant: str, hash: str | None) -> None:

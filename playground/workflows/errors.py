@@ -90,3 +90,30 @@ class Fenced(WorkflowError):
     """A commit came from an execution that is no longer the instance's current one; nothing was written."""
 
     code = "instance.fenced"
+
+
+class NonRetryableError(WorkflowError):
+    """Raised by whoever loads a tenant's code, or by a binding: trying again would be of no use."""
+
+    code = "non_retryable"
+
+
+class MissingDispatcherMetadataError(NonRetryableError):
+    """An instance of a dispatcher's workflow was made past it, so nothing says whose code it runs."""
+
+    code = "dispatcher.metadata_missing"
+
+    def __init__(self) -> None:
+        super().__init__("This instance has no dispatcher metadata. Create it through what dispatcher.wrap_binding(metadata) gives.")
+
+
+class InvalidMetadata(WorkflowError):
+    """Dispatcher metadata that is not a dict of JSON, or too large."""
+
+    code = "dispatcher.invalid_metadata"
+
+
+class BindingError(WorkflowError):
+    """What a binding tells the tenant's code, which receives it as an error of this name and message."""
+
+    code = "binding.refused"

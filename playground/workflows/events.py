@@ -39,6 +39,9 @@ WAIT_TIMED_OUT = "wait_timed_out"  # error
 EVENT_RECEIVED = "event_received"  # type, payload
 LOG = "log"  # stream, level, text, replay, line?
 LOG_TRUNCATED = "log_truncated"  # dropped (bytes)
+KV_PUT = "kv_put"  # key, value: committed with the step that wrote it
+KV_DELETED = "kv_deleted"  # key
+WORKFLOW_MIGRATED = "workflow_migrated"  # from, to: versions of the code
 ROLLBACK_STARTED = "rollback_started"  # error? (what is rolled back for)
 ROLLBACK_STEP_STARTED = "rollback_step_started"  # config
 ROLLBACK_ATTEMPT_STARTED = "rollback_attempt_started"  # attempt
@@ -57,7 +60,8 @@ CRASHED = "crashed"  # the worker died by itself
 EVICTED = "evicted"  # its slot was needed, or an attempt could not be stopped in time
 LIMIT = "limit"  # the worker broke a limit; the instance ends
 LOST = "lost"  # the server or the fork server died under it
-END_REASONS = (HIBERNATED, COMPLETED, KILLED, CRASHED, EVICTED, LIMIT, LOST)
+NOT_LOADED = "not_loaded"  # its code could not be had; `failures` counts how often in a row
+END_REASONS = (HIBERNATED, COMPLETED, KILLED, CRASHED, EVICTED, LIMIT, LOST, NOT_LOADED)
 
 FINAL_TYPES = frozenset({WORKFLOW_COMPLETED, WORKFLOW_ERRORED, WORKFLOW_TERMINATED})
 
@@ -92,8 +96,8 @@ class StepKey:
 class NewEvent:
     """An event not yet in the journal; the store gives it `seq`, `at` and `execution`.
 
-    `secret` is a value (encoded, see `values.py`) that serves the workflow in place of `data["output"]` but is kept out of
-    the journal: the output of a step with `sensitive: "output"`.
+    `secret` is a value (encoded, see `values.py`) that serves the workflow in place of `data["output"]` or `data["value"]` but is
+    kept out of the journal: the output of a step with `sensitive: "output"`, or a value that holds a secret.
     """
 
     type: str

@@ -1,0 +1,174 @@
+"""What stands beside the journals, in SQLite: read on the readers' connections, written in the writer's group commits."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from playground.store.encoding import decode, encode
+from playground.store.named_sql import NamedSql
+from playground.store.readers import Readers
+from playground.store.snippets import snippet_of
+from playground.store.sqlite_transaction import SqliteTransaction
+from playground.store.tables import EffectRow, NewEffect, Scope, TenantKey, TenantRow, Version
+from playground.store.writer import Writer
+
+LAST = "\U0010ffff"
+NEWEST = 2**63 - 1
+
+SQL = NamedSql(Path(__file__).with_name("sqlite_tables.sql"))
+
+
+class Tables:
+    """The way to the database that the tables share."""
+
+    def __init__(self, readers: Readers, writer: Writer, transaction: SqliteTransaction) -> None:
+        self._readers, self._writer, self._transaction = readers, writer, transaction
+
+    async def all(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The rows of a query."""
+        return await self._readers.run(lambda db: db.execute(SQL[query], values).fetchall())
+
+    async def one(self, query: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
+        """The first row of a query."""
+        found = await self.all(query, values)
+        return found[0] if found else None
+
+    async def write(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
+        """What `work` gives, once the commit that holds what it wrote is durable."""
+        return await self._writer.submit(partial(self._transaction.beside, work))
+
+
+class SqliteKv:
+    """See `tables.KvStore`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def get(self, scope: Scope, key: str) -> tuple[bool, Any]:
+        found = await self._tables.one("key_value", (*scope, key))
+        return (False, None) if found is None else (True, decode(found[0]))
+
+    async def keys(self, scope: Scope, *, prefix: str, after: str, limit: int) -> list[str]:
+        rows = await self._tables.all("keys_between", (*scope, after, prefix, _past(prefix), limit))
+        return [key for (key,) in rows]
+
+    async def bytes(self, scope: Scope) -> int:
+        found = await self._tables.one("kv_bytes", scope)
+        return 0 if found is None else found[0]
+
+
+class SqliteEffects:
+    """See `tables.EffectStore`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def record(self, effect: NewEffect, *, at: int, most: int) -> EffectRow | None:
+        return await self._tables.write(partial(_record, effect, at, most))
+
+    async def list(self, instance: int) -> list[EffectRow]:
+        return [_effect(row) for row in await self._tables.all("effects", (instance,))]
+
+
+class SqliteTenants:
+    """See `tables.TenantStore`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def tenant(self, name: str) -> TenantRow | None:
+        found = await self._tables.one("tenant", (name,))
+        return None if found is None else TenantRow(*found)
+
+    async def all(self, *, after: str, limit: int) -> Sequence[TenantRow]:
+        return [TenantRow(*row) for row in await self._tables.all("tenants_after", (after, limit))]
+
+    async def key(self, hash: str) -> TenantKey | None:
+        found = await self._tables.one("key_of_hash", (hash,))
+        return None if found is None else TenantKey(*found)
+
+    async def deploy(self, tenant: str, source: str, class_name: str, *, at: int) -> tuple[Version, bool]:
+        return await self._tables.write(partial(_deploy, tenant, source, class_name, at))
+
+    async def version(self, tenant: str, id: str) -> Version | None:
+        query, values = ("version_of_id", (tenant, id)) if id else ("newest_version", (tenant,))
+        found = await self._tables.one(query, values)
+        return None if found is None else Version(*found)
+
+    async def versions(self, tenant: str, *, before: int | None = None, limit: int) -> Sequence[Version]:
+        rows = await self._tables.all("versions_before", (tenant, NEWEST if before is None else before, limit))
+        return [Version(*row) for row in rows]
+
+    async def set_trigger(self, tenant: str, hash: str | None) -> None:
+        await self._tables.write(lambda db: db.execute(SQL["set_trigger"], (hash, tenant)))
+
+    async def set_secret(self, tenant: str, name: str, value: str | None) -> None:
+        if value is None:
+            await self._tables.write(lambda db: db.execute(SQL["delete_secret"], (tenant, name)))
+        else:
+            await self._tables.write(lambda db: db.execute(SQL["set_secret"], (tenant, name, value)))
+
+    async def secrets(self, tenant: str) -> dict[str, str]:
+        return dict(await self._tables.all("secrets", (tenant,)))
+
+
+def version_id(source: str, class_name: str) -> str:
+    """The content hash of a version."""
+    return snippet_of(source, class_name, 0).id
+
+
+def create_key(db: sqlite3.Connection, tenant: str, name: str, hash: str, at: int) -> int:
+    """Give a tenant, which is made if it is not there, one more key; gives its number."""
+    db.execute(SQL["insert_tenant"], (tenant, at))
+    return int(db.execute(SQL["insert_tenant_key"], (tenant, name, hash, at)).fetchone()[0])
+
+
+def revoke_key(db: sqlite3.Connection, tenant: str, number: int, at: int) -> bool:
+    """Take a key back for good; whether there is one of this number."""
+    return db.execute(SQL["revoke_tenant_key"], (at, tenant, number)).rowcount > 0
+
+
+def keys_of(db: sqlite3.Connection, tenant: str) -> list[TenantKey]:
+    """A tenant's keys, revoked ones too."""
+    return [TenantKey(*row) for row in db.execute(SQL["keys_of_tenant"], (tenant,))]
+
+
+def _record(effect: NewEffect, at: int, most: int, db: sqlite3.Connection) -> EffectRow | None:
+    if effect.key is not None:
+        known = db.execute(SQL["effect_of_key"], (*effect.scope, effect.kind, effect.key)).fetchone()
+        if known is not None:
+            db.execute(SQL["ask_effect_again"], (known[-1], known[0]))
+            return _effect((*known[:8], known[8] + 1))
+    count: int = db.execute(SQL["count_effects"], (effect.instance,)).fetchone()[0]
+    if count >= most:
+        return None
+    happened = (effect.key, encode(effect.data), effect.step, effect.attempt, effect.execution)
+    db.execute(SQL["insert_effect"], (effect.instance, count + 1, at, effect.kind, *effect.scope, *happened))
+    return _effect((count + 1, at, effect.kind, *happened, 1))
+
+
+def _deploy(tenant: str, source: str, class_name: str, at: int, db: sqlite3.Connection) -> tuple[Version, bool]:
+    newest = db.execute(SQL["newest_version"], (tenant,)).fetchone()
+    id = version_id(source, class_name)
+    if newest is not None and newest[1] == id:
+        return Version(*newest), False
+    version = Version(1 if newest is None else newest[0] + 1, id, source, class_name, at)
+    db.execute(SQL["insert_tenant"], (tenant, at))
+    db.execute(SQL["insert_version"], (tenant, version.number, id, source, class_name, at))
+    return version, True
+
+
+def _effect(row: Sequence[Any]) -> EffectRow:
+    number, at, kind, key, data, step, attempt, execution, asked = row
+    return EffectRow(number, at, kind, key, decode(data), step, attempt, execution, asked)
+
+
+def _past(prefix: str) -> str:
+    """The first text, in the database's order, that comes after everything which begins with `prefix`."""
+    kept = prefix.rstrip(LAST)
+    if not kept:
+        return LAST * 300
+    code = ord(kept[-1]) + 1
+    return kept[:-1] + chr(0xE000 if code == 0xD800 else code)

@@ -1,0 +1,73 @@
+-- What stands beside the journals (see tables.py): every statement that sqlite_tables.py runs, by name.
+
+-- name: key_value
+SELECT value FROM kv WHERE tenant = ? AND instance = ? AND key = ?
+
+-- name: keys_between
+SELECT key FROM kv WHERE tenant = ? AND instance = ? AND key > ? AND key >= ? AND key < ? ORDER BY key LIMIT ?
+
+-- name: kv_bytes
+SELECT bytes FROM kv_usage WHERE tenant = ? AND instance = ?
+
+-- name: effects
+SELECT number, at, kind, key, data, step, attempt, execution, asked FROM effect WHERE instance = ? ORDER BY number
+
+-- name: effect_of_key
+SELECT number, at, kind, key, data, step, attempt, execution, asked, instance FROM effect
+WHERE tenant = ? AND scope = ? AND kind = ? AND key = ?
+
+-- name: ask_effect_again
+UPDATE effect SET asked = asked + 1 WHERE instance = ? AND number = ?
+
+-- name: count_effects
+SELECT count(*) FROM effect WHERE instance = ?
+
+-- name: insert_effect
+INSERT INTO effect (instance, number, at, kind, tenant, scope, key, data, step, attempt, execution, asked)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
+
+-- name: tenant
+SELECT name, created_at, trigger_hash FROM tenant WHERE name = ?
+
+-- name: tenants_after
+SELECT name, created_at, trigger_hash FROM tenant WHERE name > ? ORDER BY name LIMIT ?
+
+-- name: insert_tenant
+INSERT INTO tenant (name, created_at) VALUES (?, ?) ON CONFLICT DO NOTHING
+
+-- name: set_trigger
+UPDATE tenant SET trigger_hash = ? WHERE name = ?
+
+-- name: key_of_hash
+SELECT tenant, number, name, created_at, revoked_at FROM tenant_key WHERE hash = ?
+
+-- name: keys_of_tenant
+SELECT tenant, number, name, created_at, revoked_at FROM tenant_key WHERE tenant = ? ORDER BY number
+
+-- name: insert_tenant_key
+INSERT INTO tenant_key (tenant, number, name, hash, created_at)
+VALUES (?1, (SELECT coalesce(max(number), 0) + 1 FROM tenant_key WHERE tenant = ?1), ?2, ?3, ?4) RETURNING number
+
+-- name: revoke_tenant_key
+UPDATE tenant_key SET revoked_at = coalesce(revoked_at, ?) WHERE tenant = ? AND number = ?
+
+-- name: newest_version
+SELECT number, id, source, class_name, created_at FROM tenant_version WHERE tenant = ? ORDER BY number DESC LIMIT 1
+
+-- name: version_of_id
+SELECT number, id, source, class_name, created_at FROM tenant_version WHERE tenant = ? AND id = ? ORDER BY number DESC LIMIT 1
+
+-- name: versions_before
+SELECT number, id, '', class_name, created_at FROM tenant_version WHERE tenant = ? AND number < ? ORDER BY number DESC LIMIT ?
+
+-- name: insert_version
+INSERT INTO tenant_version (tenant, number, id, source, class_name, created_at) VALUES (?, ?, ?, ?, ?, ?)
+
+-- name: set_secret
+INSERT INTO tenant_secret (tenant, name, value) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value
+
+-- name: delete_secret
+DELETE FROM tenant_secret WHERE tenant = ? AND name = ?
+
+-- name: secrets
+SELECT name, value FROM tenant_secret WHERE tenant = ? ORDER BY name

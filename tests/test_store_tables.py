@@ -1,0 +1,230 @@
+"""What a store keeps beside the journals: keys and values with their transactions, the ledger of effects, tenants and their code."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+from aio import run
+from store_support import AT, NODE, create, do, quick, running, store_url, with_store  # noqa: F401
+
+from playground.store import open_store
+from playground.store.protocol import Store
+from playground.store.sqlite_tables import create_key, keys_of, revoke_key
+from playground.store.tables import ROW_BYTES, EffectRow, NewEffect, Scope, scope_of
+from playground.workflows import events as ev
+from playground.workflows.errors import Fenced
+from playground.workflows.events import NewEvent, StepKey
+
+ACME = Scope("acme", 0)
+
+
+def put(key: str, value: object, step: StepKey | None = None, secret: object = None) -> NewEvent:
+    return NewEvent(ev.KV_PUT, {"key": key, "value": value}, step, secret)
+
+
+def deleted(key: str) -> NewEvent:
+    return NewEvent(ev.KV_DELETED, {"key": key})
+
+
+@with_store
+async def test_keys_are_written_with_the_events_that_tell_of_them(store: Store) -> None:
+    row = await running(store, tenant="acme")
+    assert await store.kv.get(ACME, "a") == (False, None)
+    await store.append(row.key, [*quick(do()), put("a", {"n": 1}, do())], execution=row.execution, at=AT)
+    assert await store.kv.get(ACME, "a") == (True, {"n": 1})
+    await store.append(row.key, [put("a", None), put("b", 2), deleted("a")], execution=row.execution, at=AT)
+    assert await store.kv.get(ACME, "a") == (False, None)
+    await store.append(row.key, [put("a", None)], execution=row.execution, at=AT)
+    assert await store.kv.get(ACME, "a") == (True, None)
+
+
+@with_store
+async def test_a_refused_append_writes_no_key(store: Store) -> None:
+    row = await running(store, tenant="acme")
+    with pytest.raises(Fenced):
+        await store.append(row.key, [put("a", 1)], execution=row.execution + 1, at=AT)
+    assert await store.kv.get(ACME, "a") == (False, None)
+
+
+@with_store
+async def test_a_value_kept_out_of_the_journal_is_in_the_key(store: Store) -> None:
+    row = await running(store, tenant="acme")
+    await store.append(row.key, [put("token", "[REDACTED]", secret="sk_live")], execution=row.execution, at=AT)
+    assert await store.kv.get(ACME, "token") == (True, "sk_live")
+    assert (await store.events(row.key, after=row.last_seq, limit=1))[0].data == {"key": "token", "value": "[REDACTED]"}
+
+
+@with_store
+async def test_the_later_commit_of_two_instances_counts_also_within_one_transaction(store: Store) -> None:
+    one = await running(store, "one", tenant="acme")
+    two = await running(store, "two", tenant="acme")
+    entries = [(one, put("k", "first")), (two, put("k", "second")), (one, NewEvent(ev.LOG, {"text": "x"})), (two, put("k", "last"))]
+    await asyncio.gather(*(store.append(row.key, [event], execution=row.execution, at=AT) for row, event in entries))
+    assert await store.kv.get(ACME, "k") == (True, "last")
+
+
+@with_store
+async def test_tenants_and_instances_of_nobody_do_not_see_each_others_keys(store: Store) -> None:
+    rows = {
+        name: await running(store, id, tenant=tenant)
+        for name, id, tenant in (("acme", "i", "acme"), ("other", "i", "other"), ("a", "a", ""), ("b", "b", ""))
+    }
+    for name, row in rows.items():
+        await store.append(row.key, [put("k", name), put(f"only-{name}", 1)], execution=row.execution, at=AT)
+    for name, row in rows.items():
+        scope = scope_of(row)
+        assert await store.kv.get(scope, "k") == (True, name)
+        assert await store.kv.keys(scope, prefix="", after="", limit=10) == ["k", f"only-{name}"]
+
+
+@with_store
+async def test_keys_are_listed_by_prefix_in_order_and_in_pages(store: Store) -> None:
+    row = await running(store, tenant="acme")
+    names = ["a", "ab", "ab/1", "ab/2", "ab\U0010ffff", "ac", "\ud7ff", "\ud7ff1", "\ue000", "é"]
+    await store.append(row.key, [put(name, 1) for name in names], execution=row.execution, at=AT)
+
+    async def keys(prefix: str, after: str = "", limit: int = 100) -> list[str]:
+        return await store.kv.keys(ACME, prefix=prefix, after=after, limit=limit)
+
+    assert await keys("") == sorted(names)
+    assert await keys("ab") == ["ab", "ab/1", "ab/2", "ab\U0010ffff"]
+    assert await keys("ab", after="ab/1", limit=1) == ["ab/2"]
+    assert await keys("\ud7ff") == ["\ud7ff", "\ud7ff1"]
+    assert await keys("ab\U0010ffff") == ["ab\U0010ffff"]
+    assert await keys("zz") == []
+
+
+@with_store
+async def test_bytes_count_keys_and_values_as_they_come_and_go(store: Store) -> None:
+    row = await running(store, tenant="acme")
+    assert await store.kv.bytes(ACME) == 0
+    await store.append(row.key, [put("é", "12345")], execution=row.execution, at=AT)
+    assert await store.kv.bytes(ACME) == ROW_BYTES + 2 + len('"12345"')
+    await store.append(row.key, [put("é", "1")], execution=row.execution, at=AT)
+    assert await store.kv.bytes(ACME) == ROW_BYTES + 2 + len('"1"')
+    await store.append(row.key, [deleted("é")], execution=row.execution, at=AT)
+    assert await store.kv.bytes(ACME) == 0
+
+
+@with_store
+async def test_what_an_instance_of_nobody_has_goes_with_it_and_a_tenants_keys_stay(store: Store) -> None:
+    own = await running(store, "own")
+    theirs = await running(store, "theirs", tenant="acme")
+    for row in (own, theirs):
+        await store.append(row.key, [put("k", 1)], execution=row.execution, at=AT)
+        await store.effects.record(effect(row.key, scope=scope_of(row)), at=AT, most=9)
+        await store.delete(row.key)
+        assert await store.effects.list(row.key) == []
+    assert await store.kv.get(scope_of(own), "k") == (False, None)
+    assert await store.kv.bytes(scope_of(own)) == 0
+    assert await store.kv.get(ACME, "k") == (True, 1)
+
+
+def effect(instance: int, *, scope: Scope = ACME, kind: str = "charge", key: str | None = None, amount: int = 5) -> NewEffect:
+    return NewEffect(scope, instance, kind, key, {"amount": amount}, "pay-1", 1, 1)
+
+
+@with_store
+async def test_an_effect_happens_each_time_and_with_a_key_once(store: Store) -> None:
+    row = await running(store, tenant="acme")
+    first = await store.effects.record(effect(row.key), at=AT, most=9)
+    assert first == EffectRow(1, AT, "charge", None, {"amount": 5}, "pay-1", 1, 1, 1)
+    second = await store.effects.record(effect(row.key), at=AT + 1, most=9)
+    assert second is not None and second.number == 2
+    kept = await store.effects.record(effect(row.key, key="order-7"), at=AT + 2, most=9)
+    again = await store.effects.record(effect(row.key, key="order-7", amount=99), at=AT + 3, most=9)
+    assert kept is not None and again is not None
+    assert (again.number, again.at, again.data, again.asked) == (kept.number, AT + 2, {"amount": 5}, 2)
+    other_kind = await store.effects.record(effect(row.key, kind="email", key="order-7"), at=AT, most=9)
+    assert other_kind is not None and other_kind.number == 4
+    assert [(it.number, it.asked) for it in await store.effects.list(row.key)] == [(1, 1), (2, 1), (3, 2), (4, 1)]
+
+
+@with_store
+async def test_a_key_of_one_scope_means_nothing_in_another_and_effects_are_bounded(store: Store) -> None:
+    one, two = await running(store, "one", tenant="acme"), await running(store, "two", tenant="other")
+    for row in (one, two):
+        made = await store.effects.record(effect(row.key, scope=scope_of(row), key="k"), at=AT, most=1)
+        assert made is not None and (made.number, made.asked) == (1, 1)
+    assert await store.effects.record(effect(one.key), at=AT, most=1) is None
+    again = await store.effects.record(effect(one.key, key="k"), at=AT, most=1)
+    assert again is not None and again.asked == 2
+
+
+@with_store
+async def test_versions_are_numbered_hashed_and_kept(store: Store) -> None:
+    first, fresh = await store.tenants.deploy("acme", "one", "TenantWorkflow", at=AT)
+    assert (first.number, fresh) == (1, True)
+    assert await store.tenants.deploy("acme", "one", "TenantWorkflow", at=AT + 1) == (first, False)
+    second, _ = await store.tenants.deploy("acme", "two", "TenantWorkflow", at=AT + 2)
+    other_class, _ = await store.tenants.deploy("acme", "two", "Other", at=AT + 3)
+    back, fresh = await store.tenants.deploy("acme", "one", "TenantWorkflow", at=AT + 4)
+    assert (back.number, back.id, fresh) == (4, first.id, True)
+    assert len({first.id, second.id, other_class.id}) == 3
+    assert [it.number for it in await store.tenants.versions("acme", limit=3)] == [4, 3, 2]
+    assert [it.source for it in await store.tenants.versions("acme", before=2, limit=3)] == [""]
+    assert await store.tenants.version("acme", "") == back
+    found = await store.tenants.version("acme", second.id)
+    assert found is not None and found.source == "two"
+    assert await store.tenants.version("other", second.id) is None
+    assert await store.tenants.version("other", "") is None
+
+
+@with_store
+async def test_secrets_and_the_trigger_are_the_tenants_own(store: Store) -> None:
+    await store.tenants.deploy("acme", "one", "TenantWorkflow", at=AT)
+    await store.tenants.set_secret("acme", "TOKEN", "old")
+    await store.tenants.set_secret("acme", "TOKEN", "new")
+    await store.tenants.set_secret("acme", "GONE", "x")
+    await store.tenants.set_secret("acme", "GONE", None)
+    assert await store.tenants.secrets("acme") == {"TOKEN": "new"}
+    assert await store.tenants.secrets("other") == {}
+    await store.tenants.set_trigger("acme", "hash")
+    found = await store.tenants.tenant("acme")
+    assert found is not None and found.trigger_hash == "hash"
+    assert await store.tenants.tenant("other") is None
+    assert [it.name for it in await store.tenants.all(after="", limit=5)] == ["acme"]
+
+
+def test_keys_are_made_and_revoked_by_another_program_while_the_store_is_open(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+
+    async def story() -> None:
+        store = open_store(f"sqlite:///{path}")
+        try:
+            with sqlite3.connect(path, isolation_level=None) as beside:
+                assert create_key(beside, "acme", "laptop", "h1", AT) == 1
+                assert create_key(beside, "acme", "server", "h2", AT) == 2
+                assert revoke_key(beside, "acme", 1, AT + 5)
+                assert revoke_key(beside, "acme", 1, AT + 9)
+                assert not revoke_key(beside, "acme", 3, AT)
+                found = keys_of(beside, "acme")
+            beside.close()
+            assert [(it.number, it.name, it.revoked_at) for it in found] == [(1, "laptop", AT + 5), (2, "server", None)]
+            key = await store.tenants.key("h2")
+            assert key is not None and (key.tenant, key.revoked_at) == ("acme", None)
+            assert await store.tenants.key("h3") is None
+            await create(store, "i", tenant="acme")
+        finally:
+            await store.close()
+
+    run(story())
+
+
+def test_migrating_changes_which_code_an_instance_has(tmp_path: Path) -> None:
+    async def story() -> None:
+        store = open_store(f"sqlite:///{tmp_path}/store.db")
+        try:
+            [row] = await create(store, "i", tenant="acme")
+            committed = await store.decide(
+                row.key, lambda snapshot: [NewEvent(ev.WORKFLOW_MIGRATED, {"from": "snip", "to": "v2"})], execution=None, at=AT
+            )
+            assert committed.row.snippet == "v2"
+            assert (await store.find("acme", "i")).snippet == "v2"
+            [claimed] = await store.claim(NODE, 1, at=AT, full={})
+            assert claimed.snippet == "v2"
+        finally:
+            await store.close()
+
+    run(story())
