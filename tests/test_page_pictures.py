@@ -1,11 +1,12 @@
 """What the run panel draws and says, computed by its own modules: places on the timeline, marks, the narrator's sentences, long lists."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from page_code_support import node
+from page_code_support import RUN, node
 
 JOURNALS = {path.stem: json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "journals").glob("*.json"))}
 LATER_MS = (0, 900, 3_500, 60_000, 86_400_000)
@@ -246,3 +247,12 @@ def test_escape_sequences_are_taken_out_of_printed_text() -> None:
     ]
     seen = node('import { plain } from "RUN/ansi.js";\nreturn given.map(plain);', hostile)
     assert seen == ["red", "text", "50 %100 %", "bell nul", "rich", "home", "tab\tkept", " cut short ["]
+
+
+def test_every_module_of_a_run_is_asked_for_at_once() -> None:
+    told = re.search(r"set modules = \[(.*?)\]", (RUN.parent.parent.parent / "templates" / "_run.html").read_text())
+    assert told
+    first = {"panel", "idle", "dom", "new-row", "plan", "words"}  # come with the page
+    assert set(re.findall(r'"([a-z-]+)"', told[1])) == {path.stem for path in RUN.glob("*.js")} - first - {
+        "view"
+    }  # only tests use the last

@@ -1,8 +1,8 @@
 // The run's half before there is a run: what to do, and the plan read from the code.
 
 import { el, setText, setVar } from "./dom.js";
+import { fillPlan, newRow } from "./new-row.js";
 import { flatten } from "./plan.js";
-import { fillPlan, newRow } from "./row.js";
 
 const MOST = 60; // rows of a plan; a longer one says how many more there are
 
@@ -34,6 +34,11 @@ export class Idle {
     });
     this.rows.replaceChildren(...items);
     setText(this.note, flat.length > MOST ? `and ${flat.length - MOST} more` : "read from your code; nothing has run");
+  }
+
+  /** What the panel is made of did not arrive; the run itself goes on. */
+  failed() {
+    setText(this.word, "Not loaded: reload the page");
   }
 
   starting(on) {

@@ -89,7 +89,7 @@ function headOf(column, state) {
 }
 
 /** What an execution did with a step: [class, words]. `live`: it is the latest and the run is not over. */
-export function cell(step, execution, state, live) {
+function cell(step, execution, state, live) {
   const number = execution.execution;
   const began = step.execution !== null && step.execution <= number;
   if (!began) return ["none", "not reached"];

@@ -39,7 +39,7 @@ export function trace(error) {
 }
 
 /** The same as Python would print it. */
-export function traceText(error) {
+function traceText(error) {
   const frames = (error?.traceback ?? []).map((frame) => `  File "workflow.py", line ${frame.line}, in ${frame.function}\n${frame.code ? `    ${frame.code.trim()}\n` : ""}`);
   return `${frames.length ? "Traceback (most recent call last):\n" : ""}${frames.join("")}${errorLine(error)}`;
 }

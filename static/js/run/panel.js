@@ -1,34 +1,14 @@
-// The run panel. `openRun` follows an instance from its first event to its last and keeps every view up to date; `closeRun` lets go of it.
-// One fold, many views: events change the state, the state is drawn at most once a frame, and time moves what is drawn.
+// The run's half, as the rest of the page sees it. What a run needs is loaded with the first run, or when a hand moves to the button:
+// a visitor who reads an example does not wait for it.
 
-import { toast } from "../toast.js";
-import { call, instancePath } from "./api.js";
-import { el, icon, setText, tell } from "./dom.js";
-import { Drawer } from "./drawer.js";
-import { FINAL, alive, apply, keyOf, newState } from "./fold.js";
-import { Header, NOTHING } from "./header.js";
 import { Idle } from "./idle.js";
-import { Journal } from "./journal.js";
-import { Lens } from "./lens.js";
-import { Logs } from "./logs.js";
-import { narrate } from "./narrator.js";
-import { Notices } from "./notices.js";
-import { outcome } from "./outcome.js";
-import { flatten } from "./plan.js";
-import { Stream } from "./stream.js";
-import { Tabs } from "./tabs.js";
-import { Timeline } from "./timeline.js";
-import { STATUS, errorLine, left, stepLabel } from "./words.js";
 
-const SENTENCE_MS = 1_000; // the narrator changes its mind at most this often
-const CALM_MS = 250; // between frames while nothing runs
-const STILL_MS = 1_000; // … and where motion is not wanted
-const TELL_MS = 100; // the rest of the page hears of steps at most this often
-
-const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
-let panel = null;
-
-const panelOf = () => (panel ??= new Panel(document.getElementById("run")));
+const root = document.getElementById("run");
+const part = (name) => root.querySelector(`[data-part="${name}"]`);
+const idle = new Idle(part("idle"));
+let loading = null;
+let live = null;
+let wanted = null;
 
 /**
  * Follows an instance, letting go of the one before.
@@ -36,360 +16,49 @@ const panelOf = () => (panel ??= new Panel(document.getElementById("run")));
  *   `token` null: watching only; `example` is the one the source comes from
  */
 export function openRun(run) {
-  panelOf().open(run);
+  live?.close();
+  wanted = run;
+  show("live");
+  load().then(
+    () => wanted === run && live.open(run),
+    () => wanted === run && (show("idle"), idle.failed()),
+  );
 }
 
 /** Lets go of the run, if any, and shows what may be run. */
 export function closeRun() {
-  panelOf().close();
-  panelOf().rest();
+  wanted = null;
+  live?.close();
+  show("idle");
 }
 
-class Panel {
-  constructor(root) {
-    this.root = root;
-    const part = (name) => root.querySelector(`[data-part="${name}"]`);
-    this.parts = { live: part("live"), idle: part("idle"), narrator: part("narrator"), sentence: part("sentence"), mark: part("mark"), replay: part("see-replay"), end: part("end"), timeline: part("timeline") };
-    const copy = (text) => this.copy(text);
-    this.idle = new Idle(part("idle"));
-    this.header = new Header({ root: part("head"), act: (what, when) => this.act(what, when) });
-    this.notices = new Notices({ root: part("notices"), retryNow: () => this.stream?.retryNow() });
-    this.timeline = new Timeline({
-      root: this.parts.timeline,
-      onOpen: (step) => this.openStep(step),
-      onWake: (step) => this.send("wake", { step: keyJson(step) }, "It could not be ended early."),
-      onSend: (step, type, value) => this.sendEvent(type, value),
-      payloadFor: (step) => this.payloadFor(step),
-    });
-    this.journal = new Journal({ root: part("journal") });
-    this.logs = new Logs({ root: part("logs"), copy });
-    this.lens = new Lens({ root: part("lens"), onStep: (step) => this.openStep(step) });
-    this.drawer = new Drawer({ root: part("step"), close: () => this.closeStep(), copy, restart: (step) => this.restart({ from_step: keyJson(step) }) });
-    this.tabs = new Tabs({ root, onShow: () => this.shown() });
-    this.parts.replay.addEventListener("click", () => this.tabs.show("lens", { focus: true }));
-    root.addEventListener("click", (event) => {
-      const link = event.target.closest("a[data-line]");
-      if (!link || event.defaultPrevented) return;
-      event.preventDefault();
-      tell("playground:goto", { line: Number(link.dataset.line) });
-    });
-    document.addEventListener("playground:hover", ({ detail: { line } }) => {
-      this.timeline.link(line);
-      this.lens.link(line);
-    });
-    for (const name of ["lens", "journal", "logs"]) {
-      part(name).addEventListener("pointerover", (event) => this.light(lineOf(event.target.closest("li"), this.state)));
-      part(name).addEventListener("pointerleave", () => this.light(null));
-    }
-    document.addEventListener("playground:select", (event) => this.timeline.revealLine(event.detail.line));
-    document.addEventListener("playground:outline", (event) => this.planned(event.detail));
-    document.addEventListener("playground:starting", () => this.idle.starting(true));
-    document.addEventListener("playground:stopped", () => this.idle.starting(false));
-    document.addEventListener("visibilitychange", () => !document.hidden && this.schedule());
-    calm.addEventListener("change", () => this.schedule());
-  }
-
-  open({ id, token = null, source = "", outline = [], example = null }) {
-    this.close();
-    this.idle.starting(false);
-    this.run = { id, token, source, example };
-    this.plan = flatten(outline);
-    this.skew = 0;
-    this.trouble = null;
-    this.parts.idle.hidden = true;
-    this.parts.live.hidden = false;
-    this.root.querySelector('[data-part="plain"]')?.remove();
-    this.root.dataset.state = "live";
-    this.header.reset(id);
-    this.notices.connection(null);
-    this.notices.refused();
-    this.clear();
-    this.follow(0);
-    this.schedule(true);
-  }
-
-  /** Forgets every event: a run from its first again. */
-  clear() {
-    this.state = newState();
-    this.events = [];
-    this.heardAt = Date.now();
-    this.armed = null;
-    this.drawnEnd = null;
-    this.told = this.toldAt = null;
-    this.saidAt = -SENTENCE_MS;
-    this.said = "";
-    this.timeline.reset(this.plan);
-    this.lens.reset(this.plan);
-    this.journal.reset(this.events);
-    this.logs.reset(this.state.logs);
-    this.drawer.reset();
-    this.tabs.step(null);
-    this.parts.end.replaceChildren();
-    this.parts.sentence.replaceChildren();
-    this.parts.replay.hidden = true;
-    this.parts.timeline.scrollTop = 0;
-  }
-
-  /** Back to what stands here before a run. */
-  rest() {
-    this.parts.live.hidden = true;
-    this.parts.idle.hidden = false;
-    delete this.root.dataset.state;
-  }
-
-  /** The plan of the code in the editor; of a run only if it is the run's own code. */
-  planned({ outline, source }) {
-    if (!this.run) this.idle.show(outline);
-    else if (source === this.run.source && outline.length) {
-      this.plan = this.timeline.plan = this.lens.plan = flatten(outline);
-      this.schedule(true);
-    }
-  }
-
-  close() {
-    this.stream?.close();
-    this.stream = null;
-    cancelAnimationFrame(this.frame);
-    clearTimeout(this.timer);
-    this.frame = this.timer = 0;
-    this.run = null;
-  }
-
-  follow(after) {
-    this.stream?.close();
-    const { run } = this;
-    const mine = (take) => (value) => this.run === run && take(value);
-    this.stream = new Stream({
-      id: run.id,
-      after,
-      onEvents: mine((events) => this.take(events)),
-      onHello: mine((hello) => this.clockFrom(hello)),
-      onReset: mine(() => this.clear()),
-      onEnd: mine(() => this.schedule(true)),
-      onTrouble: mine((trouble) => this.troubled(trouble)),
-    });
-  }
-
-  /** The server's clock rules: countdowns hold on a computer whose own is wrong. */
-  clockFrom(hello) {
-    this.skew = hello.server_time - Date.now();
-  }
-
-  take(events) {
-    for (const event of events) {
-      apply(this.state, event);
-      this.events.push(event);
-    }
-    this.heardAt = Date.now();
-    if (this.armed && !alive(this.state)) this.armed = null;
-    this.schedule(true);
-  }
-
-  troubled(trouble) {
-    this.trouble = trouble;
-    this.notices.connection(trouble);
-    this.schedule(true);
-  }
-
-  get final() {
-    return FINAL.has(this.state.status);
-  }
-
-  context() {
-    const { state, final } = this;
-    const stale = Boolean(this.trouble) && !final;
-    const watching = !this.run.token;
-    const now = (stale ? this.heardAt : Date.now()) + this.skew;
-    return { now: Math.max(now, state.lastAt ?? 0), stale, final, heardAt: this.heardAt, watching, why: watching ? NOTHING.watching : stale ? NOTHING.stale : "", hideRest: state.status === "complete" };
-  }
-
-  /** Asks for a drawing; `dirty` says that more than time has changed. */
-  schedule(dirty = false) {
-    this.dirty ||= dirty;
-    if (!this.run || this.frame) return;
-    clearTimeout(this.timer);
-    this.frame = requestAnimationFrame(() => {
-      this.frame = 0;
-      this.draw();
-    });
-  }
-
-  draw() {
-    if (!this.run) return;
-    const context = this.context();
-    if (this.dirty) {
-      this.dirty = false;
-      this.redraw(context);
-    } else {
-      this.timeline.frame(context);
-      this.header.tick(context);
-    }
-    this.notices.tick();
-    this.narrate(context);
-    this.tell(context);
-    if (context.final && !this.trouble) return;
-    const pace = calm.matches ? STILL_MS : this.state.status === "running" && !context.stale ? 0 : CALM_MS;
-    if (document.hidden) return;
-    if (pace) this.timer = setTimeout(() => this.schedule(), pace);
-    else this.schedule();
-  }
-
-  redraw(context) {
-    const { state } = this;
-    this.header.update(state, context);
-    this.timeline.update(state, context);
-    this.journal.grow();
-    this.logs.grow(state.logTruncated);
-    this.lens.update(state, context);
-    this.drawer.update(state, context);
-    this.tabs.count("journal", this.events.length);
-    this.tabs.count("logs", state.logs.length);
-    const end = context.final ? `${state.generation}:${state.status}` : null;
-    if (end !== this.drawnEnd) {
-      this.drawnEnd = end;
-      this.parts.end.replaceChildren(...(end ? [outcome(state, (text) => this.copy(text))] : []));
-    }
-  }
-
-  shown() {
-    if (!this.state) return;
-    const context = this.run ? this.context() : { final: true, hideRest: true, now: Date.now() };
-    this.journal.rows.paint();
-    this.logs.catchUp();
-    this.lens.update(this.state, context);
-    this.drawer.update(this.state, context);
-    this.timeline.frame();
-  }
-
-  narrate(context) {
-    if (!this.state.lastSeq && !this.trouble) return;
-    const { icon: mark, tone, parts, lens } = narrate(this.state, { ...context, armed: this.armed, task: this.run.example?.task });
-    const words = parts.map((one) => (typeof one === "string" ? one : (one.code ?? one.b ?? (one.line ? `line ${one.line}` : "")))).join("");
-    const moved = performance.now();
-    if (words !== this.said) {
-      const urgent = context.final || context.stale || this.state.status === "paused";
-      if (!urgent && moved - this.saidAt < SENTENCE_MS) return;
-      this.said = words;
-      this.saidAt = this.state.executions.length ? moved : -SENTENCE_MS; // what comes next is news at once
-      this.parts.mark.replaceChildren(icon(mark, { tone }));
-      this.parts.narrator.classList.toggle("try", tone === "try");
-      this.parts.sentence.replaceChildren(...parts.map(partNode));
-      this.parts.replay.hidden = !lens;
-    }
-    const ticks = parts.filter((one) => one.tick !== undefined);
-    this.parts.sentence.querySelectorAll(".ticking").forEach((node, index) => setText(node, ticks[index]?.tick ?? ""));
-  }
-
-  /** Tells the rest of the page what it shows of the run, when that has changed. */
-  tell({ now, final, stale }) {
-    const { state } = this;
-    let labels = "";
-    if (!final) for (const step of state.open) labels += `${labelOf(step, now)};`;
-    const signature = `${state.version}:${stale}:${labels}`;
-    if (signature === this.told || (!final && performance.now() - this.toldAt < TELL_MS)) return;
-    this.told = signature;
-    this.toldAt = performance.now();
-    const steps = state.rows.map((step) => ({
-      key: step.key,
-      kind: step.kind,
-      name: step.name,
-      count: step.count,
-      line: step.line,
-      status: final && step.endedAt === null ? "not" : step.status,
-      label: step.endedAt === null && !final ? labelOf(step, now) : "",
-    }));
-    const awaited = final ? null : [...state.open].findLast((step) => step.line !== null);
-    const error = state.status === "errored" && state.error?.line ? { line: state.error.line, message: errorLine(state.error) } : null;
-    tell("playground:steps", { steps, awaitedLine: awaited?.line ?? null, error });
-    const { word } = STATUS[state.status];
-    tell("playground:status", { status: state.status, word });
-  }
-
-  /** Lights a line, and whatever belongs to it, wherever it is shown. */
-  light(line) {
-    if (line !== this.timeline.linked) tell("playground:hover", { line });
-  }
-
-  openStep(step) {
-    this.timeline.select(step.key);
-    this.tabs.step(stepLabel(step));
-    this.tabs.show("step");
-    this.drawer.show(step, this.state, this.context());
-    if (step.line) tell("playground:hover", { line: step.line });
-  }
-
-  closeStep() {
-    this.timeline.select(null);
-    this.drawer.reset();
-    this.tabs.step(null);
-    this.timeline.focusRow(this.timeline.active);
-  }
-
-  payloadFor(step) {
-    const task = this.run.example?.task;
-    return task?.do === "send-event" && task.type === step.eventType ? JSON.stringify(task.payload) : "{}";
-  }
-
-  async act(what, when) {
-    if (what === "kill") {
-      if (when !== "now") this.armed = when;
-      const failed = await this.send("kill-worker", { when }, "The worker was not killed.");
-      if (failed) this.armed = null;
-      this.schedule(true);
-      return;
-    }
-    if (what === "restart") return this.restart({});
-    await this.send(what, {}, { pause: "It was not paused.", resume: "It was not resumed.", terminate: "It was not terminated." }[what]);
-  }
-
-  async restart(body) {
-    const { run } = this;
-    const failed = await this.send("restart", body, "It was not restarted.");
-    if (!failed && this.run === run && this.stream?.ended) this.follow(this.state.lastSeq);
-  }
-
-  sendEvent(type, value) {
-    const { id, token } = this.run;
-    return call("POST", `${instancePath(id)}/events/${encodeURIComponent(type)}`, { token, body: value }).then((answer) => (answer.ok ? "" : answer.words));
-  }
-
-  /** Asks for an operation; the words of a refusal, or "". */
-  async send(what, body, title) {
-    const { run } = this;
-    const answer = await call("POST", `${instancePath(run.id)}/${what}`, { token: run.token, body });
-    if (this.run === run) this.notices.refused(title, answer.words);
-    return answer.words;
-  }
-
-  async copy(text) {
-    try {
-      await navigator.clipboard.writeText(text);
-      toast("Copied");
-    } catch {
-      this.notices.refused("Not copied.", "This browser does not let the page use the clipboard.");
-    }
-  }
+function show(which) {
+  part("plain")?.remove();
+  part("idle").hidden = which !== "idle";
+  part("live").hidden = which !== "live";
+  idle.starting(false);
 }
 
-/** The line of the step that a row of a lower view is about, or null. */
-function lineOf(row, state) {
-  if (!row) return null;
-  if (row.step) return state?.steps.get(keyOf(row.step))?.line ?? null;
-  return typeof row.line === "number" ? row.line : null;
+/** Loads the panel's modules, all at once instead of one after the other. */
+function load() {
+  if (!loading) {
+    for (const href of part("live").dataset.modules.split(" ")) {
+      const link = document.createElement("link");
+      Object.assign(link, { rel: "modulepreload", href });
+      document.head.append(link);
+    }
+    loading = import("./live.js").then(({ Live }) => (live = new Live(root)));
+    loading.catch(() => (loading = null));
+  }
+  return loading;
 }
 
-const keyJson = ({ kind, name, count }) => ({ kind, name, count });
-
-function labelOf(step, now) {
-  if (step.status === "retrying") return `retry in ${left(Math.ceil((step.until - now) / 1000) * 1000)}`;
-  if (step.status === "running" && step.attempts.length > 1) return `attempt ${step.attempts[step.attempts.length - 1].attempt} running`;
-  return "";
+for (const button of document.querySelectorAll("[data-run]")) {
+  for (const hint of ["pointerenter", "focus"]) button.addEventListener(hint, () => load().catch(() => {}), { once: true });
 }
-
-function partNode(part) {
-  if (typeof part === "string") return part;
-  if (part.code) return el("code", {}, part.code);
-  if (part.b) return el("b", {}, part.b);
-  if (part.line) return el("a.line-link", { href: `#L${part.line}`, dataset: { line: part.line } }, `line ${part.line}`);
-  return el("span.ticking.num", { "aria-hidden": "true" }, part.tick);
-}
+document.addEventListener("playground:starting", () => {
+  idle.starting(true);
+  load().catch(() => {});
+});
+document.addEventListener("playground:stopped", () => idle.starting(false));
+document.addEventListener("playground:outline", ({ detail }) => !wanted && idle.show(detail.outline));

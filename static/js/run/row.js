@@ -1,8 +1,8 @@
 // One row of the timeline: a step's icon and name, its track of marks, its time. Filled when the step changes, placed when time moves.
 
-import { el, icon, setFlag, setIcon, setText, setVar } from "./dom.js";
+import { el, setFlag, setIcon, setText, setVar } from "./dom.js";
 import { marksOf } from "./marks.js";
-import { STEP, lasting, left, stepLabel, stepState, ticking } from "./words.js";
+import { lasting, left, stepLabel, stepState, ticking } from "./words.js";
 
 const NUMBER_PX = 14; // a mark narrower than this does not carry its number
 const LABEL_PX = 7; // width of a character in a gap, with room around it
@@ -26,38 +26,6 @@ const CLASSES = {
   undo: "undo",
   "undo-fail": "undo bad",
 };
-
-/** A row for a step or for an entry of the plan. */
-export function newRow() {
-  const mark = icon("i-not");
-  const name = el("span.nm");
-  const count = el("span.nth");
-  const words = el("span.sr");
-  const button = el("button.row-name", { type: "button", tabindex: "-1" }, mark, el("span.nm-box", {}, name, count), words);
-  const track = el("div.track");
-  const meta = el("div.row-meta", { "aria-hidden": "true" });
-  const row = el("div.row", {}, button, track, meta);
-  const item = el("li.item", {}, row);
-  item.parts = { row, button, mark, name, count, words, track, meta };
-  item.marks = [];
-  return item;
-}
-
-/** Puts an entry of the plan, which has not happened, into a row. */
-export function fillPlan(item, entry, fan) {
-  const { row, mark, name, count, words, track, meta } = item.parts;
-  item.step = item.tools = null;
-  item.marks = [];
-  item.line = entry.line ?? null;
-  row.className = `row not ${fan}`;
-  setIcon(mark, STEP.not.icon, "not");
-  setText(name, entry.name || "…");
-  setText(count, "");
-  setText(words, ", not reached");
-  item.parts.button.title = entry.name || "";
-  track.replaceChildren();
-  meta.replaceChildren();
-}
 
 /** Puts a step as it now is into a row. `tools` is what stands on its track besides marks, or null. */
 export function fillStep(item, step, state, { final, fan, tools }) {

@@ -1,13 +1,14 @@
 // From moments to places: where a time stands on the timeline, in percent of the track. Pure arithmetic.
 // Time in which something ran is drawn to one scale. Longer spells in which nothing ran shrink to strips.
 
-export const LONG_MS = 3_000; // a quiet spell longer than this is drawn as a strip
+const LONG_MS = 3_000; // a quiet spell longer than this is drawn as a strip
 const LONG_SHARE = 0.15; // … unless it is less than this share of the time in which something ran
 const STRIP = 0.11; // width of a strip, as a share of the whole
 const BARE = 0.5; // … where no attempt has run: there is nothing else to show
 const STRIPS = 0.5; // most that all strips together may take
 const FOLD_MS = 800; // how long a spell that turned out long takes to shrink while you watch
 const AHEAD = 1.3; // a live timeline is this much longer than what has passed
+const MARGIN = 1.04; // … and than a deadline that is near
 const TIGHT = 0.94; // … and stays as it is until the past fills this much of it
 const ROOMY = 0.8; // … or this much of it while something waits, which has its button after the now-line
 const LOOSE = 0.42; // … or less than this
@@ -17,7 +18,7 @@ const DEADLINE = 0.82; // where in the rest a deadline out of scale stands
 const NICE = [1, 1.5, 2, 3, 4, 6, 8, 10];
 
 /** The least of 1, 1.5, 2, 3, 4, 6, 8 times a power of ten that is at least `value`. */
-export function nice(value) {
+function nice(value) {
   const power = 10 ** Math.floor(Math.log10(value));
   return (NICE.find((one) => one * power >= value * 0.9999) ?? 10) * power;
 }
@@ -76,13 +77,14 @@ export class Scale {
     }
     units += end - at;
     knots.push([end, units]);
-    this.fit(units, final, long.some((spell) => spell.open), deadline === null ? TIGHT : ROOMY);
+    const near = deadline !== null && deadline - end <= longest && !long.some((spell) => spell.open) ? deadline - end : 0;
+    this.fit(units, near, final, long.some((spell) => spell.open), deadline === null ? TIGHT : ROOMY);
     if (deadline !== null && deadline > end) {
       const room = this.span - units;
       const away = deadline - end;
-      const place = units + Math.min(away, room * DEADLINE);
+      const place = units + (away <= room ? away : room * DEADLINE);
       knots.push([deadline, place]);
-      if (away > room * DEADLINE && away > LONG_MS) this.idles.push({ from: end, to: deadline, a: units, b: place, length: away, ahead: true });
+      if (away > room && away > LONG_MS) this.idles.push({ from: end, to: deadline, a: units, b: place, length: away, ahead: true });
     }
     const [lastAt, lastUnits] = knots[knots.length - 1];
     knots.push([lastAt + Math.max(1, this.span - lastUnits), Math.max(this.span, lastUnits)]);
@@ -95,13 +97,14 @@ export class Scale {
     }
   }
 
-  fit(units, final, strips, tight) {
+  /** Chooses the span; `near` is how far ahead a deadline is that is to be drawn to the common scale. */
+  fit(units, near, final, strips, tight) {
     if (final) {
       this.span = units * 1.012;
       return;
     }
-    const fits = units <= this.span * tight && (units >= this.span * LOOSE || this.span <= LEAST_MS);
-    if (!fits || (strips && units < this.span * LOOSE)) this.span = Math.max(nice(units * AHEAD), strips ? 1 : LEAST_MS);
+    const fits = units <= this.span * tight && units + near <= this.span && (units >= this.span * LOOSE || this.span <= LEAST_MS);
+    if (!fits || (strips && units < this.span * LOOSE)) this.span = Math.max(nice(Math.max(units * AHEAD, (units + near) * MARGIN)), strips ? 1 : LEAST_MS);
   }
 
   /** Where `moment` stands, in percent of the track; never outside it. */

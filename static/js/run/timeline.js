@@ -4,8 +4,9 @@ import { askForm, trackTool } from "./ask.js";
 import { setFlag, setVar, tell } from "./dom.js";
 import { Ground } from "./ground.js";
 import { lifeOf } from "./marks.js";
+import { fillPlan, newRow } from "./new-row.js";
 import { ahead } from "./plan.js";
-import { fillPlan, fillStep, newRow, placeRow } from "./row.js";
+import { fillStep, placeRow } from "./row.js";
 import { Rows } from "./rows.js";
 import { Scale } from "./scale.js";
 

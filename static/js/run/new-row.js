@@ -1,0 +1,36 @@
+// A row of the timeline before anything has happened in it: also the rows of the plan, which stand here before there is a run.
+
+import { el, icon, setIcon, setText } from "./dom.js";
+import { STEP } from "./words.js";
+
+/** A row for a step or for an entry of the plan. */
+export function newRow() {
+  const mark = icon("i-not");
+  const name = el("span.nm");
+  const count = el("span.nth");
+  const words = el("span.sr");
+  const button = el("button.row-name", { type: "button", tabindex: "-1" }, mark, el("span.nm-box", {}, name, count), words);
+  const track = el("div.track");
+  const meta = el("div.row-meta", { "aria-hidden": "true" });
+  const row = el("div.row", {}, button, track, meta);
+  const item = el("li.item", {}, row);
+  item.parts = { row, button, mark, name, count, words, track, meta };
+  item.marks = [];
+  return item;
+}
+
+/** Puts an entry of the plan, which has not happened, into a row. */
+export function fillPlan(item, entry, fan) {
+  const { row, mark, name, count, words, track, meta } = item.parts;
+  item.step = item.tools = null;
+  item.marks = [];
+  item.line = entry.line ?? null;
+  row.className = `row not ${fan}`;
+  setIcon(mark, STEP.not.icon, "not");
+  setText(name, entry.name || "…");
+  setText(count, "");
+  setText(words, ", not reached");
+  item.parts.button.title = entry.name || "";
+  track.replaceChildren();
+  meta.replaceChildren();
+}
