@@ -199,7 +199,8 @@ def lose_worker(reason: str, most_losses: int) -> Decider:
             running = step.status == STEP_RUNNING or step.rollback == "running"
             if running and step.losses + 1 >= most_losses:
                 error = words.lost_too_often(step.key, step.losses + 1)
-                return [*events, *_step_failed(step, error), NewEvent(ev.WORKFLOW_ERRORED, {"error": snapshot.row.error or error})]
+                failed = [] if step.rollback == "running" else [NewEvent(ev.STEP_ERRORED, {"error": error}, step.key)]
+                return [*events, *failed, *_ended_by(snapshot, error)]
         if snapshot.row.status == ev.WAITING_FOR_PAUSE:
             events.append(NewEvent(ev.WORKFLOW_PAUSED))
         return events
@@ -214,9 +215,7 @@ def give_up(times: int) -> Decider:
         events = end_execution(snapshot, ev.CRASHED)
         if not events:
             return []
-        error = words.died_before_a_step(times)
-        failed = [NewEvent(ev.ROLLBACK_ERRORED, {"error": error})] if snapshot.row.rollback == "running" else []
-        return [*events, *failed, NewEvent(ev.WORKFLOW_ERRORED, {"error": snapshot.row.error or error})]
+        return [*events, *_ended_by(snapshot, words.died_before_a_step(times))]
 
     return decide
 
@@ -226,15 +225,21 @@ def break_limit(error: dict[str, Any]) -> Decider:
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
         events = end_execution(snapshot, ev.LIMIT)
-        return [*events, NewEvent(ev.WORKFLOW_ERRORED, {"error": error})] if events else []
+        return [*events, *_ended_by(snapshot, error)] if events else []
 
     return decide
 
 
-def _step_failed(step: StepRow, error: Any) -> list[NewEvent]:
-    if step.rollback == "running":
-        return [NewEvent(ev.ROLLBACK_STEP_ERRORED, {"error": error}, step.key), NewEvent(ev.ROLLBACK_ERRORED, {"error": error})]
-    return [NewEvent(ev.STEP_ERRORED, {"error": error}, step.key)]
+def _ended_by(snapshot: Snapshot, error: Any) -> list[NewEvent]:
+    """The end of an instance by something else than its code. In a rollback, status and error stay those of what it was begun for."""
+    row = snapshot.row
+    if row.rollback != "running":
+        return [NewEvent(ev.WORKFLOW_ERRORED, {"error": error})]
+    open_ = [step.key for step in snapshot.steps.values() if step.rollback in ("running", "retrying")]
+    events = [NewEvent(ev.ROLLBACK_STEP_ERRORED, {"error": error}, key) for key in open_]
+    events.append(NewEvent(ev.ROLLBACK_ERRORED, {"error": error}))
+    last = NewEvent(ev.WORKFLOW_TERMINATED) if row.error is None else NewEvent(ev.WORKFLOW_ERRORED, {"error": row.error})
+    return [*events, last]
 
 
 def earliest_open(snapshot: Snapshot, wanted: StepKey | None) -> StepRow | None:

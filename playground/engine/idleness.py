@@ -25,6 +25,9 @@ class Idleness:
     def said(self, seen: int) -> None:
         """The worker waits, having read `seen` frames."""
         self._seen = seen
+        execution = self._execution
+        if execution.rollback.collecting and execution.channel is not None and seen == execution.channel.sent and not execution.calls:
+            execution.rollback.collected()
         self.consider()
 
     def stirred(self) -> None:

@@ -28,6 +28,7 @@ class Rollback:
         self._timer: Timer | None = None
         self._current: LiveStep | None = None
         self.running = False
+        self.collecting = False
         self.attempt_open = False
 
     def wanted(self) -> bool:
@@ -43,15 +44,13 @@ class Rollback:
     def resume(self, error: Any) -> None:
         """This execution only rolls back; it begins once the worker has collected the handlers."""
         self.running, self._error = True, error
-        self.attempt_open = True
+        self.collecting = self.attempt_open = True
 
     def collected(self) -> None:
-        """The worker has replayed `run` as far as the journal goes."""
-        if not self.running or self._current is not None:
-            self._execution.break_limit("protocol: handlers collected out of turn")
-            return
-        self.attempt_open = False
-        self._next()
+        """The worker has replayed `run` as far as the journal goes: it has ended, or waits for what will not come."""
+        if self.collecting:
+            self.collecting = self.attempt_open = False
+            self._next()
 
     def done(self, frame: frames.Done) -> None:
         """A handler has done its work."""
@@ -61,6 +60,7 @@ class Rollback:
         self._over(step, "completed")
         self._execution.pipeline.add(
             NewEvent(ev.ROLLBACK_ATTEMPT_COMPLETED, {"attempt": frame.attempt}, step.key),
+            *self._execution.bindings.take(step.key),
             NewEvent(ev.ROLLBACK_STEP_COMPLETED, {}, step.key),
             then=lambda committed: self._next(),
         )
@@ -142,6 +142,7 @@ class Rollback:
         execution = self._execution
         self._stop_timer()
         self.attempt_open = False
+        execution.bindings.drop(step.key)
         step.rollback_failures += 1
         data: dict[str, Any] = {"attempt": step.rollback_attempt, "error": error}
         errored = NewEvent(ev.ROLLBACK_ATTEMPT_ERRORED, data, step.key)

@@ -111,6 +111,7 @@ class Execution:
             self.steps.hold(frame["held"])
         elif op == "rollback":
             key = tuple(frame["step"])
+            self.steps.close()
             self._rollbacks[key] = self._loop.create_task(self._roll_back(key, frame))
         elif op == "rollback_timeout":
             task = self._rollbacks.get(tuple(frame["step"]))

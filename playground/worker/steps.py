@@ -92,7 +92,7 @@ class Steps:
         self._waiting: dict[Key, asyncio.Future[Any]] = {}
         self._dos = 0
         self._held: asyncio.Event | None = None
-        self._collecting = False
+        self._collecting = self._closed = False
         self.module: Any = None
         self.decorated: dict[str, Decorated] = {}
         self.rollbacks: dict[Key, Callable[..., Any]] = {}
@@ -192,6 +192,10 @@ class Steps:
     def collect(self) -> None:
         """From now on no step starts: `run` is replayed only to learn the rollback handlers."""
         self._collecting = True
+
+    def close(self) -> None:
+        """From now on a step that is called is refused: handlers run."""
+        self._closed = True
 
     async def finish_open(self) -> None:
         """Wait for `do`s that were started and never awaited."""
@@ -391,6 +395,8 @@ class Steps:
     def _check_name(self, name: Any) -> None:
         if not names.step_name_fits(name):
             raise WorkflowFatalError(names.step_name_refusal(name))
+        if self._closed:
+            raise WorkflowFatalError(f'Step "{name}" can\'t start during a rollback')
 
 
 def _retrieved(future: asyncio.Future[Any]) -> None:
