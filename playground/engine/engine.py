@@ -253,8 +253,5 @@ class Engine:
             except Fenced:
                 pass
         committed = await self.store.decide(row.key, decider, execution=None, at=self.clock.now())
-        execution = self._scheduler.live.get(row.key)
-        if execution is not None and committed.events:
-            execution.overtaken(committed)
         self._scheduler.wake()
         return committed

@@ -25,7 +25,7 @@ from playground.sandbox.pool import Worker
 from playground.store.protocol import Committed, Decider, InstanceRow, Snapshot
 from playground.workflows import events as ev
 from playground.workflows.errors import Fenced, NoWorker
-from playground.workflows.events import NewEvent, StepKey
+from playground.workflows.events import Event, NewEvent, StepKey
 
 BACKLOG = 2_000  # commits waiting before the worker is read no further
 EXIT_SECONDS = 10.0  # time a dead worker's exit may take to be told
@@ -68,7 +68,7 @@ class Execution:
         self.fruitful = False
         self._withheld: list[tuple[bytes, int]] = []
         self._loop = asyncio.get_running_loop()
-        self._overtaken: list[Committed] = []
+        self._loaded_seq = 0
         self._over: asyncio.Future[Decider | None] = asyncio.get_running_loop().create_future()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -135,14 +135,12 @@ class Execution:
             "replayed": sum(deciders.is_over(step) for step in snapshot.steps.values()),
             "code_version": row.snippet,
         }
-        self.pipeline.add(*begun, NewEvent(ev.EXECUTION_STARTED, data))
+        self._loaded_seq = row.last_seq
+        self.pipeline.add(*begun, NewEvent(ev.EXECUTION_STARTED, data), then=self._begun)
         self.channel = FrameChannel(worker.sock, self._said, self._channel_closed)
         self.channel.send_encoded(frames.encode(self._start_frame(snapshot, source, rolling_back)), 1, first=True)
         if rolling_back:
             self.rollback.resume(row.error)
-        overtaken, self._overtaken = self._overtaken, []
-        for committed in overtaken:
-            self.apply(committed)
         self.idleness.heard()
         self.idleness.watch_silence()
 
@@ -236,11 +234,6 @@ class Execution:
             self._hold(False)
         return committed
 
-    def overtaken(self, committed: Committed) -> None:
-        """An operation was committed while this execution began; take it as if it had come through here."""
-        if not self.closing:
-            self.apply(committed)
-
     def kill(self, when: str) -> None:
         """SIGKILL the worker at one of `KILL_MOMENTS`. Raises NoWorker when there is none."""
         if self.worker is None or self.closing:
@@ -319,18 +312,32 @@ class Execution:
         self.idleness.consider()
 
     def apply(self, committed: Committed) -> None:
-        """Take what a decider's events mean for this execution; before it has begun, keep them until it does."""
-        if self.channel is None:
-            self._overtaken.append(committed)
-        for event in committed.events:
-            if event.step is not None:
-                self.suspensions.apply(event)
-            elif event.type == ev.WORKFLOW_RESUMED:
-                self._hold(False)
+        """Take what a decider's events mean for this execution."""
+        self._take(committed.events)
         if committed.row.owner is None:
             self.closing = True
             self._settle(None)
         else:
+            self.idleness.consider()
+
+    def _take(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if event.step is not None:
+                self.suspensions.apply(event)
+            elif event.type == ev.WORKFLOW_RESUMED:
+                self._hold(False)
+
+    def _begun(self, committed: Committed) -> None:
+        """The start is in the journal. What was committed between the load and it has not been seen yet."""
+        if committed.events[0].seq > self._loaded_seq + 1:
+            self.calls += 1
+            self.spawn(self._catch_up(committed.events[0].seq))
+
+    async def _catch_up(self, before: int) -> None:
+        missed = await self.services.store.events(self.row.key, after=self._loaded_seq, limit=before - self._loaded_seq - 1)
+        self.calls -= 1
+        if not self.closing:
+            self._take(missed)
             self.idleness.consider()
 
     def _hold(self, held: bool) -> None:

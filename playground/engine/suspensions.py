@@ -64,7 +64,7 @@ class Suspensions:
             return
         if event.type == ev.RETRY_WOKEN:
             step.until = event.at
-            if step.timer is not None:
+            if step.timer is not None and step.status == live.RETRYING:
                 execution.attempts.run(step, virtual=True)
             return
         if event.type not in _ENDS:
