@@ -68,6 +68,18 @@ class Settings:
         20, "how long a reader of a stream may not read before it is dropped", unit="seconds", least=1
     )
     queue_length: int = _row(10_000, "anonymous instances that may be queued at once", public=True, least=1)
+    queued_per_tenant: int = _row(100_000, "instances one tenant may have queued at once", public=True, least=1)
+    load_seconds: int = _row(30, "how long a dispatcher may take to load a tenant's code", unit="seconds", least=1)
+    load_attempts: int = _row(20, "how often in a row a tenant's code may fail to load before its instance ends", least=1)
+    calls_per_execution: int = _row(10_000, "calls of one binding that one execution may make", public=True, least=1)
+    calls_in_flight: int = _row(100, "calls of one binding that one execution may have under way at once", public=True, least=1)
+    call_bytes: int = _row(1024 * 1024, "largest arguments, and largest result, of a binding's call", unit="bytes", public=True, least=1)
+    call_seconds: int = _row(30, "how long a binding's call may take", unit="seconds", public=True, least=1)
+    kv_value_bytes: int = _row(64 * 1024, "largest value of a key in KV", unit="bytes", public=True, least=1)
+    kv_bytes: int = _row(
+        10 * 1024 * 1024, "most that a tenant's keys and values in KV may take; an anonymous instance's alike", unit="bytes", public=True, least=1
+    )
+    effects_per_instance: int = _row(1_000, "pretended side effects of one instance", public=True, least=1)
     delay_function_ms: int = _row(5_000, "time a step's delay function has", unit="milliseconds", least=1)
     retention_days: int = _row(7, "how long a finished instance is kept", unit="days", public=True, least=1)
     parked_workers: int = _row(4, "isolated workers kept ready ahead of need", least=1)

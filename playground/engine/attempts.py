@@ -76,6 +76,7 @@ class Attempts:
         completed = NewEvent(ev.STEP_COMPLETED, {"output": shown}, step.key, frame.value if sensitive else None)
         execution.pipeline.add(
             NewEvent(ev.ATTEMPT_COMPLETED, {"attempt": step.attempt}, step.key),
+            *execution.bindings.take(step.key),
             completed,
             then=lambda committed: execution.attempt_over(),
             ack=frames.encode({"op": "ok", "step": frame.step, "attempt": frame.attempt}),
@@ -153,6 +154,7 @@ class Attempts:
     def _fail(self, step: LiveStep, error: dict[str, Any], retryable: bool, computed: int | None) -> None:
         execution = self._execution
         self._over(step, live.OVER)
+        execution.bindings.drop(step.key)
         step.failures += 1
         data: dict[str, Any] = {"attempt": step.attempt, "error": error}
         errored = NewEvent(ev.ATTEMPT_ERRORED, data, step.key)

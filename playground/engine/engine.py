@@ -1,17 +1,21 @@
 """The engine: create instances and operate on them. Everything it is asked is answered by a commit in the store."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from playground.engine import deciders, words
+from playground.engine.bindings.effects import Effects
+from playground.engine.bindings.kv import KV
 from playground.engine.checker import Check, Checker
 from playground.engine.clock import Clock
+from playground.engine.code import CodeSource
 from playground.engine.execution import KILL_MOMENTS, Execution
 from playground.engine.ids import Ids
 from playground.engine.scheduler import Scheduler
-from playground.engine.services import Environment, Log, Services
+from playground.engine.services import Log, Services
+from playground.engine.sources import Sources
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
 from playground.store.protocol import Committed, Decider, InstanceRow, NewInstance, Refusal, Store
@@ -27,10 +31,11 @@ BATCH_MOST = 100  # instances of one create_batch
 class CreateInstance:
     """What create() takes. `params` is any storable value; `queue` is whose turn the instance takes (default: its tenant).
 
+    `source` is None where a `CodeSource` is registered for `workflow`; `version` is then what it may keep of which code that is.
     `limits` overrides settings for this instance, for example `{"attempt_wall_seconds": 60}`.
     """
 
-    source: str
+    source: str | None
     params: Any = None
     id: str | None = None
     tenant: str = ""
@@ -42,6 +47,7 @@ class CreateInstance:
     limits: dict[str, Any] | None = None
     trigger: str = "api"
     snippet_params: str | None = field(default=None)
+    version: str = ""
 
 
 class Engine:
@@ -64,10 +70,14 @@ class Engine:
         ids: Ids,
         log: Log,
         node: str = "local",
-        environment: Environment | None = None,
+        env: Mapping[str, Any] | None = None,
     ) -> AsyncIterator["Engine"]:
-        """Recover what the last server left, run instances while open, and leave them resumable at the end."""
-        engine = cls(Services(store, sandbox, clock, settings, log, node, environment), ids)
+        """Recover what the last server left, run instances while open, and leave them resumable at the end.
+
+        `env` is what code that came as a snippet finds in `self.env` instead of the bindings for everybody.
+        """
+        sources = Sources(store, {"EFFECTS": Effects(), "KV": KV()} if env is None else env)
+        engine = cls(Services(store, sandbox, clock, settings, log, node, sources), ids)
         await engine._scheduler.start()
         try:
             yield engine
@@ -88,6 +98,15 @@ class Engine:
     def clock(self) -> Clock:
         """The clock everything here goes by."""
         return self._services.clock
+
+    def register(self, workflow: str, source: CodeSource) -> None:
+        """Let instances of this workflow's name have their code from `source`; those that waited for it run now.
+
+        Raises:
+            InvalidName: there is a source for this name.
+        """
+        self._services.sources.register(workflow, source)
+        self._scheduler.registered(workflow)
 
     def running(self) -> int:
         """How many instances have a worker now."""
@@ -140,7 +159,7 @@ class Engine:
                 names.check_name(new.tenant, "tenant")
             id = names.check_instance_id(self._ids.instance_id() if new.id is None else new.id)
             params = values.encode_bounded(new.params, "params", settings.value_bytes)
-            if len(new.source.encode("utf-8", "replace")) > settings.source_bytes:
+            if new.source is not None and len(new.source.encode("utf-8", "replace")) > settings.source_bytes:
                 await self.check(new.source)
             prepared.append((new, id, params))
         if not batch[0].tenant:
@@ -149,13 +168,15 @@ class Engine:
                 raise Busy(f"The server is full: {queued:,} instances are queued. Try again in a minute.", retry_after=60)
         rows = []
         for new, id, params in prepared:
-            snippet = await store.put_snippet(new.source, new.snippet_params, at=now)
+            version = new.version
+            if new.source is not None:
+                version = (await store.put_snippet(new.source, new.snippet_params, at=now)).id
             rows.append(
                 NewInstance(
                     tenant=new.tenant,
                     id=id,
                     workflow=new.workflow,
-                    snippet=snippet.id,
+                    snippet=version,
                     params=params,
                     queue=new.queue or new.tenant,
                     control_hash=new.control_hash,

@@ -9,8 +9,12 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from playground.engine import deciders, live, pipeline, words
+from msgspec.structs import replace
+
+from playground.engine import deciders, live, loading, pipeline, words
 from playground.engine.attempts import Attempts
+from playground.engine.code import Code
+from playground.engine.environment import ExecutionEnvironment
 from playground.engine.hearing import hear
 from playground.engine.idleness import Idleness
 from playground.engine.live import LiveStep
@@ -18,6 +22,7 @@ from playground.engine.logs import LogBudget
 from playground.engine.pipeline import Pipeline
 from playground.engine.rollback import Rollback
 from playground.engine.services import Services
+from playground.engine.sources import NotRegistered
 from playground.engine.suspensions import Suspensions
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
@@ -40,6 +45,10 @@ class NotStarted(Exception):
     """The execution never got a worker; the instance stays due."""
 
 
+class NoDispatcher(NotStarted):
+    """Nor can it have one before the dispatcher of its workflow is there."""
+
+
 class Execution:
     """Plays one claimed instance until it ends, sleeps, pauses or loses its worker.
 
@@ -55,6 +64,7 @@ class Execution:
         self.suspensions = Suspensions(self)
         self.rollback = Rollback(self)
         self.idleness = Idleness(self)
+        self.bindings = ExecutionEnvironment(self)
         self.pipeline = Pipeline(services.store, row.key, row.execution, services.clock.now, self._acknowledge, self._commit_failed)
         self.logs = LogBudget(services.limit(row, "log_bytes") - row.log_bytes)
         self.channel: FrameChannel | None = None
@@ -92,40 +102,72 @@ class Execution:
     # The life.
 
     async def play(self) -> None:
-        """From claim to end. Raises NotStarted when no worker could be had."""
+        """From claim to end. Raises NotStarted when no worker could be had, or its code not yet."""
         services = self.services
         try:
-            taking = asyncio.ensure_future(services.sandbox.take())
             try:
-                snapshot, snippet = await asyncio.gather(
-                    services.store.load(self.row.key), services.store.snippet(self.row.snippet)
-                )
-                worker = await taking
-            except BaseException as failed:
-                taking.cancel()
-                taking.add_done_callback(_let_go)
-                if not isinstance(failed, Exception):
-                    raise
-                services.log("no_worker", instance=self.row.id, reason=str(failed))
+                if self.row.metadata is None:
+                    await self._prepare(loading.load(services, self.row))
+                else:  # whoever knows the code may take their time over it: no worker waits meanwhile
+                    code = await self._loaded()
+                    if code is not None:
+                        await self._prepare(_given(code))
+            except loading.LoadFailed as failed:
+                await self._not_loaded(failed)
+            except Exception as failed:
+                waits = isinstance(failed, NotRegistered)
+                services.log("no_dispatcher" if waits else "no_worker", instance=self.row.id, reason=str(failed))
                 await services.store.unclaim(self.row.key, execution=self.row.execution)
                 await self.pipeline.close()
-                raise NotStarted from failed
-            self.worker = worker
-            await self.pipeline.drain()  # an operation that came first may end or pause it: then no code is to run
-            if not self.closing:
-                self._begin(worker, snapshot, snippet.source)
+                raise (NoDispatcher if waits else NotStarted) from failed
             epilogue = await self._over
         finally:
             self._silence()
         if epilogue is not None:
             await self.pipeline.drain()
             self.pipeline.decide(epilogue, refused=lambda error: None)
-        worker.close()
+        if self.worker is not None:
+            self.worker.close()
         await self.pipeline.close()
 
-    def _begin(self, worker: Worker, snapshot: Snapshot, source: str) -> None:
+    async def _prepare(self, coming: Coroutine[Any, Any, Code]) -> None:
+        """Get a worker and all that it starts from, and start it."""
+        services = self.services
+        taking = asyncio.ensure_future(services.sandbox.take())
+        try:
+            snapshot, code = await asyncio.gather(services.store.load(self.row.key), coming)
+            worker = await taking
+        except BaseException:
+            taking.cancel()
+            taking.add_done_callback(_let_go)
+            raise
+        self.worker = worker
+        await self.pipeline.drain()  # an operation that came first may end or pause it: then no code is to run
+        if not self.closing:
+            self._begin(worker, snapshot, code)
+
+    async def _loaded(self) -> Code | None:
+        """The code, or None when an operation ends the execution before it is there."""
+        coming = asyncio.ensure_future(loading.load(self.services, self.row))
+        try:
+            await asyncio.wait({coming, self._over}, return_when=asyncio.FIRST_COMPLETED)
+            return None if self._over.done() else coming.result()
+        finally:
+            coming.cancel()
+
+    async def _not_loaded(self, failed: loading.LoadFailed) -> None:
+        before = await loading.failures_in_a_row(self.services, self.row)
+        if not self.closing:
+            most, now = self.services.settings.load_attempts, self.services.clock.now()
+            self.finish(*loading.told(self.row, failed, before, most, now))
+
+    def _begin(self, worker: Worker, snapshot: Snapshot, code: Code) -> None:
         row = snapshot.row
+        if code.limits:
+            row = replace(row, limits={**(row.limits or {}), **code.limits})
+            self.logs = LogBudget(self.services.limit(row, "log_bytes") - row.log_bytes)
         self.row = row
+        self.bindings.begin(code)
         self.steps = live.from_snapshot(snapshot)
         rolling_back = row.rollback == "running"
         begun = [] if row.started_at is not None else [NewEvent(ev.WORKFLOW_STARTED)]
@@ -133,28 +175,27 @@ class Execution:
             "execution": row.execution,
             "worker": worker.label,
             "replayed": sum(deciders.is_over(step) for step in snapshot.steps.values()),
-            "code_version": row.snippet,
+            "code_version": code.version,
         }
         self._loaded_seq = row.last_seq
         self.pipeline.add(*begun, NewEvent(ev.EXECUTION_STARTED, data), then=self._begun)
         self.channel = FrameChannel(worker.sock, self._said, self._channel_closed)
-        self.channel.send_encoded(frames.encode(self._start_frame(snapshot, source, rolling_back)), 1, first=True)
+        self.channel.send_encoded(frames.encode(self._start_frame(snapshot, code, rolling_back)), 1, first=True)
         if rolling_back:
             self.rollback.resume(row.error)
         self.idleness.heard()
         self.idleness.watch_silence()
 
-    def _start_frame(self, snapshot: Snapshot, source: str, rolling_back: bool) -> dict[str, Any]:
-        services, row = self.services, snapshot.row
+    def _start_frame(self, snapshot: Snapshot, code: Code, rolling_back: bool) -> dict[str, Any]:
+        services, row = self.services, self.row
         return {
             "op": "start",
-            "source": source,
-            "class_name": row.class_name,
+            "source": code.source,
+            "class_name": code.class_name,
             "event": {"payload": row.params, "timestamp": row.created_at, "instance": row.id, "workflow": row.workflow},
             "execution": row.execution,
-            "metadata": row.metadata,
             "steps": [live.start_frame_step(step) for step in snapshot.steps.values()],
-            "env": services.environment.describe(row) if services.environment is not None else {},
+            "env": self.bindings.describe(),
             "limits": {
                 "value_bytes": services.limit(row, "value_bytes"),
                 "step_limit": services.limit(row, "step_limit"),
@@ -221,6 +262,11 @@ class Execution:
             raise Fenced("This execution has ended.")
         self.pipeline.decide(decider, then, refused)
         return await done
+
+    async def commit(self, event: NewEvent) -> None:
+        """Commit one event in order with the worker's own, and wait until it is durable. Raises Fenced, as `operate`."""
+        shown = self.bindings.shown(event)
+        await self.operate(lambda snapshot: [shown])
 
     async def ended(self) -> None:
         """Wait until nothing more will be committed by this execution."""
@@ -406,6 +452,10 @@ class Execution:
             self.barren = 0
         else:
             self.lose(ev.CRASHED)
+
+
+async def _given(code: Code) -> Code:
+    return code
 
 
 def _let_go(taking: "asyncio.Task[Worker]") -> None:

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from playground.engine import live, words
+from playground.engine import live
 from playground.sandbox import frames
 from playground.workflows import events as ev
-from playground.workflows.errors import WorkflowError
 from playground.workflows.events import NewEvent
 
 if TYPE_CHECKING:
@@ -97,25 +96,6 @@ def _crash(execution: "Execution", frame: frames.Crash, size: int) -> None:
         execution.finish(*closed, ended, NewEvent(ev.WORKFLOW_ERRORED, {"error": error}))
 
 
-def _call(execution: "Execution", frame: frames.Call, size: int) -> None:
-    execution.calls += 1
-    execution.spawn(_answer(execution, frame))
-
-
-async def _answer(execution: "Execution", frame: frames.Call) -> None:
-    answer: dict[str, Any] = {"op": "answer", "call": frame.call}
-    environment = execution.services.environment
-    try:
-        if environment is None:
-            raise WorkflowError(f"env.{frame.binding} is not there")
-        answer["value"] = await environment.call(execution.row, frame.binding, frame.method, frame.args, frame.kwargs)
-    except WorkflowError as refused:
-        answer["error"] = words.error(type(refused).__name__, refused.message)
-    execution.calls -= 1
-    if not execution.closing:
-        execution.send(answer)
-
-
 _HANDLERS: dict[type, Callable[["Execution", Any, int], None]] = {
     frames.Do: _do,
     frames.Resume: _resume,
@@ -129,5 +109,5 @@ _HANDLERS: dict[type, Callable[["Execution", Any, int], None]] = {
     frames.Crash: _crash,
     frames.Log: _log,
     frames.Idle: lambda execution, frame, size: execution.idleness.said(frame.seen),
-    frames.Call: _call,
+    frames.Call: lambda execution, frame, size: execution.bindings.hear(frame, size),
 }

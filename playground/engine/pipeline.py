@@ -58,6 +58,7 @@ class Pipeline:
         self._busy = False
         self._stopped = False
         self._idle: list[asyncio.Future[None]] = []
+        self.shown: Callable[[NewEvent], NewEvent] | None = None  # what hides secrets, where there are any
         self.answers_due = 0
         self._task = self._loop.create_task(self._pump())
 
@@ -132,6 +133,8 @@ class Pipeline:
     def _put(self, entry: _Entry) -> None:
         if self._stopped:
             return
+        if self.shown is not None:
+            entry.events = [self.shown(event) for event in entry.events]
         self._entries.append(entry)
         if entry.then is not None:
             self.answers_due += 1

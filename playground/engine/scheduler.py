@@ -9,7 +9,7 @@ from typing import Any
 
 from playground.engine import deciders
 from playground.engine.clock import Timer
-from playground.engine.execution import Execution, NotStarted
+from playground.engine.execution import Execution, NoDispatcher, NotStarted
 from playground.engine.pipeline import spawn
 from playground.engine.services import Services
 from playground.store.protocol import InstanceRow
@@ -30,6 +30,7 @@ class Scheduler:
         self.live: dict[int, Execution] = {}
         self._running: Counter[str] = Counter()
         self._barren: dict[int, int] = {}
+        self._passed_over: set[tuple[str, str]] = set()  # (tenant, workflow) whose dispatcher is not there
         self._wake = asyncio.Event()
         self._timer: Timer | None = None
         self._expiry: Timer | None = None
@@ -84,29 +85,35 @@ class Scheduler:
         """Something may be due now."""
         self._wake.set()
 
+    def registered(self, workflow: str) -> None:
+        """The dispatcher of a workflow is there now."""
+        self._passed_over = {lane for lane in self._passed_over if lane[1] != workflow}
+        self.wake()
+
     async def _run(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
             try:
-                await self._claim()
-                await self._arm()
+                await self._arm(await self._claim())
             except Exception as error:
                 self._services.log("scheduler_failed", error=f"{type(error).__name__}: {error}")
                 self._arm_at(self._services.clock.now() + RETRY_CLAIM_MS)
 
-    async def _claim(self) -> None:
+    async def _claim(self) -> int | None:
+        """Fill the free slots. Gives the time up to which everything that may run does, None when slots were too few."""
         services = self._services
         while True:
             free = services.settings.slots - len(self.live)
             if free <= 0:
                 self._evict_idle()
-                return
-            rows = await services.store.claim(services.node, free, at=services.clock.now(), full=self._room(free))
+                return None
+            at, room, closed = services.clock.now(), self._room(free), sorted(self._passed_over)
+            rows = await services.store.claim(services.node, free, at=at, full=room, full_workflows=closed)
             for row in rows:
                 self._begin(row)
             if len(rows) < free:
-                return
+                return at
 
     def _room(self, free: int) -> dict[str, int]:
         room = {}
@@ -130,8 +137,11 @@ class Scheduler:
         row = execution.row
         try:
             await execution.play()
-        except NotStarted:
-            if not self._stopping:
+        except NotStarted as why:
+            if isinstance(why, NoDispatcher):
+                self._passed_over.add((row.tenant, row.workflow))
+                self.wake()
+            elif not self._stopping:
                 self._arm_at(self._services.clock.now() + RETRY_CLAIM_MS)
             self._ended(row)
             return
@@ -165,8 +175,11 @@ class Scheduler:
         if idle:
             min(idle, key=lambda execution: execution.idleness.since or 0).evict(ev.EVICTED)
 
-    async def _arm(self) -> None:
-        due = await self._services.store.next_due()
+    async def _arm(self, done: int | None) -> None:
+        """Be woken when the next falls due. What was due by `done` and is left has a queue that is full, or no dispatcher yet."""
+        if done is None:
+            return
+        due = await self._services.store.next_due(after=done)
         if due is not None and len(self.live) < self._services.settings.slots:
             self._arm_at(max(due, self._services.clock.now() + 1))
 

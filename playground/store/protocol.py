@@ -229,8 +229,8 @@ class Store(Protocol):
     async def unclaim(self, key: int, *, execution: int) -> None:
         """Give a claimed instance back as it was before `claim`, when it never got a worker; its execution number stays used."""
 
-    async def next_due(self) -> int | None:
-        """When the next instance without a worker is due, or None."""
+    async def next_due(self, after: int | None = None) -> int | None:
+        """When the next instance without a worker is due, or None; with `after`, the next that is due later than that."""
 
     async def owned(self, node: str | None) -> list[InstanceRow]:
         """Instances that a node holds (None: any node), for recovery at boot."""

@@ -109,7 +109,9 @@ class SqliteStore:
     async def unclaim(self, key: int, *, execution: int) -> None:
         await self._writer.submit(partial(claims.unclaim, self._transaction, key, execution))
 
-    async def next_due(self) -> int | None:
+    async def next_due(self, after: int | None = None) -> int | None:
+        if after is not None:
+            return await self._readers.run(lambda db: db.execute(self._sql["next_due_after"], (after,)).fetchone()[0])
         return await self._readers.run(lambda db: db.execute(self._sql["next_due"]).fetchone()[0])
 
     async def owned(self, node: str | None) -> Rows:

@@ -173,6 +173,10 @@ SELECT min(due_at) FROM (
     )
 )
 
+-- name: next_due_after
+-- New instances are due at once, so none of them falls due later.
+SELECT min(due_at) FROM instance INDEXED BY instance_woken WHERE owner IS NULL AND fresh = 0 AND due_at IS NOT NULL AND due_at > ?
+
 -- name: tally
 SELECT tenant, queue, status, n FROM tally
 

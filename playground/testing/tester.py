@@ -4,13 +4,12 @@ import asyncio
 import inspect
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 from playground.engine.engine import CreateInstance, Engine
-from playground.engine.services import Environment
 from playground.settings import Settings
 from playground.store import open_store
 from playground.store.protocol import Store
@@ -43,7 +42,7 @@ class WorkflowTester:
         class_name: the class in the source.
         skip: whether waiting for something lets time jump to the next deadline once everything rests. Without it only `advance` moves time.
         begin: epoch milliseconds at which the clock starts.
-        environment: the host objects in `self.env`, see `playground.engine.services.Environment`.
+        env: what the code finds in `self.env`: a `Binding`, or a plain value, by name.
         sandbox: real workers in place of threads (a `playground.sandbox.pool.Sandbox`, which stays yours to close); mocks and the
             skipping of a callback's own `asyncio.sleep` need threads.
         settings: rows of `playground.settings.Settings` to change.
@@ -56,7 +55,7 @@ class WorkflowTester:
         class_name: str = "TenantWorkflow",
         skip: bool = True,
         begin: int = BEGIN,
-        environment: Environment | None = None,
+        env: Mapping[str, Any] | None = None,
         sandbox: Any = None,
         **settings: Any,
     ) -> None:
@@ -66,7 +65,7 @@ class WorkflowTester:
         self.skip = skip
         self.clock = VirtualClock(begin)
         self.log: list[tuple[str, dict[str, Any]]] = []
-        self._environment = environment
+        self._env = env
         self._settings = Settings(**{**SETTINGS, **settings})
         self._mocks, self._plans = mocks.Mocks(), Plans()
         self._late: dict[str, int | None] = {}
@@ -124,7 +123,7 @@ class WorkflowTester:
                 clock=self.clock,
                 ids=self,
                 log=lambda event, **fields: self.log.append((event, fields)),
-                environment=self._environment,
+                env=self._env,
             )
         )
         self._engine = await self._unless_it_dies(opening)

@@ -1,0 +1,1 @@
+"""What tenant code finds in `self.env`, one binding per file. `binding.py` says what a binding is."""

@@ -1,0 +1,103 @@
+"""Host objects that tenant code may call: what a binding is, what a call is told, and which of its methods can be called."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from playground.workflows.errors import BindingError
+from playground.workflows.events import StepKey
+
+if TYPE_CHECKING:
+    from playground.engine.bindings.host import Host
+
+CALL = "call"  # the parameter that receives the CallContext
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """What one execution may ask of a binding; None leaves it to the setting of the server.
+
+    Args:
+        calls: calls in all.
+        in_flight: calls under way at once.
+        bytes: size of the arguments, and of the result, when stored.
+        seconds: how long one call may take.
+    """
+
+    calls: int | None = None
+    in_flight: int | None = None
+    bytes: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """Who calls. It is known from the worker's socket alone, so tenant code can't pretend to be another.
+
+    `step` and `attempt` are None outside steps. `idempotency_key` is the same for every attempt of a step: with it, what a lost
+    attempt has done already can be found instead of done again. `host` is for the bindings shipped here.
+    """
+
+    tenant: str
+    instance: str
+    workflow: str
+    execution: int
+    step: StepKey | None
+    attempt: int | None
+    idempotency_key: str | None
+    host: "Host" = field(repr=False)
+
+
+class Binding:
+    """Derive from it; every public `async def` is callable from tenant code as `await self.env.NAME.method(...)`.
+
+    Arguments and results are storable values (`workflows/values.py`). A parameter named `call` is not the caller's: it receives the
+    `CallContext`. Raise `BindingError` or `NonRetryableError` to tell the tenant something; of any other exception the tenant learns
+    only that the call failed, and the server's log has the rest. One instance may serve any number of tenants and calls at once.
+    """
+
+    limits: ClassVar[CallLimits] = CallLimits()
+
+    def describe(self) -> Mapping[str, Any]:
+        """What the worker is told, from which it makes `self.env.NAME`."""
+        return {"methods": sorted(methods_of(type(self)))}
+
+    def target(self) -> "Binding":
+        """The object whose methods tenants call."""
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A method that tenants may call: its signature as they see it."""
+
+    signature: inspect.Signature
+    takes_call: bool
+
+    def bind(self, shown: str, args: list[Any], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
+        """Fit arguments to it. Raises BindingError, in the words of Python's TypeError."""
+        if self.takes_call and CALL in kwargs:
+            raise BindingError(f"{shown}{self.signature}: got an unexpected keyword argument '{CALL}'")
+        try:
+            return self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise BindingError(f"{shown}{self.signature}: {error}") from None
+
+
+@cache
+def methods_of(kind: type[Binding]) -> Mapping[str, Method]:
+    """The methods of a binding's class that tenants may call, by name."""
+    found = {}
+    for name in dir(kind):
+        function = inspect.getattr_static(kind, name)
+        if not name.startswith("_") and inspect.iscoroutinefunction(function):
+            _self, *parameters = inspect.signature(function, eval_str=False).parameters.values()
+            own = [
+                parameter.replace(annotation=inspect.Parameter.empty)
+                for parameter in parameters
+                if parameter.name != CALL
+            ]
+            found[name] = Method(inspect.Signature(own), len(own) < len(parameters))
+    return found

@@ -1,0 +1,73 @@
+"""What a shipped binding may do for one execution: read the store's tables, and write with the step or at once."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from playground.store.protocol import InstanceRow, Store
+from playground.store.tables import Scope, scope_of
+from playground.workflows.events import NewEvent, StepKey
+
+if TYPE_CHECKING:
+    from playground.engine.execution import Execution
+
+
+class Host:
+    """One execution as its bindings see it."""
+
+    def __init__(self, execution: "Execution") -> None:
+        self._execution = execution
+        self._buffers: dict[StepKey, list[NewEvent]] = {}
+        self._counts: dict[StepKey, int] = {}
+
+    @property
+    def row(self) -> InstanceRow:
+        """The instance."""
+        return self._execution.row
+
+    @property
+    def scope(self) -> Scope:
+        """Whose keys and effects it has."""
+        return scope_of(self._execution.row)
+
+    @property
+    def store(self) -> Store:
+        """The store, for its tables."""
+        return self._execution.services.store
+
+    def now(self) -> int:
+        """Epoch milliseconds."""
+        return self._execution.services.clock.now()
+
+    def limit(self, name: str) -> Any:
+        """A limit of this instance."""
+        return self._execution.services.limit(self._execution.row, name)
+
+    def hides(self, text: str) -> bool:
+        """Whether a text holds a secret of this execution's code."""
+        return self._execution.bindings.hides(text)
+
+    def buffered(self, step: StepKey | None) -> Sequence[NewEvent]:
+        """What the step's running attempt has written so far."""
+        return self._buffers.get(step, ()) if step is not None else ()
+
+    async def write(self, event: NewEvent) -> None:
+        """Commit an event with the step it names, or, when it names none, now."""
+        if event.step is not None:
+            self._buffers.setdefault(event.step, []).append(event)
+        else:
+            await self._execution.commit(event)
+
+    def number(self, step: StepKey) -> int:
+        """Count something that the step's running attempt does, from 1."""
+        self._counts[step] = self._counts.get(step, 0) + 1
+        return self._counts[step]
+
+    def take(self, step: StepKey) -> list[NewEvent]:
+        """What the attempt that has just succeeded wrote, to be committed with its result."""
+        self._counts.pop(step, None)
+        return self._buffers.pop(step, [])
+
+    def drop(self, step: StepKey) -> None:
+        """An attempt failed or begins: what was written before goes."""
+        self._counts.pop(step, None)
+        self._buffers.pop(step, None)

@@ -1,0 +1,95 @@
+"""`env.WORKFLOWS`: a tenant's code starts and steers instances of its own tenant, and no others.
+
+The worker makes handles of this (worker/bindings.py); over the channel every call names the instance it is about.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from playground.engine.bindings.binding import Binding, CallContext
+from playground.workflows.errors import InvalidBatch
+
+if TYPE_CHECKING:
+    from playground.engine.workflow import Workflow, WorkflowInstance
+
+
+class Workflows(Binding):
+    """The calls behind the handles. Whose instances they reach was decided when `workflow` was wrapped.
+
+    An instance created inside a step without an id gets one that belongs to that step, so that a second attempt of the step finds
+    the child of the first instead of starting another. (Ours: with random ids a lost attempt leaves a child that nobody knows.)
+    """
+
+    def __init__(self, workflow: "Workflow") -> None:
+        self._workflow = workflow
+
+    def describe(self) -> Mapping[str, Any]:
+        """See `Binding`."""
+        return {"workflow": True}
+
+    async def create(self, id: str | None = None, params: Any = None, *, call: CallContext) -> str:
+        """Start an instance; gives its id."""
+        if id is None and call.step is not None:
+            return (await self._workflow.create_once(_child(call), params)).id
+        return (await self._workflow.create(id, params)).id
+
+    async def create_batch(self, batch: Sequence[Mapping[str, Any]], *, call: CallContext) -> dict[str, Any]:
+        """Start 1 to 100 instances; gives ids, and the entries left out."""
+        if not isinstance(batch, list) or not all(isinstance(entry, dict) for entry in batch):
+            raise InvalidBatch("create_batch takes a list of dicts with id and params, both optional.")
+        derived = set()
+        entries = []
+        for entry in batch:
+            if call.step is not None and entry.get("id") is None:
+                entry = {**entry, "id": _child(call)}
+                derived.add(entry["id"])
+            entries.append(entry)
+        made = await self._workflow.create_batch(entries)
+        refused = [entry for entry in made.refused if entry.id not in derived]
+        left_out = {entry.index for entry in refused}
+        known = {instance.id for instance in made} | derived
+        ids = [entry["id"] for index, entry in enumerate(entries) if index not in left_out and entry.get("id") in known]
+        ids += [instance.id for instance in made if instance.id not in ids]
+        return {"ids": ids, "refused": [{"index": it.index, "id": it.id, "code": it.code} for it in refused]}
+
+    async def get(self, id: str) -> str:
+        """Look whether there is an instance; gives its id."""
+        return (await self._workflow.get(id)).id
+
+    async def status(self, id: str) -> dict[str, Any]:
+        """How an instance stands."""
+        status = await (await self._of(id)).status()
+        error = None if status.error is None else dict(status.error)
+        return {"status": status.status, "output": status.output, "error": error, "rollback": status.rollback}
+
+    async def pause(self, id: str) -> None:
+        """Pause an instance."""
+        await (await self._of(id)).pause()
+
+    async def resume(self, id: str) -> None:
+        """Let an instance go on."""
+        await (await self._of(id)).resume()
+
+    async def terminate(self, id: str, rollback: bool = False) -> None:
+        """End an instance."""
+        await (await self._of(id)).terminate(rollback=bool(rollback))
+
+    async def restart(self, id: str, from_step: Mapping[str, Any] | None = None) -> None:
+        """Run an instance again."""
+        await (await self._of(id)).restart(from_step)
+
+    async def send_event(self, id: str, type: str, payload: Any = None) -> None:
+        """Send an event to an instance."""
+        await (await self._of(id)).send_event(type, payload)
+
+    async def _of(self, id: str) -> "WorkflowInstance":
+        return await self._workflow.get(id)
+
+
+def _child(call: CallContext) -> str:
+    """The id of the next child of a step: the same in every attempt of it."""
+    assert call.step is not None
+    digest = hashlib.sha256(f"{call.idempotency_key}/{call.host.number(call.step)}".encode()).digest()
+    return base64.b32encode(digest).decode().lower()[:26]

@@ -1,0 +1,178 @@
+"""`self.env` of one execution: its bindings described to the worker, and the worker's calls answered within limits.
+
+A call that goes over a limit gets an error, which the code may catch; a worker that goes on calling after many refusals is ended.
+"""
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from playground.engine import live, words
+from playground.engine.bindings.binding import Binding, CallContext, methods_of
+from playground.engine.bindings.host import Host
+from playground.engine.bindings.secrets import Secrets
+from playground.engine.code import Code
+from playground.engine.redaction import Redactor
+from playground.sandbox import frames
+from playground.workflows import values
+from playground.workflows.errors import BindingError, NonRetryableError, WorkflowError
+from playground.workflows.events import NewEvent, StepKey
+
+if TYPE_CHECKING:
+    from playground.engine.execution import Execution
+
+REFUSALS = 1_000  # calls refused for a limit before the worker is ended
+
+_TOO_MANY = "env.{name}: {most:,} calls in one execution, which is the limit. Call it less often, or inside steps, which replay without calling."
+_TOO_MANY_AT_ONCE = "env.{name}: {most:,} calls under way at once, which is the limit. Await some before making more."
+_TOO_LARGE = "{called}: the {what} is {size:,} bytes; the limit of a call is {most:,}."
+_TOO_SLOW = "{called} did not answer within {seconds:g} s."
+_FAILED = "{called} failed on the server; its log says why."
+_OVER = "{called}: step {step} is over, so nothing can be done in its name. Await calls before the step returns."
+
+
+class ExecutionEnvironment:
+    """The bindings of one execution's code, and what they have been asked."""
+
+    def __init__(self, execution: "Execution") -> None:
+        self._execution = execution
+        self._env: dict[str, Any] = {}
+        self._redactor = Redactor(())
+        self._host = Host(execution)
+        self._calls: Counter[str] = Counter()
+        self._in_flight: Counter[str] = Counter()
+        self._refused = 0
+
+    def begin(self, code: Code) -> None:
+        """Take the env of the code that is about to run."""
+        self._env = dict(code.env)
+        secrets = [value.hidden() for value in self._env.values() if isinstance(value, Secrets)]
+        self._redactor = Redactor(secret for hidden in secrets for secret in hidden)
+        self._execution.pipeline.shown = self._redactor.event if self._redactor.needed else None
+
+    def describe(self) -> dict[str, Any]:
+        """`env` for the start frame: `{name: {"methods": [...]}}`, `{name: {"workflow": true}}` or `{name: {"value": encoded}}`."""
+        return {
+            name: dict(value.describe()) if isinstance(value, Binding) else {"value": values.encode(value)}
+            for name, value in self._env.items()
+        }
+
+    def shown(self, event: NewEvent) -> NewEvent:
+        """An event as the journal may show it."""
+        return self._redactor.event(event)
+
+    def hides(self, text: str) -> bool:
+        """Whether a text holds a secret."""
+        return self._redactor.hides(text)
+
+    def take(self, step: StepKey) -> list[NewEvent]:
+        """What the attempt that has just succeeded wrote."""
+        return self._host.take(step)
+
+    def drop(self, step: StepKey) -> None:
+        """An attempt of the step failed, or begins."""
+        self._host.drop(step)
+
+    def hear(self, frame: frames.Call, size: int) -> None:
+        """Answer a call of `size` bytes. Ends the worker when it goes on over its limits."""
+        execution = self._execution
+        execution.calls += 1
+        self._calls[frame.binding] += 1
+        self._in_flight[frame.binding] += 1
+        execution.spawn(self._answer(frame, size))
+
+    async def _answer(self, frame: frames.Call, size: int) -> None:
+        execution = self._execution
+        answer: dict[str, Any] = {"op": "answer", "call": frame.call}
+        try:
+            answer["value"] = await self._call(frame, size)
+        except WorkflowError as refused:
+            answer["error"] = _told(refused)
+        finally:
+            execution.calls -= 1
+            self._in_flight[frame.binding] -= 1
+        if not execution.closing:
+            execution.send(answer)
+            execution.idleness.consider()
+
+    async def _call(self, frame: frames.Call, size: int) -> Any:
+        name, called = frame.binding, f"env.{frame.binding}.{frame.method}"
+        binding = self._env.get(name)
+        if not isinstance(binding, Binding):
+            raise BindingError(f"There is no binding env.{name}.")
+        target = binding.target()
+        method = methods_of(type(target)).get(frame.method)
+        if method is None:
+            raise BindingError(f"env.{name} has no method {frame.method!r}.")
+        most_bytes, seconds = self._within_limits(name, target, called, size)
+        try:
+            args, kwargs = values.decode(frame.args), values.decode(frame.kwargs)
+        except Exception:  # a worker that speaks for itself may send any tree
+            raise BindingError(f"{called}: the arguments can't be read.") from None
+        bound = method.bind(called, args, kwargs)
+        context = {"call": self._context(frame, called)} if method.takes_call else {}
+        try:
+            async with asyncio.timeout(seconds) as within:
+                result = await getattr(target, frame.method)(*bound.args, **bound.kwargs, **context)
+            tree = values.encode(result)
+        except WorkflowError:
+            raise
+        except Exception as failed:
+            if isinstance(failed, TimeoutError) and within.expired():
+                raise BindingError(_TOO_SLOW.format(called=called, seconds=seconds)) from None
+            execution = self._execution
+            execution.services.log("binding_failed", instance=execution.row.id, call=called, exc_info=failed)
+            raise BindingError(_FAILED.format(called=called)) from None
+        given = frames.size_of(tree)
+        if given > most_bytes:
+            raise BindingError(_TOO_LARGE.format(called=called, what="result", size=given, most=most_bytes))
+        return tree
+
+    def _within_limits(self, name: str, target: Binding, called: str, size: int) -> tuple[int, float]:
+        """Bytes and seconds that the call may have. Raises BindingError when it may not be made at all."""
+        execution = self._execution
+        settings, own = execution.services.settings, target.limits
+        calls = own.calls or execution.services.limit(execution.row, "calls_per_execution")
+        in_flight = own.in_flight or settings.calls_in_flight
+        most = own.bytes or settings.call_bytes
+        refusal = None
+        if self._calls[name] > calls:
+            refusal = _TOO_MANY.format(name=name, most=calls)
+        elif self._in_flight[name] > in_flight:
+            refusal = _TOO_MANY_AT_ONCE.format(name=name, most=in_flight)
+        elif size > most:
+            refusal = _TOO_LARGE.format(called=called, what="call", size=size, most=most)
+        if refusal is None:
+            return most, own.seconds or settings.call_seconds
+        self._refused += 1
+        if self._refused > REFUSALS and not execution.closing:
+            execution.break_limit(f"calls: {REFUSALS:,} calls of bindings over their limits")
+        raise BindingError(refusal)
+
+    def _context(self, frame: frames.Call, called: str) -> CallContext:
+        execution = self._execution
+        row, key, attempt, idempotency_key = execution.row, None, None, None
+        if frame.step is not None:
+            key = frames.key(frame.step)
+            attempt = self._attempt(key)
+            if attempt is None:
+                raise NonRetryableError(_OVER.format(called=called, step=key))
+            idempotency_key = f"{row.tenant}/{row.key}/{row.generation}/{key.kind}/{key}"
+        return CallContext(row.tenant, row.id, row.workflow, row.execution, key, attempt, idempotency_key, self._host)
+
+    def _attempt(self, key: StepKey) -> int | None:
+        """The attempt of a step, or of its rollback handler, that runs now."""
+        execution = self._execution
+        step = execution.steps.get(key)
+        if step is None:
+            return None
+        if execution.rollback.running:
+            return step.rollback_attempt if execution.rollback.attempt_open and step.rollback == "running" else None
+        return step.attempt if step.status == live.RUNNING else None
+
+
+def _told(refused: WorkflowError) -> dict[str, Any]:
+    error = {**words.error(type(refused).__name__, refused.message), "code": refused.code}
+    if isinstance(refused, NonRetryableError):
+        error["non_retryable"] = True
+    return error

@@ -1,0 +1,89 @@
+"""Blots secrets out of what an instance shows: its logs, results and errors, as they go into the journal.
+
+The workflow itself goes on with the true values: a result that holds a secret is stored as it is, and shown redacted. What is found is
+the text of a secret, each line of one that has several, and both within `bytes`; not what code makes of it, such as its reverse.
+"""
+
+import base64
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from playground.workflows import events as ev
+from playground.workflows.events import REDACTED, NewEvent
+
+SHORTEST_LINE = 4  # characters of a line of a secret that is looked for by itself
+
+_FIELD_OF = {
+    ev.LOG: "text",
+    ev.STEP_COMPLETED: "output",
+    ev.KV_PUT: "value",
+    ev.WORKFLOW_COMPLETED: "output",
+    ev.WORKFLOW_ERRORED: "error",
+    ev.ATTEMPT_ERRORED: "error",
+    ev.STEP_ERRORED: "error",
+    ev.ROLLBACK_STARTED: "error",
+    ev.ROLLBACK_ATTEMPT_ERRORED: "error",
+    ev.ROLLBACK_STEP_ERRORED: "error",
+    ev.ROLLBACK_ERRORED: "error",
+}
+_SERVES_ON = frozenset({ev.STEP_COMPLETED, ev.KV_PUT})  # where the workflow is given the true value all the same
+
+
+class Redactor:
+    """Replaces secrets in events."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        parts = {part for secret in secrets for part in (secret, *secret.splitlines()) if len(part.strip()) >= SHORTEST_LINE}
+        self._parts = sorted(parts, key=len, reverse=True)
+        self._raw = [part.encode("utf-8", "replace") for part in self._parts]
+
+    @property
+    def needed(self) -> bool:
+        """Whether there is anything to hide."""
+        return bool(self._parts)
+
+    def hides(self, text: str) -> bool:
+        """Whether a text holds a secret."""
+        return any(part in text for part in self._parts)
+
+    def event(self, event: NewEvent) -> NewEvent:
+        """The event as it may be shown; a value that it had to change serves on as `secret`."""
+        field = _FIELD_OF.get(event.type)
+        if field is None or not self._parts:
+            return event
+        value = event.data.get(field)
+        shown = self._error(value) if field == "error" else self._tree(value)
+        if shown == value:
+            return event
+        secret = value if event.secret is None and event.type in _SERVES_ON else event.secret
+        return dataclasses.replace(event, data={**event.data, field: shown}, secret=secret)
+
+    def _error(self, error: Any) -> Any:
+        """Like `_tree`, but the names of its fields stay what they are."""
+        if isinstance(error, Mapping):
+            return {name: self._tree(value) if name == "args" else self._error(value) for name, value in error.items()}
+        if isinstance(error, (list, tuple)):
+            return [self._error(value) for value in error]
+        return self._tree(error)
+
+    def _tree(self, tree: Any) -> Any:
+        if isinstance(tree, str):
+            for part in self._parts:
+                if part in tree:
+                    tree = tree.replace(part, REDACTED)
+            return tree
+        if isinstance(tree, Mapping):
+            if len(tree) == 1 and "$bytes" in tree:
+                return self._bytes(tree)
+            return {self._tree(name): self._tree(value) for name, value in tree.items()}
+        if isinstance(tree, (list, tuple)):
+            return [self._tree(value) for value in tree]
+        return tree
+
+    def _bytes(self, tree: Mapping[str, Any]) -> Any:
+        try:
+            data = base64.b64decode(tree["$bytes"])
+        except (TypeError, ValueError):
+            return tree
+        return REDACTED if any(part in data for part in self._raw) else tree
