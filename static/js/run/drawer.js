@@ -79,7 +79,7 @@ export class Drawer {
   /** Runs this step and what began after it once more; what began before it is kept. */
   again(why) {
     const { step } = this;
-    const button = el("button.btn.line.small", { type: "button", title: "Keeps what began before this step; this one and all later ones run again" }, icon("i-restart"), el("span", {}, "Restart from here"));
+    const button = el("button.btn.line.small.again", { type: "button", "aria-label": "Restart from here", title: "Keeps what began before this step; this one and all later ones run again" }, icon("i-restart"), el("span", {}, "Restart from here"));
     button.dataset.title = button.title;
     setDisabled(button, why);
     button.addEventListener("click", () => button.getAttribute("aria-disabled") !== "true" && this.restart(step));

@@ -1,6 +1,6 @@
 // The replay lens: a column per execution, read downwards like a thread. Ran, read from the journal, lost, not reached.
 
-import { el, setFlag } from "./dom.js";
+import { el, setFlag, setVar } from "./dom.js";
 import { isLost, isStopped, lives } from "./fold.js";
 import { ahead } from "./plan.js";
 import { Rows } from "./rows.js";
@@ -8,7 +8,8 @@ import { CUT, clock, lasting, stepLabel } from "./words.js";
 
 const ROW_PX = 28;
 const NARROW_PX = 40;
-const COLUMNS = 4; // more executions than this: the first, a folded one, the last three
+const COLUMN_PX = 130; // least width of a column
+const COLUMNS = 4; // more executions than this, or than there is room for: the first, a folded one, the last
 
 export class Lens {
   constructor({ root, onStep }) {
@@ -37,8 +38,10 @@ export class Lens {
     this.state = state;
     this.final = final;
     this.rest = hideRest ? [] : ahead(this.plan, state.rows);
-    this.columns = columnsOf(lives(state));
-    this.root.style.setProperty("--columns", String(this.columns.length));
+    const room = Math.floor((this.root.clientWidth * 0.7) / COLUMN_PX);
+    this.columns = columnsOf(lives(state), Math.max(2, Math.min(COLUMNS, room)));
+    const widths = this.columns.map((column) => (column.folded ? "44px" : "minmax(0, 1fr)")).join(" ");
+    setVar(this.root, "--columns", widths || "minmax(0, 1fr)");
     this.root.classList.toggle("is-empty", !this.columns.length);
     this.head.replaceChildren(el("span", { role: "columnheader" }, el("b", {}, "Step")), ...this.columns.map((column) => headOf(column, state)));
     const count = state.rows.length + this.rest.length;
@@ -61,7 +64,7 @@ export class Lens {
     const next = this.state.rows[index + 1];
     const cells = this.columns.map((column) => {
       const goesOn = next && !column.folded && cell(next, column, this.state, column === last && !this.final)[0] !== "none";
-      const [kind, words] = step && !column.folded ? cell(step, column, this.state, column === last && !this.final) : ["none", column.folded ? "" : "not reached"];
+      const [kind, words] = step && !column.folded ? cell(step, column, this.state, column === last && !this.final) : column.folded ? ["fold", ""] : ["none", "not reached"];
       return el(`span.cell.${kind}${goesOn ? ".goes-on" : ""}`, { role: "cell" }, kind === "none" ? el("span.sr", {}, words) : short ? words.replace(" with its worker", "") : words);
     });
     const row = el("li.lens-row", { role: "row", dataset: step ? { key: step.key } : {} }, el("span.lens-name", { role: "rowheader", title: name }, name), ...cells);
@@ -72,14 +75,15 @@ export class Lens {
   }
 }
 
-function columnsOf(executions) {
-  if (executions.length <= COLUMNS) return executions;
-  const last = executions.slice(-3);
-  return [executions[0], { folded: executions.length - 4 }, ...last];
+function columnsOf(executions, most) {
+  if (executions.length <= most) return executions;
+  const first = executions.slice(0, most > 2 ? 1 : 0);
+  const last = executions.slice(first.length - most);
+  return [...first, { folded: executions.length - most }, ...last];
 }
 
 function headOf(column, state) {
-  if (column.folded) return el("span.folded", { role: "columnheader" }, el("b", {}, "…"), `${column.folded} more`);
+  if (column.folded) return el("span.folded", { role: "columnheader", title: `${column.folded} more` }, el("b", {}, "…"), `+${column.folded}`);
   const begun = state.startedAt ?? column.startedAt;
   const read = column.replayed ? `${column.replayed} read${column.firstAt ? ` in ${lasting(Math.max(1, column.firstAt - column.startedAt))}` : ""}` : "";
   const on = column.firstStep && column.execution > 1 ? el("code", {}, stepLabel(column.firstStep)) : null;

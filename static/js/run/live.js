@@ -17,11 +17,12 @@ import { flatten } from "./plan.js";
 import { Stream } from "./stream.js";
 import { Tabs } from "./tabs.js";
 import { Timeline } from "./timeline.js";
-import { STATUS, errorLine, left, stepLabel } from "./words.js";
+import { STATUS, errorLine, left, short, stepLabel } from "./words.js";
 
 const SENTENCE_MS = 1_000; // the narrator changes its mind at most this often
 const CALM_MS = 250; // between frames while nothing runs
 const STILL_MS = 1_000; // … and where motion is not wanted
+const NOTE = 120; // characters of an error beside its line in the editor
 const TELL_MS = 100; // the rest of the page hears of steps at most this often
 
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
@@ -264,7 +265,7 @@ export class Live {
       label: step.endedAt === null && !final ? labelOf(step, now) : "",
     }));
     const awaited = final ? null : [...state.open].findLast((step) => step.line !== null);
-    const error = state.status === "errored" && state.error?.line ? { line: state.error.line, message: errorLine(state.error) } : null;
+    const error = state.status === "errored" && state.error?.line ? { line: state.error.line, message: short(errorLine(state.error), NOTE) } : null;
     tell("playground:steps", { steps, awaitedLine: awaited?.line ?? null, error });
     const { word } = STATUS[state.status];
     tell("playground:status", { status: state.status, word });

@@ -2,11 +2,14 @@
 // A part is a string, or {code}, {b}, {line}, or {tick}: a number that moves and is not read aloud each time.
 
 import { alive, isLost, lives } from "./fold.js";
-import { count, errorLine, lasting, left, moment, stepLabel } from "./words.js";
+import { count, errorLine, lasting, left, moment, short, stepLabel } from "./words.js";
 
 const FRESH_MS = 6_000; // how long a resumed execution is the news
 
-const name = (step) => ({ code: stepLabel(step) });
+const NAME = 60; // characters of a step's name that a sentence bears
+const MESSAGE = 200; // … and of an error's message
+
+const name = (step) => ({ code: short(stepLabel(step), NAME) });
 
 /** `task` is an example's: {do, during?, type?, say}; it is said where it can be done. */
 export function narrate(state, { now, final, stale, armed = null, watching = false, task = null }) {
@@ -85,7 +88,7 @@ function retry(step, now) {
   const times = tried.length === 1 ? "once" : tried.length === 2 ? "twice" : `${tried.length} times`;
   const limit = step.config?.retries?.limit;
   const of = Number.isFinite(limit) ? ` of ${limit + 1}` : "";
-  const parts = [name(step), ` failed ${times}: `, { code: last?.error?.name ?? "error" }, `. Attempt ${tried.length + 1}${of} begins in `, { tick: left(step.until - now) }, "."];
+  const parts = [name(step), ` failed ${times}: `, { code: short(last?.error?.name ?? "error", NAME) }, `. Attempt ${tried.length + 1}${of} begins in `, { tick: left(step.until - now) }, "."];
   return say("i-retry", ...parts);
 }
 
@@ -139,7 +142,7 @@ function complete(state, after) {
 function errored(state) {
   const { error } = state;
   const last = state.executions[state.executions.length - 1];
-  if (last?.reason === "limit") return ["The worker broke a limit, so the run ended: ", { code: errorLine(error) }, "."];
+  if (last?.reason === "limit") return ["The worker broke a limit, so the run ended: ", { code: short(errorLine(error), MESSAGE) }, "."];
   const step = state.rows.findLast((one) => one.error && error && one.error.name === error.name && one.error.message === error.message);
   const where = error?.line ? [{ line: error.line }] : ["its last line"];
   if (step?.kind === "do") {

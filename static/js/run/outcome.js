@@ -1,14 +1,16 @@
 // The last thing of a run: its output, or the error that ended it. Always there once the run is over.
 
 import { el, icon, lineLink } from "./dom.js";
-import { errorLine } from "./words.js";
 import { valueNodes, valueText } from "./value.js";
+import { errorLine, short } from "./words.js";
+
+const TITLE = 160; // characters of an error above its traceback, which has all of it
 
 /** The block for a finished state; `copy(text)` puts text on the clipboard. */
 export function outcome(state, copy) {
   const bad = state.status === "errored";
   const { error } = state;
-  const title = bad ? errorLine(error) : state.status === "terminated" ? "Terminated: no output" : "Output";
+  const title = bad ? short(errorLine(error), TITLE) : state.status === "terminated" ? "Terminated: no output" : "Output";
   const text = bad ? traceText(error) : valueText(state.output);
   const head = el("h3", {}, icon(bad ? "i-failed" : state.status === "terminated" ? "i-stop" : "i-check"), el("span.grow", {}, title), copyButton(text, copy, state.status !== "terminated"));
   const block = el(`section.end${bad ? ".bad" : ""}`, { "aria-label": bad ? "Error" : "Output" }, head);

@@ -109,6 +109,12 @@ export function moment(at, now) {
 
 export const count = (number, one, many = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 
+/** The first line of a text, and at most `most` characters of it. */
+export function short(text, most) {
+  const [line] = text.split("\n");
+  return line.length > most ? `${line.slice(0, most - 1)}…` : line === text ? text : `${line}…`;
+}
+
 /** A tenant's error in one line, as Python would print it. */
 export function errorLine(error) {
   if (!error) return "";
