@@ -147,7 +147,8 @@ def _retry_woken(fold: Fold, event: NewEvent) -> None:
 
 
 def _step_completed(fold: Fold, event: NewEvent) -> None:
-    _complete(fold, event, event.data.get("output") if event.secret is None else event.secret)
+    sensitive = (fold.step(event).config or {}).get("sensitive")  # then None is the output, not the want of one
+    _complete(fold, event, event.secret if sensitive or event.secret is not None else event.data.get("output"))
 
 
 def _step_errored(fold: Fold, event: NewEvent) -> None:
