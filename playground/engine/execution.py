@@ -378,6 +378,8 @@ class Execution:
         if committed.events[0].seq > self._loaded_seq + 1:
             self.calls += 1
             self.spawn(self._catch_up(committed.events[0].seq))
+        else:
+            self.idleness.consider()
 
     async def _catch_up(self, before: int) -> None:
         missed = await self.services.store.events(self.row.key, after=self._loaded_seq, limit=before - self._loaded_seq - 1)
