@@ -110,10 +110,11 @@ def _encode_dict(value: Mapping[Any, Any], path: str, inside: tuple[int, ...]) -
     for key, member in value.items():
         if not isinstance(key, str):
             raise _refusal(path, f"dict with a key of type {type(key).__name__} (keys must be str)")
+        key = str.__str__(key)  # of a subclass, the plain text
         if _SURROGATE.search(key):
             raise _refusal(path, "dict with a key that has a lone surrogate")
         step = f".{key}" if _PLAIN_KEY.match(key) else f"[{json.dumps(key[:40])}]"
-        tree[str.__str__(key)] = _encode(member, path + step, inside)
+        tree[key] = _encode(member, path + step, inside)
     if len(tree) == 1 and next(iter(tree)).startswith("$"):
         return {"$dict": tree}
     return tree
