@@ -1,1 +1,61 @@
-"""The playground for dynamic durable workflows in Python."""
+"""Dynamic durable workflows in Python.
+
+    async with playground.open_engine("sqlite:///workflows.db") as engine:
+        dispatcher = playground.Dispatcher(engine, load)  # load(metadata) gives playground.Code
+        await dispatcher.wrap_binding({"tenant": "acme"}).create(params={"name": "Ada"})
+
+Names are read when they are first used: workers import this package too, and have no use for them.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from playground.library import (
+        KV,
+        Batch,
+        Binding,
+        BindingError,
+        CallContext,
+        CallLimits,
+        Code,
+        Dispatcher,
+        Effects,
+        Engine,
+        InstanceStatus,
+        MissingDispatcherMetadataError,
+        NonRetryableError,
+        Secrets,
+        Workflow,
+        WorkflowError,
+        WorkflowInstance,
+        open_engine,
+    )
+
+__all__ = [
+    "KV",
+    "Batch",
+    "Binding",
+    "BindingError",
+    "CallContext",
+    "CallLimits",
+    "Code",
+    "Dispatcher",
+    "Effects",
+    "Engine",
+    "InstanceStatus",
+    "MissingDispatcherMetadataError",
+    "NonRetryableError",
+    "Secrets",
+    "Workflow",
+    "WorkflowError",
+    "WorkflowInstance",
+    "open_engine",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from playground import library
+
+    return getattr(library, name)

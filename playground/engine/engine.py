@@ -162,10 +162,8 @@ class Engine:
             if new.source is not None and len(new.source.encode("utf-8", "replace")) > settings.source_bytes:
                 await self.check(new.source)
             prepared.append((new, id, params))
-        if not batch[0].tenant:
-            queued = (await store.count(tenant="")).get(ev.QUEUED, 0)
-            if queued >= settings.queue_length:
-                raise Busy(f"The server is full: {queued:,} instances are queued. Try again in a minute.", retry_after=60)
+        for tenant in {new.tenant for new in batch}:
+            await self._check_queue(tenant)
         rows = []
         for new, id, params in prepared:
             version = new.version
@@ -189,6 +187,17 @@ class Engine:
         created, refused = await store.create(rows, at=now)
         self._scheduler.wake()
         return created, refused
+
+    async def _check_queue(self, tenant: str) -> None:
+        queued = (await self.store.count(tenant=tenant)).get(ev.QUEUED, 0)
+        settings = self._services.settings
+        if not tenant and queued >= settings.queue_length:
+            raise Busy(f"The server is full: {queued:,} instances are queued. Try again in a minute.", retry_after=60)
+        if tenant and queued >= settings.queued_per_tenant:
+            raise Busy(
+                f"{queued:,} instances of this tenant are queued, and {settings.queued_per_tenant:,} is the most. Try again in a minute.",
+                retry_after=60,
+            )
 
     async def send_event(self, tenant: str, id: str, type: str, payload: Any = None) -> Committed:
         """Send an event. Raises InstanceNotFound, InvalidEventType, InstanceInFiniteState, TooLarge, NotSerialisable."""

@@ -1,0 +1,96 @@
+"""For programs that embed the engine: what `import playground` offers, and how an engine is put together from one database URL."""
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+from playground.engine.bindings.binding import Binding, CallContext, CallLimits
+from playground.engine.bindings.effects import Effects
+from playground.engine.bindings.kv import KV
+from playground.engine.bindings.secrets import Secrets
+from playground.engine.clock import SystemClock
+from playground.engine.code import Code
+from playground.engine.dispatcher import Dispatcher
+from playground.engine.engine import Engine
+from playground.engine.ids import SystemIds
+from playground.engine.services import Log
+from playground.engine.workflow import Batch, InstanceStatus, Workflow, WorkflowInstance
+from playground.sandbox.pool import Sandbox
+from playground.settings import BadSetting, Settings, read
+from playground.store import open_store
+from playground.workflows.errors import BindingError, MissingDispatcherMetadataError, NonRetryableError, WorkflowError
+
+__all__ = [
+    "KV",
+    "Batch",
+    "Binding",
+    "BindingError",
+    "CallContext",
+    "CallLimits",
+    "Code",
+    "Dispatcher",
+    "Effects",
+    "Engine",
+    "InstanceStatus",
+    "MissingDispatcherMetadataError",
+    "NonRetryableError",
+    "Secrets",
+    "Workflow",
+    "WorkflowError",
+    "WorkflowInstance",
+    "open_engine",
+]
+
+LOGGER = "playground"
+
+
+@contextlib.asynccontextmanager
+async def open_engine(database: str = "sqlite:///workflows.db", *, log: Log | None = None, **settings: Any) -> AsyncIterator[Engine]:
+    """An engine on a database, with isolated workers of its own. Unfinished instances go on at once, and at the end stay resumable.
+
+    Make its dispatchers right after it is open: instances of theirs wait until then.
+
+    Args:
+        database: `sqlite:///relative.db` or `sqlite:////absolute.db`; one process at a time.
+        log: gets `(event, **fields)` per thing an operator must know; by default the `logging` module's logger "playground".
+        settings: rows of `playground.settings.Settings` to change, for example `workers=8`.
+
+    Raises:
+        BadSetting: there is no such setting, or it can't have this value.
+        StoreError: the database can't be used.
+        SandboxRefused: tenant code can't be isolated well enough here; the message says what to do.
+    """
+    chosen = _settings(database, settings)
+    log = log or _to_logging
+    async with contextlib.AsyncExitStack() as opened:
+        store = await asyncio.to_thread(open_store, chosen.database, synchronous=chosen.synchronous)
+        opened.push_async_callback(store.close)
+        sandbox = await Sandbox.open(
+            memory_bytes=chosen.worker_memory_bytes,
+            cpu_seconds=chosen.attempt_cpu_seconds,
+            parked=chosen.parked_workers,
+            allow_weak=chosen.allow_weak_sandbox,
+            unsafe=chosen.unsafe_no_sandbox,
+            log=log,
+        )
+        opened.push_async_callback(sandbox.close)
+        yield await opened.enter_async_context(
+            Engine.open(settings=chosen, store=store, sandbox=sandbox, clock=SystemClock(), ids=SystemIds(), log=log)
+        )
+
+
+def _settings(database: str, given: dict[str, Any]) -> Settings:
+    known = {row.name for row in dataclasses.fields(Settings)}
+    for name in given:
+        if name not in known:
+            raise BadSetting(f"there is no setting {name!r}; there are: {', '.join(sorted(known))}")
+    return Settings(database=database, **{name: read(name, str(value), name) for name, value in given.items()})
+
+
+def _to_logging(event: str, **fields: Any) -> None:
+    failure = fields.pop("exc_info", None)
+    said = " ".join(f"{name}={value!r}" for name, value in fields.items())
+    logging.getLogger(LOGGER).info("%s %s", event, said, exc_info=failure)

@@ -1,0 +1,118 @@
+"""Tests of what embeds the engine: a real engine on a fresh database for each story, over one sandbox for all of a module."""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from http_support import Background, Log, running_sandbox
+
+from playground.engine import Engine
+from playground.engine.clock import Clock, SystemClock
+from playground.engine.ids import SystemIds
+from playground.engine.workflow import WorkflowInstance
+from playground.sandbox.pool import Sandbox
+from playground.settings import Settings
+from playground.store import open_store
+from playground.workflows import events as ev
+from playground.workflows.events import Event
+
+Story = Callable[[Engine], Awaitable[None]]
+HEAD = "from workers import WorkflowEntrypoint, NonRetryableError\nimport asyncio\n\n\n"
+
+
+def workflow(body: str, head: str = "") -> str:
+    """A module whose `run(self, event, step)` has this body, with four spaces taken off it as often as it is indented."""
+    lines = body.strip("\n").splitlines()
+    indent = len(lines[0]) - len(lines[0].lstrip())
+    shifted = "\n".join(" " * 8 + line[indent:] if line.strip() else "" for line in lines)
+    return f"{HEAD}{head}\n\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n{shifted}\n"
+
+
+class Place:
+    """Where engines are opened: a loop in a thread and its sandbox. `log` is what the last engine said."""
+
+    def __init__(self, background: Background, sandbox: Sandbox, folder: Path) -> None:
+        self._background, self._sandbox, self._folder = background, sandbox, folder
+        self._numbers = itertools.count(1)
+        self.log = Log()
+
+    def new_url(self) -> str:
+        """A database of its own."""
+        return f"sqlite:///{self._folder}/{next(self._numbers)}.db"
+
+    @asynccontextmanager
+    async def engine(self, url: str, clock: Clock | None = None, **settings: Any) -> Any:
+        """An open engine."""
+        self.log = Log()
+        chosen = Settings(**{"database": url, "workers": 8, "synchronous": "normal", **settings})
+        store = await asyncio.to_thread(open_store, url, synchronous="normal")
+        try:
+            async with Engine.open(
+                settings=chosen, store=store, sandbox=self._sandbox, clock=clock or SystemClock(), ids=SystemIds(), log=self.log
+            ) as engine:
+                yield engine
+        finally:
+            await store.close()
+
+    def run(self, story: Story, *, url: str | None = None, clock: Clock | None = None, **settings: Any) -> None:
+        """Play a story on an engine of its own."""
+
+        async def played() -> None:
+            async with self.engine(url or self.new_url(), clock, **settings) as engine:
+                await story(engine)
+
+        self._background.call(played())
+
+    def call(self, story: Callable[[], Awaitable[None]]) -> None:
+        """Play a story that opens its engines itself."""
+
+        async def played() -> None:
+            await story()
+
+        self._background.call(played())
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with running_sandbox() as (background, sandbox):
+        yield Place(background, sandbox, tmp_path_factory.mktemp("place"))
+
+
+async def journal_until(instance: WorkflowInstance, type: str, after: int = 0) -> list[Event]:
+    """The journal up to the first event of a type."""
+    events = []
+    async for event in instance.subscribe(after):
+        events.append(event)
+        if event.type == type:
+            return events
+    raise AssertionError(f"ended without {type}: {[event.type for event in events]}")
+
+
+async def journal(instance: WorkflowInstance) -> list[Event]:
+    """The whole journal of an instance, once it has ended."""
+    return [event async for event in instance.subscribe()]
+
+
+async def output(instance: WorkflowInstance) -> Any:
+    """What an instance gives at its end, which must be a good one."""
+    await journal(instance)
+    status = await instance.status()
+    assert (status.status, status.error) == ("complete", None)
+    return status.output
+
+
+async def error(instance: WorkflowInstance) -> tuple[str, str]:
+    """Name and message of the error that an instance ends with."""
+    await journal(instance)
+    status = await instance.status()
+    assert status.status == "errored" and status.error is not None, status
+    return status.error["name"], status.error["message"]
+
+
+def logged(events: list[Event]) -> str:
+    """What an instance printed."""
+    return "\n".join(event.data["text"] for event in events if event.type == ev.LOG)
