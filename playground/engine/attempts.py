@@ -24,8 +24,8 @@ class Attempts:
     def start(self, frame: frames.Do) -> None:
         """A new step, whose first attempt already runs."""
         execution = self._execution
-        config = frames.plain(frame.config)
-        rollback = frames.plain(frame.rollback) if frame.rollback is not None else None
+        config = frames.plain_config(frame.config)
+        rollback = frames.plain_config(frame.rollback) if frame.rollback is not None else None
         step = LiveStep(
             frames.key(frame.step),
             live.RUNNING,

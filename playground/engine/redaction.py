@@ -5,7 +5,6 @@ the text of a secret, each line of one that has several, and both within `bytes`
 """
 
 import base64
-import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -57,7 +56,7 @@ class Redactor:
         if shown == value:
             return event
         secret = value if event.secret is None and event.type in _SERVES_ON else event.secret
-        return dataclasses.replace(event, data={**event.data, field: shown}, secret=secret)
+        return event._replace(data={**event.data, field: shown}, secret=secret)
 
     def _error(self, error: Any) -> Any:
         """Like `_tree`, but the names of its fields stay what they are."""

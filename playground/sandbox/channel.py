@@ -29,6 +29,7 @@ class FrameChannel:
         self._loop = asyncio.get_running_loop()
         self._sock, self._on_frames, self._on_closed = sock, on_frames, on_closed
         self._in = bytearray()
+        self._wanted = frames.HEADER  # bytes from the next frame's start without which nothing more can be taken
         self._out = bytearray()
         self._most_out = UNREAD_BYTES
         self._reading = self._writing = False
@@ -122,17 +123,23 @@ class FrameChannel:
             self._on_frames(taken)
 
     def _take(self, data: bytes) -> list[tuple[Said, int]]:
-        self._in += data
-        buffer, at, taken = self._in, 0, []
-        while len(buffer) - at >= frames.HEADER:
-            size = int.from_bytes(buffer[at : at + frames.HEADER], "big")
+        if self._in:
+            self._in += data
+            data = bytes(self._in) if len(self._in) >= self._wanted else b""
+        end, at, taken = len(data), 0, []
+        while end - at >= frames.HEADER:
+            start = at + frames.HEADER
+            size = int.from_bytes(data[at:start], "big")
             if size > frames.FRAME_BYTES:
                 raise ProtocolError(f"a frame has {size:,} bytes; the limit is {frames.FRAME_BYTES:,}")
-            if len(buffer) - at < frames.HEADER + size:
+            if end - start < size:
+                self._wanted = frames.HEADER + size
                 break
-            taken.append((frames.decode(bytes(buffer[at + frames.HEADER : at + frames.HEADER + size])), size))
-            at += frames.HEADER + size
-        del buffer[:at]
+            taken.append((frames.decode(data[start : start + size]), size))
+            at = start + size
+            self._wanted = frames.HEADER
+        if at or not self._in:
+            self._in = bytearray(data[at:])
         return taken
 
     def _writable(self) -> None:

@@ -4,6 +4,8 @@ A frame is a 4-byte big-endian length and that many bytes of strict JSON. The wo
 """
 
 import re
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -181,6 +183,12 @@ def encode(frame: dict[str, Any]) -> bytes:
 def plain(value: Any) -> Any:
     """A typed part of a frame as the plain JSON that goes into the journal."""
     return msgspec.to_builtins(value)
+
+
+@lru_cache(maxsize=256)
+def plain_config(config: Config) -> Mapping[str, Any]:
+    """A step's config as the plain JSON that goes into the journal: shared between steps that have the same, so never changed."""
+    return msgspec.to_builtins(config)
 
 
 def size_of(value: Any) -> int:

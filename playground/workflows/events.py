@@ -1,11 +1,10 @@
 """The journal's events: one row each, `seq` dense from 1 per instance. What stands in `data` is listed per type.
 
-Every view of an instance is a fold over these (see `state.py`), so a change here is a change of the stored format.
+The values are tuples, since a quick step makes a dozen of them and hashes its key as often. Every view of an instance is a fold over these (see `state.py`), so a change here is a change of the stored format.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 DO = "do"
 SLEEP = "sleep"
@@ -80,8 +79,7 @@ FINAL_STATUSES = frozenset({COMPLETE, ERRORED, TERMINATED})
 REDACTED = "[REDACTED]"  # what stands in an event for a sensitive output
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class StepKey:
+class StepKey(NamedTuple):
     """What a stored step is found by: never its position, so code may be reordered between executions."""
 
     kind: str
@@ -92,8 +90,7 @@ class StepKey:
         return f"{self.name}-{self.count}"
 
 
-@dataclass(frozen=True, slots=True)
-class NewEvent:
+class NewEvent(NamedTuple):
     """An event not yet in the journal; the store gives it `seq`, `at` and `execution`.
 
     `secret` is a value (encoded, see `values.py`) that serves the workflow in place of `data["output"]` or `data["value"]` but is
@@ -101,13 +98,12 @@ class NewEvent:
     """
 
     type: str
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = {}
     step: StepKey | None = None
     secret: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One committed row of a journal. `at` is epoch milliseconds; `execution` is None before the first."""
 
     seq: int
