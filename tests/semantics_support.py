@@ -144,3 +144,23 @@ async def turns_until(condition: Callable[[], Any]) -> None:
     """Let the event loop turn until something is true; the deadline is the test's."""
     while not condition():
         await asyncio.sleep(0)
+
+
+OF_ROWS = {"sleeping": "open", "waiting": "open", "timed_out": "errored"}  # what a step's status in the fold is called in its row
+
+
+async def assert_rows_agree(run: Run) -> None:
+    """The rows of an instance say the same as the fold of its journal."""
+    state, row = await run.state(), await run.row()
+    for name in ("status", "generation", "output", "error", "rollback", "created_at", "started_at", "ended_at", "last_seq"):
+        assert getattr(row, name) == getattr(state, name), name
+    assert row.in_execution == any(execution.ended_at is None for execution in state.executions)
+    rows = (await run.snapshot()).steps
+    assert rows.keys() == state.steps.keys()
+    for key, step in state.steps.items():
+        shown = rows[key]
+        assert shown.status == OF_ROWS.get(step.status, step.status), key
+        assert (shown.attempt, shown.error, shown.started_seq) == (len(step.attempts), step.error, step.started_seq), key
+        if shown.status in ("open", "retrying"):
+            assert shown.until == step.until, key
+        assert shown.rollback == (step.rollback and step.rollback.status), key

@@ -64,10 +64,18 @@ class CrashingStore:
     """
 
     def __init__(
-        self, store: Store, plans: Plans, *, kill_worker: Callable[[int], None], died: Callable[[], None], changed: Callable[[], None]
+        self,
+        store: Store,
+        plans: Plans,
+        *,
+        kill_worker: Callable[[int], None],
+        died: Callable[[], None],
+        changed: Callable[[], None],
+        durable: Callable[[Committed], None],
     ) -> None:
         self._store, self._plans = store, plans
         self._kill_worker, self._died, self._changed = kill_worker, died, changed
+        self._durable = durable
         self.busy = 0
         self.dead = False
 
@@ -89,7 +97,7 @@ class CrashingStore:
         on_commit = given.pop("on_commit", None)
         if on_commit is not None and crash is None:
             given["on_commit"] = on_commit
-        committed = await self._through(self._store.append(key, events, **given))
+        committed = await self._through(self._store.append(key, events, **given), self._durable)
         if crash is not None:
             if crash.moment == AFTER:
                 await self._die(crash, key)
@@ -110,7 +118,7 @@ class CrashingStore:
             return events
 
         try:
-            committed = await self._through(self._store.decide(key, counted, **given))
+            committed = await self._through(self._store.decide(key, counted, **given), self._durable)
         except _Killed:
             committed = None
         if crashes and crashes[0] is not None:
@@ -131,7 +139,7 @@ class CrashingStore:
             await self._die(crash, None)
         return rows
 
-    async def _through(self, call: Coroutine[Any, Any, Any]) -> Any:
+    async def _through(self, call: Coroutine[Any, Any, Any], told: Callable[[Any], None] | None = None) -> Any:
         if self.dead:
             call.close()
             await _for_ever()
@@ -141,6 +149,8 @@ class CrashingStore:
         finally:
             self.busy -= 1
             self._changed()
+        if told is not None:
+            told(result)
         if self.dead:
             await _for_ever()
         return result

@@ -47,11 +47,14 @@ class MockedSteps(Steps):
     """The `step` object of a worker in a test."""
 
     mocks: Mocks
+    killed: Callable[[], bool]
 
     def start(self, name: Any, call: Callable[[Record], Any], **given: Any) -> Coroutine[Any, Any, Any]:
         """See `Steps.start`; every attempt asks first whether a rule is meant for it."""
 
         def attempt(ctx: Record) -> Any:
+            if self.killed():  # its thread has not noticed yet; a process would be gone
+                return hangs()()
             mock = self.mocks.take(ctx["step"]["name"], ctx["step"]["count"])
             return call(ctx) if mock is None else mock.play()
 

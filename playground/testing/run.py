@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from playground.store.protocol import Committed, InstanceRow
+from playground.store.protocol import Committed, InstanceRow, Snapshot
 from playground.workflows import events as ev
 from playground.workflows import values
 from playground.workflows.events import Event, StepKey
@@ -109,6 +109,11 @@ class Run:
             if len(new) < PAGE:
                 return list(self._events)
 
+    @property
+    def seen(self) -> list[Event]:
+        """The events that were there when its journal was last read, which every wait does."""
+        return list(self._events)
+
     async def types(self, *only: str) -> list[str]:
         """The types of its events in order: all, or of these."""
         return [event.type for event in await self.journal() if not only or event.type in only]
@@ -120,6 +125,10 @@ class Run:
     async def row(self) -> InstanceRow:
         """Its row in the store."""
         return await self._tester.store.find(self.tenant, self.id)
+
+    async def snapshot(self) -> Snapshot:
+        """Its row with those of its steps and of the events that nobody has taken yet."""
+        return await self._tester.store.load(self.key)
 
     async def step(self, name: str, *, count: int = 1, kind: str = ev.DO) -> Step:
         """A step as it stands. Raises KeyError when it has not started."""

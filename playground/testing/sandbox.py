@@ -50,6 +50,7 @@ class LocalProcess(Process):
 
     def __init__(self, mocks: Mocks, workflow: type | None) -> None:
         self._mocks, self._workflow = mocks, workflow
+        self.killed = False
 
     def leave(self) -> None:
         """See `Process`; the thread goes on to its end."""
@@ -68,7 +69,7 @@ class LocalProcess(Process):
     def steps(self, *given: Any) -> Steps:
         """See `Process`."""
         steps = MockedSteps(*given)
-        steps.mocks = self._mocks
+        steps.mocks, steps.killed = self._mocks, lambda: self.killed
         return steps
 
     def load(self, source: str) -> types.ModuleType:
@@ -99,6 +100,7 @@ class LocalWorker:
 
     def kill(self) -> None:
         """As SIGKILL: nothing it says from now on is heard, and no `finally` of its code runs before the test is over."""
+        self._process.killed = True
         if not self.exited.done():
             self.exited.set_result(Exit(signal.SIGKILL, None, SIGNAL))
         self._cut()

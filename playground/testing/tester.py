@@ -12,7 +12,7 @@ from typing import Any
 from playground.engine.engine import CreateInstance, Engine
 from playground.settings import Settings
 from playground.store import open_store
-from playground.store.protocol import Store
+from playground.store.protocol import Committed, Store
 from playground.testing import crashes, mocks
 from playground.testing.clock import VirtualClock
 from playground.testing.crashes import Crash, CrashingStore, Plans
@@ -43,6 +43,7 @@ class WorkflowTester:
         skip: whether waiting for something lets time jump to the next deadline once everything rests. Without it only `advance` moves time.
         begin: epoch milliseconds at which the clock starts.
         env: what the code finds in `self.env`: a `Binding`, or a plain value, by name.
+        on_commit: called with each commit (`playground.store.protocol.Committed`) when it is durable, before anybody is told.
         sandbox: real workers in place of threads (a `playground.sandbox.pool.Sandbox`, which stays yours to close); mocks and the
             skipping of a callback's own `asyncio.sleep` need threads.
         settings: rows of `playground.settings.Settings` to change.
@@ -56,6 +57,7 @@ class WorkflowTester:
         skip: bool = True,
         begin: int = BEGIN,
         env: Mapping[str, Any] | None = None,
+        on_commit: Callable[[Committed], None] = lambda committed: None,
         sandbox: Any = None,
         **settings: Any,
     ) -> None:
@@ -69,7 +71,7 @@ class WorkflowTester:
         self._settings = Settings(**{**SETTINGS, **settings})
         self._mocks, self._plans = mocks.Mocks(), Plans()
         self._late: dict[str, int | None] = {}
-        self._real_sandbox = sandbox
+        self._real_sandbox, self._on_commit = sandbox, on_commit
         self._runs: list[Run] = []
         self._opened = AsyncExitStack()
         self._numbers = 0
@@ -112,7 +114,12 @@ class WorkflowTester:
         self._store = await asyncio.to_thread(open_store, self._url, synchronous=self._settings.synchronous)
         self._died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._crashing = CrashingStore(
-            self._store, self._plans, kill_worker=self._kill_worker_of, died=self._server_died, changed=self._activity.set
+            self._store,
+            self._plans,
+            kill_worker=self._kill_worker_of,
+            died=self._server_died,
+            changed=self._activity.set,
+            durable=self._on_commit,
         )
         self._server = AsyncExitStack()
         opening = self._server.enter_async_context(

@@ -1,0 +1,149 @@
+"""Workflows that hypothesis writes, as source, and the bookkeeping that shows whether a committed callback ever ran again."""
+
+import textwrap
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import strategies as st
+from semantics_support import HEAD
+
+from playground.store.protocol import Committed
+from playground.testing import Run
+from playground.workflows import events as ev
+
+Node = tuple[Any, ...]
+LEAF = st.one_of(
+    st.tuples(st.just("do"), st.integers(0, 2), st.sampled_from(["pass", "await asyncio.sleep(2)", "sum(range(1000))"])),
+    st.tuples(st.just("refuse"), st.sampled_from(["NonRetryableError('no')", "LookupError('no')"])),
+    st.tuples(st.just("sleep"), st.sampled_from(["1 second", "5 seconds", "1 hour"])),
+    st.tuples(st.just("wait"), st.sampled_from(["early", "late", "never"])),
+)
+NODES: st.SearchStrategy[Node] = st.recursive(
+    LEAF,
+    lambda inner: st.one_of(
+        st.tuples(st.just("sequence"), st.lists(inner, min_size=1, max_size=3)),
+        st.tuples(st.just("parallel"), st.lists(inner, min_size=2, max_size=3)),
+        st.tuples(st.just("loop"), st.integers(1, 3), inner),
+    ),
+    max_leaves=7,
+)
+NAMES = "from crash_support import WORLD\n"
+DO = """
+async def callback(ctx):
+    fails = WORLD.ran(event.instanceId, ctx.step.name, ctx.step.count, most_failures={failures})
+    {work}
+    if fails:
+        raise ConnectionError("not yet")
+    return f"{{ctx.step.name}}-{{ctx.step.count}}"
+return await step.do("{name}", callback, config={{"retries": {{"limit": 10, "delay": "3 seconds", "backoff": "constant"}}}})
+"""
+REFUSE = """
+async def callback(ctx):
+    WORLD.ran(event.instanceId, ctx.step.name, ctx.step.count)
+    raise {error}
+try:
+    return await step.do("{name}", callback, config={{"retries": {{"limit": 0, "delay": 1}}}})
+except Exception as refused:
+    return f"{{type(refused).__name__}}: {{refused}}"
+"""
+NEVER = """
+try:
+    return await step.wait_for_event("{name}", "{name}", timeout="10 minutes")
+except WorkflowTimeoutError as late:
+    return str(late)
+"""
+
+
+@dataclass
+class Source:
+    """A workflow on its way: every step gets a name of its own. `early` are events to send at once, by type and number; `late` types
+    are sent when they are waited for.
+    """
+
+    text: str = ""
+    early: dict[str, int] = field(default_factory=dict)
+    late: set[str] = field(default_factory=set)
+    steps: int = 0
+
+    def name(self, kind: str) -> str:
+        self.steps += 1
+        return f"{kind}{self.steps}"
+
+
+def written(node: Node) -> Source:
+    """The workflow that a node stands for."""
+    source = Source()
+    source.text = NAMES + HEAD + textwrap.indent(_body(node, source, 1), " " * 8)
+    return source
+
+
+def _body(node: Node, source: Source, times: int) -> str:
+    """The body of a function that returns the node's value and is called `times` times."""
+    kind = node[0]
+    if kind == "do":
+        return DO.format(name=source.name("do"), failures=node[1], work=node[2])
+    if kind == "refuse":
+        return REFUSE.format(name=source.name("refuse"), error=node[1])
+    if kind == "sleep":
+        return f'return await step.sleep("{source.name("sleep")}", "{node[1]}")\n'
+    if kind == "wait":
+        name = source.name("wait")
+        if node[1] == "never":
+            return NEVER.format(name=name)
+        if node[1] == "early":
+            source.early[name] = times
+        else:
+            source.late.add(name)
+        return f'return (await step.wait_for_event("{name}", "{name}", timeout="300 days")).payload\n'
+    if kind == "loop":
+        return _function("part", node[2], source, times * node[1]) + f"return [await part() for _ in range({node[1]})]\n"
+    functions = "".join(_function(f"part{place}", inner, source, times) for place, inner in enumerate(node[1]))
+    calls = ", ".join(f"{'await ' * (kind == 'sequence')}part{place}()" for place in range(len(node[1])))
+    return functions + (f"return [{calls}]\n" if kind == "sequence" else f"return list(await asyncio.gather({calls}))\n")
+
+
+def _function(name: str, node: Node, source: Source, times: int) -> str:
+    return f"async def {name}():\n" + textwrap.indent(_body(node, source, times), "    ")
+
+
+class World:
+    """What is outside: it remembers what callbacks did to it, which no crash undoes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._failures: dict[tuple[str, str, int], int] = {}
+        self._ended: set[tuple[int, str, int]] = set()
+        self._keys: dict[str, int] = {}
+        self.ran_again: list[tuple[str, str, int]] = []
+
+    def ran(self, id: str, name: str, count: int, *, most_failures: int = 0) -> bool:
+        """Called by every callback when it begins. True when it is to fail: the first `most_failures` times."""
+        with self._lock:
+            if (self._keys.get(id), name, count) in self._ended:
+                self.ran_again.append((id, name, count))
+            failed = self._failures.get((id, name, count), 0)
+            self._failures[id, name, count] = failed + 1
+            return failed < most_failures
+
+    def created(self, run: Run) -> None:
+        with self._lock:
+            self._keys[run.id] = run.key
+
+    def committed(self, commit: Committed) -> None:
+        """Called for every commit when it is durable: the callbacks of its ended steps must not run again."""
+        with self._lock:
+            for event in commit.events:
+                if event.type in (ev.STEP_COMPLETED, ev.STEP_ERRORED):
+                    self._ended.add((commit.row.key, event.step.name, event.step.count))
+
+    def begin(self) -> None:
+        """Forget everything: another test begins."""
+        with self._lock:
+            self._failures.clear()
+            self._ended.clear()
+            self._keys.clear()
+            self.ran_again.clear()
+
+
+WORLD = World()
