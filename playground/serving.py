@@ -93,7 +93,7 @@ async def _open_sandbox(settings: Settings, opened: contextlib.AsyncExitStack, l
     opening = asyncio.create_task(
         Sandbox.open(
             memory_bytes=settings.worker_memory_bytes,
-            cpu_seconds=settings.attempt_cpu_seconds,
+            cpu_seconds=settings.worker_cpu_seconds,
             parked=settings.parked_workers,
             allow_weak=settings.allow_weak_sandbox,
             unsafe=settings.unsafe_no_sandbox,

@@ -204,7 +204,7 @@ def running_sandbox() -> Iterator[tuple[Background, Sandbox]]:
         settings = Settings()
         return await Sandbox.open(
             memory_bytes=settings.worker_memory_bytes,
-            cpu_seconds=settings.attempt_cpu_seconds,
+            cpu_seconds=settings.worker_cpu_seconds,
             parked=2,
             log=lambda *_, **__: None,
         )

@@ -43,14 +43,14 @@ class Outcome:
         return "\n".join(event.data["text"] for event in self.journal if event.type == ev.LOG and not event.data.get("replay"))
 
 
-async def run_all(programs: Mapping[str, Program], folder: Path) -> dict[str, Outcome]:
-    """Run all at once; `folder` takes the database."""
-    settings = Settings(workers=8, synchronous="normal")
+async def run_all(programs: Mapping[str, Program], folder: Path, **changed: Any) -> dict[str, Outcome]:
+    """Run all at once; `folder` takes the database, `changed` are settings."""
+    settings = Settings(**{"workers": 8, "synchronous": "normal", **changed})
     async with contextlib.AsyncExitStack() as opened:
         store = await asyncio.to_thread(open_store, f"sqlite:///{folder / 'runs.db'}", synchronous=settings.synchronous)
         opened.push_async_callback(store.close)
         sandbox = await Sandbox.open(
-            memory_bytes=settings.worker_memory_bytes, cpu_seconds=settings.attempt_cpu_seconds, parked=4, log=_no_log
+            memory_bytes=settings.worker_memory_bytes, cpu_seconds=settings.worker_cpu_seconds, parked=4, log=_no_log
         )
         opened.push_async_callback(sandbox.close)
         engine = await opened.enter_async_context(

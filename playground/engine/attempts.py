@@ -173,6 +173,7 @@ class Attempts:
         step.stop_timer()
         if step.status == live.RUNNING:
             self.running -= 1
+            self._execution.processor.progress()
         step.status = status
 
     def _committed(self, step: LiveStep, reply: dict[str, Any]) -> None:

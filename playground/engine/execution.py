@@ -20,6 +20,7 @@ from playground.engine.idleness import Idleness
 from playground.engine.live import LiveStep
 from playground.engine.logs import LogBudget
 from playground.engine.pipeline import Pipeline
+from playground.engine.processor import Processor
 from playground.engine.rollback import Rollback
 from playground.engine.services import Services
 from playground.engine.sources import NotRegistered
@@ -64,6 +65,7 @@ class Execution:
         self.suspensions = Suspensions(self)
         self.rollback = Rollback(self)
         self.idleness = Idleness(self)
+        self.processor = Processor(self)
         self.bindings = ExecutionEnvironment(self)
         self.pipeline = Pipeline(services.store, row.key, row.execution, services.clock.now, self._acknowledge, self._commit_failed)
         self.logs = LogBudget(services.limit(row, "log_bytes") - row.log_bytes)
@@ -185,6 +187,7 @@ class Execution:
             self.rollback.resume(row.error)
         self.idleness.heard()
         self.idleness.watch_silence()
+        self.processor.watch()
 
     def _start_frame(self, snapshot: Snapshot, code: Code, rolling_back: bool) -> dict[str, Any]:
         services, row = self.services, self.row
@@ -238,6 +241,7 @@ class Execution:
         if self.channel is not None:
             self.channel.close()
         self.idleness.close()
+        self.processor.close()
         self.rollback.close()
         for step in self.steps.values():
             step.stop_timer()
@@ -437,7 +441,7 @@ class Execution:
         if self._killed:
             self.lose(ev.KILLED)
         elif gone.cause == "cpu":
-            self.break_limit(f"processor time: the worker used more than {settings.attempt_cpu_seconds} s")
+            self.break_limit(f"processor time: the worker used more than {settings.worker_cpu_seconds:,} s in all")
         elif gone.cause == "memory":
             self.break_limit(f"memory: the worker used more than {settings.worker_memory_bytes:,} bytes")
         elif gone.cause == "zygote":

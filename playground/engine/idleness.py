@@ -33,6 +33,7 @@ class Idleness:
     def stirred(self) -> None:
         """The worker has something to do again."""
         self.since = None
+        self._execution.processor.stirred()
         if self._grace is not None:
             self._grace.cancel()
             self._grace = None

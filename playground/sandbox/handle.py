@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import re
 import select
 import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 EXIT = "exit"  # it ended by itself, with a code
 SIGNAL = "signal"  # a signal ended it: ours, or one of its own making
@@ -16,6 +18,7 @@ MEMORY = "memory"  # the machine took it because the workers' memory was used up
 ZYGOTE = "zygote"  # the fork server died, and its children with it
 
 # The kernel counts whole ticks against the limit, so on a busy machine it comes before the time that it reports was really used.
+_TICKS = os.sysconf("SC_CLK_TCK")  # the kernel's unit of processor time, in a second
 _CPU_SHARE = 0.5  # of the limit used, when nobody else can have sent the signal
 _CPU_SHARE_KILLED = 0.95  # when we sent one too
 
@@ -45,6 +48,7 @@ class Worker:
         self.exited = exited
         self.doomed = False  # its fork server is dead, so it is dying
         self._pidfd: int | None = None
+        self._pid: int | None = None  # as this process sees it
         self._killed = self._closed = False
         self._cpu_limit = cpu_limit
         self._kill_otherwise = kill
@@ -61,6 +65,19 @@ class Worker:
         asked = select.poll()
         asked.register(self._pidfd, select.POLLIN)
         return not asked.poll(0)
+
+    def processor_seconds(self) -> float | None:
+        """Processor time used so far; None when it has gone or the kernel does not say."""
+        try:
+            if self._pid is None and self._pidfd is not None:
+                found = re.search(rb"^Pid:\s+(\d+)", Path(f"/proc/self/fdinfo/{self._pidfd}").read_bytes(), re.MULTILINE)
+                self._pid = int(found[1]) if found else 0
+            if not self._pid:
+                return None
+            fields = Path(f"/proc/{self._pid}/stat").read_bytes().rpartition(b")")[2].split()
+            return (int(fields[11]) + int(fields[12])) / _TICKS
+        except (OSError, IndexError):
+            return None
 
     def kill(self) -> None:
         """End the process now. Does no harm when it is gone already."""

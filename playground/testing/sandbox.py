@@ -98,6 +98,10 @@ class LocalWorker:
         self._thread = threading.Thread(target=contextvars.Context().run, args=(self._live,), name=label, daemon=True)
         self._thread.start()
 
+    def processor_seconds(self) -> float | None:
+        """Not known of a thread that shares its process."""
+        return None
+
     def kill(self) -> None:
         """As SIGKILL: nothing it says from now on is heard, and no `finally` of its code runs before the test is over."""
         self._process.killed = True

@@ -1,0 +1,58 @@
+"""The processor time of an attempt: looked at while a worker is busy, and counted from the last outcome it sent.
+
+The kernel's own limit is of a worker's whole life and only a backstop: a long run of short steps may use more in all than one
+attempt may. A worker whose time cannot be read is left to that backstop.
+"""
+
+from typing import TYPE_CHECKING
+
+from playground.engine.clock import Timer
+
+if TYPE_CHECKING:
+    from playground.engine.execution import Execution
+
+LOOK_MS = 500
+
+
+class Processor:
+    """Watches one worker's processor time. `progress()` says that an attempt has ended."""
+
+    def __init__(self, execution: "Execution") -> None:
+        self._execution = execution
+        self._timer: Timer | None = None
+        self._outcomes = self._seen = 0
+        self._from = 0.0
+
+    def progress(self) -> None:
+        """An attempt has ended, so the next has its time afresh."""
+        self._outcomes += 1
+
+    def watch(self) -> None:
+        """Look now, and again as long as the worker is not idle."""
+        execution = self._execution
+        self.close()
+        if execution.closing or execution.worker is None:
+            return
+        used = execution.worker.processor_seconds()
+        if used is None:
+            return
+        if self._outcomes != self._seen:
+            self._seen, self._from = self._outcomes, used
+        most = execution.services.settings.attempt_cpu_seconds
+        if used - self._from > most:
+            execution.break_limit(f"processor time: the worker used more than {most} s")
+        elif execution.idleness.since is None:
+            clock = execution.services.clock
+            self._timer = clock.call_at(clock.now() + LOOK_MS, self.watch)
+
+    def stirred(self) -> None:
+        """The worker is busy again."""
+        if self._timer is None and self._execution.channel is not None:
+            clock = self._execution.services.clock
+            self._timer = clock.call_at(clock.now() + LOOK_MS, self.watch)
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
