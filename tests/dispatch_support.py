@@ -20,6 +20,8 @@ from playground.store import open_store
 from playground.workflows import events as ev
 from playground.workflows.events import Event
 
+SECONDS = 20.0  # that a story may take
+
 Story = Callable[[Engine], Awaitable[None]]
 HEAD = "from workers import WorkflowEntrypoint, NonRetryableError\nimport asyncio\n\n\n"
 
@@ -62,7 +64,7 @@ class Place:
         """Play a story on an engine of its own."""
 
         async def played() -> None:
-            async with self.engine(url or self.new_url(), clock, **settings) as engine:
+            async with self.engine(url or self.new_url(), clock, **settings) as engine, asyncio.timeout(SECONDS):
                 await story(engine)
 
         self._background.call(played())
@@ -71,7 +73,8 @@ class Place:
         """Play a story that opens its engines itself."""
 
         async def played() -> None:
-            await story()
+            async with asyncio.timeout(SECONDS):
+                await story()
 
         self._background.call(played())
 
@@ -101,7 +104,7 @@ async def output(instance: WorkflowInstance) -> Any:
     """What an instance gives at its end, which must be a good one."""
     await journal(instance)
     status = await instance.status()
-    assert (status.status, status.error) == ("complete", None)
+    assert (status.status, status.error) == ("complete", None), status
     return status.output
 
 

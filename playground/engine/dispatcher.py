@@ -84,7 +84,8 @@ class Dispatcher:
                 done.set_exception(error)
 
         def call() -> None:
-            result, error = None, None
+            result: Any = None
+            error: BaseException | None = None
             try:
                 result = self._load(metadata)
             except StopIteration as stopped:  # a future can't carry it

@@ -5,10 +5,10 @@ A call that goes over a limit gets an error, which the code may catch; a worker 
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from playground.engine import live, words
-from playground.engine.bindings.binding import Binding, CallContext, methods_of
+from playground.engine.bindings.binding import Binding, CallContext, CallLimits
 from playground.engine.bindings.host import Host
 from playground.engine.bindings.secrets import Secrets
 from playground.engine.code import Code
@@ -29,6 +29,13 @@ _TOO_LARGE = "{called}: the {what} is {size:,} bytes; the limit of a call is {mo
 _TOO_SLOW = "{called} did not answer within {seconds:g} s."
 _FAILED = "{called} failed on the server; its log says why."
 _OVER = "{called}: step {step} is over, so nothing can be done in its name. Await calls before the step returns."
+
+
+class _Limits(NamedTuple):
+    calls: int
+    in_flight: int
+    bytes: int
+    seconds: float
 
 
 class ExecutionEnvironment:
@@ -77,77 +84,90 @@ class ExecutionEnvironment:
         """Answer a call of `size` bytes. Ends the worker when it goes on over its limits."""
         execution = self._execution
         execution.calls += 1
-        self._calls[frame.binding] += 1
-        self._in_flight[frame.binding] += 1
-        execution.spawn(self._answer(frame, size))
+        self._calls[self._counted(frame.binding)] += 1
+        self._in_flight[self._counted(frame.binding)] += 1
+        refusal = self._refusal(frame, size)
+        if refusal is not None:
+            self._refused += 1
+            if self._refused > REFUSALS:
+                execution.break_limit(f"calls: {REFUSALS:,} calls of bindings over their limits")
+        execution.spawn(self._answer(frame, refusal))
 
-    async def _answer(self, frame: frames.Call, size: int) -> None:
+    async def _answer(self, frame: frames.Call, refusal: str | None) -> None:
         execution = self._execution
         answer: dict[str, Any] = {"op": "answer", "call": frame.call}
         try:
-            answer["value"] = await self._call(frame, size)
+            if refusal is not None:
+                raise BindingError(refusal)
+            answer["value"] = await self._call(frame)
         except WorkflowError as refused:
             answer["error"] = _told(refused)
         finally:
             execution.calls -= 1
-            self._in_flight[frame.binding] -= 1
+            self._in_flight[self._counted(frame.binding)] -= 1
         if not execution.closing:
             execution.send(answer)
             execution.idleness.consider()
 
-    async def _call(self, frame: frames.Call, size: int) -> Any:
+    def _limits(self, name: str) -> "_Limits":
+        """The limits of a binding, its own before the settings'."""
+        execution = self._execution
+        settings, binding = execution.services.settings, self._env.get(name)
+        own = binding.target().limits if isinstance(binding, Binding) else CallLimits()
+        return _Limits(
+            own.calls or execution.services.limit(execution.row, "calls_per_execution"),
+            own.in_flight or settings.calls_in_flight,
+            own.bytes or settings.call_bytes,
+            own.seconds or settings.call_seconds,
+        )
+
+    def _refusal(self, frame: frames.Call, size: int) -> str | None:
+        """Why a call may not be made, or None."""
+        name, limits = frame.binding, self._limits(frame.binding)
+        if self._calls[self._counted(name)] > limits.calls:
+            return _TOO_MANY.format(name=name, most=limits.calls)
+        if self._in_flight[self._counted(name)] > limits.in_flight:
+            return _TOO_MANY_AT_ONCE.format(name=name, most=limits.in_flight)
+        if size > limits.bytes:
+            return _TOO_LARGE.format(called=f"env.{name}.{frame.method}", what="call", size=size, most=limits.bytes)
+        return None
+
+    def _counted(self, name: str) -> str:
+        """What the calls of a binding are counted under: all that are not there together, however many names a worker invents."""
+        return name if name in self._env else ""
+
+    async def _call(self, frame: frames.Call) -> Any:
         name, called = frame.binding, f"env.{frame.binding}.{frame.method}"
         binding = self._env.get(name)
         if not isinstance(binding, Binding):
             raise BindingError(f"There is no binding env.{name}.")
         target = binding.target()
-        method = methods_of(type(target)).get(frame.method)
+        method = target.methods.get(frame.method)
         if method is None:
             raise BindingError(f"env.{name} has no method {frame.method!r}.")
-        most_bytes, seconds = self._within_limits(name, target, called, size)
         try:
             args, kwargs = values.decode(frame.args), values.decode(frame.kwargs)
-        except Exception:  # a worker that speaks for itself may send any tree
+        except Exception:  # noqa: BLE001 - a worker that speaks for itself may send any tree
             raise BindingError(f"{called}: the arguments can't be read.") from None
         bound = method.bind(called, args, kwargs)
         context = {"call": self._context(frame, called)} if method.takes_call else {}
+        limits = self._limits(name)
         try:
-            async with asyncio.timeout(seconds) as within:
+            async with asyncio.timeout(limits.seconds) as within:
                 result = await getattr(target, frame.method)(*bound.args, **bound.kwargs, **context)
             tree = values.encode(result)
         except WorkflowError:
             raise
-        except Exception as failed:
+        except Exception as failed:  # noqa: BLE001 - whatever a binding raises is its author's business, not the tenant's
             if isinstance(failed, TimeoutError) and within.expired():
-                raise BindingError(_TOO_SLOW.format(called=called, seconds=seconds)) from None
+                raise BindingError(_TOO_SLOW.format(called=called, seconds=limits.seconds)) from None
             execution = self._execution
             execution.services.log("binding_failed", instance=execution.row.id, call=called, exc_info=failed)
             raise BindingError(_FAILED.format(called=called)) from None
         given = frames.size_of(tree)
-        if given > most_bytes:
-            raise BindingError(_TOO_LARGE.format(called=called, what="result", size=given, most=most_bytes))
+        if given > limits.bytes:
+            raise BindingError(_TOO_LARGE.format(called=called, what="result", size=given, most=limits.bytes))
         return tree
-
-    def _within_limits(self, name: str, target: Binding, called: str, size: int) -> tuple[int, float]:
-        """Bytes and seconds that the call may have. Raises BindingError when it may not be made at all."""
-        execution = self._execution
-        settings, own = execution.services.settings, target.limits
-        calls = own.calls or execution.services.limit(execution.row, "calls_per_execution")
-        in_flight = own.in_flight or settings.calls_in_flight
-        most = own.bytes or settings.call_bytes
-        refusal = None
-        if self._calls[name] > calls:
-            refusal = _TOO_MANY.format(name=name, most=calls)
-        elif self._in_flight[name] > in_flight:
-            refusal = _TOO_MANY_AT_ONCE.format(name=name, most=in_flight)
-        elif size > most:
-            refusal = _TOO_LARGE.format(called=called, what="call", size=size, most=most)
-        if refusal is None:
-            return most, own.seconds or settings.call_seconds
-        self._refused += 1
-        if self._refused > REFUSALS and not execution.closing:
-            execution.break_limit(f"calls: {REFUSALS:,} calls of bindings over their limits")
-        raise BindingError(refusal)
 
     def _context(self, frame: frames.Call, called: str) -> CallContext:
         execution = self._execution
@@ -167,7 +187,7 @@ class ExecutionEnvironment:
         if step is None:
             return None
         if execution.rollback.running:
-            return step.rollback_attempt if execution.rollback.attempt_open and step.rollback == "running" else None
+            return step.rollback_attempt if execution.rollback.attempt_open and step.rollback in ("running", "retrying") else None
         return step.attempt if step.status == live.RUNNING else None
 
 

@@ -152,7 +152,7 @@ class Execution:
         """The code, or None when an operation ends the execution before it is there."""
         coming = asyncio.ensure_future(loading.load(self.services, self.row))
         try:
-            await asyncio.wait({coming, self._over}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((coming, self._over), return_when=asyncio.FIRST_COMPLETED)
             return None if self._over.done() else coming.result()
         finally:
             coming.cancel()

@@ -21,6 +21,7 @@ from playground.store.readers import Readers
 from playground.store.snippets import snippet_of
 from playground.store.sqlite_tables import SqliteEffects, SqliteKv, SqliteTenants, Tables
 from playground.store.sqlite_transaction import SqliteTransaction
+from playground.store.tables import EffectStore, KvStore, TenantStore
 from playground.store.writer import Writer
 from playground.workflows.errors import InstanceNotFound
 from playground.workflows.events import STATUSES, Event, NewEvent
@@ -48,7 +49,9 @@ class SqliteStore:
         self._readers = Readers(partial(_connect_reader, path))
         self._writer = Writer(self._transaction, self._growth.tell)
         tables = Tables(self._readers, self._writer, self._transaction)
-        self.kv, self.effects, self.tenants = SqliteKv(tables), SqliteEffects(tables), SqliteTenants(tables)
+        self.kv: KvStore = SqliteKv(tables)
+        self.effects: EffectStore = SqliteEffects(tables)
+        self.tenants: TenantStore = SqliteTenants(tables)
 
     @classmethod
     def open(cls, path: Path, *, synchronous: str = "full") -> "SqliteStore":

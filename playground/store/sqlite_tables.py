@@ -68,7 +68,7 @@ class SqliteEffects:
     async def record(self, effect: NewEffect, *, at: int, most: int) -> EffectRow | None:
         return await self._tables.write(partial(_record, effect, at, most))
 
-    async def list(self, instance: int) -> list[EffectRow]:
+    async def of(self, instance: int) -> list[EffectRow]:
         return [_effect(row) for row in await self._tables.all("effects", (instance,))]
 
 

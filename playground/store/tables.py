@@ -72,7 +72,7 @@ class EffectStore(Protocol):
     async def record(self, effect: NewEffect, *, at: int, most: int) -> EffectRow | None:
         """Let it happen; one whose key is known does not happen again and gives the first. None: the instance has `most` already."""
 
-    async def list(self, instance: int) -> list[EffectRow]:
+    async def of(self, instance: int) -> list[EffectRow]:
         """The effects of an instance, in the order they happened."""
 
 

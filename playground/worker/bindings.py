@@ -145,7 +145,7 @@ class Bindings:
             "kwargs": {name: self._encoded(value, binding, method) for name, value in kwargs.items()},
         }
         try:
-            values.check_size([frame["args"], frame["kwargs"]], f"arguments of env.{binding}.{method}")
+            values.check_size([frame["args"], frame["kwargs"]], f"arguments of env.{binding}.{method}", values.VALUE_BYTES)
         except TooLarge as refused:
             raise NotSerialisableError(refused.message) from None
         if current_step.get() is not None:

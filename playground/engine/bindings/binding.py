@@ -1,9 +1,8 @@
 """Host objects that tenant code may call: what a binding is, what a call is told, and which of its methods can be called."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from playground.workflows.errors import BindingError
@@ -50,25 +49,6 @@ class CallContext:
     host: "Host" = field(repr=False)
 
 
-class Binding:
-    """Derive from it; every public `async def` is callable from tenant code as `await self.env.NAME.method(...)`.
-
-    Arguments and results are storable values (`workflows/values.py`). A parameter named `call` is not the caller's: it receives the
-    `CallContext`. Raise `BindingError` or `NonRetryableError` to tell the tenant something; of any other exception the tenant learns
-    only that the call failed, and the server's log has the rest. One instance may serve any number of tenants and calls at once.
-    """
-
-    limits: ClassVar[CallLimits] = CallLimits()
-
-    def describe(self) -> Mapping[str, Any]:
-        """What the worker is told, from which it makes `self.env.NAME`."""
-        return {"methods": sorted(methods_of(type(self)))}
-
-    def target(self) -> "Binding":
-        """The object whose methods tenants call."""
-        return self
-
-
 @dataclass(frozen=True, slots=True)
 class Method:
     """A method that tenants may call: its signature as they see it."""
@@ -86,18 +66,32 @@ class Method:
             raise BindingError(f"{shown}{self.signature}: {error}") from None
 
 
-@cache
-def methods_of(kind: type[Binding]) -> Mapping[str, Method]:
-    """The methods of a binding's class that tenants may call, by name."""
-    found = {}
-    for name in dir(kind):
-        function = inspect.getattr_static(kind, name)
-        if not name.startswith("_") and inspect.iscoroutinefunction(function):
-            _self, *parameters = inspect.signature(function, eval_str=False).parameters.values()
-            own = [
-                parameter.replace(annotation=inspect.Parameter.empty)
-                for parameter in parameters
-                if parameter.name != CALL
-            ]
-            found[name] = Method(inspect.Signature(own), len(own) < len(parameters))
-    return found
+class Binding:
+    """Derive from it; every public `async def` is callable from tenant code as `await self.env.NAME.method(...)`.
+
+    Arguments and results are storable values (`workflows/values.py`). A parameter named `call` is not the caller's: it receives the
+    `CallContext`. Raise `BindingError` or `NonRetryableError` to tell the tenant something; of any other exception the tenant learns
+    only that the call failed, and the server's log has the rest. One instance may serve any number of tenants and calls at once.
+    """
+
+    limits: ClassVar[CallLimits] = CallLimits()
+    methods: ClassVar[Mapping[str, Method]] = {}  # those that tenants may call, by name
+
+    def __init_subclass__(cls, **given: Any) -> None:
+        super().__init_subclass__(**given)
+        functions = {name: inspect.getattr_static(cls, name) for name in dir(cls) if not name.startswith("_")}
+        cls.methods = {name: _method(it) for name, it in functions.items() if inspect.iscoroutinefunction(it)}
+
+    def describe(self) -> Mapping[str, Any]:
+        """What the worker is told, from which it makes `self.env.NAME`."""
+        return {"methods": sorted(self.methods)}
+
+    def target(self) -> "Binding":
+        """The object whose methods tenants call."""
+        return self
+
+
+def _method(function: Callable[..., Any]) -> Method:
+    _self, *parameters = inspect.signature(function).parameters.values()
+    shown = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters if parameter.name != CALL]
+    return Method(inspect.Signature(shown), len(shown) < len(parameters))

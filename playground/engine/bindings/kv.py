@@ -5,6 +5,7 @@ writes. Outside steps a write is committed at once, and again whenever the code 
 of their own each. Two instances of a tenant that write one key: the later commit counts.
 """
 
+import builtins
 from typing import Any
 
 from playground.engine.bindings.binding import Binding, CallContext
@@ -46,7 +47,7 @@ class KV(Binding):
         _check_key(key)
         await call.host.write(NewEvent(ev.KV_DELETED, {"key": key}, call.step))
 
-    async def list(self, prefix: str = "", limit: int = LIST_DEFAULT, after: str = "", *, call: CallContext) -> list[str]:
+    async def list(self, prefix: str = "", limit: int = LIST_DEFAULT, after: str = "", *, call: CallContext) -> "builtins.list[str]":
         """Up to `limit` keys that begin with `prefix`, in order, those after `after`."""
         if not isinstance(prefix, str) or not isinstance(after, str) or not isinstance(limit, int) or not 1 <= limit <= LIST_MOST:
             raise BindingError(f"KV.list takes a prefix, a limit from 1 to {LIST_MOST:,}, and the key to go on after.")
