@@ -14,7 +14,7 @@ from playground.sandbox.pool import Sandbox
 from playground.testing import Run, WorkflowTester
 from playground.workflows import events as ev
 from playground.workflows.events import Event
-from playground.workflows.state import Step
+from playground.workflows.state_parts import Step
 
 HEAD = """
 import asyncio
@@ -75,6 +75,7 @@ async def playing(body: str, params: Any = None, *, created: dict[str, Any] | No
     """A tester with one instance of a workflow that has this body; `created` goes to create(), `given` to the tester."""
     async with WorkflowTester(workflow(body), **given) as tester:
         yield tester, await tester.create(params, **(created or {}))
+        await assert_sound(tester)
 
 
 @asynccontextmanager
@@ -84,6 +85,7 @@ async def isolated(body: str, params: Any = None, **given: Any) -> AsyncIterator
     try:
         async with WorkflowTester(workflow(body, isolated=True), sandbox=sandbox, **given) as tester:
             yield tester, await tester.create(params)
+            await assert_sound(tester)
     finally:
         await sandbox.close()
 
@@ -144,6 +146,15 @@ async def turns_until(condition: Callable[[], Any]) -> None:
     """Let the event loop turn until something is true; the deadline is the test's."""
     while not condition():
         await asyncio.sleep(0)
+
+
+async def assert_sound(tester: WorkflowTester) -> None:
+    """Once everything rests, every journal is dense and agrees with its rows."""
+    await tester.settle()
+    for run in tester.runs:
+        if await run.exists():
+            assert_dense(await run.journal())
+            await assert_rows_agree(run)
 
 
 OF_ROWS = {"sleeping": "open", "waiting": "open", "timed_out": "errored"}  # what a step's status in the fold is called in its row

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 from playground.store.protocol import Committed, InstanceRow, Snapshot
 from playground.workflows import events as ev
 from playground.workflows import values
+from playground.workflows.errors import InstanceNotFound
 from playground.workflows.events import Event, StepKey
-from playground.workflows.state import State, Step, fold
+from playground.workflows.state import State, fold
+from playground.workflows.state_parts import Step
 
 if TYPE_CHECKING:
     from playground.testing.tester import WorkflowTester
@@ -121,6 +123,14 @@ class Run:
     async def state(self) -> State:
         """The fold of its journal: status, output, error, steps with their attempts."""
         return fold(await self.journal())
+
+    async def exists(self) -> bool:
+        """Whether it has not been deleted."""
+        try:
+            await self.row()
+        except InstanceNotFound:
+            return False
+        return True
 
     async def row(self) -> InstanceRow:
         """Its row in the store."""

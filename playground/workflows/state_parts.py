@@ -1,0 +1,115 @@
+"""What a fold over a journal is made of: the steps, attempts and executions of an instance as people see them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from playground.workflows import events as ev
+from playground.workflows.events import StepKey
+
+# Statuses of a step as people see it.
+RUNNING = "running"
+RETRYING = "retrying"
+SLEEPING = "sleeping"
+WAITING = "waiting"
+COMPLETED = "completed"
+ERRORED = "errored"
+TIMED_OUT = "timed_out"
+OPEN_STATUSES = frozenset({RUNNING, RETRYING, SLEEPING, WAITING})
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One attempt of a step or of its rollback handler. `error` is None while open and after success."""
+
+    attempt: int
+    execution: int | None
+    started_at: int
+    ended_at: int | None = None
+    error: dict[str, Any] | None = None
+    retry_delay_ms: int | None = None
+    virtual: bool = False
+
+
+@dataclass(slots=True)
+class Rollback:
+    """What became of a step's rollback handler."""
+
+    status: str
+    attempts: list[Attempt] = field(default_factory=list)
+    error: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class Step:
+    """A do, sleep or wait of the current generation."""
+
+    key: StepKey
+    status: str
+    line: int | None
+    started_at: int
+    ended_at: int | None = None
+    until: int | None = None
+    event_type: str | None = None
+    config: dict[str, Any] | None = None
+    has_output: bool = False
+    output: Any = None
+    error: dict[str, Any] | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    rollback: Rollback | None = None
+    virtual: bool = False
+    started_seq: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """As it stands under `steps` in the API."""
+        key = self.key
+        shown: dict[str, Any] = {
+            "kind": key.kind,
+            "name": key.name,
+            "count": key.count,
+            "line": self.line,
+            "status": self.status,
+            "started_at": self.started_at,
+            "ended_at": self.ended_at,
+        }
+        for name in ("until", "event_type", "config", "error"):
+            if getattr(self, name) is not None:
+                shown[name] = getattr(self, name)
+        if self.has_output:
+            shown["output"] = self.output
+        if self.virtual:
+            shown["virtual"] = True
+        if key.kind == ev.DO:
+            shown["attempts"] = [_attempt_json(attempt) for attempt in self.attempts]
+        if self.rollback is not None:
+            shown["rollback"] = {"status": self.rollback.status, "attempts": [_attempt_json(a) for a in self.rollback.attempts]}
+            if self.rollback.error is not None:
+                shown["rollback"]["error"] = self.rollback.error
+        return shown
+
+
+@dataclass(slots=True)
+class Execution:
+    """One life of a worker for the instance."""
+
+    execution: int
+    worker: str | None
+    replayed: int
+    code_version: str | None
+    started_at: int
+    ended_at: int | None = None
+    reason: str | None = None
+
+
+def _attempt_json(attempt: Attempt) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "attempt": attempt.attempt,
+        "execution": attempt.execution,
+        "started_at": attempt.started_at,
+        "ended_at": attempt.ended_at,
+    }
+    for name in ("error", "retry_delay_ms"):
+        if getattr(attempt, name) is not None:
+            shown[name] = getattr(attempt, name)
+    if attempt.virtual:
+        shown["virtual"] = True
+    return shown
