@@ -90,6 +90,7 @@ class WorkflowTester:
         return self
 
     async def __aexit__(self, *raised: Any) -> None:
+        self._plans.clear()
         await self._close_server(kill=self._crashing.dead)
         await self._opened.aclose()
 
@@ -136,13 +137,18 @@ class WorkflowTester:
         self._engine = await self._unless_it_dies(opening)
 
     async def _close_server(self, *, kill: bool) -> None:
+        try:
+            if not kill:
+                await self._unless_it_dies(self._server.aclose())
+        except ServerCrashed:
+            kill = True
         if kill:
             self._crashing.dead = True
             if self._local is not None:
                 self._local.kill_all()
             await self._engine.abandon()
             self.clock.forget()
-        await self._server.aclose()
+            await self._server.aclose()
         await self._store.close()
 
     async def restart_server(self, *, kill: bool = True, down: Any = 0) -> None:
@@ -157,6 +163,7 @@ class WorkflowTester:
                 await self._open_server()
                 return
             except ServerCrashed:  # in the middle of its recovery
+                self.clock.forget()
                 await self._store.close()
 
     async def _revive(self) -> None:
@@ -205,6 +212,11 @@ class WorkflowTester:
         row = await self.call(lambda engine: engine.create(new))
         self._runs.append(Run(self, row))
         return self._runs[-1]
+
+    @property
+    def runs(self) -> list[Run]:
+        """Every instance that was created here, oldest first."""
+        return list(self._runs)
 
     def mock_step(
         self,
