@@ -193,8 +193,8 @@ class Sandbox:
                 ready.result().close()
             else:
                 self._park(ready.result())
-        elif server is self._server and not server.dead.done() and not self._closed:
-            self._failures += 1
+        elif server is self._server and not server.dead.done() and not self._closed and self._retry is None:
+            self._failures += 1  # once for all that were under way together
             self._log("sandbox.fork_failed", reason=str(error), failures=self._failures)
             if self._failures >= FAILURES_TO_GIVE_UP:
                 for waiter in self._waiting:
