@@ -3,6 +3,7 @@
 The names follow Cloudflare's `Workflow` and `WorkflowInstance` bindings, in Python's spelling.
 """
 
+import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -133,10 +134,12 @@ class Workflow(Binding):
 
     async def row(self, id: str) -> InstanceRow:
         """The row of an instance. Raises as `get`."""
-        row = await self._engine.store.find(self.tenant, id) if isinstance(id, str) else None
-        if row is None or row.workflow != self.name:
-            raise InstanceNotFound(f'There is no instance "{str(id)[:100]}".')
-        return row
+        if isinstance(id, str):
+            with contextlib.suppress(InstanceNotFound):
+                row = await self._engine.store.find(self.tenant, id)
+                if row.workflow == self.name:
+                    return row
+        raise InstanceNotFound(f'There is no instance "{str(id)[:100]}".')
 
     def describe(self) -> Mapping[str, Any]:
         """See `Binding`."""
