@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from dispatch_support import Place, error, journal, journal_until, logged, output, place, workflow  # noqa: F401
+from store_support import passes
 
 from playground.engine import CreateInstance, Engine
 from playground.engine.clock import FakeClock
@@ -221,9 +222,11 @@ def test_a_loader_that_fails_is_tried_again_with_growing_waits_and_shows(place: 
         assert (await instance.status()).status == "waiting"
         text = "The code could not be loaded: ConnectionError: no database (2) (tried 1 of 20 times; the next is in 1 s)"
         assert (events[2].data["stream"], events[2].data["text"]) == ("stderr", text)
+        await passes(lambda: clock.next_due() == clock.now() + 1000)
         clock.advance(1000)
         events = await journal_until(instance, ev.EXECUTION_ENDED, after=events[-1].seq)
         assert events[2].data == {"until": clock.now() + 2000}
+        await passes(lambda: clock.next_due() == clock.now() + 2000)
         clock.advance(2000)
         assert await output(instance) == "Ada, by acme"
         assert ended(await journal(instance)) == [("not_loaded", 1), ("not_loaded", 2), ("completed", None)]
