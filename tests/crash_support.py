@@ -1,17 +1,22 @@
 """Workflows that hypothesis writes, as source, and the bookkeeping that shows whether a committed callback ever ran again."""
 
+import os
 import textwrap
 import threading
 from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import strategies as st
-from semantics_support import HEAD
+from semantics_support import HEAD, assert_dense, assert_rows_agree
 
 from playground.store.protocol import Committed
-from playground.testing import Run
+from playground.testing import Run, ServerCrashed, WorkflowTester
 from playground.workflows import events as ev
+from playground.workflows.state import State
 
+EXAMPLES = int(os.environ.get("CRASH_EXAMPLES", "4"))
+DEADLINE = 1200.0
+GRACES = st.sampled_from([10_000, 0])  # milliseconds that an idle worker is kept: with none, every wait hibernates
 Node = tuple[Any, ...]
 LEAF = st.one_of(
     st.tuples(st.just("do"), st.integers(0, 2), st.sampled_from(["pass", "await asyncio.sleep(2)", "sum(range(1000))"])),
@@ -131,11 +136,13 @@ class World:
             self._keys[run.id] = run.key
 
     def committed(self, commit: Committed) -> None:
-        """Called for every commit when it is durable: the callbacks of its ended steps must not run again."""
+        """Called for every commit when it is durable: the callbacks of its ended steps must not run again before a restart."""
         with self._lock:
             for event in commit.events:
                 if event.type in (ev.STEP_COMPLETED, ev.STEP_ERRORED):
                     self._ended.add((commit.row.key, event.step.name, event.step.count))
+                elif event.type == ev.WORKFLOW_RESTARTED:
+                    self._ended = {ended for ended in self._ended if ended[0] != commit.row.key}
 
     def begin(self) -> None:
         """Forget everything: another test begins."""
@@ -147,3 +154,59 @@ class World:
 
 
 WORLD = World()
+
+
+def open_tester(source: Source, grace: int) -> WorkflowTester:
+    """A tester for a workflow whose idle workers are kept for `grace` milliseconds."""
+    return WorkflowTester(source.text, on_commit=WORLD.committed, idle_grace_ms=grace)
+
+
+async def play(tester: WorkflowTester, source: Source) -> tuple[Any, Any]:
+    """Run one instance to its end and send it its events; gives its output and its steps."""
+    run = await tester.create()
+    WORLD.created(run)
+    await to_the_end(run, source)
+    return await outcome(run)
+
+
+async def to_the_end(run: Run, source: Source) -> None:
+    """Go on with an instance, and send it its events, until it has ended."""
+    while (wanted := await run.wait_until(lambda state: wants(run, state, source))) is not True:
+        try:
+            await run.send_event(*wanted)
+        except ServerCrashed:
+            pass  # whether it was taken, the journal says
+
+
+async def outcome(run: Run) -> tuple[Any, Any]:
+    """The output and the steps of an instance that is complete."""
+    state = await run.state()
+    assert state.status == ev.COMPLETE, state.error
+    assert_dense(await run.journal())
+    await assert_rows_agree(run)
+    steps = {key: (step.status, _timeless(step.output), step.error and step.error["message"]) for key, step in state.steps.items()}
+    return state.output, steps
+
+
+def wants(run: Run, state: State, source: Source) -> Any:
+    """The next event to send (type, payload), True at the end, None when there is nothing to do."""
+    if state.status in ev.FINAL_STATUSES:
+        return True
+    sent: list[str] = []
+    for event in run.seen:
+        if event.type == ev.WORKFLOW_RESTARTED:
+            sent.clear()
+        elif event.type == ev.EVENT_RECEIVED:
+            sent.append(event.data["type"])
+    for type, number in source.early.items():
+        if sent.count(type) < number:
+            return type, f"{type} {sent.count(type)}"
+    for key, step in state.steps.items():
+        if key.kind == ev.WAIT and key.name in source.late and step.status == "waiting" and sent.count(key.name) < key.count:
+            return key.name, f"{key.name} {sent.count(key.name)}"
+    return None
+
+
+def _timeless(output: Any) -> Any:
+    """A step's output without the time at which an event came."""
+    return {**output, "timestamp": None} if isinstance(output, dict) and "timestamp" in output else output

@@ -71,7 +71,7 @@ class WorkflowTester:
         self._settings = Settings(**{**SETTINGS, **settings})
         self._mocks, self._plans = mocks.Mocks(), Plans()
         self._late: dict[str, int | None] = {}
-        self._real_sandbox, self._on_commit = sandbox, on_commit
+        self._real_sandbox, self.on_commit = sandbox, on_commit
         self._runs: list[Run] = []
         self._opened = AsyncExitStack()
         self._numbers = 0
@@ -120,7 +120,7 @@ class WorkflowTester:
             kill_worker=self._kill_worker_of,
             died=self._server_died,
             changed=self._activity.set,
-            durable=self._on_commit,
+            durable=lambda committed: self.on_commit(committed),
         )
         self._server = AsyncExitStack()
         opening = self._server.enter_async_context(

@@ -1,0 +1,122 @@
+"""Whatever a workflow is made of, an operation that comes right after any of its commits leaves it in order.
+
+As in test_property_crashes.py, hypothesis writes the workflows. Pause and resume, a killed worker and a restart lead to the same output;
+terminate ends it at once. In every case the journal has no gap and the rows agree with it.
+"""
+
+import asyncio
+from typing import Any
+
+import pytest
+from crash_support import DEADLINE, EXAMPLES, GRACES, NODES, WORLD, Source, open_tester, outcome, play, wants, written
+from hypothesis import HealthCheck, given, settings
+from semantics_support import assert_sound, run_loop
+
+from playground.store.protocol import Committed
+from playground.testing import Run, WorkflowTester
+from playground.workflows import events as ev
+from playground.workflows.errors import CannotTerminate, NoWorker
+
+EVERY_DAY = settings(
+    max_examples=max(2, EXAMPLES // 2), deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
+
+
+class Trigger:
+    """Begins an operation as soon as an instance has made so many commits."""
+
+    def __init__(self, tester: WorkflowTester, commits: int, operate: Any) -> None:
+        self.task: asyncio.Task[Any] | None = None
+        self.run: Run | None = None
+        self._left, self._operate, self._tester = commits, operate, tester
+
+    def __call__(self, commit: Committed) -> None:
+        WORLD.committed(commit)
+        if self.run is not None and commit.row.key == self.run.key:
+            self._left -= 1
+            if self._left == 0:
+                self.task = asyncio.ensure_future(self._operate(self.run))
+
+
+async def pause_and_resume(run: Run) -> None:
+    await run.pause()
+
+
+async def kill_now(run: Run) -> None:
+    await _kill(run, "now")
+
+
+async def kill_before_commit(run: Run) -> None:
+    await _kill(run, "before-commit")
+
+
+async def kill_during_step(run: Run) -> None:
+    await _kill(run, "during-step")
+
+
+async def restart(run: Run) -> None:
+    await run.restart()
+
+
+async def terminate(run: Run) -> None:
+    try:
+        await run.terminate()
+    except CannotTerminate:
+        pass
+
+
+async def _kill(run: Run, when: str) -> None:
+    try:
+        await run.kill_worker(when)
+    except NoWorker:
+        pass
+
+
+OPERATIONS = [pause_and_resume, kill_now, kill_before_commit, kill_during_step, restart, terminate]
+
+
+@pytest.mark.parametrize("operate", OPERATIONS, ids=lambda operate: operate.__name__)
+def test_an_operation_after_any_commit(operate: Any) -> None:
+    @EVERY_DAY
+    @given(NODES, GRACES)
+    def every_commit(node: Any, grace: int) -> None:
+        run_loop(operate_after_every_commit(written(node), grace, operate), DEADLINE)
+
+    every_commit()
+
+
+async def operate_after_every_commit(source: Source, grace: int, operate: Any) -> None:
+    WORLD.begin()
+    async with open_tester(source, grace) as tester:
+        expected = await play(tester, source)
+        number = 0
+        while True:
+            number += 1
+            await tester.settle()
+            trigger = Trigger(tester, number, operate)
+            tester.on_commit = trigger
+            run = trigger.run = await tester.create()
+            WORLD.created(run)
+            await go_on(run, source, trigger)
+            assert WORLD.ran_again == [], f"{operate.__name__} after commit {number}"
+            if (await run.state()).status != ev.TERMINATED or operate is not terminate:
+                assert await outcome(run) == expected, f"{operate.__name__} after commit {number}"
+            await assert_sound(tester)
+            if trigger.task is None:
+                break
+        assert number > 3
+
+
+async def go_on(run: Run, source: Source, trigger: Trigger) -> None:
+    """Play it to its end, the operation included; a pause that took effect is ended."""
+    while True:
+        wanted = await run.wait_until(lambda state: state.status == ev.PAUSED or wants(run, state, source))
+        if trigger.task is not None:
+            await trigger.task
+        status = (await run.state()).status
+        if status == ev.PAUSED:
+            await run.resume()
+        elif status in ev.FINAL_STATUSES:
+            return
+        elif wanted is not True:
+            await run.send_event(*wanted)
