@@ -77,6 +77,9 @@ uvicorn.run(app, port=int(sys.argv[1]), log_level="error")
 """
 
 
+UNLIMITED = ("starts_per_minute", "checks_per_minute", "snippets_per_minute", "changes_per_minute", "running_per_address", "queue_length")
+
+
 def call(base: str, path: str, body: object = None, method: str | None = None, token: str = "") -> dict:
     """One JSON call."""
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
@@ -93,7 +96,7 @@ def server(**settings: object):
     """A real server on a fresh database; gives its address and process."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "playground", "--port", "0", "--database", f"sqlite:///{folder}/bench.db"]
-        generous = {"starts_per_minute": 1_000_000, "running_per_address": 100_000, "queue_length": 1_000_000, **settings}
+        generous = {**dict.fromkeys(UNLIMITED, 100_000), **settings}
         environment = {**os.environ, **{f"PLAYGROUND_{name.upper()}": str(value) for name, value in generous.items()}}
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
         try:
