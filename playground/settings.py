@@ -69,6 +69,8 @@ class Settings:
         20, "how long a reader of a stream may not read before it is dropped", unit="seconds", least=1
     )
     queue_length: int = _row(10_000, "anonymous instances that may be queued at once", public=True, least=1)
+    starts_per_second_per_tenant: int = _row(200, "executions of one tenant that may begin in a second", public=True, least=1)
+    spare_slots: int = _row(1, "slots kept for tenants and addresses of which nothing runs; none where there are fewer than 4 in all")
     queued_per_tenant: int = _row(100_000, "instances one tenant may have queued at once", public=True, least=1)
     load_seconds: int = _row(30, "how long a dispatcher may take to load a tenant's code", unit="seconds", least=1)
     load_attempts: int = _row(20, "how often in a row a tenant's code may fail to load before its instance ends", least=1)

@@ -383,3 +383,21 @@ def test_what_a_failing_loader_says_is_cut_and_readable(place: Place) -> None:  
         assert "RuntimeError" in logged(await journal(instance))
 
     place.run(story, load_attempts=1)
+
+
+class Versions:
+    """A source of code that is no dispatcher: it goes by the version that the instance was created with."""
+
+    async def load(self, row: Any) -> Code:
+        return Code(GREET.replace("GREETER", f"{row.tenant} at {row.snippet}"), version=row.snippet)
+
+
+def test_a_program_may_register_a_source_of_code_of_its_own(place: Place) -> None:  # noqa: F811
+    async def story(engine: Engine) -> None:
+        engine.register("versioned", Versions())
+        new = CreateInstance(None, {"name": "Ada"}, tenant="acme", workflow="versioned", version="v7")
+        instance = WorkflowInstance(engine, "acme", (await engine.create(new)).id)
+        assert await output(instance) == "Ada, by acme at v7"
+        assert [event.data["code_version"] for event in await journal(instance) if event.type == ev.EXECUTION_STARTED] == ["v7"]
+
+    place.run(story)

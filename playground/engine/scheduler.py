@@ -10,6 +10,7 @@ from typing import Any
 from playground.engine import deciders
 from playground.engine.clock import Timer
 from playground.engine.execution import Execution, NoDispatcher, NotStarted
+from playground.engine.pace import Pace
 from playground.engine.pipeline import spawn
 from playground.engine.services import Services
 from playground.store.protocol import InstanceRow
@@ -20,6 +21,8 @@ from playground.workflows.errors import Fenced
 RETRY_CLAIM_MS = 1_000  # wait after no worker could be had, or the store failed
 EXPIRE_EVERY_MS = 10 * durations.MINUTE
 ANONYMOUS = ""  # the tenant of instances that belong to nobody
+ADDRESS = "addr:"  # what the queue of a client address begins with
+FEW_SLOTS = 4  # with fewer than these none is kept spare
 
 
 class Scheduler:
@@ -30,6 +33,7 @@ class Scheduler:
         self.live: dict[int, Execution] = {}
         self._running: Counter[str] = Counter()
         self._barren: dict[int, int] = {}
+        self._pace = Pace(services.settings.starts_per_second_per_tenant)
         self._passed_over: set[tuple[str, str]] = set()  # (tenant, workflow) whose dispatcher is not there
         self._wake = asyncio.Event()
         self._timer: Timer | None = None
@@ -108,29 +112,41 @@ class Scheduler:
             if free <= 0:
                 self._evict_idle()
                 return None
-            at, room, closed = services.clock.now(), self._room(free), sorted(self._passed_over)
-            rows = await services.store.claim(services.node, free, at=at, full=room, full_workflows=closed)
+            at = services.clock.now()
+            spare = free <= self._spare()
+            limit = free if spare else free - self._spare()
+            room, closed = self._room(limit, at, spare=spare), sorted(self._passed_over)
+            rows = await services.store.claim(services.node, limit, at=at, full=room, full_workflows=closed)
             for row in rows:
                 self._begin(row)
-            if len(rows) < free:
+            if len(rows) < limit:
+                if spare:
+                    self._evict_idle()
                 return at
 
-    def _room(self, free: int) -> dict[str, int]:
-        room = {}
+    def _spare(self) -> int:
+        """Slots that are kept for queues of which nothing runs, so that one with long steps does not hold up another's first."""
+        settings = self._services.settings
+        return settings.spare_slots if settings.slots >= FEW_SLOTS else 0
+
+    def _room(self, limit: int, at: int, *, spare: bool) -> dict[str, int]:
+        room = {queue: left for queue, left in self._pace.room(at).items() if left < limit}
         for queue, running in self._running.items():
-            left = self._most(queue) - running
-            if left < free:
-                room[queue] = max(0, left)
+            left = 0 if spare else self._most(queue) - running
+            if left < limit:
+                room[queue] = max(0, min(left, room.get(queue, left)))
         return room
 
     def _most(self, queue: str) -> int:
         settings = self._services.settings
-        return settings.running_per_address if queue.startswith("addr:") else settings.running_per_tenant
+        return settings.running_per_address if queue.startswith(ADDRESS) else settings.running_per_tenant
 
     def _begin(self, row: InstanceRow) -> None:
         execution = Execution(self._services, row, self._idle_one, self._barren.pop(row.key, 0))
         self.live[row.key] = execution
         self._running[row.queue] += 1
+        if row.tenant:
+            self._pace.begun(row.queue, self._services.clock.now())
         execution.task = spawn(self._tasks, self._play(execution))
 
     async def _play(self, execution: Execution) -> None:
@@ -179,7 +195,8 @@ class Scheduler:
         """Be woken when the next falls due. What was due by `done` and is left has a queue that is full, or no dispatcher yet."""
         if done is None:
             return
-        due = await self._services.store.next_due(after=done)
+        times = [await self._services.store.next_due(after=done), self._pace.resumes(done)]
+        due = min((time for time in times if time is not None), default=None)
         if due is not None and len(self.live) < self._services.settings.slots:
             self._arm_at(max(due, self._services.clock.now() + 1))
 
