@@ -115,6 +115,8 @@ class Scheduler:
             at = services.clock.now()
             spare = free <= self._spare()
             limit = free if spare else free - self._spare()
+            # A queue of which nothing runs has no room of its own to keep to, so one claim takes no more than any queue may have.
+            limit = min(limit, services.settings.running_per_address, services.settings.running_per_tenant)
             room, closed = self._room(limit, at, spare=spare), sorted(self._passed_over)
             rows = await services.store.claim(services.node, limit, at=at, full=room, full_workflows=closed)
             for row in rows:
