@@ -131,7 +131,7 @@ class Attempts:
         return step
 
     def _due(self, step: LiveStep) -> None:
-        if not self._execution.pausing:
+        if not self._execution.pausing and not self._execution.closing:
             self.run(step)
 
     def _timed_out(self, step: LiveStep, timeout: int) -> None:

@@ -99,6 +99,8 @@ class Rollback:
 
     def _attempt(self, step: LiveStep) -> None:
         execution = self._execution
+        if execution.closing:
+            return
         step.rollback_until = None
         step.rollback_attempt += 1
         self.attempt_open = True
