@@ -51,6 +51,7 @@ class Settings:
     attempt_cpu_seconds: int = _row(10, "processor time one worker may use for an attempt", unit="seconds", public=True, least=1)
     worker_cpu_seconds: int = _row(3_600, "processor time one worker may use in its whole life", unit="seconds", least=1)
     attempt_wall_seconds: int = _row(60, "longest attempt of an anonymous instance", unit="seconds", public=True, least=1)
+    tenant_attempt_wall_seconds: int = _row(600, "longest attempt of a tenant's instance", unit="seconds", public=True, least=1)
     worker_memory_bytes: int = _row(160 * 1024 * 1024, "address space of a worker", unit="bytes", public=True, least=1)
     worker_losses: int = _row(5, "workers one attempt may lose in a row before its instance ends", public=True, least=1)
     idle_grace_ms: int = _row(

@@ -10,15 +10,16 @@ from playground.engine.bindings.effects import Effects
 from playground.engine.bindings.kv import KV
 from playground.engine.checker import Check, Checker
 from playground.engine.clock import Clock
-from playground.engine.code import CodeSource
+from playground.engine.code import Code, CodeSource
 from playground.engine.execution import KILL_MOMENTS, Execution
+from playground.engine.fitting import Fit, fit
 from playground.engine.ids import Ids
 from playground.engine.scheduler import Scheduler
 from playground.engine.services import Log, Services
 from playground.engine.sources import Sources
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
-from playground.store.protocol import Committed, Decider, InstanceRow, NewInstance, Refusal, Store
+from playground.store.protocol import Committed, Decider, InstanceRow, NewInstance, Refusal, Snapshot, Store
 from playground.workflows import events as ev
 from playground.workflows import names, values
 from playground.workflows.errors import Busy, Fenced, InstanceAlreadyExists, InvalidBatch, NothingToWake, NoWorker, WorkflowError
@@ -98,6 +99,15 @@ class Engine:
     def clock(self) -> Clock:
         """The clock everything here goes by."""
         return self._services.clock
+
+    @property
+    def settings(self) -> Settings:
+        """The limits and switches everything here goes by."""
+        return self._services.settings
+
+    async def fit(self, code: Code, snapshot: Snapshot) -> Fit:
+        """How far other code would come with an instance's history. Raises Busy."""
+        return await fit(self._services, code, snapshot)
 
     def register(self, workflow: str, source: CodeSource) -> None:
         """Let instances of this workflow's name have their code from `source`; those that waited for it run now.
@@ -204,7 +214,7 @@ class Engine:
         names.check_event_type(type)
         tree = values.encode_bounded(payload, "event payload", self._services.settings.value_bytes)
         row = await self.store.find(tenant, id)
-        return await self._operate(row, deciders.send_event(type, tree, self.clock.now()))
+        return await self.operate(row, deciders.send_event(type, tree, self.clock.now()))
 
     async def pause(self, tenant: str, id: str) -> Committed:
         """Pause now, or when the attempts that run have ended. No effect on what is paused or has ended."""
@@ -215,28 +225,28 @@ class Engine:
                 return await execution.pause(deciders.pause)
             except Fenced:
                 pass
-        return await self._operate(row, deciders.pause)
+        return await self.operate(row, deciders.pause)
 
     async def resume(self, tenant: str, id: str) -> Committed:
         """Go on after a pause, or cancel one that has not taken effect. No effect otherwise."""
         row = await self.store.find(tenant, id)
-        return await self._operate(row, deciders.resume(self.clock.now()))
+        return await self.operate(row, deciders.resume(self.clock.now()))
 
     async def terminate(self, tenant: str, id: str, rollback: bool = False) -> Committed:
         """End an instance; with `rollback`, after its handlers have run. Raises CannotTerminate once it has ended."""
         row = await self.store.find(tenant, id)
-        return await self._operate(row, deciders.terminate(rollback))
+        return await self.operate(row, deciders.terminate(rollback))
 
     async def restart(self, tenant: str, id: str, from_step: StepKey | None = None) -> Committed:
         """Run again from the start, or from a step. Raises CannotRestart when there is no such step."""
         row = await self.store.find(tenant, id)
-        return await self._operate(row, deciders.restart(from_step))
+        return await self.operate(row, deciders.restart(from_step))
 
     async def delete(self, tenant: str, id: str) -> None:
         """Remove an instance, whatever it does. Raises InstanceNotFound."""
         row = await self.store.find(tenant, id)
         if row.status not in ev.FINAL_STATUSES:
-            await self._operate(row, deciders.terminate(False))
+            await self.operate(row, deciders.terminate(False))
         execution = self._scheduler.live.get(row.key)
         if execution is not None:
             await execution.ended()
@@ -272,9 +282,9 @@ class Engine:
                 return [NewEvent(ev.WAIT_TIMED_OUT, {"error": error, "virtual": True}, found.key)]
             return [NewEvent(ev.RETRY_WOKEN, {"virtual": True}, found.key)]
 
-        return await self._operate(row, decide)
+        return await self.operate(row, decide)
 
-    async def _operate(self, row: InstanceRow, decider: Decider) -> Committed:
+    async def operate(self, row: InstanceRow, decider: Decider) -> Committed:
         """Commit an operation: through the execution where there is one, so that it falls in order with the worker's commits."""
         execution = self._scheduler.live.get(row.key)
         if execution is not None:

@@ -5,6 +5,7 @@ A call that goes over a limit gets an error, which the code may catch; a worker 
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from playground.engine import live, words
@@ -38,6 +39,13 @@ class _Limits(NamedTuple):
     seconds: float
 
 
+def described(env: Mapping[str, Any]) -> dict[str, Any]:
+    """What a worker is told of an env; see `ExecutionEnvironment.describe`."""
+    return {
+        name: dict(value.describe()) if isinstance(value, Binding) else {"value": values.encode(value)} for name, value in env.items()
+    }
+
+
 class ExecutionEnvironment:
     """The bindings of one execution's code, and what they have been asked."""
 
@@ -59,10 +67,7 @@ class ExecutionEnvironment:
 
     def describe(self) -> dict[str, Any]:
         """`env` for the start frame: `{name: {"methods": [...]}}`, `{name: {"workflow": true}}` or `{name: {"value": encoded}}`."""
-        return {
-            name: dict(value.describe()) if isinstance(value, Binding) else {"value": values.encode(value)}
-            for name, value in self._env.items()
-        }
+        return described(self._env)
 
     def shown(self, event: NewEvent) -> NewEvent:
         """An event as the journal may show it."""

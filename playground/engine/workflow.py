@@ -5,7 +5,7 @@ The names follow Cloudflare's `Workflow` and `WorkflowInstance` bindings, in Pyt
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from playground.engine.bindings.binding import Binding
@@ -113,12 +113,14 @@ class Workflow(Binding):
             InvalidId, NotSerialisable, TooLarge: something given can't be used.
             Busy: the tenant has too many queued.
         """
-        row = await self._engine.create(self._new(id, params))
+        row = await self._engine.create(replace(await self.template(), id=id, params=params))
         return WorkflowInstance(self._engine, self.tenant, row.id)
 
     async def create_batch(self, batch: Sequence[Mapping[str, Any]]) -> Batch:
         """Start 1 to 100 instances, each given as `{"id", "params"}`, both optional. Raises InvalidBatch, and as `create`."""
-        created, refused = await self._engine.create_batch([self._new(**entry) for entry in checked_batch(batch)])
+        entries = checked_batch(batch)
+        template = await self.template()
+        created, refused = await self._engine.create_batch([replace(template, **entry) for entry in entries])
         return Batch([WorkflowInstance(self._engine, self.tenant, row.id) for row in created], refused)
 
     async def get(self, id: str) -> WorkflowInstance:
@@ -149,8 +151,9 @@ class Workflow(Binding):
         """See `Binding`: tenant code has handles too, so each of its calls names the instance."""
         return Workflows(self)
 
-    def _new(self, id: str | None = None, params: Any = None) -> CreateInstance:
-        return CreateInstance(None, params, id, self.tenant, self.name, metadata=self._metadata, trigger="binding")
+    async def template(self) -> CreateInstance:
+        """What each new instance is, but for its id and params."""
+        return CreateInstance(None, tenant=self.tenant, workflow=self.name, metadata=self._metadata, trigger="binding")
 
 
 def checked_batch(batch: Any) -> list[dict[str, Any]]:

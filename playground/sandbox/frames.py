@@ -126,6 +126,11 @@ class Collected(Struct, frozen=True, tag="collected", tag_field="op"):
     pass
 
 
+class Replayed(Struct, frozen=True, tag="replayed", tag_field="op"):
+    unread: Annotated[list[Step], Meta(max_length=100)]
+    wanted: Annotated[list[Step], Meta(max_length=100)]
+
+
 class Missing(Struct, frozen=True, tag="missing", tag_field="op"):
     step: Step
     attempt: Count
@@ -150,7 +155,8 @@ class Probed(Struct, frozen=True, tag="probed", tag_field="op"):
     results: dict[str, str]
 
 
-Said = Do | Resume | Done | Fail | Sleep | Wait | Log | Finish | Crash | Idle | Collected | Missing | Call | Checked | Probed
+Spoken = Do | Resume | Done | Fail | Sleep | Wait | Log | Finish | Crash | Idle | Missing | Call
+Said = Spoken | Collected | Replayed | Checked | Probed
 _decoder = msgspec.json.Decoder(Said)
 _encoder = msgspec.json.Encoder()
 

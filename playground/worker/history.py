@@ -22,6 +22,10 @@ class History:
         """True while the code has not come to every stored step yet: what it prints now, it has printed before."""
         return bool(self._unread)
 
+    def unread(self) -> list[tuple[str, str, int]]:
+        """The stored steps that the code has not come to."""
+        return [key for key in self._stored if key in self._unread]
+
     def next_key(self, kind: str, name: str) -> tuple[str, str, int]:
         """Name the next step of this kind and name; counts begin at 1 in every execution."""
         self._counts[kind, name] += 1

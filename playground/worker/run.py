@@ -16,6 +16,9 @@ from playground.worker.steps import Key, current_step
 from playground.workflows import values
 
 
+REPORTED = 100  # steps that one report names
+
+
 class MissingWorkflowClass(WorkflowFatalError):
     """The source has no class of the name that was to be run."""
 
@@ -51,7 +54,7 @@ class Execution:
 
     async def _run(self) -> None:
         start = self._start
-        rolling_back = start["mode"] == "rollback"
+        rolling_back = start["mode"] != "run"  # `fit` replays as a rollback does, to see how far the code follows the journal
         if rolling_back:
             self.steps.collect()
         try:
@@ -119,6 +122,8 @@ class Execution:
                 task.cancel(frame["message"])
         elif op == "answer":
             self._bindings.answer(frame)
+        elif op == "report":
+            self._finish({"op": "replayed", "unread": self._history.unread()[:REPORTED], "wanted": self.steps.wanted[:REPORTED]})
         else:
             self.steps.reply(frame)
 

@@ -93,6 +93,7 @@ class Steps:
         self._dos = 0
         self._held: asyncio.Event | None = None
         self._collecting = self._closed = False
+        self.wanted: list[Key] = []  # steps that a replay without new steps came to and could not answer
         self.module: Any = None
         self.decorated: dict[str, Decorated] = {}
         self.rollbacks: dict[Key, Callable[..., Any]] = {}
@@ -245,6 +246,7 @@ class Steps:
         if stored is not None and stored["status"] == ERRORED:
             raise failures.rebuild(stored["error"], self.module)
         if self._collecting:
+            self.wanted.append(do.key)
             await asyncio.get_running_loop().create_future()
         do.task = asyncio.get_running_loop().create_task(self._live(do, stored))
         self._open[do.key] = do
@@ -376,7 +378,9 @@ class Steps:
         if stored is not None and stored["status"] == ERRORED:
             raise failures.rebuild(stored["error"], self.module)
         future = asyncio.get_running_loop().create_future()
-        if not self._collecting:
+        if self._collecting:
+            self.wanted.append(key)
+        else:
             await self._not_held()
             self._waiting[key] = future
             self._channel.post({**frame, "step": key})

@@ -117,3 +117,33 @@ class BindingError(WorkflowError):
     """What a binding tells the tenant's code, which receives it as an error of this name and message."""
 
     code = "binding.refused"
+
+
+class TenantNotFound(WorkflowError):
+    """There is no tenant of this name, or it has deployed nothing yet."""
+
+    code = "tenant.not_found"
+
+
+class VersionNotFound(WorkflowError):
+    """The tenant has no version of this id."""
+
+    code = "version.not_found"
+
+
+class VersionsFull(WorkflowError):
+    """The tenant has as many versions as it may have."""
+
+    code = "version.too_many"
+
+
+class CannotMigrate(WorkflowError):
+    """An instance can't go on with another version; `details` have the steps of its history that the version does not come to."""
+
+    code = "instance.cannot_migrate"
+
+
+class InvalidSecret(WorkflowError):
+    """A secret's name or value can't be used."""
+
+    code = "secret.invalid"

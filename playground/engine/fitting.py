@@ -1,0 +1,122 @@
+"""Whether code can go on with an instance's history: it is replayed in a worker that starts no new step, and asked how far it came.
+
+Results are found by their steps' names, so code may differ in every other way. It does not fit when it does not come to a step that
+the history holds. What it calls outside steps is refused while it is tried.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from playground.engine import live, words
+from playground.engine.code import Code
+from playground.engine.environment import described
+from playground.engine.services import Services
+from playground.sandbox import frames
+from playground.sandbox.channel import FrameChannel
+from playground.store.protocol import Snapshot
+from playground.workflows.errors import Busy
+
+SECONDS = 5.0  # that a replay may take
+REST_SECONDS = 5
+
+_NOT_NOW = "The code is only tried on a history; it can't call env.{name}.{method} outside a step now."
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How far code came: steps of the history that it did not come to, and new ones that it asked for. `called` are bindings it called."""
+
+    recorded: tuple[Mapping[str, Any], ...]
+    requested: tuple[Mapping[str, Any], ...]
+    called: tuple[str, ...]
+    in_time: bool = True
+
+    @property
+    def good(self) -> bool:
+        """Whether the instance may go on with it."""
+        return self.in_time and not self.recorded
+
+
+async def fit(services: Services, code: Code, snapshot: Snapshot) -> Fit:
+    """Replay an instance's history with other code. Raises Busy: no worker can be had."""
+    try:
+        worker = await services.sandbox.take()
+    except Exception as down:
+        raise Busy(f"The version can't be tried now. {down} Try again in {REST_SECONDS} s.", retry_after=REST_SECONDS) from None
+    trial = _Trial(services, code, snapshot)
+    channel = trial.channel = FrameChannel(worker.sock, trial.said, trial.closed)
+    try:
+        channel.send_encoded(frames.encode(trial.start()), 1, first=True)
+        async with asyncio.timeout(SECONDS):
+            return await trial.answer
+    except TimeoutError:
+        return Fit((), (), tuple(trial.called), in_time=False)
+    finally:
+        channel.close()
+        worker.close()
+
+
+class _Trial:
+    """The conversation with the worker that replays."""
+
+    channel: FrameChannel
+
+    def __init__(self, services: Services, code: Code, snapshot: Snapshot) -> None:
+        self._services, self._code, self._snapshot = services, code, snapshot
+        self._asked = False
+        self.called: list[str] = []
+        self.answer: asyncio.Future[Fit] = asyncio.get_running_loop().create_future()
+
+    def start(self) -> dict[str, Any]:
+        services, row, code = self._services, self._snapshot.row, self._code
+        return {
+            "op": "start",
+            "source": code.source,
+            "class_name": code.class_name,
+            "event": {"payload": row.params, "timestamp": row.created_at, "instance": row.id, "workflow": row.workflow},
+            "execution": row.execution,
+            "steps": [live.start_frame_step(step) for step in self._snapshot.steps.values()],
+            "env": described(code.env),
+            "limits": {
+                "value_bytes": services.limit(row, "value_bytes"),
+                "step_limit": services.limit(row, "step_limit"),
+                "delay_function_ms": services.settings.delay_function_ms,
+            },
+            "mode": "fit",
+        }
+
+    def said(self, batch: Sequence[tuple[frames.Said, int]]) -> None:
+        for frame, _size in batch:
+            if isinstance(frame, frames.Call):
+                self._refuse(frame)
+            elif isinstance(frame, frames.Collected) or (isinstance(frame, frames.Idle) and frame.seen == self.channel.sent):
+                self._ask()
+            elif isinstance(frame, frames.Replayed) and not self.answer.done():
+                unread, wanted = (tuple(_shown(step) for step in steps) for steps in (frame.unread, frame.wanted))
+                known = {(it["kind"], it["name"], it["count"]) for it in self._known()}
+                new = tuple(it for it in wanted if (it["kind"], it["name"], it["count"]) not in known)
+                self.answer.set_result(Fit(unread, new, tuple(self.called)))
+
+    def closed(self, error: Exception | None) -> None:
+        if not self.answer.done():
+            self.answer.set_result(Fit((), (), tuple(self.called), in_time=False))
+
+    def _known(self) -> list[dict[str, Any]]:
+        return [_shown((key.kind, key.name, key.count)) for key in self._snapshot.steps]
+
+    def _ask(self) -> None:
+        if not self._asked:
+            self._asked = True
+            self.channel.send({"op": "report"})
+
+    def _refuse(self, frame: frames.Call) -> None:
+        self.called = [*self.called[:9], f"{frame.binding}.{frame.method}"]
+        error = words.error("BindingError", _NOT_NOW.format(name=frame.binding, method=frame.method))
+        self.channel.send({"op": "answer", "call": frame.call, "error": error})
+
+
+def _shown(step: tuple[str, str, int]) -> dict[str, Any]:
+    kind, name, count = step
+    return {"kind": kind, "name": name, "count": count}

@@ -1,0 +1,197 @@
+"""Tenants that deploy their code over the API: its versions, their instances, and the bindings that it finds.
+
+An instance stays on the version that was the newest when it was created, until somebody migrates it.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from playground.engine import deciders
+from playground.engine.bindings.effects import Effects
+from playground.engine.bindings.kv import KV
+from playground.engine.bindings.secrets import SHORTEST, Secrets
+from playground.engine.code import CLASS_NAME, Code
+from playground.engine.engine import CreateInstance, Engine
+from playground.engine.fitting import Fit
+from playground.engine.workflow import Workflow, checked_batch
+from playground.store.protocol import Committed, InstanceRow, Refusal, Snapshot
+from playground.store.tables import Version
+from playground.workflows import events as ev
+from playground.workflows import names
+from playground.workflows.errors import (
+    CannotMigrate,
+    InvalidName,
+    InvalidSecret,
+    NonRetryableError,
+    TenantNotFound,
+    TooLarge,
+    VersionNotFound,
+    VersionsFull,
+)
+from playground.workflows.events import NewEvent
+
+WORKFLOW = "tenant-workflow"  # what the workflow of such an instance is called
+VERSIONS_MOST = 1_000  # of one tenant
+SECRETS_MOST = 100
+SECRET_BYTES = 16 * 1024
+
+_SECRET_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}\Z")
+
+
+class Tenants:
+    """Everything about tenants but their keys. One for an engine, made right after it is open."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._store = engine.store.tenants
+        self._everybodys = {"EFFECTS": Effects(), "KV": KV()}
+        engine.register(WORKFLOW, self)
+
+    async def load(self, row: InstanceRow) -> Code:
+        """See `CodeSource`."""
+        version = await self._store.version(row.tenant, row.snippet)
+        if version is None:
+            raise NonRetryableError(f"Tenant {row.tenant} has no version {row.snippet} any more.")
+        return await self._code(row.tenant, version)
+
+    async def _code(self, tenant: str, version: Version) -> Code:
+        env = {**self._everybodys, "SECRETS": Secrets(await self._store.secrets(tenant)), "WORKFLOWS": self.workflow(tenant)}
+        settings = self._engine.settings
+        limits = {"attempt_wall_seconds": settings.tenant_attempt_wall_seconds}
+        return Code(version.source, version.class_name, env, limits, version.id)
+
+    # Code.
+
+    async def deploy(self, tenant: str, source: str, class_name: str = CLASS_NAME) -> tuple[Version, bool]:
+        """Make code, which has been checked, the newest version. Gives it, and whether it is new.
+
+        Raises:
+            InvalidName: the tenant's or the class's name can't be used.
+            VersionsFull: the tenant has too many.
+        """
+        names.check_name(tenant, "tenant")
+        if not class_name.isidentifier() or len(class_name) > names.NAME_LENGTH:
+            raise InvalidName(f"The class name {class_name[:80]!r} can't be used: it takes a Python name of up to {names.NAME_LENGTH} characters.")
+        newest = await self._store.version(tenant, "")
+        if newest is not None and newest.number >= VERSIONS_MOST and (newest.source, newest.class_name) != (source, class_name):
+            raise VersionsFull(f"Tenant {tenant} has {VERSIONS_MOST:,} versions, which is the most.")
+        return await self._store.deploy(tenant, source, class_name, at=self._engine.clock.now())
+
+    async def version(self, tenant: str, id: str = "") -> Version:
+        """A version of a tenant, without an id its newest. Raises TenantNotFound, VersionNotFound."""
+        found = await self._store.version(tenant, id)
+        if found is None and id:
+            raise VersionNotFound(f'There is no version "{id[:60]}" of this tenant.')
+        if found is None:
+            raise TenantNotFound("Nothing has been deployed for this tenant yet; PUT its workflow first.")
+        return found
+
+    async def versions(self, tenant: str, before: int | None, limit: int) -> Sequence[Version]:
+        """Versions, newest first, those with a number under `before`."""
+        return await self._store.versions(tenant, before=before, limit=limit)
+
+    # Instances.
+
+    def workflow(self, tenant: str) -> Workflow:
+        """The tenant's instances, as its own code may handle them."""
+        return _Deployed(self._engine, tenant, self)
+
+    async def template(self, tenant: str, version: str = "", trigger: str = "api") -> CreateInstance:
+        """What a new instance of a tenant is. Raises TenantNotFound, VersionNotFound."""
+        found = await self.version(tenant, version)
+        metadata = {"tenant": tenant}
+        return CreateInstance(
+            None, tenant=tenant, workflow=WORKFLOW, class_name=found.class_name, metadata=metadata, version=found.id, trigger=trigger
+        )
+
+    async def create(
+        self, tenant: str, params: Any = None, id: str | None = None, version: str = "", trigger: str = "api"
+    ) -> InstanceRow:
+        """Create an instance. Raises as `Engine.create`, and as `version`."""
+        return await self._engine.create(replace(await self.template(tenant, version, trigger), params=params, id=id))
+
+    async def create_batch(
+        self, tenant: str, batch: Sequence[Mapping[str, Any]], version: str = ""
+    ) -> tuple[list[InstanceRow], list[Refusal]]:
+        """Create 1 to 100 instances. Raises InvalidBatch, and as `create`."""
+        template = await self.template(tenant, version)
+        return await self._engine.create_batch([replace(template, **entry) for entry in checked_batch(batch)])
+
+    async def migrate(self, tenant: str, id: str, version: str, *, force: bool = False) -> Committed:
+        """Let an instance go on with another version. What runs is dropped, as a kill would; `force` leaves out the trial.
+
+        Raises:
+            CannotMigrate: it has ended, or the version does not fit its history.
+            InstanceNotFound, VersionNotFound, Busy
+        """
+        target = await self.version(tenant, version)
+        row = await self._engine.store.find(tenant, id)
+        if row.workflow != WORKFLOW:
+            raise CannotMigrate(f'Instance "{id}" was not made from a deployed version.')
+        tried = await self._engine.store.load(row.key)
+        if not force:
+            _check_fit(id, target, await self._engine.fit(await self._code(tenant, target), tried))
+
+        def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
+            row = snapshot.row
+            if row.status in ev.FINAL_STATUSES:
+                raise CannotMigrate(f'Instance "{id}" has ended ({row.status}); there is nothing left to run.')
+            if not force and not snapshot.steps.keys() <= tried.steps.keys():
+                raise CannotMigrate(f'Instance "{id}" has gone on while the version was tried. Pause it first, or try again.')
+            if row.snippet == target.id:
+                return []
+            moved = NewEvent(ev.WORKFLOW_MIGRATED, {"from": row.snippet, "to": target.id})
+            return [*deciders.end_execution(snapshot, ev.EVICTED), moved]
+
+        return await self._engine.operate(row, decide)
+
+    # Secrets.
+
+    async def set_secret(self, tenant: str, name: str, value: str) -> None:
+        """Set a secret that the tenant's code may read from its next execution on. Raises InvalidSecret, TooLarge."""
+        if not _SECRET_NAME.match(name):
+            raise InvalidSecret("A secret's name takes 1 to 100 letters, digits and _, beginning with a letter.")
+        if len(value) < SHORTEST:
+            raise InvalidSecret(f"A secret takes at least {SHORTEST} characters: a shorter one could not be redacted without blotting out text.")
+        if len(value.encode()) > SECRET_BYTES:
+            raise TooLarge(f"A secret takes at most {SECRET_BYTES:,} bytes.")
+        known = await self._store.secrets(tenant)
+        if name not in known and len(known) >= SECRETS_MOST:
+            raise InvalidSecret(f"A tenant has at most {SECRETS_MOST} secrets.")
+        await self._store.set_secret(tenant, name, value)
+
+    async def remove_secret(self, tenant: str, name: str) -> None:
+        """Remove a secret; one that is not there is no error."""
+        await self._store.set_secret(tenant, name, None)
+
+    async def secret_names(self, tenant: str) -> list[str]:
+        """The names of a tenant's secrets. Their values are told to its code only."""
+        return sorted(await self._store.secrets(tenant))
+
+
+class _Deployed(Workflow):
+    """A tenant's workflow, whose new instances get the version that is the newest by then."""
+
+    def __init__(self, engine: Engine, tenant: str, tenants: Tenants) -> None:
+        super().__init__(engine, tenant, WORKFLOW, {"tenant": tenant})
+        self._tenants = tenants
+
+    async def template(self) -> CreateInstance:
+        """See `Workflow`."""
+        return await self._tenants.template(self.tenant, trigger="binding")
+
+
+def _check_fit(id: str, target: Version, tried: Fit) -> None:
+    if tried.good:
+        return
+    if not tried.in_time:
+        raise CannotMigrate(f'Version {target.id} could not be tried on the history of instance "{id}": it took too long, or its worker died.')
+    lost = ", ".join(f"{step['name']}-{step['count']}" for step in tried.recorded[:5])
+    called = f" (it calls {', '.join(tried.called)} outside steps, which a trial refuses)" if tried.called else ""
+    raise CannotMigrate(
+        f'Version {target.id} does not fit the history of instance "{id}": it does not come to {lost}{called}.',
+        recorded=list(tried.recorded),
+        requested=list(tried.requested),
+    )
