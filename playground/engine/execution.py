@@ -1,7 +1,7 @@
 """One execution: a worker's whole life for an instance, from its start frame to the event that says how it ended.
 
 The parts stand beside this file: hearing.py what each frame means, attempts.py a `do`'s attempts, suspensions.py sleeps and
-waits, rollback.py the saga, idleness.py when the worker is given up. Frames become events through the pipeline; what the worker
+waits, rollback.py the saga, idleness.py when the worker is given up, ending.py what its death means. Frames become events through the pipeline; what the worker
 waits for is sent when the commit that holds it is durable.
 """
 
@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from playground.engine import deciders, live, loading, pipeline, words
 from playground.engine.attempts import Attempts
 from playground.engine.code import Code
+from playground.engine.ending import Ending
 from playground.engine.environment import ExecutionEnvironment
 from playground.engine.hearing import hear
 from playground.engine.idleness import Idleness
@@ -24,6 +25,7 @@ from playground.engine.processor import Processor
 from playground.engine.rollback import Rollback
 from playground.engine.services import Services
 from playground.engine.sources import NotRegistered
+from playground.engine.start import start_frame
 from playground.engine.suspensions import Suspensions
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
@@ -34,7 +36,6 @@ from playground.workflows.errors import Fenced, NoWorker
 from playground.workflows.events import Event, NewEvent, StepKey
 
 BACKLOG = 2_000  # commits waiting before the worker is read no further
-EXIT_SECONDS = 10.0  # time a dead worker's exit may take to be told
 
 NOW = "now"
 DURING_STEP = "during-step"
@@ -51,15 +52,12 @@ class NoDispatcher(NotStarted):
 
 
 class Execution:
-    """Plays one claimed instance until it ends, sleeps, pauses or loses its worker.
-
-    `barren` counts the workers before this one that died by themselves, in a row, without having come to a new step.
-    """
+    """Plays one claimed instance until it ends, sleeps, pauses or loses its worker. `barren`: see `Ending`."""
 
     task: asyncio.Task[None]
 
     def __init__(self, services: Services, row: InstanceRow, on_idle: Callable[[], None], barren: int = 0) -> None:
-        self.services, self.row, self.on_idle, self.barren = services, row, on_idle, barren
+        self.services, self.row, self.on_idle = services, row, on_idle
         self.steps: dict[StepKey, LiveStep] = {}
         self.attempts = Attempts(self)
         self.suspensions = Suspensions(self)
@@ -67,6 +65,7 @@ class Execution:
         self.idleness = Idleness(self)
         self.processor = Processor(self)
         self.bindings = ExecutionEnvironment(self)
+        self.ending = Ending(self, barren)
         self.pipeline = Pipeline(services.store, row.key, row.execution, services.clock.now, self._acknowledge, self._commit_failed)
         self.logs = LogBudget(services.limit(row, "log_bytes") - row.log_bytes)
         self.channel: FrameChannel | None = None
@@ -75,9 +74,6 @@ class Execution:
         self.kill_at: str | None = None
         self.dos = self.calls = 0
         self.stored_bytes = row.stored_bytes
-        self._killed = False
-        self._gone = False
-        self.fruitful = False
         self._withheld: list[tuple[bytes, int]] = []
         self._loop = asyncio.get_running_loop()
         self._loaded_seq = 0
@@ -93,8 +89,7 @@ class Execution:
     def is_busy(self) -> bool:
         """Whether the worker runs an attempt or a call, or is owed an answer."""
         owed = self.calls or self.pausing or self.closing or self.pipeline.answers_due or self.rollback.attempt_open
-        dying = self._killed or self._gone  # its end is on the way, and says what becomes of the instance
-        return bool(owed) or dying or self.attempts.running > 0
+        return bool(owed) or self.ending.near or self.attempts.running > 0
 
     @property
     def at_rest(self) -> bool:
@@ -181,37 +176,19 @@ class Execution:
         }
         self._loaded_seq = row.last_seq
         self.pipeline.add(*begun, NewEvent(ev.EXECUTION_STARTED, data), then=self._begun)
-        self.channel = FrameChannel(worker.sock, self._said, self._channel_closed)
-        self.channel.send_encoded(frames.encode(self._start_frame(snapshot, code, rolling_back)), 1, first=True)
+        self.channel = FrameChannel(worker.sock, self._said, self.ending.channel_closed)
+        self.channel.send_encoded(frames.encode(start_frame(self, snapshot, code, rolling_back)), 1, first=True)
         if rolling_back:
             self.rollback.resume(row.error)
         self.idleness.heard()
         self.idleness.watch_silence()
         self.processor.watch()
 
-    def _start_frame(self, snapshot: Snapshot, code: Code, rolling_back: bool) -> dict[str, Any]:
-        services, row = self.services, self.row
-        return {
-            "op": "start",
-            "source": code.source,
-            "class_name": code.class_name,
-            "event": {"payload": row.params, "timestamp": row.created_at, "instance": row.id, "workflow": row.workflow},
-            "execution": row.execution,
-            "steps": [live.start_frame_step(step) for step in snapshot.steps.values()],
-            "env": self.bindings.describe(),
-            "limits": {
-                "value_bytes": services.limit(row, "value_bytes"),
-                "step_limit": services.limit(row, "step_limit"),
-                "delay_function_ms": services.settings.delay_function_ms,
-            },
-            "mode": "rollback" if rolling_back else "run",
-        }
-
     def finish(self, *events: NewEvent) -> None:
         """The execution has ended as it should: commit these, then let the worker go."""
         self.closing = True
-        self.barren = 0
-        self.pipeline.add(*self.logs.truncated(), *events, then=lambda committed: self._settle(None))
+        self.ending.barren = 0
+        self.pipeline.add(*self.logs.truncated(), *events, then=lambda committed: self.settle(None))
 
     def break_limit(self, what: str) -> None:
         """The worker broke a limit: the instance ends with an error that names it and says what ran."""
@@ -219,23 +196,22 @@ class Execution:
         where = f'while step "{running.key}" ran' if running is not None else "outside any step"
         error = {**words.limit(what, where), "line": running.line if running is not None else None}
         self.services.log("limit", instance=self.row.id, limit=what)
-        self.closing = True
-        self._settle(deciders.break_limit(error))
+        self.settle(deciders.break_limit(error))
 
     def lose(self, reason: str) -> None:
         """The worker is gone, or must go, and the instance goes on in another execution."""
-        self.closing = True
-        self._settle(deciders.lose_worker(reason, self.services.settings.worker_losses))
+        self.settle(deciders.lose_worker(reason, self.services.settings.worker_losses))
 
-    def _settle(self, epilogue: Decider | None) -> None:
+    def settle(self, epilogue: Decider | None) -> None:
+        """Nothing more is heard; once what is under way is committed, `epilogue` says what becomes of the instance."""
+        self.closing = True
         if not self._over.done():
             self._over.set_result(epilogue)
 
     def _commit_failed(self, error: BaseException) -> None:
         if not isinstance(error, Fenced):
             self.services.log("commit_failed", instance=self.row.id, error=f"{type(error).__name__}: {error}")
-        self.closing = True
-        self._settle(None)
+        self.settle(None)
 
     def _silence(self) -> None:
         if self.channel is not None:
@@ -289,7 +265,7 @@ class Execution:
         if self.worker is None or self.closing:
             raise NoWorker(f'Instance "{self.row.id}" has no worker now, so there is nothing to kill.')
         if when == NOW:
-            self._killed = True
+            self.ending.killed = True
             self.worker.kill()
         else:
             self.kill_at = when
@@ -365,8 +341,7 @@ class Execution:
         """Take what a decider's events mean for this execution."""
         self._take(committed.events)
         if committed.row.owner is None:
-            self.closing = True
-            self._settle(None)
+            self.settle(None)
         else:
             self.idleness.consider()
 
@@ -417,47 +392,6 @@ class Execution:
         await self.pipeline.drain()
         if self.channel is not None:
             self.channel.resume()
-
-    def _channel_closed(self, error: frames.ProtocolError | None) -> None:
-        if self.closing:
-            return
-        self._gone = True
-        if error is not None:
-            self.break_limit(f"protocol: {error}")
-        else:
-            self.spawn(self._worker_gone())
-
-    async def _worker_gone(self) -> None:
-        assert self.worker is not None
-        try:
-            async with asyncio.timeout(EXIT_SECONDS):
-                gone = await asyncio.shield(self.worker.exited)
-        except TimeoutError:
-            self.break_limit("protocol: the worker closed its channel and lived on")
-            return
-        settings = self.services.settings
-        if self.closing:
-            return
-        if self._killed:
-            self.lose(ev.KILLED)
-        elif gone.cause == "cpu":
-            self.break_limit(f"processor time: the worker used more than {settings.worker_cpu_seconds:,} s in all")
-        elif gone.cause == "memory":
-            self.break_limit(f"memory: the worker used more than {settings.worker_memory_bytes:,} bytes")
-        elif gone.cause == "zygote":
-            self.lose(ev.LOST)
-        else:
-            self._crashed()
-
-    def _crashed(self) -> None:
-        """The worker died by itself. One that dies again and again before a new step would be started for ever."""
-        self.barren = 0 if self.fruitful else self.barren + 1
-        if self.barren >= self.services.settings.worker_losses:
-            self.closing = True
-            self._settle(deciders.give_up(self.barren))
-            self.barren = 0
-        else:
-            self.lose(ev.CRASHED)
 
 
 async def _given(code: Code) -> Code:

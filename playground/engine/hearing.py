@@ -21,7 +21,7 @@ def hear(execution: "Execution", frame: frames.Said, size: int) -> None:
     if handler is None:
         execution.break_limit(f"protocol: the worker sent a frame that is out of place ({type(frame).__name__})")
     else:
-        execution.fruitful = execution.fruitful or not isinstance(frame, _BARREN)
+        execution.ending.fruitful = execution.ending.fruitful or not isinstance(frame, _BARREN)
         handler(execution, frame, size)
 
 

@@ -1,17 +1,16 @@
 """The processor time of an attempt: looked at while a worker is busy, and counted from the last outcome it sent.
 
 The kernel's own limit is of a worker's whole life and only a backstop: a long run of short steps may use more in all than one
-attempt may. A worker whose time cannot be read is left to that backstop.
+attempt may. A worker whose time cannot be read is left to that backstop. It is looked at in real time, whatever clock the engine goes by.
 """
 
+import asyncio
 from typing import TYPE_CHECKING
-
-from playground.engine.clock import Timer
 
 if TYPE_CHECKING:
     from playground.engine.execution import Execution
 
-LOOK_MS = 500
+LOOK_SECONDS = 0.5
 
 
 class Processor:
@@ -19,7 +18,8 @@ class Processor:
 
     def __init__(self, execution: "Execution") -> None:
         self._execution = execution
-        self._timer: Timer | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._known = True
         self._outcomes = self._seen = 0
         self._from = 0.0
 
@@ -35,6 +35,7 @@ class Processor:
             return
         used = execution.worker.processor_seconds()
         if used is None:
+            self._known = False
             return
         if self._outcomes != self._seen:
             self._seen, self._from = self._outcomes, used
@@ -42,14 +43,12 @@ class Processor:
         if used - self._from > most:
             execution.break_limit(f"processor time: the worker used more than {most} s")
         elif execution.idleness.since is None:
-            clock = execution.services.clock
-            self._timer = clock.call_at(clock.now() + LOOK_MS, self.watch)
+            self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self.watch)
 
     def stirred(self) -> None:
         """The worker is busy again."""
-        if self._timer is None and self._execution.channel is not None:
-            clock = self._execution.services.clock
-            self._timer = clock.call_at(clock.now() + LOOK_MS, self.watch)
+        if self._known and self._timer is None and self._execution.channel is not None:
+            self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self.watch)
 
     def close(self) -> None:
         """Look no more."""

@@ -166,8 +166,8 @@ class Scheduler:
         except Exception as error:
             self._services.log("execution_failed", instance=row.id, error=f"{type(error).__name__}: {error}")
             await recover_quietly(self._services, row)
-        if execution.barren:
-            self._barren[row.key] = execution.barren
+        if execution.ending.barren:
+            self._barren[row.key] = execution.ending.barren
         self._ended(row)
         self.wake()
 

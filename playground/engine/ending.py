@@ -1,0 +1,74 @@
+"""What the death of a worker means for its instance: go on in another execution, or end with an error that says why."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from playground.engine import deciders
+from playground.sandbox import frames
+from playground.workflows import events as ev
+
+if TYPE_CHECKING:
+    from playground.engine.execution import Execution
+
+EXIT_SECONDS = 10.0  # time a dead worker's exit may take to be told
+
+
+class Ending:
+    """Watches for the end of one worker.
+
+    `barren` counts the workers before this one that died by themselves, in a row, without having come to a new step; `fruitful` is
+    set once this one has. `killed` is set when a person has it killed.
+    """
+
+    def __init__(self, execution: "Execution", barren: int) -> None:
+        self._execution, self.barren = execution, barren
+        self.killed = self.fruitful = self._gone = False
+
+    @property
+    def near(self) -> bool:
+        """Whether the end is on its way, and will say what becomes of the instance."""
+        return self.killed or self._gone
+
+    def channel_closed(self, error: frames.ProtocolError | None) -> None:
+        """The worker's socket has ended, or brought what the protocol does not allow."""
+        execution = self._execution
+        if execution.closing:
+            return
+        self._gone = True
+        if error is not None:
+            execution.break_limit(f"protocol: {error}")
+        else:
+            execution.spawn(self._worker_gone())
+
+    async def _worker_gone(self) -> None:
+        execution = self._execution
+        worker, settings = execution.worker, execution.services.settings
+        assert worker is not None, "only an execution with a worker has a channel"
+        try:
+            async with asyncio.timeout(EXIT_SECONDS):
+                gone = await asyncio.shield(worker.exited)
+        except TimeoutError:
+            execution.break_limit("protocol: the worker closed its channel and lived on")
+            return
+        if execution.closing:
+            return
+        if self.killed:
+            execution.lose(ev.KILLED)
+        elif gone.cause == "cpu":
+            execution.break_limit(f"processor time: the worker used more than {settings.worker_cpu_seconds:,} s in all")
+        elif gone.cause == "memory":
+            execution.break_limit(f"memory: the worker used more than {settings.worker_memory_bytes:,} bytes")
+        elif gone.cause == "zygote":
+            execution.lose(ev.LOST)
+        else:
+            self._crashed()
+
+    def _crashed(self) -> None:
+        """The worker died by itself. One that dies again and again before a new step would be started for ever."""
+        execution = self._execution
+        self.barren = 0 if self.fruitful else self.barren + 1
+        if self.barren >= execution.services.settings.worker_losses:
+            execution.settle(deciders.give_up(self.barren))
+            self.barren = 0
+        else:
+            execution.lose(ev.CRASHED)
