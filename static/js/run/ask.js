@@ -21,7 +21,10 @@ export function askForm(step, { payload, send, close }) {
     said,
   );
   const grow = () => {
-    body.rows = Math.min(ROWS, body.value.split("\n").length);
+    body.rows = 1;
+    const { lineHeight, paddingTop, paddingBottom } = getComputedStyle(body); // empty while it is not on the page
+    const wrapped = Math.floor((body.scrollHeight - parseFloat(paddingTop) - parseFloat(paddingBottom)) / parseFloat(lineHeight));
+    body.rows = Math.min(ROWS, Math.max(body.value.split("\n").length, wrapped || 1));
   };
   const say = (text) => {
     said.textContent = text;
@@ -30,6 +33,7 @@ export function askForm(step, { payload, send, close }) {
   };
   say("");
   grow();
+  requestAnimationFrame(grow); // by then it is on the page, and a long payload wraps
   body.addEventListener("input", () => {
     grow();
     say("");
