@@ -76,6 +76,9 @@ async def instance(context: Context, request: Request) -> Response:
     code = await context.store.snippet(row.snippet)
     view = await context.views.instance(row)
     shown = _of_instance(row, code, view)
+    same = next((it for it in context.examples.values() if it.source == shown["source"]), None)
+    if same is not None:  # its task and its ready-made event are wanted after a reload, too
+        shown["example"] = _of_example(same)["example"]
     return await _page(context, request, "instance", shown, logs=await context.views.logs(row) if wants_html(request) else [])
 
 
