@@ -10,7 +10,7 @@ from playground.settings import ENV_PREFIX, BadSetting, Settings, from_environme
 
 BAD_USE = 2  # exit status for anything the operator has to put right before it can serve
 
-_EPILOG = "An option wins over its environment variable. Stop with Ctrl-C or SIGTERM: runs are kept, and go on at the next start."
+_EPILOG = "`playground tenant-key --help`: keys for tenants. An option wins over its environment variable. Stop with Ctrl-C or SIGTERM: runs are kept, and go on at the next start."
 
 
 class _Parser(argparse.ArgumentParser):
@@ -60,6 +60,8 @@ def settings_from(arguments: Sequence[str], environment: Mapping[str, str]) -> S
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run `playground`; returns its exit status."""
+    if arguments and not arguments[0].startswith("-"):
+        return _command(arguments, environment)
     try:
         settings = settings_from(arguments, environment)
     except BadSetting as error:
@@ -69,6 +71,16 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     try:
         serve(settings)
     except CannotServe as error:
+        return complain(str(error))
+    return 0
+
+
+def _command(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    from playground.commands import BadCommand, run  # late, as below
+
+    try:
+        run(arguments, environment)
+    except BadCommand as error:
         return complain(str(error))
     return 0
 

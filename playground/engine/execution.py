@@ -170,7 +170,7 @@ class Execution:
         begun = [] if row.started_at is not None else [NewEvent(ev.WORKFLOW_STARTED)]
         data = {
             "execution": row.execution,
-            "worker": worker.label,
+            "worker": f"w{row.execution}" if row.tenant else worker.label,  # a label counts the workers of all tenants
             "replayed": sum(deciders.is_over(step) for step in snapshot.steps.values()),
             "code_version": code.version,
         }

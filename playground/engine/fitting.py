@@ -43,7 +43,7 @@ async def fit(services: Services, code: Code, snapshot: Snapshot) -> Fit:
     """Replay an instance's history with other code. Raises Busy: no worker can be had."""
     try:
         worker = await services.sandbox.take()
-    except Exception as down:
+    except Exception as down:  # noqa: BLE001 - whatever it is, the version is not tried
         raise Busy(f"The version can't be tried now. {down} Try again in {REST_SECONDS} s.", retry_after=REST_SECONDS) from None
     trial = _Trial(services, code, snapshot)
     channel = trial.channel = FrameChannel(worker.sock, trial.said, trial.closed)

@@ -5,6 +5,10 @@ class StoreError(Exception):
     """The database can't be opened, read or written. The message is one line: what, where, and what to do."""
 
 
+class StoreInUse(StoreError):
+    """Another process has the database."""
+
+
 class JournalError(Exception):
     """Events that can't follow from their journal: a step started twice, an attempt of a step never started.
 

@@ -8,7 +8,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from playground.store.errors import StoreError
+from playground.store.errors import StoreError, StoreInUse
 
 SUFFIX = "-lock"
 
@@ -41,7 +41,7 @@ class FileLock:
             holder = os.pread(handle, 32, 0).decode(errors="replace").strip()
             os.close(handle)
             process = f" by process {holder}" if holder.isdigit() else ""
-            raise StoreError(f"the database {self._database} is in use{process}; stop that server or use another file") from None
+            raise StoreInUse(f"the database {self._database} is in use{process}; stop that server or use another file") from None
         os.ftruncate(handle, 0)
         os.pwrite(handle, b"%d\n" % os.getpid(), 0)
         self._handle = handle

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from playground.engine import CreateInstance
 from playground.store.protocol import InstanceRow
 from playground.web import api_snippets, bodies, tokens
+from playground.web.access import TENANT, find
 from playground.web.check import body_limit, refuse_bad
 from playground.web.context import Context
 from playground.web.errors import BadBody, BadQuery, ExampleNotFound
@@ -107,7 +108,7 @@ async def send_event(context: Context, request: Request) -> Response:
     row = await controlled(context, request)
     payload = await bodies.read_json(request, context.settings.value_bytes + bodies.OVERHEAD_BYTES)
     await context.engine.send_event(row.tenant, row.id, request.path_params["type"], payload)
-    return await _accepted(context, row)
+    return await accepted(context, row)
 
 
 async def pause(context: Context, request: Request) -> Response:
@@ -115,7 +116,7 @@ async def pause(context: Context, request: Request) -> Response:
     row = await controlled(context, request)
     await bodies.read_object(request, NoBody, SMALL_BODY_BYTES, may_be_empty=True)
     await context.engine.pause(row.tenant, row.id)
-    return await _accepted(context, row)
+    return await accepted(context, row)
 
 
 async def resume(context: Context, request: Request) -> Response:
@@ -123,7 +124,7 @@ async def resume(context: Context, request: Request) -> Response:
     row = await controlled(context, request)
     await bodies.read_object(request, NoBody, SMALL_BODY_BYTES, may_be_empty=True)
     await context.engine.resume(row.tenant, row.id)
-    return await _accepted(context, row)
+    return await accepted(context, row)
 
 
 async def terminate(context: Context, request: Request) -> Response:
@@ -131,7 +132,7 @@ async def terminate(context: Context, request: Request) -> Response:
     row = await controlled(context, request)
     body = await bodies.read_object(request, TerminateBody, SMALL_BODY_BYTES, may_be_empty=True)
     await context.engine.terminate(row.tenant, row.id, rollback=body.rollback)
-    return await _accepted(context, row)
+    return await accepted(context, row)
 
 
 async def restart(context: Context, request: Request) -> Response:
@@ -139,7 +140,7 @@ async def restart(context: Context, request: Request) -> Response:
     row = await controlled(context, request)
     body = await bodies.read_object(request, RestartBody, SMALL_BODY_BYTES, may_be_empty=True)
     await context.engine.restart(row.tenant, row.id, from_step=_key(body.from_step))
-    return await _accepted(context, row)
+    return await accepted(context, row)
 
 
 async def delete(context: Context, request: Request) -> Response:
@@ -154,7 +155,7 @@ async def kill_worker(context: Context, request: Request) -> Response:
     row = await controlled(context, request)
     body = await bodies.read_object(request, KillBody, SMALL_BODY_BYTES, may_be_empty=True)
     await context.engine.kill_worker(row.tenant, row.id, when=body.when)
-    return await _accepted(context, row)
+    return await accepted(context, row)
 
 
 async def wake(context: Context, request: Request) -> Response:
@@ -162,20 +163,17 @@ async def wake(context: Context, request: Request) -> Response:
     row = await controlled(context, request)
     body = await bodies.read_object(request, WakeBody, SMALL_BODY_BYTES, may_be_empty=True)
     await context.engine.wake(row.tenant, row.id, _key(body.step))
-    return await _accepted(context, row)
-
-
-async def find(context: Context, request: Request) -> InstanceRow:
-    """The instance of the address. Raises InstanceNotFound."""
-    return await context.views.find(request.path_params["id"])
+    return await accepted(context, row)
 
 
 async def controlled(context: Context, request: Request) -> InstanceRow:
-    """The instance of the address, for a caller who may change it.
+    """The instance of the address, for a caller who may change it: with its control token, or with a key of its tenant.
 
     Raises:
-        InstanceNotFound, NoToken, WrongToken, TooMany
+        InstanceNotFound, NoToken, WrongToken, TooMany, NoKey, WrongKey, RevokedKey
     """
+    if TENANT in request.path_params:
+        return await find(context, request)
     context.limits.changes.take(context.addresses.of(request))
     row = await find(context, request)
     tokens.check(request, row.control_hash)
@@ -218,6 +216,7 @@ def _key(step: StepBody | None) -> StepKey | None:
     return None if step is None else StepKey(step.kind, step.name, step.count)
 
 
-async def _accepted(context: Context, row: InstanceRow) -> Response:
+async def accepted(context: Context, row: InstanceRow) -> Response:
+    """The answer to an operation: how the instance stands after it."""
     now = await context.store.find(row.tenant, row.id)
     return json_response({"id": now.id, "status": now.status, "last_seq": now.last_seq}, 202, {"Cache-Control": "no-store"})

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from playground import paths
 from playground.engine import Engine
 from playground.engine.ids import Ids
+from playground.engine.tenants import Tenants
 from playground.examples import Example
 from playground.settings import Settings
 from playground.web import pages, rates
@@ -54,6 +55,7 @@ def create_app(
     assets.refresh(now())
     context = Context(
         engine=engine,
+        tenants=Tenants(engine),
         settings=settings,
         examples={example.slug: example for example in examples},
         addresses=Addresses.parse(settings.trusted_proxies),

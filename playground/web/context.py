@@ -6,6 +6,7 @@ from typing import Any
 
 from playground.engine import Engine
 from playground.engine.ids import Ids
+from playground.engine.tenants import Tenants
 from playground.examples import Example
 from playground.settings import Settings
 from playground.store.protocol import Store
@@ -34,6 +35,7 @@ class Context:
     """The parts of the web application."""
 
     engine: Engine
+    tenants: Tenants
     settings: Settings
     examples: Mapping[str, Example]
     addresses: Addresses

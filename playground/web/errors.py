@@ -20,13 +20,25 @@ STATUS_OF: Mapping[str, int] = {
     "workflow.invalid_name": 400,
     "workflow.invalid_batch": 400,
     "not_serialisable": 400,
+    "secret.invalid": 400,
+    "dispatcher.invalid_metadata": 400,
+    "binding.refused": 409,
+    "non_retryable": 409,
+    "dispatcher.metadata_missing": 409,
     "token.missing": 401,
+    "key.missing": 401,
+    "operator.token_missing": 401,
+    "key.wrong": 403,
+    "key.revoked": 403,
+    "operator.token_wrong": 403,
     "token.wrong": 403,
     "cross_origin": 403,
     "not_found": 404,
     "instance.not_found": 404,
     "snippet.not_found": 404,
     "example.not_found": 404,
+    "tenant.not_found": 404,
+    "version.not_found": 404,
     "method_not_allowed": 405,
     "instance.already_exists": 409,
     "instance.in_finite_state": 409,
@@ -35,6 +47,8 @@ STATUS_OF: Mapping[str, int] = {
     "instance.no_worker": 409,
     "instance.nothing_to_wake": 409,
     "instance.fenced": 409,
+    "instance.cannot_migrate": 409,
+    "version.too_many": 409,
     "too_large": 413,
     "source.refused": 422,
     "too_many": 429,
@@ -83,6 +97,28 @@ class WrongToken(WorkflowError):
     code = "token.wrong"
 
 
+class NoKey(WorkflowError):
+    code = "key.missing"
+
+
+class WrongKey(WorkflowError):
+    """The key is another tenant's, or nobody's."""
+
+    code = "key.wrong"
+
+
+class RevokedKey(WorkflowError):
+    code = "key.revoked"
+
+
+class NoOperatorToken(WorkflowError):
+    code = "operator.token_missing"
+
+
+class WrongOperatorToken(WorkflowError):
+    code = "operator.token_wrong"
+
+
 class CrossOrigin(WorkflowError):
     """A page of another site asked for a change."""
 
@@ -125,8 +161,10 @@ def headers_of(error: WorkflowError) -> dict[str, str]:
     headers = {"Cache-Control": "no-store"}
     if "retry_after" in error.details:
         headers["Retry-After"] = str(error.details["retry_after"])
-    if isinstance(error, NoToken):
+    if isinstance(error, (NoToken, NoKey)):
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, NoOperatorToken):
+        headers["WWW-Authenticate"] = 'Basic realm="operator (any name; the token is the password)"'
     if "allow" in error.details:
         headers["Allow"] = error.details["allow"]
     return headers

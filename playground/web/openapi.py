@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 OPENAPI_VERSION = "3.1.0"
 REF = "#/components/schemas/{name}"
+_QUERY_TYPES: Mapping[str, Any] = {"source": "string", "params": "string", "status": "string", "before": ["integer", "string"]}
 _REFUSED_BODY = ("body.not_json", "body.not_object", "body.invalid", "too_large", "cross_origin")
+_REFUSED_KEY = ("key.missing", "key.wrong", "key.revoked", "workflow.invalid_name")
 _REFUSED_CONTROL = ("token.missing", "token.wrong", "cross_origin", "too_many")
 
 _ANY: Mapping[str, Any] = {}
@@ -114,13 +116,13 @@ def describe(calls: tuple["Call", ...], version: str) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": {**_ANSWERS, **schemas},
-            "securitySchemes": {"control_token": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {name: {"type": "http", "scheme": "bearer"} for name in ("control_token", "tenant_key")},
         },
     }
 
 
 def _operation(call: "Call") -> dict[str, Any]:
-    refused = (*call.refuses, *(_REFUSED_BODY if call.body else ()), *(_REFUSED_CONTROL if call.control else ()))
+    refused = (*call.refuses, *(_REFUSED_BODY if call.body else ()), *(_REFUSED_CONTROL if call.control else ()), *(_REFUSED_KEY if call.key else ()))
     responses: dict[str, Any] = {str(call.answer): {"description": call.summary, **_content(call)}}
     for status in sorted({STATUS_OF[code] for code in refused}):
         codes = sorted({code for code in refused if STATUS_OF[code] == status})
@@ -129,7 +131,7 @@ def _operation(call: "Call") -> dict[str, Any]:
             "content": {"application/json": {"schema": {"$ref": REF.format(name="Error")}}},
         }
     operation: dict[str, Any] = {
-        "operationId": f"{call.view.__module__.rpartition('.')[2]}.{call.view.__name__}",
+        "operationId": ("tenants." if call.key else "") + f"{call.view.__module__.rpartition('.')[2]}.{call.view.__name__}",
         "summary": call.summary,
         "parameters": [
             *(
@@ -137,7 +139,7 @@ def _operation(call: "Call") -> dict[str, Any]:
                 for name in re.findall(r"{(\w+)", call.path)
             ),
             *(
-                {"name": name, "in": "query", "schema": {"type": "string" if name in ("source", "params") else "integer"}}
+                {"name": name, "in": "query", "schema": {"type": _QUERY_TYPES.get(name, "integer")}}
                 for name in call.query
             ),
         ],
@@ -147,8 +149,8 @@ def _operation(call: "Call") -> dict[str, Any]:
         operation["requestBody"] = {"content": {"application/json": {"schema": {"$ref": REF.format(name=call.body.__name__)}}}}
     elif call.path.endswith("/events/{type}"):
         operation["requestBody"] = {"description": "the payload", "content": {"application/json": {"schema": {}}}}
-    if call.control:
-        operation["security"] = [{"control_token": []}]
+    if call.control or call.key:
+        operation["security"] = [{"tenant_key" if call.key else "control_token": []}]
     return operation
 
 

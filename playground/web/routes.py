@@ -1,23 +1,41 @@
 """Every address of the server, in one table: the application and openapi.json are made from it."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.web import api_examples, api_instances, api_snippets, check, files, health, openapi, pages, stream
+from playground.web import (
+    api_effects,
+    api_examples,
+    api_instances,
+    api_snippets,
+    api_tenant_instances,
+    api_tenants,
+    api_triggers,
+    check,
+    files,
+    health,
+    openapi,
+    pages,
+    stream,
+    tenants_page,
+)
 from playground.web.context import Context
 
 View = Callable[[Context, Request], Awaitable[Response]]
 
 INSTANCE = "/api/instances/{id}"
+TENANT = "/api/tenants/{tenant}"
+TENANT_INSTANCE = TENANT + "/instances/{id}"
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One address and method. `body` is the type of its JSON body; `control`: it takes the control token; `page`: HTML for a browser.
+    """One address and method. `body` is the type of its JSON body; `control`: it takes the control token; `key`: it takes
+    a key of its tenant; `page`: HTML for a browser.
 
     `refuses` are the codes of errors.py that it may answer with, beside those that every call of its kind may.
     """
@@ -29,6 +47,7 @@ class Call:
     body: type[msgspec.Struct] | None = None
     query: tuple[str, ...] = ()
     control: bool = False
+    key: bool = False
     page: bool = False
     hidden: bool = False
     refuses: tuple[str, ...] = ()
@@ -62,6 +81,57 @@ def _operation(name: str, view: View, body: type[msgspec.Struct] | None, *refuse
 
 _CODE = ("too_large", "too_many")
 
+_OPERATOR = ("operator.token_missing", "operator.token_wrong")
+
+# What can be asked of any instance; see also OF_TENANTS.
+OF_INSTANCES: tuple[Call, ...] = (
+    _get(INSTANCE, api_instances.get, refuses=("instance.not_found",)),
+    _get(f"{INSTANCE}/events", api_instances.events, query=("after", "limit"), refuses=("instance.not_found", "query.invalid")),
+    _get(f"{INSTANCE}/stream", stream.stream, query=("after",), refuses=("instance.not_found", "query.invalid", "too_many")),
+    _operation(
+        "events/{type}", api_instances.send_event, None, "workflow.invalid_event_type", "instance.in_finite_state", "too_large"
+    ),
+    _operation("pause", api_instances.pause, api_instances.NoBody),
+    _operation("resume", api_instances.resume, api_instances.NoBody),
+    _operation("terminate", api_instances.terminate, api_instances.TerminateBody, "instance.cannot_terminate"),
+    _operation("restart", api_instances.restart, api_instances.RestartBody, "instance.cannot_restart"),
+    _operation("kill-worker", api_instances.kill_worker, api_instances.KillBody, "instance.no_worker"),
+    _operation("wake", api_instances.wake, api_instances.WakeBody, "instance.nothing_to_wake"),
+    Call("DELETE", INSTANCE, api_instances.delete, 204, control=True, refuses=("instance.not_found",)),
+    _get(f"{INSTANCE}/effects", api_effects.effects, refuses=("instance.not_found",)),
+)
+
+
+def _of_tenant(call: Call) -> Call:
+    """The same call for a tenant's instance, with a key in place of the control token."""
+    return replace(call, path=call.path.replace(INSTANCE, TENANT_INSTANCE), key=True, control=False)
+
+
+def _key(method: str, path: str, view: View, *refuses: str, **rest: object) -> Call:
+    return Call(method, TENANT + path, view, key=True, refuses=refuses, **rest)  # type: ignore[arg-type]
+
+
+_NEW = ("tenant.not_found", "version.not_found", "instance.invalid_id", "busy")
+
+# What a tenant asks for with one of its keys, and its trigger.
+OF_TENANTS: tuple[Call, ...] = (
+    _key("PUT", "/workflow", api_tenants.deploy, "source.refused", "workflow.invalid_name", "version.too_many", *_CODE, answer=201, body=api_tenants.DeployBody),
+    _key("GET", "/workflow", api_tenants.versions, "query.invalid", query=("before", "limit")),
+    _key("GET", "/workflow/{version}", api_tenants.version, "version.not_found"),
+    _key("GET", "/secrets", api_tenants.secrets),
+    _key("PUT", "/secrets/{name}", api_tenants.set_secret, "secret.invalid", "too_large", answer=204, body=api_tenants.SecretBody),
+    _key("DELETE", "/secrets/{name}", api_tenants.remove_secret, answer=204),
+    _key("POST", "/trigger", api_triggers.make, answer=201),
+    _key("DELETE", "/trigger", api_triggers.remove, answer=204),
+    _post("/api/hooks/{tenant}/{secret}", api_triggers.pull, answer=202, refuses=("not_found", "tenant.not_found", "body.not_json", *_CODE)),
+    _key("GET", "/instances", api_tenant_instances.listed, "query.invalid", query=("status", "before", "limit")),
+    _key("POST", "/instances", api_tenant_instances.create, "instance.already_exists", *_NEW, answer=201, body=api_tenant_instances.TenantCreateBody),
+    _key("POST", "/instances/batch", api_tenant_instances.create_batch, "workflow.invalid_batch", *_NEW, answer=201, body=api_tenant_instances.BatchBody),
+    _key("POST", "/instances/{id}/migrate", api_tenant_instances.migrate, "instance.not_found", "version.not_found", "instance.cannot_migrate", "busy",
+         answer=202, body=api_tenant_instances.MigrateBody),
+    *map(_of_tenant, OF_INSTANCES),
+)  # fmt: skip
+
 CALLS: tuple[Call, ...] = (
     _page("/", pages.start),
     _page("/examples", pages.examples),
@@ -77,6 +147,7 @@ CALLS: tuple[Call, ...] = (
     _get("/api/snippets/{snippet}", api_snippets.get, refuses=("snippet.not_found",)),
     _get("/api/examples", api_examples.examples),
     _get("/api/examples/{slug}", api_examples.example, refuses=("example.not_found",)),
+    _page("/tenants", tenants_page.tenants, refuses=_OPERATOR),
     _post(
         "/api/instances",
         api_instances.create,
@@ -92,19 +163,8 @@ CALLS: tuple[Call, ...] = (
             *_CODE,
         ),
     ),
-    _get(INSTANCE, api_instances.get, refuses=("instance.not_found",)),
-    _get(f"{INSTANCE}/events", api_instances.events, query=("after", "limit"), refuses=("instance.not_found", "query.invalid")),
-    _get(f"{INSTANCE}/stream", stream.stream, query=("after",), refuses=("instance.not_found", "query.invalid", "too_many")),
-    _operation(
-        "events/{type}", api_instances.send_event, None, "workflow.invalid_event_type", "instance.in_finite_state", "too_large"
-    ),
-    _operation("pause", api_instances.pause, api_instances.NoBody),
-    _operation("resume", api_instances.resume, api_instances.NoBody),
-    _operation("terminate", api_instances.terminate, api_instances.TerminateBody, "instance.cannot_terminate"),
-    _operation("restart", api_instances.restart, api_instances.RestartBody, "instance.cannot_restart"),
-    _operation("kill-worker", api_instances.kill_worker, api_instances.KillBody, "instance.no_worker"),
-    _operation("wake", api_instances.wake, api_instances.WakeBody, "instance.nothing_to_wake"),
-    Call("DELETE", INSTANCE, api_instances.delete, 204, control=True, refuses=("instance.not_found",)),
+    *OF_INSTANCES,
+    *OF_TENANTS,
     _get("/healthz", health.healthz),
     _get("/openapi.json", openapi.document),
     _get("/static/{path:path}", files.static, hidden=True),

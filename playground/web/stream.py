@@ -24,6 +24,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from playground.store.protocol import InstanceRow, Store
+from playground.web.access import find
 from playground.web.errors import BadQuery
 from playground.web.rates import AtOnce
 from playground.workflows import events as ev
@@ -173,7 +174,7 @@ class _Stream(EventSourceResponse):
 
 async def stream(context: "Context", request: Request) -> Response:
     """The journal of an instance, live."""
-    row = await context.views.find(request.path_params["id"])
+    row = await find(context, request)
     after = _after(request)
     final = row.status in ev.FINAL_STATUSES
     if final and after == row.last_seq:

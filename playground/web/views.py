@@ -23,10 +23,10 @@ class Views:
         self._store, self._retention_days = store, retention_days
         self._states: OrderedDict[int, State] = OrderedDict()
 
-    async def find(self, id: str) -> InstanceRow:
-        """The anonymous instance of an id. Raises InstanceNotFound, in words for people."""
+    async def find(self, id: str, tenant: str = ANONYMOUS) -> InstanceRow:
+        """The instance of an id. Raises InstanceNotFound, in words for people."""
         try:
-            return await self._store.find(ANONYMOUS, id)
+            return await self._store.find(tenant, id)
         except InstanceNotFound:
             kept = f"Finished runs are kept {self._retention_days} day{'s' if self._retention_days != 1 else ''}."
             raise InstanceNotFound(f"No run has this address. {kept}") from None
@@ -36,7 +36,7 @@ class Views:
         state = await self._state(row)
         shown: dict[str, Any] = {
             "id": row.id,
-            "url": instance_url(row.id),
+            "url": instance_address(row) if row.tenant else instance_url(row.id),
             "workflow": row.workflow,
             "snippet": row.snippet,
             "code_version": row.snippet,
@@ -79,6 +79,11 @@ class Views:
 def instance_url(id: str) -> str:
     """Where people look at an instance."""
     return f"/instances/{id}"
+
+
+def instance_address(row: InstanceRow) -> str:
+    """Where a tenant's instance is found over the API."""
+    return f"/api/tenants/{row.tenant}/instances/{row.id}"
 
 
 def snippet_url(id: str) -> str:

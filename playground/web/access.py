@@ -1,0 +1,84 @@
+"""Who may ask for what: anyone for an anonymous instance that they know the id of, a tenant's keys for what is its own, the operator for all.
+
+A wrong key is answered alike whether there is such a tenant or not.
+"""
+
+import base64
+import binascii
+import hmac
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+
+from playground.store.protocol import InstanceRow
+from playground.web import tokens
+from playground.web.errors import NoKey, NoOperatorToken, RevokedKey, WrongKey, WrongOperatorToken
+from playground.web.views import ANONYMOUS
+from playground.workflows import names
+
+if TYPE_CHECKING:
+    from playground.web.context import Context
+
+TENANT = "tenant"  # the name of it in the address
+
+_NO_KEY = "This is a tenant's. Send `Authorization: Bearer KEY`, with a key that the operator made with `playground tenant-key create NAME`."
+_WRONG_KEY = "This is not a key of this tenant."
+_REVOKED = "This key has been revoked. Ask the operator for another."
+
+
+async def find(context: "Context", request: Request) -> InstanceRow:
+    """The instance of the address; a tenant's for a caller with one of its keys.
+
+    Raises:
+        InstanceNotFound, and as `tenant_of`
+    """
+    tenant = await tenant_of(context, request) if TENANT in request.path_params else ANONYMOUS
+    return await context.views.find(request.path_params["id"], tenant)
+
+
+async def tenant_of(context: "Context", request: Request) -> str:
+    """The tenant of the address, for a caller with one of its keys.
+
+    Raises:
+        InvalidName: no tenant can be called so.
+        NoKey, WrongKey, RevokedKey
+        TooMany: too many wrong keys from this address.
+    """
+    name = names.check_name(request.path_params[TENANT], TENANT)
+    given = tokens.bearer(request)
+    if given is None:
+        raise NoKey(_NO_KEY)
+    key = await context.store.tenants.key(tokens.digest(given))
+    if key is None or key.tenant != name:
+        context.limits.changes.take(context.addresses.of(request))
+        raise WrongKey(_WRONG_KEY)
+    if key.revoked_at is not None:
+        raise RevokedKey(_REVOKED)
+    return name
+
+
+def check_operator(context: "Context", request: Request) -> None:
+    """Let the request pass when it carries the operator's token, as a bearer's or as the password of a browser's own dialog.
+
+    Raises:
+        NoOperatorToken, WrongOperatorToken
+        TooMany: too many wrong tokens from this address.
+    """
+    expected = context.settings.operator_token
+    given = tokens.bearer(request) or _password(request)
+    if not expected or given is None:
+        closed = "" if expected else " This server has none, so these pages are closed; start it with `--operator-token`."
+        raise NoOperatorToken(f"This is for the operator of this server, with the operator's token.{closed}")
+    if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode()):
+        context.limits.changes.take(context.addresses.of(request))
+        raise WrongOperatorToken("This is not the operator's token.")
+
+
+def _password(request: Request) -> str | None:
+    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic" or len(encoded) > tokens.LONGEST * 2:
+        return None
+    try:
+        return base64.b64decode(encoded, validate=True).decode().partition(":")[2] or None
+    except (binascii.Error, UnicodeDecodeError):
+        return None

@@ -1,0 +1,89 @@
+"""A tenant's code over the API: deploy it, look at its versions, and keep the secrets that it reads."""
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from playground.engine.code import CLASS_NAME
+from playground.engine.tenants import SECRET_BYTES
+from playground.store.tables import Version
+from playground.web import bodies
+from playground.web.access import tenant_of
+from playground.web.api_instances import SMALL_BODY_BYTES, whole_number
+from playground.web.check import ESCAPED, body_limit, refuse_bad
+from playground.web.context import Context
+from playground.web.responses import json_response
+
+VERSIONS_DEFAULT = 50
+VERSIONS_LISTED = 200  # in one answer
+_FRESH = {"Cache-Control": "no-store"}
+
+
+class DeployBody(msgspec.Struct, forbid_unknown_fields=True):
+    source: str
+    class_name: str = CLASS_NAME
+
+
+class SecretBody(msgspec.Struct, forbid_unknown_fields=True):
+    value: str
+
+
+async def deploy(context: Context, request: Request) -> Response:
+    """Make code the newest version, which new instances get. What is the newest already stays it."""
+    tenant = await tenant_of(context, request)
+    body = await bodies.read_object(request, DeployBody, body_limit(context))
+    context.limits.checks.take(f"tenant:{tenant}")
+    await refuse_bad(context, body.source)
+    version, fresh = await context.tenants.deploy(tenant, body.source, body.class_name)
+    checked = await context.engine.check(body.source)
+    shown = _version(version) | {"created": fresh, "diagnostics": checked.diagnostics, "outline": checked.outline}
+    return json_response(shown, 201 if fresh else 200, _FRESH)
+
+
+async def versions(context: Context, request: Request) -> Response:
+    """The versions there are, newest first; `before` goes on at a number."""
+    tenant = await tenant_of(context, request)
+    limit = whole_number(request, "limit", VERSIONS_DEFAULT, least=1, most=VERSIONS_LISTED)
+    before = whole_number(request, "before", 0) or None
+    found = await context.tenants.versions(tenant, before, limit)
+    more = found[-1].number if len(found) == limit and found[-1].number > 1 else None
+    return json_response({"versions": [_version(it) for it in found], "before": more}, headers=_FRESH)
+
+
+async def version(context: Context, request: Request) -> Response:
+    """A version with its source."""
+    tenant = await tenant_of(context, request)
+    found = await context.tenants.version(tenant, request.path_params["version"])
+    return json_response(_version(found) | {"source": found.source}, headers=_FRESH)
+
+
+async def secrets(context: Context, request: Request) -> Response:
+    """The names of the secrets; no answer ever has their values."""
+    tenant = await tenant_of(context, request)
+    return json_response({"secrets": await context.tenants.secret_names(tenant)}, headers=_FRESH)
+
+
+async def set_secret(context: Context, request: Request) -> Response:
+    """Set a secret, which the code may read from its next execution on."""
+    tenant = await tenant_of(context, request)
+    body = await bodies.read_object(request, SecretBody, ESCAPED * SECRET_BYTES + SMALL_BODY_BYTES)
+    await context.tenants.set_secret(tenant, request.path_params["name"], body.value)
+    return Response(status_code=204)
+
+
+async def remove_secret(context: Context, request: Request) -> Response:
+    """Remove a secret."""
+    tenant = await tenant_of(context, request)
+    await context.tenants.remove_secret(tenant, request.path_params["name"])
+    return Response(status_code=204)
+
+
+def _version(version: Version) -> dict[str, Any]:
+    return {
+        "version": version.id,
+        "number": version.number,
+        "class_name": version.class_name,
+        "created_at": version.created_at,
+    }

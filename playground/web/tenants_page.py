@@ -1,0 +1,41 @@
+"""The operator's table of tenants, with their instances by status."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from playground.web import pages
+from playground.web.access import check_operator
+from playground.web.api_instances import whole_number
+from playground.web.context import Context
+from playground.web.responses import json_response, wants_html
+from playground.workflows import events as ev
+
+LISTED_DEFAULT = 200
+LISTED_MOST = 1_000
+_FRESH = {"Cache-Control": "no-store", "Vary": "Accept"}
+
+
+async def tenants(context: Context, request: Request) -> Response:
+    """Tenants by name, each with its instances by status; `after` goes on after a name. For the operator."""
+    check_operator(context, request)
+    limit = whole_number(request, "limit", LISTED_DEFAULT, least=1, most=LISTED_MOST)
+    found = await context.store.tenants.all(after=request.query_params.get("after", ""), limit=limit)
+    rows = [await _row(context, tenant.name, tenant.created_at) for tenant in found]
+    after = found[-1].name if len(found) == limit else None
+    if not wants_html(request):
+        return json_response({"tenants": rows, "after": after}, headers=_FRESH)
+    names = await pages.shared_names(context, request) | {"tenants": rows, "statuses": ev.STATUSES, "after": after}
+    return pages.html_response(context, "tenants.html", names)
+
+
+async def _row(context: Context, name: str, created_at: int) -> dict[str, Any]:
+    counts = await context.store.count(tenant=name)
+    newest = await context.store.tenants.version(name, "")
+    return {
+        "name": name,
+        "created_at": created_at,
+        "version": None if newest is None else {"number": newest.number, "deployed_at": newest.created_at},
+        "instances": {status: counts.get(status, 0) for status in ev.STATUSES},
+    }

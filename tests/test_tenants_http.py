@@ -1,0 +1,282 @@
+"""Tenants over HTTP: deploy, start, list, steer and migrate with a key; secrets, and a trigger with a secret of its own."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from dispatch_support import workflow
+from http_support import Site
+from tenants_support import ECHO, WAITS, Tenant, make_key, tenants_site
+
+from playground import commands
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with tenants_site(tmp_path_factory.mktemp("tenants"), idle_grace_ms=100) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def acme(site: Site) -> Tenant:
+    return Tenant(site, "acme")
+
+
+@pytest.fixture
+def fresh(site: Site, request: pytest.FixtureRequest) -> Tenant:
+    """A tenant of the test's own."""
+    return Tenant(site, "t" + str(abs(hash(request.node.name)))[:12])
+
+
+def code(answer: httpx2.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+# Code.
+
+
+def test_a_deployed_version_has_a_number_a_hash_and_what_the_lint_found(fresh: Tenant) -> None:
+    answer = fresh.ask("PUT", "/workflow", json={"source": "import random\n" + workflow("return random.random()")})
+    made = answer.json()
+    assert (answer.status_code, made["number"], made["created"], made["class_name"]) == (201, 1, True, "TenantWorkflow")
+    assert any(it["severity"] == "warning" for it in made["diagnostics"]) and made["outline"] == []
+    second = fresh.deploy(ECHO)
+    same = fresh.ask("PUT", "/workflow", json={"source": ECHO})
+    assert (same.status_code, same.json()["created"], same.json()["version"]) == (200, False, second["version"])
+    listed = fresh.ask("GET", "/workflow").json()
+    assert [it["number"] for it in listed["versions"]] == [2, 1] and listed["before"] is None
+    page = fresh.ask("GET", "/workflow", params={"limit": 1}).json()
+    assert page["before"] == 2
+    assert [it["number"] for it in fresh.ask("GET", "/workflow", params={"before": page["before"]}).json()["versions"]] == [1]
+    assert fresh.ask("GET", f"/workflow/{second['version']}").json()["source"] == ECHO
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ({"source": "class TenantWorkflow(:"}, 422, "source.refused"),
+        ({"source": "x = 1"}, 422, "source.refused"),
+        ({"source": "x" * 70_000}, 413, "too_large"),
+        ({"source": ECHO, "class_name": "not a name"}, 400, "workflow.invalid_name"),
+        ({"source": 5}, 400, "body.invalid"),
+        ({}, 400, "body.invalid"),
+    ],
+)
+def test_what_can_not_be_deployed_is_refused_and_changes_nothing(fresh: Tenant, body: Any, status: int, said: str) -> None:
+    answer = fresh.ask("PUT", "/workflow", json=body)
+    assert code(answer) == (status, said)
+    if said == "source.refused":
+        first = answer.json()["error"]["diagnostics"][0]
+        assert first["line"] >= 1 and first["message"]
+    assert fresh.ask("GET", "/workflow").json()["versions"] == []
+    assert code(fresh.ask("POST", "/instances", json={})) == (404, "tenant.not_found")
+
+
+# Instances.
+
+
+def test_an_instance_runs_the_newest_version_and_says_which(acme: Tenant) -> None:
+    version = acme.deploy(ECHO)
+    answer = acme.ask("POST", "/instances", json={"params": {"n": 1}, "id": "order-1"})
+    made = answer.json()
+    assert answer.headers["location"] == made["url"] == "/api/tenants/acme/instances/order-1"
+    found = acme.finish("order-1")
+    assert (found["output"], found["code_version"], found["url"]) == ({"n": 1}, version["version"], made["url"])
+    assert acme.finish(acme.ask("POST", "/instances").json()["id"])["output"] == {}
+    assert code(acme.ask("POST", "/instances", json={"id": "order-1"})) == (409, "instance.already_exists")
+    assert code(acme.ask("POST", "/instances", json={"id": "no spaces"})) == (400, "instance.invalid_id")
+    assert code(acme.ask("POST", "/instances", json={"version": "v9"})) == (404, "version.not_found")
+
+
+def test_everything_that_can_be_asked_of_an_instance_can_be_asked_with_a_key(fresh: Tenant) -> None:
+    fresh.deploy(WAITS)
+    fresh.create(id="one")
+    fresh.until("one", "waiting")
+    assert fresh.ask("POST", "/instances/one/pause").status_code == 202
+    assert fresh.until("one", "paused")["status"] == "paused"
+    assert fresh.ask("POST", "/instances/one/resume").status_code == 202
+    fresh.until("one", "waiting")
+    assert fresh.ask("POST", "/instances/one/events/go", json={"yes": True}).status_code == 202
+    assert fresh.finish("one")["output"] == {"yes": True}
+    assert fresh.ask("GET", "/instances/one/effects").json() == {"effects": []}
+    events = fresh.ask("GET", "/instances/one/events").json()["events"]
+    with fresh.site.client.stream(
+        "GET", "/api/tenants/" + fresh.name + "/instances/one/stream", headers={"Authorization": f"Bearer {fresh.key}"}
+    ) as stream:
+        data = [json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: [")]
+    assert [event for batch in data for event in batch] == events
+    assert fresh.ask("POST", "/instances/one/restart", json={}).status_code == 202
+    fresh.until("one", "waiting")
+    assert fresh.ask("POST", "/instances/one/kill-worker", json={}).status_code in (202, 409)  # it may have given its worker up
+    assert fresh.ask("POST", "/instances/one/wake", json={}).status_code == 202
+    assert fresh.finish("one")["error"]["name"] == "WorkflowTimeoutError"
+    fresh.create(id="two")
+    assert fresh.ask("POST", "/instances/two/terminate", json={}).status_code == 202
+    assert fresh.ask("DELETE", "/instances/two").status_code == 204
+    assert code(fresh.ask("GET", "/instances/two")) == (404, "instance.not_found")
+
+
+def test_instances_are_listed_newest_first_by_status_and_in_pages(fresh: Tenant) -> None:
+    fresh.deploy(WAITS)
+    for number in range(5):
+        fresh.create(id=f"i{number}")
+    for number in range(5):
+        fresh.until(f"i{number}", "waiting")
+    fresh.ask("POST", "/instances/i2/events/go", json=1)
+    fresh.finish("i2")
+    page = fresh.ask("GET", "/instances", params={"limit": 2}).json()
+    assert [it["id"] for it in page["instances"]] == ["i4", "i3"] and page["before"] == "i3"
+    page = fresh.ask("GET", "/instances", params={"limit": 3, "before": "i3"}).json()
+    assert [it["id"] for it in page["instances"]] == ["i2", "i1", "i0"]
+    waiting = fresh.ask("GET", "/instances", params={"status": "waiting", "limit": 2, "before": "i4"}).json()
+    assert [it["id"] for it in waiting["instances"]] == ["i3", "i1"]
+    assert waiting["counts"] == {
+        "queued": 0, "running": 0, "waiting": 4, "waitingForPause": 0, "paused": 0, "complete": 1, "errored": 0, "terminated": 0,
+    }  # fmt: skip
+    assert all(it["waiting_until"] > it["started_at"] for it in waiting["instances"])
+    for params in ({"status": "sleeping"}, {"limit": 0}, {"before": "gone"}):
+        assert code(fresh.ask("GET", "/instances", params=params)) == (400, "query.invalid")
+
+
+def test_a_batch_leaves_out_taken_ids_and_says_which(fresh: Tenant) -> None:
+    fresh.deploy(ECHO)
+    fresh.create(id="a")
+    answer = fresh.ask("POST", "/instances/batch", json={"instances": [{"id": "a"}, {"id": "b", "params": 5}, {}]})
+    made = answer.json()
+    assert answer.status_code == 201 and [it["id"] for it in made["created"]][0] == "b" and len(made["created"]) == 2
+    assert made["refused"] == [{"index": 0, "id": "a", "code": "instance.already_exists"}]
+    assert fresh.finish("b")["output"] == 5
+    for instances in ([], [{}] * 101):
+        assert code(fresh.ask("POST", "/instances/batch", json={"instances": instances})) == (400, "workflow.invalid_batch")
+    assert code(fresh.ask("POST", "/instances/batch", json={"instances": [{"nope": 1}]})) == (400, "body.invalid")
+
+
+def test_an_instance_is_migrated_where_its_history_fits(fresh: Tenant) -> None:
+    fresh.deploy(workflow('await step.do("first", lambda: 1)\n' + 'got = await step.wait_for_event("go", "go")\nreturn "old"'))
+    fresh.create(id="one")
+    fresh.until("one", "waiting")
+    new = fresh.deploy(workflow('await step.do("first", lambda: 1)\n' + 'got = await step.wait_for_event("go", "go")\nreturn "new"'))
+    other = fresh.deploy(workflow('await step.do("another", lambda: 1)\nreturn 1'))
+    refused = fresh.ask("POST", "/instances/one/migrate", json={"version": other["version"]})
+    assert code(refused) == (409, "instance.cannot_migrate")
+    assert refused.json()["error"]["recorded"][0]["name"] == "first" and refused.json()["error"]["requested"][0]["name"] == "another"
+    assert fresh.ask("POST", "/instances/one/migrate", json={"version": new["version"]}).status_code == 202
+    fresh.ask("POST", "/instances/one/events/go", json=1)
+    assert fresh.finish("one")["output"] == "new"
+    assert code(fresh.ask("POST", "/instances/one/migrate", json={"version": new["version"]})) == (409, "instance.cannot_migrate")
+    assert code(fresh.ask("POST", "/instances/one/migrate", json={"version": "v9"})) == (404, "version.not_found")
+    assert code(fresh.ask("POST", "/instances/nope/migrate", json={"version": new["version"]})) == (404, "instance.not_found")
+
+
+def test_effects_show_what_happened_twice(fresh: Tenant) -> None:
+    fresh.deploy(
+        workflow(
+            """
+            @step.do("charge")
+            async def charge(ctx):
+                await self.env.EFFECTS.email("ada@example.com", key="once")
+                await self.env.EFFECTS.charge(49)
+                if ctx["attempt"] == 1:
+                    print("charged")
+                    await asyncio.sleep(60)
+
+            return await charge()
+            """
+        )
+    )
+    fresh.create(id="one")
+    with fresh.site.client.stream(
+        "GET", f"/api/tenants/{fresh.name}/instances/one/stream", headers={"Authorization": f"Bearer {fresh.key}"}
+    ) as stream:
+        assert any("charged" in line for line in stream.iter_lines())
+    assert fresh.ask("POST", "/instances/one/kill-worker", json={}).status_code == 202
+    fresh.finish("one")
+    effects = fresh.ask("GET", "/instances/one/effects").json()["effects"]
+    assert [(it["id"], it["double_of"], it["attempt"], it["asked"]) for it in effects] == [
+        ("email-1", None, 1, 2),
+        ("charge-2", None, 1, 1),
+        ("charge-3", "charge-2", 2, 1),
+    ]
+
+
+# Secrets and the trigger.
+
+
+def test_secrets_are_set_listed_and_removed_and_never_told(fresh: Tenant) -> None:
+    fresh.deploy(workflow("return len(await self.env.SECRETS.get('TOKEN'))"))
+    assert fresh.ask("PUT", "/secrets/TOKEN", json={"value": "sk_live_1"}).status_code == 204
+    assert fresh.ask("PUT", "/secrets/OTHER", json={"value": "abcd"}).status_code == 204
+    assert fresh.ask("DELETE", "/secrets/OTHER").status_code == 204
+    assert fresh.ask("GET", "/secrets").json() == {"secrets": ["TOKEN"]}
+    assert fresh.finish(fresh.create()["id"])["output"] == 9
+    assert code(fresh.ask("PUT", "/secrets/no-good", json={"value": "abcd"})) == (400, "secret.invalid")
+    assert code(fresh.ask("PUT", "/secrets/SHORT", json={"value": "x"})) == (400, "secret.invalid")
+    assert code(fresh.ask("PUT", "/secrets/LONG", json={"value": "x" * 17_000})) == (413, "too_large")
+
+
+def test_a_trigger_starts_instances_without_a_key_until_it_is_taken_away(fresh: Tenant) -> None:
+    client = fresh.site.client
+    answer = fresh.ask("POST", "/trigger")
+    url = answer.json()["url"]
+    assert answer.status_code == 201 and code(client.post(url, json=1)) == (404, "tenant.not_found")
+    fresh.deploy(ECHO)
+    pulled = client.post(url, json={"ref": "main"})
+    assert pulled.status_code == 202 and fresh.finish(pulled.json()["id"])["output"] == {"ref": "main"}
+    assert fresh.finish(client.post(url).json()["id"])["output"] == {}
+    queued = fresh.ask("GET", f"/instances/{pulled.json()['id']}/events").json()["events"][0]
+    assert queued["data"]["trigger"] == "webhook"
+    assert code(client.post(url, content=b"{")) == (400, "body.not_json")
+    assert code(client.post(url[:-1] + ("A" if url[-1] != "A" else "B"), json=1)) == (404, "not_found")
+    again = fresh.ask("POST", "/trigger").json()["url"]
+    assert code(client.post(url, json=1)) == (404, "not_found") and client.post(again, json=1).status_code == 202
+    assert fresh.ask("DELETE", "/trigger").status_code == 204
+    assert code(client.post(again, json=1)) == (404, "not_found")
+
+
+# Keys.
+
+
+def test_keys_are_made_listed_and_revoked_while_the_server_runs(site: Site) -> None:
+    tenant = Tenant(site, "keys")
+    tenant.deploy(ECHO)
+    second = Tenant(site, "keys", make_key(site, "keys"))
+    assert second.ask("GET", "/workflow").status_code == 200
+    database = ["--database", site.settings.database]
+    commands.run(["tenant-key", "revoke", "keys", "1", *database], {}, lambda line: None)
+    assert code(tenant.ask("GET", "/workflow")) == (403, "key.revoked")
+    assert second.ask("GET", "/workflow").status_code == 200
+    said: list[str] = []
+    commands.run(["tenant-key", "list", "keys", *database], {}, said.append)
+    assert ["revoked" in line for line in said] == [True, False]
+    assert not any(tenant.key in line or second.key in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["tenant-key", "create", "no good"], "tenant name"),
+        (["tenant-key", "revoke", "nobody", "1"], "has no key 1"),
+        (["tenant-key", "revoke", "acme", "x"], "invalid int value"),
+        (["tenant-key"], "required: action"),
+        (["nothing"], "invalid choice"),
+        (["tenant-key", "create", "a", "--name", "x" * 61], "at most 60"),
+        (["tenant-key", "list", "a", "--database", "mysql://x"], "cannot be opened"),
+    ],
+)
+def test_a_command_that_can_not_be_done_says_why(site: Site, arguments: list[str], said: str) -> None:
+    with pytest.raises(commands.BadCommand, match=said):
+        commands.run(arguments, {"PLAYGROUND_DATABASE": site.settings.database}, lambda line: None)
+
+
+def test_the_server_goes_on_where_it_was_after_a_restart(fresh: Tenant) -> None:
+    version = fresh.deploy(WAITS)
+    fresh.create(id="held")
+    fresh.until("held", "waiting")
+    fresh.deploy(ECHO)
+    fresh.site.stop()
+    fresh.site.start()
+    fresh.ask("POST", "/instances/held/events/go", json="after the restart")
+    found = fresh.finish("held")
+    assert (found["output"], found["code_version"]) == ("after the restart", version["version"])
