@@ -62,8 +62,9 @@ except WorkflowTimeoutError as late:
 
 @dataclass
 class Source:
-    """A workflow on its way: every step gets a name of its own. `early` are events to send at once, by type and number; `late` types
-    are sent when they are waited for.
+    """A workflow on its way: every step gets a name of its own.
+
+    `early` are events to send at once, by type and number; `late` types are sent when they are waited for.
     """
 
     text: str = ""
@@ -184,7 +185,9 @@ async def outcome(run: Run) -> tuple[Any, Any]:
     assert state.status == ev.COMPLETE, state.error
     assert_dense(await run.journal())
     await assert_rows_agree(run)
-    steps = {key: (step.status, _timeless(step.output), step.error and step.error["message"]) for key, step in state.steps.items()}
+    steps = {
+        key: (step.status, _timeless(step.output), step.error and step.error["message"]) for key, step in state.steps.items()
+    }
     return state.output, steps
 
 

@@ -1,4 +1,4 @@
-"""What the tests of shared/spec/semantics.md, section 9, share: short workflow sources, a ledger of what really ran, and real workers."""
+"""What the tests of semantics.md, section 9, share: short workflow sources, a ledger of what really ran, real workers."""
 
 import asyncio
 import textwrap
@@ -71,7 +71,9 @@ def story(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]
 
 
 @asynccontextmanager
-async def playing(body: str, params: Any = None, *, created: dict[str, Any] | None = None, **given: Any) -> AsyncIterator[tuple[WorkflowTester, Run]]:
+async def playing(
+    body: str, params: Any = None, *, created: dict[str, Any] | None = None, **given: Any
+) -> AsyncIterator[tuple[WorkflowTester, Run]]:
     """A tester with one instance of a workflow that has this body; `created` goes to create(), `given` to the tester."""
     async with WorkflowTester(workflow(body), **given) as tester:
         yield tester, await tester.create(params, **(created or {}))

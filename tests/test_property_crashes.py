@@ -1,8 +1,8 @@
 """Whatever a workflow is made of and wherever it crashes, it ends as if nothing had happened.
 
-Hypothesis writes workflows; each runs once undisturbed, then once for every commit it makes, with a crash at that commit. Expect the same
-output and the same committed steps, no callback of a committed step ever run again, a journal without gaps, and rows that agree with it.
-`CRASH_EXAMPLES=100 pytest tests/test_property_crashes.py` tries more than the few of every day.
+Hypothesis writes workflows; each runs once undisturbed, then once for every commit it makes, with a crash at that commit.
+Expect the same output and the same committed steps, no callback of a committed step ever run again, a journal without gaps,
+and rows that agree with it. `CRASH_EXAMPLES=100 pytest tests/test_property_crashes.py` tries more than the few of every day.
 """
 
 from typing import Any
@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from semantics_support import run_loop
 
-from playground.testing import WorkflowTester
-
-EVERY_DAY = settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+EVERY_DAY = settings(
+    max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
 OFTEN = settings(EVERY_DAY, max_examples=EXAMPLES * 5)
 CRASHES = st.tuples(st.integers(1, 6), st.sampled_from(["worker", "server"]), st.sampled_from(["before", "after"]))
 MOST_CRASHES = 4  # a step that loses five workers in a row ends its instance, as it should

@@ -1,7 +1,7 @@
 """Whatever a workflow is made of, an operation that comes right after any of its commits leaves it in order.
 
-As in test_property_crashes.py, hypothesis writes the workflows. Pause and resume, a killed worker and a restart lead to the same output;
-terminate ends it at once. In every case the journal has no gap and the rows agree with it.
+As in test_property_crashes.py, hypothesis writes the workflows. Pause and resume, a killed worker and a restart lead to the
+same output; terminate ends it at once. In every case the journal has no gap and the rows agree with it.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Section 9 of shared/spec/semantics.md: attempts, timeouts, errors and lost workers. The number of the behaviour stands in the test's name."""
+"""Section 9 of semantics.md: attempts, timeouts, errors, lost workers. Each test names the number of its behaviour."""
 
 import pytest
 from semantics_support import LEDGER, attempts, failure, isolated, outcome, playing, run_loop, started, story, times, workflow
@@ -94,7 +94,9 @@ async def order():
 
 @story
 async def test_10_non_retryable_gives_one_attempt_and_becomes_the_instances_error():
-    body = NON_RETRYABLE.replace("OutOfStock(NonRetryableError)", "Unused(NonRetryableError)").replace("OutOfStock", "NonRetryableError")
+    body = NON_RETRYABLE.replace("OutOfStock(NonRetryableError)", "Unused(NonRetryableError)").replace(
+        "OutOfStock", "NonRetryableError"
+    )
     error = await failure(body + "await order()")
     assert (error["name"], error["message"]) == ("NonRetryableError", "none left")
     assert LEDGER.take() == ["ran"]
@@ -133,7 +135,8 @@ async def test_10_a_tenants_own_error_class_at_module_level_is_the_same_class_on
         """
     ).replace(
         "class TenantWorkflow",
-        "class OutOfStock(NonRetryableError):\n    item = 'tea'\ndef refuse():\n    raise OutOfStock('none left')\nclass TenantWorkflow",
+        "class OutOfStock(NonRetryableError):\n    item = 'tea'\n"
+        "def refuse():\n    raise OutOfStock('none left')\nclass TenantWorkflow",
     )
     async with WorkflowTester(source) as tester:
         run = await tester.create()
@@ -450,7 +453,8 @@ async def test_31_the_error_of_an_unawaited_step_is_logged_and_does_not_fail_the
 
 @story
 async def test_32_an_uncaught_type_error_becomes_the_instances_error_with_the_tenants_line():
-    source = "from workers import WorkflowEntrypoint\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n"
+    source = "from workers import WorkflowEntrypoint\nclass TenantWorkflow(WorkflowEntrypoint):\n"
+    source += "    async def run(self, event, step):\n"
     source += "        helper()\n\ndef helper():\n    raise TypeError('boom')\n"
     async with WorkflowTester(source) as tester:
         run = await tester.create()

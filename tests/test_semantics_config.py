@@ -1,4 +1,4 @@
-"""Section 9 of shared/spec/semantics.md: what a step's config means. The number of the behaviour stands in the test's name."""
+"""Section 9 of semantics.md: what a step's config means. Each test names the number of its behaviour."""
 
 import pytest
 from semantics_support import LEDGER, attempts, delays, failure, outcome, playing, run_loop, started, story, times
@@ -108,7 +108,10 @@ async def test_06_changing_ctx_changes_nothing():
         ('{"retries": {"limit": 1, "delay": 1, "jitter": 3}}', 'unknown key "jitter"; it takes limit, delay, backoff'),
         ('{"timeout": 0}', "timeout must be greater than 0"),
         ('{"timeout": -1}', "Invalid duration -1"),
-        ('{"timeout": "10ms"}', 'Invalid duration "10ms": expected a number of milliseconds or a duration string like "30 seconds"'),
+        (
+            '{"timeout": "10ms"}',
+            'Invalid duration "10ms": expected a number of milliseconds or a duration string like "30 seconds"',
+        ),
         ('{"retries": {"limit": 1, "delay": "30s"}}', 'Invalid duration "30s"'),
         ('{"retries": {"limit": float("inf"), "delay": 1}}', "retries.limit must be a whole number from 0 to 10,000"),
         ('{"retries": {"limit": float("nan"), "delay": 1}}', "retries.limit must be a whole number from 0 to 10,000"),

@@ -1,4 +1,4 @@
-"""Section 9 of shared/spec/semantics.md, behaviour 22: events and the waits that take them."""
+"""Section 9 of semantics.md, behaviour 22: events and the waits that take them."""
 
 import asyncio
 
@@ -110,7 +110,9 @@ def test_22_an_event_around_the_timeout_is_taken_once_by_one_of_the_two(when):
     """Ours: Cloudflare loses the event that comes after a wait has timed out."""
 
     async def play():
-        async with playing(TIMED_OUT.replace("said = str(error)", "said = 'out'").replace("try:", "said = None\ntry:"), skip=False) as (tester, run):
+        async with playing(
+            TIMED_OUT.replace("said = str(error)", "said = 'out'").replace("try:", "said = None\ntry:"), skip=False
+        ) as (tester, run):
             await tester.advance(when)
             await run.send_event("go", "one")
             await tester.settle()
@@ -294,7 +296,7 @@ async def test_22_an_event_that_comes_while_the_instance_waits_for_a_worker_is_n
 
 @pytest.mark.parametrize("operation", ["pause", "terminate", "restart", "delete"])
 def test_operations_that_come_while_the_instance_waits_for_a_worker_take_effect(operation):
-    """Given a woken instance without its worker yet, expect the operation to win and the code to be left alone until it may run."""
+    """Given a woken instance without its worker yet, expect the operation to win and the code to wait until it may run."""
 
     async def play():
         async with playing(TWO_WAITS, skip=False, idle_grace_ms=0) as (tester, run):

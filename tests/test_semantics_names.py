@@ -1,4 +1,4 @@
-"""Section 9 of shared/spec/semantics.md: how steps are named, counted and found again. The number of the behaviour stands in the test's name."""
+"""Section 9 of semantics.md: how steps are named, counted and found again. Each test names the number of its behaviour."""
 
 import pytest
 from semantics_support import LEDGER, failure, outcome, playing, run_loop, started, story, times
@@ -147,7 +147,10 @@ async def test_16_a_race_between_steps_replays_with_the_stored_results():
         await asyncio.sleep(60)
         LEDGER.note("slow")
         return "slow"
-    racers = [asyncio.ensure_future(step.do("quick", lambda: LEDGER.note("quick") or "quick")), asyncio.ensure_future(step.do("slow", slow))]
+    def quick():
+        LEDGER.note("quick")
+        return "quick"
+    racers = [asyncio.ensure_future(step.do("quick", quick)), asyncio.ensure_future(step.do("slow", slow))]
     done, left = await asyncio.wait(racers, return_when=asyncio.FIRST_COMPLETED)
     await step.sleep("long", "1 day")
     return sorted(await asyncio.gather(*racers))
@@ -168,7 +171,9 @@ async def test_18_do_a_1_and_wait_a_do_not_interfere():
         await run.wait_for_step("a", kind=ev.WAIT, status="waiting")
         await run.send_event("go", "event")
         assert await run.result() == ["done", "event", "second"]
-        kinds = [(event.step.kind, str(event.step)) for event in await run.journal() if event.type.endswith("_started") and event.step]
+        kinds = [
+            (event.step.kind, str(event.step)) for event in await run.journal() if event.type.endswith("_started") and event.step
+        ]
     assert kinds == [("do", "a-1-1"), ("do", "a-1-1"), ("wait", "a-1"), ("sleep", "a-1"), ("do", "a-1"), ("do", "a-1")]
 
 

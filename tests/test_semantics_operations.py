@@ -1,10 +1,10 @@
-"""Section 9 of shared/spec/semantics.md: what people do to instances. The number of the behaviour stands in the test's name."""
+"""Section 9 of semantics.md: what people do to instances. Each test names the number of its behaviour."""
 
 import asyncio
 import json
 
 import pytest
-from semantics_support import LEDGER, assert_dense, attempts, playing, run_loop, started, story, times, turns, workflow
+from semantics_support import LEDGER, assert_dense, attempts, playing, run_loop, story, times, turns, workflow
 
 from playground.engine import CreateInstance
 from playground.testing import WorkflowFailed, WorkflowTester
@@ -281,7 +281,9 @@ def test_25_restart_from_a_step_keeps_those_before_it(origin, again):
     run_loop(play())
 
 
-@pytest.mark.parametrize("origin", [{"from_step": "four"}, {"from_step": "loop", "count": 4}, {"from_step": "one", "kind": "sleep"}])
+@pytest.mark.parametrize(
+    "origin", [{"from_step": "four"}, {"from_step": "loop", "count": 4}, {"from_step": "one", "kind": "sleep"}]
+)
 def test_25_restart_from_an_unknown_step_is_refused_and_changes_nothing(origin):
     async def play():
         async with playing(THREE, {"n": 5}) as (_, run):
@@ -316,7 +318,13 @@ async def test_25_restart_drops_timers_buffered_events_and_work_in_flight():
 
 @pytest.mark.parametrize("status", ["queued", "waiting", "hibernated", "paused", "errored", "terminated"])
 def test_25_restart_from_every_status(status):
-    body = 'LEDGER.note("run")\nif event.payload == "errored": raise ValueError("no")\nawait step.sleep("nap", "1 hour")\nreturn "end"'
+    body = """
+    LEDGER.note("run")
+    if event.payload == "errored":
+        raise ValueError("no")
+    await step.sleep("nap", "1 hour")
+    return "end"
+    """
 
     async def play():
         async with playing(body, status, skip=False, workers=1) as (tester, run):
@@ -359,7 +367,9 @@ def test_26_terminate_while_waiting(hibernated):
             assert (await run.state()).status == "terminated"
             await tester.advance("2 days")
             journal = await run.journal()
-            assert [event.type for event in journal][-2 + hibernated :] == [ev.EXECUTION_ENDED, ev.WORKFLOW_TERMINATED][hibernated:]
+            assert [event.type for event in journal][-2 + hibernated :] == [ev.EXECUTION_ENDED, ev.WORKFLOW_TERMINATED][
+                hibernated:
+            ]
             assert_dense(journal)
             assert not tester.engine.executions()
 
@@ -488,7 +498,9 @@ async def test_33_the_same_id_in_two_tenants_is_two_independent_instances():
 
 async def stream(tester: WorkflowTester, run, cursor: int) -> list[tuple[str, list]]:
     """The events of an instance's stream from a cursor on, to its end."""
-    response = Streams(tester.store, tester.now, 30.0, lambda *said, **fields: None).respond(await run.row(), cursor, None, lambda: None)
+    response = Streams(tester.store, tester.now, 30.0, lambda *said, **fields: None).respond(
+        await run.row(), cursor, None, lambda: None
+    )
     found = []
     async for message in response.body_iterator:
         for part in message.decode().strip().split("\n\n"):
@@ -500,7 +512,10 @@ async def stream(tester: WorkflowTester, run, cursor: int) -> list[tuple[str, li
 @pytest.mark.parametrize("cursor", [0, 3, 6])
 def test_34_a_cursor_gives_only_what_comes_after_it_and_ends_after_the_terminal_event(cursor):
     async def play():
-        async with playing('await step.do("a", lambda: 1)\nawait step.wait_for_event("w", "go")\nreturn 2', skip=False) as (tester, run):
+        async with playing('await step.do("a", lambda: 1)\nawait step.wait_for_event("w", "go")\nreturn 2', skip=False) as (
+            tester,
+            run,
+        ):
             await run.wait_for_step("w")
             reading = asyncio.ensure_future(stream(tester, run, cursor))
             await turns()

@@ -69,7 +69,9 @@ def test_memory_over_its_limit_is_an_error_of_the_code_or_ends_the_instance(plac
         while True:
             kept.append(bytearray(1024 * 1024))
     """
-    body += "\n    hoard()" if place == "run" else '\n    await step.do("hoard", hoard, config={"retries": {"limit": 0, "delay": 1}})'
+    body += (
+        "\n    hoard()" if place == "run" else '\n    await step.do("hoard", hoard, config={"retries": {"limit": 0, "delay": 1}})'
+    )
 
     async def play():
         async with isolated(body) as (tester, run):
@@ -85,12 +87,19 @@ def test_a_worker_that_breaks_the_protocol_ends_the_instance_and_says_so():
 
 
 def test_a_frame_too_large_ends_the_instance_and_says_so():
-    run_into('import os\nos.write(3, b"\\xff\\xff\\xff\\xff")\nawait step.sleep("nap", "1 hour")', "protocol: a frame has 4,294,967,295 bytes")
+    run_into(
+        'import os\nos.write(3, b"\\xff\\xff\\xff\\xff")\nawait step.sleep("nap", "1 hour")',
+        "protocol: a frame has 4,294,967,295 bytes",
+    )
 
 
 def test_frames_of_the_codes_own_making_cannot_complete_a_step_that_never_began():
     frame = '{"op":"done","step":["do","forged",1],"attempt":1,"value":1}'
-    run_into(f"import os\nframe = {frame!r}.encode()\nos.write(3, len(frame).to_bytes(4, 'big') + frame)\nawait step.sleep('nap', '1 hour')", "protocol: ")
+    run_into(
+        f"import os\nframe = {frame!r}.encode()\nos.write(3, len(frame).to_bytes(4, 'big') + frame)\n"
+        "await step.sleep('nap', '1 hour')",
+        "protocol: ",
+    )
 
 
 def test_a_worker_that_closes_its_channel_and_lives_on_ends():

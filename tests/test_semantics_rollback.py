@@ -1,4 +1,4 @@
-"""Section 9 of shared/spec/semantics.md, behaviour 27: what is undone after a failure, in which order, and through which crashes."""
+"""Section 9 of semantics.md, behaviour 27: what is undone after a failure, in which order, and through which crashes."""
 
 import pytest
 from semantics_support import LEDGER, assert_dense, isolated, playing, run_loop, started, story, times, workflow
@@ -69,7 +69,12 @@ async def test_27_the_middle_one_failing_stops_the_chain_and_the_final_error_sta
             await run.result()
         state = await run.state()
         assert state.rollback == "errored"
-        assert [step.rollback and step.rollback.status for step in state.steps.values()] == ["pending", None, "errored", "completed"]
+        assert [step.rollback and step.rollback.status for step in state.steps.values()] == [
+            "pending",
+            None,
+            "errored",
+            "completed",
+        ]
     assert LEDGER.take() == [THREE, TWO]
 
 
@@ -118,7 +123,11 @@ def test_27_it_survives_a_kill_in_the_middle(victim):
 
     async def play():
         async with playing(SAGA, {"slow": ["two"]}) as (tester, run):
-            await run.wait_until(lambda state: any(step.rollback and step.rollback.attempts and str(key) == "two-1" for key, step in state.steps.items()))
+            await run.wait_until(
+                lambda state: any(
+                    step.rollback and step.rollback.attempts and str(key) == "two-1" for key, step in state.steps.items()
+                )
+            )
             if victim == "worker":
                 await run.kill_worker()
             else:
@@ -128,7 +137,10 @@ def test_27_it_survives_a_kill_in_the_middle(victim):
             assert (await run.state()).rollback == "complete"
             assert_dense(await run.journal())
             attempts = (await run.step("two")).rollback.attempts
-            assert [(attempt.attempt, attempt.error and attempt.error["name"]) for attempt in attempts] == [(1, "WorkerLost"), (2, None)]
+            assert [(attempt.attempt, attempt.error and attempt.error["name"]) for attempt in attempts] == [
+                (1, "WorkerLost"),
+                (2, None),
+            ]
             assert await started(run, ev.ROLLBACK_STEP_STARTED) == ["three-1", "two-1", "one-1"]
             assert len((await run.state()).executions) == 2
         assert LEDGER.take() == [THREE, TWO, (*TWO[:4], 2), ONE]
@@ -152,7 +164,11 @@ async def test_27_it_survives_the_kill_of_a_real_process_in_the_middle():
     raise ValueError("the failure")
     """
     async with isolated(body) as (_, run):
-        await run.wait_until(lambda state: any(step.rollback and step.rollback.attempts and str(key) == "two-1" for key, step in state.steps.items()))
+        await run.wait_until(
+            lambda state: any(
+                step.rollback and step.rollback.attempts and str(key) == "two-1" for key, step in state.steps.items()
+            )
+        )
         await run.kill_worker()
         await run.wait_for_status("errored")
         assert (await run.state()).rollback == "complete"
@@ -247,7 +263,8 @@ def test_27_never_on_success_plain_terminate_restart_delete_or_fatal_errors(end)
     if event.payload in ("terminate", "restart", "delete"):
         await step.sleep("nap", "1 hour")
     try:
-        await step.do("two", lambda: 1 / 0, config={"retries": {"limit": 0, "delay": 1}}, rollback=lambda info: LEDGER.note("undone"))
+        once = {"retries": {"limit": 0, "delay": 1}}
+        await step.do("two", lambda: 1 / 0, config=once, rollback=lambda info: LEDGER.note("undone"))
     except ZeroDivisionError:
         pass
     """
@@ -320,8 +337,9 @@ async def test_27_a_handlers_dependencies_and_closures_are_collected_again_after
     body = """
     ids = []
     for number in range(3):
-        made = await step.do("create", lambda number=number: f"id-{number}", rollback=lambda info: LEDGER.note((info.output, list(ids))))
-        ids.append(made)
+        def undo(info):
+            LEDGER.note((info.output, list(ids)))
+        ids.append(await step.do("create", lambda number=number: f"id-{number}", rollback=undo))
     await step.wait_for_event("w", "go")
     """
     async with playing(body, skip=False, idle_grace_ms=0) as (tester, run):
@@ -337,7 +355,11 @@ async def test_27_a_handlers_dependencies_and_closures_are_collected_again_after
 def test_27_a_rollback_is_not_paused(operation):
     async def play():
         async with playing(SAGA, {"slow": ["two"]}, skip=False) as (tester, run):
-            await run.wait_until(lambda state: any(step.rollback and step.rollback.attempts and str(key) == "two-1" for key, step in state.steps.items()))
+            await run.wait_until(
+                lambda state: any(
+                    step.rollback and step.rollback.attempts and str(key) == "two-1" for key, step in state.steps.items()
+                )
+            )
             assert (await getattr(run, operation)()).events == []
             await tester.advance("2 minutes")
             assert (await run.state()).status == "errored"

@@ -1,4 +1,4 @@
-"""Section 7 of shared/spec/semantics.md: hibernation, slots and whose turn it is."""
+"""Section 7 of semantics.md: hibernation, slots and whose turn it is."""
 
 import pytest
 from semantics_support import LEDGER, assert_sound, playing, run_loop, story, workflow
@@ -35,7 +35,15 @@ async def test_only_as_many_instances_as_there_are_slots_have_a_worker_and_the_o
 
 @story
 async def test_woken_instances_go_before_new_ones():
-    async with WorkflowTester(workflow("if event.payload == 'sleeper':\n    await step.sleep('nap', '10 seconds')\n" + HOLD.replace("event.payload or 60", "30")), skip=False, workers=1, idle_grace_ms=0) as tester:
+    async with WorkflowTester(
+        workflow(
+            "if event.payload == 'sleeper':\n    await step.sleep('nap', '10 seconds')\n"
+            + HOLD.replace("event.payload or 60", "30")
+        ),
+        skip=False,
+        workers=1,
+        idle_grace_ms=0,
+    ) as tester:
         sleeper = await tester.create("sleeper", id="sleeper")
         await tester.settle()
         assert not tester.engine.executions()
@@ -80,7 +88,12 @@ async def test_a_tenant_has_at_most_so_many_running_at_once_and_delays_nobody_el
 
 @story
 async def test_an_idle_worker_is_given_up_when_its_slot_is_needed():
-    async with playing(HOLD.replace("await step.do", "await step.sleep('nap', '1 hour')\nawait step.do"), skip=False, workers=1, idle_grace_ms=3_600_000_000) as (tester, first):
+    async with playing(
+        HOLD.replace("await step.do", "await step.sleep('nap', '1 hour')\nawait step.do"),
+        skip=False,
+        workers=1,
+        idle_grace_ms=3_600_000_000,
+    ) as (tester, first):
         await tester.settle()
         assert [execution.row.id for execution in tester.engine.executions()] == [first.id]
         second = await tester.create()

@@ -1,6 +1,6 @@
-"""Section 9 of shared/spec/semantics.md: what values may be, and what is kept secret. The number of the behaviour stands in the test's name."""
+"""Section 9 of semantics.md: what values may be, and what is kept secret. Each test names the number of its behaviour."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from semantics_support import LEDGER, attempts, failure, outcome, playing, run_loop, story, workflow
@@ -112,8 +112,9 @@ async def test_28_an_instance_holds_so_much_and_no_more():
 
 EVERYTHING = """
 value = {
-    "none": None, "true": True, "int": 3, "big": 2 ** 80, "float": 0.1, "text": "é語\\n", "tuple": (1, (2,)), "bytes": b"\\x00\\xff",
-    "set": {3, 1, 2}, "frozen": frozenset({"a"}), "when": datetime(2026, 1, 31, 10, tzinfo=timezone.utc), "naive": datetime(2026, 1, 31),
+    "none": None, "true": True, "int": 3, "big": 2 ** 80, "float": 0.1, "text": "é語\\n", "tuple": (1, (2,)),
+    "bytes": b"\\x00\\xff", "set": {3, 1, 2}, "frozen": frozenset({"a"}),
+    "when": datetime(2026, 1, 31, 10, tzinfo=timezone.utc), "naive": datetime(2026, 1, 31),
     "$tagged": {"$datetime": "no date"}, "empty": {}, "list": [[]],
 }
 """
@@ -128,7 +129,7 @@ BACK = {
     "bytes": b"\x00\xff",
     "set": {1, 2, 3},
     "frozen": {"a"},
-    "when": datetime(2026, 1, 31, 10, tzinfo=timezone.utc),
+    "when": datetime(2026, 1, 31, 10, tzinfo=UTC),
     "naive": datetime(2026, 1, 31),
     "$tagged": {"$datetime": "no date"},
     "empty": {},
@@ -205,7 +206,11 @@ async def test_29_errors_are_not_redacted():
 
 @story
 async def test_29_a_sensitive_none_stays_none_for_the_workflow():
-    body = 'first = await step.do("a", lambda: None, config={"sensitive": "output"})\nawait step.sleep("long", "1 day")\nreturn [first]'
+    body = """
+    first = await step.do("a", lambda: None, config={"sensitive": "output"})
+    await step.sleep("long", "1 day")
+    return [first]
+    """
     async with playing(body) as (_, run):
         assert await run.result() == [None]
         assert (await run.step("a")).output == "[REDACTED]"
@@ -224,7 +229,9 @@ def test_sleep_until_on_replay_does_not_move_and_a_past_time_returns_at_once_the
         async with playing(body) as (tester, run):
             assert await run.result() == "done"
             began = [event for event in await run.journal() if event.type == ev.SLEEP_STARTED]
-            assert began[0].data["until"] - tester.clock.start == timedelta(hours=1) / timedelta(milliseconds=1) + ("micro" in when)
+            assert began[0].data["until"] - tester.clock.start == timedelta(hours=1) / timedelta(milliseconds=1) + (
+                "micro" in when
+            )
 
     run_loop(play())
 
@@ -236,7 +243,12 @@ def test_sleep_until_a_past_time_is_an_error_the_first_time(when):
 
 
 @pytest.mark.parametrize(
-    "call", ['step.sleep("nap", "366 days")', 'step.sleep_until("nap", event.timestamp + timedelta(days=366))', 'step.sleep("nap", 10**30)']
+    "call",
+    [
+        'step.sleep("nap", "366 days")',
+        'step.sleep_until("nap", event.timestamp + timedelta(days=366))',
+        'step.sleep("nap", 10**30)',
+    ],
 )
 def test_a_sleep_of_more_than_365_days_is_refused(call):
     assert "365 days" in run_loop(failure(f"await {call}"))["message"]

@@ -99,7 +99,11 @@ def test_a_step_can_be_given_errors_for_some_attempts_and_time_skips_their_delay
             run = await tester.create({"amount": 12})
             await run.send_event("reviewed", 5)
             assert await run.result() == {"charged": 12, "stars": 5}
-            assert [attempt.error and attempt.error["message"] for attempt in (await run.step("charge")).attempts] == ["no answer", "no answer", None]
+            assert [attempt.error and attempt.error["message"] for attempt in (await run.step("charge")).attempts] == [
+                "no answer",
+                "no answer",
+                None,
+            ]
             assert tester.now() - tester.clock.start == (1 + 2) * 3_600_000 + 14 * 86_400_000
 
     play(story)
@@ -229,7 +233,8 @@ def test_a_server_that_is_down_for_a_while_finds_what_became_due():
 
 def test_what_workflows_print_and_log_is_theirs_and_what_the_test_prints_is_the_tests(capsys):
     source = SHOP.split("        @step.do")[0] + (
-        '        import logging, sys\n        print("printed")\n        print("to stderr", file=sys.stderr)\n        logging.info("logged")\n'
+        '        import logging, sys\n        print("printed")\n'
+        '        print("to stderr", file=sys.stderr)\n        logging.info("logged")\n'
         '        await step.sleep("nap", "1 day")\n'
     )
 

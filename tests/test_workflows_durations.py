@@ -40,8 +40,38 @@ def test_durations_that_are_understood(given_, milliseconds):
 
 @pytest.mark.parametrize(
     "given_",
-    ["", "10", "10ms", "30s", "1h", "1 fortnight", "one second", "-1 second", "1 second ago", "1e3 seconds", "1 seconds\n1", "∞ days", "1  Second"]
-    + ["9" * 400 + " years", "1 " * 100, -1, -0.5, math.inf, -math.inf, math.nan, True, False, None, [], {}, b"1 second", timedelta(seconds=-1), object()],
+    [
+        "",
+        "10",
+        "10ms",
+        "30s",
+        "1h",
+        "1 fortnight",
+        "one second",
+        "-1 second",
+        "1 second ago",
+        "1e3 seconds",
+        "1 seconds\n1",
+        "∞ days",
+        "1  Second",
+    ]
+    + [
+        "9" * 400 + " years",
+        "1 " * 100,
+        -1,
+        -0.5,
+        math.inf,
+        -math.inf,
+        math.nan,
+        True,
+        False,
+        None,
+        [],
+        {},
+        b"1 second",
+        timedelta(seconds=-1),
+        object(),
+    ],
 )
 def test_durations_that_are_refused_with_the_value_and_an_example(given_):
     with pytest.raises(InvalidDuration) as refused:
@@ -85,7 +115,9 @@ def test_names_of_workflows_and_tenants_have_64_characters():
         names.check_name("x" * 65, "tenant")
 
 
-@pytest.mark.parametrize(("name", "fits"), [("a", True), ("é語 😀", True), ("x" * 256, True), ("x" * 257, False), ("", False), ("a\tb", False)])
+@pytest.mark.parametrize(
+    ("name", "fits"), [("a", True), ("é語 😀", True), ("x" * 256, True), ("x" * 257, False), ("", False), ("a\tb", False)]
+)
 def test_step_names(name, fits):
     assert names.step_name_fits(name) is fits
 
@@ -121,9 +153,20 @@ def test_backoff_is_never_less_than_the_delay_and_never_over_365_days(backoff, d
     assert delay <= waited <= durations.LONGEST or waited == durations.LONGEST
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
 def test_whatever_is_given_as_config_is_resolved_or_refused(anything):
-    for given_ in (anything, {"retries": anything}, {"timeout": anything}, {"retries": {"limit": anything, "delay": anything}}, {"sensitive": anything}):
+    for given_ in (
+        anything,
+        {"retries": anything},
+        {"timeout": anything},
+        {"retries": {"limit": anything, "delay": anything}},
+        {"sensitive": anything},
+    ):
         try:
             config = configs.resolve(given_, "s")
         except StepConfigError as refused:

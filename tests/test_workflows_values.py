@@ -1,7 +1,7 @@
 """How values are stored: what comes back, and what is said of what can't be stored."""
 
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -18,13 +18,16 @@ LEAVES = (
     | st.text(st.characters(exclude_categories=["Cs"]))
     | st.binary()
     | st.datetimes()
-    | st.datetimes(timezones=st.just(timezone.utc))
+    | st.datetimes(timezones=st.just(UTC))
 )
 HASHABLE = st.recursive(LEAVES, lambda inner: st.frozensets(inner, max_size=3), max_leaves=4)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(
     LEAVES | st.sets(HASHABLE, max_size=3),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT | st.sampled_from(["$set", "$dict", "$int", "$datetime", "$bytes"]), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(TEXT | st.sampled_from(["$set", "$dict", "$int", "$datetime", "$bytes"]), inner, max_size=4)
+    ),
     max_leaves=20,
 )
 
@@ -47,7 +50,7 @@ def test_what_can_be_stored_comes_back_equal_through_json(value):
         (b"hi", {"$bytes": "aGk="}),
         (bytearray(b"hi"), {"$bytes": "aGk="}),
         ({2, 1}, {"$set": [1, 2]}),
-        (datetime(2026, 1, 31, 10, tzinfo=timezone.utc), {"$datetime": "2026-01-31T10:00:00+00:00"}),
+        (datetime(2026, 1, 31, 10, tzinfo=UTC), {"$datetime": "2026-01-31T10:00:00+00:00"}),
         (datetime(2026, 1, 31, 10, tzinfo=timezone(timedelta(hours=2))), {"$datetime": "2026-01-31T10:00:00+02:00"}),
         ({"$x": 1}, {"$dict": {"$x": 1}}),
         ({"$x": 1, "y": 2}, {"$x": 1, "y": 2}),

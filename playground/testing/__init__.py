@@ -1,4 +1,4 @@
-"""Run a workflow in a test: the real engine, store and worker code, in this process, on a clock that skips what would be waited for.
+"""Run a workflow in a test: the real engine, store and worker code, in this process, on a clock that skips every wait.
 
     async with WorkflowTester(SOURCE) as tester:
         tester.mock_step("charge card", error=ConnectionError("no answer"), times=2)

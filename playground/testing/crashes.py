@@ -1,4 +1,4 @@
-"""The store as a server sees it that may be killed at any commit: between this and the real store stands the moment of the crash."""
+"""The store as seen by a server that may be killed at any commit."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence

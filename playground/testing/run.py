@@ -67,13 +67,20 @@ class Run:
     async def wait_for_step(
         self, name: str, *, count: int = 1, kind: str | None = None, status: str | None = None, deadline: float = DEADLINE
     ) -> Step:
-        """Wait until a step has started, or has come to `status` (`running`, `retrying`, `sleeping`, `waiting`, `completed`, `errored`,
-        `timed_out`). Raises as `wait_for_status`.
+        """Wait until a step has started, or has come to `status`. Raises as `wait_for_status`.
+
+        Args:
+            status: `running`, `retrying`, `sleeping`, `waiting`, `completed`, `errored` or `timed_out`.
         """
 
         def reached(state: State) -> Step | None:
             for step in state.steps.values():
-                if step.key.name == name and step.key.count == count and kind in (None, step.key.kind) and status in (None, step.status):
+                if (
+                    step.key.name == name
+                    and step.key.count == count
+                    and kind in (None, step.key.kind)
+                    and status in (None, step.status)
+                ):
                     return step
             return None
 
@@ -147,9 +154,7 @@ class Run:
     async def logs(self, *, replay: bool = False) -> list[str]:
         """What it printed or logged, in order; what a replay printed again only with `replay`."""
         return [
-            event.data["text"]
-            for event in await self.journal()
-            if event.type == ev.LOG and (replay or not event.data["replay"])
+            event.data["text"] for event in await self.journal() if event.type == ev.LOG and (replay or not event.data["replay"])
         ]
 
     # What a person can do to it.

@@ -1,4 +1,4 @@
-"""Workers that are threads of this process: everything real but the isolation. For your own code only; hostile code owns the process."""
+"""Workers that are threads of this process: all real but the isolation. For your own code only: hostile code owns the process."""
 
 import asyncio
 import contextvars

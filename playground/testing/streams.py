@@ -1,4 +1,4 @@
-"""Where prints go while workflows run in threads of the test's own process: each to its worker's log, the test's own to where they went."""
+"""Where prints go while workflows run in the test's own process: a worker's to its log, the test's own to where they went."""
 
 import contextvars
 import io

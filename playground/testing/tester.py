@@ -1,4 +1,4 @@
-"""The test's own server: engine, store and workers in one process, its clock and its crashes in the test's hands."""
+"""What a test holds in its hands: instances, mocks, crashes and time, over a server of its own."""
 
 import asyncio
 import inspect
@@ -6,18 +6,17 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 from playground.engine.engine import CreateInstance, Engine
 from playground.settings import Settings
-from playground.store import open_store
 from playground.store.protocol import Committed, Store
 from playground.testing import crashes, mocks
 from playground.testing.clock import VirtualClock
-from playground.testing.crashes import Crash, CrashingStore, Plans
-from playground.testing.run import NothingHappens, Run, ServerCrashed
+from playground.testing.crashes import Crash, Plans
+from playground.testing.run import NothingHappens, Run
 from playground.testing.sandbox import LocalSandbox
+from playground.testing.server import LocalServer
 from playground.testing.streams import Routing
 from playground.workflows import durations
 from playground.workflows import events as ev
@@ -37,10 +36,11 @@ class WorkflowTester:
     """Runs a workflow on a virtual clock, with crashes where the test wants them. Use it with `async with`.
 
     Args:
-        workflow: the source of a module, as a tenant would give it, or a class deriving from `WorkflowEntrypoint`, which runs where it
-            was written, with all that its test can see.
+        workflow: the source of a module, as a tenant would give it, or a class deriving from `WorkflowEntrypoint`, which
+            runs where it was written, with all that its test can see.
         class_name: the class in the source.
-        skip: whether waiting for something lets time jump to the next deadline once everything rests. Without it only `advance` moves time.
+        skip: whether waiting for something lets time jump to the next deadline once everything rests. Without it only
+            `advance` moves time.
         begin: epoch milliseconds at which the clock starts.
         env: what the code finds in `self.env`: a `Binding`, or a plain value, by name.
         on_commit: called with each commit (`playground.store.protocol.Committed`) when it is durable, before anybody is told.
@@ -67,31 +67,39 @@ class WorkflowTester:
         self.skip = skip
         self.clock = VirtualClock(begin)
         self.log: list[tuple[str, dict[str, Any]]] = []
-        self._env = env
         self._settings = Settings(**{**SETTINGS, **settings})
         self._mocks, self._plans = mocks.Mocks(), Plans()
         self._late: dict[str, int | None] = {}
-        self._real_sandbox, self.on_commit = sandbox, on_commit
+        self._real_sandbox, self._env, self.on_commit = sandbox, env, on_commit
         self._runs: list[Run] = []
         self._opened = AsyncExitStack()
-        self._numbers = 0
 
     async def __aenter__(self) -> "WorkflowTester":
         self._activity = asyncio.Event()
-        folder = await self._opened.enter_async_context(_Folder())
-        self._url = f"sqlite:///{folder / 'test.db'}"
+        folder = self._opened.enter_context(tempfile.TemporaryDirectory(prefix="workflow-test-"))
         _routing.begin()
         self._opened.callback(_routing.end)
         self._local = None
         if self._real_sandbox is None:
             self._local = LocalSandbox(self.clock, self._mocks, self._class, self._activity.set)
             self._opened.push_async_callback(self._local.close)
-        await self._open_server()
+        self._server = LocalServer(
+            f"sqlite:///{folder}/test.db",
+            self._settings,
+            self.clock,
+            self._local or self._real_sandbox,
+            self._plans,
+            env=self._env,
+            durable=lambda committed: self.on_commit(committed),
+            changed=self._activity.set,
+            log=lambda event, **fields: self.log.append((event, fields)),
+        )
+        await self._server.open()
         return self
 
     async def __aexit__(self, *raised: Any) -> None:
         self._plans.clear()
-        await self._close_server(kill=self._crashing.dead)
+        await self._server.close(kill=self._server.dead)
         await self._opened.aclose()
 
     # The server.
@@ -99,115 +107,42 @@ class WorkflowTester:
     @property
     def engine(self) -> Engine:
         """The engine that runs now; another one after a crash."""
-        return self._engine
+        return self._server.engine
 
     @property
     def store(self) -> Store:
         """The journals, read past any planned crash."""
-        return self._store
+        return self._server.store
 
     @property
     def commits(self) -> int:
         """How many commits have been made so far."""
         return self._plans.commits
 
-    async def _open_server(self) -> None:
-        self._store = await asyncio.to_thread(open_store, self._url, synchronous=self._settings.synchronous)
-        self._died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._crashing = CrashingStore(
-            self._store,
-            self._plans,
-            kill_worker=self._kill_worker_of,
-            died=self._server_died,
-            changed=self._activity.set,
-            durable=lambda committed: self.on_commit(committed),
-        )
-        self._server = AsyncExitStack()
-        opening = self._server.enter_async_context(
-            Engine.open(
-                settings=self._settings,
-                store=self._crashing,  # type: ignore[arg-type]
-                sandbox=self._local or self._real_sandbox,
-                clock=self.clock,
-                ids=self,
-                log=lambda event, **fields: self.log.append((event, fields)),
-                env=self._env,
-            )
-        )
-        self._engine = await self._unless_it_dies(opening)
-
-    async def _close_server(self, *, kill: bool) -> None:
-        try:
-            if not kill:
-                await self._unless_it_dies(self._server.aclose())
-        except ServerCrashed:
-            kill = True
-        if kill:
-            self._crashing.dead = True
-            if self._local is not None:
-                self._local.kill_all()
-            await self._engine.abandon()
-            self.clock.forget()
-            await self._server.aclose()
-        await self._store.close()
-
     async def restart_server(self, *, kill: bool = True, down: Any = 0) -> None:
-        """Stop the server, by kill -9 unless `kill` is false, let `down` (a duration) pass without one, and start it on the same store."""
-        await self._close_server(kill=kill)
-        self.clock.advance(durations.parse(down))
-        await self._open_again()
+        """Stop the server and start it again on the same store.
 
-    async def _open_again(self) -> None:
-        while True:
-            try:
-                await self._open_server()
-                return
-            except ServerCrashed:  # in the middle of its recovery
-                self.clock.forget()
-                await self._store.close()
+        Args:
+            kill: by kill -9, or as an operator does.
+            down: a duration that passes while there is none.
+        """
+        await self._server.close(kill=kill)
+        self.clock.advance(durations.parse(down))
+        await self._server.open()
 
     async def _revive(self) -> None:
-        if self._crashing.dead:
+        if self._server.dead:
             await self.restart_server()
 
     async def call(self, operation: Callable[[Engine], Awaitable[Any]]) -> Any:
         """Have the server carry out an operation. Raises ServerCrashed when a planned crash falls into it."""
         await self._revive()
-        return await self._unless_it_dies(operation(self._engine))
-
-    async def _unless_it_dies(self, operation: Awaitable[Any]) -> Any:
-        task = asyncio.ensure_future(operation)
-        await asyncio.wait({task, self._died}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        task.cancel()
-        await asyncio.wait({task})
-        raise ServerCrashed("the server was killed, as planned, while it carried this out")
-
-    def _server_died(self) -> None:
-        if not self._died.done():
-            self._died.set_result(None)
-        self._activity.set()
-
-    def _kill_worker_of(self, key: int) -> None:
-        for execution in self._engine.executions():
-            if execution.row.key == key and execution.worker is not None:
-                execution.worker.kill()
-
-    def instance_id(self) -> str:
-        """Ids of instances that are given none: run-1, run-2 ..."""
-        self._numbers += 1
-        return f"run-{self._numbers}"
-
-    def token(self) -> str:
-        """See `playground.engine.ids.Ids`."""
-        self._numbers += 1
-        return f"token-{self._numbers}"
+        return await self._server.call(operation)
 
     # What a test sets up.
 
     async def create(self, params: Any = None, **given: Any) -> Run:
-        """Create an instance; `given` are further fields of `playground.engine.engine.CreateInstance`. Raises as `Engine.create`."""
+        """Create an instance. `given` are further fields of `playground.engine.CreateInstance`. Raises as `Engine.create`."""
         new = CreateInstance(**{"source": self.source, "params": params, "class_name": self._class_name, **given})
         row = await self.call(lambda engine: engine.create(new))
         self._runs.append(Run(self, row))
@@ -249,8 +184,8 @@ class WorkflowTester:
         """Kill something at a commit.
 
         Args:
-            victim: `worker` (of the instance whose commit it is) or `server` (the engine and all workers; it is started again on the same
-                store as soon as the test waits for something).
+            victim: `worker` (of the instance whose commit it is) or `server` (the engine and all workers; it is started
+                again on the same store as soon as the test waits for something).
             commit: its number in this test, from 1; see `commits`. A commit adds events to a journal, or claims an instance.
             moment: `before` it is durable, or `after`, when nobody has been told yet.
         """
@@ -315,9 +250,9 @@ class WorkflowTester:
     async def _rests(self) -> bool:
         for _ in range(TURNS):
             await asyncio.sleep(0)
-            if self._crashing.dead or self._crashing.busy or not self._engine.at_rest:
+            if not self._server.at_rest:
                 return False
-            if not all(self._worker_rests(execution) for execution in self._engine.executions()):
+            if not all(self._worker_rests(execution) for execution in self.engine.executions()):
                 return False
         return True
 
@@ -363,18 +298,13 @@ class WorkflowTester:
         if run is None:
             return "Something goes on all the time, or takes real time."
         state = await run.state()
-        last = "\n".join(f"  {event.seq} {event.type} {event.step or ''} {event.data}"[:300] for event in (await run.journal())[-JOURNAL_SHOWN:])
-        return f"Status {state.status}, error {state.error and state.error['message']}; the last of its journal:\n{last}\n{self.log[-3:]}"
+        last = "\n".join(
+            f"  {event.seq} {event.type} {event.step or ''} {event.data}"[:300]
+            for event in (await run.journal())[-JOURNAL_SHOWN:]
+        )
+        error = state.error and state.error["message"]
+        return f"Status {state.status}, error {error}; the last of its journal:\n{last}\n{self.log[-3:]}"
 
     def _threads_only(self, what: str) -> None:
         if self._real_sandbox is not None:
             raise ValueError(f"{what} needs workers in this process; this test has real ones")
-
-
-class _Folder:
-    async def __aenter__(self) -> Path:
-        self._folder = tempfile.TemporaryDirectory(prefix="workflow-test-")
-        return Path(self._folder.name)
-
-    async def __aexit__(self, *raised: Any) -> None:
-        self._folder.cleanup()

@@ -1,0 +1,439 @@
+"""Thirty workflows on a real server while workers, the fork server and the server itself are killed at random.
+
+    ./run python bench/chaos.py                            two minutes, seed 1
+    ./run python bench/chaos.py --seconds 600 --seed 7     longer, other kills
+    ./run python bench/chaos.py --keep                     and leave the server's folder for a look
+
+At the end every workflow must be complete with the right output, every step committed once, nothing of a step after its
+commit, and every journal without gaps. Exits with 1, and says what is wrong, when anything is not. The seed fixes the
+workflows and the order of the kills, not the moments at which the machine comes to them.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SOURCE = """
+import asyncio
+import random
+from workers import NonRetryableError, WorkflowEntrypoint, WorkflowTimeoutError
+
+PATIENT = {"retries": {"limit": 50, "delay": "1 second", "backoff": "constant"}, "timeout": "30 seconds"}
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        total = 0
+        for number in range(event.payload["rounds"]):
+            total += await getattr(self, event.payload["kinds"][number])(number, step)
+        return total
+
+    async def sequence(self, number, step):
+        values = []
+        for place in range(5):
+            @step.do(f"one after another {number}-{place}", config=PATIENT)
+            async def one():
+                print(f"running {number}-{place}")
+                await asyncio.sleep(0.05)
+                return number * place
+            values.append(await one())
+        return sum(values)
+
+    async def parallel(self, number, step):
+        async def work(place, ctx):
+            await asyncio.sleep(0.1 + 0.1 * place)
+            return number + place
+        def one(place):
+            return step.do(f"side by side {number}-{place}", lambda ctx: work(place, ctx), config=PATIENT)
+        return sum(await asyncio.gather(*(one(place) for place in range(4))))
+
+    async def flaky(self, number, step):
+        @step.do("flaky", config=PATIENT)
+        async def flaky(ctx):
+            await asyncio.sleep(0.1)
+            if random.random() < 0.5:
+                raise ConnectionError("not now")
+            return number
+        return await flaky()
+
+    async def refused(self, number, step):
+        @step.do("refused", config=PATIENT)
+        async def refused():
+            raise NonRetryableError("never")
+        try:
+            await refused()
+        except NonRetryableError:
+            return 1
+
+    async def nap(self, number, step):
+        await step.sleep("nap", 500 + 700 * (number % 4))
+        return 10
+
+    async def ask(self, number, step):
+        answer = await step.wait_for_event("answer", "answer", timeout="1 day")
+        return answer.payload
+
+    async def expire(self, number, step):
+        try:
+            await step.wait_for_event("nobody", "nobody", timeout="1 second")
+        except WorkflowTimeoutError:
+            return 100
+
+    async def everything(self, number, step):
+        parts = (self.parallel(number, step), self.nap(number, step), self.sequence(number, step))
+        return sum(await asyncio.gather(*parts))
+"""
+KINDS = ("sequence", "parallel", "flaky", "refused", "nap", "ask", "expire", "everything")
+ROUND_SECONDS = 2.5  # what a round takes on the average, undisturbed
+START_SECONDS = 30.0
+END_SECONDS = 180.0  # for all to end once nothing is killed any more
+LIMITS = (
+    "--starts-per-minute",
+    "10000",
+    "--changes-per-minute",
+    "1000000",
+    "--running-per-address",
+    "1000",
+    "--idle-grace-ms",
+    "300",
+)
+FINAL = ("complete", "errored", "terminated")
+KILLS = {"worker, by a person": 40, "worker, by the kernel": 30, "fork server": 10, "server": 12, "pause and resume": 8}
+
+
+def expected(kinds: list[str]) -> int:
+    """What a workflow of these rounds gives."""
+    total = asked = 0
+    for number, kind in enumerate(kinds):
+        parts = {
+            "sequence": number * 10,
+            "parallel": number * 4 + 6,
+            "flaky": number,
+            "refused": 1,
+            "nap": 10,
+            "expire": 100,
+            "ask": asked,
+        }
+        parts["everything"] = parts["parallel"] + parts["nap"] + parts["sequence"]
+        asked += kind == "ask"
+        total += parts[kind]
+    return total
+
+
+class Server:
+    """`python -m playground` on one port and one database, killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self._command = [
+            sys.executable,
+            "-m",
+            "playground",
+            "--port",
+            str(self.port),
+            "--database",
+            f"sqlite:///{folder / 'chaos.db'}",
+            *LIMITS,
+        ]
+        self._log = (folder / "server.log").open("ab")
+        self._folder = folder
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Return once it answers."""
+        self.process = subprocess.Popen(
+            self._command, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
+        )
+        until = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                if self.call("GET", "/healthz")[0] == 200:
+                    return
+            except OSError:
+                pass
+            if self.process.poll() is not None or time.monotonic() > until:
+                raise SystemExit(f"the server did not start; see {self._folder}/server.log")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """As an operator does; gives its exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(30)
+
+    def call(self, method: str, path: str, body: Any = None, token: str | None = None) -> tuple[int, Any]:
+        """Status and JSON of one request. Raises OSError when there is no answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            answer = connection.getresponse()
+            text = answer.read()
+        except http.client.HTTPException as error:
+            raise OSError(str(error)) from None
+        finally:
+            connection.close()
+        try:
+            return answer.status, json.loads(text)
+        except ValueError:
+            return answer.status, None
+
+
+@dataclass
+class Instance:
+    """One workflow: what it is made of, and what is seen of it."""
+
+    id: str
+    kinds: list[str]
+    token: str = ""
+    journal: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def path(self) -> str:
+        return f"/api/instances/{self.id}"
+
+    def read(self, server: Server) -> None:
+        """Read on in its journal."""
+        more = True
+        while more:
+            after = self.journal[-1]["seq"] if self.journal else 0
+            status, page = server.call("GET", f"{self.path}/events?after={after}&limit=1000")
+            if status != 200:
+                raise OSError(f"{status} {page}")
+            self.journal += page["events"]
+            more = page["more"]
+
+    @property
+    def over(self) -> bool:
+        return bool(self.journal) and self.journal[-1]["type"] in (
+            "workflow_completed",
+            "workflow_errored",
+            "workflow_terminated",
+        )
+
+    @property
+    def status(self) -> str:
+        """Paused or not, as the journal tells."""
+        last = [event["type"] for event in self.journal if event["type"] in ("workflow_paused", "workflow_resumed")]
+        return "paused" if last and last[-1] == "workflow_paused" else "going"
+
+    def answer(self, server: Server) -> None:
+        """Send the event it waits for, once."""
+        asked = sum(event["type"] == "wait_started" and event["data"]["event_type"] == "answer" for event in self.journal)
+        sent = sum(event["type"] == "event_received" for event in self.journal)
+        if sent < asked:
+            server.call("POST", f"{self.path}/events/answer", sent, self.token)
+
+
+class Chaos:
+    """Kills something every now and then."""
+
+    def __init__(self, server: Server, instances: list[Instance], chance: random.Random) -> None:
+        self._server, self._instances, self._chance = server, instances, chance
+        self.done: Counter[str] = Counter()
+        self._server_killed = time.monotonic()
+
+    def once(self) -> None:
+        """One kill of a kind drawn by weight; one that finds nothing to kill does nothing."""
+        kind = self._chance.choices(list(KILLS), list(KILLS.values()))[0]
+        instances = self._chance.sample(self._instances, len(self._instances))
+        when = self._chance.choice(["now", "during-step", "before-commit"])
+        pick = self._chance.random()
+        if kind == "worker, by a person":
+            killed = any(self._call(instance, "kill-worker", {"when": when}) for instance in instances)
+        elif kind == "pause and resume":
+            killed = any(not instance.over and self._call(instance, "pause", None) for instance in instances)
+        elif kind == "server":
+            killed = time.monotonic() - self._server_killed > 3
+            if killed:
+                self._server.kill()
+                self._server.start()
+                self._server_killed = time.monotonic()
+        else:
+            killed = self._process(fork_server=kind == "fork server", pick=pick)
+        self.done[kind] += killed
+
+    def _call(self, instance: Instance, operation: str, body: Any) -> bool:
+        try:
+            return self._server.call("POST", f"{instance.path}/{operation}", body, instance.token)[0] < 300
+        except OSError:
+            return False
+
+    def _process(self, *, fork_server: bool, pick: float) -> bool:
+        assert self._server.process is not None
+        children = _descendants(self._server.process.pid)
+        if fork_server:
+            found = sorted((pid for pid in children if children[pid]), key=lambda pid: len(children[pid]))[-1:]
+        else:
+            found = sorted(pid for pid in children if not children[pid])
+        if not found:
+            return False
+        try:
+            os.kill(found[int(pick * len(found))], signal.SIGKILL)
+        except OSError:
+            return False
+        return True
+
+
+def _descendants(pid: int) -> dict[int, list[int]]:
+    """The processes below one, each with its children."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            number, _, rest = stat.read_text().partition(" (")
+            children.setdefault(int(rest.rpartition(") ")[2].split()[1]), []).append(int(number))
+        except (OSError, ValueError):
+            continue
+    found: dict[int, list[int]] = {}
+    left = list(children.get(pid, ()))
+    while left:
+        found[left[-1]] = children.get(left[-1], [])
+        left += found[left.pop()]
+    return found
+
+
+def wrongs(instance: Instance) -> list[str]:
+    """What is not as it should be in the journal of a finished workflow."""
+    journal, found = instance.journal, []
+    if [event["seq"] for event in journal] != list(range(1, len(journal) + 1)):
+        found.append("seq has gaps or repeats")
+    last = journal[-1]
+    if last["type"] != "workflow_completed":
+        found.append(f"ended with {last['type']}: {last['data']}")
+    elif last["data"]["output"] != expected(instance.kinds):
+        found.append(f"gave {last['data']['output']}, not {expected(instance.kinds)}")
+    starts: Counter[str] = Counter()
+    ended: dict[str, int] = {}
+    attempts: dict[str, int] = {}
+    for event in journal:
+        if "step" not in event:
+            continue
+        step, type = f"{event['step']['kind']} {event['step']['name']}-{event['step']['count']}", event["type"]
+        if step in ended:
+            found.append(f"{type} of {step} at {event['seq']}, after its end at {ended[step]}")
+        if type in ("step_started", "sleep_started", "wait_started"):
+            starts[step] += 1
+        elif type == "attempt_started":
+            attempts[step] = attempts.get(step, 0) + 1
+            if event["data"]["attempt"] != attempts[step]:
+                found.append(f"attempt {event['data']['attempt']} of {step} is its {attempts[step]}.")
+        elif type in ("step_completed", "step_errored", "sleep_completed", "wait_completed", "wait_timed_out"):
+            ended[step] = event["seq"]
+    found += [f"{step} started {number} times" for step, number in starts.items() if number != 1]
+    found += [f"{step} never ended" for step in starts.keys() - ended.keys()]
+    return found
+
+
+def main() -> int:
+    """Run it; the exit code."""
+    words = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    words.add_argument("--seconds", type=float, default=120, help="how long to kill")
+    words.add_argument("--seed", type=int, default=1)
+    words.add_argument("--instances", type=int, default=30)
+    words.add_argument("--keep", action="store_true", help="leave the folder with the database and the server's log")
+    given = words.parse_args()
+    chance = random.Random(given.seed)
+    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    server = Server(folder)
+    server.start()
+    instances = []
+    for number in range(given.instances):
+        rounds = max(3, int(given.seconds / ROUND_SECONDS))
+        instance = Instance(f"chaos-{number}", [chance.choice(KINDS) for _ in range(rounds)])
+        body = {"source": SOURCE, "id": instance.id, "params": {"rounds": rounds, "kinds": instance.kinds}}
+        status, answer = server.call("POST", "/api/instances", body)
+        if status != 201:
+            raise SystemExit(f"no instance: {status} {answer}")
+        instance.token = answer["control_token"]
+        instances.append(instance)
+
+    chaos = Chaos(server, instances, chance)
+    stop = threading.Event()
+    tending = threading.Thread(target=tend, args=(server, instances, stop), daemon=True)
+    tending.start()
+    begun = time.monotonic()
+    while time.monotonic() - begun < given.seconds and not all(instance.over for instance in instances):
+        stop.wait(chance.uniform(0.05, 1.0))
+        chaos.once()
+    killed = time.monotonic() - begun
+    while not all(instance.over for instance in instances) and time.monotonic() - begun < killed + END_SECONDS:
+        stop.wait(0.2)
+    stop.set()
+    tending.join(30)
+    return report(server, instances, chaos, killed, time.monotonic() - begun, folder, keep=given.keep)
+
+
+def tend(server: Server, instances: list[Instance], stop: threading.Event) -> None:
+    """Read journals, answer what is asked and end pauses, until told to stop."""
+    while not stop.wait(0.2):
+        for instance in instances:
+            try:
+                if not instance.over:
+                    instance.read(server)
+                    instance.answer(server)
+                    if instance.status == "paused":
+                        server.call("POST", f"{instance.path}/resume", None, instance.token)
+            except OSError:
+                pass  # it is being killed
+
+
+def report(
+    server: Server, instances: list[Instance], chaos: Chaos, killed: float, lasted: float, folder: Path, *, keep: bool
+) -> int:
+    """Say what happened; the exit code."""
+    code = server.stop()
+    events = [event for instance in instances for event in instance.journal]
+    types = Counter(event["type"] for event in events)
+    reasons = Counter(event["data"]["reason"] for event in events if event["type"] == "execution_ended")
+    lost = sum(event["type"] == "attempt_errored" and event["data"]["error"]["name"] == "WorkerLost" for event in events)
+    print(f"{killed:.0f} s of kills: " + ", ".join(f"{number} {kind}" for kind, number in chaos.done.most_common()))
+    print(
+        f"{len(instances)} workflows, {lasted:.0f} s in all, {len(events):,} events, {types['step_completed']:,} steps completed"
+    )
+    print(
+        f"{types['execution_started']:,} executions ended: "
+        + ", ".join(f"{number} {reason}" for reason, number in reasons.most_common())
+    )
+    print(f"{lost} attempts lost with their worker")
+    found = [
+        f"{instance.id}: {wrong}"
+        for instance in instances
+        for wrong in (wrongs(instance) if instance.over else ["has not ended"])
+    ]
+    if code != 0:
+        found.append(f"the server ended with {code} when it was asked to stop")
+    for line in found:
+        print(line)
+    if keep or found:
+        print(f"kept: {folder}")
+    else:
+        shutil.rmtree(folder)
+    print("WRONG" if found else "every output right, every committed step once, no journal with a gap")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
