@@ -116,7 +116,8 @@ class Scheduler:
             spare = free <= self._spare()
             limit = free if spare else free - self._spare()
             # A queue of which nothing runs has no room of its own to keep to, so one claim takes no more than any queue may have.
-            limit = min(limit, services.settings.running_per_address, services.settings.running_per_tenant)
+            settings = services.settings
+            limit = min(limit, settings.running_per_address, settings.running_per_tenant, settings.starts_per_second_per_tenant)
             room, closed = self._room(limit, at, spare=spare), sorted(self._passed_over)
             rows = await services.store.claim(services.node, limit, at=at, full=room, full_workflows=closed)
             for row in rows:
@@ -179,7 +180,7 @@ class Scheduler:
 
     def _idle_one(self) -> None:
         """A worker fell idle; if others wait for its slot, they get it."""
-        if len(self.live) >= self._services.settings.slots:
+        if len(self.live) >= self._services.settings.slots - self._spare():
             self.wake()
 
     def _evict_idle(self) -> None:
