@@ -70,7 +70,7 @@ def test_ships_the_examples_in_order():
     slugs = [example.slug for example in load()]
     assert slugs == [
         "hello", "crash-and-resume", "retries", "hibernation", "approval", "fan-out", "dependencies", "saga", "agent-plan",
-        "ci-pipeline", "onboarding", "long-poll",
+        "ci-pipeline", "onboarding", "long-poll", "effects", "two-tenants",
     ]  # fmt: skip
 
 
@@ -106,6 +106,8 @@ OUTPUTS = {
     },
     "onboarding": {"mails": ["Welcome!", "Three things to try first", "Shall we set it up together?"], "active": True},
     "long-poll": {"url": "/videos/render-holiday.mov.mp4", "looks": 4},
+    "effects": {"charged": 49, "receipt_to": "ada@example.com"},
+    "two-tenants": {"greeting": "Hello, Ada! This is visit 1."},
 }
 
 
