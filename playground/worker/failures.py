@@ -12,12 +12,17 @@ from playground.workflows import values
 from playground.workflows.errors import NotSerialisable
 
 FILE = "workflow.py"  # what the tenant's source is called in tracebacks
+NAME_LENGTH = 200  # characters kept of a class's name
 MESSAGE_LENGTH = 10_000  # characters kept of a message
 CODE_LENGTH = 300  # characters kept of a source line
 FRAMES = 50  # innermost frames kept of a traceback
 ARGS_BYTES = 10_000  # an error's args are kept up to this size
+FUNCTION_LENGTH = 200  # characters kept of a function's name
+GROUPS_DEEP = 1  # levels of groups in groups that are kept
+GROUP_SIZE = 10  # errors kept of each
 
 
+_TYPE_NAME = type.__dict__["__name__"].__get__
 _own_file: contextvars.ContextVar[str] = contextvars.ContextVar("own_file", default=FILE)
 
 
@@ -31,24 +36,35 @@ def take_for_tenants(filename: str) -> None:
     _own_file.set(filename)
 
 
-def describe(error: BaseException) -> dict[str, Any]:
-    """The stored form of an exception: name, message, the tenant's frames, and what is needed to raise it again."""
+def describe(error: BaseException, deep: int = GROUPS_DEEP) -> dict[str, Any]:
+    """The stored form of an exception: name, message, the tenant's frames, and what is needed to raise it again.
+
+    Whatever the exception does when it is looked at, there is a form of it. Of a group, `deep` levels are kept.
+    """
     shown: dict[str, Any] = {"name": _name(error), "message": message_of(error)}
+    try:
+        _describe(error, shown, deep)
+    except BaseException:  # the tenant's own properties and methods are asked here
+        shown.setdefault("traceback", [])
+    return shown
+
+
+def _describe(error: BaseException, shown: dict[str, Any], deep: int) -> None:
+    kind = type(error)  # not __class__, which may be the tenant's
     frames = _frames(error)
     shown["traceback"] = frames
     shown["line"] = frames[-1]["line"] if frames else None
-    if isinstance(error, SyntaxError) and is_tenants(error.filename):
-        shown["line"] = error.lineno
-    if isinstance(error, NonRetryableError):
+    if issubclass(kind, NonRetryableError):
         shown["non_retryable"] = True
-    if isinstance(error, WorkflowFatalError):
+    if issubclass(kind, WorkflowFatalError):
         shown["fatal"] = True
+    if issubclass(kind, SyntaxError) and is_tenants(error.filename):
+        shown["line"] = error.lineno
     args = _args(error)
     if args is not None:
         shown["args"] = args
-    if isinstance(error, BaseExceptionGroup):
-        shown["errors"] = [describe(inner) for inner in error.exceptions[:10]]
-    return shown
+    if issubclass(kind, BaseExceptionGroup) and deep:
+        shown["errors"] = [describe(inner, deep - 1) for inner in error.exceptions[:GROUP_SIZE]]
 
 
 def rebuild(shown: Mapping[str, Any], module: ModuleType | None) -> BaseException:
@@ -75,7 +91,7 @@ def rebuild(shown: Mapping[str, Any], module: ModuleType | None) -> BaseExceptio
 
 def retryable(error: BaseException) -> bool:
     """Whether a failed attempt may be tried again."""
-    return not isinstance(error, (NonRetryableError, WorkflowFatalError))
+    return not issubclass(type(error), (NonRetryableError, WorkflowFatalError))
 
 
 def message_of(error: BaseException) -> str:
@@ -86,11 +102,12 @@ def message_of(error: BaseException) -> str:
             text = str.__str__(text)
     except BaseException:  # the tenant's __str__ may raise anything
         return f"(the message of this {_name(error)} could not be read: its __str__ raised)"
-    return text.encode("utf-8", "replace").decode()[:MESSAGE_LENGTH]
+    return text[:MESSAGE_LENGTH].encode("utf-8", "replace").decode()
 
 
 def _name(error: BaseException) -> str:
-    return type.__getattribute__(type(error), "__name__").encode("utf-8", "replace").decode()[:200]
+    name: str = _TYPE_NAME(type(error))  # past any property of a tenant's metaclass
+    return name[:NAME_LENGTH].encode("utf-8", "replace").decode()
 
 
 def _frames(error: BaseException) -> list[dict[str, Any]]:
@@ -101,7 +118,8 @@ def _frames(error: BaseException) -> list[dict[str, Any]]:
     frames = []
     for frame in summary:
         if is_tenants(frame.filename):
-            frames.append({"line": frame.lineno, "function": frame.name, "code": (frame.line or "")[:CODE_LENGTH]})
+            code = (frame.line or "")[:CODE_LENGTH]
+            frames.append({"line": frame.lineno, "function": frame.name[:FUNCTION_LENGTH], "code": code})
     return frames[-FRAMES:]
 
 

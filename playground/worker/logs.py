@@ -12,6 +12,7 @@ from playground.worker.steps import current_step
 
 STREAMS = ("stdout", "stderr", "logging")
 LINE_CHARACTERS = 8_000  # a longer line is sent in pieces
+LEVEL_CHARACTERS = 100  # kept of the name of a level, which a tenant may add
 
 
 class LogStream(io.TextIOBase):
@@ -79,7 +80,7 @@ class LogHandler(logging.Handler):
             text = self.format(record)
         except Exception as error:  # a tenant's own objects are formatted here
             text = f"{record.name}: (this record could not be formatted: {type(error).__name__})"
-        self._stream.send(text, current_step.get(), record.levelname)
+        self._stream.send(text, current_step.get(), str(record.levelname)[:LEVEL_CHARACTERS])
 
 
 def _line() -> int | None:

@@ -1,0 +1,17 @@
+"""Say what is no JSON at all.
+
+Line: malformed, oversized, nested, huge-integer, surrogate and NaN frames
+End: errored LimitExceeded: protocol: a frame is not what the protocol allows
+"""
+
+import os
+import time
+
+from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        data = b"\xff\xfe{]<?xml \x00 not json"
+        os.write(3, len(data).to_bytes(4, "big") + data)
+        time.sleep(1_000)

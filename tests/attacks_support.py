@@ -1,0 +1,259 @@
+"""The attacks of `attacks/` and the field they are made on: one real server, reached over HTTP only.
+
+An attack's file begins with what it tries, then `Line:` (which line of the specification it belongs to) and `End:`, how its instance must end:
+
+    End: complete JSON                       with this output
+    End: errored NAME|NAME: TEXT             with an error of one of these names, whose message holds TEXT
+    End: refused STATUS                      it never becomes an instance
+    End: refused STATUS | complete JSON      either of both
+    Append: COUNT JSON-STRING                this text so often is added to the source
+    Danger: signal|fork|machine              what it would do to whoever runs it unconfined
+"""
+
+import json
+import os
+import re
+import select
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from http_support import HELLO, messages
+from sandbox_support import children
+from server_support import Server
+
+FOLDER = Path(__file__).parent.parent / "attacks"
+DEADLINE = 60.0  # seconds for one instance to end, on a machine that is busy with all the others
+QUICK = (
+    *("--attempt-cpu-seconds", "1", "--attempt-wall-seconds", "5", "--worker-losses", "2", "--workers", "8"),
+    *("--step-limit", "2000", "--instance-bytes", "5000000", "--synchronous", "normal"),
+)
+UNLIMITED = ("starts-per-minute", "checks-per-minute", "changes-per-minute", "running-per-address", "streams-per-address")
+
+# Harmless, and run before anything else: a worker that can do one of these is no place for an attack.
+PROBE = """
+import os
+from workers import WorkflowEntrypoint
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        reached = []
+        for name, attempt in {
+            "signal": lambda: os.kill(os.getppid(), 0),
+            "fork": lambda: os.fork() or os._exit(0),
+            "write": lambda: open("/tmp/probe", "w"),
+            "read": lambda: open("/etc/passwd"),
+        }.items():
+            try:
+                attempt()
+                reached.append(name)
+            except OSError:
+                pass
+        return reached
+"""
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One file of `attacks/`."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @cached_property
+    def _text(self) -> str:
+        return self.path.read_text()
+
+    @cached_property
+    def _header(self) -> dict[str, list[str]]:
+        fields: dict[str, list[str]] = {}
+        for line in self._text.split('"""')[1].splitlines():
+            name, colon, value = line.partition(": ")
+            if colon and name in ("Line", "End", "Append", "Danger"):
+                fields.setdefault(name, []).append(value.strip())
+        return fields
+
+    @property
+    def tries(self) -> str:
+        return self._text.split('"""')[1].splitlines()[0]
+
+    @property
+    def line(self) -> str:
+        return self._header["Line"][0]
+
+    @property
+    def end(self) -> str:
+        return self._header["End"][0]
+
+    @property
+    def danger(self) -> str | None:
+        return self._header.get("Danger", [None])[0]
+
+    @property
+    def source(self) -> str:
+        added = []
+        for field in self._header.get("Append", []):
+            count, _, text = field.partition(" ")
+            added.append(json.loads(text) * int(count))
+        return self._text + "".join(added)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an attack, and of an innocent run that came right after it."""
+
+    status: str  # of the instance, or `refused`
+    refusal: int | None
+    output: Any
+    error: Any
+    innocent: Any
+    healthy: bool
+    seconds: float
+
+    def told(self) -> str:
+        """In the words of an attack's `End`."""
+        if self.status == "refused":
+            return f"refused {self.refusal}"
+        if self.status == "errored":
+            return f"errored {self.error['name']}: {self.error['message']}"
+        return f"{self.status} {json.dumps(self.output)}"
+
+    def is_as(self, end: str) -> bool:
+        """Whether this is the end that was expected."""
+        if " | " in end:
+            return any(self.is_as(each) for each in end.split(" | "))
+        status, _, rest = end.partition(" ")
+        if status != self.status:
+            return False
+        if status == "refused":
+            return self.refusal == int(rest)
+        if status == "complete":
+            return bool(self.output == json.loads(rest))
+        names, _, text = rest.partition(": ")
+        return (names == "*" or self.error["name"] in names.split("|")) and text in self.error["message"]
+
+
+def attacks() -> list[Attack]:
+    """All of them, by name."""
+    return [Attack(path) for path in sorted(FOLDER.glob("*.py"))]
+
+
+class Field:
+    """A running server that attacks and innocents are sent to. Close it when done."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        limits = [word for name in UNLIMITED for word in (f"--{name}", "100000")]
+        self.server = Server(folder, *QUICK, *limits, *options).start()
+        self.client = httpx2.Client(
+            base_url=self.server.url, timeout=DEADLINE, trust_env=False, limits=httpx2.Limits(max_connections=100)
+        )
+
+    def close(self) -> None:
+        self.client.close()
+        self.server.stop()
+
+    @property
+    def pid(self) -> int:
+        assert self.server.process is not None
+        return self.server.process.pid
+
+    def health(self) -> dict[str, Any]:
+        return dict(self.client.get("/healthz").json())
+
+    def run(self, source: str, params: Any = None) -> tuple[int, Any]:
+        """Start an instance and follow it to its end: (status of the answer, the instance or the refusal)."""
+        answer = self.client.post("/api/instances", json={"source": source, "params": params})
+        if answer.status_code != 201:
+            return answer.status_code, answer.json()
+        return 201, self.finish(answer.json())
+
+    def finish(self, made: dict[str, Any]) -> Any:
+        """Follow an instance to its end; gives it as the API shows it."""
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            with self.client.stream("GET", f"/api{made['url']}/stream") as stream:
+                for message in messages(stream):
+                    if message.get("event") == "end":
+                        return self.client.get(f"/api{made['url']}").json()
+                    if time.monotonic() > deadline:
+                        return self.client.get(f"/api{made['url']}").json()
+
+    def innocent(self, name: str) -> Any:
+        """What a plain one-step workflow gives."""
+        status, shown = self.run(HELLO, {"name": name})
+        return shown["output"] if status == 201 else shown
+
+    def attack(self, attack: Attack) -> Outcome:
+        """Make one, and run an innocent right after."""
+        began = time.monotonic()
+        status, shown = self.run(attack.source)
+        seconds = time.monotonic() - began
+        innocent = self.innocent(attack.name)
+        healthy = self.health()["status"] == "ok"
+        if status != 201:
+            return Outcome("refused", status, None, shown.get("error"), innocent, healthy, seconds)
+        return Outcome(shown["status"], None, shown["output"], shown["error"], innocent, healthy, seconds)
+
+    # What could be left behind.
+
+    def zygote(self) -> int:
+        """The fork server: the one process of the tree that has no process of ours between it and its workers."""
+        (first,) = children(self.pid)
+        inner = children(first)
+        return inner[0] if len(inner) == 1 and "bwrap" in Path(f"/proc/{first}/comm").read_text() else first
+
+    def workers(self) -> list[int]:
+        return children(self.zygote())
+
+    def settle(self, most: int) -> int:
+        """Wait until the fork server has at most `most` children; gives how many it has then."""
+        deadline = time.monotonic() + DEADLINE
+        while len(found := self.workers()) > most and time.monotonic() < deadline:
+            wait_for_one(found, deadline - time.monotonic())
+        return len(found)
+
+    def descriptors(self) -> list[str]:
+        """What the server has open, without the numbers."""
+        found = []
+        for path in Path(f"/proc/{self.pid}/fd").iterdir():
+            try:
+                found.append(re.sub(r"\d+", "N", os.readlink(path)))
+            except OSError:
+                pass
+        return sorted(found)
+
+    def memory(self) -> int:
+        """Resident bytes of the server and its fork server."""
+        return sum(resident(pid) for pid in (self.pid, self.zygote()))
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process has in use."""
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) * 1024 if found else 0
+
+
+def wait_for_one(pids: Iterable[int], seconds: float) -> None:
+    """Wait until one of these processes has ended."""
+    watched = list(_pidfds(pids))
+    waiting = select.poll()
+    for pidfd in watched:
+        waiting.register(pidfd, select.POLLIN)
+    waiting.poll(min(seconds, 1.0) * 1000)
+    for pidfd in watched:
+        os.close(pidfd)
+
+
+def _pidfds(pids: Iterable[int]) -> Iterator[int]:
+    for pid in pids:
+        try:
+            yield os.pidfd_open(pid)
+        except ProcessLookupError:
+            pass
