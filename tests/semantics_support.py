@@ -11,6 +11,7 @@ from typing import Any
 from aio import run as run_loop
 
 from playground.sandbox.pool import Sandbox
+from playground.store.encoding import plain
 from playground.testing import Run, WorkflowTester
 from playground.workflows import events as ev
 from playground.workflows.events import Event
@@ -166,7 +167,7 @@ async def assert_rows_agree(run: Run) -> None:
     """The rows of an instance say the same as the fold of its journal."""
     state, row = await run.state(), await run.row()
     for name in ("status", "generation", "output", "error", "rollback", "created_at", "started_at", "ended_at", "last_seq"):
-        assert getattr(row, name) == getattr(state, name), name
+        assert plain(getattr(row, name)) == getattr(state, name), name
     assert row.in_execution == any(execution.ended_at is None for execution in state.executions)
     rows = (await run.snapshot()).steps
     assert rows.keys() == state.steps.keys()

@@ -70,7 +70,7 @@ class Attempts:
             execution.drop()
             return
         self._over(step, live.OVER)
-        step.completed, step.output = True, frame.value
+        step.completed, step.output = True, frame.value if step.rollback is not None else None
         sensitive = bool(step.config and step.config.get("sensitive"))
         shown = ev.REDACTED if sensitive else frame.value
         completed = NewEvent(ev.STEP_COMPLETED, {"output": shown}, step.key, frame.value if sensitive else None)

@@ -19,6 +19,7 @@ from playground.engine.services import Log, Services
 from playground.engine.sources import Sources
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
+from playground.store.encoding import compact
 from playground.store.protocol import Committed, Decider, InstanceRow, NewInstance, Refusal, Snapshot, Store
 from playground.workflows import events as ev
 from playground.workflows import names, values
@@ -57,7 +58,7 @@ class Engine:
     def __init__(self, services: Services, ids: Ids) -> None:
         self._services, self._ids = services, ids
         self._scheduler = Scheduler(services)
-        self._checker = Checker(services.sandbox, services.settings.source_bytes)
+        self._checker = Checker(services.sandbox, services.settings.source_bytes, services.turns)
 
     @classmethod
     @asynccontextmanager
@@ -168,7 +169,7 @@ class Engine:
             if new.tenant:
                 names.check_name(new.tenant, "tenant")
             id = names.check_instance_id(self._ids.instance_id() if new.id is None else new.id)
-            params = values.encode_bounded(new.params, "params", settings.value_bytes)
+            params = compact(values.encode_bounded(new.params, "params", settings.value_bytes))
             if new.source is not None and len(new.source.encode("utf-8", "replace")) > settings.source_bytes:
                 await self.check(new.source)
             prepared.append((new, id, params))
@@ -212,7 +213,7 @@ class Engine:
     async def send_event(self, tenant: str, id: str, type: str, payload: Any = None) -> Committed:
         """Send an event. Raises InstanceNotFound, InvalidEventType, InstanceInFiniteState, TooLarge, NotSerialisable."""
         names.check_event_type(type)
-        tree = values.encode_bounded(payload, "event payload", self._services.settings.value_bytes)
+        tree = compact(values.encode_bounded(payload, "event payload", self._services.settings.value_bytes))
         row = await self.store.find(tenant, id)
         return await self.operate(row, deciders.send_event(type, tree, self.clock.now()))
 

@@ -28,7 +28,7 @@ class LiveStep:
     until: int | None = None
     timeout: int = 0
     completed: bool = False
-    output: Any = None
+    output: Any = None  # kept where a rollback handler may want it
     rollback: str | None = None
     rollback_config: Mapping[str, Any] | None = None
     rollback_attempt: int = 0
@@ -79,7 +79,7 @@ def _live(row: StepRow) -> LiveStep:
         failures=row.failures,
         until=row.until,
         completed=row.status == STEP_COMPLETED and row.key.kind == DO,
-        output=row.result,
+        output=row.result if row.rollback is not None else None,
         rollback=row.rollback,
         rollback_config=row.rollback_config,
         rollback_attempt=row.rollback_attempt,

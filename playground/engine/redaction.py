@@ -8,6 +8,8 @@ import base64
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import msgspec
+
 from playground.workflows import events as ev
 from playground.workflows.events import REDACTED, NewEvent
 
@@ -52,8 +54,9 @@ class Redactor:
         if field is None or not self._parts:
             return event
         value = event.data.get(field)
-        shown = self._error(value) if field == "error" else self._tree(value)
-        if shown == value:
+        tree = msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else value
+        shown = self._error(tree) if field == "error" else self._tree(tree)
+        if shown == tree:
             return event
         secret = value if event.secret is None and event.type in _SERVES_ON else event.secret
         return event._replace(data={**event.data, field: shown}, secret=secret)

@@ -11,6 +11,7 @@ from typing import Any
 from playground.engine.bindings.binding import Binding
 from playground.engine.bindings.workflows import Workflows
 from playground.engine.engine import CreateInstance, Engine
+from playground.store.encoding import plain
 from playground.store.protocol import InstanceRow, Refusal
 from playground.workflows import events as ev
 from playground.workflows import values
@@ -42,7 +43,7 @@ class WorkflowInstance:
     async def status(self) -> InstanceStatus:
         """Its status, and once it has ended its output or error. Raises InstanceNotFound, as all of these do once it is deleted."""
         row = await self._engine.store.find(self._tenant, self.id)
-        output = values.decode(row.output) if row.status == ev.COMPLETE else None
+        output = values.decode(plain(row.output)) if row.status == ev.COMPLETE else None
         return InstanceStatus(row.status, output, row.error, row.rollback)
 
     async def pause(self) -> None:

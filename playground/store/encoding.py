@@ -42,6 +42,27 @@ def decode_or_none(text: str | bytes | None) -> Any:
     return None if text is None else decode(text)
 
 
+LARGE = 128  # characters from which a value that is only passed on stays text: as objects it could take twenty times as much memory
+
+
+def kept(text: str | bytes | None) -> Any:
+    """A stored value that is only passed on: itself when it is small, else `msgspec.Raw`, which is encoded as it is."""
+    if text is None:
+        return None
+    return decode(text) if len(text) < LARGE else msgspec.Raw(text)
+
+
+def plain(value: Any) -> Any:
+    """What `kept` or `compact` gave, as the objects that it stands for."""
+    return decode(value) if isinstance(value, msgspec.Raw) else value
+
+
+def compact(value: Any) -> Any:
+    """A value that is only passed on, in the form that `kept` gives it."""
+    text = _encoder.encode(value)
+    return value if len(text) < LARGE else msgspec.Raw(text)
+
+
 def encode_step(step: StepKey) -> str:
     """The step of an event, as it stands in the event's JSON."""
     return encode({"kind": step.kind, "name": step.name, "count": step.count})

@@ -103,7 +103,7 @@ class StepRow(msgspec.Struct, frozen=True, gc=False):
     """A step of the instance's current generation. `started_seq` orders steps by start.
 
     `result` is the encoded value the workflow receives on replay (the true one when the journal shows it redacted);
-    `result_bytes` is its length as JSON.
+    `result_bytes` is its length as JSON. As of params, outputs and payloads, a large one stays JSON text (`encoding.plain` reads it).
     `failures` counts attempts that failed by themselves, `losses` workers lost in a row on the open attempt. `rollback` is None when the step carries no handler, else
     `pending`, `running`, `retrying`, `completed` or `errored`, with its own config, attempt and until.
     """

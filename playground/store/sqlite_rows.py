@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from playground.store.encoding import decode, decode_or_none, encode, encode_or_none
+from playground.store.encoding import decode, decode_or_none, encode, encode_or_none, kept
 from playground.store.protocol import InboxRow, InstanceRow, StepRow
 from playground.workflows.events import Event, StepKey
 
@@ -18,8 +18,8 @@ GROWN_COLUMNS = 4
 def instance_row(r: Sequence[Any]) -> InstanceRow:
     """From a row of `instance_columns`."""
     return InstanceRow(
-        r[0], r[1], r[2], r[3], r[4], r[5], decode_or_none(r[6]), r[7], r[8], decode_or_none(r[9]), decode_or_none(r[10]),
-        r[11], r[12], r[13], r[14], r[15], r[16], r[17], r[18], decode_or_none(r[19]), decode_or_none(r[20]),
+        r[0], r[1], r[2], r[3], r[4], r[5], kept(r[6]), r[7], r[8], decode_or_none(r[9]), decode_or_none(r[10]),
+        r[11], r[12], r[13], r[14], r[15], r[16], r[17], r[18], kept(r[19]), decode_or_none(r[20]),
         r[21], r[22], r[23], r[24], r[25], r[26], bool(r[27]), bool(r[28]),
     )  # fmt: skip
 
@@ -78,7 +78,7 @@ def only_grew(before: InstanceRow, after: InstanceRow) -> bool:
 def step_row(r: Sequence[Any]) -> StepRow:
     """From a row of `step_columns` and the result."""
     return StepRow(
-        StepKey(r[0], r[1], r[2]), r[3], r[4], r[5], decode_or_none(r[6]), r[7], r[8], r[9], r[10], decode_or_none(r[19]),
+        StepKey(r[0], r[1], r[2]), r[3], r[4], r[5], decode_or_none(r[6]), r[7], r[8], r[9], r[10], kept(r[19]),
         decode_or_none(r[18]), r[11], r[12], decode_or_none(r[13]), r[14], r[15], r[16], r[17],
     )  # fmt: skip
 
@@ -104,7 +104,7 @@ def step_update(instance: int, generation: int, row: StepRow, *result: Any) -> t
 
 def inbox_row(r: Sequence[Any]) -> InboxRow:
     """From a row of `inbox`."""
-    return InboxRow(r[0], r[1], r[2], decode(r[3]))
+    return InboxRow(r[0], r[1], r[2], kept(r[3]))
 
 
 def inbox_values(instance: int, row: InboxRow) -> tuple[Any, ...]:

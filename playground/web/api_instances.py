@@ -13,7 +13,7 @@ from playground.web.access import TENANT, find
 from playground.web.check import body_limit, refuse_bad
 from playground.web.context import Context
 from playground.web.errors import BadBody, BadQuery, ExampleNotFound
-from playground.web.responses import json_response
+from playground.web.responses import json_bytes, json_response
 from playground.web.views import ANONYMOUS, instance_url
 from playground.workflows.events import StepKey
 
@@ -100,7 +100,7 @@ async def events(context: Context, request: Request) -> Response:
         + b",".join(text for _, _, text in rows)
         + b'],"last_seq":%d,"more":%s}' % (last_seq, b"true" if more else b"false")
     )
-    return Response(content, media_type="application/json", headers={"Cache-Control": "no-store"})
+    return json_bytes(content, headers={"Cache-Control": "no-store"})
 
 
 async def send_event(context: Context, request: Request) -> Response:

@@ -41,11 +41,12 @@ from playground.web.context import Context
 from playground.web.errors import BadQuery, ExampleNotFound
 from playground.web.responses import json_response, wants_html
 from playground.web.security import EMBEDDABLE, NONCE
-from playground.web.views import snippet_url
+from playground.web.views import plain, snippet_url
 from playground.workflows import events as ev
 from playground.workflows.errors import WorkflowError
 
 EDITOR = "editor/editor.js"
+PAGE_VALUES_BYTES = 256 * 1024  # of large values that a page carries; the others it reads when they are looked at
 _VARIES = {"Cache-Control": "no-store", "Vary": "Accept"}
 RAW_CACHING = "public, max-age=31536000, immutable"  # a snippet never changes
 
@@ -75,7 +76,7 @@ async def instance(context: Context, request: Request) -> Response:
     row = await context.views.find(request.path_params["id"])
     code = await context.store.snippet(row.snippet)
     view = await context.views.instance(row)
-    shown = _of_instance(row, code, view)
+    shown = _of_instance(row, code, plain({**view, "params": plain(view["params"])}, PAGE_VALUES_BYTES))
     same = next((it for it in context.examples.values() if it.source == shown["source"]), None)
     if same is not None:  # its task and its ready-made event are wanted after a reload, too
         shown["example"] = _of_example(same)["example"]

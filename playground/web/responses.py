@@ -1,11 +1,14 @@
 """Small helpers that every view shares: who asked, and answers in JSON."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
+
+
+COMPRESS_UP_TO_BYTES = 256 * 1024
 
 
 def wants_html(request: Request) -> bool:
@@ -16,5 +19,11 @@ def wants_html(request: Request) -> bool:
 
 def json_response(tree: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON answer. It is encoded before any header is sent, so that a failure can still be a 500."""
-    content = json.dumps(tree, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    return Response(content, status, headers=dict(headers or {}), media_type="application/json")
+    content = msgspec.json.encode(tree)
+    return json_bytes(content, status, headers)
+
+
+def json_bytes(content: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON answer that is encoded already. A large one is sent as it is: to compress it would keep all others waiting."""
+    as_it_is = {"Content-Encoding": "identity"} if len(content) > COMPRESS_UP_TO_BYTES else {}
+    return Response(content, status, headers={**(headers or {}), **as_it_is}, media_type="application/json")

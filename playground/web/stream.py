@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import msgspec
 from sse_starlette.event import ServerSentEvent
 from sse_starlette.sse import EventSourceResponse, SendTimeoutError
 from starlette.requests import Request
@@ -205,4 +206,4 @@ def _batch(rows: list[tuple[int, str, bytes]]) -> bytes:
 
 def _message(event: str, data: dict[str, Any], *, id: int | None = None, retry: int | None = None) -> bytes:
     head = (f"retry: {retry}\n" if retry is not None else "") + (f"id: {id}\n" if id is not None else "")
-    return f"{head}event: {event}\ndata: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()
+    return f"{head}event: {event}\ndata: ".encode() + msgspec.json.encode(data) + b"\n\n"

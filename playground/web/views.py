@@ -3,14 +3,18 @@
 from collections import OrderedDict
 from typing import Any
 
+import msgspec
+
 from playground.store.protocol import InstanceRow, Store
+from playground.web.journals import Budget, left_out, read
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceNotFound
 from playground.workflows.state import State
 
 ANONYMOUS = ""  # the tenant of instances started without one; they share one namespace of ids
-PAGE_OF_EVENTS = 1_000  # read from the store at a time
 REMEMBERED = 32  # folds kept, so that asking again costs only what is new
+REMEMBERED_EVENTS = 50_000  # or as few as have so many events
+REMEMBERED_BYTES = 16 * 1024 * 1024  # or so much in large values
 DAY_MS = 86_400_000
 LOG_LINES_SHOWN = 1_000  # on a page without JavaScript
 LOG_EVENTS_READ = 10_000  # events looked through for them
@@ -21,7 +25,7 @@ class Views:
 
     def __init__(self, store: Store, retention_days: int) -> None:
         self._store, self._retention_days = store, retention_days
-        self._states: OrderedDict[int, State] = OrderedDict()
+        self._folds: OrderedDict[int, _Fold] = OrderedDict()
 
     async def find(self, id: str, tenant: str = ANONYMOUS) -> InstanceRow:
         """The instance of an id. Raises InstanceNotFound, in words for people."""
@@ -32,8 +36,8 @@ class Views:
             raise InstanceNotFound(f"No run has this address. {kept}") from None
 
     async def instance(self, row: InstanceRow) -> dict[str, Any]:
-        """The JSON of `GET /api/instances/{id}`."""
-        state = await self._state(row)
+        """What `GET /api/instances/{id}` answers; large values in it are JSON text (`msgspec.Raw`), which `plain` reads."""
+        state = await self._fold(row)
         shown: dict[str, Any] = {
             "id": row.id,
             "url": instance_address(row) if row.tenant else instance_url(row.id),
@@ -49,31 +53,61 @@ class Views:
     async def logs(self, row: InstanceRow) -> list[dict[str, Any]]:
         """The first lines that the instance printed, for a page without JavaScript."""
         lines: list[dict[str, Any]] = []
-        after = 0
-        while len(lines) < LOG_LINES_SHOWN and after < LOG_EVENTS_READ:
-            batch = await self._store.events(row.key, after=after, limit=PAGE_OF_EVENTS)
+        after, budget = 0, Budget()
+        while len(lines) < LOG_LINES_SHOWN and after < min(LOG_EVENTS_READ, row.last_seq):
+            batch, reached = await read(self._store, row.key, after=after, budget=budget, only=ev.LOG)
             lines += [
-                {"at": it.at, "execution": it.execution, "step": str(it.step) if it.step else None, **it.data}
-                for it in batch
-                if it.type == ev.LOG
+                {"at": it.at, "execution": it.execution, "step": str(it.step) if it.step else None, **it.data} for it in batch
             ]
-            if len(batch) < PAGE_OF_EVENTS:
+            if reached == after:
                 break
-            after = batch[-1].seq
+            after = reached
         return lines[:LOG_LINES_SHOWN]
 
-    async def _state(self, row: InstanceRow) -> State:
-        state = self._states.setdefault(row.key, State())
-        self._states.move_to_end(row.key)
-        while len(self._states) > REMEMBERED:
-            self._states.popitem(last=False)
+    async def _fold(self, row: InstanceRow) -> State:
+        fold = self._folds.setdefault(row.key, _Fold())
+        self._folds.move_to_end(row.key)
+        self._forget()
         while True:
-            batch = await self._store.events(row.key, after=state.last_seq, limit=PAGE_OF_EVENTS)
+            batch, _ = await read(self._store, row.key, after=fold.state.last_seq, budget=fold.budget)
             for event in batch:
-                if event.seq > state.last_seq:  # another request may have folded it while this one was reading
-                    state.apply(event)
-            if len(batch) < PAGE_OF_EVENTS:
-                return state
+                if event.seq > fold.state.last_seq:  # another request may have folded it while this one was reading
+                    fold.state.apply(event)
+            if not batch:
+                return fold.state
+
+
+    def _forget(self) -> None:
+        events = sum(fold.state.last_seq for fold in self._folds.values())
+        held = sum(fold.budget.used for fold in self._folds.values())
+        while len(self._folds) > 1 and (len(self._folds) > REMEMBERED or events > REMEMBERED_EVENTS or held > REMEMBERED_BYTES):
+            _, oldest = self._folds.popitem(last=False)
+            events -= oldest.state.last_seq
+            held -= oldest.budget.used
+
+
+class _Fold:
+    def __init__(self) -> None:
+        self.state, self.budget = State(), Budget()
+
+
+def plain(view: Any, most: int | None = None) -> Any:
+    """A view as objects. With `most`, large values past so many bytes in all are left out."""
+    left = [most]
+
+    def read_all(tree: Any) -> Any:
+        if isinstance(tree, msgspec.Raw):
+            size = len(bytes(tree))
+            if left[0] is not None:
+                left[0] -= size
+                if left[0] < 0:
+                    return left_out(size)
+            return msgspec.json.decode(tree)
+        if isinstance(tree, dict):
+            return {name: read_all(value) for name, value in tree.items()}
+        return [read_all(value) for value in tree] if isinstance(tree, (list, tuple)) else tree
+
+    return read_all(view)
 
 
 def instance_url(id: str) -> str:

@@ -1,0 +1,82 @@
+"""Reading journals for people: what a tenant stored stays JSON text, since as objects it could take twenty times as much memory.
+
+Of one instance, large values are kept up to `VALUES_BYTES`; those after them are left out, and `{"$left_out": bytes}` stands in their place.
+Result and params are always kept. The journal itself has everything (`GET …/events`).
+"""
+
+from typing import Any
+
+import msgspec
+
+from playground.store.encoding import LARGE
+from playground.store.protocol import Store
+from playground.workflows import events as ev
+from playground.workflows.events import Event, StepKey
+
+PAGE_OF_EVENTS = 1_000  # read from the store at a time
+VALUES_BYTES = 4 * 1024 * 1024
+LEFT_OUT = "$left_out"
+
+_ALWAYS_KEPT = frozenset({ev.WORKFLOW_QUEUED, *ev.FINAL_TYPES})
+
+
+class _Step(msgspec.Struct):
+    kind: str
+    name: str
+    count: int
+
+
+class _Event(msgspec.Struct):
+    seq: int
+    at: int
+    type: str
+    execution: int | None
+    data: msgspec.Raw
+    step: _Step | None = None
+
+
+_read = msgspec.json.Decoder(_Event).decode
+_read_data = msgspec.json.Decoder(dict[str, Any]).decode
+_read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class Budget:
+    """How much of one instance's large values may still be kept."""
+
+    def __init__(self, most: int = VALUES_BYTES) -> None:
+        self._left = most
+        self.used = 0
+
+    def keep(self, raw: msgspec.Raw) -> Any:
+        """The value, small ones as objects, large ones as JSON text; or what stands for it when it is left out."""
+        size = len(bytes(raw))
+        if size < LARGE:
+            return msgspec.json.decode(raw)
+        if size > self._left:
+            return left_out(size)
+        self._left -= size
+        self.used += size
+        return raw.copy()  # not a view into all that was read with it
+
+
+def left_out(size: int) -> dict[str, int]:
+    """What stands for a value of `size` bytes that is not shown."""
+    return {LEFT_OUT: size}
+
+
+async def read(store: Store, key: int, *, after: int, budget: Budget, only: str | None = None) -> tuple[list[Event], int]:
+    """The next events after a seq, those of the type `only` where it is given, and the seq up to which was read."""
+    rows = await store.events_json(key, after=after, limit=PAGE_OF_EVENTS)
+    return [_event(text, budget) for _, type, text in rows if only in (None, type)], rows[-1][0] if rows else after
+
+
+def _event(text: bytes, budget: Budget) -> Event:
+    found = _read(text)
+    step = found.step and StepKey(found.step.kind, found.step.name, found.step.count)
+    if len(text) < LARGE or found.type == ev.LOG:
+        data = _read_data(found.data)
+    elif found.type in _ALWAYS_KEPT:
+        data = {name: Budget(len(text)).keep(raw) for name, raw in _read_fields(found.data).items()}
+    else:
+        data = {name: budget.keep(raw) for name, raw in _read_fields(found.data).items()}
+    return Event(found.seq, found.at, found.type, found.execution, step, data)
