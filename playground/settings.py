@@ -48,6 +48,7 @@ class Settings:
     instance_bytes: int = _row(100 * 1024 * 1024, "most an instance's stored values may take", unit="bytes", public=True, least=1)
     log_bytes: int = _row(1_000_000, "log bytes kept of an instance", unit="bytes", public=True)
     step_limit: int = _row(10_000, "most steps of one instance; sleeps and waits do not count", public=True, least=1)
+    journal_events: int = _row(100_000, "most events in the journal of one instance", public=True, least=1_000)
     attempt_cpu_seconds: int = _row(10, "processor time one worker may use for an attempt", unit="seconds", public=True, least=1)
     worker_cpu_seconds: int = _row(3_600, "processor time one worker may use in its whole life", unit="seconds", least=1)
     attempt_wall_seconds: int = _row(60, "longest attempt of an anonymous instance", unit="seconds", public=True, least=1)

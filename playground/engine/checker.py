@@ -9,6 +9,7 @@ from typing import Any
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
 from playground.sandbox.pool import Sandbox, SandboxDown
+from playground.sandbox.turns import Turns
 from playground.workflows.errors import Busy, TooLarge
 
 REMEMBERED = 256  # results kept, by content hash
@@ -49,8 +50,8 @@ UNREADABLE = Check(
 class Checker:
     """Checks sources in the sandbox and remembers the results."""
 
-    def __init__(self, sandbox: Sandbox, source_bytes: int) -> None:
-        self._sandbox, self._source_bytes = sandbox, source_bytes
+    def __init__(self, sandbox: Sandbox, source_bytes: int, turns: Turns) -> None:
+        self._sandbox, self._source_bytes, self._talking = sandbox, source_bytes, turns
         self._known: OrderedDict[bytes, Check] = OrderedDict()
         self._turns = asyncio.Semaphore(AT_ONCE)
 
@@ -96,7 +97,7 @@ class Checker:
             if not answered.done():
                 answered.set_result(UNREADABLE)
 
-        channel = FrameChannel(worker.sock, said, closed)
+        channel = FrameChannel(worker.sock, said, closed, self._talking)
         try:
             channel.send({"op": "check", "source": source.encode("utf-8", "replace").decode()})
             async with asyncio.timeout(SECONDS):

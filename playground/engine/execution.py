@@ -36,6 +36,7 @@ from playground.workflows.errors import Fenced, NoWorker
 from playground.workflows.events import Event, NewEvent, StepKey
 
 BACKLOG = 2_000  # commits waiting before the worker is read no further
+BACKLOG_BYTES = 4 * 1024 * 1024  # or as much said since the last time that all was committed
 
 NOW = "now"
 DURING_STEP = "during-step"
@@ -67,12 +68,12 @@ class Execution:
         self.bindings = ExecutionEnvironment(self)
         self.ending = Ending(self, barren)
         self.pipeline = Pipeline(services.store, row.key, row.execution, services.clock.now, self._acknowledge, self._commit_failed)
-        self.logs = LogBudget(services.limit(row, "log_bytes") - row.log_bytes)
+        self._take_limits(row)
         self.channel: FrameChannel | None = None
         self.worker: Worker | None = None
         self.closing = self.pausing = False
         self.kill_at: str | None = None
-        self.dos = self.calls = 0
+        self.dos = self.calls = self._said_bytes = 0
         self.stored_bytes = row.stored_bytes
         self._withheld: list[tuple[bytes, int]] = []
         self._loop = asyncio.get_running_loop()
@@ -80,10 +81,19 @@ class Execution:
         self._over: asyncio.Future[Decider | None] = asyncio.get_running_loop().create_future()
         self._tasks: set[asyncio.Task[Any]] = set()
 
+    def _take_limits(self, row: InstanceRow) -> None:
+        self.most_events = self.services.limit(row, "journal_events")
+        self.logs = LogBudget(self.services.limit(row, "log_bytes") - row.log_bytes, self.most_events // 2 - row.last_seq)
+
     @property
     def idle(self) -> bool:
         """Whether the worker has nothing but durable waits left."""
         return self.idleness.since is not None and not self.closing
+
+    @property
+    def journal_events(self) -> int:
+        """How many events the journal has, or will have soon."""
+        return self.row.last_seq + self.pipeline.added
 
     @property
     def is_busy(self) -> bool:
@@ -126,6 +136,7 @@ class Execution:
         if self.worker is not None:
             self.worker.close()
         await self.pipeline.close()
+        self.steps.clear()  # its parts know one another, so that what they hold would stay until the next collection of garbage
 
     async def _prepare(self, coming: Coroutine[Any, Any, Code]) -> None:
         """Get a worker and all that it starts from, and start it."""
@@ -162,7 +173,7 @@ class Execution:
         row = snapshot.row
         if code.limits:
             row = replace(row, limits={**(row.limits or {}), **code.limits})
-            self.logs = LogBudget(self.services.limit(row, "log_bytes") - row.log_bytes)
+            self._take_limits(row)
         self.row = row
         self.bindings.begin(code)
         self.steps = live.from_snapshot(snapshot)
@@ -176,7 +187,7 @@ class Execution:
         }
         self._loaded_seq = row.last_seq
         self.pipeline.add(*begun, NewEvent(ev.EXECUTION_STARTED, data), then=self._begun)
-        self.channel = FrameChannel(worker.sock, self._said, self.ending.channel_closed)
+        self.channel = FrameChannel(worker.sock, self._said, self.ending.channel_closed, self.services.turns)
         self.channel.send_encoded(frames.encode(start_frame(self, snapshot, code, rolling_back)), 1, first=True)
         if rolling_back:
             self.rollback.resume(row.error)
@@ -196,6 +207,8 @@ class Execution:
         where = f'while step "{running.key}" ran' if running is not None else "outside any step"
         error = {**words.limit(what, where), "line": running.line if running is not None else None}
         self.services.log("limit", instance=self.row.id, limit=what)
+        if self.worker is not None:
+            self.worker.kill()
         self.settle(deciders.break_limit(error))
 
     def lose(self, reason: str) -> None:
@@ -379,17 +392,18 @@ class Execution:
             self.suspensions.rearm()
 
     def _said(self, batch: Sequence[tuple[frames.Said, int]]) -> None:
-        self.idleness.heard()
         for frame, size in batch:
             if self.closing:
                 return
+            self._said_bytes += size
             hear(self, frame, size)
-        if self.pipeline.backlog > BACKLOG and self.channel is not None:
+        if (self.pipeline.backlog > BACKLOG or self._said_bytes > BACKLOG_BYTES) and self.channel is not None:
             self.channel.pause()
             self.spawn(self._read_on())
 
     async def _read_on(self) -> None:
         await self.pipeline.drain()
+        self._said_bytes = 0
         if self.channel is not None:
             self.channel.resume()
 

@@ -46,7 +46,7 @@ async def fit(services: Services, code: Code, snapshot: Snapshot) -> Fit:
     except Exception as down:  # noqa: BLE001 - whatever it is, the version is not tried
         raise Busy(f"The version can't be tried now. {down} Try again in {REST_SECONDS} s.", retry_after=REST_SECONDS) from None
     trial = _Trial(services, code, snapshot)
-    channel = trial.channel = FrameChannel(worker.sock, trial.said, trial.closed)
+    channel = trial.channel = FrameChannel(worker.sock, trial.said, trial.closed, services.turns)
     try:
         channel.send_encoded(frames.encode(trial.start()), 1, first=True)
         async with asyncio.timeout(SECONDS):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from playground.engine.execution import Execution
 
 _BARREN = (frames.Log, frames.Idle, frames.Call)  # what a worker may say without having come to a new step
+_TALK = (frames.Log, frames.Idle)  # what a worker that gets nowhere may say for ever
 LOG_FLOOD_BYTES = 64 * 1024 * 1024  # a worker that prints more than this past its budget is ended
 
 
@@ -20,9 +21,16 @@ def hear(execution: "Execution", frame: frames.Said, size: int) -> None:
     handler = _HANDLERS.get(type(frame))
     if handler is None:
         execution.break_limit(f"protocol: the worker sent a frame that is out of place ({type(frame).__name__})")
-    else:
-        execution.ending.fruitful = execution.ending.fruitful or not isinstance(frame, _BARREN)
-        handler(execution, frame, size)
+        return
+    if not isinstance(frame, _TALK):
+        execution.idleness.heard()
+    if not isinstance(frame, _BARREN):
+        execution.ending.fruitful = True
+        if execution.journal_events > execution.most_events:
+            most = f"the limit of {execution.most_events:,} events has been reached"
+            execution.break_limit(f"journal: {most}; split the work into several instances,")
+            return
+    handler(execution, frame, size)
 
 
 def _log(execution: "Execution", frame: frames.Log, size: int) -> None:
@@ -30,7 +38,7 @@ def _log(execution: "Execution", frame: frames.Log, size: int) -> None:
     event, weight = logs.take(frame)
     if event is not None:
         execution.pipeline.add_log(event, weight)
-    elif logs.dropped > LOG_FLOOD_BYTES:
+    elif logs.flood > LOG_FLOOD_BYTES:
         execution.break_limit(f"output: the worker printed more than {LOG_FLOOD_BYTES:,} bytes past its {logs.budget:,}")
 
 
@@ -59,17 +67,27 @@ def _done(execution: "Execution", frame: frames.Done, size: int) -> None:
     if size > most and frames.size_of(frame.value) > most:
         execution.break_limit(f"result: more than {most:,} bytes")
         return
-    execution.stored_bytes += size
-    most = services.limit(row, "instance_bytes")
-    if execution.stored_bytes > most:
-        execution.break_limit(f"storage: the instance holds more than {most:,} bytes")
-    elif frame.rollback:
+    if not _stores(execution, size):
+        return
+    if frame.rollback:
         execution.rollback.done(frame)
     else:
         execution.attempts.done(frame)
 
 
+def _stores(execution: "Execution", size: int) -> bool:
+    """Count what goes into the journal; False when it is more than the instance may hold."""
+    execution.stored_bytes += size
+    most = execution.services.limit(execution.row, "instance_bytes")
+    if execution.stored_bytes > most:
+        execution.break_limit(f"storage: the instance holds more than {most:,} bytes")
+        return False
+    return True
+
+
 def _fail(execution: "Execution", frame: frames.Fail, size: int) -> None:
+    if not _stores(execution, size):
+        return
     (execution.rollback if frame.rollback else execution.attempts).failed(frame)
 
 
@@ -102,7 +120,7 @@ _HANDLERS: dict[type, Callable[["Execution", Any, int], None]] = {
     frames.Done: _done,
     frames.Fail: _fail,
     frames.Missing: lambda execution, frame, size: execution.rollback.missing(frame),
-    frames.Collected: lambda execution, frame, size: execution.rollback.collected(),
+    frames.Collected: lambda execution, frame, size: execution.rollback.said_collected(),
     frames.Sleep: lambda execution, frame, size: execution.suspensions.sleep(frame),
     frames.Wait: lambda execution, frame, size: execution.suspensions.wait(frame),
     frames.Finish: _finish,

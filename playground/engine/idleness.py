@@ -23,9 +23,12 @@ class Idleness:
         self.since: int | None = None
 
     def said(self, seen: int) -> None:
-        """The worker waits, having read `seen` frames."""
-        self._seen = seen
+        """The worker waits, having read `seen` frames. It says so once for each time that it has read something."""
         execution = self._execution
+        if seen <= self._seen or execution.channel is None or seen > execution.channel.sent:
+            execution.break_limit("protocol: the worker said twice that it waits, or read what it was not sent")
+            return
+        self._seen = seen
         if execution.rollback.collecting and execution.channel is not None and seen == execution.channel.sent and not execution.calls:
             execution.rollback.collected()
         self.consider()
@@ -39,7 +42,7 @@ class Idleness:
             self._grace = None
 
     def heard(self) -> None:
-        """A frame came."""
+        """The worker got somewhere."""
         self._heard = self._execution.services.clock.now()
 
     def consider(self) -> None:

@@ -5,23 +5,30 @@ from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
 
 
-class LogBudget:
-    """The log bytes one instance may still have kept. `dropped` counts the bytes over it."""
+LEAST = 64  # bytes that a line counts for, however short it is, since it costs that much to keep
 
-    def __init__(self, budget: int) -> None:
+
+class LogBudget:
+    """The log bytes one instance may still have kept, in at most `lines` pieces. `dropped` counts the bytes over it, `flood` what they weigh."""
+
+    def __init__(self, budget: int, lines: int) -> None:
         self.budget = max(0, budget)
         self._left = self.budget
-        self.dropped = 0
+        self._lines = lines
+        self.dropped = self.flood = 0
         self._told = 0
 
     def take(self, frame: frames.Log) -> tuple[NewEvent | None, int]:
         """The event for one log frame and its size in bytes, or None once the budget is used up."""
         size = len(frame.text.encode())
-        if size > self._left or self.dropped:
+        counted = max(size, LEAST)
+        if counted > self._left or self._lines <= 0 or self.dropped:
             self._left = 0
-            self.dropped += size
+            self.dropped += max(size, 1)
+            self.flood += counted
             return None, size
-        self._left -= size
+        self._left -= counted
+        self._lines -= 1
         data = {"stream": frame.stream, "level": frame.level, "text": frame.text, "replay": frame.replay}
         if frame.line is not None:
             data["line"] = frame.line

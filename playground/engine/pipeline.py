@@ -60,6 +60,7 @@ class Pipeline:
         self._idle: list[asyncio.Future[None]] = []
         self.shown: Callable[[NewEvent], NewEvent] | None = None  # what hides secrets, where there are any
         self.answers_due = 0
+        self.added = 0  # events so far, those of deciders left out
         self._task = self._loop.create_task(self._pump())
 
     @property
@@ -136,6 +137,7 @@ class Pipeline:
         if self.shown is not None:
             entry.events = [self.shown(event) for event in entry.events]
         self._entries.append(entry)
+        self.added += len(entry.events)
         if entry.then is not None:
             self.answers_due += 1
 

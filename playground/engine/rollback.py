@@ -28,7 +28,7 @@ class Rollback:
         self._timer: Timer | None = None
         self._current: LiveStep | None = None
         self.running = False
-        self.collecting = False
+        self.collecting = self._replaying = False
         self.attempt_open = False
 
     def wanted(self) -> bool:
@@ -44,7 +44,15 @@ class Rollback:
     def resume(self, error: Any) -> None:
         """This execution only rolls back; it begins once the worker has collected the handlers."""
         self.running, self._error = True, error
-        self.collecting = self.attempt_open = True
+        self.collecting = self._replaying = self.attempt_open = True
+
+    def said_collected(self) -> None:
+        """The worker says that `run` has ended, which it can do once in an execution that only rolls back."""
+        if self._replaying:
+            self._replaying = False
+            self.collected()
+        else:
+            self._execution.break_limit("protocol: handlers collected out of turn")
 
     def collected(self) -> None:
         """The worker has replayed `run` as far as the journal goes: it has ended, or waits for what will not come."""

@@ -1,12 +1,13 @@
 """What an execution needs from outside, in one frozen value that is passed down."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from playground.engine.clock import Clock
 from playground.engine.sources import Sources
 from playground.sandbox.pool import Sandbox
+from playground.sandbox.turns import Turns
 from playground.settings import Settings
 from playground.store.protocol import InstanceRow, Store
 
@@ -24,6 +25,7 @@ class Services:
     log: Log
     node: str
     sources: Sources
+    turns: Turns = field(default_factory=Turns)
 
     def limit(self, row: InstanceRow, name: str) -> Any:
         """A limit of this instance: its own where it has one, else the setting."""

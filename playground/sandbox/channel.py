@@ -4,18 +4,21 @@ import asyncio
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from playground.sandbox import frames
 from playground.sandbox.frames import ProtocolError, Said
+from playground.sandbox.turns import MOMENT_SECONDS, Turns
 
 READ = 256 * 1024
+BATCH = 50  # frames given on together
 UNREAD_BYTES = 8 * 1024 * 1024  # frames a worker may leave unread, beyond its start
 
 
 class FrameChannel:
-    """Gives the frames of one worker to `on_frames` as (frame, size in bytes), in order.
+    """Gives the frames of one worker to `on_frames` as (frame, size in bytes), in order, and takes turns with others by `turns`.
 
     `on_closed(None)` is called once at the end of the stream, `on_closed(error)` when the worker broke the protocol.
     """
@@ -25,11 +28,14 @@ class FrameChannel:
         sock: socket.socket,
         on_frames: Callable[[Sequence[tuple[Said, int]]], None],
         on_closed: Callable[[ProtocolError | None], None],
+        turns: Turns,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._sock, self._on_frames, self._on_closed = sock, on_frames, on_closed
-        self._in = bytearray()
-        self._wanted = frames.HEADER  # bytes from the next frame's start without which nothing more can be taken
+        self._sock, self._on_frames, self._on_closed, self._turns = sock, on_frames, on_closed, turns
+        self._in = bytearray()  # the beginning of a frame that is not whole
+        self._wanted = frames.HEADER  # bytes of it without which nothing more can be taken
+        self._data, self._at = b"", 0  # what came, and from where on it is still to be heard
+        self._paused = self._queued = False
         self._out = bytearray()
         self._most_out = UNREAD_BYTES
         self._reading = self._writing = False
@@ -80,16 +86,24 @@ class FrameChannel:
             self._loop.add_writer(self._sock, self._writable)
 
     def pause(self) -> None:
-        """Read no more until `resume`: commits are behind."""
-        if self._reading:
-            self._reading = False
-            self._loop.remove_reader(self._sock)
+        """Hear no more until `resume`: commits are behind."""
+        self._paused = True
+        self._read(False)
 
     def resume(self) -> None:
-        """Read on."""
-        if not self._reading and not self._closed:
-            self._reading = True
+        """Hear on."""
+        self._paused = False
+        if not self._queued:
+            self._hear()
+
+    def _read(self, wanted: bool) -> None:
+        if wanted == self._reading or (wanted and self._closed):
+            return
+        self._reading = wanted
+        if wanted:
             self._loop.add_reader(self._sock, self._readable)
+        else:
+            self._loop.remove_reader(self._sock)
 
     def close(self) -> None:
         """Stop listening; nothing more is given or sent. The socket itself belongs to the worker."""
@@ -114,33 +128,61 @@ class FrameChannel:
         if not data:
             self._end(None)
             return
-        try:
-            taken = self._take(data)
-        except ProtocolError as broken:
-            self._end(broken)
-            return
-        if taken:
-            self._on_frames(taken)
-
-    def _take(self, data: bytes) -> list[tuple[Said, int]]:
         if self._in:
             self._in += data
-            data = bytes(self._in) if len(self._in) >= self._wanted else b""
-        end, at, taken = len(data), 0, []
+            if len(self._in) < self._wanted:
+                return
+            data = bytes(self._in)
+            self._in.clear()
+        self._data, self._at = data, 0
+        self._hear()
+
+    def _hear(self) -> None:
+        """Give on what is here, for a moment; what is left then waits for this worker's next turn."""
+        self._queued = False
+        end = time.perf_counter() + MOMENT_SECONDS
+        more = True
+        while more and not (self._paused or self._closed):
+            if time.perf_counter() > end:
+                self._queued = True
+                self._turns.wait(self._hear)
+                break
+            taken, more, broken = self._take()
+            if taken:
+                self._on_frames(taken)
+            if broken is not None and not self._closed:
+                self._end(broken)
+        self._read(not (self._paused or self._queued))
+
+    def _take(self) -> tuple[list[tuple[Said, int]], bool, ProtocolError | None]:
+        """The next frames, whether there are more, and what is wrong with the one after them."""
+        data, at, end = self._data, self._at, len(self._data)
+        taken: list[tuple[Said, int]] = []
+        broken: ProtocolError | None = None
+        if data:
+            self._wanted = frames.HEADER
         while end - at >= frames.HEADER:
             start = at + frames.HEADER
             size = int.from_bytes(data[at:start], "big")
             if size > frames.FRAME_BYTES:
-                raise ProtocolError(f"a frame has {size:,} bytes; the limit is {frames.FRAME_BYTES:,}")
+                broken = ProtocolError(f"a frame has {size:,} bytes; the limit is {frames.FRAME_BYTES:,}")
+                break
             if end - start < size:
                 self._wanted = frames.HEADER + size
                 break
-            taken.append((frames.decode(data[start : start + size]), size))
+            if len(taken) == BATCH:
+                self._at = at
+                return taken, True, None
+            try:
+                taken.append((frames.decode(data[start : start + size]), size))
+            except ProtocolError as refused:
+                broken = refused
+                break
             at = start + size
-            self._wanted = frames.HEADER
-        if at or not self._in:
-            self._in = bytearray(data[at:])
-        return taken
+        if at < end:
+            self._in += data[at:]
+        self._data, self._at = b"", 0
+        return taken, False, broken
 
     def _writable(self) -> None:
         with self._lock:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from playground.workflows.events import StepKey
 
@@ -17,12 +17,14 @@ HEADER = 4
 FRAME_BYTES = 1536 * 1024
 DEEPEST = 200  # levels of lists and objects in one frame
 NAME = 256
+LARGE = 128  # bytes from which a result stays JSON text here: as objects it could take twenty times as much memory
 
-Name = Annotated[str, Meta(min_length=1, max_length=NAME)]
+Name = Annotated[str, Meta(min_length=1, max_length=NAME, pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z")]
 Count = Annotated[int, Meta(ge=1, le=10_000_000)]
 Step = tuple[Literal["do", "sleep", "wait"], Name, Count]
 Line = Annotated[int, Meta(ge=0, le=10_000_000)] | None
 Milliseconds = Annotated[int, Meta(ge=0, le=366 * 86_400_000)]
+Moment = Annotated[int, Meta(ge=-(2**53), le=2**53)]  # epoch milliseconds, or a duration of any length
 Label = Annotated[str, Meta(max_length=100)]
 
 
@@ -83,14 +85,14 @@ class Fail(Struct, frozen=True, tag="fail", tag_field="op"):
     attempt: Count
     error: Error
     retryable: bool
-    delay: Annotated[int, Meta(ge=0)] | None = None
+    delay: Annotated[int, Meta(ge=0, le=2**53)] | None = None
     rollback: bool = False
 
 
 class Sleep(Struct, frozen=True, tag="sleep", tag_field="op"):
     step: Step
     duration: Milliseconds | None = None
-    until: int | None = None
+    until: Moment | None = None
     line: Line = None
 
 
@@ -119,7 +121,7 @@ class Crash(Struct, frozen=True, tag="crash", tag_field="op"):
 
 
 class Idle(Struct, frozen=True, tag="idle", tag_field="op"):
-    seen: int
+    seen: Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class Collected(Struct, frozen=True, tag="collected", tag_field="op"):
@@ -155,9 +157,19 @@ class Probed(Struct, frozen=True, tag="probed", tag_field="op"):
     results: dict[str, str]
 
 
+class _RawDone(Struct, frozen=True):
+    value: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _RawFinish(Struct, frozen=True):
+    output: msgspec.Raw = msgspec.Raw(b"null")
+
+
 Spoken = Do | Resume | Done | Fail | Sleep | Wait | Log | Finish | Crash | Idle | Missing | Call
 Said = Spoken | Collected | Replayed | Checked | Probed
 _decoder = msgspec.json.Decoder(Said)
+_raw_done = msgspec.json.Decoder(_RawDone)
+_raw_finish = msgspec.json.Decoder(_RawFinish)
 _encoder = msgspec.json.Encoder()
 
 
@@ -167,7 +179,7 @@ def key(step: Step) -> StepKey:
 
 
 def decode(data: bytes) -> Said:
-    """One frame's body as a typed value.
+    """One frame's body as a typed value. Of a result that is `LARGE`, the value is its JSON text (`msgspec.Raw`), on one line.
 
     Raises:
         ProtocolError: not strict JSON, nested too deep, or not one of the known shapes.
@@ -175,9 +187,15 @@ def decode(data: bytes) -> Said:
     if data.count(b"[") + data.count(b"{") > DEEPEST and _depth(data) > DEEPEST:
         raise ProtocolError(f"a frame is nested more than {DEEPEST} levels deep")
     try:
-        return _decoder.decode(data)
+        said: Said = _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as refused:
         raise ProtocolError(f"a frame is not what the protocol allows: {str(refused)[:200]}") from None
+    if len(data) >= LARGE:
+        if type(said) is Done:
+            return structs.replace(said, value=_text(_raw_done.decode(data).value, said.value))
+        if type(said) is Finish:
+            return Finish(_text(_raw_finish.decode(data).output, said.output))
+    return said
 
 
 def encode(frame: dict[str, Any]) -> bytes:
@@ -200,6 +218,12 @@ def plain_config(config: Config) -> Mapping[str, Any]:
 def size_of(value: Any) -> int:
     """Bytes of a value when stored."""
     return len(_encoder.encode(value))
+
+
+def _text(raw: msgspec.Raw, value: Any) -> msgspec.Raw:
+    """The JSON text of a value that was read in full, so that it is strict."""
+    text = bytes(raw)
+    return msgspec.Raw(_encoder.encode(value) if b"\n" in text or b"\r" in text else text)
 
 
 def _depth(data: bytes) -> int:
