@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import strategies as st
-from semantics_support import HEAD, assert_dense, assert_rows_agree
+from semantics_support import HEAD, assert_dense, assert_rows_agree, started
 
 from playground.store.protocol import Committed
 from playground.testing import Run, ServerCrashed, WorkflowTester
 from playground.workflows import events as ev
 from playground.workflows.state import State
 
-EXAMPLES = int(os.environ.get("CRASH_EXAMPLES", "4"))
+EXAMPLES = int(os.environ.get("CRASH_EXAMPLES", "3"))
 DEADLINE = 1200.0
 GRACES = st.sampled_from([10_000, 0])  # milliseconds that an idle worker is kept: with none, every wait hibernates
 Node = tuple[Any, ...]
@@ -32,6 +32,18 @@ NODES: st.SearchStrategy[Node] = st.recursive(
         st.tuples(st.just("loop"), st.integers(1, 3), inner),
     ),
     max_leaves=7,
+)
+# One of everything, tried first whatever hypothesis comes upon.
+RICH: Node = (
+    "sequence",
+    [
+        ("parallel", [("do", 1, "await asyncio.sleep(2)"), ("loop", 2, ("do", 0, "pass")), ("wait", "early")]),
+        ("parallel", [("sleep", "1 hour"), ("wait", "late"), ("wait", "never")]),
+        (
+            "sequence",
+            [("refuse", "NonRetryableError('no')"), ("loop", 2, ("parallel", [("do", 0, "pass"), ("sleep", "1 second")]))],
+        ),
+    ],
 )
 NAMES = "from crash_support import WORLD\n"
 DO = """
@@ -60,17 +72,35 @@ except WorkflowTimeoutError as late:
 """
 
 
+UNDO = """
+async def undo(info):
+    fails = WORLD.ran(event.instanceId, f"undo {{info.ctx.step.name}}", info.ctx.step.count, most_failures={failures})
+    {work}
+    if fails:
+        raise ConnectionError("not yet")
+"""
+SAGA_DO = """
+return await step.do("{name}", lambda: "{name}", rollback=undo,
+    rollback_config={{"retries": {{"limit": 2, "delay": "1 minute"}}}})
+"""
+FAILURES = st.sampled_from([0, 1, 2, 1000])  # two are forgiven
+HANDLER = st.tuples(FAILURES, st.sampled_from(["pass", "await asyncio.sleep(2)"]))
+SAGAS = st.lists(st.lists(HANDLER, min_size=1, max_size=2), min_size=1, max_size=2)
+
+
 @dataclass
 class Source:
     """A workflow on its way: every step gets a name of its own.
 
-    `early` are events to send at once, by type and number; `late` types are sent when they are waited for.
+    `early` are events to send at once, by type and number; `late` types are sent when they are waited for. Payloads count the
+    events of their type, unless not `numbered`.
     """
 
     text: str = ""
     early: dict[str, int] = field(default_factory=dict)
     late: set[str] = field(default_factory=set)
     steps: int = 0
+    numbered: bool = True
 
     def name(self, kind: str) -> str:
         self.steps += 1
@@ -81,6 +111,21 @@ def written(node: Node) -> Source:
     """The workflow that a node stands for."""
     source = Source()
     source.text = NAMES + HEAD + textwrap.indent(_body(node, source, 1), " " * 8)
+    return source
+
+
+def written_saga(groups: list[list[tuple[int, str]]]) -> Source:
+    """A workflow of groups of parallel steps with rollback handlers, and a failure at the end."""
+    source = Source()
+    body = ""
+    for group in groups:
+        names = [source.name("do") for _ in group]
+        for name, (failures, work) in zip(names, group, strict=True):
+            inside = UNDO.format(failures=failures, work=work) + SAGA_DO.format(name=name)
+            body += f"async def {name}():\n" + textwrap.indent(inside.lstrip("\n"), "    ")
+        body += f"await asyncio.gather({', '.join(f'{name}()' for name in names)})\n"
+    body += 'await step.sleep("long", "1 minute")\nraise ValueError("the failure")\n'
+    source.text = NAMES + HEAD + textwrap.indent(body, " " * 8)
     return source
 
 
@@ -142,6 +187,8 @@ class World:
             for event in commit.events:
                 if event.type in (ev.STEP_COMPLETED, ev.STEP_ERRORED):
                     self._ended.add((commit.row.key, event.step.name, event.step.count))
+                elif event.type in (ev.ROLLBACK_STEP_COMPLETED, ev.ROLLBACK_STEP_ERRORED):
+                    self._ended.add((commit.row.key, f"undo {event.step.name}", event.step.count))
                 elif event.type == ev.WORKFLOW_RESTARTED:
                     self._ended = {ended for ended in self._ended if ended[0] != commit.row.key}
 
@@ -179,6 +226,22 @@ async def to_the_end(run: Run, source: Source) -> None:
             pass  # whether it was taken, the journal says
 
 
+async def saga(tester: WorkflowTester) -> Any:
+    """Run one saga to its end; gives what became of it and of its handlers, in the order they ended."""
+    run = await tester.create()
+    WORLD.created(run)
+    await run.wait_for_status(ev.ERRORED)
+    state, journal = await run.state(), await run.journal()
+    assert_dense(journal)
+    await assert_rows_agree(run)
+    ended = [
+        (event.type, event.step)
+        for event in journal
+        if event.type.startswith("rollback_step_") and event.type != ev.ROLLBACK_STEP_STARTED
+    ]
+    return state.error["message"], state.rollback, ended, await started(run, ev.ROLLBACK_STEP_STARTED)
+
+
 async def outcome(run: Run) -> tuple[Any, Any]:
     """The output and the steps of an instance that is complete."""
     state = await run.state()
@@ -203,10 +266,10 @@ def wants(run: Run, state: State, source: Source) -> Any:
             sent.append(event.data["type"])
     for type, number in source.early.items():
         if sent.count(type) < number:
-            return type, f"{type} {sent.count(type)}"
+            return type, f"{type} {sent.count(type) * source.numbered}"
     for key, step in state.steps.items():
         if key.kind == ev.WAIT and key.name in source.late and step.status == "waiting" and sent.count(key.name) < key.count:
-            return key.name, f"{key.name} {sent.count(key.name)}"
+            return key.name, f"{key.name} {sent.count(key.name) * source.numbered}"
     return None
 
 

@@ -8,15 +8,29 @@ and rows that agree with it. `CRASH_EXAMPLES=100 pytest tests/test_property_cras
 from typing import Any
 
 import pytest
-from crash_support import DEADLINE, EXAMPLES, GRACES, NODES, WORLD, Source, open_tester, play, written
-from hypothesis import HealthCheck, given, settings
+from crash_support import (
+    DEADLINE,
+    EXAMPLES,
+    GRACES,
+    NODES,
+    RICH,
+    SAGAS,
+    WORLD,
+    Source,
+    open_tester,
+    play,
+    saga,
+    written,
+    written_saga,
+)
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from semantics_support import run_loop
 
 EVERY_DAY = settings(
     max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
-OFTEN = settings(EVERY_DAY, max_examples=EXAMPLES * 5)
+OFTEN = settings(EVERY_DAY, max_examples=EXAMPLES * 6)
 CRASHES = st.tuples(st.integers(1, 6), st.sampled_from(["worker", "server"]), st.sampled_from(["before", "after"]))
 MOST_CRASHES = 4  # a step that loses five workers in a row ends its instance, as it should
 
@@ -25,9 +39,11 @@ MOST_CRASHES = 4  # a step that loses five workers in a row ends its instance, a
 @pytest.mark.parametrize("victim", ["worker", "server"])
 def test_a_crash_at_any_commit_changes_nothing(victim: str, moment: str) -> None:
     @EVERY_DAY
+    @example(RICH, 0)
     @given(NODES, GRACES)
     def every_commit(node: Any, grace: int) -> None:
-        run_loop(crash_at_every_commit(written(node), victim, moment, grace), DEADLINE)
+        source = written(node)
+        run_loop(crash_at_every_commit(source, victim, moment, grace, lambda tester: play(tester, source)), DEADLINE)
 
     every_commit()
 
@@ -51,16 +67,27 @@ def test_several_crashes_of_one_run_change_nothing(node: Any, grace: int, crashe
     run_loop(story(), DEADLINE)
 
 
-async def crash_at_every_commit(source: Source, victim: str, moment: str, grace: int) -> None:
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("victim", ["worker", "server"])
+def test_a_crash_at_any_commit_of_a_saga_changes_nothing(victim: str, moment: str) -> None:
+    @EVERY_DAY
+    @given(SAGAS, GRACES)
+    def every_commit(groups: Any, grace: int) -> None:
+        run_loop(crash_at_every_commit(written_saga(groups), victim, moment, grace, saga), DEADLINE)
+
+    every_commit()
+
+
+async def crash_at_every_commit(source: Source, victim: str, moment: str, grace: int, play: Any) -> None:
     """Run it once for every commit it makes, and once more undisturbed."""
     WORLD.begin()
     async with open_tester(source, grace) as tester:
-        expected = await play(tester, source)
+        expected = await play(tester)
         number = 0
         while not tester.crashes_left:
             number += 1
             await tester.settle()
             tester.crash(victim, commit=tester.commits + number, moment=moment)
-            assert await play(tester, source) == expected, f"{victim} crashed {moment} commit {number}"
+            assert await play(tester) == expected, f"{victim} crashed {moment} commit {number}"
             assert WORLD.ran_again == [], f"{victim} crashed {moment} commit {number}"
         assert number > 3

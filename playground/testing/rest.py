@@ -13,8 +13,7 @@ OWN_FILES = 2  # what the loop itself listens to: the channel, and its own wake-
 
 
 class VirtualSelector(IdleSelector):
-    """Blocks for as long as virtual time does. `due` is when the loop's next timer falls (epoch milliseconds), `None` without
-    one.
+    """Blocks for as long as virtual time does. `due` is when the loop's next timer falls (epoch milliseconds).
 
     The flag `resting` is set by the worker's thread before it blocks, and taken back before anything that arrived is read.
     """
