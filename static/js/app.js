@@ -77,6 +77,7 @@ const share = makeShare({
   onStored: stored,
   open: () => dialogs.open("share"),
 });
+node("deploy")?.addEventListener("toggle", () => import("./deploy.js").then((it) => it.makeDeploy({ source: editor.text, params: params.json })), { once: true });
 const start = makeStart({
   source: editor.text,
   params,

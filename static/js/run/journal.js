@@ -112,7 +112,7 @@ export function said(event) {
     case "execution_started":
       return `worker ${data.worker ?? ""}${data.replayed ? `, ${data.replayed} read from the journal` : ""}`;
     case "execution_ended":
-      return CUT[data.reason] ?? data.reason;
+      return data.reason === "not_loaded" ? "its code could not be loaded" : CUT[data.reason] ?? data.reason;
     case "attempt_started":
     case "attempt_completed":
     case "rollback_attempt_started":
@@ -147,6 +147,12 @@ export function said(event) {
     case "rollback_step_errored":
     case "rollback_errored":
       return errorLine(data.error);
+    case "kv_put":
+      return `${data.key} = ${brief(data.value)}`;
+    case "kv_deleted":
+      return data.key;
+    case "workflow_migrated":
+      return `from version ${data.from.slice(0, 8)} to ${data.to.slice(0, 8)}`;
     case "log_truncated":
       return `${data.dropped.toLocaleString("en")} bytes not kept`;
     case "sleep_completed":
