@@ -71,6 +71,7 @@ class Settings:
         20, "how long a reader of a stream may not read before it is dropped", unit="seconds", least=1
     )
     queue_length: int = _row(10_000, "anonymous instances that may be queued at once", public=True, least=1)
+    requests_per_tenant: int = _row(6_000, "requests with keys of one tenant in a minute", public=True, least=1)
     starts_per_second_per_tenant: int = _row(200, "executions of one tenant that may begin in a second", public=True, least=1)
     spare_slots: int = _row(1, "slots kept for tenants and addresses of which nothing runs; none where there are fewer than 4 in all")
     queued_per_tenant: int = _row(100_000, "instances one tenant may have queued at once", public=True, least=1)

@@ -271,3 +271,25 @@ def test_listing_goes_by_prefix_and_in_pages_over_what_is_written_and_deleted(pl
         assert await run(engine, body) == [["a/0", "a/1", "a/3"], ["a/0", "a/1"], ["a/3"], ["b/1"]]
 
     place.run(story)
+
+
+def test_an_instance_writes_no_more_than_it_may_hold(place: Place) -> None:  # noqa: F811
+    async def story(engine: Engine) -> None:
+        body = """
+        for n in range(100):
+            await self.env.KV.put("k", "x" * 1_000)
+        """
+        assert "The instance holds 20,000 bytes, which is the limit" in (await error(await flows(engine, body).create()))[1]
+
+    place.run(story, instance_bytes=20_000)
+
+
+def test_an_instance_makes_its_journal_no_longer_than_it_may_be(place: Place) -> None:  # noqa: F811
+    async def story(engine: Engine) -> None:
+        body = """
+        for n in range(100):
+            await self.env.KV.delete("k")
+        """
+        assert "journal has 30 events, which is the limit" in (await error(await flows(engine, body).create()))[1]
+
+    place.run(story, journal_events=30)

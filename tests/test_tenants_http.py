@@ -201,6 +201,12 @@ def test_effects_show_what_happened_twice(fresh: Tenant) -> None:
     ]
 
 
+def test_an_anonymous_instance_has_a_ledger_too(site: Site) -> None:
+    made = site.create(workflow("return (await self.env.EFFECTS.charge(5))['id']"))
+    assert site.finish(made)["output"] == "charge-1"
+    assert [it["data"] for it in site.client.get(f"/api{made['url']}/effects").json()["effects"]] == [{"amount": 5}]
+
+
 # Secrets and the trigger.
 
 

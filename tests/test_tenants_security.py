@@ -163,6 +163,15 @@ def test_wrong_keys_are_counted_by_address(tmp_path: Any) -> None:
         assert tenant.ask("GET", "/workflow").status_code == 200, "who has a key is not held up by who guesses"
 
 
+def test_a_tenant_asks_so_often_in_a_minute_and_another_is_not_held_up(tmp_path: Any) -> None:
+    with tenants_site(tmp_path, requests_per_tenant=5) as site:
+        busy, other = Tenant(site, "busy"), Tenant(site, "other")
+        answers = [busy.ask("GET", "/workflow").status_code for _ in range(7)]
+        assert answers == [200] * 5 + [429] * 2
+        assert int(busy.ask("GET", "/workflow").headers["retry-after"]) > 0
+        assert other.ask("GET", "/workflow").status_code == 200
+
+
 def test_a_page_of_another_site_can_not_use_a_key(acme: Tenant) -> None:
     answer = acme.ask("PUT", "/secrets/TOKEN", json={"value": "changed"}, headers={"Sec-Fetch-Site": "cross-site"})
     assert code(answer) == (403, "cross_origin")

@@ -42,7 +42,7 @@ async def tenant_of(context: "Context", request: Request) -> str:
     Raises:
         InvalidName: no tenant can be called so.
         NoKey, WrongKey, RevokedKey
-        TooMany: too many wrong keys from this address.
+        TooMany: too many wrong keys from this address, or requests of this tenant.
     """
     name = names.check_name(request.path_params[TENANT], TENANT)
     given = tokens.bearer(request)
@@ -54,6 +54,7 @@ async def tenant_of(context: "Context", request: Request) -> str:
         raise WrongKey(_WRONG_KEY)
     if key.revoked_at is not None:
         raise RevokedKey(_REVOKED)
+    context.limits.tenants.take(name)
     return name
 
 

@@ -68,6 +68,7 @@ def create_app(
             checks=rates.PerMinute(settings.checks_per_minute, rates.CHECKS, now),
             snippets=rates.PerMinute(settings.snippets_per_minute, rates.SNIPPETS, now),
             changes=rates.PerMinute(settings.changes_per_minute, rates.CHANGES, now),
+            tenants=rates.PerMinute(settings.requests_per_tenant, rates.TENANTS, now),
             streams=rates.AtOnce(settings.streams_per_address, rates.STREAMS),
         ),
         streams=Streams(engine.store, now, settings.stream_send_seconds, log),

@@ -21,12 +21,13 @@ from playground.web.views import Views
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is counted per client address."""
+    """What is counted per client address, and, for `tenants`, per tenant."""
 
     starts: PerMinute
     checks: PerMinute
     snippets: PerMinute
     changes: PerMinute
+    tenants: PerMinute
     streams: AtOnce
 
 

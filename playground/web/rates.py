@@ -16,6 +16,7 @@ STARTS = "{limit} runs in a minute from your address, which is the limit here. Y
 CHECKS = "{limit} checks in a minute from your address, which is the limit here. The next is possible in {wait} s."
 SNIPPETS = "{limit} links in a minute from your address, which is the limit here. You can share again in {wait} s."
 CHANGES = "{limit} changes in a minute from your address, which is the limit here. The next is possible in {wait} s."
+TENANTS = "{limit} requests of this tenant in a minute, which is the limit here. The next is possible in {wait} s."
 STREAMS = "{limit} event streams are open from your address, which is the limit here. Close a tab, or ask again in {wait} s."
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from playground.store.protocol import InstanceRow, Store
 from playground.store.tables import Scope, scope_of
+from playground.workflows.errors import BindingError
 from playground.workflows.events import NewEvent, StepKey
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ class Host:
         self._execution = execution
         self._buffers: dict[StepKey, list[NewEvent]] = {}
         self._counts: dict[StepKey, int] = {}
+        self._at_once = 0  # events committed outside steps
 
     @property
     def row(self) -> InstanceRow:
@@ -50,11 +52,23 @@ class Host:
         """What the step's running attempt has written so far."""
         return self._buffers.get(step, ()) if step is not None else ()
 
-    async def write(self, event: NewEvent) -> None:
-        """Commit an event with the step it names, or, when it names none, now."""
+    async def write(self, event: NewEvent, size: int = 0) -> None:
+        """Commit an event that stores `size` bytes with the step it names, or, when it names none, now.
+
+        Raises:
+            BindingError: the instance holds as much as it may.
+        """
+        execution = self._execution
+        most = self.limit("instance_bytes")
+        if execution.stored_bytes + size > most:
+            raise BindingError(f"The instance holds {most:,} bytes, which is the limit. Keep large data elsewhere.")
+        if execution.journal_events + self._at_once + len(self.buffered(event.step)) > execution.most_events:
+            raise BindingError(f"The instance's journal has {execution.most_events:,} events, which is the limit. Write less often.")
+        execution.stored_bytes += size
         if event.step is not None:
             self._buffers.setdefault(event.step, []).append(event)
         else:
+            self._at_once += 1
             await self._execution.commit(event)
 
     def number(self, step: StepKey) -> int:

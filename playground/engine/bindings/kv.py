@@ -39,8 +39,9 @@ class KV(Binding):
         if host.hides(key):
             raise BindingError("A KV key is shown in the journal, so it may not hold a secret.")
         tree = values.encode_bounded(value, f'value of key "{key[:60]}"', host.limit("kv_value_bytes"))
-        await _check_room(host, call, key, values.check_size(tree, "value", host.limit("kv_value_bytes")))
-        await host.write(NewEvent(ev.KV_PUT, {"key": key, "value": tree}, call.step))
+        size = values.check_size(tree, "value", host.limit("kv_value_bytes"))
+        await _check_room(host, call, key, size)
+        await host.write(NewEvent(ev.KV_PUT, {"key": key, "value": tree}, call.step), size)
 
     async def delete(self, key: str, *, call: CallContext) -> None:
         """Remove a key; one that is not there is no error."""
