@@ -379,3 +379,55 @@ async def test_27_a_sensitive_output_reaches_its_handler_and_not_the_journal():
         await run.wait_for_status("errored")
         assert "secret" not in repr([event.data for event in await run.journal()])
     assert LEDGER.take() == ["secret"]
+
+
+@pytest.mark.parametrize("rollback", [False, True])
+def test_27_terminate_during_a_rollback_ends_it_but_asking_for_a_rollback_again_does_not(rollback):
+    async def play():
+        async with playing(SAGA, {"slow": ["two"]}, skip=False) as (tester, run):
+            await run.wait_until(undoing_two)
+            await run.terminate(rollback=rollback)
+            await tester.advance("2 minutes")
+            state = await run.state()
+            if rollback:
+                assert (state.status, state.rollback) == ("errored", "complete")
+            else:
+                assert (state.status, state.rollback) == ("terminated", "errored")
+                assert [step.rollback and step.rollback.status for step in state.steps.values()] == [
+                    "pending",
+                    None,
+                    "errored",
+                    "completed",
+                ]
+        assert LEDGER.take() == ([THREE, TWO, ONE] if rollback else [THREE, TWO])
+
+    LEDGER.take()
+    run_loop(play())
+
+
+@pytest.mark.parametrize("for_a_failure", [False, True])
+def test_27_a_handler_that_loses_five_workers_stops_the_chain_and_the_end_stays_what_it_was(for_a_failure):
+    async def play():
+        async with playing(SAGA, {"slow": ["two"], "wait": not for_a_failure}) as (_, run):
+            if not for_a_failure:
+                await run.wait_for_step("w", status="waiting")
+                await run.terminate(rollback=True)
+            for number in range(1, 6):
+                await run.wait_until(lambda state, number=number: undoing_two(state) == number)
+                await run.kill_worker()
+            await run.wait_for_status("errored", "terminated")
+            state = await run.state()
+            assert (state.status, state.rollback) == ("errored" if for_a_failure else "terminated", "errored")
+            assert (state.error and state.error["message"]) == ("the failure" if for_a_failure else None)
+            assert "5 times in a row" in (await run.step("two")).rollback.error["message"]
+
+    LEDGER.take()
+    run_loop(play())
+
+
+def undoing_two(state):
+    """How many attempts the handler of step two has had."""
+    return (
+        next((len(step.rollback.attempts) for key, step in state.steps.items() if str(key) == "two-1" and step.rollback), 0)
+        or None
+    )

@@ -141,13 +141,20 @@ def resume(at: int) -> Decider:
 
 
 def terminate(rollback: bool) -> Decider:
-    """End the instance, after its rollback handlers if asked and there are any. Raises CannotTerminate."""
+    """End the instance, after its rollback handlers if asked and there are any; during a rollback, asking again changes nothing.
+
+    Raises CannotTerminate.
+    """
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
         row = snapshot.row
         if row.status in ev.FINAL_STATUSES:
             raise CannotTerminate(f'Instance "{row.id}" has ended ({row.status}); there is nothing to terminate.')
+        if rollback and row.rollback == "running":
+            return []
         events = end_execution(snapshot, ev.KILLED)
+        if row.rollback == "running":
+            events += _rollback_cut_short(snapshot, words.cancelled())
         if rollback and row.rollback is None and any(step.rollback == "pending" for step in snapshot.steps.values()):
             return [*events, NewEvent(ev.ROLLBACK_STARTED, {"error": None})]
         return [*events, NewEvent(ev.WORKFLOW_TERMINATED)]
@@ -235,11 +242,16 @@ def _ended_by(snapshot: Snapshot, error: Any) -> list[NewEvent]:
     row = snapshot.row
     if row.rollback != "running":
         return [NewEvent(ev.WORKFLOW_ERRORED, {"error": error})]
-    open_ = [step.key for step in snapshot.steps.values() if step.rollback in ("running", "retrying")]
-    events = [NewEvent(ev.ROLLBACK_STEP_ERRORED, {"error": error}, key) for key in open_]
-    events.append(NewEvent(ev.ROLLBACK_ERRORED, {"error": error}))
     last = NewEvent(ev.WORKFLOW_TERMINATED) if row.error is None else NewEvent(ev.WORKFLOW_ERRORED, {"error": row.error})
-    return [*events, last]
+    return [*_rollback_cut_short(snapshot, error), last]
+
+
+def _rollback_cut_short(snapshot: Snapshot, error: Any) -> list[NewEvent]:
+    open_ = [step.key for step in snapshot.steps.values() if step.rollback in ("running", "retrying")]
+    return [
+        *(NewEvent(ev.ROLLBACK_STEP_ERRORED, {"error": error}, key) for key in open_),
+        NewEvent(ev.ROLLBACK_ERRORED, {"error": error}),
+    ]
 
 
 def earliest_open(snapshot: Snapshot, wanted: StepKey | None) -> StepRow | None:
