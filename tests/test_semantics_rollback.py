@@ -123,11 +123,7 @@ def test_27_it_survives_a_kill_in_the_middle(victim):
 
     async def play():
         async with playing(SAGA, {"slow": ["two"]}) as (tester, run):
-            await run.wait_until(
-                lambda state: any(
-                    step.rollback and step.rollback.attempts and str(key) == "two-1" for key, step in state.steps.items()
-                )
-            )
+            await run.wait_until(undoing_two)
             if victim == "worker":
                 await run.kill_worker()
             else:
@@ -164,11 +160,7 @@ async def test_27_it_survives_the_kill_of_a_real_process_in_the_middle():
     raise ValueError("the failure")
     """
     async with isolated(body) as (_, run):
-        await run.wait_until(
-            lambda state: any(
-                step.rollback and step.rollback.attempts and str(key) == "two-1" for key, step in state.steps.items()
-            )
-        )
+        await run.wait_until(undoing_two)
         await run.kill_worker()
         await run.wait_for_status("errored")
         assert (await run.state()).rollback == "complete"
@@ -355,11 +347,7 @@ async def test_27_a_handlers_dependencies_and_closures_are_collected_again_after
 def test_27_a_rollback_is_not_paused(operation):
     async def play():
         async with playing(SAGA, {"slow": ["two"]}, skip=False) as (tester, run):
-            await run.wait_until(
-                lambda state: any(
-                    step.rollback and step.rollback.attempts and str(key) == "two-1" for key, step in state.steps.items()
-                )
-            )
+            await run.wait_until(undoing_two)
             assert (await getattr(run, operation)()).events == []
             await tester.advance("2 minutes")
             assert (await run.state()).status == "errored"
