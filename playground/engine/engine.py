@@ -1,7 +1,7 @@
 """The engine: create instances and operate on them. Everything it is asked is answered by a commit in the store."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ from playground.store.encoding import compact
 from playground.store.protocol import Committed, Decider, InstanceRow, NewInstance, Refusal, Snapshot, Store
 from playground.workflows import events as ev
 from playground.workflows import names, values
-from playground.workflows.errors import Busy, Fenced, InstanceAlreadyExists, InvalidBatch, NothingToWake, NoWorker, WorkflowError
+from playground.workflows.errors import Busy, CannotTerminate, Fenced, InstanceAlreadyExists, InvalidBatch, NothingToWake, NoWorker, WorkflowError
 from playground.workflows.events import NewEvent, StepKey
 
 BATCH_MOST = 100  # instances of one create_batch
@@ -247,7 +247,8 @@ class Engine:
         """Remove an instance, whatever it does. Raises InstanceNotFound."""
         row = await self.store.find(tenant, id)
         if row.status not in ev.FINAL_STATUSES:
-            await self.operate(row, deciders.terminate(False))
+            with suppress(CannotTerminate):  # it has just ended by itself
+                await self.operate(row, deciders.terminate(False))
         execution = self._scheduler.live.get(row.key)
         if execution is not None:
             await execution.ended()

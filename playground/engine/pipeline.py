@@ -60,7 +60,7 @@ class Pipeline:
         self._idle: list[asyncio.Future[None]] = []
         self.shown: Callable[[NewEvent], NewEvent] | None = None  # what hides secrets, where there are any
         self.answers_due = 0
-        self.added = 0  # events so far, those of deciders left out
+        self.added = 0  # events so far
         self._task = self._loop.create_task(self._pump())
 
     @property
@@ -192,6 +192,7 @@ class Pipeline:
                 first.refused(error)
                 return
             del self._entries[0]
+            self.added += len(committed.events)
         else:
             taken, events = self._take_plain()
             acks = [entry.ack for entry in taken if entry.ack is not None]

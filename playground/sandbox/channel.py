@@ -138,20 +138,20 @@ class FrameChannel:
         self._hear()
 
     def _hear(self) -> None:
-        """Give on what is here, for a moment; what is left then waits for this worker's next turn."""
+        """Give on what is here, for a moment; when that was too short, the rest and what comes then wait for this worker's next turn."""
         self._queued = False
-        end = time.perf_counter() + MOMENT_SECONDS
-        more = True
-        while more and not (self._paused or self._closed):
-            if time.perf_counter() > end:
-                self._queued = True
-                self._turns.wait(self._hear)
-                break
+        began = time.perf_counter()
+        more, took = True, 0.0
+        while more and took <= MOMENT_SECONDS and not (self._paused or self._closed):
             taken, more, broken = self._take()
             if taken:
                 self._on_frames(taken)
             if broken is not None and not self._closed:
                 self._end(broken)
+            took = time.perf_counter() - began
+        if took > MOMENT_SECONDS and not self._closed:
+            self._queued = True
+            self._turns.wait(self._hear, took)
         self._read(not (self._paused or self._queued))
 
     def _take(self) -> tuple[list[tuple[Said, int]], bool, ProtocolError | None]:

@@ -3,7 +3,7 @@
 A frame is a 4-byte big-endian length and that many bytes of strict JSON. The worker's side is playground/worker/channel.py.
 """
 
-import re
+import itertools
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Literal
@@ -227,15 +227,12 @@ def _text(raw: msgspec.Raw, value: Any) -> msgspec.Raw:
 
 
 def _depth(data: bytes) -> int:
-    depth = deepest = 0
-    for byte in _STRING.sub(b"", data).translate(None, _NOT_BRACKETS):
-        if byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        else:
-            depth -= 1
-    return deepest
+    if b"\\" in data:
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    outside_strings = b"".join(data.split(b'"')[::2])
+    ups_and_downs = memoryview(outside_strings.translate(_LEVELS, _NOT_BRACKETS)).cast("b")
+    return max(itertools.accumulate(ups_and_downs), default=0)
 
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_LEVELS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")

@@ -1,0 +1,194 @@
+"""Frames by themselves: whatever bytes come, there is a typed value or a ProtocolError, and talkative channels take turns."""
+
+import asyncio
+import json
+import socket
+from typing import Any
+
+import msgspec
+import pytest
+from aio import run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from puppet_support import do, done, frame
+
+from playground.sandbox import frames
+from playground.sandbox.channel import FrameChannel
+from playground.sandbox.frames import DEEPEST, LARGE, ProtocolError
+from playground.sandbox.turns import MOMENT_SECONDS, Turns
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+OPS = st.sampled_from(
+    ["do", "resume", "done", "fail", "sleep", "wait", "log", "finish", "crash", "idle", "collected", "missing", "call", "x"]
+)
+FIELDS = st.sampled_from(
+    [
+        "step",
+        "attempt",
+        "config",
+        "line",
+        "value",
+        "error",
+        "retryable",
+        "delay",
+        "duration",
+        "until",
+        "text",
+        "stream",
+        "output",
+        "seen",
+    ]
+)
+
+
+def judged(data: bytes) -> Any:
+    try:
+        return frames.decode(data)
+    except ProtocolError as refused:
+        assert str(refused)
+        return None
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_are_judged(data: bytes) -> None:
+    judged(data)
+
+
+@given(OPS, st.dictionaries(FIELDS, JSON, max_size=8))
+def test_any_fields_are_judged(op: str, fields: dict[str, Any]) -> None:
+    try:
+        data = json.dumps({"op": op, **fields}, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        data = json.dumps({"op": op, **fields}).encode()
+    judged(data)
+
+
+@given(st.sampled_from([do(), done(value={"a": [1, "b"]}), frame(op="finish", output=[1.5, None])]), st.data())
+@settings(max_examples=300)
+def test_damaged_frames_are_judged(whole: bytes, data: st.DataObject) -> None:
+    body = bytearray(whole[4:])
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(body) - 1))
+        body[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4))
+        if not body:
+            return
+    judged(bytes(body))
+
+
+def nested(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(nested, inner), default=0)
+
+
+@given(JSON)
+def test_depth_is_counted_past_brackets_in_strings(value: Any) -> None:
+    for ascii in (True, False):
+        try:
+            text = json.dumps([value, '"]]]]\\', {'}}\\\\"': 1}], ensure_ascii=ascii).encode()
+        except UnicodeEncodeError:
+            continue
+        assert frames._depth(text) == max(2, 1 + nested(value))
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"k":'])
+def test_frames_are_as_deep_as_the_limit_and_no_deeper(opening: bytes) -> None:
+    closing = b"]" if opening == b"[" else b"}"
+
+    def deep(levels: int) -> bytes:
+        return b'{"op":"finish","output":' + opening * levels + b"1" + closing * levels + b"}"
+
+    assert judged(deep(DEEPEST - 1)) is not None
+    with pytest.raises(ProtocolError, match="nested more than 200 levels"):
+        frames.decode(deep(DEEPEST))
+
+
+@given(JSON)
+def test_a_large_value_stays_text_and_means_the_same(value: Any) -> None:
+    try:
+        body = json.dumps({"op": "finish", "output": [value, "x" * LARGE]}, indent=2).encode()
+    except UnicodeEncodeError:
+        return
+    said = judged(body)
+    if said is None:  # a lone surrogate or an integer past all use
+        return
+    assert isinstance(said.output, msgspec.Raw)
+    assert b"\n" not in bytes(said.output)
+    assert json.loads(bytes(said.output)) == json.loads(body)["output"]
+
+
+def test_a_small_value_is_an_object() -> None:
+    assert frames.decode(b'{"op":"finish","output":{"a":1}}').output == {"a": 1}
+
+
+async def conversation(data: bytes, pieces: int, turns: Turns) -> list[Any]:
+    """What a channel gives on of bytes that come in so many pieces."""
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    said: list[Any] = []
+    over: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    channel = FrameChannel(near, lambda batch: said.extend(one for one, _ in batch), over.set_result, turns)
+    size = max(1, len(data) // pieces)
+    loop = asyncio.get_running_loop()
+    far.setblocking(False)
+    for start in range(0, len(data), size):
+        await loop.sock_sendall(far, data[start : start + size])
+    far.close()
+    said.append(await over)
+    channel.close()
+    near.close()
+    return said
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 7, 100_000])
+def test_the_same_frames_come_in_whatever_pieces(pieces: int) -> None:
+    data = do() + done(value=["ñ" * 300]) + frame(op="log", stream="stdout", text="") * 200 + frame(op="finish", output=1)
+    said = run(conversation(data, pieces, Turns()))
+    assert len(said) == 204
+    assert said[-1] is None
+    assert [type(one).__name__ for one in said[:2]] == ["Do", "Done"]
+    assert json.loads(bytes(said[1].value)) == ["ñ" * 300]
+
+
+def test_one_turn_is_taken_in_each_round_of_the_loop() -> None:
+    async def story() -> list[str]:
+        turns, heard, rounds = Turns(lambda: 0.0), [], 0
+
+        def hear(name: str) -> None:
+            heard.append(name)
+            if len(heard) < 9:
+                turns.wait(lambda: hear(name), MOMENT_SECONDS)
+
+        for name in ("a", "b", "c"):
+            turns.wait(lambda name=name: hear(name), MOMENT_SECONDS)
+        while len(heard) < 9:
+            before = len(heard)
+            await asyncio.sleep(0)
+            rounds += 1
+            assert len(heard) - before <= 1
+        return heard
+
+    assert run(story())[:9] == ["a", "b", "c"] * 3
+
+
+def test_whoever_took_long_rests_while_others_are_busy() -> None:
+    async def story() -> None:
+        clock = [0.0]
+        turns, heard = Turns(lambda: clock[0]), []
+        turns.wait(lambda: heard.append("first"), 0.01)
+        clock[0] = 0.05  # the round took long: others had something to do
+        await asyncio.sleep(0)
+        assert heard == ["first"]
+        turns.wait(lambda: heard.append("second"), 0.01)
+        await asyncio.sleep(0)
+        assert heard == ["first"], "it rests for four times as long as it took"
+        clock[0] = 0.09 + 1e-6
+        over = asyncio.get_running_loop().create_future()
+        turns.wait(lambda: over.set_result(None), 0.0)
+        await over
+        assert heard == ["first", "second"]
+
+    run(story())
