@@ -52,8 +52,10 @@ class Attempts:
             step.timer = execution.services.clock.call_at(step.until, self._due, step)
 
     def run(self, step: LiveStep, *, virtual: bool = False) -> None:
-        """Begin the next attempt now."""
+        """Begin the next attempt now, unless the execution is ending."""
         step.stop_timer()
+        if self._execution.closing:
+            return
         step.status, step.until, step.late = live.RUNNING, None, False
         step.attempt += 1
         last = step.failures >= step.config["retries"]["limit"]

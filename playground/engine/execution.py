@@ -351,8 +351,9 @@ class Execution:
         self.idleness.consider()
 
     def apply(self, committed: Committed) -> None:
-        """Take what a decider's events mean for this execution."""
-        self._take(committed.events)
+        """Take what a decider's events mean for this execution. One that is ending does nothing more: the next will see them."""
+        if not self.closing:
+            self._take(committed.events)
         if committed.row.owner is None:
             self.settle(None)
         else:
