@@ -14,6 +14,7 @@ from dispatch_support import Place, output, place, workflow  # noqa: F401
 import playground
 from playground import Code, Dispatcher, Engine
 from playground.settings import Settings
+from playground.web.routes import OF_TENANTS, TENANT, TENANT_INSTANCE
 
 DOCS = Path(__file__).parent.parent / "docs"
 TESTS = Path(__file__).parent
@@ -51,12 +52,12 @@ def test_every_name_of_the_other_library_is_in_the_table() -> None:
         assert name in there
 
 
-@pytest.mark.parametrize("name", ["dispatcher.md", "bindings.md"])
+@pytest.mark.parametrize("name", ["dispatcher.md", "bindings.md", "tenants.md"])
 def test_settings_and_names_that_are_spoken_of_are_there(name: str) -> None:
     text = (DOCS / name).read_text("utf-8")
     spoken = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", text.partition("## Counterparts")[0]))
     known = set(Settings.__dataclass_fields__) | set(dir(playground.Workflow)) | set(dir(playground.WorkflowInstance))
-    known |= {"class_name", "open_engine", "not_loaded", "kv_put", "kv_deleted", "idempotency_key", "wrap_binding"}
+    known |= {"class_name", "open_engine", "created_at", "open_engine", "not_loaded", "kv_put", "kv_deleted", "idempotency_key", "wrap_binding"}
     assert spoken - known == set()
 
 
@@ -86,3 +87,12 @@ def test_what_is_shown_of_the_bindings_is_python(block: str) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         compile(f"async def run(self, event, step):\n{indented}", "bindings.md", "exec")
     assert asyncio.iscoroutinefunction(playground.KV.get)
+
+
+def test_every_call_of_tenants_is_in_the_document_and_the_other_way_round() -> None:
+    text = (DOCS / "tenants.md").read_text("utf-8")
+    own = {(call.method, call.path.removeprefix(TENANT)) for call in OF_TENANTS if call.key and not call.path.startswith(TENANT_INSTANCE)}
+    own |= {("POST", "/instances/{id}/migrate")}
+    said = {(method, path) for method, path in re.findall(r"`(GET|PUT|POST|DELETE) (/[a-z/{}]+)", text)}
+    assert own <= said | {("GET", "/instances")}
+    assert {path for _, path in said} - {path for _, path in own} <= {"/openapi"}

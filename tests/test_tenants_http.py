@@ -1,7 +1,12 @@
 """Tenants over HTTP: deploy, start, list, steer and migrate with a key; secrets, and a trigger with a secret of its own."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -286,3 +291,16 @@ def test_the_server_goes_on_where_it_was_after_a_restart(fresh: Tenant) -> None:
     fresh.ask("POST", "/instances/held/events/go", json="after the restart")
     found = fresh.finish("held")
     assert (found["output"], found["code_version"]) == ("after the restart", version["version"])
+
+
+def test_what_the_document_says_can_be_copied_and_pasted(site: Site) -> None:
+    root = Path(__file__).parent.parent
+    text = (root / "docs" / "tenants.md").read_text("utf-8")
+    block = next(it for it in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) if "/workflow" in it)
+    shell = block.replace("http://127.0.0.1:8000", f"http://127.0.0.1:{site.port}").replace("python3", sys.executable)
+    shell = shell.replace("\ncurl", "\necho; curl")
+    environment = {**os.environ, "KEY": make_key(site, "acme")}
+    done = subprocess.run(["sh", "-c", shell], cwd=root, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    deployed, made, sent, found = (json.loads(line) for line in done.stdout.split("\n") if line)
+    assert deployed["created"] and deployed["diagnostics"] == [] and made["id"] == sent["id"] == found["id"] == "desk-1"
+    assert Tenant(site, "acme").finish("desk-1")["output"] == {"order": "A-1001", "item": "standing desk"}
