@@ -55,7 +55,7 @@ class VirtualLoop(Loop):
         """Seconds of virtual time since the test began."""
         return (self._virtual.now() - self._virtual.start) / 1000
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]
         """As in asyncio; while it runs, the worker does not rest."""
         future = super().run_in_executor(executor, func, *args)
         self._elsewhere += 1
