@@ -1,0 +1,34 @@
+"""What comes in the moment in which a worker is given up."""
+
+import asyncio
+
+from playground.workflows import events as ev
+from playground.workflows.events import DO, NewEvent, StepKey
+from semantics_support import playing, story
+
+FAILS_ONCE = """
+@step.do("charge", config={"retries": {"limit": 3, "delay": "1 hour"}})
+async def charge(ctx):
+    if ctx.attempt == 1:
+        raise ConnectionError("no answer")
+    return ctx.attempt
+return await charge()
+"""
+
+
+@story
+async def test_a_retry_that_is_woken_while_its_worker_is_evicted_loses_no_attempt():
+    """Given a wake-up on its way to the journal when the eviction begins, expect the next execution to run attempt 2."""
+    async with playing(FAILS_ONCE, skip=False) as (tester, run):
+        await run.wait_for_step("charge", status="retrying")
+        await tester.settle()
+        (execution,) = tester.engine.executions()
+        woken = NewEvent(ev.RETRY_WOKEN, {"virtual": True}, StepKey(DO, "charge", 1))
+        waking = asyncio.ensure_future(execution.operate(lambda snapshot: [woken]))
+        await asyncio.sleep(0)
+        execution.evict(ev.EVICTED)
+        await waking
+        assert await run.result() == 2
+        types = [event.type for event in await run.journal()]
+        assert types.count(ev.ATTEMPT_STARTED) == 2
+        assert types.index(ev.EXECUTION_ENDED) < len(types) - 1 - types[::-1].index(ev.ATTEMPT_STARTED)
