@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import playground
 import pytest
@@ -44,7 +45,7 @@ def test_an_engine_is_opened_on_a_database_url_and_closed_again(tmp_path: Path) 
     ("given", "said"),
     [({"slots": 4}, "there is no setting 'slots'"), ({"workers": -1}, "workers is -1"), ({"value_bytes": "x"}, "takes a whole number")],
 )
-def test_a_setting_that_can_not_be_used_is_said(given: dict[str, object], said: str) -> None:
+def test_a_setting_that_can_not_be_used_is_said(given: dict[str, Any], said: str) -> None:
     async def story() -> None:
         async with playground.open_engine("sqlite:///never.db", **given):
             raise AssertionError("it opened")
@@ -129,9 +130,10 @@ def test_a_batch_leaves_out_taken_ids_and_says_which(place: Place) -> None:  # n
             (3, "b", "instance.already_exists"),
         ]
         assert await output(made[0]) == 2
-        for bad in ([], [{}] * 101, [{"name": "x"}], ["x"], "x"):
+        bads: list[Any] = [[], [{}] * 101, [{"name": "x"}], ["x"], "x"]
+        for bad in bads:
             with pytest.raises(errors.InvalidBatch):
-                await flows.create_batch(bad)  # type: ignore[arg-type]
+                await flows.create_batch(bad)
 
     place.run(story)
 

@@ -23,7 +23,16 @@ from playground.store.encoding import compact
 from playground.store.protocol import Committed, Decider, InstanceRow, NewInstance, Refusal, Snapshot, Store
 from playground.workflows import events as ev
 from playground.workflows import names, values
-from playground.workflows.errors import Busy, CannotTerminate, Fenced, InstanceAlreadyExists, InvalidBatch, NothingToWake, NoWorker, WorkflowError
+from playground.workflows.errors import (
+    Busy,
+    CannotTerminate,
+    Fenced,
+    InstanceAlreadyExists,
+    InvalidBatch,
+    NothingToWake,
+    NoWorker,
+    WorkflowError,
+)
 from playground.workflows.events import NewEvent, StepKey
 
 BATCH_MOST = 100  # instances of one create_batch
