@@ -5,15 +5,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import playground
 import pytest
 from aio import run
 from dispatch_support import Place, error, journal, journal_until, output, place, workflow  # noqa: F401
 
+import playground
 from playground import Code, Dispatcher, Engine
 from playground.settings import BadSetting
-from playground.workflows import events as ev
 from playground.workflows import errors
+from playground.workflows import events as ev
 
 ECHO = workflow("return event['payload']")
 HELD = workflow(
@@ -124,7 +124,7 @@ def test_a_batch_leaves_out_taken_ids_and_says_which(place: Place) -> None:  # n
         flows = Dispatcher(engine, lambda metadata: Code(ECHO)).wrap_binding({"tenant": "acme"})
         await flows.create("a")
         made = await flows.create_batch([{"id": "a"}, {"id": "b", "params": 2}, {}, {"id": "b"}])
-        assert [instance.id for instance in made][0] == "b" and len(made) == 2
+        assert next(instance.id for instance in made) == "b" and len(made) == 2
         assert [(it.index, it.id, it.code) for it in made.refused] == [
             (0, "a", "instance.already_exists"),
             (3, "b", "instance.already_exists"),

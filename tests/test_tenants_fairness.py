@@ -118,6 +118,6 @@ def test_the_pace_is_counted_by_the_second() -> None:
 def test_the_bench_runs() -> None:
     root = Path(__file__).parent.parent
     command = [sys.executable, "-m", "bench.fairness", "--queued", "300", "--rounds", "3", "--work", "1"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120, check=False)
     assert "delay beyond normal, median and 95th percentile" in done.stdout, done.stderr
     assert done.returncode in (0, 1)

@@ -150,7 +150,7 @@ def test_a_batch_leaves_out_taken_ids_and_says_which(fresh: Tenant) -> None:
     fresh.create(id="a")
     answer = fresh.ask("POST", "/instances/batch", json={"instances": [{"id": "a"}, {"id": "b", "params": 5}, {}]})
     made = answer.json()
-    assert answer.status_code == 201 and [it["id"] for it in made["created"]][0] == "b" and len(made["created"]) == 2
+    assert answer.status_code == 201 and next(it["id"] for it in made["created"]) == "b" and len(made["created"]) == 2
     assert made["refused"] == [{"index": 0, "id": "a", "code": "instance.already_exists"}]
     assert fresh.finish("b")["output"] == 5
     for instances in ([], [{}] * 101):
