@@ -36,6 +36,9 @@ class _Routed(io.TextIOBase):
         if _streams.get() is None:
             self._usual.flush()
 
+    def close(self) -> None:
+        """The process's output is not ours to close, nor to flush when this is forgotten."""
+
     def isatty(self) -> bool:
         return False
 
