@@ -4,7 +4,7 @@ import os
 import signal
 
 import pytest
-from semantics_support import assert_sound, attempts, isolated, run_loop, started, story, times
+from semantics_support import assert_sound, attempts, isolated, run_loop, started, story, times, turns_until
 
 from playground.workflows import events as ev
 
@@ -139,7 +139,9 @@ async def test_a_blocking_callback_over_its_timeout_costs_its_worker_and_is_trie
 async def test_a_worker_that_says_nothing_and_waits_for_nothing_is_ended():
     async with isolated("import time\ntime.sleep(600)", skip=False) as (tester, run):
         await run.wait_for_status("running")
-        tester.clock.advance(366 * 86_400_000)
+        (execution,) = tester.engine.executions()
+        await turns_until(lambda: execution.at_rest)  # its start is committed and the engine has heard so
+        tester.clock.advance(3_600_000)
         await run.wait_for_status("errored")
         assert "not answering" in (await run.state()).error["message"]
 
