@@ -37,7 +37,7 @@ class Sandbox:
         self._failures = 0
         self._retry: asyncio.TimerHandle | None = None
         self._server: ForkServer | None = None
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring: dict[asyncio.Task[None], ForkServer] = {}
         self._generation = 0
         self._worn = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -144,7 +144,10 @@ class Sandbox:
         tasks = [task for task in (self._keeper, *self._retiring) if task is not None]
         for task in tasks:
             task.cancel()
+        servers = list(self._retiring.values())
         await asyncio.gather(*tasks, return_exceptions=True)
+        for server in servers:  # a task that is cancelled before its first turn has closed nothing
+            await server.close()
         for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_exception(SandboxDown("The sandbox is closed."))
@@ -275,8 +278,8 @@ class Sandbox:
 
     def _retire(self, server: ForkServer) -> None:
         task = asyncio.create_task(_see_out(server), name=f"fork server {server.name} retires")
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+        self._retiring[task] = server
+        task.add_done_callback(self._retiring.pop)
 
 
 async def _see_out(server: ForkServer) -> None:
