@@ -130,7 +130,7 @@ class Steps:
 
     def sleep(self, name: Any, duration: Any) -> Coroutine[Any, Any, None]:
         """Sleep durably for a duration: `"2 hours"`, milliseconds or a timedelta; at most 365 days."""
-        self._check_name(name)
+        name = self._plain_name(name)
         milliseconds = durations.parse(duration)
         if milliseconds > durations.LONGEST:
             raise WorkflowFatalError(f'Sleep "{name}" is longer than 365 days, the longest there is')
@@ -138,7 +138,7 @@ class Steps:
 
     def sleep_until(self, name: Any, when: Any) -> Coroutine[Any, Any, None]:
         """Sleep durably until a datetime (naive is UTC) or epoch milliseconds; at most 365 days ahead."""
-        self._check_name(name)
+        name = self._plain_name(name)
         if isinstance(when, datetime):
             when = (when if when.tzinfo else when.replace(tzinfo=timezone.utc)).timestamp() * 1000
         if not isinstance(when, (int, float)) or isinstance(when, bool) or not abs(when) < 2**53:
@@ -150,7 +150,7 @@ class Steps:
         event_type = more.pop("type", more.pop("event_type", event_type))
         if more:
             raise TypeError(f"wait_for_event got an unexpected argument {next(iter(more))!r}")
-        self._check_name(name)
+        name = self._plain_name(name)
         try:
             names.check_event_type(event_type)
         except InvalidEventType as refused:
@@ -225,12 +225,12 @@ class Steps:
         self, name: Any, call: Callable[[Record], Any], *, line: int | None, config: Any, rollback: Any, rollback_config: Any
     ) -> Coroutine[Any, Any, Any]:
         """Check and count a `do`, then give the coroutine that runs it."""
-        self._check_name(name)
+        name = self._plain_name(name)
         self._dos += 1
         if self._dos > self._limits["step_limit"]:
             raise WorkflowFatalError(f"The limit of {self._limits['step_limit']} steps has been reached")
         key = self._history.next_key(DO, name)
-        resolved = configs.resolve(config, str(name))
+        resolved = configs.resolve(config, name)
         do = _Do(key, call, resolved, rollback, line)
         if rollback is not None:
             if not callable(rollback):
@@ -396,11 +396,14 @@ class Steps:
         while self._held is not None:
             await self._held.wait()
 
-    def _check_name(self, name: Any) -> None:
-        if not names.step_name_fits(name):
-            raise WorkflowFatalError(names.step_name_refusal(name))
+    def _plain_name(self, name: Any) -> str:
+        """The name as plain text: one of a class of its own may be equal to anything."""
+        plain = str.__str__(name) if isinstance(name, str) else name
+        if not names.step_name_fits(plain):
+            raise WorkflowFatalError(names.step_name_refusal(plain))
         if self._closed:
-            raise WorkflowFatalError(f'Step "{name}" can\'t start during a rollback')
+            raise WorkflowFatalError(f'Step "{plain}" can\'t start during a rollback')
+        return plain
 
 
 def _retrieved(future: asyncio.Future[Any]) -> None:
