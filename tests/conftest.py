@@ -4,11 +4,16 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 from server_support import Server
 
 if TYPE_CHECKING:
     from browser_support import Watched
     from playwright.sync_api import Browser
+
+# The same examples in every run, and no judgement of how fast a shared machine is.
+settings.register_profile("steady", deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+settings.load_profile("steady")
 
 LAST = "test_browser_"
 MANY = ("--starts-per-minute", "1000", "--running-per-address", "100")
