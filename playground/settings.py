@@ -64,6 +64,15 @@ class Settings:
     changes_per_minute: int = _row(
         600, "events, kills and other changes one address may ask for in a minute", public=True, least=1
     )
+    reads_per_minute: int = _row(3_000, "pages and API answers one address may read in a minute", public=True, least=1)
+    connections_per_address: int = _row(200, "connections one address may have open; trusted proxies are not counted", least=1)
+    head_bytes: int = _row(128 * 1024, "largest request line and headers", unit="bytes", least=1024)
+    head_seconds: int = _row(15, "how long a request's headers may take to arrive", unit="seconds", least=1)
+    body_seconds: int = _row(60, "how long a request's body may take to arrive", unit="seconds", least=1)
+    stored_per_day: int = _row(
+        1024 * 1024 * 1024, "most that the anonymous instances of one address may store in a day", unit="bytes", public=True, least=1
+    )
+    free_disk_bytes: int = _row(256 * 1024 * 1024, "room on the database's disk below which nothing new is started", unit="bytes")
     running_per_address: int = _row(10, "instances one address may have running at once", public=True, least=1)
     running_per_tenant: int = _row(100, "instances one tenant may have running at once", public=True, least=1)
     streams_per_address: int = _row(30, "event streams one address may have open", public=True, least=1)

@@ -32,7 +32,7 @@ QUICK = (
     *("--attempt-cpu-seconds", "1", "--attempt-wall-seconds", "5", "--worker-losses", "2", "--workers", "8"),
     *("--step-limit", "2000", "--instance-bytes", "5000000", "--synchronous", "normal"),
 )
-UNLIMITED = ("starts-per-minute", "checks-per-minute", "changes-per-minute", "running-per-address", "streams-per-address")
+UNLIMITED = ("starts-per-minute", "reads-per-minute", "checks-per-minute", "changes-per-minute", "running-per-address", "streams-per-address")
 
 # Harmless, and run before anything else: a worker that can do one of these is no place for an attack.
 PROBE = """

@@ -16,7 +16,7 @@ settings.register_profile("steady", deadline=None, derandomize=True, database=No
 settings.load_profile("steady")
 
 LAST = "test_browser_"
-MANY = ("--starts-per-minute", "1000", "--running-per-address", "100")
+MANY = ("--starts-per-minute", "1000", "--running-per-address", "100", "--reads-per-minute", "100000")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -19,6 +19,7 @@ from playground.settings import Settings
 from playground.store import open_store
 from playground.web import listening, server
 from playground.web.app import create_app
+from playground.web.protocol import Connections
 
 DEADLINE = 30.0  # seconds after which a test gives up waiting
 GENEROUS = {
@@ -26,6 +27,7 @@ GENEROUS = {
     "checks_per_minute": 100_000,
     "snippets_per_minute": 100_000,
     "changes_per_minute": 100_000,
+    "reads_per_minute": 100_000,
 }
 
 HELLO = """\
@@ -127,9 +129,10 @@ class Site:
         )
         app = create_app(self.engine, self.settings, load(), ids=ids, log=self.log, version="1.2.3")
         self.context = app.state.context
+        self.connections = Connections.of(self.settings)
         started = asyncio.Event()
         self._serving = asyncio.create_task(
-            server.serve(app, sock, self._stopping, on_started=started.set, on_stop=app.state.context.streams.stop)
+            server.serve(app, sock, self._stopping, self.connections, on_started=started.set, on_stop=app.state.context.streams.stop)
         )
         await started.wait()
 

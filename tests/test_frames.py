@@ -16,6 +16,7 @@ from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
 from playground.sandbox.frames import DEEPEST, LARGE, ProtocolError
 from playground.sandbox.turns import MOMENT_SECONDS, Turns
+from playground.workflows.depth import depth
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -91,7 +92,7 @@ def test_depth_is_counted_past_brackets_in_strings(value: Any) -> None:
             text = json.dumps([value, '"]]]]\\', {'}}\\\\"': 1}], ensure_ascii=ascii).encode()
         except UnicodeEncodeError:
             continue
-        assert frames._depth(text) == max(2, 1 + nested(value))
+        assert depth(text) == max(2, 1 + nested(value))
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"k":'])

@@ -314,7 +314,7 @@ def test_a_journal_has_an_end(tmp_path: Path) -> None:
             state = await stage.end(row)
             assert state.last_seq < 1_500
             assert (
-                "journal: the limit of 1,000 events has been reached; split the work into several instances"
+                "journal: the limit of 1,000 events has been reached"
                 in state.error["message"]
             )
 

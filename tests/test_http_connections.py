@@ -2,11 +2,12 @@
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from http_support import APPROVAL, DEADLINE, Site, bearer, running_sandbox
 
-from playground.web import protocol
+from playground.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +24,15 @@ def raw(site: Site) -> Iterator[socket.socket]:
         yield raw
 
 
+@pytest.fixture
+def impatient(tmp_path: Path) -> Iterator[Site]:
+    """A server that waits for a fifth of a second where others would for many."""
+    with running_sandbox() as running:
+        site = Site(*running, tmp_path, head_seconds=0.2, body_seconds=0.2)
+        yield site
+        site.close()
+
+
 def answer(raw: socket.socket) -> bytes:
     """All that comes until the server closes."""
     received = b""
@@ -37,8 +47,8 @@ def answer(raw: socket.socket) -> bytes:
     ids=["one long field", "many fields"],
 )
 def test_a_head_without_end_is_refused(raw: socket.socket, head: bytes, more: bytes) -> None:
-    whole = head + more * (protocol.HEAD_BYTES // len(more) + 1)
-    raw.sendall(whole[: protocol.HEAD_BYTES + 1])
+    whole = head + more * (Settings().head_bytes // len(more) + 1)
+    raw.sendall(whole[: Settings().head_bytes + 1])
     assert answer(raw).startswith(b"HTTP/1.1 431")
 
 
@@ -54,27 +64,23 @@ def test_code_that_fits_in_an_address_is_stored(raw: socket.socket) -> None:
     assert answer(raw).startswith(b"HTTP/1.1 303")
 
 
-def test_a_head_that_trickles_in_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.2)
+def test_a_head_that_trickles_in_is_given_up(impatient: Site) -> None:
     for said in (b"", b"GET / HTTP/1.1\r\nHost: x\r\n"):
-        with socket.create_connection(("127.0.0.1", site.port), timeout=DEADLINE) as raw:
+        with socket.create_connection(("127.0.0.1", impatient.port), timeout=DEADLINE) as raw:
             raw.sendall(said)
             assert answer(raw).startswith(b"HTTP/1.1 408")
 
 
-def test_a_body_that_trickles_in_is_given_up(
-    site: Site, raw: socket.socket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(protocol, "BODY_SECONDS", 0.2)
-    site.log.clear()
-    raw.sendall(b"POST /api/check HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
-    assert answer(raw) == b""
-    assert site.client.get("/healthz").status_code == 200
-    assert (site.log.of("failed"), caplog.records) == ([], [])
+def test_a_body_that_trickles_in_is_given_up(impatient: Site, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_connection(("127.0.0.1", impatient.port), timeout=DEADLINE) as raw:
+        raw.sendall(b"POST /api/check HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        assert answer(raw) == b""
+    assert impatient.client.get("/healthz").status_code == 200
+    assert (impatient.log.of("failed"), caplog.records) == ([], [])
 
 
-def test_a_run_that_lasts_longer_than_a_request_may_is_not_cut_off(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "BODY_SECONDS", 0.2)
+def test_a_run_that_lasts_longer_than_a_request_may_is_not_cut_off(impatient: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = impatient
     monkeypatch.setattr("playground.web.stream.PING_SECONDS", 0.1)
     made = site.create(APPROVAL)
     pings = 0

@@ -13,13 +13,15 @@ from playground.engine.clock import Clock
 from playground.engine.code import Code, CodeSource
 from playground.engine.execution import KILL_MOMENTS, Execution
 from playground.engine.fitting import Fit, fit
+from playground.engine.given import stored
 from playground.engine.ids import Ids
+from playground.engine.quota import StoredPerDay
 from playground.engine.scheduler import Scheduler
 from playground.engine.services import Log, Services
 from playground.engine.sources import Sources
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
-from playground.store.encoding import compact
+from playground.store import disk
 from playground.store.protocol import Committed, Decider, InstanceRow, NewInstance, Refusal, Snapshot, Store
 from playground.workflows import events as ev
 from playground.workflows import names, values
@@ -88,7 +90,7 @@ class Engine:
         `env` is what code that came as a snippet finds in `self.env` instead of the bindings for everybody.
         """
         sources = Sources(store, {"EFFECTS": Effects(), "KV": KV()} if env is None else env)
-        engine = cls(Services(store, sandbox, clock, settings, log, node, sources), ids)
+        engine = cls(Services(store, sandbox, clock, settings, log, node, sources, StoredPerDay(settings.stored_per_day, clock.now)), ids)
         await engine._scheduler.start()
         try:
             yield engine
@@ -104,6 +106,11 @@ class Engine:
     def sandbox(self) -> Sandbox:
         """Where tenant code runs."""
         return self._services.sandbox
+
+    @property
+    def stored(self) -> StoredPerDay:
+        """What each address has stored today."""
+        return self._services.stored
 
     @property
     def clock(self) -> Clock:
@@ -178,12 +185,13 @@ class Engine:
             if new.tenant:
                 names.check_name(new.tenant, "tenant")
             id = names.check_instance_id(self._ids.instance_id() if new.id is None else new.id)
-            params = compact(values.encode_bounded(new.params, "params", settings.value_bytes))
+            params = await stored(new.params, "params", settings.value_bytes)
             if new.source is not None and len(new.source.encode("utf-8", "replace")) > settings.source_bytes:
                 await self.check(new.source)
             prepared.append((new, id, params))
         for tenant in {new.tenant for new in batch}:
             await self._check_queue(tenant)
+        self._check_disk()
         rows = []
         for new, id, params in prepared:
             version = new.version
@@ -219,10 +227,17 @@ class Engine:
                 retry_after=60,
             )
 
+    def _check_disk(self) -> None:
+        settings = self._services.settings
+        free = disk.free_bytes(settings.database)
+        if free is not None and free < settings.free_disk_bytes:
+            self._services.log("disk_full", free_bytes=free)
+            raise Busy("The server's disk is nearly full, so nothing new is started. Try again in some hours.", retry_after=3600)
+
     async def send_event(self, tenant: str, id: str, type: str, payload: Any = None) -> Committed:
         """Send an event. Raises InstanceNotFound, InvalidEventType, InstanceInFiniteState, TooLarge, NotSerialisable."""
         names.check_event_type(type)
-        tree = compact(values.encode_bounded(payload, "event payload", self._services.settings.value_bytes))
+        tree = await stored(payload, "event payload", self._services.settings.value_bytes)
         row = await self.store.find(tenant, id)
         return await self.operate(row, deciders.send_event(type, tree, self.clock.now()))
 

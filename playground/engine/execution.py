@@ -73,7 +73,7 @@ class Execution:
         self.worker: Worker | None = None
         self.closing = self.pausing = False
         self.kill_at: str | None = None
-        self.dos = self.calls = self._said_bytes = 0
+        self.dos = self.calls = self._said_bytes = self.unbilled = 0
         self.stored_bytes = row.stored_bytes
         self._withheld: list[tuple[bytes, int]] = []
         self._loop = asyncio.get_running_loop()
@@ -398,9 +398,17 @@ class Execution:
                 return
             self._said_bytes += size
             hear(self, frame, size)
+        self._bill()
         if (self.pipeline.backlog > BACKLOG or self._said_bytes > BACKLOG_BYTES) and self.channel is not None:
             self.channel.pause()
             self.spawn(self._read_on())
+
+    def _bill(self) -> None:
+        """Count what goes into the journal to whoever has nobody else to answer for it."""
+        owed, self.unbilled = self.unbilled, 0
+        stored = self.services.stored
+        if owed and not self.row.tenant and not stored.add(self.row.queue, owed) and not self.closing:
+            self.break_limit(f"storage: your address has stored more than {stored.most:,} bytes within a day")
 
     async def _read_on(self) -> None:
         await self.pipeline.drain()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from playground.engine import live
+from playground.engine.quota import EVENT_BYTES
 from playground.sandbox import frames
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
@@ -26,9 +27,9 @@ def hear(execution: "Execution", frame: frames.Said, size: int) -> None:
         execution.idleness.heard()
     if not isinstance(frame, _BARREN):
         execution.ending.fruitful = True
+        execution.unbilled += size + EVENT_BYTES
         if execution.journal_events > execution.most_events:
-            most = f"the limit of {execution.most_events:,} events has been reached"
-            execution.break_limit(f"journal: {most}; split the work into several instances,")
+            execution.break_limit(f"journal: the limit of {execution.most_events:,} events has been reached")
             return
     handler(execution, frame, size)
 
@@ -37,6 +38,7 @@ def _log(execution: "Execution", frame: frames.Log, size: int) -> None:
     logs = execution.logs
     event, weight = logs.take(frame)
     if event is not None:
+        execution.unbilled += weight + EVENT_BYTES
         execution.pipeline.add_log(event, weight)
     elif logs.flood > LOG_FLOOD_BYTES:
         execution.break_limit(f"output: the worker printed more than {LOG_FLOOD_BYTES:,} bytes past its {logs.budget:,}")

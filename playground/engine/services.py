@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from playground.engine.clock import Clock
+from playground.engine.quota import StoredPerDay
 from playground.engine.sources import Sources
 from playground.sandbox.pool import Sandbox
 from playground.sandbox.turns import Turns
@@ -25,6 +26,7 @@ class Services:
     log: Log
     node: str
     sources: Sources
+    stored: StoredPerDay
     turns: Turns = field(default_factory=Turns)
 
     def limit(self, row: InstanceRow, name: str) -> Any:

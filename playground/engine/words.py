@@ -8,6 +8,20 @@ from playground.workflows.events import StepKey
 WORKER_LOST = "WorkerLost"
 LIMIT = "LimitExceeded"
 
+# What to do about a limit, by the word that its error begins with.
+ADVICE: Mapping[str, str] = {
+    "processor time": "Compute less in one step: split it into several.",
+    "attempt time": "Do less in one attempt; to wait, use step.sleep, which needs no worker.",
+    "not answering": "Put what takes long into steps; to wait, use step.sleep or asyncio.sleep, not time.sleep.",
+    "memory": "Work through the data in smaller pieces.",
+    "steps": "Split the work into several instances.",
+    "journal": "Split the work into several instances.",
+    "result": "Keep large data elsewhere and return its address.",
+    "storage": "Keep large data elsewhere and store its address.",
+    "output": "Print and return less: keep large data elsewhere.",
+    "calls": "Call bindings less often.",
+}
+
 
 def error(name: str, message: str, line: int | None = None) -> dict[str, Any]:
     """An error as it stands in the journal, with no tenant frames."""
@@ -61,5 +75,6 @@ def stuck() -> Mapping[str, Any]:
 
 
 def limit(what: str, where: str) -> Mapping[str, Any]:
-    """A worker broke a limit; `what` names it with its number, `where` says what ran."""
-    return error(LIMIT, f"{what} {where}".strip())
+    """A worker broke a limit; `what` names it with its number, `where` says what ran. What to do about it follows, where it is known."""
+    advice = ADVICE.get(what.partition(":")[0])
+    return error(LIMIT, f"{what} {where}".strip() + (f". {advice}" if advice else ""))

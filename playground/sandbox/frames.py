@@ -3,7 +3,6 @@
 A frame is a 4-byte big-endian length and that many bytes of strict JSON. The worker's side is playground/worker/channel.py.
 """
 
-import itertools
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Literal
@@ -11,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct, structs
 
+from playground.workflows.depth import deeper_than
 from playground.workflows.events import StepKey
 
 HEADER = 4
@@ -184,7 +184,7 @@ def decode(data: bytes) -> Said:
     Raises:
         ProtocolError: not strict JSON, nested too deep, or not one of the known shapes.
     """
-    if data.count(b"[") + data.count(b"{") > DEEPEST and _depth(data) > DEEPEST:
+    if deeper_than(data, DEEPEST):
         raise ProtocolError(f"a frame is nested more than {DEEPEST} levels deep")
     try:
         said: Said = _decoder.decode(data)
@@ -224,15 +224,3 @@ def _text(raw: msgspec.Raw, value: Any) -> msgspec.Raw:
     """The JSON text of a value that was read in full, so that it is strict."""
     text = bytes(raw)
     return msgspec.Raw(_encoder.encode(value) if b"\n" in text or b"\r" in text else text)
-
-
-def _depth(data: bytes) -> int:
-    if b"\\" in data:
-        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
-    outside_strings = b"".join(data.split(b'"')[::2])
-    ups_and_downs = memoryview(outside_strings.translate(_LEVELS, _NOT_BRACKETS)).cast("b")
-    return max(itertools.accumulate(ups_and_downs), default=0)
-
-
-_LEVELS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
-_NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")

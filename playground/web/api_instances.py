@@ -10,7 +10,7 @@ from playground.engine import CreateInstance
 from playground.store.protocol import InstanceRow
 from playground.web import api_snippets, bodies, tokens
 from playground.web.access import TENANT, find
-from playground.web.check import body_limit, refuse_bad
+from playground.web.check import body_limit, check_stored, refuse_bad
 from playground.web.context import Context
 from playground.web.errors import BadBody, BadQuery, ExampleNotFound
 from playground.web.responses import json_bytes, json_response
@@ -26,7 +26,7 @@ class CreateBody(msgspec.Struct, forbid_unknown_fields=True):
     source: str | msgspec.UnsetType = msgspec.UNSET
     snippet: str | msgspec.UnsetType = msgspec.UNSET
     example: str | msgspec.UnsetType = msgspec.UNSET
-    params: Any = msgspec.UNSET
+    params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     id: str | None = None
 
 
@@ -63,7 +63,10 @@ async def create(context: Context, request: Request) -> Response:
     context.limits.checks.take(address)
     source, params, snippet_params = await _code(context, body)
     await refuse_bad(context, source)
+    queue = f"addr:{address}"
+    check_stored(context, queue)
     context.limits.starts.take(address)
+    context.engine.stored.add(queue, len(source.encode()) + (len(bytes(params)) if isinstance(params, msgspec.Raw) else 0))
     token = context.ids.token()
     row = await context.engine.create(
         CreateInstance(
@@ -71,14 +74,14 @@ async def create(context: Context, request: Request) -> Response:
             params=params,
             id=body.id,
             tenant=ANONYMOUS,
-            queue=f"addr:{address}",
+            queue=queue,
             control_hash=tokens.digest(token),
             snippet_params=snippet_params,
         )
     )
     url = instance_url(row.id)
     answer = {"id": row.id, "status": row.status, "url": url, "snippet": row.snippet, "control_token": token}
-    return json_response(answer, 201, {"Location": f"/api{url}", "Cache-Control": "no-store"})
+    return json_response(answer, 201, {"Location": f"/api{url}", "Cache-Control": "no-store", **context.limits.starts.allowance(address).headers()})
 
 
 async def get(context: Context, request: Request) -> Response:
@@ -107,6 +110,8 @@ async def send_event(context: Context, request: Request) -> Response:
     """Send an event; the body is its payload, any JSON."""
     row = await controlled(context, request)
     payload = await bodies.read_json(request, context.settings.value_bytes + bodies.OVERHEAD_BYTES)
+    if len(bytes(payload)) > bodies.HEAVY_BYTES and not row.tenant:
+        context.limits.changes.take(context.addresses.of(request), len(bytes(payload)) // bodies.HEAVY_BYTES)
     await context.engine.send_event(row.tenant, row.id, request.path_params["type"], payload)
     return await accepted(context, row)
 
@@ -201,7 +206,7 @@ async def _code(context: Context, body: CreateBody) -> tuple[str, Any, str | Non
     if isinstance(body.snippet, str):
         found = await api_snippets.find(context, body.snippet)
         source, text = found.source, found.params
-        default = msgspec.json.decode(text) if text else None
+        default = msgspec.Raw(text.encode()) if text else None
     elif isinstance(body.example, str):
         example = context.examples.get(body.example)
         if example is None:

@@ -1,6 +1,5 @@
 """Snippets: immutable code with its params, under the hash of both."""
 
-import json
 from typing import Any
 
 import msgspec
@@ -9,9 +8,10 @@ from starlette.responses import Response
 
 from playground.store.protocol import Snippet
 from playground.web import bodies
-from playground.web.check import body_limit, check_size
+from playground.web.check import body_limit, check_size, check_stored
 from playground.web.context import Context
 from playground.web.errors import SnippetNotFound
+from playground.web.pretty import INDENT_UP_TO_BYTES, pretty
 from playground.web.responses import json_response
 from playground.web.views import snippet_url
 from playground.workflows import values
@@ -21,15 +21,14 @@ FOR_GOOD = "public, max-age=31536000, immutable"
 
 class SnippetBody(msgspec.Struct, forbid_unknown_fields=True):
     source: str
-    params: Any = msgspec.UNSET
+    params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 async def create(context: Context, request: Request) -> Response:
     """Store code under its hash. Code with errors may be shared too: to ask about it."""
     body = await bodies.read_object(request, SnippetBody, body_limit(context) + context.settings.value_bytes)
-    context.limits.snippets.take(context.addresses.of(request))
     given = body.params is not msgspec.UNSET
-    stored = await put(context, body.source, body.params if given else None, has_params=given)
+    stored = await put_for(context, request, body.source, body.params if given else None, has_params=given)
     url = snippet_url(stored.id)
     return json_response({"id": stored.id, "url": url}, 201, {"Location": url})
 
@@ -37,7 +36,7 @@ async def create(context: Context, request: Request) -> Response:
 async def get(context: Context, request: Request) -> Response:
     """A snippet with its source and params."""
     found = await find(context, request.path_params["snippet"])
-    params = json.loads(found.params) if found.params else None
+    params = msgspec.Raw(found.params.encode()) if found.params else None
     shown = {
         "id": found.id,
         "url": snippet_url(found.id),
@@ -48,16 +47,26 @@ async def get(context: Context, request: Request) -> Response:
     return json_response(shown, headers={"Cache-Control": FOR_GOOD})
 
 
-async def put(context: Context, source: str, params: Any, *, has_params: bool) -> Snippet:
-    """Store code and params (a JSON value).
+async def put_for(context: Context, request: Request, source: str, params: Any, *, has_params: bool) -> Snippet:
+    """As `put`, within what the client's address may do. Raises TooMany beside."""
+    address = context.addresses.of(request)
+    check_stored(context, f"addr:{address}")
+    context.limits.snippets.take(address)
+    stored = await put(context, source, params, has_params=has_params)
+    context.engine.stored.add(f"addr:{address}", len(stored.source.encode()) + len(stored.params or ""))
+    return stored
 
-    Raises:
-        TooLarge: source or params are over their limits.
-        NotSerialisable: params hold what can't be stored.
-    """
+
+async def put(context: Context, source: str, params: Any, *, has_params: bool) -> Snippet:
+    """Store code and params (a JSON value, or its text as `msgspec.Raw`). Raises TooLarge: source or params are over their limits."""
     check_size(context, source)
-    values.encode_bounded(params, "params", context.settings.value_bytes)
-    text = json.dumps(params, ensure_ascii=False, allow_nan=False, indent=2) if has_params else None
+    raw = bytes(params) if isinstance(params, msgspec.Raw) else msgspec.json.encode(params)
+    size, most = len(msgspec.json.format(raw, indent=-1)), context.settings.value_bytes
+    if size > most:
+        raise values.too_large("params", size, most)
+    if size <= INDENT_UP_TO_BYTES:
+        raw = msgspec.json.encode(msgspec.json.decode(raw))  # so that the same params have the same id however they were written
+    text = pretty(raw) if has_params else None
     return await context.store.put_snippet(source, text, at=context.now())
 
 

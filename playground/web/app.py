@@ -35,6 +35,8 @@ from playground.workflows.errors import WorkflowError
 COMPRESS_FROM_BYTES = 500
 COMPRESS_LEVEL = 6
 UNPROTECTED = "D"  # the tier without isolation
+BY_KEY = "/api/tenants/"  # calls that are counted by their key's tenant
+REFUSALS_LOGGED = 600  # of one address in a minute; a flood of them must not fill the log
 ROUTE = "playground.route"  # where the path of the call stands in the ASGI scope
 
 _LONG_PART = re.compile(r"[^/]{24,}")
@@ -68,6 +70,9 @@ def create_app(
             checks=rates.PerMinute(settings.checks_per_minute, rates.CHECKS, now),
             snippets=rates.PerMinute(settings.snippets_per_minute, rates.SNIPPETS, now),
             changes=rates.PerMinute(settings.changes_per_minute, rates.CHANGES, now),
+            reads=rates.PerMinute(settings.reads_per_minute, rates.READS, now),
+            refusals=rates.PerMinute(REFUSALS_LOGGED, "", now),
+            unlogged=rates.PerMinute(1, "", now),
             tenants=rates.PerMinute(settings.requests_per_tenant, rates.TENANTS, now),
             streams=rates.AtOnce(settings.streams_per_address, rates.STREAMS),
         ),
@@ -103,15 +108,18 @@ async def refuse(context: Context, request: Request, error: WorkflowError) -> Re
     """Answer a refused request, and say so on one line of the log. The line has the route, not the address: a link to a run is a secret."""
     route = request.scope.get(ROUTE) or _LONG_PART.sub("…", request.url.path[:120])
     client = context.addresses.of(request)
-    context.log(
-        "refused",
-        status=status_of(error),
-        code=error.code,
-        method=request.method,
-        route=route,
-        client=client,
-        why=error.message[:300],
-    )
+    if context.limits.refusals.may(client):
+        context.log(
+            "refused",
+            status=status_of(error),
+            code=error.code,
+            method=request.method,
+            route=route,
+            client=client,
+            why=error.message[:300],
+        )
+    elif context.limits.unlogged.may(client):
+        context.log("refused_more", client=client, limit=REFUSALS_LOGGED)
     return await answer(context, request, error)
 
 
@@ -132,6 +140,8 @@ def _endpoint(context: Context, call: Call) -> Callable[[Request], Awaitable[Res
             check_host(request)
         if call.changes:
             check_origin(request)
+        elif not (call.hidden or call.path.startswith(BY_KEY)):
+            context.limits.reads.take(context.addresses.of(request))
         return await call.view(context, request)
 
     return serve

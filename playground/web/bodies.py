@@ -8,9 +8,11 @@ import msgspec
 from starlette.requests import Request
 
 from playground.web.errors import BadBody, NotAnObject, NotJson
+from playground.workflows.depth import deeper_than
 from playground.workflows.errors import TooLarge
 
 DEEPEST = 100  # levels of arrays and objects, as in workflows/values.py
+HEAVY_BYTES = 64 * 1024  # a payload counts once for each so many
 OVERHEAD_BYTES = 16 * 1024  # what a body may have beside the values it carries: names, quotes, escapes of short fields
 
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -36,14 +38,16 @@ async def read_bytes(request: Request, most: int) -> bytes:
     return b"".join(chunks)
 
 
-async def read_json(request: Request, most: int) -> Any:
-    """The value of a JSON body of at most `most` bytes.
+async def read_json(request: Request, most: int) -> msgspec.Raw:
+    """The JSON text of a body of at most `most` bytes, which is strict.
 
     Raises:
         TooLarge: it has more bytes.
         NotJson: it is not JSON, nested too deeply, or holds a number or string that can't be kept.
     """
-    return parse(await read_bytes(request, most))
+    raw = await read_bytes(request, most)
+    parse(raw)
+    return msgspec.Raw(raw)
 
 
 async def read_object(request: Request, kind: type[Body], most: int, *, may_be_empty: bool = False) -> Body:
@@ -59,7 +63,7 @@ async def read_object(request: Request, kind: type[Body], most: int, *, may_be_e
     if not isinstance(tree, dict):
         raise NotAnObject(f"The body is {_called(tree)}; this call takes a JSON object with {_fields(kind)}.")
     try:
-        return msgspec.convert(tree, kind)
+        return msgspec.json.decode(raw if raw.strip() else b"{}", type=kind)  # from the text, so that a field may be kept as text (`msgspec.Raw`)
     except msgspec.ValidationError as error:
         raise BadBody(f"The body does not fit: {error}. This call takes {_fields(kind)}.") from None
 
@@ -68,6 +72,8 @@ def parse(raw: bytes, what: str = "body") -> Any:
     """The value of strict JSON. Raises NotJson, with line and column where that is known."""
     if not raw.strip():
         raise NotJson(f"The {what} is empty; this call takes JSON.")
+    if deeper_than(raw, DEEPEST):
+        raise _too_deep(what)
     try:
         tree = msgspec.json.decode(raw)
     except RecursionError:
@@ -76,8 +82,6 @@ def parse(raw: bytes, what: str = "body") -> Any:
         raise NotJson(f"The {what} is not UTF-8 (byte {error.start}); JSON has to be.") from None
     except msgspec.DecodeError as error:
         raise _why(raw, what, error) from None
-    if _deeper_than(tree, DEEPEST):
-        raise _too_deep(what)
     return tree
 
 
@@ -102,16 +106,6 @@ def _why(raw: bytes, what: str, error: msgspec.DecodeError) -> NotJson:
 
 def _constant(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON number")
-
-
-def _deeper_than(tree: Any, most: int) -> bool:
-    level, layer = 0, [tree]
-    while layer:
-        layer = [item for it in layer if isinstance(it, (dict, list)) for item in (it.values() if isinstance(it, dict) else it)]
-        level += 1
-        if level >= most and any(isinstance(it, (dict, list)) for it in layer):
-            return True
-    return False
 
 
 def _too_deep(what: str) -> NotJson:

@@ -6,8 +6,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.web import bodies
+from playground.web import bodies, rates
 from playground.web.context import Context
+from playground.web.errors import TooMany
 from playground.web.responses import json_response
 from playground.workflows.errors import SourceRefused, TooLarge
 
@@ -44,6 +45,14 @@ async def refuse_bad(context: Context, source: str) -> None:
         raise SourceRefused(
             f"Line {first['line']}, column {first['column']}: {first['message']}{more}", diagnostics=checked.diagnostics
         )
+
+
+def check_stored(context: Context, queue: str) -> None:
+    """Raises TooMany for an address that has stored its share of the day."""
+    hours = context.engine.stored.hours_until_room(queue)
+    if hours:
+        limit = context.engine.stored.most
+        raise TooMany(rates.STORED.format(limit=limit, hours=hours), limit=limit, retry_after=hours * 3600)
 
 
 def check_size(context: Context, source: str) -> None:

@@ -21,12 +21,15 @@ from playground.web.views import Views
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is counted per client address, and, for `tenants`, per tenant."""
+    """What is counted per client address, and, for `tenants`, per tenant. `refusals` are those that the log tells of, `unlogged` what it says of the others."""
 
     starts: PerMinute
     checks: PerMinute
     snippets: PerMinute
     changes: PerMinute
+    reads: PerMinute
+    refusals: PerMinute
+    unlogged: PerMinute
     tenants: PerMinute
     streams: AtOnce
 

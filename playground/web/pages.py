@@ -25,11 +25,11 @@ snippet {id, url, raw_url} | None, instance: as GET /api/instances/{id} | None, 
 """
 
 import dataclasses
-import json
 import platform
 import sqlite3
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -39,6 +39,7 @@ from playground.store.protocol import InstanceRow, Snippet
 from playground.web import api_snippets, bodies
 from playground.web.context import Context
 from playground.web.errors import BadQuery, ExampleNotFound
+from playground.web.pretty import pretty
 from playground.web.responses import json_response, wants_html
 from playground.web.security import EMBEDDABLE, NONCE
 from playground.web.views import plain, snippet_url
@@ -119,8 +120,7 @@ async def new(context: Context, request: Request) -> Response:
     if source is None:
         raise BadQuery("The address has no `source`; a link to new code is /new?source=…&params=….")
     value = bodies.parse(params.encode(), "`params` of the address") if params else None
-    context.limits.snippets.take(context.addresses.of(request))
-    stored = await api_snippets.put(context, source, value, has_params=bool(params))
+    stored = await api_snippets.put_for(context, request, source, value, has_params=bool(params))
     return RedirectResponse(snippet_url(stored.id), 303, headers={"Cache-Control": "no-store"})
 
 
@@ -189,7 +189,7 @@ def example_json(example: Example) -> dict[str, Any]:
 
 def params_text(value: Any) -> str:
     """Params as the editor shows them; nothing for none."""
-    return "" if value is None else json.dumps(value, ensure_ascii=False, indent=2)
+    return "" if value is None else pretty(msgspec.json.encode(value))
 
 
 def _of_example(example: Example) -> dict[str, Any]:

@@ -1,27 +1,70 @@
 """uvicorn's HTTP protocol with what it lacks for strangers: limits on the head and on slow requests, and a way to cut a connection off."""
 
 import asyncio
+import ipaddress
+from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from playground.settings import Settings
+from playground.web.addresses import Addresses
+from playground.web.errors import TooMany
+from playground.web.rates import CONNECTIONS, AtOnce
 from playground.web.stream import ABORT
 
 ADDRESS_BYTES = 65_535  # httptools keeps places within an address in 16 bits; /new carries a source in its address
-HEAD_BYTES = 128 * 1024  # request line and headers
-HEAD_SECONDS = 15.0  # from a connection, or a request's first byte, to the end of its headers
-BODY_SECONDS = 60.0  # from there to the end of its body
 
-_TOO_LONG = b"The address is longer than 65,535 bytes. Send long code with POST /api/snippets."
-_TOO_LARGE = b"The address and headers of the request are too large."
-_TOO_SLOW = b"The request took too long to arrive."
+_TOO_LONG = "The address is longer than 65,535 bytes. Send long code with POST /api/snippets."
+_TOO_LARGE = "The address and headers of the request have more than {most:,} bytes. Send data in the body."
+_TOO_SLOW = "The request took longer than {seconds:g} s to arrive. Send it again."
+
+
+@dataclass(frozen=True)
+class Connections:
+    """What a connection may cost: bytes and seconds of a request's head, seconds of its body, and how many an address may have open.
+
+    Proxies that are trusted bring many people's connections, so theirs are not counted.
+    """
+
+    head_bytes: int
+    head_seconds: float
+    body_seconds: float
+    open: AtOnce
+    addresses: Addresses
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Connections":
+        """As the settings have it. Raises BadSetting."""
+        return cls(
+            head_bytes=settings.head_bytes,
+            head_seconds=settings.head_seconds,
+            body_seconds=settings.body_seconds,
+            open=AtOnce(settings.connections_per_address, CONNECTIONS),
+            addresses=Addresses.parse(settings.trusted_proxies),
+        )
+
+    def whose(self, peer: Any) -> str | None:
+        """The address that a connection counts for, or None."""
+        host = peer[0] if isinstance(peer, tuple) else None
+        if host is None:
+            return None
+        try:
+            found = ipaddress.ip_address(host)
+        except ValueError:
+            return None
+        found = getattr(found, "ipv4_mapped", None) or found
+        return None if any(found in network for network in self.addresses.trusted) else self.addresses.client(host, ())
 
 
 class Protocol(HttpToolsProtocol):
     """One connection."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, connections: Connections, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._connections = connections
+        self._counted: str | None = None
         self.url = b""
         self._head_bytes = 0
         self._in_head = True
@@ -29,23 +72,35 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._within(HEAD_SECONDS)
+        whose = self._connections.whose(transport.get_extra_info("peername"))
+        if whose is not None:
+            try:
+                self._connections.open.enter(whose)
+            except TooMany as error:
+                self._refuse(429, error.code, error.message, error.details["retry_after"])
+                return
+            self._counted = whose
+        self._within(self._connections.head_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._within(None)
+        if self._counted is not None:
+            self._connections.open.leave(self._counted)
+            self._counted = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         self._head_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._head_bytes > HEAD_BYTES:
-            self._refuse(431, _TOO_LARGE)
+        most = self._connections.head_bytes
+        if self._in_head and self._head_bytes > most:
+            self._refuse(431, "too_large", _TOO_LARGE.format(most=most))
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["extensions"] = {ABORT: self._abort}  # type: ignore[dict-item]  # ASGI allows any value
         self._in_head = True
-        self._within(HEAD_SECONDS)
+        self._within(self._connections.head_seconds)
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
@@ -54,14 +109,14 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         if len(self.url) > ADDRESS_BYTES:
-            self._refuse(414, _TOO_LONG)
+            self._refuse(414, "too_large", _TOO_LONG)
         else:
             super().send_400_response(msg)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._head_bytes = 0
-        self._within(BODY_SECONDS)
+        self._within(self._connections.body_seconds)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -80,17 +135,20 @@ class Protocol(HttpToolsProtocol):
 
     def _late(self) -> None:
         if self._in_head:
-            self._refuse(408, _TOO_SLOW)
+            self._refuse(408, "too_slow", _TOO_SLOW.format(seconds=self._connections.head_seconds))
         else:
             self._abort()
 
-    def _refuse(self, status: int, words: bytes) -> None:
+    def _refuse(self, status: int, code: str, message: str, retry_after: int | None = None) -> None:
         self._within(None)
         if self.transport.is_closing():
             return
         if self.cycle is None or self.cycle.response_complete:
-            head = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(words)
-            self.transport.write(STATUS_LINE[status] + head + words)
+            body = msgspec.json.encode({"error": {"code": code, "message": message}})
+            head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n" % len(body)
+            if retry_after is not None:
+                head += b"retry-after: %d\r\n" % retry_after
+            self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
         self.transport.close()
 
     def _abort(self) -> None:

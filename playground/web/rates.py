@@ -5,6 +5,7 @@ Counted to the second, so that an address costs at most sixty small entries howe
 
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from playground.web.errors import TooMany
 
@@ -16,6 +17,9 @@ STARTS = "{limit} runs in a minute from your address, which is the limit here. Y
 CHECKS = "{limit} checks in a minute from your address, which is the limit here. The next is possible in {wait} s."
 SNIPPETS = "{limit} links in a minute from your address, which is the limit here. You can share again in {wait} s."
 CHANGES = "{limit} changes in a minute from your address, which is the limit here. The next is possible in {wait} s."
+READS = "{limit} requests in a minute from your address, which is the limit here. Ask less often; the next is possible in {wait} s."
+STORED = "What your address has stored in a day is at its limit of {limit:,} bytes. You can run again in {hours} h."
+CONNECTIONS = "{limit} connections are open from your address, which is the limit here. Close some, or ask again in {wait} s."
 TENANTS = "{limit} requests of this tenant in a minute, which is the limit here. The next is possible in {wait} s."
 STREAMS = "{limit} event streams are open from your address, which is the limit here. Close a tab, or ask again in {wait} s."
 
@@ -27,22 +31,52 @@ class PerMinute:
         self.limit, self._sentence, self._now = limit, sentence, now
         self._seen: OrderedDict[str, deque[list[int]]] = OrderedDict()
 
-    def take(self, address: str) -> None:
-        """Count one. Raises TooMany, with the seconds until the next would pass."""
+    def take(self, address: str, amount: int = 1) -> None:
+        """Count one, or as many as it is worth. Raises TooMany, with the seconds until the next would pass."""
+        if not self.may(address, amount):
+            wait = self.allowance(address).reset
+            raise TooMany(self._sentence.format(limit=self.limit, wait=wait), limit=self.limit, retry_after=wait)
+
+    def may(self, address: str, amount: int = 1) -> bool:
+        """Count one, unless the address has had its share."""
+        second, counts = self._counts(address)
+        if sum(count for _, count in counts) >= self.limit:
+            return False
+        if counts and counts[-1][0] == second:
+            counts[-1][1] += amount
+        else:
+            counts.append([second, amount])
+        while len(self._seen) > MOST_ADDRESSES:
+            self._seen.popitem(last=False)
+        return True
+
+    def allowance(self, address: str) -> "Allowance":
+        """What an address has left now."""
+        second, counts = self._counts(address)
+        left = max(0, self.limit - sum(count for _, count in counts))
+        reset = max(1, counts[0][0] + WINDOW_SECONDS - second) if counts else WINDOW_SECONDS
+        return Allowance(self.limit, left, reset)
+
+    def _counts(self, address: str) -> tuple[int, deque[list[int]]]:
         second = self._now() // 1000
         counts = self._seen.setdefault(address, deque())
         self._seen.move_to_end(address)
         while counts and counts[0][0] <= second - WINDOW_SECONDS:
             counts.popleft()
-        if sum(count for _, count in counts) >= self.limit:
-            wait = max(1, counts[0][0] + WINDOW_SECONDS - second)
-            raise TooMany(self._sentence.format(limit=self.limit, wait=wait), limit=self.limit, retry_after=wait)
-        if counts and counts[-1][0] == second:
-            counts[-1][1] += 1
-        else:
-            counts.append([second, 1])
-        while len(self._seen) > MOST_ADDRESSES:
-            self._seen.popitem(last=False)
+        return second, counts
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """So many of `limit` are `left`; the first of those used is given back in `reset` seconds."""
+
+    limit: int
+    left: int
+    reset: int
+
+    def headers(self) -> dict[str, str]:
+        """As the RateLimit fields that clients know."""
+        return {"RateLimit-Limit": str(self.limit), "RateLimit-Remaining": str(self.left), "RateLimit-Reset": str(self.reset)}
 
 
 class AtOnce:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import msgspec
 from markupsafe import Markup
 
 from playground.web.assets import Assets
+from playground.web.pretty import pretty
 
 _SCRIPT_ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
@@ -43,7 +45,7 @@ def json_script(value: Any) -> Markup:
 
 def json_text(value: Any) -> str:
     """JSON for people to read, indented."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2)
+    return pretty(msgspec.json.encode(value))
 
 
 def time_text(at: int | None) -> str:

@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from playground.web.listening import BACKLOG
-from playground.web.protocol import Protocol
+from playground.web.protocol import Connections, Protocol
 
 GRACEFUL_SECONDS = 3  # for requests and streams under way when the server is told to stop
 KEEP_ALIVE_SECONDS = 65  # idle connections; longer than the 60 s of common proxies, so that it is not we who close first
@@ -36,12 +37,18 @@ class _Server(uvicorn.Server):
 
 
 async def serve(
-    app: ASGIApp, sock: socket.socket, stop: asyncio.Event, *, on_started: Callable[[], None], on_stop: Callable[[], None]
+    app: ASGIApp,
+    sock: socket.socket,
+    stop: asyncio.Event,
+    connections: Connections,
+    *,
+    on_started: Callable[[], None],
+    on_stop: Callable[[], None],
 ) -> None:
-    """Serve until `stop` is set; then end within GRACEFUL_SECONDS."""
+    """Serve until `stop` is set; then end within GRACEFUL_SECONDS. What a connection may cost is in `connections`."""
     config = uvicorn.Config(
         app,
-        http=Protocol,
+        http=partial(Protocol, connections=connections),  # type: ignore[arg-type]  # it is called, and nothing else
         ws="none",
         lifespan="off",
         loop="none",

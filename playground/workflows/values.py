@@ -69,8 +69,13 @@ def check_size(tree: Any, what: str, most: int) -> int:
         return 5
     size = len(dumps(tree).encode())
     if size > most:
-        raise TooLarge(f"The {what} is {size:,} bytes when stored; the limit is {most:,}. Keep large data elsewhere and store its address.")
+        raise too_large(what, size, most)
     return size
+
+
+def too_large(what: str, size: int, most: int) -> TooLarge:
+    """The refusal of a `what` that has `size` bytes when it may have `most`."""
+    return TooLarge(f"The {what} is {size:,} bytes when stored; the limit is {most:,}. Keep large data elsewhere and store its address.")
 
 
 def _encode(value: Any, path: str, above: tuple[int, ...]) -> Any:

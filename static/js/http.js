@@ -15,8 +15,8 @@ export class Unreachable extends Error {
   }
 }
 
-/** `body` is sent as JSON; an Already is sent as it is. Raises Refused, Unreachable or, for an aborted `signal`, AbortError. */
-export async function request(url, { method = "GET", body, token, signal } = {}) {
+/** `body` is sent as JSON; an Already is sent as it is. `allowed` is given what the answer's RateLimit fields say, if any. Raises Refused, Unreachable or, for an aborted `signal`, AbortError. */
+export async function request(url, { method = "GET", body, token, signal, allowed } = {}) {
   const headers = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (token) headers.Authorization = `Bearer ${token}`;
@@ -30,6 +30,8 @@ export async function request(url, { method = "GET", body, token, signal } = {})
     throw new Unreachable();
   }
   const answer = parse(text);
+  const allowance = allowanceOf(response.headers);
+  if (allowed && allowance) allowed(allowance);
   if (response.ok) return answer;
   throw new Refused(response.status, answer?.error ?? unexplained(response), seconds(response.headers.get("Retry-After")));
 }
@@ -41,6 +43,12 @@ export class Already {
   constructor(json) {
     this.json = json;
   }
+}
+
+/** {limit, left, reset}: so many of `limit` are left, and in `reset` seconds the first is given back. */
+function allowanceOf(headers) {
+  const [limit, left, reset] = ["Limit", "Remaining", "Reset"].map((name) => headers.get(`RateLimit-${name}`)).map((it) => (it === null ? NaN : Number(it)));
+  return [limit, left, reset].every(Number.isFinite) ? { limit, left, reset } : null;
 }
 
 function parse(text) {

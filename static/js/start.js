@@ -4,6 +4,7 @@ import { Already, Refused, post } from "./http.js";
 import { close, notice } from "./notices.js";
 import { icon } from "./icons.js";
 
+const FEW = 3; // runs left in a minute from which on a person is told, or a tenth of the limit where that is more
 const FULL_WAIT_S = 10; // before a full server is asked again, when it does not say
 
 /**
@@ -32,14 +33,23 @@ export function makeStart({ source, params, onStarting, onStarted, onStopped, on
     const json = params.json();
     try {
       const body = `{"source":${JSON.stringify(text)}${json === null ? "" : `,"params":${json}`}}`;
-      const instance = await post("/api/instances", new Already(body));
+      let allowance = null;
+      const instance = await post("/api/instances", new Already(body), { allowed: (it) => (allowance = it) });
       set("ready");
       onStarted(instance, text);
+      tellOf(allowance);
     } catch (error) {
       set("ready");
       onStopped();
       explain(error);
     }
+  }
+
+  /** Says how many runs are left once they are nearly used up. */
+  function tellOf(allowance) {
+    if (!allowance || allowance.left > Math.max(FEW, allowance.limit / 10)) return;
+    const runs = allowance.left === 1 ? "1 more run" : `${allowance.left || "No"} more runs`;
+    notice("run", { icon: "clock", tone: "calm", text: `${runs} now: ${allowance.limit} a minute is the limit here. More from ${allowance.reset} s on.` });
   }
 
   function explain(error) {

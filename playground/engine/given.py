@@ -1,0 +1,37 @@
+"""What a caller gives (params, payloads) in the form in which it is stored; JSON text (`msgspec.Raw`) is not made into objects for it."""
+
+import asyncio
+import re
+from typing import Any
+
+import msgspec
+
+from playground.store.encoding import compact, kept
+from playground.workflows import values
+
+ASIDE_BYTES = 64 * 1024  # more than this is looked through on another thread
+
+_LONG_NUMBER = re.compile(rb"[0-9]{16}")
+
+
+async def stored(value: Any, what: str, most: int) -> Any:
+    """The stored form of a value, or of strict JSON that was read in full before.
+
+    Raises:
+        NotSerialisable: something in it can't be stored.
+        TooLarge: the `what` has more than `most` bytes.
+    """
+    if not isinstance(value, msgspec.Raw):
+        return compact(values.encode_bounded(value, what, most))
+    text = msgspec.json.format(bytes(value), indent=-1)
+    if len(text) > most:
+        raise values.too_large(what, len(text), most)
+    if b'"$' not in text and not _LONG_NUMBER.search(text):
+        return kept(text)  # nothing in it has a stored form of its own
+    if len(text) > ASIDE_BYTES:
+        return await asyncio.to_thread(_encoded, text, what, most)
+    return _encoded(text, what, most)
+
+
+def _encoded(text: bytes, what: str, most: int) -> Any:
+    return compact(values.encode_bounded(msgspec.json.decode(text), what, most))
