@@ -211,6 +211,19 @@ def test_killing_the_server_ends_everything_inside(without: tuple[str, ...]) -> 
     assert wait_gone(pidfds)
 
 
+def test_a_server_that_is_nicer_than_its_workers_would_be_makes_them_as_nice() -> None:
+    """Only root may become less nice, and a worker is not root."""
+    server = subprocess.Popen(
+        ["nice", "-n", "15", sys.executable, str(Path(__file__).parent / "sandbox_server.py")], stdout=subprocess.PIPE, text=True
+    )
+    assert server.stdout is not None
+    with server.stdout:
+        tier = server.stdout.readline()[:1]
+    server.kill()
+    server.wait()
+    assert tier == "A"
+
+
 def test_a_fork_server_that_hangs_is_replaced() -> None:
     with held(parked=1, take_seconds=0.5) as sandbox:
 

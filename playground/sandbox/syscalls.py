@@ -46,8 +46,8 @@ class SeccompMissing(Exception):
     """This machine cannot build or load a filter; the message says what is missing."""
 
 
-def program() -> bytes:
-    """The filter as BPF code. Raises SeccompMissing."""
+def program(machine: int | None = None) -> bytes:
+    """The filter as BPF code, for this machine's architecture or for another (an AUDIT_ARCH_… number). Raises SeccompMissing."""
     try:
         import pyseccomp as lib  # type: ignore[import-untyped]
     except (ImportError, RuntimeError, OSError) as error:
@@ -59,6 +59,9 @@ def program() -> bytes:
         rules.set_attr(lib.Attr.CTL_OPTIMIZE, 2)  # a binary tree; libseccomp before 2.5 has only the list
     except OSError:
         pass
+    if machine not in (None, lib.system_arch()):
+        rules.add_arch(machine)
+        rules.remove_arch(lib.system_arch())
     for name in FREE:
         _add(lib, rules, lib.ALLOW, name)
     for name in UNKNOWN:
