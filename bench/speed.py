@@ -233,7 +233,7 @@ def proportional_mb(root: int) -> float:
     total = 0
     for pid in processes(root):
         try:
-            total += int(re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)[1])
+            total += int(re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)[1])
         except (OSError, TypeError):
             continue
     return total / 1000

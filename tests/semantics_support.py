@@ -1,6 +1,7 @@
 """What the tests of semantics.md, section 9, share: short workflow sources, a ledger of what really ran, real workers."""
 
 import asyncio
+import itertools
 import textwrap
 import threading
 from collections import Counter
@@ -134,7 +135,7 @@ async def times(run: Run, type: str) -> list[int]:
 def assert_dense(journal: list[Event]) -> None:
     """`seq` counts from 1 without a gap; the last of a finished generation is its final event, preceded by `execution_ended`."""
     assert [event.seq for event in journal] == list(range(1, len(journal) + 1))
-    for previous, event in zip(journal, journal[1:], strict=False):
+    for previous, event in itertools.pairwise(journal):
         if previous.type in ev.FINAL_TYPES:
             assert event.type == ev.WORKFLOW_RESTARTED
 

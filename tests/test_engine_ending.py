@@ -2,9 +2,10 @@
 
 import asyncio
 
+from semantics_support import playing, story
+
 from playground.workflows import events as ev
 from playground.workflows.events import DO, NewEvent, StepKey
-from semantics_support import playing, story
 
 FAILS_ONCE = """
 @step.do("charge", config={"retries": {"limit": 3, "delay": "1 hour"}})

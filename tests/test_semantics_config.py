@@ -1,5 +1,7 @@
 """Section 9 of semantics.md: what a step's config means. Each test names the number of its behaviour."""
 
+import itertools
+
 import pytest
 from semantics_support import LEDGER, attempts, delays, failure, outcome, playing, run_loop, started, story, times
 
@@ -67,7 +69,7 @@ def test_04_backoff(backoff, expected):
             await run.wait_for_status(ev.ERRORED)
             assert delays(await run.step("charge")) == [*expected, None]
             begun = await times(run, ev.ATTEMPT_STARTED)
-        assert [later - earlier for earlier, later in zip(begun, begun[1:], strict=False)] == expected
+        assert [later - earlier for earlier, later in itertools.pairwise(begun)] == expected
 
     run_loop(play())
 

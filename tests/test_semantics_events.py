@@ -56,7 +56,7 @@ return [a.payload, b.payload, c.payload]
 
 @story
 async def test_22_parallel_waits_fill_in_call_order():
-    async with playing(PARALLEL, skip=False) as (tester, run):
+    async with playing(PARALLEL, skip=False) as (_tester, run):
         await run.wait_for_step("c", status="waiting")
         for number in (1, 2, 3):
             await run.send_event("go", number)

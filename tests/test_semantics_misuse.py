@@ -108,8 +108,10 @@ def test_whatever_a_tenant_does_its_instance_ends_and_says_why():
         ("class TenantWorkflow:\n    pass", "MissingWorkflowClass"),
         ("class TenantWorkflow:\n    run = 5", "MissingWorkflowClass"),
         (
-            "class TenantWorkflow:\n    def __init__(self, *given):\n        1 / 0\n"
-            "    def run(self, event, step):\n        pass",
+            (
+                "class TenantWorkflow:\n    def __init__(self, *given):\n        1 / 0\n"
+                "    def run(self, event, step):\n        pass"
+            ),
             "ZeroDivisionError",
         ),
         ("class TenantWorkflow:\n    def run(self):\n        pass", "TypeError"),
@@ -117,8 +119,10 @@ def test_whatever_a_tenant_does_its_instance_ends_and_says_why():
         ("from workers import nothing", "ImportError"),
         ("import asyncio\nasyncio.run(None)", "RuntimeError"),
         (
-            "class TenantWorkflow:\n    def __init__(self, ctx, env):\n        pass\n"
-            "    def run(self, event, step):\n        return 5",
+            (
+                "class TenantWorkflow:\n    def __init__(self, ctx, env):\n        pass\n"
+                "    def run(self, event, step):\n        return 5"
+            ),
             None,
         ),
     ],

@@ -250,7 +250,7 @@ async def joined(left, right, ctx):
 
 @story
 async def test_30_a_dependency_diamond_with_concurrent_runs_the_shared_dependency_once():
-    async with playing(DIAMOND + "return [await joined(), await source()]") as (tester, run):
+    async with playing(DIAMOND + "return [await joined(), await source()]") as (_tester, run):
         assert await run.result() == ["joined(left(source()),right(source()),joined)", "source()"]
         assert await times(run, ev.WORKFLOW_COMPLETED) == [3_000]  # left and right at the same time
     assert sorted(LEDGER.take()) == ["joined", "left", "right", "source"]
@@ -258,7 +258,7 @@ async def test_30_a_dependency_diamond_with_concurrent_runs_the_shared_dependenc
 
 @story
 async def test_30_without_concurrent_dependencies_run_in_parameter_order():
-    async with playing(DIAMOND.replace(", concurrent=True", "") + "return await joined()") as (tester, run):
+    async with playing(DIAMOND.replace(", concurrent=True", "") + "return await joined()") as (_tester, run):
         assert await run.result() == "joined(left(source()),right(source()),joined)"
         assert await started(run) == ["source-1", "left-1", "right-1", "joined-1"]
         assert await times(run, ev.WORKFLOW_COMPLETED) == [5_000]

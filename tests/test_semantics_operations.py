@@ -195,7 +195,7 @@ async def test_24_a_server_restart_in_waiting_for_pause_becomes_paused():
 
 @story
 async def test_24_a_worker_killed_in_waiting_for_pause_becomes_paused():
-    async with playing(PARALLEL, skip=False) as (tester, run):
+    async with playing(PARALLEL, skip=False) as (_tester, run):
         await run.wait_for_step("two", status="running")
         await run.pause()
         await run.kill_worker()
@@ -245,7 +245,7 @@ ALL = ["one", "two", "three", "loop 1", "loop 2", "loop 3"]
 
 @story
 async def test_25_restart_runs_everything_again_in_a_new_generation_with_the_same_params():
-    async with playing(THREE, {"n": 5}) as (tester, run):
+    async with playing(THREE, {"n": 5}) as (_tester, run):
         assert await run.result() == 5
         assert LEDGER.take() == ALL
         created = (await run.row()).created_at

@@ -153,7 +153,7 @@ async def test_output_beyond_the_budget_is_dropped_and_counted():
         print("x" * 100)
     await step.do("a", lambda: print("y" * 100))
     """
-    async with isolated(body, log_bytes=10_000) as (tester, run):
+    async with isolated(body, log_bytes=10_000) as (_tester, run):
         await run.result()
         assert sum(len(line) for line in await run.logs()) <= 10_000
         [dropped] = [event.data["dropped"] for event in await run.journal() if event.type == ev.LOG_TRUNCATED]

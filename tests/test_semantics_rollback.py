@@ -212,7 +212,7 @@ def test_27_terminate_with_rollback_runs_the_handlers_and_ends_terminated(hibern
 
 @story
 async def test_27_terminate_with_rollback_of_a_paused_instance():
-    async with playing(SAGA, {"wait": True}, skip=False) as (tester, run):
+    async with playing(SAGA, {"wait": True}, skip=False) as (_tester, run):
         await run.wait_for_step("w", status="waiting")
         await run.pause()
         await run.terminate(rollback=True)

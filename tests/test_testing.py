@@ -13,7 +13,7 @@ from playground.testing import NothingHappens, ServerCrashed, WorkflowFailed, Wo
 from playground.workflows import events as ev
 
 DOCS = Path(__file__).parent.parent / "docs" / "testing.md"
-from workers import NonRetryableError, WorkflowEntrypoint  # noqa: E402 - there once playground.testing is imported
+from workers import NonRetryableError, WorkflowEntrypoint
 
 SHOP = """
 import asyncio
@@ -298,7 +298,7 @@ def test_the_examples_of_the_documentation():
     sys.modules["documented"] = sys.modules[__name__]
     try:
         for block in blocks:
-            exec(compile(block, str(DOCS), "exec"), namespace)
+            exec(compile(block, str(DOCS), "exec"), namespace)  # noqa: S102 - the document's own code
         stories = [value for name, value in namespace.items() if name.startswith("test_")]
         assert len(stories) > 3
         for story in stories:

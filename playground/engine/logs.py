@@ -4,7 +4,6 @@ from playground.sandbox import frames
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
 
-
 LEAST = 64  # bytes that a line counts for, however short it is, since it costs that much to keep
 
 

@@ -174,7 +174,7 @@ class Pipeline:
             self._busy = True
             try:
                 await self._commit_some()
-            except Exception as refused:
+            except Exception as refused:  # noqa: BLE001 - it stops this pipeline, and is told
                 self._stop(refused)
             self._busy = False
 

@@ -100,7 +100,7 @@ class Scheduler:
             self._wake.clear()
             try:
                 await self._arm(await self._claim())
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - it is told, and tried again
                 self._services.log("scheduler_failed", error=f"{type(error).__name__}: {error}")
                 self._arm_at(self._services.clock.now() + RETRY_CLAIM_MS)
 
@@ -164,7 +164,7 @@ class Scheduler:
                 self._arm_at(self._services.clock.now() + RETRY_CLAIM_MS)
             self._ended(row)
             return
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it costs this instance only
             self._services.log("execution_failed", instance=row.id, error=f"{type(error).__name__}: {error}")
             await recover_quietly(self._services, row)
         if execution.ending.barren:
@@ -219,7 +219,7 @@ class Scheduler:
             while await services.store.expire(before):
                 if self._stopping:
                     return
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is told, and tried again
             services.log("expiry_failed", error=f"{type(error).__name__}: {error}")
         if not self._stopping:
             self._expiry = services.clock.call_at(services.clock.now() + EXPIRE_EVERY_MS, self.expire)
@@ -245,5 +245,5 @@ async def recover_quietly(services: Services, row: InstanceRow) -> None:
     """Like `recover`, after a fault of our own; what can't be written now is found at the next boot."""
     try:
         await recover(services, row)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - it costs this instance only
         services.log("recovery_failed", instance=row.id, error=f"{type(error).__name__}: {error}")

@@ -14,7 +14,7 @@ from playground.worker import entrypoint
 
 entrypoint.install()  # so that a test's own module can say `from workers import WorkflowEntrypoint`
 
-from playground.testing.run import NothingHappens, Run, ServerCrashed, WorkflowFailed  # noqa: E402
-from playground.testing.tester import WorkflowTester  # noqa: E402
+from playground.testing.run import NothingHappens, Run, ServerCrashed, WorkflowFailed
+from playground.testing.tester import WorkflowTester
 
 __all__ = ["NothingHappens", "Run", "ServerCrashed", "WorkflowFailed", "WorkflowTester"]

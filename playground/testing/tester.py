@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Self
 
 from playground.engine.engine import CreateInstance, Engine
 from playground.settings import Settings
@@ -74,7 +74,7 @@ class WorkflowTester:
         self._runs: list[Run] = []
         self._opened = AsyncExitStack()
 
-    async def __aenter__(self) -> "WorkflowTester":
+    async def __aenter__(self) -> Self:
         self._activity = asyncio.Event()
         folder = self._opened.enter_context(tempfile.TemporaryDirectory(prefix="workflow-test-"))
         _routing.begin()
@@ -97,7 +97,7 @@ class WorkflowTester:
         await self._server.open()
         return self
 
-    async def __aexit__(self, *raised: Any) -> None:
+    async def __aexit__(self, *raised: object) -> None:
         self._plans.clear()
         await self._server.close(kill=self._server.dead)
         await self._opened.aclose()

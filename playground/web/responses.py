@@ -7,7 +7,6 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-
 COMPRESS_UP_TO_BYTES = 256 * 1024
 
 

@@ -44,7 +44,7 @@ def describe(error: BaseException, deep: int = GROUPS_DEEP) -> dict[str, Any]:
     shown: dict[str, Any] = {"name": _name(error), "message": message_of(error)}
     try:
         _describe(error, shown, deep)
-    except BaseException:  # the tenant's own properties and methods are asked here
+    except BaseException:  # noqa: BLE001 - the tenant's own properties and methods are asked here
         shown.setdefault("traceback", [])
     return shown
 
@@ -78,7 +78,7 @@ def rebuild(shown: Mapping[str, Any], module: ModuleType | None) -> BaseExceptio
             error.args = args
             if isinstance(error, BaseException) and message_of(error) == message:
                 return error
-        except Exception:  # a tenant's constructor may do anything
+        except Exception:  # noqa: BLE001, S110 - a tenant's constructor may do anything
             pass
     base = NonRetryableError if shown.get("non_retryable") else StepError
     if found is not None and issubclass(found, Exception) and not issubclass(found, BaseExceptionGroup):
@@ -100,7 +100,7 @@ def message_of(error: BaseException) -> str:
         text = str(error)
         if type(text) is not str:
             text = str.__str__(text)
-    except BaseException:  # the tenant's __str__ may raise anything
+    except BaseException:  # noqa: BLE001 - the tenant's __str__ may raise anything
         return f"(the message of this {_name(error)} could not be read: its __str__ raised)"
     return text[:MESSAGE_LENGTH].encode("utf-8", "replace").decode()
 
@@ -113,7 +113,7 @@ def _name(error: BaseException) -> str:
 def _frames(error: BaseException) -> list[dict[str, Any]]:
     try:
         summary = traceback.extract_tb(error.__traceback__)
-    except Exception:
+    except Exception:  # noqa: BLE001 - a traceback that a tenant bent
         return []
     frames = []
     for frame in summary:
@@ -128,7 +128,7 @@ def _args(error: BaseException) -> Any:
         tree = values.encode(tuple(error.args))
         values.check_size(tree, "error", ARGS_BYTES)
         return tree
-    except (NotSerialisable, Exception):
+    except (NotSerialisable, Exception):  # noqa: BLE001 - a tenant's own objects
         return None
 
 

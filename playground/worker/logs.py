@@ -78,7 +78,7 @@ class LogHandler(logging.Handler):
         """Send one record with its level."""
         try:
             text = self.format(record)
-        except Exception as error:  # a tenant's own objects are formatted here
+        except Exception as error:  # noqa: BLE001 - a tenant's own objects are formatted here
             text = f"{record.name}: (this record could not be formatted: {type(error).__name__})"
         self._stream.send(text, current_step.get(), str(record.levelname)[:LEVEL_CHARACTERS])
 

@@ -1,6 +1,6 @@
 """Mappings whose keys are also attributes: the workflow's event, a step's context, a received event."""
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 
@@ -16,4 +16,4 @@ class Record(dict):
 
 def moment(milliseconds: int) -> datetime:
     """The aware datetime of epoch milliseconds."""
-    return datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -15,7 +15,6 @@ from playground.worker.records import Record, moment
 from playground.worker.steps import Key, current_step
 from playground.workflows import values
 
-
 REPORTED = 100  # steps that one report names
 
 
@@ -46,7 +45,7 @@ class Execution:
         while not self._process.left:
             try:
                 self._loop.run_forever()
-            except BaseException as escaped:  # SystemExit from a task or a callback of the tenant's own
+            except BaseException as escaped:  # noqa: BLE001 - SystemExit from a task or a callback of the tenant's own
                 if self._main.done():
                     continue
                 self._main.cancel()
@@ -65,7 +64,7 @@ class Execution:
             if not rolling_back:
                 await self.steps.finish_open()
                 tree = self.steps.stored(output, "output of the workflow")
-        except BaseException as error:  # the tenant's, whatever it is
+        except BaseException as error:  # noqa: BLE001 - the tenant's, whatever it is
             if not rolling_back:
                 await self.steps.abandon_open()
                 self._crash(error)
@@ -144,7 +143,7 @@ class Execution:
         except asyncio.CancelledError as cancelled:
             late = WorkflowTimeoutError(cancelled.args[0] if cancelled.args else "cancelled")
             self._finish({**answer, "op": "fail", "error": failures.describe(late), "retryable": True})
-        except BaseException as failed:
+        except BaseException as failed:  # noqa: BLE001 - the tenant's, whatever it is
             retryable = failures.retryable(failed)
             self._finish({**answer, "op": "fail", "error": failures.describe(failed), "retryable": retryable})
         else:

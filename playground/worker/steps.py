@@ -9,7 +9,7 @@ import contextvars
 import inspect
 import sys
 from collections.abc import Callable, Coroutine, Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from playground.worker import failures, parameters
@@ -35,7 +35,7 @@ current_step: contextvars.ContextVar[Key | None] = contextvars.ContextVar("curre
 class _Do:
     """One `do` of this execution, from its call to its end."""
 
-    __slots__ = ("key", "callback", "config", "rollback", "line", "attempt", "task", "reply", "error", "timeout", "output", "last", "owed")
+    __slots__ = ("attempt", "callback", "config", "error", "key", "last", "line", "output", "owed", "reply", "rollback", "task", "timeout")
 
     def __init__(self, key: Key, callback: Any, config: configs.StepConfig, rollback: Any, line: int | None) -> None:
         self.key, self.callback, self.config, self.rollback, self.line = key, callback, config, rollback, line
@@ -140,7 +140,7 @@ class Steps:
         """Sleep durably until a datetime (naive is UTC) or epoch milliseconds; at most 365 days ahead."""
         name = self._plain_name(name)
         if isinstance(when, datetime):
-            when = (when if when.tzinfo else when.replace(tzinfo=timezone.utc)).timestamp() * 1000
+            when = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000
         if not isinstance(when, (int, float)) or isinstance(when, bool) or not abs(when) < 2**53:
             raise TypeError(f"sleep_until takes a datetime or epoch milliseconds, not {type(when).__name__}")
         return self._suspend(self._history.next_key(SLEEP, name), {"op": "sleep", "until": round(when), "line": _caller_line()})
@@ -314,7 +314,7 @@ class Steps:
             await self._failed(do, WorkflowTimeoutError(do.timeout).with_traceback(cancelled.__traceback__))
         except GeneratorExit:
             raise
-        except BaseException as error:  # SystemExit too: it ends the attempt, not the worker
+        except BaseException as error:  # noqa: BLE001 - SystemExit too: it ends the attempt, not the worker
             await self._failed(do, error)
         else:
             self._post(do, {"op": "done", "value": do.output})
