@@ -15,7 +15,7 @@ import { makeDivider } from "./divider.js";
 import { makeDrafts } from "./drafts.js";
 import { makeEditor } from "./editor.js";
 import { makeHalves } from "./halves.js";
-import { makeKeys } from "./keys.js";
+import { makeKeys, onKey } from "./keys.js";
 import { close } from "./notices.js";
 import { makeOutline } from "./outline.js";
 import { makeParams } from "./params.js";
@@ -90,7 +90,11 @@ const start = makeStart({
     if (first) show({ line: first.line, column: first.column, ofRun: false });
   },
 });
-makeKeys({ run: start.run, share: share.quick, list: () => dialogs.open("keys") });
+onKey("run", start.run);
+onKey("share", share.quick);
+onKey("problem", () => editor.nextProblem());
+onKey("list", () => dialogs.open("keys"));
+makeKeys();
 makeDivider();
 
 /** Changes the address without leaving the page. */

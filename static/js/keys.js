@@ -1,73 +1,155 @@
-// Keys of the whole page, and how they are written on this machine. Single letters act only outside fields and can be turned off.
-// For the run they press or focus the very controls that a pointer would.
+// Keys of the whole page: one table, from which they act, are written on this machine, and are listed under `?`.
+// Single letters act only outside fields and can be turned off. For the run they press or focus the very controls that a pointer would.
 
 import { read, write } from "./stored.js";
 
-const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
-const WRITTEN = { mod: MAC ? "⌘" : "Ctrl", ctrl: MAC ? "⌃" : "Ctrl", shift: MAC ? "⇧" : "Shift", enter: "↵", space: "Space" };
-
-const inRun = (selector) => document.querySelector(`#run ${selector}`);
-
-const LETTERS = {
-  j: () => move("ArrowDown"),
-  k: () => move("ArrowUp"),
-  l: () => pressRow("l"),
-  x: () => inRun("[data-part=kill]")?.click(),
-  e: () => inRun(".ask textarea")?.focus(),
-  1: () => tab(0),
-  2: () => tab(1),
-  3: () => tab(2),
+// What it does, how it is written, and the act it calls: one for a combination, a list for keys side by side.
+// Where no act stands, whatever has the focus does it by itself.
+const TABLE = {
+  Code: [
+    ["Run", "mod enter", "run"],
+    ["Run, from the editor", "shift enter"],
+    ["Make a link and copy it", "mod S", "share"],
+    ["Format", "shift alt F", "format"],
+    ["Next problem", "F8", "problem"],
+    ["Complete", "ctrl space"],
+    ["Comment out, or in", "mod /"],
+    ["Find", "mod F"],
+    ["Leave the editor", "Esc Tab"],
+  ],
+  Run: [
+    ["Next, previous step", "J K", ["next", "previous"]],
+    ["Open the step", "enter"],
+    ["Go to its line", "L", ["line"]],
+    ["Kill worker", "X", ["kill"]],
+    ["To the event form", "E", ["form"]],
+    ["Timeline, replay, journal, logs", "1 2 3 4", ["timeline", "lens", "journal", "logs"]],
+    ["Scrub back, forward", "[ ]", ["back", "forward"]],
+    ["Back to live", "End", ["live"]],
+    ["This list", "?", ["list"]],
+  ],
 };
 
-/** @param {{run: () => void, share: () => void, list: () => void}} acts */
-export function makeKeys({ run, share, list }) {
+const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
+const MODIFIERS = new Set(["mod", "ctrl", "shift", "alt"]);
+const WRITTEN = { mod: MAC ? "⌘" : "Ctrl", ctrl: MAC ? "⌃" : "Ctrl", shift: MAC ? "⇧" : "Shift", alt: MAC ? "⌥" : "Alt", enter: "↵", space: "Space" };
+const NO_TEXT = new Set(["range", "checkbox", "radio", "button", "submit"]); // inputs in which a letter writes nothing
+
+const inRun = (selector) => document.querySelector(`#run ${selector}`);
+const acts = new Map();
+
+/** Sets what an act of the table does; `act` returns false when there was nothing to do, so that the key keeps its usual meaning. */
+export function onKey(name, act) {
+  acts.set(name, act);
+}
+
+onKey("next", () => move("ArrowDown"));
+onKey("previous", () => move("ArrowUp"));
+onKey("line", () => (rowNow() ? rowNow().dispatchEvent(new CustomEvent("playground:line", { bubbles: true })) : false));
+onKey("kill", () => press(inRun("[data-part=kill]")));
+onKey("form", () => focus(inRun(".ask textarea")));
+onKey("timeline", () => (tab("timeline"), move("")));
+for (const view of ["lens", "journal", "logs"]) onKey(view, () => tab(view));
+
+const [COMBINATIONS, SINGLES] = bindings();
+
+/** Begins to listen. */
+export function makeKeys() {
+  nameKeys();
+  list();
+  const letters = document.getElementById("single-keys");
+  letters.checked = read("single-keys", true) !== false;
+  letters.addEventListener("change", () => write("single-keys", letters.checked));
+
+  addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || event.isComposing) return;
+    const inDialog = document.querySelector("dialog[open]");
+    const held = [MAC ? event.metaKey && "mod" : event.ctrlKey && "mod", event.shiftKey && "shift", event.altKey && "alt"].filter(Boolean);
+    const key = held.includes("alt") && event.code.startsWith("Key") ? event.code.slice(3).toLowerCase() : event.key.toLowerCase();
+    const name = COMBINATIONS.get([...held, key].join(" "));
+    if (name) {
+      if (name === "share" || (!inDialog && !event.target.closest?.(".ask"))) act(event, name);
+    } else if (letters.checked && !inDialog && (event.getModifierState("AltGraph") || !(event.altKey || event.ctrlKey || event.metaKey)) && !inText(event.target)) {
+      if (SINGLES.has(key) && !(key === "end" && event.target.matches?.("input, select"))) act(event, SINGLES.get(key));
+    }
+  });
+}
+
+function bindings() {
+  const combinations = new Map();
+  const singles = new Map();
+  for (const [, keys, does] of Object.values(TABLE).flat()) {
+    const parts = keys.toLowerCase().split(" ");
+    if (Array.isArray(does)) parts.forEach((part, index) => singles.set(part, does[index]));
+    else if (does) combinations.set(parts.join(" "), does);
+  }
+  return [combinations, singles];
+}
+
+function act(event, name) {
+  if (acts.has(name) && acts.get(name)() !== false) event.preventDefault();
+}
+
+/** Writes the keys that stand on controls as this machine's keyboard has them. */
+function nameKeys() {
   for (const node of document.querySelectorAll("[data-keys]")) {
     node.textContent = node.dataset.keys
       .split(" ")
       .map((key) => WRITTEN[key] ?? key)
       .join(MAC ? "" : " ");
   }
-
-  const box = document.getElementById("single-keys");
-  box.checked = read("single-keys", true) !== false;
-  box.addEventListener("change", () => write("single-keys", box.checked));
-
-  addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || event.isComposing) return;
-    const mod = MAC ? event.metaKey : event.ctrlKey;
-    const inDialog = document.querySelector("dialog[open]");
-    if (mod && event.key === "Enter" && !inDialog && !event.target.closest?.(".ask")) act(event, run);
-    else if (mod && !event.shiftKey && !event.altKey && event.key.toLowerCase() === "s") act(event, share);
-    else if (box.checked && !inDialog && !inField(event.target) && !event.altKey && !event.ctrlKey && !event.metaKey) {
-      const letter = event.key === "?" ? list : LETTERS[event.key.toLowerCase()];
-      if (letter) act(event, letter);
-    }
-  });
 }
 
-const rowNow = () => inRun("[data-part=rows] .row-name[tabindex='0']");
+function list() {
+  document.getElementById("keys-list").replaceChildren(
+    ...Object.entries(TABLE).map(([title, rows]) => {
+      const section = node("section", node("h3", title));
+      const all = node("dl");
+      for (const [words, keys] of rows) {
+        const shown = keys.split(" ").map((key) => {
+          const kbd = node("kbd", WRITTEN[key] ?? key);
+          kbd.className = "key";
+          return kbd;
+        });
+        if (keys === "Esc Tab") shown.splice(1, 0, "then");
+        all.append(node("div", node("dt", words), node("dd", ...shown)));
+      }
+      section.append(all);
+      return section;
+    }),
+  );
+}
+
+function node(tag, ...children) {
+  const made = document.createElement(tag);
+  made.append(...children);
+  return made;
+}
+
+const rowNow = () => (document.activeElement?.matches?.("#run .row-name") ? document.activeElement : inRun("[data-part=rows] .row-name[tabindex='0']"));
 
 /** To the next or previous step; to the one last looked at when none has the focus. */
 function move(key) {
-  if (document.activeElement?.matches?.("#run .row-name")) pressRow(key);
-  else rowNow()?.focus();
+  if (!rowNow()) return false;
+  if (document.activeElement === rowNow()) rowNow().dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+  else rowNow().focus();
 }
 
-function pressRow(key) {
-  const row = document.activeElement?.matches?.("#run .row-name") ? document.activeElement : rowNow();
-  row?.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+function tab(view) {
+  return press(inRun(`[role=tab][data-tab=${view}]`));
 }
 
-function tab(index) {
-  const shown = [...document.querySelectorAll("#run [role=tab]")].filter((one) => one.checkVisibility());
-  shown[index]?.click();
+function press(control) {
+  if (!control?.checkVisibility()) return false;
+  control.click();
 }
 
-function inField(node) {
-  return Boolean(node?.closest?.("input, textarea, select, [contenteditable='true'], .cm-editor"));
+function focus(field) {
+  if (!field) return false;
+  field.focus();
 }
 
-function act(event, what) {
-  event.preventDefault();
-  what();
+function inText(target) {
+  const field = target.closest?.("input, textarea, select, [contenteditable='true'], .cm-editor");
+  return Boolean(field) && !NO_TEXT.has(field.type);
 }

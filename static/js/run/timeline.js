@@ -26,6 +26,7 @@ export class Timeline {
     this.rows = new Rows({ viewport: root, list: this.list, height: () => (this.narrow ? NARROW_ROW_PX : ROW_PX), draw: (index, old) => this.draw(index, old), measured: (item) => Boolean(item.form || item.tools) });
     this.list.addEventListener("click", (event) => this.clicked(event));
     this.list.addEventListener("keydown", (event) => this.pressed(event));
+    this.list.addEventListener("playground:line", () => this.goto());
     this.list.addEventListener("pointerover", (event) => this.pointed(event));
     this.list.addEventListener("pointerleave", () => tell("playground:hover", { line: null }));
     this.list.addEventListener("focusin", (event) => this.focused(event));
@@ -242,11 +243,13 @@ export class Timeline {
     if (to !== undefined) {
       event.preventDefault();
       this.focusRow(Math.max(0, Math.min(last, to)));
-    } else if (event.key === "l" && !event.ctrlKey && !event.metaKey) {
-      event.preventDefault();
-      const line = this.rows.shown.get(this.active)?.line;
-      if (line) tell("playground:goto", { line });
     }
+  }
+
+  /** To the line of the step that the keyboard is at. */
+  goto() {
+    const line = this.rows.shown.get(this.active)?.line;
+    if (line) tell("playground:goto", { line });
   }
 
   focusRow(index) {
