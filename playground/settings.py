@@ -39,6 +39,7 @@ class Settings:
     allow_weak_sandbox: bool = _row(False, "serve on a kernel without Landlock, with the system-call filter only")
     unsafe_no_sandbox: bool = _row(False, "run tenant code with NO isolation; on a loopback address only, for your own code")
     trusted_proxies: str = _row("", "addresses of proxies whose X-Forwarded-For is believed, separated by commas")
+    public_url: str = _row("", "address of the site's root, such as https://play.example, for links that others are shown")
     operator_token: str = _row("", "token that opens operators' pages; without one they are closed", secret=True)
 
     source_bytes: int = _row(64 * 1024, "largest source", unit="bytes", public=True, least=1)
@@ -61,6 +62,7 @@ class Settings:
     starts_per_minute: int = _row(60, "instances one address may start in a minute", public=True, least=1)
     checks_per_minute: int = _row(300, "sources one address may have checked in a minute", public=True, least=1)
     snippets_per_minute: int = _row(60, "links one address may make in a minute", public=True, least=1)
+    cards_per_minute: int = _row(60, "pictures of links drawn anew for one address in a minute", public=True, least=1)
     changes_per_minute: int = _row(
         600, "events, kills and other changes one address may ask for in a minute", public=True, least=1
     )

@@ -21,9 +21,11 @@ from playground.settings import Settings
 from playground.web import pages, rates
 from playground.web.addresses import Addresses
 from playground.web.assets import Assets
+from playground.web.cards import Cards
 from playground.web.context import Context, Limits
 from playground.web.errors import INTERNAL, Internal, MethodNotAllowed, NothingHere, as_json, headers_of, status_of, title_of
 from playground.web.highlight import Highlighter
+from playground.web.public import PublicUrl
 from playground.web.rendering import Rendering
 from playground.web.responses import json_response, wants_html
 from playground.web.routes import CALLS, Call
@@ -48,7 +50,7 @@ def create_app(
     """The web application over an open engine.
 
     Raises:
-        BadSetting: `trusted_proxies` can't be read.
+        BadSetting: `trusted_proxies` or `public_url` can't be read.
         MissingFiles: the installation lacks its templates or static files.
     """
     now = engine.clock.now
@@ -61,6 +63,8 @@ def create_app(
         settings=settings,
         examples={example.slug: example for example in examples},
         addresses=Addresses.parse(settings.trusted_proxies),
+        public=PublicUrl.parse(settings.public_url),
+        cards=Cards(),
         assets=assets,
         rendering=Rendering(paths.templates(), assets, now),
         highlighter=Highlighter(),
@@ -74,6 +78,7 @@ def create_app(
             refusals=rates.PerMinute(REFUSALS_LOGGED, "", now),
             unlogged=rates.PerMinute(1, "", now),
             tenants=rates.PerMinute(settings.requests_per_tenant, rates.TENANTS, now),
+            cards=rates.PerMinute(settings.cards_per_minute, rates.CARDS, now),
             streams=rates.AtOnce(settings.streams_per_address, rates.STREAMS),
         ),
         streams=Streams(engine.store, now, settings.stream_send_seconds, log),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from playground.engine import Engine
 from playground.engine.ids import Ids
@@ -13,10 +13,14 @@ from playground.store.protocol import Store
 from playground.web.addresses import Addresses
 from playground.web.assets import Assets
 from playground.web.highlight import Highlighter
+from playground.web.public import PublicUrl
 from playground.web.rates import AtOnce, PerMinute
 from playground.web.rendering import Rendering
 from playground.web.stream import Streams
 from playground.web.views import Views
+
+if TYPE_CHECKING:
+    from playground.web.cards import Cards
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,7 @@ class Limits:
     refusals: PerMinute
     unlogged: PerMinute
     tenants: PerMinute
+    cards: PerMinute
     streams: AtOnce
 
 
@@ -43,6 +48,8 @@ class Context:
     settings: Settings
     examples: Mapping[str, Example]
     addresses: Addresses
+    public: PublicUrl
+    cards: "Cards"
     assets: Assets
     rendering: Rendering
     highlighter: Highlighter

@@ -5,7 +5,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from playground.web.context import Context
 
-ROBOTS = "User-agent: *\nDisallow: /api/\nDisallow: /instances/\nDisallow: /new\n"
+ROBOTS = "User-agent: *\nDisallow: /api/\nDisallow: /new\n"
 
 
 async def static(context: Context, request: Request) -> Response:
@@ -20,5 +20,5 @@ async def icon(context: Context, request: Request) -> Response:
 
 
 async def robots(context: Context, request: Request) -> Response:
-    """Runs are for who has their link."""
+    """Runs are for who has their link: they ask not to be listed, and may be read for a preview where somebody posts one."""
     return PlainTextResponse(ROBOTS)

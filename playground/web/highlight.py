@@ -46,12 +46,13 @@ class Highlighter:
 
 def highlight(source: str, deadline: float = DEADLINE_SECONDS) -> Markup:
     """Highlight within `deadline` seconds of this thread's processor time; the rest stays plain."""
-    pieces = _pieces(source, time.thread_time() + deadline) if len(source) <= MOST_CHARACTERS else iter(())
-    return Markup("".join(_lines(source, pieces)))
+    found = pieces(source, deadline) if len(source) <= MOST_CHARACTERS else iter(())
+    return Markup("".join(_lines(source, found)))
 
 
-def _pieces(source: str, end: float) -> Iterator[tuple[int, int, str]]:
-    """(start, end, class) of every run of tokens with the same class, until the thread's clock passes `end`."""
+def pieces(source: str, deadline: float = DEADLINE_SECONDS) -> Iterator[tuple[int, int, str]]:
+    """(start, end, class) of every run of tokens with the same class, for `deadline` seconds of this thread's processor time."""
+    limit = time.thread_time() + deadline
     from pygments.lexers.python import PythonLexer
     from pygments.token import string_to_tokentype
 
@@ -59,7 +60,7 @@ def _pieces(source: str, end: float) -> Iterator[tuple[int, int, str]]:
     known: dict[object, str] = {}
     begin, stop, name = 0, 0, ""
     for start, kind, text in PythonLexer().get_tokens_unprocessed(source):
-        if time.thread_time() > end:
+        if time.thread_time() > limit:
             break
         if kind not in known:
             known[kind] = next((it for parent, it in classes if kind in parent), "")

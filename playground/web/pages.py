@@ -17,6 +17,7 @@ All pages:
     highlighted  safe HTML of `page.source`: <span class="line" id="L1">…</span> per line, with the editor's tok-… classes
     logs         printed lines of the instance for readers without JavaScript: at, execution, step, stream, level, text, replay (else [])
     can_stream   true: the run is live and may be followed
+    social       how a link to the page looks elsewhere: see social.py
 
 `page` = {kind: start | example | snippet | instance, title, source, params (JSON text), example {slug, title, lesson, params, task} | None,
 snippet {id, url, raw_url} | None, instance: as GET /api/instances/{id} | None, limits {source_bytes, value_bytes, …: number}, version, now}.
@@ -36,7 +37,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from playground.examples import Example
 from playground.settings import public_rows
 from playground.store.protocol import InstanceRow, Snippet
-from playground.web import api_snippets, bodies
+from playground.web import api_snippets, bodies, social
 from playground.web.context import Context
 from playground.web.errors import BadQuery, ExampleNotFound
 from playground.web.pretty import pretty
@@ -144,6 +145,7 @@ async def _page(
         "highlighted": await context.highlighter.python(page["source"]),
         "logs": logs or [],
         "can_stream": live,
+        "social": social.of_page(context, request, page),
     }
     return html_response(context, template, names)
 

@@ -16,6 +16,7 @@ REST_SECONDS = 10  # what an address with too much open is told to wait
 STARTS = "{limit} runs in a minute from your address, which is the limit here. Your code is kept. You can run again in {wait} s."
 CHECKS = "{limit} checks in a minute from your address, which is the limit here. The next is possible in {wait} s."
 SNIPPETS = "{limit} links in a minute from your address, which is the limit here. You can share again in {wait} s."
+CARDS = "{limit} new pictures of links in a minute for your address, which is the limit here. The next is possible in {wait} s."
 CHANGES = "{limit} changes in a minute from your address, which is the limit here. The next is possible in {wait} s."
 READS = "{limit} requests in a minute from your address, which is the limit here. Ask less often; the next is possible in {wait} s."
 STORED = "What your address has stored in a day is at its limit of {limit:,} bytes. You can run again in {hours} h."
