@@ -88,7 +88,7 @@ def invented(pick: random.Random) -> list[dict[str, Any]]:
     add(ev.WORKFLOW_QUEUED, params=pick.choice([None, {"a": 1}]), trigger="api")
     for _ in range(pick.randrange(5, LONGEST)):
         at += pick.choice([0, 1, 30, 5_000])
-        match pick.randrange(23):
+        match pick.randrange(25):
             case 0 | 1:
                 execution += 1
                 add(ev.EXECUTION_STARTED, execution=execution, worker="w1", replayed=pick.randrange(3), code_version="c")
@@ -146,6 +146,12 @@ def invented(pick: random.Random) -> list[dict[str, Any]]:
                     steps.clear()
             case 22 if step := some(ev.DO):
                 add(ev.RETRY_WOKEN, step, virtual=True)
+            case 23:
+                error_of = {"status": "errored", "error": error}
+                add(ev.STEP_COPIED, opens(ev.DO), line=3, attempts=1, took_ms=4, **pick.choice([{"status": "completed", "output": 1}, error_of]))
+                add(ev.STEP_COPIED, opens(ev.WAIT), status="completed", event_type="go", edited=True, output={}, rollback={"timeout": 1})
+            case 24:
+                add(ev.CODE_CHANGED, **{"from": "a", "snippet": pick.choice("bc")})
             case _:
                 add("of_a_later_version", anything=1)
     return events

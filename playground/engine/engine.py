@@ -1,6 +1,7 @@
 """The engine: create instances and operate on them. Everything it is asked is answered by a commit in the store."""
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +39,7 @@ from playground.workflows.errors import (
 from playground.workflows.events import NewEvent, StepKey
 
 BATCH_MOST = 100  # instances of one create_batch
+FORKS = 2  # prepared at once: each holds all results of an instance
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class CreateInstance:
     """What create() takes. `params` is any storable value; `queue` is whose turn the instance takes (default: its tenant).
 
     `source` is None where a `CodeSource` is registered for `workflow`; `version` is then what it may keep of which code that is.
-    `limits` overrides settings for this instance, for example `{"attempt_wall_seconds": 60}`.
+    `limits` overrides settings for this instance, for example `{"attempt_wall_seconds": 60}`. `events` and `parent`: see `NewInstance`.
     """
 
     source: str | None
@@ -58,9 +60,11 @@ class CreateInstance:
     class_name: str = "TenantWorkflow"
     metadata: Any = None
     limits: dict[str, Any] | None = None
-    trigger: str = "api"
+    trigger: str | Mapping[str, Any] = "api"
     snippet_params: str | None = field(default=None)
     version: str = ""
+    events: Sequence[NewEvent] = ()
+    parent: int | None = None
 
 
 class Engine:
@@ -70,6 +74,7 @@ class Engine:
         self._services, self._ids = services, ids
         self._scheduler = Scheduler(services)
         self._checker = Checker(services.sandbox, services.settings.source_bytes, services.turns)
+        self.forking = asyncio.Semaphore(FORKS)
 
     @classmethod
     @asynccontextmanager
@@ -210,6 +215,8 @@ class Engine:
                     metadata=values.encode(new.metadata),
                     limits=new.limits,
                     trigger=new.trigger,
+                    events=new.events,
+                    parent=new.parent,
                 )
             )
         created, refused = await store.create(rows, at=now)

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -10,6 +10,13 @@ from playground.store.encoding import compact, kept
 from playground.workflows import values
 
 ASIDE_BYTES = 64 * 1024  # more than this is looked through on another thread
+
+
+class Stored(NamedTuple):
+    """A value that is in its stored form already."""
+
+    tree: Any
+
 
 _LONG_NUMBER = re.compile(rb"[0-9]{16}")
 
@@ -21,6 +28,8 @@ async def stored(value: Any, what: str, most: int) -> Any:
         NotSerialisable: something in it can't be stored.
         TooLarge: the `what` has more than `most` bytes.
     """
+    if isinstance(value, Stored):
+        return value.tree
     if not isinstance(value, msgspec.Raw):
         return compact(values.encode_bounded(value, what, most))
     text = msgspec.json.format(bytes(value), indent=-1)

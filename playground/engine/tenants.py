@@ -58,8 +58,15 @@ class Tenants:
         """See `CodeSource`."""
         version = await self._store.version(row.tenant, row.snippet)
         if version is None:
-            raise NonRetryableError(f"Tenant {row.tenant} has no version {row.snippet} any more.")
+            version = await self._edited(row)
         return await self._code(row.tenant, version)
+
+    async def _edited(self, row: InstanceRow) -> Version:
+        """The code of an instance that runs other code than was deployed: a fork of edited code, or one whose code was changed."""
+        snippet = await self._engine.store.snippet(row.snippet)
+        if snippet is None:
+            raise NonRetryableError(f"Tenant {row.tenant} has no version {row.snippet} any more.")
+        return Version(0, snippet.id, snippet.source, row.class_name, snippet.created_at)
 
     async def _code(self, tenant: str, version: Version) -> Code:
         env = {**self._everybodys, "SECRETS": Secrets(await self._store.secrets(tenant)), "WORKFLOWS": self.workflow(tenant)}

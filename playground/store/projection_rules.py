@@ -106,6 +106,27 @@ def _execution_ended(fold: Fold, event: NewEvent) -> None:
         fold.changed["due_at"] = fold.at
 
 
+def _step_copied(fold: Fold, event: NewEvent) -> None:
+    data, key = event.data, key_of(event)
+    config, handler = data.get("config"), data.get("rollback")
+    over = rows.STEP_COMPLETED if data["status"] == rows.STEP_COMPLETED else rows.STEP_ERRORED
+    row = StepRow(
+        key, over, fold.seq, data.get("line"), config, 0, 0, 0, None, None, data.get("error"), data.get("event_type"),
+        HANDLER_PENDING if handler else None, handler or None,
+    )  # fmt: skip
+    if over == rows.STEP_COMPLETED and key.kind != ev.SLEEP:
+        result = event.secret if (config or {}).get("sensitive") or event.secret is not None else data.get("output")
+        fold.results[key] = text = encode(result)
+        row = replace(row, result=result, result_bytes=fold.store(text))
+    fold.start(row)
+
+
+def _code_changed(fold: Fold, event: NewEvent) -> None:
+    fold.changed["snippet"] = event.data["snippet"]
+    if fold.status == ev.WAITING:
+        fold.changed["due_at"] = fold.at  # so that what the new code does besides waiting begins
+
+
 def _step_started(fold: Fold, event: NewEvent) -> None:
     data = event.data
     handler = data.get("rollback")
@@ -298,6 +319,8 @@ RULES: Mapping[str, Rule] = {
     ev.WORKFLOW_TERMINATED: _terminated,
     ev.EXECUTION_STARTED: _execution_started,
     ev.EXECUTION_ENDED: _execution_ended,
+    ev.CODE_CHANGED: _code_changed,
+    ev.STEP_COPIED: _step_copied,
     ev.STEP_STARTED: _step_started,
     ev.ATTEMPT_STARTED: _attempt_started,
     ev.ATTEMPT_COMPLETED: _attempt_completed,

@@ -31,7 +31,8 @@ class Snippet:
 class NewInstance:
     """What a create() stores. `params` is encoded (see `workflows/values.py`); `queue` is whose turn it takes.
 
-    `limits` overrides settings for this instance (for example `{"attempt_wall_seconds": 60}`).
+    `limits` overrides settings for this instance (for example `{"attempt_wall_seconds": 60}`). `events` follow its first in the
+    journal; they may copy steps and set keys. `parent` is the key of the instance it is made from, which finds it by `trigger["kind"]`.
     """
 
     tenant: str
@@ -44,7 +45,9 @@ class NewInstance:
     class_name: str = "TenantWorkflow"
     metadata: Any = None
     limits: Mapping[str, Any] | None = None
-    trigger: str = "api"
+    trigger: str | Mapping[str, Any] = "api"
+    events: Sequence[NewEvent] = ()
+    parent: int | None = None
 
 
 class InstanceRow(msgspec.Struct, frozen=True, gc=False):
@@ -257,6 +260,9 @@ class Store(Protocol):
         self, tenant: str | None, *, status: str | None = None, before: int | None = None, limit: int = 50
     ) -> list[InstanceRow]:
         """Instances, newest first (by key, descending, keys < before)."""
+
+    async def children(self, key: int, kind: str, *, limit: int = 50) -> Sequence[InstanceRow]:
+        """The instances made from one in a certain way (`trigger["kind"]`), newest first."""
 
     async def count(self, *, tenant: str | None = None, queue: str | None = None) -> dict[str, int]:
         """How many instances there are by status; cheap enough to ask at every create()."""

@@ -174,6 +174,9 @@ class SqliteStore:
 
         return await self._readers.run(read)
 
+    async def children(self, key: int, kind: str, *, limit: int = 50) -> Rows:
+        return await self._rows("children", (key, kind, limit))
+
     async def count(self, *, tenant: str | None = None, queue: str | None = None) -> dict[str, int]:
         return self._transaction.tally.read(tenant, queue)
 

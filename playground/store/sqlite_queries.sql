@@ -48,6 +48,15 @@ VALUES {rows}
 -- name: insert_origin
 INSERT OR ROLLBACK INTO origin (instance, class_name, params, control_hash, metadata, limits) VALUES {rows}
 
+-- name: insert_child
+INSERT OR ROLLBACK INTO child (instance, parent, kind) VALUES (?, ?, ?)
+
+-- name: children
+{instance_columns} WHERE i.key IN (SELECT instance FROM child WHERE parent = ? AND kind = ? ORDER BY instance DESC LIMIT ?) ORDER BY i.key DESC
+
+-- name: delete_child
+DELETE FROM child WHERE instance = ?1 OR parent = ?1
+
 -- name: update_instance
 UPDATE instance SET snippet = ?, status = ?, generation = ?, execution = ?, last_seq = ?, owner = ?, due_at = ?, wait_until = ?, fresh = ?,
     in_execution = ?, log_bytes = ?, stored_bytes = ?, output = ?, error = ?, rollback = ?, started_at = ?, ended_at = ?,

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from playground.store.encoding import decode, decode_or_none, encode, encode_or_none, kept
+from playground.store.encoding import decode, decode_or_none, encode, encode_or_none, encode_step, kept
 from playground.store.protocol import InboxRow, InstanceRow, StepRow
-from playground.workflows.events import Event, StepKey
+from playground.workflows.events import Event, NewEvent, StepKey
 
 INSTANCE_COLUMNS = 24
 ORIGIN_COLUMNS = 6
@@ -127,3 +127,19 @@ def event_json(r: Sequence[Any]) -> tuple[int, str, bytes]:
     number = b"null" if execution is None else b"%d" % execution
     shown = b"" if step is None else b',"step":' + step
     return seq, kind.decode(), b'{"seq":%d,"at":%d,"type":"%b","execution":%b%b,"data":%b}' % (seq, at, kind, number, shown, data)
+
+
+def event_values(row: InstanceRow, events: Sequence[NewEvent], execution: int | None, at: int) -> tuple[list[Any], list[Event]]:
+    """For insert_events, and the events as they will stand in the journal."""
+    key, seq = row.key, row.last_seq
+    step, shown = None, None
+    values: list[Any] = []
+    written = []
+    for event in events:
+        seq += 1
+        if event.step is not step:
+            step = event.step
+            shown = None if step is None else encode_step(step)
+        values += (key, seq, at, event.type, execution, shown, encode(event.data))
+        written.append(Event(seq, at, event.type, execution, event.step, event.data))
+    return values, written

@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any
 
 from playground.store import sqlite_rows as columns
-from playground.store.encoding import encode, encode_or_none, encode_step
+from playground.store.encoding import encode, encode_or_none
 from playground.store.errors import JournalError, StoreError
 from playground.store.named_sql import NamedSql
 from playground.store.projection import Change, first_event, first_row, project, replace
@@ -21,14 +21,14 @@ from playground.store.tables import scope_of
 from playground.store.tally import Tally
 from playground.store.turns import Turns
 from playground.workflows.errors import Fenced, InstanceAlreadyExists, InstanceNotFound
-from playground.workflows.events import FINAL_STATUSES, Event, NewEvent, StepKey
+from playground.workflows.events import FINAL_STATUSES, NewEvent, StepKey
 
 EXPIRED_BYTES = 16 * 1024 * 1024  # of values and logs that one expire() removes, so that commits do not wait long for it
 LEAST_GROWN = 16  # rows; the statement for many has a price of its own
 
 # What goes with an instance, in the order it is deleted.
 OF_AN_INSTANCE = (
-    "delete_events", "delete_steps", "delete_inbox", "delete_effects", "delete_own_keys", "delete_own_usage", "delete_origin",
+    "delete_events", "delete_steps", "delete_inbox", "delete_effects", "delete_own_keys", "delete_own_usage", "delete_child", "delete_origin",
     "delete_instance",
 )  # fmt: skip
 
@@ -56,6 +56,8 @@ class SqliteTransaction:
         self._unwritten: dict[int, Held] = {}
         self._created: set[tuple[str, str]] = set()
         self._new: list[InstanceRow] = []
+        self._new_steps: list[Any] = []
+        self._new_children: list[tuple[int, int, str]] = []
         self._events: list[Any] = []
         self._kv: dict[tuple[str, int, str], str | None] = {}
         self._deleted: list[int] = []
@@ -67,6 +69,7 @@ class SqliteTransaction:
         """See `Store.create`."""
         rows: list[InstanceRow] = []
         journals: list[Any] = []
+        made: list[tuple[NewInstance, Change]] = []
         refused = []
         ids: set[tuple[str, str]] = set()
         for index, new in enumerate(instances):
@@ -76,12 +79,17 @@ class SqliteTransaction:
                 continue
             ids.add(identity)
             row = first_row(new, next(self._keys), at)
-            events = (first_event(new),)
+            events = (first_event(new), *new.events)
             encode_or_none(new.metadata), encode_or_none(new.limits)  # refused now or not at all
-            rows.append(project(row, events, at, {}).row)
-            journals += _event_values(row, events, None, at)[0]
+            change = project(row, events, at, {})
+            rows.append(change.row)
+            journals += columns.event_values(row, events, None, at)[0]
+            if new.parent is not None or new.events:
+                made.append((new, change))
         self._new += rows
         self._events += journals
+        for new, change in made:
+            self._stage_copied(new, change)
         self._created |= ids
         return rows, refused
 
@@ -184,7 +192,7 @@ class SqliteTransaction:
         if self._new:
             self._write_new()
         grown: list[Any] = []
-        steps: list[Any] = []
+        steps, self._new_steps = self._new_steps, []
         inbox: list[Any] = []
         for held in self._unwritten.values():
             row, stored = held.row, held.stored
@@ -233,6 +241,8 @@ class SqliteTransaction:
         self._events.clear()
         self._kv.clear()
         self._new.clear()
+        self._new_steps.clear()
+        self._new_children.clear()
         self._created.clear()
         self._deleted.clear()
         self.tally.forget()
@@ -272,7 +282,7 @@ class SqliteTransaction:
         if not events:
             return Committed([], row)
         stamp = execution if execution is not None else row.execution or None
-        values, written = _event_values(row, events, stamp, at)
+        values, written = columns.event_values(row, events, stamp, at)
         change = project(row, events, at, held.steps)
         if change.kept_before is not None:
             self.flush()
@@ -289,6 +299,16 @@ class SqliteTransaction:
             scope = scope_of(change.row)
             self._kv.update({(*scope, key): text for key, text in change.kv.items()})
 
+    def _stage_copied(self, new: NewInstance, change: Change) -> None:
+        """What a new instance has from the one it is made from."""
+        key = change.row.key
+        for step, row in change.steps.items():
+            self._new_steps += columns.step_values(key, change.row.generation, row, change.results.get(step))
+        scope = scope_of(change.row)
+        self._kv.update({(*scope, name): text for name, text in change.kv.items()})
+        if new.parent is not None and not isinstance(new.trigger, str):
+            self._new_children.append((key, new.parent, new.trigger["kind"]))
+
     def _write_new(self) -> None:
         values: list[Any] = []
         origins: list[Any] = []
@@ -298,6 +318,9 @@ class SqliteTransaction:
             self._follow(row, None)
         self._run(self._insert_instances, columns.INSTANCE_COLUMNS, values)
         self._run(self._insert_origins, columns.ORIGIN_COLUMNS, origins)
+        for child in self._new_children:
+            self._execute("insert_child", child)
+        self._new_children.clear()
         self._new.clear()
         self._created.clear()
 
@@ -368,18 +391,3 @@ class SqliteTransaction:
             lanes.append(lane)
             lane = self._db.execute(self._sql["next_lane"], lane).fetchone()
         return lanes
-
-
-def _event_values(row: InstanceRow, events: Sequence[NewEvent], execution: int | None, at: int) -> tuple[list[Any], list[Event]]:
-    key, seq = row.key, row.last_seq
-    step, shown = None, None
-    values: list[Any] = []
-    written = []
-    for event in events:
-        seq += 1
-        if event.step is not step:
-            step = event.step
-            shown = None if step is None else encode_step(step)
-        values += (key, seq, at, event.type, execution, shown, encode(event.data))
-        written.append(Event(seq, at, event.type, execution, event.step, event.data))
-    return values, written

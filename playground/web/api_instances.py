@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from playground.engine import CreateInstance
+from playground.engine.forking import FORK
 from playground.store.protocol import InstanceRow
 from playground.web import api_snippets, bodies, tokens
 from playground.web.access import TENANT, find
@@ -85,9 +86,12 @@ async def create(context: Context, request: Request) -> Response:
 
 
 async def get(context: Context, request: Request) -> Response:
-    """An instance as it stands."""
+    """An instance as it stands; its forks too, for whoever may change it."""
     row = await find(context, request)
-    return json_response(await context.views.instance(row), headers={"Cache-Control": "no-store"})
+    shown = await context.views.instance(row)
+    if row.tenant or tokens.is_of(request, row.control_hash):
+        shown["forks"] = [fork.id for fork in await context.store.children(row.key, FORK)]
+    return json_response(shown, headers={"Cache-Control": "no-store"})
 
 
 async def events(context: Context, request: Request) -> Response:
@@ -144,7 +148,7 @@ async def restart(context: Context, request: Request) -> Response:
     """Run again from the top, or from a step with what was stored before it."""
     row = await controlled(context, request)
     body = await bodies.read_object(request, RestartBody, SMALL_BODY_BYTES, may_be_empty=True)
-    await context.engine.restart(row.tenant, row.id, from_step=_key(body.from_step))
+    await context.engine.restart(row.tenant, row.id, from_step=step_key(body.from_step))
     return await accepted(context, row)
 
 
@@ -167,7 +171,7 @@ async def wake(context: Context, request: Request) -> Response:
     """End the current sleep, retry wait or event timeout now; recorded as virtual time."""
     row = await controlled(context, request)
     body = await bodies.read_object(request, WakeBody, SMALL_BODY_BYTES, may_be_empty=True)
-    await context.engine.wake(row.tenant, row.id, _key(body.step))
+    await context.engine.wake(row.tenant, row.id, step_key(body.step))
     return await accepted(context, row)
 
 
@@ -217,7 +221,8 @@ async def _code(context: Context, body: CreateBody) -> tuple[str, Any, str | Non
     return source, default if body.params is msgspec.UNSET else body.params, text
 
 
-def _key(step: StepBody | None) -> StepKey | None:
+def step_key(step: StepBody | None) -> StepKey | None:
+    """The step that a body names."""
     return None if step is None else StepKey(step.kind, step.name, step.count)
 
 

@@ -91,6 +91,7 @@ _ANSWERS: Mapping[str, Any] = {
 }
 _ANSWER_OF: Mapping[tuple[str, str], str] = {
     ("POST", "/api/instances"): "Created",
+    ("POST", "/api/instances/{id}/fork"): "Created",
     ("GET", "/api/instances/{id}"): "Instance",
 }
 

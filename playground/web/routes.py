@@ -10,6 +10,7 @@ from starlette.responses import Response
 from playground.web import (
     api_effects,
     api_examples,
+    api_forks,
     api_instances,
     api_snippets,
     api_tenant_instances,
@@ -98,9 +99,11 @@ OF_INSTANCES: tuple[Call, ...] = (
     _operation("restart", api_instances.restart, api_instances.RestartBody, "instance.cannot_restart"),
     _operation("kill-worker", api_instances.kill_worker, api_instances.KillBody, "instance.no_worker"),
     _operation("wake", api_instances.wake, api_instances.WakeBody, "instance.nothing_to_wake"),
+    Call("POST", f"{INSTANCE}/fork", api_forks.fork, 201, api_forks.ForkBody,
+         refuses=("instance.not_found", "instance.cannot_fork", "not_serialisable", "source.refused", "token.missing", "token.wrong", "busy", *_CODE)),
     Call("DELETE", INSTANCE, api_instances.delete, 204, control=True, refuses=("instance.not_found",)),
     _get(f"{INSTANCE}/effects", api_effects.effects, refuses=("instance.not_found",)),
-)
+)  # fmt: skip
 
 
 def _of_tenant(call: Call) -> Call:

@@ -25,6 +25,12 @@ def bearer(request: Request) -> str | None:
     return token if scheme.lower() == "bearer" and 0 < len(token) <= LONGEST else None
 
 
+def is_of(request: Request, stored: str | None) -> bool:
+    """Whether the request carries the token whose digest is stored."""
+    token = bearer(request)
+    return token is not None and stored is not None and hmac.compare_digest(digest(token), stored)
+
+
 def check(request: Request, stored: str | None) -> None:
     """Let the request pass when it carries the token whose digest is stored.
 
@@ -37,7 +43,7 @@ def check(request: Request, stored: str | None) -> None:
         raise NoToken(
             "Changing an instance takes its control token: send `Authorization: Bearer TOKEN`, with the token that its creation returned."
         )
-    if stored is None or not hmac.compare_digest(digest(token), stored):
+    if not is_of(request, stored):
         raise WrongToken(
             "This is not the control token of this instance. Only who started it can change it; anyone with the link can watch it."
         )

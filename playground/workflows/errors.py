@@ -26,6 +26,12 @@ class InstanceInFiniteState(WorkflowError):
     code = "instance.in_finite_state"
 
 
+class CannotFork(WorkflowError):
+    """There is no such step to fork from, or it has no result that could be edited."""
+
+    code = "instance.cannot_fork"
+
+
 class CannotTerminate(WorkflowError):
     code = "instance.cannot_terminate"
 
@@ -135,6 +141,12 @@ class VersionsFull(WorkflowError):
     """The tenant has as many versions as it may have."""
 
     code = "version.too_many"
+
+
+class DoesNotFit(WorkflowError):
+    """An instance can't go on with other code; `details` have the steps that its history holds, and those that the code came to."""
+
+    code = "version.does_not_fit"
 
 
 class CannotMigrate(WorkflowError):

@@ -3,7 +3,7 @@
 `static/js/run/fold.js` is the same fold in the browser; tests/journals holds cases both must agree on.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from playground.workflows import events as ev
@@ -19,7 +19,7 @@ class State:
         self.status = ev.QUEUED
         self.generation = 1
         self.params: Any = None
-        self.trigger: str | None = None
+        self.trigger: Any = None
         self.output: Any = None
         self.error: dict[str, Any] | None = None
         self.rollback: str | None = None
@@ -32,6 +32,7 @@ class State:
         self.steps: dict[StepKey, Step] = {}
         self.executions: list[Execution] = []
         self.log_truncated = 0
+        self.code_changes: list[dict[str, Any]] = []
         self.in_execution = False
 
     def apply(self, event: Event) -> None:
@@ -43,7 +44,7 @@ class State:
 
     def as_json(self) -> dict[str, Any]:
         """The part of `GET /api/instances/{id}` that the journal tells."""
-        return {
+        shown = {
             "status": self.status,
             "output": self.output,
             "error": self.error,
@@ -59,6 +60,11 @@ class State:
             "steps": [step.as_json() for step in self.steps.values()],
             "log_truncated": self.log_truncated,
         }
+        if isinstance(self.trigger, Mapping):
+            shown["trigger"] = self.trigger
+        if self.code_changes:
+            shown["code_changes"] = list(self.code_changes)
+        return shown
 
     def stirred(self) -> None:
         """Something began or ended: a waiting instance in an execution runs again."""

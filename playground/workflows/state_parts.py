@@ -41,7 +41,7 @@ class Rollback:
 
 @dataclass(slots=True)
 class Step:
-    """A do, sleep or wait of the current generation."""
+    """A do, sleep or wait of the current generation. `copied` says how it went in the instance that this one was forked from."""
 
     key: StepKey
     status: str
@@ -58,6 +58,7 @@ class Step:
     rollback: Rollback | None = None
     virtual: bool = False
     started_seq: int = 0
+    copied: dict[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """As it stands under `steps` in the API."""
@@ -78,6 +79,8 @@ class Step:
             shown["output"] = self.output
         if self.virtual:
             shown["virtual"] = True
+        if self.copied is not None:
+            shown["copied"] = self.copied
         if key.kind == ev.DO:
             shown["attempts"] = [_attempt_json(attempt) for attempt in self.attempts]
         if self.rollback is not None:

@@ -100,6 +100,31 @@ def _execution_ended(state: "State", event: Event) -> None:
         state.status = ev.QUEUED
 
 
+def _step_copied(state: "State", event: Event) -> None:
+    data = event.data
+    step = Step(
+        event.step,
+        data["status"],
+        data.get("line"),
+        event.at,
+        event.at,
+        event_type=data.get("event_type"),
+        config=data.get("config"),
+        has_output="output" in data,
+        output=data.get("output"),
+        error=data.get("error"),
+        started_seq=event.seq,
+        copied={name: data[name] for name in ("attempts", "took_ms", "edited") if name in data},
+    )
+    if data.get("rollback"):
+        step.rollback = Rollback("pending")
+    state.steps[event.step] = step
+
+
+def _code_changed(state: "State", event: Event) -> None:
+    state.code_changes.append({"seq": event.seq, "at": event.at, "from": event.data.get("from"), "snippet": event.data["snippet"]})
+
+
 def _step_started(state: "State", event: Event) -> None:
     data = event.data
     step = Step(event.step, RUNNING, data.get("line"), event.at, config=data.get("config"), started_seq=event.seq)
@@ -266,6 +291,8 @@ RULES: Mapping[str, Callable[["State", Event], None]] = {
     ev.WORKFLOW_TERMINATED: _final,
     ev.EXECUTION_STARTED: _execution_started,
     ev.EXECUTION_ENDED: _execution_ended,
+    ev.CODE_CHANGED: _code_changed,
+    ev.STEP_COPIED: _step_copied,
     ev.STEP_STARTED: _step_started,
     ev.ATTEMPT_STARTED: _attempt_started,
     ev.ATTEMPT_COMPLETED: _attempt_completed,

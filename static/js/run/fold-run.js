@@ -163,6 +163,10 @@ export const RUN = {
   workflow_completed: final("complete"),
   workflow_errored: final("errored"),
   workflow_terminated: final("terminated"),
+  code_changed(state, event, data) {
+    state.codeChanges.push({ seq: event.seq, at: event.at, from: data.from ?? null, snippet: data.snippet });
+    state.logs.push({ seq: event.seq, at: event.at, cut: "code", execution: null });
+  },
   execution_started: executionStarted,
   execution_ended: executionEnded,
   log,

@@ -23,6 +23,7 @@ export function newState() {
     steps: new Map(),
     executions: [],
     logTruncated: 0,
+    codeChanges: [],
     inExecution: false,
     // for pictures only
     lastAt: null,

@@ -31,6 +31,7 @@ function addStep(state, event, status, more) {
     attempts: [],
     rollback: null,
     virtual: false,
+    copied: null,
     startedSeq: event.seq,
     version: event.seq,
     endedSeq: null,
@@ -109,7 +110,19 @@ function rollbackStepEnded(status) {
   };
 }
 
+/** A step that a fork begins with: it ran in the instance that this one was forked from. */
+function stepCopied(state, event, data) {
+  const copied = Object.fromEntries(["attempts", "took_ms", "edited"].filter((name) => name in data).map((name) => [name, data[name]]));
+  const { config = null, event_type: eventType = null, error = null } = data;
+  const output = "output" in data ? { hasOutput: true, output: data.output } : {};
+  const step = addStep(state, event, data.status, { endedAt: event.at, endedSeq: event.seq, config, eventType, error, copied, ...output });
+  if (data.rollback) step.rollback = { status: "pending", attempts: [], error: null };
+  state.open.delete(step);
+  state.bracket.open = Math.max(0, state.bracket.open - 1);
+}
+
 export const STEPS = {
+  step_copied: stepCopied,
   step_started(state, event, data) {
     const step = addStep(state, event, "running", { config: data.config ?? null });
     if (data.rollback) step.rollback = { status: "pending", attempts: [], error: null };

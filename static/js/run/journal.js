@@ -11,7 +11,7 @@ const PHONE = window.matchMedia("(max-width: 559px)");
 
 const GROUPS = {
   steps: /^(step|attempt|sleep|wait|rollback)_/,
-  run: /^(workflow|execution|event)_/,
+  run: /^(workflow|execution|event|code)_/,
   logs: /^log/,
 };
 const BAD = new Set(["attempt_errored", "step_errored", "wait_timed_out", "workflow_errored", "rollback_attempt_errored", "rollback_step_errored", "rollback_errored"]);
@@ -140,7 +140,7 @@ export function said(event) {
     case "workflow_completed":
       return brief(data.output);
     case "workflow_queued":
-      return brief(data.params);
+      return `${data.trigger?.kind === "fork" ? `fork of ${data.trigger.of}, ` : ""}${brief(data.params)}`;
     case "step_errored":
     case "workflow_errored":
     case "wait_timed_out":
@@ -151,6 +151,11 @@ export function said(event) {
       return `${data.key} = ${brief(data.value)}`;
     case "kv_deleted":
       return data.key;
+    case "step_copied":
+      if (data.status !== "completed") return `${data.status === "errored" ? "failed" : "timed out"}: ${errorLine(data.error)}`;
+      return [data.edited ? "edited" : "", "output" in data ? brief(data.output) : ""].filter(Boolean).join(": ");
+    case "code_changed":
+      return `the next execution runs ${data.snippet.slice(0, 8)}${data.from ? ` in place of ${data.from.slice(0, 8)}` : ""}`;
     case "workflow_migrated":
       return `from version ${data.from.slice(0, 8)} to ${data.to.slice(0, 8)}`;
     case "log_truncated":

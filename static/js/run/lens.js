@@ -95,7 +95,7 @@ function headOf(column, state) {
 /** What an execution did with a step: [class, words]. `live`: it is the latest and the run is not over. */
 function cell(step, execution, state, live) {
   const number = execution.execution;
-  const began = step.execution !== null && step.execution <= number;
+  const began = step.copied || (step.execution !== null && step.execution <= number);
   if (!began) return ["none", "not reached"];
   if (step.endedSeq !== null && step.endedSeq < execution.startedSeq) return ["read", "read"];
   if (step.kind !== "do") return waited(step, execution, live);

@@ -1,15 +1,15 @@
 // What is drawn on the track of one step: marks with their times, in words that a picture and a screen reader both understand. Pure.
 
 import { alive, isLost, isStopped, lives } from "./fold.js";
-import { clock, errorLine, lasting } from "./words.js";
+import { clock, copiedWords, errorLine, lasting } from "./words.js";
 
 /**
  * A mark is {type, from, to, text?, title?}; a `to` or `from` of null means now.
- * Types: ran fail lost live stopped · gap ahead-gap · sleep wait (live: sleep-on wait-on) ahead · read · pause · undo undo-fail.
+ * Types: ran fail lost live stopped · gap ahead-gap · sleep wait (live: sleep-on wait-on) ahead · read · copied · pause · undo undo-fail.
  */
 export function marksOf(step, state, final) {
-  const marks = step.kind === "do" ? attempts(step, state, final) : wait(step, state, final);
-  for (const execution of lives(state)) {
+  const marks = step.copied ? [copied(step)] : step.kind === "do" ? attempts(step, state, final) : wait(step, state, final);
+  for (const execution of lives(state).slice(step.copied ? 1 : 0)) {
     if (step.endedSeq !== null && execution.startedSeq > step.endedSeq) {
       marks.push({ type: "read", from: execution.startedAt, title: `read from the journal by execution ${execution.execution}, not run` });
     }
@@ -19,6 +19,11 @@ export function marksOf(step, state, final) {
   }
   if (step.rollback) marks.push(...undo(step.rollback, state, final));
   return marks;
+}
+
+/** A step that a fork began with stands at its beginning, whatever it took where it ran. */
+function copied(step) {
+  return { type: "copied", from: step.startedAt, to: step.startedAt, title: `${copiedWords(step)}; not run here` };
 }
 
 function attempts(step, state, final) {

@@ -22,6 +22,7 @@ const CLASSES = {
   "wait-on": "seg wait on",
   ahead: "seg ahead",
   read: "readmark",
+  copied: "readmark copied",
   pause: "hold",
   undo: "undo",
   "undo-fail": "undo bad",
@@ -54,7 +55,7 @@ export function placeRow(item, scale, { width, stale, final, now }) {
   for (const mark of item.marks) {
     const a = scale.at(mark.from ?? scale.now);
     setVar(mark.node, "--a", a);
-    if (mark.type === "read") continue;
+    if (mark.type === "read" || mark.type === "copied") continue;
     const b = mark.to === Infinity ? 100 : scale.at(mark.to ?? scale.now);
     setVar(mark.node, "--b", Math.max(a, b));
     const px = ((b - a) / 100) * width;
@@ -84,6 +85,7 @@ function placeMeta(item, { final, now }) {
 }
 
 function metaOf(step, open, now) {
+  if (step.copied) return [step.copied.edited ? "edited" : "copied", false];
   if (!open) return [step.endedAt === null ? "" : lasting(step.endedAt - step.startedAt), false];
   if (step.kind !== "do") return [left(step.until - now), true];
   if (step.status === "retrying") return [`in ${left(step.until - now)}`, true];

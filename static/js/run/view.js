@@ -1,7 +1,7 @@
 // The JSON of `GET /api/instances/{id}` from a folded state: what the journal tells of an instance, in the API's words.
 
 export function view(state) {
-  return {
+  const shown = {
     status: state.status,
     output: state.output,
     error: state.error,
@@ -25,6 +25,9 @@ export function view(state) {
     steps: [...state.steps.values()].map(stepView),
     log_truncated: state.logTruncated,
   };
+  if (state.trigger !== null && typeof state.trigger === "object") shown.trigger = state.trigger;
+  if (state.codeChanges.length) shown.code_changes = [...state.codeChanges];
+  return shown;
 }
 
 function stepView(step) {
@@ -43,6 +46,7 @@ function stepView(step) {
   if (step.error !== null) shown.error = step.error;
   if (step.hasOutput) shown.output = step.output;
   if (step.virtual) shown.virtual = true;
+  if (step.copied) shown.copied = step.copied;
   if (step.kind === "do") shown.attempts = step.attempts.map(attemptView);
   if (step.rollback !== null) {
     shown.rollback = { status: step.rollback.status, attempts: step.rollback.attempts.map(attemptView) };

@@ -31,11 +31,19 @@ export const CUT = {
   lost: "server restarted",
   limit: "limit broken",
   restart: "restarted",
+  code: "goes on with edited code",
 };
 
 /** The state of a step as people see it: an open step of a finished run did not go on. */
 export function stepState(step, final) {
   return final && step.endedAt === null ? STEP.stopped : STEP[step.status] || STEP.running;
+}
+
+/** Where a fork has a step from, and how it went there. */
+export function copiedWords({ copied }) {
+  if (copied.edited) return "its result was edited when this run was forked";
+  const tried = copied.attempts > 1 ? ` in ${copied.attempts} attempts` : "";
+  return copied.took_ms === undefined ? "copied from the run this was forked from" : `copied from the run this was forked from, where it took ${lasting(copied.took_ms)}${tried}`;
 }
 
 /** A step's name as people see it: its count is said from the second on. */

@@ -1,0 +1,220 @@
+"""Forks: a new instance that begins with what another one has finished, up to a step.
+
+What is kept are the finished steps that started before the step; with an edited result, the step itself too. Waits keep their events and
+steps what they wrote to keys of the instance's own. What still ran, buffered events and effects stay with the parent.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from playground.engine.engine import CreateInstance, Engine
+from playground.engine.given import Stored
+from playground.store.protocol import STEP_COMPLETED, STEP_ERRORED, InstanceRow, Snapshot, StepRow, Store
+from playground.workflows import events as ev
+from playground.workflows import state_parts, values
+from playground.workflows.errors import CannotFork, InstanceNotFound, NotSerialisable
+from playground.workflows.events import NewEvent, StepKey
+
+FORK = "fork"  # the kind of its trigger
+NOTHING: Any = msgspec.UNSET  # no edited result
+
+PAGE_OF_EVENTS = 1_000  # of the parent's journal, read at a time
+
+_NO_STEP = 'Instance "{id}" has no step "{step}" ({kind}) to fork from.'
+_NO_RESULT = "A sleep has no result to edit. Fork from the step after it to keep it."
+_OUTPUT_OF = "`output` is the edited result of a step; `from_step` says of which."
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """A fork that can be made. `template` lacks only whose it is; `bytes` is what it stores; `sensitive`: it has results that its parent does not show."""
+
+    template: CreateInstance
+    bytes: int
+    sensitive: bool
+
+
+async def plan(engine: Engine, row: InstanceRow, from_step: StepKey | None = None, output: Any = NOTHING) -> Fork:
+    """What a fork of an instance would begin with.
+
+    Without `from_step` that is all it has finished, but for the step whose error ended it. `output` is the edited result of `from_step`, in the
+    form in which the API shows results; of a wait it is the payload of the event.
+
+    Raises:
+        CannotFork: there is no such step, or it has no result.
+        NotSerialisable, TooLarge: the edited result can't be stored.
+        InstanceNotFound: the instance has just been deleted.
+    """
+    if output is not NOTHING and from_step is None:
+        raise CannotFork(_OUTPUT_OF)
+    edited = output if output is NOTHING else _tree(output, engine.settings.value_bytes)
+    async with engine.forking:  # a snapshot holds all results of an instance
+        snapshot = await engine.store.load(row.key)
+        kept, seq = _kept(snapshot, from_step)
+        told = await _told(engine.store, snapshot.row)
+        events = [_copied(step, told) for step in kept]
+        if edited is not NOTHING:
+            assert from_step is not None, "checked above"
+            events.append(_edited(snapshot.steps[from_step], edited, engine.clock.now()))
+    if not row.tenant:
+        names = {step.key for step in kept}
+        events += [event for at, event in told.keys if at < seq or event.step in names]
+    sensitive = any((step.config or {}).get("sensitive") and step.status == STEP_COMPLETED for step in kept)
+    trigger: dict[str, Any] = {"kind": FORK, "of": row.id, "seq": seq}
+    if from_step is not None:
+        trigger["step"] = {"kind": from_step.kind, "name": from_step.name, "count": from_step.count}
+    stored = sum(step.result_bytes for step in kept) + sum(_size(event) for event in events if event.type == ev.KV_PUT or event.data.get("edited"))
+    return Fork(_template(snapshot.row, trigger, events), stored, sensitive)
+
+
+def _template(row: InstanceRow, trigger: Mapping[str, Any], events: Sequence[NewEvent]) -> CreateInstance:
+    return CreateInstance(
+        None,
+        params=Stored(row.params),
+        tenant=row.tenant,
+        workflow=row.workflow,
+        class_name=row.class_name,
+        metadata=values.decode(row.metadata),
+        limits=dict(row.limits) if row.limits else None,
+        trigger=trigger,
+        version=row.snippet,
+        events=events,
+        parent=row.key,
+    )
+
+
+def _kept(snapshot: Snapshot, from_step: StepKey | None) -> tuple[list[StepRow], int]:
+    """The steps that a fork keeps, by start, and the seq of the parent's journal at which it leaves."""
+    over = [step for step in snapshot.steps.values() if step.status in (STEP_COMPLETED, STEP_ERRORED)]
+    if from_step is None:
+        last, seq = _ended_by(snapshot, over), snapshot.row.last_seq
+        over = [step for step in over if step is not last]
+    else:
+        first = snapshot.steps.get(from_step)
+        if first is None:
+            raise CannotFork(_NO_STEP.format(id=snapshot.row.id, step=from_step, kind=from_step.kind))
+        seq = first.started_seq
+        over = [step for step in over if step.started_seq < seq]
+    return sorted(over, key=lambda step: step.started_seq), seq
+
+
+def _ended_by(snapshot: Snapshot, steps: Iterable[StepRow]) -> StepRow | None:
+    """The step whose error nobody caught: a fork that kept it would end as its parent did."""
+    error = snapshot.row.error
+    if error is None:
+        return None
+    same = [step for step in steps if step.error is not None and (step.error["name"], step.error["message"]) == (error["name"], error["message"])]
+    return max(same, key=lambda step: step.started_seq, default=None)
+
+
+def _copied(step: StepRow, told: "_Told") -> NewEvent:
+    """A finished step as the fork's journal has it."""
+    status = state_parts.COMPLETED if step.status == STEP_COMPLETED else state_parts.ERRORED
+    if step.key.kind == ev.WAIT and status == state_parts.ERRORED:
+        status = state_parts.TIMED_OUT
+    data: dict[str, Any] = {"status": status, "line": step.line, **told.ran.get(step.key, {}), **_carried(step)}
+    if step.status == STEP_ERRORED:
+        return NewEvent(ev.STEP_COPIED, {**data, "error": step.error}, step.key)
+    if step.key.kind == ev.SLEEP:
+        return NewEvent(ev.STEP_COPIED, data, step.key)
+    shown = told.outputs.get(step.key, step.result)
+    hidden = shown is not step.result and shown != step.result
+    return NewEvent(ev.STEP_COPIED, {**data, "output": shown}, step.key, step.result if hidden else None)
+
+
+def _edited(step: StepRow, tree: Any, now: int) -> NewEvent:
+    """The step that a fork begins at, with another result."""
+    data: dict[str, Any] = {"status": state_parts.COMPLETED, "line": step.line, "attempts": 0, "edited": True, **_carried(step)}
+    if step.key.kind == ev.SLEEP:
+        raise CannotFork(_NO_RESULT)
+    if step.key.kind == ev.WAIT:
+        tree = {"type": step.event_type, "payload": tree, "timestamp": now}
+    if (step.config or {}).get("sensitive"):
+        return NewEvent(ev.STEP_COPIED, {**data, "output": ev.REDACTED}, step.key, tree)
+    return NewEvent(ev.STEP_COPIED, {**data, "output": tree}, step.key)
+
+
+def _carried(step: StepRow) -> dict[str, Any]:
+    named = {"config": step.config, "event_type": step.event_type, "rollback": step.rollback_config}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _tree(shown: Any, most: int) -> Any:
+    """A result as somebody has edited it, in its stored form."""
+    try:
+        value = values.decode(shown)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise NotSerialisable(f"not serialisable: `output` has a tag with a value that it can't have: {error}") from None
+    return values.encode_bounded(value, "output", most)
+
+
+def _size(event: NewEvent) -> int:
+    return len(msgspec.json.encode(event.data))
+
+
+# What the parent's journal tells beyond its rows.
+
+
+_REDACTED = ev.REDACTED.encode()
+
+
+class _Step(msgspec.Struct):
+    kind: str
+    name: str
+    count: int
+
+
+class _Event(msgspec.Struct):
+    seq: int
+    at: int
+    type: str
+    data: msgspec.Raw
+    step: _Step | None = None
+
+
+class _Told:
+    """How long steps took and how often they were tried, what is shown of results that hold secrets, and what was written to keys."""
+
+    def __init__(self) -> None:
+        self.ran: dict[StepKey, dict[str, Any]] = {}
+        self.outputs: dict[StepKey, Any] = {}
+        self.keys: list[tuple[int, NewEvent]] = []
+        self._began: dict[StepKey, int] = {}
+
+    def take(self, event: _Event) -> None:
+        step = None if event.step is None else StepKey(event.step.kind, event.step.name, event.step.count)
+        if event.type in (ev.KV_PUT, ev.KV_DELETED):
+            self.keys.append((event.seq, NewEvent(event.type, msgspec.json.decode(event.data), step)))
+        elif step is None:
+            return
+        elif event.type in (ev.STEP_STARTED, ev.SLEEP_STARTED, ev.WAIT_STARTED):
+            self._began[step] = event.at
+            self.ran[step] = {"attempts": 0}
+        elif event.type == ev.ATTEMPT_STARTED:
+            self.ran[step]["attempts"] += 1
+        elif event.type in (ev.STEP_COMPLETED, ev.STEP_ERRORED, ev.SLEEP_COMPLETED, ev.WAIT_COMPLETED, ev.WAIT_TIMED_OUT):
+            self.ran[step]["took_ms"] = event.at - self._began[step]
+        elif event.type == ev.STEP_COPIED:
+            data = msgspec.json.decode(event.data, type=dict[str, msgspec.Raw])
+            self.ran[step] = {name: msgspec.json.decode(data[name]) for name in ("attempts", "took_ms") if name in data}
+        if step is not None and event.type in (ev.STEP_COMPLETED, ev.STEP_COPIED):
+            self.outputs.pop(step, None)
+            if _REDACTED in bytes(event.data):
+                self.outputs[step] = msgspec.json.decode(event.data).get("output")
+
+
+async def _told(store: Store, row: InstanceRow) -> _Told:
+    told, after = _Told(), 0
+    read = msgspec.json.Decoder(_Event).decode
+    while after < row.last_seq:
+        page = await store.events_json(row.key, after=after, limit=PAGE_OF_EVENTS)
+        if not page:
+            raise InstanceNotFound(f'Instance "{row.id}" has just been deleted.')
+        for seq, _, text in page:
+            if seq <= row.last_seq:
+                told.take(read(text))
+        after = page[-1][0]
+    return told

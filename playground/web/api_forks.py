@@ -1,0 +1,76 @@
+"""Forks over the API: a new instance from what another one has finished, with an edited result or edited code."""
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from playground.engine import CreateInstance, forking
+from playground.engine.tenants import WORKFLOW
+from playground.store.protocol import InstanceRow
+from playground.web import bodies, tokens
+from playground.web.access import find
+from playground.web.api_instances import StepBody, step_key
+from playground.web.check import body_limit, check_stored, refuse_bad
+from playground.web.context import Context
+from playground.web.responses import json_response
+from playground.web.views import instance_address, instance_url
+from playground.workflows.errors import CannotFork
+
+_NO_SOURCE = "The code of this instance comes from a program on the server; a fork of it runs that code, whatever it is by then."
+
+
+class ForkBody(msgspec.Struct, forbid_unknown_fields=True):
+    from_step: StepBody | None = None
+    output: Any = msgspec.UNSET
+    source: str | None = None
+
+
+async def fork(context: Context, request: Request) -> Response:
+    """Start an instance from the results of another, up to a step. The control token in the answer is told this once."""
+    row = await find(context, request)
+    body = await bodies.read_object(request, ForkBody, body_limit(context) + context.settings.value_bytes, may_be_empty=True)
+    if row.tenant:
+        return await _of_tenant(context, row, body)
+    address = context.addresses.of(request)
+    queue = f"addr:{address}"
+    if body.source is not None:
+        context.limits.checks.take(address)
+        await refuse_bad(context, body.source)
+    check_stored(context, queue)
+    context.limits.starts.take(address)
+    planned = await forking.plan(context.engine, row, step_key(body.from_step), body.output)
+    if planned.sensitive:
+        tokens.check(request, row.control_hash)
+    context.engine.stored.add(queue, planned.bytes + len((body.source or "").encode()))
+    token = context.ids.token()
+    made = await context.engine.create(
+        replace(await _running(context, planned.template, body.source), queue=queue, control_hash=tokens.digest(token))
+    )
+    url = instance_url(made.id)
+    answer = {"id": made.id, "status": made.status, "url": url, "snippet": made.snippet, "control_token": token}
+    return json_response(answer, 201, {"Location": f"/api{url}", "Cache-Control": "no-store", **context.limits.starts.allowance(address).headers()})
+
+
+async def _of_tenant(context: Context, row: InstanceRow, body: ForkBody) -> Response:
+    if body.source is not None:
+        if row.workflow != WORKFLOW:
+            raise CannotFork(_NO_SOURCE)
+        context.limits.checks.take(f"tenant:{row.tenant}")
+        await refuse_bad(context, body.source)
+    planned = await forking.plan(context.engine, row, step_key(body.from_step), body.output)
+    made = await context.engine.create(await _running(context, planned.template, body.source))
+    url = instance_address(made)
+    answer = {"id": made.id, "status": made.status, "version": made.snippet, "url": url}
+    return json_response(answer, 201, {"Location": url, "Cache-Control": "no-store"})
+
+
+async def _running(context: Context, template: CreateInstance, source: str | None) -> CreateInstance:
+    """The fork with the code that it is to run."""
+    if source is None:
+        return template
+    snippet = await context.store.put_snippet(source, None, at=context.now())
+    trigger = dict(template.trigger) if not isinstance(template.trigger, str) else {}
+    return replace(template, version=snippet.id, trigger={**trigger, "source": snippet.id != template.version})
