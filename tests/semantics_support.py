@@ -83,9 +83,9 @@ async def playing(
 
 
 @asynccontextmanager
-async def isolated(body: str, params: Any = None, **given: Any) -> AsyncIterator[tuple[WorkflowTester, Run]]:
+async def isolated(body: str, params: Any = None, cpu_seconds: int = 10, **given: Any) -> AsyncIterator[tuple[WorkflowTester, Run]]:
     """The same with workers that are real, locked processes."""
-    sandbox = await Sandbox.open(memory_bytes=MEMORY_BYTES, cpu_seconds=10, parked=2, log=lambda event, **fields: None)
+    sandbox = await Sandbox.open(memory_bytes=MEMORY_BYTES, cpu_seconds=cpu_seconds, parked=2, log=lambda event, **fields: None)
     try:
         async with WorkflowTester(workflow(body, isolated=True), sandbox=sandbox, **given) as tester:
             yield tester, await tester.create(params)

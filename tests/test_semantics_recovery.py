@@ -61,14 +61,16 @@ def run_into(body, said, **given):
     run_loop(play())
 
 
-@pytest.mark.parametrize("place", ["step", "run"])
+@pytest.mark.parametrize("place", ["step", "run", "kept"])
 def test_memory_over_its_limit_is_an_error_of_the_code_or_ends_the_instance(place):
     body = """
+    class Kept:
+        all = []
     def hoard():
-        kept = []
+        kept = PLACE
         while True:
-            kept.append(bytearray(1024 * 1024))
-    """
+            kept.append(bytearray(1024))
+    """.replace("PLACE", "Kept.all" if place == "kept" else "[]")
     body += (
         "\n    hoard()" if place == "run" else '\n    await step.do("hoard", hoard, config={"retries": {"limit": 0, "delay": 1}})'
     )
@@ -106,7 +108,7 @@ def test_a_worker_that_closes_its_channel_and_lives_on_ends():
     body = "import os\nos.close(3)\nwhile True:\n    pass"
 
     async def play():
-        async with isolated(body) as (tester, run):
+        async with isolated(body, cpu_seconds=2) as (tester, run):
             await run.wait_for_status("errored", deadline=45)
             assert (await run.state()).error["name"] in ("LimitExceeded", "WorkerDied", "WorkersDied")
             await assert_sound(tester)

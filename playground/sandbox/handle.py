@@ -11,10 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from playground.workflows import exits
+
 EXIT = "exit"  # it ended by itself, with a code
 SIGNAL = "signal"  # a signal ended it: ours, or one of its own making
 CPU = "cpu"  # it used up its processor time
-MEMORY = "memory"  # the machine took it because the workers' memory was used up
+MEMORY = "memory"  # its own memory was used up, or the workers' all together and the machine took it
 ZYGOTE = "zygote"  # the fork server died, and its children with it
 
 # The kernel counts whole ticks against the limit, so on a busy machine it comes before the time that it reports was really used.
@@ -128,7 +130,8 @@ class Worker:
         if self.exited.done():
             return
         if os.WIFEXITED(status):
-            self.exited.set_result(Exit(None, os.WEXITSTATUS(status), EXIT, cpu, rss))
+            code = os.WEXITSTATUS(status)
+            self.exited.set_result(Exit(None, code, MEMORY if code == exits.OUT_OF_MEMORY else EXIT, cpu, rss))
             return
         number = os.WTERMSIG(status)
         cause = SIGNAL

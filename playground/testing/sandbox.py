@@ -52,7 +52,7 @@ class LocalProcess(Process):
         self._mocks, self._workflow = mocks, workflow
         self.killed = False
 
-    def leave(self) -> None:
+    def leave(self, code: int = 0) -> None:
         """See `Process`; the thread goes on to its end."""
         self.left = True
 

@@ -39,8 +39,8 @@ class Loop(asyncio.SelectorEventLoop):
         super().__init__(selector or IdleSelector(channel))
         self.channel = channel
 
-    def listen(self, handle: Callable[[Any], None], closed: Callable[[], None]) -> None:
-        """Give each frame to `handle`, and call `closed` when the trusted side has gone."""
+    def listen(self, handle: Callable[[Any], None], closed: Callable[[], None], starved: Callable[[], None]) -> None:
+        """Give each frame to `handle`; call `closed` when the trusted side has gone, `starved` when there is no memory to hear it."""
 
         def readable() -> None:
             try:
@@ -48,5 +48,7 @@ class Loop(asyncio.SelectorEventLoop):
                     handle(frame)
             except ConnectionError:
                 closed()
+            except MemoryError:
+                starved()
 
         self.add_reader(self.channel.socket.fileno(), readable)

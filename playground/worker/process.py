@@ -23,9 +23,9 @@ class Process:
 
     left = False
 
-    def leave(self) -> None:
-        """End at once, running nothing more: the trusted side has gone, or has what it asked for."""
-        os._exit(0)
+    def leave(self, code: int = 0) -> None:
+        """End at once, running nothing more: the trusted side has gone or has what it asked for, or `code` says why."""
+        os._exit(code)
 
     def capture(self, streams: Mapping[str, logs.LogStream]) -> None:
         """Send what is printed or logged to the streams named `stdout`, `stderr` and `logging`."""

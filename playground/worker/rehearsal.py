@@ -40,7 +40,7 @@ START: Mapping[str, Any] = {
 class _Stage(Process):
     """Leaves no trace in the process."""
 
-    def leave(self) -> None:
+    def leave(self, code: int = 0) -> None:
         self.left = True
 
     def capture(self, streams: Mapping[str, logs.LogStream]) -> None:

@@ -13,7 +13,7 @@ from playground.worker.loop import Loop
 from playground.worker.process import Process
 from playground.worker.records import Record, moment
 from playground.worker.steps import Key, current_step
-from playground.workflows import values
+from playground.workflows import exits, values
 
 REPORTED = 100  # steps that one report names
 
@@ -33,7 +33,7 @@ class Execution:
         process.capture(self._streams)
         self.steps = process.steps(channel, self._history, start["limits"], self._report)
         self._bindings = Bindings(channel)
-        self._loop.listen(self._take, self._leave)
+        self._loop.listen(self._take, self._leave, self._starve)
         self._loop.set_exception_handler(self._loop_trouble)
         self._main: asyncio.Task[Any] | None = None
         self._rollbacks: dict[Key, asyncio.Task[Any]] = {}
@@ -45,6 +45,8 @@ class Execution:
         while not self._process.left:
             try:
                 self._loop.run_forever()
+            except MemoryError:
+                self._starve()
             except BaseException as escaped:  # noqa: BLE001 - SystemExit from a task or a callback of the tenant's own
                 if self._main.done():
                     continue
@@ -149,9 +151,12 @@ class Execution:
         else:
             self._finish({**answer, "op": "done", "value": None})
 
-    def _leave(self) -> None:
-        self._process.leave()
+    def _leave(self, code: int = 0) -> None:
+        self._process.leave(code)
         self._loop.stop()
+
+    def _starve(self) -> None:
+        self._leave(exits.OUT_OF_MEMORY)
 
     def _report(self, text: str) -> None:
         self._streams["stderr"].send(text, None)

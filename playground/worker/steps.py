@@ -8,6 +8,7 @@ import asyncio
 import contextvars
 import inspect
 import sys
+import traceback
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -322,6 +323,8 @@ class Steps:
             self._channel.owed += 1
 
     async def _failed(self, do: _Do, error: BaseException) -> None:
+        if isinstance(error, MemoryError):
+            traceback.clear_frames(error.__traceback__)  # what filled the memory hangs from there
         do.error = error
         retryable = failures.retryable(error)
         frame: dict[str, Any] = {"op": "fail", "error": failures.describe(error), "retryable": retryable}
