@@ -2,12 +2,13 @@
 //
 //     node build.mjs --out FOLDER      (or EDITOR_OUT=FOLDER; else ./dist)
 //
-// FOLDER gets editor.js, what it loads when the editor is first focused (assist.js), what both share (chunk.js), and LICENSES.txt.
-// Fails when a package carries no licence text.
+// FOLDER gets editor.js and what it needs at once (first-*.js, which the page asks for early), what it loads when the editor is first
+// touched (assist-*.js) or when they are chosen (vim-*.js), the formatter (format.worker.js, ruff_fmt.wasm) and LICENSES.txt. Fails when
+// a package carries no licence text.
 
 import { build } from "esbuild";
-import { readFileSync, readdirSync, mkdirSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { copyFileSync, readFileSync, readdirSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -28,24 +29,52 @@ const withoutItsCompletions = {
   },
 };
 
-const { metafile } = await build({
+const shared = {
   absWorkingDir: here,
-  entryPoints: ["src/editor.js"],
   outdir: out,
-  chunkNames: "[name]",
   bundle: true,
-  splitting: true,
-  format: "esm",
   minify: true,
   target: ["chrome123", "firefox120", "safari17.5"],
   legalComments: "none",
   metafile: true,
   logLevel: "warning",
+};
+const editor = await build({
+  ...shared,
+  entryPoints: ["src/editor.js"],
+  chunkNames: "[name]-[hash]",
+  splitting: true,
+  format: "esm",
   plugins: [withoutItsCompletions],
 });
+// A worker of its own: one classic script, because what it is served with lets it load nothing.
+const formatter = await build({ ...shared, entryPoints: ["src/format.worker.js"], format: "iife" });
+copyFileSync(join(here, "node_modules/@wasm-fmt/ruff_fmt/ruff_fmt_bg.wasm"), join(out, "ruff_fmt.wasm"));
 
 mkdirSync(out, { recursive: true });
-writeFileSync(join(out, "LICENSES.txt"), licences(bundledPackages(Object.keys(metafile.inputs))));
+writeFileSync(join(out, "LICENSES.txt"), licences(bundledPackages([editor, formatter].flatMap(({ metafile }) => Object.keys(metafile.inputs)))));
+
+nameTheFirst(editor.metafile.outputs);
+
+/** Renames the chunks that editor.js imports without being asked, so that the page can tell them from the rest. */
+function nameTheFirst(outputs) {
+  const needed = new Set();
+  const walk = (path) => {
+    for (const { path: next, kind } of outputs[path].imports) if (kind === "import-statement" && !needed.has(next)) needed.add(next) && walk(next);
+  };
+  walk(Object.keys(outputs).find((path) => basename(path) === "editor.js"));
+  const names = [...needed].map((path) => basename(path));
+  for (const file of readdirSync(out).filter((name) => name.endsWith(".js"))) {
+    const text = readFileSync(join(out, file), "utf8");
+    const renamed = names.reduce((all, name) => all.replaceAll(`./${name}`, `./${first(name)}`), text);
+    if (renamed !== text) writeFileSync(join(out, file), renamed);
+  }
+  for (const name of names) renameSync(join(out, name), join(out, first(name)));
+}
+
+function first(name) {
+  return name.replace(/^chunk-/, "first-");
+}
 
 function bundledPackages(inputs) {
   const names = inputs.map((path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1]).filter(Boolean);

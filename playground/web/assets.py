@@ -18,7 +18,14 @@ from playground.web.errors import NothingHere
 
 FOR_GOOD = "public, max-age=31536000, immutable"
 ASK_FIRST = "no-cache"
-WORTH_COMPRESSING = ("text/", "application/javascript", "application/json", "image/svg+xml", "application/manifest+json")
+WORTH_COMPRESSING = (
+    "text/",
+    "application/javascript",
+    "application/json",
+    "image/svg+xml",
+    "application/manifest+json",
+    "application/wasm",
+)
 COMPRESS_FROM_BYTES = 500
 RECHECK_MS = 1_000  # how often a page looks whether a developer changed a file
 
@@ -29,6 +36,7 @@ _TYPES = {
     ".svg": "image/svg+xml",
     ".woff2": "font/woff2",
     ".map": "application/json",
+    ".wasm": "application/wasm",
 }
 
 

@@ -7,7 +7,8 @@ All pages:
     version      of the playground; versions [[name, value]] for About
     examples     every example: slug, title, lesson, params (JSON text), task (dict or None), url, outline (list or None)
     nonce        of this response's Content-Security-Policy; CodeMirror's styles carry it (EditorView.cspNonce)
-    editor       address of the built editor's script, or None when it was not built (the textarea stays)
+    editor       address of the built editor's script, or None when it was not built (the textarea stays); editor_parts: names of the
+                 files that it needs at once
     functions    asset("js/x.js"): a static file's address; has_asset(name)
     filters      json_script, json_text (indented), time (epoch ms as UTC text), duration (ms as text)
 
@@ -48,6 +49,7 @@ from playground.workflows import events as ev
 from playground.workflows.errors import WorkflowError
 
 EDITOR = "editor/editor.js"
+EDITOR_FIRST = "editor/first-"  # what the build calls the parts that the editor's script needs at once
 PAGE_VALUES_BYTES = 256 * 1024  # of large values that a page carries; the others it reads when they are looked at
 _VARIES = {"Cache-Control": "no-store", "Vary": "Accept"}
 RAW_CACHING = "public, max-age=31536000, immutable"  # a snippet never changes
@@ -164,6 +166,7 @@ async def shared_names(context: Context, request: Request) -> dict[str, Any]:
         "examples": examples,
         "nonce": request.scope[NONCE],
         "editor": context.assets.url(EDITOR) if EDITOR in context.assets.files else None,
+        "editor_parts": [name for name in context.assets.files if name == EDITOR or name.startswith(EDITOR_FIRST)],
     }
 
 

@@ -1,7 +1,8 @@
 """What browsers are told to refuse, and which requests of theirs are refused here.
 
 Every response carries a Content-Security-Policy. Scripts come from our own files only: there is no inline script, so a script nonce is
-not needed. Styles may carry the response's nonce, because CodeMirror writes its own style element (`EditorView.cspNonce`).
+not needed. Styles may carry the response's nonce, because CodeMirror writes its own style element (`EditorView.cspNonce`). WebAssembly
+is compiled by the formatter's worker only, under a policy of its own that lets it fetch nothing.
 """
 
 import ipaddress
@@ -24,6 +25,8 @@ _PAGE_POLICY = (
     "manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors {ancestors}"
 )
 _DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
+WORKER_SUFFIX = ".worker.js"  # of a script that the page runs as a worker of its own, which can compute and reach nothing
+_WORKER_POLICY = "default-src 'none'; script-src 'wasm-unsafe-eval'; frame-ancestors 'none'"
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",  # a link to a run is what lets it be read, so it is not told to other sites
@@ -55,7 +58,7 @@ class SecurityHeaders:
                 if headers.get("content-type", "").startswith("text/html"):
                     policy = _PAGE_POLICY.format(nonce=nonce, ancestors="*" if embeddable else "'none'")
                 else:
-                    policy = _DATA_POLICY
+                    policy = _WORKER_POLICY if scope["path"].endswith(WORKER_SUFFIX) else _DATA_POLICY
                 headers["Content-Security-Policy"] = policy
                 for name, value in _HEADERS.items():
                     headers[name] = value

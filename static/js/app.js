@@ -24,6 +24,7 @@ import { makeShare } from "./share.js";
 import { makeStart } from "./start.js";
 import { toast } from "./toast.js";
 import { remember, titleOf, tokenOf } from "./tokens-store.js";
+import { makeVim } from "./vim.js";
 
 const data = document.getElementById("page-data");
 const page = JSON.parse(data.textContent);
@@ -40,6 +41,7 @@ let opened = { source: page.source, params: page.params.trim() }; // what the ad
 let path = location.pathname;
 let outline = [];
 let counted = null;
+let formatter = null;
 
 const editor = makeEditor({
   url: script.dataset.editor || null,
@@ -92,10 +94,22 @@ const start = makeStart({
 });
 onKey("run", start.run);
 onKey("share", share.quick);
+onKey("format", format);
 onKey("problem", () => editor.nextProblem());
 onKey("list", () => dialogs.open("keys"));
 makeKeys();
+makeVim({ set: editor.setVim });
+node("format").hidden = !script.dataset.editor;
+node("format").addEventListener("click", format);
 makeDivider();
+
+/** The formatter is loaded when it is asked for. */
+async function format() {
+  if (!script.dataset.editor) return;
+  const { makeFormat } = await import("./format.js");
+  formatter ??= makeFormat({ bundle: new URL(script.dataset.editor, location.href), text: editor.text, apply: editor.edit, goto: (place) => show({ ...place, ofRun: false }) });
+  formatter.format();
+}
 
 /** Changes the address without leaving the page. */
 function move(url, how = "replaceState") {

@@ -77,6 +77,15 @@ export function makeEditor({ url, nonce, onChange, onCursor, onRun, onShare, onH
       }
     },
     focus: () => (mirror ? mirror.focus() : textarea.focus()),
+    /** Makes edits, [{from, to, insert}], that lead to the text `after`. */
+    edit(changes, after) {
+      if (mirror) mirror.edit(changes);
+      else if (changes.length) {
+        textarea.value = after;
+        onChange();
+      }
+    },
+    setVim: draw("setVim"),
     showProblems: draw("showProblems"),
     showOutline: draw("showOutline"),
     showRun: draw("showRun"),

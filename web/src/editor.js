@@ -50,6 +50,7 @@ export function createEditor({
     return true;
   };
   const assist = new Compartment();
+  const vim = new Compartment();
   const own = [
     { key: "Mod-Enter", run: pressed(onRun), preventDefault: true },
     { key: "Shift-Enter", run: pressed(onRun), preventDefault: true },
@@ -71,6 +72,7 @@ export function createEditor({
         autocapitalize: "off",
         spellcheck: "false",
       }),
+      vim.of([]),
       Prec.high(keymap.of(own)),
       problems(),
       lineNumbers(),
@@ -106,6 +108,13 @@ export function createEditor({
     text: () => view.state.doc.toString(),
     /** Replaces the whole text, as one step that can be undone. */
     setText: (text) => view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: text }, selection: { anchor: 0 }, scrollIntoView: true }),
+    /** Makes edits, [{from, to, insert}] in places of the text as it is, as one step that can be undone. */
+    edit: (changes) => view.dispatch({ changes, userEvent: "input.format" }),
+    /** Vim's keys on or off. */
+    async setVim(on) {
+      const keys = on ? (await import("./vim.js")).vimKeys({ onRun, onShare }) : [];
+      view.dispatch({ effects: vim.reconfigure(keys) });
+    },
     focus: () => view.focus(),
     cursor: () => cursor(view.state),
     /** Shows what /api/check found in the text as it is now. */

@@ -2,7 +2,7 @@
 //
 // Line numbers of a run belong to the text it was started from; edits made since are mapped over.
 
-import { RangeSet, StateEffect, StateField } from "@codemirror/state";
+import { MapMode, RangeSet, StateEffect, StateField } from "@codemirror/state";
 import { Decoration, EditorView, GutterMarker, WidgetType, gutter, gutterLineClass } from "@codemirror/view";
 import { endOfText, icon, lineAt } from "./places.js";
 
@@ -35,7 +35,7 @@ const marks = StateField.define({
       const { changes } = transaction;
       next = {
         ...next,
-        outline: next.outline.map((pos) => changes.mapPos(pos, 1)),
+        outline: next.outline.map((pos) => changes.mapPos(pos, 1, MapMode.TrackDel)).filter((pos) => pos !== null),
         since: next.since ? next.since.composeDesc(changes.desc) : changes.desc,
         linked: next.linked === null ? null : changes.mapPos(next.linked),
       };

@@ -1,0 +1,157 @@
+"""The editor by hand: formatting, vim's keys, the list of keys, what is loaded when."""
+
+from collections.abc import Callable
+
+import pytest
+from page_support import Playground, expect
+from server_support import Server
+
+FIRST_LOAD_BYTES = 250 * 1000
+WEIGHT = """async () => {
+    await document.fonts.ready;
+    const loaded = [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")];
+    return { bytes: loaded.reduce((sum, one) => sum + one.encodedBodySize, 0), names: loaded.map((one) => new URL(one.name).pathname) };
+}"""
+UGLY = """from workers import WorkflowEntrypoint
+class TenantWorkflow( WorkflowEntrypoint ):
+  async def run(self,event,step):
+      return await step.do('double',lambda:21*2)
+"""
+TIDY = """from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        return await step.do("double", lambda: 21 * 2)
+"""
+
+
+@pytest.fixture
+def opened(server: Server, open_page: Callable) -> Callable[..., Playground]:
+    """`opened("/path")` opens a page of the server as a new visitor."""
+    return lambda path, **options: Playground(open_page(server.url + path, **options), server.url)
+
+
+def lines(page: Playground) -> str:
+    """The text of the editor."""
+    return "\n".join(line.removesuffix("\n") for line in page.page.locator(".cm-line").all_inner_texts())
+
+
+def test_the_first_load_is_light_and_leaves_what_is_not_yet_wanted(opened: Callable[..., Playground]) -> None:
+    page = opened("/")
+    expect(page.page.locator("#problems")).to_have_text("No problems")
+    loaded = page.page.evaluate(WEIGHT)
+    assert 100_000 < loaded["bytes"] < FIRST_LOAD_BYTES
+    late = ("vim-", "assist-", "ruff_fmt", "worker", "format.js", "live.js")
+    assert [name for name in loaded["names"] if any(part in name for part in late)] == []
+
+
+def test_format_tidies_in_one_step_that_can_be_undone(opened: Callable[..., Playground]) -> None:
+    page = opened("/")
+    page.write(UGLY)
+    page.run()
+    page.expect_status("Complete")
+    page.control("Format").click()
+    expect(page.page.locator(".toast")).to_have_text("Formatted")
+    assert lines(page) == TIDY
+    dot, code = (
+        page.page.locator('.cm-dot[title="double: done"]').bounding_box(),
+        page.page.locator(".cm-line", has_text="step.do").bounding_box(),
+    )
+    assert dot and code and abs(dot["y"] - code["y"]) < 1
+    page.page.keyboard.press("Shift+Alt+F")
+    expect(page.page.locator(".toast")).to_have_text("Formatted already")
+    page.editor.focus()
+    page.page.keyboard.press("ControlOrMeta+z")
+    assert lines(page) == UGLY
+
+
+def test_what_cannot_be_formatted_says_where(opened: Callable[..., Playground]) -> None:
+    page = opened("/")
+    page.write("x = '\N{GRINNING FACE}'\nprint 'hi'\n")
+    page.control("Format").click()
+    told = page.page.locator('#notices [data-subject="format"]')
+    expect(told).to_contain_text("Not formatted. Line 2, column 7: Simple statements must be separated")
+    told.get_by_role("button", name="Go to line 2").click()
+    expect(page.page.locator("#cursor")).to_have_text("Ln 2, Col 7")
+
+
+def test_the_formatter_can_reach_nothing(server: Server, opened: Callable[..., Playground]) -> None:
+    page = opened("/")
+    name = page.page.locator("#app").get_attribute("data-editor").replace("editor.js", "format.worker.js")
+    answer = page.page.request.get(server.url + name)
+    assert (
+        answer.headers["content-security-policy"] == "default-src 'none'; script-src 'wasm-unsafe-eval'; frame-ancestors 'none'"
+    )
+    plain = page.page.request.get(server.url + name.replace("format.worker.js", "editor.js"))
+    assert "wasm" not in plain.headers["content-security-policy"]
+    assert "wasm" not in page.page.request.get(server.url).headers["content-security-policy"]
+
+
+def test_vim_keys_are_loaded_when_chosen_and_remembered(opened: Callable[..., Playground]) -> None:
+    page = opened("/")
+    page.write(TIDY)
+    expect(page.page.locator("#draft")).to_contain_text("Draft kept")
+    page.control("Keys ?").click()
+    page.page.get_by_label("Vim keys in the editor").check()
+    page.page.keyboard.press("Escape")
+    expect(page.page.locator(".cm-vim-panel")).to_have_text("--NORMAL--")
+    page.page.reload()
+    expect(page.page.locator(".cm-vim-panel")).to_have_text("--NORMAL--")
+    expect(page.editor).to_contain_text("double")
+    page.editor.focus()
+    page.page.keyboard.type("ggOimport math")
+    page.page.keyboard.press("Escape")
+    assert lines(page).startswith("import math\nfrom workers")
+    page.page.keyboard.type("/double")
+    page.page.keyboard.press("Enter")
+    expect(page.page.locator("#cursor")).to_have_text("Ln 7, Col 31")
+    page.page.keyboard.press("Escape")
+    page.page.keyboard.press("Tab")
+    expect(page.page.locator("#params")).to_be_focused()
+    page.editor.focus()
+    page.page.keyboard.press("ControlOrMeta+Enter")
+    page.expect_status("Complete")
+    page.editor.focus()
+    page.page.keyboard.type(":w")
+    page.page.keyboard.press("Enter")
+    expect(page.page.get_by_text("Link to the code").first).to_be_visible()
+    page.page.keyboard.press("Escape")
+    page.control("Keys ?").click()
+    page.page.get_by_label("Vim keys in the editor").uncheck()
+    page.page.keyboard.press("Escape")
+    expect(page.page.locator(".cm-vim-panel")).to_have_count(0)
+
+
+def test_every_key_of_the_list_does_what_it_says(opened: Callable[..., Playground]) -> None:
+    page = opened("/examples/approval")
+    page.run()
+    page.expect_step("manager decides", "waiting")
+    keys = page.page.keyboard
+    page.page.get_by_role("link", name="Examples").focus()
+    for key, view in (("2", "Replay"), ("3", "Journal"), ("4", "Logs")):
+        keys.press(key)
+        expect(page.page.get_by_role("tab", name=view)).to_have_attribute("aria-selected", "true")
+    keys.press("1")
+    expect(page.page.locator("#run .row-name:focus")).to_have_count(1)
+    first = page.page.locator("#run .row-name:focus").inner_text()
+    keys.press("j")
+    expect(page.page.locator("#run .row-name:focus")).not_to_have_text(first)
+    keys.press("k")
+    keys.press("Enter")
+    expect(page.page.locator("#tab-step")).to_have_attribute("aria-selected", "true")
+    keys.press("l")
+    expect(page.editor).to_be_focused()
+    keys.press("Escape")
+    keys.press("Tab")
+    page.page.get_by_role("link", name="Examples").focus()
+    keys.press("e")
+    expect(page.page.locator("#run .ask textarea")).to_be_focused()
+    page.page.get_by_role("link", name="Examples").focus()
+    keys.press("?")
+    shown = page.page.get_by_role("dialog", name="Keyboard")
+    listed = set("".join(shown.locator("kbd").all_inner_texts()).lower())
+    for named in page.page.locator("[aria-keyshortcuts]").evaluate_all(
+        "all => all.map((one) => one.getAttribute('aria-keyshortcuts'))"
+    ):
+        assert named.split()[0].split("+")[-1][-1].lower() in listed or "Enter" in named
