@@ -71,6 +71,10 @@ class SqliteEffects:
     async def of(self, instance: int) -> list[EffectRow]:
         return [_effect(row) for row in await self._tables.all("effects", (instance,))]
 
+    async def edition(self, instance: int) -> tuple[int, int]:
+        found = await self._tables.one("effects_edition", (instance,))
+        return (0, 0) if found is None else (int(found[0]), int(found[1]))
+
 
 class SqliteTenants:
     """See `tables.TenantStore`."""

@@ -12,6 +12,9 @@ SELECT bytes FROM kv_usage WHERE tenant = ? AND instance = ?
 -- name: effects
 SELECT number, at, kind, key, data, step, attempt, execution, asked FROM effect WHERE instance = ? ORDER BY number
 
+-- name: effects_edition
+SELECT count(*), coalesce(sum(asked), 0) FROM effect WHERE instance = ?
+
 -- name: effect_of_key
 SELECT number, at, kind, key, data, step, attempt, execution, asked, instance FROM effect
 WHERE tenant = ? AND scope = ? AND kind = ? AND key = ?

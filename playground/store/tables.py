@@ -75,6 +75,9 @@ class EffectStore(Protocol):
     async def of(self, instance: int) -> list[EffectRow]:
         """The effects of an instance, in the order they happened."""
 
+    async def edition(self, instance: int) -> tuple[int, int]:
+        """How many effects an instance has had, and how often one was asked for: when both are the same, so is what `of` gives."""
+
 
 @dataclass(frozen=True, slots=True)
 class Version:

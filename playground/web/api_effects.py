@@ -14,8 +14,12 @@ from playground.web.responses import json_response
 async def effects(context: Context, request: Request) -> Response:
     """The side effects that an instance pretended to have, oldest first; `double_of` names the one that this one repeats."""
     row = await find(context, request)
+    happened, asked = await context.store.effects.edition(row.key)
+    headers = {"Cache-Control": "no-cache", "ETag": f'"{happened}-{asked}"'}
+    if headers["ETag"] in request.headers.get("if-none-match", ""):  # a page asks often while a step runs
+        return Response(status_code=304, headers=headers)
     found = await context.store.effects.of(row.key)
-    return json_response({"effects": shown(found)}, headers={"Cache-Control": "no-store"})
+    return json_response({"effects": shown(found)}, headers=headers)
 
 
 def shown(effects: list[EffectRow]) -> list[dict[str, Any]]:
@@ -41,6 +45,19 @@ def shown(effects: list[EffectRow]) -> list[dict[str, Any]]:
             }
         )
     return listed
+
+
+def ledger(effects: list[EffectRow]) -> list[dict[str, Any]]:
+    """Effects as a table without scripts shows them: one row for what happened and all its doubles."""
+    rows: dict[str, dict[str, Any]] = {}
+    for effect in shown(effects):
+        before = rows.get(effect["double_of"])
+        if before is None:
+            rows[effect["id"]] = {**effect, "attempts": [effect["attempt"]], "times": 1}
+        else:
+            before["times"] += 1
+            before["attempts"].append(effect["attempt"])
+    return list(rows.values())
 
 
 def _id(effect: EffectRow) -> str:

@@ -17,6 +17,7 @@ All pages:
     page         the dict below; also in the HTML: <script type="application/json" id="page-data">{{ page|json_script }}</script>
     highlighted  safe HTML of `page.source`: <span class="line" id="L1">…</span> per line, with the editor's tok-… classes
     logs         printed lines of the instance for readers without JavaScript: at, execution, step, stream, level, text, replay (else [])
+    effects      the ledger of the instance for the same readers: kind, data, step, attempts, key, times (else [])
     can_stream   true: the run is live and may be followed
     social       how a link to the page looks elsewhere: see social.py
 
@@ -39,6 +40,7 @@ from playground.examples import Example
 from playground.settings import public_rows
 from playground.store.protocol import InstanceRow, Snippet
 from playground.web import api_snippets, bodies, social
+from playground.web.api_effects import ledger
 from playground.web.context import Context
 from playground.web.errors import BadQuery, ExampleNotFound
 from playground.web.pretty import pretty
@@ -84,7 +86,10 @@ async def instance(context: Context, request: Request) -> Response:
     same = next((it for it in context.examples.values() if it.source == shown["source"]), None)
     if same is not None:  # its task and its ready-made event are wanted after a reload, too
         shown["example"] = _of_example(same)["example"]
-    return await _page(context, request, "instance", shown, logs=await context.views.logs(row) if wants_html(request) else [])
+    if not wants_html(request):
+        return await _page(context, request, "instance", shown)
+    effects = ledger(await context.store.effects.of(row.key))
+    return await _page(context, request, "instance", shown, logs=await context.views.logs(row), effects=effects)
 
 
 async def embed(context: Context, request: Request) -> Response:
@@ -135,6 +140,7 @@ async def _page(
     *,
     template: str = "page.html",
     logs: list[dict[str, Any]] | None = None,
+    effects: list[dict[str, Any]] | None = None,
 ) -> Response:
     empty: dict[str, Any] = {"example": None, "snippet": None, "instance": None}
     limits = {it["name"]: it["value"] for it in public_rows(context.settings)}
@@ -146,6 +152,7 @@ async def _page(
         "page": page,
         "highlighted": await context.highlighter.python(page["source"]),
         "logs": logs or [],
+        "effects": effects or [],
         "can_stream": live,
         "social": social.of_page(context, request, page),
     }

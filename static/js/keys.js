@@ -23,7 +23,7 @@ const TABLE = {
     ["Go to its line", "L", ["line"]],
     ["Kill worker", "X", ["kill"]],
     ["To the event form", "E", ["form"]],
-    ["Timeline, replay, journal, logs", "1 2 3 4", ["timeline", "lens", "journal", "logs"]],
+    ["Timeline, replay, journal, logs, effects", "1 2 3 4 5", ["timeline", "lens", "journal", "logs", "effects"]],
     ["Scrub back, forward", "[ ]", ["back", "forward"]],
     ["Back to live", "End", ["live"]],
     ["This list", "?", ["list"]],
@@ -49,7 +49,7 @@ onKey("line", () => (rowNow() ? rowNow().dispatchEvent(new CustomEvent("playgrou
 onKey("kill", () => press(inRun("[data-part=kill]")));
 onKey("form", () => focus(inRun(".ask textarea")));
 onKey("timeline", () => (tab("timeline"), move("")));
-for (const view of ["lens", "journal", "logs"]) onKey(view, () => tab(view));
+for (const view of ["lens", "journal", "logs", "effects"]) onKey(view, () => tab(view));
 
 const [COMBINATIONS, SINGLES] = bindings();
 

@@ -5,6 +5,7 @@ import { toast } from "../toast.js";
 import { call, instancePath } from "./api.js";
 import { el, icon, setText, tell } from "./dom.js";
 import { Drawer } from "./drawer.js";
+import { Effects } from "./effects.js";
 import { FINAL, alive, apply, keyOf, newState } from "./fold.js";
 import { Header, NOTHING } from "./header.js";
 import { Journal } from "./journal.js";
@@ -46,6 +47,7 @@ export class Live {
     this.logs = new Logs({ root: part("logs"), copy });
     this.lens = new Lens({ root: part("lens"), onStep: (step) => this.openStep(step) });
     this.drawer = new Drawer({ root: part("step"), close: () => this.closeStep(), copy, restart: (step) => this.restart({ from_step: keyJson(step) }) });
+    this.effects = new Effects({ root: part("effects"), tab: root.querySelector("#tab-effects"), onStep: (step) => this.openStep(step), onChange: () => this.schedule() });
     this.tabs = new Tabs({ root, onShow: () => this.shown() });
     this.parts.replay.addEventListener("click", () => this.tabs.show("lens", { focus: true }));
     root.addEventListener("click", (event) => {
@@ -58,7 +60,7 @@ export class Live {
       this.timeline.link(line);
       this.lens.link(line);
     });
-    for (const name of ["lens", "journal", "logs"]) {
+    for (const name of ["lens", "journal", "logs", "effects"]) {
       part(name).addEventListener("pointerover", (event) => this.light(lineOf(event.target.closest("li"), this.state)));
       part(name).addEventListener("pointerleave", () => this.light(null));
     }
@@ -78,6 +80,7 @@ export class Live {
     this.notices.connection(null);
     this.notices.refused();
     this.clear();
+    this.effects.open(instancePath(id), source);
     this.follow(0);
     this.schedule(true);
   }
@@ -208,6 +211,7 @@ export class Live {
     this.logs.grow(state.logTruncated);
     this.lens.update(state, context);
     this.drawer.update(state, context);
+    this.effects.update(state, { final: context.final, past: Boolean(this.past) });
     this.tabs.count("journal", this.events.length);
     this.tabs.count("logs", state.logs.length);
     const end = context.final ? `${state.generation}:${state.status}` : null;
@@ -222,6 +226,7 @@ export class Live {
     const context = this.run ? this.context() : { final: true, hideRest: true, now: Date.now() };
     this.journal.rows.paint();
     this.logs.catchUp();
+    if (this.tabs?.view === "effects") this.effects.look();
     this.lens.update(this.state, context);
     this.drawer.update(this.state, context);
     this.timeline.frame();
@@ -229,7 +234,7 @@ export class Live {
 
   narrate(context) {
     if (!this.state.lastSeq && !this.trouble) return;
-    const { icon: mark, tone, parts, lens } = narrate(this.state, { ...context, armed: this.armed, task: this.run.example?.task });
+    const { icon: mark, tone, parts, lens } = narrate(this.state, { ...context, armed: this.armed, doubles: this.effects.doubles, task: this.run.example?.task });
     const words = parts.map((one) => (typeof one === "string" ? one : (one.code ?? one.b ?? (one.line ? `line ${one.line}` : "")))).join("");
     const moved = performance.now();
     if (words !== this.said) {

@@ -2,6 +2,7 @@
 // A part is a string, or {code}, {b}, {line}, or {tick}: a number that moves and is not read aloud each time.
 
 import { alive, isLost, lives } from "./fold.js";
+import { verb } from "./ledger.js";
 import { count, errorLine, lasting, left, moment, short, stepLabel } from "./words.js";
 
 const FRESH_MS = 6_000; // how long a resumed execution is the news
@@ -12,9 +13,9 @@ const MESSAGE = 200; // … and of an error's message
 const name = (step) => ({ code: short(stepLabel(step), NAME) });
 
 /** `task` is an example's: {do, during?, type?, say}; it is said where it can be done. */
-export function narrate(state, { now, final, stale, armed = null, watching = false, task = null }) {
+export function narrate(state, { now, final, stale, armed = null, watching = false, task = null, doubles = [] }) {
   if (stale) return say("i-journal", "The run goes on without this page. What it commits now will appear here, in order, once.");
-  if (final) return ended(state, now);
+  if (final) return ended(state, doubles);
   if (armed && alive(state)) return armedSentence(armed);
   if (state.rollback === "running") return undoing(state);
   if (task && !watching && canTry(task, state)) return { icon: "i-hand", tone: "try", parts: ["Try it: ", ...spoken(lowered(task.say))] };
@@ -115,28 +116,36 @@ function armedSentence(armed) {
   return say("i-cut", { b: "Armed." }, ` The worker will be killed ${when}.`);
 }
 
-function ended(state) {
+function ended(state, doubles) {
   const executions = lives(state).length;
   const after = executions > 1 ? ` after ${executions} executions` : "";
   if (state.status === "terminated") return say("i-stop", `Terminated by hand${after}. What had been committed is kept here.`);
-  if (state.status === "complete") return { icon: "i-check", tone: "", parts: complete(state, after) };
+  if (state.status === "complete") return { icon: "i-check", tone: "", parts: complete(state, after, doubles) };
   const undone = state.rows.filter((step) => step.rollback?.status === "completed").length;
   const rolled = { complete: ` ${count(undone, "step")} rolled back, the last first.`, errored: " Rolling back failed too." }[state.rollback] ?? "";
   return { icon: "i-failed", tone: "bad", parts: [...errored(state), rolled].filter(Boolean) };
 }
 
-function complete(state, after) {
+function complete(state, after, doubles) {
   const lost = state.rows.filter((step) => step.attempts.some(isLost));
   const failed = state.rows.filter((step) => step.status === "completed" && step.attempts.some((one) => one.error && !isLost(one)));
   const steps = state.rows.filter((step) => step.kind === "do").length;
   const parts = [`Complete${after}. `];
-  if (!steps) parts.push("It took no steps, so nothing is in the journal but its output.");
+  if (doubles.length) parts.push(...twice(doubles));
+  else if (!steps) parts.push("It took no steps, so nothing is in the journal but its output.");
   else if (lost.length) {
     const times = lost.reduce((sum, step) => sum + step.attempts.filter(isLost).length, 0);
     parts.push("Every finished step ran once; ", ...listed(lost), ` lost ${times === 1 ? "one attempt" : `${times} attempts`} with ${times === 1 ? "its worker" : "their workers"}.`);
   } else if (failed.length) parts.push(...listed(failed), ` failed at first and succeeded when tried again.`);
   else parts.push(steps === 1 ? "Its step ran once, and its result is in the journal." : `Each of its ${steps} steps ran once, and its result is in the journal.`);
   return parts;
+}
+
+function twice([first, ...more]) {
+  const who = first.step ? [{ code: short(first.step, NAME) }] : ["It"];
+  const others = more.length ? `, and ${more.length} more ${more.length === 1 ? "effect" : "effects"} happened again` : "";
+  const cure = first.key === null ? [" A ", { code: "key=" }, " would have told the second one from the first."] : [];
+  return [...who, " ", { b: `${verb(first.kind)} ${first.word}` }, others, ": the effect is not part of what a step commits.", ...cure];
 }
 
 function errored(state) {

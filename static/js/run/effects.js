@@ -1,0 +1,159 @@
+// The effects ledger. Effects are no part of the journal, as no payment or mail is, so they are asked for: when the journal grows, once a
+// second while a step runs, and once at the end. Code that never names EFFECTS is not asked about, unless somebody looks.
+
+import { el, icon, setFlag, setText } from "./dom.js";
+import { doubled, ledger } from "./ledger.js";
+import { Rows } from "./rows.js";
+
+const SOON_MS = 120; // after the journal has grown
+const POLL_MS = 1_000; // while a step runs
+const ROW_PX = 34;
+const NAMES = /\bEFFECTS\b/;
+
+export class Effects {
+  /** @param {{root: HTMLElement, tab: HTMLElement, onStep: (step: object) => void, onChange: () => void}} how `root` is the panel */
+  constructor({ root, tab, onStep, onChange }) {
+    const part = (name) => root.querySelector(`[data-part="${name}"]`);
+    Object.assign(this, { root, tab, onStep, onChange, list: part("effects-rows"), empty: part("effects-empty"), table: part("effects-table") });
+    this.badge = tab.querySelector(".twice-badge");
+    this.count = tab.querySelector(".count");
+    this.rows = new Rows({ viewport: root, list: this.list, height: () => ROW_PX, draw: (index) => this.draw(index) });
+    this.list.addEventListener("click", (event) => {
+      const row = event.target.closest(".effect");
+      const step = row && [...this.state.steps.values()].find((one) => one.key === row.key);
+      if (step && !event.target.closest("a")) this.onStep(step);
+    });
+    this.reset();
+  }
+
+  /** Another run: `path` is that of its API, `source` its code. */
+  open(path, source) {
+    this.reset();
+    this.path = path;
+    this.calls = NAMES.test(source);
+    if (this.calls) this.ask();
+  }
+
+  reset() {
+    clearTimeout(this.timer);
+    Object.assign(this, { path: null, timer: 0, etag: null, effects: [], shown: [], known: null, calls: false, state: null, over: null, asking: false });
+    this.rows.setCount(0, 0);
+    this.drawTab();
+  }
+
+  /** Tells the ledger how the run stands. `past`: an earlier moment is looked at. */
+  update(state, { final, past = false }) {
+    this.state = state;
+    this.past = past;
+    if (this.calls || this.effects.length) {
+      const over = final ? state.lastSeq : null;
+      if (state.lastSeq !== this.seq || over !== this.over) this.soon(SOON_MS);
+      this.seq = state.lastSeq;
+      this.over = over;
+      this.live = !final && [...state.open].some((step) => step.kind === "do" && step.status === "running");
+      if (this.live && !this.timer) this.soon(POLL_MS);
+    }
+    this.redraw();
+  }
+
+  /** The tab is looked at. */
+  look() {
+    if (!this.calls && !this.effects.length) this.ask();
+    this.rows.paint();
+  }
+
+  soon(ms) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      this.timer = 0;
+      if (document.hidden) return;
+      this.ask();
+      if (this.live) this.soon(POLL_MS);
+    }, ms);
+  }
+
+  async ask() {
+    const { path } = this;
+    if (!path || this.asking) return;
+    this.asking = true;
+    try {
+      const answer = await fetch(`${path}/effects`, { headers: { Accept: "application/json", ...(this.etag ? { "If-None-Match": this.etag } : {}) }, cache: "no-store" });
+      if (this.path !== path || answer.status !== 200) return;
+      const { effects } = await answer.json();
+      if (this.path !== path) return;
+      this.etag = answer.headers.get("ETag");
+      this.effects = effects;
+      this.redraw();
+      this.onChange();
+    } catch {
+      // The connection is told of elsewhere; the next event asks again.
+    } finally {
+      if (this.path === path) this.asking = false;
+    }
+  }
+
+  redraw() {
+    const { state } = this;
+    if (!state) return;
+    const rows = ledger(this.effects, state, this.past);
+    const told = JSON.stringify(rows);
+    if (told !== this.told) {
+      this.told = told;
+      const twice = new Set(doubled(rows).map((row) => row.id));
+      this.fresh = this.known ? new Set([...twice].filter((id) => !this.known.has(id))) : new Set();
+      if (this.etag) this.known = twice;
+      this.shown = rows;
+      this.rows.setCount(rows.length, 0);
+      this.drawTab();
+    }
+    this.table.hidden = !rows.length;
+    this.empty.hidden = rows.length > 0;
+    const final = this.over !== null;
+    setText(this.empty, !this.calls ? "No effects: this code calls none." : final ? "No effects: this run had none." : "No effects yet.");
+  }
+
+  /** The doubles as they are now, for the sentence about the run. */
+  get doubles() {
+    return doubled(this.shown);
+  }
+
+  drawTab() {
+    const twice = doubled(this.shown).length;
+    setText(this.count, this.shown.length ? this.shown.length.toLocaleString("en") : "");
+    this.badge.hidden = !twice;
+    setText(this.badge, twice ? "twice" : "");
+    setFlag(this.tab, "quiet", !this.calls && !this.shown.length);
+    if (this.fresh?.size) glow(this.badge);
+  }
+
+  draw(index) {
+    const row = this.shown[index];
+    const twice = row.times > 1;
+    const attempts = row.attempts.filter((one) => one !== null);
+    const where = row.step === null ? ["outside steps"] : [el("b", {}, row.step), attempts.length ? `, attempt${attempts.length > 1 ? "s" : ""} ${attempts.join(" and ")}` : ""];
+    const why = row.why.length ? [el("p.why", { role: "cell" }, ...row.why.map((part) => (part.code ? el("code", {}, part.code) : part)))] : [];
+    const item = el(
+      `li.effect${twice ? ".twice" : row.why.length ? ".kept" : ""}`,
+      { role: "row" },
+      el("div.fx", { role: "cell" }, el("b", {}, row.kind), " ", el("span.mono", {}, row.what.main), row.what.rest ? el("span.dim", {}, `${row.what.main ? " " : ""}${row.what.rest}`) : null),
+      el("div.fx-step", { role: "cell" }, ...where),
+      el("div.fx-key", { role: "cell" }, row.key === null ? el("span.dim", {}, "none") : el("span.mono", { title: row.key }, row.key)),
+      el("div.fx-times", { role: "cell" }, twice ? icon("i-twice") : null, el(twice ? "b" : "span", {}, row.word)),
+      ...why,
+    );
+    item.line = row.line;
+    const step = row.step && this.state && [...this.state.steps.values()].find((one) => one.kind === "do" && (one.count > 1 ? `${one.name}-${one.count}` : one.name) === row.step);
+    item.key = step ? step.key : null;
+    if (this.fresh?.has(row.id)) {
+      this.fresh.delete(row.id);
+      glow(item);
+    }
+    return item;
+  }
+}
+
+/** Glows once; what it takes and whether is in the style sheet. */
+function glow(node) {
+  node.classList.remove("glow");
+  requestAnimationFrame(() => node.classList.add("glow"));
+}
