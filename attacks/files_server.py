@@ -20,7 +20,7 @@ class TenantWorkflow(WorkflowEntrypoint):
             try:
                 __import__(name)
                 found.append(name)
-            except ImportError:
+            except (ImportError, OSError):  # without namespaces the file is there, and may not be opened
                 pass
         for folder in playground.__path__:
             for room in ROOMS:

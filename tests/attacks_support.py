@@ -148,9 +148,9 @@ def attacks() -> list[Attack]:
 class Field:
     """A running server that attacks and innocents are sent to. Close it when done."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, **server: Any) -> None:
         limits = [word for name in UNLIMITED for word in (f"--{name}", "100000")]
-        self.server = Server(folder, *QUICK, *limits, *options).start()
+        self.server = Server(folder, *QUICK, *limits, *options, **server).start()
         self.client = httpx2.Client(
             base_url=self.server.url, timeout=DEADLINE, trust_env=False, limits=httpx2.Limits(max_connections=100)
         )

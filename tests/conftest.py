@@ -19,6 +19,10 @@ LAST = "test_browser_"
 MANY = ("--starts-per-minute", "1000", "--running-per-address", "100", "--reads-per-minute", "100000")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-attack", action="store_true", help="make all attacks in every way a server can be run, not a third of them")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put browser tests last: once Playwright's sync API has started, its event loop stands in the way of any other in this process."""
     items.sort(key=lambda item: item.path.name.startswith(LAST))

@@ -1,12 +1,21 @@
-"""Every hostile workflow of `attacks/` against one real server: each ends as it must, and everyone else is untouched."""
+"""Every hostile workflow of `attacks/` against a real server: each ends as it must, and everyone else is untouched.
+
+The server is whoever runs the tests; beside that, a third of the attacks is made on one of an ordinary user (by root's tests), and on ones without
+namespaces. All attacks in all ways, twice in a row:
+
+    for again in 1 2; do ./run pytest tests/test_attacks.py --every-attack || break; done
+"""
 
 import random
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from attacks_support import DEADLINE, PROBE, Attack, Field, Outcome, attacks
+from everyone_support import ROOT, as_ordinary, folder, python_for_everyone, readable_by_everyone
 from http_support import APPROVAL, bearer
 
 AT_ONCE = 8
@@ -45,6 +54,43 @@ LINES = (
 )
 
 
+@dataclass(frozen=True)
+class Way:
+    """How a server is run that attacks are made on, and the tier it must then have."""
+
+    name: str
+    tier: str
+    ordinary: bool = False
+    namespaces: bool = True
+
+
+WAYS = (
+    Way("as whoever runs this", "A"),
+    Way("as an ordinary user", "A", ordinary=True),
+    Way("without namespaces", "B", namespaces=False),
+    Way("as an ordinary user without namespaces", "B", ordinary=True, namespaces=False),
+)
+SHARE = 3  # of the ways after the first, one attack in so many
+
+
+def ways() -> list[Way]:
+    """Those that differ: where an ordinary user runs the tests, the first is one of theirs."""
+    return [way for way in WAYS if ROOT or way is WAYS[0] or not (way.ordinary and way.namespaces)]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "attack" in metafunc.fixturenames:
+        every = metafunc.config.getoption("--every-attack")
+        cases = [
+            pytest.param(way, attack, id=f"{way.name}-{attack.name}")
+            for number, way in enumerate(ways())
+            for attack in (attacks() if every or number == 0 else attacks()[number - 1 :: SHARE])
+        ]
+        metafunc.parametrize(("way", "attack"), cases)
+    elif "way" in metafunc.fixturenames:
+        metafunc.parametrize("way", ways(), ids=lambda way: way.name)
+
+
 class Battle:
     """The field and the attacks that are under way on it."""
 
@@ -70,30 +116,66 @@ class Battle:
         self._threads.shutdown(cancel_futures=True)
 
 
+class Battles:
+    """One for each way, begun when it is first asked for, in the order of the tests; `wanted` are its attacks."""
+
+    def __init__(self, wanted: dict[Way, list[Attack]]) -> None:
+        self._wanted = wanted
+        self._begun: dict[Way, Battle] = {}
+        self._opened = ExitStack()
+
+    def of(self, way: Way) -> Battle:
+        if way not in self._begun:
+            field = self._opened.enter_context(run_by(way))
+            assert field.health()["isolation"]["letter"] == way.tier, "attacks are made on an isolated server only"
+            status, probed = field.run(PROBE)
+            assert (status, probed["status"], probed["output"]) == (201, "complete", [])
+            self._begun[way] = Battle(field, self._wanted.get(way, []))
+            self._opened.callback(self._begun[way].close)
+        return self._begun[way]
+
+    def close(self) -> None:
+        self._opened.close()
+
+
 @pytest.fixture(scope="module")
-def battle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Battle]:
-    wanted = [item.callspec.params["attack"] for item in request.session.items if "attack" in getattr(item, "fixturenames", ())]
-    field = Field(tmp_path_factory.mktemp("field"))
-    try:
-        assert field.health()["isolation"]["letter"] == "A", "attacks are made on a tier A server only"
-        status, probed = field.run(PROBE)
-        assert (status, probed["status"], probed["output"]) == (201, "complete", [])
-        battle = Battle(field, [attack for attack in wanted if isinstance(attack, Attack)])
-        yield battle
-        battle.close()
-    finally:
-        field.close()
+def battles(request: pytest.FixtureRequest) -> Iterator[Battles]:
+    wanted: dict[Way, list[Attack]] = {}
+    for item in request.session.items:
+        if isinstance(item, pytest.Function) and "attack" in item.fixturenames:
+            wanted.setdefault(item.callspec.params["way"], []).append(item.callspec.params["attack"])
+    battles = Battles(wanted)
+    yield battles
+    battles.close()
 
 
-@pytest.mark.parametrize("attack", attacks(), ids=lambda attack: attack.name)
-def test_an_attack_harms_itself_only(battle: Battle, attack: Attack) -> None:
-    outcome = battle.outcome(attack.name)
+@contextmanager
+def run_by(way: Way) -> Iterator[Field]:
+    """A server that is run in this way."""
+    with ExitStack() as opened:
+        server: dict[str, Any] = {}
+        if way is not WAYS[0]:
+            python = python_for_everyone()
+            if python is None:
+                pytest.skip("no setpriv, or no Python of this version that an ordinary user can run")
+            path = ":".join(str(folder) for folder in opened.enter_context(readable_by_everyone()))
+            environment = [f"PYTHONPATH={path}", *([] if way.namespaces else ["PATH=/nonexistent"])]
+            become = as_ordinary() if way.ordinary else []
+            server["command"] = (*become, "/usr/bin/env", *environment, python, "-B", "-m", "playground")
+        field = Field(opened.enter_context(folder(ordinary=way.ordinary)), **server)
+        opened.callback(field.close)
+        yield field
+
+
+def test_an_attack_harms_itself_only(battles: Battles, way: Way, attack: Attack) -> None:
+    outcome = battles.of(way).outcome(attack.name)
     assert outcome.is_as(attack.end), f"{attack.tries}\nexpected: {attack.end}\n     got: {outcome.told()[:500]}"
     assert outcome.innocent == {"greeting": f"Hello, {attack.name}!"}
     assert outcome.healthy
 
 
-def test_nothing_is_left_behind(battle: Battle) -> None:
+def test_nothing_is_left_behind(battles: Battles, way: Way) -> None:
+    battle = battles.of(way)
     battle.over()
     field = battle.field
     assert field.settle(battle.idle_workers) <= battle.idle_workers
@@ -105,7 +187,8 @@ def test_nothing_is_left_behind(battle: Battle) -> None:
     assert said == []
 
 
-def test_an_instance_that_waited_through_it_all_goes_on(battle: Battle) -> None:
+def test_an_instance_that_waited_through_it_all_goes_on(battles: Battles, way: Way) -> None:
+    battle = battles.of(way)
     battle.over()
     made = battle.bystander
     sent = battle.field.client.post(f"/api{made['url']}/events/approved", json={"by": "Ada"}, headers=bearer(made))

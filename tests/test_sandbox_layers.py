@@ -1,22 +1,20 @@
 """The tiers, and what each layer stops by itself: harmless attacks with the other layers taken away."""
 
 import asyncio
+import json
 import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
-import msgspec
 import pytest
+from everyone_support import ROOT, as_ordinary, python_for_everyone, readable_by_everyone
 from sandbox_support import MEMORY, Log
 
-from playground.sandbox import attack, landlock, probe, syscalls, tiers, users, visible
+from playground.sandbox import attack, bubblewrap, landlock, probe, syscalls, tiers, users, visible
 from playground.sandbox.pool import Bench, Sandbox, SandboxRefused
 from playground.sandbox.tiers import LANDLOCK, LIMITS, NAMESPACES, SECCOMP, USER, Tier
 
 LAYERS = (NAMESPACES, LANDLOCK, SECCOMP, LIMITS, USER)
-ROOT = os.geteuid() == 0
 
 
 def results(*without: str) -> tuple[Tier, dict[str, str]]:
@@ -136,59 +134,83 @@ def test_a_namespace_that_cannot_be_made_is_told_and_costs_a_tier(tmp_path: Path
     assert ("sandbox.no_namespaces", {"reason": "bwrap: No permissions to create new namespace"}) in log
 
 
+def test_where_no_network_can_be_set_up_the_other_namespaces_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As inside gVisor: bubblewrap fails over the loopback device, and over nothing else."""
+    real = bubblewrap.find()
+    fake = tmp_path / "bwrap"
+    refuse = 'case "$*" in *--unshare-net*) echo "bwrap: loopback: Failed RTM_NEWADDR" >&2; exit 1;; esac'
+    fake.write_text(f'#!/bin/sh\n{refuse}\nexec {real} "$@"\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    log = Log()
+
+    async def story() -> tuple[Tier, dict[str, str]]:
+        sandbox = await Sandbox.open(memory_bytes=MEMORY, cpu_seconds=10, parked=1, log=log)
+        try:
+            return sandbox.tier, await probe.attack(await sandbox.take())
+        finally:
+            await sandbox.close()
+
+    with asyncio.Runner() as runner:
+        tier, reached = runner.run(story())
+    assert (tier.letter, tier.advice) == ("A", tiers.MICROVM)
+    assert set(reached.values()) == {"blocked"}
+    assert "sandbox.no_network_namespace" in log.events()
+
+
+@pytest.mark.parametrize(
+    ("layers", "missing", "sentence", "advice"),
+    [
+        (LAYERS, "", "Isolated", "gVisor or a microVM"),
+        ((LANDLOCK, SECCOMP), tiers.NOT_INSTALLED, "no namespaces", "Install bubblewrap"),
+        ((LANDLOCK, SECCOMP), f"{tiers.CANNOT}: no permission", "no namespaces", "no permission"),
+        ((NAMESPACES, SECCOMP), "", "no Landlock", "kernel of version 6.12"),
+        ((USER, SECCOMP), "", "what every user of this machine can", "kernel of version 6.12"),
+        ((SECCOMP,), "", "its database too", "kernel of version 6.12"),
+        ((NAMESPACES, LANDLOCK), "", "NOT isolated", "libseccomp2"),
+    ],
+)
+def test_every_tier_says_what_it_is_and_what_to_do_for_more(layers: tuple[str, ...], missing: str, sentence: str, advice: str) -> None:
+    tier = tiers.judge(layers, missing)
+    assert sentence in tier.sentence
+    assert advice in tier.advice
+    assert "\n" not in tier.sentence + tier.advice
+
+
 ORDINARY = """
-import asyncio, sys
-sys.path[:0] = {path!r}
+import asyncio, json, sys
 from playground.sandbox import probe
 from playground.sandbox.pool import Bench, Sandbox
 async def story():
     sandbox = await Sandbox.open(memory_bytes={memory}, cpu_seconds=10, parked=1, log=lambda *words, **fields: None,
                                  bench=Bench(without=frozenset(sys.argv[1:])))
-    print(sandbox.tier.letter, set((await probe.attack(await sandbox.take())).values()))
+    print(json.dumps([sandbox.tier.letter, sandbox.tier.layers, await probe.attack(await sandbox.take())]))
     await sandbox.close()
 asyncio.run(story())
 """
 
 
-def python_for_everyone() -> str | None:
-    """A Python of this version, with this environment's packages in reach, that a stranger can run; root's own may be closed to others."""
-    nobody = 65534
-    for python in (os.path.realpath(sys.executable), "/usr/bin/python3"):
-        shown = [Path(python).resolve(), Path(probe.__file__), Path(msgspec.__file__)]
-        closed = [
-            folder
-            for path in shown
-            for folder in path.parents
-            if not folder.stat().st_mode & 0o001 and folder.stat().st_uid != nobody
-        ]
-        if os.path.exists(python) and not closed:
-            asked = subprocess.run(
-                [python, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, text=True, check=True
-            )
-            if asked.stdout.split() == [str(part) for part in sys.version_info[:2]]:
-                return python
-    return None
-
-
 @pytest.mark.parametrize(("without", "letter"), [((), "A"), ((NAMESPACES,), "B")])
 def test_an_ordinary_user_has_the_same_tiers(without: tuple[str, ...], letter: str) -> None:
-    python, become = sys.executable, []
-    if ROOT:
-        found = python_for_everyone()
-        if found is None or not shutil.which("setpriv"):
-            pytest.skip("no setpriv, or no Python of this version that an ordinary user can run")
-        python, become = found, ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
-    package = Path(probe.__file__).parents[2]
-    third_party = Path(msgspec.__file__).parents[1]
-    ran = subprocess.run(
-        [*become, python, "-B", "-c", ORDINARY.format(path=[str(package), str(third_party)], memory=MEMORY), *without],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd="/",
-    )
-    assert ran.stdout.split(None, 1) == [letter, "{'blocked'}\n"], ran.stderr
+    python = python_for_everyone()
+    if python is None:
+        pytest.skip("no setpriv, or no Python of this version that an ordinary user can run")
+    with readable_by_everyone() as path:
+        ran = subprocess.run(
+            [*as_ordinary(), python, "-B", "-c", ORDINARY.format(memory=MEMORY), *without],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            cwd="/",
+            env={**os.environ, "PYTHONPATH": ":".join(map(str, path))},
+        )
+    assert ran.stdout, ran.stderr
+    found, layers, reached = json.loads(ran.stdout)
+    assert found == letter
+    assert {name for name, result in reached.items() if result == "blocked"} == {
+        name for name, stops in probe.STOPPED_BY.items() if stops & set(layers)
+    }
 
 
 def test_the_filter_is_the_same_each_time_and_small_enough() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sandbox_support import INSIDE, MEMORY, Held, Log, children, converse, hear, held, tell, wait_gone
 
-from playground.sandbox.pool import Bench, Sandbox, SandboxDown, SandboxRefused, Worker
+from playground.sandbox.pool import Bench, Exit, Sandbox, SandboxDown, SandboxRefused, Worker
 
 WAIT_FOR_EVER = "channel.send(b'x')\nwhile True: channel.recv(100)"
 
@@ -222,6 +222,31 @@ def test_a_server_that_is_nicer_than_its_workers_would_be_makes_them_as_nice() -
     server.kill()
     server.wait()
     assert tier == "A"
+
+
+@pytest.mark.parametrize("without", [(), ("namespaces", "user")], ids=["tier A", "tier B"])
+def test_it_works_on_a_kernel_without_handles_of_processes(without: tuple[str, ...]) -> None:
+    """As inside gVisor before 2025: the fork server is asked to kill, and says who ended."""
+    with held(parked=1, pidfds=False, without=frozenset(without), cpu_seconds=1) as sandbox:
+
+        async def killed(how: str) -> Exit:
+            worker = await sandbox.sandbox.take()
+            await tell(worker, "channel.send(b'x')\nwhile True: pass")
+            assert await asyncio.get_running_loop().sock_recv(worker.sock, 1) == b"x"
+            if how == "by us":
+                worker.kill()
+            elif how == "with its fork server":
+                assert sandbox.sandbox.zygote is not None
+                os.kill(sandbox.sandbox.zygote, signal.SIGKILL)
+            ended = await asyncio.wait_for(worker.exited, 30)
+            worker.close()
+            return ended
+
+        assert sandbox.run("r = 1")[0] == "1"
+        assert sandbox.runner.run(killed("by us")).signal == signal.SIGKILL
+        assert sandbox.runner.run(killed("by its limit")).cause == "cpu"
+        assert sandbox.runner.run(killed("with its fork server")).cause == "zygote"
+        assert sandbox.run("r = 2")[0] == "2"
 
 
 def test_a_fork_server_that_hangs_is_replaced() -> None:

@@ -44,6 +44,10 @@ def _read_accounts() -> object:
         return f"read {len(file.read())} bytes"
 
 
+def _look_at_accounts() -> object:
+    return f"{os.stat('/etc/passwd').st_size} bytes" if os.path.exists("/etc/passwd") else None
+
+
 def _list_root() -> object:
     return f"{len(os.listdir('/'))} entries"
 
@@ -174,6 +178,7 @@ def _raw(name: str, *arguments: int) -> object:
 
 ATTACKS: dict[str, Callable[[], object]] = {
     "read the accounts file": _read_accounts,
+    "see that the accounts file is there": _look_at_accounts,
     "list the root directory": _list_root,
     "list processes": _read_processes,
     "read the server's environment": _read_environment,

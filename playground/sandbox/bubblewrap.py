@@ -7,7 +7,9 @@ from pathlib import PurePath
 from playground.sandbox.visible import Visible
 
 NOBODY = 65534
-_NAMESPACES = ("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
+NO_NETWORK = "loopback"  # what bubblewrap names when it cannot set up a network of its own (gVisor)
+_NETWORK = "--unshare-net"
+_NAMESPACES = ("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
 
 
 def find() -> str | None:
@@ -15,15 +17,17 @@ def find() -> str | None:
     return shutil.which("bwrap")
 
 
-def command(bwrap: str, visible: Visible, inner: Sequence[str], *, as_root: bool) -> list[str]:
+def command(bwrap: str, visible: Visible, inner: Sequence[str], *, as_root: bool, network: bool = True, kills: bool = False) -> list[str]:
     """`inner` run in namespaces of its own: no network, no /proc, no /tmp, a read-only root, an empty environment.
+
+    Without `network` it shares the host's, and only the system-call filter keeps it from there. With `kills` the fork server is who ends children.
 
     An ordinary user gets a user namespace. Root needs none, and must not have one: in a namespace that maps one user only, every child would be
     root outside; without, each child changes to a user of its own (see `identity.py`), the one thing the fork server keeps a capability for.
     The fork server is process 1 of its namespace: nothing inside can signal it, and when it ends the kernel ends all others.
     """
     if as_root:
-        user = ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+        user = ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", *(["--cap-add", "CAP_KILL"] if kills else [])]
     else:
         user = ["--unshare-user", "--uid", str(NOBODY), "--gid", str(NOBODY)]
     places = (visible.python, *visible.same, *(inside for _, inside in visible.moved))
@@ -37,6 +41,7 @@ def command(bwrap: str, visible: Visible, inner: Sequence[str], *, as_root: bool
     return [
         bwrap,
         *_NAMESPACES,
+        *([_NETWORK] if network else []),
         "--die-with-parent",
         "--new-session",
         "--as-pid-1",

@@ -207,9 +207,10 @@ class ForkServer:
         """The first message came, with the kernel's word on who sent it. It is put under the memory group before it has any child."""
         self._control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
         self.pid = pid
-        self._zygote = os.pidfd_open(pid)
-        self._gone = self._loop.create_future()
-        self._loop.add_reader(self._zygote, self._zygote_gone)
+        if self._launch.pidfds:
+            self._zygote = os.pidfd_open(pid)
+            self._gone = self._loop.create_future()
+            self._loop.add_reader(self._zygote, self._zygote_gone)
         try:
             with open(f"/proc/{pid}/oom_score_adj", "w") as file:
                 file.write(OOM_SCORE)
@@ -240,7 +241,7 @@ class ForkServer:
             number = message["forked"]
             pidfd = self._pidfds.pop(0) if self._pidfds else None
             if number in self._pending:
-                self.workers[number].holds(pidfd)
+                self.workers[number].holds(pidfd, message["pid"] if pidfd is None and not self._launch.bwrap else None)
                 self._pending[number].forked = True
                 self._settle(number)
             elif pidfd is not None:
@@ -312,7 +313,7 @@ class ForkServer:
         self.dead.set_result(reason)
 
     def _watch_process(self) -> None:
-        if not hasattr(os, "pidfd_open"):
+        if not self._launch.pidfds:
             waiting = self._loop.run_in_executor(None, self._process.wait)
             waiting.add_done_callback(lambda _: self._process_ended())
             return

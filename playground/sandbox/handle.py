@@ -74,7 +74,7 @@ class Worker:
             if self._pid is None and self._pidfd is not None:
                 found = re.search(rb"^Pid:\s+(\d+)", Path(f"/proc/self/fdinfo/{self._pidfd}").read_bytes(), re.MULTILINE)
                 self._pid = int(found[1]) if found else 0
-            if not self._pid:
+            if not self._pid or self.exited.done():
                 return None
             fields = Path(f"/proc/{self._pid}/stat").read_bytes().rpartition(b")")[2].split()
             return (int(fields[11]) + int(fields[12])) / _TICKS
@@ -101,9 +101,9 @@ class Worker:
             os.close(self._pidfd)
             self._pidfd = None
 
-    def holds(self, pidfd: int | None) -> None:
-        """Take over the descriptor of the process (None where there is no such thing)."""
-        self._pidfd = pidfd
+    def holds(self, pidfd: int | None, pid: int | None) -> None:
+        """Take over the descriptor of the process (None where there is no such thing), and learn its number where both sides see the same."""
+        self._pidfd, self._pid = pidfd, pid
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Resolve `exited` from the kernel's word alone, the fork server being dead."""

@@ -35,13 +35,15 @@ class Bench:
     recycle_forks: int = RECYCLE_FORKS
     take_seconds: float = TAKE_SECONDS
     group_bytes: int | None = None
+    pidfds: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
     """How to start a fork server and what to put its children under. Without `bwrap` there are no namespaces, with an empty `filter` no seccomp.
 
-    `users` are the numbers that children change to, one each in turn (None: they stay the server's user).
+    `users` are the numbers that children change to, one each in turn (None: they stay the server's user). Without `pidfds` the kernel has no handles
+    of processes, and the fork server is asked to kill.
     """
 
     visible: Visible
@@ -53,7 +55,9 @@ class Launch:
     cpu_seconds: int
     users: range | None
     entry: str
+    pidfds: bool
     path: tuple[str, ...] = ()
+    network: bool = True  # a network namespace of its own, among the others
 
     def command(self, control: int) -> list[str]:
         inner = [
@@ -68,12 +72,14 @@ class Launch:
         ]
         if self.bwrap is None:
             return inner
-        return bubblewrap.command(self.bwrap, self.visible, inner, as_root=os.geteuid() == 0)
+        as_root = os.geteuid() == 0
+        return bubblewrap.command(self.bwrap, self.visible, inner, as_root=as_root, network=self.network, kills=not self.pidfds)
 
     def plan(self) -> dict[str, Any]:
         """What the fork server is told."""
         return {
             "linux": linux.HERE,
+            "pidfds": self.pidfds,
             "path": self.path,
             "entry": self.entry,
             "landlock": self.landlock,
@@ -103,8 +109,16 @@ def best(memory_bytes: int, cpu_seconds: int, bench: Bench) -> Launch:
         cpu_seconds=cpu_seconds,
         users=users.unused() if os.geteuid() == 0 and tiers.USER not in bench.without else None,
         entry=bench.entry,
+        pidfds=bench.pidfds and linux.has_pidfds(),
         path=(bench.path,) if bench.path else (),
     )
+
+
+def weaker(launch: Launch, bench: Bench, reason: str) -> Launch:
+    """What to try after bubblewrap has failed for this reason. Raises SandboxRefused, as `without_namespaces`."""
+    if launch.network and launch.filter and bubblewrap.NO_NETWORK in reason:
+        return replace(launch, network=False)  # the filter refuses every socket by itself
+    return without_namespaces(launch, bench, f"{tiers.CANNOT}: {reason}")
 
 
 def without_namespaces(launch: Launch, bench: Bench, missing: str) -> Launch:

@@ -69,22 +69,20 @@ class Sandbox:
         group = _memory_group(bench, log)
         missing = ""
         if launch.bwrap is None:
-            missing = "bubblewrap is not installed"
+            missing = tiers.NOT_INSTALLED
             launch = launching.without_namespaces(launch, bench, missing)
-        server = ForkServer(launch, "w1", group=group, log=log)
-        try:
-            await server.start()
-        except LaunchFailed as error:
-            if launch.bwrap is None or error.spoke:
-                raise SandboxRefused(f"The fork server does not start: {error}") from None
-            missing = f"bubblewrap cannot make namespaces here: {error}"
-            log("sandbox.no_namespaces", reason=str(error))
-            launch = launching.without_namespaces(launch, bench, missing)
+        while True:
             server = ForkServer(launch, "w1", group=group, log=log)
             try:
                 await server.start()
-            except LaunchFailed as second:
-                raise SandboxRefused(f"The fork server does not start: {second}") from None
+                break
+            except LaunchFailed as error:
+                if launch.bwrap is None or error.spoke:
+                    raise SandboxRefused(f"The fork server does not start: {error}. {tiers.NEEDS}") from None
+                launch = launching.weaker(launch, bench, str(error))
+                if launch.bwrap is None:
+                    missing = f"{tiers.CANNOT}: {error}"
+                log("sandbox.no_namespaces" if missing else "sandbox.no_network_namespace", reason=str(error))
         try:
             tier = tiers.judge(launching.layers(launch, memory_group=group is not None), missing)
             tiers.admit(tier, allow_weak=allow_weak, unsafe=unsafe, loopback=loopback)
@@ -95,7 +93,7 @@ class Sandbox:
                 first = await server.fork()
         except ForkFailed as error:
             await server.close()
-            raise SandboxRefused(f"A worker cannot be locked: {error}") from None
+            raise SandboxRefused(f"A worker cannot be locked: {error}. {tiers.NEEDS}") from None
         except BaseException:
             await server.close()
             raise

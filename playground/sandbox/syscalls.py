@@ -34,7 +34,8 @@ _FCNTL = (0, 1, 2, 3, 4, 1030)  # dup, get and set flags; not F_SETOWN and F_SET
 _IOCTL = (0x541B, 0x5421, 0x5450, 0x5451)  # FIONREAD, FIONBIO, FIONCLEX, FIOCLEX; not TIOCSTI (CVE-2017-5226)
 # SO_TYPE, SO_ERROR, SO_PROTOCOL, SO_DOMAIN: what Python asks of a socket it is given; not SO_PEERCRED
 _SOCKET_FACTS = (3, 4, 38, 39)
-_MAY_CHANGE = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_O_PATH = 0o10000000  # a handle without the right to read, which Landlock lets pass
+_NOT_FOR_READING = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC | os.O_APPEND | _O_PATH
 _UNKNOWN_NAME = -1  # __NR_SCMP_ERROR
 _ALL = (1 << 32) - 1
 _SEND_FLAGS = 0x4000 | 0x40  # MSG_NOSIGNAL, MSG_DONTWAIT
@@ -54,7 +55,10 @@ def program(machine: int | None = None) -> bytes:
         raise SeccompMissing(f"libseccomp cannot be loaded ({error}); install libseccomp2") from None
 
     rules = lib.SyscallFilter(lib.ERRNO(errno.EPERM))
-    rules.set_attr(lib.Attr.ACT_BADARCH, lib.KILL_PROCESS)
+    try:
+        rules.set_attr(lib.Attr.ACT_BADARCH, lib.KILL_PROCESS)
+    except OSError:
+        rules.set_attr(lib.Attr.ACT_BADARCH, lib.KILL_THREAD)  # a kernel that cannot say so (gVisor): a worker's one thread is all of it
     try:
         rules.set_attr(lib.Attr.CTL_OPTIMIZE, 2)  # a binary tree; libseccomp before 2.5 has only the list
     except OSError:
@@ -73,8 +77,8 @@ def program(machine: int | None = None) -> bytes:
     for option in _SOCKET_FACTS:
         _add(lib, rules, lib.ALLOW, "getsockopt", lib.Arg(1, lib.EQ, socket.SOL_SOCKET), lib.Arg(2, lib.EQ, option))
     # Files are opened for reading only.
-    _add(lib, rules, lib.ALLOW, "openat", lib.Arg(2, lib.MASKED_EQ, _MAY_CHANGE, os.O_RDONLY))
-    _add(lib, rules, lib.ALLOW, "open", lib.Arg(1, lib.MASKED_EQ, _MAY_CHANGE, os.O_RDONLY))
+    _add(lib, rules, lib.ALLOW, "openat", lib.Arg(2, lib.MASKED_EQ, _NOT_FOR_READING, os.O_RDONLY))
+    _add(lib, rules, lib.ALLOW, "open", lib.Arg(1, lib.MASKED_EQ, _NOT_FOR_READING, os.O_RDONLY))
     # Memory that can be written is never executable; code comes from files only (an extension module of the standard library).
     _add(lib, rules, lib.ALLOW, "mmap", lib.Arg(2, lib.MASKED_EQ, mmap.PROT_EXEC, 0))
     for protection in (mmap.PROT_EXEC, mmap.PROT_READ | mmap.PROT_EXEC):

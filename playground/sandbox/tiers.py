@@ -10,8 +10,12 @@ USER = "user"  # each worker is a user of its own (when the server is root)
 MEMORY_GROUP = "memory group"
 
 MICROVM = "Before opening it to the internet, put gVisor or a microVM around the node."
-GET_NAMESPACES = "Install bubblewrap and allow user namespaces (or run the container with CAP_SYS_ADMIN) for tier A."
+NOT_INSTALLED = "bubblewrap is not installed"
+CANNOT = "bubblewrap cannot make namespaces here"
+GET_BUBBLEWRAP = "Install bubblewrap for tier A."
+GET_NAMESPACES = "Let bubblewrap make namespaces for tier A; SECURITY.md says how, in a container too."
 GET_LANDLOCK = "Use a kernel of version 6.12 or later with Landlock switched on (lsm=landlock,...)."
+NEEDS = "SECURITY.md says what each layer needs of the kernel; nothing runs with less than was begun with."
 GET_SECCOMP = "Run it on Linux with libseccomp2 installed."
 
 
@@ -39,10 +43,20 @@ def judge(layers: tuple[str, ...], missing: str = "") -> Tier:
     if SECCOMP not in layers:
         return Tier("D", "NOT isolated: for your own code only.", f"{GET_SECCOMP}{why}", layers)
     if LANDLOCK not in layers:
-        return Tier("C", "System-call filter only.", f"{GET_LANDLOCK}{why}", layers)
+        return Tier("C", _weak(layers), f"{GET_LANDLOCK}{why}", layers)
     if NAMESPACES not in layers:
-        return Tier("B", "System-call filter and Landlock, no namespaces.", f"{GET_NAMESPACES} {MICROVM}{why}", layers)
+        more = GET_BUBBLEWRAP if missing == NOT_INSTALLED else f"{GET_NAMESPACES}{why}"
+        return Tier("B", "System-call filter and Landlock, no namespaces.", f"{more} {MICROVM}", layers)
     return Tier("A", "Isolated: namespaces, system-call filter, file and signal scoping.", MICROVM, layers)
+
+
+def _weak(layers: tuple[str, ...]) -> str:
+    """What tier C leaves open, which is only files, and depends on what else there is."""
+    if NAMESPACES in layers:
+        return "System-call filter and namespaces, no Landlock."
+    if USER in layers:
+        return "System-call filter only: tenant code can read what every user of this machine can."
+    return "System-call filter only: tenant code can read every file that the server can, its database too."
 
 
 def admit(tier: Tier, *, allow_weak: bool, unsafe: bool, loopback: bool) -> None:

@@ -45,7 +45,9 @@ def main(control: int) -> NoReturn:
     server = _Server(socket.socket(fileno=control))
     server.say({"hello": os.getpid()})
     try:
-        confinement, prepare, work = _prepare(server.next_line())
+        plan = server.next_line()
+        server.pidfds = plan["pidfds"]
+        confinement, prepare, work = _prepare(plan)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the operator is told
         server.say({"failed": f"{type(error).__name__}: {error}"})
         os._exit(1)
@@ -85,6 +87,7 @@ def _prepare(plan: dict[str, Any]) -> tuple[child.Confinement, Callable[[int], A
 
 class _Server:
     def __init__(self, control: socket.socket) -> None:
+        self.pidfds = False
         self._control = control
         self._text = b""
         self._channels: list[int] = []
@@ -159,7 +162,7 @@ class _Server:
             return child.Birth(channel, user, parent)
         self._running[pid] = number
         os.close(channel)
-        if hasattr(os, "pidfd_open"):
+        if self.pidfds:
             handle = os.pidfd_open(pid)
             self.say({"forked": number, "pid": pid}, handle)
             os.close(handle)
