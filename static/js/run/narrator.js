@@ -23,7 +23,7 @@ export function narrate(state, { now, final, stale, armed = null, watching = fal
   if (state.status === "waitingForPause") return say("i-pause", "Pausing: what is running finishes first, and nothing new begins.");
   if (state.status === "queued") return queued(state);
   const resumed = resumption(state, now);
-  if (state.status === "waiting") return waiting(state, now, watching) ?? resumed;
+  if (state.status === "waiting") return waiting(state, now, watching) ?? resumed ?? running(state);
   return resumed ?? running(state);
 }
 

@@ -1,0 +1,88 @@
+"""Every kind of page, dark and light, wide and on a telephone, as axe-core judges it."""
+
+from collections.abc import Callable
+
+import pytest
+from access_support import findings
+from page_support import Playground, expect
+from server_support import Server
+
+WIDE, TELEPHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+
+WAITS = """from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        @step.do("shaky", config={"retries": {"limit": 3, "delay": 1, "backoff": "constant"}})
+        async def shaky(ctx):
+            print("\\x1b[31mattempt\\x1b[0m", ctx["attempt"])
+            if ctx["attempt"] < 3:
+                raise RuntimeError("not yet")
+            return {"attempt": ctx["attempt"]}
+
+        await shaky()
+        await step.wait_for_event("approval", "approved")
+        await step.sleep("nap", "1 hour")
+        raise ValueError("for nothing")
+"""
+
+
+@pytest.fixture(params=[WIDE, TELEPHONE], ids=lambda it: str(it["width"]))
+def visit(request: pytest.FixtureRequest, server: Server, open_page: Callable) -> Callable[[str], Playground]:
+    """`visit(path)` opens a page, wide or as on a telephone; nothing moves."""
+
+    def opened(path: str) -> Playground:
+        return Playground(open_page(server.url + path, viewport=request.param, reduced_motion="reduce"), server.url)
+
+    return opened
+
+
+def test_a_page_of_each_kind(visit: Callable[[str], Playground]) -> None:
+    at = visit("/")
+    for path in ("/", "/examples", "/examples/saga", "/about", "/nothing-is-here", "/instances/there-is-none"):
+        if path != "/" and at.page.goto(at.url + path).status == 404:
+            at.watched.forgive("404")
+        expect(at.page.locator("h1").first).to_be_attached()
+        assert findings(at.page) == [], path
+
+
+def test_a_run_in_every_view(visit: Callable[[str], Playground]) -> None:
+    at = visit("/")
+    at.page.locator(".cm-content").wait_for(state="attached")
+    if at.page.viewport_size == TELEPHONE:
+        at.page.get_by_role("button", name="Code").click()
+    at.write(WAITS)
+    at.run()
+    at.expect_step("approval", "waiting")
+    assert findings(at.page) == [], "waiting"
+    for tab in ("Replay", "Journal", "Logs"):
+        at.tab(tab)
+        assert findings(at.page) == [], tab
+    if at.page.viewport_size == TELEPHONE:
+        at.tab("Timeline")
+    at.step("shaky").click()
+    assert findings(at.page) == [], "a step"
+    if at.page.viewport_size == TELEPHONE:
+        at.tab("Timeline")
+    at.page.get_by_role("button", name="Send event").click()
+    at.expect_step("nap", "asleep")
+    at.control("Wake nap now").click()
+    at.expect_status("Errored")
+    assert findings(at.page) == [], "errored"
+
+
+def test_the_dialogs(visit: Callable[[str], Playground]) -> None:
+    at = visit("/examples/hello")
+    at.page.locator(".cm-content").wait_for(state="attached")
+    banner = at.page.get_by_role("banner")
+    for name in ("Share", "About", "Keys"):
+        if name == "Keys":
+            at.page.evaluate("document.activeElement.blur()")
+            at.page.keyboard.press("?")
+        else:
+            banner.get_by_text(name, exact=True).or_(banner.get_by_label(name)).first.click()
+        expect(at.page.locator("dialog[open]")).to_be_visible()
+        assert findings(at.page) == [], name
+        at.page.keyboard.press("Escape")
+        expect(at.page.locator("dialog[open]")).to_have_count(0)
