@@ -6,6 +6,7 @@ import json
 import pytest
 from store_support import (
     AT,
+    CONFIG,
     NODE,
     attempt,
     completed,
@@ -27,6 +28,7 @@ from store_support import (
 from playground.store import JournalError
 from playground.store.encoding import plain
 from playground.store.protocol import InboxRow
+from playground.store.tables import scope_of
 from playground.workflows import events as ev
 from playground.workflows.errors import CannotRestart, Fenced, InstanceNotFound, NotSerialisable
 from playground.workflows.events import NewEvent
@@ -466,3 +468,32 @@ async def test_a_cancelled_caller_disturbs_nobody(store):
     done = await asyncio.gather(*calls, return_exceptions=True)
     assert sum(isinstance(answer, BaseException) for answer in done) == 1
     assert dense(await store.events(row.key, after=0, limit=200))
+
+
+@with_store
+async def test_an_instance_begins_with_the_steps_and_keys_that_it_is_given(store):
+    ((parent,), _) = await store.create([new("parent")], at=AT)
+    copied = [
+        NewEvent(ev.STEP_COPIED, {"status": "completed", "line": 3, "config": CONFIG, "output": {"a": 1}, "rollback": CONFIG}, do("one")),
+        NewEvent(ev.STEP_COPIED, {"status": "completed", "line": 4, "config": {"sensitive": "output"}, "output": ev.REDACTED}, do("two"), "x" * 500),
+        NewEvent(ev.STEP_COPIED, {"status": "timed_out", "line": 5, "event_type": "go", "error": {"name": "E", "message": "m"}}, wait()),
+        NewEvent(ev.KV_PUT, {"key": "k", "value": 7}, do("one")),
+    ]
+    trigger = {"kind": "fork", "of": "parent", "seq": 1}
+    made, refused = await store.create(
+        [new("child", events=copied, parent=parent.key, trigger=trigger), new("other", trigger={**trigger, "kind": "chaos"}, parent=parent.key)], at=AT + 5
+    )
+    assert not refused and [row.last_seq for row in made] == [5, 1]
+    loaded = await store.load(made[0].key)
+    one, two, third = (loaded.steps[key] for key in (do("one"), do("two"), wait()))
+    assert (one.status, plain(one.result), one.rollback, one.rollback_config) == ("completed", {"a": 1}, "pending", CONFIG)
+    assert (plain(two.result), two.result_bytes, third.status, third.error["name"]) == ("x" * 500, 502, "errored", "E")
+    assert loaded.row.stored_bytes >= 502 and not loaded.open
+    journal = await store.events(made[0].key, after=0, limit=10)
+    assert [event.seq for event in journal] == [1, 2, 3, 4, 5] and journal[0].data["trigger"] == trigger
+    assert journal[2].data["output"] == ev.REDACTED
+    assert await store.kv.get(scope_of(made[0]), "k") == (True, 7)
+    assert [row.id for row in await store.children(parent.key, "fork")] == ["child"]
+    assert [row.id for row in await store.children(parent.key, "chaos")] == ["other"]
+    await store.delete(made[0].key)
+    assert list(await store.children(parent.key, "fork")) == []

@@ -39,6 +39,7 @@ from playground.workflows.errors import (
 from playground.workflows.events import NewEvent, StepKey
 
 BATCH_MOST = 100  # instances of one create_batch
+TRIALS = 2  # codes tried on a history at once
 FORKS = 2  # prepared at once: each holds all results of an instance
 
 
@@ -75,6 +76,8 @@ class Engine:
         self._scheduler = Scheduler(services)
         self._checker = Checker(services.sandbox, services.settings.source_bytes, services.turns)
         self.forking = asyncio.Semaphore(FORKS)
+        self._trials = asyncio.Semaphore(TRIALS)
+        self._trying: set[str] = set()  # the queues whose instances code is being tried on
 
     @classmethod
     @asynccontextmanager
@@ -129,7 +132,19 @@ class Engine:
 
     async def fit(self, code: Code, snapshot: Snapshot) -> Fit:
         """How far other code would come with an instance's history. Raises Busy."""
-        return await fit(self._services, code, snapshot)
+        queue = snapshot.row.queue
+        if queue in self._trying:
+            raise Busy("Other code is being tried already for the same owner. Try again in 1 s.", retry_after=1)
+        self._trying.add(queue)
+        try:
+            async with self._trials:
+                return await fit(self._services, code, snapshot)
+        finally:
+            self._trying.discard(queue)
+
+    async def code(self, row: InstanceRow) -> Code:
+        """The code that the next execution of an instance would run. Raises whatever its source raises."""
+        return await self._services.sources.load(row)
 
     def register(self, workflow: str, source: CodeSource) -> None:
         """Let instances of this workflow's name have their code from `source`; those that waited for it run now.

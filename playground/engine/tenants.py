@@ -3,7 +3,6 @@
 An instance stays on the version that was the newest when it was created, until somebody migrates it.
 """
 
-import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +21,6 @@ from playground.store.tables import Version
 from playground.workflows import events as ev
 from playground.workflows import names
 from playground.workflows.errors import (
-    Busy,
     CannotMigrate,
     InvalidName,
     InvalidSecret,
@@ -37,7 +35,6 @@ from playground.workflows.events import NewEvent
 WORKFLOW = "tenant-workflow"  # what the workflow of such an instance is called
 VERSIONS_MOST = 1_000  # of one tenant
 SECRETS_MOST = 100
-TRIALS = 2  # versions tried on a history at once, of all tenants
 SECRET_BYTES = 16 * 1024
 
 _SECRET_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}\Z")
@@ -49,8 +46,6 @@ class Tenants:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._store = engine.store.tenants
-        self._trying: set[str] = set()
-        self._trials = asyncio.Semaphore(TRIALS)
         self._everybodys = {"EFFECTS": Effects(), "KV": KV()}
         engine.register(WORKFLOW, self)
 
@@ -144,7 +139,7 @@ class Tenants:
             raise CannotMigrate(f'Instance "{id}" was not made from a deployed version.')
         tried = await self._engine.store.load(row.key)
         if not force:
-            await self._try(tenant, id, target, tried)
+            _check_fit(id, target, await self._engine.fit(await self._code(tenant, target), tried))
 
         def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
             row = snapshot.row
@@ -158,16 +153,6 @@ class Tenants:
             return [*deciders.end_execution(snapshot, ev.EVICTED), moved]
 
         return await self._engine.operate(row, decide)
-
-    async def _try(self, tenant: str, id: str, target: Version, snapshot: Snapshot) -> None:
-        if tenant in self._trying:
-            raise Busy("A version of this tenant is being tried already. Try again in 1 s.", retry_after=1)
-        self._trying.add(tenant)
-        try:
-            async with self._trials:
-                _check_fit(id, target, await self._engine.fit(await self._code(tenant, target), snapshot))
-        finally:
-            self._trying.discard(tenant)
 
     # Secrets.
 

@@ -1,4 +1,4 @@
-"""Forks over the API: a new instance from what another one has finished, with an edited result or edited code."""
+"""Forks over the API: a new instance from what another one has finished, with an edited result or edited code; and edited code for one that lives."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,19 +7,24 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.engine import CreateInstance, forking
+from playground.engine import CreateInstance, forking, recoding
 from playground.engine.tenants import WORKFLOW
 from playground.store.protocol import InstanceRow
 from playground.web import bodies, tokens
 from playground.web.access import find
-from playground.web.api_instances import StepBody, step_key
+from playground.web.api_instances import StepBody, accepted, controlled, step_key
 from playground.web.check import body_limit, check_stored, refuse_bad
 from playground.web.context import Context
 from playground.web.responses import json_response
 from playground.web.views import instance_address, instance_url
-from playground.workflows.errors import CannotFork
+from playground.workflows.errors import CannotFork, CannotMigrate
 
 _NO_SOURCE = "The code of this instance comes from a program on the server; a fork of it runs that code, whatever it is by then."
+_NO_CODE = "The code of this instance comes from a program on the server, which alone can change it."
+
+
+class CodeBody(msgspec.Struct, forbid_unknown_fields=True):
+    source: str
 
 
 class ForkBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -65,6 +70,21 @@ async def _of_tenant(context: Context, row: InstanceRow, body: ForkBody) -> Resp
     url = instance_address(made)
     answer = {"id": made.id, "status": made.status, "version": made.snippet, "url": url}
     return json_response(answer, 201, {"Location": url, "Cache-Control": "no-store"})
+
+
+async def change_code(context: Context, request: Request) -> Response:
+    """Let a living instance go on with other code, where its history fits; its worker is given up."""
+    row = await controlled(context, request)
+    body = await bodies.read_object(request, CodeBody, body_limit(context))
+    if row.tenant and row.workflow != WORKFLOW:
+        raise CannotMigrate(_NO_CODE)
+    context.limits.checks.take(f"tenant:{row.tenant}" if row.tenant else context.addresses.of(request))
+    await refuse_bad(context, body.source)
+    if not row.tenant:
+        check_stored(context, row.queue)
+        context.engine.stored.add(row.queue, len(body.source.encode()))
+    await recoding.change_code(context.engine, row, body.source)
+    return await accepted(context, row)
 
 
 async def _running(context: Context, template: CreateInstance, source: str | None) -> CreateInstance:

@@ -99,6 +99,8 @@ OF_INSTANCES: tuple[Call, ...] = (
     _operation("restart", api_instances.restart, api_instances.RestartBody, "instance.cannot_restart"),
     _operation("kill-worker", api_instances.kill_worker, api_instances.KillBody, "instance.no_worker"),
     _operation("wake", api_instances.wake, api_instances.WakeBody, "instance.nothing_to_wake"),
+    _operation("code", api_forks.change_code, api_forks.CodeBody, "version.does_not_fit", "instance.in_finite_state", "instance.cannot_migrate", "source.refused",
+               "busy", *_CODE),
     Call("POST", f"{INSTANCE}/fork", api_forks.fork, 201, api_forks.ForkBody,
          refuses=("instance.not_found", "instance.cannot_fork", "not_serialisable", "source.refused", "token.missing", "token.wrong", "busy", *_CODE)),
     Call("DELETE", INSTANCE, api_instances.delete, 204, control=True, refuses=("instance.not_found",)),

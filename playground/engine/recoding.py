@@ -1,0 +1,104 @@
+"""Other code under a living instance: it is tried on the history, and from the next execution on the instance runs it.
+
+A worker that is there is given up, as an eviction would: what it ran is lost with it and tried again with the new code.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from playground.engine import deciders
+from playground.engine.engine import Engine
+from playground.engine.fitting import Fit
+from playground.store.protocol import Committed, Decider, InstanceRow, Snapshot
+from playground.workflows import events as ev
+from playground.workflows.errors import CannotMigrate, DoesNotFit, InstanceInFiniteState
+from playground.workflows.events import NewEvent, StepKey
+
+TRIES = 3  # of code on a history that grows meanwhile
+SHOWN = 100  # steps of either list that a refusal tells
+
+_ENDED = 'Instance "{id}" has ended ({status}); there is nothing left to run. Fork it to run other code from one of its steps.'
+_ROLLING_BACK = 'Instance "{id}" is rolling back; its handlers run with the code that began the steps.'
+_SLOW = 'The code could not be tried on the history of instance "{id}": it took too long, or its worker died.'
+_LOST = 'The code does not fit the history of instance "{id}": it does not come to {steps}{called}. Fork before that step to run it, or keep the old code.'
+_CALLED = " (it calls {names} outside steps, which a trial refuses)"
+_GONE_ON = 'Instance "{id}" has gone on while the code was tried. Pause it first, or try again.'
+
+
+async def change_code(engine: Engine, row: InstanceRow, source: str) -> Committed:
+    """Let an instance go on with other code, which has been checked. The same code again has no effect.
+
+    Raises:
+        DoesNotFit: the code does not come to a step that the history holds; `recorded` and `requested` tell the steps.
+        InstanceInFiniteState: the instance has ended.
+        CannotMigrate: it is rolling back.
+        Busy: the code can't be tried now.
+        InstanceNotFound: the instance has just been deleted.
+    """
+    snippet = await engine.store.put_snippet(source, None, at=engine.clock.now())
+    for _ in range(TRIES):
+        tried = await engine.store.load(row.key)
+        _check_status(tried.row)
+        code = replace(await engine.code(tried.row), source=source, version=snippet.id)
+        fit = await engine.fit(code, tried)
+        if not fit.good:
+            raise _refusal(tried, fit)
+        try:
+            return await engine.operate(row, _change(snippet.id, tried, fit))
+        except _GoneOn:
+            continue
+    raise CannotMigrate(_GONE_ON.format(id=row.id))
+
+
+class _GoneOn(Exception):
+    """The history has a step that the code was not tried on."""
+
+
+def _change(snippet: str, tried: Snapshot, fit: Fit) -> Decider:
+    asked = {StepKey(it["kind"], it["name"], it["count"]) for it in fit.requested}
+
+    def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
+        row = snapshot.row
+        _check_status(row)
+        if snapshot.row.generation != tried.row.generation or not snapshot.steps.keys() - tried.steps.keys() <= asked:
+            raise _GoneOn
+        if row.snippet == snippet:
+            return []
+        events = deciders.end_execution(snapshot, ev.EVICTED)
+        if row.status == ev.WAITING_FOR_PAUSE:
+            events.append(NewEvent(ev.WORKFLOW_PAUSED))
+        return [*events, NewEvent(ev.CODE_CHANGED, {"from": row.snippet, "snippet": snippet})]
+
+    return decide
+
+
+def _check_status(row: InstanceRow) -> None:
+    if row.status in ev.FINAL_STATUSES:
+        raise InstanceInFiniteState(_ENDED.format(id=row.id, status=row.status))
+    if row.rollback == "running":
+        raise CannotMigrate(_ROLLING_BACK.format(id=row.id))
+
+
+def _refusal(tried: Snapshot, fit: Fit) -> DoesNotFit:
+    """The history beside what the code came to: the steps of it that it read, then those that it asked for besides."""
+    if not fit.in_time:
+        return DoesNotFit(_SLOW.format(id=tried.row.id), recorded=[], requested=[])
+    history = [_shown(step.key) for step in sorted(tried.steps.values(), key=lambda step: step.started_seq)]
+    read = [step for step in history if step not in fit.recorded]
+    lost = ", ".join(f'"{step["name"]}"' + (f' ({step["count"]})' if step["count"] > 1 else "") for step in fit.recorded[:3])
+    more = f" and {len(fit.recorded) - 3} more" if len(fit.recorded) > 3 else ""
+    called = _CALLED.format(names=", ".join(fit.called)) if fit.called else ""
+    first = history.index(fit.recorded[0])
+    start = max(0, first - SHOWN // 2)  # a long history is told around the first difference
+    requested = [*read, *fit.requested]
+    return DoesNotFit(
+        _LOST.format(id=tried.row.id, steps=lost + more, called=called),
+        recorded=history[start : start + SHOWN],
+        requested=requested[start : start + SHOWN],
+        skipped=start,
+    )
+
+
+def _shown(key: StepKey) -> Mapping[str, Any]:
+    return {"kind": key.kind, "name": key.name, "count": key.count}

@@ -1,0 +1,147 @@
+"""Other code under a living instance: paused, waiting and running ones go on with it; what does not fit is refused with both histories."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from http_support import Background, Site, running_sandbox
+from tenants_support import Tenant
+
+from playground.sandbox.pool import Sandbox
+
+HEAD = """\
+from workers import WorkflowEntrypoint
+import asyncio
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        async def quick():
+            return "quick"
+        async def slow():
+            await asyncio.sleep(%s)
+            return "slow"
+"""
+WAITS = HEAD % 0 + """\
+        await step.do("first", quick)
+        await step.do("second", quick)
+        got = await step.wait_for_event("approval", "approved", timeout="1 hour")
+        return "old"
+"""
+RUNS = HEAD % 50 + """\
+        await step.do("first", quick)
+        return await step.do("long", slow)
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with running_sandbox() as running:
+        site = Site(*running, tmp_path_factory.mktemp("site"))
+        yield site
+        site.close()
+
+
+def change(site: Site, made: dict[str, Any], source: str) -> Any:
+    return site.operate(made, "code", {"source": source})
+
+
+def journal(site: Site, made: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(site.client.get(f"/api{made['url']}/events").json()["events"])
+
+
+def types(events: list[dict[str, Any]]) -> list[str]:
+    return [event["type"] for event in events]
+
+
+def versions(site: Site, made: dict[str, Any]) -> list[str]:
+    return [event["data"]["code_version"] for event in journal(site, made) if event["type"] == "execution_started"]
+
+
+def refused(answer: Any) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+def test_a_waiting_instance_goes_on_with_the_code_at_once(site: Site) -> None:
+    made = site.create(WAITS)
+    site.until(made, "wait_started")
+    answer = change(site, made, WAITS.replace('"old"', 'got["payload"]'))
+    assert answer.status_code == 202, answer.text
+    site.until(made, "code_changed")
+    site.operate(made, "events/approved", "new")
+    shown = site.finish(made)
+    assert shown["output"] == "new" and shown["snippet"] != made["snippet"]
+    (changed,) = shown["code_changes"]
+    assert (changed["from"], changed["snippet"]) == (made["snippet"], shown["snippet"])
+    assert versions(site, made) == [made["snippet"], shown["snippet"]]
+    assert types(journal(site, made)).count("step_started") == 2
+
+
+def test_a_running_instance_loses_its_worker_and_tries_again_with_the_code(site: Site) -> None:
+    made = site.create(RUNS)
+    for name, events in site.follow(made):
+        if name == "journal" and any((event.get("step") or {}).get("name") == "long" and event["type"] == "attempt_started" for event in events):
+            break
+    assert change(site, made, RUNS.replace("50", "0")).status_code == 202
+    shown = site.finish(made)
+    assert shown["output"] == "slow"
+    long = next(step for step in shown["steps"] if step["name"] == "long")
+    assert [attempt.get("error", {}).get("name") for attempt in long["attempts"]] == ["WorkerLost", None]
+    assert [execution["reason"] for execution in shown["executions"]] == ["evicted", "completed"]
+
+
+def test_a_paused_instance_stays_paused_and_resumes_on_the_code(site: Site) -> None:
+    made = site.create(WAITS)
+    site.until(made, "wait_started")
+    assert site.operate(made, "pause").status_code == 202
+    site.until(made, "workflow_paused")
+    assert change(site, made, WAITS.replace('"old"', '"new"')).json()["status"] == "paused"
+    site.operate(made, "resume")
+    site.operate(made, "events/approved", True)
+    assert site.finish(made)["output"] == "new"
+
+
+def test_code_that_does_not_come_to_a_recorded_step_is_refused_with_both_lists(site: Site) -> None:
+    made = site.create(WAITS)
+    site.until(made, "wait_started")
+    before = journal(site, made)
+    answer = change(site, made, WAITS.replace('"second"', '"renamed"'))
+    assert refused(answer) == (409, "version.does_not_fit")
+    error = answer.json()["error"]
+    assert [step["name"] for step in error["recorded"]] == ["first", "second", "approval"]
+    assert [step["name"] for step in error["requested"]] == ["first", "renamed"]
+    assert error["recorded"][1]["kind"] == "do" and '"second"' in error["message"]
+    assert journal(site, made) == before
+    site.operate(made, "events/approved", True)
+    assert site.finish(made)["output"] == "old"
+
+
+def test_the_same_code_again_changes_nothing(site: Site) -> None:
+    made = site.create(WAITS)
+    site.until(made, "wait_started")
+    before = journal(site, made)
+    assert change(site, made, WAITS).status_code == 202
+    assert journal(site, made) == before
+    site.operate(made, "terminate")
+
+
+def test_bad_code_and_a_finished_run_are_refused(site: Site) -> None:
+    made = site.create(WAITS)
+    site.until(made, "wait_started")
+    assert refused(change(site, made, "def (")) == (422, "source.refused")
+    assert refused(site.client.post(f"/api{made['url']}/code", json={"source": WAITS})) == (401, "token.missing")
+    assert refused(site.operate(made, "code", {})) == (400, "body.invalid")
+    site.operate(made, "terminate")
+    assert refused(change(site, made, WAITS)) == (409, "instance.in_finite_state")
+
+
+def test_a_tenants_instance_goes_on_with_code_that_nobody_else_gets(site: Site) -> None:
+    acme = Tenant(site, "code-acme")
+    deployed = acme.deploy(WAITS)
+    made = acme.create()
+    acme.until(made["id"], "waiting")
+    answer = acme.ask("POST", f"/instances/{made['id']}/code", json={"source": WAITS.replace('"old"', '"new"')})
+    assert answer.status_code == 202, answer.text
+    acme.ask("POST", f"/instances/{made['id']}/events/approved", json=1)
+    assert acme.finish(made["id"])["output"] == "new"
+    assert [it["version"] for it in acme.ask("GET", "/workflow").json()["versions"]] == [deployed["version"]]
