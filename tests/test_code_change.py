@@ -4,10 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from http_support import Background, Site, running_sandbox
+from http_support import Site, running_sandbox
 from tenants_support import Tenant
-
-from playground.sandbox.pool import Sandbox
 
 HEAD = """\
 from workers import WorkflowEntrypoint
