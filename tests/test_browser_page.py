@@ -114,7 +114,7 @@ def test_escape_then_tab_leaves_the_editor_and_letters_can_be_turned_off(opened:
     page.page.keyboard.press("?")
     keys = page.page.get_by_role("dialog", name="Keyboard")
     expect(keys).to_be_visible()
-    keys.get_by_role("checkbox").uncheck()
+    keys.get_by_label("Single keys act outside fields").uncheck()
     page.page.keyboard.press("Escape")
     expect(keys).to_be_hidden()
     expect(page.page.get_by_role("link", name="Examples")).to_be_focused()
