@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from page_support import Playground, expect
+from page_support import PASTE, Playground, expect
 from server_support import Server
 
 FIRST_LOAD_BYTES = 250 * 1000
@@ -30,6 +30,28 @@ class TenantWorkflow(WorkflowEntrypoint):
 def opened(server: Server, open_page: Callable) -> Callable[..., Playground]:
     """`opened("/path")` opens a page of the server as a new visitor."""
     return lambda path, **options: Playground(open_page(server.url + path, **options), server.url)
+
+
+PLACE = """(content, word) => {
+    const walker = document.createTreeWalker(content, NodeFilter.SHOW_TEXT);
+    for (let node; (node = walker.nextNode()); ) {
+        const at = node.data.indexOf(word);
+        if (at < 0) continue;
+        const range = document.createRange();
+        range.setStart(node, at);
+        range.setEnd(node, at + word.length);
+        const { x, y, width, height } = range.getBoundingClientRect();
+        return [x + width / 2, y + height / 2];
+    }
+}"""
+
+
+def point_at(page: Playground, word: str) -> None:
+    """Rest the pointer on a word of the source, coming from elsewhere."""
+    page.page.mouse.move(1, 1)
+    expect(page.page.locator(".cm-tooltip-hover")).to_have_count(0)
+    x, y = page.editor.evaluate(PLACE, word)
+    page.page.mouse.move(x, y)
 
 
 def lines(page: Playground) -> str:
@@ -86,6 +108,64 @@ def test_the_formatter_can_reach_nothing(server: Server, opened: Callable[..., P
     plain = page.page.request.get(server.url + name.replace("format.worker.js", "editor.js"))
     assert "wasm" not in plain.headers["content-security-policy"]
     assert "wasm" not in page.page.request.get(server.url).headers["content-security-policy"]
+
+
+CALLS = """from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        effects = self.env.EFFECTS
+
+        async def undo(failed):
+            print(failed["output"])
+
+        await step.do("pay", effects.charge, rollback=undo)
+        got = await step.wait_for_event("approval", "approved")
+"""
+OFFERS = [  # what is typed, what is then offered, and what its documentation says
+    ("        await self.env.", "EFFECTS", "only pretended"),
+    ("        await effects.ch", "charge(amount, key=None, **details)", "Pretends to charge"),
+    ("        got.p", "payload", "sent with the event"),
+    ('        @step.do("a", rollback_', "rollback_config=None", "rollback handler"),
+    ('        @step.do("a", config={"', 'retries{"limit": 5, "delay": "10 seconds"}', "How often and how soon"),
+    ('        @step.do("a", config={"retries": {"backoff": "l', "linear", ""),
+    ('        await step.sleep("nap", "3 m', "3 minutes", ""),
+    ("        raise NonR", "NonRetryableError(message)", "fails at once"),
+]
+
+
+def test_completion_knows_what_may_be_written_here(opened: Callable[..., Playground]) -> None:
+    page = opened("/")
+    page.write(CALLS)
+    keys = page.page.keyboard
+    for typed, offer, documented in OFFERS:
+        keys.press("ControlOrMeta+End")
+        keys.type(typed)
+        expect(page.page.get_by_role("option", selected=True)).to_have_text(offer)
+        if documented:
+            expect(page.page.locator(".cm-completionInfo")).to_contain_text(documented)
+        keys.press("Escape")
+        keys.press("ControlOrMeta+a")
+        page.editor.evaluate(PASTE, CALLS)
+    keys.press("ControlOrMeta+End")
+    keys.type("        await effects.email(")
+    shown = page.page.locator(".cm-signature:visible")
+    expect(shown.locator("b")).to_have_text("to")
+    keys.type('"ada@example.com", key=')
+    expect(shown.locator("b")).to_have_text("key=None")
+    expect(shown).to_contain_text("idempotency key")
+    keys.press("Escape")
+    keys.press("Escape")
+    expect(shown).to_have_count(0)
+
+
+def test_resting_on_a_name_says_what_it_is(opened: Callable[..., Playground]) -> None:
+    page = opened("/")
+    page.write(CALLS)
+    for word, documented in (("wait_for_event", "Waits durably"), ('"output"', "the step to undo"), ("EFFECTS", "only pretended")):
+        point_at(page, word)
+        expect(page.page.locator(".cm-tooltip-hover")).to_contain_text(documented)
 
 
 def test_vim_keys_are_loaded_when_chosen_and_remembered(opened: Callable[..., Playground]) -> None:

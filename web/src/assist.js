@@ -1,10 +1,12 @@
-// What only somebody who types needs: completion, signatures, closing brackets, search. Loaded when the editor is first focused.
+// What only somebody who works in the source needs: completion, signatures and documentation, closing brackets, search. Loaded when the
+// editor is first focused or pointed at.
 
 import { autocompletion, closeBrackets, closeBracketsKeymap } from "@codemirror/autocomplete";
 import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
 import { Prec } from "@codemirror/state";
 import { keymap } from "@codemirror/view";
-import { completion, signature } from "./complete.js";
+import { completion } from "./complete.js";
+import { signature } from "./signature.js";
 
 export const assist = [
   completion,

@@ -2,44 +2,10 @@
 
 import { snippetCompletion } from "@codemirror/autocomplete";
 import { pythonLanguage } from "@codemirror/lang-python";
-import { syntaxTree } from "@codemirror/language";
-import { showTooltip } from "@codemirror/view";
-import { StateField } from "@codemirror/state";
-
-const DECORATOR = ["(name=None, *, config=None, rollback=None, concurrent=False)", "A step: runs once, and its result is kept. Await the decorated function."];
-const STEP = {
-  do: ["(name, callback, *, config=None, rollback=None)", "A step: runs once, and its result is kept."],
-  sleep: ['(name, "2 seconds")', "Waits a time. Nothing runs meanwhile; a long sleep holds no process."],
-  sleep_until: ["(name, when)", "Waits until an aware datetime, or epoch milliseconds."],
-  wait_for_event: ['(name, event_type, timeout="24 hours")', "Waits until somebody sends an event of this type; gives its payload, timestamp and type."],
-};
-const EVENT = {
-  payload: ["", "The params given at creation; {} when there were none."],
-  timestamp: ["", "When the instance was created, an aware datetime."],
-  instance_id: ["", "The id of this instance."],
-  workflow_name: ["", "The workflow's name."],
-};
-const CONTEXT = {
-  attempt: ["", "The number of this attempt, from 1."],
-  step: ["", "The step's name and count."],
-  config: ["", "The step's config, with defaults filled in."],
-};
-const SELF = { env: ["", "Your bindings."], ctx: ["", "The context of this execution."] };
-const CONFIG = {
-  retries: ['{"limit": 5, "delay": "10 seconds", "backoff": "exponential"}', "How often and how soon a failed attempt is tried again."],
-  timeout: ['"10 minutes"', "The longest an attempt may take."],
-  sensitive: ['"output"', "Keeps the result out of journal, API and page."],
-};
-const RETRIES = {
-  limit: ["5", "How many times a failed attempt is tried again; 0 is never."],
-  delay: ['"10 seconds"', "The wait before a retry, or a function that returns one."],
-  backoff: ['"exponential"', "constant, linear or exponential."],
-};
-const WORKERS = {
-  WorkflowEntrypoint: ["", "The class a workflow extends."],
-  NonRetryableError: ["(message)", "Raised in a step: no retry."],
-};
-const MEMBERS = { step: STEP, event: EVENT, ctx: CONTEXT, self: SELF };
+import { CALLS, CONFIG_KEYS, MEMBERS, NAMES, RETRY_KEYS, UNITS, VALUES, called } from "./api.js";
+import { callAround, dictAround, inString, kindOf } from "./found.js";
+import { prose } from "./places.js";
+import { card } from "./signature.js";
 
 const WORKFLOW = snippetCompletion(
   'class TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n        @step.do("${first step}")\n        async def ${first}():\n            return ${None}\n\n        return await ${first}()',
@@ -48,57 +14,96 @@ const WORKFLOW = snippetCompletion(
 const DECORATED = snippetCompletion('@step.do("${name}")\nasync def ${function}():\n    return ${None}', {
   label: "@step.do",
   detail: "a step",
+  info: () => card("@step.do"),
   type: "function",
   boost: 60,
 });
+const TOP = 50; // before Python's own words
 
-const options = (table, { quote = false, type = "property", boost = 50 } = {}) =>
-  Object.entries(table).map(([label, [detail, info]]) => ({
-    label,
-    detail,
-    info,
-    type: detail.startsWith("(") ? "function" : type,
-    boost,
-    apply: quote ? `${label}": ` : undefined,
-  }));
+const said = (doc) => () => prose(document.createElement("p"), doc);
 
-function inString(context) {
-  return /String$/.test(syntaxTree(context.state).resolveInner(context.pos, -1).name);
+/** The methods of an object of the tenant API, each with its signature. */
+function methods(object, at = "") {
+  return Object.keys(CALLS)
+    .filter((name) => name.startsWith(`${object}.`))
+    .map((name) => {
+      const label = name.split(".")[1];
+      const full = at && label === "do" ? `@${name}` : name;
+      return { label, detail: called(full).slice(full.length), info: () => card(full, { documented: true }), type: "function", boost: TOP };
+    });
 }
 
+const members = (table) => Object.entries(table ?? {}).map(([label, [type, doc]]) => ({ label, detail: type, info: said(doc), type: "property", boost: TOP }));
+const keys = (table) => Object.entries(table).map(([label, [value, doc]]) => ({ label, detail: value, info: said(doc), type: "property", boost: TOP, apply: `${label}": ` }));
+const result = (from, options, validFor = /^\w*$/) => (options.length ? { from, options, validFor } : null);
+
 function tenantApi(context) {
-  const member = context.matchBefore(/\b(step|event|ctx|self)\.\w*/);
-  if (member) {
-    const [object] = member.text.split(".");
-    const from = member.from + object.length + 1;
-    if (context.state.sliceDoc(member.from - 1, member.from) === "@") return { from, options: options({ do: DECORATOR }), validFor: /^\w*$/ };
-    return { from, options: options(MEMBERS[object]), validFor: /^\w*$/ };
+  const { state, pos } = context;
+  const member = context.matchBefore(/@?\b(?:\w+\.)+\w*/);
+  if (member && !inString(state, pos)) {
+    const from = member.from + member.text.lastIndexOf(".") + 1;
+    const at = member.text[0] === "@" ? "@" : "";
+    const kind = kindOf(state, member.text.slice(at.length, from - member.from - 1));
+    if (at && kind === "step") return result(from, methods("step", at).filter(({ label }) => label === "do"));
+    return kind ? result(from, [...methods(kind, at), ...members(MEMBERS[kind])]) : null;
   }
-  const item = context.matchBefore(/\b(event|ctx)\[["']\w*/);
+  const item = context.matchBefore(/\b\w+\[["']\w*/);
   if (item) {
-    const [object] = item.text.split("[");
-    return { from: item.from + object.length + 2, options: options(MEMBERS[object]), validFor: /^\w*$/ };
+    const from = item.from + item.text.search(/["']/) + 1;
+    return result(from, members(MEMBERS[kindOf(state, item.text.split("[")[0])]));
   }
   const imported = context.matchBefore(/from workers import [\w, ]*/);
-  if (imported) {
-    const from = context.matchBefore(/\w*/).from;
-    return { from, options: options(WORKERS, { type: "class" }), validFor: /^\w*$/ };
-  }
-  const key = context.matchBefore(/[{,]\s*"\w*/);
-  if (key && inString(context)) {
-    const before = context.state.sliceDoc(Math.max(0, context.pos - 400), context.pos);
-    const from = context.matchBefore(/\w*/).from;
-    if (/"retries"\s*:\s*\{[^{}]*$/.test(before)) return { from, options: options(RETRIES, { quote: true }), validFor: /^\w*$/ };
-    if (/(config\s*=\s*|^[A-Z_]+\s*=\s*)\{(?:[^{}]|\{[^{}]*\})*$/m.test(before)) {
-      return { from, options: options(CONFIG, { quote: true }), validFor: /^\w*$/ };
-    }
-    return null;
-  }
+  if (imported) return result(context.matchBefore(/\w*/).from, imports());
+  const text = context.matchBefore(/["'][\w. ]*/);
+  if (text && inString(state, pos)) return inText(context, text);
   const decorator = context.matchBefore(/^\s*@\w*/);
   if (decorator) return { from: decorator.from + decorator.text.indexOf("@"), options: [DECORATED], validFor: /^@[\w.]*$/ };
   const word = context.matchBefore(/\b[A-Za-z_]\w*/);
-  if (!word || inString(context) || context.matchBefore(/\.\w*/)) return null;
-  return { from: word.from, options: [...options(WORKERS, { type: "class", boost: 5 }), WORKFLOW], validFor: /^[\w ]*$/ };
+  if (!word || inString(state, pos) || context.matchBefore(/\.\w*/)) return null;
+  return { from: word.from, options: [...keywords(state, word.from), ...imports(5), WORKFLOW], validFor: /^[\w ]*$/ };
+}
+
+function imports(boost = TOP) {
+  return [
+    { label: "WorkflowEntrypoint", info: said(NAMES.WorkflowEntrypoint), type: "class", boost },
+    { label: "NonRetryableError", detail: "(message)", info: () => card("NonRetryableError"), type: "class", boost },
+  ];
+}
+
+/** Inside quotes: keys of a config, values that are a choice, durations. */
+function inText(context, text) {
+  const { state } = context;
+  const from = text.from + 1;
+  const before = state.sliceDoc(Math.max(0, text.from - 80), text.from);
+  const key = /["'](\w+)["']\s*:\s*$/.exec(before)?.[1];
+  const dict = dictAround(state, text.from);
+  if (dict && key in VALUES) return result(from, VALUES[key].map((label, index) => ({ label, type: "constant", boost: TOP - index })));
+  if ((dict && (key === "delay" || key === "timeout")) || isDuration(state, text.from)) return durations(text, from);
+  if (!dict || !/[{,]\s*$/.test(before)) return null;
+  return result(from, keys(dict === "retries" ? RETRY_KEYS : CONFIG_KEYS));
+}
+
+function isDuration(state, pos) {
+  const call = callAround(state, pos);
+  const [parameter] = (call && CALLS[call.name].params[call.parameter]) ?? [];
+  return Boolean(parameter && /^(duration|timeout=)/.test(parameter));
+}
+
+function durations(text, from) {
+  const number = /^(\d+(?:\.\d+)?)\s/.exec(text.text.slice(1))?.[1] ?? (/^\d+(\.\d+)?$/.exec(text.text.slice(1))?.[0] || null);
+  const options = number
+    ? UNITS.map((unit, index) => ({ label: `${number} ${unit}${number === "1" ? "" : "s"}`, type: "constant", boost: TOP - index }))
+    : ["10 seconds", "1 minute", "5 minutes", "1 hour", "1 day"].map((label, index) => ({ label, type: "constant", boost: TOP - index }));
+  return { from, options, validFor: number ? new RegExp(`^${number.replace(".", "\\.")} ?\\w*$`) : /^$/ };
+}
+
+/** Keyword arguments of the call around. */
+function keywords(state, pos) {
+  const call = callAround(state, pos);
+  if (!call) return [];
+  return CALLS[call.name].params
+    .filter(([written]) => /^\w+=/.test(written))
+    .map(([written, doc]) => ({ label: `${written.split("=")[0]}=`, detail: written.split("=")[1], info: said(doc), type: "property", boost: TOP }));
 }
 
 const KEYWORDS =
@@ -110,12 +115,12 @@ const python = [
   ...KEYWORDS.split(" ").map((label) => ({ label, type: "keyword", boost: -20 })),
   ...BUILTINS.split(" ").map((label) => ({ label, type: /^[A-Z]/.test(label) ? "class" : "function", boost: -10 })),
 ];
-const known = new Set(python.map(({ label }) => label));
+const known = new Set([...python.map(({ label }) => label), "WorkflowEntrypoint", "NonRetryableError"]);
 
 /** Python's own words, and the names that stand in the document. */
 function words(context) {
   const word = context.matchBefore(/[A-Za-z_]\w*/);
-  if (!word || context.matchBefore(/\.\w*/) || inString(context)) return null;
+  if (!word || context.matchBefore(/\.\w*/) || inString(context.state, context.pos)) return null;
   const text = context.state.doc.toString();
   const found = new Set();
   for (const { 0: name, index } of text.matchAll(/[A-Za-z_]\w{2,}/g)) if (index !== word.from && !known.has(name)) found.add(name);
@@ -123,37 +128,3 @@ function words(context) {
 }
 
 export const completion = [tenantApi, words].map((autocomplete) => pythonLanguage.data.of({ autocomplete }));
-
-// While somebody types inside the brackets of a call of the tenant API, its signature stands above the line.
-export const signature = StateField.define({
-  create: () => null,
-  update(value, { docChanged, selection, state }) {
-    if (docChanged) return callAt(state);
-    if (!selection || !value) return value;
-    const now = callAt(state);
-    return now?.pos === value.pos ? value : null;
-  },
-  provide: (field) => showTooltip.from(field),
-});
-
-function callAt(state) {
-  const { head, empty } = state.selection.main;
-  if (!empty) return null;
-  for (let node = syntaxTree(state).resolveInner(head, -1); node; node = node.parent) {
-    if (node.name !== "ArgList" || head <= node.from) continue;
-    if (head >= node.to && state.sliceDoc(node.to - 1, node.to) === ")") continue;
-    const [, at, called] = /(@?)\bstep\.(\w+)$/.exec(state.sliceDoc(Math.max(0, node.from - 40), node.from)) ?? [];
-    if (!called || !STEP[called]) return null;
-    const [signature] = at && called === "do" ? DECORATOR : STEP[called];
-    return { pos: node.from, above: true, strictSide: false, create: () => ({ dom: card(called, signature) }) };
-  }
-  return null;
-}
-
-function card(called, signature) {
-  const dom = document.createElement("div");
-  dom.className = "cm-signature";
-  const code = dom.appendChild(document.createElement("code"));
-  code.textContent = `step.${called}${signature}`;
-  return dom;
-}

@@ -95,14 +95,14 @@ export function createEditor({
     ],
   });
   const view = new EditorView({ state, parent });
-  view.contentDOM.addEventListener(
-    "focus",
-    async () => {
-      const loaded = await import("./assist.js");
-      view.dispatch({ effects: assist.reconfigure(loaded.assist) });
-    },
-    { once: true },
-  );
+  let asked = false;
+  const help = async () => {
+    if (asked) return;
+    asked = true;
+    const loaded = await import("./assist.js");
+    view.dispatch({ effects: assist.reconfigure(loaded.assist) });
+  };
+  for (const sign of ["focus", "pointerenter"]) view.contentDOM.addEventListener(sign, help);
 
   return {
     text: () => view.state.doc.toString(),

@@ -1,0 +1,66 @@
+"""What the editor says of the tenant API is what Python has: names of calls, of parameters and of keys."""
+
+import inspect
+from typing import Any
+
+import pytest
+from page_code_support import node
+
+from playground.analysis import config
+from playground.engine.bindings import effects, kv, secrets
+from playground.workflows import config as configs
+from playground.workflows import durations
+from playground.worker import bindings, steps
+
+
+@pytest.fixture(scope="module")
+def api() -> dict[str, Any]:
+    return node(
+        """
+        import { CALLS, CONFIG_KEYS, RETRY_KEYS, VALUES, UNITS } from "RUN/../../../web/src/api.js";
+        const names = Object.fromEntries(Object.entries(CALLS).map(([name, { params }]) => [name, params.map(([written]) => written)]));
+        return { names, config: Object.keys(CONFIG_KEYS), retries: Object.keys(RETRY_KEYS), values: VALUES, units: UNITS };
+        """
+    )
+
+
+OWNERS = {
+    "step": steps.Steps,
+    "EFFECTS": effects.Effects,
+    "KV": kv.KV,
+    "SECRETS": secrets.Secrets,
+    "WORKFLOWS": bindings.Workflow,
+}
+
+
+def test_calls_take_what_python_takes(api: dict[str, Any]) -> None:
+    for name, params in api["names"].items():
+        owner, _, method = name.rpartition(".")
+        if owner in OWNERS and name != "step.do":
+            given = inspect.signature(getattr(OWNERS[owner], method)).parameters
+            known = [one for one in given if one not in ("self", "call", "more")]  # more: older spellings
+            assert [written.lstrip("*").partition("=")[0] for written in params] == known, name
+    for form in ("step.do", "@step.do"):
+        takes = inspect.signature(steps.Steps.do).parameters
+        wanted = {written.partition("=")[0] for written in api["names"][form]} - {"*"}
+        assert wanted <= takes.keys(), form
+
+
+def test_defaults_are_those_of_python(api: dict[str, Any]) -> None:
+    for name, params in api["names"].items():
+        owner, _, method = name.rpartition(".")
+        if owner not in OWNERS:
+            continue
+        given = inspect.signature(getattr(OWNERS[owner], method)).parameters
+        for written in params:
+            word, _, default = written.partition("=")
+            if default and owner != "step":
+                assert repr(given[word].default).replace("'", '"') == default, f"{name}: {written}"
+
+
+def test_keys_and_values_are_those_that_are_accepted(api: dict[str, Any]) -> None:
+    assert tuple(api["config"]) == config.KEYS
+    assert tuple(api["retries"]) == config.RETRY_KEYS
+    assert set(api["values"]["backoff"]) == set(configs.BACKOFFS)
+    assert set(api["values"]["sensitive"]) == set(configs.SENSITIVE)
+    assert set(api["units"]) == set(durations.UNITS)
