@@ -8,9 +8,9 @@ from page_code_support import node
 
 from playground.analysis import config
 from playground.engine.bindings import effects, kv, secrets
+from playground.worker import bindings, steps
 from playground.workflows import config as configs
 from playground.workflows import durations
-from playground.worker import bindings, steps
 
 
 @pytest.fixture(scope="module")
