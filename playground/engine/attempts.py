@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from playground.engine import live, words
+from playground.engine import breaks, live, words
 from playground.engine.live import LiveStep
 from playground.sandbox import frames
 from playground.workflows import events as ev
@@ -24,6 +24,11 @@ class Attempts:
     def start(self, frame: frames.Do) -> None:
         """A new step, whose first attempt already runs."""
         execution = self._execution
+        try:
+            broken = execution.breaks.claimed(frame)
+        except frames.ProtocolError as error:
+            execution.break_limit(f"protocol: {error}")
+            return
         config = frames.plain_config(frame.config)
         rollback = frames.plain_config(frame.rollback) if frame.rollback is not None else None
         step = LiveStep(
@@ -34,6 +39,7 @@ class Attempts:
             attempt=1,
             rollback="pending" if rollback is not None else None,
             rollback_config=rollback,
+            broken=broken,
         )
         execution.steps[step.key] = step
         data: dict[str, Any] = {"config": config, "line": frame.line}
@@ -59,7 +65,9 @@ class Attempts:
         step.status, step.until, step.late = live.RUNNING, None, False
         step.attempt += 1
         last = step.failures >= step.config["retries"]["limit"]
-        self._execution.send({"op": "run", "step": _name(step), "attempt": step.attempt, "last": last})
+        step.broken = self._execution.breaks.of_next(step.key)
+        broken = {} if step.broken is None else {"broken": step.broken}
+        self._execution.send({"op": "run", "step": _name(step), "attempt": step.attempt, "last": last, **broken})
         self._announce(step, virtual=virtual)
 
     def done(self, frame: frames.Done) -> None:
@@ -71,13 +79,18 @@ class Attempts:
         if execution.kill_at == "before-commit":
             execution.drop()
             return
+        try:
+            value = breaks.result(step.broken, frame.value)
+        except frames.ProtocolError as error:
+            execution.break_limit(f"protocol: {error}")
+            return
         self._over(step, live.OVER)
-        step.completed, step.output = True, frame.value if step.rollback is not None else None
+        step.completed, step.output = True, value if step.rollback is not None else None
         sensitive = bool(step.config and step.config.get("sensitive"))
-        shown = ev.REDACTED if sensitive else frame.value
-        completed = NewEvent(ev.STEP_COMPLETED, {"output": shown}, step.key, frame.value if sensitive else None)
+        shown = ev.REDACTED if sensitive else value
+        completed = NewEvent(ev.STEP_COMPLETED, {"output": shown}, step.key, value if sensitive else None)
         execution.pipeline.add(
-            NewEvent(ev.ATTEMPT_COMPLETED, {"attempt": step.attempt}, step.key),
+            NewEvent(ev.ATTEMPT_COMPLETED, {"attempt": step.attempt, **breaks.noted(step.broken)}, step.key),
             *execution.bindings.take(step.key),
             completed,
             then=lambda committed: execution.attempt_over(),
@@ -88,7 +101,8 @@ class Attempts:
         """An attempt has failed: try again after a delay, or give the step up."""
         step = self._open(frame)
         if step is not None:
-            self._fail(step, frames.plain(frame.error), frame.retryable, frame.delay)
+            error = breaks.failure(step.broken, step.config["timeout"], frames.plain(frame.error), frame.retryable)
+            self._fail(step, error, frame.retryable, frame.delay)
 
     def closed(self) -> list[NewEvent]:
         """What closes the steps that are open when `run` ends."""
@@ -106,7 +120,7 @@ class Attempts:
     def _announce(self, step: LiveStep, *before: NewEvent, virtual: bool = False) -> None:
         execution = self._execution
         self.running += 1
-        data = {"attempt": step.attempt, **({"virtual": True} if virtual else {})}
+        data = {"attempt": step.attempt, **({"virtual": True} if virtual else {}), **breaks.noted(step.broken, begins=True)}
         started = NewEvent(ev.ATTEMPT_STARTED, data, step.key)
         if execution.kill_at == "during-step":
             execution.pipeline.add(*before, started)
@@ -158,7 +172,7 @@ class Attempts:
         self._over(step, live.OVER)
         execution.bindings.drop(step.key)
         step.failures += 1
-        data: dict[str, Any] = {"attempt": step.attempt, "error": error}
+        data: dict[str, Any] = {"attempt": step.attempt, "error": error, **breaks.noted(step.broken)}
         errored = NewEvent(ev.ATTEMPT_ERRORED, data, step.key)
         if retryable and step.failures <= step.config["retries"]["limit"]:
             delay = live.retry_delay(step.config, step.failures, computed)

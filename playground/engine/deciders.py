@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from playground.engine import words
+from playground.engine.breaks import check_room, of
 from playground.store.protocol import (
     STEP_COMPLETED,
     STEP_ERRORED,
@@ -162,8 +163,11 @@ def terminate(rollback: bool) -> Decider:
     return decide
 
 
-def restart(from_step: StepKey | None) -> Decider:
-    """Begin a new generation, keeping the steps that started before `from_step`. Raises CannotRestart."""
+def restart(from_step: StepKey | None, broken: Sequence[NewEvent] = ()) -> Decider:
+    """Begin a new generation, keeping the steps that started before `from_step`. Raises CannotRestart, CannotBreak.
+
+    Breaks that are not used up stay set, beside those that `broken` sets: who restarts a run to see a step fail has broken it before.
+    """
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
         data: dict[str, Any] = {}
@@ -171,7 +175,8 @@ def restart(from_step: StepKey | None) -> Decider:
             if from_step not in snapshot.steps:
                 raise CannotRestart(f'Instance "{snapshot.row.id}" has no step "{from_step}" ({from_step.kind}) to restart from.')
             data["from_step"] = {"kind": from_step.kind, "name": from_step.name, "count": from_step.count}
-        return [*end_execution(snapshot, ev.KILLED), NewEvent(ev.WORKFLOW_RESTARTED, data)]
+        check_room(of(snapshot.row.injected), broken)
+        return [*end_execution(snapshot, ev.KILLED), NewEvent(ev.WORKFLOW_RESTARTED, data), *broken]
 
     return decide
 

@@ -6,9 +6,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from playground.engine import deciders, words
+from playground.engine import breaks, deciders, words
 from playground.engine.bindings.effects import Effects
 from playground.engine.bindings.kv import KV
+from playground.engine.breaks import NewBreak
 from playground.engine.checker import Check, Checker
 from playground.engine.clock import Clock
 from playground.engine.code import Code, CodeSource
@@ -49,6 +50,7 @@ class CreateInstance:
 
     `source` is None where a `CodeSource` is registered for `workflow`; `version` is then what it may keep of which code that is.
     `limits` overrides settings for this instance, for example `{"attempt_wall_seconds": 60}`. `events` and `parent`: see `NewInstance`.
+    `breaks` are set before it runs.
     """
 
     source: str | None
@@ -66,6 +68,7 @@ class CreateInstance:
     version: str = ""
     events: Sequence[NewEvent] = ()
     parent: int | None = None
+    breaks: Sequence[NewBreak] = ()
 
 
 class Engine:
@@ -187,6 +190,7 @@ class Engine:
         Raises:
             InstanceAlreadyExists: the tenant has one of this id, which is untouched.
             InvalidId, InvalidName, TooLarge, NotSerialisable: something given can't be used.
+            CannotBreak: one of its breaks makes no sense.
             Busy: too many instances are queued.
         """
         created, refused = await self.create_batch([new])
@@ -208,12 +212,12 @@ class Engine:
             params = await stored(new.params, "params", settings.value_bytes)
             if new.source is not None and len(new.source.encode("utf-8", "replace")) > settings.source_bytes:
                 await self.check(new.source)
-            prepared.append((new, id, params))
+            prepared.append((new, id, params, await self._breaks(new.breaks)))
         for tenant in {new.tenant for new in batch}:
             await self._check_queue(tenant)
         self._check_disk()
         rows = []
-        for new, id, params in prepared:
+        for new, id, params, broken in prepared:
             version = new.version
             if new.source is not None:
                 version = (await store.put_snippet(new.source, new.snippet_params, at=now)).id
@@ -230,7 +234,7 @@ class Engine:
                     metadata=values.encode(new.metadata),
                     limits=new.limits,
                     trigger=new.trigger,
-                    events=new.events,
+                    events=[*new.events, *broken],
                     parent=new.parent,
                 )
             )
@@ -284,10 +288,29 @@ class Engine:
         row = await self.store.find(tenant, id)
         return await self.operate(row, deciders.terminate(rollback))
 
-    async def restart(self, tenant: str, id: str, from_step: StepKey | None = None) -> Committed:
-        """Run again from the start, or from a step. Raises CannotRestart when there is no such step."""
+    async def restart(
+        self, tenant: str, id: str, from_step: StepKey | None = None, new_breaks: Sequence[NewBreak] = ()
+    ) -> Committed:
+        """Run again from the start, or from a step, with what is broken already and `new_breaks`.
+
+        Raises:
+            CannotRestart: there is no such step.
+            CannotBreak: a break makes no sense.
+        """
+        events = await self._breaks(new_breaks)
         row = await self.store.find(tenant, id)
-        return await self.operate(row, deciders.restart(from_step))
+        return await self.operate(row, deciders.restart(from_step, events))
+
+    async def set_break(self, tenant: str, id: str, new: NewBreak) -> Committed:
+        """Break a step on purpose, or clear a break. Raises InstanceInFiniteState, CannotBreak, NotSerialisable, TooLarge."""
+        event = await breaks.asked(new)
+        row = await self.store.find(tenant, id)
+        return await self.operate(row, breaks.set_or_clear(event))
+
+    async def _breaks(self, new_breaks: Sequence[NewBreak]) -> list[NewEvent]:
+        events = [await breaks.asked(new) for new in new_breaks]
+        breaks.check_room((), events)
+        return events
 
     async def delete(self, tenant: str, id: str) -> None:
         """Remove an instance, whatever it does. Raises InstanceNotFound."""

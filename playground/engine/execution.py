@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from playground.engine import deciders, live, loading, pipeline, words
 from playground.engine.attempts import Attempts
+from playground.engine.breaks import Breaks
 from playground.engine.code import Code
 from playground.engine.ending import Ending
 from playground.engine.environment import ExecutionEnvironment
@@ -61,6 +62,7 @@ class Execution:
         self.services, self.row, self.on_idle = services, row, on_idle
         self.steps: dict[StepKey, LiveStep] = {}
         self.attempts = Attempts(self)
+        self.breaks = Breaks(self)
         self.suspensions = Suspensions(self)
         self.rollback = Rollback(self)
         self.idleness = Idleness(self)
@@ -176,6 +178,7 @@ class Execution:
             self._take_limits(row)
         self.row = row
         self.bindings.begin(code)
+        self.breaks.begin(row.injected)
         self.steps = live.from_snapshot(snapshot)
         rolling_back = row.rollback == "running"
         begun = [] if row.started_at is not None else [NewEvent(ev.WORKFLOW_STARTED)]
@@ -365,6 +368,8 @@ class Execution:
                 self.suspensions.apply(event)
             elif event.type == ev.WORKFLOW_RESUMED:
                 self._hold(False)
+            elif event.type in (ev.BREAK_SET, ev.BREAK_CLEARED):
+                self.breaks.apply(event)
 
     def _begun(self, committed: Committed) -> None:
         """The start is in the journal. What was committed between the load and it has not been seen yet."""

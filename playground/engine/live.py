@@ -7,6 +7,7 @@ from typing import Any
 from playground.engine.clock import Timer
 from playground.store.protocol import STEP_COMPLETED, STEP_ERRORED, STEP_OPEN, STEP_RETRYING, Snapshot, StepRow
 from playground.workflows import config as configs
+from playground.workflows.breaks import Break
 from playground.workflows.events import DO, StepKey
 
 RUNNING = "running"
@@ -36,6 +37,7 @@ class LiveStep:
     rollback_until: int | None = None
     timer: Timer | None = None
     late: bool = False
+    broken: Break | None = None  # what its open attempt falls under
     reply: Mapping[str, Any] | None = None
 
     def stop_timer(self) -> None:

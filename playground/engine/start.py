@@ -28,4 +28,5 @@ def start_frame(execution: "Execution", snapshot: Snapshot, code: Code, rolling_
             "delay_function_ms": services.settings.delay_function_ms,
         },
         "mode": "rollback" if rolling_back else "run",
+        "breaks": execution.breaks.frame(),
     }

@@ -67,6 +67,7 @@ class Do(Struct, frozen=True, tag="do", tag_field="op"):
     config: Config
     line: Line = None
     rollback: Config | None = None
+    broken: Count | None = None  # the id of the break that this attempt falls under
 
 
 class Resume(Struct, frozen=True, tag="resume", tag_field="op"):

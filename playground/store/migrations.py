@@ -27,7 +27,11 @@ def _version_3(db: sqlite3.Connection) -> None:
     run_script(db, Path(__file__).with_name("sqlite_schema_3.sql").read_text(encoding="utf-8"))
 
 
-MIGRATIONS: Sequence[Migration] = (_version_1, _version_2, _version_3)  # the n-th makes version n out of version n - 1
+def _version_4(db: sqlite3.Connection) -> None:
+    run_script(db, Path(__file__).with_name("sqlite_schema_4.sql").read_text(encoding="utf-8"))
+
+
+MIGRATIONS: Sequence[Migration] = (_version_1, _version_2, _version_3, _version_4)  # the n-th makes version n out of version n - 1
 
 
 def version_of(db: sqlite3.Connection, name: str, migrations: Sequence[Migration] = MIGRATIONS) -> int:

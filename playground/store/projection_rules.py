@@ -11,6 +11,7 @@ from playground.store.encoding import encode
 from playground.store.errors import JournalError
 from playground.store.projection_fold import Fold, key_of, replace
 from playground.store.protocol import InboxRow, StepRow
+from playground.workflows import breaks
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent, StepKey
 
@@ -97,6 +98,8 @@ def _execution_started(fold: Fold, event: NewEvent) -> None:
 
 def _execution_ended(fold: Fold, event: NewEvent) -> None:
     fold.changed.update(owner=None, in_execution=False, fresh=False)
+    if "injected" in event.data:
+        _inject(fold, "chaos", {**fold.get("injected")["chaos"], "killed": {"step": event.data.get("step")}})
     if fold.status == ev.WAITING:
         fold.changed["due_at"] = fold.get("wait_until")
     elif fold.status in (ev.QUEUED, ev.RUNNING):
@@ -141,7 +144,19 @@ def _step_started(fold: Fold, event: NewEvent) -> None:
 def _attempt_started(fold: Fold, event: NewEvent) -> None:
     step = fold.step(event)
     fold.put(replace(step, status=rows.STEP_RUNNING, attempt=event.data["attempt"], until=None))
+    if "break" in event.data:
+        _breaks(fold, event)
     fold.stirred()
+
+
+def _breaks(fold: Fold, event: NewEvent) -> None:
+    before = (fold.get("injected") or {}).get("breaks", ())
+    _inject(fold, "breaks", breaks.after(before, event.type, fold.seq, event.data))
+
+
+def _inject(fold: Fold, name: str, value: Any) -> None:
+    others = {key: each for key, each in (fold.get("injected") or {}).items() if key != name}
+    fold.changed["injected"] = {**others, name: value} if value else others or None
 
 
 def _attempt_completed(fold: Fold, event: NewEvent) -> None:
@@ -326,6 +341,8 @@ RULES: Mapping[str, Rule] = {
     ev.ATTEMPT_COMPLETED: _attempt_completed,
     ev.ATTEMPT_ERRORED: _attempt_errored,
     ev.RETRY_WOKEN: _retry_woken,
+    ev.BREAK_SET: _breaks,
+    ev.BREAK_CLEARED: _breaks,
     ev.STEP_COMPLETED: _step_completed,
     ev.STEP_ERRORED: _step_errored,
     ev.SLEEP_STARTED: _timer_started,

@@ -33,6 +33,7 @@ class NewInstance:
 
     `limits` overrides settings for this instance (for example `{"attempt_wall_seconds": 60}`). `events` follow its first in the
     journal; they may copy steps and set keys. `parent` is the key of the instance it is made from, which finds it by `trigger["kind"]`.
+    `injected`: as in the row.
     """
 
     tenant: str
@@ -48,6 +49,7 @@ class NewInstance:
     trigger: str | Mapping[str, Any] = "api"
     events: Sequence[NewEvent] = ()
     parent: int | None = None
+    injected: Mapping[str, Any] | None = None
 
 
 class InstanceRow(msgspec.Struct, frozen=True, gc=False):
@@ -57,6 +59,7 @@ class InstanceRow(msgspec.Struct, frozen=True, gc=False):
     `error`/`output` are set when it is final. `rollback` is None, then `running`, then `complete` or `errored`.
     `wait_until` is the deadline of a waiting instance. `fresh` is true until its first execution of the generation has ended.
     `in_execution` is true from `execution_started` to `execution_ended`: an owned row without it never got its worker.
+    `injected` is what is done to it on purpose, None for nothing: `breaks` (see workflows/breaks.py), `chaos` (see engine/chaos.py).
 
     A Struct, because every commit makes a new one: a dataclass of this many fields takes thirty times as long to copy.
     """
@@ -90,6 +93,7 @@ class InstanceRow(msgspec.Struct, frozen=True, gc=False):
     wait_until: int | None = None
     fresh: bool = True
     in_execution: bool = False
+    injected: Mapping[str, Any] | None = None
 
 
 # Statuses of a step row.

@@ -7,7 +7,7 @@
 -- One instance in the order that sqlite_rows.instance_row() reads.
 SELECT i.key, i.tenant, i.id, i.workflow, i.snippet, o.class_name, o.params, i.queue, o.control_hash, o.metadata, o.limits,
     i.status, i.generation, i.execution, i.last_seq, i.owner, i.due_at, i.log_bytes, i.stored_bytes, i.output, i.error,
-    i.rollback, i.created_at, i.started_at, i.ended_at, i.paused_at, i.wait_until, i.fresh, i.in_execution
+    i.rollback, i.created_at, i.started_at, i.ended_at, i.paused_at, i.wait_until, i.fresh, i.in_execution, i.injected
 FROM instance i JOIN origin o ON o.instance = i.key
 
 -- name: instance_by_key
@@ -42,7 +42,8 @@ SELECT last_seq FROM instance WHERE key = ?
 
 -- name: insert_instance
 INSERT OR ROLLBACK INTO instance (key, tenant, id, workflow, snippet, queue, status, generation, execution, last_seq, owner,
-    due_at, wait_until, fresh, in_execution, log_bytes, stored_bytes, output, error, rollback, created_at, started_at, ended_at, paused_at)
+    due_at, wait_until, fresh, in_execution, log_bytes, stored_bytes, output, error, rollback, created_at, started_at, ended_at, paused_at,
+    injected)
 VALUES {rows}
 
 -- name: insert_origin
@@ -60,7 +61,7 @@ DELETE FROM child WHERE instance = ?1 OR parent = ?1
 -- name: update_instance
 UPDATE instance SET snippet = ?, status = ?, generation = ?, execution = ?, last_seq = ?, owner = ?, due_at = ?, wait_until = ?, fresh = ?,
     in_execution = ?, log_bytes = ?, stored_bytes = ?, output = ?, error = ?, rollback = ?, started_at = ?, ended_at = ?,
-    paused_at = ?
+    paused_at = ?, injected = ?
 WHERE key = ?
 
 -- name: grow_instances

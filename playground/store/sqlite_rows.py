@@ -7,7 +7,7 @@ from playground.store.encoding import decode, decode_or_none, encode, encode_or_
 from playground.store.protocol import InboxRow, InstanceRow, StepRow
 from playground.workflows.events import Event, NewEvent, StepKey
 
-INSTANCE_COLUMNS = 24
+INSTANCE_COLUMNS = 25
 ORIGIN_COLUMNS = 6
 EVENT_COLUMNS = 7
 STEP_COLUMNS = 22
@@ -20,13 +20,13 @@ def instance_row(r: Sequence[Any]) -> InstanceRow:
     return InstanceRow(
         r[0], r[1], r[2], r[3], r[4], r[5], kept(r[6]), r[7], r[8], decode_or_none(r[9]), decode_or_none(r[10]),
         r[11], r[12], r[13], r[14], r[15], r[16], r[17], r[18], kept(r[19]), decode_or_none(r[20]),
-        r[21], r[22], r[23], r[24], r[25], r[26], bool(r[27]), bool(r[28]),
+        r[21], r[22], r[23], r[24], r[25], r[26], bool(r[27]), bool(r[28]), decode_or_none(r[29]),
     )  # fmt: skip
 
 
 def instance_weight(r: Sequence[Any]) -> int:
     """How much text there is in the values of a row of `instance_columns`."""
-    return sum(len(text) for text in (r[6], r[9], r[10], r[19], r[20]) if text is not None)
+    return sum(len(text) for text in (r[6], r[9], r[10], r[19], r[20], r[29]) if text is not None)
 
 
 def instance_values(row: InstanceRow) -> tuple[Any, ...]:
@@ -35,7 +35,7 @@ def instance_values(row: InstanceRow) -> tuple[Any, ...]:
         row.key, row.tenant, row.id, row.workflow, row.snippet, row.queue, row.status, row.generation, row.execution,
         row.last_seq, row.owner, row.due_at, row.wait_until, row.fresh, row.in_execution, row.log_bytes, row.stored_bytes,
         encode_or_none(row.output), encode_or_none(row.error), row.rollback, row.created_at, row.started_at, row.ended_at,
-        row.paused_at,
+        row.paused_at, encode_or_none(row.injected),
     )  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def instance_update(row: InstanceRow) -> tuple[Any, ...]:
     return (
         row.snippet, row.status, row.generation, row.execution, row.last_seq, row.owner, row.due_at, row.wait_until, row.fresh,
         row.in_execution, row.log_bytes, row.stored_bytes, encode_or_none(row.output), encode_or_none(row.error), row.rollback,
-        row.started_at, row.ended_at, row.paused_at, row.key,
+        row.started_at, row.ended_at, row.paused_at, encode_or_none(row.injected), row.key,
     )  # fmt: skip
 
 
@@ -72,6 +72,7 @@ def only_grew(before: InstanceRow, after: InstanceRow) -> bool:
         and before.generation == after.generation
         and before.output is after.output
         and before.error is after.error
+        and before.injected is after.injected
     )
 
 

@@ -57,6 +57,7 @@ class SqliteTransaction:
         self._created: set[tuple[str, str]] = set()
         self._new: list[InstanceRow] = []
         self._new_steps: list[Any] = []
+        self._new_inbox: list[Any] = []
         self._new_children: list[tuple[int, int, str]] = []
         self._events: list[Any] = []
         self._kv: dict[tuple[str, int, str], str | None] = {}
@@ -89,7 +90,7 @@ class SqliteTransaction:
         self._new += rows
         self._events += journals
         for new, change in made:
-            self._stage_copied(new, change)
+            self._stage_more(new, change)
         self._created |= ids
         return rows, refused
 
@@ -193,7 +194,7 @@ class SqliteTransaction:
             self._write_new()
         grown: list[Any] = []
         steps, self._new_steps = self._new_steps, []
-        inbox: list[Any] = []
+        inbox, self._new_inbox = self._new_inbox, []
         for held in self._unwritten.values():
             row, stored = held.row, held.stored
             if columns.only_grew(stored, row):
@@ -242,6 +243,7 @@ class SqliteTransaction:
         self._kv.clear()
         self._new.clear()
         self._new_steps.clear()
+        self._new_inbox.clear()
         self._new_children.clear()
         self._created.clear()
         self._deleted.clear()
@@ -299,11 +301,13 @@ class SqliteTransaction:
             scope = scope_of(change.row)
             self._kv.update({(*scope, key): text for key, text in change.kv.items()})
 
-    def _stage_copied(self, new: NewInstance, change: Change) -> None:
-        """What a new instance has from the one it is made from."""
+    def _stage_more(self, new: NewInstance, change: Change) -> None:
+        """What a new instance has beside its row: from the one it is made from, or sent to it before it runs."""
         key = change.row.key
         for step, row in change.steps.items():
             self._new_steps += columns.step_values(key, change.row.generation, row, change.results.get(step))
+        for received in change.inbox_added:
+            self._new_inbox += columns.inbox_values(key, received)
         scope = scope_of(change.row)
         self._kv.update({(*scope, name): text for name, text in change.kv.items()})
         if new.parent is not None and not isinstance(new.trigger, str):

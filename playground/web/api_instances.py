@@ -1,6 +1,6 @@
 """Instances over the API: start one, look at it, and change it with its control token."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from starlette.requests import Request
@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from playground.engine import CreateInstance
 from playground.engine.forking import FORK
+from playground.engine.breaks import NewBreak
 from playground.store.protocol import InstanceRow
 from playground.web import api_snippets, bodies, tokens
 from playground.web.access import TENANT, find
@@ -16,11 +17,27 @@ from playground.web.context import Context
 from playground.web.errors import BadBody, BadQuery, ExampleNotFound
 from playground.web.responses import json_bytes, json_response
 from playground.web.views import ANONYMOUS, instance_url
+from playground.workflows import breaks
 from playground.workflows.events import StepKey
 
 EVENTS_DEFAULT = 1_000
 EVENTS_MOST = 10_000  # in one answer
 SMALL_BODY_BYTES = 16 * 1024  # for operations, whose bodies are a few short fields
+BREAKS_BODY_BYTES = breaks.MOST * breaks.VALUE_BYTES + SMALL_BODY_BYTES
+
+
+class BreakStepBody(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    count: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] | None = None
+    kind: Literal["do"] = "do"
+
+
+class BreakBody(msgspec.Struct, forbid_unknown_fields=True):
+    step: BreakStepBody
+    how: Literal["fail", "timeout", "slow", "return"] | None
+    times: int = 1
+    ms: int | None = None
+    value: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class CreateBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -29,6 +46,7 @@ class CreateBody(msgspec.Struct, forbid_unknown_fields=True):
     example: str | msgspec.UnsetType = msgspec.UNSET
     params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     id: str | None = None
+    breaks: list[BreakBody] = []
 
 
 class StepBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -43,6 +61,7 @@ class TerminateBody(msgspec.Struct, forbid_unknown_fields=True):
 
 class RestartBody(msgspec.Struct, forbid_unknown_fields=True):
     from_step: StepBody | None = None
+    breaks: list[BreakBody] = []
 
 
 class KillBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -59,7 +78,7 @@ class NoBody(msgspec.Struct, forbid_unknown_fields=True):
 
 async def create(context: Context, request: Request) -> Response:
     """Start an instance. The control token in the answer is told this once."""
-    body = await bodies.read_object(request, CreateBody, body_limit(context) + context.settings.value_bytes)
+    body = await bodies.read_object(request, CreateBody, body_limit(context) + context.settings.value_bytes + BREAKS_BODY_BYTES)
     address = context.addresses.of(request)
     context.limits.checks.take(address)
     source, params, snippet_params = await _code(context, body)
@@ -78,6 +97,7 @@ async def create(context: Context, request: Request) -> Response:
             queue=queue,
             control_hash=tokens.digest(token),
             snippet_params=snippet_params,
+            breaks=_breaks(body.breaks),
         )
     )
     url = instance_url(row.id)
@@ -147,8 +167,8 @@ async def terminate(context: Context, request: Request) -> Response:
 async def restart(context: Context, request: Request) -> Response:
     """Run again from the top, or from a step with what was stored before it."""
     row = await controlled(context, request)
-    body = await bodies.read_object(request, RestartBody, SMALL_BODY_BYTES, may_be_empty=True)
-    await context.engine.restart(row.tenant, row.id, from_step=step_key(body.from_step))
+    body = await bodies.read_object(request, RestartBody, BREAKS_BODY_BYTES, may_be_empty=True)
+    await context.engine.restart(row.tenant, row.id, from_step=step_key(body.from_step), new_breaks=_breaks(body.breaks))
     return await accepted(context, row)
 
 
@@ -164,6 +184,14 @@ async def kill_worker(context: Context, request: Request) -> Response:
     row = await controlled(context, request)
     body = await bodies.read_object(request, KillBody, SMALL_BODY_BYTES, may_be_empty=True)
     await context.engine.kill_worker(row.tenant, row.id, when=body.when)
+    return await accepted(context, row)
+
+
+async def break_step(context: Context, request: Request) -> Response:
+    """Make the next attempts of a step fail, time out, be slow or return a value; `how` null clears it. Recorded as injected."""
+    row = await controlled(context, request)
+    [new] = _breaks([await bodies.read_object(request, BreakBody, SMALL_BODY_BYTES + breaks.VALUE_BYTES)])
+    await context.engine.set_break(row.tenant, row.id, new)
     return await accepted(context, row)
 
 
@@ -219,6 +247,12 @@ async def _code(context: Context, body: CreateBody) -> tuple[str, Any, str | Non
     else:
         source = str(body.source)
     return source, default if body.params is msgspec.UNSET else body.params, text
+
+
+def _breaks(given: list[BreakBody]) -> list[NewBreak]:
+    return [
+        NewBreak(it.step.name, it.step.count, it.how, it.times, it.ms, None if it.value is msgspec.UNSET else it.value) for it in given
+    ]
 
 
 def step_key(step: StepBody | None) -> StepKey | None:

@@ -81,6 +81,7 @@ _ANSWERS: Mapping[str, Any] = {
             **{name: _TIME for name in ("created_at", "started_at", "ended_at", "waiting_until", "kept_until")},
             "steps": {"type": "array", "items": {"type": "object"}},
             "executions": {"type": "array", "items": {"type": "object"}},
+            "breaks": {"type": "array", "items": {"type": "object"}, "description": "set on steps by POST …/break and not used up"},
         },
     },
     "Created": {

@@ -66,6 +66,10 @@ class WorkerLost(Exception):
     """An attempt was lost with its worker."""
 
 
+class InjectedError(Exception):
+    """An attempt was made to fail by whoever watches the run."""
+
+
 EXPORTS = (
     WorkflowEntrypoint,
     WorkerEntrypoint,
@@ -77,6 +81,7 @@ EXPORTS = (
     WorkflowFatalError,
     NotSerialisableError,
     WorkerLost,
+    InjectedError,
 )
 
 

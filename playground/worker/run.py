@@ -32,6 +32,7 @@ class Execution:
         self._streams = {name: logs.LogStream(name, channel, self._history) for name in logs.STREAMS}
         process.capture(self._streams)
         self.steps = process.steps(channel, self._history, start["limits"], self._report)
+        self.steps.breaks.update(start.get("breaks", ()))
         self._bindings = Bindings(channel)
         self._loop.listen(self._take, self._leave, self._starve)
         self._loop.set_exception_handler(self._loop_trouble)
@@ -121,6 +122,8 @@ class Execution:
             task = self._rollbacks.get(tuple(frame["step"]))
             if task is not None:
                 task.cancel(frame["message"])
+        elif op == "breaks":
+            self.steps.breaks.update(frame["breaks"])
         elif op == "answer":
             self._bindings.answer(frame)
         elif op == "report":

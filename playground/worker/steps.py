@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from playground.worker import failures, parameters
+from playground.worker.breaks import Breaks, instead
 from playground.worker.channel import Channel
 from playground.worker.entrypoint import (
     NonRetryableDelayError,
@@ -36,7 +37,9 @@ current_step: contextvars.ContextVar[Key | None] = contextvars.ContextVar("curre
 class _Do:
     """One `do` of this execution, from its call to its end."""
 
-    __slots__ = ("attempt", "callback", "config", "error", "key", "last", "line", "output", "owed", "reply", "rollback", "task", "timeout")
+    __slots__ = (
+        "attempt", "broken", "callback", "config", "error", "key", "last", "line", "output", "owed", "reply", "rollback", "task", "timeout",
+    )  # fmt: skip
 
     def __init__(self, key: Key, callback: Any, config: configs.StepConfig, rollback: Any, line: int | None) -> None:
         self.key, self.callback, self.config, self.rollback, self.line = key, callback, config, rollback, line
@@ -48,6 +51,7 @@ class _Do:
         self.output: Any = None
         self.last = config.limit == 0
         self.owed = False
+        self.broken: Mapping[str, Any] | None = None  # the break that its attempt falls under
 
 
 class Decorated:
@@ -95,6 +99,7 @@ class Steps:
         self._held: asyncio.Event | None = None
         self._collecting = self._closed = False
         self.wanted: list[Key] = []  # steps that a replay without new steps came to and could not answer
+        self.breaks = Breaks(())
         self.module: Any = None
         self.decorated: dict[str, Decorated] = {}
         self.rollbacks: dict[Key, Callable[..., Any]] = {}
@@ -267,6 +272,7 @@ class Steps:
             if stored is None:
                 await self._not_held()
                 do.attempt = 1
+                do.broken = self.breaks.take(do.key[1], do.key[2])
                 self._announce(do)
             else:
                 self._post(do, {"op": "resume"})
@@ -283,7 +289,8 @@ class Steps:
 
     def _announce(self, do: _Do) -> None:
         rollback = self.rollback_configs[do.key].as_json() if do.rollback is not None else None
-        self._post(do, {"op": "do", "config": do.config.as_json(), "line": do.line, "rollback": rollback})
+        frame = {"op": "do", "config": do.config.as_json(), "line": do.line, "rollback": rollback}
+        self._post(do, frame if do.broken is None else {**frame, "broken": do.broken["id"]})
         self._channel.flush()
 
     def _post(self, do: _Do, frame: dict[str, Any]) -> None:
@@ -300,11 +307,16 @@ class Steps:
             do.owed = False
         if reply["op"] == "run":
             do.attempt, do.last, do.error, do.timeout = reply["attempt"], reply["last"], None, None
+            do.broken = reply.get("broken")
         return reply
 
     async def _attempt(self, do: _Do) -> None:
         try:
-            result = do.callback(self.context(do.key, do.attempt, do.config))
+            context = self.context(do.key, do.attempt, do.config)
+            if do.broken is None:
+                result = do.callback(context)
+            else:
+                result = instead(do.broken, lambda: do.callback(context), do.config.timeout)
             if inspect.isawaitable(result):
                 result = await result
             do.output = self.stored(result, f'result of step "{do.key[1]}"')

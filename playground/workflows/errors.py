@@ -46,6 +46,12 @@ class NoWorker(WorkflowError):
     code = "instance.no_worker"
 
 
+class CannotBreak(WorkflowError):
+    """A break that makes no sense, or one too many."""
+
+    code = "instance.cannot_break"
+
+
 class NothingToWake(WorkflowError):
     """Nothing of the instance is asleep, between attempts or waiting for an event now."""
 

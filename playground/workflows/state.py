@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from playground.workflows import events as ev
+from playground.workflows.breaks import Break
 from playground.workflows.events import Event, StepKey
 from playground.workflows.state_parts import Execution, Step
 from playground.workflows.state_rules import RULES
@@ -34,6 +35,7 @@ class State:
         self.log_truncated = 0
         self.code_changes: list[dict[str, Any]] = []
         self.in_execution = False
+        self.breaks: list[Break] = []
 
     def apply(self, event: Event) -> None:
         """Take one more event. Unknown types change nothing but `last_seq`, so that an older program can read on."""
@@ -59,6 +61,7 @@ class State:
             "last_seq": self.last_seq,
             "steps": [step.as_json() for step in self.steps.values()],
             "log_truncated": self.log_truncated,
+            "breaks": [*self.breaks],
         }
         if isinstance(self.trigger, Mapping):
             shown["trigger"] = self.trigger

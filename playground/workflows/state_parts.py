@@ -19,7 +19,7 @@ OPEN_STATUSES = frozenset({RUNNING, RETRYING, SLEEPING, WAITING})
 
 @dataclass(slots=True)
 class Attempt:
-    """One attempt of a step or of its rollback handler. `error` is None while open and after success."""
+    """One attempt of a step or of its rollback handler. `error` is None while open and after success; `injected` is what a person made it do."""
 
     attempt: int
     execution: int | None
@@ -28,6 +28,7 @@ class Attempt:
     error: dict[str, Any] | None = None
     retry_delay_ms: int | None = None
     virtual: bool = False
+    injected: str | None = None
 
 
 @dataclass(slots=True)
@@ -110,7 +111,7 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
         "started_at": attempt.started_at,
         "ended_at": attempt.ended_at,
     }
-    for name in ("error", "retry_delay_ms"):
+    for name in ("error", "retry_delay_ms", "injected"):
         if getattr(attempt, name) is not None:
             shown[name] = getattr(attempt, name)
     if attempt.virtual:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from playground.workflows import breaks
 from playground.workflows import events as ev
 from playground.workflows.events import Event, StepKey
 from playground.workflows.state_parts import (
@@ -140,8 +141,14 @@ def _attempt_started(state: "State", event: Event) -> None:
         return
     step.status, step.until = RUNNING, None
     virtual = bool(event.data.get("virtual"))
-    step.attempts.append(Attempt(event.data["attempt"], event.execution, event.at, virtual=virtual))
+    step.attempts.append(Attempt(event.data["attempt"], event.execution, event.at, virtual=virtual, injected=event.data.get("injected")))
+    if "break" in event.data:
+        _breaks(state, event)
     state.stirred()
+
+
+def _breaks(state: "State", event: Event) -> None:
+    state.breaks = breaks.after(state.breaks, event.type, event.seq, event.data)
 
 
 def _attempt_completed(state: "State", event: Event) -> None:
@@ -298,6 +305,8 @@ RULES: Mapping[str, Callable[["State", Event], None]] = {
     ev.ATTEMPT_COMPLETED: _attempt_completed,
     ev.ATTEMPT_ERRORED: _attempt_errored,
     ev.RETRY_WOKEN: _retry_woken,
+    ev.BREAK_SET: _breaks,
+    ev.BREAK_CLEARED: _breaks,
     ev.STEP_COMPLETED: _step_completed,
     ev.STEP_ERRORED: _step_errored,
     ev.SLEEP_STARTED: _sleep_started,

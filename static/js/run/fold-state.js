@@ -25,6 +25,7 @@ export function newState() {
     logTruncated: 0,
     codeChanges: [],
     inExecution: false,
+    breaks: [],
     // for pictures only
     lastAt: null,
     generationAt: null,

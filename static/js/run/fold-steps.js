@@ -1,5 +1,6 @@
 // The fold of what concerns one step: its attempts, its waits, its rollback. Names of events are those of the journal.
 
+import { breaksAfter } from "./breaks.js";
 import { keyOf, stirred } from "./fold-state.js";
 
 function stepOf(state, event) {
@@ -56,6 +57,7 @@ function newAttempt(event) {
     error: null,
     retryDelayMs: null,
     virtual: Boolean(event.data.virtual),
+    injected: event.data.injected ?? null,
     done: false,
   };
 }
@@ -96,7 +98,12 @@ function attemptStarted(state, event) {
   step.status = "running";
   step.until = null;
   step.attempts.push(newAttempt(event));
+  if (event.data.break !== undefined) breaks(state, event);
   stirred(state, event);
+}
+
+function breaks(state, event) {
+  state.breaks = breaksAfter(state.breaks, event.type, event.seq, event.data);
 }
 
 function rollbackStepEnded(status) {
@@ -140,6 +147,8 @@ export const STEPS = {
     step.status = "retrying";
     step.until = event.at + (data.retry_delay_ms ?? 0);
   },
+  break_set: breaks,
+  break_cleared: breaks,
   retry_woken(state, event) {
     const step = stepOf(state, event);
     if (!step) return;
@@ -187,7 +196,7 @@ export const STEPS = {
     const step = stepOf(state, event);
     if (step && step.rollback) {
       step.rollback.status = "running";
-      step.rollback.attempts.push({ ...newAttempt(event), virtual: false });
+      step.rollback.attempts.push({ ...newAttempt(event), virtual: false, injected: null });
     }
     stirred(state, event);
   },

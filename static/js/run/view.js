@@ -24,6 +24,7 @@ export function view(state) {
     last_seq: state.lastSeq,
     steps: [...state.steps.values()].map(stepView),
     log_truncated: state.logTruncated,
+    breaks: state.breaks,
   };
   if (state.trigger !== null && typeof state.trigger === "object") shown.trigger = state.trigger;
   if (state.codeChanges.length) shown.code_changes = [...state.codeChanges];
@@ -64,6 +65,7 @@ function attemptView(attempt) {
   };
   if (attempt.error !== null) shown.error = attempt.error;
   if (attempt.retryDelayMs !== null) shown.retry_delay_ms = attempt.retryDelayMs;
+  if (attempt.injected !== null) shown.injected = attempt.injected;
   if (attempt.virtual) shown.virtual = true;
   return shown;
 }

@@ -1,0 +1,52 @@
+"""Breaks: attempts of a step that a person has made to fail, time out, be slow or return a given value. Pure; the worker reads it too.
+
+A break is plain JSON, the same in the journal, in the row, in frames and in the API: `{"id", "step": {"kind": "do", "name", "count"?},
+"how", "times", "left", "ms"?, "value"?}`. Its id is the seq of its `break_set`; without a count it is for every step of the name.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from playground.workflows import events as ev
+
+FAIL = "fail"
+TIMEOUT = "timeout"
+SLOW = "slow"
+RETURN = "return"
+HOWS = (FAIL, TIMEOUT, SLOW, RETURN)
+
+MOST = 20  # breaks of one instance at once
+TIMES_MOST = 1_000  # attempts of one break
+SLOW_MOST_MS = 30_000  # how slow an attempt can be made, which is well within what an attempt may take
+VALUE_BYTES = 16 * 1024  # of a value that is returned instead
+
+ERROR = "InjectedError"  # the name of the error that an attempt fails with
+MESSAGE = "This attempt was made to fail on purpose: a break is set on its step."
+
+Break = Mapping[str, Any]
+
+
+def find(breaks: Iterable[Break], name: str, count: int) -> Break | None:
+    """The break that the next attempt of a step falls under: one for this very step before one for every step of its name."""
+    found = None
+    for each in breaks:
+        step = each["step"]
+        if step["name"] == name and each["left"] > 0:
+            if step.get("count") == count:
+                return each
+            if step.get("count") is None:
+                found = found or each
+    return found
+
+
+def after(breaks: Sequence[Break], type: str, seq: int, data: Mapping[str, Any]) -> list[Break]:
+    """The breaks after a `break_set`, a `break_cleared` or an `attempt_started` that names one."""
+    if type == ev.ATTEMPT_STARTED:
+        used = [{**each, "left": each["left"] - 1} if each["id"] == data["break"] else each for each in breaks]
+        return [each for each in used if each["left"] > 0]
+    kept = [each for each in breaks if not _same(each["step"], data["step"])]
+    return [*kept, {"id": seq, **data, "left": data["times"]}] if type == ev.BREAK_SET else kept
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return one["name"] == other["name"] and one.get("count") == other.get("count")
