@@ -129,9 +129,9 @@ class Stage:
     def __init__(self, engine: Engine, puppets: Puppets, log: list[tuple[str, dict[str, Any]]]) -> None:
         self.engine, self.puppets, self.log = engine, puppets, log
 
-    async def begin(self) -> tuple[InstanceRow, Puppet]:
-        """A new instance and its worker."""
-        row = await self.engine.create(CreateInstance("# a puppet"))
+    async def begin(self, **given: Any) -> tuple[InstanceRow, Puppet]:
+        """A new instance and its worker; `given` are further fields of CreateInstance."""
+        row = await self.engine.create(CreateInstance("# a puppet", **given))
         return row, await self.puppets.next(row.id)
 
     async def end(self, row: InstanceRow) -> State:

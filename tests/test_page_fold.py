@@ -88,7 +88,7 @@ def invented(pick: random.Random) -> list[dict[str, Any]]:
     add(ev.WORKFLOW_QUEUED, params=pick.choice([None, {"a": 1}]), trigger="api")
     for _ in range(pick.randrange(5, LONGEST)):
         at += pick.choice([0, 1, 30, 5_000])
-        match pick.randrange(25):
+        match pick.randrange(27):
             case 0 | 1:
                 execution += 1
                 add(ev.EXECUTION_STARTED, execution=execution, worker="w1", replayed=pick.randrange(3), code_version="c")
@@ -152,6 +152,12 @@ def invented(pick: random.Random) -> list[dict[str, Any]]:
                 add(ev.STEP_COPIED, opens(ev.WAIT), status="completed", event_type="go", edited=True, output={}, rollback={"timeout": 1})
             case 24:
                 add(ev.CODE_CHANGED, **{"from": "a", "snippet": pick.choice("bc")})
+            case 25:
+                target = {"kind": ev.DO, "name": f"s{pick.randrange(3)}", **({"count": 1} if pick.random() < 0.5 else {})}
+                add(pick.choice([ev.BREAK_SET, ev.BREAK_CLEARED]), how="fail", times=pick.randrange(1, 3))
+                events[-1]["data"]["step"] = target
+            case 26 if step := some(ev.DO):
+                add(ev.ATTEMPT_STARTED, step, attempt=1, injected="fail", **{"break": pick.randrange(1, len(events) + 1)})
             case _:
                 add("of_a_later_version", anything=1)
     return events

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from playground.engine.breaks import NewBreak
 from playground.store.protocol import Committed, InstanceRow, Snapshot
 from playground.workflows import events as ev
 from playground.workflows import values
@@ -187,6 +188,11 @@ class Run:
     async def kill_worker(self, when: str = "now") -> None:
         """Kill its worker `now`, `during-step` (its next attempt) or `before-commit` (of its next result, which is lost)."""
         await self._tester.call(lambda engine: engine.kill_worker(self.tenant, self.id, when))
+
+    async def break_step(self, name: str, how: str | None, *, count: int | None = None, **more: Any) -> Committed:
+        """Make the next attempts of a step `fail`, `timeout`, be `slow` or `return`; None clears it. `more`: see `NewBreak`."""
+        new = NewBreak(name, count, how, **more)
+        return await self._tester.call(lambda engine: engine.set_break(self.tenant, self.id, new))
 
     async def wake(self, name: str | None = None, *, count: int = 1, kind: str = ev.SLEEP) -> Committed:
         """End a sleep, a wait between attempts or a wait for an event: the named one, or the one due first."""
