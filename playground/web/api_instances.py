@@ -7,8 +7,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from playground.engine import CreateInstance
-from playground.engine.forking import FORK
 from playground.engine.breaks import NewBreak
+from playground.engine.forking import FORK
 from playground.store.protocol import InstanceRow
 from playground.web import api_snippets, bodies, tokens
 from playground.web.access import TENANT, find
