@@ -65,24 +65,6 @@ def test_a_waiting_step_takes_the_event_from_its_form(opened: Callable[..., Play
     expect(page.output).to_contain_text("standing desk")
 
 
-def test_a_killed_worker_goes_on_from_the_last_committed_step(opened: Callable[..., Playground]) -> None:
-    page = opened("/examples/crash-and-resume")
-    page.run()
-    page.expect_step("charge card", "running")
-    page.control("Kill worker").click()
-    page.expect_step("charge card", "2 attempts")
-    expect(page.executions).to_have_text("2")
-    page.expect_step("reserve stock", "done")
-    page.expect_status("Complete")
-    expect(page.output).to_contain_text('"attempt": 2')
-    events = journal(page.url, page.instance)
-    assert completed_steps(events) == ["reserve stock", "charge card", "wait for the courier", "ship parcel"]
-    attempts = [event["step"]["name"] for event in events if event["type"] == "attempt_started"]
-    assert attempts == ["reserve stock", "charge card", "charge card", "ship parcel"]
-    lost = [event for event in events if event["type"] == "attempt_errored"]
-    assert [event["data"]["error"]["name"] for event in lost] == ["WorkerLost"]
-
-
 def test_an_error_names_its_line_and_leads_there(opened: Callable[..., Playground]) -> None:
     page = opened("/")
     page.write(FAILS)
