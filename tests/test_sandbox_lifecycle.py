@@ -273,7 +273,7 @@ def test_a_fork_server_that_hangs_is_replaced() -> None:
 
 def test_a_sandbox_whose_workers_cannot_be_locked_is_refused_with_the_reason() -> None:
     async def story() -> None:
-        with pytest.raises(SandboxRefused, match="A worker cannot be locked: renew_state: RuntimeError: broken on purpose"):
+        with pytest.raises(SandboxRefused, match="A worker cannot be locked: preparation: RuntimeError: broken on purpose"):
             bench = Bench(entry="sandbox_broken", path=str(INSIDE))
             await Sandbox.open(memory_bytes=MEMORY, cpu_seconds=10, parked=1, log=Log(), bench=bench)
 

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import PurePath
 
+from playground.sandbox import linux
 from playground.sandbox.visible import Visible
 
 NOBODY = 65534
@@ -18,7 +19,7 @@ def find() -> str | None:
 
 
 def command(bwrap: str, visible: Visible, inner: Sequence[str], *, as_root: bool, network: bool = True, kills: bool = False) -> list[str]:
-    """`inner` run in namespaces of its own: no network, no /proc, no /tmp, a read-only root, an empty environment.
+    """`inner` run in namespaces of its own: no network, no /proc, no /tmp, a read-only root, an environment of nothing but `LINK_NOW`.
 
     Without `network` it shares the host's, and only the system-call filter keeps it from there. With `kills` the fork server is who ends children.
 
@@ -46,6 +47,9 @@ def command(bwrap: str, visible: Visible, inner: Sequence[str], *, as_root: bool
         "--new-session",
         "--as-pid-1",
         "--clearenv",
+        "--setenv",
+        linux.LINK_NOW,
+        "1",
         "--cap-drop",
         "ALL",
         *user,

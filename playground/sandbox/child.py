@@ -1,17 +1,17 @@
 """A child's life, from the fork to the worker it becomes. Seen inside the sandbox.
 
-Every layer is entered in the order of `lock`; when one cannot be entered the child says which on its channel and ends, so nothing ever
+Every layer is entered in the order of `live`; when one cannot be entered the child says which on its channel and ends, so nothing ever
 runs with less than was asked for. No byte of a tenant is read before that.
 """
 
+import _signal  # what `signal` is made of; with its enumerations a child would copy a hundred pages
 import fcntl
 import gc
 import os
 import random
-import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from playground.sandbox import identity, landlock, limits, linux, seccomp
 
@@ -25,124 +25,83 @@ _LAST_DESCRIPTOR = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """What a child is put under. An empty field (None, or b"") leaves that layer out, which only a lower tier or a test does."""
+    """What a child is put under, made ready. An empty field leaves that layer out, which only a lower tier or a test does."""
 
-    memory_bytes: int
-    cpu_seconds: int
     ruleset: int | None  # file descriptor
-    filter: bytes
-    limited: bool
+    ruleset_flags: int
+    limits: Sequence[tuple[int, int, bool]]
+    filter: seccomp.Program | None
     linux: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Birth:
-    """What one child is given: its end of the channel, its user (None: the fork server's) and who its parent is."""
-
-    channel: int
-    user: int | None
-    parent: int
-
-
-def live(birth: Birth, confinement: Confinement, prepare: Callable[[int], Any], work: Callable[[Any], None]) -> NoReturn:
+def live(
+    confinement: Confinement, prepare: Callable[[], None], work: Callable[[], None], channel: int, user: int | None, parent: int
+) -> NoReturn:
     """Lock this process, park it, and work; then end the process.
 
-    `prepare(fd)` runs before the lock and makes what needs system calls that a locked process has not, above all the event loop. It must read
-    nothing. `work` is given what it made.
+    `prepare` runs before the lock, when the channel is in its place: for what needs system calls that a locked process has not. It must read
+    nothing. `channel` is this child's end of it, `user` the number it changes to (None: it stays the fork server's), `parent` the fork server.
+
+    One straight line, since each function, method and attribute that is met for the first time after a fork costs a few copied pages.
     """
     code = 1
+    stage = "signals"
     try:
-        lock = _Lock(birth, confinement, prepare)
-        lock.close()
+        try:
+            _signal.set_wakeup_fd(-1)  # what the fork server set for itself; all else it left as a new program has it
+            _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+            stage = "session"
+            os.setsid()
+            stage = "descriptors"
+            channel = _take_descriptors(channel, confinement.ruleset)
+            stage = "parent"
+            if confinement.linux:
+                linux.die_with_parent()
+            if os.getppid() != parent:
+                raise ProcessLookupError("the fork server is gone")
+            stage = "preparation"
+            prepare()
+            random.seed()
+            gc.enable()
+            stage = "user"
+            if user is not None:
+                identity.become(user)
+            stage = "privileges"
+            if confinement.linux:
+                identity.renounce()
+            stage = "landlock"
+            if confinement.ruleset is not None:
+                landlock.enter(confinement.ruleset, confinement.ruleset_flags)
+                os.close(confinement.ruleset)
+            stage = "memory"
+            if confinement.linux:
+                linux.prctl(linux.PR_SET_DUMPABLE, 0)
+            stage = "limits"
+            if confinement.limits:
+                limits.enter(confinement.limits)
+            stage = "seccomp"
+            if confinement.filter is not None:
+                seccomp.enter(confinement.filter)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, this child must not live
+            os.write(channel, FAILED + f"{stage}: {type(error).__name__}: {error}".encode(errors="replace"))
+            os._exit(FAILED_EXIT)
         os.write(CHANNEL, LOCKED)
-        work(lock.prepared)
+        work()
         code = 0
     finally:
         os._exit(code)
 
 
-class _Lock:
-    def __init__(self, birth: Birth, confinement: Confinement, prepare: Callable[[int], Any]) -> None:
-        self.prepared: Any = None
-        self._birth = birth
-        self._confinement = confinement
-        self._prepare = prepare
-        self._channel = birth.channel
-
-    def close(self) -> None:
-        """Enter every layer, or end the process with a word on the channel."""
-        stages = (
-            self._reset_signals,
-            os.setsid,
-            self._take_descriptors,
-            self._die_with_parent,
-            self._renew_state,
-            self._change_user,
-            self._renounce_privileges,
-            self._enter_landlock,
-            self._hide_memory,
-            self._enter_limits,
-            self._enter_seccomp,
-        )
-        for stage in stages:
-            try:
-                stage()
-            except BaseException as error:  # noqa: BLE001 - whatever it is, this child must not live
-                reason = f"{stage.__name__.strip('_')}: {type(error).__name__}: {error}"
-                os.write(self._channel, FAILED + reason.encode(errors="replace"))
-                os._exit(FAILED_EXIT)
-
-    def _reset_signals(self) -> None:
-        """Those that the fork server set for itself; the others it found, and left, as a new program has them."""
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-
-    def _take_descriptors(self) -> None:
-        moved = fcntl.fcntl(self._channel, fcntl.F_DUPFD, PARKING)
-        null = fcntl.fcntl(0, fcntl.F_DUPFD, PARKING)
-        for standard in (0, 1, 2):
-            os.dup2(null, standard)
-        os.dup2(moved, CHANNEL, inheritable=False)
-        self._channel = CHANNEL
-        kept = self._confinement.ruleset
-        if kept is None:
-            os.closerange(CHANNEL + 1, _LAST_DESCRIPTOR)
-        else:
-            os.closerange(CHANNEL + 1, kept)
-            os.closerange(kept + 1, _LAST_DESCRIPTOR)
-
-    def _die_with_parent(self) -> None:
-        if self._confinement.linux:
-            linux.die_with_parent()
-        if os.getppid() != self._birth.parent:
-            raise ProcessLookupError("the fork server is gone")
-
-    def _renew_state(self) -> None:
-        self.prepared = self._prepare(CHANNEL)
-        random.seed()
-        gc.enable()
-
-    def _change_user(self) -> None:
-        if self._birth.user is not None:
-            identity.become(self._birth.user)
-
-    def _renounce_privileges(self) -> None:
-        if self._confinement.linux:
-            identity.renounce()
-
-    def _enter_landlock(self) -> None:
-        if self._confinement.ruleset is not None:
-            landlock.enter(self._confinement.ruleset)
-            os.close(self._confinement.ruleset)
-
-    def _hide_memory(self) -> None:
-        if self._confinement.linux:
-            linux.prctl(linux.PR_SET_DUMPABLE, 0)
-
-    def _enter_limits(self) -> None:
-        if self._confinement.limited:
-            limits.enter(self._confinement.memory_bytes, self._confinement.cpu_seconds)
-
-    def _enter_seccomp(self) -> None:
-        if self._confinement.filter:
-            seccomp.enter(self._confinement.filter)
+def _take_descriptors(channel: int, kept: int | None) -> int:
+    """Keep the channel, three times nothing, and the ruleset; close all else."""
+    moved = fcntl.fcntl(channel, fcntl.F_DUPFD, PARKING)
+    null = fcntl.fcntl(0, fcntl.F_DUPFD, PARKING)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    os.dup2(moved, CHANNEL, inheritable=False)
+    if kept is None:
+        os.closerange(CHANNEL + 1, _LAST_DESCRIPTOR)
+    else:
+        os.closerange(CHANNEL + 1, kept)
+        os.closerange(kept + 1, _LAST_DESCRIPTOR)
+    return CHANNEL

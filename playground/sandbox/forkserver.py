@@ -91,7 +91,7 @@ class ForkServer:
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
                 pass_fds=(theirs.fileno(),),
-                env={},
+                env={linux.LINK_NOW: "1"},
                 cwd="/",
                 start_new_session=True,
             )

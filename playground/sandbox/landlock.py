@@ -42,10 +42,10 @@ def abi() -> int:
         return 0
 
 
-def build(readable: Iterable[str], listable: Iterable[str] = ()) -> int:
+def build(readable: Iterable[str], listable: Iterable[str] = ()) -> tuple[int, int]:
     """A ruleset that lets files below `readable` be read and directories below `listable` be listed, and nothing else.
 
-    Returns its file descriptor. Raises OSError.
+    Returns its file descriptor, and the flags to enter it with. Raises OSError.
     """
     level = abi()
     files = _FILES_BY_ABI[max(known for known in _FILES_BY_ABI if known <= level)] if level else 0
@@ -56,12 +56,12 @@ def build(readable: Iterable[str], listable: Iterable[str] = ()) -> int:
         _allow(ruleset, path, _READ_FILE | _READ_DIR if os.path.isdir(path) else _READ_FILE)
     for path in listable:
         _allow(ruleset, path, _READ_DIR)
-    return ruleset
+    return ruleset, _LOG_OFF if level >= 7 else 0
 
 
-def enter(ruleset: int) -> None:
+def enter(ruleset: int, flags: int) -> None:
     """Put this process under a ruleset, for good. Needs no_new_privs. Raises OSError."""
-    linux.syscall(_RESTRICT, ruleset, _LOG_OFF if abi() >= 7 else 0)
+    linux.syscall(_RESTRICT, ruleset, flags)
 
 
 def _allow(ruleset: int, path: str, rights: int) -> None:

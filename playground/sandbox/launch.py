@@ -10,7 +10,7 @@ from playground.sandbox import bubblewrap, landlock, linux, syscalls, tiers, use
 from playground.sandbox.tiers import SandboxRefused
 from playground.sandbox.visible import Visible
 
-# Has warm(), called once in the fork server; prepare(fd), which a child calls before it is locked; and main(what prepare gave).
+# Has warm(number of the channel), called once in the fork server; prepare(what warm gave), which a child calls before it is locked; and main(the same).
 ENTRY = "playground.worker.main"
 TAKE_SECONDS = 10.0  # how long take() waits while the fork server is being restarted
 RECYCLE_SECONDS = 600.0  # children of one fork server share their hash seed and addresses

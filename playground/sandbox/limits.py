@@ -2,28 +2,34 @@
 
 import os
 import resource
+from collections.abc import Iterable
 
 NICE = 10  # the server and the fork server come first where sessions are not scheduled as groups of their own
 _SPARE = ("RLIMIT_MSGQUEUE",)  # which gVisor lacks; the system-call filter refuses message queues by itself
-OPEN_FILES = 32  # a worker has 7 open: the channel, /dev/null three times, and its event loop
+OPEN_FILES = 32  # a worker has 4 open: the channel, and /dev/null three times
 
 
-def enter(memory_bytes: int, cpu_seconds: int) -> None:
-    """Limit this process. `memory_bytes` is of address space, `cpu_seconds` of processor time (then SIGKILL). Raises OSError, ValueError."""
+def plan(memory_bytes: int, cpu_seconds: int) -> list[tuple[int, int, bool]]:
+    """What to limit and to how much: `memory_bytes` of address space, `cpu_seconds` of processor time (then SIGKILL); and whether it may fail."""
+    wanted = {
+        "RLIMIT_AS": memory_bytes,
+        "RLIMIT_CPU": cpu_seconds,
+        "RLIMIT_FSIZE": 0,
+        "RLIMIT_CORE": 0,
+        "RLIMIT_MEMLOCK": 0,
+        "RLIMIT_MSGQUEUE": 0,
+        "RLIMIT_NPROC": 0,
+        "RLIMIT_NOFILE": OPEN_FILES,
+    }
+    return [(getattr(resource, name), value, name in _SPARE) for name, value in wanted.items() if hasattr(resource, name)]
+
+
+def enter(planned: Iterable[tuple[int, int, bool]]) -> None:
+    """Limit this process. Raises OSError, ValueError."""
     os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))  # a server that is nicer itself may not go back
-    for name, value in (
-        ("RLIMIT_AS", memory_bytes),
-        ("RLIMIT_CPU", cpu_seconds),
-        ("RLIMIT_FSIZE", 0),
-        ("RLIMIT_CORE", 0),
-        ("RLIMIT_MEMLOCK", 0),
-        ("RLIMIT_MSGQUEUE", 0),
-        ("RLIMIT_NPROC", 0),
-        ("RLIMIT_NOFILE", OPEN_FILES),
-    ):
-        if hasattr(resource, name):
-            try:
-                resource.setrlimit(getattr(resource, name), (value, value))
-            except ValueError:
-                if name not in _SPARE:
-                    raise
+    for limit, value, spare in planned:
+        try:
+            resource.setrlimit(limit, (value, value))
+        except ValueError:
+            if not spare:
+                raise

@@ -3,7 +3,7 @@
 import ctypes
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -11,6 +11,7 @@ PR_SET_SECCOMP = 22
 PR_SET_NO_NEW_PRIVS = 38
 PR_GET_NO_NEW_PRIVS = 39
 SIGKILL = 9
+LINK_NOW = "LD_BIND_NOW"  # what the fork server is started with: libraries are linked whole, not bit by bit in each child
 
 HERE = sys.platform == "linux"  # elsewhere nothing of this may be called
 
@@ -18,24 +19,28 @@ _libc = ctypes.CDLL(None, use_errno=True)
 if HERE:
     _libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong)
     _libc.syscall.restype = ctypes.c_long
+    _prctl, _syscall, _capset = _libc.prctl, _libc.syscall, _libc.capset  # looked up once: a child that does it copies pages for it
 _HEADER = (ctypes.c_uint32 * 2)(0x20080522, 0)  # capabilities, version 3, of this process
 _NO_CAPABILITIES = (ctypes.c_uint32 * 6)()
 
 
 def prctl(option: int, argument: int = 0, address: Any = None) -> int:
     """prctl(2). Raises OSError."""
-    return _checked(_libc.prctl(option, argument, address, 0, 0), f"prctl {option}")
+    result = _prctl(option, argument, address, 0, 0)
+    return result if result >= 0 else _refused(f"prctl {option}")
 
 
 def syscall(number: int, *arguments: Any) -> int:
     """A system call by its number. Raises OSError."""
-    words = (ctypes.c_long(value) if isinstance(value, int) else value for value in arguments)
-    return _checked(_libc.syscall(ctypes.c_long(number), *words), f"system call {number}")
+    words = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
+    result = _syscall(ctypes.c_long(number), *words)
+    return result if result >= 0 else _refused(f"system call {number}")
 
 
 def drop_capabilities() -> None:
     """Give up every capability of this process. Raises OSError."""
-    _checked(_libc.capset(_HEADER, _NO_CAPABILITIES), "capset")
+    if _capset(_HEADER, _NO_CAPABILITIES) < 0:
+        _refused("capset")
 
 
 def die_with_parent() -> None:
@@ -52,8 +57,6 @@ def has_pidfds() -> bool:
     return True
 
 
-def _checked(result: int, what: str) -> int:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{what}: {os.strerror(number)}")
-    return result
+def _refused(what: str) -> NoReturn:
+    number = ctypes.get_errno()
+    raise OSError(number, f"{what}: {os.strerror(number)}")

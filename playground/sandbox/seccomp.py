@@ -8,12 +8,21 @@ _MODE_FILTER = 2
 _INSTRUCTION = 8  # bytes
 
 
-class _Program(ctypes.Structure):
+class Program(ctypes.Structure):
+    """A filter as the kernel takes it (struct sock_fprog)."""
+
     _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+    code: ctypes.Array[ctypes.c_char]
 
 
-def enter(program: bytes) -> None:
-    """Put this process under a filter (BPF code), for good. Needs no_new_privs. Raises OSError."""
-    code = ctypes.create_string_buffer(program, len(program))
-    header = _Program(len(program) // _INSTRUCTION, ctypes.addressof(code))
-    linux.prctl(linux.PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(header))
+def program(code: bytes) -> Program:
+    """A filter (BPF code) made ready, so that a child has only to enter it."""
+    held = ctypes.create_string_buffer(code, len(code))
+    made = Program(len(code) // _INSTRUCTION, ctypes.addressof(held))
+    made.code = held
+    return made
+
+
+def enter(made: Program) -> None:
+    """Put this process under a filter, for good. Needs no_new_privs. Raises OSError."""
+    linux.prctl(linux.PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(made))

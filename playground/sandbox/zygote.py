@@ -22,9 +22,10 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn
 
-from playground.sandbox import child, landlock, linux
+from playground.sandbox import child, landlock, limits, linux, seccomp
 
 # Imported once here, so that no tenant pays for them.
 WARM = (
@@ -41,22 +42,22 @@ _MAXRSS_UNIT = 1024 if sys.platform == "linux" else 1
 
 
 def main(control: int) -> NoReturn:
-    """Serve until the control socket closes; a forked child leaves from here into its own life."""
+    """Serve until the control socket closes."""
+    os.environ.pop(linux.LINK_NOW, None)
     server = _Server(socket.socket(fileno=control))
     server.say({"hello": os.getpid()})
     try:
         plan = server.next_line()
         server.pidfds = plan["pidfds"]
-        confinement, prepare, work = _prepare(plan)
+        live = partial(child.live, *_prepare(plan))
     except BaseException as error:  # noqa: BLE001 - whatever it is, the operator is told
         server.say({"failed": f"{type(error).__name__}: {error}"})
         os._exit(1)
     server.say({"ready": True})
-    birth = server.serve()
-    child.live(birth, confinement, prepare, work)
+    server.serve(live)
 
 
-def _prepare(plan: dict[str, Any]) -> tuple[child.Confinement, Callable[[int], Any], Callable[[Any], None]]:
+def _prepare(plan: dict[str, Any]) -> tuple[child.Confinement, Callable[[], None], Callable[[], None]]:
     if plan["linux"]:
         linux.die_with_parent()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -65,24 +66,23 @@ def _prepare(plan: dict[str, Any]) -> tuple[child.Confinement, Callable[[int], A
     for name in WARM:
         importlib.import_module(name)
     entry = importlib.import_module(plan["entry"])
-    entry.warm()
-    ruleset = None
+    ready = entry.warm(child.CHANNEL)
+    ruleset, flags = None, 0
     if plan["landlock"]:
-        built = landlock.build(plan["readable"], plan["listable"])
+        built, flags = landlock.build(plan["readable"], plan["listable"])
         ruleset = fcntl.fcntl(built, fcntl.F_DUPFD_CLOEXEC, child.PARKING)
         os.close(built)
     confinement = child.Confinement(
-        memory_bytes=plan["memory_bytes"],
-        cpu_seconds=plan["cpu_seconds"],
         ruleset=ruleset,
-        filter=base64.b64decode(plan["filter"]),
-        limited=plan["limits"],
+        ruleset_flags=flags,
+        limits=limits.plan(plan["memory_bytes"], plan["cpu_seconds"]) if plan["limits"] else (),
+        filter=seccomp.program(base64.b64decode(plan["filter"])) if plan["filter"] else None,
         linux=plan["linux"],
     )
     gc.collect()
     gc.freeze()  # so that a collection in a child does not copy the pages of what was imported here
     gc.disable()
-    return confinement, entry.prepare, entry.main
+    return confinement, partial(entry.prepare, ready), partial(entry.main, ready)
 
 
 class _Server:
@@ -108,8 +108,8 @@ class _Server:
         line, _, self._text = self._text.partition(b"\n")
         return json.loads(line)
 
-    def serve(self) -> child.Birth:
-        """Fork and reap until told to end. Returns only in a child."""
+    def serve(self, live: Callable[[int, int | None, int], NoReturn]) -> NoReturn:
+        """Fork and reap until told to end. A child goes into its own life from where it is born: to take down what is here would cost it pages."""
         woken, waker = socket.socketpair()
         for end in (woken, waker):
             end.setblocking(False)
@@ -124,11 +124,7 @@ class _Server:
                 if "kill" in order:
                     self._kill(order["kill"])
                     continue
-                birth = self._fork(order["fork"], order["user"], self._channels.pop(0))
-                if birth is not None:
-                    for end in (self._control, woken, waker):
-                        end.detach()  # their numbers are closed with all others; no object may close them a second time
-                    return birth
+                self._fork(order["fork"], order["user"], self._channels.pop(0), live)
             for ready, _ in waiting.poll():
                 if ready == self._control.fileno():
                     self._receive()
@@ -150,16 +146,16 @@ class _Server:
             os._exit(0)
         self._text += data
 
-    def _fork(self, number: int, user: int | None, channel: int) -> child.Birth | None:
+    def _fork(self, number: int, user: int | None, channel: int, live: Callable[[int, int | None, int], NoReturn]) -> None:
         parent = os.getpid()
         try:
             pid = os.fork()
         except OSError as error:
             self.say({"refused": number, "reason": f"fork: {os.strerror(error.errno or errno.EAGAIN)}"})
             os.close(channel)
-            return None
+            return
         if pid == 0:
-            return child.Birth(channel, user, parent)
+            live(channel, user, parent)
         self._running[pid] = number
         os.close(channel)
         if self.pidfds:
@@ -168,7 +164,6 @@ class _Server:
             os.close(handle)
         else:
             self.say({"forked": number, "pid": pid})
-        return None
 
     def _kill(self, number: int) -> None:
         """Where there is no pidfd. A child that was not reaped keeps its number, so this cannot hit another process."""

@@ -23,6 +23,7 @@ from playground.worker import main as worker_main
 from playground.worker.channel import Channel
 from playground.worker.logs import LogStream
 from playground.worker.process import Process
+from playground.worker.run import Execution
 from playground.worker.steps import Steps
 
 KEPT = 16  # killed workers whose coroutines are kept as they were: a kill runs no `finally`
@@ -56,15 +57,15 @@ class LocalProcess(Process):
         """See `Process`; the thread goes on to its end."""
         self.left = True
 
-    def capture(self, captured: Mapping[str, LogStream]) -> None:
+    def expect(self, loop: asyncio.AbstractEventLoop, captured: Mapping[str, LogStream]) -> None:
         """See `Process`; for this thread only."""
+        asyncio.set_event_loop(loop)
         streams.route(captured)
         if self._workflow is not None:
             failures.take_for_tenants(inspect.getfile(self._workflow))
 
-    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        """See `Process`."""
-        asyncio.set_event_loop(loop)
+    def begin(self, captured: Mapping[str, LogStream]) -> None:
+        """See `Process`; what this thread prints goes there already."""
 
     def steps(self, *given: Any) -> Steps:
         """See `Process`."""
@@ -139,7 +140,7 @@ class LocalWorker:
 
     def _live(self) -> None:
         try:
-            worker_main.main(self.loop, self._process)
+            worker_main.main(Execution(self.loop, self._process))
         finally:
             self._tell(self._over)
             if asyncio.all_tasks(self.loop):

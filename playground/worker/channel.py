@@ -13,6 +13,7 @@ FLUSH_SECONDS = 0.05  # or until they are this old
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode  # json.dumps makes one a call
+_decode = json.JSONDecoder().raw_decode  # json.loads looks at the encoding first, which is known here
 
 
 class ChannelClosed(ConnectionError):
@@ -20,23 +21,33 @@ class ChannelClosed(ConnectionError):
 
 
 class Channel:
-    """Writes are gathered and sent together; reads never block once the first frame is here."""
+    """Writes are gathered and sent together; reads never block once the first frame is here.
 
-    def __init__(self, fd: int) -> None:
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fd)
-        self.socket.setblocking(True)
+    `fd` is the number of a blocking socket. One that is not `there` yet comes with `open`.
+    """
+
+    socket: socket.socket
+
+    def __init__(self, fd: int, *, there: bool = True) -> None:
+        self.fd = fd
+        if there:
+            self.open()
         self.received = 0
         self.owed = 0  # results whose acknowledgement has not come: while there are any, the worker is not idle
         self._out: list[bytes] = []
         self._out_bytes = 0
-        self._flushed = time.monotonic()
+        self._flushed = 0.0
         self._in = bytearray()
+
+    def open(self) -> None:
+        """Take over the socket, which is there now."""
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, self.fd)
 
     def receive_first(self) -> Any:
         """Block until one whole frame is here. Raises ChannelClosed at the end of the stream."""
         size = int.from_bytes(self._exactly(HEADER), "big")
         self.received += 1
-        return json.loads(self._exactly(size))
+        return _decode(self._exactly(size).decode())[0]
 
     def receive(self) -> Iterator[Any]:
         """The frames that have arrived whole. Raises ChannelClosed at the end of the stream."""
@@ -55,7 +66,7 @@ class Channel:
             size = int.from_bytes(self._in[at : at + HEADER], "big")
             if len(self._in) - at < HEADER + size:
                 break
-            frame = json.loads(bytes(self._in[at + HEADER : at + HEADER + size]))
+            frame = _decode(self._in[at + HEADER : at + HEADER + size].decode())[0]
             at += HEADER + size
             self.received += 1
             yield frame

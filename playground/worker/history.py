@@ -10,12 +10,17 @@ OPEN = "open"
 
 
 class History:
-    """The stored steps that came with the start, and the counters that name the steps of this execution."""
+    """The stored steps that come with the start, and the counters that name the steps of this execution."""
 
-    def __init__(self, stored: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(self) -> None:
+        self._stored: dict[tuple[str, str, int], Mapping[str, Any]] = {}
+        self._unread: set[tuple[str, str, int]] = set()
+        self._counts: dict[tuple[str, str], int] = defaultdict(int)
+
+    def hold(self, stored: Iterable[Mapping[str, Any]]) -> None:
+        """Take the stored steps, none of which the code has come to."""
         self._stored = {(step["kind"], step["name"], step["count"]): step for step in stored}
         self._unread = set(self._stored)
-        self._counts: dict[tuple[str, str], int] = defaultdict(int)
 
     @property
     def replaying(self) -> bool:

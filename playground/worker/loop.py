@@ -39,6 +39,11 @@ class Loop(asyncio.SelectorEventLoop):
         super().__init__(selector or IdleSelector(channel))
         self.channel = channel
 
+    @property
+    def has_more(self) -> bool:
+        """Whether something else is to be run before anything is waited for."""
+        return bool(self._ready)
+
     def listen(self, handle: Callable[[Any], None], closed: Callable[[], None], starved: Callable[[], None]) -> None:
         """Give each frame to `handle`; call `closed` when the trusted side has gone, `starved` when there is no memory to hear it."""
 
@@ -51,4 +56,14 @@ class Loop(asyncio.SelectorEventLoop):
             except MemoryError:
                 starved()
 
-        self.add_reader(self.channel.socket.fileno(), readable)
+        self.add_reader(self.channel.fd, readable)
+
+
+class LockedLoop(Loop):
+    """The event loop of a process without threads and without signals: nobody there could wake it from elsewhere, so it has no pipe for that."""
+
+    def _make_self_pipe(self) -> None:
+        self._ssock = self._csock = None
+
+    def _close_self_pipe(self) -> None:
+        """There is none."""

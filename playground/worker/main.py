@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from playground.worker import entrypoint
 from playground.worker.channel import Channel, ChannelClosed
-from playground.worker.loop import Loop
+from playground.worker.loop import LockedLoop
 from playground.worker.process import Process
 from playground.worker.rehearsal import rehearse
 from playground.worker.run import Execution
@@ -12,25 +11,24 @@ from playground.worker.run import Execution
 REHEARSALS = 20  # after which the interpreter has specialised the code that a start runs through (PEP 659)
 
 
-def warm() -> None:
-    """What every worker would do for itself otherwise. Called once in the fork server, before any worker."""
+def warm(fd: int) -> Execution:
+    """What every worker would do for itself otherwise, up to a channel that will be on `fd`. Called once in the fork server, before any worker."""
     rehearse(REHEARSALS)
+    return Execution(LockedLoop(Channel(fd, there=False)), Process())
 
 
-def prepare(fd: int) -> Loop:
-    """What a worker needs and could not make once it is locked: its channel on `fd` and its event loop. Reads nothing."""
-    return Loop(Channel(fd))
+def prepare(ready: Execution) -> None:
+    """What a worker could not do once it is locked. It reads nothing."""
+    ready.loop.channel.open()
 
 
-def main(loop: Loop, process: Process | None = None) -> None:
-    """Serve the one request that arrives on the loop's channel, then leave: where `process` is the real one, this never returns."""
-    process = process or Process()
-    channel = loop.channel
+def main(ready: Execution) -> None:
+    """Serve the one request that arrives on the channel, then leave: in a real process, this never returns."""
+    channel = ready.loop.channel
     try:
         first = channel.receive_first()
         if first["op"] == "start":
-            entrypoint.install()
-            Execution(loop, first, process).play()
+            ready.play(first)
         elif first["op"] == "check":
             from playground.analysis import check
 
@@ -41,7 +39,7 @@ def main(loop: Loop, process: Process | None = None) -> None:
             _reply(channel, {"op": "probed", "results": attack.run()})
     except ChannelClosed:
         pass
-    process.leave()
+    ready.process.leave()
 
 
 def _reply(channel: Channel, frame: dict[str, Any]) -> None:

@@ -27,17 +27,16 @@ class Process:
         """End at once, running nothing more: the trusted side has gone or has what it asked for, or `code` says why."""
         os._exit(code)
 
-    def capture(self, streams: Mapping[str, logs.LogStream]) -> None:
-        """Send what is printed or logged to the streams named `stdout`, `stderr` and `logging`."""
-        sys.stdout, sys.stderr = streams["stdout"], streams["stderr"]
+    def expect(self, loop: asyncio.AbstractEventLoop, streams: Mapping[str, logs.LogStream]) -> None:
+        """Make ready what can be, perhaps long before there is a start: this in the fork server, for all of its children."""
+        asyncio.set_event_loop(loop)
         root = logging.getLogger()
         root.handlers[:] = [logs.LogHandler(streams["logging"])]
         root.setLevel(logging.INFO)
 
-    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Called once, before the tenant's code is loaded."""
-        asyncio.set_event_loop(loop)
-        gc.collect()
+    def begin(self, streams: Mapping[str, logs.LogStream]) -> None:
+        """Called once, before the tenant's code is loaded: what is printed goes to the streams named `stdout` and `stderr`."""
+        sys.stdout, sys.stderr = streams["stdout"], streams["stderr"]
         gc.freeze()
 
     def steps(self, channel: Channel, history: History, limits: Mapping[str, Any], report: Callable[[str], None]) -> Steps:

@@ -43,10 +43,10 @@ class _Stage(Process):
     def leave(self, code: int = 0) -> None:
         self.left = True
 
-    def capture(self, streams: Mapping[str, logs.LogStream]) -> None:
+    def expect(self, loop: asyncio.AbstractEventLoop, streams: Mapping[str, logs.LogStream]) -> None:
         pass
 
-    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
+    def begin(self, streams: Mapping[str, logs.LogStream]) -> None:
         pass
 
     def load(self, source: str) -> types.ModuleType:
@@ -64,7 +64,7 @@ def rehearse(times: int = 1) -> None:
         ours.close()
         loop.add_reader(theirs, theirs.shutdown, socket.SHUT_WR)  # the output is there, so the trusted side may go
         try:
-            Execution(loop, START, _Stage()).play()
+            Execution(loop, _Stage()).play(START)
         finally:
             loop.remove_reader(theirs)
             loop.close()

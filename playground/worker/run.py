@@ -12,7 +12,7 @@ from playground.worker.history import History
 from playground.worker.loop import Loop
 from playground.worker.process import Process
 from playground.worker.records import Record, moment
-from playground.worker.steps import Key, current_step
+from playground.worker.steps import Key, Steps, current_step
 from playground.workflows import exits, values
 
 REPORTED = 100  # steps that one report names
@@ -23,29 +23,34 @@ class MissingWorkflowClass(WorkflowFatalError):
 
 
 class Execution:
-    """Holds what one execution needs; `play` is its whole life."""
+    """Holds what one execution needs; `play` is its whole life. It can be made long before it is known what is to be run."""
 
-    def __init__(self, loop: Loop, start: Mapping[str, Any], process: Process) -> None:
-        self._loop, self._start, self._process = loop, start, process
+    steps: Steps
+    _start: Mapping[str, Any]
+
+    def __init__(self, loop: Loop, process: Process) -> None:
+        self.loop, self.process = loop, process
         self._channel = channel = loop.channel
-        self._history = History(start["steps"])
+        self._history = History()
         self._streams = {name: logs.LogStream(name, channel, self._history) for name in logs.STREAMS}
-        process.capture(self._streams)
-        self.steps = process.steps(channel, self._history, start["limits"], self._report)
-        self.steps.breaks.update(start.get("breaks", ()))
+        process.expect(loop, self._streams)
         self._bindings = Bindings(channel)
-        self._loop.listen(self._take, self._leave, self._starve)
-        self._loop.set_exception_handler(self._loop_trouble)
+        self.loop.listen(self._take, self._leave, self._starve)
+        self.loop.set_exception_handler(self._loop_trouble)
         self._main: asyncio.Task[Any] | None = None
         self._rollbacks: dict[Key, asyncio.Task[Any]] = {}
 
-    def play(self) -> None:
-        """Run until the trusted side ends it."""
-        self._process.begin(self._loop)
-        self._main = self._loop.create_task(self._run())
-        while not self._process.left:
+    def play(self, start: Mapping[str, Any]) -> None:
+        """Run what the first frame says until the trusted side ends it."""
+        self._start = start
+        self._history.hold(start["steps"])
+        self.steps = self.process.steps(self._channel, self._history, start["limits"], self._report)
+        self.steps.breaks.update(start.get("breaks", ()))
+        self.process.begin(self._streams)
+        self._main = self.loop.create_task(self._run())
+        while not self.process.left:
             try:
-                self._loop.run_forever()
+                self.loop.run_forever()
             except MemoryError:
                 self._starve()
             except BaseException as escaped:  # noqa: BLE001 - SystemExit from a task or a callback of the tenant's own
@@ -65,7 +70,7 @@ class Execution:
             if inspect.isawaitable(output):
                 output = await output
             if not rolling_back:
-                await self.steps.finish_open()
+                await self.steps.finish_open(self.loop)
                 tree = self.steps.stored(output, "output of the workflow")
         except BaseException as error:  # noqa: BLE001 - the tenant's, whatever it is
             if not rolling_back:
@@ -78,7 +83,7 @@ class Execution:
             self._finish({"op": "collected"})
 
     def _load(self) -> Any:
-        module = self.steps.module = self._process.load(self._start["source"])
+        module = self.steps.module = self.process.load(self._start["source"])
         name = self._start["class_name"]
         found = getattr(module, name, None)
         if not isinstance(found, type) or not callable(getattr(found, "run", None)):
@@ -117,7 +122,7 @@ class Execution:
         elif op == "rollback":
             key = tuple(frame["step"])
             self.steps.close()
-            self._rollbacks[key] = self._loop.create_task(self._roll_back(key, frame))
+            self._rollbacks[key] = self.loop.create_task(self._roll_back(key, frame))
         elif op == "rollback_timeout":
             task = self._rollbacks.get(tuple(frame["step"]))
             if task is not None:
@@ -155,8 +160,8 @@ class Execution:
             self._finish({**answer, "op": "done", "value": None})
 
     def _leave(self, code: int = 0) -> None:
-        self._process.leave(code)
-        self._loop.stop()
+        self.process.leave(code)
+        self.loop.stop()
 
     def _starve(self) -> None:
         self._leave(exits.OUT_OF_MEMORY)

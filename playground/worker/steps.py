@@ -23,6 +23,7 @@ from playground.worker.entrypoint import (
     WorkflowTimeoutError,
 )
 from playground.worker.history import COMPLETED, ERRORED, History
+from playground.worker.loop import Loop
 from playground.worker.records import Record, moment
 from playground.workflows import config as configs
 from playground.workflows import durations, names, values
@@ -204,10 +205,12 @@ class Steps:
         """From now on a step that is called is refused: handlers run."""
         self._closed = True
 
-    async def finish_open(self) -> None:
+    async def finish_open(self, loop: Loop) -> None:
         """Wait for `do`s that were started and never awaited."""
         while True:
             for _ in range(_SETTLE):
+                if not loop.has_more:
+                    break
                 await asyncio.sleep(0)
             tasks = [do.task for do in self._open.values() if do.task is not None]
             if not tasks:

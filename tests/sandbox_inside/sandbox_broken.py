@@ -1,13 +1,13 @@
 """A worker that cannot be made ready, for the sandbox's own tests."""
 
 
-def warm() -> None:
+def warm(fd: int) -> None:
     """Nothing to warm."""
 
 
-def prepare(fd: int) -> None:
+def prepare(warmed: None) -> None:
     raise RuntimeError("broken on purpose")
 
 
-def main(prepared: None) -> None:
+def main(warmed: None) -> None:
     raise AssertionError("never reached")

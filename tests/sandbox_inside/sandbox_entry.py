@@ -5,15 +5,16 @@ import socket
 HEADER = 4
 
 
-def warm() -> None:
-    """Nothing to warm."""
+def warm(fd: int) -> int:
+    return fd
 
 
-def prepare(fd: int) -> socket.socket:
-    return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fd)
+def prepare(fd: int) -> None:
+    """Nothing to prepare."""
 
 
-def main(channel: socket.socket) -> None:
+def main(fd: int) -> None:
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fd)
     size = int.from_bytes(channel.recv(HEADER, socket.MSG_WAITALL), "big")
     source = channel.recv(size, socket.MSG_WAITALL).decode()
     space: dict[str, object] = {"channel": channel}
