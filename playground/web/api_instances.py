@@ -106,9 +106,9 @@ async def create(context: Context, request: Request) -> Response:
 
 
 async def get(context: Context, request: Request) -> Response:
-    """An instance as it stands; its forks too, for whoever may change it."""
+    """An instance as it stands, or as it stood after the event whose seq is `at`; its forks too, for whoever may change it."""
     row = await find(context, request)
-    shown = await context.views.instance(row)
+    shown = await context.views.instance(row, moment(request, row))
     if row.tenant or tokens.is_of(request, row.control_hash):
         shown["forks"] = [fork.id for fork in await context.store.children(row.key, FORK)]
     return json_response(shown, headers={"Cache-Control": "no-store"})
@@ -215,6 +215,16 @@ async def controlled(context: Context, request: Request) -> InstanceRow:
     row = await find(context, request)
     tokens.check(request, row.control_hash)
     return row
+
+
+def moment(request: Request, row: InstanceRow) -> int | None:
+    """The seq that `at` of the address's query names, or None. Raises BadQuery."""
+    if "at" not in request.query_params:
+        return None
+    try:
+        return whole_number(request, "at", 0, least=1, most=row.last_seq)
+    except BadQuery:
+        raise BadQuery(f"`at` takes the seq of an event of this instance: a whole number from 1 to {row.last_seq}, its newest.") from None
 
 
 def whole_number(request: Request, name: str, default: int, *, least: int = 0, most: int = 2**53) -> int:

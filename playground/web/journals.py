@@ -64,9 +64,11 @@ def left_out(size: int) -> dict[str, int]:
     return {LEFT_OUT: size}
 
 
-async def read(store: Store, key: int, *, after: int, budget: Budget, only: str | None = None) -> tuple[list[Event], int]:
-    """The next events after a seq, those of the type `only` where it is given, and the seq up to which was read."""
-    rows = await store.events_json(key, after=after, limit=PAGE_OF_EVENTS)
+async def read(
+    store: Store, key: int, *, after: int, budget: Budget, only: str | None = None, most: int = PAGE_OF_EVENTS
+) -> tuple[list[Event], int]:
+    """The next events after a seq, at most `most`, those of the type `only` where it is given, and the seq up to which was read."""
+    rows = await store.events_json(key, after=after, limit=min(most, PAGE_OF_EVENTS))
     return [_event(text, budget) for _, type, text in rows if only in (None, type)], rows[-1][0] if rows else after
 
 

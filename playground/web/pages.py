@@ -22,7 +22,7 @@ All pages:
     social       how a link to the page looks elsewhere: see social.py
 
 `page` = {kind: start | example | snippet | instance, title, source, params (JSON text), example {slug, title, lesson, params, task} | None,
-snippet {id, url, raw_url} | None, instance: as GET /api/instances/{id} | None, limits {source_bytes, value_bytes, …: number}, version, now}.
+snippet {id, url, raw_url} | None, instance: as GET /api/instances/{id}[?at=] | None, last_seq of it | None, limits {source_bytes, value_bytes, …: number}, version, now}.
 
 `error.html`: status, title, message, code. `about.html`, `examples.html`: only what all pages have.
 """
@@ -39,7 +39,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from playground.examples import Example
 from playground.settings import public_rows
 from playground.store.protocol import InstanceRow, Snippet
-from playground.web import api_snippets, bodies, social
+from playground.web import api_instances, api_snippets, bodies, social
 from playground.web.api_effects import ledger
 from playground.web.context import Context
 from playground.web.errors import BadQuery, ExampleNotFound
@@ -78,18 +78,20 @@ async def snippet(context: Context, request: Request) -> Response:
 
 
 async def instance(context: Context, request: Request) -> Response:
-    """The page on a run, live or finished."""
+    """The page on a run, live or finished, now or after the event whose seq is `at`."""
     row = await context.views.find(request.path_params["id"])
     code = await context.store.snippet(row.snippet)
-    view = await context.views.instance(row)
+    at = api_instances.moment(request, row)
+    view = await context.views.instance(row, at)
     shown = _of_instance(row, code, plain({**view, "params": plain(view["params"])}, PAGE_VALUES_BYTES))
+    shown["last_seq"] = row.last_seq
     same = next((it for it in context.examples.values() if it.source == shown["source"]), None)
     if same is not None:  # its task and its ready-made event are wanted after a reload, too
         shown["example"] = _of_example(same)["example"]
     if not wants_html(request):
         return await _page(context, request, "instance", shown)
     effects = ledger(await context.store.effects.of(row.key))
-    return await _page(context, request, "instance", shown, logs=await context.views.logs(row), effects=effects)
+    return await _page(context, request, "instance", shown, logs=await context.views.logs(row, at), effects=effects)
 
 
 async def embed(context: Context, request: Request) -> Response:
@@ -142,7 +144,7 @@ async def _page(
     logs: list[dict[str, Any]] | None = None,
     effects: list[dict[str, Any]] | None = None,
 ) -> Response:
-    empty: dict[str, Any] = {"example": None, "snippet": None, "instance": None}
+    empty: dict[str, Any] = {"example": None, "snippet": None, "instance": None, "last_seq": None}
     limits = {it["name"]: it["value"] for it in public_rows(context.settings)}
     page = {"kind": kind, **empty, **shown, "limits": limits, "version": context.version, "now": context.now()}
     if not wants_html(request):

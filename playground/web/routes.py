@@ -87,7 +87,7 @@ _OPERATOR = ("operator.token_missing", "operator.token_wrong")
 
 # What can be asked of any instance; see also OF_TENANTS.
 OF_INSTANCES: tuple[Call, ...] = (
-    _get(INSTANCE, api_instances.get, refuses=("instance.not_found",)),
+    _get(INSTANCE, api_instances.get, query=("at",), refuses=("instance.not_found", "query.invalid")),
     _get(f"{INSTANCE}/events", api_instances.events, query=("after", "limit"), refuses=("instance.not_found", "query.invalid")),
     _get(f"{INSTANCE}/stream", stream.stream, query=("after",), refuses=("instance.not_found", "query.invalid", "too_many")),
     _operation(
@@ -150,7 +150,7 @@ CALLS: tuple[Call, ...] = (
     _get("/s/{snippet}.py", pages.raw, refuses=("snippet.not_found",)),
     _page("/s/{snippet}/embed", pages.embed, refuses=("snippet.not_found",)),
     _page("/s/{snippet}", pages.snippet, refuses=("snippet.not_found",)),
-    _page("/instances/{id}", pages.instance, refuses=("instance.not_found",)),
+    _page("/instances/{id}", pages.instance, query=("at",), refuses=("instance.not_found", "query.invalid")),
     _get("/new", pages.new, answer=303, query=("source", "params"), refuses=("query.invalid", *_CODE)),
     _post("/api/check", check.check, body=check.CheckBody, refuses=_CODE),
     _post("/api/snippets", api_snippets.create, answer=201, body=api_snippets.SnippetBody, refuses=_CODE),

@@ -1,6 +1,7 @@
 """What the API and the pages show of an instance: its journal, folded, with the few facts that only its row knows."""
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -26,6 +27,7 @@ class Views:
     def __init__(self, store: Store, retention_days: int) -> None:
         self._store, self._retention_days = store, retention_days
         self._folds: OrderedDict[int, _Fold] = OrderedDict()
+        self._past: _Past | None = None
 
     async def find(self, id: str, tenant: str = ANONYMOUS) -> InstanceRow:
         """The instance of an id. Raises InstanceNotFound, in words for people."""
@@ -35,9 +37,12 @@ class Views:
             kept = f"Finished runs are kept {self._retention_days} day{'s' if self._retention_days != 1 else ''}."
             raise InstanceNotFound(f"No run has this address. {kept}") from None
 
-    async def instance(self, row: InstanceRow) -> dict[str, Any]:
-        """What `GET /api/instances/{id}` answers; large values in it are JSON text (`msgspec.Raw`), which `plain` reads."""
-        state = await self._fold(row)
+    async def instance(self, row: InstanceRow, at: int | None = None) -> dict[str, Any]:
+        """What `GET /api/instances/{id}` answers; large values in it are JSON text (`msgspec.Raw`), which `plain` reads.
+
+        `at` is the seq after whose event the instance is shown; None: as it stands.
+        """
+        state = await (self._fold(row) if at is None else self._fold_until(row, at))
         shown: dict[str, Any] = {
             "id": row.id,
             "url": instance_address(row) if row.tenant else instance_url(row.id),
@@ -46,18 +51,20 @@ class Views:
             "code_version": row.snippet,
         }
         shown |= state.as_json()
-        ended_at = state.ended_at if state.status in ev.FINAL_STATUSES else None
+        ended = state if state.status in ev.FINAL_STATUSES else row
+        ended_at = ended.ended_at if ended.status in ev.FINAL_STATUSES else None
         shown["kept_until"] = None if ended_at is None else ended_at + self._retention_days * DAY_MS
         return shown
 
-    async def logs(self, row: InstanceRow) -> list[dict[str, Any]]:
-        """The first lines that the instance printed, for a page without JavaScript."""
+    async def logs(self, row: InstanceRow, at: int | None = None) -> list[dict[str, Any]]:
+        """The first lines that the instance printed, for a page without JavaScript; with `at`, up to the event of that seq."""
         lines: list[dict[str, Any]] = []
         after, budget = 0, Budget()
-        while len(lines) < LOG_LINES_SHOWN and after < min(LOG_EVENTS_READ, row.last_seq):
+        until = row.last_seq if at is None else at
+        while len(lines) < LOG_LINES_SHOWN and after < min(LOG_EVENTS_READ, until):
             batch, reached = await read(self._store, row.key, after=after, budget=budget, only=ev.LOG)
             lines += [
-                {"at": it.at, "execution": it.execution, "step": str(it.step) if it.step else None, **it.data} for it in batch
+                {"at": it.at, "execution": it.execution, "step": str(it.step) if it.step else None, **it.data} for it in batch if it.seq <= until
             ]
             if reached == after:
                 break
@@ -76,6 +83,21 @@ class Views:
             if not batch:
                 return fold.state
 
+    async def _fold_until(self, row: InstanceRow, at: int) -> State:
+        """The fold at a seq. The last one asked for is kept, so that the next moment of the same instance costs what lies between."""
+        past = self._past
+        if past is None or past.key != row.key or past.fold.state.last_seq > at:
+            past = _Past(row.key, _Fold())
+        self._past = None  # another request meanwhile begins its own
+        state = past.fold.state
+        while state.last_seq < at:
+            batch, _ = await read(self._store, row.key, after=state.last_seq, budget=past.fold.budget, most=at - state.last_seq)
+            for event in batch:
+                state.apply(event)
+            if not batch:
+                break
+        self._past = past
+        return state
 
     def _forget(self) -> None:
         events = sum(fold.state.last_seq for fold in self._folds.values())
@@ -89,6 +111,12 @@ class Views:
 class _Fold:
     def __init__(self) -> None:
         self.state, self.budget = State(), Budget()
+
+
+@dataclass(slots=True)
+class _Past:
+    key: int
+    fold: _Fold
 
 
 def plain(view: Any, most: int | None = None) -> Any:

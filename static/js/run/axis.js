@@ -9,9 +9,10 @@ const ROUND = [1, 2, 5, 10];
 
 /**
  * @param {number} width of the track, in CSS pixels
+ * @param {string} held what the flag says where time stands still
  * @returns {{kind: string, a: number, text: string, title?: string}[]} `a` is the middle, in percent
  */
-export function labels({ scale, cuts, now, stale, final, width, narrow }) {
+export function labels({ scale, cuts, stale, final, width, narrow, held }) {
   const placed = [];
   const taken = [];
   const put = (label, size, must) => {
@@ -26,7 +27,8 @@ export function labels({ scale, cuts, now, stale, final, width, narrow }) {
     placed.push(label);
     return true;
   };
-  if (!final) put({ kind: stale ? "stale" : "now", a: scale.at(scale.now), text: stale ? "last heard" : "now" }, stale ? 72 : 40, true);
+  const now = stale ? held : "now";
+  if (!final) put({ kind: stale ? "stale" : "now", a: scale.at(scale.now), text: now }, now.length * CHAR + 14, true);
   const flags = merged(cuts, scale, width);
   for (let index = flags.length - 1; index >= 0; index -= 1) {
     const { a, text, title } = flags[index];

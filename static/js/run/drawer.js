@@ -28,52 +28,69 @@ export class Drawer {
 
   reset() {
     this.step = null;
-    this.drawn = -1;
+    this.drawn = null;
+    this.printed = { all: null, taken: 0, lines: [] };
     this.root.replaceChildren();
   }
 
   show(step, state, context) {
     this.step = step;
-    this.drawn = -1;
+    this.drawn = null;
+    this.printed = { all: null, taken: 0, lines: [] };
     this.update(state, context);
   }
 
   update(state, context) {
-    this.step = this.step && (state.steps.get(this.step.key) ?? this.step);
+    const found = this.step && state.steps.get(this.step.key);
+    this.step = found ?? this.step;
     if (!this.step || !this.root.clientHeight) return;
-    const lines = state.logs.length;
-    if (this.drawn === this.step.version && this.lines === lines && this.final === context.final && this.why === context.why && this.executions === state.executions.length) return;
-    this.drawn = this.step.version;
-    this.lines = lines;
-    this.final = context.final;
-    this.why = context.why;
-    this.executions = state.executions.length;
+    const begun = Boolean(found) || !context.past;
+    const lines = this.lines(state.logs);
+    const drawn = `${begun}:${this.step.version}:${lines.length}:${context.final}:${context.why}:${state.executions.length}:${state.generation}`;
+    if (this.drawn === drawn) return;
+    this.drawn = drawn;
     const body = this.root.querySelector(".sheet-body");
     const scroll = body?.scrollTop ?? 0;
-    this.root.replaceChildren(...this.parts(state, context));
+    this.root.replaceChildren(...(begun ? this.parts(state, context, lines) : [this.head(null, context.why), el("p.nothing", {}, el("code", {}, stepLabel(this.step)), ` has not begun at seq ${state.lastSeq}.`)]));
     const now = this.root.querySelector(".sheet-body");
     if (now) now.scrollTop = scroll;
   }
 
-  parts(state, { final, now, why }) {
+  /** The lines that the step printed. Those found before are not looked for again. */
+  lines(all) {
+    const { printed, step } = this;
+    if (printed.all !== all || printed.taken > all.length) Object.assign(printed, { all, taken: 0, lines: [] });
+    for (; printed.taken < all.length; printed.taken += 1) {
+      const line = all[printed.taken];
+      if (line.step && line.step.name === step.name && line.step.count === step.count && line.step.kind === step.kind) printed.lines.push(line);
+    }
+    return printed.lines;
+  }
+
+  /** `shown` is the state of the step, or null before it has begun. */
+  head(shown, why) {
     const { step } = this;
-    const shown = stepState(step, final);
-    const head = el(
+    const { icon: mark, tone, word } = shown ?? STEP.not;
+    return el(
       "header",
       {},
-      icon(shown.icon, { tone: shown.tone, label: shown.word }),
+      icon(mark, { tone, label: word }),
       el("h3", { title: step.name }, stepLabel(step)),
       el("span.tag", {}, KIND[step.kind]),
       step.line ? lineLink(step.line) : null,
       el("span.grow"),
-      this.again(why),
+      shown && this.again(why),
       el("button.btn.icon", { type: "button", "aria-label": "Close step", title: "Close", onclick: this.close }, icon("i-close")),
     );
+  }
+
+  parts(state, { final, now, why }, lines) {
+    const { step } = this;
     const left = el("section", {}, el("h4", {}, step.kind === "do" ? "Attempts" : "What happened"), step.kind === "do" ? attempts(step, state, final) : story(step, state, { final, now }));
     if (step.rollback) left.append(el("h4", {}, "Rollback"), rollback(step.rollback, final, state));
     const right = el("section", {});
-    right.append(...this.result(), ...config(step), ...printed(step, state));
-    return [head, el("div.sheet-body", { tabindex: "0" }, left, right)];
+    right.append(...this.result(), ...config(step), ...printedBy(lines));
+    return [this.head(stepState(step, final), why), el("div.sheet-body", { tabindex: "0" }, left, right)];
   }
 
   /** Runs this step and what began after it once more; what began before it is kept. */
@@ -173,8 +190,7 @@ function config(step) {
   return [el("h4", {}, "Config"), el("dl.kv", {}, ...pairs.flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value)]))];
 }
 
-function printed(step, state) {
-  const lines = state.logs.filter((line) => line.step && line.step.kind === step.kind && line.step.name === step.name && line.step.count === step.count);
+function printedBy(lines) {
   if (!lines.length) return [];
   const rest = lines.length - LINES;
   const list = el("ol.logs.short", {}, ...lines.slice(-LINES).map(lineRow));

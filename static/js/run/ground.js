@@ -37,12 +37,12 @@ export class Ground {
     }));
   }
 
-  place({ scale, bands, cuts, stale, final, width, narrow, line = null }) {
+  place({ scale, bands, cuts, stale, final, width, narrow, line = null, held = "" }) {
     if (this.line !== line) {
       this.line = line;
       this.stopped.replaceChildren(...(line === null ? [] : [icon("i-failed"), `line ${line}`]));
     }
-    this.labels.show(labels({ scale, cuts, stale, final, width, narrow }), putLabel);
+    this.labels.show(labels({ scale, cuts, stale, final, width, narrow, held }), putLabel);
     this.bands.show(bands, (node, band) => putBand(node, band, scale, width));
     for (const layer of this.layers) {
       layer.idles.show(scale.idles, (node, idle) => {

@@ -8,6 +8,7 @@ import { STATUS, lasting, left, ticking } from "./words.js";
 export const NOTHING = {
   watching: "You are watching. Only the browser that started this run can change it. Run a copy.",
   stale: "No connection: nothing can be sent.",
+  past: "This is the past. Go back to live to control the run.",
 };
 
 const WHY = {
@@ -87,7 +88,7 @@ export class Header {
   refresh() {
     const { state, context } = this;
     if (!state) return;
-    const { final, stale, watching } = context;
+    const { final, stale, watching, past } = context;
     const status = STATUS[state.status];
     const open = [...state.open];
     const asleep = state.status === "waiting" && open.length > 0 && open.every((step) => step.status === "sleeping");
@@ -98,7 +99,7 @@ export class Header {
     this.status.className = `status ${stale ? "" : status.tone}`;
     const executions = lives(state).length;
     setText(this.facts.executions, String(executions));
-    setText(this.facts.seq, state.lastSeq.toLocaleString("en"));
+    setText(this.facts.seq, past ? `${past.seq.toLocaleString("en")} of ${past.last.toLocaleString("en")}` : state.lastSeq.toLocaleString("en"));
     setText(this.facts.mode, watching ? "watching" : "");
     this.facts.mode.hidden = !watching;
     this.tick(context);
@@ -126,11 +127,12 @@ export class Header {
   }
 
   /** Facts that move by themselves. */
-  tick({ now, final, stale, heardAt }) {
+  tick({ now, final, stale, heardAt, past }) {
     const { state } = this;
     if (!state) return;
-    setText(this.facts.of, stale ? "last heard" : "elapsed");
-    if (stale) {
+    const unheard = stale && !past;
+    setText(this.facts.of, unheard ? "last heard" : "elapsed");
+    if (unheard) {
       setText(this.facts.elapsed, `${left(Math.max(0, Date.now() - heardAt))} ago`);
       return;
     }

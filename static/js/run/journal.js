@@ -37,6 +37,8 @@ export class Journal {
   reset(events) {
     this.events = events;
     this.opened = new Set();
+    this.until = 0;
+    this.current = null;
     this.refilter();
   }
 
@@ -48,18 +50,26 @@ export class Journal {
     this.shown = [];
     this.taken = 0;
     this.rows.setCount(0, 0);
-    this.grow();
+    this.show(this.until, this.current !== null);
   }
 
-  /** Takes in events that have come since. */
-  grow() {
-    for (; this.taken < this.events.length; this.taken += 1) {
+  /** Shows the events up to seq `until`; `past` says that there are later ones, and that one is looked at. */
+  show(until, past) {
+    this.until = until;
+    while (this.shown.length && this.shown[this.shown.length - 1].seq > until) this.shown.pop();
+    this.taken = Math.min(this.taken, until);
+    for (; this.taken < until; this.taken += 1) {
       if (!this.filtered || this.wants(this.events[this.taken])) this.shown.push(this.events[this.taken]);
     }
     const none = this.shown.length === 0;
     this.empty.hidden = !none;
     if (none) setText(this.empty, this.find.value.trim() ? `No event matches “${this.find.value.trim()}”.` : "Nothing is in the journal yet.");
     this.rows.setCount(this.shown.length);
+    const current = past && !none ? this.shown[this.shown.length - 1].seq : null;
+    if (current === this.current) return;
+    this.current = current;
+    for (const item of this.rows.shown.values()) setFlag(item, "at", item.seq === current);
+    if (current !== null) this.rows.toEnd();
   }
 
   draw(index, old) {
@@ -82,6 +92,7 @@ export class Journal {
     setFlag(item, "cut", cut);
     setFlag(item, "bad", BAD.has(event.type) && event.data.error?.name !== "WorkerLost");
     setFlag(item, "odd", index % 2 === 1);
+    setFlag(item, "at", event.seq === this.current);
     Object.assign(item, { seq: event.seq, open, step: event.step });
     return item;
   }

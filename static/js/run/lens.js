@@ -2,7 +2,7 @@
 
 import { el, setFlag, setVar } from "./dom.js";
 import { isLost, isStopped, lives } from "./fold.js";
-import { ahead } from "./plan.js";
+import { Plan } from "./plan.js";
 import { Rows } from "./rows.js";
 import { CUT, clock, lasting, stepLabel } from "./words.js";
 
@@ -23,12 +23,12 @@ export class Lens {
       const step = row && this.state?.steps.get(row.dataset.key);
       if (step) this.onStep(step);
     });
-    this.reset([]);
+    this.reset(new Plan([]));
   }
 
   reset(plan) {
     this.plan = plan;
-    this.state = this.linked = null;
+    this.state = this.linked = this.looks = null;
     this.rows.setCount(0, 0);
     this.head.replaceChildren();
   }
@@ -37,17 +37,36 @@ export class Lens {
     if (!this.root.clientHeight) return;
     this.state = state;
     this.final = final;
-    this.rest = hideRest ? [] : ahead(this.plan, state.rows);
+    this.rest = hideRest ? [] : this.plan.ahead(state);
     const room = Math.floor((this.root.clientWidth * 0.7) / COLUMN_PX);
     this.columns = columnsOf(lives(state), Math.max(2, Math.min(COLUMNS, room)));
+    const looks = `${final}:${state.generation}:${this.columns.map((one) => one.folded ?? `${one.execution}:${one.endedSeq}:${one.cut}:${one.firstAt}`).join()}`;
+    if (looks !== this.looks) {
+      this.looks = looks;
+      this.heads(state);
+      for (const index of this.rows.shown.keys()) this.rows.touch(index);
+    } else {
+      for (const [index, row] of this.rows.shown) {
+        if (row.version !== this.version(index) || row.next !== this.version(index + 1)) this.rows.touch(index);
+      }
+    }
+    const count = state.rows.length + this.rest.length;
+    this.rows.setCount(count, Math.min(count, this.rows.count));
+  }
+
+  heads(state) {
     const widths = this.columns.map((column) => (column.folded ? "44px" : "minmax(0, 1fr)")).join(" ");
     setVar(this.root, "--columns", widths || "minmax(0, 1fr)");
     this.root.classList.toggle("is-empty", !this.columns.length);
     this.head.replaceChildren(el("span", { role: "columnheader" }, el("b", {}, "Step")), ...this.columns.map((column) => headOf(column, state)));
-    const count = state.rows.length + this.rest.length;
-    this.rows.setCount(count, Math.min(count, this.rows.count));
-    for (const index of this.rows.shown.keys()) this.rows.touch(index);
-    this.rows.paint();
+  }
+
+  /** What a row is drawn from: a step as it stood at a seq, or an entry of the plan. */
+  version(index) {
+    const step = this.state.rows[index];
+    if (step) return `${step.key}:${step.version}`;
+    const entry = this.rest[index - this.state.rows.length];
+    return entry && `plan:${entry.kind}:${entry.name}:${entry.line}`;
   }
 
   link(line) {
@@ -70,6 +89,8 @@ export class Lens {
     const row = el("li.lens-row", { role: "row", dataset: step ? { key: step.key } : {} }, el("span.lens-name", { role: "rowheader", title: name }, name), ...cells);
     setFlag(row, "not", !step);
     row.line = entry.line ?? null;
+    row.version = this.version(index);
+    row.next = this.version(index + 1);
     setFlag(row, "is-linked", this.linked !== null && row.line === this.linked);
     return row;
   }

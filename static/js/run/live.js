@@ -1,24 +1,27 @@
 // A run as it is looked at: follows an instance from its first event to its last and keeps every view up to date.
 // One fold, many views: events change the state, the state is drawn at most once a frame, and time moves what is drawn.
+// `moments` has every state of the run; `state` is the one that is shown: the newest, or while `past` the one at that seq.
 
 import { toast } from "../toast.js";
 import { call, instancePath } from "./api.js";
 import { el, icon, setText, tell } from "./dom.js";
 import { Drawer } from "./drawer.js";
 import { Effects } from "./effects.js";
-import { FINAL, alive, apply, keyOf, newState } from "./fold.js";
+import { FINAL, alive, fold, keyOf } from "./fold.js";
 import { Header, NOTHING } from "./header.js";
 import { Journal } from "./journal.js";
 import { Lens } from "./lens.js";
 import { Logs } from "./logs.js";
+import { Moments } from "./moments.js";
 import { narrate } from "./narrator.js";
 import { Notices } from "./notices.js";
 import { outcome } from "./outcome.js";
-import { flatten } from "./plan.js";
+import { Plan, flatten } from "./plan.js";
+import { Address, Scrubber, momentOf } from "./scrubber.js";
 import { Stream } from "./stream.js";
 import { Tabs } from "./tabs.js";
 import { Timeline } from "./timeline.js";
-import { STATUS, errorLine, left, short, stepLabel } from "./words.js";
+import { STATUS, clock, errorLine, left, short, stepLabel } from "./words.js";
 
 const SENTENCE_MS = 1_000; // the narrator changes its mind at most this often
 const CALM_MS = 250; // between frames while nothing runs
@@ -49,6 +52,8 @@ export class Live {
     this.drawer = new Drawer({ root: part("step"), close: () => this.closeStep(), copy, restart: (step) => this.restart({ from_step: keyJson(step) }) });
     this.effects = new Effects({ root: part("effects"), tab: root.querySelector("#tab-effects"), onStep: (step) => this.openStep(step), onChange: () => this.schedule() });
     this.tabs = new Tabs({ root, onShow: () => this.shown() });
+    this.scrubber = new Scrubber({ root: part("scrub"), seek: (seq) => this.seek(seq) });
+    this.address = new Address();
     this.parts.replay.addEventListener("click", () => this.tabs.show("lens", { focus: true }));
     root.addEventListener("click", (event) => {
       const link = event.target.closest("a[data-line]");
@@ -73,9 +78,10 @@ export class Live {
   open({ id, token = null, source = "", outline = [], example = null }) {
     this.close();
     this.run = { id, token, source, example };
-    this.plan = flatten(outline);
+    this.plan = new Plan(flatten(outline));
     this.skew = 0;
     this.trouble = null;
+    this.wanted = momentOf(location.href);
     this.header.reset(id);
     this.notices.connection(null);
     this.notices.refused();
@@ -87,18 +93,23 @@ export class Live {
 
   /** Forgets every event: a run from its first again. */
   clear() {
-    this.state = newState();
-    this.events = [];
+    this.moments = new Moments();
+    this.state = this.moments.state;
+    this.past = false;
+    this.parts.timeline.style.removeProperty("min-height");
+    this.seen = this.generationEnd = null;
     this.heardAt = Date.now();
     this.armed = null;
     this.drawnEnd = null;
     this.told = this.toldAt = null;
     this.saidAt = -SENTENCE_MS;
     this.said = "";
+    this.plan = new Plan(this.plan.flat);
     this.timeline.reset(this.plan);
     this.lens.reset(this.plan);
-    this.journal.reset(this.events);
-    this.logs.reset(this.state.logs);
+    this.journal.reset(this.moments.events);
+    this.logs.reset();
+    this.scrubber.reset();
     this.drawer.reset();
     this.tabs.step(null);
     this.parts.end.replaceChildren();
@@ -110,7 +121,7 @@ export class Live {
   /** The plan of the code in the editor, if that is the run's own code. */
   planned({ outline, source }) {
     if (source === this.run?.source && outline.length) {
-      this.plan = this.timeline.plan = this.lens.plan = flatten(outline);
+      this.plan = this.timeline.plan = this.lens.plan = new Plan(flatten(outline));
       this.schedule(true);
     }
   }
@@ -120,6 +131,7 @@ export class Live {
     this.stream = null;
     cancelAnimationFrame(this.frame);
     clearTimeout(this.timer);
+    this.address.forget();
     this.frame = this.timer = 0;
     this.run = null;
   }
@@ -145,12 +157,24 @@ export class Live {
   }
 
   take(events) {
-    for (const event of events) {
-      apply(this.state, event);
-      this.events.push(event);
-    }
+    for (const event of events) this.moments.push(event);
     this.heardAt = Date.now();
-    if (this.armed && !alive(this.state)) this.armed = null;
+    if (this.armed && !alive(this.moments.state)) this.armed = null;
+    if (this.wanted !== null && this.wanted <= this.moments.last) this.seek(this.wanted);
+    this.schedule(true);
+  }
+
+  /** Shows the state after event `seq`, or the newest for null. */
+  seek(seq) {
+    this.wanted = null;
+    // What the slider stands under must not shrink while it is moved.
+    const { style, offsetHeight } = this.parts.timeline;
+    if (seq === null) style.removeProperty("min-height");
+    else if (!this.past) style.setProperty("min-height", `min(${offsetHeight}px, 60vh)`);
+    this.past = seq !== null;
+    this.state = this.past ? this.moments.at(seq) : this.moments.state;
+    this.seen = null;
+    this.address.write(this.run.id, seq);
     this.schedule(true);
   }
 
@@ -166,10 +190,23 @@ export class Live {
 
   context() {
     const { state, final } = this;
-    const stale = Boolean(this.trouble) && !final;
     const watching = !this.run.token;
+    const hideRest = state.status === "complete";
+    if (this.past) {
+      const { last } = this.moments;
+      return { now: state.lastAt, stale: true, final, past: { seq: state.lastSeq, last, whole: this.whole() }, heardAt: this.heardAt, watching, why: watching ? NOTHING.watching : NOTHING.past, hideRest };
+    }
+    const stale = Boolean(this.trouble) && !final;
     const now = (stale ? this.heardAt : Date.now()) + this.skew;
-    return { now: Math.max(now, state.lastAt ?? 0), stale, final, heardAt: this.heardAt, watching, why: watching ? NOTHING.watching : stale ? NOTHING.stale : "", hideRest: state.status === "complete" };
+    return { now: Math.max(now, state.lastAt ?? 0), stale, final, past: null, heardAt: this.heardAt, watching, why: watching ? NOTHING.watching : stale ? NOTHING.stale : "", hideRest };
+  }
+
+  /** The whole timeline that a moment of the past belongs to, so that the scale stays while the slider moves. */
+  whole() {
+    const end = this.moments.generationEnd(this.state.lastSeq);
+    if (end === this.moments.last) return this.moments.state;
+    if (this.generationEnd !== end) Object.assign(this, { generationEnd: end, generationWhole: fold(this.moments.events.slice(0, end)) });
+    return this.generationWhole;
   }
 
   /** Asks for a drawing; `dirty` says that more than time has changed. */
@@ -189,14 +226,14 @@ export class Live {
     if (this.dirty) {
       this.dirty = false;
       this.redraw(context);
-    } else {
+    } else if (!this.past) {
       this.timeline.frame(context);
       this.header.tick(context);
     }
     this.notices.tick();
     this.narrate(context);
     this.tell(context);
-    if (context.final && !this.trouble) return;
+    if (this.past || (context.final && !this.trouble)) return;
     const pace = calm.matches ? STILL_MS : this.state.status === "running" && !context.stale ? 0 : CALM_MS;
     if (document.hidden) return;
     if (pace) this.timer = setTimeout(() => this.schedule(), pace);
@@ -205,14 +242,18 @@ export class Live {
 
   redraw(context) {
     const { state } = this;
+    const newest = this.moments.state;
+    this.scrubber.update({ seq: state.lastSeq, last: this.moments.last, past: this.past, final: FINAL.has(newest.status), executions: newest.executions, at: state.lastAt });
     this.header.update(state, context);
+    if (this.past && this.seen === state.lastSeq) return; // only what comes behind it has changed
+    this.seen = state.lastSeq;
     this.timeline.update(state, context);
-    this.journal.grow();
-    this.logs.grow(state.logTruncated);
+    this.journal.show(state.lastSeq, this.past);
+    this.logs.show(state.logs, state.logTruncated);
     this.lens.update(state, context);
     this.drawer.update(state, context);
-    this.effects.update(state, { final: context.final, past: Boolean(this.past) });
-    this.tabs.count("journal", this.events.length);
+    this.effects.update(state, { final: context.final, past: this.past });
+    this.tabs.count("journal", state.lastSeq);
     this.tabs.count("logs", state.logs.length);
     const end = context.final ? `${state.generation}:${state.status}` : null;
     if (end !== this.drawnEnd) {
@@ -224,7 +265,8 @@ export class Live {
   shown() {
     if (!this.state) return;
     const context = this.run ? this.context() : { final: true, hideRest: true, now: Date.now() };
-    this.journal.rows.paint();
+    if (this.past) this.journal.rows.toEnd();
+    else this.journal.rows.paint();
     this.logs.catchUp();
     if (this.tabs?.view === "effects") this.effects.look();
     this.lens.update(this.state, context);
@@ -234,16 +276,17 @@ export class Live {
 
   narrate(context) {
     if (!this.state.lastSeq && !this.trouble) return;
-    const { icon: mark, tone, parts, lens } = narrate(this.state, { ...context, armed: this.armed, doubles: this.effects.doubles, task: this.run.example?.task });
+    const { icon: mark, tone, parts, lens } = this.past ? recalled(this.state, context) : narrate(this.state, { ...context, armed: this.armed, doubles: this.effects.doubles, task: this.run.example?.task });
     const words = parts.map((one) => (typeof one === "string" ? one : (one.code ?? one.b ?? (one.line ? `line ${one.line}` : "")))).join("");
     const moved = performance.now();
     if (words !== this.said) {
-      const urgent = context.final || context.stale || this.state.status === "paused";
+      const urgent = this.past || context.final || context.stale || this.state.status === "paused";
       if (!urgent && moved - this.saidAt < SENTENCE_MS) return;
       this.said = words;
       this.saidAt = this.state.executions.length ? moved : -SENTENCE_MS; // what comes next is news at once
       this.parts.mark.replaceChildren(icon(mark, { tone }));
       this.parts.narrator.classList.toggle("try", tone === "try");
+      this.parts.sentence.setAttribute("aria-live", this.past ? "off" : "polite"); // the slider says where it is
       this.parts.sentence.replaceChildren(...parts.map(partNode));
       this.parts.replay.hidden = !lens;
     }
@@ -257,7 +300,11 @@ export class Live {
     let labels = "";
     if (!final) for (const step of state.open) labels += `${labelOf(step, now)};`;
     const signature = `${state.version}:${stale}:${labels}`;
-    if (signature === this.told || (!final && performance.now() - this.toldAt < TELL_MS)) return;
+    if (signature === this.told) return;
+    if ((this.past || !final) && performance.now() - this.toldAt < TELL_MS) {
+      if (this.past) this.timer = setTimeout(() => this.schedule(), TELL_MS); // nothing else draws a still picture again
+      return;
+    }
     this.told = signature;
     this.toldAt = performance.now();
     const steps = state.rows.map((step) => ({
@@ -272,8 +319,8 @@ export class Live {
     const awaited = final ? null : [...state.open].findLast((step) => step.line !== null);
     const error = state.status === "errored" && state.error?.line ? { line: state.error.line, message: short(errorLine(state.error), NOTE) } : null;
     tell("playground:steps", { steps, awaitedLine: awaited?.line ?? null, error });
-    const { word } = STATUS[state.status];
-    tell("playground:status", { status: state.status, word });
+    const { status } = this.moments.state;
+    tell("playground:status", { status, word: STATUS[status].word });
   }
 
   /** Lights a line, and whatever belongs to it, wherever it is shown. */
@@ -316,7 +363,7 @@ export class Live {
   async restart(body) {
     const { run } = this;
     const failed = await this.send("restart", body, "It was not restarted.");
-    if (!failed && this.run === run && this.stream?.ended) this.follow(this.state.lastSeq);
+    if (!failed && this.run === run && this.stream?.ended) this.follow(this.moments.last);
   }
 
   sendEvent(type, value) {
@@ -347,6 +394,13 @@ function lineOf(row, state) {
   if (!row) return null;
   if (row.step) return state?.steps.get(keyOf(row.step))?.line ?? null;
   return typeof row.line === "number" ? row.line : null;
+}
+
+/** What the narrator says of a moment that is over. */
+function recalled(state, context) {
+  const { seq, last } = context.past;
+  const said = narrate(state, { ...context, stale: false, watching: true });
+  return { ...said, icon: "i-clock", tone: "", parts: [{ b: `Seq ${seq.toLocaleString("en")}` }, ` of ${last.toLocaleString("en")}, ${clock(state.lastAt)}: `, ...said.parts] };
 }
 
 const keyJson = ({ kind, name, count }) => ({ kind, name, count });

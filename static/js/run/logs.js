@@ -28,9 +28,8 @@ export class Logs {
     this.reset([]);
   }
 
-  /** Follows `lines`, an array that grows. */
-  reset(lines) {
-    this.lines = lines;
+  reset() {
+    this.lines = [];
     this.follow = true;
     this.truncated = 0;
     this.refilter();
@@ -40,24 +39,39 @@ export class Logs {
     const wanted = this.find.value.trim().toLowerCase();
     const hideReplay = this.replays.getAttribute("aria-pressed") === "false";
     this.wants = (line) => !(hideReplay && line.replay) && (!wanted || (!line.cut && `${line.step?.name ?? "run"} ${plain(line.text)}`.toLowerCase().includes(wanted)));
-    this.shown = [];
-    this.taken = 0;
+    this.shown = []; // those of the lines that are wanted
+    this.from = []; // where in `taken` each of them stands
+    this.taken = [];
     this.seen = 0;
+    this.printed = 0;
     this.rows.setCount(0, 0);
-    this.grow(this.truncated);
+    this.show(this.lines, this.truncated);
   }
 
-  /** Takes in lines that have come since; `truncated` is the number of bytes that were not kept. */
-  grow(truncated = 0) {
+  /** Shows `lines`, which begin as those shown before; `truncated` is the number of bytes that were not kept. */
+  show(lines, truncated = 0) {
+    this.lines = lines;
     this.truncated = truncated;
-    for (; this.taken < this.lines.length; this.taken += 1) {
-      if (this.wants(this.lines[this.taken])) this.shown.push(this.lines[this.taken]);
+    let same = Math.min(this.taken.length, lines.length);
+    while (same > 0 && !alike(this.taken[same - 1], lines[same - 1])) same -= 1;
+    this.taken.length = same;
+    while (this.shown.length && this.from[this.from.length - 1] >= same) {
+      this.from.pop();
+      if (!this.shown.pop().cut) this.printed -= 1;
     }
-    const printed = this.shown.some((line) => !line.cut);
+    const kept = this.shown.length;
+    for (let index = same; index < lines.length; index += 1) {
+      this.taken.push(lines[index]);
+      if (!this.wants(lines[index])) continue;
+      this.shown.push(lines[index]);
+      this.from.push(index);
+      if (!lines[index].cut) this.printed += 1;
+    }
+    const printed = this.printed > 0;
     this.empty.hidden = printed;
     if (!printed) setText(this.empty, this.find.value.trim() ? `No line matches “${this.find.value.trim()}”.` : "Nothing printed yet.");
     const count = (printed ? this.shown.length : 0) + (truncated && printed ? 1 : 0);
-    this.rows.setCount(count, Math.min(count, this.rows.count));
+    this.rows.setCount(count, Math.min(kept, count));
     this.catchUp();
   }
 
@@ -91,12 +105,15 @@ export class Logs {
   draw(index, old) {
     const line = this.shown[index];
     if (!line) return el("li.cut", {}, el("span", {}, `${this.truncated.toLocaleString("en")} more bytes were printed; the limit of this run's log is reached`));
-    if (old && old.line === line) return old;
+    if (old?.line && alike(old.line, line)) return old;
     const item = line.cut ? cutRow(line) : lineRow(line);
     Object.assign(item, { line, step: line.step });
     return item;
   }
 }
+
+/** Whether two lines are the same, though folded at different times. */
+const alike = (one, other) => one === other || (one.seq === other.seq && one.cut === other.cut && one.text === other.text && one.more === other.more);
 
 function cutRow(line) {
   const whose = line.execution === null ? "" : `execution ${line.execution}: `;

@@ -16,9 +16,26 @@ export function flatten(outline) {
   return flat;
 }
 
-/** The entries of `flat` that no step of `rows` belongs to. */
-export function ahead(flat, rows) {
-  const names = new Set(rows.map((step) => `${step.kind}:${step.name}`));
-  const lines = new Set(rows.map((step) => `${step.kind}:${step.line}`));
-  return flat.filter((entry) => !names.has(`${entry.kind}:${entry.name}`) && !lines.has(`${entry.kind}:${entry.line}`));
+/** A plan beside what has become of it. Each step is looked at once, whatever moment of the run is asked for. */
+export class Plan {
+  /** @param {object[]} flat as `flatten` gives them */
+  constructor(flat) {
+    this.flat = flat;
+    this.generation = null;
+  }
+
+  /** The entries that no step of `state` belongs to yet. */
+  ahead(state) {
+    const { rows, generation } = state;
+    if (generation !== this.generation) {
+      Object.assign(this, { generation, taken: 0 });
+      this.first = new Map(); // kind and name, kind and line -> the first row of that kind: rows of a generation are only added to
+    }
+    for (; this.taken < rows.length; this.taken += 1) {
+      const { kind, name, line } = rows[this.taken];
+      for (const mark of [`${kind}:${name}`, `${kind} line ${line}`]) if (!this.first.has(mark)) this.first.set(mark, this.taken);
+    }
+    const begun = (mark) => this.first.get(mark) < rows.length;
+    return this.flat.filter(({ kind, name, line }) => !begun(`${kind}:${name}`) && !begun(`${kind} line ${line}`));
+  }
 }

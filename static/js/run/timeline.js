@@ -5,7 +5,7 @@ import { setFlag, setVar, tell } from "./dom.js";
 import { Ground } from "./ground.js";
 import { lifeOf } from "./marks.js";
 import { fillPlan, newRow } from "./new-row.js";
-import { ahead } from "./plan.js";
+import { Plan } from "./plan.js";
 import { fillStep, placeRow } from "./row.js";
 import { Rows } from "./rows.js";
 import { Scale } from "./scale.js";
@@ -32,17 +32,16 @@ export class Timeline {
     this.list.addEventListener("focusin", (event) => this.focused(event));
     new ResizeObserver(() => this.measure()).observe(this.track);
     this.width = 600;
-    this.reset([]);
+    this.reset(new Plan([]));
   }
 
   reset(plan) {
     this.plan = plan;
-    this.rest = plan;
-    this.state = null;
+    this.rest = [];
+    this.state = this.mode = null;
     this.forms = new Map();
     this.opened = this.form = null;
     this.active = 0;
-    this.drawn = 0;
     this.generation = 0;
     this.linked = null;
     this.current = null;
@@ -63,12 +62,14 @@ export class Timeline {
   /** Takes a state that has changed. `context` is {now, stale, final, watching, hideRest}. */
   update(state, context) {
     this.context = context;
-    const renewed = this.state !== state || this.generation !== state.generation;
-    const ended = this.final !== context.final;
+    const renewed = !this.state || this.generation !== state.generation;
+    const mode = `${context.final}:${context.past === null}:${context.watching}`;
+    const changedMode = this.mode !== mode;
+    this.mode = mode;
     this.state = state;
     this.generation = state.generation;
     this.final = context.final;
-    const rest = context.hideRest ? [] : ahead(this.plan, state.rows);
+    const rest = context.hideRest ? [] : this.plan.ahead(state);
     const steps = state.rows.length;
     this.life = lifeOf(state, context.final);
     if (renewed) this.rows.setCount(0, 0);
@@ -76,15 +77,16 @@ export class Timeline {
     const changed = steps !== before || rest.length !== this.rest.length;
     this.steps = steps;
     this.rest = rest;
+    const around = aroundOf(state);
+    const seam = Math.min(before, steps) - 1; // whether its bracket goes on depends on the row after it
     for (const [index, item] of this.rows.shown) {
-      if (item.step && (item.step.version > this.drawn || index === before - 1)) this.rows.touch(index);
-      else if (item.reads !== state.executions.length || item.held !== state.pauses.length) this.rows.touch(index);
+      if (changed && index === seam) this.rows.touch(index);
+      else if (index < steps && (item.version !== state.rows[index].version || item.around !== around)) this.rows.touch(index);
     }
-    this.drawn = state.version;
     const form = this.formKey();
-    if (ended || form !== this.form) for (const index of this.rows.shown.keys()) this.rows.touch(index);
+    if (changedMode || form !== this.form) for (const index of this.rows.shown.keys()) this.rows.touch(index);
     this.form = form;
-    if (changed || renewed) this.rows.setCount(steps + rest.length, before);
+    if (changed || renewed) this.rows.setCount(steps + rest.length, Math.min(before, steps));
     else this.rows.paint();
     this.frame();
   }
@@ -93,12 +95,14 @@ export class Timeline {
   frame(context = this.context) {
     if (!this.state || !context) return;
     this.context = context;
-    const { now, stale, final } = context;
+    const { now, stale, final, past } = context;
     const { scale, width, narrow } = this;
-    scale.update(this.state, now, final);
+    if (past) scale.update(past.whole, past.whole.endedAt ?? past.whole.lastAt, true);
+    else scale.update(this.state, now, final);
+    scale.now = now;
     for (const item of this.rows.shown.values()) this.place(item);
     const line = final && this.state.status === "errored" ? (this.state.error?.line ?? null) : null;
-    this.ground.place({ scale, ...this.life, stale, final, width, narrow, line });
+    this.ground.place({ scale, ...this.life, stale, final: final && !past, width, narrow, line, held: past ? `seq ${past.seq}` : "last heard" });
   }
 
   entry(index) {
@@ -115,8 +119,8 @@ export class Timeline {
       fillStep(item, entry, this.state, { final: this.final, fan: this.fan(index), tools: this.tools(entry) });
       form = this.formOf(entry);
     } else fillPlan(item, entry, this.fanAhead(index - this.steps));
-    item.reads = this.state.executions.length;
-    item.held = this.state.pauses.length;
+    item.version = index < this.steps ? entry.version : null;
+    item.around = aroundOf(this.state);
     setFlag(item.parts.row, "is-linked", this.linked !== null && item.line === this.linked);
     if (item.step && item.step.key === this.current) item.parts.row.setAttribute("aria-current", "true");
     else item.parts.row.removeAttribute("aria-current");
@@ -146,7 +150,7 @@ export class Timeline {
   }
 
   tools(step) {
-    if (this.final || this.context.watching || step.endedAt !== null || this.state.status === "paused") return null;
+    if (this.final || this.context.watching || this.context.past || step.endedAt !== null || this.state.status === "paused") return null;
     if (step.status === "sleeping") return trackTool("Wake now", () => this.onWake(step), { name: `Wake ${step.name} now` });
     if (step.status === "retrying" && step.until !== null && step.attempts.length) {
       return trackTool("Retry now", () => this.onWake(step), { name: `Retry ${step.name} now` });
@@ -163,7 +167,7 @@ export class Timeline {
 
   /** The waiting step whose form is open: the one chosen, else the first. */
   formKey() {
-    if (this.final || this.context.watching) return null;
+    if (this.final || this.context.watching || this.context.past) return null;
     const chosen = this.opened && this.state.steps.get(this.opened);
     if (chosen && chosen.status === "waiting") return chosen.key;
     for (const step of this.state.open) if (step.status === "waiting") return step.key;
@@ -267,6 +271,13 @@ export class Timeline {
     const item = this.rows.shown.get(index);
     if (item) item.parts.button.tabIndex = 0;
   }
+}
+
+/** What a row's marks depend on besides its step: how many lives and pauses there have been, and how the latest stand. */
+function aroundOf(state) {
+  const life = state.executions[state.executions.length - 1];
+  const pause = state.pauses[state.pauses.length - 1];
+  return `${state.generation}:${state.executions.length}:${life?.endedSeq}:${life?.cut}:${state.pauses.length}:${pause?.[1]}`;
 }
 
 const fanClass = (before, after) => (before && after ? "fan" : after ? "fan fan-first" : before ? "fan fan-last" : "");
