@@ -5,6 +5,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 EDITOR_PACKAGE = "playground_editor"  # made by the build (hatch_build.py); holds dist/editor.js and what else esbuild wrote
+SECURITY = "SECURITY.md"
 
 
 class MissingFiles(RuntimeError):
@@ -19,6 +20,14 @@ def static() -> Path:
 def templates() -> Path:
     """The folder of Jinja templates."""
     return _folder("templates")
+
+
+def security() -> Path:
+    """What this server defends, and how to report a hole in it."""
+    for file in (PACKAGE / SECURITY, PACKAGE.parent / SECURITY):
+        if file.is_file():
+            return file
+    raise MissingFiles(f"{SECURITY} is neither in {PACKAGE} nor beside it; install the package again")
 
 
 def editor() -> Path | None:

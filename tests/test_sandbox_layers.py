@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 from everyone_support import ROOT, as_ordinary, python_for_everyone, readable_by_everyone
-from sandbox_support import MEMORY, Log
+from layers_support import EXCESSES, LAYERS
+from sandbox_support import MEMORY, Log, held
 
 from playground.sandbox import attack, bubblewrap, landlock, probe, syscalls, tiers, users, visible
 from playground.sandbox.pool import Bench, Sandbox, SandboxRefused
 from playground.sandbox.tiers import LANDLOCK, LIMITS, NAMESPACES, SECCOMP, USER, Tier
-
-LAYERS = (NAMESPACES, LANDLOCK, SECCOMP, LIMITS, USER)
 
 
 def results(*without: str) -> tuple[Tier, dict[str, str]]:
@@ -68,6 +67,16 @@ def test_a_layer_stops_exactly_what_the_table_says(kept: set[str]) -> None:
     assert stopped == expected
 
 
+@pytest.mark.parametrize("kept", sorted(LAYERS))
+def test_a_layer_stops_exactly_the_excesses_that_the_table_says(kept: str) -> None:
+    if kept == USER and not ROOT:
+        pytest.skip("only root can give each worker a user")
+    also = {kept, NAMESPACES} if kept == USER else {kept}  # see above
+    with held(cpu_seconds=1, parked=1, unsafe=True, without=frozenset(LAYERS) - also) as sandbox:
+        stopped = {name for name, excess in EXCESSES.items() if sandbox.run(excess.source)[0] != "'open'"}
+    assert stopped == {name for name, excess in EXCESSES.items() if excess.stops & also}
+
+
 @pytest.mark.parametrize("layer", [NAMESPACES, LANDLOCK, SECCOMP])
 def test_without_one_layer_the_tier_says_so(layer: str) -> None:
     without = {layer, USER} if layer == NAMESPACES else {layer}
@@ -89,7 +98,7 @@ def test_without_one_layer_the_tier_says_so(layer: str) -> None:
     ],
 )
 def test_who_is_served(letter: str, allow_weak: bool, unsafe: bool, loopback: bool, refusal: str | None) -> None:
-    layers = {"A": LAYERS, "B": (LANDLOCK, SECCOMP), "C": (NAMESPACES, SECCOMP), "D": (NAMESPACES, LANDLOCK)}[letter]
+    layers = {"A": tuple(LAYERS), "B": (LANDLOCK, SECCOMP), "C": (NAMESPACES, SECCOMP), "D": (NAMESPACES, LANDLOCK)}[letter]
     tier = tiers.judge(layers)
     assert tier.letter == letter
     assert tier.sentence and tier.advice
@@ -101,7 +110,7 @@ def test_who_is_served(letter: str, allow_weak: bool, unsafe: bool, loopback: bo
 
 
 def test_an_attack_that_gets_through_refuses_the_server() -> None:
-    tier = tiers.judge(LAYERS)
+    tier = tiers.judge(tuple(LAYERS))
     held = dict.fromkeys(probe.STOPPED_BY, "blocked")
     probe.verify(tier, held)
     with pytest.raises(SandboxRefused, match=r"fork \(open: forked\)"):
@@ -161,7 +170,7 @@ def test_where_no_network_can_be_set_up_the_other_namespaces_are_kept(tmp_path: 
 @pytest.mark.parametrize(
     ("layers", "missing", "sentence", "advice"),
     [
-        (LAYERS, "", "Isolated", "gVisor or a microVM"),
+        (tuple(LAYERS), "", "Isolated", "gVisor or a microVM"),
         ((LANDLOCK, SECCOMP), tiers.NOT_INSTALLED, "no namespaces", "Install bubblewrap"),
         ((LANDLOCK, SECCOMP), f"{tiers.CANNOT}: no permission", "no namespaces", "no permission"),
         ((NAMESPACES, SECCOMP), "", "no Landlock", "kernel of version 6.12"),

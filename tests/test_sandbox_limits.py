@@ -3,9 +3,12 @@
 import asyncio
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sandbox_support import MEMORY, Held, hear, held, tell
+
+from playground.sandbox import cgroup
 
 CPU_SECONDS = 1
 
@@ -49,6 +52,21 @@ def test_when_all_memory_is_used_up_a_worker_is_told_to_have_died_of_it() -> Non
         answer, end = small.run("r = bytearray(b'x') * (110 << 20)")
         assert (answer, end.cause, end.signal) == ("", "memory", signal.SIGKILL)
         assert small.run("r = 1")[0] == "1"
+
+
+def test_a_group_that_may_not_hand_memory_on_is_passed_over_for_the_one_above(tmp_path: Path) -> None:
+    """As the kernel has it for a v2 group with processes in it, which is where systemd starts a service."""
+    own = tmp_path / "server"
+    (own / "cgroup.subtree_control").mkdir(parents=True)  # refuses to be written
+    above = tmp_path / "cgroup.subtree_control"
+    above.write_text("cpu")
+    assert cgroup.delegating(own) == tmp_path
+    assert above.read_text() == "+memory"
+    above.write_text("cpu memory")
+    assert cgroup.delegating(own) == tmp_path
+    above.unlink()
+    with pytest.raises(IsADirectoryError):
+        cgroup.delegating(own)
 
 
 def test_recursion_ends_in_an_error(sandbox: Held) -> None:

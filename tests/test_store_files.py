@@ -65,6 +65,19 @@ def test_a_file_that_is_not_a_database(tmp_path):
     assert path.read_text().startswith("Dear diary")
 
 
+def test_a_new_database_is_readable_to_its_owner_alone(tmp_path):
+    path = tmp_path / "a.db"
+    umask = os.umask(0)
+    try:
+        with_it = open_store(f"sqlite:///{path}")
+        found = {file.name: oct(file.stat().st_mode & 0o777) for file in tmp_path.iterdir()}
+        with_it.close_now()
+    finally:
+        os.umask(umask)
+    assert len(found) >= 2
+    assert set(found.values()) == {"0o600"}
+
+
 @pytest.mark.parametrize(("folder_mode", "file_mode"), [(0o555, 0o444), (0o777, 0o444), (0o555, None), (0o000, None)])
 def test_what_cannot_be_written(folder_mode, file_mode):
     folder = Path(tempfile.mkdtemp())  # pytest's own is closed to others than root
@@ -248,7 +261,8 @@ def test_every_statement_can_be_prepared_against_the_schema(tmp_path):
     migrate(db, "memory")
     for name in (name for name in sql.names() if name != "step_columns"):
         for _, statement in sql.rows(name, statement_width(sql[name])):
-            parameters = [None] * statement.count("?")
+            numbered = set(re.findall(r"\?(\d+)", statement))
+            parameters = [None] * (len(numbered) or statement.count("?"))
             db.execute(f"EXPLAIN {statement}", parameters)
     db.close()
 

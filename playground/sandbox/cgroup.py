@@ -60,18 +60,33 @@ class MemoryGroup:
 
 
 def _parent() -> tuple[Path, int]:
-    """The group that this process is in, and the version of its hierarchy."""
+    """The group that ours is made in, and the version of its hierarchy."""
     lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
     for _, controllers, path in lines:
         if "memory" in controllers.split(","):
             return _ROOT / "memory" / path.lstrip("/"), 1
     for number, controllers, path in lines:
         if number == "0" and not controllers:
-            parent = _ROOT / path.lstrip("/")
-            if "memory" not in (parent / "cgroup.subtree_control").read_text().split():
-                (parent / "cgroup.subtree_control").write_text("+memory")
-            return parent, 2
+            return delegating(_ROOT / path.lstrip("/")), 2
     raise FileNotFoundError("no memory controller is mounted")
+
+
+def delegating(own: Path) -> Path:
+    """The nearest group of a v2 hierarchy that hands the memory controller on to groups below it. Raises OSError.
+
+    One with processes in it may not (but for the root): then it is its parent, where systemd's `Delegate=memory` and `DelegateSubgroup=` put us.
+    """
+    refused: OSError | None = None
+    for group in (own, own.parent):
+        control = group / "cgroup.subtree_control"
+        try:
+            if "memory" not in control.read_text().split():
+                control.write_text("+memory")
+            return group
+        except OSError as error:
+            refused = refused or error
+    assert refused is not None, "both refused"
+    raise refused
 
 
 def _remove_abandoned(parent: Path) -> None:

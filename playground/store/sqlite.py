@@ -5,7 +5,7 @@ import heapq
 import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -72,6 +72,7 @@ class SqliteStore:
         lock.take()
         db = None
         try:
+            _make_private(path)
             db = _connect(path)
             version = version_of(db, f"the database {path}")  # before anything in the file is changed
             _prepare_writer(db, path, synchronous)
@@ -247,6 +248,12 @@ def _connect_reader(path: Path) -> sqlite3.Connection:
     db = _connect(path)
     db.execute("PRAGMA query_only = ON")
     return db
+
+
+def _make_private(path: Path) -> None:
+    """Make a database that is not there, readable to this user alone: what tenants keep secret stands in it. Its other files get the same mode."""
+    with suppress(OSError):  # it is there; or SQLite will say what is wrong
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _connect(path: Path) -> sqlite3.Connection:

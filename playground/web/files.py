@@ -3,6 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
+from playground import paths
 from playground.web.context import Context
 
 ROBOTS = "User-agent: *\nDisallow: /api/\nDisallow: /new\n"
@@ -12,6 +13,11 @@ async def static(context: Context, request: Request) -> Response:
     """A style sheet, script or image."""
     context.assets.refresh(context.now())
     return context.assets.respond(request, request.path_params["path"])
+
+
+async def security(context: Context, request: Request) -> Response:
+    """SECURITY.md: what this server defends and what it does not, and how to report a hole in it."""
+    return PlainTextResponse(paths.security().read_text(), headers={"Cache-Control": "no-cache"})
 
 
 async def icon(context: Context, request: Request) -> Response:

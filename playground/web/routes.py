@@ -177,6 +177,7 @@ CALLS: tuple[Call, ...] = (
     *OF_INSTANCES,
     *OF_TENANTS,
     _get("/healthz", health.healthz),
+    _get("/security", files.security),
     _get("/openapi.json", openapi.document),
     _get("/static/{path:path}", files.static, hidden=True),
     _get("/favicon.ico", files.icon, hidden=True),
