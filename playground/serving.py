@@ -49,6 +49,7 @@ async def _serve(settings: Settings, log: Log) -> None:
     async with contextlib.AsyncExitStack() as opened:
         sock, app, tier = await _open(settings, opened, log)
         from playground.web import server
+        from playground.web.app import refused_below
         from playground.web.protocol import Connections
 
         gc.collect()
@@ -58,7 +59,8 @@ async def _serve(settings: Settings, log: Log) -> None:
             print(f"Serving on {address_of(sock)}", flush=True)
             print(f"Isolation tier {tier.letter}: {tier.sentence}", flush=True)
 
-        await server.serve(app, sock, stop, Connections.of(settings), on_started=started, on_stop=app.state.context.streams.stop)
+        connections = Connections.of(settings, refused_below(app.state.context))
+        await server.serve(app, sock, stop, connections, on_started=started, on_stop=app.state.context.streams.stop)
 
 
 async def _open(settings: Settings, opened: contextlib.AsyncExitStack, log: Log) -> "tuple[socket.socket, Starlette, Tier]":

@@ -22,25 +22,32 @@ def _row(
     most: int | None = None,
     choices: tuple[str, ...] = (),
     secret: bool = False,
+    limit: bool | None = None,
 ) -> Any:
     rules = {"help": help, "unit": unit, "public": public, "least": least, "most": most, "choices": choices, "secret": secret}
+    rules["limit"] = type(default) is int if limit is None else limit
     return dataclasses.field(default=default, metadata=rules)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every limit and switch of a server. `public` rows are shown on the About page."""
+    """Every limit and switch of a server. `public` rows are shown on the About page; every number is a limit that somebody may meet, unless it says `limit=False`."""
 
     host: str = _row("127.0.0.1", "address to listen on")
-    port: int = _row(8000, "port to listen on; 0 takes a free one", most=65_535)
+    port: int = _row(8000, "port to listen on; 0 takes a free one", most=65_535, limit=False)
     database: str = _row("sqlite:///playground.db", "where journals are kept: sqlite:///relative.db or sqlite:////absolute.db")
     synchronous: str = _row("full", "how SQLite waits for the disk at a commit", choices=("full", "normal"))
-    workers: int = _row(0, "instances that may have a worker at once; 0 means twice the cores, at least 4", public=True)
+    workers: int = _row(0, "instances that may have a worker at once; 0 means twice the cores, at least 4", public=True, limit=False)
     allow_weak_sandbox: bool = _row(False, "serve on a kernel without Landlock, with the system-call filter only")
     unsafe_no_sandbox: bool = _row(False, "run tenant code with NO isolation; on a loopback address only, for your own code")
     trusted_proxies: str = _row("", "addresses of proxies whose X-Forwarded-For is believed, separated by commas")
     public_url: str = _row("", "address of the site's root, such as https://play.example, for links that others are shown")
     operator_token: str = _row("", "token that opens operators' pages; without one they are closed", secret=True)
+
+    metrics: str = _row(
+        "loopback", "who may read /metrics beside the operator: this machine, directly; nobody; or everyone", choices=("loopback", "token", "open")
+    )
+    slow_commit_ms: int = _row(1_000, "a commit that takes longer is told in the log", unit="milliseconds", least=1, limit=False)
 
     source_bytes: int = _row(64 * 1024, "largest source", unit="bytes", public=True, least=1)
     value_bytes: int = _row(
@@ -57,7 +64,7 @@ class Settings:
     worker_memory_bytes: int = _row(160 * 1024 * 1024, "address space of a worker", unit="bytes", public=True, least=1)
     worker_losses: int = _row(5, "workers one attempt may lose in a row before its instance ends", public=True, least=1)
     idle_grace_ms: int = _row(
-        10_000, "how long a worker with nothing but durable waits is kept", unit="milliseconds", public=True
+        10_000, "how long a worker with nothing but durable waits is kept", unit="milliseconds", public=True, limit=False
     )
     starts_per_minute: int = _row(60, "instances one address may start in a minute", public=True, least=1)
     checks_per_minute: int = _row(300, "sources one address may have checked in a minute", public=True, least=1)
@@ -68,6 +75,9 @@ class Settings:
     )
     reads_per_minute: int = _row(3_000, "pages and API answers one address may read in a minute", public=True, least=1)
     connections_per_address: int = _row(200, "connections one address may have open; trusted proxies are not counted", least=1)
+    body_bytes: int = _row(
+        16 * 1024 * 1024, "largest body of any request; most calls take less", unit="bytes", public=True, least=1024
+    )
     head_bytes: int = _row(128 * 1024, "largest request line and headers", unit="bytes", least=1024)
     head_seconds: int = _row(15, "how long a request's headers may take to arrive", unit="seconds", least=1)
     body_seconds: int = _row(60, "how long a request's body may take to arrive", unit="seconds", least=1)
@@ -84,7 +94,7 @@ class Settings:
     queue_length: int = _row(10_000, "anonymous instances that may be queued at once", public=True, least=1)
     requests_per_tenant: int = _row(6_000, "requests with keys of one tenant in a minute", public=True, least=1)
     starts_per_second_per_tenant: int = _row(200, "executions of one tenant that may begin in a second", public=True, least=1)
-    spare_slots: int = _row(1, "slots kept for tenants and addresses of which nothing runs; none where there are fewer than 4 in all")
+    spare_slots: int = _row(1, "slots kept for tenants and addresses of which nothing runs; none where there are fewer than 4 in all", limit=False)
     queued_per_tenant: int = _row(100_000, "instances one tenant may have queued at once", public=True, least=1)
     load_seconds: int = _row(30, "how long a dispatcher may take to load a tenant's code", unit="seconds", least=1)
     load_attempts: int = _row(20, "how often in a row a tenant's code may fail to load before its instance ends", least=1)
@@ -98,8 +108,8 @@ class Settings:
     )
     effects_per_instance: int = _row(1_000, "pretended side effects of one instance", public=True, least=1)
     delay_function_ms: int = _row(5_000, "time a step's delay function has", unit="milliseconds", least=1)
-    retention_days: int = _row(7, "how long a finished instance is kept", unit="days", public=True, least=1)
-    parked_workers: int = _row(4, "isolated workers kept ready ahead of need", least=1)
+    retention_days: int = _row(7, "how long a finished instance is kept", unit="days", public=True, least=1, limit=False)
+    parked_workers: int = _row(4, "isolated workers kept ready ahead of need", least=1, limit=False)
 
     @property
     def slots(self) -> int:
@@ -166,6 +176,11 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         if variable in environment:
             given[row.name] = read(row.name, environment[variable], variable)
     return given
+
+
+def limits() -> tuple[str, ...]:
+    """The names of the settings that somebody may meet as a limit."""
+    return tuple(row.name for row in dataclasses.fields(Settings) if row.metadata["limit"])
 
 
 def public_rows(settings: Settings) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
 from playground.store import open_store
 from playground.web import listening, server
-from playground.web.app import create_app
+from playground.web.app import create_app, refused_below
 from playground.web.protocol import Connections
 
 DEADLINE = 30.0  # seconds after which a test gives up waiting
@@ -121,7 +121,9 @@ class Site:
         self._stopping = asyncio.Event()
         sock = listening.listen("127.0.0.1", self.port)
         self.port = sock.getsockname()[1]
-        store = open_store(self.settings.database, synchronous="normal")
+        store = open_store(
+            self.settings.database, synchronous="normal", log=self.log, slow_seconds=self.settings.slow_commit_ms / 1000
+        )
         self._opened.push_async_callback(store.close)
         ids = SystemIds()
         self.engine = await self._opened.enter_async_context(
@@ -129,7 +131,7 @@ class Site:
         )
         app = create_app(self.engine, self.settings, load(), ids=ids, log=self.log, version="1.2.3")
         self.context = app.state.context
-        self.connections = Connections.of(self.settings)
+        self.connections = Connections.of(self.settings, refused_below(self.context))
         started = asyncio.Event()
         self._serving = asyncio.create_task(
             server.serve(app, sock, self._stopping, self.connections, on_started=started.set, on_stop=app.state.context.streams.stop)

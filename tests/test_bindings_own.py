@@ -229,9 +229,9 @@ def test_calls_of_one_execution_are_limited_in_number(place: Place) -> None:  # 
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        ("hang()", "env.GATE.hang did not answer within 0.2 s."),
+        ("hang()", "env.GATE.hang did not answer within 0.2 s, which is the limit of a call. Ask for less at once."),
         ("echo('x' * 2_500)", "env.GATE.echo: the call is 2,5"),
-        ("say()", "env.GATE.say: the result is 3,002 bytes; the limit of a call is 2,000."),
+        ("say()", "env.GATE.say: the result is 3,002 bytes; the limit of a call is 2,000. Keep large data elsewhere and pass its address."),
     ],
 )
 def test_a_call_is_limited_in_time_and_size(place: Place, call: str, said: str) -> None:  # noqa: F811

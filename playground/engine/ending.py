@@ -4,11 +4,13 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from playground.engine import deciders
+from playground.engine.counts import OPERATION, whose
 from playground.sandbox import frames
 from playground.workflows import events as ev
 
 if TYPE_CHECKING:
     from playground.engine.execution import Execution
+    from playground.sandbox.handle import Exit
 
 EXIT_SECONDS = 10.0  # time a dead worker's exit may take to be told
 
@@ -17,12 +19,13 @@ class Ending:
     """Watches for the end of one worker.
 
     `barren` counts the workers before this one that died by themselves, in a row, without having come to a new step; `fruitful` is
-    set once this one has. `killed` is set when a person has it killed.
+    set once this one has. `killed` is set when a person has it killed. `reason` is how the execution ended, for those who count.
     """
 
     def __init__(self, execution: "Execution", barren: int) -> None:
         self._execution, self.barren = execution, barren
         self.killed = self.fruitful = self._gone = False
+        self.reason = OPERATION
 
     @property
     def near(self) -> bool:
@@ -55,10 +58,19 @@ class Ending:
         if self.killed:
             execution.lose(ev.KILLED)
         elif gone.cause == "cpu":
-            execution.break_limit(f"processor time: the worker used more than {settings.worker_cpu_seconds:,} s in all")
+            execution.break_limit(f"processor time: the worker used more than {settings.worker_cpu_seconds:,} s in all", "worker_cpu_seconds")
         elif gone.cause == "memory":
             execution.break_limit(f"memory: the worker used more than {settings.worker_memory_bytes:,} bytes")
-        elif gone.cause == "zygote":
+        else:
+            self._lost(gone)
+
+    def _lost(self, gone: "Exit") -> None:
+        execution = self._execution
+        row = execution.row
+        execution.services.log(
+            "worker_lost", instance=row.key, whose=whose(row), execution=row.execution, cause=gone.cause, signal=gone.signal, code=gone.code
+        )
+        if gone.cause == "zygote":
             execution.lose(ev.LOST)
         else:
             self._crashed()
@@ -68,6 +80,8 @@ class Ending:
         execution = self._execution
         self.barren = 0 if self.fruitful else self.barren + 1
         if self.barren >= execution.services.settings.worker_losses:
+            self.reason = ev.CRASHED
+            execution.services.counts.limit("worker_losses", whose(execution.row), instance=execution.row.key)
             execution.settle(deciders.give_up(self.barren))
             self.barren = 0
         else:

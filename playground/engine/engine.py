@@ -13,6 +13,7 @@ from playground.engine.breaks import NewBreak
 from playground.engine.checker import Check, Checker
 from playground.engine.clock import Clock
 from playground.engine.code import Code, CodeSource
+from playground.engine.counts import Counts
 from playground.engine.execution import KILL_MOMENTS, Execution
 from playground.engine.fitting import Fit, fit
 from playground.engine.given import stored
@@ -101,7 +102,8 @@ class Engine:
         `env` is what code that came as a snippet finds in `self.env` instead of the bindings for everybody.
         """
         sources = Sources(store, {"EFFECTS": Effects(), "KV": KV()} if env is None else env)
-        engine = cls(Services(store, sandbox, clock, settings, log, node, sources, StoredPerDay(settings.stored_per_day, clock.now)), ids)
+        stored = StoredPerDay(settings.stored_per_day, clock.now)
+        engine = cls(Services(store, sandbox, clock, settings, log, node, sources, stored, Counts(log)), ids)
         await engine._scheduler.start()
         try:
             yield engine
@@ -122,6 +124,11 @@ class Engine:
     def stored(self) -> StoredPerDay:
         """What each address has stored today."""
         return self._services.stored
+
+    @property
+    def counts(self) -> Counts:
+        """Executions and limits met since it was opened."""
+        return self._services.counts
 
     @property
     def clock(self) -> Clock:
@@ -246,19 +253,21 @@ class Engine:
         queued = (await self.store.count(tenant=tenant)).get(ev.QUEUED, 0)
         settings = self._services.settings
         if not tenant and queued >= settings.queue_length:
-            raise Busy(f"The server is full: {queued:,} instances are queued. Try again in a minute.", retry_after=60)
+            raise Busy(f"The server is full: {queued:,} instances are queued. Try again in a minute.", retry_after=60, setting="queue_length")
         if tenant and queued >= settings.queued_per_tenant:
             raise Busy(
                 f"{queued:,} instances of this tenant are queued, and {settings.queued_per_tenant:,} is the most. Try again in a minute.",
                 retry_after=60,
+                setting="queued_per_tenant",
             )
 
     def _check_disk(self) -> None:
         settings = self._services.settings
         free = disk.free_bytes(settings.database)
         if free is not None and free < settings.free_disk_bytes:
-            self._services.log("disk_full", free_bytes=free)
-            raise Busy("The server's disk is nearly full, so nothing new is started. Try again in some hours.", retry_after=3600)
+            self._services.log("disk_full", free_bytes=free, least=settings.free_disk_bytes)
+            sorry = "The server's disk is nearly full, so nothing new is started. Try again in some hours."
+            raise Busy(sorry, retry_after=3600, setting="free_disk_bytes")
 
     async def send_event(self, tenant: str, id: str, type: str, payload: Any = None) -> Committed:
         """Send an event. Raises InstanceNotFound, InvalidEventType, InstanceInFiniteState, TooLarge, NotSerialisable."""

@@ -13,6 +13,7 @@ from playground.engine.bindings.binding import Binding, CallContext, CallLimits
 from playground.engine.bindings.host import Host
 from playground.engine.bindings.secrets import Secrets
 from playground.engine.code import Code
+from playground.engine.counts import whose
 from playground.engine.redaction import Redactor
 from playground.sandbox import frames
 from playground.workflows import values
@@ -26,8 +27,8 @@ REFUSALS = 1_000  # calls refused for a limit before the worker is ended
 
 _TOO_MANY = "env.{name}: {most:,} calls in one execution, which is the limit. Call it less often, or inside steps, which replay without calling."
 _TOO_MANY_AT_ONCE = "env.{name}: {most:,} calls under way at once, which is the limit. Await some before making more."
-_TOO_LARGE = "{called}: the {what} is {size:,} bytes; the limit of a call is {most:,}."
-_TOO_SLOW = "{called} did not answer within {seconds:g} s."
+_TOO_LARGE = "{called}: the {what} is {size:,} bytes; the limit of a call is {most:,}. Keep large data elsewhere and pass its address."
+_TOO_SLOW = "{called} did not answer within {seconds:g} s, which is the limit of a call. Ask for less at once."
 _FAILED = "{called} failed on the server; its log says why."
 _OVER = "{called}: step {step} is over, so nothing can be done in its name. Await calls before the step returns."
 
@@ -98,15 +99,18 @@ class ExecutionEnvironment:
                 execution.break_limit(f"calls: {REFUSALS:,} calls of bindings over their limits")
         execution.spawn(self._answer(frame, refusal))
 
-    async def _answer(self, frame: frames.Call, refusal: str | None) -> None:
+    async def _answer(self, frame: frames.Call, refusal: BindingError | None) -> None:
         execution = self._execution
         answer: dict[str, Any] = {"op": "answer", "call": frame.call}
         try:
             if refusal is not None:
-                raise BindingError(refusal)
+                raise refusal
             answer["value"] = await self._call(frame)
         except WorkflowError as refused:
             answer["error"] = _told(refused)
+            if "setting" in refused.details:
+                row = execution.row
+                execution.services.counts.limit(refused.details["setting"], whose(row), instance=row.key)
         finally:
             execution.calls -= 1
             self._in_flight[self._counted(frame.binding)] -= 1
@@ -126,15 +130,15 @@ class ExecutionEnvironment:
             own.seconds or settings.call_seconds,
         )
 
-    def _refusal(self, frame: frames.Call, size: int) -> str | None:
+    def _refusal(self, frame: frames.Call, size: int) -> BindingError | None:
         """Why a call may not be made, or None."""
         name, limits = frame.binding, self._limits(frame.binding)
         if self._calls[self._counted(name)] > limits.calls:
-            return _TOO_MANY.format(name=name, most=limits.calls)
+            return BindingError(_TOO_MANY.format(name=name, most=limits.calls), setting="calls_per_execution")
         if self._in_flight[self._counted(name)] > limits.in_flight:
-            return _TOO_MANY_AT_ONCE.format(name=name, most=limits.in_flight)
+            return BindingError(_TOO_MANY_AT_ONCE.format(name=name, most=limits.in_flight), setting="calls_in_flight")
         if size > limits.bytes:
-            return _TOO_LARGE.format(called=f"env.{name}.{frame.method}", what="call", size=size, most=limits.bytes)
+            return _too_large(f"env.{name}.{frame.method}", "call", size, limits.bytes)
         return None
 
     def _counted(self, name: str) -> str:
@@ -165,13 +169,13 @@ class ExecutionEnvironment:
             raise
         except Exception as failed:  # noqa: BLE001 - whatever a binding raises is its author's business, not the tenant's
             if isinstance(failed, TimeoutError) and within.expired():
-                raise BindingError(_TOO_SLOW.format(called=called, seconds=limits.seconds)) from None
+                raise BindingError(_TOO_SLOW.format(called=called, seconds=limits.seconds), setting="call_seconds") from None
             execution = self._execution
-            execution.services.log("binding_failed", instance=execution.row.id, call=called, exc_info=failed)
+            execution.services.log("binding_failed", instance=execution.row.key, call=called, exc_info=failed)
             raise BindingError(_FAILED.format(called=called)) from None
         given = frames.size_of(tree)
         if given > limits.bytes:
-            raise BindingError(_TOO_LARGE.format(called=called, what="result", size=given, most=limits.bytes))
+            raise _too_large(called, "result", given, limits.bytes)
         return tree
 
     def _context(self, frame: frames.Call, called: str) -> CallContext:
@@ -194,6 +198,10 @@ class ExecutionEnvironment:
         if execution.rollback.running:
             return step.rollback_attempt if execution.rollback.attempt_open and step.rollback in ("running", "retrying") else None
         return step.attempt if step.status == live.RUNNING else None
+
+
+def _too_large(called: str, what: str, size: int, most: int) -> BindingError:
+    return BindingError(_TOO_LARGE.format(called=called, what=what, size=size, most=most), setting="call_bytes")
 
 
 def _told(refused: WorkflowError) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from playground.engine import deciders, live, loading, pipeline, words
 from playground.engine.attempts import Attempts
 from playground.engine.breaks import Breaks
 from playground.engine.code import Code
+from playground.engine.counts import whose
 from playground.engine.ending import Ending
 from playground.engine.environment import ExecutionEnvironment
 from playground.engine.hearing import hear
@@ -125,7 +126,7 @@ class Execution:
                 await self._not_loaded(failed)
             except Exception as failed:
                 waits = isinstance(failed, NotRegistered)
-                services.log("no_dispatcher" if waits else "no_worker", instance=self.row.id, reason=str(failed))
+                services.log("no_dispatcher" if waits else "no_worker", instance=self.row.key, reason=str(failed))
                 await services.store.unclaim(self.row.key, execution=self.row.execution)
                 await self.pipeline.close()
                 raise (NoDispatcher if waits else NotStarted) from failed
@@ -202,20 +203,26 @@ class Execution:
         """The execution has ended as it should: commit these, then let the worker go."""
         self.closing = True
         self.ending.barren = 0
+        self.ending.reason = next((event.data["reason"] for event in events if event.type == ev.EXECUTION_ENDED), ev.COMPLETED)
         self.pipeline.add(*self.logs.truncated(), *events, then=lambda committed: self.settle(None))
 
-    def break_limit(self, what: str) -> None:
-        """The worker broke a limit: the instance ends with an error that names it and says what ran."""
+    def break_limit(self, what: str, setting: str = "") -> None:
+        """The worker broke a limit: the instance ends with an error that names it and says what ran.
+
+        `setting` is the limit's name, where the word that `what` begins with does not tell it (see words.py).
+        """
         running = next((step for step in self.steps.values() if step.status == live.RUNNING), None)
         where = f'while step "{running.key}" ran' if running is not None else "outside any step"
         error = {**words.limit(what, where), "line": running.line if running is not None else None}
-        self.services.log("limit", instance=self.row.id, limit=what)
+        self.ending.reason = ev.LIMIT
+        self.services.counts.limit(setting or words.setting_of(what), whose(self.row), instance=self.row.key, what=what)
         if self.worker is not None:
             self.worker.kill()
         self.settle(deciders.break_limit(error))
 
     def lose(self, reason: str) -> None:
         """The worker is gone, or must go, and the instance goes on in another execution."""
+        self.ending.reason = reason
         self.settle(deciders.lose_worker(reason, self.services.settings.worker_losses))
 
     def settle(self, epilogue: Decider | None) -> None:
@@ -226,7 +233,7 @@ class Execution:
 
     def _commit_failed(self, error: BaseException) -> None:
         if not isinstance(error, Fenced):
-            self.services.log("commit_failed", instance=self.row.id, error=f"{type(error).__name__}: {error}")
+            self.services.log("commit_failed", instance=self.row.key, error=f"{type(error).__name__}: {error}")
         self.settle(None)
 
     def _silence(self) -> None:
@@ -413,7 +420,7 @@ class Execution:
         owed, self.unbilled = self.unbilled, 0
         stored = self.services.stored
         if owed and not self.row.tenant and not stored.add(self.row.queue, owed) and not self.closing:
-            self.break_limit(f"storage: your address has stored more than {stored.most:,} bytes within a day")
+            self.break_limit(f"storage: your address has stored more than {stored.most:,} bytes within a day", "stored_per_day")
 
     async def _read_on(self) -> None:
         await self.pipeline.drain()

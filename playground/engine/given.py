@@ -8,6 +8,7 @@ import msgspec
 
 from playground.store.encoding import compact, kept
 from playground.workflows import values
+from playground.workflows.errors import TooLarge
 
 ASIDE_BYTES = 64 * 1024  # more than this is looked through on another thread
 
@@ -30,6 +31,14 @@ async def stored(value: Any, what: str, most: int) -> Any:
     """
     if isinstance(value, Stored):
         return value.tree
+    try:
+        return await _stored(value, what, most)
+    except TooLarge as refused:
+        refused.details["setting"] = "value_bytes"
+        raise
+
+
+async def _stored(value: Any, what: str, most: int) -> Any:
     if not isinstance(value, msgspec.Raw):
         return compact(values.encode_bounded(value, what, most))
     text = msgspec.json.format(bytes(value), indent=-1)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from playground.engine import live
+from playground.engine.counts import whose
 from playground.engine.quota import EVENT_BYTES
 from playground.sandbox import frames
 from playground.workflows import events as ev
@@ -36,12 +37,15 @@ def hear(execution: "Execution", frame: frames.Said, size: int) -> None:
 
 def _log(execution: "Execution", frame: frames.Log, size: int) -> None:
     logs = execution.logs
+    dropped = logs.dropped
     event, weight = logs.take(frame)
+    if logs.dropped and not dropped:
+        execution.services.counts.limit("log_bytes", whose(execution.row), instance=execution.row.key)
     if event is not None:
         execution.unbilled += weight + EVENT_BYTES
         execution.pipeline.add_log(event, weight)
     elif logs.flood > LOG_FLOOD_BYTES:
-        execution.break_limit(f"output: the worker printed more than {LOG_FLOOD_BYTES:,} bytes past its {logs.budget:,}")
+        execution.break_limit(f"output: the worker printed more than {LOG_FLOOD_BYTES:,} bytes past its {logs.budget:,}", "log_bytes")
 
 
 def _do(execution: "Execution", frame: frames.Do, size: int) -> None:

@@ -52,7 +52,7 @@ async def load(services: Services, row: InstanceRow) -> Code:
         message = str(late) or f"the code was not there within {seconds} s"
         raise LoadFailed(words.error("LoaderTimeout", _said(message)), final=False) from None
     except Exception as failed:
-        services.log("load_failed", instance=row.id, error=f"{type(failed).__name__}: {failed}")
+        services.log("load_failed", instance=row.key, error=f"{type(failed).__name__}: {failed}")
         shown = words.error(type(failed).__name__, _said(str(failed)))
         raise LoadFailed(shown, final=isinstance(failed, NonRetryableError)) from failed
     return code

@@ -9,6 +9,7 @@ from typing import Any
 
 from playground.engine import deciders
 from playground.engine.clock import Timer
+from playground.engine.counts import ADDRESS, FAILED
 from playground.engine.execution import Execution, NoDispatcher, NotStarted
 from playground.engine.pace import Pace
 from playground.engine.pipeline import spawn
@@ -21,7 +22,6 @@ from playground.workflows.errors import Fenced
 RETRY_CLAIM_MS = 1_000  # wait after no worker could be had, or the store failed
 EXPIRE_EVERY_MS = 10 * durations.MINUTE
 ANONYMOUS = ""  # the tenant of instances that belong to nobody
-ADDRESS = "addr:"  # what the queue of a client address begins with
 FEW_SLOTS = 4  # with fewer than these none is kept spare
 
 
@@ -145,6 +145,7 @@ class Scheduler:
         return settings.running_per_address if queue.startswith(ADDRESS) else settings.running_per_tenant
 
     def _begin(self, row: InstanceRow) -> None:
+        self._services.counts.begun += 1
         execution = Execution(self._services, row, self._idle_one, self._barren.pop(row.key, 0))
         self.live[row.key] = execution
         self._running[row.queue] += 1
@@ -165,8 +166,10 @@ class Scheduler:
             self._ended(row)
             return
         except Exception as error:  # noqa: BLE001 - it costs this instance only
-            self._services.log("execution_failed", instance=row.id, error=f"{type(error).__name__}: {error}")
+            execution.ending.reason = FAILED
+            self._services.log("execution_failed", instance=row.key, error=f"{type(error).__name__}: {error}")
             await recover_quietly(self._services, row)
+        self._services.counts.ended[execution.ending.reason] += 1
         if execution.ending.barren:
             self._barren[row.key] = execution.ending.barren
         self._ended(row)
@@ -236,7 +239,7 @@ async def recover(services: Services, row: InstanceRow) -> None:
         )
         if not committed.events:
             await services.store.unclaim(row.key, execution=row.execution)
-        services.log("recovered", instance=row.id, status=committed.row.status)
+        services.log("recovered", instance=row.key, status=committed.row.status)
     except Fenced:
         return
 
@@ -246,4 +249,4 @@ async def recover_quietly(services: Services, row: InstanceRow) -> None:
     try:
         await recover(services, row)
     except Exception as error:  # noqa: BLE001 - it costs this instance only
-        services.log("recovery_failed", instance=row.id, error=f"{type(error).__name__}: {error}")
+        services.log("recovery_failed", instance=row.key, error=f"{type(error).__name__}: {error}")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from playground.engine.clock import Clock
+from playground.engine.counts import Counts
 from playground.engine.quota import StoredPerDay
 from playground.engine.sources import Sources
 from playground.sandbox.pool import Sandbox
@@ -17,7 +18,7 @@ Log = Callable[..., None]
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The rooms below, the clock, the settings, the log and where code comes from. `node` is this server's name in the store."""
+    """The rooms below, the clock, the settings, the log, what is counted and where code comes from. `node` is this server's name in the store."""
 
     store: Store
     sandbox: Sandbox
@@ -27,6 +28,7 @@ class Services:
     node: str
     sources: Sources
     stored: StoredPerDay
+    counts: Counts
     turns: Turns = field(default_factory=Turns)
 
     def limit(self, row: InstanceRow, name: str) -> Any:

@@ -8,18 +8,22 @@ from playground.workflows.events import StepKey
 WORKER_LOST = "WorkerLost"
 LIMIT = "LimitExceeded"
 
-# What to do about a limit, by the word that its error begins with.
-ADVICE: Mapping[str, str] = {
-    "processor time": "Compute less in one step: split it into several.",
-    "attempt time": "Do less in one attempt; to wait, use step.sleep, which needs no worker.",
-    "not answering": "Put what takes long into steps; to wait, use step.sleep or asyncio.sleep, not time.sleep.",
-    "memory": "Work through the data in smaller pieces.",
-    "steps": "Split the work into several instances.",
-    "journal": "Split the work into several instances.",
-    "result": "Keep large data elsewhere and return its address.",
-    "storage": "Keep large data elsewhere and store its address.",
-    "output": "Print and return less: keep large data elsewhere.",
-    "calls": "Call bindings less often.",
+# By the word that a limit's error begins with: the setting that it is, and what to do about it.
+LIMITS: Mapping[str, tuple[str, str]] = {
+    "processor time": ("attempt_cpu_seconds", "Compute less in one step: split it into several."),
+    "attempt time": ("attempt_wall_seconds", "Do less in one attempt; to wait, use step.sleep, which needs no worker."),
+    "not answering": (
+        "attempt_wall_seconds",
+        "Put what takes long into steps; to wait, use step.sleep or asyncio.sleep, not time.sleep.",
+    ),
+    "memory": ("worker_memory_bytes", "Work through the data in smaller pieces."),
+    "steps": ("step_limit", "Split the work into several instances."),
+    "journal": ("journal_events", "Split the work into several instances."),
+    "result": ("value_bytes", "Keep large data elsewhere and return its address."),
+    "storage": ("instance_bytes", "Keep large data elsewhere and store its address."),
+    "output": ("value_bytes", "Print and return less: keep large data elsewhere."),
+    "calls": ("calls_per_execution", "Call bindings less often."),
+    "protocol": ("protocol", ""),
 }
 
 
@@ -76,5 +80,11 @@ def stuck() -> Mapping[str, Any]:
 
 def limit(what: str, where: str) -> Mapping[str, Any]:
     """A worker broke a limit; `what` names it with its number, `where` says what ran. What to do about it follows, where it is known."""
-    advice = ADVICE.get(what.partition(":")[0])
+    advice = LIMITS.get(what.partition(":")[0], ("", ""))[1]
     return error(LIMIT, f"{what} {where}".strip() + (f". {advice}" if advice else ""))
+
+
+def setting_of(what: str) -> str:
+    """The limit that was broken, from the word that `what` begins with."""
+    word = what.partition(":")[0]
+    return LIMITS[word][0] if word in LIMITS else word

@@ -8,6 +8,7 @@ from typing import Any
 from playground.sandbox import launch as launching
 from playground.sandbox import probe, tiers
 from playground.sandbox.cgroup import MemoryGroup
+from playground.sandbox.counts import Counts
 from playground.sandbox.forkserver import ForkFailed, ForkServer, LaunchFailed, Log
 from playground.sandbox.handle import Exit, Worker
 from playground.sandbox.launch import ENTRY, Bench, Launch
@@ -25,6 +26,7 @@ class Sandbox:
 
     def __init__(self, launch: Launch, tier: Tier, *, parked: int, group: MemoryGroup | None, bench: Bench, log: Log) -> None:
         self.tier = tier
+        self.counts = Counts()
         self._launch = launch
         self._size = parked
         self._group = group
@@ -102,6 +104,11 @@ class Sandbox:
         return sandbox
 
     @property
+    def parked(self) -> int:
+        """How many locked workers are ready now."""
+        return len(self._parked)
+
+    @property
     def zygote(self) -> int | None:
         """The process number of the fork server as the host sees it, or None while there is none."""
         server = self._server
@@ -119,18 +126,27 @@ class Sandbox:
             worker = self._parked.popleft()
             if worker.alive():
                 self._loop.call_soon(self._fill)
-                return worker
+                return self._counted(worker)
             worker.close()
         waiter: asyncio.Future[Worker] = self._loop.create_future()
         self._waiting.append(waiter)
         self._fill()
         try:
             async with asyncio.timeout(self._bench.take_seconds):
-                return await self._given(waiter)
+                return self._counted(await self._given(waiter))
         except TimeoutError:
             if self._server is not None and self._in_flight:
                 self._server.kill()  # it was asked for children and does not answer; the keeper brings up another
             raise SandboxDown(f"No worker could be started within {self._bench.take_seconds:.0f} s.") from None
+
+    def _counted(self, worker: Worker) -> Worker:
+        self.counts.starts += 1
+        worker.exited.add_done_callback(self._ended)
+        return worker
+
+    def _ended(self, exited: "asyncio.Future[Exit]") -> None:
+        if not exited.cancelled():
+            self.counts.ends[exited.result().cause] += 1
 
     async def close(self) -> None:
         """End every worker and the fork server, and wait until all are gone."""
@@ -168,6 +184,7 @@ class Sandbox:
 
     def _begin(self, server: ForkServer, first: Worker) -> None:
         self._generation = 1
+        self.counts.zygotes[Counts.START] += 1
         self._server = server
         self._park(first)
         self._keeper = asyncio.create_task(self._keep(), name="sandbox keeper")
@@ -195,6 +212,7 @@ class Sandbox:
             else:
                 self._park(ready.result())
         elif server is self._server and not server.dead.done() and not self._closed and self._retry is None:
+            self.counts.fork_failures += 1
             self._failures += 1  # once for all that were under way together
             self._log("sandbox.fork_failed", reason=str(error), failures=self._failures)
             if self._failures >= FAILURES_TO_GIVE_UP:
@@ -239,8 +257,10 @@ class Sandbox:
                 self._server = None
                 self._retire(server)
                 await self._replace()
+                self.counts.zygotes[Counts.DIED] += 1
             else:
                 await self._replace()
+                self.counts.zygotes[Counts.RECYCLED] += 1
                 self._log("sandbox.zygote_recycled", zygote=server.name, forks=server.forks, workers=len(server.workers))
                 self._retire(server)
 

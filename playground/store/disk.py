@@ -1,6 +1,7 @@
-"""How much room there is where a database lies."""
+"""How much room there is where a database lies, and how much it takes."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from playground.store.open import SQLITE
@@ -15,3 +16,14 @@ def free_bytes(url: str) -> int | None:
     except OSError:
         return None
     return found.f_bavail * found.f_frsize
+
+
+def used_bytes(url: str) -> int | None:
+    """Size of a SQLite file with its write-ahead log; None for a database that is elsewhere."""
+    if not url.startswith(SQLITE):
+        return None
+    sizes = []
+    for end in ("", "-wal", "-shm"):
+        with suppress(OSError):
+            sizes.append(os.stat(url.removeprefix(SQLITE) + end).st_size)
+    return sum(sizes)

@@ -14,6 +14,7 @@ import msgspec
 from playground.workflows.events import Event, NewEvent, StepKey
 
 if TYPE_CHECKING:
+    from playground.store.measures import Measures
     from playground.store.tables import EffectStore, KvStore, TenantStore
 
 
@@ -186,7 +187,7 @@ Decider = Callable[[Snapshot], Sequence[NewEvent]]
 class Store(Protocol):
     """A journal store. Every method may be called from the event loop; none blocks it. `at` is epoch milliseconds.
 
-    `kv`, `effects` and `tenants` are what it keeps beside the journals.
+    `kv`, `effects` and `tenants` are what it keeps beside the journals; `measures` what it has done since it was opened.
     """
 
     kv: "KvStore"
@@ -238,6 +239,16 @@ class Store(Protocol):
 
     async def next_due(self, after: int | None = None) -> int | None:
         """When the next instance without a worker is due, or None; with `after`, the next that is due later than that."""
+
+    async def oldest_due(self) -> int | None:
+        """When the instance that is due for longest, and has no worker, fell due; None when there is none. Cheap however many are queued.
+
+        Of the new instances of a queue the next to go is looked at, which is the oldest unless one was restarted.
+        """
+
+    @property
+    def measures(self) -> "Measures":
+        """Commits, events and times since the store was opened."""
 
     async def owned(self, node: str | None) -> list[InstanceRow]:
         """Instances that a node holds (None: any node), for recovery at boot."""

@@ -14,6 +14,7 @@ from playground.store import sqlite_rows as columns
 from playground.store.errors import StoreError
 from playground.store.growth import Growth
 from playground.store.lock import FileLock
+from playground.store.measures import Measures
 from playground.store.migrations import migrate, version_of
 from playground.store.named_sql import NamedSql
 from playground.store.protocol import Committed, Decider, InstanceRow, NewInstance, Refusal, Snapshot, Snippet
@@ -22,7 +23,7 @@ from playground.store.snippets import snippet_of
 from playground.store.sqlite_tables import SqliteEffects, SqliteKv, SqliteTenants, Tables
 from playground.store.sqlite_transaction import SqliteTransaction
 from playground.store.tables import EffectStore, KvStore, TenantStore
-from playground.store.writer import Writer
+from playground.store.writer import Log, Writer
 from playground.workflows.errors import InstanceNotFound
 from playground.workflows.events import STATUSES, Event, NewEvent
 
@@ -34,6 +35,8 @@ BUSY_MS = 5_000  # how long to wait for somebody who looks into the file with an
 STREAMED_BYTES = 4 * 1024 * 1024  # after which events_json() stops, so that a reader of large values holds few at a time
 PREPARED = 256  # statements kept prepared by a connection
 NEWEST = 2**63 - 1
+SLOW_SECONDS = 1.0  # of a commit, from which on the log tells of it
+LANES_MOST = 10_000  # looked through for the oldest new instance
 
 Rows = list[InstanceRow]  # the class has a method named `list`
 
@@ -41,25 +44,28 @@ Rows = list[InstanceRow]  # the class has a method named `list`
 class SqliteStore:
     """See `protocol.Store`; made by `SqliteStore.open`."""
 
-    def __init__(self, path: Path, lock: FileLock, db: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, lock: FileLock, db: sqlite3.Connection, log: Log, slow_seconds: float) -> None:
         self._lock = lock
         self._sql = NamedSql(Path(__file__).with_name("sqlite_queries.sql"))
         self._transaction = SqliteTransaction(db, self._sql)
         self._growth = Growth(self._last_seq)
         self._readers = Readers(partial(_connect_reader, path))
-        self._writer = Writer(self._transaction, self._growth.tell)
+        self._writer = Writer(self._transaction, self._growth.tell, log, slow_seconds)
         tables = Tables(self._readers, self._writer, self._transaction)
         self.kv: KvStore = SqliteKv(tables)
         self.effects: EffectStore = SqliteEffects(tables)
         self.tenants: TenantStore = SqliteTenants(tables)
 
     @classmethod
-    def open(cls, path: Path, *, synchronous: str = "full") -> "SqliteStore":
+    def open(
+        cls, path: Path, *, synchronous: str = "full", log: Log = lambda *_, **__: None, slow_seconds: float = SLOW_SECONDS
+    ) -> "SqliteStore":
         """Open or create the database, bringing its schema to the newest version.
 
         Args:
             synchronous: "full" waits for the disk at every commit; "normal" may lose the last commits when the machine (not the
                 program) fails.
+            log: gets `(event, **fields)`: a new schema version, commits that fail, and those that take `slow_seconds` or longer.
 
         Raises:
             StoreError: with one line that says why it can't be used.
@@ -77,9 +83,10 @@ class SqliteStore:
             version = version_of(db, f"the database {path}")  # before anything in the file is changed
             _prepare_writer(db, path, synchronous)
             db.execute(f"PRAGMA user_version = {version}")  # fails now, not at the first commit, when the file can't be written
-            migrate(db, f"the database {path}")
+            if migrate(db, f"the database {path}") and version:
+                log("database_migrated", path=path, before=version, after=version_of(db, f"the database {path}"))
             _grow_log(db)
-            return cls(path, lock, db)
+            return cls(path, lock, db, log, slow_seconds)
         except BaseException as error:
             if db is not None:
                 db.close()
@@ -117,6 +124,13 @@ class SqliteStore:
         if after is not None:
             return await self._readers.run(lambda db: db.execute(self._sql["next_due_after"], (after,)).fetchone()[0])
         return await self._readers.run(lambda db: db.execute(self._sql["next_due"]).fetchone()[0])
+
+    async def oldest_due(self) -> int | None:
+        return await self._readers.run(lambda db: db.execute(self._sql["oldest_due"], (LANES_MOST,)).fetchone()[0])
+
+    @property
+    def measures(self) -> Measures:
+        return self._transaction.measures
 
     async def owned(self, node: str | None) -> Rows:
         if node is None:

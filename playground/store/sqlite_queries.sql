@@ -187,6 +187,31 @@ SELECT min(due_at) FROM (
 -- New instances are due at once, so none of them falls due later.
 SELECT min(due_at) FROM instance INDEXED BY instance_woken WHERE owner IS NULL AND fresh = 0 AND due_at IS NOT NULL AND due_at > ?
 
+-- name: oldest_due
+-- The longest due without a worker. New instances stand by lane, so the head of each lane is sought in turn: one step of the index per lane,
+-- however many instances it holds.
+WITH RECURSIVE head (key) AS (
+    SELECT * FROM (
+        SELECT key FROM instance INDEXED BY instance_fresh
+        WHERE owner IS NULL AND fresh = 1 AND due_at IS NOT NULL
+        ORDER BY queue, tenant, workflow, key LIMIT 1
+    )
+    UNION ALL
+    SELECT (
+        SELECT n.key FROM instance n INDEXED BY instance_fresh
+        WHERE n.owner IS NULL AND n.fresh = 1 AND n.due_at IS NOT NULL
+            AND (n.queue, n.tenant, n.workflow) > (i.queue, i.tenant, i.workflow)
+        ORDER BY n.queue, n.tenant, n.workflow, n.key LIMIT 1
+    )
+    FROM head JOIN instance i ON i.key = head.key
+    LIMIT ?
+)
+SELECT min(due_at) FROM (
+    SELECT min(i.due_at) AS due_at FROM head JOIN instance i ON i.key = head.key
+    UNION ALL
+    SELECT min(due_at) FROM instance INDEXED BY instance_woken WHERE owner IS NULL AND fresh = 0 AND due_at IS NOT NULL
+)
+
 -- name: tally
 SELECT tenant, queue, status, n FROM tally
 

@@ -13,6 +13,7 @@ from typing import Any
 from playground.store import sqlite_rows as columns
 from playground.store.encoding import encode, encode_or_none
 from playground.store.errors import JournalError, StoreError
+from playground.store.measures import Measures
 from playground.store.named_sql import NamedSql
 from playground.store.projection import Change, first_event, first_row, project, replace
 from playground.store.protocol import Committed, Decider, InstanceRow, NewInstance, Refusal, Snapshot, Snippet, StepRow
@@ -42,6 +43,7 @@ class SqliteTransaction:
     """
 
     def __init__(self, db: sqlite3.Connection, sql: NamedSql) -> None:
+        self.measures = Measures()
         self._db = db
         self._sql = sql
         self._insert_instances = sql.rows("insert_instance", columns.INSTANCE_COLUMNS)
@@ -62,6 +64,7 @@ class SqliteTransaction:
         self._events: list[Any] = []
         self._kv: dict[tuple[str, int, str], str | None] = {}
         self._deleted: list[int] = []
+        self._uncounted = 0  # events written since the last commit
         self._keys = count(db.execute(sql["last_key"]).fetchone()[0] + 1)
         self.tally = Tally(db.execute(sql["tally"]))
         self._turns: Turns | None = None  # made when first asked for, and again after a rollback
@@ -214,6 +217,7 @@ class SqliteTransaction:
         self._write_keys()
         self._write_tally()
         self._unwritten.clear()
+        self._uncounted += len(self._events) // columns.EVENT_COLUMNS
         self._events.clear()
 
     def commit(self) -> list[tuple[int, int | None]]:
@@ -221,6 +225,9 @@ class SqliteTransaction:
         self.flush()
         if self._db.in_transaction:
             self._db.execute("COMMIT")
+            self.measures.commits += 1
+            self.measures.events += self._uncounted
+            self._uncounted = 0
         self.tally.settle()
         grown: list[tuple[int, int | None]] = [(key, held.row.last_seq) for key, held in self._touched.items()]
         grown += [(key, None) for key in self._deleted]
@@ -237,6 +244,7 @@ class SqliteTransaction:
                 self._db.execute("ROLLBACK")
         for key in self._touched:
             self._held.forget(key)
+        self._uncounted = 0
         self._touched.clear()
         self._unwritten.clear()
         self._events.clear()

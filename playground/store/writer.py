@@ -6,18 +6,24 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
+from time import perf_counter
 from typing import Any, Protocol
 
 from playground.store.errors import StoreError
+from playground.store.measures import Measures
 
 BATCH = 512  # most entries of one commit
 CLOSED = "the store is closed"
 
+Log = Callable[..., None]
 Growth = Sequence[tuple[int, int | None]]  # (instance, last committed seq, or None once it is deleted)
 
 
 class Transaction(Protocol):
-    """What the writer drives, all on its own thread."""
+    """What the writer drives, all on its own thread. It counts its commits and their events in `measures`."""
+
+    measures: Measures
 
     def commit(self) -> Growth:
         """Make everything since the last commit durable. Whatever it raises, nothing of it was written."""
@@ -34,7 +40,7 @@ class Transaction(Protocol):
 class Entry:
     """One call: `work` is run on the writer, perhaps again when another entry of its commit failed, so it must not mind."""
 
-    __slots__ = ("error", "future", "on_commit", "result", "work")
+    __slots__ = ("error", "future", "on_commit", "result", "since", "work")
 
     def __init__(self, work: Callable[[], Any], future: asyncio.Future[Any], on_commit: Callable[[Any], None] | None) -> None:
         self.work = work
@@ -42,6 +48,7 @@ class Entry:
         self.on_commit = on_commit
         self.result: Any = None
         self.error: BaseException | None = None
+        self.since = perf_counter()
 
 
 class Writer:
@@ -50,11 +57,13 @@ class Writer:
     Args:
         transaction: what commits; used on the writer's thread only.
         grown: called on the event loop with what each commit made grow.
+        log: is told, on the event loop, of commits that fail or take `slow_seconds` or longer.
     """
 
-    def __init__(self, transaction: Transaction, grown: Callable[[Growth], None]) -> None:
+    def __init__(self, transaction: Transaction, grown: Callable[[Growth], None], log: Log, slow_seconds: float) -> None:
         self._transaction = transaction
         self._grown = grown
+        self._log, self._slow_seconds = log, slow_seconds
         self._queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
@@ -100,8 +109,12 @@ class Writer:
         self._transaction.close()
 
     def _settle(self, batch: Sequence[Entry]) -> None:
+        measures = self._transaction.measures
+        before = measures.commits
         try:
             growth = self._commit(batch)
+            if measures.commits != before:
+                self._measured(perf_counter() - batch[0].since, len(batch))
         except Exception as fault:  # noqa: BLE001 - a call must get an answer, whatever went wrong
             self._transaction.rollback()
             if len(batch) > 1 and not isinstance(fault, sqlite3.OperationalError):
@@ -109,6 +122,8 @@ class Writer:
                     self._settle([entry])
                 return
             growth = ()
+            measures.failures += 1
+            self._call(partial(self._log, "database_error", error=f"{type(fault).__name__}: {fault}", calls=len(batch)))
             for entry in batch:
                 entry.error = self._transaction.explain(fault)
         for entry in batch:
@@ -118,6 +133,11 @@ class Writer:
                 except Exception as error:  # noqa: BLE001 - the commit stands whatever its listener does
                     self._call(self._report, error)
         self._call(self._deliver, batch, growth)
+
+    def _measured(self, seconds: float, calls: int) -> None:
+        self._transaction.measures.seconds.add(seconds)
+        if seconds >= self._slow_seconds:
+            self._call(partial(self._log, "slow_commit", seconds=round(seconds, 3), calls=calls))
 
     def _commit(self, batch: Sequence[Entry]) -> Growth:
         for entry in batch:

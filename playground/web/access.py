@@ -6,6 +6,7 @@ A wrong key is answered alike whether there is such a tenant or not.
 import base64
 import binascii
 import hmac
+import ipaddress
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -13,6 +14,7 @@ from starlette.requests import Request
 from playground.store.protocol import InstanceRow
 from playground.web import tokens
 from playground.web.errors import NoKey, NoOperatorToken, RevokedKey, WrongKey, WrongOperatorToken
+from playground.web.security import is_loopback_name
 from playground.web.views import ANONYMOUS
 from playground.workflows import names
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 TENANT = "tenant"  # the name of it in the address
 
+# What proxies and tunnels write about whom they bring.
+_FORWARDING = ("x-forwarded-for", "forwarded", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via", "cf-connecting-ip")
 _NO_KEY = "This is a tenant's. Send `Authorization: Bearer KEY`, with a key that the operator made with `playground tenant-key create NAME`."
 _WRONG_KEY = "This is not a key of this tenant."
 _REVOKED = "This key has been revoked. Ask the operator for another."
@@ -54,7 +58,7 @@ async def tenant_of(context: "Context", request: Request) -> str:
         raise WrongKey(_WRONG_KEY)
     if key.revoked_at is not None:
         raise RevokedKey(_REVOKED)
-    context.limits.tenants.take(name)
+    context.limits.tenants.spend(request, name)
     return name
 
 
@@ -73,6 +77,25 @@ def check_operator(context: "Context", request: Request) -> None:
     if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode()):
         context.limits.changes.take(context.addresses.of(request))
         raise WrongOperatorToken("This is not the operator's token.")
+
+
+def check_metrics(context: "Context", request: Request) -> None:
+    """Let the request pass that may read /metrics, as the setting `metrics` has it. Raises as `check_operator`."""
+    who = context.settings.metrics
+    if who == "open" or (who == "loopback" and _is_direct(context, request)):
+        return
+    check_operator(context, request)
+
+
+def _is_direct(context: "Context", request: Request) -> bool:
+    """Whether it comes from this machine, was asked for under a name of it, and no proxy says that it brought it from elsewhere."""
+    if request.client is None or any(name in request.headers for name in _FORWARDING):
+        return False
+    try:
+        peer = ipaddress.ip_address(request.client.host)
+    except ValueError:
+        return False
+    return peer.is_loopback and is_loopback_name(request) and not any(peer in network for network in context.addresses.trusted)
 
 
 def _password(request: Request) -> str | None:

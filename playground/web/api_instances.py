@@ -80,12 +80,12 @@ async def create(context: Context, request: Request) -> Response:
     """Start an instance. The control token in the answer is told this once."""
     body = await bodies.read_object(request, CreateBody, body_limit(context) + context.settings.value_bytes + BREAKS_BODY_BYTES)
     address = context.addresses.of(request)
-    context.limits.checks.take(address)
+    context.limits.checks.spend(request, address)
     source, params, snippet_params = await _code(context, body)
     await refuse_bad(context, source)
     queue = f"addr:{address}"
     check_stored(context, queue)
-    context.limits.starts.take(address)
+    context.limits.starts.spend(request, address)
     context.engine.stored.add(queue, len(source.encode()) + (len(bytes(params)) if isinstance(params, msgspec.Raw) else 0))
     token = context.ids.token()
     row = await context.engine.create(
@@ -102,7 +102,7 @@ async def create(context: Context, request: Request) -> Response:
     )
     url = instance_url(row.id)
     answer = {"id": row.id, "status": row.status, "url": url, "snippet": row.snippet, "control_token": token}
-    return json_response(answer, 201, {"Location": f"/api{url}", "Cache-Control": "no-store", **context.limits.starts.allowance(address).headers()})
+    return json_response(answer, 201, {"Location": f"/api{url}", "Cache-Control": "no-store"})
 
 
 async def get(context: Context, request: Request) -> Response:
@@ -135,7 +135,7 @@ async def send_event(context: Context, request: Request) -> Response:
     row = await controlled(context, request)
     payload = await bodies.read_json(request, context.settings.value_bytes + bodies.OVERHEAD_BYTES)
     if len(bytes(payload)) > bodies.HEAVY_BYTES and not row.tenant:
-        context.limits.changes.take(context.addresses.of(request), len(bytes(payload)) // bodies.HEAVY_BYTES)
+        context.limits.changes.spend(request, context.addresses.of(request), len(bytes(payload)) // bodies.HEAVY_BYTES)
     await context.engine.send_event(row.tenant, row.id, request.path_params["type"], payload)
     return await accepted(context, row)
 
@@ -211,7 +211,7 @@ async def controlled(context: Context, request: Request) -> InstanceRow:
     """
     if TENANT in request.path_params:
         return await find(context, request)
-    context.limits.changes.take(context.addresses.of(request))
+    context.limits.changes.spend(request, context.addresses.of(request))
     row = await find(context, request)
     tokens.check(request, row.control_hash)
     return row

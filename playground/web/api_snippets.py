@@ -51,7 +51,7 @@ async def put_for(context: Context, request: Request, source: str, params: Any, 
     """As `put`, within what the client's address may do. Raises TooMany beside."""
     address = context.addresses.of(request)
     check_stored(context, f"addr:{address}")
-    context.limits.snippets.take(address)
+    context.limits.snippets.spend(request, address)
     stored = await put(context, source, params, has_params=has_params)
     context.engine.stored.add(f"addr:{address}", len(stored.source.encode()) + len(stored.params or ""))
     return stored
@@ -63,7 +63,9 @@ async def put(context: Context, source: str, params: Any, *, has_params: bool) -
     raw = bytes(params) if isinstance(params, msgspec.Raw) else msgspec.json.encode(params)
     size, most = len(msgspec.json.format(raw, indent=-1)), context.settings.value_bytes
     if size > most:
-        raise values.too_large("params", size, most)
+        refused = values.too_large("params", size, most)
+        refused.details["setting"] = "value_bytes"
+        raise refused
     if size <= INDENT_UP_TO_BYTES:
         raw = msgspec.json.encode(msgspec.json.decode(raw))  # so that the same params have the same id however they were written
     text = pretty(raw) if has_params else None

@@ -19,12 +19,15 @@ from playground.engine.tenants import Tenants
 from playground.examples import Example
 from playground.settings import Settings
 from playground.web import pages, rates
+from playground.web.access import TENANT
 from playground.web.addresses import Addresses
 from playground.web.assets import Assets
 from playground.web.cards import Cards
 from playground.web.context import Context, Limits
 from playground.web.errors import INTERNAL, Internal, MethodNotAllowed, NothingHere, as_json, headers_of, status_of, title_of
 from playground.web.highlight import Highlighter
+from playground.web.measured import Measured, Requests
+from playground.web.metrics import Scrapes
 from playground.web.public import PublicUrl
 from playground.web.rendering import Rendering
 from playground.web.responses import json_response, wants_html
@@ -37,8 +40,8 @@ from playground.workflows.errors import WorkflowError
 COMPRESS_FROM_BYTES = 500
 COMPRESS_LEVEL = 6
 UNPROTECTED = "D"  # the tier without isolation
+OF_TENANTS = ("requests_per_tenant", "queued_per_tenant")  # limits that a tenant meets, from wherever it asks
 BY_KEY = "/api/tenants/"  # calls that are counted by their key's tenant
-REFUSALS_LOGGED = 600  # of one address in a minute; a flood of them must not fill the log
 ROUTE = "playground.route"  # where the path of the call stands in the ASGI scope
 
 _LONG_PART = re.compile(r"[^/]{24,}")
@@ -70,18 +73,18 @@ def create_app(
         highlighter=Highlighter(),
         views=Views(engine.store, settings.retention_days),
         limits=Limits(
-            starts=rates.PerMinute(settings.starts_per_minute, rates.STARTS, now),
-            checks=rates.PerMinute(settings.checks_per_minute, rates.CHECKS, now),
-            snippets=rates.PerMinute(settings.snippets_per_minute, rates.SNIPPETS, now),
-            changes=rates.PerMinute(settings.changes_per_minute, rates.CHANGES, now),
-            reads=rates.PerMinute(settings.reads_per_minute, rates.READS, now),
-            refusals=rates.PerMinute(REFUSALS_LOGGED, "", now),
-            unlogged=rates.PerMinute(1, "", now),
-            tenants=rates.PerMinute(settings.requests_per_tenant, rates.TENANTS, now),
-            cards=rates.PerMinute(settings.cards_per_minute, rates.CARDS, now),
-            streams=rates.AtOnce(settings.streams_per_address, rates.STREAMS),
+            starts=rates.PerMinute(settings.starts_per_minute, rates.STARTS, now, "starts_per_minute"),
+            checks=rates.PerMinute(settings.checks_per_minute, rates.CHECKS, now, "checks_per_minute"),
+            snippets=rates.PerMinute(settings.snippets_per_minute, rates.SNIPPETS, now, "snippets_per_minute"),
+            changes=rates.PerMinute(settings.changes_per_minute, rates.CHANGES, now, "changes_per_minute"),
+            reads=rates.PerMinute(settings.reads_per_minute, rates.READS, now, "reads_per_minute"),
+            tenants=rates.PerMinute(settings.requests_per_tenant, rates.TENANTS, now, "requests_per_tenant"),
+            cards=rates.PerMinute(settings.cards_per_minute, rates.CARDS, now, "cards_per_minute"),
+            streams=rates.AtOnce(settings.streams_per_address, rates.STREAMS, "streams_per_address"),
         ),
         streams=Streams(engine.store, now, settings.stream_send_seconds, log),
+        requests=Requests(),
+        scrapes=Scrapes(),
         ids=ids,
         log=log,
         version=version,
@@ -98,6 +101,7 @@ def create_app(
     app = Starlette(
         routes=[Route(call.path, _endpoint(context, call), methods=[call.method]) for call in CALLS],
         middleware=[
+            Middleware(Measured, requests=context.requests),
             Middleware(SecurityHeaders),
             Middleware(Failures, context=context),
             Middleware(GZipMiddleware, minimum_size=COMPRESS_FROM_BYTES, compresslevel=COMPRESS_LEVEL),
@@ -109,28 +113,33 @@ def create_app(
     return app
 
 
+def refused_below(context: Context) -> Callable[[int, str, str], None]:
+    """What the protocol tells of requests that it refuses before the application sees them: they count and are logged like the others."""
+
+    def refused(status: int, setting: str, peer: str) -> None:
+        context.requests.count(status)
+        context.engine.counts.limit(setting, peer, status=status)
+
+    return refused
+
+
 async def refuse(context: Context, request: Request, error: WorkflowError) -> Response:
     """Answer a refused request, and say so on one line of the log. The line has the route, not the address: a link to a run is a secret."""
     route = request.scope.get(ROUTE) or _LONG_PART.sub("…", request.url.path[:120])
+    fields = {"status": status_of(error), "code": error.code, "method": request.method, "route": route}
     client = context.addresses.of(request)
-    if context.limits.refusals.may(client):
-        context.log(
-            "refused",
-            status=status_of(error),
-            code=error.code,
-            method=request.method,
-            route=route,
-            client=client,
-            why=error.message[:300],
-        )
-    elif context.limits.unlogged.may(client):
-        context.log("refused_more", client=client, limit=REFUSALS_LOGGED)
+    setting = error.details.get("setting")
+    if setting is None:
+        context.log("refused", **fields, client=client, why=error.message[:300])
+    else:
+        of_tenant = setting in OF_TENANTS and request.path_params.get(TENANT)
+        context.engine.counts.limit(setting, of_tenant or client, **fields)
     return await answer(context, request, error)
 
 
 async def answer(context: Context, request: Request, error: WorkflowError) -> Response:
     """A refusal as a page for a browser, as JSON for everyone else."""
-    status, headers = status_of(error), headers_of(error)
+    status, headers = status_of(error), headers_of(error) | rates.headers(request)
     if not wants_html(request):
         return json_response(as_json(error), status, headers)
     told = {"status": status, "title": title_of(status), "message": error.message, "code": error.code}
@@ -146,8 +155,10 @@ def _endpoint(context: Context, call: Call) -> Callable[[Request], Awaitable[Res
         if call.changes:
             check_origin(request)
         elif not (call.hidden or call.path.startswith(BY_KEY)):
-            context.limits.reads.take(context.addresses.of(request))
-        return await call.view(context, request)
+            context.limits.reads.spend(request, context.addresses.of(request))
+        response = await call.view(context, request)
+        response.headers.update(rates.headers(request))
+        return response
 
     return serve
 

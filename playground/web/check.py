@@ -23,7 +23,7 @@ class CheckBody(msgspec.Struct, forbid_unknown_fields=True):
 async def check(context: Context, request: Request) -> Response:
     """What is wrong with a source, and which steps it has."""
     body = await bodies.read_object(request, CheckBody, body_limit(context))
-    context.limits.checks.take(context.addresses.of(request))
+    context.limits.checks.spend(request, context.addresses.of(request))
     check_size(context, body.source)
     checked = await context.engine.check(body.source)
     return json_response({"ok": checked.ok, "diagnostics": checked.diagnostics, "outline": checked.outline})
@@ -52,7 +52,7 @@ def check_stored(context: Context, queue: str) -> None:
     hours = context.engine.stored.hours_until_room(queue)
     if hours:
         limit = context.engine.stored.most
-        raise TooMany(rates.STORED.format(limit=limit, hours=hours), limit=limit, retry_after=hours * 3600)
+        raise TooMany(rates.STORED.format(limit=limit, hours=hours), limit=limit, retry_after=hours * 3600, setting="stored_per_day")
 
 
 def check_size(context: Context, source: str) -> None:
@@ -60,7 +60,7 @@ def check_size(context: Context, source: str) -> None:
     size, most = len(source.encode()), context.settings.source_bytes
     if size > most:
         raise TooLarge(
-            f"The source is {size:,} bytes; the limit is {most:,}. Move data out of the code, into params.", limit=most, size=size
+            f"The source is {size:,} bytes; the limit is {most:,}. Move data out of the code, into params.", limit=most, size=size, setting="source_bytes"
         )
 
 

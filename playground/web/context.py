@@ -14,6 +14,7 @@ from playground.web.addresses import Addresses
 from playground.web.assets import Assets
 from playground.web.highlight import Highlighter
 from playground.web.public import PublicUrl
+from playground.web.measured import Requests
 from playground.web.rates import AtOnce, PerMinute
 from playground.web.rendering import Rendering
 from playground.web.stream import Streams
@@ -21,19 +22,18 @@ from playground.web.views import Views
 
 if TYPE_CHECKING:
     from playground.web.cards import Cards
+    from playground.web.metrics import Scrapes
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is counted per client address, and, for `tenants`, per tenant. `refusals` are those that the log tells of, `unlogged` what it says of the others."""
+    """What is counted per client address, and, for `tenants`, per tenant."""
 
     starts: PerMinute
     checks: PerMinute
     snippets: PerMinute
     changes: PerMinute
     reads: PerMinute
-    refusals: PerMinute
-    unlogged: PerMinute
     tenants: PerMinute
     cards: PerMinute
     streams: AtOnce
@@ -56,6 +56,8 @@ class Context:
     views: Views
     limits: Limits
     streams: Streams
+    requests: Requests
+    scrapes: "Scrapes"
     ids: Ids
     log: Callable[..., None]
     version: str

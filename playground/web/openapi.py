@@ -159,6 +159,8 @@ def _operation(call: "Call") -> dict[str, Any]:
 def _content(call: "Call") -> dict[str, Any]:
     if call.answer in (204, 303):
         return {}
+    if call.path == "/metrics":
+        return {"content": {"text/plain": {"schema": {"type": "string"}}}}
     if call.path.endswith("/stream"):
         return {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
     name = _ANSWER_OF.get((call.method, call.path))

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +17,18 @@ from playground.web.stream import ABORT
 
 ADDRESS_BYTES = 65_535  # httptools keeps places within an address in 16 bits; /new carries a source in its address
 
+Refused = Callable[[int, str, str], None]  # (status, the limit's setting or "", address of the peer)
+
 _TOO_LONG = "The address is longer than 65,535 bytes. Send long code with POST /api/snippets."
 _TOO_LARGE = "The address and headers of the request have more than {most:,} bytes. Send data in the body."
-_TOO_SLOW = "The request took longer than {seconds:g} s to arrive. Send it again."
+_TOO_SLOW = "The {what} of the request took longer than {seconds:g} s to arrive, which is the limit here. Send it again, or less at once."
 
 
 @dataclass(frozen=True)
 class Connections:
     """What a connection may cost: bytes and seconds of a request's head, seconds of its body, and how many an address may have open.
 
-    Proxies that are trusted bring many people's connections, so theirs are not counted.
+    Proxies that are trusted bring many people's connections, so theirs are not counted. `refused` is told of each request that is refused here.
     """
 
     head_bytes: int
@@ -33,16 +36,18 @@ class Connections:
     body_seconds: float
     open: AtOnce
     addresses: Addresses
+    refused: Refused
 
     @classmethod
-    def of(cls, settings: Settings) -> "Connections":
+    def of(cls, settings: Settings, refused: Refused) -> "Connections":
         """As the settings have it. Raises BadSetting."""
         return cls(
             head_bytes=settings.head_bytes,
             head_seconds=settings.head_seconds,
             body_seconds=settings.body_seconds,
-            open=AtOnce(settings.connections_per_address, CONNECTIONS),
+            open=AtOnce(settings.connections_per_address, CONNECTIONS, "connections_per_address"),
             addresses=Addresses.parse(settings.trusted_proxies),
+            refused=refused,
         )
 
     def whose(self, peer: Any) -> str | None:
@@ -77,7 +82,7 @@ class Protocol(HttpToolsProtocol):
             try:
                 self._connections.open.enter(whose)
             except TooMany as error:
-                self._refuse(429, error.code, error.message, error.details["retry_after"])
+                self._refuse(429, error.code, error.message, error.details["setting"], error.details["retry_after"])
                 return
             self._counted = whose
         self._within(self._connections.head_seconds)
@@ -94,7 +99,7 @@ class Protocol(HttpToolsProtocol):
         super().data_received(data)
         most = self._connections.head_bytes
         if self._in_head and self._head_bytes > most:
-            self._refuse(431, "too_large", _TOO_LARGE.format(most=most))
+            self._refuse(431, "too_large", _TOO_LARGE.format(most=most), "head_bytes")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -109,7 +114,7 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         if len(self.url) > ADDRESS_BYTES:
-            self._refuse(414, "too_large", _TOO_LONG)
+            self._refuse(414, "too_large", _TOO_LONG, "head_bytes")
         else:
             super().send_400_response(msg)
 
@@ -134,26 +139,33 @@ class Protocol(HttpToolsProtocol):
             self._deadline = self.loop.call_later(seconds, self._late)
 
     def _late(self) -> None:
+        connections = self._connections
         if self._in_head:
-            self._refuse(408, "too_slow", _TOO_SLOW.format(seconds=self._connections.head_seconds))
-        else:
-            self._abort()
+            self._refuse(408, "too_slow", _TOO_SLOW.format(what="head", seconds=connections.head_seconds), "head_seconds")
+            return
+        if self.cycle is not None and not self.cycle.response_started:
+            self._refuse(408, "too_slow", _TOO_SLOW.format(what="body", seconds=connections.body_seconds), "body_seconds")
+        self._abort(flush=True)
 
-    def _refuse(self, status: int, code: str, message: str, retry_after: int | None = None) -> None:
+    def _refuse(self, status: int, code: str, message: str, setting: str, retry_after: int | None = None) -> None:
         self._within(None)
         if self.transport.is_closing():
             return
-        if self.cycle is None or self.cycle.response_complete:
-            body = msgspec.json.encode({"error": {"code": code, "message": message}})
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            details = {} if retry_after is None else {"retry_after": retry_after}
+            body = msgspec.json.encode({"error": {"code": code, "message": message, "setting": setting, **details}})
             head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n" % len(body)
             if retry_after is not None:
                 head += b"retry-after: %d\r\n" % retry_after
             self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
+            peer = self.transport.get_extra_info("peername")
+            self._connections.refused(status, setting, self._counted or self._connections.whose(peer) or str(peer[0] if peer else ""))
         self.transport.close()
 
-    def _abort(self) -> None:
-        """Cut the connection off. Closing would wait until the client has taken what is buffered, which it may never do."""
+    def _abort(self, *, flush: bool = False) -> None:
+        """Cut the connection off. Closing would wait until the client has taken what is buffered, which it may never do: `flush` is for little."""
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self.transport.abort()
+        if not (flush and self.transport.is_closing()):
+            self.transport.abort()

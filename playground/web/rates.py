@@ -7,10 +7,13 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from starlette.requests import Request
+
 from playground.web.errors import TooMany
 
 WINDOW_SECONDS = 60
 MOST_ADDRESSES = 20_000  # remembered at once; past it the one not heard of for longest is forgotten
+SPENT = "playground.spent"  # where the ASGI scope has the allowances that a request was counted against
 REST_SECONDS = 10  # what an address with too much open is told to wait
 
 STARTS = "{limit} runs in a minute from your address, which is the limit here. Your code is kept. You can run again in {wait} s."
@@ -26,17 +29,24 @@ STREAMS = "{limit} event streams are open from your address, which is the limit 
 
 
 class PerMinute:
-    """At most `limit` of something in any minute of one address. `now` gives epoch milliseconds."""
+    """At most `limit` of something in any minute of one address. `now` gives epoch milliseconds; `setting` is the limit's name."""
 
-    def __init__(self, limit: int, sentence: str, now: Callable[[], int]) -> None:
-        self.limit, self._sentence, self._now = limit, sentence, now
+    def __init__(self, limit: int, sentence: str, now: Callable[[], int], setting: str = "") -> None:
+        self.limit, self._sentence, self._now, self.setting = limit, sentence, now, setting
         self._seen: OrderedDict[str, deque[list[int]]] = OrderedDict()
 
     def take(self, address: str, amount: int = 1) -> None:
         """Count one, or as many as it is worth. Raises TooMany, with the seconds until the next would pass."""
         if not self.may(address, amount):
             wait = self.allowance(address).reset
-            raise TooMany(self._sentence.format(limit=self.limit, wait=wait), limit=self.limit, retry_after=wait)
+            raise TooMany(self._sentence.format(limit=self.limit, wait=wait), limit=self.limit, retry_after=wait, setting=self.setting)
+
+    def spend(self, request: Request, address: str, amount: int = 1) -> None:
+        """As `take`, and the answer to the request will say what is left."""
+        try:
+            self.take(address, amount)
+        finally:
+            request.scope.setdefault(SPENT, {})[self.setting] = self.allowance(address)
 
     def may(self, address: str, amount: int = 1) -> bool:
         """Count one, unless the address has had its share."""
@@ -56,7 +66,7 @@ class PerMinute:
         second, counts = self._counts(address)
         left = max(0, self.limit - sum(count for _, count in counts))
         reset = max(1, counts[0][0] + WINDOW_SECONDS - second) if counts else WINDOW_SECONDS
-        return Allowance(self.limit, left, reset)
+        return Allowance(self.setting, self.limit, left, reset)
 
     def _counts(self, address: str) -> tuple[int, deque[list[int]]]:
         second = self._now() // 1000
@@ -69,28 +79,37 @@ class PerMinute:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """So many of `limit` are `left`; the first of those used is given back in `reset` seconds."""
+    """So many of `limit` are `left`; the first of those used is given back in `reset` seconds. `setting` is the limit's name."""
 
+    setting: str
     limit: int
     left: int
     reset: int
 
-    def headers(self) -> dict[str, str]:
-        """As the RateLimit fields that clients know."""
-        return {"RateLimit-Limit": str(self.limit), "RateLimit-Remaining": str(self.left), "RateLimit-Reset": str(self.reset)}
+
+def headers(request: Request) -> dict[str, str]:
+    """What a request was counted against, as the fields of draft-ietf-httpapi-ratelimit-headers-10: a policy for each limit, and what is left of it."""
+    spent: list[Allowance] = list(request.scope.get(SPENT, {}).values())
+    if not spent:
+        return {}
+    return {
+        "RateLimit-Policy": ", ".join(f'"{it.setting}";q={it.limit};w={WINDOW_SECONDS}' for it in spent),
+        "RateLimit": ", ".join(f'"{it.setting}";r={it.left};t={it.reset}' for it in spent),
+    }
 
 
 class AtOnce:
-    """At most `limit` of something open at once from one address."""
+    """At most `limit` of something open at once from one address. `setting` is the limit's name."""
 
-    def __init__(self, limit: int, sentence: str) -> None:
-        self.limit, self._sentence = limit, sentence
+    def __init__(self, limit: int, sentence: str, setting: str = "") -> None:
+        self.limit, self._sentence, self.setting = limit, sentence, setting
         self._open: dict[str, int] = {}
 
     def enter(self, address: str) -> None:
         """Count one more. Raises TooMany when the address has `limit` open."""
         if self._open.get(address, 0) >= self.limit:
-            raise TooMany(self._sentence.format(limit=self.limit, wait=REST_SECONDS), limit=self.limit, retry_after=REST_SECONDS)
+            sentence = self._sentence.format(limit=self.limit, wait=REST_SECONDS)
+            raise TooMany(sentence, limit=self.limit, retry_after=REST_SECONDS, setting=self.setting)
         self._open[address] = self._open.get(address, 0) + 1
 
     def leave(self, address: str) -> None:

@@ -92,16 +92,21 @@ def check_origin(request: Request) -> None:
         )
 
 
+def is_loopback_name(request: Request) -> bool:
+    """Whether the request names this machine by a name of its own: no website that points its name at 127.0.0.1 does (DNS rebinding)."""
+    try:
+        name = (urlsplit("//" + request.headers.get("host", "")).hostname or "").rstrip(".")
+        return name == "localhost" or name.endswith(".localhost") or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False  # neither a name of loopback nor an address
+
+
 def check_host(request: Request) -> None:
     """Only for a server without isolation: a website that points its own name at 127.0.0.1 must not reach it (DNS rebinding).
 
     Raises:
         HostRefused: the request names another host than loopback.
     """
-    try:
-        name = (urlsplit("//" + request.headers.get("host", "")).hostname or "").rstrip(".")
-        if name == "localhost" or name.endswith(".localhost") or ipaddress.ip_address(name).is_loopback:
-            return
-    except ValueError:
-        pass  # neither a name of loopback nor an address
+    if is_loopback_name(request):
+        return
     raise HostRefused("This server runs code without isolation, so it answers only to localhost, 127.0.0.1 and [::1].")

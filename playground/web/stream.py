@@ -45,11 +45,12 @@ ABORT = "playground.abort"  # where protocol.py puts the connection's abort in t
 
 
 class Streams:
-    """Opens streams and ends them when the server stops."""
+    """Opens streams and ends them when the server stops. `dropped` counts those whose reader did not read."""
 
     def __init__(self, store: Store, now: Callable[[], int], send_seconds: float, log: Callable[..., None]) -> None:
         self._store, self._now, self._send_seconds, self._log = store, now, send_seconds, log
         self._stopping = asyncio.Event()
+        self.dropped = 0
 
     def stop(self) -> None:
         """Say `restart` to every reader and close; streams opened later end at once."""
@@ -59,7 +60,8 @@ class Streams:
         """The stream of an instance after a seq. `view` is set when the reader is ahead; `leave` is called when it is over."""
 
         def dropped() -> None:
-            self._log("stream.dropped", instance=row.id, after_seconds=self._send_seconds)
+            self.dropped += 1
+            self._log("stream.dropped", instance=row.key, after_seconds=self._send_seconds)
 
         return _Stream(self._messages(row, after, view), self._stopping, self._ping, self._send_seconds, leave, dropped)
 

@@ -48,5 +48,5 @@ async def _record(call: CallContext, kind: str, key: str | None, data: dict[str,
     most = host.limit("effects_per_instance")
     made = await host.store.effects.record(new, at=host.now(), most=most)
     if made is None:
-        raise BindingError(f"This instance has had {most:,} effects, the most there may be.")
+        raise BindingError(f"This instance has had {most:,} effects, the most there may be. Split the work into several instances.", setting="effects_per_instance")
     return {"id": f"{made.kind}-{made.number}", "at": made.at, "repeated": made.asked > 1, **values.decode(made.data)}

@@ -13,7 +13,7 @@ from playground.engine.bindings.host import Host
 from playground.store.tables import ROW_BYTES
 from playground.workflows import events as ev
 from playground.workflows import names, values
-from playground.workflows.errors import BindingError
+from playground.workflows.errors import BindingError, TooLarge
 from playground.workflows.events import NewEvent
 
 LIST_MOST = 1_000
@@ -38,7 +38,11 @@ class KV(Binding):
         host = call.host
         if host.hides(key):
             raise BindingError("A KV key is shown in the journal, so it may not hold a secret.")
-        tree = values.encode_bounded(value, f'value of key "{key[:60]}"', host.limit("kv_value_bytes"))
+        try:
+            tree = values.encode_bounded(value, f'value of key "{key[:60]}"', host.limit("kv_value_bytes"))
+        except TooLarge as refused:
+            refused.details["setting"] = "kv_value_bytes"
+            raise
         size = values.check_size(tree, "value", host.limit("kv_value_bytes"))
         await _check_room(host, call, key, size)
         await host.write(NewEvent(ev.KV_PUT, {"key": key, "value": tree}, call.step), size)
@@ -71,4 +75,4 @@ async def _check_room(host: Host, call: CallContext, key: str, size: int) -> Non
         if event.type == ev.KV_PUT:
             size += ROW_BYTES + len(values.dumps(event.data).encode())
     if size > most or size + await host.store.kv.bytes(host.scope) > most:
-        raise BindingError(f"KV is full: it holds at most {most:,} bytes. Delete keys, or keep large data elsewhere.")
+        raise BindingError(f"KV is full: it holds at most {most:,} bytes. Delete keys, or keep large data elsewhere.", setting="kv_bytes")

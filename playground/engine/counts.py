@@ -1,0 +1,30 @@
+"""What an operator wants counted of the engine: executions, how they ended, and limits that somebody met."""
+
+from collections import Counter
+from collections.abc import Callable
+
+from playground.store.protocol import InstanceRow
+
+ADDRESS = "addr:"  # what the queue of a client address begins with
+OPERATION = "operation"  # an execution ended because its instance was paused, terminated, restarted, migrated or deleted
+FAILED = "failed"  # by a fault of ours
+
+
+class Counts:
+    """Since the engine was opened. `limits` counts by the setting that was met, `ended` by the reason as in `execution_ended`."""
+
+    def __init__(self, log: Callable[..., None]) -> None:
+        self._log = log
+        self.begun = 0
+        self.ended: Counter[str] = Counter()
+        self.limits: Counter[str] = Counter()
+
+    def limit(self, setting: str, whose: str, **fields: object) -> None:
+        """Somebody met a limit: `whose` is an address or a tenant, `fields` are for the line of the log."""
+        self.limits[setting] += 1
+        self._log("limit", limit=setting, whose=whose, **fields)
+
+
+def whose(row: InstanceRow) -> str:
+    """Who answers for an instance: its tenant, or the address that started it."""
+    return row.tenant or row.queue.removeprefix(ADDRESS)

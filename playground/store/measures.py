@@ -1,0 +1,36 @@
+"""What the store measures of itself while it works: plain numbers, which cost a commit well under a microsecond to keep.
+
+Written by the thread that commits, read by whoever asks; no lock is needed.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+# Upper bounds in seconds. A commit waits for the disk: 0.1 ms on a fast one, 10 ms on a spinning one, seconds on one that fails.
+COMMIT_BOUNDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class Histogram:
+    """How often a time fell between which bounds. `counts` has one place more than `bounds`, for what was longer than all."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.total = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count one time."""
+        self.counts[bisect_left(self.bounds, seconds)] += 1
+        self.total += seconds
+
+
+class Measures:
+    """Since the store was opened: commits that are durable, the events in them, commits that failed, and how long each kept its oldest call waiting."""
+
+    __slots__ = ("commits", "events", "failures", "seconds")
+
+    def __init__(self) -> None:
+        self.commits = self.events = self.failures = 0
+        self.seconds = Histogram(COMMIT_BOUNDS)
