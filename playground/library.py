@@ -18,6 +18,7 @@ from playground.engine.engine import Engine
 from playground.engine.ids import SystemIds
 from playground.engine.services import Log
 from playground.engine.workflow import Batch, InstanceStatus, Workflow, WorkflowInstance
+from playground.log_lines import INFO, Quiet
 from playground.sandbox.pool import Sandbox
 from playground.settings import BadSetting, Settings, read
 from playground.store import open_store
@@ -64,9 +65,11 @@ async def open_engine(database: str = "sqlite:///workflows.db", *, log: Log | No
         SandboxRefused: tenant code can't be isolated well enough here; the message says what to do.
     """
     chosen = _settings(database, settings)
-    log = log or _to_logging
+    log = log or Quiet(_to_logging)
     async with contextlib.AsyncExitStack() as opened:
-        store = await asyncio.to_thread(open_store, chosen.database, synchronous=chosen.synchronous)
+        store = await asyncio.to_thread(
+            open_store, chosen.database, synchronous=chosen.synchronous, log=log, slow_seconds=chosen.slow_commit_ms / 1000
+        )
         opened.push_async_callback(store.close)
         sandbox = await Sandbox.open(
             memory_bytes=chosen.worker_memory_bytes,
@@ -92,5 +95,6 @@ def _settings(database: str, given: dict[str, Any]) -> Settings:
 
 def _to_logging(event: str, **fields: Any) -> None:
     failure = fields.pop("exc_info", None)
+    level = logging.getLevelNamesMapping()[fields.pop("level", INFO).upper()]
     said = " ".join(f"{name}={value!r}" for name, value in fields.items())
-    logging.getLogger(LOGGER).info("%s %s", event, said, exc_info=failure)
+    logging.getLogger(LOGGER).log(level, "%s %s", event, said, exc_info=failure)

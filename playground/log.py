@@ -7,19 +7,21 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Callable
 from typing import Any, TextIO
 
 import structlog
 
-Log = Callable[..., None]
+from playground.log_lines import Log, Quiet
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _PLAIN = re.compile(r"[\w.,:/+@{}*-]+\Z")
 
 
 def open_log(stream: TextIO | None = None) -> Log:
-    """A function `log(event, **fields)`. An exception passed as `exc_info` is written with its frames, on the same line."""
+    """A function `log(event, **fields)`. An exception passed as `exc_info` is written with its frames, on the same line.
+
+    Which lines there are, their levels and how often one may come, is the table in log_lines.py.
+    """
     logger = structlog.wrap_logger(
         structlog.PrintLogger(stream or sys.stderr),
         processors=[structlog.processors.TimeStamper("iso", key="time"), _with_trace, _line],
@@ -29,7 +31,7 @@ def open_log(stream: TextIO | None = None) -> Log:
     def log(event: str, **fields: Any) -> None:
         logger.info(event, **fields)
 
-    return log
+    return Quiet(log)
 
 
 def adopt_standard_logging(log: Log) -> None:

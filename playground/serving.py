@@ -6,13 +6,14 @@ import gc
 import ipaddress
 import signal
 import sys
+import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from playground.log import Log, adopt_standard_logging, open_log
 from playground.paths import MissingFiles
-from playground.settings import BadSetting, Settings
+from playground.settings import BadSetting, Settings, differing, without_password
 from playground.web.addresses import Addresses
 from playground.web.listening import CannotListen, address_of, listen
 
@@ -46,6 +47,7 @@ async def _serve(settings: Settings, log: Log) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    began: list[float] = []
     async with contextlib.AsyncExitStack() as opened:
         sock, app, tier = await _open(settings, opened, log)
         from playground.web import server
@@ -58,9 +60,26 @@ async def _serve(settings: Settings, log: Log) -> None:
         def started() -> None:
             print(f"Serving on {address_of(sock)}", flush=True)
             print(f"Isolation tier {tier.letter}: {tier.sentence}", flush=True)
+            log(
+                "start",
+                version=program_version(),
+                address=address_of(sock),
+                tier=tier.letter,
+                store=without_password(settings.database),
+                synchronous=settings.synchronous,
+                slots=settings.slots,
+                settings=differing(settings),
+            )
+
+        def stopping() -> None:
+            context = app.state.context
+            log("stop", running=context.engine.running(), streams=context.limits.streams.total())
+            began.append(time.monotonic())
+            context.streams.stop()
 
         connections = Connections.of(settings, refused_below(app.state.context))
-        await server.serve(app, sock, stop, connections, on_started=started, on_stop=app.state.context.streams.stop)
+        await server.serve(app, sock, stop, connections, on_started=started, on_stop=stopping)
+    log("stopped", seconds=round(time.monotonic() - began[0], 2) if began else 0)
 
 
 async def _open(settings: Settings, opened: contextlib.AsyncExitStack, log: Log) -> "tuple[socket.socket, Starlette, Tier]":
@@ -72,7 +91,9 @@ async def _open(settings: Settings, opened: contextlib.AsyncExitStack, log: Log)
         Addresses.parse(settings.trusted_proxies)
         sock = listen(settings.host, settings.port)
         opened.callback(sock.close)
-        store = open_store(settings.database, synchronous=settings.synchronous)
+        store = open_store(
+            settings.database, synchronous=settings.synchronous, log=log, slow_seconds=settings.slow_commit_ms / 1000
+        )
         opened.push_async_callback(store.close)
         sandbox = await _open_sandbox(settings, opened, log)
         from playground.engine import Engine
@@ -109,6 +130,7 @@ async def _open_sandbox(settings: Settings, opened: contextlib.AsyncExitStack, l
     try:
         return await opening
     except SandboxRefused as error:
+        log("sandbox.refused", reason=str(error))
         raise CannotServe(str(error)) from None
 
 

@@ -164,6 +164,10 @@ def _of(row: Any) -> str:
     return f" of {row.metadata['unit']}" if row.metadata["unit"] else ""
 
 
+def _shown(row: Any, value: Any) -> str:
+    return "(set)" if row.metadata["secret"] else without_password(str(value))
+
+
 def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     """The settings that environment variables give; the others are absent.
 
@@ -176,6 +180,19 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         if variable in environment:
             given[row.name] = read(row.name, environment[variable], variable)
     return given
+
+
+def differing(settings: Settings) -> str:
+    """The settings that are not as they come, as `name=value` in one text; of a secret only that it is set."""
+    changed = [row for row in dataclasses.fields(Settings) if getattr(settings, row.name) != row.default]
+    return " ".join(f"{row.name}={_shown(row, getattr(settings, row.name))}" for row in changed) or "none"
+
+
+def without_password(url: str) -> str:
+    """A database's URL as it may be shown."""
+    before, at, after = url.rpartition("@")
+    scheme, _, who = before.partition("://")
+    return f"{scheme}://{who.partition(':')[0]}@{after}" if at and who else url
 
 
 def limits() -> tuple[str, ...]:

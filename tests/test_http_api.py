@@ -48,7 +48,8 @@ def refused(site: Site, answer: Any) -> tuple[int, str, str]:
     error = answer.json()["error"]
     assert "Traceback" not in answer.text
     (line,) = site.log
-    assert (line[0], line[1]["status"], line[1]["code"]) == ("refused", answer.status_code, error["code"])
+    name = "limit" if "setting" in error else "refused"
+    assert (line[0], line[1]["status"], line[1]["code"]) == (name, answer.status_code, error["code"])
     return answer.status_code, error["code"], error["message"]
 
 

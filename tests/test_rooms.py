@@ -24,19 +24,20 @@ MAY_IMPORT = {
     "examples": set(),
     "settings": set(),
     "paths": set(),
-    "log": set(),
+    "log": {"log_lines"},
+    "log_lines": set(),
     "serving": {"workflows", "store", "sandbox", "engine", "web", "examples", "settings", "paths", "log"},
     "cli": {"settings", "serving", "commands"},
     "commands": {"settings", "store", "engine", "web", "workflows"},
     "__main__": {"cli"},
-    "library": {"workflows", "store", "sandbox", "engine", "settings"},
+    "library": {"workflows", "store", "sandbox", "engine", "settings", "log_lines"},
     "": {"library"},
 }
 # Where a locked child begins: what it is asked decides which room it becomes.
 ALSO = {"worker/main.py": {"analysis", "sandbox"}}
 # The name under which tenants import their API; it exists inside a worker only.
 TENANT_API = "workers"
-STANDARD_LIBRARY_ONLY = {"workflows", "worker", "analysis", "examples", "settings", "paths"}
+STANDARD_LIBRARY_ONLY = {"workflows", "worker", "analysis", "examples", "settings", "paths", "log_lines"}
 
 
 def room_of(file: Path) -> str:

@@ -3,11 +3,17 @@
 from collections import Counter
 from collections.abc import Callable
 
+from playground.sandbox.counts import Counts as SandboxCounts
+from playground.sandbox.handle import CPU, EXIT, MEMORY, SIGNAL, ZYGOTE
 from playground.store.protocol import InstanceRow
+from playground.workflows import events as ev
 
 ADDRESS = "addr:"  # what the queue of a client address begins with
 OPERATION = "operation"  # an execution ended because its instance was paused, terminated, restarted, migrated or deleted
 FAILED = "failed"  # by a fault of ours
+REASONS = (*ev.END_REASONS, OPERATION, FAILED)
+CAUSES = (EXIT, SIGNAL, CPU, MEMORY, ZYGOTE)  # of the end of a worker's process
+TAKEOVERS = (SandboxCounts.START, SandboxCounts.DIED, SandboxCounts.RECYCLED)  # of a fork server
 
 
 class Counts:

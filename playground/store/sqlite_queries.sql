@@ -168,9 +168,26 @@ WHERE owner IS NULL AND fresh = 1 AND due_at IS NOT NULL
 ORDER BY queue, tenant, workflow LIMIT 1
 
 -- name: next_lane
-SELECT queue, tenant, workflow FROM instance INDEXED BY instance_fresh
-WHERE owner IS NULL AND fresh = 1 AND due_at IS NOT NULL AND (queue, tenant, workflow) > (?, ?, ?)
-ORDER BY queue, tenant, workflow LIMIT 1
+-- Asked in three parts, each of which is one step of the index: a comparison of rows would read the whole lane that it is to leave.
+SELECT queue, tenant, workflow FROM (
+    SELECT * FROM (
+        SELECT queue, tenant, workflow FROM instance INDEXED BY instance_fresh
+        WHERE owner IS NULL AND fresh = 1 AND due_at IS NOT NULL AND queue = ?1 AND tenant = ?2 AND workflow > ?3
+        ORDER BY workflow LIMIT 1
+    )
+    UNION ALL
+    SELECT * FROM (
+        SELECT queue, tenant, workflow FROM instance INDEXED BY instance_fresh
+        WHERE owner IS NULL AND fresh = 1 AND due_at IS NOT NULL AND queue = ?1 AND tenant > ?2
+        ORDER BY tenant, workflow LIMIT 1
+    )
+    UNION ALL
+    SELECT * FROM (
+        SELECT queue, tenant, workflow FROM instance INDEXED BY instance_fresh
+        WHERE owner IS NULL AND fresh = 1 AND due_at IS NOT NULL AND queue > ?1
+        ORDER BY queue, tenant, workflow LIMIT 1
+    )
+) LIMIT 1
 
 -- name: next_due
 SELECT min(due_at) FROM (
@@ -189,7 +206,7 @@ SELECT min(due_at) FROM instance INDEXED BY instance_woken WHERE owner IS NULL A
 
 -- name: oldest_due
 -- The longest due without a worker. New instances stand by lane, so the head of each lane is sought in turn: one step of the index per lane,
--- however many instances it holds.
+-- however many instances it holds (see next_lane).
 WITH RECURSIVE head (key) AS (
     SELECT * FROM (
         SELECT key FROM instance INDEXED BY instance_fresh
@@ -197,11 +214,23 @@ WITH RECURSIVE head (key) AS (
         ORDER BY queue, tenant, workflow, key LIMIT 1
     )
     UNION ALL
-    SELECT (
-        SELECT n.key FROM instance n INDEXED BY instance_fresh
-        WHERE n.owner IS NULL AND n.fresh = 1 AND n.due_at IS NOT NULL
-            AND (n.queue, n.tenant, n.workflow) > (i.queue, i.tenant, i.workflow)
-        ORDER BY n.queue, n.tenant, n.workflow, n.key LIMIT 1
+    SELECT coalesce(
+        (
+            SELECT n.key FROM instance n INDEXED BY instance_fresh
+            WHERE n.owner IS NULL AND n.fresh = 1 AND n.due_at IS NOT NULL
+                AND n.queue = i.queue AND n.tenant = i.tenant AND n.workflow > i.workflow
+            ORDER BY n.workflow, n.key LIMIT 1
+        ),
+        (
+            SELECT n.key FROM instance n INDEXED BY instance_fresh
+            WHERE n.owner IS NULL AND n.fresh = 1 AND n.due_at IS NOT NULL AND n.queue = i.queue AND n.tenant > i.tenant
+            ORDER BY n.tenant, n.workflow, n.key LIMIT 1
+        ),
+        (
+            SELECT n.key FROM instance n INDEXED BY instance_fresh
+            WHERE n.owner IS NULL AND n.fresh = 1 AND n.due_at IS NOT NULL AND n.queue > i.queue
+            ORDER BY n.queue, n.tenant, n.workflow, n.key LIMIT 1
+        )
     )
     FROM head JOIN instance i ON i.key = head.key
     LIMIT ?

@@ -86,6 +86,7 @@ async def migrate(context: Context, request: Request) -> Response:
     body = await bodies.read_object(request, MigrateBody, SMALL_BODY_BYTES)
     row = await context.store.find(tenant, request.path_params["id"])
     await context.tenants.migrate(tenant, row.id, body.version, force=body.force)
+    context.log("tenant.migrated", tenant=tenant, instance=row.key, version=body.version, client=context.addresses.of(request))
     return await accepted(context, row)
 
 

@@ -37,6 +37,8 @@ async def deploy(context: Context, request: Request) -> Response:
     context.limits.checks.take(f"tenant:{tenant}")
     await refuse_bad(context, body.source)
     version, fresh = await context.tenants.deploy(tenant, body.source, body.class_name)
+    if fresh:
+        context.log("tenant.deployed", tenant=tenant, version=version.id, number=version.number, client=context.addresses.of(request))
     checked = await context.engine.check(body.source)
     shown = _version(version) | {"created": fresh, "diagnostics": checked.diagnostics, "outline": checked.outline}
     return json_response(shown, 201 if fresh else 200, _FRESH)
@@ -70,6 +72,7 @@ async def set_secret(context: Context, request: Request) -> Response:
     tenant = await tenant_of(context, request)
     body = await bodies.read_object(request, SecretBody, ESCAPED * SECRET_BYTES + SMALL_BODY_BYTES)
     await context.tenants.set_secret(tenant, request.path_params["name"], body.value)
+    context.log("tenant.secret_set", tenant=tenant, name=request.path_params["name"], client=context.addresses.of(request))
     return Response(status_code=204)
 
 
@@ -77,6 +80,7 @@ async def remove_secret(context: Context, request: Request) -> Response:
     """Remove a secret."""
     tenant = await tenant_of(context, request)
     await context.tenants.remove_secret(tenant, request.path_params["name"])
+    context.log("tenant.secret_removed", tenant=tenant, name=request.path_params["name"], client=context.addresses.of(request))
     return Response(status_code=204)
 
 

@@ -22,12 +22,15 @@ async def make(context: Context, request: Request) -> Response:
     tenant = await tenant_of(context, request)
     secret = context.ids.token()
     await context.store.tenants.set_trigger(tenant, tokens.digest(secret))
+    context.log("tenant.trigger_made", tenant=tenant, client=context.addresses.of(request))
     return json_response({"url": f"/api/hooks/{tenant}/{secret}"}, 201, _FRESH)
 
 
 async def remove(context: Context, request: Request) -> Response:
     """Take the trigger's address away."""
-    await context.store.tenants.set_trigger(await tenant_of(context, request), None)
+    tenant = await tenant_of(context, request)
+    await context.store.tenants.set_trigger(tenant, None)
+    context.log("tenant.trigger_removed", tenant=tenant, client=context.addresses.of(request))
     return Response(status_code=204)
 
 

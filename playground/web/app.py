@@ -130,11 +130,17 @@ async def refuse(context: Context, request: Request, error: WorkflowError) -> Re
     client = context.addresses.of(request)
     setting = error.details.get("setting")
     if setting is None:
-        context.log("refused", **fields, client=client, why=error.message[:300])
+        context.log("refused", **fields, client=client, why=_without_id(request, error))
     else:
         of_tenant = setting in OF_TENANTS and request.path_params.get(TENANT)
         context.engine.counts.limit(setting, of_tenant or client, **fields)
     return await answer(context, request, error)
+
+
+def _without_id(request: Request, error: WorkflowError) -> str:
+    """Why, in words. The id of a run is what lets it be read."""
+    id = error.details.get("id") or request.path_params.get("id")
+    return (error.message.replace(f'"{id}"', '"…"') if id else error.message)[:300]
 
 
 async def answer(context: Context, request: Request, error: WorkflowError) -> Response:

@@ -16,9 +16,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.engine.counts import FAILED, OPERATION
-from playground.sandbox.counts import Counts as SandboxCounts
-from playground.sandbox.handle import CPU, EXIT, MEMORY, SIGNAL, ZYGOTE
+from playground.engine.counts import CAUSES, REASONS, TAKEOVERS
 from playground.settings import limits
 from playground.store import disk
 from playground.store.measures import Histogram
@@ -77,9 +75,9 @@ def _from_zero(*names: str) -> Callable[[Mapping[str, int]], dict[str, int]]:
 
 
 _limits = _from_zero(*limits(), "protocol")
-_reasons = _from_zero(*ev.END_REASONS, OPERATION, FAILED)
-_causes = _from_zero(EXIT, SIGNAL, CPU, MEMORY, ZYGOTE)
-_zygotes = _from_zero(SandboxCounts.START, SandboxCounts.DIED, SandboxCounts.RECYCLED)
+_reasons = _from_zero(*REASONS)
+_causes = _from_zero(*CAUSES)
+_zygotes = _from_zero(*TAKEOVERS)
 _classes = _from_zero(*CLASSES)
 _statuses = _from_zero(*ev.STATUSES)
 

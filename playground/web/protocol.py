@@ -72,6 +72,7 @@ class Protocol(HttpToolsProtocol):
         self._counted: str | None = None
         self.url = b""
         self._head_bytes = 0
+        self._head_size = 0
         self._in_head = True
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -103,6 +104,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._head_size = 0
         self.scope["extensions"] = {ABORT: self._abort}  # type: ignore[dict-item]  # ASGI allows any value
         self._in_head = True
         self._within(self._connections.head_seconds)
@@ -112,13 +114,24 @@ class Protocol(HttpToolsProtocol):
         if len(self.url) > ADDRESS_BYTES:
             raise ValueError("the address is too long")  # makes the parser stop; answered below
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._head_size += len(name) + len(value) + 4  # with its colon, space and line end
+
     def send_400_response(self, msg: str) -> None:
         if len(self.url) > ADDRESS_BYTES:
             self._refuse(414, "too_large", _TOO_LONG, "head_bytes")
+        elif self._head_is_too_large():
+            self._refuse(431, "too_large", _TOO_LARGE.format(most=self._connections.head_bytes), "head_bytes")
         else:
             super().send_400_response(msg)
 
+    def _head_is_too_large(self) -> bool:
+        return self._head_size + len(self.url) > self._connections.head_bytes
+
     def on_headers_complete(self) -> None:
+        if self._head_is_too_large():  # it came in one piece
+            raise ValueError("the head is too large")  # makes the parser stop; answered above
         self._in_head = False
         self._head_bytes = 0
         self._within(self._connections.body_seconds)
@@ -141,7 +154,8 @@ class Protocol(HttpToolsProtocol):
     def _late(self) -> None:
         connections = self._connections
         if self._in_head:
-            self._refuse(408, "too_slow", _TOO_SLOW.format(what="head", seconds=connections.head_seconds), "head_seconds")
+            said = _TOO_SLOW.format(what="head", seconds=connections.head_seconds)
+            self._refuse(408, "too_slow", said, "head_seconds" if self._head_bytes else "")  # browsers open connections ahead of need
             return
         if self.cycle is not None and not self.cycle.response_started:
             self._refuse(408, "too_slow", _TOO_SLOW.format(what="body", seconds=connections.body_seconds), "body_seconds")
@@ -151,15 +165,17 @@ class Protocol(HttpToolsProtocol):
         self._within(None)
         if self.transport.is_closing():
             return
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
-            details = {} if retry_after is None else {"retry_after": retry_after}
-            body = msgspec.json.encode({"error": {"code": code, "message": message, "setting": setting, **details}})
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or not (self._in_head or cycle.response_started):
+            details = ({"setting": setting} if setting else {}) | ({} if retry_after is None else {"retry_after": retry_after})
+            body = msgspec.json.encode({"error": {"code": code, "message": message, **details}})
             head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n" % len(body)
             if retry_after is not None:
                 head += b"retry-after: %d\r\n" % retry_after
             self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
-            peer = self.transport.get_extra_info("peername")
-            self._connections.refused(status, setting, self._counted or self._connections.whose(peer) or str(peer[0] if peer else ""))
+            if setting:
+                peer = self.transport.get_extra_info("peername")
+                self._connections.refused(status, setting, self._counted or str(peer[0] if isinstance(peer, tuple) else peer))
         self.transport.close()
 
     def _abort(self, *, flush: bool = False) -> None:

@@ -15,7 +15,7 @@ export class Unreachable extends Error {
   }
 }
 
-/** `body` is sent as JSON; an Already is sent as it is. `allowed` is given what the answer's RateLimit fields say, if any. Raises Refused, Unreachable or, for an aborted `signal`, AbortError. */
+/** `body` is sent as JSON; an Already is sent as it is. `allowed` is given what the answer's RateLimit fields say, by the limit's name. Raises Refused, Unreachable or, for an aborted `signal`, AbortError. */
 export async function request(url, { method = "GET", body, token, signal, allowed } = {}) {
   const headers = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -30,8 +30,7 @@ export async function request(url, { method = "GET", body, token, signal, allowe
     throw new Unreachable();
   }
   const answer = parse(text);
-  const allowance = allowanceOf(response.headers);
-  if (allowed && allowance) allowed(allowance);
+  allowed?.(allowancesOf(response.headers));
   if (response.ok) return answer;
   throw new Refused(response.status, answer?.error ?? unexplained(response), seconds(response.headers.get("Retry-After")));
 }
@@ -45,10 +44,12 @@ export class Already {
   }
 }
 
-/** {limit, left, reset}: so many of `limit` are left, and in `reset` seconds the first is given back. */
-function allowanceOf(headers) {
-  const [limit, left, reset] = ["Limit", "Remaining", "Reset"].map((name) => headers.get(`RateLimit-${name}`)).map((it) => (it === null ? NaN : Number(it)));
-  return [limit, left, reset].every(Number.isFinite) ? { limit, left, reset } : null;
+/** By the name of each limit {limit, left, reset}: so many of `limit` are left, and in `reset` seconds the first is given back. */
+function allowancesOf(headers) {
+  const found = {};
+  for (const [, name, q] of (headers.get("RateLimit-Policy") ?? "").matchAll(/"(\w+)";q=(\d+)/g)) found[name] = { limit: Number(q) };
+  for (const [, name, r, t] of (headers.get("RateLimit") ?? "").matchAll(/"(\w+)";r=(\d+);t=(\d+)/g)) Object.assign(found[name] ?? {}, { left: Number(r), reset: Number(t) });
+  return found;
 }
 
 function parse(text) {

@@ -34,7 +34,7 @@ export function makeStart({ source, params, onStarting, onStarted, onStopped, on
     try {
       const body = `{"source":${JSON.stringify(text)}${json === null ? "" : `,"params":${json}`}}`;
       let allowance = null;
-      const instance = await post("/api/instances", new Already(body), { allowed: (it) => (allowance = it) });
+      const instance = await post("/api/instances", new Already(body), { allowed: (it) => (allowance = it.starts_per_minute) });
       set("ready");
       onStarted(instance, text);
       tellOf(allowance);

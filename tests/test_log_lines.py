@@ -1,0 +1,270 @@
+"""The server's log: every line is in the table, the table is in the docs, a flood stays out, and what an operator must know is said."""
+
+import ast
+import importlib.util
+import io
+import re
+import sqlite3
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aio import run
+from http_support import HELLO, Log, Site, running_sandbox
+from server_support import Server, ask
+
+from playground.log import open_log
+from playground.log_lines import FIELDS, LINES, MOST_A_MINUTE, MOST_KEYS, Quiet
+from playground.sandbox import tiers
+from playground.serving import CannotServe, serve
+from playground.settings import Settings, differing, without_password
+from playground.store import open_store
+from playground.web.metrics import COUNTER, HISTOGRAM, METRICS, PREFIX
+
+ROOT = Path(__file__).parent.parent
+OPERATING = ROOT / "docs" / "operating.md"
+TABLE = {line.event: line for line in LINES}
+
+
+def logged() -> Iterator[tuple[str, str, set[str]]]:
+    """Where, event and fields of everything that the source logs."""
+    for file in sorted((ROOT / "playground").rglob("*.py")):
+        if "worker" in file.parts or "embedding" in file.parts:
+            continue  # what tenants and embedding programs log is theirs
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            place, args = f"{file.relative_to(ROOT)}:{node.lineno}", list(node.args)
+            fields = {keyword.arg for keyword in node.keywords if keyword.arg}
+            if name == "partial" and args and getattr(args[0], "attr", "") == "_log":
+                name, args = "_log", args[1:]
+            if name == "limit" and getattr(getattr(node.func, "value", None), "attr", "") == "counts":
+                yield place, "limit", fields
+            if name not in ("log", "_log") or not args:
+                continue
+            for event in [args[0].body, args[0].orelse] if isinstance(args[0], ast.IfExp) else [args[0]]:
+                if isinstance(event, ast.Constant) and isinstance(event.value, str):
+                    yield place, event.value, fields
+
+
+def test_every_line_that_the_source_writes_is_in_the_table_and_the_other_way_round() -> None:
+    found = list(logged())
+    assert len(found) > 30
+    for place, event, fields in found:
+        assert event in TABLE, f"{place} logs {event}, which log_lines.py does not list"
+        assert fields - {"exc_info"} <= set(TABLE[event].fields), f"{place}: {event} has fields that its row lacks"
+    assert TABLE.keys() - {event for _, event, _ in found} == set()
+
+
+def test_every_row_says_what_to_do_and_of_which_fields_a_flood_is_told_once() -> None:
+    assert len(TABLE) == len(LINES)
+    for line in LINES:
+        assert line.when.endswith(".") and line.do.endswith((".", "say so."))
+        assert set(line.fields) <= FIELDS.keys(), line.event
+        assert set(line.once or ()) <= set(line.fields), line.event
+    assert FIELDS.keys() == {name for line in LINES for name in line.fields} | {"more"}
+
+
+def test_the_operators_page_is_made_from_the_tables() -> None:
+    spec = importlib.util.spec_from_file_location("operating", ROOT / "docs" / "operating.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    text = OPERATING.read_text()
+    assert module.written(text) == text, "run `./run python docs/operating.py`"
+    for row in METRICS:
+        assert f"`{PREFIX}{row.name}" in text
+    for line in LINES:
+        assert f"| `{line.event}` |" in text
+
+
+def test_alerts_ask_for_metrics_that_there_are() -> None:
+    (rules,) = re.findall(r"```yaml\n(groups:.*?)```", OPERATING.read_text(), re.DOTALL)
+    ends = {COUNTER: ("_total",), HISTOGRAM: ("_bucket", "_sum", "_count")}
+    known = {PREFIX + row.name + end for row in METRICS for end in ends.get(row.kind, ("",))}
+    asked = set(re.findall(r"\bplayground_\w+", rules))
+    assert len(asked) > 8
+    assert asked <= known
+
+
+# A flood.
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 1_000.0
+
+    def now(self) -> float:
+        return self.seconds
+
+
+def test_the_first_of_a_minute_is_told_and_the_next_says_how_many_were_left_out() -> None:
+    clock, told = Clock(), Log()
+    log = Quiet(told, clock.now)
+    for client in ("a", "a", "b", "a"):
+        log("limit", limit="starts_per_minute", whose=client)
+    log("limit", limit="streams_per_address", whose="a")
+    clock.seconds += 59
+    log("limit", limit="starts_per_minute", whose="a")
+    clock.seconds += 1
+    log("limit", limit="starts_per_minute", whose="a", what="again")
+    assert [(fields["limit"], fields["whose"], fields.get("more")) for _, fields in told] == [
+        ("starts_per_minute", "a", None),
+        ("starts_per_minute", "b", None),
+        ("streams_per_address", "a", None),
+        ("starts_per_minute", "a", 3),
+    ]
+    assert {fields["level"] for _, fields in told} == {"warning"}
+
+
+def test_from_however_many_addresses_it_is_so_many_lines_a_minute_and_so_much_memory() -> None:
+    clock, told = Clock(), Log()
+    log = Quiet(told, clock.now)
+    for number in range(MOST_A_MINUTE + 100):
+        log("limit", limit="reads_per_minute", whose=str(number))
+    assert len(told) == MOST_A_MINUTE
+    log("start", version="1")
+    log("start", version="1")
+    assert len(told.of("start")) == 2, "what comes once is always told"
+    clock.seconds += 60
+    log("limit", limit="reads_per_minute", whose="new")
+    assert told[-1][1]["more"] == 100
+    for minute in range(MOST_KEYS // MOST_A_MINUTE + 2):
+        clock.seconds += 60
+        for number in range(MOST_A_MINUTE):
+            log("limit", limit="reads_per_minute", whose=f"{minute} {number}")
+    assert len(log._seen) == MOST_KEYS
+
+
+def test_lines_of_libraries_are_told_once_a_minute_for_each_message() -> None:
+    clock, told = Clock(), Log()
+    log = Quiet(told, clock.now)
+    for _ in range(50):
+        log("uvicorn.error", level="warning", message="Invalid HTTP request received.")
+    log("uvicorn.error", level="warning", message="another")
+    assert [fields["message"] for _, fields in told] == ["Invalid HTTP request received.", "another"]
+
+
+def test_what_a_client_wrote_can_neither_begin_a_line_nor_steer_a_terminal() -> None:
+    stream = io.StringIO()
+    log = open_log(stream)
+    log("refused", status=404, code="not_found", method="GET", route="/a\n2026 start level=info\x1b[2J\u202e", client="::1", why='say "x" \\')
+    (line,) = stream.getvalue().splitlines()
+    assert " refused level=info status=404 code=not_found method=GET " in line
+    assert r'route="/a\n2026 start level=info\x1b[2J\u202e"' in line
+    assert r'why="say \"x\" \\"' in line
+
+
+# What is said.
+
+
+def test_a_server_tells_of_its_start_and_its_stop_and_keeps_its_secrets(tmp_path: Path) -> None:
+    server = Server(tmp_path, "--operator-token", "open-sesame", "--starts-per-minute", "7").start()
+    try:
+        made = server.url  # it serves
+    finally:
+        assert server.stop() == 0
+    text = "".join(server.printed)
+    (start,) = [line for line in server.printed if " start level=info " in line]
+    assert f"address={made}" in start
+    assert re.search(r" tier=[ABC] store=sqlite:///\S+ synchronous=full slots=\d+ settings=\"", start)
+    assert "operator_token=(set)" in start and "starts_per_minute=7" in start
+    assert "open-sesame" not in text
+    assert re.search(r" stop level=info running=0 streams=0\n.* stopped level=info seconds=\d", text)
+
+
+def test_settings_that_differ_are_shown_without_secrets() -> None:
+    assert differing(Settings()) == "none"
+    assert differing(Settings(operator_token="x", port=1)) == "port=1 operator_token=(set)"
+    assert without_password("postgresql://me:hush@host/db") == "postgresql://me@host/db"
+    assert without_password("sqlite:///a@b.db") == "sqlite:///a@b.db"
+
+
+def test_a_tier_that_is_not_enough_is_refused_in_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("playground.sandbox.launch.layers", lambda launch, memory_group: (tiers.LIMITS,))
+    with pytest.raises(CannotServe, match="Tier D"):
+        serve(Settings(port=0, database=f"sqlite:///{tmp_path}/x.db"))
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "sandbox.refused" in line]
+    assert "level=error" in line and "NOT isolated" in line
+
+
+def test_a_run_that_a_dead_server_left_is_told_of(tmp_path: Path) -> None:
+    server = Server(tmp_path).start()
+    body = HELLO.replace('print("hello")', "import time; time.sleep(30)")
+    made = ask(server.url + "/api/instances", {"source": body})
+    with urllib.request.urlopen(f"{server.url}/api{made['url']}/stream", timeout=30) as stream:
+        assert any(b"attempt_started" in line for line in stream)
+    server.kill()
+    server.start()
+    (line,) = [line for line in server.printed if " recovered level=info " in line]
+    assert made["id"] not in line
+    assert re.search(r"instance=1 status=\w+", line)
+    server.stop()
+
+
+def test_an_older_database_is_migrated_and_that_is_told_of(tmp_path: Path) -> None:
+    schema = (ROOT / "playground" / "store" / "sqlite_schema.sql").read_text()
+    with closing(sqlite3.connect(tmp_path / "old.db")) as db:
+        db.executescript(schema + "PRAGMA application_id = 0x50475746; PRAGMA user_version = 1;")
+    log = Log()
+    store = open_store(f"sqlite:///{tmp_path / 'old.db'}", log=log)
+    run(store.close())
+    (line,) = log.of("database_migrated")
+    assert line["before"] == 1 < line["after"]
+    again = Log()
+    run(open_store(f"sqlite:///{tmp_path / 'old.db'}", log=again).close())
+    run(open_store(f"sqlite:///{tmp_path / 'new.db'}", log=again).close())
+    assert again == [], "a new database is no news"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with running_sandbox() as (background, sandbox):
+        folder = tmp_path_factory.mktemp("site")
+        site = Site(background, sandbox, folder)
+        yield site
+        site.close()
+
+
+def test_what_a_tenant_changes_is_told_of_without_what_it_is(site: Site, tmp_path: Path) -> None:
+    key = made_key(site)
+    site.log.clear()
+
+    def change(method: str, path: str, body: Any = None) -> None:
+        answer = site.client.request(method, f"/api/tenants/acme{path}", json=body, headers={"Authorization": f"Bearer {key}"})
+        assert answer.status_code < 300, answer.text
+
+    change("PUT", "/workflow", {"source": HELLO})
+    change("PUT", "/workflow", {"source": HELLO})
+    change("PUT", "/secrets/api_key", {"value": "hunter2hunter2"})
+    change("DELETE", "/secrets/api_key")
+    change("POST", "/trigger")
+    change("DELETE", "/trigger")
+    assert [event for event, _ in site.log] == [
+        "tenant.deployed", "tenant.secret_set", "tenant.secret_removed", "tenant.trigger_made", "tenant.trigger_removed",
+    ]  # fmt: skip
+    assert all(fields["tenant"] == "acme" and fields["client"] == "127.0.0.1" for _, fields in site.log)
+    assert "hunter2" not in str(site.log) and key not in str(site.log)
+
+
+def made_key(site: Site) -> str:
+    """A key of tenant acme, as an operator makes it."""
+    command = [sys.executable, "-m", "playground", "tenant-key", "create", "acme", "--database", site.settings.database]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+
+
+def test_the_id_of_a_run_is_in_no_line(site: Site) -> None:
+    site.log.clear()
+    made = site.create(id="my-secret-run")
+    site.finish(made)
+    assert site.operate(made, "events/x", 1).status_code == 409
+    assert site.client.post("/api/instances", json={"source": HELLO, "id": "my-secret-run"}).status_code == 409
+    assert site.client.post("/api/instances/my-secret-run/pause").status_code == 401
+    assert len(site.log.of("refused")) == 3
+    assert "my-secret-run" not in str(site.log)

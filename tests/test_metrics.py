@@ -1,0 +1,310 @@
+"""/metrics: each figure is moved by really doing what it counts, and only those may read it who should."""
+
+import os
+import signal
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aio import run
+from http_support import APPROVAL, DEADLINE, HELLO, Site, bearer, running_sandbox
+from prometheus_client.parser import text_string_to_metric_families
+
+from playground.store import open_store
+from playground.store.measures import Measures
+from playground.store.protocol import NewInstance
+from playground.web.metrics import METRICS, PREFIX
+
+Samples = dict[tuple[str, str], float]  # (name without its prefix, the label's value) -> value
+LARGE = HELLO.replace("return {", 'for n in range(12): await step.do(str(n), lambda: "x" * 1_000_000)\n        return {')
+BUSY = HELLO.replace('print("hello")', "while True: pass")
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Any]:
+    with running_sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def make(running: Any, tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    made: list[Site] = []
+
+    def make(**settings: Any) -> Site:
+        made.append(Site(*running, tmp_path, **settings))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def scrape(site: Site) -> Samples:
+    """Every sample of a scrape."""
+    answer = site.client.get("/metrics")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    return {
+        (sample.name.removeprefix(PREFIX), ",".join(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+class Moved:
+    """What has changed since the last look."""
+
+    def __init__(self, site: Site) -> None:
+        self._site, self._before = site, scrape(site)
+
+    def by(self, name: str, label: str = "") -> float:
+        """How far a figure has moved, by a fresh scrape."""
+        return scrape(self._site)[name, label] - self._before.get((name, label), 0)
+
+    def reaches(self, value: float, name: str, label: str = "") -> None:
+        """Wait until a figure has moved so far: what a process's end sets off follows a moment after the answer."""
+        deadline = time.monotonic() + DEADLINE
+        while (found := self.by(name, label)) != value:
+            assert time.monotonic() < deadline, (name, label, found)
+
+
+def test_every_row_of_the_table_is_there_with_its_help(make: Callable[..., Site]) -> None:
+    site = make()
+    families = {family.name: family for family in text_string_to_metric_families(site.client.get("/metrics").text)}
+    for row in METRICS:
+        family = families[PREFIX + row.name]
+        assert family.documentation == row.help
+        assert family.samples, row.name
+        assert {name for sample in family.samples for name in sample.labels} <= {row.label, "le", "version", "python", "sqlite", "tier", "layers"}
+    found = scrape(site)
+    assert found["process_resident_memory_bytes", ""] > 10_000_000
+    tier = site.context.tier()
+    assert found["isolation_info", f"{','.join(tier['layers'])},{tier['letter']}"] == 1
+    assert any(name == "build_info" and label.endswith(",1.2.3") for name, label in found)
+    assert found["limits_hit_total", "source_bytes"] == 0
+
+
+def test_a_run_moves_executions_workers_commits_and_instances(make: Callable[..., Site]) -> None:
+    site = make()
+    moved = Moved(site)
+    site.finish(site.create())
+    assert moved.by("instances", "complete") == 1
+    assert (moved.by("executions_total"), moved.by("events_total") > 5) == (1, True)
+    moved.reaches(1, "executions_ended_total", "completed")
+    assert moved.by("worker_starts_total") == 2, "one for the check of its source, one for the run"
+    moved.reaches(1, "worker_ends_total", "signal")
+    commits = moved.by("commits_total")
+    assert commits > 2
+    assert moved.by("commit_seconds_count") == moved.by("commit_seconds_bucket", "+Inf") == commits
+    assert 0 < moved.by("commit_seconds_sum") < DEADLINE
+    assert moved.by("requests_total", "2xx") >= 3
+    found = scrape(site)
+    assert found["request_seconds_count", ""] == found["request_seconds_bucket", "+Inf"] > 3
+    assert scrape(site)["database_bytes", ""] > 10_000 < scrape(site)["disk_free_bytes", ""]
+
+
+def test_what_waits_for_a_worker_has_a_depth_and_an_age(make: Callable[..., Site]) -> None:
+    site = make(running_per_address=1)
+    assert scrape(site)["queue_oldest_seconds", ""] == 0
+    first = site.create(APPROVAL)
+    site.until(first, "wait_started")
+    found = scrape(site)
+    assert (found["workers_running", ""], found["worker_slots", ""]) == (1, site.settings.slots)
+    site.create()
+    found = scrape(site)
+    assert (found["queue_depth", ""], found["instances", "queued"]) == (1, 1)
+    assert found["queue_oldest_seconds", ""] < scrape(site)["queue_oldest_seconds", ""], "it grows older"
+
+
+def test_ends_are_told_apart(make: Callable[..., Site]) -> None:
+    site = make(attempt_cpu_seconds=1, idle_grace_ms=0)
+    moved = Moved(site)
+    assert site.finish(site.create(BUSY))["error"]["name"] == "LimitExceeded"
+    moved.reaches(1, "executions_ended_total", "limit")
+    assert moved.by("limits_hit_total", "attempt_cpu_seconds") == 1
+    waiting = site.create(APPROVAL)
+    moved.reaches(1, "executions_ended_total", "hibernated")
+    site.operate(waiting, "terminate")
+    dying = site.create(HELLO.replace('print("hello")', "import os; os._exit(7)"))
+    assert site.finish(dying)["error"]["name"] == "WorkerLostRepeatedly"
+    moved.reaches(5, "executions_ended_total", "crashed")
+    assert moved.by("worker_ends_total", "exit") >= 5, "and perhaps one that checked a source"
+    assert len(site.log.of("worker_lost")) == 5
+    assert {line["code"] for line in site.log.of("worker_lost")} == {7}
+
+
+def test_a_killed_and_a_terminated_instance(make: Callable[..., Site]) -> None:
+    site = make()
+    moved = Moved(site)
+    made = site.create(APPROVAL)
+    site.until(made, "wait_started")
+    assert site.operate(made, "kill-worker").status_code == 202
+    moved.reaches(1, "executions_ended_total", "killed")
+    other = site.create(APPROVAL)
+    site.until(other, "wait_started")
+    site.operate(other, "terminate")
+    moved.reaches(1, "executions_ended_total", "operation")
+    assert moved.by("instances", "terminated") == 1
+
+
+def test_limits_of_requests_are_counted_by_their_setting(make: Callable[..., Site]) -> None:
+    site = make(starts_per_minute=1, source_bytes=1_000, head_bytes=2_000, queue_length=1)
+    moved = Moved(site)
+    site.create()
+    assert site.client.post("/api/instances", json={"source": HELLO}).status_code == 429
+    assert site.client.post("/api/check", json={"source": "#" * 1_001}).status_code == 413
+    assert site.client.get("/robots.txt", headers={"X-Long": "x" * 3_000}).status_code == 431
+    for setting in ("starts_per_minute", "source_bytes", "head_bytes"):
+        assert moved.by("limits_hit_total", setting) == 1, setting
+    assert moved.by("requests_total", "4xx") == 3
+    assert [line["limit"] for line in site.log.of("limit")] == ["starts_per_minute", "source_bytes", "head_bytes"]
+    assert {line["whose"] for line in site.log.of("limit")} == {"127.0.0.1"}
+
+
+def test_streams_open_and_dropped(make: Callable[..., Site]) -> None:
+    site = make(stream_send_seconds=1)
+    made = site.create(LARGE)
+    moved = Moved(site)
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        deaf.connect(("127.0.0.1", site.port))
+        deaf.sendall(f"GET /api{made['url']}/stream HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        moved.reaches(1, "streams_dropped_total")
+    waiting = site.create(APPROVAL)
+    with site.client.stream("GET", f"/api{waiting['url']}/stream") as reading:
+        assert reading.status_code == 200
+        moved.reaches(1, "streams_open")
+    moved.reaches(0, "streams_open")
+
+
+def test_fork_servers(tmp_path: Path) -> None:
+    with running_sandbox() as (background, sandbox):
+        site = Site(background, sandbox, tmp_path)
+        moved = Moved(site)
+        assert scrape(site)["zygote_starts_total", "start"] == 1
+        moved.reaches(2 - scrape(site)["workers_parked", ""] + moved.by("workers_parked"), "workers_parked")
+        assert sandbox.zygote is not None
+        os.kill(sandbox.zygote, signal.SIGKILL)
+        moved.reaches(1, "zygote_starts_total", "died")
+        site.call(wear(sandbox))
+        moved.reaches(1, "zygote_starts_total", "recycled")
+        site.close()
+
+
+async def wear(sandbox: Any) -> None:
+    """As after 5,000 forks."""
+    sandbox._worn.set()
+
+
+def test_a_failed_commit_is_counted_and_logged(make: Callable[..., Site], tmp_path: Path) -> None:
+    site = make()
+    moved = Moved(site)
+    with closing(sqlite3.connect(tmp_path / "test.db", isolation_level=None)) as other:
+        other.execute("CREATE TRIGGER broken BEFORE INSERT ON snippet BEGIN SELECT RAISE(ABORT, 'the disk is gone'); END")
+        assert site.client.post("/api/snippets", json={"source": "1"}).status_code == 500
+        other.execute("DROP TRIGGER broken")
+    assert moved.by("commit_failures_total") == 1
+    (line,) = site.log.of("database_error")
+    assert "the disk is gone" in line["error"]
+    assert moved.by("requests_total", "5xx") == 1
+
+
+def test_a_slow_commit_is_logged(make: Callable[..., Site], tmp_path: Path) -> None:
+    site = make(slow_commit_ms=100)
+    with closing(sqlite3.connect(tmp_path / "test.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        stored = threading.Thread(target=site.client.post, args=("/api/snippets",), kwargs={"json": {"source": "2"}})
+        stored.start()
+        stored.join(0.3)
+        other.execute("ROLLBACK")
+        stored.join(DEADLINE)
+    (line,) = site.log.of("slow_commit")
+    assert line["seconds"] >= 0.1
+
+
+# Who may read it.
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Forwarded-For": "192.0.2.1"},
+        {"Forwarded": "for=192.0.2.1"},
+        {"X-Real-IP": "192.0.2.1"},
+        {"Via": "1.1 proxy"},
+        {"Host": "playground.example"},
+    ],
+    ids=lambda headers: next(iter(headers)),
+)
+def test_what_a_proxy_on_this_machine_brings_is_not_this_machine(make: Callable[..., Site], headers: dict[str, str]) -> None:
+    site = make(operator_token="open-sesame")
+    assert site.client.get("/metrics").status_code == 200
+    answer = site.client.get("/metrics", headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "operator.token_missing")
+    assert site.client.get("/metrics", headers={**headers, "Authorization": "Bearer open-sesame"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("settings", "direct", "token"),
+    [
+        ({"metrics": "token"}, 401, 401),
+        ({"metrics": "token", "operator_token": "open-sesame"}, 401, 200),
+        ({"metrics": "loopback", "trusted_proxies": "127.0.0.1", "operator_token": "open-sesame"}, 401, 200),
+        ({"metrics": "open"}, 200, 200),
+    ],
+)
+def test_the_setting_says_who_else(make: Callable[..., Site], settings: dict[str, str], direct: int, token: int) -> None:
+    client = make(**settings).client
+    assert client.get("/metrics").status_code == direct
+    assert client.get("/metrics", headers={"Authorization": "Bearer open-sesame"}).status_code == token
+
+
+def test_a_wrong_token_is_refused_and_counts_as_a_change(make: Callable[..., Site]) -> None:
+    client = make(metrics="token", operator_token="open-sesame", changes_per_minute=2).client
+    statuses = [client.get("/metrics", headers=bearer({"control_token": "guess"})).status_code for _ in range(3)]
+    assert statuses == [403, 403, 429]
+
+
+# What it costs.
+
+
+def test_the_oldest_due_is_found_at_once_among_many(tmp_path: Path) -> None:
+    """50,000 in one queue and 500 queues of one: one step of an index for each queue, whatever it holds."""
+    async def story() -> None:
+        store = open_store(f"sqlite:///{tmp_path}/many.db", synchronous="normal")
+        try:
+            assert await store.oldest_due() is None
+
+            def of(queue: str, n: int, first: int) -> list[NewInstance]:
+                return [NewInstance("", f"i{first + k}", "w", "s", None, queue) for k in range(n)]
+
+            await store.create(of("z", 50_000, 0), at=2_000)
+            await store.create([of(f"a{n}", 1, 100_000 + n)[0] for n in range(500)], at=3_000)
+            assert await store.oldest_due() == 2_000
+            await store.create(of("b", 1, 200_000), at=1_000)
+            since = time.perf_counter()
+            assert await store.oldest_due() == 1_000
+            assert time.perf_counter() - since < 0.25
+            (row,) = await store.claim("node", 1, at=5_000, full={"z": 0, **{f"a{n}": 0 for n in range(500)}})
+            assert (row.queue, await store.oldest_due()) == ("b", 2_000)
+        finally:
+            await store.close()
+
+    run(story())
+
+
+def test_counting_a_commit_costs_next_to_nothing() -> None:
+    measures = Measures()
+    since = time.perf_counter()
+    for _ in range(20_000):
+        measures.commits += 1
+        measures.events += 3
+        measures.seconds.add(0.0007)
+    assert (time.perf_counter() - since) / 20_000 < 20e-6, "measured: well under a microsecond on a quiet machine"
+    assert (sum(measures.seconds.counts), measures.seconds.counts[2]) == (20_000, 20_000)
