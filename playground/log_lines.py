@@ -94,6 +94,8 @@ LINES: tuple[Line, ...] = (
          ("tier", "sentence", "layers", "advice")),
     Line("sandbox.refused", ERROR, "It does not start, since tenant code would not be isolated well enough.", "What the reason says.", ("reason",)),
     Line("sandbox.no_namespaces", WARNING, "bubblewrap cannot make namespaces here.", "Allow user namespaces for tier A.", ("reason",)),
+    Line("sandbox.no_network_namespace", WARNING, "bubblewrap cannot make a network namespace here; the system-call filter refuses every socket all the same.",
+         "Allow network namespaces for one more layer.", ("reason",)),
     Line("sandbox.no_memory_group", INFO, "No memory group can be made round all workers.", "Let the server write to its memory cgroup; each worker is "
          "bounded by itself all the same.", ("reason",)),
     Line("sandbox.memory_unguarded", WARNING, "A fork server could not be put under the memory group, or first in line when memory runs out.",

@@ -13,8 +13,8 @@ from playground.store.protocol import Store
 from playground.web.addresses import Addresses
 from playground.web.assets import Assets
 from playground.web.highlight import Highlighter
-from playground.web.public import PublicUrl
 from playground.web.measured import Requests
+from playground.web.public import PublicUrl
 from playground.web.rates import AtOnce, PerMinute
 from playground.web.rendering import Rendering
 from playground.web.stream import Streams
