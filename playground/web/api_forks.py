@@ -42,10 +42,10 @@ async def fork(context: Context, request: Request) -> Response:
     address = context.addresses.of(request)
     queue = f"addr:{address}"
     if body.source is not None:
-        context.limits.checks.take(address)
+        context.limits.checks.spend(request, address)
         await refuse_bad(context, body.source)
     check_stored(context, queue)
-    context.limits.starts.take(address)
+    context.limits.starts.spend(request, address)
     planned = await forking.plan(context.engine, row, step_key(body.from_step), body.output)
     if planned.sensitive:
         tokens.check(request, row.control_hash)
@@ -56,7 +56,7 @@ async def fork(context: Context, request: Request) -> Response:
     )
     url = instance_url(made.id)
     answer = {"id": made.id, "status": made.status, "url": url, "snippet": made.snippet, "control_token": token}
-    return json_response(answer, 201, {"Location": f"/api{url}", "Cache-Control": "no-store", **context.limits.starts.allowance(address).headers()})
+    return json_response(answer, 201, {"Location": f"/api{url}", "Cache-Control": "no-store"})
 
 
 async def _of_tenant(context: Context, row: InstanceRow, body: ForkBody) -> Response:

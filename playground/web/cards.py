@@ -103,6 +103,6 @@ async def _respond(context: Context, request: Request, what: str, card: Callable
         return Response(status_code=304, headers=headers)
     found = context.cards.known(etag)
     if found is None:
-        context.limits.cards.take(context.addresses.of(request))
+        context.limits.cards.spend(request, context.addresses.of(request))
         found = await context.cards.make(etag, card())
     return Response(found, media_type="image/png", headers=headers | {"Content-Encoding": "identity"})  # it is compressed already
