@@ -98,6 +98,9 @@ onKey("format", format);
 onKey("problem", () => editor.nextProblem());
 onKey("list", () => dialogs.open("keys"));
 makeKeys();
+for (const sign of ["pointerenter", "focus", "click"]) {
+  node("runs-button").addEventListener(sign, () => import("./runs.js").then((it) => it.makeRuns({ now: () => runId })), { once: true });
+}
 makeVim({ set: editor.setVim });
 node("format").hidden = !script.dataset.editor;
 node("format").addEventListener("click", format);

@@ -3,6 +3,7 @@
 
 import { notice } from "./notices.js";
 import { read, remove, shelf, write } from "./stored.js";
+import { moment } from "./when.js";
 
 const MOST = 20;
 const LATEST = "draft";
@@ -33,7 +34,7 @@ export function makeDrafts({ page, text, params, restore, say }) {
       const shown = notice("draft", {
         icon: "undo",
         tone: "calm",
-        text: `Your draft from ${when(latest.at)} is back.`,
+        text: `Your draft from ${moment(latest.at)} is back.`,
         actions: [{ name: "Start from the example", act: () => (clear(), (base = baseOf(page)), restore(page), shown.close()) }],
       });
       return;
@@ -44,7 +45,7 @@ export function makeDrafts({ page, text, params, restore, say }) {
     const shown = notice("draft", {
       icon: "undo",
       tone: "calm",
-      text: `You have a draft of this from ${when(draft.at)}. Restore it, or keep ${what}.`,
+      text: `You have a draft of this from ${moment(draft.at)}. Restore it, or keep ${what}.`,
       actions: [
         { name: "Restore", act: () => (restore(draft), shown.close()) },
         { name: "Discard", act: () => (clear(), shown.close()) },
@@ -74,13 +75,4 @@ export function makeDrafts({ page, text, params, restore, say }) {
   }
 
   return { open, keep, stored };
-}
-
-/** A moment as people say it: 14:02, Tuesday, 3 May. */
-function when(at) {
-  const date = new Date(at);
-  const days = Math.floor((new Date().setHours(0, 0, 0, 0) - new Date(at).setHours(0, 0, 0, 0)) / 86_400_000);
-  if (days < 1) return date.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
-  if (days < 7) return date.toLocaleDateString("en-GB", { weekday: "long" });
-  return date.toLocaleDateString("en-GB", { day: "numeric", month: "long" });
 }

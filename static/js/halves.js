@@ -41,3 +41,6 @@ export function makeHalves() {
     words: (name) => (RUN[name] ?? RUN.none)[2],
   };
 }
+
+/** A run's status as [icon, tone, words]. */
+export const statusOf = (name) => RUN[name] ?? RUN.none;

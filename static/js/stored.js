@@ -46,5 +46,9 @@ export function shelf(name, most) {
       const { [key]: _, ...rest } = all();
       write(name, rest);
     },
+    /** [key, entry], newest first. */
+    entries: () => Object.entries(all()).sort(([, a], [, b]) => (b.at ?? 0) - (a.at ?? 0)),
+    /** Calls when another tab has changed it. */
+    onChange: (call) => addEventListener("storage", (event) => event.key === PREFIX + name && call()),
   };
 }

@@ -11,3 +11,9 @@ export const remember = (id, token, title) => tokens.put(id, { token, title });
 export const tokenOf = (id) => tokens.get(id)?.token ?? null;
 export const titleOf = (id) => tokens.get(id)?.title ?? null;
 export const forget = (id) => tokens.drop(id);
+
+/** The runs remembered, newest first: [{id, title, at}]. */
+export const remembered = () => tokens.entries().map(([id, { title, at }]) => ({ id, title, at }));
+
+/** Calls when another tab has changed what is remembered. */
+export const onRemembered = (call) => tokens.onChange(call);

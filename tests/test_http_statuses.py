@@ -1,0 +1,28 @@
+"""How several instances stand, asked at once."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from http_support import APPROVAL, Site, running_sandbox
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with running_sandbox() as running:
+        site = Site(*running, tmp_path)
+        yield site
+        site.close()
+
+
+def test_statuses_of_many_in_one_answer(site: Site) -> None:
+    made = site.client.post("/api/instances", json={"source": APPROVAL}).json()
+    answer = site.client.get(f"/api/statuses?ids={made['id']},never-was,{made['id']},").json()
+    (shown,) = answer["statuses"]
+    assert shown["id"] == made["id"]
+    assert shown["status"] in ("queued", "running", "waiting")
+    assert shown["created_at"] > 0
+    assert shown["ended_at"] is None
+    for ids in ("", ",", ",".join(map(str, range(51)))):
+        refused = site.client.get(f"/api/statuses?ids={ids}")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "query.invalid")
