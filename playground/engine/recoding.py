@@ -40,8 +40,10 @@ async def change_code(engine: Engine, row: InstanceRow, source: str) -> Committe
     for _ in range(TRIES):
         tried = await engine.store.load(row.key)
         _check_status(tried.row)
-        code = replace(await engine.code(tried.row), source=source, version=snippet.id)
-        fit = await engine.fit(code, tried)
+        code = await engine.code(tried.row)
+        if code.source == source:
+            return Committed((), tried.row)
+        fit = await engine.fit(replace(code, source=source, version=snippet.id), tried)
         if not fit.good:
             raise _refusal(tried, fit)
         try:

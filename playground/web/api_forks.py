@@ -52,7 +52,7 @@ async def fork(context: Context, request: Request) -> Response:
     context.engine.stored.add(queue, planned.bytes + len((body.source or "").encode()))
     token = context.ids.token()
     made = await context.engine.create(
-        replace(await _running(context, planned.template, body.source), queue=queue, control_hash=tokens.digest(token))
+        replace(await _running(context, row, planned.template, body.source), queue=queue, control_hash=tokens.digest(token))
     )
     url = instance_url(made.id)
     answer = {"id": made.id, "status": made.status, "url": url, "snippet": made.snippet, "control_token": token}
@@ -66,7 +66,7 @@ async def _of_tenant(context: Context, row: InstanceRow, body: ForkBody) -> Resp
         context.limits.checks.take(f"tenant:{row.tenant}")
         await refuse_bad(context, body.source)
     planned = await forking.plan(context.engine, row, step_key(body.from_step), body.output)
-    made = await context.engine.create(await _running(context, planned.template, body.source))
+    made = await context.engine.create(await _running(context, row, planned.template, body.source))
     url = instance_address(made)
     answer = {"id": made.id, "status": made.status, "version": made.snippet, "url": url}
     return json_response(answer, 201, {"Location": url, "Cache-Control": "no-store"})
@@ -87,10 +87,10 @@ async def change_code(context: Context, request: Request) -> Response:
     return await accepted(context, row)
 
 
-async def _running(context: Context, template: CreateInstance, source: str | None) -> CreateInstance:
+async def _running(context: Context, row: InstanceRow, template: CreateInstance, source: str | None) -> CreateInstance:
     """The fork with the code that it is to run."""
-    if source is None:
+    if source is None or source == (await context.engine.code(row)).source:
         return template
     snippet = await context.store.put_snippet(source, None, at=context.now())
     trigger = dict(template.trigger) if not isinstance(template.trigger, str) else {}
-    return replace(template, version=snippet.id, trigger={**trigger, "source": snippet.id != template.version})
+    return replace(template, version=snippet.id, trigger={**trigger, "source": True})

@@ -7,6 +7,10 @@
 //   playground:select  {line}                       a step's dot was pressed: show that step
 //   playground:toast   {text}                       a word about what was just done
 //   playground:outline {outline, source}            what /api/check found; the plan of a run that has not begun
+//   playground:edited                          the code or the params were changed
+//   playground:forked   {instance, source}       a fork was made: go there
+//   playground:code     {source}                 the run was given this code from elsewhere: show it
+//   playground:recoded  {source}                 the run goes on with this code
 //   playground:starting, playground:stopped         a run is being asked for; it was refused
 
 import { makeChecker } from "./check.js";
@@ -132,6 +136,7 @@ function changed() {
   if (edited && !runId && location.pathname !== "/") move("/");
   drafts.keep();
   checker.soon();
+  tell("edited", {});
 }
 
 /** Says beside the title where the code comes from, and whether it still is that code. */
@@ -184,7 +189,7 @@ function started(instance, source) {
   editor.startRun();
   outlineList.fill([]);
   halves.show("run");
-  openRun({ id: instance.id, token: instance.control_token, view: null, source, outline, example: page.example });
+  openRun({ id: instance.id, token: instance.control_token, view: null, source, snippet: instance.snippet, code: editor.text, outline, example: page.example });
 }
 
 document.addEventListener("playground:steps", lately(({ detail }) => {
@@ -195,6 +200,16 @@ document.addEventListener("playground:status", ({ detail: { status } }) => {
   counted = status;
   halves.status(status);
   document.title = `${halves.words(status)} · ${node("title").textContent} · Dynamic Workflows Playground`;
+});
+document.addEventListener("playground:forked", ({ detail: { instance, source } }) => {
+  if (source === editor.text()) return started(instance, source);
+  remember(instance.id, instance.control_token, node("title").textContent);
+  location.assign(instance.url); // what the editor has is kept as a draft
+});
+document.addEventListener("playground:code", ({ detail: { source } }) => editor.setText(source));
+document.addEventListener("playground:recoded", ({ detail: { source } }) => {
+  opened = { ...opened, source };
+  if (editor.text() === source) editor.startRun();
 });
 document.addEventListener("playground:toast", ({ detail: { text } }) => toast(text));
 document.addEventListener("playground:goto", ({ detail }) => show(detail));
@@ -226,5 +241,5 @@ function lately(call) {
 
 checker.now();
 editor.ready.then(() => drafts.open());
-if (page.instance) openRun({ id: page.instance.id, token: tokenOf(page.instance.id), view: page.instance, source: page.source, outline, example: page.example });
+if (page.instance) openRun({ id: page.instance.id, token: tokenOf(page.instance.id), view: page.instance, source: page.source, snippet: page.instance.snippet, code: editor.text, outline, example: page.example });
 else closeRun();

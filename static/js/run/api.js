@@ -4,15 +4,19 @@ import { Already, Refused, Unreachable, request } from "../http.js";
 
 const UNREACHABLE = "No answer: the connection or the server is gone. Nothing was sent.";
 
-/** @returns {Promise<{ok: boolean, status: number, data: any, words: string, network: boolean, retryAfter: number}>} seconds; never rejects */
-export async function call(method, path, { token = null, body } = {}) {
-  const none = { ok: false, status: 0, data: null, words: "", network: false, retryAfter: 0 };
+/**
+ * `body` is sent as JSON; `json` is JSON text that is sent as it stands.
+ * @returns {Promise<{ok: boolean, status: number, data: any, words: string, network: boolean, retryAfter: number, code: string, details: object}>}
+ *   seconds; never rejects; `code` and `details` are those of a refusal
+ */
+export async function call(method, path, { token = null, body, json = body === undefined ? null : JSON.stringify(body) } = {}) {
+  const none = { ok: false, status: 0, data: null, words: "", network: false, retryAfter: 0, code: "", details: {} };
   try {
-    const data = await request(path, { method, token, body: body === undefined ? undefined : new Already(JSON.stringify(body)) });
+    const data = await request(path, { method, token, body: json === null ? undefined : new Already(json) });
     return { ...none, ok: true, status: 200, data };
   } catch (error) {
     if (error instanceof Unreachable) return { ...none, network: true, words: UNREACHABLE };
-    if (error instanceof Refused) return { ...none, status: error.status, words: error.message, retryAfter: error.retryAfter ?? 0 };
+    if (error instanceof Refused) return { ...none, status: error.status, words: error.message, retryAfter: error.retryAfter ?? 0, code: error.code, details: error.details };
     throw error;
   }
 }

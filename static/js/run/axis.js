@@ -31,8 +31,8 @@ export function labels({ scale, cuts, stale, final, width, narrow, held }) {
   if (!final) put({ kind: stale ? "stale" : "now", a: scale.at(scale.now), text: now }, now.length * CHAR + 14, true);
   const flags = merged(cuts, scale, width);
   for (let index = flags.length - 1; index >= 0; index -= 1) {
-    const { a, text, title } = flags[index];
-    if (!put({ kind: "cut", a, text, title }, text.length * CHAR + 34)) put({ kind: "cut", a, text: "", title }, 22);
+    const { kind, a, text, title } = flags[index];
+    if (!put({ kind, a, text, title }, text.length * CHAR + 34)) put({ kind, a, text: "", title }, 22);
   }
   put({ kind: "start", a: 0, text: "0 s" }, 3 * CHAR);
   if (!narrow) {
@@ -54,11 +54,12 @@ function merged(cuts, scale, width) {
   for (const cut of cuts) {
     const a = scale.at(cut.at);
     const last = flags[flags.length - 1];
-    if (last && ((a - last.a) / 100) * width < 22) {
+    const kind = cut.soft ? "soft" : "cut";
+    if (last && last.kind === kind && ((a - last.a) / 100) * width < 22) {
       last.times += 1;
       last.text = `${last.word} × ${last.times}`;
       last.a = a;
-    } else flags.push({ a, word: CUT[cut.reason] ?? cut.reason, text: CUT[cut.reason] ?? cut.reason, times: 1, title: `execution ${cut.execution} ended here` });
+    } else flags.push({ kind, a, word: CUT[cut.reason] ?? cut.reason, text: CUT[cut.reason] ?? cut.reason, times: 1, title: cut.soft ? "from here on it runs edited code" : `execution ${cut.execution} ended here` });
   }
   return flags;
 }

@@ -6,7 +6,7 @@ import { lineRow } from "./logs.js";
 import { early } from "./marks.js";
 import { trace } from "./outcome.js";
 import { valueNodes, valueText } from "./value.js";
-import { STEP, clock, count, lasting, left, moment, stepLabel, stepState } from "./words.js";
+import { STEP, clock, copiedWords, count, lasting, left, moment, stepLabel, stepState } from "./words.js";
 
 const LINES = 200; // printed lines shown here; the Logs tab has all
 const ATTEMPTS = 100; // attempts shown here: the first and the latest of them
@@ -14,9 +14,9 @@ const ATTEMPTS = 100; // attempts shown here: the first and the latest of them
 const KIND = { do: "step", sleep: "sleep", wait: "wait for event" };
 
 export class Drawer {
-  /** @param {{root, close, copy, restart}} how `restart(step)` runs the instance again from a step */
-  constructor({ root, close, copy, restart }) {
-    Object.assign(this, { root, close, copy, restart });
+  /** @param {{root, close, copy, restart, fork}} how `restart(step)` runs the instance again from a step, `fork(step)` asks how to fork it there */
+  constructor({ root, close, copy, restart, fork }) {
+    Object.assign(this, { root, close, copy, restart, fork });
     root.addEventListener("click", (event) => {
       const link = event.target.closest("a[data-line]");
       if (!link) return;
@@ -80,6 +80,7 @@ export class Drawer {
       step.line ? lineLink(step.line) : null,
       el("span.grow"),
       shown && this.again(why),
+      shown && el("button.btn.line.small.again", { type: "button", "aria-label": "Fork from here…", title: "A new run that begins with what finished before this step", onclick: () => this.fork(step) }, icon("i-fork"), el("span", {}, "Fork from here…")),
       el("button.btn.icon", { type: "button", "aria-label": "Close step", title: "Close", onclick: this.close }, icon("i-close")),
     );
   }
@@ -116,6 +117,7 @@ export class Drawer {
 function attempts(step, state, final) {
   const list = el("ol.try-list");
   const all = step.attempts;
+  if (step.copied) list.append(copiedRow(step, state));
   const skipped = Math.max(0, all.length - ATTEMPTS);
   all.forEach((attempt, index) => {
     if (skipped && index >= 1 && index <= skipped) {
@@ -126,7 +128,7 @@ function attempts(step, state, final) {
     const next = all[index + 1];
     if (next && attempt.endedAt !== null && !isLost(attempt)) list.append(pauseRow(early(attempt, next) ? next.startedAt - attempt.endedAt : (attempt.retryDelayMs ?? 0), early(attempt, next)));
   });
-  if (!all.length) list.append(el("li.pause", {}, el("i"), el("span", {}, "no attempt has begun")));
+  if (!all.length && !step.copied) list.append(el("li.pause", {}, el("i"), el("span", {}, "no attempt has begun")));
   if (step.status === "retrying" && !final && all.length) list.append(el("li.pause", {}, icon("i-retry"), el("span", {}, `next attempt at ${clock(step.until)}`)));
   for (const execution of lives(state)) {
     if (step.endedSeq !== null && execution.startedSeq > step.endedSeq) {
@@ -152,12 +154,21 @@ function attemptRow(attempt, final, run) {
   return row;
 }
 
+/** A fork's step ran in the run it was forked from. */
+function copiedRow(step, { trigger }) {
+  const link = el("a", { href: `/instances/${encodeURIComponent(trigger?.of ?? "")}` }, "That run");
+  return el("li", {}, icon("i-fork"), el("span", {}, `${sentence(copiedWords(step))}. `, step.copied.edited ? null : [link, " has its attempts."]), el("span.num", {}, step.copied.took_ms === undefined ? "" : lasting(step.copied.took_ms)));
+}
+
+const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1);
+
 const pauseRow = (ms, virtual) =>
   el("li.pause", {}, icon("i-retry"), el("span", {}, ...(virtual ? ["waited, ended early by hand ", el("span.tag.open", {}, "virtual")] : ["waited by its config"])), el("span.num", {}, lasting(ms)));
 
 function story(step, state, { final, now }) {
   const list = el("ol.try-list");
   const row = (mark, words, at, tone = "") => list.append(el("li", {}, icon(mark, { tone }), el("span", {}, words), el("span.num", {}, at === null ? "" : clock(at).slice(0, 8))));
+  if (step.copied) return copiedStory(list, step, state);
   if (step.kind === "sleep") row("i-sleep", "fell asleep", step.startedAt);
   else row("i-waiting", ["began to wait for ", el("code", {}, step.eventType)], step.startedAt);
   if (step.endedAt === null) {
@@ -166,6 +177,12 @@ function story(step, state, { final, now }) {
   } else if (step.status === "timed_out") row("i-failed", "no event in time", step.endedAt, "bad");
   else if (step.virtual) row("i-done", [`${step.kind === "sleep" ? "woken" : "ended"} early by hand `, el("span.tag.open", {}, "virtual")], step.endedAt);
   else row("i-done", step.kind === "sleep" ? "woke" : "received it", step.endedAt);
+  if (step.error) list.append(el("li", {}, trace(step.error)));
+  return list;
+}
+
+function copiedStory(list, step, state) {
+  list.append(copiedRow(step, state));
   if (step.error) list.append(el("li", {}, trace(step.error)));
   return list;
 }

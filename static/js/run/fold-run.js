@@ -165,6 +165,7 @@ export const RUN = {
   workflow_terminated: final("terminated"),
   code_changed(state, event, data) {
     state.codeChanges.push({ seq: event.seq, at: event.at, from: data.from ?? null, snippet: data.snippet });
+    if (meant(state, event)) uncut(state);
     state.logs.push({ seq: event.seq, at: event.at, cut: "code", execution: null });
   },
   execution_started: executionStarted,

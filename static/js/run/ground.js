@@ -22,7 +22,7 @@ class Pool {
   }
 }
 
-const CLASS = { now: "flag now", stale: "flag stale", cut: "flag", start: "tick start", skipped: "tick skipped", tick: "tick" };
+const CLASS = { now: "flag now", stale: "flag stale", cut: "flag", soft: "flag soft", start: "tick start", skipped: "tick skipped", tick: "tick" };
 
 export class Ground {
   /** Each a home of what is drawn; `stopped` takes the line at which the run ended in error. */
@@ -49,7 +49,10 @@ export class Ground {
         setVar(node, "--a", idle.a);
         setVar(node, "--b", idle.b);
       });
-      layer.cuts.show(cuts, (node, cut) => setVar(node, "--a", scale.at(cut.at)));
+      layer.cuts.show(cuts, (node, cut) => {
+        setVar(node, "--a", scale.at(cut.at));
+        setFlag(node, "soft", Boolean(cut.soft));
+      });
       layer.now.show(final ? [] : [scale.now], (node, at) => {
         setVar(node, "--a", scale.at(at));
         setFlag(node, "stale", stale);
@@ -63,10 +66,10 @@ function putLabel(node, label) {
     node.kind = label.kind;
     node.said = label.text;
     node.className = CLASS[label.kind];
-    node.replaceChildren(...(label.kind === "cut" ? [icon("i-cut"), label.text] : [label.text]));
+    node.replaceChildren(...(label.kind === "cut" ? [icon("i-cut"), label.text] : label.kind === "soft" ? [icon("i-restart"), label.text] : [label.text]));
     node.title = label.title ?? "";
   }
-  setFlag(node, "bare", label.kind === "cut" && !label.text);
+  setFlag(node, "bare", (label.kind === "cut" || label.kind === "soft") && !label.text);
   setVar(node, "--a", label.a);
 }
 

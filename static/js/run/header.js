@@ -19,7 +19,7 @@ const WHY = {
 };
 
 export class Header {
-  /** @param {{root: HTMLElement, act: (what: string, when?: string) => Promise<void>}} how `what`: pause resume terminate restart kill */
+  /** @param {{root: HTMLElement, act: (what: string, when?: string) => Promise<void>}} how `what`: pause resume terminate restart fork kill */
   constructor({ root, act }) {
     this.root = root;
     this.act = act;
@@ -28,7 +28,7 @@ export class Header {
     this.icon = this.status.querySelector("svg");
     this.word = part("word");
     this.facts = { elapsed: part("elapsed"), of: part("elapsed-of"), executions: part("executions"), seq: part("seq"), id: part("id"), mode: part("mode") };
-    this.buttons = Object.fromEntries(["pause", "terminate", "restart", "kill", "moment"].map((name) => [name, part(name)]));
+    this.buttons = Object.fromEntries(["pause", "terminate", "restart", "fork", "kill", "moment"].map((name) => [name, part(name)]));
     for (const button of Object.values(this.buttons)) button.dataset.title = button.title;
     this.split = part("split");
     this.menu = part("menu");
@@ -49,6 +49,7 @@ export class Header {
     else if (button === this.buttons.pause) await this.send(button.dataset.act);
     else if (button === this.buttons.terminate) await this.send("terminate");
     else if (button === this.buttons.restart) await this.send("restart");
+    else if (button === this.buttons.fork) this.act("fork");
   }
 
   async send(what, when) {
@@ -107,7 +108,9 @@ export class Header {
   }
 
   controls(state, final, why) {
-    const { pause, terminate, restart, kill, moment } = this.buttons;
+    const { pause, terminate, restart, fork, kill, moment } = this.buttons;
+    fork.hidden = !final;
+    setDisabled(fork, this.context.past ? NOTHING.past : ""); // whoever has the link may fork
     const paused = state.status === "paused" || state.status === "waitingForPause";
     pause.hidden = terminate.hidden = this.split.hidden = final;
     const word = paused ? "Resume" : "Pause";

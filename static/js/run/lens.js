@@ -109,8 +109,10 @@ function headOf(column, state) {
   const read = column.replayed ? `${column.replayed} read${column.firstAt ? ` in ${lasting(Math.max(1, column.firstAt - column.startedAt))}` : ""}` : "";
   const on = column.firstStep && column.execution > 1 ? el("code", {}, stepLabel(column.firstStep)) : null;
   const end = column.endedAt === null ? `started ${clock(column.startedAt).slice(0, 8)}` : column.cut ? `${CUT[column.reason]} at ${lasting(column.endedAt - begun)}` : { hibernated: "hibernated", evicted: "gave its worker up", killed: "ended by hand" }[column.reason] ?? "ran to the end";
+  const before = state.executions[state.executions.indexOf(column) - 1];
+  const recoded = before && before.codeVersion !== column.codeVersion ? el("span.tag", {}, "edited code") : null;
   const parts = column.cut || !read ? [end] : [read, on ? ["continuing at ", on] : null].filter(Boolean);
-  return el("span", { role: "columnheader" }, el("b", {}, `Execution ${column.execution}`), ...parts.flatMap((part, index) => (index ? [", ", part] : [part])).flat());
+  return el("span", { role: "columnheader" }, el("b", {}, `Execution ${column.execution}`), recoded, recoded ? " " : "", ...parts.flatMap((part, index) => (index ? [", ", part] : [part])).flat());
 }
 
 /** What an execution did with a step: [class, words]. `live`: it is the latest and the run is not over. */

@@ -8,15 +8,18 @@ import { el, icon, setText, tell } from "./dom.js";
 import { Drawer } from "./drawer.js";
 import { Effects } from "./effects.js";
 import { FINAL, alive, fold, keyOf } from "./fold.js";
+import { ForkDialog, wayOn } from "./fork.js";
 import { Header, NOTHING } from "./header.js";
 import { Journal } from "./journal.js";
 import { Lens } from "./lens.js";
+import { Lineage } from "./lineage.js";
 import { Logs } from "./logs.js";
 import { Moments } from "./moments.js";
 import { narrate } from "./narrator.js";
 import { Notices } from "./notices.js";
 import { outcome } from "./outcome.js";
 import { Plan, flatten } from "./plan.js";
+import { Recode, relocate } from "./recode.js";
 import { Address, Scrubber, momentOf } from "./scrubber.js";
 import { Stream } from "./stream.js";
 import { Tabs } from "./tabs.js";
@@ -49,7 +52,9 @@ export class Live {
     this.journal = new Journal({ root: part("journal") });
     this.logs = new Logs({ root: part("logs"), copy });
     this.lens = new Lens({ root: part("lens"), onStep: (step) => this.openStep(step) });
-    this.drawer = new Drawer({ root: part("step"), close: () => this.closeStep(), copy, restart: (step) => this.restart({ from_step: keyJson(step) }) });
+    this.drawer = new Drawer({ root: part("step"), close: () => this.closeStep(), copy, restart: (step) => this.restart({ from_step: keyJson(step) }), fork: (step) => this.fork(step) });
+    this.lineage = new Lineage(part("notices"));
+    this.recode = new Recode({ home: part("notices"), refused: (title, words) => this.notices.refused(title, words) });
     this.effects = new Effects({ root: part("effects"), tab: root.querySelector("#tab-effects"), onStep: (step) => this.openStep(step), onChange: () => this.schedule() });
     this.tabs = new Tabs({ root, onShow: () => this.shown() });
     this.scrubber = new Scrubber({ root: part("scrub"), seek: (seq) => this.seek(seq) });
@@ -71,13 +76,16 @@ export class Live {
     }
     document.addEventListener("playground:select", (event) => this.timeline.revealLine(event.detail.line));
     document.addEventListener("playground:outline", (event) => this.planned(event.detail));
+    document.addEventListener("playground:recoded", () => this.run && this.effects.open(instancePath(this.run.id), this.run.source));
     document.addEventListener("visibilitychange", () => !document.hidden && this.schedule());
     calm.addEventListener("change", () => this.schedule());
   }
 
-  open({ id, token = null, source = "", outline = [], example = null }) {
+  open({ id, token = null, source = "", snippet = null, code = () => source, view = null, outline = [], example = null }) {
     this.close();
-    this.run = { id, token, source, example };
+    this.run = { id, token, source, snippet, code, example };
+    this.lineage.open(this.run, view !== null);
+    this.recode.open(this.run);
     this.plan = new Plan(flatten(outline));
     this.skew = 0;
     this.trouble = null;
@@ -244,9 +252,12 @@ export class Live {
     const { state } = this;
     const newest = this.moments.state;
     this.scrubber.update({ seq: state.lastSeq, last: this.moments.last, past: this.past, final: FINAL.has(newest.status), executions: newest.executions, at: state.lastAt });
+    this.lineage.update(newest);
+    this.recode.update(newest, { ...context, final: FINAL.has(newest.status) });
     this.header.update(state, context);
     if (this.past && this.seen === state.lastSeq) return; // only what comes behind it has changed
     this.seen = state.lastSeq;
+    relocate(state, this.plan.flat, newest);
     this.timeline.update(state, context);
     this.journal.show(state.lastSeq, this.past);
     this.logs.show(state.logs, state.logTruncated);
@@ -258,7 +269,8 @@ export class Live {
     const end = context.final ? `${state.generation}:${state.status}` : null;
     if (end !== this.drawnEnd) {
       this.drawnEnd = end;
-      this.parts.end.replaceChildren(...(end ? [outcome(state, (text) => this.copy(text))] : []));
+      const next = state.status === "errored" ? wayOn(this.run, state, (title, words) => this.notices.refused(title, words)) : null;
+      this.parts.end.replaceChildren(...(end ? [outcome(state, (text) => this.copy(text), next)] : []));
     }
   }
 
@@ -357,6 +369,7 @@ export class Live {
       return;
     }
     if (what === "restart") return this.restart({});
+    if (what === "fork") return this.fork();
     await this.send(what, {}, { pause: "It was not paused.", resume: "It was not resumed.", terminate: "It was not terminated." }[what]);
   }
 
@@ -364,6 +377,11 @@ export class Live {
     const { run } = this;
     const failed = await this.send("restart", body, "It was not restarted.");
     if (!failed && this.run === run && this.stream?.ended) this.follow(this.moments.last);
+  }
+
+  fork(step = null) {
+    this.forking ??= new ForkDialog();
+    this.forking.show({ run: this.run, state: this.moments.state, step: step && this.moments.state.steps.get(step.key) });
   }
 
   sendEvent(type, value) {

@@ -132,6 +132,9 @@ export function lifeOf(state, final) {
       bands.push({ type: "none", from: one.endedAt, to: next ? next.startedAt : final ? state.endedAt : null, text: held ? "paused" : "hibernating", title: "No worker: the instance is a row in the database" });
     }
   });
+  const since = mine[0]?.startedSeq ?? 0;
+  for (const { at, seq } of state.codeChanges) if (seq > since) cuts.push({ at, reason: "recoded", soft: true });
+  cuts.sort((a, b) => a.at - b.at);
   const first = mine[0];
   if (!first && !final) bands.push({ type: "none", from: state.generationAt, to: null, text: "in the queue", title: "Waiting for a worker" });
   if (!alive(state) && first && !final && !gaveUp(mine[mine.length - 1])) {

@@ -43,6 +43,9 @@ const say = (icon, ...parts) => ({ icon, tone: "", parts });
 
 function queued(state) {
   const last = state.executions[state.executions.length - 1];
+  const recoded = state.codeChanges.at(-1);
+  if (recoded && recoded.seq > (last?.startedSeq ?? 0)) return say("i-restart", { b: "The code has changed." }, " The next execution reads what finished from the journal and goes on with the edited code.");
+  if (!last && state.trigger?.kind === "fork") return say("i-fork", ...forked(state), "Waiting for a worker.");
   if (!last || last.generation !== state.generation) return say("i-clock", state.generation > 1 ? "Restarted from the beginning. Waiting for a worker." : "Waiting for a worker.");
   if (last.cut) {
     const lost = [...state.open].filter((step) => step.kind === "do");
@@ -54,13 +57,23 @@ function queued(state) {
 
 function resumption(state, now) {
   const execution = alive(state) ?? state.executions[state.executions.length - 1];
-  if (!execution || execution.generation !== state.generation || lives(state)[0] === execution) return null;
+  if (!execution || execution.generation !== state.generation || (lives(state)[0] === execution && !copies(state))) return null;
   if (now - execution.startedAt > FRESH_MS && alive(state)) return null;
   const took = execution.firstAt !== null ? ` in ${lasting(Math.max(1, execution.firstAt - execution.startedAt))}` : "";
   const read = execution.replayed ? `${count(execution.replayed, "step")} read from the journal${took}` : "nothing to read from the journal yet, so it begins at the top";
-  const parts = [{ b: `Execution ${execution.execution}:` }, ` ${read}`];
+  const before = state.executions[state.executions.indexOf(execution) - 1];
+  const edited = before && state.codeChanges.some(({ seq }) => seq > before.startedSeq && seq < execution.startedSeq) ? ", on the edited code" : "";
+  const parts = [{ b: `Execution ${execution.execution}${edited}:` }, ` ${read}`];
   if (execution.firstStep && execution.replayed) parts.push(", continuing at ", name(execution.firstStep));
   return { ...say("i-cut", ...parts, "."), lens: true };
+}
+
+const copies = (state) => state.rows.filter((step) => step.copied).length;
+
+function forked(state) {
+  const copied = copies(state);
+  const at = state.trigger.step ? [" at ", name(state.trigger.step)] : [];
+  return ["A fork", ...at, copied ? `: ${count(copied, "finished step")} copied, not run. ` : ", from the top. "];
 }
 
 function waiting(state, now, watching) {
@@ -129,9 +142,12 @@ function ended(state, doubles) {
 function complete(state, after, doubles) {
   const lost = state.rows.filter((step) => step.attempts.some(isLost));
   const failed = state.rows.filter((step) => step.status === "completed" && step.attempts.some((one) => one.error && !isLost(one)));
-  const steps = state.rows.filter((step) => step.kind === "do").length;
+  const steps = state.rows.filter((step) => step.kind === "do" && !step.copied).length;
+  const copied = copies(state);
   const parts = [`Complete${after}. `];
+  if (copied) parts.push(`${count(copied, "step")} ${copied === 1 ? "was" : "were"} copied from the run it was forked from. `);
   if (doubles.length) parts.push(...twice(doubles));
+  else if (!steps && copied) parts.push("Besides, only code outside steps ran.");
   else if (!steps) parts.push("It took no steps, so nothing is in the journal but its output.");
   else if (lost.length) {
     const times = lost.reduce((sum, step) => sum + step.attempts.filter(isLost).length, 0);

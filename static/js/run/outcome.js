@@ -6,15 +6,15 @@ import { errorLine, short } from "./words.js";
 
 const TITLE = 160; // characters of an error above its traceback, which has all of it
 
-/** The block for a finished state; `copy(text)` puts text on the clipboard. */
-export function outcome(state, copy) {
+/** The block for a finished state; `copy(text)` puts text on the clipboard; `next` is the way on after an error, or null. */
+export function outcome(state, copy, next = null) {
   const bad = state.status === "errored";
   const { error } = state;
   const title = bad ? short(errorLine(error), TITLE) : state.status === "terminated" ? "Terminated: no output" : "Output";
   const text = bad ? traceText(error) : valueText(state.output);
   const head = el("h3", {}, icon(bad ? "i-failed" : state.status === "terminated" ? "i-stop" : "i-check"), el("span.grow", {}, title), copyButton(text, copy, state.status !== "terminated"));
   const block = el(`section.end${bad ? ".bad" : ""}`, { "aria-label": bad ? "Error" : "Output" }, head);
-  if (bad) block.append(trace(error));
+  if (bad) block.append(trace(error), ...(next ? [next] : []));
   else if (state.status === "complete") {
     const pre = el("pre", { tabindex: "0" }, valueNodes(state.output));
     if (state.output === null) pre.append(el("span.dim", {}, "  run returned nothing"));

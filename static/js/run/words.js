@@ -32,6 +32,7 @@ export const CUT = {
   limit: "limit broken",
   restart: "restarted",
   code: "goes on with edited code",
+  recoded: "edited code",
 };
 
 /** The state of a step as people see it: an open step of a finished run did not go on. */

@@ -1,0 +1,193 @@
+// Forking: a new run from what this one has finished. A dialog asks where it leaves, what becomes of that step, and which code runs.
+
+import { shelf } from "../stored.js";
+import { call, instancePath } from "./api.js";
+import { el, icon, setDisabled, setText, tell } from "./dom.js";
+import { valueText } from "./value.js";
+import { STEP, count, stepLabel } from "./words.js";
+
+const LISTED = 3; // names of copied steps that are said
+const REMEMBERED = 100; // runs whose forks this browser remembers
+const END = "";
+
+const known = shelf("forks", REMEMBERED);
+
+/** Forks of a run that this browser has made or heard of, newest first: [{id, step}]. */
+export const forksOf = (id) => known.get(id)?.forks ?? [];
+
+export function rememberForks(id, forks) {
+  const all = [...forks, ...forksOf(id)];
+  known.put(id, { forks: all.filter((one, index) => all.findIndex((other) => other.id === one.id) === index) });
+}
+
+/**
+ * Asks the server for a fork. `output` is JSON text; without it the step runs again.
+ * @returns {Promise<string>} the words of a refusal, or "" once the page is on its way to the fork
+ */
+export async function fork(run, { step = null, output = null, source = null }) {
+  const parts = [step && `"from_step":${JSON.stringify(keyJson(step))}`, output && `"output":${output}`, source !== null && `"source":${JSON.stringify(source)}`];
+  const answer = await call("POST", `${instancePath(run.id)}/fork`, { token: run.token, json: `{${parts.filter(Boolean).join(",")}}` });
+  if (!answer.ok) return answer.words;
+  rememberForks(run.id, [{ id: answer.data.id, step: step && stepLabel(step) }]);
+  tell("playground:forked", { instance: answer.data, source: source ?? run.source });
+  return "";
+}
+
+const keyJson = ({ kind, name, count: nth }) => ({ kind, name, count: nth });
+
+/** What may become of the step that a fork leaves at: [[value, words]]. */
+function choices(step, last) {
+  const again = { do: "Run it again", sleep: "Sleep again", wait: "Wait for its event again" }[step.kind];
+  const kept = step.status === "completed" ? { do: "Keep its result", sleep: "Keep it: it slept", wait: "Keep its event" }[step.kind] : "Keep its error";
+  const found = [["again", again]];
+  if (step.endedAt !== null && (step.status === "completed" || !last)) found.push(["keep", kept]);
+  if (step.kind !== "sleep") found.push(["edit", step.kind === "do" ? "Give it another result" : "Give it another event"]);
+  return found;
+}
+
+/** The JSON that editing a step's result begins with. */
+function startOf(step) {
+  const stored = step.kind === "wait" ? step.output?.payload : step.output;
+  return step.hasOutput && stored !== "[REDACTED]" ? valueText(stored ?? null) : "null";
+}
+
+export class ForkDialog {
+  constructor() {
+    this.at = el("select.field", { id: "fork-at" });
+    this.fates = el("fieldset.choices", {});
+    this.edit = el("textarea.field", { id: "fork-output", rows: "6", spellcheck: "false", autocomplete: "off", autocapitalize: "off", "aria-describedby": "fork-said" });
+    this.editing = el("label.fork-edit", { for: "fork-output" }, el("span", {}, "Result, JSON"), this.edit);
+    this.codes = el("fieldset.choices", {}, el("legend", {}, "Code"));
+    this.plan = el("p.fork-plan", { role: "status" });
+    this.said = el("p.said.notice.bad", { id: "fork-said", role: "alert", hidden: true });
+    this.button = el("button.btn.main", { type: "submit" }, icon("i-fork"), el("span", {}, "Fork"));
+    const form = el(
+      "form",
+      { novalidate: true, onsubmit: (event) => this.submit(event) },
+      el("label.fork-at", { for: "fork-at" }, el("span", {}, "Leave this run at"), this.at),
+      this.fates,
+      this.editing,
+      this.codes,
+      this.plan,
+      this.said,
+      el("p.row-end", {}, el("button.btn.line", { type: "button", dataset: { close: "" } }, "Cancel"), this.button),
+    );
+    const head = el("header", {}, el("h2", { id: "fork-title" }, "Fork this run"), el("button.btn.icon", { type: "button", dataset: { close: "" }, "aria-label": "Close" }, icon("i-close")));
+    this.dialog = el("dialog.dialog.fork", { id: "fork", "aria-labelledby": "fork-title" }, head, form);
+    document.body.append(this.dialog);
+    this.at.addEventListener("change", () => this.chosen());
+    form.addEventListener("change", () => this.look());
+    this.edit.addEventListener("input", () => this.say(""));
+  }
+
+  /** `step` is where to leave; without one, the step that ended the run, the last one, or the end. */
+  show({ run, state, step = null }) {
+    const { rows } = state;
+    const failed = state.status === "errored" ? rows.findLast((one) => one.error && one.error.name === state.error?.name && one.error.message === state.error.message) : null;
+    Object.assign(this, { run, state, failed });
+    const start = step ?? failed ?? (state.status === "complete" ? rows.at(-1) : null);
+    this.at.replaceChildren(
+      ...rows.map((one) => el("option", { value: one.key, selected: one === start }, `${stepLabel(one)}, ${(STEP[one.status] ?? STEP.running).word}`)),
+      el("option", { value: END, selected: !start }, "the end: keep all that has finished"),
+    );
+    const mine = run.code();
+    const same = mine === run.source;
+    this.codes.replaceChildren(
+      el("legend", {}, "Code"),
+      radio("fork-code", "run", "The code of this run", same),
+      radio("fork-code", "editor", same ? "The code in the editor, which is the same" : "The edited code in the editor", !same, same),
+    );
+    this.say("");
+    this.chosen();
+    this.dialog.showModal();
+    this.dialog.scrollTop = 0;
+  }
+
+  get step() {
+    return this.at.value === END ? null : this.state.steps.get(this.at.value);
+  }
+
+  /** Another step: what may become of it is another matter. */
+  chosen() {
+    const { step } = this;
+    this.fates.hidden = !step;
+    if (step) {
+      const found = choices(step, step === this.state.rows.at(-1));
+      this.fates.replaceChildren(el("legend", {}, "That step"), ...found.map(([value, words], index) => radio("fork-fate", value, words, index === 0)));
+      this.edit.value = startOf(step);
+      setText(this.editing.firstElementChild, step.kind === "wait" ? `Payload of “${step.eventType}”, JSON` : "Result, JSON");
+    }
+    this.look();
+  }
+
+  get fate() {
+    return this.step ? (this.fates.querySelector(":checked")?.value ?? "again") : "end";
+  }
+
+  look() {
+    const { fate, step, state } = this;
+    this.editing.hidden = fate !== "edit";
+    this.say("");
+    const until = step ? step.index + (fate === "keep" ? 1 : 0) : state.rows.length;
+    const kept = state.rows.filter((one) => one.index < until && one.endedAt !== null && (step || one !== this.failed));
+    const edited = fate === "edit" ? [step] : [];
+    const next = step && fate === "again" ? step : null;
+    const names = kept.slice(0, LISTED).flatMap((one, index) => [index ? ", " : "", el("code", {}, stepLabel(one))]);
+    const more = kept.length > LISTED ? ` and ${kept.length - LISTED} more` : "";
+    const begins = kept.length ? [`Begins with ${count(kept.length, "finished step")}, copied and not run: `, ...names, more, ". "] : edited.length ? [] : ["Begins with nothing: every step runs. "];
+    const given = edited.length ? [el("code", {}, stepLabel(step)), " has the result you give. "] : [];
+    this.plan.replaceChildren(icon("i-fork"), el("span", {}, ...begins, ...given, ...(next && kept.length ? ["Then ", el("code", {}, stepLabel(next)), " runs."] : [])));
+  }
+
+  say(words) {
+    setText(this.said, words);
+    this.said.hidden = !words;
+    this.edit.toggleAttribute("aria-invalid", Boolean(words) && this.fate === "edit");
+  }
+
+  async submit(event) {
+    event.preventDefault();
+    if (this.button.getAttribute("aria-disabled") === "true") return;
+    const { fate, run, state } = this;
+    let { step } = this;
+    let output = null;
+    if (fate === "edit") {
+      output = this.edit.value.trim() || "null";
+      try {
+        JSON.parse(output);
+      } catch (error) {
+        this.say(`The result is not JSON: ${error.message.replace(/^JSON\.parse: /, "")}. Text goes in double quotes.`);
+        this.edit.focus();
+        return;
+      }
+    }
+    if (fate === "keep") step = state.rows[step.index + 1] ?? null;
+    setDisabled(this.button, "Being sent.");
+    const source = this.codes.querySelector(":checked")?.value === "editor" ? run.code() : null;
+    const refused = await fork(run, { step, output, source });
+    setDisabled(this.button, "");
+    if (refused) this.say(refused);
+    else this.dialog.close();
+  }
+}
+
+function radio(name, value, words, checked, disabled = false) {
+  const input = el("input", { type: "radio", name, value, disabled });
+  input.checked = checked;
+  return el("label.choice", {}, input, el("span", {}, words));
+}
+
+/** Under an error: the way on, once the code is mended. `state` is that of a run that ended in one. */
+export function wayOn(run, state, refused) {
+  const events = state.rows.some((step) => step.kind === "wait" && step.status === "completed");
+  const line = state.error?.line ? `Fix line ${state.error.line}` : "Fix the code";
+  const words = `${line} and continue in a fork: what finished is kept${events ? ", the event too" : ""}.`;
+  const button = el("button.btn.main", { type: "button" }, icon("i-fork"), el("span", {}, "Fork with this source"));
+  button.addEventListener("click", async () => {
+    if (button.getAttribute("aria-disabled") === "true") return;
+    setDisabled(button, "Being sent.");
+    refused("It was not forked.", await fork(run, { source: run.code() }));
+    setDisabled(button, "");
+  });
+  return el("div.next", {}, el("p", {}, words), button);
+}

@@ -1,0 +1,65 @@
+// Where a run comes from and what was forked from it: one line, each run a link, with the way to compare the two.
+
+import { call, instancePath } from "./api.js";
+import { el, icon } from "./dom.js";
+import { forksOf, rememberForks } from "./fork.js";
+import { count, short, stepLabel } from "./words.js";
+
+const SHOWN = 3; // forks named; the others are counted
+const ID = 12; // characters of an id
+
+const NAME = 40; // … and of a step's name
+
+export class Lineage {
+  /** `home` is where the line is put, last. */
+  constructor(home) {
+    this.line = el("div.lineage", { hidden: true });
+    home.append(this.line);
+  }
+
+  /** `asks`: the run was not begun here and now, so others may have forked it meanwhile. */
+  open(run, asks) {
+    this.run = run;
+    this.drawn = "";
+    this.line.hidden = true;
+    if (asks && run.token) this.ask(run);
+  }
+
+  async ask(run) {
+    const answer = await call("GET", instancePath(run.id), { token: run.token });
+    if (!answer.ok || !answer.data.forks?.length) return;
+    rememberForks(run.id, answer.data.forks.filter((id) => !forksOf(run.id).some((one) => one.id === id)).map((id) => ({ id, step: null })));
+    if (this.run === run && this.state) this.update(this.state);
+  }
+
+  update(state) {
+    this.state = state;
+    const { run } = this;
+    const from = state.trigger?.kind === "fork" ? state.trigger : null;
+    const forks = forksOf(run.id);
+    const drawn = JSON.stringify([from, forks]);
+    if (drawn === this.drawn) return;
+    this.drawn = drawn;
+    this.line.hidden = !from && !forks.length;
+    this.line.replaceChildren(...(from ? [origin(from, state, run)] : []), ...(forks.length ? [children(forks, run)] : []));
+  }
+}
+
+function origin(from, state, run) {
+  const copied = state.rows.filter((step) => step.copied);
+  const edited = copied.some((step) => step.copied.edited);
+  const changes = [from.source ? "edited code" : "", edited ? "an edited result" : ""].filter(Boolean).join(" and ");
+  const at = from.step ? [" at ", el("code", { title: from.step.name }, short(stepLabel(from.step), NAME))] : [" at its end"];
+  const told = `${copied.length ? `, ${count(copied.length, "step")} copied` : ""}${changes ? `, with ${changes}` : ""}. `;
+  return el("p", {}, icon("i-fork"), el("span", {}, "Fork of ", runLink(from.of), ...at, told, compareLink(from.of, run.id, "Compare with its parent")));
+}
+
+function children(forks, run) {
+  const named = forks.slice(0, SHOWN).flatMap(({ id, step }, index) => [index ? "; " : "", runLink(id), ...(step ? [" at ", el("code", {}, short(step, NAME))] : []), " (", compareLink(run.id, id, "compare"), ")"]);
+  const more = forks.length > SHOWN ? ` and ${forks.length - SHOWN} more` : "";
+  return el("p", {}, icon("i-fork"), el("span", {}, forks.length > 1 ? `${forks.length} forks of this run: ` : "A fork of this run: ", ...named, more, "."));
+}
+
+const runLink = (id) => el("a.mono", { href: `/instances/${encodeURIComponent(id)}`, title: id }, id.length > 24 ? id.slice(0, ID) : id);
+
+const compareLink = (a, b, words) => el("a", { href: `/compare?a=${encodeURIComponent(a)}&b=${encodeURIComponent(b)}` }, words);
