@@ -1,11 +1,13 @@
 """What a person is told of the limits while running code: how much is left when it is nearly used up, and when there is more."""
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
 from page_support import Playground, expect
 from server_support import Server
 
+AT_THE_LIMIT = re.compile(r"5 runs in a minute from your address, which is the limit here\. You can run again in \d+ s\.")
 QUICK = """from workers import WorkflowEntrypoint
 
 
@@ -27,14 +29,24 @@ def test_what_is_left_is_told_when_it_is_nearly_used_up(strict: Server, open_pag
     page = Playground(watched, strict.url)
     notice = watched.page.locator("#notices [data-subject=run]")
     page.write(QUICK)
-    for told in (None, "3 more runs now: 5 a minute", "2 more runs now", "1 more run now", "No more runs now"):
+    for told in (None, "3 runs left this minute. One more in", "2 runs left", "1 run left", "No runs left this minute. You can run again in"):
         page.run()
         page.expect_status("Complete")
         if told is None:
             expect(notice).to_have_count(0)
         else:
             expect(notice).to_contain_text(told)
+            expect(notice).to_have_attribute("role", "status")
+            expect(page.run_button).to_have_attribute("aria-disabled", "false")
     page.run_button.click()
-    expect(notice).to_contain_text("5 runs in a minute from your address, which is the limit here.")
-    expect(notice).to_contain_text("You can run again in")
+    expect(notice).to_have_text(AT_THE_LIMIT)
+    expect(page.run_button).to_have_text(re.compile(r"Run in \d+ s"))
+    before = notice.inner_text()
+    expect(notice).not_to_have_text(before)  # it counts down
+    expect(notice).to_have_text(AT_THE_LIMIT)
+    page.editor.click()  # and nothing else is held up
+    page.page.keyboard.type("#")
+    expect(page.editor).to_contain_text("#")
+    watched.page.set_viewport_size({"width": 390, "height": 844})
+    expect(watched.page.locator("#notices-bar [data-subject=run]")).to_be_visible()  # over the button, whichever half is in sight
     watched.forgive("429")

@@ -182,7 +182,7 @@ def test_starts_in_a_minute_and_how_many_are_left(site: Callable[..., Site]) -> 
         left.append(int(found[1]))
     assert left == [2, 1, 0]
     answer = made.client.post("/api/instances", json={"source": HELLO})
-    error = refused(answer, 429, "3 runs in a minute from your address", "Your code is kept.", "You can run again in", wait=True)
+    error = refused(answer, 429, "3 runs in a minute from your address, which is the limit here. You can run again in", wait=True)
     assert (error["code"], error["setting"], error["limit"]) == ("too_many", "starts_per_minute", 3)
     assert '"starts_per_minute";r=0;t=' in answer.headers["ratelimit"]
 

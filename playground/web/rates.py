@@ -16,7 +16,7 @@ MOST_ADDRESSES = 20_000  # remembered at once; past it the one not heard of for 
 SPENT = "playground.spent"  # where the ASGI scope has the allowances that a request was counted against
 REST_SECONDS = 10  # what an address with too much open is told to wait
 
-STARTS = "{limit} runs in a minute from your address, which is the limit here. Your code is kept. You can run again in {wait} s."
+STARTS = "{limit} runs in a minute from your address, which is the limit here. You can run again in {wait} s."
 CHECKS = "{limit} checks in a minute from your address, which is the limit here. The next is possible in {wait} s."
 SNIPPETS = "{limit} links in a minute from your address, which is the limit here. You can share again in {wait} s."
 CARDS = "{limit} new pictures of links in a minute for your address, which is the limit here. The next is possible in {wait} s."

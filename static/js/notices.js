@@ -1,6 +1,13 @@
 // Banners under the Run button: trouble that concerns starting a run, or an offer. One per subject; a new one takes the old one's place.
+// Where there is one column, what concerns running stands over the bar with the button, in sight of the code and of the run.
 
 import { icon } from "./icons.js";
+
+const narrow = matchMedia("(max-width: 899px)");
+narrow.addEventListener("change", () => {
+  const run = document.querySelector(".notices > [data-subject=run]");
+  if (run) placeOf("run").append(run);
+});
 
 /**
  * @param {string} subject  what it is about, such as "run" or "draft"
@@ -21,6 +28,7 @@ export function notice(subject, { icon: shape, strong = "", text, tone = "warn",
   }
   const rest = document.createElement("span");
   rest.textContent = text;
+  rest.setAttribute("aria-live", "off"); // a countdown is read out once, not every second
   words.append(rest);
   box.append(icon(shape), words);
   for (const { name, act } of actions) {
@@ -38,7 +46,7 @@ export function notice(subject, { icon: shape, strong = "", text, tone = "warn",
   shut.append(icon("close"));
   shut.addEventListener("click", () => close(subject));
   box.append(shut);
-  document.getElementById("notices").append(box);
+  placeOf(subject).append(box);
   return {
     text: (changed) => {
       if (rest.textContent !== changed) rest.textContent = changed;
@@ -48,5 +56,9 @@ export function notice(subject, { icon: shape, strong = "", text, tone = "warn",
 }
 
 export function close(subject) {
-  document.querySelector(`#notices > [data-subject="${subject}"]`)?.remove();
+  document.querySelector(`.notices > [data-subject="${subject}"]`)?.remove();
+}
+
+function placeOf(subject) {
+  return document.getElementById(subject === "run" && narrow.matches ? "notices-bar" : "notices");
 }

@@ -5,6 +5,7 @@ import { close, notice } from "./notices.js";
 import { icon } from "./icons.js";
 
 const FEW = 3; // runs left in a minute from which on a person is told, or a tenth of the limit where that is more
+const SOON_S = 90; // a wait that is counted down on the button; a longer one is said, and nothing is held up for it
 const FULL_WAIT_S = 10; // before a full server is asked again, when it does not say
 
 /**
@@ -27,6 +28,7 @@ export function makeStart({ source, params, onStarting, onStarted, onStopped, on
       params.focus();
       return;
     }
+    clearInterval(timer);
     set("starting");
     onStarting();
     const text = source();
@@ -48,8 +50,9 @@ export function makeStart({ source, params, onStarting, onStarted, onStopped, on
   /** Says how many runs are left once they are nearly used up. */
   function tellOf(allowance) {
     if (!allowance || allowance.left > Math.max(FEW, allowance.limit / 10)) return;
-    const runs = allowance.left === 1 ? "1 more run" : `${allowance.left || "No"} more runs`;
-    notice("run", { icon: "clock", tone: "calm", text: `${runs} now: ${allowance.limit} a minute is the limit here. More from ${allowance.reset} s on.` });
+    const runs = allowance.left === 1 ? "1 run" : `${allowance.left || "No"} runs`;
+    const more = allowance.left ? "One more in" : "You can run again in";
+    count(allowance.reset, { icon: "clock", tone: "calm", words: (left) => `${runs} left this minute. ${more} ${lasting(left)}.`, then: () => close("run") });
   }
 
   function explain(error) {
@@ -64,17 +67,19 @@ export function makeStart({ source, params, onStarting, onStarted, onStopped, on
       notice("run", { icon: "failed", tone: "bad", strong: "Not started.", text: error.message });
       onDiagnostics(error.details.diagnostics ?? [], error.message);
     } else if (error.status === 429) {
-      wait(error.retryAfter ?? FULL_WAIT_S, {
-        shape: "clock",
-        strong: error.message,
-        words: (left) => `Your code and the last run are kept. You can run again in ${left} s.`,
+      const [strong, ...rest] = error.message.split(/(?<=[.:]) /);
+      const seconds = error.retryAfter ?? FULL_WAIT_S;
+      wait(seconds, {
+        icon: "clock",
+        strong,
+        words: (left) => rest.join(" ").replace(/in [\d,]+ (s|h)\.$/, `in ${lasting(left)}.`),
         then: () => close("run"),
       });
     } else if (error.status === 503) {
       wait(error.retryAfter ?? FULL_WAIT_S, {
-        shape: "clock",
+        icon: "clock",
         strong: error.message,
-        words: (left) => `Your code is kept. Trying again in ${left} s.`,
+        words: (left) => `Your code is kept. Trying again in ${lasting(left)}.`,
         then: run,
       });
     } else {
@@ -82,27 +87,34 @@ export function makeStart({ source, params, onStarting, onStarted, onStopped, on
     }
   }
 
-  /** Counts down on the button and in the banner. */
-  function wait(seconds, { shape, strong, words, then }) {
+  /** Counts down in the banner and, when it is for soon, on the button. */
+  function wait(seconds, what) {
+    const actions = what.then === run ? [{ name: "Stop trying", act: () => (stop(), close("run")) }] : [];
+    const held = seconds <= SOON_S || what.then === run;
+    if (held) set("waiting", seconds);
+    count(seconds, { ...what, actions, each: (left) => held && set("waiting", left) });
+  }
+
+  /** Counts down in the banner; what comes next takes its place. */
+  function count(seconds, { words, then, each, ...look }) {
     const end = performance.now() + seconds * 1000;
-    const shown = notice("run", {
-      icon: shape,
-      strong,
-      text: words(seconds),
-      actions: then === run ? [{ name: "Stop trying", act: () => (stop(), close("run")) }] : [],
-    });
-    set("waiting", seconds);
+    const shown = notice("run", { ...look, text: words(seconds) });
     clearInterval(timer);
     timer = setInterval(() => {
       const left = Math.ceil((end - performance.now()) / 1000);
       if (left > 0) {
         shown.text(words(left));
-        set("waiting", left);
+        each?.(left);
         return;
       }
       stop();
       then();
     }, 250);
+  }
+
+  function lasting(seconds) {
+    if (seconds <= SOON_S) return `${seconds} s`;
+    return seconds <= SOON_S * 60 ? `${Math.ceil(seconds / 60)} min` : `${Math.ceil(seconds / 3600)} h`;
   }
 
   function stop() {
