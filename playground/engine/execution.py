@@ -27,7 +27,7 @@ from playground.engine.processor import Processor
 from playground.engine.rollback import Rollback
 from playground.engine.services import Services
 from playground.engine.sources import NotRegistered
-from playground.engine.start import start_frame
+from playground.engine.start import snapshot_of, start_frame
 from playground.engine.suspensions import Suspensions
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
@@ -146,7 +146,7 @@ class Execution:
         services = self.services
         taking = asyncio.ensure_future(services.sandbox.take())
         try:
-            snapshot, code = await asyncio.gather(services.store.load(self.row.key), coming)
+            snapshot, code = await asyncio.gather(snapshot_of(services, self.row), coming)
             worker = await taking
         except BaseException:
             taking.cancel()
@@ -197,7 +197,7 @@ class Execution:
             self.rollback.resume(row.error)
         self.idleness.heard()
         self.idleness.watch_silence()
-        self.processor.watch()
+        self.processor.stirred()
 
     def finish(self, *events: NewEvent) -> None:
         """The execution has ended as it should: commit these, then let the worker go."""

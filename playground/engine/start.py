@@ -1,15 +1,23 @@
-"""The first frame of an execution: the code, the event, and every step that the journal holds."""
+"""What an execution starts from, and its first frame: the code, the event, and every step that the journal holds."""
 
 from typing import TYPE_CHECKING, Any
 
 from playground.engine import live
 from playground.engine.code import Code
-from playground.store.protocol import Snapshot
+from playground.engine.services import Services
+from playground.store.protocol import InstanceRow, Snapshot
 
 if TYPE_CHECKING:
     from playground.engine.execution import Execution
 
 LIMITS = ("value_bytes", "step_limit")  # which the worker keeps too, so that its code gets an error it can see
+
+
+async def snapshot_of(services: Services, row: InstanceRow) -> Snapshot:
+    """All that is stored of an instance that has just been claimed; of one that has nothing but its creation, the row says it."""
+    if row.last_seq == 1:
+        return Snapshot(row, {}, [], [])
+    return await services.store.load(row.key)
 
 
 def start_frame(execution: "Execution", snapshot: Snapshot, code: Code, rolling_back: bool) -> dict[str, Any]:

@@ -252,8 +252,7 @@ class ForkServer:
         elif "ended" in message:
             number = message["ended"]
             worker = self.workers.pop(number)
-            oom = self._group is not None and self._group.killed()
-            worker.ended(message["status"], message["cpu"], message["rss"], out_of_memory=oom)
+            worker.ended(message["status"], message["cpu"], message["rss"], self._group)
             if number in self._pending:
                 self._read_lock(number)
             self._fail(number, "it ended before it was locked")

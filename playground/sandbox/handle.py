@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from playground.sandbox.cgroup import MemoryGroup
 from playground.workflows import exits
 
 EXIT = "exit"  # it ended by itself, with a code
@@ -125,8 +126,8 @@ class Worker:
         loop.add_reader(handle, gone)
         self.kill()
 
-    def ended(self, status: int, cpu: float, rss: int, *, out_of_memory: bool) -> None:
-        """Resolve `exited` from what the fork server learned when it reaped the process."""
+    def ended(self, status: int, cpu: float, rss: int, group: MemoryGroup | None) -> None:
+        """Resolve `exited` from what the fork server learned when it reaped the process. The memory group is asked about a death that is not ours."""
         if self.exited.done():
             return
         if os.WIFEXITED(status):
@@ -138,6 +139,6 @@ class Worker:
         if number in (signal.SIGKILL, signal.SIGXCPU):
             if cpu >= self._cpu_limit * (_CPU_SHARE_KILLED if self._killed else _CPU_SHARE):
                 cause = CPU
-            elif out_of_memory:
+            elif not self._killed and group is not None and group.killed():
                 cause = MEMORY
         self.exited.set_result(Exit(number, None, cause, cpu, rss))

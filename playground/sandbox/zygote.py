@@ -98,7 +98,8 @@ class _Server:
         data = json.dumps(message).encode() + b"\n"
         try:
             sent = self._control.sendmsg([data], ancillary)
-            self._control.sendall(data[sent:])
+            if sent < len(data):
+                self._control.sendall(data[sent:])
         except ConnectionError:
             os._exit(0)
 

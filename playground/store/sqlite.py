@@ -19,7 +19,7 @@ from playground.store.migrations import migrate, version_of
 from playground.store.named_sql import NamedSql
 from playground.store.protocol import Committed, Decider, InstanceRow, NewInstance, Refusal, Snapshot, Snippet
 from playground.store.readers import Readers
-from playground.store.snippets import snippet_of
+from playground.store.snippets import KnownSnippets, snippet_of
 from playground.store.sqlite_tables import SqliteEffects, SqliteKv, SqliteTenants, Tables
 from playground.store.sqlite_transaction import SqliteTransaction
 from playground.store.tables import EffectStore, KvStore, TenantStore
@@ -49,6 +49,7 @@ class SqliteStore:
         self._sql = NamedSql(Path(__file__).with_name("sqlite_queries.sql"))
         self._transaction = SqliteTransaction(db, self._sql)
         self._growth = Growth(self._last_seq)
+        self._snippets = KnownSnippets()
         self._readers = Readers(partial(_connect_reader, path))
         self._writer = Writer(self._transaction, self._growth.tell, log, slow_seconds)
         tables = Tables(self._readers, self._writer, self._transaction)
@@ -202,11 +203,21 @@ class SqliteStore:
         return await self._writer.submit(partial(self._transaction.expire, before, limit))
 
     async def put_snippet(self, source: str, params: str | None, *, at: int) -> Snippet:
-        return await self._writer.submit(partial(self._transaction.put_snippet, snippet_of(source, params, at)))
+        new = snippet_of(source, params, at)
+        stored = self._snippets.get(new.id)
+        if stored is None:
+            stored = await self._writer.submit(partial(self._transaction.put_snippet, new))
+            self._snippets.hold(stored)
+        return stored
 
     async def snippet(self, id: str) -> Snippet | None:
-        found = await self._readers.run(lambda db: db.execute(self._sql["snippet"], (id,)).fetchone())
-        return None if found is None else Snippet(*found)
+        known = self._snippets.get(id)
+        if known is None:
+            found = await self._readers.run(lambda db: db.execute(self._sql["snippet"], (id,)).fetchone())
+            if found is not None:
+                known = Snippet(*found)
+                self._snippets.hold(known)
+        return known
 
     async def close(self) -> None:
         await asyncio.get_running_loop().run_in_executor(None, self.close_now)

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from playground import analysis
 from playground.worker.channel import Channel, ChannelClosed
 from playground.worker.loop import LockedLoop
 from playground.worker.process import Process
-from playground.worker.rehearsal import rehearse
+from playground.worker.rehearsal import SOURCE, rehearse
 from playground.worker.run import Execution
 
 REHEARSALS = 20  # after which the interpreter has specialised the code that a start runs through (PEP 659)
@@ -14,6 +15,8 @@ REHEARSALS = 20  # after which the interpreter has specialised the code that a s
 def warm(fd: int) -> Execution:
     """What every worker would do for itself otherwise, up to a channel that will be on `fd`. Called once in the fork server, before any worker."""
     rehearse(REHEARSALS)
+    for _ in range(REHEARSALS):
+        analysis.check(SOURCE)
     return Execution(LockedLoop(Channel(fd, there=False)), Process())
 
 
@@ -30,9 +33,7 @@ def main(ready: Execution) -> None:
         if first["op"] == "start":
             ready.play(first)
         elif first["op"] == "check":
-            from playground.analysis import check
-
-            _reply(channel, {"op": "checked", **check(first["source"])})
+            _reply(channel, {"op": "checked", **analysis.check(first["source"])})
         elif first["op"] == "probe":
             from playground.sandbox import attack
 
