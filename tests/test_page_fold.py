@@ -88,7 +88,7 @@ def invented(pick: random.Random) -> list[dict[str, Any]]:
     add(ev.WORKFLOW_QUEUED, params=pick.choice([None, {"a": 1}]), trigger="api")
     for _ in range(pick.randrange(5, LONGEST)):
         at += pick.choice([0, 1, 30, 5_000])
-        match pick.randrange(27):
+        match pick.randrange(28):
             case 0 | 1:
                 execution += 1
                 add(ev.EXECUTION_STARTED, execution=execution, worker="w1", replayed=pick.randrange(3), code_version="c")
@@ -158,6 +158,8 @@ def invented(pick: random.Random) -> list[dict[str, Any]]:
                 events[-1]["data"]["step"] = target
             case 26 if step := some(ev.DO):
                 add(ev.ATTEMPT_STARTED, step, attempt=1, injected="fail", **{"break": pick.randrange(1, len(events) + 1)})
+            case 27:
+                add(ev.KILL_ARMED, when="during-step") if pick.random() < 0.7 else add(ev.KILL_DISARMED)
             case _:
                 add("of_a_later_version", anything=1)
     return events

@@ -333,11 +333,11 @@ class Engine:
         await self.store.delete(row.key)
 
     async def kill_worker(self, tenant: str, id: str, when: str = "now") -> None:
-        """SIGKILL the instance's worker: `now`, `during-step` (the next attempt), or `before-commit` (of the next result).
+        """SIGKILL the instance's worker: `now`, `during-step` (the next attempt), `before-commit` (of the next result), or `never` after all.
 
         Raises:
             NoWorker: it has none now.
-            WorkflowError: `when` is none of the three.
+            WorkflowError: `when` is none of these.
         """
         if when not in KILL_MOMENTS:
             raise WorkflowError(f"when takes {', '.join(KILL_MOMENTS)}")
@@ -345,7 +345,10 @@ class Engine:
         execution = self._scheduler.live.get(row.key)
         if execution is None:
             raise NoWorker(f'Instance "{id}" has no worker now ({row.status}), so there is nothing to kill.')
-        execution.kill(when)
+        try:
+            await execution.kill(when)
+        except Fenced:
+            raise NoWorker(f'Instance "{id}" has just lost its worker, so there is nothing to kill.') from None
 
     async def wake(self, tenant: str, id: str, step: StepKey | None = None) -> Committed:
         """End a sleep, a retry wait or an event's timeout now: the named one, or the one due first. Recorded as virtual."""

@@ -43,7 +43,8 @@ BACKLOG_BYTES = 4 * 1024 * 1024  # or as much said since the last time that all 
 NOW = "now"
 DURING_STEP = "during-step"
 BEFORE_COMMIT = "before-commit"
-KILL_MOMENTS = (NOW, DURING_STEP, BEFORE_COMMIT)
+NEVER = "never"  # takes back one of the two before
+KILL_MOMENTS = (NOW, DURING_STEP, BEFORE_COMMIT, NEVER)
 
 
 class NotStarted(Exception):
@@ -283,15 +284,16 @@ class Execution:
             self._hold(False)
         return committed
 
-    def kill(self, when: str) -> None:
+    async def kill(self, when: str) -> None:
         """SIGKILL the worker at one of `KILL_MOMENTS`. Raises NoWorker when there is none."""
         if self.worker is None or self.closing:
             raise NoWorker(f'Instance "{self.row.id}" has no worker now, so there is nothing to kill.')
         if when == NOW:
             self.ending.killed = True
             self.worker.kill()
-        else:
-            self.kill_at = when
+        elif when != (self.kill_at or NEVER):
+            armed = NewEvent(ev.KILL_DISARMED) if when == NEVER else NewEvent(ev.KILL_ARMED, {"when": when})
+            await self.operate(lambda snapshot: [armed])
 
     def drop(self) -> None:
         """SIGKILL and read nothing more: what was sent and not handled is lost with the worker."""
@@ -375,6 +377,8 @@ class Execution:
                 self.suspensions.apply(event)
             elif event.type == ev.WORKFLOW_RESUMED:
                 self._hold(False)
+            elif event.type in (ev.KILL_ARMED, ev.KILL_DISARMED):
+                self.kill_at = event.data.get("when")
             elif event.type in (ev.BREAK_SET, ev.BREAK_CLEARED):
                 self.breaks.apply(event)
 

@@ -186,7 +186,7 @@ class Run:
         await self._tester.call(lambda engine: engine.delete(self.tenant, self.id))
 
     async def kill_worker(self, when: str = "now") -> None:
-        """Kill its worker `now`, `during-step` (its next attempt) or `before-commit` (of its next result, which is lost)."""
+        """Kill its worker `now`, `during-step` (its next attempt) `before-commit` (of its next result, which is lost), or `never` after all."""
         await self._tester.call(lambda engine: engine.kill_worker(self.tenant, self.id, when))
 
     async def break_step(self, name: str, how: str | None, *, count: int | None = None, **more: Any) -> Committed:

@@ -65,7 +65,7 @@ class RestartBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class KillBody(msgspec.Struct, forbid_unknown_fields=True):
-    when: Literal["now", "during-step", "before-commit"] = "now"
+    when: Literal["now", "during-step", "before-commit", "never"] = "now"
 
 
 class WakeBody(msgspec.Struct, forbid_unknown_fields=True):

@@ -36,6 +36,7 @@ class State:
         self.code_changes: list[dict[str, Any]] = []
         self.in_execution = False
         self.breaks: list[Break] = []
+        self.armed: str | None = None  # when the worker is to be killed
 
     def apply(self, event: Event) -> None:
         """Take one more event. Unknown types change nothing but `last_seq`, so that an older program can read on."""
@@ -62,6 +63,7 @@ class State:
             "steps": [step.as_json() for step in self.steps.values()],
             "log_truncated": self.log_truncated,
             "breaks": [*self.breaks],
+            "armed": self.armed,
         }
         if isinstance(self.trigger, Mapping):
             shown["trigger"] = self.trigger

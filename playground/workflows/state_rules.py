@@ -97,6 +97,7 @@ def _execution_ended(state: "State", event: Event) -> None:
     if state.executions:
         state.executions[-1].ended_at, state.executions[-1].reason = event.at, event.data["reason"]
     state.in_execution = False
+    state.armed = None
     if state.status == ev.RUNNING:
         state.status = ev.QUEUED
 
@@ -149,6 +150,10 @@ def _attempt_started(state: "State", event: Event) -> None:
 
 def _breaks(state: "State", event: Event) -> None:
     state.breaks = breaks.after(state.breaks, event.type, event.seq, event.data)
+
+
+def _armed(state: "State", event: Event) -> None:
+    state.armed = event.data.get("when")
 
 
 def _attempt_completed(state: "State", event: Event) -> None:
@@ -305,6 +310,8 @@ RULES: Mapping[str, Callable[["State", Event], None]] = {
     ev.ATTEMPT_COMPLETED: _attempt_completed,
     ev.ATTEMPT_ERRORED: _attempt_errored,
     ev.RETRY_WOKEN: _retry_woken,
+    ev.KILL_ARMED: _armed,
+    ev.KILL_DISARMED: _armed,
     ev.BREAK_SET: _breaks,
     ev.BREAK_CLEARED: _breaks,
     ev.STEP_COMPLETED: _step_completed,

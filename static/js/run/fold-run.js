@@ -113,6 +113,7 @@ function executionEnded(state, event, data) {
     if (last.cut) state.logs.push({ seq: event.seq, at: event.at, cut: data.reason, execution: last.execution });
   }
   state.inExecution = false;
+  state.armed = null;
   if (state.status === "running") state.status = "queued";
   hush(state, event.at);
 }
@@ -134,6 +135,10 @@ function log(state, event, data) {
       cut: null,
     });
   });
+}
+
+function armed(state, event, data) {
+  state.armed = data.when ?? null;
 }
 
 export const RUN = {
@@ -170,6 +175,8 @@ export const RUN = {
   },
   execution_started: executionStarted,
   execution_ended: executionEnded,
+  kill_armed: armed,
+  kill_disarmed: armed,
   log,
   log_truncated(state, event, data) {
     state.logTruncated = data.dropped;

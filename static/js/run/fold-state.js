@@ -26,6 +26,7 @@ export function newState() {
     codeChanges: [],
     inExecution: false,
     breaks: [],
+    armed: null, // when the worker is to be killed
     // for pictures only
     lastAt: null,
     generationAt: null,

@@ -25,6 +25,7 @@ export function view(state) {
     steps: [...state.steps.values()].map(stepView),
     log_truncated: state.logTruncated,
     breaks: state.breaks,
+    armed: state.armed,
   };
   if (state.trigger !== null && typeof state.trigger === "object") shown.trigger = state.trigger;
   if (state.codeChanges.length) shown.code_changes = [...state.codeChanges];
