@@ -4,6 +4,8 @@
 
 import { toast } from "../toast.js";
 import { call, instancePath } from "./api.js";
+import { BreakList } from "./break-list.js";
+import { breakOf } from "./breaks.js";
 import { el, icon, setText, tell } from "./dom.js";
 import { Drawer } from "./drawer.js";
 import { Effects } from "./effects.js";
@@ -42,11 +44,17 @@ export class Live {
     const copy = (text) => this.copy(text);
     this.header = new Header({ root: part("head"), act: (what, when) => this.act(what, when) });
     this.notices = new Notices({ root: part("notices"), retryNow: () => this.stream?.retryNow() });
+    this.breaks = new BreakList({
+      root: part("notices"),
+      clear: (step) => this.send("break", { step, how: null }, "It was not cleared."),
+      disarm: () => this.send("kill-worker", { when: "never" }, "It was not disarmed."),
+    });
     this.timeline = new Timeline({
       root: this.parts.timeline,
       onOpen: (step) => this.openStep(step),
       onWake: (step) => this.send("wake", { step: keyJson(step) }, "It could not be ended early."),
       onSend: (step, type, value) => this.sendEvent(type, value),
+      onBreak: (entry) => this.breakStep({ name: entry.name, entry }),
       payloadFor: (step) => this.payloadFor(step),
     });
     this.journal = new Journal({ root: part("journal") });
@@ -107,7 +115,6 @@ export class Live {
     this.parts.timeline.style.removeProperty("min-height");
     this.seen = this.generationEnd = null;
     this.heardAt = Date.now();
-    this.armed = null;
     this.drawnEnd = null;
     this.told = this.toldAt = null;
     this.saidAt = -SENTENCE_MS;
@@ -167,7 +174,6 @@ export class Live {
   take(events) {
     for (const event of events) this.moments.push(event);
     this.heardAt = Date.now();
-    if (this.armed && !alive(this.moments.state)) this.armed = null;
     if (this.wanted !== null && this.wanted <= this.moments.last) this.seek(this.wanted);
     this.schedule(true);
   }
@@ -255,6 +261,7 @@ export class Live {
     this.lineage.update(newest);
     this.recode.update(newest, { ...context, final: FINAL.has(newest.status) });
     this.header.update(state, context);
+    this.breaks.update(newest, context);
     if (this.past && this.seen === state.lastSeq) return; // only what comes behind it has changed
     this.seen = state.lastSeq;
     relocate(state, this.plan.flat, newest);
@@ -288,7 +295,7 @@ export class Live {
 
   narrate(context) {
     if (!this.state.lastSeq && !this.trouble) return;
-    const { icon: mark, tone, parts, lens } = this.past ? recalled(this.state, context) : narrate(this.state, { ...context, armed: this.armed, doubles: this.effects.doubles, task: this.run.example?.task });
+    const { icon: mark, tone, parts, lens } = this.past ? recalled(this.state, context) : narrate(this.state, { ...context, armed: this.state.armed, doubles: this.effects.doubles, task: this.run.example?.task });
     const words = parts.map((one) => (typeof one === "string" ? one : (one.code ?? one.b ?? (one.line ? `line ${one.line}` : "")))).join("");
     const moved = performance.now();
     if (words !== this.said) {
@@ -362,10 +369,7 @@ export class Live {
 
   async act(what, when) {
     if (what === "kill") {
-      if (when !== "now") this.armed = when;
-      const failed = await this.send("kill-worker", { when }, "The worker was not killed.");
-      if (failed) this.armed = null;
-      this.schedule(true);
+      await this.send("kill-worker", { when }, "The worker was not killed.");
       return;
     }
     if (what === "restart") return this.restart({});
