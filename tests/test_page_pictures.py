@@ -252,7 +252,7 @@ def test_escape_sequences_are_taken_out_of_printed_text() -> None:
 def test_every_module_of_a_run_is_asked_for_at_once() -> None:
     told = re.search(r"set modules = \[(.*?)\]", (RUN.parent.parent.parent / "templates" / "_run.html").read_text())
     assert told
-    first = {"panel", "idle", "dom", "new-row", "plan", "words"}  # come with the page
+    first = {"panel", "idle", "dom", "new-row", "plan", "words", "pending"}  # come with the page
     assert set(re.findall(r'"([a-z-]+)"', told[1])) == {path.stem for path in RUN.glob("*.js")} - first - {
-        "view"
+        "view", "break-form"
     }  # only tests use the last

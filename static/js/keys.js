@@ -22,6 +22,7 @@ const TABLE = {
     ["Open the step", "enter"],
     ["Go to its line", "L", ["line"]],
     ["Kill worker", "X", ["kill"]],
+    ["Break the step", "B", ["break"]],
     ["To the event form", "E", ["form"]],
     ["Timeline, replay, journal, logs, effects", "1 2 3 4 5", ["timeline", "lens", "journal", "logs", "effects"]],
     ["Scrub back, forward", "[ ]", ["back", "forward"]],
@@ -46,6 +47,7 @@ export function onKey(name, act) {
 onKey("next", () => move("ArrowDown"));
 onKey("previous", () => move("ArrowUp"));
 onKey("line", () => (rowNow() ? rowNow().dispatchEvent(new CustomEvent("playground:line", { bubbles: true })) : false));
+onKey("break", () => (rowNow() ? rowNow().dispatchEvent(new CustomEvent("playground:break", { bubbles: true })) : false));
 onKey("kill", () => press(inRun("[data-part=kill]")));
 onKey("form", () => focus(inRun(".ask textarea")));
 onKey("timeline", () => (tab("timeline"), move("")));

@@ -3,6 +3,7 @@
 import { Already, Refused, post } from "./http.js";
 import { close, notice } from "./notices.js";
 import { icon } from "./icons.js";
+import { forgetPending, pendingBody } from "./run/pending.js";
 
 const FEW = 3; // runs left in a minute from which on a person is told, or a tenth of the limit where that is more
 const SOON_S = 90; // a wait that is counted down on the button; a longer one is said, and nothing is held up for it
@@ -34,10 +35,12 @@ export function makeStart({ source, params, onStarting, onStarted, onStopped, on
     const text = source();
     const json = params.json();
     try {
-      const body = `{"source":${JSON.stringify(text)}${json === null ? "" : `,"params":${json}`}}`;
+      const breaks = pendingBody();
+      const body = `{"source":${JSON.stringify(text)}${json === null ? "" : `,"params":${json}`}${breaks.length ? `,"breaks":${JSON.stringify(breaks)}` : ""}}`;
       let allowance = null;
       const instance = await post("/api/instances", new Already(body), { allowed: (it) => (allowance = it.starts_per_minute) });
       set("ready");
+      forgetPending();
       onStarted(instance, text);
       tellOf(allowance);
     } catch (error) {

@@ -25,7 +25,7 @@ export function askBreak({ name, count = null, label = name, current = null, yes
   ms.value = String((current?.ms ?? SLOW_MS) / 1000);
   const value = el("textarea.field", { rows: "2", id: `${id}-value`, spellcheck: "false", autocomplete: "off", autocapitalize: "off", "aria-label": "Value, JSON" });
   value.value = current?.how === "return" ? JSON.stringify(current.value, null, 1) : "null";
-  const more = { slow: el("label.more", {}, "by", ms, "seconds"), return: el("div.more", {}, value) };
+  const more = { slow: el("label.way-more", {}, "by", ms, "seconds"), return: el("div.way-more", {}, value) };
   const ways = el("fieldset.ways", {}, el("legend.sr", {}, "What its next attempts do"));
   for (const [how, title, words] of WAYS) {
     const radio = el("input", { type: "radio", name: id, value: how, checked: how === chosen });
@@ -34,6 +34,7 @@ export function askBreak({ name, count = null, label = name, current = null, yes
   }
   const times = el("input.field.short", { type: "number", id: `${id}-times`, min: "1", max: "1000", step: "1", inputmode: "numeric" });
   times.value = String(current?.left ?? 1);
+  const unit = el("span");
   const every = el("input", { type: "checkbox", checked: Boolean(current) && !current.step.count });
   const button = el("button.btn.main", { type: "submit" });
   const clear = current ? el("button.btn.line", { type: "button" }, "Clear") : null;
@@ -41,7 +42,7 @@ export function askBreak({ name, count = null, label = name, current = null, yes
     "form",
     { novalidate: true },
     ways,
-    el("label.times", {}, "How often", times, "attempts in a row"),
+    el("label.times", {}, "For its next", times, unit),
     count === null ? null : el("label.check", {}, every, "Every step of this name, not only this one"),
     el("p.dim", {}, icon("i-bolt-on"), ` On this run only, and written in its journal as injected.${note ? ` ${note}` : ""}`),
     said,
@@ -65,6 +66,7 @@ export function askBreak({ name, count = null, label = name, current = null, yes
   const look = () => {
     for (const [name, part] of Object.entries(more)) part.hidden = how() !== name;
     setText(button, yes(isEvery()));
+    setText(unit, times.value === "1" ? "attempt" : "attempts");
     say("");
   };
   const step = () => ({ kind: "do", name, ...(isEvery() ? {} : { count }) });
@@ -82,7 +84,7 @@ export function askBreak({ name, count = null, label = name, current = null, yes
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const body = { step: step(), how: how(), times: Number(times.value) };
-    if (!Number.isInteger(body.times) || body.times < 1 || body.times > 1000) return say("How often takes a whole number from 1 to 1,000.", times);
+    if (!Number.isInteger(body.times) || body.times < 1 || body.times > 1000) return say("How many attempts takes a whole number from 1 to 1,000.", times);
     if (body.how === "slow") {
       body.ms = Math.round(Number(ms.value) * 1000);
       if (!(body.ms >= 1 && body.ms <= 30_000)) return say("Be slow by more than 0 and at most 30 seconds.", ms);

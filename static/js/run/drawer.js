@@ -1,5 +1,6 @@
 // One step, in full: its attempts with what went wrong under each, its result, config and logs.
 
+import { INJECTED, isBroken } from "./breaks.js";
 import { el, icon, lineLink, setDisabled, tell } from "./dom.js";
 import { isLost, isStopped, lives } from "./fold.js";
 import { lineRow } from "./logs.js";
@@ -14,9 +15,9 @@ const ATTEMPTS = 100; // attempts shown here: the first and the latest of them
 const KIND = { do: "step", sleep: "sleep", wait: "wait for event" };
 
 export class Drawer {
-  /** @param {{root, close, copy, restart, fork}} how `restart(step)` runs the instance again from a step, `fork(step)` asks how to fork it there */
-  constructor({ root, close, copy, restart, fork }) {
-    Object.assign(this, { root, close, copy, restart, fork });
+  /** @param {{root, close, copy, breakStep, restart, fork}} how `restart(step)` runs the instance again from a step, `fork(step)` asks how to fork it there, `breakStep(step)` how to break it */
+  constructor({ root, close, copy, breakStep, restart, fork }) {
+    Object.assign(this, { root, close, copy, breakStep, restart, fork });
     root.addEventListener("click", (event) => {
       const link = event.target.closest("a[data-line]");
       if (!link) return;
@@ -79,6 +80,7 @@ export class Drawer {
       el("span.tag", {}, KIND[step.kind]),
       step.line ? lineLink(step.line) : null,
       el("span.grow"),
+      shown && this.breaking(why),
       shown && this.again(why),
       shown && el("button.btn.line.small.again", { type: "button", "aria-label": "Fork from here…", title: "A new run that begins with what finished before this step", onclick: () => this.fork(step) }, icon("i-fork"), el("span", {}, "Fork from here…")),
       el("button.btn.icon", { type: "button", "aria-label": "Close step", title: "Close", onclick: this.close }, icon("i-close")),
@@ -92,6 +94,16 @@ export class Drawer {
     const right = el("section", {});
     right.append(...this.result(), ...config(step), ...printedBy(lines));
     return [this.head(stepState(step, final), why), el("div.sheet-body", { tabindex: "0" }, left, right)];
+  }
+
+  /** Makes its next attempts fail, time out, be slow or return a value. */
+  breaking(why) {
+    if (this.step.kind !== "do") return null;
+    const button = el("button.btn.line.small.again", { type: "button", "aria-label": "Break this step", "aria-keyshortcuts": "b", title: "Make it fail, time out, be slow, or return a value" }, icon("i-bolt"), el("span", {}, "Break this step"));
+    button.dataset.title = button.title;
+    setDisabled(button, why);
+    button.addEventListener("click", () => button.getAttribute("aria-disabled") !== "true" && this.breakStep(this.step));
+    return button;
   }
 
   /** Runs this step and what began after it once more; what began before it is kept. */
@@ -142,15 +154,16 @@ function attemptRow(attempt, final, run) {
   const lost = isLost(attempt);
   const open = attempt.endedAt === null || isStopped(attempt, run);
   const state = open ? (final ? STEP.stopped : STEP.running) : attempt.done ? STEP.completed : lost ? { icon: "i-cut", tone: "", word: "lost with its worker" } : STEP.errored;
-  const words = attempt.done ? "completed" : state.word;
+  const hurt = attempt.injected && !lost;
+  const words = hurt ? `${INJECTED[attempt.injected]}${open && !final ? ", running" : ""}` : attempt.done ? "completed" : state.word;
   const row = el(
     "li",
     {},
-    icon(state.icon, { tone: state.tone }),
-    el("span", {}, el("b", {}, `Attempt ${attempt.attempt}`), ` ${words}, execution ${attempt.execution}`),
+    hurt && !open ? icon("i-bolt-on") : icon(state.icon, { tone: state.tone }),
+    el("span", {}, el("b", {}, `Attempt ${attempt.attempt}`), ` ${words}, execution ${attempt.execution}`, attempt.injected && el("span.tag.open", { title: "You, or whoever holds this run, set a break on this step" }, "injected")),
     el("span.num", { title: clock(attempt.startedAt) }, open || lost ? "" : lasting(attempt.endedAt - attempt.startedAt)),
   );
-  if (attempt.error && !lost) row.append(trace(attempt.error));
+  if (attempt.error && !lost && !isBroken(attempt)) row.append(trace(attempt.error));
   return row;
 }
 

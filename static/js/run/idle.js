@@ -1,6 +1,8 @@
 // The run's half before there is a run: what to do, and the plan read from the code.
 
 import { el, setText, setVar } from "./dom.js";
+import { breakTool } from "./row-break.js";
+import { pendingBreaks, setPending } from "./pending.js";
 import { fillPlan, newRow } from "./new-row.js";
 import { flatten } from "./plan.js";
 
@@ -8,11 +10,13 @@ const MOST = 60; // rows of a plan; a longer one says how many more there are
 
 export class Idle {
   constructor(root) {
+    document.addEventListener("playground:pending", () => this.outline && !root.hidden && this.redraw());
     const part = (name) => root.querySelector(`[data-part="${name}"]`);
     Object.assign(this, { root, plan: part("plan"), rows: part("plan-rows"), word: part("idle-word"), note: part("plan-note") });
   }
 
   show(outline) {
+    this.outline = outline;
     const flat = flatten(outline);
     this.plan.hidden = !flat.length;
     const slots = places(flat.slice(0, MOST));
@@ -29,11 +33,20 @@ export class Idle {
       setVar(mark, "--a", slots[index][0]);
       setVar(mark, "--b", slots[index][1]);
       item.parts.track.replaceChildren(mark);
+      const broken = pendingBreaks().find((each) => each.step.name === entry.name) ?? null;
+      breakTool(item, entry, entry.kind === "do" ? broken : null, () => askPending(entry, broken));
       item.parts.meta.replaceChildren(el("span", {}, entry.line ? `line ${entry.line}` : ""));
       return item;
     });
     this.rows.replaceChildren(...items);
     setText(this.note, flat.length > MOST ? `and ${flat.length - MOST} more` : "read from your code; nothing has run");
+  }
+
+  /** Draws the plan again, and gives the focus back to the button that had it. */
+  redraw() {
+    const at = [...this.rows.querySelectorAll(".row-break")].indexOf(document.activeElement);
+    this.show(this.outline);
+    if (at >= 0) this.rows.querySelectorAll(".row-break")[at]?.focus();
   }
 
   /** What the panel is made of did not arrive; the run itself goes on. */
@@ -45,6 +58,21 @@ export class Idle {
     setText(this.word, on ? "Starting" : "Not run yet");
     this.root.classList.toggle("is-starting", on);
   }
+}
+
+/** Asks how a step is to be broken in the run that is to come. */
+async function askPending(entry, current) {
+  const { askBreak } = await import("./break-form.js");
+  askBreak({
+    name: entry.name,
+    current,
+    yes: () => "Break it",
+    note: "It goes with the next run that you start here.",
+    send: async (body) => {
+      setPending(body);
+      return "";
+    },
+  });
 }
 
 /** Where each entry stands, in percent: one after the other, those that run together under each other. */

@@ -1,5 +1,6 @@
 // The journal itself: a row per event, there when it is committed and not before. JSON on demand; filtered as you type.
 
+import { INJECTED, says } from "./breaks.js";
 import { el, setFlag, setText } from "./dom.js";
 import { Rows } from "./rows.js";
 import { brief, valueNodes } from "./value.js";
@@ -10,8 +11,8 @@ const TALL_PX = 40; // on a telephone
 const PHONE = window.matchMedia("(max-width: 559px)");
 
 const GROUPS = {
-  steps: /^(step|attempt|sleep|wait|rollback)_/,
-  run: /^(workflow|execution|event|code)_/,
+  steps: /^(step|attempt|sleep|wait|rollback|break)_/,
+  run: /^(workflow|execution|kill|event|code)_/,
   logs: /^log/,
 };
 const BAD = new Set(["attempt_errored", "step_errored", "wait_timed_out", "workflow_errored", "rollback_attempt_errored", "rollback_step_errored", "rollback_errored"]);
@@ -77,7 +78,8 @@ export class Journal {
     const open = this.opened.has(event.seq);
     if (old && old.seq === event.seq && old.open === open) return old;
     const cut = event.type === "execution_ended" && event.data.reason in CUT;
-    const step = event.step ? `${event.step.name}${event.step.count > 1 ? `-${event.step.count}` : ""}` : "";
+    const of = event.step ?? (event.type.startsWith("break_") ? event.data.step : null);
+    const step = of ? `${of.name}${of.count > 1 ? `-${of.count}` : ""}` : "";
     const button = el(
       "button.j-row",
       { type: "button", "aria-expanded": String(open) },
@@ -90,7 +92,7 @@ export class Journal {
     );
     const item = el("li.j", {}, button, open ? el("pre.j-json", { tabindex: "0" }, valueNodes(event)) : null);
     setFlag(item, "cut", cut);
-    setFlag(item, "bad", BAD.has(event.type) && event.data.error?.name !== "WorkerLost");
+    setFlag(item, "bad", BAD.has(event.type) && event.data.error?.name !== "WorkerLost" && !event.data.injected);
     setFlag(item, "odd", index % 2 === 1);
     setFlag(item, "at", event.seq === this.current);
     Object.assign(item, { seq: event.seq, open, step: event.step });
@@ -126,15 +128,26 @@ export function said(event) {
       return data.reason === "not_loaded" ? "its code could not be loaded" : CUT[data.reason] ?? data.reason;
     case "attempt_started":
     case "attempt_completed":
+      if (data.injected) return `attempt ${data.attempt}, ${INJECTED[data.injected]}${data.virtual ? ", begun early by hand" : ""}`;
+    // falls through
     case "rollback_attempt_started":
     case "rollback_attempt_completed":
       return `attempt ${data.attempt}${data.virtual ? ", begun early by hand" : ""}`;
     case "attempt_errored":
     case "rollback_attempt_errored":
+      if (data.injected) return `attempt ${data.attempt} ${INJECTED[data.injected]}: ${data.error?.name}${data.retry_delay_ms === undefined ? "" : `; next in ${lasting(data.retry_delay_ms)}`}`;
       if (data.error?.name === "WorkerLost") return `attempt ${data.attempt} lost with its worker`;
       return `attempt ${data.attempt}: ${errorLine(data.error)}${data.retry_delay_ms === undefined ? "" : `; next in ${lasting(data.retry_delay_ms)}`}`;
     case "step_started":
       return [data.line ? `line ${data.line}` : "", retriesOf(data.config)].filter(Boolean).join(", ");
+    case "break_set":
+      return says(data);
+    case "break_cleared":
+      return "is not broken any more";
+    case "kill_armed":
+      return data.when === "during-step" ? "the worker will be killed during its next step" : "the worker will be killed after its next effect, before the commit";
+    case "kill_disarmed":
+      return "the worker will not be killed";
     case "retry_woken":
       return "the wait before the next attempt was ended by hand";
     case "sleep_started":

@@ -1,5 +1,6 @@
 // The replay lens: a column per execution, read downwards like a thread. Ran, read from the journal, lost, not reached.
 
+import { INJECTED, isBroken } from "./breaks.js";
 import { el, setFlag, setVar } from "./dom.js";
 import { isLost, isStopped, lives } from "./fold.js";
 import { Plan } from "./plan.js";
@@ -132,9 +133,11 @@ function cell(step, execution, state, live) {
   if (last.endedAt === null) return execution.cut ? ["lost", "lost with its worker"] : live ? ["run-now", `running${nth}`] : ["partly", "stopped"];
   if (isStopped(last, state)) return ["partly", "stopped"];
   if (isLost(last)) return ["lost", "lost with its worker"];
+  if (isBroken(last) && !(step.status === "retrying" && live)) return ["hurt", `${INJECTED[last.injected].replace(" on purpose", "")}${nth}`];
+  if (last.done && last.injected === "return") return ["hurt", INJECTED.return];
   if (last.done) return ["ran", mine.length > 1 ? `ran, ${mine.length} attempts` : nth ? `ran${nth}` : `ran, ${lasting(last.endedAt - last.startedAt)}`];
   if (step.status === "errored" && last === step.attempts[step.attempts.length - 1]) return ["fail", `failed${nth}`];
-  if (step.status === "retrying" && live) return ["live", `attempt ${last.attempt} failed, waiting`];
+  if (step.status === "retrying" && live) return ["live", `attempt ${last.attempt} ${isBroken(last) ? "made to fail" : "failed"}, waiting`];
   return ["partly", `attempt ${last.attempt} failed`];
 }
 

@@ -5,11 +5,11 @@
 import { toast } from "../toast.js";
 import { call, instancePath } from "./api.js";
 import { BreakList } from "./break-list.js";
-import { breakOf } from "./breaks.js";
+import { breakStep } from "./breaking.js";
 import { el, icon, setText, tell } from "./dom.js";
 import { Drawer } from "./drawer.js";
 import { Effects } from "./effects.js";
-import { FINAL, alive, fold, keyOf } from "./fold.js";
+import { FINAL, fold, keyOf } from "./fold.js";
 import { ForkDialog, wayOn } from "./fork.js";
 import { Header, NOTHING } from "./header.js";
 import { Journal } from "./journal.js";
@@ -54,13 +54,13 @@ export class Live {
       onOpen: (step) => this.openStep(step),
       onWake: (step) => this.send("wake", { step: keyJson(step) }, "It could not be ended early."),
       onSend: (step, type, value) => this.sendEvent(type, value),
-      onBreak: (entry) => this.breakStep({ name: entry.name, entry }),
+      onBreak: (entry) => breakStep(this, entry),
       payloadFor: (step) => this.payloadFor(step),
     });
     this.journal = new Journal({ root: part("journal") });
     this.logs = new Logs({ root: part("logs"), copy });
     this.lens = new Lens({ root: part("lens"), onStep: (step) => this.openStep(step) });
-    this.drawer = new Drawer({ root: part("step"), close: () => this.closeStep(), copy, restart: (step) => this.restart({ from_step: keyJson(step) }), fork: (step) => this.fork(step) });
+    this.drawer = new Drawer({ root: part("step"), close: () => this.closeStep(), copy, breakStep: (step) => breakStep(this, step), restart: (step) => this.restart({ from_step: keyJson(step) }), fork: (step) => this.fork(step) });
     this.lineage = new Lineage(part("notices"));
     this.recode = new Recode({ home: part("notices"), refused: (title, words) => this.notices.refused(title, words) });
     this.effects = new Effects({ root: part("effects"), tab: root.querySelector("#tab-effects"), onStep: (step) => this.openStep(step), onChange: () => this.schedule() });
@@ -261,7 +261,7 @@ export class Live {
     this.lineage.update(newest);
     this.recode.update(newest, { ...context, final: FINAL.has(newest.status) });
     this.header.update(state, context);
-    this.breaks.update(newest, context);
+    this.breaks.update(newest, { ...context, final: FINAL.has(newest.status) });
     if (this.past && this.seen === state.lastSeq) return; // only what comes behind it has changed
     this.seen = state.lastSeq;
     relocate(state, this.plan.flat, newest);

@@ -1,11 +1,12 @@
 // What is drawn on the track of one step: marks with their times, in words that a picture and a screen reader both understand. Pure.
 
+import { INJECTED } from "./breaks.js";
 import { alive, isLost, isStopped, lives } from "./fold.js";
 import { clock, copiedWords, errorLine, lasting } from "./words.js";
 
 /**
  * A mark is {type, from, to, text?, title?}; a `to` or `from` of null means now.
- * Types: ran fail lost live stopped · gap ahead-gap · sleep wait (live: sleep-on wait-on) ahead · read · copied · pause · undo undo-fail.
+ * One that was made to be so has `injected`. Types: ran given fail lost live stopped · gap ahead-gap · sleep wait (live: sleep-on wait-on) ahead · read · copied · pause · undo undo-fail.
  */
 export function marksOf(step, state, final) {
   const marks = step.copied ? [copied(step)] : step.kind === "do" ? attempts(step, state, final) : wait(step, state, final);
@@ -51,6 +52,13 @@ function attempts(step, state, final) {
 export const early = (attempt, next) => attempt.virtual || next.virtual;
 
 function attemptMark(attempt, many, state, final) {
+  const mark = plainMark(attempt, many, state, final);
+  if (!attempt.injected) return mark;
+  const type = attempt.injected === "return" && mark.type === "ran" ? "given" : mark.type;
+  return { ...mark, type, injected: true, title: `attempt ${attempt.attempt} ${INJECTED[attempt.injected]}${mark.type === "live" ? ", running" : ""}` };
+}
+
+function plainMark(attempt, many, state, final) {
   const text = many ? String(attempt.attempt) : "";
   const name = `attempt ${attempt.attempt}`;
   if (attempt.endedAt === null) {

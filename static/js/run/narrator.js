@@ -1,6 +1,7 @@
 // One plain sentence about what last mattered. Pure: a state in, {icon, tone, parts, lens?} out.
 // A part is a string, or {code}, {b}, {line}, or {tick}: a number that moves and is not read aloud each time.
 
+import { INJECTED, isBroken } from "./breaks.js";
 import { alive, isLost, lives } from "./fold.js";
 import { verb } from "./ledger.js";
 import { count, errorLine, lasting, left, moment, short, stepLabel } from "./words.js";
@@ -102,8 +103,9 @@ function retry(step, now) {
   const times = tried.length === 1 ? "once" : tried.length === 2 ? "twice" : `${tried.length} times`;
   const limit = step.config?.retries?.limit;
   const of = Number.isFinite(limit) ? ` of ${limit + 1}` : "";
-  const parts = [name(step), ` failed ${times}: `, { code: short(last?.error?.name ?? "error", NAME) }, `. Attempt ${tried.length + 1}${of} begins in `, { tick: left(step.until - now) }, "."];
-  return say("i-retry", ...parts);
+  const by = last && isBroken(last) ? [` was ${INJECTED[last.injected]}`] : [` failed ${times}: `, { code: short(last?.error?.name ?? "error", NAME) }];
+  const parts = [name(step), ...by, `. Attempt ${tried.length + 1}${of} begins in `, { tick: left(step.until - now) }, "."];
+  return say(last && isBroken(last) ? "i-bolt-on" : "i-retry", ...parts);
 }
 
 function running(state) {
@@ -114,7 +116,8 @@ function running(state) {
     const [step] = open;
     const attempt = step.attempts[step.attempts.length - 1]?.attempt ?? 1;
     const before = done ? [` ${count(done, "step")} committed: ${done === 1 ? "it" : "they"} will not run again.`] : [" Its result is committed to the journal before your code sees it."];
-    return say("i-play", name(step), attempt > 1 ? ` runs, attempt ${attempt}.` : " runs.", ...before);
+    const slow = step.attempts[step.attempts.length - 1]?.injected === "slow" ? `, ${INJECTED.slow}` : "";
+    return say(slow ? "i-bolt-on" : "i-play", name(step), attempt > 1 ? ` runs${slow}, attempt ${attempt}.` : ` runs${slow}.`, ...before);
   }
   return say("i-play", done ? `Your code runs between steps; ${count(done, "step")} committed.` : "Your code runs; no step has begun yet.");
 }
@@ -142,6 +145,7 @@ function ended(state, doubles) {
 function complete(state, after, doubles) {
   const lost = state.rows.filter((step) => step.attempts.some(isLost));
   const failed = state.rows.filter((step) => step.status === "completed" && step.attempts.some((one) => one.error && !isLost(one)));
+  const given = state.rows.filter((step) => step.attempts.some((one) => one.done && one.injected === "return"));
   const steps = state.rows.filter((step) => step.kind === "do" && !step.copied).length;
   const copied = copies(state);
   const parts = [`Complete${after}. `];
@@ -152,7 +156,10 @@ function complete(state, after, doubles) {
   else if (lost.length) {
     const times = lost.reduce((sum, step) => sum + step.attempts.filter(isLost).length, 0);
     parts.push("Every finished step ran once; ", ...listed(lost), ` lost ${times === 1 ? "one attempt" : `${times} attempts`} with ${times === 1 ? "its worker" : "their workers"}.`);
-  } else if (failed.length) parts.push(...listed(failed), ` failed at first and succeeded when tried again.`);
+  } else if (failed.length && failed.every((step) => step.attempts.every((one) => !one.error || isBroken(one)))) {
+    parts.push(...listed(failed), ` ${failed.length > 1 ? "were" : "was"} made to fail on purpose and succeeded when tried again.`);
+  } else if (given.length) parts.push(...listed(given), ` ${given.length > 1 ? "were" : "was"} given ${given.length > 1 ? "results" : "its result"} on purpose, and did not run.`);
+  else if (failed.length) parts.push(...listed(failed), ` failed at first and succeeded when tried again.`);
   else parts.push(steps === 1 ? "Its step ran once, and its result is in the journal." : `Each of its ${steps} steps ran once, and its result is in the journal.`);
   return parts;
 }
@@ -172,6 +179,8 @@ function errored(state) {
   const where = error?.line ? [{ line: error.line }] : ["its last line"];
   if (step?.kind === "do") {
     const tried = step.attempts.filter((attempt) => !isLost(attempt)).length;
+    const hurt = step.attempts.filter(isBroken).length;
+    if (hurt && hurt === tried) return [name(step), ` was made to fail on purpose${hurt > 1 ? `, ${hurt} times` : ""}. Nothing caught its error, so the run ended.`];
     const times = tried === 1 ? "once and was not tried again" : `${tried} times, its last attempt too`;
     return [name(step), ` failed ${times}. Nothing caught its error, so the run ended.`];
   }

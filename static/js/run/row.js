@@ -1,5 +1,6 @@
 // One row of the timeline: a step's icon and name, its track of marks, its time. Filled when the step changes, placed when time moves.
 
+import { INJECTED } from "./breaks.js";
 import { el, setFlag, setIcon, setText, setVar } from "./dom.js";
 import { marksOf } from "./marks.js";
 import { lasting, left, stepLabel, stepState, ticking } from "./words.js";
@@ -23,6 +24,7 @@ const CLASSES = {
   ahead: "seg ahead",
   read: "readmark",
   copied: "readmark copied",
+  given: "seg given",
   pause: "hold",
   undo: "undo",
   "undo-fail": "undo bad",
@@ -47,6 +49,7 @@ export function fillStep(item, step, state, { final, fan, tools }) {
 
 function node(mark) {
   const classes = CLASSES[mark.type].split(" ");
+  if (mark.injected) classes.push("injected");
   return el(`span.${classes.join(".")}`, { title: mark.title, "aria-hidden": "true" }, mark.text ? el("span.txt", {}, mark.text) : null);
 }
 
@@ -80,7 +83,8 @@ function placeMeta(item, { final, now }) {
   setText(parts.meta.lastElementChild, text);
   const shown = stepState(step, final);
   const tried = step.attempts.length > 1 ? `, ${step.attempts.length} attempts` : "";
-  const words = `, ${shown.word}${tried}${open ? "" : `, ${text}`}${byHand ? ", ended early by hand" : ""}`;
+  const injected = step.attempts.findLast((attempt) => attempt.injected)?.injected;
+  const words = `, ${shown.word}${tried}${open ? "" : `, ${text}`}${byHand ? ", ended early by hand" : ""}${injected ? `, ${INJECTED[injected]}` : ""}${item.broken ?? ""}`;
   setText(parts.words, words);
 }
 

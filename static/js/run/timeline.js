@@ -6,6 +6,7 @@ import { Ground } from "./ground.js";
 import { lifeOf } from "./marks.js";
 import { fillPlan, newRow } from "./new-row.js";
 import { Plan } from "./plan.js";
+import { breakTool, markBreak, rowBreak } from "./row-break.js";
 import { fillStep, placeRow } from "./row.js";
 import { Rows } from "./rows.js";
 import { Scale } from "./scale.js";
@@ -15,9 +16,9 @@ const NARROW_ROW_PX = 56;
 const NARROW_PX = 640; // a run panel under this puts names above their bars
 
 export class Timeline {
-  /** @param {{root, onOpen, onWake, onSend, payloadFor}} how `onWake(step)` and `onSend(step, type, value)` resolve to a failure's words or "" */
-  constructor({ root, onOpen, onWake, onSend, payloadFor }) {
-    Object.assign(this, { root, onOpen, onWake, onSend, payloadFor });
+  /** @param {{root, onOpen, onWake, onSend, onBreak, payloadFor}} how `onWake(step)` and `onSend(step, type, value)` resolve to a failure's words or "" */
+  constructor({ root, onOpen, onWake, onSend, onBreak, payloadFor }) {
+    Object.assign(this, { root, onOpen, onWake, onSend, onBreak, payloadFor });
     const part = (name) => root.querySelector(`[data-part="${name}"]`);
     this.list = part("rows");
     this.track = part("lane");
@@ -27,6 +28,7 @@ export class Timeline {
     this.list.addEventListener("click", (event) => this.clicked(event));
     this.list.addEventListener("keydown", (event) => this.pressed(event));
     this.list.addEventListener("playground:line", () => this.goto());
+    this.list.addEventListener("playground:break", () => this.askBreak());
     this.list.addEventListener("pointerover", (event) => this.pointed(event));
     this.list.addEventListener("pointerleave", () => tell("playground:hover", { line: null }));
     this.list.addEventListener("focusin", (event) => this.focused(event));
@@ -63,7 +65,7 @@ export class Timeline {
   update(state, context) {
     this.context = context;
     const renewed = !this.state || this.generation !== state.generation;
-    const mode = `${context.final}:${context.past === null}:${context.watching}`;
+    const mode = `${context.final}:${context.past === null}:${context.watching}:${context.why}`;
     const changedMode = this.mode !== mode;
     this.mode = mode;
     this.state = state;
@@ -81,7 +83,7 @@ export class Timeline {
     const seam = Math.min(before, steps) - 1; // whether its bracket goes on depends on the row after it
     for (const [index, item] of this.rows.shown) {
       if (changed && index === seam) this.rows.touch(index);
-      else if (index < steps && (item.version !== state.rows[index].version || item.around !== around)) this.rows.touch(index);
+      else if (item.around !== around || (index < steps && item.version !== state.rows[index].version)) this.rows.touch(index);
     }
     const form = this.formKey();
     if (changedMode || form !== this.form) for (const index of this.rows.shown.keys()) this.rows.touch(index);
@@ -119,6 +121,10 @@ export class Timeline {
       fillStep(item, entry, this.state, { final: this.final, fan: this.fan(index), tools: this.tools(entry) });
       form = this.formOf(entry);
     } else fillPlan(item, entry, this.fanAhead(index - this.steps));
+    const broken = rowBreak(this.state.breaks, entry);
+    item.broken = markBreak(item, index < this.steps ? broken : null);
+    const mayBreak = index >= this.steps && !this.context.why && !this.final;
+    breakTool(item, entry, broken, mayBreak ? () => this.onBreak(entry) : null, item.parts.button.tabIndex);
     item.version = index < this.steps ? entry.version : null;
     item.around = aroundOf(this.state);
     setFlag(item.parts.row, "is-linked", this.linked !== null && item.line === this.linked);
@@ -220,7 +226,7 @@ export class Timeline {
   }
 
   clicked(event) {
-    if (event.target.closest(".ask, .wake")) return;
+    if (event.target.closest(".ask, .wake, .row-break")) return;
     const index = this.indexOf(event.target);
     if (index < 0) return;
     const item = this.rows.shown.get(index);
@@ -256,6 +262,12 @@ export class Timeline {
     if (line) tell("playground:goto", { line });
   }
 
+  /** Breaks the step that the keyboard is at. */
+  askBreak() {
+    const entry = this.rows.shown.has(this.active) ? this.entry(this.active) : null;
+    if (entry?.kind === "do" && entry.name && !this.context.why) this.onBreak(entry);
+  }
+
   focusRow(index) {
     if (index < 0 || index >= this.rows.count) return;
     this.setActive(index);
@@ -266,18 +278,19 @@ export class Timeline {
 
   setActive(index) {
     const old = this.rows.shown.get(this.active);
-    if (old) old.parts.button.tabIndex = -1;
+    for (const button of old ? [old.parts.button, old.breaks] : []) if (button) button.tabIndex = -1;
     this.active = index;
     const item = this.rows.shown.get(index);
-    if (item) item.parts.button.tabIndex = 0;
+    for (const button of item ? [item.parts.button, item.breaks] : []) if (button) button.tabIndex = 0;
   }
 }
 
-/** What a row's marks depend on besides its step: how many lives and pauses there have been, and how the latest stand. */
+/** What a row's marks depend on besides its step: how many lives and pauses there have been, how the latest stand, what is broken. */
 function aroundOf(state) {
   const life = state.executions[state.executions.length - 1];
   const pause = state.pauses[state.pauses.length - 1];
-  return `${state.generation}:${state.executions.length}:${life?.endedSeq}:${life?.cut}:${state.pauses.length}:${pause?.[1]}`;
+  const broken = state.breaks.map((each) => `${each.id}/${each.left}`);
+  return `${state.generation}:${state.executions.length}:${life?.endedSeq}:${life?.cut}:${state.pauses.length}:${pause?.[1]}:${broken}`;
 }
 
 const fanClass = (before, after) => (before && after ? "fan" : after ? "fan fan-first" : before ? "fan fan-last" : "");
