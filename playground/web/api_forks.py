@@ -12,7 +12,7 @@ from playground.engine.tenants import WORKFLOW
 from playground.store.protocol import InstanceRow
 from playground.web import bodies, tokens
 from playground.web.access import find
-from playground.web.api_instances import StepBody, accepted, controlled, step_key
+from playground.web.api_instances import StepBody, controlled, step_key
 from playground.web.check import body_limit, check_stored, refuse_bad
 from playground.web.context import Context
 from playground.web.responses import json_response
@@ -84,7 +84,8 @@ async def change_code(context: Context, request: Request) -> Response:
         check_stored(context, row.queue)
         context.engine.stored.add(row.queue, len(body.source.encode()))
     await recoding.change_code(context.engine, row, body.source)
-    return await accepted(context, row)
+    now = await context.store.find(row.tenant, row.id)
+    return json_response({"id": now.id, "status": now.status, "last_seq": now.last_seq, "snippet": now.snippet}, 202, {"Cache-Control": "no-store"})
 
 
 async def _running(context: Context, row: InstanceRow, template: CreateInstance, source: str | None) -> CreateInstance:

@@ -55,7 +55,7 @@ function origin(from, state, run) {
 }
 
 function children(forks, run) {
-  const named = forks.slice(0, SHOWN).flatMap(({ id, step }, index) => [index ? "; " : "", runLink(id), ...(step ? [" at ", el("code", {}, short(step, NAME))] : []), " (", compareLink(run.id, id, "compare"), ")"]);
+  const named = forks.slice(0, SHOWN).flatMap(({ id, step }, index) => [index ? "; " : "", runLink(id), ...(step ? [" at ", el("code", {}, short(step, NAME))] : []), ", ", compareLink(run.id, id, "compare")]);
   const more = forks.length > SHOWN ? ` and ${forks.length - SHOWN} more` : "";
   return el("p", {}, icon("i-fork"), el("span", {}, forks.length > 1 ? `${forks.length} forks of this run: ` : "A fork of this run: ", ...named, more, "."));
 }

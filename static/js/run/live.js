@@ -84,7 +84,12 @@ export class Live {
     }
     document.addEventListener("playground:select", (event) => this.timeline.revealLine(event.detail.line));
     document.addEventListener("playground:outline", (event) => this.planned(event.detail));
-    document.addEventListener("playground:recoded", () => this.run && this.effects.open(instancePath(this.run.id), this.run.source));
+    document.addEventListener("playground:recoded", () => {
+      if (!this.run) return;
+      this.effects.open(instancePath(this.run.id), this.run.source);
+      this.told = null; // lines are those of other code now
+      this.schedule(true);
+    });
     document.addEventListener("visibilitychange", () => !document.hidden && this.schedule());
     calm.addEventListener("change", () => this.schedule());
   }

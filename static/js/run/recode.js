@@ -42,9 +42,9 @@ export class Recode {
     const { run } = this;
     const answer = await call("GET", `/api/snippets/${encodeURIComponent(snippet)}`);
     if (!answer.ok || this.run !== run) return;
-    const same = run.code() === run.source;
-    this.taken(snippet, answer.data.source);
-    if (same) tell("playground:code", { source: run.source });
+    const { source } = answer.data;
+    if (run.code() === run.source && run.source !== source) tell("playground:code", { source });
+    this.taken(snippet, source);
   }
 
   taken(snippet, source) {
@@ -78,7 +78,7 @@ export class Recode {
     if (this.run !== run) return;
     if (answer.ok) {
       this.refused();
-      if (run.code() === source) this.taken(this.state.codeChanges.at(-1)?.snippet ?? run.snippet, source);
+      this.taken(answer.data.snippet, source);
     } else if (answer.code === "version.does_not_fit" && answer.details.recorded.length) this.differ(answer, source);
     else this.refused("The run goes on with its own code.", answer.words);
     this.look();
