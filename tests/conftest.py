@@ -60,12 +60,17 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def open_page(browser: "Browser") -> Iterator[Callable[..., "Watched"]]:
-    """`open_page(url, **context_options)` opens a page as a new visitor; at the end no page may have been in trouble."""
-    from browser_support import Watched
+    """`open_page(url, **context_options)` opens a page as a new visitor; at the end no page may have been in trouble.
+
+    The hints of a first visit would stand over what other tests are about: `hints=True` lets them come.
+    """
+    from browser_support import Watched, without_hints
 
     opened: list[Watched] = []
 
-    def open_one(url: str, **options: object) -> Watched:
+    def open_one(url: str, hints: bool = False, **options: object) -> Watched:
+        if not hints:
+            options = {"storage_state": without_hints(url)} | options
         opened.append(Watched(browser.new_context(**options), url))  # type: ignore[arg-type]
         return opened[-1]
 

@@ -1,7 +1,7 @@
 // The page, put together. The two halves talk through events on the document:
 //
 //   playground:steps   {steps, awaitedLine, error}  the run's fold changed: dots, awaited line, outline
-//   playground:status  {status}                     the run's status changed
+//   playground:status  {status, executions, replayed, killed}  the run's status, or its executions (how many; of the last)
 //   playground:goto    {line, column?}              go to a line of the run's source
 //   playground:hover   {line | null}                light a line, from either half
 //   playground:select  {line}                       a step's dot was pressed: show that step
@@ -11,6 +11,7 @@
 //   playground:forked   {instance, source}       a fork was made: go there
 //   playground:code     {source}                 the run was given this code from elsewhere: show it
 //   playground:recoded  {source}                 the run goes on with this code
+//   playground:shared                           a link to the code was made
 //   playground:starting, playground:stopped         a run is being asked for; it was refused
 
 import { makeChecker } from "./check.js";
@@ -26,8 +27,9 @@ import { makeParams } from "./params.js";
 import { closeRun, openRun } from "./run/panel.js";
 import { makeShare } from "./share.js";
 import { makeStart } from "./start.js";
+import { read } from "./stored.js";
 import { toast } from "./toast.js";
-import { remember, titleOf, tokenOf } from "./tokens-store.js";
+import { remember, remembered, titleOf, tokenOf } from "./tokens-store.js";
 import { makeVim } from "./vim.js";
 
 const data = document.getElementById("page-data");
@@ -109,6 +111,15 @@ makeVim({ set: editor.setVim });
 node("format").hidden = !script.dataset.editor;
 node("format").addEventListener("click", format);
 makeDivider();
+guide();
+
+/** On a first visit, and until it is over or unwanted: hints that lead through a run. Not where somebody came to see something shared. */
+function guide() {
+  const at = read("hints");
+  const own = page.instance ? at && tokenOf(page.instance.id) : page.kind === "start" || page.kind === "example";
+  if (at === "done" || !own || !(at || !remembered().length)) return;
+  editor.ready.then(() => import("./hints.js")).then((it) => it.makeHints({ at: page.instance ? at : null, css: script.dataset.hints }));
+}
 
 /** The formatter is loaded when it is asked for. */
 async function format() {
@@ -173,6 +184,7 @@ function problems(words, tone) {
 }
 
 function stored(snippet) {
+  tell("shared", {});
   drafts.stored(snippet.id, editor.text(), params.text());
   opened = { source: editor.text(), params: params.text().trim() };
   if (!runId) move(snippet.url);

@@ -9,7 +9,7 @@ import { breakStep } from "./breaking.js";
 import { el, icon, setText, tell } from "./dom.js";
 import { Drawer } from "./drawer.js";
 import { Effects } from "./effects.js";
-import { FINAL, fold, keyOf } from "./fold.js";
+import { FINAL, fold, keyOf, lives } from "./fold.js";
 import { ForkDialog, wayOn } from "./fork.js";
 import { Header, NOTHING } from "./header.js";
 import { Journal } from "./journal.js";
@@ -344,7 +344,8 @@ export class Live {
     const error = state.status === "errored" && state.error?.line ? { line: state.error.line, message: short(errorLine(state.error), NOTE) } : null;
     tell("playground:steps", { steps, awaitedLine: awaited?.line ?? null, error });
     const { status } = this.moments.state;
-    tell("playground:status", { status, word: STATUS[status].word });
+    const executions = lives(this.moments.state);
+    tell("playground:status", { status, word: STATUS[status].word, executions: executions.length, replayed: executions.at(-1)?.replayed ?? 0, killed: executions.at(-1)?.reason === "killed" });
   }
 
   /** Lights a line, and whatever belongs to it, wherever it is shown. */

@@ -1,0 +1,90 @@
+"""The hints of a first visit: done by doing, by keyboard too, gone for good when they are not wanted, and not where they would be in the way."""
+
+from collections.abc import Callable
+
+import pytest
+from browser_support import Watched
+from page_support import Playground, expect
+from playwright.sync_api import Locator
+from server_support import Server, ask
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
+
+@pytest.fixture
+def opened(server: Server, open_page: Callable) -> Callable[..., Playground]:
+    """`opened("/path")` opens a page of the server as somebody who has never been there."""
+    return lambda path, **options: Playground(open_page(server.url + path, hints=True, **options), server.url)
+
+
+def hint(page: Playground) -> Locator:
+    return page.page.get_by_role("complementary", name="First visit")
+
+
+def test_hints_lead_from_run_to_share_by_keyboard(opened: Callable[..., Playground]) -> None:
+    page = opened("/examples/crash-and-resume", color_scheme="dark")
+    keys = page.page.keyboard
+    expect(hint(page)).to_contain_text("Press Run.")
+    expect(hint(page)).to_contain_text("1 of 5")
+    keys.press("ControlOrMeta+Enter")
+    expect(hint(page)).to_contain_text("Watch reserve stock.")
+    expect(hint(page)).to_contain_text("reserve stock is committed")
+    expect(page.page.get_by_role("status").filter(has_text="Hint 2 of 5: reserve stock is committed")).to_have_count(1)
+    page.control("Recent runs").focus()
+    for _ in range(10):  # the hint comes soon after the header
+        keys.press("Tab")
+        if page.page.evaluate("document.activeElement.textContent") == "Next":
+            break
+    keys.press("Enter")
+    expect(hint(page)).to_contain_text("Now press Kill worker.")
+    page.page.get_by_role("link", name="Examples").focus()
+    keys.press("x")
+    expect(hint(page)).to_contain_text("read one finished step from the journal instead")
+    hint(page).get_by_role("button", name="Next").press("Enter")
+    expect(hint(page)).to_contain_text("5 of 5")
+    page.control("Share").press("Enter")
+    expect(page.page.get_by_role("dialog", name="Share")).to_be_visible()
+    expect(hint(page)).to_have_count(0)
+    page.page.goto(page.url)
+    expect(page.page.locator("#problems")).to_have_text("No problems")
+    expect(hint(page)).to_have_count(0)
+
+
+def test_hints_are_sent_away_for_good(opened: Callable[..., Playground], server: Server) -> None:
+    page = opened("/", **PHONE)
+    box = hint(page).bounding_box()
+    run = page.run_button.bounding_box()
+    assert box and run and box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["y"] + box["height"] <= run["y"]
+    hint(page).get_by_role("button", name="No more hints").focus()
+    page.page.keyboard.press("Enter")
+    expect(hint(page)).to_have_count(0)
+    expect(page.run_button).to_be_focused()
+    again = Playground(Watched(page.watched.context, server.url), server.url)
+    expect(again.page.locator("#problems")).to_have_text("No problems")
+    expect(hint(again)).to_have_count(0)
+
+
+def test_no_hint_stands_over_what_somebody_shared(opened: Callable[..., Playground], server: Server) -> None:
+    source = ask(server.url + "/api/examples/hello")["source"]
+    snippet = ask(server.url + "/api/snippets", {"source": source})
+    made = ask(server.url + "/api/instances", {"source": source})
+    for path in (snippet["url"], made["url"]):
+        page = opened(path)
+        expect(page.page.locator("#problems")).to_have_text("No problems")
+        expect(hint(page)).to_have_count(0)
+    page = opened("/")
+    expect(hint(page)).to_be_visible()
+
+
+def test_a_run_that_ends_before_it_could_be_killed_is_run_again(opened: Callable[..., Playground]) -> None:
+    page = opened("/")
+    page.run()
+    page.expect_status("Complete")
+    hint(page).get_by_role("button", name="Next").click()
+    expect(hint(page)).to_contain_text("Press Restart")
+    page.page.reload()
+    expect(hint(page)).to_contain_text("Press Restart")
+    page.control("Restart").click()
+    expect(hint(page)).to_contain_text("Now press Kill worker.")
+    page.control("Kill worker").click()
+    expect(hint(page)).to_contain_text("A new worker ran your code from the top")
