@@ -74,8 +74,11 @@ def check_operator(context: "Context", request: Request) -> None:
     if not expected or given is None:
         closed = "" if expected else " This server has none, so these pages are closed; start it with `--operator-token`."
         raise NoOperatorToken(f"This is for the operator of this server, with the operator's token.{closed}")
+    address = context.addresses.of(request)
+    if not context.limits.changes.allowance(address).left:
+        context.limits.changes.take(address)  # refuses, so that who guesses learns nothing more, not even of the right one
     if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode()):
-        context.limits.changes.take(context.addresses.of(request))
+        context.limits.changes.take(address)
         raise WrongOperatorToken("This is not the operator's token.")
 
 

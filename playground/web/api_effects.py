@@ -15,7 +15,7 @@ async def effects(context: Context, request: Request) -> Response:
     """The side effects that an instance pretended to have, oldest first; `double_of` names the one that this one repeats."""
     row = await find(context, request)
     happened, asked = await context.store.effects.edition(row.key)
-    headers = {"Cache-Control": "no-cache", "ETag": f'"{happened}-{asked}"'}
+    headers = {"Cache-Control": "private, no-cache", "ETag": f'"{happened}-{asked}"'}
     if headers["ETag"] in request.headers.get("if-none-match", ""):  # a page asks often while a step runs
         return Response(status_code=304, headers=headers)
     found = await context.store.effects.of(row.key)

@@ -24,7 +24,17 @@ from playground.web.addresses import Addresses
 from playground.web.assets import Assets
 from playground.web.cards import Cards
 from playground.web.context import Context, Limits
-from playground.web.errors import INTERNAL, Internal, MethodNotAllowed, NothingHere, as_json, headers_of, status_of, title_of
+from playground.web.errors import (
+    INTERNAL,
+    Internal,
+    MethodNotAllowed,
+    NothingHere,
+    TooMany,
+    as_json,
+    headers_of,
+    status_of,
+    title_of,
+)
 from playground.web.highlight import Highlighter
 from playground.web.measured import Measured, Requests
 from playground.web.metrics import Scrapes
@@ -96,6 +106,10 @@ def create_app(
 
     async def unrouted(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        try:
+            context.limits.reads.spend(request, context.addresses.of(request))  # to ask for what is nowhere costs what other requests do
+        except TooMany as over:
+            return await refuse(context, request, over)
         return await refuse(context, request, _of_router(error))
 
     app = Starlette(

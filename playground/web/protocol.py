@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,12 @@ Refused = Callable[[int, str, str], None]  # (status, the limit's setting or "",
 
 _TOO_LONG = "The address is longer than 65,535 bytes. Send long code with POST /api/snippets."
 _TOO_LARGE = "The address and headers of the request have more than {most:,} bytes. Send data in the body."
+_NOT_HTTP = "This is no request of HTTP/1.1, or one that could be read in two ways."
+_HOST = re.compile(rb"[A-Za-z0-9._~-]{0,255}(?::[0-9]{0,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{0,5})?")
+_REFUSED = (
+    b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\ncache-control: no-store\r\n"
+    b"x-content-type-options: nosniff\r\ncontent-security-policy: default-src 'none'; frame-ancestors 'none'\r\n"
+)
 _TOO_SLOW = "The {what} of the request took longer than {seconds:g} s to arrive, which is the limit here. Send it again, or less at once."
 
 
@@ -124,7 +131,7 @@ class Protocol(HttpToolsProtocol):
         elif self._head_is_too_large():
             self._refuse(431, "too_large", _TOO_LARGE.format(most=self._connections.head_bytes), "head_bytes")
         else:
-            super().send_400_response(msg)
+            self._refuse(400, "bad_request", _NOT_HTTP, "")
 
     def _head_is_too_large(self) -> bool:
         return self._head_size + len(self.url) > self._connections.head_bytes
@@ -132,10 +139,20 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self._head_is_too_large():  # it came in one piece
             raise ValueError("the head is too large")  # makes the parser stop; answered above
+        self._check_head()
         self._in_head = False
         self._head_bytes = 0
         self._within(self._connections.body_seconds)
         super().on_headers_complete()
+
+    def _check_head(self) -> None:
+        """What the parser lets pass and a proxy before it might read otherwise (RFC 9112, 3.2 and 2.3). Raises ValueError."""
+        version = self.parser.get_http_version()
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if version not in ("1.0", "1.1") or len(hosts) > 1 or (version == "1.1" and not hosts):
+            raise ValueError("not one host, or another version")  # makes the parser stop
+        if hosts and not _HOST.fullmatch(hosts[0]):
+            raise ValueError("a host that is no name")
 
     def on_message_complete(self) -> None:
         self._within(None)
@@ -169,7 +186,7 @@ class Protocol(HttpToolsProtocol):
         if cycle is None or cycle.response_complete or not (self._in_head or cycle.response_started):
             details = ({"setting": setting} if setting else {}) | ({} if retry_after is None else {"retry_after": retry_after})
             body = msgspec.json.encode({"error": {"code": code, "message": message, **details}})
-            head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n" % len(body)
+            head = _REFUSED % len(body)
             if retry_after is not None:
                 head += b"retry-after: %d\r\n" % retry_after
             self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)

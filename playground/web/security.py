@@ -53,9 +53,10 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                embeddable = bool(scope.get(EMBEDDABLE)) and message["status"] == 200
                 headers = MutableHeaders(raw=message["headers"])
-                if headers.get("content-type", "").startswith("text/html"):
+                kind = headers.get("content-type", "")
+                embeddable = bool(scope.get(EMBEDDABLE)) and message["status"] == 200 and kind.startswith(("text/html", "image/"))
+                if kind.startswith("text/html"):
                     policy = _PAGE_POLICY.format(nonce=nonce, ancestors="*" if embeddable else "'none'")
                 else:
                     policy = _WORKER_POLICY if scope["path"].endswith(WORKER_SUFFIX) else _DATA_POLICY

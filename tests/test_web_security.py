@@ -1,0 +1,316 @@
+"""The web's own defences, over every address of the table: what a browser is told, who may change what, what is kept, logged and guessed."""
+
+import hmac
+import io
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from http_support import APPROVAL, HELLO, Background, Site, bearer, running_sandbox
+from tenants_support import Tenant
+
+from playground.log import open_log
+from playground.sandbox.pool import Sandbox
+from playground.web.routes import CALLS, Call
+
+OPERATOR = "the operators own token"
+BROWSER = {"Accept": "text/html"}
+KINDS = {"browser": BROWSER, "program": {"Accept": "application/json"}}
+CHANGES = [call for call in CALLS if call.changes]
+CONTROLLED = [call for call in CALLS if call.control]
+ELSEWHERE = {
+    "another site, as browsers say it": {"Sec-Fetch-Site": "cross-site"},
+    "another name of the same site": {"Sec-Fetch-Site": "same-site"},
+    "another site, although the origin looks right": {"Sec-Fetch-Site": "cross-site", "Origin": "http://127.0.0.1"},
+    "another site, as old browsers say it": {"Origin": "https://evil.example"},
+    "a frame without an origin": {"Origin": "null"},
+    "a name that begins alike": {"Origin": "http://127.0.0.1.evil.example"},
+    "another port": {"Origin": "http://127.0.0.1:1"},
+    "no scheme": {"Origin": "127.0.0.1"},
+}
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[tuple[Background, Sandbox]]:
+    with running_sandbox() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def site(sandbox: tuple[Background, Sandbox], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    site = Site(*sandbox, tmp_path_factory.mktemp("site"), operator_token=OPERATOR, idle_grace_ms=600_000)
+    yield site
+    site.close()
+
+
+@pytest.fixture(scope="module")
+def waiting(site: Site) -> dict[str, Any]:
+    """An instance that waits for an event, and does nothing by itself any more."""
+    made = site.create(APPROVAL)
+    site.until(made, "workflow_waiting")
+    return made
+
+
+@pytest.fixture(scope="module")
+def acme(site: Site) -> Tenant:
+    tenant = Tenant(site, "acme")
+    tenant.deploy()
+    return tenant
+
+
+def named(call: Call) -> str:
+    return f"{call.method} {call.path}"
+
+
+def filled(call: Call, **values: str) -> str:
+    """The address of a call, of what is there where `values` says so."""
+    return re.sub(r"{(\w+)(?::path)?}", lambda it: values.get(it[1], "nowhere"), call.path)
+
+
+def code(answer: httpx2.Response) -> str:
+    return str(answer.json()["error"]["code"])
+
+
+def journal(site: Site, made: dict[str, Any]) -> Any:
+    return site.client.get(f"/api{made['url']}/events").json()
+
+
+# What every answer says to a browser.
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("call", CALLS, ids=named)
+def test_every_answer_has_its_headers(site: Site, waiting: dict[str, Any], call: Call, kind: str) -> None:
+    there = {"snippet": waiting["snippet"], "slug": "hello", "id": waiting["id"] if call.method == "GET" else "nowhere", "path": "icon.svg"}
+    if call.path.endswith("/stream"):
+        there["id"] = "nowhere"  # see test_stream.py for one that is there
+    answer = site.client.request(call.method, filled(call, **there), headers={**KINDS[kind], "Origin": f"http://127.0.0.1:{site.port}"})
+    assert answer.status_code < 500
+    headers = answer.headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "same-origin"
+    policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert "unsafe" not in headers["content-security-policy"]
+    assert policy.get("script-src", "'self'") == "'self'"
+    framed = call.path.endswith("/embed") and kind == "browser"
+    assert policy["frame-ancestors"] == ("*" if framed else "'none'")
+    picture = headers.get("content-type") == "image/png"  # of a preview, for other sites to show
+    if answer.headers.get("content-type", "").startswith("text/html"):
+        assert policy["base-uri"] == "'none'" and policy["form-action"] == "'self'"
+        assert "no-store" in headers["cache-control"]
+    if not (framed or picture):
+        assert headers["cross-origin-opener-policy"] == headers["cross-origin-resource-policy"] == "same-origin"
+    assert not [name for name in headers if name.startswith("access-control-") or name in ("set-cookie", "server", "x-powered-by")]
+
+
+@pytest.mark.parametrize("call", [call for call in CALLS if not call.page], ids=named)
+def test_json_is_an_object_that_no_other_site_can_read_as_a_script(site: Site, waiting: dict[str, Any], call: Call) -> None:
+    if call.path.endswith("/stream"):
+        return
+    answer = site.client.request(call.method, filled(call, id=waiting["id"] if call.method == "GET" else "nowhere", slug="hello"))
+    if "json" in answer.headers.get("content-type", ""):
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.content.startswith(b"{")
+
+
+# Who asks.
+
+
+@pytest.mark.parametrize("call", CHANGES, ids=named)
+def test_a_change_that_another_site_asks_for_is_refused(site: Site, waiting: dict[str, Any], acme: Tenant, call: Call) -> None:
+    """Even with everything else that it takes, and whatever the form that a page could send."""
+    before = journal(site, waiting)
+    key = acme.key if call.key else waiting["control_token"]
+    address = filled(call, id=waiting["id"], tenant="acme")
+    for headers in ELSEWHERE.values():
+        for kind in ("text/plain", "application/x-www-form-urlencoded", "application/json"):
+            given = {**headers, "Authorization": f"Bearer {key}", "Content-Type": kind}
+            answer = site.client.request(call.method, address, headers=given, content=b"{}")
+            assert (answer.status_code, code(answer)) == (403, "cross_origin"), headers
+    assert journal(site, waiting) == before
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}, {"Origin": "http://127.0.0.1:{port}"}, {"Origin": "HTTP://127.0.0.1:{port}"}],
+)
+def test_a_change_from_our_own_pages_or_a_program_is_heard(site: Site, headers: dict[str, str]) -> None:
+    given = {name: value.format(port=site.port) for name, value in headers.items()}
+    assert site.client.post("/api/check", json={"source": HELLO}, headers=given).json()["ok"]
+
+
+@pytest.mark.parametrize("call", CONTROLLED, ids=named)
+def test_a_controlled_call_takes_the_very_token(site: Site, waiting: dict[str, Any], call: Call) -> None:
+    other = site.create(HELLO)["control_token"]
+    token, before = waiting["control_token"], journal(site, waiting)
+    address = filled(call, id=waiting["id"], type="approved")
+    wrong = (other, token[:-1], token + "x", token.swapcase(), "x" * 5_000, "null", "undefined", f"{token} {token}", OPERATOR)
+    for given in (*(f"Bearer {it}" for it in wrong), f"Basic {token}", token, f"Bearer\t{token}"):
+        answer = site.client.request(call.method, address, headers={"Authorization": given}, json={})
+        assert answer.status_code in (401, 403), given
+        assert code(answer) in ("token.missing", "token.wrong")
+    for query in ("control_token", "token", "access_token", "authorization"):
+        assert site.client.request(call.method, f"{address}?{query}={token}", json={}).status_code == 401
+    assert site.client.request(call.method, address, headers={"Cookie": f"control_token={token}"}, json={}).status_code == 401
+    assert journal(site, waiting) == before
+
+
+def test_tokens_are_kept_as_hashes_and_compared_in_constant_time(site: Site, waiting: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[Any] = []
+    honest = hmac.compare_digest
+
+    def seen(one: Any, other: Any) -> bool:
+        compared.append((one, other))
+        return bool(honest(one, other))
+
+    monkeypatch.setattr(hmac, "compare_digest", seen)
+    wrong = {"Authorization": "Bearer " + "x" * 32}
+    assert site.client.post(f"/api{waiting['url']}/pause", headers=wrong).status_code == 403
+    assert site.client.get("/tenants", headers=wrong).status_code == 403
+    assert len(compared) == 2
+    assert all(waiting["control_token"] not in str(pair) for pair in compared)
+    row = site.call(site.engine.store.find("", waiting["id"]))
+    assert re.fullmatch("[0-9a-f]{64}", row.control_hash)
+
+
+def test_who_guesses_the_operators_token_learns_nothing_more_after_the_limit(sandbox: tuple[Background, Sandbox], tmp_path: Path) -> None:
+    site = Site(*sandbox, tmp_path, operator_token=OPERATOR, changes_per_minute=5)
+    try:
+        for guess in range(5):
+            assert site.client.get("/tenants", headers={"Authorization": f"Bearer {guess}"}).status_code == 403
+        for guess in ("6", OPERATOR):
+            assert site.client.get("/tenants", headers={"Authorization": f"Bearer {guess}"}).status_code == 429
+    finally:
+        site.close()
+
+
+# What is found out.
+
+
+def test_nothing_lists_or_counts_what_is_somebody_elses(site: Site, waiting: dict[str, Any]) -> None:
+    for path in ("/api/instances", "/instances", "/api/instances/", "/instances/", "/api/snippets", "/s", "/api/tenants", "/api/tenants/acme"):
+        assert site.client.get(path).status_code in (404, 405), path
+    for call in CALLS:
+        if call.method == "GET" and "{" not in call.path and call.path not in ("/new",):
+            assert waiting["id"] not in site.client.get(call.path).text, call.path
+            assert waiting["snippet"] not in site.client.get(call.path, headers=BROWSER).text, call.path
+
+
+def test_what_never_was_and_what_is_gone_are_answered_alike(site: Site) -> None:
+    gone = site.create(HELLO)
+    site.finish(gone)
+    assert site.client.delete(f"/api{gone['url']}", headers=bearer(gone)).status_code == 204
+    for path in ("", "/events", "/stream", "/effects"):
+        answers = [site.client.get(f"/api/instances/{id}{path}") for id in (gone["id"], str(uuid.uuid4()), "nowhere", "a b", "%00", "-")]
+        assert {answer.status_code for answer in answers} == {404}
+        assert len({answer.content for answer in answers}) == 1
+    mine = site.create(HELLO)
+    refused = [site.client.post(f"/api/instances/{id}/pause", headers=bearer(mine)) for id in (gone["id"], str(uuid.uuid4()))]
+    assert len({answer.content for answer in refused}) == 1
+
+
+def test_ids_and_tokens_cannot_be_guessed(site: Site) -> None:
+    made = [site.create(HELLO) for _ in range(3)]
+    assert all(uuid.UUID(it["id"]).version == 4 for it in made)  # 122 random bits
+    assert all(len(it["control_token"]) == 32 for it in made)  # 192 bits
+    assert len({it["control_token"] for it in made}) == 3
+
+
+def test_an_address_tries_only_so_many_ids_in_a_minute_however_it_asks(sandbox: tuple[Background, Sandbox], tmp_path: Path) -> None:
+    site = Site(*sandbox, tmp_path, reads_per_minute=60)
+    try:
+        assert site.client.get("/api/statuses", params={"ids": ",".join(str(uuid.uuid4()) for _ in range(50))}).status_code == 200
+        answers = [site.client.get(path).status_code for path in ("/api/instances/a", "/instances/b", "/nothing/c", "/api/nothing") * 3]
+        assert answers[:10] == [404] * 10
+        assert set(answers[10:]) == {429}
+        spoofed = {"X-Forwarded-For": "203.0.113.9", "Forwarded": "for=203.0.113.9", "X-Real-IP": "203.0.113.9"}
+        assert site.client.get("/api/instances/d", headers=spoofed).status_code == 429
+    finally:
+        site.close()
+
+
+def test_behind_a_trusted_proxy_visitors_are_counted_apart_and_cannot_choose_who_they_are(
+    sandbox: tuple[Background, Sandbox], tmp_path: Path
+) -> None:
+    site = Site(*sandbox, tmp_path, reads_per_minute=2, trusted_proxies="127.0.0.1")
+    try:
+        for visitor in ("203.0.113.1", "203.0.113.2"):
+            asked = [
+                site.client.get("/healthz", headers={"X-Forwarded-For": f"{claimed}, {visitor}"}).status_code
+                for claimed in ("198.51.100.1", "198.51.100.2", "127.0.0.1")
+            ]
+            assert asked == [200, 200, 429]
+    finally:
+        site.close()
+
+
+# What is kept and written down.
+
+
+def test_what_belongs_to_somebody_is_kept_by_no_cache(site: Site, waiting: dict[str, Any], acme: Tenant) -> None:
+    acme.create(id="theirs")
+    private = [call for call in CALLS if call.method == "GET" and ("{id}" in call.path or call.key or call.path in ("/tenants", "/api/statuses"))]
+    assert len(private) >= 10
+    for call in private:
+        if call.path.endswith("/stream"):
+            continue  # below
+        id = "theirs" if call.key else waiting["id"]
+        headers = {"Authorization": f"Bearer {acme.key if call.key else OPERATOR}"}
+        answer = site.client.get(filled(call, id=id, tenant="acme"), headers=headers, params={"ids": id} if "statuses" in call.path else {})
+        assert {"no-store", "private"} & set(answer.headers["cache-control"].split(", ")), named(call)
+    with site.client.stream("GET", f"/api{waiting['url']}/stream") as stream:
+        assert "no-store" in stream.headers["cache-control"]
+        assert stream.headers["x-content-type-options"] == "nosniff"
+    created = site.client.post("/api/instances", json={"source": HELLO})
+    assert "no-store" in created.headers["cache-control"]  # it carries a token
+
+
+def test_no_secret_is_in_the_log_or_in_an_address(site: Site, acme: Tenant) -> None:
+    made = site.create(APPROVAL)
+    site.until(made, "wait_started")
+    site.operate(made, "events/approved", {"by": "Ada"})
+    site.finish(made)
+    hook = acme.ask("POST", "/trigger").json()["url"]
+    site.client.post(hook, content=b"{broken")
+    site.client.post(hook + "x")
+    for path in (made["url"], f"/api{made['url']}/nowhere", f"/x/{made['id']}", f"/{made['control_token']}"):
+        site.client.get(path, params={"token": made["control_token"]})
+    site.operate(made, "pause")
+    site.client.post(f"/api{made['url']}/pause", headers={"Authorization": f"Bearer {acme.key}"})
+    site.client.get("/tenants", headers={"Authorization": f"Bearer {made['control_token']}"})
+    site.client.get("/tenants", headers={"Authorization": f"Bearer {OPERATOR}"})
+    written = "\n".join(lines(site.log))
+    for secret in (made["control_token"], made["id"], acme.key, hook.rsplit("/", 1)[1], OPERATOR):
+        assert secret not in written
+    shown = site.client.get(made["url"], headers=BROWSER).text + site.client.get(f"/api{made['url']}").text
+    assert made["control_token"] not in shown
+    database = Path(site.settings.database.removeprefix("sqlite:///"))
+    stored = b"".join(file.read_bytes() for file in database.parent.glob(database.name + "*"))
+    assert made["control_token"].encode() not in stored
+    assert acme.key.encode() not in stored
+    assert OPERATOR.encode() not in stored
+
+
+def test_what_others_wrote_stays_on_one_line_of_the_log(site: Site) -> None:
+    evil = "a\nb\r\x1b[31mred\x07\u2028\u202edlrow\x9b2J\x00\x85"
+    before = len(site.log)
+    site.client.get("/new", params={"source": "x", "params": evil})
+    site.client.post("/api/instances", json={"source": HELLO, "id": evil})
+    site.client.post("/api/check", content=evil.encode())
+    site.client.get("/nothing/" + "%0a%1b%5b31m")
+    written = lines(site.log[before:])
+    assert len(written) == len(site.log) - before >= 4
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e]", "".join(written))
+
+
+def lines(log: list[tuple[str, dict[str, Any]]]) -> list[str]:
+    """What the server would have printed of what it logged, were nothing left out."""
+    out = io.StringIO()
+    for event, fields in log:
+        open_log(out)(event, **fields)
+    return out.getvalue().split("\n")[:-1]
