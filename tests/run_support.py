@@ -23,12 +23,12 @@ PAGE = 1000  # journal events read at a time
 
 @dataclass(frozen=True)
 class Program:
-    """What to run, the payloads of the events it will wait for, by type, and the step whose first attempt loses its worker."""
+    """What to run, the payloads of the events it will wait for, by type, and the task of a lesson that is done meanwhile."""
 
     source: str
     params: Any = None
     events: Mapping[str, Any] = field(default_factory=dict)
-    kill_during: str | None = None
+    task: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ async def run_all(programs: Mapping[str, Program], folder: Path, **changed: Any)
 async def _run(engine: Engine, program: Program) -> Outcome:
     row = await engine.create(CreateInstance(program.source, program.params))
     journal: list[Event] = []
+    visitor = _Visitor(engine, row.id, program)
     async with engine.store.subscribe(row.key) as grown:
         while not journal or journal[-1].type not in ev.FINAL_TYPES:
             after = journal[-1].seq if journal else 0
@@ -70,19 +71,52 @@ async def _run(engine: Engine, program: Program) -> Outcome:
             new = await engine.store.events(row.key, after=after, limit=PAGE)
             journal.extend(new)
             for event in new:
-                await _help_on(engine, row.id, event, program)
+                await visitor.sees(event)
     return Outcome(fold(journal), journal)
 
 
-async def _help_on(engine: Engine, id: str, event: Event, program: Program) -> None:
-    """End a sleep or a wait between attempts at once, send what is waited for, kill when it is time."""
-    if event.type == ev.ATTEMPT_STARTED and event.step.name == program.kill_during and event.data["attempt"] == 1:
-        await engine.kill_worker("", id)
-    with contextlib.suppress(WorkflowError):  # too late is as good
-        if event.type == ev.SLEEP_STARTED or "retry_delay_ms" in event.data:
-            await engine.wake("", id, event.step)
-        elif event.type == ev.WAIT_STARTED and event.data["event_type"] in program.events:
-            await engine.send_event("", id, event.data["event_type"], program.events[event.data["event_type"]])
+class _Visitor:
+    """Somebody who watches a run, ends sleeps and waits between attempts at once, sends what is waited for, and does its task."""
+
+    def __init__(self, engine: Engine, id: str, program: Program) -> None:
+        self.engine, self.id, self.program = engine, id, program
+        self.completed = 0
+        self.killed = False
+        self.running: set[str] = set()
+
+    async def sees(self, event: Event) -> None:
+        """Act on an event. Too late is as good."""
+        self.completed += event.type == ev.STEP_COMPLETED
+        if event.type == ev.ATTEMPT_STARTED:
+            self.running.add(event.step.name)
+        with contextlib.suppress(WorkflowError):
+            if not self.killed and self.is_time(event):
+                self.killed = True
+                await self.engine.kill_worker("", self.id)
+            elif self.program.task.get("hibernated"):
+                if event.type == ev.EXECUTION_ENDED and event.data["reason"] == "hibernated":
+                    await self.engine.wake("", self.id)
+            elif event.type == ev.SLEEP_STARTED or "retry_delay_ms" in event.data:
+                await self.engine.wake("", self.id, event.step)
+            elif event.type == ev.EXECUTION_STARTED and self.killed:
+                await self.engine.wake("", self.id)
+            elif event.type == ev.WAIT_STARTED and event.data["event_type"] in self.program.events:
+                await self.engine.send_event("", self.id, event.data["event_type"], self.program.events[event.data["event_type"]])
+
+    def is_time(self, event: Event) -> bool:
+        """Whether the worker is to be killed now."""
+        task, name = self.program.task, event.step.name if event.step else None
+        if task.get("do") == "answer" and "has" in task:  # what the step did to the world, and has not committed
+            return event.type == ev.LOG and name == task["step"]
+        if task.get("do") != "kill-worker":
+            return False
+        if "read" in task:
+            return event.type in (ev.STEP_COMPLETED, ev.ATTEMPT_STARTED) and self.completed >= task["read"] and task["during"] in self.running
+        if "between" in task:
+            return "retry_delay_ms" in event.data and name == task["between"]
+        if "undoing" in task:
+            return event.type == ev.ROLLBACK_ATTEMPT_STARTED and name == task["undoing"]
+        return event.type in (ev.ATTEMPT_STARTED, ev.SLEEP_STARTED) and name == task["during"]
 
 
 def _no_log(event: str, **fields: Any) -> None:

@@ -1,13 +1,20 @@
 """The examples: a malformed file is refused with a sentence, and every one is what the page needs."""
 
 import ast
+import re
+from typing import Any
 
 import pytest
 from aio import run
+from page_code_support import node
 from run_support import Outcome, Program, run_all
 
 from playground.examples import BadExample, Example, load, read
 
+WORKERS = 20  # enough for all at once: for want of one, an idle worker would be taken away
+SENTENCE = 140  # characters that a task may be asked in, and answered
+PLAN = [{"tool": "weather"}, {"tool": "calendar"}, {"tool": "map"}]
+FIRST_EVENTS = {"approval": {"decision": {"approved": True, "by": "Grace"}}}
 GOOD = '''"""A title
 
 One paragraph about
@@ -16,6 +23,7 @@ One paragraph about
 order: 3
 params: {"name":
          "Ada"}
+tasks: [{"do": "finish", "say": "Run it.", "seen": "It ran."}]
 """
 
 class TenantWorkflow: ...
@@ -27,7 +35,7 @@ def test_reads_the_header_and_leaves_it_out_of_the_source():
     assert (example.slug, example.title, example.lesson, example.order) == ("a-title", "A title", "One paragraph about `run`.", 3)
     assert example.params == {"name": "Ada"}
     assert example.source == "class TenantWorkflow: ...\n"
-    assert example.task is None
+    assert example.tasks == ({"do": "finish", "say": "Run it.", "seen": "It ran."},)
 
 
 BAD = [
@@ -37,13 +45,19 @@ BAD = [
     ("two paragraphs", GOOD.replace("about\n", "about\n\n"), "one paragraph and fields"),
     ("title too long", GOOD.replace("A title", "A" * 61), "up to 60 characters"),
     ("params not JSON", GOOD.replace('{"name":', "{name:"), "params of example bad is not JSON"),
-    ("no params", GOOD.replace("params:", "task:"), "needs an order from 1 and params"),
+    ("no params", GOOD.replace('params: {"name":\n         "Ada"}\n', ""), "needs an order from 1 and params"),
     ("order 0", GOOD.replace("order: 3", "order: 0"), "needs an order from 1"),
     ("order true", GOOD.replace("order: 3", "order: true"), "needs an order from 1"),
     ("unknown field", GOOD.replace("order: 3", "order: 3\nlevel: 1"), "'level: 1'"),
     ("field twice", GOOD.replace("order: 3", "order: 3\norder: 3"), "once each"),
-    ("unknown task", GOOD.replace("order: 3", 'order: 3\ntask: {"do": "dance", "say": "x"}'), "task of example bad"),
-    ("task without what", GOOD.replace("order: 3", 'order: 3\ntask: {"do": "kill-worker", "say": "x"}'), "task of example bad"),
+    ("no task", GOOD.replace('{"do": "finish", "say": "Run it.", "seen": "It ran."}', ""), "tasks of example bad"),
+    ("tasks forgotten", GOOD.replace("tasks: [", "").replace(', "seen": "It ran."}]', "}").replace('{"do": "finish"', ' {"do": "finish"'), "example bad"),
+    ("unknown task", GOOD.replace('"finish"', '"dance"'), "tasks of example bad"),
+    ("task without what", GOOD.replace('"finish"', '"kill-worker"'), "tasks of example bad"),
+    ("task with two", GOOD.replace('"finish"', '"kill-worker", "during": "a", "between": "b"'), "tasks of example bad"),
+    ("task with more", GOOD.replace('"finish"', '"finish", "step": "a"'), "tasks of example bad"),
+    ("task that shows nothing", GOOD.replace(', "seen": "It ran."', ""), "tasks of example bad"),
+    ("task without a full stop", GOOD.replace("Run it.", "Run it"), "tasks of example bad"),
     ("too long", GOOD + "pass\n" * 60, "61 lines"),
 ]
 
@@ -77,8 +91,15 @@ def test_ships_the_examples_in_order():
 @pytest.mark.parametrize("example", load(), ids=lambda example: example.slug)
 def test_every_example_names_only_steps_it_has(example):
     words = {node.value for node in ast.walk(ast.parse(example.source)) if isinstance(node, ast.Constant)}
-    if example.task is not None:
-        assert example.task.get("during", example.task.get("type")) in words
+    words |= {f"measure {city}" for city in example.params.get("cities", ())} | {f"use {it['tool']}" for it in PLAN}
+    words |= {f"test on {version}" for version in example.params.get("versions", ())}
+    for task in example.tasks:
+        named = {value for name, value in task.items() if name in ("during", "between", "undoing", "step", "type")}
+        assert named <= words
+        assert all(len(task[name]) <= SENTENCE for name in ("say", "seen"))
+        if task["do"] in ("kill-worker", "wake") and not task.get("first"):
+            assert set(re.findall("`([^`]+)`", task["say"])) & named
+    assert len(example.tasks) <= 3
     assert example.lesson.endswith(".")
     assert all(len(line) <= 96 for line in example.source.splitlines())
 
@@ -111,17 +132,60 @@ OUTPUTS = {
 }
 
 
-def program(example: Example) -> Program:
-    """An example as a visitor runs it who does what its task asks for."""
-    task = example.task or {}
-    events = {task["type"]: task["payload"]} if task.get("do") == "send-event" else {}
-    return Program(example.source, example.params, events, task.get("during"))
+def program(example: Example, place: int = 0) -> Program:
+    """An example as a visitor runs it who does its first task, as far as that changes nothing of its code, or the one at `place`."""
+    events = {task["type"]: task["payload"] for task in example.tasks if task["do"] == "send-event"}
+    task = example.tasks[place]
+    if task["do"] == "send-event":
+        events[task["type"]] = task["payload"]
+    if not place:
+        return Program(example.source, example.params, {**events, **FIRST_EVENTS.get(example.slug, {})}, {} if task.get("hibernated") else task)
+    return Program(example.source, example.params, events, task)
+
+
+# What a visitor changes for the tasks that begin before Run: in the source, and in the params.
+EDITS: dict[tuple[str, int], tuple[dict[str, str], dict[str, Any]]] = {
+    ("hello", 1): ({}, {"name": "Grace"}),
+    ("retries", 1): ({'"limit": 4': '"limit": 1'}, {}),
+    ("dependencies", 0): (
+        {
+            "        @step.do()\n        async def chart": "        @step.do()\n        async def outliers(load):\n            return [number for number in load if number > 8]\n\n"
+            "        @step.do()\n        async def chart",
+            "report(clean, chart)": "report(clean, chart, outliers)",
+        },
+        {},
+    ),
+    ("saga", 1): ({}, {"cars": 1}),
+    ("ci-pipeline", 0): ({' and ctx["attempt"] == 1': ""}, {}),
+    ("long-poll", 1): ({'"4 seconds"': '"30 seconds"'}, {}),
+    ("effects", 1): ({'charge(order["amount"])': 'charge(order["amount"], key=event["instanceId"])'}, {}),
+    ("two-tenants", 1): ({'"Hello"': '"Good day"'}, {}),
+}
+LATER = [*EDITS, ("hibernation", 0), ("approval", 1)]
+BY_SLUG = {example.slug: example for example in load()}
+
+
+def edited(slug: str, place: int) -> Program:
+    """An example after what its task asks to be changed."""
+    source, params = EDITS.get((slug, place), ({}, {}))
+    made = program(BY_SLUG[slug], place)
+    text = made.source
+    for old, new in source.items():
+        assert old in text
+        text = text.replace(old, new)
+    return Program(text, made.params | params, made.events, BY_SLUG[slug].tasks[place])
 
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory) -> dict[str, Outcome]:
     """Every example run to its end, all at once."""
-    return run(run_all({example.slug: program(example) for example in load()}, tmp_path_factory.mktemp("examples")))
+    return run(run_all({example.slug: program(example) for example in load()}, tmp_path_factory.mktemp("examples"), workers=WORKERS))
+
+
+@pytest.fixture(scope="module")
+def later(tmp_path_factory) -> dict[tuple[str, int], Outcome]:
+    """The tasks that need another source, other params or a worker that is gone, each done in a run of its own."""
+    return run(run_all({each: edited(*each) for each in LATER}, tmp_path_factory.mktemp("later"), workers=WORKERS, idle_grace_ms=50))
 
 
 @pytest.mark.parametrize("example", load(), ids=lambda example: example.slug)
@@ -155,3 +219,54 @@ def test_the_saga_undoes_its_bookings_last_first(outcomes):
     assert [event.step.name for event in saga.journal if event.type == "rollback_step_completed"] == ["book hotel", "book flight"]
     assert saga.state.rollback == "complete"
     assert "cancelling the hotel in Lisbon, because there is no car in Lisbon" in saga.logged()
+
+
+NOTICED = """
+import { apply, newState } from "RUN/fold.js";
+import { isDone } from "RUN/tasks.js";
+return given.map(({ journal, tasks, params }) => {
+  const state = newState();
+  const since = tasks.map(() => null);
+  for (const event of journal) {
+    apply(state, event);
+    tasks.forEach((task, place) => (since[place] ??= isDone(task, state, params) ? event.type : null));
+  }
+  return since;
+});
+"""
+# The event after which a task of this kind may have been done.
+TELLING = {
+    "finish": "workflow_completed", "step": "workflow_completed", "kill-worker": "attempt_started", "send-event": "wait_completed",
+    "fail": "step_errored", "answer": "step_completed",
+}  # fmt: skip
+
+
+def noticed(runs: dict[Any, Outcome], slugs: dict[Any, str]) -> dict[Any, list[str | None]]:
+    """For each run the event at which each task of its lesson was noticed, by the page's own code."""
+    given = [
+        {
+            "journal": [
+                {"seq": it.seq, "at": it.at, "type": it.type, "execution": it.execution, "data": it.data}
+                | ({"step": {"kind": it.step.kind, "name": it.step.name, "count": it.step.count}} if it.step else {})
+                for it in outcome.journal
+            ],
+            "tasks": BY_SLUG[slugs[name]].tasks,
+            "params": BY_SLUG[slugs[name]].params,
+        }
+        for name, outcome in runs.items()
+    ]
+    return dict(zip(runs, node(NOTICED, given), strict=True))
+
+
+def test_every_task_is_noticed_in_the_journal_of_who_did_it_and_in_no_other(outcomes, later):
+    first = noticed(outcomes, {slug: slug for slug in outcomes})
+    then = noticed(later, {each: each[0] for each in later})
+    for example in load():
+        for place, task in enumerate(example.tasks):
+            done = then[example.slug, place] if (example.slug, place) in then else first[example.slug]
+            assert done[place] is not None, (example.slug, place, [event.type for event in later.get((example.slug, place), outcomes[example.slug]).journal])
+            if (telling := TELLING.get(task["do"])) and "undoing" not in task and task.get("during") != "wait a day" and "between" not in task:
+                assert done[place] == telling, (example.slug, place)
+            if (example.slug, place) in then:
+                assert first[example.slug][place] is None, (example.slug, place)
+    assert first["agent-plan"] == ["attempt_started", "wait_completed"]  # one run is enough for both

@@ -175,7 +175,7 @@ def test_the_narrator_says_what_last_mattered(name: str, sentence: str) -> None:
         ),
         (
             "attempt_started",
-            {"task": {"do": "kill-worker", "during": "reserve stock", "say": "Press Kill worker while `reserve stock` runs."}},
+            {"task": {"do": "kill-worker", "during": "reserve stock", "say": "Press Kill worker while `reserve stock` runs.", "seen": "It did."}},
             "Try it: press Kill worker while reserve stock runs.",
         ),
     ],

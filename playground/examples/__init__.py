@@ -8,12 +8,24 @@ A file starts with a docstring and goes on with the source that the editor shows
 
     order: 3
     params: {"name": "Ada"}
-    task: {"do": "kill-worker", "during": "charge card", "say": "Press Kill worker while `charge card` runs."}
+    tasks: [{"do": "kill-worker", "during": "charge card", "say": "Press Kill worker while `charge card` runs.",
+             "seen": "The journal was not gone."}]
     \"\"\"
 
-`order` (from 1, no two alike) and `params` (what `event["payload"]` will be) are required. `task` is something a person is asked to
-do and the page can notice in the journal: `kill-worker` during the named step, or `send-event` of a type with a payload that is
-offered ready to send. A value may go on over lines that are indented. The file's name, with hyphens, is the example's slug.
+`order` (from 1, no two alike), `params` (what `event["payload"]` will be) and `tasks` are required. A task is something a person is
+asked to do (`say`) and the page notices in the journal (`static/js/run/tasks.js`), and then says what it showed (`seen`). `first`: it
+begins before Run is pressed. What there is to do, and what tells that it was done:
+
+    finish       the run completes; `params: "changed"`: with other params than the example's
+    kill-worker  `during` a step, `between` two attempts of it or `undoing` it, and the run goes on; `read`: after at least so many
+                 steps that were read from the journal
+    send-event   an event of the `type` arrives; `payload` is offered ready to send, `match` must be in what arrives
+    wake         a wait of the `step` is ended by hand; `hibernated`: of a run without a worker
+    fail         the `step` fails for good after so many `attempts`
+    step         a step of this `name` completes
+    answer       the `step` completes with a result that `has` these fields, or `differs` from this one
+
+A value may go on over lines that are indented. The file's name, with hyphens, is the example's slug.
 """
 
 import itertools
@@ -30,8 +42,18 @@ SOURCE_LINES = 60
 
 _FILE = re.compile(r'"""(?P<header>.*?)"""\n(?P<source>.*)', re.DOTALL)
 _FIELD = re.compile(r"(?P<name>[a-z]+):\s+(?P<value>.*)", re.DOTALL)
-_FIELDS = ("order", "params", "task")
-_TASKS = {"kill-worker": {"do", "during", "say"}, "send-event": {"do", "type", "payload", "say"}}
+_FIELDS = ("order", "params", "tasks")
+_REQUIRED = ("say", "seen")
+# What each kind of task names: exactly one of the first, any of the second.
+_TASKS: Mapping[str, tuple[set[str], set[str]]] = {
+    "finish": (set(), {"params"}),
+    "kill-worker": ({"during", "between", "undoing"}, {"read"}),
+    "send-event": ({"type"}, {"payload", "match"}),
+    "wake": ({"step"}, {"hibernated"}),
+    "fail": ({"step"}, {"attempts"}),
+    "step": ({"name"}, set()),
+    "answer": ({"has", "differs"}, {"step"}),
+}
 
 
 class BadExample(ValueError):
@@ -48,7 +70,7 @@ class Example:
     order: int
     params: Any
     source: str
-    task: Mapping[str, Any] | None = None
+    tasks: tuple[Mapping[str, Any], ...] = ()
 
 
 def load(folder: Path = FOLDER) -> tuple[Example, ...]:
@@ -87,7 +109,7 @@ def read(slug: str, text: str) -> Example:
     source = found["source"].strip("\n") + "\n"
     if source.count("\n") > SOURCE_LINES or not source.strip():
         raise BadExample(f"The example {slug} has {source.count(chr(10))} lines of source; it should have 1 to {SOURCE_LINES}.")
-    return Example(slug, title, lesson, fields["order"], fields["params"], source, fields.get("task"))
+    return Example(slug, title, lesson, fields["order"], fields["params"], source, tuple(fields["tasks"]))
 
 
 def _fields(slug: str, block: str) -> dict[str, Any]:
@@ -102,7 +124,16 @@ def _fields(slug: str, block: str) -> dict[str, Any]:
             raise BadExample(f"The {found['name']} of example {slug} is not JSON: {error}.") from None
     if type(fields.get("order")) is not int or fields["order"] < 1 or "params" not in fields:
         raise BadExample(f"The header of example {slug} needs an order from 1 and params.")
-    task = fields.get("task")
-    if task is not None and not (isinstance(task, dict) and set(task) == _TASKS.get(task.get("do"))):
-        raise BadExample(f"The task of example {slug} does not have the fields of one of: {', '.join(_TASKS)}.")
+    tasks = fields.get("tasks")
+    if not isinstance(tasks, list) or not tasks or not all(map(_is_task, tasks)):
+        raise BadExample(f"The tasks of example {slug} are not a list with the fields of one of: {', '.join(_TASKS)}.")
     return fields
+
+
+def _is_task(task: Any) -> bool:
+    if not isinstance(task, dict) or task.get("do") not in _TASKS:
+        return False
+    one_of, more = _TASKS[task["do"]]
+    words = all(isinstance(task.get(name), str) and task[name].endswith(".") for name in _REQUIRED)
+    named = set(task) - {"do", "first", *_REQUIRED}
+    return words and len(named & one_of) == min(1, len(one_of)) and named <= one_of | more

@@ -1,13 +1,16 @@
 """AI agent plan
 
 A model makes a plan, its tools run in parallel, a second call sums up, and a person approves before anything is sent.
-Model calls are slow and paid for, so each is a step: one that has answered is never asked again. The model is played by
-canned answers here. Press Kill worker while the tools run, then send the `approval`.
+Model calls are slow and paid for, so each is a step: one that has answered is never asked again, whatever happens to the
+worker. The model is played by canned answers here.
 
 order: 9
 params: {"question": "Is Saturday good for a picnic?"}
-task: {"do": "send-event", "type": "approval", "payload": {"approved": true},
-       "say": "Read the answer in the step `write answer`, then send the `approval`."}
+tasks: [{"do": "kill-worker", "during": "use calendar", "read": 1, "say": "Press Kill worker while `use calendar` runs.",
+         "seen": "The plan was not paid for twice: it was read from the journal."},
+        {"do": "send-event", "type": "approval", "payload": {"approved": true},
+         "say": "Read the answer in the step `write answer`, then send the `approval`.",
+         "seen": "A person had the last word, and waiting for one cost nothing."}]
 """
 
 import asyncio
@@ -37,7 +40,7 @@ class TenantWorkflow(WorkflowEntrypoint):
             @step.do(f"use {call['tool']}", config=ONCE_MORE)
             async def tool(ctx):
                 print(f"{call['tool']}: {call['ask']}?")
-                await asyncio.sleep(1.5)
+                await asyncio.sleep(2.5)
                 if call["tool"] == "calendar" and ctx["attempt"] == 1:
                     raise ConnectionError("the calendar did not answer")
                 return {call["tool"]: ANSWERS[call["tool"]]}

@@ -1,11 +1,14 @@
 """CI pipeline
 
 Check out, then lint, build and a matrix of tests at once, then a deployment that is watched before it counts. The tests
-on Python 3.12 are flaky and pass on their second attempt; the others do not run again. Take out
-`and ctx["attempt"] == 1`, and after three attempts the run ends before anything is deployed.
+on Python 3.12 are flaky and pass on their second attempt; the others do not run again. What fails for good stops the run
+before anything is deployed.
 
 order: 10
 params: {"commit": "8f3c2d1", "versions": ["3.11", "3.12", "3.13"]}
+tasks: [{"do": "fail", "step": "test on 3.12", "attempts": 3, "first": true,
+         "say": "Take out `and ctx[\"attempt\"] == 1` and press Run.",
+         "seen": "Three attempts, as its config says, and nothing was deployed."}]
 """
 
 import asyncio

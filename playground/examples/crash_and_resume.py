@@ -6,7 +6,8 @@ attempt 2 of `charge card`, and the order is shipped as if nothing had happened.
 
 order: 2
 params: {"order": "B-2077", "items": ["lamp", "rug"]}
-task: {"do": "kill-worker", "during": "charge card", "say": "Press Kill worker while `charge card` runs."}
+tasks: [{"do": "kill-worker", "during": "charge card", "say": "Press Kill worker while `charge card` runs.",
+         "seen": "The process was gone, the journal was not: `reserve stock` was read from it, `charge card` began again."}]
 """
 
 import asyncio

@@ -2,10 +2,13 @@
 
 A step that has another step's name as a parameter gets its result, and runs it first if need be: `report` is all that
 is asked for here. With `concurrent=True` its dependencies run side by side, and `load`, which both of them need, runs
-once. Add a step `outliers(clean)` and a parameter for it to `report`.
+once.
 
 order: 7
 params: {"numbers": [3, 9, 4, -1, 5, 9, 2, 6]}
+tasks: [{"do": "step", "name": "outliers", "first": true,
+         "say": "Copy the step `clean`, call the copy `outliers`, name it as a parameter of `report`, and press Run.",
+         "seen": "`outliers` ran because `report` names it, and `load` still ran once."}]
 """
 
 import asyncio

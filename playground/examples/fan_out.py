@@ -1,11 +1,14 @@
 """Fan-out and fan-in
 
 One step per city, all running at the same time, then one step that needs every result. `asyncio.gather` is all it takes.
-Oslo fails once and is tried again by itself; the others do not notice. Press Kill worker in the middle: the cities that
-have answered are read from the journal, only the others are asked again.
+Oslo fails once and is tried again by itself; the others do not notice. A worker that is killed in the middle takes only the
+cities with it that have not answered.
 
 order: 6
 params: {"cities": {"Lisbon": 24, "Cairo": 33, "Oslo": 11, "Quito": 18, "Osaka": 27}}
+tasks: [{"do": "kill-worker", "during": "measure Osaka", "read": 1,
+         "say": "Press Kill worker when some cities have answered and `measure Osaka` still runs.",
+         "seen": "The cities that had answered were read from the journal, only the others were asked again."}]
 """
 
 import asyncio
@@ -30,7 +33,7 @@ class TenantWorkflow(WorkflowEntrypoint):
 
             return await thermometer()
 
-        requests = [measure(city, 0.8 + 0.6 * place) for place, city in enumerate(cities)]
+        requests = [measure(city, 1 + 1.2 * place) for place, city in enumerate(cities)]
         readings = await asyncio.gather(*requests)
 
         @step.do("find the warmest")

@@ -1,11 +1,14 @@
 """Hello, durable world
 
 Two steps with a sleep between them. The result of each step is written to the journal before your code sees it, so a
-step that is done is never run again. Press Run and watch the steps light up; then press Run once more with another
-`name` in the params.
+step that is done is never run again. Press Run and watch the steps light up, from left to right.
 
 order: 1
 params: {"name": "Ada"}
+tasks: [{"do": "finish", "say": "Watch it to its end.",
+         "seen": "Each step ran once, and what it returned is in the journal."},
+        {"do": "finish", "params": "changed", "first": true, "say": "Change `name` in the params and press Run.",
+         "seen": "Another run with a journal of its own; the first one is still there under its link."}]
 """
 
 import asyncio

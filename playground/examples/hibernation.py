@@ -2,10 +2,13 @@
 
 A short sleep keeps its worker at hand. One longer than the idle grace (10 seconds unless set otherwise) gives it up: no
 process, no memory, only a row with a due time, so a million of these could sleep for a year. Watch the worker go at the
-long sleep, then wait for it or press "wake now". The next execution replays `run` from the top: its dimmed lines.
+long sleep. The next execution replays `run` from the top: its dimmed lines in the logs.
 
 order: 4
 params: {"plant": "fern"}
+tasks: [{"do": "wake", "step": "let it grow", "hibernated": true,
+         "say": "When the worker is gone at `let it grow`, press Wake now at the end of its bar.",
+         "seen": "A new worker read what was done and went on after the sleep, which is marked virtual for ever."}]
 """
 
 import asyncio

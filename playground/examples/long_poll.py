@@ -1,11 +1,16 @@
 """Long poll with a dynamic delay
 
 A video is rendered elsewhere, and all that can be done is to ask. Being unfinished is an error that is retried, and a
-function of the error decides when to ask again: late while it is slow, soon when it is nearly done. A delay
-of minutes would give the worker up. Make `next_look` return `"30 seconds"` first, and press "wake now".
+function of the error decides when to ask again: late while it is slow, soon when it is nearly done. A delay longer than the
+idle grace (10 seconds unless set otherwise) gives the worker up.
 
 order: 12
 params: {"video": "holiday.mov"}
+tasks: [{"do": "wake", "step": "wait for the video", "say": "Press Retry now in a gap of `wait for the video`.",
+         "seen": "The retry came early, and is marked virtual for ever: the recorded time is not what happened."},
+        {"do": "wake", "step": "wait for the video", "hibernated": true, "first": true,
+         "say": "Let `next_look` return `\"30 seconds\"` first, press Run, and Retry now once the worker is gone.",
+         "seen": "Between two looks there was no process, only the time of the next one."}]
 """
 
 import asyncio

@@ -1,11 +1,15 @@
 """Retries and backoff
 
-The payment service is down for the first two attempts, and each retry waits twice as long as the one before. An error
-that no retry can cure is raised as `NonRetryableError`: one attempt, and your code decides what to do. Set `limit` to 1
-and watch the third attempt never come, or press Kill worker in a retry gap: the deadline does not move.
+The payment service is down for the first two attempts, and each retry waits twice as long as the one before: 3 seconds,
+then 6. An error that no retry can cure is raised as `NonRetryableError`: one attempt, and your code decides what to do. The
+time of the next attempt is in the journal, so a worker that dies in the gap does not move it.
 
 order: 3
 params: {"amount": 42, "coupon": "SPRING-2019"}
+tasks: [{"do": "kill-worker", "between": "charge card", "say": "Press Kill worker in a gap between two attempts of `charge card`.",
+         "seen": "The next attempt came when it was due: its time stands in the journal, not in a worker."},
+        {"do": "fail", "step": "charge card", "attempts": 2, "first": true, "say": "Set `limit` to 1 and press Run.",
+         "seen": "One retry was allowed, so the third attempt never came, and its error ended the run."}]
 """
 
 import asyncio
@@ -13,7 +17,7 @@ import asyncio
 from workers import NonRetryableError, WorkflowEntrypoint
 
 PATIENT = {
-    "retries": {"limit": 4, "delay": "1 second", "backoff": "exponential"},
+    "retries": {"limit": 4, "delay": "3 seconds", "backoff": "exponential"},
     "timeout": "5 seconds",
 }
 

@@ -1,11 +1,15 @@
 """Saga with rollback
 
 A flight and a hotel are booked, then there is no car. The run fails, and the bookings are undone by their `rollback`
-functions in reverse order, each retried like any step. Press Kill worker while they are: the rollback goes on where it
-stopped. Set `cars` to 1 and nothing is undone.
+functions in reverse order, each retried like any step. A worker that is killed meanwhile is no way out: the rollback goes on
+where it stopped.
 
 order: 8
 params: {"city": "Lisbon", "cars": 0}
+tasks: [{"do": "kill-worker", "undoing": "book hotel", "say": "Press Kill worker while `book hotel` is being undone.",
+         "seen": "The next worker went on undoing: what was cancelled already was not cancelled again."},
+        {"do": "finish", "first": true, "say": "Set `cars` to 1 in the params and press Run.",
+         "seen": "Nothing failed, so nothing was undone."}]
 """
 
 import asyncio
@@ -19,7 +23,7 @@ class TenantWorkflow(WorkflowEntrypoint):
 
         async def cancel(undone):
             print(f"cancelling the {undone['output']['booked']}, because {undone['error']}")
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(2.5)
 
         @step.do("book flight", rollback=cancel)
         async def book_flight():

@@ -1,11 +1,16 @@
 """Two tenants, one dispatcher
 
-Run here, this belongs to nobody. With a key from the operator (`playground tenant-key create acme`) choose Deploy as tenant,
-change the greeting, and deploy it for a second one: one server runs both, and routes every run, also after a long sleep, to
-its own tenant's code. Ids, keys in `env.KV` and turns are apart, and a run stays on the version that it started with.
+One server runs the code of many. Each run stays on the code it began with, whatever is deployed meanwhile, and finds it again
+after any sleep; ids, keys in `env.KV` and turns are apart. Run here, this belongs to nobody. With a key from the operator
+(`playground tenant-key create acme`), Share has Deploy as tenant.
 
 order: 14
 params: {"name": "Ada"}
+tasks: [{"do": "finish", "say": "Watch the first tenant greet its visitor.",
+         "seen": "One tenant's code, and one visit counted where no other tenant can look."},
+        {"do": "answer", "step": "greet", "differs": "Hello, Ada! This is visit 1.", "first": true,
+         "say": "Be the second tenant: change `GREETING` and press Run while the first one sleeps.",
+         "seen": "Two codes under one roof: the first run kept its greeting, and the visits were counted apart."}]
 """
 
 from workers import WorkflowEntrypoint
@@ -24,7 +29,7 @@ class TenantWorkflow(WorkflowEntrypoint):
             return visits
 
         visits = await count()
-        await step.sleep("let the other tenant in", "2 seconds")
+        await step.sleep("let the other tenant in", "6 seconds")
 
         @step.do("greet")
         async def greet():

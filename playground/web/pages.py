@@ -5,7 +5,7 @@ All pages:
     settings     the public limits, as dicts: name, value, unit, help
     tier         isolation: letter, sentence, advice, layers
     version      of the playground; versions [[name, value]] for About
-    examples     every example: slug, title, lesson, params (JSON text), task (dict or None), url, outline (list or None)
+    examples     every example: slug, title, lesson, params (JSON text), tasks (dicts), url, outline (list or None)
     nonce        of this response's Content-Security-Policy; CodeMirror's styles carry it (EditorView.cspNonce)
     editor       address of the built editor's script, or None when it was not built (the textarea stays); editor_parts: names of the
                  files that it needs at once
@@ -21,7 +21,7 @@ All pages:
     can_stream   true: the run is live and may be followed
     social       how a link to the page looks elsewhere: see social.py
 
-`page` = {kind: start | example | snippet | instance, title, source, params (JSON text), example {slug, title, lesson, params, task} | None,
+`page` = {kind: start | example | snippet | instance, title, source, params (JSON text), example {slug, title, lesson, params, tasks} | None,
 snippet {id, url, raw_url} | None, instance: as GET /api/instances/{id}[?at=] | None, last_seq of it | None, limits {source_bytes, value_bytes, …: number}, version, now}.
 
 `error.html`: status, title, message, code. `about.html`, `examples.html`: only what all pages have.
@@ -212,7 +212,7 @@ def _of_example(example: Example) -> dict[str, Any]:
         "title": example.title,
         "lesson": example.lesson,
         "params": example.params,
-        "task": example.task,
+        "tasks": example.tasks,
     }
     return {"title": example.title, "source": example.source, "params": params_text(example.params), "example": told}
 

@@ -12,6 +12,7 @@
 //   playground:code     {source}                 the run was given this code from elsewhere: show it
 //   playground:recoded  {source}                 the run goes on with this code
 //   playground:shared                           a link to the code was made
+//   playground:lesson  {example}                    the run belongs to the lesson of this example
 //   playground:starting, playground:stopped         a run is being asked for; it was refused
 
 import { makeChecker } from "./check.js";
@@ -20,6 +21,7 @@ import { makeDivider } from "./divider.js";
 import { makeDrafts } from "./drafts.js";
 import { makeEditor } from "./editor.js";
 import { makeHalves } from "./halves.js";
+import { alike, invitation, markCards } from "./lessons.js";
 import { makeKeys, onKey } from "./keys.js";
 import { close } from "./notices.js";
 import { makeOutline } from "./outline.js";
@@ -45,6 +47,7 @@ if (title) node("title").textContent = title;
 let runId = page.instance?.id ?? null;
 let opened = { source: page.source, params: page.params.trim() }; // what the address stands for
 let path = location.pathname;
+let lesson = page.example && { ...page.example, source: page.source }; // the example whose lesson is being taken
 let outline = [];
 let counted = null;
 let formatter = null;
@@ -77,7 +80,7 @@ const drafts = makeDrafts({
   say: (words) => (node("draft").textContent = words),
 });
 const checker = makeChecker({ text: editor.text, show: checked, say: (words) => problems(words, "") });
-const dialogs = makeDialogs({ share: () => share.fill() });
+const dialogs = makeDialogs({ share: () => share.fill(), examples: markCards });
 const share = makeShare({
   body: () => (params.look() ? null : `{"source":${JSON.stringify(editor.text())}${params.json() === null ? "" : `,"params":${params.json()}`}}`),
   run: () => runId,
@@ -201,7 +204,7 @@ function started(instance, source) {
   editor.startRun();
   outlineList.fill([]);
   halves.show("run");
-  openRun({ id: instance.id, token: instance.control_token, view: null, source, snippet: instance.snippet, code: editor.text, outline, example: page.example });
+  openRun({ id: instance.id, token: instance.control_token, view: null, source, snippet: instance.snippet, code: editor.text, outline, example: lesson && alike(source, lesson.source) ? lesson : null });
 }
 
 document.addEventListener("playground:steps", lately(({ detail }) => {
@@ -229,6 +232,7 @@ document.addEventListener("playground:hover", ({ detail: { line } }) => {
   editor.link(line);
   outlineList.link(line);
 });
+document.addEventListener("playground:lesson", ({ detail }) => (lesson = detail.example));
 node("problems").addEventListener("click", () => editor.nextProblem());
 node("code-form").addEventListener("submit", (event) => event.preventDefault());
 addEventListener("popstate", () => {
@@ -251,6 +255,20 @@ function lately(call) {
   };
 }
 
+/** Asks, before there is a run, for what has not been done yet. */
+function invite() {
+  const words = document.querySelector('[data-part="invitation"]');
+  if (!lesson || !words) return;
+  words.replaceChildren(
+    ...invitation(lesson).map((part) => {
+      if (typeof part === "string") return part;
+      const [tag] = Object.keys(part);
+      return Object.assign(document.createElement(tag), { textContent: part[tag] });
+    }),
+  );
+}
+
+invite();
 checker.now();
 editor.ready.then(() => drafts.open());
 if (page.instance) openRun({ id: page.instance.id, token: tokenOf(page.instance.id), view: page.instance, source: page.source, snippet: page.instance.snippet, code: editor.text, outline, example: page.example });

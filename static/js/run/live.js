@@ -13,6 +13,7 @@ import { FINAL, fold, keyOf, lives } from "./fold.js";
 import { ForkDialog, wayOn } from "./fork.js";
 import { Header, NOTHING } from "./header.js";
 import { Journal } from "./journal.js";
+import { Lesson } from "./lesson.js";
 import { Lens } from "./lens.js";
 import { Lineage } from "./lineage.js";
 import { Logs } from "./logs.js";
@@ -42,6 +43,7 @@ export class Live {
     const part = (name) => root.querySelector(`[data-part="${name}"]`);
     this.parts = { narrator: part("narrator"), sentence: part("sentence"), mark: part("mark"), replay: part("see-replay"), end: part("end"), timeline: part("timeline") };
     const copy = (text) => this.copy(text);
+    this.lesson = new Lesson({ root: part("lesson") });
     this.header = new Header({ root: part("head"), act: (what, when) => this.act(what, when) });
     this.notices = new Notices({ root: part("notices"), retryNow: () => this.stream?.retryNow() });
     this.breaks = new BreakList({
@@ -108,6 +110,7 @@ export class Live {
     this.notices.refused();
     this.clear();
     this.effects.open(instancePath(id), source);
+    this.lesson.open(this.run);
     this.follow(0);
     this.schedule(true);
   }
@@ -275,6 +278,7 @@ export class Live {
     this.logs.show(state.logs, state.logTruncated);
     this.lens.update(state, context);
     this.drawer.update(state, context);
+    if (!this.past) this.lesson.update(state, context.final);
     this.effects.update(state, { final: context.final, past: this.past });
     this.tabs.count("journal", state.lastSeq);
     this.tabs.count("logs", state.logs.length);
@@ -300,7 +304,7 @@ export class Live {
 
   narrate(context) {
     if (!this.state.lastSeq && !this.trouble) return;
-    const { icon: mark, tone, parts, lens } = this.past ? recalled(this.state, context) : narrate(this.state, { ...context, armed: this.state.armed, doubles: this.effects.doubles, task: this.run.example?.task });
+    const { icon: mark, tone, parts, lens } = this.past ? recalled(this.state, context) : narrate(this.state, { ...context, armed: this.state.armed, doubles: this.effects.doubles, task: this.lesson.task });
     const words = parts.map((one) => (typeof one === "string" ? one : (one.code ?? one.b ?? (one.line ? `line ${one.line}` : "")))).join("");
     const moved = performance.now();
     if (words !== this.said) {
@@ -369,8 +373,7 @@ export class Live {
   }
 
   payloadFor(step) {
-    const task = this.run.example?.task;
-    return task?.do === "send-event" && task.type === step.eventType ? JSON.stringify(task.payload) : "{}";
+    return this.lesson.payload(step.eventType) ?? "{}";
   }
 
   async act(what, when) {

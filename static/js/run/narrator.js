@@ -1,9 +1,11 @@
 // One plain sentence about what last mattered. Pure: a state in, {icon, tone, parts, lens?} out.
 // A part is a string, or {code}, {b}, {line}, or {tick}: a number that moves and is not read aloud each time.
 
+import { lowered, spoken } from "../spoken.js";
 import { INJECTED, isBroken } from "./breaks.js";
 import { alive, isLost, lives } from "./fold.js";
 import { verb } from "./ledger.js";
+import { canTry } from "./tasks.js";
 import { count, errorLine, lasting, left, moment, short, stepLabel } from "./words.js";
 
 const FRESH_MS = 6_000; // how long a resumed execution is the news
@@ -13,13 +15,13 @@ const MESSAGE = 200; // … and of an error's message
 
 const name = (step) => ({ code: short(stepLabel(step), NAME) });
 
-/** `task` is an example's: {do, during?, type?, say}; it is said where it can be done. */
+/** `task` is that of a lesson; it is said where it can be done. */
 export function narrate(state, { now, final, stale, armed = null, watching = false, task = null, doubles = [] }) {
   if (stale) return say("i-journal", "The run goes on without this page. What it commits now will appear here, in order, once.");
   if (final) return ended(state, doubles);
   if (armed && alive(state)) return armedSentence(armed);
-  if (state.rollback === "running") return undoing(state);
   if (task && !watching && canTry(task, state)) return { icon: "i-hand", tone: "try", parts: ["Try it: ", ...spoken(lowered(task.say))] };
+  if (state.rollback === "running") return undoing(state);
   if (state.status === "paused") return say("i-pause", "Paused. Sleeps and waits have stopped with it and keep their remaining time.");
   if (state.status === "waitingForPause") return say("i-pause", "Pausing: what is running finishes first, and nothing new begins.");
   if (state.status === "queued") return queued(state);
@@ -27,18 +29,6 @@ export function narrate(state, { now, final, stale, armed = null, watching = fal
   if (state.status === "waiting") return waiting(state, now, watching) ?? resumed ?? running(state);
   return resumed ?? running(state);
 }
-
-function canTry(task, state) {
-  const open = [...state.open];
-  if (task.do === "kill-worker") return lives(state).length === 1 && open.some((step) => step.status === "running" && step.name === task.during);
-  if (task.do === "send-event") return open.some((step) => step.status === "waiting" && step.eventType === task.type);
-  return false;
-}
-
-const lowered = (text) => text.charAt(0).toLowerCase() + text.slice(1);
-
-/** Text in which `names` stand between backticks, in parts. */
-const spoken = (text) => text.split("`").map((piece, index) => (index % 2 ? { code: piece } : piece));
 
 const say = (icon, ...parts) => ({ icon, tone: "", parts });
 

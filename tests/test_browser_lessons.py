@@ -1,0 +1,64 @@
+"""Lessons: the page notices in the journal that a task was done, says so, remembers it and offers the next."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from page_support import Playground, expect
+from server_support import Server
+
+VIEWS = [("light", {"width": 1280, "height": 800}, False), ("dark", {"width": 390, "height": 844}, True)]
+
+
+@pytest.mark.parametrize(("theme", "viewport", "phone"), VIEWS, ids=["light-1280", "dark-390"])
+def test_a_lesson_is_taken_noticed_and_remembered(
+    server: Server, open_page: Callable, theme: str, viewport: dict[str, int], phone: bool
+) -> None:
+    page = Playground(
+        open_page(f"{server.url}/examples/crash-and-resume", color_scheme=theme, viewport=viewport, has_touch=phone, is_mobile=phone), server.url
+    )
+    lesson = page.page.locator('[data-part="lesson"]')
+    invitation = page.page.locator('[data-part="invitation"]')
+    expect(invitation).to_have_text("Press Run, then press Kill worker while charge card runs.")
+    page.run()
+    expect(page.page.locator('[data-part="sentence"]')).to_have_text("Try it: press Kill worker while charge card runs.")
+    expect(lesson).to_be_hidden()
+    page.page.locator('[data-part="kill"]').click()
+    expect(lesson).to_contain_text("Lesson done. The process was gone, the journal was not")
+    assert page.page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+
+    watcher = Playground(open_page(page.page.url), server.url)
+    expect(watcher.page.locator('[data-part="mode"]')).to_have_text("watching")
+    watcher.expect_step("charge card", "running")
+    expect(watcher.page.locator('[data-part="lesson"]')).to_be_hidden()
+
+    page.page.reload()
+    expect(lesson).to_contain_text("Lesson done.")
+    lesson.get_by_role("link", name="Next: Retries and backoff").click()
+    expect(page.page).to_have_url(f"{server.url}/examples/retries")
+    page.page.goto(f"{server.url}/examples")
+    expect(page.page.get_by_text("You have done 1 of 14.")).to_be_visible()
+    card = page.page.get_by_role("link", name="Crash and resume")
+    expect(card).to_contain_text("Done")
+    expect(card.locator(".todo")).to_be_hidden()
+    page.page.goto(f"{server.url}/examples/crash-and-resume")
+    expect(invitation).to_have_text("You have done this lesson. Press Run to see it again.")
+
+
+def test_a_second_task_is_asked_for_once_the_first_is_done_and_belongs_to_edited_code_too(server: Server, open_page: Callable) -> None:
+    page = Playground(open_page(f"{server.url}/examples/two-tenants"), server.url)
+    lesson = page.page.locator('[data-part="lesson"]')
+    source = json.loads(page.page.locator("#page-data").inner_text())["source"].replace('"6 seconds"', '"1 second"')
+    page.write(source)
+    page.run()
+    expect(lesson).to_contain_text("1 of 2 done.")
+    expect(lesson).to_contain_text("Next: Be the second tenant")
+    page.write(source.replace('"Hello"', '"Good day"'))
+    page.run()
+    expect(lesson).to_contain_text("Lesson done. Two codes under one roof")
+    page.page.reload()
+    expect(lesson).to_contain_text("Lesson done.")  # the code is not the example's any more, the run is still its lesson
+    page.write("from workers import WorkflowEntrypoint\n\n\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n        return 1\n")
+    page.run()
+    page.expect_status("Complete")
+    expect(lesson).to_be_hidden()
