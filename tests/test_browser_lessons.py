@@ -29,7 +29,7 @@ def test_a_lesson_is_taken_noticed_and_remembered(
 
     watcher = Playground(open_page(page.page.url), server.url)
     expect(watcher.page.locator('[data-part="mode"]')).to_have_text("watching")
-    watcher.expect_step("charge card", "running")
+    watcher.expect_step("charge card", "2 attempts")
     expect(watcher.page.locator('[data-part="lesson"]')).to_be_hidden()
 
     page.page.reload()

@@ -45,7 +45,7 @@ export class Effects {
   update(state, { final, past = false }) {
     this.state = state;
     this.past = past;
-    if (this.calls || this.effects.length) {
+    if (!past && (this.calls || this.effects.length)) {
       const over = final ? state.lastSeq : null;
       if (state.lastSeq !== this.seq || over !== this.over) this.soon(SOON_MS);
       this.seq = state.lastSeq;

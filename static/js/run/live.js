@@ -267,6 +267,7 @@ export class Live {
     const newest = this.moments.state;
     this.scrubber.update({ seq: state.lastSeq, last: this.moments.last, past: this.past, final: FINAL.has(newest.status), executions: newest.executions, at: state.lastAt });
     this.lineage.update(newest);
+    this.lesson.update(newest, FINAL.has(newest.status));
     this.recode.update(newest, { ...context, final: FINAL.has(newest.status) });
     this.header.update(state, context);
     this.breaks.update(newest, { ...context, final: FINAL.has(newest.status) });
@@ -278,7 +279,6 @@ export class Live {
     this.logs.show(state.logs, state.logTruncated);
     this.lens.update(state, context);
     this.drawer.update(state, context);
-    if (!this.past) this.lesson.update(state, context.final);
     this.effects.update(state, { final: context.final, past: this.past });
     this.tabs.count("journal", state.lastSeq);
     this.tabs.count("logs", state.logs.length);
