@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from playground.analysis.rules import Diagnostic, Fix, Span, report
-from playground.analysis.tree import COMPREHENSIONS, FUNCTIONS
+from playground.analysis.tree import COMPREHENSIONS, FUNCTIONS, Function
 from playground.analysis.workflow import DO, SLEEP, WAIT, Workflow
 
 _LOSSES = {
@@ -96,4 +96,22 @@ def _never_run(workflow: Workflow) -> Iterator[Diagnostic]:
         if function.name in workflow.tree.escaped or isinstance(workflow.tree.scope[function], (ast.ClassDef, *COMPREHENSIONS)):
             continue
         if isinstance(workflow.tree.scope[function], FUNCTIONS):
-            yield report("never-run", workflow.source.find(function.name, function), name=function.name)
+            place = workflow.source.find(function.name, function)
+            yield report("never-run", place, _await_after(workflow, function), name=function.name)
+
+
+def _await_after(workflow: Workflow, function: Function) -> Fix | None:
+    """Below the step, where nothing but its own line ends."""
+    if not isinstance(workflow.tree.scope[function], ast.AsyncFunctionDef):
+        return None
+    line, column = workflow.source.place(function.end_lineno, function.end_col_offset)
+    text = workflow.source.lines[line - 1]
+    if text[column - 1 :].strip().startswith(";"):
+        return None
+    indent = _indent(workflow, function)
+    return Fix("Await it", Span(line, len(text) + 1, line, len(text) + 1), f"\n\n{indent}await {function.name}()")
+
+
+def _indent(workflow: Workflow, node: ast.stmt) -> str:
+    """The indentation of a statement."""
+    return workflow.source.lines[node.lineno - 1][: node.col_offset]

@@ -16,6 +16,7 @@ _CAMEL = {
     "wait": "wait_for_event",
     "wait_until": "sleep_until",
 }
+_OF_CONFIG = ("retries", "timeout", "retry")
 _KEYWORDS = {
     "do": ("name", "callback", "depends", "concurrent", "config", "rollback", "rollback_config"),
     "sleep": ("name", "duration"),
@@ -71,15 +72,33 @@ def _arguments(workflow: Workflow, call: StepCall) -> Iterator[Diagnostic]:
     for given in call.node.keywords:
         if given.arg is not None and given.arg not in known:
             meant = nearest(given.arg, known)
-            if given.arg in ("retries", "timeout", "retry") and call.kind == DO:
+            place = workflow.source.span(given)
+            fix = None
+            if given.arg in _OF_CONFIG and call.kind == DO:
                 cure = ' It belongs into `config={"…": …}`.'
+                fix = _into_config(workflow, call, given)
             else:
                 cure = f" Did you mean `{meant}`?" if meant else f" It takes {', '.join(known)}."
-            yield report("unknown-argument", workflow.source.span(given), method=call.method, name=given.arg, cure=cure)
+            yield report("unknown-argument", place, fix, method=call.method, name=given.arg, cure=cure)
     if call.method in _NEEDS and not call.open_ended:
         least, needs = _NEEDS[call.method]
         if len(call.node.args) + len([given for given in call.node.keywords if given.arg != "timeout"]) < least:
             yield report("missing-argument", workflow.source.span(call.node), method=call.method, needs=needs)
+
+
+def _into_config(workflow: Workflow, call: StepCall, given: ast.keyword) -> Fix | None:
+    """A config made of one misplaced argument, when there is neither a config nor another such argument."""
+    keywords = [one.arg for one in call.node.keywords]
+    if "config" in keywords or sum(name in _OF_CONFIG for name in keywords) != 1:
+        return None
+    text = workflow.words_of(given.value)
+    if given.arg == "timeout":
+        pair = f'"timeout": {text}'
+    elif isinstance(given.value, ast.Dict):
+        pair = f'"retries": {text}'
+    else:
+        pair = f'"retries": {{"limit": {text}, "delay": "10 seconds"}}'
+    return Fix("Put it into a config", workflow.source.span(given), f"config={{{pair}}}")
 
 
 def _parameters(workflow: Workflow) -> Iterator[Diagnostic]:

@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator
 
 from playground.analysis.calls import nearest
-from playground.analysis.rules import Diagnostic, Fix, report
+from playground.analysis.rules import Diagnostic, Fix, Span, report
 from playground.analysis.workflow import DO, SLEEP, WAIT, Workflow
 from playground.workflows import config as configs
 from playground.workflows import durations
 
 KEYS = ("retries", "timeout", "sensitive")
 RETRY_KEYS = ("limit", "delay", "backoff")
+REQUIRED = {"limit": "5", "delay": '"10 seconds"'}  # of retries, as the defaults have them
 
 _SHORT = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([a-zA-Zµ]+)\s*\Z")
 _UNITS = {
@@ -74,7 +75,8 @@ def _retries(workflow: Workflow, given: ast.expr) -> Iterator[Diagnostic]:
     if all(isinstance(key, ast.Constant) for key in found.keys):
         missing = [key for key in ("limit", "delay") if key not in values]
         if missing:
-            yield _refused(workflow, found, f"`retries` needs {' and '.join(f'`{key}`' for key in missing)}.")
+            fix = _complete(workflow, found, missing)
+            yield _refused(workflow, found, f"`retries` needs {' and '.join(f'`{key}`' for key in missing)}.", fix)
     if "limit" in values:
         yield from _limit(workflow, values["limit"])
     if "delay" in values:
@@ -84,6 +86,30 @@ def _retries(workflow: Workflow, given: ast.expr) -> Iterator[Diagnostic]:
         meant = nearest(str(backoff.value), configs.BACKOFFS)
         fix = Fix(f'Make it "{meant}"', workflow.source.span(backoff), f'"{meant}"') if meant else None
         yield _refused(workflow, backoff, f"`backoff` takes {', '.join(configs.BACKOFFS)}.", fix)
+
+
+def retries_of(**given: str) -> str:
+    """The source of `retries` with what is given, and the defaults of what is required besides."""
+    return "{" + ", ".join(f'"{key}": {text}' for key, text in (REQUIRED | given).items()) + "}"
+
+
+def _complete(workflow: Workflow, found: ast.Dict, missing: list[str]) -> Fix:
+    text = ", ".join(f'"{key}": {REQUIRED[key]}' for key in missing)
+    place = workflow.source.span(found.values[-1] if found.values else found)
+    line, column = (place.end_line, place.end_column) if found.values else (place.line, place.column + 1)
+    title = f"Add {' and '.join(missing)}"
+    return Fix(title, Span(line, column, line, column), f", {text}" if found.values else text)
+
+
+def _into_retries(workflow: Workflow, found: ast.Dict, key: ast.Constant) -> Fix | None:
+    """Where one key of retries stands beside them alone, its pair becomes them."""
+    names = [one.value for one in found.keys if isinstance(one, ast.Constant)]
+    if "retries" in names or sum(name in RETRY_KEYS for name in names) != 1:
+        return None
+    value = found.values[found.keys.index(key)]
+    start, end = workflow.source.span(key), workflow.source.span(value)
+    text = f'"retries": {retries_of(**{key.value: workflow.words_of(value)})}'
+    return Fix("Put it into retries", Span(start.line, start.column, end.end_line, end.end_column), text)
 
 
 def _limit(workflow: Workflow, given: ast.expr) -> Iterator[Diagnostic]:
@@ -186,7 +212,7 @@ def _unknown_keys(workflow: Workflow, found: ast.Dict, known: tuple[str, ...], w
             meant = nearest(str(key.value), known)
             fix = Fix(f'Make it "{meant}"', workflow.source.span(key), f'"{meant}"') if meant else None
             if what == "config" and key.value in RETRY_KEYS:
-                fix, meant = None, None
+                fix = _into_retries(workflow, found, key)
                 words = f"`{key.value}` belongs into `retries`."
             else:
                 words = f"`{what}` has no key {str(key.value)[:60]!r}; it takes {', '.join(known)}."

@@ -9,6 +9,14 @@ from playground.analysis.workflow import Workflow
 
 RUN = "async def run(self, event, step)"
 _TAKES = 3  # self, event, step
+IMPORT = "from workers import WorkflowEntrypoint\n\n\n"
+BODY = """\
+{indent}async def run(self, event, step):
+{indent}    @step.do("first step")
+{indent}    async def first():
+{indent}        return "done"
+
+{indent}    return await first()"""
 
 
 def check(workflow: Workflow) -> Iterator[Diagnostic]:
@@ -25,7 +33,7 @@ def check(workflow: Workflow) -> Iterator[Diagnostic]:
     run = workflow.run
     if run is None:
         if not unknown and not _assigned(line, "run"):
-            yield report("no-run", place, name=entry.name)
+            yield report("no-run", place, _write_run(workflow, entry), name=entry.name)
         return
     if not unknown and not any(workflow.extends(node) for node in line) and not any(_has_init(node) for node in line):
         yield report("no-base", place, _extend(workflow, entry, place), name=entry.name)
@@ -37,7 +45,7 @@ def _no_workflow(workflow: Workflow, other: ast.ClassDef | None) -> Diagnostic:
     name = workflow.entry_class
     if other is None:
         first = workflow.source.lines[0]
-        return report("no-workflow", Span(1, 1, 1, max(len(first), 1) + 1), name=name)
+        return report("no-workflow", Span(1, 1, 1, max(len(first), 1) + 1), _write_workflow(workflow), name=name)
     place = workflow.source.find(other.name, other)
     return report("no-workflow", place, Fix(f"Rename {other.name} to {name}", place, name), name=name)
 
@@ -63,10 +71,43 @@ def _signature(workflow: Workflow, run: Function) -> Iterator[Diagnostic]:
     most = len(given.posonlyargs) + len(given.args)
     keyword_only = any(default is None for default in given.kw_defaults)
     if required > _TAKES or (most < _TAKES and given.vararg is None) or keyword_only:
-        yield report("run-signature", place)
+        yield report("run-signature", place, _take_the_rest(workflow, run))
     elif isinstance(run, ast.FunctionDef):
         line, column = workflow.source.place(run.lineno, run.col_offset)
         yield report("run-not-async", place, Fix("Make it async", Span(line, column, line, column), "async "))
+
+
+def _write_workflow(workflow: Workflow) -> Fix:
+    """At the end of the file."""
+    lines = workflow.source.lines
+    known = workflow.tree.bindings[workflow.source.tree].get("WorkflowEntrypoint")
+    before = "" if not workflow.source.text.strip() else "\n\n" if not lines[-1].strip() else "\n\n\n"
+    text = before + ("" if known else IMPORT) + f"class {workflow.entry_class}(WorkflowEntrypoint):\n" + BODY.format(indent="    ")
+    end = Span(len(lines), len(lines[-1]) + 1, len(lines), len(lines[-1]) + 1)
+    return Fix("Write one", end, text + "\n")
+
+
+def _write_run(workflow: Workflow, entry: ast.ClassDef) -> Fix | None:
+    """As the last of the class, when its body stands below its header."""
+    body = entry.body
+    if body[0].lineno == entry.lineno:
+        return None
+    indent = workflow.source.lines[body[0].lineno - 1][: body[0].col_offset]
+    line = entry.end_lineno
+    column = len(workflow.source.lines[line - 1]) + 1
+    return Fix("Write it", Span(line, column, line, column), "\n\n" + BODY.format(indent=indent))
+
+
+def _take_the_rest(workflow: Workflow, run: Function) -> Fix | None:
+    """The parameters that are missing, when those that are there are plain and too few."""
+    given = run.args
+    plain = given.args and not (given.posonlyargs or given.defaults or given.kwonlyargs or given.vararg or given.kwarg)
+    if not plain or len(given.args) >= _TAKES:
+        return None
+    place = workflow.source.span(given.args[-1])
+    missing = ("self", "event", "step")[len(given.args) :]
+    title = f"Add {' and '.join(missing)}"
+    return Fix(title, Span(place.end_line, place.end_column, place.end_line, place.end_column), "".join(f", {name}" for name in missing))
 
 
 def _assigned(classes: list[ast.ClassDef], name: str) -> bool:

@@ -139,7 +139,8 @@ RULES = {
         "Name it by what it works on.",
     ),
     "duplicate-name": Rule(
-        INFO, "Line {line} has a {kind} of this name too. They are told apart by call order, as `{name}-1` and `{name}-2`."
+        INFO, "Line {line} has a {kind} of this name too. They are told apart by call order, as `{name}-1` and `{name}-2`, in "
+        "replay too."
     ),
     "bad-name": Rule(
         WARNING, "A step name has 1 to 256 characters and no control characters; this one is refused when the run reaches it."

@@ -8,7 +8,7 @@ import re
 import warnings
 from dataclasses import dataclass, field
 
-from playground.analysis.rules import Diagnostic, Span, report
+from playground.analysis.rules import Diagnostic, Fix, Span, report
 
 FILENAME = "<workflow>"
 
@@ -97,7 +97,22 @@ def _syntax_error(error: SyntaxError, lines: list[str], in_bytes: bool) -> Diagn
     end_column = min(end_column, len(lines[end_line - 1]) + 1)
     if (end_line, end_column) <= (line, column):
         end_line, end_column = line, column + 1
-    return report("syntax", Span(line, column, end_line, end_column), words=_sentence(error.msg))
+    span = Span(line, column, end_line, end_column)
+    return report("syntax", span, _mend(error, lines, span) if not in_bytes else None, words=_sentence(error.msg))
+
+
+def _mend(error: SyntaxError, lines: list[str], span: Span) -> Fix | None:
+    """The cure of what Python names so well that it is mechanical."""
+    text = lines[span.line - 1]
+    said = error.msg or ""
+    if said == "expected ':'" and (error.offset or 0) > len(text.rstrip()):
+        end = len(text.rstrip()) + 1
+        return Fix("Add the colon", Span(span.line, end, span.line, end), ":")
+    if said.startswith("Missing parentheses in call to 'print'") and span.line == span.end_line:
+        words = text[span.column - 1 : span.end_column - 1]
+        if words.startswith("print "):
+            return Fix("Add them", span, f"print({words[len('print ') :].strip()})")
+    return None
 
 
 def _too_deep(text: str) -> Diagnostic:

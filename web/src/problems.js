@@ -53,10 +53,18 @@ export function nextProblem(view) {
 }
 
 function words(one) {
-  const [, first, rest] = /^(.*?[.:;!?])(\s.*)?$/s.exec(one.message) ?? [null, one.message, ""];
+  const first = firstClause(one.message);
   const p = document.createElement("p");
   prose(p.appendChild(document.createElement("b")), first);
-  return prose(p, rest ?? "");
+  return prose(p, one.message.slice(first.length));
+}
+
+/** Up to the first full stop, colon or semicolon that does not stand in code. */
+function firstClause(message) {
+  for (const { index, 0: mark } of message.matchAll(/[.:;!?](?=\s|$)/g)) {
+    if (message.slice(0, index).split("`").length % 2) return message.slice(0, index + mark.length);
+  }
+  return message;
 }
 
 function byLine(state) {
@@ -173,7 +181,7 @@ function draw(state, lines, open) {
   return Decoration.set(marks, true);
 }
 
-const firstSentence = (message) => /^.*?[.;!?:](?=\s|$)/s.exec(message)?.[0].replace(/[.;:]$/, "") ?? message;
+const firstSentence = (message) => firstClause(message).replace(/[.;:]$/, "");
 
 class Sign extends GutterMarker {
   constructor(severity, count) {
