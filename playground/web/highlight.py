@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 
 from markupsafe import Markup
 
+from playground.web import hidden
+
 DEADLINE_SECONDS = 0.25  # of the thread's own processor time
 MOST_CHARACTERS = 200_000  # beyond it nothing is highlighted
 CACHED_CHARACTERS = 2_000_000  # of HTML kept
@@ -47,7 +49,7 @@ class Highlighter:
 def highlight(source: str, deadline: float = DEADLINE_SECONDS) -> Markup:
     """Highlight within `deadline` seconds of this thread's processor time; the rest stays plain."""
     found = pieces(source, deadline) if len(source) <= MOST_CHARACTERS else iter(())
-    return Markup("".join(_lines(source, found)))
+    return Markup("".join(_lines(hidden.shown(source), found)))
 
 
 def pieces(source: str, deadline: float = DEADLINE_SECONDS) -> Iterator[tuple[int, int, str]]:

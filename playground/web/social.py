@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from playground.web import hidden
 from playground.web.context import Context
 
 SITE = "Dynamic Workflows Playground"
@@ -63,5 +64,5 @@ def _of_run(run: dict[str, Any]) -> str:
 
 
 def _cut(text: str) -> str:
-    text = " ".join(text.split())
+    text = " ".join(hidden.shown(text).split())
     return text if len(text) <= DESCRIPTION_CHARACTERS else text[: DESCRIPTION_CHARACTERS - 1].rsplit(" ", 1)[0] + "…"
