@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from access_support import findings
 from page_support import Playground, completed_steps, expect, journal
 from server_support import Server
 
@@ -109,6 +110,7 @@ def test_whoever_watches_may_fork_and_the_fork_is_theirs(opened: Callable[..., P
     page = opened(f"/instances/{parent}", viewport={"width": 390, "height": 844})
     page.control("Fork").click()
     dialog = page.page.get_by_role("dialog", name="Fork this run")
+    assert findings(page.page) == []
     dialog.get_by_label("Leave this run at").select_option(label="approval, done")
     dialog.get_by_label("Wait for its event again").check()
     dialog.get_by_role("button", name="Fork", exact=True).click()
@@ -156,6 +158,7 @@ def test_code_that_does_not_fit_is_shown_beside_the_journal_and_may_be_forked(op
     expect(rows.nth(1)).to_contain_text("reserve stock")
     expect(rows.nth(2)).to_contain_text("approvalwaitfirst difference")
     expect(rows.nth(2)).to_contain_text("manager approves")
+    assert findings(page.page) == []
     dialog.get_by_role("button", name="Keep the old code").click()
     expect(dialog).to_be_hidden()
     page.expect_status("Waiting")
@@ -165,3 +168,32 @@ def test_code_that_does_not_fit_is_shown_beside_the_journal_and_may_be_forked(op
     assert page.instance != parent and "code_changed" not in types(page, parent)
     expect(page.page.locator(".lineage")).to_contain_text("at approval, 1 step copied, with edited code.")
     page.watched.forgive("status of 409")
+
+
+def test_a_fork_is_compared_with_its_parent_while_it_lives(opened: Callable[..., Playground]) -> None:
+    page = opened("/", viewport={"width": 390, "height": 844})
+    page.page.get_by_role("button", name="Code", exact=True).click()
+    parent = failed(page)
+    page.control("Fork").click()
+    dialog = page.page.get_by_role("dialog", name="Fork this run")
+    dialog.get_by_label("Leave this run at").select_option(label="approval, done")
+    dialog.get_by_role("button", name="Fork", exact=True).click()
+    page.tab("Timeline")
+    page.expect_step("approval", "waiting")
+    with page.page.context.expect_page() as tab:
+        page.page.get_by_role("link", name="Compare with its parent").click(modifiers=["ControlOrMeta"])
+    other = tab.value
+    verdict = other.locator("#verdict")
+    expect(verdict).to_contain_text("The first difference is at approval: another status. 1 of 3 steps are alike.")
+    expect(other).to_have_url(f"{page.url}/compare?a={parent}&b={page.instance}")
+    assert findings(other) == []
+    form = page.page.get_by_role("form", name="Send an event to approval")
+    form.get_by_label("payload").fill('"eve"')
+    form.get_by_role("button", name="Send event").click()
+    page.expect_status("Errored")
+    expect(verdict).to_contain_text("The first difference is at approval: another result. 2 of 3 steps are alike.")
+    row = other.get_by_role("row", name="approval")
+    expect(row.get_by_role("cell").nth(0)).to_contain_text('"mara"')
+    expect(row.get_by_role("cell").nth(1)).to_contain_text('"eve"')
+    expect(other.get_by_role("row", name="End")).to_contain_text("KeyError: 'label'")
+    assert other.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -1,0 +1,118 @@
+"""Two instances side by side, as the API shows them: which steps belong together, and where they differ. Pure.
+
+`static/js/run/compare-fold.js` is the same in the browser; tests/test_compare.py holds the two together.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+View = Mapping[str, Any]
+
+# What may differ about a step that both have, in the order in which it is said.
+STATUS, OUTPUT, ERROR, ATTEMPTS = "status", "output", "error", "attempts"
+ONLY_A, ONLY_B = "only_a", "only_b"
+
+
+def compare(a: View, b: View) -> dict[str, Any]:
+    """How two instances differ.
+
+    `rows` are their steps, those of one kind, name and count together, in the order of `a`, with what only `b` has where it stands there;
+    `a` and `b` of a row are places in the lists of steps, or None. `differs` says in what. `outcome` is the same of their ends, `params` and
+    `code` whether those are the same. `first` is the place of the first row that differs, the number of rows for the outcome, None for no difference.
+    """
+    rows = [_row(a["steps"], b["steps"], *pair) for pair in _pairs(a["steps"], b["steps"])]
+    outcome = [name for name in (STATUS, OUTPUT, ERROR) if not same(_outcome(a, name), _outcome(b, name))]
+    first = next((place for place, row in enumerate(rows) if row["differs"]), len(rows) if outcome else None)
+    return {
+        "rows": rows,
+        "outcome": outcome,
+        "params": same(a["params"], b["params"]),
+        "code": a["snippet"] == b["snippet"],
+        "first": first,
+    }
+
+
+def attempts_of(step: View) -> int | None:
+    """How often a step was tried, here or where it was copied from; None for what has no attempts."""
+    if step["kind"] != "do" or (step.get("copied") or {}).get("edited"):
+        return None
+    copied = step.get("copied")
+    return copied.get("attempts") if copied else len(step["attempts"])
+
+
+def took_ms(step: View) -> int | None:
+    """How long a step took, here or where it was copied from; None while it is not over and where nobody knows."""
+    copied = step.get("copied")
+    if copied:
+        return copied.get("took_ms")
+    return None if step["ended_at"] is None else step["ended_at"] - step["started_at"]
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two JSON values are the same; true is not 1."""
+    if isinstance(a, bool) or isinstance(b, bool):
+        return a is b
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return a.keys() == b.keys() and all(same(value, b[name]) for name, value in a.items())
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b)
+
+
+def _pairs(a: Sequence[View], b: Sequence[View]) -> list[tuple[int | None, int | None]]:
+    """The places of steps that belong together, in the order of `a`; what only `b` has follows the step that it follows there."""
+    places = {_key(step): place for place, step in enumerate(b)}
+    mine = {_key(step) for step in a}
+    found: list[tuple[int | None, int | None]] = []
+    after = 0
+
+    def only_b(until: int) -> None:
+        nonlocal after
+        found.extend((None, place) for place in range(after, until) if _key(b[place]) not in mine)
+        after = max(after, until)
+
+    for place, step in enumerate(a):
+        other = places.get(_key(step))
+        if other is not None:
+            only_b(other)
+        found.append((place, other))
+    only_b(len(b))
+    return found
+
+
+def _row(a: Sequence[View], b: Sequence[View], mine: int | None, other: int | None) -> dict[str, Any]:
+    one, two = None if mine is None else a[mine], None if other is None else b[other]
+    step = one if one is not None else two
+    assert step is not None, "a pair has a step"
+    return {"kind": step["kind"], "name": step["name"], "count": step["count"], "a": mine, "b": other, "differs": _differs(one, two)}
+
+
+def _differs(a: View | None, b: View | None) -> list[str]:
+    if a is None or b is None:
+        return [ONLY_B if a is None else ONLY_A]
+    found = [STATUS] if a["status"] != b["status"] else []
+    if a["kind"] == "wait":
+        outputs = [(step.get("output") or {}).get("payload") for step in (a, b)]  # the same event at another time is the same
+    else:
+        outputs = [step.get("output") for step in (a, b)]
+    if not same(*outputs):
+        found.append(OUTPUT)
+    if not same(*map(_error, (a, b))):
+        found.append(ERROR)
+    tried = [attempts_of(step) for step in (a, b)]
+    if None not in tried and tried[0] != tried[1]:
+        found.append(ATTEMPTS)
+    return found
+
+
+def _outcome(view: View, name: str) -> Any:
+    return _error(view) if name == ERROR else view[name]
+
+
+def _error(view: View) -> Any:
+    error = view.get("error")
+    return error and [error["name"], error.get("message", "")]  # where it was raised may have moved with the code
+
+
+def _key(step: View) -> tuple[str, str, int]:
+    return step["kind"], step["name"], step["count"]

@@ -1,0 +1,70 @@
+// Two instances side by side, as the API shows them: which steps belong together, and where they differ. Pure.
+// It is playground/workflows/compare.py in the browser, which says what the answer holds.
+
+import { keyOf } from "./fold.js";
+
+export function compare(a, b) {
+  const rows = pairs(a.steps, b.steps).map(([mine, other]) => row(a.steps, b.steps, mine, other));
+  const outcome = ["status", "output", "error"].filter((name) => !same(outcomeOf(a, name), outcomeOf(b, name)));
+  const found = rows.findIndex(({ differs }) => differs.length > 0);
+  return { rows, outcome, params: same(a.params, b.params), code: a.snippet === b.snippet, first: found >= 0 ? found : outcome.length ? rows.length : null };
+}
+
+/** How often a step was tried, here or where it was copied from; null for what has no attempts. */
+export function attemptsOf({ kind, copied, attempts }) {
+  if (kind !== "do" || copied?.edited) return null;
+  return copied ? (copied.attempts ?? null) : attempts.length;
+}
+
+/** How long a step took, in milliseconds; null while it is not over and where nobody knows. */
+export function tookMs({ copied, started_at: from, ended_at: to }) {
+  if (copied) return copied.took_ms ?? null;
+  return to === null ? null : to - from;
+}
+
+export function same(a, b) {
+  if (a === b) return true;
+  if (a === null || b === null || typeof a !== "object" || typeof b !== "object" || Array.isArray(a) !== Array.isArray(b)) return false;
+  const names = Object.keys(a);
+  return names.length === Object.keys(b).length && names.every((name) => name in b && same(a[name], b[name]));
+}
+
+function pairs(a, b) {
+  const places = new Map(b.map((step, place) => [keyOf(step), place]));
+  const mine = new Set(a.map(keyOf));
+  const found = [];
+  let after = 0;
+  const onlyB = (until) => {
+    for (; after < until; after += 1) if (!mine.has(keyOf(b[after]))) found.push([null, after]);
+  };
+  a.forEach((step, place) => {
+    const other = places.get(keyOf(step)) ?? null;
+    if (other !== null) onlyB(other);
+    found.push([place, other]);
+  });
+  onlyB(b.length);
+  return found;
+}
+
+function row(a, b, mine, other) {
+  const one = mine === null ? null : a[mine];
+  const two = other === null ? null : b[other];
+  const { kind, name, count } = one ?? two;
+  return { kind, name, count, a: mine, b: other, differs: differences(one, two) };
+}
+
+function differences(a, b) {
+  if (!a || !b) return [a ? "only_a" : "only_b"];
+  const found = a.status === b.status ? [] : ["status"];
+  const output = (step) => (step.kind === "wait" ? step.output?.payload : step.output) ?? null; // the same event at another time is the same
+  if (!same(output(a), output(b))) found.push("output");
+  if (!same(errorOf(a), errorOf(b))) found.push("error");
+  const tried = [a, b].map(attemptsOf);
+  if (!tried.includes(null) && tried[0] !== tried[1]) found.push("attempts");
+  return found;
+}
+
+const outcomeOf = (view, name) => (name === "error" ? errorOf(view) : view[name]);
+
+// Where an error was raised may have moved with the code.
+const errorOf = ({ error }) => (error ? [error.name, error.message ?? ""] : null);
