@@ -52,8 +52,8 @@ class Attempts:
         execution = self._execution
         step.stop_timer()
         now = execution.services.clock.now()
-        if step.until is None or step.until <= now:
-            self.run(step)
+        if step.until is None or step.until <= now or execution.chaos.virtual:
+            self.run(step, virtual=execution.chaos.virtual and step.until is not None and step.until > now)
         else:
             step.timer = execution.services.clock.call_at(step.until, self._due, step)
 
@@ -79,6 +79,8 @@ class Attempts:
         if execution.kill_at == "before-commit":
             execution.drop()
             return
+        if execution.chaos.strikes(step.key):
+            return
         try:
             value = breaks.result(step.broken, frame.value)
         except frames.ProtocolError as error:
@@ -101,6 +103,9 @@ class Attempts:
         """An attempt has failed: try again after a delay, or give the step up."""
         step = self._open(frame)
         if step is not None:
+            last = not frame.retryable or step.failures >= step.config["retries"]["limit"]
+            if last and self._execution.chaos.strikes(step.key):
+                return
             error = breaks.failure(step.broken, step.config["timeout"], frames.plain(frame.error), frame.retryable)
             self._fail(step, error, frame.retryable, frame.delay)
 
@@ -148,7 +153,7 @@ class Attempts:
 
     def _due(self, step: LiveStep) -> None:
         if not self._execution.pausing and not self._execution.closing:
-            self.run(step)
+            self.run(step, virtual=self._execution.chaos.virtual)
 
     def _timed_out(self, step: LiveStep, timeout: int) -> None:
         execution = self._execution
@@ -178,7 +183,8 @@ class Attempts:
             delay = live.retry_delay(step.config, step.failures, computed)
             data["retry_delay_ms"] = delay
             step.status, step.until = live.RETRYING, execution.services.clock.now() + delay
-            step.timer = execution.services.clock.call_at(step.until, self._due, step)
+            due = execution.services.clock.now() if execution.chaos.virtual else step.until
+            step.timer = execution.services.clock.call_at(due, self._due, step)
             execution.pipeline.add(errored, then=lambda committed: execution.attempt_over())
             return
         reply = {"op": "error", "step": _name(step), "error": error}

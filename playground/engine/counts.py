@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Callable
 
+from playground.engine import queues
 from playground.sandbox.counts import Counts as SandboxCounts
 from playground.sandbox.handle import CPU, EXIT, MEMORY, SIGNAL, ZYGOTE
 from playground.store.protocol import InstanceRow
 from playground.workflows import events as ev
 
-ADDRESS = "addr:"  # what the queue of a client address begins with
 OPERATION = "operation"  # an execution ended because its instance was paused, terminated, restarted, migrated or deleted
 FAILED = "failed"  # by a fault of ours
 REASONS = (*ev.END_REASONS, OPERATION, FAILED)
@@ -33,4 +33,4 @@ class Counts:
 
 def whose(row: InstanceRow) -> str:
     """Who answers for an instance: its tenant, or the address that started it."""
-    return row.tenant or row.queue.removeprefix(ADDRESS)
+    return row.tenant or queues.who(row.queue)

@@ -4,7 +4,7 @@ They run inside the store's transaction, so two operations at once see each othe
 shared/spec/semantics.md, section 5. `[]` means: no effect.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from playground.engine import words
@@ -64,15 +64,15 @@ def send_event(type: str, payload: Any, at: int) -> Decider:
     return decide
 
 
-def start_wait(step: StepKey, event_type: str, until: int, line: int | None) -> Decider:
-    """Begin to wait, and take the oldest event of the type that has been kept."""
+def start_wait(step: StepKey, event_type: str, until: int, line: int | None, *, in_vain: bool = False) -> Decider:
+    """Begin to wait, and take the oldest event of the type that has been kept, unless it is to be `in_vain`."""
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
         if step in snapshot.steps:
             return []
         events = [NewEvent(ev.WAIT_STARTED, {"event_type": event_type, "until": until, "line": line}, step)]
         kept = next((event for event in snapshot.inbox if event.type == event_type), None)
-        if kept is not None and snapshot.row.status not in HELD:
+        if kept is not None and not in_vain and snapshot.row.status not in HELD:
             events.append(taken_event(step, kept))
         return events
 
@@ -181,11 +181,11 @@ def restart(from_step: StepKey | None, broken: Sequence[NewEvent] = ()) -> Decid
     return decide
 
 
-def end_execution(snapshot: Snapshot, reason: str) -> list[NewEvent]:
-    """Close what a vanished execution left open: its attempts, then itself."""
+def end_execution(snapshot: Snapshot, reason: str, told: Mapping[str, Any] | None = None) -> list[NewEvent]:
+    """Close what a vanished execution left open: its attempts, then itself. `told` is more to say of its end."""
     if not in_execution(snapshot):
         return []
-    return [*lost_attempts(snapshot), NewEvent(ev.EXECUTION_ENDED, {"reason": reason})]
+    return [*lost_attempts(snapshot), NewEvent(ev.EXECUTION_ENDED, {"reason": reason, **(told or {})})]
 
 
 def lost_attempts(snapshot: Snapshot) -> list[NewEvent]:
@@ -200,11 +200,11 @@ def lost_attempts(snapshot: Snapshot) -> list[NewEvent]:
     return lost
 
 
-def lose_worker(reason: str, most_losses: int) -> Decider:
+def lose_worker(reason: str, most_losses: int, told: Mapping[str, Any] | None = None) -> Decider:
     """An execution ended with its worker: close it; end the instance when one attempt has lost too many in a row."""
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
-        events = end_execution(snapshot, reason)
+        events = end_execution(snapshot, reason, told)
         if not events:
             return []
         for step in snapshot.steps.values():

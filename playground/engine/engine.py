@@ -1,7 +1,7 @@
 """The engine: create instances and operate on them. Everything it is asked is answered by a commit in the store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +18,7 @@ from playground.engine.execution import KILL_MOMENTS, Execution
 from playground.engine.fitting import Fit, fit
 from playground.engine.given import stored
 from playground.engine.ids import Ids
+from playground.engine.pipeline import spawn
 from playground.engine.quota import StoredPerDay
 from playground.engine.scheduler import Scheduler
 from playground.engine.services import Log, Services
@@ -50,7 +51,7 @@ class CreateInstance:
     """What create() takes. `params` is any storable value; `queue` is whose turn the instance takes (default: its tenant).
 
     `source` is None where a `CodeSource` is registered for `workflow`; `version` is then what it may keep of which code that is.
-    `limits` overrides settings for this instance, for example `{"attempt_wall_seconds": 60}`. `events` and `parent`: see `NewInstance`.
+    `limits` overrides settings for this instance, for example `{"attempt_wall_seconds": 60}`. `events`, `parent` and `injected`: see `NewInstance`.
     `breaks` are set before it runs.
     """
 
@@ -69,6 +70,7 @@ class CreateInstance:
     version: str = ""
     events: Sequence[NewEvent] = ()
     parent: int | None = None
+    injected: Mapping[str, Any] | None = None
     breaks: Sequence[NewBreak] = ()
 
 
@@ -80,6 +82,7 @@ class Engine:
         self._scheduler = Scheduler(services)
         self._checker = Checker(services.sandbox, services.settings.source_bytes, services.turns)
         self.forking = asyncio.Semaphore(FORKS)
+        self._beside: set[asyncio.Task[Any]] = set()
         self._trials = asyncio.Semaphore(TRIALS)
         self._trying: set[str] = set()  # the queues whose instances code is being tried on
 
@@ -108,7 +111,13 @@ class Engine:
         try:
             yield engine
         finally:
+            for task in engine._beside:
+                task.cancel()
             await engine._scheduler.stop()
+
+    def beside(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something beside what is asked, until it is done or the engine closes."""
+        return spawn(self._beside, coroutine)
 
     @property
     def store(self) -> Store:
@@ -243,6 +252,7 @@ class Engine:
                     trigger=new.trigger,
                     events=[*new.events, *broken],
                     parent=new.parent,
+                    injected=new.injected,
                 )
             )
         created, refused = await store.create(rows, at=now)

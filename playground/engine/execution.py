@@ -6,14 +6,15 @@ waits for is sent when the commit that holds it is durable.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
-from playground.engine import deciders, live, loading, pipeline, words
+from playground.engine import deciders, live, loading, pipeline, queues, words
 from playground.engine.attempts import Attempts
 from playground.engine.breaks import Breaks
+from playground.engine.chaos import Chaos
 from playground.engine.code import Code
 from playground.engine.counts import whose
 from playground.engine.ending import Ending
@@ -65,6 +66,7 @@ class Execution:
         self.steps: dict[StepKey, LiveStep] = {}
         self.attempts = Attempts(self)
         self.breaks = Breaks(self)
+        self.chaos = Chaos(self)
         self.suspensions = Suspensions(self)
         self.rollback = Rollback(self)
         self.idleness = Idleness(self)
@@ -182,6 +184,7 @@ class Execution:
         self.bindings.begin(code)
         self.breaks.begin(row.injected)
         self.steps = live.from_snapshot(snapshot)
+        self.chaos.begin(row)
         rolling_back = row.rollback == "running"
         begun = [] if row.started_at is not None else [NewEvent(ev.WORKFLOW_STARTED)]
         data = {
@@ -295,12 +298,12 @@ class Execution:
             armed = NewEvent(ev.KILL_DISARMED) if when == NEVER else NewEvent(ev.KILL_ARMED, {"when": when})
             await self.operate(lambda snapshot: [armed])
 
-    def drop(self) -> None:
-        """SIGKILL and read nothing more: what was sent and not handled is lost with the worker."""
+    def drop(self, told: Mapping[str, Any] | None = None) -> None:
+        """SIGKILL and read nothing more: what was sent and not handled is lost with the worker. `told` goes into the event of the end."""
         assert self.worker is not None and self.channel is not None
         self.channel.close()
         self.worker.kill()
-        self.lose(ev.KILLED)
+        self.settle(deciders.lose_worker(ev.KILLED, self.services.settings.worker_losses, told))
 
     def evict(self, reason: str) -> None:
         """Give the worker up: only durable waits are left."""
@@ -423,7 +426,7 @@ class Execution:
         """Count what goes into the journal to whoever has nobody else to answer for it."""
         owed, self.unbilled = self.unbilled, 0
         stored = self.services.stored
-        if owed and not self.row.tenant and not stored.add(self.row.queue, owed) and not self.closing:
+        if owed and not self.row.tenant and not stored.add(queues.billed(self.row.queue), owed) and not self.closing:
             self.break_limit(f"storage: your address has stored more than {stored.most:,} bytes within a day", "stored_per_day")
 
     async def _read_on(self) -> None:

@@ -104,12 +104,14 @@ def _finish(execution: "Execution", frame: frames.Finish, size: int) -> None:
     elif execution.rollback.running:
         execution.break_limit("protocol: the worker finished during its rollback")
     else:
+        if execution.chaos.strikes(None):
+            return
         ended = NewEvent(ev.EXECUTION_ENDED, {"reason": ev.COMPLETED})
         execution.finish(*execution.attempts.closed(), ended, NewEvent(ev.WORKFLOW_COMPLETED, {"output": frame.output}))
 
 
 def _crash(execution: "Execution", frame: frames.Crash, size: int) -> None:
-    if execution.rollback.running:
+    if execution.rollback.running or execution.chaos.strikes(None):
         return
     error = frames.plain(frame.error)
     closed = execution.attempts.closed()

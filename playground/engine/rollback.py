@@ -101,7 +101,7 @@ class Rollback:
         step.rollback = "running"
         clock = execution.services.clock
         if step.rollback_until is not None and step.rollback_until > clock.now():
-            self._timer = clock.call_at(step.rollback_until, self._attempt, step)
+            self._timer = clock.call_at(self._due(step), self._attempt, step)
         else:
             self._attempt(step)
 
@@ -164,7 +164,7 @@ class Rollback:
         clock = execution.services.clock
         step.rollback, step.rollback_until = "retrying", clock.now() + delay
         execution.pipeline.add(errored, then=lambda committed: execution.idleness.consider())
-        self._timer = clock.call_at(step.rollback_until, self._attempt, step)
+        self._timer = clock.call_at(self._due(step), self._attempt, step)
 
     def _stop(self, step: LiveStep, error: Any, *events: NewEvent) -> None:
         self._over(step, "errored")
@@ -181,6 +181,10 @@ class Rollback:
         error = self._error
         last = NewEvent(ev.WORKFLOW_ERRORED, {"error": error}) if error is not None else NewEvent(ev.WORKFLOW_TERMINATED)
         self._execution.finish(*events, NewEvent(ev.EXECUTION_ENDED, {"reason": ev.COMPLETED}), last)
+
+    def _due(self, step: LiveStep) -> int:
+        now = self._execution.services.clock.now()
+        return now if step.rollback_until is None or self._execution.chaos.virtual else step.rollback_until
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

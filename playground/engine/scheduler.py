@@ -7,9 +7,9 @@ import asyncio
 from collections import Counter
 from typing import Any
 
-from playground.engine import deciders
+from playground.engine import deciders, queues
 from playground.engine.clock import Timer
-from playground.engine.counts import ADDRESS, FAILED
+from playground.engine.counts import FAILED
 from playground.engine.execution import Execution, NoDispatcher, NotStarted
 from playground.engine.pace import Pace
 from playground.engine.pipeline import spawn
@@ -142,7 +142,9 @@ class Scheduler:
 
     def _most(self, queue: str) -> int:
         settings = self._services.settings
-        return settings.running_per_address if queue.startswith(ADDRESS) else settings.running_per_tenant
+        if queues.is_chaos(queue):
+            return settings.chaos_running
+        return settings.running_per_address if queue.startswith(queues.ADDRESS) else settings.running_per_tenant
 
     def _begin(self, row: InstanceRow) -> None:
         self._services.counts.begun += 1
@@ -217,9 +219,11 @@ class Scheduler:
 
     async def _expire_now(self) -> None:
         services = self._services
-        before = services.clock.now() - services.settings.retention_days * durations.DAY
+        now = services.clock.now()
+        before = now - services.settings.retention_days * durations.DAY
+        before_chaos = now - services.settings.chaos_retention_hours * durations.HOUR
         try:
-            while await services.store.expire(before):
+            while await services.store.expire(before) or await services.store.expire(before_chaos, chaos=True):
                 if self._stopping:
                     return
         except Exception as error:  # noqa: BLE001 - it is told, and tried again

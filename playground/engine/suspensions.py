@@ -52,7 +52,7 @@ class Suspensions:
         if step is None:
             until = now + frame.timeout
             step = execution.steps[key] = LiveStep(key, live.OPEN, frame.line, until=until)
-            execution.pipeline.decide(deciders.start_wait(key, frame.event_type, until, frame.line), execution.apply)
+            execution.pipeline.decide(deciders.start_wait(key, frame.event_type, until, frame.line, in_vain=execution.chaos.waits_in_vain(key)), execution.apply)
         step.timeout = frame.timeout
         self._arm(step)
 
@@ -102,15 +102,15 @@ class Suspensions:
         until = step.until or 0
         step.stop_timer()
         step.timer = clock.call_at(until, over, step)
-        if until <= clock.now():
+        if until <= clock.now() or self._execution.chaos.virtual:
             step.timer.cancel()
             over(step)
 
     def _sleep_over(self, step: LiveStep) -> None:
-        self._decide(deciders.end_sleep(step.key))
+        self._decide(deciders.end_sleep(step.key, virtual=self._execution.chaos.virtual))
 
     def _wait_over(self, step: LiveStep) -> None:
-        self._decide(deciders.end_wait(step.key, step.timeout))
+        self._decide(deciders.end_wait(step.key, step.timeout, virtual=self._execution.chaos.virtual))
 
     def _decide(self, decider: Callable[..., Any]) -> None:
         execution = self._execution

@@ -285,8 +285,8 @@ class Store(Protocol):
     async def delete(self, key: int) -> None:
         """Remove an instance and everything of it. Raises InstanceNotFound."""
 
-    async def expire(self, before: int, limit: int = 100) -> int:
-        """Remove instances that ended before a time, fewer than `limit` when they are large; returns how many were removed."""
+    async def expire(self, before: int, limit: int = 100, *, chaos: bool = False) -> int:
+        """Remove instances that ended before a time, with `chaos` only those of chaos runs, fewer than `limit` when they are large; returns how many were removed."""
 
     async def put_snippet(self, source: str, params: str | None, *, at: int) -> Snippet:
         """Store code and params under their hash; storing again changes nothing."""

@@ -199,8 +199,8 @@ class SqliteStore:
     async def delete(self, key: int) -> None:
         await self._writer.submit(partial(self._transaction.delete, key))
 
-    async def expire(self, before: int, limit: int = 100) -> int:
-        return await self._writer.submit(partial(self._transaction.expire, before, limit))
+    async def expire(self, before: int, limit: int = 100, *, chaos: bool = False) -> int:
+        return await self._writer.submit(partial(self._transaction.expire, before, limit, chaos))
 
     async def put_snippet(self, source: str, params: str | None, *, at: int) -> Snippet:
         new = snippet_of(source, params, at)

@@ -148,6 +148,10 @@ DELETE FROM instance WHERE key = ?
 -- name: ended_before
 SELECT key, stored_bytes + log_bytes FROM instance WHERE ended_at < ? ORDER BY ended_at LIMIT ?
 
+-- name: ended_before_chaos
+SELECT key, stored_bytes + log_bytes FROM instance INDEXED BY instance_ended_chaos
+WHERE ended_at IS NOT NULL AND queue >= 'chaos:' AND queue < 'chaos;' AND ended_at < ? ORDER BY ended_at LIMIT ?
+
 -- name: woken
 -- Due instances that ran before, oldest due first, without those of full queues and workflows (JSON arrays).
 SELECT key, queue, tenant, workflow FROM instance INDEXED BY instance_woken

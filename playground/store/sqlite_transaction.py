@@ -133,10 +133,10 @@ class SqliteTransaction:
         self._held.forget(key)
         self._deleted.append(key)
 
-    def expire(self, before: int, limit: int) -> int:
+    def expire(self, before: int, limit: int, chaos: bool) -> int:
         """See `Store.expire`."""
         self.flush()
-        ended = self._db.execute(self._sql["ended_before"], (before, limit)).fetchall()
+        ended = self._db.execute(self._sql["ended_before_chaos" if chaos else "ended_before"], (before, limit)).fetchall()
         removed = size = 0
         for key, bytes_ in ended:
             self.delete(key)

@@ -14,11 +14,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from playground import paths
 from playground.engine import Engine
+from playground.engine.chaos_runs import ChaosRuns
 from playground.engine.ids import Ids
 from playground.engine.tenants import Tenants
 from playground.examples import Example
 from playground.settings import Settings
-from playground.web import pages, rates
+from playground.web import api_chaos, pages, rates
 from playground.web.access import TENANT
 from playground.web.addresses import Addresses
 from playground.web.assets import Assets
@@ -73,6 +74,8 @@ def create_app(
     context = Context(
         engine=engine,
         tenants=Tenants(engine),
+        chaos=ChaosRuns(engine),
+        chaos_rows=api_chaos.Rows(),
         settings=settings,
         examples={example.slug: example for example in examples},
         addresses=Addresses.parse(settings.trusted_proxies),
@@ -81,7 +84,7 @@ def create_app(
         assets=assets,
         rendering=Rendering(paths.templates(), assets, now),
         highlighter=Highlighter(),
-        views=Views(engine.store, settings.retention_days),
+        views=Views(engine.store, settings.retention_days, settings.chaos_retention_hours),
         limits=Limits(
             starts=rates.PerMinute(settings.starts_per_minute, rates.STARTS, now, "starts_per_minute"),
             checks=rates.PerMinute(settings.checks_per_minute, rates.CHECKS, now, "checks_per_minute"),
@@ -90,6 +93,7 @@ def create_app(
             reads=rates.PerMinute(settings.reads_per_minute, rates.READS, now, "reads_per_minute"),
             tenants=rates.PerMinute(settings.requests_per_tenant, rates.TENANTS, now, "requests_per_tenant"),
             cards=rates.PerMinute(settings.cards_per_minute, rates.CARDS, now, "cards_per_minute"),
+            chaos=rates.PerMinute(settings.chaos_per_hour, rates.CHAOS, now, "chaos_per_hour", window=rates.HOUR_SECONDS),
             streams=rates.AtOnce(settings.streams_per_address, rates.STREAMS, "streams_per_address"),
         ),
         streams=Streams(engine.store, now, settings.stream_send_seconds, log),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from playground.engine import Engine
+from playground.engine.chaos_runs import ChaosRuns
 from playground.engine.ids import Ids
 from playground.engine.tenants import Tenants
 from playground.examples import Example
@@ -21,6 +22,7 @@ from playground.web.stream import Streams
 from playground.web.views import Views
 
 if TYPE_CHECKING:
+    from playground.web.api_chaos import Rows
     from playground.web.cards import Cards
     from playground.web.metrics import Scrapes
 
@@ -36,6 +38,7 @@ class Limits:
     reads: PerMinute
     tenants: PerMinute
     cards: PerMinute
+    chaos: PerMinute
     streams: AtOnce
 
 
@@ -45,6 +48,8 @@ class Context:
 
     engine: Engine
     tenants: Tenants
+    chaos: ChaosRuns
+    chaos_rows: "Rows"
     settings: Settings
     examples: Mapping[str, Example]
     addresses: Addresses

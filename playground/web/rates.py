@@ -12,6 +12,7 @@ from starlette.requests import Request
 from playground.web.errors import TooMany
 
 WINDOW_SECONDS = 60
+HOUR_SECONDS = 3_600
 MOST_ADDRESSES = 20_000  # remembered at once; past it the one not heard of for longest is forgotten
 SPENT = "playground.spent"  # where the ASGI scope has the allowances that a request was counted against
 REST_SECONDS = 10  # what an address with too much open is told to wait
@@ -25,21 +26,26 @@ READS = "{limit} requests in a minute from your address, which is the limit here
 STORED = "What your address has stored in a day is at its limit of {limit:,} bytes. You can run again in {hours} h."
 CONNECTIONS = "{limit} connections are open from your address, which is the limit here. Close some, or ask again in {wait} s."
 TENANTS = "{limit} requests of this tenant in a minute, which is the limit here. The next is possible in {wait} s."
+CHAOS = "{limit} chaos runs in an hour from your address, which is the limit here. The next is possible in {minutes} min."
 STREAMS = "{limit} event streams are open from your address, which is the limit here. Close a tab, or ask again in {wait} s."
 
 
 class PerMinute:
-    """At most `limit` of something in any minute of one address. `now` gives epoch milliseconds; `setting` is the limit's name."""
+    """At most `limit` of something in any minute of one address, or in another `window` of seconds.
 
-    def __init__(self, limit: int, sentence: str, now: Callable[[], int], setting: str = "") -> None:
-        self.limit, self._sentence, self._now, self.setting = limit, sentence, now, setting
+    `now` gives epoch milliseconds; `setting` is the limit's name.
+    """
+
+    def __init__(self, limit: int, sentence: str, now: Callable[[], int], setting: str = "", window: int = WINDOW_SECONDS) -> None:
+        self.limit, self._sentence, self._now, self.setting, self._window = limit, sentence, now, setting, window
         self._seen: OrderedDict[str, deque[list[int]]] = OrderedDict()
 
     def take(self, address: str, amount: int = 1) -> None:
         """Count one, or as many as it is worth. Raises TooMany, with the seconds until the next would pass."""
         if not self.may(address, amount):
             wait = self.allowance(address).reset
-            raise TooMany(self._sentence.format(limit=self.limit, wait=wait), limit=self.limit, retry_after=wait, setting=self.setting)
+            said = self._sentence.format(limit=self.limit, wait=wait, minutes=-(-wait // 60))
+            raise TooMany(said, limit=self.limit, retry_after=wait, setting=self.setting)
 
     def spend(self, request: Request, address: str, amount: int = 1) -> None:
         """As `take`, and the answer to the request will say what is left."""
@@ -65,14 +71,14 @@ class PerMinute:
         """What an address has left now."""
         second, counts = self._counts(address)
         left = max(0, self.limit - sum(count for _, count in counts))
-        reset = max(1, counts[0][0] + WINDOW_SECONDS - second) if counts else WINDOW_SECONDS
-        return Allowance(self.setting, self.limit, left, reset)
+        reset = max(1, counts[0][0] + self._window - second) if counts else self._window
+        return Allowance(self.setting, self.limit, left, reset, self._window)
 
     def _counts(self, address: str) -> tuple[int, deque[list[int]]]:
         second = self._now() // 1000
         counts = self._seen.setdefault(address, deque())
         self._seen.move_to_end(address)
-        while counts and counts[0][0] <= second - WINDOW_SECONDS:
+        while counts and counts[0][0] <= second - self._window:
             counts.popleft()
         return second, counts
 
@@ -85,6 +91,7 @@ class Allowance:
     limit: int
     left: int
     reset: int
+    window: int
 
 
 def headers(request: Request) -> dict[str, str]:
@@ -93,7 +100,7 @@ def headers(request: Request) -> dict[str, str]:
     if not spent:
         return {}
     return {
-        "RateLimit-Policy": ", ".join(f'"{it.setting}";q={it.limit};w={WINDOW_SECONDS}' for it in spent),
+        "RateLimit-Policy": ", ".join(f'"{it.setting}";q={it.limit};w={it.window}' for it in spent),
         "RateLimit": ", ".join(f'"{it.setting}";r={it.left};t={it.reset}' for it in spent),
     }
 

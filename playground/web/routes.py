@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from playground.web import (
+    api_chaos,
     api_effects,
     api_examples,
     api_forks,
@@ -180,6 +181,8 @@ CALLS: tuple[Call, ...] = (
     ),
     _get("/api/statuses", api_statuses.statuses, query=("ids",), refuses=("query.invalid",)),
     *OF_INSTANCES,
+    _operation("chaos", api_chaos.start, api_instances.NoBody, "instance.cannot_run_chaos", "too_many", "busy"),
+    _get(f"{INSTANCE}/chaos", api_chaos.rows, refuses=("instance.not_found",)),
     *OF_TENANTS,
     _get("/healthz", health.healthz),
     _get("/security", files.security),

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from playground.engine import queues
 from playground.store.protocol import InstanceRow, Store
 from playground.web.journals import Budget, left_out, read
 from playground.workflows import events as ev
@@ -17,6 +18,7 @@ REMEMBERED = 32  # folds kept, so that asking again costs only what is new
 REMEMBERED_EVENTS = 50_000  # or as few as have so many events
 REMEMBERED_BYTES = 16 * 1024 * 1024  # or so much in large values
 DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
 LOG_LINES_SHOWN = 1_000  # on a page without JavaScript
 LOG_EVENTS_READ = 10_000  # events looked through for them
 
@@ -24,8 +26,8 @@ LOG_EVENTS_READ = 10_000  # events looked through for them
 class Views:
     """Folds journals, and keeps the latest folds."""
 
-    def __init__(self, store: Store, retention_days: int) -> None:
-        self._store, self._retention_days = store, retention_days
+    def __init__(self, store: Store, retention_days: int, chaos_hours: int) -> None:
+        self._store, self._retention_days, self._chaos_hours = store, retention_days, chaos_hours
         self._folds: OrderedDict[int, _Fold] = OrderedDict()
         self._past: _Past | None = None
 
@@ -53,7 +55,8 @@ class Views:
         shown |= state.as_json()
         ended = state if state.status in ev.FINAL_STATUSES else row
         ended_at = ended.ended_at if ended.status in ev.FINAL_STATUSES else None
-        shown["kept_until"] = None if ended_at is None else ended_at + self._retention_days * DAY_MS
+        kept_ms = self._chaos_hours * HOUR_MS if queues.is_chaos(row.queue) else self._retention_days * DAY_MS
+        shown["kept_until"] = None if ended_at is None else ended_at + kept_ms
         return shown
 
     async def logs(self, row: InstanceRow, at: int | None = None) -> list[dict[str, Any]]:

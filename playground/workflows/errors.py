@@ -46,6 +46,12 @@ class NoWorker(WorkflowError):
     code = "instance.no_worker"
 
 
+class CannotRunChaos(WorkflowError):
+    """There is nothing to repeat yet, or it is being repeated."""
+
+    code = "instance.cannot_run_chaos"
+
+
 class CannotBreak(WorkflowError):
     """A break that makes no sense, or one too many."""
 

@@ -1,0 +1,140 @@
+"""Chaos runs: an instance's code and params once more for each commit it made, with the worker killed before that commit.
+
+The reruns are instances of their own, children of the one they repeat: one without a kill, to see what the code does by itself, then one
+for each commit. They have what the original received from the start, and no wait takes any time. Nobody holds a token for them. How often
+commits are made is known of a run that has ended; of one that goes on, when the rerun without a kill has ended.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from playground.engine import chaos, queues
+from playground.engine.engine import BATCH_MOST, CreateInstance, Engine
+from playground.engine.given import Stored
+from playground.store.encoding import plain
+from playground.store.protocol import STEP_COMPLETED, STEP_ERRORED, InstanceRow, Snapshot
+from playground.workflows import events as ev
+from playground.workflows.errors import CannotRunChaos, InstanceNotFound
+from playground.workflows.events import NewEvent
+
+KIND = "chaos"  # of the trigger
+TOO_EARLY = "This run has not begun, so there is nothing to repeat yet."
+RUNNING = "The last chaos run of this run goes on. Another can begin when it is over."
+OF_ITS_OWN = "This run belongs to a chaos run; start one from the run that it repeats."
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """What the reruns of an instance have in common: what it received, in order, and its waits that timed out, as name and count."""
+
+    events: Sequence[NewEvent]
+    timed_out: Sequence[tuple[str, int]]
+    commits: int
+
+
+class ChaosRuns:
+    """Starts chaos runs, and tells their instances."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._waiting: dict[int, asyncio.Task[Any]] = {}
+
+    async def start(self, row: InstanceRow, queue: str) -> None:
+        """Run an instance again and again. `queue` is that of whoever asked for it, and answers for what is stored.
+
+        Raises:
+            CannotRunChaos: it has not begun, the last chaos run goes on, or it belongs to one.
+            Busy: too many instances are queued.
+        """
+        if queues.is_chaos(row.queue):
+            raise CannotRunChaos(OF_ITS_OWN)
+        if row.started_at is None:
+            raise CannotRunChaos(TOO_EARLY)
+        before = await self.children(row)
+        if row.key in self._waiting or any(child.status not in ev.FINAL_STATUSES for child in before):
+            raise CannotRunChaos(RUNNING)
+        for child in before:
+            await self._engine.store.delete(child.key)
+        repeated = await self._repeated(row)
+        final = row.status in ev.FINAL_STATUSES
+        numbers = chaos.spread(repeated.commits, self.most) if final else []
+        await self._create(row, queue, repeated, [None, *numbers])
+        if not final:
+            self.follow(row)
+
+    async def children(self, row: InstanceRow) -> list[InstanceRow]:
+        """The reruns of an instance that are kept: the one without a kill, then by number."""
+        found = await self._engine.store.children(row.key, KIND, limit=BATCH_MOST)
+        return sorted(found, key=lambda child: number_of(child) or 0)
+
+    @property
+    def most(self) -> int:
+        """How many commits of one run may be killed before."""
+        return self._engine.settings.chaos_commits
+
+    def follow(self, row: InstanceRow) -> None:
+        """Begin the reruns with a kill when the one without has ended; a server that was started meanwhile has to be told again."""
+        if row.key not in self._waiting:
+            task = self._waiting[row.key] = self._engine.beside(self._rest(row))
+            task.add_done_callback(lambda done: self._waiting.pop(row.key, None))
+
+    def waits(self, row: InstanceRow) -> bool:
+        """Whether reruns with a kill are still to be created."""
+        return row.key in self._waiting
+
+    async def _rest(self, row: InstanceRow) -> None:
+        children = await self.children(row)
+        if [number_of(child) for child in children] != [None]:
+            return
+        control = children[0]
+        try:
+            async with self._engine.store.subscribe(control.key) as grown:
+                while control.status not in ev.FINAL_STATUSES:
+                    await grown(control.last_seq)
+                    control = await self._engine.store.find(control.tenant, control.id)
+        except InstanceNotFound:
+            return
+        ran = await self._engine.store.load(control.key)
+        repeated = await self._repeated(row)
+        numbers = chaos.spread(_commits(ran), self.most)
+        await self._create(row, control.queue.removeprefix(queues.CHAOS), repeated, list(numbers))
+
+    async def _repeated(self, row: InstanceRow) -> Repeated:
+        async with self._engine.forking:  # a snapshot holds all results of an instance
+            snapshot = await self._engine.store.load(row.key)
+            waits = sorted((step for step in snapshot.steps.values() if step.key.kind == ev.WAIT), key=lambda step: step.started_seq)
+            received = [plain(step.result) for step in waits if step.status == STEP_COMPLETED]
+            events = [NewEvent(ev.EVENT_RECEIVED, {"type": it["type"], "payload": it["payload"]}) for it in received]
+            events += [NewEvent(ev.EVENT_RECEIVED, {"type": it.type, "payload": it.payload}) for it in snapshot.inbox]
+            timed_out = [(step.key.name, step.key.count) for step in waits if step.status == STEP_ERRORED]
+            return Repeated(events, timed_out, _commits(snapshot))
+
+    async def _create(self, row: InstanceRow, queue: str, repeated: Repeated, numbers: Sequence[int | None]) -> None:
+        await self._engine.create_batch([
+            CreateInstance(
+                None,
+                params=Stored(row.params),
+                workflow=row.workflow,
+                class_name=row.class_name,
+                limits=dict(row.limits) if row.limits else None,
+                version=row.snippet,
+                queue=queues.of_chaos(queue),
+                trigger={"kind": KIND, "of": row.id, "kill_before_commit": number},
+                events=repeated.events,
+                parent=row.key,
+                injected={"chaos": {"kill_before_commit": number, "timed_out": repeated.timed_out}},
+            )
+            for number in numbers
+        ])
+
+
+def number_of(child: InstanceRow) -> int | None:
+    """The commit before which the worker of a rerun is killed; None for the rerun without a kill."""
+    plan = (child.injected or {}).get("chaos", {})
+    return plan.get("kill_before_commit")
+
+
+def _commits(snapshot: Snapshot) -> int:
+    return chaos.commits(sum(step.key.kind == ev.DO and step.status in (STEP_COMPLETED, STEP_ERRORED) for step in snapshot.steps.values()))
