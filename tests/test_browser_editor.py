@@ -163,7 +163,11 @@ def test_completion_knows_what_may_be_written_here(opened: Callable[..., Playgro
 def test_resting_on_a_name_says_what_it_is(opened: Callable[..., Playground]) -> None:
     page = opened("/")
     page.write(CALLS)
-    for word, documented in (("wait_for_event", "Waits durably"), ('"output"', "the step to undo"), ("EFFECTS", "only pretended")):
+    for word, documented in (
+        ("wait_for_event", "Waits durably"),
+        ('"output"', "the step to undo"),
+        ("EFFECTS", "only pretended"),
+    ):
         point_at(page, word)
         expect(page.page.locator(".cm-tooltip-hover")).to_contain_text(documented)
 
@@ -235,3 +239,40 @@ def test_every_key_of_the_list_does_what_it_says(opened: Callable[..., Playgroun
         "all => all.map((one) => one.getAttribute('aria-keyshortcuts'))"
     ):
         assert named.split()[0].split("+")[-1][-1].lower() in listed or "Enter" in named
+
+
+def test_params_are_laid_out_and_keep_their_digits(opened: Callable[..., Playground]) -> None:
+    page = opened("/examples/hello")
+    params = page.page.locator("#params")
+    expect(page.control("Format the params")).to_be_hidden()
+    params.fill('{"name":"Ada","n":12345678901234567890}')
+    page.control("Format the params").click()
+    expect(params).to_have_value('{\n  "name": "Ada",\n  "n": 12345678901234567890\n}')
+    expect(params).to_be_focused()
+    expect(page.control("Format the params")).to_be_hidden()
+    params.fill('{"name": Ada}')
+    expect(page.control("Format the params")).to_be_hidden()
+    expect(page.page.locator("#params-problem")).to_contain_text("unexpected token")
+
+
+LONG = TIDY.replace(
+    "        return await",
+    "        await step.sleep('nap', '0.1 seconds')\n" + "        # far away\n" * 60 + "        return await",
+)
+
+
+def test_a_step_and_its_line_find_each_other(opened: Callable[..., Playground]) -> None:
+    page = opened("/")
+    page.write(LONG)
+    page.run()
+    page.expect_status("Complete")
+    line = page.page.locator(".cm-line", has_text='step.do("double"')
+    page.editor.press("ControlOrMeta+Home")
+    expect(line).not_to_be_in_viewport()
+    page.step("double").click()
+    expect(line).to_be_in_viewport()
+    expect(line).to_have_class("cm-line cm-linked")
+    page.page.locator("#outline").get_by_role("button", name="nap").click()
+    expect(page.page.locator("#cursor")).to_contain_text("Ln 6,")
+    page.page.keyboard.press("Alt+Enter")
+    expect(page.step("nap")).to_be_focused()

@@ -3,7 +3,7 @@
 //   playground:steps   {steps, awaitedLine, error}  the run's fold changed: dots, awaited line, outline
 //   playground:status  {status, executions, replayed, killed}  the run's status, or its executions (how many; of the last)
 //   playground:goto    {line, column?}              go to a line of the run's source
-//   playground:hover   {line | null}                light a line, from either half
+//   playground:hover   {line | null, reveal?}       light a line, from either half; bring it into sight
 //   playground:select  {line}                       a step's dot was pressed: show that step
 //   playground:toast   {text}                       a word about what was just done
 //   playground:outline {outline, source}            what /api/check found; the plan of a run that has not begun
@@ -104,6 +104,7 @@ const start = makeStart({
 onKey("run", start.run);
 onKey("share", share.quick);
 onKey("format", format);
+onKey("step", () => tell("select", { line: editor.runLine() }));
 onKey("problem", () => editor.nextProblem());
 onKey("list", () => dialogs.open("keys"));
 makeKeys();
@@ -228,8 +229,9 @@ document.addEventListener("playground:recoded", ({ detail: { source } }) => {
 });
 document.addEventListener("playground:toast", ({ detail: { text } }) => toast(text));
 document.addEventListener("playground:goto", ({ detail }) => show(detail));
-document.addEventListener("playground:hover", ({ detail: { line } }) => {
+document.addEventListener("playground:hover", ({ detail: { line, reveal } }) => {
   editor.link(line);
+  if (reveal) editor.reveal(line);
   outlineList.link(line);
 });
 document.addEventListener("playground:lesson", ({ detail }) => (lesson = detail.example));

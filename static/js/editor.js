@@ -90,6 +90,9 @@ export function makeEditor({ url, nonce, onChange, onCursor, onRun, onShare, onH
     showOutline: draw("showOutline"),
     showRun: draw("showRun"),
     link: draw("link"),
+    reveal: (line) => mirror?.reveal(line),
+    /** The line of the cursor, as numbered in the run's text. */
+    runLine: () => mirror?.runLine() ?? placeOf(textarea.value, textarea.selectionStart).line,
     startRun: () => mirror?.startRun(),
     nextProblem: () => mirror?.nextProblem() ?? false,
     goto(place) {

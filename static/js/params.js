@@ -1,5 +1,6 @@
 // Params: JSON, looked at as you type, remembered per example. They are sent as they stand, so that numbers keep all their digits.
 
+import { prettyJson } from "./pretty.js";
 import { read, remove, write } from "./stored.js";
 
 const QUIET_MS = 200;
@@ -50,22 +51,23 @@ export function makeParams({ example, max, onChange }) {
     const wrong = problem();
     const state = document.getElementById("params-state");
     const box = document.getElementById("params-problem");
-    state.textContent = wrong ? "not valid" : field().value.trim() ? "valid JSON" : "none";
+    state.textContent = wrong ? "not valid" : field().value.trim() ? "valid" : "none";
     state.classList.toggle("bad", Boolean(wrong));
     box.textContent = wrong ?? "";
     box.hidden = !wrong;
     field().toggleAttribute("aria-invalid", Boolean(wrong));
     reset();
+    offer(wrong);
     return wrong;
   }
 
   function reset() {
     const state = document.getElementById("params-state");
-    state.parentElement.querySelector(".link")?.remove();
+    state.parentElement.querySelector(".reset")?.remove();
     if (!key || field().value.trim() === given) return;
     const button = document.createElement("button");
     button.type = "button";
-    button.className = "link";
+    button.className = "link reset";
     button.textContent = "Reset";
     button.title = "Back to the params of the example";
     button.addEventListener("click", () => {
@@ -76,6 +78,19 @@ export function makeParams({ example, max, onChange }) {
     });
     state.before(button);
   }
+
+  /** Offers to format what is JSON and not yet formatted. */
+  function offer(wrong) {
+    const button = document.getElementById("params-format");
+    button.hidden = Boolean(wrong) || !field().value.trim() || prettyJson(field().value) === field().value.trim();
+  }
+
+  document.getElementById("params-format").addEventListener("click", () => {
+    set(prettyJson(field().value));
+    remember();
+    onChange();
+    field().focus();
+  });
 
   function set(text) {
     field().value = text;

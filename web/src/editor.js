@@ -16,7 +16,7 @@ import {
 import { python } from "./highlight.js";
 import { columnOf, lineAt, offsetAt } from "./places.js";
 import { count, nextProblem, problems, show } from "./problems.js";
-import { link, nowLine, showOutline, showRun, startRun, steps } from "./steps.js";
+import { link, nowLine, runLine, showOutline, showRun, startRun, steps } from "./steps.js";
 
 const nothing = () => {};
 
@@ -129,6 +129,9 @@ export function createEditor({
     showRun: (run) => showRun(view, run),
     /** Lights a line of the run; null puts it out. */
     link: (line) => link(view, line),
+    /** Brings a line of the run into sight, and leaves the cursor where it is. */
+    reveal: (line) => view.dispatch({ effects: EditorView.scrollIntoView(view.state.doc.line(nowLine(view, line)).from, { y: "nearest", yMargin: 60 }) }),
+    runLine: () => runLine(view, view.state.selection.main.head),
     /** Scrolls to a place. Lines of a run are mapped over the edits made since; `ofRun` false takes the number as it is. */
     goto({ line, column, ofRun = true, focus = true }) {
       const number = ofRun ? nowLine(view, line) : lineAt(view.state.doc, line).number;

@@ -183,7 +183,7 @@ const dots = (onStep) =>
   });
 
 /** The line a place had in the text of the run. */
-function runLine(view, pos) {
+export function runLine(view, pos) {
   const { base, since } = view.state.field(marks);
   const number = view.state.doc.lineAt(pos).number;
   if (!since) return number;

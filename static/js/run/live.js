@@ -362,7 +362,7 @@ export class Live {
     this.tabs.step(stepLabel(step));
     this.tabs.show("step");
     this.drawer.show(step, this.state, this.context());
-    if (step.line) tell("playground:hover", { line: step.line });
+    if (step.line) tell("playground:hover", { line: step.line, reveal: true });
   }
 
   closeStep() {

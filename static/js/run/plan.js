@@ -2,13 +2,16 @@
 
 const STEPS = new Set(["do", "sleep", "wait"]);
 
-/** The steps of an outline in the order they stand in the source; each with `parallel`, a number shared by those that run together. */
+/**
+ * The steps of an outline in the order they stand in the source; each with `parallel`, a number shared by those that run together, and
+ * `computed`: its name is made at run time, so that only its line tells which steps are its own.
+ */
 export function flatten(outline) {
   const flat = [];
   let groups = 0;
   const walk = (entries, parallel) => {
     for (const entry of entries || []) {
-      if (STEPS.has(entry.kind)) flat.push({ kind: entry.kind, name: entry.name ?? null, line: entry.line ?? null, endLine: entry.end_line ?? entry.line, parallel });
+      if (STEPS.has(entry.kind)) flat.push({ kind: entry.kind, name: entry.name ?? null, line: entry.line ?? null, endLine: entry.end_line ?? entry.line, computed: Boolean(entry.pattern) || !entry.name, parallel });
       if (entry.children) walk(entry.children, entry.kind === "parallel" ? (groups += 1) : parallel);
     }
   };
@@ -36,6 +39,6 @@ export class Plan {
       for (const mark of [`${kind}:${name}`, `${kind} line ${line}`]) if (!this.first.has(mark)) this.first.set(mark, this.taken);
     }
     const begun = (mark) => this.first.get(mark) < rows.length;
-    return this.flat.filter(({ kind, name, line }) => !begun(`${kind}:${name}`) && !begun(`${kind} line ${line}`));
+    return this.flat.filter(({ kind, name, line, computed }) => !begun(`${kind}:${name}`) && !(computed && begun(`${kind} line ${line}`)));
   }
 }

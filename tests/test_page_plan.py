@@ -1,0 +1,32 @@
+"""What has not happened yet: a step that shares its line with others is ahead until its own name has begun; a computed name goes by its line."""
+
+from page_code_support import node
+
+OUTLINE = [
+    {"kind": "do", "name": "lint", "line": 16, "end_line": 22},
+    {
+        "kind": "parallel",
+        "name": "TaskGroup",
+        "line": 28,
+        "children": [{"kind": "do", "name": "test on {version}", "pattern": True, "line": 30}],
+    },
+    {"kind": "do", "name": "deploy", "line": 16, "end_line": 22},
+]
+
+
+def ahead(*steps: tuple[str, int]) -> list[str]:
+    rows = [{"kind": "do", "name": name, "line": line} for name, line in steps]
+    return node(
+        """
+        import { Plan, flatten } from "RUN/plan.js";
+        return new Plan(flatten(given.outline)).ahead({ rows: given.rows, generation: 1 }).map(({ name }) => name);
+        """,
+        {"outline": OUTLINE, "rows": rows},
+    )
+
+
+def test_steps_of_one_line_are_told_apart_by_name() -> None:
+    assert ahead() == ["lint", "test on {version}", "deploy"]
+    assert ahead(("lint", 16)) == ["test on {version}", "deploy"]
+    assert ahead(("lint", 16), ("test on 3.12", 30)) == ["deploy"]
+    assert ahead(("lint", 16), ("test on 3.12", 30), ("deploy", 16)) == []
