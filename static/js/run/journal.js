@@ -22,7 +22,7 @@ export class Journal {
     const part = (name) => root.querySelector(`[data-part="${name}"]`);
     Object.assign(this, { root, find: part("journal-find"), empty: part("journal-empty"), list: part("journal-rows") });
     this.chips = [...root.querySelectorAll("[data-group]")];
-    this.rows = new Rows({ viewport: root, list: this.list, height: () => (PHONE.matches ? TALL_PX : ROW_PX), draw: (index, old) => this.draw(index, old) });
+    this.rows = new Rows({ viewport: root, list: this.list, height: () => (PHONE.matches ? TALL_PX : ROW_PX), draw: (index, old) => this.draw(index, old), measured: (item) => item.open });
     this.find.addEventListener("input", () => this.refilter());
     for (const chip of this.chips) {
       chip.addEventListener("click", () => {

@@ -41,10 +41,19 @@ export function fillStep(item, step, state, { final, fan, tools }) {
   setText(name, step.name);
   setText(count, step.count > 1 ? `-${step.count}` : "");
   button.title = stepLabel(step);
-  item.marks = marksOf(step, state, final).map((one) => ({ ...one, node: node(one) }));
-  track.replaceChildren(...item.marks.map((one) => one.node));
-  if (tools) track.append(tools);
+  const before = item.marks;
+  item.marks = marksOf(step, state, final).map((one, index) => ({ ...one, node: nodeOf(one, before[index]) }));
+  const content = item.marks.map((one) => one.node);
+  if (tools) content.push(tools);
+  if (content.length !== track.childNodes.length || content.some((one, index) => one !== track.childNodes[index])) track.replaceChildren(...content);
   item.tools = tools;
+}
+
+/** The element of a mark: the one that stands there if it looks the same. */
+function nodeOf(mark, before) {
+  if (before?.type !== mark.type || (before.text ?? "") !== (mark.text ?? "")) return node(mark);
+  if (before.title !== mark.title) before.node.title = mark.title ?? "";
+  return before.node;
 }
 
 function node(mark) {

@@ -3,16 +3,19 @@
 import { Heights } from "./heights.js";
 
 const SPARE = 8; // rows drawn above and below what is in sight
+const KEPT = 80; // rows out of sight that are kept to be drawn anew
 
 export class Rows {
   /**
    * @param {{viewport: HTMLElement, list: HTMLElement, height: () => number, draw: (index: number, old: HTMLElement?) => HTMLElement,
-   *   measured?: (row: HTMLElement) => boolean}} how
+   *   measured?: (row: HTMLElement) => boolean, reuse?: boolean}} how
    *   `viewport` scrolls; `list` stands somewhere in it and holds the rows; `height` guesses a row, in CSS pixels;
-   *   `measured` says whether the guess may be wrong for a row: measuring costs a layout
+   *   `measured` says whether the guess may be wrong for a row: measuring costs a layout;
+   *   with `reuse`, `draw` is given a row that has gone out of sight to make another of
    */
-  constructor({ viewport, list, height, draw, measured = () => true }) {
-    Object.assign(this, { viewport, list, guess: height, draw, measured });
+  constructor({ viewport, list, height, draw, measured = () => true, reuse = false }) {
+    Object.assign(this, { viewport, list, guess: height, draw, measured, reuse });
+    this.idle = [];
     this.count = 0;
     this.heights = new Heights();
     this.shown = new Map(); // index -> element
@@ -35,10 +38,7 @@ export class Rows {
     if (keep < this.count) {
       this.heights.truncate(keep);
       for (const [index, node] of this.shown) {
-        if (index >= keep) {
-          node.remove();
-          this.shown.delete(index);
-        }
+        if (index >= keep) this.drop(index, node);
       }
     }
     for (let index = keep; index < count; index += 1) this.heights.push(this.guess(index));
@@ -50,6 +50,13 @@ export class Rows {
   /** Says that row `index` is to be drawn again. */
   touch(index) {
     if (this.shown.has(index)) this.dirty.add(index);
+  }
+
+  drop(index, node) {
+    if (node.contains(document.activeElement)) this.viewport.focus({ preventScroll: true });
+    node.remove();
+    this.shown.delete(index);
+    if (this.reuse && this.idle.length < KEPT) this.idle.push(node);
   }
 
   /** Where the list begins, in what the viewport scrolls over. */
@@ -77,9 +84,7 @@ export class Rows {
     const last = Math.min(this.count, this.heights.find(Math.max(0, start + this.seen)) + SPARE + 1);
     for (const [index, node] of this.shown) {
       if (index < first || index >= last) {
-        if (node.contains(document.activeElement)) this.viewport.focus({ preventScroll: true });
-        node.remove();
-        this.shown.delete(index);
+        this.drop(index, node);
       }
     }
     let before = this.top;
@@ -87,7 +92,7 @@ export class Rows {
     for (let index = first; index < last; index += 1) {
       let node = this.shown.get(index);
       if (!node || this.dirty.has(index)) {
-        const drawn = this.draw(index, node || null);
+        const drawn = this.draw(index, node || this.idle.pop() || null);
         if (node && drawn !== node) node.replaceWith(drawn);
         node = drawn;
         this.shown.set(index, node);
@@ -126,11 +131,15 @@ export class Rows {
     this.paint();
   }
 
+  /** Scrolls to the last row. The rows above it may turn out higher than guessed, so that the end is looked for twice. */
   toEnd() {
     this.stuck = true;
-    this.viewport.scrollTop = this.viewport.scrollHeight;
-    this.paint();
-    this.viewport.scrollTop = this.viewport.scrollHeight;
+    for (let turn = 0; turn < 2; turn += 1) {
+      const before = this.viewport.scrollTop;
+      this.viewport.scrollTop = this.viewport.scrollHeight;
+      if (turn && this.viewport.scrollTop === before) break;
+      this.paint();
+    }
     this.stuck = false;
   }
 }

@@ -24,7 +24,7 @@ export class Timeline {
     this.track = part("lane");
     this.scale = new Scale();
     this.ground = new Ground({ axis: part("axis"), lane: part("lane"), over: part("over"), overLane: part("over-lane"), stopped: part("stopped") });
-    this.rows = new Rows({ viewport: root, list: this.list, height: () => (this.narrow ? NARROW_ROW_PX : ROW_PX), draw: (index, old) => this.draw(index, old), measured: (item) => Boolean(item.form || item.tools) });
+    this.rows = new Rows({ viewport: root, list: this.list, height: () => (this.narrow ? NARROW_ROW_PX : ROW_PX), draw: (index, old) => this.draw(index, old), measured: (item) => Boolean(item.form || item.tools), reuse: true });
     this.list.addEventListener("click", (event) => this.clicked(event));
     this.list.addEventListener("keydown", (event) => this.pressed(event));
     this.list.addEventListener("playground:line", () => this.goto());

@@ -1,0 +1,128 @@
+"""The server that `bench/page.py` looks at: the product's own, with one long finished run and one that goes on when told to.
+
+Journals are appended straight to the store, so that the page gets exactly so many events at exactly such a pace. Each line on its standard
+input is an order: `feed EVENTS_PER_SECOND SECONDS` adds to the living run. It prints its address, and `fed` when it is done.
+"""
+
+import asyncio
+import sys
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from playground.log import open_log
+from playground.serving import _open as open_rooms
+from playground.settings import Settings
+from playground.store.protocol import NewInstance, Store
+from playground.web import server
+from playground.web.protocol import Connections
+from playground.workflows import events as ev
+from playground.workflows.events import NewEvent, StepKey
+
+EVENTS = 10_000
+LINES = 10_000
+LINES_EACH = 5  # in one event of the log
+BATCH = 500  # events to a transaction while a journal is made
+TICK_S = 0.02
+NODE = "bench"
+SOURCE = """from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        for number in range(2_000):
+            print("one line of what was printed")
+            await step.do(f"step {number}", lambda: number)
+"""
+CONFIG = {"retries": {"limit": 5, "delay": 10_000, "backoff": "exponential"}, "timeout": 600_000}
+
+
+def of_step(number: int, execution: int = 1) -> list[NewEvent]:
+    """One step from its start to its end, with a log line of its own now and then."""
+    key = StepKey(ev.DO, f"step {number}", 1)
+    return [
+        NewEvent(ev.STEP_STARTED, {"config": CONFIG, "line": 8}, key),
+        NewEvent(ev.ATTEMPT_STARTED, {"attempt": 1}, key),
+        NewEvent(ev.ATTEMPT_COMPLETED, {"attempt": 1}, key),
+        NewEvent(ev.STEP_COMPLETED, {"output": {"number": number, "square": number * number}}, key),
+    ]
+
+
+def lines(number: int) -> NewEvent:
+    text = "\n".join(f"step {number}, line {line}: what a workflow prints is about as long as this" for line in range(LINES_EACH))
+    return NewEvent(ev.LOG, {"stream": "stdout", "level": None, "text": text, "replay": False})
+
+
+async def make(store: Store, id: str) -> int:
+    """A run that has begun and belongs to nobody who could go on with it."""
+    snippet = await store.put_snippet(SOURCE, None, at=now())
+    new = NewInstance(tenant="", id=id, workflow="playground", snippet=snippet.id, params=None, queue="bench")
+    (row,), _ = await store.create([new], at=now())
+    await store.claim(NODE, 1, at=now(), full={})
+    begun = {"execution": 1, "worker": "w1", "replayed": 0, "code_version": snippet.id}
+    await store.append(row.key, [NewEvent(ev.WORKFLOW_STARTED), NewEvent(ev.EXECUTION_STARTED, begun)], execution=1, at=now())
+    return row.key
+
+
+async def finished(store: Store) -> None:
+    key = await make(store, "long")
+    logs = LINES // LINES_EACH
+    steps = (EVENTS - logs - 5) // 4
+    events: list[NewEvent] = []
+    for number in range(max(steps, logs)):
+        events += [lines(number)] if number < logs else []
+        events += of_step(number) if number < steps else []
+    at = now()
+    events += [NewEvent(ev.EVENT_RECEIVED, {"type": "hello", "payload": None})] * (EVENTS - 5 - len(events))
+    for first in range(0, len(events), BATCH):
+        at += 900
+        await store.append(key, events[first : first + BATCH], execution=1, at=at)
+    end = [NewEvent(ev.EXECUTION_ENDED, {"reason": "completed"}), NewEvent(ev.WORKFLOW_COMPLETED, {"output": steps})]
+    await store.append(key, end, execution=1, at=at + 10)
+
+
+async def feed(store: Store, key: int, rate: int, seconds: float) -> None:
+    """`rate` events a second, in ticks of TICK_S; a late tick is made up for."""
+    began, sent, number = time.monotonic(), 0, 0
+    waiting: list[NewEvent] = []
+    while (passed := time.monotonic() - began) < seconds:
+        due = int(passed * rate) - sent
+        while len(waiting) < due:
+            waiting += [lines(number), *of_step(number)]
+            number += 1
+        if due:
+            await store.append(key, waiting[:due], execution=1, at=now())
+            del waiting[:due]
+            sent += due
+        await asyncio.sleep(TICK_S)
+    print(f"fed {sent / seconds:.0f}", flush=True)
+
+
+def now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+async def main() -> None:
+    stop = asyncio.Event()
+    with TemporaryDirectory() as folder:
+        async with AsyncExitStack() as opened:
+            settings = Settings(database=f"sqlite:///{Path(folder) / 'page.db'}", port=0, reads_per_minute=1_000_000)
+            sock, app, _ = await open_rooms(settings, opened, open_log())
+            store = app.state.context.store
+            await finished(store)
+            key = await make(store, "living")
+
+            async def orders() -> None:
+                while line := (await asyncio.to_thread(sys.stdin.readline)).split():
+                    await feed(store, key, int(line[1]), float(line[2]))
+                stop.set()
+
+            ordered = asyncio.create_task(orders())
+            address = f"http://127.0.0.1:{sock.getsockname()[1]}"
+            await server.serve(app, sock, stop, Connections.of(settings), on_started=lambda: print(address, flush=True), on_stop=app.state.context.streams.stop)
+            await ordered
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
