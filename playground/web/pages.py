@@ -51,6 +51,7 @@ from playground.workflows import events as ev
 from playground.workflows.errors import WorkflowError
 
 EDITOR = "editor/editor.js"
+THEMES = ("light", "dark")
 EDITOR_FIRST = "editor/first-"  # what the build calls the parts that the editor's script needs at once
 PAGE_VALUES_BYTES = 256 * 1024  # of large values that a page carries; the others it reads when they are looked at
 _VARIES = {"Cache-Control": "no-store", "Vary": "Accept"}
@@ -95,10 +96,12 @@ async def instance(context: Context, request: Request) -> Response:
 
 
 async def embed(context: Context, request: Request) -> Response:
-    """Shared code to be framed by other sites: no changes can be made from it."""
+    """Shared code to be framed by other sites; `theme` and `readonly` are options. What is run in it is its own."""
     found = await api_snippets.find(context, request.path_params["snippet"])
     request.scope[EMBEDDABLE] = True
-    return await _page(context, request, "snippet", _of_snippet(found), template="embed.html")
+    asked = request.query_params
+    theme = asked["theme"] if asked.get("theme") in THEMES else ""
+    return await _page(context, request, "snippet", _of_snippet(found), template="embed.html", more={"theme": theme, "readonly": "readonly" in asked})
 
 
 async def raw(context: Context, request: Request) -> Response:
@@ -143,6 +146,7 @@ async def _page(
     template: str = "page.html",
     logs: list[dict[str, Any]] | None = None,
     effects: list[dict[str, Any]] | None = None,
+    more: dict[str, Any] | None = None,
 ) -> Response:
     empty: dict[str, Any] = {"example": None, "snippet": None, "instance": None, "last_seq": None}
     limits = {it["name"]: it["value"] for it in public_rows(context.settings)}
@@ -157,6 +161,7 @@ async def _page(
         "effects": effects or [],
         "can_stream": live,
         "social": social.of_page(context, request, page),
+        **(more or {}),
     }
     return html_response(context, template, names)
 

@@ -152,7 +152,7 @@ CALLS: tuple[Call, ...] = (
     _get("/s/{snippet}.png", cards.snippet, refuses=("snippet.not_found", "too_many", "busy")),
     _page("/examples/{slug}", pages.example, refuses=("example.not_found",)),
     _get("/s/{snippet}.py", pages.raw, refuses=("snippet.not_found",)),
-    _page("/s/{snippet}/embed", pages.embed, refuses=("snippet.not_found",)),
+    _page("/s/{snippet}/embed", pages.embed, query=("theme", "readonly"), refuses=("snippet.not_found",)),
     _page("/s/{snippet}", pages.snippet, refuses=("snippet.not_found",)),
     _page("/instances/{id}", pages.instance, query=("at",), refuses=("instance.not_found", "query.invalid")),
     _page("/compare", compare.view, query=("a", "b"), refuses=("instance.not_found",)),
