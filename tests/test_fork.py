@@ -7,6 +7,7 @@ import pytest
 from http_support import Background, Site, bearer, running_sandbox
 from tenants_support import Tenant
 
+from playground.engine import forking
 from playground.sandbox.pool import Sandbox
 
 HEAD = """\
@@ -245,6 +246,18 @@ def test_bad_input_has_an_error_of_its_own_and_makes_nothing(site: Site, parent:
         return
     assert refused(said) == answer
     assert sum(site.call(site.engine.store.count()).values()) == sum(before.values())
+
+
+def test_a_fork_copies_only_so_much(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = site.create(code("""
+for part in range(5):
+    await step.do("part", lambda: "x" * 1_000)
+"""))
+    site.finish(made)
+    monkeypatch.setattr(forking, "COPIED_BYTES", 3_500)
+    said = ask(site, made)
+    assert refused(said) == (413, "too_large") and "Fork at an earlier step." in said.json()["error"]["message"]
+    assert len(copied(site, forked(site, made, {"from_step": do("part", 4)}))) == 3
 
 
 def test_a_run_that_is_not_there_cannot_be_forked(site: Site) -> None:

@@ -15,16 +15,18 @@ from playground.engine.given import Stored
 from playground.store.protocol import STEP_COMPLETED, STEP_ERRORED, InstanceRow, Snapshot, StepRow, Store
 from playground.workflows import events as ev
 from playground.workflows import state_parts, values
-from playground.workflows.errors import CannotFork, InstanceNotFound, NotSerialisable
+from playground.workflows.errors import CannotFork, InstanceNotFound, NotSerialisable, TooLarge
 from playground.workflows.events import NewEvent, StepKey
 
 FORK = "fork"  # the kind of its trigger
 NOTHING: Any = msgspec.UNSET  # no edited result
 
 PAGE_OF_EVENTS = 1_000  # of the parent's journal, read at a time
+COPIED_BYTES = 16 * 1024 * 1024  # of results and keys that one fork copies, so that other commits do not wait long for it
 
 _NO_STEP = 'Instance "{id}" has no step "{step}" ({kind}) to fork from.'
 _NO_RESULT = "A sleep has no result to edit. Fork from the step after it to keep it."
+_TOO_MUCH = "A fork there would copy {size:,} bytes of results; the limit is {most:,}. Fork at an earlier step."
 _OUTPUT_OF = "`output` is the edited result of a step; `from_step` says of which."
 
 
@@ -45,7 +47,7 @@ async def plan(engine: Engine, row: InstanceRow, from_step: StepKey | None = Non
 
     Raises:
         CannotFork: there is no such step, or it has no result.
-        NotSerialisable, TooLarge: the edited result can't be stored.
+        NotSerialisable, TooLarge: the edited result can't be stored, or there is too much to copy.
         InstanceNotFound: the instance has just been deleted.
     """
     if output is not NOTHING and from_step is None:
@@ -67,6 +69,8 @@ async def plan(engine: Engine, row: InstanceRow, from_step: StepKey | None = Non
     if from_step is not None:
         trigger["step"] = {"kind": from_step.kind, "name": from_step.name, "count": from_step.count}
     stored = sum(step.result_bytes for step in kept) + sum(_size(event) for event in events if event.type == ev.KV_PUT or event.data.get("edited"))
+    if stored > COPIED_BYTES:
+        raise TooLarge(_TOO_MUCH.format(size=stored, most=COPIED_BYTES), limit=COPIED_BYTES, size=stored)
     return Fork(_template(snapshot.row, trigger, events), stored, sensitive)
 
 

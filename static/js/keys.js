@@ -23,6 +23,7 @@ const TABLE = {
     ["Open the step", "enter"],
     ["Go to its line", "L", ["line"]],
     ["Kill worker", "X", ["kill"]],
+    ["Fork", "F", ["fork"]],
     ["Break the step", "B", ["break"]],
     ["To the event form", "E", ["form"]],
     ["Timeline, replay, journal, logs, effects", "1 2 3 4 5", ["timeline", "lens", "journal", "logs", "effects"]],
@@ -50,6 +51,7 @@ onKey("previous", () => move("ArrowUp"));
 onKey("line", () => (rowNow() ? rowNow().dispatchEvent(new CustomEvent("playground:line", { bubbles: true })) : false));
 onKey("break", () => (rowNow() ? rowNow().dispatchEvent(new CustomEvent("playground:break", { bubbles: true })) : false));
 onKey("kill", () => press(inRun("[data-part=kill]")));
+onKey("fork", () => press(inRun("[data-part=step] [data-fork]")) !== false || press(inRun("[data-part=fork]")));
 onKey("form", () => focus(inRun(".ask textarea")));
 onKey("timeline", () => (tab("timeline"), move("")));
 for (const view of ["lens", "journal", "logs", "effects"]) onKey(view, () => tab(view));

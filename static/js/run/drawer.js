@@ -82,7 +82,7 @@ export class Drawer {
       el("span.grow"),
       shown && this.breaking(why),
       shown && this.again(why),
-      shown && el("button.btn.line.small.again", { type: "button", "aria-label": "Fork from here…", title: "A new run that begins with what finished before this step", onclick: () => this.fork(step) }, icon("i-fork"), el("span", {}, "Fork from here…")),
+      shown && el("button.btn.line.small.again", { type: "button", "aria-label": "Fork from here…", "aria-keyshortcuts": "f", dataset: { fork: "" }, title: "A new run that begins with what finished before this step", onclick: () => this.fork(step) }, icon("i-fork"), el("span", {}, "Fork from here…")),
       el("button.btn.icon", { type: "button", "aria-label": "Close step", title: "Close", onclick: this.close }, icon("i-close")),
     );
   }
