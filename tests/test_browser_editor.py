@@ -276,3 +276,37 @@ def test_a_step_and_its_line_find_each_other(opened: Callable[..., Playground]) 
     expect(page.page.locator("#cursor")).to_contain_text("Ln 6,")
     page.page.keyboard.press("Alt+Enter")
     expect(page.step("nap")).to_be_focused()
+
+
+SHAPES = """import asyncio
+
+from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        for n in range(2):
+            await step.do(f"item {n}", lambda: 1)
+        if event["payload"].get("audit"):
+            await step.do("audit", lambda: 2)
+        await asyncio.gather(step.do("left", lambda: 3), step.do("right", lambda: 4))
+        await getattr(step, "do")("found out", lambda: 5)
+"""
+
+
+def test_the_outline_is_a_checklist_that_the_run_fills(opened: Callable[..., Playground]) -> None:
+    page = opened("/", color_scheme="dark")
+    page.write(SHAPES)
+    outline = page.page.locator("#outline")
+    expect(outline.locator(".loop")).to_contain_text("for n in range(2)")
+    expect(outline.locator(".branch")).to_contain_text("audit")
+    expect(outline.locator(".parallel .inside .entry")).to_have_count(2)
+    expect(page.page.locator("#outline-count")).to_have_text("0 of 4")
+    page.run()
+    page.expect_status("Complete")
+    expect(outline.locator(".loop .inside .entry")).to_have_text(["item {n}2 of 2"])
+    expect(outline.get_by_role("button", name="not reached audit")).to_have_count(1)
+    expect(outline.get_by_role("button", name="done found out")).to_contain_text("at run time")
+    expect(page.page.locator("#outline-count")).to_have_text("4 of 5")
+    page.step("right").hover()
+    expect(page.page.locator(".cm-line.cm-linked")).to_contain_text("asyncio.gather")

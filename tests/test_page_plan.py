@@ -1,4 +1,5 @@
-"""What has not happened yet: a step that shares its line with others is ahead until its own name has begun; a computed name goes by its line."""
+"""What has not happened yet: a step that shares its line with others is ahead until its own name has begun; a computed name goes by
+its line and by what is fixed of it."""
 
 from page_code_support import node
 
@@ -8,7 +9,7 @@ OUTLINE = [
         "kind": "parallel",
         "name": "TaskGroup",
         "line": 28,
-        "children": [{"kind": "do", "name": "test on {version}", "pattern": True, "line": 30}],
+        "children": [{"kind": "do", "name": "test on {version}", "pattern": True, "line": 16}],
     },
     {"kind": "do", "name": "deploy", "line": 16, "end_line": 22},
 ]
@@ -28,5 +29,23 @@ def ahead(*steps: tuple[str, int]) -> list[str]:
 def test_steps_of_one_line_are_told_apart_by_name() -> None:
     assert ahead() == ["lint", "test on {version}", "deploy"]
     assert ahead(("lint", 16)) == ["test on {version}", "deploy"]
-    assert ahead(("lint", 16), ("test on 3.12", 30)) == ["deploy"]
-    assert ahead(("lint", 16), ("test on 3.12", 30), ("deploy", 16)) == []
+    assert ahead(("lint", 16), ("test on 3.12", 16)) == ["deploy"]
+    assert ahead(("lint", 16), ("test on 3.12", 16), ("deploy", 16)) == []
+
+
+def test_what_is_fixed_of_a_name_is_taken_as_it_stands() -> None:
+    fits = node(
+        """
+        import { fitting } from "RUN/plan.js";
+        return given.map(([pattern, name]) => fitting(pattern)(name));
+        """,
+        [
+            ["a.b {x}?", "a.b 1?"],
+            ["a.b {x}?", "aXb 1?"],
+            ["{a}{b}", "any\nthing"],
+            [None, "any"],
+            ["use {call['tool']}", "use map"],
+            ["use {x}", "using"],
+        ],
+    )
+    assert fits == [True, False, True, True, True, False]

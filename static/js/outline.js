@@ -2,6 +2,7 @@
 // added at its end; loops, branches and what runs side by side are drawn as such.
 
 import { STATUSES, icon, worst } from "./icons.js";
+import { fitting } from "./run/plan.js";
 
 const STEP_KINDS = new Set(["do", "sleep", "wait"]);
 const FRAMES = { loop: ["loop", "repeats"], branch: ["branch", "one of these"], parallel: ["parallel", "side by side"] };
@@ -14,6 +15,7 @@ export function makeOutline({ onPick, onHover }) {
   const counter = document.getElementById("outline-count");
   let entries = []; // {item, node, row, steps, status, at}
   let named = new Map(); // "kind:name" -> entry
+  let placed = new Map(); // key of a step -> entry
   let left = 0; // steps at run time for which there was no room
   let plan = [];
   let steps = [];
@@ -48,6 +50,7 @@ export function makeOutline({ onPick, onHover }) {
   function build() {
     entries = [];
     named = new Map();
+    placed = new Map();
     list.replaceChildren(none);
     branch(plan, list, 0);
   }
@@ -58,11 +61,16 @@ export function makeOutline({ onPick, onHover }) {
     let room = MOST_ADDED;
     left = 0;
     for (const step of steps) {
-      let entry = named.get(`${step.kind}:${step.name}`) ?? entries.find(({ item }) => !item.extra && item.kind === step.kind && computed(item) && covers(item, step.line));
+      let entry = placed.get(step.key);
+      if (!entry?.node.isConnected) {
+        entry = named.get(`${step.kind}:${step.name}`) ?? entries.find(({ item, fits }) => fits && item.kind === step.kind && covers(item, step.line) && fits(step.name));
+      }
       if (entry?.item.extra && !entry.steps.length) room--;
       if (!entry && room-- > 0) entry = leaf({ kind: step.kind, name: step.name, line: step.line, extra: true }, list, 0);
-      if (entry) entry.steps.push(step);
-      else left++;
+      if (entry) {
+        entry.steps.push(step);
+        placed.set(step.key, entry);
+      } else left++;
     }
     entries = entries.filter((entry) => {
       const gone = entry.item.extra && !entry.steps.length;
@@ -101,7 +109,8 @@ export function makeOutline({ onPick, onHover }) {
     row.append(icon("not"), span("nm", item.name ?? "named at run time"), span("at", ""));
     node.append(row);
     parent.append(node);
-    const entry = { item, node, row, steps: [], status: null, at: null };
+    const fits = !item.extra && computed(item) ? fitting(item.name) : null;
+    const entry = { item, node, row, fits, steps: [], status: null, at: null };
     entries.push(entry);
     if (!named.has(`${item.kind}:${item.name}`)) named.set(`${item.kind}:${item.name}`, entry);
     return entry;

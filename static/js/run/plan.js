@@ -4,7 +4,7 @@ const STEPS = new Set(["do", "sleep", "wait"]);
 
 /**
  * The steps of an outline in the order they stand in the source; each with `parallel`, a number shared by those that run together, and
- * `computed`: its name is made at run time, so that only its line tells which steps are its own.
+ * `computed`: its name is made at run time, so that its line and what is fixed of it tell which steps are its own.
  */
 export function flatten(outline) {
   const flat = [];
@@ -19,11 +19,20 @@ export function flatten(outline) {
   return flat;
 }
 
+/** Whether a name made at run time may have come of what the outline could tell of it: `test on {version}` of `test on 3.12`. */
+export function fitting(pattern) {
+  if (!pattern) return () => true;
+  const fixed = pattern.split(/\{[^{}]*\}/).map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  const whole = new RegExp(`^${fixed.join("[^]*")}$`);
+  return (name) => whole.test(name);
+}
+
 /** A plan beside what has become of it. Each step is looked at once, whatever moment of the run is asked for. */
 export class Plan {
   /** @param {object[]} flat as `flatten` gives them */
   constructor(flat) {
     this.flat = flat;
+    this.computed = flat.filter((entry) => entry.computed).map((entry) => ({ entry, fits: fitting(entry.name) }));
     this.generation = null;
   }
 
@@ -32,13 +41,16 @@ export class Plan {
     const { rows, generation } = state;
     if (generation !== this.generation) {
       Object.assign(this, { generation, taken: 0 });
-      this.first = new Map(); // kind and name, kind and line -> the first row of that kind: rows of a generation are only added to
+      this.first = new Map(); // kind and name, or a computed entry -> the first row of it: rows of a generation are only added to
     }
     for (; this.taken < rows.length; this.taken += 1) {
       const { kind, name, line } = rows[this.taken];
-      for (const mark of [`${kind}:${name}`, `${kind} line ${line}`]) if (!this.first.has(mark)) this.first.set(mark, this.taken);
+      if (!this.first.has(`${kind}:${name}`)) this.first.set(`${kind}:${name}`, this.taken);
+      for (const { entry, fits } of this.computed) {
+        if (!this.first.has(entry) && entry.kind === kind && entry.line === line && fits(name)) this.first.set(entry, this.taken);
+      }
     }
     const begun = (mark) => this.first.get(mark) < rows.length;
-    return this.flat.filter(({ kind, name, line, computed }) => !begun(`${kind}:${name}`) && !(computed && begun(`${kind} line ${line}`)));
+    return this.flat.filter((entry) => !begun(`${entry.kind}:${entry.name}`) && !begun(entry));
   }
 }
