@@ -3,6 +3,7 @@
 Values are quoted where they need to be, so that what a tenant or a client wrote can neither begin a new line nor steer a terminal.
 """
 
+import contextlib
 import logging
 import re
 import sys
@@ -29,7 +30,8 @@ def open_log(stream: TextIO | None = None) -> Log:
     )
 
     def log(event: str, **fields: Any) -> None:
-        logger.info(event, **fields)
+        with contextlib.suppress(OSError, ValueError):  # whoever read it has gone; that must stop nothing here
+            logger.info(event, **fields)
 
     return Quiet(log)
 

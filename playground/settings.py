@@ -58,7 +58,7 @@ class Settings:
     step_limit: int = _row(10_000, "most steps of one instance; sleeps and waits do not count", public=True, least=1)
     journal_events: int = _row(100_000, "most events in the journal of one instance", public=True, least=1_000)
     attempt_cpu_seconds: int = _row(10, "processor time one worker may use for an attempt", unit="seconds", public=True, least=1)
-    worker_cpu_seconds: int = _row(3_600, "processor time one worker may use in its whole life", unit="seconds", least=1)
+    worker_cpu_seconds: int = _row(3_600, "processor time one worker may use in its whole life", unit="seconds", public=True, least=1)
     attempt_wall_seconds: int = _row(60, "longest attempt of an anonymous instance", unit="seconds", public=True, least=1)
     tenant_attempt_wall_seconds: int = _row(600, "longest attempt of a tenant's instance", unit="seconds", public=True, least=1)
     worker_memory_bytes: int = _row(160 * 1024 * 1024, "address space of a worker", unit="bytes", public=True, least=1)
@@ -74,13 +74,13 @@ class Settings:
         600, "events, kills and other changes one address may ask for in a minute", public=True, least=1
     )
     reads_per_minute: int = _row(3_000, "pages and API answers one address may read in a minute", public=True, least=1)
-    connections_per_address: int = _row(200, "connections one address may have open; trusted proxies are not counted", least=1)
+    connections_per_address: int = _row(200, "connections one address may have open; trusted proxies are not counted", public=True, least=1)
     body_bytes: int = _row(
         16 * 1024 * 1024, "largest body of any request; most calls take less", unit="bytes", public=True, least=1024
     )
-    head_bytes: int = _row(128 * 1024, "largest request line and headers", unit="bytes", least=1024)
-    head_seconds: int = _row(15, "how long a request's headers may take to arrive", unit="seconds", least=1)
-    body_seconds: int = _row(60, "how long a request's body may take to arrive", unit="seconds", least=1)
+    head_bytes: int = _row(128 * 1024, "largest request line and headers", unit="bytes", public=True, least=1024)
+    head_seconds: int = _row(15, "how long a request's headers may take to arrive", unit="seconds", public=True, least=1)
+    body_seconds: int = _row(60, "how long a request's body may take to arrive", unit="seconds", public=True, least=1)
     stored_per_day: int = _row(
         1024 * 1024 * 1024, "most that the anonymous instances of one address may store in a day", unit="bytes", public=True, least=1
     )

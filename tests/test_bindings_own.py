@@ -10,6 +10,13 @@ from playground import Binding, BindingError, CallContext, CallLimits, Code, Dis
 from playground.workflows import events as ev
 
 
+class Slow(Binding):
+    """It goes by the settings, and never answers."""
+
+    async def hang(self) -> None:
+        await asyncio.get_running_loop().create_future()
+
+
 class Weather(Binding):
     """As the documentation writes one."""
 
@@ -251,6 +258,12 @@ def test_settings_are_the_limits_of_bindings_without_their_own(place: Place) -> 
             assert said in (await error(await flows.create()))[1]
 
     place.run(story, call_bytes=4_000)
+
+    async def waits(engine: Engine) -> None:
+        said = (await error(await run_with(engine, "await self.env.SLOW.hang()", SLOW=Slow())))[1]
+        assert said == "env.SLOW.hang did not answer within 1 s, which is the limit of a call. Ask for less at once."
+
+    place.run(waits, call_seconds=1)
 
 
 def test_a_worker_that_goes_on_over_its_limit_is_ended(place: Place) -> None:  # noqa: F811

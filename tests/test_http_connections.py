@@ -8,6 +8,7 @@ import pytest
 from http_support import APPROVAL, DEADLINE, Site, bearer, running_sandbox
 
 from playground.settings import Settings
+from playground.web.protocol import LINE_BYTES
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +48,8 @@ def answer(raw: socket.socket) -> bytes:
     ids=["one long field", "many fields"],
 )
 def test_a_head_without_end_is_refused(raw: socket.socket, head: bytes, more: bytes) -> None:
-    whole = head + more * (Settings().head_bytes // len(more) + 1)
-    raw.sendall(whole[: Settings().head_bytes + 1])
+    whole = head + more * ((Settings().head_bytes + LINE_BYTES) // len(more) + 1)
+    raw.sendall(whole[: Settings().head_bytes + LINE_BYTES + 1])
     assert answer(raw).startswith(b"HTTP/1.1 431")
 
 

@@ -1,6 +1,11 @@
-"""Every limit of a public server: it is a setting with a number, it is kept, and who meets it is told what to do."""
+"""Every limit of a server: it is a setting with a number, what is at it passes, one more is refused, and who meets it is told what to do.
+
+`edge` marks the test of a limit; the first test fails when a setting is a limit and has none.
+"""
 
 import dataclasses
+import functools
+import json
 import re
 import socket
 from collections.abc import Callable, Iterator
@@ -10,21 +15,31 @@ from typing import Any
 import pytest
 from aio import run
 from http_support import APPROVAL, DEADLINE, HELLO, Site, bearer, running_sandbox
-from puppet_support import do, done, frame, staged
+from puppet_support import do, done, frame, framed, staged
+from tenants_support import WAITS, Tenant
 
 from playground.engine.quota import StoredPerDay
-from playground.settings import Settings
+from playground.settings import Settings, limits, public_rows
 from playground.store import disk
 from playground.web.pretty import pretty
 from playground.web.rates import PerMinute
 
-LIMITS = (
-    "source_bytes", "value_bytes", "instance_bytes", "log_bytes", "step_limit", "journal_events", "attempt_cpu_seconds",
-    "worker_cpu_seconds", "attempt_wall_seconds", "worker_memory_bytes", "worker_losses", "starts_per_minute", "checks_per_minute",
-    "snippets_per_minute", "changes_per_minute", "reads_per_minute", "running_per_address", "running_per_tenant",
-    "connections_per_address", "streams_per_address", "stream_send_seconds", "queue_length", "queued_per_tenant", "head_bytes",
-    "head_seconds", "body_seconds", "stored_per_day", "free_disk_bytes", "requests_per_tenant", "retention_days",
-)  # fmt: skip
+TESTS = Path(__file__).parent
+EDGES: dict[str, list[str]] = {}  # the tests of each limit, by setting
+# Limits whose edge is tested where the rest of their feature is.
+ELSEWHERE = {
+    "worker_cpu_seconds": "test_engine_processor.py::test_a_worker_that_uses_up_its_whole_life_s_time_is_ended_by_the_kernel",
+    "head_seconds": "test_http_connections.py::test_a_head_that_trickles_in_is_given_up",
+    "body_seconds": "test_http_connections.py::test_a_body_that_trickles_in_is_given_up",
+    "stream_send_seconds": "test_stream.py::test_a_reader_that_does_not_read_is_dropped_and_the_run_goes_on",
+    "cards_per_minute": "test_http_cards.py::test_an_address_may_have_only_so_many_drawn_anew",
+    "running_per_tenant": "test_semantics_slots.py::test_a_tenant_has_at_most_so_many_running_at_once_and_delays_nobody_else",
+    "starts_per_second_per_tenant": "test_tenants_fairness.py::test_a_tenant_begins_so_many_in_a_second_and_the_others_in_the_next",
+    "requests_per_tenant": "test_tenants_security.py::test_a_tenant_asks_so_often_in_a_minute_and_another_is_not_held_up",
+    "load_seconds": "test_dispatch_dispatcher.py::test_a_loader_that_hangs_is_given_up_and_holds_up_nobody",
+    "load_attempts": "test_dispatch_dispatcher.py::test_a_loader_that_never_succeeds_ends_the_instance_with_its_last_error",
+    "call_seconds": "test_bindings_own.py::test_settings_are_the_limits_of_bindings_without_their_own",
+}
 IN_A_STEP = """\
 from workers import WorkflowEntrypoint
 
@@ -58,119 +73,308 @@ def site(running: Any, tmp_path: Path) -> Iterator[Callable[..., Site]]:
         each.close()
 
 
-def test_each_is_a_setting_with_a_number_and_a_sentence() -> None:
+def edge(setting: str, *words: str) -> Callable[[Callable[..., str]], Callable[..., None]]:
+    """A test that meets a limit exactly, then goes one further, and gives what was said then, in which these words must be."""
+
+    def mark(test: Callable[..., str]) -> Callable[..., None]:
+        EDGES.setdefault(setting, []).append(test.__name__)
+
+        @functools.wraps(test)
+        def checked(**given: Any) -> None:
+            said = test(**given)
+            assert [word for word in words if word not in said] == [], said
+
+        return checked
+
+    return mark
+
+
+def test_every_limit_has_a_number_a_sentence_and_a_test_at_its_edge() -> None:
     rows = {row.name: row for row in dataclasses.fields(Settings)}
-    for name in LIMITS:
-        assert type(rows[name].default) is int, name
+    for name in limits():
         assert rows[name].default > 0, name
-        assert rows[name].metadata["help"], name
+        assert len(rows[name].metadata["help"]) > 10, name
+        unit = re.search(r"_(bytes|seconds|ms)$", name)
+        assert not unit or rows[name].metadata["unit"] == {"ms": "milliseconds"}.get(unit[1], unit[1]), name
+    assert set(limits()) == EDGES.keys() | ELSEWHERE.keys(), "a limit takes a test that `edge` marks, or a place in ELSEWHERE"
+    assert not EDGES.keys() & ELSEWHERE.keys()
+    for name, place in ELSEWHERE.items():
+        file, _, test = place.partition("::")
+        text = (TESTS / file).read_text()
+        assert f"def {test}(" in text and name in text, place
 
 
-def refused(answer: Any, status: int, *words: str, wait: bool = False) -> dict[str, Any]:
-    """The error of an answer, whose message holds these words and, where one can wait, says for how long."""
+def test_who_may_meet_a_limit_is_shown_it() -> None:
+    """All but those of embedding programs and of the server's own disk and patience stand on the About page."""
+    hidden = {"free_disk_bytes", "stream_send_seconds", "load_seconds", "load_attempts", "delay_function_ms"}
+    assert set(limits()) - {row["name"] for row in public_rows(Settings())} == hidden
+
+
+def in_a_step(body: str) -> str:
+    """A workflow with one step, which does this."""
+    return IN_A_STEP.format(body=body)
+
+
+def in_run(body: str) -> str:
+    """A workflow that does this in `run`."""
+    return "import asyncio\n" + IN_A_STEP.format(body="pass").replace("return await it()", body)
+
+
+def refused(answer: Any, status: int, setting: str, *, wait: bool = False) -> str:
+    """The message of a refusal, which names the limit's setting and, where one can wait, says for how long."""
     assert answer.status_code == status, answer.text
     error = answer.json()["error"]
-    for word in words:
-        assert word in error["message"], error
+    assert error["setting"] == setting
     assert ("retry-after" in answer.headers) == wait
     if wait:
         assert 1 <= int(answer.headers["retry-after"]) <= 86_400
         assert error["retry_after"] == int(answer.headers["retry-after"])
-    return dict(error)
+    return str(error["message"])
 
 
-@pytest.mark.parametrize("path", ["/api/check", "/api/snippets", "/api/instances"])
-def test_a_source_that_is_too_large(site: Callable[..., Site], path: str) -> None:
-    answer = site(source_bytes=1_000).client.post(path, json={"source": "#" * 1_001})
-    refused(answer, 413, "1,001 bytes", "1,000", "Move data out of the code, into params.")
+# Sizes of what is sent.
 
 
-@pytest.mark.parametrize("path", ["/api/snippets", "/api/instances"])
-def test_params_that_are_too_large(site: Callable[..., Site], path: str) -> None:
-    answer = site(value_bytes=1_000).client.post(path, json={"source": HELLO, "params": "x" * 1_000})
-    refused(answer, 413, "The params is 1,002 bytes", "1,000", "Keep large data elsewhere and store its address.")
+@edge("source_bytes", "1,001 bytes", "the limit is 1,000", "Move data out of the code, into params.")
+def test_source(site: Callable[..., Site]) -> str:
+    made, said = site(source_bytes=1_000), ""
+    fits = HELLO + "#" * (1_000 - len(HELLO))
+    for path, status in (("/api/check", 200), ("/api/snippets", 201), ("/api/instances", 201)):
+        assert made.client.post(path, json={"source": fits}).status_code == status
+        said = refused(made.client.post(path, json={"source": fits + "#"}), 413, "source_bytes")
+    return said
 
 
-def test_a_body_that_is_too_large_is_not_even_read(site: Callable[..., Site]) -> None:
-    made = site(value_bytes=1_000, source_bytes=1_000)
-    with socket.create_connection(("127.0.0.1", made.port), timeout=DEADLINE) as raw:
+@edge("value_bytes", "The params is 1,001 bytes", "the limit is 1,000", "Keep large data elsewhere and store its address.")
+def test_params(site: Callable[..., Site]) -> str:
+    made, said = site(value_bytes=1_000), ""
+    for path in ("/api/snippets", "/api/instances"):
+        assert made.client.post(path, json={"source": HELLO, "params": {"name": "x" * 989}}).status_code == 201
+        said = refused(made.client.post(path, json={"source": HELLO, "params": {"name": "x" * 990}}), 413, "value_bytes")
+    return said
+
+
+@edge("value_bytes", "The event payload is 1,001 bytes", "the limit is 1,000", "store its address.")
+def test_an_event(site: Callable[..., Site]) -> str:
+    made = site(value_bytes=1_000)
+    instance = made.create(APPROVAL)
+    assert made.operate(instance, "events/other", "x" * 998).status_code == 202
+    return refused(made.operate(instance, "events/other", "x" * 999), 413, "value_bytes")
+
+
+@edge("value_bytes", "1,001 bytes when stored; the limit is 1,000. Keep large data elsewhere")
+def test_a_result(site: Callable[..., Site]) -> str:
+    made = site(value_bytes=1_000)
+    assert made.finish(made.create(in_a_step('return "x" * 998')))["output"] == "x" * 998
+    error = made.finish(made.create(in_a_step('return "x" * 999')))["error"]
+    assert error["name"] == "NotSerialisableError"
+    return str(error["message"])
+
+
+@edge("body_bytes", "The body is larger than 5,000 bytes", "Keep large data elsewhere and send its address.")
+def test_a_body(site: Callable[..., Site]) -> str:
+    made = site(body_bytes=5_000)
+    body = json.dumps({"source": HELLO, "params": {"name": ""}}).encode()
+    fits = body.replace(b'"name": ""', b'"name": "%s"' % (b"x" * (5_000 - len(body))))
+    assert made.client.post("/api/instances", content=fits).status_code == 201
+    said = refused(made.client.post("/api/instances", content=fits.replace(b"xx", b"xxx", 1)), 413, "body_bytes")
+    with socket.create_connection(("127.0.0.1", made.port), timeout=DEADLINE) as raw:  # and it is not even read
         raw.sendall(b"POST /api/instances HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n")
         assert raw.recv(65_536).startswith(b"HTTP/1.1 413")
+    return said
 
 
-def test_an_event_that_is_too_large(site: Callable[..., Site]) -> None:
-    made = site(value_bytes=1_000)
-    instance = made.create(APPROVAL)
-    answer = made.operate(instance, "events/approved", "x" * 1_000)
-    refused(answer, 413, "The event payload is 1,002 bytes", "1,000")
+@edge("head_bytes", "more than 2,000 bytes", "Send data in the body.")
+def test_a_head(site: Callable[..., Site]) -> str:
+    made = site(head_bytes=2_000)
+
+    def ask(size: int) -> bytes:
+        with socket.create_connection(("127.0.0.1", made.port), timeout=DEADLINE) as raw:
+            fixed = b"/robots.txt" + b"Host: x\r\n" + b"X-Long: \r\n"
+            raw.sendall(b"GET /robots.txt HTTP/1.1\r\nHost: x\r\nX-Long: %s\r\n\r\n" % (b"x" * (size - len(fixed))))
+            return raw.recv(65_536)
+
+    assert ask(2_000).startswith(b"HTTP/1.1 200")
+    said = ask(2_001)
+    assert said.startswith(b"HTTP/1.1 431")
+    return said.decode()
 
 
-def test_a_large_event_counts_for_more_than_a_small_one(site: Callable[..., Site]) -> None:
-    made = site(changes_per_minute=10)
-    instance = made.create(APPROVAL)
-    assert made.operate(instance, "events/other", "x" * 1_000_000).status_code == 202
-    refused(made.operate(instance, "events/other", "x"), 429, "10 changes in a minute", "The next is possible in", wait=True)
+# What one instance may do.
 
 
-def test_a_result_that_is_too_large(site: Callable[..., Site]) -> None:
-    made = site(value_bytes=1_000)
-    shown = made.finish(made.create(IN_A_STEP.format(body='return "x" * 1_000')))
-    assert shown["error"]["name"] == "NotSerialisableError"
-    assert "1,002 bytes when stored; the limit is 1,000. Keep large data elsewhere" in shown["error"]["message"]
-
-
-def test_lines_past_the_budget_are_counted(site: Callable[..., Site]) -> None:
+@edge("log_bytes", "'dropped': 1001")
+def test_lines_past_the_budget_are_counted(site: Callable[..., Site]) -> str:
     made = site(log_bytes=1_000)
-    instance = made.create(IN_A_STEP.format(body='print("x" * 900); print("y" * 900); print("z")'))
-    journal = made.until(instance, "workflow_completed")
-    assert [event["data"]["text"][0] for event in journal if event["type"] == "log"] == ["x"]
-    assert [event["data"] for event in journal if event["type"] == "log_truncated"] == [{"dropped": 901}]
+    journal = made.until(made.create(in_a_step('print("x" * 1_000)')), "workflow_completed")
+    assert [event["data"].get("text") for event in journal if event["type"] in ("log", "log_truncated")] == ["x" * 1_000]
+    journal = made.until(made.create(in_a_step('print("x" * 1_001)')), "workflow_completed")
+    (left_out,) = [event["data"] for event in journal if event["type"] in ("log", "log_truncated")]
+    return str(left_out)
 
 
-def test_more_steps_than_there_may_be(site: Callable[..., Site]) -> None:
+@edge("step_limit", "The limit of 5 steps has been reached")
+def test_steps(site: Callable[..., Site]) -> str:
     made = site(step_limit=5)
-    source = IN_A_STEP.format(body="pass").replace("return await it()", 'for _ in range(9): await step.do("n", lambda: None)')
-    assert "The limit of 5 steps has been reached" in made.finish(made.create(source))["error"]["message"]
+    source = in_a_step("pass").replace("return await it()", 'for _ in range(COUNT): await step.do("n", lambda: None)')
+    assert made.finish(made.create(source.replace("COUNT", "5")))["status"] == "complete"
+    return str(made.finish(made.create(source.replace("COUNT", "6")))["error"]["message"])
+
+
+@edge("journal_events", "journal: the limit of 1,000 events has been reached", "Split the work into several instances.")
+def test_events_of_a_journal(tmp_path: Path) -> str:
+    async def story() -> str:
+        async with staged(tmp_path, journal_events=1_000) as stage:
+            said = ""
+            for steps, ended in ((249, "complete"), (250, "errored")):  # 4 events each, beside the 3 that begin
+                row, puppet = await stage.begin()
+                await puppet.say(*(each(count=n + 1) for n in range(steps) for each in (do, done)), frame(op="finish"))
+                state = await stage.end(row)
+                assert state.status == ended
+                said = "" if state.error is None else state.error["message"]
+            return said
+
+    return str(run(story()))
+
+
+@edge("instance_bytes", "storage: the instance holds more than", "Keep large data elsewhere and store its address.")
+def test_what_an_instance_stores(tmp_path: Path) -> str:
+    async def story(room: int) -> tuple[str, str]:
+        (tmp_path / str(room)).mkdir()
+        async with staged(tmp_path / str(room), instance_bytes=room) as stage:
+            row, puppet = await stage.begin()
+            await puppet.say(do(), *results, frame(op="finish"))
+            state = await stage.end(row)
+            return state.status, "" if state.error is None else state.error["message"]
+
+    results = (done(value="x" * 300), do("t"), done("t", value="x" * 300))
+    size = len(json.dumps(None)) + sum(len(result) - len(framed(b"")) for result in results if b'"done"' in result)
+    assert run(story(size))[0] == "complete"
+    return str(run(story(size - 1))[1])
+
+
+@edge("attempt_cpu_seconds", "processor time: the worker used more than 1 s", 'while step "it-1" ran', "split it into several")
+def test_processor_time_of_an_attempt(site: Callable[..., Site]) -> str:
+    made = site(attempt_cpu_seconds=1)
+    short = "import time; until = time.process_time() + 0.2\n            while time.process_time() < until: pass"
+    assert made.finish(made.create(in_a_step(short)))["status"] == "complete"
+    return broken(made, in_a_step("while True: pass"))
+
+
+@edge("attempt_wall_seconds", "attempt time: more than 1 s", 'while step "it-1" ran', "to wait, use step.sleep")
+def test_time_of_an_attempt(site: Callable[..., Site]) -> str:
+    made = site(attempt_wall_seconds=1)
+    assert made.finish(made.create(in_a_step("import asyncio; await asyncio.sleep(0.1)")))["status"] == "complete"
+    return broken(made, in_a_step("import asyncio; await asyncio.sleep(60)"))
+
+
+@edge("tenant_attempt_wall_seconds", "attempt time: more than 1 s", 'while step "it-1" ran', "to wait, use step.sleep")
+def test_time_of_a_tenant_s_attempt(site: Callable[..., Site]) -> str:
+    made = site(tenant_attempt_wall_seconds=1)
+    acme = Tenant(made, "acme")
+    acme.deploy(in_a_step("import asyncio; await asyncio.sleep(event['payload'])"))
+    assert acme.finish(acme.create(params=0.1)["id"])["status"] == "complete"
+    error = acme.finish(acme.create(params=60)["id"])["error"]
+    assert [line["limit"] for line in made.log.of("limit")] == ["tenant_attempt_wall_seconds"]
+    return str(error["message"])
+
+
+@edge("worker_memory_bytes", "A worker may use 167,772,160 bytes of memory in all.", "Work through the data in smaller pieces.")
+def test_memory(site: Callable[..., Site]) -> str:
+    made = site()
+    assert made.finish(made.create(in_a_step("return len(bytearray(60 << 20))")))["output"] == 60 << 20
+    error = made.finish(made.create(in_a_step("return len(bytearray(160 << 20))")))["error"]
+    assert error["name"] == "MemoryError"
+    assert [line["limit"] for line in made.log.of("limit")] == ["worker_memory_bytes"]
+    return str(error["message"])
+
+
+@edge("worker_losses", "The worker died 2 times in a row", "it is not tried again")
+def test_workers_that_are_lost(tmp_path: Path) -> str:
+    async def story() -> str:
+        async with staged(tmp_path, worker_losses=2) as stage:
+            row, puppet = await stage.begin()
+            puppet.leave()
+            await (await stage.puppets.next(row.id)).say(frame(op="finish"))
+            assert (await stage.end(row)).status == "complete"
+            row, puppet = await stage.begin()
+            puppet.leave()
+            (await stage.puppets.next(row.id)).leave()
+            return str((await stage.end(row)).error["message"])
+
+    return str(run(story()))
+
+
+@edge("delay_function_ms", 'The delay function for step "it-1" did not return within 0.3 seconds')
+def test_a_delay_function(site: Callable[..., Site]) -> str:
+    made = site(delay_function_ms=300)
+    config = 'config={"retries": {"limit": 1, "delay": later}}'
+    source = in_a_step("import asyncio; raise ValueError").replace('config={"retries": {"limit": 0, "delay": 0}}', config)
+    head = "        async def later(info):\n            import asyncio\n            await asyncio.sleep(SECONDS)\n            return 1\n\n        @step.do"
+    source = source.replace("        @step.do", head)
+    assert made.finish(made.create(source.replace("SECONDS", "0.01")))["error"]["name"] == "ValueError"
+    return str(made.finish(made.create(source.replace("SECONDS", "30")))["error"]["message"])
+
+
+# Bindings.
 
 
 @pytest.mark.parametrize(
-    ("settings", "body", "words"),
+    ("setting", "most", "call"),
     [
-        (
-            {"attempt_cpu_seconds": 1},
-            "while True: pass",
-            ("processor time: the worker used more than 1 s", "split it into several"),
-        ),
-        (
-            {"attempt_wall_seconds": 1},
-            "import asyncio; await asyncio.sleep(60)",
-            ("attempt time: more than 1 s", "to wait, use step.sleep"),
-        ),
-        (
-            {"instance_bytes": 1_000},
-            'return "x" * 1_000',
-            ("storage: the instance holds more than 1,000 bytes", "store its address"),
-        ),
+        ("calls_per_execution", 3, "for n in range(N): await self.env.EFFECTS.record('x')"),
+        ("calls_in_flight", 3, "await asyncio.gather(*(self.env.EFFECTS.record('x') for n in range(N)))"),
+        ("effects_per_instance", 3, "for n in range(N): await self.env.EFFECTS.record('x')"),
+        ("kv_value_bytes", 1_000, "await self.env.KV.put('k', 'x' * (N - 2))"),
+        ("kv_bytes", 1_000, "await self.env.KV.put('k', 'x' * (N - 67))"),  # a row counts 64 bytes, its key 1, its quotes 2
     ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
-def test_a_worker_over_its_limit_is_told_which_where_and_what_to_do(
-    site: Callable[..., Site], settings: dict[str, int], body: str, words: tuple[str, ...]
-) -> None:
-    made = site(**settings)
-    error = made.finish(made.create(IN_A_STEP.format(body=body)))["error"]
-    assert error["name"] == "LimitExceeded"
-    assert 'while step "it-1" ran' in error["message"]
-    for word in words:
+def test_bindings(site: Callable[..., Site], setting: str, most: int, call: str) -> None:
+    made = site(**{setting: most})
+    assert made.finish(made.create(in_run(call.replace("N", str(most)))))["status"] == "complete"
+    error = made.finish(made.create(in_run(call.replace("N", str(most + 1)))))["error"]
+    for word in BINDINGS[setting]:
         assert word in error["message"]
+    assert {line["limit"] for line in made.log.of("limit")} == {setting}
 
 
-def test_memory_past_the_limit_is_an_error_of_the_code(site: Callable[..., Site]) -> None:
-    made = site()
-    assert made.finish(made.create(IN_A_STEP.format(body="return len(bytearray(1 << 40))")))["error"]["name"] == "MemoryError"
+BINDINGS = {
+    "calls_per_execution": ("env.EFFECTS: 3 calls in one execution, which is the limit.", "Call it less often"),
+    "calls_in_flight": ("env.EFFECTS: 3 calls under way at once, which is the limit.", "Await some before making more."),
+    "effects_per_instance": ("This instance has had 3 effects, the most there may be.", "Split the work"),
+    "kv_value_bytes": ('The value of key "k" is 1,001 bytes when stored; the limit is 1,000.', "store its address"),
+    "kv_bytes": ("KV is full: it holds at most 1,000 bytes.", "Delete keys, or keep large data elsewhere."),
+}
+for name in BINDINGS:
+    EDGES[name] = [test_bindings.__name__]
 
 
-def test_starts_in_a_minute_and_how_many_are_left(site: Callable[..., Site]) -> None:
+@edge("call_bytes", "env.EFFECTS.record: the call is 1,001 bytes", "the limit of a call is 1,000.", "pass its address")
+def test_the_size_of_a_call(site: Callable[..., Site]) -> str:
+    made = site(call_bytes=1_000)
+    call = in_run("await self.env.EFFECTS.record('x', text='y' * N)")
+    size = 1_000 - int(re.findall(r"the call is ([\d,]+) bytes", overdone(made, call.replace("N", "2000")))[0].replace(",", "")) + 2_000
+    assert made.finish(made.create(call.replace("N", str(size))))["status"] == "complete"
+    return overdone(made, call.replace("N", str(size + 1)))
+
+
+def overdone(made: Site, source: str) -> str:
+    """What the code of an instance is told that ends with an error."""
+    return str(made.finish(made.create(source))["error"]["message"])
+
+
+def broken(made: Site, source: str) -> str:
+    """What is said of an instance that ends because it broke a limit."""
+    error = made.finish(made.create(source))["error"]
+    assert error["name"] == "LimitExceeded"
+    return str(error["message"])
+
+
+# How often, and how many at once.
+
+
+@edge("starts_per_minute", "3 runs in a minute from your address, which is the limit here. You can run again in")
+def test_starts_in_a_minute_and_how_many_are_left(site: Callable[..., Site]) -> str:
     made = site(starts_per_minute=3)
     left = []
     for _ in range(3):
@@ -182,9 +386,10 @@ def test_starts_in_a_minute_and_how_many_are_left(site: Callable[..., Site]) -> 
         left.append(int(found[1]))
     assert left == [2, 1, 0]
     answer = made.client.post("/api/instances", json={"source": HELLO})
-    error = refused(answer, 429, "3 runs in a minute from your address, which is the limit here. You can run again in", wait=True)
-    assert (error["code"], error["setting"], error["limit"]) == ("too_many", "starts_per_minute", 3)
+    said = refused(answer, 429, "starts_per_minute", wait=True)
+    assert (answer.json()["error"]["code"], answer.json()["error"]["limit"]) == ("too_many", 3)
     assert '"starts_per_minute";r=0;t=' in answer.headers["ratelimit"]
+    return said
 
 
 @pytest.mark.parametrize(
@@ -200,9 +405,24 @@ def test_what_an_address_may_ask_for_in_a_minute(
     site: Callable[..., Site], setting: str, method: str, path: str, body: Any, words: str
 ) -> None:
     client = site(**{setting: 2}).client
-    for _ in range(2):
-        assert client.request(method, path, json=body).status_code != 429
-    refused(client.request(method, path, json=body), 429, words, "from your address", wait=True)
+    for left in (1, 0):
+        answer = client.request(method, path, json=body)
+        assert answer.status_code != 429
+        assert f'"{setting}";r={left};t=' in answer.headers["ratelimit"]
+    said = refused(client.request(method, path, json=body), 429, setting, wait=True)
+    assert f"{words} from your address, which is the limit here." in said
+
+
+for name in ("checks_per_minute", "snippets_per_minute", "reads_per_minute", "changes_per_minute"):
+    EDGES[name] = [test_what_an_address_may_ask_for_in_a_minute.__name__]
+
+
+@edge("changes_per_minute", "10 changes in a minute", "The next is possible in")
+def test_a_large_event_counts_for_more_than_a_small_one(site: Callable[..., Site]) -> str:
+    made = site(changes_per_minute=10)
+    instance = made.create(APPROVAL)
+    assert made.operate(instance, "events/other", "x" * 1_000_000).status_code == 202
+    return refused(made.operate(instance, "events/other", "x"), 429, "changes_per_minute", wait=True)
 
 
 def test_files_of_the_page_are_not_counted(site: Callable[..., Site]) -> None:
@@ -210,16 +430,18 @@ def test_files_of_the_page_are_not_counted(site: Callable[..., Site]) -> None:
     assert [client.get("/favicon.ico").status_code for _ in range(4)] == [302] * 4  # to its file
 
 
-def test_streams_of_an_address(site: Callable[..., Site]) -> None:
+@edge("streams_per_address", "1 event streams are open from your address", "Close a tab")
+def test_streams_of_an_address(site: Callable[..., Site]) -> str:
     made = site(streams_per_address=1)
     instance = made.create(APPROVAL)
     with made.client.stream("GET", f"/api{instance['url']}/stream") as first:
         assert first.status_code == 200
         answer = made.client.get(f"/api{instance['url']}/stream")
-        refused(answer, 429, "1 event streams are open from your address", "Close a tab", wait=True)
+        return refused(answer, 429, "streams_per_address", wait=True)
 
 
-def test_connections_of_an_address(site: Callable[..., Site]) -> None:
+@edge("connections_per_address", "3 connections are open from your address", "Close some")
+def test_connections_of_an_address(site: Callable[..., Site]) -> str:
     made = site(connections_per_address=3)
     held = [socket.create_connection(("127.0.0.1", made.port), timeout=DEADLINE) for _ in range(3)]
     try:
@@ -230,12 +452,11 @@ def test_connections_of_an_address(site: Callable[..., Site]) -> None:
             said = fourth.recv(65_536)
         assert said.startswith(b"HTTP/1.1 429")
         assert b"retry-after: 10" in said
-        assert b"3 connections are open from your address" in said
     finally:
         for each in held:
             each.close()
-    answer = made.client.get("/healthz")
-    assert answer.status_code == 200
+    assert made.client.get("/healthz").status_code == 200
+    return said.decode()
 
 
 def test_connections_through_a_trusted_proxy_are_not_counted(site: Callable[..., Site]) -> None:
@@ -247,16 +468,32 @@ def test_connections_through_a_trusted_proxy_are_not_counted(site: Callable[...,
         each.close()
 
 
-def test_a_full_queue(site: Callable[..., Site]) -> None:
+@edge("queue_length", "The server is full: 1 instances are queued.", "Try again in a minute.")
+def test_a_full_queue(site: Callable[..., Site]) -> str:
     made = site(queue_length=1, running_per_address=1)
     running = made.create(APPROVAL)
     made.until(running, "wait_started")
     made.create(HELLO)
     answer = made.client.post("/api/instances", json={"source": HELLO})
-    refused(answer, 503, "The server is full: 1 instances are queued.", "Try again in a minute.", wait=True)
+    return refused(answer, 503, "queue_length", wait=True)
 
 
-def test_instances_of_one_address_run_a_few_at_once_and_the_others_after_them(site: Callable[..., Site]) -> None:
+@edge("queued_per_tenant", "1 instances of this tenant are queued, and 1 is the most.", "Try again in a minute.")
+def test_a_tenant_s_full_queue(site: Callable[..., Site]) -> str:
+    made = site(queued_per_tenant=1, running_per_tenant=1)
+    acme, other = Tenant(made, "acme"), Tenant(made, "other")
+    for tenant in (acme, other):
+        tenant.deploy(WAITS)
+    acme.until(acme.create()["id"], "waiting")
+    acme.create()
+    said = refused(acme.ask("POST", "/instances", json={}), 503, "queued_per_tenant", wait=True)
+    assert [line["whose"] for line in made.log.of("limit")] == ["acme"]
+    other.create()
+    return said
+
+
+@edge("running_per_address")
+def test_instances_of_one_address_run_a_few_at_once_and_the_others_after_them(site: Callable[..., Site]) -> str:
     made = site(running_per_address=1)
     first = made.create(APPROVAL)
     made.until(first, "wait_started")
@@ -264,17 +501,16 @@ def test_instances_of_one_address_run_a_few_at_once_and_the_others_after_them(si
     assert made.client.get(f"/api{second['url']}").json()["status"] == "queued"
     made.client.post(f"/api{first['url']}/terminate", headers=bearer(first))
     assert made.finish(second)["status"] == "complete"
+    return "nobody is refused: the others wait"
 
 
-def test_what_an_address_stores_in_a_day(site: Callable[..., Site]) -> None:
+@edge("stored_per_day", "What your address has stored in a day is at its limit of 20,000 bytes.", "run again in 24 h")
+def test_what_an_address_stores_in_a_day(site: Callable[..., Site]) -> str:
     made = site(stored_per_day=20_000)
-    shown = made.finish(made.create(IN_A_STEP.format(body='return "x" * 30_000')))
+    shown = made.finish(made.create(in_a_step('return "x" * 30_000')))
     assert "storage: your address has stored more than 20,000 bytes within a day" in shown["error"]["message"]
-    for path in ("/api/instances", "/api/snippets"):
-        answer = made.client.post(path, json={"source": HELLO})
-        refused(
-            answer, 429, "What your address has stored in a day is at its limit of 20,000 bytes.", "run again in 24 h", wait=True
-        )
+    answers = [made.client.post(path, json={"source": HELLO}) for path in ("/api/instances", "/api/snippets")]
+    return " ".join(refused(answer, 429, "stored_per_day", wait=True) for answer in answers)
 
 
 def test_bytes_of_a_day_are_given_back_hour_by_hour() -> None:
@@ -290,14 +526,15 @@ def test_bytes_of_a_day_are_given_back_hour_by_hour() -> None:
     assert stored.hours_until_room("addr:a") == 0
 
 
-def test_nothing_new_is_started_on_a_full_disk(site: Callable[..., Site], tmp_path: Path) -> None:
+@edge("free_disk_bytes", "disk is nearly full", "Try again in some hours")
+def test_nothing_new_is_started_on_a_full_disk(site: Callable[..., Site], tmp_path: Path) -> str:
     free = disk.free_bytes(f"sqlite:///{tmp_path / 'x.db'}")
     assert free is not None and free > 0
     assert disk.free_bytes("postgresql://host/db") is None
     made = site(free_disk_bytes=free * 10)
     answer = made.client.post("/api/instances", json={"source": HELLO})
-    refused(answer, 503, "disk is nearly full", "Try again in some hours", wait=True)
     assert made.log.of("disk_full")
+    return refused(answer, 503, "free_disk_bytes", wait=True)
 
 
 def test_an_amount_counts_as_so_many() -> None:

@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import io
+import logging
 import re
 import sqlite3
 import subprocess
@@ -161,6 +162,13 @@ def test_what_a_client_wrote_can_neither_begin_a_line_nor_steer_a_terminal() -> 
     assert r'why="say \"x\" \\"' in line
 
 
+def test_a_log_that_nobody_reads_any_more_stops_nothing() -> None:
+    stream = io.StringIO()
+    log = open_log(stream)
+    stream.close()
+    log("start", version="1")
+
+
 # What is said.
 
 
@@ -188,6 +196,7 @@ def test_settings_that_differ_are_shown_without_secrets() -> None:
 
 def test_a_tier_that_is_not_enough_is_refused_in_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("playground.sandbox.launch.layers", lambda launch, memory_group: (tiers.LIMITS,))
+    monkeypatch.setattr(logging.root, "handlers", logging.root.handlers[:])  # the server takes over what libraries log
     with pytest.raises(CannotServe, match="Tier D"):
         serve(Settings(port=0, database=f"sqlite:///{tmp_path}/x.db"))
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "sandbox.refused" in line]

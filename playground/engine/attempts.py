@@ -170,7 +170,7 @@ class Attempts:
         execution.lose(ev.EVICTED)
 
     def _over_wall(self, step: LiveStep, wall: int) -> None:
-        self._execution.break_limit(f"attempt time: more than {wall // 1000} s")
+        self._execution.break_limit(f"attempt time: more than {wall // 1000} s", words.wall_of(self._execution.row.tenant))
 
     def _fail(self, step: LiveStep, error: dict[str, Any], retryable: bool, computed: int | None) -> None:
         execution = self._execution

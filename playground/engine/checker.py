@@ -64,7 +64,7 @@ class Checker:
         """
         data = source.encode("utf-8", "surrogatepass")
         if len(data) > self._source_bytes:
-            raise TooLarge(f"The source has {len(data):,} bytes; the limit is {self._source_bytes:,}. Make it shorter.")
+            raise TooLarge(f"The source has {len(data):,} bytes; the limit is {self._source_bytes:,}. Make it shorter.", setting="source_bytes")
         digest = hashlib.sha256(data).digest()
         known = self._known.get(digest)
         if known is None:

@@ -173,6 +173,8 @@ class Execution:
         before = await loading.failures_in_a_row(self.services, self.row)
         if not self.closing:
             most, now = self.services.settings.load_attempts, self.services.clock.now()
+            if before + 1 >= most:
+                self.services.counts.limit("load_attempts", whose(self.row), instance=self.row.key)
             self.finish(*loading.told(self.row, failed, before, most, now))
 
     def _begin(self, worker: Worker, snapshot: Snapshot, code: Code) -> None:

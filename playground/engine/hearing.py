@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from playground.engine import live
+from msgspec.structs import replace
+
+from playground.engine import live, words
 from playground.engine.counts import whose
 from playground.engine.quota import EVENT_BYTES
 from playground.sandbox import frames
@@ -94,7 +96,16 @@ def _stores(execution: "Execution", size: int) -> bool:
 def _fail(execution: "Execution", frame: frames.Fail, size: int) -> None:
     if not _stores(execution, size):
         return
+    frame = _in_words(execution, frame)
     (execution.rollback if frame.rollback else execution.attempts).failed(frame)
+
+
+def _in_words(execution: "Execution", frame: Any) -> Any:
+    """A frame whose error, if it is that memory has run out, says how much there is and what to do."""
+    if frame.error.name != MemoryError.__name__ or frame.error.message:
+        return frame
+    said = words.out_of_memory(execution.services.settings.worker_memory_bytes)
+    return replace(frame, error=replace(frame.error, message=said))
 
 
 def _finish(execution: "Execution", frame: frames.Finish, size: int) -> None:
@@ -113,7 +124,9 @@ def _finish(execution: "Execution", frame: frames.Finish, size: int) -> None:
 def _crash(execution: "Execution", frame: frames.Crash, size: int) -> None:
     if execution.rollback.running or execution.chaos.strikes(None):
         return
-    error = frames.plain(frame.error)
+    if frame.error.name == MemoryError.__name__:
+        execution.services.counts.limit("worker_memory_bytes", whose(execution.row), instance=execution.row.key)
+    error = frames.plain(_in_words(execution, frame).error)
     closed = execution.attempts.closed()
     if not frame.error.fatal and execution.rollback.wanted():
         execution.rollback.start(error, closed)

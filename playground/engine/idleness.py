@@ -73,7 +73,8 @@ class Idleness:
         if self.since is not None or execution.is_busy:
             self._heard = now
         if now - self._heard >= wall:
-            execution.break_limit(f"not answering: nothing was heard of the worker for {wall // 1000} s")
+            said = f"not answering: nothing was heard of the worker for {wall // 1000} s"
+            execution.break_limit(said, words.wall_of(execution.row.tenant))
         else:
             self._silence = clock.call_at(self._heard + wall, self.watch_silence)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from playground.engine import words
 from playground.engine.code import Code
+from playground.engine.counts import whose
 from playground.engine.services import Services
 from playground.engine.sources import NotRegistered
 from playground.store.protocol import InstanceRow
@@ -49,6 +50,7 @@ async def load(services: Services, row: InstanceRow) -> Code:
     except NotRegistered:
         raise
     except TimeoutError as late:
+        services.counts.limit("load_seconds", whose(row), instance=row.key)
         message = str(late) or f"the code was not there within {seconds} s"
         raise LoadFailed(words.error("LoaderTimeout", _said(message)), final=False) from None
     except Exception as failed:

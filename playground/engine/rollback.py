@@ -146,7 +146,7 @@ class Rollback:
         self._timer = clock.call_at(clock.now() + wall, self._over_wall, wall)
 
     def _over_wall(self, wall: int) -> None:
-        self._execution.break_limit(f"attempt time: a rollback took more than {wall // 1000} s")
+        self._execution.break_limit(f"attempt time: a rollback took more than {wall // 1000} s", words.wall_of(self._execution.row.tenant))
 
     def _fail(self, step: LiveStep, error: dict[str, Any], retryable: bool) -> None:
         execution = self._execution

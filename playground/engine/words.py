@@ -88,3 +88,13 @@ def setting_of(what: str) -> str:
     """The limit that was broken, from the word that `what` begins with."""
     word = what.partition(":")[0]
     return LIMITS[word][0] if word in LIMITS else word
+
+
+def wall_of(tenant: str) -> str:
+    """The setting that bounds an attempt: a tenant's has its own."""
+    return "tenant_attempt_wall_seconds" if tenant else "attempt_wall_seconds"
+
+
+def out_of_memory(most: int) -> str:
+    """What a MemoryError of the tenant's code says, which Python leaves without words."""
+    return f"A worker may use {most:,} bytes of memory in all. {LIMITS['memory'][1]}"

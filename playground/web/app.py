@@ -19,7 +19,7 @@ from playground.engine.ids import Ids
 from playground.engine.tenants import Tenants
 from playground.examples import Example
 from playground.settings import Settings
-from playground.web import api_chaos, pages, rates
+from playground.web import api_chaos, bodies, pages, rates
 from playground.web.access import TENANT
 from playground.web.addresses import Addresses
 from playground.web.assets import Assets
@@ -174,6 +174,7 @@ async def answer(context: Context, request: Request, error: WorkflowError) -> Re
 def _endpoint(context: Context, call: Call) -> Callable[[Request], Awaitable[Response]]:
     async def serve(request: Request) -> Response:
         request.scope[ROUTE] = call.path
+        request.scope[bodies.MOST] = context.settings.body_bytes
         if context.engine.sandbox.tier.letter == UNPROTECTED:
             check_host(request)
         if call.changes:

@@ -13,6 +13,7 @@ from playground.workflows.errors import TooLarge
 
 DEEPEST = 100  # levels of arrays and objects, as in workflows/values.py
 HEAVY_BYTES = 64 * 1024  # a payload counts once for each so many
+MOST = "playground.body_bytes"  # where the ASGI scope has the most that any body may have
 OVERHEAD_BYTES = 16 * 1024  # what a body may have beside the values it carries: names, quotes, escapes of short fields
 
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -24,8 +25,9 @@ async def read_bytes(request: Request, most: int) -> bytes:
     """The request's body.
 
     Raises:
-        TooLarge: it has more than `most` bytes; nothing beyond them was kept.
+        TooLarge: it has more than `most` bytes, or than any body may have; nothing beyond them was kept.
     """
+    most = min(most, request.scope.get(MOST, most))
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > most:
         raise _too_large(most)
@@ -116,6 +118,7 @@ def _too_large(most: int) -> TooLarge:
     return TooLarge(
         f"The body is larger than {most:,} bytes, the limit of this call. Keep large data elsewhere and send its address.",
         limit=most,
+        setting="body_bytes",
     )
 
 

@@ -16,6 +16,7 @@ from playground.web.errors import TooMany
 from playground.web.rates import CONNECTIONS, AtOnce
 from playground.web.stream import ABORT
 
+LINE_BYTES = 64  # of the request line and line ends, beside its address and headers
 ADDRESS_BYTES = 65_535  # httptools keeps places within an address in 16 bits; /new carries a source in its address
 
 Refused = Callable[[int, str, str], None]  # (status, the limit's setting or "", address of the peer)
@@ -106,7 +107,7 @@ class Protocol(HttpToolsProtocol):
         self._head_bytes += len(data)
         super().data_received(data)
         most = self._connections.head_bytes
-        if self._in_head and self._head_bytes > most:
+        if self._in_head and self._head_bytes > most + LINE_BYTES:
             self._refuse(431, "too_large", _TOO_LARGE.format(most=most), "head_bytes")
 
     def on_message_begin(self) -> None:
