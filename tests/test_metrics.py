@@ -163,7 +163,10 @@ def test_limits_of_requests_are_counted_by_their_setting(make: Callable[..., Sit
     assert site.client.get("/robots.txt", headers={"X-Long": "x" * 3_000}).status_code == 431
     for setting in ("starts_per_minute", "source_bytes", "head_bytes"):
         assert moved.by("limits_hit_total", setting) == 1, setting
-    assert moved.by("requests_total", "4xx") == 3
+    with socket.create_connection(("127.0.0.1", site.port), timeout=DEADLINE) as raw:
+        raw.sendall(b"\x16\x03\x01\r\n\r\n")
+        assert raw.recv(100).startswith(b"HTTP/1.1 400")
+    assert moved.by("requests_total", "4xx") == 4
     assert [line["limit"] for line in site.log.of("limit")] == ["starts_per_minute", "source_bytes", "head_bytes"]
     assert {line["whose"] for line in site.log.of("limit")} == {"127.0.0.1"}
 

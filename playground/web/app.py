@@ -136,7 +136,8 @@ def refused_below(context: Context) -> Callable[[int, str, str], None]:
 
     def refused(status: int, setting: str, peer: str) -> None:
         context.requests.count(status)
-        context.engine.counts.limit(setting, peer, status=status)
+        if setting:
+            context.engine.counts.limit(setting, peer, status=status)
 
     return refused
 

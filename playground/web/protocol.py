@@ -191,7 +191,7 @@ class Protocol(HttpToolsProtocol):
             if retry_after is not None:
                 head += b"retry-after: %d\r\n" % retry_after
             self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
-            if setting:
+            if setting or self._head_bytes:  # an idle connection that is closed is no request
                 peer = self.transport.get_extra_info("peername")
                 self._connections.refused(status, setting, self._counted or str(peer[0] if isinstance(peer, tuple) else peer))
         self.transport.close()
