@@ -95,7 +95,7 @@ class Settings:
     chaos_per_hour: int = _row(20, "chaos runs one address may start in an hour", public=True, least=1)
     chaos_commits: int = _row(50, "commits before which one chaos run kills the worker, each in a run of its own", public=True, least=1, most=99)
     chaos_running: int = _row(2, "runs of the chaos runs of one address that may have a worker at once", least=1)
-    chaos_retention_hours: int = _row(24, "how long the runs of a chaos run are kept once they have ended", unit="hours", public=True, least=1)
+    chaos_retention_hours: int = _row(24, "how long the runs of a chaos run are kept once they have ended", unit="hours", public=True, least=1, limit=False)
     requests_per_tenant: int = _row(6_000, "requests with keys of one tenant in a minute", public=True, least=1)
     starts_per_second_per_tenant: int = _row(200, "executions of one tenant that may begin in a second", public=True, least=1)
     spare_slots: int = _row(1, "slots kept for tenants and addresses of which nothing runs; none where there are fewer than 4 in all", limit=False)

@@ -36,6 +36,9 @@ ELSEWHERE = {
     "running_per_tenant": "test_semantics_slots.py::test_a_tenant_has_at_most_so_many_running_at_once_and_delays_nobody_else",
     "starts_per_second_per_tenant": "test_tenants_fairness.py::test_a_tenant_begins_so_many_in_a_second_and_the_others_in_the_next",
     "requests_per_tenant": "test_tenants_security.py::test_a_tenant_asks_so_often_in_a_minute_and_another_is_not_held_up",
+    "chaos_per_hour": "test_chaos_runs.py::test_it_has_a_limit_of_its_own_and_leaves_the_starts_of_its_address_alone",
+    "chaos_commits": "test_chaos_runs.py::test_the_commits_are_spread_over_the_run",
+    "chaos_running": "test_chaos_runs.py::test_its_reruns_hold_up_nobody",
     "load_seconds": "test_dispatch_dispatcher.py::test_a_loader_that_hangs_is_given_up_and_holds_up_nobody",
     "load_attempts": "test_dispatch_dispatcher.py::test_a_loader_that_never_succeeds_ends_the_instance_with_its_last_error",
     "call_seconds": "test_bindings_own.py::test_settings_are_the_limits_of_bindings_without_their_own",
@@ -106,7 +109,7 @@ def test_every_limit_has_a_number_a_sentence_and_a_test_at_its_edge() -> None:
 
 def test_who_may_meet_a_limit_is_shown_it() -> None:
     """All but those of embedding programs and of the server's own disk and patience stand on the About page."""
-    hidden = {"free_disk_bytes", "stream_send_seconds", "load_seconds", "load_attempts", "delay_function_ms"}
+    hidden = {"free_disk_bytes", "stream_send_seconds", "load_seconds", "load_attempts", "delay_function_ms", "chaos_running"}
     assert set(limits()) - {row["name"] for row in public_rows(Settings())} == hidden
 
 
