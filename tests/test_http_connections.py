@@ -2,13 +2,14 @@
 
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from http_support import APPROVAL, DEADLINE, Site, bearer, running_sandbox
 
 from playground.settings import Settings
-from playground.web.protocol import LINE_BYTES
+from playground.web.protocol import AHEAD, FIELDS, LINE_BYTES
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def answer(raw: socket.socket) -> bytes:
 
 @pytest.mark.parametrize(
     ("head", "more"),
-    [(b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: ", b"x"), (b"GET / HTTP/1.1\r\n", b"X-Field: value\r\n")],
+    [(b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: ", b"x"), (b"GET / HTTP/1.1\r\n", b"X-Field: " + b"x" * 1_000 + b"\r\n")],
     ids=["one long field", "many fields"],
 )
 def test_a_head_without_end_is_refused(raw: socket.socket, head: bytes, more: bytes) -> None:
@@ -104,6 +105,23 @@ def test_an_upgrade_is_answered_over_http(raw: socket.socket, caplog: pytest.Log
     raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n")
     assert answer(raw).startswith(b"HTTP/1.1 200")
     assert caplog.records == []
+
+
+def test_only_so_many_headers_are_taken(raw: socket.socket) -> None:
+    """Each takes a hundred bytes here, however short it is."""
+    raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"a:\r\n" * FIELDS + b"\r\n")
+    received = answer(raw)
+    assert received.startswith(b"HTTP/1.1 431")
+    assert b"more than 200 headers" in received
+
+
+def test_only_so_many_requests_are_taken_ahead_of_their_answers(site: Site, raw: socket.socket) -> None:
+    with suppress(ConnectionError):  # closed with most of them unread
+        raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 5_000)
+        assert answer(raw).count(b"HTTP/1.1 200") <= AHEAD + 2
+    with socket.create_connection(("127.0.0.1", site.port), timeout=DEADLINE) as other:
+        other.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * AHEAD + b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert answer(other).count(b"HTTP/1.1 200") == AHEAD + 1
 
 
 def test_requests_one_after_the_other_on_one_connection(raw: socket.socket) -> None:

@@ -19,10 +19,15 @@ from playground.web.stream import ABORT
 LINE_BYTES = 64  # of the request line and line ends, beside its address and headers
 ADDRESS_BYTES = 65_535  # httptools keeps places within an address in 16 bits; /new carries a source in its address
 
+AHEAD = 32  # requests that may wait on a connection for the answers before them; thousands fit into one read, and each takes a kilobyte here
+
+FIELDS = 200  # headers of a request
+
 Refused = Callable[[int, str, str], None]  # (status, the limit's setting or "", address of the peer)
 
 _TOO_LONG = "The address is longer than 65,535 bytes. Send long code with POST /api/snippets."
 _TOO_LARGE = "The address and headers of the request have more than {most:,} bytes. Send data in the body."
+_TOO_MANY = f"The request has more than {FIELDS} headers. Send data in the body."
 _NOT_HTTP = "This is no request of HTTP/1.1, or one that could be read in two ways."
 _HOST = re.compile(rb"[A-Za-z0-9._~-]{0,255}(?::[0-9]{0,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{0,5})?")
 _REFUSED = (
@@ -124,11 +129,15 @@ class Protocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
+        if len(self.headers) > FIELDS:
+            raise ValueError("too many headers")  # makes the parser stop; answered below
         self._head_size += len(name) + len(value) + 4  # with its colon, space and line end
 
     def send_400_response(self, msg: str) -> None:
         if len(self.url) > ADDRESS_BYTES:
             self._refuse(414, "too_large", _TOO_LONG, "head_bytes")
+        elif len(self.headers or ()) > FIELDS:
+            self._refuse(431, "too_large", _TOO_MANY, "")
         elif self._head_is_too_large():
             self._refuse(431, "too_large", _TOO_LARGE.format(most=self._connections.head_bytes), "head_bytes")
         else:
@@ -147,13 +156,15 @@ class Protocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _check_head(self) -> None:
-        """What the parser lets pass and a proxy before it might read otherwise (RFC 9112, 3.2 and 2.3). Raises ValueError."""
+        """What the parser lets pass and a proxy before it might read otherwise (RFC 9112, 3.2 and 2.3), or that costs too much. Raises ValueError."""
         version = self.parser.get_http_version()
         hosts = [value for name, value in self.headers if name == b"host"]
         if version not in ("1.0", "1.1") or len(hosts) > 1 or (version == "1.1" and not hosts):
             raise ValueError("not one host, or another version")  # makes the parser stop
         if hosts and not _HOST.fullmatch(hosts[0]):
             raise ValueError("a host that is no name")
+        if len(self.pipeline) >= AHEAD:
+            raise ValueError("too many requests ahead of their answers")
 
     def on_message_complete(self) -> None:
         self._within(None)
