@@ -21,7 +21,7 @@ EMBEDDABLE = "playground.embeddable"  # set in the scope by a view that other si
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; font-src 'self'; connect-src 'self'; frame-src 'self'; "
     "manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors {ancestors}"
 )
 _DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"

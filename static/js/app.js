@@ -46,6 +46,7 @@ if (title) node("title").textContent = title;
 
 let runId = page.instance?.id ?? null;
 let opened = { source: page.source, params: page.params.trim() }; // what the address stands for
+let ran = page.instance ? page.source : null; // the code of the run that is shown
 let path = location.pathname;
 let lesson = page.example && { ...page.example, source: page.source }; // the example whose lesson is being taken
 let outline = [];
@@ -84,6 +85,7 @@ const dialogs = makeDialogs({ share: () => share.fill(), examples: markCards });
 const share = makeShare({
   body: () => (params.look() ? null : `{"source":${JSON.stringify(editor.text())}${params.json() === null ? "" : `,"params":${params.json()}`}}`),
   run: () => runId,
+  edited: () => ran !== null && editor.text() !== ran,
   title: () => node("title").textContent,
   onStored: stored,
   open: () => dialogs.open("share"),
@@ -199,6 +201,7 @@ function started(instance, source) {
   close("run");
   close("draft");
   runId = instance.id;
+  ran = source;
   opened = { source, params: params.text().trim() };
   drafts.stored(instance.snippet, source, params.text());
   move(instance.url, "pushState");
@@ -225,6 +228,7 @@ document.addEventListener("playground:forked", ({ detail: { instance, source } }
 document.addEventListener("playground:code", ({ detail: { source } }) => editor.setText(source));
 document.addEventListener("playground:recoded", ({ detail: { source } }) => {
   opened = { ...opened, source };
+  ran = source;
   if (editor.text() === source) editor.startRun();
 });
 document.addEventListener("playground:toast", ({ detail: { text } }) => toast(text));

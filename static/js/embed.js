@@ -13,6 +13,7 @@ const page = JSON.parse(document.getElementById("page-data").textContent);
 const whole = document.getElementById("whole");
 const halves = makeHalves();
 let status = null;
+let outline = [];
 
 makeStart({
   source: () => page.source,
@@ -35,7 +36,8 @@ function show({ id, url, control_token: token }, source) {
 /** What is still to come in the timeline, read from the code; a run is shown without it, too. */
 async function plan(source) {
   try {
-    tell("outline", { outline: (await post("/api/check", { source })).outline ?? [], source });
+    outline = (await post("/api/check", { source })).outline ?? [];
+    tell("outline", { outline, source });
   } catch {
     // The plan is a courtesy.
   }
@@ -52,7 +54,12 @@ document.addEventListener("playground:steps", ({ detail: { awaitedLine, error } 
   lines("is-awaited", awaitedLine ? [awaitedLine] : []);
   lines("is-raised", error ? [error.line] : []);
 });
-document.addEventListener("playground:status", ({ detail }) => halves.status((status = detail.status)));
+document.addEventListener("playground:status", ({ detail }) => {
+  halves.status((status = detail.status));
+  if (!outline.length) return;
+  tell("outline", { outline, source: page.source }); // it may have come before there was a timeline to take it
+  outline = [];
+});
 document.addEventListener("playground:toast", ({ detail: { text } }) => toast(text));
 document.addEventListener("playground:forked", ({ detail: { instance, source } }) => show(instance, source));
 document.addEventListener("playground:goto", ({ detail: { line } }) => {

@@ -1,64 +1,101 @@
-// Sharing: one dialog with links to the code, to the run, a frame and Markdown. The code is stored when the dialog opens; its id is a
-// hash of it, so the same code has the same link.
+// Sharing: one dialog with links to the code, to the run, a frame with its options, and Markdown. The code is stored when the dialog opens;
+// its id is a hash of it, so the same code has the same link.
 
-import { Already, post } from "./http.js";
+import { Already, Unreachable, post } from "./http.js";
+import { makeFrame } from "./share-frame.js";
 import { toast } from "./toast.js";
 
+const OF_CODE = ["code", "embed", "markdown"]; // rows that need the code's link
+const NO_PARAMS = "The params are not valid JSON. Mend them, then share.";
+const AWAY = "No connection to the server. Your code is kept in this browser; its link can be made when the server answers again.";
+
 /**
- * @param {{body: () => string | null, run: () => string | null, title: () => string, onStored: (snippet: {id: string, url: string}) => void,
- *   open: () => void}} how  `body` gives the JSON of {source, params}, null when the params are no JSON; `run` the id of the run shown
+ * @param {{body: () => string | null, run: () => string | null, edited: () => boolean, title: () => string,
+ *   onStored: (snippet: {id: string, url: string}) => void, open: () => void}} how  `body` gives the JSON of {source, params}, null when the
+ *   params are no JSON; `run` the id of the run shown; `edited` whether the editor has other code than that run
  */
-export function makeShare({ body, run, title, onStored, open }) {
-  const problem = document.getElementById("share-problem");
+export function makeShare({ body, run, edited, title, onStored, open }) {
+  const dialog = document.getElementById("share");
+  const part = (name) => document.getElementById(`share-${name}`);
+  const problem = part("problem");
+  const picture = part("picture");
+  const moment = part("moment");
+  let href = null; // of the code's link, once it is made
+  const frame = makeFrame({ title, onChange: rows });
 
   async function store() {
     const json = body();
-    if (json === null) throw new Error("The params are not valid JSON. Mend them, then share.");
+    if (json === null) throw new Error(NO_PARAMS);
     const snippet = await post("/api/snippets", new Already(json));
     onStored(snippet);
-    return { ...snippet, href: new URL(snippet.url, location.origin).href };
+    return new URL(snippet.url, location.origin).href;
   }
 
   /** Fills the dialog, which is open. */
   async function fill() {
+    href = null;
     problem.hidden = true;
-    for (const name of ["code", "embed", "markdown"]) set(name, "", "Making the link");
-    const id = run();
-    document.getElementById("share-run").hidden = !id;
-    if (id) set("run", new URL(`/instances/${id}`, location.origin).href);
+    runRow();
+    for (const name of OF_CODE) set(name, "", "Making the link…");
+    dialog.setAttribute("aria-busy", "true");
     try {
-      const { href } = await store();
-      set("code", href);
-      set("embed", `<iframe src="${href}/embed" title="${escape(title())}" width="100%" height="420" loading="lazy"></iframe>`);
-      set("markdown", `[${title().replace(/[[\]\\]/g, "\\$&")}](${href})`);
+      href = await store();
     } catch (error) {
-      for (const name of ["code", "embed", "markdown"]) set(name, "", "No link");
-      problem.textContent = error.message;
+      for (const name of OF_CODE) set(name, "", "No link yet");
+      problem.querySelector("p").textContent = error instanceof Unreachable ? AWAY : error.message;
+      problem.querySelector("button").hidden = error.message === NO_PARAMS;
       problem.hidden = false;
     }
+    dialog.removeAttribute("aria-busy");
+    rows();
+  }
+
+  function runRow() {
+    const id = run();
+    part("run").hidden = !id;
+    part("note").hidden = !(id && edited());
+    const at = id && new URL(location.href).searchParams.get("at");
+    moment.closest("label").hidden = !at;
+    if (at) part("at").textContent = at;
+    if (id) set("run", new URL(`/instances/${encodeURIComponent(id)}${at && moment.checked ? `?at=${at}` : ""}`, location.origin).href);
+  }
+
+  /** The rows made of the code's link, with the options as they are. */
+  function rows() {
+    frame.show(href);
+    if (!href) return;
+    const name = title().replace(/[[\]\\]/g, "\\$&");
+    set("code", href);
+    set("embed", frame.snippet(href));
+    set("markdown", picture.checked ? `[![${name}](${href}.png)](${href})` : `[${name}](${href})`);
   }
 
   function set(name, value, placeholder = "") {
-    const field = document.querySelector(`#share-${name} .field`);
+    const field = part(name).querySelector(".field");
     field.value = value;
     field.placeholder = placeholder;
-    field.parentElement.querySelector("[data-copy]").setAttribute("aria-disabled", String(!value));
+    const button = field.parentElement.querySelector("[data-copy]");
+    button.setAttribute("aria-disabled", String(!value));
+    button.title = value ? "" : placeholder;
   }
 
-  document.getElementById("share").addEventListener("click", async (event) => {
+  dialog.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-copy]");
     if (!button || button.getAttribute("aria-disabled") === "true") return;
-    const row = button.closest(".linkrow");
-    const field = row.querySelector(".field");
+    const field = button.closest(".linkrow").querySelector(".field");
     if (await copy(field.value, field)) toast(`${field.getAttribute("aria-label")} copied`);
   });
-  document.getElementById("share").addEventListener("focusin", (event) => event.target.matches("input.field") && event.target.select());
+  dialog.addEventListener("focusin", (event) => event.target.matches(".linkrow > .field") && event.target.select());
+  dialog.addEventListener("close", () => frame.show(null));
+  moment.addEventListener("change", runRow);
+  picture.addEventListener("change", rows);
+  problem.querySelector("button").addEventListener("click", fill);
+  addEventListener("online", () => dialog.open && !href && fill());
 
-  /** Makes a link and copies it, without the dialog unless the clipboard is closed to us. */
+  /** Makes a link and copies it, without the dialog unless that fails or the clipboard is closed to us. */
   async function quick() {
     try {
-      const { href } = await store();
-      if (await copy(href)) toast("Link to the code copied");
+      if (await copy(await store())) toast("Link to the code copied");
       else open();
     } catch {
       open();
@@ -79,5 +116,3 @@ async function copy(text, field) {
     return document.execCommand("copy");
   }
 }
-
-const escape = (text) => text.replace(/[&<>"]/g, (one) => `&#${one.charCodeAt(0)};`);

@@ -27,6 +27,7 @@ import { Address, Scrubber, momentOf } from "./scrubber.js";
 import { Stream } from "./stream.js";
 import { Tabs } from "./tabs.js";
 import { Timeline } from "./timeline.js";
+import { Watching } from "./watching.js";
 import { STATUS, clock, errorLine, left, short, stepLabel } from "./words.js";
 
 const SENTENCE_MS = 1_000; // the narrator changes its mind at most this often
@@ -64,6 +65,7 @@ export class Live {
     this.lens = new Lens({ root: part("lens"), onStep: (step) => this.openStep(step) });
     this.drawer = new Drawer({ root: part("step"), close: () => this.closeStep(), copy, breakStep: (step) => breakStep(this, step), restart: (step) => this.restart({ from_step: keyJson(step) }), fork: (step) => this.fork(step) });
     this.lineage = new Lineage(part("notices"));
+    this.watching = new Watching(part("notices"));
     this.recode = new Recode({ home: part("notices"), refused: (title, words) => this.notices.refused(title, words) });
     this.effects = new Effects({ root: part("effects"), tab: root.querySelector("#tab-effects"), onStep: (step) => this.openStep(step), onChange: () => this.schedule() });
     this.tabs = new Tabs({ root, onShow: () => this.shown() });
@@ -111,6 +113,7 @@ export class Live {
     this.clear();
     this.effects.open(instancePath(id), source);
     this.lesson.open(this.run);
+    this.watching.open(this.run);
     this.follow(0);
     this.schedule(true);
   }

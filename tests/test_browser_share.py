@@ -1,0 +1,81 @@
+"""Sharing: links with their options, what is said when there is none, and what somebody else may do with one."""
+
+import re
+from collections.abc import Callable
+
+from page_support import Playground, expect
+from server_support import Server
+
+WIDE = {"viewport": {"width": 1280, "height": 860}, "color_scheme": "light"}
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "color_scheme": "dark"}
+CODE = "from workers import WorkflowEntrypoint\n\n\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n        return await step.do('one', lambda: {n})\n"
+
+
+def test_the_dialog_has_a_link_for_each_purpose_with_its_options(server: Server, open_page: Callable) -> None:
+    watched = open_page(f"{server.url}/examples/saga", permissions=["clipboard-read", "clipboard-write"], **WIDE)
+    page = watched.page
+    page.get_by_role("button", name="Share").click()
+    code, embed, markdown = (page.get_by_label(name, exact=True) for name in ("Link to the code", "Frame to embed", "Markdown"))
+    expect(code).to_have_value(re.compile(rf"^{server.url}/s/\w+$"))
+    link = code.input_value()
+    expect(page.get_by_label("Link to this run")).to_be_hidden()
+    expect(embed).to_have_value(f'<iframe src="{link}/embed" title="Saga with rollback" width="100%" height="420" loading="lazy"></iframe>')
+    page.get_by_role("button", name="Dark", exact=True).click()
+    page.get_by_label("Read-only, without Run").check()
+    expect(embed).to_have_value(re.compile(r"/embed\?theme=dark&#38;readonly\""))
+    expect(markdown).to_have_value(f"[![Saga with rollback]({link}.png)]({link})")
+    page.get_by_label("With a picture of the code").uncheck()
+    expect(markdown).to_have_value(f"[Saga with rollback]({link})")
+    page.get_by_text("Preview", exact=True).click()
+    preview = page.frame_locator("#share-preview iframe")
+    expect(preview.locator("#listing")).to_contain_text("book flight")
+    assert preview.locator("body").evaluate("node => getComputedStyle(node).backgroundColor") != "rgb(255, 255, 255)"
+    expect(preview.locator("[data-run]")).to_have_count(0)
+    page.locator("#share-code").get_by_role("button", name="Copy").click()
+    expect(page.locator("#toast")).to_contain_text("Link to the code copied")
+    assert page.evaluate("navigator.clipboard.readText()") == link
+    page.keyboard.press("Escape")
+    expect(page.locator("#share-preview iframe")).to_have_count(0)
+    page.keyboard.press("ControlOrMeta+s")
+    expect(page.locator("#toast")).to_contain_text("Link to the code copied")
+
+
+def test_without_the_server_it_says_so_and_tries_again(server: Server, open_page: Callable) -> None:
+    watched = open_page(f"{server.url}/", **PHONE)
+    page = watched.page
+    watched.server_away = True
+    watched.context.set_offline(True)
+    page.get_by_role("button", name="Share").tap()
+    problem = page.locator("#share-problem")
+    expect(problem).to_contain_text("No connection to the server. Your code is kept in this browser")
+    expect(page.locator("#share-code").get_by_role("button", name="Copy")).to_have_attribute("aria-disabled", "true")
+    watched.context.set_offline(False)
+    expect(page.get_by_label("Link to the code")).to_have_value(re.compile("/s/"))  # at once: the browser says that it is back
+    expect(problem).to_be_hidden()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_what_is_edited_has_another_link_and_who_watches_runs_a_copy(server: Server, open_page: Callable) -> None:
+    page = Playground(open_page(f"{server.url}/", **WIDE), server.url)
+    page.write(CODE.format(n=1))
+    instance = page.run()
+    page.expect_status("Complete")
+    page.control("Share").click()
+    code = page.page.get_by_label("Link to the code")
+    expect(code).to_have_value(re.compile("/s/"))
+    expect(page.page.locator("#share-note")).to_be_hidden()
+    expect(page.page.get_by_label("Link to this run")).to_have_value(f"{server.url}/instances/{instance}")
+    before = code.input_value()
+    page.page.keyboard.press("Escape")
+    page.write(CODE.format(n=2))
+    page.control("Share").click()
+    expect(page.page.locator("#share-note")).to_contain_text("You have edited the code since this run began")
+    expect(code).not_to_have_value(re.compile(f"^({re.escape(before)})?$"))
+
+    other = Playground(open_page(f"{server.url}/instances/{instance}", **PHONE), server.url)
+    expect(other.page.get_by_text("You are watching. Only the browser that started this run can change it.")).to_be_visible()
+    other.control("Run a copy").tap()
+    expect(other.page).not_to_have_url(re.compile(instance))
+    other.expect_status("Complete")
+    expect(other.output).to_contain_text("1")
+    expect(other.control("Run a copy")).to_have_count(0)
