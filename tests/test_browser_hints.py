@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from access_support import findings
 from browser_support import Watched
 from page_support import Playground, expect
 from playwright.sync_api import Locator
@@ -51,10 +52,11 @@ def test_hints_lead_from_run_to_share_by_keyboard(opened: Callable[..., Playgrou
 
 
 def test_hints_are_sent_away_for_good(opened: Callable[..., Playground], server: Server) -> None:
-    page = opened("/", **PHONE)
+    page = opened("/", **PHONE, reduced_motion="reduce")
     box = hint(page).bounding_box()
     run = page.run_button.bounding_box()
     assert box and run and box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["y"] + box["height"] <= run["y"]
+    assert findings(page.page) == []
     hint(page).get_by_role("button", name="No more hints").focus()
     page.page.keyboard.press("Enter")
     expect(hint(page)).to_have_count(0)

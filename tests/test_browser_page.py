@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from access_support import findings
 from page_support import Playground, expect
 from server_support import Server
 
@@ -74,12 +75,13 @@ def test_params_are_remembered_per_example(opened: Callable[..., Playground]) ->
 
 
 def test_a_problem_opens_under_its_line_and_its_fix_mends_it(opened: Callable[..., Playground]) -> None:
-    page = opened("/")
+    page = opened("/", reduced_motion="reduce")
     page.write(FORGOTTEN)
     expect(page.page.locator("#problems")).to_have_text("1 warning")
     page.page.locator("#problems").click()
     card = page.page.get_by_role("note")
     expect(card).to_contain_text("is not awaited")
+    assert findings(page.page) == []
     card.get_by_role("button").first.click()
     expect(page.editor).to_contain_text("await step.sleep(")
     expect(page.page.locator("#problems")).to_have_text("No problems")

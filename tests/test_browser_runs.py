@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+from access_support import findings
 from browser_support import Watched
 from page_support import Playground, expect
 from server_support import Server
@@ -23,7 +24,7 @@ def opened(server: Server, open_page: Callable) -> Callable[..., Playground]:
 
 
 def test_runs_of_this_browser_are_found_again_and_forgotten(opened: Callable[..., Playground]) -> None:
-    page = opened("/examples/approval")
+    page = opened("/examples/approval", reduced_motion="reduce")
     menu = page.page.get_by_role("dialog", name="Recent runs")
     page.control("Recent runs").click()
     expect(menu).to_contain_text("No run of this browser yet")
@@ -46,6 +47,8 @@ def test_runs_of_this_browser_are_found_again_and_forgotten(opened: Callable[...
     expect(rows.nth(1)).to_contain_text("Waiting")
     expect(rows.nth(2)).to_contain_text("No longer kept")
     expect(rows.nth(2).get_by_role("link")).to_have_count(0)
+
+    assert findings(page.page) == []
 
     rows.nth(2).get_by_role("button", name="Forget From last month").press("Enter")
     expect(rows).to_have_count(2)
