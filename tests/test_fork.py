@@ -9,6 +9,8 @@ from tenants_support import Tenant
 
 from playground.engine import forking
 from playground.sandbox.pool import Sandbox
+from playground.store.encoding import plain
+from playground.workflows.state import fold
 
 HEAD = """\
 from workers import WorkflowEntrypoint, NonRetryableError
@@ -34,7 +36,7 @@ async def two():
 async def three():
     return await self.env.KV.get("seen")
 a = await step.do("one", one)
-await step.sleep("nap", 1)
+await step.sleep("nap", 40)
 b = await step.do("two", two)
 c = await step.do("three", three)
 return [a, b, c]
@@ -62,6 +64,15 @@ async def after():
 k = await step.do("key", key, config={"sensitive": "output"})
 await step.do("after", after)
 return len(k)
+""")
+SAGA = code("""
+async def undo(ctx):
+    print("undo", ctx["output"])
+async def bad():
+    raise NonRetryableError("no")
+await step.do("one", lambda: 1, rollback=undo)
+await step.do("two", lambda: 2, rollback=undo)
+await step.do("bad", bad)
 """)
 WAITS = code("""
 async def ask():
@@ -218,6 +229,40 @@ def test_a_sensitive_result_is_forked_only_with_the_control_token_and_stays_hidd
     edited = forked(site, parent, {"from_step": do("key"), "output": "other"})  # nothing hidden is kept, so the link is enough
     assert site.finish(edited)["output"] == len("other")
     assert '"other"' not in site.client.get(f"/api{edited['url']}/events").text
+
+
+def test_what_a_fork_has_copied_is_rolled_back_as_if_it_had_run_there(site: Site) -> None:
+    parent = site.create(SAGA)
+    assert site.finish(parent)["rollback"] == "complete"
+    made = forked(site, parent, {"from_step": do("two"), "output": "edited"})
+    shown = site.finish(made)
+    assert (shown["status"], shown["rollback"]) == ("errored", "complete")
+    assert [event["data"]["text"] for event in journal(site, made) if event["type"] == "log"] == ["undo edited", "undo 1"]
+    assert [step["rollback"]["status"] for step in shown["steps"][:2]] == ["completed", "completed"]
+
+
+def test_a_fork_is_restarted_from_the_top_or_from_a_copied_step(site: Site, parent: dict[str, Any]) -> None:
+    made = forked(site, parent, {"from_step": do("three")})
+    site.finish(made)
+    assert site.operate(made, "restart", {"from_step": do("two")}).status_code == 202
+    assert site.finish(made)["output"] == [{"n": 1}, {"n": 2}, "by two"]
+    assert ran(site, made) == ["three", "two", "three"]
+    assert site.operate(made, "restart").status_code == 202
+    site.finish(made)
+    assert ran(site, made)[3:] == ["one", "nap", "two", "three"]
+
+
+def test_the_rows_of_a_fork_say_the_same_as_its_journal(site: Site, parent: dict[str, Any]) -> None:
+    made = forked(site, parent, {"from_step": do("two"), "output": [1]})
+    site.finish(made)
+    row = site.call(site.engine.store.find("", made["id"]))
+    snapshot, events = site.call(site.engine.store.load(row.key)), site.call(site.engine.store.events(row.key, after=0, limit=1000))
+    state = fold(events)
+    assert list(state.steps) == list(snapshot.steps)
+    for key, step in state.steps.items():
+        stored = snapshot.steps[key]
+        assert (stored.status, stored.started_seq, stored.attempt) == (step.status, step.started_seq, len(step.attempts))
+        assert key.kind == "sleep" or plain(stored.result) == step.output
 
 
 @pytest.mark.parametrize(

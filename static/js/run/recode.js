@@ -73,7 +73,13 @@ export class Recode {
     const source = run.code();
     this.busy = true;
     this.look();
-    const answer = await call("POST", `${instancePath(run.id)}/code`, { token: run.token, body: { source } });
+    const held = this.state.status === "paused";
+    const ask = (what, body) => call("POST", `${instancePath(run.id)}/${what}`, { token: run.token, body });
+    let answer = await ask("code", { source });
+    if (answer.ok && held) {
+      const resumed = await ask("resume", {});
+      if (!resumed.ok) answer = resumed;
+    }
     this.busy = false;
     if (this.run !== run) return;
     if (answer.ok) {
