@@ -5,6 +5,7 @@
 
 import dataclasses
 import functools
+import html
 import json
 import re
 import socket
@@ -21,6 +22,7 @@ from tenants_support import WAITS, Tenant
 from playground.engine.quota import StoredPerDay
 from playground.settings import Settings, limits, public_rows
 from playground.store import disk
+from playground.web.amounts import amount
 from playground.web.pretty import pretty
 from playground.web.rates import PerMinute
 
@@ -111,6 +113,19 @@ def test_who_may_meet_a_limit_is_shown_it() -> None:
     """All but those of embedding programs and of the server's own disk and patience stand on the About page."""
     hidden = {"free_disk_bytes", "stream_send_seconds", "load_seconds", "load_attempts", "delay_function_ms", "chaos_running"}
     assert set(limits()) - {row["name"] for row in public_rows(Settings())} == hidden
+
+
+def test_the_about_page_has_them_in_groups_with_amounts_that_can_be_read(site: Callable[..., Site]) -> None:
+    page = html.unescape(site(attempt_wall_seconds=90).client.get("/about", headers={"Accept": "text/html"}).text)
+    for row in public_rows(Settings()):
+        assert row["help"].partition("; ")[0][1:] in page
+    for group in ("A run", "Your address", "A request", "Tenants", "Bindings"):
+        assert f'<th scope="rowgroup" colspan="2">{group}</th>' in page
+    assert [amount(*it) for it in ((65_536, "bytes"), (1 << 30, "bytes"), (1_000_000, "bytes"), (3_600, "seconds"), (90, "seconds"))] == [
+        "64 KiB", "1 GiB", "1,000,000 bytes", "1 h", "90 s",
+    ]  # fmt: skip
+    assert [amount(*it) for it in ((10_000, "milliseconds"), (0, "bytes"), (10_000, ""), (7, "days"))] == ["10 s", "0 bytes", "10,000", "7 days"]
+    assert "<td>90 s</td>" in page
 
 
 def in_a_step(body: str) -> str:

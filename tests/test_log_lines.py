@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from aio import run
-from http_support import HELLO, Log, Site, running_sandbox
+from http_support import APPROVAL, HELLO, Log, Site, running_sandbox
 from server_support import Server, ask
 
 from playground.log import open_log
@@ -255,9 +255,16 @@ def test_what_a_tenant_changes_is_told_of_without_what_it_is(site: Site, tmp_pat
     change("DELETE", "/secrets/api_key")
     change("POST", "/trigger")
     change("DELETE", "/trigger")
+    change("PUT", "/workflow", {"source": APPROVAL})
+    change("POST", "/instances", {"id": "moved"})
+    change("PUT", "/workflow", {"source": APPROVAL + "# newer"})
+    newest = site.log[-1][1]["version"]
+    change("POST", "/instances/moved/migrate", {"version": newest, "force": True})
     assert [event for event, _ in site.log] == [
         "tenant.deployed", "tenant.secret_set", "tenant.secret_removed", "tenant.trigger_made", "tenant.trigger_removed",
+        "tenant.deployed", "tenant.deployed", "tenant.migrated",
     ]  # fmt: skip
+    assert site.log[-1][1]["version"] == newest
     assert all(fields["tenant"] == "acme" and fields["client"] == "127.0.0.1" for _, fields in site.log)
     assert "hunter2" not in str(site.log) and key not in str(site.log)
 

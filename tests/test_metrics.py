@@ -1,13 +1,14 @@
 """/metrics: each figure is moved by really doing what it counts, and only those may read it who should."""
 
 import os
+import resource
 import signal
 import socket
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from aio import run
 from http_support import APPROVAL, DEADLINE, HELLO, Site, bearer, running_sandbox
 from prometheus_client.parser import text_string_to_metric_families
 
+from playground.sandbox.pool import SandboxDown
 from playground.store import open_store
 from playground.store.measures import Measures
 from playground.store.protocol import NewInstance
@@ -89,6 +91,11 @@ def test_every_row_of_the_table_is_there_with_its_help(make: Callable[..., Site]
     assert found["isolation_info", f"{','.join(tier['layers'])},{tier['letter']}"] == 1
     assert any(name == "build_info" and label.endswith(",1.2.3") for name, label in found)
     assert found["limits_hit_total", "source_bytes"] == 0
+
+
+def test_every_metric_is_looked_at_here() -> None:
+    text = Path(__file__).read_text()
+    assert [row.name for row in METRICS if f'"{row.name}' not in text] == []
 
 
 def test_a_run_moves_executions_workers_commits_and_instances(make: Callable[..., Site]) -> None:
@@ -198,7 +205,20 @@ def test_fork_servers(tmp_path: Path) -> None:
         moved.reaches(1, "zygote_starts_total", "died")
         site.call(wear(sandbox))
         moved.reaches(1, "zygote_starts_total", "recycled")
+        resource.prlimit(sandbox.zygote, resource.RLIMIT_NOFILE, (6, 6))  # too few for a child to put its own in order
+        assert scrape(site)["fork_failures_total", ""] == 0
+        for _ in range(4):
+            with suppress(SandboxDown):
+                site.call(used(sandbox))
+        assert moved.by("fork_failures_total") > 0
+        os.kill(sandbox.zygote, signal.SIGKILL)
+        moved.reaches(2, "zygote_starts_total", "died")
         site.close()
+
+
+async def used(sandbox: Any) -> None:
+    """A worker is taken and given up."""
+    (await sandbox.take()).close()
 
 
 async def wear(sandbox: Any) -> None:

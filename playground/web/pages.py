@@ -3,6 +3,7 @@
 All pages:
 
     settings     the public limits, as dicts: name, value, unit, help
+    limits       the same in groups: [group, [dict: name, value, unit, help, amount]]
     tier         isolation: letter, sentence, advice, layers
     version      of the playground; versions [[name, value]] for About
     examples     every example: slug, title, lesson, params (JSON text), tasks (dicts), url, outline (list or None)
@@ -40,6 +41,7 @@ from playground.examples import Example
 from playground.settings import public_rows
 from playground.store.protocol import InstanceRow, Snippet
 from playground.web import api_instances, api_snippets, bodies, social
+from playground.web.amounts import grouped
 from playground.web.api_effects import ledger
 from playground.web.context import Context
 from playground.web.errors import BadQuery, ExampleNotFound
@@ -174,6 +176,7 @@ async def shared_names(context: Context, request: Request) -> dict[str, Any]:
     ]
     return {
         "settings": public_rows(context.settings),
+        "limits": grouped(context.settings),
         "tier": context.tier(),
         "version": context.version,
         "versions": [["Playground", context.version], ["Python", platform.python_version()], ["SQLite", sqlite3.sqlite_version]],
