@@ -254,5 +254,5 @@ def test_every_module_of_a_run_is_asked_for_at_once() -> None:
     assert told
     first = {"panel", "idle", "dom", "new-row", "plan", "words", "pending"}  # come with the page
     assert set(re.findall(r'"([a-z-]+)"', told[1])) == {path.stem for path in RUN.glob("*.js")} - first - {
-        "view", "break-form"
-    }  # only tests use the last
+        "view", "break-form", "chaos", "chaos-words", "compare-fold"
+    }  # those are asked for when they are wanted, the first by tests only

@@ -87,6 +87,7 @@ async def rows(context: "Context", request: Request) -> Response:
         "of": row.id,
         "status": "none" if not told else "running" if running else "complete",
         "most": context.chaos.most,
+        "kept_hours": context.settings.chaos_retention_hours,
         "steady": None if without_a_kill is None or not final else steady,
         "control": next((it for it in compared if it["number"] is None), None),
         "rows": [it for it in compared if it["number"] is not None],

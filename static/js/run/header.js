@@ -19,7 +19,7 @@ const WHY = {
 };
 
 export class Header {
-  /** @param {{root: HTMLElement, act: (what: string, when?: string) => Promise<void>}} how `what`: pause resume terminate restart fork kill */
+  /** @param {{root: HTMLElement, act: (what: string, when?: string) => Promise<void>}} how `what`: pause resume terminate restart fork chaos kill */
   constructor({ root, act }) {
     this.root = root;
     this.act = act;
@@ -28,7 +28,7 @@ export class Header {
     this.icon = this.status.querySelector("svg");
     this.word = part("word");
     this.facts = { elapsed: part("elapsed"), of: part("elapsed-of"), executions: part("executions"), seq: part("seq"), id: part("id"), mode: part("mode") };
-    this.buttons = Object.fromEntries(["pause", "terminate", "restart", "fork", "kill", "moment"].map((name) => [name, part(name)]));
+    this.buttons = Object.fromEntries(["pause", "terminate", "restart", "fork", "chaos", "kill", "moment"].map((name) => [name, part(name)]));
     for (const button of Object.values(this.buttons)) button.dataset.title = button.title;
     this.split = part("split");
     this.menu = part("menu");
@@ -42,6 +42,10 @@ export class Header {
     const button = event.target.closest("button");
     if (!button || button.getAttribute("aria-disabled") === "true") return;
     if (button === this.buttons.moment) this.toggle(this.menu.hidden);
+    else if (button === this.buttons.chaos || "chaos" in button.dataset) {
+      if (!this.menu.hidden) this.toggle(false);
+      this.act("chaos");
+    }
     else if (button.dataset.when) {
       this.toggle(false);
       await this.send("kill", button.dataset.when);
@@ -108,8 +112,9 @@ export class Header {
   }
 
   controls(state, final, why) {
-    const { pause, terminate, restart, fork, kill, moment } = this.buttons;
+    const { pause, terminate, restart, fork, chaos, kill, moment } = this.buttons;
     fork.hidden = !final;
+    chaos.classList.toggle("live", !final);
     setDisabled(fork, this.context.past ? NOTHING.past : ""); // whoever has the link may fork
     const paused = state.status === "paused" || state.status === "waitingForPause";
     pause.hidden = terminate.hidden = this.split.hidden = final;

@@ -10,13 +10,12 @@ const MOST = 60; // rows of a plan; a longer one says how many more there are
 
 export class Idle {
   constructor(root) {
-    document.addEventListener("playground:pending", () => this.outline && !root.hidden && this.redraw());
+    document.addEventListener("playground:pending", () => this.mark());
     const part = (name) => root.querySelector(`[data-part="${name}"]`);
     Object.assign(this, { root, plan: part("plan"), rows: part("plan-rows"), word: part("idle-word"), note: part("plan-note") });
   }
 
   show(outline) {
-    this.outline = outline;
     const flat = flatten(outline);
     this.plan.hidden = !flat.length;
     const slots = places(flat.slice(0, MOST));
@@ -33,20 +32,21 @@ export class Idle {
       setVar(mark, "--a", slots[index][0]);
       setVar(mark, "--b", slots[index][1]);
       item.parts.track.replaceChildren(mark);
-      const broken = pendingBreaks().find((each) => each.step.name === entry.name) ?? null;
-      breakTool(item, entry, entry.kind === "do" ? broken : null, () => askPending(entry, broken));
       item.parts.meta.replaceChildren(el("span", {}, entry.line ? `line ${entry.line}` : ""));
       return item;
     });
+    this.planned = items.map((item, index) => ({ item, entry: flat[index] }));
+    this.mark();
     this.rows.replaceChildren(...items);
     setText(this.note, flat.length > MOST ? `and ${flat.length - MOST} more` : "read from your code; nothing has run");
   }
 
-  /** Draws the plan again, and gives the focus back to the button that had it. */
-  redraw() {
-    const at = [...this.rows.querySelectorAll(".row-break")].indexOf(document.activeElement);
-    this.show(this.outline);
-    if (at >= 0) this.rows.querySelectorAll(".row-break")[at]?.focus();
+  /** Marks what is broken in the run that is to come. */
+  mark() {
+    for (const { item, entry } of this.planned ?? []) {
+      const broken = pendingBreaks().find((each) => entry.kind === "do" && each.step.name === entry.name) ?? null;
+      breakTool(item, entry, broken, () => askPending(entry, broken));
+    }
   }
 
   /** What the panel is made of did not arrive; the run itself goes on. */

@@ -164,7 +164,7 @@ export function said(event) {
     case "workflow_completed":
       return brief(data.output);
     case "workflow_queued":
-      return `${data.trigger?.kind === "fork" ? `fork of ${data.trigger.of}, ` : ""}${brief(data.params)}`;
+      return `${["fork", "chaos"].includes(data.trigger?.kind) ? `${data.trigger.kind} ${data.trigger.kind === "chaos" ? "run " : ""}of ${data.trigger.of}, ` : ""}${brief(data.params)}`;
     case "step_errored":
     case "workflow_errored":
     case "wait_timed_out":

@@ -37,11 +37,12 @@ export class Lineage {
     const { run } = this;
     const from = state.trigger?.kind === "fork" ? state.trigger : null;
     const forks = forksOf(run.id);
-    const drawn = JSON.stringify([from, forks]);
+    const chaos = state.trigger?.kind === "chaos" ? state.trigger : null;
+    const drawn = JSON.stringify([from, chaos, forks]);
     if (drawn === this.drawn) return;
     this.drawn = drawn;
-    this.line.hidden = !from && !forks.length;
-    this.line.replaceChildren(...(from ? [origin(from, state, run)] : []), ...(forks.length ? [children(forks, run)] : []));
+    this.line.hidden = !from && !chaos && !forks.length;
+    this.line.replaceChildren(...(chaos ? [rerun(chaos, run)] : []), ...(from ? [origin(from, state, run)] : []), ...(forks.length ? [children(forks, run)] : []));
   }
 }
 
@@ -52,6 +53,12 @@ function origin(from, state, run) {
   const at = from.step ? [" at ", el("code", { title: from.step.name }, short(stepLabel(from.step), NAME))] : [" at its end"];
   const told = `${copied.length ? `, ${count(copied.length, "step")} copied` : ""}${changes ? `, with ${changes}` : ""}. `;
   return el("p", {}, icon("i-fork"), el("span", {}, "Fork of ", runLink(from.of), ...at, told, compareLink(from.of, run.id, "Compare with its parent")));
+}
+
+/** A run of a chaos run says which, and what is done to it. */
+function rerun({ of, kill_before_commit: number }, run) {
+  const how = number === null ? "without a kill" : `with its worker killed before commit ${number}`;
+  return el("p", {}, icon("i-chaos"), el("span", {}, "Chaos run of ", runLink(of), `, ${how}; no wait takes any time. `, compareLink(of, run.id, "Compare the two")));
 }
 
 function children(forks, run) {

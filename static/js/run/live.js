@@ -386,6 +386,7 @@ export class Live {
     }
     if (what === "restart") return this.restart({});
     if (what === "fork") return this.fork();
+    if (what === "chaos") return this.chaos();
     await this.send(what, {}, { pause: "It was not paused.", resume: "It was not resumed.", terminate: "It was not terminated." }[what]);
   }
 
@@ -393,6 +394,17 @@ export class Live {
     const { run } = this;
     const failed = await this.send("restart", body, "It was not restarted.");
     if (!failed && this.run === run && this.stream?.ended) this.follow(this.moments.last);
+  }
+
+  /** Opens the dialog in which this run is repeated with a kill before each commit. */
+  async chaos() {
+    const { run } = this;
+    const { ChaosDialog } = await import("./chaos.js");
+    const state = this.moments.state;
+    const its = state.trigger?.kind === "chaos" ? "This run belongs to a chaos run. Start one from the run that it repeats." : "";
+    const why = its || (run.token ? (this.trouble && !FINAL.has(state.status) ? NOTHING.stale : "") : NOTHING.watching);
+    this.chaotic ??= new ChaosDialog();
+    this.chaotic.show({ run, state, why });
   }
 
   fork(step = null) {

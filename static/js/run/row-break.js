@@ -1,7 +1,7 @@
 // What a row of the timeline shows of breaks: the mark of one that is set, and on a step that is still to come the button to set one.
 
 import { breakOf, says } from "./breaks.js";
-import { el, icon } from "./dom.js";
+import { el, icon, setFlag, setIcon } from "./dom.js";
 
 const MARK = "span.bolt-box";
 
@@ -22,18 +22,29 @@ export function rowBreak(breaks, { name, count = null, endedAt = null, kind }) {
   return found && endedAt !== null && found.step.count !== count ? null : found;
 }
 
-/** Puts the button at the end of a row, or takes it away. `ask` null: nobody here may break it. */
+/** Puts the button at the end of a row, or takes it away. `ask` null: nobody here may break it. One that is there stays, and so does its focus. */
 export function breakTool(item, entry, broken, ask, tabIndex = 0) {
-  item.breaks?.remove();
-  item.breaks = null;
-  if (!ask || entry.kind !== "do" || !entry.name) return;
-  const words = `Break ${entry.name}${broken ? `, which ${says(broken)}` : ""}`;
-  const button = el("button.row-break", { type: "button", "aria-label": words, title: broken ? `Broken: ${says(broken)}` : "Break this step", tabindex: String(tabIndex) }, icon(broken ? "i-bolt-on" : "i-bolt"));
-  if (broken) button.classList.add("is-set");
+  if (!ask || entry.kind !== "do" || !entry.name) {
+    item.breaks?.remove();
+    item.breaks = null;
+    return;
+  }
+  item.breaks ??= newTool(item);
+  const button = item.breaks;
+  button.ask = ask;
+  button.tabIndex = tabIndex;
+  button.setAttribute("aria-label", `Break ${entry.name}${broken ? `, which ${says(broken)}` : ""}`);
+  button.title = broken ? `Broken: ${says(broken)}` : "Break this step";
+  setFlag(button, "is-set", Boolean(broken));
+  setIcon(button.firstElementChild, broken ? "i-bolt-on" : "i-bolt");
+}
+
+function newTool(item) {
+  const button = el("button.row-break", { type: "button" }, icon("i-bolt"));
   button.addEventListener("click", (event) => {
     event.stopPropagation();
-    ask();
+    button.ask();
   });
   item.parts.row.append(button);
-  item.breaks = button;
+  return button;
 }
