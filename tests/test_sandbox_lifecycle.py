@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,62 @@ def test_the_fork_server_is_recycled_and_running_workers_go_on() -> None:
                 assert await asyncio.to_thread(wait_gone, [pidfd])
 
         sandbox.runner.run(story())
+
+
+def test_a_fork_server_that_is_old_is_recycled_however_few_workers_it_made() -> None:
+    with held(parked=2, recycle_seconds=0.01) as sandbox:
+
+        async def story() -> None:
+            running = await taken(sandbox.sandbox)
+            first = sandbox.sandbox.zygote
+            labels = []
+            while sandbox.log.events().count("sandbox.zygote_recycled") < 2:
+                worker = await sandbox.sandbox.take()
+                labels.append(worker.label)
+                worker.close()
+                await worker.exited
+            assert sandbox.sandbox.zygote != first
+            generations = [int(label.removeprefix("w").split(".")[0]) for label in labels]
+            assert generations == sorted(generations), "no worker that was parked before is given out after a fresh one"
+            assert not running.exited.done()
+            running.close()
+
+        sandbox.runner.run(story())
+
+
+def test_a_worn_fork_server_serves_on_until_the_next_one_can() -> None:
+    with held(parked=1, recycle_forks=4) as sandbox:
+        good, told = sandbox.sandbox._launch, sandbox.log.events
+        sandbox.sandbox._launch = replace(good, entry="nowhere")  # so that no other comes up
+        old = sandbox.sandbox.zygote
+        while "sandbox.zygote_failed" not in told():
+            assert sandbox.run("r = 1")[0] == "1"
+        assert [sandbox.run("r = 2")[0] for _ in range(4)] == ["2"] * 4
+        assert sandbox.sandbox.zygote == old
+        assert "sandbox.zygote_recycled" not in told()
+        sandbox.sandbox._launch = good
+        while "sandbox.zygote_recycled" not in told():
+            assert sandbox.run("r = 3")[0] == "3"
+        assert sandbox.sandbox.zygote != old
+        assert "sandbox.fork_failed" not in told()
+
+
+def test_a_fork_server_that_dies_while_the_next_one_is_made_ready_costs_nobody_who_waits() -> None:
+    with held(parked=1, recycle_forks=3) as sandbox:
+
+        async def story() -> None:
+            """Whenever a second one is there beside it, the one in use is killed."""
+            deaths = 0
+            while deaths < 3:
+                answer, _ = await converse(sandbox.sandbox, "r = 1")
+                assert answer in ("1", "")  # one that was taken already may die with it
+                if len(children(os.getpid())) > 1 and sandbox.sandbox.zygote is not None:
+                    os.kill(sandbox.sandbox.zygote, signal.SIGKILL)
+                    deaths += 1
+            assert (await converse(sandbox.sandbox, "r = 2"))[0] in ("2", "")
+
+        sandbox.runner.run(story())
+        assert [sandbox.run("r = 3")[0] for _ in range(8)].count("3") >= 7
 
 
 def test_two_workers_of_different_fork_servers_do_not_share_a_hash_seed() -> None:
