@@ -36,6 +36,7 @@ from http_support import HELLO, bearer, messages
 from bench.footprint import Footprint, processes, settled
 
 MEMORY_SHARE = 0.2  # that the server may have grown or shrunk by
+HOSTILE_SECONDS = 20.0  # until a person ends what would go on for ever
 INNOCENT_SECONDS = 180.0  # for one innocent run, the worst of the weather included
 SAMPLE_SECONDS = 30.0
 HOSTILE, INNOCENT, VIEWERS = 4, 3, 4  # threads
@@ -44,6 +45,7 @@ KILL_EVERY = (0.3, 2.0)  # seconds
 HELD_SECONDS = 4.0  # at most, for a viewer that does not read
 OPTIONS = ("--worker-losses", "20", "--idle-grace-ms", "200", "--synchronous", "full")
 CONNECTIONS = httpx2.Limits(max_connections=100)
+FINAL = ("complete", "errored", "terminated")
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends a reset
 
 SEQUENCE = """
@@ -102,10 +104,15 @@ def hostile(weather: Weather, tried: list[Attack]) -> None:
     attack = weather.chance.choice(tried)
     made = weather.start(attack.source)
     weather.counts["attacks"] += 1
-    if made is not None:
-        shown = weather.field.finish(made)
-        if shown["status"] not in ("complete", "errored", "terminated"):
-            weather.wrongs.append(f"the attack {attack.name} has not ended: {shown['status']}")
+    if made is None:
+        return
+    shown = follow(weather, made["url"], time.monotonic() + HOSTILE_SECONDS)
+    if shown["status"] not in FINAL:
+        weather.counts["attacks terminated by a person"] += 1
+        weather.field.client.post(f"/api{made['url']}/terminate", headers=bearer(made))
+        shown = follow(weather, made["url"], time.monotonic() + HOSTILE_SECONDS)
+    if shown["status"] not in FINAL:
+        weather.wrongs.append(f"the attack {attack.name} has not ended: {shown['status']}")
 
 
 def innocent(weather: Weather) -> None:
@@ -137,8 +144,9 @@ def follow(weather: Weather, url: str, until: float) -> Any:
     while time.monotonic() < until:
         try:
             with weather.field.client.stream("GET", f"/api{url}/stream") as stream:
-                if any(message.get("event") == "end" for message in messages(stream)):
-                    break
+                for message in messages(stream):
+                    if message.get("event") == "end" or time.monotonic() > until:
+                        return weather.field.client.get(f"/api{url}").json()
         except httpx2.TransportError:
             weather.counts["streams begun again"] += 1
     return weather.field.client.get(f"/api{url}").json()

@@ -294,5 +294,8 @@ class Store(Protocol):
     async def snippet(self, id: str) -> Snippet | None:
         """The snippet of this id."""
 
+    async def shrink(self) -> None:
+        """Give back memory that is held only for speed. For when nothing runs: what comes next is a little slower."""
+
     async def close(self) -> None:
         """Commit what was handed in, then close; later calls fail."""

@@ -19,6 +19,7 @@ from playground.store.migrations import migrate, version_of
 from playground.store.named_sql import NamedSql
 from playground.store.protocol import Committed, Decider, InstanceRow, NewInstance, Refusal, Snapshot, Snippet
 from playground.store.readers import Readers
+from playground.store.shrink import shrink
 from playground.store.snippets import KnownSnippets, snippet_of
 from playground.store.sqlite_tables import SqliteEffects, SqliteKv, SqliteTenants, Tables
 from playground.store.sqlite_transaction import SqliteTransaction
@@ -218,6 +219,9 @@ class SqliteStore:
                 known = Snippet(*found)
                 self._snippets.hold(known)
         return known
+
+    async def shrink(self) -> None:
+        await self._writer.submit(partial(self._transaction.beside, shrink))
 
     async def close(self) -> None:
         await asyncio.get_running_loop().run_in_executor(None, self.close_now)

@@ -232,7 +232,10 @@ class SqliteTransaction:
         grown: list[tuple[int, int | None]] = [(key, held.row.last_seq) for key, held in self._touched.items()]
         grown += [(key, None) for key in self._deleted]
         for held in self._touched.values():
-            self._held.keep(held)
+            if held.row.status in FINAL_STATUSES:
+                self._held.forget(held.key)
+            else:
+                self._held.keep(held)
         self._touched.clear()
         self._deleted.clear()
         return grown

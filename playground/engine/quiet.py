@@ -1,0 +1,45 @@
+"""What is done when nothing has run for a moment: memory that a busy time took goes back to the machine.
+
+The journals' cache grows to what the busiest time needed, and the allocator keeps what was freed: after ten minutes of hostile tenants a server held
+three times as much as at its start, though nothing leaked.
+"""
+
+import asyncio
+from typing import Any
+
+from playground.engine.pipeline import spawn
+from playground.engine.services import Services
+
+QUIET_SECONDS = 5.0
+
+
+class Quiet:
+    """Knows whether anything runs. It goes by real time, whatever clock the engine goes by."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def begun(self) -> None:
+        """Something runs."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def ended(self) -> None:
+        """Nothing runs any more."""
+        self.begun()
+        self._timer = asyncio.get_running_loop().call_later(QUIET_SECONDS, lambda: spawn(self._tasks, self._give_back()))
+
+    async def close(self) -> None:
+        """Forget it, and wait for what is under way."""
+        self.begun()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks))
+
+    async def _give_back(self) -> None:
+        try:
+            await self._services.store.shrink()
+        except Exception as error:  # noqa: BLE001 - it only saves memory
+            self._services.log("shrink_failed", error=f"{type(error).__name__}: {error}")
