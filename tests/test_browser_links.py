@@ -117,3 +117,16 @@ def test_a_chosen_theme_stays(opened: Callable[..., Playground], theme: str) -> 
     chosen = page.evaluate(ground)
     page.reload()
     assert page.evaluate(ground) == chosen
+
+
+def test_a_draft_never_hides_a_shared_link(opened: Callable[..., Playground], server: Server) -> None:
+    snippet = ask(server.url + "/api/snippets", {"source": QUICK, "params": {"n": 1}})
+    page = opened(snippet["url"])
+    page.write(QUICK + "# mine\n")
+    expect(page.page).to_have_url(page.url + "/")
+    expect(page.page.locator("#draft")).to_contain_text("Draft kept")
+    page.page.goto(server.url + snippet["url"])
+    expect(page.page.locator("#notices")).to_contain_text("You have a draft of this")
+    expect(page.editor).not_to_contain_text("# mine")
+    page.control("Restore").click()
+    expect(page.editor).to_contain_text("# mine")

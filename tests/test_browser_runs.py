@@ -9,6 +9,13 @@ from browser_support import Watched
 from page_support import Playground, expect
 from server_support import Server
 
+QUICK = """from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        return await step.do("double", lambda: 42)
+"""
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "color_scheme": "dark"}
 GONE = """() => {
     const kept = JSON.parse(localStorage.getItem("playground.tokens") ?? "{}");
@@ -36,6 +43,7 @@ def test_runs_of_this_browser_are_found_again_and_forgotten(opened: Callable[...
     page.expect_status("Waiting")
     page.page.goto(page.url + "/examples/hello")
     page.page.evaluate(GONE)
+    page.write(QUICK)
     page.run()
     page.page.keyboard.press("Tab")
     page.control("Recent runs").press("Enter")
@@ -64,6 +72,7 @@ def test_another_tab_shows_what_this_one_started(opened: Callable[..., Playgroun
     other.control("Recent runs").tap()
     menu = other.page.get_by_role("dialog", name="Recent runs")
     expect(menu).to_contain_text("No run of this browser yet")
+    page.write(QUICK)
     page.run()
     expect(menu.get_by_role("listitem")).to_contain_text("Hello, durable world")
     page.expect_status("Complete")

@@ -89,5 +89,7 @@ function licences(names) {
     if (!file) throw new Error(`${name} carries no licence text`);
     return `${name} ${version} (${license})\n\n${readFileSync(join(folder, file), "utf8").trim()}\n`;
   });
+  // What is compiled into a package, which carries its own licence only.
+  for (const file of readdirSync(join(here, "licences"))) parts.push(`${file.replace(".txt", "")}\n\n${readFileSync(join(here, "licences", file), "utf8").trim()}\n`);
   return `The editor contains these packages.\n\n${parts.join(`\n${"-".repeat(72)}\n\n`)}`;
 }
