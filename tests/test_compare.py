@@ -10,7 +10,7 @@ from http_support import Site, running_sandbox
 from page_code_support import node
 from test_page_fold import JOURNALS
 
-from playground.workflows.compare import compare
+from playground.workflows.compare import changed_lines, compare
 from playground.workflows.events import Event, StepKey
 from playground.workflows.state import fold
 
@@ -90,6 +90,21 @@ def test_the_browser_compares_as_the_server_does() -> None:
     assert node(BOTH, pairs) == [compare(a, b) for a, b in pairs]
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "line", "mine", "other"),
+    [
+        ("a\nb\nc", "a\nx\ny\nc", 2, ["b"], ["x", "y"]),
+        ("a\nb", "a\nb\nc", 3, [], ["c"]),
+        ("a\na\na", "a\na", 3, ["a"], []),
+        ("", "x", 1, [], ["x"]),
+        ("x\nsame", "y\nsame", 1, ["x"], ["y"]),
+        ("1\n2\n3\n4", "1\nb\n3\nd", 2, ["2", "3", "4"], ["b", "3", "d"]),
+    ],
+)
+def test_where_two_sources_differ(a: str, b: str, line: int, mine: list[str], other: list[str]) -> None:
+    assert changed_lines(a, b) == (line, mine, other)
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with running_sandbox() as running:
@@ -130,6 +145,10 @@ def test_the_page_needs_no_scripts_and_takes_whole_addresses(site: Site, two: li
 def test_a_fork_is_held_against_its_parent(site: Site, two: list[str]) -> None:
     made = site.client.post(f"/api/instances/{two[0]}/fork", json={"from_step": {"name": "second"}, "output": "edited"}).json()
     site.finish(made)
+    other = site.client.post(f"/api/instances/{two[0]}/fork", json={"source": SOURCE.replace('"same"', '"<b>"')}).json()
+    site.finish(other)
+    text = page(site, f"?a={two[0]}&b={other['id']}")[1]
+    assert "from line 8 on" in text and "lambda: &#34;&lt;b&gt;&#34;" in text
     found = site.client.get("/compare", params={"a": two[0], "b": made["id"]}, headers={"Accept": "application/json"}).json()
     assert [row["differs"] for row in found["rows"]] == [[], ["output"], []]
     text = page(site, f"?a={two[0]}&b={made['id']}")[1]

@@ -219,7 +219,8 @@ def test_a_sensitive_result_is_forked_only_with_the_control_token_and_stays_hidd
     parent = site.create(HIDES)
     site.finish(parent)
     body = {"from_step": do("after")}
-    assert refused(ask(site, parent, body)) == (401, "token.missing")
+    said = ask(site, parent, body)
+    assert refused(said) == (401, "token.missing") and 'The result of step "key" is sensitive' in said.json()["error"]["message"]
     other = site.create(HIDES)
     wrong = site.client.post(f"/api{parent['url']}/fork", json=body, headers=bearer(other))
     assert refused(wrong) == (403, "token.wrong")

@@ -32,11 +32,11 @@ _OUTPUT_OF = "`output` is the edited result of a step; `from_step` says of which
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """A fork that can be made. `template` lacks only whose it is; `bytes` is what it stores; `sensitive`: it has results that its parent does not show."""
+    """A fork that can be made. `template` lacks only whose it is; `bytes` is what it stores; `sensitive` is a step whose copied result its parent does not show, or None."""
 
     template: CreateInstance
     bytes: int
-    sensitive: bool
+    sensitive: StepKey | None
 
 
 async def plan(engine: Engine, row: InstanceRow, from_step: StepKey | None = None, output: Any = NOTHING) -> Fork:
@@ -64,7 +64,7 @@ async def plan(engine: Engine, row: InstanceRow, from_step: StepKey | None = Non
     if not row.tenant:
         names = {step.key for step in kept}
         events += [event for at, event in told.keys if at < seq or event.step in names]
-    sensitive = any((step.config or {}).get("sensitive") and step.status == STEP_COMPLETED for step in kept)
+    sensitive = next((step.key for step in kept if (step.config or {}).get("sensitive") and step.status == STEP_COMPLETED), None)
     trigger: dict[str, Any] = {"kind": FORK, "of": row.id, "seq": seq}
     if from_step is not None:
         trigger["step"] = {"kind": from_step.kind, "name": from_step.name, "count": from_step.count}

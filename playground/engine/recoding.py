@@ -16,7 +16,7 @@ from playground.workflows.errors import CannotMigrate, DoesNotFit, InstanceInFin
 from playground.workflows.events import NewEvent, StepKey
 
 TRIES = 3  # of code on a history that grows meanwhile
-SHOWN = 100  # steps of either list that a refusal tells
+SHOWN = 100  # steps of either list that a refusal tells; a trial reports no more
 
 _ENDED = 'Instance "{id}" has ended ({status}); there is nothing left to run. Fork it to run other code from one of its steps.'
 _ROLLING_BACK = 'Instance "{id}" is rolling back; its handlers run with the code that began the steps.'
@@ -87,7 +87,8 @@ def _refusal(tried: Snapshot, fit: Fit) -> DoesNotFit:
     if not fit.in_time:
         return DoesNotFit(_SLOW.format(id=tried.row.id), recorded=[], requested=[])
     history = [_shown(step.key) for step in sorted(tried.steps.values(), key=lambda step: step.started_seq)]
-    read = [step for step in history if step not in fit.recorded]
+    told = len(history) if len(fit.recorded) < SHOWN else history.index(fit.recorded[-1])  # a report names the first of many only
+    read = [step for step in history[:told] if step not in fit.recorded]
     lost = ", ".join(f'"{step["name"]}"' + (f' ({step["count"]})' if step["count"] > 1 else "") for step in fit.recorded[:3])
     more = f" and {len(fit.recorded) - 3} more" if len(fit.recorded) > 3 else ""
     called = _CALLED.format(names=", ".join(fit.called)) if fit.called else ""

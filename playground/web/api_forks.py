@@ -15,11 +15,13 @@ from playground.web.access import find
 from playground.web.api_instances import StepBody, controlled, step_key
 from playground.web.check import body_limit, check_stored, refuse_bad
 from playground.web.context import Context
+from playground.web.errors import NoToken, WrongToken
 from playground.web.responses import json_response
 from playground.web.views import instance_address, instance_url
 from playground.workflows.errors import CannotFork, CannotMigrate
 
 _NO_SOURCE = "The code of this instance comes from a program on the server; a fork of it runs that code, whatever it is by then."
+_SENSITIVE = 'The result of step "{step}" is sensitive, so only who started this run may copy it into a fork. Fork at that step or before it.'
 _NO_CODE = "The code of this instance comes from a program on the server, which alone can change it."
 
 
@@ -47,8 +49,8 @@ async def fork(context: Context, request: Request) -> Response:
     check_stored(context, queue)
     context.limits.starts.spend(request, address)
     planned = await forking.plan(context.engine, row, step_key(body.from_step), body.output)
-    if planned.sensitive:
-        tokens.check(request, row.control_hash)
+    if planned.sensitive and not tokens.is_of(request, row.control_hash):
+        raise (NoToken if tokens.bearer(request) is None else WrongToken)(_SENSITIVE.format(step=planned.sensitive.name))
     context.engine.stored.add(queue, planned.bytes + len((body.source or "").encode()))
     token = context.ids.token()
     made = await context.engine.create(

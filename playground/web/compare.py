@@ -1,7 +1,7 @@
 """Two instances side by side: as a page whose table needs no scripts, and as JSON.
 
 Names of `compare.html`: `sides` are the two instances (`view` as GET /api/instances/{id}, `given`, what stood in the address), or lack a view;
-`said` is why there is nothing to compare; `found` as workflows/compare.py gives it, with `rows` that a page has room for.
+`said` is why there is nothing to compare; `found` as workflows/compare.py gives it; `code` is where their sources differ (line, sides with text and more), or None.
 """
 
 import re
@@ -18,11 +18,13 @@ from playground.web.journals import LEFT_OUT
 from playground.web.responses import json_response, wants_html
 from playground.web.views import plain
 from playground.workflows import events as ev
-from playground.workflows.compare import attempts_of, compare, took_ms
+from playground.workflows.compare import attempts_of, changed_lines, compare, took_ms
 from playground.workflows.errors import InstanceNotFound
 
 ROWS_SHOWN = 1_000  # on a page; JSON has all
 VALUES_BYTES = 256 * 1024  # of large values of one side that are shown
+LINES_SHOWN = 12  # of code that differs
+LINES_LENGTH = 2_000  # … and characters
 GIVEN_LENGTH = 500  # characters of an address that is looked at
 _HEADERS = {"Cache-Control": "no-store", "Vary": "Accept"}
 
@@ -62,6 +64,7 @@ async def view(context: Context, request: Request) -> Response:
         "took_ms": took_ms,
         "left_out": LEFT_OUT,
         "brief": _brief,
+        "code": None if found is None or found["code"] else await _code(context, *(side["raw"]["snippet"] for side in sides)),
         "data": {"a": _followed(sides[0]), "b": _followed(sides[1])} if found else None,
         "now": context.now(),
     }
@@ -75,6 +78,17 @@ def _readable(view: dict[str, Any]) -> dict[str, Any]:
         for step in view["steps"]
     ]
     return {**view, "steps": steps, "error": plain_value(view["error"])}
+
+
+async def _code(context: Context, a: str, b: str) -> dict[str, Any] | None:
+    """Where two codes differ: the first line of the region, and as much of either's as a cell has room for."""
+    found = [await context.store.snippet(id) for id in (a, b)]
+    if found[0] is None or found[1] is None or found[0].source == found[1].source:
+        return None
+    line, mine, other = changed_lines(found[0].source, found[1].source)
+    indent = min((len(it) - len(it.lstrip(" ")) for it in (*mine, *other) if it.strip()), default=0)
+    shown = [{"text": "\n".join(it[indent:] for it in lines[:LINES_SHOWN])[:LINES_LENGTH], "more": max(0, len(lines) - LINES_SHOWN)} for lines in (mine, other)]
+    return {"line": line, "sides": shown}
 
 
 def _id(given: str) -> str:

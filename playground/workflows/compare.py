@@ -32,6 +32,21 @@ def compare(a: View, b: View) -> dict[str, Any]:
     }
 
 
+def changed_lines(a: str, b: str) -> tuple[int, list[str], list[str]]:
+    """What differs between two sources: the first line that does, counted from 1, and the lines of each up to where they are alike again.
+
+    Linear, since sources may be anybody's: it tells one region, however many places differ.
+    """
+    mine, other = a.splitlines(), b.splitlines()
+    start = 0
+    while start < min(len(mine), len(other)) and mine[start] == other[start]:
+        start += 1
+    end = 0
+    while end < min(len(mine), len(other)) - start and mine[-1 - end] == other[-1 - end]:
+        end += 1
+    return start + 1, mine[start : len(mine) - end], other[start : len(other) - end]
+
+
 def attempts_of(step: View) -> int | None:
     """How often a step was tried, here or where it was copied from; None for what has no attempts."""
     if step["kind"] != "do" or (step.get("copied") or {}).get("edited"):

@@ -53,7 +53,8 @@ function draw() {
   const body = document.querySelector("#compare tbody");
   if (body.contains(document.activeElement)) return; // somebody is there
   const read = [...body.querySelectorAll("details[open]")].map((one) => [one.closest("tr").id, one.closest("td").cellIndex]);
-  body.replaceChildren(...params, ...rows, endRow(found, a, b));
+  const code = document.getElementById("row-code"); // as the server has drawn it
+  body.replaceChildren(...params, ...(code ? [code] : []), ...rows, endRow(found, a, b));
   for (const [id, column] of read) document.getElementById(id)?.cells[column]?.querySelector("details")?.setAttribute("open", "");
 }
 
