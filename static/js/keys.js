@@ -29,6 +29,7 @@ const TABLE = {
     ["Timeline, replay, journal, logs, effects", "1 2 3 4 5", ["timeline", "lens", "journal", "logs", "effects"]],
     ["Scrub back, forward", "[ ]", ["back", "forward"]],
     ["Back to live", "End", ["live"]],
+    ["Zoom in, out, to all of it", "+ - 0", ["zoom-in", "zoom-out", "zoom-fit"]],
     ["This list", "?", ["list"]],
   ],
 };

@@ -16,6 +16,7 @@ export function labels({ scale, cuts, stale, final, width, narrow, held }) {
   const placed = [];
   const taken = [];
   const put = (label, size, must) => {
+    if (label.a < 0 || label.a > 100) return true; // out of view
     const middle = (label.a / 100) * width;
     const half = size / 2;
     const from = label.kind === "start" ? middle : middle - half;
@@ -34,7 +35,8 @@ export function labels({ scale, cuts, stale, final, width, narrow, held }) {
     const { kind, a, text, title } = flags[index];
     if (!put({ kind, a, text, title }, text.length * CHAR + 34)) put({ kind, a, text: "", title }, 22);
   }
-  put({ kind: "start", a: 0, text: "0 s" }, 3 * CHAR);
+  const begins = scale.view ? stamp(scale.moment(0) - scale.start, tickOf(scale, width)) : "0 s";
+  put({ kind: "start", a: 0, text: begins }, begins.length * CHAR);
   if (!narrow) {
     for (const idle of scale.idles) {
       const text = idle.ahead ? lasting(idle.length) : `${lasting(idle.length)} idle`;
@@ -64,16 +66,23 @@ function merged(cuts, scale, width) {
   return flags;
 }
 
+/** Milliseconds between two ticks. */
+function tickOf(scale, width) {
+  const shown = scale.view ? scale.view.b - scale.view.a : scale.span;
+  return rounded((shown / width) * TICK);
+}
+
 function ticks(scale, width) {
-  const step = rounded((scale.span / width) * TICK);
+  const step = tickOf(scale, width);
+  const [first, last] = scale.view ? [scale.moment(0) - scale.start, scale.moment(100) - scale.start] : [0, Infinity];
   const found = [];
   scale.spans().forEach(([from, to], index) => {
     const begins = from - scale.start;
-    if (index > 0 && step < 1000) {
+    if (index > 0 && step < 1000 && !scale.view) {
       if (from < scale.now) found.push({ kind: "tick", a: scale.at(from), text: stamp(begins, 1000) });
       return;
     }
-    for (let at = Math.ceil((begins + 1) / step) * step; at < to - scale.start; at += step) {
+    for (let at = Math.ceil((Math.max(begins, first) + 1) / step) * step; at < Math.min(to - scale.start, last); at += step) {
       const a = scale.at(scale.start + at);
       if (a < 99.5) found.push({ kind: "tick", a, text: stamp(at, step) });
       if (found.length > 60) break;
@@ -88,6 +97,7 @@ function stamp(ms, step) {
   if (ms < 60_000) return `${round(ms / 1000, step / 1000)} s`;
   const total = Math.round(ms / 1000);
   const two = (number) => String(number).padStart(2, "0");
+  if (step < 1000) return `${Math.floor(ms / 60_000)}:${(ms / 1000) % 60 < 10 ? "0" : ""}${((ms / 1000) % 60).toFixed(Math.min(3, Math.max(0, Math.ceil(-Math.log10(step / 1000) - 1e-9))))}`;
   if (total < 3600) return `${Math.floor(total / 60)}:${two(total % 60)}`;
   const hours = Math.floor(total / 3600);
   return hours < 48 ? `${hours}:${two(Math.floor((total % 3600) / 60))} h` : `${Math.floor(hours / 24)} d`;

@@ -74,12 +74,13 @@ function putLabel(node, label) {
 }
 
 function putBand(node, band, scale, width) {
-  const a = scale.at(band.from);
-  const b = scale.at(band.to ?? scale.now);
+  const a = Math.max(0, scale.at(band.from)); // what it says stands in view
+  const b = Math.min(100, scale.at(band.to ?? scale.now));
   setVar(node, "--a", a);
   setVar(node, "--b", b);
   const px = ((b - a) / 100) * width;
   setFlag(node, "none", band.type === "none");
+  node.hidden = b < a;
   const text = band.type === "life" ? (px < 16 ? "" : px < LONG_PX ? String(band.number) : `Execution ${band.number}`) : px < band.text.length * 6 + 6 ? "" : band.text;
   setText(node, text);
   setFlag(node, "tight", px < 28);

@@ -24,6 +24,7 @@ import { outcome } from "./outcome.js";
 import { Plan, flatten } from "./plan.js";
 import { Recode, relocate } from "./recode.js";
 import { Address, Scrubber, momentOf } from "./scrubber.js";
+import { StepsTable } from "./steps-table.js";
 import { Stream } from "./stream.js";
 import { Tabs } from "./tabs.js";
 import { Timeline } from "./timeline.js";
@@ -60,6 +61,7 @@ export class Live {
       onBreak: (entry) => breakStep(this, entry),
       payloadFor: (step) => this.payloadFor(step),
     });
+    this.table = new StepsTable({ root: part("steps-table"), button: part("as-table"), timeline: this.parts.timeline, open: (step) => this.openStep(step) });
     this.journal = new Journal({ root: part("journal") });
     this.logs = new Logs({ root: part("logs"), copy });
     this.lens = new Lens({ root: part("lens"), onStep: (step) => this.openStep(step) });
@@ -132,6 +134,7 @@ export class Live {
     this.said = "";
     this.plan = new Plan(this.plan.flat);
     this.timeline.reset(this.plan);
+    this.table.reset();
     this.lens.reset(this.plan);
     this.journal.reset(this.moments.events);
     this.logs.reset();
@@ -278,6 +281,7 @@ export class Live {
     this.seen = state.lastSeq;
     relocate(state, this.plan.flat, newest);
     this.timeline.update(state, context);
+    this.table.update(state, context);
     this.journal.show(state.lastSeq, this.past);
     this.logs.show(state.logs, state.logTruncated);
     this.lens.update(state, context);

@@ -15,6 +15,8 @@ const LOOSE = 0.42; // … or less than this
 const LEAST_MS = 1_000; // shortest span of a timeline while something runs
 const DEADLINE = 0.82; // where in the rest a deadline out of scale stands
 
+const BEYOND = 3; // percent by which a place may lie outside of a track that is zoomed: what is far away is as good as just outside
+
 const NICE = [1, 1.5, 2, 3, 4, 6, 8, 10];
 
 /** The least of 1, 1.5, 2, 3, 4, 6, 8 times a power of ten that is at least `value`. */
@@ -32,6 +34,7 @@ export class Scale {
 
   reset() {
     this.span = 0;
+    this.view = null; // {a, b}: the part that is in view while zoomed, in units, which are milliseconds of time drawn to the common scale
     this.knots = [[0, 0]];
     this.idles = [];
     this.start = this.now = 0;
@@ -91,9 +94,10 @@ export class Scale {
     this.knots = knots;
     this.start = start;
     this.now = end;
+    if (this.view) this.look(this.view.a, this.view.b);
     for (const idle of this.idles) {
-      idle.a = (idle.a / this.span) * 100;
-      idle.b = (idle.b / this.span) * 100;
+      idle.a = this.place(idle.a);
+      idle.b = this.place(idle.b);
     }
   }
 
@@ -107,13 +111,40 @@ export class Scale {
     if (!fits || (strips && units < this.span * LOOSE)) this.span = Math.max(nice(Math.max(units * AHEAD, (units + near) * MARGIN)), strips ? 1 : LEAST_MS);
   }
 
-  /** Where `moment` stands, in percent of the track; never outside it. */
+  /** Puts the part from `a` to `b` in view, as far as there is such a part. */
+  look(a, b) {
+    const width = Math.min(b - a, this.span);
+    const from = Math.max(0, Math.min(a, this.span - width));
+    this.view = width >= this.span * 0.9999 ? null : { a: from, b: from + width };
+  }
+
+  /** Where `moment` stands, in percent of the track; never outside it but by BEYOND while zoomed. */
   at(moment) {
+    return this.place(this.units(moment));
+  }
+
+  place(units) {
+    if (!this.view) return Math.max(0, Math.min(100, (units / this.span) * 100));
+    return Math.max(-BEYOND, Math.min(100 + BEYOND, ((units - this.view.a) / (this.view.b - this.view.a)) * 100));
+  }
+
+  /** The moment that stands at a place of the track, in percent. */
+  moment(percent) {
+    const { a, b } = this.view ?? { a: 0, b: this.span };
+    const units = a + ((b - a) * percent) / 100;
+    const found = this.knots.findIndex(([, at]) => at >= units);
+    const after = found < 0 ? this.knots.length - 1 : Math.max(1, found);
+    const [fromAt, fromUnits] = this.knots[after - 1];
+    const [toAt, toUnits] = this.knots[after] ?? this.knots[after - 1];
+    return fromAt + ((toAt - fromAt) * (units - fromUnits)) / (toUnits - fromUnits || 1);
+  }
+
+  units(moment) {
     const { knots } = this;
     let low = 0;
     let high = knots.length - 1;
     if (moment <= knots[0][0]) return 0;
-    if (moment >= knots[high][0]) return 100;
+    if (moment >= knots[high][0]) return Math.max(this.span, knots[high][1]);
     while (high - low > 1) {
       const middle = (low + high) >> 1;
       if (knots[middle][0] <= moment) low = middle;
@@ -121,8 +152,7 @@ export class Scale {
     }
     const [fromAt, fromUnits] = knots[low];
     const [toAt, toUnits] = knots[high];
-    const units = fromUnits + ((toUnits - fromUnits) * (moment - fromAt)) / (toAt - fromAt || 1);
-    return Math.min(100, (units / this.span) * 100);
+    return fromUnits + ((toUnits - fromUnits) * (moment - fromAt)) / (toAt - fromAt || 1);
   }
 
   /** Spans of the track drawn to the common scale: [from, to] in epoch milliseconds, in order, future last. */

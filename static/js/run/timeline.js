@@ -10,6 +10,7 @@ import { breakTool, markBreak, rowBreak } from "./row-break.js";
 import { fillStep, placeRow } from "./row.js";
 import { Rows } from "./rows.js";
 import { Scale } from "./scale.js";
+import { Zoom } from "./zoom.js";
 
 const ROW_PX = 30;
 const NARROW_ROW_PX = 56;
@@ -33,6 +34,7 @@ export class Timeline {
     this.list.addEventListener("pointerleave", () => tell("playground:hover", { line: null }));
     this.list.addEventListener("focusin", (event) => this.focused(event));
     new ResizeObserver(() => this.measure()).observe(this.track);
+    this.zoom = new Zoom({ root, scale: this.scale, track: this.track, aim: () => this.aim(), changed: () => this.frame() });
     this.width = 600;
     this.reset(new Plan([]));
   }
@@ -74,7 +76,10 @@ export class Timeline {
     const rest = context.hideRest ? [] : this.plan.ahead(state);
     const steps = state.rows.length;
     this.life = lifeOf(state, context.final);
-    if (renewed) this.rows.setCount(0, 0);
+    if (renewed) {
+      this.rows.setCount(0, 0);
+      this.scale.view = null;
+    }
     const before = renewed ? 0 : this.steps;
     const changed = steps !== before || rest.length !== this.rest.length;
     this.steps = steps;
@@ -102,6 +107,7 @@ export class Timeline {
     if (past) scale.update(past.whole, past.whole.endedAt ?? past.whole.lastAt, true);
     else scale.update(this.state, now, final);
     scale.now = now;
+    this.zoom.follow(Boolean(past));
     for (const item of this.rows.shown.values()) this.place(item);
     const line = final && this.state.status === "errored" ? (this.state.error?.line ?? null) : null;
     this.ground.place({ scale, ...this.life, stale, final: final && !past, width, narrow, line, held: past ? `seq ${past.seq}` : "last heard" });
@@ -253,7 +259,16 @@ export class Timeline {
     if (to !== undefined) {
       event.preventDefault();
       this.focusRow(Math.max(0, Math.min(last, to)));
-    }
+    } else if (!event.ctrlKey && !event.metaKey && !event.altKey && this.zoom.nudge(event.key)) event.preventDefault();
+  }
+
+  /** What keys zoom to, in percent: the step that has the focus, else now, if they are in view. */
+  aim() {
+    const item = this.rows.shown.get(this.active);
+    const now = this.scale.at(this.scale.now);
+    const step = item?.contains(document.activeElement) ? item.step : null;
+    const place = step ? (this.scale.at(step.startedAt) + (step.endedAt === null ? now : this.scale.at(step.endedAt))) / 2 : now;
+    return (step || !this.final) && place >= 0 && place <= 100 ? place : null;
   }
 
   /** To the line of the step that the keyboard is at. */
