@@ -157,7 +157,7 @@ def test_it_prints_address_and_tier_and_ends_with_0_within_5_seconds(served: Ser
     assert served.process.wait(5) == 0
     stream.close()
     served.stop()
-    addresses = [line for line in served.printed if served.url in line]
+    addresses = [line for line in served.printed if line.startswith("Serving on ") and served.url in line]
     tiers = [line for line in served.printed if line.startswith("Isolation tier ")]
     assert (len(addresses), len(tiers)) == (1, 1)
 
