@@ -34,7 +34,7 @@ class Line:
 
 
 FIELDS: Mapping[str, str] = {
-    "address": "where it listens",
+    "address": "where it listens, host and port",
     "advice": "what would isolate better",
     "after": "the version afterwards",
     "after_seconds": "how long it was waited for",

@@ -63,7 +63,7 @@ async def _serve(settings: Settings, log: Log) -> None:
             log(
                 "start",
                 version=program_version(),
-                address=address_of(sock),
+                address=address_of(sock).partition("//")[2],
                 tier=tier.letter,
                 store=without_password(settings.database),
                 synchronous=settings.synchronous,

@@ -37,7 +37,13 @@ _ANSWERS: Mapping[str, Any] = {
             "error": {
                 "type": "object",
                 "required": ["code", "message"],
-                "properties": {"code": {"type": "string", "enum": sorted(STATUS_OF)}, "message": {"type": "string"}},
+                "properties": {
+                    "code": {"type": "string", "enum": sorted(STATUS_OF)},
+                    "message": {"type": "string"},
+                    "setting": {"type": "string", "description": "the limit that was met, as the settings and About name it"},
+                    "limit": {"type": "integer"},
+                    "retry_after": {"type": "integer", "description": "seconds, as in Retry-After"},
+                },
             }
         },
     },
