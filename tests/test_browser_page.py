@@ -88,6 +88,18 @@ def test_a_problem_opens_under_its_line_and_its_fix_mends_it(opened: Callable[..
     expect(card).to_have_count(0)
 
 
+def test_a_problem_is_heard_and_mended_by_keyboard(opened: Callable[..., Playground]) -> None:
+    page = opened("/", color_scheme="dark")
+    page.write(FORGOTTEN)
+    expect(page.page.locator("#problems")).to_have_text("1 warning")
+    page.page.keyboard.press("F8")
+    expect(page.page.locator(".cm-announced")).to_contain_text("Line 6, warning: step.sleep(…) is not awaited")
+    expect(page.page.get_by_role("note")).to_be_visible()
+    page.page.keyboard.press("ControlOrMeta+.")
+    expect(page.page.locator("#problems")).to_have_text("No problems")
+    expect(page.editor).to_contain_text("await step.sleep(")
+
+
 def test_a_problem_is_marked_where_it_is_beyond_the_basic_plane_too(opened: Callable[..., Playground]) -> None:
     page = opened("/")
     page.write(BEYOND_THE_BASIC_PLANE)

@@ -30,6 +30,7 @@ export function makeEditor({ url, nonce, onChange, onCursor, onRun, onShare, onH
       doc: textarea.value,
       nonce,
       labelledby: "title",
+      describedby: "way-out",
       onChange: () => onChange(),
       onCursor,
       onRun,

@@ -12,6 +12,7 @@ const TABLE = {
     ["Make a link and copy it", "mod S", "share"],
     ["Format", "shift alt F", "format"],
     ["Next problem", "F8", "problem"],
+    ["Make its fix", "mod ."],
     ["To the step of the line", "alt enter", "step"],
     ["Complete", "ctrl space"],
     ["Comment out, or in", "mod /"],

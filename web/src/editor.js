@@ -26,6 +26,7 @@ const nothing = () => {};
  * @param {object} options
  * @param {string} options.nonce  of the page's Content-Security-Policy, for CodeMirror's own styles
  * @param {string} options.labelledby  id of the element that names the editor
+ * @param {string} options.describedby  id of the element that says how to leave it
  * @param {(text: () => string) => void} options.onChange  after every edit
  * @param {(place: {line: number, column: number}) => void} options.onCursor
  * @param {() => void} options.onRun  Mod-Enter or Shift-Enter
@@ -38,6 +39,7 @@ export function createEditor({
   doc,
   nonce = "",
   labelledby = "",
+  describedby = "",
   onChange = nothing,
   onCursor = nothing,
   onRun = nothing,
@@ -67,6 +69,7 @@ export function createEditor({
       EditorView.contentAttributes.of({
         tabindex: "0",
         "aria-labelledby": labelledby,
+        "aria-describedby": describedby,
         "aria-keyshortcuts": "Control+Enter Shift+Enter Control+S",
         autocorrect: "off",
         autocapitalize: "off",

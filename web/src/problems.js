@@ -43,12 +43,30 @@ export function nextProblem(view) {
   const order = [...lines.keys()].sort((a, b) => a - b);
   const here = open ?? view.state.doc.lineAt(view.state.selection.main.head).from;
   const next = order.find((from) => from > here || (open === null && from === here)) ?? order[0];
-  const anchor = Math.min(...lines.get(next).found.map((one) => one.from));
+  const { found } = lines.get(next);
+  const anchor = Math.min(...found.map((one) => one.from));
+  const said = found.map(({ diagnostic }) => `${diagnostic.severity}: ${diagnostic.message}${diagnostic.actions?.length ? ` Fix: ${diagnostic.actions[0].name}.` : ""}`);
   view.dispatch({
     selection: { anchor },
-    effects: [...(next === open ? [] : [openCard.of(next)]), EditorView.scrollIntoView(anchor, { y: "center" })],
+    effects: [
+      ...(next === open ? [] : [openCard.of(next)]),
+      EditorView.scrollIntoView(anchor, { y: "center" }),
+      EditorView.announce.of(`Line ${view.state.doc.lineAt(anchor).number}, ${said.join(" ")}`.replaceAll("`", "")),
+    ],
   });
   view.focus();
+  return true;
+}
+
+/** Makes the first fix offered on the line of the cursor, or of the card that is open. */
+function fixHere(view) {
+  const { lines, open } = view.state.field(decorations);
+  const entry = lines.get(open ?? view.state.doc.lineAt(view.state.selection.main.head).from);
+  const fixed = entry?.found.find(({ diagnostic }) => diagnostic.actions?.length);
+  if (!fixed) return false;
+  const [{ name, apply }] = fixed.diagnostic.actions;
+  apply(view, fixed.from, fixed.to);
+  view.dispatch({ effects: EditorView.announce.of(`${name}: done`) });
   return true;
 }
 
@@ -227,6 +245,7 @@ const clicks = EditorView.domEventHandlers({
 
 const keys = keymap.of([
   { key: "F8", run: nextProblem, preventDefault: true },
+  { key: "Mod-.", run: fixHere, preventDefault: true },
   {
     key: "Escape",
     run(view) {
