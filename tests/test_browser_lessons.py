@@ -18,7 +18,7 @@ def test_a_lesson_is_taken_noticed_and_remembered(
         open_page(f"{server.url}/examples/crash-and-resume", color_scheme=theme, viewport=viewport, has_touch=phone, is_mobile=phone), server.url
     )
     lesson = page.page.locator('[data-part="lesson"]')
-    invitation = page.page.locator('[data-part="invitation"]')
+    invitation = page.page.locator('#run [data-part="invitation"]')
     expect(invitation).to_have_text("Press Run, then press Kill worker while charge card runs.")
     page.run()
     expect(page.page.locator('[data-part="sentence"]')).to_have_text("Try it: press Kill worker while charge card runs.")

@@ -21,6 +21,7 @@ One paragraph about
 `run`.
 
 order: 3
+group: "Start here"
 params: {"name":
          "Ada"}
 tasks: [{"do": "finish", "say": "Run it.", "seen": "It ran."}]
@@ -46,6 +47,7 @@ BAD = [
     ("title too long", GOOD.replace("A title", "A" * 61), "up to 60 characters"),
     ("params not JSON", GOOD.replace('{"name":', "{name:"), "params of example bad is not JSON"),
     ("no params", GOOD.replace('params: {"name":\n         "Ada"}\n', ""), "needs an order from 1 and params"),
+    ("no group", GOOD.replace('group: "Start here"\n', ""), "needs a group"),
     ("order 0", GOOD.replace("order: 3", "order: 0"), "needs an order from 1"),
     ("order true", GOOD.replace("order: 3", "order: true"), "needs an order from 1"),
     ("unknown field", GOOD.replace("order: 3", "order: 3\nlevel: 1"), "'level: 1'"),
@@ -78,13 +80,17 @@ def test_refuses_two_of_one_order_and_an_empty_folder(tmp_path):
     (tmp_path / "__init__.py").write_text("")
     with pytest.raises(BadExample, match="one and two-b both have the order 3"):
         load(tmp_path)
+    (tmp_path / "two_b.py").write_text(GOOD.replace("order: 3", "order: 4").replace("Start here", "Shapes"))
+    (tmp_path / "three.py").write_text(GOOD.replace("order: 3", "order: 5"))
+    with pytest.raises(BadExample, match="takes a group apart: Start here, Shapes, Start here"):
+        load(tmp_path)
 
 
 def test_ships_the_examples_in_order():
     slugs = [example.slug for example in load()]
     assert slugs == [
-        "hello", "crash-and-resume", "retries", "hibernation", "approval", "fan-out", "dependencies", "saga", "agent-plan",
-        "ci-pipeline", "onboarding", "long-poll", "effects", "two-tenants",
+        "hello", "crash-and-resume", "retries", "hibernation", "approval", "long-poll", "onboarding", "fan-out",
+        "dependencies", "agent-plan", "ci-pipeline", "saga", "effects", "two-tenants",
     ]  # fmt: skip
 
 

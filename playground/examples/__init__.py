@@ -7,12 +7,13 @@ A file starts with a docstring and goes on with the source that the editor shows
     One paragraph: what happens, and what to try. Backticks mark code.
 
     order: 3
+    group: "Start here"
     params: {"name": "Ada"}
     tasks: [{"do": "kill-worker", "during": "charge card", "say": "Press Kill worker while `charge card` runs.",
              "seen": "The journal was not gone."}]
     \"\"\"
 
-`order` (from 1, no two alike), `params` (what `event["payload"]` will be) and `tasks` are required. A task is something a person is
+`order` (from 1, no two alike), `group` (the heading it stands under; those of one group follow each other), `params` (what `event["payload"]` will be) and `tasks` are required. A task is something a person is
 asked to do (`say`) and the page notices in the journal (`static/js/run/tasks.js`), and then says what it showed (`seen`). `first`: it
 begins before Run is pressed. What there is to do, and what tells that it was done:
 
@@ -42,7 +43,7 @@ SOURCE_LINES = 60
 
 _FILE = re.compile(r'"""(?P<header>.*?)"""\n(?P<source>.*)', re.DOTALL)
 _FIELD = re.compile(r"(?P<name>[a-z]+):\s+(?P<value>.*)", re.DOTALL)
-_FIELDS = ("order", "params", "tasks")
+_FIELDS = ("order", "group", "params", "tasks")
 _REQUIRED = ("say", "seen")
 # What each kind of task names: exactly one of the first, any of the second.
 _TASKS: Mapping[str, tuple[set[str], set[str]]] = {
@@ -68,6 +69,7 @@ class Example:
     title: str
     lesson: str
     order: int
+    group: str
     params: Any
     source: str
     tasks: tuple[Mapping[str, Any], ...] = ()
@@ -88,6 +90,9 @@ def load(folder: Path = FOLDER) -> tuple[Example, ...]:
     for one, next_one in itertools.pairwise(examples):
         if one.order == next_one.order:
             raise BadExample(f"The examples {one.slug} and {next_one.slug} both have the order {one.order}.")
+    groups = [name for name, _ in itertools.groupby(example.group for example in examples)]
+    if len(groups) > len(set(groups)):
+        raise BadExample(f"The order of the examples in {folder} takes a group apart: {', '.join(groups)}.")
     return tuple(examples)
 
 
@@ -109,7 +114,7 @@ def read(slug: str, text: str) -> Example:
     source = found["source"].strip("\n") + "\n"
     if source.count("\n") > SOURCE_LINES or not source.strip():
         raise BadExample(f"The example {slug} has {source.count(chr(10))} lines of source; it should have 1 to {SOURCE_LINES}.")
-    return Example(slug, title, lesson, fields["order"], fields["params"], source, tuple(fields["tasks"]))
+    return Example(slug, title, lesson, fields["order"], fields["group"], fields["params"], source, tuple(fields["tasks"]))
 
 
 def _fields(slug: str, block: str) -> dict[str, Any]:
@@ -124,6 +129,8 @@ def _fields(slug: str, block: str) -> dict[str, Any]:
             raise BadExample(f"The {found['name']} of example {slug} is not JSON: {error}.") from None
     if type(fields.get("order")) is not int or fields["order"] < 1 or "params" not in fields:
         raise BadExample(f"The header of example {slug} needs an order from 1 and params.")
+    if not isinstance(fields.get("group"), str) or not fields["group"].strip():
+        raise BadExample(f"The header of example {slug} needs a group, such as \"Start here\".")
     tasks = fields.get("tasks")
     if not isinstance(tasks, list) or not tasks or not all(map(_is_task, tasks)):
         raise BadExample(f"The tasks of example {slug} are not a list with the fields of one of: {', '.join(_TASKS)}.")

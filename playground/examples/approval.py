@@ -5,6 +5,7 @@ in the database: no process, no memory. The waiting bar carries its form; whatev
 your code sees it. Press Kill worker first, if you like, and see that nothing is lost.
 
 order: 5
+group: "Waiting"
 params: {"employee": "Lin", "item": "standing desk", "price": 480}
 tasks: [{"do": "send-event", "type": "decision", "payload": {"approved": true, "by": "Grace"},
          "say": "Send the `decision` event from the waiting bar.",

@@ -4,7 +4,8 @@ Check out, then lint, build and a matrix of tests at once, then a deployment tha
 on Python 3.12 are flaky and pass on their second attempt; the others do not run again. What fails for good stops the run
 before anything is deployed.
 
-order: 10
+order: 11
+group: "Shapes"
 params: {"commit": "8f3c2d1", "versions": ["3.11", "3.12", "3.13"]}
 tasks: [{"do": "fail", "step": "test on 3.12", "attempts": 3, "first": true,
          "say": "Take out `and ctx[\"attempt\"] == 1` and press Run.",

@@ -5,6 +5,7 @@ memory. A new worker calls `run` from the top, reads `reserve stock` from the jo
 attempt 2 of `charge card`, and the order is shipped as if nothing had happened. Kill it as often as you like.
 
 order: 2
+group: "Start here"
 params: {"order": "B-2077", "items": ["lamp", "rug"]}
 tasks: [{"do": "kill-worker", "during": "charge card", "say": "Press Kill worker while `charge card` runs.",
          "seen": "The process was gone, the journal was not: `reserve stock` was read from it, `charge card` began again."}]

@@ -4,7 +4,8 @@ A step that has another step's name as a parameter gets its result, and runs it 
 is asked for here. With `concurrent=True` its dependencies run side by side, and `load`, which both of them need, runs
 once.
 
-order: 7
+order: 9
+group: "Shapes"
 params: {"numbers": [3, 9, 4, -1, 5, 9, 2, 6]}
 tasks: [{"do": "step", "name": "outliers", "first": true,
          "say": "Copy the step `clean`, call the copy `outliers`, name it as a parameter of `report`, and press Run.",

@@ -5,6 +5,7 @@ no key: kill the worker after it has charged, and the next attempt charges again
 names a `key`, so a second attempt gets the first mail back instead of sending another.
 
 order: 13
+group: "In the real world"
 params: {"customer": "ada@example.com", "amount": 49}
 tasks: [{"do": "kill-worker", "during": "charge card",
          "say": "Press Kill worker while `charge card` runs: it has charged already, and committed nothing.",

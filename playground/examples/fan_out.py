@@ -4,7 +4,8 @@ One step per city, all running at the same time, then one step that needs every 
 Oslo fails once and is tried again by itself; the others do not notice. A worker that is killed in the middle takes only the
 cities with it that have not answered.
 
-order: 6
+order: 8
+group: "Shapes"
 params: {"cities": {"Lisbon": 24, "Cairo": 33, "Oslo": 11, "Quito": 18, "Osaka": 27}}
 tasks: [{"do": "kill-worker", "during": "measure Osaka", "read": 1,
          "say": "Press Kill worker when some cities have answered and `measure Osaka` still runs.",

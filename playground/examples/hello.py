@@ -4,6 +4,7 @@ Two steps with a sleep between them. The result of each step is written to the j
 step that is done is never run again. Press Run and watch the steps light up, from left to right.
 
 order: 1
+group: "Start here"
 params: {"name": "Ada"}
 tasks: [{"do": "finish", "say": "Watch it to its end.",
          "seen": "Each step ran once, and what it returned is in the journal."},

@@ -5,6 +5,7 @@ process, no memory, only a row with a due time, so a million of these could slee
 long sleep. The next execution replays `run` from the top: its dimmed lines in the logs.
 
 order: 4
+group: "Start here"
 params: {"plant": "fern"}
 tasks: [{"do": "wake", "step": "let it grow", "hibernated": true,
          "say": "When the worker is gone at `let it grow`, press Wake now at the end of its bar.",

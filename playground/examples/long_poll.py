@@ -4,7 +4,8 @@ A video is rendered elsewhere, and all that can be done is to ask. Being unfinis
 function of the error decides when to ask again: late while it is slow, soon when it is nearly done. A delay longer than the
 idle grace (10 seconds unless set otherwise) gives the worker up.
 
-order: 12
+order: 6
+group: "Waiting"
 params: {"video": "holiday.mov"}
 tasks: [{"do": "wake", "step": "wait for the video", "say": "Press Retry now in a gap of `wait for the video`.",
          "seen": "The retry came early, and is marked virtual for ever: the recorded time is not what happened."},

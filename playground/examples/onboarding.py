@@ -4,7 +4,8 @@ Mails over days, for as long as the person has not started. In production `day` 
 sleep for a week without a process; here a day takes 4 seconds. Every turn of the loop uses the same step names: calls of
 one name are told apart by their count, so nobody gets a mail twice.
 
-order: 11
+order: 7
+group: "Waiting"
 params: {"name": "Noor", "day": "4 seconds", "starts_on_day": 3}
 tasks: [{"do": "kill-worker", "during": "wait a day", "say": "Press Kill worker during `wait a day`, between two mails.",
          "seen": "The loop came to the same turn again: the mails before it were read from the journal, and the day had not begun anew."}]

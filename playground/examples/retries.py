@@ -5,6 +5,7 @@ then 6. An error that no retry can cure is raised as `NonRetryableError`: one at
 time of the next attempt is in the journal, so a worker that dies in the gap does not move it.
 
 order: 3
+group: "Start here"
 params: {"amount": 42, "coupon": "SPRING-2019"}
 tasks: [{"do": "kill-worker", "between": "charge card", "say": "Press Kill worker in a gap between two attempts of `charge card`.",
          "seen": "The next attempt came when it was due: its time stands in the journal, not in a worker."},

@@ -4,7 +4,8 @@ A flight and a hotel are booked, then there is no car. The run fails, and the bo
 functions in reverse order, each retried like any step. A worker that is killed meanwhile is no way out: the rollback goes on
 where it stopped.
 
-order: 8
+order: 12
+group: "In the real world"
 params: {"city": "Lisbon", "cars": 0}
 tasks: [{"do": "kill-worker", "undoing": "book hotel", "say": "Press Kill worker while `book hotel` is being undone.",
          "seen": "The next worker went on undoing: what was cancelled already was not cancelled again."},

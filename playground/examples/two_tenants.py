@@ -5,6 +5,7 @@ after any sleep; ids, keys in `env.KV` and turns are apart. Run here, this belon
 (`playground tenant-key create acme`), Share has Deploy as tenant.
 
 order: 14
+group: "In the real world"
 params: {"name": "Ada"}
 tasks: [{"do": "finish", "say": "Watch the first tenant greet its visitor.",
          "seen": "One tenant's code, and one visit counted where no other tenant can look."},

@@ -263,15 +263,16 @@ function lately(call) {
 
 /** Asks, before there is a run, for what has not been done yet. */
 function invite() {
-  const words = document.querySelector('[data-part="invitation"]');
-  if (!lesson || !words) return;
-  words.replaceChildren(
-    ...invitation(lesson).map((part) => {
-      if (typeof part === "string") return part;
-      const [tag] = Object.keys(part);
-      return Object.assign(document.createElement(tag), { textContent: part[tag] });
-    }),
-  );
+  if (!lesson) return;
+  for (const words of document.querySelectorAll('[data-part="invitation"]')) {
+    words.replaceChildren(
+      ...invitation(lesson).map((part) => {
+        if (typeof part === "string") return part;
+        const [tag] = Object.keys(part);
+        return Object.assign(document.createElement(tag), { textContent: part[tag] });
+      }),
+    );
+  }
 }
 
 invite();
