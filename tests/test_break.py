@@ -187,6 +187,28 @@ async def test_what_makes_no_sense_is_refused_and_nothing_is_changed():
             await run.break_step("charge", "fail")
 
 
+@story
+async def test_an_armed_kill_waits_for_its_moment_over_hibernation_and_a_dead_server_and_can_be_taken_back():
+    async with playing(PAY) as (tester, run):
+        await run.wait_for_step("first", status="sleeping")
+        await run.kill_worker("during-step")
+        await tester.advance("20 seconds")
+        assert (await run.types(ev.EXECUTION_ENDED), (await run.state()).armed) == ([ev.EXECUTION_ENDED], "during-step")  # hibernated
+        await tester.restart_server()
+        assert await run.result() == [{"id": 7}, "mailed"]
+        assert tried(await run.step("charge")) == [(None, "WorkerLost"), (None, None)]
+        assert (await run.state()).armed is None
+    async with playing(PAY) as (tester, run):
+        await run.wait_for_step("first", status="sleeping")
+        await run.kill_worker("before-commit")
+        await tester.advance("20 seconds")
+        await run.kill_worker("never")
+        await run.kill_worker("never")  # which changes nothing more
+        assert await run.result() == [{"id": 7}, "mailed"]
+        assert [len((await run.step(name)).attempts) for name in ("charge", "mail")] == [1, 1]
+        assert await run.types(ev.KILL_DISARMED) == [ev.KILL_DISARMED]
+
+
 def test_real_workers_know_a_break_before_and_during_their_life():
     body = """
     @step.do("early")

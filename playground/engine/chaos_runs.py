@@ -16,7 +16,7 @@ from playground.engine.given import Stored
 from playground.store.encoding import plain
 from playground.store.protocol import STEP_COMPLETED, STEP_ERRORED, InstanceRow, Snapshot
 from playground.workflows import events as ev
-from playground.workflows.errors import CannotRunChaos, InstanceNotFound
+from playground.workflows.errors import CannotRunChaos, WorkflowError
 from playground.workflows.events import NewEvent
 
 KIND = "chaos"  # of the trigger
@@ -40,23 +40,41 @@ class ChaosRuns:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._waiting: dict[int, asyncio.Task[Any]] = {}
+        self._starting: set[int] = set()
 
-    async def start(self, row: InstanceRow, queue: str) -> None:
-        """Run an instance again and again. `queue` is that of whoever asked for it, and answers for what is stored.
+    async def check(self, row: InstanceRow) -> list[InstanceRow]:
+        """The reruns of the last time, if there can be others now.
 
         Raises:
             CannotRunChaos: it has not begun, the last chaos run goes on, or it belongs to one.
-            Busy: too many instances are queued.
         """
         if queues.is_chaos(row.queue):
             raise CannotRunChaos(OF_ITS_OWN)
         if row.started_at is None:
             raise CannotRunChaos(TOO_EARLY)
         before = await self.children(row)
-        if row.key in self._waiting or any(child.status not in ev.FINAL_STATUSES for child in before):
+        going_on = row.key in self._waiting or row.key in self._starting
+        if going_on or any(child.status not in ev.FINAL_STATUSES for child in before):
             raise CannotRunChaos(RUNNING)
-        for child in before:
-            await self._engine.store.delete(child.key)
+        return before
+
+    async def start(self, row: InstanceRow, queue: str) -> None:
+        """Run an instance again and again. `queue` is that of whoever asked for it, and answers for what is stored.
+
+        Raises:
+            CannotRunChaos: see `check`.
+            Busy: too many instances are queued.
+        """
+        before = await self.check(row)
+        self._starting.add(row.key)
+        try:
+            for child in before:
+                await self._engine.store.delete(child.key)
+            await self._start(row, queue)
+        finally:
+            self._starting.discard(row.key)
+
+    async def _start(self, row: InstanceRow, queue: str) -> None:
         repeated = await self._repeated(row)
         final = row.status in ev.FINAL_STATUSES
         numbers = chaos.spread(repeated.commits, self.most) if final else []
@@ -85,17 +103,20 @@ class ChaosRuns:
         return row.key in self._waiting
 
     async def _rest(self, row: InstanceRow) -> None:
+        try:
+            await self._create_rest(row)
+        except WorkflowError:  # it has been deleted, or the server is full; who looks at the rows asks for the rest again
+            return
+
+    async def _create_rest(self, row: InstanceRow) -> None:
         children = await self.children(row)
         if [number_of(child) for child in children] != [None]:
             return
         control = children[0]
-        try:
-            async with self._engine.store.subscribe(control.key) as grown:
-                while control.status not in ev.FINAL_STATUSES:
-                    await grown(control.last_seq)
-                    control = await self._engine.store.find(control.tenant, control.id)
-        except InstanceNotFound:
-            return
+        async with self._engine.store.subscribe(control.key) as grown:
+            while control.status not in ev.FINAL_STATUSES:
+                await grown(control.last_seq)
+                control = await self._engine.store.find(control.tenant, control.id)
         ran = await self._engine.store.load(control.key)
         repeated = await self._repeated(row)
         numbers = chaos.spread(_commits(ran), self.most)

@@ -181,6 +181,11 @@ def restart(from_step: StepKey | None, broken: Sequence[NewEvent] = ()) -> Decid
     return decide
 
 
+def disarm(snapshot: Snapshot) -> Sequence[NewEvent]:
+    """Kill no worker after all."""
+    return [NewEvent(ev.KILL_DISARMED)] if "armed" in (snapshot.row.injected or {}) else []
+
+
 def end_execution(snapshot: Snapshot, reason: str, told: Mapping[str, Any] | None = None) -> list[NewEvent]:
     """Close what a vanished execution left open: its attempts, then itself. `told` is more to say of its end."""
     if not in_execution(snapshot):

@@ -14,7 +14,7 @@ from playground.engine.checker import Check, Checker
 from playground.engine.clock import Clock
 from playground.engine.code import Code, CodeSource
 from playground.engine.counts import Counts
-from playground.engine.execution import KILL_MOMENTS, Execution
+from playground.engine.execution import KILL_MOMENTS, NEVER, Execution
 from playground.engine.fitting import Fit, fit
 from playground.engine.given import stored
 from playground.engine.ids import Ids
@@ -345,6 +345,8 @@ class Engine:
     async def kill_worker(self, tenant: str, id: str, when: str = "now") -> None:
         """SIGKILL the instance's worker: `now`, `during-step` (the next attempt), `before-commit` (of the next result), or `never` after all.
 
+        An armed kill waits for its moment in whatever execution comes to it.
+
         Raises:
             NoWorker: it has none now.
             WorkflowError: `when` is none of these.
@@ -352,6 +354,9 @@ class Engine:
         if when not in KILL_MOMENTS:
             raise WorkflowError(f"when takes {', '.join(KILL_MOMENTS)}")
         row = await self.store.find(tenant, id)
+        if when == NEVER:
+            await self.operate(row, deciders.disarm)
+            return
         execution = self._scheduler.live.get(row.key)
         if execution is None:
             raise NoWorker(f'Instance "{id}" has no worker now ({row.status}), so there is nothing to kill.')

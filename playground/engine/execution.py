@@ -187,6 +187,7 @@ class Execution:
         self.breaks.begin(row.injected)
         self.steps = live.from_snapshot(snapshot)
         self.chaos.begin(row)
+        self.kill_at = (row.injected or {}).get("armed")
         rolling_back = row.rollback == "running"
         begun = [] if row.started_at is not None else [NewEvent(ev.WORKFLOW_STARTED)]
         data = {
@@ -296,9 +297,8 @@ class Execution:
         if when == NOW:
             self.ending.killed = True
             self.worker.kill()
-        elif when != (self.kill_at or NEVER):
-            armed = NewEvent(ev.KILL_DISARMED) if when == NEVER else NewEvent(ev.KILL_ARMED, {"when": when})
-            await self.operate(lambda snapshot: [armed])
+        elif when != self.kill_at:
+            await self.operate(lambda snapshot: [NewEvent(ev.KILL_ARMED, {"when": when})])
 
     def drop(self, told: Mapping[str, Any] | None = None) -> None:
         """SIGKILL and read nothing more: what was sent and not handled is lost with the worker. `told` goes into the event of the end."""

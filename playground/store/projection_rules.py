@@ -98,6 +98,8 @@ def _execution_started(fold: Fold, event: NewEvent) -> None:
 
 def _execution_ended(fold: Fold, event: NewEvent) -> None:
     fold.changed.update(owner=None, in_execution=False, fresh=False)
+    if event.data["reason"] in ev.DISARMING and "armed" in (fold.get("injected") or {}):
+        _inject(fold, "armed", None)
     if "injected" in event.data:
         _inject(fold, "chaos", {**fold.get("injected")["chaos"], "killed": {"step": event.data.get("step")}})
     if fold.status == ev.WAITING:
@@ -152,6 +154,10 @@ def _attempt_started(fold: Fold, event: NewEvent) -> None:
 def _breaks(fold: Fold, event: NewEvent) -> None:
     before = (fold.get("injected") or {}).get("breaks", ())
     _inject(fold, "breaks", breaks.after(before, event.type, fold.seq, event.data))
+
+
+def _armed(fold: Fold, event: NewEvent) -> None:
+    _inject(fold, "armed", event.data.get("when"))
 
 
 def _inject(fold: Fold, name: str, value: Any) -> None:
@@ -341,6 +347,8 @@ RULES: Mapping[str, Rule] = {
     ev.ATTEMPT_COMPLETED: _attempt_completed,
     ev.ATTEMPT_ERRORED: _attempt_errored,
     ev.RETRY_WOKEN: _retry_woken,
+    ev.KILL_ARMED: _armed,
+    ev.KILL_DISARMED: _armed,
     ev.BREAK_SET: _breaks,
     ev.BREAK_CLEARED: _breaks,
     ev.STEP_COMPLETED: _step_completed,

@@ -60,6 +60,7 @@ async def start(context: "Context", request: Request) -> Response:
     address = context.addresses.of(request)
     queue = queues.of_address(address)
     check_stored(context, queue)
+    await context.chaos.check(row)  # what is refused is not counted
     context.limits.chaos.spend(request, address)
     await context.chaos.start(row, queue)
     return await accepted(context, row)

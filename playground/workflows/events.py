@@ -68,6 +68,8 @@ LOST = "lost"  # the server or the fork server died under it
 NOT_LOADED = "not_loaded"  # its code could not be had; `failures` counts how often in a row
 END_REASONS = (HIBERNATED, COMPLETED, KILLED, CRASHED, EVICTED, LIMIT, LOST, NOT_LOADED)
 
+DISARMING = frozenset({KILLED, COMPLETED, LIMIT})  # after these ends of an execution no kill is armed any more
+
 FINAL_TYPES = frozenset({WORKFLOW_COMPLETED, WORKFLOW_ERRORED, WORKFLOW_TERMINATED})
 
 # Statuses of an instance.

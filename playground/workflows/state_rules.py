@@ -97,7 +97,8 @@ def _execution_ended(state: "State", event: Event) -> None:
     if state.executions:
         state.executions[-1].ended_at, state.executions[-1].reason = event.at, event.data["reason"]
     state.in_execution = False
-    state.armed = None
+    if event.data["reason"] in ev.DISARMING:
+        state.armed = None
     if state.status == ev.RUNNING:
         state.status = ev.QUEUED
 

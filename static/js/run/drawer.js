@@ -99,7 +99,7 @@ export class Drawer {
   /** Makes its next attempts fail, time out, be slow or return a value. */
   breaking(why) {
     if (this.step.kind !== "do") return null;
-    const button = el("button.btn.line.small.again", { type: "button", "aria-label": "Break this step", "aria-keyshortcuts": "b", title: "Make it fail, time out, be slow, or return a value" }, icon("i-bolt"), el("span", {}, "Break this step"));
+    const button = el("button.btn.line.small.again", { type: "button", "aria-label": "Break this step", "aria-keyshortcuts": "b", title: "Make it fail, time out, be slow, or return a value" }, icon("i-bolt"), el("span", {}, "Break"));
     button.dataset.title = button.title;
     setDisabled(button, why);
     button.addEventListener("click", () => button.getAttribute("aria-disabled") !== "true" && this.breakStep(this.step));

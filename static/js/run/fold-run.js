@@ -5,6 +5,9 @@ import { OPEN, alive, hush, keyOf, stir } from "./fold-state.js";
 // Reasons for which a worker is gone without having been asked to give up: drawn as a cut through every row.
 const DEATHS = new Set(["killed", "crashed", "lost", "limit"]);
 
+// Reasons after which no kill is armed any more: it has come, or nothing is left to kill.
+const DISARMING = new Set(["killed", "completed", "limit"]);
+
 const openAttempt = (attempts) => attempts.length > 0 && attempts[attempts.length - 1].endedAt === null;
 
 /** Whether an attempt runs: then a worker that is taken away takes something with it. */
@@ -113,7 +116,7 @@ function executionEnded(state, event, data) {
     if (last.cut) state.logs.push({ seq: event.seq, at: event.at, cut: data.reason, execution: last.execution });
   }
   state.inExecution = false;
-  state.armed = null;
+  if (DISARMING.has(data.reason)) state.armed = null;
   if (state.status === "running") state.status = "queued";
   hush(state, event.at);
 }
