@@ -125,6 +125,7 @@ LINES: tuple[Line, ...] = (
     Line("disk_full", ERROR, "The database's disk is nearly full, so nothing new is started.", "Make room, or keep finished runs for fewer days.",
          ("free_bytes", "least"), once=()),
     Line("expiry_failed", ERROR, "Old instances could not be removed; it is tried again in ten minutes.", "As for database_error.", ("error",)),
+    Line("shrink_failed", WARNING, "Memory that nobody needs could not be given back to the machine.", "Nothing; report it when memory grows.", ("error",), once=("error",)),
     Line("commit_failed", ERROR, "What an execution did could not be written; it is recovered.", "As for database_error.", ("instance", "error"), once=("error",)),
     # Tenants.
     Line("tenant.deployed", INFO, "A tenant deployed a version of its code.", "Nothing.", ("tenant", "version", "number", "client")),

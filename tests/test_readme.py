@@ -1,12 +1,21 @@
-"""What the README shows works as it stands."""
+"""What the README shows works as it stands, and the operator's page is made from the code."""
 
+import ast
+import importlib.util
 import re
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 from server_support import Server, ask
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+from playground.log_lines import LINES
+from playground.web.metrics import COUNTER, HISTOGRAM, METRICS, PREFIX
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+OPERATING = ROOT / "docs" / "operating.md"
+TABLE = {line.event: line for line in LINES}
 
 
 def test_its_workflow_runs_to_its_end(server: Server) -> None:
@@ -35,3 +44,56 @@ def test_its_curl_command_starts_an_instance(server: Server) -> None:
     request = urllib.request.Request(server.url + "/api/instances", body.encode(), {"Content-Type": "application/json"})
     with urllib.request.urlopen(request) as reply:
         assert reply.status == 201
+
+
+def logged() -> Iterator[tuple[str, str, set[str]]]:
+    """Where, event and fields of everything that the source logs."""
+    for file in sorted((ROOT / "playground").rglob("*.py")):
+        if "worker" in file.parts or "embedding" in file.parts:
+            continue  # what tenants and embedding programs log is theirs
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            place, args = f"{file.relative_to(ROOT)}:{node.lineno}", list(node.args)
+            fields = {keyword.arg for keyword in node.keywords if keyword.arg}
+            if name == "partial" and args and getattr(args[0], "attr", "") == "_log":
+                name, args = "_log", args[1:]
+            if name == "limit" and getattr(getattr(node.func, "value", None), "attr", "") == "counts":
+                yield place, "limit", fields
+            if name not in ("log", "_log") or not args:
+                continue
+            for event in [args[0].body, args[0].orelse] if isinstance(args[0], ast.IfExp) else [args[0]]:
+                if isinstance(event, ast.Constant) and isinstance(event.value, str):
+                    yield place, event.value, fields
+
+
+def test_every_line_that_the_source_writes_is_in_the_table_and_the_other_way_round() -> None:
+    found = list(logged())
+    assert len(found) > 30
+    for place, event, fields in found:
+        assert event in TABLE, f"{place} logs {event}, which log_lines.py does not list"
+        assert fields - {"exc_info"} <= set(TABLE[event].fields), f"{place}: {event} has fields that its row lacks"
+    assert TABLE.keys() - {event for _, event, _ in found} == set()
+
+
+def test_the_operators_page_is_made_from_the_tables() -> None:
+    spec = importlib.util.spec_from_file_location("operating", ROOT / "docs" / "operating.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    text = OPERATING.read_text()
+    assert module.written(text) == text, "run `./run python docs/operating.py`"
+    for row in METRICS:
+        assert f"`{PREFIX}{row.name}" in text
+    for line in LINES:
+        assert f"| `{line.event}` |" in text
+
+
+def test_alerts_ask_for_metrics_that_there_are() -> None:
+    (rules,) = re.findall(r"```yaml\n(groups:.*?)```", OPERATING.read_text(), re.DOTALL)
+    ends = {COUNTER: ("_total",), HISTOGRAM: ("_bucket", "_sum", "_count")}
+    known = {PREFIX + row.name + end for row in METRICS for end in ends.get(row.kind, ("",))}
+    asked = set(re.findall(r"\bplayground_\w+", rules))
+    assert len(asked) > 8
+    assert asked <= known
