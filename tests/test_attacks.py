@@ -18,6 +18,8 @@ from attacks_support import DEADLINE, PROBE, Attack, Field, Outcome, attacks
 from everyone_support import ROOT, as_ordinary, folder, python_for_everyone, readable_by_everyone
 from http_support import APPROVAL, bearer
 
+from playground.settings import Settings
+
 AT_ONCE = 8
 LEAST = 60
 GROWTH = 128 * 1024 * 1024  # bytes that the server and the fork server may have grown by, of some hundred megabytes thrown at them at
@@ -108,7 +110,8 @@ class Battle:
         self.bystander = field.client.post("/api/instances", json={"source": APPROVAL}).json()
         self._threads = ThreadPoolExecutor(AT_ONCE)
         list(self._threads.map(field.innocent, [f"warm {number}" for number in range(2 * AT_ONCE)]))
-        self.idle_workers = field.settle(5)
+        self.idle_workers = Settings().parked_workers
+        field.settle(self.idle_workers + 1)  # the bystander may still have its own
         self.descriptors = field.descriptors()
         self.memory = field.memory()
         random.Random(1).shuffle(wanted)  # so that not all that compute for ever do so at once
