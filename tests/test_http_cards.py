@@ -102,7 +102,7 @@ def test_each_page_says_what_a_link_to_it_looks_like(site: Site) -> None:
 
 
 def test_no_header_can_put_another_name_into_a_page(site: Site, unnamed: Site) -> None:
-    forged = ("evil.example", "evil.example:80", "localhost.evil.example", "127.0.0.1.evil.example", "203.0.113.9", "[2001:db8::1]", 'a"><b>')
+    forged = ("evil.example", "evil.example:80", "localhost.evil.example", "127.0.0.1.evil.example", "203.0.113.9", "[2001:db8::1]")
     for host in forged:
         for each in (site, unnamed):
             answer = each.client.get("/examples/hello", headers=BROWSER | {"Host": host, "X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example"})
@@ -111,6 +111,8 @@ def test_no_header_can_put_another_name_into_a_page(site: Site, unnamed: Site) -
         nameless = told(unnamed, "/examples/hello", Host=host)
         assert nameless["canonical"] == "/examples/hello"
         assert "og:image" not in nameless and "og:url" not in nameless
+    for each in (site, unnamed):
+        assert "><b>" not in each.client.get("/examples/hello", headers=BROWSER | {"Host": 'a"><b>'}).text
     own = told(unnamed, "/examples/hello")
     assert own["og:image"] == f"http://127.0.0.1:{unnamed.port}/examples/hello.png"
     assert told(unnamed, "/", Host="localhost:9")["canonical"] == "http://localhost:9/"

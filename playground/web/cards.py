@@ -24,6 +24,8 @@ from playground.workflows.errors import Busy
 
 KEPT_BYTES = 8 * 1024 * 1024
 WAIT_SECONDS = 5.0
+MOST_WAITING = 20  # pictures asked for at once; who comes then is sent away at once
+_BUSY = "Pictures of other links are being drawn. Ask again in 5 s."
 CACHING = "public, max-age=86400"  # a day: the code never changes, the look may
 SITE = Card(
     "Kill the worker.\nIt continues where it was.",
@@ -39,6 +41,7 @@ class Cards:
     wait: float = WAIT_SECONDS
     _kept: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
     _size: int = 0
+    _waiting: int = 0
     _pen: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def known(self, etag: str) -> bytes | None:
@@ -48,21 +51,27 @@ class Cards:
         return self._kept.get(etag)
 
     async def make(self, etag: str, card: Card) -> bytes:
-        """Draw it, or wait for who draws. Raises Busy: the wait took too long."""
+        """Draw it, or wait for who draws. Raises Busy: the wait took too long, or many wait already."""
+        if self._waiting >= MOST_WAITING:
+            raise Busy(_BUSY, retry_after=5)
         try:
             return await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(self._draw(etag, card))), self.wait)
         except TimeoutError:
-            raise Busy("Pictures of other links are being drawn. Ask again in 5 s.", retry_after=5) from None
+            raise Busy(_BUSY, retry_after=5) from None
 
     async def _draw(self, etag: str, card: Card) -> bytes:
-        async with self._pen:
-            found = self.known(etag)
-            if found is None:
-                found = self._kept[etag] = await asyncio.to_thread(self.draw, card)
-                self._size += len(found)
-                while self._size > KEPT_BYTES and len(self._kept) > 1:
-                    self._size -= len(self._kept.popitem(last=False)[1])
-            return found
+        self._waiting += 1
+        try:
+            async with self._pen:
+                found = self.known(etag)
+                if found is None:
+                    found = self._kept[etag] = await asyncio.to_thread(self.draw, card)
+                    self._size += len(found)
+                    while self._size > KEPT_BYTES and len(self._kept) > 1:
+                        self._size -= len(self._kept.popitem(last=False)[1])
+                return found
+        finally:
+            self._waiting -= 1
 
 
 async def site(context: Context, request: Request) -> Response:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 OPENAPI_VERSION = "3.1.0"
 REF = "#/components/schemas/{name}"
-_QUERY_TYPES: Mapping[str, Any] = {"source": "string", "params": "string", "status": "string", "a": "string", "b": "string", "ids": "string", "before": ["integer", "string"]}
+_QUERY_TYPES: Mapping[str, Any] = {"source": "string", "params": "string", "status": "string", "a": "string", "b": "string", "theme": "string", "readonly": "string", "ids": "string", "before": ["integer", "string"]}
 _REFUSED_BODY = ("body.not_json", "body.not_object", "body.invalid", "too_large", "cross_origin")
 _REFUSED_KEY = ("key.missing", "key.wrong", "key.revoked", "workflow.invalid_name")
 _REFUSED_CONTROL = ("token.missing", "token.wrong", "cross_origin", "too_many")
@@ -173,6 +173,8 @@ def _content(call: "Call") -> dict[str, Any]:
     kinds = {"application/json": {"schema": {"$ref": REF.format(name=name)} if name else {"type": "object"}}}
     if call.path.endswith(".py"):
         kinds = {"text/plain": {"schema": {"type": "string"}}}
+    elif call.path.endswith(".png"):
+        kinds = {"image/png": {"schema": {"type": "string", "format": "binary"}}}
     elif call.page:
         kinds["text/html"] = {"schema": {"type": "string"}}
     return {"content": kinds}

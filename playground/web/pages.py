@@ -6,7 +6,7 @@ All pages:
     limits       the same in groups: [group, [dict: name, value, unit, help, amount]]
     tier         isolation: letter, sentence, advice, layers
     version      of the playground; versions [[name, value]] for About
-    examples     every example: slug, title, lesson, params (JSON text), tasks (dicts), url, outline (list or None)
+    examples     every example: slug, title, lesson, params (JSON text), tasks (dicts), group, url, marks (of its picture)
     nonce        of this response's Content-Security-Policy; CodeMirror's styles carry it (EditorView.cspNonce)
     editor       address of the built editor's script, or None when it was not built (the textarea stays); editor_parts: names of the
                  files that it needs at once
@@ -40,7 +40,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from playground.examples import Example
 from playground.settings import public_rows
 from playground.store.protocol import InstanceRow, Snippet
-from playground.web import api_instances, api_snippets, bodies, social
+from playground.web import api_instances, api_snippets, bodies, pictures, social
 from playground.web.amounts import grouped
 from playground.web.api_effects import ledger
 from playground.web.context import Context
@@ -171,7 +171,7 @@ async def _page(
 async def shared_names(context: Context, request: Request) -> dict[str, Any]:
     """The names that every template may use."""
     examples = [
-        example_json(it) | {"params": params_text(it.params), "outline": await outline(context, it.source)}
+        example_json(it) | {"params": params_text(it.params), "marks": pictures.marks(await outline(context, it.source), it.tasks)}
         for it in context.examples.values()
     ]
     return {
