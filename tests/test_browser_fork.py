@@ -82,7 +82,7 @@ def test_a_step_is_given_another_result_by_keyboard(opened: Callable[..., Playgr
     page.page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     expect(fork).to_be_focused()
-    page.page.keyboard.press("Enter")
+    page.page.keyboard.press("f")
     expect(dialog.get_by_label("Leave this run at")).to_have_value("do:charge card:1")
     expect(dialog.get_by_role("status")).to_have_text("Begins with 2 finished steps, copied and not run: reserve stock, approval. Then charge card runs.")
     dialog.get_by_label("Run it again").focus()

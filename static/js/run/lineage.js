@@ -20,6 +20,8 @@ export class Lineage {
   /** `asks`: the run was not begun here and now, so others may have forked it meanwhile. */
   open(run, asks) {
     this.run = run;
+    this.forks = forksOf(run.id);
+    this.state = null;
     this.drawn = "";
     this.line.hidden = true;
     if (asks && run.token) this.ask(run);
@@ -29,16 +31,17 @@ export class Lineage {
     const answer = await call("GET", instancePath(run.id), { token: run.token });
     if (!answer.ok || !answer.data.forks?.length) return;
     rememberForks(run.id, answer.data.forks.filter((id) => !forksOf(run.id).some((one) => one.id === id)).map((id) => ({ id, step: null })));
-    if (this.run === run && this.state) this.update(this.state);
+    if (this.run !== run) return;
+    this.forks = forksOf(run.id);
+    if (this.state) this.update(this.state);
   }
 
   update(state) {
     this.state = state;
-    const { run } = this;
+    const { run, forks } = this;
     const from = state.trigger?.kind === "fork" ? state.trigger : null;
-    const forks = forksOf(run.id);
     const chaos = state.trigger?.kind === "chaos" ? state.trigger : null;
-    const drawn = JSON.stringify([from, chaos, forks]);
+    const drawn = from || chaos || forks.length ? JSON.stringify([from && state.rows.filter((step) => step.copied).length, from, chaos, forks]) : "";
     if (drawn === this.drawn) return;
     this.drawn = drawn;
     this.line.hidden = !from && !chaos && !forks.length;

@@ -16,11 +16,16 @@ export class Recode {
     const shut = el("button.btn.icon", { type: "button", "aria-label": "Not now", onclick: () => this.dismiss() }, icon("i-close"));
     this.offer = el("div.notice.calm.recode", { role: "status", hidden: true }, icon("i-restart"), el("p", {}, "The editor has other code than this run."), this.button, shut);
     home.append(this.offer);
-    document.addEventListener("playground:edited", () => this.look());
+    document.addEventListener("playground:edited", () => {
+      if (!this.run) return;
+      this.text = this.run.code();
+      this.look();
+    });
   }
 
   open(run) {
     this.run = run;
+    this.text = run.code();
     this.seen = 0;
     this.dismissed = null;
     this.offer.hidden = true;
@@ -56,14 +61,14 @@ export class Recode {
   look() {
     if (!this.run || !this.context) return;
     const { final, watching, stale, past } = this.context;
-    const text = this.run.code();
+    const { text } = this;
     const wanted = !final && !watching && !past && text !== this.run.source && text !== this.dismissed && this.state.lastSeq > 0 && this.state.rollback !== "running";
     if (this.offer.hidden === wanted) this.offer.hidden = !wanted;
     setDisabled(this.button, stale ? "No connection: nothing can be sent." : this.busy ? "Being tried." : "");
   }
 
   dismiss() {
-    this.dismissed = this.run.code();
+    this.dismissed = this.text;
     this.look();
   }
 
