@@ -101,11 +101,12 @@ function columnsOf(executions, most) {
   if (executions.length <= most) return executions;
   const first = executions.slice(0, most > 2 ? 1 : 0);
   const last = executions.slice(first.length - most);
-  return [...first, { folded: executions.length - most }, ...last];
+  const between = executions.slice(first.length, executions.length - last.length);
+  return [...first, { folded: between.length, between }, ...last];
 }
 
 function headOf(column, state) {
-  if (column.folded) return el("span.folded", { role: "columnheader", title: `${column.folded} more` }, el("b", {}, "…"), `+${column.folded}`);
+  if (column.folded) return el("span.folded", { role: "columnheader", title: foldedTitle(column.between) }, el("b", {}, "…"), `+${column.folded}`, el("span.sr", {}, foldedTitle(column.between)));
   const begun = state.startedAt ?? column.startedAt;
   const read = column.replayed ? `${column.replayed} read${column.firstAt ? ` in ${lasting(Math.max(1, column.firstAt - column.startedAt))}` : ""}` : "";
   const on = column.firstStep && column.execution > 1 ? el("code", {}, stepLabel(column.firstStep)) : null;
@@ -114,6 +115,11 @@ function headOf(column, state) {
   const recoded = before && before.codeVersion !== column.codeVersion ? el("span.tag", {}, "edited code") : null;
   const parts = column.cut || !read ? [end] : [read, on ? ["continuing at ", on] : null].filter(Boolean);
   return el("span", { role: "columnheader" }, el("b", {}, `Execution ${column.execution}`), recoded, recoded ? " " : "", ...parts.flatMap((part, index) => (index ? [", ", part] : [part])).flat());
+}
+
+function foldedTitle(between) {
+  const cuts = between.filter((one) => one.cut).length;
+  return `Executions ${between[0].execution} to ${between.at(-1).execution}${cuts ? `, ${cuts} of them cut off` : ""}`;
 }
 
 /** What an execution did with a step: [class, words]. `live`: it is the latest and the run is not over. */

@@ -6,10 +6,10 @@ import { toast } from "../toast.js";
 import { call, instancePath } from "./api.js";
 import { BreakList } from "./break-list.js";
 import { breakStep } from "./breaking.js";
-import { el, icon, setText, tell } from "./dom.js";
+import { tell } from "./dom.js";
 import { Drawer } from "./drawer.js";
 import { Effects } from "./effects.js";
-import { FINAL, fold, keyOf, lives } from "./fold.js";
+import { FINAL, fold, keyOf } from "./fold.js";
 import { ForkDialog, wayOn } from "./fork.js";
 import { Header, NOTHING } from "./header.js";
 import { Journal } from "./journal.js";
@@ -18,32 +18,33 @@ import { Lens } from "./lens.js";
 import { Lineage } from "./lineage.js";
 import { Logs } from "./logs.js";
 import { Moments } from "./moments.js";
-import { narrate } from "./narrator.js";
 import { Notices } from "./notices.js";
 import { outcome } from "./outcome.js";
 import { Plan, flatten } from "./plan.js";
 import { Recode, relocate } from "./recode.js";
 import { Address, Scrubber, momentOf } from "./scrubber.js";
+import { Sentence } from "./sentence.js";
 import { StepsTable } from "./steps-table.js";
 import { Stream } from "./stream.js";
 import { Tabs } from "./tabs.js";
+import { Telling } from "./telling.js";
 import { Timeline } from "./timeline.js";
 import { Watching } from "./watching.js";
-import { STATUS, clock, errorLine, left, short, stepLabel } from "./words.js";
+import { stepLabel } from "./words.js";
 
-const SENTENCE_MS = 1_000; // the narrator changes its mind at most this often
 const CALM_MS = 250; // between frames while nothing runs
 const STILL_MS = 1_000; // … and where motion is not wanted
-const NOTE = 120; // characters of an error beside its line in the editor
-const TELL_MS = 100; // the rest of the page hears of steps at most this often
 
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
+
 /** The panel of one page: `open` follows an instance, letting go of the one before; `close` lets go. */
 export class Live {
   constructor(root) {
     this.root = root;
     const part = (name) => root.querySelector(`[data-part="${name}"]`);
-    this.parts = { narrator: part("narrator"), sentence: part("sentence"), mark: part("mark"), replay: part("see-replay"), end: part("end"), timeline: part("timeline") };
+    this.parts = { end: part("end"), timeline: part("timeline") };
+    this.sentence = new Sentence(root);
+    this.telling = new Telling((ms) => (this.timer = setTimeout(() => this.schedule(), ms)));
     const copy = (text) => this.copy(text);
     this.lesson = new Lesson({ root: part("lesson") });
     this.header = new Header({ root: part("head"), act: (what, when) => this.act(what, when) });
@@ -73,7 +74,7 @@ export class Live {
     this.tabs = new Tabs({ root, onShow: () => this.shown() });
     this.scrubber = new Scrubber({ root: part("scrub"), seek: (seq) => this.seek(seq) });
     this.address = new Address();
-    this.parts.replay.addEventListener("click", () => this.tabs.show("lens", { focus: true }));
+    part("see-replay").addEventListener("click", () => this.tabs.show("lens", { focus: true }));
     root.addEventListener("click", (event) => {
       const link = event.target.closest("a[data-line]");
       if (!link || event.defaultPrevented) return;
@@ -93,7 +94,7 @@ export class Live {
     document.addEventListener("playground:recoded", () => {
       if (!this.run) return;
       this.effects.open(instancePath(this.run.id), this.run.source);
-      this.told = null; // lines are those of other code now
+      this.telling.reset(); // lines are those of other code now
       this.schedule(true);
     });
     document.addEventListener("visibilitychange", () => !document.hidden && this.schedule());
@@ -129,9 +130,8 @@ export class Live {
     this.seen = this.generationEnd = null;
     this.heardAt = Date.now();
     this.drawnEnd = null;
-    this.told = this.toldAt = null;
-    this.saidAt = -SENTENCE_MS;
-    this.said = "";
+    this.telling.reset();
+    this.sentence.reset();
     this.plan = new Plan(this.plan.flat);
     this.timeline.reset(this.plan);
     this.table.reset();
@@ -142,8 +142,6 @@ export class Live {
     this.drawer.reset();
     this.tabs.step(null);
     this.parts.end.replaceChildren();
-    this.parts.sentence.replaceChildren();
-    this.parts.replay.hidden = true;
     this.parts.timeline.scrollTop = 0;
   }
 
@@ -259,8 +257,8 @@ export class Live {
       this.header.tick(context);
     }
     this.notices.tick();
-    this.narrate(context);
-    this.tell(context);
+    if (this.state.lastSeq || this.trouble) this.sentence.say(this.state, { ...context, armed: this.state.armed, doubles: this.effects.doubles, task: this.lesson.task });
+    this.telling.tell(this.state, this.moments.state, context);
     if (this.past || (context.final && !this.trouble)) return;
     const pace = calm.matches ? STILL_MS : this.state.status === "running" && !context.stale ? 0 : CALM_MS;
     if (document.hidden) return;
@@ -307,56 +305,6 @@ export class Live {
     this.lens.update(this.state, context);
     this.drawer.update(this.state, context);
     this.timeline.frame();
-  }
-
-  narrate(context) {
-    if (!this.state.lastSeq && !this.trouble) return;
-    const { icon: mark, tone, parts, lens } = this.past ? recalled(this.state, context) : narrate(this.state, { ...context, armed: this.state.armed, doubles: this.effects.doubles, task: this.lesson.task });
-    const words = parts.map((one) => (typeof one === "string" ? one : (one.code ?? one.b ?? (one.line ? `line ${one.line}` : "")))).join("");
-    const moved = performance.now();
-    if (words !== this.said) {
-      const urgent = this.past || context.final || context.stale || this.state.status === "paused";
-      if (!urgent && moved - this.saidAt < SENTENCE_MS) return;
-      this.said = words;
-      this.saidAt = this.state.executions.length ? moved : -SENTENCE_MS; // what comes next is news at once
-      this.parts.mark.replaceChildren(icon(mark, { tone }));
-      this.parts.narrator.classList.toggle("try", tone === "try");
-      this.parts.sentence.setAttribute("aria-live", this.past ? "off" : "polite"); // the slider says where it is
-      this.parts.sentence.replaceChildren(...parts.map(partNode));
-      this.parts.replay.hidden = !lens;
-    }
-    const ticks = parts.filter((one) => one.tick !== undefined);
-    this.parts.sentence.querySelectorAll(".ticking").forEach((node, index) => setText(node, ticks[index]?.tick ?? ""));
-  }
-
-  /** Tells the rest of the page what it shows of the run, when that has changed. */
-  tell({ now, final, stale }) {
-    const { state } = this;
-    let labels = "";
-    if (!final) for (const step of state.open) labels += `${labelOf(step, now)};`;
-    const signature = `${state.version}:${stale}:${labels}`;
-    if (signature === this.told) return;
-    if ((this.past || !final) && performance.now() - this.toldAt < TELL_MS) {
-      if (this.past) this.timer = setTimeout(() => this.schedule(), TELL_MS); // nothing else draws a still picture again
-      return;
-    }
-    this.told = signature;
-    this.toldAt = performance.now();
-    const steps = state.rows.map((step) => ({
-      key: step.key,
-      kind: step.kind,
-      name: step.name,
-      count: step.count,
-      line: step.line,
-      status: final && step.endedAt === null ? "not" : step.status,
-      label: step.endedAt === null && !final ? labelOf(step, now) : "",
-    }));
-    const awaited = final ? null : [...state.open].findLast((step) => step.line !== null);
-    const error = state.status === "errored" && state.error?.line ? { line: state.error.line, message: short(errorLine(state.error), NOTE) } : null;
-    tell("playground:steps", { steps, awaitedLine: awaited?.line ?? null, error });
-    const { status } = this.moments.state;
-    const executions = lives(this.moments.state);
-    tell("playground:status", { status, word: STATUS[status].word, executions: executions.length, replayed: executions.at(-1)?.replayed ?? 0, killed: executions.at(-1)?.reason === "killed" });
   }
 
   /** Lights a line, and whatever belongs to it, wherever it is shown. */
@@ -446,25 +394,4 @@ function lineOf(row, state) {
   return typeof row.line === "number" ? row.line : null;
 }
 
-/** What the narrator says of a moment that is over. */
-function recalled(state, context) {
-  const { seq, last } = context.past;
-  const said = narrate(state, { ...context, stale: false, watching: true });
-  return { ...said, icon: "i-clock", tone: "", parts: [{ b: `Seq ${seq.toLocaleString("en")}` }, ` of ${last.toLocaleString("en")}, ${clock(state.lastAt)}: `, ...said.parts] };
-}
-
 const keyJson = ({ kind, name, count }) => ({ kind, name, count });
-
-function labelOf(step, now) {
-  if (step.status === "retrying") return `retry in ${left(Math.ceil((step.until - now) / 1000) * 1000)}`;
-  if (step.status === "running" && step.attempts.length > 1) return `attempt ${step.attempts[step.attempts.length - 1].attempt} running`;
-  return "";
-}
-
-function partNode(part) {
-  if (typeof part === "string") return part;
-  if (part.code) return el("code", {}, part.code);
-  if (part.b) return el("b", {}, part.b);
-  if (part.line) return el("a.line-link", { href: `#L${part.line}`, dataset: { line: part.line } }, `line ${part.line}`);
-  return el("span.ticking.num", { "aria-hidden": "true" }, part.tick);
-}

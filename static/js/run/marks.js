@@ -6,7 +6,7 @@ import { clock, copiedWords, errorLine, lasting } from "./words.js";
 
 /**
  * A mark is {type, from, to, text?, title?}; a `to` or `from` of null means now.
- * One that was made to be so has `injected`. Types: ran given fail lost live stopped · gap ahead-gap · sleep wait (live: sleep-on wait-on) ahead · read · copied · pause · undo undo-fail.
+ * One that was made to be so has `injected`. Types: ran given fail lost live stopped · gap ahead-gap · sleep wait (live: sleep-on wait-on) ahead · read · copied · pause · undo undo-fail undo-on.
  */
 export function marksOf(step, state, final) {
   const marks = step.copied ? [copied(step)] : step.kind === "do" ? attempts(step, state, final) : wait(step, state, final);
@@ -117,7 +117,7 @@ function undo(rollback, state, final) {
     const cut = attempt.endedAt === null ? lostAt(attempt, state) : null;
     if (cut !== null) return { type: "lost", from: attempt.startedAt, to: cut, text: "", title: `rollback attempt ${attempt.attempt} lost with its worker` };
     const open = attempt.endedAt === null;
-    const type = open ? (final ? "stopped" : "live") : attempt.done ? "undo" : isLost(attempt) ? "lost" : "undo-fail";
+    const type = open ? (final ? "stopped" : "undo-on") : attempt.done ? "undo" : isLost(attempt) ? "lost" : "undo-fail";
     return { type, from: attempt.startedAt, to: open ? (final ? state.endedAt : null) : attempt.endedAt, text: "", title: `rolled back, attempt ${attempt.attempt}` };
   });
 }

@@ -28,6 +28,7 @@ const CLASSES = {
   pause: "hold",
   undo: "undo",
   "undo-fail": "undo bad",
+  "undo-on": "undo on",
 };
 
 /** Puts a step as it now is into a row. `tools` is what stands on its track besides marks, or null. */

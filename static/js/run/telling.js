@@ -1,0 +1,55 @@
+// What the rest of the page hears of a run: its steps for the editor and the outline, its status for the page's own bar and title.
+
+import { tell } from "./dom.js";
+import { lives } from "./fold.js";
+import { STATUS, errorLine, left, short } from "./words.js";
+
+const NOTE = 120; // characters of an error beside its line in the editor
+const TELL_MS = 100; // between two tellings
+
+export class Telling {
+  /** @param {(ms: number) => void} later asks for another call after so many milliseconds, where nothing else would bring one */
+  constructor(later) {
+    this.later = later;
+    this.reset();
+  }
+
+  /** What was told counts no more. */
+  reset() {
+    this.told = this.toldAt = null;
+  }
+
+  /** Tells, if that has changed, the steps of `state`, which is shown, and the status of `newest`, which is how the run stands. */
+  tell(state, newest, { now, final, stale, past }) {
+    let labels = "";
+    if (!final) for (const step of state.open) labels += `${labelOf(step, now)};`;
+    const signature = `${state.version}:${newest.status}:${stale}:${labels}`;
+    if (signature === this.told) return;
+    if ((past || !final) && performance.now() - this.toldAt < TELL_MS) {
+      if (past) this.later(TELL_MS);
+      return;
+    }
+    this.told = signature;
+    this.toldAt = performance.now();
+    const steps = state.rows.map((step) => ({
+      key: step.key,
+      kind: step.kind,
+      name: step.name,
+      count: step.count,
+      line: step.line,
+      status: final && step.endedAt === null ? "not" : step.status,
+      label: step.endedAt === null && !final ? labelOf(step, now) : "",
+    }));
+    const awaited = final ? null : [...state.open].findLast((step) => step.line !== null);
+    const error = state.status === "errored" && state.error?.line ? { line: state.error.line, message: short(errorLine(state.error), NOTE) } : null;
+    tell("playground:steps", { steps, awaitedLine: awaited?.line ?? null, error });
+    const executions = lives(newest);
+    tell("playground:status", { status: newest.status, word: STATUS[newest.status].word, executions: executions.length, replayed: executions.at(-1)?.replayed ?? 0, killed: executions.at(-1)?.reason === "killed" });
+  }
+}
+
+function labelOf(step, now) {
+  if (step.status === "retrying") return `retry in ${left(Math.ceil((step.until - now) / 1000) * 1000)}`;
+  if (step.status === "running" && step.attempts.length > 1) return `attempt ${step.attempts[step.attempts.length - 1].attempt} running`;
+  return "";
+}
