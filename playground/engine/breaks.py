@@ -112,7 +112,8 @@ class Breaks:
     def frame(self) -> list[Break]:
         """The breaks as the worker is to know them: it subtracts what it has claimed by itself."""
         shown = [{**each, "left": each["left"] + self._claimed[each["id"]]} for each in self._now]
-        self._given.update({each["id"]: each for each in shown})
+        for each in shown:  # it only gets less, and the worker may have claimed more before it heard
+            self._given.setdefault(each["id"], each)
         return shown
 
     def apply(self, event: Event) -> None:

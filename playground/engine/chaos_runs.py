@@ -13,8 +13,9 @@ from typing import Any
 from playground.engine import chaos, queues
 from playground.engine.engine import BATCH_MOST, CreateInstance, Engine
 from playground.engine.given import Stored
+from playground.sandbox import frames
 from playground.store.encoding import plain
-from playground.store.protocol import STEP_COMPLETED, STEP_ERRORED, InstanceRow, Snapshot
+from playground.store.protocol import STEP_COMPLETED, STEP_ERRORED, Child, InstanceRow, Snapshot
 from playground.workflows import events as ev
 from playground.workflows.errors import CannotRunChaos, WorkflowError
 from playground.workflows.events import NewEvent
@@ -42,7 +43,7 @@ class ChaosRuns:
         self._waiting: dict[int, asyncio.Task[Any]] = {}
         self._starting: set[int] = set()
 
-    async def check(self, row: InstanceRow) -> list[InstanceRow]:
+    async def check(self, row: InstanceRow) -> list[Child]:
         """The reruns of the last time, if there can be others now.
 
         Raises:
@@ -82,7 +83,7 @@ class ChaosRuns:
         if not final:
             self.follow(row)
 
-    async def children(self, row: InstanceRow) -> list[InstanceRow]:
+    async def children(self, row: InstanceRow) -> list[Child]:
         """The reruns of an instance that are kept: the one without a kill, then by number."""
         found = await self._engine.store.children(row.key, KIND, limit=BATCH_MOST)
         return sorted(found, key=lambda child: number_of(child) or 0)
@@ -112,11 +113,11 @@ class ChaosRuns:
         children = await self.children(row)
         if [number_of(child) for child in children] != [None]:
             return
-        control = children[0]
-        async with self._engine.store.subscribe(control.key) as grown:
+        async with self._engine.store.subscribe(children[0].key) as grown:
+            control = await self._engine.store.find(row.tenant, children[0].id)
             while control.status not in ev.FINAL_STATUSES:
                 await grown(control.last_seq)
-                control = await self._engine.store.find(control.tenant, control.id)
+                control = await self._engine.store.find(row.tenant, control.id)
         ran = await self._engine.store.load(control.key)
         repeated = await self._repeated(row)
         numbers = chaos.spread(_commits(ran), self.most)
@@ -133,6 +134,8 @@ class ChaosRuns:
             return Repeated(events, timed_out, _commits(snapshot))
 
     async def _create(self, row: InstanceRow, queue: str, repeated: Repeated, numbers: Sequence[int | None]) -> None:
+        size = frames.size_of(row.params) + sum(frames.size_of(event.data) for event in repeated.events)
+        self._engine.stored.add(queue, size * len(numbers))
         await self._engine.create_batch([
             CreateInstance(
                 None,
@@ -151,7 +154,7 @@ class ChaosRuns:
         ])
 
 
-def number_of(child: InstanceRow) -> int | None:
+def number_of(child: Child) -> int | None:
     """The commit before which the worker of a rerun is killed; None for the rerun without a kill."""
     plan = (child.injected or {}).get("chaos", {})
     return plan.get("kill_before_commit")

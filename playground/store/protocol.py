@@ -7,7 +7,7 @@ them fast, and they change in the transaction that adds the events which explain
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -95,6 +95,18 @@ class InstanceRow(msgspec.Struct, frozen=True, gc=False):
     fresh: bool = True
     in_execution: bool = False
     injected: Mapping[str, Any] | None = None
+
+
+class Child(NamedTuple):
+    """An instance made from another, without its values, which may be large. See `InstanceRow`."""
+
+    key: int
+    id: str
+    status: str
+    execution: int
+    started_at: int | None
+    ended_at: int | None
+    injected: Mapping[str, Any] | None
 
 
 # Statuses of a step row.
@@ -276,7 +288,7 @@ class Store(Protocol):
     ) -> list[InstanceRow]:
         """Instances, newest first (by key, descending, keys < before)."""
 
-    async def children(self, key: int, kind: str, *, limit: int = 50) -> Sequence[InstanceRow]:
+    async def children(self, key: int, kind: str, *, limit: int = 50) -> Sequence[Child]:
         """The instances made from one in a certain way (`trigger["kind"]`), newest first."""
 
     async def count(self, *, tenant: str | None = None, queue: str | None = None) -> dict[str, int]:

@@ -17,7 +17,7 @@ from playground.store.lock import FileLock
 from playground.store.measures import Measures
 from playground.store.migrations import migrate, version_of
 from playground.store.named_sql import NamedSql
-from playground.store.protocol import Committed, Decider, InstanceRow, NewInstance, Refusal, Snapshot, Snippet
+from playground.store.protocol import Child, Committed, Decider, InstanceRow, NewInstance, Refusal, Snapshot, Snippet
 from playground.store.readers import Readers
 from playground.store.shrink import shrink
 from playground.store.snippets import KnownSnippets, snippet_of
@@ -191,8 +191,9 @@ class SqliteStore:
 
         return await self._readers.run(read)
 
-    async def children(self, key: int, kind: str, *, limit: int = 50) -> Rows:
-        return await self._rows("children", (key, kind, limit))
+    async def children(self, key: int, kind: str, *, limit: int = 50) -> Sequence[Child]:
+        query = self._sql["children"]
+        return await self._readers.run(lambda db: [columns.child(row) for row in db.execute(query, (key, kind, limit))])
 
     async def count(self, *, tenant: str | None = None, queue: str | None = None) -> dict[str, int]:
         return self._transaction.tally.read(tenant, queue)

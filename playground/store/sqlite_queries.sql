@@ -53,7 +53,9 @@ INSERT OR ROLLBACK INTO origin (instance, class_name, params, control_hash, meta
 INSERT OR ROLLBACK INTO child (instance, parent, kind) VALUES (?, ?, ?)
 
 -- name: children
-{instance_columns} WHERE i.key IN (SELECT instance FROM child WHERE parent = ? AND kind = ? ORDER BY instance DESC LIMIT ?) ORDER BY i.key DESC
+-- Without values: an instance may have a hundred children with a megabyte each.
+SELECT key, id, status, execution, started_at, ended_at, injected FROM instance
+WHERE key IN (SELECT instance FROM child WHERE parent = ? AND kind = ? ORDER BY instance DESC LIMIT ?) ORDER BY key DESC
 
 -- name: delete_child
 DELETE FROM child WHERE instance = ?1 OR parent = ?1

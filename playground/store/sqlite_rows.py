@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from playground.store.encoding import decode, decode_or_none, encode, encode_or_none, encode_step, kept
-from playground.store.protocol import InboxRow, InstanceRow, StepRow
+from playground.store.protocol import Child, InboxRow, InstanceRow, StepRow
 from playground.workflows.events import Event, NewEvent, StepKey
 
 INSTANCE_COLUMNS = 25
@@ -74,6 +74,11 @@ def only_grew(before: InstanceRow, after: InstanceRow) -> bool:
         and before.error is after.error
         and before.injected is after.injected
     )
+
+
+def child(r: Sequence[Any]) -> Child:
+    """From a row of `children`."""
+    return Child(r[0], r[1], r[2], r[3], r[4], r[5], decode_or_none(r[6]))
 
 
 def step_row(r: Sequence[Any]) -> StepRow:

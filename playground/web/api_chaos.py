@@ -3,6 +3,7 @@
 Only instances that are nobody's: a tenant's keys and effects are shared by all its instances, so that reruns would change them.
 """
 
+import hashlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from starlette.responses import Response
 from playground.engine import queues
 from playground.engine.chaos_runs import number_of
 from playground.store.encoding import encode
-from playground.store.protocol import STEP_COMPLETED, InstanceRow, Snapshot
+from playground.store.protocol import STEP_COMPLETED, Child, InstanceRow, Snapshot
 from playground.web import bodies
 from playground.web.access import find
 from playground.web.api_effects import shown as shown_effects
@@ -39,7 +40,7 @@ class Rows:
     def __init__(self) -> None:
         self._known: OrderedDict[int, dict[str, Any]] = OrderedDict()
 
-    async def of(self, context: "Context", child: InstanceRow) -> dict[str, Any]:
+    async def of(self, context: "Context", child: Child) -> dict[str, Any]:
         """How a rerun stands, without comparison."""
         known = self._known.get(child.key)
         if known is not None:
@@ -76,13 +77,10 @@ async def rows(context: "Context", request: Request) -> Response:
     if control is not None and len(told) == 1 and control["status"] in ev.FINAL_STATUSES:
         context.chaos.follow(row)
     by_itself = _outcome(row) if final else None
-    without_a_kill = _outcome(children[0]) if control is not None and control["status"] in ev.FINAL_STATUSES else None
+    without_a_kill = None if control is None else control["outcome"]
     good = [it for it in (by_itself, without_a_kill) if it is not None]
     steady = len(set(good)) <= 1
-    compared = [
-        {**it, "result": _compared(_outcome(child), good, steady) if good and it["status"] in ev.FINAL_STATUSES else None}
-        for child, it in zip(children, told, strict=True)
-    ]
+    compared = [_shown(it, good, steady) for it in told]
     running = context.chaos.waits(row) or any(it["status"] not in ev.FINAL_STATUSES for it in told)
     answer = {
         "of": row.id,
@@ -97,30 +95,39 @@ async def rows(context: "Context", request: Request) -> Response:
     return json_response(answer, headers={"Cache-Control": "no-store"})
 
 
-async def _row(context: "Context", child: InstanceRow) -> dict[str, Any]:
+async def _row(context: "Context", child: Child) -> dict[str, Any]:
+    plan = (child.injected or {}).get("chaos", {})
     row: dict[str, Any] = {
         "number": number_of(child),
         "id": child.id,
         "url": instance_url(child.id),
         "status": child.status,
-        "killed": None,
+        "killed": {"before": plan["killed"]["step"]} if "killed" in plan else None,
         "executions": child.execution,
         "took_ms": None if child.ended_at is None or child.started_at is None else child.ended_at - child.started_at,
-        "error": None if child.error is None else {"name": child.error["name"], "message": child.error["message"]},
+        "error": None,
         "ran_twice": [],
         "effects_twice": [],
+        "outcome": None,
     }
-    plan = (child.injected or {}).get("chaos", {})
-    if "killed" in plan:
-        row["killed"] = {"before": plan["killed"]["step"]}
     if child.status not in ev.FINAL_STATUSES:
         return row
     async with context.engine.forking:  # a snapshot holds all results of an instance
-        row["ran_twice"] = _ran_twice(await context.store.load(child.key))
+        snapshot = await context.store.load(child.key)
+        row["ran_twice"], row["outcome"] = _ran_twice(snapshot), _outcome(snapshot.row)
+    if snapshot.row.error is not None:
+        row["error"] = {"name": snapshot.row.error["name"], "message": snapshot.row.error["message"]}
     lost = {f"{step['name']}-{step['count']}" for step in row["ran_twice"]}
     doubled = {(it["kind"], it["step"]): None for it in shown_effects(await context.store.effects.of(child.key)) if it["double_of"] and it["step"] in lost}
     row["effects_twice"] = [{"kind": kind, "step": step} for kind, step in doubled]
     return row
+
+
+def _shown(row: dict[str, Any], good: list[str], steady: bool) -> dict[str, Any]:
+    """A row with the comparison in place of what is compared."""
+    outcome = row["outcome"]
+    compared = None if outcome is None or not good else SAME if outcome in good else DIFFERS if steady else VARIES
+    return {name: value for name, value in row.items() if name != "outcome"} | {"result": compared}
 
 
 def _ran_twice(snapshot: Snapshot) -> list[dict[str, Any]]:
@@ -134,14 +141,9 @@ def _ran_twice(snapshot: Snapshot) -> list[dict[str, Any]]:
 
 
 def _outcome(row: InstanceRow) -> str:
+    """What two runs are compared by: how they ended and with what, in a few bytes."""
     error = row.error and [row.error["name"], row.error["message"]]
-    return encode([row.status, row.output, error])
-
-
-def _compared(outcome: str, good: list[str], steady: bool) -> str:
-    if outcome in good:
-        return SAME
-    return DIFFERS if steady else VARIES
+    return hashlib.sha256(encode([row.status, row.output, error]).encode()).hexdigest()
 
 
 def _summary(told: list[dict[str, Any]]) -> dict[str, int]:
