@@ -20,7 +20,7 @@ const HINTS = {
     beside: seen("#run [data-part=rows]"),
     words: done
       ? `\`${done}\` is committed: its result is in the journal, and it will not run again.`
-      : `Watch ${going ? `\`${going}\`` : "the first bar"}. When it turns solid, its result is in the journal.`,
+      : `Watch ${going ? `\`${going}\`` : "the first bar"}. When it gets its tick, its result is in the journal.`,
     next: done ? "Next" : null,
   }),
   kill(run) {
