@@ -36,7 +36,6 @@ const TABLE = {
 };
 
 const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
-const MODIFIERS = new Set(["mod", "ctrl", "shift", "alt"]);
 const WRITTEN = { mod: MAC ? "⌘" : "Ctrl", ctrl: MAC ? "⌃" : "Ctrl", shift: MAC ? "⇧" : "Shift", alt: MAC ? "⌥" : "Alt", enter: "↵", space: "Space" };
 const NO_TEXT = new Set(["range", "checkbox", "radio", "button", "submit"]); // inputs in which a letter writes nothing
 
