@@ -20,6 +20,8 @@ def test_a_lesson_is_taken_noticed_and_remembered(
     lesson = page.page.locator('[data-part="lesson"]')
     invitation = page.page.locator('#run [data-part="invitation"]')
     expect(invitation).to_have_text("Press Run, then press Kill worker while charge card runs.")
+    source = json.loads(page.page.locator("#page-data").inner_text())["source"]
+    page.write(source.replace('%")\n                await asyncio.sleep(0.6)', '%")\n                await asyncio.sleep(30)'))  # there is time to kill, on any machine
     page.run()
     expect(page.page.locator('[data-part="sentence"]')).to_have_text("Try it: press Kill worker while charge card runs.")
     expect(lesson).to_be_hidden()
