@@ -55,6 +55,7 @@ def test_the_wheel_holds_the_pages_and_the_editor(wheel: Path) -> None:
         assert {f"playground/{name}" for name in here} <= set(names)
     assert "playground_editor/dist/editor.js" in names
     assert any(name.startswith("playground_editor/dist/") and "licen" in name.lower() for name in names)
+    assert {"playground/web/fonts/LICENSE.txt", "playground/web/fonts/jetbrains-mono-subset.ttf"} <= set(names)
     assert [name for name in names if name.startswith(("tests/", "web/", "node_modules/"))] == []
 
 
@@ -68,5 +69,7 @@ def test_the_wheel_serves_the_page_from_anywhere(elsewhere: Path, tmp_path: Path
         for path in linked:
             with urllib.request.urlopen(server.url + path) as reply:
                 assert reply.read(), path
+        with urllib.request.urlopen(server.url + "/examples/hello.png") as reply:  # drawn in the fonts that the wheel brings
+            assert reply.read().startswith(b"\x89PNG")
     finally:
         assert server.stop() == 0
