@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from access_support import findings
 from page_support import Playground, completed_steps, expect, journal
+from playwright.sync_api import Locator
 from server_support import Server
 
 FAILS = """from workers import WorkflowEntrypoint
@@ -45,6 +46,16 @@ def failed(page: Playground) -> str:
     approve(page)
     page.expect_status("Errored")
     return id
+
+
+def forking(page: Playground) -> Locator:
+    """Ask to fork from the run's header; gives the dialog."""
+    fork = page.control("Fork")
+    fork.focus()
+    fork.press("Enter")
+    dialog = page.page.get_by_role("dialog", name="Fork this run")
+    expect(dialog).to_be_visible()
+    return dialog
 
 
 def types(page: Playground, id: str) -> list[str]:
@@ -108,8 +119,8 @@ def test_whoever_watches_may_fork_and_the_fork_is_theirs(opened: Callable[..., P
     owner = opened("/")
     parent = failed(owner)
     page = opened(f"/instances/{parent}", viewport={"width": 390, "height": 844})
-    page.control("Fork").click()
-    dialog = page.page.get_by_role("dialog", name="Fork this run")
+    page.expect_status("Errored")
+    dialog = forking(page)
     assert findings(page.page) == []
     dialog.get_by_label("Leave this run at").select_option(label="approval, done")
     dialog.get_by_label("Wait for its event again").check()
@@ -174,8 +185,7 @@ def test_a_fork_is_compared_with_its_parent_while_it_lives(opened: Callable[...,
     page = opened("/", viewport={"width": 390, "height": 844})
     page.page.get_by_role("button", name="Code", exact=True).click()
     parent = failed(page)
-    page.control("Fork").click()
-    dialog = page.page.get_by_role("dialog", name="Fork this run")
+    dialog = forking(page)
     dialog.get_by_label("Leave this run at").select_option(label="approval, done")
     dialog.get_by_role("button", name="Fork", exact=True).click()
     page.tab("Timeline")
