@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
+from access_support import findings
 from conftest import MANY
 from page_support import Playground, expect, journal
 from server_support import Server
@@ -41,7 +42,7 @@ def opened(server: Server, open_page: Callable) -> Callable[..., Playground]:
     """`opened(**context_options)` opens the page as a new visitor, with the code in the editor."""
 
     def open_one(**options: object) -> Playground:
-        page = Playground(open_page(server.url + "/examples/hello", **options), server.url)
+        page = Playground(open_page(server.url + "/examples/hello", reduced_motion="reduce", **options), server.url)
         page.write(SHOP)
         return page
 
@@ -55,6 +56,7 @@ def test_a_step_is_broken_before_it_runs_by_keyboard_and_again_when_it_has(opene
     page.page.keyboard.press("Enter")
     form = page.page.get_by_role("dialog", name="Break charge")
     expect(form.get_by_role("radio", name="Fail")).to_be_focused()
+    assert findings(page.page) == []
     form.get_by_label("For its next").fill("2")
     page.page.keyboard.press("Enter")
     expect(form).to_have_count(0)
@@ -111,6 +113,7 @@ def test_a_kill_is_armed_seen_by_who_watches_and_taken_back(opened: Callable[...
     page.page.get_by_role("menuitem", name="During the next step").click()
     listed = page.page.get_by_role("group", name="Set up to go wrong")
     expect(listed).to_contain_text("Armed: the worker is killed during its next step")
+    assert findings(page.page) == []
     watching = open_page(page.page.url).page
     expect(watching.get_by_role("group", name="Set up to go wrong")).to_contain_text("Armed")
     expect(watching.get_by_role("button", name="Disarm")).to_have_count(0)
@@ -137,6 +140,7 @@ def test_chaos_on_a_telephone_shows_a_row_for_each_commit(opened: Callable[..., 
     expect(rows.nth(1)).to_contain_text("charge ran twice, and so did its effect")
     expect(chaos).to_contain_text("3 kills: each time it came to the same output.")
     assert page.page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert findings(page.page) == []
     rows.nth(1).get_by_role("link").click()
     expect(page.page).to_have_url(re.compile("/instances/"))
     expect(page.page.locator("#run")).to_contain_text("with its worker killed before commit 1")
