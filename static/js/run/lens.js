@@ -110,7 +110,8 @@ function headOf(column, state) {
   const begun = state.startedAt ?? column.startedAt;
   const read = column.replayed ? `${column.replayed} read${column.firstAt ? ` in ${lasting(Math.max(1, column.firstAt - column.startedAt))}` : ""}` : "";
   const on = column.firstStep && column.execution > 1 ? el("code", {}, stepLabel(column.firstStep)) : null;
-  const end = column.endedAt === null ? `started ${clock(column.startedAt).slice(0, 8)}` : column.cut ? `${CUT[column.reason]} at ${lasting(column.endedAt - begun)}` : { hibernated: "hibernated", evicted: "gave its worker up", killed: "ended by hand" }[column.reason] ?? "ran to the end";
+  const after = state.executions[state.executions.indexOf(column) + 1];
+  const end = column.endedAt === null ? `started ${clock(column.startedAt).slice(0, 8)}` : column.cut ? `${CUT[column.reason]} at ${lasting(column.endedAt - begun)}` : { hibernated: "hibernated", evicted: after && after.codeVersion !== column.codeVersion ? "gave way to edited code" : "gave its worker up", killed: "ended by hand" }[column.reason] ?? "ran to the end";
   const before = state.executions[state.executions.indexOf(column) - 1];
   const recoded = before && before.codeVersion !== column.codeVersion ? el("span.tag", {}, "edited code") : null;
   const parts = column.cut || !read ? [end] : [read, on ? ["continuing at ", on] : null].filter(Boolean);

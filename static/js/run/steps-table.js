@@ -105,6 +105,7 @@ function noteOf(step) {
   if (lost) said.push(`${count(lost, "attempt")} lost with its worker`);
   if (step.error ?? failed?.error) said.push(short(errorLine(step.error ?? failed.error), NOTE));
   if (step.kind === "wait") said.push(`for ${step.eventType}`);
+  if (step.copied) said.push(step.copied.edited ? "edited when forked" : "copied");
   if (step.virtual || step.attempts.some((attempt) => attempt.virtual)) said.push("ended early by hand");
   if (step.rollback && step.rollback.status !== "pending") said.push({ completed: "rolled back", errored: "rollback failed" }[step.rollback.status] ?? "rolling back");
   return said.join("; ");
