@@ -130,7 +130,8 @@ export class Effects {
     const row = this.shown[index];
     const twice = row.times > 1;
     const attempts = row.attempts.filter((one) => one !== null);
-    const where = row.step === null ? ["outside steps"] : [el("b", {}, row.step), attempts.length ? `, attempt${attempts.length > 1 ? "s" : ""} ${attempts.join(" and ")}` : ""];
+    const step = row.step && this.state && [...this.state.steps.values()].find((one) => one.kind === "do" && (one.count > 1 ? `${one.name}-${one.count}` : one.name) === row.step);
+    const where = row.step === null ? ["outside steps"] : [step ? el("button.step-link", { type: "button", title: "Open this step" }, row.step) : el("b", {}, row.step), attempts.length ? `, attempt${attempts.length > 1 ? "s" : ""} ${attempts.join(" and ")}` : ""];
     const why = row.why.length ? [el("p.why", { role: "cell" }, ...row.why.map((part) => (part.code ? el("code", {}, part.code) : part)))] : [];
     const item = el(
       `li.effect${twice ? ".twice" : row.why.length ? ".kept" : ""}`,
@@ -142,7 +143,6 @@ export class Effects {
       ...why,
     );
     item.line = row.line;
-    const step = row.step && this.state && [...this.state.steps.values()].find((one) => one.kind === "do" && (one.count > 1 ? `${one.name}-${one.count}` : one.name) === row.step);
     item.key = step ? step.key : null;
     if (this.fresh?.has(row.id)) {
       this.fresh.delete(row.id);
