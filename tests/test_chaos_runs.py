@@ -200,8 +200,11 @@ def test_its_reruns_hold_up_nobody(sandbox: tuple[Background, Sandbox], tmp_path
         site.operate(made, "chaos")
         told = site.client.get(f"/api{made['url']}/chaos").json()
         assert len(told["rows"]) == 2
+        for row in (told["control"], told["rows"][0]):
+            site.until({"url": row["url"]}, "attempt_started")
         assert site.finish(site.create(HELLO))["status"] == "complete"
-        assert site.client.get(f"/api{made['url']}/chaos").json()["status"] == "running"
+        told = site.client.get(f"/api{made['url']}/chaos").json()
+        assert [row["status"] for row in (told["control"], *told["rows"])] == ["running", "running", "queued"]  # no more than two at once
         again = site.operate(made, "chaos")
         assert (again.status_code, again.json()["error"]["code"]) == (409, "instance.cannot_run_chaos")
     finally:

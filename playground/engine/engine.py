@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from playground.engine import breaks, deciders, words
+from playground.engine import breaks, deciders, queues, words
 from playground.engine.bindings.effects import Effects
 from playground.engine.bindings.kv import KV
 from playground.engine.breaks import NewBreak
@@ -256,6 +256,8 @@ class Engine:
                 )
             )
         created, refused = await store.create(rows, at=now)
+        if any(queues.is_chaos(row.queue) for row in created):
+            self._scheduler.expect_chaos()
         self._scheduler.wake()
         return created, refused
 

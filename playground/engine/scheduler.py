@@ -35,6 +35,7 @@ class Scheduler:
         self._running: Counter[str] = Counter()
         self._barren: dict[int, int] = {}
         self._pace = Pace(services.settings.starts_per_second_per_tenant)
+        self._chaos = True  # whether reruns of chaos runs may be due, of which one claim must not take more than may run
         self._passed_over: set[tuple[str, str]] = set()  # (tenant, workflow) whose dispatcher is not there
         self._quiet = Quiet(services)
         self._wake = asyncio.Event()
@@ -93,6 +94,10 @@ class Scheduler:
         """Something may be due now."""
         self._wake.set()
 
+    def expect_chaos(self) -> None:
+        """Reruns of a chaos run have been created."""
+        self._chaos = True
+
     def registered(self, workflow: str) -> None:
         """The dispatcher of a workflow is there now."""
         self._passed_over = {lane for lane in self._passed_over if lane[1] != workflow}
@@ -122,11 +127,14 @@ class Scheduler:
             # A queue of which nothing runs has no room of its own to keep to, so one claim takes no more than any queue may have.
             settings = services.settings
             limit = min(limit, settings.running_per_address, settings.running_per_tenant, settings.starts_per_second_per_tenant)
+            if self._chaos:
+                limit = min(limit, settings.chaos_running)
             room, closed = self._room(limit, at, spare=spare), sorted(self._passed_over)
             rows = await services.store.claim(services.node, limit, at=at, full=room, full_workflows=closed)
             for row in rows:
                 self._begin(row)
             if len(rows) < limit:
+                self._chaos = self._chaos and (spare or any(map(queues.is_chaos, self._running)))
                 if spare:
                     self._evict_idle()
                 return at
