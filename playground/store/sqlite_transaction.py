@@ -17,6 +17,7 @@ from playground.store.measures import Measures
 from playground.store.named_sql import NamedSql
 from playground.store.projection import Change, first_event, first_row, project, replace
 from playground.store.protocol import Committed, Decider, InstanceRow, NewInstance, Refusal, Snapshot, Snippet, StepRow
+from playground.store.sqlite_begun import Begun
 from playground.store.sqlite_held import Held, HeldInstances
 from playground.store.tables import scope_of
 from playground.store.tally import Tally
@@ -58,9 +59,7 @@ class SqliteTransaction:
         self._unwritten: dict[int, Held] = {}
         self._created: set[tuple[str, str]] = set()
         self._new: list[InstanceRow] = []
-        self._new_steps: list[Any] = []
-        self._new_inbox: list[Any] = []
-        self._new_children: list[tuple[int, int, str]] = []
+        self._begun = Begun()
         self._events: list[Any] = []
         self._kv: dict[tuple[str, int, str], str | None] = {}
         self._deleted: list[int] = []
@@ -93,7 +92,7 @@ class SqliteTransaction:
         self._new += rows
         self._events += journals
         for new, change in made:
-            self._stage_more(new, change)
+            self._kv.update(self._begun.add(new, change))
         self._created |= ids
         return rows, refused
 
@@ -196,8 +195,7 @@ class SqliteTransaction:
         if self._new:
             self._write_new()
         grown: list[Any] = []
-        steps, self._new_steps = self._new_steps, []
-        inbox, self._new_inbox = self._new_inbox, []
+        steps, inbox = self._begun.take_rows()
         for held in self._unwritten.values():
             row, stored = held.row, held.stored
             if columns.only_grew(stored, row):
@@ -253,9 +251,7 @@ class SqliteTransaction:
         self._events.clear()
         self._kv.clear()
         self._new.clear()
-        self._new_steps.clear()
-        self._new_inbox.clear()
-        self._new_children.clear()
+        self._begun.forget()
         self._created.clear()
         self._deleted.clear()
         self.tally.forget()
@@ -312,18 +308,6 @@ class SqliteTransaction:
             scope = scope_of(change.row)
             self._kv.update({(*scope, key): text for key, text in change.kv.items()})
 
-    def _stage_more(self, new: NewInstance, change: Change) -> None:
-        """What a new instance has beside its row: from the one it is made from, or sent to it before it runs."""
-        key = change.row.key
-        for step, row in change.steps.items():
-            self._new_steps += columns.step_values(key, change.row.generation, row, change.results.get(step))
-        for received in change.inbox_added:
-            self._new_inbox += columns.inbox_values(key, received)
-        scope = scope_of(change.row)
-        self._kv.update({(*scope, name): text for name, text in change.kv.items()})
-        if new.parent is not None and not isinstance(new.trigger, str):
-            self._new_children.append((key, new.parent, new.trigger["kind"]))
-
     def _write_new(self) -> None:
         values: list[Any] = []
         origins: list[Any] = []
@@ -333,9 +317,8 @@ class SqliteTransaction:
             self._follow(row, None)
         self._run(self._insert_instances, columns.INSTANCE_COLUMNS, values)
         self._run(self._insert_origins, columns.ORIGIN_COLUMNS, origins)
-        for child in self._new_children:
+        for child in self._begun.take_children():
             self._execute("insert_child", child)
-        self._new_children.clear()
         self._new.clear()
         self._created.clear()
 
