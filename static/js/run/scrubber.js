@@ -28,7 +28,9 @@ export class Scrubber {
 
   go(seq) {
     const to = Math.max(1, Math.min(seq, this.most));
-    if (to !== this.at) this.seek(to >= this.most ? null : to);
+    if (to === this.at) return;
+    this.at = to; // the next press may come before this one is drawn
+    this.seek(to >= this.most ? null : to);
   }
 
   /** `seq` is the moment shown, `at` its time; `last` the newest event there is; `executions` those of the newest state. */
