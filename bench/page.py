@@ -82,7 +82,10 @@ def server() -> Iterator[tuple[str, subprocess.Popen[str]]]:
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert process.stdout
-        yield process.stdout.readline().strip(), process
+        address = process.stdout.readline().strip()
+        if not address:
+            raise SystemExit("bench/page_server.py did not start; run it by itself to see why")
+        yield address, process
     finally:
         process.communicate(timeout=20)
 

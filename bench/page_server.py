@@ -16,6 +16,7 @@ from playground.serving import _open as open_rooms
 from playground.settings import Settings
 from playground.store.protocol import NewInstance, Store
 from playground.web import server
+from playground.web.app import refused_below
 from playground.web.protocol import Connections
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent, StepKey
@@ -113,14 +114,18 @@ async def main() -> None:
             await finished(store)
             key = await make(store, "living")
 
+            opened_stdin = asyncio.StreamReader()
+            await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(opened_stdin), sys.stdin)
+
             async def orders() -> None:
-                while line := (await asyncio.to_thread(sys.stdin.readline)).split():
+                while line := (await opened_stdin.readline()).split():
                     await feed(store, key, int(line[1]), float(line[2]))
                 stop.set()
 
             ordered = asyncio.create_task(orders())
+            connections = Connections.of(settings, refused_below(app.state.context))
             address = f"http://127.0.0.1:{sock.getsockname()[1]}"
-            await server.serve(app, sock, stop, Connections.of(settings), on_started=lambda: print(address, flush=True), on_stop=app.state.context.streams.stop)
+            await server.serve(app, sock, stop, connections, on_started=lambda: print(address, flush=True), on_stop=app.state.context.streams.stop)
             await ordered
 
 

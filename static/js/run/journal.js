@@ -8,6 +8,7 @@ import { CUT, clock, errorLine, lasting } from "./words.js";
 
 const ROW_PX = 24;
 const TALL_PX = 40; // on a telephone
+const WHO = 4; // the cell of a row that names the step
 const PHONE = window.matchMedia("(max-width: 559px)");
 
 const GROUPS = {
@@ -22,7 +23,7 @@ export class Journal {
     const part = (name) => root.querySelector(`[data-part="${name}"]`);
     Object.assign(this, { root, find: part("journal-find"), empty: part("journal-empty"), list: part("journal-rows") });
     this.chips = [...root.querySelectorAll("[data-group]")];
-    this.rows = new Rows({ viewport: root, list: this.list, height: () => (PHONE.matches ? TALL_PX : ROW_PX), draw: (index, old) => this.draw(index, old), measured: (item) => item.open });
+    this.rows = new Rows({ viewport: root, list: this.list, height: () => (PHONE.matches ? TALL_PX : ROW_PX), draw: (index, old) => this.draw(index, old), measured: (item) => item.open, reuse: true });
     this.find.addEventListener("input", () => this.refilter());
     for (const chip of this.chips) {
       chip.addEventListener("click", () => {
@@ -65,38 +66,31 @@ export class Journal {
     const none = this.shown.length === 0;
     this.empty.hidden = !none;
     if (none) setText(this.empty, this.find.value.trim() ? `No event matches “${this.find.value.trim()}”.` : "Nothing is in the journal yet.");
-    this.rows.setCount(this.shown.length);
     const current = past && !none ? this.shown[this.shown.length - 1].seq : null;
-    if (current === this.current) return;
+    const moved = current !== this.current;
     this.current = current;
-    for (const item of this.rows.shown.values()) setFlag(item, "at", item.seq === current);
-    if (current !== null) this.rows.toEnd();
+    if (moved) for (const item of this.rows.shown.values()) setFlag(item, "at", item.seq === current);
+    this.rows.setCount(this.shown.length, undefined, { end: moved && current !== null });
   }
 
   draw(index, old) {
     const event = this.shown[index];
     const open = this.opened.has(event.seq);
-    if (old && old.seq === event.seq && old.open === open) return old;
-    const cut = event.type === "execution_ended" && event.data.reason in CUT;
-    const of = event.step ?? (event.type.startsWith("break_") ? event.data.step : null);
-    const step = of ? `${of.name}${of.count > 1 ? `-${of.count}` : ""}` : "";
-    const button = el(
-      "button.j-row",
-      { type: "button", "aria-expanded": String(open) },
-      el("span.seq", {}, String(event.seq)),
-      el("time.opt", {}, clock(event.at)),
-      el("span.ex", {}, event.execution === null ? "" : String(event.execution)),
-      el("span.type", {}, event.type),
-      el("span.who", { title: step }, step),
-      el("span.what.opt", {}, said(event)),
-    );
-    const item = el("li.j", {}, button, open ? el("pre.j-json", { tabindex: "0" }, valueNodes(event)) : null);
-    setFlag(item, "cut", cut);
-    setFlag(item, "bad", BAD.has(event.type) && event.data.error?.name !== "WorkerLost" && !event.data.injected);
+    const item = old ?? newRow();
     setFlag(item, "odd", index % 2 === 1);
     setFlag(item, "at", event.seq === this.current);
-    Object.assign(item, { seq: event.seq, open, step: event.step });
-    return item;
+    if (item.seq === event.seq && item.open === open) return item;
+    const of = event.step ?? (event.type.startsWith("break_") ? event.data.step : null);
+    const step = of ? `${of.name}${of.count > 1 ? `-${of.count}` : ""}` : "";
+    const { button, cells } = item;
+    [String(event.seq), clock(event.at), event.execution === null ? "" : String(event.execution), event.type, step, said(event)].forEach((text, at) => setText(cells[at], text));
+    if (cells[WHO].title !== step) cells[WHO].title = step;
+    button.setAttribute("aria-expanded", String(open));
+    while (item.lastElementChild !== button) item.lastElementChild.remove();
+    if (open) item.append(el("pre.j-json", { tabindex: "0" }, valueNodes(event)));
+    setFlag(item, "cut", event.type === "execution_ended" && event.data.reason in CUT);
+    setFlag(item, "bad", BAD.has(event.type) && event.data.error?.name !== "WorkerLost" && !event.data.injected);
+    return Object.assign(item, { seq: event.seq, open, step: event.step });
   }
 
   clicked(event) {
@@ -108,6 +102,12 @@ export class Journal {
     this.rows.paint();
     this.rows.shown.get(index)?.querySelector("button").focus({ preventScroll: true });
   }
+}
+
+function newRow() {
+  const cells = ["span.seq", "time.opt", "span.ex", "span.type", "span.who", "span.what.opt"].map((what) => el(what));
+  const button = el("button.j-row", { type: "button" }, ...cells);
+  return Object.assign(el("li.j", {}, button), { button, cells, seq: null });
 }
 
 function retriesOf(config) {

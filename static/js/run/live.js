@@ -194,9 +194,9 @@ export class Live {
   seek(seq) {
     this.wanted = null;
     // What the slider stands under must not shrink while it is moved.
-    const { style, offsetHeight } = this.parts.timeline;
-    if (seq === null) style.removeProperty("min-height");
-    else if (!this.past) style.setProperty("min-height", `min(${offsetHeight}px, 60vh)`);
+    const { timeline } = this.parts;
+    if (seq === null) timeline.style.removeProperty("min-height");
+    else if (!this.past) timeline.style.setProperty("min-height", `min(${timeline.offsetHeight}px, 60vh)`);
     this.past = seq !== null;
     this.state = this.past ? this.moments.at(seq) : this.moments.state;
     this.seen = null;

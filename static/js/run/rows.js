@@ -29,11 +29,11 @@ export class Rows {
     list.append(this.top, this.bottom);
     viewport.addEventListener("scroll", () => this.paint(), { passive: true });
     new ResizeObserver(() => this.resized()).observe(viewport);
-    this.width = this.seen = 0;
+    this.width = this.seen = this.first = this.last = 0;
   }
 
-  /** Says how many rows there are now; rows from `from` on are others than before. */
-  setCount(count, from = this.count) {
+  /** Says how many rows there are now; rows from `from` on are others than before. With `end` the last one is then in sight. */
+  setCount(count, from = this.count, { end = false } = {}) {
     const keep = Math.min(from, count, this.count);
     if (keep < this.count) {
       this.heights.truncate(keep);
@@ -43,8 +43,14 @@ export class Rows {
     }
     for (let index = keep; index < count; index += 1) this.heights.push(this.guess(index));
     this.count = count;
+    if (end && this.viewport.clientHeight) {
+      this.pad(Math.min(this.first, count), Math.min(this.last, count));
+      this.toEnd();
+      return;
+    }
     this.paint();
-    if (this.viewport.clientHeight !== this.seen) this.paint(); // a viewport may be as high as its rows
+    // A viewport may be as high as its rows, as long as all of them are in sight.
+    if (this.last >= count && this.viewport.clientHeight !== this.seen) this.paint();
   }
 
   /** Says that row `index` is to be drawn again. */
@@ -108,6 +114,8 @@ export class Rows {
       const change = this.heights.set(index, this.measured(node) ? node.offsetHeight : this.guess(index));
       if (change && this.heights.offset(index) < start) shift += change;
     }
+    this.first = first;
+    this.last = last;
     this.pad(first, last);
     if (shift && !this.stuck) this.viewport.scrollTop += shift;
   }
