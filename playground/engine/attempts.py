@@ -199,7 +199,7 @@ class Attempts:
         step.status = status
 
     def _committed(self, step: LiveStep, reply: dict[str, Any]) -> None:
-        self._execution.answer(reply)
+        self._execution.answers.give(reply)
         self._execution.attempt_over()
 
 

@@ -2,7 +2,7 @@
 
 The parts stand beside this file: hearing.py what each frame means, attempts.py a `do`'s attempts, suspensions.py sleeps and
 waits, rollback.py the saga, idleness.py when the worker is given up, ending.py what its death means. Frames become events through the pipeline; what the worker
-waits for is sent when the commit that holds it is durable.
+waits for is sent (answers.py) when the commit that holds it is durable.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from playground.engine import deciders, live, loading, pipeline, queues, words
+from playground.engine.answers import Answers
 from playground.engine.attempts import Attempts
 from playground.engine.breaks import Breaks
 from playground.engine.chaos import Chaos
@@ -28,7 +29,7 @@ from playground.engine.processor import Processor
 from playground.engine.rollback import Rollback
 from playground.engine.services import Services
 from playground.engine.sources import NotRegistered
-from playground.engine.start import snapshot_of, start_frame
+from playground.engine.start import gathered, given, start_frame
 from playground.engine.suspensions import Suspensions
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
@@ -73,7 +74,8 @@ class Execution:
         self.processor = Processor(self)
         self.bindings = ExecutionEnvironment(self)
         self.ending = Ending(self, barren)
-        self.pipeline = Pipeline(services.store, row.key, row.execution, services.clock.now, self._acknowledge, self._commit_failed)
+        self.answers = Answers(self)
+        self.pipeline = Pipeline(services.store, row.key, row.execution, services.clock.now, self.answers.acknowledge, self._commit_failed)
         self._take_limits(row)
         self.channel: FrameChannel | None = None
         self.worker: Worker | None = None
@@ -81,8 +83,6 @@ class Execution:
         self.kill_at: str | None = None
         self.dos = self.calls = self._said_bytes = self.unbilled = 0
         self.stored_bytes = row.stored_bytes
-        self._withheld: list[tuple[bytes, int]] = []
-        self._loop = asyncio.get_running_loop()
         self._loaded_seq = 0
         self._over: asyncio.Future[Decider | None] = asyncio.get_running_loop().create_future()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -124,7 +124,7 @@ class Execution:
                 else:  # whoever knows the code may take their time over it: no worker waits meanwhile
                     code = await self._loaded()
                     if code is not None:
-                        await self._prepare(_given(code))
+                        await self._prepare(given(code))
             except loading.LoadFailed as failed:
                 await self._not_loaded(failed)
             except Exception as failed:
@@ -146,19 +146,10 @@ class Execution:
 
     async def _prepare(self, coming: Coroutine[Any, Any, Code]) -> None:
         """Get a worker and all that it starts from, and start it."""
-        services = self.services
-        taking = asyncio.ensure_future(services.sandbox.take())
-        try:
-            snapshot, code = await asyncio.gather(snapshot_of(services, self.row), coming)
-            worker = await taking
-        except BaseException:
-            taking.cancel()
-            taking.add_done_callback(_let_go)
-            raise
-        self.worker = worker
+        self.worker, snapshot, code = await gathered(self.services, self.row, coming)
         await self.pipeline.drain()  # an operation that came first may end or pause it: then no code is to run
         if not self.closing:
-            self._begin(worker, snapshot, code)
+            self._begin(self.worker, snapshot, code)
 
     async def _loaded(self) -> Code | None:
         """The code, or None when an operation ends the execution before it is there."""
@@ -340,26 +331,6 @@ class Execution:
         if self.channel is not None:
             self.channel.send(*messages)
 
-    def answer(self, message: dict[str, Any]) -> None:
-        """Send what ends a step; while pausing it is kept back, so that the code does not come to its next step."""
-        if self.pausing:
-            self._withheld.append((frames.encode(message), 1))
-        else:
-            self.send(message)
-
-    def _acknowledge(self, data: bytes, count: int, committed: Committed) -> None:
-        """Send what ends steps, on the thread that committed them."""
-        if self.pausing or self.channel is None:
-            self._loop.call_soon_threadsafe(self._acknowledge_late, data, count)
-        else:
-            self.channel.send_from_thread(data, count)
-
-    def _acknowledge_late(self, data: bytes, count: int) -> None:
-        if self.pausing:
-            self._withheld.append((data, count))
-        elif self.channel is not None:
-            self.channel.send_encoded(data, count)
-
     def attempt_over(self) -> None:
         """An attempt has ended and is committed: a pause may now take effect, or the worker may have fallen idle."""
         self.idleness.stirred()
@@ -408,9 +379,7 @@ class Execution:
         self.pausing = held
         self.send({"op": "hold", "held": held})
         if not held:
-            withheld, self._withheld = self._withheld, []
-            if self.channel is not None:
-                self.channel.send_encoded(b"".join(data for data, _ in withheld), sum(count for _, count in withheld))
+            self.answers.release()
             self.suspensions.rearm()
 
     def _said(self, batch: Sequence[tuple[frames.Said, int]]) -> None:
@@ -436,13 +405,3 @@ class Execution:
         self._said_bytes = 0
         if self.channel is not None:
             self.channel.resume()
-
-
-async def _given(code: Code) -> Code:
-    return code
-
-
-def _let_go(taking: "asyncio.Task[Worker]") -> None:
-    """A worker came for an execution that will not begin."""
-    if not taking.cancelled() and taking.exception() is None:
-        taking.result().close()

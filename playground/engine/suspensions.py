@@ -76,7 +76,7 @@ class Suspensions:
         if event.type == ev.WAIT_TIMED_OUT:
             reply["error"] = event.data["error"]
         step.reply = reply
-        execution.answer(reply)
+        execution.answers.give(reply)
 
     def rearm(self) -> None:
         """A pause was called off: what fell due meanwhile is due now."""
@@ -89,7 +89,7 @@ class Suspensions:
     def _is_settled(self, key: StepKey, step: LiveStep | None, kind: str) -> bool:
         """Whether a sleep or wait needs no arming: it ended before the code came to it again, or has no place here."""
         if step is not None and step.status == live.OVER and step.reply is not None:
-            self._execution.answer(dict(step.reply))
+            self._execution.answers.give(dict(step.reply))
             return True
         if key.kind != kind or (step is not None and (step.timer is not None or step.status != live.OPEN)):
             self._execution.break_limit(f"protocol: a {kind} that is out of place")
