@@ -13,9 +13,10 @@ from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from playground.worker import failures, parameters
+from playground.worker import delays, failures, parameters
 from playground.worker.breaks import Breaks, instead
 from playground.worker.channel import Channel
+from playground.worker.decorated import Decorated, retrieved
 from playground.worker.entrypoint import (
     NonRetryableDelayError,
     NotSerialisableError,
@@ -53,40 +54,6 @@ class _Do:
         self.last = config.limit == 0
         self.owed = False
         self.broken: Mapping[str, Any] | None = None  # the break that its attempt falls under
-
-
-class Decorated:
-    """A function made a step by `@step.do(...)`: call it without arguments and await the result."""
-
-    def __init__(self, steps: "Steps", name: str, callback: Any, depends: list[Any] | None, concurrent: bool, given: dict[str, Any]):
-        self._steps, self._name, self._callback = steps, name, callback
-        self._depends, self._concurrent, self._given = depends, concurrent, given
-        self._result: asyncio.Future[Any] | None = None
-        self.__name__ = getattr(callback, "__name__", name)
-        self.__wrapped__ = callback
-
-    async def __call__(self) -> Any:
-        if self._result is None:
-            self._result = asyncio.ensure_future(self._run())
-            self._result.add_done_callback(_retrieved)
-        return await asyncio.shield(self._result)
-
-    async def _run(self) -> Any:
-        steps = self._steps
-        first = self._depends or []
-        wanted, takes_ctx = parameters.wanted(self._callback, steps.decorated, len(first))
-        dependencies = [*first, *(steps.decorated[name] for name in wanted)]
-        if self._concurrent:
-            results = list(await asyncio.gather(*(dependency() for dependency in dependencies)))
-        else:
-            results = [await dependency() for dependency in dependencies]
-        by_name = dict(zip(wanted, results[len(first) :], strict=True))
-
-        def call(ctx: Record) -> Any:
-            return self._callback(*results[: len(first)], **by_name, **({parameters.CTX: ctx} if takes_ctx else {}))
-
-        line = getattr(getattr(self._callback, "__code__", None), "co_firstlineno", None)
-        return await steps.start(self._name, call, line=line, **self._given)
 
 
 class Steps:
@@ -259,7 +226,7 @@ class Steps:
             await asyncio.get_running_loop().create_future()
         do.task = asyncio.get_running_loop().create_task(self._live(do, stored))
         self._open[do.key] = do
-        do.task.add_done_callback(_retrieved)
+        do.task.add_done_callback(retrieved)
         try:
             result = await asyncio.shield(do.task)
         except asyncio.CancelledError:
@@ -345,31 +312,12 @@ class Steps:
         frame: dict[str, Any] = {"op": "fail", "error": failures.describe(error), "retryable": retryable}
         if retryable and not do.last and do.config.delay_function is not None:
             try:
-                frame["delay"] = await self._computed_delay(do, error)
+                info = Record(ctx=self.context(do.key, do.attempt, do.config), error=error)
+                frame["delay"] = await delays.computed(do.config, do.key, info, self._limits["delay_function_ms"] / 1000)
             except NonRetryableDelayError as refused:
                 do.error = refused
                 frame.update(error=failures.describe(refused), retryable=False)
         self._post(do, frame)
-
-    async def _computed_delay(self, do: _Do, error: BaseException) -> int:
-        where = f'The delay function for step "{do.key[1]}-{do.key[2]}"'
-        seconds = self._limits["delay_function_ms"] / 1000
-        try:
-            async with asyncio.timeout(seconds):
-                info = Record(ctx=self.context(do.key, do.attempt, do.config), error=error)
-                delay = do.config.delay_function(info)
-                if inspect.isawaitable(delay):
-                    delay = await delay
-        except TimeoutError:
-            raise NonRetryableDelayError(f"{where} did not return within {seconds:g} seconds") from None
-        except Exception as failed:
-            raise NonRetryableDelayError(f"{where} threw an error: {failures.message_of(failed)}") from failed
-        try:
-            return durations.parse(delay)
-        except durations.InvalidDuration:
-            raise NonRetryableDelayError(
-                f"{where} returned an invalid delay value (expected a number of ms or a duration string like {durations.EXAMPLE})"
-            ) from None
 
     def stored(self, value: Any, what: str) -> Any:
         """The stored form of a value. Raises NotSerialisableError when it can't be stored."""
@@ -422,11 +370,6 @@ class Steps:
         if self._closed:
             raise WorkflowFatalError(f'Step "{plain}" can\'t start during a rollback')
         return plain
-
-
-def _retrieved(future: asyncio.Future[Any]) -> None:
-    if not future.cancelled():
-        future.exception()
 
 
 def _caller_line() -> int | None:

@@ -1,0 +1,34 @@
+"""The delay before the next attempt of a step, where the tenant computes it."""
+
+import asyncio
+import inspect
+
+from playground.worker import failures
+from playground.worker.entrypoint import NonRetryableDelayError
+from playground.worker.records import Record
+from playground.workflows import durations
+from playground.workflows.config import StepConfig
+
+
+async def computed(config: StepConfig, key: tuple[str, str, int], info: Record, seconds: float) -> int:
+    """Milliseconds, by the function of a step's config, which is given `info` and may take so many seconds.
+
+    Raises:
+        NonRetryableDelayError: it failed, was late, or gave no duration.
+    """
+    where = f'The delay function for step "{key[1]}-{key[2]}"'
+    try:
+        async with asyncio.timeout(seconds):
+            delay = config.delay_function(info)
+            if inspect.isawaitable(delay):
+                delay = await delay
+    except TimeoutError:
+        raise NonRetryableDelayError(f"{where} did not return within {seconds:g} seconds") from None
+    except Exception as failed:
+        raise NonRetryableDelayError(f"{where} threw an error: {failures.message_of(failed)}") from failed
+    try:
+        return durations.parse(delay)
+    except durations.InvalidDuration:
+        raise NonRetryableDelayError(
+            f"{where} returned an invalid delay value (expected a number of ms or a duration string like {durations.EXAMPLE})"
+        ) from None
