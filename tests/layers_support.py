@@ -26,7 +26,7 @@ class Excess:
 EXCESSES: Mapping[str, Excess] = {
     "take more memory than it may": Excess(frozenset({LIMITS}), "x = bytearray(400 * 1024 * 1024); r = 'open'"),
     "compute for longer than it may": Excess(
-        frozenset({LIMITS}), "import time\nwhile time.process_time() < 1.2: pass\nr = 'open'"
+        frozenset({LIMITS}), "import time\nwhile time.process_time() < 1.5: pass\nr = 'open'"
     ),
     "hold more descriptors than it may": Excess(frozenset({LIMITS}), "import os\nfor _ in range(200): os.dup(0)\nr = 'open'"),
 }
