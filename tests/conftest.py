@@ -4,8 +4,11 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from http_support import Background, Site, running_sandbox
 from hypothesis import HealthCheck, settings
 from server_support import Server
+
+from playground.sandbox.pool import Sandbox
 
 if TYPE_CHECKING:
     from browser_support import Watched
@@ -40,6 +43,21 @@ def browser() -> Iterator["Browser"]:
             pytest.fail(str(error), pytrace=False)
         yield launched
         launched.close()
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[tuple[Background, Sandbox]]:
+    """An event loop on a thread of its own, and the sandbox in it, for the tests of a module."""
+    with running_sandbox() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def site(sandbox: tuple[Background, Sandbox], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A whole server in this process, for the tests of a module that leave it alone."""
+    site = Site(*sandbox, tmp_path_factory.mktemp("site"))
+    yield site
+    site.close()
 
 
 @pytest.fixture(scope="module")

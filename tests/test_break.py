@@ -1,11 +1,10 @@
 """Breaking steps on purpose: what becomes of their attempts, what the journal says of it, and that no worker can claim what nobody set."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from http_support import APPROVAL, Site, running_sandbox
+from http_support import APPROVAL, Site
 from puppet_support import do, done, frame, staged
 from semantics_support import LEDGER, isolated, playing, run_loop, story, workflow
 
@@ -276,14 +275,6 @@ def test_what_is_written_of_a_broken_attempt_is_the_break_s_whatever_the_worker_
             assert (given.output, failed.error["name"]) == ("given", "InjectedError")
 
     run_loop(play(), 30)
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_sandbox() as sandbox:
-        site = Site(*sandbox, tmp_path_factory.mktemp("site"))
-        yield site
-        site.close()
 
 
 def test_over_http_it_takes_the_control_token_and_is_listed_with_the_instance(site: Site):

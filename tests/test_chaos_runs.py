@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from http_support import APPROVAL, HELLO, Background, Site, running_sandbox
+from http_support import APPROVAL, HELLO, Background, Site
 from semantics_support import workflow
 from store_support import AT, create, execution_ended, running, store_url, with_store  # noqa: F401 - a fixture
 
@@ -47,12 +47,6 @@ TALE = workflow(
     isolated=True,
 )
 CHANCE = workflow("return random.random()", isolated=True)
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[tuple[Background, Sandbox]]:
-    with running_sandbox() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,8 @@
 """Other code under a living instance: paused, waiting and running ones go on with it; what does not fit is refused with both histories."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-from http_support import Site, running_sandbox
+from http_support import Site
 from tenants_support import Tenant
 
 HEAD = """\
@@ -30,14 +28,6 @@ RUNS = HEAD % 50 + """\
         await step.do("first", quick)
         return await step.do("long", slow)
 """
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_sandbox() as running:
-        site = Site(*running, tmp_path_factory.mktemp("site"))
-        yield site
-        site.close()
 
 
 def change(site: Site, made: dict[str, Any], source: str) -> Any:

@@ -1,12 +1,11 @@
 """Two instances side by side: steps that belong together, the first difference, alike on the server and in the browser; the page without scripts."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from http_support import Site, running_sandbox
+from http_support import Site
 from page_code_support import node
 from test_page_fold import JOURNALS
 
@@ -103,14 +102,6 @@ def test_the_browser_compares_as_the_server_does() -> None:
 )
 def test_where_two_sources_differ(a: str, b: str, line: int, mine: list[str], other: list[str]) -> None:
     assert changed_lines(a, b) == (line, mine, other)
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_sandbox() as running:
-        site = Site(*running, tmp_path_factory.mktemp("site"))
-        yield site
-        site.close()
 
 
 def page(site: Site, query: str) -> tuple[int, str]:

@@ -1,10 +1,9 @@
 """Forks: a new instance begins with what another one finished, up to a step, with an edited result or edited code."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from http_support import Background, Site, bearer, running_sandbox
+from http_support import Background, Site, bearer
 from tenants_support import Tenant
 
 from playground.engine import forking
@@ -82,19 +81,6 @@ got = await step.wait_for_event("approval", "approved", timeout="1 hour")
 await step.wait_for_event("second", "approved", timeout="1 hour")
 return got["payload"]
 """)
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[tuple[Background, Sandbox]]:
-    with running_sandbox() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def site(sandbox: tuple[Background, Sandbox], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(*sandbox, tmp_path_factory.mktemp("site"))
-    yield site
-    site.close()
 
 
 def ask(site: Site, made: dict[str, Any], body: Any = None, token: bool = False) -> Any:

@@ -12,19 +12,6 @@ from http_support import APPROVAL, HELLO, Background, Site, bearer, running_sand
 from playground.sandbox.pool import Sandbox
 
 
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[tuple[Background, Sandbox]]:
-    with running_sandbox() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def site(sandbox: tuple[Background, Sandbox], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(*sandbox, tmp_path_factory.mktemp("site"))
-    yield site
-    site.close()
-
-
 @pytest.fixture
 def strict(sandbox: tuple[Background, Sandbox], tmp_path: Path) -> Iterator[Site]:
     """A site with small limits."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from aio import run
-from http_support import HELLO, Background, Site, running_sandbox
+from http_support import HELLO, Background, Site
 
 from playground.examples import load
 from playground.sandbox.pool import Sandbox
@@ -33,12 +33,6 @@ HOSTILE = {
     "only comments": "# x\n" * 16_000,
     "nothing": "",
 }
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[tuple[Background, Sandbox]]:
-    with running_sandbox() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,6 @@ from playground.settings import Settings
 from playground.web.protocol import AHEAD, FIELDS, LINE_BYTES
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_sandbox() as running:
-        site = Site(*running, tmp_path_factory.mktemp("site"))
-        yield site
-        site.close()
-
-
 @pytest.fixture
 def raw(site: Site) -> Iterator[socket.socket]:
     with socket.create_connection(("127.0.0.1", site.port), timeout=DEADLINE) as raw:

@@ -1,29 +1,14 @@
 """`?at=SEQ`: an instance as it stood after one of its events, over the API and as a page without scripts."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from http_support import APPROVAL, Background, Site, running_sandbox
+from http_support import APPROVAL, Site
 
-from playground.sandbox.pool import Sandbox
 from playground.workflows.events import Event, StepKey
 from playground.workflows.state import fold
 
 HTML = {"Accept": "text/html"}
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[tuple[Background, Sandbox]]:
-    with running_sandbox() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def site(sandbox: tuple[Background, Sandbox], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(*sandbox, tmp_path_factory.mktemp("site"))
-    yield site
-    site.close()
 
 
 @pytest.fixture(scope="module")

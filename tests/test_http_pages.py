@@ -3,32 +3,18 @@
 import html
 import json
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from http_support import APPROVAL, HELLO, Background, Site, running_sandbox
+from http_support import APPROVAL, HELLO, Background, Site
 
 from playground.sandbox.pool import Sandbox
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 HOSTILE = "</script><script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[tuple[Background, Sandbox]]:
-    with running_sandbox() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def site(sandbox: tuple[Background, Sandbox], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(*sandbox, tmp_path_factory.mktemp("site"))
-    yield site
-    site.close()
 
 
 def page(site: Site, path: str, status: int = 200) -> httpx2.Response:

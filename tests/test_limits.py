@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import test_limits_runs  # noqa: F401 - its edges count
-from http_support import APPROVAL, DEADLINE, HELLO, Site, bearer, running_sandbox
+from http_support import APPROVAL, DEADLINE, HELLO, Site, bearer
 from limits_support import EDGES, edge, in_a_step, refused, sites
 from tenants_support import WAITS, Tenant
 
@@ -43,12 +43,6 @@ ELSEWHERE = {
     "load_attempts": "test_dispatch_dispatcher.py::test_a_loader_that_never_succeeds_ends_the_instance_with_its_last_error",
     "call_seconds": "test_bindings_own.py::test_settings_are_the_limits_of_bindings_without_their_own",
 }
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Any]:
-    with running_sandbox() as running:
-        yield running
 
 
 @pytest.fixture

@@ -8,16 +8,10 @@ from typing import Any
 
 import pytest
 from aio import run
-from http_support import Site, running_sandbox
+from http_support import Site
 from limits_support import EDGES, edge, in_a_step, in_run, sites
 from puppet_support import do, done, frame, framed, staged
 from tenants_support import Tenant
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Any]:
-    with running_sandbox() as running:
-        yield running
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from http_support import APPROVAL, DEADLINE, HELLO, Background, Site, bearer, messages, running_sandbox
+from http_support import APPROVAL, DEADLINE, HELLO, Background, Site, bearer, messages
 
 from playground.sandbox.pool import Sandbox
 from playground.web import stream
@@ -41,19 +41,6 @@ class TenantWorkflow(WorkflowEntrypoint):
         for number in range(40):
             await step.do("big", big)
 """
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[tuple[Background, Sandbox]]:
-    with running_sandbox() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def site(sandbox: tuple[Background, Sandbox], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(*sandbox, tmp_path_factory.mktemp("site"))
-    yield site
-    site.close()
 
 
 @pytest.fixture

@@ -2,12 +2,11 @@
 
 import json
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from http_support import Site, running_sandbox
+from http_support import Site
 
 BROWSER = {"Accept": "text/html"}
 HARMLESS = "plain words"
@@ -47,14 +46,6 @@ class TenantWorkflow(WorkflowEntrypoint):
             raise Odd(TEXT)
         await second()
 '''
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_sandbox() as running:
-        site = Site(*running, tmp_path_factory.mktemp("site"))
-        yield site
-        site.close()
 
 
 def source_of(text: str) -> str:

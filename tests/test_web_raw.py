@@ -2,10 +2,9 @@
 
 import re
 import socket
-from collections.abc import Iterator
 
 import pytest
-from http_support import DEADLINE, Site, running_sandbox
+from http_support import DEADLINE, Site
 
 HOST = b"Host: localhost\r\n"
 SMUGGLED = b"GET /api/examples HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -89,14 +88,6 @@ STRANGE: dict[str, tuple[bytes, int]] = {
     "a chunk with an extension": (CHECK + b"Transfer-Encoding: chunked\r\n\r\n2;a=b\r\n{}\r\n0\r\n\r\n", 400),
     "a field after the chunks": (CHECK + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nAuthorization: Bearer x\r\n\r\n", 400),
 }
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_sandbox() as running:
-        site = Site(*running, tmp_path_factory.mktemp("site"))
-        yield site
-        site.close()
 
 
 def said(site: Site, request: bytes) -> bytes:

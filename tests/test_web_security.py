@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from http_support import APPROVAL, HELLO, Background, Site, bearer, running_sandbox
+from http_support import APPROVAL, HELLO, Background, Site, bearer
 from tenants_support import Tenant
 
 from playground.log import open_log
@@ -32,12 +32,6 @@ ELSEWHERE = {
     "another port": {"Origin": "http://127.0.0.1:1"},
     "no scheme": {"Origin": "127.0.0.1"},
 }
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[tuple[Background, Sandbox]]:
-    with running_sandbox() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
