@@ -32,6 +32,8 @@ import { Timeline } from "./timeline.js";
 import { Watching } from "./watching.js";
 import { stepLabel } from "./words.js";
 
+const BURST = 20; // events that come within BURST_MS make a burst …
+const BURST_MS = 100; // … which is drawn this often, so that the browser has time for the keys of who types meanwhile
 const CALM_MS = 250; // between frames while nothing runs
 const STILL_MS = 1_000; // … and where motion is not wanted
 
@@ -126,6 +128,7 @@ export class Live {
     this.moments = new Moments();
     this.state = this.moments.state;
     this.past = false;
+    this.fresh = this.drawnAt = 0;
     this.parts.timeline.style.removeProperty("min-height");
     this.seen = this.generationEnd = null;
     this.heardAt = Date.now();
@@ -185,6 +188,7 @@ export class Live {
 
   take(events) {
     for (const event of events) this.moments.push(event);
+    this.fresh += events.length;
     this.heardAt = Date.now();
     if (this.wanted !== null && this.wanted <= this.moments.last) this.seek(this.wanted);
     this.schedule(true);
@@ -249,8 +253,9 @@ export class Live {
   draw() {
     if (!this.run) return;
     const context = this.context();
-    if (this.dirty) {
-      this.dirty = false;
+    const bursting = this.fresh > BURST && !context.final && !this.past && performance.now() - this.drawnAt < BURST_MS;
+    if (this.dirty && !bursting) {
+      Object.assign(this, { dirty: false, fresh: 0, drawnAt: performance.now() });
       this.redraw(context);
     } else if (!this.past) {
       this.timeline.frame(context);
@@ -260,7 +265,7 @@ export class Live {
     if (this.state.lastSeq || this.trouble) this.sentence.say(this.state, { ...context, armed: this.state.armed, doubles: this.effects.doubles, task: this.lesson.task });
     this.telling.tell(this.state, this.moments.state, context);
     if (this.past || (context.final && !this.trouble)) return;
-    const pace = calm.matches ? STILL_MS : this.state.status === "running" && !context.stale ? 0 : CALM_MS;
+    const pace = bursting ? BURST_MS : calm.matches ? STILL_MS : this.state.status === "running" && !context.stale ? 0 : CALM_MS;
     if (document.hidden) return;
     if (pace) this.timer = setTimeout(() => this.schedule(), pace);
     else this.schedule();
@@ -332,10 +337,7 @@ export class Live {
   }
 
   async act(what, when) {
-    if (what === "kill") {
-      await this.send("kill-worker", { when }, "The worker was not killed.");
-      return;
-    }
+    if (what === "kill") return void (await this.send("kill-worker", { when }, "The worker was not killed."));
     if (what === "restart") return this.restart({});
     if (what === "fork") return this.fork();
     if (what === "chaos") return this.chaos();
