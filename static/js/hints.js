@@ -10,6 +10,8 @@ const EDGE = 8;
 const FINAL = new Set(["complete", "errored", "terminated"]);
 const ORDER = ["run", "commit", "kill", "replay", "share"];
 
+const BUSY = "dialog[open], #run [role=menu]:not([hidden]), #run #view-step:not([hidden])"; // what somebody has opened comes first
+
 const seen = (selector) => [...document.querySelectorAll(selector)].find((node) => node.checkVisibility() && node.getBoundingClientRect().width) ?? null;
 const kept = (run) => (run.replayed === 1 ? "one finished step" : `${run.replayed} finished steps`);
 
@@ -116,7 +118,7 @@ export function makeHints({ at, css }) {
     if (!timer) return;
     if (read("hints") === "done") return end(); // in another tab
     const { beside, words: said, next: label } = HINTS[now](run);
-    const away = !beside || document.querySelector("dialog[open]");
+    const away = !beside || seen(BUSY);
     if (away) {
       if (box.matches(":popover-open")) box.hidePopover();
       return;
