@@ -158,7 +158,7 @@ class ForkServer:
             if self._zygote is not None:
                 signal.pidfd_send_signal(self._zygote, signal.SIGKILL)
             elif not self._reaped.done():
-                self._process.kill()
+                os.killpg(self._process.pid, signal.SIGKILL)  # bubblewrap's child waits for its parent for ever when it is killed at its start
 
     async def close(self) -> None:
         """Kill it and wait until everything inside is gone."""
