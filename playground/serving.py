@@ -11,6 +11,7 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+from playground import allocator
 from playground.log import Log, adopt_standard_logging, open_log
 from playground.paths import MissingFiles
 from playground.settings import BadSetting, Settings, differing, without_password
@@ -37,6 +38,7 @@ def serve(settings: Settings) -> None:
     Raises:
         CannotServe: the port is taken, the database can't be opened, the isolation is too weak, or a setting can't be used.
     """
+    allocator.settle()
     log = open_log()
     adopt_standard_logging(log)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:

@@ -5,6 +5,7 @@ three times as much as at its start, though nothing leaked.
 """
 
 import asyncio
+import gc
 from typing import Any
 
 from playground.engine.pipeline import spawn
@@ -39,6 +40,7 @@ class Quiet:
             await asyncio.wait(list(self._tasks))
 
     async def _give_back(self) -> None:
+        gc.collect()  # 30 ms, at a time when they matter to nobody
         try:
             await self._services.store.shrink()
         except Exception as error:  # noqa: BLE001 - it only saves memory

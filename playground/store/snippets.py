@@ -33,6 +33,11 @@ class KnownSnippets:
             self._held.move_to_end(id)
         return self._held.get(id)
 
+    def clear(self) -> None:
+        """Hold none."""
+        self._held.clear()
+        self._characters = 0
+
     def hold(self, snippet: Snippet) -> None:
         """Hold one that is in the database."""
         if snippet.id in self._held:

@@ -222,6 +222,7 @@ class SqliteStore:
         return known
 
     async def shrink(self) -> None:
+        self._snippets.clear()
         await self._writer.submit(partial(self._transaction.beside, shrink))
 
     async def close(self) -> None:

@@ -140,7 +140,7 @@ class LocalWorker:
 
     def _live(self) -> None:
         try:
-            worker_main.main(Execution(self.loop, self._process))
+            worker_main.serve(Execution(self.loop, self._process))
         finally:
             self._tell(self._over)
             if asyncio.all_tasks(self.loop):

@@ -43,11 +43,23 @@ class Channel:
         """Take over the socket, which is there now."""
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, self.fd)
 
+    def has_something(self) -> bool:
+        """Whether there is something to read now."""
+        try:
+            self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        return True
+
     def receive_first(self) -> Any:
         """Block until one whole frame is here. Raises ChannelClosed at the end of the stream."""
         size = int.from_bytes(self._exactly(HEADER), "big")
         self.received += 1
-        return _decode(self._exactly(size).decode())[0]
+        return self.decode(self._exactly(size))
+
+    def decode(self, data: bytes) -> Any:
+        """What a frame says."""
+        return _decode(data.decode())[0]
 
     def receive(self) -> Iterator[Any]:
         """The frames that have arrived whole. Raises ChannelClosed at the end of the stream."""

@@ -5,6 +5,7 @@ pages that it must copy first. It saves each start 0.3 ms of processor time.
 """
 
 import asyncio
+import json
 import socket
 import types
 from collections.abc import Mapping
@@ -37,6 +38,9 @@ START: Mapping[str, Any] = {
 }
 
 
+_FRAME = json.dumps(START).encode()
+
+
 class _Stage(Process):
     """Leaves no trace in the process."""
 
@@ -53,6 +57,22 @@ class _Stage(Process):
         module = types.ModuleType("rehearsal")
         exec(compile(source, "rehearsal.py", "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - our own source
         return module
+
+
+def limber(channel: Channel, spare: Loop) -> None:
+    """In a worker that has nothing to do yet: touch what a start touches, so that those pages are its own already when a start comes.
+
+    It costs no start anything, as it is left out where one is there already; it halves the way to the tenant's first line. `spare` is a loop that
+    listens to nothing, since one that does might hear the start.
+    """
+    if not channel.has_something():
+        channel.decode(_FRAME)
+        _Stage().load(SOURCE)
+        spare.run_until_complete(_nothing())
+
+
+async def _nothing() -> None:
+    pass
 
 
 def rehearse(times: int = 1) -> None:
