@@ -9,16 +9,17 @@ import gc
 from typing import Any
 
 from playground.engine.pipeline import spawn
-from playground.engine.services import Services
+from playground.engine.services import Log
+from playground.store.protocol import Store
 
-QUIET_SECONDS = 5.0
+CALM_SECONDS = 5.0
 
 
-class Quiet:
+class Calm:
     """Knows whether anything runs. It goes by real time, whatever clock the engine goes by."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, store: Store, log: Log, seconds: float = CALM_SECONDS) -> None:
+        self._store, self._log, self._seconds = store, log, seconds
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -31,7 +32,7 @@ class Quiet:
     def ended(self) -> None:
         """Nothing runs any more."""
         self.begun()
-        self._timer = asyncio.get_running_loop().call_later(QUIET_SECONDS, lambda: spawn(self._tasks, self._give_back()))
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, lambda: spawn(self._tasks, self._give_back()))
 
     async def close(self) -> None:
         """Forget it, and wait for what is under way."""
@@ -42,6 +43,6 @@ class Quiet:
     async def _give_back(self) -> None:
         gc.collect()  # 30 ms, at a time when they matter to nobody
         try:
-            await self._services.store.shrink()
+            await self._store.shrink()
         except Exception as error:  # noqa: BLE001 - it only saves memory
-            self._services.log("shrink_failed", error=f"{type(error).__name__}: {error}")
+            self._log("shrink_failed", error=f"{type(error).__name__}: {error}")

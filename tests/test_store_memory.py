@@ -1,0 +1,83 @@
+"""What the store holds in memory only for speed: it is bounded, and can be given back at any time."""
+
+import asyncio
+
+from aio import run
+from store_support import AT, running, store_url, with_store
+
+from playground.engine.calm import Calm
+from playground.store.protocol import Snippet
+from playground.store.snippets import KnownSnippets
+from playground.workflows import events as ev
+from playground.workflows.events import NewEvent
+
+__all__ = ["store_url"]
+
+
+def test_snippets_known_longest_are_let_go_of_first() -> None:
+    known = KnownSnippets(most=10)
+    for id in ("a", "b"):
+        known.hold(Snippet(id, "12345", None, AT))
+    assert known.get("a") is not None
+    known.hold(Snippet("c", "123", "45", AT))
+    assert [known.get(id) is not None for id in "abc"] == [True, False, True]
+    known.hold(Snippet("large", "x" * 11, None, AT))
+    assert [known.get(id) for id in ("a", "c", "large")] == [None, None, None]
+    known.hold(Snippet("d", "1234567890", None, AT))
+    assert known.get("d") is not None
+
+
+@with_store
+async def test_a_snippet_is_what_was_stored_first_however_often_it_is_put(store) -> None:
+    first = await store.put_snippet("source", None, at=AT)
+    await store.shrink()
+    assert await store.put_snippet("source", None, at=AT + 5) == first
+    assert await store.put_snippet("source", None, at=AT + 6) == first
+    await store.shrink()
+    assert await store.snippet(first.id) == first
+    assert await store.snippet("unknown") is None
+
+
+@with_store
+async def test_an_instance_goes_on_after_memory_was_given_back(store) -> None:
+    row = await running(store)
+    await store.shrink()
+    ended = NewEvent(ev.WORKFLOW_COMPLETED, {"output": 1})
+    committed = await store.append(row.key, [ended], execution=row.execution, at=AT + 1)
+    assert committed.row.status == ev.COMPLETE
+
+
+class Shrinking:
+    """Counts how often a store was asked to give memory back."""
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.asked = asyncio.Event()
+
+    async def shrink(self) -> None:
+        self.times += 1
+        self.asked.set()
+        if self.times == 2:
+            raise OSError("no disk")
+
+
+def test_memory_is_given_back_once_nothing_runs_and_not_while_something_does() -> None:
+    async def story() -> None:
+        store, said = Shrinking(), []
+        calm = Calm(store, lambda event, **fields: said.append((event, fields)), seconds=0)
+        calm.ended()
+        calm.begun()
+        await asyncio.sleep(0)
+        assert store.times == 0
+        calm.ended()
+        await store.asked.wait()
+        store.asked.clear()
+        calm.ended()
+        await store.asked.wait()
+        await calm.close()
+        assert (store.times, said) == (2, [("shrink_failed", {"error": "OSError: no disk"})])
+        calm.ended()
+        await calm.close()
+        assert store.times == 2
+
+    run(story())
