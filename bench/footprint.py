@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 SETTLE_SECONDS = 60.0
+SPARE = {"threads": (os.cpu_count() or 1) + 4}  # that asyncio keeps for what blocks, once it needed them
 GROUPS = ("/sys/fs/cgroup", "/sys/fs/cgroup/memory")
 
 
@@ -50,7 +51,8 @@ class Footprint:
     def left_over(self, before: "Footprint") -> list[str]:
         """What there is more of than before, memory aside."""
         then, now = asdict(before), asdict(self)
-        return [f"{now[name] - then[name]} {name} are left" for name in then if not name.endswith("_mb") and now[name] > then[name]]
+        counted = [name for name in then if not name.endswith("_mb")]
+        return [f"{now[name] - then[name]} {name} are left" for name in counted if now[name] > then[name] + SPARE.get(name, 0)]
 
 
 def settled(take: Callable[[], Footprint], before: Footprint) -> Footprint:
