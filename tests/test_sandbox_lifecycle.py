@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from sandbox_support import INSIDE, MEMORY, Held, Log, children, converse, hear, held, tell, wait_gone
 
+from playground.sandbox.forkserver import ForkFailed, ForkServer
 from playground.sandbox.pool import Bench, Exit, Sandbox, SandboxDown, SandboxRefused, Worker
 
 WAIT_FOR_EVER = "channel.send(b'x')\nwhile True: channel.recv(100)"
@@ -204,6 +205,36 @@ def test_a_worn_fork_server_serves_on_until_the_next_one_can() -> None:
             assert sandbox.run("r = 3")[0] == "3"
         assert sandbox.sandbox.zygote != old
         assert "sandbox.fork_failed" not in told()
+
+
+def test_workers_of_a_fork_server_that_dies_while_it_is_made_ready_leave_no_descriptor() -> None:
+    with held(parked=12) as sandbox:
+
+        async def story() -> None:
+            pool = sandbox.sandbox
+            server = ForkServer(pool._launch, "w9", group=None, log=sandbox.log)
+            warming = asyncio.create_task(pool._warm(server))
+            while not server.forks or len(server._pending) == server.forks:
+                await asyncio.sleep(0)
+            assert server.pid is not None
+            os.kill(server.pid, signal.SIGKILL)
+            with pytest.raises(ForkFailed):
+                await warming
+
+        full = [sandbox.runner.run(sandbox.sandbox.take()) for _ in range(12)]
+        sandbox.sandbox._size = 0  # so that nothing but this test makes workers
+        for worker in full:
+            worker.close()
+            sandbox.runner.run(asyncio.wait_for(worker.exited, 30))
+        while sandbox.sandbox._parked or sandbox.sandbox._in_flight:
+            parked = sandbox.runner.run(sandbox.sandbox.take())
+            parked.close()
+            sandbox.runner.run(asyncio.wait_for(parked.exited, 30))
+        sandbox.sandbox._size = 12
+        before = descriptors()
+        with suppress(asyncio.CancelledError):
+            sandbox.runner.run(story())
+        assert descriptors() == before
 
 
 def test_a_fork_server_that_dies_while_the_next_one_is_made_ready_costs_nobody_who_waits() -> None:

@@ -288,10 +288,14 @@ class Sandbox:
 
     async def _warm(self, server: ForkServer) -> list[Worker]:
         await server.start()
+        forks = [server.fork() for _ in range(self._size)]
         try:
-            return await asyncio.gather(*(server.fork() for _ in range(self._size)))
+            return await asyncio.gather(*forks)
         except BaseException:
             await server.close()
+            for fork in forks:  # those that came before it died belong to nobody
+                if not fork.cancelled() and fork.exception() is None:
+                    fork.result().close()
             raise
 
     def _retire(self, server: ForkServer) -> None:
