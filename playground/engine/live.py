@@ -8,7 +8,7 @@ from playground.engine.clock import Timer
 from playground.store.protocol import STEP_COMPLETED, STEP_ERRORED, STEP_OPEN, STEP_RETRYING, Snapshot, StepRow
 from playground.workflows import config as configs
 from playground.workflows.breaks import Break
-from playground.workflows.events import DO, StepKey
+from playground.workflows.events import DO, SLEEP, StepKey
 
 RUNNING = "running"
 RETRYING = "retrying"
@@ -45,6 +45,10 @@ class LiveStep:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
+
+
+ENDED = LiveStep(StepKey(SLEEP, "", 0), OVER)
+"""Stands for every sleep and wait that has ended and of which the code knows: one may sleep thousands of times, and nothing more is asked of those."""
 
 
 def from_snapshot(snapshot: Snapshot) -> dict[StepKey, LiveStep]:

@@ -69,6 +69,7 @@ class Suspensions:
             return
         if event.type not in _ENDS:
             return
+        awaited = step.timer is not None
         step.stop_timer()
         step.status = live.OVER
         reply: dict[str, Any] = {"op": "over", "step": (step.key.kind, step.key.name, step.key.count)}
@@ -76,6 +77,8 @@ class Suspensions:
         if event.type == ev.WAIT_TIMED_OUT:
             reply["error"] = event.data["error"]
         step.reply = reply
+        if awaited:
+            execution.steps[step.key] = live.ENDED
         execution.answers.give(reply)
 
     def rearm(self) -> None:
