@@ -1,5 +1,6 @@
 // One run's events, in order and each once, for as long as the page is looked at. It closes when the page is hidden for long and
-// goes on from where it was; a blip is left to the browser, longer trouble is said and retried with a countdown.
+// goes on from where it was; a blip is left to the browser, longer trouble is said and retried with a countdown. A browser has six
+// connections for all its tabs: one that is opened tells the others, and those that nobody looks at let go at once.
 
 import { call, instancePath, probe } from "./api.js";
 
@@ -7,6 +8,7 @@ const HIDDEN_MS = 30_000; // hidden this long, the page gives its connection bac
 const SILENT_MS = 40_000; // the server pings every 15 s: this much silence is a dead connection
 const BLIP_MS = 1_500; // trouble shorter than this is not worth a word
 const DELAYS_MS = [1_000, 2_000, 3_000, 5_000, 8_000, 10_000];
+const TABS = "playground-streams"; // where this browser's tabs tell one another
 const PAGE = 1_000; // events asked for at a time when some are missing
 
 export class Stream {
@@ -29,6 +31,8 @@ export class Stream {
       [window, "pageshow", (event) => event.persisted && this.open()],
       [window, "online", () => this.trouble && this.retryNow()],
     ];
+    this.tabs = tabs();
+    if (this.tabs) this.listeners.push([this.tabs, "message", () => document.hidden && this.drop()]);
     for (const [target, name, listener] of this.listeners) target.addEventListener(name, listener);
     this.open();
   }
@@ -37,6 +41,7 @@ export class Stream {
     this.closed = true;
     this.drop();
     for (const [target, name, listener] of this.listeners) target.removeEventListener(name, listener);
+    this.tabs?.close();
   }
 
   drop() {
@@ -53,6 +58,7 @@ export class Stream {
   open() {
     if (this.closed || this.ended) return;
     this.drop();
+    this.tabs?.postMessage("open");
     const source = new EventSource(this.address);
     this.source = source;
     const listen = (name, take) => source.addEventListener(name, (event) => this.source === source && take(event));
@@ -196,5 +202,14 @@ export class Stream {
     this.open();
     this.timers.blip = blip;
     this.blip = true;
+  }
+}
+
+/** The channel between this browser's tabs; null in a frame that may have none. */
+function tabs() {
+  try {
+    return new BroadcastChannel(TABS);
+  } catch {
+    return null;
   }
 }
