@@ -53,7 +53,7 @@ def test_with_every_layer_everything_is_blocked() -> None:
         # Alone only where every user can reach Python, which root's own need not be.
         pytest.param({USER, NAMESPACES}, marks=pytest.mark.skipif(not ROOT, reason="only root can give each worker a user")),
     ],
-    ids=", ".join,
+    ids=lambda kept: ", ".join(sorted(kept)),
 )
 def test_a_layer_stops_exactly_what_the_table_says(kept: set[str]) -> None:
     _, reached = results(*(other for other in LAYERS if other not in kept))
