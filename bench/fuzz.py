@@ -27,7 +27,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from puppet_support import Stage, framed, resident, staged
 from run_support import Program, run_all
 
-from playground.engine import execution
+from playground.engine import start
 from playground.examples import load
 from playground.sandbox.channel import FrameChannel
 from playground.sandbox.turns import Turns
@@ -58,14 +58,14 @@ def recorded(folder: Path) -> list[list[bytes]]:
 
             super().__init__(sock, heard, on_closed, turns)
 
-    honest, execution.FrameChannel = execution.FrameChannel, Recording  # type: ignore[misc,attr-defined]
+    honest, start.FrameChannel = start.FrameChannel, Recording  # type: ignore[misc,attr-defined]
     try:
         programs = {it.slug: Program(it.source, it.params, events={"approved": {"by": "fuzz"}, "answer": 1}) for it in load()}
         asyncio.run(asyncio.wait_for(run_all(programs, folder), 60))
     except TimeoutError:
         pass  # an example that waits for something else; what was said until then will do
     finally:
-        execution.FrameChannel = honest  # type: ignore[misc,attr-defined]
+        start.FrameChannel = honest  # type: ignore[misc,attr-defined]
     return [said for said in conversations if said]
 
 

@@ -1,19 +1,17 @@
 """What a worker is told of its steps' ends: sent once the commit is durable, and kept back while the instance is being paused."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from playground.engine.conversation import Conversation
 from playground.sandbox import frames
 from playground.store.protocol import Committed
-
-if TYPE_CHECKING:
-    from playground.engine.execution import Execution
 
 
 class Answers:
     """The answers owed to one worker. A pause keeps them back, so that its code does not come to its next step."""
 
-    def __init__(self, execution: "Execution") -> None:
+    def __init__(self, execution: Conversation) -> None:
         self._execution = execution
         self._withheld: list[tuple[bytes, int]] = []
         self._loop = asyncio.get_running_loop()

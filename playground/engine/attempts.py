@@ -1,23 +1,36 @@
 """The attempts of a `do`: announced, timed, committed with their outcome, tried again or given up."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from playground.engine import breaks, live, words
+from playground.engine.answers import Answers
+from playground.engine.breaks import Breaks
+from playground.engine.chaos import Chaos
+from playground.engine.conversation import Conversation
+from playground.engine.environment import ExecutionEnvironment
 from playground.engine.live import LiveStep
+from playground.engine.processor import Processor
 from playground.sandbox import frames
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
 
-if TYPE_CHECKING:
-    from playground.engine.execution import Execution
-
 REPLY_GRACE_MS = 5_000  # time a worker has to stop an attempt that timed out
+
+
+class Trying(Conversation, Protocol):
+    """An execution that runs attempts."""
+
+    answers: Answers
+    bindings: ExecutionEnvironment
+    breaks: Breaks
+    chaos: Chaos
+    processor: Processor
 
 
 class Attempts:
     """Runs the attempts of one execution's steps. `running` is how many are open now."""
 
-    def __init__(self, execution: "Execution") -> None:
+    def __init__(self, execution: Trying) -> None:
         self._execution = execution
         self.running = 0
 

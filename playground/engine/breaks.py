@@ -8,9 +8,10 @@ result is the break's, whatever the worker says.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from playground.engine import words
+from playground.engine.conversation import Conversation
 from playground.engine.given import stored
 from playground.sandbox import frames
 from playground.store.protocol import Decider, Snapshot
@@ -19,9 +20,6 @@ from playground.workflows import events as ev
 from playground.workflows.breaks import Break
 from playground.workflows.errors import CannotBreak, InstanceInFiniteState
 from playground.workflows.events import Event, NewEvent, StepKey
-
-if TYPE_CHECKING:
-    from playground.engine.execution import Execution
 
 WAYS = f"how takes {', '.join(breaks.HOWS)}, or null to clear"
 
@@ -99,7 +97,7 @@ def _after(before: Sequence[Break], event: NewEvent) -> list[Break]:
 class Breaks:
     """The breaks that one execution knows of, and what its worker was given of them."""
 
-    def __init__(self, execution: "Execution") -> None:
+    def __init__(self, execution: Conversation) -> None:
         self._execution = execution
         self._now: list[Break] = []
         self._given: dict[int, Break] = {}

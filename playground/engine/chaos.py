@@ -4,21 +4,19 @@ The plan is in the row (`injected["chaos"]`): `kill_before_commit` (a number fro
 get no event) and, once it has happened, `killed`. A commit is that of a step's result or last error, and last the one that ends the run.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from playground.engine import live
+from playground.engine.conversation import Conversation
 from playground.store.protocol import InstanceRow
 from playground.workflows import events as ev
 from playground.workflows.events import StepKey
-
-if TYPE_CHECKING:
-    from playground.engine.execution import Execution
 
 
 class Chaos:
     """The plan of one execution. `virtual`: sleeps, retries and waits end at once; without a plan nothing of all this happens."""
 
-    def __init__(self, execution: "Execution") -> None:
+    def __init__(self, execution: Conversation) -> None:
         self._execution = execution
         self._before: int | None = None
         self._commits = 0

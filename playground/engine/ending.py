@@ -1,16 +1,13 @@
 """What the death of a worker means for its instance: go on in another execution, or end with an error that says why."""
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from playground.engine import deciders
+from playground.engine.conversation import Conversation
 from playground.engine.counts import OPERATION, whose
 from playground.sandbox import frames
+from playground.sandbox.handle import Exit
 from playground.workflows import events as ev
-
-if TYPE_CHECKING:
-    from playground.engine.execution import Execution
-    from playground.sandbox.handle import Exit
 
 EXIT_SECONDS = 10.0  # time a dead worker's exit may take to be told
 
@@ -22,7 +19,7 @@ class Ending:
     set once this one has. `killed` is set when a person has it killed. `reason` is how the execution ended, for those who count.
     """
 
-    def __init__(self, execution: "Execution", barren: int) -> None:
+    def __init__(self, execution: Conversation, barren: int) -> None:
         self._execution, self.barren = execution, barren
         self.killed = self.fruitful = self._gone = False
         self.reason = OPERATION
@@ -64,7 +61,7 @@ class Ending:
         else:
             self._lost(gone)
 
-    def _lost(self, gone: "Exit") -> None:
+    def _lost(self, gone: Exit) -> None:
         execution = self._execution
         row = execution.row
         execution.services.log(

@@ -6,22 +6,21 @@ A call that goes over a limit gets an error, which the code may catch; a worker 
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from playground.engine import live, words
+from playground.engine import words
 from playground.engine.bindings.binding import Binding, CallContext, CallLimits
 from playground.engine.bindings.host import Host
 from playground.engine.bindings.secrets import Secrets
 from playground.engine.code import Code
+from playground.engine.conversation import Conversation
 from playground.engine.counts import whose
+from playground.engine.idleness import Idleness
 from playground.engine.redaction import Redactor
 from playground.sandbox import frames
 from playground.workflows import values
 from playground.workflows.errors import BindingError, NonRetryableError, WorkflowError
 from playground.workflows.events import NewEvent, StepKey
-
-if TYPE_CHECKING:
-    from playground.engine.execution import Execution
 
 REFUSALS = 1_000  # calls refused for a limit before the worker is ended
 
@@ -47,14 +46,20 @@ def described(env: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+class Calling(Conversation, Protocol):
+    """An execution whose worker may make calls."""
+
+    idleness: Idleness
+
+
 class ExecutionEnvironment:
     """The bindings of one execution's code, and what they have been asked."""
 
-    def __init__(self, execution: "Execution") -> None:
+    def __init__(self, execution: Calling) -> None:
         self._execution = execution
         self._env: dict[str, Any] = {}
         self._redactor = Redactor(())
-        self._host = Host(execution)
+        self._host = Host(execution, self.hides)
         self._calls: Counter[str] = Counter()
         self._in_flight: Counter[str] = Counter()
         self._refused = 0
@@ -183,21 +188,11 @@ class ExecutionEnvironment:
         row, key, attempt, idempotency_key = execution.row, None, None, None
         if frame.step is not None:
             key = frames.key(frame.step)
-            attempt = self._attempt(key)
+            attempt = execution.open_attempt(key)
             if attempt is None:
                 raise NonRetryableError(_OVER.format(called=called, step=key))
             idempotency_key = f"{row.tenant}/{row.key}/{row.generation}/{key.kind}/{key}"
         return CallContext(row.tenant, row.id, row.workflow, row.execution, key, attempt, idempotency_key, self._host)
-
-    def _attempt(self, key: StepKey) -> int | None:
-        """The attempt of a step, or of its rollback handler, that runs now."""
-        execution = self._execution
-        step = execution.steps.get(key)
-        if step is None:
-            return None
-        if execution.rollback.running:
-            return step.rollback_attempt if execution.rollback.attempt_open and step.rollback in ("running", "retrying") else None
-        return step.attempt if step.status == live.RUNNING else None
 
 
 def _too_large(called: str, what: str, size: int, most: int) -> BindingError:

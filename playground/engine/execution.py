@@ -1,60 +1,46 @@
 """One execution: a worker's whole life for an instance, from its start frame to the event that says how it ended.
 
-The parts stand beside this file: hearing.py what each frame means, attempts.py a `do`'s attempts, suspensions.py sleeps and
-waits, rollback.py the saga, idleness.py when the worker is given up, ending.py what its death means. Frames become events through the pipeline; what the worker
-waits for is sent (answers.py) when the commit that holds it is durable.
+The parts stand beside this file and know of it what conversation.py says: start.py how it gets going, hearing.py what each frame means,
+attempts.py a `do`'s attempts, suspensions.py sleeps and waits, rollback.py the saga, budget.py how much the worker may say, idleness.py
+when it is given up, ending.py what its death means. Frames become events through the pipeline; what the worker waits for is sent
+(answers.py) when the commit that holds it is durable.
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from msgspec.structs import replace
-
-from playground.engine import deciders, live, loading, pipeline, queues, words
+from playground.engine import deciders, live, pipeline, words
 from playground.engine.answers import Answers
 from playground.engine.attempts import Attempts
 from playground.engine.breaks import Breaks
+from playground.engine.budget import Budget
 from playground.engine.chaos import Chaos
-from playground.engine.code import Code
 from playground.engine.counts import whose
 from playground.engine.ending import Ending
 from playground.engine.environment import ExecutionEnvironment
 from playground.engine.hearing import hear
 from playground.engine.idleness import Idleness
 from playground.engine.live import LiveStep
-from playground.engine.logs import LogBudget
 from playground.engine.pipeline import Pipeline
 from playground.engine.processor import Processor
 from playground.engine.rollback import Rollback
 from playground.engine.services import Services
-from playground.engine.sources import NotRegistered
-from playground.engine.start import gathered, given, start_frame
+from playground.engine.start import Start
 from playground.engine.suspensions import Suspensions
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
 from playground.sandbox.pool import Worker
-from playground.store.protocol import Committed, Decider, InstanceRow, Snapshot
+from playground.store.protocol import Committed, Decider, InstanceRow
 from playground.workflows import events as ev
 from playground.workflows.errors import Fenced, NoWorker
 from playground.workflows.events import Event, NewEvent, StepKey
-
-BACKLOG = 2_000  # commits waiting before the worker is read no further
-BACKLOG_BYTES = 4 * 1024 * 1024  # or as much said since the last time that all was committed
 
 NOW = "now"
 DURING_STEP = "during-step"
 BEFORE_COMMIT = "before-commit"
 NEVER = "never"  # takes back one of the two before
 KILL_MOMENTS = (NOW, DURING_STEP, BEFORE_COMMIT, NEVER)
-
-
-class NotStarted(Exception):
-    """The execution never got a worker; the instance stays due."""
-
-
-class NoDispatcher(NotStarted):
-    """Nor can it have one before the dispatcher of its workflow is there."""
 
 
 class Execution:
@@ -76,20 +62,15 @@ class Execution:
         self.ending = Ending(self, barren)
         self.answers = Answers(self)
         self.pipeline = Pipeline(services.store, row.key, row.execution, services.clock.now, self.answers.acknowledge, self._commit_failed)
-        self._take_limits(row)
         self.channel: FrameChannel | None = None
         self.worker: Worker | None = None
         self.closing = self.pausing = False
         self.kill_at: str | None = None
-        self.dos = self.calls = self._said_bytes = self.unbilled = 0
-        self.stored_bytes = row.stored_bytes
-        self._loaded_seq = 0
+        self.calls = 0
+        self.budget = Budget(services, row)
         self._over: asyncio.Future[Decider | None] = asyncio.get_running_loop().create_future()
         self._tasks: set[asyncio.Task[Any]] = set()
-
-    def _take_limits(self, row: InstanceRow) -> None:
-        self.most_events = self.services.limit(row, "journal_events")
-        self.logs = LogBudget(self.services.limit(row, "log_bytes") - row.log_bytes, self.most_events // 2 - row.last_seq)
+        self.start = Start(self, self._over)
 
     @property
     def idle(self) -> bool:
@@ -107,6 +88,15 @@ class Execution:
         owed = self.calls or self.pausing or self.closing or self.pipeline.answers_due or self.rollback.attempt_open
         return bool(owed) or self.ending.near or self.attempts.running > 0
 
+    def open_attempt(self, key: StepKey) -> int | None:
+        """The attempt of a step, or of its rollback handler, that runs now."""
+        step = self.steps.get(key)
+        if step is None:
+            return None
+        if self.rollback.running:
+            return step.rollback_attempt if self.rollback.attempt_open and step.rollback in ("running", "retrying") else None
+        return step.attempt if step.status == live.RUNNING else None
+
     @property
     def at_rest(self) -> bool:
         """Whether nothing is under way on this side: it is for the worker, or for time, to do something."""
@@ -116,23 +106,8 @@ class Execution:
 
     async def play(self) -> None:
         """From claim to end. Raises NotStarted when no worker could be had, or its code not yet."""
-        services = self.services
         try:
-            try:
-                if self.row.metadata is None:
-                    await self._prepare(loading.load(services, self.row))
-                else:  # whoever knows the code may take their time over it: no worker waits meanwhile
-                    code = await self._loaded()
-                    if code is not None:
-                        await self._prepare(given(code))
-            except loading.LoadFailed as failed:
-                await self._not_loaded(failed)
-            except Exception as failed:
-                waits = isinstance(failed, NotRegistered)
-                services.log("no_dispatcher" if waits else "no_worker", instance=self.row.key, reason=str(failed))
-                await services.store.unclaim(self.row.key, execution=self.row.execution)
-                await self.pipeline.close()
-                raise (NoDispatcher if waits else NotStarted) from failed
+            await self.start.begin()
             epilogue = await self._over
         finally:
             self._silence()
@@ -144,65 +119,12 @@ class Execution:
         await self.pipeline.close()
         self.steps.clear()  # its parts know one another, so that what they hold would stay until the next collection of garbage
 
-    async def _prepare(self, coming: Coroutine[Any, Any, Code]) -> None:
-        """Get a worker and all that it starts from, and start it."""
-        self.worker, snapshot, code = await gathered(self.services, self.row, coming)
-        await self.pipeline.drain()  # an operation that came first may end or pause it: then no code is to run
-        if not self.closing:
-            self._begin(self.worker, snapshot, code)
-
-    async def _loaded(self) -> Code | None:
-        """The code, or None when an operation ends the execution before it is there."""
-        coming = asyncio.ensure_future(loading.load(self.services, self.row))
-        try:
-            await asyncio.wait((coming, self._over), return_when=asyncio.FIRST_COMPLETED)
-            return None if self._over.done() else coming.result()
-        finally:
-            coming.cancel()
-
-    async def _not_loaded(self, failed: loading.LoadFailed) -> None:
-        before = await loading.failures_in_a_row(self.services, self.row)
-        if not self.closing:
-            most, now = self.services.settings.load_attempts, self.services.clock.now()
-            if before + 1 >= most:
-                self.services.counts.limit("load_attempts", whose(self.row), instance=self.row.key)
-            self.finish(*loading.told(self.row, failed, before, most, now))
-
-    def _begin(self, worker: Worker, snapshot: Snapshot, code: Code) -> None:
-        row = snapshot.row
-        if code.limits:
-            row = replace(row, limits={**(row.limits or {}), **code.limits})
-            self._take_limits(row)
-        self.row = row
-        self.bindings.begin(code)
-        self.breaks.begin(row.injected)
-        self.steps = live.from_snapshot(snapshot)
-        self.chaos.begin(row)
-        self.kill_at = (row.injected or {}).get("armed")
-        rolling_back = row.rollback == "running"
-        begun = [] if row.started_at is not None else [NewEvent(ev.WORKFLOW_STARTED)]
-        data = {
-            "execution": row.execution,
-            "worker": f"w{row.execution}" if row.tenant else worker.label,  # a label counts the workers of all tenants
-            "replayed": sum(deciders.is_over(step) for step in snapshot.steps.values()),
-            "code_version": code.version,
-        }
-        self._loaded_seq = row.last_seq
-        self.pipeline.add(*begun, NewEvent(ev.EXECUTION_STARTED, data), then=self._begun)
-        self.channel = FrameChannel(worker.sock, self._said, self.ending.channel_closed, self.services.turns)
-        self.channel.send_encoded(frames.encode(start_frame(self, snapshot, code, rolling_back)), 1, first=True)
-        if rolling_back:
-            self.rollback.resume(row.error)
-        self.idleness.heard()
-        self.idleness.watch_silence()
-        self.processor.stirred()
-
     def finish(self, *events: NewEvent) -> None:
         """The execution has ended as it should: commit these, then let the worker go."""
         self.closing = True
         self.ending.barren = 0
         self.ending.reason = next((event.data["reason"] for event in events if event.type == ev.EXECUTION_ENDED), ev.COMPLETED)
-        self.pipeline.add(*self.logs.truncated(), *events, then=lambda committed: self.settle(None))
+        self.pipeline.add(*self.budget.logs.truncated(), *events, then=lambda committed: self.settle(None))
 
     def break_limit(self, what: str, setting: str = "") -> None:
         """The worker broke a limit: the instance ends with an error that names it and says what ran.
@@ -341,13 +263,14 @@ class Execution:
     def apply(self, committed: Committed) -> None:
         """Take what a decider's events mean for this execution. One that is ending does nothing more: the next will see them."""
         if not self.closing:
-            self._take(committed.events)
+            self.take(committed.events)
         if committed.row.owner is None:
             self.settle(None)
         else:
             self.idleness.consider()
 
-    def _take(self, events: Sequence[Event]) -> None:
+    def take(self, events: Sequence[Event]) -> None:
+        """Do what committed events ask for."""
         for event in events:
             if event.step is not None:
                 self.suspensions.apply(event)
@@ -358,21 +281,6 @@ class Execution:
             elif event.type in (ev.BREAK_SET, ev.BREAK_CLEARED):
                 self.breaks.apply(event)
 
-    def _begun(self, committed: Committed) -> None:
-        """The start is in the journal. What was committed between the load and it has not been seen yet."""
-        if committed.events[0].seq > self._loaded_seq + 1:
-            self.calls += 1
-            self.spawn(self._catch_up(committed.events[0].seq))
-        else:
-            self.idleness.consider()
-
-    async def _catch_up(self, before: int) -> None:
-        missed = await self.services.store.events(self.row.key, after=self._loaded_seq, limit=before - self._loaded_seq - 1)
-        self.calls -= 1
-        if not self.closing:
-            self._take(missed)
-            self.idleness.consider()
-
     def _hold(self, held: bool) -> None:
         if held == self.pausing:
             return
@@ -382,26 +290,22 @@ class Execution:
             self.answers.release()
             self.suspensions.rearm()
 
-    def _said(self, batch: Sequence[tuple[frames.Said, int]]) -> None:
+    def said(self, batch: Sequence[tuple[frames.Said, int]]) -> None:
+        """The worker has sent frames, each with its bytes."""
         for frame, size in batch:
             if self.closing:
                 return
-            self._said_bytes += size
+            self.budget.said(size)
             hear(self, frame, size)
-        self._bill()
-        if (self.pipeline.backlog > BACKLOG or self._said_bytes > BACKLOG_BYTES) and self.channel is not None:
+        too_much = self.budget.bill(self.row)
+        if too_much is not None and not self.closing:
+            self.break_limit(too_much, "stored_per_day")
+        if self.channel is not None and self.budget.ahead(self.pipeline.backlog):
             self.channel.pause()
             self.spawn(self._read_on())
 
-    def _bill(self) -> None:
-        """Count what goes into the journal to whoever has nobody else to answer for it."""
-        owed, self.unbilled = self.unbilled, 0
-        stored = self.services.stored
-        if owed and not self.row.tenant and not stored.add(queues.billed(self.row.queue), owed) and not self.closing:
-            self.break_limit(f"storage: your address has stored more than {stored.most:,} bytes within a day", "stored_per_day")
-
     async def _read_on(self) -> None:
         await self.pipeline.drain()
-        self._said_bytes = 0
+        self.budget.caught_up()
         if self.channel is not None:
             self.channel.resume()

@@ -1,26 +1,42 @@
 """What each frame of a worker means: the table from what it says to what is done about it."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from msgspec.structs import replace
 
 from playground.engine import live, words
+from playground.engine.attempts import Attempts
+from playground.engine.chaos import Chaos
+from playground.engine.conversation import Conversation
 from playground.engine.counts import whose
-from playground.engine.quota import EVENT_BYTES
+from playground.engine.ending import Ending
+from playground.engine.environment import ExecutionEnvironment
+from playground.engine.idleness import Idleness
+from playground.engine.rollback import Rollback
+from playground.engine.suspensions import Suspensions
 from playground.sandbox import frames
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
-
-if TYPE_CHECKING:
-    from playground.engine.execution import Execution
 
 _BARREN = (frames.Log, frames.Idle, frames.Call)  # what a worker may say without having come to a new step
 _TALK = (frames.Log, frames.Idle)  # what a worker that gets nowhere may say for ever
 LOG_FLOOD_BYTES = 64 * 1024 * 1024  # a worker that prints more than this past its budget is ended
 
 
-def hear(execution: "Execution", frame: frames.Said, size: int) -> None:
+class Hearing(Conversation, Protocol):
+    """An execution that hears its worker."""
+
+    attempts: Attempts
+    bindings: ExecutionEnvironment
+    chaos: Chaos
+    ending: Ending
+    idleness: Idleness
+    rollback: Rollback
+    suspensions: Suspensions
+
+
+def hear(execution: Hearing, frame: frames.Said, size: int) -> None:
     """Act on one frame of `size` bytes."""
     handler = _HANDLERS.get(type(frame))
     if handler is None:
@@ -30,30 +46,30 @@ def hear(execution: "Execution", frame: frames.Said, size: int) -> None:
         execution.idleness.heard()
     if not isinstance(frame, _BARREN):
         execution.ending.fruitful = True
-        execution.unbilled += size + EVENT_BYTES
-        if execution.journal_events > execution.most_events:
-            execution.break_limit(f"journal: the limit of {execution.most_events:,} events has been reached")
+        execution.budget.owe(size)
+        if execution.journal_events > execution.budget.most_events:
+            execution.break_limit(f"journal: the limit of {execution.budget.most_events:,} events has been reached")
             return
     handler(execution, frame, size)
 
 
-def _log(execution: "Execution", frame: frames.Log, size: int) -> None:
-    logs = execution.logs
+def _log(execution: Hearing, frame: frames.Log, size: int) -> None:
+    logs = execution.budget.logs
     dropped = logs.dropped
     event, weight = logs.take(frame)
     if logs.dropped and not dropped:
         execution.services.counts.limit("log_bytes", whose(execution.row), instance=execution.row.key)
     if event is not None:
-        execution.unbilled += weight + EVENT_BYTES
+        execution.budget.owe(weight)
         execution.pipeline.add_log(event, weight)
     elif logs.flood > LOG_FLOOD_BYTES:
         execution.break_limit(f"output: the worker printed more than {LOG_FLOOD_BYTES:,} bytes past its {logs.budget:,}", "log_bytes")
 
 
-def _do(execution: "Execution", frame: frames.Do, size: int) -> None:
-    execution.dos += 1
+def _do(execution: Hearing, frame: frames.Do, size: int) -> None:
+    execution.budget.dos += 1
     most = execution.services.limit(execution.row, "step_limit")
-    if execution.dos > most:
+    if execution.budget.dos > most:
         execution.break_limit(f"steps: the limit of {most:,} steps has been reached")
     elif frame.step[0] != ev.DO or frame.attempt != 1 or frames.key(frame.step) in execution.steps or execution.rollback.running:
         execution.break_limit("protocol: the worker started a step twice or out of place")
@@ -61,7 +77,7 @@ def _do(execution: "Execution", frame: frames.Do, size: int) -> None:
         execution.attempts.start(frame)
 
 
-def _resume(execution: "Execution", frame: frames.Resume, size: int) -> None:
+def _resume(execution: Hearing, frame: frames.Resume, size: int) -> None:
     step = execution.steps.get(frames.key(frame.step))
     if step is None or step.status != live.RETRYING or step.timer is not None:
         execution.break_limit("protocol: the worker resumed a step that does not wait")
@@ -69,7 +85,7 @@ def _resume(execution: "Execution", frame: frames.Resume, size: int) -> None:
         execution.attempts.resume(step)
 
 
-def _done(execution: "Execution", frame: frames.Done, size: int) -> None:
+def _done(execution: Hearing, frame: frames.Done, size: int) -> None:
     services, row = execution.services, execution.row
     most = services.limit(row, "value_bytes")
     if size > most and frames.size_of(frame.value) > most:
@@ -83,24 +99,24 @@ def _done(execution: "Execution", frame: frames.Done, size: int) -> None:
         execution.attempts.done(frame)
 
 
-def _stores(execution: "Execution", size: int) -> bool:
+def _stores(execution: Hearing, size: int) -> bool:
     """Count what goes into the journal; False when it is more than the instance may hold."""
-    execution.stored_bytes += size
+    execution.budget.stored_bytes += size
     most = execution.services.limit(execution.row, "instance_bytes")
-    if execution.stored_bytes > most:
+    if execution.budget.stored_bytes > most:
         execution.break_limit(f"storage: the instance holds more than {most:,} bytes")
         return False
     return True
 
 
-def _fail(execution: "Execution", frame: frames.Fail, size: int) -> None:
+def _fail(execution: Hearing, frame: frames.Fail, size: int) -> None:
     if not _stores(execution, size):
         return
     frame = _in_words(execution, frame)
     (execution.rollback if frame.rollback else execution.attempts).failed(frame)
 
 
-def _in_words(execution: "Execution", frame: Any) -> Any:
+def _in_words(execution: Hearing, frame: Any) -> Any:
     """A frame whose error, if it is that memory has run out, says how much there is and what to do."""
     if frame.error.name != MemoryError.__name__ or frame.error.message:
         return frame
@@ -108,7 +124,7 @@ def _in_words(execution: "Execution", frame: Any) -> Any:
     return replace(frame, error=replace(frame.error, message=said))
 
 
-def _finish(execution: "Execution", frame: frames.Finish, size: int) -> None:
+def _finish(execution: Hearing, frame: frames.Finish, size: int) -> None:
     most = execution.services.limit(execution.row, "value_bytes")
     if frames.size_of(frame.output) > most:
         execution.break_limit(f"output: more than {most:,} bytes")
@@ -121,7 +137,7 @@ def _finish(execution: "Execution", frame: frames.Finish, size: int) -> None:
         execution.finish(*execution.attempts.closed(), ended, NewEvent(ev.WORKFLOW_COMPLETED, {"output": frame.output}))
 
 
-def _crash(execution: "Execution", frame: frames.Crash, size: int) -> None:
+def _crash(execution: Hearing, frame: frames.Crash, size: int) -> None:
     if execution.rollback.running or execution.chaos.strikes(None):
         return
     if frame.error.name == MemoryError.__name__:
@@ -135,7 +151,15 @@ def _crash(execution: "Execution", frame: frames.Crash, size: int) -> None:
         execution.finish(*closed, ended, NewEvent(ev.WORKFLOW_ERRORED, {"error": error}))
 
 
-_HANDLERS: dict[type, Callable[["Execution", Any, int], None]] = {
+def _idle(execution: Hearing, frame: frames.Idle, size: int) -> None:
+    if not execution.idleness.said(frame.seen):
+        return
+    if execution.rollback.collecting and execution.channel is not None and frame.seen == execution.channel.sent and not execution.calls:
+        execution.rollback.collected()
+    execution.idleness.consider()
+
+
+_HANDLERS: dict[type, Callable[[Hearing, Any, int], None]] = {
     frames.Do: _do,
     frames.Resume: _resume,
     frames.Done: _done,
@@ -147,6 +171,6 @@ _HANDLERS: dict[type, Callable[["Execution", Any, int], None]] = {
     frames.Finish: _finish,
     frames.Crash: _crash,
     frames.Log: _log,
-    frames.Idle: lambda execution, frame, size: execution.idleness.said(frame.seen),
+    frames.Idle: _idle,
     frames.Call: lambda execution, frame, size: execution.bindings.hear(frame, size),
 }

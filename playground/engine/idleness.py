@@ -1,20 +1,27 @@
 """When a worker has nothing left but to wait, it is given up after a grace; when it says nothing for too long, it is ended."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Protocol
 
 from playground.engine import live, words
 from playground.engine.clock import Timer
+from playground.engine.conversation import Conversation
+from playground.engine.processor import Processor
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
 
-if TYPE_CHECKING:
-    from playground.engine.execution import Execution
+
+class Watched(Conversation, Protocol):
+    """An execution whose worker may fall idle; then `on_idle` is called."""
+
+    processor: Processor
+    on_idle: Callable[[], None]
 
 
 class Idleness:
     """Watches one worker. `since` is when it fell idle (epoch milliseconds), None while it has something to do."""
 
-    def __init__(self, execution: "Execution") -> None:
+    def __init__(self, execution: Watched) -> None:
         self._execution = execution
         self._seen = -1
         self._grace: Timer | None = None
@@ -22,16 +29,14 @@ class Idleness:
         self._heard = 0
         self.since: int | None = None
 
-    def said(self, seen: int) -> None:
-        """The worker waits, having read `seen` frames. It says so once for each time that it has read something."""
+    def said(self, seen: int) -> bool:
+        """The worker waits, having read `seen` frames, which it says once for each time that it has read something. False: it has broken that rule."""
         execution = self._execution
         if seen <= self._seen or execution.channel is None or seen > execution.channel.sent:
             execution.break_limit("protocol: the worker said twice that it waits, or read what it was not sent")
-            return
+            return False
         self._seen = seen
-        if execution.rollback.collecting and execution.channel is not None and seen == execution.channel.sent and not execution.calls:
-            execution.rollback.collected()
-        self.consider()
+        return True
 
     def stirred(self) -> None:
         """The worker has something to do again."""
@@ -57,7 +62,7 @@ class Idleness:
             return
         clock = execution.services.clock
         self.since = clock.now()
-        execution.pipeline.add(*execution.logs.truncated(), NewEvent(ev.WORKFLOW_WAITING, {"until": until}))
+        execution.pipeline.add(*execution.budget.logs.truncated(), NewEvent(ev.WORKFLOW_WAITING, {"until": until}))
         grace = self.since + execution.services.settings.idle_grace_ms
         self._grace = clock.call_at(grace, execution.evict, ev.HIBERNATED)
         execution.on_idle()

@@ -5,10 +5,8 @@ attempt may. A worker whose time cannot be read is left to that backstop. It is 
 """
 
 import asyncio
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from playground.engine.execution import Execution
+from playground.engine.conversation import Conversation
 
 LOOK_SECONDS = 0.5
 
@@ -16,7 +14,7 @@ LOOK_SECONDS = 0.5
 class Processor:
     """Watches one worker's processor time. `progress()` says that an attempt has ended."""
 
-    def __init__(self, execution: "Execution") -> None:
+    def __init__(self, execution: Conversation) -> None:
         self._execution = execution
         self._timer: asyncio.TimerHandle | None = None
         self._known = True
@@ -42,7 +40,7 @@ class Processor:
         most = execution.services.settings.attempt_cpu_seconds
         if used - self._from > most:
             execution.break_limit(f"processor time: the worker used more than {most} s")
-        elif execution.idleness.since is None:
+        elif not execution.idle:
             self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self.watch)
 
     def stirred(self) -> None:

@@ -3,26 +3,35 @@
 The first handler that fails for good stops the chain. After a crash the handlers are collected again by replaying `run`.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from playground.engine import live, words
+from playground.engine.chaos import Chaos
 from playground.engine.clock import Timer
+from playground.engine.conversation import Conversation
+from playground.engine.environment import ExecutionEnvironment
+from playground.engine.idleness import Idleness
 from playground.engine.live import LiveStep
 from playground.sandbox import frames
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
 
-if TYPE_CHECKING:
-    from playground.engine.execution import Execution
-
 PENDING = "pending"
 UNFINISHED = (PENDING, "running", "retrying")
+
+
+class RollingBack(Conversation, Protocol):
+    """An execution that may come to roll back."""
+
+    bindings: ExecutionEnvironment
+    chaos: Chaos
+    idleness: Idleness
 
 
 class Rollback:
     """The chain of one execution. `attempt_open` is true while a handler runs."""
 
-    def __init__(self, execution: "Execution") -> None:
+    def __init__(self, execution: RollingBack) -> None:
         self._execution = execution
         self._error: dict[str, Any] | None = None
         self._timer: Timer | None = None

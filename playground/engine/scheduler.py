@@ -11,10 +11,11 @@ from playground.engine import deciders, queues
 from playground.engine.calm import Calm
 from playground.engine.clock import Timer
 from playground.engine.counts import FAILED
-from playground.engine.execution import Execution, NoDispatcher, NotStarted
+from playground.engine.execution import Execution
 from playground.engine.pace import Pace
 from playground.engine.pipeline import spawn
 from playground.engine.services import Services
+from playground.engine.start import NoDispatcher, NotStarted
 from playground.store.protocol import InstanceRow
 from playground.workflows import durations
 from playground.workflows import events as ev

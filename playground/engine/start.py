@@ -1,19 +1,159 @@
-"""What an execution starts from, and its first frame: a worker, the code, the event, and every step that the journal holds."""
+"""How an execution gets going: what it starts from (a worker, the code, the event, every step that the journal holds), and its first frame."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from collections.abc import Coroutine, Sequence
+from typing import Any, Protocol
 
-from playground.engine import live
+from msgspec.structs import replace
+
+from playground.engine import deciders, live, loading
+from playground.engine.breaks import Breaks
+from playground.engine.chaos import Chaos
 from playground.engine.code import Code
+from playground.engine.conversation import Conversation
+from playground.engine.counts import whose
+from playground.engine.ending import Ending
+from playground.engine.environment import ExecutionEnvironment
+from playground.engine.idleness import Idleness
+from playground.engine.processor import Processor
+from playground.engine.rollback import Rollback
 from playground.engine.services import Services
+from playground.engine.sources import NotRegistered
+from playground.sandbox import frames
+from playground.sandbox.channel import FrameChannel
 from playground.sandbox.pool import Worker
-from playground.store.protocol import InstanceRow, Snapshot
-
-if TYPE_CHECKING:
-    from playground.engine.execution import Execution
+from playground.store.protocol import Committed, Decider, InstanceRow, Snapshot
+from playground.workflows import events as ev
+from playground.workflows.events import Event, NewEvent
 
 LIMITS = ("value_bytes", "step_limit")  # which the worker keeps too, so that its code gets an error it can see
+
+
+class NotStarted(Exception):
+    """The execution never got a worker; the instance stays due."""
+
+
+class NoDispatcher(NotStarted):
+    """Nor can it have one before the dispatcher of its workflow is there."""
+
+
+class Starting(Conversation, Protocol):
+    """An execution that is to get going."""
+
+    bindings: ExecutionEnvironment
+    breaks: Breaks
+    chaos: Chaos
+    ending: Ending
+    idleness: Idleness
+    processor: Processor
+    rollback: Rollback
+
+    def said(self, batch: Sequence[tuple[frames.Said, int]]) -> None:
+        """The worker has sent frames, each with its bytes."""
+
+    def take(self, events: Sequence[Event]) -> None:
+        """Do what committed events ask for."""
+
+
+class Start:
+    """Gets one execution going, unless an operation ends it before: that is when `over` is done."""
+
+    def __init__(self, execution: Starting, over: asyncio.Future[Decider | None]) -> None:
+        self._execution, self._over = execution, over
+        self._loaded_seq = 0
+
+    async def begin(self) -> None:
+        """Raises NotStarted when no worker could be had, or its code not yet."""
+        execution = self._execution
+        services, row = execution.services, execution.row
+        try:
+            if row.metadata is None:
+                await self._prepare(loading.load(services, row))
+            else:  # whoever knows the code may take their time over it: no worker waits meanwhile
+                code = await self._loaded()
+                if code is not None:
+                    await self._prepare(given(code))
+        except loading.LoadFailed as failed:
+            await self._not_loaded(failed)
+        except Exception as failed:
+            waits = isinstance(failed, NotRegistered)
+            services.log("no_dispatcher" if waits else "no_worker", instance=row.key, reason=str(failed))
+            await services.store.unclaim(row.key, execution=row.execution)
+            await execution.pipeline.close()
+            raise (NoDispatcher if waits else NotStarted) from failed
+
+    async def _prepare(self, coming: Coroutine[Any, Any, Code]) -> None:
+        """Get a worker and all that it starts from, and start it."""
+        execution = self._execution
+        execution.worker, snapshot, code = await gathered(execution.services, execution.row, coming)
+        await execution.pipeline.drain()  # an operation that came first may end or pause it: then no code is to run
+        if not execution.closing:
+            self._start(execution.worker, snapshot, code)
+
+    async def _loaded(self) -> Code | None:
+        """The code, or None when an operation ends the execution before it is there."""
+        coming = asyncio.ensure_future(loading.load(self._execution.services, self._execution.row))
+        try:
+            await asyncio.wait((coming, self._over), return_when=asyncio.FIRST_COMPLETED)
+            return None if self._over.done() else coming.result()
+        finally:
+            coming.cancel()
+
+    async def _not_loaded(self, failed: loading.LoadFailed) -> None:
+        execution = self._execution
+        services, row = execution.services, execution.row
+        before = await loading.failures_in_a_row(services, row)
+        if not execution.closing:
+            most, now = services.settings.load_attempts, services.clock.now()
+            if before + 1 >= most:
+                services.counts.limit("load_attempts", whose(row), instance=row.key)
+            execution.finish(*loading.told(row, failed, before, most, now))
+
+    def _start(self, worker: Worker, snapshot: Snapshot, code: Code) -> None:
+        execution, row = self._execution, snapshot.row
+        if code.limits:
+            row = replace(row, limits={**(row.limits or {}), **code.limits})
+            execution.budget.take_limits(row)
+        execution.row = row
+        execution.bindings.begin(code)
+        execution.breaks.begin(row.injected)
+        execution.steps = live.from_snapshot(snapshot)
+        execution.chaos.begin(row)
+        execution.kill_at = (row.injected or {}).get("armed")
+        rolling_back = row.rollback == "running"
+        begun = [] if row.started_at is not None else [NewEvent(ev.WORKFLOW_STARTED)]
+        data = {
+            "execution": row.execution,
+            "worker": f"w{row.execution}" if row.tenant else worker.label,  # a label counts the workers of all tenants
+            "replayed": sum(deciders.is_over(step) for step in snapshot.steps.values()),
+            "code_version": code.version,
+        }
+        self._loaded_seq = row.last_seq
+        execution.pipeline.add(*begun, NewEvent(ev.EXECUTION_STARTED, data), then=self._begun)
+        execution.channel = FrameChannel(worker.sock, execution.said, execution.ending.channel_closed, execution.services.turns)
+        execution.channel.send_encoded(frames.encode(start_frame(execution, snapshot, code, rolling_back)), 1, first=True)
+        if rolling_back:
+            execution.rollback.resume(row.error)
+        execution.idleness.heard()
+        execution.idleness.watch_silence()
+        execution.processor.stirred()
+
+    def _begun(self, committed: Committed) -> None:
+        """The start is in the journal. What was committed between the load and it has not been seen yet."""
+        execution = self._execution
+        if committed.events[0].seq > self._loaded_seq + 1:
+            execution.calls += 1
+            execution.spawn(self._catch_up(committed.events[0].seq))
+        else:
+            execution.idleness.consider()
+
+    async def _catch_up(self, before: int) -> None:
+        execution = self._execution
+        missed = await execution.services.store.events(execution.row.key, after=self._loaded_seq, limit=before - self._loaded_seq - 1)
+        execution.calls -= 1
+        if not execution.closing:
+            execution.take(missed)
+            execution.idleness.consider()
 
 
 async def snapshot_of(services: Services, row: InstanceRow) -> Snapshot:
@@ -40,7 +180,7 @@ async def given(code: Code) -> Code:
     return code
 
 
-def start_frame(execution: "Execution", snapshot: Snapshot, code: Code, rolling_back: bool) -> dict[str, Any]:
+def start_frame(execution: Starting, snapshot: Snapshot, code: Code, rolling_back: bool) -> dict[str, Any]:
     """The frame; the stored steps travel with it, so that replay needs no round trip."""
     services, row = execution.services, execution.row
     return {

@@ -1,9 +1,13 @@
 """Sleeps and waits for events: begun, armed with their deadline, ended by time, by an event or by a person."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from playground.engine import deciders, live, words
+from playground.engine.answers import Answers
+from playground.engine.attempts import Attempts
+from playground.engine.chaos import Chaos
+from playground.engine.conversation import Conversation
 from playground.engine.live import LiveStep
 from playground.sandbox import frames
 from playground.store.protocol import Committed
@@ -11,16 +15,21 @@ from playground.workflows import durations
 from playground.workflows import events as ev
 from playground.workflows.events import Event, NewEvent, StepKey
 
-if TYPE_CHECKING:
-    from playground.engine.execution import Execution
-
 _ENDS = frozenset({ev.SLEEP_COMPLETED, ev.WAIT_COMPLETED, ev.WAIT_TIMED_OUT})
+
+
+class Suspending(Conversation, Protocol):
+    """An execution that sleeps and waits."""
+
+    answers: Answers
+    attempts: Attempts
+    chaos: Chaos
 
 
 class Suspensions:
     """The sleeps and waits of one execution."""
 
-    def __init__(self, execution: "Execution") -> None:
+    def __init__(self, execution: Suspending) -> None:
         self._execution = execution
 
     def sleep(self, frame: frames.Sleep) -> None:

@@ -1,22 +1,20 @@
 """What a shipped binding may do for one execution: read the store's tables, and write with the step or at once."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from playground.engine.conversation import Conversation
 from playground.store.protocol import InstanceRow, Store
 from playground.store.tables import Scope, scope_of
 from playground.workflows.errors import BindingError
 from playground.workflows.events import NewEvent, StepKey
 
-if TYPE_CHECKING:
-    from playground.engine.execution import Execution
-
 
 class Host:
-    """One execution as its bindings see it."""
+    """One execution as its bindings see it. `hides` tells whether a text holds a secret of this execution's code."""
 
-    def __init__(self, execution: "Execution") -> None:
-        self._execution = execution
+    def __init__(self, execution: Conversation, hides: Callable[[str], bool]) -> None:
+        self._execution, self.hides = execution, hides
         self._buffers: dict[StepKey, list[NewEvent]] = {}
         self._counts: dict[StepKey, int] = {}
         self._at_once = 0  # events committed outside steps
@@ -44,10 +42,6 @@ class Host:
         """A limit of this instance."""
         return self._execution.services.limit(self._execution.row, name)
 
-    def hides(self, text: str) -> bool:
-        """Whether a text holds a secret of this execution's code."""
-        return self._execution.bindings.hides(text)
-
     def buffered(self, step: StepKey | None) -> Sequence[NewEvent]:
         """What the step's running attempt has written so far."""
         return self._buffers.get(step, ()) if step is not None else ()
@@ -60,11 +54,11 @@ class Host:
         """
         execution = self._execution
         most = self.limit("instance_bytes")
-        if execution.stored_bytes + size > most:
+        if execution.budget.stored_bytes + size > most:
             raise BindingError(f"The instance holds {most:,} bytes, which is the limit. Keep large data elsewhere.")
-        if execution.journal_events + self._at_once + len(self.buffered(event.step)) > execution.most_events:
-            raise BindingError(f"The instance's journal has {execution.most_events:,} events, which is the limit. Write less often.")
-        execution.stored_bytes += size
+        if execution.journal_events + self._at_once + len(self.buffered(event.step)) > execution.budget.most_events:
+            raise BindingError(f"The instance's journal has {execution.budget.most_events:,} events, which is the limit. Write less often.")
+        execution.budget.stored_bytes += size
         if event.step is not None:
             self._buffers.setdefault(event.step, []).append(event)
         else:

@@ -1,0 +1,84 @@
+"""What the parts of an execution know of it: the ground that they stand on, so that none of them has to know the whole.
+
+A part that needs other parts besides says so in a protocol of its own, beside the class that needs them.
+"""
+
+from collections.abc import Coroutine, Mapping
+from typing import Any, Protocol
+
+from playground.engine.budget import Budget
+from playground.engine.live import LiveStep
+from playground.engine.pipeline import Pipeline
+from playground.engine.services import Services
+from playground.sandbox.channel import FrameChannel
+from playground.sandbox.pool import Worker
+from playground.store.protocol import Committed, Decider, InstanceRow
+from playground.workflows.events import NewEvent, StepKey
+
+
+class Conversation(Protocol):
+    """One worker's conversation, from its first frame to the event that says how it ended.
+
+    `calls` are under way on this side, `kill_at` is the moment of an armed kill. `closing`: nothing more is heard. `pausing`: the worker is
+    told of no step's end.
+    """
+
+    services: Services
+    row: InstanceRow
+    steps: dict[StepKey, LiveStep]
+    pipeline: Pipeline
+    budget: Budget
+    channel: FrameChannel | None
+    worker: Worker | None
+    closing: bool
+    pausing: bool
+    calls: int
+    kill_at: str | None
+
+    @property
+    def idle(self) -> bool:
+        """Whether the worker has nothing but durable waits left."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the worker runs an attempt or a call, or is owed an answer."""
+
+    @property
+    def journal_events(self) -> int:
+        """How many events the journal has, or will have soon."""
+
+    def open_attempt(self, key: StepKey) -> int | None:
+        """The attempt of a step, or of its rollback handler, that runs now."""
+
+    def send(self, *messages: dict[str, Any]) -> None:
+        """Send frames to the worker, which is not idle from then on."""
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Run something beside the conversation."""
+
+    def apply(self, committed: Committed) -> None:
+        """Take what a decider's events mean for this execution."""
+
+    def attempt_over(self) -> None:
+        """An attempt has ended and is committed."""
+
+    async def commit(self, event: NewEvent) -> None:
+        """Commit one event in order with the worker's own, and wait until it is durable. Raises Fenced."""
+
+    def finish(self, *events: NewEvent) -> None:
+        """The execution has ended as it should: commit these, then let the worker go."""
+
+    def break_limit(self, what: str, setting: str = "") -> None:
+        """The worker broke a limit: the instance ends with an error that names it."""
+
+    def lose(self, reason: str) -> None:
+        """The worker is gone, or must go, and the instance goes on in another execution."""
+
+    def drop(self, told: Mapping[str, Any] | None = None) -> None:
+        """SIGKILL and read nothing more."""
+
+    def evict(self, reason: str) -> None:
+        """Give the worker up: only durable waits are left."""
+
+    def settle(self, epilogue: Decider | None) -> None:
+        """Nothing more is heard; `epilogue` says what becomes of the instance."""
