@@ -35,7 +35,7 @@ def settings() -> str:
     """The table of settings."""
     rows = []
     for row in dataclasses.fields(Settings):
-        default = {True: "yes", False: "no", "": ""}.get(row.default, f"{row.default:,}" if type(row.default) is int else row.default)
+        default = f"{row.default:,}" if type(row.default) is int else {True: "yes", False: "no"}.get(row.default, row.default)
         help = row.metadata["help"].replace("|", "\\|")
         rows.append(f"| `{option(row.name)}` | {default} | {row.metadata['unit']} | {help} |")
     return "\n".join([f"| option (as a variable: `{ENV_PREFIX}…`) | default | unit | |", "|---|---|---|---|", *rows])

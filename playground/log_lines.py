@@ -85,6 +85,8 @@ LINES: tuple[Line, ...] = (
     # The server's life.
     Line("start", INFO, "It serves.", "Nothing. Compare the settings with what you meant.",
          ("version", "address", "tier", "store", "synchronous", "slots", "settings")),
+    Line("any_host", WARNING, "It answers under any name, so that a website which points a name at it can use it through the browser of who visits that site.",
+         "Nothing where everybody may reach it anyway; else set `allowed_hosts` or `public_url`."),
     Line("stop", INFO, "It was told to stop.", "Nothing: runs are kept, and go on at the next start.", ("running", "streams")),
     Line("stopped", INFO, "All is on the disk.", "Nothing.", ("seconds",)),
     Line("recovered", INFO, "A run that the last server left is taken up.", "Nothing; after a crash, one for each run that was under way.",

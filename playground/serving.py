@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import gc
-import ipaddress
 import signal
 import sys
 import time
@@ -16,7 +15,7 @@ from playground.log import Log, adopt_standard_logging, open_log
 from playground.paths import MissingFiles
 from playground.settings import BadSetting, Settings, differing, without_password
 from playground.web.addresses import Addresses
-from playground.web.listening import CannotListen, address_of, listen
+from playground.web.listening import CannotListen, address_of, is_loopback, listen
 
 if TYPE_CHECKING:
     import socket
@@ -123,7 +122,7 @@ async def _open_sandbox(settings: Settings, opened: contextlib.AsyncExitStack, l
             parked=settings.parked_workers,
             allow_weak=settings.allow_weak_sandbox,
             unsafe=settings.unsafe_no_sandbox,
-            loopback=_is_loopback(settings.host),
+            loopback=is_loopback(settings.host),
             log=log,
         )
     )
@@ -154,15 +153,6 @@ def _read_ahead() -> None:
     import playground.engine
     import playground.web.app
     import playground.web.server  # noqa: F401
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -41,6 +41,11 @@ class Settings:
     allow_weak_sandbox: bool = _row(False, "serve on a kernel without Landlock, with the system-call filter only")
     unsafe_no_sandbox: bool = _row(False, "run tenant code with NO isolation; on a loopback address only, for your own code")
     trusted_proxies: str = _row("", "addresses of proxies whose X-Forwarded-For is believed, separated by commas")
+    allowed_hosts: str = _row(
+        "",
+        "names that the server may be asked for beside localhost and that of the public URL, separated by commas; .example for all of a domain, "
+        "* for any. Without any: on a loopback address no other, unless there are trusted proxies; on other addresses any",
+    )
     public_url: str = _row("", "address of the site's root, such as https://play.example, for links that others are shown")
     operator_token: str = _row("", "token that opens operators' pages; without one they are closed", secret=True)
 

@@ -150,7 +150,7 @@ def test_it_prints_address_and_tier_and_ends_with_0_within_5_seconds(served: Ser
     with urllib.request.urlopen(f"{served.url}/healthz") as answer:
         assert answer.status == 200
     stream = socket.create_connection(("127.0.0.1", served.port))
-    stream.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n")
+    stream.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n")
     assert stream.recv(4) == b"HTTP"
     assert served.process is not None
     served.process.send_signal(signal.SIGTERM)

@@ -37,7 +37,7 @@ HOSTILE = {
 
 @pytest.fixture(scope="module")
 def site(sandbox: tuple[Background, Sandbox], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(*sandbox, tmp_path_factory.mktemp("site"), public_url="https://play.example/")
+    site = Site(*sandbox, tmp_path_factory.mktemp("site"), public_url="https://play.example/", allowed_hosts="*")
     yield site
     site.close()
 
@@ -45,7 +45,7 @@ def site(sandbox: tuple[Background, Sandbox], tmp_path_factory: pytest.TempPathF
 @pytest.fixture(scope="module")
 def unnamed(sandbox: tuple[Background, Sandbox], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A server whose operator has not said what it is called."""
-    site = Site(*sandbox, tmp_path_factory.mktemp("unnamed"), cards_per_minute=3)
+    site = Site(*sandbox, tmp_path_factory.mktemp("unnamed"), cards_per_minute=3, allowed_hosts="*")
     yield site
     site.close()
 

@@ -37,7 +37,7 @@ def answer(raw: socket.socket) -> bytes:
 
 @pytest.mark.parametrize(
     ("head", "more"),
-    [(b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: ", b"x"), (b"GET / HTTP/1.1\r\n", b"X-Field: " + b"x" * 1_000 + b"\r\n")],
+    [(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: ", b"x"), (b"GET / HTTP/1.1\r\n", b"X-Field: " + b"x" * 1_000 + b"\r\n")],
     ids=["one long field", "many fields"],
 )
 def test_a_head_without_end_is_refused(raw: socket.socket, head: bytes, more: bytes) -> None:
@@ -47,19 +47,19 @@ def test_a_head_without_end_is_refused(raw: socket.socket, head: bytes, more: by
 
 
 def test_code_that_is_too_long_for_an_address_is_refused_with_the_way_to_send_it(raw: socket.socket) -> None:
-    raw.sendall(b"GET /new?source=" + b"%23" * 22_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+    raw.sendall(b"GET /new?source=" + b"%23" * 22_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
     received = answer(raw)
     assert received.startswith(b"HTTP/1.1 414")
     assert b"POST /api/snippets" in received
 
 
 def test_code_that_fits_in_an_address_is_stored(raw: socket.socket) -> None:
-    raw.sendall(b"GET /new?source=" + b"%23" * 21_000 + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    raw.sendall(b"GET /new?source=" + b"%23" * 21_000 + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     assert answer(raw).startswith(b"HTTP/1.1 303")
 
 
 def test_a_head_that_trickles_in_is_given_up(impatient: Site) -> None:
-    for said in (b"", b"GET / HTTP/1.1\r\nHost: x\r\n"):
+    for said in (b"", b"GET / HTTP/1.1\r\nHost: localhost\r\n"):
         with socket.create_connection(("127.0.0.1", impatient.port), timeout=DEADLINE) as raw:
             raw.sendall(said)
             assert answer(raw).startswith(b"HTTP/1.1 408")
@@ -67,7 +67,7 @@ def test_a_head_that_trickles_in_is_given_up(impatient: Site) -> None:
 
 def test_a_body_that_trickles_in_is_given_up(impatient: Site, caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_connection(("127.0.0.1", impatient.port), timeout=DEADLINE) as raw:
-        raw.sendall(b"POST /api/check HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        raw.sendall(b"POST /api/check HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
         said = answer(raw)
     assert said.startswith(b"HTTP/1.1 408")
     assert b"The body of the request took longer than 0.2 s to arrive" in said
@@ -94,14 +94,14 @@ def test_what_is_no_http_is_refused_with_one_line(raw: socket.socket, caplog: py
 
 
 def test_an_upgrade_is_answered_over_http(raw: socket.socket, caplog: pytest.LogCaptureFixture) -> None:
-    raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n")
+    raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n")
     assert answer(raw).startswith(b"HTTP/1.1 200")
     assert caplog.records == []
 
 
 def test_only_so_many_headers_are_taken(raw: socket.socket) -> None:
     """Each takes a hundred bytes here, however short it is."""
-    raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"a:\r\n" * FIELDS + b"\r\n")
+    raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + b"a:\r\n" * FIELDS + b"\r\n")
     received = answer(raw)
     assert received.startswith(b"HTTP/1.1 431")
     assert b"more than 200 headers" in received
@@ -109,16 +109,16 @@ def test_only_so_many_headers_are_taken(raw: socket.socket) -> None:
 
 def test_only_so_many_requests_are_taken_ahead_of_their_answers(site: Site, raw: socket.socket) -> None:
     with suppress(ConnectionError):  # closed with most of them unread
-        raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 5_000)
+        raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * 5_000)
         assert answer(raw).count(b"HTTP/1.1 200") <= AHEAD + 2
     with socket.create_connection(("127.0.0.1", site.port), timeout=DEADLINE) as other:
-        other.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * AHEAD + b"GET /healthz HTTP/1.0\r\n\r\n")
+        other.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * AHEAD + b"GET /healthz HTTP/1.0\r\n\r\n")
         assert answer(other).count(b"HTTP/1.1 200") == AHEAD + 1
 
 
 def test_requests_one_after_the_other_on_one_connection(raw: socket.socket) -> None:
     for _ in range(50):
-        raw.sendall(b"GET /robots.txt HTTP/1.1\r\nHost: x\r\n\r\n")
+        raw.sendall(b"GET /robots.txt HTTP/1.1\r\nHost: localhost\r\n\r\n")
         received = b""
         while b"Disallow: /new" not in received:
             received += raw.recv(65_536)

@@ -17,7 +17,6 @@ from playground.web.errors import (
     STATUS_OF,
     BadBody,
     CrossOrigin,
-    HostRefused,
     NotAnObject,
     NothingHere,
     NotJson,
@@ -259,29 +258,6 @@ def test_a_change_is_refused_when_another_site_asks(headers: dict[str, str], pas
     else:
         with pytest.raises(CrossOrigin):
             security.check_origin(asked)
-
-
-@pytest.mark.parametrize(
-    ("host", "passes"),
-    [
-        ("localhost:8000", True),
-        ("127.0.0.1:8000", True),
-        ("127.9.9.9", True),
-        ("[::1]:8000", True),
-        ("app.localhost", True),
-        ("evil.example", False),
-        ("127.0.0.1.evil.example", False),
-        ("0.0.0.0", False),
-        ("[::", False),
-        ("", False),
-    ],
-)
-def test_without_isolation_only_loopback_names_are_answered(host: str, passes: bool) -> None:
-    if passes:
-        security.check_host(request(host=host))
-    else:
-        with pytest.raises(HostRefused):
-            security.check_host(request(host=host))
 
 
 def test_every_error_of_an_operation_has_a_status() -> None:

@@ -187,7 +187,7 @@ def test_streams_open_and_dropped(make: Callable[..., Site]) -> None:
     with socket.socket() as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         deaf.connect(("127.0.0.1", site.port))
-        deaf.sendall(f"GET /api{made['url']}/stream HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        deaf.sendall(f"GET /api{made['url']}/stream HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         moved.reaches(1, "streams_dropped_total")
     waiting = site.create(APPROVAL)
     with site.client.stream("GET", f"/api{waiting['url']}/stream") as reading:
@@ -279,7 +279,7 @@ async def committed(storing: "asyncio.Task[Any]") -> None:
     ids=lambda headers: next(iter(headers)),
 )
 def test_what_a_proxy_on_this_machine_brings_is_not_this_machine(make: Callable[..., Site], headers: dict[str, str]) -> None:
-    site = make(operator_token="open-sesame")
+    site = make(operator_token="open-sesame", allowed_hosts="playground.example")
     assert site.client.get("/metrics").status_code == 200
     answer = site.client.get("/metrics", headers=headers)
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "operator.token_missing")

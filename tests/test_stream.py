@@ -245,7 +245,7 @@ def test_a_reader_that_does_not_read_is_dropped_and_the_run_goes_on(
     with socket.socket() as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         deaf.connect(("127.0.0.1", site.port))
-        deaf.sendall(f"GET {path(made)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        deaf.sendall(f"GET {path(made)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         settled(site, lambda: site.context.limits.streams.total() == 1)
         settled(site, lambda: bool(site.log.of("stream.dropped")))
         assert site.context.limits.streams.total() == 0
@@ -259,7 +259,7 @@ def test_a_client_that_vanishes_leaves_nothing_behind(site: Site) -> None:
     for _ in range(5):
         with socket.socket() as gone:
             gone.connect(("127.0.0.1", site.port))
-            gone.sendall(f"GET {path(made)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            gone.sendall(f"GET {path(made)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             assert gone.recv(1) == b"H"
             gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
     settled(site, lambda: site.context.limits.streams.total() == 0)

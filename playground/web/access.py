@@ -14,7 +14,7 @@ from starlette.requests import Request
 from playground.store.protocol import InstanceRow
 from playground.web import tokens
 from playground.web.errors import NoKey, NoOperatorToken, RevokedKey, WrongKey, WrongOperatorToken
-from playground.web.security import is_loopback_name
+from playground.web.hosts import is_loopback_name, name_of
 from playground.web.views import ANONYMOUS
 from playground.workflows import names
 
@@ -98,7 +98,7 @@ def _is_direct(context: "Context", request: Request) -> bool:
         peer = ipaddress.ip_address(request.client.host)
     except ValueError:
         return False
-    return peer.is_loopback and is_loopback_name(request) and not any(peer in network for network in context.addresses.trusted)
+    return peer.is_loopback and is_loopback_name(name_of(request)) and not any(peer in network for network in context.addresses.trusted)
 
 
 def _password(request: Request) -> str | None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -37,13 +38,15 @@ from playground.web.errors import (
     title_of,
 )
 from playground.web.highlight import Highlighter
+from playground.web.hosts import Hosts, OwnHosts
+from playground.web.listening import is_loopback
 from playground.web.measured import Measured, Requests
 from playground.web.metrics import Scrapes
 from playground.web.public import PublicUrl
 from playground.web.rendering import Rendering
 from playground.web.responses import json_response, wants_html
 from playground.web.routes import CALLS, Call
-from playground.web.security import SecurityHeaders, check_host, check_origin
+from playground.web.security import SecurityHeaders, check_origin
 from playground.web.stream import Streams
 from playground.web.views import Views
 from playground.workflows.errors import WorkflowError
@@ -64,7 +67,7 @@ def create_app(
     """The web application over an open engine.
 
     Raises:
-        BadSetting: `trusted_proxies` or `public_url` can't be read.
+        BadSetting: `trusted_proxies`, `public_url` or `allowed_hosts` can't be read.
         MissingFiles: the installation lacks its templates or static files.
     """
     now = engine.clock.now
@@ -116,12 +119,16 @@ def create_app(
             return await refuse(context, request, over)
         return await refuse(context, request, _of_router(error))
 
+    hosts = Hosts.of(settings, loopback=is_loopback(settings.host), unprotected=engine.sandbox.tier.letter == UNPROTECTED)
+    if hosts.names is None and not settings.allowed_hosts:
+        log("any_host")
     app = Starlette(
         routes=[Route(call.path, _endpoint(context, call), methods=[call.method]) for call in CALLS],
         middleware=[
             Middleware(Measured, requests=context.requests),
             Middleware(SecurityHeaders),
             Middleware(Failures, context=context),
+            Middleware(OwnHosts, hosts=hosts, refused=partial(tell, context)),
             Middleware(GZipMiddleware, minimum_size=COMPRESS_FROM_BYTES, compresslevel=COMPRESS_LEVEL),
         ],
         exception_handlers={WorkflowError: refused, HTTPException: unrouted},
@@ -143,7 +150,13 @@ def refused_below(context: Context) -> Callable[[int, str, str], None]:
 
 
 async def refuse(context: Context, request: Request, error: WorkflowError) -> Response:
-    """Answer a refused request, and say so on one line of the log. The line has the route, not the address: a link to a run is a secret."""
+    """Answer a refused request, and say so in the log."""
+    tell(context, request, error)
+    return await answer(context, request, error)
+
+
+def tell(context: Context, request: Request, error: WorkflowError) -> None:
+    """Say on one line of the log that a request was refused. The line has the route, not the address: a link to a run is a secret."""
     route = request.scope.get(ROUTE) or _LONG_PART.sub("…", request.url.path[:120])
     fields = {"status": status_of(error), "code": error.code, "method": request.method, "route": route}
     client = context.addresses.of(request)
@@ -153,7 +166,6 @@ async def refuse(context: Context, request: Request, error: WorkflowError) -> Re
     else:
         of_tenant = setting in OF_TENANTS and request.path_params.get(TENANT)
         context.engine.counts.limit(setting, of_tenant or client, **fields)
-    return await answer(context, request, error)
 
 
 def _without_id(request: Request, error: WorkflowError) -> str:
@@ -176,8 +188,6 @@ def _endpoint(context: Context, call: Call) -> Callable[[Request], Awaitable[Res
     async def serve(request: Request) -> Response:
         request.scope[ROUTE] = call.path
         request.scope[bodies.MOST] = context.settings.body_bytes
-        if context.engine.sandbox.tier.letter == UNPROTECTED:
-            check_host(request)
         if call.changes:
             check_origin(request)
         elif not (call.hidden or call.path.startswith(BY_KEY)):

@@ -14,7 +14,6 @@ STATUS_OF: Mapping[str, int] = {
     "body.not_object": 400,
     "body.invalid": 400,
     "query.invalid": 400,
-    "host.refused": 400,
     "instance.invalid_id": 400,
     "workflow.invalid_event_type": 400,
     "workflow.invalid_name": 400,
@@ -54,6 +53,7 @@ STATUS_OF: Mapping[str, int] = {
     "instance.cannot_migrate": 409,
     "version.too_many": 409,
     "too_large": 413,
+    "host.refused": 421,
     "source.refused": 422,
     "too_many": 429,
     "internal": 500,
@@ -88,7 +88,7 @@ class BadQuery(WorkflowError):
 
 
 class HostRefused(WorkflowError):
-    """An unprotected server was asked for under a name that is not loopback's (DNS rebinding)."""
+    """The server was asked for under a name that is not its own (DNS rebinding)."""
 
     code = "host.refused"
 

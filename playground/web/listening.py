@@ -1,8 +1,10 @@
 """The address the server listens on. Apart from server.py, so that a port that is taken is known before anything large is read."""
 
 import errno
+import ipaddress
 import os
 import socket
+from typing import Any
 
 BACKLOG = 2_048  # connections that may wait to be accepted
 
@@ -17,10 +19,7 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         CannotListen: the port is taken, or the address is not this machine's.
     """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    except OSError:
-        raise CannotListen(f"--host {host!r} is not an address of this machine") from None
+    family, kind, protocol, address = _found(host, port)
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -38,6 +37,24 @@ def listen(host: str, port: int) -> socket.socket:
         raise CannotListen(f"can't listen on {host} port {port}: {os.strerror(error.errno or 0).lower()}; {cure}") from None
     sock.setblocking(False)
     return sock
+
+
+def is_loopback(host: str) -> bool:
+    """Whether to listen on it is to be heard on this machine only.
+
+    Raises:
+        CannotListen: it is no address of this machine.
+    """
+    *_, address = _found(host, 0)
+    return ipaddress.ip_address(address[0].partition("%")[0]).is_loopback
+
+
+def _found(host: str, port: int) -> tuple[socket.AddressFamily, socket.SocketKind, int, Any]:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except OSError:
+        raise CannotListen(f"--host {host!r} is not an address of this machine") from None
+    return family, kind, protocol, address
 
 
 def address_of(sock: socket.socket) -> str:

@@ -5,7 +5,6 @@ absolute addresses are made from the setting `public_url`; without it, from the 
 loopback, or the very address that the connection came to. In every other case pages go without.
 """
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 
 from playground.settings import BadSetting
+from playground.web.hosts import is_own, name_of
 
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[0-9]{1,5}))?")
 
@@ -44,18 +44,6 @@ class PublicUrl:
             return self.base
         hosts = request.headers.getlist("host")
         found = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
-        if found is None or not _own(found["name"], request):
+        if found is None or not is_own(name_of(request), request):
             return None
         return f"{request.url.scheme}://{hosts[0].lower()}"
-
-
-def _own(name: str, request: Request) -> bool:
-    """Whether the name can only be this machine's, as the one who asks sees it."""
-    if name.lower() == "localhost":
-        return True
-    server = request.scope.get("server")
-    try:
-        address = ipaddress.ip_address(name.strip("[]"))
-        return address.is_loopback or bool(server) and address == ipaddress.ip_address(server[0])
-    except ValueError:
-        return False

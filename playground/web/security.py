@@ -5,16 +5,14 @@ not needed. Styles may carry the response's nonce, because CodeMirror writes its
 is compiled by the formatter's worker only, under a policy of its own that lets it fetch nothing.
 """
 
-import ipaddress
 import secrets
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from playground.web.errors import CrossOrigin, HostRefused
+from playground.web.errors import CrossOrigin
 
 NONCE = "playground.nonce"  # where the response's nonce stands in the ASGI scope
 EMBEDDABLE = "playground.embeddable"  # set in the scope by a view that other sites may frame
@@ -91,23 +89,3 @@ def check_origin(request: Request) -> None:
         raise CrossOrigin(
             "Another site's page asked for this change; changes are made from this server's own pages, or by a program."
         )
-
-
-def is_loopback_name(request: Request) -> bool:
-    """Whether the request names this machine by a name of its own: no website that points its name at 127.0.0.1 does (DNS rebinding)."""
-    try:
-        name = (urlsplit("//" + request.headers.get("host", "")).hostname or "").rstrip(".")
-        return name == "localhost" or name.endswith(".localhost") or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False  # neither a name of loopback nor an address
-
-
-def check_host(request: Request) -> None:
-    """Only for a server without isolation: a website that points its own name at 127.0.0.1 must not reach it (DNS rebinding).
-
-    Raises:
-        HostRefused: the request names another host than loopback.
-    """
-    if is_loopback_name(request):
-        return
-    raise HostRefused("This server runs code without isolation, so it answers only to localhost, 127.0.0.1 and [::1].")
