@@ -46,6 +46,17 @@ def test_what_is_fixed_of_a_name_is_taken_as_it_stands() -> None:
             [None, "any"],
             ["use {call['tool']}", "use map"],
             ["use {x}", "using"],
+            ["{a}-{b}-{c}", "1-2-3"],
+            ["{a}-{b}-{c}", "1-2"],
+            ["ab{x}ba", "aba"],
+            ["{x}ab{y}", "a-b"],
+            ["plain", "plainly"],
         ],
     )
-    assert fits == [True, False, True, True, True, False]
+    assert fits == [True, False, True, True, True, False, True, False, False, False, False]
+
+
+def test_a_pattern_made_to_take_for_ever_takes_no_time() -> None:
+    """Whoever opens a link to such code would have a page that stands still."""
+    script = 'import { fitting } from "RUN/plan.js";\nreturn fitting(given.pattern)(given.name);'
+    assert node(script, {"pattern": "{a}x" * 60 + "y", "name": "x" * 256}) is False

@@ -19,12 +19,26 @@ export function flatten(outline) {
   return flat;
 }
 
-/** Whether a name made at run time may have come of what the outline could tell of it: `test on {version}` of `test on 3.12`. */
+/**
+ * Whether a name made at run time may have come of what the outline could tell of it: `test on {version}` of `test on 3.12`. The pattern is
+ * that of whoever wrote the code, so its fixed parts are looked for one after the other: as a regular expression it could take for ever.
+ */
 export function fitting(pattern) {
   if (!pattern) return () => true;
-  const fixed = pattern.split(/\{[^{}]*\}/).map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-  const whole = new RegExp(`^${fixed.join("[^]*")}$`);
-  return (name) => whole.test(name);
+  const [head, ...parts] = pattern.split(/\{[^{}]*\}/);
+  if (!parts.length) return (name) => name === head;
+  const tail = parts.pop();
+  return (name) => {
+    const end = name.length - tail.length;
+    if (end < head.length || !name.startsWith(head) || !name.endsWith(tail)) return false;
+    let at = head.length;
+    for (const part of parts) {
+      const found = name.indexOf(part, at);
+      if (found < 0 || found + part.length > end) return false;
+      at = found + part.length;
+    }
+    return true;
+  };
 }
 
 /** A plan beside what has become of it. Each step is looked at once, whatever moment of the run is asked for. */
