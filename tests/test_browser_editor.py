@@ -152,6 +152,8 @@ def test_completion_knows_what_may_be_written_here(opened: Callable[..., Playgro
     keys.press("Escape")
     keys.press("Escape")
     expect(shown).to_have_count(0)
+    keys.type("toString(event.constructor, step.valueOf(")  # what every object of the page's own language has is no part of the API
+    assert "key=toString(event.constructor, step.valueOf(" in lines(page)
 
 
 def test_resting_on_a_name_says_what_it_is(opened: Callable[..., Playground]) -> None:

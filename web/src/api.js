@@ -1,5 +1,8 @@
 // What a tenant may write, in one table: completion, signatures and hovering all read it. tests/test_page_api.py holds it against Python.
 
+// Names that stand in the source are looked up here: what every object has besides, such as `toString`, is none of them.
+const table = (entries) => Object.assign(Object.create(null), entries);
+
 const NAME = ["name", "What the step is called in the journal; a stored result is found by it. At most 256 characters, the same in every execution."];
 const CONFIG = ["config=None", "`retries` (`limit`, `delay`, `backoff`), `timeout` per attempt, `sensitive`. It is stored when the step starts."];
 const ROLLBACK = ["rollback=None", "A function that undoes the step when the run fails later. It gets `ctx`, `error` and `output`; handlers run in reverse order."];
@@ -7,7 +10,7 @@ const ROLLBACK_CONFIG = ["rollback_config=None", "The config of the rollback han
 const KEY = ["key=None", "An idempotency key: asked for again with the same key, the first effect comes back and nothing happens twice."];
 
 /** Calls: `params` are [as written, documentation], "*" among them for what follows by keyword only. */
-export const CALLS = {
+export const CALLS = table({
   "@step.do": {
     params: [["name=None", `${NAME[1]} The function's own name where none is given.`], ["*"], ["concurrent=False", "Runs the steps it takes results of side by side instead of in order."], CONFIG, ROLLBACK, ROLLBACK_CONFIG],
     doc: "A step. It runs once and its result is kept: a later execution reads it from the journal. Await the decorated function, without arguments; a parameter named like an earlier step receives that step's result, `ctx` the attempt.",
@@ -41,62 +44,62 @@ export const CALLS = {
   "WORKFLOWS.create": { params: [["id=None", "Its id; in a step, one that belongs to the step where none is given."], ["params=None", "What its `event.payload` will be."]], doc: "Creates an instance of the tenant's workflow and gives a handle of it." },
   "WORKFLOWS.create_batch": { params: [["batch", "Up to 100 of `{id, params}`."]], doc: "Creates several instances. `refused` lists those left out." },
   "WORKFLOWS.get": { params: [["id", ""]], doc: "A handle of an instance: `status`, `pause`, `resume`, `terminate`, `restart`, `send_event`." },
-};
+});
 
 const RETRIES_DEFAULT = '{"limit": 5, "delay": "10 seconds"}';
 
 /** Keys of configs: [value to begin with, documentation]. */
-export const CONFIG_KEYS = {
+export const CONFIG_KEYS = table({
   retries: [RETRIES_DEFAULT, "How often and how soon a failed attempt is tried again. `limit` and `delay` are required. 5 retries after 10 seconds, exponential, where it is left out."],
   timeout: ['"10 minutes"', "The longest an attempt may take. Then its task is cancelled and it counts as failed. 10 minutes where it is left out."],
   sensitive: ['"output"', "Keeps the result out of journal, API and page, which say [REDACTED]; the workflow has it."],
-};
-export const RETRY_KEYS = {
+});
+export const RETRY_KEYS = table({
   limit: ["5", "Retries after the first attempt, 0 to 10,000. Attempts lost with their worker do not count."],
   delay: ['"10 seconds"', "The wait before a retry: a duration, or a function of `ctx` and `error` that returns one."],
   backoff: ['"exponential"', "How the delay grows after failed attempt n: `constant` d, `linear` d·n, `exponential` d·2ⁿ⁻¹."],
-};
-export const VALUES = { backoff: ["exponential", "linear", "constant"], sensitive: ["output"] };
+});
+export const VALUES = table({ backoff: ["exponential", "linear", "constant"], sensitive: ["output"] });
 export const UNITS = ["second", "minute", "hour", "day", "week", "month", "year"];
 
 /** Members that are values: [type, documentation]. */
-export const MEMBERS = {
-  event: {
+export const MEMBERS = table({
+  event: table({
     payload: ["", "The params given at creation, a fresh copy in every execution; `{}` when there were none."],
     timestamp: ["datetime", "When the instance was created."],
     instance_id: ["str", "The id of this instance. Good in an idempotency key."],
     workflow_name: ["str", "The workflow's name."],
-  },
-  ctx: {
+  }),
+  ctx: table({
     attempt: ["int", "The number of this attempt, from 1."],
     step: ["", "The step's `name` and `count`."],
     config: ["", "The step's config, with defaults filled in."],
-  },
-  self: { env: ["", "Your bindings, by name."], ctx: ["", "The context of this execution."] },
-  env: {
+  }),
+  self: table({ env: ["", "Your bindings, by name."], ctx: ["", "The context of this execution."] }),
+  env: table({
     EFFECTS: ["", "Side effects that are only pretended, in a ledger that shows what really happened, and how often."],
     KV: ["", "Keys and values of this instance, or of the tenant. Written with the step's result."],
     SECRETS: ["", "A tenant's secrets. For deployed code; not there for code that is run from the page."],
     WORKFLOWS: ["", "Creates and finds instances of the tenant. For deployed code; not there for code that is run from the page."],
-  },
-  rollback: {
+  }),
+  rollback: table({
     ctx: ["", "The attempt of the handler."],
     error: ["", "Why the run failed."],
     output: ["", "The result of the step to undo; None when it did not complete."],
-  },
-  delay: { ctx: ["", "The attempt that failed."], error: ["", "What it failed with."] },
-  received: {
+  }),
+  delay: table({ ctx: ["", "The attempt that failed."], error: ["", "What it failed with."] }),
+  received: table({
     payload: ["", "What was sent with the event."],
     timestamp: ["datetime", "When it was sent."],
     type: ["str", "The event's type."],
-  },
-};
+  }),
+});
 
 /** Names that stand for themselves. */
-export const NAMES = {
+export const NAMES = table({
   step: "Makes steps: `do`, `sleep`, `sleep_until`, `wait_for_event`. What they give is kept in the journal; code outside of them runs again in every execution.",
   event: "What the instance was created with: `payload`, `timestamp`, `instance_id`, `workflow_name`.",
   WorkflowEntrypoint: "The class a workflow extends. `run(self, event, step)` is called from the top in every execution; what it returns is the output.",
-};
+});
 
 export const called = (name) => `${name}(${CALLS[name].params.map(([written]) => written).join(", ")})`;

@@ -92,7 +92,7 @@ export function documentation(state, pos) {
     const parameter = around && CALLS[around.name].params.find(([written]) => nameOf(written) === name);
     if (parameter?.[1]) return { ...place, dom: words(parameter[0], "", parameter[1]) };
   }
-  return Object.hasOwn(NAMES, name) ? { ...place, dom: words(name, "", NAMES[name]) } : null;
+  return name in NAMES ? { ...place, dom: words(name, "", NAMES[name]) } : null;
 }
 
 const hover = hoverTooltip((view, pos) => {
