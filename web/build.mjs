@@ -1,6 +1,6 @@
 // Bundles src/editor.js and what it imports into ES modules, with the licences of all that went in.
 //
-//     node build.mjs --out FOLDER      (or EDITOR_OUT=FOLDER; else ./dist)
+//     node build.mjs --out FOLDER      (else ./dist)
 //
 // FOLDER gets editor.js and what it needs at once (first-*.js, which the page asks for early), what it loads when the editor is first
 // touched (assist-*.js) or when they are chosen (vim-*.js), the formatter (format.worker.js, ruff_fmt.wasm) and LICENSES.txt. Fails when
@@ -13,7 +13,7 @@ import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const given = process.argv.indexOf("--out");
-const out = given > 0 ? process.argv[given + 1] : process.env.EDITOR_OUT || join(here, "dist");
+const out = given > 0 ? process.argv[given + 1] : join(here, "dist");
 
 // lang-python brings completions of its own, which are not used here (src/complete.js is): without this their import would pull all of
 // completion into what is loaded first.

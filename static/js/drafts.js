@@ -11,7 +11,7 @@ const LATEST = "draft";
 const drafts = shelf("drafts", MOST);
 
 /** The name under which a page's draft is kept. */
-export function baseOf(page) {
+function baseOf(page) {
   if (page.snippet) return `snippet:${page.snippet.id}`;
   return page.example ? `example:${page.example.slug}` : "blank";
 }

@@ -1,15 +1,12 @@
 // The source: the textarea that the server sent, and CodeMirror over it once its bundle is there. Works without the bundle.
 
-const host = () => document.getElementById("editor");
-const area = () => document.getElementById("source");
-
 /**
  * @param {{url: string | null, nonce: string, onChange: () => void, onCursor: (place: {line: number, column: number}) => void,
  *   onRun: () => void, onShare: () => void, onHover: (line: number | null) => void, onStep: (line: number) => void}} how
  * @returns the editor; everything may be called at once, and what only CodeMirror can do is done when it is there
  */
 export function makeEditor({ url, nonce, onChange, onCursor, onRun, onShare, onHover, onStep }) {
-  const textarea = area();
+  const textarea = document.getElementById("source");
   let mirror = null;
   let wanted = {}; // what to draw as soon as there is something to draw on
 
@@ -31,7 +28,7 @@ export function makeEditor({ url, nonce, onChange, onCursor, onRun, onShare, onH
       nonce,
       labelledby: "title",
       describedby: "way-out",
-      onChange: () => onChange(),
+      onChange,
       onCursor,
       onRun,
       onShare,
@@ -77,7 +74,6 @@ export function makeEditor({ url, nonce, onChange, onCursor, onRun, onShare, onH
         onChange();
       }
     },
-    focus: () => (mirror ? mirror.focus() : textarea.focus()),
     /** Makes edits, [{from, to, insert}], that lead to the text `after`. */
     edit(changes, after) {
       if (mirror) mirror.edit(changes);
@@ -102,7 +98,6 @@ export function makeEditor({ url, nonce, onChange, onCursor, onRun, onShare, onH
       textarea.focus();
       textarea.setSelectionRange(at, at);
     },
-    contains: (node) => host().contains(node),
   };
 }
 

@@ -4,7 +4,7 @@ import { snippetCompletion } from "@codemirror/autocomplete";
 import { pythonLanguage } from "@codemirror/lang-python";
 import { CALLS, CONFIG_KEYS, MEMBERS, NAMES, RETRY_KEYS, UNITS, VALUES, called } from "./api.js";
 import { callAround, dictAround, inString, kindOf } from "./found.js";
-import { prose } from "./places.js";
+import { prose } from "./drawing.js";
 import { card } from "./signature.js";
 
 const WORKFLOW = snippetCompletion(

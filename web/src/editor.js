@@ -15,10 +15,8 @@ import {
 } from "@codemirror/view";
 import { python } from "./highlight.js";
 import { columnOf, lineAt, offsetAt } from "./places.js";
-import { count, nextProblem, problems, show } from "./problems.js";
+import { nextProblem, problems, show } from "./problems.js";
 import { link, nowLine, runLine, showOutline, showRun, startRun, steps } from "./steps.js";
-
-const nothing = () => {};
 
 /**
  * Makes an editor in `parent`, with `doc` as its text.
@@ -27,26 +25,14 @@ const nothing = () => {};
  * @param {string} options.nonce  of the page's Content-Security-Policy, for CodeMirror's own styles
  * @param {string} options.labelledby  id of the element that names the editor
  * @param {string} options.describedby  id of the element that says how to leave it
- * @param {(text: () => string) => void} options.onChange  after every edit
+ * @param {() => void} options.onChange  after every edit
  * @param {(place: {line: number, column: number}) => void} options.onCursor
  * @param {() => void} options.onRun  Mod-Enter or Shift-Enter
  * @param {() => void} options.onShare  Mod-S
  * @param {(line: number | null) => void} options.onHover  a step's line is under the pointer; as numbered in the run's text
  * @param {(line: number) => void} options.onStep  a dot was pressed
  */
-export function createEditor({
-  parent,
-  doc,
-  nonce = "",
-  labelledby = "",
-  describedby = "",
-  onChange = nothing,
-  onCursor = nothing,
-  onRun = nothing,
-  onShare = nothing,
-  onHover = nothing,
-  onStep = nothing,
-}) {
+export function createEditor({ parent, doc, nonce, labelledby, describedby, onChange, onCursor, onRun, onShare, onHover, onStep }) {
   const pressed = (act) => () => {
     act();
     return true;
@@ -59,7 +45,7 @@ export function createEditor({
     { key: "Mod-s", run: pressed(onShare), preventDefault: true },
   ];
   const watch = EditorView.updateListener.of((update) => {
-    if (update.docChanged) onChange(() => update.state.doc.toString());
+    if (update.docChanged) onChange();
     if (update.docChanged || update.selectionSet) onCursor(cursor(update.state));
   });
   const state = EditorState.create({
@@ -118,11 +104,8 @@ export function createEditor({
       const keys = on ? (await import("./vim.js")).vimKeys({ onRun, onShare }) : [];
       view.dispatch({ effects: vim.reconfigure(keys) });
     },
-    focus: () => view.focus(),
-    cursor: () => cursor(view.state),
     /** Shows what /api/check found in the text as it is now. */
     showProblems: (found) => show(view, found),
-    problems: () => count(view.state),
     nextProblem: () => nextProblem(view),
     /** Marks the lines of the steps found in the text as it is now. */
     showOutline: (lines) => showOutline(view, lines),
@@ -136,13 +119,12 @@ export function createEditor({
     reveal: (line) => view.dispatch({ effects: EditorView.scrollIntoView(view.state.doc.line(nowLine(view, line)).from, { y: "nearest", yMargin: 60 }) }),
     runLine: () => runLine(view, view.state.selection.main.head),
     /** Scrolls to a place. Lines of a run are mapped over the edits made since; `ofRun` false takes the number as it is. */
-    goto({ line, column, ofRun = true, focus = true }) {
+    goto({ line, column, ofRun = true }) {
       const number = ofRun ? nowLine(view, line) : lineAt(view.state.doc, line).number;
       const anchor = offsetAt(view.state.doc, number, column ?? indentOf(view.state.doc, number));
       view.dispatch({ selection: { anchor }, effects: EditorView.scrollIntoView(anchor, { y: "center" }) });
-      if (focus) view.focus();
+      view.focus();
     },
-    destroy: () => view.destroy(),
   };
 }
 

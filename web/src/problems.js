@@ -4,7 +4,8 @@
 import { forEachDiagnostic, linter, setDiagnostics } from "@codemirror/lint";
 import { RangeSet, StateEffect, StateField } from "@codemirror/state";
 import { Decoration, EditorView, GutterMarker, WidgetType, gutter, gutterLineClass, keymap } from "@codemirror/view";
-import { endOfText, icon, offsetAt, prose } from "./places.js";
+import { Note, Tint, icon, prose } from "./drawing.js";
+import { offsetAt } from "./places.js";
 
 const SHAPES = { error: "failed", warning: "warn", info: "info", hint: "hint" };
 const RANK = ["error", "warning", "info", "hint"];
@@ -12,7 +13,7 @@ const RANK = ["error", "warning", "info", "hint"];
 const openCard = StateEffect.define({ map: (pos, changes) => (pos === null ? null : changes.mapPos(pos)) });
 
 /** Turns what /api/check answers into CodeMirror's diagnostics, for the document they were made from. */
-export function toDiagnostics(doc, found) {
+function toDiagnostics(doc, found) {
   return found.map((one) => {
     const from = offsetAt(doc, one.line, one.column);
     const to = Math.max(from, offsetAt(doc, one.end_line ?? one.line, one.end_column ?? one.column));
@@ -97,28 +98,6 @@ function byLine(state) {
   return lines;
 }
 
-class Note extends WidgetType {
-  constructor(severity, text, count) {
-    super();
-    Object.assign(this, { severity, text, count });
-  }
-  eq(other) {
-    return other.severity === this.severity && other.text === this.text && other.count === this.count;
-  }
-  toDOM() {
-    const span = document.createElement("span");
-    span.className = `cm-note cm-note-${this.severity}`;
-    prose(span, this.count > 1 ? `${this.text} (+${this.count - 1})` : this.text);
-    return span;
-  }
-  coordsAt(dom) {
-    return endOfText(dom);
-  }
-  ignoreEvent() {
-    return false;
-  }
-}
-
 class Card extends WidgetType {
   constructor(found) {
     super();
@@ -175,25 +154,16 @@ const decorations = StateField.define({
   ],
 });
 
-class Tint extends GutterMarker {
-  constructor(severity) {
-    super();
-    this.elementClass = `cm-tint-${severity}`;
-  }
-  eq(other) {
-    return other.elementClass === this.elementClass;
-  }
-}
-
-const tints = (lines) => RangeSet.of([...lines].map(([from, { severity }]) => new Tint(severity).range(from)), true);
+const tints = (lines) => RangeSet.of([...lines].map(([from, { severity }]) => new Tint(`cm-tint-${severity}`).range(from)), true);
 
 function draw(state, lines, open) {
   const marks = [];
   for (const [from, { severity, found }] of lines) {
-    const text = firstSentence(found.find((one) => one.diagnostic.severity === severity).diagnostic.message);
+    const first = firstSentence(found.find((one) => one.diagnostic.severity === severity).diagnostic.message);
+    const text = found.length > 1 ? `${first} (+${found.length - 1})` : first;
     const end = state.doc.lineAt(from).to;
     marks.push(Decoration.line({ class: `cm-problem cm-problem-${severity}` }).range(from));
-    if (open !== from) marks.push(Decoration.widget({ widget: new Note(severity, text, found.length), side: 2 }).range(end));
+    if (open !== from) marks.push(Decoration.widget({ widget: new Note(`cm-note-${severity}`, text, prose), side: 2 }).range(end));
     else marks.push(Decoration.widget({ widget: new Card(found), side: 3, block: true }).range(end));
   }
   return Decoration.set(marks, true);
@@ -256,13 +226,6 @@ const keys = keymap.of([
   },
 ]);
 
-/** How many problems of each severity stand in the document. */
-export function count(state) {
-  const total = { error: 0, warning: 0, info: 0, hint: 0 };
-  forEachDiagnostic(state, (diagnostic) => total[diagnostic.severity]++);
-  return total;
-}
-
 /** What a tooltip would say is left out where the card already stands. */
 function unlessOpen(found, state) {
   const { open } = state.field(decorations);
@@ -272,4 +235,3 @@ function unlessOpen(found, state) {
 export function problems() {
   return [linter(null, { tooltipFilter: unlessOpen }), decorations, signs, clicks, keys];
 }
-

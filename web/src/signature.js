@@ -5,7 +5,7 @@ import { StateEffect, StateField } from "@codemirror/state";
 import { EditorView, hoverTooltip, keymap, showTooltip } from "@codemirror/view";
 import { CALLS, CONFIG_KEYS, MEMBERS, NAMES, RETRY_KEYS } from "./api.js";
 import { callAround, callNamed, dictAround, inComment, inString, kindOf, nameOf } from "./found.js";
-import { prose } from "./places.js";
+import { prose } from "./drawing.js";
 
 const putAway = StateEffect.define();
 

@@ -3,8 +3,9 @@
 // Line numbers of a run belong to the text it was started from; edits made since are mapped over.
 
 import { MapMode, RangeSet, StateEffect, StateField } from "@codemirror/state";
-import { Decoration, EditorView, GutterMarker, WidgetType, gutter, gutterLineClass } from "@codemirror/view";
-import { endOfText, icon, lineAt } from "./places.js";
+import { Decoration, EditorView, GutterMarker, gutter, gutterLineClass } from "@codemirror/view";
+import { Note, Tint, icon } from "./drawing.js";
+import { lineAt } from "./places.js";
 
 // The first of these that a line's steps have is the one its dot shows: [status, icon, class, words].
 const STATES = [
@@ -86,14 +87,14 @@ function redraw(value, doc) {
   for (const [from, note] of awaited) {
     gutters.push(AWAITED.range(from));
     set.push(Decoration.line({ class: "cm-awaited" }).range(from));
-    if (note) set.push(Decoration.widget({ widget: new Note(note, "cm-note-awaited"), side: 1 }).range(doc.lineAt(from).to));
+    if (note) set.push(Decoration.widget({ widget: new Note("cm-note-awaited", note), side: 1 }).range(doc.lineAt(from).to));
   }
   const { error } = value.run;
   if (error?.line) {
     const from = place(error.line);
     gutters.push(RAISED.range(from));
     set.push(Decoration.line({ class: "cm-raised" }).range(from));
-    if (error.message) set.push(Decoration.widget({ widget: new Note(error.message, "cm-note-raised"), side: 1 }).range(doc.lineAt(from).to));
+    if (error.message) set.push(Decoration.widget({ widget: new Note("cm-note-raised", error.message), side: 1 }).range(doc.lineAt(from).to));
   }
   if (value.linked !== null) {
     const { from } = doc.lineAt(Math.min(value.linked, doc.length));
@@ -103,42 +104,12 @@ function redraw(value, doc) {
   return { ...value, lines, set: Decoration.set(set, true), gutters: RangeSet.of(gutters, true) };
 }
 
-class Tint extends GutterMarker {
-  constructor(elementClass) {
-    super();
-    this.elementClass = elementClass;
-  }
-}
 const AWAITED = new Tint("cm-tint-awaited");
 const RAISED = new Tint("cm-tint-raised");
 const LINKED = new Tint("cm-tint-linked");
 
 const stateOf = (steps) => STATES.find(([status]) => steps.some((step) => step.status === status)) ?? STATES.at(-1);
 const wordsOf = (status) => (STATES.find(([known]) => known === status) ?? [])[3] ?? status;
-
-class Note extends WidgetType {
-  constructor(text, className) {
-    super();
-    Object.assign(this, { text, className });
-  }
-  eq(other) {
-    return other.text === this.text && other.className === this.className;
-  }
-  updateDOM(dom) {
-    if (!dom.classList.contains(this.className)) return false;
-    dom.textContent = this.text;
-    return true;
-  }
-  toDOM() {
-    const span = document.createElement("span");
-    span.className = `cm-note ${this.className}`;
-    span.textContent = this.text;
-    return span;
-  }
-  coordsAt(dom) {
-    return endOfText(dom);
-  }
-}
 
 class Dot extends GutterMarker {
   constructor(shape, className, label) {
