@@ -8,7 +8,8 @@ import { moment } from "./when.js";
 const MOST = 20;
 const LATEST = "draft";
 
-const drafts = shelf("drafts", MOST);
+const isDraft = (kept) => typeof kept?.source === "string" && typeof kept.params === "string";
+const drafts = shelf("drafts", MOST, isDraft);
 
 /** The name under which a page's draft is kept. */
 function baseOf(page) {
@@ -21,7 +22,7 @@ export function makeDrafts({ page, text, params, restore, say }) {
   let base = baseOf(page);
 
   function differs(draft) {
-    return Boolean(draft) && typeof draft.source === "string" && (draft.source !== page.source || draft.params.trim() !== page.params.trim());
+    return isDraft(draft) && (draft.source !== page.source || draft.params.trim() !== page.params.trim());
   }
 
   /** Called once at the start: puts the latest draft back at the bare address, offers one elsewhere. */

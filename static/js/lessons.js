@@ -8,8 +8,8 @@ const LESSONS = 100;
 const RUNS = 300;
 const ALIKE = 0.5; // of an example's lines that must still be there for a run of edited code to be its lesson
 
-const done = shelf("lessons", LESSONS);
-const runs = shelf("lesson-runs", RUNS);
+const done = shelf("lessons", LESSONS, ({ tasks }) => Array.isArray(tasks));
+const runs = shelf("lesson-runs", RUNS, ({ slug }) => typeof slug === "string");
 
 /** Places of the tasks of an example that were done. */
 export const doneOf = (slug) => new Set(done.get(slug)?.tasks ?? []);

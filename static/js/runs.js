@@ -79,7 +79,7 @@ class Runs {
     this.list.replaceChildren(...(runs.length ? runs.map((run) => this.row(run)) : [empty()]));
     this.list.setAttribute("aria-busy", "false");
     this.all.hidden = !runs.length;
-    if (held) this.list.querySelector(`[data-id="${held}"] ${onForget ? "button" : "a, button"}`)?.focus();
+    if (held) this.list.querySelector(`[data-id="${CSS.escape(held)}"] ${onForget ? "button" : "a, button"}`)?.focus();
   }
 
   row({ id, title, at }) {
@@ -90,7 +90,7 @@ class Runs {
     const [shape, tone, words] = gone ? ["not", "not", "No longer kept"] : status ? statusOf(status) : ["clock", "not", this.trouble ? "Not known: no connection" : "Asking"];
     const link = document.createElement(gone ? "span" : "a");
     link.className = "run-link";
-    if (!gone) link.href = `/instances/${id}`;
+    if (!gone) link.href = `/instances/${encodeURIComponent(id)}`;
     if (id === this.now()) link.setAttribute("aria-current", "page");
     link.append(icon(shape, "", tone), text("b", title || "Untitled"), text("small", `${words} · ${moment(at)}`), text("code", id.slice(0, 8)));
     const button = document.createElement("button");

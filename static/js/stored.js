@@ -29,14 +29,17 @@ export function remove(key) {
   }
 }
 
-/** Entries by key under one name, of which the newest `most` are kept. */
-export function shelf(name, most) {
-  const all = () => {
-    const found = read(name, {});
-    return found && typeof found === "object" ? found : {};
-  };
+/**
+ * Entries by key under one name, of which the newest `most` are kept. Another version of the page, or whatever else has run at this
+ * address, may have left something else there: what is no object that `fits` is as good as not there.
+ */
+export function shelf(name, most, fits) {
+  const all = () => Object.fromEntries(Object.entries(read(name) ?? {}).filter(([, entry]) => entry !== null && typeof entry === "object" && fits(entry)));
   return {
-    get: (key) => all()[key] ?? null,
+    get(key) {
+      const kept = all();
+      return Object.hasOwn(kept, key) ? kept[key] : null;
+    },
     put(key, value) {
       const entries = Object.entries({ ...all(), [key]: { ...value, at: Date.now() } });
       entries.sort(([, a], [, b]) => (b.at ?? 0) - (a.at ?? 0));

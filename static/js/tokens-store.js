@@ -4,7 +4,7 @@ import { shelf } from "./stored.js";
 
 const MOST = 300; // runs remembered; older ones can then only be watched
 
-const tokens = shelf("tokens", MOST);
+const tokens = shelf("tokens", MOST, ({ token }) => typeof token === "string");
 
 /** `title` is what the code was called when it was run. */
 export const remember = (id, token, title) => tokens.put(id, { token, title });

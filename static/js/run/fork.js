@@ -10,7 +10,7 @@ const LISTED = 3; // names of copied steps that are said
 const REMEMBERED = 100; // runs whose forks this browser remembers
 const END = "";
 
-const known = shelf("forks", REMEMBERED);
+const known = shelf("forks", REMEMBERED, ({ forks }) => Array.isArray(forks) && forks.every((one) => typeof one?.id === "string"));
 
 /** Forks of a run that this browser has made or heard of, newest first: [{id, step}]. */
 export const forksOf = (id) => known.get(id)?.forks ?? [];
