@@ -84,3 +84,14 @@ def test_effects_outside_steps_and_of_unknown_kinds_are_shown_too() -> None:
     (row,) = rows(KILLED, outside)
     assert (row["step"], row["line"], row["what"]["main"]) == (None, None, "")
     assert row["what"]["rest"] == 'parcels 2, to {"city":"Oslo"}'
+
+
+def test_a_kind_may_be_called_like_what_every_object_of_the_page_has() -> None:
+    (row,) = rows(attempts("WorkerLost", None), effect(1, 1, kind="constructor"), effect(2, 2, "charge-1", kind="constructor"))
+    assert said(row).startswith("Done by attempt 1, which lost its worker")
+    assert node('import { verb } from "RUN/ledger.js";\nreturn verb("toString");') == "did its toString"
+
+
+def test_a_result_may_have_a_key_called_so_too() -> None:
+    script = 'import { tagOf } from "RUN/value.js";\nreturn given.map(tagOf);'
+    assert node(script, [{"toString": 1}, {"constructor": {}}, {"$int": "9"}, {"$int": "9", "a": 1}]) == [None, None, "$int", None]

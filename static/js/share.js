@@ -2,6 +2,7 @@
 // its id is a hash of it, so the same code has the same link.
 
 import { Already, Unreachable, post } from "./http.js";
+import { momentOf } from "./run/address.js";
 import { makeFrame } from "./share-frame.js";
 import { toast } from "./toast.js";
 
@@ -54,7 +55,7 @@ export function makeShare({ body, run, edited, title, onStored, open }) {
     const id = run();
     part("run").hidden = !id;
     part("note").hidden = !(id && edited());
-    const at = id && new URL(location.href).searchParams.get("at");
+    const at = id && momentOf(location.href);
     moment.closest("label").hidden = !at;
     if (at) part("at").textContent = at;
     if (id) set("run", new URL(`/instances/${encodeURIComponent(id)}${at && moment.checked ? `?at=${at}` : ""}`, location.origin).href);

@@ -2,7 +2,7 @@
 
 import { isLost, keyOf } from "./fold.js";
 
-const VERBS = { charge: "Charged", email: "Sent" };
+const VERBS = { __proto__: null, charge: "Charged", email: "Sent" };
 const TIMES = ["", "once", "twice"];
 
 /**
@@ -43,7 +43,7 @@ export function ledger(effects, state, past = false) {
 export const doubled = (rows) => rows.filter((row) => row.times > 1);
 
 /** What a double is called in a sentence about its step: "charged", "sent a mail". */
-export const verb = (kind) => ({ charge: "charged", email: "sent its mail" })[kind] ?? `did its ${kind}`;
+export const verb = (kind) => ({ __proto__: null, charge: "charged", email: "sent its mail" })[kind] ?? `did its ${kind}`;
 
 function effect_step(effect, state) {
   if (!effect.step) return null;

@@ -3,6 +3,7 @@
 // `moments` has every state of the run; `state` is the one that is shown: the newest, or while `past` the one at that seq.
 
 import { toast } from "../toast.js";
+import { Address, momentOf } from "./address.js";
 import { call, instancePath } from "./api.js";
 import { BreakList } from "./break-list.js";
 import { breakStep } from "./breaking.js";
@@ -22,7 +23,7 @@ import { Notices } from "./notices.js";
 import { outcome } from "./outcome.js";
 import { Plan, flatten } from "./plan.js";
 import { Recode, relocate } from "./recode.js";
-import { Address, Scrubber, momentOf } from "./scrubber.js";
+import { Scrubber } from "./scrubber.js";
 import { Sentence } from "./sentence.js";
 import { StepsTable } from "./steps-table.js";
 import { Stream } from "./stream.js";

@@ -5,7 +5,6 @@ import { el, setDisabled, setFlag, setText, setVar } from "./dom.js";
 import { CUT, clock } from "./words.js";
 
 const APART = 0.4; // percent of the rail: cuts nearer to each other share a mark
-const ADDRESS_MS = 250; // the address follows this long after the slider has come to rest: browsers limit how often it may change
 
 export class Scrubber {
   /** @param {{root: HTMLElement, seek: (seq: number | null) => void}} how `seek(null)` goes back to the newest event */
@@ -82,27 +81,3 @@ function press(button) {
 }
 
 const enabled = (button) => button.getAttribute("aria-disabled") !== "true";
-
-/** The moment that the page's address asks for, or null. */
-export function momentOf(address) {
-  const text = new URL(address).searchParams.get("at");
-  return text && /^[1-9]\d{0,15}$/.test(text) ? Number(text) : null;
-}
-
-/** Writes the moment into the address of a run, once it has come to rest. */
-export class Address {
-  write(id, seq) {
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => {
-      const url = new URL(location.href);
-      if (url.pathname !== `/instances/${encodeURIComponent(id)}`) return;
-      if (seq === null) url.searchParams.delete("at");
-      else url.searchParams.set("at", seq);
-      if (url.href !== location.href) history.replaceState(history.state, "", url);
-    }, ADDRESS_MS);
-  }
-
-  forget() {
-    clearTimeout(this.timer);
-  }
-}

@@ -36,9 +36,10 @@ function put(out, budget, name, text) {
   else out.append(shown);
 }
 
-const TAGS = { $datetime: "datetime", $bytes: "bytes, base64", $set: "set", $int: "int" };
+const TAGS = { __proto__: null, $datetime: "datetime", $bytes: "bytes, base64", $set: "set", $int: "int" };
 
-function tagOf(value) {
+/** The tag that an object is, or null. */
+export function tagOf(value) {
   const keys = Object.keys(value);
   return keys.length === 1 && keys[0] in TAGS ? keys[0] : null;
 }
