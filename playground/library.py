@@ -7,17 +7,19 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
-from playground.engine.bindings.binding import Binding, CallContext, CallLimits
+from playground.engine.bindings.binding import Binding, CallLimits
+from playground.engine.bindings.call import CallContext
 from playground.engine.bindings.effects import Effects
 from playground.engine.bindings.kv import KV
 from playground.engine.bindings.secrets import Secrets
+from playground.engine.bindings.workflows import Workflow
 from playground.engine.clock import SystemClock
 from playground.engine.code import Code
 from playground.engine.dispatcher import Dispatcher
 from playground.engine.engine import Engine
 from playground.engine.ids import SystemIds
+from playground.engine.instances import Batch, InstanceStatus, WorkflowInstance
 from playground.engine.services import Log
-from playground.engine.workflow import Batch, InstanceStatus, Workflow, WorkflowInstance
 from playground.log_lines import INFO, Quiet
 from playground.sandbox.pool import Sandbox
 from playground.settings import BadSetting, Settings, read

@@ -13,7 +13,7 @@ from http_support import Background, Log, running_sandbox
 from playground.engine import Engine
 from playground.engine.clock import Clock, SystemClock
 from playground.engine.ids import SystemIds
-from playground.engine.workflow import WorkflowInstance
+from playground.engine.instances import WorkflowInstance
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
 from playground.store import open_store

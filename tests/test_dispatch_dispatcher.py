@@ -12,8 +12,8 @@ from playground.engine import CreateInstance, Engine
 from playground.engine.clock import FakeClock
 from playground.engine.code import Code
 from playground.engine.dispatcher import Dispatcher
+from playground.engine.instances import WorkflowInstance
 from playground.engine.metadata import METADATA_BYTES, tenancy
-from playground.engine.workflow import WorkflowInstance
 from playground.workflows import errors
 from playground.workflows import events as ev
 from playground.workflows.events import Event

@@ -15,7 +15,8 @@ from playground.examples import load
 from playground.sandbox.pool import Sandbox
 from playground.settings import BadSetting
 from playground.web import card_drawing
-from playground.web.cards import Cards, of_example
+from playground.web.cards import of_example
+from playground.web.kept_cards import Cards
 from playground.web.public import PublicUrl
 from playground.workflows.errors import Busy
 
@@ -178,7 +179,7 @@ def test_who_waits_too_long_for_a_picture_is_told_to_come_again() -> None:
 
 
 def test_only_so_much_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("playground.web.cards.KEPT_BYTES", 250)
+    monkeypatch.setattr("playground.web.kept_cards.KEPT_BYTES", 250)
     cards = Cards(lambda _card: b"x" * 100)
 
     async def story() -> None:

@@ -77,7 +77,7 @@ def test_a_body_that_trickles_in_is_given_up(impatient: Site, caplog: pytest.Log
 
 def test_a_run_that_lasts_longer_than_a_request_may_is_not_cut_off(impatient: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site = impatient
-    monkeypatch.setattr("playground.web.stream.PING_SECONDS", 0.1)
+    monkeypatch.setattr("playground.web.streams.PING_SECONDS", 0.1)
     made = site.create(APPROVAL)
     pings = 0
     for name, _ in site.follow(made):

@@ -2,7 +2,8 @@
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -47,19 +48,38 @@ def room_of(file: Path) -> str:
     return "" if first == "__init__" else first
 
 
-def imports(file: Path) -> Iterator[tuple[int, str]]:
-    """Line and absolute module name of every import in `file`, also inside functions."""
+def names(file: Path) -> Iterator[tuple[int, str, str]]:
+    """Line, absolute module name and what is taken from it, for every import in `file`, also inside functions and for types only."""
     package = ["playground", *file.relative_to(PACKAGE).parts[:-1]]
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, name.name) for name in node.names)
+            yield from ((node.lineno, name.name, "") for name in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             module = ".".join([*base, *([node.module] if node.module else [])])
-            if module == "playground":
-                yield from ((node.lineno, f"playground.{name.name}") for name in node.names)
-            else:
-                yield node.lineno, module
+            yield from ((node.lineno, module, name.name) for name in node.names)
+
+
+def imports(file: Path) -> Iterator[tuple[int, str]]:
+    """Line and absolute module name of every import in `file`."""
+    for line, module, name in names(file):
+        yield line, f"playground.{name}" if module == "playground" and name else module
+
+
+def graph(files: list[Path]) -> Mapping[str, set[str]]:
+    """Which of these modules each of them imports."""
+    known = {".".join(["playground", *file.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__"): file for file in files}
+    found = {module: {f"{name}.{it}" if f"{name}.{it}" in known else name for _, name, it in names(file)} for module, file in known.items()}
+    return {module: imported & known.keys() - {module} for module, imported in found.items()}
+
+
+def circle(modules: Mapping[str, set[str]]) -> list[str]:
+    """One circle of imports, or nothing."""
+    try:
+        TopologicalSorter(modules).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
 
 
 def wrong(file: Path) -> Iterator[str]:
@@ -83,6 +103,22 @@ def test_every_room_is_in_the_table() -> None:
 @pytest.mark.parametrize("room", sorted(MAY_IMPORT))
 def test_a_room_imports_downwards_only(room: str) -> None:
     assert [found for file in FILES if room_of(file) == room for found in wrong(file)] == []
+
+
+def test_no_import_goes_round() -> None:
+    """Not for types only either: where two files need each other's types, one of them is too large, or a protocol is missing."""
+    assert circle(graph(FILES)) == []
+
+
+def test_a_circle_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
+    (tmp_path / "store").mkdir()
+    sources = {"a": "from playground.store import b", "b": "def f():\n    import playground.store.c", "c": "if TYPE_CHECKING:\n    from .a import A"}
+    for name, source in sources.items():
+        (tmp_path / "store" / f"{name}.py").write_text(source)
+    files = sorted(tmp_path.rglob("*.py"))
+    assert sorted(set(circle(graph(files)))) == ["playground.store.a", "playground.store.b", "playground.store.c"]
+    assert circle(graph(files[:2])) == []
 
 
 def test_imports_are_seen_in_every_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from semantics_support import LEDGER, assert_dense, attempts, playing, run_loop,
 
 from playground.engine import CreateInstance
 from playground.testing import WorkflowFailed, WorkflowTester
-from playground.web.stream import Streams
+from playground.web.streams import Streams
 from playground.workflows import events as ev
 from playground.workflows.errors import (
     CannotRestart,

@@ -14,7 +14,7 @@ import pytest
 from http_support import APPROVAL, DEADLINE, HELLO, Background, Site, bearer, messages
 
 from playground.sandbox.pool import Sandbox
-from playground.web import stream
+from playground.web import streams
 
 MANY_STEPS = """\
 from workers import WorkflowEntrypoint
@@ -164,7 +164,7 @@ def test_a_burst_becomes_few_messages(site: Site) -> None:
     sizes = [len(data) for name, data in site.follow(made) if name == "journal"]
     assert sum(sizes) == 500 * 4 + 5
     assert len(sizes) < 200
-    assert max(sizes) <= stream.BATCH_EVENTS
+    assert max(sizes) <= streams.BATCH_EVENTS
 
 
 def test_a_reader_ahead_of_the_journal_begins_anew(site: Site) -> None:
@@ -200,7 +200,7 @@ def test_a_deleted_instance_ends_its_streams(site: Site) -> None:
 
 
 def test_pings_are_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "PING_SECONDS", 0.05)
+    monkeypatch.setattr(streams, "PING_SECONDS", 0.05)
     made = site.create(APPROVAL)
     for name, data in site.follow(made):
         if name == "ping":

@@ -12,7 +12,8 @@ from http_support import Site
 from tenants_support import WAITS, Tenant, tenants_site
 
 from playground.store.snippets import snippet_of
-from playground.web.routes import OF_INSTANCES, OF_TENANTS, Call
+from playground.web.calls import Call
+from playground.web.routes import OF_INSTANCES, OF_TENANTS
 
 OPERATOR = "the operators own token"
 

@@ -6,8 +6,8 @@ import pytest
 from dispatch_support import Place, error, journal, journal_until, output, place, workflow  # noqa: F401
 
 from playground.engine import Engine
+from playground.engine.instances import WorkflowInstance
 from playground.engine.tenants import Tenants
-from playground.engine.workflow import WorkflowInstance
 from playground.store.protocol import InstanceRow
 from playground.workflows import errors
 from playground.workflows import events as ev

@@ -15,7 +15,8 @@ from tenants_support import Tenant
 
 from playground.log import open_log
 from playground.sandbox.pool import Sandbox
-from playground.web.routes import CALLS, Call
+from playground.web.calls import Call
+from playground.web.routes import CALLS
 
 OPERATOR = "the operators own token"
 BROWSER = {"Accept": "text/html"}

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 from playground.engine import words
-from playground.engine.bindings.binding import Binding, CallContext, CallLimits
+from playground.engine.bindings.binding import Binding, CallLimits
+from playground.engine.bindings.call import CallContext
 from playground.engine.bindings.host import Host
 from playground.engine.bindings.secrets import Secrets
 from playground.engine.code import Code

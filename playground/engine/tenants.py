@@ -12,10 +12,11 @@ from playground.engine import deciders
 from playground.engine.bindings.effects import Effects
 from playground.engine.bindings.kv import KV
 from playground.engine.bindings.secrets import SHORTEST, Secrets
+from playground.engine.bindings.workflows import Workflow
 from playground.engine.code import CLASS_NAME, Code
 from playground.engine.engine import CreateInstance, Engine
 from playground.engine.fitting import Fit
-from playground.engine.workflow import Workflow, checked_batch
+from playground.engine.instances import checked_batch
 from playground.store.protocol import Committed, InstanceRow, Refusal, Snapshot
 from playground.store.tables import Version
 from playground.workflows import events as ev

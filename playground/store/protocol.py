@@ -7,15 +7,13 @@ them fast, and they change in the transaction that adds the events which explain
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from playground.store.measures import Measures
+from playground.store.tables import EffectStore, KvStore, TenantStore
 from playground.workflows.events import Event, NewEvent, StepKey
-
-if TYPE_CHECKING:
-    from playground.store.measures import Measures
-    from playground.store.tables import EffectStore, KvStore, TenantStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,9 +200,9 @@ class Store(Protocol):
     `kv`, `effects` and `tenants` are what it keeps beside the journals; `measures` what it has done since it was opened.
     """
 
-    kv: "KvStore"
-    effects: "EffectStore"
-    tenants: "TenantStore"
+    kv: KvStore
+    effects: EffectStore
+    tenants: TenantStore
 
     async def create(self, instances: Sequence[NewInstance], *, at: int) -> tuple[list[InstanceRow], list[Refusal]]:
         """Add instances, each with its `workflow_queued` event, in one transaction; taken ids are left out and reported."""
@@ -259,7 +257,7 @@ class Store(Protocol):
         """
 
     @property
-    def measures(self) -> "Measures":
+    def measures(self) -> Measures:
         """Commits, events and times since the store was opened."""
 
     async def owned(self, node: str | None) -> list[InstanceRow]:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from playground.store.protocol import InstanceRow
-
 ROW_BYTES = 64  # what a key counts beside its own bytes and its value's
 
 
@@ -19,7 +17,19 @@ class Scope(NamedTuple):
     instance: int
 
 
-def scope_of(row: InstanceRow) -> Scope:
+class Owned(Protocol):
+    """The row of an instance."""
+
+    @property
+    def tenant(self) -> str:
+        """Whose it is, "" when nobody's."""
+
+    @property
+    def key(self) -> int:
+        """The store's own number for it."""
+
+
+def scope_of(row: Owned) -> Scope:
     """The scope that an instance's code reads and writes."""
     return Scope(row.tenant, 0 if row.tenant else row.key)
 

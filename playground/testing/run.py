@@ -1,19 +1,17 @@
 """One instance in a test: wait for what it does, look at its journal, do to it what a person can."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
 
 from playground.engine.breaks import NewBreak
-from playground.store.protocol import Committed, InstanceRow, Snapshot
+from playground.engine.engine import Engine
+from playground.store.protocol import Committed, InstanceRow, Snapshot, Store
 from playground.workflows import events as ev
 from playground.workflows import values
 from playground.workflows.errors import InstanceNotFound
 from playground.workflows.events import Event, StepKey
 from playground.workflows.state import State, fold
 from playground.workflows.state_parts import Step
-
-if TYPE_CHECKING:
-    from playground.testing.tester import WorkflowTester
 
 DEADLINE = 30.0  # real seconds a wait may take, for what runs in real time
 PAGE = 1000  # journal events read at a time
@@ -36,10 +34,24 @@ class WorkflowFailed(AssertionError):
         self.status, self.error = status, error
 
 
+class Tester(Protocol):
+    """What an instance needs of the test it belongs to: see `WorkflowTester`."""
+
+    @property
+    def store(self) -> Store:
+        """The journals."""
+
+    async def call(self, operation: Callable[[Engine], Awaitable[Any]]) -> Any:
+        """Have the server carry out an operation."""
+
+    async def drive(self, look: Callable[[], Awaitable[Any]], what: str, deadline: float, run: "Run | None") -> Any:
+        """Wait until `look` gives something."""
+
+
 class Run:
     """An instance that a test has created. Time moves only while one of the `wait_...` methods, or `result`, waits."""
 
-    def __init__(self, tester: "WorkflowTester", row: InstanceRow) -> None:
+    def __init__(self, tester: Tester, row: InstanceRow) -> None:
         self._tester = tester
         self.key, self.tenant, self.id = row.key, row.tenant, row.id
         self._events: list[Event] = []

@@ -7,19 +7,16 @@ import base64
 import binascii
 import hmac
 import ipaddress
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
 from playground.store.protocol import InstanceRow
 from playground.web import tokens
+from playground.web.context import Context
 from playground.web.errors import NoKey, NoOperatorToken, RevokedKey, WrongKey, WrongOperatorToken
 from playground.web.hosts import is_loopback_name, name_of
 from playground.web.views import ANONYMOUS
 from playground.workflows import names
-
-if TYPE_CHECKING:
-    from playground.web.context import Context
 
 TENANT = "tenant"  # the name of it in the address
 
@@ -30,7 +27,7 @@ _WRONG_KEY = "This is not a key of this tenant."
 _REVOKED = "This key has been revoked. Ask the operator for another."
 
 
-async def find(context: "Context", request: Request) -> InstanceRow:
+async def find(context: Context, request: Request) -> InstanceRow:
     """The instance of the address; a tenant's for a caller with one of its keys.
 
     Raises:
@@ -40,7 +37,7 @@ async def find(context: "Context", request: Request) -> InstanceRow:
     return await context.views.find(request.path_params["id"], tenant)
 
 
-async def tenant_of(context: "Context", request: Request) -> str:
+async def tenant_of(context: Context, request: Request) -> str:
     """The tenant of the address, for a caller with one of its keys.
 
     Raises:
@@ -62,7 +59,7 @@ async def tenant_of(context: "Context", request: Request) -> str:
     return name
 
 
-def check_operator(context: "Context", request: Request) -> None:
+def check_operator(context: Context, request: Request) -> None:
     """Let the request pass when it carries the operator's token, as a bearer's or as the password of a browser's own dialog.
 
     Raises:
@@ -82,7 +79,7 @@ def check_operator(context: "Context", request: Request) -> None:
         raise WrongOperatorToken("This is not the operator's token.")
 
 
-def check_metrics(context: "Context", request: Request) -> None:
+def check_metrics(context: Context, request: Request) -> None:
     """Let the request pass that may read /metrics, as the setting `metrics` has it. Raises as `check_operator`."""
     who = context.settings.metrics
     if who == "open" or (who == "loopback" and _is_direct(context, request)):
@@ -90,7 +87,7 @@ def check_metrics(context: "Context", request: Request) -> None:
     check_operator(context, request)
 
 
-def _is_direct(context: "Context", request: Request) -> bool:
+def _is_direct(context: Context, request: Request) -> bool:
     """Whether it comes from this machine, was asked for under a name of it, and no proxy says that it brought it from elsewhere."""
     if request.client is None or any(name in request.headers for name in _FORWARDING):
         return False

@@ -4,6 +4,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -20,11 +21,12 @@ from playground.engine.ids import Ids
 from playground.engine.tenants import Tenants
 from playground.examples import Example
 from playground.settings import Settings
-from playground.web import api_chaos, bodies, pages, rates
+from playground.web import bodies, pages, rates
 from playground.web.access import TENANT
 from playground.web.addresses import Addresses
 from playground.web.assets import Assets
-from playground.web.cards import Cards
+from playground.web.calls import Call
+from playground.web.chaos_rows import Rows
 from playground.web.context import Context, Limits
 from playground.web.errors import (
     INTERNAL,
@@ -40,14 +42,16 @@ from playground.web.errors import (
 from playground.web.highlight import Highlighter
 from playground.web.hosts import Hosts, OwnHosts
 from playground.web.listening import is_loopback
+from playground.web.kept_cards import Cards
 from playground.web.measured import Measured, Requests
-from playground.web.metrics import Scrapes
+from playground.web.openapi import describe
 from playground.web.public import PublicUrl
 from playground.web.rendering import Rendering
 from playground.web.responses import json_response, wants_html
-from playground.web.routes import CALLS, Call
+from playground.web.routes import CALLS
+from playground.web.scrapes import Scrapes
 from playground.web.security import SecurityHeaders, check_origin
-from playground.web.stream import Streams
+from playground.web.streams import Streams
 from playground.web.views import Views
 from playground.workflows.errors import WorkflowError
 
@@ -78,7 +82,7 @@ def create_app(
         engine=engine,
         tenants=Tenants(engine),
         chaos=ChaosRuns(engine),
-        chaos_rows=api_chaos.Rows(),
+        chaos_rows=Rows(engine),
         settings=settings,
         examples={example.slug: example for example in examples},
         addresses=Addresses.parse(settings.trusted_proxies),
@@ -105,6 +109,7 @@ def create_app(
         ids=ids,
         log=log,
         version=version,
+        contract=msgspec.json.encode(describe(CALLS, version)),
     )
 
     async def refused(request: Request, error: Exception) -> Response:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from playground.engine import Engine
 from playground.engine.chaos_runs import ChaosRuns
@@ -13,18 +13,16 @@ from playground.settings import Settings
 from playground.store.protocol import Store
 from playground.web.addresses import Addresses
 from playground.web.assets import Assets
+from playground.web.chaos_rows import Rows
 from playground.web.highlight import Highlighter
+from playground.web.kept_cards import Cards
 from playground.web.measured import Requests
 from playground.web.public import PublicUrl
 from playground.web.rates import AtOnce, PerMinute
 from playground.web.rendering import Rendering
-from playground.web.stream import Streams
+from playground.web.scrapes import Scrapes
+from playground.web.streams import Streams
 from playground.web.views import Views
-
-if TYPE_CHECKING:
-    from playground.web.api_chaos import Rows
-    from playground.web.cards import Cards
-    from playground.web.metrics import Scrapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +42,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The parts of the web application."""
+    """The parts of the web application. `contract` is openapi.json."""
 
     engine: Engine
     tenants: Tenants
     chaos: ChaosRuns
-    chaos_rows: "Rows"
+    chaos_rows: Rows
     settings: Settings
     examples: Mapping[str, Example]
     addresses: Addresses
     public: PublicUrl
-    cards: "Cards"
+    cards: Cards
     assets: Assets
     rendering: Rendering
     highlighter: Highlighter
@@ -62,10 +60,11 @@ class Context:
     limits: Limits
     streams: Streams
     requests: Requests
-    scrapes: "Scrapes"
+    scrapes: Scrapes
     ids: Ids
     log: Callable[..., None]
     version: str
+    contract: bytes
 
     @property
     def store(self) -> Store:

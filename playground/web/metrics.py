@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -130,42 +129,11 @@ METRICS: tuple[Row, ...] = (
 )  # fmt: skip
 
 
-class _Collector:
-    """What the library asks; `facts` are those of the scrape under way."""
-
-    def __init__(self) -> None:
-        self.facts: Facts | None = None
-
-    def describe(self) -> list[Metric]:
-        """Nothing is asked of it at registration."""
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        """See `prometheus_client.registry.Collector`."""
-        assert self.facts is not None, "facts are gathered before a scrape"
-        for row in METRICS:
-            yield from row.families(self.facts)
-
-
-class Scrapes:
-    """The registry of one server."""
-
-    def __init__(self) -> None:
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._collector = _Collector()
-        self._registry.register(self._collector)  # type: ignore[arg-type]  # by shape
-        ProcessCollector(registry=self._registry)
-
-    async def text(self, context: Context) -> bytes:
-        """What there is now."""
-        self._collector.facts = Facts(context, await context.store.count(), await context.store.oldest_due())
-        return generate_latest(self._registry)
-
-
 async def metrics(context: Context, request: Request) -> Response:
     """What an operator watches, as Prometheus' text. For the operator; the setting `metrics` says who else."""
     check_metrics(context, request)
-    content = await context.scrapes.text(context)
+    facts = Facts(context, await context.store.count(), await context.store.oldest_due())
+    content = context.scrapes.text(family for row in METRICS for family in row.families(facts))
     return Response(content, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4, "Cache-Control": "no-store"})
 
 

@@ -2,18 +2,16 @@
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from playground.web.calls import Call
+from playground.web.context import Context
 from playground.web.errors import STATUS_OF
-from playground.web.responses import json_response
-
-if TYPE_CHECKING:
-    from playground.web.context import Context
-    from playground.web.routes import Call
+from playground.web.responses import json_bytes
 
 OPENAPI_VERSION = "3.1.0"
 REF = "#/components/schemas/{name}"
@@ -103,14 +101,12 @@ _ANSWER_OF: Mapping[tuple[str, str], str] = {
 }
 
 
-async def document(context: "Context", request: Request) -> Response:
+async def document(context: Context, request: Request) -> Response:
     """This contract, machine-readable."""
-    from playground.web.routes import CALLS  # the table names this view
-
-    return json_response(describe(CALLS, context.version))
+    return json_bytes(context.contract)
 
 
-def describe(calls: tuple["Call", ...], version: str) -> dict[str, Any]:
+def describe(calls: tuple[Call, ...], version: str) -> dict[str, Any]:
     """The OpenAPI document of a table of calls."""
     bodies = [call.body for call in calls if call.body is not None]
     _, schemas = msgspec.json.schema_components(bodies, ref_template=REF)
@@ -129,7 +125,7 @@ def describe(calls: tuple["Call", ...], version: str) -> dict[str, Any]:
     }
 
 
-def _operation(call: "Call") -> dict[str, Any]:
+def _operation(call: Call) -> dict[str, Any]:
     refused = (*call.refuses, *(_REFUSED_BODY if call.body else ()), *(_REFUSED_CONTROL if call.control else ()), *(_REFUSED_KEY if call.key else ()))
     responses: dict[str, Any] = {str(call.answer): {"description": call.summary, **_content(call)}}
     for status in sorted({STATUS_OF[code] for code in refused}):
@@ -162,7 +158,7 @@ def _operation(call: "Call") -> dict[str, Any]:
     return operation
 
 
-def _content(call: "Call") -> dict[str, Any]:
+def _content(call: Call) -> dict[str, Any]:
     if call.answer in (204, 303):
         return {}
     if call.path == "/metrics":

@@ -42,9 +42,9 @@ from playground.settings import public_rows
 from playground.store.protocol import InstanceRow, Snippet
 from playground.web import api_instances, api_snippets, bodies, pictures, social
 from playground.web.amounts import grouped
-from playground.web.api_effects import ledger
 from playground.web.context import Context
 from playground.web.errors import BadQuery, ExampleNotFound
+from playground.web.ledger import ledger
 from playground.web.pretty import pretty
 from playground.web.responses import json_response, wants_html
 from playground.web.security import EMBEDDABLE, NONCE

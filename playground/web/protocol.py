@@ -14,7 +14,7 @@ from playground.settings import Settings
 from playground.web.addresses import Addresses
 from playground.web.errors import TooMany
 from playground.web.rates import CONNECTIONS, AtOnce
-from playground.web.stream import ABORT
+from playground.web.streams import ABORT
 
 LINE_BYTES = 64  # of the request line and line ends, beside its address and headers
 ADDRESS_BYTES = 65_535  # httptools keeps places within an address in 16 bits; /new carries a source in its address

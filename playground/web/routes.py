@@ -1,11 +1,8 @@
 """Every address of the server, in one table: the application and openapi.json are made from it."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
-from starlette.requests import Request
-from starlette.responses import Response
 
 from playground.web import (
     api_chaos,
@@ -29,44 +26,11 @@ from playground.web import (
     stream,
     tenants_page,
 )
-from playground.web.context import Context
-
-View = Callable[[Context, Request], Awaitable[Response]]
+from playground.web.calls import Call, View
 
 INSTANCE = "/api/instances/{id}"
 TENANT = "/api/tenants/{tenant}"
 TENANT_INSTANCE = TENANT + "/instances/{id}"
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One address and method. `body` is the type of its JSON body; `control`: it takes the control token; `key`: it takes
-    a key of its tenant; `page`: HTML for a browser.
-
-    `refuses` are the codes of errors.py that it may answer with, beside those that every call of its kind may.
-    """
-
-    method: str
-    path: str
-    view: View
-    answer: int = 200
-    body: type[msgspec.Struct] | None = None
-    query: tuple[str, ...] = ()
-    control: bool = False
-    key: bool = False
-    page: bool = False
-    hidden: bool = False
-    refuses: tuple[str, ...] = ()
-
-    @property
-    def changes(self) -> bool:
-        """True when a browser may ask for it only from our own pages."""
-        return self.method != "GET"
-
-    @property
-    def summary(self) -> str:
-        """What it does: the first line of its view's docstring."""
-        return (self.view.__doc__ or "").partition("\n")[0]
 
 
 def _get(path: str, view: View, **rest: object) -> Call:

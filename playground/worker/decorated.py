@@ -1,19 +1,26 @@
 """Functions made steps by `@step.do(...)`: which other steps they depend on, and that each runs once however often it is called."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
 
 from playground.worker import parameters
 from playground.worker.records import Record
 
-if TYPE_CHECKING:
-    from playground.worker.steps import Steps
+
+class Starter(Protocol):
+    """What starts steps. `decorated` are the functions made steps, by name."""
+
+    decorated: dict[str, "Decorated"]
+
+    def start(self, name: Any, call: Callable[[Record], Any], *, line: int | None, config: Any, rollback: Any, rollback_config: Any) -> Awaitable[Any]:
+        """Start a step that runs `call`."""
 
 
 class Decorated:
     """A function made a step by `@step.do(...)`: call it without arguments and await the result."""
 
-    def __init__(self, steps: "Steps", name: str, callback: Any, depends: list[Any] | None, concurrent: bool, given: dict[str, Any]):
+    def __init__(self, steps: Starter, name: str, callback: Any, depends: list[Any] | None, concurrent: bool, given: dict[str, Any]):
         self._steps, self._name, self._callback = steps, name, callback
         self._depends, self._concurrent, self._given = depends, concurrent, given
         self._result: asyncio.Future[Any] | None = None

@@ -7,36 +7,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from playground.workflows import events as ev
-from playground.workflows.breaks import Break
-from playground.workflows.events import Event, StepKey
-from playground.workflows.state_parts import Execution, Step
+from playground.workflows.events import Event
+from playground.workflows.state_parts import Execution, Facts
 from playground.workflows.state_rules import RULES
 
 
-class State:
+class State(Facts):
     """An instance as it stands after the events applied so far, in the order of their seq."""
-
-    def __init__(self) -> None:
-        self.status = ev.QUEUED
-        self.generation = 1
-        self.params: Any = None
-        self.trigger: Any = None
-        self.output: Any = None
-        self.error: dict[str, Any] | None = None
-        self.rollback: str | None = None
-        self.created_at: int | None = None
-        self.started_at: int | None = None
-        self.ended_at: int | None = None
-        self.paused_at: int | None = None
-        self.waiting_until: int | None = None
-        self.last_seq = 0
-        self.steps: dict[StepKey, Step] = {}
-        self.executions: list[Execution] = []
-        self.log_truncated = 0
-        self.code_changes: list[dict[str, Any]] = []
-        self.in_execution = False
-        self.breaks: list[Break] = []
-        self.armed: str | None = None  # when the worker is to be killed
 
     def apply(self, event: Event) -> None:
         """Take one more event. Unknown types change nothing but `last_seq`, so that an older program can read on."""
@@ -70,11 +47,6 @@ class State:
         if self.code_changes:
             shown["code_changes"] = list(self.code_changes)
         return shown
-
-    def stirred(self) -> None:
-        """Something began or ended: a waiting instance in an execution runs again."""
-        if self.status == ev.WAITING and self.in_execution:
-            self.status = ev.RUNNING
 
 
 def fold(events: Iterable[Event]) -> State:

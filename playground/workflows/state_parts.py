@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from playground.workflows import events as ev
+from playground.workflows.breaks import Break
 from playground.workflows.events import StepKey
 
 # Statuses of a step as people see it.
@@ -117,3 +118,34 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
     if attempt.virtual:
         shown["virtual"] = True
     return shown
+
+
+class Facts:
+    """All that events tell of an instance; `RULES` say how."""
+
+    def __init__(self) -> None:
+        self.status = ev.QUEUED
+        self.generation = 1
+        self.params: Any = None
+        self.trigger: Any = None
+        self.output: Any = None
+        self.error: dict[str, Any] | None = None
+        self.rollback: str | None = None
+        self.created_at: int | None = None
+        self.started_at: int | None = None
+        self.ended_at: int | None = None
+        self.paused_at: int | None = None
+        self.waiting_until: int | None = None
+        self.last_seq = 0
+        self.steps: dict[StepKey, Step] = {}
+        self.executions: list[Execution] = []
+        self.log_truncated = 0
+        self.code_changes: list[dict[str, Any]] = []
+        self.in_execution = False
+        self.breaks: list[Break] = []
+        self.armed: str | None = None  # when the worker is to be killed
+
+    def stirred(self) -> None:
+        """Something began or ended: a waiting instance in an execution runs again."""
+        if self.status == ev.WAITING and self.in_execution:
+            self.status = ev.RUNNING

@@ -1,7 +1,7 @@
 """What each journal event changes in a state: one rule an event type, in one table."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from playground.workflows import breaks
 from playground.workflows import events as ev
@@ -17,38 +17,36 @@ from playground.workflows.state_parts import (
     WAITING,
     Attempt,
     Execution,
+    Facts,
     Rollback,
     Step,
 )
 
-if TYPE_CHECKING:
-    from playground.workflows.state import State
 
-
-def _queued(state: "State", event: Event) -> None:
+def _queued(state: Facts, event: Event) -> None:
     state.params, state.trigger = event.data.get("params"), event.data.get("trigger")
     state.created_at = event.at
     state.status = ev.QUEUED
 
 
-def _started(state: "State", event: Event) -> None:
+def _started(state: Facts, event: Event) -> None:
     state.started_at = event.at
 
 
-def _waiting(state: "State", event: Event) -> None:
+def _waiting(state: Facts, event: Event) -> None:
     state.waiting_until = event.data.get("until")
     state.status = ev.WAITING
 
 
-def _waiting_for_pause(state: "State", event: Event) -> None:
+def _waiting_for_pause(state: Facts, event: Event) -> None:
     state.status = ev.WAITING_FOR_PAUSE
 
 
-def _paused(state: "State", event: Event) -> None:
+def _paused(state: Facts, event: Event) -> None:
     state.status, state.paused_at = ev.PAUSED, event.at
 
 
-def _resumed(state: "State", event: Event) -> None:
+def _resumed(state: Facts, event: Event) -> None:
     if state.status == ev.WAITING_FOR_PAUSE:
         state.status = ev.RUNNING
         return
@@ -60,7 +58,7 @@ def _resumed(state: "State", event: Event) -> None:
     state.paused_at = None
 
 
-def _restarted(state: "State", event: Event) -> None:
+def _restarted(state: Facts, event: Event) -> None:
     state.generation += 1
     origin = event.data.get("from_step")
     kept: dict[StepKey, Step] = {}
@@ -74,7 +72,7 @@ def _restarted(state: "State", event: Event) -> None:
     state.log_truncated = 0
 
 
-def _final(state: "State", event: Event) -> None:
+def _final(state: Facts, event: Event) -> None:
     state.status = {
         ev.WORKFLOW_COMPLETED: ev.COMPLETE,
         ev.WORKFLOW_ERRORED: ev.ERRORED,
@@ -83,7 +81,7 @@ def _final(state: "State", event: Event) -> None:
     state.output, state.error, state.ended_at = event.data.get("output"), event.data.get("error"), event.at
 
 
-def _execution_started(state: "State", event: Event) -> None:
+def _execution_started(state: Facts, event: Event) -> None:
     data = event.data
     state.executions.append(
         Execution(data["execution"], data.get("worker"), data.get("replayed", 0), data.get("code_version"), event.at)
@@ -93,7 +91,7 @@ def _execution_started(state: "State", event: Event) -> None:
         state.status = ev.RUNNING
 
 
-def _execution_ended(state: "State", event: Event) -> None:
+def _execution_ended(state: Facts, event: Event) -> None:
     if state.executions:
         state.executions[-1].ended_at, state.executions[-1].reason = event.at, event.data["reason"]
     state.in_execution = False
@@ -103,7 +101,7 @@ def _execution_ended(state: "State", event: Event) -> None:
         state.status = ev.QUEUED
 
 
-def _step_copied(state: "State", event: Event) -> None:
+def _step_copied(state: Facts, event: Event) -> None:
     data = event.data
     step = Step(
         event.step,
@@ -124,11 +122,11 @@ def _step_copied(state: "State", event: Event) -> None:
     state.steps[event.step] = step
 
 
-def _code_changed(state: "State", event: Event) -> None:
+def _code_changed(state: Facts, event: Event) -> None:
     state.code_changes.append({"seq": event.seq, "at": event.at, "from": event.data.get("from"), "snippet": event.data["snippet"]})
 
 
-def _step_started(state: "State", event: Event) -> None:
+def _step_started(state: Facts, event: Event) -> None:
     data = event.data
     step = Step(event.step, RUNNING, data.get("line"), event.at, config=data.get("config"), started_seq=event.seq)
     if data.get("rollback"):
@@ -137,7 +135,7 @@ def _step_started(state: "State", event: Event) -> None:
     state.stirred()
 
 
-def _attempt_started(state: "State", event: Event) -> None:
+def _attempt_started(state: Facts, event: Event) -> None:
     step = state.steps.get(event.step)
     if step is None:
         return
@@ -149,21 +147,21 @@ def _attempt_started(state: "State", event: Event) -> None:
     state.stirred()
 
 
-def _breaks(state: "State", event: Event) -> None:
+def _breaks(state: Facts, event: Event) -> None:
     state.breaks = breaks.after(state.breaks, event.type, event.seq, event.data)
 
 
-def _armed(state: "State", event: Event) -> None:
+def _armed(state: Facts, event: Event) -> None:
     state.armed = event.data.get("when")
 
 
-def _attempt_completed(state: "State", event: Event) -> None:
+def _attempt_completed(state: Facts, event: Event) -> None:
     step = state.steps.get(event.step)
     if step is not None and step.attempts:
         step.attempts[-1].ended_at = event.at
 
 
-def _attempt_errored(state: "State", event: Event) -> None:
+def _attempt_errored(state: Facts, event: Event) -> None:
     step = state.steps.get(event.step)
     if step is None:
         return
@@ -172,7 +170,7 @@ def _attempt_errored(state: "State", event: Event) -> None:
     step.until = event.at + event.data.get("retry_delay_ms", 0)
 
 
-def _retry_woken(state: "State", event: Event) -> None:
+def _retry_woken(state: Facts, event: Event) -> None:
     step = state.steps.get(event.step)
     if step is not None:
         step.until = event.at
@@ -187,15 +185,15 @@ def _close_attempt(attempts: list[Attempt], event: Event) -> None:
         attempt.retry_delay_ms = event.data.get("retry_delay_ms")
 
 
-def _step_completed(state: "State", event: Event) -> None:
+def _step_completed(state: Facts, event: Event) -> None:
     _end(state, event, COMPLETED, output=event.data.get("output"))
 
 
-def _step_errored(state: "State", event: Event) -> None:
+def _step_errored(state: Facts, event: Event) -> None:
     _end(state, event, ERRORED)
 
 
-def _end(state: "State", event: Event, status: str, **output: Any) -> None:
+def _end(state: Facts, event: Event, status: str, **output: Any) -> None:
     step = state.steps.get(event.step)
     if step is None:
         return
@@ -208,16 +206,16 @@ def _end(state: "State", event: Event, status: str, **output: Any) -> None:
     state.stirred()
 
 
-def _sleep_started(state: "State", event: Event) -> None:
+def _sleep_started(state: Facts, event: Event) -> None:
     data = event.data
     state.steps[event.step] = Step(event.step, SLEEPING, data.get("line"), event.at, until=data["until"], started_seq=event.seq)
 
 
-def _sleep_completed(state: "State", event: Event) -> None:
+def _sleep_completed(state: Facts, event: Event) -> None:
     _end(state, event, COMPLETED)
 
 
-def _wait_started(state: "State", event: Event) -> None:
+def _wait_started(state: Facts, event: Event) -> None:
     data = event.data
     state.steps[event.step] = Step(
         event.step,
@@ -230,33 +228,33 @@ def _wait_started(state: "State", event: Event) -> None:
     )
 
 
-def _wait_completed(state: "State", event: Event) -> None:
+def _wait_completed(state: Facts, event: Event) -> None:
     _end(state, event, COMPLETED, output=event.data["event"])
 
 
-def _wait_timed_out(state: "State", event: Event) -> None:
+def _wait_timed_out(state: Facts, event: Event) -> None:
     _end(state, event, TIMED_OUT)
 
 
-def _log_truncated(state: "State", event: Event) -> None:
+def _log_truncated(state: Facts, event: Event) -> None:
     state.log_truncated = event.data["dropped"]
 
 
-def _rollback_started(state: "State", event: Event) -> None:
+def _rollback_started(state: Facts, event: Event) -> None:
     state.rollback = "running"
     if not state.in_execution:
         state.status = ev.QUEUED
     state.stirred()
 
 
-def _rollback_step_started(state: "State", event: Event) -> None:
+def _rollback_step_started(state: Facts, event: Event) -> None:
     step = state.steps.get(event.step)
     if step is not None:
         step.rollback = Rollback(RUNNING)
     state.stirred()
 
 
-def _rollback_attempt_started(state: "State", event: Event) -> None:
+def _rollback_attempt_started(state: Facts, event: Event) -> None:
     step = state.steps.get(event.step)
     if step is not None and step.rollback is not None:
         step.rollback.status = RUNNING
@@ -264,20 +262,20 @@ def _rollback_attempt_started(state: "State", event: Event) -> None:
     state.stirred()
 
 
-def _rollback_attempt_completed(state: "State", event: Event) -> None:
+def _rollback_attempt_completed(state: Facts, event: Event) -> None:
     step = state.steps.get(event.step)
     if step is not None and step.rollback is not None and step.rollback.attempts:
         step.rollback.attempts[-1].ended_at = event.at
 
 
-def _rollback_attempt_errored(state: "State", event: Event) -> None:
+def _rollback_attempt_errored(state: Facts, event: Event) -> None:
     step = state.steps.get(event.step)
     if step is not None and step.rollback is not None:
         _close_attempt(step.rollback.attempts, event)
         step.rollback.status = RETRYING
 
 
-def _rollback_step_ended(state: "State", event: Event) -> None:
+def _rollback_step_ended(state: Facts, event: Event) -> None:
     step = state.steps.get(event.step)
     if step is None:
         return
@@ -287,11 +285,11 @@ def _rollback_step_ended(state: "State", event: Event) -> None:
     step.rollback.error = event.data.get("error")
 
 
-def _rollback_ended(state: "State", event: Event) -> None:
+def _rollback_ended(state: Facts, event: Event) -> None:
     state.rollback = "complete" if event.type == ev.ROLLBACK_COMPLETED else "errored"
 
 
-RULES: Mapping[str, Callable[["State", Event], None]] = {
+RULES: Mapping[str, Callable[[Facts, Event], None]] = {
     ev.WORKFLOW_QUEUED: _queued,
     ev.WORKFLOW_STARTED: _started,
     ev.WORKFLOW_WAITING: _waiting,

@@ -1,15 +1,11 @@
-"""Host objects that tenant code may call: what a binding is, what a call is told, and which of its methods can be called."""
+"""Host objects that tenant code may call: what a binding is, and which of its methods can be called."""
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from playground.workflows.errors import BindingError
-from playground.workflows.events import StepKey
-
-if TYPE_CHECKING:
-    from playground.engine.bindings.host import Host
 
 CALL = "call"  # the parameter that receives the CallContext
 
@@ -29,24 +25,6 @@ class CallLimits:
     in_flight: int | None = None
     bytes: int | None = None
     seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CallContext:
-    """Who calls. It is known from the worker's socket alone, so tenant code can't pretend to be another.
-
-    `step` and `attempt` are None outside steps. `idempotency_key` is the same for every attempt of a step: with it, what a lost
-    attempt has done already can be found instead of done again. `host` is for the bindings shipped here.
-    """
-
-    tenant: str
-    instance: str
-    workflow: str
-    execution: int
-    step: StepKey | None
-    attempt: int | None
-    idempotency_key: str | None
-    host: "Host" = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ effect, the next attempt has it again, unless it names a `key`: then the ledger 
 
 from typing import Any
 
-from playground.engine.bindings.binding import Binding, CallContext
+from playground.engine.bindings.binding import Binding
+from playground.engine.bindings.call import CallContext
 from playground.store.tables import NewEffect
 from playground.workflows import values
 from playground.workflows.errors import BindingError

@@ -8,7 +8,8 @@ of their own each. Two instances of a tenant that write one key: the later commi
 import builtins
 from typing import Any
 
-from playground.engine.bindings.binding import Binding, CallContext
+from playground.engine.bindings.binding import Binding
+from playground.engine.bindings.call import CallContext
 from playground.engine.bindings.host import Host
 from playground.store.tables import ROW_BYTES
 from playground.workflows import events as ev

@@ -1,4 +1,4 @@
-"""`env.WORKFLOWS`: a tenant's code starts and steers instances of its own tenant, and no others.
+"""What a program holds to start instances, and what tenants' code has of it: code starts and steers instances of its own tenant, and no others.
 
 The worker makes handles of this (worker/bindings.py); over the channel every call names the instance it is about.
 """
@@ -6,24 +6,23 @@ The worker makes handles of this (worker/bindings.py); over the channel every ca
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from playground.engine.bindings.binding import Binding, CallContext
+from playground.engine.bindings.binding import Binding
+from playground.engine.bindings.call import CallContext
+from playground.engine.instances import Instances, WorkflowInstance
 from playground.workflows.errors import InvalidBatch
-
-if TYPE_CHECKING:
-    from playground.engine.workflow import Workflow, WorkflowInstance
 
 
 class Workflows(Binding):
-    """The calls behind the handles. Whose instances they reach was decided when `workflow` was wrapped.
+    """The calls behind the handles. Whose instances they reach was decided when the workflow was wrapped.
 
     An instance created inside a step without an id gets one that belongs to that step, so that a second attempt of the step finds
     the child of the first instead of starting another. (Ours: with random ids a lost attempt leaves a child that nobody knows.)
     """
 
-    def __init__(self, workflow: "Workflow") -> None:
-        self._workflow = workflow
+    def __init__(self, instances: Instances) -> None:
+        self._instances = instances
 
     def describe(self) -> Mapping[str, Any]:
         """See `Binding`."""
@@ -32,8 +31,8 @@ class Workflows(Binding):
     async def create(self, id: str | None = None, params: Any = None, *, call: CallContext) -> str:
         """Start an instance; gives its id."""
         if id is None and call.step is not None:
-            return (await self._workflow.create_once(_child(call), params)).id
-        return (await self._workflow.create(id, params)).id
+            return (await self._instances.create_once(_child(call), params)).id
+        return (await self._instances.create(id, params)).id
 
     async def create_batch(self, batch: Sequence[Mapping[str, Any]], *, call: CallContext) -> dict[str, Any]:
         """Start 1 to 100 instances; gives ids, and the entries left out."""
@@ -46,7 +45,7 @@ class Workflows(Binding):
                 entry = {**entry, "id": _child(call)}
                 derived.add(entry["id"])
             entries.append(entry)
-        made = await self._workflow.create_batch(entries)
+        made = await self._instances.create_batch(entries)
         refused = [entry for entry in made.refused if entry.id not in derived]
         left_out = {entry.index for entry in refused}
         known = {instance.id for instance in made} | derived
@@ -56,7 +55,7 @@ class Workflows(Binding):
 
     async def get(self, id: str) -> str:
         """Look whether there is an instance; gives its id."""
-        return (await self._workflow.get(id)).id
+        return (await self._instances.get(id)).id
 
     async def status(self, id: str) -> dict[str, Any]:
         """How an instance stands."""
@@ -84,8 +83,23 @@ class Workflows(Binding):
         """Send an event to an instance."""
         await (await self._of(id)).send_event(type, payload)
 
-    async def _of(self, id: str) -> "WorkflowInstance":
-        return await self._workflow.get(id)
+    async def _of(self, id: str) -> WorkflowInstance:
+        return await self._instances.get(id)
+
+
+class Workflow(Instances, Binding):
+    """Creates and finds the instances of one workflow and tenant. Get it from `Dispatcher.wrap_binding`; it may stand in `Code.env`."""
+
+    def __repr__(self) -> str:
+        return f"<Workflow {self.name} of {self.tenant}>"
+
+    def describe(self) -> Mapping[str, Any]:
+        """See `Binding`."""
+        return self.target().describe()
+
+    def target(self) -> Binding:
+        """See `Binding`: tenant code has handles too, so each of its calls names the instance."""
+        return Workflows(self)
 
 
 def _child(call: CallContext) -> str:

@@ -1,4 +1,4 @@
-"""What a program holds to start and steer instances: a workflow, and handles of its instances.
+"""What a program holds to start and steer instances: those of a workflow (`Workflow` has the same calls), and a handle of each.
 
 The names follow Cloudflare's `Workflow` and `WorkflowInstance` bindings, in Python's spelling.
 """
@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from playground.engine.bindings.binding import Binding
-from playground.engine.bindings.workflows import Workflows
 from playground.engine.engine import CreateInstance, Engine
 from playground.store.encoding import plain
 from playground.store.protocol import InstanceRow, Refusal
@@ -96,15 +94,12 @@ class Batch(list[WorkflowInstance]):
         self.refused = tuple(refused)
 
 
-class Workflow(Binding):
-    """Creates and finds the instances of one workflow and tenant. Get it from `Dispatcher.wrap_binding`; it may stand in `Code.env`."""
+class Instances:
+    """Those of one workflow and tenant."""
 
     def __init__(self, engine: Engine, tenant: str, name: str, metadata: Mapping[str, Any]) -> None:
         self._engine, self._metadata = engine, metadata
         self.tenant, self.name = tenant, name
-
-    def __repr__(self) -> str:
-        return f"<Workflow {self.name} of {self.tenant}>"
 
     async def create(self, id: str | None = None, params: Any = None) -> WorkflowInstance:
         """Start an instance; without an id it gets a random one.
@@ -143,14 +138,6 @@ class Workflow(Binding):
                 if row.workflow == self.name:
                     return row
         raise InstanceNotFound(f'There is no instance "{str(id)[:100]}".')
-
-    def describe(self) -> Mapping[str, Any]:
-        """See `Binding`."""
-        return self.target().describe()
-
-    def target(self) -> Binding:
-        """See `Binding`: tenant code has handles too, so each of its calls names the instance."""
-        return Workflows(self)
 
     async def template(self) -> CreateInstance:
         """What each new instance is, but for its id and params."""

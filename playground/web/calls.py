@@ -1,0 +1,43 @@
+"""What is known of one call: its address, what it takes, what it answers, and which view does so."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from playground.web.context import Context
+
+View = Callable[[Context, Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One address and method. `body` is the type of its JSON body; `control`: it takes the control token; `key`: it takes
+    a key of its tenant; `page`: HTML for a browser.
+
+    `refuses` are the codes of errors.py that it may answer with, beside those that every call of its kind may.
+    """
+
+    method: str
+    path: str
+    view: View
+    answer: int = 200
+    body: type[msgspec.Struct] | None = None
+    query: tuple[str, ...] = ()
+    control: bool = False
+    key: bool = False
+    page: bool = False
+    hidden: bool = False
+    refuses: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> bool:
+        """True when a browser may ask for it only from our own pages."""
+        return self.method != "GET"
+
+    @property
+    def summary(self) -> str:
+        """What it does: the first line of its view's docstring."""
+        return (self.view.__doc__ or "").partition("\n")[0]
