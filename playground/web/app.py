@@ -41,8 +41,8 @@ from playground.web.errors import (
 )
 from playground.web.highlight import Highlighter
 from playground.web.hosts import Hosts, OwnHosts
-from playground.web.listening import is_loopback
 from playground.web.kept_cards import Cards
+from playground.web.listening import is_loopback
 from playground.web.measured import Measured, Requests
 from playground.web.openapi import describe
 from playground.web.public import PublicUrl
