@@ -22,8 +22,8 @@ All pages:
     can_stream   true: the run is live and may be followed
     social       how a link to the page looks elsewhere: see social.py
 
-`page` = {kind: start | example | snippet | instance, title, source, params (JSON text), example {slug, title, lesson, params, tasks} | None,
-snippet {id, url, raw_url} | None, instance: as GET /api/instances/{id}[?at=] | None, last_seq of it | None, limits {source_bytes, value_bytes, …: number}, version, now}.
+`page` = {kind: start | example | snippet | instance | tenant, title, source, params (JSON text), example {slug, title, lesson, params, tasks} | None,
+snippet {id, url, raw_url} | None, instance: as GET /api/instances/{id}[?at=] | None, last_seq of it | None, tenant: its name | None, limits {source_bytes, value_bytes, …: number}, version, now}.
 
 `error.html`: status, title, message, code. `about.html`, `examples.html`: only what all pages have.
 """
@@ -63,7 +63,7 @@ RAW_CACHING = "public, max-age=31536000, immutable"  # a snippet never changes
 async def start(context: Context, request: Request) -> Response:
     """The page on the first example."""
     example = next(iter(context.examples.values()))
-    return await _page(context, request, "start", _of_example(example) | {"title": "Dynamic Workflows Playground"})
+    return await page(context, request, "start", _of_example(example) | {"title": "Dynamic Workflows Playground"})
 
 
 async def example(context: Context, request: Request) -> Response:
@@ -71,13 +71,13 @@ async def example(context: Context, request: Request) -> Response:
     found = context.examples.get(request.path_params["slug"])
     if found is None:
         raise ExampleNotFound("There is no example of this name. The list is under Examples on every page.")
-    return await _page(context, request, "example", _of_example(found))
+    return await page(context, request, "example", _of_example(found))
 
 
 async def snippet(context: Context, request: Request) -> Response:
     """The page on shared code."""
     found = await api_snippets.find(context, request.path_params["snippet"])
-    return await _page(context, request, "snippet", _of_snippet(found))
+    return await page(context, request, "snippet", _of_snippet(found))
 
 
 async def instance(context: Context, request: Request) -> Response:
@@ -85,16 +85,11 @@ async def instance(context: Context, request: Request) -> Response:
     row = await context.views.find(request.path_params["id"])
     code = await context.store.snippet(row.snippet)
     at = api_instances.moment(request, row)
-    view = await context.views.instance(row, at)
-    shown = _of_instance(row, code, plain({**view, "params": plain(view["params"])}, PAGE_VALUES_BYTES))
-    shown["last_seq"] = row.last_seq
-    same = next((it for it in context.examples.values() if it.source == shown["source"]), None)
-    if same is not None:  # its task and its ready-made event are wanted after a reload, too
-        shown["example"] = _of_example(same)["example"]
+    shown = await of_instance(context, row, code.source if code else "", at) | {"snippet": _link(row.snippet)}
     if not wants_html(request):
-        return await _page(context, request, "instance", shown)
+        return await page(context, request, "instance", shown)
     effects = ledger(await context.store.effects.of(row.key))
-    return await _page(context, request, "instance", shown, logs=await context.views.logs(row, at), effects=effects)
+    return await page(context, request, "instance", shown, logs=await context.views.logs(row, at), effects=effects)
 
 
 async def embed(context: Context, request: Request) -> Response:
@@ -103,7 +98,7 @@ async def embed(context: Context, request: Request) -> Response:
     request.scope[EMBEDDABLE] = True
     asked = request.query_params
     theme = asked["theme"] if asked.get("theme") in THEMES else ""
-    return await _page(context, request, "snippet", _of_snippet(found), template="embed.html", more={"theme": theme, "readonly": "readonly" in asked})
+    return await page(context, request, "snippet", _of_snippet(found), template="embed.html", more={"theme": theme, "readonly": "readonly" in asked})
 
 
 async def raw(context: Context, request: Request) -> Response:
@@ -139,7 +134,7 @@ async def new(context: Context, request: Request) -> Response:
     return RedirectResponse(snippet_url(stored.id), 303, headers={"Cache-Control": "no-store"})
 
 
-async def _page(
+async def page(
     context: Context,
     request: Request,
     kind: str,
@@ -150,22 +145,39 @@ async def _page(
     effects: list[dict[str, Any]] | None = None,
     more: dict[str, Any] | None = None,
 ) -> Response:
-    empty: dict[str, Any] = {"example": None, "snippet": None, "instance": None, "last_seq": None}
+    """The page of a kind, as HTML or JSON; `shown` is what it has of the names above."""
+    empty: dict[str, Any] = {"example": None, "snippet": None, "instance": None, "last_seq": None, "tenant": None}
     limits = {it["name"]: it["value"] for it in public_rows(context.settings)}
-    page = {"kind": kind, **empty, **shown, "limits": limits, "version": context.version, "now": context.now()}
+    told = {"kind": kind, **empty, **shown, "limits": limits, "version": context.version, "now": context.now()}
     if not wants_html(request):
-        return json_response(page, headers=_VARIES)
-    live = page["instance"] is not None and page["instance"]["status"] not in ev.FINAL_STATUSES
+        return json_response(told, headers=_VARIES)
+    live = told["instance"] is not None and told["instance"]["status"] not in ev.FINAL_STATUSES
     names = await shared_names(context, request) | {
-        "page": page,
-        "highlighted": await context.highlighter.python(page["source"]),
+        "page": told,
+        "highlighted": await context.highlighter.python(told["source"]),
         "logs": logs or [],
         "effects": effects or [],
         "can_stream": live,
-        "social": social.of_page(context, request, page),
+        "social": social.of_page(context, request, told),
         **(more or {}),
     }
     return html_response(context, template, names)
+
+
+async def of_instance(context: Context, row: InstanceRow, source: str, at: int | None) -> dict[str, Any]:
+    """What the page has of an instance that runs this source, as it stands or after the event of a seq."""
+    view = await context.views.instance(row, at)
+    shown = plain({**view, "params": plain(view["params"])}, PAGE_VALUES_BYTES)
+    same = next((it for it in context.examples.values() if it.source == source), None)
+    return {
+        "title": f"Run {row.id}",
+        "source": source,
+        "params": params_text(shown["params"]),
+        "instance": shown,
+        "last_seq": row.last_seq,
+        # Its tasks and its ready-made event are wanted after a reload, too.
+        "example": None if same is None else _of_example(same)["example"],
+    }
 
 
 async def shared_names(context: Context, request: Request) -> dict[str, Any]:
@@ -227,16 +239,6 @@ def _of_example(example: Example) -> dict[str, Any]:
 
 def _of_snippet(snippet: Snippet) -> dict[str, Any]:
     return {"title": "Shared workflow", "source": snippet.source, "params": snippet.params or "", "snippet": _link(snippet.id)}
-
-
-def _of_instance(row: InstanceRow, code: Snippet | None, view: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "title": f"Run {row.id}",
-        "source": code.source if code else "",
-        "params": params_text(view["params"]),
-        "snippet": _link(row.snippet),
-        "instance": view,
-    }
 
 
 def _link(id: str) -> dict[str, str]:

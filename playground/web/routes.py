@@ -24,6 +24,7 @@ from playground.web import (
     openapi,
     pages,
     stream,
+    tenant_pages,
     tenants_page,
 )
 from playground.web.calls import Call, View
@@ -126,7 +127,9 @@ CALLS: tuple[Call, ...] = (
     _get("/api/snippets/{snippet}", api_snippets.get, refuses=("snippet.not_found",)),
     _get("/api/examples", api_examples.examples),
     _get("/api/examples/{slug}", api_examples.example, refuses=("example.not_found",)),
-    _page("/tenants", tenants_page.tenants, refuses=_OPERATOR),
+    _page("/tenants", tenants_page.tenants, query=("operator",), refuses=_OPERATOR),
+    _page("/tenants/{tenant}", tenant_pages.tenant, key=True),
+    _page("/tenants/{tenant}/instances/{id}", tenant_pages.instance, query=("at",), key=True, refuses=("instance.not_found", "query.invalid")),
     _post(
         "/api/instances",
         api_instances.create,

@@ -40,6 +40,8 @@ def of_page(context: Context, request: Request, page: dict[str, Any]) -> dict[st
         title = "A run of a durable workflow" if not example else f"A run of {example['title']}"
         path, picture = f"/instances/{run['id']}", f"{snippet['url']}.png"
         description = _of_run(run)
+    elif kind == "tenant":
+        title, path, picture, description = "A tenant's run", request.url.path, "/playground.png", "It opens with a key of the tenant."
     else:
         title, path, picture, description = SITE, "/", "/playground.png", DESCRIPTION
     base = context.public.of(request)
@@ -50,7 +52,7 @@ def of_page(context: Context, request: Request, page: dict[str, Any]) -> dict[st
         "url": f"{base}{path}" if base else None,
         "image": f"{base}{picture}" if base else None,
         "alt": f"{title}: its first lines of code." if kind != "start" else "Kill the worker. It continues where it was.",
-        "listed": kind != "instance",  # a run is for who has its link
+        "listed": kind not in ("instance", "tenant"),  # a run is for who has its link
     }
 
 

@@ -1,4 +1,4 @@
-"""The operator's table of tenants, with their instances by status."""
+"""Tenants: those that this browser holds a key of, which only the browser knows; and for the operator all, with their instances by status."""
 
 from typing import Any
 
@@ -18,7 +18,13 @@ _FRESH = {"Cache-Control": "no-store", "Vary": "Accept"}
 
 
 async def tenants(context: Context, request: Request) -> Response:
-    """Tenants by name, each with its instances by status; `after` goes on after a name. For the operator."""
+    """Tenants by name, each with its instances by status; `after` goes on after a name. For the operator.
+
+    A browser that brings no token gets a page of the tenants whose keys it keeps; with `operator` in the address it is asked for the token.
+    """
+    if wants_html(request) and "authorization" not in request.headers and not {"operator", "after"} & set(request.query_params):
+        names = await pages.shared_names(context, request) | {"tenants": None, "has_operator": bool(context.settings.operator_token)}
+        return pages.html_response(context, "tenants.html", names)
     check_operator(context, request)
     limit = whole_number(request, "limit", LISTED_DEFAULT, least=1, most=LISTED_MOST)
     found = await context.store.tenants.all(after=request.query_params.get("after", ""), limit=limit)
@@ -26,7 +32,7 @@ async def tenants(context: Context, request: Request) -> Response:
     after = found[-1].name if len(found) == limit else None
     if not wants_html(request):
         return json_response({"tenants": rows, "after": after}, headers=_FRESH)
-    names = await pages.shared_names(context, request) | {"tenants": rows, "statuses": ev.STATUSES, "after": after}
+    names = await pages.shared_names(context, request) | {"tenants": rows, "has_operator": True, "statuses": ev.STATUSES, "after": after}
     return pages.html_response(context, "tenants.html", names)
 
 

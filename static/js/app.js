@@ -31,17 +31,19 @@ import { makeShare } from "./share.js";
 import { makeStart } from "./start.js";
 import { read } from "./stored.js";
 import { toast } from "./toast.js";
-import { remember, remembered, titleOf, tokenOf } from "./tokens-store.js";
+import { remembered } from "./tokens-store.js";
 import { makeVim } from "./vim.js";
+import { ours } from "./whose.js";
 
 const data = document.getElementById("page-data");
-const page = JSON.parse(data.textContent);
+const came = JSON.parse(data.textContent);
+const { page, whose } = came.tenant ? await (await import("./tenants/run.js")).openTenant(came) : { page: came, whose: ours };
 const script = document.getElementById("app");
 const node = (id) => document.getElementById(id);
 const tell = (name, detail) => document.dispatchEvent(new CustomEvent(`playground:${name}`, { detail }));
 
 // The server knows a run by its id only; the browser that started it knows what was run.
-const title = page.instance && titleOf(page.instance.id);
+const title = page.instance && whose.titleOf(page.instance.id);
 if (title) node("title").textContent = title;
 
 let runId = page.instance?.id ?? null;
@@ -82,7 +84,7 @@ const drafts = makeDrafts({
 });
 const checker = makeChecker({ text: editor.text, show: checked, say: (words) => problems(words, "") });
 const dialogs = makeDialogs({ share: () => share.fill(), examples: markCards });
-const share = makeShare({
+const share = whose.tenant ? ofKeyed(whose.tenant) : makeShare({
   body: () => (params.look() ? null : `{"source":${JSON.stringify(editor.text())}${params.json() === null ? "" : `,"params":${params.json()}`}}`),
   run: () => runId,
   edited: () => ran !== null && editor.text() !== ran,
@@ -92,6 +94,7 @@ const share = makeShare({
 });
 node("deploy")?.addEventListener("toggle", () => import("./deploy.js").then((it) => it.makeDeploy({ source: editor.text, params: params.json })), { once: true });
 const start = makeStart({
+  create: whose.create,
   source: editor.text,
   params,
   onStarting: () => (halves.status("starting"), tell("starting", {})),
@@ -111,7 +114,7 @@ onKey("problem", () => editor.nextProblem());
 onKey("list", () => dialogs.open("keys"));
 makeKeys();
 for (const sign of ["pointerenter", "focus", "click"]) {
-  node("runs-button").addEventListener(sign, () => import("./runs.js").then((it) => it.makeRuns({ now: () => runId })), { once: true });
+  node("runs-button")?.addEventListener(sign, () => import("./runs.js").then((it) => it.makeRuns({ now: () => runId })), { once: true });
 }
 makeVim({ set: editor.setVim });
 node("format").hidden = !script.dataset.editor;
@@ -122,7 +125,7 @@ guide();
 /** On a first visit, and until it is over or unwanted: hints that lead through a run. Not where somebody came to see something shared. */
 function guide() {
   const at = read("hints");
-  const own = page.instance ? at && tokenOf(page.instance.id) : page.kind === "start" || page.kind === "example";
+  const own = page.instance ? at && !whose.tenant && whose.tokenOf(page.instance.id) : page.kind === "start" || page.kind === "example";
   if (at === "done" || !own || !(at || !remembered().length)) return;
   editor.ready.then(() => import("./hints.js")).then((it) => it.makeHints({ at: page.instance ? at : null, css: script.dataset.hints }));
 }
@@ -197,18 +200,18 @@ function stored(snippet) {
 }
 
 function started(instance, source) {
-  remember(instance.id, instance.control_token, node("title").textContent);
+  const { id, token, path: address, snippet } = whose.made(instance, node("title").textContent);
   close("run");
   close("draft");
-  runId = instance.id;
+  runId = id;
   ran = source;
   opened = { source, params: params.text().trim() };
-  drafts.stored(instance.snippet, source, params.text());
-  move(instance.url, "pushState");
+  drafts.stored(snippet, source, params.text());
+  move(address, "pushState");
   editor.startRun();
   outlineList.fill([]);
   halves.show("run");
-  openRun({ id: instance.id, token: instance.control_token, view: null, source, snippet: instance.snippet, code: editor.text, outline, example: lesson && alike(source, lesson.source) ? lesson : null });
+  openRun({ id, tenant: whose.tenant, token, view: null, source, snippet, code: editor.text, outline, example: lesson && alike(source, lesson.source) ? lesson : null });
 }
 
 document.addEventListener("playground:steps", lately(({ detail }) => {
@@ -222,8 +225,7 @@ document.addEventListener("playground:status", ({ detail: { status } }) => {
 });
 document.addEventListener("playground:forked", ({ detail: { instance, source } }) => {
   if (source === editor.text()) return started(instance, source);
-  remember(instance.id, instance.control_token, node("title").textContent);
-  location.assign(instance.url); // what the editor has is kept as a draft
+  location.assign(whose.made(instance, node("title").textContent).path); // what the editor has is kept as a draft
 });
 document.addEventListener("playground:code", ({ detail: { source } }) => editor.setText(source));
 document.addEventListener("playground:recoded", ({ detail: { source } }) => {
@@ -245,6 +247,19 @@ addEventListener("popstate", () => {
   // Back and forward lead to another run or another source, which the server knows best. A link within the page does not.
   if (location.pathname !== path) location.reload();
 });
+
+/** What sharing is for a tenant's run: its address, which opens with a key. Its code becomes no public snippet. */
+function ofKeyed(tenant) {
+  const quick = async () => {
+    try {
+      await navigator.clipboard.writeText(location.href);
+      toast(`Link copied; it opens with a key of ${tenant}`);
+    } catch {
+      toast("This browser does not let the page use the clipboard");
+    }
+  };
+  return { fill() {}, quick };
+}
 
 /** Calls at once, then at most every 100 ms, always with the latest: a run of thousands of steps must not hold up typing. */
 function lately(call) {
@@ -278,5 +293,5 @@ function invite() {
 invite();
 checker.now();
 editor.ready.then(() => drafts.open());
-if (page.instance) openRun({ id: page.instance.id, token: tokenOf(page.instance.id), view: page.instance, source: page.source, snippet: page.instance.snippet, code: editor.text, outline, example: page.example });
+if (page.instance) openRun({ id: page.instance.id, tenant: whose.tenant, token: whose.tokenOf(page.instance.id), view: page.instance, source: page.source, snippet: page.instance.snippet, code: editor.text, outline, example: page.example });
 else closeRun();

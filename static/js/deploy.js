@@ -1,6 +1,9 @@
-// Deploying the code as a tenant's, with the tenant's key, and starting a run of it to see that it does. The key is kept nowhere.
+// Deploying the code as a tenant's, with the tenant's key, and starting a run of it to see that it does. The key is kept in this browser if
+// that is wanted: then the tenant's pages open by themselves.
 
 import { Already, post, request } from "./http.js";
+import { pagePath, tenantPath } from "./run/paths.js";
+import { forget, keep, kept, keyOf } from "./tenants/kept.js";
 
 const LOOK_MS = 500;
 const LOOKS = 60; // then it is left to itself
@@ -11,14 +14,25 @@ export function makeDeploy({ source, params }) {
   const form = document.getElementById("deploy-form");
   const start = document.getElementById("deploy-start");
   const said = document.getElementById("deploy-said");
+  const { tenant, key, keep: keeping } = form.elements;
 
   const say = (words, bad = false) => {
-    said.textContent = words;
+    const line = document.createElement("span");
+    line.append(...words);
+    said.replaceChildren(line);
     said.hidden = false;
-    said.classList.toggle("bad", bad);
+    said.className = `notice ${bad ? "bad" : "calm"}`;
   };
-  const of = (path) => `/api/tenants/${encodeURIComponent(form.elements.tenant.value.trim())}${path}`;
-  const token = () => form.elements.key.value.trim();
+  const name = () => tenant.value.trim();
+  const of = (path) => `/api${tenantPath(name())}${path}`;
+  const token = () => key.value.trim();
+  const link = (href, words) => Object.assign(document.createElement("a"), { href, textContent: words });
+
+  document.getElementById("deploy-known").replaceChildren(...kept().map((one) => new Option(one)));
+  const fill = () => keyOf(name()) && (key.value = keyOf(name()));
+  tenant.addEventListener("change", fill);
+  [tenant.value = ""] = kept();
+  fill();
 
   async function trying(what) {
     start.disabled = true;
@@ -26,7 +40,7 @@ export function makeDeploy({ source, params }) {
       await what();
       start.disabled = false;
     } catch (error) {
-      say(error.message, true);
+      say([error.message], true);
       start.disabled = error.code === "key.wrong" || error.code === "source.refused";
     }
   }
@@ -35,8 +49,10 @@ export function makeDeploy({ source, params }) {
     event.preventDefault();
     trying(async () => {
       const made = await request(of("/workflow"), { method: "PUT", body: { source: source() }, token: token() });
+      if (keeping.checked) keep(name(), token());
+      else forget(name());
       const version = `Version ${made.number} (${made.version.slice(0, 8)})`;
-      say(made.created ? `${version} is deployed: new runs of this tenant get it.` : `${version} is this code already.`);
+      say([made.created ? `${version} is deployed: new runs of ` : `${version} is this code already; see `, link(tenantPath(name()), name()), made.created ? " get it." : "."]);
     });
   });
 
@@ -44,10 +60,11 @@ export function makeDeploy({ source, params }) {
     trying(async () => {
       const json = params();
       const made = await post(of("/instances"), new Already(json === null ? "{}" : `{"params":${json}}`), { token: token() });
+      const run = link(pagePath({ tenant: name(), id: made.id }), made.id);
       for (let look = 0; look < LOOKS; look += 1) {
-        const run = await request(of(`/instances/${made.id}`), { token: token() });
-        say(`Run ${made.id}: ${run.status}${ending(run)}`);
-        if (FINAL.has(run.status)) return;
+        const found = await request(of(`/instances/${made.id}`), { token: token() });
+        say(["Run ", run, `: ${found.status}${ending(found)}`]);
+        if (FINAL.has(found.status)) return;
         await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
       }
     }),

@@ -13,6 +13,7 @@ const drafts = shelf("drafts", MOST, isDraft);
 
 /** The name under which a page's draft is kept. */
 function baseOf(page) {
+  if (page.tenant) return `tenant:${page.tenant}:${page.instance.snippet}`;
   if (page.snippet) return `snippet:${page.snippet.id}`;
   return page.example ? `example:${page.example.slug}` : "blank";
 }
@@ -57,7 +58,7 @@ export function makeDrafts({ page, text, params, restore, say }) {
   function keep() {
     const draft = { source: text(), params: params(), title: document.getElementById("title").textContent, base };
     if (!differs(draft)) return clear();
-    const kept = drafts.put(base, draft) && write(LATEST, { ...draft, at: Date.now() });
+    const kept = drafts.put(base, draft) && (page.tenant ? true : write(LATEST, { ...draft, at: Date.now() })); // what is a tenant's stays with it
     say(kept ? "Draft kept in this browser" : "This browser keeps no drafts");
   }
 
@@ -70,7 +71,7 @@ export function makeDrafts({ page, text, params, restore, say }) {
   /** The code is stored under a link now: that is what later edits are a draft of. */
   function stored(snippet, source, paramsText) {
     drafts.drop(base);
-    base = `snippet:${snippet}`;
+    base = page.tenant ? `tenant:${page.tenant}:${snippet}` : `snippet:${snippet}`;
     Object.assign(page, { source, params: paramsText });
     say("");
   }

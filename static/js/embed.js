@@ -6,6 +6,7 @@ import { post } from "./http.js";
 import { closeRun, openRun } from "./run/panel.js";
 import { makeStart } from "./start.js";
 import { toast } from "./toast.js";
+import { ours } from "./whose.js";
 
 document.documentElement.classList.add("js");
 
@@ -16,6 +17,7 @@ let status = null;
 let outline = [];
 
 makeStart({
+  create: ours.create,
   source: () => page.source,
   params: { json: () => (page.params.trim() ? page.params : null), look: () => null, focus() {} },
   onStarting: () => (halves.status("starting"), tell("starting")),

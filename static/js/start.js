@@ -1,6 +1,6 @@
 // Starting a run, and everything that may stand in the way, in words beside the Run button.
 
-import { Already, Refused, post } from "./http.js";
+import { Refused } from "./http.js";
 import { close, notice } from "./notices.js";
 import { icon } from "./icons.js";
 import { forgetPending, pendingBody } from "./run/pending.js";
@@ -10,11 +10,11 @@ const SOON_S = 90; // a wait that is counted down on the button; a longer one is
 const FULL_WAIT_S = 10; // before a full server is asked again, when it does not say
 
 /**
- * @param {{source: () => string, params: {json: () => string | null, look: () => string | null, focus: () => void},
+ * @param {{create: Whose["create"], source: () => string, params: {json: () => string | null, look: () => string | null, focus: () => void},
  *   onStarting: () => void, onStarted: (instance: object, source: string) => void, onStopped: () => void,
  *   onDiagnostics: (found: object[], message: string) => void}} how
  */
-export function makeStart({ source, params, onStarting, onStarted, onStopped, onDiagnostics }) {
+export function makeStart({ create, source, params, onStarting, onStarted, onStopped, onDiagnostics }) {
   const buttons = [...document.querySelectorAll("[data-run]")];
   let state = "ready"; // ready, starting, waiting
   let timer = null;
@@ -35,11 +35,10 @@ export function makeStart({ source, params, onStarting, onStarted, onStopped, on
     const text = source();
     const json = params.json();
     try {
-      const breaks = pendingBody();
-      const body = `{"source":${JSON.stringify(text)}${json === null ? "" : `,"params":${json}`}${breaks.length ? `,"breaks":${JSON.stringify(breaks)}` : ""}}`;
       let allowance = null;
-      const instance = await post("/api/instances", new Already(body), { allowed: (it) => (allowance = it.starts_per_minute) });
+      const instance = await create({ source: text, params: json, breaks: pendingBody() }, { allowed: (it) => (allowance = it.starts_per_minute) });
       set("ready");
+      if (!instance) return onStopped();
       forgetPending();
       onStarted(instance, text);
       tellOf(allowance);

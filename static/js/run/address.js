@@ -1,5 +1,7 @@
 // The moment of a run in the page's address: `?at=SEQ`.
 
+import { pagePath } from "./paths.js";
+
 const ADDRESS_MS = 250; // the address follows this long after the slider has come to rest: browsers limit how often it may change
 
 /** The moment that the page's address asks for, or null. */
@@ -10,11 +12,11 @@ export function momentOf(address) {
 
 /** Writes the moment into the address of a run, once it has come to rest. */
 export class Address {
-  write(id, seq) {
+  write(run, seq) {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
       const url = new URL(location.href);
-      if (url.pathname !== `/instances/${encodeURIComponent(id)}`) return;
+      if (url.pathname !== pagePath(run)) return;
       if (seq === null) url.searchParams.delete("at");
       else url.searchParams.set("at", seq);
       if (url.href !== location.href) history.replaceState(history.state, "", url);

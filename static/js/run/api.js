@@ -22,11 +22,11 @@ export async function call(method, path, { token = null, body, json = body === u
 }
 
 /** Asks for a stream only to learn what the server says to that: EventSource does not tell. The answer is as of `call`. */
-export async function probe(path) {
+export async function probe(path, token = null) {
   const none = { ok: false, status: 0, data: null, words: "", network: false, retryAfter: 0 };
   const stop = new AbortController();
   try {
-    const response = await fetch(path, { headers: { Accept: "text/event-stream, application/json" }, cache: "no-store", signal: stop.signal });
+    const response = await fetch(path, { headers: { Accept: "text/event-stream, application/json", ...(token ? { Authorization: `Bearer ${token}` } : {}) }, cache: "no-store", signal: stop.signal });
     const { status } = response;
     if (response.ok) return { ...none, ok: true, status };
     const data = await response.json().catch(() => null);
@@ -37,5 +37,3 @@ export async function probe(path) {
     stop.abort();
   }
 }
-
-export const instancePath = (id) => `/api/instances/${encodeURIComponent(id)}`;

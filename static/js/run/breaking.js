@@ -1,6 +1,7 @@
 // Breaking a step of a run that is looked at: asks how, then sets it; a step that is over runs again with it.
 
-import { call, instancePath } from "./api.js";
+import { call } from "./api.js";
+import { instancePath } from "./paths.js";
 import { rowBreak } from "./row-break.js";
 import { stepLabel } from "./words.js";
 
@@ -21,7 +22,7 @@ export async function breakStep(live, entry) {
       const restarts = body.how !== null && again(every);
       const from = { kind: entry.kind, name: entry.name, count: entry.count };
       const [what, given] = restarts ? ["restart", { from_step: from, breaks: [body] }] : ["break", body];
-      const { words } = await call("POST", `${instancePath(run.id)}/${what}`, { token: run.token, body: given });
+      const { words } = await call("POST", `${instancePath(run)}/${what}`, { token: run.token, body: given });
       if (!words && restarts && live.run === run && live.stream?.ended) live.follow(live.moments.last);
       return words;
     },

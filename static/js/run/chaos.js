@@ -1,8 +1,9 @@
 // Chaos: this run again with its worker killed before each commit in turn. A dialog in which a row arrives for each, with what came of it.
 
-import { call, instancePath } from "./api.js";
+import { call } from "./api.js";
 import { after, summary, twiceWords } from "./chaos-words.js";
 import { el, icon, setDisabled, setText } from "./dom.js";
+import { instancePath } from "./paths.js";
 import { stepLabel } from "./words.js";
 
 const ASK_MS = 400; // between two looks at reruns that go on
@@ -58,7 +59,7 @@ export class ChaosDialog {
     const { run } = this;
     this.busy = true;
     this.draw();
-    const answer = await call("POST", `${instancePath(run.id)}/chaos`, { token: run.token, body: {} });
+    const answer = await call("POST", `${instancePath(run)}/chaos`, { token: run.token, body: {} });
     if (this.run !== run) return;
     this.busy = false;
     this.say(answer.words);
@@ -76,7 +77,7 @@ export class ChaosDialog {
   async look() {
     clearTimeout(this.timer);
     const { run } = this;
-    const answer = await call("GET", `${instancePath(run.id)}/chaos`, { token: run.token });
+    const answer = await call("GET", `${instancePath(run)}/chaos`, { token: run.token });
     if (this.run !== run || this.busy) return;
     if (!answer.ok) this.say(`${answer.words} Looking again.`);
     else {

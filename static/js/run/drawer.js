@@ -15,9 +15,9 @@ const ATTEMPTS = 100; // attempts shown here: the first and the latest of them
 const KIND = { do: "step", sleep: "sleep", wait: "wait for event" };
 
 export class Drawer {
-  /** @param {{root, close, copy, breakStep, restart, fork}} how `restart(step)` runs the instance again from a step, `fork(step)` asks how to fork it there, `breakStep(step)` how to break it */
-  constructor({ root, close, copy, breakStep, restart, fork }) {
-    Object.assign(this, { root, close, copy, breakStep, restart, fork });
+  /** @param {{root, close, copy, breakStep, restart, fork}} how `restart(step)` runs the instance again from a step, `fork(step)` asks how to fork it there, `breakStep(step)` how to break it, `pageOf(id)` is where another run is looked at */
+  constructor({ root, close, copy, breakStep, restart, fork, pageOf }) {
+    Object.assign(this, { root, close, copy, breakStep, restart, fork, pageOf });
     root.addEventListener("click", (event) => {
       const link = event.target.closest("a[data-line]");
       if (!link) return;
@@ -89,7 +89,7 @@ export class Drawer {
 
   parts(state, { final, now, why }, lines) {
     const { step } = this;
-    const left = el("section", {}, el("h4", {}, step.kind === "do" ? "Attempts" : "What happened"), step.kind === "do" ? attempts(step, state, final) : story(step, state, { final, now }));
+    const left = el("section", {}, el("h4", {}, step.kind === "do" ? "Attempts" : "What happened"), step.kind === "do" ? attempts(step, state, final, this.pageOf) : story(step, state, { final, now, pageOf: this.pageOf }));
     if (step.rollback) left.append(el("h4", {}, "Rollback"), rollback(step.rollback, final, state));
     const right = el("section", {});
     right.append(...this.result(), ...config(step), ...printedBy(lines));
@@ -126,10 +126,10 @@ export class Drawer {
   }
 }
 
-function attempts(step, state, final) {
+function attempts(step, state, final, pageOf) {
   const list = el("ol.try-list");
   const all = step.attempts;
-  if (step.copied) list.append(copiedRow(step, state));
+  if (step.copied) list.append(copiedRow(step, state, pageOf));
   const skipped = Math.max(0, all.length - ATTEMPTS);
   all.forEach((attempt, index) => {
     if (skipped && index >= 1 && index <= skipped) {
@@ -168,8 +168,8 @@ function attemptRow(attempt, final, run) {
 }
 
 /** A fork's step ran in the run it was forked from. */
-function copiedRow(step, { trigger }) {
-  const link = el("a", { href: `/instances/${encodeURIComponent(trigger?.of ?? "")}` }, "That run");
+function copiedRow(step, { trigger }, pageOf) {
+  const link = el("a", { href: pageOf(trigger?.of ?? "") }, "That run");
   return el("li", {}, icon("i-fork"), el("span", {}, `${sentence(copiedWords(step))}. `, step.copied.edited ? null : [link, " has its attempts."]), el("span.num", {}, step.copied.took_ms === undefined ? "" : lasting(step.copied.took_ms)));
 }
 
@@ -178,10 +178,10 @@ const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1);
 const pauseRow = (ms, virtual) =>
   el("li.pause", {}, icon("i-retry"), el("span", {}, ...(virtual ? ["waited, ended early by hand ", el("span.tag.open", {}, "virtual")] : ["waited by its config"])), el("span.num", {}, lasting(ms)));
 
-function story(step, state, { final, now }) {
+function story(step, state, { final, now, pageOf }) {
   const list = el("ol.try-list");
   const row = (mark, words, at, tone = "") => list.append(el("li", {}, icon(mark, { tone }), el("span", {}, words), el("span.num", {}, at === null ? "" : clock(at).slice(0, 8))));
-  if (step.copied) return copiedStory(list, step, state);
+  if (step.copied) return copiedStory(list, step, state, pageOf);
   if (step.kind === "sleep") row("i-sleep", "fell asleep", step.startedAt);
   else row("i-waiting", ["began to wait for ", el("code", {}, step.eventType)], step.startedAt);
   if (step.endedAt === null) {
@@ -194,8 +194,8 @@ function story(step, state, { final, now }) {
   return list;
 }
 
-function copiedStory(list, step, state) {
-  list.append(copiedRow(step, state));
+function copiedStory(list, step, state, pageOf) {
+  list.append(copiedRow(step, state, pageOf));
   if (step.error) list.append(el("li", {}, trace(step.error)));
   return list;
 }

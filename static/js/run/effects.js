@@ -3,6 +3,7 @@
 
 import { el, icon, setFlag, setText } from "./dom.js";
 import { doubled, ledger } from "./ledger.js";
+import { instancePath } from "./paths.js";
 import { Rows } from "./rows.js";
 
 const SOON_MS = 120; // after the journal has grown
@@ -26,11 +27,11 @@ export class Effects {
     this.reset();
   }
 
-  /** Another run: `path` is that of its API, `source` its code. */
-  open(path, source) {
+  /** Another run, or other code of this one. */
+  open(run) {
     this.reset();
-    this.path = path;
-    this.calls = NAMES.test(source);
+    Object.assign(this, { path: instancePath(run), key: run.tenant && run.token });
+    this.calls = NAMES.test(run.source);
     if (this.calls) this.ask();
   }
 
@@ -77,7 +78,7 @@ export class Effects {
     if (!path || this.asking) return;
     this.asking = true;
     try {
-      const answer = await fetch(`${path}/effects`, { headers: { Accept: "application/json", ...(this.etag ? { "If-None-Match": this.etag } : {}) }, cache: "no-store" });
+      const answer = await fetch(`${path}/effects`, { headers: { Accept: "application/json", ...(this.key ? { Authorization: `Bearer ${this.key}` } : {}), ...(this.etag ? { "If-None-Match": this.etag } : {}) }, cache: "no-store" });
       if (this.path !== path || answer.status !== 200) return;
       const { effects } = await answer.json();
       if (this.path !== path) return;

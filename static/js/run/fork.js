@@ -1,8 +1,9 @@
 // Forking: a new run from what this one has finished. A dialog asks where it leaves, what becomes of that step, and which code runs.
 
 import { shelf } from "../stored.js";
-import { call, instancePath } from "./api.js";
+import { call } from "./api.js";
 import { el, icon, setDisabled, setText, tell } from "./dom.js";
+import { instancePath, nameOf } from "./paths.js";
 import { valueText } from "./value.js";
 import { STEP, count, stepLabel } from "./words.js";
 
@@ -13,11 +14,11 @@ const END = "";
 const known = shelf("forks", REMEMBERED, ({ forks }) => Array.isArray(forks) && forks.every((one) => typeof one?.id === "string"));
 
 /** Forks of a run that this browser has made or heard of, newest first: [{id, step}]. */
-export const forksOf = (id) => known.get(id)?.forks ?? [];
+export const forksOf = (run) => known.get(nameOf(run))?.forks ?? [];
 
-export function rememberForks(id, forks) {
-  const all = [...forks, ...forksOf(id)];
-  known.put(id, { forks: all.filter((one, index) => all.findIndex((other) => other.id === one.id) === index) });
+export function rememberForks(run, forks) {
+  const all = [...forks, ...forksOf(run)];
+  known.put(nameOf(run), { forks: all.filter((one, index) => all.findIndex((other) => other.id === one.id) === index) });
 }
 
 /**
@@ -26,9 +27,9 @@ export function rememberForks(id, forks) {
  */
 export async function fork(run, { step = null, output = null, source = null }) {
   const parts = [step && `"from_step":${JSON.stringify(keyJson(step))}`, output && `"output":${output}`, source !== null && `"source":${JSON.stringify(source)}`];
-  const answer = await call("POST", `${instancePath(run.id)}/fork`, { token: run.token, json: `{${parts.filter(Boolean).join(",")}}` });
+  const answer = await call("POST", `${instancePath(run)}/fork`, { token: run.token, json: `{${parts.filter(Boolean).join(",")}}` });
   if (!answer.ok) return answer.words;
-  rememberForks(run.id, [{ id: answer.data.id, step: step && stepLabel(step) }]);
+  rememberForks(run, [{ id: answer.data.id, step: step && stepLabel(step) }]);
   tell("playground:forked", { instance: answer.data, source: source ?? run.source });
   return "";
 }

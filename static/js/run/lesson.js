@@ -5,6 +5,7 @@ import { belongs, current, doneOf, lessonOf, nextAfter, note } from "../lessons.
 import { lowered, spoken } from "../spoken.js";
 import { call } from "./api.js";
 import { el, icon, tell } from "./dom.js";
+import { nameOf } from "./paths.js";
 import { isDone } from "./tasks.js";
 
 export class Lesson {
@@ -24,11 +25,12 @@ export class Lesson {
   }
 
   /** Another run. `example` is the one its code comes from, if any; a run without a token is somebody else's. */
-  open({ id, token, example }) {
+  open({ id, tenant, token, example }) {
     this.reset();
     if (!token) return;
-    if (example) belongs(id, example.slug);
-    const slug = example?.slug ?? lessonOf(id);
+    const name = nameOf({ id, tenant });
+    if (example) belongs(name, example.slug);
+    const slug = example?.slug ?? lessonOf(name);
     if (example?.tasks) this.example = example;
     else if (slug) this.fetch(slug);
   }

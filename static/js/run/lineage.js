@@ -1,8 +1,9 @@
 // Where a run comes from and what was forked from it: one line, each run a link, with the way to compare the two.
 
-import { call, instancePath } from "./api.js";
+import { call } from "./api.js";
 import { el, icon } from "./dom.js";
 import { forksOf, rememberForks } from "./fork.js";
+import { instancePath, pagePath } from "./paths.js";
 import { count, short, stepLabel } from "./words.js";
 
 const SHOWN = 3; // forks named; the others are counted
@@ -20,7 +21,7 @@ export class Lineage {
   /** `asks`: the run was not begun here and now, so others may have forked it meanwhile. */
   open(run, asks) {
     this.run = run;
-    this.forks = forksOf(run.id);
+    this.forks = forksOf(run);
     this.state = null;
     this.drawn = "";
     this.line.hidden = true;
@@ -28,11 +29,11 @@ export class Lineage {
   }
 
   async ask(run) {
-    const answer = await call("GET", instancePath(run.id), { token: run.token });
+    const answer = await call("GET", instancePath(run), { token: run.token });
     if (!answer.ok || !answer.data.forks?.length) return;
-    rememberForks(run.id, answer.data.forks.filter((id) => !forksOf(run.id).some((one) => one.id === id)).map((id) => ({ id, step: null })));
+    rememberForks(run, answer.data.forks.filter((id) => !forksOf(run).some((one) => one.id === id)).map((id) => ({ id, step: null })));
     if (this.run !== run) return;
-    this.forks = forksOf(run.id);
+    this.forks = forksOf(run);
     if (this.state) this.update(this.state);
   }
 
@@ -55,21 +56,22 @@ function origin(from, state, run) {
   const changes = [from.source ? "edited code" : "", edited ? "an edited result" : ""].filter(Boolean).join(" and ");
   const at = from.step ? [" at ", el("code", { title: from.step.name }, short(stepLabel(from.step), NAME))] : [" at its end"];
   const told = `${copied.length ? `, ${count(copied.length, "step")} copied` : ""}${changes ? `, with ${changes}` : ""}. `;
-  return el("p", {}, icon("i-fork"), el("span", {}, "Fork of ", runLink(from.of), ...at, told, compareLink(from.of, run.id, "Compare with its parent")));
+  return el("p", {}, icon("i-fork"), el("span", {}, "Fork of ", runLink(run, from.of), ...at, told, ...compareLink(run, from.of, run.id, "Compare with its parent")));
 }
 
 /** A run of a chaos run says which, and what is done to it. */
 function rerun({ of, kill_before_commit: number }, run) {
   const how = number === null ? "without a kill" : `with its worker killed before commit ${number}`;
-  return el("p", {}, icon("i-chaos"), el("span", {}, "Chaos run of ", runLink(of), `, ${how}; no wait takes any time. `, compareLink(of, run.id, "Compare the two")));
+  return el("p", {}, icon("i-chaos"), el("span", {}, "Chaos run of ", runLink(run, of), `, ${how}; no wait takes any time. `, ...compareLink(run, of, run.id, "Compare the two")));
 }
 
 function children(forks, run) {
-  const named = forks.slice(0, SHOWN).flatMap(({ id, step }, index) => [index ? "; " : "", runLink(id), ...(step ? [" at ", el("code", {}, short(step, NAME))] : []), ", ", compareLink(run.id, id, "compare")]);
+  const named = forks.slice(0, SHOWN).flatMap(({ id, step }, index) => [index ? "; " : "", runLink(run, id), ...(step ? [" at ", el("code", {}, short(step, NAME))] : []), ...(run.tenant ? [] : [", "]), ...compareLink(run, run.id, id, "compare")]);
   const more = forks.length > SHOWN ? ` and ${forks.length - SHOWN} more` : "";
   return el("p", {}, icon("i-fork"), el("span", {}, forks.length > 1 ? `${forks.length} forks of this run: ` : "A fork of this run: ", ...named, more, "."));
 }
 
-const runLink = (id) => el("a.mono", { href: `/instances/${encodeURIComponent(id)}`, title: id }, id.length > 24 ? id.slice(0, ID) : id);
+const runLink = (run, id) => el("a.mono", { href: pagePath({ ...run, id }), title: id }, id.length > 24 ? id.slice(0, ID) : id);
 
-const compareLink = (a, b, words) => el("a", { href: `/compare?a=${encodeURIComponent(a)}&b=${encodeURIComponent(b)}` }, words);
+/** Two runs are compared by a page that takes no key. */
+const compareLink = (run, a, b, words) => (run.tenant ? [] : [el("a", { href: `/compare?a=${encodeURIComponent(a)}&b=${encodeURIComponent(b)}` }, words)]);

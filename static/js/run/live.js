@@ -4,7 +4,7 @@
 
 import { toast } from "../toast.js";
 import { Address, momentOf } from "./address.js";
-import { call, instancePath } from "./api.js";
+import { call } from "./api.js";
 import { BreakList } from "./break-list.js";
 import { breakStep } from "./breaking.js";
 import { tell } from "./dom.js";
@@ -21,6 +21,7 @@ import { Logs } from "./logs.js";
 import { Moments } from "./moments.js";
 import { Notices } from "./notices.js";
 import { outcome } from "./outcome.js";
+import { instancePath, pagePath } from "./paths.js";
 import { Plan, flatten } from "./plan.js";
 import { Recode, relocate } from "./recode.js";
 import { Scrubber } from "./scrubber.js";
@@ -69,7 +70,7 @@ export class Live {
     this.journal = new Journal({ root: part("journal") });
     this.logs = new Logs({ root: part("logs"), copy });
     this.lens = new Lens({ root: part("lens"), onStep: (step) => this.openStep(step) });
-    this.drawer = new Drawer({ root: part("step"), close: () => this.closeStep(), copy, breakStep: (step) => breakStep(this, step), restart: (step) => this.restart({ from_step: keyJson(step) }), fork: (step) => this.fork(step) });
+    this.drawer = new Drawer({ root: part("step"), close: () => this.closeStep(), copy, breakStep: (step) => breakStep(this, step), restart: (step) => this.restart({ from_step: keyJson(step) }), fork: (step) => this.fork(step), pageOf: (id) => pagePath({ ...this.run, id }) });
     this.lineage = new Lineage(part("notices"));
     this.watching = new Watching(part("notices"));
     this.recode = new Recode({ home: part("notices"), refused: (title, words) => this.notices.refused(title, words) });
@@ -96,7 +97,7 @@ export class Live {
     document.addEventListener("playground:outline", (event) => this.planned(event.detail));
     document.addEventListener("playground:recoded", () => {
       if (!this.run) return;
-      this.effects.open(instancePath(this.run.id), this.run.source);
+      this.effects.open(this.run);
       this.telling.reset(); // lines are those of other code now
       this.schedule(true);
     });
@@ -104,9 +105,9 @@ export class Live {
     calm.addEventListener("change", () => this.schedule());
   }
 
-  open({ id, token = null, source = "", snippet = null, code = () => source, view = null, outline = [], example = null }) {
+  open({ id, tenant = null, token = null, source = "", snippet = null, code = () => source, view = null, outline = [], example = null }) {
     this.close();
-    this.run = { id, token, source, snippet, code, example };
+    this.run = { id, tenant, token, source, snippet, code, example };
     this.lineage.open(this.run, view !== null);
     this.recode.open(this.run);
     this.plan = new Plan(flatten(outline));
@@ -117,7 +118,7 @@ export class Live {
     this.notices.connection(null);
     this.notices.refused();
     this.clear();
-    this.effects.open(instancePath(id), source);
+    this.effects.open(this.run);
     this.lesson.open(this.run);
     this.watching.open(this.run);
     this.follow(0);
@@ -172,7 +173,7 @@ export class Live {
     const { run } = this;
     const mine = (take) => (value) => this.run === run && take(value);
     this.stream = new Stream({
-      id: run.id,
+      ...run,
       after,
       onEvents: mine((events) => this.take(events)),
       onHello: mine((hello) => this.clockFrom(hello)),
@@ -205,7 +206,7 @@ export class Live {
     this.past = seq !== null;
     this.state = this.past ? this.moments.at(seq) : this.moments.state;
     this.seen = null;
-    this.address.write(this.run.id, seq);
+    this.address.write(this.run, seq);
     this.schedule(true);
   }
 
@@ -368,14 +369,14 @@ export class Live {
   }
 
   sendEvent(type, value) {
-    const { id, token } = this.run;
-    return call("POST", `${instancePath(id)}/events/${encodeURIComponent(type)}`, { token, body: value }).then((answer) => (answer.ok ? "" : answer.words));
+    const { run } = this;
+    return call("POST", `${instancePath(run)}/events/${encodeURIComponent(type)}`, { token: run.token, body: value }).then((answer) => (answer.ok ? "" : answer.words));
   }
 
   /** Asks for an operation; the words of a refusal, or "". */
   async send(what, body, title) {
     const { run } = this;
-    const answer = await call("POST", `${instancePath(run.id)}/${what}`, { token: run.token, body });
+    const answer = await call("POST", `${instancePath(run)}/${what}`, { token: run.token, body });
     if (this.run === run) this.notices.refused(title, answer.words);
     return answer.words;
   }

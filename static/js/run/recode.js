@@ -1,9 +1,10 @@
 // Other code under a living run: a quiet offer while the editor differs, and what to do when the code does not fit the run's history.
 
-import { call, instancePath } from "./api.js";
+import { call } from "./api.js";
 import { el, icon, setDisabled, tell } from "./dom.js";
 import { keyOf } from "./fold.js";
 import { fork } from "./fork.js";
+import { instancePath, pagePath } from "./paths.js";
 import { stepLabel } from "./words.js";
 
 const KIND = { do: "step", sleep: "sleep", wait: "wait" };
@@ -45,7 +46,8 @@ export class Recode {
   /** Somebody else has changed the code: an editor that still has the run's gets the new one. */
   async follow(snippet) {
     const { run } = this;
-    const answer = await call("GET", `/api/snippets/${encodeURIComponent(snippet)}`);
+    const where = run.tenant ? pagePath(run) : `/api/snippets/${encodeURIComponent(snippet)}`;
+    const answer = await call("GET", where, { token: run.tenant && run.token });
     if (!answer.ok || this.run !== run) return;
     const { source } = answer.data;
     if (run.code() === run.source && run.source !== source) tell("playground:code", { source });
@@ -79,7 +81,7 @@ export class Recode {
     this.busy = true;
     this.look();
     const held = this.state.status === "paused";
-    const ask = (what, body) => call("POST", `${instancePath(run.id)}/${what}`, { token: run.token, body });
+    const ask = (what, body) => call("POST", `${instancePath(run)}/${what}`, { token: run.token, body });
     let answer = await ask("code", { source });
     if (answer.ok && held) {
       const resumed = await ask("resume", {});

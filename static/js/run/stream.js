@@ -2,7 +2,9 @@
 // goes on from where it was; a blip is left to the browser, longer trouble is said and retried with a countdown. A browser has six
 // connections for all its tabs: one that is opened tells the others, and those that nobody looks at let go at once.
 
-import { call, instancePath, probe } from "./api.js";
+import { call, probe } from "./api.js";
+import { KeyedSource } from "./keyed-source.js";
+import { instancePath } from "./paths.js";
 
 const HIDDEN_MS = 30_000; // hidden this long, the page gives its connection back
 const SILENT_MS = 40_000; // the server pings every 15 s: this much silence is a dead connection
@@ -13,13 +15,14 @@ const PAGE = 1_000; // events asked for at a time when some are missing
 
 export class Stream {
   /**
-   * @param {{id: string, after?: number, onEvents: (events: object[]) => void, onHello?: (hello: {server_time: number}) => void,
+   * @param {{id: string, tenant?: string | null, token?: string | null, after?: number, onEvents: (events: object[]) => void, onHello?: (hello: {server_time: number}) => void,
    *   onReset: () => void, onEnd: () => void, onTrouble: (trouble: object | null) => void}} how
+   *   `token` is sent for a tenant's run only: others are read without
    *   `onTrouble` gets {kind: "network" | "server" | "restart" | "gone", words, attempt, at} or null when all is well;
    *   `at` is the performance.now() of the next attempt, or null while one is under way
    */
-  constructor({ id, after = 0, onEvents, onHello, onReset, onEnd, onTrouble }) {
-    Object.assign(this, { path: instancePath(id), last: after, onEvents, onHello, onReset, onEnd, onTrouble });
+  constructor({ id, tenant = null, token = null, after = 0, onEvents, onHello, onReset, onEnd, onTrouble }) {
+    Object.assign(this, { path: instancePath({ id, tenant }), key: tenant && token, last: after, onEvents, onHello, onReset, onEnd, onTrouble });
     this.closed = false;
     this.ended = false;
     this.attempt = 0;
@@ -59,7 +62,7 @@ export class Stream {
     if (this.closed || this.ended) return;
     this.drop();
     this.tabs?.postMessage("open");
-    const source = new EventSource(this.address);
+    const source = this.key ? new KeyedSource(this.address, this.key) : new EventSource(this.address);
     this.source = source;
     const listen = (name, take) => source.addEventListener(name, (event) => this.source === source && take(event));
     listen("open", () => this.well());
@@ -119,7 +122,7 @@ export class Stream {
   /** Asks for the events that are missing, up to `until`. */
   async fill(until) {
     while (this.last < until && !this.closed) {
-      const answer = await call("GET", `${this.path}/events?after=${this.last}&limit=${PAGE}`);
+      const answer = await call("GET", `${this.path}/events?after=${this.last}&limit=${PAGE}`, { token: this.key });
       if (!answer.ok) throw new Error(answer.words);
       const events = answer.data.events.filter((event) => event.seq > this.last);
       if (!events.length || this.closed) return;
@@ -168,7 +171,7 @@ export class Stream {
   /** The server answered, but not with a stream: ask it why. */
   async refused() {
     this.drop();
-    const answer = await probe(this.address);
+    const answer = await probe(this.address, this.key);
     if (this.closed || this.source) return;
     if (answer.status === 204) this.finish();
     else if (answer.status === 404) {

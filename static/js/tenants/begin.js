@@ -1,0 +1,59 @@
+// Starting runs of a tenant: one, or many with the same params in one request.
+
+import { Already, post } from "../http.js";
+import { el } from "../run/dom.js";
+import { pagePath, tenantPath } from "../run/paths.js";
+
+/** @param {{tenant: string, key: () => string, started: () => void}} how */
+export function makeBegin({ tenant, key, started }) {
+  const form = document.getElementById("begin");
+  const said = document.getElementById("begin-said");
+  const { params, version, many, id } = form.elements;
+  const button = form.querySelector("[type=submit]");
+
+  function say(tone, ...words) {
+    said.className = `notice ${tone}`;
+    said.hidden = false;
+    said.replaceChildren(el("p", {}, ...words));
+  }
+
+  function wrong(field, words) {
+    field.setAttribute("aria-invalid", "true");
+    field.focus();
+    say("bad", words);
+  }
+
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (button.getAttribute("aria-disabled") === "true") return;
+    for (const field of [params, many, id]) field.removeAttribute("aria-invalid");
+    const json = params.value.trim() || "null";
+    try {
+      JSON.parse(json);
+    } catch (error) {
+      return wrong(params, `The params are not JSON: ${error.message.replace(/^JSON\.parse: /, "")}`);
+    }
+    const count = many.valueAsNumber;
+    if (!many.checkValidity()) return wrong(many, "1 to 100 runs can be started at once.");
+    if (count > 1 && id.value.trim()) return wrong(id, "Several runs can't have one id: leave it empty, or start one.");
+    const entry = `"params":${json}${id.value.trim() ? `,"id":${JSON.stringify(id.value.trim())}` : ""}`;
+    const which = version.value ? `,"version":${JSON.stringify(version.value)}` : "";
+    const api = `/api${tenantPath(tenant)}/instances`;
+    button.setAttribute("aria-disabled", "true");
+    try {
+      if (count === 1) {
+        const made = await post(api, new Already(`{${entry}${which}}`), { token: key() });
+        say("calm", "Started ", el("a.mono", { href: pagePath({ tenant, id: made.id }) }, made.id));
+        id.value = "";
+      } else {
+        const { created } = await post(`${api}/batch`, new Already(`{"instances":[${Array(count).fill(`{${entry}}`).join(",")}]${which}}`), { token: key() });
+        say("calm", `Started ${created.length} runs.`);
+      }
+      started();
+    } catch (error) {
+      say("bad", error.message);
+    } finally {
+      button.removeAttribute("aria-disabled");
+    }
+  });
+}

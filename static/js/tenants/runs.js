@@ -1,0 +1,128 @@
+// A tenant's runs: newest first, by status, a page at a time. Looked at again every few seconds while the page is in sight.
+
+import { statusOf } from "../halves.js";
+import { request } from "../http.js";
+import { icon } from "../icons.js";
+import { el } from "../run/dom.js";
+import { pagePath, tenantPath } from "../run/paths.js";
+import { lasting, moment } from "../run/words.js";
+import { moment as begun } from "../when.js";
+
+const PAGE = 25;
+const MOST = 200; // in one answer; further pages are not looked at again
+const AGAIN_MS = 3_000;
+
+export class Runs {
+  /** @param {{tenant: string, key: () => string, versionOf: (hash: string) => string, trouble: (error: Error | null) => void, counted: (counts: object) => void}} how */
+  constructor(how) {
+    Object.assign(this, how);
+    this.list = document.getElementById("runs-rows");
+    this.none = document.getElementById("runs-none");
+    this.more = document.getElementById("runs-more");
+    this.chips = [...document.querySelectorAll("#runs-filter [data-status]")];
+    const asked = new URL(location.href).searchParams.get("status") ?? "";
+    this.status = this.chips.some((chip) => chip.dataset.status === asked) ? asked : "";
+    this.shown = [];
+    for (const chip of this.chips) chip.addEventListener("click", () => this.choose(chip.dataset.status));
+    this.more.addEventListener("click", () => this.next());
+    document.addEventListener("visibilitychange", () => !document.hidden && this.look());
+    this.mark();
+  }
+
+  choose(status) {
+    this.status = status;
+    this.shown = [];
+    const url = new URL(location.href);
+    if (status) url.searchParams.set("status", status);
+    else url.searchParams.delete("status");
+    history.replaceState(null, "", url);
+    this.mark();
+    this.list.setAttribute("aria-busy", "true");
+    this.look();
+  }
+
+  mark() {
+    for (const chip of this.chips) chip.setAttribute("aria-pressed", String(chip.dataset.status === this.status));
+  }
+
+  /** The newest runs, as many as are shown. */
+  async look() {
+    clearTimeout(this.timer);
+    const { status } = this;
+    const limit = Math.min(MOST, Math.max(PAGE, this.shown.length));
+    const answer = await this.ask({ limit });
+    if (status !== this.status) return;
+    if (answer) {
+      const rest = this.shown.length > MOST ? this.shown.slice(MOST) : [];
+      this.shown = [...answer.instances, ...rest];
+      if (!rest.length) this.before = answer.before;
+      this.draw(answer.counts);
+    }
+    if (!document.hidden) this.timer = setTimeout(() => this.look(), AGAIN_MS);
+  }
+
+  async next() {
+    const { status, before } = this;
+    if (!before) return;
+    const answer = await this.ask({ limit: PAGE, before });
+    if (!answer || status !== this.status) return;
+    const at = this.shown.length;
+    this.shown = [...this.shown, ...answer.instances];
+    this.before = answer.before;
+    this.draw(answer.counts);
+    this.list.children[at]?.querySelector("a").focus();
+  }
+
+  async ask(query) {
+    const asked = new URLSearchParams({ ...query, ...(this.status ? { status: this.status } : {}) });
+    try {
+      const answer = await request(`/api${tenantPath(this.tenant)}/instances?${asked}`, { token: this.key() });
+      this.trouble(null);
+      return answer;
+    } catch (error) {
+      this.trouble(error);
+      return null;
+    }
+  }
+
+  draw(counts) {
+    this.counted(counts);
+    const all = Object.values(counts).reduce((sum, one) => sum + one, 0);
+    for (const chip of this.chips) {
+      const many = chip.dataset.status ? counts[chip.dataset.status] : all;
+      chip.querySelector(".num").textContent = many.toLocaleString("en");
+      chip.hidden = Boolean(chip.dataset.status) && !many && chip.dataset.status !== this.status;
+    }
+    this.list.setAttribute("aria-busy", "false");
+    const drawn = JSON.stringify(this.shown.map((run) => [run, this.versionOf(run.version)]));
+    this.more.hidden = !this.before;
+    this.none.hidden = this.shown.length > 0;
+    this.none.textContent = all ? `No run is ${this.chips.find((chip) => chip.dataset.status === this.status).firstChild.textContent.trim()} now.` : "No run yet. Start one, with the form or over HTTP.";
+    if (drawn === this.drawn) return;
+    this.drawn = drawn;
+    const held = document.activeElement?.closest?.("#runs-rows li")?.dataset.id;
+    this.list.replaceChildren(...this.shown.map((run) => this.row(run)));
+    if (held) [...this.list.children].find((row) => row.dataset.id === held)?.querySelector("a").focus();
+  }
+
+  row(run) {
+    const [shape, tone, word] = statusOf(run.status);
+    const error = run.status === "errored" && run.error ? `${run.error.name}: ${run.error.message}` : "";
+    return el(
+      "li",
+      { dataset: { id: run.id } },
+      el("span.state", {}, icon(shape, "", tone), el("span", {}, word)),
+      el("a.mono", { href: pagePath({ tenant: this.tenant, id: run.id }), title: run.id }, run.id),
+      el("span.of-version", {}, el("span.sr", {}, "version "), this.versionOf(run.version)),
+      el("time.num", { datetime: new Date(run.created_at).toISOString(), title: new Date(run.created_at).toLocaleString("en-GB") }, begun(run.created_at)),
+      el("span.num.took", {}, lastly(run)),
+      error ? el("span.said", { title: error }, error) : null,
+    );
+  }
+}
+
+/** How long it took, or until when it waits. */
+function lastly({ status, started_at: from, ended_at: to, waiting_until: until }) {
+  if (from !== null && to !== null) return lasting(to - from);
+  return status === "waiting" && until !== null ? `until ${moment(until, Date.now())}` : "";
+}

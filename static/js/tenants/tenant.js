@@ -1,0 +1,53 @@
+// The page of a tenant, put together.
+
+import { confirm } from "../dialogs.js";
+import { Refused, request } from "../http.js";
+import { makeBegin } from "./begin.js";
+import { passGate } from "./gate.js";
+import { forget } from "./kept.js";
+import { Runs } from "./runs.js";
+import { makeSecrets } from "./secrets.js";
+import { makeTrigger } from "./trigger.js";
+import { Versions } from "./versions.js";
+
+const node = (id) => document.getElementById(id);
+const shown = node("tenant");
+const { tenant } = shown.dataset;
+
+const { key: held, found } = await passGate({ box: node("key"), tenant, load: (token) => request(location.pathname, { token }) });
+const key = () => held;
+shown.hidden = false;
+
+const versions = new Versions({ tenant, key, changed: () => runs.look() });
+const runs = new Runs({
+  tenant,
+  key,
+  versionOf: (hash) => versions.of(hash),
+  counted(counts) {
+    const going = counts.running + counts.queued + counts.waiting + counts.paused + counts.waitingForPause;
+    document.title = `${going ? `${going} going on · ` : ""}${tenant} · Dynamic Workflows Playground`;
+  },
+  trouble,
+});
+makeBegin({ tenant, key, started: () => runs.look() });
+makeSecrets({ tenant, key, names: found.secrets });
+makeTrigger({ tenant, key });
+versions.look().catch(trouble);
+document.addEventListener("visibilitychange", () => !document.hidden && versions.look().catch(trouble)); // one may have been deployed elsewhere
+node("tenant-live").textContent = found.versions ? `version ${found.versions} is live` : "nothing is deployed yet";
+
+node("key-forget").addEventListener("click", async () => {
+  const sure = await confirm({ title: `Forget the key of ${tenant}?`, words: "It goes on being valid; this browser has it no more, and its pages ask for it.", yes: "Forget it" });
+  if (!sure) return;
+  forget(tenant);
+  location.assign("/tenants");
+});
+
+/** What keeps the list from being up to date; null when nothing does. */
+function trouble(error) {
+  const box = node("tenant-trouble");
+  const words = !error ? "" : error instanceof Refused ? error.message : `${error.message} The list stands as it was; trying again.`;
+  if (box.textContent !== words) box.textContent = words;
+  box.hidden = !error;
+  if (error?.code === "key.revoked" || error?.code === "key.wrong") location.reload(); // the way in says so, and asks for another
+}

@@ -1,0 +1,33 @@
+// A tenant's trigger: its address is told once, when it is made.
+
+import { confirm } from "../dialogs.js";
+import { request } from "../http.js";
+import { el } from "../run/dom.js";
+import { tenantPath } from "../run/paths.js";
+
+/** @param {{tenant: string, key: () => string}} how */
+export function makeTrigger({ tenant, key }) {
+  const said = document.getElementById("trigger-said");
+  const api = `/api${tenantPath(tenant)}/trigger`;
+
+  async function ask(method, words) {
+    try {
+      const answer = await request(api, { method, token: key() });
+      say("calm", ...words(answer));
+    } catch (error) {
+      say("bad", error.message);
+    }
+  }
+
+  function say(tone, ...words) {
+    said.className = `notice ${tone}`;
+    said.hidden = false;
+    said.replaceChildren(el("p", {}, ...words));
+  }
+
+  document.getElementById("trigger-make").addEventListener("click", async () => {
+    const sure = await confirm({ title: "Make an address?", words: "If there is one already, it stops working. Whoever has the new one can start runs.", yes: "Make it" });
+    if (sure) await ask("POST", ({ url }) => ["POST JSON to ", el("code", {}, new URL(url, location.origin).href), ". It is not shown again."]);
+  });
+  document.getElementById("trigger-remove").addEventListener("click", () => ask("DELETE", () => ["There is no trigger now."]));
+}

@@ -1,0 +1,26 @@
+// Whose runs this page starts and shows: this browser's own, each with its control token. A tenant's, all with its key: tenants/run.js.
+
+import { Already, post } from "./http.js";
+import { remember, titleOf, tokenOf } from "./tokens-store.js";
+
+/**
+ * @typedef {{tenant: string | null, tokenOf: (id: string) => string | null, titleOf: (id: string) => string | null,
+ *   made: (instance: object, title: string) => {id: string, token: string, path: string, snippet: string},
+ *   create: (asked: {source: string, params: string | null, breaks: object[]}, options: object) => Promise<object | null>}} Whose
+ *   `made` notes a run that was started; `create` asks for one, null when the person thought better of it; `params` are JSON text
+ */
+
+/** @type {Whose} */
+export const ours = {
+  tenant: null,
+  tokenOf,
+  titleOf,
+  made(instance, title) {
+    remember(instance.id, instance.control_token, title);
+    return { id: instance.id, token: instance.control_token, path: instance.url, snippet: instance.snippet };
+  },
+  create({ source, params, breaks }, options) {
+    const body = `{"source":${JSON.stringify(source)}${params === null ? "" : `,"params":${params}`}${breaks.length ? `,"breaks":${JSON.stringify(breaks)}` : ""}}`;
+    return post("/api/instances", new Already(body), options);
+  },
+};

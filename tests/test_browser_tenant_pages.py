@@ -1,0 +1,101 @@
+"""A tenant's pages in a real browser: the way in, the list of runs, and a run that is watched and handled with the tenant's key."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from page_support import Playground, expect
+from playwright.sync_api import Request
+from server_support import Server
+from test_browser_tenants import key_of
+
+CODE = """import asyncio
+from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        @step.do("prepare")
+        async def prepare(ctx):
+            print("preparing")
+            await asyncio.sleep(30 if ctx["attempt"] == 1 else 0)
+            return ctx["attempt"]
+
+        await prepare()
+        got = await step.wait_for_event("a person decides", "decision", timeout="1 hour")
+        return f"{event['payload']['who']}: {got['payload']['word']}"
+"""
+
+
+@pytest.fixture(scope="module")
+def tenants_server(tmp_path_factory: pytest.TempPathFactory) -> Server:
+    running = Server(tmp_path_factory.mktemp("tenant-pages")).start()
+    yield running
+    running.stop()
+
+
+def test_from_an_empty_browser_to_a_run_that_is_killed_answered_and_over(tenants_server: Server, open_page: Callable) -> None:
+    server = tenants_server
+    key = key_of(server, "acme")
+    watched = open_page(server.url + "/tenants")
+    page = watched.page
+    sent: list[Request] = []
+    page.on("request", lambda request: sent.append(request))
+    expect(page.get_by_text("This browser holds no key yet.")).to_be_visible()
+    page.goto(server.url + "/tenants/acme/instances/one")
+    expect(page.locator('[data-key="said"]')).to_contain_text("This browser keeps none")
+    expect(page.locator("#play")).to_be_hidden()
+    page.goto(server.url + "/tenants/acme")
+    for given in ("not a key", key):
+        page.get_by_label("Key of acme").fill(given)
+        page.get_by_role("button", name="Open", exact=True).click()
+        if given != key:
+            expect(page.get_by_role("alert")).to_have_text("This is not a key of this tenant.")
+    expect(page.get_by_text("No run yet.")).to_be_visible()
+    expect(page.locator("#versions")).to_contain_text("Nothing is deployed yet")
+
+    playground = Playground(watched, server.url)
+    page.goto(server.url + "/")
+    playground.write(CODE)
+    playground.control("Share").click()
+    page.get_by_text("Deploy as tenant").click()
+    expect(page.get_by_label("Tenant", exact=True)).to_have_value("acme")  # and its key, from this browser
+    page.get_by_role("button", name="Deploy", exact=True).click()
+    page.get_by_role("link", name="acme").click()
+
+    expect(page.locator("#versions li")).to_contain_text(["1live"])
+    page.get_by_label("Params, JSON").fill('{"who": "Ada"}')
+    page.get_by_label("Id, if it is to have one of yours").fill("desk-1")
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.get_by_label("How many").fill("2")
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.get_by_text("Started 2 runs.")).to_be_visible()
+    rows = page.locator("#runs-rows li")
+    expect(rows).to_have_count(3)
+    page.get_by_role("button", name=re.compile("^all")).press("Tab")
+    page.locator("#runs-rows").get_by_role("link", name="desk-1").press("Enter")
+
+    playground.expect_step("prepare", "running")
+    expect(page.locator("#title")).to_have_text("Run desk-1")
+    expect(page.get_by_role("button", name="Chaos")).to_be_hidden()
+    playground.control("Kill worker").click()
+    expect(playground.executions).to_have_text("2")
+    playground.expect_status("Waiting")
+    page.locator(".ask textarea").fill('{"word": "yes"}')
+    page.get_by_role("button", name="Send event").click()
+    playground.expect_status("Complete")
+    expect(page.get_by_role("region", name="Output")).to_contain_text("Ada: yes")
+    page.reload()
+    playground.expect_status("Complete")
+    playground.run_button.click()
+    expect(page).not_to_have_url(re.compile("desk-1$"))
+    playground.control("Terminate").click()
+    playground.expect_status("Terminated")
+
+    page.get_by_role("link", name="acme").click()
+    page.get_by_role("button", name=re.compile("^terminated")).click()
+    expect(rows).to_have_count(1)
+    with_key = [it for it in sent if it.headers.get("authorization") == f"Bearer {key}"]
+    assert {"stream", "kill-worker", "batch"} <= {it.url.partition("?")[0].rsplit("/", 1)[1] for it in with_key}
+    assert not [it.url for it in sent if key in it.url]
+    watched.forgive("403 (Forbidden)")
