@@ -369,8 +369,7 @@ export class Live {
   }
 
   sendEvent(type, value) {
-    const { run } = this;
-    return call("POST", `${instancePath(run)}/events/${encodeURIComponent(type)}`, { token: run.token, body: value }).then((answer) => (answer.ok ? "" : answer.words));
+    return call("POST", `${instancePath(this.run)}/events/${encodeURIComponent(type)}`, { token: this.run.token, body: value }).then((answer) => (answer.ok ? "" : answer.words));
   }
 
   /** Asks for an operation; the words of a refusal, or "". */
