@@ -13,6 +13,7 @@ import msgspec
 from playground.engine.engine import CreateInstance, Engine
 from playground.engine.given import Stored
 from playground.store.protocol import STEP_COMPLETED, STEP_ERRORED, InstanceRow, Snapshot, StepRow, Store
+from playground.store.stored_event import StoredEvent, read_event
 from playground.workflows import events as ev
 from playground.workflows import state_parts, values
 from playground.workflows.errors import CannotFork, InstanceNotFound, NotSerialisable, TooLarge
@@ -165,20 +166,6 @@ def _size(event: NewEvent) -> int:
 _REDACTED = ev.REDACTED.encode()
 
 
-class _Step(msgspec.Struct):
-    kind: str
-    name: str
-    count: int
-
-
-class _Event(msgspec.Struct):
-    seq: int
-    at: int
-    type: str
-    data: msgspec.Raw
-    step: _Step | None = None
-
-
 class _Told:
     """How long steps took and how often they were tried, what is shown of results that hold secrets, and what was written to keys."""
 
@@ -188,8 +175,8 @@ class _Told:
         self.keys: list[tuple[int, NewEvent]] = []
         self._began: dict[StepKey, int] = {}
 
-    def take(self, event: _Event) -> None:
-        step = None if event.step is None else StepKey(event.step.kind, event.step.name, event.step.count)
+    def take(self, event: StoredEvent) -> None:
+        step = event.key
         if event.type in (ev.KV_PUT, ev.KV_DELETED):
             self.keys.append((event.seq, NewEvent(event.type, msgspec.json.decode(event.data), step)))
         elif step is None:
@@ -212,13 +199,12 @@ class _Told:
 
 async def _told(store: Store, row: InstanceRow) -> _Told:
     told, after = _Told(), 0
-    read = msgspec.json.Decoder(_Event).decode
     while after < row.last_seq:
         page = await store.events_json(row.key, after=after, limit=PAGE_OF_EVENTS)
         if not page:
             raise InstanceNotFound(f'Instance "{row.id}" has just been deleted.')
         for seq, _, text in page:
             if seq <= row.last_seq:
-                told.take(read(text))
+                told.take(read_event(text))
         after = page[-1][0]
     return told

@@ -10,8 +10,9 @@ import msgspec
 
 from playground.store.encoding import LARGE
 from playground.store.protocol import Store
+from playground.store.stored_event import read_event
 from playground.workflows import events as ev
-from playground.workflows.events import Event, StepKey
+from playground.workflows.events import Event
 
 PAGE_OF_EVENTS = 1_000  # read from the store at a time
 VALUES_BYTES = 4 * 1024 * 1024
@@ -20,22 +21,6 @@ LEFT_OUT = "$left_out"
 _ALWAYS_KEPT = frozenset({ev.WORKFLOW_QUEUED, *ev.FINAL_TYPES})
 
 
-class _Step(msgspec.Struct):
-    kind: str
-    name: str
-    count: int
-
-
-class _Event(msgspec.Struct):
-    seq: int
-    at: int
-    type: str
-    execution: int | None
-    data: msgspec.Raw
-    step: _Step | None = None
-
-
-_read = msgspec.json.Decoder(_Event).decode
 _read_data = msgspec.json.Decoder(dict[str, Any]).decode
 _read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -73,12 +58,11 @@ async def read(
 
 
 def _event(text: bytes, budget: Budget) -> Event:
-    found = _read(text)
-    step = found.step and StepKey(found.step.kind, found.step.name, found.step.count)
+    found = read_event(text)
     if len(text) < LARGE or found.type == ev.LOG:
         data = _read_data(found.data)
     elif found.type in _ALWAYS_KEPT:
         data = {name: Budget(len(text)).keep(raw) for name, raw in _read_fields(found.data).items()}
     else:
         data = {name: budget.keep(raw) for name, raw in _read_fields(found.data).items()}
-    return Event(found.seq, found.at, found.type, found.execution, step, data)
+    return Event(found.seq, found.at, found.type, found.execution, found.key, data)
