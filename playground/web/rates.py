@@ -3,17 +3,16 @@
 Counted to the second, so that an address costs at most sixty small entries however fast it asks.
 """
 
-from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from playground.engine.sliding import Sliding
 from playground.web.errors import TooMany
 
 WINDOW_SECONDS = 60
 HOUR_SECONDS = 3_600
-MOST_ADDRESSES = 20_000  # remembered at once; past it the one not heard of for longest is forgotten
 SPENT = "playground.spent"  # where the ASGI scope has the allowances that a request was counted against
 REST_SECONDS = 10  # what an address with too much open is told to wait
 
@@ -37,8 +36,8 @@ class PerMinute:
     """
 
     def __init__(self, limit: int, sentence: str, now: Callable[[], int], setting: str = "", window: int = WINDOW_SECONDS) -> None:
-        self.limit, self._sentence, self._now, self.setting, self._window = limit, sentence, now, setting, window
-        self._seen: OrderedDict[str, deque[list[int]]] = OrderedDict()
+        self.limit, self._sentence, self.setting = limit, sentence, setting
+        self._had = Sliding(window, 1000, now)
 
     def take(self, address: str, amount: int = 1) -> None:
         """Count one, or as many as it is worth. Raises TooMany, with the seconds until the next would pass."""
@@ -56,31 +55,17 @@ class PerMinute:
 
     def may(self, address: str, amount: int = 1) -> bool:
         """Count one, unless the address has had its share."""
-        second, counts = self._counts(address)
-        if sum(count for _, count in counts) >= self.limit:
+        if self._had.total(address) >= self.limit:
             return False
-        if counts and counts[-1][0] == second:
-            counts[-1][1] += amount
-        else:
-            counts.append([second, amount])
-        while len(self._seen) > MOST_ADDRESSES:
-            self._seen.popitem(last=False)
+        self._had.add(address, amount)
         return True
 
     def allowance(self, address: str) -> "Allowance":
         """What an address has left now."""
-        second, counts = self._counts(address)
+        counts, window = self._had.counts(address), self._had.window
         left = max(0, self.limit - sum(count for _, count in counts))
-        reset = max(1, counts[0][0] + self._window - second) if counts else self._window
-        return Allowance(self.setting, self.limit, left, reset, self._window)
-
-    def _counts(self, address: str) -> tuple[int, deque[list[int]]]:
-        second = self._now() // 1000
-        counts = self._seen.setdefault(address, deque())
-        self._seen.move_to_end(address)
-        while counts and counts[0][0] <= second - self._window:
-            counts.popleft()
-        return second, counts
+        reset = max(1, counts[0][0] + window - self._had.now()) if counts else window
+        return Allowance(self.setting, self.limit, left, reset, window)
 
 
 @dataclass(frozen=True, slots=True)
