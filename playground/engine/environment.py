@@ -41,7 +41,7 @@ class _Limits(NamedTuple):
 
 
 def described(env: Mapping[str, Any]) -> dict[str, Any]:
-    """What a worker is told of an env; see `ExecutionEnvironment.describe`."""
+    """What a worker is told of an env: `{name: {"methods": [...]}}`, `{name: {"workflow": true}}` or `{name: {"value": encoded}}`."""
     return {
         name: dict(value.describe()) if isinstance(value, Binding) else {"value": values.encode(value)} for name, value in env.items()
     }
@@ -71,10 +71,6 @@ class ExecutionEnvironment:
         secrets = [value.hidden() for value in self._env.values() if isinstance(value, Secrets)]
         self._redactor = Redactor(secret for hidden in secrets for secret in hidden)
         self._execution.pipeline.shown = self._redactor.event if self._redactor.needed else None
-
-    def describe(self) -> dict[str, Any]:
-        """`env` for the start frame: `{name: {"methods": [...]}}`, `{name: {"workflow": true}}` or `{name: {"value": encoded}}`."""
-        return described(self._env)
 
     def shown(self, event: NewEvent) -> NewEvent:
         """An event as the journal may show it."""

@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from playground.engine import live, words
+from playground.engine import first_frame, words
 from playground.engine.code import Code
-from playground.engine.environment import described
 from playground.engine.services import Services
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
@@ -45,10 +44,11 @@ async def fit(services: Services, code: Code, snapshot: Snapshot) -> Fit:
         worker = await services.sandbox.take()
     except Exception as down:  # noqa: BLE001 - whatever it is, the version is not tried
         raise Busy(f"The version can't be tried now. {down} Try again in {REST_SECONDS} s.", retry_after=REST_SECONDS) from None
-    trial = _Trial(services, code, snapshot)
+    trial = _Trial(snapshot)
     channel = trial.channel = FrameChannel(worker.sock, trial.said, trial.closed, services.turns)
     try:
-        channel.send_encoded(frames.encode(trial.start()), 1, first=True)
+        frame = first_frame.first_frame(services, snapshot.row, snapshot.steps.values(), code, first_frame.FIT)
+        channel.send_encoded(frames.encode(frame), 1, first=True)
         async with asyncio.timeout(SECONDS):
             return await trial.answer
     except TimeoutError:
@@ -63,29 +63,11 @@ class _Trial:
 
     channel: FrameChannel
 
-    def __init__(self, services: Services, code: Code, snapshot: Snapshot) -> None:
-        self._services, self._code, self._snapshot = services, code, snapshot
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
         self._asked = False
         self.called: list[str] = []
         self.answer: asyncio.Future[Fit] = asyncio.get_running_loop().create_future()
-
-    def start(self) -> dict[str, Any]:
-        services, row, code = self._services, self._snapshot.row, self._code
-        return {
-            "op": "start",
-            "source": code.source,
-            "class_name": code.class_name,
-            "event": {"payload": row.params, "timestamp": row.created_at, "instance": row.id, "workflow": row.workflow},
-            "execution": row.execution,
-            "steps": [live.start_frame_step(step) for step in self._snapshot.steps.values()],
-            "env": described(code.env),
-            "limits": {
-                "value_bytes": services.limit(row, "value_bytes"),
-                "step_limit": services.limit(row, "step_limit"),
-                "delay_function_ms": services.settings.delay_function_ms,
-            },
-            "mode": "fit",
-        }
 
     def said(self, batch: Sequence[tuple[frames.Said, int]]) -> None:
         for frame, _size in batch:

@@ -1,4 +1,4 @@
-"""How an execution gets going: what it starts from (a worker, the code, the event, every step that the journal holds), and its first frame."""
+"""How an execution gets going: a worker, the code and what is stored, all at once; then the first frame, and the event that says so."""
 
 import asyncio
 from collections.abc import Coroutine, Sequence
@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
-from playground.engine import deciders, live, loading
+from playground.engine import deciders, first_frame, live, loading
 from playground.engine.breaks import Breaks
 from playground.engine.chaos import Chaos
 from playground.engine.code import Code
@@ -25,8 +25,6 @@ from playground.sandbox.pool import Worker
 from playground.store.protocol import Committed, Decider, InstanceRow, Snapshot
 from playground.workflows import events as ev
 from playground.workflows.events import Event, NewEvent
-
-LIMITS = ("value_bytes", "step_limit")  # which the worker keeps too, so that its code gets an error it can see
 
 
 class NotStarted(Exception):
@@ -131,7 +129,9 @@ class Start:
         self._loaded_seq = row.last_seq
         execution.pipeline.add(*begun, NewEvent(ev.EXECUTION_STARTED, data), then=self._begun)
         execution.channel = FrameChannel(worker.sock, execution.said, execution.ending.channel_closed, execution.services.turns)
-        execution.channel.send_encoded(frames.encode(start_frame(execution, snapshot, code, rolling_back)), 1, first=True)
+        mode = first_frame.ROLLBACK if rolling_back else first_frame.RUN
+        frame = first_frame.first_frame(execution.services, row, snapshot.steps.values(), code, mode, execution.breaks.frame())
+        execution.channel.send_encoded(frames.encode(frame), 1, first=True)
         if rolling_back:
             execution.rollback.resume(row.error)
         execution.idleness.heard()
@@ -178,26 +178,6 @@ async def gathered(services: Services, row: InstanceRow, coming: Coroutine[Any, 
 async def given(code: Code) -> Code:
     """Code that is there already, as something to wait for."""
     return code
-
-
-def start_frame(execution: Starting, snapshot: Snapshot, code: Code, rolling_back: bool) -> dict[str, Any]:
-    """The frame; the stored steps travel with it, so that replay needs no round trip."""
-    services, row = execution.services, execution.row
-    return {
-        "op": "start",
-        "source": code.source,
-        "class_name": code.class_name,
-        "event": {"payload": row.params, "timestamp": row.created_at, "instance": row.id, "workflow": row.workflow},
-        "execution": row.execution,
-        "steps": [live.start_frame_step(step) for step in snapshot.steps.values()],
-        "env": execution.bindings.describe(),
-        "limits": {
-            **{name: services.limit(row, name) for name in LIMITS},
-            "delay_function_ms": services.settings.delay_function_ms,
-        },
-        "mode": "rollback" if rolling_back else "run",
-        "breaks": execution.breaks.frame(),
-    }
 
 
 def _let_go(taking: "asyncio.Task[Worker]") -> None:

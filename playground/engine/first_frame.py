@@ -1,0 +1,38 @@
+"""A worker's first frame: the code, the event and every stored step, which travel with it so that replay needs no round trip."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from playground.engine import live
+from playground.engine.code import Code
+from playground.engine.environment import described
+from playground.engine.services import Services
+from playground.store.protocol import InstanceRow, StepRow
+
+LIMITS = ("value_bytes", "step_limit")  # which the worker keeps too, so that its code gets an error it can see
+
+# What the worker is to do.
+RUN = "run"
+ROLLBACK = "rollback"
+FIT = "fit"  # replay only: see fitting.py
+
+
+def first_frame(
+    services: Services, row: InstanceRow, steps: Iterable[StepRow], code: Code, mode: str, breaks: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
+    """The frame for an instance with these steps. `breaks` are those that its attempts may fall under."""
+    return {
+        "op": "start",
+        "source": code.source,
+        "class_name": code.class_name,
+        "event": {"payload": row.params, "timestamp": row.created_at, "instance": row.id, "workflow": row.workflow},
+        "execution": row.execution,
+        "steps": [live.start_frame_step(step) for step in steps],
+        "env": described(code.env),
+        "limits": {
+            **{name: services.limit(row, name) for name in LIMITS},
+            "delay_function_ms": services.settings.delay_function_ms,
+        },
+        "mode": mode,
+        "breaks": breaks,
+    }
