@@ -75,10 +75,17 @@ class CreateInstance:
 
 
 class Engine:
-    """Owns the scheduler of one node. Open it with `Engine.open`."""
+    """Owns the scheduler of one node. Open it with `Engine.open`.
+
+    `store` has the journals, for reading; `sandbox` is where tenant code runs; everything goes by `clock` and `settings`. `stored` is what
+    each address has stored today, `counts` the executions and the limits met since it was opened.
+    """
 
     def __init__(self, services: Services, ids: Ids) -> None:
         self._services, self._ids = services, ids
+        self.store, self.sandbox = services.store, services.sandbox
+        self.clock, self.settings = services.clock, services.settings
+        self.stored, self.counts = services.stored, services.counts
         self._scheduler = Scheduler(services)
         self._checker = Checker(services.sandbox, services.settings.source_bytes, services.turns)
         self.forking = asyncio.Semaphore(FORKS)
@@ -118,36 +125,6 @@ class Engine:
     def beside(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something beside what is asked, until it is done or the engine closes."""
         return spawn(self._beside, coroutine)
-
-    @property
-    def store(self) -> Store:
-        """The journals, for reading."""
-        return self._services.store
-
-    @property
-    def sandbox(self) -> Sandbox:
-        """Where tenant code runs."""
-        return self._services.sandbox
-
-    @property
-    def stored(self) -> StoredPerDay:
-        """What each address has stored today."""
-        return self._services.stored
-
-    @property
-    def counts(self) -> Counts:
-        """Executions and limits met since it was opened."""
-        return self._services.counts
-
-    @property
-    def clock(self) -> Clock:
-        """The clock everything here goes by."""
-        return self._services.clock
-
-    @property
-    def settings(self) -> Settings:
-        """The limits and switches everything here goes by."""
-        return self._services.settings
 
     async def fit(self, code: Code, snapshot: Snapshot) -> Fit:
         """How far other code would come with an instance's history. Raises Busy."""
@@ -218,7 +195,7 @@ class Engine:
         """Create 1 to 100 instances; those whose id is taken or repeated are left out and reported. Raises as `create`."""
         if not 1 <= len(batch) <= BATCH_MOST:
             raise InvalidBatch(f"A batch takes 1 to {BATCH_MOST} instances, not {len(batch)}.")
-        store, settings, now = self.store, self._services.settings, self.clock.now()
+        store, settings, now = self.store, self.settings, self.clock.now()
         prepared = []
         for new in batch:
             names.check_name(new.workflow, "workflow")
@@ -263,7 +240,7 @@ class Engine:
 
     async def _check_queue(self, tenant: str) -> None:
         queued = (await self.store.count(tenant=tenant)).get(ev.QUEUED, 0)
-        settings = self._services.settings
+        settings = self.settings
         if not tenant and queued >= settings.queue_length:
             raise Busy(f"The server is full: {queued:,} instances are queued. Try again in a minute.", retry_after=60, setting="queue_length")
         if tenant and queued >= settings.queued_per_tenant:
@@ -274,7 +251,7 @@ class Engine:
             )
 
     def _check_disk(self) -> None:
-        settings = self._services.settings
+        settings = self.settings
         free = disk.free_bytes(settings.database)
         if free is not None and free < settings.free_disk_bytes:
             self._services.log("disk_full", free_bytes=free, least=settings.free_disk_bytes)
@@ -284,7 +261,7 @@ class Engine:
     async def send_event(self, tenant: str, id: str, type: str, payload: Any = None) -> Committed:
         """Send an event. Raises InstanceNotFound, InvalidEventType, InstanceInFiniteState, TooLarge, NotSerialisable."""
         names.check_event_type(type)
-        tree = await stored(payload, "event payload", self._services.settings.value_bytes)
+        tree = await stored(payload, "event payload", self.settings.value_bytes)
         row = await self.store.find(tenant, id)
         return await self.operate(row, deciders.send_event(type, tree, self.clock.now()))
 
