@@ -10,26 +10,7 @@ Names are read when they are first used: workers import this package too, and ha
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from playground.library import (
-        KV,
-        Batch,
-        Binding,
-        BindingError,
-        CallContext,
-        CallLimits,
-        Code,
-        Dispatcher,
-        Effects,
-        Engine,
-        InstanceStatus,
-        MissingDispatcherMetadataError,
-        NonRetryableError,
-        Secrets,
-        Workflow,
-        WorkflowError,
-        WorkflowInstance,
-        open_engine,
-    )
+    from playground.library import *
 
 __all__ = [
     "KV",
@@ -53,9 +34,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from playground import library
+if not TYPE_CHECKING:  # a type checker that saw it would take any name to be here
 
-    return getattr(library, name)
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from playground import library
+
+        return getattr(library, name)

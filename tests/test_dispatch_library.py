@@ -10,7 +10,7 @@ from aio import run
 from dispatch_support import Place, error, journal, journal_until, output, place, workflow  # noqa: F401
 
 import playground
-from playground import Code, Dispatcher, Engine
+from playground import Code, Dispatcher, Engine, library
 from playground.settings import BadSetting
 from playground.workflows import errors
 from playground.workflows import events as ev
@@ -57,6 +57,7 @@ def test_a_setting_that_can_not_be_used_is_said(given: dict[str, Any], said: str
 def test_every_name_of_the_library_is_there_and_only_those() -> None:
     assert set(playground.__all__) <= set(dir(playground)) | {name for name in playground.__all__ if hasattr(playground, name)}
     assert all(getattr(playground, name) is not None for name in playground.__all__)
+    assert library.__all__ == playground.__all__
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         playground.Nothing  # noqa: B018
 
