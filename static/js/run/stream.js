@@ -10,6 +10,7 @@ const HIDDEN_MS = 30_000; // hidden this long, the page gives its connection bac
 const SILENT_MS = 40_000; // the server pings every 15 s: this much silence is a dead connection
 const BLIP_MS = 1_500; // trouble shorter than this is not worth a word
 const DELAYS_MS = [1_000, 2_000, 3_000, 5_000, 8_000, 10_000];
+const SPREAD = 0.5; // of a delay at most comes on top, by chance: pages that lost the same server do not all come back in one moment
 const TABS = "playground-streams"; // where this browser's tabs tell one another
 const PAGE = 1_000; // events asked for at a time when some are missing
 
@@ -189,7 +190,8 @@ export class Stream {
     this.retryIn(delay, { kind, words });
   }
 
-  retryIn(delay, trouble, { quiet = false } = {}) {
+  retryIn(least, trouble, { quiet = false } = {}) {
+    const delay = least * (1 + Math.random() * SPREAD);
     const told = { ...trouble, attempt: this.attempt, at: performance.now() + delay };
     if (quiet) this.timers.blip = setTimeout(() => this.say({ ...told, at: null }), BLIP_MS + delay);
     else this.say(told);
