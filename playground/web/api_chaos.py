@@ -11,11 +11,11 @@ from starlette.responses import Response
 from playground.engine import queues
 from playground.web import bodies
 from playground.web.access import find
-from playground.web.api_instances import SMALL_BODY_BYTES, NoBody, accepted, controlled
+from playground.web.api_operations import NoBody, accepted, controlled
 from playground.web.chaos_rows import outcome
 from playground.web.check import check_stored
 from playground.web.context import Context
-from playground.web.responses import json_response
+from playground.web.responses import FRESH, json_response
 from playground.workflows import events as ev
 
 # What an outcome is compared as.
@@ -27,7 +27,7 @@ VARIES = "varies"  # it differs, but so it does without a kill
 async def start(context: Context, request: Request) -> Response:
     """Run the instance once more for each commit it made, with the worker killed before that commit."""
     row = await controlled(context, request)
-    await bodies.read_object(request, NoBody, SMALL_BODY_BYTES, may_be_empty=True)
+    await bodies.read_short(request, NoBody)
     address = context.addresses.of(request)
     queue = queues.of_address(address)
     check_stored(context, queue)
@@ -62,7 +62,7 @@ async def rows(context: Context, request: Request) -> Response:
         "rows": [it for it in compared if it["number"] is not None],
         "summary": _summary([it for it in compared if it["number"] is not None]),
     }
-    return json_response(answer, headers={"Cache-Control": "no-store"})
+    return json_response(answer, headers=FRESH)
 
 
 def _shown(row: dict[str, Any], good: list[str], steady: bool) -> dict[str, Any]:

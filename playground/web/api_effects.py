@@ -6,7 +6,7 @@ from starlette.responses import Response
 from playground.web.access import find
 from playground.web.context import Context
 from playground.web.ledger import shown
-from playground.web.responses import json_response
+from playground.web.responses import json_response, unchanged
 
 
 async def effects(context: Context, request: Request) -> Response:
@@ -14,7 +14,7 @@ async def effects(context: Context, request: Request) -> Response:
     row = await find(context, request)
     happened, asked = await context.store.effects.edition(row.key)
     headers = {"Cache-Control": "private, no-cache", "ETag": f'"{happened}-{asked}"'}
-    if headers["ETag"] in request.headers.get("if-none-match", ""):  # a page asks often while a step runs
-        return Response(status_code=304, headers=headers)
+    if (known := unchanged(request, headers)) is not None:  # a page asks often while a step runs
+        return known
     found = await context.store.effects.of(row.key)
     return json_response({"effects": shown(found)}, headers=headers)

@@ -7,17 +7,18 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.engine import CreateInstance, forking, recoding
+from playground.engine import CreateInstance, forking, queues, recoding
 from playground.engine.tenants import WORKFLOW
 from playground.store.protocol import InstanceRow
 from playground.web import bodies, tokens
 from playground.web.access import find
-from playground.web.api_instances import StepBody, controlled, step_key
+from playground.web.api_instances import created
+from playground.web.api_operations import StepBody, controlled, step_key
 from playground.web.check import body_limit, check_stored, refuse_bad
 from playground.web.context import Context
 from playground.web.errors import NoToken, WrongToken
-from playground.web.responses import json_response
-from playground.web.views import instance_address, instance_url
+from playground.web.responses import FRESH, json_response
+from playground.web.views import instance_address
 from playground.workflows.errors import CannotFork, CannotMigrate
 
 _NO_SOURCE = "The code of this instance comes from a program on the server; a fork of it runs that code, whatever it is by then."
@@ -42,7 +43,7 @@ async def fork(context: Context, request: Request) -> Response:
     if row.tenant:
         return await _of_tenant(context, row, body)
     address = context.addresses.of(request)
-    queue = f"addr:{address}"
+    queue = queues.of_address(address)
     if body.source is not None:
         context.limits.checks.spend(request, address)
         await refuse_bad(context, body.source)
@@ -56,9 +57,7 @@ async def fork(context: Context, request: Request) -> Response:
     made = await context.engine.create(
         replace(await _running(context, row, planned.template, body.source), queue=queue, control_hash=tokens.digest(token))
     )
-    url = instance_url(made.id)
-    answer = {"id": made.id, "status": made.status, "url": url, "snippet": made.snippet, "control_token": token}
-    return json_response(answer, 201, {"Location": f"/api{url}", "Cache-Control": "no-store"})
+    return created(made, token)
 
 
 async def _of_tenant(context: Context, row: InstanceRow, body: ForkBody) -> Response:
@@ -71,7 +70,7 @@ async def _of_tenant(context: Context, row: InstanceRow, body: ForkBody) -> Resp
     made = await context.engine.create(await _running(context, row, planned.template, body.source))
     url = instance_address(made)
     answer = {"id": made.id, "status": made.status, "version": made.snippet, "url": url}
-    return json_response(answer, 201, {"Location": url, "Cache-Control": "no-store"})
+    return json_response(answer, 201, {"Location": url, **FRESH})
 
 
 async def change_code(context: Context, request: Request) -> Response:
@@ -87,7 +86,7 @@ async def change_code(context: Context, request: Request) -> Response:
         context.engine.stored.add(row.queue, len(body.source.encode()))
     await recoding.change_code(context.engine, row, body.source)
     now = await context.store.find(row.tenant, row.id)
-    return json_response({"id": now.id, "status": now.status, "last_seq": now.last_seq, "snippet": now.snippet}, 202, {"Cache-Control": "no-store"})
+    return json_response({"id": now.id, "status": now.status, "last_seq": now.last_seq, "snippet": now.snippet}, 202, FRESH)
 
 
 async def _running(context: Context, row: InstanceRow, template: CreateInstance, source: str | None) -> CreateInstance:

@@ -6,17 +6,16 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from playground.engine import queues
 from playground.store.protocol import Snippet
 from playground.web import bodies
 from playground.web.check import body_limit, check_size, check_stored
 from playground.web.context import Context
 from playground.web.errors import SnippetNotFound
 from playground.web.pretty import INDENT_UP_TO_BYTES, pretty
-from playground.web.responses import json_response
+from playground.web.responses import FOR_GOOD, json_response
 from playground.web.views import snippet_url
 from playground.workflows import values
-
-FOR_GOOD = "public, max-age=31536000, immutable"
 
 
 class SnippetBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -50,10 +49,11 @@ async def get(context: Context, request: Request) -> Response:
 async def put_for(context: Context, request: Request, source: str, params: Any, *, has_params: bool) -> Snippet:
     """As `put`, within what the client's address may do. Raises TooMany beside."""
     address = context.addresses.of(request)
-    check_stored(context, f"addr:{address}")
+    queue = queues.of_address(address)
+    check_stored(context, queue)
     context.limits.snippets.spend(request, address)
     stored = await put(context, source, params, has_params=has_params)
-    context.engine.stored.add(f"addr:{address}", len(stored.source.encode()) + len(stored.params or ""))
+    context.engine.stored.add(queue, len(stored.source.encode()) + len((stored.params or "").encode()))
     return stored
 
 

@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from playground.web.context import Context
 from playground.web.errors import BadQuery
-from playground.web.responses import json_response
+from playground.web.responses import FRESH, json_response
 from playground.web.views import ANONYMOUS
 from playground.workflows.errors import InstanceNotFound
 
@@ -25,4 +25,4 @@ async def statuses(context: Context, request: Request) -> Response:
         except InstanceNotFound:
             continue
         found.append({"id": row.id, "status": row.status, "created_at": row.created_at, "ended_at": row.ended_at})
-    return json_response({"statuses": found}, headers={"Cache-Control": "no-store"})
+    return json_response({"statuses": found}, headers=FRESH)

@@ -9,10 +9,11 @@ from starlette.responses import Response
 from playground.store.protocol import InstanceRow
 from playground.web import bodies
 from playground.web.access import tenant_of
-from playground.web.api_instances import SMALL_BODY_BYTES, accepted, whole_number
+from playground.web.api_operations import accepted
 from playground.web.context import Context
 from playground.web.errors import BadQuery
-from playground.web.responses import json_response
+from playground.web.queries import whole_number
+from playground.web.responses import FRESH, json_response
 from playground.web.views import instance_address
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceNotFound
@@ -20,7 +21,6 @@ from playground.workflows.errors import InstanceNotFound
 LISTED_DEFAULT = 50
 LISTED_MOST = 200
 BATCH_BYTES = 16 * 1024 * 1024  # of a batch with all its params
-_FRESH = {"Cache-Control": "no-store"}
 
 
 class TenantCreateBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -49,7 +49,7 @@ async def create(context: Context, request: Request) -> Response:
     tenant = await tenant_of(context, request)
     body = await bodies.read_object(request, TenantCreateBody, context.settings.value_bytes + bodies.OVERHEAD_BYTES, may_be_empty=True)
     row = await context.tenants.create(tenant, body.params, body.id, body.version)
-    return json_response(_made(row), 201, {"Location": instance_address(row), **_FRESH})
+    return json_response(_made(row), 201, {"Location": instance_address(row), **FRESH})
 
 
 async def create_batch(context: Context, request: Request) -> Response:
@@ -59,7 +59,7 @@ async def create_batch(context: Context, request: Request) -> Response:
     entries = [{"params": it.params, "id": it.id} for it in body.instances]
     made, refused = await context.tenants.create_batch(tenant, entries, body.version)
     left_out = [{"index": it.index, "id": it.id, "code": it.code} for it in refused]
-    return json_response({"created": [_made(row) for row in made], "refused": left_out}, 201, _FRESH)
+    return json_response({"created": [_made(row) for row in made], "refused": left_out}, 201, FRESH)
 
 
 async def listed(context: Context, request: Request) -> Response:
@@ -77,13 +77,13 @@ async def listed(context: Context, request: Request) -> Response:
         "before": rows[-1].id if len(rows) == limit else None,
         "counts": {name: counts.get(name, 0) for name in ev.STATUSES},
     }
-    return json_response(shown, headers=_FRESH)
+    return json_response(shown, headers=FRESH)
 
 
 async def migrate(context: Context, request: Request) -> Response:
     """Let an instance go on with another version, where its history fits."""
     tenant = await tenant_of(context, request)
-    body = await bodies.read_object(request, MigrateBody, SMALL_BODY_BYTES)
+    body = await bodies.read_object(request, MigrateBody, bodies.OVERHEAD_BYTES)
     row = await context.store.find(tenant, request.path_params["id"])
     await context.tenants.migrate(tenant, row.id, body.version, force=body.force)
     context.log("tenant.migrated", tenant=tenant, instance=row.key, version=body.version, client=context.addresses.of(request))

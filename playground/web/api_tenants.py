@@ -11,14 +11,13 @@ from playground.engine.tenants import SECRET_BYTES
 from playground.store.tables import Version
 from playground.web import bodies
 from playground.web.access import tenant_of
-from playground.web.api_instances import SMALL_BODY_BYTES, whole_number
 from playground.web.check import ESCAPED, body_limit, refuse_bad
 from playground.web.context import Context
-from playground.web.responses import json_response
+from playground.web.queries import whole_number
+from playground.web.responses import FRESH, json_response
 
 VERSIONS_DEFAULT = 50
 VERSIONS_LISTED = 200  # in one answer
-_FRESH = {"Cache-Control": "no-store"}
 
 
 class DeployBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -41,7 +40,7 @@ async def deploy(context: Context, request: Request) -> Response:
         context.log("tenant.deployed", tenant=tenant, version=version.id, number=version.number, client=context.addresses.of(request))
     checked = await context.engine.check(body.source)
     shown = _version(version) | {"created": fresh, "diagnostics": checked.diagnostics, "outline": checked.outline}
-    return json_response(shown, 201 if fresh else 200, _FRESH)
+    return json_response(shown, 201 if fresh else 200, FRESH)
 
 
 async def versions(context: Context, request: Request) -> Response:
@@ -51,26 +50,26 @@ async def versions(context: Context, request: Request) -> Response:
     before = whole_number(request, "before", 0) or None
     found = await context.tenants.versions(tenant, before, limit)
     more = found[-1].number if len(found) == limit and found[-1].number > 1 else None
-    return json_response({"versions": [_version(it) for it in found], "before": more}, headers=_FRESH)
+    return json_response({"versions": [_version(it) for it in found], "before": more}, headers=FRESH)
 
 
 async def version(context: Context, request: Request) -> Response:
     """A version with its source."""
     tenant = await tenant_of(context, request)
     found = await context.tenants.version(tenant, request.path_params["version"])
-    return json_response(_version(found) | {"source": found.source}, headers=_FRESH)
+    return json_response(_version(found) | {"source": found.source}, headers=FRESH)
 
 
 async def secrets(context: Context, request: Request) -> Response:
     """The names of the secrets; no answer ever has their values."""
     tenant = await tenant_of(context, request)
-    return json_response({"secrets": await context.tenants.secret_names(tenant)}, headers=_FRESH)
+    return json_response({"secrets": await context.tenants.secret_names(tenant)}, headers=FRESH)
 
 
 async def set_secret(context: Context, request: Request) -> Response:
     """Set a secret, which the code may read from its next execution on."""
     tenant = await tenant_of(context, request)
-    body = await bodies.read_object(request, SecretBody, ESCAPED * SECRET_BYTES + SMALL_BODY_BYTES)
+    body = await bodies.read_object(request, SecretBody, ESCAPED * SECRET_BYTES + bodies.OVERHEAD_BYTES)
     await context.tenants.set_secret(tenant, request.path_params["name"], body.value)
     context.log("tenant.secret_set", tenant=tenant, name=request.path_params["name"], client=context.addresses.of(request))
     return Response(status_code=204)

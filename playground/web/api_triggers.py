@@ -9,11 +9,10 @@ from playground.web import bodies, tokens
 from playground.web.access import tenant_of
 from playground.web.context import Context
 from playground.web.errors import NothingHere
-from playground.web.responses import json_response
+from playground.web.responses import FRESH, json_response
 from playground.workflows import names
 from playground.workflows.errors import InvalidName
 
-_FRESH = {"Cache-Control": "no-store"}
 _NOT_HERE = "There is no trigger at this address."
 
 
@@ -23,7 +22,7 @@ async def make(context: Context, request: Request) -> Response:
     secret = context.ids.token()
     await context.store.tenants.set_trigger(tenant, tokens.digest(secret))
     context.log("tenant.trigger_made", tenant=tenant, client=context.addresses.of(request))
-    return json_response({"url": f"/api/hooks/{tenant}/{secret}"}, 201, _FRESH)
+    return json_response({"url": f"/api/hooks/{tenant}/{secret}"}, 201, FRESH)
 
 
 async def remove(context: Context, request: Request) -> Response:
@@ -48,4 +47,4 @@ async def pull(context: Context, request: Request) -> Response:
     raw = await bodies.read_bytes(request, context.settings.value_bytes + bodies.OVERHEAD_BYTES)
     params = bodies.parse(raw) if raw.strip() else None
     row = await context.tenants.create(tenant, params, trigger="webhook")
-    return json_response({"id": row.id, "status": row.status}, 202, _FRESH)
+    return json_response({"id": row.id, "status": row.status}, 202, FRESH)

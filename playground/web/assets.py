@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from playground.web.errors import NothingHere
+from playground.web.responses import FOR_GOOD, unchanged
 
-FOR_GOOD = "public, max-age=31536000, immutable"
 ASK_FIRST = "no-cache"
 WORTH_COMPRESSING = (
     "text/",
@@ -101,8 +101,8 @@ class Assets:
         if asset is None:
             raise NothingHere("There is no such file.")
         headers = {"ETag": asset.etag, "Cache-Control": caching, "Vary": "Accept-Encoding"}
-        if asset.etag in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
+        if (known := unchanged(request, headers)) is not None:
+            return known
         content = asset.content
         packed = asset.gzipped() if "gzip" in request.headers.get("accept-encoding", "") else None
         if packed is not None:

@@ -70,6 +70,11 @@ async def read_object(request: Request, kind: type[Body], most: int, *, may_be_e
         raise BadBody(f"The body does not fit: {error}. This call takes {_fields(kind)}.") from None
 
 
+async def read_short(request: Request, kind: type[Body]) -> Body:
+    """The body of an operation, as `read_object`: a few short fields, or nothing at all."""
+    return await read_object(request, kind, OVERHEAD_BYTES, may_be_empty=True)
+
+
 def parse(raw: bytes, what: str = "body") -> Any:
     """The value of strict JSON. Raises NotJson, with line and column where that is known."""
     if not raw.strip():

@@ -14,7 +14,7 @@ from playground.store.protocol import Snippet
 from playground.web import api_snippets, card_drawing
 from playground.web.card_drawing import Card, card_of
 from playground.web.context import Context
-from playground.web.errors import ExampleNotFound
+from playground.web.responses import unchanged
 from playground.web.security import EMBEDDABLE
 
 CACHING = "public, max-age=86400"  # a day: the code never changes, the look may
@@ -31,9 +31,7 @@ async def site(context: Context, request: Request) -> Response:
 
 async def example(context: Context, request: Request) -> Response:
     """The picture of an example."""
-    found = context.examples.get(request.path_params["slug"])
-    if found is None:
-        raise ExampleNotFound("There is no example of this name. The list is under Examples on every page.")
+    found = context.example(request.path_params["slug"])
     return await _respond(context, request, f"example {found!r}", lambda: of_example(found))
 
 
@@ -58,8 +56,8 @@ async def _respond(context: Context, request: Request, what: str, card: Callable
     request.scope[EMBEDDABLE] = True  # previews and pages elsewhere may show it
     etag = f'"{hashlib.sha256(f"{card_drawing.EDITION} {what}".encode()).hexdigest()[:20]}"'
     headers = {"ETag": etag, "Cache-Control": CACHING}
-    if etag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
+    if (known := unchanged(request, headers)) is not None:
+        return known
     found = context.cards.known(etag)
     if found is None:
         context.limits.cards.spend(request, context.addresses.of(request))

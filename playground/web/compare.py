@@ -15,7 +15,7 @@ from playground.store.encoding import plain as plain_value
 from playground.web import pages
 from playground.web.context import Context
 from playground.web.journals import LEFT_OUT
-from playground.web.responses import json_response, wants_html
+from playground.web.responses import FRESH_OF_KIND, json_response, wants_html
 from playground.web.views import plain
 from playground.workflows import events as ev
 from playground.workflows.compare import attempts_of, changed_lines, compare, took_ms
@@ -26,7 +26,6 @@ VALUES_BYTES = 256 * 1024  # of large values of one side that are shown
 LINES_SHOWN = 12  # of code that differs
 LINES_LENGTH = 2_000  # … and characters
 GIVEN_LENGTH = 500  # characters of an address that is looked at
-_HEADERS = {"Cache-Control": "no-store", "Vary": "Accept"}
 
 _ID = re.compile(r"(?:.*/instances/)?([A-Za-z0-9_][A-Za-z0-9_-]{0,99})(?:[/?#].*)?", re.DOTALL)
 
@@ -54,7 +53,7 @@ async def view(context: Context, request: Request) -> Response:
     if not wants_html(request):
         if found is None:
             raise InstanceNotFound(said)
-        return json_response({"a": _summary(sides[0]["raw"]), "b": _summary(sides[1]["raw"]), **found}, headers=_HEADERS)
+        return json_response({"a": _summary(sides[0]["raw"]), "b": _summary(sides[1]["raw"]), **found}, headers=FRESH_OF_KIND)
     names = await pages.shared_names(context, request) | {
         "sides": sides,
         "said": said,

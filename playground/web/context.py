@@ -14,6 +14,7 @@ from playground.store.protocol import Store
 from playground.web.addresses import Addresses
 from playground.web.assets import Assets
 from playground.web.chaos_rows import Rows
+from playground.web.errors import ExampleNotFound
 from playground.web.highlight import Highlighter
 from playground.web.kept_cards import Cards
 from playground.web.measured import Requests
@@ -69,6 +70,12 @@ class Context:
     @property
     def store(self) -> Store:
         return self.engine.store
+
+    def example(self, slug: str) -> Example:
+        """The example of this name. Raises ExampleNotFound."""
+        if slug not in self.examples:
+            raise ExampleNotFound(f"There is no example of this name; the examples are {', '.join(self.examples)}.")
+        return self.examples[slug]
 
     def now(self) -> int:
         """Epoch milliseconds by the engine's clock."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+from playground.web.responses import FRESH
 from playground.workflows.errors import WorkflowError
 
 STATUS_OF: Mapping[str, int] = {
@@ -162,7 +163,7 @@ def status_of(error: WorkflowError) -> int:
 
 def headers_of(error: WorkflowError) -> dict[str, str]:
     """The headers that belong to a refusal, such as Retry-After."""
-    headers = {"Cache-Control": "no-store"}
+    headers = dict(FRESH)
     if "retry_after" in error.details:
         headers["Retry-After"] = str(error.details["retry_after"])
     if isinstance(error, (NoToken, NoKey)):

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from playground.web.context import Context
-from playground.web.responses import json_response
+from playground.web.responses import FRESH, json_response
 from playground.web.views import ANONYMOUS
 from playground.workflows import events as ev
 
@@ -26,4 +26,4 @@ async def healthz(context: Context, request: Request) -> Response:
         "workers": {"running": context.engine.running(), "slots": context.settings.slots},
         "streams": context.limits.streams.total(),
     }
-    return json_response(answer, headers={"Cache-Control": "no-store"})
+    return json_response(answer, headers=FRESH)

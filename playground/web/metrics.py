@@ -22,6 +22,7 @@ from playground.store.measures import Histogram
 from playground.web.access import check_metrics
 from playground.web.context import Context
 from playground.web.measured import CLASSES
+from playground.web.responses import FRESH
 from playground.workflows import events as ev
 
 PREFIX = "playground_"
@@ -134,7 +135,7 @@ async def metrics(context: Context, request: Request) -> Response:
     check_metrics(context, request)
     facts = Facts(context, await context.store.count(), await context.store.oldest_due())
     content = context.scrapes.text(family for row in METRICS for family in row.families(facts))
-    return Response(content, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4, "Cache-Control": "no-store"})
+    return Response(content, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4, **FRESH})
 
 
 def _buckets(times: Histogram) -> list[tuple[str, float]]:

@@ -40,13 +40,14 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from playground.examples import Example
 from playground.settings import public_rows
 from playground.store.protocol import InstanceRow, Snippet
-from playground.web import api_instances, api_snippets, bodies, pictures, social
+from playground.web import api_snippets, bodies, pictures, social
 from playground.web.amounts import grouped
 from playground.web.context import Context
-from playground.web.errors import BadQuery, ExampleNotFound
+from playground.web.errors import BadQuery
 from playground.web.ledger import ledger
 from playground.web.pretty import pretty
-from playground.web.responses import json_response, wants_html
+from playground.web.queries import moment
+from playground.web.responses import FOR_GOOD, FRESH, FRESH_OF_KIND, json_response, wants_html
 from playground.web.security import EMBEDDABLE, NONCE
 from playground.web.views import plain, snippet_url
 from playground.workflows import events as ev
@@ -56,8 +57,6 @@ EDITOR = "editor/editor.js"
 THEMES = ("light", "dark")
 EDITOR_FIRST = "editor/first-"  # what the build calls the parts that the editor's script needs at once
 PAGE_VALUES_BYTES = 256 * 1024  # of large values that a page carries; the others it reads when they are looked at
-_VARIES = {"Cache-Control": "no-store", "Vary": "Accept"}
-RAW_CACHING = "public, max-age=31536000, immutable"  # a snippet never changes
 
 
 async def start(context: Context, request: Request) -> Response:
@@ -68,9 +67,7 @@ async def start(context: Context, request: Request) -> Response:
 
 async def example(context: Context, request: Request) -> Response:
     """The page on an example."""
-    found = context.examples.get(request.path_params["slug"])
-    if found is None:
-        raise ExampleNotFound("There is no example of this name. The list is under Examples on every page.")
+    found = context.example(request.path_params["slug"])
     return await page(context, request, "example", _of_example(found))
 
 
@@ -84,7 +81,7 @@ async def instance(context: Context, request: Request) -> Response:
     """The page on a run, live or finished, now or after the event whose seq is `at`."""
     row = await context.views.find(request.path_params["id"])
     code = await context.store.snippet(row.snippet)
-    at = api_instances.moment(request, row)
+    at = moment(request, row)
     shown = await of_instance(context, row, code.source if code else "", at) | {"snippet": _link(row.snippet)}
     if not wants_html(request):
         return await page(context, request, "instance", shown)
@@ -104,7 +101,7 @@ async def embed(context: Context, request: Request) -> Response:
 async def raw(context: Context, request: Request) -> Response:
     """The source of a snippet as a Python file."""
     found = await api_snippets.find(context, request.path_params["snippet"])
-    headers = {"Cache-Control": RAW_CACHING, "Content-Disposition": f'inline; filename="{found.id}.py"'}
+    headers = {"Cache-Control": FOR_GOOD, "Content-Disposition": f'inline; filename="{found.id}.py"'}
     return Response(found.source, media_type="text/plain; charset=utf-8", headers=headers)
 
 
@@ -112,7 +109,7 @@ async def about(context: Context, request: Request) -> Response:
     """The limits, the isolation and the versions of this server."""
     if not wants_html(request):
         return json_response(
-            {"limits": public_rows(context.settings), "isolation": context.tier(), "version": context.version}, headers=_VARIES
+            {"limits": public_rows(context.settings), "isolation": context.tier(), "version": context.version}, headers=FRESH_OF_KIND
         )
     return html_response(context, "about.html", await shared_names(context, request))
 
@@ -120,7 +117,7 @@ async def about(context: Context, request: Request) -> Response:
 async def examples(context: Context, request: Request) -> Response:
     """The examples, each with its lesson."""
     if not wants_html(request):
-        return json_response({"examples": [example_json(it) for it in context.examples.values()]}, headers=_VARIES)
+        return json_response({"examples": [example_json(it) for it in context.examples.values()]}, headers=FRESH_OF_KIND)
     return html_response(context, "examples.html", await shared_names(context, request))
 
 
@@ -131,7 +128,7 @@ async def new(context: Context, request: Request) -> Response:
         raise BadQuery("The address has no `source`; a link to new code is /new?source=…&params=….")
     value = bodies.parse(params.encode(), "`params` of the address") if params else None
     stored = await api_snippets.put_for(context, request, source, value, has_params=bool(params))
-    return RedirectResponse(snippet_url(stored.id), 303, headers={"Cache-Control": "no-store"})
+    return RedirectResponse(snippet_url(stored.id), 303, headers=FRESH)
 
 
 async def page(
@@ -150,7 +147,7 @@ async def page(
     limits = {it["name"]: it["value"] for it in public_rows(context.settings)}
     told = {"kind": kind, **empty, **shown, "limits": limits, "version": context.version, "now": context.now()}
     if not wants_html(request):
-        return json_response(told, headers=_VARIES)
+        return json_response(told, headers=FRESH_OF_KIND)
     live = told["instance"] is not None and told["instance"]["status"] not in ev.FINAL_STATUSES
     names = await shared_names(context, request) | {
         "page": told,
@@ -211,7 +208,7 @@ def html_response(
     context: Context, template: str, names: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
     """A page. It is never cached: its nonce is for once, and a run goes on."""
-    return HTMLResponse(context.rendering.render(template, names), status, headers=_VARIES | (headers or {}))
+    return HTMLResponse(context.rendering.render(template, names), status, headers={**FRESH_OF_KIND, **(headers or {})})
 
 
 def example_json(example: Example) -> dict[str, Any]:

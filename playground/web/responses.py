@@ -1,4 +1,4 @@
-"""Small helpers that every view shares: who asked, and answers in JSON."""
+"""Small helpers that every view shares: who asked, answers in JSON, and for how long an answer may be kept."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 COMPRESS_UP_TO_BYTES = 256 * 1024
+
+FRESH: Mapping[str, str] = {"Cache-Control": "no-store"}
+FRESH_OF_KIND: Mapping[str, str] = {**FRESH, "Vary": "Accept"}  # a page for a browser, JSON for everyone else
+FOR_GOOD = "public, max-age=31536000, immutable"
 
 
 def wants_html(request: Request) -> bool:
@@ -26,3 +30,8 @@ def json_bytes(content: bytes, status: int = 200, headers: Mapping[str, str] | N
     """A JSON answer that is encoded already. A large one is sent as it is: to compress it would keep all others waiting."""
     as_it_is = {"Content-Encoding": "identity"} if len(content) > COMPRESS_UP_TO_BYTES else {}
     return Response(content, status, headers={**(headers or {}), **as_it_is}, media_type="application/json")
+
+
+def unchanged(request: Request, headers: Mapping[str, str]) -> Response | None:
+    """The answer to who has this already, by the ETag among its `headers`; None for who has it not."""
+    return Response(status_code=304, headers=headers) if headers["ETag"] in request.headers.get("if-none-match", "") else None

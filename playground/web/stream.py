@@ -9,6 +9,7 @@ from playground.web.access import find
 from playground.web.context import Context
 from playground.web.errors import BadQuery
 from playground.web.rates import AtOnce
+from playground.web.responses import FRESH
 from playground.workflows import events as ev
 
 
@@ -18,7 +19,7 @@ async def stream(context: Context, request: Request) -> Response:
     after = _after(request)
     final = row.status in ev.FINAL_STATUSES
     if final and after == row.last_seq:
-        return Response(status_code=204, headers={"Cache-Control": "no-store"})
+        return Response(status_code=204, headers=FRESH)
     view = await context.views.instance(row) if after > row.last_seq else None
     address, limit = context.addresses.of(request), context.limits.streams
     limit.enter(address)

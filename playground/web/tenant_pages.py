@@ -9,15 +9,14 @@ from starlette.responses import Response
 
 from playground.engine.tenants import WORKFLOW
 from playground.store.protocol import InstanceRow
-from playground.web import api_instances, pages
+from playground.web import pages
 from playground.web.access import TENANT, tenant_of
 from playground.web.context import Context
-from playground.web.responses import json_response, wants_html
+from playground.web.queries import moment
+from playground.web.responses import FRESH_OF_KIND, json_response, wants_html
 from playground.workflows import events as ev
 from playground.workflows import names
 from playground.workflows.errors import NonRetryableError
-
-_FRESH = {"Cache-Control": "no-store", "Vary": "Accept"}
 
 
 async def tenant(context: Context, request: Request) -> Response:
@@ -35,7 +34,7 @@ async def tenant(context: Context, request: Request) -> Response:
         "instances": {status: counts.get(status, 0) for status in ev.STATUSES},
         "secrets": await context.tenants.secret_names(name),
     }
-    return json_response(shown, headers=_FRESH)
+    return json_response(shown, headers=FRESH_OF_KIND)
 
 
 async def instance(context: Context, request: Request) -> Response:
@@ -46,7 +45,7 @@ async def instance(context: Context, request: Request) -> Response:
         return await pages.page(context, request, "tenant", shown)
     name = await tenant_of(context, request)
     row = await context.views.find(request.path_params["id"], name)
-    shown = await pages.of_instance(context, row, await _source(context, row), api_instances.moment(request, row))
+    shown = await pages.of_instance(context, row, await _source(context, row), moment(request, row))
     return await pages.page(context, request, "instance", shown | {"tenant": name})
 
 

@@ -7,14 +7,13 @@ from starlette.responses import Response
 
 from playground.web import pages
 from playground.web.access import check_operator
-from playground.web.api_instances import whole_number
 from playground.web.context import Context
-from playground.web.responses import json_response, wants_html
+from playground.web.queries import whole_number
+from playground.web.responses import FRESH_OF_KIND, json_response, wants_html
 from playground.workflows import events as ev
 
 LISTED_DEFAULT = 200
 LISTED_MOST = 1_000
-_FRESH = {"Cache-Control": "no-store", "Vary": "Accept"}
 
 
 async def tenants(context: Context, request: Request) -> Response:
@@ -31,7 +30,7 @@ async def tenants(context: Context, request: Request) -> Response:
     rows = [await _row(context, tenant.name, tenant.created_at) for tenant in found]
     after = found[-1].name if len(found) == limit else None
     if not wants_html(request):
-        return json_response({"tenants": rows, "after": after}, headers=_FRESH)
+        return json_response({"tenants": rows, "after": after}, headers=FRESH_OF_KIND)
     names = await pages.shared_names(context, request) | {"tenants": rows, "has_operator": True, "statuses": ev.STATUSES, "after": after}
     return pages.html_response(context, "tenants.html", names)
 
