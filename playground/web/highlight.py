@@ -96,7 +96,6 @@ def _lines(source: str, pieces: Iterable[tuple[int, int, str]]) -> Iterator[str]
 _CLASSES = (
     ("Operator.Word", "tok-keyword"),
     ("Keyword", "tok-keyword"),
-    ("Name.Builtin.Pseudo", "tok-keyword"),
     ("Name.Decorator", "tok-name"),
     ("Name.Class", "tok-name"),
     ("Name.Function", "tok-name"),

@@ -1,7 +1,7 @@
 // The page's editor: CodeMirror over the textarea that the server sent. The only export is what static/js/editor.js uses.
 
 import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
-import { bracketMatching, indentOnInput, indentUnit } from "@codemirror/language";
+import { bracketMatching, forceParsing, indentOnInput, indentUnit } from "@codemirror/language";
 import { Compartment, EditorState, Prec } from "@codemirror/state";
 import {
   EditorView,
@@ -17,6 +17,8 @@ import { python } from "./highlight.js";
 import { columnOf, lineAt, offsetAt } from "./places.js";
 import { nextProblem, problems, show } from "./problems.js";
 import { link, nowLine, runLine, showOutline, showRun, startRun, steps } from "./steps.js";
+
+const PARSE_MS = 200; // for the colours of what is in sight: the listing that the editor replaces has them, and idle time may be long in coming
 
 /**
  * Makes an editor in `parent`, with `doc` as its text.
@@ -84,6 +86,7 @@ export function createEditor({ parent, doc, nonce, labelledby, describedby, onCh
     ],
   });
   const view = new EditorView({ state, parent });
+  forceParsing(view, view.viewport.to, PARSE_MS);
   let asked = false;
   const help = async () => {
     if (asked) return;

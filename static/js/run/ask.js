@@ -64,9 +64,12 @@ export function askForm(step, { payload, send, close }) {
   return form;
 }
 
-/** Buttons that stand on a track after the now-line. `label` names what happens; `act` does it and resolves when it is sent. */
-export function trackTool(label, act, { quiet = false, name = label } = {}) {
-  const button = el(quiet ? "button.btn.line.quiet" : "button.btn.line", { type: "button", "aria-label": name }, label);
+/**
+ * What stands on a track after the now-line: a button, and with `counting` room before it for a countdown.
+ * `label` names what happens; `act` does it and resolves when it is sent.
+ */
+export function trackTool(label, act, { name = label, counting = false } = {}) {
+  const button = el("button.btn.line", { type: "button", "aria-label": name }, label);
   button.addEventListener("click", async (event) => {
     event.stopPropagation();
     if (button.getAttribute("aria-disabled") === "true") return;
@@ -74,6 +77,8 @@ export function trackTool(label, act, { quiet = false, name = label } = {}) {
     await act();
     button.removeAttribute("aria-disabled");
   });
-  return el("span.wake", {}, button);
+  const tool = el("span.wake", {}, button);
+  if (counting) tool.prepend((tool.countdown = el("span.until", { "aria-hidden": "true" })));
+  return tool;
 }
 

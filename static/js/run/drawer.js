@@ -1,7 +1,7 @@
 // One step, in full: its attempts with what went wrong under each, its result, config and logs.
 
 import { INJECTED, isBroken } from "./breaks.js";
-import { el, icon, lineLink, setDisabled, tell } from "./dom.js";
+import { el, icon, lineLink, setDisabled, setIcon, tell } from "./dom.js";
 import { isLost, isStopped, lives } from "./fold.js";
 import { lineRow } from "./logs.js";
 import { early } from "./marks.js";
@@ -35,9 +35,9 @@ export class Drawer {
   }
 
   show(step, state, context) {
+    this.reset();
     this.step = step;
-    this.drawn = null;
-    this.printed = { all: null, taken: 0, lines: [] };
+    this.head = this.newHead();
     this.update(state, context);
   }
 
@@ -50,11 +50,15 @@ export class Drawer {
     const drawn = `${begun}:${this.step.version}:${lines.length}:${context.final}:${context.why}:${state.executions.length}:${state.generation}`;
     if (this.drawn === drawn) return;
     this.drawn = drawn;
-    const body = this.root.querySelector(".sheet-body");
-    const scroll = body?.scrollTop ?? 0;
-    this.root.replaceChildren(...(begun ? this.parts(state, context, lines) : [this.head(null, context.why), el("p.nothing", {}, el("code", {}, stepLabel(this.step)), ` has not begun at seq ${state.lastSeq}.`)]));
-    const now = this.root.querySelector(".sheet-body");
-    if (now) now.scrollTop = scroll;
+    this.tellHead(begun ? stepState(this.step, context.final) : null, context.why);
+    const body = begun ? this.body(state, context, lines) : el("p.nothing", {}, el("code", {}, stepLabel(this.step)), ` has not begun at seq ${state.lastSeq}.`);
+    const { lastElementChild: before } = this.root;
+    if (!before) this.root.append(this.head.node, body);
+    else {
+      const { scrollTop } = before;
+      before.replaceWith(body);
+      body.scrollTop = scrollTop;
+    }
   }
 
   /** The lines that the step printed. Those found before are not looked for again. */
@@ -68,52 +72,42 @@ export class Drawer {
     return printed.lines;
   }
 
-  /** `shown` is the state of the step, or null before it has begun. */
-  head(shown, why) {
+  /** What stands above one step for as long as it is open: the body is drawn anew while a finger is on a button, which must not take the press. */
+  newHead() {
     const { step } = this;
-    const { icon: mark, tone, word } = shown ?? STEP.not;
-    return el(
-      "header",
-      {},
-      icon(mark, { tone, label: word }),
-      el("h3", { title: step.name }, stepLabel(step)),
-      el("span.tag", {}, KIND[step.kind]),
-      step.line ? lineLink(step.line) : null,
-      el("span.grow"),
-      shown && this.breaking(why),
-      shown && this.again(why),
-      shown && el("button.btn.line.small.again", { type: "button", "aria-label": "Fork from here…", "aria-keyshortcuts": "f", dataset: { fork: "" }, title: "A new run that begins with what finished before this step", onclick: () => this.fork(step) }, icon("i-fork"), el("span", {}, "Fork from here…")),
-      el("button.btn.icon", { type: "button", "aria-label": "Close step", title: "Close", onclick: this.close }, icon("i-close")),
-    );
+    const mark = icon("i-not", { label: STEP.not.word });
+    const button = (picture, word, act, { title, name = word, keys, dataset }) => {
+      const made = el("button.btn.line.small.again", { type: "button", "aria-label": name, "aria-keyshortcuts": keys, dataset: { ...dataset, title }, title }, icon(picture), el("span", {}, word));
+      made.addEventListener("click", () => made.getAttribute("aria-disabled") !== "true" && act(this.step));
+      return made;
+    };
+    const breaks = step.kind === "do" && button("i-bolt", "Break", this.breakStep, { name: "Break this step", keys: "b", title: "Make it fail, time out, be slow, or return a value" });
+    const again = button("i-restart", "Restart from here", this.restart, { title: "Keeps what began before this step; this one and all later ones run again" });
+    const fork = button("i-fork", "Fork from here…", this.fork, { keys: "f", dataset: { fork: "" }, title: "A new run that begins with what finished before this step" });
+    const close = el("button.btn.icon", { type: "button", "aria-label": "Close step", title: "Close", onclick: this.close }, icon("i-close"));
+    const line = step.line ? lineLink(step.line) : null;
+    const node = el("header", {}, mark, el("h3", { title: step.name }, stepLabel(step)), el("span.tag", {}, KIND[step.kind]), line, el("span.grow"), breaks, again, fork, close);
+    return { node, mark, line, able: [breaks, again].filter(Boolean), acts: [breaks, again, fork].filter(Boolean) };
   }
 
-  parts(state, { final, now, why }, lines) {
+  /** `shown` is the state of the step, or null before it has begun; `why` says why nothing can be done to the run. */
+  tellHead(shown, why) {
+    const { mark, line, able, acts } = this.head;
+    const { icon: picture, tone, word } = shown ?? STEP.not;
+    setIcon(mark, picture, tone);
+    mark.setAttribute("aria-label", word);
+    if (line && this.step.line && line.textContent !== `line ${this.step.line}`) line.replaceWith((this.head.line = lineLink(this.step.line)));
+    for (const button of acts) button.hidden = !shown;
+    for (const button of able) setDisabled(button, why);
+  }
+
+  body(state, { final, now }, lines) {
     const { step } = this;
     const left = el("section", {}, el("h4", {}, step.kind === "do" ? "Attempts" : "What happened"), step.kind === "do" ? attempts(step, state, final, this.pageOf) : story(step, state, { final, now, pageOf: this.pageOf }));
     if (step.rollback) left.append(el("h4", {}, "Rollback"), rollback(step.rollback, final, state));
     const right = el("section", {});
     right.append(...this.result(), ...config(step), ...printedBy(lines));
-    return [this.head(stepState(step, final), why), el("div.sheet-body", { tabindex: "0" }, left, right)];
-  }
-
-  /** Makes its next attempts fail, time out, be slow or return a value. */
-  breaking(why) {
-    if (this.step.kind !== "do") return null;
-    const button = el("button.btn.line.small.again", { type: "button", "aria-label": "Break this step", "aria-keyshortcuts": "b", title: "Make it fail, time out, be slow, or return a value" }, icon("i-bolt"), el("span", {}, "Break"));
-    button.dataset.title = button.title;
-    setDisabled(button, why);
-    button.addEventListener("click", () => button.getAttribute("aria-disabled") !== "true" && this.breakStep(this.step));
-    return button;
-  }
-
-  /** Runs this step and what began after it once more; what began before it is kept. */
-  again(why) {
-    const { step } = this;
-    const button = el("button.btn.line.small.again", { type: "button", "aria-label": "Restart from here", title: "Keeps what began before this step; this one and all later ones run again" }, icon("i-restart"), el("span", {}, "Restart from here"));
-    button.dataset.title = button.title;
-    setDisabled(button, why);
-    button.addEventListener("click", () => button.getAttribute("aria-disabled") !== "true" && this.restart(step));
-    return button;
+    return el("div.sheet-body", { tabindex: "0" }, left, right);
   }
 
   result() {
@@ -223,6 +217,6 @@ function config(step) {
 function printedBy(lines) {
   if (!lines.length) return [];
   const rest = lines.length - LINES;
-  const list = el("ol.logs.short", {}, ...lines.slice(-LINES).map(lineRow));
+  const list = el("ol.logs.short", {}, ...lines.slice(-LINES).map((line) => lineRow(line)));
   return [el("h4", {}, "Logs"), rest > 0 ? el("p.dim", {}, `${count(rest, "earlier line")} in the Logs tab`) : null, list].filter(Boolean);
 }

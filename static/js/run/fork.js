@@ -182,7 +182,8 @@ function radio(name, value, words, checked, disabled = false) {
 export function wayOn(run, state, refused) {
   const events = state.rows.some((step) => step.kind === "wait" && step.status === "completed");
   const line = state.error?.line ? `Fix line ${state.error.line}` : "Fix the code";
-  const words = `${line} and continue in a fork: what finished is kept${events ? ", the event too" : ""}.`;
+  const kept = state.rows.some((step) => step.endedAt !== null && step.status !== "errored");
+  const words = kept ? `${line} and continue in a fork: what finished is kept${events ? ", the event too" : ""}.` : `${line} and run it in a fork: nothing had finished yet.`;
   const button = el("button.btn.main", { type: "button" }, icon("i-fork"), el("span", {}, "Fork with this source"));
   button.addEventListener("click", async () => {
     if (button.getAttribute("aria-disabled") === "true") return;

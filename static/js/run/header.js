@@ -114,7 +114,6 @@ export class Header {
   controls(state, final, why) {
     const { pause, terminate, restart, fork, chaos, kill, moment } = this.buttons;
     fork.hidden = !final;
-    chaos.classList.toggle("live", !final);
     setDisabled(fork, this.context.past ? NOTHING.past : ""); // whoever has the link may fork
     const paused = state.status === "paused" || state.status === "waitingForPause";
     pause.hidden = terminate.hidden = this.split.hidden = final;
@@ -127,7 +126,9 @@ export class Header {
     setDisabled(pause, why || (this.busy === "pause" || this.busy === "resume" ? WHY.busy : ""));
     setDisabled(terminate, why || (this.busy === "terminate" ? WHY.busy : ""));
     setDisabled(restart, why || (this.busy === "restart" ? WHY.busy : ""));
-    const none = alive(state) ? "" : (WHY[{ waiting: "hibernating", paused: "paused" }[state.status] ?? "queued"]);
+    const living = alive(state);
+    chaos.classList.toggle("live", !final && living); // a telephone offers it among the moments of a kill, where there is a worker
+    const none = living ? "" : (WHY[{ waiting: "hibernating", paused: "paused" }[state.status] ?? "queued"]);
     const killing = why || none || (this.busy === "kill" ? WHY.busy : "");
     setDisabled(kill, killing);
     setDisabled(moment, killing);

@@ -10,7 +10,7 @@ import { CUT, clock, lasting, stepLabel } from "./words.js";
 const ROW_PX = 28;
 const NARROW_PX = 40;
 const COLUMN_PX = 130; // least width of a column
-const COLUMNS = 4; // more executions than this, or than there is room for: the first, a folded one, the last
+const COLUMNS = 4; // more executions than this, or than there is room for: the first, a folded one, the last; opened, those of the folded one
 
 export class Lens {
   constructor({ root, onStep }) {
@@ -24,24 +24,28 @@ export class Lens {
       const step = row && this.state?.steps.get(row.dataset.key);
       if (step) this.onStep(step);
     });
+    this.head.addEventListener("click", (event) => this.opened(event.target.closest("button")));
     this.reset(new Plan([]));
   }
 
   reset(plan) {
     this.plan = plan;
-    this.state = this.linked = this.looks = null;
+    this.state = this.linked = this.looks = this.from = null;
     this.rows.setCount(0, 0);
     this.head.replaceChildren();
   }
 
   update(state, { final, hideRest }) {
     if (!this.root.clientHeight) return;
+    if (this.state?.generation !== state.generation) this.from = null;
     this.state = state;
     this.final = final;
+    this.hideRest = hideRest;
     this.rest = hideRest ? [] : this.plan.ahead(state);
     const room = Math.floor((this.root.clientWidth * 0.7) / COLUMN_PX);
-    this.columns = columnsOf(lives(state), Math.max(2, Math.min(COLUMNS, room)));
-    const looks = `${final}:${state.generation}:${this.columns.map((one) => one.folded ?? `${one.execution}:${one.endedSeq}:${one.cut}:${one.firstAt}`).join()}`;
+    this.most = Math.max(2, Math.min(COLUMNS, room));
+    this.columns = columnsOf(lives(state), this.most, this.from);
+    const looks = `${final}:${state.generation}:${this.columns.map((one) => one.folded ? `${one.folded}+${one.index}` : `${one.execution}:${one.endedSeq}:${one.cut}:${one.firstAt}`).join()}`;
     if (looks !== this.looks) {
       this.looks = looks;
       this.heads(state);
@@ -59,7 +63,20 @@ export class Lens {
     const widths = this.columns.map((column) => (column.folded ? "44px" : "minmax(0, 1fr)")).join(" ");
     setVar(this.root, "--columns", widths || "minmax(0, 1fr)");
     this.root.classList.toggle("is-empty", !this.columns.length);
+    const held = this.head.contains(document.activeElement);
     this.head.replaceChildren(el("span", { role: "columnheader" }, el("b", {}, "Step")), ...this.columns.map((column) => headOf(column, state)));
+    if (held) (this.head.querySelector("button") ?? this.root).focus({ preventScroll: true });
+  }
+
+  /** Shows executions that were folded: of many, those next to what is shown. */
+  opened(button) {
+    const at = button ? [...this.head.children].indexOf(button.parentNode) - 1 : -1;
+    const fold = this.columns?.[at];
+    if (!fold?.folded) return;
+    const before = at < this.columns.length - 1;
+    this.from = before ? Math.max(0, fold.index + fold.folded - this.most) : fold.index;
+    if (this.from + this.most >= lives(this.state).length) this.from = null;
+    this.update(this.state, this);
   }
 
   /** What a row is drawn from: a step as it stood at a seq, or an entry of the plan. */
@@ -97,21 +114,27 @@ export class Lens {
   }
 }
 
-function columnsOf(executions, most) {
-  if (executions.length <= most) return executions;
-  const first = executions.slice(0, most > 2 ? 1 : 0);
-  const last = executions.slice(first.length - most);
-  const between = executions.slice(first.length, executions.length - last.length);
-  return [...first, { folded: between.length, between }, ...last];
+/** The columns: `most` executions of those there are, from `from` on or else the first and the latest, and the rest folded. */
+export function columnsOf(executions, most, from) {
+  const { length } = executions;
+  if (length <= most) return executions;
+  const fold = (index, end) => (index < end ? [{ folded: end - index, index, between: executions.slice(index, end) }] : []);
+  if (from !== null) return [...fold(0, from), ...executions.slice(from, from + most), ...fold(Math.min(length, from + most), length)];
+  const first = most > 2 ? 1 : 0;
+  const last = length - most + first;
+  return [...executions.slice(0, first), ...fold(first, last), ...executions.slice(last)];
 }
 
 function headOf(column, state) {
-  if (column.folded) return el("span.folded", { role: "columnheader", title: foldedTitle(column.between) }, el("b", {}, "…"), `+${column.folded}`, el("span.sr", {}, foldedTitle(column.between)));
+  if (column.folded) {
+    const words = `Show ${foldedTitle(column.between)}`;
+    return el("span.folded", { role: "columnheader" }, el("button", { type: "button", title: words, "aria-label": words }, el("b", {}, "…"), `+${column.folded}`));
+  }
   const begun = state.startedAt ?? column.startedAt;
   const read = column.replayed ? `${column.replayed} read${column.firstAt ? ` in ${lasting(Math.max(1, column.firstAt - column.startedAt))}` : ""}` : "";
   const on = column.firstStep && column.execution > 1 ? el("code", {}, stepLabel(column.firstStep)) : null;
   const after = state.executions[state.executions.indexOf(column) + 1];
-  const end = column.endedAt === null ? `started ${clock(column.startedAt).slice(0, 8)}` : column.cut ? `${CUT[column.reason]} at ${lasting(column.endedAt - begun)}` : { hibernated: "hibernated", evicted: after && after.codeVersion !== column.codeVersion ? "gave way to edited code" : "gave its worker up", killed: "ended by hand" }[column.reason] ?? "ran to the end";
+  const end = column.endedAt === null ? `started ${clock(column.startedAt).slice(0, 8)}` : column.cut ? `${CUT[column.reason]} at ${lasting(column.endedAt - begun)}` : { hibernated: "hibernated", evicted: after && after.codeVersion !== column.codeVersion ? "gave way to edited code" : "gave its worker up", killed: "ended by hand" }[column.reason] ?? (state.status === "errored" && !after ? "ended in an error" : "ran to the end");
   const before = state.executions[state.executions.indexOf(column) - 1];
   const recoded = before && before.codeVersion !== column.codeVersion ? el("span.tag", {}, "edited code") : null;
   const parts = column.cut || !read ? [end] : [read, on ? ["continuing at ", on] : null].filter(Boolean);
@@ -120,7 +143,8 @@ function headOf(column, state) {
 
 function foldedTitle(between) {
   const cuts = between.filter((one) => one.cut).length;
-  return `Executions ${between[0].execution} to ${between.at(-1).execution}${cuts ? `, ${cuts} of them cut off` : ""}`;
+  const numbers = between.length > 1 ? `executions ${between[0].execution} to ${between.at(-1).execution}` : `execution ${between[0].execution}`;
+  return `${numbers}${cuts ? `, ${cuts} of them cut off` : ""}`;
 }
 
 /** What an execution did with a step: [class, words]. `live`: it is the latest and the run is not over. */

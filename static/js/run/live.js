@@ -48,7 +48,7 @@ export class Live {
     const part = (name) => root.querySelector(`[data-part="${name}"]`);
     this.parts = { end: part("end"), timeline: part("timeline") };
     this.sentence = new Sentence(root);
-    this.telling = new Telling((ms) => (this.timer = setTimeout(() => this.schedule(), ms)));
+    this.telling = new Telling();
     const copy = (text) => this.copy(text);
     this.lesson = new Lesson({ root: part("lesson") });
     this.header = new Header({ root: part("head"), act: (what, when) => this.act(what, when) });
@@ -265,12 +265,12 @@ export class Live {
     }
     this.notices.tick();
     if (this.state.lastSeq || this.trouble) this.sentence.say(this.state, { ...context, armed: this.state.armed, doubles: this.effects.doubles, task: this.lesson.task });
-    this.telling.tell(this.state, this.moments.state, context);
-    if (this.past || (context.final && !this.trouble)) return;
-    const pace = bursting ? BURST_MS : calm.matches ? STILL_MS : this.state.status === "running" && !context.stale ? 0 : CALM_MS;
+    const untold = this.telling.tell(this.state, this.moments.state, context);
     if (document.hidden) return;
-    if (pace) this.timer = setTimeout(() => this.schedule(), pace);
-    else this.schedule();
+    const rests = this.past || (context.final && !this.trouble);
+    const pace = rests ? untold : bursting ? BURST_MS : calm.matches ? STILL_MS : this.state.status === "running" && !context.stale ? 0 : CALM_MS;
+    if (pace) this.timer = setTimeout(() => this.schedule(), Math.min(pace, untold || pace));
+    else if (!rests) this.schedule();
   }
 
   redraw(context) {

@@ -38,6 +38,7 @@ export class Logs {
   refilter() {
     const wanted = this.find.value.trim().toLowerCase();
     const hideReplay = this.replays.getAttribute("aria-pressed") === "false";
+    this.found = Boolean(wanted);
     this.wants = (line) => !(hideReplay && line.replay) && (!wanted || (!line.cut && `${line.step?.name ?? "run"} ${plain(line.text)}`.toLowerCase().includes(wanted)));
     this.shown = []; // those of the lines that are wanted
     this.from = []; // where in `taken` each of them stands
@@ -106,7 +107,7 @@ export class Logs {
     const line = this.shown[index];
     if (!line) return el("li.cut", {}, el("span", {}, `${this.truncated.toLocaleString("en")} more bytes were printed; the limit of this run's log is reached`));
     if (old?.line && alike(old.line, line)) return old;
-    const item = line.cut ? cutRow(line) : lineRow(line);
+    const item = line.cut ? cutRow(line) : lineRow(line, this.found);
     Object.assign(item, { line, step: line.step });
     return item;
   }
@@ -120,18 +121,19 @@ function cutRow(line) {
   return el("li.cut", {}, el("span", {}, `${whose}${CUT[line.cut] ?? line.cut}`));
 }
 
-/** One printed line; also used by the step's drawer. */
-export function lineRow(line) {
+/** One printed line; also used by the step's drawer. `alone`: without the line above it, whose time it may share. */
+export function lineRow(line, alone = false) {
   const who = line.step ? `${line.step.name}${line.step.count > 1 ? `-${line.step.count}` : ""}` : "run";
   const level = line.level ? el("span.level", {}, line.level) : null;
   const item = el(
     "li",
     {},
-    el("time", {}, line.more ? "" : clock(line.at)),
+    el("time", {}, line.more && !alone ? "" : clock(line.at)),
     el("span.ex", { title: `execution ${line.execution ?? ""}` }, String(line.execution ?? "")),
     el("span.who", { title: who }, who),
     el("span.msg", {}, level, ansiNodes(line.text), line.replay && !line.more ? el("span.tag.open", { title: "printed again while the journal was read; it happened in an earlier execution" }, "replay") : null),
   );
+  setFlag(item, "more-of", Boolean(line.more) && !alone);
   setFlag(item, "replay", line.replay);
   setFlag(item, "err", line.stream === "stderr" || /^(ERROR|CRITICAL)$/.test(line.level ?? ""));
   setFlag(item, "warned", line.level === "WARNING");

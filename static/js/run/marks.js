@@ -43,7 +43,7 @@ function attempts(step, state, final) {
   const last = step.attempts[step.attempts.length - 1];
   if (step.status === "retrying" && last && last.endedAt !== null && !isLost(last)) {
     marks.push({ type: "gap", from: last.endedAt, to: final ? state.endedAt : null });
-    if (!final) marks.push({ type: "ahead-gap", from: null, to: step.until, counts: step.until });
+    if (!final) marks.push({ type: "ahead-gap", from: null, to: step.until });
   }
   return marks;
 }

@@ -157,7 +157,7 @@ function complete(state, after, doubles) {
 function twice([first, ...more]) {
   const who = first.step ? [{ code: short(first.step, NAME) }] : ["It"];
   const others = more.length ? `, and ${more.length} more ${more.length === 1 ? "effect" : "effects"} happened again` : "";
-  const cure = first.key === null ? [" A ", { code: "key=" }, " would have told the second one from the first."] : [];
+  const cure = first.key === null ? [" With a ", { code: "key=" }, " the second one would have been recognised."] : [];
   return [...who, " ", { b: `${verb(first.kind)} ${first.word}` }, others, ": the effect is not part of what a step commits.", ...cure];
 }
 

@@ -7,6 +7,7 @@ import { lasting, left, stepLabel, stepState, ticking } from "./words.js";
 
 const NUMBER_PX = 14; // a mark narrower than this does not carry its number
 const LABEL_PX = 7; // width of a character in a gap, with room around it
+const TOOL_PX = 96; // a button after the now-line, with room around it
 
 const CLASSES = {
   ran: "seg ran",
@@ -76,14 +77,25 @@ export function placeRow(item, scale, { width, stale, final, now }) {
     if (mark.type === "ahead") setFlag(mark.node, "open", b >= 100);
     if (mark.type === "live" || mark.type.endsWith("-on")) setFlag(mark.node, "stale", stale);
   }
-  if (item.tools) setVar(item.tools, "--a", scale.at(scale.now));
-  if (item.step) placeMeta(item, { final, now });
+  const counted = item.tools ? placeTools(item, scale.at(scale.now), width, now) : false;
+  if (item.step) placeMeta(item, { final, now, counted });
 }
 
-function placeMeta(item, { final, now }) {
+/** Says whether the countdown stands on the track: it does where there is room for it after the now-line. */
+function placeTools({ tools, step }, a, width, now) {
+  setVar(tools, "--a", a);
+  if (!tools.countdown) return false;
+  const text = `in ${left(step.until - now)}`;
+  const fits = ((100 - a) / 100) * width >= text.length * LABEL_PX + TOOL_PX;
+  setText(tools.countdown, fits ? text : "");
+  return fits;
+}
+
+/** `counted`: what is left stands on the track already. */
+function placeMeta(item, { final, now, counted }) {
   const { step, parts } = item;
   const open = step.endedAt === null && !final;
-  const [text, live] = metaOf(step, open, now);
+  const [text, live] = metaOf(step, open, now, counted);
   setFlag(parts.meta, "now", live);
   const byHand = step.virtual || step.attempts.some((attempt) => attempt.virtual);
   if (parts.meta.childElementCount !== (byHand ? 2 : 1)) {
@@ -98,10 +110,10 @@ function placeMeta(item, { final, now }) {
   setText(parts.words, words);
 }
 
-function metaOf(step, open, now) {
+function metaOf(step, open, now, counted) {
   if (step.copied) return [step.copied.edited ? "edited" : "copied", false];
   if (!open) return [step.endedAt === null ? "" : lasting(step.endedAt - step.startedAt), false];
   if (step.kind !== "do") return [left(step.until - now), true];
-  if (step.status === "retrying") return [`in ${left(step.until - now)}`, true];
+  if (step.status === "retrying" && !counted) return [`in ${left(step.until - now)}`, true];
   return [ticking(now - step.startedAt), true];
 }

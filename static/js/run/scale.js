@@ -1,7 +1,7 @@
 // From moments to places: where a time stands on the timeline, in percent of the track. Pure arithmetic.
 // Time in which something ran is drawn to one scale. Longer spells in which nothing ran shrink to strips.
 
-const LONG_MS = 3_000; // a quiet spell longer than this is drawn as a strip
+const LONG_MS = 3_500; // a quiet spell longer than this is drawn as a strip; one of three seconds, as examples have, is not
 const LONG_SHARE = 0.15; // … unless it is less than this share of the time in which something ran
 const STRIP = 0.11; // width of a strip, as a share of the whole
 const BARE = 0.5; // … where no attempt has run: there is nothing else to show
@@ -11,6 +11,7 @@ const AHEAD = 1.3; // a live timeline is this much longer than what has passed
 const MARGIN = 1.04; // … and than a deadline that is near
 const TIGHT = 0.94; // … and stays as it is until the past fills this much of it
 const ROOMY = 0.8; // … or this much of it while something waits, which has its button after the now-line
+const COUNTED = 0.66; // … or of this where a retry is counted down there too
 const LOOSE = 0.42; // … or less than this
 const LEAST_MS = 1_000; // shortest span of a timeline while something runs
 const DEADLINE = 0.82; // where in the rest a deadline out of scale stands
@@ -57,7 +58,7 @@ export class Scale {
     const longest = Math.max(LONG_MS, LONG_SHARE * spells.reduce((rest, { from, to }) => rest - (to - from > LONG_MS ? to - from : 0), total));
     const long = spells.filter((spell) => {
       spell.known = spell.open && deadline !== null && deadline - spell.from > longest;
-      return spell.to - spell.from > longest || spell.known;
+      return spell.to - spell.from > (spell.open ? longest : longest + FOLD_MS / 2) || spell.known;
     });
     const busy = Math.max(long.reduce((rest, { from, to }) => rest - (to - from), total), 1);
     const share = Math.min(state.rows.some((step) => step.attempts.length) ? STRIP : BARE, STRIPS / Math.max(1, long.length));
@@ -71,7 +72,7 @@ export class Scale {
       units += spell.from - at;
       knots.push([spell.from, units]);
       const length = spell.to - spell.from;
-      const width = spell.known ? Math.min(length, strip) : shrunk(length, longest, strip);
+      const width = spell.known ? Math.min(length, strip) : spell.open ? shrunk(length, longest, strip) : Math.min(longest, strip);
       const a = units;
       units += width;
       knots.push([spell.to, units]);
@@ -81,7 +82,7 @@ export class Scale {
     units += end - at;
     knots.push([end, units]);
     const near = deadline !== null && deadline - end <= longest && !long.some((spell) => spell.open) ? deadline - end : 0;
-    this.fit(units, near, final, long.some((spell) => spell.open), deadline === null ? TIGHT : ROOMY);
+    this.fit(units, near, final, long.some((spell) => spell.open), deadline === null ? TIGHT : counted(state) ? COUNTED : ROOMY);
     if (deadline !== null && deadline > end) {
       const room = this.span - units;
       const away = deadline - end;
@@ -108,7 +109,7 @@ export class Scale {
       return;
     }
     const fits = units <= this.span * tight && units + near <= this.span && (units >= this.span * LOOSE || this.span <= LEAST_MS);
-    if (!fits || (strips && units < this.span * LOOSE)) this.span = Math.max(nice(Math.max(units * AHEAD, (units + near) * MARGIN)), strips ? 1 : LEAST_MS);
+    if (!fits || (strips && units < this.span * LOOSE)) this.span = Math.max(nice(Math.max(units * Math.max(AHEAD, 1.03 / tight), (units + near) * MARGIN)), strips ? 1 : LEAST_MS);
   }
 
   /** Puts the part from `a` to `b` in view, as far as there is such a part. */
@@ -173,6 +174,12 @@ function shrunk(length, longest, strip) {
   if (length <= longest) return length;
   const share = smooth(Math.min(1, (length - longest) / FOLD_MS));
   return longest + (Math.min(strip, longest) - longest) * share;
+}
+
+/** Whether a step waits for its next attempt. */
+function counted(state) {
+  for (const step of state.open) if (step.status === "retrying") return true;
+  return false;
 }
 
 /** The next moment at which something that waits will go on by itself, or null. */

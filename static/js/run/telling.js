@@ -8,27 +8,26 @@ const NOTE = 120; // characters of an error beside its line in the editor
 const TELL_MS = 100; // between two tellings
 
 export class Telling {
-  /** @param {(ms: number) => void} later asks for another call after so many milliseconds, where nothing else would bring one */
-  constructor(later) {
-    this.later = later;
+  constructor() {
     this.reset();
   }
 
   /** What was told counts no more. */
   reset() {
-    this.told = this.toldAt = null;
+    this.told = null;
+    this.toldAt = -Infinity;
   }
 
-  /** Tells, if that has changed, the steps of `state`, which is shown, and the status of `newest`, which is how the run stands. */
+  /**
+   * Tells, if that has changed, the steps of `state`, which is shown, and the status of `newest`, which is how the run stands.
+   * Returns in how many milliseconds to be called again for what it has held back, or 0.
+   */
   tell(state, newest, { now, final, stale, past }) {
     let labels = "";
     if (!final) for (const step of state.open) labels += `${labelOf(step, now)};`;
     const signature = `${state.version}:${newest.status}:${stale}:${labels}`;
-    if (signature === this.told) return;
-    if ((past || !final) && performance.now() - this.toldAt < TELL_MS) {
-      if (past) this.later(TELL_MS);
-      return;
-    }
+    if (signature === this.told) return 0;
+    if ((past || !final) && performance.now() - this.toldAt < TELL_MS) return TELL_MS;
     this.told = signature;
     this.toldAt = performance.now();
     const steps = state.rows.map((step) => ({
@@ -45,6 +44,7 @@ export class Telling {
     tell("playground:steps", { steps, awaitedLine: awaited?.line ?? null, error });
     const executions = lives(newest);
     tell("playground:status", { status: newest.status, word: STATUS[newest.status].word, executions: executions.length, replayed: executions.at(-1)?.replayed ?? 0, killed: executions.at(-1)?.reason === "killed" });
+    return 0;
   }
 }
 

@@ -44,6 +44,7 @@ export class Timeline {
     this.rest = [];
     this.state = this.mode = null;
     this.forms = new Map();
+    this.toolsOf = new Map();
     this.opened = this.form = null;
     this.active = 0;
     this.generation = 0;
@@ -163,18 +164,25 @@ export class Timeline {
 
   tools(step) {
     if (this.final || this.context.watching || this.context.past || step.endedAt !== null || this.state.status === "paused") return null;
-    if (step.status === "sleeping") return trackTool("Wake now", () => this.onWake(step), { name: `Wake ${step.name} now` });
+    if (step.status === "sleeping") return this.tool(step, "Wake now", () => this.onWake(step), { name: `Wake ${step.name} now` });
     if (step.status === "retrying" && step.until !== null && step.attempts.length) {
-      return trackTool("Retry now", () => this.onWake(step), { name: `Retry ${step.name} now` });
+      return this.tool(step, "Retry now", () => this.onWake(step), { name: `Retry ${step.name} now`, counting: true });
     }
     if (step.status === "waiting" && this.form !== step.key) {
-      return trackTool("Send event", async () => {
+      return this.tool(step, "Send event", async () => {
         this.opened = this.form = step.key;
         this.redraw();
         this.forms.get(step.key)?.focusFirst();
       });
     }
     return null;
+  }
+
+  /** The tool of a step, made once: a row that is drawn anew takes neither the focus nor a press that has begun from it. */
+  tool(step, label, act, how) {
+    const key = `${label}:${step.key}`;
+    if (!this.toolsOf.has(key)) this.toolsOf.set(key, trackTool(label, act, how));
+    return this.toolsOf.get(key);
   }
 
   /** The waiting step whose form is open: the one chosen, else the first. */
