@@ -63,7 +63,7 @@ class Line:
 
     async def call(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
         """Status and body of one request."""
-        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         self._writer.write(head.encode() + body)
         answer = await self._reader.readuntil(b"\r\n\r\n")
         found = re.search(rb"content-length: (\d+)", answer, re.IGNORECASE)

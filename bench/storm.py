@@ -168,7 +168,7 @@ def viewer(weather: Weather) -> None:
         if how == "never reads":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         sock.connect(("127.0.0.1", weather.field.server.port))
-        request = f"GET /api{url}/stream HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n".encode()
+        request = f"GET /api{url}/stream HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n".encode()
         sock.sendall(request[:30] if how == "half a request" else request)
         if how in ("never reads", "half a request"):
             weather.over.wait(weather.chance.uniform(0, HELD_SECONDS))
