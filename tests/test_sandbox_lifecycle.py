@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from sandbox_support import INSIDE, MEMORY, Held, Log, children, converse, hear, held, tell, wait_gone
 
-from playground.sandbox.forkserver import ForkFailed, ForkServer
+from playground.sandbox.forkserver import ForkFailed, ForkServer, LaunchFailed
 from playground.sandbox.pool import Bench, Exit, Sandbox, SandboxDown, SandboxRefused, Worker
 
 WAIT_FOR_EVER = "channel.send(b'x')\nwhile True: channel.recv(100)"
@@ -335,6 +335,27 @@ def test_it_works_on_a_kernel_without_handles_of_processes(without: tuple[str, .
         assert sandbox.runner.run(killed("by its limit")).cause == "cpu"
         assert sandbox.runner.run(killed("with its fork server")).cause == "zygote"
         assert sandbox.run("r = 2")[0] == "2"
+
+
+def test_bubblewrap_that_dies_at_its_start_leaves_no_process() -> None:
+    """Its child waits for it then, for ever, and is nothing of ours yet that could look."""
+    with held(parked=1) as sandbox:
+
+        async def story() -> None:
+            began = []
+            for _ in range(5):
+                server = ForkServer(sandbox.sandbox._launch, "w9", group=None, log=sandbox.log)
+                starting = asyncio.create_task(server.start())
+                await asyncio.sleep(0)
+                while not (inner := children(server._process.pid)):
+                    pass
+                began += [os.pidfd_open(child) for child in inner]
+                os.kill(server._process.pid, signal.SIGKILL)
+                with pytest.raises(LaunchFailed):
+                    await starting
+            assert await asyncio.to_thread(wait_gone, began)
+
+        sandbox.runner.run(story())
 
 
 def test_a_fork_server_that_hangs_is_replaced() -> None:

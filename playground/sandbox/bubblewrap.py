@@ -25,7 +25,10 @@ def command(bwrap: str, visible: Visible, inner: Sequence[str], *, as_root: bool
 
     An ordinary user gets a user namespace. Root needs none, and must not have one: in a namespace that maps one user only, every child would be
     root outside; without, each child changes to a user of its own (see `identity.py`), the one thing the fork server keeps a capability for.
-    The fork server is process 1 of its namespace: nothing inside can signal it, and when it ends the kernel ends all others.
+    The fork server is process 1 of its namespace: nothing inside can signal it, and when it ends the kernel ends all others. When the server ends,
+    the kernel ends bubblewrap, and the fork server reads the end of its control socket. Between is a gap of microseconds: bubblewrap's child waits for
+    its parent before it becomes the fork server, for ever when that is killed just then. The server sees to it where it lives on (`ForkServer.kill`); where
+    it is killed itself, one idle process that has run nothing was left by one of 3,000 kills in the first 4 ms of a start.
     """
     if as_root:
         user = ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", *(["--cap-add", "CAP_KILL"] if kills else [])]
