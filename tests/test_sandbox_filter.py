@@ -8,6 +8,7 @@ import mmap
 import os
 import platform
 import socket
+import time
 from functools import cache
 
 import pyseccomp
@@ -31,7 +32,10 @@ ABSENT = {
     },
 }
 # Allowed with some arguments only; see CASES.
-SOMETIMES = ("fcntl", "ioctl", "getsockopt", "openat", "open", "mmap", "mprotect", "sendto", "recvfrom", "prlimit64")
+SOMETIMES = (
+    *("fcntl", "ioctl", "getsockopt", "openat", "open", "mmap", "mprotect", "madvise", "sendto", "recvfrom", "prlimit64"),
+    *("clock_gettime", "clock_getres", "clock_nanosleep", "futex", "getpgid", "sched_getaffinity"),
+)
 
 DANGEROUS = (
     "socket", "socketpair", "connect", "bind", "listen", "accept", "accept4", "sendmsg", "recvmsg", "sendmmsg", "recvmmsg", "setsockopt",
@@ -43,6 +47,7 @@ DANGEROUS = (
     "unlinkat", "renameat2", "mkdirat", "linkat", "symlinkat", "fchmodat", "fchownat", "ftruncate", "fallocate", "copy_file_range", "splice",
     "init_module", "finit_module", "kexec_load", "reboot", "sethostname", "syslog", "quotactl", "swapon", "acct", "modify_ldt", "pkey_mprotect",
     "remap_file_pages", "landlock_create_ruleset", "sched_setscheduler", "sched_setaffinity", "setpriority", "setsid", "chdir", "vmsplice",
+    "sysinfo", "statfs", "fstatfs", "getsid", "getpriority", "sched_getscheduler", "mincore", "futex_waitv", "set_robust_list", "rseq",
 )  # fmt: skip
 
 READ, WRITE, EXEC = mmap.PROT_READ, mmap.PROT_WRITE, mmap.PROT_EXEC
@@ -82,6 +87,26 @@ CASES: dict[str, tuple[str, tuple[int, ...], int]] = {
     "choose the signal": ("fcntl", (3, 10), REFUSED),
     "lock a file": ("fcntl", (3, 6), REFUSED),
     "lease a file": ("fcntl", (3, 1024), REFUSED),
+    "leave a word in the flags of what is shared": ("fcntl", (0, 4, os.O_APPEND), REFUSED),
+    "leave a word there another way": ("ioctl", (0, 0x5421, 1), REFUSED),
+    "the time": ("clock_gettime", (time.CLOCK_MONOTONIC,), ALLOW),
+    "its own processor time": ("clock_gettime", (time.CLOCK_THREAD_CPUTIME_ID,), ALLOW),
+    "another's processor time": ("clock_gettime", (~1 << 3 | 2,), REFUSED),
+    "another's processor time, as an int": ("clock_gettime", ((~1 << 3 | 2) % HIGH,), REFUSED),
+    "whether there is another": ("clock_getres", (~2 << 3 | 2,), REFUSED),
+    "sleep": ("clock_nanosleep", (time.CLOCK_MONOTONIC, 1), ALLOW),
+    "sleep until another has computed": ("clock_nanosleep", (~2 << 3 | 2, 0), REFUSED),
+    "its own group": ("getpgid", (0,), ALLOW),
+    "another's group": ("getpgid", (2,), REFUSED),
+    "its own cores": ("sched_getaffinity", (0, 128), ALLOW),
+    "another's cores": ("sched_getaffinity", (2, 128), REFUSED),
+    "wait for a lock": ("futex", (0x7F00, 9 | 128 | 256), ALLOW),
+    "let go of a lock": ("futex", (0x7F00, 1 | 128), ALLOW),
+    "lend a lock its priority": ("futex", (0x7F00, 6 | 128), REFUSED),
+    "move waiters to another lock": ("futex", (0x7F00, 12 | 128), REFUSED),
+    "give memory back": ("madvise", (0, 4096, mmap.MADV_DONTNEED), ALLOW),
+    "merge pages with those of others": ("madvise", (0, 4096, mmap.MADV_MERGEABLE), REFUSED),
+    "break a page": ("madvise", (0, 4096, 100), REFUSED),
     "how much can be read": ("ioctl", (3, 0x541B), ALLOW),
     "type into the terminal": ("ioctl", (0, 0x5412), REFUSED),
     "type into the terminal, with high bits": ("ioctl", (0, HIGH | 0x5412), REFUSED),

@@ -11,6 +11,7 @@ import resource
 import socket
 import stat
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -94,6 +95,11 @@ def _signal_parent() -> object:
 def _signal_first() -> object:
     os.kill(1, 0)
     return "may signal process 1"
+
+
+def _watch_parent() -> object:
+    """By its clock, whose number is made from that of the process (clock_getcpuclockid)."""
+    return f"{time.clock_gettime_ns(~os.getppid() << 3 | 2)} ns so far"
 
 
 def _fork() -> object:
@@ -186,6 +192,7 @@ ATTACKS: dict[str, Callable[[], object]] = {
     "open a socket": _open_socket,
     "signal the fork server": _signal_parent,
     "signal process 1": _signal_first,
+    "watch the fork server's processor time": _watch_parent,
     "execute a program": _execute,
     "be traced": _trace,
     "make a memory file": _memory_file,

@@ -26,6 +26,7 @@ STOPPED_BY: Mapping[str, frozenset[str]] = {
         "open a socket": {SECCOMP},
         "signal the fork server": {LANDLOCK, SECCOMP, USER},
         "signal process 1": {LANDLOCK, SECCOMP, USER},
+        "watch the fork server's processor time": {SECCOMP},
         "execute a program": {SECCOMP},
         "be traced": {SECCOMP},
         "make a memory file": {SECCOMP},

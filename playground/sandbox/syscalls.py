@@ -13,31 +13,40 @@ from typing import Any
 
 # Allowed with any arguments. A name that an architecture lacks is passed over by libseccomp.
 FREE = (
-    "brk", "munmap", "mremap", "madvise",
+    "brk", "munmap", "mremap",
     "read", "readv", "pread64", "write", "writev", "lseek", "close", "dup", "dup2", "dup3",
     "fstat", "newfstatat", "fstatat64", "stat", "lstat", "statx", "access", "faccessat", "faccessat2",
-    "getdents64", "readlink", "readlinkat", "getcwd", "fstatfs", "statfs",
+    "getdents64", "readlink", "readlinkat", "getcwd",
     "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select", "pselect6",
     "getsockname",
-    "clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time",
+    "nanosleep", "gettimeofday", "time",
     "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "rt_sigpending", "restart_syscall",
     "exit", "exit_group", "getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid",
-    "getpgrp", "getpgid", "uname", "sysinfo",
-    "getrusage", "times", "getrlimit", "sched_yield", "sched_getaffinity", "getcpu", "getrandom",
-    "futex", "set_robust_list", "rseq",
+    "getpgrp", "uname",
+    "getrusage", "times", "getrlimit", "sched_yield", "getcpu", "getrandom",
 )  # fmt: skip
 
 # Refused with "no such call", so that libc falls back to an older call, which is refused too.
 UNKNOWN = ("clone3",)
 
-_FCNTL = (0, 1, 2, 3, 4, 1030)  # dup, get and set flags; not F_SETOWN and F_SETSIG, which send signals
-_IOCTL = (0x541B, 0x5421, 0x5450, 0x5451)  # FIONREAD, FIONBIO, FIONCLEX, FIOCLEX; not TIOCSTI (CVE-2017-5226)
+# dup, a descriptor's own flags, and to look at those of what is open. Not F_SETFL nor FIONBIO: /dev/null is the same open file in every worker, and its
+# flags would be a word from one to another. Not F_SETOWN and F_SETSIG, which send signals; not TIOCSTI (CVE-2017-5226).
+_FCNTL = (0, 1, 2, 3, 1030)
+_IOCTL = (0x541B, 0x5450, 0x5451)  # FIONREAD, FIONCLEX, FIOCLEX
+# Clocks by a number of their own. One below nothing counts another process's processor time, and tells that there is such a process.
+_CLOCKS = ("clock_gettime", "clock_getres", "clock_nanosleep")
+_CLOCK_NUMBERS = 0xF
+_OF_ONESELF = ("getpgid", "sched_getaffinity")  # asked with 0; with a number they tell which processes there are
+_FUTEX = (0, 1, 9, 10)  # wait and wake; not the inheriting of priorities, which kernels were broken through (CVE-2014-3153, CVE-2021-3347)
+_FUTEX_FLAGS = 128 | 256
+_ADVICE = (0, 1, 2, 3, 4, 8, 14, 15)  # what to read ahead, give back or hold in large pages; not to merge pages with those of others
 # SO_TYPE, SO_ERROR, SO_PROTOCOL, SO_DOMAIN: what Python asks of a socket it is given; not SO_PEERCRED
 _SOCKET_FACTS = (3, 4, 38, 39)
 _O_PATH = 0o10000000  # a handle without the right to read, which Landlock lets pass
 _NOT_FOR_READING = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC | os.O_APPEND | _O_PATH
 _UNKNOWN_NAME = -1  # __NR_SCMP_ERROR
 _ALL = (1 << 32) - 1
+_WHOLE = (1 << 64) - 1
 _SEND_FLAGS = 0x4000 | 0x40  # MSG_NOSIGNAL, MSG_DONTWAIT
 _RECEIVE_FLAGS = 0x40 | 0x100 | 0x2  # MSG_DONTWAIT, MSG_WAITALL, MSG_PEEK
 _PROT_READ_WRITE_EXEC = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
@@ -94,7 +103,15 @@ def program(machine: int | None = None) -> bytes:
     # The channel and the event loop's pipe to itself, both connected: never with an address, never out of band (CVE-2025-38236).
     _add(lib, rules, lib.ALLOW, "sendto", lib.Arg(3, lib.MASKED_EQ, _ALL & ~_SEND_FLAGS, 0), lib.Arg(4, lib.EQ, 0))
     _add(lib, rules, lib.ALLOW, "recvfrom", lib.Arg(3, lib.MASKED_EQ, _ALL & ~_RECEIVE_FLAGS, 0))
-    # Limits and affinity: read one's own, change none.
+    for name in _CLOCKS:
+        _add(lib, rules, lib.ALLOW, name, lib.Arg(0, lib.MASKED_EQ, _WHOLE & ~_CLOCK_NUMBERS, 0))
+    for operation in _FUTEX:
+        _add(lib, rules, lib.ALLOW, "futex", lib.Arg(1, lib.MASKED_EQ, _WHOLE & ~_FUTEX_FLAGS, operation))
+    for advice in _ADVICE:
+        _add(lib, rules, lib.ALLOW, "madvise", lib.Arg(2, lib.EQ, advice))
+    # Limits, group and affinity: read one's own, change none.
+    for name in _OF_ONESELF:
+        _add(lib, rules, lib.ALLOW, name, lib.Arg(0, lib.EQ, 0))
     _add(lib, rules, lib.ALLOW, "prlimit64", lib.Arg(0, lib.EQ, 0), lib.Arg(2, lib.EQ, 0))
 
     with tempfile.TemporaryFile() as file:
