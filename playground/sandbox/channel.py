@@ -12,7 +12,7 @@ from playground.sandbox import frames
 from playground.sandbox.frames import ProtocolError, Said
 from playground.sandbox.turns import MOMENT_SECONDS, Turns
 
-READ = 256 * 1024
+READ = 64 * 1024  # a larger buffer would be mapped and unmapped for every read (allocator.py): 20 us a step
 BATCH = 50  # frames given on together
 UNREAD_BYTES = 8 * 1024 * 1024  # frames a worker may leave unread, beyond its start
 
