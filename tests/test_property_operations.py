@@ -28,7 +28,7 @@ class Trigger:
     def __init__(self, tester: WorkflowTester, commits: int, operate: Any) -> None:
         self.task: asyncio.Task[Any] | None = None
         self.run: Run | None = None
-        self._left, self._operate, self._tester = commits, operate, tester
+        self._left, self._operate, self.tester = commits, operate, tester
 
     def __call__(self, commit: Committed) -> None:
         WORLD.committed(commit)
@@ -119,7 +119,10 @@ async def go_on(run: Run, source: Source, trigger: Trigger) -> None:
         if status == ev.PAUSED:
             await run.resume()
         elif status in ev.FINAL_STATUSES:
-            return
+            begun = trigger.task
+            await trigger.tester.settle()  # the commit that ended it can be read before the server has heard of it, and begun the operation
+            if trigger.task is begun:
+                return
         elif wanted is not True:
             try:
                 await run.send_event(*wanted)
