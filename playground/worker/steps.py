@@ -37,16 +37,19 @@ current_step: contextvars.ContextVar[Key | None] = contextvars.ContextVar("curre
 
 
 class _Do:
-    """One `do` of this execution, from its call to its end."""
+    """One `do` of this execution, from its call to its end. `task` makes its attempts; `waiting` is what the caller waits for."""
 
     __slots__ = (
         "attempt", "broken", "callback", "config", "error", "key", "last", "line", "output", "owed", "reply", "rollback", "task", "timeout",
+        "waiting",
     )  # fmt: skip
+
+    task: asyncio.Task[None]
+    waiting: asyncio.Future[Any]
 
     def __init__(self, key: Key, callback: Any, config: configs.StepConfig, rollback: Any, line: int | None) -> None:
         self.key, self.callback, self.config, self.rollback, self.line = key, callback, config, rollback, line
         self.attempt = 0
-        self.task: asyncio.Task[Any] | None = None
         self.reply: asyncio.Future[Any] | None = None
         self.error: BaseException | None = None
         self.timeout: str | None = None
@@ -62,6 +65,7 @@ class Steps:
     def __init__(self, channel: Channel, history: History, limits: Mapping[str, Any], report: Callable[[str], None]) -> None:
         self._channel, self._history, self._limits, self._report = channel, history, limits, report
         self._open: dict[Key, _Do] = {}
+        self._none_open: asyncio.Future[None] | None = None  # what waits until there are none
         self._waiting: dict[Key, asyncio.Future[Any]] = {}
         self._dos = 0
         self._held: asyncio.Event | None = None
@@ -150,9 +154,13 @@ class Steps:
         if do is None:
             return
         if op == "timeout":
-            if do.attempt == frame["attempt"] and do.reply is None and do.task is not None:
+            if do.attempt == frame["attempt"] and do.reply is None:
                 do.timeout = frame["message"]
                 do.task.cancel()
+        elif op == "ok":
+            self._close(do)
+            if not do.waiting.done():
+                do.waiting.set_result(values.decode(do.output))
         elif do.reply is not None and not do.reply.done():
             do.reply.set_result(frame)
 
@@ -179,16 +187,17 @@ class Steps:
                 if not loop.has_more:
                     break
                 await asyncio.sleep(0)
-            tasks = [do.task for do in self._open.values() if do.task is not None]
-            if not tasks:
+            if not self._open:
                 return
-            await asyncio.wait(tasks)
+            self._none_open = loop.create_future()
+            await self._none_open
 
     async def abandon_open(self) -> None:
         """Cancel the callbacks still running: `run` has failed, and nothing waits for them."""
         for do in list(self._open.values()):
-            if do.task is not None:
-                do.task.cancel()
+            self._close(do)
+            do.waiting.cancel()
+            do.task.cancel()
         await asyncio.sleep(0)
 
     def context(self, key: Key, attempt: int, config: configs.StepConfig) -> Record:
@@ -224,38 +233,52 @@ class Steps:
         if self._collecting:
             self.wanted.append(do.key)
             await asyncio.get_running_loop().create_future()
-        do.task = asyncio.get_running_loop().create_task(self._live(do, stored))
+        loop = asyncio.get_running_loop()
+        do.waiting = loop.create_future()
+        do.task = loop.create_task(self._live(do, stored))
+        do.task.add_done_callback(lambda task: self._lived(do, task))
         self._open[do.key] = do
-        do.task.add_done_callback(retrieved)
         try:
-            result = await asyncio.shield(do.task)
+            return await do.waiting
         except asyncio.CancelledError:
-            if do.task.done() and not do.task.cancelled():
-                return do.task.result()
-            do.task.add_done_callback(lambda task: self._unawaited(do, task))
-            raise
-        return result
+            if do.waiting.cancelled():
+                raise
+            return do.waiting.result()
 
-    async def _live(self, do: _Do, stored: Mapping[str, Any] | None) -> Any:
+    async def _live(self, do: _Do, stored: Mapping[str, Any] | None) -> None:
+        """Make attempts until one has a result, whose acknowledgement ends the step, or there are to be no more."""
         current_step.set(do.key)
-        try:
-            if stored is None:
-                await self._not_held()
-                do.attempt = 1
-                do.broken = self.breaks.take(do.key[1], do.key[2])
-                self._announce(do)
-            else:
-                self._post(do, {"op": "resume"})
-                await self._take_reply(do)
-            while True:
-                await self._attempt(do)
-                reply = await self._take_reply(do)
-                if reply["op"] == "ok":
-                    return values.decode(do.output)
-                if reply["op"] == "error":
-                    raise do.error if do.error is not None else failures.rebuild(reply["error"], self.module)
-        finally:
-            self._open.pop(do.key, None)
+        if stored is None:
+            await self._not_held()
+            do.attempt = 1
+            do.broken = self.breaks.take(do.key[1], do.key[2])
+            self._announce(do)
+        else:
+            self._post(do, {"op": "resume"})
+            await self._take_reply(do)
+        while not await self._attempt(do):
+            reply = await self._take_reply(do)
+            if reply["op"] == "error":
+                raise do.error if do.error is not None else failures.rebuild(reply["error"], self.module)
+
+    def _lived(self, do: _Do, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if self._open.get(do.key) is not do or not (task.cancelled() or error):
+            return
+        self._close(do)
+        if error is None:
+            do.waiting.cancel()
+        elif not do.waiting.done():
+            do.waiting.set_exception(error)
+            retrieved(do.waiting)
+        else:
+            self._report(f'Step "{do.key[1]}-{do.key[2]}" failed and nothing awaited it: {type(error).__name__}: {failures.message_of(error)}')
+
+    def _close(self, do: _Do) -> None:
+        del self._open[do.key]
+        self._channel.owed -= do.owed
+        if not self._open and self._none_open is not None and not self._none_open.done():
+            self._none_open.set_result(None)
 
     def _announce(self, do: _Do) -> None:
         rollback = self.rollback_configs[do.key].as_json() if do.rollback is not None else None
@@ -273,14 +296,13 @@ class Steps:
             reply = await do.reply
         finally:
             do.reply = None
-            self._channel.owed -= do.owed
-            do.owed = False
         if reply["op"] == "run":
             do.attempt, do.last, do.error, do.timeout = reply["attempt"], reply["last"], None, None
             do.broken = reply.get("broken")
         return reply
 
-    async def _attempt(self, do: _Do) -> None:
+    async def _attempt(self, do: _Do) -> bool:
+        """Run the callback and send what came of it; whether that is a result."""
         try:
             context = self.context(do.key, do.attempt, do.config)
             if do.broken is None:
@@ -301,8 +323,10 @@ class Steps:
             await self._failed(do, error)
         else:
             self._post(do, {"op": "done", "value": do.output})
-            do.owed = True
-            self._channel.owed += 1
+            do.owed = do.key in self._open  # else it was abandoned, and would not be cancelled
+            self._channel.owed += do.owed
+            return True
+        return False
 
     async def _failed(self, do: _Do, error: BaseException) -> None:
         if isinstance(error, MemoryError):
@@ -329,11 +353,6 @@ class Steps:
             raise NotSerialisableError(refused.message) from None
         except RecursionError:
             raise NotSerialisableError(f"The {what} is not serialisable: nested too deep") from None
-
-    def _unawaited(self, do: _Do, task: asyncio.Task[Any]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            error = task.exception()
-            self._report(f'Step "{do.key[1]}-{do.key[2]}" failed and nothing awaited it: {type(error).__name__}: {failures.message_of(error)}')
 
     # A sleep or a wait.
 
