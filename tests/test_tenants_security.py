@@ -149,7 +149,7 @@ def test_a_path_can_not_be_bent_to_another_tenant(site: Site, acme: Tenant, mall
         "/api/tenants//instances/theirs",
         "/api/tenants/acme%00/instances/theirs",
     ):
-        request = site.client.build_request("GET", "http://x/", headers={"Authorization": f"Bearer {mallory.key}"})
+        request = site.client.build_request("GET", f"http://127.0.0.1:{site.port}/", headers={"Authorization": f"Bearer {mallory.key}"})
         request.url = request.url.copy_with(scheme="http", host="127.0.0.1", port=site.port, raw_path=path.encode())
         answer = site.client.send(request)
         assert answer.status_code in (400, 403, 404) and "theirs" not in answer.text
