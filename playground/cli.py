@@ -76,8 +76,10 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
 
 def _command(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    from playground.commands import BadCommand, run  # late, as below
+    from playground.commands import COMMANDS, BadCommand, run  # late, as below
 
+    if arguments[0] not in COMMANDS:
+        return complain(f"there is no command {arguments[0][:60]!r}; `playground` alone serves, and there is `playground {COMMANDS[0]}`")
     try:
         run(arguments, environment)
     except BadCommand as error:

@@ -1,6 +1,7 @@
 """The command line: settings from options and environment, and one clear line with exit status 2 for what must be put right."""
 
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -110,6 +111,13 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         line = refused(run(tmp_path, "--port", str(port)))
     assert f"port {port}" in line
     assert "--port" in line
+
+
+def test_what_is_missing_before_it_can_even_begin_is_said_on_one_line(tmp_path: Path) -> None:
+    bare = [sys.executable, "-S", "-m", "playground", "--port", "0"]  # none of the libraries it stands on
+    done = subprocess.run(bare, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert re.search(r"not installed here \(\w+\).*\./run playground", refused(done))
+    assert "no command 'serve'" in refused(run(tmp_path, "serve"))
 
 
 def test_a_host_that_is_not_here(tmp_path: Path) -> None:

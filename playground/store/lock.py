@@ -34,7 +34,8 @@ class FileLock:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StoreError(f"cannot write beside the database {self._database}: {error.strerror}") from None
+            folder = Path(self._database).resolve().parent
+            raise StoreError(f"cannot write in {folder}, where the database {self._database} is to be: {error.strerror}; name another database") from None
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
