@@ -1,7 +1,8 @@
-"""Run one coroutine of a test, with a deadline so that a hang is a failure."""
+"""Coroutines as tests: each on an event loop of its own, with a deadline so that a hang is a failure."""
 
 import asyncio
-from collections.abc import Coroutine
+import functools
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 
@@ -13,3 +14,13 @@ def run(coroutine: Coroutine[Any, Any, Any], deadline: float = 60.0) -> Any:
             return await coroutine
 
     return asyncio.run(bounded())
+
+
+def story(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Make a test of a coroutine function, whose parameters pytest gives it."""
+
+    @functools.wraps(test)
+    def in_a_loop(**given: Any) -> None:
+        run(test(**given))
+
+    return in_a_loop

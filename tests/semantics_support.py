@@ -1,6 +1,7 @@
 """What the tests of semantics.md, section 9, share: short workflow sources, a ledger of what really ran, real workers."""
 
 import asyncio
+import functools
 import itertools
 import textwrap
 import threading
@@ -9,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aio import run as run_loop
+import aio
 
 from playground.sandbox.pool import Sandbox
 from playground.store.encoding import plain
@@ -29,7 +30,6 @@ class TenantWorkflow(WorkflowEntrypoint):
 """
 IN_PROCESS = "from semantics_support import LEDGER\n"
 MEMORY_BYTES = 160 * 1024 * 1024
-DEADLINE = 60.0
 
 
 class Ledger:
@@ -62,14 +62,15 @@ def workflow(body: str, *, isolated: bool = False) -> str:
 
 
 def story(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Make a test of a coroutine function without parameters."""
+    """Make a test of a coroutine function, whose parameters pytest gives it; it begins with an empty LEDGER."""
 
-    def in_a_loop() -> None:
+    @aio.story
+    @functools.wraps(test)
+    async def from_the_first_note(**given: Any) -> None:
         LEDGER.take()
-        run_loop(test(), DEADLINE)
+        await test(**given)
 
-    in_a_loop.__name__, in_a_loop.__doc__ = test.__name__, test.__doc__
-    return in_a_loop
+    return from_the_first_note
 
 
 @asynccontextmanager

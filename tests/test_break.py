@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from http_support import APPROVAL, Site
 from puppet_support import do, done, frame, staged
-from semantics_support import LEDGER, isolated, playing, run_loop, story, workflow
+from semantics_support import LEDGER, isolated, playing, story, workflow
 
 from playground.engine.breaks import NewBreak
 from playground.testing import WorkflowFailed, WorkflowTester
@@ -208,7 +208,8 @@ async def test_an_armed_kill_waits_for_its_moment_over_hibernation_and_a_dead_se
         assert await run.types(ev.KILL_DISARMED) == [ev.KILL_DISARMED]
 
 
-def test_real_workers_know_a_break_before_and_during_their_life():
+@story
+async def test_real_workers_know_a_break_before_and_during_their_life():
     body = """
     @step.do("early")
     async def early():
@@ -220,21 +221,17 @@ def test_real_workers_know_a_break_before_and_during_their_life():
     await step.wait_for_event("go", "go")
     return [first, await late()]
     """
-
-    async def play() -> None:
-        async with isolated(body) as (tester, run):
-            await run.break_step("late", "return", value="given")
-            await run.wait_for_step("go", status="waiting")
-            await run.send_event("go")
-            assert await run.result() == ["ran", "given"]
-            again = await tester.create(breaks=[NewBreak("early", None, "return", value={"at": {"$datetime": "x"}})])
-            await again.wait_for_step("go", status="waiting")
-            await again.break_step("late", "fail")
-            await again.send_event("go")
-            late = await again.wait_for_step("late", status="retrying")
-            assert (tried(late), (await again.step("early")).attempts[0].injected) == ([("fail", "InjectedError")], "return")
-
-    run_loop(play(), 60)
+    async with isolated(body) as (tester, run):
+        await run.break_step("late", "return", value="given")
+        await run.wait_for_step("go", status="waiting")
+        await run.send_event("go")
+        assert await run.result() == ["ran", "given"]
+        again = await tester.create(breaks=[NewBreak("early", None, "return", value={"at": {"$datetime": "x"}})])
+        await again.wait_for_step("go", status="waiting")
+        await again.break_step("late", "fail")
+        await again.send_event("go")
+        late = await again.wait_for_step("late", status="retrying")
+        assert (tried(late), (await again.step("early")).attempts[0].injected) == ([("fail", "InjectedError")], "return")
 
 
 CLAIMS: dict[str, Any] = {
@@ -246,35 +243,30 @@ CLAIMS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("said", CLAIMS)
-def test_a_worker_that_claims_what_is_not_so_is_ended(said: str, tmp_path: Path):
+@story
+async def test_a_worker_that_claims_what_is_not_so_is_ended(said: str, tmp_path: Path):
     broken, words = CLAIMS[said]
-
-    async def play() -> None:
-        async with staged(tmp_path) as stage:
-            row, puppet = await stage.begin(breaks=[broken])
-            await puppet.say(*words)
-            state = await stage.end(row)
-            assert state.error["name"] == "LimitExceeded"
-            assert "protocol: the worker" in state.error["message"]
-
-    run_loop(play(), 30)
+    async with staged(tmp_path) as stage:
+        row, puppet = await stage.begin(breaks=[broken])
+        await puppet.say(*words)
+        state = await stage.end(row)
+        assert state.error["name"] == "LimitExceeded"
+        assert "protocol: the worker" in state.error["message"]
 
 
-def test_what_is_written_of_a_broken_attempt_is_the_break_s_whatever_the_worker_says(tmp_path: Path):
-    async def play() -> None:
-        async with staged(tmp_path) as stage:
-            row, puppet = await stage.begin(breaks=[NewBreak("s", None, "return", value="given"), NewBreak("t", None, "fail")])
-            await puppet.say(do(broken=2), done(value="forged"))
-            assert (await puppet.hear())["op"] == "ok"
-            error = {"name": "Forged", "message": "forged"}
-            await puppet.say(do("t", broken=3), frame(op="fail", step=["do", "t", 1], attempt=1, error=error, retryable=True))
-            await puppet.hear()
-            await puppet.say(frame(op="finish", output=None))
-            state = await stage.end(row)
-            given, failed = state.steps.values()
-            assert (given.output, failed.error["name"]) == ("given", "InjectedError")
-
-    run_loop(play(), 30)
+@story
+async def test_what_is_written_of_a_broken_attempt_is_the_break_s_whatever_the_worker_says(tmp_path: Path):
+    async with staged(tmp_path) as stage:
+        row, puppet = await stage.begin(breaks=[NewBreak("s", None, "return", value="given"), NewBreak("t", None, "fail")])
+        await puppet.say(do(broken=2), done(value="forged"))
+        assert (await puppet.hear())["op"] == "ok"
+        error = {"name": "Forged", "message": "forged"}
+        await puppet.say(do("t", broken=3), frame(op="fail", step=["do", "t", 1], attempt=1, error=error, retryable=True))
+        await puppet.hear()
+        await puppet.say(frame(op="finish", output=None))
+        state = await stage.end(row)
+        given, failed = state.steps.values()
+        assert (given.output, failed.error["name"]) == ("given", "InjectedError")
 
 
 def test_over_http_it_takes_the_control_token_and_is_listed_with_the_instance(site: Site):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aio import run
+from aio import run, story
 from dispatch_support import Place, error, journal, journal_until, output, place, workflow  # noqa: F401
 
 import playground
@@ -28,17 +28,15 @@ HELD = workflow(
 )
 
 
-def test_an_engine_is_opened_on_a_database_url_and_closed_again(tmp_path: Path) -> None:
-    async def story() -> None:
-        url = f"sqlite:///{tmp_path}/flows.db"
-        async with playground.open_engine(url, workers=4, parked_workers=1, synchronous="normal") as engine:
-            flows = playground.Dispatcher(engine, lambda metadata: playground.Code(ECHO)).wrap_binding({"tenant": "acme"})
-            assert await output(await flows.create("one", {"n": 1})) == {"n": 1}
-        async with playground.open_engine(url, parked_workers=1) as engine:
-            flows = Dispatcher(engine, lambda metadata: Code(ECHO)).wrap_binding({"tenant": "acme"})
-            assert (await (await flows.get("one")).status()).output == {"n": 1}
-
-    run(story())
+@story
+async def test_an_engine_is_opened_on_a_database_url_and_closed_again(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/flows.db"
+    async with playground.open_engine(url, workers=4, parked_workers=1, synchronous="normal") as engine:
+        flows = playground.Dispatcher(engine, lambda metadata: playground.Code(ECHO)).wrap_binding({"tenant": "acme"})
+        assert await output(await flows.create("one", {"n": 1})) == {"n": 1}
+    async with playground.open_engine(url, parked_workers=1) as engine:
+        flows = Dispatcher(engine, lambda metadata: Code(ECHO)).wrap_binding({"tenant": "acme"})
+        assert (await (await flows.get("one")).status()).output == {"n": 1}
 
 
 @pytest.mark.parametrize(

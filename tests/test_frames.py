@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from aio import run
+from aio import run, story
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from puppet_support import do, done, frame
@@ -175,21 +175,19 @@ def test_one_turn_is_taken_in_each_round_of_the_loop() -> None:
     assert run(story())[:9] == ["a", "b", "c"] * 3
 
 
-def test_whoever_took_long_rests_while_others_are_busy() -> None:
-    async def story() -> None:
-        clock = [0.0]
-        turns, heard = Turns(lambda: clock[0]), []
-        turns.wait(lambda: heard.append("first"), 0.01)
-        clock[0] = 0.05  # the round took long: others had something to do
-        await asyncio.sleep(0)
-        assert heard == ["first"]
-        turns.wait(lambda: heard.append("second"), 0.01)
-        await asyncio.sleep(0)
-        assert heard == ["first"], "it rests for four times as long as it took"
-        clock[0] = 0.09 + 1e-6
-        over = asyncio.get_running_loop().create_future()
-        turns.wait(lambda: over.set_result(None), 0.0)
-        await over
-        assert heard == ["first", "second"]
-
-    run(story())
+@story
+async def test_whoever_took_long_rests_while_others_are_busy() -> None:
+    clock = [0.0]
+    turns, heard = Turns(lambda: clock[0]), []
+    turns.wait(lambda: heard.append("first"), 0.01)
+    clock[0] = 0.05  # the round took long: others had something to do
+    await asyncio.sleep(0)
+    assert heard == ["first"]
+    turns.wait(lambda: heard.append("second"), 0.01)
+    await asyncio.sleep(0)
+    assert heard == ["first"], "it rests for four times as long as it took"
+    clock[0] = 0.09 + 1e-6
+    over = asyncio.get_running_loop().create_future()
+    turns.wait(lambda: over.set_result(None), 0.0)
+    await over
+    assert heard == ["first", "second"]

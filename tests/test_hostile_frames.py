@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aio import run
+from aio import run, story
 from puppet_support import CONFIG, Stage, do, done, frame, framed, resident, staged
 
 MEGABYTE = 1024 * 1024
@@ -118,130 +118,113 @@ ENDED: dict[str, tuple[list[bytes], str]] = {
 
 
 @pytest.mark.parametrize("case", ENDED)
-def test_a_worker_that_breaks_the_protocol_ends_its_instance_alone(case: str, tmp_path: Path) -> None:
+@story
+async def test_a_worker_that_breaks_the_protocol_ends_its_instance_alone(case: str, tmp_path: Path) -> None:
     said, reason = ENDED[case]
+    async with staged(tmp_path) as stage:
+        row, puppet = await stage.begin()
+        await puppet.say(*said)
+        state = await stage.end(row)
+        assert (state.status, state.error["name"]) == ("errored", "LimitExceeded")
+        assert reason in state.error["message"]
+        assert puppet.exited.done(), "it is killed"
+        assert (await stage.innocent()).output == "fine"
+        assert_quiet(stage)
 
-    async def story() -> None:
-        async with staged(tmp_path) as stage:
+
+@story
+async def test_frames_before_a_broken_one_are_heard(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        row, puppet = await stage.begin()
+        await puppet.say(do(), done(value=7), framed(b"broken"))
+        state = await stage.end(row)
+        (step,) = state.steps.values()
+        assert (step.status, step.output) == ("completed", 7)
+        assert "protocol" in state.error["message"]
+
+
+@story
+async def test_what_comes_after_the_end_is_not_heard(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        row, puppet = await stage.begin()
+        await puppet.say(frame(op="finish", output="first"), frame(op="finish", output="second"), framed(b"broken"), do())
+        state = await stage.end(row)
+        assert (state.status, state.output, len(state.steps)) == ("complete", "first", 0)
+        assert_quiet(stage)
+
+
+@story
+async def test_fields_that_name_another_instance_are_not_looked_at(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        victim, its = await stage.begin()
+        row, puppet = await stage.begin()
+        await puppet.say(frame(op="finish", output="mine", instance=victim.id, key=victim.key, execution=1, tenant=""))
+        assert (await stage.end(row)).output == "mine"
+        assert (await stage.engine.store.find("", victim.id)).status == "running"
+        await its.say(frame(op="finish", output="its own"))
+        assert (await stage.end(victim)).output == "its own"
+
+
+@story
+async def test_a_frame_may_come_in_pieces_of_any_size(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        for size in (1, 2, 3, 5, 7):
             row, puppet = await stage.begin()
-            await puppet.say(*said)
-            state = await stage.end(row)
-            assert (state.status, state.error["name"]) == ("errored", "LimitExceeded")
-            assert reason in state.error["message"]
-            assert puppet.exited.done(), "it is killed"
-            assert (await stage.innocent()).output == "fine"
-            assert_quiet(stage)
-
-    run(story())
+            data = do() + done(value={"k": ["ñ", size]}) + frame(op="finish", output=size)
+            for start in range(0, len(data), size):
+                await puppet.say(data[start : start + size])
+                await asyncio.sleep(0)
+            assert (await stage.end(row)).output == size
 
 
-def test_frames_before_a_broken_one_are_heard(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with staged(tmp_path) as stage:
-            row, puppet = await stage.begin()
-            await puppet.say(do(), done(value=7), framed(b"broken"))
-            state = await stage.end(row)
-            (step,) = state.steps.values()
-            assert (step.status, step.output) == ("completed", 7)
-            assert "protocol" in state.error["message"]
+@story
+async def test_a_trickle_does_not_keep_a_worker_alive(tmp_path: Path) -> None:
+    async with staged(tmp_path, attempt_wall_seconds=1) as stage:
+        row, puppet = await stage.begin()
+        await puppet.say((1000).to_bytes(4, "big"))
 
-    run(story())
+        async def trickle() -> None:
+            while puppet.alive():
+                await puppet.say(b"[")
+                await asyncio.wait((puppet.exited,), timeout=0.01)
 
-
-def test_what_comes_after_the_end_is_not_heard(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with staged(tmp_path) as stage:
-            row, puppet = await stage.begin()
-            await puppet.say(frame(op="finish", output="first"), frame(op="finish", output="second"), framed(b"broken"), do())
-            state = await stage.end(row)
-            assert (state.status, state.output, len(state.steps)) == ("complete", "first", 0)
-            assert_quiet(stage)
-
-    run(story())
+        trickling = asyncio.create_task(trickle())
+        state = await stage.end(row)
+        await trickling
+        assert "not answering: nothing was heard of the worker for 1 s" in state.error["message"]
 
 
-def test_fields_that_name_another_instance_are_not_looked_at(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with staged(tmp_path) as stage:
-            victim, its = await stage.begin()
-            row, puppet = await stage.begin()
-            await puppet.say(frame(op="finish", output="mine", instance=victim.id, key=victim.key, execution=1, tenant=""))
-            assert (await stage.end(row)).output == "mine"
-            assert (await stage.engine.store.find("", victim.id)).status == "running"
-            await its.say(frame(op="finish", output="its own"))
-            assert (await stage.end(victim)).output == "its own"
+@story
+async def test_talk_does_not_keep_a_worker_alive(tmp_path: Path) -> None:
+    async with staged(tmp_path, attempt_wall_seconds=1) as stage:
+        row, puppet = await stage.begin()
 
-    run(story())
+        async def talk() -> None:
+            while puppet.alive():
+                await puppet.say(frame(op="log", stream="stdout", text="still here"))
+                await asyncio.wait((puppet.exited,), timeout=0.01)
 
-
-def test_a_frame_may_come_in_pieces_of_any_size(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with staged(tmp_path) as stage:
-            for size in (1, 2, 3, 5, 7):
-                row, puppet = await stage.begin()
-                data = do() + done(value={"k": ["ñ", size]}) + frame(op="finish", output=size)
-                for start in range(0, len(data), size):
-                    await puppet.say(data[start : start + size])
-                    await asyncio.sleep(0)
-                assert (await stage.end(row)).output == size
-
-    run(story())
+        talking = asyncio.create_task(talk())
+        state = await stage.end(row)
+        await talking
+        assert "not answering" in state.error["message"]
 
 
-def test_a_trickle_does_not_keep_a_worker_alive(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with staged(tmp_path, attempt_wall_seconds=1) as stage:
-            row, puppet = await stage.begin()
-            await puppet.say((1000).to_bytes(4, "big"))
-
-            async def trickle() -> None:
-                while puppet.alive():
-                    await puppet.say(b"[")
-                    await asyncio.wait((puppet.exited,), timeout=0.01)
-
-            trickling = asyncio.create_task(trickle())
-            state = await stage.end(row)
-            await trickling
-            assert "not answering: nothing was heard of the worker for 1 s" in state.error["message"]
-
-    run(story())
-
-
-def test_talk_does_not_keep_a_worker_alive(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with staged(tmp_path, attempt_wall_seconds=1) as stage:
-            row, puppet = await stage.begin()
-
-            async def talk() -> None:
-                while puppet.alive():
-                    await puppet.say(frame(op="log", stream="stdout", text="still here"))
-                    await asyncio.wait((puppet.exited,), timeout=0.01)
-
-            talking = asyncio.create_task(talk())
-            state = await stage.end(row)
-            await talking
-            assert "not answering" in state.error["message"]
-
-    run(story())
-
-
-def test_a_worker_that_reads_nothing_is_ended_before_much_is_kept_for_it(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with staged(tmp_path) as stage:
-            before = resident()
-            row, puppet = await stage.begin()
-            error = {"name": "E", "message": "m", "args": ["x" * 1_000_000]}
-            for count in range(1, 60):
-                if not puppet.alive():
-                    break
-                failed = frame(op="fail", step=["do", "s", count], attempt=1, error=error, retryable=False)
-                await puppet.say(do(count=count), failed)
-            state = await stage.end(row)
-            assert "the worker does not read what it is sent" in state.error["message"]
-            assert resident() - before < 120 * MEGABYTE
-            assert (await stage.innocent()).output == "fine"
-
-    run(story())
+@story
+async def test_a_worker_that_reads_nothing_is_ended_before_much_is_kept_for_it(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        before = resident()
+        row, puppet = await stage.begin()
+        error = {"name": "E", "message": "m", "args": ["x" * 1_000_000]}
+        for count in range(1, 60):
+            if not puppet.alive():
+                break
+            failed = frame(op="fail", step=["do", "s", count], attempt=1, error=error, retryable=False)
+            await puppet.say(do(count=count), failed)
+        state = await stage.end(row)
+        assert "the worker does not read what it is sent" in state.error["message"]
+        assert resident() - before < 120 * MEGABYTE
+        assert (await stage.innocent()).output == "fine"
 
 
 @pytest.mark.parametrize("text", ["", "x" * 8_000])
@@ -263,118 +246,103 @@ def test_a_flood_of_lines_is_counted_and_then_ended(text: str, tmp_path: Path) -
     run(story(), deadline=120.0)
 
 
-def test_values_that_are_large_as_objects_do_not_become_objects(tmp_path: Path) -> None:
+@story
+async def test_values_that_are_large_as_objects_do_not_become_objects(tmp_path: Path) -> None:
     value = b"[" + b"[]," * 340_000 + b"1]"
-
-    async def story() -> None:
-        async with staged(tmp_path) as stage:
-            row, puppet = await stage.begin()
-            before = resident()
-            for count in range(1, 9):
-                body = b'{"op":"done","step":["do","s",%d],"attempt":1,"value":%b}' % (count, value)
-                await puppet.say(do(count=count), framed(body))
-                assert (await puppet.hear())["op"] == "ok"
-            assert resident() - before < 100 * MEGABYTE  # as objects they would take 200
-            await puppet.say(frame(op="finish", output=None))
-            assert (await stage.end(row)).status == "complete"
-
-    run(story())
+    async with staged(tmp_path) as stage:
+        row, puppet = await stage.begin()
+        before = resident()
+        for count in range(1, 9):
+            body = b'{"op":"done","step":["do","s",%d],"attempt":1,"value":%b}' % (count, value)
+            await puppet.say(do(count=count), framed(body))
+            assert (await puppet.hear())["op"] == "ok"
+        assert resident() - before < 100 * MEGABYTE  # as objects they would take 200
+        await puppet.say(frame(op="finish", output=None))
+        assert (await stage.end(row)).status == "complete"
 
 
-def test_errors_count_towards_what_an_instance_may_hold(tmp_path: Path) -> None:
+@story
+async def test_errors_count_towards_what_an_instance_may_hold(tmp_path: Path) -> None:
     config = {**CONFIG, "retries": {"limit": 10_000, "delay": 0, "backoff": "constant"}}
     error = {"name": "E", "message": "m", "args": ["x" * 100_000]}
-
-    async def story() -> None:
-        async with staged(tmp_path, instance_bytes=1_000_000) as stage:
-            row, puppet = await stage.begin()
-            await puppet.say(frame(op="do", step=["do", "s", 1], attempt=1, config=config))
-            attempt = 1
-            while puppet.alive():
-                await puppet.say(frame(op="fail", step=["do", "s", 1], attempt=attempt, error=error, retryable=True))
-                if await puppet.hear() is None:
-                    break
-                attempt += 1
-            assert attempt <= 11
-            assert "storage: the instance holds more than 1,000,000 bytes" in (await stage.end(row)).error["message"]
-
-    run(story())
+    async with staged(tmp_path, instance_bytes=1_000_000) as stage:
+        row, puppet = await stage.begin()
+        await puppet.say(frame(op="do", step=["do", "s", 1], attempt=1, config=config))
+        attempt = 1
+        while puppet.alive():
+            await puppet.say(frame(op="fail", step=["do", "s", 1], attempt=attempt, error=error, retryable=True))
+            if await puppet.hear() is None:
+                break
+            attempt += 1
+        assert attempt <= 11
+        assert "storage: the instance holds more than 1,000,000 bytes" in (await stage.end(row)).error["message"]
 
 
-def test_a_journal_has_an_end(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with staged(tmp_path, journal_events=1_000) as stage:
-            row, puppet = await stage.begin()
-            count = 0
-            while puppet.alive():
-                count += 1
-                await puppet.say(frame(op="sleep", step=["sleep", "s", count], duration=0))
-                if await puppet.hear() is None:
-                    break
-            state = await stage.end(row)
-            assert state.last_seq < 1_500
-            assert (
-                "journal: the limit of 1,000 events has been reached"
-                in state.error["message"]
-            )
-
-    run(story())
+@story
+async def test_a_journal_has_an_end(tmp_path: Path) -> None:
+    async with staged(tmp_path, journal_events=1_000) as stage:
+        row, puppet = await stage.begin()
+        count = 0
+        while puppet.alive():
+            count += 1
+            await puppet.say(frame(op="sleep", step=["sleep", "s", count], duration=0))
+            if await puppet.hear() is None:
+                break
+        state = await stage.end(row)
+        assert state.last_seq < 1_500
+        assert (
+            "journal: the limit of 1,000 events has been reached"
+            in state.error["message"]
+        )
 
 
-def test_lines_leave_room_in_the_journal_for_the_work(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with staged(tmp_path, journal_events=1_000) as stage:
-            row, puppet = await stage.begin()
-            await puppet.say(frame(op="log", stream="stdout", text="line") * 5_000)
-            await puppet.say(do(), done(value="done all the same"), frame(op="finish", output="fine"))
-            state = await stage.end(row)
-            assert (state.status, state.output) == ("complete", "fine")
-            assert state.last_seq < 600
-            assert state.log_truncated == 4 * (5_000 - 500 + 1)
-
-    run(story())
+@story
+async def test_lines_leave_room_in_the_journal_for_the_work(tmp_path: Path) -> None:
+    async with staged(tmp_path, journal_events=1_000) as stage:
+        row, puppet = await stage.begin()
+        await puppet.say(frame(op="log", stream="stdout", text="line") * 5_000)
+        await puppet.say(do(), done(value="done all the same"), frame(op="finish", output="fine"))
+        state = await stage.end(row)
+        assert (state.status, state.output) == ("complete", "fine")
+        assert state.last_seq < 600
+        assert state.log_truncated == 4 * (5_000 - 500 + 1)
 
 
-def test_a_worker_that_leaves_in_the_middle_of_a_frame_has_crashed(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with staged(tmp_path, worker_losses=2) as stage:
-            row, puppet = await stage.begin()
-            for _ in range(2):
-                await puppet.say(framed(b'{"op":"finish","output":"whole"}')[:-1])
-                puppet.leave()
-                if _ == 0:
-                    puppet = await stage.puppets.next(row.id)
-            state = await stage.end(row)
-            assert (state.status, state.error["name"]) == ("errored", "WorkerLostRepeatedly")
-
-    run(story())
+@story
+async def test_a_worker_that_leaves_in_the_middle_of_a_frame_has_crashed(tmp_path: Path) -> None:
+    async with staged(tmp_path, worker_losses=2) as stage:
+        row, puppet = await stage.begin()
+        for _ in range(2):
+            await puppet.say(framed(b'{"op":"finish","output":"whole"}')[:-1])
+            puppet.leave()
+            if _ == 0:
+                puppet = await stage.puppets.next(row.id)
+        state = await stage.end(row)
+        assert (state.status, state.error["name"]) == ("errored", "WorkerLostRepeatedly")
 
 
-def test_a_loud_worker_does_not_keep_a_quiet_one_waiting(tmp_path: Path) -> None:
+@story
+async def test_a_loud_worker_does_not_keep_a_quiet_one_waiting(tmp_path: Path) -> None:
     """Four say a million things at once; a fifth is heard within a few turns of the loop all the same."""
+    async with staged(tmp_path, log_bytes=0) as stage:
+        loud = [await stage.begin() for _ in range(4)]
+        flood = frame(op="log", stream="stdout", text="") * 20_000
 
-    async def story() -> None:
-        async with staged(tmp_path, log_bytes=0) as stage:
-            loud = [await stage.begin() for _ in range(4)]
-            flood = frame(op="log", stream="stdout", text="") * 20_000
+        async def shout(puppet: Any) -> None:
+            while puppet.alive():
+                await puppet.say(flood)
 
-            async def shout(puppet: Any) -> None:
-                while puppet.alive():
-                    await puppet.say(flood)
-
-            shouting = [asyncio.create_task(shout(puppet)) for _, puppet in loud]
-            await asyncio.sleep(0)
-            times = []
-            for _ in range(10):
-                began = asyncio.get_running_loop().time()
-                assert (await stage.innocent()).output == "fine"
-                times.append(asyncio.get_running_loop().time() - began)
-            for _, puppet in loud:
-                puppet.kill()
-            await asyncio.gather(*shouting)
-            assert sorted(times)[5] < 1.0
-
-    run(story())
+        shouting = [asyncio.create_task(shout(puppet)) for _, puppet in loud]
+        await asyncio.sleep(0)
+        times = []
+        for _ in range(10):
+            began = asyncio.get_running_loop().time()
+            assert (await stage.innocent()).output == "fine"
+            times.append(asyncio.get_running_loop().time() - began)
+        for _, puppet in loud:
+            puppet.kill()
+        await asyncio.gather(*shouting)
+        assert sorted(times)[5] < 1.0
 
 
 def assert_quiet(stage: Stage) -> None:

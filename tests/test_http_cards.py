@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from aio import run
+from aio import run, story
 from http_support import HELLO, Background, Site
 
 from playground.examples import load
@@ -178,13 +178,10 @@ def test_who_waits_too_long_for_a_picture_is_told_to_come_again() -> None:
     run(story())
 
 
-def test_only_so_much_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+@story
+async def test_only_so_much_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("playground.web.kept_cards.KEPT_BYTES", 250)
     cards = Cards(lambda _card: b"x" * 100)
-
-    async def story() -> None:
-        for name in "abc":
-            await cards.make(name, of_example(load()[0]))
-
-    run(story())
+    for name in "abc":
+        await cards.make(name, of_example(load()[0]))
     assert [cards.known(name) is not None for name in "abc"] == [False, True, True]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aio import run
+from aio import story
 from http_support import APPROVAL, DEADLINE, HELLO, Site, bearer, running_sandbox
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -310,28 +310,26 @@ def test_a_wrong_token_is_refused_and_counts_as_a_change(make: Callable[..., Sit
 # What it costs.
 
 
-def test_the_oldest_due_is_found_at_once_among_many(tmp_path: Path) -> None:
+@story
+async def test_the_oldest_due_is_found_at_once_among_many(tmp_path: Path) -> None:
     """50,000 in one queue and 500 queues of one: one step of an index for each queue, whatever it holds."""
-    async def story() -> None:
-        store = open_store(f"sqlite:///{tmp_path}/many.db", synchronous="normal")
-        try:
-            assert await store.oldest_due() is None
+    store = open_store(f"sqlite:///{tmp_path}/many.db", synchronous="normal")
+    try:
+        assert await store.oldest_due() is None
 
-            def of(queue: str, n: int, first: int) -> list[NewInstance]:
-                return [NewInstance("", f"i{first + k}", "w", "s", None, queue) for k in range(n)]
+        def of(queue: str, n: int, first: int) -> list[NewInstance]:
+            return [NewInstance("", f"i{first + k}", "w", "s", None, queue) for k in range(n)]
 
-            await store.create(of("z", 50_000, 0), at=2_000)
-            await store.create([of(f"a{n}", 1, 100_000 + n)[0] for n in range(500)], at=3_000)
-            assert await store.oldest_due() == 2_000
-            await store.create(of("b", 1, 200_000), at=1_000)
-            assert await store.oldest_due() == 1_000
-            assert instructions(tmp_path / "many.db") < 502 * 200, "one that read the long lane would take 500,000"
-            (row,) = await store.claim("node", 1, at=5_000, full={"z": 0, **{f"a{n}": 0 for n in range(500)}})
-            assert (row.queue, await store.oldest_due()) == ("b", 2_000)
-        finally:
-            await store.close()
-
-    run(story())
+        await store.create(of("z", 50_000, 0), at=2_000)
+        await store.create([of(f"a{n}", 1, 100_000 + n)[0] for n in range(500)], at=3_000)
+        assert await store.oldest_due() == 2_000
+        await store.create(of("b", 1, 200_000), at=1_000)
+        assert await store.oldest_due() == 1_000
+        assert instructions(tmp_path / "many.db") < 502 * 200, "one that read the long lane would take 500,000"
+        (row,) = await store.claim("node", 1, at=5_000, full={"z": 0, **{f"a{n}": 0 for n in range(500)}})
+        assert (row.queue, await store.oldest_due()) == ("b", 2_000)
+    finally:
+        await store.close()
 
 
 def instructions(file: Path) -> int:

@@ -8,6 +8,7 @@ and rows that agree with it. `CRASH_EXAMPLES=100 pytest tests/test_property_cras
 from typing import Any
 
 import pytest
+from aio import run
 from crash_support import (
     DEADLINE,
     EXAMPLES,
@@ -25,7 +26,6 @@ from crash_support import (
 )
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from semantics_support import run_loop
 
 EVERY_DAY = settings(
     max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
@@ -43,7 +43,7 @@ def test_a_crash_at_any_commit_changes_nothing(victim: str, moment: str) -> None
     @given(NODES, GRACES)
     def every_commit(node: Any, grace: int) -> None:
         source = written(node)
-        run_loop(crash_at_every_commit(source, victim, moment, grace, lambda tester: play(tester, source)), DEADLINE)
+        run(crash_at_every_commit(source, victim, moment, grace, lambda tester: play(tester, source)), DEADLINE)
 
     every_commit()
 
@@ -64,7 +64,7 @@ def test_several_crashes_of_one_run_change_nothing(node: Any, grace: int, crashe
         assert WORLD.ran_again == []
 
     WORLD.begin()
-    run_loop(story(), DEADLINE)
+    run(story(), DEADLINE)
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -73,7 +73,7 @@ def test_a_crash_at_any_commit_of_a_saga_changes_nothing(victim: str, moment: st
     @EVERY_DAY
     @given(SAGAS, GRACES)
     def every_commit(groups: Any, grace: int) -> None:
-        run_loop(crash_at_every_commit(written_saga(groups), victim, moment, grace, saga), DEADLINE)
+        run(crash_at_every_commit(written_saga(groups), victim, moment, grace, saga), DEADLINE)
 
     every_commit()
 

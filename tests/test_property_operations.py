@@ -8,9 +8,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from aio import run
 from crash_support import DEADLINE, EXAMPLES, GRACES, NODES, RICH, WORLD, Source, open_tester, outcome, play, wants, written
 from hypothesis import HealthCheck, example, given, settings
-from semantics_support import assert_sound, run_loop
+from semantics_support import assert_sound
 
 from playground.store.protocol import Committed
 from playground.testing import Run, WorkflowTester
@@ -81,7 +82,7 @@ def test_an_operation_after_any_commit(operate: Any) -> None:
     @example(RICH, 10_000)
     @given(NODES, GRACES)
     def every_commit(node: Any, grace: int) -> None:
-        run_loop(operate_after_every_commit(written(node), grace, operate), DEADLINE)
+        run(operate_after_every_commit(written(node), grace, operate), DEADLINE)
 
     every_commit()
 

@@ -1,7 +1,7 @@
 """Section 9 of semantics.md: attempts, timeouts, errors, lost workers. Each test names the number of its behaviour."""
 
 import pytest
-from semantics_support import LEDGER, attempts, failure, isolated, outcome, playing, run_loop, started, story, times, workflow
+from semantics_support import LEDGER, attempts, failure, isolated, outcome, playing, started, story, times, workflow
 
 from playground.testing import WorkflowFailed, WorkflowTester
 from playground.workflows import events as ev
@@ -159,25 +159,22 @@ return [await first(), await second()]
 
 
 @pytest.mark.parametrize("victim", ["worker", "server"])
-def test_13_kill_mid_step_gives_attempt_2_one_step_started_and_earlier_steps_are_not_rerun(victim):
-    async def play():
-        async with playing(TWO_STEPS) as (tester, run):
-            await run.wait_until(lambda state: any(str(key) == "second-1" for key in state.steps))
-            if victim == "worker":
-                await run.kill_worker()
-            else:
-                await tester.restart_server()
-            assert await run.result() == [1, 2]
-            step = await run.step("second")
-            assert [number for number, _ in attempts(step)] == [1, 2]
-            assert step.attempts[0].error["name"] == "WorkerLost"
-            assert step.attempts[0].retry_delay_ms is None
-            assert (await started(run)).count("second-1") == 1
-            assert await times(run, ev.ATTEMPT_STARTED) == [0, 0, 0]  # no backoff: the next attempt starts at once
-        assert LEDGER.take() == ["first", "second 1", "second 2"]
-
-    LEDGER.take()
-    run_loop(play())
+@story
+async def test_13_kill_mid_step_gives_attempt_2_one_step_started_and_earlier_steps_are_not_rerun(victim):
+    async with playing(TWO_STEPS) as (tester, run):
+        await run.wait_until(lambda state: any(str(key) == "second-1" for key in state.steps))
+        if victim == "worker":
+            await run.kill_worker()
+        else:
+            await tester.restart_server()
+        assert await run.result() == [1, 2]
+        step = await run.step("second")
+        assert [number for number, _ in attempts(step)] == [1, 2]
+        assert step.attempts[0].error["name"] == "WorkerLost"
+        assert step.attempts[0].retry_delay_ms is None
+        assert (await started(run)).count("second-1") == 1
+        assert await times(run, ev.ATTEMPT_STARTED) == [0, 0, 0]  # no backoff: the next attempt starts at once
+    assert LEDGER.take() == ["first", "second 1", "second 2"]
 
 
 @story
@@ -240,7 +237,8 @@ async def test_13_kill_mid_step_a_real_process():
 
 
 @pytest.mark.parametrize("when", ["during-step", "before-commit"])
-def test_13_kill_a_real_process_at_a_chosen_moment(when):
+@story
+async def test_13_kill_a_real_process_at_a_chosen_moment(when):
     body = """
     await step.wait_for_event("begin", "begin")
     @step.do("work")
@@ -248,18 +246,14 @@ def test_13_kill_a_real_process_at_a_chosen_moment(when):
         return ctx.attempt
     return await work()
     """
-
-    async def play():
-        async with isolated(body) as (_, run):
-            await run.wait_for_step("begin", status="waiting")
-            await run.kill_worker(when)
-            await run.send_event("begin")
-            assert await run.result() == 2
-            journal = await run.journal()
-            assert [event.data["reason"] for event in journal if event.type == ev.EXECUTION_ENDED] == ["killed", "completed"]
-            assert [number for number, _ in attempts(await run.step("work"))] == [1, 2]
-
-    run_loop(play())
+    async with isolated(body) as (_, run):
+        await run.wait_for_step("begin", status="waiting")
+        await run.kill_worker(when)
+        await run.send_event("begin")
+        assert await run.result() == 2
+        journal = await run.journal()
+        assert [event.data["reason"] for event in journal if event.type == ev.EXECUTION_ENDED] == ["killed", "completed"]
+        assert [number for number, _ in attempts(await run.step("work"))] == [1, 2]
 
 
 @story
@@ -296,47 +290,41 @@ MID_WAITS = {
 
 @pytest.mark.parametrize("victim", ["worker", "server"])
 @pytest.mark.parametrize("mid", MID_WAITS)
-def test_14_kill_mid_wait_keeps_the_original_deadline_and_starts_nothing_twice(mid, victim):
+@story
+async def test_14_kill_mid_wait_keeps_the_original_deadline_and_starts_nothing_twice(mid, victim):
     body, start, status = MID_WAITS[mid]
-
-    async def play():
-        async with playing(body, skip=False, idle_grace_ms=3_600_000 * 2) as (tester, run):
-            await run.wait_for_step("it", status=status)
-            await tester.advance("20 minutes")
-            if victim == "worker":
-                await run.kill_worker()
-            else:
-                await tester.restart_server(down="10 minutes")
-            await tester.advance("39 minutes" if victim == "worker" else "29 minutes")
-            assert (await run.state()).status == "waiting"
-            assert [execution.ended_at is None for execution in (await run.state()).executions] == [False]  # it hibernates
-            await tester.advance("61 seconds")
-            assert (await run.state()).status == "complete"
-            assert len(await times(run, start)) == 1
-            [ended] = await times(run, ev.WORKFLOW_COMPLETED)
-            assert ended == 3_600_000
-
-    run_loop(play())
+    async with playing(body, skip=False, idle_grace_ms=3_600_000 * 2) as (tester, run):
+        await run.wait_for_step("it", status=status)
+        await tester.advance("20 minutes")
+        if victim == "worker":
+            await run.kill_worker()
+        else:
+            await tester.restart_server(down="10 minutes")
+        await tester.advance("39 minutes" if victim == "worker" else "29 minutes")
+        assert (await run.state()).status == "waiting"
+        assert [execution.ended_at is None for execution in (await run.state()).executions] == [False]  # it hibernates
+        await tester.advance("61 seconds")
+        assert (await run.state()).status == "complete"
+        assert len(await times(run, start)) == 1
+        [ended] = await times(run, ev.WORKFLOW_COMPLETED)
+        assert ended == 3_600_000
 
 
 @pytest.mark.parametrize("mid", MID_WAITS)
-def test_14_kill_mid_wait_a_real_process(mid):
+@story
+async def test_14_kill_mid_wait_a_real_process(mid):
     body, start, status = MID_WAITS[mid]
-
-    async def play():
-        async with isolated(body, skip=False, idle_grace_ms=3_600_000 * 2) as (tester, run):
-            await run.wait_for_step("it", status=status)
-            await tester.settle()
-            await run.kill_worker()
-            await run.wait_until(lambda state: state.executions[0].ended_at is not None)
-            await tester.advance("59 minutes")
-            assert (await run.state()).status == "waiting"
-            await tester.advance("2 minutes")
-            assert (await run.state()).status == "complete"
-            assert len(await times(run, start)) == 1
-            assert await times(run, ev.WORKFLOW_COMPLETED) == [3_600_000]
-
-    run_loop(play())
+    async with isolated(body, skip=False, idle_grace_ms=3_600_000 * 2) as (tester, run):
+        await run.wait_for_step("it", status=status)
+        await tester.settle()
+        await run.kill_worker()
+        await run.wait_until(lambda state: state.executions[0].ended_at is not None)
+        await tester.advance("59 minutes")
+        assert (await run.state()).status == "waiting"
+        await tester.advance("2 minutes")
+        assert (await run.state()).status == "complete"
+        assert len(await times(run, start)) == 1
+        assert await times(run, ev.WORKFLOW_COMPLETED) == [3_600_000]
 
 
 @story
@@ -480,16 +468,14 @@ async def test_32_an_uncaught_type_error_becomes_the_instances_error_with_the_te
         ("x = 1 / 0\n", "ZeroDivisionError", "division by zero"),
     ],
 )
-def test_32_a_source_that_cannot_be_loaded_ends_the_instance_with_its_error(source, name, said):
-    async def play():
-        async with WorkflowTester(source) as tester:
-            run = await tester.create()
-            await run.wait_for_status("errored")
-            error = (await run.state()).error
-        assert error["name"] == name
-        assert said in error["message"]
-
-    run_loop(play())
+@story
+async def test_32_a_source_that_cannot_be_loaded_ends_the_instance_with_its_error(source, name, said):
+    async with WorkflowTester(source) as tester:
+        run = await tester.create()
+        await run.wait_for_status("errored")
+        error = (await run.state()).error
+    assert error["name"] == name
+    assert said in error["message"]
 
 
 @story

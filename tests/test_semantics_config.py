@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from semantics_support import LEDGER, attempts, delays, failure, outcome, playing, run_loop, started, story, times
+from semantics_support import LEDGER, attempts, delays, failure, outcome, playing, started, story, times
 
 from playground.testing import WorkflowFailed
 from playground.workflows import events as ev
@@ -61,17 +61,14 @@ async def test_03_limit_0_gives_one_attempt():
     ("backoff", "expected"),
     [("linear", [1000, 2000, 3000]), ("exponential", [1000, 2000, 4000]), ("constant", [1000, 1000, 1000])],
 )
-def test_04_backoff(backoff, expected):
+@story
+async def test_04_backoff(backoff, expected):
     """Linear d waits d, 2d, 3d; exponential d, 2d, 4d: in the journal, and by the clock."""
-
-    async def play():
-        async with playing(failing(f'{{"retries": {{"limit": 3, "delay": "1 second", "backoff": "{backoff}"}}}}')) as (_, run):
-            await run.wait_for_status(ev.ERRORED)
-            assert delays(await run.step("charge")) == [*expected, None]
-            begun = await times(run, ev.ATTEMPT_STARTED)
-        assert [later - earlier for earlier, later in itertools.pairwise(begun)] == expected
-
-    run_loop(play())
+    async with playing(failing(f'{{"retries": {{"limit": 3, "delay": "1 second", "backoff": "{backoff}"}}}}')) as (_, run):
+        await run.wait_for_status(ev.ERRORED)
+        assert delays(await run.step("charge")) == [*expected, None]
+        begun = await times(run, ev.ATTEMPT_STARTED)
+    assert [later - earlier for earlier, later in itertools.pairwise(begun)] == expected
 
 
 @story
@@ -128,18 +125,15 @@ async def test_06_changing_ctx_changes_nothing():
         ('["retries"]', "must be a dict, not list"),
     ],
 )
-def test_07_a_config_that_cannot_be_used_is_an_error_and_the_callback_never_runs(config, said):
-    async def play():
-        async with playing(failing(config)) as (_, run):
-            await run.wait_for_status(ev.ERRORED)
-            assert await started(run) == []
-            error = (await run.state()).error
-        assert error["name"] == "StepConfigError"
-        assert said in error["message"]
-        assert error["line"] is not None
-
-    LEDGER.take()
-    run_loop(play())
+@story
+async def test_07_a_config_that_cannot_be_used_is_an_error_and_the_callback_never_runs(config, said):
+    async with playing(failing(config)) as (_, run):
+        await run.wait_for_status(ev.ERRORED)
+        assert await started(run) == []
+        error = (await run.state()).error
+    assert error["name"] == "StepConfigError"
+    assert said in error["message"]
+    assert error["line"] is not None
     assert LEDGER.take() == []
 
 
@@ -154,18 +148,15 @@ def test_07_a_config_that_cannot_be_used_is_an_error_and_the_callback_never_runs
         ("slow_but_in_time", 3_000),
     ],
 )
-def test_08_a_delay_function_gives_the_delay(delay, expected):
+@story
+async def test_08_a_delay_function_gives_the_delay(delay, expected):
     body = "async def slow_but_in_time(info):\n    await asyncio.sleep(4)\n    return 3000\n"
-
-    async def play():
-        config = f'{{"retries": {{"limit": 1, "delay": {delay}, "backoff": "constant"}}}}'
-        async with playing(body + failing(config)) as (_, run):
-            await run.wait_for_status(ev.ERRORED)
-            step = await run.step("charge")
-        assert delays(step) == [expected, None]
-        assert step.config["retries"]["delay"] == "computed"
-
-    run_loop(play())
+    config = f'{{"retries": {{"limit": 1, "delay": {delay}, "backoff": "constant"}}}}'
+    async with playing(body + failing(config)) as (_, run):
+        await run.wait_for_status(ev.ERRORED)
+        step = await run.step("charge")
+    assert delays(step) == [expected, None]
+    assert step.config["retries"]["delay"] == "computed"
 
 
 @story
@@ -186,18 +177,15 @@ async def test_08_what_a_delay_function_gives_goes_through_backoff():
         ("lambda info: -1", "returned an invalid delay value"),
     ],
 )
-def test_08_a_delay_function_that_fails_ends_the_step_at_once(delay, said):
+@story
+async def test_08_a_delay_function_that_fails_ends_the_step_at_once(delay, said):
     body = "async def too_slow(info):\n    await asyncio.sleep(6)\n    return 1\n"
-
-    async def play():
-        async with playing(body + failing(f'{{"retries": {{"limit": 3, "delay": {delay}}}}}')) as (_, run):
-            await run.wait_for_status(ev.ERRORED)
-            error = (await run.state()).error
-            assert len((await run.step("charge")).attempts) == 1
-        assert error["name"] == "NonRetryableDelayError"
-        assert error["message"].startswith('The delay function for step "charge-1" ' + said)
-
-    run_loop(play())
+    async with playing(body + failing(f'{{"retries": {{"limit": 3, "delay": {delay}}}}}')) as (_, run):
+        await run.wait_for_status(ev.ERRORED)
+        error = (await run.state()).error
+        assert len((await run.step("charge")).attempts) == 1
+    assert error["name"] == "NonRetryableDelayError"
+    assert error["message"].startswith('The delay function for step "charge-1" ' + said)
 
 
 @story
@@ -225,8 +213,9 @@ async def test_20_sleep_of_1_5_hours_is_5_400_000_ms():
 
 
 @pytest.mark.parametrize("duration", ["'10ms'", "'30s'", "'1h'", "''", "-1", "None", "[]", "float('inf')", "True"])
-def test_20_a_sleep_of_no_duration_is_refused(duration):
-    error = run_loop(failure(f'await step.sleep("nap", {duration})'))
+@story
+async def test_20_a_sleep_of_no_duration_is_refused(duration):
+    error = await failure(f'await step.sleep("nap", {duration})')
     assert error["name"] == "InvalidDuration"
     assert '"30 seconds"' in error["message"]
 
@@ -238,5 +227,6 @@ async def test_20_numbers_are_milliseconds_and_timedeltas_are_durations():
     assert tester.now() - tester.clock.start == 1_500 + 2 * 86_400_000
 
 
-def test_outcome_of_a_plain_workflow():
-    assert run_loop(outcome("return event.payload['n'] + 1", {"n": 1})) == 2
+@story
+async def test_outcome_of_a_plain_workflow():
+    assert await outcome("return event.payload['n'] + 1", {"n": 1}) == 2

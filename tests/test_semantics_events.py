@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from semantics_support import isolated, outcome, playing, run_loop, started, story, times, turns, turns_until
+from semantics_support import isolated, outcome, playing, started, story, times, turns, turns_until
 
 from playground.testing import WorkflowTester
 from playground.workflows import events as ev
@@ -106,21 +106,18 @@ async def test_22_a_timed_out_wait_takes_no_event():
 
 
 @pytest.mark.parametrize("when", ["59 seconds", "1 minute", "61 seconds"])
-def test_22_an_event_around_the_timeout_is_taken_once_by_one_of_the_two(when):
+@story
+async def test_22_an_event_around_the_timeout_is_taken_once_by_one_of_the_two(when):
     """Ours: Cloudflare loses the event that comes after a wait has timed out."""
-
-    async def play():
-        async with playing(
-            TIMED_OUT.replace("said = str(error)", "said = 'out'").replace("try:", "said = None\ntry:"), skip=False
-        ) as (tester, run):
-            await tester.advance(when)
-            await run.send_event("go", "one")
-            await tester.settle()
-            await run.send_event("go", "two") if when == "59 seconds" else None
-            said, payload = await run.result()
-        assert (said, payload) == ((None, "two") if when == "59 seconds" else ("out", "one"))
-
-    run_loop(play())
+    async with playing(
+        TIMED_OUT.replace("said = str(error)", "said = 'out'").replace("try:", "said = None\ntry:"), skip=False
+    ) as (tester, run):
+        await tester.advance(when)
+        await run.send_event("go", "one")
+        await tester.settle()
+        await run.send_event("go", "two") if when == "59 seconds" else None
+        said, payload = await run.result()
+    assert (said, payload) == ((None, "two") if when == "59 seconds" else ("out", "one"))
 
 
 @story
@@ -179,26 +176,25 @@ async def test_22_a_wait_takes_24_hours_at_most_unless_said_otherwise():
 
 
 @pytest.mark.parametrize("timeout", ["'999 days'", "10", "'0 seconds'", "'soon'", "None"])
-def test_22_a_timeout_that_cannot_be_used_is_refused(timeout):
+@story
+async def test_22_a_timeout_that_cannot_be_used_is_refused(timeout):
     body = f"""
     try:
         await step.wait_for_event("w", "go", timeout={timeout})
     except Exception as error:
         return type(error).__name__
     """
-    assert run_loop(outcome(body)) in ("WorkflowFatalError", "InvalidDuration")
+    assert await outcome(body) in ("WorkflowFatalError", "InvalidDuration")
 
 
 @pytest.mark.parametrize("type", ["with.dot", "", "x" * 101, "-dash", "spa ce"])
-def test_22_an_event_type_that_cannot_be_used_is_refused_on_both_sides(type):
-    async def play():
-        async with playing(f'await step.wait_for_event("w", {type!r})') as (_, run):
-            with pytest.raises(InvalidEventType, match="can't be used"):
-                await run.send_event(type)
-            await run.wait_for_status("errored")
-            assert "The event type" in (await run.state()).error["message"]
-
-    run_loop(play())
+@story
+async def test_22_an_event_type_that_cannot_be_used_is_refused_on_both_sides(type):
+    async with playing(f'await step.wait_for_event("w", {type!r})') as (_, run):
+        with pytest.raises(InvalidEventType, match="can't be used"):
+            await run.send_event(type)
+        await run.wait_for_status("errored")
+        assert "The event type" in (await run.state()).error["message"]
 
 
 @story
@@ -295,31 +291,28 @@ async def test_22_an_event_that_comes_while_the_instance_waits_for_a_worker_is_n
 
 
 @pytest.mark.parametrize("operation", ["pause", "terminate", "restart", "delete"])
-def test_operations_that_come_while_the_instance_waits_for_a_worker_take_effect(operation):
+@story
+async def test_operations_that_come_while_the_instance_waits_for_a_worker_take_effect(operation):
     """Given a woken instance without its worker yet, expect the operation to win and the code to wait until it may run."""
-
-    async def play():
-        async with playing(TWO_WAITS, skip=False, idle_grace_ms=0) as (tester, run):
-            await tester.settle()
-            gate = slow_to_give_workers(tester)
-            await run.send_event("a", 1)
-            await turns_until(lambda: tester.engine.executions())
-            await turns()
-            task = asyncio.ensure_future(getattr(run, operation)())
-            await turns()
-            gate.set()
-            await task
-            await tester.settle()
-            assert not tester.engine.executions()
-            if operation == "delete":
-                with pytest.raises(InstanceNotFound):
-                    await run.row()
-                return
-            state = await run.state()
-            assert state.status == {"pause": "paused", "terminate": "terminated", "restart": "waiting"}[operation]
-            if operation == "pause":
-                await run.resume()
-                await run.send_event("b", 2)
-                assert await run.result() == [1, 2]
-
-    run_loop(play())
+    async with playing(TWO_WAITS, skip=False, idle_grace_ms=0) as (tester, run):
+        await tester.settle()
+        gate = slow_to_give_workers(tester)
+        await run.send_event("a", 1)
+        await turns_until(lambda: tester.engine.executions())
+        await turns()
+        task = asyncio.ensure_future(getattr(run, operation)())
+        await turns()
+        gate.set()
+        await task
+        await tester.settle()
+        assert not tester.engine.executions()
+        if operation == "delete":
+            with pytest.raises(InstanceNotFound):
+                await run.row()
+            return
+        state = await run.state()
+        assert state.status == {"pause": "paused", "terminate": "terminated", "restart": "waiting"}[operation]
+        if operation == "pause":
+            await run.resume()
+            await run.send_event("b", 2)
+            assert await run.result() == [1, 2]

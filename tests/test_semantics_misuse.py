@@ -1,7 +1,8 @@
 """Issue 3, bad input: whatever a tenant's code does, its instance ends and says why, in real workers, and the next one runs."""
 
 import pytest
-from semantics_support import DEADLINE, MEMORY_BYTES, run_loop, workflow
+from aio import run, story
+from semantics_support import MEMORY_BYTES, workflow
 
 from playground.sandbox.pool import Sandbox
 from playground.testing import WorkflowTester
@@ -96,7 +97,7 @@ def test_whatever_a_tenant_does_its_instance_ends_and_says_why():
             await sandbox.close()
         assert wrong == [], "\n".join(wrong)
 
-    run_loop(play(), DEADLINE * 3)
+    run(play(), 180.0)
 
 
 @pytest.mark.parametrize(
@@ -127,12 +128,10 @@ def test_whatever_a_tenant_does_its_instance_ends_and_says_why():
         ),
     ],
 )
-def test_a_source_that_is_no_workflow_ends_and_says_why(source, name):
-    async def play():
-        async with WorkflowTester(source) as tester:
-            run = await tester.create()
-            await run.wait_for_status(*ev.FINAL_STATUSES)
-            state = await run.state()
-        assert (state.error and state.error["name"]) == name, state.error
-
-    run_loop(play())
+@story
+async def test_a_source_that_is_no_workflow_ends_and_says_why(source, name):
+    async with WorkflowTester(source) as tester:
+        run = await tester.create()
+        await run.wait_for_status(*ev.FINAL_STATUSES)
+        state = await run.state()
+    assert (state.error and state.error["name"]) == name, state.error

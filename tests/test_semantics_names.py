@@ -1,7 +1,7 @@
 """Section 9 of semantics.md: how steps are named, counted and found again. Each test names the number of its behaviour."""
 
 import pytest
-from semantics_support import LEDGER, failure, outcome, playing, run_loop, started, story, times
+from semantics_support import LEDGER, failure, outcome, playing, started, story, times
 
 from playground.testing import WorkflowFailed
 from playground.workflows import events as ev
@@ -55,7 +55,8 @@ async def test_11_counts_begin_afresh_in_every_execution_of_a_decorated_and_a_di
 
 
 @pytest.mark.parametrize("interruption", ["pause and resume", "kill", "server kill"])
-def test_12_a_loop_of_random_same_named_steps_gives_the_same_values_after(interruption):
+@story
+async def test_12_a_loop_of_random_same_named_steps_gives_the_same_values_after(interruption):
     """Given ten steps of one name that each give a random number, interrupted in the middle, expect the values of before."""
     body = """
     numbers = []
@@ -65,27 +66,23 @@ def test_12_a_loop_of_random_same_named_steps_gives_the_same_values_after(interr
         numbers.append(await step.do("draw", lambda: random.random()))
     return numbers
     """
-
-    async def play():
-        async with playing(body) as (tester, run):
-            await run.wait_for_step("halfway", status="waiting")
-            before = [step.output for key, step in (await run.state()).steps.items() if key.name == "draw"]
-            if interruption == "pause and resume":
-                await run.pause()
-                await run.wait_for_status("paused")
-                await run.resume()
-            elif interruption == "kill":
-                await run.kill_worker()
-            else:
-                await tester.restart_server()
-            await run.send_event("go")
-            values = await run.result()
-            assert values[:5] == before
-            assert len(set(values)) == 10
-            assert len((await run.state()).executions) == 2
-            assert (await started(run)).count("draw-5") == 1
-
-    run_loop(play())
+    async with playing(body) as (tester, run):
+        await run.wait_for_step("halfway", status="waiting")
+        before = [step.output for key, step in (await run.state()).steps.items() if key.name == "draw"]
+        if interruption == "pause and resume":
+            await run.pause()
+            await run.wait_for_status("paused")
+            await run.resume()
+        elif interruption == "kill":
+            await run.kill_worker()
+        else:
+            await tester.restart_server()
+        await run.send_event("go")
+        values = await run.result()
+        assert values[:5] == before
+        assert len(set(values)) == 10
+        assert len((await run.state()).executions) == 2
+        assert (await started(run)).count("draw-5") == 1
 
 
 @story
@@ -178,25 +175,21 @@ async def test_18_do_a_1_and_wait_a_do_not_interfere():
 
 
 @pytest.mark.parametrize("dos", [3, 4])
-def test_19_the_step_limit_counts_dos_only(dos):
+@story
+async def test_19_the_step_limit_counts_dos_only(dos):
     body = f"""
     for number in range(5):
         await step.sleep("nap", "1 second")
     for number in range({dos}):
         await step.do("work", lambda: LEDGER.note("work"))
     """
-
-    async def play():
-        async with playing(body, created={"limits": {"step_limit": 3}}) as (_, run):
-            if dos == 3:
+    async with playing(body, created={"limits": {"step_limit": 3}}) as (_, run):
+        if dos == 3:
+            await run.result()
+        else:
+            with pytest.raises(WorkflowFailed, match="The limit of 3 steps has been reached"):
                 await run.result()
-            else:
-                with pytest.raises(WorkflowFailed, match="The limit of 3 steps has been reached"):
-                    await run.result()
-        assert LEDGER.take() == ["work"] * 3
-
-    LEDGER.take()
-    run_loop(play())
+    assert LEDGER.take() == ["work"] * 3
 
 
 @story
@@ -214,8 +207,9 @@ async def test_19_replayed_steps_count_again_in_every_execution_but_only_once_ea
     "name", ["'x' * 257", "'line\\nbreak'", "'\\x00'", "''", "None", "12", "'\\ud800'"], ids=lambda name: name.replace("\\", "/")
 )
 @pytest.mark.parametrize("call", ["step.do(NAME, lambda: 1)", 'step.sleep(NAME, "1 second")', 'step.wait_for_event(NAME, "go")'])
-def test_a_step_name_that_cannot_be_used_is_fatal(name, call):
-    error = run_loop(failure(f"await {call}".replace("NAME", name)))
+@story
+async def test_a_step_name_that_cannot_be_used_is_fatal(name, call):
+    error = await failure(f"await {call}".replace("NAME", name))
     assert error["message"].startswith("Step name ")
     assert error["message"].endswith("exceeds max length (256 chars) or invalid characters found")
     assert error["fatal"] is True

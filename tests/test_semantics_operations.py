@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from semantics_support import LEDGER, assert_dense, attempts, playing, run_loop, story, times, turns, workflow
+from semantics_support import LEDGER, assert_dense, attempts, playing, story, times, turns, workflow
 
 from playground.engine import CreateInstance
 from playground.testing import WorkflowFailed, WorkflowTester
@@ -41,27 +41,24 @@ async def test_21_a_pause_of_4_s_in_a_2_s_sleep_leaves_the_remainder_after_resum
 
 
 @pytest.mark.parametrize("hibernated", [False, True])
-def test_21_a_wait_between_attempts_and_a_wait_for_an_event_keep_their_remainder_too(hibernated):
+@story
+async def test_21_a_wait_between_attempts_and_a_wait_for_an_event_keep_their_remainder_too(hibernated):
     body = """
     retried = step.do("retried", lambda ctx: 1 / (ctx.attempt - 1), config={"retries": {"limit": 1, "delay": "1 hour"}})
     waited = step.wait_for_event("waited", "go", timeout="2 hours")
     return [type(result).__name__ for result in await asyncio.gather(retried, waited, return_exceptions=True)]
     """
-
-    async def play():
-        async with playing(body, skip=False, idle_grace_ms=0 if hibernated else 86_400_000) as (tester, run):
-            await tester.advance("10 minutes")
-            assert bool(tester.engine.executions()) != hibernated
-            await run.pause()
-            await tester.advance("5 hours")
-            await tester.restart_server(down="1 hour")
-            await run.resume()
-            await tester.advance("3 hours")
-            assert await times(run, ev.ATTEMPT_STARTED) == [0, 7 * 3_600_000]
-            assert await times(run, ev.WAIT_TIMED_OUT) == [8 * 3_600_000]
-            assert (await run.state()).output == ["float", "WorkflowTimeoutError"]
-
-    run_loop(play())
+    async with playing(body, skip=False, idle_grace_ms=0 if hibernated else 86_400_000) as (tester, run):
+        await tester.advance("10 minutes")
+        assert bool(tester.engine.executions()) != hibernated
+        await run.pause()
+        await tester.advance("5 hours")
+        await tester.restart_server(down="1 hour")
+        await run.resume()
+        await tester.advance("3 hours")
+        assert await times(run, ev.ATTEMPT_STARTED) == [0, 7 * 3_600_000]
+        assert await times(run, ev.WAIT_TIMED_OUT) == [8 * 3_600_000]
+        assert (await run.state()).output == ["float", "WorkflowTimeoutError"]
 
 
 @story
@@ -267,34 +264,29 @@ async def test_25_restart_runs_everything_again_in_a_new_generation_with_the_sam
         ({"from_step": "nap", "kind": "sleep"}, ALL[3:]),
     ],
 )
-def test_25_restart_from_a_step_keeps_those_before_it(origin, again):
-    async def play():
-        async with playing(THREE, {"n": 5}) as (_, run):
-            await run.result()
-            LEDGER.take()
-            await run.restart(**origin)
-            assert await run.result() == 5
-            assert LEDGER.take() == again
-            assert_dense(await run.journal())
-
-    LEDGER.take()
-    run_loop(play())
+@story
+async def test_25_restart_from_a_step_keeps_those_before_it(origin, again):
+    async with playing(THREE, {"n": 5}) as (_, run):
+        await run.result()
+        LEDGER.take()
+        await run.restart(**origin)
+        assert await run.result() == 5
+        assert LEDGER.take() == again
+        assert_dense(await run.journal())
 
 
 @pytest.mark.parametrize(
     "origin", [{"from_step": "four"}, {"from_step": "loop", "count": 4}, {"from_step": "one", "kind": "sleep"}]
 )
-def test_25_restart_from_an_unknown_step_is_refused_and_changes_nothing(origin):
-    async def play():
-        async with playing(THREE, {"n": 5}) as (_, run):
-            await run.result()
-            before = await run.journal()
-            with pytest.raises(CannotRestart, match="has no step"):
-                await run.restart(**origin)
-            assert await run.journal() == before
-            assert (await run.row()).status == "complete"
-
-    run_loop(play())
+@story
+async def test_25_restart_from_an_unknown_step_is_refused_and_changes_nothing(origin):
+    async with playing(THREE, {"n": 5}) as (_, run):
+        await run.result()
+        before = await run.journal()
+        with pytest.raises(CannotRestart, match="has no step"):
+            await run.restart(**origin)
+        assert await run.journal() == before
+        assert (await run.row()).status == "complete"
 
 
 @story
@@ -317,7 +309,8 @@ async def test_25_restart_drops_timers_buffered_events_and_work_in_flight():
 
 
 @pytest.mark.parametrize("status", ["queued", "waiting", "hibernated", "paused", "errored", "terminated"])
-def test_25_restart_from_every_status(status):
+@story
+async def test_25_restart_from_every_status(status):
     body = """
     LEDGER.note("run")
     if event.payload == "errored":
@@ -325,55 +318,48 @@ def test_25_restart_from_every_status(status):
     await step.sleep("nap", "1 hour")
     return "end"
     """
-
-    async def play():
-        async with playing(body, status, skip=False, workers=1) as (tester, run):
-            if status == "queued":
-                await run.restart()
-            elif status == "errored":
-                await run.wait_for_status("errored")
-                await run.restart()
-                await run.wait_for_status("errored")
-                assert LEDGER.take() == ["run", "run"]
-                return
-            else:
-                await run.wait_for_step("nap")
-                if status == "hibernated":
-                    await tester.advance("30 minutes")
-                if status == "paused":
-                    await run.pause()
-                if status == "terminated":
-                    await run.terminate()
-                await run.restart()
-            await tester.advance("1 hour")
-            assert await run.result() == "end"
-            assert (await run.state()).generation == 2
-
-    LEDGER.take()
-    run_loop(play())
+    async with playing(body, status, skip=False, workers=1) as (tester, run):
+        if status == "queued":
+            await run.restart()
+        elif status == "errored":
+            await run.wait_for_status("errored")
+            await run.restart()
+            await run.wait_for_status("errored")
+            assert LEDGER.take() == ["run", "run"]
+            return
+        else:
+            await run.wait_for_step("nap")
+            if status == "hibernated":
+                await tester.advance("30 minutes")
+            if status == "paused":
+                await run.pause()
+            if status == "terminated":
+                await run.terminate()
+            await run.restart()
+        await tester.advance("1 hour")
+        assert await run.result() == "end"
+        assert (await run.state()).generation == 2
 
 
 # Terminate and delete.
 
 
 @pytest.mark.parametrize("hibernated", [False, True])
-def test_26_terminate_while_waiting(hibernated):
-    async def play():
-        async with playing('await step.sleep("nap", "1 day")', skip=False) as (tester, run):
-            await run.wait_for_step("nap")
-            if hibernated:
-                await tester.advance("1 hour")
-            await run.terminate()
-            assert (await run.state()).status == "terminated"
-            await tester.advance("2 days")
-            journal = await run.journal()
-            assert [event.type for event in journal][-2 + hibernated :] == [ev.EXECUTION_ENDED, ev.WORKFLOW_TERMINATED][
-                hibernated:
-            ]
-            assert_dense(journal)
-            assert not tester.engine.executions()
-
-    run_loop(play())
+@story
+async def test_26_terminate_while_waiting(hibernated):
+    async with playing('await step.sleep("nap", "1 day")', skip=False) as (tester, run):
+        await run.wait_for_step("nap")
+        if hibernated:
+            await tester.advance("1 hour")
+        await run.terminate()
+        assert (await run.state()).status == "terminated"
+        await tester.advance("2 days")
+        journal = await run.journal()
+        assert [event.type for event in journal][-2 + hibernated :] == [ev.EXECUTION_ENDED, ev.WORKFLOW_TERMINATED][
+            hibernated:
+        ]
+        assert_dense(journal)
+        assert not tester.engine.executions()
 
 
 @story
@@ -388,18 +374,16 @@ async def test_26_terminate_drops_an_attempt_that_runs():
 
 
 @pytest.mark.parametrize("end", ["return 1", "raise ValueError('no')", "terminate"])
-def test_26_terminating_a_finished_instance_is_an_error(end):
-    async def play():
-        async with playing(end if end != "terminate" else 'await step.sleep("nap", "1 day")', skip=False) as (_, run):
-            if end == "terminate":
-                await run.terminate()
-            await run.wait_for_status(*ev.FINAL_STATUSES)
-            before = await run.journal()
-            with pytest.raises(CannotTerminate, match="has ended"):
-                await run.terminate()
-            assert await run.journal() == before
-
-    run_loop(play())
+@story
+async def test_26_terminating_a_finished_instance_is_an_error(end):
+    async with playing(end if end != "terminate" else 'await step.sleep("nap", "1 day")', skip=False) as (_, run):
+        if end == "terminate":
+            await run.terminate()
+        await run.wait_for_status(*ev.FINAL_STATUSES)
+        before = await run.journal()
+        with pytest.raises(CannotTerminate, match="has ended"):
+            await run.terminate()
+        assert await run.journal() == before
 
 
 @story
@@ -437,35 +421,29 @@ async def test_23_a_second_create_of_an_id_is_refused_and_the_first_is_untouched
 
 
 @pytest.mark.parametrize("id", ["", "-a", "a b", "a.b", "ä", "x" * 101, "a\n", 5])
-def test_23_a_bad_id_is_refused(id):
-    async def play():
-        async with WorkflowTester(workflow("return 1")) as tester:
-            with pytest.raises(InvalidId, match="1 to 100 letters"):
-                await tester.create(id=id)
-            assert await tester.store.count() == {}
-
-    run_loop(play())
+@story
+async def test_23_a_bad_id_is_refused(id):
+    async with WorkflowTester(workflow("return 1")) as tester:
+        with pytest.raises(InvalidId, match="1 to 100 letters"):
+            await tester.create(id=id)
+        assert await tester.store.count() == {}
 
 
 @pytest.mark.parametrize("given", [{"workflow": "a.b"}, {"workflow": ""}, {"tenant": "x" * 65}, {"tenant": "-"}])
-def test_23_a_bad_name_is_refused(given):
-    async def play():
-        async with WorkflowTester(workflow("return 1")) as tester:
-            with pytest.raises(InvalidName, match="1 to 64 letters"):
-                await tester.create(**given)
-
-    run_loop(play())
+@story
+async def test_23_a_bad_name_is_refused(given):
+    async with WorkflowTester(workflow("return 1")) as tester:
+        with pytest.raises(InvalidName, match="1 to 64 letters"):
+            await tester.create(**given)
 
 
 @pytest.mark.parametrize("size", [0, 101])
-def test_23_a_batch_of_0_or_101_is_refused(size):
-    async def play():
-        async with WorkflowTester(workflow("return 1")) as tester:
-            with pytest.raises(InvalidBatch, match=f"1 to 100 instances, not {size}"):
-                await tester.engine.create_batch([CreateInstance(tester.source)] * size)
-            assert await tester.store.count() == {}
-
-    run_loop(play())
+@story
+async def test_23_a_batch_of_0_or_101_is_refused(size):
+    async with WorkflowTester(workflow("return 1")) as tester:
+        with pytest.raises(InvalidBatch, match=f"1 to 100 instances, not {size}"):
+            await tester.engine.create_batch([CreateInstance(tester.source)] * size)
+        assert await tester.store.count() == {}
 
 
 @story
@@ -510,24 +488,22 @@ async def stream(tester: WorkflowTester, run, cursor: int) -> list[tuple[str, li
 
 
 @pytest.mark.parametrize("cursor", [0, 3, 6])
-def test_34_a_cursor_gives_only_what_comes_after_it_and_ends_after_the_terminal_event(cursor):
-    async def play():
-        async with playing('await step.do("a", lambda: 1)\nawait step.wait_for_event("w", "go")\nreturn 2', skip=False) as (
-            tester,
-            run,
-        ):
-            await run.wait_for_step("w")
-            reading = asyncio.ensure_future(stream(tester, run, cursor))
-            await turns()
-            await run.send_event("go")
-            await run.result()
-            messages = await reading
-            journal = await run.journal()
-        seqs = [event["seq"] for name, data in messages if name == "journal" for event in data]
-        assert seqs == list(range(cursor + 1, len(journal) + 1))
-        assert messages[-1] == ("end", {"status": "complete", "last_seq": len(journal)})
-
-    run_loop(play())
+@story
+async def test_34_a_cursor_gives_only_what_comes_after_it_and_ends_after_the_terminal_event(cursor):
+    async with playing('await step.do("a", lambda: 1)\nawait step.wait_for_event("w", "go")\nreturn 2', skip=False) as (
+        tester,
+        run,
+    ):
+        await run.wait_for_step("w")
+        reading = asyncio.ensure_future(stream(tester, run, cursor))
+        await turns()
+        await run.send_event("go")
+        await run.result()
+        messages = await reading
+        journal = await run.journal()
+    seqs = [event["seq"] for name, data in messages if name == "journal" for event in data]
+    assert seqs == list(range(cursor + 1, len(journal) + 1))
+    assert messages[-1] == ("end", {"status": "complete", "last_seq": len(journal)})
 
 
 @story

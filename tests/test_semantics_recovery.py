@@ -4,7 +4,7 @@ import os
 import signal
 
 import pytest
-from semantics_support import assert_sound, attempts, isolated, run_loop, started, story, times, turns_until
+from semantics_support import attempts, isolated, started, story, times, turns_until
 
 from playground.workflows import events as ev
 
@@ -44,25 +44,21 @@ async def test_the_fork_servers_death_leaves_sleepers_alone():
         assert await times(run, ev.SLEEP_COMPLETED) == [3_600_000]
 
 
-def run_into(body, said, **given):
+async def assert_limited(body, said):
     """A workflow with this body ends with a limit that its error names."""
-
-    async def play():
-        async with isolated(body, **given) as (tester, run):
-            await run.wait_for_status("errored")
-            state, journal = await run.state(), await run.journal()
-            assert state.error["name"] == "LimitExceeded", state.error
-            assert said in state.error["message"]
-            assert [event.type for event in journal][-2:] == [ev.EXECUTION_ENDED, ev.WORKFLOW_ERRORED]
-            assert journal[-2].data["reason"] == "limit"
-            assert len(state.executions) == 1
-            await assert_sound(tester)
-
-    run_loop(play())
+    async with isolated(body) as (_, run):
+        await run.wait_for_status("errored")
+        state, journal = await run.state(), await run.journal()
+        assert state.error["name"] == "LimitExceeded", state.error
+        assert said in state.error["message"]
+        assert [event.type for event in journal][-2:] == [ev.EXECUTION_ENDED, ev.WORKFLOW_ERRORED]
+        assert journal[-2].data["reason"] == "limit"
+        assert len(state.executions) == 1
 
 
 @pytest.mark.parametrize("place", ["step", "run", "kept"])
-def test_memory_over_its_limit_is_an_error_of_the_code_or_ends_the_instance(place):
+@story
+async def test_memory_over_its_limit_is_an_error_of_the_code_or_ends_the_instance(place):
     body = """
     class Kept:
         all = []
@@ -74,46 +70,40 @@ def test_memory_over_its_limit_is_an_error_of_the_code_or_ends_the_instance(plac
     body += (
         "\n    hoard()" if place == "run" else '\n    await step.do("hoard", hoard, config={"retries": {"limit": 0, "delay": 1}})'
     )
-
-    async def play():
-        async with isolated(body) as (tester, run):
-            await run.wait_for_status("errored")
-            assert (await run.state()).error["name"] in ("MemoryError", "LimitExceeded")
-            await assert_sound(tester)
-
-    run_loop(play())
+    async with isolated(body) as (_, run):
+        await run.wait_for_status("errored")
+        assert (await run.state()).error["name"] in ("MemoryError", "LimitExceeded")
 
 
-def test_a_worker_that_breaks_the_protocol_ends_the_instance_and_says_so():
-    run_into('import os\nos.write(3, b"\\x00\\x00\\x00\\x02{}")\nawait step.sleep("nap", "1 hour")', "protocol: ")
+@story
+async def test_a_worker_that_breaks_the_protocol_ends_the_instance_and_says_so():
+    await assert_limited('import os\nos.write(3, b"\\x00\\x00\\x00\\x02{}")\nawait step.sleep("nap", "1 hour")', "protocol: ")
 
 
-def test_a_frame_too_large_ends_the_instance_and_says_so():
-    run_into(
+@story
+async def test_a_frame_too_large_ends_the_instance_and_says_so():
+    await assert_limited(
         'import os\nos.write(3, b"\\xff\\xff\\xff\\xff")\nawait step.sleep("nap", "1 hour")',
         "protocol: a frame has 4,294,967,295 bytes",
     )
 
 
-def test_frames_of_the_codes_own_making_cannot_complete_a_step_that_never_began():
+@story
+async def test_frames_of_the_codes_own_making_cannot_complete_a_step_that_never_began():
     frame = '{"op":"done","step":["do","forged",1],"attempt":1,"value":1}'
-    run_into(
+    await assert_limited(
         f"import os\nframe = {frame!r}.encode()\nos.write(3, len(frame).to_bytes(4, 'big') + frame)\n"
         "await step.sleep('nap', '1 hour')",
         "protocol: ",
     )
 
 
-def test_a_worker_that_closes_its_channel_and_lives_on_ends():
+@story
+async def test_a_worker_that_closes_its_channel_and_lives_on_ends():
     body = "import os\nos.close(3)\nwhile True:\n    pass"
-
-    async def play():
-        async with isolated(body, cpu_seconds=2) as (tester, run):
-            await run.wait_for_status("errored", deadline=45)
-            assert (await run.state()).error["name"] in ("LimitExceeded", "WorkerDied", "WorkersDied")
-            await assert_sound(tester)
-
-    run_loop(play(), 60)
+    async with isolated(body, cpu_seconds=2) as (_, run):
+        await run.wait_for_status("errored", deadline=45)
+        assert (await run.state()).error["name"] in ("LimitExceeded", "WorkerDied", "WorkersDied")
 
 
 @story

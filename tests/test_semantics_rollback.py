@@ -1,7 +1,7 @@
 """Section 9 of semantics.md, behaviour 27: what is undone after a failure, in which order, and through which crashes."""
 
 import pytest
-from semantics_support import LEDGER, assert_dense, isolated, playing, run_loop, started, story, times, workflow
+from semantics_support import LEDGER, assert_dense, isolated, playing, started, story, times, workflow
 
 from playground.testing import WorkflowFailed, WorkflowTester
 from playground.workflows import events as ev
@@ -118,31 +118,27 @@ async def test_27_a_handler_over_its_timeout_is_cancelled():
 
 
 @pytest.mark.parametrize("victim", ["worker", "server"])
-def test_27_it_survives_a_kill_in_the_middle(victim):
+@story
+async def test_27_it_survives_a_kill_in_the_middle(victim):
     """Given handlers 3 and 2 done or under way, expect 3 not again, 2 as attempt 2, then 1."""
-
-    async def play():
-        async with playing(SAGA, {"slow": ["two"]}) as (tester, run):
-            await run.wait_until(undoing_two)
-            if victim == "worker":
-                await run.kill_worker()
-            else:
-                await tester.restart_server()
-            with pytest.raises(WorkflowFailed, match="ValueError: the failure"):
-                await run.result()
-            assert (await run.state()).rollback == "complete"
-            assert_dense(await run.journal())
-            attempts = (await run.step("two")).rollback.attempts
-            assert [(attempt.attempt, attempt.error and attempt.error["name"]) for attempt in attempts] == [
-                (1, "WorkerLost"),
-                (2, None),
-            ]
-            assert await started(run, ev.ROLLBACK_STEP_STARTED) == ["three-1", "two-1", "one-1"]
-            assert len((await run.state()).executions) == 2
-        assert LEDGER.take() == [THREE, TWO, (*TWO[:4], 2), ONE]
-
-    LEDGER.take()
-    run_loop(play())
+    async with playing(SAGA, {"slow": ["two"]}) as (tester, run):
+        await run.wait_until(undoing_two)
+        if victim == "worker":
+            await run.kill_worker()
+        else:
+            await tester.restart_server()
+        with pytest.raises(WorkflowFailed, match="ValueError: the failure"):
+            await run.result()
+        assert (await run.state()).rollback == "complete"
+        assert_dense(await run.journal())
+        attempts = (await run.step("two")).rollback.attempts
+        assert [(attempt.attempt, attempt.error and attempt.error["name"]) for attempt in attempts] == [
+            (1, "WorkerLost"),
+            (2, None),
+        ]
+        assert await started(run, ev.ROLLBACK_STEP_STARTED) == ["three-1", "two-1", "one-1"]
+        assert len((await run.state()).executions) == 2
+    assert LEDGER.take() == [THREE, TWO, (*TWO[:4], 2), ONE]
 
 
 @story
@@ -192,22 +188,19 @@ async def test_27_a_server_kill_at_every_commit_of_a_saga_ends_with_every_handle
 
 
 @pytest.mark.parametrize("hibernated", [False, True])
-def test_27_terminate_with_rollback_runs_the_handlers_and_ends_terminated(hibernated):
-    async def play():
-        async with playing(SAGA, {"wait": True}, skip=False) as (tester, run):
-            await run.wait_for_step("w", status="waiting")
-            if hibernated:
-                await tester.advance("1 minute")
-                assert not tester.engine.executions()
-            await run.terminate(rollback=True)
-            await run.wait_for_status("terminated")
-            state = await run.state()
-            assert (state.rollback, state.error) == ("complete", None)
-            assert_dense(await run.journal())
-        assert LEDGER.take() == [("two", "output of two", "NoneType", "two", 1), ("one", "output of one", "NoneType", "one", 1)]
-
-    LEDGER.take()
-    run_loop(play())
+@story
+async def test_27_terminate_with_rollback_runs_the_handlers_and_ends_terminated(hibernated):
+    async with playing(SAGA, {"wait": True}, skip=False) as (tester, run):
+        await run.wait_for_step("w", status="waiting")
+        if hibernated:
+            await tester.advance("1 minute")
+            assert not tester.engine.executions()
+        await run.terminate(rollback=True)
+        await run.wait_for_status("terminated")
+        state = await run.state()
+        assert (state.rollback, state.error) == ("complete", None)
+        assert_dense(await run.journal())
+    assert LEDGER.take() == [("two", "output of two", "NoneType", "two", 1), ("one", "output of one", "NoneType", "one", 1)]
 
 
 @story
@@ -247,7 +240,8 @@ async def test_27_terminate_with_rollback_and_no_handlers_is_a_plain_terminate()
 
 
 @pytest.mark.parametrize("end", ["success", "terminate", "restart", "delete", "fatal", "caught"])
-def test_27_never_on_success_plain_terminate_restart_delete_or_fatal_errors(end):
+@story
+async def test_27_never_on_success_plain_terminate_restart_delete_or_fatal_errors(end):
     body = """
     await step.do("one", lambda: 1, rollback=lambda info: LEDGER.note("undone"))
     if event.payload == "fatal":
@@ -260,20 +254,15 @@ def test_27_never_on_success_plain_terminate_restart_delete_or_fatal_errors(end)
     except ZeroDivisionError:
         pass
     """
-
-    async def play():
-        async with playing(body, end, skip=False) as (tester, run):
-            if end in ("terminate", "restart", "delete"):
-                await run.wait_for_step("nap")
-                await getattr(run, end)()
-                await tester.advance("1 minute")
-            else:
-                await run.wait_for_status("complete", "errored")
-                assert (await run.state()).rollback is None
-        assert LEDGER.take() == []
-
-    LEDGER.take()
-    run_loop(play())
+    async with playing(body, end, skip=False) as (tester, run):
+        if end in ("terminate", "restart", "delete"):
+            await run.wait_for_step("nap")
+            await getattr(run, end)()
+            await tester.advance("1 minute")
+        else:
+            await run.wait_for_status("complete", "errored")
+            assert (await run.state()).rollback is None
+    assert LEDGER.take() == []
 
 
 @story
@@ -344,17 +333,14 @@ async def test_27_a_handlers_dependencies_and_closures_are_collected_again_after
 
 
 @pytest.mark.parametrize("operation", ["pause", "resume"])
-def test_27_a_rollback_is_not_paused(operation):
-    async def play():
-        async with playing(SAGA, {"slow": ["two"]}, skip=False) as (tester, run):
-            await run.wait_until(undoing_two)
-            assert (await getattr(run, operation)()).events == []
-            await tester.advance("2 minutes")
-            assert (await run.state()).status == "errored"
-        assert LEDGER.take() == [THREE, TWO, ONE]
-
-    LEDGER.take()
-    run_loop(play())
+@story
+async def test_27_a_rollback_is_not_paused(operation):
+    async with playing(SAGA, {"slow": ["two"]}, skip=False) as (tester, run):
+        await run.wait_until(undoing_two)
+        assert (await getattr(run, operation)()).events == []
+        await tester.advance("2 minutes")
+        assert (await run.state()).status == "errored"
+    assert LEDGER.take() == [THREE, TWO, ONE]
 
 
 @story
@@ -370,47 +356,41 @@ async def test_27_a_sensitive_output_reaches_its_handler_and_not_the_journal():
 
 
 @pytest.mark.parametrize("rollback", [False, True])
-def test_27_terminate_during_a_rollback_ends_it_but_asking_for_a_rollback_again_does_not(rollback):
-    async def play():
-        async with playing(SAGA, {"slow": ["two"]}, skip=False) as (tester, run):
-            await run.wait_until(undoing_two)
-            await run.terminate(rollback=rollback)
-            await tester.advance("2 minutes")
-            state = await run.state()
-            if rollback:
-                assert (state.status, state.rollback) == ("errored", "complete")
-            else:
-                assert (state.status, state.rollback) == ("terminated", "errored")
-                assert [step.rollback and step.rollback.status for step in state.steps.values()] == [
-                    "pending",
-                    None,
-                    "errored",
-                    "completed",
-                ]
-        assert LEDGER.take() == ([THREE, TWO, ONE] if rollback else [THREE, TWO])
-
-    LEDGER.take()
-    run_loop(play())
+@story
+async def test_27_terminate_during_a_rollback_ends_it_but_asking_for_a_rollback_again_does_not(rollback):
+    async with playing(SAGA, {"slow": ["two"]}, skip=False) as (tester, run):
+        await run.wait_until(undoing_two)
+        await run.terminate(rollback=rollback)
+        await tester.advance("2 minutes")
+        state = await run.state()
+        if rollback:
+            assert (state.status, state.rollback) == ("errored", "complete")
+        else:
+            assert (state.status, state.rollback) == ("terminated", "errored")
+            assert [step.rollback and step.rollback.status for step in state.steps.values()] == [
+                "pending",
+                None,
+                "errored",
+                "completed",
+            ]
+    assert LEDGER.take() == ([THREE, TWO, ONE] if rollback else [THREE, TWO])
 
 
 @pytest.mark.parametrize("for_a_failure", [False, True])
-def test_27_a_handler_that_loses_five_workers_stops_the_chain_and_the_end_stays_what_it_was(for_a_failure):
-    async def play():
-        async with playing(SAGA, {"slow": ["two"], "wait": not for_a_failure}) as (_, run):
-            if not for_a_failure:
-                await run.wait_for_step("w", status="waiting")
-                await run.terminate(rollback=True)
-            for number in range(1, 6):
-                await run.wait_until(lambda state, number=number: undoing_two(state) == number)
-                await run.kill_worker()
-            await run.wait_for_status("errored", "terminated")
-            state = await run.state()
-            assert (state.status, state.rollback) == ("errored" if for_a_failure else "terminated", "errored")
-            assert (state.error and state.error["message"]) == ("the failure" if for_a_failure else None)
-            assert "5 times in a row" in (await run.step("two")).rollback.error["message"]
-
-    LEDGER.take()
-    run_loop(play())
+@story
+async def test_27_a_handler_that_loses_five_workers_stops_the_chain_and_the_end_stays_what_it_was(for_a_failure):
+    async with playing(SAGA, {"slow": ["two"], "wait": not for_a_failure}) as (_, run):
+        if not for_a_failure:
+            await run.wait_for_step("w", status="waiting")
+            await run.terminate(rollback=True)
+        for number in range(1, 6):
+            await run.wait_until(lambda state, number=number: undoing_two(state) == number)
+            await run.kill_worker()
+        await run.wait_for_status("errored", "terminated")
+        state = await run.state()
+        assert (state.status, state.rollback) == ("errored" if for_a_failure else "terminated", "errored")
+        assert (state.error and state.error["message"]) == ("the failure" if for_a_failure else None)
+        assert "5 times in a row" in (await run.step("two")).rollback.error["message"]
 
 
 def undoing_two(state):

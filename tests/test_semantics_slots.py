@@ -1,7 +1,7 @@
 """Section 7 of semantics.md: hibernation, slots and whose turn it is."""
 
 import pytest
-from semantics_support import LEDGER, assert_sound, playing, run_loop, story, workflow
+from semantics_support import LEDGER, assert_sound, playing, story, workflow
 
 from playground.testing import WorkflowTester
 from playground.workflows import events as ev
@@ -106,19 +106,17 @@ async def test_an_idle_worker_is_given_up_when_its_slot_is_needed():
 
 
 @pytest.mark.parametrize("instances", [50])
-def test_sleepers_hold_no_worker_thread_or_task(instances):
-    async def play():
-        async with WorkflowTester(workflow("await step.sleep('nap', '30 days')\nreturn event.payload"), workers=4) as tester:
-            runs = [await tester.create(number) for number in range(instances)]
-            for run in runs:
-                await run.wait_for_step("nap", status="sleeping")
-            await tester.advance("1 minute")
-            assert not tester.engine.executions()
-            assert {(await run.state()).status for run in runs} == {"waiting"}
-            assert [await run.result() for run in runs] == list(range(instances))
-            assert {len((await run.state()).executions) for run in runs} == {2}
-
-    run_loop(play())
+@story
+async def test_sleepers_hold_no_worker_thread_or_task(instances):
+    async with WorkflowTester(workflow("await step.sleep('nap', '30 days')\nreturn event.payload"), workers=4) as tester:
+        runs = [await tester.create(number) for number in range(instances)]
+        for run in runs:
+            await run.wait_for_step("nap", status="sleeping")
+        await tester.advance("1 minute")
+        assert not tester.engine.executions()
+        assert {(await run.state()).status for run in runs} == {"waiting"}
+        assert [await run.result() for run in runs] == list(range(instances))
+        assert {len((await run.state()).executions) for run in runs} == {2}
 
 
 @story

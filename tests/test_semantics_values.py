@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from semantics_support import LEDGER, attempts, failure, outcome, playing, run_loop, story, workflow
+from semantics_support import LEDGER, attempts, failure, outcome, playing, story, workflow
 
 from playground.testing import WorkflowFailed, WorkflowTester
 from playground.workflows import events as ev
@@ -32,9 +32,10 @@ DEEP = "deep = []\nfor _ in range(150):\n    deep = [deep]\n"
     ],
 )
 @pytest.mark.parametrize("place", ["result", "output"])
-def test_28_an_unserialisable_value_is_a_fatal_error_that_names_path_and_type(before, value, said, place):
+@story
+async def test_28_an_unserialisable_value_is_a_fatal_error_that_names_path_and_type(before, value, said, place):
     body = f"{before}await step.do('make', lambda: {value})" if place == "result" else f"{before}return {value}"
-    error = run_loop(failure(body))
+    error = await failure(body)
     assert error["name"] == "NotSerialisableError"
     assert said in error["message"]
     assert ('result of step "make"' if place == "result" else "output of the workflow") in error["message"]
@@ -56,7 +57,8 @@ async def test_28_it_is_not_tried_again_and_can_be_caught():
 
 @pytest.mark.parametrize(("length", "fits"), [(1024 * 1024 - 2, True), (1024 * 1024 - 1, False)])
 @pytest.mark.parametrize("place", ["result", "output", "params", "event"])
-def test_28_1_mib_fits_and_1_mib_and_1_byte_does_not(place, length, fits):
+@story
+async def test_28_1_mib_fits_and_1_mib_and_1_byte_does_not(place, length, fits):
     """A string has two quotes when it is stored."""
     body = {
         "result": f"return len(await step.do('make', lambda: 'x' * {length}))",
@@ -64,39 +66,33 @@ def test_28_1_mib_fits_and_1_mib_and_1_byte_does_not(place, length, fits):
         "params": "return len(event.payload)",
         "event": "return len((await step.wait_for_event('w', 'go')).payload)",
     }[place]
-
-    async def play():
-        async with WorkflowTester(workflow(body)) as tester:
-            if place == "params" and not fits:
-                with pytest.raises(TooLarge, match="params is 1,048,577 bytes"):
-                    await tester.create("x" * length)
+    async with WorkflowTester(workflow(body)) as tester:
+        if place == "params" and not fits:
+            with pytest.raises(TooLarge, match="params is 1,048,577 bytes"):
+                await tester.create("x" * length)
+            return
+        run = await tester.create("x" * length if place == "params" else None)
+        if place == "event":
+            if not fits:
+                with pytest.raises(TooLarge, match="1,048,577 bytes when stored; the limit is 1,048,576"):
+                    await run.send_event("go", "x" * length)
                 return
-            run = await tester.create("x" * length if place == "params" else None)
-            if place == "event":
-                if not fits:
-                    with pytest.raises(TooLarge, match="1,048,577 bytes when stored; the limit is 1,048,576"):
-                        await run.send_event("go", "x" * length)
-                    return
-                await run.send_event("go", "x" * length)
-            if fits:
-                result = await run.result()
-                assert result == length or len(result) == length
-            else:
-                with pytest.raises(WorkflowFailed, match="1,048,577 bytes when stored; the limit is 1,048,576"):
-                    await run.result()
-
-    run_loop(play())
+            await run.send_event("go", "x" * length)
+        if fits:
+            result = await run.result()
+            assert result == length or len(result) == length
+        else:
+            with pytest.raises(WorkflowFailed, match="1,048,577 bytes when stored; the limit is 1,048,576"):
+                await run.result()
 
 
 @pytest.mark.parametrize("params", [object(), {1: 2}, float("nan"), "\ud800"])
-def test_28_params_that_cannot_be_stored_are_refused_and_nothing_is_created(params):
-    async def play():
-        async with WorkflowTester(workflow("return 1")) as tester:
-            with pytest.raises(NotSerialisable, match=r"not serialisable: \$"):
-                await tester.create(params)
-            assert await tester.store.count() == {}
-
-    run_loop(play())
+@story
+async def test_28_params_that_cannot_be_stored_are_refused_and_nothing_is_created(params):
+    async with WorkflowTester(workflow("return 1")) as tester:
+        with pytest.raises(NotSerialisable, match=r"not serialisable: \$"):
+            await tester.create(params)
+        assert await tester.store.count() == {}
 
 
 @story
@@ -217,28 +213,26 @@ async def test_29_a_sensitive_none_stays_none_for_the_workflow():
 
 
 @pytest.mark.parametrize("when", ["timedelta(hours=1)", "timedelta(hours=1, microseconds=700)"])
-def test_sleep_until_on_replay_does_not_move_and_a_past_time_returns_at_once_then(when):
+@story
+async def test_sleep_until_on_replay_does_not_move_and_a_past_time_returns_at_once_then(when):
     """Ours: Cloudflare computes the time anew in every execution."""
     body = f"""
     await step.sleep_until("nap", event.timestamp + {when})
     await step.sleep("long", "1 day")
     return await step.do("after", lambda: "done")
     """
-
-    async def play():
-        async with playing(body) as (tester, run):
-            assert await run.result() == "done"
-            began = [event for event in await run.journal() if event.type == ev.SLEEP_STARTED]
-            assert began[0].data["until"] - tester.clock.start == timedelta(hours=1) / timedelta(milliseconds=1) + (
-                "micro" in when
-            )
-
-    run_loop(play())
+    async with playing(body) as (tester, run):
+        assert await run.result() == "done"
+        began = [event for event in await run.journal() if event.type == ev.SLEEP_STARTED]
+        assert began[0].data["until"] - tester.clock.start == timedelta(hours=1) / timedelta(milliseconds=1) + (
+            "micro" in when
+        )
 
 
 @pytest.mark.parametrize("when", ["event.timestamp - timedelta(seconds=1)", "0", "datetime(2020, 1, 1)"])
-def test_sleep_until_a_past_time_is_an_error_the_first_time(when):
-    error = run_loop(failure(f'await step.sleep_until("nap", {when})'))
+@story
+async def test_sleep_until_a_past_time_is_an_error_the_first_time(when):
+    error = await failure(f'await step.sleep_until("nap", {when})')
     assert error["message"] == "You can't sleep until a time in the past"
 
 
@@ -250,5 +244,6 @@ def test_sleep_until_a_past_time_is_an_error_the_first_time(when):
         'step.sleep("nap", 10**30)',
     ],
 )
-def test_a_sleep_of_more_than_365_days_is_refused(call):
-    assert "365 days" in run_loop(failure(f"await {call}"))["message"]
+@story
+async def test_a_sleep_of_more_than_365_days_is_refused(call):
+    assert "365 days" in (await failure(f"await {call}"))["message"]

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from aio import run
+from aio import story
 from store_support import AT, do, execution_ended, execution_started, running, started, wait
 
 from playground.store import open_store
@@ -91,51 +91,46 @@ async def rows_agree_with_their_journal(store, key):
 
 
 @pytest.mark.parametrize("after", KILLED_AFTER)
-def test_after_a_kill_every_acknowledged_commit_is_there(tmp_path, after):
+@story
+async def test_after_a_kill_every_acknowledged_commit_is_there(tmp_path, after):
     url = f"sqlite:///{tmp_path}/store.db"
     acknowledged = killed_in_mid_commit(url, after)
     assert sum(done for done, _ in acknowledged.values()) >= after
-
-    async def story():
-        store = open_store(url)
-        assert await store.count() == {"running": 8}
-        for row in await store.owned(None):
-            done, seq = acknowledged.get(row.id, (0, 0))
-            assert row.last_seq >= seq
-            steps = (await store.load(row.key)).steps
-            assert all(steps[do(count=n)].status == "completed" for n in range(1, done + 1))
-            await rows_agree_with_their_journal(store, row.key)
-        await store.close()
-
-    run(story())
-
-
-def test_rows_agree_with_their_journal_after_a_life_with_everything_in_it(tmp_path):
-    async def story():
-        store = open_store(f"sqlite:///{tmp_path}/store.db")
-        row = await running(store)
-        received = NewEvent(ev.EVENT_RECEIVED, {"type": "go", "payload": "é"})
-        handler = {"rollback": {"retries": {"limit": 0}}}
-        await store.append(row.key, [started(do("a"), **handler), started(wait()), received, received], execution=1, at=AT + 1)
-        taken = {"event": {"type": "go", "payload": "é"}, "received": 6}
-        await store.append(row.key, [NewEvent(ev.WAIT_COMPLETED, taken, wait())], execution=1, at=AT + 2)
-        await store.append(row.key, [NewEvent(ev.WORKFLOW_WAITING), execution_ended()], execution=1, at=AT + 3)
-        await store.append(row.key, [NewEvent(ev.WORKFLOW_PAUSED)], execution=None, at=AT + 4)
-        await store.append(row.key, [NewEvent(ev.WORKFLOW_RESUMED), received], execution=None, at=AT + 9)
+    store = open_store(url)
+    assert await store.count() == {"running": 8}
+    for row in await store.owned(None):
+        done, seq = acknowledged.get(row.id, (0, 0))
+        assert row.last_seq >= seq
+        steps = (await store.load(row.key)).steps
+        assert all(steps[do(count=n)].status == "completed" for n in range(1, done + 1))
         await rows_agree_with_their_journal(store, row.key)
-        [again] = await store.claim("b", 1, at=AT + 9, full={})
-        end = [execution_started(2), NewEvent(ev.ROLLBACK_STARTED, {"error": {"name": "E"}})]
-        await store.append(
-            row.key, [*end, NewEvent(ev.ROLLBACK_STEP_STARTED, {}, do("a"))], execution=again.execution, at=AT + 10
-        )
-        await rows_agree_with_their_journal(store, row.key)
-        end = [NewEvent(ev.ROLLBACK_STEP_COMPLETED, {}, do("a")), NewEvent(ev.ROLLBACK_COMPLETED), execution_ended()]
-        await store.append(row.key, [*end, NewEvent(ev.WORKFLOW_ERRORED, {"error": {"name": "E"}})], execution=2, at=AT + 11)
-        await rows_agree_with_their_journal(store, row.key)
-        origin = {"from_step": {"kind": "wait", "name": "approval", "count": 1}}
-        await store.append(row.key, [NewEvent(ev.WORKFLOW_RESTARTED, origin)], execution=None, at=AT + 12)
-        await rows_agree_with_their_journal(store, row.key)
-        assert list((await store.load(row.key)).steps) == [do("a")]
-        await store.close()
+    await store.close()
 
-    run(story())
+
+@story
+async def test_rows_agree_with_their_journal_after_a_life_with_everything_in_it(tmp_path):
+    store = open_store(f"sqlite:///{tmp_path}/store.db")
+    row = await running(store)
+    received = NewEvent(ev.EVENT_RECEIVED, {"type": "go", "payload": "é"})
+    handler = {"rollback": {"retries": {"limit": 0}}}
+    await store.append(row.key, [started(do("a"), **handler), started(wait()), received, received], execution=1, at=AT + 1)
+    taken = {"event": {"type": "go", "payload": "é"}, "received": 6}
+    await store.append(row.key, [NewEvent(ev.WAIT_COMPLETED, taken, wait())], execution=1, at=AT + 2)
+    await store.append(row.key, [NewEvent(ev.WORKFLOW_WAITING), execution_ended()], execution=1, at=AT + 3)
+    await store.append(row.key, [NewEvent(ev.WORKFLOW_PAUSED)], execution=None, at=AT + 4)
+    await store.append(row.key, [NewEvent(ev.WORKFLOW_RESUMED), received], execution=None, at=AT + 9)
+    await rows_agree_with_their_journal(store, row.key)
+    [again] = await store.claim("b", 1, at=AT + 9, full={})
+    end = [execution_started(2), NewEvent(ev.ROLLBACK_STARTED, {"error": {"name": "E"}})]
+    await store.append(
+        row.key, [*end, NewEvent(ev.ROLLBACK_STEP_STARTED, {}, do("a"))], execution=again.execution, at=AT + 10
+    )
+    await rows_agree_with_their_journal(store, row.key)
+    end = [NewEvent(ev.ROLLBACK_STEP_COMPLETED, {}, do("a")), NewEvent(ev.ROLLBACK_COMPLETED), execution_ended()]
+    await store.append(row.key, [*end, NewEvent(ev.WORKFLOW_ERRORED, {"error": {"name": "E"}})], execution=2, at=AT + 11)
+    await rows_agree_with_their_journal(store, row.key)
+    origin = {"from_step": {"kind": "wait", "name": "approval", "count": 1}}
+    await store.append(row.key, [NewEvent(ev.WORKFLOW_RESTARTED, origin)], execution=None, at=AT + 12)
+    await rows_agree_with_their_journal(store, row.key)
+    assert list((await store.load(row.key)).steps) == [do("a")]
+    await store.close()

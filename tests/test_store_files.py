@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from aio import run
+from aio import run, story
 from store_support import AT, NODE, asleep, create, do, execution_started, quick, running
 
 from playground.store import StoreError, open_store
@@ -193,45 +193,42 @@ def test_what_was_written_is_there_when_opened_again(tmp_path):
     run(then())
 
 
-def test_a_full_disk_is_said_to_everyone_and_forgotten_when_there_is_room(tmp_path):
-    async def story():
-        store = open_store(f"sqlite:///{tmp_path}/a.db")
-        row = await running(store)
-        pages = limit_pages(store, 1)
-        large = "x" * 5_000_000  # more than the free pages that growing the log has left
-        big = [store.append(row.key, quick(do(count=n), large), execution=1, at=AT) for n in range(1, 4)]
-        answers = await asyncio.gather(*big, return_exceptions=True)
-        assert all(isinstance(answer, StoreError) and "full" in str(answer) for answer in answers)
-        limit_pages(store, pages + 1000)
-        await create(store, "next")
-        assert [found.id for found in await store.claim(NODE, 5, at=AT, full={})] == ["next"]
-        committed = await store.append(row.key, quick(do(count=1), "x" * 100_000), execution=1, at=AT)
-        assert committed.row.last_seq == 7
-        assert await store.count() == {"running": 1, "queued": 1}
-        await store.close()
-
-    def limit_pages(store, pages):
-        """Make the file grow no further than so many pages, or its present size if that is more; returns the limit."""
-        return store._transaction._db.execute(f"PRAGMA max_page_count = {pages}").fetchone()[0]
-
-    run(story())
+def limit_pages(store, pages):
+    """Make the file grow no further than so many pages, or its present size if that is more; returns the limit."""
+    return store._transaction._db.execute(f"PRAGMA max_page_count = {pages}").fetchone()[0]
 
 
-def test_an_event_that_is_large_is_streamed_a_few_at_a_time(tmp_path):
-    async def story():
-        store = open_store(f"sqlite:///{tmp_path}/a.db")
-        row = await running(store)
-        for n in range(1, 8):
-            await store.append(row.key, quick(do(count=n), "x" * 1_000_000), execution=1, at=AT)
-        seen, reads = 0, 0
-        while batch := await store.events_json(row.key, after=seen, limit=500):
-            assert [seq for seq, _, _ in batch] == list(range(seen + 1, seen + 1 + len(batch)))
-            assert sum(len(text) for _, _, text in batch) < STREAMED_BYTES + 1_001_000
-            seen, reads = batch[-1][0], reads + 1
-        assert (seen, reads) == (3 + 7 * 4, 2)
-        await store.close()
+@story
+async def test_a_full_disk_is_said_to_everyone_and_forgotten_when_there_is_room(tmp_path):
+    store = open_store(f"sqlite:///{tmp_path}/a.db")
+    row = await running(store)
+    pages = limit_pages(store, 1)
+    large = "x" * 5_000_000  # more than the free pages that growing the log has left
+    big = [store.append(row.key, quick(do(count=n), large), execution=1, at=AT) for n in range(1, 4)]
+    answers = await asyncio.gather(*big, return_exceptions=True)
+    assert all(isinstance(answer, StoreError) and "full" in str(answer) for answer in answers)
+    limit_pages(store, pages + 1000)
+    await create(store, "next")
+    assert [found.id for found in await store.claim(NODE, 5, at=AT, full={})] == ["next"]
+    committed = await store.append(row.key, quick(do(count=1), "x" * 100_000), execution=1, at=AT)
+    assert committed.row.last_seq == 7
+    assert await store.count() == {"running": 1, "queued": 1}
+    await store.close()
 
-    run(story())
+
+@story
+async def test_an_event_that_is_large_is_streamed_a_few_at_a_time(tmp_path):
+    store = open_store(f"sqlite:///{tmp_path}/a.db")
+    row = await running(store)
+    for n in range(1, 8):
+        await store.append(row.key, quick(do(count=n), "x" * 1_000_000), execution=1, at=AT)
+    seen, reads = 0, 0
+    while batch := await store.events_json(row.key, after=seen, limit=500):
+        assert [seq for seq, _, _ in batch] == list(range(seen + 1, seen + 1 + len(batch)))
+        assert sum(len(text) for _, _, text in batch) < STREAMED_BYTES + 1_001_000
+        seen, reads = batch[-1][0], reads + 1
+    assert (seen, reads) == (3 + 7 * 4, 2)
+    await store.close()
 
 
 def test_each_migration_is_one_transaction(tmp_path):

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from aio import run
+from aio import story
 from store_support import AT, running, store_url, with_store
 
 from playground.engine.calm import Calm
@@ -61,23 +61,21 @@ class Shrinking:
             raise OSError("no disk")
 
 
-def test_memory_is_given_back_once_nothing_runs_and_not_while_something_does() -> None:
-    async def story() -> None:
-        store, said = Shrinking(), []
-        calm = Calm(store, lambda event, **fields: said.append((event, fields)), seconds=0)
-        calm.ended()
-        calm.begun()
-        await asyncio.sleep(0)
-        assert store.times == 0
-        calm.ended()
-        await store.asked.wait()
-        store.asked.clear()
-        calm.ended()
-        await store.asked.wait()
-        await calm.close()
-        assert (store.times, said) == (2, [("shrink_failed", {"error": "OSError: no disk"})])
-        calm.ended()
-        await calm.close()
-        assert store.times == 2
-
-    run(story())
+@story
+async def test_memory_is_given_back_once_nothing_runs_and_not_while_something_does() -> None:
+    store, said = Shrinking(), []
+    calm = Calm(store, lambda event, **fields: said.append((event, fields)), seconds=0)
+    calm.ended()
+    calm.begun()
+    await asyncio.sleep(0)
+    assert store.times == 0
+    calm.ended()
+    await store.asked.wait()
+    store.asked.clear()
+    calm.ended()
+    await store.asked.wait()
+    await calm.close()
+    assert (store.times, said) == (2, [("shrink_failed", {"error": "OSError: no disk"})])
+    calm.ended()
+    await calm.close()
+    assert store.times == 2

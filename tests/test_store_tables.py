@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from aio import run
+from aio import story
 from store_support import AT, NODE, create, do, quick, running, store_url, with_store  # noqa: F401
 
 from playground.store import open_store
@@ -187,44 +187,39 @@ async def test_secrets_and_the_trigger_are_the_tenants_own(store: Store) -> None
     assert [it.name for it in await store.tenants.all(after="", limit=5)] == ["acme"]
 
 
-def test_keys_are_made_and_revoked_by_another_program_while_the_store_is_open(tmp_path: Path) -> None:
+@story
+async def test_keys_are_made_and_revoked_by_another_program_while_the_store_is_open(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
-
-    async def story() -> None:
-        store = open_store(f"sqlite:///{path}")
-        try:
-            with sqlite3.connect(path, isolation_level=None) as beside:
-                assert create_key(beside, "acme", "laptop", "h1", AT) == 1
-                assert create_key(beside, "acme", "server", "h2", AT) == 2
-                assert revoke_key(beside, "acme", 1, AT + 5)
-                assert revoke_key(beside, "acme", 1, AT + 9)
-                assert not revoke_key(beside, "acme", 3, AT)
-                found = keys_of(beside, "acme")
-            beside.close()
-            assert [(it.number, it.name, it.revoked_at) for it in found] == [(1, "laptop", AT + 5), (2, "server", None)]
-            key = await store.tenants.key("h2")
-            assert key is not None and (key.tenant, key.revoked_at) == ("acme", None)
-            assert await store.tenants.key("h3") is None
-            await create(store, "i", tenant="acme")
-        finally:
-            await store.close()
-
-    run(story())
+    store = open_store(f"sqlite:///{path}")
+    try:
+        with sqlite3.connect(path, isolation_level=None) as beside:
+            assert create_key(beside, "acme", "laptop", "h1", AT) == 1
+            assert create_key(beside, "acme", "server", "h2", AT) == 2
+            assert revoke_key(beside, "acme", 1, AT + 5)
+            assert revoke_key(beside, "acme", 1, AT + 9)
+            assert not revoke_key(beside, "acme", 3, AT)
+            found = keys_of(beside, "acme")
+        beside.close()
+        assert [(it.number, it.name, it.revoked_at) for it in found] == [(1, "laptop", AT + 5), (2, "server", None)]
+        key = await store.tenants.key("h2")
+        assert key is not None and (key.tenant, key.revoked_at) == ("acme", None)
+        assert await store.tenants.key("h3") is None
+        await create(store, "i", tenant="acme")
+    finally:
+        await store.close()
 
 
-def test_migrating_changes_which_code_an_instance_has(tmp_path: Path) -> None:
-    async def story() -> None:
-        store = open_store(f"sqlite:///{tmp_path}/store.db")
-        try:
-            [row] = await create(store, "i", tenant="acme")
-            committed = await store.decide(
-                row.key, lambda snapshot: [NewEvent(ev.WORKFLOW_MIGRATED, {"from": "snip", "to": "v2"})], execution=None, at=AT
-            )
-            assert committed.row.snippet == "v2"
-            assert (await store.find("acme", "i")).snippet == "v2"
-            [claimed] = await store.claim(NODE, 1, at=AT, full={})
-            assert claimed.snippet == "v2"
-        finally:
-            await store.close()
-
-    run(story())
+@story
+async def test_migrating_changes_which_code_an_instance_has(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/store.db")
+    try:
+        [row] = await create(store, "i", tenant="acme")
+        committed = await store.decide(
+            row.key, lambda snapshot: [NewEvent(ev.WORKFLOW_MIGRATED, {"from": "snip", "to": "v2"})], execution=None, at=AT
+        )
+        assert committed.row.snippet == "v2"
+        assert (await store.find("acme", "i")).snippet == "v2"
+        [claimed] = await store.claim(NODE, 1, at=AT, full={})
+        assert claimed.snippet == "v2"
+    finally:
+        await store.close()
