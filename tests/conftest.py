@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from http_support import Background, Site, running_sandbox
+from http_support import Background, MakeSite, Site, running_sandbox, sites
 from hypothesis import HealthCheck, settings
 from server_support import Server
 
@@ -52,12 +52,14 @@ def sandbox() -> Iterator[tuple[Background, Sandbox]]:
         yield running
 
 
+make_site = pytest.fixture(sites, name="make_site")
+make_shared_site = pytest.fixture(sites, name="make_shared_site", scope="module")
+
+
 @pytest.fixture(scope="module")
-def site(sandbox: tuple[Background, Sandbox], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(make_shared_site: MakeSite) -> Site:
     """A whole server in this process, for the tests of a module that leave it alone."""
-    site = Site(*sandbox, tmp_path_factory.mktemp("site"))
-    yield site
-    site.close()
+    return make_shared_site()
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,13 @@
 import asyncio
 import json
 import threading
-from collections.abc import Coroutine, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from playground.engine import Engine
 from playground.engine.clock import SystemClock
@@ -58,6 +59,9 @@ class TenantWorkflow(WorkflowEntrypoint):
         approval = await step.wait_for_event("approval", "approved", timeout="1 hour")
         return approval["payload"]
 """
+
+
+MakeSite = Callable[..., "Site"]
 
 
 class Background:
@@ -143,6 +147,14 @@ class Site:
         await self._serving
         await self._opened.aclose()
 
+    @property
+    def database(self) -> Path:
+        return Path(self.settings.database.removeprefix("sqlite:///"))
+
+    def stored(self) -> bytes:
+        """All that is in the files of its database."""
+        return b"".join(file.read_bytes() for file in self.database.parent.glob(self.database.name + "*"))
+
     # What tests ask for most.
 
     def create(self, source: str = HELLO, **body: Any) -> dict[str, Any]:
@@ -198,6 +210,18 @@ def messages(answer: httpx2.Response) -> Iterator[dict[str, str]]:
 def bearer(made: dict[str, Any]) -> dict[str, str]:
     """The headers that carry an instance's control token."""
     return {"Authorization": f"Bearer {made['control_token']}"}
+
+
+def sites(sandbox: tuple[Background, Sandbox], tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeSite]:
+    """A fixture: makes sites with the settings given, each on a database of its own, and closes them at the end."""
+    with ExitStack() as closing:
+
+        def make(**settings: Any) -> Site:
+            site = Site(*sandbox, tmp_path_factory.mktemp("site"), **settings)
+            closing.callback(site.close)
+            return site
+
+        yield make
 
 
 @contextmanager

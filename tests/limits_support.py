@@ -1,11 +1,8 @@
-"""What the tests of limits share: sites with small ones, and `edge`, which marks the test that meets one exactly."""
+"""What the tests of limits share: `edge`, which marks the test that meets one exactly, and workflows that come to one."""
 
 import functools
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
-
-from http_support import Site
 
 EDGES: dict[str, list[str]] = {}  # the tests of each limit, by setting
 IN_A_STEP = """\
@@ -20,19 +17,6 @@ class TenantWorkflow(WorkflowEntrypoint):
 
         return await it()
 """
-
-
-def sites(sandbox: Any, folder: Path) -> Iterator[Callable[..., Site]]:
-    """For a fixture: makes sites with the settings given, and closes them at the end."""
-    made: list[Site] = []
-
-    def make(**settings: Any) -> Site:
-        made.append(Site(*sandbox, folder, **settings))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
 
 
 def edge(setting: str, *words: str) -> Callable[[Callable[..., str]], Callable[..., None]]:

@@ -1,13 +1,10 @@
 """Tenants for tests over HTTP: keys made as an operator makes them, and clients that carry them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx2
 from dispatch_support import workflow
-from http_support import Site, running_sandbox
+from http_support import Site
 
 from playground import commands
 
@@ -54,14 +51,3 @@ def make_key(site: Site, name: str) -> str:
     said: list[str] = []
     commands.run(["tenant-key", "create", name, "--database", site.settings.database], {}, said.append)
     return said[0]
-
-
-@contextmanager
-def tenants_site(folder: Path, **settings: Any) -> Iterator[Site]:
-    """A site of its own."""
-    with running_sandbox() as (background, sandbox):
-        site = Site(background, sandbox, folder, **settings)
-        try:
-            yield site
-        finally:
-            site.close()

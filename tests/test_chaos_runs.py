@@ -1,16 +1,13 @@
 """Chaos runs: a run once more for each commit it made, with the worker killed before it; what came of each, and that nobody else is held up."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from http_support import APPROVAL, HELLO, Background, Site
+from http_support import APPROVAL, HELLO, MakeSite, Site
 from semantics_support import workflow
 from store_support import AT, create, execution_ended, running, store_url, with_store  # noqa: F401 - a fixture
 
 from playground.engine import chaos
-from playground.sandbox.pool import Sandbox
 from playground.store.protocol import Store
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
@@ -50,10 +47,8 @@ CHANCE = workflow("return random.random()", isolated=True)
 
 
 @pytest.fixture(scope="module")
-def site(sandbox: tuple[Background, Sandbox], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(*sandbox, tmp_path_factory.mktemp("site"), chaos_per_hour=1_000)
-    yield site
-    site.close()
+def site(make_shared_site: MakeSite) -> Site:
+    return make_shared_site(chaos_per_hour=1_000)
 
 
 @pytest.fixture(scope="module")
@@ -137,36 +132,30 @@ def test_a_run_that_goes_on_is_compared_with_the_rerun_without_a_kill(site: Site
     assert [(row["result"], row["killed"] is not None) for row in told["rows"]] == [("same", True)] * 2
 
 
-def test_the_reruns_without_a_kill_that_a_server_left_is_taken_up_by_the_next(sandbox: tuple[Background, Sandbox], tmp_path: Path):
-    site = Site(*sandbox, tmp_path)
-    try:
-        made = site.create(APPROVAL)
-        site.until(made, "wait_started")
-        site.operate(made, "chaos")
-        site.stop()
-        site.start()
-        assert [row["result"] for row in ended(site, made)["rows"]] == ["same"] * 2
-    finally:
-        site.close()
+def test_the_reruns_without_a_kill_that_a_server_left_is_taken_up_by_the_next(make_site: MakeSite):
+    site = make_site()
+    made = site.create(APPROVAL)
+    site.until(made, "wait_started")
+    site.operate(made, "chaos")
+    site.stop()
+    site.start()
+    assert [row["result"] for row in ended(site, made)["rows"]] == ["same"] * 2
 
 
-def test_it_has_a_limit_of_its_own_and_leaves_the_starts_of_its_address_alone(sandbox: tuple[Background, Sandbox], tmp_path: Path):
-    site = Site(*sandbox, tmp_path, chaos_per_hour=1, starts_per_minute=3, chaos_commits=1)
-    try:
-        made = site.create(HELLO)
-        site.finish(made)
-        first = site.operate(made, "chaos")
-        assert first.status_code == 202
-        assert '"chaos_per_hour";q=1;w=3600' in first.headers["ratelimit-policy"]
-        assert [row["number"] for row in ended(site, made)["rows"]] == [1]
-        refused = site.operate(made, "chaos")
-        assert refused.status_code == 429
-        assert refused.json()["error"]["message"].startswith("1 chaos runs in an hour from your address")
-        assert int(refused.headers["retry-after"]) > 3_000
-        site.create(HELLO), site.create(HELLO)  # what is left of three
-        assert site.client.post("/api/instances", json={"source": HELLO}).status_code == 429
-    finally:
-        site.close()
+def test_it_has_a_limit_of_its_own_and_leaves_the_starts_of_its_address_alone(make_site: MakeSite):
+    site = make_site(chaos_per_hour=1, starts_per_minute=3, chaos_commits=1)
+    made = site.create(HELLO)
+    site.finish(made)
+    first = site.operate(made, "chaos")
+    assert first.status_code == 202
+    assert '"chaos_per_hour";q=1;w=3600' in first.headers["ratelimit-policy"]
+    assert [row["number"] for row in ended(site, made)["rows"]] == [1]
+    refused = site.operate(made, "chaos")
+    assert refused.status_code == 429
+    assert refused.json()["error"]["message"].startswith("1 chaos runs in an hour from your address")
+    assert int(refused.headers["retry-after"]) > 3_000
+    site.create(HELLO), site.create(HELLO)  # what is left of three
+    assert site.client.post("/api/instances", json={"source": HELLO}).status_code == 429
 
 
 def test_it_takes_the_control_token_and_a_run_that_has_begun(site: Site, tale: dict[str, Any]):
@@ -175,9 +164,9 @@ def test_it_takes_the_control_token_and_a_run_that_has_begun(site: Site, tale: d
     assert site.client.post(f"/api{child['url']}/chaos").status_code == 401
 
 
-def test_its_reruns_hold_up_nobody(sandbox: tuple[Background, Sandbox], tmp_path: Path):
+def test_its_reruns_hold_up_nobody(make_site: MakeSite):
     """While the reruns of a run whose step hangs hold all that they may, another run of the same address comes through."""
-    site = Site(*sandbox, tmp_path, workers=4, chaos_running=2)
+    site = make_site(workers=4, chaos_running=2)
     source = workflow(
         """
         @step.do("first")
@@ -188,21 +177,18 @@ def test_its_reruns_hold_up_nobody(sandbox: tuple[Background, Sandbox], tmp_path
         """,
         isolated=True,
     )
-    try:
-        made = site.create(source, id="original")
-        site.finish(made)
-        site.operate(made, "chaos")
-        told = site.client.get(f"/api{made['url']}/chaos").json()
-        assert len(told["rows"]) == 2
-        for row in (told["control"], told["rows"][0]):
-            site.until({"url": row["url"]}, "attempt_started")
-        assert site.finish(site.create(HELLO))["status"] == "complete"
-        told = site.client.get(f"/api{made['url']}/chaos").json()
-        assert [row["status"] for row in (told["control"], *told["rows"])] == ["running", "running", "queued"]  # no more than two at once
-        again = site.operate(made, "chaos")
-        assert (again.status_code, again.json()["error"]["code"]) == (409, "instance.cannot_run_chaos")
-    finally:
-        site.close()
+    made = site.create(source, id="original")
+    site.finish(made)
+    site.operate(made, "chaos")
+    told = site.client.get(f"/api{made['url']}/chaos").json()
+    assert len(told["rows"]) == 2
+    for row in (told["control"], told["rows"][0]):
+        site.until({"url": row["url"]}, "attempt_started")
+    assert site.finish(site.create(HELLO))["status"] == "complete"
+    told = site.client.get(f"/api{made['url']}/chaos").json()
+    assert [row["status"] for row in (told["control"], *told["rows"])] == ["running", "running", "queued"]  # no more than two at once
+    again = site.operate(made, "chaos")
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "instance.cannot_run_chaos")
 
 
 @pytest.mark.parametrize(

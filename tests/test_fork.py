@@ -3,11 +3,10 @@
 from typing import Any
 
 import pytest
-from http_support import Background, Site, bearer
+from http_support import MakeSite, Site, bearer
 from tenants_support import Tenant
 
 from playground.engine import forking
-from playground.sandbox.pool import Sandbox
 from playground.store.encoding import plain
 from playground.workflows.state import fold
 
@@ -296,15 +295,12 @@ def test_a_run_that_is_not_there_cannot_be_forked(site: Site) -> None:
     assert refused(site.client.post("/api/instances/nobody/fork", json={})) == (404, "instance.not_found")
 
 
-def test_forks_count_as_starts(sandbox: tuple[Background, Sandbox], tmp_path_factory: pytest.TempPathFactory) -> None:
-    strict = Site(*sandbox, tmp_path_factory.mktemp("strict"), starts_per_minute=2)
-    try:
-        made = strict.create(STEPS)
-        strict.finish(made)
-        assert '"starts_per_minute";r=0;' in ask(strict, made).headers["RateLimit"]
-        assert refused(ask(strict, made)) == (429, "too_many")
-    finally:
-        strict.close()
+def test_forks_count_as_starts(make_site: MakeSite) -> None:
+    strict = make_site(starts_per_minute=2)
+    made = strict.create(STEPS)
+    strict.finish(made)
+    assert '"starts_per_minute";r=0;' in ask(strict, made).headers["RateLimit"]
+    assert refused(ask(strict, made)) == (429, "too_many")
 
 
 def test_only_whoever_may_change_the_parent_is_told_of_its_forks(site: Site) -> None:

@@ -2,22 +2,17 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from http_support import APPROVAL, HELLO, Background, Site, bearer, running_sandbox
-
-from playground.sandbox.pool import Sandbox
+from http_support import APPROVAL, HELLO, MakeSite, Site, bearer, running_sandbox
 
 
 @pytest.fixture
-def strict(sandbox: tuple[Background, Sandbox], tmp_path: Path) -> Iterator[Site]:
+def strict(make_site: MakeSite) -> Site:
     """A site with small limits."""
-    site = Site(
-        *sandbox,
-        tmp_path,
+    return make_site(
         source_bytes=1_000,
         value_bytes=2_000,
         starts_per_minute=3,
@@ -25,8 +20,6 @@ def strict(sandbox: tuple[Background, Sandbox], tmp_path: Path) -> Iterator[Site
         snippets_per_minute=2,
         changes_per_minute=2,
     )
-    yield site
-    site.close()
 
 
 def refused(site: Site, answer: Any) -> tuple[int, str, str]:

@@ -4,15 +4,13 @@ import html
 import io
 import re
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from aio import run, story
-from http_support import HELLO, Background, Site
+from http_support import HELLO, MakeSite, Site
 
 from playground.examples import load
-from playground.sandbox.pool import Sandbox
 from playground.settings import BadSetting
 from playground.web import card_drawing
 from playground.web.cards import of_example
@@ -37,18 +35,14 @@ HOSTILE = {
 
 
 @pytest.fixture(scope="module")
-def site(sandbox: tuple[Background, Sandbox], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(*sandbox, tmp_path_factory.mktemp("site"), public_url="https://play.example/", allowed_hosts="*")
-    yield site
-    site.close()
+def site(make_shared_site: MakeSite) -> Site:
+    return make_shared_site(public_url="https://play.example/", allowed_hosts="*")
 
 
 @pytest.fixture(scope="module")
-def unnamed(sandbox: tuple[Background, Sandbox], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def unnamed(make_shared_site: MakeSite) -> Site:
     """A server whose operator has not said what it is called."""
-    site = Site(*sandbox, tmp_path_factory.mktemp("unnamed"), cards_per_minute=3, allowed_hosts="*")
-    yield site
-    site.close()
+    return make_shared_site(cards_per_minute=3, allowed_hosts="*")
 
 
 def share(site: Site, source: str) -> str:

@@ -3,10 +3,9 @@
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
-from http_support import APPROVAL, DEADLINE, Site, bearer, running_sandbox
+from http_support import APPROVAL, DEADLINE, MakeSite, Site, bearer
 
 from playground.settings import Settings
 from playground.web.protocol import AHEAD, FIELDS, LINE_BYTES
@@ -19,12 +18,9 @@ def raw(site: Site) -> Iterator[socket.socket]:
 
 
 @pytest.fixture
-def impatient(tmp_path: Path) -> Iterator[Site]:
+def impatient(make_site: MakeSite) -> Site:
     """A server that waits for a fifth of a second where others would for many."""
-    with running_sandbox() as running:
-        site = Site(*running, tmp_path, head_seconds=0.2, body_seconds=0.2)
-        yield site
-        site.close()
+    return make_site(head_seconds=0.2, body_seconds=0.2)
 
 
 def answer(raw: socket.socket) -> bytes:

@@ -4,14 +4,11 @@ import html
 import json
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from http_support import APPROVAL, HELLO, Background, Site
-
-from playground.sandbox.pool import Sandbox
+from http_support import APPROVAL, HELLO, MakeSite, Site
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 HOSTILE = "</script><script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
@@ -251,14 +248,9 @@ def test_a_fault_of_ours_shows_nothing_of_the_inside(site: Site, monkeypatch: py
     assert [fields["error"] for fields in site.log.of("failed")] == ["RuntimeError", "RuntimeError"]
 
 
-def test_without_the_editor_the_page_keeps_its_textarea(
-    sandbox: tuple[Background, Sandbox], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_editor_the_page_keeps_its_textarea(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("playground.paths.editor", lambda: None)
-    site = Site(*sandbox, tmp_path)
-    try:
-        text = page(site, "/").text
-        assert "/editor/editor.js" not in text
-        assert "<textarea" in text
-    finally:
-        site.close()
+    site = make_site()
+    text = page(site, "/").text
+    assert "/editor/editor.js" not in text
+    assert "<textarea" in text

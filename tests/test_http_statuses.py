@@ -1,18 +1,6 @@
 """How several instances stand, asked at once."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-from http_support import APPROVAL, Site, running_sandbox
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with running_sandbox() as running:
-        site = Site(*running, tmp_path)
-        yield site
-        site.close()
+from http_support import APPROVAL, Site
 
 
 def test_statuses_of_many_in_one_answer(site: Site) -> None:

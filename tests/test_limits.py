@@ -8,14 +8,13 @@ import html
 import json
 import re
 import socket
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import test_limits_runs  # noqa: F401 - its edges count
-from http_support import APPROVAL, DEADLINE, HELLO, Site, bearer
-from limits_support import EDGES, edge, in_a_step, refused, sites
+from http_support import APPROVAL, DEADLINE, HELLO, MakeSite, bearer
+from limits_support import EDGES, edge, in_a_step, refused
 from tenants_support import WAITS, Tenant
 
 from playground.engine.quota import StoredPerDay
@@ -45,11 +44,6 @@ ELSEWHERE = {
 }
 
 
-@pytest.fixture
-def site(sandbox: Any, tmp_path: Path) -> Iterator[Callable[..., Site]]:
-    yield from sites(sandbox, tmp_path)
-
-
 def test_every_limit_has_a_number_a_sentence_and_a_test_at_its_edge() -> None:
     rows = {row.name: row for row in dataclasses.fields(Settings)}
     for name in limits():
@@ -71,8 +65,8 @@ def test_who_may_meet_a_limit_is_shown_it() -> None:
     assert set(limits()) - {row["name"] for row in public_rows(Settings())} == hidden
 
 
-def test_the_about_page_has_them_in_groups_with_amounts_that_can_be_read(site: Callable[..., Site]) -> None:
-    page = html.unescape(site(attempt_wall_seconds=90).client.get("/about", headers={"Accept": "text/html"}).text)
+def test_the_about_page_has_them_in_groups_with_amounts_that_can_be_read(make_site: MakeSite) -> None:
+    page = html.unescape(make_site(attempt_wall_seconds=90).client.get("/about", headers={"Accept": "text/html"}).text)
     for row in public_rows(Settings()):
         assert row["help"].partition("; ")[0][1:] in page
     for group in ("A run", "Your address", "A request", "Tenants", "Bindings"):
@@ -88,8 +82,8 @@ def test_the_about_page_has_them_in_groups_with_amounts_that_can_be_read(site: C
 
 
 @edge("source_bytes", "1,001 bytes", "the limit is 1,000", "Move data out of the code, into params.")
-def test_source(site: Callable[..., Site]) -> str:
-    made, said = site(source_bytes=1_000), ""
+def test_source(make_site: MakeSite) -> str:
+    made, said = make_site(source_bytes=1_000), ""
     fits = HELLO + "#" * (1_000 - len(HELLO))
     for path, status in (("/api/check", 200), ("/api/snippets", 201), ("/api/instances", 201)):
         assert made.client.post(path, json={"source": fits}).status_code == status
@@ -98,8 +92,8 @@ def test_source(site: Callable[..., Site]) -> str:
 
 
 @edge("value_bytes", "The params is 1,001 bytes", "the limit is 1,000", "Keep large data elsewhere and store its address.")
-def test_params(site: Callable[..., Site]) -> str:
-    made, said = site(value_bytes=1_000), ""
+def test_params(make_site: MakeSite) -> str:
+    made, said = make_site(value_bytes=1_000), ""
     for path in ("/api/snippets", "/api/instances"):
         assert made.client.post(path, json={"source": HELLO, "params": {"name": "x" * 989}}).status_code == 201
         said = refused(made.client.post(path, json={"source": HELLO, "params": {"name": "x" * 990}}), 413, "value_bytes")
@@ -107,16 +101,16 @@ def test_params(site: Callable[..., Site]) -> str:
 
 
 @edge("value_bytes", "The event payload is 1,001 bytes", "the limit is 1,000", "store its address.")
-def test_an_event(site: Callable[..., Site]) -> str:
-    made = site(value_bytes=1_000)
+def test_an_event(make_site: MakeSite) -> str:
+    made = make_site(value_bytes=1_000)
     instance = made.create(APPROVAL)
     assert made.operate(instance, "events/other", "x" * 998).status_code == 202
     return refused(made.operate(instance, "events/other", "x" * 999), 413, "value_bytes")
 
 
 @edge("value_bytes", "1,001 bytes when stored; the limit is 1,000. Keep large data elsewhere")
-def test_a_result(site: Callable[..., Site]) -> str:
-    made = site(value_bytes=1_000)
+def test_a_result(make_site: MakeSite) -> str:
+    made = make_site(value_bytes=1_000)
     assert made.finish(made.create(in_a_step('return "x" * 998')))["output"] == "x" * 998
     error = made.finish(made.create(in_a_step('return "x" * 999')))["error"]
     assert error["name"] == "NotSerialisableError"
@@ -124,8 +118,8 @@ def test_a_result(site: Callable[..., Site]) -> str:
 
 
 @edge("body_bytes", "The body is larger than 5,000 bytes", "Keep large data elsewhere and send its address.")
-def test_a_body(site: Callable[..., Site]) -> str:
-    made = site(body_bytes=5_000)
+def test_a_body(make_site: MakeSite) -> str:
+    made = make_site(body_bytes=5_000)
     body = json.dumps({"source": HELLO, "params": {"name": ""}}).encode()
     fits = body.replace(b'"name": ""', b'"name": "%s"' % (b"x" * (5_000 - len(body))))
     assert made.client.post("/api/instances", content=fits).status_code == 201
@@ -137,8 +131,8 @@ def test_a_body(site: Callable[..., Site]) -> str:
 
 
 @edge("head_bytes", "more than 2,000 bytes", "Send data in the body.")
-def test_a_head(site: Callable[..., Site]) -> str:
-    made = site(head_bytes=2_000)
+def test_a_head(make_site: MakeSite) -> str:
+    made = make_site(head_bytes=2_000)
 
     def ask(size: int) -> bytes:
         with socket.create_connection(("127.0.0.1", made.port), timeout=DEADLINE) as raw:
@@ -156,8 +150,8 @@ def test_a_head(site: Callable[..., Site]) -> str:
 
 
 @edge("starts_per_minute", "3 runs in a minute from your address, which is the limit here. You can run again in")
-def test_starts_in_a_minute_and_how_many_are_left(site: Callable[..., Site]) -> str:
-    made = site(starts_per_minute=3)
+def test_starts_in_a_minute_and_how_many_are_left(make_site: MakeSite) -> str:
+    made = make_site(starts_per_minute=3)
     left = []
     for _ in range(3):
         answer = made.client.post("/api/instances", json={"source": HELLO})
@@ -184,9 +178,9 @@ def test_starts_in_a_minute_and_how_many_are_left(site: Callable[..., Site]) -> 
     ],
 )
 def test_what_an_address_may_ask_for_in_a_minute(
-    site: Callable[..., Site], setting: str, method: str, path: str, body: Any, words: str
+    make_site: MakeSite, setting: str, method: str, path: str, body: Any, words: str
 ) -> None:
-    client = site(**{setting: 2}).client
+    client = make_site(**{setting: 2}).client
     for left in (1, 0):
         answer = client.request(method, path, json=body)
         assert answer.status_code != 429
@@ -200,21 +194,21 @@ for name in ("checks_per_minute", "snippets_per_minute", "reads_per_minute", "ch
 
 
 @edge("changes_per_minute", "10 changes in a minute", "The next is possible in")
-def test_a_large_event_counts_for_more_than_a_small_one(site: Callable[..., Site]) -> str:
-    made = site(changes_per_minute=10)
+def test_a_large_event_counts_for_more_than_a_small_one(make_site: MakeSite) -> str:
+    made = make_site(changes_per_minute=10)
     instance = made.create(APPROVAL)
     assert made.operate(instance, "events/other", "x" * 1_000_000).status_code == 202
     return refused(made.operate(instance, "events/other", "x"), 429, "changes_per_minute", wait=True)
 
 
-def test_files_of_the_page_are_not_counted(site: Callable[..., Site]) -> None:
-    client = site(reads_per_minute=1).client
+def test_files_of_the_page_are_not_counted(make_site: MakeSite) -> None:
+    client = make_site(reads_per_minute=1).client
     assert [client.get("/favicon.ico").status_code for _ in range(4)] == [302] * 4  # to its file
 
 
 @edge("streams_per_address", "1 event streams are open from your address", "Close a tab")
-def test_streams_of_an_address(site: Callable[..., Site]) -> str:
-    made = site(streams_per_address=1)
+def test_streams_of_an_address(make_site: MakeSite) -> str:
+    made = make_site(streams_per_address=1)
     instance = made.create(APPROVAL)
     with made.client.stream("GET", f"/api{instance['url']}/stream") as first:
         assert first.status_code == 200
@@ -223,8 +217,8 @@ def test_streams_of_an_address(site: Callable[..., Site]) -> str:
 
 
 @edge("connections_per_address", "3 connections are open from your address", "Close some")
-def test_connections_of_an_address(site: Callable[..., Site]) -> str:
-    made = site(connections_per_address=3)
+def test_connections_of_an_address(make_site: MakeSite) -> str:
+    made = make_site(connections_per_address=3)
     held = [socket.create_connection(("127.0.0.1", made.port), timeout=DEADLINE) for _ in range(3)]
     try:
         for each in held:
@@ -241,8 +235,8 @@ def test_connections_of_an_address(site: Callable[..., Site]) -> str:
     return said.decode()
 
 
-def test_connections_through_a_trusted_proxy_are_not_counted(site: Callable[..., Site]) -> None:
-    made = site(connections_per_address=1, trusted_proxies="127.0.0.1")
+def test_connections_through_a_trusted_proxy_are_not_counted(make_site: MakeSite) -> None:
+    made = make_site(connections_per_address=1, trusted_proxies="127.0.0.1")
     held = [socket.create_connection(("127.0.0.1", made.port), timeout=DEADLINE) for _ in range(5)]
     for each in held:
         each.sendall(b"GET /robots.txt HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -251,8 +245,8 @@ def test_connections_through_a_trusted_proxy_are_not_counted(site: Callable[...,
 
 
 @edge("queue_length", "The server is full: 1 instances are queued.", "Try again in a minute.")
-def test_a_full_queue(site: Callable[..., Site]) -> str:
-    made = site(queue_length=1, running_per_address=1)
+def test_a_full_queue(make_site: MakeSite) -> str:
+    made = make_site(queue_length=1, running_per_address=1)
     running = made.create(APPROVAL)
     made.until(running, "wait_started")
     made.create(HELLO)
@@ -261,8 +255,8 @@ def test_a_full_queue(site: Callable[..., Site]) -> str:
 
 
 @edge("queued_per_tenant", "1 instances of this tenant are queued, and 1 is the most.", "Try again in a minute.")
-def test_a_tenant_s_full_queue(site: Callable[..., Site]) -> str:
-    made = site(queued_per_tenant=1, running_per_tenant=1)
+def test_a_tenant_s_full_queue(make_site: MakeSite) -> str:
+    made = make_site(queued_per_tenant=1, running_per_tenant=1)
     acme, other = Tenant(made, "acme"), Tenant(made, "other")
     for tenant in (acme, other):
         tenant.deploy(WAITS)
@@ -275,8 +269,8 @@ def test_a_tenant_s_full_queue(site: Callable[..., Site]) -> str:
 
 
 @edge("running_per_address")
-def test_instances_of_one_address_run_a_few_at_once_and_the_others_after_them(site: Callable[..., Site]) -> str:
-    made = site(running_per_address=1)
+def test_instances_of_one_address_run_a_few_at_once_and_the_others_after_them(make_site: MakeSite) -> str:
+    made = make_site(running_per_address=1)
     first = made.create(APPROVAL)
     made.until(first, "wait_started")
     second = made.create(HELLO)
@@ -287,8 +281,8 @@ def test_instances_of_one_address_run_a_few_at_once_and_the_others_after_them(si
 
 
 @edge("stored_per_day", "What your address has stored in a day is at its limit of 20,000 bytes.", "run again in 24 h")
-def test_what_an_address_stores_in_a_day(site: Callable[..., Site]) -> str:
-    made = site(stored_per_day=20_000)
+def test_what_an_address_stores_in_a_day(make_site: MakeSite) -> str:
+    made = make_site(stored_per_day=20_000)
     shown = made.finish(made.create(in_a_step('return "x" * 30_000')))
     assert "storage: your address has stored more than 20,000 bytes within a day" in shown["error"]["message"]
     answers = [made.client.post(path, json={"source": HELLO}) for path in ("/api/instances", "/api/snippets")]
@@ -309,11 +303,11 @@ def test_bytes_of_a_day_are_given_back_hour_by_hour() -> None:
 
 
 @edge("free_disk_bytes", "disk is nearly full", "Try again in some hours")
-def test_nothing_new_is_started_on_a_full_disk(site: Callable[..., Site], tmp_path: Path) -> str:
+def test_nothing_new_is_started_on_a_full_disk(make_site: MakeSite, tmp_path: Path) -> str:
     free = disk.free_bytes(f"sqlite:///{tmp_path / 'x.db'}")
     assert free is not None and free > 0
     assert disk.free_bytes("postgresql://host/db") is None
-    made = site(free_disk_bytes=free * 10)
+    made = make_site(free_disk_bytes=free * 10)
     answer = made.client.post("/api/instances", json={"source": HELLO})
     assert made.log.of("disk_full")
     return refused(answer, 503, "free_disk_bytes", wait=True)

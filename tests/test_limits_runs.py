@@ -2,26 +2,19 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aio import run
-from http_support import Site
-from limits_support import EDGES, edge, in_a_step, in_run, sites
+from http_support import MakeSite, Site
+from limits_support import EDGES, edge, in_a_step, in_run
 from puppet_support import do, done, frame, framed, staged
 from tenants_support import Tenant
 
 
-@pytest.fixture
-def site(sandbox: Any, tmp_path: Path) -> Iterator[Callable[..., Site]]:
-    yield from sites(sandbox, tmp_path)
-
-
 @edge("log_bytes", "'dropped': 1001")
-def test_lines_past_the_budget_are_counted(site: Callable[..., Site]) -> str:
-    made = site(log_bytes=1_000)
+def test_lines_past_the_budget_are_counted(make_site: MakeSite) -> str:
+    made = make_site(log_bytes=1_000)
     journal = made.until(made.create(in_a_step('print("x" * 1_000)')), "workflow_completed")
     assert [event["data"].get("text") for event in journal if event["type"] in ("log", "log_truncated")] == ["x" * 1_000]
     journal = made.until(made.create(in_a_step('print("x" * 1_001)')), "workflow_completed")
@@ -30,8 +23,8 @@ def test_lines_past_the_budget_are_counted(site: Callable[..., Site]) -> str:
 
 
 @edge("step_limit", "The limit of 5 steps has been reached")
-def test_steps(site: Callable[..., Site]) -> str:
-    made = site(step_limit=5)
+def test_steps(make_site: MakeSite) -> str:
+    made = make_site(step_limit=5)
     source = in_a_step("pass").replace("return await it()", 'for _ in range(COUNT): await step.do("n", lambda: None)')
     assert made.finish(made.create(source.replace("COUNT", "5")))["status"] == "complete"
     return str(made.finish(made.create(source.replace("COUNT", "6")))["error"]["message"])
@@ -70,23 +63,23 @@ def test_what_an_instance_stores(tmp_path: Path) -> str:
 
 
 @edge("attempt_cpu_seconds", "processor time: the worker used more than 1 s", 'while step "it-1" ran', "split it into several")
-def test_processor_time_of_an_attempt(site: Callable[..., Site]) -> str:
-    made = site(attempt_cpu_seconds=1)
+def test_processor_time_of_an_attempt(make_site: MakeSite) -> str:
+    made = make_site(attempt_cpu_seconds=1)
     short = "import time; until = time.process_time() + 0.2\n            while time.process_time() < until: pass"
     assert made.finish(made.create(in_a_step(short)))["status"] == "complete"
     return broken(made, in_a_step("while True: pass"))
 
 
 @edge("attempt_wall_seconds", "attempt time: more than 2 s", 'while step "it-1" ran', "to wait, use step.sleep")
-def test_time_of_an_attempt(site: Callable[..., Site]) -> str:
-    made = site(attempt_wall_seconds=2)
+def test_time_of_an_attempt(make_site: MakeSite) -> str:
+    made = make_site(attempt_wall_seconds=2)
     assert made.finish(made.create(in_a_step("pass")))["status"] == "complete"
     return broken(made, in_a_step("import asyncio; await asyncio.sleep(60)"))
 
 
 @edge("tenant_attempt_wall_seconds", "attempt time: more than 2 s", 'while step "it-1" ran', "to wait, use step.sleep")
-def test_time_of_a_tenant_s_attempt(site: Callable[..., Site]) -> str:
-    made = site(tenant_attempt_wall_seconds=2)
+def test_time_of_a_tenant_s_attempt(make_site: MakeSite) -> str:
+    made = make_site(tenant_attempt_wall_seconds=2)
     acme = Tenant(made, "acme")
     acme.deploy(in_a_step("import asyncio; await asyncio.sleep(event['payload'])"))
     assert acme.finish(acme.create(params=0)["id"])["status"] == "complete"
@@ -96,8 +89,8 @@ def test_time_of_a_tenant_s_attempt(site: Callable[..., Site]) -> str:
 
 
 @edge("worker_memory_bytes", "A worker may use 167,772,160 bytes of memory in all.", "Work through the data in smaller pieces.")
-def test_memory(site: Callable[..., Site]) -> str:
-    made = site()
+def test_memory(make_site: MakeSite) -> str:
+    made = make_site()
     assert made.finish(made.create(in_a_step("return len(bytearray(60 << 20))")))["output"] == 60 << 20
     error = made.finish(made.create(in_a_step("return len(bytearray(160 << 20))")))["error"]
     assert error["name"] == "MemoryError"
@@ -122,8 +115,8 @@ def test_workers_that_are_lost(tmp_path: Path) -> str:
 
 
 @edge("delay_function_ms", 'The delay function for step "it-1" did not return within 2 seconds')
-def test_a_delay_function(site: Callable[..., Site]) -> str:
-    made = site(delay_function_ms=2_000)
+def test_a_delay_function(make_site: MakeSite) -> str:
+    made = make_site(delay_function_ms=2_000)
     config = 'config={"retries": {"limit": 1, "delay": later}}'
     source = in_a_step("import asyncio; raise ValueError").replace('config={"retries": {"limit": 0, "delay": 0}}', config)
     head = "        async def later(info):\n            import asyncio\n            await asyncio.sleep(SECONDS)\n            return 1\n\n        @step.do"
@@ -145,8 +138,8 @@ def test_a_delay_function(site: Callable[..., Site]) -> str:
         ("kv_bytes", 1_000, "await self.env.KV.put('k', 'x' * (N - 67))"),  # a row counts 64 bytes, its key 1, its quotes 2
     ],
 )
-def test_bindings(site: Callable[..., Site], setting: str, most: int, call: str) -> None:
-    made = site(**{setting: most})
+def test_bindings(make_site: MakeSite, setting: str, most: int, call: str) -> None:
+    made = make_site(**{setting: most})
     assert made.finish(made.create(in_run(call.replace("N", str(most)))))["status"] == "complete"
     error = made.finish(made.create(in_run(call.replace("N", str(most + 1)))))["error"]
     for word in BINDINGS[setting]:
@@ -166,8 +159,8 @@ for name in BINDINGS:
 
 
 @edge("call_bytes", "env.EFFECTS.record: the call is 1,001 bytes", "the limit of a call is 1,000.", "pass its address")
-def test_the_size_of_a_call(site: Callable[..., Site]) -> str:
-    made = site(call_bytes=1_000)
+def test_the_size_of_a_call(make_site: MakeSite) -> str:
+    made = make_site(call_bytes=1_000)
     call = in_run("await self.env.EFFECTS.record('x', text='y' * N)")
     size = 1_000 - int(re.findall(r"the call is ([\d,]+) bytes", overdone(made, call.replace("N", "2000")))[0].replace(",", "")) + 2_000
     assert made.finish(made.create(call.replace("N", str(size))))["status"] == "complete"

@@ -4,18 +4,16 @@ import io
 import logging
 import re
 import sqlite3
-import subprocess
-import sys
 import urllib.request
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aio import run
-from http_support import APPROVAL, HELLO, Log, Site, running_sandbox
+from http_support import APPROVAL, HELLO, Log, Site
 from server_support import Server, ask
+from tenants_support import make_key
 
 from playground.log import open_log
 from playground.log_lines import FIELDS, LINES, MOST_A_MINUTE, MOST_KEYS, Quiet
@@ -176,17 +174,8 @@ def test_an_older_database_is_migrated_and_that_is_told_of(tmp_path: Path) -> No
     assert again == [], "a new database is no news"
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_sandbox() as (background, sandbox):
-        folder = tmp_path_factory.mktemp("site")
-        site = Site(background, sandbox, folder)
-        yield site
-        site.close()
-
-
-def test_what_a_tenant_changes_is_told_of_without_what_it_is(site: Site, tmp_path: Path) -> None:
-    key = made_key(site)
+def test_what_a_tenant_changes_is_told_of_without_what_it_is(site: Site) -> None:
+    key = make_key(site, "acme")
     site.log.clear()
 
     def change(method: str, path: str, body: Any = None) -> None:
@@ -211,12 +200,6 @@ def test_what_a_tenant_changes_is_told_of_without_what_it_is(site: Site, tmp_pat
     assert site.log[-1][1]["version"] == newest
     assert all(fields["tenant"] == "acme" and fields["client"] == "127.0.0.1" for _, fields in site.log)
     assert "hunter2" not in str(site.log) and key not in str(site.log)
-
-
-def made_key(site: Site) -> str:
-    """A key of tenant acme, as an operator makes it."""
-    command = [sys.executable, "-m", "playground", "tenant-key", "create", "acme", "--database", site.settings.database]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[0]
 
 
 def test_the_id_of_a_run_is_in_no_line(site: Site) -> None:

@@ -8,14 +8,13 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aio import story
-from http_support import APPROVAL, DEADLINE, HELLO, Site, bearer, running_sandbox
+from http_support import APPROVAL, DEADLINE, HELLO, MakeSite, Site, bearer, running_sandbox
 from prometheus_client.parser import text_string_to_metric_families
 
 from playground.sandbox.pool import SandboxDown
@@ -28,25 +27,6 @@ from playground.web.metrics import METRICS, PREFIX
 Samples = dict[tuple[str, str], float]  # (name without its prefix, the label's value) -> value
 LARGE = HELLO.replace("return {", 'for n in range(12): await step.do(str(n), lambda: "x" * 1_000_000)\n        return {')
 BUSY = HELLO.replace('print("hello")', "while True: pass")
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Any]:
-    with running_sandbox() as running:
-        yield running
-
-
-@pytest.fixture
-def make(running: Any, tmp_path: Path) -> Iterator[Callable[..., Site]]:
-    made: list[Site] = []
-
-    def make(**settings: Any) -> Site:
-        made.append(Site(*running, tmp_path, **settings))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
 
 
 def scrape(site: Site) -> Samples:
@@ -79,8 +59,8 @@ class Moved:
             assert time.monotonic() < deadline, (name, label, found)
 
 
-def test_every_row_of_the_table_is_there_with_its_help(make: Callable[..., Site]) -> None:
-    site = make()
+def test_every_row_of_the_table_is_there_with_its_help(make_site: MakeSite) -> None:
+    site = make_site()
     families = {family.name: family for family in text_string_to_metric_families(site.client.get("/metrics").text)}
     for row in METRICS:
         family = families[PREFIX + row.name]
@@ -100,8 +80,8 @@ def test_every_metric_is_looked_at_here() -> None:
     assert [row.name for row in METRICS if f'"{row.name}' not in text] == []
 
 
-def test_a_run_moves_executions_workers_commits_and_instances(make: Callable[..., Site]) -> None:
-    site = make()
+def test_a_run_moves_executions_workers_commits_and_instances(make_site: MakeSite) -> None:
+    site = make_site()
     moved = Moved(site)
     site.finish(site.create())
     assert moved.by("instances", "complete") == 1
@@ -119,8 +99,8 @@ def test_a_run_moves_executions_workers_commits_and_instances(make: Callable[...
     assert scrape(site)["database_bytes", ""] > 10_000 < scrape(site)["disk_free_bytes", ""]
 
 
-def test_what_waits_for_a_worker_has_a_depth_and_an_age(make: Callable[..., Site]) -> None:
-    site = make(running_per_address=1)
+def test_what_waits_for_a_worker_has_a_depth_and_an_age(make_site: MakeSite) -> None:
+    site = make_site(running_per_address=1)
     assert scrape(site)["queue_oldest_seconds", ""] == 0
     first = site.create(APPROVAL)
     site.until(first, "wait_started")
@@ -132,8 +112,8 @@ def test_what_waits_for_a_worker_has_a_depth_and_an_age(make: Callable[..., Site
     assert found["queue_oldest_seconds", ""] < scrape(site)["queue_oldest_seconds", ""], "it grows older"
 
 
-def test_ends_are_told_apart(make: Callable[..., Site]) -> None:
-    site = make(attempt_cpu_seconds=1, idle_grace_ms=0)
+def test_ends_are_told_apart(make_site: MakeSite) -> None:
+    site = make_site(attempt_cpu_seconds=1, idle_grace_ms=0)
     moved = Moved(site)
     assert site.finish(site.create(BUSY))["error"]["name"] == "LimitExceeded"
     moved.reaches(1, "executions_ended_total", "limit")
@@ -149,8 +129,8 @@ def test_ends_are_told_apart(make: Callable[..., Site]) -> None:
     assert {line["code"] for line in site.log.of("worker_lost")} == {7}
 
 
-def test_a_killed_and_a_terminated_instance(make: Callable[..., Site]) -> None:
-    site = make()
+def test_a_killed_and_a_terminated_instance(make_site: MakeSite) -> None:
+    site = make_site()
     moved = Moved(site)
     made = site.create(APPROVAL)
     site.until(made, "wait_started")
@@ -163,8 +143,8 @@ def test_a_killed_and_a_terminated_instance(make: Callable[..., Site]) -> None:
     assert moved.by("instances", "terminated") == 1
 
 
-def test_limits_of_requests_are_counted_by_their_setting(make: Callable[..., Site]) -> None:
-    site = make(starts_per_minute=1, source_bytes=1_000, head_bytes=2_000, queue_length=1)
+def test_limits_of_requests_are_counted_by_their_setting(make_site: MakeSite) -> None:
+    site = make_site(starts_per_minute=1, source_bytes=1_000, head_bytes=2_000, queue_length=1)
     moved = Moved(site)
     site.create()
     assert site.client.post("/api/instances", json={"source": HELLO}).status_code == 429
@@ -180,8 +160,8 @@ def test_limits_of_requests_are_counted_by_their_setting(make: Callable[..., Sit
     assert {line["whose"] for line in site.log.of("limit")} == {"127.0.0.1"}
 
 
-def test_streams_open_and_dropped(make: Callable[..., Site]) -> None:
-    site = make(stream_send_seconds=1)
+def test_streams_open_and_dropped(make_site: MakeSite) -> None:
+    site = make_site(stream_send_seconds=1)
     made = site.create(LARGE)
     moved = Moved(site)
     with socket.socket() as deaf:
@@ -228,10 +208,10 @@ async def wear(sandbox: Any) -> None:
     sandbox._worn.set()
 
 
-def test_a_failed_commit_is_counted_and_logged(make: Callable[..., Site], tmp_path: Path) -> None:
-    site = make()
+def test_a_failed_commit_is_counted_and_logged(make_site: MakeSite) -> None:
+    site = make_site()
     moved = Moved(site)
-    with closing(sqlite3.connect(tmp_path / "test.db", isolation_level=None)) as other:
+    with closing(sqlite3.connect(site.database, isolation_level=None)) as other:
         other.execute("CREATE TRIGGER broken BEFORE INSERT ON snippet BEGIN SELECT RAISE(ABORT, 'the disk is gone'); END")
         assert site.client.post("/api/snippets", json={"source": "1"}).status_code == 500
         other.execute("DROP TRIGGER broken")
@@ -241,9 +221,9 @@ def test_a_failed_commit_is_counted_and_logged(make: Callable[..., Site], tmp_pa
     assert moved.by("requests_total", "5xx") == 1
 
 
-def test_a_slow_commit_is_logged(make: Callable[..., Site], tmp_path: Path) -> None:
-    site = make(slow_commit_ms=100)
-    with closing(sqlite3.connect(tmp_path / "test.db", isolation_level=None)) as other:
+def test_a_slow_commit_is_logged(make_site: MakeSite) -> None:
+    site = make_site(slow_commit_ms=100)
+    with closing(sqlite3.connect(site.database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         stored = site.call(handed_in(site))
         threading.Event().wait(0.15)  # the disk takes its time
@@ -278,8 +258,8 @@ async def committed(storing: "asyncio.Task[Any]") -> None:
     ],
     ids=lambda headers: next(iter(headers)),
 )
-def test_what_a_proxy_on_this_machine_brings_is_not_this_machine(make: Callable[..., Site], headers: dict[str, str]) -> None:
-    site = make(operator_token="open-sesame", allowed_hosts="playground.example")
+def test_what_a_proxy_on_this_machine_brings_is_not_this_machine(make_site: MakeSite, headers: dict[str, str]) -> None:
+    site = make_site(operator_token="open-sesame", allowed_hosts="playground.example")
     assert site.client.get("/metrics").status_code == 200
     answer = site.client.get("/metrics", headers=headers)
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "operator.token_missing")
@@ -295,14 +275,14 @@ def test_what_a_proxy_on_this_machine_brings_is_not_this_machine(make: Callable[
         ({"metrics": "open"}, 200, 200),
     ],
 )
-def test_the_setting_says_who_else(make: Callable[..., Site], settings: dict[str, str], direct: int, token: int) -> None:
-    client = make(**settings).client
+def test_the_setting_says_who_else(make_site: MakeSite, settings: dict[str, str], direct: int, token: int) -> None:
+    client = make_site(**settings).client
     assert client.get("/metrics").status_code == direct
     assert client.get("/metrics", headers={"Authorization": "Bearer open-sesame"}).status_code == token
 
 
-def test_a_wrong_token_is_refused_and_counts_as_a_change(make: Callable[..., Site]) -> None:
-    client = make(metrics="token", operator_token="open-sesame", changes_per_minute=2).client
+def test_a_wrong_token_is_refused_and_counts_as_a_change(make_site: MakeSite) -> None:
+    client = make_site(metrics="token", operator_token="open-sesame", changes_per_minute=2).client
     statuses = [client.get("/metrics", headers=bearer({"control_token": "guess"})).status_code for _ in range(3)]
     assert statuses == [403, 403, 429]
 

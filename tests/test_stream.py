@@ -5,15 +5,13 @@ import json
 import random
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
 import pytest
-from http_support import APPROVAL, DEADLINE, HELLO, Background, Site, bearer, messages
+from http_support import APPROVAL, DEADLINE, HELLO, MakeSite, Site, bearer, messages
 
-from playground.sandbox.pool import Sandbox
 from playground.web import streams
 
 MANY_STEPS = """\
@@ -41,20 +39,6 @@ class TenantWorkflow(WorkflowEntrypoint):
         for number in range(40):
             await step.do("big", big)
 """
-
-
-@pytest.fixture
-def own_site(sandbox: tuple[Background, Sandbox], tmp_path: Path) -> Iterator[Callable[..., Site]]:
-    """`own_site(**settings)` makes a site for one test."""
-    made: list[Site] = []
-
-    def make(**settings: Any) -> Site:
-        made.append(Site(*sandbox, tmp_path, **settings))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 def path(made: dict[str, Any]) -> str:
@@ -208,8 +192,8 @@ def test_pings_are_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(data) == {"server_time"}
 
 
-def test_only_so_many_streams_are_open_from_one_address(own_site: Callable[..., Site]) -> None:
-    site = own_site(streams_per_address=2)
+def test_only_so_many_streams_are_open_from_one_address(make_site: MakeSite) -> None:
+    site = make_site(streams_per_address=2)
     made = site.create(APPROVAL)
     with site.client.stream("GET", path(made)), site.client.stream("GET", path(made)):
         answer = site.client.get(path(made))
@@ -238,9 +222,9 @@ def test_an_unknown_instance_has_no_stream(site: Site) -> None:
 
 
 def test_a_reader_that_does_not_read_is_dropped_and_the_run_goes_on(
-    own_site: Callable[..., Site], caplog: pytest.LogCaptureFixture
+    make_site: MakeSite, caplog: pytest.LogCaptureFixture
 ) -> None:
-    site = own_site(stream_send_seconds=1)
+    site = make_site(stream_send_seconds=1)
     made = site.create(BIG_RESULTS)
     with socket.socket() as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
@@ -269,8 +253,8 @@ def test_a_client_that_vanishes_leaves_nothing_behind(site: Site) -> None:
     assert site.log.of("failed") == []
 
 
-def test_a_server_restart_is_announced_and_leaves_no_gap(own_site: Callable[..., Site]) -> None:
-    site = own_site()
+def test_a_server_restart_is_announced_and_leaves_no_gap(make_site: MakeSite) -> None:
+    site = make_site()
     made = site.create(APPROVAL)
     before: list[tuple[str, Any]] = []
     waiting = threading.Event()

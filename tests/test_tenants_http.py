@@ -5,23 +5,21 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from dispatch_support import workflow
-from http_support import Site
-from tenants_support import ECHO, WAITS, Tenant, make_key, tenants_site
+from http_support import MakeSite, Site
+from tenants_support import ECHO, WAITS, Tenant, make_key
 
 from playground import commands
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with tenants_site(tmp_path_factory.mktemp("tenants"), idle_grace_ms=100) as running:
-        yield running
+def site(make_shared_site: MakeSite) -> Site:
+    return make_shared_site(idle_grace_ms=100)
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,13 @@
 """What one tenant can do to another over HTTP: nothing, and it learns nothing either, not even whether the other is there."""
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from dispatch_support import workflow
-from http_support import Site
-from tenants_support import WAITS, Tenant, tenants_site
+from http_support import MakeSite, Site
+from tenants_support import WAITS, Tenant
 
 from playground.store.snippets import snippet_of
 from playground.web.calls import Call
@@ -19,9 +17,8 @@ OPERATOR = "the operators own token"
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with tenants_site(tmp_path_factory.mktemp("security"), operator_token=OPERATOR) as running:
-        yield running
+def site(make_shared_site: MakeSite) -> Site:
+    return make_shared_site(operator_token=OPERATOR)
 
 
 @pytest.fixture(scope="module")
@@ -155,22 +152,22 @@ def test_a_path_can_not_be_bent_to_another_tenant(site: Site, acme: Tenant, mall
         assert answer.status_code in (400, 403, 404) and "theirs" not in answer.text
 
 
-def test_wrong_keys_are_counted_by_address(tmp_path: Any) -> None:
-    with tenants_site(tmp_path, changes_per_minute=5) as site:
-        tenant = Tenant(site, "acme")
-        guesser = Tenant(site, "acme", key="pk_guess")
-        answers = [code(guesser.ask("GET", "/workflow")) for _ in range(7)]
-        assert answers == [(403, "key.wrong")] * 5 + [(429, "too_many")] * 2
-        assert tenant.ask("GET", "/workflow").status_code == 200, "who has a key is not held up by who guesses"
+def test_wrong_keys_are_counted_by_address(make_site: MakeSite) -> None:
+    site = make_site(changes_per_minute=5)
+    tenant = Tenant(site, "acme")
+    guesser = Tenant(site, "acme", key="pk_guess")
+    answers = [code(guesser.ask("GET", "/workflow")) for _ in range(7)]
+    assert answers == [(403, "key.wrong")] * 5 + [(429, "too_many")] * 2
+    assert tenant.ask("GET", "/workflow").status_code == 200, "who has a key is not held up by who guesses"
 
 
-def test_a_tenant_asks_so_often_in_a_minute_and_another_is_not_held_up(tmp_path: Any) -> None:
-    with tenants_site(tmp_path, requests_per_tenant=5) as site:
-        busy, other = Tenant(site, "busy"), Tenant(site, "other")
-        answers = [busy.ask("GET", "/workflow").status_code for _ in range(7)]
-        assert answers == [200] * 5 + [429] * 2
-        assert int(busy.ask("GET", "/workflow").headers["retry-after"]) > 0
-        assert other.ask("GET", "/workflow").status_code == 200
+def test_a_tenant_asks_so_often_in_a_minute_and_another_is_not_held_up(make_site: MakeSite) -> None:
+    site = make_site(requests_per_tenant=5)
+    busy, other = Tenant(site, "busy"), Tenant(site, "other")
+    answers = [busy.ask("GET", "/workflow").status_code for _ in range(7)]
+    assert answers == [200] * 5 + [429] * 2
+    assert int(busy.ask("GET", "/workflow").headers["retry-after"]) > 0
+    assert other.ask("GET", "/workflow").status_code == 200
 
 
 def test_a_page_of_another_site_can_not_use_a_key(acme: Tenant) -> None:
@@ -186,8 +183,7 @@ def test_keys_and_trigger_secrets_are_not_in_the_log_nor_in_the_database(site: S
     acme.ask("GET", "/workflow/none")
     said = repr(site.log)
     assert "/api/hooks/{tenant}/{secret}" in said
-    folder = Path(site.settings.database.removeprefix("sqlite:///")).parent
-    stored = b"".join(path.read_bytes() for path in folder.glob("*.db*"))
+    stored = site.stored()
     for hidden in (secret, acme.key):
         assert hidden not in said and hidden.encode() not in stored
 
@@ -210,7 +206,7 @@ def test_the_tenants_page_is_the_operators(site: Site, acme: Tenant) -> None:
     assert page.json()["tenants"][0]["name"] == "mallory"
 
 
-def test_without_an_operators_token_the_page_is_closed(tmp_path: Any) -> None:
-    with tenants_site(tmp_path) as site:
-        answer = site.client.get("/tenants", auth=("operator", ""), headers={"Accept": "application/json"})
-        assert code(answer) == (401, "operator.token_missing") and "closed" in answer.json()["error"]["message"]
+def test_without_an_operators_token_the_page_is_closed(make_site: MakeSite) -> None:
+    site = make_site()
+    answer = site.client.get("/tenants", auth=("operator", ""), headers={"Accept": "application/json"})
+    assert code(answer) == (401, "operator.token_missing") and "closed" in answer.json()["error"]["message"]

@@ -4,17 +4,14 @@ import hmac
 import io
 import re
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from http_support import APPROVAL, HELLO, Background, Site, bearer
+from http_support import APPROVAL, HELLO, MakeSite, Site, bearer
 from tenants_support import Tenant
 
 from playground.log import open_log
-from playground.sandbox.pool import Sandbox
 from playground.web.calls import Call
 from playground.web.routes import CALLS
 
@@ -36,10 +33,8 @@ ELSEWHERE = {
 
 
 @pytest.fixture(scope="module")
-def site(sandbox: tuple[Background, Sandbox], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(*sandbox, tmp_path_factory.mktemp("site"), operator_token=OPERATOR)
-    yield site
-    site.close()
+def site(make_shared_site: MakeSite) -> Site:
+    return make_shared_site(operator_token=OPERATOR)
 
 
 @pytest.fixture(scope="module")
@@ -175,15 +170,12 @@ def test_tokens_are_kept_as_hashes_and_compared_in_constant_time(site: Site, wai
     assert re.fullmatch("[0-9a-f]{64}", row.control_hash)
 
 
-def test_who_guesses_the_operators_token_learns_nothing_more_after_the_limit(sandbox: tuple[Background, Sandbox], tmp_path: Path) -> None:
-    site = Site(*sandbox, tmp_path, operator_token=OPERATOR, changes_per_minute=5)
-    try:
-        for guess in range(5):
-            assert site.client.get("/tenants", headers={"Authorization": f"Bearer {guess}"}).status_code == 403
-        for guess in ("6", OPERATOR):
-            assert site.client.get("/tenants", headers={"Authorization": f"Bearer {guess}"}).status_code == 429
-    finally:
-        site.close()
+def test_who_guesses_the_operators_token_learns_nothing_more_after_the_limit(make_site: MakeSite) -> None:
+    site = make_site(operator_token=OPERATOR, changes_per_minute=5)
+    for guess in range(5):
+        assert site.client.get("/tenants", headers={"Authorization": f"Bearer {guess}"}).status_code == 403
+    for guess in ("6", OPERATOR):
+        assert site.client.get("/tenants", headers={"Authorization": f"Bearer {guess}"}).status_code == 429
 
 
 # What is found out.
@@ -218,32 +210,24 @@ def test_ids_and_tokens_cannot_be_guessed(site: Site) -> None:
     assert len({it["control_token"] for it in made}) == 3
 
 
-def test_an_address_tries_only_so_many_ids_in_a_minute_however_it_asks(sandbox: tuple[Background, Sandbox], tmp_path: Path) -> None:
-    site = Site(*sandbox, tmp_path, reads_per_minute=60)
-    try:
-        assert site.client.get("/api/statuses", params={"ids": ",".join(str(uuid.uuid4()) for _ in range(50))}).status_code == 200
-        answers = [site.client.get(path).status_code for path in ("/api/instances/a", "/instances/b", "/nothing/c", "/api/nothing") * 3]
-        assert answers[:10] == [404] * 10
-        assert set(answers[10:]) == {429}
-        spoofed = {"X-Forwarded-For": "203.0.113.9", "Forwarded": "for=203.0.113.9", "X-Real-IP": "203.0.113.9"}
-        assert site.client.get("/api/instances/d", headers=spoofed).status_code == 429
-    finally:
-        site.close()
+def test_an_address_tries_only_so_many_ids_in_a_minute_however_it_asks(make_site: MakeSite) -> None:
+    site = make_site(reads_per_minute=60)
+    assert site.client.get("/api/statuses", params={"ids": ",".join(str(uuid.uuid4()) for _ in range(50))}).status_code == 200
+    answers = [site.client.get(path).status_code for path in ("/api/instances/a", "/instances/b", "/nothing/c", "/api/nothing") * 3]
+    assert answers[:10] == [404] * 10
+    assert set(answers[10:]) == {429}
+    spoofed = {"X-Forwarded-For": "203.0.113.9", "Forwarded": "for=203.0.113.9", "X-Real-IP": "203.0.113.9"}
+    assert site.client.get("/api/instances/d", headers=spoofed).status_code == 429
 
 
-def test_behind_a_trusted_proxy_visitors_are_counted_apart_and_cannot_choose_who_they_are(
-    sandbox: tuple[Background, Sandbox], tmp_path: Path
-) -> None:
-    site = Site(*sandbox, tmp_path, reads_per_minute=2, trusted_proxies="127.0.0.1")
-    try:
-        for visitor in ("203.0.113.1", "203.0.113.2"):
-            asked = [
-                site.client.get("/healthz", headers={"X-Forwarded-For": f"{claimed}, {visitor}"}).status_code
-                for claimed in ("198.51.100.1", "198.51.100.2", "127.0.0.1")
-            ]
-            assert asked == [200, 200, 429]
-    finally:
-        site.close()
+def test_behind_a_trusted_proxy_visitors_are_counted_apart_and_cannot_choose_who_they_are(make_site: MakeSite) -> None:
+    site = make_site(reads_per_minute=2, trusted_proxies="127.0.0.1")
+    for visitor in ("203.0.113.1", "203.0.113.2"):
+        asked = [
+            site.client.get("/healthz", headers={"X-Forwarded-For": f"{claimed}, {visitor}"}).status_code
+            for claimed in ("198.51.100.1", "198.51.100.2", "127.0.0.1")
+        ]
+        assert asked == [200, 200, 429]
 
 
 # What is kept and written down.
@@ -286,8 +270,7 @@ def test_no_secret_is_in_the_log_or_in_an_address(site: Site, acme: Tenant) -> N
         assert secret not in written
     shown = site.client.get(made["url"], headers=BROWSER).text + site.client.get(f"/api{made['url']}").text
     assert made["control_token"] not in shown
-    database = Path(site.settings.database.removeprefix("sqlite:///"))
-    stored = b"".join(file.read_bytes() for file in database.parent.glob(database.name + "*"))
+    stored = site.stored()
     assert made["control_token"].encode() not in stored
     assert acme.key.encode() not in stored
     assert OPERATOR.encode() not in stored
