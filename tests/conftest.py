@@ -1,12 +1,15 @@
 """What all tests share: the order of the run, and the browser's fixtures (Playwright is imported only where they are used)."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from dispatch_support import Place
 from http_support import Background, MakeSite, Site, running_sandbox, sites
 from hypothesis import HealthCheck, settings
 from server_support import Server
+from store_support import URLS
 
 from playground.sandbox.pool import Sandbox
 
@@ -60,6 +63,18 @@ make_shared_site = pytest.fixture(sites, name="make_shared_site", scope="module"
 def site(make_shared_site: MakeSite) -> Site:
     """A whole server in this process, for the tests of a module that leave it alone."""
     return make_shared_site()
+
+
+@pytest.fixture(scope="module")
+def place(sandbox: tuple[Background, Sandbox], tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Where a module's tests of what embeds the engine open theirs."""
+    return Place(*sandbox, tmp_path_factory.mktemp("place"))
+
+
+@pytest.fixture(params=sorted(URLS))
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, one test run for each kind."""
+    return URLS[request.param](tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,12 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-from http_support import Background, Log, running_sandbox
+from http_support import Background, Log
 
 from playground.engine import Engine
 from playground.engine.clock import Clock, SystemClock
@@ -77,12 +76,6 @@ class Place:
                 await story()
 
         self._background.call(played())
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    with running_sandbox() as (background, sandbox):
-        yield Place(background, sandbox, tmp_path_factory.mktemp("place"))
 
 
 async def journal_until(instance: WorkflowInstance, type: str, after: int = 0) -> list[Event]:

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from aio import run
 
 from playground.store import open_store
@@ -18,12 +17,6 @@ AT = 1_700_000_000_000
 NODE = "node-a"
 CONFIG = {"retries": {"limit": 2, "delay": 1000, "backoff": "constant"}, "timeout": 5000}
 URLS: dict[str, Callable[[Path], str]] = {"sqlite": lambda folder: f"sqlite:///{folder}/store.db"}
-
-
-@pytest.fixture(params=sorted(URLS))
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database, one test run for each kind."""
-    return URLS[request.param](tmp_path)
 
 
 def with_store(test: Callable[[Store], Awaitable[None]]) -> Callable[[str], None]:

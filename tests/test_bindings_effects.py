@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from dispatch_support import Place, error, journal_until, output, place, workflow  # noqa: F401
+from dispatch_support import Place, error, journal_until, output, workflow
 
 from playground import Code, Dispatcher, Effects, Engine, WorkflowInstance
 from playground.engine import CreateInstance
@@ -31,7 +31,7 @@ async def ledger(engine: Engine, instance: WorkflowInstance, tenant: str = "acme
 
 
 @pytest.mark.parametrize(("key", "charged"), [("None", [1, 2]), ("'order-7'", [1])])
-def test_an_attempt_lost_after_its_effect_has_it_again_unless_it_names_a_key(place: Place, key: str, charged: list[int]) -> None:  # noqa: F811
+def test_an_attempt_lost_after_its_effect_has_it_again_unless_it_names_a_key(place: Place, key: str, charged: list[int]) -> None:
     async def story(engine: Engine) -> None:
         instance = await flows(engine, CHARGES.replace("KEY", key)).create()
         await journal_until(instance, ev.WORKFLOW_WAITING)
@@ -49,7 +49,7 @@ def test_an_attempt_lost_after_its_effect_has_it_again_unless_it_names_a_key(pla
     place.run(story)
 
 
-def test_effects_have_kinds_receipts_and_details(place: Place) -> None:  # noqa: F811
+def test_effects_have_kinds_receipts_and_details(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = """
         effects = self.env.EFFECTS
@@ -70,7 +70,7 @@ def test_effects_have_kinds_receipts_and_details(place: Place) -> None:  # noqa:
     place.run(story)
 
 
-def test_a_key_counts_within_a_tenant_and_nobody_elses(place: Place) -> None:  # noqa: F811
+def test_a_key_counts_within_a_tenant_and_nobody_elses(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = "return (await self.env.EFFECTS.charge(event['payload'], 'order-7'))['amount']"
         first = await flows(engine, body, name="one").create(params=1)
@@ -97,7 +97,7 @@ def test_a_key_counts_within_a_tenant_and_nobody_elses(place: Place) -> None:  #
         ("charge(float('nan'))", "not serialisable: $[0]: float nan"),
     ],
 )
-def test_misuse_is_an_error_that_says_what_is_wrong(place: Place, call: str, said: str) -> None:  # noqa: F811
+def test_misuse_is_an_error_that_says_what_is_wrong(place: Place, call: str, said: str) -> None:
     async def story(engine: Engine) -> None:
         instance = await flows(engine, f"await self.env.EFFECTS.{call}").create()
         assert said in (await error(instance))[1]
@@ -106,7 +106,7 @@ def test_misuse_is_an_error_that_says_what_is_wrong(place: Place, call: str, sai
     place.run(story)
 
 
-def test_an_instance_has_so_many_effects_and_no_more(place: Place) -> None:  # noqa: F811
+def test_an_instance_has_so_many_effects_and_no_more(place: Place) -> None:
     async def story(engine: Engine) -> None:
         instance = await flows(engine, "for n in range(4):\n            await self.env.EFFECTS.charge(n)").create()
         assert "has had 3 effects" in (await error(instance))[1]
@@ -115,7 +115,7 @@ def test_an_instance_has_so_many_effects_and_no_more(place: Place) -> None:  # n
     place.run(story, effects_per_instance=3)
 
 
-def test_effects_are_deleted_with_their_instance(place: Place) -> None:  # noqa: F811
+def test_effects_are_deleted_with_their_instance(place: Place) -> None:
     async def story(engine: Engine) -> None:
         instance = await flows(engine, "await self.env.EFFECTS.charge(1)").create()
         await output(instance)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from dispatch_support import Place, error, journal, journal_until, output, place, workflow  # noqa: F401
+from dispatch_support import Place, error, journal, journal_until, output, workflow
 
 from playground import KV, Code, Dispatcher, Engine, WorkflowInstance
 from playground.engine import CreateInstance
@@ -21,7 +21,7 @@ async def run(engine: Engine, body: str, **given: Any) -> Any:
     return await output(await flows(engine, body, **given).create())
 
 
-def test_values_of_every_kind_come_back_as_they_were_put(place: Place) -> None:  # noqa: F811
+def test_values_of_every_kind_come_back_as_they_were_put(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = """
         from datetime import datetime, timezone
@@ -39,7 +39,7 @@ def test_values_of_every_kind_come_back_as_they_were_put(place: Place) -> None: 
     place.run(story)
 
 
-def test_a_steps_writes_are_committed_with_its_result_and_it_reads_them_before(place: Place) -> None:  # noqa: F811
+def test_a_steps_writes_are_committed_with_its_result_and_it_reads_them_before(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = """
         kv = self.env.KV
@@ -73,7 +73,7 @@ def test_a_steps_writes_are_committed_with_its_result_and_it_reads_them_before(p
     place.run(story)
 
 
-def test_a_failed_attempt_leaves_no_trace(place: Place) -> None:  # noqa: F811
+def test_a_failed_attempt_leaves_no_trace(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = """
         kv = self.env.KV
@@ -95,7 +95,7 @@ def test_a_failed_attempt_leaves_no_trace(place: Place) -> None:  # noqa: F811
 
 
 @pytest.mark.parametrize("when", ["now", "before-commit"])
-def test_an_attempt_that_loses_its_worker_leaves_no_trace(place: Place, when: str) -> None:  # noqa: F811
+def test_an_attempt_that_loses_its_worker_leaves_no_trace(place: Place, when: str) -> None:
     async def story(engine: Engine) -> None:
         body = """
         kv = self.env.KV
@@ -126,7 +126,7 @@ def test_an_attempt_that_loses_its_worker_leaves_no_trace(place: Place, when: st
     place.run(story)
 
 
-def test_a_replayed_step_writes_nothing_again(place: Place) -> None:  # noqa: F811
+def test_a_replayed_step_writes_nothing_again(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = """
         kv = self.env.KV
@@ -144,7 +144,7 @@ def test_a_replayed_step_writes_nothing_again(place: Place) -> None:  # noqa: F8
     place.run(story, idle_grace_ms=0)
 
 
-def test_a_rollback_handlers_writes_are_committed_with_it(place: Place) -> None:  # noqa: F811
+def test_a_rollback_handlers_writes_are_committed_with_it(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = """
         kv = self.env.KV
@@ -167,7 +167,7 @@ def test_a_rollback_handlers_writes_are_committed_with_it(place: Place) -> None:
     place.run(story)
 
 
-def test_parallel_steps_see_their_own_writes_only_until_each_is_done(place: Place) -> None:  # noqa: F811
+def test_parallel_steps_see_their_own_writes_only_until_each_is_done(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = """
         kv = self.env.KV
@@ -193,7 +193,7 @@ def test_parallel_steps_see_their_own_writes_only_until_each_is_done(place: Plac
     place.run(story)
 
 
-def test_keys_are_the_tenants_whichever_workflow_asks(place: Place) -> None:  # noqa: F811
+def test_keys_are_the_tenants_whichever_workflow_asks(place: Place) -> None:
     async def story(engine: Engine) -> None:
         await run(engine, "await self.env.KV.put('k', 'acme')", name="one")
         await run(engine, "await self.env.KV.put('k', 'globex')", name="two", tenant="globex")
@@ -202,7 +202,7 @@ def test_keys_are_the_tenants_whichever_workflow_asks(place: Place) -> None:  # 
     place.run(story)
 
 
-def test_instances_of_nobody_have_keys_of_their_own_each(place: Place) -> None:  # noqa: F811
+def test_instances_of_nobody_have_keys_of_their_own_each(place: Place) -> None:
     async def story(engine: Engine) -> None:
         source = workflow("await self.env.KV.put(event['payload'], 1)\nreturn await self.env.KV.list()")
         for name in ("a", "b"):
@@ -225,14 +225,14 @@ def test_instances_of_nobody_have_keys_of_their_own_each(place: Place) -> None: 
         ("put('k')", "missing a required argument: 'value'"),
     ],
 )
-def test_misuse_is_an_error_that_says_what_is_wrong(place: Place, call: str, said: str) -> None:  # noqa: F811
+def test_misuse_is_an_error_that_says_what_is_wrong(place: Place, call: str, said: str) -> None:
     async def story(engine: Engine) -> None:
         assert said in (await error(await flows(engine, f"await self.env.KV.{call}").create()))[1]
 
     place.run(story, kv_value_bytes=2_000)
 
 
-def test_a_tenant_has_so_much_room_and_no_more_and_another_has_its_own(place: Place) -> None:  # noqa: F811
+def test_a_tenant_has_so_much_room_and_no_more_and_another_has_its_own(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = """
         @step.do("fills")
@@ -253,7 +253,7 @@ def test_a_tenant_has_so_much_room_and_no_more_and_another_has_its_own(place: Pl
     place.run(story, kv_bytes=2_000)
 
 
-def test_listing_goes_by_prefix_and_in_pages_over_what_is_written_and_deleted(place: Place) -> None:  # noqa: F811
+def test_listing_goes_by_prefix_and_in_pages_over_what_is_written_and_deleted(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = """
         kv = self.env.KV
@@ -273,7 +273,7 @@ def test_listing_goes_by_prefix_and_in_pages_over_what_is_written_and_deleted(pl
     place.run(story)
 
 
-def test_an_instance_writes_no_more_than_it_may_hold(place: Place) -> None:  # noqa: F811
+def test_an_instance_writes_no_more_than_it_may_hold(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = """
         for n in range(100):
@@ -284,7 +284,7 @@ def test_an_instance_writes_no_more_than_it_may_hold(place: Place) -> None:  # n
     place.run(story, instance_bytes=20_000)
 
 
-def test_an_instance_makes_its_journal_no_longer_than_it_may_be(place: Place) -> None:  # noqa: F811
+def test_an_instance_makes_its_journal_no_longer_than_it_may_be(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = """
         for n in range(100):

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from dispatch_support import Place, error, journal, journal_until, output, place, workflow  # noqa: F401
+from dispatch_support import Place, error, journal, journal_until, output, workflow
 
 from playground import Binding, BindingError, CallContext, CallLimits, Code, Dispatcher, Engine, NonRetryableError
 from playground.workflows import events as ev
@@ -82,7 +82,7 @@ async def run_with(engine: Engine, body: str, **env: Any) -> Any:
     return await flows.create()
 
 
-def test_a_call_takes_and_gives_storable_values_and_knows_who_calls(place: Place) -> None:  # noqa: F811
+def test_a_call_takes_and_gives_storable_values_and_knows_who_calls(place: Place) -> None:
     async def story(engine: Engine) -> None:
         weather = Weather()
         body = """
@@ -106,7 +106,7 @@ def test_a_call_takes_and_gives_storable_values_and_knows_who_calls(place: Place
     place.run(story)
 
 
-def test_every_attempt_of_a_step_has_the_same_idempotency_key_and_every_step_its_own(place: Place) -> None:  # noqa: F811
+def test_every_attempt_of_a_step_has_the_same_idempotency_key_and_every_step_its_own(place: Place) -> None:
     async def story(engine: Engine) -> None:
         weather = Weather()
         body = """
@@ -149,7 +149,7 @@ def test_every_attempt_of_a_step_has_the_same_idempotency_key_and_every_step_its
         ("forecast('x' * 2_000_000)", "NotSerialisableError", "The arguments of env.WEATHER.forecast is 2,"),
     ],
 )
-def test_misuse_of_a_binding_is_an_error_that_says_what_is_wrong(place: Place, call: str, name: str, said: str) -> None:  # noqa: F811
+def test_misuse_of_a_binding_is_an_error_that_says_what_is_wrong(place: Place, call: str, name: str, said: str) -> None:
     async def story(engine: Engine) -> None:
         instance = await run_with(engine, f"await self.env.WEATHER.{call}", WEATHER=Weather())
         found = await error(instance)
@@ -160,7 +160,7 @@ def test_misuse_of_a_binding_is_an_error_that_says_what_is_wrong(place: Place, c
     place.run(story)
 
 
-def test_a_binding_that_is_not_there_is_named_by_those_that_are(place: Place) -> None:  # noqa: F811
+def test_a_binding_that_is_not_there_is_named_by_those_that_are(place: Place) -> None:
     async def story(engine: Engine) -> None:
         name, message = await error(await run_with(engine, "await self.env.WETTER.forecast('x')", WEATHER=Weather(), N=1))
         assert name == "AttributeError" and "WEATHER" in message
@@ -168,7 +168,7 @@ def test_a_binding_that_is_not_there_is_named_by_those_that_are(place: Place) ->
     place.run(story)
 
 
-def test_code_may_catch_a_refusal_and_read_its_code(place: Place) -> None:  # noqa: F811
+def test_code_may_catch_a_refusal_and_read_its_code(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = """
         try:
@@ -185,7 +185,7 @@ def test_code_may_catch_a_refusal_and_read_its_code(place: Place) -> None:  # no
     place.run(story)
 
 
-def test_what_is_of_no_use_to_try_again_fails_its_step_at_once(place: Place) -> None:  # noqa: F811
+def test_what_is_of_no_use_to_try_again_fails_its_step_at_once(place: Place) -> None:
     async def story(engine: Engine) -> None:
         instance = await run_with(engine, "await step.do('look', lambda: self.env.WEATHER.hopeless())", WEATHER=Weather())
         assert await error(instance) == ("NonRetryableError", "There is no weather.")
@@ -201,7 +201,7 @@ def test_only_public_coroutine_functions_are_methods() -> None:
 # Limits.
 
 
-def test_calls_at_once_are_limited_and_the_others_go_on(place: Place) -> None:  # noqa: F811
+def test_calls_at_once_are_limited_and_the_others_go_on(place: Place) -> None:
     async def story(engine: Engine) -> None:
         gate = Gate()
         body = """
@@ -220,7 +220,7 @@ def test_calls_at_once_are_limited_and_the_others_go_on(place: Place) -> None:  
     place.run(story)
 
 
-def test_calls_of_one_execution_are_limited_in_number(place: Place) -> None:  # noqa: F811
+def test_calls_of_one_execution_are_limited_in_number(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = """
         for n in range(5):
@@ -241,7 +241,7 @@ def test_calls_of_one_execution_are_limited_in_number(place: Place) -> None:  # 
         ("say()", "env.GATE.say: the result is 3,002 bytes; the limit of a call is 2,000. Keep large data elsewhere and pass its address."),
     ],
 )
-def test_a_call_is_limited_in_time_and_size(place: Place, call: str, said: str) -> None:  # noqa: F811
+def test_a_call_is_limited_in_time_and_size(place: Place, call: str, said: str) -> None:
     async def story(engine: Engine) -> None:
         name, message = await error(await run_with(engine, f"await self.env.GATE.{call}", GATE=Gate()))
         assert name == "BindingError" and message.startswith(said)
@@ -249,7 +249,7 @@ def test_a_call_is_limited_in_time_and_size(place: Place, call: str, said: str) 
     place.run(story)
 
 
-def test_settings_are_the_limits_of_bindings_without_their_own(place: Place) -> None:  # noqa: F811
+def test_settings_are_the_limits_of_bindings_without_their_own(place: Place) -> None:
     async def story(engine: Engine) -> None:
         weather = Weather()
         for number, (call, said) in enumerate((("large()", "the result is 5,002"), ("forecast('x' * 4_500)", "the call is 4,"))):
@@ -266,7 +266,7 @@ def test_settings_are_the_limits_of_bindings_without_their_own(place: Place) -> 
     place.run(waits, call_seconds=1)
 
 
-def test_a_worker_that_goes_on_over_its_limit_is_ended(place: Place) -> None:  # noqa: F811
+def test_a_worker_that_goes_on_over_its_limit_is_ended(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = """
         while True:
@@ -278,7 +278,7 @@ def test_a_worker_that_goes_on_over_its_limit_is_ended(place: Place) -> None:  #
     place.run(story)
 
 
-def test_a_call_that_outlives_its_step_is_refused(place: Place) -> None:  # noqa: F811
+def test_a_call_that_outlives_its_step_is_refused(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = """
         late = []

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from dispatch_support import Place, error, journal, output, place, workflow  # noqa: F401
+from dispatch_support import Place, error, journal, output, workflow
 
 from playground import KV, Binding, Code, Dispatcher, Engine, Secrets, WorkflowInstance
 from playground.engine.redaction import Redactor
@@ -28,7 +28,7 @@ async def everything(instance: WorkflowInstance) -> str:
     return json.dumps([shown, status.output, status.error])
 
 
-def test_a_secret_is_read_by_name(place: Place) -> None:  # noqa: F811
+def test_a_secret_is_read_by_name(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = """
         secrets = self.env.SECRETS
@@ -47,7 +47,7 @@ def flows_named(engine: Engine, body: str) -> Any:
     return Dispatcher(engine, lambda metadata: Code(workflow(body), env=given), name="named").wrap_binding({"tenant": "acme"})
 
 
-def test_logs_results_and_outputs_are_redacted_and_the_code_has_the_true_values(place: Place) -> None:  # noqa: F811
+def test_logs_results_and_outputs_are_redacted_and_the_code_has_the_true_values(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = f"""
         import logging
@@ -78,7 +78,7 @@ def test_logs_results_and_outputs_are_redacted_and_the_code_has_the_true_values(
     place.run(story, idle_grace_ms=0)
 
 
-def test_a_replay_gives_the_true_value_back(place: Place) -> None:  # noqa: F811
+def test_a_replay_gives_the_true_value_back(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = """
         token = await step.do("reads", lambda: self.env.SECRETS.get("TOKEN"))
@@ -96,7 +96,7 @@ def test_a_replay_gives_the_true_value_back(place: Place) -> None:  # noqa: F811
 
 
 @pytest.mark.parametrize("where", ["run", "step", "rollback"])
-def test_errors_are_redacted_wherever_they_come_from(place: Place, where: str) -> None:  # noqa: F811
+def test_errors_are_redacted_wherever_they_come_from(place: Place, where: str) -> None:
     async def story(engine: Engine) -> None:
         body = {
             "run": """
@@ -125,7 +125,7 @@ def test_errors_are_redacted_wherever_they_come_from(place: Place, where: str) -
     place.run(story)
 
 
-def test_a_key_of_kv_keeps_the_true_value_shows_it_redacted_and_may_not_be_a_secret(place: Place) -> None:  # noqa: F811
+def test_a_key_of_kv_keeps_the_true_value_shows_it_redacted_and_may_not_be_a_secret(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = """
         token = await self.env.SECRETS.get("TOKEN")
@@ -157,7 +157,7 @@ class Lock(Binding):
         return key == TOKEN
 
 
-def test_a_secret_may_be_given_to_a_binding(place: Place) -> None:  # noqa: F811
+def test_a_secret_may_be_given_to_a_binding(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = "return await self.env.LOCK.open(await self.env.SECRETS.get('TOKEN'))"
         assert await output(await flows(engine, body, LOCK=Lock()).create()) is True

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dispatch_support import Place, error, journal, journal_until, output, place, workflow  # noqa: F401
+from dispatch_support import Place, error, journal, journal_until, output, workflow
 
 from playground import Code, Dispatcher, Engine
 from playground.workflows import events as ev
@@ -45,7 +45,7 @@ def flows(engine: Engine, body: str, tenant: str = "acme", name: str = "flow") -
     return dispatcher(engine, body, name).wrap_binding({"tenant": tenant})
 
 
-def test_a_child_is_started_in_a_step_and_its_result_comes_as_an_event(place: Place) -> None:  # noqa: F811
+def test_a_child_is_started_in_a_step_and_its_result_comes_as_an_event(place: Place) -> None:
     async def story(engine: Engine) -> None:
         mine = flows(engine, PARENT)
         result = await output(await mine.create("parent"))
@@ -56,7 +56,7 @@ def test_a_child_is_started_in_a_step_and_its_result_comes_as_an_event(place: Pl
     place.run(story)
 
 
-def test_a_lost_attempt_finds_the_child_that_it_had_started(place: Place) -> None:  # noqa: F811
+def test_a_lost_attempt_finds_the_child_that_it_had_started(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = PARENT.replace('@step.do("start a child")', 'await step.wait_for_event("go", "go")\n    @step.do("start a child")')
         parent = await flows(engine, body).create("parent")
@@ -70,7 +70,7 @@ def test_a_lost_attempt_finds_the_child_that_it_had_started(place: Place) -> Non
     place.run(story)
 
 
-def test_children_of_one_step_are_told_apart_and_a_batch_too(place: Place) -> None:  # noqa: F811
+def test_children_of_one_step_are_told_apart_and_a_batch_too(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = """
         if event["payload"].get("leaf") is not None:
@@ -97,7 +97,7 @@ def test_children_of_one_step_are_told_apart_and_a_batch_too(place: Place) -> No
     place.run(story)
 
 
-def test_all_that_can_be_done_to_an_instance_can_be_done_from_inside(place: Place) -> None:  # noqa: F811
+def test_all_that_can_be_done_to_an_instance_can_be_done_from_inside(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = """
         flows = self.env.WORKFLOWS
@@ -154,7 +154,7 @@ def test_all_that_can_be_done_to_an_instance_can_be_done_from_inside(place: Plac
     place.run(story)
 
 
-def test_a_failed_childs_error_and_a_running_ones_status_can_be_read(place: Place) -> None:  # noqa: F811
+def test_a_failed_childs_error_and_a_running_ones_status_can_be_read(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = """
         if event["payload"] == "fails":
@@ -169,7 +169,7 @@ def test_a_failed_childs_error_and_a_running_ones_status_can_be_read(place: Plac
     place.run(story)
 
 
-def test_an_instance_may_end_itself(place: Place) -> None:  # noqa: F811
+def test_an_instance_may_end_itself(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = "await (await self.env.WORKFLOWS.get(event.instanceId)).terminate()\nawait asyncio.sleep(60)"
         instance = await flows(engine, body).create()
@@ -179,7 +179,7 @@ def test_an_instance_may_end_itself(place: Place) -> None:  # noqa: F811
     place.run(story)
 
 
-def test_a_loader_may_give_another_binding_or_none(place: Place) -> None:  # noqa: F811
+def test_a_loader_may_give_another_binding_or_none(place: Place) -> None:
     async def story(engine: Engine) -> None:
         reports = flows(engine, "return f\"report on {event['payload']}\"", name="reports")
         body = """
@@ -195,7 +195,7 @@ def test_a_loader_may_give_another_binding_or_none(place: Place) -> None:  # noq
     place.run(story)
 
 
-def test_code_that_came_as_a_snippet_has_no_workflows(place: Place) -> None:  # noqa: F811
+def test_code_that_came_as_a_snippet_has_no_workflows(place: Place) -> None:
     async def story(engine: Engine) -> None:
         from playground import WorkflowInstance
         from playground.engine import CreateInstance
@@ -206,7 +206,7 @@ def test_code_that_came_as_a_snippet_has_no_workflows(place: Place) -> None:  # 
     place.run(story)
 
 
-def test_a_tenant_that_starts_too_many_is_told_so_and_may_wait(place: Place) -> None:  # noqa: F811
+def test_a_tenant_that_starts_too_many_is_told_so_and_may_wait(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = """
         if event["payload"]:

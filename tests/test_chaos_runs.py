@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from http_support import APPROVAL, HELLO, MakeSite, Site
 from semantics_support import workflow
-from store_support import AT, create, execution_ended, running, store_url, with_store  # noqa: F401 - a fixture
+from store_support import AT, create, execution_ended, running, with_store
 
 from playground.engine import chaos
 from playground.store.protocol import Store

@@ -5,7 +5,7 @@ import threading
 from typing import Any
 
 import pytest
-from dispatch_support import Place, error, journal, journal_until, logged, output, place, workflow  # noqa: F401
+from dispatch_support import Place, error, journal, journal_until, logged, output, workflow
 from store_support import passes
 
 from playground.engine import CreateInstance, Engine
@@ -34,7 +34,7 @@ def greeter(name: str) -> Code:
 # Metadata.
 
 
-def test_each_tenants_instances_run_that_tenants_code(place: Place) -> None:  # noqa: F811
+def test_each_tenants_instances_run_that_tenants_code(place: Place) -> None:
     async def story(engine: Engine) -> None:
         dispatcher = Dispatcher(engine, lambda metadata: greeter(metadata["tenant"]))
         made = [await dispatcher.wrap_binding({"tenant": name}).create(params={"name": "Ada"}) for name in ("acme", "globex")]
@@ -43,7 +43,7 @@ def test_each_tenants_instances_run_that_tenants_code(place: Place) -> None:  # 
     place.run(story)
 
 
-def test_metadata_travels_beside_params_and_never_in_them(place: Place) -> None:  # noqa: F811
+def test_metadata_travels_beside_params_and_never_in_them(place: Place) -> None:
     async def story(engine: Engine) -> None:
         seen = []
 
@@ -64,7 +64,7 @@ def test_metadata_travels_beside_params_and_never_in_them(place: Place) -> None:
     place.run(story)
 
 
-def test_an_instance_made_past_the_dispatcher_ends_and_says_what_it_lacks(place: Place) -> None:  # noqa: F811
+def test_an_instance_made_past_the_dispatcher_ends_and_says_what_it_lacks(place: Place) -> None:
     async def story(engine: Engine) -> None:
         dispatcher = Dispatcher(engine, lambda metadata: greeter("acme"))
         for nothing in (None, {}):
@@ -88,7 +88,7 @@ def test_an_instance_made_past_the_dispatcher_ends_and_says_what_it_lacks(place:
         ({"x": "y" * METADATA_BYTES}, "the limit is 16,384"),
     ],
 )
-def test_metadata_that_can_not_be_kept_is_refused(place: Place, metadata: Any, said: str) -> None:  # noqa: F811
+def test_metadata_that_can_not_be_kept_is_refused(place: Place, metadata: Any, said: str) -> None:
     async def story(engine: Engine) -> None:
         with pytest.raises(errors.InvalidMetadata, match=said):
             Dispatcher(engine, lambda metadata: greeter("x")).wrap_binding(metadata)
@@ -108,7 +108,7 @@ def test_a_tenancy_is_the_tenants_name_or_a_hash_of_what_is_given() -> None:
 # Tenants apart.
 
 
-def test_get_sees_only_instances_of_the_same_metadata_and_workflow(place: Place) -> None:  # noqa: F811
+def test_get_sees_only_instances_of_the_same_metadata_and_workflow(place: Place) -> None:
     async def story(engine: Engine) -> None:
         dispatcher = Dispatcher(engine, lambda metadata: greeter("x"))
         other_workflow = Dispatcher(engine, lambda metadata: greeter("y"), name="reports")
@@ -127,7 +127,7 @@ def test_get_sees_only_instances_of_the_same_metadata_and_workflow(place: Place)
     place.run(story)
 
 
-def test_the_same_id_in_two_tenants_is_two_instances(place: Place) -> None:  # noqa: F811
+def test_the_same_id_in_two_tenants_is_two_instances(place: Place) -> None:
     async def story(engine: Engine) -> None:
         dispatcher = Dispatcher(engine, lambda metadata: greeter(metadata["tenant"]))
         made = [await dispatcher.wrap_binding({"tenant": name}).create("one", {"name": "Ada"}) for name in ("acme", "globex")]
@@ -141,7 +141,7 @@ def test_the_same_id_in_two_tenants_is_two_instances(place: Place) -> None:  # n
 # The loader.
 
 
-def test_the_loader_is_asked_for_every_execution_and_new_code_goes_on_where_the_old_was(place: Place) -> None:  # noqa: F811
+def test_the_loader_is_asked_for_every_execution_and_new_code_goes_on_where_the_old_was(place: Place) -> None:
     async def story(engine: Engine) -> None:
         code = WAITS.replace("VERSION", "old")
         instance = await Dispatcher(engine, lambda metadata: Code(code)).wrap_binding({"tenant": "acme"}).create()
@@ -162,7 +162,7 @@ class Callable:
         return greeter("an object")
 
 
-def test_a_loader_may_be_a_coroutine_function_a_plain_one_or_an_object(place: Place) -> None:  # noqa: F811
+def test_a_loader_may_be_a_coroutine_function_a_plain_one_or_an_object(place: Place) -> None:
     async def story(engine: Engine) -> None:
         threads = []
 
@@ -183,7 +183,7 @@ def test_a_loader_may_be_a_coroutine_function_a_plain_one_or_an_object(place: Pl
     place.run(story)
 
 
-def test_the_class_env_and_limits_come_from_the_loader(place: Place) -> None:  # noqa: F811
+def test_the_class_env_and_limits_come_from_the_loader(place: Place) -> None:
     async def story(engine: Engine) -> None:
         source = workflow("return [self.env.REGION, self.env.PLAN]").replace("TenantWorkflow", "Import")
         code = Code(source, "Import", env={"REGION": "eu", "PLAN": {"seats": 5}})
@@ -200,7 +200,7 @@ def ended(events: list[Event]) -> list[tuple[str, Any]]:
     return [(event.data["reason"], event.data.get("failures")) for event in events if event.type == ev.EXECUTION_ENDED]
 
 
-def test_a_loader_that_fails_is_tried_again_with_growing_waits_and_shows(place: Place) -> None:  # noqa: F811
+def test_a_loader_that_fails_is_tried_again_with_growing_waits_and_shows(place: Place) -> None:
     clock = FakeClock()
 
     async def story(engine: Engine) -> None:
@@ -238,7 +238,7 @@ def test_a_loader_that_fails_is_tried_again_with_growing_waits_and_shows(place: 
     place.run(story, clock=clock)
 
 
-def test_a_loader_that_never_succeeds_ends_the_instance_with_its_last_error(place: Place) -> None:  # noqa: F811
+def test_a_loader_that_never_succeeds_ends_the_instance_with_its_last_error(place: Place) -> None:
     async def story(engine: Engine) -> None:
         def load(metadata: dict[str, Any]) -> Code:
             raise LookupError("no such tenant")
@@ -250,7 +250,7 @@ def test_a_loader_that_never_succeeds_ends_the_instance_with_its_last_error(plac
     place.run(story, load_attempts=1)
 
 
-def test_a_loader_may_say_that_trying_again_is_of_no_use(place: Place) -> None:  # noqa: F811
+def test_a_loader_may_say_that_trying_again_is_of_no_use(place: Place) -> None:
     async def story(engine: Engine) -> None:
         def load(metadata: dict[str, Any]) -> Code:
             raise errors.NonRetryableError("This customer has left.")
@@ -262,7 +262,7 @@ def test_a_loader_may_say_that_trying_again_is_of_no_use(place: Place) -> None: 
 
 
 @pytest.mark.parametrize("load", [lambda metadata: "code", lambda metadata: Code("x" * 70_000), lambda metadata: Code(5)])  # type: ignore[arg-type]
-def test_a_loader_that_gives_what_is_no_code_is_told_so(place: Place, load: Any) -> None:  # noqa: F811
+def test_a_loader_that_gives_what_is_no_code_is_told_so(place: Place, load: Any) -> None:
     async def story(engine: Engine) -> None:
         instance = await Dispatcher(engine, load).wrap_binding({"tenant": "acme"}).create()
         name, message = await error(instance)
@@ -271,7 +271,7 @@ def test_a_loader_that_gives_what_is_no_code_is_told_so(place: Place, load: Any)
     place.run(story, load_attempts=1)
 
 
-def test_a_loader_that_hangs_is_given_up_and_holds_up_nobody(place: Place) -> None:  # noqa: F811
+def test_a_loader_that_hangs_is_given_up_and_holds_up_nobody(place: Place) -> None:
     async def story(engine: Engine) -> None:
         release = threading.Event()
 
@@ -293,7 +293,7 @@ def test_a_loader_that_hangs_is_given_up_and_holds_up_nobody(place: Place) -> No
     place.run(story, load_attempts=1, load_seconds=1)
 
 
-def test_an_operation_does_not_wait_for_a_loader(place: Place) -> None:  # noqa: F811
+def test_an_operation_does_not_wait_for_a_loader(place: Place) -> None:
     async def story(engine: Engine) -> None:
         begun, cancelled = asyncio.Event(), asyncio.Event()
 
@@ -315,7 +315,7 @@ def test_an_operation_does_not_wait_for_a_loader(place: Place) -> None:  # noqa:
     place.run(story)
 
 
-def test_an_event_that_comes_while_the_loader_works_is_not_lost(place: Place) -> None:  # noqa: F811
+def test_an_event_that_comes_while_the_loader_works_is_not_lost(place: Place) -> None:
     async def story(engine: Engine) -> None:
         loading, go_on = asyncio.Event(), asyncio.Event()
         go_on.set()
@@ -339,7 +339,7 @@ def test_an_event_that_comes_while_the_loader_works_is_not_lost(place: Place) ->
     place.run(story, idle_grace_ms=0)
 
 
-def test_instances_wait_at_boot_until_their_dispatcher_is_there(place: Place) -> None:  # noqa: F811
+def test_instances_wait_at_boot_until_their_dispatcher_is_there(place: Place) -> None:
     async def stories() -> None:
         url = place.new_url()
         async with place.engine(url, workers=1) as engine:
@@ -361,7 +361,7 @@ def test_instances_wait_at_boot_until_their_dispatcher_is_there(place: Place) ->
     place.call(stories)
 
 
-def test_two_dispatchers_of_one_name_are_refused(place: Place) -> None:  # noqa: F811
+def test_two_dispatchers_of_one_name_are_refused(place: Place) -> None:
     async def story(engine: Engine) -> None:
         Dispatcher(engine, lambda metadata: greeter("x"))
         with pytest.raises(errors.InvalidName, match="There is a dispatcher named"):
@@ -372,7 +372,7 @@ def test_two_dispatchers_of_one_name_are_refused(place: Place) -> None:  # noqa:
     place.run(story)
 
 
-def test_what_a_failing_loader_says_is_cut_and_readable(place: Place) -> None:  # noqa: F811
+def test_what_a_failing_loader_says_is_cut_and_readable(place: Place) -> None:
     async def story(engine: Engine) -> None:
         def load(metadata: dict[str, Any]) -> Code:
             raise RuntimeError("\ud800" + "x" * 100_000)
@@ -392,7 +392,7 @@ class Versions:
         return Code(GREET.replace("GREETER", f"{row.tenant} at {row.snippet}"), version=row.snippet)
 
 
-def test_a_program_may_register_a_source_of_code_of_its_own(place: Place) -> None:  # noqa: F811
+def test_a_program_may_register_a_source_of_code_of_its_own(place: Place) -> None:
     async def story(engine: Engine) -> None:
         engine.register("versioned", Versions())
         new = CreateInstance(None, {"name": "Ada"}, tenant="acme", workflow="versioned", version="v7")

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from dispatch_support import Place, output, place, workflow  # noqa: F401
+from dispatch_support import Place, output, workflow
 
 import playground
 from playground import Code, Dispatcher, Engine
@@ -61,7 +61,7 @@ def test_settings_and_names_that_are_spoken_of_are_there(name: str) -> None:
     assert spoken - known == set()
 
 
-def test_the_binding_that_is_written_there_works(place: Place) -> None:  # noqa: F811
+def test_the_binding_that_is_written_there_works(place: Place) -> None:
     names: dict[str, object] = {}
     exec(blocks("bindings.md")[-1], names)  # noqa: S102 - the document's own code
     body = """

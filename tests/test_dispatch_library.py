@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from aio import run, story
-from dispatch_support import Place, error, journal, journal_until, output, place, workflow  # noqa: F401
+from dispatch_support import Place, error, journal, journal_until, output, workflow
 
 import playground
 from playground import Code, Dispatcher, Engine, library
@@ -70,7 +70,7 @@ def test_the_package_says_that_it_is_typed() -> None:
     assert (Path(playground.__file__).parent / "py.typed").exists()
 
 
-def test_a_handle_does_all_that_can_be_done_to_an_instance(place: Place) -> None:  # noqa: F811
+def test_a_handle_does_all_that_can_be_done_to_an_instance(place: Place) -> None:
     async def story(engine: Engine) -> None:
         flows = Dispatcher(engine, lambda metadata: Code(HELD)).wrap_binding({"tenant": "acme"})
         held = await flows.create("held")
@@ -104,7 +104,7 @@ def test_a_handle_does_all_that_can_be_done_to_an_instance(place: Place) -> None
     place.run(story)
 
 
-def test_subscribe_gives_what_comes_after_a_cursor_and_ends_with_the_instance(place: Place) -> None:  # noqa: F811
+def test_subscribe_gives_what_comes_after_a_cursor_and_ends_with_the_instance(place: Place) -> None:
     async def story(engine: Engine) -> None:
         flows = Dispatcher(engine, lambda metadata: Code(HELD)).wrap_binding({"tenant": "acme"})
         held = await flows.create()
@@ -118,7 +118,7 @@ def test_subscribe_gives_what_comes_after_a_cursor_and_ends_with_the_instance(pl
     place.run(story)
 
 
-def test_a_batch_leaves_out_taken_ids_and_says_which(place: Place) -> None:  # noqa: F811
+def test_a_batch_leaves_out_taken_ids_and_says_which(place: Place) -> None:
     async def story(engine: Engine) -> None:
         flows = Dispatcher(engine, lambda metadata: Code(ECHO)).wrap_binding({"tenant": "acme"})
         await flows.create("a")
@@ -137,7 +137,7 @@ def test_a_batch_leaves_out_taken_ids_and_says_which(place: Place) -> None:  # n
     place.run(story)
 
 
-def test_params_and_ids_are_refused_by_the_same_rules_as_everywhere(place: Place) -> None:  # noqa: F811
+def test_params_and_ids_are_refused_by_the_same_rules_as_everywhere(place: Place) -> None:
     async def story(engine: Engine) -> None:
         flows = Dispatcher(engine, lambda metadata: Code(ECHO)).wrap_binding({"tenant": "acme"})
         with pytest.raises(errors.InvalidId):
@@ -153,7 +153,7 @@ def test_params_and_ids_are_refused_by_the_same_rules_as_everywhere(place: Place
     place.run(story)
 
 
-def test_a_tenant_has_so_many_queued_and_no_more(place: Place) -> None:  # noqa: F811
+def test_a_tenant_has_so_many_queued_and_no_more(place: Place) -> None:
     async def story(engine: Engine) -> None:
         dispatcher = Dispatcher(engine, lambda metadata: Code(HELD))
         flows = dispatcher.wrap_binding({"tenant": "acme"})
@@ -182,7 +182,7 @@ def test_code_says_what_in_it_can_not_be_used() -> None:
     assert Code("a").version == Code("a", class_name="B").version != Code("b").version
 
 
-def test_an_error_of_the_code_is_the_instances(place: Place) -> None:  # noqa: F811
+def test_an_error_of_the_code_is_the_instances(place: Place) -> None:
     async def story(engine: Engine) -> None:
         flows = Dispatcher(engine, lambda metadata: Code(workflow("raise ValueError('no')"))).wrap_binding({"tenant": "acme"})
         instance = await flows.create()

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from dispatch_support import Place, error, journal_until, output, place, workflow  # noqa: F401
+from dispatch_support import Place, error, journal_until, output, workflow
 
 from playground import KV, Binding, CallContext, Code, Dispatcher, Effects, Engine, Secrets
 from playground.store.tables import Scope
@@ -59,7 +59,7 @@ OPERATIONS = {
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_an_instance_of_another_tenant_is_not_there(place: Place, operation: str) -> None:  # noqa: F811
+def test_an_instance_of_another_tenant_is_not_there(place: Place, operation: str) -> None:
     async def story(engine: Engine) -> None:
         mallory = hostile(engine, f"return await forge(self, binding='WORKFLOWS', method={operation!r}, args=event['payload'])")
         theirs = await victim(engine, mallory)
@@ -72,7 +72,7 @@ def test_an_instance_of_another_tenant_is_not_there(place: Place, operation: str
     place.run(story)
 
 
-def test_ids_taken_by_another_tenant_are_free(place: Place) -> None:  # noqa: F811
+def test_ids_taken_by_another_tenant_are_free(place: Place) -> None:
     async def story(engine: Engine) -> None:
         mallory = hostile(engine, "return event['payload'] or (await self.env.WORKFLOWS.create('secret-id', 'mine')).id")
         theirs = await victim(engine, mallory)
@@ -83,7 +83,7 @@ def test_ids_taken_by_another_tenant_are_free(place: Place) -> None:  # noqa: F8
     place.run(story)
 
 
-def test_keys_secrets_and_effects_of_another_tenant_can_not_be_named_listed_or_counted(place: Place) -> None:  # noqa: F811
+def test_keys_secrets_and_effects_of_another_tenant_can_not_be_named_listed_or_counted(place: Place) -> None:
     async def story(engine: Engine) -> None:
         acme = Dispatcher(
             engine,
@@ -136,7 +136,7 @@ def test_keys_secrets_and_effects_of_another_tenant_can_not_be_named_listed_or_c
         ("binding='WORKFLOWS', method='status', args=[None]", "InstanceNotFound"),
     ],
 )  # fmt: skip
-def test_a_forged_call_is_refused_in_words(place: Place, frame: str, said: str) -> None:  # noqa: F811
+def test_a_forged_call_is_refused_in_words(place: Place, frame: str, said: str) -> None:
     async def story(engine: Engine) -> None:
         assert said in await output(await hostile(engine, f"return await forge(self, {frame})").create())
         assert not place.log.of("binding_failed"), "refused where it is checked, not by an accident further in"
@@ -144,7 +144,7 @@ def test_a_forged_call_is_refused_in_words(place: Place, frame: str, said: str) 
     place.run(story)
 
 
-def test_who_calls_is_known_from_the_socket_and_not_from_what_is_said(place: Place) -> None:  # noqa: F811
+def test_who_calls_is_known_from_the_socket_and_not_from_what_is_said(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = """
         forged = await forge(self, binding="WHO", method="am_i", tenant="acme", instance="secret-id", execution=99, attempt=7)
@@ -161,7 +161,7 @@ def test_who_calls_is_known_from_the_socket_and_not_from_what_is_said(place: Pla
     ["{'op': 'call'}", "{'op': 'call', 'call': 1, 'binding': 'K' * 101, 'method': 'x'}", "{'op': 'call', 'call': -1, 'binding': 'KV', 'method': 'x'}",
      "{'op': 'call', 'call': 1, 'binding': 'KV', 'method': 'get', 'args': 'k'}", "{'op': 'claim', 'tenant': 'acme'}"],
 )  # fmt: skip
-def test_a_frame_that_is_no_call_ends_the_worker(place: Place, frame: str) -> None:  # noqa: F811
+def test_a_frame_that_is_no_call_ends_the_worker(place: Place, frame: str) -> None:
     async def story(engine: Engine) -> None:
         name, message = await error(await hostile(engine, f"channel(self).post({frame})\nawait asyncio.sleep(60)").create())
         assert name == "LimitExceeded" and message.startswith("protocol: a frame is not what the protocol allows")
@@ -169,7 +169,7 @@ def test_a_frame_that_is_no_call_ends_the_worker(place: Place, frame: str) -> No
     place.run(story)
 
 
-def test_calls_under_invented_names_are_counted_together_and_end_the_worker(place: Place) -> None:  # noqa: F811
+def test_calls_under_invented_names_are_counted_together_and_end_the_worker(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = """
         for n in range(20_000):
@@ -182,7 +182,7 @@ def test_calls_under_invented_names_are_counted_together_and_end_the_worker(plac
     place.run(story)
 
 
-def test_metadata_is_not_told_to_the_code_that_it_routes_to(place: Place) -> None:  # noqa: F811
+def test_metadata_is_not_told_to_the_code_that_it_routes_to(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = """
         import gc
@@ -193,7 +193,7 @@ def test_metadata_is_not_told_to_the_code_that_it_routes_to(place: Place) -> Non
     place.run(story)
 
 
-def test_secrets_not_asked_for_are_nowhere_in_the_worker(place: Place) -> None:  # noqa: F811
+def test_secrets_not_asked_for_are_nowhere_in_the_worker(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = """
         import gc

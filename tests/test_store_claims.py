@@ -3,13 +3,11 @@
 import asyncio
 
 import pytest
-from store_support import AT, NODE, asleep, create, execution_ended, execution_started, new, running, store_url, with_store
+from store_support import AT, NODE, asleep, create, execution_ended, execution_started, new, running, with_store
 
 from playground.workflows import events as ev
 from playground.workflows.errors import Fenced
 from playground.workflows.events import NewEvent
-
-__all__ = ["store_url"]
 
 
 async def claimed(store, limit=100, at=AT, full=None, **given):

@@ -20,7 +20,6 @@ from store_support import (
     running,
     sleep,
     started,
-    store_url,
     wait,
     with_store,
 )
@@ -32,8 +31,6 @@ from playground.store.tables import scope_of
 from playground.workflows import events as ev
 from playground.workflows.errors import CannotRestart, Fenced, InstanceNotFound, NotSerialisable
 from playground.workflows.events import NewEvent
-
-__all__ = ["store_url"]
 
 
 def dense(events):

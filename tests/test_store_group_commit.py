@@ -16,7 +16,6 @@ from store_support import (
     quick,
     running,
     started,
-    store_url,
     with_store,
 )
 
@@ -24,8 +23,6 @@ from playground.store import JournalError, StoreError
 from playground.workflows import events as ev
 from playground.workflows.errors import CannotRestart, Fenced, InstanceNotFound
 from playground.workflows.events import NewEvent
-
-__all__ = ["store_url"]
 
 
 async def held_together(store, key, *calls):

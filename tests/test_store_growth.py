@@ -3,11 +3,9 @@
 import asyncio
 
 import pytest
-from store_support import AT, create, passes, printed, running, store_url, with_store
+from store_support import AT, create, passes, printed, running, with_store
 
 from playground.workflows.errors import InstanceNotFound
-
-__all__ = ["store_url"]
 
 
 @with_store

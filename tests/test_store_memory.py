@@ -3,15 +3,13 @@
 import asyncio
 
 from aio import story
-from store_support import AT, running, store_url, with_store
+from store_support import AT, running, with_store
 
 from playground.engine.calm import Calm
 from playground.store.protocol import Snippet
 from playground.store.snippets import KnownSnippets
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
-
-__all__ = ["store_url"]
 
 
 def test_snippets_known_longest_are_let_go_of_first() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from aio import story
-from store_support import AT, NODE, create, do, quick, running, store_url, with_store  # noqa: F401
+from store_support import AT, NODE, create, do, quick, running, with_store
 
 from playground.store import open_store
 from playground.store.protocol import Store

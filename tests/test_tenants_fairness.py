@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from dispatch_support import Place, journal_until, output, place, workflow  # noqa: F401
+from dispatch_support import Place, journal_until, output, workflow
 from store_support import passes
 
 from playground import Code, Dispatcher, Engine
@@ -29,7 +29,7 @@ async def counted(engine: Engine, tenant: str, status: str, n: int) -> None:
         await asyncio.sleep(0)
 
 
-def test_a_tenant_whose_long_steps_fill_the_slots_does_not_keep_another_waiting(place: Place) -> None:  # noqa: F811
+def test_a_tenant_whose_long_steps_fill_the_slots_does_not_keep_another_waiting(place: Place) -> None:
     async def story(engine: Engine) -> None:
         flows = dispatcher(engine)
         await flows.wrap_binding(BUSY_TENANT).create_batch([{}] * 20)
@@ -41,7 +41,7 @@ def test_a_tenant_whose_long_steps_fill_the_slots_does_not_keep_another_waiting(
     place.run(story, workers=4)
 
 
-def test_without_a_spare_slot_it_does(place: Place) -> None:  # noqa: F811
+def test_without_a_spare_slot_it_does(place: Place) -> None:
     async def story(engine: Engine) -> None:
         flows = dispatcher(engine)
         await flows.wrap_binding(BUSY_TENANT).create_batch([{}] * 20)
@@ -58,7 +58,7 @@ def test_without_a_spare_slot_it_does(place: Place) -> None:  # noqa: F811
     place.run(story, workers=4, spare_slots=0)
 
 
-def test_the_spare_slot_is_taken_by_an_idle_workers_leave_too(place: Place) -> None:  # noqa: F811
+def test_the_spare_slot_is_taken_by_an_idle_workers_leave_too(place: Place) -> None:
     async def story(engine: Engine) -> None:
         body = workflow('await step.wait_for_event("go", "go", timeout="1 hour")')
         flows = Dispatcher(engine, lambda metadata: Code(body)).wrap_binding({"tenant": "acme"})
@@ -69,7 +69,7 @@ def test_the_spare_slot_is_taken_by_an_idle_workers_leave_too(place: Place) -> N
     place.run(story, workers=4, idle_grace_ms=600_000)
 
 
-def test_a_tenant_runs_so_many_at_once_and_no_more(place: Place) -> None:  # noqa: F811
+def test_a_tenant_runs_so_many_at_once_and_no_more(place: Place) -> None:
     async def story(engine: Engine) -> None:
         flows = dispatcher(engine)
         await flows.wrap_binding(BUSY_TENANT).create_batch([{}] * 9)
@@ -82,7 +82,7 @@ def test_a_tenant_runs_so_many_at_once_and_no_more(place: Place) -> None:  # noq
     place.run(story, workers=8, running_per_tenant=2)
 
 
-def test_a_tenant_begins_so_many_in_a_second_and_the_others_in_the_next(place: Place) -> None:  # noqa: F811
+def test_a_tenant_begins_so_many_in_a_second_and_the_others_in_the_next(place: Place) -> None:
     clock = FakeClock()
 
     async def story(engine: Engine) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from dispatch_support import Place, error, journal, journal_until, output, place, workflow  # noqa: F401
+from dispatch_support import Place, journal, journal_until, output, workflow
 
 from playground.engine import Engine
 from playground.engine.instances import WorkflowInstance
@@ -38,7 +38,7 @@ def versions_of(events: list[Any]) -> list[str]:
     return [event.data["code_version"] for event in events if event.type == ev.EXECUTION_STARTED]
 
 
-def test_new_instances_get_the_newest_version_and_old_ones_stay_on_theirs(place: Place) -> None:  # noqa: F811
+def test_new_instances_get_the_newest_version_and_old_ones_stay_on_theirs(place: Place) -> None:
     async def story(engine: Engine) -> None:
         tenants = Tenants(engine)
         first, _ = await tenants.deploy("acme", held("one"))
@@ -55,7 +55,7 @@ def test_new_instances_get_the_newest_version_and_old_ones_stay_on_theirs(place:
     place.run(story, idle_grace_ms=0)
 
 
-def test_versions_are_found_by_their_tenant_only(place: Place) -> None:  # noqa: F811
+def test_versions_are_found_by_their_tenant_only(place: Place) -> None:
     async def story(engine: Engine) -> None:
         tenants = Tenants(engine)
         version, fresh = await tenants.deploy("acme", held("one"))
@@ -75,7 +75,7 @@ def test_versions_are_found_by_their_tenant_only(place: Place) -> None:  # noqa:
     place.run(story)
 
 
-def test_the_code_finds_what_a_tenants_code_finds(place: Place) -> None:  # noqa: F811
+def test_the_code_finds_what_a_tenants_code_finds(place: Place) -> None:
     async def story(engine: Engine) -> None:
         tenants = Tenants(engine)
         await tenants.set_secret("acme", "TOKEN", "sk_live_1")
@@ -101,7 +101,7 @@ def test_the_code_finds_what_a_tenants_code_finds(place: Place) -> None:  # noqa
 # Migrating.
 
 
-def test_an_instance_goes_on_with_another_version_where_its_history_fits(place: Place) -> None:  # noqa: F811
+def test_an_instance_goes_on_with_another_version_where_its_history_fits(place: Place) -> None:
     async def story(engine: Engine) -> None:
         tenants = Tenants(engine)
         old, _ = await tenants.deploy("acme", held("old"))
@@ -125,7 +125,7 @@ def test_an_instance_goes_on_with_another_version_where_its_history_fits(place: 
     place.run(story, idle_grace_ms=0)
 
 
-def test_a_running_instance_drops_its_worker_and_goes_on_at_once(place: Place) -> None:  # noqa: F811
+def test_a_running_instance_drops_its_worker_and_goes_on_at_once(place: Place) -> None:
     async def story(engine: Engine) -> None:
         tenants = Tenants(engine)
         body = """
@@ -161,7 +161,7 @@ def test_a_running_instance_drops_its_worker_and_goes_on_at_once(place: Place) -
         ("import os\nos._exit(0)", "could not be tried"),
     ],
 )
-def test_a_version_that_does_not_fit_is_refused_with_what_it_lacks(place: Place, body: str, said: str) -> None:  # noqa: F811
+def test_a_version_that_does_not_fit_is_refused_with_what_it_lacks(place: Place, body: str, said: str) -> None:
     async def story(engine: Engine) -> None:
         tenants = Tenants(engine)
         old, _ = await tenants.deploy("acme", held("old"))
@@ -181,7 +181,7 @@ def test_a_version_that_does_not_fit_is_refused_with_what_it_lacks(place: Place,
     place.run(story, idle_grace_ms=0)
 
 
-def test_whoever_knows_better_may_force_it(place: Place) -> None:  # noqa: F811
+def test_whoever_knows_better_may_force_it(place: Place) -> None:
     async def story(engine: Engine) -> None:
         tenants = Tenants(engine)
         await tenants.deploy("acme", held("old"))
@@ -194,7 +194,7 @@ def test_whoever_knows_better_may_force_it(place: Place) -> None:  # noqa: F811
     place.run(story, idle_grace_ms=0)
 
 
-def test_what_can_not_be_migrated_says_why(place: Place) -> None:  # noqa: F811
+def test_what_can_not_be_migrated_says_why(place: Place) -> None:
     async def story(engine: Engine) -> None:
         tenants = Tenants(engine)
         version, _ = await tenants.deploy("acme", workflow("return 1"))
@@ -217,7 +217,7 @@ def test_what_can_not_be_migrated_says_why(place: Place) -> None:  # noqa: F811
     ("name", "value", "said"),
     [("no good", "abcd", "name takes"), ("1ST", "abcd", "name takes"), ("SHORT", "abc", "at least 4"), ("LONG", "x" * 17_000, "at most 16,384")],
 )
-def test_a_secret_that_can_not_be_kept_is_refused(place: Place, name: str, value: str, said: str) -> None:  # noqa: F811
+def test_a_secret_that_can_not_be_kept_is_refused(place: Place, name: str, value: str, said: str) -> None:
     async def story(engine: Engine) -> None:
         with pytest.raises((errors.InvalidSecret, errors.TooLarge), match=said):
             await Tenants(engine).set_secret("acme", name, value)
@@ -225,7 +225,7 @@ def test_a_secret_that_can_not_be_kept_is_refused(place: Place, name: str, value
     place.run(story)
 
 
-def test_a_changed_secret_is_read_by_the_next_execution(place: Place) -> None:  # noqa: F811
+def test_a_changed_secret_is_read_by_the_next_execution(place: Place) -> None:
     async def story(engine: Engine) -> None:
         tenants = Tenants(engine)
         body = """
