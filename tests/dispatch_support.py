@@ -11,6 +11,7 @@ from http_support import Background, Log
 
 from playground.engine import Engine
 from playground.engine.clock import Clock, SystemClock
+from playground.engine.code import Code
 from playground.engine.ids import SystemIds
 from playground.engine.instances import WorkflowInstance
 from playground.sandbox.pool import Sandbox
@@ -31,6 +32,13 @@ def workflow(body: str, head: str = "") -> str:
     indent = len(lines[0]) - len(lines[0].lstrip())
     shifted = "\n".join(" " * 8 + line[indent:] if line.strip() else "" for line in lines)
     return f"{HEAD}{head}\n\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n{shifted}\n"
+
+
+GREET = workflow("return f\"{event['payload']['name']}, by GREETER\"")
+
+
+def greeter(name: str) -> Code:
+    return Code(GREET.replace("GREETER", name))
 
 
 class Place:

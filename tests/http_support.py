@@ -212,6 +212,17 @@ def bearer(made: dict[str, Any]) -> dict[str, str]:
     return {"Authorization": f"Bearer {made['control_token']}"}
 
 
+def refused(site: Site, answer: Any) -> tuple[int, str, str]:
+    """Status, code and message of a refusal, which is one line in the log and shows nothing of the inside."""
+    assert answer.headers["content-type"] == "application/json"
+    error = answer.json()["error"]
+    assert "Traceback" not in answer.text
+    (line,) = site.log
+    name = "limit" if "setting" in error else "refused"
+    assert (line[0], line[1]["status"], line[1]["code"]) == (name, answer.status_code, error["code"])
+    return answer.status_code, error["code"], error["message"]
+
+
 def sites(sandbox: tuple[Background, Sandbox], tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeSite]:
     """A fixture: makes sites with the settings given, each on a database of its own, and closes them at the end."""
     with ExitStack() as closing:

@@ -21,20 +21,18 @@ def failing(config: str) -> str:
     return FAILING.replace("CONFIG", config)
 
 
+@pytest.mark.parametrize(
+    ("given", "retries"),
+    [
+        (', config={"retries": {"limit": 3, "delay": 500}}', {"limit": 3, "delay": 500, "backoff": "exponential"}),
+        ("", {"limit": 5, "delay": 10_000, "backoff": "exponential"}),
+    ],
+)
 @story
-async def test_01_limit_and_delay_only_take_exponential_backoff_and_the_default_timeout():
-    async with playing('await step.do("a", lambda: 1, config={"retries": {"limit": 3, "delay": 500}})') as (_, run):
+async def test_01_what_a_config_leaves_out_takes_its_default(given, retries):
+    async with playing(f'await step.do("a", lambda: 1{given})') as (_, run):
         await run.result()
-        config = (await run.step("a")).config
-    assert config == {"retries": {"limit": 3, "delay": 500, "backoff": "exponential"}, "timeout": 600_000}
-
-
-@story
-async def test_01_no_config_takes_every_default():
-    async with playing('await step.do("a", lambda: 1)') as (_, run):
-        await run.result()
-        config = (await run.step("a")).config
-    assert config == {"retries": {"limit": 5, "delay": 10_000, "backoff": "exponential"}, "timeout": 600_000}
+        assert (await run.step("a")).config == {"retries": retries, "timeout": 600_000}
 
 
 @story

@@ -1,11 +1,11 @@
 """Section 9 of semantics.md, behaviour 22: events and the waits that take them."""
 
 import asyncio
+from contextlib import asynccontextmanager
 
 import pytest
 from semantics_support import isolated, outcome, playing, started, story, times, turns, turns_until
 
-from playground.testing import WorkflowTester
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceInFiniteState, InstanceNotFound, InvalidEventType, NotSerialisable, TooLarge
 
@@ -240,14 +240,16 @@ async def test_22_each_event_is_consumed_once_through_crashes():
         assert await run.result() == [1, 2, 3, 4]
 
 
+TWO_WAITS = """
+a, b = await asyncio.gather(step.wait_for_event("a", "a"), step.wait_for_event("b", "b"))
+return [a.payload, b.payload]
+"""
+
+
 @story
 async def test_22_an_event_that_comes_at_any_moment_of_waking_is_not_lost():
     """Given two waits of a hibernated instance, expect the second event to arrive however soon after the first it is sent."""
-    body = """
-    a, b = await asyncio.gather(step.wait_for_event("a", "a"), step.wait_for_event("b", "b"))
-    return [a.payload, b.payload]
-    """
-    async with playing(body, skip=False, idle_grace_ms=0) as (tester, _):
+    async with playing(TWO_WAITS, skip=False, idle_grace_ms=0) as (tester, _):
         for after in range(60):
             run = await tester.create()
             await tester.settle()
@@ -258,33 +260,28 @@ async def test_22_an_event_that_comes_at_any_moment_of_waking_is_not_lost():
             assert await run.result() == [1, 2], after
 
 
-def slow_to_give_workers(tester: WorkflowTester) -> asyncio.Event:
-    """From now on the sandbox gives a worker only once the event is set."""
-    sandbox, gate = tester.engine.sandbox, asyncio.Event()
-    give = sandbox.take
+@asynccontextmanager
+async def woken_without_a_worker():
+    """A tester, an instance that its first event has woken, and what gives it its worker once it is set."""
+    async with playing(TWO_WAITS, skip=False, idle_grace_ms=0) as (tester, run):
+        await tester.settle()
+        sandbox, gate = tester.engine.sandbox, asyncio.Event()
+        give = sandbox.take
 
-    async def take():
-        await gate.wait()
-        return await give()
+        async def take():
+            await gate.wait()
+            return await give()
 
-    sandbox.take = take
-    return gate
-
-
-TWO_WAITS = """
-a, b = await asyncio.gather(step.wait_for_event("a", "a"), step.wait_for_event("b", "b"))
-return [a.payload, b.payload]
-"""
+        sandbox.take = take
+        await run.send_event("a", 1)
+        await turns_until(lambda: tester.engine.executions())
+        await turns()
+        yield tester, run, gate
 
 
 @story
 async def test_22_an_event_that_comes_while_the_instance_waits_for_a_worker_is_not_lost():
-    async with playing(TWO_WAITS, skip=False, idle_grace_ms=0) as (tester, run):
-        await tester.settle()
-        gate = slow_to_give_workers(tester)
-        await run.send_event("a", 1)
-        await turns_until(lambda: tester.engine.executions())
-        await turns()
+    async with woken_without_a_worker() as (_, run, gate):
         await run.send_event("b", 2)
         gate.set()
         assert await run.result() == [1, 2]
@@ -294,12 +291,7 @@ async def test_22_an_event_that_comes_while_the_instance_waits_for_a_worker_is_n
 @story
 async def test_operations_that_come_while_the_instance_waits_for_a_worker_take_effect(operation):
     """Given a woken instance without its worker yet, expect the operation to win and the code to wait until it may run."""
-    async with playing(TWO_WAITS, skip=False, idle_grace_ms=0) as (tester, run):
-        await tester.settle()
-        gate = slow_to_give_workers(tester)
-        await run.send_event("a", 1)
-        await turns_until(lambda: tester.engine.executions())
-        await turns()
+    async with woken_without_a_worker() as (tester, run, gate):
         task = asyncio.ensure_future(getattr(run, operation)())
         await turns()
         gate.set()

@@ -1,4 +1,4 @@
-"""Issue 3, recovery with real processes: the fork server's death, a worker's death at any point, and the ends by a limit."""
+"""Recovery with real processes: the fork server's death, a worker's death at any point, and the ends by a limit."""
 
 import os
 import signal
@@ -22,16 +22,57 @@ return [await first(), await second()]
 """
 
 
+@pytest.mark.parametrize(("victim", "reason"), [("worker", "killed"), ("fork server", "lost")])
 @story
-async def test_the_fork_servers_death_loses_the_attempt_and_nothing_else():
+async def test_13_a_process_killed_mid_step_loses_the_attempt_and_nothing_else(victim, reason):
     async with isolated(STEPS) as (tester, run):
         await run.wait_until(lambda state: any(str(key) == "second-1" for key in state.steps))
-        os.kill(tester.engine.sandbox.zygote, signal.SIGKILL)
+        if victim == "worker":
+            await run.kill_worker()
+        else:
+            os.kill(tester.engine.sandbox.zygote, signal.SIGKILL)
         assert await run.result() == [1, 2]
-        assert [execution.reason for execution in (await run.state()).executions] == ["lost", "completed"]
+        assert [execution.reason for execution in (await run.state()).executions] == [reason, "completed"]
         assert [number for number, _ in attempts(await run.step("second"))] == [1, 2]
         assert await started(run) == ["first-1", "second-1"]
         assert await run.logs() == ["first"]
+
+
+@pytest.mark.parametrize("when", ["during-step", "before-commit"])
+@story
+async def test_13_kill_a_real_process_at_a_chosen_moment(when):
+    body = """
+    await step.wait_for_event("begin", "begin")
+    @step.do("work")
+    async def work(ctx):
+        return ctx.attempt
+    return await work()
+    """
+    async with isolated(body) as (_, run):
+        await run.wait_for_step("begin", status="waiting")
+        await run.kill_worker(when)
+        await run.send_event("begin")
+        assert await run.result() == 2
+        journal = await run.journal()
+        assert [event.data["reason"] for event in journal if event.type == ev.EXECUTION_ENDED] == ["killed", "completed"]
+        assert [number for number, _ in attempts(await run.step("work"))] == [1, 2]
+
+
+@story
+async def test_13_a_worker_that_dies_by_itself_mid_step_is_an_attempt_lost_too():
+    body = """
+    import os
+    @step.do("suicidal")
+    async def suicidal(ctx):
+        if ctx.attempt == 1:
+            os._exit(1)
+        return ctx.attempt
+    return await suicidal()
+    """
+    async with isolated(body) as (_, run):
+        assert await run.result() == 2
+        assert (await run.step("suicidal")).attempts[0].error["name"] == "WorkerLost"
+        assert (await run.state()).executions[0].reason == "crashed"
 
 
 @story

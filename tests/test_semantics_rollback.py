@@ -69,12 +69,7 @@ async def test_27_the_middle_one_failing_stops_the_chain_and_the_final_error_sta
             await run.result()
         state = await run.state()
         assert state.rollback == "errored"
-        assert [step.rollback and step.rollback.status for step in state.steps.values()] == [
-            "pending",
-            None,
-            "errored",
-            "completed",
-        ]
+        assert handlers(state) == ["pending", None, "errored", "completed"]
     assert LEDGER.take() == [THREE, TWO]
 
 
@@ -367,12 +362,7 @@ async def test_27_terminate_during_a_rollback_ends_it_but_asking_for_a_rollback_
             assert (state.status, state.rollback) == ("errored", "complete")
         else:
             assert (state.status, state.rollback) == ("terminated", "errored")
-            assert [step.rollback and step.rollback.status for step in state.steps.values()] == [
-                "pending",
-                None,
-                "errored",
-                "completed",
-            ]
+            assert handlers(state) == ["pending", None, "errored", "completed"]
     assert LEDGER.take() == ([THREE, TWO, ONE] if rollback else [THREE, TWO])
 
 
@@ -391,6 +381,11 @@ async def test_27_a_handler_that_loses_five_workers_stops_the_chain_and_the_end_
         assert (state.status, state.rollback) == ("errored" if for_a_failure else "terminated", "errored")
         assert (state.error and state.error["message"]) == ("the failure" if for_a_failure else None)
         assert "5 times in a row" in (await run.step("two")).rollback.error["message"]
+
+
+def handlers(state):
+    """How it stands with the handler of each step; None for a step without."""
+    return [step.rollback and step.rollback.status for step in state.steps.values()]
 
 
 def undoing_two(state):

@@ -122,9 +122,7 @@ async def test_rows_agree_with_their_journal_after_a_life_with_everything_in_it(
     await rows_agree_with_their_journal(store, row.key)
     [again] = await store.claim("b", 1, at=AT + 9, full={})
     end = [execution_started(2), NewEvent(ev.ROLLBACK_STARTED, {"error": {"name": "E"}})]
-    await store.append(
-        row.key, [*end, NewEvent(ev.ROLLBACK_STEP_STARTED, {}, do("a"))], execution=again.execution, at=AT + 10
-    )
+    await store.append(row.key, [*end, NewEvent(ev.ROLLBACK_STEP_STARTED, {}, do("a"))], execution=again.execution, at=AT + 10)
     await rows_agree_with_their_journal(store, row.key)
     end = [NewEvent(ev.ROLLBACK_STEP_COMPLETED, {}, do("a")), NewEvent(ev.ROLLBACK_COMPLETED), execution_ended()]
     await store.append(row.key, [*end, NewEvent(ev.WORKFLOW_ERRORED, {"error": {"name": "E"}})], execution=2, at=AT + 11)

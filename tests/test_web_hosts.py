@@ -1,14 +1,9 @@
 """Under which names the server answers: a website that points a name of its own at it (DNS rebinding) gets nothing, however it asks."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
 import pytest
-from http_support import HELLO, Background, Site
-from limits_support import sites
+from http_support import HELLO, MakeSite
 from starlette.requests import Request
 
-from playground.sandbox.pool import Sandbox
 from playground.settings import BadSetting, Settings
 from playground.web.errors import HostRefused
 from playground.web.hosts import Hosts
@@ -19,11 +14,6 @@ FOREIGN = ("evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "
 PLAY = {"public_url": "https://play.example:8443"}
 LISTED = {"allowed_hosts": " Play.Example. , .tailnet.example,[2001:db8::1]"}
 EVERYTHING = {"any.example", *FOREIGN}
-
-
-@pytest.fixture
-def site(sandbox: tuple[Background, Sandbox], tmp_path: Path) -> Iterator[Callable[..., Site]]:
-    yield from sites(sandbox, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -72,8 +62,8 @@ def test_what_is_loopback_is_known_by_where_it_leads() -> None:
         is_loopback("no such host")
 
 
-def test_a_website_that_points_its_name_at_this_machine_gets_nothing(site: Callable[..., Site]) -> None:
-    here = site()
+def test_a_website_that_points_its_name_at_this_machine_gets_nothing(make_site: MakeSite) -> None:
+    here = make_site()
     made = here.create(HELLO)
     evil = {"Host": "evil.example", "Origin": "http://evil.example", "Sec-Fetch-Site": "same-origin"}
     api = f"/api{made['url']}"
@@ -102,8 +92,8 @@ def test_a_website_that_points_its_name_at_this_machine_gets_nothing(site: Calla
     assert here.log.of("refused")[-1]["code"] == "host.refused"
 
 
-def test_the_refusal_says_what_to_do(site: Callable[..., Site]) -> None:
-    here = site()
+def test_the_refusal_says_what_to_do(make_site: MakeSite) -> None:
+    here = make_site()
     told = here.client.get("/api/examples", headers={"Host": "box.lan:8000"}).json()["error"]
     assert told["code"] == "host.refused"
     assert "not to box.lan." in told["message"] and "--allowed-hosts box.lan" in told["message"]
@@ -121,9 +111,9 @@ def test_the_refusal_says_what_to_do(site: Callable[..., Site]) -> None:
     ids=["behind a proxy", "on an address that others reach"],
 )
 def test_other_names_are_answered_as_set_and_the_log_says_when_any_is(
-    site: Callable[..., Site], settings: dict[str, str], others: int, warned: int
+    make_site: MakeSite, settings: dict[str, str], others: int, warned: int
 ) -> None:
-    here = site(**settings)
+    here = make_site(**settings)
     statuses = [here.client.get("/healthz", headers={"Host": name}).status_code for name in ("play.example", "evil.example")]
     assert statuses == [200, others]
     assert len(here.log.of("any_host")) == warned

@@ -1,0 +1,82 @@
+"""Section 9 of semantics.md: what ends an instance with an error, and what is said of it. Each test names the number of its behaviour."""
+
+import pytest
+from semantics_support import attempts, failure, playing, story
+
+from playground.testing import WorkflowFailed, WorkflowTester
+
+
+@story
+async def test_32_an_uncaught_type_error_becomes_the_instances_error_with_the_tenants_line():
+    source = "from workers import WorkflowEntrypoint\nclass TenantWorkflow(WorkflowEntrypoint):\n"
+    source += "    async def run(self, event, step):\n"
+    source += "        helper()\n\ndef helper():\n    raise TypeError('boom')\n"
+    async with WorkflowTester(source) as tester:
+        run = await tester.create()
+        with pytest.raises(WorkflowFailed, match="TypeError: boom"):
+            await run.result()
+        error = (await run.state()).error
+        row = await run.row()
+    assert (error["name"], error["message"], error["line"]) == ("TypeError", "boom", 7)
+    assert [(frame["line"], frame["function"], frame["code"]) for frame in error["traceback"]] == [
+        (4, "run", "helper()"),
+        (7, "helper", "raise TypeError('boom')"),
+    ]
+    assert row.error == error
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "said"),
+    [
+        ("def broken(:\n", "SyntaxError", "invalid syntax"),
+        ("import missing_module_of_nobody\n", "ModuleNotFoundError", "missing_module_of_nobody"),
+        ("class Other:\n    pass\n", "MissingWorkflowClass", "no class TenantWorkflow"),
+        ("raise SystemExit(3)\n", "SystemExit", "3"),
+        ("x = 1 / 0\n", "ZeroDivisionError", "division by zero"),
+    ],
+)
+@story
+async def test_32_a_source_that_cannot_be_loaded_ends_the_instance_with_its_error(source, name, said):
+    async with WorkflowTester(source) as tester:
+        run = await tester.create()
+        await run.wait_for_status("errored")
+        error = (await run.state()).error
+    assert error["name"] == name
+    assert said in error["message"]
+
+
+@story
+async def test_32_an_exception_whose_str_raises_still_ends_the_instance():
+    body = """
+    class Nasty(Exception):
+        def __str__(self):
+            raise RuntimeError("no words")
+    raise Nasty()
+    """
+    error = await failure(body)
+    assert error["name"] == "Nasty"
+    assert "__str__ raised" in error["message"]
+
+
+@story
+async def test_32_a_system_exit_in_a_step_is_a_failed_attempt():
+    body = """
+    import sys
+    await step.do("exits", lambda: sys.exit(2), config={"retries": {"limit": 1, "delay": 10}})
+    """
+    async with playing(body) as (_, run):
+        await run.wait_for_status("errored")
+        assert attempts(await run.step("exits")) == [(1, "2"), (2, "2")]
+
+
+@story
+async def test_32_a_run_that_waits_for_nothing_that_can_happen_ends_and_says_so():
+    error = await failure("await asyncio.get_running_loop().create_future()")
+    assert error["name"] == "Stuck"
+
+
+@story
+async def test_a_failed_run_raises_in_the_test():
+    async with playing("raise KeyError('gone')") as (_, run):
+        with pytest.raises(WorkflowFailed, match="KeyError"):
+            await run.result()

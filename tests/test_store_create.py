@@ -1,0 +1,110 @@
+"""What every store promises of what is new: instances, alone, in batches and as forks, and snippets."""
+
+import asyncio
+
+import pytest
+from store_support import (
+    AT,
+    CONFIG,
+    create,
+    do,
+    new,
+    wait,
+    with_store,
+)
+
+from playground.store.encoding import plain
+from playground.store.tables import scope_of
+from playground.workflows import events as ev
+from playground.workflows.errors import InstanceNotFound
+from playground.workflows.events import NewEvent
+
+
+@with_store
+async def test_a_created_instance_is_found_with_all_it_was_given(store):
+    given = {"params": {"a": [1, None]}, "control_hash": "h", "class_name": "C", "metadata": {"plan": "pro"}, "limits": {"x": 1}}
+    [row] = await create(store, "one", tenant="acme", queue="acme", **given)
+    assert await store.find("acme", "one") == row
+    assert (row.status, row.generation, row.execution, row.last_seq, row.due_at) == ("queued", 1, 0, 1, AT)
+    assert {name: getattr(row, name) for name in given} == given
+    [event] = await store.events(row.key, after=0, limit=10)
+    assert (event.seq, event.at, event.type, event.execution) == (1, AT, "workflow_queued", None)
+    assert event.data == {"params": {"a": [1, None]}, "trigger": "api"}
+
+
+@with_store
+async def test_a_taken_id_is_left_out_and_the_first_is_untouched(store):
+    [first] = await create(store, "a", params={"n": 1})
+    rows, refused = await store.create([new("b"), new("a", params={"n": 2}), new("c"), new("b")], at=AT + 1)
+    assert [row.id for row in rows] == ["b", "c"]
+    assert [(entry.index, entry.id, entry.code) for entry in refused] == [
+        (1, "a", "instance.already_exists"),
+        (3, "b", "instance.already_exists"),
+    ]
+    assert await store.find("", "a") == first
+
+
+@with_store
+async def test_creates_at_once_of_one_id_give_it_to_one(store):
+    answers = await asyncio.gather(*(store.create([new("same")], at=AT) for _ in range(20)))
+    assert sum(len(rows) for rows, _ in answers) == 1
+    assert await store.count() == {"queued": 1}
+
+
+@with_store
+async def test_the_same_id_in_two_tenants_is_two_instances(store):
+    await create(store, "a", tenant="x")
+    await create(store, "a", tenant="y")
+    assert (await store.find("x", "a")).key != (await store.find("y", "a")).key
+    with pytest.raises(InstanceNotFound):
+        await store.find("z", "a")
+
+
+@with_store
+async def test_snippets_are_stored_once_under_their_content(store):
+    first = await store.put_snippet("print(1)", None, at=AT)
+    again = await store.put_snippet("print(1)", None, at=AT + 9)
+    assert again == first
+    assert await store.snippet(first.id) == first
+    others = [
+        await store.put_snippet(source, params, at=AT)
+        for source, params in [
+            ("print(1)", ""),
+            ("print(1)", "{}"),
+            ("print(2)", None),
+            ("print(1", ")"),
+            ("", None),
+            ("\x00ñ", "{}"),
+        ]
+    ]
+    assert len({snippet.id for snippet in [first, *others]}) == 7
+    assert await store.snippet("nothing") is None
+
+
+@with_store
+async def test_an_instance_begins_with_the_steps_and_keys_that_it_is_given(store):
+    ((parent,), _) = await store.create([new("parent")], at=AT)
+    copied = [
+        NewEvent(ev.STEP_COPIED, {"status": "completed", "line": 3, "config": CONFIG, "output": {"a": 1}, "rollback": CONFIG}, do("one")),
+        NewEvent(ev.STEP_COPIED, {"status": "completed", "line": 4, "config": {"sensitive": "output"}, "output": ev.REDACTED}, do("two"), "x" * 500),
+        NewEvent(ev.STEP_COPIED, {"status": "timed_out", "line": 5, "event_type": "go", "error": {"name": "E", "message": "m"}}, wait()),
+        NewEvent(ev.KV_PUT, {"key": "k", "value": 7}, do("one")),
+    ]
+    trigger = {"kind": "fork", "of": "parent", "seq": 1}
+    made, refused = await store.create(
+        [new("child", events=copied, parent=parent.key, trigger=trigger), new("other", trigger={**trigger, "kind": "chaos"}, parent=parent.key)], at=AT + 5
+    )
+    assert not refused and [row.last_seq for row in made] == [5, 1]
+    loaded = await store.load(made[0].key)
+    one, two, third = (loaded.steps[key] for key in (do("one"), do("two"), wait()))
+    assert (one.status, plain(one.result), one.rollback, one.rollback_config) == ("completed", {"a": 1}, "pending", CONFIG)
+    assert (plain(two.result), two.result_bytes, third.status, third.error["name"]) == ("x" * 500, 502, "errored", "E")
+    assert loaded.row.stored_bytes >= 502 and not loaded.open
+    journal = await store.events(made[0].key, after=0, limit=10)
+    assert [event.seq for event in journal] == [1, 2, 3, 4, 5] and journal[0].data["trigger"] == trigger
+    assert journal[2].data["output"] == ev.REDACTED
+    assert await store.kv.get(scope_of(made[0]), "k") == (True, 7)
+    assert [row.id for row in await store.children(parent.key, "fork")] == ["child"]
+    assert [row.id for row in await store.children(parent.key, "chaos")] == ["other"]
+    await store.delete(made[0].key)
+    assert list(await store.children(parent.key, "fork")) == []

@@ -1,0 +1,139 @@
+"""What every store gives back: journals, streams, values, lists and counts."""
+
+import asyncio
+import json
+
+from store_support import (
+    AT,
+    NODE,
+    attempt,
+    completed,
+    create,
+    do,
+    execution_ended,
+    execution_started,
+    printed,
+    quick,
+    running,
+    sleep,
+    started,
+    wait,
+    with_store,
+)
+
+from playground.store.encoding import plain
+from playground.store.protocol import InboxRow
+from playground.workflows import events as ev
+from playground.workflows.events import NewEvent
+
+
+@with_store
+async def test_what_is_loaded_is_what_the_journal_says(store):
+    row = await running(store)
+    await store.append(row.key, quick(do("a"), [1]), execution=1, at=AT)
+    await store.append(row.key, [started(do("b")), attempt(do("b"))], execution=1, at=AT)
+    await store.append(row.key, [started(sleep()), started(wait())], execution=1, at=AT)
+    await store.append(row.key, [completed(do("b"), ev.REDACTED, secret="pw")], execution=1, at=AT)
+    await store.append(row.key, [NewEvent(ev.EVENT_RECEIVED, {"type": "go", "payload": "p"})], execution=None, at=AT + 3)
+    snapshot = await store.load(row.key)
+    assert snapshot.row == await store.find("", "i")
+    assert [(key, step.status) for key, step in snapshot.steps.items()] == [
+        (do("a"), "completed"),
+        (do("b"), "completed"),
+        (sleep(), "open"),
+        (wait(), "open"),
+    ]
+    assert snapshot.steps[do("b")].result == "pw"
+    assert snapshot.inbox == [InboxRow(snapshot.row.last_seq, AT + 3, "go", "p")]
+    assert "pw" not in json.dumps([event.as_json() for event in await store.events(row.key, after=0, limit=99)])
+
+
+@with_store
+async def test_events_are_read_from_where_one_left_off(store):
+    row = await running(store)
+    await store.append(row.key, [printed(str(n)) for n in range(10)], execution=1, at=AT)
+    assert [event.seq for event in await store.events(row.key, after=4, limit=3)] == [5, 6, 7]
+    assert await store.events(row.key, after=13, limit=3) == []
+    assert await store.events(99, after=0, limit=3) == []
+
+
+@with_store
+async def test_a_stream_reads_the_same_events_as_json(store):
+    row = await running(store)
+    nasty = 'quote " backslash \\ newline \n </script> \u2028 ñ 🎉 \x00'
+    step = do(nasty.replace("\x00", "").replace("\n", ""))
+    events = [started(step), attempt(step), completed(step, {nasty: [nasty, 1.5, 2**70, None, True]}), printed(nasty)]
+    await store.append(row.key, events, execution=1, at=AT)
+    await store.append(row.key, [NewEvent(ev.EVENT_RECEIVED, {"type": "go", "payload": []})], execution=None, at=AT)
+    read = await store.events(row.key, after=0, limit=99)
+    as_json = await store.events_json(row.key, after=0, limit=99)
+    assert [json.loads(text) for _, _, text in as_json] == [event.as_json() for event in read]
+    assert [(seq, type) for seq, type, _ in as_json] == [(event.seq, event.type) for event in read]
+    assert as_json[0][2].startswith(b'{"seq":1,"at":1700000000000,"type":"workflow_queued","execution":null,"data":{')
+
+
+@with_store
+async def test_a_large_value_comes_back_whole(store):
+    row = await running(store, params={"text": "x" * 1_000_000})
+    await store.append(row.key, quick(do(), "ñ" * 500_000), execution=1, at=AT)
+    snapshot = await store.load(row.key)
+    assert plain(snapshot.steps[do()].result) == "ñ" * 500_000
+    assert plain(snapshot.row.params) == {"text": "x" * 1_000_000}
+    assert snapshot.row.stored_bytes == len('{"text":""}""') + 2_000_000
+
+
+@with_store
+async def test_instances_are_listed_newest_first(store):
+    rows = await create(store, *(f"a{n}" for n in range(6)), tenant="x") + await create(store, "b", tenant="y")
+    await store.append(rows[2].key, [NewEvent(ev.WORKFLOW_TERMINATED)], execution=None, at=AT)
+    ids = [row.id for row in await store.list(None, limit=3)]
+    assert ids == ["b", "a5", "a4"]
+    assert [row.id for row in await store.list("x", before=rows[4].key, limit=2)] == ["a3", "a2"]
+    assert [row.id for row in await store.list("x", status="terminated")] == ["a2"]
+    assert [row.id for row in await store.list(None, status="terminated")] == ["a2"]
+    assert [row.id for row in await store.list("x")] == ["a5", "a4", "a3", "a2", "a1", "a0"]
+    assert await store.list("z") == []
+
+
+@with_store
+async def test_counts_follow_every_change(store):
+    await create(store, "a", "b", tenant="x", queue="q1")
+    await create(store, "c", tenant="x", queue="q2")
+    await create(store, "d", tenant="y", queue="q2")
+    [row] = await store.claim(NODE, 1, at=AT, full={})
+    await store.append(row.key, [execution_started()], execution=1, at=AT)
+    assert await store.count() == {"queued": 3, "running": 1}
+    assert await store.count(tenant="x") == {"queued": 2, "running": 1}
+    assert await store.count(queue="q2") == {"queued": 2}
+    assert await store.count(tenant="x", queue="q1") == {"queued": 1, "running": 1}
+    await store.append(row.key, [execution_ended(), NewEvent(ev.WORKFLOW_COMPLETED, {"output": 0})], execution=1, at=AT)
+    assert await store.count(tenant="x", queue="q1") == {"queued": 1, "complete": 1}
+    await store.delete(row.key)
+    assert await store.count(tenant="x", queue="q1") == {"queued": 1}
+    assert await store.count(tenant="nobody") == {}
+
+
+@with_store
+async def test_counts_are_right_when_changes_of_one_commit_cancel_out(store):
+    [row] = await create(store, "a")
+
+    def status_of(snapshot):
+        return []
+
+    await asyncio.gather(
+        store.append(row.key, [NewEvent(ev.WORKFLOW_PAUSED)], execution=None, at=AT),
+        store.decide(row.key, status_of, execution=None, at=AT),
+        store.append(row.key, [NewEvent(ev.WORKFLOW_RESUMED)], execution=None, at=AT),
+    )
+    assert await store.count() == {"queued": 1}
+
+
+@with_store
+async def test_text_of_tenants_is_never_sql(store):
+    evil = "x'); DROP TABLE instance; --"
+    await create(store, evil, tenant=evil, queue=evil, workflow=evil, class_name=evil)
+    await store.put_snippet(evil, evil, at=AT)
+    [row] = await store.claim(evil, 5, at=AT, full={evil: 5}, full_workflows=[(evil, "other")])
+    assert (row.id, row.owner) == (evil, evil)
+    assert [found.id for found in await store.owned(evil)] == [evil]
+    assert [found.id for found in await store.list(evil, status="queued")] == [evil]

@@ -1,0 +1,84 @@
+"""Bodies of requests: what is JSON, what fits, and how far one is read."""
+
+import re
+
+import aio
+import msgspec
+import pytest
+from request_support import request
+
+from playground.web import bodies
+from playground.web.errors import (
+    BadBody,
+    NotAnObject,
+    NotJson,
+)
+from playground.workflows.errors import TooLarge
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b"", "empty"),
+        (b"  \n", "empty"),
+        (b"hello", "line 1, column 1"),
+        (b'{"a": 1,\n  b: 2}', "line 2, column 3"),
+        (b'{"a": NaN}', "NaN is not a JSON number"),
+        (b"[Infinity]", "Infinity is not a JSON number"),
+        (b'"\\ud800"', "surrogate"),
+        (b'"\xff"', "not UTF-8"),
+        (b"1e999", "can be kept"),
+        (b"9" * 5_000, "can't be kept"),
+        (b"[" * 101 + b"]" * 101, "nested more than 100"),
+        (b"[" * 100_000, "nested more than 100"),
+        (b'{"a":' * 500 + b"1" + b"}" * 500, "nested more than 100"),
+    ],
+)
+def test_what_is_not_json_is_refused_with_its_place(raw: bytes, said: str) -> None:
+    with pytest.raises(NotJson, match=re.escape(said)):
+        bodies.parse(raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        (b"null", None),
+        (b'{"a":1,"a":2}', {"a": 2}),
+        (b"12345678901234567890123", 12345678901234567890123),
+        (b'"\\ud83d\\ude00"', "\U0001f600"),
+        (b"[" * 100 + b"]" * 100, None),
+    ],
+)
+def test_what_is_json_is_read(raw: bytes, value: object) -> None:
+    read = bodies.parse(raw)
+    assert value is None or read == value
+
+
+class Sample(msgspec.Struct, forbid_unknown_fields=True):
+    source: str
+    count: int = 1
+
+
+@pytest.mark.parametrize(
+    ("raw", "error", "said"),
+    [
+        (b"[]", NotAnObject, "an array"),
+        (b'"x"', NotAnObject, "a string"),
+        (b"null", NotAnObject, "null"),
+        (b"{}", BadBody, "`source`"),
+        (b'{"source": 1}', BadBody, "$.source"),
+        (b'{"source": "x", "sauce": 1}', BadBody, "unknown field `sauce`"),
+    ],
+)
+def test_a_body_that_does_not_fit_is_refused_with_its_field(raw: bytes, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=re.escape(said)):
+        aio.run(bodies.read_object(request(body=(raw,)), Sample, 1_000))
+
+
+def test_a_body_is_read_no_further_than_its_limit() -> None:
+    chunks = (b"x" * 600,) * 3
+    with pytest.raises(TooLarge, match="1,000 bytes"):
+        aio.run(bodies.read_bytes(request(body=chunks), 1_000))
+    with pytest.raises(TooLarge, match="1,000 bytes"):
+        aio.run(bodies.read_bytes(request(content_length="1001"), 1_000))
+    assert aio.run(bodies.read_bytes(request(body=(b"x" * 500, b"y" * 500)), 1_000)) == b"x" * 500 + b"y" * 500
