@@ -14,10 +14,7 @@ import http.client
 import json
 import os
 import random
-import shutil
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -27,160 +24,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-SOURCE = """
-import asyncio
-import random
-from workers import NonRetryableError, WorkflowEntrypoint, WorkflowTimeoutError
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-PATIENT = {"retries": {"limit": 50, "delay": "1 second", "backoff": "constant"}, "timeout": "30 seconds"}
+from server_support import Server
 
-class TenantWorkflow(WorkflowEntrypoint):
-    async def run(self, event, step):
-        total = 0
-        for number in range(event.payload["rounds"]):
-            total += await getattr(self, event.payload["kinds"][number])(number, step)
-        return total
+from bench.chaos_workflows import KINDS, SOURCE, wrongs
+from bench.footprint import children, processes
+from bench.verdict import verdict
 
-    async def sequence(self, number, step):
-        values = []
-        for place in range(5):
-            @step.do(f"one after another {number}-{place}", config=PATIENT)
-            async def one():
-                print(f"running {number}-{place}")
-                await asyncio.sleep(0.05)
-                return number * place
-            values.append(await one())
-        return sum(values)
-
-    async def parallel(self, number, step):
-        async def work(place, ctx):
-            await asyncio.sleep(0.1 + 0.1 * place)
-            return number + place
-        def one(place):
-            return step.do(f"side by side {number}-{place}", lambda ctx: work(place, ctx), config=PATIENT)
-        return sum(await asyncio.gather(*(one(place) for place in range(4))))
-
-    async def flaky(self, number, step):
-        @step.do("flaky", config=PATIENT)
-        async def flaky(ctx):
-            await asyncio.sleep(0.1)
-            if random.random() < 0.5:
-                raise ConnectionError("not now")
-            return number
-        return await flaky()
-
-    async def refused(self, number, step):
-        @step.do("refused", config=PATIENT)
-        async def refused():
-            raise NonRetryableError("never")
-        try:
-            await refused()
-        except NonRetryableError:
-            return 1
-
-    async def nap(self, number, step):
-        await step.sleep("nap", 500 + 700 * (number % 4))
-        return 10
-
-    async def ask(self, number, step):
-        answer = await step.wait_for_event("answer", "answer", timeout="1 day")
-        return answer.payload
-
-    async def expire(self, number, step):
-        try:
-            await step.wait_for_event("nobody", "nobody", timeout="1 second")
-        except WorkflowTimeoutError:
-            return 100
-
-    async def everything(self, number, step):
-        parts = (self.parallel(number, step), self.nap(number, step), self.sequence(number, step))
-        return sum(await asyncio.gather(*parts))
-"""
-KINDS = ("sequence", "parallel", "flaky", "refused", "nap", "ask", "expire", "everything")
 ROUND_SECONDS = 2.5  # what a round takes on the average, undisturbed
-START_SECONDS = 30.0
 END_SECONDS = 180.0  # for all to end once nothing is killed any more
-LIMITS = (
-    "--starts-per-minute",
-    "10000",
-    "--changes-per-minute",
-    "1000000",
-    "--running-per-address",
-    "1000",
-    "--idle-grace-ms",
-    "300",
-)
-FINAL = ("complete", "errored", "terminated")
+LIMITS = ("--starts-per-minute", "10000", "--changes-per-minute", "1000000", "--running-per-address", "1000", "--idle-grace-ms", "300")
 KILLS = {"worker, by a person": 40, "worker, by the kernel": 30, "fork server": 10, "server": 12, "pause and resume": 8}
 
 
-def expected(kinds: list[str]) -> int:
-    """What a workflow of these rounds gives."""
-    total = asked = 0
-    for number, kind in enumerate(kinds):
-        parts = {
-            "sequence": number * 10,
-            "parallel": number * 4 + 6,
-            "flaky": number,
-            "refused": 1,
-            "nap": 10,
-            "expire": 100,
-            "ask": asked,
-        }
-        parts["everything"] = parts["parallel"] + parts["nap"] + parts["sequence"]
-        asked += kind == "ask"
-        total += parts[kind]
-    return total
-
-
-class Server:
-    """`python -m playground` on one port and one database, killed and started again."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        self._command = [
-            sys.executable,
-            "-m",
-            "playground",
-            "--port",
-            str(self.port),
-            "--database",
-            f"sqlite:///{folder / 'chaos.db'}",
-            *LIMITS,
-        ]
-        self._log = (folder / "server.log").open("ab")
-        self._folder = folder
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Return once it answers."""
-        self.process = subprocess.Popen(
-            self._command, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
-        )
-        until = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                if self.call("GET", "/healthz")[0] == 200:
-                    return
-            except OSError:
-                pass
-            if self.process.poll() is not None or time.monotonic() > until:
-                raise SystemExit(f"the server did not start; see {self._folder}/server.log")
-            time.sleep(0.05)
-
-    def kill(self) -> None:
-        """kill -9."""
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self) -> int:
-        """As an operator does; gives its exit code."""
-        assert self.process is not None
-        self.process.terminate()
-        return self.process.wait(30)
+class Target(Server):
+    """The server that things are done to."""
 
     def call(self, method: str, path: str, body: Any = None, token: str | None = None) -> tuple[int, Any]:
         """Status and JSON of one request. Raises OSError when there is no answer."""
@@ -215,7 +75,7 @@ class Instance:
     def path(self) -> str:
         return f"/api/instances/{self.id}"
 
-    def read(self, server: Server) -> None:
+    def read(self, server: Target) -> None:
         """Read on in its journal."""
         more = True
         while more:
@@ -240,7 +100,7 @@ class Instance:
         last = [event["type"] for event in self.journal if event["type"] in ("workflow_paused", "workflow_resumed")]
         return "paused" if last and last[-1] == "workflow_paused" else "going"
 
-    def answer(self, server: Server) -> None:
+    def answer(self, server: Target) -> None:
         """Send the event it waits for, once."""
         asked = sum(event["type"] == "wait_started" and event["data"]["event_type"] == "answer" for event in self.journal)
         sent = sum(event["type"] == "event_received" for event in self.journal)
@@ -251,7 +111,7 @@ class Instance:
 class Chaos:
     """Kills something every now and then."""
 
-    def __init__(self, server: Server, instances: list[Instance], chance: random.Random) -> None:
+    def __init__(self, server: Target, instances: list[Instance], chance: random.Random) -> None:
         self._server, self._instances, self._chance = server, instances, chance
         self.done: Counter[str] = Counter()
         self._server_killed = time.monotonic()
@@ -283,12 +143,11 @@ class Chaos:
             return False
 
     def _process(self, *, fork_server: bool, pick: float) -> bool:
-        assert self._server.process is not None
-        children = _descendants(self._server.process.pid)
+        below = {pid: len(children(pid)) for pid in processes(self._server.pid)[1:]}
         if fork_server:
-            found = sorted((pid for pid in children if children[pid]), key=lambda pid: len(children[pid]))[-1:]
+            found = sorted((pid for pid in below if below[pid]), key=lambda pid: below[pid])[-1:]
         else:
-            found = sorted(pid for pid in children if not children[pid])
+            found = sorted(pid for pid in below if not below[pid])
         if not found:
             return False
         try:
@@ -296,55 +155,6 @@ class Chaos:
         except OSError:
             return False
         return True
-
-
-def _descendants(pid: int) -> dict[int, list[int]]:
-    """The processes below one, each with its children."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            number, _, rest = stat.read_text().partition(" (")
-            children.setdefault(int(rest.rpartition(") ")[2].split()[1]), []).append(int(number))
-        except (OSError, ValueError):
-            continue
-    found: dict[int, list[int]] = {}
-    left = list(children.get(pid, ()))
-    while left:
-        found[left[-1]] = children.get(left[-1], [])
-        left += found[left.pop()]
-    return found
-
-
-def wrongs(instance: Instance) -> list[str]:
-    """What is not as it should be in the journal of a finished workflow."""
-    journal, found = instance.journal, []
-    if [event["seq"] for event in journal] != list(range(1, len(journal) + 1)):
-        found.append("seq has gaps or repeats")
-    last = journal[-1]
-    if last["type"] != "workflow_completed":
-        found.append(f"ended with {last['type']}: {last['data']}")
-    elif last["data"]["output"] != expected(instance.kinds):
-        found.append(f"gave {last['data']['output']}, not {expected(instance.kinds)}")
-    starts: Counter[str] = Counter()
-    ended: dict[str, int] = {}
-    attempts: dict[str, int] = {}
-    for event in journal:
-        if "step" not in event:
-            continue
-        step, type = f"{event['step']['kind']} {event['step']['name']}-{event['step']['count']}", event["type"]
-        if step in ended:
-            found.append(f"{type} of {step} at {event['seq']}, after its end at {ended[step]}")
-        if type in ("step_started", "sleep_started", "wait_started"):
-            starts[step] += 1
-        elif type == "attempt_started":
-            attempts[step] = attempts.get(step, 0) + 1
-            if event["data"]["attempt"] != attempts[step]:
-                found.append(f"attempt {event['data']['attempt']} of {step} is its {attempts[step]}.")
-        elif type in ("step_completed", "step_errored", "sleep_completed", "wait_completed", "wait_timed_out"):
-            ended[step] = event["seq"]
-    found += [f"{step} started {number} times" for step, number in starts.items() if number != 1]
-    found += [f"{step} never ended" for step in starts.keys() - ended.keys()]
-    return found
 
 
 def main() -> int:
@@ -357,7 +167,7 @@ def main() -> int:
     given = words.parse_args()
     chance = random.Random(given.seed)
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
-    server = Server(folder)
+    server = Target(folder, *LIMITS)
     server.start()
     instances = []
     for number in range(given.instances):
@@ -386,7 +196,7 @@ def main() -> int:
     return report(server, instances, chaos, killed, time.monotonic() - begun, folder, keep=given.keep)
 
 
-def tend(server: Server, instances: list[Instance], stop: threading.Event) -> None:
+def tend(server: Target, instances: list[Instance], stop: threading.Event) -> None:
     """Read journals, answer what is asked and end pauses, until told to stop."""
     while not stop.wait(0.2):
         for instance in instances:
@@ -401,7 +211,7 @@ def tend(server: Server, instances: list[Instance], stop: threading.Event) -> No
 
 
 def report(
-    server: Server, instances: list[Instance], chaos: Chaos, killed: float, lasted: float, folder: Path, *, keep: bool
+    server: Target, instances: list[Instance], chaos: Chaos, killed: float, lasted: float, folder: Path, *, keep: bool
 ) -> int:
     """Say what happened; the exit code."""
     code = server.stop()
@@ -421,18 +231,12 @@ def report(
     found = [
         f"{instance.id}: {wrong}"
         for instance in instances
-        for wrong in (wrongs(instance) if instance.over else ["has not ended"])
+        for wrong in (wrongs(instance.journal, instance.kinds) if instance.over else ["has not ended"])
     ]
     if code != 0:
         found.append(f"the server ended with {code} when it was asked to stop")
-    for line in found:
-        print(line)
-    if keep or found:
-        print(f"kept: {folder}")
-    else:
-        shutil.rmtree(folder)
-    print("WRONG" if found else "every output right, every committed step once, no journal with a gap")
-    return 1 if found else 0
+    fine = "every output right, every committed step once, no journal with a gap"
+    return verdict(found, fine, folder, "".join(server.printed), keep=keep)
 
 
 if __name__ == "__main__":

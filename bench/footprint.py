@@ -68,11 +68,18 @@ def processes(pid: int) -> list[int]:
     found, left = [], [pid]
     while left:
         found.append(left.pop())
-        for task in Path(f"/proc/{found[-1]}/task").glob("*/children"):
-            try:
-                left += [int(child) for child in task.read_text().split()]
-            except OSError:
-                continue
+        left += children(found[-1])
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """The processes that this one has started."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += [int(child) for child in task.read_text().split()]
+        except OSError:
+            continue
     return found
 
 
@@ -86,6 +93,18 @@ def proportional_mb(pids: list[int]) -> float:
             continue
         total += int(found[1]) if found else 0
     return total / 1000
+
+
+def processor(pid: int) -> float:
+    """Seconds of processor time that a server, its fork server and its workers have used; those that were waited for are counted by who waited."""
+    ticks = 0
+    for one in processes(pid):
+        try:
+            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        ticks += sum(int(fields[place]) for place in (11, 12, 13, 14))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def state(pid: int) -> str:

@@ -14,7 +14,6 @@ import itertools
 import json
 import os
 import re
-import shutil
 import sqlite3
 import sys
 import tempfile
@@ -28,7 +27,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from server_support import Server
 
-from bench.footprint import Footprint, processes, settled
+from bench.footprint import Footprint, processes, processor, settled
+from bench.verdict import verdict
 
 JUDGED, MEMORY_SHARE = "tree_mb", 0.2  # that the server and all below it may have grown by
 GAP_SECONDS = 0.5  # between two starts, on a machine that does other things too
@@ -125,8 +125,7 @@ def main() -> int:
     os.environ["TMPDIR"] = str(folder / "tmp")  # for the server
     options = [word for name in GENEROUS for word in (f"--{name}", "1000000")]
     server = Server(folder, *options).start()
-    assert server.process is not None
-    pid = server.process.pid
+    pid = server.pid
 
     def take() -> Footprint:
         return Footprint.of(pid, folder)
@@ -151,15 +150,7 @@ def main() -> int:
     wrongs += judged(folder / "playground.db", given.runs + WARM_RUNS, before, after)
     recycled = sum("zygote_recycled" in line for line in server.printed)
     print(f"the fork server was put aside for a fresh one {recycled} times")
-    for line in wrongs:
-        print(line)
-    if wrongs:
-        (folder / "server.log").write_text("".join(server.printed))
-        print(f"kept: {folder}")
-    else:
-        shutil.rmtree(folder)
-    print("WRONG" if wrongs else "every run complete, nothing left behind, no gap")
-    return 1 if wrongs else 0
+    return verdict(wrongs, "every run complete, nothing left behind, no gap", folder, "".join(server.printed))
 
 
 def judged(path: Path, runs: int, before: Footprint, after: Footprint) -> list[str]:
@@ -180,15 +171,6 @@ def judged(path: Path, runs: int, before: Footprint, after: Footprint) -> list[s
         if name == JUDGED and now > then * (1 + MEMORY_SHARE):
             wrongs.append("the memory has grown")
     return wrongs
-
-
-def processor(pid: int) -> float:
-    """Seconds of processor time that a server, its fork server and its workers have used; those that were waited for are counted by who waited."""
-    ticks = 0
-    for one in processes(pid):
-        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-        ticks += sum(int(fields[place]) for place in (11, 12, 13, 14))
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,11 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from bench.footprint import processes, processor, proportional_mb
+
 HELLO = """
 class TenantWorkflow:
     async def run(self, event, step):
@@ -218,31 +223,10 @@ def _resolve(folder: str, name: str) -> str:
     return name if name.startswith("/") else os.path.normpath(f"{folder}/{name}")
 
 
-def processes(root: int) -> list[int]:
-    found, left = [], [root]
-    while left:
-        pid = left.pop()
-        found.append(pid)
-        for task in Path(f"/proc/{pid}/task").glob("*/children"):
-            left += [int(child) for child in task.read_text().split()]
-    return found
-
-
-def proportional_mb(root: int) -> float:
-    """Memory of a process and all below it, shared pages counted once between them (Pss), in MB."""
-    total = 0
-    for pid in processes(root):
-        try:
-            total += int(re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)[1])
-        except (OSError, TypeError):
-            continue
-    return total / 1000
-
-
 def memory() -> None:
     with server() as (base, process):
         run_to_end(base, HELLO)
-        show("idle server, all its processes", proportional_mb(process.pid), "MB", 120, "budget")
+        show("idle server, all its processes", proportional_mb(processes(process.pid)), "MB", 120, "budget")
 
 
 def start() -> None:
@@ -281,29 +265,17 @@ def replay() -> None:
 def hibernating() -> None:
     with server(idle_grace_ms=0, workers=8) as (base, process):
         run_to_end(base, HELLO)
-        before = proportional_mb(process.pid)
+        before = proportional_mb(processes(process.pid))
         for _ in range(10_000):
             call(base, "/api/instances", {"source": ASLEEP})
         while call(base, "/healthz")["instances"].get("waiting", 0) < 10_000:
             time.sleep(0.5)
         time.sleep(3)
-        clock = os.sysconf("SC_CLK_TCK")
-        ticks = _ticks(process.pid)
+        used = processor(process.pid)
         time.sleep(10)
-        share = (_ticks(process.pid) - ticks) / clock / 10 * 100
-        show("10,000 hibernating instances: memory over idle", proportional_mb(process.pid) - before, "MB", 40, "budget")
+        share = (processor(process.pid) - used) / 10 * 100
+        show("10,000 hibernating instances: memory over idle", proportional_mb(processes(process.pid)) - before, "MB", 40, "budget")
         show("10,000 hibernating instances: processor", share, "% of a core", 1, "budget")
-
-
-def _ticks(root: int) -> int:
-    total = 0
-    for pid in processes(root):
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            total += int(fields[11]) + int(fields[12])
-        except OSError:
-            continue
-    return total
 
 
 def show(what: str, ours: float, unit: str, theirs: float, peer: str) -> None:

@@ -11,7 +11,6 @@ no zombie, process, descriptor, socket, thread, memory group or file. Exits with
 import argparse
 import os
 import random
-import shutil
 import signal
 import socket
 import statistics
@@ -35,6 +34,7 @@ from attacks_support import PROBE, Attack, Field, attacks
 from http_support import HELLO, bearer, messages
 
 from bench.footprint import Footprint, processes, settled
+from bench.verdict import verdict
 
 JUDGED, MEMORY_SHARE = "tree_mb", 0.2  # that the server and all below it may have grown or shrunk by
 HOSTILE_SECONDS = 40.0  # until a person ends what would go on for ever
@@ -261,10 +261,10 @@ def main() -> int:
     weather.field.client.close()
     time.sleep(CALM_SECONDS)
     after = settled(take, before)
-    return verdict(weather, before, after, folder)
+    return judge(weather, before, after, folder)
 
 
-def verdict(weather: Weather, before: Footprint, after: Footprint, folder: Path) -> int:
+def judge(weather: Weather, before: Footprint, after: Footprint, folder: Path) -> int:
     """Say what became of it; the exit code."""
     print(f"at the end     {after.said()}")
     print(", ".join(f"{number:,} {what}" for what, number in weather.counts.most_common()))
@@ -282,15 +282,8 @@ def verdict(weather: Weather, before: Footprint, after: Footprint, folder: Path)
     tree = processes(weather.field.pid)
     weather.field.server.stop()
     wrongs += [f"process {pid} outlived the server" for pid in tree if Path(f"/proc/{pid}").exists()]
-    for line in wrongs:
-        print(line)
-    if wrongs:
-        (folder / "server.log").write_text("".join(weather.field.server.printed))
-        print(f"kept: {folder}")
-    else:
-        shutil.rmtree(folder)
-    print("WRONG" if wrongs else "every innocent run complete and right, nothing left behind, memory as it was")
-    return 1 if wrongs else 0
+    fine = "every innocent run complete and right, nothing left behind, memory as it was"
+    return verdict(wrongs, fine, folder, "".join(weather.field.server.printed))
 
 
 if __name__ == "__main__":

@@ -161,8 +161,7 @@ class Field:
 
     @property
     def pid(self) -> int:
-        assert self.server.process is not None
-        return self.server.process.pid
+        return self.server.pid
 
     def health(self) -> dict[str, Any]:
         return dict(self.client.get("/healthz").json())
