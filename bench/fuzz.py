@@ -24,8 +24,9 @@ import msgspec
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from puppet_support import Stage, framed, resident, staged
+from puppet_support import Stage, framed, staged
 from run_support import Program, run_all
+from sandbox_support import resident
 
 from playground.engine import start
 from playground.examples import load

@@ -23,7 +23,7 @@ from typing import Any
 
 import httpx2
 from http_support import HELLO, messages
-from sandbox_support import children
+from sandbox_support import children, resident
 from server_support import Server
 
 FOLDER = Path(__file__).parent.parent / "attacks"
@@ -91,10 +91,6 @@ class Attack:
     @property
     def end(self) -> str:
         return self._header["End"][0]
-
-    @property
-    def danger(self) -> str | None:
-        return self._header.get("Danger", [None])[0]
 
     @property
     def source(self) -> str:
@@ -231,12 +227,6 @@ class Field:
     def memory(self) -> int:
         """Resident bytes of the server and its fork server."""
         return sum(resident(pid) for pid in (self.pid, self.zygote()))
-
-
-def resident(pid: int) -> int:
-    """Bytes of memory that a process has in use."""
-    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    return int(found[1]) * 1024 if found else 0
 
 
 def wait_for_one(pids: Iterable[int], seconds: float) -> None:

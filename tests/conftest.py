@@ -15,6 +15,7 @@ from playground.sandbox.pool import Sandbox
 
 if TYPE_CHECKING:
     from browser_support import Watched
+    from page_support import Playground
     from playwright.sync_api import Browser
 
 # The same examples in every run, and no judgement of how fast a shared machine is.
@@ -113,3 +114,11 @@ def open_page(browser: "Browser") -> Iterator[Callable[..., "Watched"]]:
     for watched in opened:
         watched.context.close()
     assert [trouble for watched in opened for trouble in watched.trouble] == []
+
+
+@pytest.fixture
+def opened(server: Server, open_page: "Callable[..., Watched]") -> "Callable[..., Playground]":
+    """`opened("/path", **context_options)` opens a page of the module's server as a new visitor."""
+    from page_support import Playground
+
+    return lambda path="/", **options: Playground(open_page(server.url + path, **options), server.url)

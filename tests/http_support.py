@@ -163,6 +163,14 @@ class Site:
         assert answer.status_code == 201, answer.text
         return dict(answer.json())
 
+    def journal(self, made: dict[str, Any]) -> list[dict[str, Any]]:
+        """The first events of an instance, as many as one page holds."""
+        return list(self.client.get(f"/api{made['url']}/events").json()["events"])
+
+    def share(self, source: str, **body: Any) -> str:
+        """The path of the link to this code."""
+        return str(self.client.post("/api/snippets", json={"source": source, **body}).json()["url"])
+
     def operate(self, made: dict[str, Any], operation: str, body: Any = None) -> httpx2.Response:
         """POST to an instance with its token."""
         return self.client.post(f"/api{made['url']}/{operation}", json=body, headers=bearer(made))
@@ -210,6 +218,11 @@ def messages(answer: httpx2.Response) -> Iterator[dict[str, str]]:
 def bearer(made: dict[str, Any]) -> dict[str, str]:
     """The headers that carry an instance's control token."""
     return {"Authorization": f"Bearer {made['control_token']}"}
+
+
+def code_of(answer: httpx2.Response) -> tuple[int, str]:
+    """Status and code of a refusal."""
+    return answer.status_code, answer.json()["error"]["code"]
 
 
 def refused(site: Site, answer: Any) -> tuple[int, str, str]:

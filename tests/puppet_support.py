@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -171,9 +170,3 @@ async def staged(folder: Path, **settings: Any) -> AsyncIterator[Stage]:
             )
         )
         yield Stage(engine, puppets, log)
-
-
-def resident() -> int:
-    """Bytes of memory that this process has in use."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -85,6 +85,11 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def resident(pid: int | str = "self") -> int:
+    """Bytes of memory that a process has in use; unless told otherwise, this one."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def wait_gone(pidfds: Iterable[int], deadline: float = DEADLINE) -> bool:
     """Wait until every process has ended; closes the descriptors."""
     left = set(pidfds)

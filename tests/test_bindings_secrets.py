@@ -16,9 +16,9 @@ TOKEN = "sk_live_4242"
 PEM = "-----BEGIN KEY-----\nMIIEvQIBADAN\nBgkqhkiG9w0B\n-----END KEY-----"
 
 
-def flows(engine: Engine, body: str, **env: Any) -> Any:
+def flows(engine: Engine, body: str, name: str = "secrets", **env: Any) -> Any:
     given = {"SECRETS": Secrets({"TOKEN": TOKEN, "PEM": PEM}), "KV": KV(), **env}
-    return Dispatcher(engine, lambda metadata: Code(workflow(body), env=given)).wrap_binding({"tenant": "acme"})
+    return Dispatcher(engine, lambda metadata: Code(workflow(body), env=given), name=name).wrap_binding({"tenant": "acme"})
 
 
 async def everything(instance: WorkflowInstance) -> str:
@@ -36,15 +36,10 @@ def test_a_secret_is_read_by_name(place: Place) -> None:
         """
         length, names, shown = await output(await flows(engine, body).create())
         assert (length, names) == (len(TOKEN), ["PEM", "TOKEN"]) and "get" in shown
-        message = (await error(await flows_named(engine, "await self.env.SECRETS.get('NOPE')").create()))[1]
+        message = (await error(await flows(engine, "await self.env.SECRETS.get('NOPE')", name="named").create()))[1]
         assert message == "There is no secret 'NOPE'; there are: PEM, TOKEN."
 
     place.run(story)
-
-
-def flows_named(engine: Engine, body: str) -> Any:
-    given = {"SECRETS": Secrets({"TOKEN": TOKEN, "PEM": PEM})}
-    return Dispatcher(engine, lambda metadata: Code(workflow(body), env=given), name="named").wrap_binding({"tenant": "acme"})
 
 
 def test_logs_results_and_outputs_are_redacted_and_the_code_has_the_true_values(place: Place) -> None:

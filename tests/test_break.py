@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from http_support import APPROVAL, Site
+from http_support import APPROVAL, Site, code_of
 from puppet_support import do, done, frame, staged
 from semantics_support import LEDGER, isolated, playing, story, workflow
 
@@ -283,7 +283,7 @@ def test_over_http_it_takes_the_control_token_and_is_listed_with_the_instance(si
     site.operate(made, "events/approved", {"by": "Ada"})
     assert site.finish(made)["breaks"] == []
     ended = site.operate(made, "break", late)
-    assert (ended.status_code, ended.json()["error"]["code"]) == (409, "instance.in_finite_state")
+    assert code_of(ended) == (409, "instance.in_finite_state")
     again = {"from_step": {"name": "ask"}, "breaks": [{"step": {"name": "ask"}, "how": "return", "value": 2}]}
     assert site.operate(made, "restart", again).status_code == 202
     site.until(made, "workflow_restarted")
@@ -305,7 +305,7 @@ def test_over_http_it_takes_the_control_token_and_is_listed_with_the_instance(si
 def test_over_http_what_makes_no_sense_is_refused(site: Site, body: Any, status: int, code: str):
     made = site.create(APPROVAL)
     answer = site.operate(made, "break", body)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert code_of(answer) == (status, code)
     assert site.client.get(f"/api{made['url']}").json()["breaks"] == []
     created = site.client.post("/api/instances", json={"source": APPROVAL, "breaks": [body]})
-    assert (created.status_code, created.json()["error"]["code"]) == (status, code)
+    assert code_of(created) == (status, code)

@@ -2,9 +2,7 @@
 
 from collections.abc import Callable
 
-import pytest
 from page_support import PASTE, Playground, expect
-from server_support import Server
 
 FIRST_LOAD_BYTES = 250 * 1000
 WEIGHT = """async () => {
@@ -24,12 +22,6 @@ class TenantWorkflow(WorkflowEntrypoint):
     async def run(self, event, step):
         return await step.do("double", lambda: 21 * 2)
 """
-
-
-@pytest.fixture
-def opened(server: Server, open_page: Callable) -> Callable[..., Playground]:
-    """`opened("/path")` opens a page of the server as a new visitor."""
-    return lambda path, **options: Playground(open_page(server.url + path, **options), server.url)
 
 
 PLACE = """(content, word) => {

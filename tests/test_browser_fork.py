@@ -1,12 +1,12 @@
 """Forks and other code by hand: the way on after an error, an edited result, a fork by somebody who watches, and a run resumed on edited code."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from access_support import findings
 from page_support import Playground, completed_steps, expect, journal
 from playwright.sync_api import Locator
-from server_support import Server
 
 FAILS = """from workers import WorkflowEntrypoint
 
@@ -28,9 +28,9 @@ FIXED = FAILS.replace('receipt["label"]', 'receipt["receipt"]')
 
 
 @pytest.fixture
-def opened(server: Server, open_page: Callable) -> Callable[..., Playground]:
-    """`opened("/path")` opens a page of the server as a new visitor; nothing moves, since axe-core judges what is in between too."""
-    return lambda path, **options: Playground(open_page(server.url + path, reduced_motion="reduce", **options), server.url)
+def opened(opened: Callable[..., Playground]) -> Callable[..., Playground]:
+    """Nothing moves, since axe-core judges what is in between too."""
+    return partial(opened, reduced_motion="reduce")
 
 
 def approve(page: Playground) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from access_support import findings
@@ -31,9 +32,9 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobil
 
 
 @pytest.fixture
-def opened(server: Server, open_page: Callable) -> Callable[..., Playground]:
-    """`opened("/path")` opens a page of the server as somebody who has never been there."""
-    return lambda path, **options: Playground(open_page(server.url + path, hints=True, **options), server.url)
+def opened(opened: Callable[..., Playground]) -> Callable[..., Playground]:
+    """As somebody who has never been there."""
+    return partial(opened, hints=True)
 
 
 def hint(page: Playground) -> Locator:

@@ -20,12 +20,6 @@ class TenantWorkflow(WorkflowEntrypoint):
 """
 
 
-@pytest.fixture
-def opened(server: Server, open_page: Callable) -> Callable[..., Playground]:
-    """`opened("/path")` opens a page of the server as a new visitor."""
-    return lambda path, **options: Playground(open_page(server.url + path, **options), server.url)
-
-
 @pytest.fixture(scope="module")
 def finished(server: Server) -> str:
     """The path of an instance that ran to its end without any page."""

@@ -2,10 +2,8 @@
 
 from collections.abc import Callable
 
-import pytest
 from access_support import findings
 from page_support import Playground, expect
-from server_support import Server
 
 FORGOTTEN = """from workers import WorkflowEntrypoint
 
@@ -28,12 +26,6 @@ class TenantWorkflow(WorkflowEntrypoint):
     async def run(self, event, step):
         return await step.do("double", lambda: 42)
 """
-
-
-@pytest.fixture
-def opened(server: Server, open_page: Callable) -> Callable[..., Playground]:
-    """`opened("/path")` opens a page of the server as a new visitor."""
-    return lambda path, **options: Playground(open_page(server.url + path, **options), server.url)
 
 
 def test_an_edit_leaves_the_address_and_a_draft_is_offered_not_imposed(opened: Callable[..., Playground]) -> None:

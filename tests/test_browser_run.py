@@ -2,9 +2,7 @@
 
 from collections.abc import Callable
 
-import pytest
 from page_support import Playground, completed_steps, expect, journal
-from server_support import Server
 
 FAILS = """from workers import WorkflowEntrypoint
 
@@ -15,12 +13,6 @@ class TenantWorkflow(WorkflowEntrypoint):
         return stock["rugs"]
 """
 FAILS_AT = 7
-
-
-@pytest.fixture
-def opened(server: Server, open_page: Callable) -> Callable[..., Playground]:
-    """`opened("/path")` opens a page of the server as a new visitor."""
-    return lambda path, **options: Playground(open_page(server.url + path, **options), server.url)
 
 
 def test_the_first_example_runs_and_its_steps_light_up_as_they_commit(opened: Callable[..., Playground]) -> None:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 
-import pytest
 from access_support import findings
 from browser_support import Watched
 from page_support import Playground, expect
@@ -22,12 +21,6 @@ GONE = """() => {
     kept["deleted-long-ago"] = { token: "none", title: "From last month", at: Date.now() - 30 * 86400000 };
     localStorage.setItem("playground.tokens", JSON.stringify(kept));
 }"""
-
-
-@pytest.fixture
-def opened(server: Server, open_page: Callable) -> Callable[..., Playground]:
-    """`opened("/path")` opens a page of the server as a new visitor."""
-    return lambda path, **options: Playground(open_page(server.url + path, **options), server.url)
 
 
 def test_runs_of_this_browser_are_found_again_and_forgotten(opened: Callable[..., Playground]) -> None:

@@ -3,10 +3,8 @@
 import re
 from collections.abc import Callable
 
-import pytest
 from page_support import Playground, expect, journal
 from playwright.sync_api import Locator, Page
-from server_support import Server
 
 DIES_ONCE = """from workers import WorkflowEntrypoint
 import asyncio
@@ -37,11 +35,6 @@ class TenantWorkflow(WorkflowEntrypoint):
 PHONE = {"width": 390, "height": 844}
 PAST = "This is the past. Go back to live to control the run."
 SLIDE = "(slider, seq) => { slider.value = seq; slider.dispatchEvent(new Event('input', { bubbles: true })); }"
-
-
-@pytest.fixture
-def opened(server: Server, open_page: Callable) -> Callable[..., Playground]:
-    return lambda path="/", **options: Playground(open_page(server.url + path, **options), server.url)
 
 
 def slider(page: Page) -> Locator:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from http_support import APPROVAL, HELLO, MakeSite, Site
+from http_support import APPROVAL, HELLO, MakeSite, Site, code_of
 from semantics_support import workflow
 from store_support import AT, create, execution_ended, running, with_store
 
@@ -96,7 +96,7 @@ def test_each_commit_is_killed_before_once_and_what_is_durable_comes_to_the_same
 
 def test_a_rerun_says_what_it_is_and_nobody_can_change_it(site: Site, tale: dict[str, Any]):
     row = ended(site, tale)["rows"][1]
-    journal = site.client.get(f"/api{row['url']}/events").json()["events"]
+    journal = site.journal(row)
     assert journal[0]["data"]["trigger"] == {"kind": "chaos", "of": tale["id"], "kill_before_commit": 2}
     [kill] = [event["data"] for event in journal if event["type"] == "execution_ended" and event["data"]["reason"] == "killed"]
     assert (kill["injected"], kill["step"]["name"]) == (2, "charge")
@@ -188,7 +188,7 @@ def test_its_reruns_hold_up_nobody(make_site: MakeSite):
     told = site.client.get(f"/api{made['url']}/chaos").json()
     assert [row["status"] for row in (told["control"], *told["rows"])] == ["running", "running", "queued"]  # no more than two at once
     again = site.operate(made, "chaos")
-    assert (again.status_code, again.json()["error"]["code"]) == (409, "instance.cannot_run_chaos")
+    assert code_of(again) == (409, "instance.cannot_run_chaos")
 
 
 @pytest.mark.parametrize(

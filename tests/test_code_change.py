@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from http_support import Site
+from http_support import Site, code_of
 from tenants_support import Tenant
 
 HEAD = """\
@@ -34,20 +34,12 @@ def change(site: Site, made: dict[str, Any], source: str) -> Any:
     return site.operate(made, "code", {"source": source})
 
 
-def journal(site: Site, made: dict[str, Any]) -> list[dict[str, Any]]:
-    return list(site.client.get(f"/api{made['url']}/events").json()["events"])
-
-
 def types(events: list[dict[str, Any]]) -> list[str]:
     return [event["type"] for event in events]
 
 
 def versions(site: Site, made: dict[str, Any]) -> list[str]:
-    return [event["data"]["code_version"] for event in journal(site, made) if event["type"] == "execution_started"]
-
-
-def refused(answer: Any) -> tuple[int, str]:
-    return answer.status_code, answer.json()["error"]["code"]
+    return [event["data"]["code_version"] for event in site.journal(made) if event["type"] == "execution_started"]
 
 
 def test_a_waiting_instance_goes_on_with_the_code_at_once(site: Site) -> None:
@@ -62,7 +54,7 @@ def test_a_waiting_instance_goes_on_with_the_code_at_once(site: Site) -> None:
     (changed,) = shown["code_changes"]
     assert (changed["from"], changed["snippet"]) == (made["snippet"], shown["snippet"])
     assert versions(site, made) == [made["snippet"], shown["snippet"]]
-    assert types(journal(site, made)).count("step_started") == 2
+    assert types(site.journal(made)).count("step_started") == 2
 
 
 def test_a_running_instance_loses_its_worker_and_tries_again_with_the_code(site: Site) -> None:
@@ -92,14 +84,14 @@ def test_a_paused_instance_stays_paused_and_resumes_on_the_code(site: Site) -> N
 def test_code_that_does_not_come_to_a_recorded_step_is_refused_with_both_lists(site: Site) -> None:
     made = site.create(WAITS)
     site.until(made, "wait_started")
-    before = journal(site, made)
+    before = site.journal(made)
     answer = change(site, made, WAITS.replace('"second"', '"renamed"'))
-    assert refused(answer) == (409, "version.does_not_fit")
+    assert code_of(answer) == (409, "version.does_not_fit")
     error = answer.json()["error"]
     assert [step["name"] for step in error["recorded"]] == ["first", "second", "approval"]
     assert [step["name"] for step in error["requested"]] == ["first", "renamed"]
     assert error["recorded"][1]["kind"] == "do" and '"second"' in error["message"]
-    assert journal(site, made) == before
+    assert site.journal(made) == before
     site.operate(made, "events/approved", True)
     assert site.finish(made)["output"] == "old"
 
@@ -107,20 +99,20 @@ def test_code_that_does_not_come_to_a_recorded_step_is_refused_with_both_lists(s
 def test_the_same_code_again_changes_nothing(site: Site) -> None:
     made = site.create(WAITS)
     site.until(made, "wait_started")
-    before = journal(site, made)
+    before = site.journal(made)
     assert change(site, made, WAITS).status_code == 202
-    assert journal(site, made) == before
+    assert site.journal(made) == before
     site.operate(made, "terminate")
 
 
 def test_bad_code_and_a_finished_run_are_refused(site: Site) -> None:
     made = site.create(WAITS)
     site.until(made, "wait_started")
-    assert refused(change(site, made, "def (")) == (422, "source.refused")
-    assert refused(site.client.post(f"/api{made['url']}/code", json={"source": WAITS})) == (401, "token.missing")
-    assert refused(site.operate(made, "code", {})) == (400, "body.invalid")
+    assert code_of(change(site, made, "def (")) == (422, "source.refused")
+    assert code_of(site.client.post(f"/api{made['url']}/code", json={"source": WAITS})) == (401, "token.missing")
+    assert code_of(site.operate(made, "code", {})) == (400, "body.invalid")
     site.operate(made, "terminate")
-    assert refused(change(site, made, WAITS)) == (409, "instance.in_finite_state")
+    assert code_of(change(site, made, WAITS)) == (409, "instance.in_finite_state")
 
 
 def test_a_tenants_instance_goes_on_with_code_that_nobody_else_gets(site: Site) -> None:

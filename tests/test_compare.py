@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from http_support import Site
+from http_support import Site, code_of
 from page_code_support import node
 from test_page_fold import JOURNALS
 
@@ -152,7 +152,7 @@ def test_what_cannot_be_compared_is_said_beside_the_fields(site: Site, two: list
     assert status == 200 and "No run has the address “&lt;script&gt;”" in text and f'value="{two[0]}"' in text
     for query in (f"?a={two[0]}&b=nobody", f"?a={two[0]}"):
         answer = site.client.get(f"/compare{query}", headers={"Accept": "application/json"})
-        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "instance.not_found")
+        assert code_of(answer) == (404, "instance.not_found")
 
 
 def test_a_run_without_scripts_says_what_it_is_a_fork_of(site: Site, two: list[str]) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from http_support import MakeSite, Site, bearer
+from http_support import MakeSite, Site, bearer, code_of
 from tenants_support import Tenant
 
 from playground.engine import forking
@@ -92,24 +92,16 @@ def forked(site: Site, made: dict[str, Any], body: Any = None, token: bool = Fal
     return dict(answer.json())
 
 
-def refused(answer: Any) -> tuple[int, str]:
-    return answer.status_code, answer.json()["error"]["code"]
-
-
 def do(name: str, count: int = 1) -> dict[str, Any]:
     return {"kind": "do", "name": name, "count": count}
 
 
-def journal(site: Site, made: dict[str, Any]) -> list[dict[str, Any]]:
-    return list(site.client.get(f"/api{made['url']}/events").json()["events"])
-
-
 def copied(site: Site, made: dict[str, Any]) -> list[str]:
-    return [event["step"]["name"] for event in journal(site, made) if event["type"] == "step_copied"]
+    return [event["step"]["name"] for event in site.journal(made) if event["type"] == "step_copied"]
 
 
 def ran(site: Site, made: dict[str, Any]) -> list[str]:
-    return [event["step"]["name"] for event in journal(site, made) if event["type"] in ("step_started", "sleep_started", "wait_started")]
+    return [event["step"]["name"] for event in site.journal(made) if event["type"] in ("step_started", "sleep_started", "wait_started")]
 
 
 def until_step(site: Site, made: dict[str, Any], name: str) -> None:
@@ -133,7 +125,7 @@ def test_a_fork_runs_from_its_step_with_what_finished_before_it(site: Site, pare
     assert (shown["output"], shown["params"], shown["status"]) == ([{"n": 1}, {"n": 2}, "by two"], {"order": 7}, "complete")
     assert (copied(site, made), ran(site, made)) == (["one", "nap"], ["two", "three"])
     assert shown["trigger"] == {"kind": "fork", "of": parent["id"], "seq": shown["trigger"]["seq"], "step": do("two")}
-    started = journal(site, parent)[shown["trigger"]["seq"] - 1]
+    started = site.journal(parent)[shown["trigger"]["seq"] - 1]
     assert (started["type"], started["step"]) == ("step_started", do("two"))
     one, nap = shown["steps"][:2]
     assert one["status"] == "completed" and one["output"] == {"n": 1} and one["attempts"] == []
@@ -146,7 +138,7 @@ def test_the_keys_of_a_fork_are_those_that_its_steps_wrote(site: Site, parent: d
     shown = site.finish(made)
     assert shown["output"] == [{"n": 1}, "by one", "by one"]
     assert shown["trigger"]["source"] is True and shown["snippet"] != parent["snippet"]
-    assert journal(site, parent)[-1]["seq"] == site.client.get(f"/api{parent['url']}").json()["last_seq"]
+    assert site.journal(parent)[-1]["seq"] == site.client.get(f"/api{parent['url']}").json()["last_seq"]
 
 
 def test_an_edited_result_is_kept_in_place_of_the_step(site: Site, parent: dict[str, Any]) -> None:
@@ -189,7 +181,7 @@ def test_events_received_before_the_step_are_kept_and_later_ones_are_not(site: S
     site.operate(parent, "events/other", 1)
     made = forked(site, parent, {"from_step": {"kind": "wait", "name": "second"}})
     until_step(site, made, "second")
-    kept = journal(site, made)
+    kept = site.journal(made)
     assert copied(site, made) == ["ask", "approval"] and not [event for event in kept if event["type"] == "event_received"]
     site.operate(made, "events/approved", 2)
     assert site.finish(made)["output"] == {"by": "mara"}
@@ -205,10 +197,10 @@ def test_a_sensitive_result_is_forked_only_with_the_control_token_and_stays_hidd
     site.finish(parent)
     body = {"from_step": do("after")}
     said = ask(site, parent, body)
-    assert refused(said) == (401, "token.missing") and 'The result of step "key" is sensitive' in said.json()["error"]["message"]
+    assert code_of(said) == (401, "token.missing") and 'The result of step "key" is sensitive' in said.json()["error"]["message"]
     other = site.create(HIDES)
     wrong = site.client.post(f"/api{parent['url']}/fork", json=body, headers=bearer(other))
-    assert refused(wrong) == (403, "token.wrong")
+    assert code_of(wrong) == (403, "token.wrong")
     made = forked(site, parent, body, token=True)
     assert site.finish(made)["output"] == len("s3cret-value")
     assert "s3cret" not in site.client.get(f"/api{made['url']}/events").text
@@ -223,7 +215,7 @@ def test_what_a_fork_has_copied_is_rolled_back_as_if_it_had_run_there(site: Site
     made = forked(site, parent, {"from_step": do("two"), "output": "edited"})
     shown = site.finish(made)
     assert (shown["status"], shown["rollback"]) == ("errored", "complete")
-    assert [event["data"]["text"] for event in journal(site, made) if event["type"] == "log"] == ["undo edited", "undo 1"]
+    assert [event["data"]["text"] for event in site.journal(made) if event["type"] == "log"] == ["undo edited", "undo 1"]
     assert [step["rollback"]["status"] for step in shown["steps"][:2]] == ["completed", "completed"]
 
 
@@ -275,7 +267,7 @@ def test_bad_input_has_an_error_of_its_own_and_makes_nothing(site: Site, parent:
         assert said.status_code == 201
         site.finish(said.json())
         return
-    assert refused(said) == answer
+    assert code_of(said) == answer
     assert sum(site.call(site.engine.store.count()).values()) == sum(before.values())
 
 
@@ -287,12 +279,12 @@ for part in range(5):
     site.finish(made)
     monkeypatch.setattr(forking, "COPIED_BYTES", 3_500)
     said = ask(site, made)
-    assert refused(said) == (413, "too_large") and "Fork at an earlier step." in said.json()["error"]["message"]
+    assert code_of(said) == (413, "too_large") and "Fork at an earlier step." in said.json()["error"]["message"]
     assert len(copied(site, forked(site, made, {"from_step": do("part", 4)}))) == 3
 
 
 def test_a_run_that_is_not_there_cannot_be_forked(site: Site) -> None:
-    assert refused(site.client.post("/api/instances/nobody/fork", json={})) == (404, "instance.not_found")
+    assert code_of(site.client.post("/api/instances/nobody/fork", json={})) == (404, "instance.not_found")
 
 
 def test_forks_count_as_starts(make_site: MakeSite) -> None:
@@ -300,7 +292,7 @@ def test_forks_count_as_starts(make_site: MakeSite) -> None:
     made = strict.create(STEPS)
     strict.finish(made)
     assert '"starts_per_minute";r=0;' in ask(strict, made).headers["RateLimit"]
-    assert refused(ask(strict, made)) == (429, "too_many")
+    assert code_of(ask(strict, made)) == (429, "too_many")
 
 
 def test_only_whoever_may_change_the_parent_is_told_of_its_forks(site: Site) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from aio import run, story
-from puppet_support import CONFIG, Stage, do, done, frame, framed, resident, staged
+from puppet_support import CONFIG, Stage, do, done, frame, framed, staged
+from sandbox_support import resident
 
 MEGABYTE = 1024 * 1024
 

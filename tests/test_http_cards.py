@@ -45,10 +45,6 @@ def unnamed(make_shared_site: MakeSite) -> Site:
     return make_shared_site(cards_per_minute=3, allowed_hosts="*")
 
 
-def share(site: Site, source: str) -> str:
-    return str(site.client.post("/api/snippets", json={"source": source}).json()["url"])
-
-
 def told(site: Site, path: str, **headers: str) -> dict[str, str]:
     """What the page's head says to whoever makes a preview of it."""
     head = site.client.get(path, headers=BROWSER | headers).text.partition("</head>")[0]
@@ -66,7 +62,7 @@ def size(png: bytes) -> tuple[int, int]:
 
 
 def test_each_page_says_what_a_link_to_it_looks_like(site: Site) -> None:
-    url = share(site, HELLO)
+    url = site.share(HELLO)
     made = site.create(HELLO)
     site.finish(made)
     pictures = {"/": "/playground.png", "/examples/saga": "/examples/saga.png", url: f"{url}.png", made["url"]: None}
@@ -115,7 +111,7 @@ def test_a_public_url_that_is_none_is_refused_at_the_start(setting: str) -> None
 
 
 def test_a_picture_is_kept_by_its_etag_and_may_be_shown_elsewhere(site: Site) -> None:
-    path = share(site, HELLO + "# kept\n") + ".png"
+    path = site.share(HELLO + "# kept\n") + ".png"
     first = site.client.get(path)
     assert first.content.startswith(PNG)
     assert first.headers["cache-control"].startswith("public")
@@ -128,7 +124,7 @@ def test_a_picture_is_kept_by_its_etag_and_may_be_shown_elsewhere(site: Site) ->
 
 
 def test_an_address_may_have_only_so_many_drawn_anew(unnamed: Site) -> None:
-    paths = [share(unnamed, f"{HELLO}# {number}\n") + ".png" for number in range(4)]
+    paths = [unnamed.share(f"{HELLO}# {number}\n") + ".png" for number in range(4)]
     assert [unnamed.client.get(path).status_code for path in paths] == [200, 200, 200, 429]
     refused = unnamed.client.get(paths[3])
     assert "pictures" in refused.json()["error"]["message"] and int(refused.headers["retry-after"]) > 0

@@ -22,10 +22,9 @@ def finished(site: Site) -> dict[str, Any]:
 
 
 def journal(site: Site, made: dict[str, Any]) -> list[Event]:
-    events = site.client.get(f"/api{made['url']}/events").json()["events"]
     return [
         Event(it["seq"], it["at"], it["type"], it["execution"], StepKey(**it["step"]) if "step" in it else None, it["data"])
-        for it in events
+        for it in site.journal(made)
     ]
 
 

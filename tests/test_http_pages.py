@@ -46,10 +46,6 @@ def words(text: str) -> str:
     return html.unescape(re.sub(r"<[^>]+>", "", re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)))
 
 
-def share(site: Site, source: str, **body: Any) -> str:
-    return str(site.client.post("/api/snippets", json={"source": source, **body}).json()["url"])
-
-
 def test_the_first_page_opens_on_the_first_example(site: Site) -> None:
     data = data_of(page(site, "/"))
     assert (data["kind"], data["example"]["slug"]) == ("start", "hello")
@@ -67,7 +63,7 @@ def test_every_example_has_its_page(site: Site) -> None:
 
 
 def test_a_snippet_reads_well_without_scripts(site: Site) -> None:
-    url = share(site, HELLO, params={"name": "Ada"})
+    url = site.share(HELLO, params={"name": "Ada"})
     answer = page(site, url)
     data = data_of(answer)
     assert (data["kind"], data["source"], json.loads(data["params"])) == ("snippet", HELLO, {"name": "Ada"})
@@ -95,7 +91,7 @@ def test_a_waiting_instance_shows_what_it_waits_for(site: Site) -> None:
 
 
 def test_the_raw_source_is_text_for_ever(site: Site) -> None:
-    answer = site.client.get(share(site, HOSTILE) + ".py", headers=BROWSER)
+    answer = site.client.get(site.share(HOSTILE) + ".py", headers=BROWSER)
     assert answer.text == HOSTILE
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -107,7 +103,7 @@ def test_a_link_to_new_code_stores_it_and_goes_to_its_page(site: Site) -> None:
     assert answer.status_code == 303
     data = data_of(page(site, answer.headers["location"]))
     assert (data["source"], json.loads(data["params"])) == (HELLO, {"name": "Ada"})
-    assert answer.headers["location"] == share(site, HELLO, params={"name": "Ada"})
+    assert answer.headers["location"] == site.share(HELLO, params={"name": "Ada"})
     for params in ({}, {"source": "x", "params": "{"}):
         refused = site.client.get("/new", params=params)
         assert refused.status_code == 400
@@ -127,7 +123,7 @@ def test_what_is_not_there_is_a_page_for_a_browser_and_json_for_everyone_else(si
 def test_the_same_views_answer_in_json_for_who_is_no_browser(site: Site) -> None:
     made = site.create(HELLO)
     site.finish(made)
-    for path in ("/", "/examples/hello", share(site, HELLO), made["url"]):
+    for path in ("/", "/examples/hello", site.share(HELLO), made["url"]):
         answer = site.client.get(path, headers={"Accept": "application/json"})
         assert answer.json() | {"now": 0} == data_of(page(site, path)) | {"now": 0}
         assert "Accept" in answer.headers["vary"]
@@ -148,7 +144,7 @@ def test_nothing_a_tenant_wrote_can_become_markup(site: Site) -> None:
         )
     )
     assert site.finish(failing)["status"] == "errored"
-    for path in (made["url"], failing["url"], share(site, source), share(site, source) + "/embed"):
+    for path in (made["url"], failing["url"], site.share(source), site.share(source) + "/embed"):
         answer = page(site, path)
         assert [attributes for tag, attributes in tags(answer.text) if tag == "img" or "onerror" in attributes] == []
         assert not re.search(r"<script>", answer.text)
@@ -157,7 +153,7 @@ def test_nothing_a_tenant_wrote_can_become_markup(site: Site) -> None:
 def test_only_our_own_scripts_and_styles_may_be_in_a_page(site: Site) -> None:
     made = site.create(HELLO)
     site.finish(made)
-    for path in ("/", share(site, HELLO), made["url"], "/about", "/examples"):
+    for path in ("/", site.share(HELLO), made["url"], "/about", "/examples"):
         answer = page(site, path)
         policy = answer.headers["content-security-policy"]
         assert "script-src 'self';" in policy
@@ -184,7 +180,7 @@ def test_every_response_has_its_own_nonce(site: Site) -> None:
 
 
 def test_other_sites_may_frame_the_embed_view_only(site: Site) -> None:
-    url = share(site, HELLO)
+    url = site.share(HELLO)
     embed = page(site, url + "/embed")
     assert "frame-ancestors *" in embed.headers["content-security-policy"]
     assert "cross-origin-opener-policy" not in embed.headers
@@ -204,7 +200,7 @@ def test_security_headers_are_on_everything(site: Site) -> None:
 
 def test_every_file_a_page_names_is_there_and_kept_for_good(site: Site) -> None:
     named = set()
-    for path in ("/", "/about", "/examples", "/nothing", share(site, HELLO) + "/embed"):
+    for path in ("/", "/about", "/examples", "/nothing", site.share(HELLO) + "/embed"):
         text = site.client.get(path, headers=BROWSER).text
         named |= {
             value

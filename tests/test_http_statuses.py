@@ -1,6 +1,6 @@
 """How several instances stand, asked at once."""
 
-from http_support import APPROVAL, Site
+from http_support import APPROVAL, Site, code_of
 
 
 def test_statuses_of_many_in_one_answer(site: Site) -> None:
@@ -13,4 +13,4 @@ def test_statuses_of_many_in_one_answer(site: Site) -> None:
     assert shown["ended_at"] is None
     for ids in ("", ",", ",".join(map(str, range(51)))):
         refused = site.client.get(f"/api/statuses?ids={ids}")
-        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "query.invalid")
+        assert code_of(refused) == (400, "query.invalid")

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from http_support import APPROVAL, DEADLINE, HELLO, MakeSite, Site, bearer, messages
+from http_support import APPROVAL, DEADLINE, HELLO, MakeSite, Site, bearer, code_of, messages
 
 from playground.web import streams
 
@@ -83,7 +83,7 @@ def test_the_history_comes_first_then_what_is_committed_and_the_end_is_announced
 def test_the_stream_shows_events_as_the_api_does(site: Site) -> None:
     made = site.create()
     streamed = [event for name, data in site.follow(made) if name == "journal" for event in data]
-    listed = site.client.get(f"/api{made['url']}/events").json()["events"]
+    listed = site.journal(made)
     assert streamed == listed
     assert [event["type"] for event in streamed][-1] == "workflow_completed"
 
@@ -197,7 +197,7 @@ def test_only_so_many_streams_are_open_from_one_address(make_site: MakeSite) -> 
     made = site.create(APPROVAL)
     with site.client.stream("GET", path(made)), site.client.stream("GET", path(made)):
         answer = site.client.get(path(made))
-        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "too_many")
+        assert code_of(answer) == (429, "too_many")
         assert int(answer.headers["retry-after"]) > 0
     settled(site, lambda: site.context.limits.streams.total() == 0)
     with site.client.stream("GET", path(made)) as answer:
@@ -214,7 +214,7 @@ def test_head_opens_no_stream(site: Site) -> None:
 def test_a_place_that_cannot_be_read_is_refused(site: Site, headers: dict[str, str]) -> None:
     made = site.create()
     answer = site.client.get(path(made), headers=headers)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "query.invalid")
+    assert code_of(answer) == (400, "query.invalid")
 
 
 def test_an_unknown_instance_has_no_stream(site: Site) -> None:

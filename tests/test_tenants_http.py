@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from dispatch_support import workflow
-from http_support import MakeSite, Site
+from http_support import MakeSite, Site, code_of
 from tenants_support import ECHO, WAITS, Tenant, make_key
 
 from playground import commands
@@ -31,10 +30,6 @@ def acme(site: Site) -> Tenant:
 def fresh(site: Site, request: pytest.FixtureRequest) -> Tenant:
     """A tenant of the test's own."""
     return Tenant(site, "t" + str(abs(hash(request.node.name)))[:12])
-
-
-def code(answer: httpx2.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["error"]["code"]
 
 
 # Code.
@@ -69,12 +64,12 @@ def test_a_deployed_version_has_a_number_a_hash_and_what_the_lint_found(fresh: T
 )
 def test_what_can_not_be_deployed_is_refused_and_changes_nothing(fresh: Tenant, body: Any, status: int, said: str) -> None:
     answer = fresh.ask("PUT", "/workflow", json=body)
-    assert code(answer) == (status, said)
+    assert code_of(answer) == (status, said)
     if said == "source.refused":
         first = answer.json()["error"]["diagnostics"][0]
         assert first["line"] >= 1 and first["message"]
     assert fresh.ask("GET", "/workflow").json()["versions"] == []
-    assert code(fresh.ask("POST", "/instances", json={})) == (404, "tenant.not_found")
+    assert code_of(fresh.ask("POST", "/instances", json={})) == (404, "tenant.not_found")
 
 
 # Instances.
@@ -88,9 +83,9 @@ def test_an_instance_runs_the_newest_version_and_says_which(acme: Tenant) -> Non
     found = acme.finish("order-1")
     assert (found["output"], found["code_version"], found["url"]) == ({"n": 1}, version["version"], made["url"])
     assert acme.finish(acme.ask("POST", "/instances").json()["id"])["output"] == {}
-    assert code(acme.ask("POST", "/instances", json={"id": "order-1"})) == (409, "instance.already_exists")
-    assert code(acme.ask("POST", "/instances", json={"id": "no spaces"})) == (400, "instance.invalid_id")
-    assert code(acme.ask("POST", "/instances", json={"version": "v9"})) == (404, "version.not_found")
+    assert code_of(acme.ask("POST", "/instances", json={"id": "order-1"})) == (409, "instance.already_exists")
+    assert code_of(acme.ask("POST", "/instances", json={"id": "no spaces"})) == (400, "instance.invalid_id")
+    assert code_of(acme.ask("POST", "/instances", json={"version": "v9"})) == (404, "version.not_found")
 
 
 def test_everything_that_can_be_asked_of_an_instance_can_be_asked_with_a_key(fresh: Tenant) -> None:
@@ -118,7 +113,7 @@ def test_everything_that_can_be_asked_of_an_instance_can_be_asked_with_a_key(fre
     fresh.create(id="two")
     assert fresh.ask("POST", "/instances/two/terminate", json={}).status_code == 202
     assert fresh.ask("DELETE", "/instances/two").status_code == 204
-    assert code(fresh.ask("GET", "/instances/two")) == (404, "instance.not_found")
+    assert code_of(fresh.ask("GET", "/instances/two")) == (404, "instance.not_found")
 
 
 def test_instances_are_listed_newest_first_by_status_and_in_pages(fresh: Tenant) -> None:
@@ -140,7 +135,7 @@ def test_instances_are_listed_newest_first_by_status_and_in_pages(fresh: Tenant)
     }  # fmt: skip
     assert all(it["waiting_until"] > it["started_at"] for it in waiting["instances"])
     for params in ({"status": "sleeping"}, {"limit": 0}, {"before": "gone"}):
-        assert code(fresh.ask("GET", "/instances", params=params)) == (400, "query.invalid")
+        assert code_of(fresh.ask("GET", "/instances", params=params)) == (400, "query.invalid")
 
 
 def test_a_batch_leaves_out_taken_ids_and_says_which(fresh: Tenant) -> None:
@@ -152,8 +147,8 @@ def test_a_batch_leaves_out_taken_ids_and_says_which(fresh: Tenant) -> None:
     assert made["refused"] == [{"index": 0, "id": "a", "code": "instance.already_exists"}]
     assert fresh.finish("b")["output"] == 5
     for instances in ([], [{}] * 101):
-        assert code(fresh.ask("POST", "/instances/batch", json={"instances": instances})) == (400, "workflow.invalid_batch")
-    assert code(fresh.ask("POST", "/instances/batch", json={"instances": [{"nope": 1}]})) == (400, "body.invalid")
+        assert code_of(fresh.ask("POST", "/instances/batch", json={"instances": instances})) == (400, "workflow.invalid_batch")
+    assert code_of(fresh.ask("POST", "/instances/batch", json={"instances": [{"nope": 1}]})) == (400, "body.invalid")
 
 
 def test_an_instance_is_migrated_where_its_history_fits(fresh: Tenant) -> None:
@@ -163,14 +158,14 @@ def test_an_instance_is_migrated_where_its_history_fits(fresh: Tenant) -> None:
     new = fresh.deploy(workflow('await step.do("first", lambda: 1)\n' + 'got = await step.wait_for_event("go", "go")\nreturn "new"'))
     other = fresh.deploy(workflow('await step.do("another", lambda: 1)\nreturn 1'))
     refused = fresh.ask("POST", "/instances/one/migrate", json={"version": other["version"]})
-    assert code(refused) == (409, "instance.cannot_migrate")
+    assert code_of(refused) == (409, "instance.cannot_migrate")
     assert refused.json()["error"]["recorded"][0]["name"] == "first" and refused.json()["error"]["requested"][0]["name"] == "another"
     assert fresh.ask("POST", "/instances/one/migrate", json={"version": new["version"]}).status_code == 202
     fresh.ask("POST", "/instances/one/events/go", json=1)
     assert fresh.finish("one")["output"] == "new"
-    assert code(fresh.ask("POST", "/instances/one/migrate", json={"version": new["version"]})) == (409, "instance.cannot_migrate")
-    assert code(fresh.ask("POST", "/instances/one/migrate", json={"version": "v9"})) == (404, "version.not_found")
-    assert code(fresh.ask("POST", "/instances/nope/migrate", json={"version": new["version"]})) == (404, "instance.not_found")
+    assert code_of(fresh.ask("POST", "/instances/one/migrate", json={"version": new["version"]})) == (409, "instance.cannot_migrate")
+    assert code_of(fresh.ask("POST", "/instances/one/migrate", json={"version": "v9"})) == (404, "version.not_found")
+    assert code_of(fresh.ask("POST", "/instances/nope/migrate", json={"version": new["version"]})) == (404, "instance.not_found")
 
 
 def test_effects_show_what_happened_twice(fresh: Tenant) -> None:
@@ -220,28 +215,28 @@ def test_secrets_are_set_listed_and_removed_and_never_told(fresh: Tenant) -> Non
     assert fresh.ask("DELETE", "/secrets/OTHER").status_code == 204
     assert fresh.ask("GET", "/secrets").json() == {"secrets": ["TOKEN"]}
     assert fresh.finish(fresh.create()["id"])["output"] == 9
-    assert code(fresh.ask("PUT", "/secrets/no-good", json={"value": "abcd"})) == (400, "secret.invalid")
-    assert code(fresh.ask("PUT", "/secrets/SHORT", json={"value": "x"})) == (400, "secret.invalid")
-    assert code(fresh.ask("PUT", "/secrets/LONG", json={"value": "x" * 17_000})) == (413, "too_large")
+    assert code_of(fresh.ask("PUT", "/secrets/no-good", json={"value": "abcd"})) == (400, "secret.invalid")
+    assert code_of(fresh.ask("PUT", "/secrets/SHORT", json={"value": "x"})) == (400, "secret.invalid")
+    assert code_of(fresh.ask("PUT", "/secrets/LONG", json={"value": "x" * 17_000})) == (413, "too_large")
 
 
 def test_a_trigger_starts_instances_without_a_key_until_it_is_taken_away(fresh: Tenant) -> None:
     client = fresh.site.client
     answer = fresh.ask("POST", "/trigger")
     url = answer.json()["url"]
-    assert answer.status_code == 201 and code(client.post(url, json=1)) == (404, "tenant.not_found")
+    assert answer.status_code == 201 and code_of(client.post(url, json=1)) == (404, "tenant.not_found")
     fresh.deploy(ECHO)
     pulled = client.post(url, json={"ref": "main"})
     assert pulled.status_code == 202 and fresh.finish(pulled.json()["id"])["output"] == {"ref": "main"}
     assert fresh.finish(client.post(url).json()["id"])["output"] == {}
     queued = fresh.ask("GET", f"/instances/{pulled.json()['id']}/events").json()["events"][0]
     assert queued["data"]["trigger"] == "webhook"
-    assert code(client.post(url, content=b"{")) == (400, "body.not_json")
-    assert code(client.post(url[:-1] + ("A" if url[-1] != "A" else "B"), json=1)) == (404, "not_found")
+    assert code_of(client.post(url, content=b"{")) == (400, "body.not_json")
+    assert code_of(client.post(url[:-1] + ("A" if url[-1] != "A" else "B"), json=1)) == (404, "not_found")
     again = fresh.ask("POST", "/trigger").json()["url"]
-    assert code(client.post(url, json=1)) == (404, "not_found") and client.post(again, json=1).status_code == 202
+    assert code_of(client.post(url, json=1)) == (404, "not_found") and client.post(again, json=1).status_code == 202
     assert fresh.ask("DELETE", "/trigger").status_code == 204
-    assert code(client.post(again, json=1)) == (404, "not_found")
+    assert code_of(client.post(again, json=1)) == (404, "not_found")
 
 
 # Keys.
@@ -254,7 +249,7 @@ def test_keys_are_made_listed_and_revoked_while_the_server_runs(site: Site) -> N
     assert second.ask("GET", "/workflow").status_code == 200
     database = ["--database", site.settings.database]
     commands.run(["tenant-key", "revoke", "keys", "1", *database], {}, lambda line: None)
-    assert code(tenant.ask("GET", "/workflow")) == (403, "key.revoked")
+    assert code_of(tenant.ask("GET", "/workflow")) == (403, "key.revoked")
     assert second.ask("GET", "/workflow").status_code == 200
     said: list[str] = []
     commands.run(["tenant-key", "list", "keys", *database], {}, said.append)

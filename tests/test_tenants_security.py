@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 from dispatch_support import workflow
-from http_support import MakeSite, Site
+from http_support import MakeSite, Site, code_of
 from tenants_support import WAITS, Tenant
 
 from playground.store.snippets import snippet_of
@@ -59,10 +59,6 @@ def ask(site: Site, call: Call, path: str, key: str | None) -> httpx2.Response:
     return site.client.request(call.method, path, headers=headers, json=body)
 
 
-def code(answer: httpx2.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["error"]["code"]
-
-
 def everything_of(tenant: Tenant) -> Any:
     """All that a tenant has, to see that nothing of it was changed."""
     paths = ("/workflow", "/secrets", "/instances", "/instances/theirs", "/instances/theirs/events")
@@ -74,11 +70,11 @@ def test_no_call_takes_another_tenants_key_or_none(site: Site, acme: Tenant, mal
     before = everything_of(acme)
     version = before[0]["versions"][0]["version"]
     path = filled(call, "acme", version)
-    assert code(ask(site, call, path, None)) == (401, "key.missing")
+    assert code_of(ask(site, call, path, None)) == (401, "key.missing")
     theirs = ask(site, call, path, mallory.key)
-    assert code(theirs) == (403, "key.wrong")
+    assert code_of(theirs) == (403, "key.wrong")
     for key in ("pk_guessed", "x" * 300, site.settings.operator_token):
-        assert code(ask(site, call, path, key)) in ((403, "key.wrong"), (401, "key.missing"))
+        assert code_of(ask(site, call, path, key)) in ((403, "key.wrong"), (401, "key.missing"))
     nobody = ask(site, call, filled(call, "nobody", version), mallory.key)
     assert (nobody.status_code, nobody.json()) == (theirs.status_code, theirs.json()), "a tenant that is there answers as one that is not"
     assert everything_of(acme) == before
@@ -90,24 +86,24 @@ def test_a_tenants_instance_is_not_there_for_the_anonymous_calls_nor_for_another
 ) -> None:
     before = everything_of(acme)
     bare = ask(site, call, filled(call, ""), mallory.key)
-    assert code(bare) == (404, "instance.not_found")
+    assert code_of(bare) == (404, "instance.not_found")
     own = ask(site, call, filled(call, "").replace("/api/instances", "/api/tenants/mallory/instances"), mallory.key)
-    assert code(own) == (404, "instance.not_found")
+    assert code_of(own) == (404, "instance.not_found")
     assert everything_of(acme) == before
 
 
 def test_an_anonymous_instance_is_not_there_for_a_tenant(site: Site, mallory: Tenant) -> None:
     made = site.create(id="anonymous-one")
-    assert code(mallory.ask("GET", "/instances/anonymous-one")) == (404, "instance.not_found")
+    assert code_of(mallory.ask("GET", "/instances/anonymous-one")) == (404, "instance.not_found")
     assert site.client.get(f"/api{made['url']}").status_code == 200
 
 
 def test_versions_of_another_tenant_can_not_be_named(acme: Tenant, mallory: Tenant) -> None:
     version = acme.ask("GET", "/workflow").json()["versions"][0]["version"]
-    assert code(mallory.ask("GET", f"/workflow/{version}")) == (404, "version.not_found")
-    assert code(mallory.ask("POST", "/instances", json={"version": version})) == (404, "version.not_found")
+    assert code_of(mallory.ask("GET", f"/workflow/{version}")) == (404, "version.not_found")
+    assert code_of(mallory.ask("POST", "/instances", json={"version": version})) == (404, "version.not_found")
     mallory.create(id="mine")
-    assert code(mallory.ask("POST", "/instances/mine/migrate", json={"version": version})) == (404, "version.not_found")
+    assert code_of(mallory.ask("POST", "/instances/mine/migrate", json={"version": version})) == (404, "version.not_found")
 
 
 def test_deployed_code_is_not_among_the_shared_snippets(site: Site, acme: Tenant) -> None:
@@ -156,7 +152,7 @@ def test_wrong_keys_are_counted_by_address(make_site: MakeSite) -> None:
     site = make_site(changes_per_minute=5)
     tenant = Tenant(site, "acme")
     guesser = Tenant(site, "acme", key="pk_guess")
-    answers = [code(guesser.ask("GET", "/workflow")) for _ in range(7)]
+    answers = [code_of(guesser.ask("GET", "/workflow")) for _ in range(7)]
     assert answers == [(403, "key.wrong")] * 5 + [(429, "too_many")] * 2
     assert tenant.ask("GET", "/workflow").status_code == 200, "who has a key is not held up by who guesses"
 
@@ -172,7 +168,7 @@ def test_a_tenant_asks_so_often_in_a_minute_and_another_is_not_held_up(make_site
 
 def test_a_page_of_another_site_can_not_use_a_key(acme: Tenant) -> None:
     answer = acme.ask("PUT", "/secrets/TOKEN", json={"value": "changed"}, headers={"Sec-Fetch-Site": "cross-site"})
-    assert code(answer) == (403, "cross_origin")
+    assert code_of(answer) == (403, "cross_origin")
 
 
 def test_keys_and_trigger_secrets_are_not_in_the_log_nor_in_the_database(site: Site, acme: Tenant) -> None:
@@ -193,10 +189,10 @@ def test_keys_and_trigger_secrets_are_not_in_the_log_nor_in_the_database(site: S
 
 def test_the_tenants_page_is_the_operators(site: Site, acme: Tenant) -> None:
     client = site.client
-    assert code(client.get("/tenants", headers={"Accept": "application/json"})) == (401, "operator.token_missing")
+    assert code_of(client.get("/tenants", headers={"Accept": "application/json"})) == (401, "operator.token_missing")
     assert client.get("/tenants?operator=1", headers={"Accept": "text/html"}).headers["www-authenticate"].startswith("Basic realm=")
     for wrong in ({"Authorization": f"Bearer {acme.key}"}, {"Authorization": "Bearer x"}):
-        assert code(client.get("/tenants", headers={"Accept": "application/json", **wrong})) == (403, "operator.token_wrong")
+        assert code_of(client.get("/tenants", headers={"Accept": "application/json", **wrong})) == (403, "operator.token_wrong")
     page = client.get("/tenants", auth=("anyone", OPERATOR), headers={"Accept": "text/html"})
     assert page.status_code == 200 and ">acme</th>" in page.text and "acmes secret" not in page.text
     listed = client.get("/tenants", headers={"Accept": "application/json", "Authorization": f"Bearer {OPERATOR}"}).json()
@@ -209,4 +205,4 @@ def test_the_tenants_page_is_the_operators(site: Site, acme: Tenant) -> None:
 def test_without_an_operators_token_the_page_is_closed(make_site: MakeSite) -> None:
     site = make_site()
     answer = site.client.get("/tenants", auth=("operator", ""), headers={"Accept": "application/json"})
-    assert code(answer) == (401, "operator.token_missing") and "closed" in answer.json()["error"]["message"]
+    assert code_of(answer) == (401, "operator.token_missing") and "closed" in answer.json()["error"]["message"]
