@@ -3,15 +3,14 @@
 import json
 import re
 import threading
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from http_support import Site
+from http_support import MakeSite, Site, code_of
 from page_code_support import node
-from tenants_support import WAITS, Tenant, tenants_site
+from tenants_support import WAITS, Tenant
 
 BROWSER = {"Accept": "text/html"}
 JSON = {"Accept": "application/json"}
@@ -19,9 +18,8 @@ PAGE = "/tenants/{}/instances/{}"
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with tenants_site(tmp_path_factory.mktemp("pages"), operator_token="the operator") as running:
-        yield running
+def site(make_shared_site: MakeSite) -> Site:
+    return make_shared_site(operator_token="the operator")
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +53,7 @@ def test_the_same_addresses_as_json_take_a_key(site: Site, acme: Tenant) -> None
     for path in ("/tenants/acme", PAGE.format("acme", "theirs")):
         for key, expected in ((None, (401, "key.missing")), (other.key, (403, "key.wrong")), (site.settings.operator_token, (403, "key.wrong"))):
             answer = site.client.get(path, headers=JSON | ({"Authorization": f"Bearer {key}"} if key else {}))
-            assert (answer.status_code, answer.json()["error"]["code"]) == expected
+            assert code_of(answer) == expected
     held = JSON | {"Authorization": f"Bearer {acme.key}"}
     shown = site.client.get("/tenants/acme", headers=held).json()
     version = shown["version"]
