@@ -40,8 +40,10 @@ class Playground:
         self.page = watched.page
         self.url = url
 
-    def run(self) -> str:
-        """Press Run and return the id of the instance that it made."""
+    def run(self, source: str | None = None) -> str:
+        """Press Run, of this source if one is given, and return the id of the instance that it made."""
+        if source is not None:
+            self.write(source)
         before = self.page.url
         self.run_button.click()
         expect(self.page).not_to_have_url(before)

@@ -142,6 +142,14 @@ class Stage:
                 journal += await self.engine.store.events(row.key, after=journal[-1].seq if journal else 0, limit=1000)
         return fold(journal)
 
+    async def status(self, row: InstanceRow) -> str:
+        """How an instance has ended, without a look at its journal."""
+        async with self.engine.store.subscribe(row.key) as grown:
+            while row.status not in ev.FINAL_STATUSES:
+                await grown(row.last_seq)
+                row = await self.engine.store.find("", row.id)
+        return row.status
+
     async def innocent(self) -> State:
         """An instance whose worker keeps to the protocol."""
         row, puppet = await self.begin()

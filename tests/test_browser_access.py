@@ -1,11 +1,11 @@
 """Every kind of page, dark and light, wide and on a telephone, as axe-core judges it."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from access_support import findings
 from page_support import Playground, expect
-from server_support import Server
 
 WIDE, TELEPHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 
@@ -29,13 +29,9 @@ class TenantWorkflow(WorkflowEntrypoint):
 
 
 @pytest.fixture(params=[WIDE, TELEPHONE], ids=lambda it: str(it["width"]))
-def visit(request: pytest.FixtureRequest, server: Server, open_page: Callable) -> Callable[[str], Playground]:
+def visit(request: pytest.FixtureRequest, opened: Callable[..., Playground]) -> Callable[[str], Playground]:
     """`visit(path)` opens a page, wide or as on a telephone; nothing moves."""
-
-    def opened(path: str) -> Playground:
-        return Playground(open_page(server.url + path, viewport=request.param, reduced_motion="reduce"), server.url)
-
-    return opened
+    return partial(opened, viewport=request.param, reduced_motion="reduce")
 
 
 def test_a_page_of_each_kind(visit: Callable[[str], Playground]) -> None:
@@ -52,8 +48,7 @@ def test_a_run_in_every_view(visit: Callable[[str], Playground]) -> None:
     at.page.locator(".cm-content").wait_for(state="attached")
     if at.page.viewport_size == TELEPHONE:
         at.page.get_by_role("button", name="Code").click()
-    at.write(WAITS)
-    at.run()
+    at.run(WAITS)
     at.expect_step("approval", "waiting")
     assert findings(at.page) == [], "waiting"
     for tab in ("Replay", "Journal", "Logs"):

@@ -38,11 +38,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def opened(server: Server, open_page: Callable) -> Callable[..., Playground]:
+def opened(opened: Callable[..., Playground]) -> Callable[..., Playground]:
     """`opened(**context_options)` opens the page as a new visitor, with the code in the editor."""
 
     def open_one(**options: object) -> Playground:
-        page = Playground(open_page(server.url + "/examples/hello", reduced_motion="reduce", **options), server.url)
+        page = opened("/examples/hello", reduced_motion="reduce", **options)
         page.write(SHOP)
         return page
 

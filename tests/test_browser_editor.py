@@ -68,8 +68,7 @@ def test_the_first_load_is_light_and_leaves_what_is_not_yet_wanted(opened: Calla
 
 def test_format_tidies_in_one_step_that_can_be_undone(opened: Callable[..., Playground]) -> None:
     page = opened("/")
-    page.write(UGLY)
-    page.run()
+    page.run(UGLY)
     page.expect_status("Complete")
     page.control("Format").click()
     expect(page.page.locator(".toast")).to_have_text("Formatted")
@@ -251,8 +250,7 @@ LONG = TIDY.replace(
 
 def test_a_step_and_its_line_find_each_other(opened: Callable[..., Playground]) -> None:
     page = opened("/")
-    page.write(LONG)
-    page.run()
+    page.run(LONG)
     page.expect_status("Complete")
     line = page.page.locator(".cm-line", has_text='step.do("double"')
     page.editor.press("ControlOrMeta+Home")

@@ -27,9 +27,9 @@ VIEWS = [("light", {"width": 1280, "height": 800}, False), ("dark", {"width": 39
 
 @pytest.mark.parametrize(("theme", "viewport", "phone"), VIEWS, ids=["light-1280", "dark-390"])
 def test_what_a_killed_attempt_did_is_seen_to_happen_twice_until_it_has_a_key(
-    server: Server, open_page: Callable, theme: str, viewport: dict[str, int], phone: bool
+    opened: Callable[..., Playground], theme: str, viewport: dict[str, int], phone: bool
 ) -> None:
-    page = Playground(open_page(f"{server.url}/", color_scheme=theme, viewport=viewport, has_touch=phone, is_mobile=phone), server.url)
+    page = opened("/", color_scheme=theme, viewport=viewport, has_touch=phone, is_mobile=phone)
     table = page.page.get_by_role("table", name="Effects")
     row = table.locator(".effect")
 
@@ -37,8 +37,7 @@ def test_what_a_killed_attempt_did_is_seen_to_happen_twice_until_it_has_a_key(
         if phone:
             page.page.get_by_role("button", name="Code", exact=True).tap()
         page.page.locator("#params").fill('{"amount": 49}')
-        page.write(SHOP.replace("KEY", key))
-        page.run()
+        page.run(SHOP.replace("KEY", key))
         page.tab("Effects")
         expect(row).to_contain_text("once")  # while the attempt runs: the effect is there before anything is committed
         page.page.locator('[data-part="kill"]').click()
@@ -65,8 +64,7 @@ def test_code_that_calls_none_says_so_and_nothing_is_asked(server: Server, open_
     asked: list[str] = []
     watched.page.on("request", lambda request: asked.append(request.url))
     page = Playground(watched, server.url)
-    page.write('from workers import WorkflowEntrypoint\n\n\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n        return await step.do("x", lambda: 1)\n')
-    page.run()
+    page.run('from workers import WorkflowEntrypoint\n\n\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n        return await step.do("x", lambda: 1)\n')
     page.expect_status("Complete")
     page.tab("Effects")
     expect(page.page.get_by_text("No effects: this code calls none.")).to_be_visible()

@@ -41,8 +41,7 @@ def approve(page: Playground) -> None:
 
 def failed(page: Playground) -> str:
     """Run to the error; gives the id of the run."""
-    page.write(FAILS)
-    id = page.run()
+    id = page.run(FAILS)
     approve(page)
     page.expect_status("Errored")
     return id
@@ -137,8 +136,7 @@ def test_whoever_watches_may_fork_and_the_fork_is_theirs(opened: Callable[..., P
 
 def test_a_waiting_run_goes_on_with_the_edited_code(opened: Callable[..., Playground]) -> None:
     page = opened("/")
-    page.write(FAILS)
-    id = page.run()
+    id = page.run(FAILS)
     page.expect_step("approval", "waiting")
     offer = page.control("Resume this run on the edited code")
     expect(offer).to_be_hidden()
@@ -159,8 +157,7 @@ def test_a_waiting_run_goes_on_with_the_edited_code(opened: Callable[..., Playgr
 
 def test_code_that_does_not_fit_is_shown_beside_the_journal_and_may_be_forked(opened: Callable[..., Playground]) -> None:
     page = opened("/")
-    page.write(FAILS)
-    parent = page.run()
+    parent = page.run(FAILS)
     page.expect_step("approval", "waiting")
     page.write(FIXED.replace('"approval", "approved"', '"manager approves", "approved"'))
     page.control("Resume this run on the edited code").click()

@@ -100,8 +100,7 @@ def test_no_hint_stands_over_what_somebody_shared(opened: Callable[..., Playgrou
 
 def test_a_run_that_ended_before_it_could_be_killed_is_to_be_run_again(opened: Callable[..., Playground]) -> None:
     page = opened("/")
-    page.write(QUICK)
-    page.run()
+    page.run(QUICK)
     page.expect_status("Complete")
     hint(page).get_by_role("button", name="Next").click()
     expect(hint(page)).to_contain_text("Press Restart")

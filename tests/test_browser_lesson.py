@@ -41,8 +41,8 @@ def tab_to(at: Playground, name: str) -> None:
     raise AssertionError(f"{name} was not reached with Tab")
 
 
-def test_with_the_keyboard_alone(server: Server, open_page: Callable) -> None:
-    at = Playground(open_page(server.url + LESSON), server.url)
+def test_with_the_keyboard_alone(opened: Callable[..., Playground]) -> None:
+    at = opened(LESSON)
     at.page.locator(".cm-content").wait_for()
     tab_to(at, "Run")
     at.page.keyboard.press("Enter")
@@ -62,10 +62,10 @@ def test_with_the_keyboard_alone(server: Server, open_page: Callable) -> None:
     assert_survived(at)
 
 
-def test_by_touch_alone_on_a_telephone(server: Server, open_page: Callable) -> None:
+def test_by_touch_alone_on_a_telephone(server: Server, opened: Callable[..., Playground]) -> None:
     source = ask(f"{server.url}/api{LESSON}")["source"].replace("sleep(0.6)", "sleep(0.2)").replace("4 seconds", "1 second")
     shared = ask(f"{server.url}/api/snippets", {"source": source, "params": {"order": "B-1", "items": ["lamp"]}})
-    at = Playground(open_page(server.url + shared["url"], **TELEPHONE), server.url)
+    at = opened(shared["url"], **TELEPHONE)
     at.run_button.tap()
     at.expect_step("charge card", "running")
     at.control("Kill worker").tap()

@@ -21,8 +21,7 @@ def test_a_lesson_is_taken_noticed_and_remembered(
     invitation = page.page.locator('#run [data-part="invitation"]')
     expect(invitation).to_have_text("Press Run, then press Kill worker while charge card runs.")
     source = json.loads(page.page.locator("#page-data").inner_text())["source"]
-    page.write(source.replace('%")\n                await asyncio.sleep(0.6)', '%")\n                await asyncio.sleep(30)'))  # there is time to kill, on any machine
-    page.run()
+    page.run(source.replace('%")\n                await asyncio.sleep(0.6)', '%")\n                await asyncio.sleep(30)'))  # there is time to kill, on any machine
     expect(page.page.locator('[data-part="sentence"]')).to_have_text("Try it: press Kill worker while charge card runs.")
     expect(lesson).to_be_hidden()
     page.page.locator('[data-part="kill"]').click()
@@ -47,20 +46,17 @@ def test_a_lesson_is_taken_noticed_and_remembered(
     expect(invitation).to_have_text("You have done this lesson. Press Run to see it again.")
 
 
-def test_a_second_task_is_asked_for_once_the_first_is_done_and_belongs_to_edited_code_too(server: Server, open_page: Callable) -> None:
-    page = Playground(open_page(f"{server.url}/examples/two-tenants"), server.url)
+def test_a_second_task_is_asked_for_once_the_first_is_done_and_belongs_to_edited_code_too(opened: Callable[..., Playground]) -> None:
+    page = opened("/examples/two-tenants")
     lesson = page.page.locator('[data-part="lesson"]')
     source = json.loads(page.page.locator("#page-data").inner_text())["source"].replace('"6 seconds"', '"1 second"')
-    page.write(source)
-    page.run()
+    page.run(source)
     expect(lesson).to_contain_text("1 of 2 done.")
     expect(lesson).to_contain_text("Next: Be the second tenant")
-    page.write(source.replace('"Hello"', '"Good day"'))
-    page.run()
+    page.run(source.replace('"Hello"', '"Good day"'))
     expect(lesson).to_contain_text("Lesson done. Two codes under one roof")
     page.page.reload()
     expect(lesson).to_contain_text("Lesson done.")  # the code is not the example's any more, the run is still its lesson
-    page.write("from workers import WorkflowEntrypoint\n\n\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n        return 1\n")
-    page.run()
+    page.run("from workers import WorkflowEntrypoint\n\n\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n        return 1\n")
     page.expect_status("Complete")
     expect(lesson).to_be_hidden()

@@ -132,8 +132,7 @@ def test_escape_then_tab_leaves_the_editor_and_letters_can_be_turned_off(opened:
 
 def test_dots_of_a_run_stay_on_their_steps_while_the_code_is_edited(opened: Callable[..., Playground]) -> None:
     page = opened("/")
-    page.write(QUICK)
-    page.run()
+    page.run(QUICK)
     page.expect_status("Complete")
     done = page.page.locator('.cm-dot[title="double: done"]')
     expect(done).to_have_count(1)
@@ -179,8 +178,7 @@ def test_without_its_bundle_the_editor_is_a_plain_field_that_runs(opened: Callab
 
 def test_a_dot_leads_to_the_bar_of_its_step_and_hovering_lights_both(opened: Callable[..., Playground]) -> None:
     page = opened("/")
-    page.write(QUICK)
-    page.run()
+    page.run(QUICK)
     page.expect_status("Complete")
     page.page.locator('.cm-dot[title="double: done"]').click()
     expect(page.step("double")).to_be_focused()

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import pytest
 from page_support import Playground, completed_steps, expect, journal
-from server_support import Server
 
 NAPS = """from workers import WorkflowEntrypoint
 
@@ -52,20 +51,19 @@ MOST_NODES = 2_500  # of the whole page, however long the run
 
 
 @pytest.fixture
-def opened(server: Server, open_page: Callable) -> Callable[[str], Playground]:
-    """`opened(source)` opens the page as a new visitor and runs `source`."""
+def ran(opened: Callable[..., Playground]) -> Callable[[str], Playground]:
+    """`ran(source)` opens the page as a new visitor and runs `source`."""
 
     def run(source: str) -> Playground:
-        page = Playground(open_page(server.url + "/"), server.url)
-        page.write(source)
-        page.run()
+        page = opened()
+        page.run(source)
         return page
 
     return run
 
 
-def test_a_sleep_ended_by_hand_says_so_for_ever(opened: Callable[[str], Playground]) -> None:
-    page = opened(NAPS)
+def test_a_sleep_ended_by_hand_says_so_for_ever(ran: Callable[[str], Playground]) -> None:
+    page = ran(NAPS)
     page.expect_step("long nap", "asleep")
     page.control("Wake long nap now").click()
     page.expect_status("Complete")
@@ -75,8 +73,8 @@ def test_a_sleep_ended_by_hand_says_so_for_ever(opened: Callable[[str], Playgrou
     page.expect_step("long nap", "ended early by hand")
 
 
-def test_a_paused_run_holds_still_until_it_is_resumed(opened: Callable[[str], Playground]) -> None:
-    page = opened(NAPS)
+def test_a_paused_run_holds_still_until_it_is_resumed(ran: Callable[[str], Playground]) -> None:
+    page = ran(NAPS)
     page.expect_step("long nap", "asleep")
     page.control("Pause").click()
     page.expect_status("Paused")
@@ -91,8 +89,8 @@ def test_a_paused_run_holds_still_until_it_is_resumed(opened: Callable[[str], Pl
     assert completed_steps(journal(page.url, page.instance)) == ["before", "long nap", "after"]
 
 
-def test_a_step_opens_with_its_attempts_and_leads_to_the_line_that_raised(opened: Callable[[str], Playground]) -> None:
-    page = opened(STUMBLES)
+def test_a_step_opens_with_its_attempts_and_leads_to_the_line_that_raised(ran: Callable[[str], Playground]) -> None:
+    page = ran(STUMBLES)
     page.expect_step("shaky", "waiting to retry")
     expect(page.page.locator("[data-part=sentence]")).to_contain_text("shaky failed once: RuntimeError. Attempt 2 of 4 begins in")
     page.control("Retry shaky now").click()
@@ -112,8 +110,8 @@ def test_a_step_opens_with_its_attempts_and_leads_to_the_line_that_raised(opened
     expect(page.step("shaky")).to_be_focused()
 
 
-def test_a_restart_from_a_step_keeps_what_began_before_it(opened: Callable[[str], Playground]) -> None:
-    page = opened(STUMBLES)
+def test_a_restart_from_a_step_keeps_what_began_before_it(ran: Callable[[str], Playground]) -> None:
+    page = ran(STUMBLES)
     page.expect_step("shaky", "waiting to retry")
     page.step("shaky").click()
     page.control("Restart from here").click()
@@ -123,8 +121,8 @@ def test_a_restart_from_a_step_keeps_what_began_before_it(opened: Callable[[str]
     assert started == ["steady", "shaky", "shaky"]
 
 
-def test_a_worker_killed_before_the_commit_runs_its_step_again(opened: Callable[[str], Playground]) -> None:
-    page = opened(STUMBLES)
+def test_a_worker_killed_before_the_commit_runs_its_step_again(ran: Callable[[str], Playground]) -> None:
+    page = ran(STUMBLES)
     page.expect_step("shaky", "waiting to retry")
     page.control("Choose the moment").click()
     page.page.get_by_role("menuitem", name="After the effect, before the commit").click()
@@ -137,8 +135,8 @@ def test_a_worker_killed_before_the_commit_runs_its_step_again(opened: Callable[
     expect(page.logs).to_contain_text("execution 1: worker killed")
 
 
-def test_a_long_run_is_all_there_and_little_of_it_in_the_page(opened: Callable[[str], Playground]) -> None:
-    page = opened(TALKS)
+def test_a_long_run_is_all_there_and_little_of_it_in_the_page(ran: Callable[[str], Playground]) -> None:
+    page = ran(TALKS)
     page.expect_status("Complete")
     page.tab("Logs")
     expect(page.logs).to_contain_text("line 2999 of many")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import pytest
 from page_support import Playground, completed_steps, expect, journal
 from server_support import Server
 
@@ -17,12 +18,18 @@ class TenantWorkflow(WorkflowEntrypoint):
 """
 
 
-def test_kill_9_in_mid_sleep(own_server: Server, open_page: Callable) -> None:
+@pytest.fixture
+def sleeper(own_server: Server, open_page: Callable) -> Playground:
+    """A page whose run is asleep, on a server that may go away."""
     page = Playground(open_page(own_server.url), own_server.url)
-    page.write(SLEEPER)
-    instance = page.run()
+    page.run(SLEEPER)
     page.expect_step("in between", "asleep")
     page.watched.server_away = True
+    return page
+
+
+def test_kill_9_in_mid_sleep(own_server: Server, sleeper: Playground) -> None:
+    page, instance = sleeper, sleeper.instance
     own_server.kill()
     lost = page.page.get_by_text("Connection lost.")
     expect(lost).to_be_visible()
@@ -36,14 +43,10 @@ def test_kill_9_in_mid_sleep(own_server: Server, open_page: Callable) -> None:
     assert page.instance == instance
 
 
-def test_a_planned_restart_is_survived_too(own_server: Server, open_page: Callable) -> None:
-    page = Playground(open_page(own_server.url), own_server.url)
-    page.write(SLEEPER)
-    instance = page.run()
-    page.expect_step("in between", "asleep")
-    page.watched.server_away = True
+def test_a_planned_restart_is_survived_too(own_server: Server, sleeper: Playground) -> None:
+    page = sleeper
     assert own_server.stop() == 0
     own_server.start()
     page.expect_status("Complete")
     expect(page.page.get_by_text("Connection lost.")).to_be_hidden()
-    assert completed_steps(journal(own_server.url, instance)) == ["before", "in between", "after"]
+    assert completed_steps(journal(own_server.url, page.instance)) == ["before", "in between", "after"]

@@ -59,8 +59,7 @@ def test_a_waiting_step_takes_the_event_from_its_form(opened: Callable[..., Play
 
 def test_an_error_names_its_line_and_leads_there(opened: Callable[..., Playground]) -> None:
     page = opened("/")
-    page.write(FAILS)
-    page.run()
+    page.run(FAILS)
     page.expect_status("Errored")
     page.expect_step("count stock", "done")
     expect(page.error).to_contain_text("KeyError: 'rugs'")

@@ -47,8 +47,7 @@ def sentence(page: Page) -> Locator:
 
 def test_every_view_shows_the_moment_and_its_link_leads_there(opened: Callable[..., Playground]) -> None:
     page = opened()
-    page.write(DIES_ONCE)
-    instance = page.run()
+    instance = page.run(DIES_ONCE)
     page.expect_step("slow", "running")
     page.control("Kill worker").click()
     page.expect_status("Complete")
@@ -108,8 +107,7 @@ def test_every_view_shows_the_moment_and_its_link_leads_there(opened: Callable[.
 
 def test_a_live_run_goes_on_behind_the_moment_that_is_looked_at(opened: Callable[..., Playground]) -> None:
     page = opened()
-    page.write(WAITS)
-    page.run()
+    page.run(WAITS)
     page.expect_step("first", "waiting")
     form = page.page.get_by_role("form", name="Send an event to first")
     form.get_by_label("payload").fill('{"half": "typed"}')

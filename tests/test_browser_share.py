@@ -55,10 +55,9 @@ def test_without_the_server_it_says_so_and_tries_again(server: Server, open_page
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_what_is_edited_has_another_link_and_who_watches_runs_a_copy(server: Server, open_page: Callable) -> None:
-    page = Playground(open_page(f"{server.url}/", **WIDE), server.url)
-    page.write(CODE.format(n=1))
-    instance = page.run()
+def test_what_is_edited_has_another_link_and_who_watches_runs_a_copy(server: Server, opened: Callable[..., Playground]) -> None:
+    page = opened("/", **WIDE)
+    instance = page.run(CODE.format(n=1))
     page.expect_status("Complete")
     page.control("Share").click()
     code = page.page.get_by_label("Link to the code")
@@ -72,7 +71,7 @@ def test_what_is_edited_has_another_link_and_who_watches_runs_a_copy(server: Ser
     expect(page.page.locator("#share-note")).to_contain_text("You have edited the code since this run began")
     expect(code).not_to_have_value(re.compile(f"^({re.escape(before)})?$"))
 
-    other = Playground(open_page(f"{server.url}/instances/{instance}", **PHONE), server.url)
+    other = opened(f"/instances/{instance}", **PHONE)
     expect(other.page.get_by_text("You are watching. Only the browser that started this run can change it.")).to_be_visible()
     other.control("Run a copy").tap()
     expect(other.page).not_to_have_url(re.compile(instance))

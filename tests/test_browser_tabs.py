@@ -17,8 +17,8 @@ BEFORE_MS = 20_000  # hidden for 30 s a tab lets go of its connection anyway
 HIDE = "hidden => { Object.defineProperty(document, 'hidden', { get: () => hidden, configurable: true }); document.dispatchEvent(new Event('visibilitychange')) }"
 
 
-def test_seven_tabs_follow_seven_runs(server: Server, open_page: Callable) -> None:
-    first = Playground(open_page(server.url + "/"), server.url)
+def test_seven_tabs_follow_seven_runs(server: Server, opened: Callable[..., Playground]) -> None:
+    first = opened()
     tabs = []
     for _ in range(7):
         made = ask(f"{server.url}/api/instances", {"source": NAPS})

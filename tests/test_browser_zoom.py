@@ -6,7 +6,6 @@ from collections.abc import Callable
 import pytest
 from page_support import Playground, expect
 from playwright.sync_api import Locator
-from server_support import Server
 
 STEPS = """from workers import WorkflowEntrypoint
 import asyncio
@@ -15,7 +14,7 @@ import asyncio
 class TenantWorkflow(WorkflowEntrypoint):
     async def run(self, event, step):
         async def nap():
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.3)  # long enough for a bar that can grow, on any machine
         for name in ("one", "two", "three"):
             await step.do(name, nap)
         return "rested"
@@ -24,10 +23,9 @@ PHONE = {"width": 390, "height": 844}
 
 
 @pytest.fixture
-def finished(server: Server, open_page: Callable) -> Playground:
-    page = Playground(open_page(server.url + "/"), server.url)
-    page.write(STEPS)
-    page.run()
+def finished(opened: Callable[..., Playground]) -> Playground:
+    page = opened()
+    page.run(STEPS)
     page.expect_status("Complete")
     return page
 
@@ -80,9 +78,8 @@ def test_the_timeline_is_looked_at_closely_and_moved_and_whole_again(finished: P
     expect(strip).to_be_hidden()
 
 
-def test_two_fingers_look_closer_on_a_telephone(finished: Playground, open_page: Callable) -> None:
-    address = finished.page.url
-    page = Playground(open_page(address, viewport=PHONE, has_touch=True, is_mobile=True, color_scheme="dark"), finished.url)
+def test_two_fingers_look_closer_on_a_telephone(finished: Playground, opened: Callable[..., Playground]) -> None:
+    page = opened(f"/instances/{finished.instance}", viewport=PHONE, has_touch=True, is_mobile=True, color_scheme="dark")
     page.expect_status("Complete")
     whole = width(page, "two")
     box = bar(page, "two").bounding_box()
