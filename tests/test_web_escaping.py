@@ -18,6 +18,7 @@ HOSTILE: dict[str, str] = {
     "templates": "{{ 7*7 }} {% raw %} ${7*7} #{7*7} <%= 7 %>",
     "a link": "javascript:alert(1) data:text/html,<script>alert(1)</script> //evil.example",
     "event streams": "\n\nevent: end\ndata: {}\n\nid: 999\nretry: 1\n\r\rdata: x\r\n\r\n",
+    "event streams for who splits lines as Python does": "\u2028\u2028event: end\u2028data: {}\u2028\u2028\x85\x85event: end\x85data: {}\u2029\u2029",
     "terminals": "\x1b[31mred\x1b[0m \x1b]0;title\x07 \x1b[2J \x1b]8;;javascript:alert(1)\x07link\x1b]8;;\x07 \x9b2J \x08\x7f",
     "directions": "\u202egnp.exe\u202c \u2066x\u2069 \u2028 \u2029 \ufeff \u200b",
 }
@@ -128,12 +129,12 @@ def test_a_stream_has_the_same_messages_whatever_a_tenant_wrote(site: Site, kind
     def told(text: str) -> tuple[list[str], list[str]]:
         made = finished(site, text)
         raw = site.client.get(f"/api{made['url']}/stream").content
-        lines = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-        fields = [line.partition(b": ")[0].decode() for line in lines if line]
-        journal = [event for line in lines if line.startswith(b"data: [") for event in json.loads(line[6:])]
+        lines = raw.decode().splitlines()
+        fields = [line.partition(": ")[0] for line in lines if line]
+        journal = [event for line in lines if line.startswith("data: [") for event in json.loads(line[6:])]
         assert set(fields) <= STREAM_FIELDS
         assert any(event["data"].get("text") == text for event in journal if event["type"] == "log") or "\r" in text or "\n" in text
-        return [line.decode() for line in lines if line.startswith(b"event: ") and line != b"event: journal"], [e["type"] for e in journal if e["type"] != "log"]
+        return [line for line in lines if line.startswith("event: ") and line != "event: journal"], [e["type"] for e in journal if e["type"] != "log"]
 
     assert told(HOSTILE[kind]) == told(HARMLESS)
 

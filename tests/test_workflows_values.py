@@ -87,7 +87,7 @@ def test_subclasses_of_plain_types_are_stored_as_the_plain_value_without_their_m
         ([{1: 2}], "not serialisable: $[0]: dict with a key of type int (keys must be str)"),
         ([float("nan")], "not serialisable: $[0]: float nan"),
         (["\ud800"], "not serialisable: $[0]: str with a lone surrogate"),
-        (10**4001, "not serialisable: $: int of more than 4,000 digits"),
+        (10**4000, "not serialisable: $: int of more than 4,000 digits"),
         (timedelta(1), "not serialisable: $: timedelta"),
         (1j, "not serialisable: $: complex"),
         (range(3), "not serialisable: $: range"),

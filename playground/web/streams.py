@@ -34,6 +34,8 @@ BATCH_EVENTS = 500  # in one message
 PACE_SECONDS = 0.02  # a burst is gathered into a message per this time; one that comes alone goes out at once
 GRACE_SECONDS = 1.0  # to say goodbye when the server stops
 DELETED = "deleted"  # said in `end` of an instance that is gone
+# What the format takes as it is, but many a client for an end of a line (Python's splitlines, and so httpx): a tenant could speak to it in our name.
+_LINE_ENDS = ((b"\xc2\x85", rb"\u0085"), (b"\xe2\x80\xa8", rb"\u2028"), (b"\xe2\x80\xa9", rb"\u2029"))
 ABORT = "playground.abort"  # where protocol.py puts the connection's abort in the ASGI scope
 
 
@@ -169,9 +171,15 @@ class _Stream(EventSourceResponse):
 
 
 def _batch(rows: list[tuple[int, str, bytes]]) -> bytes:
-    return b"id: %d\nevent: journal\ndata: [%s]\n\n" % (rows[-1][0], b",".join(text for _, _, text in rows))
+    return b"id: %d\nevent: journal\ndata: [%s]\n\n" % (rows[-1][0], _on_one_line(b",".join(text for _, _, text in rows)))
 
 
 def _message(event: str, data: dict[str, Any], *, id: int | None = None, retry: int | None = None) -> bytes:
     head = (f"retry: {retry}\n" if retry is not None else "") + (f"id: {id}\n" if id is not None else "")
-    return f"{head}event: {event}\ndata: ".encode() + msgspec.json.encode(data) + b"\n\n"
+    return f"{head}event: {event}\ndata: ".encode() + _on_one_line(msgspec.json.encode(data)) + b"\n\n"
+
+
+def _on_one_line(data: bytes) -> bytes:
+    for end, escaped in _LINE_ENDS:
+        data = data.replace(end, escaped)
+    return data

@@ -20,6 +20,7 @@ DEEPEST = 100  # levels of lists and dicts
 SAFE_INT = 2**53 - 1  # past this a JavaScript number is not exact
 INT_DIGITS = 4_000  # CPython converts no more without being told to
 
+_TOO_LARGE = 10**INT_DIGITS
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -128,7 +129,7 @@ def _encode_dict(value: Mapping[Any, Any], path: str, inside: tuple[int, ...]) -
 def _encode_int(value: int, path: str) -> Any:
     if -SAFE_INT <= value <= SAFE_INT:
         return value
-    if value.bit_length() > INT_DIGITS * 3.3:
+    if not -_TOO_LARGE < value < _TOO_LARGE:
         raise _refusal(path, f"int of more than {INT_DIGITS:,} digits")
     return {"$int": str(value)}
 
