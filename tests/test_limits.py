@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 import test_limits_runs  # noqa: F401 - its edges count
-from http_support import APPROVAL, DEADLINE, HELLO, MakeSite, bearer
+from http_support import APPROVAL, DEADLINE, HELLO, MakeSite, Site, bearer
 from limits_support import EDGES, edge, in_a_step, refused
 from tenants_support import WAITS, Tenant
 
 from playground.engine.quota import StoredPerDay
 from playground.settings import Settings, limits, public_rows
 from playground.store import disk
+from playground.web.access import EVENTS_A_READ
 from playground.web.amounts import amount
 from playground.web.pretty import pretty
 from playground.web.rates import PerMinute
@@ -42,6 +43,16 @@ ELSEWHERE = {
     "load_attempts": "test_dispatch_loader.py::test_a_loader_that_never_succeeds_ends_the_instance_with_its_last_error",
     "call_seconds": "test_bindings_own.py::test_settings_are_the_limits_of_bindings_without_their_own",
 }
+# A run of a thousand steps.
+LONG = """\
+import asyncio
+from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        await asyncio.gather(*(step.do(f"{number}", int) for number in range(1_010)))
+"""
 
 
 def test_every_limit_has_a_number_a_sentence_and_a_test_at_its_edge() -> None:
@@ -199,6 +210,36 @@ def test_a_large_event_counts_for_more_than_a_small_one(make_site: MakeSite) -> 
     instance = made.create(APPROVAL)
     assert made.operate(instance, "events/other", "x" * 1_000_000).status_code == 202
     return refused(made.operate(instance, "events/other", "x"), 429, "changes_per_minute", wait=True)
+
+
+def test_a_long_run_counts_for_more_reads_than_a_short_one_and_its_page_has_an_end(make_site: MakeSite) -> None:
+    here = make_site()
+    made = here.create(LONG)
+    run = here.finish(made)
+    more = run["last_seq"] // EVENTS_A_READ
+    assert (len(run["steps"]), more) == (1_010, 40)
+    left = allowance(here, "/api/examples")
+    for path, worth in (
+        (f"/api{made['url']}", 1 + more),
+        (f"/api{made['url']}?at=250", 1 + 2),
+        (f"/api{made['url']}/events?limit=300", 1 + 3),
+        (f"/api{made['url']}/events?after={run['last_seq'] - 10}", 1),
+        (f"/api{made['url']}/stream?after={run['last_seq'] - 110}", 1 + 1),
+        (f"/compare?a={made['id']}&b={made['id']}", 1 + 2 * more),
+        (made["url"], 1 + more),
+    ):
+        before, left = left, allowance(here, path)
+        assert before - left == worth, path
+    page = here.client.get(made["url"], headers={"Accept": "text/html"}).text
+    table = page.partition("Steps of this run")[2].partition("</table>")[0]
+    assert table.count('<th scope="row">') == 1_000
+    assert f'10 more steps are in <a href="/api{made["url"]}">' in page
+
+
+def allowance(site: Site, path: str) -> int:
+    """The reads that are left after asking for this."""
+    with site.client.stream("GET", path) as answer:
+        return int(re.findall(r'"reads_per_minute";r=(\d+)', answer.headers["ratelimit"])[0])
 
 
 def test_files_of_the_page_are_not_counted(make_site: MakeSite) -> None:

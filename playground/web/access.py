@@ -19,6 +19,7 @@ from playground.web.views import ANONYMOUS
 from playground.workflows import names
 
 TENANT = "tenant"  # the name of it in the address
+EVENTS_A_READ = 100  # of a journal: folded and shown they cost what a small page does, so each so many count as one more read
 
 # What proxies and tunnels write about whom they bring.
 _FORWARDING = ("x-forwarded-for", "forwarded", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via", "cf-connecting-ip")
@@ -35,6 +36,17 @@ async def find(context: Context, request: Request) -> InstanceRow:
     """
     tenant = await tenant_of(context, request) if TENANT in request.path_params else ANONYMOUS
     return await context.views.find(request.path_params["id"], tenant)
+
+
+def spend_events(context: Context, request: Request, row: InstanceRow, events: int) -> None:
+    """Count the reading of so many events of an instance as what it costs. Raises TooMany."""
+    reads = events // EVENTS_A_READ
+    if not reads:
+        return
+    if row.tenant:
+        context.limits.tenants.spend(request, row.tenant, reads)
+    else:
+        context.limits.reads.spend(request, context.addresses.of(request), reads)
 
 
 async def tenant_of(context: Context, request: Request) -> str:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from playground.engine.tenants import WORKFLOW
 from playground.store.protocol import InstanceRow
 from playground.web import pages
-from playground.web.access import TENANT, tenant_of
+from playground.web.access import TENANT, spend_events, tenant_of
 from playground.web.context import Context
 from playground.web.queries import moment
 from playground.web.responses import FRESH_OF_KIND, json_response, wants_html
@@ -45,7 +45,9 @@ async def instance(context: Context, request: Request) -> Response:
         return await pages.page(context, request, "tenant", shown)
     name = await tenant_of(context, request)
     row = await context.views.find(request.path_params["id"], name)
-    shown = await pages.of_instance(context, row, await _source(context, row), moment(request, row))
+    at = moment(request, row)
+    spend_events(context, request, row, at or row.last_seq)
+    shown = await pages.of_instance(context, row, await _source(context, row), at)
     return await pages.page(context, request, "instance", shown | {"tenant": name})
 
 
