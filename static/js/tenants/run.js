@@ -4,6 +4,7 @@ import { confirm } from "../dialogs.js";
 import { Already, post, request } from "../http.js";
 import { pagePath, tenantPath } from "../run/paths.js";
 import { passGate } from "./gate.js";
+import { offerNewer, withdraw } from "./newer.js";
 
 /**
  * What a page of a tenant's run is made of, once its key is there. The page came without anything of the tenant's.
@@ -19,6 +20,7 @@ export async function openTenant(page) {
   document.getElementById("params").value = found.params;
   document.querySelector("#listing code").textContent = found.source;
   document.getElementById("play").hidden = false;
+  offerNewer({ tenant, key, run: found.instance });
   return { page: found, whose: of(tenant, key, found) };
 }
 
@@ -30,7 +32,10 @@ function of(tenant, key, found) {
     tenant,
     tokenOf: () => key,
     titleOf: () => null,
-    made: ({ id, version: snippet }) => ({ id, token: key, path: pagePath({ tenant, id }), snippet }),
+    made({ id, version: snippet }) {
+      withdraw(); // it was about the run before
+      return { id, token: key, path: pagePath({ tenant, id }), snippet };
+    },
     async create({ source, params }, options) {
       const start = () => post(`${api}/instances`, new Already(`{"version":${JSON.stringify(version.id)}${params === null ? "" : `,"params":${params}`}}`), { ...options, token: key });
       try {
