@@ -1,12 +1,11 @@
 """What the run panel draws and says, computed by its own modules: places on the timeline, marks, the narrator's sentences, long lists."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from page_code_support import RUN, node
+from page_code_support import node
 
 JOURNALS = {path.stem: json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "journals").glob("*.json"))}
 LATER_MS = (0, 900, 3_500, 60_000, 86_400_000)
@@ -247,12 +246,3 @@ def test_escape_sequences_are_taken_out_of_printed_text() -> None:
     ]
     seen = node('import { plain } from "RUN/ansi.js";\nreturn given.map(plain);', hostile)
     assert seen == ["red", "text", "50 %100 %", "bell nul", "rich", "home", "tab\tkept", " cut short ["]
-
-
-def test_every_module_of_a_run_is_asked_for_at_once() -> None:
-    told = re.search(r"set modules = \[(.*?)\]", (RUN.parent.parent.parent / "templates" / "_run.html").read_text())
-    assert told
-    first = {"panel", "idle", "dom", "new-row", "plan", "words", "pending"}  # come with the page
-    assert set(re.findall(r'"([a-z-]+)"', told[1])) == {path.stem for path in RUN.glob("*.js")} - first - {
-        "view", "break-form", "chaos", "chaos-words", "compare-fold"
-    }  # those are asked for when they are wanted, the first by tests only

@@ -18,17 +18,19 @@
 import { makeChecker } from "./check.js";
 import { makeDialogs } from "./dialogs.js";
 import { makeDivider } from "./divider.js";
+import { el, tell } from "./dom.js";
 import { makeDrafts } from "./drafts.js";
 import { makeEditor } from "./editor.js";
 import { makeHalves } from "./halves.js";
-import { alike, invitation, markCards } from "./lessons.js";
 import { makeKeys, onKey } from "./keys.js";
+import { alike, invitation, markCards } from "./lessons.js";
 import { close } from "./notices.js";
 import { makeOutline } from "./outline.js";
 import { makeParams } from "./params.js";
 import { closeRun, openRun } from "./run/panel.js";
 import { makeShare } from "./share.js";
 import { makeStart } from "./start.js";
+import { STATUS } from "./statuses.js";
 import { read } from "./stored.js";
 import { toast } from "./toast.js";
 import { remembered } from "./tokens-store.js";
@@ -40,7 +42,6 @@ const came = JSON.parse(data.textContent);
 const { page, whose } = came.tenant ? await (await import("./tenants/run.js")).openTenant(came) : { page: came, whose: ours };
 const script = document.getElementById("app");
 const node = (id) => document.getElementById(id);
-const tell = (name, detail) => document.dispatchEvent(new CustomEvent(`playground:${name}`, { detail }));
 
 // The server knows a run by its id only; the browser that started it knows what was run.
 const title = page.instance && whose.titleOf(page.instance.id);
@@ -97,8 +98,8 @@ const start = makeStart({
   create: whose.create,
   source: editor.text,
   params,
-  onStarting: () => (halves.status("starting"), tell("starting", {})),
-  onStopped: () => (halves.status(counted), tell("stopped", {})),
+  onStarting: () => (halves.status("starting"), tell("starting")),
+  onStopped: () => (halves.status(counted), tell("stopped")),
   onStarted: started,
   onDiagnostics(found) {
     checked({ diagnostics: found, outline: [] });
@@ -156,7 +157,7 @@ function changed() {
   if (edited && !runId && location.pathname !== "/") move("/");
   drafts.keep();
   checker.soon();
-  tell("edited", {});
+  tell("edited");
 }
 
 /** Says beside the title where the code comes from, and whether it still is that code. */
@@ -193,7 +194,7 @@ function problems(words, tone) {
 }
 
 function stored(snippet) {
-  tell("shared", {});
+  tell("shared");
   drafts.stored(snippet.id, editor.text(), params.text());
   opened = { source: editor.text(), params: params.text().trim() };
   if (!runId) move(snippet.url);
@@ -221,7 +222,7 @@ document.addEventListener("playground:steps", lately(({ detail }) => {
 document.addEventListener("playground:status", ({ detail: { status } }) => {
   counted = status;
   halves.status(status);
-  document.title = `${halves.words(status)} · ${node("title").textContent} · Dynamic Workflows Playground`;
+  document.title = `${STATUS[status].word} · ${node("title").textContent} · Dynamic Workflows Playground`;
 });
 document.addEventListener("playground:forked", ({ detail: { instance, source } }) => {
   if (source === editor.text()) return started(instance, source);
@@ -284,7 +285,7 @@ function invite() {
       ...invitation(lesson).map((part) => {
         if (typeof part === "string") return part;
         const [tag] = Object.keys(part);
-        return Object.assign(document.createElement(tag), { textContent: part[tag] });
+        return el(tag, {}, part[tag]);
       }),
     );
   }

@@ -1,12 +1,13 @@
 // Two runs side by side while one of them lives: both journals are followed and folded, and the page is drawn as the server drew it.
 
+import { el, icon, setText } from "./dom.js";
 import { attemptsOf, compare, tookMs } from "./run/compare-fold.js";
-import { el, icon, setText } from "./run/dom.js";
 import { FINAL, apply, newState } from "./run/fold.js";
 import { Stream } from "./run/stream.js";
 import { brief, valueNodes } from "./run/value.js";
 import { view } from "./run/view.js";
-import { STATUS, STEP, errorLine, lasting, short, stepLabel } from "./run/words.js";
+import { errorLine, lasting, short, stepLabel } from "./run/words.js";
+import { STATUS, STEP } from "./statuses.js";
 
 const DRAW_MS = 250; // at most so often
 const ROWS_SHOWN = 1_000;

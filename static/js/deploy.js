@@ -1,13 +1,14 @@
 // Deploying the code as a tenant's, with the tenant's key, and starting a run of it to see that it does. The key is kept in this browser if
 // that is wanted: then the tenant's pages open by themselves.
 
+import { el } from "./dom.js";
 import { Already, post, request } from "./http.js";
 import { pagePath, tenantPath } from "./run/paths.js";
+import { FINAL } from "./statuses.js";
 import { forget, keep, kept, keyOf } from "./tenants/kept.js";
 
 const LOOK_MS = 500;
 const LOOKS = 60; // then it is left to itself
-const FINAL = new Set(["complete", "errored", "terminated"]);
 
 /** @param {{source: () => string, params: () => string | null}} how  `params` gives their JSON, null for none */
 export function makeDeploy({ source, params }) {
@@ -17,16 +18,14 @@ export function makeDeploy({ source, params }) {
   const { tenant, key, keep: keeping } = form.elements;
 
   const say = (words, bad = false) => {
-    const line = document.createElement("span");
-    line.append(...words);
-    said.replaceChildren(line);
+    said.replaceChildren(el("span", {}, words));
     said.hidden = false;
     said.className = `notice ${bad ? "bad" : "calm"}`;
   };
   const name = () => tenant.value.trim();
   const of = (path) => `/api${tenantPath(name())}${path}`;
   const token = () => key.value.trim();
-  const link = (href, words) => Object.assign(document.createElement("a"), { href, textContent: words });
+  const link = (href, words) => el("a", { href }, words);
 
   document.getElementById("deploy-known").replaceChildren(...kept().map((one) => new Option(one)));
   const fill = () => keyOf(name()) && (key.value = keyOf(name()));

@@ -34,7 +34,7 @@ export function makeDrafts({ page, text, params, restore, say }) {
       base = latest.base;
       restore(latest);
       const shown = notice("draft", {
-        icon: "undo",
+        icon: "i-undo",
         tone: "calm",
         text: `Your draft from ${moment(latest.at)} is back.`,
         actions: [{ name: "Start from the example", act: () => (clear(), (base = baseOf(page)), restore(page), shown.close()) }],
@@ -45,7 +45,7 @@ export function makeDrafts({ page, text, params, restore, say }) {
     if (!differs(draft)) return;
     const what = page.kind === "example" ? "the example" : page.kind === "instance" ? "what this run ran" : "the shared version";
     const shown = notice("draft", {
-      icon: "undo",
+      icon: "i-undo",
       tone: "calm",
       text: `You have a draft of this from ${moment(draft.at)}. Restore it, or keep ${what}.`,
       actions: [

@@ -1,5 +1,7 @@
 // The source: the textarea that the server sent, and CodeMirror over it once its bundle is there. Works without the bundle.
 
+import { el } from "./dom.js";
+
 /**
  * @param {{url: string | null, nonce: string, onChange: () => void, onCursor: (place: {line: number, column: number}) => void,
  *   onRun: () => void, onShare: () => void, onHover: (line: number | null) => void, onStep: (line: number) => void}} how
@@ -20,8 +22,7 @@ export function makeEditor({ url, nonce, onChange, onCursor, onRun, onShare, onH
       plain();
       return;
     }
-    const box = document.createElement("div");
-    box.className = "mirror";
+    const box = el("div.mirror");
     mirror = bundle.createEditor({
       parent: box,
       doc: textarea.value,

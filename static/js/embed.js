@@ -1,6 +1,7 @@
 // A snippet in another site's frame. Pressing Run starts a run and shows it here; nothing runs by itself. Its control token stays in this
 // page: a frame may have no storage, and what is started in a frame is nobody's to keep.
 
+import { tell } from "./dom.js";
 import { makeHalves } from "./halves.js";
 import { post } from "./http.js";
 import { closeRun, openRun } from "./run/panel.js";
@@ -44,8 +45,6 @@ async function plan(source) {
     // The plan is a courtesy.
   }
 }
-
-const tell = (name, detail = {}) => document.dispatchEvent(new CustomEvent(`playground:${name}`, { detail }));
 
 const lines = (kind, numbers) => {
   for (const line of document.querySelectorAll(`#listing .${kind}`)) line.classList.remove(kind);

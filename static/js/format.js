@@ -25,7 +25,7 @@ export function makeFormat({ bundle, text, apply, goto }) {
       worker ??= await start(bundle);
       const { text: after, error, byte } = await ask(before);
       if (error !== undefined) refuse(error, byte === null ? null : placeOf(before, byte));
-      else if (text() !== before) notice("format", { icon: "info", tone: "calm", text: "Not formatted: you went on typing. Press Format again." });
+      else if (text() !== before) notice("format", { icon: "i-info", tone: "calm", text: "Not formatted: you went on typing. Press Format again." });
       else {
         apply(edits(before, after), after);
         toast(after === before ? "Formatted already" : "Formatted");
@@ -33,7 +33,7 @@ export function makeFormat({ bundle, text, apply, goto }) {
     } catch (error) {
       worker?.terminate();
       worker = null;
-      notice("format", { icon: "off", strong: "Not formatted.", text: error.message, actions: [{ name: "Try again", act: format }] });
+      notice("format", { icon: "i-off", strong: "Not formatted.", text: error.message, actions: [{ name: "Try again", act: format }] });
     } finally {
       button.setAttribute("aria-disabled", "false");
     }
@@ -42,7 +42,7 @@ export function makeFormat({ bundle, text, apply, goto }) {
   function refuse(error, place) {
     const words = `${error[0].toUpperCase()}${error.slice(1)}`.replace(/`([^`]*)`/g, "“$1”");
     notice("format", {
-      icon: "failed",
+      icon: "i-failed",
       tone: "bad",
       strong: "Not formatted.",
       text: place ? `Line ${place.line}, column ${place.column}: ${words}.` : `${words}.`,

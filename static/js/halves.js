@@ -1,19 +1,12 @@
 // Under 900 px the page shows one half at a time. The bar at the bottom switches; its second button is the run's status.
 
-import { icon } from "./icons.js";
+import { icon } from "./dom.js";
+import { STATUS, statusIcon } from "./statuses.js";
 
-// A run's status as an icon, its tone and what is said.
-const RUN = {
-  none: ["not", "not", "Not run yet"],
-  starting: ["running", "now spin", "Starting"],
-  queued: ["clock", "now", "Queued"],
-  running: ["running", "now spin", "Running"],
-  waiting: ["waiting", "now", "Waiting"],
-  waitingForPause: ["pause", "now", "Pausing"],
-  paused: ["pause", "", "Paused"],
-  complete: ["done", "", "Complete"],
-  errored: ["failed", "bad", "Errored"],
-  terminated: ["stop", "", "Terminated"],
+// What the bar shows beside a run's status: that there is none yet.
+const BEFORE = {
+  none: { word: "Not run yet", icon: "i-not", tone: "not" },
+  starting: { word: "Starting", icon: "i-running", tone: "now spin" },
 };
 
 export function makeHalves() {
@@ -34,13 +27,9 @@ export function makeHalves() {
   return {
     show,
     status(name) {
-      const [shape, tone, words] = RUN[name] ?? RUN.none;
-      status.querySelector(".i").replaceWith(icon(shape, "", tone));
-      status.querySelector("span").textContent = words;
+      const before = BEFORE[name ?? "none"];
+      status.querySelector(".i").replaceWith(before ? icon(before.icon, { tone: before.tone }) : statusIcon(name));
+      status.querySelector("span").textContent = (before ?? STATUS[name]).word;
     },
-    words: (name) => (RUN[name] ?? RUN.none)[2],
   };
 }
-
-/** A run's status as [icon, tone, words]. */
-export const statusOf = (name) => RUN[name] ?? RUN.none;

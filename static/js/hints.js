@@ -1,13 +1,14 @@
 // The guided first visit: five short hints, each beside what it speaks of, each done by doing it. They take no focus and hold nothing
 // up; they are read out, can be reached right after the header, and are gone for good at a press. Loaded only where they are wanted.
 
+import { el } from "./dom.js";
+import { FINAL } from "./statuses.js";
 import { read, write } from "./stored.js";
 
 const LOOK_MS = 250; // between looks at where things stand
 const WIDTH = 280;
 const GAP = 12; // between a hint and what it speaks of, for the notch
 const EDGE = 8;
-const FINAL = new Set(["complete", "errored", "terminated"]);
 const ORDER = ["run", "commit", "kill", "replay", "share"];
 
 const BUSY = "dialog[open], #run [role=menu]:not([hidden]), #run #view-step:not([hidden])"; // what somebody has opened comes first
@@ -48,21 +49,14 @@ export function makeHints({ at, css }) {
   let now = ORDER.includes(at) ? at : "run";
   let timer = null;
 
-  const box = document.createElement("aside");
-  Object.assign(box, { className: "hint", id: "hint", popover: "manual" });
-  box.setAttribute("aria-label", "First visit");
-  const words = document.createElement("p");
-  const foot = document.createElement("div");
-  const count = document.createElement("span");
-  const next = button("btn main small", "", advance);
-  foot.append(count, button("link", "No more hints", () => end()), next);
-  box.append(words, foot);
-  box.addEventListener("keydown", (event) => event.key === "Escape" && end());
-  const aloud = document.createElement("p"); // what is new is read out by this one, which stays
-  aloud.className = "sr";
-  aloud.setAttribute("role", "status");
+  const words = el("p");
+  const count = el("span");
+  const next = el("button.btn.main.small", { type: "button", onclick: advance });
+  const foot = el("div", {}, count, el("button.link", { type: "button", onclick: () => end() }, "No more hints"), next);
+  const box = el("aside.hint", { id: "hint", popover: "manual", "aria-label": "First visit", onkeydown: (event) => event.key === "Escape" && end() }, words, foot);
+  const aloud = el("p.sr", { role: "status" }); // what is new is read out by this one, which stays
   document.querySelector("header.top").after(aloud, box);
-  const style = Object.assign(document.createElement("link"), { rel: "stylesheet", href: css });
+  const style = el("link", { rel: "stylesheet", href: css });
   style.addEventListener("load", () => {
     timer = setInterval(draw, LOOK_MS);
     draw();
@@ -126,7 +120,7 @@ export function makeHints({ at, css }) {
     const step = `${ORDER.indexOf(now) + 1} of ${ORDER.length}`;
     if (box.dataset.said !== said) {
       box.dataset.said = said;
-      words.replaceChildren(...said.split("`").map((part, index) => (index % 2 ? code(part) : part)));
+      words.replaceChildren(...said.split("`").map((part, index) => (index % 2 ? el("code", {}, part) : part)));
       count.textContent = step;
       aloud.textContent = `Hint ${step}: ${said.replaceAll("`", "")}`;
       next.textContent = label ?? "";
@@ -153,17 +147,4 @@ function place(box, beside) {
   box.style.setProperty("--y", `${Math.round(top)}px`);
   box.style.setProperty("--notch", `${Math.round(middle - left)}px`);
   box.classList.toggle("above", above);
-}
-
-function button(className, words, act) {
-  const made = document.createElement("button");
-  Object.assign(made, { type: "button", className, textContent: words });
-  made.addEventListener("click", act);
-  return made;
-}
-
-function code(text) {
-  const made = document.createElement("code");
-  made.textContent = text;
-  return made;
 }

@@ -1,6 +1,7 @@
 // Keys of the whole page: one table, from which they act, are written on this machine, and are listed under `?`.
 // Single letters act only outside fields and can be turned off. For the run they press or focus the very controls that a pointer would.
 
+import { el } from "./dom.js";
 import { read, write } from "./stored.js";
 
 // What it does, how it is written, and the act it calls: one for a combination, a list for keys side by side.
@@ -108,28 +109,14 @@ function nameKeys() {
 
 function list() {
   document.getElementById("keys-list").replaceChildren(
-    ...Object.entries(TABLE).map(([title, rows]) => {
-      const section = node("section", node("h3", title));
-      const all = node("dl");
-      for (const [words, keys] of rows) {
-        const shown = keys.split(" ").map((key) => {
-          const kbd = node("kbd", WRITTEN[key] ?? key);
-          kbd.className = "key";
-          return kbd;
-        });
-        if (keys === "Esc Tab") shown.splice(1, 0, "then");
-        all.append(node("div", node("dt", words), node("dd", ...shown)));
-      }
-      section.append(all);
-      return section;
-    }),
+    ...Object.entries(TABLE).map(([title, rows]) => el("section", {}, el("h3", {}, title), el("dl", {}, rows.map(([words, keys]) => el("div", {}, el("dt", {}, words), el("dd", {}, written(keys))))))),
   );
 }
 
-function node(tag, ...children) {
-  const made = document.createElement(tag);
-  made.append(...children);
-  return made;
+function written(keys) {
+  const shown = keys.split(" ").map((key) => el("kbd.key", {}, WRITTEN[key] ?? key));
+  if (keys === "Esc Tab") shown.splice(1, 0, "then");
+  return shown;
 }
 
 const rowNow = () => (document.activeElement?.matches?.("#run .row-name") ? document.activeElement : inRun("[data-part=rows] .row-name[tabindex='0']"));

@@ -1,7 +1,7 @@
 // Banners under the Run button: trouble that concerns starting a run, or an offer. One per subject; a new one takes the old one's place.
 // Where there is one column, what concerns running stands over the bar with the button, in sight of the code and of the run.
 
-import { icon } from "./icons.js";
+import { el, icon, setText } from "./dom.js";
 
 const narrow = matchMedia("(max-width: 899px)");
 narrow.addEventListener("change", () => {
@@ -16,43 +16,17 @@ narrow.addEventListener("change", () => {
  */
 export function notice(subject, { icon: shape, strong = "", text, tone = "warn", actions = [] }) {
   close(subject);
-  const box = document.createElement("div");
-  box.className = `notice ${tone}`;
-  box.dataset.subject = subject;
-  box.setAttribute("role", tone === "calm" ? "status" : "alert");
-  const words = document.createElement("p");
-  if (strong) {
-    const b = document.createElement("b");
-    b.textContent = strong;
-    words.append(b, " ");
-  }
-  const rest = document.createElement("span");
-  rest.textContent = text;
-  rest.setAttribute("aria-live", "off"); // a countdown is read out once, not every second
-  words.append(rest);
-  box.append(icon(shape), words);
-  for (const { name, act } of actions) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "btn line small";
-    button.textContent = name;
-    button.addEventListener("click", act);
-    box.append(button);
-  }
-  const shut = document.createElement("button");
-  shut.type = "button";
-  shut.className = "btn icon small";
-  shut.setAttribute("aria-label", "Close this message");
-  shut.append(icon("close"));
-  shut.addEventListener("click", () => close(subject));
-  box.append(shut);
+  const rest = el("span", { "aria-live": "off" }, text); // a countdown is read out once, not every second
+  const box = el(
+    `div.notice.${tone}`,
+    { role: tone === "calm" ? "status" : "alert", dataset: { subject } },
+    icon(shape),
+    el("p", {}, strong ? [el("b", {}, strong), " "] : null, rest),
+    actions.map(({ name, act }) => el("button.btn.line.small", { type: "button", onclick: act }, name)),
+    el("button.btn.icon.small", { type: "button", "aria-label": "Close this message", onclick: () => close(subject) }, icon("i-close")),
+  );
   placeOf(subject).append(box);
-  return {
-    text: (changed) => {
-      if (rest.textContent !== changed) rest.textContent = changed;
-    },
-    close: () => box.remove(),
-  };
+  return { text: (changed) => setText(rest, changed), close: () => box.remove() };
 }
 
 export function close(subject) {

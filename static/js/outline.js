@@ -1,11 +1,12 @@
 // The outline: steps, sleeps and waits found in the source, as a checklist that the run fills. Steps that only appear at run time are
 // added at its end; loops, branches and what runs side by side are drawn as such.
 
-import { STATUSES, icon, worst } from "./icons.js";
+import { el, icon } from "./dom.js";
 import { fitting } from "./run/plan.js";
+import { STEP, worst } from "./statuses.js";
 
 const STEP_KINDS = new Set(["do", "sleep", "wait"]);
-const FRAMES = { loop: ["loop", "repeats"], branch: ["branch", "one of these"], parallel: ["parallel", "side by side"] };
+const FRAMES = { loop: ["i-loop", "repeats"], branch: ["i-branch", "one of these"], parallel: ["i-parallel", "side by side"] };
 const MOST_ADDED = 100; // entries added at run time; the timeline shows every step
 const NONE = "No steps found. A step is declared with @step.do, or is a sleep or a wait.";
 
@@ -20,9 +21,7 @@ export function makeOutline({ onPick, onHover }) {
   let plan = [];
   let steps = [];
   let drawn = null;
-  const none = document.createElement("li");
-  none.className = "none";
-  none.textContent = NONE;
+  const none = el("li.none", {}, NONE);
 
   function show(outline) {
     plan = outline;
@@ -91,23 +90,18 @@ export function makeOutline({ onPick, onHover }) {
 
   function frame(item, parent, depth) {
     const [shape, words] = FRAMES[item.kind];
-    const node = document.createElement("li");
-    node.className = `frame ${item.kind}`;
     const row = button(item, depth);
-    row.append(icon(shape), span("nm", item.name || words), span("at", `line ${item.line}`));
-    const inside = document.createElement("ol");
-    inside.className = "inside";
+    row.append(icon(shape), el("span.nm", {}, item.name || words), el("span.at", {}, `line ${item.line}`));
+    const inside = el("ol.inside");
     inside.style.setProperty("--depth", depth);
-    node.append(row, inside);
-    parent.append(node);
+    parent.append(el(`li.frame.${item.kind}`, {}, row, inside));
     branch(item.children ?? [], inside, depth + 1);
   }
 
   function leaf(item, parent, depth) {
-    const node = document.createElement("li");
     const row = button(item, depth);
-    row.append(icon("not"), span("nm", item.name ?? "named at run time"), span("at", ""));
-    node.append(row);
+    row.append(icon("i-not"), el("span.nm", {}, item.name ?? "named at run time"), el("span.at"));
+    const node = el("li", {}, row);
     parent.append(node);
     const fits = !item.extra && computed(item) ? fitting(item.name) : null;
     const entry = { item, node, row, fits, steps: [], status: null, at: null };
@@ -117,13 +111,8 @@ export function makeOutline({ onPick, onHover }) {
   }
 
   function button(item, depth) {
-    const row = document.createElement("button");
-    row.type = "button";
-    row.className = "entry";
+    const row = el("button.entry", { type: "button", onclick: () => onPick(item.line, Boolean(item.extra)), onpointerenter: () => onHover(item.line), onpointerleave: () => onHover(null) });
     row.style.setProperty("--depth", depth);
-    row.addEventListener("click", () => onPick(item.line, Boolean(item.extra)));
-    row.addEventListener("pointerenter", () => onHover(item.line));
-    row.addEventListener("pointerleave", () => onHover(null));
     return row;
   }
 
@@ -131,8 +120,8 @@ export function makeOutline({ onPick, onHover }) {
     const status = worst(entry.steps);
     if (status !== entry.status) {
       entry.status = status;
-      const [shape, tone, words] = STATUSES[status];
-      entry.row.querySelector(".i").replaceWith(icon(shape, words, tone));
+      const { icon: shape, tone, word } = STEP[status];
+      entry.row.querySelector(".i").replaceWith(icon(shape, { tone, label: word }));
     }
     const at = aside(entry);
     if (at !== entry.at) entry.row.querySelector(".at").textContent = entry.at = at;
@@ -158,10 +147,3 @@ export function makeOutline({ onPick, onHover }) {
 // A name made at run time stands in the outline as a pattern, or not at all.
 const computed = (item) => item.pattern || item.name === null || item.name === undefined;
 const covers = (item, line) => line !== null && line >= item.line && line <= (item.end_line ?? item.line);
-
-function span(className, text) {
-  const node = document.createElement("span");
-  node.className = className;
-  node.textContent = text;
-  return node;
-}

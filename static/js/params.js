@@ -1,5 +1,6 @@
 // Params: JSON, looked at as you type, remembered per example. They are sent as they stand, so that numbers keep all their digits.
 
+import { el } from "./dom.js";
 import { prettyJson } from "./pretty.js";
 import { read, remove, write } from "./stored.js";
 
@@ -65,18 +66,7 @@ export function makeParams({ example, max, onChange }) {
     const state = document.getElementById("params-state");
     state.parentElement.querySelector(".reset")?.remove();
     if (!key || field().value.trim() === given) return;
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "link reset";
-    button.textContent = "Reset";
-    button.title = "Back to the params of the example";
-    button.addEventListener("click", () => {
-      set(given);
-      remember();
-      onChange();
-      field().focus();
-    });
-    state.before(button);
+    state.before(el("button.link.reset", { type: "button", title: "Back to the params of the example", onclick: () => change(given) }, "Reset"));
   }
 
   /** Offers to format what is JSON and not yet formatted. */
@@ -85,12 +75,14 @@ export function makeParams({ example, max, onChange }) {
     button.hidden = Boolean(wrong) || !field().value.trim() || prettyJson(field().value) === field().value.trim();
   }
 
-  document.getElementById("params-format").addEventListener("click", () => {
-    set(prettyJson(field().value));
+  document.getElementById("params-format").addEventListener("click", () => change(prettyJson(field().value)));
+
+  function change(text) {
+    set(text);
     remember();
     onChange();
     field().focus();
-  });
+  }
 
   function set(text) {
     field().value = text;

@@ -2,15 +2,14 @@
 // is asked when the menu opens, all in one question.
 
 import { confirm } from "./dialogs.js";
-import { statusOf } from "./halves.js";
+import { el, icon } from "./dom.js";
 import { request } from "./http.js";
-import { icon } from "./icons.js";
+import { FINAL, STATUS, statusIcon } from "./statuses.js";
 import { forget, onRemembered, remembered } from "./tokens-store.js";
 import { moment } from "./when.js";
 
 const MOST = 30; // shown; more are remembered, and found by their address
 const AGAIN_MS = 5_000; // between questions while the menu is open and a run goes on
-const FINAL = new Set(["complete", "errored", "terminated"]);
 
 let made = null;
 
@@ -76,31 +75,29 @@ class Runs {
     const runs = this.runs();
     const held = document.activeElement?.closest?.("#runs-list li")?.dataset.id;
     const onForget = document.activeElement?.matches?.(".forget");
-    this.list.replaceChildren(...(runs.length ? runs.map((run) => this.row(run)) : [empty()]));
+    this.list.replaceChildren(...(runs.length ? runs.map((run) => this.row(run)) : [el("li.none", {}, "No run of this browser yet. Press Run, and it stands here.")]));
     this.list.setAttribute("aria-busy", "false");
     this.all.hidden = !runs.length;
     if (held) this.list.querySelector(`[data-id="${CSS.escape(held)}"] ${onForget ? "button" : "a, button"}`)?.focus();
   }
 
   row({ id, title, at }) {
-    const row = document.createElement("li");
-    row.dataset.id = id;
     const status = this.known.get(id);
     const gone = status === "gone";
-    const [shape, tone, words] = gone ? ["not", "not", "No longer kept"] : status ? statusOf(status) : ["clock", "not", this.trouble ? "Not known: no connection" : "Asking"];
-    const link = document.createElement(gone ? "span" : "a");
-    link.className = "run-link";
+    const [mark, words] = gone
+      ? [icon("i-not", { tone: "not" }), "No longer kept"]
+      : status
+        ? [statusIcon(status), STATUS[status].word]
+        : [icon("i-clock", { tone: "not" }), this.trouble ? "Not known: no connection" : "Asking"];
+    const link = el(gone ? "span.run-link" : "a.run-link", {}, mark, el("b", {}, title || "Untitled"), el("small", {}, `${words} · ${moment(at)}`), el("code", {}, id.slice(0, 8)));
     if (!gone) link.href = `/instances/${encodeURIComponent(id)}`;
     if (id === this.now()) link.setAttribute("aria-current", "page");
-    link.append(icon(shape, "", tone), text("b", title || "Untitled"), text("small", `${words} · ${moment(at)}`), text("code", id.slice(0, 8)));
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "btn icon small forget";
-    button.append(icon("close", `Forget ${title || "this run"}, ${moment(at)}`));
-    button.title = gone ? "Forget it" : "Forget it: it can then be watched, not changed";
-    button.addEventListener("click", () => this.forget(id));
-    row.append(link, button);
-    return row;
+    const forget = el(
+      "button.btn.icon.small.forget",
+      { type: "button", title: gone ? "Forget it" : "Forget it: it can then be watched, not changed", onclick: () => this.forget(id) },
+      icon("i-close", { label: `Forget ${title || "this run"}, ${moment(at)}` }),
+    );
+    return el("li", { dataset: { id } }, link, forget);
   }
 
   forget(id) {
@@ -121,16 +118,4 @@ class Runs {
     this.box.showPopover(); // a dialog closes it
     (this.all.checkVisibility() ? this.all : this.box).focus();
   }
-}
-
-function empty() {
-  const row = text("li", "No run of this browser yet. Press Run, and it stands here.");
-  row.className = "none";
-  return row;
-}
-
-function text(tag, words) {
-  const node = document.createElement(tag);
-  node.textContent = words;
-  return node;
 }

@@ -1,5 +1,7 @@
 // The frame to embed: its options, the HTML to copy, and a preview that is the frame itself.
 
+import { el } from "./dom.js";
+
 const HEIGHT = 420; // pixels; what a run needs to be seen
 
 /** @param {{title: () => string, onChange: () => void}} how `onChange` is called when an option is */
@@ -32,9 +34,7 @@ export function makeFrame({ title, onChange }) {
     const frame = preview.querySelector("iframe");
     if (!wanted) return frame?.remove();
     if (frame?.getAttribute("src") === wanted) return;
-    const next = document.createElement("iframe");
-    next.title = "The frame as others see it";
-    next.src = wanted;
+    const next = el("iframe", { title: "The frame as others see it", src: wanted });
     if (frame) frame.replaceWith(next);
     else preview.append(next);
   }

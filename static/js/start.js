@@ -1,8 +1,8 @@
 // Starting a run, and everything that may stand in the way, in words beside the Run button.
 
+import { setIcon } from "./dom.js";
 import { Refused } from "./http.js";
 import { close, notice } from "./notices.js";
-import { icon } from "./icons.js";
 import { forgetPending, pendingBody } from "./run/pending.js";
 
 const FEW = 3; // runs left in a minute from which on a person is told, or a tenth of the limit where that is more
@@ -25,7 +25,7 @@ export function makeStart({ create, source, params, onStarting, onStarted, onSto
     if (state !== "ready") return;
     close("run");
     if (params.look()) {
-      notice("run", { icon: "warn", strong: "The params are not valid JSON.", text: "Mend them, then run." });
+      notice("run", { icon: "i-warn", strong: "The params are not valid JSON.", text: "Mend them, then run." });
       params.focus();
       return;
     }
@@ -54,38 +54,38 @@ export function makeStart({ create, source, params, onStarting, onStarted, onSto
     if (!allowance || allowance.left > Math.max(FEW, allowance.limit / 10)) return;
     const runs = allowance.left === 1 ? "1 run" : `${allowance.left || "No"} runs`;
     const more = allowance.left ? "One more in" : "You can run again in";
-    count(allowance.reset, { icon: "clock", tone: "calm", words: (left) => `${runs} left this minute. ${more} ${lasting(left)}.`, then: () => close("run") });
+    count(allowance.reset, { icon: "i-clock", tone: "calm", words: (left) => `${runs} left this minute. ${more} ${lasting(left)}.`, then: () => close("run") });
   }
 
   function explain(error) {
     if (!(error instanceof Refused)) {
       notice("run", {
-        icon: "off",
+        icon: "i-off",
         strong: error.message,
         text: "Your code is kept. It is not known whether the run began.",
         actions: [{ name: "Try again", act: run }],
       });
     } else if (error.status === 422) {
-      notice("run", { icon: "failed", tone: "bad", strong: "Not started.", text: error.message });
+      notice("run", { icon: "i-failed", tone: "bad", strong: "Not started.", text: error.message });
       onDiagnostics(error.details.diagnostics ?? [], error.message);
     } else if (error.status === 429) {
       const [strong, ...rest] = error.message.split(/(?<=[.:]) /);
       const seconds = error.retryAfter ?? FULL_WAIT_S;
       wait(seconds, {
-        icon: "clock",
+        icon: "i-clock",
         strong,
         words: (left) => rest.join(" ").replace(/in [\d,]+ (s|h)\.$/, `in ${lasting(left)}.`),
         then: () => close("run"),
       });
     } else if (error.status === 503) {
       wait(error.retryAfter ?? FULL_WAIT_S, {
-        icon: "clock",
+        icon: "i-clock",
         strong: error.message,
         words: (left) => `Your code is kept. Trying again in ${lasting(left)}.`,
         then: run,
       });
     } else {
-      notice("run", { icon: "warn", strong: "Not started.", text: error.message });
+      notice("run", { icon: "i-warn", strong: "Not started.", text: error.message });
     }
   }
 
@@ -128,8 +128,8 @@ export function makeStart({ create, source, params, onStarting, onStarted, onSto
     state = next;
     for (const button of buttons) {
       button.setAttribute("aria-disabled", String(next !== "ready"));
-      const shape = { ready: ["play", ""], starting: ["running", "spin"], waiting: ["clock", ""] }[next];
-      button.querySelector(".i").replaceWith(icon(shape[0], "", shape[1]));
+      const shape = { ready: "i-play", starting: "i-running", waiting: "i-clock" }[next];
+      setIcon(button.querySelector(".i"), shape, next === "starting" ? "spin" : "");
       button.querySelector("span").textContent = { ready: "Run", starting: "Starting", waiting: `Run in ${left} s` }[next];
     }
   }

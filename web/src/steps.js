@@ -12,7 +12,7 @@ const STATES = [
   ["errored", "failed", "bad", "failed"],
   ["timed_out", "failed", "bad", "timed out"],
   ["running", "running", "now", "running"],
-  ["retrying", "retry", "now", "between attempts"],
+  ["retrying", "retry", "now", "waiting to retry"],
   ["waiting", "waiting", "now", "waiting for an event"],
   ["sleeping", "sleep", "now", "asleep"],
   ["completed", "done", "", "done"],

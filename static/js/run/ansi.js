@@ -1,5 +1,7 @@
 // Terminal colours in printed text: SGR codes become spans, every other escape sequence is dropped. Pure but for the spans.
 
+import { el } from "../dom.js";
+
 const ESCAPE = /\x1b\[([0-9;:]*)([@-~])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]+[0-~]|\x1b[@-Z\\-_]|[\x00-\x08\x0b-\x1f\x7f]/g;
 
 /** The text without its escape sequences, for search and the clipboard. */
@@ -15,12 +17,7 @@ export function ansiNodes(text) {
     if (to <= from) return;
     const piece = text.slice(from, to);
     if (!style.size) nodes.push(piece);
-    else {
-      const span = document.createElement("span");
-      span.className = [...style].join(" ");
-      span.textContent = piece;
-      nodes.push(span);
-    }
+    else nodes.push(el(`span.${[...style].join(".")}`, {}, piece));
   };
   for (const found of text.matchAll(ESCAPE)) {
     flush(found.index);

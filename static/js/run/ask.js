@@ -1,6 +1,6 @@
 // What a person can do for a step that waits: send its event, or end its time now.
 
-import { el } from "./dom.js";
+import { el } from "../dom.js";
 
 const ROWS = 6; // most lines the payload grows to
 

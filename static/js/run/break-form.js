@@ -1,6 +1,6 @@
 // The form that breaks a step: what its next attempts do. One dialog for steps that run, have run, or are still to come.
 
-import { el, icon, setText } from "./dom.js";
+import { el, icon, setText } from "../dom.js";
 
 const SLOW_MS = 2_000;
 const WAYS = [

@@ -1,7 +1,7 @@
 // What has been set up to go wrong: the breaks that are not used up, and a kill that is armed. Each can be taken back here.
 
+import { el, icon, setDisabled } from "../dom.js";
 import { says } from "./breaks.js";
-import { el, icon, setDisabled } from "./dom.js";
 
 const ARMED = { "during-step": "killed during its next step", "before-commit": "killed after its next effect, before the commit" };
 const ENDED = "This run has ended. A restart keeps it, and then it can be cleared.";

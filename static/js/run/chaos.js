@@ -1,8 +1,8 @@
 // Chaos: this run again with its worker killed before each commit in turn. A dialog in which a row arrives for each, with what came of it.
 
+import { el, icon, setDisabled, setText } from "../dom.js";
 import { call } from "./api.js";
 import { after, summary, twiceWords } from "./chaos-words.js";
-import { el, icon, setDisabled, setText } from "./dom.js";
 import { instancePath } from "./paths.js";
 import { stepLabel } from "./words.js";
 

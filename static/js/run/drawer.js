@@ -1,13 +1,14 @@
 // One step, in full: its attempts with what went wrong under each, its result, config and logs.
 
+import { el, icon, lineLink, setDisabled, setIcon, tell } from "../dom.js";
+import { STEP, stepState } from "../statuses.js";
 import { INJECTED, isBroken } from "./breaks.js";
-import { el, icon, lineLink, setDisabled, setIcon, tell } from "./dom.js";
 import { isLost, isStopped, lives } from "./fold.js";
 import { lineRow } from "./logs.js";
 import { early } from "./marks.js";
 import { trace } from "./outcome.js";
 import { valueNodes, valueText } from "./value.js";
-import { STEP, clock, copiedWords, count, lasting, left, moment, stepLabel, stepState } from "./words.js";
+import { clock, copiedWords, count, lasting, left, moment, stepLabel } from "./words.js";
 
 const LINES = 200; // printed lines shown here; the Logs tab has all
 const ATTEMPTS = 100; // attempts shown here: the first and the latest of them
@@ -22,7 +23,7 @@ export class Drawer {
       const link = event.target.closest("a[data-line]");
       if (!link) return;
       event.preventDefault();
-      tell("playground:goto", { line: Number(link.dataset.line) });
+      tell("goto", { line: Number(link.dataset.line) });
     });
     this.reset();
   }

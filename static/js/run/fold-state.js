@@ -1,7 +1,6 @@
 // What a fold holds, and what every part of it may ask of it.
 
 export const OPEN = new Set(["running", "retrying", "sleeping", "waiting"]);
-export const FINAL = new Set(["complete", "errored", "terminated"]);
 
 export const keyOf = (step) => `${step.kind}:${step.name}:${step.count}`;
 

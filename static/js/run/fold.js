@@ -6,7 +6,8 @@ import { RUN } from "./fold-run.js";
 import { newState } from "./fold-state.js";
 import { STEPS } from "./fold-steps.js";
 
-export { FINAL, OPEN, alive, isLost, isStopped, keyOf, lives, newState } from "./fold-state.js";
+export { FINAL } from "../statuses.js";
+export { OPEN, alive, isLost, isStopped, keyOf, lives, newState } from "./fold-state.js";
 
 const HANDLERS = { ...RUN, ...STEPS };
 

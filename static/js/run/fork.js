@@ -1,11 +1,12 @@
 // Forking: a new run from what this one has finished. A dialog asks where it leaves, what becomes of that step, and which code runs.
 
+import { el, icon, setDisabled, setText, tell } from "../dom.js";
+import { STEP } from "../statuses.js";
 import { shelf } from "../stored.js";
 import { call } from "./api.js";
-import { el, icon, setDisabled, setText, tell } from "./dom.js";
 import { instancePath, nameOf } from "./paths.js";
 import { valueText } from "./value.js";
-import { STEP, count, stepLabel } from "./words.js";
+import { count, stepLabel } from "./words.js";
 
 const LISTED = 3; // names of copied steps that are said
 const REMEMBERED = 100; // runs whose forks this browser remembers
@@ -30,7 +31,7 @@ export async function fork(run, { step = null, output = null, source = null }) {
   const answer = await call("POST", `${instancePath(run)}/fork`, { token: run.token, json: `{${parts.filter(Boolean).join(",")}}` });
   if (!answer.ok) return answer.words;
   rememberForks(run, [{ id: answer.data.id, step: step && stepLabel(step) }]);
-  tell("playground:forked", { instance: answer.data, source: source ?? run.source });
+  tell("forked", { instance: answer.data, source: source ?? run.source });
   return "";
 }
 

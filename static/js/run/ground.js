@@ -1,7 +1,7 @@
 // What lies under and above the timeline's rows: labels, the lane of executions, cuts, idle strips, the now-line.
 
+import { el, icon, setFlag, setText, setVar } from "../dom.js";
 import { labels } from "./axis.js";
-import { el, icon, setFlag, setText, setVar } from "./dom.js";
 
 const LONG_PX = 84; // a band narrower than this shows its number only
 

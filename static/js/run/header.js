@@ -1,8 +1,9 @@
 // The run's header: status, facts, and what may be done to the run. A control that cannot act stays and says why.
 
-import { setDisabled, setIcon, setText } from "./dom.js";
+import { setDisabled, setIcon, setText } from "../dom.js";
+import { STATUS } from "../statuses.js";
 import { alive, lives } from "./fold.js";
-import { STATUS, lasting, left, ticking } from "./words.js";
+import { lasting, left, ticking } from "./words.js";
 
 /** Why nothing at all can be done to a run. */
 export const NOTHING = {

@@ -1,10 +1,10 @@
 // The run's half before there is a run: what to do, and the plan read from the code.
 
-import { el, setText, setVar } from "./dom.js";
-import { breakTool } from "./row-break.js";
-import { pendingBreaks, setPending } from "./pending.js";
+import { el, setText, setVar } from "../dom.js";
 import { fillPlan, newRow } from "./new-row.js";
+import { pendingBreaks, setPending } from "./pending.js";
 import { flatten } from "./plan.js";
+import { breakTool } from "./row-break.js";
 
 const MOST = 60; // rows of a plan; a longer one says how many more there are
 

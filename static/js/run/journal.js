@@ -1,7 +1,7 @@
 // The journal itself: a row per event, there when it is committed and not before. JSON on demand; filtered as you type.
 
+import { el, setFlag, setText } from "../dom.js";
 import { INJECTED, says } from "./breaks.js";
-import { el, setFlag, setText } from "./dom.js";
 import { Rows } from "./rows.js";
 import { brief, valueNodes } from "./value.js";
 import { CUT, clock, errorLine, lasting } from "./words.js";

@@ -1,7 +1,7 @@
 // The replay lens: a column per execution, read downwards like a thread. Ran, read from the journal, lost, not reached.
 
+import { el, setFlag, setVar } from "../dom.js";
 import { INJECTED, isBroken } from "./breaks.js";
-import { el, setFlag, setVar } from "./dom.js";
 import { isLost, isStopped, lives } from "./fold.js";
 import { Plan } from "./plan.js";
 import { Rows } from "./rows.js";

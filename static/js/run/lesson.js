@@ -1,10 +1,10 @@
 // The lesson that a run belongs to: which task is asked for, which this run has shown to be done, and where to go on. One line under the
 // narrator's, which is read out; it says nothing to those who only watch.
 
+import { el, icon, tell } from "../dom.js";
 import { belongs, current, doneOf, lessonOf, nextAfter, note } from "../lessons.js";
 import { lowered, spoken } from "../spoken.js";
 import { call } from "./api.js";
-import { el, icon, tell } from "./dom.js";
 import { nameOf } from "./paths.js";
 import { isDone } from "./tasks.js";
 
@@ -39,7 +39,7 @@ export class Lesson {
     const answer = await call("GET", `/api/examples/${encodeURIComponent(slug)}`);
     if (!answer.ok || this.example) return;
     this.example = answer.data;
-    tell("playground:lesson", { example: answer.data });
+    tell("lesson", { example: answer.data });
     if (this.last) this.update(...this.last);
   }
 

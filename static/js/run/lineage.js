@@ -1,7 +1,7 @@
 // Where a run comes from and what was forked from it: one line, each run a link, with the way to compare the two.
 
+import { el, icon } from "../dom.js";
 import { call } from "./api.js";
-import { el, icon } from "./dom.js";
 import { forksOf, rememberForks } from "./fork.js";
 import { instancePath, pagePath } from "./paths.js";
 import { count, short, stepLabel } from "./words.js";

@@ -2,20 +2,20 @@
 // One fold, many views: events change the state, the state is drawn at most once a frame, and time moves what is drawn.
 // `moments` has every state of the run; `state` is the one that is shown: the newest, or while `past` the one at that seq.
 
+import { tell } from "../dom.js";
 import { toast } from "../toast.js";
 import { Address, momentOf } from "./address.js";
 import { call } from "./api.js";
 import { BreakList } from "./break-list.js";
 import { breakStep } from "./breaking.js";
-import { tell } from "./dom.js";
 import { Drawer } from "./drawer.js";
 import { Effects } from "./effects.js";
 import { FINAL, fold, keyOf } from "./fold.js";
 import { ForkDialog, wayOn } from "./fork.js";
 import { Header, NOTHING } from "./header.js";
 import { Journal } from "./journal.js";
-import { Lesson } from "./lesson.js";
 import { Lens } from "./lens.js";
+import { Lesson } from "./lesson.js";
 import { Lineage } from "./lineage.js";
 import { Logs } from "./logs.js";
 import { Moments } from "./moments.js";
@@ -83,7 +83,7 @@ export class Live {
       const link = event.target.closest("a[data-line]");
       if (!link || event.defaultPrevented) return;
       event.preventDefault();
-      tell("playground:goto", { line: Number(link.dataset.line) });
+      tell("goto", { line: Number(link.dataset.line) });
     });
     document.addEventListener("playground:hover", ({ detail: { line } }) => {
       this.timeline.link(line);
@@ -316,7 +316,7 @@ export class Live {
 
   /** Lights a line, and whatever belongs to it, wherever it is shown. */
   light(line) {
-    if (line !== this.timeline.linked) tell("playground:hover", { line });
+    if (line !== this.timeline.linked) tell("hover", { line });
   }
 
   openStep(step) {
@@ -324,7 +324,7 @@ export class Live {
     this.tabs.step(stepLabel(step));
     this.tabs.show("step");
     this.drawer.show(step, this.state, this.context());
-    if (step.line) tell("playground:hover", { line: step.line, reveal: true });
+    if (step.line) tell("hover", { line: step.line, reveal: true });
   }
 
   closeStep() {

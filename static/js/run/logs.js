@@ -1,7 +1,7 @@
 // What the run printed: stdout, stderr and logging, with the replayed lines dimmed and labelled, and a rule where a worker ended.
 
+import { el, setFlag, setText } from "../dom.js";
 import { ansiNodes, plain } from "./ansi.js";
-import { el, setFlag, setText } from "./dom.js";
 import { Rows } from "./rows.js";
 import { CUT, clock } from "./words.js";
 

@@ -1,7 +1,7 @@
 // A row of the timeline before anything has happened in it: also the rows of the plan, which stand here before there is a run.
 
-import { el, icon, setIcon, setText } from "./dom.js";
-import { STEP } from "./words.js";
+import { el, icon, setIcon, setText } from "../dom.js";
+import { STEP } from "../statuses.js";
 
 /** A row for a step or for an entry of the plan. */
 export function newRow() {

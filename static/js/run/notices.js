@@ -1,6 +1,6 @@
 // Banners of the run: trouble with the connection, and operations that were refused. Beside what they concern, never over it.
 
-import { el, icon, setText } from "./dom.js";
+import { el, icon, setText } from "../dom.js";
 
 const TITLES = { network: "Connection lost.", server: "The server is in trouble.", restart: "The server is restarting.", gone: "This run is not there any more." };
 

@@ -1,6 +1,6 @@
 // The last thing of a run: its output, or the error that ended it. Always there once the run is over.
 
-import { el, icon, lineLink } from "./dom.js";
+import { el, icon, lineLink } from "../dom.js";
 import { valueNodes, valueText } from "./value.js";
 import { errorLine, short } from "./words.js";
 

@@ -1,6 +1,7 @@
 // The run's half, as the rest of the page sees it. What a run needs is loaded with the first run, or when a hand moves to the button:
 // a visitor who reads an example does not wait for it.
 
+import { el } from "../dom.js";
 import { Idle } from "./idle.js";
 
 const root = document.getElementById("run");
@@ -43,9 +44,7 @@ function show(which) {
 function load() {
   if (!loading) {
     for (const href of part("live").dataset.modules.split(" ")) {
-      const link = document.createElement("link");
-      Object.assign(link, { rel: "modulepreload", href });
-      document.head.append(link);
+      document.head.append(el("link", { rel: "modulepreload", href }));
     }
     loading = import("./live.js").then(({ Live }) => (live = new Live(root)));
     loading.catch(() => (loading = null));

@@ -1,5 +1,7 @@
 // Breaks set before there is a run: they go with it when it starts, and are forgotten then.
 
+import { tell } from "../dom.js";
+
 let breaks = [];
 
 /** Those that are set now, as a run's own would be. */
@@ -9,7 +11,7 @@ export const pendingBreaks = () => breaks;
 export function setPending(body) {
   const kept = breaks.filter((each) => each.step.name !== body.step.name);
   breaks = body.how === null ? kept : [...kept, { ...body, left: body.times }];
-  document.dispatchEvent(new CustomEvent("playground:pending"));
+  tell("pending");
 }
 
 /** What goes with the start of a run. */
@@ -19,5 +21,5 @@ export const pendingBody = () => breaks.map(({ left, ...body }) => body);
 export function forgetPending() {
   if (!breaks.length) return;
   breaks = [];
-  document.dispatchEvent(new CustomEvent("playground:pending"));
+  tell("pending");
 }

@@ -1,7 +1,7 @@
 // Other code under a living run: a quiet offer while the editor differs, and what to do when the code does not fit the run's history.
 
+import { el, icon, setDisabled, tell } from "../dom.js";
 import { call } from "./api.js";
-import { el, icon, setDisabled, tell } from "./dom.js";
 import { keyOf } from "./fold.js";
 import { fork } from "./fork.js";
 import { instancePath, pagePath } from "./paths.js";
@@ -50,14 +50,14 @@ export class Recode {
     const answer = await call("GET", where, { token: run.tenant && run.token });
     if (!answer.ok || this.run !== run) return;
     const { source } = answer.data;
-    if (run.code() === run.source && run.source !== source) tell("playground:code", { source });
+    if (run.code() === run.source && run.source !== source) tell("code", { source });
     this.taken(snippet, source);
   }
 
   taken(snippet, source) {
     Object.assign(this.run, { snippet, source });
     this.offer.hidden = true;
-    tell("playground:recoded", { source });
+    tell("recoded", { source });
   }
 
   look() {

@@ -1,7 +1,7 @@
 // What a row of the timeline shows of breaks: the mark of one that is set, and on a step that is still to come the button to set one.
 
+import { el, icon, setFlag, setIcon } from "../dom.js";
 import { breakOf, says } from "./breaks.js";
-import { el, icon, setFlag, setIcon } from "./dom.js";
 
 const MARK = "span.bolt-box";
 

@@ -1,9 +1,10 @@
 // One row of the timeline: a step's icon and name, its track of marks, its time. Filled when the step changes, placed when time moves.
 
+import { el, setFlag, setIcon, setText, setVar } from "../dom.js";
+import { stepState } from "../statuses.js";
 import { INJECTED } from "./breaks.js";
-import { el, setFlag, setIcon, setText, setVar } from "./dom.js";
 import { marksOf } from "./marks.js";
-import { lasting, left, stepLabel, stepState, ticking } from "./words.js";
+import { lasting, left, stepLabel, ticking } from "./words.js";
 
 const NUMBER_PX = 14; // a mark narrower than this does not carry its number
 const LABEL_PX = 7; // width of a character in a gap, with room around it

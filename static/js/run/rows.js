@@ -1,5 +1,6 @@
 // A long list of which only what is in sight is in the page. Rows may differ in height: they are guessed, then measured.
 
+import { el } from "../dom.js";
 import { Heights } from "./heights.js";
 
 const SPARE = 8; // rows drawn above and below what is in sight
@@ -20,12 +21,7 @@ export class Rows {
     this.heights = new Heights();
     this.shown = new Map(); // index -> element
     this.dirty = new Set();
-    this.top = document.createElement("li");
-    this.bottom = document.createElement("li");
-    for (const pad of [this.top, this.bottom]) {
-      pad.className = "rows-pad";
-      pad.setAttribute("aria-hidden", "true");
-    }
+    [this.top, this.bottom] = [0, 1].map(() => el("li.rows-pad", { "aria-hidden": "true" }));
     list.append(this.top, this.bottom);
     viewport.addEventListener("scroll", () => this.paint(), { passive: true });
     new ResizeObserver(() => this.resized()).observe(viewport);

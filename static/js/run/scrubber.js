@@ -1,7 +1,7 @@
 // The slider over a run's seqs: where in its journal you are, where its workers died, and the way back to now.
 
+import { el, setDisabled, setFlag, setText, setVar } from "../dom.js";
 import { onKey } from "../keys.js";
-import { el, setDisabled, setFlag, setText, setVar } from "./dom.js";
 import { CUT, clock } from "./words.js";
 
 const APART = 0.4; // percent of the rail: cuts nearer to each other share a mark

@@ -1,6 +1,6 @@
 // The narrator's line on the page: one sentence at a time, changed no faster than it can be read.
 
-import { el, icon, setText } from "./dom.js";
+import { el, icon, setText } from "../dom.js";
 import { narrate } from "./narrator.js";
 import { clock } from "./words.js";
 

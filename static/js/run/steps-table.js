@@ -1,9 +1,10 @@
 // The timeline as a table: the same steps for a screen reader, for the keyboard, and for whoever likes figures better than bars.
 
+import { el, icon, setText } from "../dom.js";
+import { stepState } from "../statuses.js";
 import { read, write } from "../stored.js";
-import { el, icon, setText } from "./dom.js";
-import { count, errorLine, lasting, left, short, stepLabel, stepState } from "./words.js";
 import { isLost } from "./fold.js";
+import { count, errorLine, lasting, left, short, stepLabel } from "./words.js";
 
 const PAGE = 200; // rows at first, and more with each press of the button below
 const EVERY_MS = 500; // between two drawings while the run goes on

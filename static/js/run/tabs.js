@@ -1,6 +1,6 @@
 // The tabs under the timeline; under 900 px the timeline is the first of them.
 
-import { setText } from "./dom.js";
+import { setText } from "../dom.js";
 
 export class Tabs {
   /** @param {{root: HTMLElement, onShow: (view: string) => void}} how `root` holds the tab list and the panels */

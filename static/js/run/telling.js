@@ -1,8 +1,8 @@
 // What the rest of the page hears of a run: its steps for the editor and the outline, its status for the page's own bar and title.
 
-import { tell } from "./dom.js";
+import { tell } from "../dom.js";
 import { lives } from "./fold.js";
-import { STATUS, errorLine, left, short } from "./words.js";
+import { errorLine, left, short } from "./words.js";
 
 const NOTE = 120; // characters of an error beside its line in the editor
 const TELL_MS = 100; // between two tellings
@@ -41,9 +41,9 @@ export class Telling {
     }));
     const awaited = final ? null : [...state.open].findLast((step) => step.line !== null);
     const error = state.status === "errored" && state.error?.line ? { line: state.error.line, message: short(errorLine(state.error), NOTE) } : null;
-    tell("playground:steps", { steps, awaitedLine: awaited?.line ?? null, error });
+    tell("steps", { steps, awaitedLine: awaited?.line ?? null, error });
     const executions = lives(newest);
-    tell("playground:status", { status: newest.status, word: STATUS[newest.status].word, executions: executions.length, replayed: executions.at(-1)?.replayed ?? 0, killed: executions.at(-1)?.reason === "killed" });
+    tell("status", { status: newest.status, executions: executions.length, replayed: executions.at(-1)?.replayed ?? 0, killed: executions.at(-1)?.reason === "killed" });
     return 0;
   }
 }

@@ -1,7 +1,7 @@
 // The timeline: a row per step over a common scale, with what waits for you in place. Only rows in sight are in the page.
 
+import { setFlag, setVar, tell } from "../dom.js";
 import { askForm, trackTool } from "./ask.js";
-import { setFlag, setVar, tell } from "./dom.js";
 import { Ground } from "./ground.js";
 import { lifeOf } from "./marks.js";
 import { fillPlan, newRow } from "./new-row.js";
@@ -31,7 +31,7 @@ export class Timeline {
     this.list.addEventListener("playground:line", () => this.goto());
     this.list.addEventListener("playground:break", () => this.askBreak());
     this.list.addEventListener("pointerover", (event) => this.pointed(event));
-    this.list.addEventListener("pointerleave", () => tell("playground:hover", { line: null }));
+    this.list.addEventListener("pointerleave", () => tell("hover", { line: null }));
     this.list.addEventListener("focusin", (event) => this.focused(event));
     new ResizeObserver(() => this.measure()).observe(this.track);
     this.zoom = new Zoom({ root, scale: this.scale, track: this.track, aim: () => this.aim(), changed: () => this.frame() });
@@ -246,13 +246,13 @@ export class Timeline {
     const item = this.rows.shown.get(index);
     this.setActive(index);
     if (item.step) this.onOpen(item.step);
-    else if (item.line) tell("playground:goto", { line: item.line });
+    else if (item.line) tell("goto", { line: item.line });
   }
 
   pointed(event) {
     const index = this.indexOf(event.target);
     const line = index < 0 ? null : this.rows.shown.get(index).line;
-    if (line !== this.linked) tell("playground:hover", { line });
+    if (line !== this.linked) tell("hover", { line });
   }
 
   focused(event) {
@@ -282,7 +282,7 @@ export class Timeline {
   /** To the line of the step that the keyboard is at. */
   goto() {
     const line = this.rows.shown.get(this.active)?.line;
-    if (line) tell("playground:goto", { line });
+    if (line) tell("goto", { line });
   }
 
   /** Breaks the step that the keyboard is at. */

@@ -1,21 +1,16 @@
 // Values as they were stored, shown as JSON with colours. Tags such as {"$datetime": …} are said in words.
 
+import { el } from "../dom.js";
+
 const DEPTH_INLINE = 84; // characters a list or object may take and still stand on one line
 const MOST = 20_000; // characters shown of one value; the rest is said to be there
-
-const span = (name, text) => {
-  const node = document.createElement("span");
-  node.className = name;
-  node.textContent = text;
-  return node;
-};
 
 /** A fragment of spans for `value`; at most MOST characters of it. */
 export function valueNodes(value) {
   const out = document.createDocumentFragment();
   const budget = { left: MOST };
   write(value, "", out, budget);
-  if (budget.left <= 0) out.append(span("dim", `\n… ${JSON.stringify(value).length.toLocaleString("en")} characters in all; Copy gives the whole`));
+  if (budget.left <= 0) out.append(el("span.dim", {}, `\n… ${JSON.stringify(value).length.toLocaleString("en")} characters in all; Copy gives the whole`));
   return out;
 }
 
@@ -32,7 +27,7 @@ function put(out, budget, name, text) {
   if (budget.left <= 0) return;
   const shown = text.length > budget.left ? `${text.slice(0, budget.left)}…` : text;
   budget.left -= text.length;
-  if (name) out.append(span(name, shown));
+  if (name) out.append(el(`span.${name}`, {}, shown));
   else out.append(shown);
 }
 

@@ -1,6 +1,6 @@
 // Somebody else's run: said once, beside the controls that do nothing, with the way to one's own.
 
-import { el, icon } from "./dom.js";
+import { el, icon } from "../dom.js";
 
 export class Watching {
   /** @param {HTMLElement} home where banners of the run stand */

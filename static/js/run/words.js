@@ -1,27 +1,4 @@
-// What the run panel calls things: statuses, states of steps, reasons, times. Sentences are in narrator.js.
-
-export const STATUS = {
-  queued: { word: "Queued", icon: "i-clock", tone: "now" },
-  running: { word: "Running", icon: "i-running", tone: "now" },
-  waiting: { word: "Waiting", icon: "i-waiting", tone: "now" },
-  waitingForPause: { word: "Pausing", icon: "i-pause", tone: "now" },
-  paused: { word: "Paused", icon: "i-pause", tone: "now" },
-  complete: { word: "Complete", icon: "i-done", tone: "done" },
-  errored: { word: "Errored", icon: "i-failed", tone: "bad" },
-  terminated: { word: "Terminated", icon: "i-stop", tone: "done" },
-};
-
-export const STEP = {
-  running: { word: "running", icon: "i-running", tone: "now" },
-  retrying: { word: "waiting to retry", icon: "i-retry", tone: "now" },
-  sleeping: { word: "asleep", icon: "i-sleep", tone: "now" },
-  waiting: { word: "waiting", icon: "i-waiting", tone: "now" },
-  completed: { word: "done", icon: "i-done", tone: "" },
-  errored: { word: "failed", icon: "i-failed", tone: "bad" },
-  timed_out: { word: "timed out", icon: "i-failed", tone: "bad" },
-  stopped: { word: "stopped", icon: "i-stop", tone: "" },
-  not: { word: "not reached", icon: "i-not", tone: "not" },
-};
+// What the run panel calls things: reasons, steps, times. How things stand is in statuses.js, sentences are in narrator.js.
 
 /** What an execution's end is called where its worker is cut off. */
 export const CUT = {
@@ -34,11 +11,6 @@ export const CUT = {
   code: "goes on with edited code",
   recoded: "edited code",
 };
-
-/** The state of a step as people see it: an open step of a finished run did not go on. */
-export function stepState(step, final) {
-  return final && step.endedAt === null ? STEP.stopped : STEP[step.status] || STEP.running;
-}
 
 /** Where a fork has a step from, and how it went there. */
 export function copiedWords({ copied }) {

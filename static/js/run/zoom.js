@@ -1,8 +1,8 @@
 // A closer look at the timeline: which part of it is in view. By buttons, keys, wheel with a modifier, two fingers; moved by dragging,
 // by the wheel sideways, by arrow keys, and by the strip that shows where you are.
 
+import { setDisabled, setFlag, setVar } from "../dom.js";
 import { onKey } from "../keys.js";
-import { setDisabled, setFlag, setVar } from "./dom.js";
 
 const STEP = 1.6; // by which a button or a key makes everything wider
 const WHEEL = 0.0025; // … and a pixel of the wheel, as an exponent

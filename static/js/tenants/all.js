@@ -1,10 +1,9 @@
 // The tenants whose keys this browser keeps, each with how its runs stand, and a form that adds one.
 
-import { statusOf } from "../halves.js";
+import { el, icon } from "../dom.js";
 import { Refused, request } from "../http.js";
-import { icon } from "../icons.js";
-import { el } from "../run/dom.js";
 import { tenantPath } from "../run/paths.js";
+import { STATUS } from "../statuses.js";
 import { forget, keep, kept, keyOf, onKept } from "./kept.js";
 
 const TOLD = ["running", "waiting", "queued", "paused", "errored", "complete"]; // statuses that are counted on a card
@@ -23,7 +22,7 @@ function draw() {
 
 function card(name) {
   const facts = el("p.facts", {}, "Asking.");
-  const button = el("button.btn.icon.small", { type: "button", title: "Forget its key" }, icon("close", `Forget the key of ${name}`));
+  const button = el("button.btn.icon.small", { type: "button", title: "Forget its key" }, icon("i-close", { label: `Forget the key of ${name}` }));
   button.addEventListener("click", () => {
     forget(name);
     draw();
@@ -40,8 +39,8 @@ async function tell(name, facts) {
     facts.replaceChildren(
       el("span", {}, versions ? `version ${versions} is live` : "nothing is deployed yet"),
       ...counted.map((status) => {
-        const [shape, tone, word] = statusOf(status);
-        return el("span.with-icon", {}, icon(shape, "", tone.replace("spin", "")), `${instances[status].toLocaleString("en")} ${word.toLowerCase()}`);
+        const { icon: shape, tone, word } = STATUS[status];
+        return el("span.with-icon", {}, icon(shape, { tone }), `${instances[status].toLocaleString("en")} ${word.toLowerCase()}`);
       }),
       ...(counted.length ? [] : [el("span", {}, "no runs yet")]),
     );

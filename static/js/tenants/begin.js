@@ -1,7 +1,7 @@
 // Starting runs of a tenant: one, or many with the same params in one request.
 
+import { el } from "../dom.js";
 import { Already, post } from "../http.js";
-import { el } from "../run/dom.js";
 import { pagePath, tenantPath } from "../run/paths.js";
 
 /** @param {{tenant: string, key: () => string, started: () => void}} how */

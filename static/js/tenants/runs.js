@@ -1,11 +1,10 @@
 // A tenant's runs: newest first, by status, a page at a time. Looked at again every few seconds while the page is in sight.
 
-import { statusOf } from "../halves.js";
+import { el } from "../dom.js";
 import { request } from "../http.js";
-import { icon } from "../icons.js";
-import { el } from "../run/dom.js";
 import { pagePath, tenantPath } from "../run/paths.js";
 import { lasting, moment } from "../run/words.js";
+import { STATUS, statusIcon } from "../statuses.js";
 import { moment as begun } from "../when.js";
 
 const PAGE = 25;
@@ -106,12 +105,11 @@ export class Runs {
   }
 
   row(run) {
-    const [shape, tone, word] = statusOf(run.status);
     const error = run.status === "errored" && run.error ? `${run.error.name}: ${run.error.message}` : "";
     return el(
       "li",
       { dataset: { id: run.id } },
-      el("span.state", {}, icon(shape, "", tone), el("span", {}, word)),
+      el("span.state", {}, statusIcon(run.status), el("span", {}, STATUS[run.status].word)),
       el("a.mono", { href: pagePath({ tenant: this.tenant, id: run.id }), title: run.id }, run.id),
       el("span.of-version", {}, el("span.sr", {}, "version "), this.versionOf(run.version)),
       el("time.num", { datetime: new Date(run.created_at).toISOString(), title: new Date(run.created_at).toLocaleString("en-GB") }, begun(run.created_at)),

@@ -1,9 +1,8 @@
 // A tenant's secrets: their names, and a form that sets one. No answer of the server has a value.
 
 import { confirm } from "../dialogs.js";
+import { el, icon } from "../dom.js";
 import { request } from "../http.js";
-import { icon } from "../icons.js";
-import { el } from "../run/dom.js";
 import { tenantPath } from "../run/paths.js";
 
 /** @param {{tenant: string, key: () => string, names: string[]}} how */
@@ -36,7 +35,7 @@ export function makeSecrets({ tenant, key, names }) {
   }
 
   function row(name) {
-    const button = el("button.btn.icon.small", { type: "button", title: "Remove" }, icon("close", `Remove ${name}`));
+    const button = el("button.btn.icon.small", { type: "button", title: "Remove" }, icon("i-close", { label: `Remove ${name}` }));
     button.addEventListener("click", async () => {
       const sure = await confirm({ title: `Remove ${name}?`, words: "Code that asks for it fails from its next execution on. The value can't be had back.", yes: "Remove" });
       if (sure && (await change("DELETE", name, undefined, `${name} is removed.`))) form.elements.name.focus();

@@ -1,8 +1,8 @@
 // A tenant's trigger: its address is told once, when it is made.
 
 import { confirm } from "../dialogs.js";
+import { el } from "../dom.js";
 import { request } from "../http.js";
-import { el } from "../run/dom.js";
 import { tenantPath } from "../run/paths.js";
 
 /** @param {{tenant: string, key: () => string}} how */

@@ -1,7 +1,7 @@
 // A tenant's versions, newest first; the newest is the live one, which new runs get. The code of each is asked for when it is looked at.
 
+import { el } from "../dom.js";
 import { request } from "../http.js";
-import { el } from "../run/dom.js";
 import { tenantPath } from "../run/paths.js";
 import { moment } from "../when.js";
 

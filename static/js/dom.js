@@ -1,4 +1,4 @@
-// The few things the panel's files do to the page. Positions go through style.setProperty: the policy allows no style attributes.
+// The few things all files do to the page. Positions go through style.setProperty: the policy allows no style attributes.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -66,7 +66,8 @@ export function setDisabled(button, reason) {
   }
 }
 
-export const tell = (name, detail) => document.dispatchEvent(new CustomEvent(name, { detail }));
+/** Tells the other half of the page; app.js lists what there is to tell. */
+export const tell = (name, detail = {}) => document.dispatchEvent(new CustomEvent(`playground:${name}`, { detail }));
 
 /** A link to a line of the editor. */
 export function lineLink(line, text = `line ${line}`) {

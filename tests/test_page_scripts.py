@@ -1,0 +1,51 @@
+"""The page's scripts as files: what is needed at once is asked for at once, and none of them writes markup."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+JS = ROOT / "static" / "js"
+IMPORTED = re.compile(r'^(?:import|export) [^;]*?from "(\.[^"]*)"', re.MULTILINE)
+
+# What would make markup, code or a document of a text, which may be a tenant's.
+SINKS = re.compile(r"\b(innerHTML|outerHTML|insertAdjacentHTML|setHTMLUnsafe|parseFromString|createContextualFragment|srcdoc|execScript)\b|document\.write|\beval\(|new Function\b|javascript:")
+
+
+def needed(script: Path) -> set[str]:
+    """Every module that a script imports, and what those import in turn; as paths below static/js, without their ending."""
+    found: set[Path] = set()
+    left = [script]
+    while left:
+        one = left.pop()
+        more = {(one.parent / path).resolve() for path in IMPORTED.findall(one.read_text())} - found
+        found |= more
+        left += more
+    return {path.relative_to(JS).as_posix().removesuffix(".js") for path in found}
+
+
+def named(template: str, name: str) -> list[str]:
+    """The names in a list that a template sets."""
+    (listed,) = re.findall(rf"{{% set {name} = \[(.*?)\] %}}", (ROOT / "templates" / template).read_text())
+    return re.findall(r'"([^"]+)"', listed)
+
+
+def test_the_page_asks_for_all_that_it_needs_at_once() -> None:
+    """A browser knows what a module imports only once it is there: each step on the way would be a round trip."""
+    asked = named("page.html", "scripts")
+    assert set(asked) == needed(JS / "app.js")
+    assert len(asked) == len(set(asked))
+
+
+def test_the_panel_asks_for_all_its_modules_at_once() -> None:
+    there = needed(JS / "run" / "panel.js")
+    panel = {"run/live"} | {name for name in needed(JS / "run" / "live.js") if name.startswith("run/")}
+    assert {f"run/{name}" for name in named("_run.html", "modules")} == panel - there
+
+
+@pytest.mark.parametrize("folder", ["static/js", "web/src"])
+def test_no_script_makes_markup_of_text(folder: str) -> None:
+    found = {str(path.relative_to(ROOT)): SINKS.findall(path.read_text()) for path in (ROOT / folder).rglob("*.js")}
+    assert found
+    assert {path: sinks for path, sinks in found.items() if sinks} == {}
