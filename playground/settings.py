@@ -137,7 +137,7 @@ def read(name: str, text: str, origin: str) -> Any:
         BadSetting: the text is not of the setting's type, or under its least value.
     """
     row = {row.name: row for row in dataclasses.fields(Settings)}[name]
-    kind = type(row.default)
+    kind: type = type(row.default)
     if kind is bool:
         known = {
             "1": True,

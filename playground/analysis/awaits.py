@@ -104,7 +104,7 @@ def _await_after(workflow: Workflow, function: Function) -> Fix | None:
     """Below the step, where nothing but its own line ends."""
     if not isinstance(workflow.tree.scope[function], ast.AsyncFunctionDef):
         return None
-    line, column = workflow.source.place(function.end_lineno, function.end_col_offset)
+    line, column = workflow.source.end(function)
     text = workflow.source.lines[line - 1]
     if text[column - 1 :].strip().startswith(";"):
         return None

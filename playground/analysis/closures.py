@@ -31,7 +31,7 @@ def check(workflow: Workflow) -> Iterator[Diagnostic]:
 
 def _loop_variables(workflow: Workflow, node: ast.AST) -> list[list[ast.AST]]:
     """What the loops around a node bind, up to the function that holds them."""
-    found = []
+    found: list[list[ast.AST]] = []
     for above in workflow.tree.above(node):
         if isinstance(above, (*FUNCTIONS, ast.Lambda)):
             break

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from playground.analysis.calls import nearest
 from playground.analysis.rules import Diagnostic, Fix, Span, report
+from playground.analysis.syntax import Placed
 from playground.analysis.workflow import DO, SLEEP, WAIT, Workflow
 from playground.workflows import config as configs
 from playground.workflows import durations
@@ -75,8 +76,8 @@ def _retries(workflow: Workflow, given: ast.expr) -> Iterator[Diagnostic]:
     if all(isinstance(key, ast.Constant) for key in found.keys):
         missing = [key for key in ("limit", "delay") if key not in values]
         if missing:
-            fix = _complete(workflow, found, missing)
-            yield _refused(workflow, found, f"`retries` needs {' and '.join(f'`{key}`' for key in missing)}.", fix)
+            complete = _complete(workflow, found, missing)
+            yield _refused(workflow, found, f"`retries` needs {' and '.join(f'`{key}`' for key in missing)}.", complete)
     if "limit" in values:
         yield from _limit(workflow, values["limit"])
     if "delay" in values:
@@ -101,14 +102,14 @@ def _complete(workflow: Workflow, found: ast.Dict, missing: list[str]) -> Fix:
     return Fix(title, Span(line, column, line, column), f", {text}" if found.values else text)
 
 
-def _into_retries(workflow: Workflow, found: ast.Dict, key: ast.Constant) -> Fix | None:
+def _into_retries(workflow: Workflow, found: ast.Dict, key: ast.Constant, name: str) -> Fix | None:
     """Where one key of retries stands beside them alone, its pair becomes them."""
     names = [one.value for one in found.keys if isinstance(one, ast.Constant)]
     if "retries" in names or sum(name in RETRY_KEYS for name in names) != 1:
         return None
     value = found.values[found.keys.index(key)]
     start, end = workflow.source.span(key), workflow.source.span(value)
-    text = f'"retries": {retries_of(**{key.value: workflow.words_of(value)})}'
+    text = f'"retries": {retries_of(**{name: workflow.words_of(value)})}'
     return Fix("Put it into retries", Span(start.line, start.column, end.end_line, end.end_column), text)
 
 
@@ -130,9 +131,11 @@ def _limit(workflow: Workflow, given: ast.expr) -> Iterator[Diagnostic]:
 def _duration(workflow: Workflow, given: ast.expr | None, what: str) -> Iterator[Diagnostic]:
     """Findings about a duration that stands there as a constant; `what` it is of decides which values it takes."""
     here = not isinstance(given, ast.Name)  # a named constant may have other uses, which a fix would break
-    if not here:
+    if isinstance(given, ast.Name):
         given = workflow.tree.value(given)
-    known, value = _number(given) if given is not None else (False, None)
+    if given is None:
+        return
+    known, value = _number(given)
     if not known:
         return
     place = workflow.source.span(given)
@@ -193,9 +196,8 @@ def _spoken(milliseconds: float) -> str:
 
 
 def _dict(workflow: Workflow, given: ast.expr) -> ast.Dict | None:
-    if isinstance(given, ast.Name):
-        given = workflow.tree.value(given)
-    return given if isinstance(given, ast.Dict) else None
+    found = workflow.tree.value(given) if isinstance(given, ast.Name) else given
+    return found if isinstance(found, ast.Dict) else None
 
 
 def _values(found: ast.Dict) -> dict[str, ast.expr]:
@@ -211,13 +213,13 @@ def _unknown_keys(workflow: Workflow, found: ast.Dict, known: tuple[str, ...], w
         if isinstance(key, ast.Constant) and key.value not in known:
             meant = nearest(str(key.value), known)
             fix = Fix(f'Make it "{meant}"', workflow.source.span(key), f'"{meant}"') if meant else None
-            if what == "config" and key.value in RETRY_KEYS:
-                fix = _into_retries(workflow, found, key)
+            if what == "config" and isinstance(key.value, str) and key.value in RETRY_KEYS:
+                fix = _into_retries(workflow, found, key, key.value)
                 words = f"`{key.value}` belongs into `retries`."
             else:
                 words = f"`{what}` has no key {str(key.value)[:60]!r}; it takes {', '.join(known)}."
             yield _refused(workflow, key, words, fix)
 
 
-def _refused(workflow: Workflow, node: ast.AST, words: str, fix: Fix | None = None) -> Diagnostic:
+def _refused(workflow: Workflow, node: Placed, words: str, fix: Fix | None = None) -> Diagnostic:
     return report("config", workflow.source.span(node), fix, words=words)

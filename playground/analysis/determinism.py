@@ -66,7 +66,7 @@ def check(workflow: Workflow) -> Iterator[Diagnostic]:
     seeded = any(workflow.tree.dotted(call.func) == "random.seed" and call.args for call in workflow.tree.of[ast.Call])
     for node in workflow.replayed_calls():
         code = kind_of(workflow, node)
-        if code is None or (seeded and code == RANDOM and workflow.tree.dotted(node.func).startswith("random.")):
+        if code is None or (seeded and code == RANDOM and (workflow.tree.dotted(node.func) or "").startswith("random.")):
             continue
         if code == SLEEP:
             yield from _sleep(workflow, node)
@@ -121,9 +121,9 @@ def _sleep(workflow: Workflow, node: ast.Call) -> Iterator[Diagnostic]:
     if seconds == 0 or not isinstance(workflow.tree.enclosing(node), FUNCTIONS):
         return
     step = _step_in_reach(workflow, node)
-    durable = type(seconds) in (int, float) and isinstance(workflow.tree.parents[node], ast.Await)
+    durable = isinstance(workflow.tree.parents[node], ast.Await)
     fix = None
-    if step and durable and workflow.tree.dotted(node.func) == "asyncio.sleep":
+    if step and durable and isinstance(seconds, (int, float)) and seconds is not True and workflow.tree.dotted(node.func) == "asyncio.sleep":
         fix = Fix("Sleep durably", workflow.source.span(node), f'{step}.sleep("pause", "{seconds} seconds")')
     yield report(SLEEP, workflow.source.span(node), fix)
 
@@ -162,7 +162,8 @@ def _take_in_a_step(workflow: Workflow, node: ast.Call, code: str) -> Fix | None
         parent = workflow.tree.parents[whole]
         method = isinstance(parent, ast.Call) and parent.func is whole
         text = isinstance(parent, ast.Call) and workflow.tree.dotted(parent.func) == "builtins.str" and parent.args == [whole]
-        if not (method or text or (isinstance(parent, ast.Attribute) and parent.value is whole)):
+        attribute = isinstance(parent, ast.Attribute) and parent.value is whole
+        if not isinstance(parent, ast.expr) or not (method or text or attribute):
             break
         whole = parent
     words = workflow.words_of(whole)

@@ -93,7 +93,7 @@ def _write_run(workflow: Workflow, entry: ast.ClassDef) -> Fix | None:
     if body[0].lineno == entry.lineno:
         return None
     indent = workflow.source.lines[body[0].lineno - 1][: body[0].col_offset]
-    line = entry.end_lineno
+    line, _ = workflow.source.end(entry)
     column = len(workflow.source.lines[line - 1]) + 1
     return Fix("Write it", Span(line, column, line, column), "\n\n" + BODY.format(indent=indent))
 

@@ -14,7 +14,8 @@ def check(workflow: Workflow) -> Iterator[Diagnostic]:
     """Findings about `except:` and `except BaseException` around awaited steps that do not raise again."""
     for handler in workflow.tree.within((ast.ExceptHandler,), workflow.replayed):
         place = _catches_all(workflow, handler)
-        if place is not None and _awaits(workflow.tree.parents[handler].body) and not _raises(handler):
+        around = workflow.tree.parents[handler]
+        if place is not None and isinstance(around, (ast.Try, ast.TryStar)) and _awaits(around.body) and not _raises(handler):
             clause = "except:" if handler.type is None else f"except {workflow.words_of(handler.type)}"
             fix = Fix("Catch Exception", place, "except Exception" if handler.type is None else "Exception")
             yield report("catches-all", place, fix, clause=clause)

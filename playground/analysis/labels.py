@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from playground.analysis.syntax import Placed
 from playground.analysis.tree import Function
 from playground.analysis.workflow import Workflow
 
@@ -45,7 +46,7 @@ class Labels:
         text = "".join(part for part, _ in parts)
         return {"name": text} if all(known for _, known in parts) else {"name": text, "pattern": True}
 
-    def text(self, node: ast.AST) -> str:
+    def text(self, node: Placed) -> str:
         """The source of a node, cut to what can be shown."""
         words = self._workflow.source.words(node)
         return words if len(words) <= TEXT else words[: TEXT - 1] + "…"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from playground.analysis.labels import Labels
+from playground.analysis.syntax import Placed
 from playground.analysis.tree import COMPREHENSIONS, FUNCTIONS, Function, below, children
 from playground.analysis.workflow import DO, SLEEP, WAIT, StepCall, Workflow
 
@@ -91,7 +92,7 @@ class _Outliner:
                     into,
                     case.body[-1],
                 )
-        elif isinstance(node, (ast.Try, getattr(ast, "TryStar", ast.Try))):
+        elif isinstance(node, (ast.Try, ast.TryStar)):
             self.statements(node.body, into)
             for handler in node.handlers:
                 self.group(
@@ -133,7 +134,7 @@ class _Outliner:
             self.group("branch", "else", node.orelse[0], node.orelse, into, node.orelse[-1])
 
     def group(
-        self, kind: str, name: str, node: ast.AST, parts: list[Any], into: list[Node], last: ast.AST | None = None
+        self, kind: str, name: str, node: Placed, parts: list[Any], into: list[Node], last: Placed | None = None
     ) -> Node | None:
         """A node with children, when there are any."""
         inner: list[Node] = []
@@ -212,7 +213,7 @@ class _Outliner:
         if kept and not any(self.starts(argument) for argument in arguments):
             self.filled.add(name)
 
-    def comprehension(self, node: ast.AST, into: list[Node]) -> None:
+    def comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp, into: list[Node]) -> None:
         first = node.generators[0]
         self.visit(first.iter, into)
         rest = [part for generator in node.generators[1:] for part in (generator.iter, *generator.ifs)]

@@ -37,10 +37,12 @@ _GIVES: dict[str, tuple[str, str | None]] = {
     "collections.deque": ("a deque", _TO_LIST),
 }
 
+_OPENS = ("builtins.open", "io.open")
+
 
 def check(workflow: Workflow) -> Iterator[Diagnostic]:
     """Findings about what functions of steps and `run` return."""
-    functions = {function: "unstorable-result" for _, function in workflow.callbacks}
+    functions: dict[ast.AST, str] = {function: "unstorable-result" for _, function in workflow.callbacks}
     if workflow.run is not None:
         functions[workflow.run] = "unstorable-output"
     for function, code in functions.items():
@@ -129,13 +131,10 @@ def _unstorable_name(workflow: Workflow, name: ast.Name) -> tuple[str, str, str 
         return "a function", "Call it", None
     if all(isinstance(binding, ast.ClassDef) for binding in bound):
         return "a class", "", None
-    if len(bound) == 1 and isinstance(workflow.tree.parents.get(bound[0]), ast.withitem):
-        item = workflow.tree.parents[bound[0]]
-        if isinstance(item.context_expr, ast.Call) and workflow.tree.dotted(item.context_expr.func) in (
-            "builtins.open",
-            "io.open",
-        ):
-            return "an open file", "Return what you read from it", None
+    item = workflow.tree.parents.get(bound[0]) if len(bound) == 1 else None
+    opened = item.context_expr if isinstance(item, ast.withitem) else None
+    if isinstance(opened, ast.Call) and workflow.tree.dotted(opened.func) in _OPENS:
+        return "an open file", "Return what you read from it", None
     value = workflow.tree.value(name)
     if isinstance(value, (ast.Lambda, ast.GeneratorExp)):
         return ("a function", "Call it", None) if isinstance(value, ast.Lambda) else ("a generator", "Make it a list", _TO_LIST)
@@ -146,8 +145,7 @@ def _unstorable_name(workflow: Workflow, name: ast.Name) -> tuple[str, str, str 
 
 def _keys(workflow: Workflow, value: ast.Dict, code: str) -> Iterator[Diagnostic]:
     for key in value.keys:
-        plain = isinstance(key, ast.Constant) and not isinstance(key.value, str)
-        if plain or isinstance(key, ast.Tuple):
+        if isinstance(key, ast.Tuple) or (isinstance(key, ast.Constant) and not isinstance(key.value, str)):
             kind = type(key.value).__name__ if isinstance(key, ast.Constant) else "tuple"
             yield report(code, workflow.source.span(key), what=f"a dict with a key of type {kind}", cure=" Keys must be str.")
 

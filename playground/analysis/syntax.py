@@ -7,6 +7,7 @@ import ast
 import re
 import warnings
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from playground.analysis.rules import Diagnostic, Fix, Span, report
 
@@ -14,6 +15,22 @@ FILENAME = "<workflow>"
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _UNREADABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+class Placed(Protocol):
+    """A node that says where it stands: nearly all do."""
+
+    @property
+    def lineno(self) -> int: ...
+
+    @property
+    def col_offset(self) -> int: ...
+
+    @property
+    def end_lineno(self) -> int | None: ...
+
+    @property
+    def end_col_offset(self) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +41,21 @@ class Source:
     tree: ast.Module
     lines: list[str] = field(repr=False)
 
-    def span(self, node: ast.AST) -> Span:
+    def span(self, node: Placed) -> Span:
         """Where a node stands; its end is the place after its last character."""
-        start, end = self.place(node.lineno, node.col_offset), self.place(node.end_lineno, node.end_col_offset)
+        start, end = self.place(node.lineno, node.col_offset), self.end(node)
         return Span(*start, *(end if end > start else (start[0], start[1] + 1)))
 
     def place(self, line: int, byte_offset: int) -> tuple[int, int]:
         """The line and column of a byte offset in a line."""
         return line, _characters(self.lines, line, byte_offset) + 1
 
-    def words(self, node: ast.AST) -> str:
+    def end(self, node: Placed) -> tuple[int, int]:
+        """The line and column after a node's last character."""
+        assert node.end_lineno is not None and node.end_col_offset is not None, "the parser says where a node ends"
+        return self.place(node.end_lineno, node.end_col_offset)
+
+    def words(self, node: Placed) -> str:
         """The text of a node on one line."""
         span = self.span(node)
         lines = self.lines[span.line - 1 : span.end_line]
@@ -41,7 +63,7 @@ class Source:
         lines[0] = lines[0][span.column - 1 :]
         return " ".join(" ".join(lines).split())
 
-    def find(self, word: str, node: ast.AST) -> Span:
+    def find(self, word: str, node: Placed) -> Span:
         """The first `word` on the first line of a node, as for the name after `class` or `def`."""
         line, column = self.place(node.lineno, node.col_offset)
         text = self.lines[line - 1]

@@ -4,15 +4,17 @@ import ast
 import builtins
 from collections import defaultdict
 from collections.abc import Collection, Container, Iterator
+from typing import Any, TypeVar
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 SCOPES = (*FUNCTIONS, ast.Lambda, ast.ClassDef, ast.Module, *COMPREHENSIONS)
 
+Kind = TypeVar("Kind", bound=ast.AST)
+
 _SKIPPED_FIELDS = frozenset({"ctx", "op", "ops", "type_ignores", "type_comment", "kind", "conversion", "simple", "level"})
 _SCOPE_KINDS = frozenset(SCOPES)
-_ARGUMENT_SCOPES = frozenset({ast.Lambda, *COMPREHENSIONS})  # nothing of theirs stands outside but defaults
 _BINDERS = frozenset({
     *FUNCTIONS, ast.ClassDef, ast.arg, ast.alias, ast.ExceptHandler, ast.MatchAs, ast.MatchStar, ast.MatchMapping, ast.Global, ast.Nonlocal
 })  # fmt: skip
@@ -52,12 +54,12 @@ class Tree:
     def __init__(self, module: ast.Module) -> None:
         self.module = module
         self.parents: dict[ast.AST, ast.AST] = {}
-        self.outer: dict[ast.AST, ast.AST | None] = {module: None}
+        self.outer: dict[ast.AST, ast.AST] = {}  # of the module there is none
         self.scope: dict[ast.AST, ast.AST] = {}
         self.bindings: dict[ast.AST, dict[str, list[ast.AST]]] = {module: {}}
         self.origins: dict[ast.alias, str | None] = {}  # full names of what imports bind
         self.loads: dict[str, list[ast.Name]] = defaultdict(list)
-        self.of: dict[type, list] = defaultdict(list)
+        self.of: dict[type, list[Any]] = defaultdict(list)
         self.escaped: set[str] = set()  # names declared global or nonlocal: too many writers to follow
         self.star_import = False
         self._index()
@@ -69,7 +71,7 @@ class Tree:
             found = self.bindings[scope].get(name)
             if found and (scope is start or not isinstance(scope, ast.ClassDef)):
                 return scope, found
-            scope = self.outer[scope]
+            scope = self.outer.get(scope)
         return None, []
 
     def bound(self, name: ast.Name) -> list[ast.AST]:
@@ -86,7 +88,8 @@ class Tree:
         scope, bound = self.resolve(node.id, self.scope.get(node))
         if scope is None:
             return f"builtins.{node.id}" if node.id in _BUILTINS and not self.star_import else None
-        return self.origins[bound[0]] if all(isinstance(binding, ast.alias) for binding in bound) else None
+        imported = [binding for binding in bound if isinstance(binding, ast.alias)]
+        return self.origins[imported[0]] if len(imported) == len(bound) else None
 
     def function(self, node: ast.AST) -> Function | None:
         """The one function of the module that a name refers to."""
@@ -121,7 +124,7 @@ class Tree:
             scope = self.outer[scope]
         return scope
 
-    def within(self, kinds: tuple[type, ...], owners: Collection[ast.AST]) -> Iterator[ast.AST]:
+    def within(self, kinds: tuple[type[Kind], ...], owners: Collection[ast.AST]) -> Iterator[Kind]:
         """The nodes of some kinds that run when one of some functions, classes or the module runs, not those of functions inside."""
         for kind in kinds:
             for node in self.of[kind]:
@@ -136,7 +139,7 @@ class Tree:
             kind = node.__class__
             self.of[kind].append(node)
             self.scope[node] = scope
-            if kind is ast.Name:
+            if isinstance(node, ast.Name):
                 self._name(node, scope)
                 continue
             inner = scope
@@ -147,9 +150,9 @@ class Tree:
                 inner = node
                 self.outer[node] = scope
                 self.bindings[node] = {}
-                outside = () if kind in _ARGUMENT_SCOPES else set(_outer_parts(node))
-            elif kind is ast.arguments:  # its scope is the function's, but a default is read outside of that
-                scope, inner, outside = self.outer[scope], scope, {*node.defaults, *node.kw_defaults}
+                outside = set(_outer_parts(node)) if isinstance(node, (*FUNCTIONS, ast.ClassDef)) else ()
+            elif isinstance(node, ast.arguments):  # its scope is the function's, but a default is read outside of that
+                scope, inner, outside = self.outer[scope], scope, set(_defaults(node))
             below = list(children(node))
             for child in reversed(below):
                 self.parents[child] = node
@@ -172,7 +175,7 @@ class Tree:
             self._add(scope, node.asname or node.name.partition(".")[0], node)
             self.origins[node] = self._origin(node)
         else:
-            name = node.arg if isinstance(node, ast.arg) else node.rest if isinstance(node, ast.MatchMapping) else node.name
+            name = node.arg if isinstance(node, ast.arg) else node.rest if isinstance(node, ast.MatchMapping) else getattr(node, "name", None)
             if name is not None:
                 self._add(scope, name, node)
 
@@ -186,12 +189,14 @@ class Tree:
         return alias.name if alias.asname else alias.name.partition(".")[0]
 
 
-def _outer_parts(node: ast.AST) -> Iterator[ast.AST]:
+def _outer_parts(node: Function | ast.ClassDef) -> Iterator[ast.AST]:
     """The parts of a definition that run where it stands: decorators, defaults, annotations, bases."""
     if isinstance(node, ast.ClassDef):
         yield from (*node.decorator_list, *node.bases, *node.keywords)
         return
-    arguments = node.args
-    yield from (default for default in (*arguments.defaults, *arguments.kw_defaults) if default is not None)
-    if not isinstance(node, ast.Lambda):
-        yield from node.decorator_list
+    yield from _defaults(node.args)
+    yield from node.decorator_list
+
+
+def _defaults(arguments: ast.arguments) -> Iterator[ast.expr]:
+    return (default for default in (*arguments.defaults, *arguments.kw_defaults) if default is not None)

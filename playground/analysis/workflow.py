@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from playground.analysis.syntax import Source
+from playground.analysis.syntax import Placed, Source
 from playground.analysis.tree import FUNCTIONS, Function, Tree
 
 ENTRY_CLASS = "TenantWorkflow"
@@ -188,7 +188,8 @@ class Workflow:
     def step_function(self, node: ast.AST) -> Function | None:
         """The decorated step a name refers to."""
         bound = self.tree.bound(node) if isinstance(node, ast.Name) else []
-        return bound[-1] if bound and all(binding in self.decorated for binding in bound) else None
+        steps = [binding for binding in bound if isinstance(binding, FUNCTIONS) and binding in self.decorated]
+        return steps[-1] if steps and len(steps) == len(bound) else None
 
     @cached_property
     def callbacks(self) -> list[tuple[StepCall | None, Function | ast.Lambda]]:
@@ -237,7 +238,7 @@ class Workflow:
             if not at_module_level or not any(_is_main_guard(above) for above in self.tree.above(node)):
                 yield node
 
-    def words_of(self, node: ast.AST) -> str:
+    def words_of(self, node: Placed) -> str:
         return self.source.words(node)
 
 

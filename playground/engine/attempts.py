@@ -51,7 +51,7 @@ class Attempts:
             config,
             attempt=1,
             rollback="pending" if rollback is not None else None,
-            rollback_config=rollback,
+            rollback_config=rollback or {},
             broken=broken,
         )
         execution.steps[step.key] = step
@@ -101,7 +101,7 @@ class Attempts:
             return
         self._over(step, live.OVER)
         step.completed, step.output = True, value if step.rollback is not None else None
-        sensitive = bool(step.config and step.config.get("sensitive"))
+        sensitive = bool(step.config.get("sensitive"))
         shown = ev.REDACTED if sensitive else value
         completed = NewEvent(ev.STEP_COMPLETED, {"output": shown}, step.key, value if sensitive else None)
         execution.pipeline.add(

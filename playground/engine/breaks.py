@@ -87,7 +87,8 @@ def check_room(before: Sequence[Break], events: Sequence[NewEvent]) -> None:
 
 def of(injected: Mapping[str, Any] | None) -> Sequence[Break]:
     """The breaks that a row holds."""
-    return (injected or {}).get("breaks", ())
+    found: Sequence[Break] = (injected or {}).get("breaks", ())
+    return found
 
 
 def _after(before: Sequence[Break], event: NewEvent) -> list[Break]:
@@ -109,7 +110,7 @@ class Breaks:
 
     def frame(self) -> list[Break]:
         """The breaks as the worker is to know them: it subtracts what it has claimed by itself."""
-        shown = [{**each, "left": each["left"] + self._claimed[each["id"]]} for each in self._now]
+        shown: list[Break] = [{**each, "left": each["left"] + self._claimed[each["id"]]} for each in self._now]
         for each in shown:  # it only gets less, and the worker may have claimed more before it heard
             self._given.setdefault(each["id"], each)
         return shown

@@ -156,8 +156,8 @@ class ChaosRuns:
 
 def number_of(child: Child) -> int | None:
     """The commit before which the worker of a rerun is killed; None for the rerun without a kill."""
-    plan = (child.injected or {}).get("chaos", {})
-    return plan.get("kill_before_commit")
+    number: int | None = (child.injected or {}).get("chaos", {}).get("kill_before_commit")
+    return number
 
 
 def _commits(snapshot: Snapshot) -> int:

@@ -176,7 +176,7 @@ class _Told:
         self._began: dict[StepKey, int] = {}
 
     def take(self, event: StoredEvent) -> None:
-        step = event.key
+        step = event.step_key
         if event.type in (ev.KV_PUT, ev.KV_DELETED):
             self.keys.append((event.seq, NewEvent(event.type, msgspec.json.decode(event.data), step)))
         elif step is None:

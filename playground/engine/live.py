@@ -1,7 +1,7 @@
 """The steps of a running execution as the trusted side keeps them, and the timers that go with them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from playground.engine.clock import Timer
@@ -16,6 +16,13 @@ OPEN = "open"
 OVER = "over"
 
 
+_NOTHING: Mapping[str, Any] = {}
+
+
+def _none() -> Mapping[str, Any]:
+    return _NOTHING
+
+
 @dataclass(slots=True)
 class LiveStep:
     """One step: `failures` counts attempts that failed by themselves, `until` is a deadline in epoch milliseconds."""
@@ -23,7 +30,7 @@ class LiveStep:
     key: StepKey
     status: str
     line: int | None = None
-    config: Mapping[str, Any] | None = None
+    config: Mapping[str, Any] = field(default_factory=_none)  # of a `do`
     attempt: int = 0
     failures: int = 0
     until: int | None = None
@@ -31,7 +38,7 @@ class LiveStep:
     completed: bool = False
     output: Any = None  # kept where a rollback handler may want it
     rollback: str | None = None
-    rollback_config: Mapping[str, Any] | None = None
+    rollback_config: Mapping[str, Any] = field(default_factory=_none)  # where it has a handler
     rollback_attempt: int = 0
     rollback_failures: int = 0
     rollback_until: int | None = None
@@ -80,14 +87,14 @@ def _live(row: StepRow) -> LiveStep:
         key=row.key,
         status=status,
         line=row.line,
-        config=row.config,
+        config=row.config or _NOTHING,
         attempt=row.attempt,
         failures=row.failures,
         until=row.until,
         completed=row.status == STEP_COMPLETED and row.key.kind == DO,
         output=row.result if row.rollback is not None else None,
         rollback=row.rollback,
-        rollback_config=row.rollback_config,
+        rollback_config=row.rollback_config or _NOTHING,
         rollback_attempt=row.rollback_attempt,
         rollback_failures=row.rollback_failures,
         rollback_until=row.rollback_until,

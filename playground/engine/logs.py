@@ -1,5 +1,7 @@
 """What is kept of a tenant's output: lines up to a budget of bytes, then only a count of what was dropped."""
 
+from typing import Any
+
 from playground.sandbox import frames
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
@@ -28,7 +30,7 @@ class LogBudget:
             return None, size
         self._left -= counted
         self._lines -= 1
-        data = {"stream": frame.stream, "level": frame.level, "text": frame.text, "replay": frame.replay}
+        data: dict[str, Any] = {"stream": frame.stream, "level": frame.level, "text": frame.text, "replay": frame.replay}
         if frame.line is not None:
             data["line"] = frame.line
         return NewEvent(ev.LOG, data, frames.key(frame.step) if frame.step is not None else None), size

@@ -68,7 +68,7 @@ class Suspensions:
     def apply(self, event: Event) -> None:
         """Tell the worker what a committed event means for its sleep, wait or retry."""
         execution = self._execution
-        step = execution.steps.get(event.step)
+        step = execution.steps.get(event.key)
         if step is None or step.status == live.OVER:
             return
         if event.type == ev.RETRY_WOKEN:

@@ -213,7 +213,8 @@ def plain(value: Any) -> Any:
 @lru_cache(maxsize=256)
 def plain_config(config: Config) -> Mapping[str, Any]:
     """A step's config as the plain JSON that goes into the journal: shared between steps that have the same, so never changed."""
-    return msgspec.to_builtins(config)
+    plain: Mapping[str, Any] = msgspec.to_builtins(config)
+    return plain
 
 
 def size_of(value: Any) -> int:

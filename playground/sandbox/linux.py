@@ -26,14 +26,14 @@ _NO_CAPABILITIES = (ctypes.c_uint32 * 6)()
 
 def prctl(option: int, argument: int = 0, address: Any = None) -> int:
     """prctl(2). Raises OSError."""
-    result = _prctl(option, argument, address, 0, 0)
+    result: int = _prctl(option, argument, address, 0, 0)
     return result if result >= 0 else _refused(f"prctl {option}")
 
 
 def syscall(number: int, *arguments: Any) -> int:
     """A system call by its number. Raises OSError."""
     words = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
-    result = _syscall(ctypes.c_long(number), *words)
+    result: int = _syscall(ctypes.c_long(number), *words)
     return result if result >= 0 else _refused(f"system call {number}")
 
 

@@ -107,7 +107,8 @@ class _Server:
         while b"\n" not in self._text:
             self._receive()
         line, _, self._text = self._text.partition(b"\n")
-        return json.loads(line)
+        said: dict[str, Any] = json.loads(line)
+        return said
 
     def serve(self, live: Callable[[int, int | None, int], NoReturn]) -> NoReturn:
         """Fork and reap until told to end. A child goes into its own life from where it is born: to take down what is here would cost it pages."""

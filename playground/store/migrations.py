@@ -44,7 +44,7 @@ def version_of(db: sqlite3.Connection, name: str, migrations: Sequence[Migration
     Raises:
         StoreError: the database is newer than this program, or another program's.
     """
-    version = db.execute("PRAGMA user_version").fetchone()[0]
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
     owner = db.execute("PRAGMA application_id").fetchone()[0]
     tables = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if owner != APPLICATION_ID and (owner or version or tables):

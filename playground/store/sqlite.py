@@ -242,7 +242,8 @@ class SqliteStore:
         found = await self._readers.run(lambda db: db.execute(self._sql["last_seq"], (key,)).fetchone())
         if found is None:
             raise InstanceNotFound(f"there is no instance number {key}")
-        return found[0]
+        last: int = found[0]
+        return last
 
     def _load(self, key: int, db: sqlite3.Connection) -> Snapshot:
         db.execute("BEGIN")

@@ -7,7 +7,8 @@ from collections import OrderedDict
 from collections.abc import ItemsView, Iterator, Mapping, Sequence, ValuesView
 from typing import Any, Protocol
 
-from playground.store.projection import Change, replace
+from playground.store.projection import Change
+from playground.store.projection_fold import replace
 from playground.store.protocol import InboxRow, InstanceRow, StepRow
 from playground.workflows.events import StepKey
 
@@ -47,7 +48,7 @@ class HeldSteps(Mapping[StepKey, StepRow]):
         return row
 
     def __getitem__(self, key: StepKey) -> StepRow:
-        row = self.get(key)
+        row: StepRow | None = self.get(key)
         if row is None:
             raise KeyError(key)
         return row

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from playground.store.encoding import decode, encode
 from playground.store.named_sql import NamedSql
@@ -13,6 +13,8 @@ from playground.store.snippets import snippet_of
 from playground.store.sqlite_transaction import SqliteTransaction
 from playground.store.tables import EffectRow, NewEffect, Scope, TenantKey, TenantRow, Version
 from playground.store.writer import Writer
+
+T = TypeVar("T")
 
 LAST = "\U0010ffff"
 NEWEST = 2**63 - 1
@@ -35,7 +37,7 @@ class Tables:
         found = await self.all(query, values)
         return found[0] if found else None
 
-    async def write(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """What `work` gives, once the commit that holds what it wrote is durable."""
         return await self._writer.submit(partial(self._transaction.beside, work))
 

@@ -8,14 +8,15 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 from playground.store import sqlite_rows as columns
 from playground.store.encoding import encode, encode_or_none
 from playground.store.errors import JournalError, StoreError
 from playground.store.measures import Measures
 from playground.store.named_sql import NamedSql
-from playground.store.projection import Change, first_event, first_row, project, replace
+from playground.store.projection import Change, first_event, first_row, project
+from playground.store.projection_fold import replace
 from playground.store.protocol import Committed, Decider, InstanceRow, NewInstance, Refusal, Snapshot, Snippet, StepRow
 from playground.store.sqlite_begun import Begun
 from playground.store.sqlite_held import Held, HeldInstances
@@ -24,6 +25,8 @@ from playground.store.tally import Tally
 from playground.store.turns import Turns
 from playground.workflows.errors import Fenced, InstanceAlreadyExists, InstanceNotFound
 from playground.workflows.events import FINAL_STATUSES, NewEvent, StepKey
+
+T = TypeVar("T")
 
 EXPIRED_BYTES = 16 * 1024 * 1024  # of values and logs that one expire() removes, so that commits do not wait long for it
 LEAST_GROWN = 16  # rows; the statement for many has a price of its own
@@ -145,7 +148,7 @@ class SqliteTransaction:
                 break
         return removed
 
-    def beside(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
+    def beside(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Let `work` change tables that stand beside the journals, in the open transaction."""
         self._begin()
         return work(self._db)

@@ -22,7 +22,7 @@ class StoredEvent(msgspec.Struct):
     step: _Step | None = None
 
     @property
-    def key(self) -> StepKey | None:
+    def step_key(self) -> StepKey | None:
         """The step that it is about."""
         return None if self.step is None else StepKey(self.step.kind, self.step.name, self.step.count)
 

@@ -8,10 +8,12 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from playground.store.errors import StoreError
 from playground.store.measures import Measures
+
+T = TypeVar("T")
 
 BATCH = 512  # most entries of one commit
 CLOSED = "the store is closed"
@@ -70,7 +72,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Callable[[], Any], on_commit: Callable[[Any], None] | None = None) -> asyncio.Future[Any]:
+    def submit(self, work: Callable[[], T], on_commit: Callable[[T], None] | None = None) -> asyncio.Future[T]:
         """Hand in work; the future resolves once the commit that holds it is durable.
 
         `on_commit` is called with the result on the writer's thread right after the commit, before the loop hears of it.
@@ -84,7 +86,7 @@ class Writer:
             self._loop = loop
         if self._closing:
             raise StoreError(CLOSED)
-        future = loop.create_future()
+        future: asyncio.Future[T] = loop.create_future()
         self._queue.put(Entry(work, future, on_commit))
         return future
 

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from playground.store.protocol import Committed, Decider, InstanceRow, Snapshot, Store
 from playground.workflows.events import NewEvent
+
+T = TypeVar("T")
 
 WORKER = "worker"
 SERVER = "server"
@@ -118,7 +120,7 @@ class CrashingStore:
             return events
 
         try:
-            committed = await self._through(self._store.decide(key, counted, **given), self._durable)
+            committed: Committed | None = await self._through(self._store.decide(key, counted, **given), self._durable)
         except _Killed:
             committed = None
         if crashes and crashes[0] is not None:
@@ -134,12 +136,12 @@ class CrashingStore:
         crash = self._plans.next()
         if crash is not None and crash.moment == BEFORE:
             await self._die(crash, None)
-        rows: list[InstanceRow] = await self._through(self._store.claim(node, limit, at=at, full=full, **given))
+        rows = await self._through(self._store.claim(node, limit, at=at, full=full, **given))
         if crash is not None and crash.moment == AFTER:
             await self._die(crash, None)
         return rows
 
-    async def _through(self, call: Coroutine[Any, Any, Any], told: Callable[[Any], None] | None = None) -> Any:
+    async def _through(self, call: Coroutine[Any, Any, T], told: Callable[[T], None] | None = None) -> T:
         if self.dead:
             call.close()
             await _for_ever()

@@ -1,7 +1,7 @@
 """One instance in a test: wait for what it does, look at its journal, do to it what a person can."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from playground.engine.breaks import NewBreak
 from playground.engine.engine import Engine
@@ -34,6 +34,9 @@ class WorkflowFailed(AssertionError):
         self.status, self.error = status, error
 
 
+T = TypeVar("T")
+
+
 class Tester(Protocol):
     """What an instance needs of the test it belongs to: see `WorkflowTester`."""
 
@@ -41,7 +44,7 @@ class Tester(Protocol):
     def store(self) -> Store:
         """The journals."""
 
-    async def call(self, operation: Callable[[Engine], Awaitable[Any]]) -> Any:
+    async def call(self, operation: Callable[[Engine], Awaitable[T]]) -> T:
         """Have the server carry out an operation."""
 
     async def drive(self, look: Callable[[], Awaitable[Any]], what: str, deadline: float, run: "Run | None") -> Any:
@@ -75,7 +78,8 @@ class Run:
         def reached(state: State) -> str | None:
             return state.status if state.status in statuses else None
 
-        return await self.wait_until(reached, f"status {' or '.join(statuses)}", deadline=deadline)
+        status: str = await self.wait_until(reached, f"status {' or '.join(statuses)}", deadline=deadline)
+        return status
 
     async def wait_for_step(
         self, name: str, *, count: int = 1, kind: str | None = None, status: str | None = None, deadline: float = DEADLINE
@@ -97,7 +101,8 @@ class Run:
                     return step
             return None
 
-        return await self.wait_until(reached, f'step "{name}-{count}" {status or "started"}', deadline=deadline)
+        found: Step = await self.wait_until(reached, f'step "{name}-{count}" {status or "started"}', deadline=deadline)
+        return found
 
     async def wait_until(self, reached: Callable[[State], Any], what: str = "it", *, deadline: float = DEADLINE) -> Any:
         """Wait until `reached(state)` gives something other than None or False; gives that. Raises as `wait_for_status`."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, TypeVar
 
 from playground.engine.engine import Engine
 from playground.settings import Settings
@@ -13,6 +13,8 @@ from playground.testing.clock import VirtualClock
 from playground.testing.crashes import CrashingStore, Plans
 from playground.testing.run import ServerCrashed
 from playground.testing.sandbox import LocalSandbox
+
+T = TypeVar("T")
 
 
 class LocalServer:
@@ -74,7 +76,7 @@ class LocalServer:
             await self._opened.aclose()
         await self.store.close()
 
-    async def call(self, operation: Callable[[Engine], Awaitable[Any]]) -> Any:
+    async def call(self, operation: Callable[[Engine], Awaitable[T]]) -> T:
         """Have it carry out an operation. Raises ServerCrashed when a planned crash falls into it."""
         return await self._unless_it_dies(operation(self.engine))
 
@@ -92,7 +94,7 @@ class LocalServer:
         self._opened = AsyncExitStack()
         opening = Engine.open(
             settings=self._settings,
-            store=self._crashing,  # type: ignore[arg-type]
+            store=self._crashing,
             sandbox=self._sandbox,
             clock=self._clock,
             ids=self,
@@ -101,9 +103,10 @@ class LocalServer:
         )
         self.engine = await self._unless_it_dies(self._opened.enter_async_context(opening))
 
-    async def _unless_it_dies(self, operation: Awaitable[Any]) -> Any:
+    async def _unless_it_dies(self, operation: Awaitable[T]) -> T:
         task = asyncio.ensure_future(operation)
-        await asyncio.wait({task, self._died}, return_when=asyncio.FIRST_COMPLETED)
+        both: set[asyncio.Future[Any]] = {task, self._died}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
         task.cancel()

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from playground.engine.engine import CreateInstance, Engine
 from playground.settings import Settings
@@ -20,6 +20,8 @@ from playground.testing.server import LocalServer
 from playground.testing.streams import Routing
 from playground.workflows import durations
 from playground.workflows import events as ev
+
+T = TypeVar("T")
 
 BEGIN = 1_767_225_600_000  # 2026-01-01T00:00:00Z, when time begins unless said otherwise
 TURNS = 6  # of the event loop in which nothing happens, before everything is taken to rest
@@ -134,7 +136,7 @@ class WorkflowTester:
         if self._server.dead:
             await self.restart_server()
 
-    async def call(self, operation: Callable[[Engine], Awaitable[Any]]) -> Any:
+    async def call(self, operation: Callable[[Engine], Awaitable[T]]) -> T:
         """Have the server carry out an operation. Raises ServerCrashed when a planned crash falls into it."""
         await self._revive()
         return await self._server.call(operation)

@@ -65,4 +65,4 @@ def _event(text: bytes, budget: Budget) -> Event:
         data = {name: Budget(len(text)).keep(raw) for name, raw in _read_fields(found.data).items()}
     else:
         data = {name: budget.keep(raw) for name, raw in _read_fields(found.data).items()}
-    return Event(found.seq, found.at, found.type, found.execution, found.key, data)
+    return Event(found.seq, found.at, found.type, found.execution, found.step_key, data)

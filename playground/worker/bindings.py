@@ -68,7 +68,7 @@ class Instance:
         await self._ask("send_event", self.id, type, payload)
 
 
-class Batch(list):
+class Batch(list[Any]):
     """The instances that a `create_batch` made; `refused` are the entries left out, each with index, id and code."""
 
     refused: tuple[Record, ...] = ()

@@ -2,16 +2,17 @@
 
 import asyncio
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 from playground.worker import failures
 from playground.worker.entrypoint import NonRetryableDelayError
 from playground.worker.records import Record
 from playground.workflows import durations
-from playground.workflows.config import StepConfig
 
 
-async def computed(config: StepConfig, key: tuple[str, str, int], info: Record, seconds: float) -> int:
-    """Milliseconds, by the function of a step's config, which is given `info` and may take so many seconds.
+async def computed(function: Callable[..., Any], key: tuple[str, str, int], info: Record, seconds: float) -> int:
+    """Milliseconds, by the `function` of a step's config, which is given `info` and may take so many seconds.
 
     Raises:
         NonRetryableDelayError: it failed, was late, or gave no duration.
@@ -19,7 +20,7 @@ async def computed(config: StepConfig, key: tuple[str, str, int], info: Record, 
     where = f'The delay function for step "{key[1]}-{key[2]}"'
     try:
         async with asyncio.timeout(seconds):
-            delay = config.delay_function(info)
+            delay = function(info)
             if inspect.isawaitable(delay):
                 delay = await delay
     except TimeoutError:

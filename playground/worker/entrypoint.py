@@ -87,7 +87,7 @@ EXPORTS = (
 
 def install() -> None:
     """Make `import workers` and `from workers.workflows import …` work, as they do in Cloudflare's Python runtime."""
-    module = types.ModuleType("workers", "The workflow API.")
+    module: Any = types.ModuleType("workers", "The workflow API.")
     inner = types.ModuleType("workers.workflows", "The workflow API.")
     for export in EXPORTS:
         setattr(module, export.__name__, export)

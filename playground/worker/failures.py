@@ -51,6 +51,7 @@ def describe(error: BaseException, deep: int = GROUPS_DEEP) -> dict[str, Any]:
 
 def _describe(error: BaseException, shown: dict[str, Any], deep: int) -> None:
     kind = type(error)  # not __class__, which may be the tenant's
+    known: Any = error  # for what `kind` says that it has
     frames = _frames(error)
     shown["traceback"] = frames
     shown["line"] = frames[-1]["line"] if frames else None
@@ -58,13 +59,13 @@ def _describe(error: BaseException, shown: dict[str, Any], deep: int) -> None:
         shown["non_retryable"] = True
     if issubclass(kind, WorkflowFatalError):
         shown["fatal"] = True
-    if issubclass(kind, SyntaxError) and is_tenants(error.filename):
-        shown["line"] = error.lineno
+    if issubclass(kind, SyntaxError) and is_tenants(known.filename):
+        shown["line"] = known.lineno
     args = _args(error)
     if args is not None:
         shown["args"] = args
     if issubclass(kind, BaseExceptionGroup) and deep:
-        shown["errors"] = [describe(inner, deep - 1) for inner in error.exceptions[:GROUP_SIZE]]
+        shown["errors"] = [describe(inner, deep - 1) for inner in known.exceptions[:GROUP_SIZE]]
 
 
 def rebuild(shown: Mapping[str, Any], module: ModuleType | None) -> BaseException:
@@ -80,13 +81,13 @@ def rebuild(shown: Mapping[str, Any], module: ModuleType | None) -> BaseExceptio
                 return error
         except Exception:  # noqa: BLE001, S110 - a tenant's constructor may do anything
             pass
-    base = NonRetryableError if shown.get("non_retryable") else StepError
+    base: type[Exception] = NonRetryableError if shown.get("non_retryable") else StepError
     if found is not None and issubclass(found, Exception) and not issubclass(found, BaseExceptionGroup):
         base = found
     made = type(shown["name"], (base,), {"__str__": lambda self: message, "__init__": lambda self: None})
-    error = made()
-    error.args = (message,)
-    return error
+    stand_in: Exception = made()
+    stand_in.args = (message,)
+    return stand_in
 
 
 def retryable(error: BaseException) -> bool:

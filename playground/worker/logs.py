@@ -3,6 +3,7 @@
 import io
 import logging
 import sys
+from types import FrameType
 from typing import Any
 
 from playground.worker.channel import Channel
@@ -84,7 +85,7 @@ class LogHandler(logging.Handler):
 
 
 def _line() -> int | None:
-    frame = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(2)
     while frame is not None and not is_tenants(frame.f_code.co_filename):
         frame = frame.f_back
     return frame.f_lineno if frame is not None else None

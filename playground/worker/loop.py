@@ -5,7 +5,7 @@
 
 import asyncio
 import selectors
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from playground.worker.channel import Channel
@@ -34,6 +34,8 @@ class IdleSelector(selectors.PollSelector):
 
 class Loop(asyncio.SelectorEventLoop):
     """The event loop of one worker and its channel."""
+
+    _ready: Collection[Any]  # asyncio's own
 
     def __init__(self, channel: Channel, selector: IdleSelector | None = None) -> None:
         super().__init__(selector or IdleSelector(channel))

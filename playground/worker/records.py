@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 
-class Record(dict):
+class Record(dict[str, Any]):
     """A dict whose keys can also be read as attributes."""
 
     def __getattr__(self, name: str) -> Any:

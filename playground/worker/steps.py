@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
+from types import FrameType
 from typing import Any
 
 from playground.worker import delays, failures, parameters
@@ -293,7 +294,7 @@ class Steps:
     async def _take_reply(self, do: _Do) -> Mapping[str, Any]:
         do.reply = asyncio.get_running_loop().create_future()
         try:
-            reply = await do.reply
+            reply: Mapping[str, Any] = await do.reply
         finally:
             do.reply = None
         if reply["op"] == "run":
@@ -313,7 +314,7 @@ class Steps:
                 result = await result
             do.output = self.stored(result, f'result of step "{do.key[1]}"')
         except asyncio.CancelledError as cancelled:
-            if do.timeout is None:
+            if do.timeout is None or do.task is None:
                 raise
             do.task.uncancel()
             await self._failed(do, WorkflowTimeoutError(do.timeout).with_traceback(cancelled.__traceback__))
@@ -337,7 +338,7 @@ class Steps:
         if retryable and not do.last and do.config.delay_function is not None:
             try:
                 info = Record(ctx=self.context(do.key, do.attempt, do.config), error=error)
-                frame["delay"] = await delays.computed(do.config, do.key, info, self._limits["delay_function_ms"] / 1000)
+                frame["delay"] = await delays.computed(do.config.delay_function, do.key, info, self._limits["delay_function_ms"] / 1000)
             except NonRetryableDelayError as refused:
                 do.error = refused
                 frame.update(error=failures.describe(refused), retryable=False)
@@ -392,7 +393,7 @@ class Steps:
 
 
 def _caller_line() -> int | None:
-    frame = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(2)
     while frame is not None and not failures.is_tenants(frame.f_code.co_filename):
         frame = frame.f_back
     return frame.f_lineno if frame is not None else None

@@ -58,9 +58,12 @@ def attempts_of(step: View) -> int | None:
 def took_ms(step: View) -> int | None:
     """How long a step took, here or where it was copied from; None while it is not over and where nobody knows."""
     copied = step.get("copied")
+    took: int | None
     if copied:
-        return copied.get("took_ms")
-    return None if step["ended_at"] is None else step["ended_at"] - step["started_at"]
+        took = copied.get("took_ms")
+    else:
+        took = None if step["ended_at"] is None else step["ended_at"] - step["started_at"]
+    return took
 
 
 def same(a: Any, b: Any) -> bool:

@@ -92,7 +92,7 @@ class StepKey(NamedTuple):
 
     kind: str
     name: str
-    count: int
+    count: int  # type: ignore[assignment]  # of the calls with this name; a tuple's own `count` is of no use on a key
 
     def __str__(self) -> str:
         return f"{self.name}-{self.count}"
@@ -120,6 +120,12 @@ class Event(NamedTuple):
     execution: int | None
     step: StepKey | None
     data: Mapping[str, Any]
+
+    @property
+    def key(self) -> StepKey:
+        """The step of an event that is about one."""
+        assert self.step is not None, f"{self.type} names no step"
+        return self.step
 
     def as_json(self) -> dict[str, Any]:
         """The event as it stands in the API and on the stream."""

@@ -104,7 +104,7 @@ def _execution_ended(state: Facts, event: Event) -> None:
 def _step_copied(state: Facts, event: Event) -> None:
     data = event.data
     step = Step(
-        event.step,
+        event.key,
         data["status"],
         data.get("line"),
         event.at,
@@ -119,7 +119,7 @@ def _step_copied(state: Facts, event: Event) -> None:
     )
     if data.get("rollback"):
         step.rollback = Rollback("pending")
-    state.steps[event.step] = step
+    state.steps[event.key] = step
 
 
 def _code_changed(state: Facts, event: Event) -> None:
@@ -128,15 +128,15 @@ def _code_changed(state: Facts, event: Event) -> None:
 
 def _step_started(state: Facts, event: Event) -> None:
     data = event.data
-    step = Step(event.step, RUNNING, data.get("line"), event.at, config=data.get("config"), started_seq=event.seq)
+    step = Step(event.key, RUNNING, data.get("line"), event.at, config=data.get("config"), started_seq=event.seq)
     if data.get("rollback"):
         step.rollback = Rollback("pending")
-    state.steps[event.step] = step
+    state.steps[event.key] = step
     state.stirred()
 
 
 def _attempt_started(state: Facts, event: Event) -> None:
-    step = state.steps.get(event.step)
+    step = state.steps.get(event.key)
     if step is None:
         return
     step.status, step.until = RUNNING, None
@@ -156,13 +156,13 @@ def _armed(state: Facts, event: Event) -> None:
 
 
 def _attempt_completed(state: Facts, event: Event) -> None:
-    step = state.steps.get(event.step)
+    step = state.steps.get(event.key)
     if step is not None and step.attempts:
         step.attempts[-1].ended_at = event.at
 
 
 def _attempt_errored(state: Facts, event: Event) -> None:
-    step = state.steps.get(event.step)
+    step = state.steps.get(event.key)
     if step is None:
         return
     _close_attempt(step.attempts, event)
@@ -171,7 +171,7 @@ def _attempt_errored(state: Facts, event: Event) -> None:
 
 
 def _retry_woken(state: Facts, event: Event) -> None:
-    step = state.steps.get(event.step)
+    step = state.steps.get(event.key)
     if step is not None:
         step.until = event.at
         if step.attempts:
@@ -194,7 +194,7 @@ def _step_errored(state: Facts, event: Event) -> None:
 
 
 def _end(state: Facts, event: Event, status: str, **output: Any) -> None:
-    step = state.steps.get(event.step)
+    step = state.steps.get(event.key)
     if step is None:
         return
     step.status, step.ended_at, step.error = status, event.at, event.data.get("error")
@@ -208,7 +208,7 @@ def _end(state: Facts, event: Event, status: str, **output: Any) -> None:
 
 def _sleep_started(state: Facts, event: Event) -> None:
     data = event.data
-    state.steps[event.step] = Step(event.step, SLEEPING, data.get("line"), event.at, until=data["until"], started_seq=event.seq)
+    state.steps[event.key] = Step(event.key, SLEEPING, data.get("line"), event.at, until=data["until"], started_seq=event.seq)
 
 
 def _sleep_completed(state: Facts, event: Event) -> None:
@@ -217,8 +217,8 @@ def _sleep_completed(state: Facts, event: Event) -> None:
 
 def _wait_started(state: Facts, event: Event) -> None:
     data = event.data
-    state.steps[event.step] = Step(
-        event.step,
+    state.steps[event.key] = Step(
+        event.key,
         WAITING,
         data.get("line"),
         event.at,
@@ -248,14 +248,14 @@ def _rollback_started(state: Facts, event: Event) -> None:
 
 
 def _rollback_step_started(state: Facts, event: Event) -> None:
-    step = state.steps.get(event.step)
+    step = state.steps.get(event.key)
     if step is not None:
         step.rollback = Rollback(RUNNING)
     state.stirred()
 
 
 def _rollback_attempt_started(state: Facts, event: Event) -> None:
-    step = state.steps.get(event.step)
+    step = state.steps.get(event.key)
     if step is not None and step.rollback is not None:
         step.rollback.status = RUNNING
         step.rollback.attempts.append(Attempt(event.data["attempt"], event.execution, event.at))
@@ -263,20 +263,20 @@ def _rollback_attempt_started(state: Facts, event: Event) -> None:
 
 
 def _rollback_attempt_completed(state: Facts, event: Event) -> None:
-    step = state.steps.get(event.step)
+    step = state.steps.get(event.key)
     if step is not None and step.rollback is not None and step.rollback.attempts:
         step.rollback.attempts[-1].ended_at = event.at
 
 
 def _rollback_attempt_errored(state: Facts, event: Event) -> None:
-    step = state.steps.get(event.step)
+    step = state.steps.get(event.key)
     if step is not None and step.rollback is not None:
         _close_attempt(step.rollback.attempts, event)
         step.rollback.status = RETRYING
 
 
 def _rollback_step_ended(state: Facts, event: Event) -> None:
-    step = state.steps.get(event.step)
+    step = state.steps.get(event.key)
     if step is None:
         return
     if step.rollback is None:

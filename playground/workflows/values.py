@@ -9,7 +9,7 @@ import base64
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -138,7 +138,7 @@ def _refusal(path: str, what: str) -> NotSerialisable:
     return NotSerialisable(f"not serialisable: {path}: {what}")
 
 
-_DECODERS = {
+_DECODERS: dict[str, Callable[[Any], Any]] = {
     "$datetime": datetime.fromisoformat,
     "$bytes": base64.b64decode,
     "$set": lambda inner: {_hashable(decode(member)) for member in inner},
