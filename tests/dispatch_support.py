@@ -1,6 +1,8 @@
 """Tests of what embeds the engine: a real engine on a fresh database for each story, over one sandbox for all of a module."""
 
 import asyncio
+import functools
+import inspect
 import itertools
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -84,6 +86,25 @@ class Place:
                 await story()
 
         self._background.call(played())
+
+
+def on_engine(**settings: Any) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., None]]:
+    """Make a test of a coroutine function of `engine`, which is its own and has these settings; pytest gives its other parameters."""
+
+    def mark(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+        wanted = inspect.signature(test)
+        others = [each for name, each in wanted.parameters.items() if name not in ("engine", "place")]
+
+        @functools.wraps(test)
+        def played(place: Place, **given: Any) -> None:
+            own = {"place": place} if "place" in wanted.parameters else {}
+            place.run(lambda engine: test(engine, **own, **given), **settings)
+
+        place = inspect.Parameter("place", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        played.__signature__ = wanted.replace(parameters=[place, *others])  # type: ignore[attr-defined]
+        return played
+
+    return mark
 
 
 async def journal_until(instance: WorkflowInstance, type: str, after: int = 0) -> list[Event]:

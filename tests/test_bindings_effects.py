@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from dispatch_support import Place, error, journal_until, output, workflow
+from dispatch_support import error, journal_until, on_engine, output, workflow
 
 from playground import Code, Dispatcher, Effects, Engine, WorkflowInstance
 from playground.engine import CreateInstance
@@ -31,57 +31,51 @@ async def ledger(engine: Engine, instance: WorkflowInstance, tenant: str = "acme
 
 
 @pytest.mark.parametrize(("key", "charged"), [("None", [1, 2]), ("'order-7'", [1])])
-def test_an_attempt_lost_after_its_effect_has_it_again_unless_it_names_a_key(place: Place, key: str, charged: list[int]) -> None:
-    async def story(engine: Engine) -> None:
-        instance = await flows(engine, CHARGES.replace("KEY", key)).create()
-        await journal_until(instance, ev.WORKFLOW_WAITING)
-        await engine.kill_worker("acme", instance.id, "before-commit")
-        await instance.send_event("go")
-        receipt = await output(instance)
-        effects = await ledger(engine, instance)
-        assert [effect.attempt for effect in effects] == charged
-        assert [(effect.kind, effect.data, effect.step, effect.execution) for effect in effects] == [
-            ("charge", {"amount": 49}, "charge card-1", execution) for execution in charged
-        ]
-        assert (receipt["id"], receipt["repeated"]) == (f"charge-{len(charged)}", len(charged) == 1)
-        assert effects[-1].asked == 3 - len(charged)
-
-    place.run(story)
+@on_engine()
+async def test_an_attempt_lost_after_its_effect_has_it_again_unless_it_names_a_key(engine: Engine, key: str, charged: list[int]) -> None:
+    instance = await flows(engine, CHARGES.replace("KEY", key)).create()
+    await journal_until(instance, ev.WORKFLOW_WAITING)
+    await engine.kill_worker("acme", instance.id, "before-commit")
+    await instance.send_event("go")
+    receipt = await output(instance)
+    effects = await ledger(engine, instance)
+    assert [effect.attempt for effect in effects] == charged
+    assert [(effect.kind, effect.data, effect.step, effect.execution) for effect in effects] == [
+        ("charge", {"amount": 49}, "charge card-1", execution) for execution in charged
+    ]
+    assert (receipt["id"], receipt["repeated"]) == (f"charge-{len(charged)}", len(charged) == 1)
+    assert effects[-1].asked == 3 - len(charged)
 
 
-def test_effects_have_kinds_receipts_and_details(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        body = """
-        effects = self.env.EFFECTS
-        mail = await effects.email("ada@example.com", "Welcome", key="mail-1", lang="en")
-        again = await effects.email("bob@example.com", key="mail-1")
-        ship = await effects.record("shipment", parcels=2)
-        return [mail, again, ship]
-        """
-        instance = await flows(engine, body).create()
-        mail, again, ship = await output(instance)
-        assert {key: mail[key] for key in ("id", "to", "subject", "lang", "repeated")} == {
-            "id": "email-1", "to": "ada@example.com", "subject": "Welcome", "lang": "en", "repeated": False,
-        }  # fmt: skip
-        assert again == mail | {"repeated": True}
-        assert (ship["id"], ship["parcels"]) == ("shipment-2", 2)
-        assert [effect.step for effect in await ledger(engine, instance)] == [None, None]
-
-    place.run(story)
+@on_engine()
+async def test_effects_have_kinds_receipts_and_details(engine: Engine) -> None:
+    body = """
+    effects = self.env.EFFECTS
+    mail = await effects.email("ada@example.com", "Welcome", key="mail-1", lang="en")
+    again = await effects.email("bob@example.com", key="mail-1")
+    ship = await effects.record("shipment", parcels=2)
+    return [mail, again, ship]
+    """
+    instance = await flows(engine, body).create()
+    mail, again, ship = await output(instance)
+    assert {key: mail[key] for key in ("id", "to", "subject", "lang", "repeated")} == {
+        "id": "email-1", "to": "ada@example.com", "subject": "Welcome", "lang": "en", "repeated": False,
+    }  # fmt: skip
+    assert again == mail | {"repeated": True}
+    assert (ship["id"], ship["parcels"]) == ("shipment-2", 2)
+    assert [effect.step for effect in await ledger(engine, instance)] == [None, None]
 
 
-def test_a_key_counts_within_a_tenant_and_nobody_elses(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        body = "return (await self.env.EFFECTS.charge(event['payload'], 'order-7'))['amount']"
-        first = await flows(engine, body, name="one").create(params=1)
-        assert await output(first) == 1
-        assert await output(await flows(engine, body, name="two").create(params=2)) == 1
-        assert await output(await flows(engine, body, tenant="globex", name="three").create(params=3)) == 3
-        for amount in (4, 5):
-            row = await engine.create(CreateInstance(workflow(body), amount))
-            assert await output(WorkflowInstance(engine, "", row.id)) == amount
-
-    place.run(story)
+@on_engine()
+async def test_a_key_counts_within_a_tenant_and_nobody_elses(engine: Engine) -> None:
+    body = "return (await self.env.EFFECTS.charge(event['payload'], 'order-7'))['amount']"
+    first = await flows(engine, body, name="one").create(params=1)
+    assert await output(first) == 1
+    assert await output(await flows(engine, body, name="two").create(params=2)) == 1
+    assert await output(await flows(engine, body, tenant="globex", name="three").create(params=3)) == 3
+    for amount in (4, 5):
+        row = await engine.create(CreateInstance(workflow(body), amount))
+        assert await output(WorkflowInstance(engine, "", row.id)) == amount
 
 
 @pytest.mark.parametrize(
@@ -97,30 +91,24 @@ def test_a_key_counts_within_a_tenant_and_nobody_elses(place: Place) -> None:
         ("charge(float('nan'))", "not serialisable: $[0]: float nan"),
     ],
 )
-def test_misuse_is_an_error_that_says_what_is_wrong(place: Place, call: str, said: str) -> None:
-    async def story(engine: Engine) -> None:
-        instance = await flows(engine, f"await self.env.EFFECTS.{call}").create()
-        assert said in (await error(instance))[1]
-        assert await ledger(engine, instance) == []
-
-    place.run(story)
+@on_engine()
+async def test_misuse_is_an_error_that_says_what_is_wrong(engine: Engine, call: str, said: str) -> None:
+    instance = await flows(engine, f"await self.env.EFFECTS.{call}").create()
+    assert said in (await error(instance))[1]
+    assert await ledger(engine, instance) == []
 
 
-def test_an_instance_has_so_many_effects_and_no_more(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        instance = await flows(engine, "for n in range(4):\n            await self.env.EFFECTS.charge(n)").create()
-        assert "has had 3 effects" in (await error(instance))[1]
-        assert len(await ledger(engine, instance)) == 3
-
-    place.run(story, effects_per_instance=3)
+@on_engine(effects_per_instance=3)
+async def test_an_instance_has_so_many_effects_and_no_more(engine: Engine) -> None:
+    instance = await flows(engine, "for n in range(4):\n            await self.env.EFFECTS.charge(n)").create()
+    assert "has had 3 effects" in (await error(instance))[1]
+    assert len(await ledger(engine, instance)) == 3
 
 
-def test_effects_are_deleted_with_their_instance(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        instance = await flows(engine, "await self.env.EFFECTS.charge(1)").create()
-        await output(instance)
-        key = (await engine.store.find("acme", instance.id)).key
-        await instance.delete()
-        assert await engine.store.effects.of(key) == []
-
-    place.run(story)
+@on_engine()
+async def test_effects_are_deleted_with_their_instance(engine: Engine) -> None:
+    instance = await flows(engine, "await self.env.EFFECTS.charge(1)").create()
+    await output(instance)
+    key = (await engine.store.find("acme", instance.id)).key
+    await instance.delete()
+    assert await engine.store.effects.of(key) == []

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from dispatch_support import Place, error, journal, journal_until, output, workflow
+from dispatch_support import Place, error, journal, journal_until, on_engine, output, workflow
 
 from playground import Binding, BindingError, CallContext, CallLimits, Code, Dispatcher, Engine, NonRetryableError
 from playground.workflows import events as ev
@@ -82,53 +82,49 @@ async def run_with(engine: Engine, body: str, **env: Any) -> Any:
     return await flows.create()
 
 
-def test_a_call_takes_and_gives_storable_values_and_knows_who_calls(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        weather = Weather()
-        body = """
-        @step.do("look")
-        async def look():
-            return await self.env.WEATHER.forecast("Oslo", days=3)
-        outside = await self.env.WEATHER.forecast("Rome", units="F")
-        return [await look(), outside, repr(self.env.WEATHER)]
-        """
-        instance = await run_with(engine, body, WEATHER=weather)
-        inside, outside, shown = await output(instance)
-        assert inside == {"city": "Oslo", "days": 3, "units": "C", "for": "acme"}
-        assert outside == {"city": "Rome", "days": 1, "units": "F", "for": "acme"}
-        assert "forecast" in shown
-        first, second = weather.calls
-        assert (first.step, first.attempt, first.idempotency_key) == (None, None, None)
-        assert (str(second.step), second.attempt, second.execution) == ("look-1", 1, 1)
-        assert second.instance == instance.id and second.workflow == "dynamic-workflow"
-        assert second.idempotency_key is not None and "host" not in repr(second)
-
-    place.run(story)
+@on_engine()
+async def test_a_call_takes_and_gives_storable_values_and_knows_who_calls(engine: Engine) -> None:
+    weather = Weather()
+    body = """
+    @step.do("look")
+    async def look():
+        return await self.env.WEATHER.forecast("Oslo", days=3)
+    outside = await self.env.WEATHER.forecast("Rome", units="F")
+    return [await look(), outside, repr(self.env.WEATHER)]
+    """
+    instance = await run_with(engine, body, WEATHER=weather)
+    inside, outside, shown = await output(instance)
+    assert inside == {"city": "Oslo", "days": 3, "units": "C", "for": "acme"}
+    assert outside == {"city": "Rome", "days": 1, "units": "F", "for": "acme"}
+    assert "forecast" in shown
+    first, second = weather.calls
+    assert (first.step, first.attempt, first.idempotency_key) == (None, None, None)
+    assert (str(second.step), second.attempt, second.execution) == ("look-1", 1, 1)
+    assert second.instance == instance.id and second.workflow == "dynamic-workflow"
+    assert second.idempotency_key is not None and "host" not in repr(second)
 
 
-def test_every_attempt_of_a_step_has_the_same_idempotency_key_and_every_step_its_own(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        weather = Weather()
-        body = """
-        @step.do("look", config={"retries": {"limit": 1, "delay": 0}})
-        async def look(ctx):
-            await self.env.WEATHER.forecast("Oslo")
-            if ctx["attempt"] == 1:
-                raise ValueError("again")
-        await look()
-        await step.do("look", lambda: self.env.WEATHER.forecast("Rome"))
-        """
-        instance = await run_with(engine, body, WEATHER=weather)
-        await output(instance)
-        keys = [(str(call.step), call.attempt, call.idempotency_key) for call in weather.calls]
-        assert [key[:2] for key in keys] == [("look-1", 1), ("look-1", 2), ("look-2", 1)]
-        assert keys[0][2] == keys[1][2] != keys[2][2]
-        await instance.restart()
-        await journal_until(instance, ev.WORKFLOW_RESTARTED)
-        await output(instance)
-        assert weather.calls[-1].idempotency_key not in {key[2] for key in keys}, "a restart is another run"
-
-    place.run(story)
+@on_engine()
+async def test_every_attempt_of_a_step_has_the_same_idempotency_key_and_every_step_its_own(engine: Engine) -> None:
+    weather = Weather()
+    body = """
+    @step.do("look", config={"retries": {"limit": 1, "delay": 0}})
+    async def look(ctx):
+        await self.env.WEATHER.forecast("Oslo")
+        if ctx["attempt"] == 1:
+            raise ValueError("again")
+    await look()
+    await step.do("look", lambda: self.env.WEATHER.forecast("Rome"))
+    """
+    instance = await run_with(engine, body, WEATHER=weather)
+    await output(instance)
+    keys = [(str(call.step), call.attempt, call.idempotency_key) for call in weather.calls]
+    assert [key[:2] for key in keys] == [("look-1", 1), ("look-1", 2), ("look-2", 1)]
+    assert keys[0][2] == keys[1][2] != keys[2][2]
+    await instance.restart()
+    await journal_until(instance, ev.WORKFLOW_RESTARTED)
+    await output(instance)
+    assert weather.calls[-1].idempotency_key not in {key[2] for key in keys}, "a restart is another run"
 
 
 @pytest.mark.parametrize(
@@ -149,49 +145,41 @@ def test_every_attempt_of_a_step_has_the_same_idempotency_key_and_every_step_its
         ("forecast('x' * 2_000_000)", "NotSerialisableError", "The arguments of env.WEATHER.forecast is 2,"),
     ],
 )
-def test_misuse_of_a_binding_is_an_error_that_says_what_is_wrong(place: Place, call: str, name: str, said: str) -> None:
-    async def story(engine: Engine) -> None:
-        instance = await run_with(engine, f"await self.env.WEATHER.{call}", WEATHER=Weather())
-        found = await error(instance)
-        assert found[0] == name and said in found[1]
-        if "broken" in call:
-            assert "hunter2" in str(place.log.of("binding_failed")[0]["exc_info"])
-
-    place.run(story)
+@on_engine()
+async def test_misuse_of_a_binding_is_an_error_that_says_what_is_wrong(engine: Engine, place: Place, call: str, name: str, said: str) -> None:
+    instance = await run_with(engine, f"await self.env.WEATHER.{call}", WEATHER=Weather())
+    found = await error(instance)
+    assert found[0] == name and said in found[1]
+    if "broken" in call:
+        assert "hunter2" in str(place.log.of("binding_failed")[0]["exc_info"])
 
 
-def test_a_binding_that_is_not_there_is_named_by_those_that_are(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        name, message = await error(await run_with(engine, "await self.env.WETTER.forecast('x')", WEATHER=Weather(), N=1))
-        assert name == "AttributeError" and "WEATHER" in message
-
-    place.run(story)
+@on_engine()
+async def test_a_binding_that_is_not_there_is_named_by_those_that_are(engine: Engine) -> None:
+    name, message = await error(await run_with(engine, "await self.env.WETTER.forecast('x')", WEATHER=Weather(), N=1))
+    assert name == "AttributeError" and "WEATHER" in message
 
 
-def test_code_may_catch_a_refusal_and_read_its_code(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        body = """
-        try:
-            await self.env.WEATHER.storm()
-        except Exception as refused:
-            return [type(refused).__name__, str(refused), refused.code]
-        """
-        assert await output(await run_with(engine, body, WEATHER=Weather())) == [
-            "BindingError",
-            "There is a storm.",
-            "binding.refused",
-        ]
-
-    place.run(story)
+@on_engine()
+async def test_code_may_catch_a_refusal_and_read_its_code(engine: Engine) -> None:
+    body = """
+    try:
+        await self.env.WEATHER.storm()
+    except Exception as refused:
+        return [type(refused).__name__, str(refused), refused.code]
+    """
+    assert await output(await run_with(engine, body, WEATHER=Weather())) == [
+        "BindingError",
+        "There is a storm.",
+        "binding.refused",
+    ]
 
 
-def test_what_is_of_no_use_to_try_again_fails_its_step_at_once(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        instance = await run_with(engine, "await step.do('look', lambda: self.env.WEATHER.hopeless())", WEATHER=Weather())
-        assert await error(instance) == ("NonRetryableError", "There is no weather.")
-        assert [event.type for event in await journal(instance)].count(ev.ATTEMPT_ERRORED) == 1
-
-    place.run(story)
+@on_engine()
+async def test_what_is_of_no_use_to_try_again_fails_its_step_at_once(engine: Engine) -> None:
+    instance = await run_with(engine, "await step.do('look', lambda: self.env.WEATHER.hopeless())", WEATHER=Weather())
+    assert await error(instance) == ("NonRetryableError", "There is no weather.")
+    assert [event.type for event in await journal(instance)].count(ev.ATTEMPT_ERRORED) == 1
 
 
 def test_only_public_coroutine_functions_are_methods() -> None:
@@ -201,36 +189,32 @@ def test_only_public_coroutine_functions_are_methods() -> None:
 # Limits.
 
 
-def test_calls_at_once_are_limited_and_the_others_go_on(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        gate = Gate()
-        body = """
-        found = await asyncio.gather(*(self.env.GATE.enter() for _ in range(4)), return_exceptions=True)
-        return [str(one) for one in found]
-        """
-        instance = await run_with(engine, body, GATE=gate)
-        await journal_until(instance, ev.EXECUTION_STARTED)
-        while gate.inside < 3:
-            await asyncio.sleep(0)
-        gate.open.set()
-        found = await output(instance)
-        assert found[:3] == ["3"] * 3
-        assert found[3] == "env.GATE: 3 calls under way at once, which is the limit. Await some before making more."
-
-    place.run(story)
+@on_engine()
+async def test_calls_at_once_are_limited_and_the_others_go_on(engine: Engine) -> None:
+    gate = Gate()
+    body = """
+    found = await asyncio.gather(*(self.env.GATE.enter() for _ in range(4)), return_exceptions=True)
+    return [str(one) for one in found]
+    """
+    instance = await run_with(engine, body, GATE=gate)
+    await journal_until(instance, ev.EXECUTION_STARTED)
+    while gate.inside < 3:
+        await asyncio.sleep(0)
+    gate.open.set()
+    found = await output(instance)
+    assert found[:3] == ["3"] * 3
+    assert found[3] == "env.GATE: 3 calls under way at once, which is the limit. Await some before making more."
 
 
-def test_calls_of_one_execution_are_limited_in_number(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        body = """
-        for n in range(5):
-            await self.env.GATE.echo(n)
-        await self.env.GATE.echo(6)
-        """
-        name, message = await error(await run_with(engine, body, GATE=Gate()))
-        assert (name, message.partition(",")[0]) == ("BindingError", "env.GATE: 5 calls in one execution")
-
-    place.run(story)
+@on_engine()
+async def test_calls_of_one_execution_are_limited_in_number(engine: Engine) -> None:
+    body = """
+    for n in range(5):
+        await self.env.GATE.echo(n)
+    await self.env.GATE.echo(6)
+    """
+    name, message = await error(await run_with(engine, body, GATE=Gate()))
+    assert (name, message.partition(",")[0]) == ("BindingError", "env.GATE: 5 calls in one execution")
 
 
 @pytest.mark.parametrize(
@@ -241,12 +225,10 @@ def test_calls_of_one_execution_are_limited_in_number(place: Place) -> None:
         ("say()", "env.GATE.say: the result is 3,002 bytes; the limit of a call is 2,000. Keep large data elsewhere and pass its address."),
     ],
 )
-def test_a_call_is_limited_in_time_and_size(place: Place, call: str, said: str) -> None:
-    async def story(engine: Engine) -> None:
-        name, message = await error(await run_with(engine, f"await self.env.GATE.{call}", GATE=Gate()))
-        assert name == "BindingError" and message.startswith(said)
-
-    place.run(story)
+@on_engine()
+async def test_a_call_is_limited_in_time_and_size(engine: Engine, call: str, said: str) -> None:
+    name, message = await error(await run_with(engine, f"await self.env.GATE.{call}", GATE=Gate()))
+    assert name == "BindingError" and message.startswith(said)
 
 
 def test_settings_are_the_limits_of_bindings_without_their_own(place: Place) -> None:
@@ -266,36 +248,32 @@ def test_settings_are_the_limits_of_bindings_without_their_own(place: Place) -> 
     place.run(waits, call_seconds=1)
 
 
-def test_a_worker_that_goes_on_over_its_limit_is_ended(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        body = """
-        while True:
-            await asyncio.gather(*(self.env.GATE.echo(1) for _ in range(50)), return_exceptions=True)
-        """
-        name, message = await error(await run_with(engine, body, GATE=Gate()))
-        assert name == "LimitExceeded" and message.startswith("calls: 1,000 calls of bindings over their limits")
-
-    place.run(story)
+@on_engine()
+async def test_a_worker_that_goes_on_over_its_limit_is_ended(engine: Engine) -> None:
+    body = """
+    while True:
+        await asyncio.gather(*(self.env.GATE.echo(1) for _ in range(50)), return_exceptions=True)
+    """
+    name, message = await error(await run_with(engine, body, GATE=Gate()))
+    assert name == "LimitExceeded" and message.startswith("calls: 1,000 calls of bindings over their limits")
 
 
-def test_a_call_that_outlives_its_step_is_refused(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        body = """
-        late = []
+@on_engine()
+async def test_a_call_that_outlives_its_step_is_refused(engine: Engine) -> None:
+    body = """
+    late = []
 
-        @step.do("starts something")
-        async def starts():
-            async def later():
-                await go_on.wait()
-                await self.env.WEATHER.forecast("Oslo")
-            late.append(asyncio.ensure_future(later()))
+    @step.do("starts something")
+    async def starts():
+        async def later():
+            await go_on.wait()
+            await self.env.WEATHER.forecast("Oslo")
+        late.append(asyncio.ensure_future(later()))
 
-        go_on = asyncio.Event()
-        await starts()
-        go_on.set()
-        await late[0]
-        """
-        name, message = await error(await run_with(engine, body, WEATHER=Weather()))
-        assert name == "NonRetryableError" and "step starts something-1 is over" in message
-
-    place.run(story)
+    go_on = asyncio.Event()
+    await starts()
+    go_on.set()
+    await late[0]
+    """
+    name, message = await error(await run_with(engine, body, WEATHER=Weather()))
+    assert name == "NonRetryableError" and "step starts something-1 is over" in message

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from dispatch_support import Place, error, journal, output, workflow
+from dispatch_support import error, journal, on_engine, output, workflow
 
 from playground import KV, Binding, Code, Dispatcher, Engine, Secrets, WorkflowInstance
 from playground.engine.redaction import Redactor
@@ -28,121 +28,111 @@ async def everything(instance: WorkflowInstance) -> str:
     return json.dumps([shown, status.output, status.error])
 
 
-def test_a_secret_is_read_by_name(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        body = """
-        secrets = self.env.SECRETS
-        return [len(await secrets.get("TOKEN")), await secrets.names(), repr(secrets)]
-        """
-        length, names, shown = await output(await flows(engine, body).create())
-        assert (length, names) == (len(TOKEN), ["PEM", "TOKEN"]) and "get" in shown
-        message = (await error(await flows(engine, "await self.env.SECRETS.get('NOPE')", name="named").create()))[1]
-        assert message == "There is no secret 'NOPE'; there are: PEM, TOKEN."
-
-    place.run(story)
+@on_engine()
+async def test_a_secret_is_read_by_name(engine: Engine) -> None:
+    body = """
+    secrets = self.env.SECRETS
+    return [len(await secrets.get("TOKEN")), await secrets.names(), repr(secrets)]
+    """
+    length, names, shown = await output(await flows(engine, body).create())
+    assert (length, names) == (len(TOKEN), ["PEM", "TOKEN"]) and "get" in shown
+    message = (await error(await flows(engine, "await self.env.SECRETS.get('NOPE')", name="named").create()))[1]
+    assert message == "There is no secret 'NOPE'; there are: PEM, TOKEN."
 
 
-def test_logs_results_and_outputs_are_redacted_and_the_code_has_the_true_values(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        body = f"""
-        import logging
+@on_engine(idle_grace_ms=0)
+async def test_logs_results_and_outputs_are_redacted_and_the_code_has_the_true_values(engine: Engine) -> None:
+    body = f"""
+    import logging
 
-        @step.do("reads")
-        async def reads():
-            token = await self.env.SECRETS.get("TOKEN")
-            print(f"using {{token}} now")
-            logging.warning("with %s", token)
-            return {{"token": token, token: 1, "raw": b"x" + token.encode(), "list": [token]}}
+    @step.do("reads")
+    async def reads():
+        token = await self.env.SECRETS.get("TOKEN")
+        print(f"using {{token}} now")
+        logging.warning("with %s", token)
+        return {{"token": token, token: 1, "raw": b"x" + token.encode(), "list": [token]}}
 
-        found = await reads()
-        await step.sleep("so that it is read from the journal", 1)
-        pem = await self.env.SECRETS.get("PEM")
-        print(pem)
-        assert found["token"] == {TOKEN!r}
-        return {{"same": found["token"] == await self.env.SECRETS.get("TOKEN"), "token": found["token"]}}
-        """
-        instance = await flows(engine, body).create()
-        assert await output(instance) == {"same": True, "token": ev.REDACTED}
-        seen = await everything(instance)
-        assert TOKEN not in seen and "MIIEvQIBADAN" not in seen and "BgkqhkiG9w0B" not in seen
-        texts = [event.data["text"] for event in await journal(instance) if event.type == ev.LOG]
-        assert "using [REDACTED] now" in texts and any("with [REDACTED]" in text for text in texts)
-        [result] = [event.data["output"] for event in await journal(instance) if event.type == ev.STEP_COMPLETED]
-        assert result == {"token": ev.REDACTED, ev.REDACTED: 1, "raw": ev.REDACTED, "list": [ev.REDACTED]}
-
-    place.run(story, idle_grace_ms=0)
+    found = await reads()
+    await step.sleep("so that it is read from the journal", 1)
+    pem = await self.env.SECRETS.get("PEM")
+    print(pem)
+    assert found["token"] == {TOKEN!r}
+    return {{"same": found["token"] == await self.env.SECRETS.get("TOKEN"), "token": found["token"]}}
+    """
+    instance = await flows(engine, body).create()
+    assert await output(instance) == {"same": True, "token": ev.REDACTED}
+    seen = await everything(instance)
+    assert TOKEN not in seen and "MIIEvQIBADAN" not in seen and "BgkqhkiG9w0B" not in seen
+    texts = [event.data["text"] for event in await journal(instance) if event.type == ev.LOG]
+    assert "using [REDACTED] now" in texts and any("with [REDACTED]" in text for text in texts)
+    [result] = [event.data["output"] for event in await journal(instance) if event.type == ev.STEP_COMPLETED]
+    assert result == {"token": ev.REDACTED, ev.REDACTED: 1, "raw": ev.REDACTED, "list": [ev.REDACTED]}
 
 
-def test_a_replay_gives_the_true_value_back(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        body = """
-        token = await step.do("reads", lambda: self.env.SECRETS.get("TOKEN"))
-        await step.wait_for_event("go", "go")
-        return token[:3]
-        """
-        instance = await flows(engine, body).create()
-        async for event in instance.subscribe():
-            if event.type == ev.EXECUTION_ENDED:
-                break
-        await instance.send_event("go")
-        assert await output(instance) == "sk_"
-
-    place.run(story, idle_grace_ms=0)
+@on_engine(idle_grace_ms=0)
+async def test_a_replay_gives_the_true_value_back(engine: Engine) -> None:
+    body = """
+    token = await step.do("reads", lambda: self.env.SECRETS.get("TOKEN"))
+    await step.wait_for_event("go", "go")
+    return token[:3]
+    """
+    instance = await flows(engine, body).create()
+    async for event in instance.subscribe():
+        if event.type == ev.EXECUTION_ENDED:
+            break
+    await instance.send_event("go")
+    assert await output(instance) == "sk_"
 
 
 @pytest.mark.parametrize("where", ["run", "step", "rollback"])
-def test_errors_are_redacted_wherever_they_come_from(place: Place, where: str) -> None:
-    async def story(engine: Engine) -> None:
-        body = {
-            "run": """
-            token = await self.env.SECRETS.get("TOKEN")
-            raise ValueError(f"401 for {token}", {"header": token})
-            """,
-            "step": """
-            @step.do("calls", config={"retries": {"limit": 0, "delay": 0}})
-            async def calls():
-                raise ValueError("401 for " + await self.env.SECRETS.get("TOKEN"))
-            await calls()
-            """,
-            "rollback": """
-            async def undo(info):
-                raise ValueError("401 for " + await self.env.SECRETS.get("TOKEN"))
-            config = {"retries": {"limit": 0, "delay": 0}}
-            await step.do("books", lambda: 1, rollback=undo, rollback_config=config)
-            raise ValueError("401 for " + await self.env.SECRETS.get("TOKEN"))
-            """,
-        }[where]
-        instance = await flows(engine, body).create()
-        name, message = await error(instance)
-        assert name == "ValueError" and f"401 for {ev.REDACTED}" in message
-        assert TOKEN not in await everything(instance)
-
-    place.run(story)
-
-
-def test_a_key_of_kv_keeps_the_true_value_shows_it_redacted_and_may_not_be_a_secret(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        body = """
+@on_engine()
+async def test_errors_are_redacted_wherever_they_come_from(engine: Engine, where: str) -> None:
+    body = {
+        "run": """
         token = await self.env.SECRETS.get("TOKEN")
+        raise ValueError(f"401 for {token}", {"header": token})
+        """,
+        "step": """
+        @step.do("calls", config={"retries": {"limit": 0, "delay": 0}})
+        async def calls():
+            raise ValueError("401 for " + await self.env.SECRETS.get("TOKEN"))
+        await calls()
+        """,
+        "rollback": """
+        async def undo(info):
+            raise ValueError("401 for " + await self.env.SECRETS.get("TOKEN"))
+        config = {"retries": {"limit": 0, "delay": 0}}
+        await step.do("books", lambda: 1, rollback=undo, rollback_config=config)
+        raise ValueError("401 for " + await self.env.SECRETS.get("TOKEN"))
+        """,
+    }[where]
+    instance = await flows(engine, body).create()
+    name, message = await error(instance)
+    assert name == "ValueError" and f"401 for {ev.REDACTED}" in message
+    assert TOKEN not in await everything(instance)
 
-        @step.do("keeps")
-        async def keeps():
-            await self.env.KV.put("token", {"value": token})
-            return (await self.env.KV.get("token"))["value"] == token
 
-        inside = await keeps()
-        outside = (await self.env.KV.get("token"))["value"] == token
-        try:
-            await self.env.KV.put("key-" + token, 1)
-        except Exception as refused:
-            return [inside, outside, str(refused)]
-        """
-        instance = await flows(engine, body).create()
-        assert await output(instance) == [True, True, "A KV key is shown in the journal, so it may not hold a secret."]
-        assert TOKEN not in await everything(instance)
-        assert await engine.store.kv.get(Scope("acme", 0), "token") == (True, {"value": TOKEN})
+@on_engine()
+async def test_a_key_of_kv_keeps_the_true_value_shows_it_redacted_and_may_not_be_a_secret(engine: Engine) -> None:
+    body = """
+    token = await self.env.SECRETS.get("TOKEN")
 
-    place.run(story)
+    @step.do("keeps")
+    async def keeps():
+        await self.env.KV.put("token", {"value": token})
+        return (await self.env.KV.get("token"))["value"] == token
+
+    inside = await keeps()
+    outside = (await self.env.KV.get("token"))["value"] == token
+    try:
+        await self.env.KV.put("key-" + token, 1)
+    except Exception as refused:
+        return [inside, outside, str(refused)]
+    """
+    instance = await flows(engine, body).create()
+    assert await output(instance) == [True, True, "A KV key is shown in the journal, so it may not hold a secret."]
+    assert TOKEN not in await everything(instance)
+    assert await engine.store.kv.get(Scope("acme", 0), "token") == (True, {"value": TOKEN})
 
 
 class Lock(Binding):
@@ -152,12 +142,10 @@ class Lock(Binding):
         return key == TOKEN
 
 
-def test_a_secret_may_be_given_to_a_binding(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        body = "return await self.env.LOCK.open(await self.env.SECRETS.get('TOKEN'))"
-        assert await output(await flows(engine, body, LOCK=Lock()).create()) is True
-
-    place.run(story)
+@on_engine()
+async def test_a_secret_may_be_given_to_a_binding(engine: Engine) -> None:
+    body = "return await self.env.LOCK.open(await self.env.SECRETS.get('TOKEN'))"
+    assert await output(await flows(engine, body, LOCK=Lock()).create()) is True
 
 
 def test_secrets_that_can_not_be_hidden_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from http_support import Site, code_of
 from tenants_support import Tenant
 
@@ -42,19 +43,25 @@ def versions(site: Site, made: dict[str, Any]) -> list[str]:
     return [event["data"]["code_version"] for event in site.journal(made) if event["type"] == "execution_started"]
 
 
-def test_a_waiting_instance_goes_on_with_the_code_at_once(site: Site) -> None:
+@pytest.fixture
+def waiting(site: Site) -> dict[str, Any]:
+    """An instance that has done two steps and waits for an event."""
     made = site.create(WAITS)
     site.until(made, "wait_started")
-    answer = change(site, made, WAITS.replace('"old"', 'got["payload"]'))
+    return made
+
+
+def test_a_waiting_instance_goes_on_with_the_code_at_once(site: Site, waiting: dict[str, Any]) -> None:
+    answer = change(site, waiting, WAITS.replace('"old"', 'got["payload"]'))
     assert answer.status_code == 202, answer.text
-    site.until(made, "code_changed")
-    site.operate(made, "events/approved", "new")
-    shown = site.finish(made)
-    assert shown["output"] == "new" and shown["snippet"] != made["snippet"]
+    site.until(waiting, "code_changed")
+    site.operate(waiting, "events/approved", "new")
+    shown = site.finish(waiting)
+    assert shown["output"] == "new" and shown["snippet"] != waiting["snippet"]
     (changed,) = shown["code_changes"]
-    assert (changed["from"], changed["snippet"]) == (made["snippet"], shown["snippet"])
-    assert versions(site, made) == [made["snippet"], shown["snippet"]]
-    assert types(site.journal(made)).count("step_started") == 2
+    assert (changed["from"], changed["snippet"]) == (waiting["snippet"], shown["snippet"])
+    assert versions(site, waiting) == [waiting["snippet"], shown["snippet"]]
+    assert types(site.journal(waiting)).count("step_started") == 2
 
 
 def test_a_running_instance_loses_its_worker_and_tries_again_with_the_code(site: Site) -> None:
@@ -70,49 +77,41 @@ def test_a_running_instance_loses_its_worker_and_tries_again_with_the_code(site:
     assert [execution["reason"] for execution in shown["executions"]] == ["evicted", "completed"]
 
 
-def test_a_paused_instance_stays_paused_and_resumes_on_the_code(site: Site) -> None:
-    made = site.create(WAITS)
-    site.until(made, "wait_started")
-    assert site.operate(made, "pause").status_code == 202
-    site.until(made, "workflow_paused")
-    assert change(site, made, WAITS.replace('"old"', '"new"')).json()["status"] == "paused"
-    site.operate(made, "resume")
-    site.operate(made, "events/approved", True)
-    assert site.finish(made)["output"] == "new"
+def test_a_paused_instance_stays_paused_and_resumes_on_the_code(site: Site, waiting: dict[str, Any]) -> None:
+    assert site.operate(waiting, "pause").status_code == 202
+    site.until(waiting, "workflow_paused")
+    assert change(site, waiting, WAITS.replace('"old"', '"new"')).json()["status"] == "paused"
+    site.operate(waiting, "resume")
+    site.operate(waiting, "events/approved", True)
+    assert site.finish(waiting)["output"] == "new"
 
 
-def test_code_that_does_not_come_to_a_recorded_step_is_refused_with_both_lists(site: Site) -> None:
-    made = site.create(WAITS)
-    site.until(made, "wait_started")
-    before = site.journal(made)
-    answer = change(site, made, WAITS.replace('"second"', '"renamed"'))
+def test_code_that_does_not_come_to_a_recorded_step_is_refused_with_both_lists(site: Site, waiting: dict[str, Any]) -> None:
+    before = site.journal(waiting)
+    answer = change(site, waiting, WAITS.replace('"second"', '"renamed"'))
     assert code_of(answer) == (409, "version.does_not_fit")
     error = answer.json()["error"]
     assert [step["name"] for step in error["recorded"]] == ["first", "second", "approval"]
     assert [step["name"] for step in error["requested"]] == ["first", "renamed"]
     assert error["recorded"][1]["kind"] == "do" and '"second"' in error["message"]
-    assert site.journal(made) == before
-    site.operate(made, "events/approved", True)
-    assert site.finish(made)["output"] == "old"
+    assert site.journal(waiting) == before
+    site.operate(waiting, "events/approved", True)
+    assert site.finish(waiting)["output"] == "old"
 
 
-def test_the_same_code_again_changes_nothing(site: Site) -> None:
-    made = site.create(WAITS)
-    site.until(made, "wait_started")
-    before = site.journal(made)
-    assert change(site, made, WAITS).status_code == 202
-    assert site.journal(made) == before
-    site.operate(made, "terminate")
+def test_the_same_code_again_changes_nothing(site: Site, waiting: dict[str, Any]) -> None:
+    before = site.journal(waiting)
+    assert change(site, waiting, WAITS).status_code == 202
+    assert site.journal(waiting) == before
+    site.operate(waiting, "terminate")
 
 
-def test_bad_code_and_a_finished_run_are_refused(site: Site) -> None:
-    made = site.create(WAITS)
-    site.until(made, "wait_started")
-    assert code_of(change(site, made, "def (")) == (422, "source.refused")
-    assert code_of(site.client.post(f"/api{made['url']}/code", json={"source": WAITS})) == (401, "token.missing")
-    assert code_of(site.operate(made, "code", {})) == (400, "body.invalid")
-    site.operate(made, "terminate")
-    assert code_of(change(site, made, WAITS)) == (409, "instance.in_finite_state")
+def test_bad_code_and_a_finished_run_are_refused(site: Site, waiting: dict[str, Any]) -> None:
+    assert code_of(change(site, waiting, "def (")) == (422, "source.refused")
+    assert code_of(site.client.post(f"/api{waiting['url']}/code", json={"source": WAITS})) == (401, "token.missing")
+    assert code_of(site.operate(waiting, "code", {})) == (400, "body.invalid")
+    site.operate(waiting, "terminate")
+    assert code_of(change(site, waiting, WAITS)) == (409, "instance.in_finite_state")
 
 
 def test_a_tenants_instance_goes_on_with_code_that_nobody_else_gets(site: Site) -> None:

@@ -40,7 +40,7 @@ def test_the_first_program_runs_as_it_stands(tmp_path: Path) -> None:
 def test_each_row_of_the_counterpart_table_has_a_test(row: list[str]) -> None:
     assert len(row) == 3
     name = row[2].strip("`")
-    assert any(f"\ndef {name}(" in file.read_text("utf-8") for file in TESTS.glob("test_*.py")), name
+    assert any(re.search(rf"(?m)^(async )?def {name}\(", file.read_text("utf-8")) for file in TESTS.glob("test_*.py")), name
 
 
 def test_every_name_of_the_other_library_is_in_the_table() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from aio import run, story
-from dispatch_support import Place, error, journal, journal_until, output, workflow
+from dispatch_support import error, journal, journal_until, on_engine, output, workflow
 
 import playground
 from playground import Code, Dispatcher, Engine, library
@@ -70,100 +70,90 @@ def test_the_package_says_that_it_is_typed() -> None:
     assert (Path(playground.__file__).parent / "py.typed").exists()
 
 
-def test_a_handle_does_all_that_can_be_done_to_an_instance(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        flows = Dispatcher(engine, lambda metadata: Code(HELD)).wrap_binding({"tenant": "acme"})
-        held = await flows.create("held")
-        assert held.id == "held"
-        await journal_until(held, ev.WORKFLOW_WAITING)
-        assert (await held.status()).status == "waiting"
-        await held.pause()
-        await held.pause()
-        assert (await held.status()).status == "paused"
-        await held.send_event("go", {"kept": True})
-        await held.resume()
-        assert await output(held) == {"kept": True}
-        await held.restart({"name": "before"})
-        await held.send_event("go", "again")
-        assert await output(held) == "again"
-        with pytest.raises(errors.CannotRestart, match="no step"):
-            await held.restart({"name": "nowhere"})
-        with pytest.raises(errors.CannotRestart, match="takes a dict"):
-            await held.restart({"count": 1})
-        with pytest.raises(errors.InstanceInFiniteState):
-            await held.send_event("go")
-        with pytest.raises(errors.CannotTerminate):
-            await held.terminate()
-        other = await flows.create()
-        await other.terminate(rollback=True)
-        assert (await other.status()).status == "terminated"
-        await held.delete()
-        with pytest.raises(errors.InstanceNotFound):
-            await held.status()
-
-    place.run(story)
-
-
-def test_subscribe_gives_what_comes_after_a_cursor_and_ends_with_the_instance(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        flows = Dispatcher(engine, lambda metadata: Code(HELD)).wrap_binding({"tenant": "acme"})
-        held = await flows.create()
-        seen = await journal_until(held, ev.WAIT_STARTED)
+@on_engine()
+async def test_a_handle_does_all_that_can_be_done_to_an_instance(engine: Engine) -> None:
+    flows = Dispatcher(engine, lambda metadata: Code(HELD)).wrap_binding({"tenant": "acme"})
+    held = await flows.create("held")
+    assert held.id == "held"
+    await journal_until(held, ev.WORKFLOW_WAITING)
+    assert (await held.status()).status == "waiting"
+    await held.pause()
+    await held.pause()
+    assert (await held.status()).status == "paused"
+    await held.send_event("go", {"kept": True})
+    await held.resume()
+    assert await output(held) == {"kept": True}
+    await held.restart({"name": "before"})
+    await held.send_event("go", "again")
+    assert await output(held) == "again"
+    with pytest.raises(errors.CannotRestart, match="no step"):
+        await held.restart({"name": "nowhere"})
+    with pytest.raises(errors.CannotRestart, match="takes a dict"):
+        await held.restart({"count": 1})
+    with pytest.raises(errors.InstanceInFiniteState):
         await held.send_event("go")
-        rest = [event async for event in held.subscribe(seen[-1].seq)]
-        assert [event.seq for event in seen + rest] == list(range(1, len(seen) + len(rest) + 1))
-        assert rest[-1].type == ev.WORKFLOW_COMPLETED
-        assert [event async for event in held.subscribe(rest[-1].seq)] == []
-
-    place.run(story)
-
-
-def test_a_batch_leaves_out_taken_ids_and_says_which(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        flows = Dispatcher(engine, lambda metadata: Code(ECHO)).wrap_binding({"tenant": "acme"})
-        await flows.create("a")
-        made = await flows.create_batch([{"id": "a"}, {"id": "b", "params": 2}, {}, {"id": "b"}])
-        assert next(instance.id for instance in made) == "b" and len(made) == 2
-        assert [(it.index, it.id, it.code) for it in made.refused] == [
-            (0, "a", "instance.already_exists"),
-            (3, "b", "instance.already_exists"),
-        ]
-        assert await output(made[0]) == 2
-        bads: list[Any] = [[], [{}] * 101, [{"name": "x"}], ["x"], "x"]
-        for bad in bads:
-            with pytest.raises(errors.InvalidBatch):
-                await flows.create_batch(bad)
-
-    place.run(story)
+    with pytest.raises(errors.CannotTerminate):
+        await held.terminate()
+    other = await flows.create()
+    await other.terminate(rollback=True)
+    assert (await other.status()).status == "terminated"
+    await held.delete()
+    with pytest.raises(errors.InstanceNotFound):
+        await held.status()
 
 
-def test_params_and_ids_are_refused_by_the_same_rules_as_everywhere(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        flows = Dispatcher(engine, lambda metadata: Code(ECHO)).wrap_binding({"tenant": "acme"})
-        with pytest.raises(errors.InvalidId):
-            await flows.create("no spaces")
-        with pytest.raises(errors.NotSerialisable, match=r"\$\.x: object"):
-            await flows.create(params={"x": object()})
-        with pytest.raises(errors.TooLarge):
-            await flows.create(params="x" * 1_100_000)
+@on_engine()
+async def test_subscribe_gives_what_comes_after_a_cursor_and_ends_with_the_instance(engine: Engine) -> None:
+    flows = Dispatcher(engine, lambda metadata: Code(HELD)).wrap_binding({"tenant": "acme"})
+    held = await flows.create()
+    seen = await journal_until(held, ev.WAIT_STARTED)
+    await held.send_event("go")
+    rest = [event async for event in held.subscribe(seen[-1].seq)]
+    assert [event.seq for event in seen + rest] == list(range(1, len(seen) + len(rest) + 1))
+    assert rest[-1].type == ev.WORKFLOW_COMPLETED
+    assert [event async for event in held.subscribe(rest[-1].seq)] == []
+
+
+@on_engine()
+async def test_a_batch_leaves_out_taken_ids_and_says_which(engine: Engine) -> None:
+    flows = Dispatcher(engine, lambda metadata: Code(ECHO)).wrap_binding({"tenant": "acme"})
+    await flows.create("a")
+    made = await flows.create_batch([{"id": "a"}, {"id": "b", "params": 2}, {}, {"id": "b"}])
+    assert next(instance.id for instance in made) == "b" and len(made) == 2
+    assert [(it.index, it.id, it.code) for it in made.refused] == [
+        (0, "a", "instance.already_exists"),
+        (3, "b", "instance.already_exists"),
+    ]
+    assert await output(made[0]) == 2
+    bads: list[Any] = [[], [{}] * 101, [{"name": "x"}], ["x"], "x"]
+    for bad in bads:
+        with pytest.raises(errors.InvalidBatch):
+            await flows.create_batch(bad)
+
+
+@on_engine()
+async def test_params_and_ids_are_refused_by_the_same_rules_as_everywhere(engine: Engine) -> None:
+    flows = Dispatcher(engine, lambda metadata: Code(ECHO)).wrap_binding({"tenant": "acme"})
+    with pytest.raises(errors.InvalidId):
+        await flows.create("no spaces")
+    with pytest.raises(errors.NotSerialisable, match=r"\$\.x: object"):
+        await flows.create(params={"x": object()})
+    with pytest.raises(errors.TooLarge):
+        await flows.create(params="x" * 1_100_000)
+    await flows.create("twice")
+    with pytest.raises(errors.InstanceAlreadyExists):
         await flows.create("twice")
-        with pytest.raises(errors.InstanceAlreadyExists):
-            await flows.create("twice")
-
-    place.run(story)
 
 
-def test_a_tenant_has_so_many_queued_and_no_more(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        dispatcher = Dispatcher(engine, lambda metadata: Code(HELD))
-        flows = dispatcher.wrap_binding({"tenant": "acme"})
-        await flows.create_batch([{}] * 4)
-        with pytest.raises(errors.Busy, match="3 is the most"):
-            while True:
-                await flows.create_batch([{}] * 10)
-        await dispatcher.wrap_binding({"tenant": "other"}).create()
-
-    place.run(story, workers=1, queued_per_tenant=3)
+@on_engine(workers=1, queued_per_tenant=3)
+async def test_a_tenant_has_so_many_queued_and_no_more(engine: Engine) -> None:
+    dispatcher = Dispatcher(engine, lambda metadata: Code(HELD))
+    flows = dispatcher.wrap_binding({"tenant": "acme"})
+    await flows.create_batch([{}] * 4)
+    with pytest.raises(errors.Busy, match="3 is the most"):
+        while True:
+            await flows.create_batch([{}] * 10)
+    await dispatcher.wrap_binding({"tenant": "other"}).create()
 
 
 def test_code_says_what_in_it_can_not_be_used() -> None:
@@ -182,11 +172,9 @@ def test_code_says_what_in_it_can_not_be_used() -> None:
     assert Code("a").version == Code("a", class_name="B").version != Code("b").version
 
 
-def test_an_error_of_the_code_is_the_instances(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        flows = Dispatcher(engine, lambda metadata: Code(workflow("raise ValueError('no')"))).wrap_binding({"tenant": "acme"})
-        instance = await flows.create()
-        assert await error(instance) == ("ValueError", "no")
-        assert (await journal(instance))[-1].type == ev.WORKFLOW_ERRORED
-
-    place.run(story)
+@on_engine()
+async def test_an_error_of_the_code_is_the_instances(engine: Engine) -> None:
+    flows = Dispatcher(engine, lambda metadata: Code(workflow("raise ValueError('no')"))).wrap_binding({"tenant": "acme"})
+    instance = await flows.create()
+    assert await error(instance) == ("ValueError", "no")
+    assert (await journal(instance))[-1].type == ev.WORKFLOW_ERRORED

@@ -5,7 +5,7 @@ import threading
 from typing import Any
 
 import pytest
-from dispatch_support import Place, error, greeter, journal, journal_until, logged, output, workflow
+from dispatch_support import Place, error, greeter, journal, journal_until, logged, on_engine, output, workflow
 from store_support import passes
 
 from playground.engine import Engine
@@ -24,18 +24,16 @@ WAITS = workflow(
 )
 
 
-def test_the_loader_is_asked_for_every_execution_and_new_code_goes_on_where_the_old_was(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        code = WAITS.replace("VERSION", "old")
-        instance = await Dispatcher(engine, lambda metadata: Code(code)).wrap_binding({"tenant": "acme"}).create()
-        await journal_until(instance, ev.EXECUTION_ENDED)
-        code = WAITS.replace("VERSION", "new")
-        await instance.send_event("go")
-        assert await output(instance) == "new"
-        versions = [event.data["code_version"] for event in await journal(instance) if event.type == ev.EXECUTION_STARTED]
-        assert versions == [Code(WAITS.replace("VERSION", name)).version for name in ("old", "new")]
-
-    place.run(story, idle_grace_ms=0)
+@on_engine(idle_grace_ms=0)
+async def test_the_loader_is_asked_for_every_execution_and_new_code_goes_on_where_the_old_was(engine: Engine) -> None:
+    code = WAITS.replace("VERSION", "old")
+    instance = await Dispatcher(engine, lambda metadata: Code(code)).wrap_binding({"tenant": "acme"}).create()
+    await journal_until(instance, ev.EXECUTION_ENDED)
+    code = WAITS.replace("VERSION", "new")
+    await instance.send_event("go")
+    assert await output(instance) == "new"
+    versions = [event.data["code_version"] for event in await journal(instance) if event.type == ev.EXECUTION_STARTED]
+    assert versions == [Code(WAITS.replace("VERSION", name)).version for name in ("old", "new")]
 
 
 class Callable:
@@ -45,38 +43,34 @@ class Callable:
         return greeter("an object")
 
 
-def test_a_loader_may_be_a_coroutine_function_a_plain_one_or_an_object(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        threads = []
+@on_engine()
+async def test_a_loader_may_be_a_coroutine_function_a_plain_one_or_an_object(engine: Engine) -> None:
+    threads = []
 
-        async def awaited(metadata: dict[str, Any]) -> Code:
-            await asyncio.sleep(0)
-            return greeter("a coroutine")
+    async def awaited(metadata: dict[str, Any]) -> Code:
+        await asyncio.sleep(0)
+        return greeter("a coroutine")
 
-        def plain(metadata: dict[str, Any]) -> Code:
-            threads.append(threading.current_thread().name)
-            return greeter("a function")
+    def plain(metadata: dict[str, Any]) -> Code:
+        threads.append(threading.current_thread().name)
+        return greeter("a function")
 
-        for number, load in enumerate((awaited, plain, Callable())):
-            flows = Dispatcher(engine, load, name=f"flow-{number}").wrap_binding({"tenant": "acme"})
-            said = await output(await flows.create(params={"name": "Ada"}))
-            assert said == f"Ada, by {('a coroutine', 'a function', 'an object')[number]}"
-        assert threads == ["load-flow-1"], "a plain function must not hold up the event loop"
-
-    place.run(story)
+    for number, load in enumerate((awaited, plain, Callable())):
+        flows = Dispatcher(engine, load, name=f"flow-{number}").wrap_binding({"tenant": "acme"})
+        said = await output(await flows.create(params={"name": "Ada"}))
+        assert said == f"Ada, by {('a coroutine', 'a function', 'an object')[number]}"
+    assert threads == ["load-flow-1"], "a plain function must not hold up the event loop"
 
 
-def test_the_class_env_and_limits_come_from_the_loader(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        source = workflow("return [self.env.REGION, self.env.PLAN]").replace("TenantWorkflow", "Import")
-        code = Code(source, "Import", env={"REGION": "eu", "PLAN": {"seats": 5}})
-        flows = Dispatcher(engine, lambda metadata: code).wrap_binding({"tenant": "acme"})
-        assert await output(await flows.create()) == ["eu", {"seats": 5}]
-        loops = Code(workflow("for n in range(9):\n            await step.do(f'n{n}', lambda: n)"), limits={"step_limit": 3})
-        flows = Dispatcher(engine, lambda metadata: loops, name="loops").wrap_binding({"tenant": "acme"})
-        assert "3 steps" in (await error(await flows.create()))[1]
-
-    place.run(story)
+@on_engine()
+async def test_the_class_env_and_limits_come_from_the_loader(engine: Engine) -> None:
+    source = workflow("return [self.env.REGION, self.env.PLAN]").replace("TenantWorkflow", "Import")
+    code = Code(source, "Import", env={"REGION": "eu", "PLAN": {"seats": 5}})
+    flows = Dispatcher(engine, lambda metadata: code).wrap_binding({"tenant": "acme"})
+    assert await output(await flows.create()) == ["eu", {"seats": 5}]
+    loops = Code(workflow("for n in range(9):\n            await step.do(f'n{n}', lambda: n)"), limits={"step_limit": 3})
+    flows = Dispatcher(engine, lambda metadata: loops, name="loops").wrap_binding({"tenant": "acme"})
+    assert "3 steps" in (await error(await flows.create()))[1]
 
 
 def ended(events: list[Event]) -> list[tuple[str, Any]]:
@@ -121,105 +115,93 @@ def test_a_loader_that_fails_is_tried_again_with_growing_waits_and_shows(place: 
     place.run(story, clock=clock)
 
 
-def test_a_loader_that_never_succeeds_ends_the_instance_with_its_last_error(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        def load(metadata: dict[str, Any]) -> Code:
-            raise LookupError("no such tenant")
+@on_engine(load_attempts=1)
+async def test_a_loader_that_never_succeeds_ends_the_instance_with_its_last_error(engine: Engine) -> None:
+    def load(metadata: dict[str, Any]) -> Code:
+        raise LookupError("no such tenant")
 
-        instance = await Dispatcher(engine, load).wrap_binding({"tenant": "acme"}).create()
-        assert await error(instance) == ("LookupError", "no such tenant")
-        assert ended(await journal(instance)) == [("not_loaded", 1)]
-
-    place.run(story, load_attempts=1)
+    instance = await Dispatcher(engine, load).wrap_binding({"tenant": "acme"}).create()
+    assert await error(instance) == ("LookupError", "no such tenant")
+    assert ended(await journal(instance)) == [("not_loaded", 1)]
 
 
-def test_a_loader_may_say_that_trying_again_is_of_no_use(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        def load(metadata: dict[str, Any]) -> Code:
-            raise errors.NonRetryableError("This customer has left.")
+@on_engine()
+async def test_a_loader_may_say_that_trying_again_is_of_no_use(engine: Engine) -> None:
+    def load(metadata: dict[str, Any]) -> Code:
+        raise errors.NonRetryableError("This customer has left.")
 
-        instance = await Dispatcher(engine, load).wrap_binding({"tenant": "acme"}).create()
-        assert await error(instance) == ("NonRetryableError", "This customer has left.")
-
-    place.run(story)
+    instance = await Dispatcher(engine, load).wrap_binding({"tenant": "acme"}).create()
+    assert await error(instance) == ("NonRetryableError", "This customer has left.")
 
 
 @pytest.mark.parametrize("load", [lambda metadata: "code", lambda metadata: Code("x" * 70_000), lambda metadata: Code(5)])  # type: ignore[arg-type]
-def test_a_loader_that_gives_what_is_no_code_is_told_so(place: Place, load: Any) -> None:
-    async def story(engine: Engine) -> None:
-        instance = await Dispatcher(engine, load).wrap_binding({"tenant": "acme"}).create()
-        name, message = await error(instance)
-        assert name in ("TypeError", "TooLarge") and any(word in message for word in ("Code", "the limit is 65,536"))
-
-    place.run(story, load_attempts=1)
+@on_engine(load_attempts=1)
+async def test_a_loader_that_gives_what_is_no_code_is_told_so(engine: Engine, load: Any) -> None:
+    instance = await Dispatcher(engine, load).wrap_binding({"tenant": "acme"}).create()
+    name, message = await error(instance)
+    assert name in ("TypeError", "TooLarge") and any(word in message for word in ("Code", "the limit is 65,536"))
 
 
-def test_a_loader_that_hangs_is_given_up_and_holds_up_nobody(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        release = threading.Event()
+@on_engine(load_attempts=1, load_seconds=1)
+async def test_a_loader_that_hangs_is_given_up_and_holds_up_nobody(engine: Engine) -> None:
+    release = threading.Event()
 
-        async def hangs(metadata: dict[str, Any]) -> Code:
+    async def hangs(metadata: dict[str, Any]) -> Code:
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError
+
+    def blocks(metadata: dict[str, Any]) -> Code:
+        release.wait(20)
+        return greeter("late")
+
+    slow = [await Dispatcher(engine, load, name=load.__name__).wrap_binding({"tenant": "slow"}).create() for load in (hangs, blocks)]
+    quick = await Dispatcher(engine, lambda metadata: greeter("quick")).wrap_binding({"tenant": "quick"}).create(params={"name": "A"})
+    assert await output(quick) == "A, by quick"
+    for instance in slow:
+        assert await error(instance) == ("LoaderTimeout", "the code was not there within 1 s")
+    release.set()
+
+
+@on_engine()
+async def test_an_operation_does_not_wait_for_a_loader(engine: Engine) -> None:
+    begun, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def hangs(metadata: dict[str, Any]) -> Code:
+        begun.set()
+        try:
             await asyncio.get_running_loop().create_future()
-            raise AssertionError
+        finally:
+            cancelled.set()
+        raise AssertionError
 
-        def blocks(metadata: dict[str, Any]) -> Code:
-            release.wait(20)
-            return greeter("late")
-
-        slow = [await Dispatcher(engine, load, name=load.__name__).wrap_binding({"tenant": "slow"}).create() for load in (hangs, blocks)]
-        quick = await Dispatcher(engine, lambda metadata: greeter("quick")).wrap_binding({"tenant": "quick"}).create(params={"name": "A"})
-        assert await output(quick) == "A, by quick"
-        for instance in slow:
-            assert await error(instance) == ("LoaderTimeout", "the code was not there within 1 s")
-        release.set()
-
-    place.run(story, load_attempts=1, load_seconds=1)
+    instance = await Dispatcher(engine, hangs).wrap_binding({"tenant": "acme"}).create()
+    await begun.wait()
+    await instance.terminate()
+    await cancelled.wait()
+    assert [event.type for event in await journal(instance)] == [ev.WORKFLOW_QUEUED, ev.WORKFLOW_TERMINATED]
+    await instance.delete()
 
 
-def test_an_operation_does_not_wait_for_a_loader(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        begun, cancelled = asyncio.Event(), asyncio.Event()
+@on_engine(idle_grace_ms=0)
+async def test_an_event_that_comes_while_the_loader_works_is_not_lost(engine: Engine) -> None:
+    loading, go_on = asyncio.Event(), asyncio.Event()
+    go_on.set()
 
-        async def hangs(metadata: dict[str, Any]) -> Code:
-            begun.set()
-            try:
-                await asyncio.get_running_loop().create_future()
-            finally:
-                cancelled.set()
-            raise AssertionError
+    async def load(metadata: dict[str, Any]) -> Code:
+        loading.set()
+        await go_on.wait()
+        return Code(WAITS)
 
-        instance = await Dispatcher(engine, hangs).wrap_binding({"tenant": "acme"}).create()
-        await begun.wait()
-        await instance.terminate()
-        await cancelled.wait()
-        assert [event.type for event in await journal(instance)] == [ev.WORKFLOW_QUEUED, ev.WORKFLOW_TERMINATED]
-        await instance.delete()
-
-    place.run(story)
-
-
-def test_an_event_that_comes_while_the_loader_works_is_not_lost(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        loading, go_on = asyncio.Event(), asyncio.Event()
-        go_on.set()
-
-        async def load(metadata: dict[str, Any]) -> Code:
-            loading.set()
-            await go_on.wait()
-            return Code(WAITS)
-
-        instance = await Dispatcher(engine, load).wrap_binding({"tenant": "acme"}).create()
-        await journal_until(instance, ev.EXECUTION_ENDED)
-        go_on.clear()
-        loading.clear()
-        await instance.pause()
-        await instance.resume()
-        await loading.wait()
-        await instance.send_event("go")
-        go_on.set()
-        assert await output(instance) == "VERSION"
-
-    place.run(story, idle_grace_ms=0)
+    instance = await Dispatcher(engine, load).wrap_binding({"tenant": "acme"}).create()
+    await journal_until(instance, ev.EXECUTION_ENDED)
+    go_on.clear()
+    loading.clear()
+    await instance.pause()
+    await instance.resume()
+    await loading.wait()
+    await instance.send_event("go")
+    go_on.set()
+    assert await output(instance) == "VERSION"
 
 
 def test_instances_wait_at_boot_until_their_dispatcher_is_there(place: Place) -> None:
@@ -244,14 +226,12 @@ def test_instances_wait_at_boot_until_their_dispatcher_is_there(place: Place) ->
     place.call(stories)
 
 
-def test_what_a_failing_loader_says_is_cut_and_readable(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        def load(metadata: dict[str, Any]) -> Code:
-            raise RuntimeError("\ud800" + "x" * 100_000)
+@on_engine(load_attempts=1)
+async def test_what_a_failing_loader_says_is_cut_and_readable(engine: Engine) -> None:
+    def load(metadata: dict[str, Any]) -> Code:
+        raise RuntimeError("\ud800" + "x" * 100_000)
 
-        instance = await Dispatcher(engine, load).wrap_binding({"tenant": "acme"}).create()
-        name, message = await error(instance)
-        assert name == "RuntimeError" and message.startswith("?x") and len(message) == 2_000
-        assert "RuntimeError" in logged(await journal(instance))
-
-    place.run(story, load_attempts=1)
+    instance = await Dispatcher(engine, load).wrap_binding({"tenant": "acme"}).create()
+    name, message = await error(instance)
+    assert name == "RuntimeError" and message.startswith("?x") and len(message) == 2_000
+    assert "RuntimeError" in logged(await journal(instance))

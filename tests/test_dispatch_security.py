@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from dispatch_support import Place, error, journal_until, output, workflow
+from dispatch_support import Place, error, journal_until, on_engine, output, workflow
 
 from playground import KV, Binding, CallContext, Code, Dispatcher, Effects, Engine, Secrets
 from playground.store.tables import Scope
@@ -59,57 +59,51 @@ OPERATIONS = {
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_an_instance_of_another_tenant_is_not_there(place: Place, operation: str) -> None:
-    async def story(engine: Engine) -> None:
-        mallory = hostile(engine, f"return await forge(self, binding='WORKFLOWS', method={operation!r}, args=event['payload'])")
-        theirs = await victim(engine, mallory)
-        before = (await engine.store.find("acme", theirs.id)).last_seq
-        for id in (theirs.id, "acme/secret-id", "../acme/secret-id", "nobody"):
-            said = await output(await mallory.create(params=[id, *OPERATIONS[operation]]))
-            assert said == f'InstanceNotFound: There is no instance "{id}".', "and the answer is the same as for one that never was"
-        assert (await engine.store.find("acme", theirs.id)).last_seq == before
-
-    place.run(story)
+@on_engine()
+async def test_an_instance_of_another_tenant_is_not_there(engine: Engine, operation: str) -> None:
+    mallory = hostile(engine, f"return await forge(self, binding='WORKFLOWS', method={operation!r}, args=event['payload'])")
+    theirs = await victim(engine, mallory)
+    before = (await engine.store.find("acme", theirs.id)).last_seq
+    for id in (theirs.id, "acme/secret-id", "../acme/secret-id", "nobody"):
+        said = await output(await mallory.create(params=[id, *OPERATIONS[operation]]))
+        assert said == f'InstanceNotFound: There is no instance "{id}".', "and the answer is the same as for one that never was"
+    assert (await engine.store.find("acme", theirs.id)).last_seq == before
 
 
-def test_ids_taken_by_another_tenant_are_free(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        mallory = hostile(engine, "return event['payload'] or (await self.env.WORKFLOWS.create('secret-id', 'mine')).id")
-        theirs = await victim(engine, mallory)
-        assert await output(await mallory.create()) == "secret-id"
-        assert await output(await mallory.get("secret-id")) == "mine"
-        assert (await theirs.status()).status == "waiting"
-
-    place.run(story)
+@on_engine()
+async def test_ids_taken_by_another_tenant_are_free(engine: Engine) -> None:
+    mallory = hostile(engine, "return event['payload'] or (await self.env.WORKFLOWS.create('secret-id', 'mine')).id")
+    theirs = await victim(engine, mallory)
+    assert await output(await mallory.create()) == "secret-id"
+    assert await output(await mallory.get("secret-id")) == "mine"
+    assert (await theirs.status()).status == "waiting"
 
 
-def test_keys_secrets_and_effects_of_another_tenant_can_not_be_named_listed_or_counted(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        acme = Dispatcher(
-            engine,
-            lambda metadata: Code(
-                workflow("await self.env.KV.put('k', 'acme')\nawait self.env.EFFECTS.charge(1, 'key')"),
-                env={"KV": KV(), "EFFECTS": Effects()},
-            ),
-            name="acme",
-        )
-        await output(await acme.wrap_binding({"tenant": "acme"}).create())
-        body = """
-        kv, secrets, effects = self.env.KV, self.env.SECRETS, self.env.EFFECTS
-        found = [await kv.get("k"), await kv.list(), await kv.list("acme"), await secrets.names()]
-        try:
-            await secrets.get("THEIRS")
-        except Exception as refused:
-            found.append(str(refused))
-        receipt = await effects.charge(2, "key")
-        return [found, receipt["id"], receipt["repeated"]]
-        """
-        found, receipt, repeated = await output(await hostile(engine, body).create())
-        assert found == [None, [], [], ["MINE"], "There is no secret 'THEIRS'; there are: MINE."]
-        assert (receipt, repeated) == ("charge-1", False), "a number that counted everybody's would tell of theirs"
-        assert await engine.store.kv.get(Scope("acme", 0), "k") == (True, "acme")
-
-    place.run(story)
+@on_engine()
+async def test_keys_secrets_and_effects_of_another_tenant_can_not_be_named_listed_or_counted(engine: Engine) -> None:
+    acme = Dispatcher(
+        engine,
+        lambda metadata: Code(
+            workflow("await self.env.KV.put('k', 'acme')\nawait self.env.EFFECTS.charge(1, 'key')"),
+            env={"KV": KV(), "EFFECTS": Effects()},
+        ),
+        name="acme",
+    )
+    await output(await acme.wrap_binding({"tenant": "acme"}).create())
+    body = """
+    kv, secrets, effects = self.env.KV, self.env.SECRETS, self.env.EFFECTS
+    found = [await kv.get("k"), await kv.list(), await kv.list("acme"), await secrets.names()]
+    try:
+        await secrets.get("THEIRS")
+    except Exception as refused:
+        found.append(str(refused))
+    receipt = await effects.charge(2, "key")
+    return [found, receipt["id"], receipt["repeated"]]
+    """
+    found, receipt, repeated = await output(await hostile(engine, body).create())
+    assert found == [None, [], [], ["MINE"], "There is no secret 'THEIRS'; there are: MINE."]
+    assert (receipt, repeated) == ("charge-1", False), "a number that counted everybody's would tell of theirs"
+    assert await engine.store.kv.get(Scope("acme", 0), "k") == (True, "acme")
 
 
 @pytest.mark.parametrize(
@@ -136,24 +130,20 @@ def test_keys_secrets_and_effects_of_another_tenant_can_not_be_named_listed_or_c
         ("binding='WORKFLOWS', method='status', args=[None]", "InstanceNotFound"),
     ],
 )  # fmt: skip
-def test_a_forged_call_is_refused_in_words(place: Place, frame: str, said: str) -> None:
-    async def story(engine: Engine) -> None:
-        assert said in await output(await hostile(engine, f"return await forge(self, {frame})").create())
-        assert not place.log.of("binding_failed"), "refused where it is checked, not by an accident further in"
-
-    place.run(story)
+@on_engine()
+async def test_a_forged_call_is_refused_in_words(engine: Engine, place: Place, frame: str, said: str) -> None:
+    assert said in await output(await hostile(engine, f"return await forge(self, {frame})").create())
+    assert not place.log.of("binding_failed"), "refused where it is checked, not by an accident further in"
 
 
-def test_who_calls_is_known_from_the_socket_and_not_from_what_is_said(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        body = """
-        forged = await forge(self, binding="WHO", method="am_i", tenant="acme", instance="secret-id", execution=99, attempt=7)
-        return forged
-        """
-        instance = await hostile(engine, body).create("mine")
-        assert await output(instance) == ["mallory", "mine", "None", None]
-
-    place.run(story)
+@on_engine()
+async def test_who_calls_is_known_from_the_socket_and_not_from_what_is_said(engine: Engine) -> None:
+    body = """
+    forged = await forge(self, binding="WHO", method="am_i", tenant="acme", instance="secret-id", execution=99, attempt=7)
+    return forged
+    """
+    instance = await hostile(engine, body).create("mine")
+    assert await output(instance) == ["mallory", "mine", "None", None]
 
 
 @pytest.mark.parametrize(
@@ -161,46 +151,38 @@ def test_who_calls_is_known_from_the_socket_and_not_from_what_is_said(place: Pla
     ["{'op': 'call'}", "{'op': 'call', 'call': 1, 'binding': 'K' * 101, 'method': 'x'}", "{'op': 'call', 'call': -1, 'binding': 'KV', 'method': 'x'}",
      "{'op': 'call', 'call': 1, 'binding': 'KV', 'method': 'get', 'args': 'k'}", "{'op': 'claim', 'tenant': 'acme'}"],
 )  # fmt: skip
-def test_a_frame_that_is_no_call_ends_the_worker(place: Place, frame: str) -> None:
-    async def story(engine: Engine) -> None:
-        name, message = await error(await hostile(engine, f"channel(self).post({frame})\nawait asyncio.sleep(60)").create())
-        assert name == "LimitExceeded" and message.startswith("protocol: a frame is not what the protocol allows")
-
-    place.run(story)
+@on_engine()
+async def test_a_frame_that_is_no_call_ends_the_worker(engine: Engine, frame: str) -> None:
+    name, message = await error(await hostile(engine, f"channel(self).post({frame})\nawait asyncio.sleep(60)").create())
+    assert name == "LimitExceeded" and message.startswith("protocol: a frame is not what the protocol allows")
 
 
-def test_calls_under_invented_names_are_counted_together_and_end_the_worker(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        body = """
-        for n in range(20_000):
-            channel(self).post({"op": "call", "call": n + 1, "binding": f"B{n}", "method": "x"})
-        await asyncio.sleep(60)
-        """
-        name, message = await error(await hostile(engine, body).create())
-        assert name == "LimitExceeded" and message.startswith("calls: 1,000 calls of bindings over their limits")
-
-    place.run(story)
+@on_engine()
+async def test_calls_under_invented_names_are_counted_together_and_end_the_worker(engine: Engine) -> None:
+    body = """
+    for n in range(20_000):
+        channel(self).post({"op": "call", "call": n + 1, "binding": f"B{n}", "method": "x"})
+    await asyncio.sleep(60)
+    """
+    name, message = await error(await hostile(engine, body).create())
+    assert name == "LimitExceeded" and message.startswith("calls: 1,000 calls of bindings over their limits")
 
 
-def test_metadata_is_not_told_to_the_code_that_it_routes_to(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        body = """
-        import gc
-        return [value for value in gc.get_objects() if isinstance(value, dict) and value.get("tenant") == "mallory"]
-        """
-        assert await output(await hostile(engine, body).create()) == []
-
-    place.run(story)
+@on_engine()
+async def test_metadata_is_not_told_to_the_code_that_it_routes_to(engine: Engine) -> None:
+    body = """
+    import gc
+    return [value for value in gc.get_objects() if isinstance(value, dict) and value.get("tenant") == "mallory"]
+    """
+    assert await output(await hostile(engine, body).create()) == []
 
 
-def test_secrets_not_asked_for_are_nowhere_in_the_worker(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        body = """
-        import gc
-        wanted = "mallor" + "ys"
-        before = [value for it in gc.get_objects() if isinstance(it, (dict, list)) for value in (it.values() if isinstance(it, dict) else it)]
-        return sum(isinstance(value, str) and value == wanted for value in before)
-        """
-        assert await output(await hostile(engine, body).create()) == 0
-
-    place.run(story)
+@on_engine()
+async def test_secrets_not_asked_for_are_nowhere_in_the_worker(engine: Engine) -> None:
+    body = """
+    import gc
+    wanted = "mallor" + "ys"
+    before = [value for it in gc.get_objects() if isinstance(it, (dict, list)) for value in (it.values() if isinstance(it, dict) else it)]
+    return sum(isinstance(value, str) and value == wanted for value in before)
+    """
+    assert await output(await hostile(engine, body).create()) == 0

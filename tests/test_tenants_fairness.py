@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from dispatch_support import Place, journal_until, output, workflow
+from dispatch_support import Place, journal_until, on_engine, output, workflow
 from store_support import passes
 
 from playground import Code, Dispatcher, Engine
@@ -29,57 +29,49 @@ async def counted(engine: Engine, tenant: str, status: str, n: int) -> None:
         await asyncio.sleep(0)
 
 
-def test_a_tenant_whose_long_steps_fill_the_slots_does_not_keep_another_waiting(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        flows = dispatcher(engine)
-        await flows.wrap_binding(BUSY_TENANT).create_batch([{}] * 20)
-        await counted(engine, "busy", ev.RUNNING, 3)
-        for number in range(5):
-            assert await output(await flows.wrap_binding({"tenant": f"new-{number}"}).create()) == "quick"
-        assert (await engine.store.count(tenant="busy")) == {ev.RUNNING: 3, ev.QUEUED: 17}
-
-    place.run(story, workers=4)
+@on_engine(workers=4)
+async def test_a_tenant_whose_long_steps_fill_the_slots_does_not_keep_another_waiting(engine: Engine) -> None:
+    flows = dispatcher(engine)
+    await flows.wrap_binding(BUSY_TENANT).create_batch([{}] * 20)
+    await counted(engine, "busy", ev.RUNNING, 3)
+    for number in range(5):
+        assert await output(await flows.wrap_binding({"tenant": f"new-{number}"}).create()) == "quick"
+    assert (await engine.store.count(tenant="busy")) == {ev.RUNNING: 3, ev.QUEUED: 17}
 
 
-def test_without_a_spare_slot_it_does(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        flows = dispatcher(engine)
-        await flows.wrap_binding(BUSY_TENANT).create_batch([{}] * 20)
-        await counted(engine, "busy", ev.RUNNING, 4)
-        newcomer = await flows.wrap_binding({"tenant": "new"}).create()
-        quick = asyncio.ensure_future(journal_until(newcomer, ev.EXECUTION_STARTED))
-        await flows.wrap_binding({"tenant": "busy-too"}).create()
-        assert not quick.done() and (await newcomer.status()).status == "queued"
-        running = [row for row in await engine.store.list("busy") if row.status == ev.RUNNING]
-        for victim in running[:2]:
-            await engine.terminate("busy", victim.id)
-        await quick
-
-    place.run(story, workers=4, spare_slots=0)
+@on_engine(workers=4, spare_slots=0)
+async def test_without_a_spare_slot_it_does(engine: Engine) -> None:
+    flows = dispatcher(engine)
+    await flows.wrap_binding(BUSY_TENANT).create_batch([{}] * 20)
+    await counted(engine, "busy", ev.RUNNING, 4)
+    newcomer = await flows.wrap_binding({"tenant": "new"}).create()
+    quick = asyncio.ensure_future(journal_until(newcomer, ev.EXECUTION_STARTED))
+    await flows.wrap_binding({"tenant": "busy-too"}).create()
+    assert not quick.done() and (await newcomer.status()).status == "queued"
+    running = [row for row in await engine.store.list("busy") if row.status == ev.RUNNING]
+    for victim in running[:2]:
+        await engine.terminate("busy", victim.id)
+    await quick
 
 
-def test_the_spare_slot_is_taken_by_an_idle_workers_leave_too(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        body = workflow('await step.wait_for_event("go", "go", timeout="1 hour")')
-        flows = Dispatcher(engine, lambda metadata: Code(body)).wrap_binding({"tenant": "acme"})
-        made = await flows.create_batch([{} for _ in range(8)])
-        for instance in made:
-            await journal_until(instance, ev.WORKFLOW_WAITING)
-
-    place.run(story, workers=4, idle_grace_ms=600_000)
+@on_engine(workers=4, idle_grace_ms=600_000)
+async def test_the_spare_slot_is_taken_by_an_idle_workers_leave_too(engine: Engine) -> None:
+    body = workflow('await step.wait_for_event("go", "go", timeout="1 hour")')
+    flows = Dispatcher(engine, lambda metadata: Code(body)).wrap_binding({"tenant": "acme"})
+    made = await flows.create_batch([{} for _ in range(8)])
+    for instance in made:
+        await journal_until(instance, ev.WORKFLOW_WAITING)
 
 
-def test_a_tenant_runs_so_many_at_once_and_no_more(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        flows = dispatcher(engine)
-        await flows.wrap_binding(BUSY_TENANT).create_batch([{}] * 9)
-        await flows.wrap_binding({"tenant": "busy-too"}).create_batch([{}] * 9)
-        await counted(engine, "busy", ev.RUNNING, 2)
-        await counted(engine, "busy-too", ev.RUNNING, 2)
-        assert await output(await flows.wrap_binding({"tenant": "new"}).create()) == "quick"
-        assert engine.running() == 4
-
-    place.run(story, workers=8, running_per_tenant=2)
+@on_engine(workers=8, running_per_tenant=2)
+async def test_a_tenant_runs_so_many_at_once_and_no_more(engine: Engine) -> None:
+    flows = dispatcher(engine)
+    await flows.wrap_binding(BUSY_TENANT).create_batch([{}] * 9)
+    await flows.wrap_binding({"tenant": "busy-too"}).create_batch([{}] * 9)
+    await counted(engine, "busy", ev.RUNNING, 2)
+    await counted(engine, "busy-too", ev.RUNNING, 2)
+    assert await output(await flows.wrap_binding({"tenant": "new"}).create()) == "quick"
+    assert engine.running() == 4
 
 
 def test_a_tenant_begins_so_many_in_a_second_and_the_others_in_the_next(place: Place) -> None:

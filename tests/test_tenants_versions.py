@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from dispatch_support import Place, journal, journal_until, output, workflow
+from dispatch_support import journal, journal_until, on_engine, output, workflow
 
 from playground.engine import Engine
 from playground.engine.instances import WorkflowInstance
@@ -38,116 +38,106 @@ def versions_of(events: list[Any]) -> list[str]:
     return [event.data["code_version"] for event in events if event.type == ev.EXECUTION_STARTED]
 
 
-def test_new_instances_get_the_newest_version_and_old_ones_stay_on_theirs(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        tenants = Tenants(engine)
-        first, _ = await tenants.deploy("acme", held("one"))
-        old = await asleep(engine, tenants)
-        second, _ = await tenants.deploy("acme", held("two"))
-        new = await asleep(engine, tenants)
-        pinned = await asleep(engine, tenants, version=first.id)
-        for instance in (old, new, pinned):
-            await instance.send_event("go", 1)
-        assert [await output(instance) for instance in (old, new, pinned)] == [["one", 1], ["two", 1], ["one", 1]]
-        assert versions_of(await journal(old)) == [first.id, first.id]
-        assert versions_of(await journal(new)) == [second.id, second.id]
-
-    place.run(story, idle_grace_ms=0)
+@on_engine(idle_grace_ms=0)
+async def test_new_instances_get_the_newest_version_and_old_ones_stay_on_theirs(engine: Engine) -> None:
+    tenants = Tenants(engine)
+    first, _ = await tenants.deploy("acme", held("one"))
+    old = await asleep(engine, tenants)
+    second, _ = await tenants.deploy("acme", held("two"))
+    new = await asleep(engine, tenants)
+    pinned = await asleep(engine, tenants, version=first.id)
+    for instance in (old, new, pinned):
+        await instance.send_event("go", 1)
+    assert [await output(instance) for instance in (old, new, pinned)] == [["one", 1], ["two", 1], ["one", 1]]
+    assert versions_of(await journal(old)) == [first.id, first.id]
+    assert versions_of(await journal(new)) == [second.id, second.id]
 
 
-def test_versions_are_found_by_their_tenant_only(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        tenants = Tenants(engine)
-        version, fresh = await tenants.deploy("acme", held("one"))
-        assert fresh and (await tenants.deploy("acme", held("one")))[1] is False
-        assert (await tenants.version("acme")).id == version.id
-        with pytest.raises(errors.TenantNotFound, match="PUT its workflow first"):
-            await tenants.create("globex")
-        with pytest.raises(errors.VersionNotFound):
-            await tenants.create("globex", version=version.id)
-        with pytest.raises(errors.VersionNotFound, match='no version "v9"'):
-            await tenants.create("acme", version="v9")
-        with pytest.raises(errors.InvalidName):
-            await tenants.deploy("no good", held("one"))
-        with pytest.raises(errors.InvalidName, match="class name"):
-            await tenants.deploy("acme", held("one"), "not a name")
-
-    place.run(story)
+@on_engine()
+async def test_versions_are_found_by_their_tenant_only(engine: Engine) -> None:
+    tenants = Tenants(engine)
+    version, fresh = await tenants.deploy("acme", held("one"))
+    assert fresh and (await tenants.deploy("acme", held("one")))[1] is False
+    assert (await tenants.version("acme")).id == version.id
+    with pytest.raises(errors.TenantNotFound, match="PUT its workflow first"):
+        await tenants.create("globex")
+    with pytest.raises(errors.VersionNotFound):
+        await tenants.create("globex", version=version.id)
+    with pytest.raises(errors.VersionNotFound, match='no version "v9"'):
+        await tenants.create("acme", version="v9")
+    with pytest.raises(errors.InvalidName):
+        await tenants.deploy("no good", held("one"))
+    with pytest.raises(errors.InvalidName, match="class name"):
+        await tenants.deploy("acme", held("one"), "not a name")
 
 
-def test_the_code_finds_what_a_tenants_code_finds(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        tenants = Tenants(engine)
-        await tenants.set_secret("acme", "TOKEN", "sk_live_1")
-        body = """
-        if event["payload"] == "child":
-            return "child"
-        await self.env.KV.put("k", 1)
-        child = await self.env.WORKFLOWS.create(params="child")
-        token = await self.env.SECRETS.get("TOKEN")
-        return [sorted(self.env), token, token == "sk_live_" + "1", child.id, event["workflowName"]]
-        """
-        await tenants.deploy("acme", workflow(body))
-        env, shown, same, child, name = await output(handle(engine, await tenants.create("acme")))
-        assert env == ["EFFECTS", "KV", "SECRETS", "WORKFLOWS"]
-        assert (shown, same, name) == ("[REDACTED]", True, "tenant-workflow")
-        assert await output(await tenants.workflow("acme").get(child)) == "child"
-        with pytest.raises(errors.InstanceNotFound):
-            await tenants.workflow("globex").get(child)
-
-    place.run(story)
+@on_engine()
+async def test_the_code_finds_what_a_tenants_code_finds(engine: Engine) -> None:
+    tenants = Tenants(engine)
+    await tenants.set_secret("acme", "TOKEN", "sk_live_1")
+    body = """
+    if event["payload"] == "child":
+        return "child"
+    await self.env.KV.put("k", 1)
+    child = await self.env.WORKFLOWS.create(params="child")
+    token = await self.env.SECRETS.get("TOKEN")
+    return [sorted(self.env), token, token == "sk_live_" + "1", child.id, event["workflowName"]]
+    """
+    await tenants.deploy("acme", workflow(body))
+    env, shown, same, child, name = await output(handle(engine, await tenants.create("acme")))
+    assert env == ["EFFECTS", "KV", "SECRETS", "WORKFLOWS"]
+    assert (shown, same, name) == ("[REDACTED]", True, "tenant-workflow")
+    assert await output(await tenants.workflow("acme").get(child)) == "child"
+    with pytest.raises(errors.InstanceNotFound):
+        await tenants.workflow("globex").get(child)
 
 
 # Migrating.
 
 
-def test_an_instance_goes_on_with_another_version_where_its_history_fits(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        tenants = Tenants(engine)
-        old, _ = await tenants.deploy("acme", held("old"))
-        instance = await asleep(engine, tenants)
-        better = workflow("""
-            first = await step.do("first", lambda: "never run again")
-            got = await step.wait_for_event("go", "go", timeout="1 hour")
-            extra = await step.do("extra", lambda: "more")
-            return [first, got["payload"], extra]
-            """)
-        new, _ = await tenants.deploy("acme", better)
-        await tenants.migrate("acme", instance.id, new.id)
-        await tenants.migrate("acme", instance.id, new.id)
-        await instance.send_event("go", 7)
-        assert await output(instance) == ["first of old", 7, "more"]
-        events = await journal(instance)
-        assert [event.data for event in events if event.type == ev.WORKFLOW_MIGRATED] == [{"from": old.id, "to": new.id}]
-        assert versions_of(events) == [old.id, new.id]
-        assert (await engine.store.find("acme", instance.id)).snippet == new.id
-
-    place.run(story, idle_grace_ms=0)
+@on_engine(idle_grace_ms=0)
+async def test_an_instance_goes_on_with_another_version_where_its_history_fits(engine: Engine) -> None:
+    tenants = Tenants(engine)
+    old, _ = await tenants.deploy("acme", held("old"))
+    instance = await asleep(engine, tenants)
+    better = workflow("""
+        first = await step.do("first", lambda: "never run again")
+        got = await step.wait_for_event("go", "go", timeout="1 hour")
+        extra = await step.do("extra", lambda: "more")
+        return [first, got["payload"], extra]
+        """)
+    new, _ = await tenants.deploy("acme", better)
+    await tenants.migrate("acme", instance.id, new.id)
+    await tenants.migrate("acme", instance.id, new.id)
+    await instance.send_event("go", 7)
+    assert await output(instance) == ["first of old", 7, "more"]
+    events = await journal(instance)
+    assert [event.data for event in events if event.type == ev.WORKFLOW_MIGRATED] == [{"from": old.id, "to": new.id}]
+    assert versions_of(events) == [old.id, new.id]
+    assert (await engine.store.find("acme", instance.id)).snippet == new.id
 
 
-def test_a_running_instance_drops_its_worker_and_goes_on_at_once(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        tenants = Tenants(engine)
-        body = """
-        await step.do("first", lambda: 1)
+@on_engine()
+async def test_a_running_instance_drops_its_worker_and_goes_on_at_once(engine: Engine) -> None:
+    tenants = Tenants(engine)
+    body = """
+    await step.do("first", lambda: 1)
 
-        @step.do("long")
-        async def long(ctx):
-            await asyncio.sleep(SECONDS)
-            return ["SECONDS", ctx["attempt"]]
+    @step.do("long")
+    async def long(ctx):
+        await asyncio.sleep(SECONDS)
+        return ["SECONDS", ctx["attempt"]]
 
-        return await long()
-        """
-        await tenants.deploy("acme", workflow(body.replace("SECONDS", "60")))
-        instance = handle(engine, await tenants.create("acme"))
-        async for event in instance.subscribe():
-            if event.type == ev.ATTEMPT_STARTED and event.step is not None and event.step.name == "long":
-                break
-        quick, _ = await tenants.deploy("acme", workflow(body.replace("SECONDS", "0")))
-        await tenants.migrate("acme", instance.id, quick.id)
-        assert await output(instance) == ["0", 2]
-
-    place.run(story)
+    return await long()
+    """
+    await tenants.deploy("acme", workflow(body.replace("SECONDS", "60")))
+    instance = handle(engine, await tenants.create("acme"))
+    async for event in instance.subscribe():
+        if event.type == ev.ATTEMPT_STARTED and event.step is not None and event.step.name == "long":
+            break
+    quick, _ = await tenants.deploy("acme", workflow(body.replace("SECONDS", "0")))
+    await tenants.migrate("acme", instance.id, quick.id)
+    assert await output(instance) == ["0", 2]
 
 
 @pytest.mark.parametrize(
@@ -161,53 +151,47 @@ def test_a_running_instance_drops_its_worker_and_goes_on_at_once(place: Place) -
         ("import os\nos._exit(0)", "could not be tried"),
     ],
 )
-def test_a_version_that_does_not_fit_is_refused_with_what_it_lacks(place: Place, body: str, said: str) -> None:
-    async def story(engine: Engine) -> None:
-        tenants = Tenants(engine)
-        old, _ = await tenants.deploy("acme", held("old"))
-        instance = await asleep(engine, tenants)
-        new, _ = await tenants.deploy("acme", workflow(body))
-        before = (await engine.store.find("acme", instance.id)).last_seq
-        with pytest.raises(errors.CannotMigrate) as refused:
-            await tenants.migrate("acme", instance.id, new.id)
-        assert said in refused.value.message
-        if "renamed" in body:
-            assert refused.value.details["recorded"][0] == {"kind": "do", "name": "first", "count": 1}
-            assert refused.value.details["requested"] == [{"kind": "do", "name": "renamed", "count": 1}]
-        row = await engine.store.find("acme", instance.id)
-        assert (row.snippet, row.last_seq) == (old.id, before), "nothing was changed"
-        assert await engine.store.kv.keys(("acme", 0), prefix="", after="", limit=9) == []  # type: ignore[arg-type]
-
-    place.run(story, idle_grace_ms=0)
+@on_engine(idle_grace_ms=0)
+async def test_a_version_that_does_not_fit_is_refused_with_what_it_lacks(engine: Engine, body: str, said: str) -> None:
+    tenants = Tenants(engine)
+    old, _ = await tenants.deploy("acme", held("old"))
+    instance = await asleep(engine, tenants)
+    new, _ = await tenants.deploy("acme", workflow(body))
+    before = (await engine.store.find("acme", instance.id)).last_seq
+    with pytest.raises(errors.CannotMigrate) as refused:
+        await tenants.migrate("acme", instance.id, new.id)
+    assert said in refused.value.message
+    if "renamed" in body:
+        assert refused.value.details["recorded"][0] == {"kind": "do", "name": "first", "count": 1}
+        assert refused.value.details["requested"] == [{"kind": "do", "name": "renamed", "count": 1}]
+    row = await engine.store.find("acme", instance.id)
+    assert (row.snippet, row.last_seq) == (old.id, before), "nothing was changed"
+    assert await engine.store.kv.keys(("acme", 0), prefix="", after="", limit=9) == []  # type: ignore[arg-type]
 
 
-def test_whoever_knows_better_may_force_it(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        tenants = Tenants(engine)
-        await tenants.deploy("acme", held("old"))
-        instance = await asleep(engine, tenants)
-        new, _ = await tenants.deploy("acme", workflow("return 'forced'"))
-        await tenants.migrate("acme", instance.id, new.id, force=True)
-        await instance.send_event("go")
-        assert await output(instance) == "forced"
-
-    place.run(story, idle_grace_ms=0)
+@on_engine(idle_grace_ms=0)
+async def test_whoever_knows_better_may_force_it(engine: Engine) -> None:
+    tenants = Tenants(engine)
+    await tenants.deploy("acme", held("old"))
+    instance = await asleep(engine, tenants)
+    new, _ = await tenants.deploy("acme", workflow("return 'forced'"))
+    await tenants.migrate("acme", instance.id, new.id, force=True)
+    await instance.send_event("go")
+    assert await output(instance) == "forced"
 
 
-def test_what_can_not_be_migrated_says_why(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        tenants = Tenants(engine)
-        version, _ = await tenants.deploy("acme", workflow("return 1"))
-        done = handle(engine, await tenants.create("acme"))
-        await output(done)
-        with pytest.raises(errors.CannotMigrate, match="has ended"):
-            await tenants.migrate("acme", done.id, version.id)
-        with pytest.raises(errors.InstanceNotFound):
-            await tenants.migrate("acme", "nobody", version.id)
-        with pytest.raises(errors.VersionNotFound):
-            await tenants.migrate("acme", done.id, "v9")
-
-    place.run(story)
+@on_engine()
+async def test_what_can_not_be_migrated_says_why(engine: Engine) -> None:
+    tenants = Tenants(engine)
+    version, _ = await tenants.deploy("acme", workflow("return 1"))
+    done = handle(engine, await tenants.create("acme"))
+    await output(done)
+    with pytest.raises(errors.CannotMigrate, match="has ended"):
+        await tenants.migrate("acme", done.id, version.id)
+    with pytest.raises(errors.InstanceNotFound):
+        await tenants.migrate("acme", "nobody", version.id)
+    with pytest.raises(errors.VersionNotFound):
+        await tenants.migrate("acme", done.id, "v9")
 
 
 # Secrets.
@@ -217,31 +201,27 @@ def test_what_can_not_be_migrated_says_why(place: Place) -> None:
     ("name", "value", "said"),
     [("no good", "abcd", "name takes"), ("1ST", "abcd", "name takes"), ("SHORT", "abc", "at least 4"), ("LONG", "x" * 17_000, "at most 16,384")],
 )
-def test_a_secret_that_can_not_be_kept_is_refused(place: Place, name: str, value: str, said: str) -> None:
-    async def story(engine: Engine) -> None:
-        with pytest.raises((errors.InvalidSecret, errors.TooLarge), match=said):
-            await Tenants(engine).set_secret("acme", name, value)
-
-    place.run(story)
+@on_engine()
+async def test_a_secret_that_can_not_be_kept_is_refused(engine: Engine, name: str, value: str, said: str) -> None:
+    with pytest.raises((errors.InvalidSecret, errors.TooLarge), match=said):
+        await Tenants(engine).set_secret("acme", name, value)
 
 
-def test_a_changed_secret_is_read_by_the_next_execution(place: Place) -> None:
-    async def story(engine: Engine) -> None:
-        tenants = Tenants(engine)
-        body = """
-        first = len(await self.env.SECRETS.get("TOKEN"))
-        await step.do("keeps", lambda: first)
-        await step.wait_for_event("go", "go")
-        return [await step.do("keeps again", lambda: first), await self.env.SECRETS.names()]
-        """
-        await tenants.deploy("acme", workflow(body))
-        await tenants.set_secret("acme", "TOKEN", "12345")
-        instance = await asleep(engine, tenants)
-        await tenants.set_secret("acme", "TOKEN", "1234567")
-        await tenants.set_secret("acme", "OTHER", "abcd")
-        await tenants.remove_secret("acme", "OTHER")
-        await instance.send_event("go")
-        assert await output(instance) == [7, ["TOKEN"]]
-        assert await tenants.secret_names("acme") == ["TOKEN"]
-
-    place.run(story, idle_grace_ms=0)
+@on_engine(idle_grace_ms=0)
+async def test_a_changed_secret_is_read_by_the_next_execution(engine: Engine) -> None:
+    tenants = Tenants(engine)
+    body = """
+    first = len(await self.env.SECRETS.get("TOKEN"))
+    await step.do("keeps", lambda: first)
+    await step.wait_for_event("go", "go")
+    return [await step.do("keeps again", lambda: first), await self.env.SECRETS.names()]
+    """
+    await tenants.deploy("acme", workflow(body))
+    await tenants.set_secret("acme", "TOKEN", "12345")
+    instance = await asleep(engine, tenants)
+    await tenants.set_secret("acme", "TOKEN", "1234567")
+    await tenants.set_secret("acme", "OTHER", "abcd")
+    await tenants.remove_secret("acme", "OTHER")
+    await instance.send_event("go")
+    assert await output(instance) == [7, ["TOKEN"]]
+    assert await tenants.secret_names("acme") == ["TOKEN"]
