@@ -45,7 +45,7 @@ export class Drawer {
   update(state, context) {
     const found = this.step && state.steps.get(this.step.key);
     this.step = found ?? this.step;
-    if (!this.step || !this.root.clientHeight) return;
+    if (!this.step || this.root.hidden || !this.root.clientHeight) return;
     const begun = Boolean(found) || !context.past;
     const lines = this.lines(state.logs);
     const drawn = `${begun}:${this.step.version}:${lines.length}:${context.final}:${context.why}:${state.executions.length}:${state.generation}`;

@@ -36,7 +36,7 @@ export class Lens {
   }
 
   update(state, { final, hideRest }) {
-    if (!this.root.clientHeight) return;
+    if (this.root.hidden || !this.root.clientHeight) return;
     if (this.state?.generation !== state.generation) this.from = null;
     this.state = state;
     this.final = final;

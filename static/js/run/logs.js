@@ -72,17 +72,21 @@ export class Logs {
     this.empty.hidden = printed;
     if (!printed) setText(this.empty, this.find.value.trim() ? `No line matches “${this.find.value.trim()}”.` : "Nothing printed yet.");
     const count = (printed ? this.shown.length : 0) + (truncated && printed ? 1 : 0);
-    this.rows.setCount(count, Math.min(kept, count));
-    this.catchUp();
+    this.rows.setCount(count, Math.min(kept, count), { end: this.follow });
+    this.told();
   }
 
-  /** After the panel became visible, or lines came. */
+  /** After the panel became visible. */
   catchUp() {
-    if (!this.root.clientHeight) return;
-    if (this.follow) {
-      this.rows.toEnd();
-      this.seen = this.shown.length;
-    }
+    if (this.follow) this.rows.toEnd();
+    else this.rows.paint();
+    this.told();
+  }
+
+  /** Lines are seen where the end is in sight, and the panel is. */
+  told() {
+    if (this.root.hidden) return;
+    if (this.follow) this.seen = this.shown.length;
     this.count();
   }
 

@@ -4,6 +4,7 @@ import { el } from "../dom.js";
 import { Heights } from "./heights.js";
 
 const SPARE = 8; // rows drawn above and below what is in sight
+const FAR_PX = 1e9; // further than any list is long
 const KEPT = 80; // rows out of sight that are kept to be drawn anew
 
 export class Rows {
@@ -23,9 +24,10 @@ export class Rows {
     this.dirty = new Set();
     [this.top, this.bottom] = [0, 1].map(() => el("li.rows-pad", { "aria-hidden": "true" }));
     list.append(this.top, this.bottom);
-    viewport.addEventListener("scroll", () => this.paint(), { passive: true });
+    viewport.addEventListener("scroll", () => this.moved(), { passive: true });
     new ResizeObserver(() => this.resized()).observe(viewport);
-    this.width = this.seen = this.first = this.last = 0;
+    this.width = this.size = this.at = this.head = 0;
+    this.ended = false;
   }
 
   /** Says how many rows there are now; rows from `from` on are others than before. With `end` the last one is then in sight. */
@@ -39,14 +41,9 @@ export class Rows {
     }
     for (let index = keep; index < count; index += 1) this.heights.push(this.guess(index));
     this.count = count;
-    if (end && this.viewport.clientHeight) {
-      this.pad(Math.min(this.first, count), Math.min(this.last, count));
-      this.toEnd();
-      return;
-    }
-    this.paint();
-    // A viewport may be as high as its rows, as long as all of them are in sight.
-    if (this.last >= count && this.viewport.clientHeight !== this.seen) this.paint();
+    this.ended = end;
+    if (end) this.toEnd();
+    else this.paint();
   }
 
   /** Says that row `index` is to be drawn again. */
@@ -63,7 +60,8 @@ export class Rows {
 
   /** Where the list begins, in what the viewport scrolls over. */
   get begins() {
-    return this.list.getBoundingClientRect().top - this.viewport.getBoundingClientRect().top + this.viewport.scrollTop;
+    const { top, width } = this.list.getBoundingClientRect();
+    return width ? top - this.viewport.getBoundingClientRect().top + this.viewport.scrollTop : 0; // it may be hidden while it is empty
   }
 
   resized() {
@@ -74,16 +72,47 @@ export class Rows {
       for (const index of this.shown.keys()) this.dirty.add(index);
     }
     this.width = width;
+    this.look();
+    if (this.ended) this.toEnd();
+    else this.paint();
+  }
+
+  moved() {
+    this.look();
     this.paint();
+  }
+
+  /**
+   * Sees where the viewport stands. To ask in the middle of changes costs a layout of all of them; so it is asked when it has moved or
+   * has another size, which the browser says before it shows anything, and what is out of date meanwhile has its spare rows.
+   */
+  look() {
+    this.size = this.viewport.clientHeight;
+    this.at = this.viewport.scrollTop;
+    this.head = this.size ? this.begins : 0;
+    this.ended &&= this.viewport.scrollHeight - this.at - this.size < 1.5;
+  }
+
+  /** Whether anything can be seen: a panel behind its tab is hidden. */
+  get open() {
+    if (this.viewport.hidden) return false;
+    if (!this.size) this.look();
+    return this.size > 0;
   }
 
   /** Draws what is in sight. Cheap when nothing has changed. */
   paint() {
-    this.seen = this.viewport.clientHeight;
-    if (!this.seen) return;
-    const start = this.viewport.scrollTop - this.begins;
+    if (!this.open) return;
+    const shift = this.drawFrom(this.at - this.head);
+    if (!shift) return;
+    this.viewport.scrollTop += shift;
+    this.at += shift;
+  }
+
+  /** Draws what is in sight from `start` on, in CSS pixels from the top of the list; by how much rows above that turned out higher. */
+  drawFrom(start) {
     const first = Math.max(0, this.heights.find(Math.max(0, start)) - SPARE);
-    const last = Math.min(this.count, this.heights.find(Math.max(0, start + this.seen)) + SPARE + 1);
+    const last = Math.min(this.count, this.heights.find(Math.max(0, start + this.size)) + SPARE + 1);
     for (const [index, node] of this.shown) {
       if (index < first || index >= last) {
         this.drop(index, node);
@@ -110,10 +139,8 @@ export class Rows {
       const change = this.heights.set(index, this.measured(node) ? node.offsetHeight : this.guess(index));
       if (change && this.heights.offset(index) < start) shift += change;
     }
-    this.first = first;
-    this.last = last;
     this.pad(first, last);
-    if (shift && !this.stuck) this.viewport.scrollTop += shift;
+    return shift;
   }
 
   pad(first, last) {
@@ -132,18 +159,19 @@ export class Rows {
     const head = begins > clientHeight / 2 ? 0 : begins; // what stands above the list sticks to the top
     if (top - head < scrollTop) this.viewport.scrollTop = top - head;
     else if (top + size > scrollTop + clientHeight) this.viewport.scrollTop = top + size - clientHeight;
-    this.paint();
+    this.moved();
   }
 
-  /** Scrolls to the last row. The rows above it may turn out higher than guessed, so that the end is looked for twice. */
+  /** Scrolls to the last row. What is in sight there is known without asking the page; rows that turn out lower than guessed leave room for more. */
   toEnd() {
-    this.stuck = true;
-    for (let turn = 0; turn < 2; turn += 1) {
-      const before = this.viewport.scrollTop;
-      this.viewport.scrollTop = this.viewport.scrollHeight;
-      if (turn && this.viewport.scrollTop === before) break;
-      this.paint();
+    this.ended = true;
+    if (!this.open) return;
+    for (let turn = 0; turn < 3; turn += 1) {
+      const total = this.heights.offset(this.count);
+      this.drawFrom(total - this.size);
+      if (this.heights.offset(this.count) >= total) break;
     }
-    this.stuck = false;
+    this.at = Math.max(0, this.head + this.heights.offset(this.count) - this.size);
+    this.viewport.scrollTop = FAR_PX;
   }
 }
