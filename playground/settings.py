@@ -78,7 +78,7 @@ class Settings:
     changes_per_minute: int = _row(
         600, "events, kills and other changes one address may ask for in a minute", public=True, least=1
     )
-    reads_per_minute: int = _row(3_000, "pages and API answers one address may read in a minute; of a long run each 100 events count as one more", public=True, least=1)
+    reads_per_minute: int = _row(3_000, "pages and API answers one address may read in a minute; each 100 events of a run, and each KB of long code, count as one more", public=True, least=1)
     connections_per_address: int = _row(200, "connections one address may have open; trusted proxies are not counted", public=True, least=1)
     body_bytes: int = _row(
         16 * 1024 * 1024, "largest body of any request; most calls take less", unit="bytes", public=True, least=1024

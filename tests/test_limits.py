@@ -236,9 +236,17 @@ def test_a_long_run_counts_for_more_reads_than_a_short_one_and_its_page_has_an_e
     assert f'10 more steps are in <a href="/api{made["url"]}">' in page
 
 
+def test_a_page_counts_for_more_reads_when_its_code_is_highlighted_anew(make_site: MakeSite) -> None:
+    here = make_site()
+    made = here.client.post("/api/snippets", json={"source": HELLO + "# " + "x" * 10_000}).json()
+    before = allowance(here, "/api/examples")
+    after = [allowance(here, made["url"]) for _ in range(2)]
+    assert [before - after[0], after[0] - after[1]] == [1 + 10, 1]
+
+
 def allowance(site: Site, path: str) -> int:
     """The reads that are left after asking for this."""
-    with site.client.stream("GET", path) as answer:
+    with site.client.stream("GET", path, headers={"Accept": "text/html"}) as answer:
         return int(re.findall(r'"reads_per_minute";r=(\d+)', answer.headers["ratelimit"])[0])
 
 

@@ -27,6 +27,10 @@ class Highlighter:
         self._cache: OrderedDict[str, Markup] = OrderedDict()
         self._size = 0
 
+    def knows(self, source: str) -> bool:
+        """Whether it is remembered, so that it costs nothing."""
+        return source in self._cache
+
     async def python(self, source: str) -> Markup:
         """Safe HTML of the source; plain where highlighting is not possible in time."""
         known = self._cache.get(source)

@@ -57,6 +57,8 @@ from playground.workflows.errors import WorkflowError
 EDITOR = "editor/editor.js"
 THEMES = ("light", "dark")
 EDITOR_FIRST = "editor/first-"  # what the build calls the parts that the editor's script needs at once
+SHORT_SOURCE = 8_192  # characters of code that a page highlights for nothing
+SOURCE_A_READ = 1_024  # of longer code that is to be highlighted: so many cost what a small page does, and count as one more read
 PAGE_VALUES_BYTES = 256 * 1024  # of large values that a page carries; the others it reads when they are looked at
 
 
@@ -150,6 +152,8 @@ async def page(
     told = {"kind": kind, **empty, **shown, "limits": limits, "version": context.version, "now": context.now()}
     if not wants_html(request):
         return json_response(told, headers=FRESH_OF_KIND)
+    if len(told["source"]) > SHORT_SOURCE and not context.highlighter.knows(told["source"]):
+        context.limits.reads.spend(request, context.addresses.of(request), len(told["source"]) // SOURCE_A_READ)
     live = told["instance"] is not None and told["instance"]["status"] not in ev.FINAL_STATUSES
     names = await shared_names(context, request) | {
         "page": told,
