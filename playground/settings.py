@@ -78,7 +78,7 @@ class Settings:
     changes_per_minute: int = _row(
         600, "events, kills and other changes one address may ask for in a minute", public=True, least=1
     )
-    reads_per_minute: int = _row(3_000, "pages and API answers one address may read in a minute; each 100 events of a run, and each KB of long code, count as one more", public=True, least=1)
+    reads_per_minute: int = _row(3_000, "pages and API answers one address may read in a minute; each 100 events of a run, each 64 KB of it and each KB of long code count as one more", public=True, least=1)
     connections_per_address: int = _row(200, "connections one address may have open; trusted proxies are not counted", public=True, least=1)
     body_bytes: int = _row(
         16 * 1024 * 1024, "largest body of any request; most calls take less", unit="bytes", public=True, least=1024
@@ -94,7 +94,7 @@ class Settings:
     running_per_tenant: int = _row(100, "instances one tenant may have running at once", public=True, least=1)
     streams_per_address: int = _row(30, "event streams one address may have open", public=True, least=1)
     stream_send_seconds: int = _row(
-        20, "how long a reader of a stream may not read before it is dropped", unit="seconds", least=1
+        20, "how long a reader of a stream may not read before it is dropped; twice as long for other large answers", unit="seconds", least=1
     )
     queue_length: int = _row(10_000, "anonymous instances that may be queued at once", public=True, least=1)
     chaos_per_hour: int = _row(20, "chaos runs one address may start in an hour", public=True, least=1)

@@ -202,6 +202,17 @@ class Site:
         return dict(self.client.get(f"/api{made['url']}").json())
 
 
+def settled(site: Site, ready: Callable[[], bool]) -> None:
+    """Wait until something has come to be on the server's loop."""
+
+    async def watch() -> None:
+        async with asyncio.timeout(DEADLINE):
+            while not ready():
+                await asyncio.sleep(0)
+
+    site.call(watch())
+
+
 def messages(answer: httpx2.Response) -> Iterator[dict[str, str]]:
     """The messages of an event stream, as the fields they were sent with."""
     fields: dict[str, str] = {}

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from http_support import APPROVAL, DEADLINE, MakeSite, Site, bearer
+from http_support import APPROVAL, DEADLINE, HELLO, MakeSite, Site, bearer, settled
 
 from playground.settings import Settings
 from playground.web.protocol import AHEAD, FIELDS, LINE_BYTES
@@ -20,7 +20,7 @@ def raw(site: Site) -> Iterator[socket.socket]:
 @pytest.fixture
 def impatient(make_site: MakeSite) -> Site:
     """A server that waits for a fifth of a second where others would for many."""
-    return make_site(head_seconds=0.2, body_seconds=0.2)
+    return make_site(head_seconds=0.2, body_seconds=0.2, stream_send_seconds=0.2)
 
 
 def answer(raw: socket.socket) -> bytes:
@@ -69,6 +69,21 @@ def test_a_body_that_trickles_in_is_given_up(impatient: Site, caplog: pytest.Log
     assert b"The body of the request took longer than 0.2 s to arrive" in said
     assert impatient.client.get("/healthz").status_code == 200
     assert (impatient.log.of("failed"), caplog.records) == ([], [])
+
+
+def test_who_does_not_take_a_large_answer_is_cut_off(impatient: Site) -> None:
+    made = impatient.create(HELLO, params={"name": "x" * 1_000_000})
+    impatient.finish(made)
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        deaf.settimeout(DEADLINE)
+        deaf.connect(("127.0.0.1", impatient.port))
+        deaf.sendall(f"GET /api{made['url']}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        settled(impatient, lambda: bool(impatient.log.of("limit")))
+        taken = len(answer(deaf))
+    assert impatient.log.of("limit")[-1]["limit"] == "stream_send_seconds"
+    whole = impatient.client.get(f"/api{made['url']}/events")
+    assert whole.status_code == 200 and taken < len(whole.content)
 
 
 def test_a_run_that_lasts_longer_than_a_request_may_is_not_cut_off(impatient: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from tenants_support import WAITS, Tenant
 from playground.engine.quota import StoredPerDay
 from playground.settings import Settings, limits, public_rows
 from playground.store import disk
-from playground.web.access import EVENTS_A_READ
+from playground.web.access import BYTES_A_READ, EVENTS_A_READ
 from playground.web.amounts import amount
 from playground.web.pretty import pretty
 from playground.web.rates import PerMinute
@@ -218,9 +218,10 @@ def test_a_long_run_counts_for_more_reads_than_a_short_one_and_its_page_has_an_e
     run = here.finish(made)
     more = run["last_seq"] // EVENTS_A_READ
     assert (len(run["steps"]), more) == (1_010, 40)
+    large = len(here.client.get(f"/api{made['url']}").content) // BYTES_A_READ
     left = allowance(here, "/api/examples")
     for path, worth in (
-        (f"/api{made['url']}", 1 + more),
+        (f"/api{made['url']}", 1 + more + large),
         (f"/api{made['url']}?at=250", 1 + 2),
         (f"/api{made['url']}/events?limit=300", 1 + 3),
         (f"/api{made['url']}/events?after={run['last_seq'] - 10}", 1),

@@ -1,16 +1,14 @@
 """The stream over real HTTP: history then live, resumed without a gap or a duplicate, ended, dropped, and said goodbye to."""
 
-import asyncio
 import json
 import random
 import socket
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import httpx2
 import pytest
-from http_support import APPROVAL, DEADLINE, HELLO, MakeSite, Site, bearer, code_of, messages
+from http_support import APPROVAL, DEADLINE, HELLO, MakeSite, Site, bearer, code_of, messages, settled
 
 from playground.web import streams
 
@@ -43,17 +41,6 @@ class TenantWorkflow(WorkflowEntrypoint):
 
 def path(made: dict[str, Any]) -> str:
     return f"/api{made['url']}/stream"
-
-
-def settled(site: Site, ready: Callable[[], bool]) -> None:
-    """Wait until something has come to be on the server's loop."""
-
-    async def watch() -> None:
-        async with asyncio.timeout(DEADLINE):
-            while not ready():
-                await asyncio.sleep(0)
-
-    site.call(watch())
 
 
 def test_the_history_comes_first_then_what_is_committed_and_the_end_is_announced(site: Site) -> None:

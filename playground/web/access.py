@@ -20,6 +20,7 @@ from playground.workflows import names
 
 TENANT = "tenant"  # the name of it in the address
 EVENTS_A_READ = 100  # of a journal: folded and shown they cost what a small page does, so each so many count as one more read
+BYTES_A_READ = 64 * 1024  # of an answer, which stays in memory until it is taken: so many alike
 
 # What proxies and tunnels write about whom they bring.
 _FORWARDING = ("x-forwarded-for", "forwarded", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via", "cf-connecting-ip")
@@ -38,9 +39,9 @@ async def find(context: Context, request: Request) -> InstanceRow:
     return await context.views.find(request.path_params["id"], tenant)
 
 
-def spend_events(context: Context, request: Request, row: InstanceRow, events: int) -> None:
-    """Count the reading of so many events of an instance as what it costs. Raises TooMany."""
-    reads = events // EVENTS_A_READ
+def spend_reading(context: Context, request: Request, row: InstanceRow, *, events: int = 0, size: int = 0) -> None:
+    """Count the reading of so many events of an instance, or of an answer of so many bytes, as what it costs. Raises TooMany."""
+    reads = events // EVENTS_A_READ + size // BYTES_A_READ
     if not reads:
         return
     if row.tenant:

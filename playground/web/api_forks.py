@@ -11,7 +11,7 @@ from playground.engine import CreateInstance, forking, queues, recoding
 from playground.engine.tenants import WORKFLOW
 from playground.store.protocol import InstanceRow
 from playground.web import bodies, tokens
-from playground.web.access import find, spend_events
+from playground.web.access import find, spend_reading
 from playground.web.api_instances import created
 from playground.web.api_operations import StepBody, controlled, step_key
 from playground.web.check import body_limit, check_stored, refuse_bad
@@ -49,7 +49,7 @@ async def fork(context: Context, request: Request) -> Response:
         await refuse_bad(context, body.source)
     check_stored(context, queue)
     context.limits.starts.spend(request, address)
-    spend_events(context, request, row, row.last_seq)
+    spend_reading(context, request, row, events=row.last_seq)
     planned = await forking.plan(context.engine, row, step_key(body.from_step), body.output)
     if planned.sensitive and not tokens.is_of(request, row.control_hash):
         raise (NoToken if tokens.bearer(request) is None else WrongToken)(_SENSITIVE.format(step=planned.sensitive.name))

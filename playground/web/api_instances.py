@@ -10,7 +10,7 @@ from playground.engine import CreateInstance, queues
 from playground.engine.forking import FORK
 from playground.store.protocol import InstanceRow
 from playground.web import api_snippets, bodies, tokens
-from playground.web.access import find, spend_events
+from playground.web.access import find, spend_reading
 from playground.web.api_operations import BREAKS_BYTES, BreakBody, breaks_of
 from playground.web.check import body_limit, check_stored, refuse_bad
 from playground.web.context import Context
@@ -70,11 +70,13 @@ async def get(context: Context, request: Request) -> Response:
     """An instance as it stands, or as it stood after the event whose seq is `at`; its forks too, for whoever may change it."""
     row = await find(context, request)
     at = moment(request, row)
-    spend_events(context, request, row, at or row.last_seq)
+    spend_reading(context, request, row, events=at or row.last_seq)
     shown = await context.views.instance(row, at)
     if row.tenant or tokens.is_of(request, row.control_hash):
         shown["forks"] = [fork.id for fork in await context.store.children(row.key, FORK)]
-    return json_response(shown, headers=FRESH)
+    answer = json_response(shown, headers=FRESH)
+    spend_reading(context, request, row, size=len(answer.body))
+    return answer
 
 
 async def events(context: Context, request: Request) -> Response:
@@ -82,8 +84,8 @@ async def events(context: Context, request: Request) -> Response:
     row = await find(context, request)
     after = whole_number(request, "after", 0)
     limit = whole_number(request, "limit", EVENTS_DEFAULT, least=1, most=EVENTS_MOST)
-    spend_events(context, request, row, min(limit, max(0, row.last_seq - after)))
     rows = await context.store.events_json(row.key, after=after, limit=limit)
+    spend_reading(context, request, row, events=len(rows), size=sum(len(text) for _, _, text in rows))
     last_seq = max(row.last_seq, rows[-1][0] if rows else 0)
     more = bool(rows) and rows[-1][0] < last_seq
     content = (

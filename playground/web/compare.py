@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from playground.store.encoding import plain as plain_value
 from playground.web import pages
-from playground.web.access import spend_events
+from playground.web.access import spend_reading
 from playground.web.context import Context
 from playground.web.journals import LEFT_OUT
 from playground.web.responses import FRESH_OF_KIND, json_response, wants_html
@@ -48,7 +48,7 @@ async def view(context: Context, request: Request) -> Response:
                     raise
                 said = NOT_THERE.format(given=f"“{side['given'][:60]}”")
                 continue
-            spend_events(context, request, row, row.last_seq)
+            spend_reading(context, request, row, events=row.last_seq)
             side["raw"] = _readable(await context.views.instance(row))
             side["view"] = plain({**side["raw"], "params": plain_value(side["raw"]["params"])}, VALUES_BYTES)
     found = None if said else compare(*(side["raw"] for side in sides))

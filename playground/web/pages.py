@@ -41,7 +41,7 @@ from playground.examples import Example
 from playground.settings import public_rows
 from playground.store.protocol import InstanceRow, Snippet
 from playground.web import api_snippets, bodies, pictures, social
-from playground.web.access import spend_events
+from playground.web.access import spend_reading
 from playground.web.amounts import grouped
 from playground.web.context import Context
 from playground.web.errors import BadQuery
@@ -85,7 +85,7 @@ async def instance(context: Context, request: Request) -> Response:
     row = await context.views.find(request.path_params["id"])
     code = await context.store.snippet(row.snippet)
     at = moment(request, row)
-    spend_events(context, request, row, at or row.last_seq)
+    spend_reading(context, request, row, events=at or row.last_seq)
     shown = await of_instance(context, row, code.source if code else "", at) | {"snippet": _link(row.snippet)}
     if not wants_html(request):
         return await page(context, request, "instance", shown)

@@ -22,6 +22,7 @@ ADDRESS_BYTES = 65_535  # httptools keeps places within an address in 16 bits; /
 AHEAD = 32  # requests that may wait on a connection for the answers before them; thousands fit into one read, and each takes a kilobyte here
 
 FIELDS = 200  # headers of a request
+TAKEN_BYTES = 128 * 1024  # of a large answer that a client must at least take in the time that one may not read
 
 Refused = Callable[[int, str, str], None]  # (status, the limit's setting or "", address of the peer)
 
@@ -39,7 +40,8 @@ _TOO_SLOW = "The {what} of the request took longer than {seconds:g} s to arrive,
 
 @dataclass(frozen=True)
 class Connections:
-    """What a connection may cost: bytes and seconds of a request's head, seconds of its body, and how many an address may have open.
+    """What a connection may cost: bytes and seconds of a request's head, seconds of its body and without taking an answer, and how many an address may
+    have open.
 
     Proxies that are trusted bring many people's connections, so theirs are not counted. `refused` is told of each request that is refused here.
     """
@@ -47,6 +49,7 @@ class Connections:
     head_bytes: int
     head_seconds: float
     body_seconds: float
+    send_seconds: float
     open: AtOnce
     addresses: Addresses
     refused: Refused
@@ -58,6 +61,7 @@ class Connections:
             head_bytes=settings.head_bytes,
             head_seconds=settings.head_seconds,
             body_seconds=settings.body_seconds,
+            send_seconds=settings.stream_send_seconds,
             open=AtOnce(settings.connections_per_address, CONNECTIONS, "connections_per_address"),
             addresses=Addresses.parse(settings.trusted_proxies),
             refused=refused,
@@ -88,6 +92,7 @@ class Protocol(HttpToolsProtocol):
         self._head_size = 0
         self._in_head = True
         self._deadline: asyncio.TimerHandle | None = None
+        self._reading: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -103,6 +108,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._within(None)
+        self._stop_watching()
         if self._counted is not None:
             self._connections.open.leave(self._counted)
             self._counted = None
@@ -114,6 +120,28 @@ class Protocol(HttpToolsProtocol):
         most = self._connections.head_bytes
         if self._in_head and self._head_bytes > most + LINE_BYTES:
             self._refuse(431, "too_large", _TOO_LARGE.format(most=most), "head_bytes")
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._reading = self.loop.call_later(self._connections.send_seconds, self._watch)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_watching()
+
+    def _watch(self, before: int | None = None) -> None:
+        """Cut off who takes nothing, or next to nothing, of what is held for it. An event stream sees to it by itself, earlier."""
+        left = self.transport.get_write_buffer_size()
+        if before is not None and left > before - TAKEN_BYTES:
+            self._tell(408, "stream_send_seconds")
+            self._abort()
+        else:
+            self._reading = self.loop.call_later(self._connections.send_seconds, self._watch, left)
+
+    def _stop_watching(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -203,9 +231,12 @@ class Protocol(HttpToolsProtocol):
                 head += b"retry-after: %d\r\n" % retry_after
             self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
             if setting or self._head_bytes:  # an idle connection that is closed is no request
-                peer = self.transport.get_extra_info("peername")
-                self._connections.refused(status, setting, self._counted or str(peer[0] if isinstance(peer, tuple) else peer))
+                self._tell(status, setting)
         self.transport.close()
+
+    def _tell(self, status: int, setting: str) -> None:
+        peer = self.transport.get_extra_info("peername")
+        self._connections.refused(status, setting, self._counted or str(peer[0] if isinstance(peer, tuple) else peer))
 
     def _abort(self, *, flush: bool = False) -> None:
         """Cut the connection off. Closing would wait until the client has taken what is buffered, which it may never do: `flush` is for little."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.web.access import find, spend_events
+from playground.web.access import find, spend_reading
 from playground.web.context import Context
 from playground.web.errors import BadQuery
 from playground.web.rates import AtOnce
@@ -20,7 +20,7 @@ async def stream(context: Context, request: Request) -> Response:
     final = row.status in ev.FINAL_STATUSES
     if final and after == row.last_seq:
         return Response(status_code=204, headers=FRESH)
-    spend_events(context, request, row, row.last_seq - after if after <= row.last_seq else row.last_seq)
+    spend_reading(context, request, row, events=row.last_seq - after if after <= row.last_seq else row.last_seq)
     view = await context.views.instance(row) if after > row.last_seq else None
     address, limit = context.addresses.of(request), context.limits.streams
     limit.enter(address)

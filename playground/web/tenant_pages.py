@@ -10,7 +10,7 @@ from starlette.responses import Response
 from playground.engine.tenants import WORKFLOW
 from playground.store.protocol import InstanceRow
 from playground.web import pages
-from playground.web.access import TENANT, spend_events, tenant_of
+from playground.web.access import TENANT, spend_reading, tenant_of
 from playground.web.context import Context
 from playground.web.queries import moment
 from playground.web.responses import FRESH_OF_KIND, json_response, wants_html
@@ -46,7 +46,7 @@ async def instance(context: Context, request: Request) -> Response:
     name = await tenant_of(context, request)
     row = await context.views.find(request.path_params["id"], name)
     at = moment(request, row)
-    spend_events(context, request, row, at or row.last_seq)
+    spend_reading(context, request, row, events=at or row.last_seq)
     shown = await pages.of_instance(context, row, await _source(context, row), at)
     return await pages.page(context, request, "instance", shown | {"tenant": name})
 
