@@ -66,6 +66,19 @@ export function setDisabled(button, reason) {
   }
 }
 
+export const isDisabled = (button) => button.getAttribute("aria-disabled") === "true";
+
+/** Does what a control is for, and not again before that is done. */
+export async function once(button, act) {
+  if (isDisabled(button)) return;
+  setDisabled(button, "Being sent.");
+  try {
+    await act();
+  } finally {
+    setDisabled(button, "");
+  }
+}
+
 /** Tells the other half of the page; app.js lists what there is to tell. */
 export const tell = (name, detail = {}) => document.dispatchEvent(new CustomEvent(`playground:${name}`, { detail }));
 

@@ -1,6 +1,7 @@
 // The format button: Ruff's formatter in a worker of this page, loaded when it is first asked for. The source goes nowhere else, and
 // nothing but the worker reads it: a text that the formatter chokes on costs the worker, which is then made anew.
 
+import { isDisabled } from "./dom.js";
 import { edits } from "./edits.js";
 import { close, notice } from "./notices.js";
 import { toast } from "./toast.js";
@@ -17,7 +18,7 @@ export function makeFormat({ bundle, text, apply, goto }) {
   const button = document.getElementById("format");
 
   async function format() {
-    if (button.getAttribute("aria-disabled") === "true") return;
+    if (isDisabled(button)) return;
     close("format");
     button.setAttribute("aria-disabled", "true");
     const before = text();

@@ -1,7 +1,7 @@
 // The guided first visit: five short hints, each beside what it speaks of, each done by doing it. They take no focus and hold nothing
 // up; they are read out, can be reached right after the header, and are gone for good at a press. Loaded only where they are wanted.
 
-import { el } from "./dom.js";
+import { el, isDisabled } from "./dom.js";
 import { FINAL } from "./statuses.js";
 import { read, write } from "./stored.js";
 
@@ -30,7 +30,7 @@ const HINTS = {
     if (FINAL.has(run.status)) return { beside: seen("#run [data-part=restart]"), words: "This run is over. Press Restart, then kill its worker while a step runs." };
     const beside = seen("#run [data-part=kill]");
     if (run.killed) return { beside, words: "The worker is gone; the journal is not. As soon as there is something to do, a new worker goes on from it." };
-    if (beside?.getAttribute("aria-disabled") === "true") return { beside, words: "No worker is alive at this moment. Once one is, press Kill worker." };
+    if (beside && isDisabled(beside)) return { beside, words: "No worker is alive at this moment. Once one is, press Kill worker." };
     return { beside, words: "Now press Kill worker. The process dies at once, whatever it was doing." };
   },
   replay: (run) => {

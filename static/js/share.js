@@ -1,6 +1,7 @@
 // Sharing: one dialog with links to the code, to the run, a frame with its options, and Markdown. The code is stored when the dialog opens;
 // its id is a hash of it, so the same code has the same link.
 
+import { isDisabled } from "./dom.js";
 import { Already, Unreachable, post } from "./http.js";
 import { momentOf } from "./run/address.js";
 import { makeFrame } from "./share-frame.js";
@@ -82,7 +83,7 @@ export function makeShare({ body, run, edited, title, onStored, open }) {
 
   dialog.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-copy]");
-    if (!button || button.getAttribute("aria-disabled") === "true") return;
+    if (!button || isDisabled(button)) return;
     const field = button.closest(".linkrow").querySelector(".field");
     if (await copy(field.value, field)) toast(`${field.getAttribute("aria-label")} copied`);
   });

@@ -1,6 +1,7 @@
 // What a person can do for a step that waits: send its event, or end its time now.
 
-import { el } from "../dom.js";
+import { el, once } from "../dom.js";
+import { typed } from "./typed.js";
 
 const ROWS = 6; // most lines the payload grows to
 
@@ -44,21 +45,13 @@ export function askForm(step, { payload, send, close }) {
       form.requestSubmit();
     } else if (event.key === "Escape") close();
   });
-  form.addEventListener("submit", async (event) => {
+  form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (button.getAttribute("aria-disabled") === "true") return;
-    let value;
-    try {
-      value = JSON.parse(body.value.trim() || "null");
-    } catch (error) {
-      say(`This is not JSON: ${error.message.replace(/^JSON\.parse: /, "")}. Text goes in double quotes.`);
+    const { value, wrong } = typed(body.value);
+    if (wrong) {
+      say(wrong);
       body.focus();
-      return;
-    }
-    button.setAttribute("aria-disabled", "true");
-    const failed = await send(type.value.trim(), value);
-    button.removeAttribute("aria-disabled");
-    if (failed) say(failed);
+    } else once(button, async () => say(await send(type.value.trim(), value)));
   });
   form.focusFirst = () => body.focus();
   return form;
@@ -70,12 +63,9 @@ export function askForm(step, { payload, send, close }) {
  */
 export function trackTool(label, act, { name = label, counting = false } = {}) {
   const button = el("button.btn.line", { type: "button", "aria-label": name }, label);
-  button.addEventListener("click", async (event) => {
+  button.addEventListener("click", (event) => {
     event.stopPropagation();
-    if (button.getAttribute("aria-disabled") === "true") return;
-    button.setAttribute("aria-disabled", "true");
-    await act();
-    button.removeAttribute("aria-disabled");
+    once(button, act);
   });
   const tool = el("span.wake", {}, button);
   if (counting) tool.prepend((tool.countdown = el("span.until", { "aria-hidden": "true" })));

@@ -1,6 +1,6 @@
 // The labels above the timeline: flags for cuts and now, true lengths of idle strips, ticks. What would touch is left out. Pure.
 
-import { CUT, lasting } from "./words.js";
+import { CUT, lasting, two } from "./words.js";
 
 const CHAR = 6.1; // width of a character at 11 px, in CSS pixels
 const GAP = 8; // least distance of two labels
@@ -99,7 +99,6 @@ function stamp(ms, step) {
   if (ms < 1000 && step < 1000) return `${round(ms, step)} ms`;
   if (ms < 60_000) return `${round(ms / 1000, step / 1000)} s`;
   const total = Math.round(ms / 1000);
-  const two = (number) => String(number).padStart(2, "0");
   if (step < 1000) return `${Math.floor(ms / 60_000)}:${(ms / 1000) % 60 < 10 ? "0" : ""}${((ms / 1000) % 60).toFixed(Math.min(3, Math.max(0, Math.ceil(-Math.log10(step / 1000) - 1e-9))))}`;
   if (total < 3600) return `${Math.floor(total / 60)}:${two(total % 60)}`;
   const hours = Math.floor(total / 3600);

@@ -1,6 +1,7 @@
 // The form that breaks a step: what its next attempts do. One dialog for steps that run, have run, or are still to come.
 
-import { el, icon, setText } from "../dom.js";
+import { el, icon, once, setText } from "../dom.js";
+import { typed } from "./typed.js";
 
 const SLOW_MS = 2_000;
 const WAYS = [
@@ -71,14 +72,12 @@ export function askBreak({ name, count = null, label = name, current = null, yes
   };
   const step = () => ({ kind: "do", name, ...(isEvery() ? {} : { count }) });
 
-  async function give(body) {
-    if (button.getAttribute("aria-disabled") === "true") return;
-    button.setAttribute("aria-disabled", "true");
-    const failed = await send(body, isEvery());
-    button.removeAttribute("aria-disabled");
-    if (failed) say(failed);
-    else dialog.close();
-  }
+  const give = (body) =>
+    once(button, async () => {
+      const failed = await send(body, isEvery());
+      if (failed) say(failed);
+      else dialog.close();
+    });
 
   form.addEventListener("input", look);
   form.addEventListener("submit", (event) => {
@@ -90,11 +89,9 @@ export function askBreak({ name, count = null, label = name, current = null, yes
       if (!(body.ms >= 1 && body.ms <= 30_000)) return say("Be slow by more than 0 and at most 30 seconds.", ms);
     }
     if (body.how === "return") {
-      try {
-        body.value = JSON.parse(value.value.trim() || "null");
-      } catch (error) {
-        return say(`This is not JSON: ${error.message.replace(/^JSON\.parse: /, "")}. Text goes in double quotes.`, value);
-      }
+      const given = typed(value.value);
+      if (given.wrong) return say(given.wrong, value);
+      body.value = given.value;
     }
     return give(body);
   });

@@ -1,7 +1,8 @@
 // What has been set up to go wrong: the breaks that are not used up, and a kill that is armed. Each can be taken back here.
 
-import { el, icon, setDisabled } from "../dom.js";
+import { el, icon, isDisabled, setDisabled } from "../dom.js";
 import { says } from "./breaks.js";
+import { stepLabel } from "./words.js";
 
 const ARMED = { "during-step": "killed during its next step", "before-commit": "killed after its next effect, before the commit" };
 const ENDED = "This run has ended. A restart keeps it, and then it can be cleared.";
@@ -22,7 +23,7 @@ export class BreakList {
     const armed = !final && state.armed;
     this.box.hidden = !armed && !state.breaks.length;
     const items = state.breaks.map((each) =>
-      this.item("i-bolt-on", [el("code", {}, label(each.step)), ` ${says(each)}`], `Clear: ${label(each.step)} ${says(each)}`, final ? ENDED : why, watching, () => this.clear(each.step)),
+      this.item("i-bolt-on", [el("code", {}, stepLabel(each.step)), ` ${says(each)}`], `Clear: ${stepLabel(each.step)} ${says(each)}`, final ? ENDED : why, watching, () => this.clear(each.step)),
     );
     if (armed) items.unshift(this.item("i-cut", [el("b", {}, "Armed:"), ` the worker is ${ARMED[armed]}`], "Disarm", why, watching, this.disarm));
     const focused = this.box.contains(document.activeElement);
@@ -35,10 +36,8 @@ export class BreakList {
     if (button) {
       button.dataset.title = "";
       setDisabled(button, why);
-      button.addEventListener("click", () => button.getAttribute("aria-disabled") !== "true" && act());
+      button.addEventListener("click", () => !isDisabled(button) && act());
     }
     return el("p", {}, icon(mark), el("span", {}, ...words), button);
   }
 }
-
-const label = (step) => (step.count > 1 ? `${step.name}-${step.count}` : step.name);

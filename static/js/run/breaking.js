@@ -1,6 +1,7 @@
 // Breaking a step of a run that is looked at: asks how, then sets it; a step that is over runs again with it.
 
 import { call } from "./api.js";
+import { refOf } from "./fold.js";
 import { instancePath } from "./paths.js";
 import { rowBreak } from "./row-break.js";
 import { stepLabel } from "./words.js";
@@ -20,10 +21,9 @@ export async function breakStep(live, entry) {
     note: begun && entry.status === "running" ? "The attempt that runs now goes on; it falls on the next." : "",
     send: async (body, every) => {
       const restarts = body.how !== null && again(every);
-      const from = { kind: entry.kind, name: entry.name, count: entry.count };
-      const [what, given] = restarts ? ["restart", { from_step: from, breaks: [body] }] : ["break", body];
+      const [what, given] = restarts ? ["restart", { from_step: refOf(entry), breaks: [body] }] : ["break", body];
       const { words } = await call("POST", `${instancePath(run)}/${what}`, { token: run.token, body: given });
-      if (!words && restarts && live.run === run && live.stream?.ended) live.follow(live.moments.last);
+      if (!words && restarts) live.goOn(run);
       return words;
     },
   });

@@ -1,6 +1,6 @@
 // Chaos: this run again with its worker killed before each commit in turn. A dialog in which a row arrives for each, with what came of it.
 
-import { el, icon, setDisabled, setText } from "../dom.js";
+import { el, icon, isDisabled, setDisabled, setText } from "../dom.js";
 import { call } from "./api.js";
 import { after, summary, twiceWords } from "./chaos-words.js";
 import { instancePath } from "./paths.js";
@@ -24,7 +24,7 @@ export class ChaosDialog {
     this.rows = el("ol.chaos-rows", { "aria-label": "Reruns" });
     this.button = el("button.btn.main", { type: "button" });
     this.button.dataset.title = "";
-    this.button.addEventListener("click", () => this.button.getAttribute("aria-disabled") !== "true" && this.start());
+    this.button.addEventListener("click", () => !isDisabled(this.button) && this.start());
     this.dialog = el(
       "dialog.dialog.chaos",
       { "aria-labelledby": "chaos-title" },

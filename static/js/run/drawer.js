@@ -1,6 +1,6 @@
 // One step, in full: its attempts with what went wrong under each, its result, config and logs.
 
-import { el, icon, lineLink, setDisabled, setIcon, tell } from "../dom.js";
+import { el, icon, isDisabled, lineLink, setDisabled, setIcon } from "../dom.js";
 import { STEP, stepState } from "../statuses.js";
 import { INJECTED, isBroken } from "./breaks.js";
 import { isLost, isStopped, lives } from "./fold.js";
@@ -8,7 +8,7 @@ import { lineRow } from "./logs.js";
 import { early } from "./marks.js";
 import { trace } from "./outcome.js";
 import { valueNodes, valueText } from "./value.js";
-import { clock, copiedWords, count, lasting, left, moment, stepLabel } from "./words.js";
+import { clock, copiedWords, count, hours, lasting, left, moment, stepLabel } from "./words.js";
 
 const LINES = 200; // printed lines shown here; the Logs tab has all
 const ATTEMPTS = 100; // attempts shown here: the first and the latest of them
@@ -19,12 +19,6 @@ export class Drawer {
   /** @param {{root, close, copy, breakStep, restart, fork}} how `restart(step)` runs the instance again from a step, `fork(step)` asks how to fork it there, `breakStep(step)` how to break it, `pageOf(id)` is where another run is looked at */
   constructor({ root, close, copy, breakStep, restart, fork, pageOf }) {
     Object.assign(this, { root, close, copy, breakStep, restart, fork, pageOf });
-    root.addEventListener("click", (event) => {
-      const link = event.target.closest("a[data-line]");
-      if (!link) return;
-      event.preventDefault();
-      tell("goto", { line: Number(link.dataset.line) });
-    });
     this.reset();
   }
 
@@ -79,7 +73,7 @@ export class Drawer {
     const mark = icon("i-not", { label: STEP.not.word });
     const button = (picture, word, act, { title, name = word, keys, dataset }) => {
       const made = el("button.btn.line.small.again", { type: "button", "aria-label": name, "aria-keyshortcuts": keys, dataset: { ...dataset, title }, title }, icon(picture), el("span", {}, word));
-      made.addEventListener("click", () => made.getAttribute("aria-disabled") !== "true" && act(this.step));
+      made.addEventListener("click", () => !isDisabled(made) && act(this.step));
       return made;
     };
     const breaks = step.kind === "do" && button("i-bolt", "Break", this.breakStep, { name: "Break this step", keys: "b", title: "Make it fail, time out, be slow, or return a value" });
@@ -139,7 +133,7 @@ function attempts(step, state, final, pageOf) {
   if (step.status === "retrying" && !final && all.length) list.append(el("li.pause", {}, icon("i-retry"), el("span", {}, `next attempt at ${clock(step.until)}`)));
   for (const execution of lives(state)) {
     if (step.endedSeq !== null && execution.startedSeq > step.endedSeq) {
-      list.append(el("li.pause", {}, icon("i-journal"), el("span", {}, `read from the journal by execution ${execution.execution}`), el("span", {}, clock(execution.startedAt).slice(0, 8))));
+      list.append(el("li.pause", {}, icon("i-journal"), el("span", {}, `read from the journal by execution ${execution.execution}`), el("span", {}, hours(execution.startedAt))));
     }
   }
   return list;
@@ -175,7 +169,7 @@ const pauseRow = (ms, virtual) =>
 
 function story(step, state, { final, now, pageOf }) {
   const list = el("ol.try-list");
-  const row = (mark, words, at, tone = "") => list.append(el("li", {}, icon(mark, { tone }), el("span", {}, words), el("span.num", {}, at === null ? "" : clock(at).slice(0, 8))));
+  const row = (mark, words, at, tone = "") => list.append(el("li", {}, icon(mark, { tone }), el("span", {}, words), el("span.num", {}, at === null ? "" : hours(at))));
   if (step.copied) return copiedStory(list, step, state, pageOf);
   if (step.kind === "sleep") row("i-sleep", "fell asleep", step.startedAt);
   else row("i-waiting", ["began to wait for ", el("code", {}, step.eventType)], step.startedAt);

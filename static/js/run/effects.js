@@ -5,6 +5,7 @@ import { el, icon, setFlag, setText } from "../dom.js";
 import { doubled, ledger } from "./ledger.js";
 import { instancePath } from "./paths.js";
 import { Rows } from "./rows.js";
+import { stepLabel } from "./words.js";
 
 const SOON_MS = 120; // after the journal has grown
 const POLL_MS = 1_000; // while a step runs
@@ -131,7 +132,7 @@ export class Effects {
     const row = this.shown[index];
     const twice = row.times > 1;
     const attempts = row.attempts.filter((one) => one !== null);
-    const step = row.step && this.state && [...this.state.steps.values()].find((one) => one.kind === "do" && (one.count > 1 ? `${one.name}-${one.count}` : one.name) === row.step);
+    const step = row.step && this.state && [...this.state.steps.values()].find((one) => one.kind === "do" && stepLabel(one) === row.step);
     const where = row.step === null ? ["outside steps"] : [step ? el("button.step-link", { type: "button", title: "Open this step" }, row.step) : el("b", {}, row.step), attempts.length ? `, attempt${attempts.length > 1 ? "s" : ""} ${attempts.join(" and ")}` : ""];
     const why = row.why.length ? [el("p.why", { role: "cell" }, ...row.why.map((part) => (part.code ? el("code", {}, part.code) : part)))] : [];
     const item = el(

@@ -2,6 +2,9 @@
 
 export const OPEN = new Set(["running", "retrying", "sleeping", "waiting"]);
 
+/** A step as the API names it. */
+export const refOf = ({ kind, name, count }) => ({ kind, name, count });
+
 export const keyOf = (step) => `${step.kind}:${step.name}:${step.count}`;
 
 export function newState() {

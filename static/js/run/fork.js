@@ -1,10 +1,12 @@
 // Forking: a new run from what this one has finished. A dialog asks where it leaves, what becomes of that step, and which code runs.
 
-import { el, icon, setDisabled, setText, tell } from "../dom.js";
+import { el, icon, once, setText, tell } from "../dom.js";
 import { STEP } from "../statuses.js";
 import { shelf } from "../stored.js";
 import { call } from "./api.js";
+import { refOf } from "./fold.js";
 import { instancePath, nameOf } from "./paths.js";
+import { typed } from "./typed.js";
 import { valueText } from "./value.js";
 import { count, stepLabel } from "./words.js";
 
@@ -27,15 +29,13 @@ export function rememberForks(run, forks) {
  * @returns {Promise<string>} the words of a refusal, or "" once the page is on its way to the fork
  */
 export async function fork(run, { step = null, output = null, source = null }) {
-  const parts = [step && `"from_step":${JSON.stringify(keyJson(step))}`, output && `"output":${output}`, source !== null && `"source":${JSON.stringify(source)}`];
+  const parts = [step && `"from_step":${JSON.stringify(refOf(step))}`, output && `"output":${output}`, source !== null && `"source":${JSON.stringify(source)}`];
   const answer = await call("POST", `${instancePath(run)}/fork`, { token: run.token, json: `{${parts.filter(Boolean).join(",")}}` });
   if (!answer.ok) return answer.words;
   rememberForks(run, [{ id: answer.data.id, step: step && stepLabel(step) }]);
   tell("forked", { instance: answer.data, source: source ?? run.source });
   return "";
 }
-
-const keyJson = ({ kind, name, count: nth }) => ({ kind, name, count: nth });
 
 /** What may become of the step that a fork leaves at: [[value, words]]. */
 function choices(step, last) {
@@ -147,29 +147,23 @@ export class ForkDialog {
     this.edit.toggleAttribute("aria-invalid", Boolean(words) && this.fate === "edit");
   }
 
-  async submit(event) {
+  submit(event) {
     event.preventDefault();
-    if (this.button.getAttribute("aria-disabled") === "true") return;
     const { fate, run, state } = this;
-    let { step } = this;
-    let output = null;
-    if (fate === "edit") {
-      output = this.edit.value.trim() || "null";
-      try {
-        JSON.parse(output);
-      } catch (error) {
-        this.say(`The result is not JSON: ${error.message.replace(/^JSON\.parse: /, "")}. Text goes in double quotes.`);
-        this.edit.focus();
-        return;
-      }
+    const { json, wrong } = typed(this.edit.value, "The result is");
+    if (fate === "edit" && wrong) {
+      this.say(wrong);
+      this.edit.focus();
+      return;
     }
-    if (fate === "keep") step = state.rows[step.index + 1] ?? null;
-    setDisabled(this.button, "Being sent.");
+    const output = fate === "edit" ? json : null;
+    const step = fate === "keep" ? (state.rows[this.step.index + 1] ?? null) : this.step;
     const source = this.codes.querySelector(":checked")?.value === "editor" ? run.code() : null;
-    const refused = await fork(run, { step, output, source });
-    setDisabled(this.button, "");
-    if (refused) this.say(refused);
-    else this.dialog.close();
+    once(this.button, async () => {
+      const refused = await fork(run, { step, output, source });
+      if (refused) this.say(refused);
+      else this.dialog.close();
+    });
   }
 }
 
@@ -186,11 +180,6 @@ export function wayOn(run, state, refused) {
   const kept = state.rows.some((step) => step.endedAt !== null && step.status !== "errored");
   const words = kept ? `${line} and continue in a fork: what finished is kept${events ? ", the event too" : ""}.` : `${line} and run it in a fork: nothing had finished yet.`;
   const button = el("button.btn.main", { type: "button" }, icon("i-fork"), el("span", {}, "Fork with this source"));
-  button.addEventListener("click", async () => {
-    if (button.getAttribute("aria-disabled") === "true") return;
-    setDisabled(button, "Being sent.");
-    refused("It was not forked.", await fork(run, { source: run.code() }));
-    setDisabled(button, "");
-  });
+  button.addEventListener("click", () => once(button, async () => refused("It was not forked.", await fork(run, { source: run.code() }))));
   return el("div.next", {}, el("p", {}, words), button);
 }

@@ -1,6 +1,6 @@
 // The run's header: status, facts, and what may be done to the run. A control that cannot act stays and says why.
 
-import { setDisabled, setIcon, setText } from "../dom.js";
+import { isDisabled, setDisabled, setIcon, setText } from "../dom.js";
 import { STATUS } from "../statuses.js";
 import { alive, lives } from "./fold.js";
 import { lasting, left, ticking } from "./words.js";
@@ -41,7 +41,7 @@ export class Header {
 
   async clicked(event) {
     const button = event.target.closest("button");
-    if (!button || button.getAttribute("aria-disabled") === "true") return;
+    if (!button || isDisabled(button)) return;
     if (button === this.buttons.moment) this.toggle(this.menu.hidden);
     else if (button === this.buttons.chaos || "chaos" in button.dataset) {
       if (!this.menu.hidden) this.toggle(false);

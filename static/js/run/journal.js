@@ -4,7 +4,7 @@ import { el, setFlag, setText } from "../dom.js";
 import { INJECTED, says } from "./breaks.js";
 import { Rows } from "./rows.js";
 import { brief, valueNodes } from "./value.js";
-import { CUT, clock, errorLine, lasting } from "./words.js";
+import { CUT, clock, errorLine, lasting, stepLabel } from "./words.js";
 
 const ROW_PX = 24;
 const TALL_PX = 40; // on a telephone
@@ -81,7 +81,7 @@ export class Journal {
     setFlag(item, "at", event.seq === this.current);
     if (item.seq === event.seq && item.open === open) return item;
     const of = event.step ?? (event.type.startsWith("break_") ? event.data.step : null);
-    const step = of ? `${of.name}${of.count > 1 ? `-${of.count}` : ""}` : "";
+    const step = of ? stepLabel(of) : "";
     const { button, cells } = item;
     [String(event.seq), clock(event.at), event.execution === null ? "" : String(event.execution), event.type, step, said(event)].forEach((text, at) => setText(cells[at], text));
     if (cells[WHO].title !== step) cells[WHO].title = step;

@@ -5,7 +5,7 @@ import { INJECTED, isBroken } from "./breaks.js";
 import { isLost, isStopped, lives } from "./fold.js";
 import { Plan } from "./plan.js";
 import { Rows } from "./rows.js";
-import { CUT, clock, lasting, stepLabel } from "./words.js";
+import { CUT, hours, lasting, stepLabel } from "./words.js";
 
 const ROW_PX = 28;
 const NARROW_PX = 40;
@@ -134,7 +134,7 @@ function headOf(column, state) {
   const read = column.replayed ? `${column.replayed} read${column.firstAt ? ` in ${lasting(Math.max(1, column.firstAt - column.startedAt))}` : ""}` : "";
   const on = column.firstStep && column.execution > 1 ? el("code", {}, stepLabel(column.firstStep)) : null;
   const after = state.executions[state.executions.indexOf(column) + 1];
-  const end = column.endedAt === null ? `started ${clock(column.startedAt).slice(0, 8)}` : column.cut ? `${CUT[column.reason]} at ${lasting(column.endedAt - begun)}` : { hibernated: "hibernated", evicted: after && after.codeVersion !== column.codeVersion ? "gave way to edited code" : "gave its worker up", killed: "ended by hand" }[column.reason] ?? (state.status === "errored" && !after ? "ended in an error" : "ran to the end");
+  const end = column.endedAt === null ? `started ${hours(column.startedAt)}` : column.cut ? `${CUT[column.reason]} at ${lasting(column.endedAt - begun)}` : { hibernated: "hibernated", evicted: after && after.codeVersion !== column.codeVersion ? "gave way to edited code" : "gave its worker up", killed: "ended by hand" }[column.reason] ?? (state.status === "errored" && !after ? "ended in an error" : "ran to the end");
   const before = state.executions[state.executions.indexOf(column) - 1];
   const recoded = before && before.codeVersion !== column.codeVersion ? el("span.tag", {}, "edited code") : null;
   const parts = column.cut || !read ? [end] : [read, on ? ["continuing at ", on] : null].filter(Boolean);

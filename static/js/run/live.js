@@ -5,13 +5,11 @@
 import { tell } from "../dom.js";
 import { toast } from "../toast.js";
 import { Address, momentOf } from "./address.js";
-import { call } from "./api.js";
 import { BreakList } from "./break-list.js";
-import { breakStep } from "./breaking.js";
 import { Drawer } from "./drawer.js";
 import { Effects } from "./effects.js";
 import { FINAL, fold, keyOf } from "./fold.js";
-import { ForkDialog, wayOn } from "./fork.js";
+import { wayOn } from "./fork.js";
 import { Header, NOTHING } from "./header.js";
 import { Journal } from "./journal.js";
 import { Lens } from "./lens.js";
@@ -20,8 +18,9 @@ import { Lineage } from "./lineage.js";
 import { Logs } from "./logs.js";
 import { Moments } from "./moments.js";
 import { Notices } from "./notices.js";
+import { Operations } from "./operations.js";
 import { outcome } from "./outcome.js";
-import { instancePath, pagePath } from "./paths.js";
+import { pagePath } from "./paths.js";
 import { Plan, flatten } from "./plan.js";
 import { Recode, relocate } from "./recode.js";
 import { Scrubber } from "./scrubber.js";
@@ -51,26 +50,31 @@ export class Live {
     this.telling = new Telling();
     const copy = (text) => this.copy(text);
     this.lesson = new Lesson({ root: part("lesson") });
-    this.header = new Header({ root: part("head"), act: (what, when) => this.act(what, when) });
+    const operations = new Operations(this);
+    this.header = new Header({ root: part("head"), act: (what, when) => operations.act(what, when) });
     this.notices = new Notices({ root: part("notices"), retryNow: () => this.stream?.retryNow() });
-    this.breaks = new BreakList({
-      root: part("notices"),
-      clear: (step) => this.send("break", { step, how: null }, "It was not cleared."),
-      disarm: () => this.send("kill-worker", { when: "never" }, "It was not disarmed."),
-    });
+    this.breaks = new BreakList({ root: part("notices"), clear: (step) => operations.clearBreak(step), disarm: () => operations.disarm() });
     this.timeline = new Timeline({
       root: this.parts.timeline,
       onOpen: (step) => this.openStep(step),
-      onWake: (step) => this.send("wake", { step: keyJson(step) }, "It could not be ended early."),
-      onSend: (step, type, value) => this.sendEvent(type, value),
-      onBreak: (entry) => breakStep(this, entry),
-      payloadFor: (step) => this.payloadFor(step),
+      onWake: (step) => operations.wake(step),
+      onSend: (type, value) => operations.sendEvent(type, value),
+      onBreak: (entry) => operations.breakStep(entry),
+      payloadFor: (step) => this.lesson.payload(step.eventType) ?? "{}",
     });
     this.table = new StepsTable({ root: part("steps-table"), button: part("as-table"), timeline: this.parts.timeline, open: (step) => this.openStep(step) });
     this.journal = new Journal({ root: part("journal") });
     this.logs = new Logs({ root: part("logs"), copy });
     this.lens = new Lens({ root: part("lens"), onStep: (step) => this.openStep(step) });
-    this.drawer = new Drawer({ root: part("step"), close: () => this.closeStep(), copy, breakStep: (step) => breakStep(this, step), restart: (step) => this.restart({ from_step: keyJson(step) }), fork: (step) => this.fork(step), pageOf: (id) => pagePath({ ...this.run, id }) });
+    this.drawer = new Drawer({
+      root: part("step"),
+      close: () => this.closeStep(),
+      copy,
+      breakStep: (step) => operations.breakStep(step),
+      restart: (step) => operations.restartFrom(step),
+      fork: (step) => operations.fork(step),
+      pageOf: (id) => pagePath({ ...this.run, id }),
+    });
     this.lineage = new Lineage(part("notices"));
     this.watching = new Watching(part("notices"));
     this.recode = new Recode({ home: part("notices"), refused: (title, words) => this.notices.refused(title, words) });
@@ -334,50 +338,9 @@ export class Live {
     this.timeline.focusRow(this.timeline.active);
   }
 
-  payloadFor(step) {
-    return this.lesson.payload(step.eventType) ?? "{}";
-  }
-
-  async act(what, when) {
-    if (what === "kill") return void (await this.send("kill-worker", { when }, "The worker was not killed."));
-    if (what === "restart") return this.restart({});
-    if (what === "fork") return this.fork();
-    if (what === "chaos") return this.chaos();
-    await this.send(what, {}, { pause: "It was not paused.", resume: "It was not resumed.", terminate: "It was not terminated." }[what]);
-  }
-
-  async restart(body) {
-    const { run } = this;
-    const failed = await this.send("restart", body, "It was not restarted.");
-    if (!failed && this.run === run && this.stream?.ended) this.follow(this.moments.last);
-  }
-
-  /** Opens the dialog in which this run is repeated with a kill before each commit. */
-  async chaos() {
-    const { run } = this;
-    const { ChaosDialog } = await import("./chaos.js");
-    const state = this.moments.state;
-    const its = state.trigger?.kind === "chaos" ? "This run belongs to a chaos run. Start one from the run that it repeats." : "";
-    const why = its || (run.token ? (this.trouble && !FINAL.has(state.status) ? NOTHING.stale : "") : NOTHING.watching);
-    this.chaotic ??= new ChaosDialog();
-    this.chaotic.show({ run, state, why });
-  }
-
-  fork(step = null) {
-    this.forking ??= new ForkDialog();
-    this.forking.show({ run: this.run, state: this.moments.state, step: step && this.moments.state.steps.get(step.key) });
-  }
-
-  sendEvent(type, value) {
-    return call("POST", `${instancePath(this.run)}/events/${encodeURIComponent(type)}`, { token: this.run.token, body: value }).then((answer) => (answer.ok ? "" : answer.words));
-  }
-
-  /** Asks for an operation; the words of a refusal, or "". */
-  async send(what, body, title) {
-    const { run } = this;
-    const answer = await call("POST", `${instancePath(run)}/${what}`, { token: run.token, body });
-    if (this.run === run) this.notices.refused(title, answer.words);
-    return answer.words;
+  /** Follows a run that had ended and goes on, if it is still the one that is looked at. */
+  goOn(run) {
+    if (this.run === run && this.stream?.ended) this.follow(this.moments.last);
   }
 
   async copy(text) {
@@ -396,5 +359,3 @@ function lineOf(row, state) {
   if (row.step) return state?.steps.get(keyOf(row.step))?.line ?? null;
   return typeof row.line === "number" ? row.line : null;
 }
-
-const keyJson = ({ kind, name, count }) => ({ kind, name, count });

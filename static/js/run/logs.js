@@ -3,7 +3,7 @@
 import { el, setFlag, setText } from "../dom.js";
 import { ansiNodes, plain } from "./ansi.js";
 import { Rows } from "./rows.js";
-import { CUT, clock } from "./words.js";
+import { CUT, clock, count, stepLabel } from "./words.js";
 
 const ROW_PX = 20;
 const NEAR_PX = 24; // this near to the end counts as being there
@@ -100,7 +100,7 @@ export class Logs {
   count() {
     const fresh = this.shown.length - this.seen;
     this.more.hidden = this.follow || fresh <= 0;
-    if (!this.more.hidden) setText(this.more, `${fresh.toLocaleString("en")} new ${fresh === 1 ? "line" : "lines"}`);
+    if (!this.more.hidden) setText(this.more, count(fresh, "new line"));
   }
 
   text() {
@@ -127,7 +127,7 @@ function cutRow(line) {
 
 /** One printed line; also used by the step's drawer. `alone`: without the line above it, whose time it may share. */
 export function lineRow(line, alone = false) {
-  const who = line.step ? `${line.step.name}${line.step.count > 1 ? `-${line.step.count}` : ""}` : "run";
+  const who = line.step ? stepLabel(line.step) : "run";
   const level = line.level ? el("span.level", {}, line.level) : null;
   const item = el(
     "li",

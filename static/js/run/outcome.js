@@ -11,10 +11,11 @@ export function outcome(state, copy, next = null) {
   const bad = state.status === "errored";
   const { error } = state;
   const title = bad ? short(errorLine(error), TITLE) : state.status === "terminated" ? "Terminated: no output" : "Output";
-  const text = bad ? traceText(error) : valueText(state.output);
+  const traceback = bad ? trace(error) : null;
+  const text = traceback ? traceback.textContent : valueText(state.output);
   const head = el("h3", {}, icon(bad ? "i-failed" : state.status === "terminated" ? "i-stop" : "i-check"), el("span.grow", {}, title), copyButton(text, copy, state.status !== "terminated"));
   const block = el(`section.end${bad ? ".bad" : ""}`, { "aria-label": bad ? "Error" : "Output" }, head);
-  if (bad) block.append(trace(error), ...(next ? [next] : []));
+  if (bad) block.append(traceback, ...(next ? [next] : []));
   else if (state.status === "complete") {
     const pre = el("pre", { tabindex: "0" }, valueNodes(state.output));
     if (state.output === null) pre.append(el("span.dim", {}, "  run returned nothing"));
@@ -27,7 +28,7 @@ function copyButton(text, copy, shown) {
   return shown ? el("button.btn.small", { type: "button", onclick: () => copy(text) }, icon("i-copy"), "Copy") : null;
 }
 
-/** A traceback in which tenant lines lead to the editor. */
+/** A traceback as Python would print it, in which tenant lines lead to the editor. */
 export function trace(error) {
   const pre = el("pre.trace", { tabindex: "0" });
   const frames = error?.traceback ?? [];
@@ -38,10 +39,4 @@ export function trace(error) {
   }
   pre.append(el("b", {}, errorLine(error)));
   return pre;
-}
-
-/** The same as Python would print it. */
-function traceText(error) {
-  const frames = (error?.traceback ?? []).map((frame) => `  File "workflow.py", line ${frame.line}, in ${frame.function}\n${frame.code ? `    ${frame.code.trim()}\n` : ""}`);
-  return `${frames.length ? "Traceback (most recent call last):\n" : ""}${frames.join("")}${errorLine(error)}`;
 }

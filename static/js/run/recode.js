@@ -1,6 +1,6 @@
 // Other code under a living run: a quiet offer while the editor differs, and what to do when the code does not fit the run's history.
 
-import { el, icon, setDisabled, tell } from "../dom.js";
+import { el, icon, isDisabled, once, setDisabled, tell } from "../dom.js";
 import { call } from "./api.js";
 import { keyOf } from "./fold.js";
 import { fork } from "./fork.js";
@@ -75,7 +75,7 @@ export class Recode {
   }
 
   async resume() {
-    if (this.button.getAttribute("aria-disabled") === "true") return;
+    if (isDisabled(this.button)) return;
     const { run } = this;
     const source = run.code();
     this.busy = true;
@@ -107,15 +107,14 @@ export class Recode {
     const close = () => dialog.close();
     const on = el("button.btn.main", { type: "button" }, icon("i-fork"), el("span", {}, "Fork before ", el("code", {}, stepLabel(lost))));
     const said = el("p.notice.bad", { role: "alert", hidden: true });
-    on.addEventListener("click", async () => {
-      if (on.getAttribute("aria-disabled") === "true") return;
-      setDisabled(on, "Being sent.");
-      const words = await fork(this.run, { step: lost, source });
-      setDisabled(on, "");
-      said.textContent = words;
-      said.hidden = !words;
-      if (!words) close();
-    });
+    on.addEventListener("click", () =>
+      once(on, async () => {
+        const words = await fork(this.run, { step: lost, source });
+        said.textContent = words;
+        said.hidden = !words;
+        if (!words) close();
+      }),
+    );
     dialog.append(
       el("header", {}, el("h2", { id: "fit-title" }, "The edited code does not fit this run"), el("button.btn.icon", { type: "button", "aria-label": "Close", onclick: close }, icon("i-close"))),
       el(

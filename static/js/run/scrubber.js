@@ -1,6 +1,6 @@
 // The slider over a run's seqs: where in its journal you are, where its workers died, and the way back to now.
 
-import { el, setDisabled, setFlag, setText, setVar } from "../dom.js";
+import { el, isDisabled, setDisabled, setFlag, setText, setVar } from "../dom.js";
 import { onKey } from "../keys.js";
 import { CUT, clock } from "./words.js";
 
@@ -13,8 +13,8 @@ export class Scrubber {
     Object.assign(this, { root, seek, range: part("range"), seq: part("seq"), last: part("last"), marks: part("marks"), back: part("back"), forth: part("forth"), live: part("live"), word: part("word"), newer: part("newer") });
     for (const button of [this.back, this.forth, this.live]) button.dataset.title = button.title;
     this.range.addEventListener("input", () => this.go(this.range.valueAsNumber));
-    for (const [button, by] of [[this.back, -1], [this.forth, 1]]) button.addEventListener("click", () => enabled(button) && this.go(this.at + by));
-    this.live.addEventListener("click", () => enabled(this.live) && seek(null));
+    for (const [button, by] of [[this.back, -1], [this.forth, 1]]) button.addEventListener("click", () => !isDisabled(button) && this.go(this.at + by));
+    this.live.addEventListener("click", () => !isDisabled(this.live) && seek(null));
     for (const [name, button] of [["back", this.back], ["forward", this.forth], ["live", this.live]]) onKey(name, () => press(button));
     this.reset();
   }
@@ -76,8 +76,7 @@ export class Scrubber {
 }
 
 function press(button) {
-  if (!enabled(button) || !button.checkVisibility()) return false;
+  if (isDisabled(button) || !button.checkVisibility()) return false;
   button.click();
 }
 
-const enabled = (button) => button.getAttribute("aria-disabled") !== "true";

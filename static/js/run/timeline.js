@@ -17,7 +17,7 @@ const NARROW_ROW_PX = 56;
 const NARROW_PX = 640; // a run panel under this puts names above their bars
 
 export class Timeline {
-  /** @param {{root, onOpen, onWake, onSend, onBreak, payloadFor}} how `onWake(step)` and `onSend(step, type, value)` resolve to a failure's words or "" */
+  /** @param {{root, onOpen, onWake, onSend, onBreak, payloadFor}} how `onWake(step)` and `onSend(type, value)` resolve to a failure's words or "" */
   constructor({ root, onOpen, onWake, onSend, onBreak, payloadFor }) {
     Object.assign(this, { root, onOpen, onWake, onSend, onBreak, payloadFor });
     const part = (name) => root.querySelector(`[data-part="${name}"]`);
@@ -201,7 +201,7 @@ export class Timeline {
         step.key,
         askForm(step, {
           payload: this.payloadFor(step),
-          send: (type, value) => this.onSend(step, type, value),
+          send: this.onSend,
           close: () => this.focusRow(this.active),
         }),
       );

@@ -67,7 +67,7 @@ function pair(ms) {
   return "0\u00a0s";
 }
 
-const two = (number) => String(number).padStart(2, "0");
+export const two = (number) => String(number).padStart(2, "0");
 
 /** Local time of day to the millisecond, the way logs and journals are read. */
 export function clock(at) {

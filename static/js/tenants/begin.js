@@ -1,8 +1,9 @@
 // Starting runs of a tenant: one, or many with the same params in one request.
 
-import { el } from "../dom.js";
+import { el, isDisabled, once } from "../dom.js";
 import { Already, post } from "../http.js";
 import { pagePath, tenantPath } from "../run/paths.js";
+import { typed } from "../run/typed.js";
 
 /** @param {{tenant: string, key: () => string, started: () => void}} how */
 export function makeBegin({ tenant, key, started }) {
@@ -23,37 +24,32 @@ export function makeBegin({ tenant, key, started }) {
     say("bad", words);
   }
 
-  form.addEventListener("submit", async (event) => {
+  form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (button.getAttribute("aria-disabled") === "true") return;
+    if (isDisabled(button)) return;
     for (const field of [params, many, id]) field.removeAttribute("aria-invalid");
-    const json = params.value.trim() || "null";
-    try {
-      JSON.parse(json);
-    } catch (error) {
-      return wrong(params, `The params are not JSON: ${error.message.replace(/^JSON\.parse: /, "")}`);
-    }
+    const { json, wrong: why } = typed(params.value, "The params are");
+    if (why) return wrong(params, why);
     const count = many.valueAsNumber;
     if (!many.checkValidity()) return wrong(many, "1 to 100 runs can be started at once.");
     if (count > 1 && id.value.trim()) return wrong(id, "Several runs can't have one id: leave it empty, or start one.");
     const entry = `"params":${json}${id.value.trim() ? `,"id":${JSON.stringify(id.value.trim())}` : ""}`;
     const which = version.value ? `,"version":${JSON.stringify(version.value)}` : "";
     const api = `/api${tenantPath(tenant)}/instances`;
-    button.setAttribute("aria-disabled", "true");
-    try {
-      if (count === 1) {
-        const made = await post(api, new Already(`{${entry}${which}}`), { token: key() });
-        say("calm", "Started ", el("a.mono", { href: pagePath({ tenant, id: made.id }) }, made.id));
-        id.value = "";
-      } else {
-        const { created } = await post(`${api}/batch`, new Already(`{"instances":[${Array(count).fill(`{${entry}}`).join(",")}]${which}}`), { token: key() });
-        say("calm", `Started ${created.length} runs.`);
+    once(button, async () => {
+      try {
+        if (count === 1) {
+          const made = await post(api, new Already(`{${entry}${which}}`), { token: key() });
+          say("calm", "Started ", el("a.mono", { href: pagePath({ tenant, id: made.id }) }, made.id));
+          id.value = "";
+        } else {
+          const { created } = await post(`${api}/batch`, new Already(`{"instances":[${Array(count).fill(`{${entry}}`).join(",")}]${which}}`), { token: key() });
+          say("calm", `Started ${created.length} runs.`);
+        }
+        started();
+      } catch (error) {
+        say("bad", error.message);
       }
-      started();
-    } catch (error) {
-      say("bad", error.message);
-    } finally {
-      button.removeAttribute("aria-disabled");
-    }
+    });
   });
 }

@@ -1,0 +1,94 @@
+// What a person can do to the run that is looked at: asks the server for it, and says why something did not happen.
+
+import { FINAL } from "../statuses.js";
+import { call } from "./api.js";
+import { breakStep } from "./breaking.js";
+import { refOf } from "./fold.js";
+import { ForkDialog } from "./fork.js";
+import { NOTHING } from "./header.js";
+import { instancePath } from "./paths.js";
+
+const NOT = {
+  "kill-worker": "The worker was not killed.",
+  pause: "It was not paused.",
+  resume: "It was not resumed.",
+  terminate: "It was not terminated.",
+  restart: "It was not restarted.",
+  wake: "It could not be ended early.",
+  break: "It was not cleared.",
+};
+
+export class Operations {
+  /** @param {import("./live.js").Live} live whose run is meant */
+  constructor(live) {
+    this.live = live;
+  }
+
+  /** What the header's controls ask for. */
+  async act(what, when) {
+    if (what === "kill") await this.send("kill-worker", { when });
+    else if (what === "restart") await this.restart({});
+    else if (what === "fork") this.fork();
+    else if (what === "chaos") await this.chaos();
+    else await this.send(what, {});
+  }
+
+  /** Asks for an operation; the words of a refusal, or "". */
+  async send(what, body, title = NOT[what]) {
+    const { run, notices } = this.live;
+    const answer = await call("POST", `${instancePath(run)}/${what}`, { token: run.token, body });
+    if (this.live.run === run) notices.refused(title, answer.words);
+    return answer.words;
+  }
+
+  /** An event; the words of a refusal stand in the form that sends it. */
+  async sendEvent(type, value) {
+    const { run } = this.live;
+    const { words } = await call("POST", `${instancePath(run)}/events/${encodeURIComponent(type)}`, { token: run.token, body: value });
+    return words;
+  }
+
+  wake(step) {
+    return this.send("wake", { step: refOf(step) });
+  }
+
+  clearBreak(step) {
+    return this.send("break", { step, how: null });
+  }
+
+  disarm() {
+    return this.send("kill-worker", { when: "never" }, "It was not disarmed.");
+  }
+
+  async restart(body) {
+    const { run } = this.live;
+    if (!(await this.send("restart", body))) this.live.goOn(run);
+  }
+
+  restartFrom(step) {
+    return this.restart({ from_step: refOf(step) });
+  }
+
+  /** Asks how a step is to be broken. */
+  breakStep(entry) {
+    return breakStep(this.live, entry);
+  }
+
+  /** Asks where to fork; `step` is where to leave, if that is known. */
+  fork(step = null) {
+    const { run, moments } = this.live;
+    this.forking ??= new ForkDialog();
+    this.forking.show({ run, state: moments.state, step: step && moments.state.steps.get(step.key) });
+  }
+
+  /** Opens the dialog in which this run is repeated with a kill before each commit. */
+  async chaos() {
+    const { run } = this.live;
+    const { ChaosDialog } = await import("./chaos.js");
+    const { state } = this.live.moments;
+    const its = state.trigger?.kind === "chaos" ? "This run belongs to a chaos run. Start one from the run that it repeats." : "";
+    const why = its || (run.token ? (this.live.trouble && !FINAL.has(state.status) ? NOTHING.stale : "") : NOTHING.watching);
+    this.chaotic ??= new ChaosDialog();
+    this.chaotic.show({ run, state, why });
+  }
+}
