@@ -91,8 +91,12 @@ export function createEditor({ parent, doc, nonce, labelledby, describedby, onCh
   const help = async () => {
     if (asked) return;
     asked = true;
-    const loaded = await import("./assist.js");
-    view.dispatch({ effects: assist.reconfigure(loaded.assist) });
+    try {
+      const loaded = await import("./assist.js");
+      view.dispatch({ effects: assist.reconfigure(loaded.assist) });
+    } catch {
+      asked = false; // the server is away: the next sign asks again
+    }
   };
   for (const sign of ["focus", "pointerenter"]) view.contentDOM.addEventListener(sign, help);
 

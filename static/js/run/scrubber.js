@@ -10,7 +10,7 @@ export class Scrubber {
   /** @param {{root: HTMLElement, seek: (seq: number | null) => void}} how `seek(null)` goes back to the newest event */
   constructor({ root, seek }) {
     const part = (name) => root.querySelector(`[data-part="scrub-${name}"]`);
-    Object.assign(this, { root, seek, range: part("range"), seq: part("seq"), last: part("last"), marks: part("marks"), back: part("back"), forth: part("forth"), live: part("live"), word: part("word"), newer: part("newer") });
+    Object.assign(this, { root, seek, range: part("range"), seq: part("seq"), last: part("last"), marks: part("marks"), back: part("back"), forth: part("forth"), live: part("live"), to: part("to"), word: part("word"), newer: part("newer") });
     for (const button of [this.back, this.forth, this.live]) button.dataset.title = button.title;
     this.range.addEventListener("input", () => this.go(this.range.valueAsNumber));
     for (const [button, by] of [[this.back, -1], [this.forth, 1]]) button.addEventListener("click", () => !isDisabled(button) && this.go(this.at + by));
@@ -46,7 +46,8 @@ export class Scrubber {
     if (this.range.getAttribute("aria-valuetext") !== spoken) this.range.setAttribute("aria-valuetext", spoken);
     setVar(this.root, "--at", last > 1 ? ((seq - 1) / (last - 1)) * 100 : 100);
     setFlag(this.root, "is-past", past);
-    setText(this.word, past ? (final ? "Back to latest" : "Back to live") : final ? "Latest" : "Live");
+    this.to.hidden = !past;
+    setText(this.word, past ? (final ? "latest" : "live") : final ? "Latest" : "Live");
     const newer = past && !final ? last - seq : 0;
     setText(this.newer, newer ? `${newer.toLocaleString("en")} newer` : "");
     setDisabled(this.live, past ? "" : "This is the newest state.");
