@@ -1,6 +1,7 @@
 """What an operation from outside means for an instance: pure functions from its state to the events to be added.
 
-They run inside the store's transaction, so two operations at once see each other. The table of operations and statuses is that of
+They run inside the store's transaction, so two operations at once see each other, and every other commit waits meanwhile: so they ask
+`Snapshot.open`, which costs the same however many steps there are. The table of operations and statuses is that of
 shared/spec/semantics.md, section 5. `[]` means: no effect.
 """
 
@@ -36,7 +37,7 @@ def waits_for(snapshot: Snapshot, type: str, at: int) -> StepRow | None:
     """The oldest wait of this event type that can still take an event at this time."""
     waits = [
         step
-        for step in snapshot.steps.values()
+        for step in snapshot.open
         if step.key.kind == ev.WAIT and step.status == STEP_OPEN and step.event_type == type and (step.until or 0) > at
     ]
     return min(waits, key=lambda step: step.started_seq, default=None)
@@ -109,7 +110,7 @@ def pause(snapshot: Snapshot) -> Sequence[NewEvent]:
     if row.status in ev.FINAL_STATUSES or row.status in HELD or row.rollback == "running":
         return []
     if in_execution(snapshot):
-        if any(step.status == STEP_RUNNING for step in snapshot.steps.values()):
+        if any(step.status == STEP_RUNNING for step in snapshot.open):
             return [NewEvent(ev.WORKFLOW_WAITING_FOR_PAUSE)]
         return [NewEvent(ev.EXECUTION_ENDED, {"reason": ev.EVICTED}), NewEvent(ev.WORKFLOW_PAUSED)]
     return [NewEvent(ev.WORKFLOW_PAUSED)]
@@ -117,7 +118,7 @@ def pause(snapshot: Snapshot) -> Sequence[NewEvent]:
 
 def paused_now(snapshot: Snapshot) -> Sequence[NewEvent]:
     """The last running attempt has ended: the pause takes effect."""
-    if snapshot.row.status != ev.WAITING_FOR_PAUSE or any(step.status == STEP_RUNNING for step in snapshot.steps.values()):
+    if snapshot.row.status != ev.WAITING_FOR_PAUSE or any(step.status == STEP_RUNNING for step in snapshot.open):
         return []
     return [NewEvent(ev.EXECUTION_ENDED, {"reason": ev.EVICTED}), NewEvent(ev.WORKFLOW_PAUSED)]
 
@@ -130,7 +131,7 @@ def resume(at: int) -> Decider:
             return []
         events = [NewEvent(ev.WORKFLOW_RESUMED)]
         kept = list(snapshot.inbox)
-        waits = [step for step in snapshot.steps.values() if step.key.kind == ev.WAIT and step.status == STEP_OPEN]
+        waits = [step for step in snapshot.open if step.key.kind == ev.WAIT and step.status == STEP_OPEN]
         for wait in sorted(waits, key=lambda step: step.started_seq):
             event = next((event for event in kept if event.type == wait.event_type), None)
             if event is not None:
@@ -196,7 +197,7 @@ def end_execution(snapshot: Snapshot, reason: str, told: Mapping[str, Any] | Non
 def lost_attempts(snapshot: Snapshot) -> list[NewEvent]:
     """Every open attempt, closed as lost with its worker."""
     lost = []
-    for step in snapshot.steps.values():
+    for step in snapshot.open:
         if step.key.kind == ev.DO and step.status == STEP_RUNNING:
             lost.append(NewEvent(ev.ATTEMPT_ERRORED, {"attempt": step.attempt, "error": words.worker_lost()}, step.key))
         if step.rollback == "running" and step.rollback_attempt:
@@ -212,7 +213,7 @@ def lose_worker(reason: str, most_losses: int, told: Mapping[str, Any] | None = 
         events = end_execution(snapshot, reason, told)
         if not events:
             return []
-        for step in snapshot.steps.values():
+        for step in snapshot.open:
             running = step.status == STEP_RUNNING or step.rollback == "running"
             if running and step.losses + 1 >= most_losses:
                 error = words.lost_too_often(step.key, step.losses + 1)
@@ -257,7 +258,7 @@ def _ended_by(snapshot: Snapshot, error: Any) -> list[NewEvent]:
 
 
 def _rollback_cut_short(snapshot: Snapshot, error: Any) -> list[NewEvent]:
-    open_ = [step.key for step in snapshot.steps.values() if step.rollback in ("running", "retrying")]
+    open_ = [step.key for step in snapshot.open if step.rollback in ("running", "retrying")]
     return [
         *(NewEvent(ev.ROLLBACK_STEP_ERRORED, {"error": error}, key) for key in open_),
         NewEvent(ev.ROLLBACK_ERRORED, {"error": error}),
@@ -268,17 +269,10 @@ def earliest_open(snapshot: Snapshot, wanted: StepKey | None) -> StepRow | None:
     """The sleep, retry wait or event wait that `wake` ends: the one named, or the one due first."""
     waiting = [
         step
-        for step in snapshot.steps.values()
+        for step in snapshot.open
         if step.until is not None and step.status in (STEP_OPEN, STEP_RETRYING) and wanted in (None, step.key)
     ]
     return min(waiting, key=lambda step: (step.until, step.started_seq), default=None)
-
-
-def deadline(snapshot: Snapshot) -> int | None:
-    """The earliest time at which something open in the instance falls due."""
-    times = [step.until for step in snapshot.steps.values() if step.until is not None and step.status in (STEP_OPEN, STEP_RETRYING)]
-    times += [step.rollback_until for step in snapshot.steps.values() if step.rollback_until is not None]
-    return min(times, default=None)
 
 
 def is_over(step: StepRow) -> bool:

@@ -1,0 +1,65 @@
+"""Deciders run while every other commit waits, so none may look through the steps that are over, of which there may be ten thousand."""
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+from msgspec.structs import replace
+
+from playground.engine import deciders
+from playground.store.projection import first_row
+from playground.store.protocol import STEP_OPEN, STEP_RUNNING, Decider, NewInstance, Snapshot, StepRow
+from playground.workflows import events as ev
+from playground.workflows.events import DO, WAIT, StepKey
+
+AT = 1_000
+RUNS = replace(
+    first_row(NewInstance("", "one", "w", "s", None, ""), 1, AT), status=ev.RUNNING, owner="here", execution=1, in_execution=True
+)
+
+
+class OnlyAsked(Mapping[StepKey, StepRow]):
+    """Steps that can be asked for one by one."""
+
+    def __getitem__(self, key: StepKey) -> StepRow:
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[StepKey]:
+        raise AssertionError("all steps were looked through")
+
+    def __len__(self) -> int:
+        return 10_000
+
+
+def step(kind: str, status: str, **more: object) -> StepRow:
+    given = {"line": None, "config": None, "attempt": 1, "failures": 0, "losses": 0, "until": None, "result": None, "error": None}
+    return StepRow(StepKey(kind, "it", 1), status, 2, **{**given, **more})
+
+
+WORKS = step(DO, STEP_RUNNING)
+WAITS = step(WAIT, STEP_OPEN, until=2 * AT, event_type="go")
+
+
+@pytest.mark.parametrize(
+    ("decider", "status", "open_", "types"),
+    [
+        pytest.param(deciders.send_event("go", 1, AT), ev.RUNNING, WAITS, [ev.EVENT_RECEIVED, ev.WAIT_COMPLETED], id="an event for a wait"),
+        pytest.param(deciders.send_event("go", 1, AT), ev.RUNNING, WORKS, [ev.EVENT_RECEIVED], id="an event that is kept"),
+        pytest.param(deciders.pause, ev.RUNNING, WORKS, [ev.WORKFLOW_WAITING_FOR_PAUSE], id="a pause while a step runs"),
+        pytest.param(deciders.pause, ev.RUNNING, WAITS, [ev.EXECUTION_ENDED, ev.WORKFLOW_PAUSED], id="a pause at once"),
+        pytest.param(deciders.paused_now, ev.WAITING_FOR_PAUSE, WAITS, [ev.EXECUTION_ENDED, ev.WORKFLOW_PAUSED], id="a pause that takes effect"),
+        pytest.param(deciders.resume(AT), ev.PAUSED, WAITS, [ev.WORKFLOW_RESUMED], id="a resumption"),
+        pytest.param(deciders.terminate(False), ev.RUNNING, WORKS, [ev.ATTEMPT_ERRORED, ev.EXECUTION_ENDED, ev.WORKFLOW_TERMINATED], id="an end"),
+        pytest.param(deciders.lose_worker(ev.LOST, 3), ev.RUNNING, WORKS, [ev.ATTEMPT_ERRORED, ev.EXECUTION_ENDED], id="a lost worker"),
+        pytest.param(deciders.give_up(3), ev.RUNNING, WORKS, [ev.ATTEMPT_ERRORED, ev.EXECUTION_ENDED, ev.WORKFLOW_ERRORED], id="too many lost"),
+        pytest.param(
+            deciders.break_limit({}), ev.RUNNING, WORKS, [ev.ATTEMPT_ERRORED, ev.EXECUTION_ENDED, ev.WORKFLOW_ERRORED], id="a broken limit"
+        ),
+    ],
+)
+def test_only_what_is_open_is_looked_through(decider: Decider, status: str, open_: StepRow, types: list[str]) -> None:
+    events = decider(Snapshot(replace(RUNS, status=status), OnlyAsked(), [], [open_]))
+    assert [event.type for event in events] == types
+
+
+def test_what_wake_ends_is_found_among_what_is_open() -> None:
+    assert deciders.earliest_open(Snapshot(RUNS, OnlyAsked(), [], [WORKS, WAITS]), None) == WAITS
