@@ -168,11 +168,6 @@ class Engine:
         """Let go of everything at once and write nothing, as if the server had been killed. `playground.testing` crashes with it."""
         await self._scheduler.abandon()
 
-    def has_worker(self, row: InstanceRow) -> bool:
-        """Whether this instance has a worker now."""
-        execution = self._scheduler.live.get(row.key)
-        return execution is not None and execution.worker is not None
-
     async def check(self, source: str) -> Check:
         """Problems and outline of a source, found in the sandbox without running it. Raises TooLarge."""
         return await self._checker.check(source)

@@ -16,7 +16,6 @@ from playground.web.errors import CrossOrigin
 
 NONCE = "playground.nonce"  # where the response's nonce stands in the ASGI scope
 EMBEDDABLE = "playground.embeddable"  # set in the scope by a view that other sites may frame
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; font-src 'self'; connect-src 'self'; frame-src 'self'; "

@@ -11,7 +11,6 @@ RETRY_LIMIT = 5  # retries, so 6 attempts
 RETRY_LIMIT_MOST = 10_000
 RETRY_DELAY = 10 * durations.SECOND
 TIMEOUT = 10 * durations.MINUTE  # of one attempt
-DELAY_FUNCTION_MS = 5_000  # time a delay function has
 CONSTANT = "constant"
 LINEAR = "linear"
 EXPONENTIAL = "exponential"
