@@ -8,7 +8,8 @@ from pathlib import Path
 from playground.store.errors import StoreError, StoreInUse
 from playground.store.migrations import MIGRATIONS, version_of
 from playground.store.open import SQLITE, open_store
-from playground.store.sqlite import BUSY_MS, SqliteStore
+from playground.store.patience import BUSY_MS
+from playground.store.sqlite import SqliteStore
 
 
 @contextmanager

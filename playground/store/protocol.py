@@ -221,7 +221,7 @@ class Store(Protocol):
         `execution` is the fence: when it is not None it must be the instance's current execution, and the instance must have
         an owner and not be final. It is also what the events are stamped with (None: the row's current execution, or null before the first).
 
-        `on_commit` is called with what was committed right after the commit, on another thread, before this returns: for an
+        `on_commit` is called with what was committed right after the commit, perhaps on another thread, before this returns: for an
         acknowledgement that should not wait for its turn on the event loop. It must be quick and safe to call from any thread.
 
         Raises:

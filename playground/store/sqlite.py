@@ -17,6 +17,7 @@ from playground.store.lock import FileLock
 from playground.store.measures import Measures
 from playground.store.migrations import migrate, version_of
 from playground.store.named_sql import NamedSql
+from playground.store.patience import BUSY_MS, Patience
 from playground.store.protocol import Child, Committed, Decider, InstanceRow, NewInstance, Refusal, Snapshot, Snippet
 from playground.store.readers import Readers
 from playground.store.shrink import shrink
@@ -31,8 +32,6 @@ from playground.workflows.events import STATUSES, Event, NewEvent
 SYNCHRONOUS = ("full", "normal")
 WRITER_CACHE_KIB = 16 * 1024
 LOG_BYTES = 4_400_000  # what the log is grown to at the start, past a checkpoint, so that no commit waits for its file to grow
-CHECKPOINT_PAGES = 1_000  # of the write-ahead log: few enough that none takes long
-BUSY_MS = 5_000  # how long to wait for somebody who looks into the file with another program
 STREAMED_BYTES = 4 * 1024 * 1024  # after which events_json() stops, so that a reader of large values holds few at a time
 PREPARED = 256  # statements kept prepared by a connection
 NEWEST = 2**63 - 1
@@ -52,7 +51,7 @@ class SqliteStore:
         self._growth = Growth(self._last_seq)
         self._snippets = KnownSnippets()
         self._readers = Readers(partial(_connect_reader, path))
-        self._writer = Writer(self._transaction, self._growth.tell, log, slow_seconds)
+        self._writer = Writer(self._transaction, Patience(db).allow, self._growth.tell, log, slow_seconds)
         tables = Tables(self._readers, self._writer, self._transaction)
         self.kv: KvStore = SqliteKv(tables)
         self.effects: EffectStore = SqliteEffects(tables)
@@ -199,10 +198,10 @@ class SqliteStore:
         return self._transaction.tally.read(tenant, queue)
 
     async def delete(self, key: int) -> None:
-        await self._writer.submit(partial(self._transaction.delete, key))
+        await self._writer.submit(partial(self._transaction.delete, key), long=True)
 
     async def expire(self, before: int, limit: int = 100, *, chaos: bool = False) -> int:
-        return await self._writer.submit(partial(self._transaction.expire, before, limit, chaos))
+        return await self._writer.submit(partial(self._transaction.expire, before, limit, chaos), long=True)
 
     async def put_snippet(self, source: str, params: str | None, *, at: int) -> Snippet:
         new = snippet_of(source, params, at)
@@ -223,9 +222,10 @@ class SqliteStore:
 
     async def shrink(self) -> None:
         self._snippets.clear()
-        await self._writer.submit(partial(self._transaction.beside, shrink))
+        await self._writer.submit(partial(self._transaction.beside, shrink), long=True)
 
     async def close(self) -> None:
+        self._writer.stop()
         await asyncio.get_running_loop().run_in_executor(None, self.close_now)
 
     def close_now(self) -> None:
@@ -265,7 +265,6 @@ def _prepare_writer(db: sqlite3.Connection, path: Path, synchronous: str) -> Non
         raise StoreError(f"the database {path} stands where SQLite cannot keep a write-ahead log ({mode}); use a local disk")
     db.execute(f"PRAGMA synchronous = {synchronous.upper()}")
     db.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
-    db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
 
 
 def _grow_log(db: sqlite3.Connection) -> None:

@@ -39,7 +39,7 @@ OF_AN_INSTANCE = (
 
 
 class SqliteTransaction:
-    """The commit under way. Used on the writer's thread only; every method but the last four is an entry's work.
+    """The commit under way. Used by one thread at a time (writer.py); every method but the last four is an entry's work.
 
     Args:
         db: a connection in autocommit mode; closed by `close`.

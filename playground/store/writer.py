@@ -1,4 +1,9 @@
-"""The one thread that writes. Work that is handed in while a commit waits for the disk shares the next commit."""
+"""Who commits: one thread, or the event loop itself where that is quicker. Only one of the two at a time.
+
+Work that is handed in while the thread's commit waits for the disk shares its next one. Work that comes alone while the thread rests is
+committed on the event loop: to hand it over and to hear of its end takes as long as the commit itself, since both threads want the one
+interpreter. The loop stands still meanwhile; so after a commit that took long there, the next ones are the thread's for many times as long.
+"""
 
 import asyncio
 import contextlib
@@ -16,6 +21,9 @@ from playground.store.measures import Measures
 T = TypeVar("T")
 
 BATCH = 512  # most entries of one commit
+LOOP_SECONDS = 0.002  # a commit on the event loop that takes longer ...
+LOOP_REST = 10  # ... is the last there for so many times as long
+LOOP_COMMITS = 250  # in a row; then the thread makes one, and what is due from time to time
 CLOSED = "the store is closed"
 
 Log = Callable[..., None]
@@ -57,25 +65,34 @@ class Writer:
     """Runs work in group commits and hands the results to the event loop, one wake-up per commit.
 
     Args:
-        transaction: what commits; used on the writer's thread only.
+        transaction: what commits; never used by two threads at once.
+        allow: told by who is about to commit whether it may take its time: wait for others, and do what is due from time to time.
         grown: called on the event loop with what each commit made grow.
         log: is told, on the event loop, of commits that fail or take `slow_seconds` or longer.
     """
 
-    def __init__(self, transaction: Transaction, grown: Callable[[Growth], None], log: Log, slow_seconds: float) -> None:
-        self._transaction = transaction
+    def __init__(
+        self, transaction: Transaction, allow: Callable[[bool], None], grown: Callable[[Growth], None], log: Log, slow_seconds: float
+    ) -> None:
+        self._transaction, self._allow = transaction, allow
         self._grown = grown
         self._log, self._slow_seconds = log, slow_seconds
         self._queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
+        self._handed = 0  # entries that are the thread's until the event loop has heard of their end
+        self._alone: Entry | None = None  # is committed on the event loop unless another comes before
+        self._in_a_row = 0  # commits made there
+        self._not_before = 0.0  # when the next may be
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Callable[[], T], on_commit: Callable[[T], None] | None = None) -> asyncio.Future[T]:
-        """Hand in work; the future resolves once the commit that holds it is durable.
+    def submit(
+        self, work: Callable[[], T], on_commit: Callable[[T], None] | None = None, *, long: bool = False
+    ) -> asyncio.Future[T]:
+        """Hand in work; the future resolves once the commit that holds it is durable. What may take `long` is left to the thread.
 
-        `on_commit` is called with the result on the writer's thread right after the commit, before the loop hears of it.
+        `on_commit` is called with the result by who committed, right after the commit, before anyone else hears of it.
 
         Raises:
             StoreError: the store is closed.
@@ -87,15 +104,49 @@ class Writer:
         if self._closing:
             raise StoreError(CLOSED)
         future: asyncio.Future[T] = loop.create_future()
-        self._queue.put(Entry(work, future, on_commit))
+        entry = Entry(work, future, on_commit)
+        if long or self._handed or self._alone is not None or self._in_a_row == LOOP_COMMITS or entry.since < self._not_before:
+            self._hand_over(entry)
+        else:
+            self._alone = entry
+            loop.call_soon(self._commit_alone)
         return future
+
+    def stop(self) -> None:
+        """Take nothing more. Called where `submit` is; again, it does nothing."""
+        if not self._closing:
+            self._closing = True
+            self._hand_over(None)
 
     def close(self) -> None:
         """Commit what was handed in, then end the thread. Blocks until it has ended; calling it again does nothing."""
-        if not self._closing:
-            self._closing = True
-            self._queue.put(None)
+        self.stop()
         self._thread.join()
+
+    def _hand_over(self, entry: Entry | None) -> None:
+        if self._alone is not None:
+            alone, self._alone = self._alone, None
+            self._hand_over(alone)
+        self._in_a_row = 0
+        self._handed += 1
+        self._queue.put(entry)
+
+    def _commit_alone(self) -> None:
+        entry, self._alone = self._alone, None
+        if entry is None:
+            return  # the thread has it
+        self._in_a_row += 1
+        try:
+            self._allow(False)
+            growth = self._commit([entry])
+        except Exception:  # noqa: BLE001 - the thread tries again, and tells what comes of it
+            self._transaction.rollback()
+            self._hand_over(entry)
+            return
+        took = perf_counter() - entry.since
+        if took > LOOP_SECONDS:
+            self._not_before = perf_counter() + LOOP_REST * took
+        self._deliver([entry], growth)
 
     def _run(self) -> None:
         waiting = self._queue
@@ -111,12 +162,9 @@ class Writer:
         self._transaction.close()
 
     def _settle(self, batch: Sequence[Entry]) -> None:
-        measures = self._transaction.measures
-        before = measures.commits
         try:
+            self._allow(True)
             growth = self._commit(batch)
-            if measures.commits != before:
-                self._measured(perf_counter() - batch[0].since, len(batch))
         except Exception as fault:  # noqa: BLE001 - a call must get an answer, whatever went wrong
             self._transaction.rollback()
             if len(batch) > 1 and not isinstance(fault, sqlite3.OperationalError):
@@ -124,17 +172,11 @@ class Writer:
                     self._settle([entry])
                 return
             growth = ()
-            measures.failures += 1
+            self._transaction.measures.failures += 1
             self._call(partial(self._log, "database_error", error=f"{type(fault).__name__}: {fault}", calls=len(batch)))
             for entry in batch:
                 entry.error = self._transaction.explain(fault)
-        for entry in batch:
-            if entry.on_commit is not None and entry.error is None:
-                try:
-                    entry.on_commit(entry.result)
-                except Exception as error:  # noqa: BLE001 - the commit stands whatever its listener does
-                    self._call(self._report, error)
-        self._call(self._deliver, batch, growth)
+        self._call(self._take_back, batch, growth)
 
     def _measured(self, seconds: float, calls: int) -> None:
         self._transaction.measures.seconds.add(seconds)
@@ -152,12 +194,27 @@ class Writer:
                 entry.error = RuntimeError(f"StopIteration in a decider: {error}")
             except BaseException as error:  # noqa: BLE001 - it belongs to the caller; the writer lives on
                 entry.error = error
-        return self._transaction.commit()
+        measures = self._transaction.measures
+        before = measures.commits
+        growth = self._transaction.commit()
+        if measures.commits != before:
+            self._measured(perf_counter() - batch[0].since, len(batch))
+        for entry in batch:
+            if entry.on_commit is not None and entry.error is None:
+                try:
+                    entry.on_commit(entry.result)
+                except Exception as error:  # noqa: BLE001 - the commit stands whatever its listener does
+                    self._call(self._report, error)
+        return growth
 
     def _call(self, callback: Callable[..., None], *args: Any) -> None:
         assert self._loop is not None, "work comes from a loop"
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody is left to be told
             self._loop.call_soon_threadsafe(callback, *args)
+
+    def _take_back(self, batch: Sequence[Entry], growth: Growth) -> None:
+        self._handed -= len(batch)
+        self._deliver(batch, growth)
 
     def _deliver(self, batch: Sequence[Entry], growth: Growth) -> None:
         for entry in batch:

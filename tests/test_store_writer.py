@@ -1,0 +1,117 @@
+"""Which thread commits: the event loop's own while calls come one by one and the disk is quick, else the writer's."""
+
+import asyncio
+import sqlite3
+import threading
+
+import pytest
+from store_support import AT, do, passes, printed, quick, running, store_url, with_store
+
+from playground.store import writer
+from playground.workflows.errors import Fenced
+
+__all__ = ["store_url"]
+
+
+@pytest.fixture(autouse=True)
+def quick_disk(monkeypatch):
+    """However loaded the machine is."""
+    monkeypatch.setattr(writer, "LOOP_SECONDS", float("inf"))
+
+
+async def committed_by(store, key, *more):
+    """The thread that commits an append, made together with other calls; "loop" or "writer"."""
+    threads = []
+
+    def on_commit(committed):
+        threads.append("loop" if threading.current_thread() is threading.main_thread() else "writer")
+
+    await asyncio.gather(store.append(key, [printed("x")], execution=1, at=AT, on_commit=on_commit), *more)
+    return threads[0]
+
+
+@with_store
+async def test_a_call_that_comes_alone_is_committed_on_the_event_loop_and_those_that_come_together_by_the_thread(store):
+    row = await running(store)
+    assert await committed_by(store, row.key) == "loop"
+    assert await committed_by(store, row.key, store.append(row.key, [printed("y")], execution=1, at=AT)) == "writer"
+    assert await committed_by(store, row.key) == "loop"
+    journal = await store.events(row.key, after=0, limit=99)
+    assert [event.seq for event in journal] == list(range(1, 8))
+
+
+@with_store
+async def test_while_the_thread_commits_all_others_wait_for_it(store):
+    row = await running(store)
+    hold, holding = threading.Event(), threading.Event()
+
+    def stop(snapshot):
+        holding.set()
+        hold.wait(30)
+        return []
+
+    held = asyncio.gather(*(store.decide(row.key, stop, execution=None, at=AT) for _ in range(2)))
+    await passes(holding.is_set)
+    late = asyncio.create_task(committed_by(store, row.key))
+    await asyncio.sleep(0)
+    hold.set()
+    assert await late == "writer"
+    await held
+    assert await committed_by(store, row.key) == "loop"
+
+
+@with_store
+async def test_what_may_take_long_is_left_to_the_thread(store):
+    row, other = await running(store), await running(store, "other")
+    assert await committed_by(store, row.key, store.delete(other.key)) == "writer"
+
+
+@with_store
+async def test_the_thread_has_every_so_many_commits_and_writes_the_log_back(store):
+    row = await running(store)
+    by = [await committed_by(store, row.key) for _ in range(2 * writer.LOOP_COMMITS)]
+    assert by.count("writer") == 2
+    assert "writer" not in by[: writer.LOOP_COMMITS - 10]
+
+
+@with_store
+async def test_after_a_commit_that_took_long_on_the_event_loop_the_thread_has_the_next(store):
+    row = await running(store)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(writer, "LOOP_SECONDS", 0.0)
+        patched.setattr(writer, "LOOP_REST", 1e9)
+        assert await committed_by(store, row.key) == "loop"
+    assert await committed_by(store, row.key) == "writer"
+
+
+@with_store
+async def test_a_call_that_is_refused_on_the_event_loop_leaves_the_next_alone(store):
+    row = await running(store)
+    with pytest.raises(Fenced):
+        await store.append(row.key, quick(do()), execution=7, at=AT)
+    assert (await store.append(row.key, quick(do()), execution=1, at=AT)).row.last_seq == 7
+
+
+@with_store
+async def test_closing_commits_what_has_just_been_handed_in(store):
+    row = await running(store)
+    last = asyncio.create_task(store.append(row.key, quick(do()), execution=1, at=AT))
+    await asyncio.sleep(0)
+    await store.close()
+    assert (await last).row.last_seq == 7
+
+
+def test_the_event_loop_does_not_wait_for_another_program_that_writes(store_url):
+    @with_store
+    async def story(store):
+        row = await running(store)
+        other = sqlite3.connect(store_url.removeprefix("sqlite:///"), isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(store.append(row.key, quick(do()), execution=1, at=AT))
+        assert (await store.find("", row.id)).last_seq == 3  # the loop is free
+        assert not waiting.done()
+        other.execute("COMMIT")
+        other.close()
+        assert (await waiting).row.last_seq == 7
+
+    story(store_url)
