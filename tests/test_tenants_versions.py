@@ -117,10 +117,7 @@ async def test_an_instance_goes_on_with_another_version_where_its_history_fits(e
     assert (await engine.store.find("acme", instance.id)).snippet == new.id
 
 
-@on_engine()
-async def test_a_running_instance_drops_its_worker_and_goes_on_at_once(engine: Engine) -> None:
-    tenants = Tenants(engine)
-    body = """
+LONG = """
     await step.do("first", lambda: 1)
 
     @step.do("long")
@@ -130,13 +127,37 @@ async def test_a_running_instance_drops_its_worker_and_goes_on_at_once(engine: E
 
     return await long()
     """
-    await tenants.deploy("acme", workflow(body.replace("SECONDS", "60")))
+
+
+async def in_its_long_step(engine: Engine, tenants: Tenants) -> WorkflowInstance:
+    """An instance whose step of a minute runs."""
+    await tenants.deploy("acme", workflow(LONG.replace("SECONDS", "60")))
     instance = handle(engine, await tenants.create("acme"))
     async for event in instance.subscribe():
         if event.type == ev.ATTEMPT_STARTED and event.step is not None and event.step.name == "long":
             break
-    quick, _ = await tenants.deploy("acme", workflow(body.replace("SECONDS", "0")))
+    return instance
+
+
+@on_engine()
+async def test_a_running_instance_drops_its_worker_and_goes_on_at_once(engine: Engine) -> None:
+    tenants = Tenants(engine)
+    instance = await in_its_long_step(engine, tenants)
+    quick, _ = await tenants.deploy("acme", workflow(LONG.replace("SECONDS", "0")))
     await tenants.migrate("acme", instance.id, quick.id)
+    assert await output(instance) == ["0", 2]
+
+
+@on_engine()
+async def test_a_pause_that_waited_for_the_worker_takes_effect_when_it_is_dropped(engine: Engine) -> None:
+    tenants = Tenants(engine)
+    instance = await in_its_long_step(engine, tenants)
+    await instance.pause()
+    assert (await instance.status()).status == ev.WAITING_FOR_PAUSE
+    quick, _ = await tenants.deploy("acme", workflow(LONG.replace("SECONDS", "0")))
+    await tenants.migrate("acme", instance.id, quick.id)
+    assert (await instance.status()).status == ev.PAUSED
+    await instance.resume()
     assert await output(instance) == ["0", 2]
 
 

@@ -194,6 +194,14 @@ def end_execution(snapshot: Snapshot, reason: str, told: Mapping[str, Any] | Non
     return [*lost_attempts(snapshot), NewEvent(ev.EXECUTION_ENDED, {"reason": reason, **(told or {})})]
 
 
+def evict(snapshot: Snapshot) -> list[NewEvent]:
+    """Give a worker up, so that the next has other code; a pause that waited for it takes effect."""
+    events = end_execution(snapshot, ev.EVICTED)
+    if snapshot.row.status == ev.WAITING_FOR_PAUSE:
+        events.append(NewEvent(ev.WORKFLOW_PAUSED))
+    return events
+
+
 def lost_attempts(snapshot: Snapshot) -> list[NewEvent]:
     """Every open attempt, closed as lost with its worker."""
     lost = []

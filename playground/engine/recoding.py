@@ -67,10 +67,7 @@ def _change(snippet: str, tried: Snapshot, fit: Fit) -> Decider:
             raise _GoneOn
         if row.snippet == snippet:
             return []
-        events = deciders.end_execution(snapshot, ev.EVICTED)
-        if row.status == ev.WAITING_FOR_PAUSE:
-            events.append(NewEvent(ev.WORKFLOW_PAUSED))
-        return [*events, NewEvent(ev.CODE_CHANGED, {"from": row.snippet, "snippet": snippet})]
+        return [*deciders.evict(snapshot), NewEvent(ev.CODE_CHANGED, {"from": row.snippet, "snippet": snippet})]
 
     return decide
 

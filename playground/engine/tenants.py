@@ -151,7 +151,7 @@ class Tenants:
             if row.snippet == target.id:
                 return []
             moved = NewEvent(ev.WORKFLOW_MIGRATED, {"from": row.snippet, "to": target.id})
-            return [*deciders.end_execution(snapshot, ev.EVICTED), moved]
+            return [*deciders.evict(snapshot), moved]
 
         return await self._engine.operate(row, decide)
 
