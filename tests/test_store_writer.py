@@ -5,12 +5,10 @@ import sqlite3
 import threading
 
 import pytest
-from store_support import AT, do, passes, printed, quick, running, store_url, with_store
+from store_support import AT, do, passes, printed, quick, running, with_store
 
 from playground.store import writer
 from playground.workflows.errors import Fenced
-
-__all__ = ["store_url"]
 
 
 @pytest.fixture(autouse=True)
