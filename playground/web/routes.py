@@ -1,6 +1,7 @@
 """Every address of the server, in one table: the application and openapi.json are made from it."""
 
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 
@@ -35,16 +36,16 @@ TENANT = "/api/tenants/{tenant}"
 TENANT_INSTANCE = TENANT + "/instances/{id}"
 
 
-def _get(path: str, view: View, **rest: object) -> Call:
-    return Call("GET", path, view, **rest)  # type: ignore[arg-type]
+def _get(path: str, view: View, **rest: Any) -> Call:
+    return Call("GET", path, view, **rest)
 
 
-def _page(path: str, view: View, **rest: object) -> Call:
-    return Call("GET", path, view, page=True, **rest)  # type: ignore[arg-type]
+def _page(path: str, view: View, **rest: Any) -> Call:
+    return Call("GET", path, view, page=True, **rest)
 
 
-def _post(path: str, view: View, **rest: object) -> Call:
-    return Call("POST", path, view, **rest)  # type: ignore[arg-type]
+def _post(path: str, view: View, **rest: Any) -> Call:
+    return Call("POST", path, view, **rest)
 
 
 def _operation(name: str, view: View, body: type[msgspec.Struct] | None, *refuses: str) -> Call:
@@ -84,8 +85,8 @@ def _of_tenant(call: Call) -> Call:
     return replace(call, path=call.path.replace(INSTANCE, TENANT_INSTANCE), key=True, control=False)
 
 
-def _key(method: str, path: str, view: View, *refuses: str, **rest: object) -> Call:
-    return Call(method, TENANT + path, view, key=True, refuses=refuses, **rest)  # type: ignore[arg-type]
+def _key(method: str, path: str, view: View, *refuses: str, **rest: Any) -> Call:
+    return Call(method, TENANT + path, view, key=True, refuses=refuses, **rest)
 
 
 _NEW = ("tenant.not_found", "version.not_found", "instance.invalid_id", "busy")

@@ -314,7 +314,7 @@ class Steps:
                 result = await result
             do.output = self.stored(result, f'result of step "{do.key[1]}"')
         except asyncio.CancelledError as cancelled:
-            if do.timeout is None or do.task is None:
+            if do.timeout is None:
                 raise
             do.task.uncancel()
             await self._failed(do, WorkflowTimeoutError(do.timeout).with_traceback(cancelled.__traceback__))
