@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
+import jinja2
 import pytest
+from page_code_support import node
 
 ROOT = Path(__file__).parent.parent
 JS = ROOT / "static" / "js"
@@ -49,3 +51,11 @@ def test_no_script_makes_markup_of_text(folder: str) -> None:
     found = {str(path.relative_to(ROOT)): SINKS.findall(path.read_text()) for path in (ROOT / folder).rglob("*.js")}
     assert found
     assert {path: sinks for path, sinks in found.items() if sinks} == {}
+
+
+def test_pages_without_scripts_call_things_as_the_scripts_do() -> None:
+    words = jinja2.Environment(loader=jinja2.FileSystemLoader(ROOT / "templates")).get_template("_words.html").make_module()
+    told = node('import { FINAL, STATUS, STEP } from "RUN/../statuses.js";\nreturn { STATUS, STEP, FINAL: [...FINAL] };')
+    pairs = {name: {status: [it["icon"].removeprefix("i-"), it["word"]] for status, it in told[name].items()} for name in ("STATUS", "STEP")}
+    del pairs["STEP"]["not"]  # a page without scripts shows no plan
+    assert (words.run_words, words.step_words, words.final) == (pairs["STATUS"], pairs["STEP"], told["FINAL"])
