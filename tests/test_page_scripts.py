@@ -1,11 +1,14 @@
 """The page's scripts as files: what is needed at once is asked for at once, and none of them writes markup."""
 
+import random
 import re
 from pathlib import Path
 
 import jinja2
 import pytest
 from page_code_support import node
+
+from playground.web.rendering import duration_text
 
 ROOT = Path(__file__).parent.parent
 JS = ROOT / "static" / "js"
@@ -59,3 +62,11 @@ def test_pages_without_scripts_call_things_as_the_scripts_do() -> None:
     pairs = {name: {status: [it["icon"].removeprefix("i-"), it["word"]] for status, it in told[name].items()} for name in ("STATUS", "STEP")}
     del pairs["STEP"]["not"]  # a page without scripts shows no plan
     assert (words.run_words, words.step_words, words.final) == (pairs["STATUS"], pairs["STEP"], told["FINAL"])
+
+
+def test_a_length_of_time_stays_as_it_was_when_the_scripts_take_over() -> None:
+    chance = random.Random(4)
+    lengths = [0, 1, 999, 1_000, 1_005, 1_125, 3_275, 9_994, 9_996, 10_050, 59_949, 59_950, 3_599_500, 86_400_000, 31_536_000_000]
+    lengths += [chance.randrange(10 ** chance.randrange(2, 12)) for _ in range(300)]
+    told = node('import { lasting } from "RUN/words.js";\nreturn given.map((ms) => lasting(ms).replaceAll("\\u00a0", " "));', lengths)
+    assert [duration_text(ms) for ms in lengths] == told

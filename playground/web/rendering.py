@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from playground.web.assets import Assets
 from playground.web.pretty import pretty
 
 _SCRIPT_ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+
+# Seconds of a unit, and of the next smaller one, which is told beside it.
+_SPANS = ((31_536_000, "y", 86_400, "d"), (86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s"))
 
 
 class Rendering:
@@ -56,14 +60,15 @@ def time_text(at: int | None) -> str:
 
 
 def duration_text(ms: int | None) -> str:
-    """Milliseconds as `12 ms`, `1.2 s`, `3 min 4 s`, `2 h 5 min` or `3 d 4 h`."""
+    """Milliseconds as `12 ms`, `3.27 s`, `12 s`, `3 min 4 s`, `2 h 5 min` or `3 d 4 h`: as `lasting` of static/js/run/words.js has them."""
     if ms is None:
         return ""
     if ms < 1_000:
-        return f"{ms} ms"
-    if ms < 60_000:
-        return f"{ms / 1000:.1f} s"
-    for big, small, size, part in (("min", "s", 60_000, 1_000), ("h", "min", 3_600_000, 60_000)):
-        if ms < size * 60 or (big == "h" and ms < 86_400_000):
-            return f"{ms // size} {big} {ms % size // part} {small}"
-    return f"{ms // 86_400_000} d {ms % 86_400_000 // 3_600_000} h"
+        return f"{max(0, ms)} ms"
+    if ms < 59_950:
+        shown = Decimal(ms / 1000).quantize(Decimal("0.01" if ms < 10_000 else "0.1"), ROUND_HALF_UP)
+        return f"{shown:f}".rstrip("0").rstrip(".") + " s"
+    seconds = (ms + 500) // 1_000
+    size, unit, part, lower = next(it for it in _SPANS if seconds >= it[0])
+    rest = seconds % size // part
+    return f"{seconds // size} {unit}" + (f" {rest} {lower}" if rest else "")
