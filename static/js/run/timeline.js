@@ -1,7 +1,7 @@
 // The timeline: a row per step over a common scale, with what waits for you in place. Only rows in sight are in the page.
 
 import { setFlag, setVar, tell } from "../dom.js";
-import { askForm, trackTool } from "./ask.js";
+import { Asks } from "./asks.js";
 import { Ground } from "./ground.js";
 import { lifeOf } from "./marks.js";
 import { fillPlan, newRow } from "./new-row.js";
@@ -19,7 +19,8 @@ const NARROW_PX = 640; // a run panel under this puts names above their bars
 export class Timeline {
   /** @param {{root, onOpen, onWake, onSend, onBreak, payloadFor}} how `onWake(step)` and `onSend(type, value)` resolve to a failure's words or "" */
   constructor({ root, onOpen, onWake, onSend, onBreak, payloadFor }) {
-    Object.assign(this, { root, onOpen, onWake, onSend, onBreak, payloadFor });
+    Object.assign(this, { root, onOpen, onBreak });
+    this.asks = new Asks({ wake: onWake, send: onSend, payloadFor, opened: () => this.redraw(), left: () => this.focusRow(this.active) });
     const part = (name) => root.querySelector(`[data-part="${name}"]`);
     this.list = part("rows");
     this.track = part("lane");
@@ -43,9 +44,7 @@ export class Timeline {
     this.plan = plan;
     this.rest = [];
     this.state = this.mode = null;
-    this.forms = new Map();
-    this.toolsOf = new Map();
-    this.opened = this.form = null;
+    this.asks.reset();
     this.active = 0;
     this.generation = 0;
     this.linked = null;
@@ -91,9 +90,8 @@ export class Timeline {
       if (changed && index === seam) this.rows.touch(index);
       else if (item.around !== around || (index < steps && item.version !== state.rows[index].version)) this.rows.touch(index);
     }
-    const form = this.formKey();
-    if (changedMode || form !== this.form) for (const index of this.rows.shown.keys()) this.rows.touch(index);
-    this.form = form;
+    const asked = this.asks.update(state, context);
+    if (changedMode || asked) for (const index of this.rows.shown.keys()) this.rows.touch(index);
     if (changed || renewed) this.rows.setCount(steps + rest.length, Math.min(before, steps));
     else this.rows.paint();
     this.frame();
@@ -125,8 +123,8 @@ export class Timeline {
     item.index = index;
     let form = null;
     if (index < this.steps) {
-      fillStep(item, entry, this.state, { final: this.final, fan: this.fan(index), tools: this.tools(entry) });
-      form = this.formOf(entry);
+      fillStep(item, entry, this.state, { final: this.final, fan: this.fan(index), tools: this.asks.toolOf(entry) });
+      form = this.asks.formOf(entry);
     } else fillPlan(item, entry, this.fanAhead(index - this.steps));
     const broken = rowBreak(this.state.breaks, entry);
     item.broken = markBreak(item, index < this.steps ? broken : null);
@@ -160,53 +158,6 @@ export class Timeline {
   fanAhead(index) {
     const mine = this.rest[index].parallel;
     return mine ? fanClass(this.rest[index - 1]?.parallel === mine, this.rest[index + 1]?.parallel === mine) : "";
-  }
-
-  tools(step) {
-    if (this.final || this.context.watching || this.context.past || step.endedAt !== null || this.state.status === "paused") return null;
-    if (step.status === "sleeping") return this.tool(step, "Wake now", () => this.onWake(step), { name: `Wake ${step.name} now` });
-    if (step.status === "retrying" && step.until !== null && step.attempts.length) {
-      return this.tool(step, "Retry now", () => this.onWake(step), { name: `Retry ${step.name} now`, counting: true });
-    }
-    if (step.status === "waiting" && this.form !== step.key) {
-      return this.tool(step, "Send event", async () => {
-        this.opened = this.form = step.key;
-        this.redraw();
-        this.forms.get(step.key)?.focusFirst();
-      });
-    }
-    return null;
-  }
-
-  /** The tool of a step, made once: a row that is drawn anew takes neither the focus nor a press that has begun from it. */
-  tool(step, label, act, how) {
-    const key = `${label}:${step.key}`;
-    if (!this.toolsOf.has(key)) this.toolsOf.set(key, trackTool(label, act, how));
-    return this.toolsOf.get(key);
-  }
-
-  /** The waiting step whose form is open: the one chosen, else the first. */
-  formKey() {
-    if (this.final || this.context.watching || this.context.past) return null;
-    const chosen = this.opened && this.state.steps.get(this.opened);
-    if (chosen && chosen.status === "waiting") return chosen.key;
-    for (const step of this.state.open) if (step.status === "waiting") return step.key;
-    return null;
-  }
-
-  formOf(step) {
-    if (this.form !== step.key) return null;
-    if (!this.forms.has(step.key)) {
-      this.forms.set(
-        step.key,
-        askForm(step, {
-          payload: this.payloadFor(step),
-          send: this.onSend,
-          close: () => this.focusRow(this.active),
-        }),
-      );
-    }
-    return this.forms.get(step.key);
   }
 
   redraw() {
