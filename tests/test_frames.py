@@ -3,6 +3,8 @@
 import asyncio
 import json
 import socket
+import tracemalloc
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -119,6 +121,41 @@ def test_a_large_value_stays_text_and_means_the_same(value: Any) -> None:
     assert isinstance(said.output, msgspec.Raw)
     assert b"\n" not in bytes(said.output)
     assert json.loads(bytes(said.output)) == json.loads(body)["output"]
+
+
+WHOLE = msgspec.json.Decoder(frames.Said)  # which makes objects of everything
+
+
+@given(st.sampled_from([done(value=["x" * LARGE, 1.5, {"é": -1}]), frame(op="finish", output={"a": [1e300, "\u2028" * LARGE]})]), st.data())
+@settings(max_examples=300)
+def test_a_large_result_is_read_as_strictly_as_if_it_were_made_into_objects(whole: bytes, data: st.DataObject) -> None:
+    body = bytearray(whole[4:])
+    for _ in range(data.draw(st.integers(1, 2))):
+        place = data.draw(st.integers(0, len(body) - 1))
+        piece = data.draw(st.sampled_from([b"[]", b"1e9", b"9" * 320, b'"', b",", b"\xff", b"\xc3", b"\\ud800", b"\\n", b"NaN"]) | st.binary(max_size=2))
+        body[place : place + data.draw(st.integers(0, 3))] = piece
+    strict = None
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+        strict = WHOLE.decode(body)
+    assert (judged(bytes(body)) is None) == (strict is None)
+
+
+@pytest.mark.parametrize("value", [b"9" * 4_301, b"1e309", b"1" + b"0" * 199 + b"e110", b'"\xff"', b'"\xed\xa0\x80"', b'"\\ud800"', b"NaN", b"01", b"[1,]"])
+def test_what_is_no_strict_json_is_refused_in_a_large_result_too(value: bytes) -> None:
+    for padding in (b"", b"x" * LARGE):
+        for body in (b'{"op":"finish","output":[%b,"%b"]}', b'{"op":"done","step":["do","a",1],"attempt":1,"value":[%b,"%b"]}'):
+            with pytest.raises(ProtocolError):
+                frames.decode(body % (value, padding))
+
+
+def test_a_large_result_is_not_made_into_objects() -> None:
+    body = b'{"op":"finish","output":[%b1]}' % (b"[]," * 340_000)
+    tracemalloc.start()
+    try:
+        assert bytes(frames.decode(body).output) == body[24:-1]
+        assert tracemalloc.get_traced_memory()[1] < 4 * len(body)
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_small_value_is_an_object() -> None:

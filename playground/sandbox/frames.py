@@ -3,12 +3,13 @@
 A frame is a 4-byte big-endian length and that many bytes of strict JSON. The worker's side is playground/worker/channel.py.
 """
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, Struct
 
 from playground.workflows.depth import deeper_than
 from playground.workflows.events import StepKey
@@ -158,19 +159,24 @@ class Probed(Struct, frozen=True, tag="probed", tag_field="op"):
     results: dict[str, str]
 
 
-class _RawDone(Struct, frozen=True):
+class _LargeDone(Struct, frozen=True, tag="done", tag_field="op"):
+    step: Step
+    attempt: Count
     value: msgspec.Raw = msgspec.Raw(b"null")
+    rollback: bool = False
 
 
-class _RawFinish(Struct, frozen=True):
+class _LargeFinish(Struct, frozen=True, tag="finish", tag_field="op"):
     output: msgspec.Raw = msgspec.Raw(b"null")
 
 
-Spoken = Do | Resume | Done | Fail | Sleep | Wait | Log | Finish | Crash | Idle | Missing | Call
-Said = Spoken | Collected | Replayed | Checked | Probed
+_Others = Do | Resume | Fail | Sleep | Wait | Log | Crash | Idle | Missing | Call
+Spoken = _Others | Done | Finish
+_Beside = Collected | Replayed | Checked | Probed
+Said = Spoken | _Beside
 _decoder = msgspec.json.Decoder(Said)
-_raw_done = msgspec.json.Decoder(_RawDone)
-_raw_finish = msgspec.json.Decoder(_RawFinish)
+_large_decoder = msgspec.json.Decoder(_Others | _LargeDone | _LargeFinish | _Beside)
+_MAYBE_OUT_OF_RANGE = re.compile(rb"[0-9]{200}|[0-9][eE]\+?[0-9]{3}")  # a number beyond 1e308, or text that looks like one
 _encoder = msgspec.json.Encoder()
 
 
@@ -182,21 +188,32 @@ def key(step: Step) -> StepKey:
 def decode(data: bytes) -> Said:
     """One frame's body as a typed value. Of a result that is `LARGE`, the value is its JSON text (`msgspec.Raw`), on one line.
 
+    Such a result is not made into objects to be checked: a megabyte of empty lists is 22 MB of them, and what lives in their midst keeps the room
+    round it long after.
+
     Raises:
         ProtocolError: not strict JSON, nested too deep, or not one of the known shapes.
     """
     if deeper_than(data, DEEPEST):
         raise ProtocolError(f"a frame is nested more than {DEEPEST} levels deep")
     try:
-        said: Said = _decoder.decode(data)
+        return _decoder.decode(data) if len(data) < LARGE else _decode_large(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as refused:
         raise ProtocolError(f"a frame is not what the protocol allows: {str(refused)[:200]}") from None
-    if len(data) >= LARGE:
-        if type(said) is Done:
-            return structs.replace(said, value=_text(_raw_done.decode(data).value, said.value))
-        if type(said) is Finish:
-            return Finish(_text(_raw_finish.decode(data).output, said.output))
-    return said
+
+
+def _decode_large(data: bytes) -> Said:
+    """What is not made into objects has its grammar checked, but neither its UTF-8 nor the size of its numbers: those are looked at here."""
+    said = _large_decoder.decode(data)
+    if not isinstance(said, (_LargeDone, _LargeFinish)):
+        return said
+    if not data.isascii():
+        data.decode()
+    if _MAYBE_OUT_OF_RANGE.search(data):
+        _decoder.decode(data)
+    if isinstance(said, _LargeFinish):
+        return Finish(_text(said.output))
+    return Done(said.step, said.attempt, _text(said.value), said.rollback)
 
 
 def encode(frame: dict[str, Any]) -> bytes:
@@ -222,7 +239,7 @@ def size_of(value: Any) -> int:
     return len(_encoder.encode(value))
 
 
-def _text(raw: msgspec.Raw, value: Any) -> msgspec.Raw:
-    """The JSON text of a value that was read in full, so that it is strict."""
+def _text(raw: msgspec.Raw) -> msgspec.Raw:
+    """On one line, and no view into all that was read with it."""
     text = bytes(raw)
-    return msgspec.Raw(_encoder.encode(value) if b"\n" in text or b"\r" in text else text)
+    return msgspec.Raw(msgspec.json.format(text, indent=-1) if b"\n" in text or b"\r" in text else text)
