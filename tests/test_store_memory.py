@@ -63,17 +63,18 @@ class Shrinking:
 async def test_memory_is_given_back_once_nothing_runs_and_not_while_something_does() -> None:
     store, said = Shrinking(), []
     calm = Calm(store, lambda event, **fields: said.append((event, fields)), seconds=0)
+    calm.forget(lambda: said.append(("forgotten", {})))
     calm.ended()
     calm.begun()
     await asyncio.sleep(0)
-    assert store.times == 0
+    assert (store.times, said) == (0, [])
     calm.ended()
     await store.asked.wait()
     store.asked.clear()
     calm.ended()
     await store.asked.wait()
     await calm.close()
-    assert (store.times, said) == (2, [("shrink_failed", {"error": "OSError: no disk"})])
+    assert (store.times, said) == (2, [("forgotten", {}), ("forgotten", {}), ("shrink_failed", {"error": "OSError: no disk"})])
     calm.ended()
     await calm.close()
     assert store.times == 2

@@ -1,7 +1,7 @@
 """The engine: create instances and operate on them. Everything it is asked is answered by a commit in the store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -125,6 +125,10 @@ class Engine:
     def beside(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something beside what is asked, until it is done or the engine closes."""
         return spawn(self._beside, coroutine)
+
+    def when_calm(self, forget: Callable[[], None]) -> None:
+        """Call this whenever nothing has run for a moment; it lets go of what is remembered only for speed."""
+        self._scheduler.calm.forget(forget)
 
     async def fit(self, code: Code, snapshot: Snapshot) -> Fit:
         """How far other code would come with an instance's history. Raises Busy."""

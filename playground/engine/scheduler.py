@@ -38,7 +38,7 @@ class Scheduler:
         self._pace = Pace(services.settings.starts_per_second_per_tenant)
         self._chaos = True  # whether reruns of chaos runs may be due, of which one claim must not take more than may run
         self._passed_over: set[tuple[str, str]] = set()  # (tenant, workflow) whose dispatcher is not there
-        self._calm = Calm(services.store, services.log)
+        self.calm = Calm(services.store, services.log)
         self._wake = asyncio.Event()
         self._timer: Timer | None = None
         self._expiry: Timer | None = None
@@ -68,7 +68,7 @@ class Scheduler:
             execution.shut_down()
         while self._tasks:
             await asyncio.wait(list(self._tasks))
-        await self._calm.close()
+        await self.calm.close()
 
     async def abandon(self) -> None:
         """Let go of everything at once and write nothing, as if the server had been killed: what `playground.testing` crashes with."""
@@ -84,7 +84,7 @@ class Scheduler:
         if tasks:
             await asyncio.wait(tasks)
         self.live.clear()
-        self._calm.begun()
+        self.calm.begun()
 
     @property
     def at_rest(self) -> bool:
@@ -163,7 +163,7 @@ class Scheduler:
         self._services.counts.begun += 1
         execution = Execution(self._services, row, self._idle_one, self._barren.pop(row.key, 0))
         self.live[row.key] = execution
-        self._calm.begun()
+        self.calm.begun()
         self._running[row.queue] += 1
         if row.tenant:
             self._pace.begun(row.queue, self._services.clock.now())
@@ -197,7 +197,7 @@ class Scheduler:
         if self._running[row.queue] <= 0:
             del self._running[row.queue]
         if not self.live:
-            self._calm.ended()
+            self.calm.ended()
 
     def _idle_one(self) -> None:
         """A worker fell idle; if others wait for its slot, they get it."""

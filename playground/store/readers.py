@@ -1,8 +1,8 @@
-"""Reading off the event loop: a few threads, each with its own connection. In WAL mode readers never wait for the writer."""
+"""Reading off the event loop: a few threads, each with a connection while it reads. In WAL mode readers never wait for the writer."""
 
 import asyncio
+import contextlib
 import sqlite3
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -19,13 +19,12 @@ class Readers:
     """A pool of reading connections.
 
     Args:
-        connect: opens a connection; it is called once on each thread, when the thread is first needed.
+        connect: opens a connection; it is called when one is needed and none is free.
     """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         self._connect = connect
-        self._local = threading.local()
-        self._open: list[sqlite3.Connection] = []
+        self._free: list[sqlite3.Connection] = []
         self._closed = False
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
 
@@ -39,19 +38,31 @@ class Readers:
             raise StoreError(CLOSED)
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, read)
 
+    async def shrink(self) -> None:
+        """Close the connections that nobody uses: each holds pages, statements, and in Python hundreds of small things."""
+        await asyncio.get_running_loop().run_in_executor(self._pool, self._close_free)
+
     def close(self) -> None:
         """Let what is being read finish, then close the connections."""
         self._closed = True
         self._pool.shutdown(wait=True)
-        while self._open:
-            self._open.pop().close()
+        self._close_free()
 
     def _run(self, read: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            db = getattr(self._local, "db", None)
-            if db is None:
-                db = self._local.db = self._connect()
-                self._open.append(db)
-            return read(db)
+            db = self._taken() or self._connect()
+            try:
+                return read(db)
+            finally:
+                self._free.append(db)
         except sqlite3.Error as fault:
             raise StoreError(f"the database cannot be read: {fault}") from None
+
+    def _taken(self) -> sqlite3.Connection | None:
+        with contextlib.suppress(IndexError):  # another thread was faster
+            return self._free.pop()
+        return None
+
+    def _close_free(self) -> None:
+        while (db := self._taken()) is not None:
+            db.close()

@@ -20,7 +20,6 @@ from playground.store.named_sql import NamedSql
 from playground.store.patience import BUSY_MS, Patience
 from playground.store.protocol import Child, Committed, Decider, InstanceRow, NewInstance, Refusal, Snapshot, Snippet
 from playground.store.readers import Readers
-from playground.store.shrink import shrink
 from playground.store.snippets import KnownSnippets, snippet_of
 from playground.store.sqlite_tables import SqliteEffects, SqliteKv, SqliteTenants, Tables
 from playground.store.sqlite_transaction import SqliteTransaction
@@ -222,7 +221,8 @@ class SqliteStore:
 
     async def shrink(self) -> None:
         self._snippets.clear()
-        await self._writer.submit(partial(self._transaction.beside, shrink), long=True)
+        await self._readers.shrink()
+        await self._writer.submit(self._transaction.shrink, long=True)
 
     async def close(self) -> None:
         self._writer.stop()

@@ -164,6 +164,11 @@ class HeldInstances:
         while len(self._held) > HELD_INSTANCES or (self._weight > HELD_BYTES and len(self._held) > 1):
             self._weight -= self._held.popitem(last=False)[1].weight
 
+    def clear(self) -> None:
+        """Hold none. What a transaction has touched and not written must be held elsewhere."""
+        self._held.clear()
+        self._weight = 0
+
     def forget(self, key: int) -> None:
         held = self._held.pop(key, None)
         if held is not None:

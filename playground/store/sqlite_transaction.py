@@ -18,6 +18,7 @@ from playground.store.named_sql import NamedSql
 from playground.store.projection import Change, first_event, first_row, project
 from playground.store.projection_fold import replace
 from playground.store.protocol import Committed, Decider, InstanceRow, NewInstance, Refusal, Snapshot, Snippet, StepRow
+from playground.store.shrink import shrink
 from playground.store.sqlite_begun import Begun
 from playground.store.sqlite_held import Held, HeldInstances
 from playground.store.tables import scope_of
@@ -49,6 +50,7 @@ class SqliteTransaction:
     def __init__(self, db: sqlite3.Connection, sql: NamedSql) -> None:
         self.measures = Measures()
         self._db = db
+        self._ask = db.cursor().execute  # of a cursor for each, the connection would remember the last two hundred
         self._sql = sql
         self._insert_instances = sql.rows("insert_instance", columns.INSTANCE_COLUMNS)
         self._insert_origins = sql.rows("insert_origin", columns.ORIGIN_COLUMNS)
@@ -80,7 +82,7 @@ class SqliteTransaction:
         ids: set[tuple[str, str]] = set()
         for index, new in enumerate(instances):
             identity = (new.tenant, new.id)
-            if identity in ids or identity in self._created or self._db.execute(self._sql["key_of_id"], identity).fetchone():
+            if identity in ids or identity in self._created or self._ask(self._sql["key_of_id"], identity).fetchone():
                 refused.append(Refusal(index, new.id, InstanceAlreadyExists.code))
                 continue
             ids.add(identity)
@@ -108,7 +110,7 @@ class SqliteTransaction:
         """See `Store.decide`."""
         held = self._fenced(key, execution)
         self.flush()
-        inbox = [columns.inbox_row(row) for row in self._db.execute(self._sql["inbox"], (key,))]
+        inbox = [columns.inbox_row(row) for row in self._ask(self._sql["inbox"], (key,))]
         events = decider(Snapshot(held.row, held.steps, inbox, held.steps.open()))
         return self._add(held, events, execution, at)
 
@@ -138,7 +140,7 @@ class SqliteTransaction:
     def expire(self, before: int, limit: int, chaos: bool) -> int:
         """See `Store.expire`."""
         self.flush()
-        ended = self._db.execute(self._sql["ended_before_chaos" if chaos else "ended_before"], (before, limit)).fetchall()
+        ended = self._ask(self._sql["ended_before_chaos" if chaos else "ended_before"], (before, limit)).fetchall()
         removed = size = 0
         for key, bytes_ in ended:
             self.delete(key)
@@ -153,17 +155,22 @@ class SqliteTransaction:
         self._begin()
         return work(self._db)
 
+    def shrink(self) -> None:
+        """See `Store.shrink`. What is touched stays."""
+        self._held.clear()
+        shrink(self._db)
+
     def put_snippet(self, snippet: Snippet) -> Snippet:
         """See `Store.put_snippet`."""
         self._execute("insert_snippet", (snippet.id, snippet.source, snippet.params, snippet.created_at))
-        return Snippet(*self._db.execute(self._sql["snippet"], (snippet.id,)).fetchone())
+        return Snippet(*self._ask(self._sql["snippet"], (snippet.id,)).fetchone())
 
     def woken(
         self, limit: int, at: int, full: Sequence[str], closed: Sequence[tuple[str, str]]
     ) -> list[tuple[int, str, str, str]]:
         """Up to `limit` due instances that ran before, as (key, queue, tenant, workflow), oldest due first."""
         self.flush()
-        return self._db.execute(self._sql["woken"], (at, encode(full), encode(closed), limit)).fetchall()
+        return self._ask(self._sql["woken"], (at, encode(full), encode(closed), limit)).fetchall()
 
     def fresh(self, limit: int, room: dict[str, int], closed: Sequence[tuple[str, str]]) -> list[int]:
         """Keys of up to `limit` new instances, queues taking turns."""
@@ -171,7 +178,7 @@ class SqliteTransaction:
         query = self._sql["fresh_of_lane"]
 
         def oldest(queue: str, lane: tuple[str, str], limit: int) -> list[int]:
-            return [key for (key,) in self._db.execute(query, (queue, *lane, limit))]
+            return [key for (key,) in self._ask(query, (queue, *lane, limit))]
 
         if self._turns is None:
             self._turns = Turns(self._lanes())
@@ -179,16 +186,16 @@ class SqliteTransaction:
 
     def step(self, key: int, generation: int, step: StepKey) -> StepRow | None:
         """See `ReadSteps`."""
-        found = self._db.execute(self._sql["step"], (key, generation, step.kind, step.name, step.count)).fetchone()
+        found = self._ask(self._sql["step"], (key, generation, step.kind, step.name, step.count)).fetchone()
         return None if found is None else columns.step_row(found)
 
     def open_steps(self, key: int) -> list[StepRow]:
         """See `ReadSteps`."""
-        return [columns.step_row(row) for row in self._db.execute(self._sql["open_steps"], (key,))]
+        return [columns.step_row(row) for row in self._ask(self._sql["open_steps"], (key,))]
 
     def steps_without_results(self, key: int, generation: int) -> list[StepRow]:
         """See `ReadSteps`."""
-        return [columns.step_row(row) for row in self._db.execute(self._sql["steps_without_results"], (key, generation))]
+        return [columns.step_row(row) for row in self._ask(self._sql["steps_without_results"], (key, generation))]
 
     def flush(self) -> None:
         """Write what is staged, in the open transaction."""
@@ -225,7 +232,7 @@ class SqliteTransaction:
         """See `writer.Transaction`."""
         self.flush()
         if self._db.in_transaction:
-            self._db.execute("COMMIT")
+            self._ask("COMMIT")
             self.measures.commits += 1
             self.measures.events += self._uncounted
             self._uncounted = 0
@@ -245,7 +252,7 @@ class SqliteTransaction:
         """See `writer.Transaction`."""
         with contextlib.suppress(sqlite3.Error):  # a full or failing disk has rolled back by itself
             if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+                self._ask("ROLLBACK")
         for key in self._touched:
             self._held.forget(key)
         self._uncounted = 0
@@ -283,7 +290,7 @@ class SqliteTransaction:
     def _find(self, key: int) -> Held:
         held = self._touched.get(key) or self._held.get(key)
         if held is None:
-            found = self._db.execute(self._sql["instance_by_key"], (key,)).fetchone()
+            found = self._ask(self._sql["instance_by_key"], (key,)).fetchone()
             if found is None:
                 raise InstanceNotFound(f"there is no instance number {key}")
             held = Held(columns.instance_row(found), columns.instance_weight(found), self)
@@ -374,21 +381,20 @@ class SqliteTransaction:
         for rows, statement in statements:
             size = rows * width
             while end - start >= size:
-                self._db.execute(statement, values[start : start + size])
+                self._ask(statement, values[start : start + size])
                 start += size
 
     def _begin(self) -> None:
         if not self._db.in_transaction:
-            self._db.execute("BEGIN IMMEDIATE")
+            self._ask("BEGIN IMMEDIATE")
 
     def _execute(self, name: str, values: Sequence[Any]) -> None:
         self._begin()
-        self._db.execute(self._sql[name], values)
+        self._ask(self._sql[name], values)
 
     def _lanes(self) -> list[tuple[str, str, str]]:
-        lanes = []
-        lane = self._db.execute(self._sql["first_lane"]).fetchone()
+        lanes, lane = [], self._ask(self._sql["first_lane"]).fetchone()
         while lane is not None:
             lanes.append(lane)
-            lane = self._db.execute(self._sql["next_lane"], lane).fetchone()
+            lane = self._ask(self._sql["next_lane"], lane).fetchone()
         return lanes

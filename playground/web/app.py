@@ -111,6 +111,7 @@ def create_app(
         version=version,
         contract=msgspec.json.encode(describe(CALLS, version)),
     )
+    engine.when_calm(context.views.forget)
 
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, WorkflowError)

@@ -15,8 +15,8 @@ from playground.workflows.state import State
 
 ANONYMOUS = ""  # the tenant of instances started without one; they share one namespace of ids
 REMEMBERED = 32  # folds kept, so that asking again costs only what is new
-REMEMBERED_EVENTS = 50_000  # or as few as have so many events
-REMEMBERED_BYTES = 16 * 1024 * 1024  # or so much in large values
+REMEMBERED_EVENTS = 15_000  # or as few as have so many events
+REMEMBERED_BYTES = 8 * 1024 * 1024  # or so much in large values
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 LOG_LINES_SHOWN = 1_000  # on a page without JavaScript
@@ -73,6 +73,11 @@ class Views:
                 break
             after = reached
         return lines[:LOG_LINES_SHOWN]
+
+    def forget(self) -> None:
+        """Keep no folds."""
+        self._folds.clear()
+        self._past = None
 
     async def _fold(self, row: InstanceRow) -> State:
         fold = self._folds.setdefault(row.key, _Fold())
