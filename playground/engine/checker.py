@@ -6,6 +6,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
 from playground.sandbox.pool import Sandbox, SandboxDown
@@ -13,6 +15,7 @@ from playground.sandbox.turns import Turns
 from playground.workflows.errors import Busy, TooLarge
 
 REMEMBERED = 256  # results kept, by content hash
+REMEMBERED_BYTES = 2 * 1024 * 1024  # or as few as take so much
 SECONDS = 5.0  # time a check may take
 AT_ONCE = 2  # checks under way together
 REST_SECONDS = 5  # what a caller is told to wait when no worker can be had
@@ -52,7 +55,7 @@ class Checker:
 
     def __init__(self, sandbox: Sandbox, source_bytes: int, turns: Turns) -> None:
         self._sandbox, self._source_bytes, self._talking = sandbox, source_bytes, turns
-        self._known: OrderedDict[bytes, Check] = OrderedDict()
+        self._known = _Known()
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def check(self, source: str) -> Check:
@@ -72,10 +75,7 @@ class Checker:
                 known = await self._in_child(source)
             if known is UNREADABLE:
                 return known  # not remembered: the child may have died of something else than this source
-            self._known[digest] = known
-            while len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
-        self._known.move_to_end(digest)
+            self._known.remember(digest, known)
         return known
 
     async def _in_child(self, source: str) -> Check:
@@ -107,3 +107,29 @@ class Checker:
         finally:
             channel.close()
             worker.close()
+
+
+class _Known:
+    """The results used last, as JSON: one block of memory each, whose size is known, where objects would be many."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[bytes, bytes] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, digest: bytes) -> Check | None:
+        text = self._held.get(digest)
+        if text is None:
+            return None
+        self._held.move_to_end(digest)
+        return _read(text)
+
+    def remember(self, digest: bytes, check: Check) -> None:
+        if digest in self._held:  # it was checked twice at once
+            return
+        text = self._held[digest] = msgspec.json.encode(check)
+        self._bytes += len(text)
+        while len(self._held) > REMEMBERED or self._bytes > REMEMBERED_BYTES:
+            self._bytes -= len(self._held.popitem(last=False)[1])
+
+
+_read = msgspec.json.Decoder(Check).decode
