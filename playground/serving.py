@@ -58,6 +58,7 @@ async def _serve(settings: Settings, log: Log) -> None:
 
         gc.collect()
         gc.freeze()  # what is loaded now stays; later collections need not look at it again
+        gc.collect()  # so that a full collection is due by what comes now, not by a quarter of what is frozen
 
         def started() -> None:
             print(f"Serving on {address_of(sock)}", flush=True)

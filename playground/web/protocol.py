@@ -113,6 +113,13 @@ class Protocol(HttpToolsProtocol):
             self._connections.open.leave(self._counted)
             self._counted = None
         super().connection_lost(exc)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Let go of everything, so that it is all freed at once: a timer would hold it for a minute, and a circle until the next collection of garbage."""
+        self._unset_keepalive_if_required()  # which uvicorn leaves running after a reset
+        self.pipeline.clear()
+        self.cycle = self.scope = self.headers = None  # type: ignore[assignment]  # the scope knows our _abort
 
     def data_received(self, data: bytes) -> None:
         self._head_bytes += len(data)
