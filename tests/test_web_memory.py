@@ -13,10 +13,10 @@ from http_support import DEADLINE, HELLO, Site
 
 from playground.engine import checker
 from playground.engine.checker import Check
-from playground.engine.windows import Windows
+from playground.engine.sliding import Sliding
 from playground.web.protocol import Protocol
 
-HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends a reset
 
 
@@ -45,7 +45,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[weakref.ref[Pr
         (b"GET / HT", False),
         (HEALTH, True),
         (HEALTH * 3, True),
-        (b"POST /api/check HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{", False),
+        (b"POST /api/check HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{", False),
     ],
     ids=["nothing", "half a head", "one request", "three at once", "half a body"],
 )
@@ -87,10 +87,14 @@ def test_results_of_checks_are_kept_up_to_so_many_bytes(monkeypatch: pytest.Monk
     assert [known.get(digest) for digest in found] == [found[b"a"], None, found[b"c"]]
 
 
-def test_amounts_of_a_window_move_out_of_it() -> None:
-    spent = Windows(3)
-    for unit, amount in ((1, 5), (1, 1), (3, 2)):
-        spent.add("a", unit, amount)
-    assert (spent.total("a", 3), list(spent.amounts("a", 3))) == (8, [(1, 6), (3, 2)])
-    assert (spent.total("a", 4), list(spent.amounts("a", 4))) == (2, [(3, 2)])
-    assert (spent.total("a", 6), spent.total("b", 6)) == (0, 0)
+def test_what_was_counted_long_ago_is_counted_no_more() -> None:
+    now = [1_000]
+    had = Sliding(3, 1_000, lambda: now[0])
+    for at, amount in ((1_000, 5), (1_900, 1), (3_000, 2)):
+        now[0] = at
+        had.add("a", amount)
+    assert (had.total("a"), had.counts("a")) == (8, [(1, 6), (3, 2)])
+    now[0] = 4_000
+    assert (had.total("a"), had.counts("a")) == (2, [(3, 2)])
+    now[0] = 6_000
+    assert (had.total("a"), had.counts("a"), had.total("b")) == (0, [], 0)

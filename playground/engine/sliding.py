@@ -1,6 +1,10 @@
-"""Counting by key over the time just past, to the unit, so that a key costs a few small entries however often it is counted."""
+"""Counting by key over the time just past, to the unit, so that a key costs a few small entries however often it is counted.
 
-from collections import OrderedDict, deque
+The entries are plain numbers in one block: as objects, those of the last minute of a storm kept megabytes of half-empty memory round them.
+"""
+
+from array import array
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 MOST_KEYS = 20_000  # remembered at once; past it the one not heard of for longest is forgotten
@@ -11,7 +15,7 @@ class Sliding:
 
     def __init__(self, window: int, unit_ms: int, now: Callable[[], int]) -> None:
         self.window, self._unit, self._now = window, unit_ms, now
-        self._seen: OrderedDict[str, deque[list[int]]] = OrderedDict()
+        self._seen: OrderedDict[str, array[int]] = OrderedDict()  # unit, amount, unit, amount …
 
     def now(self) -> int:
         """The unit of time that is now."""
@@ -20,24 +24,29 @@ class Sliding:
     def add(self, key: str, amount: int) -> None:
         """Count so much more."""
         counts, now = self._counts(key), self.now()
-        if counts and counts[-1][0] == now:
-            counts[-1][1] += amount
+        if counts and counts[-2] == now:
+            counts[-1] += amount
         else:
-            counts.append([now, amount])
+            counts.extend((now, amount))
         while len(self._seen) > MOST_KEYS:
             self._seen.popitem(last=False)
 
-    def counts(self, key: str) -> Sequence[Sequence[int]]:
+    def counts(self, key: str) -> Sequence[tuple[int, int]]:
         """What it has had as (unit, amount), oldest first."""
-        return self._counts(key)
+        counts = self._counts(key)
+        return list(zip(counts[::2], counts[1::2], strict=True))
 
     def total(self, key: str) -> int:
         """What it has had in all."""
-        return sum(amount for _, amount in self._counts(key))
+        return sum(self._counts(key)[1::2])
 
-    def _counts(self, key: str) -> deque[list[int]]:
-        counts = self._seen.setdefault(key, deque())
+    def _counts(self, key: str) -> "array[int]":
+        counts = self._seen.get(key)
+        if counts is None:
+            counts = self._seen[key] = array("q")
         self._seen.move_to_end(key)
-        while counts and counts[0][0] <= self.now() - self.window:
-            counts.popleft()
+        since, gone = self.now() - self.window, 0
+        while gone < len(counts) and counts[gone] <= since:
+            gone += 2
+        del counts[:gone]
         return counts
