@@ -11,8 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from playground import allocator
-from playground.engine.services import Log
 from playground.log import adopt_standard_logging, open_log
+from playground.log_lines import Log
 from playground.paths import MissingFiles
 from playground.settings import BadSetting, Settings, differing, without_password
 from playground.web.addresses import Addresses

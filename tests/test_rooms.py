@@ -1,6 +1,7 @@
 """The rooms of the architecture: which may import which, and which must do with the standard library."""
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
@@ -28,7 +29,7 @@ MAY_IMPORT = {
     "allocator": set(),
     "log": {"log_lines"},
     "log_lines": set(),
-    "serving": {"workflows", "store", "sandbox", "engine", "web", "examples", "settings", "paths", "log", "allocator"},
+    "serving": {"workflows", "store", "sandbox", "engine", "web", "examples", "settings", "paths", "log", "log_lines", "allocator"},
     "cli": {"settings", "serving", "commands"},
     "commands": {"settings", "store", "engine", "web", "workflows"},
     "__main__": {"cli"},
@@ -103,6 +104,12 @@ def test_every_room_is_in_the_table() -> None:
 @pytest.mark.parametrize("room", sorted(MAY_IMPORT))
 def test_a_room_imports_downwards_only(room: str) -> None:
     assert [found for file in FILES if room_of(file) == room for found in wrong(file)] == []
+
+
+def test_a_server_listens_before_it_reads_what_is_large() -> None:
+    code = "import sys, playground.serving; print(*(name for name in sys.modules if name.startswith('playground.')))"
+    read = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {name.split(".")[1] for name in read} <= {"serving", "settings", "paths", "log", "log_lines", "allocator", "web"}
 
 
 def test_no_import_goes_round() -> None:
