@@ -11,7 +11,7 @@ import pytest
 from aio import run
 from crash_support import DEADLINE, EXAMPLES, GRACES, NODES, RICH, WORLD, Source, open_tester, outcome, play, wants, written
 from hypothesis import HealthCheck, example, given, settings
-from semantics_support import assert_sound
+from semantics_support import assert_run_sound, assert_sound
 
 from playground.store.protocol import Committed
 from playground.testing import Run, WorkflowTester
@@ -104,10 +104,12 @@ async def operate_after_every_commit(source: Source, grace: int, operate: Any) -
             assert WORLD.ran_again == [], f"{operate.__name__} after commit {number}"
             if (await run.state()).status != ev.TERMINATED or operate is not terminate:
                 assert await outcome(run) == expected, f"{operate.__name__} after commit {number}"
-            await assert_sound(tester)
+            await tester.settle()
+            await assert_run_sound(run)
             if trigger.task is None:
                 break
         assert number > 3
+        await assert_sound(tester)
 
 
 async def go_on(run: Run, source: Source, trigger: Trigger) -> None:

@@ -287,7 +287,7 @@ class WorkflowTester:
             self._local.move()
 
     async def _force(self) -> bool:
-        for run in self._runs:
+        for run in self._runs if self._late else ():
             for step in (await run.state()).steps.values():
                 left = self._late.get(step.key.name, 0)
                 if step.key.kind == ev.WAIT and step.status == "waiting" and left != 0:
