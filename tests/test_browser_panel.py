@@ -47,6 +47,24 @@ class TenantWorkflow(WorkflowEntrypoint):
             await step.do("unit", lambda: number)
         return LINES
 """
+SPEAKS = f"""from workers import WorkflowEntrypoint
+import asyncio
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        @step.do("talk")
+        async def talk():
+            for number in range(200):
+                print("word", number)
+                await asyncio.sleep(0.25)
+
+        async def ends():
+            await step.wait_for_event("the end", "end")
+            raise ValueError("{"a line that is longer than the editor is wide, " * 4}")
+
+        await asyncio.gather(talk(), ends())
+"""
 MOST_NODES = 2_500  # of the whole page, however long the run
 
 
@@ -82,6 +100,10 @@ def test_a_paused_run_holds_still_until_it_is_resumed(ran: Callable[[str], Playg
     kill = page.control("Kill worker")
     expect(kill).to_have_attribute("aria-disabled", "true")
     expect(kill).to_have_attribute("title", "No worker to kill: the instance is paused.")
+    page.page.set_viewport_size({"width": 390, "height": 844})
+    page.page.locator("#half-status").click()
+    expect(page.control("Chaos")).to_be_visible()  # where there is a worker it stands among the moments of a kill
+    page.page.set_viewport_size({"width": 1280, "height": 720})
     page.control("Resume").click()
     page.expect_status("Waiting")
     page.control("Wake long nap now").click()
@@ -133,6 +155,28 @@ def test_a_worker_killed_before_the_commit_runs_its_step_again(ran: Callable[[st
     expect(page.page.locator("[data-part=sentence]")).to_contain_text("shaky lost one attempt with its worker")
     page.tab("Logs")
     expect(page.logs).to_contain_text("execution 1: worker killed")
+
+
+def test_a_press_on_an_open_step_counts_while_its_lines_arrive_and_a_note_stays_on_its_line(
+    ran: Callable[[str], Playground],
+) -> None:
+    page = ran(SPEAKS)
+    page.expect_step("talk", "running")
+    page.step("talk").click()
+    fork = page.page.locator("#view-step").get_by_role("button", name="Fork from here…")
+    fork.hover()
+    page.page.mouse.down()
+    spoken = page.page.locator("#view-step .logs")
+    before = spoken.inner_text()
+    expect(spoken).not_to_have_text(before, use_inner_text=True)
+    page.page.mouse.up()
+    expect(page.page.get_by_role("dialog", name="Fork this run")).to_be_visible()
+    page.page.keyboard.press("Escape")
+    page.page.get_by_role("form", name="Send an event to the end").get_by_role("button", name="Send event").click()
+    page.expect_status("Errored")
+    line, note = page.page.locator(".cm-line.cm-raised"), page.page.locator(".cm-note-raised")
+    expect(note).to_contain_text("ValueError")
+    assert abs((note.bounding_box() or {})["y"] - (line.bounding_box() or {})["y"]) < 2
 
 
 def test_a_long_run_is_all_there_and_little_of_it_in_the_page(ran: Callable[[str], Playground]) -> None:
