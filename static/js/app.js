@@ -18,12 +18,13 @@
 import { makeChecker } from "./check.js";
 import { makeDialogs } from "./dialogs.js";
 import { makeDivider } from "./divider.js";
-import { el, tell } from "./dom.js";
+import { tell } from "./dom.js";
 import { makeDrafts } from "./drafts.js";
 import { makeEditor } from "./editor.js";
 import { makeHalves } from "./halves.js";
 import { makeKeys, onKey } from "./keys.js";
-import { alike, invitation, markCards } from "./lessons.js";
+import { lately } from "./lately.js";
+import { alike, markCards, showInvitation } from "./lessons.js";
 import { close } from "./notices.js";
 import { makeOutline } from "./outline.js";
 import { makeParams } from "./params.js";
@@ -262,36 +263,7 @@ function ofKeyed(tenant) {
   return { fill() {}, quick };
 }
 
-/** Calls at once, then at most every 100 ms, always with the latest: a run of thousands of steps must not hold up typing. */
-function lately(call) {
-  let timer = null;
-  let latest = null;
-  return (value) => {
-    latest = value;
-    if (timer) return;
-    call(value);
-    timer = setTimeout(() => {
-      timer = null;
-      if (latest !== value) call(latest);
-    }, 100);
-  };
-}
-
-/** Asks, before there is a run, for what has not been done yet. */
-function invite() {
-  if (!lesson) return;
-  for (const words of document.querySelectorAll('[data-part="invitation"]')) {
-    words.replaceChildren(
-      ...invitation(lesson).map((part) => {
-        if (typeof part === "string") return part;
-        const [tag] = Object.keys(part);
-        return el(tag, {}, part[tag]);
-      }),
-    );
-  }
-}
-
-invite();
+if (lesson) showInvitation(lesson);
 checker.now();
 editor.ready.then(() => drafts.open());
 if (page.instance) openRun({ id: page.instance.id, tenant: whose.tenant, token: whose.tokenOf(page.instance.id), view: page.instance, source: page.source, snippet: page.instance.snippet, code: editor.text, outline, example: page.example });

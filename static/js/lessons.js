@@ -1,6 +1,7 @@
 // What this browser remembers of the lessons: which tasks of which example were done, and which of its runs belong to which. What is done
 // is noticed by run/tasks.js. The list of lessons is the one that stands in the page, as cards.
 
+import { el } from "./dom.js";
 import { lowered, spoken } from "./spoken.js";
 import { shelf } from "./stored.js";
 
@@ -72,8 +73,15 @@ export function markCards() {
   }
 }
 
+/** Asks, before there is a run, for what has not been done yet. */
+export function showInvitation(example) {
+  for (const words of document.querySelectorAll('[data-part="invitation"]')) {
+    words.replaceChildren(...invitation(example).map((part) => (typeof part === "string" ? part : part.b ? el("b", {}, part.b) : el("code", {}, part.code))));
+  }
+}
+
 /** What may be done before Run, in parts as the narrator's: a string, {code} or {b}. */
-export function invitation(example) {
+function invitation(example) {
   const place = current(example);
   if (place === null) return ["You have done this lesson. Press ", { b: "Run" }, " to see it again."];
   const task = example.tasks[place];

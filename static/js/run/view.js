@@ -33,7 +33,8 @@ export function view(state) {
 }
 
 function stepView(step) {
-  const shown = {
+  const { until, eventType: event_type, config, error, rollback } = step;
+  return {
     kind: step.kind,
     name: step.name,
     count: step.count,
@@ -41,32 +42,18 @@ function stepView(step) {
     status: step.status,
     started_at: step.startedAt,
     ended_at: step.endedAt,
+    ...told({ until, event_type, config, error }),
+    ...(step.hasOutput ? { output: step.output } : {}),
+    ...(step.virtual ? { virtual: true } : {}),
+    ...(step.copied ? { copied: step.copied } : {}),
+    ...(step.kind === "do" ? { attempts: step.attempts.map(attemptView) } : {}),
+    ...(rollback ? { rollback: { status: rollback.status, attempts: rollback.attempts.map(attemptView), ...told({ error: rollback.error }) } } : {}),
   };
-  if (step.until !== null) shown.until = step.until;
-  if (step.eventType !== null) shown.event_type = step.eventType;
-  if (step.config !== null) shown.config = step.config;
-  if (step.error !== null) shown.error = step.error;
-  if (step.hasOutput) shown.output = step.output;
-  if (step.virtual) shown.virtual = true;
-  if (step.copied) shown.copied = step.copied;
-  if (step.kind === "do") shown.attempts = step.attempts.map(attemptView);
-  if (step.rollback !== null) {
-    shown.rollback = { status: step.rollback.status, attempts: step.rollback.attempts.map(attemptView) };
-    if (step.rollback.error !== null) shown.rollback.error = step.rollback.error;
-  }
-  return shown;
 }
 
-function attemptView(attempt) {
-  const shown = {
-    attempt: attempt.attempt,
-    execution: attempt.execution,
-    started_at: attempt.startedAt,
-    ended_at: attempt.endedAt,
-  };
-  if (attempt.error !== null) shown.error = attempt.error;
-  if (attempt.retryDelayMs !== null) shown.retry_delay_ms = attempt.retryDelayMs;
-  if (attempt.injected !== null) shown.injected = attempt.injected;
-  if (attempt.virtual) shown.virtual = true;
-  return shown;
+function attemptView({ attempt, execution, startedAt, endedAt, error, retryDelayMs, injected, virtual }) {
+  return { attempt, execution, started_at: startedAt, ended_at: endedAt, ...told({ error, retry_delay_ms: retryDelayMs, injected }), ...(virtual ? { virtual: true } : {}) };
 }
+
+/** The fields that have something to say. */
+const told = (fields) => Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
