@@ -32,7 +32,7 @@ async def test_metadata_travels_beside_params_and_never_in_them(engine: Engine) 
 
     metadata = {"tenant": "acme", "plan": ["pro", {"seats": 5}]}
     instance = await Dispatcher(engine, load).wrap_binding(metadata).create(params={"n": 1})
-    assert await output(instance) == [{"n": 1}, {"execution": 1, "metadata": None}]
+    assert await output(instance) == [{"n": 1}, {"execution": 1}]
     await instance.restart()
     await journal_until(instance, ev.WORKFLOW_RESTARTED)
     await output(instance)

@@ -30,7 +30,6 @@ START: Mapping[str, Any] = {
     "class_name": "TenantWorkflow",
     "event": {"payload": {}, "timestamp": 0, "instance": "rehearsal", "workflow": "rehearsal"},
     "execution": 1,
-    "metadata": None,
     "steps": [],
     "env": {},
     "limits": {"value_bytes": 1 << 20, "step_limit": 1, "delay_function_ms": 1000},

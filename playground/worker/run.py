@@ -104,7 +104,7 @@ class Execution:
         )
 
     def _context(self) -> Record:
-        return Record(execution=self._start["execution"], metadata=values.decode(self._start.get("metadata")))
+        return Record(execution=self._start["execution"])
 
     def _crash(self, error: BaseException) -> None:
         self._finish({"op": "crash", "error": failures.describe(error)})
