@@ -175,7 +175,8 @@ Spoken = _Others | Done | Finish
 _Beside = Collected | Replayed | Checked | Probed
 Said = Spoken | _Beside
 _decoder = msgspec.json.Decoder(Said)
-_large_decoder = msgspec.json.Decoder(_Others | _LargeDone | _LargeFinish | _Beside)
+_Large = _Others | _LargeDone | _LargeFinish | _Beside
+_large_decoder = msgspec.json.Decoder(_Large)
 _MAYBE_OUT_OF_RANGE = re.compile(rb"[0-9]{200}|[0-9][eE]\+?[0-9]{3}")  # a number beyond 1e308, or text that looks like one
 _encoder = msgspec.json.Encoder()
 
@@ -204,7 +205,7 @@ def decode(data: bytes) -> Said:
 
 def _decode_large(data: bytes) -> Said:
     """What is not made into objects has its grammar checked, but neither its UTF-8 nor the size of its numbers: those are looked at here."""
-    said = _large_decoder.decode(data)
+    said: _Large = _large_decoder.decode(data)
     if not isinstance(said, (_LargeDone, _LargeFinish)):
         return said
     if not data.isascii():
