@@ -38,7 +38,7 @@ from playground.workflows.errors import WorkflowError
 GROWTH = 64 * 1024 * 1024  # bytes that the process may grow by
 AT_ONCE = 6  # puppets on the stage together
 FRAMES_AT_ONCE = 40  # of a conversation that the engine hears
-KEPT_LOG = {"limit", "no_worker", "recovered"}
+KEPT_LOG = {"limit", "no_worker", "recovered", "worker_lost"}
 NUMBERS = (b"0", b"-1", b"1e308", b"1e999", b"-0.0", b"9" * 19, b"9" * 400, b"NaN", b"Infinity", b"0x10", b"1.5", b"true", b"null", b'"7"', b"[]")
 TEXTS = (b'"\\ud800"', b'"\xff"', b'"\\u0000"', b'"' + b"x" * 2_000 + b'"', b'""', b'"\\uDFFF\\uD800"', b'"\x1b[2J"', b'"__proto__"', b"null", b"{}")
 HEADERS = (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\0\x18\0\x01", b"\0\0\0\1", b"\x80\0\0\0")
