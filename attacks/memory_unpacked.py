@@ -1,7 +1,7 @@
 """Unpack a kilobyte into gigabytes, by every packer there is, and by formatting, repeating and joining.
 
 Line: memory bombs
-End: complete [] | errored LimitExceeded: processor time
+End: complete [] | errored LimitExceeded: processor time | errored LimitExceeded: not answering
 """
 
 import bz2
