@@ -17,6 +17,11 @@ def quick_disk(monkeypatch):
     monkeypatch.setattr(writer, "LOOP_SECONDS", float("inf"))
 
 
+def acknowledged(store, key, on_commit=lambda committed: None):
+    """An append whose commit somebody waits for."""
+    return store.append(key, [printed("x")], execution=1, at=AT, on_commit=on_commit)
+
+
 async def committed_by(store, key, *more):
     """The thread that commits an append, made together with other calls; "loop" or "writer"."""
     threads = []
@@ -24,7 +29,7 @@ async def committed_by(store, key, *more):
     def on_commit(committed):
         threads.append("loop" if threading.current_thread() is threading.main_thread() else "writer")
 
-    await asyncio.gather(store.append(key, [printed("x")], execution=1, at=AT, on_commit=on_commit), *more)
+    await asyncio.gather(acknowledged(store, key, on_commit), *more)
     return threads[0]
 
 
@@ -32,7 +37,7 @@ async def committed_by(store, key, *more):
 async def test_a_call_that_comes_alone_is_committed_on_the_event_loop_and_those_that_come_together_by_the_thread(store):
     row = await running(store)
     assert await committed_by(store, row.key) == "loop"
-    assert await committed_by(store, row.key, store.append(row.key, [printed("y")], execution=1, at=AT)) == "writer"
+    assert await committed_by(store, row.key, acknowledged(store, row.key)) == "writer"
     assert await committed_by(store, row.key) == "loop"
     journal = await store.events(row.key, after=0, limit=99)
     assert [event.seq for event in journal] == list(range(1, 8))
@@ -59,17 +64,23 @@ async def test_while_the_thread_commits_all_others_wait_for_it(store):
 
 
 @with_store
-async def test_what_may_take_long_is_left_to_the_thread(store):
-    row, other = await running(store), await running(store, "other")
-    assert await committed_by(store, row.key, store.delete(other.key)) == "writer"
+async def test_what_needs_no_acknowledgement_is_left_to_the_thread(store):
+    row = await running(store)
+    threads = []
+
+    def decides(snapshot):
+        threads.append(threading.current_thread() is threading.main_thread())
+        return []
+
+    await store.decide(row.key, decides, execution=None, at=AT)
+    assert threads == [False]
 
 
 @with_store
 async def test_the_thread_has_every_so_many_commits_and_writes_the_log_back(store):
     row = await running(store)
-    by = [await committed_by(store, row.key) for _ in range(2 * writer.LOOP_COMMITS)]
-    assert by.count("writer") == 2
-    assert "writer" not in by[: writer.LOOP_COMMITS - 10]
+    by = [await committed_by(store, row.key) for _ in range(2 * (writer.LOOP_COMMITS + 1))]
+    assert by == (["loop"] * writer.LOOP_COMMITS + ["writer"]) * 2
 
 
 @with_store
@@ -86,17 +97,17 @@ async def test_after_a_commit_that_took_long_on_the_event_loop_the_thread_has_th
 async def test_a_call_that_is_refused_on_the_event_loop_leaves_the_next_alone(store):
     row = await running(store)
     with pytest.raises(Fenced):
-        await store.append(row.key, quick(do()), execution=7, at=AT)
-    assert (await store.append(row.key, quick(do()), execution=1, at=AT)).row.last_seq == 7
+        await store.append(row.key, quick(do()), execution=7, at=AT, on_commit=lambda committed: None)
+    assert (await acknowledged(store, row.key)).row.last_seq == 4
 
 
 @with_store
 async def test_closing_commits_what_has_just_been_handed_in(store):
     row = await running(store)
-    last = asyncio.create_task(store.append(row.key, quick(do()), execution=1, at=AT))
+    last = asyncio.create_task(acknowledged(store, row.key))
     await asyncio.sleep(0)
     await store.close()
-    assert (await last).row.last_seq == 7
+    assert (await last).row.last_seq == 4
 
 
 def test_the_event_loop_does_not_wait_for_another_program_that_writes(store_url):
@@ -105,11 +116,11 @@ def test_the_event_loop_does_not_wait_for_another_program_that_writes(store_url)
         row = await running(store)
         other = sqlite3.connect(store_url.removeprefix("sqlite:///"), isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        waiting = asyncio.create_task(store.append(row.key, quick(do()), execution=1, at=AT))
+        waiting = asyncio.create_task(acknowledged(store, row.key))
         assert (await store.find("", row.id)).last_seq == 3  # the loop is free
         assert not waiting.done()
         other.execute("COMMIT")
         other.close()
-        assert (await waiting).row.last_seq == 7
+        assert (await waiting).row.last_seq == 4
 
     story(store_url)

@@ -197,10 +197,10 @@ class SqliteStore:
         return self._transaction.tally.read(tenant, queue)
 
     async def delete(self, key: int) -> None:
-        await self._writer.submit(partial(self._transaction.delete, key), long=True)
+        await self._writer.submit(partial(self._transaction.delete, key))
 
     async def expire(self, before: int, limit: int = 100, *, chaos: bool = False) -> int:
-        return await self._writer.submit(partial(self._transaction.expire, before, limit, chaos), long=True)
+        return await self._writer.submit(partial(self._transaction.expire, before, limit, chaos))
 
     async def put_snippet(self, source: str, params: str | None, *, at: int) -> Snippet:
         new = snippet_of(source, params, at)
@@ -222,7 +222,7 @@ class SqliteStore:
     async def shrink(self) -> None:
         self._snippets.clear()
         await self._readers.shrink()
-        await self._writer.submit(self._transaction.shrink, long=True)
+        await self._writer.submit(self._transaction.shrink)
 
     async def close(self) -> None:
         self._writer.stop()

@@ -1,8 +1,9 @@
 """Who commits: one thread, or the event loop itself where that is quicker. Only one of the two at a time.
 
-Work that is handed in while the thread's commit waits for the disk shares its next one. Work that comes alone while the thread rests is
-committed on the event loop: to hand it over and to hear of its end takes as long as the commit itself, since both threads want the one
-interpreter. The loop stands still meanwhile; so after a commit that took long there, the next ones are the thread's for many times as long.
+Work that is handed in while the thread's commit waits for the disk shares its next one. Work whose acknowledgement somebody waits for, and
+that comes alone while the thread rests, is committed on the event loop: to hand it over and to hear of its end takes as long as the commit
+itself, since both threads want the one interpreter. The loop stands still meanwhile; so after a commit that took long there, the next ones are
+the thread's for many times as long.
 """
 
 import asyncio
@@ -87,10 +88,8 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    def submit(
-        self, work: Callable[[], T], on_commit: Callable[[T], None] | None = None, *, long: bool = False
-    ) -> asyncio.Future[T]:
-        """Hand in work; the future resolves once the commit that holds it is durable. What may take `long` is left to the thread.
+    def submit(self, work: Callable[[], T], on_commit: Callable[[T], None] | None = None) -> asyncio.Future[T]:
+        """Hand in work; the future resolves once the commit that holds it is durable.
 
         `on_commit` is called with the result by who committed, right after the commit, before anyone else hears of it.
 
@@ -105,7 +104,8 @@ class Writer:
             raise StoreError(CLOSED)
         future: asyncio.Future[T] = loop.create_future()
         entry = Entry(work, future, on_commit)
-        if long or self._handed or self._alone is not None or self._in_a_row == LOOP_COMMITS or entry.since < self._not_before:
+        busy = self._handed or self._alone is not None
+        if on_commit is None or busy or self._in_a_row == LOOP_COMMITS or entry.since < self._not_before:
             self._hand_over(entry)
         else:
             self._alone = entry
