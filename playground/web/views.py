@@ -15,7 +15,7 @@ from playground.workflows.state import State
 
 ANONYMOUS = ""  # the tenant of instances started without one; they share one namespace of ids
 REMEMBERED = 32  # folds kept, so that asking again costs only what is new
-REMEMBERED_EVENTS = 15_000  # or as few as have so many events
+REMEMBERED_EVENTS = 5_000  # or as few as have so many events
 REMEMBERED_BYTES = 8 * 1024 * 1024  # or so much in large values
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
