@@ -19,7 +19,6 @@ def test_the_first_example_runs_and_its_steps_light_up_as_they_commit(opened: Ca
     page = opened("/")
     expect(page.page.get_by_role("heading", level=1)).to_have_text("Hello, durable world")
     page.run_button.click()
-    page.expect_step("compose greeting", "running")  # for 600 ms: looked for before the new address is
     page.expect_step("compose greeting", "done")
     page.expect_step("pause for effect", "asleep")
     page.expect_status("Waiting")
