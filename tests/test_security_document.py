@@ -6,6 +6,7 @@ from pathlib import Path
 
 import layers_support
 import pytest
+from http_support import Site
 
 from playground import paths
 from playground.commands import COMMANDS
@@ -58,3 +59,14 @@ def test_it_is_linked_from_the_readme_and_the_about_page_and_served() -> None:
     assert 'href="/security"' in (ROOT / "templates/_about.html").read_text()
     assert paths.security().read_text() == TEXT
     assert "/security" in {call.path for call in CALLS}
+
+
+def test_it_is_a_page_for_a_browser_and_the_text_for_everyone_else(site: Site) -> None:
+    assert site.client.get("/security", headers={"Accept": "*/*"}).text == TEXT
+    page = site.client.get("/security", headers={"Accept": "text/html"}).text
+    assert page.count("<h1>") == 1
+    assert page.count("<h2>") == TEXT.count("\n## ")
+    assert page.count("<table>") == 2
+    assert "| tier |" not in page
+    assert "ARCHITECTURE.md" in page
+    assert 'href="ARCHITECTURE.md"' not in page

@@ -4,7 +4,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from playground import paths
+from playground.web import pages
 from playground.web.context import Context
+from playground.web.responses import FRESH_OF_KIND, wants_html
 
 ROBOTS = "User-agent: *\nDisallow: /api/\nDisallow: /new\n"
 
@@ -16,8 +18,13 @@ async def static(context: Context, request: Request) -> Response:
 
 
 async def security(context: Context, request: Request) -> Response:
-    """SECURITY.md: what this server defends and what it does not, and how to report a hole in it."""
-    return PlainTextResponse(paths.security().read_text(), headers={"Cache-Control": "no-cache"})
+    """SECURITY.md: what this server defends and what it does not, and how to report a hole in it. A page for a browser, the text for everyone else."""
+    if wants_html(request):
+        from playground.web.prose import as_html  # late: few ever ask, and the start need not wait for it
+
+        names = await pages.shared_names(context, request) | {"document": as_html(paths.security().read_text())}
+        return pages.html_response(context, "security.html", names)
+    return PlainTextResponse(paths.security().read_text(), headers=FRESH_OF_KIND)
 
 
 async def icon(context: Context, request: Request) -> Response:
