@@ -59,8 +59,15 @@ def test_the_code_in_the_editor_is_deployed_for_two_tenants_and_each_runs_its_ow
 
 
 def test_the_operators_table_shows_tenants_with_their_instances(operators_server: Server, open_page: Callable) -> None:
-    watched = open_page(operators_server.url + "/tenants?operator=1", http_credentials={"username": "any", "password": "the operator"})
-    row = watched.page.get_by_role("row", name=re.compile("^globex"))
+    server = operators_server
+    watched = open_page(server.url + "/tenants?operator=1", http_credentials={"username": "any", "password": "the operator"})
+    api, header = f"{server.url}/api/tenants/initech", {"Authorization": f"Bearer {key_of(server, 'initech')}"}
+    asked = watched.page.request
+    assert asked.put(f"{api}/workflow", data={"source": GREETS}, headers=header).ok
+    made = asked.post(f"{api}/instances", data={"params": {"name": "Ada"}}, headers=header).json()
+    assert "event: end" in asked.get(f"{api}/instances/{made['id']}/stream", headers=header).text()  # it ends when the run does
+    watched.page.reload()
+    row = watched.page.get_by_role("row", name=re.compile("^initech"))
     expect(row.get_by_role("cell").nth(0)).to_have_text("1")
     headers = watched.page.get_by_role("columnheader").all_text_contents()
     assert headers == ["Tenant", "Version", "Deployed", "queued", "running", "waiting", "waitingForPause", "paused", "complete", "errored", "terminated"]

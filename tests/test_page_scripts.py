@@ -70,3 +70,10 @@ def test_a_length_of_time_stays_as_it_was_when_the_scripts_take_over() -> None:
     lengths += [chance.randrange(10 ** chance.randrange(2, 12)) for _ in range(300)]
     told = node('import { lasting } from "RUN/words.js";\nreturn given.map((ms) => lasting(ms).replaceAll("\\u00a0", " "));', lengths)
     assert [duration_text(ms) for ms in lengths] == told
+
+
+def test_no_form_sends_a_secret_by_itself() -> None:
+    """Before its script is there, or without it, a form goes into the address: a field without a name stays out of it."""
+    fields = [field for file in (ROOT / "templates").glob("*.html") for field in re.findall(r'<input[^>]*type="password"[^>]*>', file.read_text())]
+    assert len(fields) >= 4
+    assert [field for field in fields if " name=" in field] == []

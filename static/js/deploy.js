@@ -15,7 +15,7 @@ export function makeDeploy({ source, params }) {
   const form = document.getElementById("deploy-form");
   const start = document.getElementById("deploy-start");
   const said = document.getElementById("deploy-said");
-  const { tenant, key, keep: keeping } = form.elements;
+  const { tenant, "deploy-key": key, keep: keeping } = form.elements;
 
   const say = (words, bad = false) => {
     said.replaceChildren(el("span", {}, words));
@@ -30,8 +30,8 @@ export function makeDeploy({ source, params }) {
   document.getElementById("deploy-known").replaceChildren(...kept().map((one) => new Option(one)));
   const fill = () => keyOf(name()) && (key.value = keyOf(name()));
   tenant.addEventListener("change", fill);
-  [tenant.value = ""] = kept();
-  fill();
+  if (!tenant.value) [tenant.value = ""] = kept(); // who is quick has written a name before this file came
+  if (!key.value) fill();
 
   async function trying(what) {
     start.disabled = true;
@@ -43,6 +43,8 @@ export function makeDeploy({ source, params }) {
       start.disabled = error.code === "key.wrong" || error.code === "source.refused";
     }
   }
+
+  document.getElementById("deploy-send").disabled = false;
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();

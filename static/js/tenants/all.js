@@ -52,18 +52,19 @@ async function tell(name, facts) {
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const name = form.elements.name.value.trim();
-  const key = form.elements.key.value.trim();
+  const key = form.elements["add-key"].value.trim();
   said.hidden = true;
   try {
     await request(tenantPath(name), { token: key });
   } catch (error) {
     said.textContent = error.message;
     said.hidden = false;
-    form.elements.key.focus();
+    form.elements["add-key"].focus();
     return;
   }
   keep(name, key);
   location.assign(tenantPath(name));
 });
+document.getElementById("add-send").disabled = false;
 onKept(draw);
 draw();

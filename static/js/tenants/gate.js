@@ -46,8 +46,8 @@ export function passGate({ box, tenant, load }) {
       form.hidden = false;
       wrong.hidden = !refused;
       wrong.textContent = refused;
-      form.elements.key.toggleAttribute("aria-invalid", Boolean(refused));
-      if (refused) form.elements.key.focus();
+      form.elements["key-field"].toggleAttribute("aria-invalid", Boolean(refused));
+      if (refused) form.elements["key-field"].focus();
     }
 
     function say(words) {
@@ -57,12 +57,12 @@ export function passGate({ box, tenant, load }) {
 
     part("other").addEventListener("click", () => {
       ask();
-      form.elements.key.value = "";
-      form.elements.key.focus();
+      form.elements["key-field"].value = "";
+      form.elements["key-field"].focus();
     });
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      open(form.elements.key.value.trim(), true);
+      open(form.elements["key-field"].value.trim(), true);
     });
     const key = keyOf(tenant);
     if (key) open(key);

@@ -45,7 +45,7 @@ export function makeSecrets({ tenant, key, names }) {
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const { name, value } = form.elements;
+    const { name, "secret-value": value } = form.elements;
     if (await change("PUT", name.value, { value: value.value }, `${name.value} is set; the code has it from its next execution on.`)) form.reset();
   });
   draw(names);
