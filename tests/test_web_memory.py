@@ -14,7 +14,6 @@ from http_support import DEADLINE, HELLO, Site
 from playground.engine import checker
 from playground.engine.checker import Check
 from playground.engine.sliding import Sliding
-from playground.web.highlight import NEWEST_CHARACTERS
 from playground.web.protocol import Protocol
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -86,18 +85,6 @@ def test_results_of_checks_are_kept_up_to_so_many_bytes(monkeypatch: pytest.Monk
         known.remember(digest, check)
         assert known.get(b"a") in (found[b"a"], None)
     assert [known.get(digest) for digest in found] == [found[b"a"], None, found[b"c"]]
-
-
-def test_only_the_newest_checks_and_listings_are_kept_when_nothing_has_run_for_a_moment(site: Site) -> None:
-    for number in range(checker.NEWEST + 3):
-        site.call(site.engine.check(f"x{number} = 1"))
-    listing = site.context.highlighter
-    for number in range(3):
-        site.call(listing.python(f"y = {number} + 1\n" * 1_500))
-    site.call(site.engine._scheduler.calm.give_back())
-    assert len(site.engine._checker._known._held) == checker.NEWEST
-    assert 0 <= listing._size <= NEWEST_CHARACTERS
-    assert len(listing._cache) < 3
 
 
 def test_what_was_counted_long_ago_is_counted_no_more() -> None:

@@ -16,7 +16,6 @@ from playground.workflows.errors import Busy, TooLarge
 
 REMEMBERED = 256  # results kept, by content hash
 REMEMBERED_BYTES = 2 * 1024 * 1024  # or as few as take so much
-NEWEST = 16  # that stay when nothing has run for a moment
 SECONDS = 5.0  # time a check may take
 AT_ONCE = 2  # checks under way together
 REST_SECONDS = 5  # what a caller is told to wait when no worker can be had
@@ -79,10 +78,6 @@ class Checker:
             self._known.remember(digest, known)
         return known
 
-    def forget(self) -> None:
-        """Remember the newest few only."""
-        self._known.shrink(NEWEST, REMEMBERED_BYTES)
-
     async def _in_child(self, source: str) -> Check:
         try:
             worker = await self._sandbox.take()
@@ -133,10 +128,7 @@ class _Known:
             return
         text = self._held[digest] = msgspec.json.encode(check)
         self._bytes += len(text)
-        self.shrink(REMEMBERED, REMEMBERED_BYTES)
-
-    def shrink(self, most: int, most_bytes: int) -> None:
-        while len(self._held) > most or self._bytes > most_bytes:
+        while len(self._held) > REMEMBERED or self._bytes > REMEMBERED_BYTES:
             self._bytes -= len(self._held.popitem(last=False)[1])
 
 

@@ -88,7 +88,6 @@ class Engine:
         self.stored, self.counts = services.stored, services.counts
         self._scheduler = Scheduler(services)
         self._checker = Checker(services.sandbox, services.settings.source_bytes, services.turns)
-        self.when_calm(self._checker.forget)
         self.forking = asyncio.Semaphore(FORKS)
         self._beside: set[asyncio.Task[Any]] = set()
         self._trials = asyncio.Semaphore(TRIALS)

@@ -112,7 +112,6 @@ def create_app(
         contract=msgspec.json.encode(describe(CALLS, version)),
     )
     engine.when_calm(context.views.forget)
-    engine.when_calm(context.highlighter.forget)
 
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, WorkflowError)

@@ -17,7 +17,6 @@ from playground.web import hidden
 DEADLINE_SECONDS = 0.25  # of the thread's own processor time
 MOST_CHARACTERS = 200_000  # beyond it nothing is highlighted
 CACHED_CHARACTERS = 2_000_000  # of HTML kept
-NEWEST_CHARACTERS = 100_000  # of it that stay when nothing has run for a moment: the examples
 
 
 class Highlighter:
@@ -42,19 +41,12 @@ class Highlighter:
         self._remember(source, shown)
         return shown
 
-    def forget(self) -> None:
-        """Remember the newest only."""
-        self._shrink(NEWEST_CHARACTERS)
-
     def _remember(self, source: str, shown: Markup) -> None:
         if source in self._cache or len(shown) > CACHED_CHARACTERS:
             return
         self._cache[source] = shown
         self._size += len(shown)
-        self._shrink(CACHED_CHARACTERS)
-
-    def _shrink(self, most: int) -> None:
-        while self._size > most:
+        while self._size > CACHED_CHARACTERS:
             self._size -= len(self._cache.popitem(last=False)[1])
 
 
