@@ -75,7 +75,7 @@ async def open_engine(database: str = "sqlite:///workflows.db", *, log: Log | No
         opened.push_async_callback(store.close)
         sandbox = await Sandbox.open(
             memory_bytes=chosen.worker_memory_bytes,
-            cpu_seconds=chosen.attempt_cpu_seconds,
+            cpu_seconds=chosen.worker_cpu_seconds,
             parked=chosen.parked_workers,
             allow_weak=chosen.allow_weak_sandbox,
             unsafe=chosen.unsafe_no_sandbox,

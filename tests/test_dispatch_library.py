@@ -39,6 +39,15 @@ async def test_an_engine_is_opened_on_a_database_url_and_closed_again(tmp_path: 
         assert (await (await flows.get("one")).status()).output == {"n": 1}
 
 
+@story
+async def test_a_worker_lives_by_the_limits_that_the_settings_name(tmp_path: Path) -> None:
+    code = workflow("import resource\nreturn [resource.getrlimit(limit)[0] for limit in (resource.RLIMIT_CPU, resource.RLIMIT_AS)]")
+    limits = {"worker_cpu_seconds": 77, "worker_memory_bytes": 200 << 20}
+    async with playground.open_engine(f"sqlite:///{tmp_path}/flows.db", parked_workers=1, **limits) as engine:
+        flows = Dispatcher(engine, lambda metadata: Code(code)).wrap_binding({"tenant": "acme"})
+        assert await output(await flows.create("one")) == list(limits.values())
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [({"slots": 4}, "there is no setting 'slots'"), ({"workers": -1}, "workers is -1"), ({"value_bytes": "x"}, "takes a whole number")],
