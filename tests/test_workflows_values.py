@@ -74,14 +74,24 @@ def test_subclasses_of_plain_types_are_stored_as_the_plain_value_without_their_m
         def __repr__(self):
             raise AssertionError("asked")
 
-    stored = values.encode([Text("a"), Number(5), Real(0.5), {Text("k"): 1}])
-    assert values.dumps(stored) == '["a",5,0.5,{"k":1}]'
+    class Moment(datetime):
+        def isoformat(self, *given, **named):
+            raise AssertionError("asked")
+
+    stored = values.encode([Text("a"), Number(5), Real(0.5), {Text("k"): 1}, Moment(2026, 1, 31)])
+    assert values.dumps(stored) == '["a",5,0.5,{"k":1},{"$datetime":"2026-01-31T00:00:00"}]'
     assert [type(member) for member in stored[:3]] == [str, int, float]
+
+
+class Hashable(dict):
+    def __hash__(self):
+        return 1
 
 
 @pytest.mark.parametrize(
     ("value", "said"),
     [
+        ([{(1, Hashable())}], "not serialisable: $[0]{0}[1]: Hashable in a set (it would come back as a dict, which a set can't hold)"),
         ({"items": [1, 2, 3, object()]}, "not serialisable: $.items[3]: object"),
         ({"a b": {"c": object()}}, 'not serialisable: $["a b"].c: object'),
         ([{1: 2}], "not serialisable: $[0]: dict with a key of type int (keys must be str)"),

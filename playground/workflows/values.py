@@ -31,7 +31,7 @@ def encode(value: Any) -> Any:
     Raises:
         NotSerialisable: something in it can't be stored; the message names its path and type, as in `$.items[3]: socket`.
     """
-    return _encode(value, "$", ())
+    return _encode(value, "$", (), in_set=False)
 
 
 def decode(tree: Any) -> Any:
@@ -79,7 +79,7 @@ def too_large(what: str, size: int, most: int) -> TooLarge:
     return TooLarge(f"The {what} is {size:,} bytes when stored; the limit is {most:,}. Keep large data elsewhere and store its address.")
 
 
-def _encode(value: Any, path: str, above: tuple[int, ...]) -> Any:
+def _encode(value: Any, path: str, above: tuple[int, ...], in_set: bool) -> Any:
     if value is None or value is True or value is False:
         return value
     if isinstance(value, str):
@@ -93,7 +93,7 @@ def _encode(value: Any, path: str, above: tuple[int, ...]) -> Any:
             raise _refusal(path, f"float {float.__repr__(value)}")
         return float.__float__(value)
     if isinstance(value, datetime):
-        return {"$datetime": value.isoformat()}
+        return {"$datetime": datetime.isoformat(value)}
     if isinstance(value, (bytes, bytearray)):
         return {"$bytes": base64.b64encode(value).decode()}
     if not isinstance(value, (list, tuple, dict, set, frozenset)):
@@ -104,11 +104,13 @@ def _encode(value: Any, path: str, above: tuple[int, ...]) -> Any:
         raise _refusal(path, f"nested more than {DEEPEST} levels deep")
     inside = (*above, id(value))
     if isinstance(value, dict):
+        if in_set:
+            raise _refusal(path, f"{type(value).__name__} in a set (it would come back as a dict, which a set can't hold)")
         return _encode_dict(value, path, inside)
     if isinstance(value, (set, frozenset)):
-        members = [_encode(member, f"{path}{{{index}}}", inside) for index, member in enumerate(value)]
+        members = [_encode(member, f"{path}{{{index}}}", inside, in_set=True) for index, member in enumerate(value)]
         return {"$set": sorted(members, key=lambda member: json.dumps(member, sort_keys=True))}
-    return [_encode(member, f"{path}[{index}]", inside) for index, member in enumerate(value)]
+    return [_encode(member, f"{path}[{index}]", inside, in_set) for index, member in enumerate(value)]
 
 
 def _encode_dict(value: Mapping[Any, Any], path: str, inside: tuple[int, ...]) -> Any:
@@ -120,7 +122,7 @@ def _encode_dict(value: Mapping[Any, Any], path: str, inside: tuple[int, ...]) -
         if _SURROGATE.search(key):
             raise _refusal(path, "dict with a key that has a lone surrogate")
         step = f".{key}" if _PLAIN_KEY.match(key) else f"[{json.dumps(key[:40])}]"
-        tree[key] = _encode(member, path + step, inside)
+        tree[key] = _encode(member, path + step, inside, in_set=False)
     if len(tree) == 1 and next(iter(tree)).startswith("$"):
         return {"$dict": tree}
     return tree
