@@ -115,13 +115,14 @@ def test_a_loader_that_fails_is_tried_again_with_growing_waits_and_shows(place: 
     place.run(story, clock=clock)
 
 
+@pytest.mark.parametrize("raised", [LookupError("no such tenant"), TimeoutError("no answer from the registry")])
 @on_engine(load_attempts=1)
-async def test_a_loader_that_never_succeeds_ends_the_instance_with_its_last_error(engine: Engine) -> None:
+async def test_a_loader_that_never_succeeds_ends_the_instance_with_its_last_error(engine: Engine, raised: Exception) -> None:
     def load(metadata: dict[str, Any]) -> Code:
-        raise LookupError("no such tenant")
+        raise raised
 
     instance = await Dispatcher(engine, load).wrap_binding({"tenant": "acme"}).create()
-    assert await error(instance) == ("LookupError", "no such tenant")
+    assert await error(instance) == (type(raised).__name__, str(raised))
     assert ended(await journal(instance)) == [("not_loaded", 1)]
 
 

@@ -170,6 +170,7 @@ async def test_08_what_a_delay_function_gives_goes_through_backoff():
     [
         ("lambda info: 1 / 0", "threw an error: division by zero"),
         ("too_slow", "did not return within 5 seconds"),
+        ("no_answer", "threw an error: no answer"),
         ("lambda info: None", 'returned an invalid delay value (expected a number of ms or a duration string like "30 seconds")'),
         ('lambda info: "10ms"', "returned an invalid delay value"),
         ("lambda info: -1", "returned an invalid delay value"),
@@ -177,7 +178,7 @@ async def test_08_what_a_delay_function_gives_goes_through_backoff():
 )
 @story
 async def test_08_a_delay_function_that_fails_ends_the_step_at_once(delay, said):
-    body = "async def too_slow(info):\n    await asyncio.sleep(6)\n    return 1\n"
+    body = "async def too_slow(info):\n    await asyncio.sleep(6)\nasync def no_answer(info):\n    raise TimeoutError('no answer')\n"
     async with playing(body + failing(f'{{"retries": {{"limit": 3, "delay": {delay}}}}}')) as (_, run):
         await run.wait_for_status(ev.ERRORED)
         error = (await run.state()).error

@@ -40,7 +40,7 @@ async def load(services: Services, row: InstanceRow) -> Code:
     """
     seconds = services.settings.load_seconds
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds) as within:
             code = await services.sources.load(row)
         if not isinstance(code, Code):
             raise TypeError(f"the loader gave {type(code).__name__}, and has to give Code")
@@ -49,11 +49,11 @@ async def load(services: Services, row: InstanceRow) -> Code:
             raise TooLarge(f"the source has {size:,} bytes; the limit is {services.settings.source_bytes:,}")
     except NotRegistered:
         raise
-    except TimeoutError as late:
-        services.counts.limit("load_seconds", whose(row), instance=row.key)
-        message = str(late) or f"the code was not there within {seconds} s"
-        raise LoadFailed(words.error("LoaderTimeout", _said(message)), final=False) from None
     except Exception as failed:
+        if isinstance(failed, TimeoutError) and within.expired():
+            services.counts.limit("load_seconds", whose(row), instance=row.key)
+            late = words.error("LoaderTimeout", f"the code was not there within {seconds} s")
+            raise LoadFailed(late, final=False) from None
         services.log("load_failed", instance=row.key, error=f"{type(failed).__name__}: {failed}")
         shown = words.error(type(failed).__name__, _said(str(failed)))
         raise LoadFailed(shown, final=isinstance(failed, NonRetryableError)) from failed

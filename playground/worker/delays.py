@@ -19,13 +19,13 @@ async def computed(function: Callable[..., Any], key: tuple[str, str, int], info
     """
     where = f'The delay function for step "{key[1]}-{key[2]}"'
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds) as within:
             delay = function(info)
             if inspect.isawaitable(delay):
                 delay = await delay
-    except TimeoutError:
-        raise NonRetryableDelayError(f"{where} did not return within {seconds:g} seconds") from None
     except Exception as failed:
+        if isinstance(failed, TimeoutError) and within.expired():
+            raise NonRetryableDelayError(f"{where} did not return within {seconds:g} seconds") from None
         raise NonRetryableDelayError(f"{where} threw an error: {failures.message_of(failed)}") from failed
     try:
         return durations.parse(delay)
