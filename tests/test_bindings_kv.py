@@ -264,4 +264,6 @@ async def test_an_instance_makes_its_journal_no_longer_than_it_may_be(engine: En
     for n in range(100):
         await self.env.KV.delete("k")
     """
-    assert "journal has 30 events, which is the limit" in (await error(await flows(engine, body).create()))[1]
+    instance = await flows(engine, body).create()
+    assert "journal has 30 events, which is the limit" in (await error(instance))[1]
+    assert [event.type for event in await journal(instance)].count(ev.KV_DELETED) == 27  # beside three of its start

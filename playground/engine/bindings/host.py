@@ -17,7 +17,7 @@ class Host:
         self._execution, self.hides = execution, hides
         self._buffers: dict[StepKey, list[NewEvent]] = {}
         self._counts: dict[StepKey, int] = {}
-        self._at_once = 0  # events committed outside steps
+        self._at_once = 0  # events on their way to the journal, outside steps
 
     @property
     def row(self) -> InstanceRow:
@@ -56,14 +56,17 @@ class Host:
         most = self.limit("instance_bytes")
         if execution.budget.stored_bytes + size > most:
             raise BindingError(f"The instance holds {most:,} bytes, which is the limit. Keep large data elsewhere.")
-        if execution.journal_events + self._at_once + len(self.buffered(event.step)) > execution.budget.most_events:
+        if execution.journal_events + self._at_once + len(self.buffered(event.step)) >= execution.budget.most_events:
             raise BindingError(f"The instance's journal has {execution.budget.most_events:,} events, which is the limit. Write less often.")
         execution.budget.stored_bytes += size
         if event.step is not None:
             self._buffers.setdefault(event.step, []).append(event)
         else:
             self._at_once += 1
-            await self._execution.commit(event)
+            try:
+                await execution.commit(event)
+            finally:
+                self._at_once -= 1
 
     def number(self, step: StepKey) -> int:
         """Count something that the step's running attempt does, from 1."""
