@@ -70,6 +70,11 @@ def test_any_fields_are_judged(op: str, fields: dict[str, Any]) -> None:
     judged(data)
 
 
+@pytest.mark.parametrize(("event_type", "fits"), [("approved", True), ("a.b", False), ("approved\n", False), ("-a", False), ("a" * 101, False)])
+def test_a_worker_waits_for_no_type_that_nobody_can_send(event_type: str, fits: bool) -> None:
+    assert (judged(frame(op="wait", step=["wait", "w", 1], event_type=event_type, timeout=1000)[4:]) is not None) == fits
+
+
 @given(st.sampled_from([do(), done(value={"a": [1, "b"]}), frame(op="finish", output=[1.5, None])]), st.data())
 @settings(max_examples=300)
 def test_damaged_frames_are_judged(whole: bytes, data: st.DataObject) -> None:

@@ -100,7 +100,7 @@ class Sleep(Struct, frozen=True, tag="sleep", tag_field="op"):
 
 class Wait(Struct, frozen=True, tag="wait", tag_field="op"):
     step: Step
-    event_type: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_][a-zA-Z0-9-_]{0,99}$")]
+    event_type: Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9_][a-zA-Z0-9-_]{0,99}\Z")]
     timeout: Milliseconds
     line: Line = None
 
