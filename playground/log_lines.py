@@ -144,7 +144,7 @@ LINES: tuple[Line, ...] = (
     Line("failed", ERROR, "A request met a fault of the server's and was answered with 500.", "Report it, with the trace.", ("method", "route", "error"),
          once=("route", "error")),
     Line("execution_failed", ERROR, "An execution met a fault of the server's; it is recovered.", "Report it.", ("instance", "error"), once=("error",)),
-    Line("recovery_failed", ERROR, "An instance could not be recovered; it will be at the next start.", "As for database_error.", ("instance", "error"), once=("error",)),
+    Line("recovery_failed", ERROR, "An instance could not be recovered; it is tried again in a second.", "As for database_error.", ("instance", "error"), once=("error",)),
     Line("scheduler_failed", ERROR, "Nothing could be claimed; it is tried again in a second.", "As for database_error.", ("error",), once=("error",)),
 )  # fmt: skip
 

@@ -1,8 +1,8 @@
-"""What comes in the moment in which a worker is given up."""
+"""What comes in the moment in which a worker is given up, and what becomes of a run whose end could not be written."""
 
 import asyncio
 
-from semantics_support import playing, story
+from semantics_support import attempts, playing, story
 
 from playground.workflows import events as ev
 from playground.workflows.events import DO, NewEvent, StepKey
@@ -33,3 +33,27 @@ async def test_a_retry_that_is_woken_while_its_worker_is_evicted_loses_no_attemp
         types = [event.type for event in await run.journal()]
         assert types.count(ev.ATTEMPT_STARTED) == 2
         assert types.index(ev.EXECUTION_ENDED) < len(types) - 1 - types[::-1].index(ev.ATTEMPT_STARTED)
+
+
+@story
+async def test_a_run_whose_commit_failed_goes_on_once_the_database_can_be_written_again():
+    body = """
+    @step.do("work")
+    async def work(ctx):
+        await asyncio.sleep(5)
+        return ctx.attempt
+    return await work()
+    """
+    async with playing(body, skip=False) as (tester, run):
+        await run.wait_for_step("work", status="running")
+        await tester.settle()
+        writer = tester.store._transaction._db
+        writer.execute("PRAGMA query_only = ON")
+        await tester.advance("6 seconds")
+        said = [line for line, _ in tester.log]
+        assert said == ["commit_failed", "recovery_failed"] and tester.engine.running() == 0
+        writer.execute("PRAGMA query_only = OFF")
+        await tester.advance("7 seconds")
+        assert await run.result() == 2
+        assert [execution.reason for execution in (await run.state()).executions] == ["lost", "completed"]
+        assert [name for name, _ in attempts(await run.step("work"))] == [1, 2]

@@ -69,6 +69,7 @@ class Execution:
         self.calls = 0
         self.budget = Budget(services, row)
         self._over: asyncio.Future[Decider | None] = asyncio.get_running_loop().create_future()
+        self._unwritten: BaseException | None = None  # why a commit could not be made
         self._tasks: set[asyncio.Task[Any]] = set()
         self.start = Start(self, self._over)
 
@@ -105,7 +106,12 @@ class Execution:
     # The life.
 
     async def play(self) -> None:
-        """From claim to end. Raises NotStarted when no worker could be had, or its code not yet."""
+        """From claim to end.
+
+        Raises:
+            NotStarted: no worker could be had, or its code not yet.
+            StoreError, JournalError: what it did could not be written, so that the journal does not tell its end.
+        """
         try:
             await self.start.begin()
             epilogue = await self._over
@@ -114,10 +120,10 @@ class Execution:
         if epilogue is not None:
             await self.pipeline.drain()
             self.pipeline.decide(epilogue, refused=lambda error: None)
-        if self.worker is not None:
-            self.worker.close()
         await self.pipeline.close()
         self.steps.clear()  # its parts know one another, so that what they hold would stay until the next collection of garbage
+        if self._unwritten is not None:
+            raise self._unwritten
 
     def finish(self, *events: NewEvent) -> None:
         """The execution has ended as it should: commit these, then let the worker go."""
@@ -153,12 +159,15 @@ class Execution:
 
     def _commit_failed(self, error: BaseException) -> None:
         if not isinstance(error, Fenced):
-            self.services.log("commit_failed", instance=self.row.key, error=f"{type(error).__name__}: {error}")
+            self._unwritten = error
         self.settle(None)
 
     def _silence(self) -> None:
+        """Let the worker go, and forget every deadline."""
         if self.channel is not None:
             self.channel.close()
+        if self.worker is not None:
+            self.worker.close()
         self.idleness.close()
         self.processor.close()
         self.rollback.close()
@@ -234,8 +243,6 @@ class Execution:
         """Let go of everything and commit nothing, as if the server had been killed; gives the tasks, which are being cancelled."""
         self.closing = True
         self._silence()
-        if self.worker is not None:
-            self.worker.close()
         tasks = [self.task, *self._tasks]
         for task in tasks:
             task.cancel()

@@ -16,12 +16,14 @@ from playground.engine.pace import Pace
 from playground.engine.pipeline import spawn
 from playground.engine.services import Services
 from playground.engine.start import NoDispatcher, NotStarted
+from playground.store.errors import StoreError
 from playground.store.protocol import InstanceRow
 from playground.workflows import durations
 from playground.workflows import events as ev
-from playground.workflows.errors import Fenced
+from playground.workflows.errors import Fenced, InstanceNotFound
 
 RETRY_CLAIM_MS = 1_000  # wait after no worker could be had, or the store failed
+RECOVER_AFTER_MS = 1_000  # wait before an instance is taken up whose execution could not be written, and between tries
 EXPIRE_EVERY_MS = 10 * durations.MINUTE
 ANONYMOUS = ""  # the tenant of instances that belong to nobody
 FEW_SLOTS = 4  # with fewer than these none is kept spare
@@ -183,13 +185,30 @@ class Scheduler:
             return
         except Exception as error:  # noqa: BLE001 - it costs this instance only
             execution.ending.reason = FAILED
-            self._services.log("execution_failed", instance=row.key, error=f"{type(error).__name__}: {error}")
-            await recover_quietly(self._services, row)
+            line = "commit_failed" if isinstance(error, StoreError) else "execution_failed"
+            self._services.log(line, instance=row.key, error=f"{type(error).__name__}: {error}")
+            self._recover_later(row)
         self._services.counts.ended[execution.ending.reason] += 1
         if execution.ending.barren:
             self._barren[row.key] = execution.ending.barren
         self._ended(row)
         self.wake()
+
+    def _recover_later(self, row: InstanceRow) -> None:
+        at = self._services.clock.now() + RECOVER_AFTER_MS
+        self._services.clock.call_at(at, lambda: spawn(self._tasks, self._recover(row)))
+
+    async def _recover(self, row: InstanceRow) -> None:
+        """Close what an execution left open that could not be written to its end; a fault tries it again, until the server stops."""
+        if self._stopping:
+            return
+        try:
+            await recover(self._services, row)
+        except Exception as error:  # noqa: BLE001 - it costs this instance only
+            self._services.log("recovery_failed", instance=row.key, error=f"{type(error).__name__}: {error}")
+            self._recover_later(row)
+        else:
+            self.wake()
 
     def _ended(self, row: InstanceRow) -> None:
         self.live.pop(row.key, None)
@@ -260,13 +279,5 @@ async def recover(services: Services, row: InstanceRow) -> None:
         if not committed.events:
             await services.store.unclaim(row.key, execution=row.execution)
         services.log("recovered", instance=row.key, status=committed.row.status)
-    except Fenced:
+    except (Fenced, InstanceNotFound):
         return
-
-
-async def recover_quietly(services: Services, row: InstanceRow) -> None:
-    """Like `recover`, after a fault of our own; what can't be written now is found at the next boot."""
-    try:
-        await recover(services, row)
-    except Exception as error:  # noqa: BLE001 - it costs this instance only
-        services.log("recovery_failed", instance=row.key, error=f"{type(error).__name__}: {error}")
