@@ -185,8 +185,11 @@ class Scheduler:
             return
         except Exception as error:  # noqa: BLE001 - it costs this instance only
             execution.ending.reason = FAILED
-            line = "commit_failed" if isinstance(error, StoreError) else "execution_failed"
-            self._services.log(line, instance=row.key, error=f"{type(error).__name__}: {error}")
+            said = f"{type(error).__name__}: {error}"
+            if isinstance(error, StoreError):
+                self._services.log("commit_failed", instance=row.key, error=said)
+            else:
+                self._services.log("execution_failed", instance=row.key, error=said)
             self._recover_later(row)
         self._services.counts.ended[execution.ending.reason] += 1
         if execution.ending.barren:
