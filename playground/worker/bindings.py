@@ -5,10 +5,10 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from playground.worker import failures
+from playground.worker.attempts import current_step
 from playground.worker.channel import Channel
 from playground.worker.entrypoint import NotSerialisableError
 from playground.worker.records import Record
-from playground.worker.steps import current_step
 from playground.workflows import values
 from playground.workflows.errors import NotSerialisable, TooLarge
 

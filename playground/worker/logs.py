@@ -6,10 +6,10 @@ import sys
 from types import FrameType
 from typing import Any
 
+from playground.worker.attempts import current_step
 from playground.worker.channel import Channel
 from playground.worker.failures import is_tenants
 from playground.worker.history import History
-from playground.worker.steps import current_step
 
 STREAMS = ("stdout", "stderr", "logging")
 LINE_CHARACTERS = 8_000  # a longer line is sent in pieces

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from playground.worker import failures, logs
+from playground.worker.attempts import Key, context, current_step, stored
 from playground.worker.bindings import Bindings
 from playground.worker.entrypoint import WorkflowFatalError, WorkflowTimeoutError
 from playground.worker.history import History
 from playground.worker.loop import Loop
 from playground.worker.process import Process
 from playground.worker.records import Record, moment
-from playground.worker.steps import Key, Steps, current_step
+from playground.worker.steps import Steps
 from playground.workflows import exits, values
 
 REPORTED = 100  # steps that one report names
@@ -45,7 +46,7 @@ class Execution:
         self._start = start
         self._history.hold(start["steps"])
         self.steps = self.process.steps(self._channel, self._history, start["limits"], self._report)
-        self.steps.breaks.update(start.get("breaks", ()))
+        self.steps.attempts.breaks.update(start.get("breaks", ()))
         self.process.begin(self._streams)
         self._main = self.loop.create_task(self._run())
         while not self.process.left:
@@ -70,11 +71,11 @@ class Execution:
             if inspect.isawaitable(output):
                 output = await output
             if not rolling_back:
-                await self.steps.finish_open(self.loop)
-                tree = self.steps.stored(output, "output of the workflow")
+                await self.steps.attempts.finish(self.loop)
+                tree = stored(output, "output of the workflow", start["limits"]["value_bytes"])
         except BaseException as error:  # noqa: BLE001 - the tenant's, whatever it is
             if not rolling_back:
-                await self.steps.abandon_open()
+                await self.steps.attempts.abandon()
                 self._crash(error)
         else:
             if not rolling_back:
@@ -128,7 +129,7 @@ class Execution:
             if task is not None:
                 task.cancel(frame["message"])
         elif op == "breaks":
-            self.steps.breaks.update(frame["breaks"])
+            self.steps.attempts.breaks.update(frame["breaks"])
         elif op == "answer":
             self._bindings.answer(frame)
         elif op == "report":
@@ -145,9 +146,9 @@ class Execution:
         current_step.set(key)
         config = self.steps.rollback_configs[key]
         error = failures.rebuild(frame["error"], self.steps.module) if frame["error"] else None
-        context = Record(ctx=self.steps.context(key, frame["attempt"], config), error=error, output=values.decode(frame["output"]))
+        info = Record(ctx=context(key, frame["attempt"], config), error=error, output=values.decode(frame["output"]))
         try:
-            result = handler(context)
+            result = handler(info)
             if inspect.isawaitable(result):
                 await result
         except asyncio.CancelledError as cancelled:
