@@ -188,6 +188,25 @@ async def test_08_a_delay_function_that_fails_ends_the_step_at_once(delay, said)
 
 
 @story
+async def test_08_a_delay_function_has_its_own_time_beside_the_attempts():
+    body = """
+    async def delay(info):
+        await asyncio.sleep(3)
+        return 100
+    @step.do("charge", config={"timeout": "5 seconds", "retries": {"limit": 1, "delay": delay}})
+    async def charge(ctx):
+        if ctx.attempt == 1:
+            await asyncio.sleep(4)
+            raise ConnectionError("no answer")
+        return ctx.attempt
+    return await charge()
+    """
+    async with playing(body) as (_, run):
+        assert await run.result() == 2
+        assert attempts(await run.step("charge")) == [(1, "no answer"), (2, None)]
+
+
+@story
 async def test_08_a_delay_function_is_not_asked_when_no_attempt_is_left():
     body = """
     def delay(info):

@@ -90,7 +90,7 @@ class Attempts:
         if do is None:
             return
         if frame["op"] == "timeout":
-            if do.attempt == frame["attempt"] and do.reply is None:
+            if do.attempt == frame["attempt"] and do.reply is None and do.error is None:  # its callback runs, not its delay function
                 do.timeout = frame["message"]
                 do.task.cancel()
         elif frame["op"] == "ok":
