@@ -72,6 +72,19 @@ def test_a_length_of_time_stays_as_it_was_when_the_scripts_take_over() -> None:
     assert [duration_text(ms) for ms in lengths] == told
 
 
+def test_every_icon_that_is_named_is_drawn_and_every_one_that_is_drawn_is_named() -> None:
+    drawn = set(re.findall(r'<symbol id="i-([\w-]+)"', (ROOT / "templates/_icons.html").read_text()))
+    scripts = "\n".join(path.read_text() for path in JS.rglob("*.js"))
+    editor = "\n".join(path.read_text() for path in (ROOT / "web/src").glob("*.js"))
+    pages = "\n".join(path.read_text() for path in (ROOT / "templates").glob("*.html") if path.name != "_icons.html")
+    by_script = {name for name in re.findall(r'\bicon(?:: |\()"([^"]+)"', scripts)}
+    assert {name for name in by_script if not name.startswith("i-")} == set()
+    named = {name.removeprefix("i-") for name in by_script} | set(re.findall(r'#i-([\w-]+)"', pages)) | set(re.findall(r'\bicon\("([^"]+)"', pages))
+    assert named - drawn == set()
+    everything = scripts + editor + pages
+    assert {name for name in drawn if not re.search(rf'["#](?:i-)?{name}"', everything)} == set()
+
+
 def test_no_form_sends_a_secret_by_itself() -> None:
     """Before its script is there, or without it, a form goes into the address: a field without a name stays out of it."""
     fields = [field for file in (ROOT / "templates").glob("*.html") for field in re.findall(r'<input[^>]*type="password"[^>]*>', file.read_text())]

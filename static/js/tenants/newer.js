@@ -16,7 +16,7 @@ export async function offerNewer({ tenant, key, run }) {
     if (!live || live.version === run.snippet) return;
     const own = await ask(`/${run.snippet}`).catch(() => null); // a run may have code of its own
     const text = `${own ? `This run is on version ${own.number}` : "This run has code of its own"}; version ${live.number} is live.`;
-    notice(SUBJECT, { icon: "restart", tone: "calm", text, actions: [{ name: `Move it to version ${live.number}`, act: () => move({ tenant, key, run, live }) }] });
+    notice(SUBJECT, { icon: "i-restart", tone: "calm", text, actions: [{ name: `Move it to version ${live.number}`, act: () => move({ tenant, key, run, live }) }] });
   } catch {
     // An offer only: without an answer there is none.
   }
@@ -29,7 +29,7 @@ async function move({ tenant, key, run, live }) {
     await request(`${instancePath({ tenant, id: run.id })}/migrate`, { method: "POST", body: { version: live.version }, token: key });
     location.reload(); // other code, other lines
   } catch (error) {
-    notice(SUBJECT, { icon: "warn", strong: "It stays on its version.", text: error.message });
+    notice(SUBJECT, { icon: "i-warn", strong: "It stays on its version.", text: error.message });
   }
 }
 
