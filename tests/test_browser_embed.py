@@ -84,6 +84,10 @@ def test_a_run_starts_in_the_frame_and_is_seen_there(server: Server, browser: Br
         expect(frame.locator('[data-part="word"]')).to_have_text("Complete")
         expect(steps.get_by_role("button", name="second")).to_contain_text("2 attempts")
         expect(frame.get_by_role("region", name="Output")).to_contain_text("42")
+        frame.get_by_role("button", name="Fork", exact=True).click()
+        fork = frame.get_by_role("dialog", name="Fork this run")
+        fork.get_by_role("button", name="Cancel").click()
+        expect(fork).to_be_hidden()
         assert frame.locator("body").evaluate("() => document.documentElement.scrollWidth") <= width
         for control in frame.locator(".runhead button:visible, .embed-bar :is(a, button):visible").all():
             box, edge = control.bounding_box(), page.locator("iframe").bounding_box()

@@ -1,6 +1,7 @@
 // A snippet in another site's frame. Pressing Run starts a run and shows it here; nothing runs by itself. Its control token stays in this
 // page: a frame may have no storage, and what is started in a frame is nobody's to keep.
 
+import { makeDialogs } from "./dialogs.js";
 import { tell } from "./dom.js";
 import { makeHalves } from "./halves.js";
 import { post } from "./http.js";
@@ -17,6 +18,7 @@ const halves = makeHalves();
 let status = null;
 let outline = [];
 
+makeDialogs();
 makeStart({
   create: ours.create,
   source: () => page.source,
