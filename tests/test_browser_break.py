@@ -71,6 +71,7 @@ def test_a_step_is_broken_before_it_runs_by_keyboard_and_again_when_it_has(opene
     form.get_by_label("Value, JSON").fill("{nonsense")
     form.get_by_role("button", name="Break it").click()
     expect(form.get_by_role("alert")).to_contain_text("This is not JSON")
+    expect(form.get_by_label("Value, JSON")).to_have_attribute("aria-invalid", "true")
     form.get_by_label("Value, JSON").fill('"not sent"')
     form.get_by_role("button", name="Break it").click()
     expect(listed).to_contain_text('mail returns "not sent" without running, once')

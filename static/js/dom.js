@@ -68,6 +68,12 @@ export function setDisabled(button, reason) {
 
 export const isDisabled = (button) => button.getAttribute("aria-disabled") === "true";
 
+/** Marks a field whose text is not what it takes. An attribute without a value would say the opposite. */
+export function setInvalid(field, on) {
+  if (on) field.setAttribute("aria-invalid", "true");
+  else field.removeAttribute("aria-invalid");
+}
+
 /** Does what a control is for, and not again before that is done. */
 export async function once(button, act) {
   if (isDisabled(button)) return;

@@ -1,6 +1,6 @@
 // Params: JSON, looked at as you type, remembered per example. They are sent as they stand, so that numbers keep all their digits.
 
-import { el } from "./dom.js";
+import { el, setInvalid } from "./dom.js";
 import { prettyJson } from "./pretty.js";
 import { read, remove, write } from "./stored.js";
 
@@ -56,7 +56,7 @@ export function makeParams({ example, max, onChange }) {
     state.classList.toggle("bad", Boolean(wrong));
     box.textContent = wrong ?? "";
     box.hidden = !wrong;
-    field().toggleAttribute("aria-invalid", Boolean(wrong));
+    setInvalid(field(), wrong);
     reset();
     offer(wrong);
     return wrong;

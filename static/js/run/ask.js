@@ -1,6 +1,6 @@
 // What a person can do for a step that waits: send its event, or end its time now.
 
-import { el, once } from "../dom.js";
+import { el, once, setInvalid } from "../dom.js";
 import { typed } from "./typed.js";
 
 const ROWS = 6; // most lines the payload grows to
@@ -30,7 +30,7 @@ export function askForm(step, { payload, send, close }) {
   const say = (text) => {
     said.textContent = text;
     said.hidden = !text;
-    body.toggleAttribute("aria-invalid", Boolean(text));
+    setInvalid(body, text);
   };
   say("");
   grow();

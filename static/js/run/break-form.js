@@ -1,6 +1,6 @@
 // The form that breaks a step: what its next attempts do. One dialog for steps that run, have run, or are still to come.
 
-import { el, icon, once, setText } from "../dom.js";
+import { el, icon, once, setInvalid, setText } from "../dom.js";
 import { typed } from "./typed.js";
 
 const SLOW_MS = 2_000;
@@ -61,7 +61,7 @@ export function askBreak({ name, count = null, label = name, current = null, yes
   const say = (words, field) => {
     said.textContent = words;
     said.hidden = !words;
-    for (const each of [ms, value, times]) each.toggleAttribute("aria-invalid", each === field);
+    for (const each of [ms, value, times]) setInvalid(each, each === field);
     field?.focus();
   };
   const look = () => {

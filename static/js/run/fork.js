@@ -1,6 +1,6 @@
 // Forking: a new run from what this one has finished. A dialog asks where it leaves, what becomes of that step, and which code runs.
 
-import { el, icon, once, setText, tell } from "../dom.js";
+import { el, icon, once, setInvalid, setText, tell } from "../dom.js";
 import { STEP } from "../statuses.js";
 import { shelf } from "../stored.js";
 import { call } from "./api.js";
@@ -144,7 +144,7 @@ export class ForkDialog {
   say(words) {
     setText(this.said, words);
     this.said.hidden = !words;
-    this.edit.toggleAttribute("aria-invalid", Boolean(words) && this.fate === "edit");
+    setInvalid(this.edit, words && this.fate === "edit");
   }
 
   submit(event) {

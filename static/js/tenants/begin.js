@@ -1,6 +1,6 @@
 // Starting runs of a tenant: one, or many with the same params in one request.
 
-import { el, isDisabled, once } from "../dom.js";
+import { el, isDisabled, once, setInvalid } from "../dom.js";
 import { Already, post } from "../http.js";
 import { pagePath, tenantPath } from "../run/paths.js";
 import { typed } from "../run/typed.js";
@@ -19,7 +19,7 @@ export function makeBegin({ tenant, key, started }) {
   }
 
   function wrong(field, words) {
-    field.setAttribute("aria-invalid", "true");
+    setInvalid(field, true);
     field.focus();
     say("bad", words);
   }
@@ -27,7 +27,7 @@ export function makeBegin({ tenant, key, started }) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     if (isDisabled(button)) return;
-    for (const field of [params, many, id]) field.removeAttribute("aria-invalid");
+    for (const field of [params, many, id]) setInvalid(field, false);
     const { json, wrong: why } = typed(params.value, "The params are");
     if (why) return wrong(params, why);
     const count = many.valueAsNumber;

@@ -1,5 +1,6 @@
 // The way in: what stands behind a tenant's key is asked for with the one that is kept, or with one that is entered. See templates/_key.html.
 
+import { setInvalid } from "../dom.js";
 import { Refused } from "../http.js";
 import { forget, keep, keyOf } from "./kept.js";
 
@@ -46,7 +47,7 @@ export function passGate({ box, tenant, load }) {
       form.hidden = false;
       wrong.hidden = !refused;
       wrong.textContent = refused;
-      form.elements["key-field"].toggleAttribute("aria-invalid", Boolean(refused));
+      setInvalid(form.elements["key-field"], refused);
       if (refused) form.elements["key-field"].focus();
     }
 
