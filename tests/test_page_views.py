@@ -42,6 +42,28 @@ const scale = { at: (at) => at, moment: (at) => at, now: 90, idles: [], spans: (
 const cuts = given.at.map((at) => ({ at, reason: "killed", execution: 1 }));
 return labels({ scale, cuts, stale: false, final: true, width: 360, narrow: given.narrow, held: "" }).filter(({ kind }) => kind === "cut").map(({ text }) => text);
 """
+LATE = """
+import { Lesson } from "RUN/lesson.js";
+import { belongs } from "RUN/../lessons.js";
+const shelves = new Map();
+globalThis.localStorage = { getItem: (key) => shelves.get(key) ?? null, setItem: (key, text) => shelves.set(key, text) };
+globalThis.document = { dispatchEvent() {} };
+const answers = [];
+globalThis.fetch = () => new Promise((resolve) => answers.push((slug) => resolve(new Response(JSON.stringify({ slug, tasks: [], params: null })))));
+const lesson = new Lesson({ root: { replaceChildren() {} } });
+belongs("first", "saga");
+belongs("second", "hello");
+const settled = () => new Promise((resolve) => setTimeout(resolve));
+lesson.open({ id: "first", token: "mine", example: null });
+lesson.open({ id: given, token: given === "second" ? "mine" : null, example: null });
+const seen = [];
+for (const slug of ["saga", "hello"].slice(0, answers.length)) {
+  answers.shift()(slug);
+  await settled();
+  seen.push(lesson.example?.slug ?? null);
+}
+return seen;
+"""
 
 
 @pytest.mark.parametrize(
@@ -55,6 +77,11 @@ return labels({ scale, cuts, stale: false, final: true, width: 360, narrow: give
 )
 def test_every_execution_has_a_column_or_is_folded_into_one_that_opens(start: int | None, shown: list[int]) -> None:
     assert node(COLUMNS, {"many": 9, "most": 4, "from": start}) == shown
+
+
+@pytest.mark.parametrize(("second", "shown"), [("second", [None, "hello"]), ("somebody else's", [None])])
+def test_the_lesson_of_the_run_before_comes_too_late_for_this_one(second: str, shown: list[str | None]) -> None:
+    assert node(LATE, second) == shown
 
 
 def test_what_was_held_back_is_asked_for_again_while_the_run_is_live() -> None:

@@ -16,7 +16,7 @@ export class Lesson {
   }
 
   reset() {
-    this.example = null;
+    this.example = this.asked = this.last = null; // `asked` is the lesson that is on its way
     this.noticed = null; // the place of the task that this run has shown to be done last
     this.seen = new Set();
     this.root.hidden = true;
@@ -36,8 +36,9 @@ export class Lesson {
   }
 
   async fetch(slug) {
+    const asked = (this.asked = {});
     const answer = await call("GET", `/api/examples/${encodeURIComponent(slug)}`);
-    if (!answer.ok || this.example) return;
+    if (!answer.ok || this.asked !== asked) return; // another run is looked at
     this.example = answer.data;
     tell("lesson", { example: answer.data });
     if (this.last) this.update(...this.last);
