@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from page_support import Playground, expect, journal
 from server_support import Server, ask
+from test_browser_tabs import HIDE
 
 SHOP = """import asyncio
 from workers import WorkflowEntrypoint
@@ -22,6 +23,10 @@ class TenantWorkflow(WorkflowEntrypoint):
 
         return await charge()
 """
+TIMED = """() => {
+    const { setTimeout } = window;
+    window.setTimeout = (call, ms) => setTimeout(() => { call(); if (ms === 120) document.documentElement.dataset.timed = "yes"; }, ms);
+}"""  # says when it was time to ask
 VIEWS = [("light", {"width": 1280, "height": 800}, False), ("dark", {"width": 390, "height": 844}, True)]
 
 
@@ -69,6 +74,20 @@ def test_code_that_calls_none_says_so_and_nothing_is_asked(server: Server, open_
     page.tab("Effects")
     expect(page.page.get_by_text("No effects: this code calls none.")).to_be_visible()
     assert len([url for url in asked if url.endswith("/effects")]) == 1
+
+
+def test_what_happened_while_the_page_was_hidden_is_there_when_it_is_shown(opened: Callable[..., Playground]) -> None:
+    page = opened("/")
+    page.page.locator("#params").fill('{"amount": 49}')
+    page.run(SHOP.replace("KEY", "").replace("30 if", "0 if").replace("return await", 'await step.sleep("a while", "1 hour")\n        return await'))
+    page.tab("Effects")
+    page.page.evaluate(HIDE, True)
+    page.page.evaluate(TIMED)
+    page.control("Wake a while now").click()
+    page.expect_status("Complete")
+    expect(page.page.locator("html[data-timed]")).to_have_count(1)
+    page.page.evaluate(HIDE, False)
+    expect(page.page.get_by_role("table", name="Effects")).to_contain_text("once")
 
 
 def test_the_ledger_reads_without_scripts(server: Server, open_page: Callable) -> None:

@@ -25,6 +25,7 @@ export class Effects {
       const step = row && [...this.state.steps.values()].find((one) => one.key === row.key);
       if (step && !event.target.closest("a")) this.onStep(step);
     });
+    document.addEventListener("visibilitychange", () => !document.hidden && this.missed && this.soon(SOON_MS));
     this.reset();
   }
 
@@ -38,7 +39,7 @@ export class Effects {
 
   reset() {
     clearTimeout(this.timer);
-    Object.assign(this, { path: null, timer: 0, etag: null, effects: [], shown: [], known: null, calls: false, state: null, over: null, asking: false });
+    Object.assign(this, { path: null, timer: 0, etag: null, effects: [], shown: [], known: null, calls: false, state: null, over: null, asking: false, missed: false });
     this.rows.setCount(0, 0);
     this.drawTab();
   }
@@ -68,7 +69,8 @@ export class Effects {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
       this.timer = 0;
-      if (document.hidden) return;
+      this.missed = document.hidden; // asked once the page is looked at again
+      if (this.missed) return;
       this.ask();
       if (this.live) this.soon(POLL_MS);
     }, ms);
