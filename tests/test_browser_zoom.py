@@ -77,6 +77,16 @@ def test_the_timeline_is_looked_at_closely_and_moved_and_whole_again(finished: P
     page.control("Zoom to all of it").click()
     expect(strip).to_be_hidden()
 
+    page.page.mouse.move(box["x"] + 2, box["y"] + 8)
+    page.page.mouse.down()
+    page.page.mouse.move(box["x"] + 2, 5)  # let go outside
+    page.page.mouse.up()
+    page.page.keyboard.press("+")
+    expect(strip).to_be_visible()
+    still = strip.get_attribute("aria-valuenow")
+    page.page.mouse.move(box["x"] + 60, box["y"] + 8, steps=3)
+    expect(strip).to_have_attribute("aria-valuenow", still or "")
+
 
 def test_two_fingers_look_closer_on_a_telephone(finished: Playground, opened: Callable[..., Playground]) -> None:
     page = opened(f"/instances/{finished.instance}", viewport=PHONE, has_touch=True, is_mobile=True, color_scheme="dark")

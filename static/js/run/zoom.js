@@ -32,7 +32,7 @@ export class Zoom {
     root.addEventListener("wheel", (event) => this.wheeled(event), { passive: false });
     root.addEventListener("pointerdown", (event) => this.pressed(event));
     root.addEventListener("pointermove", (event) => this.moved(event));
-    for (const name of ["pointerup", "pointercancel"]) root.addEventListener(name, (event) => this.released(event));
+    for (const name of ["pointerup", "pointercancel"]) document.addEventListener(name, (event) => this.released(event)); // it may be let go elsewhere
     root.addEventListener("click", (event) => this.dragged && (event.stopPropagation(), event.preventDefault(), (this.dragged = false)), true);
     this.strip.addEventListener("keydown", (event) => this.keyed(event));
     this.strip.addEventListener("pointerdown", (event) => this.jumped(event));
