@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 from page_support import Playground, expect
+from playwright.sync_api import Route
 from server_support import Server
 
 WIDE = {"viewport": {"width": 1280, "height": 860}, "color_scheme": "light"}
@@ -53,6 +54,24 @@ def test_without_the_server_it_says_so_and_tries_again(server: Server, open_page
     expect(page.get_by_label("Link to the code")).to_have_value(re.compile("/s/"))  # at once: the browser says that it is back
     expect(problem).to_be_hidden()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_what_is_typed_while_the_link_is_made_is_no_part_of_it_and_kept(server: Server, open_page: Callable) -> None:
+    watched = open_page(f"{server.url}/examples/hello", permissions=["clipboard-read", "clipboard-write"], **WIDE)
+    page = Playground(watched, server.url)
+    page.write(CODE.format(n=3))
+    held: list[Route] = []
+    page.page.route("**/api/snippets", lambda route: held.append(route))
+    with page.page.expect_request("**/api/snippets"):
+        page.page.keyboard.press("ControlOrMeta+s")
+    page.page.keyboard.type("# later")
+    held[0].continue_()
+    expect(page.page.locator("#toast")).to_contain_text("Link to the code copied")
+    expect(page.page).to_have_url(f"{server.url}/")
+    expect(page.page.locator("#draft")).to_contain_text("Draft kept")
+    page.page.goto(page.page.evaluate("navigator.clipboard.readText()"))
+    expect(page.page.locator("#notices")).to_contain_text("You have a draft of this")
+    expect(page.editor).not_to_contain_text("# later")
 
 
 def test_what_is_edited_has_another_link_and_who_watches_runs_a_copy(server: Server, opened: Callable[..., Playground]) -> None:

@@ -87,7 +87,7 @@ const drafts = makeDrafts({
 const checker = makeChecker({ text: editor.text, show: checked, say: (words) => problems(words, "") });
 const dialogs = makeDialogs({ share: () => share.fill(), examples: markCards });
 const share = whose.tenant ? ofKeyed(whose.tenant) : makeShare({
-  body: () => (params.look() ? null : `{"source":${JSON.stringify(editor.text())}${params.json() === null ? "" : `,"params":${params.json()}`}}`),
+  code: () => (params.look() ? null : { source: editor.text(), params: params.text() }),
   run: () => runId,
   edited: () => ran !== null && editor.text() !== ran,
   title: () => node("title").textContent,
@@ -152,10 +152,13 @@ function show(place) {
   editor.goto(place);
 }
 
+function isEdited() {
+  return editor.text() !== opened.source || params.text().trim() !== opened.params;
+}
+
 function changed() {
-  const edited = editor.text() !== opened.source || params.text().trim() !== opened.params;
   tag();
-  if (edited && !runId && location.pathname !== "/") move("/");
+  if (isEdited() && !runId && location.pathname !== "/") move("/");
   drafts.keep();
   checker.soon();
   tell("edited");
@@ -194,11 +197,12 @@ function problems(words, tone) {
   button.className = `link-quiet ${tone}`;
 }
 
-function stored(snippet) {
+/** A link to `code` was made; it may have been edited meanwhile. */
+function stored(snippet, code) {
   tell("shared");
-  drafts.stored(snippet.id, editor.text(), params.text());
-  opened = { source: editor.text(), params: params.text().trim() };
-  if (!runId) move(snippet.url);
+  drafts.stored(snippet.id, code.source, code.params);
+  opened = { source: code.source, params: code.params.trim() };
+  if (!runId && !isEdited()) move(snippet.url);
 }
 
 function started(instance, source) {

@@ -73,7 +73,7 @@ export function makeDrafts({ page, text, params, restore, say }) {
     drafts.drop(base);
     base = page.tenant ? `tenant:${page.tenant}:${snippet}` : `snippet:${snippet}`;
     Object.assign(page, { source, params: paramsText });
-    say("");
+    keep(); // what was typed while it was on its way
   }
 
   return { open, keep, stored };

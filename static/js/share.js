@@ -12,11 +12,10 @@ const NO_PARAMS = "The params are not valid JSON. Mend them, then share.";
 const AWAY = "No connection to the server. Your code is kept in this browser; its link can be made when the server answers again.";
 
 /**
- * @param {{body: () => string | null, run: () => string | null, edited: () => boolean, title: () => string,
- *   onStored: (snippet: {id: string, url: string}) => void, open: () => void}} how  `body` gives the JSON of {source, params}, null when the
- *   params are no JSON; `run` the id of the run shown; `edited` whether the editor has other code than that run
+ * @param {{code: () => {source: string, params: string} | null, run: () => string | null, edited: () => boolean, title: () => string,
+ *   onStored: (snippet: {id: string, url: string}, code: object) => void, open: () => void}} how  `code` is null when the params are no JSON; `run` the id of the run shown; `edited` whether the editor has other code than that run
  */
-export function makeShare({ body, run, edited, title, onStored, open }) {
+export function makeShare({ code, run, edited, title, onStored, open }) {
   const dialog = document.getElementById("share");
   const part = (name) => document.getElementById(`share-${name}`);
   const problem = part("problem");
@@ -26,10 +25,10 @@ export function makeShare({ body, run, edited, title, onStored, open }) {
   const frame = makeFrame({ title, onChange: rows });
 
   async function store() {
-    const json = body();
-    if (json === null) throw new Error(NO_PARAMS);
-    const snippet = await post("/api/snippets", new Already(json));
-    onStored(snippet);
+    const sent = code();
+    if (!sent) throw new Error(NO_PARAMS);
+    const snippet = await post("/api/snippets", new Already(`{"source":${JSON.stringify(sent.source)}${sent.params.trim() ? `,"params":${sent.params}` : ""}}`));
+    onStored(snippet, sent);
     return new URL(snippet.url, location.origin).href;
   }
 
