@@ -26,6 +26,7 @@ class TenantWorkflow(WorkflowEntrypoint):
         got = await step.wait_for_event("a person decides", "decision", timeout="1 hour")
         return f"{event['payload']['who']}: {got['payload']['word']}"
 """
+LOOK_AGAIN = "() => { for (const _ of [1, 2]) document.dispatchEvent(new Event('visibilitychange')); }"
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,18 @@ def test_from_an_empty_browser_to_a_run_that_is_killed_answered_and_over(tenants
     page.get_by_role("button", name="Deploy", exact=True).click()
     page.get_by_role("link", name="acme").click()
 
-    expect(page.locator("#versions li")).to_contain_text(["1live"])
+    versions = page.locator("#versions li")
+    expect(versions).to_contain_text(["1live"])
+    versions.get_by_text("1live").click()
+    expect(versions.locator(".code")).to_contain_text("a person decides")
+    for source in (CODE.replace("preparing", "beginning"), CODE):
+        newer = page.request.put(f"{server.url}/api/tenants/acme/workflow", headers={"Authorization": f"Bearer {key}"}, data={"source": source})
+        assert newer.ok
+    page.evaluate(LOOK_AGAIN)
+    expect(versions.locator("b")).to_have_text(["3", "2", "1"])
+    expect(page.locator("#tenant-live")).to_have_text("version 3 is live")
+    expect(versions.filter(has=page.locator(".live:visible"))).to_contain_text(["3"])
+    expect(page.locator("#versions details[open]")).to_contain_text("a person decides")
     page.get_by_label("Params, JSON").fill('{"who": "Ada"}')
     page.get_by_label("Id, if it is to have one of yours").fill("desk-1")
     page.get_by_role("button", name="Start", exact=True).click()

@@ -18,7 +18,7 @@ const { key: held, found } = await passGate({ box: node("key"), tenant, load: (t
 const key = () => held;
 shown.hidden = false;
 
-const versions = new Versions({ tenant, key, changed: () => runs.look() });
+const versions = new Versions({ tenant, key, changed: () => runs.look(), trouble });
 const runs = new Runs({
   tenant,
   key,
@@ -32,9 +32,8 @@ const runs = new Runs({
 makeBegin({ tenant, key, started: () => runs.look() });
 makeSecrets({ tenant, key, names: found.secrets });
 makeTrigger({ tenant, key });
-versions.look().catch(trouble);
-document.addEventListener("visibilitychange", () => !document.hidden && versions.look().catch(trouble)); // one may have been deployed elsewhere
-node("tenant-live").textContent = found.versions ? `version ${found.versions} is live` : "nothing is deployed yet";
+versions.look();
+document.addEventListener("visibilitychange", () => !document.hidden && versions.look()); // one may have been deployed elsewhere
 
 node("key-forget").addEventListener("click", async () => {
   const sure = await confirm({ title: `Forget the key of ${tenant}?`, words: "It goes on being valid; this browser has it no more, and its pages ask for it.", yes: "Forget it" });

@@ -8,15 +8,17 @@ import { moment } from "../when.js";
 const PAGE = 10;
 
 export class Versions {
-  /** @param {{tenant: string, key: () => string, changed: () => void}} how `changed` is called when there are others */
+  /** @param {{tenant: string, key: () => string, changed: () => void, trouble: (error: Error) => void}} how `changed` is called when there are others */
   constructor(how) {
     Object.assign(this, how);
     this.list = document.getElementById("versions");
     this.more = document.getElementById("versions-more");
     this.count = document.getElementById("versions-count");
     this.choice = document.getElementById("begin-version");
+    this.live = document.getElementById("tenant-live");
     this.shown = [];
     this.numbers = new Map(); // by hash
+    this.rows = new Map(); // by number, each made once, so that one that is open stays so
     this.more.addEventListener("click", () => this.next());
   }
 
@@ -30,40 +32,55 @@ export class Versions {
     return number ? String(number) : hash.slice(0, 8);
   }
 
-  async look() {
-    this.shown = [];
-    await this.next(false);
+  /** The newest. */
+  look() {
+    return this.read([], "");
   }
 
-  async next(focus = true) {
+  async next() {
     const at = this.shown.length;
-    const before = this.before && at ? `&before=${this.before}` : "";
-    const answer = await request(`${this.path}?limit=${PAGE}${before}`, { token: this.key() });
-    this.shown = [...this.shown, ...answer.versions];
-    this.before = answer.before;
-    for (const one of answer.versions) this.numbers.set(one.version, one.number);
+    await this.read(this.shown, `&before=${this.before}`);
+    this.list.children[at]?.querySelector("summary").focus();
+  }
+
+  async read(shown, before) {
+    try {
+      const answer = await request(`${this.path}?limit=${PAGE}${before}`, { token: this.key() });
+      this.shown = [...shown, ...answer.versions];
+      this.before = answer.before;
+      for (const one of answer.versions) this.numbers.set(one.version, one.number);
+    } catch (error) {
+      this.trouble(error);
+      return;
+    }
     this.draw();
-    if (focus) this.list.children[at]?.querySelector("summary").focus();
     this.changed();
   }
 
   draw() {
-    const open = new Map([...this.list.querySelectorAll("details[open]")].map((one) => [one.dataset.version, one]));
     const [live] = this.shown;
+    this.live.textContent = live ? `version ${live.number} is live` : "nothing is deployed yet";
     this.count.textContent = live ? live.number.toLocaleString("en") : "";
     this.more.hidden = !this.before;
-    this.list.replaceChildren(...(this.shown.length ? this.shown.map((one) => el("li", {}, open.get(one.version) ?? this.row(one, one === live))) : [el("li.nothing", {}, "Nothing is deployed yet.")]));
+    this.list.replaceChildren(...(live ? this.shown.map((one) => this.row(one, one === live)) : [el("li.nothing", {}, "Nothing is deployed yet.")]));
     const chosen = this.choice.value;
     this.choice.replaceChildren(...(this.shown.length ? this.shown.map((one) => el("option", { value: one === live ? "" : one.version }, one === live ? `${one.number}, live` : `${one.number}`)) : [el("option", { value: "" }, "none yet")]));
     if ([...this.choice.options].some((one) => one.value === chosen)) this.choice.value = chosen;
   }
 
   row(one, live) {
+    if (!this.rows.has(one.number)) this.rows.set(one.number, el("li", {}, this.details(one)));
+    const row = this.rows.get(one.number);
+    row.querySelector(".live").hidden = !live;
+    return row;
+  }
+
+  details(one) {
     const code = el("pre.code", { tabindex: "0" }, "Loading");
     const details = el(
       "details",
-      { dataset: { version: one.version } },
-      el("summary", {}, el("b.num", {}, String(one.number)), live ? el("span.tag.live", {}, "live") : null, el("code", { title: one.version }, one.version.slice(0, 8)), one.class_name === "TenantWorkflow" ? null : el("code", {}, one.class_name), el("time.dim", { datetime: new Date(one.created_at).toISOString() }, moment(one.created_at))),
+      {},
+      el("summary", {}, el("b.num", {}, String(one.number)), el("span.tag.live", {}, "live"), el("code", { title: one.version }, one.version.slice(0, 8)), one.class_name === "TenantWorkflow" ? null : el("code", {}, one.class_name), el("time.dim", { datetime: new Date(one.created_at).toISOString() }, moment(one.created_at))),
       code,
     );
     details.addEventListener("toggle", async () => {
