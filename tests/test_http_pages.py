@@ -120,6 +120,10 @@ def test_what_is_not_there_is_a_page_for_a_browser_and_json_for_everyone_else(si
         assert answer.json()["error"]["message"] in shown
 
 
+def test_who_comes_too_late_is_told_how_long_runs_are_kept(make_site: MakeSite) -> None:
+    assert "No run has this address. Finished runs are kept 1 day." in words(page(make_site(retention_days=1), "/instances/nothing", 404).text)
+
+
 def test_the_same_views_answer_in_json_for_who_is_no_browser(site: Site) -> None:
     made = site.create(HELLO)
     site.finish(made)

@@ -185,7 +185,7 @@ async def answer(context: Context, request: Request, error: WorkflowError) -> Re
     status, headers = status_of(error), headers_of(error) | rates.headers(request)
     if not wants_html(request):
         return json_response(as_json(error), status, headers)
-    told = {"status": status, "title": title_of(status), "message": error.message, "code": error.code}
+    told = {"status": status, "title": title_of(status), "message": error.message}
     names = await pages.shared_names(context, request) | told
     return pages.html_response(context, "error.html", names, status, headers)
 

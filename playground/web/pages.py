@@ -2,8 +2,7 @@
 
 All pages:
 
-    settings     the public limits, as dicts: name, value, unit, help
-    limits       the same in groups: [group, [dict: name, value, unit, help, amount]]
+    limits       the public limits in groups: [group, [dict: name, value, unit, help, amount]]
     tier         isolation: letter, sentence, advice, layers
     version      of the playground; versions [[name, value]] for About
     examples     every example: slug, title, lesson, params (JSON text), tasks (dicts), group, url, marks (of its picture)
@@ -19,13 +18,12 @@ All pages:
     highlighted  safe HTML of `page.source`: <span class="line" id="L1">…</span> per line, with the editor's tok-… classes
     logs         printed lines of the instance for readers without JavaScript: at, execution, step, stream, level, text, replay (else [])
     effects      the ledger of the instance for the same readers: kind, data, step, attempts, key, times (else [])
-    can_stream   true: the run is live and may be followed
     social       how a link to the page looks elsewhere: see social.py
 
 `page` = {kind: start | example | snippet | instance | tenant, title, source, params (JSON text), example {slug, title, lesson, params, tasks} | None,
 snippet {id, url, raw_url} | None, instance: as GET /api/instances/{id}[?at=] | None, last_seq of it | None, tenant: its name | None, limits {source_bytes, value_bytes, …: number}, version, now}.
 
-`error.html`: status, title, message, code. `about.html`, `examples.html`: only what all pages have.
+`error.html`: status, title, message. `about.html`, `examples.html`: only what all pages have.
 """
 
 import dataclasses
@@ -51,7 +49,6 @@ from playground.web.queries import moment
 from playground.web.responses import FOR_GOOD, FRESH, FRESH_OF_KIND, json_response, wants_html
 from playground.web.security import EMBEDDABLE, NONCE
 from playground.web.views import plain, snippet_url
-from playground.workflows import events as ev
 from playground.workflows.errors import WorkflowError
 
 EDITOR = "editor/editor.js"
@@ -154,13 +151,11 @@ async def page(
         return json_response(told, headers=FRESH_OF_KIND)
     if len(told["source"]) > SHORT_SOURCE and not context.highlighter.knows(told["source"]):
         context.limits.reads.spend(request, context.addresses.of(request), len(told["source"]) // SOURCE_A_READ)
-    live = told["instance"] is not None and told["instance"]["status"] not in ev.FINAL_STATUSES
     names = await shared_names(context, request) | {
         "page": told,
         "highlighted": await context.highlighter.python(told["source"]),
         "logs": logs or [],
         "effects": effects or [],
-        "can_stream": live,
         "social": social.of_page(context, request, told),
         **(more or {}),
     }
@@ -190,7 +185,6 @@ async def shared_names(context: Context, request: Request) -> dict[str, Any]:
         for it in context.examples.values()
     ]
     return {
-        "settings": public_rows(context.settings),
         "limits": grouped(context.settings),
         "tier": context.tier(),
         "version": context.version,
