@@ -70,5 +70,6 @@ def test_openapi_describes_every_call_of_the_contract(site: Site) -> None:
     ids = [operation["operationId"] for methods in document["paths"].values() for operation in methods.values()]
     assert len(ids) == len(set(ids))
     assert all(operation["summary"] for methods in document["paths"].values() for operation in methods.values())
+    assert {it["name"] for it in document["paths"]["/tenants"]["get"]["parameters"]} == {"operator", "after", "limit"}
     create = document["paths"]["/api/instances"]["post"]["responses"]
     assert {"201", "400", "404", "409", "413", "422", "429", "503"} <= set(create)

@@ -129,7 +129,7 @@ CALLS: tuple[Call, ...] = (
     _get("/api/snippets/{snippet}", api_snippets.get, refuses=("snippet.not_found",)),
     _get("/api/examples", api_examples.examples),
     _get("/api/examples/{slug}", api_examples.example, refuses=("example.not_found",)),
-    _page("/tenants", tenants_page.tenants, query=("operator",), refuses=_OPERATOR),
+    _page("/tenants", tenants_page.tenants, query=("operator", "after", "limit"), refuses=_OPERATOR),
     _page("/tenants/{tenant}", tenant_pages.tenant, key=True),
     _page("/tenants/{tenant}/instances/{id}", tenant_pages.instance, query=("at",), key=True, refuses=("instance.not_found", "query.invalid")),
     _post(
