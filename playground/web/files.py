@@ -19,12 +19,13 @@ async def static(context: Context, request: Request) -> Response:
 
 async def security(context: Context, request: Request) -> Response:
     """SECURITY.md: what this server defends and what it does not, and how to report a hole in it. A page for a browser, the text for everyone else."""
-    if wants_html(request):
-        from playground.web.prose import as_html  # late: few ever ask, and the start need not wait for it
+    text = paths.security().read_text()
+    if not wants_html(request):
+        return PlainTextResponse(text, headers=FRESH_OF_KIND)
+    from playground.web.prose import as_html  # late: few ever ask, and the start need not wait for it
 
-        names = await pages.shared_names(context, request) | {"document": as_html(paths.security().read_text())}
-        return pages.html_response(context, "security.html", names)
-    return PlainTextResponse(paths.security().read_text(), headers=FRESH_OF_KIND)
+    names = await pages.shared_names(context, request) | {"document": as_html(text)}
+    return pages.html_response(context, "security.html", names)
 
 
 async def icon(context: Context, request: Request) -> Response:
