@@ -1,6 +1,6 @@
 """Where the live journal of an instance is asked for; streams.py says what comes."""
 
-from collections.abc import Callable
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -8,7 +8,6 @@ from starlette.responses import Response
 from playground.web.access import find, spend_reading
 from playground.web.context import Context
 from playground.web.errors import BadQuery
-from playground.web.rates import AtOnce
 from playground.web.responses import FRESH
 from playground.workflows import events as ev
 
@@ -24,11 +23,7 @@ async def stream(context: Context, request: Request) -> Response:
     view = await context.views.instance(row) if after > row.last_seq else None
     address, limit = context.addresses.of(request), context.limits.streams
     limit.enter(address)
-    return context.streams.respond(row, after, view, _leaver(limit, address))
-
-
-def _leaver(limit: AtOnce, address: str) -> Callable[[], None]:
-    return lambda: limit.leave(address)
+    return context.streams.respond(row, after, view, partial(limit.leave, address))
 
 
 def _after(request: Request) -> int:
