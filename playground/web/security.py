@@ -6,7 +6,6 @@ is compiled by the formatter's worker only, under a policy of its own that lets 
 """
 
 import secrets
-from collections.abc import Callable
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -15,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from playground.web.errors import CrossOrigin
 
 NONCE = "playground.nonce"  # where the response's nonce stands in the ASGI scope
+NONCE_BYTES = 16  # random, for one response
 EMBEDDABLE = "playground.embeddable"  # set in the scope by a view that other sites may frame
 
 _PAGE_POLICY = (
@@ -31,22 +31,17 @@ _HEADERS = {
 }
 
 
-def new_nonce() -> str:
-    """128 random bits for one response."""
-    return secrets.token_urlsafe(16)
-
-
 class SecurityHeaders:
     """Gives each response its nonce and its headers; outside everything else, so that error pages have them too."""
 
-    def __init__(self, app: ASGIApp, new_nonce: Callable[[], str] = new_nonce) -> None:
-        self.app, self._new_nonce = app, new_nonce
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        nonce = scope[NONCE] = self._new_nonce()
+        nonce = scope[NONCE] = secrets.token_urlsafe(NONCE_BYTES)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
