@@ -34,11 +34,10 @@ async def deploy(context: Context, request: Request) -> Response:
     tenant = await tenant_of(context, request)
     body = await bodies.read_object(request, DeployBody, body_limit(context))
     context.limits.checks.take(f"tenant:{tenant}")
-    await refuse_bad(context, body.source)
+    checked = await refuse_bad(context, body.source)
     version, fresh = await context.tenants.deploy(tenant, body.source, body.class_name)
     if fresh:
         context.log("tenant.deployed", tenant=tenant, version=version.id, number=version.number, client=context.addresses.of(request))
-    checked = await context.engine.check(body.source)
     shown = _version(version) | {"created": fresh, "diagnostics": checked.diagnostics, "outline": checked.outline}
     return json_response(shown, 201 if fresh else 200, FRESH)
 

@@ -6,6 +6,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from playground.engine.checker import Check
 from playground.web import bodies, rates
 from playground.web.context import Context
 from playground.web.errors import TooMany
@@ -29,8 +30,8 @@ async def check(context: Context, request: Request) -> Response:
     return json_response({"ok": checked.ok, "diagnostics": checked.diagnostics, "outline": checked.outline})
 
 
-async def refuse_bad(context: Context, source: str) -> None:
-    """Let source pass that can become an instance.
+async def refuse_bad(context: Context, source: str) -> Check:
+    """Let source pass that can become an instance; gives what else was found in it.
 
     Raises:
         TooLarge: it is over the limit.
@@ -45,6 +46,7 @@ async def refuse_bad(context: Context, source: str) -> None:
         raise SourceRefused(
             f"Line {first['line']}, column {first['column']}: {first['message']}{more}", diagnostics=checked.diagnostics
         )
+    return checked
 
 
 def check_stored(context: Context, queue: str) -> None:
