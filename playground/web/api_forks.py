@@ -10,7 +10,7 @@ from starlette.responses import Response
 from playground.engine import CreateInstance, forking, queues, recoding
 from playground.engine.tenants import WORKFLOW
 from playground.store.protocol import InstanceRow
-from playground.web import bodies, tokens
+from playground.web import api_tenant_instances, bodies, tokens
 from playground.web.access import find, spend_reading
 from playground.web.api_instances import created
 from playground.web.api_operations import StepBody, controlled, step_key
@@ -18,7 +18,6 @@ from playground.web.check import body_limit, check_stored, refuse_bad
 from playground.web.context import Context
 from playground.web.errors import NoToken, WrongToken
 from playground.web.responses import FRESH, json_response
-from playground.web.views import instance_address
 from playground.workflows.errors import CannotFork, CannotMigrate
 
 _NO_SOURCE = "The code of this instance comes from a program on the server; a fork of it runs that code, whatever it is by then."
@@ -68,10 +67,7 @@ async def _of_tenant(context: Context, row: InstanceRow, body: ForkBody) -> Resp
         context.limits.checks.take(f"tenant:{row.tenant}")
         await refuse_bad(context, body.source)
     planned = await forking.plan(context.engine, row, step_key(body.from_step), body.output)
-    made = await context.engine.create(await _running(context, row, planned.template, body.source))
-    url = instance_address(made)
-    answer = {"id": made.id, "status": made.status, "version": made.snippet, "url": url}
-    return json_response(answer, 201, {"Location": url, **FRESH})
+    return api_tenant_instances.created(await context.engine.create(await _running(context, row, planned.template, body.source)))
 
 
 async def change_code(context: Context, request: Request) -> Response:

@@ -49,6 +49,11 @@ async def create(context: Context, request: Request) -> Response:
     tenant = await tenant_of(context, request)
     body = await bodies.read_object(request, TenantCreateBody, context.settings.value_bytes + bodies.OVERHEAD_BYTES, may_be_empty=True)
     row = await context.tenants.create(tenant, body.params, body.id, body.version)
+    return created(row)
+
+
+def created(row: InstanceRow) -> Response:
+    """The answer to who started an instance of a tenant."""
     return json_response(_made(row), 201, {"Location": instance_address(row), **FRESH})
 
 
