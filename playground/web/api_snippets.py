@@ -1,7 +1,5 @@
 """Snippets: immutable code with its params, under the hash of both."""
 
-from typing import Any
-
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,8 +24,7 @@ class SnippetBody(msgspec.Struct, forbid_unknown_fields=True):
 async def create(context: Context, request: Request) -> Response:
     """Store code under its hash. Code with errors may be shared too: to ask about it."""
     body = await bodies.read_object(request, SnippetBody, body_limit(context) + context.settings.value_bytes)
-    given = body.params is not msgspec.UNSET
-    stored = await put_for(context, request, body.source, body.params if given else None, has_params=given)
+    stored = await put(context, request, body.source, None if body.params is msgspec.UNSET else bytes(body.params))
     url = snippet_url(stored.id)
     return json_response({"id": stored.id, "url": url}, 201, {"Location": url})
 
@@ -46,30 +43,34 @@ async def get(context: Context, request: Request) -> Response:
     return json_response(shown, headers={"Cache-Control": FOR_GOOD})
 
 
-async def put_for(context: Context, request: Request, source: str, params: Any, *, has_params: bool) -> Snippet:
-    """As `put`, within what the client's address may do. Raises TooMany beside."""
+async def put(context: Context, request: Request, source: str, params: bytes | None) -> Snippet:
+    """Store code and the JSON text of its params, within what the client's address may do.
+
+    Raises:
+        TooMany
+        TooLarge: source or params are over their limits.
+    """
     address = context.addresses.of(request)
     queue = queues.of_address(address)
     check_stored(context, queue)
     context.limits.snippets.spend(request, address)
-    stored = await put(context, source, params, has_params=has_params)
+    check_size(context, source)
+    text = None if params is None else _laid_out(params, context.settings.value_bytes)
+    stored = await context.store.put_snippet(source, text, at=context.now())
     context.engine.stored.add(queue, len(stored.source.encode()) + len((stored.params or "").encode()))
     return stored
 
 
-async def put(context: Context, source: str, params: Any, *, has_params: bool) -> Snippet:
-    """Store code and params (a JSON value, or its text as `msgspec.Raw`). Raises TooLarge: source or params are over their limits."""
-    check_size(context, source)
-    raw = bytes(params) if isinstance(params, msgspec.Raw) else msgspec.json.encode(params)
-    size, most = len(msgspec.json.format(raw, indent=-1)), context.settings.value_bytes
+def _laid_out(raw: bytes, most: int) -> str:
+    """Params of at most so many bytes as they are kept."""
+    size = len(msgspec.json.format(raw, indent=-1))
     if size > most:
         refused = values.too_large("params", size, most)
         refused.details["setting"] = "value_bytes"
         raise refused
     if size <= INDENT_UP_TO_BYTES:
         raw = msgspec.json.encode(msgspec.json.decode(raw))  # so that the same params have the same id however they were written
-    text = pretty(raw) if has_params else None
-    return await context.store.put_snippet(source, text, at=context.now())
+    return pretty(raw)
 
 
 async def find(context: Context, id: str) -> Snippet:

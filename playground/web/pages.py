@@ -127,8 +127,9 @@ async def new(context: Context, request: Request) -> Response:
     source, params = request.query_params.get("source"), request.query_params.get("params")
     if source is None:
         raise BadQuery("The address has no `source`; a link to new code is /new?source=…&params=….")
-    value = bodies.parse(params.encode(), "`params` of the address") if params else None
-    stored = await api_snippets.put_for(context, request, source, value, has_params=bool(params))
+    if params:
+        bodies.parse(params.encode(), "`params` of the address")
+    stored = await api_snippets.put(context, request, source, params.encode() if params else None)
     return RedirectResponse(snippet_url(stored.id), 303, headers=FRESH)
 
 
