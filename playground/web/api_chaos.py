@@ -50,7 +50,7 @@ async def rows(context: Context, request: Request) -> Response:
     without_a_kill = None if control is None else control["outcome"]
     good = [it for it in (by_itself, without_a_kill) if it is not None]
     steady = len(set(good)) <= 1
-    compared = [_shown(it, good, steady) for it in told]
+    reruns = [_shown(it, good, steady) for it in told if it is not control]
     running = context.chaos.waits(row) or any(it["status"] not in ev.FINAL_STATUSES for it in told)
     answer = {
         "of": row.id,
@@ -58,9 +58,9 @@ async def rows(context: Context, request: Request) -> Response:
         "most": context.chaos.most,
         "kept_hours": context.settings.chaos_retention_hours,
         "steady": None if without_a_kill is None or not final else steady,
-        "control": next((it for it in compared if it["number"] is None), None),
-        "rows": [it for it in compared if it["number"] is not None],
-        "summary": _summary([it for it in compared if it["number"] is not None]),
+        "control": control and _shown(control, good, steady),
+        "rows": reruns,
+        "summary": _summary(reruns),
     }
     return json_response(answer, headers=FRESH)
 
