@@ -108,7 +108,7 @@ def _is_direct(context: Context, request: Request) -> bool:
         peer = ipaddress.ip_address(request.client.host)
     except ValueError:
         return False
-    return peer.is_loopback and is_loopback_name(name_of(request)) and not any(peer in network for network in context.addresses.trusted)
+    return peer.is_loopback and is_loopback_name(name_of(request)) and not context.addresses.trusts(request.client.host)
 
 
 def _password(request: Request) -> str | None:

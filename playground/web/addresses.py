@@ -49,6 +49,11 @@ class Addresses:
         forwarded = ",".join(request.headers.getlist("x-forwarded-for")) if self.trusted else ""
         return self.client(request.client.host, (part.strip() for part in forwarded.split(",")))
 
+    def trusts(self, host: str) -> bool:
+        """Whether this is a proxy to believe."""
+        found = _parse(host)
+        return found is not None and any(found in network for network in self.trusted)
+
     def client(self, peer: str, forwarded: Iterable[str]) -> str:
         """The nearest address that is not a trusted proxy's, walking from the peer back along what the proxies wrote."""
         found = _parse(peer)

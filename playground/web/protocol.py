@@ -1,7 +1,6 @@
 """uvicorn's HTTP protocol with what it lacks for strangers: limits on the head and on slow requests, and a way to cut a connection off."""
 
 import asyncio
-import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,14 +69,7 @@ class Connections:
     def whose(self, peer: Any) -> str | None:
         """The address that a connection counts for, or None."""
         host = peer[0] if isinstance(peer, tuple) else None
-        if host is None:
-            return None
-        try:
-            found = ipaddress.ip_address(host)
-        except ValueError:
-            return None
-        found = getattr(found, "ipv4_mapped", None) or found
-        return None if any(found in network for network in self.addresses.trusted) else self.addresses.client(host, ())
+        return None if host is None or self.addresses.trusts(host) else self.addresses.client(host, ())
 
 
 class Protocol(HttpToolsProtocol):
