@@ -99,6 +99,14 @@ def test_code_that_does_not_come_to_a_recorded_step_is_refused_with_both_lists(s
     assert site.finish(waiting)["output"] == "old"
 
 
+def test_a_trial_in_which_the_code_speaks_for_its_worker_gets_an_answer_all_the_same(site: Site, waiting: dict[str, Any]) -> None:
+    """It names a step that the history does not hold as one that it did not come to."""
+    frame = b'{"op":"replayed","unread":[["do","never was",1]],"wanted":[]}'
+    forged = f"import os\nos.write(3, {len(frame).to_bytes(4, 'big') + frame!r})\n"
+    assert change(site, waiting, forged + WAITS).status_code == 202
+    assert site.finish(waiting)["error"]["name"] == "LimitExceeded"  # only a trial has such a frame
+
+
 def test_the_same_code_again_changes_nothing(site: Site, waiting: dict[str, Any]) -> None:
     before = site.journal(waiting)
     assert change(site, waiting, WAITS).status_code == 202

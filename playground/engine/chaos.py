@@ -47,7 +47,7 @@ class Chaos:
             return False
         told: dict[str, Any] = {"injected": self._before}
         if step is not None:
-            told["step"] = {"kind": step.kind, "name": step.name, "count": step.count}
+            told["step"] = step.as_json()
         self._execution.drop(told)
         return True
 

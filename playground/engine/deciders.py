@@ -175,7 +175,7 @@ def restart(from_step: StepKey | None, broken: Sequence[NewEvent] = ()) -> Decid
         if from_step is not None:
             if from_step not in snapshot.steps:
                 raise CannotRestart(f'Instance "{snapshot.row.id}" has no step "{from_step}" ({from_step.kind}) to restart from.')
-            data["from_step"] = {"kind": from_step.kind, "name": from_step.name, "count": from_step.count}
+            data["from_step"] = from_step.as_json()
         check_room(of(snapshot.row.injected), broken)
         return [*end_execution(snapshot, ev.KILLED), NewEvent(ev.WORKFLOW_RESTARTED, data), *broken]
 

@@ -5,9 +5,8 @@ the history holds. What it calls outside steps is refused while it is tried.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from playground.engine import first_frame, words
 from playground.engine.code import Code
@@ -16,6 +15,7 @@ from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
 from playground.store.protocol import Snapshot
 from playground.workflows.errors import Busy
+from playground.workflows.events import StepKey
 
 SECONDS = 5.0  # that a replay may take
 REST_SECONDS = 5
@@ -27,8 +27,8 @@ _NOT_NOW = "The code is only tried on a history; it can't call env.{name}.{metho
 class Fit:
     """How far code came: steps of the history that it did not come to, and new ones that it asked for. `called` are bindings it called."""
 
-    recorded: tuple[Mapping[str, Any], ...]
-    requested: tuple[Mapping[str, Any], ...]
+    recorded: tuple[StepKey, ...]
+    requested: tuple[StepKey, ...]
     called: tuple[str, ...]
     in_time: bool = True
 
@@ -76,17 +76,14 @@ class _Trial:
             elif isinstance(frame, frames.Collected) or (isinstance(frame, frames.Idle) and frame.seen == self.channel.sent):
                 self._ask()
             elif isinstance(frame, frames.Replayed) and not self.answer.done():
-                unread, wanted = (tuple(_shown(step) for step in steps) for steps in (frame.unread, frame.wanted))
-                known = {(it["kind"], it["name"], it["count"]) for it in self._known()}
-                new = tuple(it for it in wanted if (it["kind"], it["name"], it["count"]) not in known)
+                known = self._snapshot.steps  # a worker that speaks for itself may name any others
+                unread = tuple(step for step in map(frames.key, frame.unread) if step in known)
+                new = tuple(step for step in map(frames.key, frame.wanted) if step not in known)
                 self.answer.set_result(Fit(unread, new, tuple(self.called)))
 
     def closed(self, error: Exception | None) -> None:
         if not self.answer.done():
             self.answer.set_result(Fit((), (), tuple(self.called), in_time=False))
-
-    def _known(self) -> list[dict[str, Any]]:
-        return [_shown((key.kind, key.name, key.count)) for key in self._snapshot.steps]
 
     def _ask(self) -> None:
         if not self._asked:
@@ -97,8 +94,3 @@ class _Trial:
         self.called = [*self.called[:9], f"{frame.binding}.{frame.method}"]
         error = words.error("BindingError", _NOT_NOW.format(name=frame.binding, method=frame.method))
         self.channel.send({"op": "answer", "call": frame.call, "error": error})
-
-
-def _shown(step: tuple[str, str, int]) -> dict[str, Any]:
-    kind, name, count = step
-    return {"kind": kind, "name": name, "count": count}

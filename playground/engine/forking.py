@@ -68,7 +68,7 @@ async def plan(engine: Engine, row: InstanceRow, from_step: StepKey | None = Non
     sensitive = next((step.key for step in kept if (step.config or {}).get("sensitive") and step.status == STEP_COMPLETED), None)
     trigger: dict[str, Any] = {"kind": FORK, "of": row.id, "seq": seq}
     if from_step is not None:
-        trigger["step"] = {"kind": from_step.kind, "name": from_step.name, "count": from_step.count}
+        trigger["step"] = from_step.as_json()
     stored = sum(step.result_bytes for step in kept) + sum(_size(event) for event in events if event.type == ev.KV_PUT or event.data.get("edited"))
     if stored > COPIED_BYTES:
         raise TooLarge(_TOO_MUCH.format(size=stored, most=COPIED_BYTES), limit=COPIED_BYTES, size=stored)

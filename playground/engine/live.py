@@ -66,7 +66,7 @@ def from_snapshot(snapshot: Snapshot) -> dict[StepKey, LiveStep]:
 
 def start_frame_step(row: StepRow) -> dict[str, Any]:
     """A stored step as the worker receives it."""
-    shown: dict[str, Any] = {"kind": row.key.kind, "name": row.key.name, "count": row.key.count}
+    shown = row.key.as_json()
     if row.status == STEP_COMPLETED:
         return {**shown, "status": "completed", "value": row.result}
     if row.status == STEP_ERRORED:

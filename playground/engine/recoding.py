@@ -3,9 +3,8 @@
 A worker that is there is given up, as an eviction would: what it ran is lost with it and tried again with the new code.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from playground.engine import deciders
 from playground.engine.engine import Engine
@@ -13,7 +12,7 @@ from playground.engine.fitting import Fit
 from playground.store.protocol import Committed, Decider, InstanceRow, Snapshot
 from playground.workflows import events as ev
 from playground.workflows.errors import CannotMigrate, DoesNotFit, InstanceInFiniteState
-from playground.workflows.events import NewEvent, StepKey
+from playground.workflows.events import NewEvent
 
 TRIES = 3  # of code on a history that grows meanwhile
 SHOWN = 100  # steps of either list that a refusal tells; a trial reports no more
@@ -58,12 +57,10 @@ class _GoneOn(Exception):
 
 
 def _change(snippet: str, tried: Snapshot, fit: Fit) -> Decider:
-    asked = {StepKey(it["kind"], it["name"], it["count"]) for it in fit.requested}
-
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
         row = snapshot.row
         _check_status(row)
-        if snapshot.row.generation != tried.row.generation or not snapshot.steps.keys() - tried.steps.keys() <= asked:
+        if snapshot.row.generation != tried.row.generation or not snapshot.steps.keys() - tried.steps.keys() <= set(fit.requested):
             raise _GoneOn
         if row.snippet == snippet:
             return []
@@ -83,10 +80,10 @@ def _refusal(tried: Snapshot, fit: Fit) -> DoesNotFit:
     """The history beside what the code came to: the steps of it that it read, then those that it asked for besides."""
     if not fit.in_time:
         return DoesNotFit(_SLOW.format(id=tried.row.id), recorded=[], requested=[])
-    history = [_shown(step.key) for step in sorted(tried.steps.values(), key=lambda step: step.started_seq)]
+    history = [step.key for step in sorted(tried.steps.values(), key=lambda step: step.started_seq)]
     told = len(history) if len(fit.recorded) < SHOWN else history.index(fit.recorded[-1])  # a report names the first of many only
     read = [step for step in history[:told] if step not in fit.recorded]
-    lost = ", ".join(f'"{step["name"]}"' + (f' ({step["count"]})' if step["count"] > 1 else "") for step in fit.recorded[:3])
+    lost = ", ".join(f'"{step.name}"' + (f" ({step.count})" if step.count > 1 else "") for step in fit.recorded[:3])
     more = f" and {len(fit.recorded) - 3} more" if len(fit.recorded) > 3 else ""
     called = _CALLED.format(names=", ".join(fit.called)) if fit.called else ""
     first = history.index(fit.recorded[0])
@@ -94,11 +91,7 @@ def _refusal(tried: Snapshot, fit: Fit) -> DoesNotFit:
     requested = [*read, *fit.requested]
     return DoesNotFit(
         _LOST.format(id=tried.row.id, steps=lost + more, called=called),
-        recorded=history[start : start + SHOWN],
-        requested=requested[start : start + SHOWN],
+        recorded=[step.as_json() for step in history[start : start + SHOWN]],
+        requested=[step.as_json() for step in requested[start : start + SHOWN]],
         skipped=start,
     )
-
-
-def _shown(key: StepKey) -> Mapping[str, Any]:
-    return {"kind": key.kind, "name": key.name, "count": key.count}

@@ -196,10 +196,10 @@ def _check_fit(id: str, target: Version, tried: Fit) -> None:
         return
     if not tried.in_time:
         raise CannotMigrate(f'Version {target.id} could not be tried on the history of instance "{id}": it took too long, or its worker died.')
-    lost = ", ".join(f"{step['name']}-{step['count']}" for step in tried.recorded[:5])
+    lost = ", ".join(map(str, tried.recorded[:5]))
     called = f" (it calls {', '.join(tried.called)} outside steps, which a trial refuses)" if tried.called else ""
     raise CannotMigrate(
         f'Version {target.id} does not fit the history of instance "{id}": it does not come to {lost}{called}.',
-        recorded=list(tried.recorded),
-        requested=list(tried.requested),
+        recorded=[step.as_json() for step in tried.recorded],
+        requested=[step.as_json() for step in tried.requested],
     )

@@ -65,4 +65,4 @@ def compact(value: Any) -> Any:
 
 def encode_step(step: StepKey) -> str:
     """The step of an event, as it stands in the event's JSON."""
-    return encode({"kind": step.kind, "name": step.name, "count": step.count})
+    return encode(step.as_json())

@@ -69,7 +69,7 @@ def _ran_twice(snapshot: Snapshot) -> list[dict[str, Any]]:
     for step in sorted(snapshot.steps.values(), key=lambda step: step.started_seq):
         lost = step.attempt - step.failures - (step.status == STEP_COMPLETED)
         if step.key.kind == ev.DO and lost > 0:
-            found.append({"kind": step.key.kind, "name": step.key.name, "count": step.key.count, "times": lost + 1})
+            found.append({**step.key.as_json(), "times": lost + 1})
     return found
 
 

@@ -97,6 +97,10 @@ class StepKey(NamedTuple):
     def __str__(self) -> str:
         return f"{self.name}-{self.count}"
 
+    def as_json(self) -> dict[str, Any]:
+        """The step as it stands in events, in the API and on the stream."""
+        return {"kind": self.kind, "name": self.name, "count": self.count}
+
 
 class NewEvent(NamedTuple):
     """An event not yet in the journal; the store gives it `seq`, `at` and `execution`.
@@ -131,6 +135,6 @@ class Event(NamedTuple):
         """The event as it stands in the API and on the stream."""
         shown: dict[str, Any] = {"seq": self.seq, "at": self.at, "type": self.type, "execution": self.execution}
         if self.step is not None:
-            shown["step"] = {"kind": self.step.kind, "name": self.step.name, "count": self.step.count}
+            shown["step"] = self.step.as_json()
         shown["data"] = self.data
         return shown

@@ -64,11 +64,8 @@ class Step:
 
     def as_json(self) -> dict[str, Any]:
         """As it stands under `steps` in the API."""
-        key = self.key
         shown: dict[str, Any] = {
-            "kind": key.kind,
-            "name": key.name,
-            "count": key.count,
+            **self.key.as_json(),
             "line": self.line,
             "status": self.status,
             "started_at": self.started_at,
@@ -83,7 +80,7 @@ class Step:
             shown["virtual"] = True
         if self.copied is not None:
             shown["copied"] = self.copied
-        if key.kind == ev.DO:
+        if self.key.kind == ev.DO:
             shown["attempts"] = [_attempt_json(attempt) for attempt in self.attempts]
         if self.rollback is not None:
             shown["rollback"] = {"status": self.rollback.status, "attempts": [_attempt_json(a) for a in self.rollback.attempts]}
