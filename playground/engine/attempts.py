@@ -80,7 +80,7 @@ class Attempts:
         last = step.failures >= step.config["retries"]["limit"]
         step.broken = self._execution.breaks.of_next(step.key)
         broken = {} if step.broken is None else {"broken": step.broken}
-        self._execution.send({"op": "run", "step": _name(step), "attempt": step.attempt, "last": last, **broken})
+        self._execution.send({"op": "run", "step": step.key, "attempt": step.attempt, "last": last, **broken})
         self._announce(step, virtual=virtual)
 
     def done(self, frame: frames.Done) -> None:
@@ -99,7 +99,7 @@ class Attempts:
         except frames.ProtocolError as error:
             execution.break_limit(f"protocol: {error}")
             return
-        self._over(step, live.OVER)
+        self._over(step)
         step.completed, step.output = True, value if step.rollback is not None else None
         sensitive = bool(step.config.get("sensitive"))
         shown = ev.REDACTED if sensitive else value
@@ -131,7 +131,7 @@ class Attempts:
             if step.status == live.RUNNING:
                 data = {"attempt": step.attempt, "error": words.cancelled()}
                 events.append(NewEvent(ev.ATTEMPT_ERRORED, data, step.key))
-            self._over(step, live.OVER)
+            self._over(step)
             events.append(NewEvent(ev.STEP_ERRORED, {"error": words.cancelled()}, step.key))
         return events
 
@@ -172,7 +172,7 @@ class Attempts:
         execution = self._execution
         step.late = True
         message = words.timed_out(timeout)["message"]
-        execution.send({"op": "timeout", "step": _name(step), "attempt": step.attempt, "message": message})
+        execution.send({"op": "timeout", "step": step.key, "attempt": step.attempt, "message": message})
         clock = execution.services.clock
         step.timer = clock.call_at(clock.now() + REPLY_GRACE_MS, self._not_stopped, step, timeout)
 
@@ -187,7 +187,7 @@ class Attempts:
 
     def _fail(self, step: LiveStep, error: dict[str, Any], retryable: bool, computed: int | None) -> None:
         execution = self._execution
-        self._over(step, live.OVER)
+        self._over(step)
         execution.bindings.drop(step.key)
         step.failures += 1
         data: dict[str, Any] = {"attempt": step.attempt, "error": error, **breaks.noted(step.broken)}
@@ -200,23 +200,17 @@ class Attempts:
             step.timer = execution.services.clock.call_at(due, self._due, step)
             execution.pipeline.add(errored, then=lambda committed: execution.attempt_over())
             return
-        reply = {"op": "error", "step": _name(step), "error": error}
+        reply = {"op": "error", "step": step.key, "error": error}
         failed = NewEvent(ev.STEP_ERRORED, {"error": error}, step.key)
         execution.pipeline.add(errored, failed, then=lambda committed: self._committed(step, reply))
 
-    def _over(self, step: LiveStep, status: str) -> None:
+    def _over(self, step: LiveStep) -> None:
         step.stop_timer()
         if step.status == live.RUNNING:
             self.running -= 1
             self._execution.processor.progress()
-        step.status = status
+        step.status = live.OVER
 
     def _committed(self, step: LiveStep, reply: dict[str, Any]) -> None:
         self._execution.answers.give(reply)
         self._execution.attempt_over()
-
-
-def _name(step: LiveStep) -> tuple[str, str, int]:
-    return step.key.kind, step.key.name, step.key.count
-
-

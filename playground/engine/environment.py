@@ -85,7 +85,7 @@ class ExecutionEnvironment:
         return self._host.take(step)
 
     def drop(self, step: StepKey) -> None:
-        """An attempt of the step failed, or begins."""
+        """An attempt of the step failed."""
         self._host.drop(step)
 
     def hear(self, frame: frames.Call, size: int) -> None:

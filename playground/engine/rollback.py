@@ -125,7 +125,7 @@ class Rollback:
         execution.send(
             {
                 "op": "rollback",
-                "step": (step.key.kind, step.key.name, step.key.count),
+                "step": step.key,
                 "attempt": step.rollback_attempt,
                 "error": self._error,
                 "output": step.output if step.completed else None,
@@ -148,8 +148,7 @@ class Rollback:
 
     def _timed_out(self, step: LiveStep, timeout: int) -> None:
         message = words.timed_out(timeout)["message"]
-        name = (step.key.kind, step.key.name, step.key.count)
-        self._execution.send({"op": "rollback_timeout", "step": name, "message": message})
+        self._execution.send({"op": "rollback_timeout", "step": step.key, "message": message})
         wall = self._execution.services.limit(self._execution.row, "attempt_wall_seconds") * 1000
         clock = self._execution.services.clock
         self._timer = clock.call_at(clock.now() + wall, self._over_wall, wall)

@@ -1,7 +1,7 @@
 """Sleeps and waits for events: begun, armed with their deadline, ended by time, by an event or by a person."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from playground.engine import deciders, live, words
 from playground.engine.answers import Answers
@@ -10,7 +10,7 @@ from playground.engine.chaos import Chaos
 from playground.engine.conversation import Conversation
 from playground.engine.live import LiveStep
 from playground.sandbox import frames
-from playground.store.protocol import Committed
+from playground.store.protocol import Decider
 from playground.workflows import durations
 from playground.workflows import events as ev
 from playground.workflows.events import Event, NewEvent, StepKey
@@ -81,8 +81,7 @@ class Suspensions:
         awaited = step.timer is not None
         step.stop_timer()
         step.status = live.OVER
-        reply: dict[str, Any] = {"op": "over", "step": (step.key.kind, step.key.name, step.key.count)}
-        reply["value"] = event.data.get("event")
+        reply = {"op": "over", "step": step.key, "value": event.data.get("event")}
         if event.type == ev.WAIT_TIMED_OUT:
             reply["error"] = event.data["error"]
         step.reply = reply
@@ -124,10 +123,7 @@ class Suspensions:
     def _wait_over(self, step: LiveStep) -> None:
         self._decide(deciders.end_wait(step.key, step.timeout, virtual=self._execution.chaos.virtual))
 
-    def _decide(self, decider: Callable[..., Any]) -> None:
+    def _decide(self, decider: Decider) -> None:
         execution = self._execution
         if not execution.closing and not execution.pausing:
-            execution.pipeline.decide(decider, self._applied)
-
-    def _applied(self, committed: Committed) -> None:
-        self._execution.apply(committed)
+            execution.pipeline.decide(decider, execution.apply)

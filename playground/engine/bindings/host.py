@@ -79,6 +79,6 @@ class Host:
         return self._buffers.pop(step, [])
 
     def drop(self, step: StepKey) -> None:
-        """An attempt failed or begins: what was written before goes."""
+        """An attempt failed: what it wrote goes."""
         self._counts.pop(step, None)
         self._buffers.pop(step, None)
