@@ -161,4 +161,4 @@ def number_of(child: Child) -> int | None:
 
 
 def _commits(snapshot: Snapshot) -> int:
-    return chaos.commits(sum(step.key.kind == ev.DO and step.status in (STEP_COMPLETED, STEP_ERRORED) for step in snapshot.steps.values()))
+    return chaos.commits(sum(step.key.kind == ev.DO and step.is_over for step in snapshot.steps.values()))

@@ -11,8 +11,6 @@ from typing import Any
 from playground.engine import words
 from playground.engine.breaks import check_room, of
 from playground.store.protocol import (
-    STEP_COMPLETED,
-    STEP_ERRORED,
     STEP_OPEN,
     STEP_RETRYING,
     STEP_RUNNING,
@@ -281,11 +279,6 @@ def earliest_open(snapshot: Snapshot, wanted: StepKey | None) -> StepRow | None:
         if step.until is not None and step.status in (STEP_OPEN, STEP_RETRYING) and wanted in (None, step.key)
     ]
     return min(waiting, key=lambda step: (step.until, step.started_seq), default=None)
-
-
-def is_over(step: StepRow) -> bool:
-    """Whether replay answers the step from the journal."""
-    return step.status in (STEP_COMPLETED, STEP_ERRORED)
 
 
 def _virtual(virtual: bool) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def _template(row: InstanceRow, trigger: Mapping[str, Any], events: Sequence[New
 
 def _kept(snapshot: Snapshot, from_step: StepKey | None) -> tuple[list[StepRow], int]:
     """The steps that a fork keeps, by start, and the seq of the parent's journal at which it leaves."""
-    over = [step for step in snapshot.steps.values() if step.status in (STEP_COMPLETED, STEP_ERRORED)]
+    over = [step for step in snapshot.steps.values() if step.is_over]
     if from_step is None:
         last, seq = _ended_by(snapshot, over), snapshot.row.last_seq
         over = [step for step in over if step is not last]

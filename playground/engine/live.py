@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from playground.engine.clock import Timer
-from playground.store.protocol import STEP_COMPLETED, STEP_ERRORED, STEP_OPEN, STEP_RETRYING, Snapshot, StepRow
+from playground.store.protocol import STEP_COMPLETED, STEP_ERRORED, STEP_OPEN, Snapshot, StepRow
 from playground.workflows import config as configs
 from playground.workflows.breaks import Break
 from playground.workflows.events import DO, SLEEP, StepKey
@@ -82,7 +82,7 @@ def retry_delay(config: Mapping[str, Any], failures: int, computed: int | None) 
 
 
 def _live(row: StepRow) -> LiveStep:
-    status = {STEP_COMPLETED: OVER, STEP_ERRORED: OVER, STEP_OPEN: OPEN, STEP_RETRYING: RETRYING}.get(row.status, RETRYING)
+    status = OVER if row.is_over else OPEN if row.status == STEP_OPEN else RETRYING
     return LiveStep(
         key=row.key,
         status=status,

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
-from playground.engine import deciders, first_frame, live, loading
+from playground.engine import first_frame, live, loading
 from playground.engine.breaks import Breaks
 from playground.engine.chaos import Chaos
 from playground.engine.code import Code
@@ -123,7 +123,7 @@ class Start:
         data = {
             "execution": row.execution,
             "worker": f"w{row.execution}" if row.tenant else worker.label,  # a label counts the workers of all tenants
-            "replayed": sum(deciders.is_over(step) for step in snapshot.steps.values()),
+            "replayed": sum(step.is_over for step in snapshot.steps.values()),
             "code_version": code.version,
         }
         self._loaded_seq = row.last_seq

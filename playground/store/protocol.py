@@ -114,6 +114,7 @@ STEP_OPEN = "open"  # a sleep or wait not yet over; `until` is its deadline
 STEP_COMPLETED = "completed"
 STEP_ERRORED = "errored"  # `error` holds what is raised again on replay (a timed-out wait too)
 OPEN_STEPS = frozenset({STEP_RUNNING, STEP_RETRYING, STEP_OPEN})
+OVER_STEPS = frozenset({STEP_COMPLETED, STEP_ERRORED})
 OPEN_HANDLERS = frozenset({"running", "retrying"})  # of a step's `rollback`
 
 
@@ -149,6 +150,11 @@ class StepRow(msgspec.Struct, frozen=True, gc=False):
     def is_open(self) -> bool:
         """Whether an attempt, a retry, a sleep, a wait or a rollback handler of it is under way."""
         return self.status in OPEN_STEPS or self.rollback in OPEN_HANDLERS
+
+    @property
+    def is_over(self) -> bool:
+        """Whether replay answers it from the journal."""
+        return self.status in OVER_STEPS
 
 
 @dataclass(frozen=True, slots=True)
