@@ -62,4 +62,5 @@ def test_only_what_is_open_is_looked_through(decider: Decider, status: str, open
 
 
 def test_what_wake_ends_is_found_among_what_is_open() -> None:
-    assert deciders.earliest_open(Snapshot(RUNS, OnlyAsked(), [], [WORKS, WAITS]), None) == WAITS
+    (event,) = deciders.wake(None, AT)(Snapshot(RUNS, OnlyAsked(), [], [WORKS, WAITS]))
+    assert (event.type, event.step) == (ev.WAIT_TIMED_OUT, WAITS.key)

@@ -20,7 +20,7 @@ from playground.store.protocol import (
     StepRow,
 )
 from playground.workflows import events as ev
-from playground.workflows.errors import CannotRestart, CannotTerminate, InstanceInFiniteState
+from playground.workflows.errors import CannotRestart, CannotTerminate, InstanceInFiniteState, NothingToWake
 from playground.workflows.events import NewEvent, StepKey
 
 HELD = frozenset({ev.PAUSED, ev.WAITING_FOR_PAUSE})
@@ -180,6 +180,28 @@ def restart(from_step: StepKey | None, broken: Sequence[NewEvent] = ()) -> Decid
     return decide
 
 
+def wake(step: StepKey | None, at: int) -> Decider:
+    """End a sleep, a retry wait or an event's timeout: that of `step`, or the one due first. Raises NothingToWake."""
+
+    def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
+        waiting = [
+            row
+            for row in snapshot.open
+            if row.until is not None and row.status in (STEP_OPEN, STEP_RETRYING) and step in (None, row.key)
+        ]
+        found = min(waiting, key=lambda row: (row.until, row.started_seq), default=None)
+        if found is None or snapshot.row.status in HELD or snapshot.row.status in ev.FINAL_STATUSES:
+            raise NothingToWake("Nothing of this instance is asleep, between attempts or waiting for an event now.")
+        if found.key.kind == ev.SLEEP:
+            return [NewEvent(ev.SLEEP_COMPLETED, _virtual(True), found.key)]
+        if found.key.kind == ev.WAIT:
+            error = words.timed_out((found.until or 0) - at)
+            return [NewEvent(ev.WAIT_TIMED_OUT, {"error": error, **_virtual(True)}, found.key)]
+        return [NewEvent(ev.RETRY_WOKEN, _virtual(True), found.key)]
+
+    return decide
+
+
 def disarm(snapshot: Snapshot) -> Sequence[NewEvent]:
     """Kill no worker after all."""
     return [NewEvent(ev.KILL_DISARMED)] if "armed" in (snapshot.row.injected or {}) else []
@@ -269,16 +291,6 @@ def _rollback_cut_short(snapshot: Snapshot, error: Any) -> list[NewEvent]:
         *(NewEvent(ev.ROLLBACK_STEP_ERRORED, {"error": error}, key) for key in open_),
         NewEvent(ev.ROLLBACK_ERRORED, {"error": error}),
     ]
-
-
-def earliest_open(snapshot: Snapshot, wanted: StepKey | None) -> StepRow | None:
-    """The sleep, retry wait or event wait that `wake` ends: the one named, or the one due first."""
-    waiting = [
-        step
-        for step in snapshot.open
-        if step.until is not None and step.status in (STEP_OPEN, STEP_RETRYING) and wanted in (None, step.key)
-    ]
-    return min(waiting, key=lambda step: (step.until, step.started_seq), default=None)
 
 
 def _virtual(virtual: bool) -> dict[str, Any]:

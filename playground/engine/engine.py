@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from playground.engine import breaks, deciders, queues, words
+from playground.engine import breaks, deciders, queues
 from playground.engine.bindings.effects import Effects
 from playground.engine.bindings.kv import KV
 from playground.engine.breaks import NewBreak
@@ -35,7 +35,6 @@ from playground.workflows.errors import (
     Fenced,
     InstanceAlreadyExists,
     InvalidBatch,
-    NothingToWake,
     NoWorker,
     WorkflowError,
 )
@@ -344,21 +343,9 @@ class Engine:
             raise NoWorker(f'Instance "{id}" has just lost its worker, so there is nothing to kill.') from None
 
     async def wake(self, tenant: str, id: str, step: StepKey | None = None) -> Committed:
-        """End a sleep, a retry wait or an event's timeout now: the named one, or the one due first. Recorded as virtual."""
+        """End a sleep, a retry wait or an event's timeout now: the named one, or the one due first. Recorded as virtual. Raises NothingToWake."""
         row = await self.store.find(tenant, id)
-
-        def decide(snapshot: Any) -> list[NewEvent]:
-            found = deciders.earliest_open(snapshot, step)
-            if found is None or snapshot.row.status in deciders.HELD or snapshot.row.status in ev.FINAL_STATUSES:
-                raise NothingToWake("Nothing of this instance is asleep, between attempts or waiting for an event now.")
-            if found.key.kind == ev.SLEEP:
-                return [NewEvent(ev.SLEEP_COMPLETED, {"virtual": True}, found.key)]
-            if found.key.kind == ev.WAIT:
-                error = words.timed_out((found.until or 0) - self.clock.now())
-                return [NewEvent(ev.WAIT_TIMED_OUT, {"error": error, "virtual": True}, found.key)]
-            return [NewEvent(ev.RETRY_WOKEN, {"virtual": True}, found.key)]
-
-        return await self.operate(row, decide)
+        return await self.operate(row, deciders.wake(step, self.clock.now()))
 
     async def operate(self, row: InstanceRow, decider: Decider) -> Committed:
         """Commit an operation: through the execution where there is one, so that it falls in order with the worker's commits."""
