@@ -6,7 +6,7 @@ from playground.engine import breaks, live, words
 from playground.engine.answers import Answers
 from playground.engine.breaks import Breaks
 from playground.engine.chaos import Chaos
-from playground.engine.conversation import Conversation
+from playground.engine.conversation import BEFORE_COMMIT, DURING_STEP, Conversation
 from playground.engine.environment import ExecutionEnvironment
 from playground.engine.live import LiveStep
 from playground.engine.processor import Processor
@@ -89,7 +89,7 @@ class Attempts:
         step = self._open(frame)
         if step is None:
             return
-        if execution.kill_at == "before-commit":
+        if execution.kill_at == BEFORE_COMMIT:
             execution.drop()
             return
         if execution.chaos.strikes(step.key):
@@ -140,7 +140,7 @@ class Attempts:
         self.running += 1
         data = {"attempt": step.attempt, **({"virtual": True} if virtual else {}), **breaks.noted(step.broken, begins=True)}
         started = NewEvent(ev.ATTEMPT_STARTED, data, step.key)
-        if execution.kill_at == "during-step":
+        if execution.kill_at == DURING_STEP:
             execution.pipeline.add(*before, started)
             execution.drop()
             return

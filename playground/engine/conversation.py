@@ -15,6 +15,13 @@ from playground.sandbox.pool import Worker
 from playground.store.protocol import Committed, Decider, InstanceRow
 from playground.workflows.events import NewEvent, StepKey
 
+# When a worker is to be killed.
+NOW = "now"
+DURING_STEP = "during-step"  # at its next attempt
+BEFORE_COMMIT = "before-commit"  # of its next result
+NEVER = "never"  # takes back one of the two before
+KILL_MOMENTS = (NOW, DURING_STEP, BEFORE_COMMIT, NEVER)
+
 
 class Conversation(Protocol):
     """One worker's conversation, from its first frame to the event that says how it ended.

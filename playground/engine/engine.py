@@ -13,8 +13,9 @@ from playground.engine.breaks import NewBreak
 from playground.engine.checker import Check, Checker
 from playground.engine.clock import Clock
 from playground.engine.code import Code, CodeSource
+from playground.engine.conversation import KILL_MOMENTS, NEVER, NOW
 from playground.engine.counts import Counts
-from playground.engine.execution import KILL_MOMENTS, NEVER, Execution
+from playground.engine.execution import Execution
 from playground.engine.fitting import Fit, fit
 from playground.engine.given import stored
 from playground.engine.ids import Ids
@@ -319,7 +320,7 @@ class Engine:
             await execution.ended()
         await self.store.delete(row.key)
 
-    async def kill_worker(self, tenant: str, id: str, when: str = "now") -> None:
+    async def kill_worker(self, tenant: str, id: str, when: str = NOW) -> None:
         """SIGKILL the instance's worker: `now`, `during-step` (the next attempt), `before-commit` (of the next result), or `never` after all.
 
         An armed kill waits for its moment in whatever execution comes to it.

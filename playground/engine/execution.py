@@ -16,6 +16,7 @@ from playground.engine.attempts import Attempts
 from playground.engine.breaks import Breaks
 from playground.engine.budget import Budget
 from playground.engine.chaos import Chaos
+from playground.engine.conversation import NOW
 from playground.engine.counts import whose
 from playground.engine.ending import Ending
 from playground.engine.environment import ExecutionEnvironment
@@ -35,12 +36,6 @@ from playground.store.protocol import Committed, Decider, InstanceRow
 from playground.workflows import events as ev
 from playground.workflows.errors import Fenced, NoWorker
 from playground.workflows.events import Event, NewEvent, StepKey
-
-NOW = "now"
-DURING_STEP = "during-step"
-BEFORE_COMMIT = "before-commit"
-NEVER = "never"  # takes back one of the two before
-KILL_MOMENTS = (NOW, DURING_STEP, BEFORE_COMMIT, NEVER)
 
 
 class Execution:
