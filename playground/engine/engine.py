@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from playground.engine import breaks, deciders, queues
-from playground.engine.bindings.effects import Effects
-from playground.engine.bindings.kv import KV
+from playground.engine.bindings.everybody import EVERYBODYS
 from playground.engine.breaks import NewBreak
 from playground.engine.checker import Check, Checker
 from playground.engine.clock import Clock
@@ -111,7 +110,7 @@ class Engine:
 
         `env` is what code that came as a snippet finds in `self.env` instead of the bindings for everybody.
         """
-        sources = Sources(store, {"EFFECTS": Effects(), "KV": KV()} if env is None else env)
+        sources = Sources(store, EVERYBODYS if env is None else env)
         stored = StoredPerDay(settings.stored_per_day, clock.now)
         engine = cls(Services(store, sandbox, clock, settings, log, node, sources, stored, Counts(log)), ids)
         await engine._scheduler.start()

@@ -9,8 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from playground.engine import deciders
-from playground.engine.bindings.effects import Effects
-from playground.engine.bindings.kv import KV
+from playground.engine.bindings.everybody import EVERYBODYS
 from playground.engine.bindings.secrets import SHORTEST, Secrets
 from playground.engine.bindings.workflows import Workflow
 from playground.engine.code import CLASS_NAME, Code
@@ -47,7 +46,6 @@ class Tenants:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._store = engine.store.tenants
-        self._everybodys = {"EFFECTS": Effects(), "KV": KV()}
         engine.register(WORKFLOW, self)
 
     async def load(self, row: InstanceRow) -> Code:
@@ -65,7 +63,7 @@ class Tenants:
         return Version(0, snippet.id, snippet.source, row.class_name, snippet.created_at)
 
     async def _code(self, tenant: str, version: Version) -> Code:
-        env = {**self._everybodys, "SECRETS": Secrets(await self._store.secrets(tenant)), "WORKFLOWS": self.workflow(tenant)}
+        env = {**EVERYBODYS, "SECRETS": Secrets(await self._store.secrets(tenant)), "WORKFLOWS": self.workflow(tenant)}
         settings = self._engine.settings
         limits = {"attempt_wall_seconds": settings.tenant_attempt_wall_seconds}
         return Code(version.source, version.class_name, env, limits, version.id)
