@@ -12,6 +12,7 @@ import msgspec
 
 from playground.engine.engine import CreateInstance, Engine
 from playground.engine.given import Stored
+from playground.sandbox import frames
 from playground.store.protocol import STEP_COMPLETED, STEP_ERRORED, InstanceRow, Snapshot, StepRow, Store
 from playground.store.stored_event import StoredEvent, read_event
 from playground.workflows import events as ev
@@ -69,7 +70,7 @@ async def plan(engine: Engine, row: InstanceRow, from_step: StepKey | None = Non
     trigger: dict[str, Any] = {"kind": FORK, "of": row.id, "seq": seq}
     if from_step is not None:
         trigger["step"] = from_step.as_json()
-    stored = sum(step.result_bytes for step in kept) + sum(_size(event) for event in events if event.type == ev.KV_PUT or event.data.get("edited"))
+    stored = sum(step.result_bytes for step in kept) + sum(frames.size_of(event.data) for event in events if event.type == ev.KV_PUT or event.data.get("edited"))
     if stored > COPIED_BYTES:
         raise TooLarge(_TOO_MUCH.format(size=stored, most=COPIED_BYTES), limit=COPIED_BYTES, size=stored)
     return Fork(_template(snapshot.row, trigger, events), stored, sensitive)
@@ -154,10 +155,6 @@ def _tree(shown: Any, most: int) -> Any:
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise NotSerialisable(f"not serialisable: `output` has a tag with a value that it can't have: {error}") from None
     return values.encode_bounded(value, "output", most)
-
-
-def _size(event: NewEvent) -> int:
-    return len(msgspec.json.encode(event.data))
 
 
 # What the parent's journal tells beyond its rows.
