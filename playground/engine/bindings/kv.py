@@ -39,12 +39,12 @@ class KV(Binding):
         host = call.host
         if host.hides(key):
             raise BindingError("A KV key is shown in the journal, so it may not hold a secret.")
+        tree = values.encode(value)
         try:
-            tree = values.encode_bounded(value, f'value of key "{key[:60]}"', host.limit("kv_value_bytes"))
+            size = values.check_size(tree, f'value of key "{key[:60]}"', host.limit("kv_value_bytes"))
         except TooLarge as refused:
             refused.details["setting"] = "kv_value_bytes"
             raise
-        size = values.check_size(tree, "value", host.limit("kv_value_bytes"))
         await _check_room(host, call, key, size)
         await host.write(NewEvent(ev.KV_PUT, {"key": key, "value": tree}, call.step), size)
 
