@@ -183,7 +183,13 @@ _encoder = msgspec.json.Encoder()
 
 def key(step: Step) -> StepKey:
     """The step a frame speaks of."""
-    return StepKey(*step)
+    return StepKey(step[0], _shared(step[1]), step[2])
+
+
+@lru_cache(maxsize=1_000)
+def _shared(name: str) -> str:
+    """One string for all that are equal: a loop may sleep thousands of times under one name, and each key is kept."""
+    return name
 
 
 def decode(data: bytes) -> Said:

@@ -23,6 +23,7 @@ _ALWAYS_KEPT = frozenset({ev.WORKFLOW_QUEUED, *ev.FINAL_TYPES})
 
 _read_data = msgspec.json.Decoder(dict[str, Any]).decode
 _read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_read_steps = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 
 
 class Budget:
@@ -47,6 +48,19 @@ class Budget:
 def left_out(size: int) -> dict[str, int]:
     """What stands for a value of `size` bytes that is not shown."""
     return {LEFT_OUT: size}
+
+
+def partly_read(steps: msgspec.Raw) -> list[dict[str, Any]]:
+    """The steps of a view as objects, the large values among them as JSON text."""
+    return [{name: _parted(name, raw) for name, raw in step.items()} for step in _read_steps(steps)]
+
+
+def _parted(name: str, raw: msgspec.Raw) -> Any:
+    if len(bytes(raw)) < LARGE:
+        return msgspec.json.decode(raw)
+    if name == "attempts":
+        return partly_read(raw)
+    return {inner: _parted(inner, part) for inner, part in _read_fields(raw).items()} if name == "rollback" else raw.copy()
 
 
 async def read(

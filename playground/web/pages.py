@@ -165,7 +165,7 @@ async def page(
 
 async def of_instance(context: Context, row: InstanceRow, source: str, at: int | None) -> dict[str, Any]:
     """What the page has of an instance that runs this source, as it stands or after the event of a seq."""
-    view = await context.views.instance(row, at)
+    view = await context.views.readable(row, at)
     shown = plain({**view, "params": plain(view["params"])}, PAGE_VALUES_BYTES)
     same = next((it for it in context.examples.values() if it.source == source), None)
     return {

@@ -1,22 +1,17 @@
 """What the API and the pages show of an instance: its journal, folded, with the few facts that only its row knows."""
 
-from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from playground.engine import queues
 from playground.store.protocol import InstanceRow, Store
-from playground.web.journals import Budget, left_out, read
+from playground.web.folds import Folds
+from playground.web.journals import Budget, left_out, partly_read, read
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceNotFound
-from playground.workflows.state import State
 
 ANONYMOUS = ""  # the tenant of instances started without one; they share one namespace of ids
-REMEMBERED = 32  # folds kept, so that asking again costs only what is new
-REMEMBERED_EVENTS = 5_000  # or as few as have so many events
-REMEMBERED_BYTES = 8 * 1024 * 1024  # or so much in large values
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 LOG_LINES_SHOWN = 1_000  # on a page without JavaScript
@@ -24,12 +19,12 @@ LOG_EVENTS_READ = 10_000  # events looked through for them
 
 
 class Views:
-    """Folds journals, and keeps the latest folds."""
+    """What people are shown. `forget` lets go of what is kept for speed."""
 
     def __init__(self, store: Store, retention_days: int, chaos_hours: int) -> None:
         self._store, self._retention_days, self._chaos_hours = store, retention_days, chaos_hours
-        self._folds: OrderedDict[int, _Fold] = OrderedDict()
-        self._past: _Past | None = None
+        self._folds = Folds(store)
+        self.forget = self._folds.forget
 
     async def find(self, id: str, tenant: str = ANONYMOUS) -> InstanceRow:
         """The instance of an id. Raises InstanceNotFound, in words for people."""
@@ -40,11 +35,12 @@ class Views:
             raise InstanceNotFound(f"No run has this address. {kept}") from None
 
     async def instance(self, row: InstanceRow, at: int | None = None) -> dict[str, Any]:
-        """What `GET /api/instances/{id}` answers; large values in it are JSON text (`msgspec.Raw`), which `plain` reads.
+        """What `GET /api/instances/{id}` answers; its steps and large values in it are JSON text (`msgspec.Raw`).
 
         `at` is the seq after whose event the instance is shown; None: as it stands.
         """
-        state = await (self._fold(row) if at is None else self._fold_until(row, at))
+        fold = await (self._folds.now(row) if at is None else self._folds.until(row, at))
+        state = fold.state
         shown: dict[str, Any] = {
             "id": row.id,
             "url": instance_address(row) if row.tenant else instance_url(row.id),
@@ -52,12 +48,17 @@ class Views:
             "snippet": row.snippet,
             "code_version": row.snippet,
         }
-        shown |= state.as_json()
+        shown |= {**state.as_json(), "steps": fold.steps()}
         ended = state if state.status in ev.FINAL_STATUSES else row
         ended_at = ended.ended_at if ended.status in ev.FINAL_STATUSES else None
         kept_ms = self._chaos_hours * HOUR_MS if queues.is_chaos(row.queue) else self._retention_days * DAY_MS
         shown["kept_until"] = None if ended_at is None else ended_at + kept_ms
         return shown
+
+    async def readable(self, row: InstanceRow, at: int | None = None) -> dict[str, Any]:
+        """The same with its steps as objects; large values in them stay JSON text, which `plain` reads."""
+        shown = await self.instance(row, at)
+        return {**shown, "steps": partly_read(shown["steps"])}
 
     async def logs(self, row: InstanceRow, at: int | None = None) -> list[dict[str, Any]]:
         """The first lines that the instance printed, for a page without JavaScript; with `at`, up to the event of that seq."""
@@ -73,58 +74,6 @@ class Views:
                 break
             after = reached
         return lines[:LOG_LINES_SHOWN]
-
-    def forget(self) -> None:
-        """Keep no folds."""
-        self._folds.clear()
-        self._past = None
-
-    async def _fold(self, row: InstanceRow) -> State:
-        fold = self._folds.setdefault(row.key, _Fold())
-        self._folds.move_to_end(row.key)
-        self._forget()
-        while True:
-            batch, _ = await read(self._store, row.key, after=fold.state.last_seq, budget=fold.budget)
-            for event in batch:
-                if event.seq > fold.state.last_seq:  # another request may have folded it while this one was reading
-                    fold.state.apply(event)
-            if not batch:
-                return fold.state
-
-    async def _fold_until(self, row: InstanceRow, at: int) -> State:
-        """The fold at a seq. The last one asked for is kept, so that the next moment of the same instance costs what lies between."""
-        past = self._past
-        if past is None or past.key != row.key or past.fold.state.last_seq > at:
-            past = _Past(row.key, _Fold())
-        self._past = None  # another request meanwhile begins its own
-        state = past.fold.state
-        while state.last_seq < at:
-            batch, _ = await read(self._store, row.key, after=state.last_seq, budget=past.fold.budget, most=at - state.last_seq)
-            for event in batch:
-                state.apply(event)
-            if not batch:
-                break
-        self._past = past
-        return state
-
-    def _forget(self) -> None:
-        events = sum(fold.state.last_seq for fold in self._folds.values())
-        held = sum(fold.budget.used for fold in self._folds.values())
-        while len(self._folds) > 1 and (len(self._folds) > REMEMBERED or events > REMEMBERED_EVENTS or held > REMEMBERED_BYTES):
-            _, oldest = self._folds.popitem(last=False)
-            events -= oldest.state.last_seq
-            held -= oldest.budget.used
-
-
-class _Fold:
-    def __init__(self) -> None:
-        self.state, self.budget = State(), Budget()
-
-
-@dataclass(slots=True)
-class _Past:
-    key: int
-    fold: _Fold
 
 
 def plain(view: Any, most: int | None = None) -> Any:

@@ -62,6 +62,11 @@ class Step:
     started_seq: int = 0
     copied: dict[str, Any] | None = None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more becomes of it or of its rollback handler, unless the instance is restarted."""
+        return self.status not in OPEN_STATUSES and (self.rollback is None or self.rollback.status in (COMPLETED, ERRORED))
+
     def as_json(self) -> dict[str, Any]:
         """As it stands under `steps` in the API."""
         shown: dict[str, Any] = {
