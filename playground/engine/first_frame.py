@@ -3,10 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from playground.engine import live
 from playground.engine.code import Code
 from playground.engine.environment import described
 from playground.engine.services import Services
+from playground.sandbox import frames
 from playground.store.protocol import InstanceRow, StepRow
 
 LIMITS = ("value_bytes", "step_limit")  # which the worker keeps too, so that its code gets an error it can see
@@ -27,7 +30,8 @@ def first_frame(
         "class_name": code.class_name,
         "event": {"payload": row.params, "timestamp": row.created_at, "instance": row.id, "workflow": row.workflow},
         "execution": row.execution,
-        "steps": [live.start_frame_step(step) for step in steps],
+        # One step at a time: thousands of them as objects would leave the server's memory in pieces.
+        "steps": msgspec.Raw(b"[" + b",".join(frames.json_text(live.start_frame_step(step)) for step in steps) + b"]"),
         "env": described(code.env),
         "limits": {
             **{name: services.limit(row, name) for name in LIMITS},

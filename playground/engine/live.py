@@ -61,7 +61,7 @@ ENDED = LiveStep(StepKey(SLEEP, "", 0), OVER)
 def from_snapshot(snapshot: Snapshot) -> dict[StepKey, LiveStep]:
     """The steps an execution begins with, in the order they started."""
     rows = sorted(snapshot.steps.values(), key=lambda row: row.started_seq)
-    return {row.key: _live(row) for row in rows}
+    return {row.key: ENDED if row.key.kind != DO and not row.is_open else _live(row) for row in rows}
 
 
 def start_frame_step(row: StepRow) -> dict[str, Any]:

@@ -183,13 +183,7 @@ _encoder = msgspec.json.Encoder()
 
 def key(step: Step) -> StepKey:
     """The step a frame speaks of."""
-    return StepKey(step[0], _shared(step[1]), step[2])
-
-
-@lru_cache(maxsize=1_000)
-def _shared(name: str) -> str:
-    """One string for all that are equal: a loop may sleep thousands of times under one name, and each key is kept."""
-    return name
+    return StepKey.shared(*step)
 
 
 def decode(data: bytes) -> Said:
@@ -225,8 +219,13 @@ def _decode_large(data: bytes) -> Said:
 
 def encode(frame: dict[str, Any]) -> bytes:
     """A frame for a worker, with its header."""
-    data = _encoder.encode(frame)
+    data = json_text(frame)
     return len(data).to_bytes(HEADER, "big") + data
+
+
+def json_text(part: dict[str, Any]) -> bytes:
+    """A frame without its header, or a part of one."""
+    return _encoder.encode(part)
 
 
 def plain(value: Any) -> Any:

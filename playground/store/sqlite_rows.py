@@ -1,6 +1,7 @@
 """Rows of the SQLite schema to and from the values of protocol.py. The order of columns is that of sqlite_queries.sql."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from playground.store.encoding import decode, decode_or_none, encode, encode_or_none, encode_step, kept
@@ -84,9 +85,15 @@ def child(r: Sequence[Any]) -> Child:
 def step_row(r: Sequence[Any]) -> StepRow:
     """From a row of `step_columns` and the result."""
     return StepRow(
-        StepKey(r[0], r[1], r[2]), r[3], r[4], r[5], decode_or_none(r[6]), r[7], r[8], r[9], r[10], kept(r[19]),
-        decode_or_none(r[18]), r[11], r[12], decode_or_none(r[13]), r[14], r[15], r[16], r[17],
+        StepKey.shared(r[0], r[1], r[2]), r[3], r[4], r[5], _config(r[6]), r[7], r[8], r[9], r[10], kept(r[19]),
+        decode_or_none(r[18]), r[11], r[12], _config(r[13]), r[14], r[15], r[16], r[17],
     )  # fmt: skip
+
+
+@lru_cache(maxsize=1_000)
+def _config(text: str | None) -> Any:
+    """A step's config, shared between steps that have the same, so never changed."""
+    return decode_or_none(text)
 
 
 def step_values(instance: int, generation: int, row: StepRow, result: str | None) -> tuple[Any, ...]:

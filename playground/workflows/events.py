@@ -4,6 +4,7 @@ The values are tuples, since a quick step makes a dozen of them and hashes its k
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 DO = "do"
@@ -94,12 +95,22 @@ class StepKey(NamedTuple):
     name: str
     count: int  # type: ignore[assignment]  # of the calls with this name; a tuple's own `count` is of no use on a key
 
+    @classmethod
+    def shared(cls, kind: str, name: str, count: int) -> "StepKey":
+        """A key for keeping: its texts are one with those of other keys, since a loop may make thousands under one name."""
+        return cls(_shared(kind), _shared(name), count)
+
     def __str__(self) -> str:
         return f"{self.name}-{self.count}"
 
     def as_json(self) -> dict[str, Any]:
         """The step as it stands in events, in the API and on the stream."""
         return {"kind": self.kind, "name": self.name, "count": self.count}
+
+
+@lru_cache(maxsize=1_000)
+def _shared(text: str) -> str:
+    return text
 
 
 class NewEvent(NamedTuple):
