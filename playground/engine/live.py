@@ -56,12 +56,14 @@ class LiveStep:
 
 ENDED = LiveStep(StepKey(SLEEP, "", 0), OVER)
 """Stands for every sleep and wait that has ended and of which the code knows: one may sleep thousands of times, and nothing more is asked of those."""
+ENDED_DO = LiveStep(StepKey(DO, "", 0), OVER)
+"""The same of every `do` that had ended before this execution began and has no handler."""
 
 
 def from_snapshot(snapshot: Snapshot) -> dict[StepKey, LiveStep]:
     """The steps an execution begins with, in the order they started."""
     rows = sorted(snapshot.steps.values(), key=lambda row: row.started_seq)
-    return {row.key: ENDED if row.key.kind != DO and not row.is_open else _live(row) for row in rows}
+    return {row.key: _live(row) for row in rows}
 
 
 def start_frame_step(row: StepRow) -> dict[str, Any]:
@@ -82,6 +84,8 @@ def retry_delay(config: Mapping[str, Any], failures: int, computed: int | None) 
 
 
 def _live(row: StepRow) -> LiveStep:
+    if row.rollback is None and not row.is_open:
+        return ENDED_DO if row.key.kind == DO else ENDED
     status = OVER if row.is_over else OPEN if row.status == STEP_OPEN else RETRYING
     return LiveStep(
         key=row.key,
