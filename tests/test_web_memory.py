@@ -71,9 +71,9 @@ def test_a_lost_connection_is_gone_at_once_and_waits_for_no_timer_or_collection(
 def test_folds_are_forgotten_when_nothing_has_run_for_a_moment(site: Site) -> None:
     made = site.create(HELLO)
     ended = site.finish(made)
-    assert site.context.views._folds
+    assert site.context.views._folds._kept
     site.call(site.engine._scheduler.calm.give_back())
-    assert not site.context.views._folds
+    assert not site.context.views._folds._kept
     assert site.client.get(f"/api{made['url']}").json() == ended
 
 
