@@ -84,7 +84,7 @@ def retry_delay(config: Mapping[str, Any], failures: int, computed: int | None) 
 
 
 def _live(row: StepRow) -> LiveStep:
-    if row.rollback is None and not row.is_open:
+    if row.is_over and row.rollback is None:
         return ENDED_DO if row.key.kind == DO else ENDED
     status = OVER if row.is_over else OPEN if row.status == STEP_OPEN else RETRYING
     return LiveStep(
