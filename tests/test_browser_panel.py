@@ -1,5 +1,6 @@
 """The run panel in a real browser: what can be done to a run, and its views of long and of broken ones."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -83,6 +84,8 @@ def ran(opened: Callable[..., Playground]) -> Callable[[str], Playground]:
 def test_a_sleep_ended_by_hand_says_so_for_ever(ran: Callable[[str], Playground]) -> None:
     page = ran(NAPS)
     page.expect_step("long nap", "asleep")
+    page.page.reload()
+    page.expect_step("after", "not reached")
     page.control("Wake long nap now").click()
     page.expect_status("Complete")
     expect(page.output).to_contain_text("awake")
@@ -182,6 +185,7 @@ def test_a_press_on_an_open_step_counts_while_its_lines_arrive_and_a_note_stays_
 def test_a_long_run_is_all_there_and_little_of_it_in_the_page(ran: Callable[[str], Playground]) -> None:
     page = ran(TALKS)
     page.expect_status("Complete")
+    expect(page.output).to_be_in_viewport()
     page.tab("Logs")
     expect(page.logs).to_contain_text("line 2999 of many")
     page.page.get_by_placeholder("Search the logs").fill("line 1234 of")
@@ -194,7 +198,9 @@ def test_a_long_run_is_all_there_and_little_of_it_in_the_page(ran: Callable[[str
     expect(page.page.get_by_role("list", name="Journal")).to_contain_text('"output": 3000')
     page.page.get_by_placeholder("Filter events").fill("no such thing")
     expect(page.page.get_by_text("No event matches “no such thing”.")).to_be_visible()
-    page.step("unit").first.focus()
+    page.page.get_by_role("list", name="Steps").get_by_role("button").last.focus()
+    page.page.keyboard.press("Home")
+    expect(page.page.locator(".row-name:focus")).to_have_text(re.compile(r"^unit\n?, done"))
     page.page.keyboard.press("End")
     expect(page.page.locator(".row-name:focus")).to_contain_text("unit-300")
     assert page.page.evaluate("document.querySelectorAll('*').length") < MOST_NODES

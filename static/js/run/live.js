@@ -8,6 +8,7 @@ import { Address, momentOf } from "./address.js";
 import { BreakList } from "./break-list.js";
 import { Drawer } from "./drawer.js";
 import { Effects } from "./effects.js";
+import { Following } from "./following.js";
 import { FINAL, fold, keyOf } from "./fold.js";
 import { wayOn } from "./fork.js";
 import { Header, NOTHING } from "./header.js";
@@ -45,7 +46,7 @@ export class Live {
   constructor(root) {
     this.root = root;
     const part = (name) => root.querySelector(`[data-part="${name}"]`);
-    this.parts = { end: part("end"), timeline: part("timeline") };
+    this.parts = { end: part("end"), timeline: part("timeline"), rows: part("timeline").firstElementChild };
     this.sentence = new Sentence(root);
     this.telling = new Telling();
     const copy = (text) => this.copy(text);
@@ -62,6 +63,7 @@ export class Live {
       onBreak: (entry) => operations.breakStep(entry),
       payloadFor: (step) => this.lesson.payload(step.eventType) ?? "{}",
     });
+    this.following = new Following({ viewport: this.parts.timeline, rows: this.timeline.rows, end: this.parts.end });
     this.table = new StepsTable({ root: part("steps-table"), button: part("as-table"), timeline: this.parts.timeline, open: (step) => this.openStep(step) });
     this.journal = new Journal({ root: part("journal") });
     this.logs = new Logs({ root: part("logs"), copy });
@@ -135,7 +137,7 @@ export class Live {
     this.state = this.moments.state;
     this.past = false;
     this.fresh = this.drawnAt = 0;
-    this.parts.timeline.style.removeProperty("min-height");
+    this.parts.rows.style.removeProperty("min-height");
     this.seen = this.generationEnd = null;
     this.heardAt = Date.now();
     this.drawnEnd = null;
@@ -143,6 +145,7 @@ export class Live {
     this.sentence.reset();
     this.plan = new Plan(this.plan.flat);
     this.timeline.reset(this.plan);
+    this.following.reset();
     this.table.reset();
     this.lens.reset(this.plan);
     this.journal.reset(this.moments.events);
@@ -204,9 +207,9 @@ export class Live {
   seek(seq) {
     this.wanted = null;
     // What the slider stands under must not shrink while it is moved.
-    const { timeline } = this.parts;
-    if (seq === null) timeline.style.removeProperty("min-height");
-    else if (!this.past) timeline.style.setProperty("min-height", `min(${timeline.offsetHeight}px, 60vh)`);
+    const { timeline, rows } = this.parts;
+    if (seq === null) rows.style.removeProperty("min-height");
+    else if (!this.past) rows.style.setProperty("min-height", `${timeline.clientHeight}px`);
     this.past = seq !== null;
     this.state = this.past ? this.moments.at(seq) : this.moments.state;
     this.seen = null;
@@ -304,6 +307,7 @@ export class Live {
       const next = state.status === "errored" ? wayOn(this.run, state, (title, words) => this.notices.refused(title, words)) : null;
       this.parts.end.replaceChildren(...(end ? [outcome(state, (text) => this.copy(text), next)] : []));
     }
+    this.following.update(state, context.final);
   }
 
   shown() {
@@ -316,6 +320,7 @@ export class Live {
     this.lens.update(this.state, context);
     this.drawer.update(this.state, context);
     this.timeline.frame();
+    this.following.show();
   }
 
   /** Lights a line, and whatever belongs to it, wherever it is shown. */
