@@ -10,6 +10,7 @@ const idle = new Idle(part("idle"));
 let loading = null;
 let live = null;
 let wanted = null;
+let found = null; // what the check of the code in the editor told last: it may come before the panel that wants it
 
 /**
  * Follows an instance, letting go of the one before.
@@ -21,7 +22,11 @@ export function openRun(run) {
   wanted = run;
   show("live");
   load().then(
-    () => wanted === run && live.open(run),
+    () => {
+      if (wanted !== run) return;
+      live.open(run);
+      if (found) live.planned(found);
+    },
     () => wanted === run && (show("idle"), idle.failed()),
   );
 }
@@ -60,4 +65,7 @@ document.addEventListener("playground:starting", () => {
   load().catch(() => {});
 });
 document.addEventListener("playground:stopped", () => idle.starting(false));
-document.addEventListener("playground:outline", ({ detail }) => !wanted && idle.show(detail.outline));
+document.addEventListener("playground:outline", ({ detail }) => {
+  found = detail;
+  if (!wanted) idle.show(detail.outline);
+});
