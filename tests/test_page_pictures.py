@@ -169,11 +169,6 @@ def test_the_narrator_says_what_last_mattered(name: str, sentence: str) -> None:
         ),
         (
             "attempt_started",
-            {"armed": "before-commit"},
-            "Armed. The worker will be killed after the next step's effect, before its commit.",
-        ),
-        (
-            "attempt_started",
             {"task": {"do": "kill-worker", "during": "reserve stock", "say": "Press Kill worker while `reserve stock` runs.", "seen": "It did."}},
             "Try it: press Kill worker while reserve stock runs.",
         ),
@@ -183,6 +178,15 @@ def test_the_narrator_follows_a_run(until: str, context: dict[str, Any], sentenc
     events = JOURNALS["killed-and-woken"]
     upto = next(event["seq"] for event in events if event["type"] == until)
     assert node(SENTENCES, [{"events": events[:upto], **context}]) == [sentence]
+
+
+def test_the_narrator_leaves_an_armed_kill_to_the_list_where_it_is_taken_back() -> None:
+    events = JOURNALS["killed-and-woken"]
+    upto = next(event["seq"] for event in events if event["type"] == "attempt_started")
+    armed = {**events[upto - 1], "seq": upto + 1, "type": "kill_armed", "step": None, "data": {"when": "before-commit"}}
+    task = {"do": "kill-worker", "during": "reserve stock", "say": "Press Kill worker while `reserve stock` runs.", "seen": "It did."}
+    said = node(SENTENCES, [{"events": [*events[:upto], armed], "task": task}])
+    assert said == ["reserve stock runs. Its result is committed to the journal before your code sees it."]
 
 
 def test_the_narrator_says_what_a_new_execution_read() -> None:

@@ -11,7 +11,7 @@ export class BreakList {
   /** @param {{root: HTMLElement, clear: (step: object) => void, disarm: () => void}} how `step` is the break's own: kind, name and perhaps count */
   constructor({ root, clear, disarm }) {
     Object.assign(this, { clear, disarm });
-    this.box = el("div.set-up", { role: "group", "aria-label": "Set up to go wrong", hidden: true });
+    this.box = el("div.set-up", { role: "group", "aria-label": "Set up to go wrong", "aria-live": "polite", hidden: true });
     root.append(this.box);
     this.drawn = null;
   }

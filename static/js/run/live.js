@@ -271,7 +271,7 @@ export class Live {
       this.header.tick(context);
     }
     this.notices.tick();
-    if (this.state.lastSeq || this.trouble) this.sentence.say(this.state, { ...context, armed: this.state.armed, doubles: this.effects.doubles, task: this.lesson.task });
+    if (this.state.lastSeq || this.trouble) this.sentence.say(this.state, { ...context, doubles: this.effects.doubles, task: this.lesson.task });
     const untold = this.telling.tell(this.state, this.moments.state, context);
     if (document.hidden) return;
     const rests = this.past || (context.final && !this.trouble);

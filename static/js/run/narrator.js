@@ -16,11 +16,10 @@ const MESSAGE = 200; // … and of an error's message
 const name = (step) => ({ code: short(stepLabel(step), NAME) });
 
 /** `task` is that of a lesson; it is said where it can be done. */
-export function narrate(state, { now, final, stale, armed = null, watching = false, task = null, doubles = [] }) {
+export function narrate(state, { now, final, stale, watching = false, task = null, doubles = [] }) {
   if (stale) return say("i-journal", "The run goes on without this page. What it commits now will appear here, in order, once.");
   if (final) return ended(state, doubles);
-  if (armed && alive(state)) return armedSentence(armed);
-  if (task && !watching && canTry(task, state)) return { icon: "i-hand", tone: "try", parts: ["Try it: ", ...spoken(lowered(task.say))] };
+  if (task && !watching && !state.armed && canTry(task, state)) return { icon: "i-hand", tone: "try", parts: ["Try it: ", ...spoken(lowered(task.say))] };
   if (state.rollback === "running") return undoing(state);
   if (state.status === "paused") return say("i-pause", "Paused. Sleeps and waits have stopped with it and keep their remaining time.");
   if (state.status === "waitingForPause") return say("i-pause", "Pausing: what is running finishes first, and nothing new begins.");
@@ -117,11 +116,6 @@ function undoing(state) {
   return say("i-restart", "Rolling back, last step first", ...(step ? [": undoing ", name(step)] : []), ".");
 }
 
-function armedSentence(armed) {
-  const when = armed === "during-step" ? "during its next step" : "after the next step's effect, before its commit";
-  return say("i-cut", { b: "Armed." }, ` The worker will be killed ${when}.`);
-}
-
 function ended(state, doubles) {
   const executions = lives(state).length;
   const after = executions > 1 ? ` after ${executions} executions` : "";
@@ -164,7 +158,7 @@ function twice([first, ...more]) {
 function errored(state) {
   const { error } = state;
   const last = state.executions[state.executions.length - 1];
-  if (last?.reason === "limit") return ["The worker broke a limit, so the run ended: ", { code: short(errorLine(error), MESSAGE) }, "."];
+  if (last?.reason === "limit") return ["The worker broke a limit, so the run ended: ", { code: short(errorLine(error), MESSAGE).replace(/\.$/, "") }, "."];
   const step = state.rows.findLast((one) => one.error && error && one.error.name === error.name && one.error.message === error.message);
   const where = error?.line ? [{ line: error.line }] : ["its last line"];
   if (step?.kind === "do") {
