@@ -40,7 +40,7 @@ FLAGS = """
 import { labels } from "RUN/axis.js";
 const scale = { at: (at) => at, moment: (at) => at, now: 90, idles: [], spans: () => [], span: 100, start: 0, view: null };
 const cuts = given.at.map((at) => ({ at, reason: "killed", execution: 1 }));
-return labels({ scale, cuts, stale: false, final: true, width: 360, narrow: given.narrow, held: "" }).filter(({ kind }) => kind === "cut").map(({ text }) => text);
+return labels({ scale, cuts, stale: false, final: true, width: 360, narrow: given.narrow, held: "" }).filter(({ kind }) => kind === "cut").map(({ text, a }) => (given.places ? a : text));
 """
 LATE = """
 import { Lesson } from "RUN/lesson.js";
@@ -101,3 +101,6 @@ def test_a_flag_that_would_be_cut_off_at_the_panels_edge_has_no_words() -> None:
     near_and_far = [6, 60]
     assert node(FLAGS, {"at": near_and_far, "narrow": True}) == ["worker killed", ""]
     assert node(FLAGS, {"at": near_and_far, "narrow": False}) == ["worker killed", "worker killed"]
+    [end] = node(FLAGS, {"at": [100], "narrow": False, "places": True})
+    assert 80 < end < 95, "whole beside the buttons"
+    assert node(FLAGS, {"at": [120], "narrow": False, "places": True}) == [], "zoomed out of view"

@@ -5,6 +5,7 @@ import { CUT, lasting, two } from "./words.js";
 const CHAR = 6.1; // width of a character at 11 px, in CSS pixels
 const GAP = 8; // least distance of two labels
 const MARGIN = 12; // beside a track that is as wide as the panel
+const BESIDE = 14; // free to the right of a track that is not, before the buttons
 const TICK = 66; // least distance of two ticks
 const ROUND = [1, 2, 5, 10];
 
@@ -35,8 +36,9 @@ export function labels({ scale, cuts, stale, final, width, narrow, held }) {
   for (let index = flags.length - 1; index >= 0; index -= 1) {
     const { kind, a, text, title } = flags[index];
     const size = text.length * CHAR + 34;
+    const room = ((width + (narrow ? MARGIN : BESIDE) - size / 2) / width) * 100; // at the end it is not in the middle over its cut, but whole
     const cutOff = narrow && (a / 100) * width < size / 2 - MARGIN; // a track as wide as the panel has nothing beside it to lie over
-    if (cutOff || !put({ kind, a, text, title }, size)) put({ kind, a, text: "", title }, 22);
+    if (cutOff || !put({ kind, a: a > 100 ? a : Math.min(a, room), text, title }, size)) put({ kind, a, text: "", title }, 22);
   }
   const begins = scale.view ? stamp(scale.moment(0) - scale.start, tickOf(scale, width)) : "0 s";
   put({ kind: "start", a: 0, text: begins }, begins.length * CHAR);
