@@ -15,7 +15,8 @@ export function outcome(state, copy, next = null) {
   const text = traceback ? traceback.textContent : valueText(state.output);
   const head = el("h3", {}, icon(bad ? "i-failed" : state.status === "terminated" ? "i-stop" : "i-check"), el("span.grow", {}, title), copyButton(text, copy, state.status !== "terminated"));
   const block = el(`section.end${bad ? ".bad" : ""}`, { "aria-label": bad ? "Error" : "Output" }, head);
-  if (bad) block.append(traceback, ...(next ? [next] : []));
+  const more = bad && (error?.traceback?.length || title !== errorLine(error)); // than the head has said
+  if (bad) block.append(...(more ? [traceback] : []), ...(next ? [next] : []));
   else if (state.status === "complete") {
     const pre = el("pre", { tabindex: "0" }, valueNodes(state.output));
     if (state.output === null) pre.append(el("span.dim", {}, "  run returned nothing"));
