@@ -283,7 +283,7 @@ export class Live {
   redraw(context) {
     const { state } = this;
     const newest = this.moments.state;
-    this.scrubber.update({ seq: state.lastSeq, last: this.moments.last, past: this.past, final: FINAL.has(newest.status), executions: newest.executions, at: state.lastAt });
+    this.scrubber.update({ seq: state.lastSeq, last: this.moments.last, past: this.past, final: FINAL.has(newest.status), stale: Boolean(this.trouble) && !FINAL.has(newest.status), executions: newest.executions, at: state.lastAt });
     this.lineage.update(newest);
     this.lesson.update(newest, FINAL.has(newest.status));
     this.recode.update(newest, { ...context, final: FINAL.has(newest.status) });

@@ -32,8 +32,8 @@ export class Scrubber {
     this.seek(to >= this.most ? null : to);
   }
 
-  /** `seq` is the moment shown, `at` its time; `last` the newest event there is; `executions` those of the newest state. */
-  update({ seq, last, past, final, executions, at }) {
+  /** `seq` is the moment shown, `at` its time; `last` the newest event there is; `stale` says that newer ones may not have come; `executions` those of the newest state. */
+  update({ seq, last, past, final, stale = false, executions, at }) {
     this.at = seq;
     this.most = last;
     const most = String(Math.max(1, last));
@@ -44,10 +44,12 @@ export class Scrubber {
     setText(this.last, of);
     const spoken = past ? `seq ${seq} of ${of}, ${clock(at)}` : `seq ${seq}, the newest`;
     if (this.range.getAttribute("aria-valuetext") !== spoken) this.range.setAttribute("aria-valuetext", spoken);
-    setVar(this.root, "--at", last > 1 ? ((seq - 1) / (last - 1)) * 100 : 100);
+    setVar(this.root, "--at", last > 1 ? ((seq - 1) / (last - 1)) * 100 : 0); // as the browser places the knob
     setFlag(this.root, "is-past", past);
     this.to.hidden = !past;
-    setText(this.word, past ? (final ? "latest" : "live") : final ? "Latest" : "Live");
+    const newest = final || stale ? "latest" : "live";
+    setFlag(this.root, "is-stale", stale);
+    setText(this.word, past ? newest : newest.charAt(0).toUpperCase() + newest.slice(1));
     const newer = past && !final ? last - seq : 0;
     setText(this.newer, newer ? `${newer.toLocaleString("en")} newer` : "");
     setDisabled(this.live, past ? "" : "This is the newest state.");
