@@ -43,6 +43,7 @@ const came = JSON.parse(data.textContent);
 const { page, whose } = came.tenant ? await (await import("./tenants/run.js")).openTenant(came) : { page: came, whose: ours };
 const script = document.getElementById("app");
 const node = (id) => document.getElementById(id);
+const EDITED = ", edited"; // after the title of what the code was made from
 
 // The server knows a run by its id only; the browser that started it knows what was run.
 const title = page.instance && whose.titleOf(page.instance.id);
@@ -205,8 +206,14 @@ function stored(snippet, code) {
   if (!runId && !isEdited()) move(snippet.url);
 }
 
+/** What a run of `source` is called among the recent ones: runs of many edits of one example are told apart from those of the example. */
+function called(source) {
+  const title = node("title").textContent;
+  return source === page.source || title.endsWith(EDITED) ? title : title + EDITED;
+}
+
 function started(instance, source) {
-  const { id, token, path: address, snippet } = whose.made(instance, node("title").textContent);
+  const { id, token, path: address, snippet } = whose.made(instance, called(source));
   close("run");
   close("draft");
   runId = id;
@@ -231,7 +238,7 @@ document.addEventListener("playground:status", ({ detail: { status } }) => {
 });
 document.addEventListener("playground:forked", ({ detail: { instance, source } }) => {
   if (source === editor.text()) return started(instance, source);
-  location.assign(whose.made(instance, node("title").textContent).path); // what the editor has is kept as a draft
+  location.assign(whose.made(instance, called(source)).path); // what the editor has is kept as a draft
 });
 document.addEventListener("playground:code", ({ detail: { source } }) => editor.setText(source));
 document.addEventListener("playground:recoded", ({ detail: { source } }) => {

@@ -89,9 +89,10 @@ class Runs {
       : status
         ? [statusIcon(status), STATUS[status].word]
         : [icon("i-clock", { tone: "not" }), this.trouble ? "Not known: no connection" : "Asking"];
-    const link = el(gone ? "span.run-link" : "a.run-link", {}, mark, el("b", {}, title || "Untitled"), el("small", {}, `${words} · ${moment(at)}`), el("code", {}, id.slice(0, 8)));
+    const current = id === this.now();
+    const link = el(gone ? "span.run-link" : "a.run-link", {}, mark, el("b", {}, title || "Untitled"), el("small", {}, `${words} · ${moment(at)}${current ? " · this one" : ""}`), el("code", {}, id.slice(0, 8)));
     if (!gone) link.href = `/instances/${encodeURIComponent(id)}`;
-    if (id === this.now()) link.setAttribute("aria-current", "page");
+    if (current) link.setAttribute("aria-current", "page");
     const forget = el(
       "button.btn.icon.small.forget",
       { type: "button", title: gone ? "Forget it" : "Forget it: it can then be watched, not changed", onclick: () => this.forget(id) },
