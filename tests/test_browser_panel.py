@@ -180,6 +180,9 @@ def test_a_press_on_an_open_step_counts_while_its_lines_arrive_and_a_note_stays_
     line, note = page.page.locator(".cm-line.cm-raised"), page.page.locator(".cm-note-raised")
     expect(note).to_contain_text("ValueError")
     assert abs((note.bounding_box() or {})["y"] - (line.bounding_box() or {})["y"]) < 2
+    assert (note.bounding_box() or {})["width"] < 24, "lies over no more of a line that is too long"
+    note.hover()
+    expect(note).to_have_css("font-size", "12px")
 
 
 def test_a_long_run_is_all_there_and_little_of_it_in_the_page(ran: Callable[[str], Playground]) -> None:

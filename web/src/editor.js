@@ -14,6 +14,7 @@ import {
   tooltips,
 } from "@codemirror/view";
 import { python } from "./highlight.js";
+import { notes } from "./notes.js";
 import { columnOf, lineAt, offsetAt } from "./places.js";
 import { nextProblem, problems, show } from "./problems.js";
 import { link, nowLine, runLine, showOutline, showRun, startRun, steps } from "./steps.js";
@@ -68,6 +69,7 @@ export function createEditor({ parent, doc, nonce, labelledby, describedby, onCh
       problems(),
       lineNumbers(),
       steps({ onHover, onStep }),
+      notes,
       highlightSpecialChars(),
       history(),
       drawSelection(),
