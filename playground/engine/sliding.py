@@ -28,8 +28,6 @@ class Sliding:
             counts[-1] += amount
         else:
             counts.extend((now, amount))
-        while len(self._seen) > MOST_KEYS:
-            self._seen.popitem(last=False)
 
     def counts(self, key: str) -> Sequence[tuple[int, int]]:
         """What it has had as (unit, amount), oldest first."""
@@ -44,6 +42,8 @@ class Sliding:
         counts = self._seen.get(key)
         if counts is None:
             counts = self._seen[key] = array("q")
+            if len(self._seen) > MOST_KEYS:
+                self._seen.popitem(last=False)
         self._seen.move_to_end(key)
         since, gone = self.now() - self.window, 0
         while gone < len(counts) and counts[gone] <= since:
