@@ -100,7 +100,8 @@ def test_a_rerun_says_what_it_is_and_nobody_can_change_it(site: Site, tale: dict
     assert journal[0]["data"]["trigger"] == {"kind": "chaos", "of": tale["id"], "kill_before_commit": 2}
     [kill] = [event["data"] for event in journal if event["type"] == "execution_ended" and event["data"]["reason"] == "killed"]
     assert (kill["injected"], kill["step"]["name"]) == (2, "charge")
-    assert all(event["data"]["virtual"] for event in journal if event["type"] in ("sleep_completed", "wait_timed_out"))
+    waits = [event["data"]["virtual"] for event in journal if event["type"] in ("sleep_completed", "wait_timed_out")]
+    assert waits and all(waits)
     shown = site.client.get(f"/api{row['url']}").json()
     assert shown["kept_until"] - shown["ended_at"] == site.settings.chaos_retention_hours * 3_600_000
     assert site.client.post(f"/api{row['url']}/restart").status_code == 401
