@@ -79,20 +79,14 @@ def read(text: str) -> tuple[Source | None, list[Diagnostic]]:
     unreadable = _UNREADABLE.search(text)
     if unreadable:
         return None, [_at_character(text, unreadable.start())]
+    tree = None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             tree = ast.parse(text, FILENAME)
-        except SyntaxError as error:
-            return None, [_syntax_error(error, lines, in_bytes=False)]
-        except (RecursionError, MemoryError):
-            return None, [_too_deep(text)]
-        except (ValueError, OverflowError, SystemError) as error:
-            return None, [report("syntax", Span(1, 1, 1, 2), words=_sentence(str(error)))]
-        try:
             compile(tree, FILENAME, "exec", dont_inherit=True)
         except SyntaxError as error:
-            return None, [_syntax_error(error, lines, in_bytes=True)]
+            return None, [_syntax_error(error, lines, in_bytes=tree is not None)]
         except (RecursionError, MemoryError):
             return None, [_too_deep(text)]
         except (ValueError, OverflowError, SystemError) as error:
