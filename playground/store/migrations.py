@@ -15,23 +15,17 @@ APPLICATION_ID = 0x50_47_57_46  # "PGWF"
 Migration = Callable[[sqlite3.Connection], None]
 
 
-def _version_1(db: sqlite3.Connection) -> None:
-    run_script(db, Path(__file__).with_name("sqlite_schema.sql").read_text(encoding="utf-8"))
+def _of(script: str) -> Migration:
+    return lambda db: run_script(db, Path(__file__).with_name(script).read_text(encoding="utf-8"))
 
 
-def _version_2(db: sqlite3.Connection) -> None:
-    run_script(db, Path(__file__).with_name("sqlite_schema_2.sql").read_text(encoding="utf-8"))
-
-
-def _version_3(db: sqlite3.Connection) -> None:
-    run_script(db, Path(__file__).with_name("sqlite_schema_3.sql").read_text(encoding="utf-8"))
-
-
-def _version_4(db: sqlite3.Connection) -> None:
-    run_script(db, Path(__file__).with_name("sqlite_schema_4.sql").read_text(encoding="utf-8"))
-
-
-MIGRATIONS: Sequence[Migration] = (_version_1, _version_2, _version_3, _version_4)  # the n-th makes version n out of version n - 1
+# The n-th makes version n out of version n - 1.
+MIGRATIONS: Sequence[Migration] = (
+    _of("sqlite_schema.sql"),
+    _of("sqlite_schema_2.sql"),
+    _of("sqlite_schema_3.sql"),
+    _of("sqlite_schema_4.sql"),
+)
 
 
 def version_of(db: sqlite3.Connection, name: str, migrations: Sequence[Migration] = MIGRATIONS) -> int:
