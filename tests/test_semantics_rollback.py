@@ -94,6 +94,32 @@ async def test_27_a_handler_is_tried_again_by_its_rollback_config():
 
 
 @story
+async def test_27_a_handler_may_have_its_delay_computed():
+    body = """
+    async def undo(info):
+        LEDGER.note(info.ctx.attempt)
+        await asyncio.sleep(8 if info.ctx.attempt == 1 else 60)
+        raise LookupError("not yet")
+    async def delay(info):
+        await asyncio.sleep(4)
+        LEDGER.note(str(info.error))
+        if info.ctx.attempt == 2:
+            raise ConnectionError("no answer")
+        return "1 minute"
+    config = {"retries": {"limit": 3, "delay": delay, "backoff": "constant"}, "timeout": "10 seconds"}
+    await step.do("one", lambda: 1, rollback=undo, rollback_config=config)
+    raise ValueError("the failure")
+    """
+    async with playing(body) as (_, run):
+        await run.wait_for_status("errored")
+        rollback = (await run.step("one")).rollback
+        assert rollback.error["message"] == 'The delay function for step "one-1" threw an error: no answer'
+        assert await times(run, ev.ROLLBACK_ATTEMPT_STARTED) == [0, 72_000]
+        assert await times(run, ev.ROLLBACK_ATTEMPT_ERRORED) == [12_000, 86_000]
+    assert LEDGER.take() == [1, "not yet", 2, "Execution timed out after 10000ms"]
+
+
+@story
 async def test_27_a_handler_over_its_timeout_is_cancelled():
     body = """
     async def undo(info):

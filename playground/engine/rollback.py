@@ -86,7 +86,7 @@ class Rollback:
         """A handler has failed: try it again, or stop the chain."""
         step = self._open(frame)
         if step is not None:
-            self._fail(step, frames.plain(frame.error), frame.retryable)
+            self._fail(step, frames.plain(frame.error), frame.retryable, frame.delay)
 
     def missing(self, frame: frames.Missing) -> None:
         """The code never came to the step again, so its handler is not known."""
@@ -127,6 +127,7 @@ class Rollback:
                 "op": "rollback",
                 "step": step.key,
                 "attempt": step.rollback_attempt,
+                "last": step.rollback_failures >= step.rollback_config["retries"]["limit"],
                 "error": self._error,
                 "output": step.output if step.completed else None,
             }
@@ -156,7 +157,7 @@ class Rollback:
     def _over_wall(self, wall: int) -> None:
         self._execution.break_limit(f"attempt time: a rollback took more than {wall // 1000} s", words.wall_of(self._execution.row.tenant))
 
-    def _fail(self, step: LiveStep, error: dict[str, Any], retryable: bool) -> None:
+    def _fail(self, step: LiveStep, error: dict[str, Any], retryable: bool, computed: int | None) -> None:
         execution = self._execution
         self._stop_timer()
         self.attempt_open = False
@@ -167,7 +168,7 @@ class Rollback:
         if not retryable or step.rollback_failures > step.rollback_config["retries"]["limit"]:
             self._stop(step, error, errored)
             return
-        delay = live.retry_delay(step.rollback_config, step.rollback_failures, None)
+        delay = live.retry_delay(step.rollback_config, step.rollback_failures, computed)
         data["retry_delay_ms"] = delay
         clock = execution.services.clock
         step.rollback, step.rollback_until = "retrying", clock.now() + delay

@@ -207,21 +207,28 @@ class Attempts:
         if isinstance(error, MemoryError):
             traceback.clear_frames(error.__traceback__)  # what filled the memory hangs from there
         do.error = error
-        retryable = failures.retryable(error)
-        frame: dict[str, Any] = {"op": "fail", "error": failures.describe(error), "retryable": retryable}
-        if retryable and not do.last and do.config.delay_function is not None:
-            try:
-                info = Record(ctx=context(do.key, do.attempt, do.config), error=error)
-                frame["delay"] = await delays.computed(do.config.delay_function, do.key, info, self._limits["delay_function_ms"] / 1000)
-            except NonRetryableDelayError as refused:
-                do.error = refused
-                frame.update(error=failures.describe(refused), retryable=False)
+        frame, do.error = await failure(do.key, do.attempt, do.config, error, self._limits, last=do.last)
         self._post(do, frame)
 
 
 def context(key: Key, attempt: int, config: StepConfig) -> Record:
     """The `ctx` of a callback: a fresh copy, so that changing it changes nothing."""
     return Record(step=Record(name=key[1], count=key[2]), attempt=attempt, config=config.as_json())
+
+
+async def failure(
+    key: Key, attempt: int, config: StepConfig, error: BaseException, limits: Mapping[str, Any], *, last: bool
+) -> tuple[dict[str, Any], BaseException]:
+    """What is sent of a failed attempt of a step, or of its rollback handler, and its error: that of the delay function, where that fails."""
+    frame: dict[str, Any] = {"op": "fail", "error": failures.describe(error), "retryable": failures.retryable(error)}
+    if frame["retryable"] and not last and config.delay_function is not None:
+        try:
+            info = Record(ctx=context(key, attempt, config), error=error)
+            frame["delay"] = await delays.computed(config.delay_function, key, info, limits["delay_function_ms"] / 1000)
+        except NonRetryableDelayError as refused:
+            frame.update(error=failures.describe(refused), retryable=False)
+            return frame, refused
+    return frame, error
 
 
 def stored(value: Any, what: str, most: int) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from playground.worker import failures, logs
-from playground.worker.attempts import Key, context, current_step, stored
+from playground.worker.attempts import Key, context, current_step, failure, stored
 from playground.worker.bindings import Bindings
 from playground.worker.entrypoint import WorkflowFatalError, WorkflowTimeoutError
 from playground.worker.history import History
@@ -152,13 +152,16 @@ class Execution:
             if inspect.isawaitable(result):
                 await result
         except asyncio.CancelledError as cancelled:
-            late = WorkflowTimeoutError(cancelled.args[0] if cancelled.args else "cancelled")
-            self._finish({**answer, "op": "fail", "error": failures.describe(late), "retryable": True})
-        except BaseException as failed:  # noqa: BLE001 - the tenant's, whatever it is
-            retryable = failures.retryable(failed)
-            self._finish({**answer, "op": "fail", "error": failures.describe(failed), "retryable": retryable})
+            failed: BaseException = WorkflowTimeoutError(cancelled.args[0] if cancelled.args else "cancelled")
+            self._rollbacks[key].uncancel()
+        except BaseException as raised:  # noqa: BLE001 - the tenant's, whatever it is
+            failed = raised
         else:
             self._finish({**answer, "op": "done", "value": None})
+            return
+        del self._rollbacks[key]  # a timeout is the handler's, not its delay function's
+        told, _ = await failure(key, frame["attempt"], config, failed, self._start["limits"], last=frame["last"])
+        self._finish({**answer, **told})
 
     def _leave(self, code: int = 0) -> None:
         self.process.leave(code)
