@@ -144,8 +144,7 @@ async def test_a_worker_that_closes_its_channel_and_lives_on_ends():
     body = "import os\nos.close(3)\nwhile True:\n    pass"
     async with isolated(body, cpu_seconds=2) as (_, run):
         await run.wait_for_status("errored", deadline=45)
-        error = (await run.state()).error
-        assert error["name"] == "LimitExceeded" and "processor time: the worker used more than" in error["message"]
+        assert (await run.state()).error["name"] == "LimitExceeded"  # of its processor time, or on a busy machine of the time to end
 
 
 @story
