@@ -92,14 +92,14 @@ def nested(value: Any) -> int:
     return 0 if inner is None else 1 + max(map(nested, inner), default=0)
 
 
-@given(JSON)
-def test_depth_is_counted_past_brackets_in_strings(value: Any) -> None:
+@given(JSON, st.integers(1, 40))
+def test_depth_is_counted_past_brackets_in_strings_and_over_any_pieces(value: Any, piece: int) -> None:
     for ascii in (True, False):
         try:
             text = json.dumps([value, '"]]]]\\', {'}}\\\\"': 1}], ensure_ascii=ascii).encode()
         except UnicodeEncodeError:
             continue
-        assert depth(text) == max(2, 1 + nested(value))
+        assert depth(text) == depth(text, piece) == max(2, 1 + nested(value))
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"k":'])
