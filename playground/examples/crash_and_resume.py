@@ -1,8 +1,9 @@
 """Crash and resume
 
-Press Kill worker while `charge card` runs. That is a real SIGKILL: the process is gone, with everything it had in
-memory. A new worker calls `run` from the top, reads `reserve stock` from the journal instead of reserving twice, starts
-attempt 2 of `charge card`, and the order is shipped as if nothing had happened. Kill it as often as you like.
+A worker dies while it charges a card, and the order is shipped all the same. Press Kill worker while `charge card`
+runs: that is a real SIGKILL, the process is gone, with everything it had in memory. A new worker calls `run` from the
+top, reads `reserve stock` from the journal instead of reserving twice, starts attempt 2 of `charge card`, and goes on
+as if nothing had happened. Kill it as often as you like.
 
 order: 2
 group: "Start here"

@@ -1,8 +1,9 @@
 """Sleep and hibernation
 
-A short sleep keeps its worker at hand. One longer than the idle grace (10 seconds unless set otherwise) gives it up: no
-process, no memory, only a row with a due time, so a million of these could sleep for a year. Watch the worker go at the
-long sleep. The next execution replays `run` from the top: its dimmed lines in the logs.
+A run that sleeps for long needs no worker: no process, no memory, only a row with a due time, so a million of these
+could sleep for a year. A short sleep keeps its worker at hand; one longer than the idle grace (10 seconds unless set
+otherwise) gives it up. Watch the worker go at the long sleep. The next execution replays `run` from the top: its dimmed
+lines in the logs.
 
 order: 4
 group: "Start here"

@@ -1,8 +1,8 @@
 """Onboarding drip
 
-Mails over days, for as long as the person has not started. In production `day` would be `"1 day"` and the loop would
-sleep for a week without a process; here a day takes 4 seconds. Every turn of the loop uses the same step names: calls of
-one name are told apart by their count, so nobody gets a mail twice.
+A mail a day until the person has started: a plain loop that sleeps between two mails. In production `day` would be `"1
+day"` and the loop would sleep for a week without a process; here a day takes 4 seconds. Every turn of the loop uses the
+same step names: calls of one name are told apart by their count, so nobody gets a mail twice.
 
 order: 7
 group: "Waiting"

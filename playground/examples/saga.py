@@ -1,8 +1,8 @@
 """Saga with rollback
 
-A flight and a hotel are booked, then there is no car. The run fails, and the bookings are undone by their `rollback`
-functions in reverse order, each retried like any step. A worker that is killed meanwhile is no way out: the rollback goes on
-where it stopped.
+A flight and a hotel are booked, then there is no car: the run fails, and the bookings are undone, the last one first.
+Each is undone by its `rollback` function, which is retried like any step. A worker that is killed meanwhile is no way
+out: the rollback goes on where it stopped.
 
 order: 12
 group: "In the real world"

@@ -1,8 +1,9 @@
 """Two tenants, one dispatcher
 
-One server runs the code of many. Each run stays on the code it began with, whatever is deployed meanwhile, and finds it again
-after any sleep; ids, keys in `env.KV` and turns are apart. Run here, this belongs to nobody. With a key from the operator
-(`playground tenant-key create acme`), Share has Deploy as tenant, and `/tenants` shows its runs.
+One server runs the code of many tenants, each apart from the others. Each run stays on the code it began with, whatever
+is deployed meanwhile, and finds it again after any sleep; ids, keys in `env.KV` and turns are apart. Run here, this
+belongs to nobody. With a key from the operator (`playground tenant-key create acme`), Share has Deploy as tenant, and
+`/tenants` shows its runs.
 
 order: 14
 group: "In the real world"
