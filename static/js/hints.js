@@ -19,8 +19,8 @@ const kept = (run) => (run.replayed === 1 ? "one finished step" : `${run.replaye
 // What each says, `code` in backticks, and beside what; `next` is a button for what is done by looking.
 const HINTS = {
   run: () => ({ beside: seen("[data-run]"), words: "Press Run. Your code starts in a worker: a process of its own." }),
-  commit: ({ done, going }) => ({
-    beside: seen("#run [data-part=rows]"),
+  commit: ({ done, going, status }) => ({
+    beside: (FINAL.has(status) && seen("#run [data-part=end] > *")) || seen("#run [data-part=rows]"), // not over the output
     words: done
       ? `\`${done}\` is committed: its result is in the journal, and it will not run again.`
       : `Watch ${going ? `\`${going}\`` : "the first bar"}. When it gets its tick, its result is in the journal.`,
