@@ -26,9 +26,9 @@ export function makeHalves() {
 
   return {
     show,
-    status(name) {
+    status(name, picture) {
       const before = BEFORE[name ?? "none"];
-      status.querySelector(".i").replaceWith(before ? icon(before.icon, { tone: before.tone }) : statusIcon(name));
+      status.querySelector(".i").replaceWith(before ? icon(before.icon, { tone: before.tone }) : statusIcon(name, picture));
       status.querySelector("span").textContent = (before ?? STATUS[name]).word;
     },
   };

@@ -36,5 +36,11 @@ export const worst = (steps) => Object.keys(STEP).find((status) => steps.some((s
 /** The state of a step as people see it: an open step of a finished run did not go on. */
 export const stepState = (step, final) => (final && step.endedAt === null ? STEP.stopped : STEP[step.status] || STEP.running);
 
-/** A run's status as an icon, which turns while it runs. */
-export const statusIcon = (status) => icon(STATUS[status].icon, { tone: status === "running" ? "now spin" : STATUS[status].tone });
+/** The picture of a run by its status and its open steps: one that waits has that of what it waits for. */
+export function pictureOf(status, open) {
+  if (status !== "waiting" || !open.length) return STATUS[status].icon;
+  return open.every((step) => step.status === "sleeping") ? STEP.sleeping.icon : open.some((step) => step.status === "retrying") ? STEP.retrying.icon : STATUS.waiting.icon;
+}
+
+/** A run's status as an icon, which turns while it runs; `picture` is that of its open steps, where they are known. */
+export const statusIcon = (status, picture = STATUS[status].icon) => icon(picture, { tone: status === "running" ? "now spin" : STATUS[status].tone });

@@ -1,7 +1,7 @@
 // The run's header: status, facts, and what may be done to the run. A control that cannot act stays and says why.
 
 import { isDisabled, setDisabled, setIcon, setText } from "../dom.js";
-import { STATUS } from "../statuses.js";
+import { STATUS, pictureOf } from "../statuses.js";
 import { alive, lives } from "./fold.js";
 import { lasting, left, ticking } from "./words.js";
 
@@ -96,12 +96,8 @@ export class Header {
     if (!state) return;
     const { final, stale, watching, past } = context;
     const status = STATUS[state.status];
-    const open = [...state.open];
-    const asleep = state.status === "waiting" && open.length > 0 && open.every((step) => step.status === "sleeping");
-    const retrying = state.status === "waiting" && open.some((step) => step.status === "retrying");
-    const picture = asleep ? "i-sleep" : retrying ? "i-retry" : status.icon;
     setText(this.word, state.rollback === "running" && !final ? "Rolling back" : status.word);
-    setIcon(this.icon, picture, state.status === "running" && !stale ? "spin" : "");
+    setIcon(this.icon, pictureOf(state.status, [...state.open]), state.status === "running" && !stale ? "spin" : "");
     this.status.className = `status ${stale ? "" : status.tone}`;
     const executions = lives(state).length;
     setText(this.facts.executions, String(executions));

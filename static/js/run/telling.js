@@ -1,6 +1,7 @@
 // What the rest of the page hears of a run: its steps for the editor and the outline, its status for the page's own bar and title.
 
 import { tell } from "../dom.js";
+import { pictureOf } from "../statuses.js";
 import { lives } from "./fold.js";
 import { errorLine, left, short } from "./words.js";
 
@@ -43,7 +44,7 @@ export class Telling {
     const error = state.status === "errored" && state.error?.line ? { line: state.error.line, message: short(errorLine(state.error), NOTE) } : null;
     tell("steps", { steps, awaitedLine: awaited?.line ?? null, error });
     const executions = lives(newest);
-    tell("status", { status: newest.status, executions: executions.length, replayed: executions.at(-1)?.replayed ?? 0, killed: executions.at(-1)?.reason === "killed" });
+    tell("status", { status: newest.status, picture: pictureOf(newest.status, [...newest.open]), executions: executions.length, replayed: executions.at(-1)?.replayed ?? 0, killed: executions.at(-1)?.reason === "killed" });
     return 0;
   }
 }
