@@ -1,12 +1,13 @@
 // The page, put together. The two halves talk through events on the document:
 //
 //   playground:steps   {steps, awaitedLine, error}  the run's fold changed: dots, awaited line, outline
-//   playground:status  {status, executions, replayed, killed}  the run's status, or its executions (how many; of the last)
+//   playground:status  {status, picture, executions, replayed, killed}  the run's status, or its executions (how many; of the last)
 //   playground:goto    {line, column?}              go to a line of the run's source
 //   playground:hover   {line | null, reveal?}       light a line, from either half; bring it into sight
 //   playground:select  {line}                       a step's dot was pressed: show that step
 //   playground:toast   {text}                       a word about what was just done
-//   playground:outline {outline, source}            what /api/check found; the plan of a run that has not begun
+//   playground:outline {outline, source, behind}    what /api/check found; the plan of a run that has not begun. `behind`: the source
+//                                                   has an error, and the outline is that of before
 //   playground:edited                          the code or the params were changed
 //   playground:forked   {instance, source}       a fork was made: go there
 //   playground:code     {source}                 the run was given this code from elsewhere: show it
@@ -175,13 +176,15 @@ function tag() {
 function checked({ diagnostics, outline: found }) {
   const errors = diagnostics.filter((one) => one.severity === "error").length;
   editor.showProblems(diagnostics);
-  // Half a line typed does not parse: what was found before stands until there is something new.
-  if (found?.length || !errors) {
+  // Half a line typed does not parse: what was found before stands, and says so, until there is something new.
+  const behind = errors > 0 && !found?.length;
+  if (!behind) {
     outline = found ?? [];
     outlineList.show(outline);
     editor.showOutline(outlineList.lines());
-    tell("outline", { outline, source: editor.text() });
   }
+  outlineList.behind(behind);
+  tell("outline", { outline, source: editor.text(), behind });
   const warnings = diagnostics.filter((one) => one.severity === "warning").length;
   const notes = diagnostics.length - errors - warnings;
   const parts = [
@@ -231,9 +234,9 @@ document.addEventListener("playground:steps", lately(({ detail }) => {
   editor.showRun(detail);
   outlineList.fill(detail.steps);
 }));
-document.addEventListener("playground:status", ({ detail: { status } }) => {
+document.addEventListener("playground:status", ({ detail: { status, picture } }) => {
   counted = status;
-  halves.status(status);
+  halves.status(status, picture);
   document.title = `${STATUS[status].word} · ${node("title").textContent} · Dynamic Workflows Playground`;
 });
 document.addEventListener("playground:forked", ({ detail: { instance, source } }) => {

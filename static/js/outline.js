@@ -21,10 +21,18 @@ export function makeOutline({ onPick, onHover }) {
   let plan = [];
   let steps = [];
   let drawn = null;
+  let old = false; // the outline is that of before an error
   const none = el("li.none", {}, NONE);
 
   function show(outline) {
     plan = outline;
+    redraw();
+  }
+
+  /** Says whether the outline is that of the code before the error that is in it now. */
+  function behind(is) {
+    if (old === is) return;
+    old = is;
     redraw();
   }
 
@@ -42,7 +50,7 @@ export function makeOutline({ onPick, onHover }) {
     place();
     for (const entry of entries) mark(entry);
     const done = entries.filter((entry) => entry.steps.length && entry.steps.every((step) => step.status === "completed")).length;
-    counter.textContent = entries.length ? `${done} of ${entries.length}${left ? ` and ${left} more` : ""}` : "";
+    counter.textContent = old && entries.length ? "as before the error" : entries.length ? `${done} of ${entries.length}${left ? ` and ${left} more` : ""}` : "";
     none.hidden = entries.length > 0;
   }
 
@@ -141,7 +149,7 @@ export function makeOutline({ onPick, onHover }) {
     }
   }
 
-  return { show, fill, link, lines: () => entries.filter(({ item }) => !item.extra).map(({ item }) => item.line) };
+  return { show, fill, behind, link, lines: () => entries.filter(({ item }) => !item.extra).map(({ item }) => item.line) };
 }
 
 // A name made at run time stands in the outline as a pattern, or not at all.

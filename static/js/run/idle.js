@@ -15,7 +15,7 @@ export class Idle {
     Object.assign(this, { root, plan: part("plan"), rows: part("plan-rows"), word: part("idle-word"), note: part("plan-note") });
   }
 
-  show(outline) {
+  show(outline, behind = false) {
     const flat = flatten(outline);
     this.plan.hidden = !flat.length;
     const slots = places(flat.slice(0, MOST));
@@ -38,7 +38,7 @@ export class Idle {
     this.planned = items.map((item, index) => ({ item, entry: flat[index] }));
     this.mark();
     this.rows.replaceChildren(...items);
-    setText(this.note, flat.length > MOST ? `and ${flat.length - MOST} more` : "read from your code; nothing has run");
+    setText(this.note, flat.length > MOST ? `and ${flat.length - MOST} more` : behind ? "as your code was before the error" : "read from your code; nothing has run");
   }
 
   /** Marks what is broken in the run that is to come. */

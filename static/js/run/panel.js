@@ -67,5 +67,5 @@ document.addEventListener("playground:starting", () => {
 document.addEventListener("playground:stopped", () => idle.starting(false));
 document.addEventListener("playground:outline", ({ detail }) => {
   found = detail;
-  if (!wanted) idle.show(detail.outline);
+  if (!wanted) idle.show(detail.outline, detail.behind);
 });
