@@ -56,6 +56,8 @@ def test_the_first_page_opens_on_the_first_example(site: Site) -> None:
 def test_every_example_has_its_page(site: Site) -> None:
     for example in site.client.get("/api/examples").json()["examples"]:
         answer = page(site, example["url"])
+        onward = answer.text.partition('<nav class="onward"')[2].partition("</nav>")[0]
+        assert onward.count('class="card"') == 3 and f'"{example["url"]}"' not in onward
         assert data_of(answer)["example"]["slug"] == example["slug"]
         assert html.escape(example["title"]) in answer.text
     for path in ("/examples", "/about"):
