@@ -13,7 +13,7 @@ from playground.engine import CreateInstance, Engine
 from playground.engine.clock import SystemClock
 from playground.engine.ids import SystemIds
 from playground.sandbox.handle import EXIT, SIGNAL, Exit
-from playground.sandbox.tiers import Tier
+from playground.sandbox.tiers import SandboxDown, Tier
 from playground.settings import Settings
 from playground.store import open_store
 from playground.store.protocol import InstanceRow
@@ -105,8 +105,12 @@ class Puppets:
     def __init__(self) -> None:
         self._taken: asyncio.Queue[Puppet] = asyncio.Queue()
         self._count = 0
+        self.down = 0  # how often there is none to be had
 
     async def take(self) -> Puppet:
+        if self.down:
+            self.down -= 1
+            raise SandboxDown("No puppet can be had.")
         self._count += 1
         puppet = Puppet(f"p{self._count}")
         self._taken.put_nowait(puppet)

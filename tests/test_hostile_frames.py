@@ -295,10 +295,12 @@ async def test_lines_leave_room_in_the_journal_for_the_work(tmp_path: Path) -> N
         assert state.log_truncated == 4 * (5_000 - 500 + 1)
 
 
+@pytest.mark.parametrize("down", [0, 1], ids=["with a worker at once", "after none could be had"])
 @story
-async def test_a_worker_that_leaves_in_the_middle_of_a_frame_has_crashed(tmp_path: Path) -> None:
+async def test_a_worker_that_leaves_in_the_middle_of_a_frame_has_crashed(down: int, tmp_path: Path) -> None:
     async with staged(tmp_path, worker_losses=2) as stage:
         row, puppet = await stage.begin()
+        stage.puppets.down = down
         for loss in range(2):
             await puppet.say(framed(b'{"op":"finish","output":"whole"}')[:-1])
             puppet.leave()

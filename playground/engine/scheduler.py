@@ -181,7 +181,7 @@ class Scheduler:
                 self.wake()
             elif not self._stopping:
                 self._arm_at(self._services.clock.now() + RETRY_CLAIM_MS)
-            self._ended(row)
+            self._ended(execution)
             return
         except Exception as error:  # noqa: BLE001 - it costs this instance only
             execution.ending.reason = FAILED
@@ -192,9 +192,7 @@ class Scheduler:
                 self._services.log("execution_failed", instance=row.key, error=said)
             self._recover_later(row)
         self._services.counts.ended[execution.ending.reason] += 1
-        if execution.ending.barren:
-            self._barren[row.key] = execution.ending.barren
-        self._ended(row)
+        self._ended(execution)
         self.wake()
 
     def _recover_later(self, row: InstanceRow) -> None:
@@ -213,7 +211,10 @@ class Scheduler:
         else:
             self.wake()
 
-    def _ended(self, row: InstanceRow) -> None:
+    def _ended(self, execution: Execution) -> None:
+        row = execution.row
+        if execution.ending.barren:
+            self._barren[row.key] = execution.ending.barren
         self.live.pop(row.key, None)
         self._running[row.queue] -= 1
         if self._running[row.queue] <= 0:
