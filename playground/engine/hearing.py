@@ -126,7 +126,7 @@ def _in_words(execution: Hearing, frame: Any) -> Any:
 
 def _finish(execution: Hearing, frame: frames.Finish, size: int) -> None:
     most = execution.services.limit(execution.row, "value_bytes")
-    if frames.size_of(frame.output) > most:
+    if size > most and frames.size_of(frame.output) > most:
         execution.break_limit(f"output: more than {most:,} bytes")
     elif execution.rollback.running:
         execution.break_limit("protocol: the worker finished during its rollback")
