@@ -92,6 +92,19 @@ async def test_children_of_one_step_are_told_apart_and_a_batch_too(engine: Engin
 
 
 @on_engine()
+async def test_instances_of_a_batch_come_in_its_order(engine: Engine) -> None:
+    body = """
+    if "leaf" in event["payload"]:
+        return event["payload"]["leaf"]
+    made = await self.env.WORKFLOWS.create_batch([{"params": {"leaf": 1}}, {"id": "named", "params": {"leaf": 2}}, {"params": {"leaf": 3}}])
+    return [one.id for one in made]
+    """
+    mine = flows(engine, body)
+    ids = await output(await mine.create())
+    assert [await output(await mine.get(id)) for id in ids] == [1, 2, 3]
+
+
+@on_engine()
 async def test_all_that_can_be_done_to_an_instance_can_be_done_from_inside(engine: Engine) -> None:
     body = """
     flows = self.env.WORKFLOWS

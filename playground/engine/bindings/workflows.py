@@ -35,7 +35,7 @@ class Workflows(Binding):
         return (await self._instances.create(id, params)).id
 
     async def create_batch(self, batch: Sequence[Mapping[str, Any]], *, call: CallContext) -> dict[str, Any]:
-        """Start 1 to 100 instances; gives ids, and the entries left out."""
+        """Start 1 to 100 instances; gives ids in the order of the batch, and the entries left out."""
         if not isinstance(batch, list) or not all(isinstance(entry, dict) for entry in batch):
             raise InvalidBatch("create_batch takes a list of dicts with id and params, both optional.")
         derived = set()
@@ -46,11 +46,11 @@ class Workflows(Binding):
                 derived.add(entry["id"])
             entries.append(entry)
         made = await self._instances.create_batch(entries)
-        refused = [entry for entry in made.refused if entry.id not in derived]
-        left_out = {entry.index for entry in refused}
-        known = {instance.id for instance in made} | derived
-        ids = [entry["id"] for index, entry in enumerate(entries) if index not in left_out and entry.get("id") in known]
-        ids += [instance.id for instance in made if instance.id not in ids]
+        there = {it.index: it.id for it in made.refused if it.id in derived}  # of an attempt before this one
+        refused = [it for it in made.refused if it.index not in there]
+        left_out = {it.index for it in refused}
+        created = iter(made)
+        ids = [there.get(index) or next(created).id for index in range(len(entries)) if index not in left_out]
         return {"ids": ids, "refused": [{"index": it.index, "id": it.id, "code": it.code} for it in refused]}
 
     async def get(self, id: str) -> str:
