@@ -1,5 +1,6 @@
 """Folds kept for people: what they answer is what folding the whole journal would, though ended steps are kept as text."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from store_support import AT, completed, create, do, execution_ended, execution_started, quick, sleep, started, with_store
 
 from playground.web.folds import Fold, Folds
-from playground.web.journals import partly_read
+from playground.web.journals import VALUES_BYTES, partly_read
 from playground.workflows import events as ev
 from playground.workflows.events import Event, NewEvent, StepKey
 from playground.workflows.state import fold
@@ -48,14 +49,6 @@ def test_a_fold_that_has_put_steps_away_takes_no_restart() -> None:
     assert Fold(2).take(journal)
 
 
-def test_what_was_taken_already_changes_nothing() -> None:
-    journal = events("fan-out")
-    kept = Fold(1)
-    assert kept.take(journal[:30]) and kept.take(journal)
-    assert kept.take(journal)
-    assert msgspec.json.decode(kept.steps()) == whole(journal)
-
-
 def test_steps_are_read_with_their_large_values_as_text() -> None:
     large, small = ["x" * 200], [1]
     step = {"kind": "do", "output": large, "attempts": [{"attempt": 1, "error": {"message": "y" * 200}}], "config": {"timeout": 5}}
@@ -81,3 +74,15 @@ async def test_thousands_of_ended_steps_are_held_as_text_and_a_restart_folds_afr
     await store.append(row.key, [execution_ended(), NewEvent(ev.WORKFLOW_RESTARTED, {"from_step": origin}), *quick(do("then"))], execution=None, at=AT)
     assert [step["name"] for step in msgspec.json.decode((await folds.now(row)).steps())] == ["nap", "nap", "then"]
     assert len(msgspec.json.decode((await folds.until(await store.find("", "i"), 2 * NAPS)).steps())) == NAPS - 1
+
+
+@with_store
+async def test_two_who_ask_at_once_count_large_values_once(store):
+    (row,) = await create(store, "i")
+    first, second, third = (quick(do(count=count), "x" * (VALUES_BYTES // 4)) for count in (1, 2, 3))
+    await store.append(row.key, [execution_started(), *first, *second], execution=None, at=AT)
+    folds = Folds(store)
+    await asyncio.gather(folds.now(row), folds.now(row))
+    await store.append(row.key, third, execution=None, at=AT)
+    shown = msgspec.json.decode((await folds.now(row)).steps())
+    assert [len(step["output"]) for step in shown] == [VALUES_BYTES // 4] * 3

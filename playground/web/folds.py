@@ -4,6 +4,7 @@ Steps that have ended are kept as the JSON that is answered: as objects they tak
 anew. Only a restart looks at ended steps again, and after one the journal is folded afresh.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -30,14 +31,13 @@ class Fold:
 
     def __init__(self, generation: int) -> None:
         self.state, self.budget, self._generation = State(), Budget(), generation
+        self.growing = asyncio.Lock()  # two requests that read the same events would both count their values
         self._parts: list[bytes | Step] = []  # by when the steps started: JSON of ended ones in a row, and those that go on
         self._seen = 0  # the seq up to which steps are among them
 
     def take(self, events: Iterable[Event]) -> bool:
         """Apply what comes next. False when it can't be done: the instance was restarted, and this fold has let go of what that asks for."""
         for event in events:
-            if event.seq <= self.state.last_seq:  # another request folded it while this one was reading
-                continue
             if event.type == ev.WORKFLOW_RESTARTED and self.state.generation >= self._generation:
                 return False
             self.state.apply(event)
@@ -83,15 +83,16 @@ class Folds:
 
     async def now(self, row: InstanceRow) -> Fold:
         """The fold of all that is in the journal."""
-        fold = self._kept.setdefault(row.key, Fold(row.generation))
-        self._kept.move_to_end(row.key)
+        generation = row.generation
         while True:
-            batch, _ = await read(self._store, row.key, after=fold.state.last_seq, budget=fold.budget)
-            if not batch:
+            fold = self._kept.setdefault(row.key, Fold(generation))
+            self._kept.move_to_end(row.key)
+            if await self._is_grown(fold, row.key):
                 self._forget()
                 return fold
-            if not fold.take(batch):
-                fold = self._kept[row.key] = Fold(fold.state.generation + 1)
+            generation = fold.state.generation + 1
+            if self._kept.get(row.key) is fold:
+                del self._kept[row.key]
 
     async def until(self, row: InstanceRow, at: int) -> Fold:
         """The fold at a seq. The last one asked for is kept, so that the next moment of the same instance costs what lies between."""
@@ -111,6 +112,13 @@ class Folds:
         """Keep none."""
         self._kept.clear()
         self._past = None
+
+    async def _is_grown(self, fold: Fold, key: int) -> bool:
+        async with fold.growing:
+            while True:
+                batch, _ = await read(self._store, key, after=fold.state.last_seq, budget=fold.budget)
+                if not batch or not fold.take(batch):
+                    return not batch
 
     def _forget(self) -> None:
         held = sum(fold.bytes for fold in self._kept.values())
