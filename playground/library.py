@@ -21,9 +21,8 @@ from playground.engine.ids import SystemIds
 from playground.engine.instances import Batch, InstanceStatus, WorkflowInstance
 from playground.engine.services import Log
 from playground.log_lines import INFO, Quiet
-from playground.sandbox.pool import Sandbox
+from playground.opening import sandbox_of, store_of
 from playground.settings import BadSetting, Settings, read
-from playground.store import open_store
 from playground.workflows.errors import BindingError, MissingDispatcherMetadataError, NonRetryableError, WorkflowError
 
 __all__ = [
@@ -69,18 +68,9 @@ async def open_engine(database: str = "sqlite:///workflows.db", *, log: Log | No
     chosen = _settings(database, settings)
     log = log or Quiet(_to_logging)
     async with contextlib.AsyncExitStack() as opened:
-        store = await asyncio.to_thread(
-            open_store, chosen.database, synchronous=chosen.synchronous, log=log, slow_seconds=chosen.slow_commit_ms / 1000
-        )
+        store = await asyncio.to_thread(store_of, chosen, log)
         opened.push_async_callback(store.close)
-        sandbox = await Sandbox.open(
-            memory_bytes=chosen.worker_memory_bytes,
-            cpu_seconds=chosen.worker_cpu_seconds,
-            parked=chosen.parked_workers,
-            allow_weak=chosen.allow_weak_sandbox,
-            unsafe=chosen.unsafe_no_sandbox,
-            log=log,
-        )
+        sandbox = await sandbox_of(chosen, log)
         opened.push_async_callback(sandbox.close)
         yield await opened.enter_async_context(
             Engine.open(settings=chosen, store=store, sandbox=sandbox, clock=SystemClock(), ids=SystemIds(), log=log)

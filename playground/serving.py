@@ -88,15 +88,15 @@ async def _serve(settings: Settings, log: Log) -> None:
 async def _open(settings: Settings, opened: contextlib.AsyncExitStack, log: Log) -> "tuple[socket.socket, Starlette, Tier]":
     """Everything that serving needs, in the order in which a refusal is cheapest; `opened` will close it."""
     from playground.examples import BadExample, load
-    from playground.store import StoreError, open_store
+    from playground.store import StoreError
 
     try:
         Addresses.parse(settings.trusted_proxies)
         sock = listen(settings.host, settings.port)
         opened.callback(sock.close)
-        store = open_store(
-            settings.database, synchronous=settings.synchronous, log=log, slow_seconds=settings.slow_commit_ms / 1000
-        )
+        from playground.opening import store_of
+
+        store = store_of(settings, log)
         opened.push_async_callback(store.close)
         sandbox = await _open_sandbox(settings, opened, log)
         from playground.engine import Engine
@@ -115,19 +115,10 @@ async def _open(settings: Settings, opened: contextlib.AsyncExitStack, log: Log)
 
 async def _open_sandbox(settings: Settings, opened: contextlib.AsyncExitStack, log: Log) -> "Sandbox":
     """The fork server takes its time in other processes; meanwhile this one reads what it will need."""
-    from playground.sandbox.pool import Sandbox, SandboxRefused
+    from playground.opening import sandbox_of
+    from playground.sandbox.pool import SandboxRefused
 
-    opening = asyncio.create_task(
-        Sandbox.open(
-            memory_bytes=settings.worker_memory_bytes,
-            cpu_seconds=settings.worker_cpu_seconds,
-            parked=settings.parked_workers,
-            allow_weak=settings.allow_weak_sandbox,
-            unsafe=settings.unsafe_no_sandbox,
-            loopback=is_loopback(settings.host),
-            log=log,
-        )
-    )
+    opening = asyncio.create_task(sandbox_of(settings, log, loopback=is_loopback(settings.host)))
     opened.push_async_callback(_close, opening)
     await asyncio.to_thread(_read_ahead)
     try:

@@ -29,11 +29,12 @@ MAY_IMPORT = {
     "allocator": set(),
     "log": {"log_lines"},
     "log_lines": set(),
-    "serving": {"workflows", "store", "sandbox", "engine", "web", "examples", "settings", "paths", "log", "log_lines", "allocator"},
+    "opening": {"settings", "store", "sandbox", "log_lines"},
+    "serving": {"workflows", "store", "sandbox", "engine", "web", "examples", "settings", "paths", "log", "log_lines", "allocator", "opening"},
     "cli": {"settings", "serving", "commands"},
     "commands": {"settings", "store", "engine", "web", "workflows"},
     "__main__": {"cli"},
-    "library": {"workflows", "store", "sandbox", "engine", "settings", "log_lines"},
+    "library": {"workflows", "engine", "settings", "log_lines", "opening"},
     "": {"library"},
 }
 # Where a locked child begins: what it is asked decides which room it becomes.
