@@ -2,6 +2,7 @@
 // It is playground/workflows/compare.py in the browser, which says what the answer holds.
 
 import { keyOf } from "./fold.js";
+import { same } from "./value.js";
 
 export function compare(a, b) {
   const rows = pairs(a.steps, b.steps).map(([mine, other]) => row(a.steps, b.steps, mine, other));
@@ -20,13 +21,6 @@ export function attemptsOf({ kind, copied, attempts }) {
 export function tookMs({ copied, started_at: from, ended_at: to }) {
   if (copied) return copied.took_ms ?? null;
   return to === null ? null : to - from;
-}
-
-export function same(a, b) {
-  if (a === b) return true;
-  if (a === null || b === null || typeof a !== "object" || typeof b !== "object" || Array.isArray(a) !== Array.isArray(b)) return false;
-  const names = Object.keys(a);
-  return names.length === Object.keys(b).length && names.every((name) => name in b && same(a[name], b[name]));
 }
 
 function pairs(a, b) {

@@ -2,6 +2,7 @@
 // playground/examples/__init__.py, which refuses a header that this file would not understand.
 
 import { isLost, lives } from "./fold.js";
+import { same } from "./value.js";
 
 /**
  * @param {object} task as in an example's header
@@ -32,15 +33,6 @@ export function canTry(task, state) {
 const enoughRead = (task, state) => !task.read || state.rows.filter((step) => step.endedAt !== null).length >= task.read;
 
 const GIVEN_UP = new Set(["hibernated", "evicted"]);
-
-const same = (a, b) => JSON.stringify(sorted(a)) === JSON.stringify(sorted(b));
-
-const sorted = (value) =>
-  value && typeof value === "object" && !Array.isArray(value)
-    ? Object.fromEntries(Object.keys(value).sort().map((key) => [key, sorted(value[key])]))
-    : Array.isArray(value)
-      ? value.map(sorted)
-      : value;
 
 const has = (value, wanted) => Boolean(value) && typeof value === "object" && Object.entries(wanted).every(([name, one]) => same(value[name], one));
 

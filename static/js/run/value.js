@@ -1,9 +1,16 @@
-// Values as they were stored, shown as JSON with colours. Tags such as {"$datetime": …} are said in words.
+// Values as they were stored: whether two are alike, and how one is shown, as JSON with colours. Tags such as {"$datetime": …} are said in words.
 
 import { el } from "../dom.js";
 
 const DEPTH_INLINE = 84; // characters a list or object may take and still stand on one line
 const MOST = 20_000; // characters shown of one value; the rest is said to be there
+
+export function same(a, b) {
+  if (a === b) return true;
+  if (a === null || b === null || typeof a !== "object" || typeof b !== "object" || Array.isArray(a) !== Array.isArray(b)) return false;
+  const names = Object.keys(a);
+  return names.length === Object.keys(b).length && names.every((name) => name in b && same(a[name], b[name]));
+}
 
 /** A fragment of spans for `value`; at most MOST characters of it. */
 export function valueNodes(value) {
