@@ -74,6 +74,9 @@ export function stirred(state, event) {
   }
 }
 
+/** The latest step whose error is the one that ended the run, if that came from a step. */
+export const culprit = ({ rows, error }) => error && rows.findLast((step) => step.error?.name === error.name && step.error.message === error.message);
+
 /** An attempt that went with its worker: not the tenant's error, and drawn as none. */
 export const isLost = (attempt) => attempt.error !== null && attempt.error.name === "WorkerLost";
 

@@ -4,7 +4,7 @@ import { el, icon, once, setInvalid, setText, tell } from "../dom.js";
 import { STEP } from "../statuses.js";
 import { shelf } from "../stored.js";
 import { call } from "./api.js";
-import { refOf } from "./fold.js";
+import { culprit, refOf } from "./fold.js";
 import { instancePath, nameOf } from "./paths.js";
 import { typed } from "./typed.js";
 import { valueText } from "./value.js";
@@ -56,10 +56,10 @@ function startOf(step) {
 export class ForkDialog {
   constructor() {
     this.at = el("select.field", { id: "fork-at" });
-    this.fates = el("fieldset.choices", {});
+    this.fates = el("fieldset.choices");
     this.edit = el("textarea.field", { id: "fork-output", rows: "6", spellcheck: "false", autocomplete: "off", autocapitalize: "off", "aria-describedby": "fork-said" });
     this.editing = el("label.fork-edit", { for: "fork-output" }, el("span", {}, "Result, JSON"), this.edit);
-    this.codes = el("fieldset.choices", {}, el("legend", {}, "Code"));
+    this.codes = el("fieldset.choices");
     this.plan = el("p.fork-plan", { role: "status" });
     this.said = el("p.said.notice.bad", { id: "fork-said", role: "alert", hidden: true });
     this.button = el("button.btn.main", { type: "submit" }, icon("i-fork"), el("span", {}, "Fork"));
@@ -85,7 +85,7 @@ export class ForkDialog {
   /** `step` is where to leave; without one, the step that ended the run, the last one, or the end. */
   show({ run, state, step = null }) {
     const { rows } = state;
-    const failed = state.status === "errored" ? rows.findLast((one) => one.error && one.error.name === state.error?.name && one.error.message === state.error.message) : null;
+    const failed = culprit(state);
     Object.assign(this, { run, state, failed });
     const start = step ?? failed ?? (state.status === "complete" ? rows.at(-1) : null);
     this.at.replaceChildren(

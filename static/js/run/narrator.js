@@ -3,7 +3,7 @@
 
 import { lowered, spoken } from "../spoken.js";
 import { INJECTED, isBroken } from "./breaks.js";
-import { alive, isLost, lives } from "./fold.js";
+import { alive, culprit, isLost, lives } from "./fold.js";
 import { verb } from "./ledger.js";
 import { canTry } from "./tasks.js";
 import { count, errorLine, lasting, left, moment, short, stepLabel } from "./words.js";
@@ -159,7 +159,7 @@ function errored(state) {
   const { error } = state;
   const last = state.executions[state.executions.length - 1];
   if (last?.reason === "limit") return ["The worker broke a limit, so the run ended: ", { code: short(errorLine(error), MESSAGE).replace(/\.$/, "") }, "."];
-  const step = state.rows.findLast((one) => one.error && error && one.error.name === error.name && one.error.message === error.message);
+  const step = culprit(state);
   const where = error?.line ? [{ line: error.line }] : ["its last line"];
   if (step?.kind === "do") {
     const tried = step.attempts.filter((attempt) => !isLost(attempt)).length;
