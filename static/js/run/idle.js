@@ -18,13 +18,11 @@ export class Idle {
   show(outline, behind = false) {
     const flat = flatten(outline);
     this.plan.hidden = !flat.length;
-    const slots = places(flat.slice(0, MOST));
-    const items = flat.slice(0, MOST).map((entry, index) => {
+    const shown = flat.slice(0, MOST);
+    const slots = places(shown);
+    const items = shown.map((entry, index) => {
       const item = newRow();
-      const same = (other) => entry.parallel && other?.parallel === entry.parallel;
-      const before = same(flat[index - 1]);
-      const after = same(flat[index + 1]);
-      fillPlan(item, entry, before && after ? "fan" : after ? "fan fan-first" : before ? "fan fan-last" : "");
+      fillPlan(item, entry, [flat[index - 1], flat[index + 1]]);
       item.parts.button.tabIndex = 0;
       item.parts.button.dataset.line = entry.line ?? "";
       setText(item.parts.words, ", not begun");
@@ -35,7 +33,7 @@ export class Idle {
       item.parts.meta.replaceChildren(el("span", {}, entry.line ? `line ${entry.line}` : ""));
       return item;
     });
-    this.planned = items.map((item, index) => ({ item, entry: flat[index] }));
+    this.planned = items.map((item, index) => ({ item, entry: shown[index] }));
     this.mark();
     this.rows.replaceChildren(...items);
     setText(this.note, flat.length > MOST ? `and ${flat.length - MOST} more` : behind ? "as your code was before the error" : "read from your code; nothing has run");

@@ -19,13 +19,17 @@ export function newRow() {
   return item;
 }
 
-/** Puts an entry of the plan, which has not happened, into a row. */
-export function fillPlan(item, entry, fan) {
+/** The bracket of a row that stands beside the one before it, the one after it, or both. */
+export const fanClass = (before, after) => (before && after ? "fan" : after ? "fan fan-first" : before ? "fan fan-last" : "");
+
+/** Puts an entry of the plan, which has not happened, into a row; `around` are the entries before and after it. */
+export function fillPlan(item, entry, around) {
+  const [before, after] = around.map((other) => Boolean(entry.parallel) && other?.parallel === entry.parallel);
   const { row, mark, name, count, words, track, meta } = item.parts;
   item.step = item.tools = null;
   item.marks = [];
   item.line = entry.line ?? null;
-  row.className = `row not ${fan}`;
+  row.className = `row not ${fanClass(before, after)}`;
   setIcon(mark, STEP.not.icon, "not");
   setText(name, entry.name || "…");
   setText(count, "");

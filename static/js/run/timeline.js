@@ -4,7 +4,7 @@ import { setFlag, setVar, tell } from "../dom.js";
 import { Asks } from "./asks.js";
 import { Ground } from "./ground.js";
 import { lifeOf } from "./marks.js";
-import { fillPlan, newRow } from "./new-row.js";
+import { fanClass, fillPlan, newRow } from "./new-row.js";
 import { Plan } from "./plan.js";
 import { breakTool, markBreak, rowBreak } from "./row-break.js";
 import { fillStep, placeRow } from "./row.js";
@@ -125,7 +125,7 @@ export class Timeline {
     if (index < this.steps) {
       fillStep(item, entry, this.state, { final: this.final, fan: this.fan(index), tools: this.asks.toolOf(entry) });
       form = this.asks.formOf(entry);
-    } else fillPlan(item, entry, this.fanAhead(index - this.steps));
+    } else fillPlan(item, entry, [this.rest[index - this.steps - 1], this.rest[index - this.steps + 1]]);
     const broken = rowBreak(this.state.breaks, entry);
     item.broken = markBreak(item, index < this.steps ? broken : null);
     const mayBreak = index >= this.steps && !this.context.why && !this.final;
@@ -153,11 +153,6 @@ export class Timeline {
     const { rows } = this.state;
     const mine = rows[index].bracket;
     return fanClass(rows[index - 1]?.bracket === mine, rows[index + 1]?.bracket === mine);
-  }
-
-  fanAhead(index) {
-    const mine = this.rest[index].parallel;
-    return mine ? fanClass(this.rest[index - 1]?.parallel === mine, this.rest[index + 1]?.parallel === mine) : "";
   }
 
   redraw() {
@@ -266,5 +261,3 @@ function aroundOf(state) {
   const broken = state.breaks.map((each) => `${each.id}/${each.left}`);
   return `${state.generation}:${state.executions.length}:${life?.endedSeq}:${life?.cut}:${state.pauses.length}:${pause?.[1]}:${broken}`;
 }
-
-const fanClass = (before, after) => (before && after ? "fan" : after ? "fan fan-first" : before ? "fan fan-last" : "");
