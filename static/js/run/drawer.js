@@ -6,7 +6,7 @@ import { INJECTED, isBroken } from "./breaks.js";
 import { isLost, isStopped, lives } from "./fold.js";
 import { lineRow } from "./logs.js";
 import { early } from "./marks.js";
-import { trace } from "./outcome.js";
+import { copyButton, trace } from "./outcome.js";
 import { valueNodes, valueText } from "./value.js";
 import { clock, copiedWords, count, hours, lasting, left, moment, stepLabel } from "./words.js";
 
@@ -108,8 +108,7 @@ export class Drawer {
   result() {
     const { step } = this;
     if (!step.hasOutput) return [];
-    const text = valueText(step.output);
-    const copy = el("button.btn.small", { type: "button", onclick: () => this.copy(text) }, icon("i-copy"), "Copy");
+    const copy = copyButton(valueText(step.output), this.copy);
     const hidden = step.output === "[REDACTED]";
     return [el("h4", {}, step.kind === "wait" ? "Event" : "Result", copy), el("pre.json-box", { tabindex: "0" }, hidden ? el("span.dim", {}, "[REDACTED]: marked sensitive, kept out of the journal") : valueNodes(step.output))];
   }

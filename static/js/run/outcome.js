@@ -13,7 +13,7 @@ export function outcome(state, copy, next = null) {
   const title = bad ? short(errorLine(error), TITLE) : state.status === "terminated" ? "Terminated: no output" : "Output";
   const traceback = bad ? trace(error) : null;
   const text = traceback ? traceback.textContent : valueText(state.output);
-  const head = el("h3", {}, icon(bad ? "i-failed" : state.status === "terminated" ? "i-stop" : "i-check"), el("span.grow", {}, title), copyButton(text, copy, state.status !== "terminated"));
+  const head = el("h3", {}, icon(bad ? "i-failed" : state.status === "terminated" ? "i-stop" : "i-check"), el("span.grow", {}, title), state.status !== "terminated" && copyButton(text, copy));
   const block = el(`section.end${bad ? ".bad" : ""}`, { "aria-label": bad ? "Error" : "Output" }, head);
   const more = bad && (error?.traceback?.length || title !== errorLine(error)); // than the head has said
   if (bad) block.append(...(more ? [traceback] : []), ...(next ? [next] : []));
@@ -25,9 +25,7 @@ export function outcome(state, copy, next = null) {
   return block;
 }
 
-function copyButton(text, copy, shown) {
-  return shown ? el("button.btn.small", { type: "button", onclick: () => copy(text) }, icon("i-copy"), "Copy") : null;
-}
+export const copyButton = (text, copy) => el("button.btn.small", { type: "button", onclick: () => copy(text) }, icon("i-copy"), "Copy");
 
 /** A traceback as Python would print it, in which tenant lines lead to the editor. */
 export function trace(error) {
