@@ -71,4 +71,3 @@ export function trackTool(label, act, { name = label, counting = false } = {}) {
   if (counting) tool.prepend((tool.countdown = el("span.until", { "aria-hidden": "true" })));
   return tool;
 }
-

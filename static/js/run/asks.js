@@ -59,7 +59,7 @@ export class Asks {
     return this.tools.get(step.key).tool;
   }
 
-  async choose({ key }) {
+  choose({ key }) {
     this.chosen = this.open = key;
     this.opened();
     this.forms.get(key)?.focusFirst();

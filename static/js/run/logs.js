@@ -25,7 +25,7 @@ export class Logs {
       this.count();
     });
     root.addEventListener("scroll", () => this.scrolled(), { passive: true });
-    this.reset([]);
+    this.reset();
   }
 
   reset() {
@@ -50,7 +50,7 @@ export class Logs {
   }
 
   /** Shows `lines`, which begin as those shown before; `truncated` is the number of bytes that were not kept. */
-  show(lines, truncated = 0) {
+  show(lines, truncated) {
     this.lines = lines;
     this.truncated = truncated;
     let same = Math.min(this.taken.length, lines.length);

@@ -82,4 +82,3 @@ function press(button) {
   if (isDisabled(button) || !button.checkVisibility()) return false;
   button.click();
 }
-
