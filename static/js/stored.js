@@ -29,6 +29,8 @@ export function remove(key) {
   }
 }
 
+const newestFirst = (entries) => Object.entries(entries).sort(([, a], [, b]) => (b.at ?? 0) - (a.at ?? 0));
+
 /**
  * Entries by key under one name, of which the newest `most` are kept. Another version of the page, or whatever else has run at this
  * address, may have left something else there: what is no object that `fits` is as good as not there.
@@ -41,16 +43,15 @@ export function shelf(name, most, fits) {
       return Object.hasOwn(kept, key) ? kept[key] : null;
     },
     put(key, value) {
-      const entries = Object.entries({ ...all(), [key]: { ...value, at: Date.now() } });
-      entries.sort(([, a], [, b]) => (b.at ?? 0) - (a.at ?? 0));
-      return write(name, Object.fromEntries(entries.slice(0, most)));
+      const kept = newestFirst({ ...all(), [key]: { ...value, at: Date.now() } });
+      return write(name, Object.fromEntries(kept.slice(0, most)));
     },
     drop(key) {
       const { [key]: _, ...rest } = all();
       write(name, rest);
     },
     /** [key, entry], newest first. */
-    entries: () => Object.entries(all()).sort(([, a], [, b]) => (b.at ?? 0) - (a.at ?? 0)),
+    entries: () => newestFirst(all()),
     /** Calls when another tab has changed it. */
     onChange: (call) => addEventListener("storage", (event) => event.key === PREFIX + name && call()),
   };
