@@ -2,10 +2,9 @@
 // added at its end; loops, branches and what runs side by side are drawn as such.
 
 import { el, icon } from "./dom.js";
-import { fitting } from "./run/plan.js";
+import { STEP_KINDS, fitting, isComputed } from "./run/plan.js";
 import { STEP, worst } from "./statuses.js";
 
-const STEP_KINDS = new Set(["do", "sleep", "wait"]);
 const FRAMES = { loop: ["i-loop", "repeats"], branch: ["i-branch", "one of these"], parallel: ["i-parallel", "side by side"] };
 const MOST_ADDED = 100; // entries added at run time; the timeline shows every step
 const NONE = "No steps found. A step is declared with @step.do, or is a sleep or a wait.";
@@ -111,7 +110,7 @@ export function makeOutline({ onPick, onHover }) {
     row.append(icon("i-not"), el("span.nm", {}, item.name ?? "named at run time"), el("span.at"));
     const node = el("li", {}, row);
     parent.append(node);
-    const fits = !item.extra && computed(item) ? fitting(item.name) : null;
+    const fits = !item.extra && isComputed(item) ? fitting(item.name) : null;
     const entry = { item, node, row, fits, steps: [], status: null, at: null };
     entries.push(entry);
     if (!named.has(`${item.kind}:${item.name}`)) named.set(`${item.kind}:${item.name}`, entry);
@@ -152,6 +151,4 @@ export function makeOutline({ onPick, onHover }) {
   return { show, fill, behind, link, lines: () => entries.filter(({ item }) => !item.extra).map(({ item }) => item.line) };
 }
 
-// A name made at run time stands in the outline as a pattern, or not at all.
-const computed = (item) => item.pattern || item.name === null || item.name === undefined;
 const covers = (item, line) => line !== null && line >= item.line && line <= (item.end_line ?? item.line);

@@ -1,6 +1,10 @@
 // What has not happened yet: entries of the outline for which no step has started. Pure.
 
-const STEPS = new Set(["do", "sleep", "wait"]);
+/** Kinds of entries of an outline that are steps. */
+export const STEP_KINDS = new Set(["do", "sleep", "wait"]);
+
+/** Whether the name of an entry is made at run time: it stands in the outline as a pattern, or not at all. */
+export const isComputed = (entry) => Boolean(entry.pattern) || !entry.name;
 
 /**
  * The steps of an outline in the order they stand in the source; each with `parallel`, a number shared by those that run together, and
@@ -11,7 +15,7 @@ export function flatten(outline) {
   let groups = 0;
   const walk = (entries, parallel) => {
     for (const entry of entries || []) {
-      if (STEPS.has(entry.kind)) flat.push({ kind: entry.kind, name: entry.name ?? null, line: entry.line ?? null, endLine: entry.end_line ?? entry.line, computed: Boolean(entry.pattern) || !entry.name, parallel });
+      if (STEP_KINDS.has(entry.kind)) flat.push({ kind: entry.kind, name: entry.name ?? null, line: entry.line ?? null, endLine: entry.end_line ?? entry.line, computed: isComputed(entry), parallel });
       if (entry.children) walk(entry.children, entry.kind === "parallel" ? (groups += 1) : parallel);
     }
   };
