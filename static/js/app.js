@@ -5,7 +5,6 @@
 //   playground:goto    {line, column?}              go to a line of the run's source
 //   playground:hover   {line | null, reveal?}       light a line, from either half; bring it into sight
 //   playground:select  {line}                       a step's dot was pressed: show that step
-//   playground:toast   {text}                       a word about what was just done
 //   playground:outline {outline, source, behind}    what /api/check found; the plan of a run that has not begun. `behind`: the source
 //                                                   has an error, and the outline is that of before
 //   playground:edited                          the code or the params were changed
@@ -30,6 +29,7 @@ import { close } from "./notices.js";
 import { makeOutline } from "./outline.js";
 import { makeParams } from "./params.js";
 import { closeRun, openRun } from "./run/panel.js";
+import { count } from "./run/words.js";
 import { makeShare } from "./share.js";
 import { makeStart } from "./start.js";
 import { STATUS } from "./statuses.js";
@@ -187,12 +187,8 @@ function checked({ diagnostics, outline: found }) {
   tell("outline", { outline, source: editor.text(), behind });
   const warnings = diagnostics.filter((one) => one.severity === "warning").length;
   const notes = diagnostics.length - errors - warnings;
-  const parts = [
-    [errors, "error", "errors"],
-    [warnings, "warning", "warnings"],
-    [notes, "note", "notes"],
-  ].filter(([count]) => count);
-  problems(parts.map(([count, one, many]) => `${count} ${count > 1 ? many : one}`).join(", ") || "No problems", errors ? "bad" : warnings ? "warn" : "");
+  const parts = Object.entries({ error: errors, warning: warnings, note: notes }).filter(([, many]) => many);
+  problems(parts.map(([what, many]) => count(many, what)).join(", ") || "No problems", errors ? "bad" : warnings ? "warn" : "");
 }
 
 function problems(words, tone) {
@@ -249,7 +245,6 @@ document.addEventListener("playground:recoded", ({ detail: { source } }) => {
   ran = source;
   if (editor.text() === source) editor.startRun();
 });
-document.addEventListener("playground:toast", ({ detail: { text } }) => toast(text));
 document.addEventListener("playground:goto", ({ detail }) => show(detail));
 document.addEventListener("playground:hover", ({ detail: { line, reveal } }) => {
   editor.link(line);

@@ -7,7 +7,6 @@ import { makeHalves } from "./halves.js";
 import { post } from "./http.js";
 import { closeRun, openRun } from "./run/panel.js";
 import { makeStart } from "./start.js";
-import { toast } from "./toast.js";
 import { ours } from "./whose.js";
 
 document.documentElement.classList.add("js");
@@ -63,7 +62,6 @@ document.addEventListener("playground:status", ({ detail }) => {
   tell("outline", { outline, source: page.source }); // it may have come before there was a timeline to take it
   outline = [];
 });
-document.addEventListener("playground:toast", ({ detail: { text } }) => toast(text));
 document.addEventListener("playground:forked", ({ detail: { instance, source } }) => show(instance, source));
 document.addEventListener("playground:goto", ({ detail: { line } }) => {
   halves.show("code");
