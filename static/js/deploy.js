@@ -30,7 +30,7 @@ export function makeDeploy({ source, params }) {
   document.getElementById("deploy-known").replaceChildren(...kept().map((one) => new Option(one)));
   const fill = () => keyOf(name()) && (key.value = keyOf(name()));
   tenant.addEventListener("change", fill);
-  if (!tenant.value) [tenant.value = ""] = kept(); // who is quick has written a name before this file came
+  tenant.value ||= kept()[0] ?? ""; // who is quick has written a name before this file came
   if (!key.value) fill();
 
   async function trying(what) {
