@@ -1,7 +1,7 @@
 // Deploying the code as a tenant's, with the tenant's key, and starting a run of it to see that it does. The key is kept in this browser if
 // that is wanted: then the tenant's pages open by themselves.
 
-import { el } from "./dom.js";
+import { announce, el } from "./dom.js";
 import { Already, post, request } from "./http.js";
 import { pagePath, tenantPath } from "./run/paths.js";
 import { FINAL } from "./statuses.js";
@@ -17,11 +17,6 @@ export function makeDeploy({ source, params }) {
   const said = document.getElementById("deploy-said");
   const { tenant, "deploy-key": key, keep: keeping } = form.elements;
 
-  const say = (words, bad = false) => {
-    said.replaceChildren(el("span", {}, words));
-    said.hidden = false;
-    said.className = `notice ${bad ? "bad" : "calm"}`;
-  };
   const name = () => tenant.value.trim();
   const of = (path) => `/api${tenantPath(name())}${path}`;
   const token = () => key.value.trim();
@@ -39,7 +34,7 @@ export function makeDeploy({ source, params }) {
       await what();
       start.disabled = false;
     } catch (error) {
-      say([error.message], true);
+      announce(said, "bad", error.message);
       start.disabled = error.code === "key.wrong" || error.code === "source.refused";
     }
   }
@@ -53,7 +48,7 @@ export function makeDeploy({ source, params }) {
       if (keeping.checked) keep(name(), token());
       else forget(name());
       const version = `Version ${made.number} (${made.version.slice(0, 8)})`;
-      say([made.created ? `${version} is deployed: new runs of ` : `${version} is this code already; see `, link(tenantPath(name()), name()), made.created ? " get it." : "."]);
+      announce(said, "calm", made.created ? `${version} is deployed: new runs of ` : `${version} is this code already; see `, link(tenantPath(name()), name()), made.created ? " get it." : ".");
     });
   });
 
@@ -64,7 +59,7 @@ export function makeDeploy({ source, params }) {
       const run = link(pagePath({ tenant: name(), id: made.id }), made.id);
       for (let look = 0; look < LOOKS; look += 1) {
         const found = await request(of(`/instances/${made.id}`), { token: token() });
-        say(["Run ", run, `: ${found.status}${ending(found)}`]);
+        announce(said, "calm", "Run ", run, `: ${found.status}${ending(found)}`);
         if (FINAL.has(found.status)) return;
         await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
       }

@@ -74,6 +74,13 @@ export function setInvalid(field, on) {
   else field.removeAttribute("aria-invalid");
 }
 
+/** Says something in a notice that stands in the page. */
+export function announce(box, tone, ...words) {
+  box.className = `notice ${tone}`;
+  box.hidden = false;
+  box.replaceChildren(el("p", {}, ...words));
+}
+
 /** Does what a control is for, and not again before that is done. */
 export async function once(button, act) {
   if (isDisabled(button)) return;

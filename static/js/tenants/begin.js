@@ -1,6 +1,6 @@
 // Starting runs of a tenant: one, or many with the same params in one request.
 
-import { el, isDisabled, once, setInvalid } from "../dom.js";
+import { announce, el, isDisabled, once, setInvalid } from "../dom.js";
 import { Already, post } from "../http.js";
 import { pagePath, tenantPath } from "../run/paths.js";
 import { typed } from "../run/typed.js";
@@ -12,16 +12,10 @@ export function makeBegin({ tenant, key, started }) {
   const { params, version, many, id } = form.elements;
   const button = form.querySelector("[type=submit]");
 
-  function say(tone, ...words) {
-    said.className = `notice ${tone}`;
-    said.hidden = false;
-    said.replaceChildren(el("p", {}, ...words));
-  }
-
   function wrong(field, words) {
     setInvalid(field, true);
     field.focus();
-    say("bad", words);
+    announce(said, "bad", words);
   }
 
   form.addEventListener("submit", (event) => {
@@ -40,15 +34,15 @@ export function makeBegin({ tenant, key, started }) {
       try {
         if (count === 1) {
           const made = await post(api, new Already(`{${entry}${which}}`), { token: key() });
-          say("calm", "Started ", el("a.mono", { href: pagePath({ tenant, id: made.id }) }, made.id));
+          announce(said, "calm", "Started ", el("a.mono", { href: pagePath({ tenant, id: made.id }) }, made.id));
           id.value = "";
         } else {
           const { created } = await post(`${api}/batch`, new Already(`{"instances":[${Array(count).fill(`{${entry}}`).join(",")}]${which}}`), { token: key() });
-          say("calm", `Started ${created.length} runs.`);
+          announce(said, "calm", `Started ${created.length} runs.`);
         }
         started();
       } catch (error) {
-        say("bad", error.message);
+        announce(said, "bad", error.message);
       }
     });
   });

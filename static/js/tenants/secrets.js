@@ -1,7 +1,7 @@
 // A tenant's secrets: their names, and a form that sets one. No answer of the server has a value.
 
 import { confirm } from "../dialogs.js";
-import { el, icon } from "../dom.js";
+import { announce, el, icon } from "../dom.js";
 import { request } from "../http.js";
 import { tenantPath } from "../run/paths.js";
 
@@ -16,18 +16,12 @@ export function makeSecrets({ tenant, key, names }) {
     try {
       await request(`${api}/${encodeURIComponent(name)}`, { method, body, token: key() });
       draw((await request(api, { token: key() })).secrets);
-      say("calm", words);
+      announce(said, "calm", words);
       return true;
     } catch (error) {
-      say("bad", error.message);
+      announce(said, "bad", error.message);
       return false;
     }
-  }
-
-  function say(tone, words) {
-    said.className = `notice ${tone}`;
-    said.hidden = false;
-    said.textContent = words;
   }
 
   function draw(all) {

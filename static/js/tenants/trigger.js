@@ -1,7 +1,7 @@
 // A tenant's trigger: its address is told once, when it is made.
 
 import { confirm } from "../dialogs.js";
-import { el } from "../dom.js";
+import { announce, el } from "../dom.js";
 import { request } from "../http.js";
 import { tenantPath } from "../run/paths.js";
 
@@ -13,16 +13,10 @@ export function makeTrigger({ tenant, key }) {
   async function ask(method, words) {
     try {
       const answer = await request(api, { method, token: key() });
-      say("calm", ...words(answer));
+      announce(said, "calm", ...words(answer));
     } catch (error) {
-      say("bad", error.message);
+      announce(said, "bad", error.message);
     }
-  }
-
-  function say(tone, ...words) {
-    said.className = `notice ${tone}`;
-    said.hidden = false;
-    said.replaceChildren(el("p", {}, ...words));
   }
 
   document.getElementById("trigger-make").addEventListener("click", async () => {
