@@ -2,6 +2,7 @@
 // up; they are read out, can be reached right after the header, and are gone for good at a press. Loaded only where they are wanted.
 
 import { el, isDisabled } from "./dom.js";
+import { spokenNodes } from "./spoken.js";
 import { FINAL } from "./statuses.js";
 import { read, write } from "./stored.js";
 
@@ -120,7 +121,7 @@ export function makeHints({ at, css }) {
     const step = `${ORDER.indexOf(now) + 1} of ${ORDER.length}`;
     if (box.dataset.said !== said) {
       box.dataset.said = said;
-      words.replaceChildren(...said.split("`").map((part, index) => (index % 2 ? el("code", {}, part) : part)));
+      words.replaceChildren(...spokenNodes(said));
       count.textContent = step;
       aloud.textContent = `Hint ${step}: ${said.replaceAll("`", "")}`;
       next.textContent = label ?? "";

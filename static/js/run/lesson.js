@@ -3,7 +3,7 @@
 
 import { el, icon, tell } from "../dom.js";
 import { belongs, current, doneOf, lessonOf, nextAfter, note } from "../lessons.js";
-import { lowered, spoken } from "../spoken.js";
+import { lowered, spokenNodes } from "../spoken.js";
 import { call } from "./api.js";
 import { nameOf } from "./paths.js";
 import { isDone } from "./tasks.js";
@@ -87,11 +87,11 @@ export class Lesson {
     const task = example.tasks[this.noticed];
     const many = example.tasks.length;
     const head = place === null ? "Lesson done." : `${doneOf(example.slug).size} of ${many} done.`;
-    return [icon("i-done"), el("p", {}, el("b", {}, head), " ", ...nodes(task.seen), ...(place === null ? [] : [" ", el("span.then", {}, "Next: ", ...nodes(example.tasks[place].say))])), ...(place === null ? this.onwards() : [])];
+    return [icon("i-done"), el("p", {}, el("b", {}, head), " ", ...spokenNodes(task.seen), ...(place === null ? [] : [" ", el("span.then", {}, "Next: ", ...spokenNodes(example.tasks[place].say))])), ...(place === null ? this.onwards() : [])];
   }
 
   openWords(task) {
-    return [icon("i-hand"), el("p", {}, "Still to try: ", ...nodes(lowered(task.say)))];
+    return [icon("i-hand"), el("p", {}, "Still to try: ", ...spokenNodes(lowered(task.say)))];
   }
 
   onwards() {
@@ -99,5 +99,3 @@ export class Lesson {
     return next ? [el("a.btn.line.small", { href: next.href }, "Next: ", next.title, icon("i-right"))] : [el("span.dim", {}, "You have done every lesson.")];
   }
 }
-
-const nodes = (text) => spoken(text).map((part) => (part.code ? el("code", {}, part.code) : part));
