@@ -74,6 +74,11 @@ export function setInvalid(field, on) {
   else field.removeAttribute("aria-invalid");
 }
 
+/** The head of a dialog, with the cross that dialogs.js closes it by. */
+export function dialogHead(id, ...title) {
+  return el("header", {}, el("h2", { id }, ...title), el("button.btn.icon", { type: "button", "data-close": "", "aria-label": "Close" }, icon("i-close")));
+}
+
 /** Says something in a notice that stands in the page. */
 export function announce(box, tone, ...words) {
   box.className = `notice ${tone}`;

@@ -1,6 +1,6 @@
 // The form that breaks a step: what its next attempts do. One dialog for steps that run, have run, or are still to come.
 
-import { el, icon, once, setInvalid, setText } from "../dom.js";
+import { dialogHead, el, icon, once, setInvalid, setText } from "../dom.js";
 import { typed } from "./typed.js";
 
 const SLOW_MS = 2_000;
@@ -52,7 +52,7 @@ export function askBreak({ name, count = null, label = name, current = null, yes
   const dialog = el(
     "dialog.dialog.small.breaking",
     { "aria-labelledby": `${id}-title` },
-    el("header", {}, el("h2", { id: `${id}-title` }, "Break ", el("code", {}, label)), el("button.btn.icon", { type: "button", "data-close": "", "aria-label": "Close" }, icon("i-close"))),
+    dialogHead(`${id}-title`, "Break ", el("code", {}, label)),
     form,
   );
 

@@ -1,6 +1,6 @@
 // Chaos: this run again with its worker killed before each commit in turn. A dialog in which a row arrives for each, with what came of it.
 
-import { el, icon, isDisabled, setDisabled, setText } from "../dom.js";
+import { dialogHead, el, icon, isDisabled, setDisabled, setText } from "../dom.js";
 import { call } from "./api.js";
 import { after, summary, twiceWords } from "./chaos-words.js";
 import { instancePath } from "./paths.js";
@@ -28,7 +28,7 @@ export class ChaosDialog {
     this.dialog = el(
       "dialog.dialog.chaos",
       { "aria-labelledby": "chaos-title" },
-      el("header", {}, el("h2", { id: "chaos-title" }, "Chaos"), el("button.btn.icon", { type: "button", "data-close": "", "aria-label": "Close" }, icon("i-close"))),
+      dialogHead("chaos-title", "Chaos"),
       el("div", {}, this.lead, this.trouble, this.sentence, this.rows, el("div.row-end.chaos-end", {}, this.progress, this.button)),
     );
     this.dialog.addEventListener("close", () => this.stop());

@@ -1,6 +1,6 @@
 // Forking: a new run from what this one has finished. A dialog asks where it leaves, what becomes of that step, and which code runs.
 
-import { el, icon, once, setInvalid, setText, tell } from "../dom.js";
+import { dialogHead, el, icon, once, setInvalid, setText, tell } from "../dom.js";
 import { STEP } from "../statuses.js";
 import { shelf } from "../stored.js";
 import { call } from "./api.js";
@@ -74,8 +74,7 @@ export class ForkDialog {
       this.said,
       el("p.row-end", {}, el("button.btn.line", { type: "button", dataset: { close: "" } }, "Cancel"), this.button),
     );
-    const head = el("header", {}, el("h2", { id: "fork-title" }, "Fork this run"), el("button.btn.icon", { type: "button", dataset: { close: "" }, "aria-label": "Close" }, icon("i-close")));
-    this.dialog = el("dialog.dialog.fork", { id: "fork", "aria-labelledby": "fork-title" }, head, form);
+    this.dialog = el("dialog.dialog.fork", { id: "fork", "aria-labelledby": "fork-title" }, dialogHead("fork-title", "Fork this run"), form);
     document.body.append(this.dialog);
     this.at.addEventListener("change", () => this.chosen());
     form.addEventListener("change", () => this.look());

@@ -1,6 +1,6 @@
 // Other code under a living run: a quiet offer while the editor differs, and what to do when the code does not fit the run's history.
 
-import { el, icon, isDisabled, once, setDisabled, tell } from "../dom.js";
+import { dialogHead, el, icon, isDisabled, once, setDisabled, tell } from "../dom.js";
 import { call } from "./api.js";
 import { keyOf } from "./fold.js";
 import { fork } from "./fork.js";
@@ -104,7 +104,6 @@ export class Recode {
     const lost = recorded[first] ?? recorded[0];
     const rows = Array.from({ length: Math.max(recorded.length, requested.length) }, (_, index) => pair(recorded[index], requested[index], index, first));
     const dialog = el("dialog.dialog.fit", { id: "fit", "aria-labelledby": "fit-title" });
-    const close = () => dialog.close();
     const on = el("button.btn.main", { type: "button" }, icon("i-fork"), el("span", {}, "Fork before ", el("code", {}, stepLabel(lost))));
     const said = el("p.notice.bad", { role: "alert", hidden: true });
     on.addEventListener("click", () =>
@@ -112,11 +111,11 @@ export class Recode {
         const words = await fork(this.run, { step: lost, source });
         said.textContent = words;
         said.hidden = !words;
-        if (!words) close();
+        if (!words) dialog.close();
       }),
     );
     dialog.append(
-      el("header", {}, el("h2", { id: "fit-title" }, "The edited code does not fit this run"), el("button.btn.icon", { type: "button", "aria-label": "Close", onclick: close }, icon("i-close"))),
+      dialogHead("fit-title", "The edited code does not fit this run"),
       el(
         "div",
         {},
@@ -128,7 +127,7 @@ export class Recode {
         ),
         el("p.dim", {}, "A fork begins with what finished before that step and runs the edited code from there. This run can go on with the code that it has."),
         said,
-        el("p.row-end", {}, el("button.btn.line", { type: "button", onclick: close }, "Keep the old code"), on),
+        el("p.row-end", {}, el("button.btn.line", { type: "button", "data-close": "" }, "Keep the old code"), on),
       ),
     );
     dialog.addEventListener("close", () => dialog.remove());
