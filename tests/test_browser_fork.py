@@ -197,9 +197,11 @@ def test_a_fork_is_compared_with_its_parent_while_it_lives(opened: Callable[...,
     assert findings(other) == []
     form = page.page.get_by_role("form", name="Send an event to approval")
     form.get_by_label("payload").fill('"eve"')
+    other.evaluate("() => Object.assign(document.querySelector('#row-1'), { tabIndex: -1 }).focus()")  # rows stay as they are under who reads them
     form.get_by_role("button", name="Send event").click()
     page.expect_status("Errored")
     expect(verdict).to_contain_text("The first difference is at approval: another result. 2 of 3 steps are alike.")
+    other.evaluate("() => document.activeElement.blur()")
     row = other.get_by_role("row", name="approval")
     expect(row.get_by_role("cell").nth(0)).to_contain_text('"mara"')
     expect(row.get_by_role("cell").nth(1)).to_contain_text('"eve"')

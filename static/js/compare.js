@@ -17,7 +17,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const SAID = { status: "another status", output: "another result", error: "another error", attempts: "other attempts", only_a: "only in A", only_b: "only in B" };
 
 const data = JSON.parse(document.getElementById("compare-data").textContent);
-const sides = ["a", "b"].map((name) => ({ ...data[name], state: newState(), loaded: false }));
+const sides = ["a", "b"].map((name) => ({ ...data[name], state: newState() }));
 let timer = null;
 
 for (const side of sides) {
@@ -49,10 +49,10 @@ function draw() {
   const found = compare(a, b);
   verdict(found);
   ["a", "b"].forEach((name, index) => facts(document.querySelector(`#side-${name}`), [a, b][index]));
+  const body = document.querySelector("#compare tbody");
+  if (body.contains(document.activeElement)) return body.addEventListener("focusout", soon, { once: true }); // somebody is there
   const rows = found.rows.filter((_, place) => place < ROWS_SHOWN || place === found.first).map((row) => stepRow(row, found, a, b));
   const params = found.params ? [] : [el("tr.differs", {}, el("th", { scope: "row" }, el("span", {}, "Params")), el("td", {}, value(a.params)), el("td", {}, value(b.params)))];
-  const body = document.querySelector("#compare tbody");
-  if (body.contains(document.activeElement)) return; // somebody is there
   const read = [...body.querySelectorAll("details[open]")].map((one) => [one.closest("tr").id, one.closest("td").cellIndex]);
   const code = document.getElementById("row-code"); // as the server has drawn it
   body.replaceChildren(...params, ...(code ? [code] : []), ...rows, endRow(found, a, b));
