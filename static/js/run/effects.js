@@ -5,7 +5,6 @@ import { el, icon, setFlag, setText } from "../dom.js";
 import { doubled, ledger } from "./ledger.js";
 import { instancePath } from "./paths.js";
 import { Rows } from "./rows.js";
-import { stepLabel } from "./words.js";
 
 const SOON_MS = 120; // after the journal has grown
 const POLL_MS = 1_000; // while a step runs
@@ -22,7 +21,7 @@ export class Effects {
     this.rows = new Rows({ viewport: root, list: this.list, height: () => ROW_PX, draw: (index) => this.draw(index) });
     this.list.addEventListener("click", (event) => {
       const row = event.target.closest(".effect");
-      const step = row && [...this.state.steps.values()].find((one) => one.key === row.key);
+      const step = row && this.state.steps.get(row.of);
       if (step && !event.target.closest("a")) this.onStep(step);
     });
     document.addEventListener("visibilitychange", () => !document.hidden && this.missed && this.soon(SOON_MS));
@@ -134,8 +133,7 @@ export class Effects {
     const row = this.shown[index];
     const twice = row.times > 1;
     const attempts = row.attempts.filter((one) => one !== null);
-    const step = row.step && this.state && [...this.state.steps.values()].find((one) => one.kind === "do" && stepLabel(one) === row.step);
-    const where = row.step === null ? ["outside steps"] : [step ? el("button.step-link", { type: "button", title: "Open this step" }, row.step) : el("b", {}, row.step), attempts.length ? `, attempt${attempts.length > 1 ? "s" : ""} ${attempts.join(" and ")}` : ""];
+    const where = row.step === null ? ["outside steps"] : [row.of ? el("button.step-link", { type: "button", title: "Open this step" }, row.step) : el("b", {}, row.step), attempts.length ? `, attempt${attempts.length > 1 ? "s" : ""} ${attempts.join(" and ")}` : ""];
     const why = row.why.length ? [el("p.why", { role: "cell" }, ...row.why.map((part) => (part.code ? el("code", {}, part.code) : part)))] : [];
     const item = el(
       `li.effect${twice ? ".twice" : row.why.length ? ".kept" : ""}`,
@@ -146,8 +144,7 @@ export class Effects {
       el("div.fx-times", { role: "cell" }, twice ? icon("i-twice") : null, el(twice ? "b" : "span", {}, row.word)),
       ...why,
     );
-    item.line = row.line;
-    item.key = step ? step.key : null;
+    Object.assign(item, { line: row.line, of: row.of });
     if (this.fresh?.has(row.id)) {
       this.fresh.delete(row.id);
       glow(item);

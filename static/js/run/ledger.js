@@ -9,8 +9,8 @@ const TIMES = ["", "once", "twice"];
  * @param {object[]} effects as `GET …/effects` lists them
  * @param {object} state the fold
  * @param {boolean} past the state is of an earlier moment: what happened after it is left out
- * @returns {{id, kind, what: {main, rest}, step, attempts: number[], key, times, word, why: (string | {code})[], line}[]}
- *   `why` is empty when there is nothing to say; `line` is the step's, or null
+ * @returns {{id, kind, what: {main, rest}, step, attempts: number[], key, times, word, why: (string | {code})[], line, of}[]}
+ *   `why` is empty when there is nothing to say; `line` and `of`, the key in the fold, are the step's, or null
  */
 export function ledger(effects, state, past = false) {
   const rows = new Map();
@@ -22,7 +22,7 @@ export function ledger(effects, state, past = false) {
   }
   return [...rows].map(([id, { happened }]) => {
     const [first] = happened;
-    const step = effect_step(first, state);
+    const step = stepOf(first, state);
     const times = happened.length;
     return {
       id,
@@ -35,6 +35,7 @@ export function ledger(effects, state, past = false) {
       word: TIMES[times] ?? `${times} times`,
       why: times > 1 ? why(happened, step) : first.asked > 1 ? recognised(first) : [],
       line: step?.line ?? null,
+      of: step?.key ?? null,
     };
   });
 }
@@ -45,7 +46,7 @@ export const doubled = (rows) => rows.filter((row) => row.times > 1);
 /** What a double is called in a sentence about its step: "charged", "sent a mail". */
 export const verb = (kind) => ({ __proto__: null, charge: "charged", email: "sent its mail" })[kind] ?? `did its ${kind}`;
 
-function effect_step(effect, state) {
+function stepOf(effect, state) {
   if (!effect.step) return null;
   const at = effect.step.lastIndexOf("-");
   return state.steps.get(keyOf({ kind: "do", name: effect.step.slice(0, at), count: Number(effect.step.slice(at + 1)) })) ?? null;
