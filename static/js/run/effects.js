@@ -1,7 +1,7 @@
 // The effects ledger. Effects are no part of the journal, as no payment or mail is, so they are asked for: when the journal grows, once a
 // second while a step runs, and once at the end. Code that never names EFFECTS is not asked about, unless somebody looks.
 
-import { el, icon, setFlag, setText } from "../dom.js";
+import { el, icon, setText } from "../dom.js";
 import { doubled, ledger } from "./ledger.js";
 import { instancePath } from "./paths.js";
 import { Rows } from "./rows.js";
@@ -125,7 +125,6 @@ export class Effects {
     setText(this.count, this.shown.length ? this.shown.length.toLocaleString("en") : "");
     this.badge.hidden = !twice;
     setText(this.badge, twice ? "twice" : "");
-    setFlag(this.tab, "quiet", !this.calls && !this.shown.length);
     if (this.fresh?.size) glow(this.badge);
   }
 
