@@ -30,7 +30,8 @@ def main() -> None:
         server = Server(Path(folder)).start()
         browser = launch(playwright)
         for theme in ("light", "dark"):
-            context = browser.new_context(viewport=SIZE, color_scheme=theme, device_scale_factor=SHARPNESS, storage_state=without_hints(server.url))
+            context = browser.new_context(viewport=SIZE, color_scheme=theme, device_scale_factor=SHARPNESS)
+            context.add_init_script(without_hints(server.url))
             page = Playground(Watched(context, server.url + "/examples/crash-and-resume"), server.url)
             page.run()
             page.tab("Logs")

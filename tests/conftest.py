@@ -105,9 +105,10 @@ def open_page(browser: "Browser") -> Iterator[Callable[..., "Watched"]]:
     opened: list[Watched] = []
 
     def open_one(url: str, hints: bool = False, **options: object) -> Watched:
+        context = browser.new_context(**options)  # type: ignore[arg-type]
         if not hints:
-            options = {"storage_state": without_hints(url)} | options
-        opened.append(Watched(browser.new_context(**options), url))  # type: ignore[arg-type]
+            context.add_init_script(without_hints(url))
+        opened.append(Watched(context, url))
         return opened[-1]
 
     yield open_one
