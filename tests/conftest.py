@@ -1,5 +1,6 @@
 """What all tests share: the order of the run, and the browser's fixtures (Playwright is imported only where they are used)."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ settings.register_profile("steady", deadline=None, derandomize=True, database=No
 settings.load_profile("steady")
 
 LAST = "test_browser_"
+FEWEST, MOST = 3, 4  # processes
 MANY = ("--starts-per-minute", "1000", "--running-per-address", "100", "--reads-per-minute", "100000")
 
 
@@ -30,9 +32,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--every-attack", action="store_true", help="make all attacks in every way a server can be run, not a third of them")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: half of the time a test waits for what it has started."""
+    return min(max(len(os.sched_getaffinity(0)) + 1, FEWEST), MOST)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put browser tests last: once Playwright's sync API has started, its event loop stands in the way of any other in this process."""
-    items.sort(key=lambda item: item.path.name.startswith(LAST))
+    """Put browser tests last: once Playwright's sync API has started, its event loop stands in the way of any other in this process.
+
+    The long files come first of their kind, so that at the end no process is alone with one.
+    """
+    items.sort(key=lambda item: (item.path.name.startswith(LAST), item.get_closest_marker("long") is None))
 
 
 @pytest.fixture(scope="session")

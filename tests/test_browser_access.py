@@ -7,6 +7,8 @@ import pytest
 from access_support import findings
 from page_support import Playground, expect
 
+pytestmark = pytest.mark.long
+
 WIDE, TELEPHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 
 WAITS = """from workers import WorkflowEntrypoint

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 
+import pytest
 from page_support import PASTE, Playground, expect
+
+pytestmark = pytest.mark.long
 
 FIRST_LOAD_BYTES = 250 * 1000
 WEIGHT = """async () => {

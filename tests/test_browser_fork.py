@@ -8,6 +8,8 @@ from access_support import findings
 from page_support import Playground, completed_steps, expect, journal
 from playwright.sync_api import Locator
 
+pytestmark = pytest.mark.long
+
 FAILS = """from workers import WorkflowEntrypoint
 
 

@@ -9,6 +9,8 @@ import pytest
 from page_support import Playground, completed_steps, expect, journal
 from server_support import Server, ask
 
+pytestmark = pytest.mark.long
+
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 QUICK = """from workers import WorkflowEntrypoint
 

@@ -2,8 +2,11 @@
 
 from collections.abc import Callable
 
+import pytest
 from access_support import findings
 from page_support import Playground, expect
+
+pytestmark = pytest.mark.long
 
 FORGOTTEN = """from workers import WorkflowEntrypoint
 

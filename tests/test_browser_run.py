@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 
+import pytest
 from page_support import Playground, completed_steps, expect, journal
+
+pytestmark = pytest.mark.long
 
 FAILS = """from workers import WorkflowEntrypoint
 
