@@ -53,7 +53,8 @@ def test_from_an_empty_browser_to_a_run_that_is_killed_answered_and_over(tenants
         page.get_by_role("button", name="Open", exact=True).click()
         if given != key:
             expect(page.get_by_role("alert")).to_have_text("This is not a key of this tenant.")
-    expect(page.get_by_text("No run yet.")).to_be_visible()
+    expect(page.get_by_text("No run yet. First deploy what is to run")).to_be_visible()
+    expect(page.get_by_role("button", name="Start", exact=True)).to_have_attribute("title", "Nothing is deployed yet: a run needs a version.")
     expect(page.locator("#versions")).to_contain_text("Nothing is deployed yet")
 
     playground = Playground(watched, server.url)

@@ -10,9 +10,11 @@ import { moment as begun } from "../when.js";
 const PAGE = 25;
 const MOST = 200; // in one answer; further pages are not looked at again
 const AGAIN_MS = 3_000;
+const NONE = "No run yet. Start one, with the form or over HTTP.";
+const NOTHING = "No run yet. First deploy what is to run: write it in the editor, press Share, then Deploy as tenant.";
 
 export class Runs {
-  /** @param {{tenant: string, key: () => string, versionOf: (hash: string) => string, trouble: (error: Error | null) => void, counted: (counts: object) => void}} how */
+  /** @param {{tenant: string, key: () => string, versionOf: (hash: string) => string, deployed: () => boolean, trouble: (error: Error | null) => void, counted: (counts: object) => void}} how */
   constructor(how) {
     Object.assign(this, how);
     this.list = document.getElementById("runs-rows");
@@ -96,7 +98,7 @@ export class Runs {
     const drawn = JSON.stringify(this.shown.map((run) => [run, this.versionOf(run.version)]));
     this.more.hidden = !this.before;
     this.none.hidden = this.shown.length > 0;
-    this.none.textContent = all ? `No run is ${this.chips.find((chip) => chip.dataset.status === this.status).firstChild.textContent.trim()} now.` : "No run yet. Start one, with the form or over HTTP.";
+    this.none.textContent = all ? `No run is ${this.chips.find((chip) => chip.dataset.status === this.status).firstChild.textContent.trim()} now.` : this.deployed() ? NONE : NOTHING;
     if (drawn === this.drawn) return;
     this.drawn = drawn;
     const held = document.activeElement?.closest?.("#runs-rows li")?.dataset.id;

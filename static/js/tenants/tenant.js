@@ -23,6 +23,7 @@ const runs = new Runs({
   tenant,
   key,
   versionOf: (hash) => versions.of(hash),
+  deployed: () => versions.any,
   counted(counts) {
     const going = counts.running + counts.queued + counts.waiting + counts.paused + counts.waitingForPause;
     document.title = `${going ? `${going} going on · ` : ""}${tenant} · Dynamic Workflows Playground`;

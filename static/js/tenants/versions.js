@@ -1,11 +1,12 @@
 // A tenant's versions, newest first; the newest is the live one, which new runs get. The code of each is asked for when it is looked at.
 
-import { el } from "../dom.js";
+import { el, setDisabled } from "../dom.js";
 import { request } from "../http.js";
 import { tenantPath } from "../run/paths.js";
 import { moment } from "../when.js";
 
 const PAGE = 10;
+const NONE = "Nothing is deployed yet: a run needs a version.";
 
 export class Versions {
   /** @param {{tenant: string, key: () => string, changed: () => void, trouble: (error: Error) => void}} how `changed` is called when there are others */
@@ -16,7 +17,9 @@ export class Versions {
     this.count = document.getElementById("versions-count");
     this.choice = document.getElementById("begin-version");
     this.live = document.getElementById("tenant-live");
+    this.start = document.querySelector("#begin [type=submit]");
     this.shown = [];
+    this.any = true; // as far as is known
     this.numbers = new Map(); // by hash
     this.rows = new Map(); // by number, each made once, so that one that is open stays so
     this.more.addEventListener("click", () => this.next());
@@ -60,6 +63,7 @@ export class Versions {
   draw() {
     const [live] = this.shown;
     this.live.textContent = live ? `version ${live.number} is live` : "nothing is deployed yet";
+    if (Boolean(live) !== this.any) setDisabled(this.start, (this.any = Boolean(live)) ? "" : NONE);
     this.count.textContent = live ? live.number.toLocaleString("en") : "";
     this.more.hidden = !this.before;
     this.list.replaceChildren(...(live ? this.shown.map((one) => this.row(one, one === live)) : [el("li.nothing", {}, "Nothing is deployed yet.")]));
