@@ -23,6 +23,7 @@ def test_a_lesson_is_taken_noticed_and_remembered(
     source = json.loads(page.page.locator("#page-data").inner_text())["source"]
     page.run(source.replace('%")\n                await asyncio.sleep(0.6)', '%")\n                await asyncio.sleep(30)'))  # there is time to kill, on any machine
     expect(page.page.locator('[data-part="sentence"]')).to_have_text("Try it: press Kill worker while charge card runs.")
+    expect(page.page.locator('[data-part="narrator"]')).to_have_attribute("data-press", "kill-worker")
     expect(lesson).to_be_hidden()
     page.page.locator('[data-part="kill"]').click()
     expect(lesson).to_contain_text("Lesson done. The process was gone, the journal was not")

@@ -1,4 +1,4 @@
-// One plain sentence about what last mattered. Pure: a state in, {icon, tone, parts, lens?} out.
+// One plain sentence about what last mattered. Pure: a state in, {icon, tone, parts, lens?, press?} out; `press` is what a task asks for.
 // A part is a string, or {code}, {b}, {line}, or {tick}: a number that moves and is not read aloud each time.
 
 import { lowered, spoken } from "../spoken.js";
@@ -19,7 +19,7 @@ const name = (step) => ({ code: short(stepLabel(step), NAME) });
 export function narrate(state, { now, final, stale, watching = false, task = null, doubles = [] }) {
   if (stale) return say("i-journal", "The run goes on without this page. What it commits now will appear here, in order, once.");
   if (final) return ended(state, doubles);
-  if (task && !watching && !state.armed && canTry(task, state)) return { icon: "i-hand", tone: "try", parts: ["Try it: ", ...spoken(lowered(task.say))] };
+  if (task && !watching && !state.armed && canTry(task, state)) return { icon: "i-hand", tone: "try", press: task.do, parts: ["Try it: ", ...spoken(lowered(task.say))] };
   if (state.rollback === "running") return undoing(state);
   if (state.status === "paused") return say("i-pause", "Paused. Sleeps and waits have stopped with it and keep their remaining time.");
   if (state.status === "waitingForPause") return say("i-pause", "Pausing: what is running finishes first, and nothing new begins.");

@@ -22,7 +22,7 @@ export class Sentence {
 
   /** `context` is that of the views, with what `narrate` takes besides. */
   say(state, context) {
-    const { icon: mark, tone, parts, lens } = context.past ? recalled(state, context) : narrate(state, context);
+    const { icon: mark, tone, parts, lens, press } = context.past ? recalled(state, context) : narrate(state, context);
     const words = parts.map((one) => (typeof one === "string" ? one : (one.code ?? one.b ?? (one.line ? `line ${one.line}` : "")))).join("");
     const moved = performance.now();
     if (words !== this.said) {
@@ -32,6 +32,7 @@ export class Sentence {
       this.saidAt = state.executions.length ? moved : -CHANGE_MS; // what comes next is news at once
       this.mark.replaceChildren(icon(mark, { tone }));
       this.line.classList.toggle("try", tone === "try");
+      this.line.dataset.press = press ?? "";
       this.sentence.setAttribute("aria-live", context.past ? "off" : "polite"); // the slider says where it is
       this.sentence.replaceChildren(...parts.map(partNode));
       this.replay.hidden = !lens;
