@@ -115,6 +115,6 @@ function metaOf(step, open, now, counted) {
   if (step.copied) return [step.copied.edited ? "edited" : "copied", false];
   if (!open) return [step.endedAt === null ? "" : lasting(step.endedAt - step.startedAt), false];
   if (step.kind !== "do") return [left(step.until - now), true];
-  if (step.status === "retrying" && !counted) return [`in ${left(step.until - now)}`, true];
+  if (step.status === "retrying" && !counted) return [step.until > now ? `in ${left(step.until - now)}` : "due", true];
   return [ticking(now - step.startedAt), true];
 }

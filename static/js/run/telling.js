@@ -50,6 +50,7 @@ export class Telling {
 }
 
 function labelOf(step, now) {
+  if (step.status === "retrying" && step.until <= now) return "attempt due";
   if (step.status === "retrying") return `retry in ${left(Math.ceil((step.until - now) / 1000) * 1000)}`;
   if (step.status === "running" && step.attempts.length > 1) return `attempt ${step.attempts[step.attempts.length - 1].attempt} running`;
   return "";
