@@ -84,6 +84,12 @@ def test_a_finished_instance_reads_well_without_scripts(site: Site) -> None:
         assert shown in text
 
 
+def test_a_run_of_an_example_is_called_by_its_name_for_whoever_has_the_link(site: Site) -> None:
+    start = data_of(page(site, "/"))
+    answer = page(site, site.create(start["source"], params={})["url"])
+    assert f'<h1 id="title">{start["example"]["title"]}</h1>' in answer.text
+
+
 def test_a_waiting_instance_shows_what_it_waits_for(site: Site) -> None:
     made = site.create(APPROVAL)
     site.until(made, "workflow_waiting")
