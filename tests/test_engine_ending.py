@@ -1,7 +1,10 @@
 """What comes in the moment in which a worker is given up, and what becomes of a run whose end could not be written."""
 
 import asyncio
+from pathlib import Path
+from typing import Any
 
+from puppet_support import staged
 from semantics_support import attempts, playing, story
 
 from playground.workflows import events as ev
@@ -57,3 +60,30 @@ async def test_a_run_whose_commit_failed_goes_on_once_the_database_can_be_writte
         assert await run.result() == 2
         assert [execution.reason for execution in (await run.state()).executions] == ["lost", "completed"]
         assert [name for name, _ in attempts(await run.step("work"))] == [1, 2]
+
+
+@story
+async def test_an_execution_that_is_claimed_before_the_last_is_over_is_the_one_that_counts(tmp_path: Path):
+    """Given a commit that is made and not yet told, with which the instance falls due, expect its loss to count and its successor to be known."""
+    async with staged(tmp_path, worker_losses=2) as stage:
+        decide, told = stage.engine.store.decide, asyncio.Event()
+
+        async def decide_and_tell_late(*given: Any, **named: Any) -> Any:
+            committed = await decide(*given, **named)
+            await told.wait()
+            return committed
+
+        row, puppet = await stage.begin()
+        (first,) = stage.engine.executions()
+        stage.engine.store.decide = decide_and_tell_late
+        async with stage.engine.store.subscribe(row.key) as grown:
+            puppet.leave()
+            while (seen := await stage.engine.store.find("", row.id)).owner is not None:
+                await grown(seen.last_seq)
+        stage.engine._scheduler.wake()
+        puppet = await stage.puppets.next(row.id)
+        told.set()
+        await first.ended()
+        assert [execution.row.execution for execution in stage.engine.executions()] == [2]
+        puppet.leave()
+        assert "The worker died 2 times in a row" in (await stage.end(row)).error["message"]

@@ -163,7 +163,10 @@ class Scheduler:
 
     def _begin(self, row: InstanceRow) -> None:
         self._services.counts.begun += 1
-        execution = Execution(self._services, row, self._idle_one, self._barren.pop(row.key, 0))
+        # The one before may have made its last commit, which lets the instance be claimed, and not be over yet.
+        before = self.live.get(row.key)
+        barren = self._barren.pop(row.key, 0) if before is None else before.ending.barren
+        execution = Execution(self._services, row, self._idle_one, barren)
         self.live[row.key] = execution
         self.calm.begun()
         self._running[row.queue] += 1
@@ -213,9 +216,10 @@ class Scheduler:
 
     def _ended(self, execution: Execution) -> None:
         row = execution.row
-        if execution.ending.barren:
-            self._barren[row.key] = execution.ending.barren
-        self.live.pop(row.key, None)
+        if self.live.get(row.key) is execution:
+            del self.live[row.key]
+            if execution.ending.barren:
+                self._barren[row.key] = execution.ending.barren
         self._running[row.queue] -= 1
         if self._running[row.queue] <= 0:
             del self._running[row.queue]
