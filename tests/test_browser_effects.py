@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from page_support import Playground, expect, journal
+from playwright.sync_api import Route
 from server_support import Server, ask
 from test_browser_tabs import HIDE
 
@@ -87,6 +88,33 @@ def test_what_happened_while_the_page_was_hidden_is_there_when_it_is_shown(opene
     page.expect_status("Complete")
     expect(page.page.locator("html[data-timed]")).to_have_count(1)
     page.page.evaluate(HIDE, False)
+    expect(page.page.get_by_role("table", name="Effects")).to_contain_text("once")
+
+
+def test_what_is_asked_for_too_early_is_asked_for_again_and_a_refusal_is_said(server: Server, open_page: Callable) -> None:
+    watched = open_page(f"{server.url}/")
+    page = Playground(watched, server.url)
+    early: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if early:
+            route.fulfill(status=503)
+        else:
+            early.append(route)
+
+    page.page.route("**/effects", hold)
+    page.page.evaluate(TIMED)
+    page.page.locator("#params").fill('{"amount": 49}')
+    page.run(SHOP.replace("KEY", "").replace("30 if", "0 if"))
+    page.expect_status("Complete")
+    expect(page.page.locator("html[data-timed]")).to_have_count(1)
+    page.tab("Effects")
+    early[0].fulfill(json={"effects": []})
+    expect(page.page.get_by_text("The effects could not be read.")).to_be_visible()
+    watched.forgive("503")
+    page.page.unroute_all()
+    page.tab("Journal")
+    page.tab("Effects")
     expect(page.page.get_by_role("table", name="Effects")).to_contain_text("once")
 
 

@@ -38,7 +38,7 @@ export class Effects {
 
   reset() {
     clearTimeout(this.timer);
-    Object.assign(this, { path: null, timer: 0, etag: null, effects: [], shown: [], known: null, calls: false, state: null, over: null, asking: false, missed: false });
+    Object.assign(this, { path: null, timer: 0, etag: null, effects: [], shown: [], known: null, calls: false, state: null, over: null, asking: false, again: false, missed: false, failed: false });
     this.rows.setCount(0, 0);
     this.drawTab();
   }
@@ -60,7 +60,7 @@ export class Effects {
 
   /** The tab is looked at. */
   look() {
-    if (!this.calls && !this.effects.length) this.ask();
+    if (this.failed || (!this.calls && !this.effects.length)) this.ask();
     this.rows.paint();
   }
 
@@ -77,22 +77,25 @@ export class Effects {
 
   async ask() {
     const { path } = this;
-    if (!path || this.asking) return;
+    if (!path) return;
+    this.again = this.asking; // what is under way may be older than what is asked for
+    if (this.asking) return;
     this.asking = true;
+    let effects = null;
     try {
       const answer = await fetch(`${path}/effects`, { headers: { Accept: "application/json", ...(this.key ? { Authorization: `Bearer ${this.key}` } : {}), ...(this.etag ? { "If-None-Match": this.etag } : {}) }, cache: "no-store" });
-      if (this.path !== path || answer.status !== 200) return;
-      const { effects } = await answer.json();
+      if (answer.status === 200) ({ effects } = await answer.json());
       if (this.path !== path) return;
-      this.etag = answer.headers.get("ETag");
-      this.effects = effects;
-      this.redraw();
-      this.onChange();
+      this.failed = !effects && answer.status !== 304;
+      if (effects) Object.assign(this, { effects, etag: answer.headers.get("ETag") });
     } catch {
-      // The connection is told of elsewhere; the next event asks again.
-    } finally {
-      if (this.path === path) this.asking = false;
+      if (this.path !== path) return;
+      this.failed = true;
     }
+    this.asking = false;
+    this.redraw();
+    if (effects) this.onChange();
+    if (this.again) this.ask();
   }
 
   redraw() {
@@ -112,7 +115,7 @@ export class Effects {
     this.table.hidden = !rows.length;
     this.empty.hidden = rows.length > 0;
     const final = this.over !== null;
-    setText(this.empty, !this.calls ? "No effects: this code calls none." : final ? "No effects: this run had none." : "No effects yet.");
+    setText(this.empty, this.failed ? "The effects could not be read. Open this tab again to ask again." : !this.calls ? "No effects: this code calls none." : final ? "No effects: this run had none." : "No effects yet.");
   }
 
   /** The doubles as they are now, for the sentence about the run. */
