@@ -29,7 +29,8 @@ sys.path.insert(0, str(ROOT))
 from bench.footprint import processes, processor, proportional_mb
 
 HELLO = """
-class TenantWorkflow:
+from workers import WorkflowEntrypoint
+class TenantWorkflow(WorkflowEntrypoint):
     async def run(self, event, step):
         return await step.do("hello", lambda: "hello")
 """
@@ -63,7 +64,6 @@ class TenantWorkflow(WorkflowEntrypoint):
     async def run(self, event, step):
         await step.sleep("long", "30 days")
 """
-HELLO = HELLO.replace("class TenantWorkflow:", "from workers import WorkflowEntrypoint\nclass TenantWorkflow(WorkflowEntrypoint):")
 PEER_APP = """
 import asyncio, sys, uvicorn
 from starlette.applications import Starlette
