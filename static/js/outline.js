@@ -1,13 +1,14 @@
 // The outline: steps, sleeps and waits found in the source, as a checklist that the run fills. Steps that only appear at run time are
 // added at its end; loops, branches and what runs side by side are drawn as such.
 
-import { el, icon } from "./dom.js";
+import { el, icon, setText } from "./dom.js";
 import { STEP_KINDS, fitting, isComputed } from "./run/plan.js";
 import { STEP, worst } from "./statuses.js";
 
 const FRAMES = { loop: ["i-loop", "repeats"], branch: ["i-branch", "one of these"], parallel: ["i-parallel", "side by side"] };
 const MOST_ADDED = 100; // entries added at run time; the timeline shows every step
 const NONE = "No steps found. A step is declared with @step.do, or is a sleep or a wait.";
+const UNREAD = "Not read: the code has an error. Its steps stand here once that is mended.";
 
 /** @param {{onPick: (line: number, ofRun: boolean) => void, onHover: (line: number | null) => void}} how */
 export function makeOutline({ onPick, onHover }) {
@@ -51,6 +52,7 @@ export function makeOutline({ onPick, onHover }) {
     const done = entries.filter((entry) => entry.steps.length && entry.steps.every((step) => step.status === "completed")).length;
     counter.textContent = old && entries.length ? "as before the error" : entries.length ? `${done} of ${entries.length}${left ? ` and ${left} more` : ""}` : "";
     none.hidden = entries.length > 0;
+    setText(none, old ? UNREAD : NONE);
   }
 
   function build() {
