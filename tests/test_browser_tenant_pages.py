@@ -86,6 +86,7 @@ def test_from_an_empty_browser_to_a_run_that_is_killed_answered_and_over(tenants
     expect(page.get_by_text("Started 2 runs.")).to_be_visible()
     rows = page.locator("#runs-rows li")
     expect(rows).to_have_count(3)
+    expect(rows.locator(".of-version")).to_have_text(["version 3"] * 3)  # not 1, which had the same code
     assert findings(page) == []
     page.locator("#runs-rows").get_by_role("link", name="desk-1").press("Enter")
 

@@ -20,7 +20,7 @@ export class Versions {
     this.start = document.querySelector("#begin [type=submit]");
     this.shown = [];
     this.any = true; // as far as is known
-    this.numbers = new Map(); // by hash
+    this.numbers = new Map(); // by hash; the newest, where the same code was deployed again
     this.rows = new Map(); // by number, each made once, so that one that is open stays so
     this.more.addEventListener("click", () => this.next());
   }
@@ -51,7 +51,7 @@ export class Versions {
       const answer = await request(`${this.path}?limit=${PAGE}${before}`, { token: this.key() });
       this.shown = [...shown, ...answer.versions];
       this.before = answer.before;
-      for (const one of answer.versions) this.numbers.set(one.version, one.number);
+      for (const { version, number } of answer.versions) this.numbers.set(version, Math.max(number, this.numbers.get(version) ?? 0));
     } catch (error) {
       this.trouble(error);
       return;
