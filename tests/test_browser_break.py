@@ -93,6 +93,7 @@ def test_a_step_is_broken_before_it_runs_by_keyboard_and_again_when_it_has(opene
     expect(drawer).to_contain_text("Attempt 1 made to fail on purpose")
     drawer.get_by_role("button", name="Break this step").click()
     form = page.page.get_by_role("dialog", name="Break charge")
+    expect(form.get_by_role("radio", name="Fail")).to_be_focused()
     page.page.keyboard.press("Escape")
     expect(form).to_have_count(0)
     page.step("charge").focus()
