@@ -99,6 +99,22 @@ def test_a_parked_worker_that_dies_is_replaced() -> None:
         assert [sandbox.run("r = 2")[0] for _ in range(6)] == ["2"] * 6
 
 
+def test_a_worker_that_dies_before_it_is_heard_of_is_given_to_nobody() -> None:
+    with held(parked=1) as sandbox:
+
+        async def story() -> str:
+            worker = await taken(sandbox.sandbox)
+            assert sandbox.sandbox.zygote is not None
+            alive = [os.pidfd_open(child) for child in children(sandbox.sandbox.zygote)]
+            for pidfd in alive:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            assert wait_gone(alive)  # and the loop has heard of nothing
+            sandbox.sandbox._park(worker)
+            return (await converse(sandbox.sandbox, "r = 'served'"))[0]
+
+        assert sandbox.runner.run(story()) == "'served'"
+
+
 def test_nothing_is_left_after_three_hundred_workers() -> None:
     with held(parked=4) as sandbox:
 

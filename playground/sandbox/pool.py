@@ -227,6 +227,10 @@ class Sandbox:
         self._fill()
 
     def _park(self, worker: Worker) -> None:
+        if not worker.alive():  # it died after it had said that it is ready, and before that was heard
+            worker.close()
+            self._fill()
+            return
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
