@@ -60,6 +60,8 @@ def test_what_is_typed_while_the_link_is_made_is_no_part_of_it_and_kept(server: 
     watched = open_page(f"{server.url}/examples/hello", permissions=["clipboard-read", "clipboard-write"], **WIDE)
     page = Playground(watched, server.url)
     page.write(CODE.format(n=3))
+    expect(page.editor).to_contain_text("lambda: 3")
+    expect(page.editor).to_be_focused()
     held: list[Route] = []
     page.page.route("**/api/snippets", lambda route: held.append(route))
     with page.page.expect_request("**/api/snippets"):

@@ -117,20 +117,18 @@ class Streams:
 
 
 class _Pace:
-    """Lets a message out at once unless the two before it came within PACE_SECONDS: a burst then becomes fewer, larger messages."""
+    """Lets two messages out at once and then one per PACE_SECONDS: a burst becomes fewer, larger ones (the leaky bucket of ITU-T I.371)."""
 
     def __init__(self) -> None:
-        self._last = self._before = float("-inf")
+        self._due = float("-inf")  # when the messages so far would have gone out, one per PACE_SECONDS
 
     def sent(self) -> None:
         """A message went out now."""
-        self._before, self._last = self._last, asyncio.get_running_loop().time()
+        self._due = max(self._due, asyncio.get_running_loop().time()) + PACE_SECONDS
 
     def rest(self) -> float:
         """Seconds to wait before the next."""
-        if self._last - self._before >= PACE_SECONDS:
-            return 0.0
-        return max(0.0, self._last + PACE_SECONDS - asyncio.get_running_loop().time())
+        return max(0.0, self._due - PACE_SECONDS - asyncio.get_running_loop().time())
 
 
 class _Stream(EventSourceResponse):
