@@ -30,7 +30,7 @@ class Fold:
     """A journal as far as it was read. `generation` is the one whose ended steps are kept as JSON: no restart comes after it."""
 
     def __init__(self, generation: int) -> None:
-        self.state, self.budget, self._generation = State(), Budget(), generation
+        self.state, self.budget, self.generation = State(), Budget(), generation
         self.growing = asyncio.Lock()  # two requests that read the same events would both count their values
         self._parts: list[bytes | Step] = []  # by when the steps started: JSON of ended ones in a row, and those that go on
         self._seen = 0  # the seq up to which steps are among them
@@ -38,16 +38,16 @@ class Fold:
     def take(self, events: Iterable[Event]) -> bool:
         """Apply what comes next. False when it can't be done: the instance was restarted, and this fold has let go of what that asks for."""
         for event in events:
-            if event.type == ev.WORKFLOW_RESTARTED and self.state.generation >= self._generation:
+            if event.type == ev.WORKFLOW_RESTARTED and self.state.generation >= self.generation:
                 return False
             self.state.apply(event)
-        if self.state.generation == self._generation:
+        if self.state.generation == self.generation:
             self._put_away()
         return True
 
     def steps(self) -> msgspec.Raw:
         """The steps as the API shows them, in JSON."""
-        parts = self._parts if self.state.generation == self._generation else self.state.steps.values()
+        parts = self._parts if self.state.generation == self.generation else self.state.steps.values()
         return msgspec.Raw(b"[" + b",".join(part if isinstance(part, bytes) else _encode(part.as_json()) for part in parts) + b"]")
 
     @property
@@ -97,8 +97,8 @@ class Folds:
     async def until(self, row: InstanceRow, at: int) -> Fold:
         """The fold at a seq. The last one asked for is kept, so that the next moment of the same instance costs what lies between."""
         past = self._past
-        if past is None or past.key != row.key or past.generation != row.generation or past.fold.state.last_seq > at:
-            past = _Past(row.key, row.generation, Fold(row.generation))
+        if past is None or past.key != row.key or past.fold.generation != row.generation or past.fold.state.last_seq > at:
+            past = _Past(row.key, Fold(row.generation))
         self._past = None  # another request meanwhile begins its own
         fold = past.fold
         while fold.state.last_seq < at:
@@ -130,7 +130,6 @@ class Folds:
 @dataclass(slots=True)
 class _Past:
     key: int
-    generation: int
     fold: Fold
 
 

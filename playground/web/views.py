@@ -48,7 +48,7 @@ class Views:
             "snippet": row.snippet,
             "code_version": row.snippet,
         }
-        shown |= {**state.as_json(), "steps": fold.steps()}
+        shown |= state.as_json(fold.steps())
         ended = state if state.status in ev.FINAL_STATUSES else row
         ended_at = ended.ended_at if ended.status in ev.FINAL_STATUSES else None
         kept_ms = self._chaos_hours * HOUR_MS if queues.is_chaos(row.queue) else self._retention_days * DAY_MS

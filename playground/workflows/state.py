@@ -22,8 +22,8 @@ class State(Facts):
         if handler is not None:
             handler(self, event)
 
-    def as_json(self) -> dict[str, Any]:
-        """The part of `GET /api/instances/{id}` that the journal tells."""
+    def as_json(self, steps: Any = None) -> dict[str, Any]:
+        """The part of `GET /api/instances/{id}` that the journal tells. `steps` stands for its steps where they are JSON already."""
         shown = {
             "status": self.status,
             "output": self.output,
@@ -37,7 +37,7 @@ class State(Facts):
             "waiting_until": self.waiting_until if self.status == ev.WAITING else None,
             "executions": [_fields(execution) for execution in self.executions],
             "last_seq": self.last_seq,
-            "steps": [step.as_json() for step in self.steps.values()],
+            "steps": [step.as_json() for step in self.steps.values()] if steps is None else steps,
             "log_truncated": self.log_truncated,
             "breaks": [*self.breaks],
             "armed": self.armed,
