@@ -85,6 +85,11 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def descriptors() -> int:
+    """How many files, sockets and handles this process has open."""
+    return len(os.listdir("/proc/self/fd"))
+
+
 def resident(pid: int | str = "self") -> int:
     """Bytes of memory that a process has in use; unless told otherwise, this one."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

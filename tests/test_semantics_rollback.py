@@ -1,33 +1,12 @@
 """Section 9 of semantics.md, behaviour 27: what is undone after a failure, in which order, and through which crashes."""
 
 import pytest
+from rollback_support import ONE, SAGA, THREE, TWO, handlers, undoing_two
 from semantics_support import LEDGER, assert_dense, isolated, playing, started, story, times, workflow
 
 from playground.testing import WorkflowFailed, WorkflowTester
 from playground.workflows import events as ev
 
-SAGA = """
-def undo(name):
-    async def handler(info):
-        LEDGER.note((name, info["output"], type(info["error"]).__name__, info["ctx"]["step"]["name"], info.ctx.attempt))
-        if name in event.payload.get("failing", ()):
-            raise LookupError(f"{name} can't be undone")
-        if name in event.payload.get("slow", ()):
-            await asyncio.sleep(60)
-    return handler
-once = {"retries": {"limit": 0, "delay": 1}}
-def fail():
-    raise ValueError("the failure")
-one = await step.do("one", lambda: "output of one", rollback=undo("one"), rollback_config=once)
-await step.do("plain", lambda: "no handler")
-two = await step.do("two", lambda: "output of two", rollback=undo("two"), rollback_config=once)
-if event.payload.get("wait"):
-    await step.wait_for_event("w", "go")
-await step.do("three", fail, config=once, rollback=undo("three"), rollback_config=once)
-"""
-THREE = ("three", None, "ValueError", "three", 1)
-TWO = ("two", "output of two", "ValueError", "two", 1)
-ONE = ("one", "output of one", "ValueError", "one", 1)
 ROLLBACK_EVENTS = (
     ev.ROLLBACK_STARTED,
     ev.ROLLBACK_STEP_STARTED,
@@ -208,107 +187,6 @@ async def test_27_a_server_kill_at_every_commit_of_a_saga_ends_with_every_handle
             tester.no_more_crashes()
 
 
-@pytest.mark.parametrize("hibernated", [False, True])
-@story
-async def test_27_terminate_with_rollback_runs_the_handlers_and_ends_terminated(hibernated):
-    async with playing(SAGA, {"wait": True}, skip=False) as (tester, run):
-        await run.wait_for_step("w", status="waiting")
-        if hibernated:
-            await tester.advance("1 minute")
-            assert not tester.engine.executions()
-        await run.terminate(rollback=True)
-        await run.wait_for_status("terminated")
-        state = await run.state()
-        assert (state.rollback, state.error) == ("complete", None)
-        assert_dense(await run.journal())
-    assert LEDGER.take() == [("two", "output of two", "NoneType", "two", 1), ("one", "output of one", "NoneType", "one", 1)]
-
-
-@story
-async def test_27_terminate_with_rollback_of_a_paused_instance():
-    async with playing(SAGA, {"wait": True}, skip=False) as (_tester, run):
-        await run.wait_for_step("w", status="waiting")
-        await run.pause()
-        await run.terminate(rollback=True)
-        await run.wait_for_status("terminated")
-        assert (await run.state()).rollback == "complete"
-    assert [name for name, *_ in LEDGER.take()] == ["two", "one"]
-
-
-@story
-async def test_27_terminate_with_rollback_while_an_attempt_runs_undoes_that_step_too():
-    body = """
-    def undo(info):
-        LEDGER.note((info.ctx.step.name, info.output))
-    await step.do("one", lambda: 1, rollback=undo)
-    await step.do("two", lambda: asyncio.sleep(60), rollback=undo)
-    """
-    async with playing(body, skip=False) as (_, run):
-        await run.wait_for_step("two", status="running")
-        await run.terminate(rollback=True)
-        await run.wait_for_status("terminated")
-        assert (await run.state()).rollback == "complete"
-    assert LEDGER.take() == [("two", None), ("one", 1)]
-
-
-@story
-async def test_27_terminate_with_rollback_and_no_handlers_is_a_plain_terminate():
-    async with playing('await step.sleep("nap", "1 day")', skip=False) as (_, run):
-        await run.wait_for_step("nap")
-        await run.terminate(rollback=True)
-        assert (await run.state()).status == "terminated"
-        assert (await run.state()).rollback is None
-
-
-@pytest.mark.parametrize("end", ["success", "terminate", "restart", "delete", "fatal", "caught"])
-@story
-async def test_27_never_on_success_plain_terminate_restart_delete_or_fatal_errors(end):
-    body = """
-    await step.do("one", lambda: 1, rollback=lambda info: LEDGER.note("undone"))
-    if event.payload == "fatal":
-        return object()
-    if event.payload in ("terminate", "restart", "delete"):
-        await step.sleep("nap", "1 hour")
-    try:
-        once = {"retries": {"limit": 0, "delay": 1}}
-        await step.do("two", lambda: 1 / 0, config=once, rollback=lambda info: LEDGER.note("undone"))
-    except ZeroDivisionError:
-        pass
-    """
-    async with playing(body, end, skip=False) as (tester, run):
-        if end in ("terminate", "restart", "delete"):
-            await run.wait_for_step("nap")
-            await getattr(run, end)()
-            await tester.advance("1 minute")
-        else:
-            await run.wait_for_status("complete", "errored")
-            assert (await run.state()).rollback is None
-    assert LEDGER.take() == []
-
-
-@story
-async def test_27_no_step_starts_during_a_rollback():
-    body = """
-    async def undo(info):
-        LEDGER.note("undoing")
-        try:
-            await step.do("forbidden", lambda: LEDGER.note("ran"))
-        except Exception as error:
-            LEDGER.note(type(error).__name__)
-            raise
-    await step.do("one", lambda: 1, rollback=undo, rollback_config={"retries": {"limit": 0, "delay": 1}})
-    raise ValueError("the failure")
-    """
-    async with playing(body) as (_, run):
-        await run.wait_for_status("errored")
-        assert await started(run) == ["one-1"]
-        assert (await run.state()).rollback == "errored"
-        assert (await run.state()).error["message"] == "the failure"
-    notes = LEDGER.take()
-    assert notes[0] == "undoing"
-    assert "ran" not in notes
-
-
 @story
 async def test_27_a_handler_that_is_not_reached_again_is_rollback_missing():
     body = """
@@ -376,22 +254,6 @@ async def test_27_a_sensitive_output_reaches_its_handler_and_not_the_journal():
     assert LEDGER.take() == ["secret"]
 
 
-@pytest.mark.parametrize("rollback", [False, True])
-@story
-async def test_27_terminate_during_a_rollback_ends_it_but_asking_for_a_rollback_again_does_not(rollback):
-    async with playing(SAGA, {"slow": ["two"]}, skip=False) as (tester, run):
-        await run.wait_until(undoing_two)
-        await run.terminate(rollback=rollback)
-        await tester.advance("2 minutes")
-        state = await run.state()
-        if rollback:
-            assert (state.status, state.rollback) == ("errored", "complete")
-        else:
-            assert (state.status, state.rollback) == ("terminated", "errored")
-            assert handlers(state) == ["pending", None, "errored", "completed"]
-    assert LEDGER.take() == ([THREE, TWO, ONE] if rollback else [THREE, TWO])
-
-
 @pytest.mark.parametrize("for_a_failure", [False, True])
 @story
 async def test_27_a_handler_that_loses_five_workers_stops_the_chain_and_the_end_stays_what_it_was(for_a_failure):
@@ -407,16 +269,3 @@ async def test_27_a_handler_that_loses_five_workers_stops_the_chain_and_the_end_
         assert (state.status, state.rollback) == ("errored" if for_a_failure else "terminated", "errored")
         assert (state.error and state.error["message"]) == ("the failure" if for_a_failure else None)
         assert "5 times in a row" in (await run.step("two")).rollback.error["message"]
-
-
-def handlers(state):
-    """How it stands with the handler of each step; None for a step without."""
-    return [step.rollback and step.rollback.status for step in state.steps.values()]
-
-
-def undoing_two(state):
-    """How many attempts the handler of step two has had."""
-    return (
-        next((len(step.rollback.attempts) for key, step in state.steps.items() if str(key) == "two-1" and step.rollback), 0)
-        or None
-    )
