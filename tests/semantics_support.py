@@ -180,8 +180,8 @@ async def assert_rows_agree(run: Run) -> None:
     assert rows.keys() == state.steps.keys()
     for key, step in state.steps.items():
         shown = rows[key]
-        assert shown.status == OF_ROWS.get(step.status, step.status), key
+        assert shown.status == ("open" if step.cut_short else OF_ROWS.get(step.status, step.status)), key
         assert (shown.attempt, shown.error, shown.started_seq) == (len(step.attempts), step.error, step.started_seq), key
-        if shown.status in ("open", "retrying"):
+        if shown.status in ("open", "retrying") and not step.cut_short:
             assert shown.until == step.until, key
         assert shown.rollback == (step.rollback and step.rollback.status), key

@@ -49,6 +49,18 @@ class Weather(Binding):
         return "neither is this"
 
 
+class Witness(Binding):
+    """Reads the journal at the moment of each call, as one who kills the server just then would find it."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[tuple[str, str, Any]]] = []
+
+    async def look(self, call: CallContext) -> None:
+        host = call.host
+        events = await host.store.events(host.row.key, after=0, limit=100)
+        self.seen.append([(event.type, str(event.step), event.data.get("attempt")) for event in events if event.step is not None])
+
+
 class Gate(Binding):
     """Counts who is inside, and lets them out together."""
 
@@ -102,6 +114,27 @@ async def test_a_call_takes_and_gives_storable_values_and_knows_who_calls(engine
     assert (str(second.step), second.attempt, second.execution) == ("look-1", 1, 1)
     assert second.instance == instance.id and second.workflow == "dynamic-workflow"
     assert second.idempotency_key is not None and "host" not in repr(second)
+
+
+@on_engine()
+async def test_an_attempt_is_in_the_journal_before_any_call_that_it_makes(engine: Engine) -> None:
+    witness = Witness()
+    body = """
+    async def look(ctx):
+        await self.env.WITNESS.look()
+        if ctx["attempt"] == 1:
+            raise ValueError("again")
+    await step.do("one", look, config={"retries": {"limit": 1, "delay": 0}})
+    @step.do("outer")
+    async def outer():
+        await step.do("inner", lambda: self.env.WITNESS.look())
+    await outer()
+    """
+    await output(await run_with(engine, body, WITNESS=witness))
+    first, second, inner = witness.seen
+    assert first[-2:] == [("step_started", "one-1", None), ("attempt_started", "one-1", 1)]
+    assert second[-1] == ("attempt_started", "one-1", 2)
+    assert inner[-1] == ("attempt_started", "outer-1/inner-1", 1) and ("attempt_started", "outer-1", 1) in inner
 
 
 @on_engine()

@@ -33,7 +33,7 @@ class TenantWorkflow(WorkflowEntrypoint):
 
 def view(events: list[dict[str, Any]], snippet: str = "s") -> dict[str, Any]:
     """An instance as the API shows it after these events."""
-    made = [Event(it["seq"], it["at"], it["type"], it["execution"], StepKey(**it["step"]) if "step" in it else None, it["data"]) for it in events]
+    made = [Event(it["seq"], it["at"], it["type"], it["execution"], StepKey.from_json(it["step"]) if "step" in it else None, it["data"]) for it in events]
     return json.loads(json.dumps({**fold(made).as_json(), "snippet": snippet}))
 
 

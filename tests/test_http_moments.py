@@ -23,7 +23,7 @@ def finished(site: Site) -> dict[str, Any]:
 
 def journal(site: Site, made: dict[str, Any]) -> list[Event]:
     return [
-        Event(it["seq"], it["at"], it["type"], it["execution"], StepKey(**it["step"]) if "step" in it else None, it["data"])
+        Event(it["seq"], it["at"], it["type"], it["execution"], StepKey.from_json(it["step"]) if "step" in it else None, it["data"])
         for it in site.journal(made)
     ]
 

@@ -31,7 +31,7 @@ def views(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The server's view after each event, as JSON."""
     state, seen = State(), []
     for event in events:
-        key = StepKey(**event["step"]) if "step" in event else None
+        key = StepKey.from_json(event["step"]) if "step" in event else None
         state.apply(Event(event["seq"], event["at"], event["type"], event["execution"], key, event["data"]))
         seen.append(json.loads(json.dumps(state.as_json())))
     return seen
@@ -73,7 +73,9 @@ def invented(pick: random.Random) -> list[dict[str, Any]]:
         events.append(event | ({"step": step} if step else {}))
 
     def opens(kind: str) -> dict[str, Any]:
-        step = {"kind": kind, "name": f"s{len(opened[kind])}", "count": 1}
+        step: dict[str, Any] = {"kind": kind, "name": f"s{len(opened[kind])}", "count": 1}
+        if opened[ev.DO] and pick.random() < 0.2:
+            step["parent"] = pick.choice(opened[ev.DO])
         opened[kind].append(step)
         return step
 
@@ -88,7 +90,7 @@ def invented(pick: random.Random) -> list[dict[str, Any]]:
     add(ev.WORKFLOW_QUEUED, params=pick.choice([None, {"a": 1}]), trigger="api")
     for _ in range(pick.randrange(5, LONGEST)):
         at += pick.choice([0, 1, 30, 5_000])
-        match pick.randrange(28):
+        match pick.randrange(30):
             case 0 | 1:
                 execution += 1
                 add(ev.EXECUTION_STARTED, execution=execution, worker="w1", replayed=pick.randrange(3), code_version="c")
@@ -100,7 +102,7 @@ def invented(pick: random.Random) -> list[dict[str, Any]]:
             case 5 | 6 | 7 if step := some(ev.DO):
                 add(ev.ATTEMPT_STARTED, step, attempt=pick.randrange(1, 4), **({"virtual": True} if pick.random() < 0.2 else {}))
             case 8 if step := some(ev.DO):
-                add(ev.ATTEMPT_COMPLETED, step, attempt=1)
+                add(ev.ATTEMPT_COMPLETED, step, attempt=1, **({"took_us": 320} if pick.random() < 0.5 else {}))
             case 9 if step := some(ev.DO):
                 add(
                     ev.ATTEMPT_ERRORED,
@@ -123,6 +125,10 @@ def invented(pick: random.Random) -> list[dict[str, Any]]:
                 add(ev.WAIT_COMPLETED, step, event={"type": "go", "payload": 1}, received=2)
             case 16 if step := some(ev.WAIT, done=True):
                 add(ev.WAIT_TIMED_OUT, step, error=error)
+            case 28 if step := some(ev.SLEEP, done=True):
+                add(ev.SLEEP_CANCELLED, step, clock_us=5)
+            case 29 if step := some(ev.WAIT, done=True):
+                add(ev.WAIT_CANCELLED, step, **({"returned": 2} if pick.random() < 0.5 else {}))
             case 17:
                 add(ev.WORKFLOW_WAITING, **({"until": at + 9} if pick.random() < 0.5 else {}))
             case 18:

@@ -248,12 +248,14 @@ def test_a_fork_server_that_dies_while_the_next_one_is_made_ready_costs_nobody_w
         assert [sandbox.run("r = 3")[0] for _ in range(8)].count("3") >= 7
 
 
-def test_two_workers_of_different_fork_servers_do_not_share_a_hash_seed() -> None:
+def test_strings_have_the_same_hash_in_workers_of_different_fork_servers() -> None:
     with held(parked=1, recycle_forks=2) as sandbox:
         first, _ = sandbox.run("r = hash('seed')")
         while "sandbox.zygote_recycled" not in sandbox.log.events():
             sandbox.run("r = 0")
-        assert sandbox.run("r = hash('seed')")[0] != first
+        assert sandbox.run("r = hash('seed')")[0] == first
+        environment = "import os, sys; r = ([name for name in os.environ if 'PY' in name], sys.flags.safe_path, sys.flags.no_user_site, sys.flags.no_site)"
+        assert sandbox.run(environment)[0] == "([], True, 1, 1)"
 
 
 def test_a_taker_that_gives_up_costs_no_worker() -> None:

@@ -248,3 +248,24 @@ async def test_20_numbers_are_milliseconds_and_timedeltas_are_durations():
 @story
 async def test_outcome_of_a_plain_workflow():
     assert await outcome("return event.payload['n'] + 1", {"n": 1}) == 2
+
+
+@story
+async def test_01_the_config_that_a_step_began_with_governs_later_executions_and_is_what_its_callback_sees():
+    body = """
+    LEDGER.note("run")
+    limit = random.randint(2, 9)  # another one in each execution, as a random one would be
+    async def charge(ctx):
+        LEDGER.note([ctx["attempt"], ctx["config"]["retries"]["limit"]])
+        raise ValueError("declined")
+    try:
+        await step.do("charge", charge, config={"retries": {"limit": limit, "delay": "1 minute", "backoff": "constant"}})
+    except ValueError:
+        return "gave up"
+    """
+    async with playing(body, idle_grace_ms=0) as (_, run):
+        assert await run.result() == "gave up"
+        step, executions = await run.step("charge"), len((await run.state()).executions)
+        limit = step.config["retries"]["limit"]
+        assert executions == len(step.attempts) == limit + 1
+    assert [note for note in LEDGER.take() if note != "run"] == [[attempt, limit] for attempt in range(1, limit + 2)]

@@ -23,7 +23,7 @@ def events(name: str) -> list[Event]:
     """A recorded journal."""
     found = JOURNALS[name]
     return [
-        Event(it["seq"], it["at"], it["type"], it["execution"], StepKey(**it["step"]) if "step" in it else None, it["data"]) for it in found
+        Event(it["seq"], it["at"], it["type"], it["execution"], StepKey.from_json(it["step"]) if "step" in it else None, it["data"]) for it in found
     ]
 
 

@@ -55,7 +55,7 @@ class Attempts:
             broken=broken,
         )
         execution.steps[step.key] = step
-        data: dict[str, Any] = {"config": config, "line": frame.line}
+        data: dict[str, Any] = {"config": config, "line": frame.line, **clocked(frame.clock)}
         if rollback is not None:
             data["rollback"] = rollback
         self._announce(step, NewEvent(ev.STEP_STARTED, data, step.key))
@@ -103,13 +103,14 @@ class Attempts:
         step.completed, step.output = True, value if step.rollback is not None else None
         sensitive = bool(step.config.get("sensitive"))
         shown = ev.REDACTED if sensitive else value
-        completed = NewEvent(ev.STEP_COMPLETED, {"output": shown}, step.key, value if sensitive else None)
+        completed = NewEvent(ev.STEP_COMPLETED, {"output": shown, **clocked(frame.clock)}, step.key, value if sensitive else None)
+        execution.hear_clock(frame.clock)
         execution.pipeline.add(
-            NewEvent(ev.ATTEMPT_COMPLETED, {"attempt": step.attempt, **breaks.noted(step.broken)}, step.key),
+            NewEvent(ev.ATTEMPT_COMPLETED, {"attempt": step.attempt, **_took(frame.took), **breaks.noted(step.broken)}, step.key),
             *execution.bindings.take(step.key),
             completed,
             then=lambda committed: execution.attempt_over(),
-            ack=frames.encode({"op": "ok", "step": frame.step, "attempt": frame.attempt}),
+            ack=frames.encode({"op": "ok", "step": frame.step, "attempt": frame.attempt, "clock": frame.clock}),
         )
 
     def failed(self, frame: frames.Fail) -> None:
@@ -120,7 +121,9 @@ class Attempts:
             if last and self._execution.chaos.strikes(step.key):
                 return
             error = breaks.failure(step.broken, step.config["timeout"], frames.plain(frame.error), frame.retryable)
-            self._fail(step, error, frame.retryable, frame.delay)
+            execution = self._execution
+            execution.hear_clock(frame.clock)
+            self._fail(step, error, frame.retryable, frame.delay, frame.clock, frame.took)
 
     def closed(self) -> list[NewEvent]:
         """What closes the steps that are open when `run` ends."""
@@ -179,18 +182,20 @@ class Attempts:
     def _not_stopped(self, step: LiveStep, timeout: int) -> None:
         """The callback blocks the worker, so it can't be cancelled: the attempt failed, and the worker has to go."""
         execution = self._execution
-        self._fail(step, dict(words.timed_out(timeout)), True, None)
+        self._fail(step, dict(words.timed_out(timeout)), True, None, None, None)
         execution.lose(ev.EVICTED)
 
     def _over_wall(self, step: LiveStep, wall: int) -> None:
         self._execution.break_limit(f"attempt time: more than {wall // 1000} s", words.wall_of(self._execution.row.tenant))
 
-    def _fail(self, step: LiveStep, error: dict[str, Any], retryable: bool, computed: int | None) -> None:
+    def _fail(
+        self, step: LiveStep, error: dict[str, Any], retryable: bool, computed: int | None, clock: int | None, took: int | None
+    ) -> None:
         execution = self._execution
         self._over(step)
         execution.bindings.drop(step.key)
         step.failures += 1
-        data: dict[str, Any] = {"attempt": step.attempt, "error": error, **breaks.noted(step.broken)}
+        data: dict[str, Any] = {"attempt": step.attempt, "error": error, **_took(took), **breaks.noted(step.broken)}
         errored = NewEvent(ev.ATTEMPT_ERRORED, data, step.key)
         if retryable and step.failures <= step.config["retries"]["limit"]:
             delay = live.retry_delay(step.config, step.failures, computed)
@@ -200,9 +205,9 @@ class Attempts:
             step.timer = execution.services.clock.call_at(due, self._due, step)
             execution.pipeline.add(errored, then=lambda committed: execution.attempt_over())
             return
-        reply = {"op": "error", "step": step.key, "error": error}
-        failed = NewEvent(ev.STEP_ERRORED, {"error": error}, step.key)
-        execution.pipeline.add(errored, failed, then=lambda committed: self._committed(step, reply))
+        failed = NewEvent(ev.STEP_ERRORED, {"error": error, **clocked(clock)}, step.key)
+        reply = frames.encode({"op": "error", "step": step.key, "error": error, "clock": clock})
+        execution.pipeline.add(errored, failed, then=lambda committed: execution.attempt_over(), ack=reply)
 
     def _over(self, step: LiveStep) -> None:
         step.stop_timer()
@@ -211,6 +216,11 @@ class Attempts:
             self._execution.processor.progress()
         step.status = live.OVER
 
-    def _committed(self, step: LiveStep, reply: dict[str, Any]) -> None:
-        self._execution.answers.give(reply)
-        self._execution.attempt_over()
+
+def clocked(clock: int | None) -> dict[str, int]:
+    """What stands in an event of the workflow's clock, in microseconds."""
+    return {} if clock is None else {"clock_us": clock}
+
+
+def _took(took: int | None) -> dict[str, int]:
+    return {} if took is None else {"took_us": took}

@@ -129,7 +129,7 @@ class Breaks:
         if frame.broken is None:
             return None
         found = self._given.get(frame.broken)
-        _, name, count = frame.step
+        name, count = frame.step.name, frame.step.count
         if found is None or found["step"]["name"] != name or found["step"].get("count") not in (None, count):
             raise frames.ProtocolError("the worker claims a break that does not exist")
         self._claimed[frame.broken] += 1

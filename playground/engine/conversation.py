@@ -57,6 +57,9 @@ class Conversation(Protocol):
     def open_attempt(self, key: StepKey) -> int | None:
         """The attempt of a step, or of its rollback handler, that runs now."""
 
+    def hear_clock(self, clock: int | None) -> None:
+        """The worker has said what time it is on the workflow's clock, in microseconds."""
+
     def send(self, *messages: dict[str, Any]) -> None:
         """Send frames to the worker, which is not idle from then on."""
 

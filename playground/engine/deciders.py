@@ -10,7 +10,10 @@ from typing import Any
 
 from playground.engine import words
 from playground.engine.breaks import check_room, of
+from playground.store.encoding import plain
 from playground.store.protocol import (
+    STEP_CANCELLED,
+    STEP_COMPLETED,
     STEP_OPEN,
     STEP_RETRYING,
     STEP_RUNNING,
@@ -21,7 +24,7 @@ from playground.store.protocol import (
 )
 from playground.workflows import events as ev
 from playground.workflows.errors import CannotRestart, CannotTerminate, InstanceInFiniteState, NothingToWake
-from playground.workflows.events import NewEvent, StepKey
+from playground.workflows.events import NewEvent, StepKey, outermost
 
 HELD = frozenset({ev.PAUSED, ev.WAITING_FOR_PAUSE})
 
@@ -63,14 +66,17 @@ def send_event(type: str, payload: Any, at: int) -> Decider:
     return decide
 
 
-def start_wait(step: StepKey, event_type: str, until: int, line: int | None, *, in_vain: bool = False) -> Decider:
-    """Begin to wait, and take the oldest event of the type that has been kept, unless it is to be `in_vain`."""
+def start_wait(step: StepKey, started: Mapping[str, Any], *, in_vain: bool = False) -> Decider:
+    """Begin to wait, and take the oldest event of the type that has been kept, unless it is to be `in_vain`.
+
+    `started` is the data of its event: event_type, until, line.
+    """
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
         if step in snapshot.steps:
             return []
-        events = [NewEvent(ev.WAIT_STARTED, {"event_type": event_type, "until": until, "line": line}, step)]
-        kept = next((event for event in snapshot.inbox if event.type == event_type), None)
+        events = [NewEvent(ev.WAIT_STARTED, started, step)]
+        kept = next((event for event in snapshot.inbox if event.type == started["event_type"]), None)
         if kept is not None and not in_vain and snapshot.row.status not in HELD:
             events.append(taken_event(step, kept))
         return events
@@ -86,6 +92,27 @@ def end_wait(step: StepKey, timeout: int, *, virtual: bool = False) -> Decider:
         if row is None or row.status != STEP_OPEN:
             return []
         return [NewEvent(ev.WAIT_TIMED_OUT, {"error": words.timed_out(timeout), **_virtual(virtual)}, step)]
+
+    return decide
+
+
+def give_up_suspension(step: StepKey, at: int, clocked: Mapping[str, Any]) -> Decider:
+    """The code has cancelled a sleep or a wait. An event that it was given and never saw goes to the next wait, or back to its place in the inbox."""
+
+    def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
+        row = snapshot.steps.get(step)
+        if row is None or row.status == STEP_CANCELLED:
+            return []
+        if step.kind == ev.SLEEP:
+            return [NewEvent(ev.SLEEP_CANCELLED, clocked, step)]
+        if row.status != STEP_COMPLETED or row.received is None:
+            return [NewEvent(ev.WAIT_CANCELLED, clocked, step)]
+        events = [NewEvent(ev.WAIT_CANCELLED, {"returned": row.received, **clocked}, step)]
+        result = plain(row.result)
+        next_wait = None if snapshot.row.status in HELD else waits_for(snapshot, result["type"], at)
+        if next_wait is not None:
+            events.append(taken_event(next_wait.key, InboxRow(row.received, result["timestamp"], result["type"], result["payload"])))
+        return events
 
     return decide
 
@@ -171,6 +198,8 @@ def restart(from_step: StepKey | None, broken: Sequence[NewEvent] = ()) -> Decid
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
         data: dict[str, Any] = {}
         if from_step is not None:
+            if from_step.parent is not None:
+                raise CannotRestart(f'Step "{from_step}" runs inside another one. Restart from "{outermost(from_step)}".')
             if from_step not in snapshot.steps:
                 raise CannotRestart(f'Instance "{snapshot.row.id}" has no step "{from_step}" ({from_step.kind}) to restart from.')
             data["from_step"] = from_step.as_json()

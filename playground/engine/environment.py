@@ -107,6 +107,7 @@ class ExecutionEnvironment:
         try:
             if refusal is not None:
                 raise refusal
+            await execution.pipeline.durable()  # so that no attempt calls something of which the journal does not know
             answer["value"] = await self._call(frame)
         except WorkflowError as refused:
             answer["error"] = _told(refused)

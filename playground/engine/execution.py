@@ -57,9 +57,11 @@ class Execution:
         self.ending = Ending(self, barren)
         self.answers = Answers(self)
         self.pipeline = Pipeline(services.store, row.key, row.execution, services.clock.now, self.answers.acknowledge, self._commit_failed)
+        self.pipeline.stamped = self._stamped
+        self._clock = (0, services.clock.now())  # the workflow's, in microseconds, at a moment of ours
         self.channel: FrameChannel | None = None
         self.worker: Worker | None = None
-        self.closing = self.pausing = False
+        self.closing = self.pausing = self.diverged = False
         self.kill_at: str | None = None
         self.calls = 0
         self.budget = Budget(services, row)
@@ -242,6 +244,18 @@ class Execution:
         for task in tasks:
             task.cancel()
         return [*tasks, self.pipeline.abandon()]
+
+    def hear_clock(self, clock: int | None) -> None:
+        """The worker has said what time it is on the workflow's clock, in microseconds."""
+        if clock is not None:
+            self._clock = (clock, self.services.clock.now())
+
+    def _stamped(self, event: NewEvent) -> NewEvent:
+        """An event that ends a sleep or a wait, with the time on the workflow's clock, as far as it is known here."""
+        if event.type not in ev.SUSPENSION_ENDS or "clock_us" in event.data or self.channel is None:
+            return event
+        clock, at = self._clock
+        return event._replace(data={**event.data, "clock_us": clock + max(0, self.services.clock.now() - at) * 1000})
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         """Run something beside the conversation."""

@@ -24,14 +24,17 @@ def first_frame(
     services: Services, row: InstanceRow, steps: Iterable[StepRow], code: Code, mode: str, breaks: Sequence[Mapping[str, Any]] = ()
 ) -> dict[str, Any]:
     """The frame for an instance with these steps. `breaks` are those that its attempts may fall under."""
+    order, clock = live.replay_order(steps)
     return {
         "op": "start",
+        "now": services.clock.now(),
+        "clock": clock,
         "source": code.source,
         "class_name": code.class_name,
         "event": {"payload": row.params, "timestamp": row.created_at, "instance": row.id, "workflow": row.workflow},
         "execution": row.execution,
         # One step at a time: thousands of them as objects would leave the server's memory in pieces.
-        "steps": msgspec.Raw(b"[" + b",".join(frames.json_text(live.start_frame_step(step)) for step in steps) + b"]"),
+        "steps": msgspec.Raw(b"[" + b",".join(frames.json_text(live.start_frame_step(step)) for step in order) + b"]"),
         "env": described(code.env),
         "limits": {
             **{name: services.limit(row, name) for name in LIMITS},

@@ -18,7 +18,7 @@ from playground.store.stored_event import StoredEvent, read_event
 from playground.workflows import events as ev
 from playground.workflows import state_parts, values
 from playground.workflows.errors import CannotFork, InstanceNotFound, NotSerialisable, TooLarge
-from playground.workflows.events import NewEvent, StepKey
+from playground.workflows.events import NewEvent, StepKey, outermost
 
 FORK = "fork"  # the kind of its trigger
 NOTHING: Any = msgspec.UNSET  # no edited result
@@ -27,6 +27,7 @@ PAGE_OF_EVENTS = 1_000  # of the parent's journal, read at a time
 COPIED_BYTES = 16 * 1024 * 1024  # of results and keys that one fork copies, so that other commits do not wait long for it
 
 _NO_STEP = 'Instance "{id}" has no step "{step}" ({kind}) to fork from.'
+_INSIDE = 'Step "{step}" runs inside another one. Fork from "{outer}".'
 _NO_RESULT = "A sleep has no result to edit. Fork from the step after it to keep it."
 _TOO_MUCH = "A fork there would copy {size:,} bytes of results; the limit is {most:,}. Fork at an earlier step."
 _OUTPUT_OF = "`output` is the edited result of a step; `from_step` says of which."
@@ -59,7 +60,8 @@ async def plan(engine: Engine, row: InstanceRow, from_step: StepKey | None = Non
         snapshot = await engine.store.load(row.key)
         kept, seq = _kept(snapshot, from_step)
         told = await _told(engine.store, snapshot.row)
-        events = [_copied(step, told) for step in kept]
+        order = {step.key: place for place, step in enumerate(sorted(kept, key=lambda step: step.ended_seq or step.started_seq), 1)}
+        events = [_copied(step, told, order[step.key]) for step in kept]
         if edited is not NOTHING:
             assert from_step is not None, "checked above"
             events.append(_edited(snapshot.steps[from_step], edited, engine.clock.now()))
@@ -100,6 +102,8 @@ def _kept(snapshot: Snapshot, from_step: StepKey | None) -> tuple[list[StepRow],
         over = [step for step in over if step is not last]
     else:
         first = snapshot.steps.get(from_step)
+        if from_step.parent is not None:
+            raise CannotFork(_INSIDE.format(step=from_step, outer=outermost(from_step)))
         if first is None:
             raise CannotFork(_NO_STEP.format(id=snapshot.row.id, step=from_step, kind=from_step.kind))
         seq = first.started_seq
@@ -116,12 +120,12 @@ def _ended_by(snapshot: Snapshot, steps: Iterable[StepRow]) -> StepRow | None:
     return max(same, key=lambda step: step.started_seq, default=None)
 
 
-def _copied(step: StepRow, told: "_Told") -> NewEvent:
-    """A finished step as the fork's journal has it."""
+def _copied(step: StepRow, told: "_Told", ended: int) -> NewEvent:
+    """A finished step as the fork's journal has it; `ended` is its place among those that ended."""
     status = state_parts.COMPLETED if step.status == STEP_COMPLETED else state_parts.ERRORED
     if step.key.kind == ev.WAIT and status == state_parts.ERRORED:
         status = state_parts.TIMED_OUT
-    data: dict[str, Any] = {"status": status, "line": step.line, **told.ran.get(step.key, {}), **_carried(step)}
+    data: dict[str, Any] = {"status": status, "line": step.line, "ended": ended, **told.ran.get(step.key, {}), **_carried(step)}
     if step.status == STEP_ERRORED:
         return NewEvent(ev.STEP_COPIED, {**data, "error": step.error}, step.key)
     if step.key.kind == ev.SLEEP:
@@ -144,7 +148,13 @@ def _edited(step: StepRow, tree: Any, now: int) -> NewEvent:
 
 
 def _carried(step: StepRow) -> dict[str, Any]:
-    named = {"config": step.config, "event_type": step.event_type, "rollback": step.rollback_config}
+    named = {
+        "config": step.config,
+        "event_type": step.event_type,
+        "rollback": step.rollback_config,
+        "began_us": step.started_clock,
+        "clock_us": step.clock,
+    }
     return {name: value for name, value in named.items() if value is not None}
 
 

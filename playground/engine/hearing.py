@@ -19,7 +19,7 @@ from playground.sandbox import frames
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
 
-_BARREN = (frames.Log, frames.Idle, frames.Call)  # what a worker may say without having come to a new step
+_BARREN = (frames.Log, frames.Idle, frames.Call, frames.Diverged)  # what a worker may say without having come to a new step
 _TALK = (frames.Log, frames.Idle)  # what a worker that gets nowhere may say for ever
 LOG_FLOOD_BYTES = 64 * 1024 * 1024  # a worker that prints more than this past its budget is ended
 
@@ -30,6 +30,7 @@ class Hearing(Conversation, Protocol):
     attempts: Attempts
     bindings: ExecutionEnvironment
     chaos: Chaos
+    diverged: bool
     ending: Ending
     idleness: Idleness
     rollback: Rollback
@@ -71,10 +72,36 @@ def _do(execution: Hearing, frame: frames.Do, size: int) -> None:
     most = execution.services.limit(execution.row, "step_limit")
     if execution.budget.dos > most:
         execution.break_limit(f"steps: the limit of {most:,} steps has been reached")
-    elif frame.step[0] != ev.DO or frame.attempt != 1 or frames.key(frame.step) in execution.steps or execution.rollback.running:
+    elif frame.step.kind != ev.DO or frame.attempt != 1 or frames.key(frame.step) in execution.steps or execution.rollback.running:
         execution.break_limit("protocol: the worker started a step twice or out of place")
-    else:
+    elif _lies_in_known(execution, frame):
+        execution.hear_clock(frame.clock)
         execution.attempts.start(frame)
+
+
+def _lies_in_known(execution: Hearing, frame: frames.Do | frames.Sleep | frames.Wait) -> bool:
+    """Whether the step in whose callback this one was called has begun; a worker that says another thing is ended."""
+    parent = frames.key(frame.step).parent
+    if parent is None or (parent.kind == ev.DO and parent in execution.steps):
+        return True
+    execution.break_limit("protocol: a step inside a step that never began")
+    return False
+
+
+def _suspend(execution: Hearing, frame: Any, size: int) -> None:
+    if _lies_in_known(execution, frame):
+        execution.hear_clock(frame.clock)
+        begin = execution.suspensions.sleep if isinstance(frame, frames.Sleep) else execution.suspensions.wait
+        begin(frame)
+
+
+def _diverged(execution: Hearing, frame: frames.Diverged, size: int) -> None:
+    steps = [frames.key(step) for step in frame.steps]
+    if execution.diverged or any(step not in execution.steps for step in steps):
+        execution.break_limit("protocol: steps that the journal does not hold were not called again")
+        return
+    execution.diverged = True
+    execution.pipeline.add(NewEvent(ev.REPLAY_DIVERGED, {"steps": [step.as_json() for step in steps]}))
 
 
 def _resume(execution: Hearing, frame: frames.Resume, size: int) -> None:
@@ -166,8 +193,11 @@ _HANDLERS: dict[type, Callable[[Hearing, Any, int], None]] = {
     frames.Fail: _fail,
     frames.Missing: lambda execution, frame, size: execution.rollback.missing(frame),
     frames.Collected: lambda execution, frame, size: execution.rollback.said_collected(),
-    frames.Sleep: lambda execution, frame, size: execution.suspensions.sleep(frame),
-    frames.Wait: lambda execution, frame, size: execution.suspensions.wait(frame),
+    frames.Sleep: _suspend,
+    frames.Wait: _suspend,
+    frames.Cancel: lambda execution, frame, size: execution.suspensions.give_up(frame),
+    frames.Released: lambda execution, frame, size: execution.suspensions.released(frame),
+    frames.Diverged: _diverged,
     frames.Finish: _finish,
     frames.Crash: _crash,
     frames.Log: _log,

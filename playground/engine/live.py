@@ -1,11 +1,13 @@
 """The steps of a running execution as the trusted side keeps them, and the timers that go with them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from playground.engine.clock import Timer
-from playground.store.protocol import STEP_COMPLETED, STEP_ERRORED, STEP_OPEN, Snapshot, StepRow
+from playground.store.protocol import STEP_CANCELLED, STEP_COMPLETED, STEP_ERRORED, STEP_OPEN, Snapshot, StepRow
 from playground.workflows import config as configs
 from playground.workflows.breaks import Break
 from playground.workflows.events import DO, SLEEP, StepKey
@@ -15,6 +17,9 @@ RETRYING = "retrying"
 OPEN = "open"
 OVER = "over"
 
+
+_SHOWN = frozenset({STEP_COMPLETED, STEP_ERRORED, STEP_CANCELLED})  # statuses that a worker is given; all others are open
+replace = msgspec.structs.replace
 
 _NOTHING: Mapping[str, Any] = {}
 
@@ -66,14 +71,35 @@ def from_snapshot(snapshot: Snapshot) -> dict[StepKey, LiveStep]:
     return {row.key: _live(row) for row in rows}
 
 
+def replay_order(steps: Iterable[StepRow]) -> tuple[list[StepRow], int]:
+    """The steps by start, with the clock at which the code learns of each end, and the last time that the workflow's clock has shown.
+
+    The clock never goes back: what ended without a time, since no worker was there to tell it, comes at the time before.
+    """
+    rows = sorted(steps, key=lambda row: row.started_seq)
+    times: list[tuple[int, int, int]] = [(row.started_seq, row.started_clock or 0, -1) for row in rows]
+    times += [(row.ended_seq or row.started_seq, row.clock or 0, place) for place, row in enumerate(rows) if row.is_over or row.status == STEP_CANCELLED]
+    times.sort()
+    now = 0
+    for _, clock, place in times:
+        now = max(now, clock)
+        if place >= 0 and rows[place].clock != now:
+            rows[place] = replace(rows[place], clock=now)
+    return rows, now
+
+
 def start_frame_step(row: StepRow) -> dict[str, Any]:
-    """A stored step as the worker receives it."""
-    shown = row.key.as_json()
+    """A stored step as the worker receives it; `ended` orders those that are over."""
+    shown: dict[str, Any] = {"key": row.key, "status": row.status if row.status in _SHOWN else "open"}
+    if row.is_over:
+        shown.update(ended=row.ended_seq or row.started_seq, clock=row.clock)
     if row.status == STEP_COMPLETED:
-        return {**shown, "status": "completed", "value": row.result}
-    if row.status == STEP_ERRORED:
-        return {**shown, "status": "errored", "error": row.error}
-    return {**shown, "status": "open"}
+        shown["value"] = row.result
+    elif row.status == STEP_ERRORED:
+        shown["error"] = row.error
+    elif row.key.kind == DO:
+        shown["config"] = row.config
+    return shown
 
 
 def retry_delay(config: Mapping[str, Any], failures: int, computed: int | None) -> int:
@@ -86,7 +112,7 @@ def retry_delay(config: Mapping[str, Any], failures: int, computed: int | None) 
 def _live(row: StepRow) -> LiveStep:
     if row.is_over and row.rollback is None:
         return ENDED_DO if row.key.kind == DO else ENDED
-    status = OVER if row.is_over else OPEN if row.status == STEP_OPEN else RETRYING
+    status = OVER if row.is_over or row.status == STEP_CANCELLED else OPEN if row.status == STEP_OPEN else RETRYING
     return LiveStep(
         key=row.key,
         status=status,

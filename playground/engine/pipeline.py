@@ -60,7 +60,10 @@ class Pipeline:
         self._idle: list[asyncio.Future[None]] = []
         self.shown: Callable[[NewEvent], NewEvent] | None = None  # what hides secrets, where there are any
         self.answers_due = 0
+        self.stamped: Callable[[NewEvent], NewEvent] | None = None  # what adds to a decider's events what only its execution knows
         self.added = 0  # events so far
+        self._put_so_far = self._committed_so_far = 0  # entries
+        self._durable: list[tuple[int, asyncio.Future[None]]] = []  # who waits for how many of them
         self._task = self._loop.create_task(self._pump())
 
     @property
@@ -115,6 +118,16 @@ class Pipeline:
             self._idle.append(done)
             await done
 
+    async def durable(self) -> None:
+        """Wait until everything added so far is committed, whatever comes after it. Raises Fenced when it can't be."""
+        if self._stopped:
+            raise Fenced("This execution has ended.")
+        if self._committed_so_far < self._put_so_far:
+            self._go()
+            done = self._loop.create_future()
+            self._durable.append((self._put_so_far, done))
+            await done
+
     async def close(self) -> None:
         """Commit what is there, then stop."""
         await self.drain()
@@ -126,6 +139,7 @@ class Pipeline:
         """Commit nothing more, not even what is there; gives the task, which is being cancelled."""
         self._stopped = True
         self._entries.clear()
+        self._end_waits()
         if self._lazy is not None:
             self._lazy.cancel()
         self._task.cancel()
@@ -137,6 +151,7 @@ class Pipeline:
         if self.shown is not None:
             entry.events = [self.shown(event) for event in entry.events]
         self._entries.append(entry)
+        self._put_so_far += 1
         self.added += len(entry.events)
         if entry.then is not None:
             self.answers_due += 1
@@ -183,13 +198,14 @@ class Pipeline:
         if first.decider is not None:
             taken = [self._entries[0]]
             try:
-                committed = await self._store.decide(self._key, first.decider, execution=self._execution, at=self._now())
+                committed = await self._store.decide(self._key, self._stamping(first.decider), execution=self._execution, at=self._now())
             except WorkflowError as error:
                 if isinstance(error, Fenced) or first.refused is None:
                     raise
                 del self._entries[0]
                 self.answers_due -= first.then is not None
                 first.refused(error)
+                self._count(1)
                 return
             del self._entries[0]
             self.added += len(committed.events)
@@ -200,15 +216,34 @@ class Pipeline:
             committed = await self._store.append(
                 self._key, events, execution=self._execution, at=self._now(), on_commit=on_commit
             )
+        self._count(len(taken))
         for entry in taken:
             if entry.then is not None:
                 self.answers_due -= 1
                 entry.then(committed)
 
+    def _stamping(self, decider: Decider) -> Decider:
+        stamped = self.stamped
+        return decider if stamped is None else lambda snapshot: [stamped(event) for event in decider(snapshot)]
+
+    def _count(self, entries: int) -> None:
+        self._committed_so_far += entries
+        while self._durable and self._durable[0][0] <= self._committed_so_far:
+            done = self._durable.pop(0)[1]
+            if not done.done():
+                done.set_result(None)
+
+    def _end_waits(self) -> None:
+        for _, done in self._durable:
+            if not done.done():
+                done.set_exception(Fenced("This execution has ended."))
+        self._durable.clear()
+
     def _stop(self, error: BaseException) -> None:
         self._stopped = True
         entries, self._entries = self._entries, []
         self.answers_due = 0
+        self._end_waits()
         for entry in entries:
             if entry.refused is not None:
                 entry.refused(error)

@@ -130,6 +130,7 @@ class Rollback:
                 "last": step.rollback_failures >= step.rollback_config["retries"]["limit"],
                 "error": self._error,
                 "output": step.output if step.completed else None,
+                "config": step.rollback_config,
             }
         )
         clock = execution.services.clock

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from playground.engine import first_frame, live, loading
+from playground.engine.answers import Answers
 from playground.engine.breaks import Breaks
 from playground.engine.chaos import Chaos
 from playground.engine.code import Code
@@ -38,6 +39,7 @@ class NoDispatcher(NotStarted):
 class Starting(Conversation, Protocol):
     """An execution that is to get going."""
 
+    answers: Answers
     bindings: ExecutionEnvironment
     breaks: Breaks
     chaos: Chaos
@@ -131,6 +133,7 @@ class Start:
         execution.channel = FrameChannel(worker.sock, execution.said, execution.ending.channel_closed, execution.services.turns)
         mode = first_frame.ROLLBACK if rolling_back else first_frame.RUN
         frame = first_frame.first_frame(execution.services, row, snapshot.steps.values(), code, mode, execution.breaks.frame())
+        execution.hear_clock(frame["clock"])
         execution.channel.send_encoded(frames.encode(frame), 1, first=True)
         if rolling_back:
             execution.rollback.resume(row.error)
@@ -143,6 +146,7 @@ class Start:
         execution = self._execution
         if committed.events[0].seq > self._loaded_seq + 1:
             execution.calls += 1
+            execution.answers.fall_behind()
             execution.spawn(self._catch_up(committed.events[0].seq))
         else:
             execution.idleness.consider()
@@ -152,7 +156,7 @@ class Start:
         missed = await execution.services.store.events(execution.row.key, after=self._loaded_seq, limit=before - self._loaded_seq - 1)
         execution.calls -= 1
         if not execution.closing:
-            execution.take(missed)
+            execution.answers.catch_up(lambda: execution.take(missed))
             execution.idleness.consider()
 
 

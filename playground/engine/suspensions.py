@@ -5,7 +5,7 @@ from typing import Protocol
 
 from playground.engine import deciders, live, words
 from playground.engine.answers import Answers
-from playground.engine.attempts import Attempts
+from playground.engine.attempts import Attempts, clocked
 from playground.engine.chaos import Chaos
 from playground.engine.conversation import Conversation
 from playground.engine.live import LiveStep
@@ -15,7 +15,8 @@ from playground.workflows import durations
 from playground.workflows import events as ev
 from playground.workflows.events import Event, NewEvent, StepKey
 
-_ENDS = frozenset({ev.SLEEP_COMPLETED, ev.WAIT_COMPLETED, ev.WAIT_TIMED_OUT})
+_ENDS = ev.SUSPENSION_ENDS | ev.SUSPENSIONS_GIVEN_UP
+_MOST_AHEAD_MS = 60_000  # that a worker's clock may be ahead of ours when it refuses what lies in the past or too far
 
 
 class Suspending(Conversation, Protocol):
@@ -31,6 +32,7 @@ class Suspensions:
 
     def __init__(self, execution: Suspending) -> None:
         self._execution = execution
+        self._given_up: set[StepKey] = set()
 
     def sleep(self, frame: frames.Sleep) -> None:
         """The code sleeps: for the first time, or again on replay, when only the remainder is slept."""
@@ -40,15 +42,12 @@ class Suspensions:
         if self._is_settled(key, step, ev.SLEEP):
             return
         if step is None:
-            until = frame.until if frame.until is not None else now + (frame.duration or 0)
-            refused = words.past_sleep() if frame.until is not None and until < now else None
-            if until > now + durations.LONGEST:
-                refused = words.too_long_sleep()
-            if refused is not None:
-                execution.send({"op": "refused", "step": frame.step, "error": refused})
+            until = max(0, frame.until) if frame.until is not None else now + (frame.duration or 0)
+            if until > now + durations.LONGEST + _MOST_AHEAD_MS:
+                execution.break_limit("protocol: a sleep of more than 365 days")
                 return
             step = execution.steps[key] = LiveStep(key, live.OPEN, frame.line, until=until)
-            execution.pipeline.add(NewEvent(ev.SLEEP_STARTED, {"until": until, "line": frame.line}, key))
+            execution.pipeline.add(NewEvent(ev.SLEEP_STARTED, {"until": until, "line": frame.line, **clocked(frame.clock)}, key))
         self._arm(step)
 
     def wait(self, frame: frames.Wait) -> None:
@@ -61,9 +60,33 @@ class Suspensions:
         if step is None:
             until = now + frame.timeout
             step = execution.steps[key] = LiveStep(key, live.OPEN, frame.line, until=until)
-            execution.pipeline.decide(deciders.start_wait(key, frame.event_type, until, frame.line, in_vain=execution.chaos.waits_in_vain(key)), execution.apply)
+            started = {"event_type": frame.event_type, "until": until, "line": frame.line, **clocked(frame.clock)}
+            execution.pipeline.decide(deciders.start_wait(key, started, in_vain=execution.chaos.waits_in_vain(key)), execution.apply)
         step.timeout = frame.timeout
         self._arm(step)
+
+    def give_up(self, frame: frames.Cancel) -> None:
+        """The code has cancelled a sleep or a wait: it is over, and an event that it was given and did not see goes to the next."""
+        execution = self._execution
+        key = frames.key(frame.step)
+        step = execution.steps.get(key)
+        if step is None or key.kind == ev.DO or key in self._given_up:
+            execution.break_limit("protocol: the worker gave up what it had not begun, or twice")
+            return
+        self._given_up.add(key)
+        execution.hear_clock(frame.clock)
+        step.stop_timer()
+        execution.steps[key] = live.ENDED
+        execution.pipeline.decide(deciders.give_up_suspension(key, execution.services.clock.now(), clocked(frame.clock)), execution.apply)
+
+    def released(self, frame: frames.Released) -> None:
+        """The code has learned of an end later than its event says: every replay does so too."""
+        execution = self._execution
+        key = frames.key(frame.step)
+        if key not in execution.steps:
+            execution.break_limit("protocol: the worker released what it had not begun")
+            return
+        execution.pipeline.add(NewEvent(ev.STEP_RELEASED, clocked(frame.clock), key))
 
     def apply(self, event: Event) -> None:
         """Tell the worker what a committed event means for its sleep, wait or retry."""
@@ -81,7 +104,7 @@ class Suspensions:
         awaited = step.timer is not None
         step.stop_timer()
         step.status = live.OVER
-        reply = {"op": "over", "step": step.key, "value": event.data.get("event")}
+        reply = {"op": "over", "step": step.key, "value": event.data.get("event"), "clock": event.data.get("clock_us")}
         if event.type == ev.WAIT_TIMED_OUT:
             reply["error"] = event.data["error"]
         step.reply = reply

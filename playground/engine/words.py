@@ -53,16 +53,6 @@ def timed_out(milliseconds: int) -> Mapping[str, Any]:
     return error("WorkflowTimeoutError", f"Execution timed out after {milliseconds}ms")
 
 
-def past_sleep() -> Mapping[str, Any]:
-    """`sleep_until` a time that is over (Cloudflare's wording)."""
-    return {**error("WorkflowFatalError", "You can't sleep until a time in the past"), "fatal": True}
-
-
-def too_long_sleep() -> Mapping[str, Any]:
-    """`sleep_until` further ahead than there is."""
-    return {**error("WorkflowFatalError", "You can't sleep for more than 365 days"), "fatal": True}
-
-
 def cancelled() -> Mapping[str, Any]:
     """An attempt that still ran when `run` failed."""
     return error("Cancelled", "The run ended while this attempt was running.")

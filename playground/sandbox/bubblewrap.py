@@ -19,7 +19,7 @@ def find() -> str | None:
 
 
 def command(bwrap: str, visible: Visible, inner: Sequence[str], *, as_root: bool, network: bool = True, kills: bool = False) -> list[str]:
-    """`inner` run in namespaces of its own: no network, no /proc, no /tmp, a read-only root, an environment of nothing but `LINK_NOW`.
+    """`inner` run in namespaces of its own: no network, no /proc, no /tmp, a read-only root, an environment of nothing but `linux.ENVIRONMENT`.
 
     Without `network` it shares the host's, and only the system-call filter keeps it from there. With `kills` the fork server is who ends children.
 
@@ -50,9 +50,7 @@ def command(bwrap: str, visible: Visible, inner: Sequence[str], *, as_root: bool
         "--new-session",
         "--as-pid-1",
         "--clearenv",
-        "--setenv",
-        linux.LINK_NOW,
-        "1",
+        *(word for name, value in linux.ENVIRONMENT.items() for word in ("--setenv", name, value)),
         "--cap-drop",
         "ALL",
         *user,

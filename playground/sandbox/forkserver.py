@@ -91,7 +91,7 @@ class ForkServer:
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
                 pass_fds=(theirs.fileno(),),
-                env={linux.LINK_NOW: "1"},
+                env=linux.ENVIRONMENT,
                 cwd="/",
                 start_new_session=True,
             )

@@ -22,15 +22,31 @@ LARGE = 128  # bytes from which a result stays JSON text here: as objects it cou
 
 Name = Annotated[str, Meta(min_length=1, max_length=NAME, pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z")]
 Count = Annotated[int, Meta(ge=1, le=10_000_000)]
-Step = tuple[Literal["do", "sleep", "wait"], Name, Count]
+Clock = Annotated[int, Meta(ge=0, le=2**53)]  # microseconds of the workflow's clock
+NESTED_DEEPEST = 8  # steps within steps; the worker's code gets an error before
 Line = Annotated[int, Meta(ge=0, le=10_000_000)] | None
 Milliseconds = Annotated[int, Meta(ge=0, le=366 * 86_400_000)]
 Moment = Annotated[int, Meta(ge=-(2**53), le=2**53)]  # epoch milliseconds, or a duration of any length
 Label = Annotated[str, Meta(max_length=100)]
+Label200 = Annotated[str, Meta(max_length=200)]
 
 
 class ProtocolError(Exception):
     """The worker broke the protocol; the message says how. It is ended as over a limit."""
+
+
+class Step(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    kind: Literal["do", "sleep", "wait"]
+    name: Name
+    count: Count
+    parent: "Step | None" = None  # in whose callback it was called
+
+    def __post_init__(self) -> None:
+        step, deep = self, 0
+        while step.parent is not None:
+            step, deep = step.parent, deep + 1
+        if deep > NESTED_DEEPEST:
+            raise ValueError(f"a step lies more than {NESTED_DEEPEST} levels deep in others")
 
 
 class Retries(Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,7 +75,14 @@ class Error(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     non_retryable: bool = False
     fatal: bool = False
     args: Any = None
-    errors: Annotated[list[Any], Meta(max_length=10)] = []
+    module: Label200 = ""
+    qualname: Label200 = ""
+    bases: Annotated[list[tuple[Label200, Label200]], Meta(max_length=20)] = []
+    attributes: dict[str, Any] = {}
+    notes: Annotated[list[Annotated[str, Meta(max_length=10_000)]], Meta(max_length=10)] = []
+    cause: "Error | None" = None
+    context: "Error | None" = None
+    errors: Annotated[list["Error"], Meta(max_length=50)] = []
 
 
 class Do(Struct, frozen=True, tag="do", tag_field="op"):
@@ -69,6 +92,7 @@ class Do(Struct, frozen=True, tag="do", tag_field="op"):
     line: Line = None
     rollback: Config | None = None
     broken: Count | None = None  # the id of the break that this attempt falls under
+    clock: Clock | None = None  # when the code called it
 
 
 class Resume(Struct, frozen=True, tag="resume", tag_field="op"):
@@ -80,6 +104,8 @@ class Done(Struct, frozen=True, tag="done", tag_field="op"):
     attempt: Count
     value: Any = None
     rollback: bool = False
+    clock: Clock | None = None  # when it ended
+    took: Clock | None = None
 
 
 class Fail(Struct, frozen=True, tag="fail", tag_field="op"):
@@ -89,6 +115,8 @@ class Fail(Struct, frozen=True, tag="fail", tag_field="op"):
     retryable: bool
     delay: Annotated[int, Meta(ge=0, le=2**53)] | None = None
     rollback: bool = False
+    clock: Clock | None = None
+    took: Clock | None = None
 
 
 class Sleep(Struct, frozen=True, tag="sleep", tag_field="op"):
@@ -96,6 +124,7 @@ class Sleep(Struct, frozen=True, tag="sleep", tag_field="op"):
     duration: Milliseconds | None = None
     until: Moment | None = None
     line: Line = None
+    clock: Clock | None = None
 
 
 class Wait(Struct, frozen=True, tag="wait", tag_field="op"):
@@ -103,6 +132,22 @@ class Wait(Struct, frozen=True, tag="wait", tag_field="op"):
     event_type: Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9_][a-zA-Z0-9-_]{0,99}\Z")]
     timeout: Milliseconds
     line: Line = None
+    clock: Clock | None = None
+
+
+class Cancel(Struct, frozen=True, tag="cancel", tag_field="op"):
+    step: Step
+    clock: Clock | None = None
+
+
+class Released(Struct, frozen=True, tag="released", tag_field="op"):
+    step: Step
+    clock: Clock
+
+
+class Diverged(Struct, frozen=True, tag="diverged", tag_field="op"):
+    steps: Annotated[list[Step], Meta(min_length=1, max_length=100)]
+    clock: Clock | None = None
 
 
 class Log(Struct, frozen=True, tag="log", tag_field="op"):
@@ -164,13 +209,15 @@ class _LargeDone(Struct, frozen=True, tag="done", tag_field="op"):
     attempt: Count
     value: msgspec.Raw = msgspec.Raw(b"null")
     rollback: bool = False
+    clock: Clock | None = None
+    took: Clock | None = None
 
 
 class _LargeFinish(Struct, frozen=True, tag="finish", tag_field="op"):
     output: msgspec.Raw = msgspec.Raw(b"null")
 
 
-_Others = Do | Resume | Fail | Sleep | Wait | Log | Crash | Idle | Missing | Call
+_Others = Do | Resume | Fail | Sleep | Wait | Cancel | Released | Diverged | Log | Crash | Idle | Missing | Call
 Spoken = _Others | Done | Finish
 _Beside = Collected | Replayed | Checked | Probed
 Said = Spoken | _Beside
@@ -183,7 +230,7 @@ _encoder = msgspec.json.Encoder()
 
 def key(step: Step) -> StepKey:
     """The step a frame speaks of."""
-    return StepKey.shared(*step)
+    return StepKey.shared(step.kind, step.name, step.count, None if step.parent is None else key(step.parent))
 
 
 def decode(data: bytes) -> Said:
@@ -214,7 +261,7 @@ def _decode_large(data: bytes) -> Said:
         _decoder.decode(data)
     if isinstance(said, _LargeFinish):
         return Finish(_text(said.output))
-    return Done(said.step, said.attempt, _text(said.value), said.rollback)
+    return Done(said.step, said.attempt, _text(said.value), said.rollback, said.clock, said.took)
 
 
 def encode(frame: dict[str, Any]) -> bytes:

@@ -13,7 +13,7 @@ from playground.sandbox.visible import Visible
 # Has warm(number of the channel), called once in the fork server; prepare(what warm gave), which a child calls before it is locked; and main(the same).
 ENTRY = "playground.worker.main"
 TAKE_SECONDS = 10.0  # how long take() waits while the fork server is being restarted
-RECYCLE_SECONDS = 600.0  # children of one fork server share their hash seed and addresses
+RECYCLE_SECONDS = 600.0  # children of one fork server share their addresses
 RECYCLE_FORKS = 5000
 
 # What threading, logging and random would do in each child after the fork costs it 0.8 ms in copied pages. It is not needed: a fork server has one
@@ -62,8 +62,9 @@ class Launch:
     def command(self, control: int) -> list[str]:
         inner = [
             self.visible.python,
-            "-I",
+            "-s",  # with -S and -P all that -I does, but for PYTHONHASHSEED: there is no other variable of Python's
             "-S",
+            "-P",
             "-B",
             "-X",
             "utf8",

@@ -11,7 +11,9 @@ PR_SET_SECCOMP = 22
 PR_SET_NO_NEW_PRIVS = 38
 PR_GET_NO_NEW_PRIVS = 39
 SIGKILL = 9
-LINK_NOW = "LD_BIND_NOW"  # what the fork server is started with: libraries are linked whole, not bit by bit in each child
+# The fork server's whole environment: libraries are linked whole, not bit by bit in each child; and strings have one hash everywhere, so that a set has
+# the same order in every execution of a workflow, whichever fork server its worker comes from.
+ENVIRONMENT = {"LD_BIND_NOW": "1", "PYTHONHASHSEED": "0"}
 
 HERE = sys.platform == "linux"  # elsewhere nothing of this may be called
 

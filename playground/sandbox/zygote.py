@@ -43,7 +43,8 @@ _MAXRSS_UNIT = 1024 if sys.platform == "linux" else 1
 
 def main(control: int) -> NoReturn:
     """Serve until the control socket closes."""
-    os.environ.pop(linux.LINK_NOW, None)
+    for name in linux.ENVIRONMENT:
+        os.environ.pop(name, None)
     server = _Server(socket.socket(fileno=control))
     server.say({"hello": os.getpid()})
     try:

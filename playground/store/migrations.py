@@ -25,6 +25,7 @@ MIGRATIONS: Sequence[Migration] = (
     _of("sqlite_schema_2.sql"),
     _of("sqlite_schema_3.sql"),
     _of("sqlite_schema_4.sql"),
+    _of("sqlite_schema_5.sql"),
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from playground.store import protocol as rows
-from playground.store.encoding import encode
+from playground.store.encoding import encode, plain
 from playground.store.errors import JournalError
 from playground.store.projection_fold import Fold, key_of, replace
 from playground.store.protocol import InboxRow, StepRow
@@ -74,7 +74,7 @@ def _resumed(fold: Fold, event: NewEvent) -> None:
 def _restarted(fold: Fold, event: NewEvent) -> None:
     steps = fold.all_steps()
     origin = event.data.get("from_step")
-    first = steps.get(StepKey(origin["kind"], origin["name"], origin["count"])) if origin else None
+    first = steps.get(StepKey.from_json(origin)) if origin else None
     before = 0 if first is None else first.started_seq
     kept = [step for step in steps.values() if step.started_seq < before]
     fold.kept_before = before if fold.kept_before is None else min(before, fold.kept_before)
@@ -117,7 +117,8 @@ def _step_copied(fold: Fold, event: NewEvent) -> None:
     over = rows.STEP_COMPLETED if data["status"] == rows.STEP_COMPLETED else rows.STEP_ERRORED
     row = StepRow(
         key, over, fold.seq, data.get("line"), config, 0, 0, 0, None, None, data.get("error"), data.get("event_type"),
-        HANDLER_PENDING if handler else None, handler or None,
+        HANDLER_PENDING if handler else None, handler or None, started_clock=data.get("began_us"), clock=data.get("clock_us"),
+        ended_seq=data.get("ended", fold.seq),
     )  # fmt: skip
     if over == rows.STEP_COMPLETED and key.kind != ev.SLEEP:
         result = event.secret if (config or {}).get("sensitive") or event.secret is not None else data.get("output")
@@ -137,7 +138,7 @@ def _step_started(fold: Fold, event: NewEvent) -> None:
     handler = data.get("rollback")
     row = StepRow(
         key_of(event), rows.STEP_RUNNING, fold.seq, data.get("line"), data.get("config"), 0, 0, 0, None, None, None, None,
-        HANDLER_PENDING if handler else None, handler or None,
+        HANDLER_PENDING if handler else None, handler or None, started_clock=data.get("clock_us"),
     )  # fmt: skip
     fold.start(row)
     fold.stirred()
@@ -195,7 +196,7 @@ def _step_completed(fold: Fold, event: NewEvent) -> None:
 
 def _step_errored(fold: Fold, event: NewEvent) -> None:
     step = fold.step(event)
-    fold.put(replace(step, status=rows.STEP_ERRORED, error=event.data.get("error"), until=None))
+    fold.put(replace(step, status=rows.STEP_ERRORED, error=event.data.get("error"), until=None, **_ended(fold, event)))
     fold.stirred()
 
 
@@ -203,7 +204,25 @@ def _complete(fold: Fold, event: NewEvent, result: Any) -> None:
     step = fold.step(event)
     fold.results[step.key] = text = encode(result)
     size = fold.store(text)
-    fold.put(replace(step, status=rows.STEP_COMPLETED, result=result, result_bytes=size, until=None))
+    received = event.data.get("received")
+    fold.put(replace(step, status=rows.STEP_COMPLETED, result=result, result_bytes=size, until=None, received=received, **_ended(fold, event)))
+    fold.stirred()
+
+
+def _ended(fold: Fold, event: NewEvent) -> dict[str, Any]:
+    return {"ended_seq": fold.seq, "clock": event.data.get("clock_us")}
+
+
+def _released(fold: Fold, event: NewEvent) -> None:
+    fold.put(replace(fold.step(event), clock=event.data["clock_us"]))
+
+
+def _given_up(fold: Fold, event: NewEvent) -> None:
+    step, returned = fold.step(event), event.data.get("returned")
+    fold.put(replace(step, status=rows.STEP_CANCELLED, until=None, **_ended(fold, event)))
+    if returned is not None:
+        given = plain(step.result)
+        fold.inbox_added[returned] = InboxRow(returned, given["timestamp"], given["type"], given["payload"])
     fold.stirred()
 
 
@@ -222,12 +241,13 @@ def _timer_started(fold: Fold, event: NewEvent) -> None:
         None,
         None,
         data.get("event_type"),
+        started_clock=data.get("clock_us"),
     )
     fold.start(row)
 
 
 def _sleep_completed(fold: Fold, event: NewEvent) -> None:
-    fold.put(replace(fold.step(event), status=rows.STEP_COMPLETED, result=None, until=None))
+    fold.put(replace(fold.step(event), status=rows.STEP_COMPLETED, result=None, until=None, **_ended(fold, event)))
     fold.stirred()
 
 
@@ -358,6 +378,9 @@ RULES: Mapping[str, Rule] = {
     ev.WAIT_STARTED: _timer_started,
     ev.WAIT_COMPLETED: _wait_completed,
     ev.WAIT_TIMED_OUT: _step_errored,
+    ev.SLEEP_CANCELLED: _given_up,
+    ev.WAIT_CANCELLED: _given_up,
+    ev.STEP_RELEASED: _released,
     ev.EVENT_RECEIVED: _event_received,
     ev.KV_PUT: _kv_put,
     ev.KV_DELETED: _kv_deleted,

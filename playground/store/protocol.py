@@ -113,6 +113,7 @@ STEP_RETRYING = "retrying"  # a do, or a rollback handler, between attempts; `un
 STEP_OPEN = "open"  # a sleep or wait not yet over; `until` is its deadline
 STEP_COMPLETED = "completed"
 STEP_ERRORED = "errored"  # `error` holds what is raised again on replay (a timed-out wait too)
+STEP_CANCELLED = "cancelled"  # a sleep or wait that the code gave up, as it does again in every replay
 OPEN_STEPS = frozenset({STEP_RUNNING, STEP_RETRYING, STEP_OPEN})
 OVER_STEPS = frozenset({STEP_COMPLETED, STEP_ERRORED})
 OPEN_HANDLERS = frozenset({"running", "retrying"})  # of a step's `rollback`
@@ -124,7 +125,8 @@ class StepRow(msgspec.Struct, frozen=True, gc=False):
     `result` is the encoded value the workflow receives on replay (the true one when the journal shows it redacted);
     `result_bytes` is its length as JSON. As of params, outputs and payloads, a large one stays JSON text (`encoding.plain` reads it).
     `failures` counts attempts that failed by themselves, `losses` workers lost in a row on the open attempt. `rollback` is None when the step carries no handler, else
-    `pending`, `running`, `retrying`, `completed` or `errored`, with its own config, attempt and until.
+    `pending`, `running`, `retrying`, `completed` or `errored`, with its own config, attempt and until. `ended_seq` orders steps by end. `started_clock` and `clock` are when it
+    began and ended on the workflow's clock, in microseconds, None where no worker told. `received` is the seq of the event that a wait was given.
     """
 
     key: StepKey
@@ -145,6 +147,10 @@ class StepRow(msgspec.Struct, frozen=True, gc=False):
     rollback_failures: int = 0
     rollback_until: int | None = None
     result_bytes: int = 0
+    started_clock: int | None = None
+    ended_seq: int | None = None
+    clock: int | None = None
+    received: int | None = None
 
     @property
     def is_open(self) -> bool:

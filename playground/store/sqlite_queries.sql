@@ -84,7 +84,7 @@ SELECT seq, at, type, execution, step, data FROM event WHERE instance = ? AND se
 -- name: step_columns
 -- A step in the order that sqlite_rows.step_row() reads.
 kind, name, count, status, started_seq, line, config, attempt, failures, losses, until, event_type, rollback, rollback_config,
-    rollback_attempt, rollback_failures, rollback_until, result_bytes, error
+    rollback_attempt, rollback_failures, rollback_until, result_bytes, error, started_clock, ended_seq, clock, received
 
 -- name: steps
 SELECT {step_columns}, result FROM step WHERE instance = ? AND generation = ? ORDER BY started_seq
@@ -101,18 +101,19 @@ SELECT {step_columns}, result FROM step WHERE instance = ? AND generation = ? AN
 
 -- name: insert_steps
 INSERT OR ROLLBACK INTO step (instance, generation, kind, name, count, status, started_seq, line, config, attempt, failures, losses,
-    until, event_type, rollback, rollback_config, rollback_attempt, rollback_failures, rollback_until, result_bytes, error, result)
+    until, event_type, rollback, rollback_config, rollback_attempt, rollback_failures, rollback_until, result_bytes, error,
+    started_clock, ended_seq, clock, received, result)
 VALUES {rows}
 
 -- name: update_step
 UPDATE step SET status = ?, attempt = ?, failures = ?, losses = ?, until = ?, rollback = ?, rollback_attempt = ?,
-    rollback_failures = ?, rollback_until = ?, error = ?
+    rollback_failures = ?, rollback_until = ?, error = ?, ended_seq = ?, clock = ?, received = ?
 WHERE instance = ? AND generation = ? AND kind = ? AND name = ? AND count = ?
 
 -- name: end_step
 -- As update_step, with the result, which is not written again when a rollback changes the step later.
 UPDATE step SET status = ?, attempt = ?, failures = ?, losses = ?, until = ?, rollback = ?, rollback_attempt = ?,
-    rollback_failures = ?, rollback_until = ?, error = ?, result_bytes = ?, result = ?
+    rollback_failures = ?, rollback_until = ?, error = ?, ended_seq = ?, clock = ?, received = ?, result_bytes = ?, result = ?
 WHERE instance = ? AND generation = ? AND kind = ? AND name = ? AND count = ?
 
 -- name: delete_steps

@@ -6,12 +6,12 @@ from typing import Any
 
 from playground.store.encoding import decode, decode_or_none, encode, encode_or_none, encode_step, kept
 from playground.store.protocol import Child, InboxRow, InstanceRow, StepRow
-from playground.workflows.events import Event, NewEvent, StepKey
+from playground.workflows.events import DO, Event, NewEvent, StepKey
 
 INSTANCE_COLUMNS = 25
 ORIGIN_COLUMNS = 6
 EVENT_COLUMNS = 7
-STEP_COLUMNS = 22
+STEP_COLUMNS = 26
 INBOX_COLUMNS = 5
 GROWN_COLUMNS = 4
 
@@ -85,9 +85,26 @@ def child(r: Sequence[Any]) -> Child:
 def step_row(r: Sequence[Any]) -> StepRow:
     """From a row of `step_columns` and the result."""
     return StepRow(
-        StepKey.shared(r[0], r[1], r[2]), r[3], r[4], r[5], _config(r[6]), r[7], r[8], r[9], r[10], kept(r[19]),
-        decode_or_none(r[18]), r[11], r[12], _config(r[13]), r[14], r[15], r[16], r[17],
+        step_key(r[0], r[1], r[2]), r[3], r[4], r[5], _config(r[6]), r[7], r[8], r[9], r[10], kept(r[23]),
+        decode_or_none(r[18]), r[11], r[12], _config(r[13]), r[14], r[15], r[16], r[17], r[19], r[20], r[21], r[22],
     )  # fmt: skip
+
+
+_WITHIN = "\x1f"  # between the steps that a step lies in and its own name: no name holds a control character
+
+
+def step_key(kind: str, path: str, count: int) -> StepKey:
+    """A step from its kind, its path (see `step_path`) and its count."""
+    *outer, name = path.split(_WITHIN)
+    parent = None
+    for outer_name, outer_count in zip(outer[::2], outer[1::2], strict=True):
+        parent = StepKey.shared(DO, outer_name, int(outer_count), parent)
+    return StepKey.shared(kind, name, count, parent)
+
+
+def step_path(key: StepKey) -> str:
+    """The name of a step, after the names and counts of the steps in whose callbacks it was called."""
+    return key.name if key.parent is None else f"{step_path(key.parent)}{_WITHIN}{key.parent.count}{_WITHIN}{key.name}"
 
 
 @lru_cache(maxsize=1_000)
@@ -100,9 +117,10 @@ def step_values(instance: int, generation: int, row: StepRow, result: str | None
     """For insert_steps; `result` is the row's as JSON text."""
     key = row.key
     return (
-        instance, generation, key.kind, key.name, key.count, row.status, row.started_seq, row.line, encode_or_none(row.config),
+        instance, generation, key.kind, step_path(key), key.count, row.status, row.started_seq, row.line, encode_or_none(row.config),
         row.attempt, row.failures, row.losses, row.until, row.event_type, row.rollback, encode_or_none(row.rollback_config),
-        row.rollback_attempt, row.rollback_failures, row.rollback_until, row.result_bytes, encode_or_none(row.error), result,
+        row.rollback_attempt, row.rollback_failures, row.rollback_until, row.result_bytes, encode_or_none(row.error), row.started_clock,
+        row.ended_seq, row.clock, row.received, result,
     )  # fmt: skip
 
 
@@ -111,7 +129,8 @@ def step_update(instance: int, generation: int, row: StepRow, *result: Any) -> t
     key = row.key
     return (
         row.status, row.attempt, row.failures, row.losses, row.until, row.rollback, row.rollback_attempt, row.rollback_failures,
-        row.rollback_until, encode_or_none(row.error), *result, instance, generation, key.kind, key.name, key.count,
+        row.rollback_until, encode_or_none(row.error), row.ended_seq, row.clock, row.received, *result,
+        instance, generation, key.kind, step_path(key), key.count,
     )  # fmt: skip
 
 
@@ -129,8 +148,7 @@ def event(r: Sequence[Any]) -> Event:
     """From a row of `events_after`."""
     step = None
     if r[4] is not None:
-        found = decode(r[4])
-        step = StepKey(found["kind"], found["name"], found["count"])
+        step = StepKey.from_json(decode(r[4]))
     return Event(r[0], r[1], r[2], r[3], step, decode(r[5]))
 
 

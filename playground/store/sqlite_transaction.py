@@ -186,7 +186,7 @@ class SqliteTransaction:
 
     def step(self, key: int, generation: int, step: StepKey) -> StepRow | None:
         """See `ReadSteps`."""
-        found = self._ask(self._sql["step"], (key, generation, step.kind, step.name, step.count)).fetchone()
+        found = self._ask(self._sql["step"], (key, generation, step.kind, columns.step_path(step), step.count)).fetchone()
         return None if found is None else columns.step_row(found)
 
     def open_steps(self, key: int) -> list[StepRow]:

@@ -9,6 +9,10 @@ class _Step(msgspec.Struct):
     kind: str
     name: str
     count: int
+    parent: "_Step | None" = None
+
+    def key(self) -> StepKey:
+        return StepKey(self.kind, self.name, self.count, None if self.parent is None else self.parent.key())
 
 
 class StoredEvent(msgspec.Struct):
@@ -24,7 +28,7 @@ class StoredEvent(msgspec.Struct):
     @property
     def step_key(self) -> StepKey | None:
         """The step that it is about."""
-        return None if self.step is None else StepKey(self.step.kind, self.step.name, self.step.count)
+        return None if self.step is None else self.step.key()
 
 
 read_event = msgspec.json.Decoder(StoredEvent).decode

@@ -51,7 +51,7 @@ class VirtualLoop(Loop):
         super().__init__(channel, self.selector)
         self._clock_resolution = 0.0005  # the clock counts milliseconds, the loop floating-point seconds
 
-    def time(self) -> float:
+    def real(self) -> float:
         """Seconds of virtual time since the test began."""
         return (self._virtual.now() - self._virtual.start) / 1000
 

@@ -36,10 +36,12 @@ class Fold:
         self._seen = 0  # the seq up to which steps are among them
 
     def take(self, events: Iterable[Event]) -> bool:
-        """Apply what comes next. False when it can't be done: the instance was restarted, and this fold has let go of what that asks for."""
+        """Apply what comes next. False when it can't be done: this fold has let go of what a restart or a given-up wait asks for."""
         for event in events:
             if event.type == ev.WORKFLOW_RESTARTED and self.state.generation >= self.generation:
                 return False
+            if event.type in ev.SUSPENSIONS_GIVEN_UP and self.state.generation == self.generation and event.key not in self.state.steps:
+                return False  # it had ended, and the code never saw it
             self.state.apply(event)
         if self.state.generation == self.generation:
             self._put_away()

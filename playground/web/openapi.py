@@ -22,9 +22,10 @@ _REFUSED_CONTROL = ("token.missing", "token.wrong", "cross_origin", "too_many")
 
 _ANY: Mapping[str, Any] = {}
 _STEP = {
+    "description": "A step. `parent` is the step in whose callback it was called.",
     "type": "object",
     "required": ["kind", "name", "count"],
-    "properties": {"kind": {"enum": ["do", "sleep", "wait"]}, "name": {"type": "string"}, "count": {"type": "integer"}},
+    "properties": {"kind": {"enum": ["do", "sleep", "wait"]}, "name": {"type": "string"}, "count": {"type": "integer"}, "parent": {"type": "object"}},
 }
 _TIME = {"type": ["integer", "null"], "description": "epoch milliseconds"}
 _ANSWERS: Mapping[str, Any] = {

@@ -1,7 +1,7 @@
 """The `do`s that are under way: each announced, its attempts made, and what came of them sent.
 
-A new one is announced and its callback runs without waiting; the await in the tenant's code goes on when the acknowledgement of the commit
-comes back. Whether there is another attempt, when, and when one is late, is decided on the trusted side.
+A new one is announced and its callback runs without waiting; the await in the tenant's code goes on when the commit is acknowledged and its turn has
+come (replay.py). Whether there is another attempt, when, and when one is late, is decided on the trusted side.
 """
 
 import asyncio
@@ -14,36 +14,43 @@ from typing import Any
 from playground.worker import delays, failures
 from playground.worker.breaks import Breaks, instead
 from playground.worker.channel import Channel
-from playground.worker.decorated import retrieved
+from playground.worker.context import Key, context_of, current_step, parent_of
 from playground.worker.entrypoint import NonRetryableDelayError, NotSerialisableError, WorkflowTimeoutError
+from playground.worker.history import COMPLETED, ERRORED, History
 from playground.worker.loop import Loop
 from playground.worker.records import Record
+from playground.worker.replay import MICROSECONDS, Outcome, Replay
 from playground.workflows import values
 from playground.workflows.config import StepConfig
 from playground.workflows.errors import NotSerialisable, TooLarge
 
-Key = tuple[str, str, int]
+__all__ = ["Attempts", "Do", "Key", "current_step"]
+
 _SETTLE = 4  # turns of the loop in which a task that was just made comes to its step
-current_step: contextvars.ContextVar[Key | None] = contextvars.ContextVar("current_step", default=None)
 
 
 class Do:
     """One `do`, from its call to its end. `task` makes its attempts; `waiting` is what the caller waits for. `rollback` configures its handler."""
 
     __slots__ = (
-        "attempt", "broken", "callback", "config", "error", "key", "last", "line", "output", "owed", "reply", "rollback", "task", "timeout",
-        "waiting",
+        "abandoned", "attempt", "began", "begun", "broken", "callback", "clock", "config", "context", "error", "key", "last", "line", "output",
+        "owed", "reply", "rollback", "task", "timeout", "waiting",
     )  # fmt: skip
 
     task: asyncio.Task[None]
-    waiting: asyncio.Future[None]
+    waiting: asyncio.Future[Outcome]
+    context: contextvars.Context
 
     def __init__(self, key: Key, callback: Callable[[Record], Any], config: StepConfig, rollback: StepConfig | None, line: int | None) -> None:
         self.key, self.callback, self.config, self.rollback, self.line = key, callback, config, rollback, line
+        self.begun = False  # an earlier execution has announced it
+        self.clock = 0  # when it was called, on the workflow's clock
         self.attempt = 0
+        self.began = 0.0  # when the attempt did, in seconds of the machine's clock
         self.reply: asyncio.Future[Any] | None = None
         self.error: BaseException | None = None
         self.timeout: str | None = None
+        self.abandoned = False
         self.output: Any = None
         self.last = config.limit == 0
         self.owed = False
@@ -51,57 +58,76 @@ class Do:
 
 
 class Attempts:
-    """Runs the `do`s of one execution. Nothing new begins before `not_held` returns; `rebuild` makes an exception of a stored error."""
+    """Runs the `do`s of one execution. Nothing new begins before `not_held` returns."""
 
     def __init__(
         self,
         channel: Channel,
+        replay: Replay,
+        history: History,
         limits: Mapping[str, Any],
         report: Callable[[str], None],
         not_held: Callable[[], Awaitable[None]],
-        rebuild: Callable[[Mapping[str, Any]], BaseException],
     ) -> None:
-        self._channel, self._limits, self._report, self._not_held, self._rebuild = channel, limits, report, not_held, rebuild
+        self._channel, self._replay, self._history, self._limits = channel, replay, history, limits
+        self._report, self._not_held = report, not_held
         self._open: dict[Key, Do] = {}
         self._none_open: asyncio.Future[None] | None = None  # what waits until there are none
         self.breaks = Breaks(())
 
-    async def run(self, do: Do, *, begun: bool) -> Any:
-        """The result of a step, once it is committed; `begun` says that an earlier execution has announced it.
-
-        Whoever is cancelled while waiting for it leaves it running.
-        """
-        loop = asyncio.get_running_loop()
-        do.waiting = loop.create_future()
-        do.task = loop.create_task(self._live(do, begun))
-        do.task.add_done_callback(lambda task: self._lived(do, task))
-        self._open[do.key] = do
+    async def run(self, do: Do) -> Outcome:
+        """What becomes of a step, at its turn after it is committed. Whoever is cancelled while waiting for it leaves it running."""
+        key = do.key
+        before = self._open.get(key)
+        if before is not None:  # inside a step whose earlier attempt began it
+            return await asyncio.shield(before.waiting)
+        do.waiting = self._expect(key)
+        do.context, do.clock = context_of(key), self._replay.seen_clock()
+        self._open[key] = do
+        if self._replay.live or parent_of(key) is not None:
+            self._begin(do)
+        else:
+            self._replay.when_live(lambda: self._begin(do))
         try:
-            await do.waiting
+            outcome = await do.waiting
         except asyncio.CancelledError:
-            if do.waiting.cancelled():
-                raise
-            do.waiting.result()  # the end of the step came first, so it counts
-        return values.decode(do.output)
+            if do.waiting.cancelled() and not do.abandoned:
+                do.waiting = self._expect(key)
+                do.waiting.add_done_callback(lambda waiting: self._close_unseen(do, waiting))
+            else:
+                self._close(do)
+            raise
+        self._close(do)
+        return outcome
+
+    def _expect(self, key: Key) -> "asyncio.Future[Outcome]":
+        return self._replay.expect(key) if parent_of(key) is None else asyncio.get_running_loop().create_future()
 
     def reply(self, key: Key, frame: Mapping[str, Any]) -> None:
         """Take a frame that answers a step."""
         do = self._open.get(key)
         if do is None:
             return
-        if frame["op"] == "timeout":
+        op = frame["op"]
+        if op == "timeout":
             if do.attempt == frame["attempt"] and do.reply is None and do.error is None:  # its callback runs, not its delay function
                 do.timeout = frame["message"]
                 do.task.cancel()
-        elif frame["op"] == "ok":
-            self._close(do)
-            if not do.waiting.done():
-                do.waiting.set_result(None)
+        elif op == "ok":
+            self._over(do, {"status": COMPLETED, "value": do.output}, frame)
+        elif op == "error":
+            self._over(do, {"status": ERRORED, "error": frame["error"]}, frame)
         elif do.reply is not None and not do.reply.done():
             do.reply.set_result(frame)
 
+    def is_late(self, key: Key) -> bool:
+        """Whether the attempt of a step has timed out, and its callback is being cancelled."""
+        do = self._open.get(key)
+        return do is not None and do.timeout is not None
+
     async def finish(self, loop: Loop) -> None:
         """Wait for those that were started and never awaited."""
+        await self._replay.until_live()
         while True:
             for _ in range(_SETTLE):
                 if not loop.has_more:
@@ -115,49 +141,64 @@ class Attempts:
     async def abandon(self) -> None:
         """Cancel the callbacks still running: `run` has failed, and nothing waits for them."""
         for do in list(self._open.values()):
+            do.abandoned = True
             self._close(do)
             do.waiting.cancel()
-            do.task.cancel()
+            if hasattr(do, "task"):
+                do.task.cancel()
         await asyncio.sleep(0)
 
-    async def _live(self, do: Do, begun: bool) -> None:
-        """Make attempts until one has a result, whose acknowledgement ends the step, or there are to be no more."""
-        current_step.set(do.key)
-        if begun:
+    def _begin(self, do: Do) -> None:
+        if do.abandoned:
+            return
+        do.task = asyncio.get_running_loop().create_task(self._live(do), context=do.context)
+        do.task.add_done_callback(lambda task: self._lived(do, task), context=do.context)
+
+    async def _live(self, do: Do) -> None:
+        """Make attempts until the trusted side says that the step is over."""
+        if do.begun:
             self._post(do, {"op": "resume"})
-            await self._take_reply(do)
+            await self._take_run(do)
         else:
             await self._not_held()
             do.attempt = 1
-            do.broken = self.breaks.take(do.key[1], do.key[2])
+            do.broken = self.breaks.take(do.key[1], do.key[2]) if parent_of(do.key) is None else None
             self._announce(do)
         while not await self._attempt(do):
-            reply = await self._take_reply(do)
-            if reply["op"] == "error":
-                raise do.error if do.error is not None else self._rebuild(reply["error"])
+            await self._take_run(do)
 
     def _lived(self, do: Do, task: asyncio.Task[None]) -> None:
-        error = None if task.cancelled() else task.exception()
-        if self._open.get(do.key) is not do or not (task.cancelled() or error):
-            return
-        self._close(do)
-        if error is None:
-            do.waiting.cancel()
-        elif not do.waiting.done():
-            do.waiting.set_exception(error)
-            retrieved(do.waiting)
+        if not task.cancelled() and task.exception() is not None and not do.waiting.done():
+            do.waiting.set_exception(task.exception())  # type: ignore[arg-type] # a fault of ours
+
+    def _over(self, do: Do, outcome: dict[str, Any], frame: Mapping[str, Any]) -> None:
+        if do.reply is not None:
+            do.reply.cancel()
+        if parent_of(do.key) is None:
+            self._replay.arrive(do.key, outcome, frame.get("clock"))
         else:
-            self._report(f'Step "{do.key[1]}-{do.key[2]}" failed and nothing awaited it: {type(error).__name__}: {failures.message_of(error)}')
+            self._history.remember(do.key, outcome)
+            if not do.waiting.done():
+                do.waiting.set_result(outcome)
+
+    def _close_unseen(self, do: Do, waiting: asyncio.Future[Outcome]) -> None:
+        """A step is over whose caller was cancelled."""
+        self._close(do)
+        if not waiting.cancelled() and waiting.exception() is None and waiting.result()["status"] == ERRORED:
+            error = waiting.result()["error"]
+            self._report(f'Step "{do.key[1]}-{do.key[2]}" failed and nothing awaited it: {error["name"]}: {error["message"]}')
 
     def _close(self, do: Do) -> None:
-        del self._open[do.key]
+        """The code has what became of the step, or nobody ever will."""
+        if self._open.pop(do.key, None) is None:
+            return
         self._channel.owed -= do.owed
         if not self._open and self._none_open is not None and not self._none_open.done():
             self._none_open.set_result(None)
 
     def _announce(self, do: Do) -> None:
         rollback = do.rollback.as_json() if do.rollback is not None else None
-        frame = {"op": "do", "config": do.config.as_json(), "line": do.line, "rollback": rollback}
+        frame = {"op": "do", "config": do.config.as_json(), "line": do.line, "rollback": rollback, "clock": do.clock}
         self._post(do, frame if do.broken is None else {**frame, "broken": do.broken["id"]})
         self._channel.flush()
 
@@ -165,19 +206,20 @@ class Attempts:
         frame["step"], frame["attempt"] = do.key, do.attempt
         self._channel.post(frame)
 
-    async def _take_reply(self, do: Do) -> Mapping[str, Any]:
+    async def _take_run(self, do: Do) -> None:
         do.reply = asyncio.get_running_loop().create_future()
         try:
             reply: Mapping[str, Any] = await do.reply
         finally:
             do.reply = None
-        if reply["op"] == "run":
-            do.attempt, do.last, do.error, do.timeout = reply["attempt"], reply["last"], None, None
-            do.broken = reply.get("broken")
-        return reply
+        self._replay.owe_no_more(do.key)
+        do.attempt, do.last, do.error, do.timeout = reply["attempt"], reply["last"], None, None
+        do.broken = reply.get("broken")
 
     async def _attempt(self, do: Do) -> bool:
         """Run the callback and send what came of it; whether that is a result."""
+        self._history.begin_attempt(do.key)
+        do.began = _machine_time()
         try:
             ctx = context(do.key, do.attempt, do.config)
             if do.broken is None:
@@ -187,17 +229,21 @@ class Attempts:
             if inspect.isawaitable(result):
                 result = await result
             do.output = stored(result, f'result of step "{do.key[1]}"', self._limits["value_bytes"])
-        except asyncio.CancelledError as cancelled:
-            if do.timeout is None:
-                raise
-            do.task.uncancel()
-            await self._failed(do, WorkflowTimeoutError(do.timeout).with_traceback(cancelled.__traceback__))
         except GeneratorExit:
             raise
+        except asyncio.CancelledError as cancelled:
+            if do.abandoned:
+                raise
+            while do.task.cancelling():
+                do.task.uncancel()
+            if do.timeout is None:  # the callback's own, of a task that it cancelled
+                await self._failed(do, cancelled)
+            else:
+                await self._failed(do, WorkflowTimeoutError(do.timeout).with_traceback(cancelled.__traceback__))
         except BaseException as error:  # noqa: BLE001 - SystemExit too: it ends the attempt, not the worker
             await self._failed(do, error)
         else:
-            self._post(do, {"op": "done", "value": do.output})
+            self._send_end(do, {"op": "done", "value": do.output}, final=True)
             do.owed = do.key in self._open  # else it was abandoned, and would not be cancelled
             self._channel.owed += do.owed
             return True
@@ -207,8 +253,23 @@ class Attempts:
         if isinstance(error, MemoryError):
             traceback.clear_frames(error.__traceback__)  # what filled the memory hangs from there
         do.error = error
+        took = _machine_time() - do.began
         frame, do.error = await failure(do.key, do.attempt, do.config, error, self._limits, last=do.last)
+        self._send_end(do, frame, final=do.last or not frame["retryable"], took=took)
+
+    def _send_end(self, do: Do, frame: dict[str, Any], *, final: bool, took: float | None = None) -> None:
+        """Send how an attempt ended; a `final` one ends its step, which the workflow's clock waits for."""
+        took = _machine_time() - do.began if took is None else took
+        waited_for = final and parent_of(do.key) is None and do.key in self._open
+        frame["took"] = max(0, round(took * MICROSECONDS))
+        frame["clock"] = self._replay.owe(do.key) if waited_for else self._replay.clock()
         self._post(do, frame)
+
+
+def _machine_time() -> float:
+    loop: Any = asyncio.get_running_loop()
+    seconds: float = loop.real()
+    return seconds
 
 
 def context(key: Key, attempt: int, config: StepConfig) -> Record:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from playground.worker import failures
-from playground.worker.attempts import current_step
 from playground.worker.channel import Channel
+from playground.worker.context import step_of_caller
 from playground.worker.entrypoint import NotSerialisableError
 from playground.worker.records import Record
 from playground.workflows import values
@@ -111,6 +111,11 @@ class Bindings:
         self._channel = channel
         self._calls: dict[int, asyncio.Future[Any]] = {}
         self._last = 0
+        self._outside: set[int] = set()  # those that the workflow's own code made
+
+    def waited_for(self) -> bool:
+        """Whether the workflow's own code, outside of steps, waits for an answer."""
+        return bool(self._outside)
 
     def environment(self, given: Mapping[str, Any]) -> Record:
         """`env` from what the start frame says of it: bindings by their methods, everything else a plain value."""
@@ -124,6 +129,7 @@ class Bindings:
     def answer(self, frame: Mapping[str, Any]) -> None:
         """Take the answer to a call."""
         future = self._calls.pop(frame["call"], None)
+        self._outside.discard(frame["call"])
         if future is None or future.done():
             return
         if frame.get("error"):
@@ -148,8 +154,11 @@ class Bindings:
             values.check_size([frame["args"], frame["kwargs"]], f"arguments of env.{binding}.{method}", values.VALUE_BYTES)
         except TooLarge as refused:
             raise NotSerialisableError(refused.message) from None
-        if current_step.get() is not None:
-            frame["step"] = current_step.get()
+        step = step_of_caller()
+        if step is not None:
+            frame["step"] = step
+        else:
+            self._outside.add(call)
         self._calls[call] = asyncio.get_running_loop().create_future()
         self._channel.post(frame)
         return values.decode(await self._calls[call])

@@ -1,7 +1,14 @@
-"""Functions made steps by `@step.do(...)`: which other steps they depend on, and that each runs once however often it is called."""
+"""Functions made steps by `@step.do(...)`: which other steps they depend on, and what each call of them runs.
+
+A parameter is a dependency, found by the name of a function or of a step. Which one is meant is fixed when the function is decorated, so that
+branches that decorate the same names do not see each other's: the one in the scope that decorates it (its own locals, then the same task), else the
+last one of that name then, else one that is decorated later. A dependency's result is reused; a call runs the step again, with the next count.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import weakref
+from collections.abc import Awaitable, Callable, Iterable
+from types import FrameType
 from typing import Any, Protocol
 
 from playground.worker import parameters
@@ -9,39 +16,63 @@ from playground.worker.records import Record
 
 
 class Starter(Protocol):
-    """What starts steps. `decorated` are the functions made steps, by name."""
+    """What starts steps. `decorated` are the functions made steps, in order."""
 
-    decorated: dict[str, "Decorated"]
+    decorated: "Decorations"
 
     def start(self, name: Any, call: Callable[[Record], Any], *, line: int | None, config: Any, rollback: Any, rollback_config: Any) -> Awaitable[Any]:
         """Start a step that runs `call`."""
 
 
 class Decorated:
-    """A function made a step by `@step.do(...)`: call it without arguments and await the result."""
+    """A function made a step by `@step.do(...)`: each call without arguments runs it once, and its result is awaited.
 
-    def __init__(self, steps: Starter, name: str, callback: Any, depends: list[Any] | None, concurrent: bool, given: dict[str, Any]):
+    `visible` are the dependencies that were there when it was decorated, by parameter.
+    """
+
+    def __init__(
+        self,
+        steps: Starter,
+        name: str,
+        callback: Any,
+        depends: list[Any] | None,
+        concurrent: bool,
+        given: dict[str, Any],
+        visible: dict[str, "Decorated"],
+    ) -> None:
         self._steps, self._name, self._callback = steps, name, callback
-        self._depends, self._concurrent, self._given = depends, concurrent, given
-        self._result: asyncio.Future[Any] | None = None
+        self._depends, self._concurrent, self._given, self._visible = depends, concurrent, given, visible
+        self._latest: asyncio.Future[Any] | None = None
+        self.number = 0  # in the order of decoration
         self.__name__ = getattr(callback, "__name__", name)
         self.__wrapped__ = callback
 
+    @property
+    def names(self) -> tuple[str, str]:
+        """What a parameter may call it: by its function, or by its step."""
+        return self.__name__, self._name
+
     async def __call__(self) -> Any:
-        if self._result is None:
-            self._result = asyncio.ensure_future(self._run())
-            self._result.add_done_callback(retrieved)
-        return await asyncio.shield(self._result)
+        self._latest = asyncio.ensure_future(self._run())
+        self._latest.add_done_callback(retrieved)
+        return await asyncio.shield(self._latest)
+
+    async def result(self) -> Any:
+        """Its result for a step that depends on it: the last one, or the one on its way; it runs where there is none, or none but an error."""
+        latest = self._latest
+        if latest is None or (latest.done() and (latest.cancelled() or latest.exception() is not None)):
+            return await self()
+        return await asyncio.shield(latest)
 
     async def _run(self) -> Any:
         steps = self._steps
         first = self._depends or []
-        wanted, takes_ctx = parameters.wanted(self._callback, steps.decorated, len(first))
-        dependencies = [*first, *(steps.decorated[name] for name in wanted)]
+        wanted, takes_ctx = parameters.wanted(self._callback, self._known, len(first))
+        dependencies = [*first, *(self._dependency(name) for name in wanted)]
         if self._concurrent:
-            results = list(await asyncio.gather(*(dependency() for dependency in dependencies)))
+            results = list(await asyncio.gather(*map(_result_of, dependencies)))
         else:
-            results = [await dependency() for dependency in dependencies]
+            results = [await _result_of(dependency) for dependency in dependencies]
         by_name = dict(zip(wanted, results[len(first) :], strict=True))
 
         def call(ctx: Record) -> Any:
@@ -49,6 +80,65 @@ class Decorated:
 
         line = getattr(getattr(self._callback, "__code__", None), "co_firstlineno", None)
         return await steps.start(self._name, call, line=line, **self._given)
+
+    def _known(self, name: str) -> bool:
+        return name in self._visible or self._steps.decorated.last(name) is not None
+
+    def _dependency(self, name: str) -> "Decorated":
+        found = self._visible.get(name) or self._steps.decorated.last(name)
+        assert found is not None, "parameters.wanted gives what is known"
+        return found
+
+
+class Decorations:
+    """The functions that were made steps in one execution, by what a parameter may call them."""
+
+    def __init__(self) -> None:
+        self._made = 0
+        self._last: dict[str, Decorated] = {}
+        self._of_task: weakref.WeakKeyDictionary[Any, dict[str, Decorated]] = weakref.WeakKeyDictionary()
+
+    def add(self, made: Decorated) -> None:
+        """Remember one, as the last of its names here and in this task."""
+        self._made += 1
+        made.number = self._made
+        for name in made.names:
+            self._last[name] = self._in_task()[name] = made
+
+    def last(self, name: str) -> Decorated | None:
+        """The one that was decorated last under a name."""
+        return self._last.get(name)
+
+    def visible(self, callback: Any, frame: FrameType | None) -> dict[str, Decorated]:
+        """What each parameter of a function means if it is decorated now, in the scope of `frame`."""
+        found: dict[str, Decorated] = {}
+        names = list(parameters.names(callback))
+        if not names:
+            return found
+        local = _by_name(frame.f_locals.values()) if frame is not None and frame.f_locals is not frame.f_globals else {}
+        for name in names:
+            known = local.get(name) or self._in_task().get(name) or self._last.get(name)
+            if known is not None:
+                found[name] = known
+        return found
+
+    def _in_task(self) -> dict[str, Decorated]:
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:  # no loop runs
+            task = None
+        return self._of_task.setdefault(task, {}) if task is not None else self._last
+
+
+def _by_name(values: Iterable[Any]) -> dict[str, Decorated]:
+    """The decorated functions among the locals of a scope; the later one where two share a name."""
+    made = sorted((value for value in values if type(value) is Decorated), key=lambda each: each.number)
+    return {name: each for each in made for name in each.names}
+
+
+def _result_of(dependency: Any) -> Awaitable[Any]:
+    result: Awaitable[Any] = dependency.result() if type(dependency) is Decorated else dependency()
+    return result
 
 
 def retrieved(future: asyncio.Future[Any]) -> None:

@@ -6,10 +6,10 @@ import sys
 from types import FrameType
 from typing import Any
 
-from playground.worker.attempts import current_step
 from playground.worker.channel import Channel
+from playground.worker.context import step_of_caller
 from playground.worker.failures import is_tenants
-from playground.worker.history import History
+from playground.worker.replay import Replay
 
 STREAMS = ("stdout", "stderr", "logging")
 LINE_CHARACTERS = 8_000  # a longer line is sent in pieces
@@ -21,8 +21,8 @@ class LogStream(io.TextIOBase):
 
     encoding = "utf-8"
 
-    def __init__(self, name: str, channel: Channel, history: History) -> None:
-        self._name, self._channel, self._history = name, channel, history
+    def __init__(self, name: str, channel: Channel, replay: Replay) -> None:
+        self._name, self._channel, self._replay = name, channel, replay
         self._partial: dict[Any, str] = {}
 
     def writable(self) -> bool:
@@ -35,7 +35,7 @@ class LogStream(io.TextIOBase):
         """Send the whole lines; keep what follows the last newline until its own arrives."""
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        step = current_step.get()
+        step = step_of_caller()
         whole = self._partial.pop(step, "") + text
         lines, newline, rest = whole.rpartition("\n")
         if newline:
@@ -58,7 +58,7 @@ class LogStream(io.TextIOBase):
 
     def send(self, text: str, step: Any, level: str | None = None) -> None:
         """Post one log frame for each piece of text."""
-        replay = step is None and self._history.replaying
+        replay = step is None and self._replay.replaying
         for start in range(0, max(len(text), 1), LINE_CHARACTERS):
             piece = text[start : start + LINE_CHARACTERS].encode("utf-8", "replace").decode()
             frame = {"op": "log", "stream": self._name, "level": level, "text": piece, "replay": replay, "line": _line()}
@@ -81,7 +81,7 @@ class LogHandler(logging.Handler):
             text = self.format(record)
         except Exception as error:  # noqa: BLE001 - a tenant's own objects are formatted here
             text = f"{record.name}: (this record could not be formatted: {type(error).__name__})"
-        self._stream.send(text, current_step.get(), str(record.levelname)[:LEVEL_CHARACTERS])
+        self._stream.send(text, step_of_caller(), str(record.levelname)[:LEVEL_CHARACTERS])
 
 
 def _line() -> int | None:

@@ -1,14 +1,51 @@
 """The worker's event loop: sends what was posted before it waits, and says when there is nothing left to do but wait.
 
 `idle` is what lets the trusted side take the worker away: no callback is ready and no timer of the tenant's is running.
+The workflow's own code has a clock of its own (replay.py); the callbacks of its steps have the machine's.
 """
 
 import asyncio
+import contextvars
 import selectors
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any, Protocol
 
 from playground.worker.channel import Channel
+from playground.worker.context import current_step
+
+
+class WorkflowTime(Protocol):
+    """The clock and the timers of the workflow's own code."""
+
+    now: float
+
+    def call_at(self, when: float, callback: Callable[..., Any], args: tuple[Any, ...], context: Any) -> asyncio.TimerHandle:
+        """See `asyncio.loop.call_at`."""
+
+    def rest(self, *, spinning: bool) -> bool:
+        """The loop is about to wait, or turns once more; True when there is something new to run."""
+
+
+class WorkflowTask(asyncio.Task[Any]):
+    """A task of the workflow's own code. Its hash is its number, so that a set of tasks has the same order in every execution."""
+
+    def __init__(self, coroutine: Any, number: int, **options: Any) -> None:
+        self._number = number
+        super().__init__(coroutine, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+def as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> Iterator[Any]:
+    """`asyncio.as_completed`, but that it begins what it is given in that order: it makes a set of coroutines, which has another each time."""
+    if isinstance(asyncio.get_event_loop(), Loop) and not asyncio.isfuture(fs) and not asyncio.iscoroutine(fs):
+        fs = [asyncio.ensure_future(each) for each in dict.fromkeys(fs)]
+    return _as_completed(fs, timeout=timeout)
+
+
+_as_completed = asyncio.as_completed
+asyncio.as_completed = asyncio.tasks.as_completed = as_completed
 
 
 class IdleSelector(selectors.PollSelector):
@@ -18,12 +55,16 @@ class IdleSelector(selectors.PollSelector):
         super().__init__()
         self._channel = channel
         self._told = -1
+        self.workflow: WorkflowTime | None = None
 
     def select(self, timeout: float | None = None) -> Any:
+        waits = timeout is None or timeout > 0
+        if self.workflow is not None and self.workflow.rest(spinning=not waits):
+            return []
         if timeout is None and not self._channel.owed and self._told != self._channel.received:
             self._told = self._channel.received
             self._channel.post({"op": "idle", "seen": self._channel.received})
-        if timeout is None or timeout > 0:
+        if waits:
             self._channel.flush()
         return self.wait(timeout)
 
@@ -36,10 +77,56 @@ class Loop(asyncio.SelectorEventLoop):
     """The event loop of one worker and its channel."""
 
     _ready: Collection[Any]  # asyncio's own
+    _clock_resolution: float
 
     def __init__(self, channel: Channel, selector: IdleSelector | None = None) -> None:
-        super().__init__(selector or IdleSelector(channel))
+        self._selecting = selector or IdleSelector(channel)
+        self._workflow: WorkflowTime | None = None
+        self._tasks_made = 0  # by the workflow's own code
+        super().__init__(self._selecting)
         self.channel = channel
+
+    def follow(self, workflow: WorkflowTime) -> None:
+        """From now on the workflow's own code goes by this clock."""
+        self._workflow = self._selecting.workflow = workflow
+        self.set_task_factory(self._make_task)
+
+    def time(self) -> float:
+        """Seconds: of the workflow's clock for its own code, of the machine's for all others."""
+        if self._workflow is not None and current_step.get() is None:
+            return self._workflow.now
+        return self.real()
+
+    def real(self) -> float:
+        """Seconds of the machine's clock."""
+        return super().time()
+
+    @property
+    def resolution(self) -> float:
+        """Seconds by which a timer may be early."""
+        return self._clock_resolution
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
+        """See asyncio; a timer of the workflow's own code goes by its clock."""
+        if self._workflow is not None:
+            context = context if context is not None else contextvars.copy_context()
+            if context.get(current_step) is None:
+                return self._workflow.call_at(when, callback, args, context)
+        return super().call_at(when, callback, *args, context=context)
+
+    def _make_task(self, loop: Any, coroutine: Any, **options: Any) -> "asyncio.Task[Any]":
+        context = options.get("context")
+        step = current_step.get() if context is None else context.get(current_step)
+        if step is not None:
+            return asyncio.Task(coroutine, loop=loop, **options)
+        self._tasks_made += 1
+        return WorkflowTask(coroutine, self._tasks_made, loop=loop, **options)
+
+    def workflow_is_ready(self) -> bool:
+        """Whether something of the workflow's own code is to be run before anything is waited for."""
+        return any(handle._context.get(current_step) is None and not handle._cancelled for handle in self._ready)
 
     @property
     def has_more(self) -> bool:

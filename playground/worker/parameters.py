@@ -10,13 +10,18 @@ _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_O
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-def wanted(callback: Callable[..., Any], known: Any, positional: int = 0) -> tuple[list[str], bool]:
+def names(callback: Callable[..., Any]) -> list[str]:
+    """The parameters that a callback may be given by name, but for the step context."""
+    return [parameter.name for parameter in _parameters(callback) if parameter.kind in _BY_NAME and parameter.name != CTX]
+
+
+def wanted(callback: Callable[..., Any], known: Callable[[str], bool], positional: int = 0) -> tuple[list[str], bool]:
     """The dependencies a decorated callback names, in order, and whether it takes the step context.
 
     The first `positional` parameters are filled by a legacy `depends` list. A parameter with a default keeps it.
 
     Raises:
-        TypeError: a parameter is neither `ctx` nor the name of a decorated step in `known`.
+        TypeError: a parameter is neither `ctx` nor a decorated step that is `known`.
     """
     names, takes_ctx = [], False
     for place, parameter in enumerate(_parameters(callback)):
@@ -24,7 +29,7 @@ def wanted(callback: Callable[..., Any], known: Any, positional: int = 0) -> tup
             takes_ctx = True
         elif place < positional or parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
             continue
-        elif parameter.name in known and parameter.kind in _BY_NAME:
+        elif parameter.kind in _BY_NAME and known(parameter.name):
             names.append(parameter.name)
         elif parameter.default is inspect.Parameter.empty:
             raise TypeError(f"Received unexpected parameter {parameter.name}")

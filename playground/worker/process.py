@@ -13,6 +13,7 @@ from typing import Any
 from playground.worker import failures, logs
 from playground.worker.channel import Channel
 from playground.worker.history import History
+from playground.worker.replay import Replay
 from playground.worker.steps import Steps
 
 MODULE = "workflow"  # what the tenant's module is called
@@ -39,9 +40,17 @@ class Process:
         sys.stdout, sys.stderr = streams["stdout"], streams["stderr"]
         gc.freeze()
 
-    def steps(self, channel: Channel, history: History, limits: Mapping[str, Any], report: Callable[[str], None]) -> Steps:
-        """The `step` object that the tenant's code is given."""
-        return Steps(channel, history, limits, report)
+    def steps(
+        self,
+        channel: Channel,
+        replay: Replay,
+        history: History,
+        limits: Mapping[str, Any],
+        report: Callable[[str], None],
+        wall: Callable[[], int],
+    ) -> Steps:
+        """The `step` object that the tenant's code is given; `wall` gives epoch milliseconds."""
+        return Steps(channel, replay, history, limits, report, wall)
 
     def load(self, source: str) -> types.ModuleType:
         """The module of a source. Raises what its code raises."""

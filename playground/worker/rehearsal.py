@@ -34,6 +34,8 @@ START: Mapping[str, Any] = {
     "env": {},
     "limits": {"value_bytes": 1 << 20, "step_limit": 1, "delay_function_ms": 1000},
     "mode": "run",
+    "now": 0,
+    "clock": 0,
 }
 
 

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from playground.worker import failures, logs
-from playground.worker.attempts import Key, context, current_step, failure, stored
+from playground.worker.attempts import context, failure, stored
 from playground.worker.bindings import Bindings
+from playground.worker.context import OUTSIDE, Key, as_key, context_of, current_step
 from playground.worker.entrypoint import WorkflowFatalError, WorkflowTimeoutError
 from playground.worker.history import History
 from playground.worker.loop import Loop
 from playground.worker.process import Process
 from playground.worker.records import Record, moment
+from playground.worker.replay import Replay
 from playground.worker.steps import Steps
 from playground.workflows import exits, values
 
@@ -28,27 +30,35 @@ class Execution:
 
     steps: Steps
     _start: Mapping[str, Any]
+    _began: float  # seconds of the machine's clock
 
     def __init__(self, loop: Loop, process: Process) -> None:
         self.loop, self.process = loop, process
+        current_step.set(OUTSIDE)  # what begins here is the worker's own, until it says otherwise
         self._channel = channel = loop.channel
         self._history = History()
-        self._streams = {name: logs.LogStream(name, channel, self._history) for name in logs.STREAMS}
+        self._replay = Replay(loop, channel, self._history)
+        self._streams = {name: logs.LogStream(name, channel, self._replay) for name in logs.STREAMS}
         process.expect(loop, self._streams)
         self._bindings = Bindings(channel)
+        self._replay.calls = self._bindings.waited_for
         self.loop.listen(self._take, self._leave, self._starve)
         self.loop.set_exception_handler(self._loop_trouble)
         self._main: asyncio.Task[Any] | None = None
         self._rollbacks: dict[Key, asyncio.Task[Any]] = {}
+        self._late: dict[Key, str] = {}  # handlers that have timed out, and what is said of it
 
     def play(self, start: Mapping[str, Any]) -> None:
         """Run what the first frame says until the trusted side ends it."""
         self._start = start
-        self._history.hold(start["steps"])
-        self.steps = self.process.steps(self._channel, self._history, start["limits"], self._report)
+        self._began = self.loop.real()
+        current_step.set(OUTSIDE)
+        ended = self._history.hold(start["steps"])
+        self.steps = self.process.steps(self._channel, self._replay, self._history, start["limits"], self._report, self._wall)
         self.steps.attempts.breaks.update(start.get("breaks", ()))
         self.process.begin(self._streams)
-        self._main = self.loop.create_task(self._run())
+        self._replay.begin(ended, start.get("clock", 0), only_replays=start["mode"] != "run")
+        self._main = self.loop.create_task(self._run(), context=context_of(None))
         while not self.process.left:
             try:
                 self.loop.run_forever()
@@ -104,6 +114,10 @@ class Execution:
             workflow_name=workflow,
         )
 
+    def _wall(self) -> int:
+        """Epoch milliseconds, by the trusted side's clock at the start."""
+        return int(self._start["now"] + (self.loop.real() - self._began) * 1000)
+
     def _context(self) -> Record:
         return Record(execution=self._start["execution"])
 
@@ -121,13 +135,14 @@ class Execution:
         if op == "hold":
             self.steps.hold(frame["held"])
         elif op == "rollback":
-            key = tuple(frame["step"])
+            key = as_key(frame["step"])
             self.steps.close()
-            self._rollbacks[key] = self.loop.create_task(self._roll_back(key, frame))
+            self._rollbacks[key] = self.loop.create_task(self._roll_back(key, frame), context=context_of(key))
         elif op == "rollback_timeout":
-            task = self._rollbacks.get(tuple(frame["step"]))
+            task = self._rollbacks.get(as_key(frame["step"]))
             if task is not None:
-                task.cancel(frame["message"])
+                self._late[as_key(frame["step"])] = frame["message"]
+                task.cancel()
         elif op == "breaks":
             self.steps.attempts.breaks.update(frame["breaks"])
         elif op == "answer":
@@ -143,8 +158,8 @@ class Execution:
         if handler is None:
             self._finish({**answer, "op": "missing"})
             return
-        current_step.set(key)
-        config = self.steps.rollback_configs[key]
+        self._late.pop(key, None)
+        config = self.steps.rollback_configs[key].as_stored(frame["config"])
         error = failures.rebuild(frame["error"], self.steps.module) if frame["error"] else None
         info = Record(ctx=context(key, frame["attempt"], config), error=error, output=values.decode(frame["output"]))
         try:
@@ -152,8 +167,9 @@ class Execution:
             if inspect.isawaitable(result):
                 await result
         except asyncio.CancelledError as cancelled:
-            failed: BaseException = WorkflowTimeoutError(cancelled.args[0] if cancelled.args else "cancelled")
-            self._rollbacks[key].uncancel()
+            while self._rollbacks[key].cancelling():
+                self._rollbacks[key].uncancel()
+            failed: BaseException = WorkflowTimeoutError(self._late[key]) if key in self._late else cancelled
         except BaseException as raised:  # noqa: BLE001 - the tenant's, whatever it is
             failed = raised
         else:

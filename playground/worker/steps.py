@@ -1,6 +1,6 @@
 """`step`: what tenant code calls to run, sleep and wait durably.
 
-A step already in the journal answers at once; a new one is named, counted and checked here. What becomes of a `do` is in attempts.py.
+A step is named, counted and checked here; one that is in the journal answers when its turn comes (replay.py). What becomes of a `do` is in attempts.py.
 """
 
 import asyncio
@@ -11,31 +11,43 @@ from types import FrameType
 from typing import Any
 
 from playground.worker import failures, parameters
-from playground.worker.attempts import Attempts, Do, Key
+from playground.worker.attempts import Attempts, Do
 from playground.worker.channel import Channel
-from playground.worker.decorated import Decorated
+from playground.worker.context import Key, as_key, parent_of, step_of_caller
+from playground.worker.decorated import Decorated, Decorations
 from playground.worker.entrypoint import WorkflowFatalError
-from playground.worker.history import COMPLETED, ERRORED, History
+from playground.worker.history import CANCELLED, COMPLETED, ERRORED, OVER, History
 from playground.worker.records import Record, moment
+from playground.worker.replay import Replay
 from playground.workflows import config as configs
 from playground.workflows import durations, names, values
 from playground.workflows.errors import InvalidEventType
 from playground.workflows.events import DO, SLEEP, WAIT
 
+NESTED_DEEPEST = 8  # steps within steps
+
 
 class Steps:
     """The `step` object of one execution. The public methods are the tenant's API (shared/spec/semantics.md, section 2)."""
 
-    def __init__(self, channel: Channel, history: History, limits: Mapping[str, Any], report: Callable[[str], None]) -> None:
-        self._channel, self._history, self._limits = channel, history, limits
-        self.attempts = Attempts(channel, limits, report, self._not_held, self._rebuilt)
-        self._waiting: dict[Key, asyncio.Future[Any]] = {}
+    def __init__(
+        self,
+        channel: Channel,
+        replay: Replay,
+        history: History,
+        limits: Mapping[str, Any],
+        report: Callable[[str], None],
+        wall: Callable[[], int],
+    ) -> None:
+        self._channel, self._replay, self._history, self._limits, self._wall = channel, replay, history, limits, wall
+        self.attempts = Attempts(channel, replay, history, limits, report, self._not_held)
         self._dos = 0
         self._held: asyncio.Event | None = None
         self._collecting = self._closed = False
+        self._suspended: set[Key] = set()  # sleeps and waits that the trusted side knows of from here
         self.wanted: list[Key] = []  # steps that a replay without new steps came to and could not answer
         self.module: Any = None
-        self.decorated: dict[str, Decorated] = {}
+        self.decorated = Decorations()
         self.rollbacks: dict[Key, Callable[..., Any]] = {}
         self.rollback_configs: dict[Key, configs.StepConfig] = {}
 
@@ -62,8 +74,9 @@ class Steps:
 
         def decorate(function: Any) -> Decorated:
             title = name if name is not None and not callable(name) else getattr(function, "__name__", "step")
-            made = Decorated(self, title, function, depends, concurrent, given)
-            self.decorated[made.__name__] = made
+            visible = self.decorated.visible(function, _caller_frame())
+            made = Decorated(self, title, function, depends, concurrent, given, visible)
+            self.decorated.add(made)
             return made
 
         return decorate(name) if callable(name) else decorate
@@ -74,7 +87,7 @@ class Steps:
         milliseconds = durations.parse(duration)
         if milliseconds > durations.LONGEST:
             raise WorkflowFatalError(f'Sleep "{name}" is longer than 365 days, the longest there is')
-        return self._suspend(self._history.next_key(SLEEP, name), {"op": "sleep", "duration": milliseconds, "line": _caller_line()})
+        return self._suspend(self._next_key(SLEEP, name), {"op": "sleep", "duration": milliseconds, "line": _caller_line()})
 
     def sleep_until(self, name: Any, when: Any) -> Coroutine[Any, Any, None]:
         """Sleep durably until a datetime (naive is UTC) or epoch milliseconds; at most 365 days ahead."""
@@ -83,7 +96,7 @@ class Steps:
             when = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000
         if not isinstance(when, (int, float)) or isinstance(when, bool) or not abs(when) < 2**53:
             raise TypeError(f"sleep_until takes a datetime or epoch milliseconds, not {type(when).__name__}")
-        return self._suspend(self._history.next_key(SLEEP, name), {"op": "sleep", "until": round(when), "line": _caller_line()})
+        return self._suspend(self._next_key(SLEEP, name), {"op": "sleep", "until": round(when), "line": _caller_line()})
 
     def wait_for_event(self, name: Any, event_type: Any = None, /, timeout: Any = "24 hours", **more: Any) -> Coroutine[Any, Any, Record]:
         """Wait durably for an event of a type; gives a mapping with payload, timestamp and type."""
@@ -99,19 +112,21 @@ class Steps:
         if not durations.SECOND <= milliseconds <= durations.LONGEST:
             raise WorkflowFatalError(f'The timeout of wait "{name}" must be from 1 second to 365 days')
         frame = {"op": "wait", "event_type": event_type, "timeout": milliseconds, "line": _caller_line()}
-        return self._suspend(self._history.next_key(WAIT, name), frame)
+        return self._suspend(self._next_key(WAIT, name), frame)
 
     # What the channel brings.
 
     def reply(self, frame: Mapping[str, Any]) -> None:
         """Take a frame that answers a step of this execution."""
-        key = tuple(frame["step"])
+        key = as_key(frame["step"])
         if frame["op"] not in ("over", "refused"):
             self.attempts.reply(key, frame)
             return
-        waiting = self._waiting.pop(key, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(frame)
+        error = frame.get("error")
+        outcome = {"status": COMPLETED, "value": frame.get("value")} if error is None else {"status": ERRORED, "error": error}
+        if parent_of(key) is not None:
+            self._history.remember(key, outcome)
+        self._replay.arrive(key, outcome, frame.get("clock"))
 
     def hold(self, held: bool) -> None:
         """Start no new step while held: the instance is being paused."""
@@ -139,7 +154,7 @@ class Steps:
         self._dos += 1
         if self._dos > self._limits["step_limit"]:
             raise WorkflowFatalError(f"The limit of {self._limits['step_limit']} steps has been reached")
-        key = self._history.next_key(DO, name)
+        key = self._next_key(DO, name)
         do = Do(key, call, configs.resolve(config, name), None, line)
         if rollback is not None:
             if not callable(rollback):
@@ -150,34 +165,82 @@ class Steps:
 
     async def _answered(self, do: Do) -> Any:
         stored = self._history.find(do.key)
-        if stored is not None and stored["status"] == COMPLETED:
-            return values.decode(stored["value"])
-        if stored is not None and stored["status"] == ERRORED:
-            raise self._rebuilt(stored["error"])
-        if self._collecting:
-            self.wanted.append(do.key)
-            await asyncio.get_running_loop().create_future()
-        return await self.attempts.run(do, begun=stored is not None)
+        outcome = None if stored is None else await self._known(do.key, stored)
+        if outcome is None:
+            if self._collecting:
+                self.wanted.append(do.key)
+                await asyncio.get_running_loop().create_future()
+            if stored is not None:
+                do.begun = True
+                do.config = do.config.as_stored(stored["config"])
+            outcome = await self.attempts.run(do)
+        if outcome["status"] == ERRORED:
+            raise self._rebuilt(outcome["error"])
+        return values.decode(outcome["value"])
+
+    async def _known(self, key: Key, stored: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """What the journal has of a step that is over, at its turn; None of another."""
+        if stored["status"] not in OVER:
+            return None
+        if parent_of(key) is not None:
+            return stored
+        return self._replay.at_once(key) or await self._replay.expect(key)
 
     # A sleep or a wait.
 
     async def _suspend(self, key: Key, frame: dict[str, Any]) -> Any:
         stored = self._history.find(key)
-        if stored is not None and stored["status"] == COMPLETED:
-            return self._event(stored["value"]) if key[0] == WAIT else None
-        if stored is not None and stored["status"] == ERRORED:
-            raise self._rebuilt(stored["error"])
-        future = asyncio.get_running_loop().create_future()
-        if self._collecting:
-            self.wanted.append(key)
-        else:
-            await self._not_held()
-            self._waiting[key] = future
-            self._channel.post({**frame, "step": key})
-        reply = await future
-        if reply["op"] == "refused" or reply.get("error"):
-            raise self._rebuilt(reply["error"])
-        return self._event(reply["value"]) if key[0] == WAIT else None
+        frame["clock"] = self._replay.seen_clock()
+        if stored is None and frame.get("until") is not None:
+            self._check_until(frame["until"])
+        try:
+            outcome = (await self._known(key, stored) if stored is not None else None) or self._replay.at_once(key)
+            if outcome is None:
+                future = self._replay.expect(key)
+                if self._collecting:
+                    self.wanted.append(key)
+                elif key not in self._suspended and (stored is None or stored["status"] != CANCELLED):
+                    await self._not_held()
+                    self._replay.when_live(lambda: None if future.done() else self._send_suspended(key, frame))
+                outcome = await future
+        except asyncio.CancelledError:
+            if not self._collecting:
+                self._give_up(key, in_journal=key in self._suspended or (stored is not None and stored["status"] != CANCELLED))
+            raise
+        if outcome["status"] == ERRORED:
+            raise self._rebuilt(outcome["error"])
+        return self._event(outcome["value"]) if key[0] == WAIT else None
+
+    def _check_until(self, until: int) -> None:
+        now = self._wall()
+        if until < now:
+            raise WorkflowFatalError("You can't sleep until a time in the past")
+        if until > now + durations.LONGEST:
+            raise WorkflowFatalError("You can't sleep for more than 365 days")
+
+    def _send_suspended(self, key: Key, frame: dict[str, Any]) -> None:
+        self._suspended.add(key)
+        self._channel.post({**frame, "step": key})
+
+    def _give_up(self, key: Key, *, in_journal: bool) -> None:
+        """The code has cancelled a sleep or a wait, so that it takes no event; one of a step's attempt that is late is for the next attempt."""
+        parent = parent_of(key)
+        if parent is not None and self.attempts.is_late(parent):
+            return
+        self._replay.withdraw(key)
+        self._history.give_up(key)
+        if parent is not None:
+            self._history.remember(key, {"status": CANCELLED})
+        if in_journal:
+            self._channel.post({"op": "cancel", "step": key, "clock": self._replay.seen_clock()})
+
+    def _next_key(self, kind: str, name: str) -> Key:
+        parent = step_of_caller()
+        if parent is not None and _depth(parent) >= NESTED_DEEPEST:
+            raise WorkflowFatalError(
+                f'Step "{name}" would run {NESTED_DEEPEST + 1} steps deep; steps within steps may be {NESTED_DEEPEST} deep. Call it outside of the others.'
+            )
+        return self._history.next_key(kind, name, parent)
 
     def _rebuilt(self, shown: Mapping[str, Any]) -> BaseException:
         return failures.rebuild(shown, self.module)
@@ -199,8 +262,18 @@ class Steps:
         return plain
 
 
-def _caller_line() -> int | None:
+def _depth(key: Key) -> int:
+    parent = parent_of(key)
+    return 1 if parent is None else 1 + _depth(parent)
+
+
+def _caller_frame() -> FrameType | None:
     frame: FrameType | None = sys._getframe(2)
     while frame is not None and not failures.is_tenants(frame.f_code.co_filename):
         frame = frame.f_back
+    return frame
+
+
+def _caller_line() -> int | None:
+    frame = _caller_frame()
     return frame.f_lineno if frame is not None else None

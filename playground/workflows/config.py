@@ -48,6 +48,15 @@ class StepConfig:
             shown["sensitive"] = self.sensitive
         return shown
 
+    def as_stored(self, stored: Mapping[str, Any]) -> "StepConfig":
+        """The config that a step was started with, which governs whatever the code says now; only its delay function is the code's."""
+        retries = stored["retries"]
+        computed = retries["delay"] == COMPUTED
+        function = (self.delay_function or (lambda info: self.delay)) if computed else None
+        return StepConfig(
+            retries["limit"], None if computed else retries["delay"], retries["backoff"], stored["timeout"], stored.get("sensitive"), function
+        )
+
 
 def resolve(config: Mapping[str, Any] | None, step: str) -> StepConfig:
     """Check a config as a tenant wrote it and fill in the defaults.

@@ -1,5 +1,8 @@
 """The journal's events: one row each, `seq` dense from 1 per instance. What stands in `data` is listed per type.
 
+`clock_us` stands in the events that begin and end steps: the time on the workflow's own clock, in microseconds (see `playground/worker/replay.py`);
+`took_us` in those that end an attempt: how long it took by the worker's clock.
+
 The values are tuples, since a quick step makes a dozen of them and hashes its key as often. Every view of an instance is a fold over these (see `state.py`), so a change here is a change of the stored format.
 """
 
@@ -24,7 +27,8 @@ WORKFLOW_ERRORED = "workflow_errored"  # error
 WORKFLOW_TERMINATED = "workflow_terminated"
 EXECUTION_STARTED = "execution_started"  # execution, worker, replayed, code_version
 EXECUTION_ENDED = "execution_ended"  # reason; in a chaos run: injected (the number of the commit before which the worker was killed), step?
-STEP_COPIED = "step_copied"  # status, line, attempts, took_ms, edited?, and what such a step has: config, rollback, event_type, output, error
+STEP_COPIED = "step_copied"  # status, line, attempts, took_ms, ended (its place among those that ended), edited?, and what such a step has:
+# config, rollback, event_type, output, error, began_us, clock_us
 STEP_STARTED = "step_started"  # config, line, rollback?
 ATTEMPT_STARTED = "attempt_started"  # attempt; under a break: injected (how), break (its id)
 ATTEMPT_COMPLETED = "attempt_completed"  # attempt, injected?
@@ -38,9 +42,13 @@ STEP_COMPLETED = "step_completed"  # output
 STEP_ERRORED = "step_errored"  # error
 SLEEP_STARTED = "sleep_started"  # until, line
 SLEEP_COMPLETED = "sleep_completed"  # skipped?
+SLEEP_CANCELLED = "sleep_cancelled"  # the code gave it up
 WAIT_STARTED = "wait_started"  # event_type, until, line
 WAIT_COMPLETED = "wait_completed"  # event {type, payload, timestamp}, received (seq of its event_received)
 WAIT_TIMED_OUT = "wait_timed_out"  # error
+WAIT_CANCELLED = "wait_cancelled"  # the code gave it up; returned? (seq of the event_received that it had been given and did not see)
+STEP_RELEASED = "step_released"  # clock_us: when the code really learned of an end, where that was later than its event says
+REPLAY_DIVERGED = "replay_diverged"  # steps: those of the journal that the code did not call again before it did something new
 EVENT_RECEIVED = "event_received"  # type, payload
 LOG = "log"  # stream, level, text, replay, line?
 LOG_TRUNCATED = "log_truncated"  # dropped (bytes)
@@ -71,6 +79,9 @@ END_REASONS = (HIBERNATED, COMPLETED, KILLED, CRASHED, EVICTED, LIMIT, LOST, NOT
 
 DISARMING = frozenset({KILLED, COMPLETED, LIMIT})  # after these ends of an execution no kill is armed any more
 
+SUSPENSION_ENDS = frozenset({SLEEP_COMPLETED, WAIT_COMPLETED, WAIT_TIMED_OUT})
+SUSPENSIONS_GIVEN_UP = frozenset({SLEEP_CANCELLED, WAIT_CANCELLED})
+
 FINAL_TYPES = frozenset({WORKFLOW_COMPLETED, WORKFLOW_ERRORED, WORKFLOW_TERMINATED})
 
 # Statuses of an instance.
@@ -94,18 +105,33 @@ class StepKey(NamedTuple):
     kind: str
     name: str
     count: int  # type: ignore[assignment]  # of the calls with this name; a tuple's own `count` is of no use on a key
+    parent: "StepKey | None" = None  # the step in whose callback it was called, which is its namespace
 
     @classmethod
-    def shared(cls, kind: str, name: str, count: int) -> "StepKey":
+    def shared(cls, kind: str, name: str, count: int, parent: "StepKey | None" = None) -> "StepKey":
         """A key for keeping: its texts are one with those of other keys, since a loop may make thousands under one name."""
-        return cls(_shared(kind), _shared(name), count)
+        return cls(_shared(kind), _shared(name), count, parent)
 
     def __str__(self) -> str:
-        return f"{self.name}-{self.count}"
+        return f"{self.name}-{self.count}" if self.parent is None else f"{self.parent}/{self.name}-{self.count}"
 
     def as_json(self) -> dict[str, Any]:
         """The step as it stands in events, in the API and on the stream."""
-        return {"kind": self.kind, "name": self.name, "count": self.count}
+        shown: dict[str, Any] = {"kind": self.kind, "name": self.name, "count": self.count}
+        if self.parent is not None:
+            shown["parent"] = self.parent.as_json()
+        return shown
+
+    @classmethod
+    def from_json(cls, shown: Mapping[str, Any]) -> "StepKey":
+        """A key from how it stands in events."""
+        parent = shown.get("parent")
+        return cls(shown["kind"], shown["name"], shown["count"], None if parent is None else cls.from_json(parent))
+
+
+def outermost(step: StepKey) -> StepKey:
+    """The step of the workflow itself in which a step runs, or that step."""
+    return step if step.parent is None else outermost(step.parent)
 
 
 @lru_cache(maxsize=1_000)

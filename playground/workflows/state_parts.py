@@ -15,6 +15,7 @@ WAITING = "waiting"
 COMPLETED = "completed"
 ERRORED = "errored"
 TIMED_OUT = "timed_out"
+CANCELLED = "cancelled"  # a sleep or wait that the code gave up, or that was open when the run ended
 OPEN_STATUSES = frozenset({RUNNING, RETRYING, SLEEPING, WAITING})
 
 
@@ -28,6 +29,7 @@ class Attempt:
     ended_at: int | None = None
     error: dict[str, Any] | None = None
     retry_delay_ms: int | None = None
+    took_us: int | None = None  # by the worker's own clock
     virtual: bool = False
     injected: str | None = None
 
@@ -60,6 +62,7 @@ class Step:
     rollback: Rollback | None = None
     virtual: bool = False
     started_seq: int = 0
+    cut_short: bool = False  # it was open when the run ended
     copied: dict[str, Any] | None = None
 
     @property
@@ -114,7 +117,7 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
         "started_at": attempt.started_at,
         "ended_at": attempt.ended_at,
     }
-    for name in ("error", "retry_delay_ms", "injected"):
+    for name in ("error", "retry_delay_ms", "took_us", "injected"):
         if getattr(attempt, name) is not None:
             shown[name] = getattr(attempt, name)
     if attempt.virtual:

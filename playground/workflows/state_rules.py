@@ -7,6 +7,7 @@ from playground.workflows import breaks
 from playground.workflows import events as ev
 from playground.workflows.events import Event, StepKey
 from playground.workflows.state_parts import (
+    CANCELLED,
     COMPLETED,
     ERRORED,
     OPEN_STATUSES,
@@ -63,9 +64,12 @@ def _restarted(state: Facts, event: Event) -> None:
     origin = event.data.get("from_step")
     kept: dict[StepKey, Step] = {}
     if origin:
-        first = state.steps.get(StepKey(origin["kind"], origin["name"], origin["count"]))
+        first = state.steps.get(StepKey.from_json(origin))
         if first is not None:
             kept = {key: step for key, step in state.steps.items() if step.started_seq < first.started_seq}
+    for step in kept.values():
+        if step.cut_short:
+            step.status, step.ended_at, step.cut_short = SLEEPING if step.key.kind == ev.SLEEP else WAITING, None, False
     state.steps = kept
     state.status = ev.QUEUED
     state.output = state.error = state.rollback = state.started_at = state.ended_at = state.paused_at = None
@@ -79,6 +83,9 @@ def _final(state: Facts, event: Event) -> None:
         ev.WORKFLOW_TERMINATED: ev.TERMINATED,
     }[event.type]
     state.output, state.error, state.ended_at = event.data.get("output"), event.data.get("error"), event.at
+    for step in state.steps.values():
+        if step.status in (SLEEPING, WAITING):  # nobody waits for it any more
+            step.status, step.ended_at, step.cut_short = CANCELLED, event.at, True
 
 
 def _execution_started(state: Facts, event: Event) -> None:
@@ -158,7 +165,7 @@ def _armed(state: Facts, event: Event) -> None:
 def _attempt_completed(state: Facts, event: Event) -> None:
     step = state.steps.get(event.key)
     if step is not None and step.attempts:
-        step.attempts[-1].ended_at = event.at
+        step.attempts[-1].ended_at, step.attempts[-1].took_us = event.at, event.data.get("took_us")
 
 
 def _attempt_errored(state: Facts, event: Event) -> None:
@@ -182,7 +189,7 @@ def _close_attempt(attempts: list[Attempt], event: Event) -> None:
     if attempts and attempts[-1].ended_at is None:
         attempt = attempts[-1]
         attempt.ended_at, attempt.error = event.at, event.data["error"]
-        attempt.retry_delay_ms = event.data.get("retry_delay_ms")
+        attempt.retry_delay_ms, attempt.took_us = event.data.get("retry_delay_ms"), event.data.get("took_us")
 
 
 def _step_completed(state: Facts, event: Event) -> None:
@@ -234,6 +241,13 @@ def _wait_completed(state: Facts, event: Event) -> None:
 
 def _wait_timed_out(state: Facts, event: Event) -> None:
     _end(state, event, TIMED_OUT)
+
+
+def _given_up(state: Facts, event: Event) -> None:
+    _end(state, event, CANCELLED)
+    step = state.steps.get(event.key)
+    if step is not None:
+        step.has_output, step.output = False, None
 
 
 def _log_truncated(state: Facts, event: Event) -> None:
@@ -320,6 +334,8 @@ RULES: Mapping[str, Callable[[Facts, Event], None]] = {
     ev.WAIT_STARTED: _wait_started,
     ev.WAIT_COMPLETED: _wait_completed,
     ev.WAIT_TIMED_OUT: _wait_timed_out,
+    ev.SLEEP_CANCELLED: _given_up,
+    ev.WAIT_CANCELLED: _given_up,
     ev.LOG_TRUNCATED: _log_truncated,
     ev.ROLLBACK_STARTED: _rollback_started,
     ev.ROLLBACK_STEP_STARTED: _rollback_step_started,

@@ -26,6 +26,7 @@ export const STEP = {
   waiting: { word: "waiting", icon: "i-waiting", tone: "now" },
   sleeping: { word: "asleep", icon: "i-sleep", tone: "now" },
   completed: { word: "done", icon: "i-done", tone: "" },
+  cancelled: { word: "cancelled", icon: "i-stop", tone: "" },
   stopped: { word: "stopped", icon: "i-stop", tone: "" },
   not: { word: "not reached", icon: "i-not", tone: "not" },
 };

@@ -1,6 +1,6 @@
 // The fold of what concerns the run as a whole: its life, its executions, its log. Names of events are those of the journal.
 
-import { OPEN, alive, hush, keyOf, stir } from "./fold-state.js";
+import { OPEN, alive, cancelWaits, hush, keyOf, reopen, stir } from "./fold-state.js";
 
 // Reasons for which a worker is gone without having been asked to give up: drawn as a cut through every row.
 const DEATHS = new Set(["killed", "crashed", "lost", "limit"]);
@@ -32,6 +32,7 @@ function restarted(state, event, data) {
   const first = data.from_step && state.steps.get(keyOf(data.from_step));
   const kept = first ? before.filter((step) => step.startedSeq < first.startedSeq) : [];
   state.generation += 1;
+  for (const step of kept) if (step.byEnd) reopen(step);
   state.steps = new Map(kept.map((step) => [step.key, step]));
   state.rows = kept;
   state.rows.forEach((step, index) => {
@@ -39,7 +40,9 @@ function restarted(state, event, data) {
     step.version = event.seq;
   });
   state.open = new Set(kept.filter((step) => OPEN.has(step.status)));
-  state.bracket = { id: state.bracket.id + 1, open: state.open.size };
+  state.nested = kept.some((step) => step.parent);
+  state.diverged = [];
+  state.bracket = { id: state.bracket.id + 1, open: [...state.open].filter((step) => !step.parent).length };
   state.status = "queued";
   state.output = state.error = state.rollback = state.startedAt = state.endedAt = state.pausedAt = null;
   state.logTruncated = 0;
@@ -55,6 +58,7 @@ function final(status) {
     state.output = data.output ?? null;
     state.error = data.error ?? null;
     state.endedAt = event.at;
+    cancelWaits(state, event);
     stir(state, event.at);
     if (meant(state, event) && state.executions[state.executions.length - 1].reason !== "limit") uncut(state);
   };
@@ -178,6 +182,9 @@ export const RUN = {
   },
   execution_started: executionStarted,
   execution_ended: executionEnded,
+  replay_diverged(state, event, data) {
+    state.diverged.push({ seq: event.seq, execution: event.execution, steps: data.steps });
+  },
   kill_armed: armed,
   kill_disarmed: armed,
   log,

@@ -2,10 +2,14 @@
 
 export const OPEN = new Set(["running", "retrying", "sleeping", "waiting"]);
 
-/** A step as the API names it. */
-export const refOf = ({ kind, name, count }) => ({ kind, name, count });
+/** Kinds of steps that are waits: when the run ends they are over, too. */
+const WAITS = new Set(["sleeping", "waiting"]);
 
-export const keyOf = (step) => `${step.kind}:${step.name}:${step.count}`;
+/** A step as the API names it; `parent` is the step in whose callback it was called. */
+export const refOf = ({ kind, name, count, parent }) => ({ kind, name, count, ...(parent ? { parent: refOf(parent) } : {}) });
+
+/** What a step is found by. No name has a control character, so that no two steps have one key. */
+export const keyOf = (step) => `${step.parent ? `${keyOf(step.parent)}\n` : ""}${step.kind}:${step.name}:${step.count}`;
 
 export function newState() {
   return {
@@ -29,6 +33,7 @@ export function newState() {
     inExecution: false,
     breaks: [],
     armed: null, // when the worker is to be killed
+    diverged: [], // [{seq, execution, steps}]: stored steps that a replay did not come to again
     // for pictures only
     lastAt: null,
     generationAt: null,
@@ -38,7 +43,8 @@ export function newState() {
     logs: [],
     quiet: [], // [from, to or null]: nothing ran
     pauses: [],
-    bracket: { id: 0, open: 0 },
+    nested: false, // whether any of them was called in another one
+    bracket: { id: 0, open: 0 }, // of steps that run side by side, those in no other step only
   };
 }
 
@@ -50,6 +56,33 @@ export function alive(state) {
 /** The executions that made what this generation shows; a restart from a step keeps some of an earlier one. */
 export function lives(state) {
   return state.executions.filter((one) => one.generation === state.generation || (one.endedAt !== null && one.endedAt > state.generationAt));
+}
+
+/** Ends what still sleeps or waits when the run has ended. */
+export function cancelWaits(state, event) {
+  for (const step of [...state.open]) {
+    if (!WAITS.has(step.status)) continue;
+    Object.assign(step, { status: "cancelled", byEnd: true, endedAt: event.at, endedSeq: event.seq, endedExecution: event.execution, version: event.seq });
+    close(state, step);
+  }
+}
+
+/** What the end of the run had cancelled goes on when the run does. */
+export function reopen(step) {
+  Object.assign(step, { status: step.kind === "sleep" ? "sleeping" : "waiting", byEnd: false, endedAt: null, endedSeq: null, endedExecution: null });
+}
+
+/** Takes a step from those that are not over. */
+export function close(state, step) {
+  if (state.open.delete(step) && !step.parent) state.bracket.open = Math.max(0, state.bracket.open - 1);
+}
+
+/** How long an attempt ran, in milliseconds: by the worker's own clock where that was told. */
+export const attemptMs = ({ tookUs, startedAt, endedAt }) => (tookUs === null ? endedAt - startedAt : tookUs / 1000);
+
+/** How long a step took, in milliseconds. */
+export function stepMs({ attempts, startedAt, endedAt }) {
+  return attempts.length === 1 && attempts[0].endedAt !== null && attempts[0].tookUs !== null ? attemptMs(attempts[0]) : endedAt - startedAt;
 }
 
 export function hush(state, at) {
@@ -76,6 +109,9 @@ export function stirred(state, event) {
 
 /** The latest step whose error is the one that ended the run, if that came from a step. */
 export const culprit = ({ rows, error }) => error && rows.findLast((step) => step.error?.name === error.name && step.error.message === error.message);
+
+/** Whether the replay of an execution took a way on which it did not come to a stored step. */
+export const isMissed = (step, execution, { diverged }) => diverged.some((one) => one.execution === execution && one.steps.some((each) => keyOf(each) === step.key));
 
 /** An attempt that went with its worker: not the tenant's error, and drawn as none. */
 export const isLost = (attempt) => attempt.error !== null && attempt.error.name === "WorkerLost";

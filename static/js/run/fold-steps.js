@@ -1,7 +1,7 @@
 // The fold of what concerns one step: its attempts, its waits, its rollback. Names of events are those of the journal.
 
 import { breaksAfter } from "./breaks.js";
-import { keyOf, stirred } from "./fold-state.js";
+import { close, keyOf, stirred } from "./fold-state.js";
 
 function stepOf(state, event) {
   const step = state.steps.get(keyOf(event.step));
@@ -11,11 +11,16 @@ function stepOf(state, event) {
 
 function addStep(state, event, status, more) {
   const key = keyOf(event.step);
-  const bracket = state.bracket;
-  if (bracket.open === 0) bracket.id += 1;
-  bracket.open += 1;
+  const { bracket } = state;
+  const { parent = null } = event.step;
+  if (parent) state.nested = true;
+  else {
+    if (bracket.open === 0) bracket.id += 1;
+    bracket.open += 1;
+  }
   const step = {
     key,
+    parent,
     kind: event.step.kind,
     name: event.step.name,
     count: event.step.count,
@@ -32,13 +37,15 @@ function addStep(state, event, status, more) {
     attempts: [],
     rollback: null,
     virtual: false,
+    returned: false, // its event went back to those that are kept
+    byEnd: false, // cancelled, since the run had ended
     copied: null,
     startedSeq: event.seq,
     version: event.seq,
     endedSeq: null,
     execution: event.execution,
     endedExecution: null,
-    bracket: bracket.id,
+    bracket: parent ? null : bracket.id,
     index: state.rows.length,
     ...more,
   };
@@ -54,6 +61,7 @@ function newAttempt(event) {
     execution: event.execution,
     startedAt: event.at,
     endedAt: null,
+    tookUs: null,
     error: null,
     retryDelayMs: null,
     virtual: Boolean(event.data.virtual),
@@ -66,6 +74,7 @@ function completeAttempt(attempts, event) {
   const attempt = attempts[attempts.length - 1];
   if (attempt) {
     attempt.endedAt = event.at;
+    attempt.tookUs = event.data.took_us ?? null;
     attempt.done = true;
   }
 }
@@ -74,6 +83,7 @@ function failAttempt(attempts, event) {
   const attempt = attempts[attempts.length - 1];
   if (!attempt || attempt.endedAt !== null) return;
   attempt.endedAt = event.at;
+  attempt.tookUs = event.data.took_us ?? null;
   attempt.error = event.data.error;
   attempt.retryDelayMs = event.data.retry_delay_ms ?? null;
 }
@@ -81,7 +91,7 @@ function failAttempt(attempts, event) {
 function end(state, event, status) {
   const step = stepOf(state, event);
   if (!step) return;
-  if (state.open.delete(step)) state.bracket.open = Math.max(0, state.bracket.open - 1);
+  close(state, step);
   step.status = status;
   step.endedAt = event.at;
   step.endedSeq = event.seq;
@@ -96,6 +106,7 @@ function attemptStarted(state, event) {
   const step = stepOf(state, event);
   if (!step) return;
   step.status = "running";
+  state.open.add(step);
   step.until = null;
   step.attempts.push(newAttempt(event));
   if (event.data.break !== undefined) breaks(state, event);
@@ -124,8 +135,15 @@ function stepCopied(state, event, data) {
   const output = "output" in data ? { hasOutput: true, output: data.output } : {};
   const step = addStep(state, event, data.status, { endedAt: event.at, endedSeq: event.seq, config, eventType, error, copied, ...output });
   if (data.rollback) step.rollback = { status: "pending", attempts: [], error: null };
-  state.open.delete(step);
-  state.bracket.open = Math.max(0, state.bracket.open - 1);
+  close(state, step);
+}
+
+/** Nobody waits for it any more. What it was given the code has never seen. */
+function cancelled(state, event, data) {
+  const step = end(state, event, "cancelled");
+  if (!step) return;
+  Object.assign(step, { hasOutput: false, output: null, returned: Boolean(data.returned) });
+  stirred(state, event);
 }
 
 export const STEPS = {
@@ -145,6 +163,7 @@ export const STEPS = {
     if (!step) return;
     failAttempt(step.attempts, event);
     step.status = "retrying";
+    state.open.add(step);
     step.until = event.at + (data.retry_delay_ms ?? 0);
   },
   break_set: breaks,
@@ -182,6 +201,8 @@ export const STEPS = {
   wait_timed_out(state, event) {
     if (end(state, event, "timed_out")) stirred(state, event);
   },
+  sleep_cancelled: cancelled,
+  wait_cancelled: cancelled,
   rollback_started(state, event) {
     state.rollback = "running";
     if (!state.inExecution) state.status = "queued";

@@ -38,6 +38,7 @@ function stepView(step) {
     kind: step.kind,
     name: step.name,
     count: step.count,
+    ...told({ parent: step.parent }),
     line: step.line,
     status: step.status,
     started_at: step.startedAt,
@@ -51,8 +52,8 @@ function stepView(step) {
   };
 }
 
-function attemptView({ attempt, execution, startedAt, endedAt, error, retryDelayMs, injected, virtual }) {
-  return { attempt, execution, started_at: startedAt, ended_at: endedAt, ...told({ error, retry_delay_ms: retryDelayMs, injected }), ...(virtual ? { virtual: true } : {}) };
+function attemptView({ attempt, execution, startedAt, endedAt, tookUs, error, retryDelayMs, injected, virtual }) {
+  return { attempt, execution, started_at: startedAt, ended_at: endedAt, ...told({ took_us: tookUs, error, retry_delay_ms: retryDelayMs, injected }), ...(virtual ? { virtual: true } : {}) };
 }
 
 /** The fields that have something to say. */

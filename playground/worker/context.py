@@ -1,0 +1,34 @@
+"""Whose code runs: the workflow's own, the callback of a step, or the worker's machinery. Every task and timer inherits it."""
+
+import contextvars
+from typing import Any
+
+Key = tuple[Any, ...]
+"""A step: (kind, name, count), and the key of the step in whose callback it was called, where there is one."""
+
+OUTSIDE: Key = ("", "", 0)  # the machinery: the event loop's own turns, and what the channel brings
+current_step: contextvars.ContextVar[Key | None] = contextvars.ContextVar("current_step", default=None)
+
+
+def step_of_caller() -> Key | None:
+    """The step whose callback calls, or None outside of steps."""
+    step = current_step.get()
+    return None if step is OUTSIDE else step
+
+
+def context_of(step: Key | None) -> contextvars.Context:
+    """A copy of the caller's context in which code of this step runs (None: the workflow's own)."""
+    context = contextvars.copy_context()
+    context.run(current_step.set, step)
+    return context
+
+
+def as_key(step: Any) -> Key:
+    """The key of a step that came as JSON."""
+    kind, name, count, *parent = step
+    return (kind, name, count, as_key(parent[0])) if parent and parent[0] is not None else (kind, name, count)
+
+
+def parent_of(key: Key) -> Key | None:
+    """The step in whose callback this one was called."""
+    return key[3] if len(key) > 3 else None
