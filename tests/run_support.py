@@ -16,6 +16,7 @@ from playground.store import open_store
 from playground.workflows import events as ev
 from playground.workflows.errors import WorkflowError
 from playground.workflows.events import Event
+from playground.workflows.printed import joined
 from playground.workflows.state import State, fold
 
 PAGE = 1000  # journal events read at a time
@@ -40,7 +41,7 @@ class Outcome:
 
     def logged(self) -> str:
         """What it printed, replays left out."""
-        return "\n".join(event.data["text"] for event in self.journal if event.type == ev.LOG and not event.data.get("replay"))
+        return "\n".join(text.text for text in joined(self.journal) if not text.replay)
 
 
 async def run_all(programs: Mapping[str, Program], folder: Path, **changed: Any) -> dict[str, Outcome]:

@@ -33,6 +33,8 @@ class LogBudget:
         data: dict[str, Any] = {"stream": frame.stream, "level": frame.level, "text": frame.text, "replay": frame.replay}
         if frame.line is not None:
             data["line"] = frame.line
+        if frame.partial:
+            data["partial"] = True
         return NewEvent(ev.LOG, data, frames.key(frame.step) if frame.step is not None else None), size
 
     def truncated(self) -> list[NewEvent]:

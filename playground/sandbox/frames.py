@@ -157,6 +157,7 @@ class Log(Struct, frozen=True, tag="log", tag_field="op"):
     replay: bool = False
     line: Line = None
     step: Step | None = None
+    partial: bool = False  # its line goes on in the next one of the same stream and step
 
 
 class Finish(Struct, frozen=True, tag="finish", tag_field="op"):

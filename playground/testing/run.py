@@ -1,5 +1,6 @@
 """One instance in a test: wait for what it does, look at its journal, do to it what a person can."""
 
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
@@ -10,6 +11,7 @@ from playground.workflows import events as ev
 from playground.workflows import values
 from playground.workflows.errors import InstanceNotFound
 from playground.workflows.events import Event, StepKey
+from playground.workflows.printed import joined
 from playground.workflows.state import State, fold
 from playground.workflows.state_parts import Step
 
@@ -170,10 +172,8 @@ class Run:
         return (await self.state()).steps[StepKey(kind, name, count)]
 
     async def logs(self, *, replay: bool = False) -> list[str]:
-        """What it printed or logged, in order; what a replay printed again only with `replay`."""
-        return [
-            event.data["text"] for event in await self.journal() if event.type == ev.LOG and (replay or not event.data["replay"])
-        ]
+        """What it printed or logged, in order, lines that came in pieces as one; what a replay printed again only with `replay`."""
+        return [text.text for text in joined(await self.journal(), sys.maxsize) if replay or not text.replay]
 
     # What a person can do to it.
 

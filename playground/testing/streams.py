@@ -33,8 +33,8 @@ class _Routed(io.TextIOBase):
         return int((self._usual if streams is None else streams[self._name]).write(text))
 
     def flush(self) -> None:
-        if _streams.get() is None:
-            self._usual.flush()
+        streams = _streams.get()
+        (self._usual if streams is None else streams[self._name]).flush()
 
     def close(self) -> None:
         """The process's output is not ours to close, nor to flush when this is forgotten."""

@@ -10,6 +10,7 @@ from playground.web.folds import Folds
 from playground.web.journals import Budget, left_out, partly_read, read
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceNotFound
+from playground.workflows.printed import Joiner, Printed
 
 ANONYMOUS = ""  # the tenant of instances started without one; they share one namespace of ids
 DAY_MS = 86_400_000
@@ -61,19 +62,24 @@ class Views:
         return {**shown, "steps": partly_read(shown["steps"])}
 
     async def logs(self, row: InstanceRow, at: int | None = None) -> list[dict[str, Any]]:
-        """The first lines that the instance printed, for a page without JavaScript; with `at`, up to the event of that seq."""
-        lines: list[dict[str, Any]] = []
+        """The first texts that the instance printed, for a page without JavaScript; with `at`, up to the event of that seq."""
+        joiner = Joiner()
         after, budget = 0, Budget()
         until = row.last_seq if at is None else at
-        while len(lines) < LOG_LINES_SHOWN and after < min(LOG_EVENTS_READ, until):
+        while len(joiner.printed) < LOG_LINES_SHOWN and after < min(LOG_EVENTS_READ, until):
             batch, reached = await read(self._store, row.key, after=after, budget=budget, only=ev.LOG)
-            lines += [
-                {"at": it.at, "execution": it.execution, "step": str(it.step) if it.step else None, **it.data} for it in batch if it.seq <= until
-            ]
+            for event in batch:
+                if event.seq <= until:
+                    joiner.take(event)
             if reached == after:
                 break
             after = reached
-        return lines[:LOG_LINES_SHOWN]
+        return [_printed(text) for text in joiner.printed[:LOG_LINES_SHOWN]]
+
+
+def _printed(text: Printed) -> dict[str, Any]:
+    step = str(text.step) if text.step else None
+    return {**{name: getattr(text, name) for name in ("at", "execution", "stream", "level", "text", "replay", "line")}, "step": step}
 
 
 def plain(view: Any, most: int | None = None) -> Any:

@@ -3,8 +3,8 @@
 import json
 import socket
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 HEADER = 4
 READ = 256 * 1024
@@ -18,6 +18,15 @@ _decode = json.JSONDecoder().raw_decode  # json.loads looks at the encoding firs
 
 class ChannelClosed(ConnectionError):
     """The trusted side is gone; there is nobody left to work for."""
+
+
+class Ahead(Protocol):
+    """What goes ahead of everything that is posted or flushed later; empty while there is nothing."""
+
+    def __len__(self) -> int: ...
+
+    def send(self, before: Mapping[str, Any] | None = None) -> None:
+        """Put the frames of it, ahead of the frame `before`."""
 
 
 class Channel:
@@ -38,6 +47,7 @@ class Channel:
         self._out_bytes = 0
         self._flushed = 0.0
         self._in = bytearray()
+        self.begun: Ahead | None = None  # lines that were printed without their end
 
     def open(self) -> None:
         """Take over the socket, which is there now."""
@@ -85,19 +95,27 @@ class Channel:
         del self._in[:at]
 
     def post(self, frame: dict[str, Any]) -> None:
-        """Put a frame behind those not sent yet; it goes with the next `flush`."""
+        """Put a frame behind all that was said before it; it goes with the next `flush`."""
+        if self.begun:
+            self.begun.send(frame)
+        self.put(frame)
+
+    def put(self, frame: dict[str, Any]) -> None:
+        """Put a frame behind those that are posted, though not behind a line that has only begun."""
         data = _encode(frame).encode("utf-8", "replace")
         self._out.append(len(data).to_bytes(HEADER, "big") + data)
         self._out_bytes += len(data)
 
     def post_lazily(self, frame: dict[str, Any]) -> None:
-        """Like `post`, and flush when enough has gathered or the last flush is long ago."""
-        self.post(frame)
+        """Like `put`, and flush when enough has gathered or the last flush is long ago."""
+        self.put(frame)
         if self._out_bytes >= FLUSH_BYTES or time.monotonic() - self._flushed >= FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
         """Send everything posted; blocks while the trusted side does not read."""
+        if self.begun:
+            self.begun.send()
         if self._out:
             data = b"".join(self._out)
             self._out.clear()

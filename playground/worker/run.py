@@ -38,7 +38,8 @@ class Execution:
         self._channel = channel = loop.channel
         self._history = History()
         self._replay = Replay(loop, channel, self._history)
-        self._streams = {name: logs.LogStream(name, channel, self._replay) for name in logs.STREAMS}
+        channel.begun = begun = logs.Begun(channel)
+        self._streams = {name: logs.LogStream(name, channel, self._replay, begun) for name in logs.STREAMS}
         process.expect(loop, self._streams)
         self._bindings = Bindings(channel)
         self._replay.calls = self._bindings.waited_for

@@ -60,9 +60,11 @@ async def main(goal: str, database: str = "sqlite:///plans.db") -> Any:
         checked = await engine.check(plan)
         print(plan, *(f"line {it['line']}: {it['message']}" for it in checked.diagnostics), sep="\n")
         run = await agent.wrap_binding({"plan": plan}).create_once("run")
+        going_on = False  # with a line that came in pieces
         async for event in run.subscribe():
             if event.type == "log":
-                print(">", event.data["text"])
+                print(event.data["text"] if going_on else f"> {event.data['text']}", end="" if event.data.get("partial") else "\n", flush=True)
+                going_on = event.data.get("partial", False)
             elif event.type == "step_completed":
                 print("done:", event.step)
             elif event.type == "workflow_waiting" and (await run.status()).status == "waiting":

@@ -4,11 +4,15 @@ import { el } from "../dom.js";
 
 const ESCAPE = /\x1b\[([0-9;:]*)([@-~])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]+[0-~]|\x1b[@-Z\\-_]|[\x00-\x08\x0b-\x1f\x7f]/g;
 
-/** The text without its escape sequences, for search and the clipboard. */
-export const plain = (text) => text.replace(ESCAPE, "");
+/** What a terminal shows of a line in which `\r` goes back to its beginning: what was written last. */
+const uncovered = (line) => line.replace(/\r+$/, "").replace(/^.*\r/s, "");
 
-/** Text nodes and spans for one line. Colours are the eight names and their bright forms; richer ones stay uncoloured. */
-export function ansiNodes(text) {
+/** The text as it is seen, without its escape sequences, for search and the clipboard. */
+export const plain = (text) => uncovered(text).replace(ESCAPE, "");
+
+/** Text nodes and spans for one line, as far as it is seen. Colours are the eight names and their bright forms; richer ones stay uncoloured. */
+export function ansiNodes(line) {
+  const text = uncovered(line);
   if (!/[\x00-\x1f\x7f]/.test(text)) return [text];
   const nodes = [];
   let style = new Set();

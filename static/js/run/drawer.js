@@ -41,8 +41,8 @@ export class Drawer {
     this.step = found ?? this.step;
     if (!this.step || this.root.hidden || !this.root.clientHeight) return;
     const begun = Boolean(found) || !context.past;
-    const lines = this.lines(state.logs);
-    const drawn = `${begun}:${this.step.version}:${lines.length}:${context.final}:${context.why}:${state.executions.length}:${state.generation}`;
+    const lines = this.lines(state.logs, state.logsJoined);
+    const drawn = `${begun}:${this.step.version}:${lines.length}:${state.logsJoined}:${context.final}:${context.why}:${state.executions.length}:${state.generation}`;
     if (this.drawn === drawn) return;
     this.drawn = drawn;
     this.tellHead(begun ? stepState(this.step, context.final) : null, context.why);
@@ -57,9 +57,9 @@ export class Drawer {
   }
 
   /** The lines that the step printed. Those found before are not looked for again. */
-  lines(all) {
+  lines(all, joined) {
     const { printed, step } = this;
-    if (printed.all !== all || printed.taken > all.length) Object.assign(printed, { all, taken: 0, lines: [] });
+    if (printed.all !== all || printed.joined !== joined || printed.taken > all.length) Object.assign(printed, { all, joined, taken: 0, lines: [] });
     for (; printed.taken < all.length; printed.taken += 1) {
       const line = all[printed.taken];
       if (line.step && line.step.name === step.name && line.step.count === step.count && line.step.kind === step.kind) printed.lines.push(line);

@@ -8,6 +8,8 @@ const DEATHS = new Set(["killed", "crashed", "lost", "limit"]);
 // Reasons after which no kill is armed any more: it has come, or nothing is left to kill.
 const DISARMING = new Set(["killed", "completed", "limit"]);
 
+const LINE_MOST = 16_000; // characters of a line that came in pieces; what goes on after it stands in a row of its own
+
 const openAttempt = (attempts) => attempts.length > 0 && attempts[attempts.length - 1].endedAt === null;
 
 /** Whether an attempt runs: then a worker that is taken away takes something with it. */
@@ -120,15 +122,28 @@ function executionEnded(state, event, data) {
     if (last.cut) state.logs.push({ seq: event.seq, at: event.at, cut: data.reason, execution: last.execution });
   }
   state.inExecution = false;
+  state.logsBegun.clear();
   if (DISARMING.has(data.reason)) state.armed = null;
   if (state.status === "running") state.status = "queued";
   hush(state, event.at);
 }
 
+/** The lines of a log event. One that is `partial` goes on in the next of the same execution, stream and step: see playground/workflows/printed.py. */
 function log(state, event, data) {
+  const source = JSON.stringify([event.execution, data.stream, event.step ? keyOf(event.step) : null]);
+  const begun = state.logsBegun.get(source);
+  const replay = Boolean(data.replay);
   const lines = String(data.text ?? "").split("\n");
+  let last = begun;
+  let before = null; // where the line above stands, if it is of this event too
   lines.forEach((text, index) => {
-    state.logs.push({
+    const old = index === 0 && begun !== undefined ? state.logs[begun] : null;
+    if (old && old.text.length + text.length <= LINE_MOST) {
+      state.logs[begun] = { ...old, text: old.text + text, replay: old.replay && replay };
+      state.logsJoined += 1;
+      return;
+    }
+    last = state.logs.push({
       seq: event.seq,
       at: event.at,
       execution: event.execution,
@@ -136,12 +151,15 @@ function log(state, event, data) {
       stream: data.stream,
       level: index === 0 ? (data.level ?? null) : null,
       text,
-      replay: Boolean(data.replay),
+      replay,
       line: data.line ?? null,
-      more: index > 0,
+      more: before !== null,
       cut: null,
-    });
+    }) - 1;
+    before = last;
   });
+  if (data.partial) state.logsBegun.set(source, last);
+  else state.logsBegun.delete(source);
 }
 
 function armed(state, event, data) {

@@ -41,6 +41,8 @@ export function newState() {
     rows: [], // the steps of this generation, in the order they started
     open: new Set(), // those of them that are not over
     logs: [],
+    logsBegun: new Map(), // where the lines stand that have begun and not ended
+    logsJoined: 0, // how many pieces were put to a line that had begun
     quiet: [], // [from, to or null]: nothing ran
     pauses: [],
     nested: false, // whether any of them was called in another one

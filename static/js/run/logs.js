@@ -53,8 +53,9 @@ export class Logs {
   show(lines, truncated) {
     this.lines = lines;
     this.truncated = truncated;
-    let same = Math.min(this.taken.length, lines.length);
-    while (same > 0 && !alike(this.taken[same - 1], lines[same - 1])) same -= 1;
+    const most = Math.min(this.taken.length, lines.length);
+    let same = 0; // from the beginning on, since a line above others may have been gone on with
+    while (same < most && alike(this.taken[same], lines[same])) same += 1;
     this.taken.length = same;
     while (this.shown.length && this.from[this.from.length - 1] >= same) {
       this.from.pop();
@@ -118,7 +119,8 @@ export class Logs {
 }
 
 /** Whether two lines are the same, though folded at different times. */
-const alike = (one, other) => one === other || (one.seq === other.seq && one.cut === other.cut && one.text === other.text && one.more === other.more);
+const alike = (one, other) =>
+  one === other || (one.seq === other.seq && one.cut === other.cut && one.text === other.text && one.more === other.more && one.replay === other.replay);
 
 function cutRow(line) {
   const whose = line.execution === null ? "" : `execution ${line.execution}: `;
