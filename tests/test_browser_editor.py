@@ -69,6 +69,17 @@ def test_the_first_load_is_light_and_leaves_what_is_not_yet_wanted(opened: Calla
     assert [name for name in loaded["names"] if any(part in name for part in late)] == []
 
 
+def test_a_file_that_begins_with_a_byte_order_mark_is_pasted_without_it(opened: Callable[..., Playground]) -> None:
+    page = opened("/")
+    page.write("\ufeff" + UGLY)
+    expect(page.page.locator("#problems")).to_have_text("No problems")
+    assert page.page.locator(".cm-line").first.inner_text() == UGLY.split("\n")[0]
+    assert page.page.locator(".cm-specialChar").count() == 0
+    with page.page.expect_request("**/api/instances") as sent:
+        page.run_button.click()
+    assert sent.value.post_data_json["source"] == UGLY
+
+
 def test_format_tidies_in_one_step_that_can_be_undone(opened: Callable[..., Playground]) -> None:
     page = opened("/")
     page.run(UGLY)

@@ -13,6 +13,7 @@ from playground.sandbox.channel import FrameChannel
 from playground.sandbox.pool import Sandbox, SandboxDown
 from playground.sandbox.turns import Turns
 from playground.workflows.errors import Busy, TooLarge
+from playground.workflows.source import without_mark
 
 REMEMBERED = 256  # results kept, by content hash
 REMEMBERED_BYTES = 2 * 1024 * 1024  # or as few as take so much
@@ -65,6 +66,7 @@ class Checker:
             TooLarge: it is over its limit.
             Busy: no worker can be had to look at it.
         """
+        source = without_mark(source)
         data = source.encode("utf-8", "surrogatepass")
         if len(data) > self._source_bytes:
             raise TooLarge(f"The source has {len(data):,} bytes; the limit is {self._source_bytes:,}. Make it shorter.", setting="source_bytes")

@@ -8,6 +8,7 @@ from playground.engine.bindings.binding import Binding
 from playground.store.protocol import InstanceRow
 from playground.store.snippets import snippet_of
 from playground.workflows import values
+from playground.workflows.source import without_mark
 
 CLASS_NAME = "TenantWorkflow"
 NAME_LENGTH = 100  # characters of a binding's name
@@ -38,6 +39,7 @@ class Code:
     def __post_init__(self) -> None:
         if not isinstance(self.source, str):
             raise TypeError(f"Code takes the source as a str, not {type(self.source).__name__}")
+        object.__setattr__(self, "source", without_mark(self.source))
         for name, value in self.env.items():
             if not isinstance(name, str) or not name.isidentifier() or name.startswith("_") or len(name) > NAME_LENGTH:
                 raise ValueError(f"env has the name {name!r}; it takes names that code can write after a dot, not beginning with _")

@@ -39,6 +39,7 @@ from playground.workflows.errors import (
     WorkflowError,
 )
 from playground.workflows.events import NewEvent, StepKey
+from playground.workflows.source import without_mark
 
 BATCH_MOST = 100  # instances of one create_batch
 TRIALS = 2  # codes tried on a history at once
@@ -71,6 +72,10 @@ class CreateInstance:
     parent: int | None = None
     injected: Mapping[str, Any] | None = None
     breaks: Sequence[NewBreak] = ()
+
+    def __post_init__(self) -> None:
+        if self.source is not None:
+            object.__setattr__(self, "source", without_mark(self.source))
 
 
 class Engine:

@@ -25,11 +25,11 @@ _SENSITIVE = 'The result of step "{step}" is sensitive, so only who started this
 _NO_CODE = "The code of this instance comes from a program on the server, which alone can change it."
 
 
-class CodeBody(msgspec.Struct, forbid_unknown_fields=True):
+class CodeBody(bodies.SourceBody, forbid_unknown_fields=True):
     source: str
 
 
-class ForkBody(msgspec.Struct, forbid_unknown_fields=True):
+class ForkBody(bodies.SourceBody, forbid_unknown_fields=True):
     from_step: StepBody | None = None
     output: Any = msgspec.UNSET
     source: str | None = None

@@ -23,13 +23,13 @@ EVENTS_DEFAULT = 1_000
 EVENTS_MOST = 10_000  # in one answer
 
 
-class CreateBody(msgspec.Struct, forbid_unknown_fields=True):
+class CreateBody(bodies.SourceBody, forbid_unknown_fields=True):
     source: str | msgspec.UnsetType = msgspec.UNSET
     snippet: str | msgspec.UnsetType = msgspec.UNSET
     example: str | msgspec.UnsetType = msgspec.UNSET
     params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     id: str | None = None
-    breaks: list[BreakBody] = []
+    breaks: list[BreakBody] = msgspec.field(default_factory=list)
 
 
 async def create(context: Context, request: Request) -> Response:

@@ -16,7 +16,7 @@ from playground.web.views import snippet_url
 from playground.workflows import values
 
 
-class SnippetBody(msgspec.Struct, forbid_unknown_fields=True):
+class SnippetBody(bodies.SourceBody, forbid_unknown_fields=True):
     source: str
     params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 

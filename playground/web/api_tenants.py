@@ -20,7 +20,7 @@ VERSIONS_DEFAULT = 50
 VERSIONS_LISTED = 200  # in one answer
 
 
-class DeployBody(msgspec.Struct, forbid_unknown_fields=True):
+class DeployBody(bodies.SourceBody, forbid_unknown_fields=True):
     source: str
     class_name: str = CLASS_NAME
 

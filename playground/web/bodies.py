@@ -10,6 +10,7 @@ from starlette.requests import Request
 from playground.web.errors import BadBody, NotAnObject, NotJson
 from playground.workflows.depth import deeper_than
 from playground.workflows.errors import TooLarge
+from playground.workflows.source import without_mark
 
 DEEPEST = 100  # levels of arrays and objects, as in workflows/values.py
 HEAVY_BYTES = 64 * 1024  # a payload counts once for each so many
@@ -17,6 +18,16 @@ MOST = "playground.body_bytes"  # where the ASGI scope has the most that any bod
 OVERHEAD_BYTES = 16 * 1024  # what a body may have beside the values it carries: names, quotes, escapes of short fields
 
 Body = TypeVar("Body", bound=msgspec.Struct)
+
+
+class SourceBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A body whose field `source`, if it is given, is code: it loses the byte order mark that a file of some editors begins with."""
+
+    def __post_init__(self) -> None:
+        source = getattr(self, "source", None)
+        if isinstance(source, str):
+            msgspec.structs.force_setattr(self, "source", without_mark(source))
+
 
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 

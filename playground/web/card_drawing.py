@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from playground.workflows.source import lines as lines_of
+
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont
@@ -51,7 +53,7 @@ class Card:
 
 def card_of(title: str, source: str, *, note: str = "", tag: str = "") -> Card:
     """A card with the first lines of the source that say something: from its first class on, without what is imported before."""
-    lines = source[:SEARCHED_CHARACTERS].split("\n")
+    lines = lines_of(source[:SEARCHED_CHARACTERS]) or [""]
     begin = next((number for number, line in enumerate(lines) if _BEGINS.match(line[:LINE_CHARACTERS])), None)
     if begin is None:
         begin = next((number for number, line in enumerate(lines) if not _PREAMBLE.match(line[:LINE_CHARACTERS])), 0)

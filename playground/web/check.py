@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,7 +16,7 @@ SEVERITY_REFUSED = "error"
 ESCAPED = 6  # bytes that one byte of source may take as JSON (\\u0000)
 
 
-class CheckBody(msgspec.Struct, forbid_unknown_fields=True):
+class CheckBody(bodies.SourceBody, forbid_unknown_fields=True):
     source: str
 
 

@@ -6,6 +6,7 @@ classes are those of the editor (`tok-keyword` …), so one theme serves both; e
 
 import asyncio
 import html
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
@@ -81,8 +82,11 @@ def pieces(source: str, deadline: float = DEADLINE_SECONDS) -> Iterator[tuple[in
         yield begin, stop, name
 
 
+_ALONE = re.compile(r"\r(?!\n)")  # ends a line of Python too
+
+
 def _lines(source: str, pieces: Iterable[tuple[int, int, str]]) -> Iterator[str]:
-    number, at, source = 1, 0, source.removesuffix("\n")
+    number, at, source = 1, 0, _ALONE.sub("\n", source).removesuffix("\n")
     yield '<span class="line" id="L1">'
     for start, end, name in (*pieces, (len(source), len(source), "")):
         for text, kind in ((source[at:start], ""), (source[start:end], name)):

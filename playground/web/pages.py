@@ -50,6 +50,7 @@ from playground.web.responses import FOR_GOOD, FRESH, FRESH_OF_KIND, json_respon
 from playground.web.security import EMBEDDABLE, NONCE
 from playground.web.views import plain, snippet_url
 from playground.workflows.errors import WorkflowError
+from playground.workflows.source import without_mark
 
 EDITOR = "editor/editor.js"
 THEMES = ("light", "dark")
@@ -129,7 +130,7 @@ async def new(context: Context, request: Request) -> Response:
         raise BadQuery("The address has no `source`; a link to new code is /new?source=…&params=….")
     if params:
         bodies.parse(params.encode(), "`params` of the address")
-    stored = await api_snippets.put(context, request, source, params.encode() if params else None)
+    stored = await api_snippets.put(context, request, without_mark(source), params.encode() if params else None)
     return RedirectResponse(snippet_url(stored.id), 303, headers=FRESH)
 
 

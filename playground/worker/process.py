@@ -15,6 +15,7 @@ from playground.worker.channel import Channel
 from playground.worker.history import History
 from playground.worker.replay import Replay
 from playground.worker.steps import Steps
+from playground.workflows.source import with_ends
 
 MODULE = "workflow"  # what the tenant's module is called
 
@@ -54,7 +55,7 @@ class Process:
 
     def load(self, source: str) -> types.ModuleType:
         """The module of a source. Raises what its code raises."""
-        linecache.cache[failures.FILE] = (len(source), None, source.splitlines(keepends=True), failures.FILE)
+        linecache.cache[failures.FILE] = (len(source), None, with_ends(source), failures.FILE)
         module = types.ModuleType(MODULE)
         module.__file__ = failures.FILE
         sys.modules[MODULE] = module

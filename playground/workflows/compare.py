@@ -6,6 +6,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from playground.workflows.source import lines
+
 View = Mapping[str, Any]
 
 # What may differ about a step that both have, in the order in which it is said.
@@ -37,7 +39,7 @@ def changed_lines(a: str, b: str) -> tuple[int, list[str], list[str]]:
 
     Linear, since sources may be anybody's: it tells one region, however many places differ.
     """
-    mine, other = a.splitlines(), b.splitlines()
+    mine, other = lines(a), lines(b)
     start = 0
     while start < min(len(mine), len(other)) and mine[start] == other[start]:
         start += 1

@@ -20,6 +20,11 @@ import { nextProblem, problems, show } from "./problems.js";
 import { link, nowLine, runLine, showOutline, showRun, startRun, steps } from "./steps.js";
 
 const PARSE_MS = 200; // for the colours of what is in sight: the listing that the editor replaces has them, and idle time may be long in coming
+const MARK = /^\ufeff/; // what some editors write before a text in UTF-8, and a paste or a dropped file may bring; Python drops it too
+
+const unmarked = EditorState.transactionFilter.of((change) =>
+  change.docChanged && MARK.test(change.newDoc.sliceString(0, 1)) ? [change, { changes: { from: 0, to: 1 }, sequential: true }] : change,
+);
 
 /**
  * Makes an editor in `parent`, with `doc` as its text.
@@ -52,7 +57,7 @@ export function createEditor({ parent, doc, nonce, labelledby, describedby, onCh
     if (update.docChanged || update.selectionSet) onCursor(cursor(update.state));
   });
   const state = EditorState.create({
-    doc,
+    doc: doc.replace(MARK, ""),
     extensions: [
       EditorView.cspNonce.of(nonce),
       EditorView.contentAttributes.of({
@@ -84,6 +89,7 @@ export function createEditor({ parent, doc, nonce, labelledby, describedby, onCh
       assist.of([]),
       tooltips({ parent: document.body }),
       keymap.of([...defaultKeymap, ...historyKeymap, indentWithTab]),
+      unmarked,
       watch,
     ],
   });
