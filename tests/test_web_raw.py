@@ -4,7 +4,7 @@ import re
 import socket
 
 import pytest
-from http_support import DEADLINE, Site
+from http_support import DEADLINE, HELLO, Site
 
 HOST = b"Host: localhost\r\n"
 SMUGGLED = b"GET /api/examples HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -120,6 +120,30 @@ def test_what_is_strange_is_answered_without_harm(site: Site, case: str) -> None
     assert b"X-Evil" not in head and b"x-evil" not in head
     assert not any(leak in body for leak in (b"root:", b"[project]", b"Settings", b"Traceback", b"evil.example", b"X-Secret", b"told"))
     assert site.log.of("failed") == []
+
+
+@pytest.mark.parametrize(
+    ("request_line", "more"),
+    [(b"HTTP/1.0", b""), (b"HTTP/1.0", b"Connection: keep-alive\r\n"), (b"HTTP/1.1", b"Connection: close\r\n"), (b"HTTP/1.1", b"")],
+    ids=["HTTP/1.0", "HTTP/1.0 that would stay", "HTTP/1.1 that leaves", "HTTP/1.1"],
+)
+def test_a_stream_is_sent_in_the_words_of_the_version_that_asks(site: Site, request_line: bytes, more: bytes) -> None:
+    made = site.create(HELLO)
+    site.finish(made)
+    asked = f"GET /api{made['url']}/stream ".encode() + request_line + b"\r\n" + HOST + more + b"\r\n"
+    last = b"" if more == b"Connection: close\r\n" or request_line == b"HTTP/1.0" else b"GET /healthz HTTP/1.1\r\nConnection: close\r\n" + HOST + b"\r\n"
+    head, _, body = said(site, asked + last).partition(b"\r\n\r\n")
+    fields = [line.partition(b": ")[0].lower() for line in head.split(b"\r\n")[1:]]
+    values = [line.partition(b": ")[2] for line in head.split(b"\r\n")[1:] if line.lower().startswith(b"connection:")]
+    chunked = request_line == b"HTTP/1.1"
+    assert (b"transfer-encoding" in fields) == chunked
+    assert values == ([b"close"] if not last else [])
+    if chunked:
+        assert re.match(rb"[0-9a-f]+\r\nretry: 1000\n", body) and b"0\r\n\r\n" in body
+    else:
+        parts = [message.split(b"\n") for message in body.split(b"\n\n")]
+        assert parts.pop() == [b""] and parts[0][0] == b"retry: 1000" and parts[-1][0] == b"event: end"
+        assert all(line.split(b":")[0] in (b"id", b"event", b"data", b"retry") for part in parts for line in part)
 
 
 def test_an_old_client_and_an_ordinary_one_are_served(site: Site) -> None:

@@ -2,12 +2,13 @@
 
 import asyncio
 import re
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from playground.settings import Settings
 from playground.web.addresses import Addresses
@@ -70,6 +71,28 @@ class Connections:
         """The address that a connection counts for, or None."""
         host = peer[0] if isinstance(peer, tuple) else None
         return None if host is None or self.addresses.trusts(host) else self.addresses.client(host, ())
+
+
+class _UntilClosed:
+    """Sends an answer to a client of HTTP/1.0, which knows no chunks: where no length is said, the end of the connection ends the body.
+
+    uvicorn (0.54) takes any answer without a length for chunked, so it is told of each part that it is as long as was said.
+    """
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = weakref.ref(cycle)  # which has this in its place of its own `send`, and must be freed at once
+        self._no_length = False
+
+    async def __call__(self, message: Any) -> None:
+        cycle = self._cycle()
+        assert cycle is not None, "it runs the application that calls this"
+        if not cycle.response_started:
+            self._no_length = not any(name.lower() == b"content-length" for name, _ in message.get("headers", ()))
+            if self._no_length:
+                cycle.chunked_encoding, cycle.keep_alive = False, False
+        elif self._no_length:
+            cycle.expected_content_length = len(message.get("body", b""))
+        await RequestResponseCycle.send(cycle, message)
 
 
 class Protocol(HttpToolsProtocol):
@@ -181,6 +204,8 @@ class Protocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._within(self._connections.body_seconds)
         super().on_headers_complete()
+        if self.scope["http_version"] == "1.0":
+            self.cycle.send = _UntilClosed(self.cycle)  # type: ignore[method-assign]
 
     def _check_head(self) -> None:
         """What the parser lets pass and a proxy before it might read otherwise (RFC 9112, 3.2 and 2.3), or that costs too much. Raises ValueError."""

@@ -152,6 +152,7 @@ class _Stream(EventSourceResponse):
             shutdown_event=anyio.Event(),
             shutdown_grace_period=GRACE_SECONDS,
         )
+        del self.headers["connection"]  # what becomes of the connection is uvicorn's to say, once
         self._stopping, self._leave, self._dropped = stopping, leave, dropped
 
     async def _listen_for_exit_signal(self) -> None:  # type: ignore[override]
