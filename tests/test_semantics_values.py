@@ -1,5 +1,6 @@
 """Section 9 of semantics.md: what values may be, and what is kept secret. Each test names the number of its behaviour."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -27,7 +28,7 @@ DEEP = "deep = []\nfor _ in range(150):\n    deep = [deep]\n"
         ("", "{'\\ud800': 1}", "$: dict with a key that has a lone surrogate"),
         (CYCLE, "loop", "$[0]: list that contains itself"),
         (DEEP, "deep", "nested more than 100 levels deep"),
-        ("", "10 ** 5000", "$: int of more than 4,000 digits"),
+        ("", "10 ** 5000", "$: int of more than 4,300 digits (store it as a text, such as hex(number))"),
         ("", "{1, (2, object())}", "object"),
     ],
 )
@@ -244,3 +245,33 @@ async def test_sleep_until_a_past_time_is_an_error_the_first_time(when):
 @story
 async def test_a_sleep_of_more_than_365_days_is_refused(call):
     assert "365 days" in (await failure(f"await {call}"))["message"]
+
+
+LONG_INTS = {
+    "a result": "return await step.do('x', lambda: [10**5000])",
+    "an output": "return 10**5000",
+    "a sleep": "await step.sleep('x', 10**5000)",
+    "a time": "await step.sleep_until('x', 10**5000)",
+    "a timeout": "await step.wait_for_event('x', 'y', timeout=10**5000)",
+    "a config": "await step.do('x', lambda: 1, config={'timeout': 10**5000})",
+    "a key of a config": "await step.do('x', lambda: 1, config={10**5000: 1})",
+    "a name": "await step.do(10**5000, lambda: 1)",
+    "a type of event": "await step.wait_for_event('x', 10**5000)",
+}
+
+
+@pytest.mark.parametrize("place", LONG_INTS)
+@story
+async def test_an_int_that_python_does_not_write_is_refused_in_our_own_words(place):
+    error = await failure(LONG_INTS[place])
+    assert "set_int_max_str_digits" not in error["message"]
+    assert error["name"] in ("NotSerialisableError", "InvalidDuration", "TypeError", "StepConfigError", "WorkflowFatalError")
+
+
+@story
+async def test_params_with_such_an_int_are_refused_with_its_place():
+    async with WorkflowTester(workflow("return 1")) as tester:
+        with pytest.raises(NotSerialisable, match=re.escape("$.orders[1]: int of more than 4,300 digits (store it as a text")):
+            await tester.create({"orders": [1, 10**5000]})
+        run = await tester.create(10**4300 - 1)
+        assert await run.result() == 1

@@ -28,7 +28,9 @@ from playground.workflows.errors import TooLarge
         (b'"\\ud800"', "surrogate"),
         (b'"\xff"', "not UTF-8"),
         (b"1e999", "can be kept"),
-        (b"9" * 5_000, "can't be kept"),
+        (b"9" * 5_000, "has a number of 5,000 digits (line 1, column 1); the most is 4,300. Send it as a text, in quotes."),
+        (b'{"a": "%b",\n "b": [-%b]}' % (b"1" * 5_000, b"2" * 4_301), "has a number of 4,301 digits (line 2, column 8)"),
+        (b"9" * 5_000 + b".5", "has a number of 5,000 digits"),
         (b"[" * 101 + b"]" * 101, "nested more than 100"),
         (b"[" * 100_000, "nested more than 100"),
         (b'{"a":' * 500 + b"1" + b"}" * 500, "nested more than 100"),
@@ -45,6 +47,8 @@ def test_what_is_not_json_is_refused_with_its_place(raw: bytes, said: str) -> No
         (b"null", None),
         (b'{"a":1,"a":2}', {"a": 2}),
         (b"12345678901234567890123", 12345678901234567890123),
+        pytest.param(b"9" * 4_300, 10**4_300 - 1, id="a long int"),
+        (b'"%b"' % (b"9" * 5_000), "9" * 5_000),
         (b'"\\ud83d\\ude00"', "\U0001f600"),
         (b"[" * 100 + b"]" * 100, None),
     ],
@@ -52,6 +56,13 @@ def test_what_is_not_json_is_refused_with_its_place(raw: bytes, said: str) -> No
 def test_what_is_json_is_read(raw: bytes, value: object) -> None:
     read = bodies.parse(raw)
     assert value is None or read == value
+
+
+def test_a_long_number_is_looked_for_once_however_the_rest_is_broken() -> None:
+    """Places at which a text might begin, each of which might be read to the end: a hostile body would take minutes."""
+    for end in (b"", b"\\", b"\\\n"):
+        with pytest.raises(NotJson, match="NaN is not a JSON number"):
+            bodies.parse(b'[NaN, "' + b'\\"' * 500_000 + end)
 
 
 class Sample(msgspec.Struct, forbid_unknown_fields=True):

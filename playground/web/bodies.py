@@ -8,6 +8,7 @@ import msgspec
 from starlette.requests import Request
 
 from playground.web.errors import BadBody, NotAnObject, NotJson
+from playground.workflows import values
 from playground.workflows.depth import deeper_than
 from playground.workflows.errors import TooLarge
 from playground.workflows.source import without_mark
@@ -29,6 +30,9 @@ class SourceBody(msgspec.Struct, forbid_unknown_fields=True):
             msgspec.structs.force_setattr(self, "source", without_mark(source))
 
 
+# A number that Python converts no more (values.INT_DIGITS). Texts are passed over, since their digits are no number; one without an end goes to the end,
+# so that no place is looked at twice.
+_LONG_NUMBER = re.compile(rb'(?s)"(?:[^"\\]|\\(?:.|\Z))*+(?:"|\Z)|(-?[0-9]{%d,})' % (values.INT_DIGITS + 1))
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -114,12 +118,27 @@ def _why(raw: bytes, what: str, error: msgspec.DecodeError) -> NotJson:
             column=place.colno,
         )
     except (ValueError, RecursionError) as refusal:
-        return NotJson(f"The {what} can't be kept as JSON: {refusal}.")
+        return _long_number(raw, what) or NotJson(f"The {what} can't be kept as JSON: {refusal}.")
     if _SURROGATE_ESCAPE.search(raw):
         return NotJson(
             f"The {what} has a string with half of a surrogate pair (\\ud800 to \\udfff alone), which is not a character."
         )
-    return NotJson(f"The {what} is not JSON that can be kept: {error}.")
+    return _long_number(raw, what) or NotJson(f"The {what} is not JSON that can be kept: {error}.")
+
+
+def _long_number(raw: bytes, what: str) -> NotJson | None:
+    """What is said of the first number with too many digits, if there is one."""
+    found = next((number for number in _LONG_NUMBER.finditer(raw) if number[1]), None)
+    if found is None:
+        return None
+    digits = len(found[1].lstrip(b"-"))
+    before = raw[: found.start()].decode("utf-8", "replace")
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    return NotJson(
+        f"The {what} has a number of {digits:,} digits (line {line}, column {column}); the most is {values.INT_DIGITS:,}. Send it as a text, in quotes.",
+        line=line,
+        column=column,
+    )
 
 
 def _constant(name: str) -> Any:

@@ -1,6 +1,5 @@
 """The configuration of a step: what may stand in it, its defaults, and how long to wait between attempts."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -108,8 +107,8 @@ def _retries(retries: Any, step: str) -> dict[str, Any]:
 
 
 def _limit(limit: Any, step: str) -> int:
-    whole = isinstance(limit, (int, float)) and not isinstance(limit, bool) and math.isfinite(limit) and limit == int(limit)
-    if not whole or not 0 <= limit <= RETRY_LIMIT_MOST:
+    number = isinstance(limit, (int, float)) and not isinstance(limit, bool)
+    if not number or not 0 <= limit <= RETRY_LIMIT_MOST or limit != int(limit):
         raise StepConfigError(f'Config of step "{step}": retries.limit must be a whole number from 0 to {RETRY_LIMIT_MOST:,}')
     return int(limit)
 
@@ -126,4 +125,5 @@ def _check_keys(config: Any, known: tuple[str, ...], where: str) -> None:
         raise StepConfigError(f"{where} must be a dict, not {type(config).__name__}")
     for key in config:
         if key not in known:
-            raise StepConfigError(f'{where}: unknown key "{str(key)[:60]}"; it takes {", ".join(known)}')
+            shown = f'"{key[:60]}"' if isinstance(key, str) else f"of type {type(key).__name__}"
+            raise StepConfigError(f"{where}: unknown key {shown}; it takes {', '.join(known)}")

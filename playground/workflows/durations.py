@@ -1,6 +1,5 @@
 """Durations as tenants write them: a number is milliseconds, a string is `"<number> <unit>[s]"`, a timedelta is itself."""
 
-import math
 import re
 from datetime import timedelta
 from typing import Any
@@ -21,6 +20,7 @@ UNITS = {
 LONGEST = 365 * DAY  # of a sleep or a wait
 EXAMPLE = '"30 seconds"'
 
+_LONG = 10**60  # a number from which on it is not quoted; CPython refuses to write the longest
 _TEXT = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s+(" + "|".join(UNITS) + r")s?\s*\Z")
 
 
@@ -45,7 +45,7 @@ def parse(value: Any) -> int:
         milliseconds = value
     else:
         raise InvalidDuration(_refusal(value))
-    if not math.isfinite(milliseconds) or milliseconds < 0:
+    if not 0 <= milliseconds < _LONG:  # neither NaN nor infinite
         raise InvalidDuration(_refusal(value))
     return round(milliseconds)
 
@@ -54,7 +54,7 @@ def _refusal(value: Any) -> str:
     if isinstance(value, str):
         shown = f'"{value[:60]}"'
     elif isinstance(value, (int, float)):
-        shown = f"{value!r:.60}"
+        shown = f"{value!r:.60}" if abs(value) < _LONG else "of more than 60 digits"
     else:
         shown = f"of type {type(value).__name__}"
     return f"Invalid duration {shown}: expected a number of milliseconds or a duration string like {EXAMPLE}"

@@ -18,9 +18,10 @@ from playground.workflows.errors import NotSerialisable, TooLarge
 VALUE_BYTES = 1024 * 1024  # largest encoded value, unless a setting says otherwise
 DEEPEST = 100  # levels of lists and dicts
 SAFE_INT = 2**53 - 1  # past this a JavaScript number is not exact
-INT_DIGITS = 4_000  # CPython converts no more without being told to
+INT_DIGITS = 4_300  # CPython converts no more without being told to
 
 _TOO_LARGE = 10**INT_DIGITS
+_TOO_LONG = f"int of more than {INT_DIGITS:,} digits"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -132,8 +133,14 @@ def _encode_int(value: int, path: str) -> Any:
     if -SAFE_INT <= value <= SAFE_INT:
         return value
     if not -_TOO_LARGE < value < _TOO_LARGE:
-        raise _refusal(path, f"int of more than {INT_DIGITS:,} digits")
+        raise _refusal(path, f"{_TOO_LONG} (store it as a text, such as hex(number))")
     return {"$int": str(value)}
+
+
+def _decode_int(text: str) -> int:
+    if len(text.lstrip("-")) > INT_DIGITS:
+        raise ValueError(_TOO_LONG)
+    return int(text)
 
 
 def _refusal(path: str, what: str) -> NotSerialisable:
@@ -144,7 +151,7 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
     "$datetime": datetime.fromisoformat,
     "$bytes": base64.b64decode,
     "$set": lambda inner: {_hashable(decode(member)) for member in inner},
-    "$int": int,
+    "$int": lambda inner: _decode_int(inner),
     "$dict": lambda inner: {key: decode(member) for key, member in inner.items()},
 }
 
