@@ -7,14 +7,45 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from playground.worker.logs import LogHandler, LogStream
+from playground.worker.logged import LogHandler, asked
+from playground.worker.logs import LogStream
+from playground.worker.process import MODULE
+from playground.worker.warned import Warnings
 
-_streams: contextvars.ContextVar[Mapping[str, LogStream] | None] = contextvars.ContextVar("streams", default=None)
+
+class _Log:
+    """The streams of one worker, and what its code has asked of `logging.basicConfig`."""
+
+    def __init__(self, streams: Mapping[str, LogStream]) -> None:
+        self.streams = streams
+        self.handler = LogHandler(streams["logging"])
+        self.level: int | None = None  # of loggers that have none of their own
+        self.configured = False
+
+    def configure(self, given: Mapping[str, Any]) -> None:
+        """As a script's `basicConfig`: the first one counts. What would send records elsewhere is not heeded."""
+        wanted = asked(given, lambda other: isinstance(other, (LogStream, _Routed)))
+        if wanted is None or (self.configured and not given.get("force")):
+            return
+        self.configured = True
+        self.handler = LogHandler(self.streams["logging"], wanted.formatter)
+        if wanted.level is not None:
+            self.level = wanted.level
+            root = logging.getLogger()
+            root.setLevel(min(root.level, wanted.level))  # of the whole process: more is let through, and held back in `_RoutedRecords`
+
+
+_log: contextvars.ContextVar[_Log | None] = contextvars.ContextVar("log", default=None)
 
 
 def route(streams: Mapping[str, LogStream]) -> None:
     """What this context, and every task made in it, prints or logs goes to these streams from now on."""
-    _streams.set(streams)
+    _log.set(_Log(streams))
+
+
+def _stderr() -> LogStream | None:
+    log = _log.get()
+    return None if log is None else log.streams["stderr"]
 
 
 class _Routed(io.TextIOBase):
@@ -29,12 +60,14 @@ class _Routed(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
-        streams = _streams.get()
-        return int((self._usual if streams is None else streams[self._name]).write(text))
+        return int(self._goes_to().write(text))
 
     def flush(self) -> None:
-        streams = _streams.get()
-        (self._usual if streams is None else streams[self._name]).flush()
+        self._goes_to().flush()
+
+    def _goes_to(self) -> Any:
+        log = _log.get()
+        return self._usual if log is None else log.streams[self._name]
 
     def close(self) -> None:
         """The process's output is not ours to close, nor to flush when this is forgotten."""
@@ -45,9 +78,17 @@ class _Routed(io.TextIOBase):
 
 class _RoutedRecords(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        streams = _streams.get()
-        if streams is not None:
-            LogHandler(streams["logging"]).emit(record)
+        log = _log.get()
+        if log is not None and (log.level is None or record.levelno >= log.level or _has_own_level(record.name)):
+            log.handler.emit(record)
+
+
+def _has_own_level(name: str) -> bool:
+    """Whether a logger goes by a level of its own, or of one above it, and not by the root's."""
+    logger: logging.Logger | None = logging.getLogger(name)
+    while logger is not None and logger.parent is not None and logger.level == logging.NOTSET:
+        logger = logger.parent
+    return logger is not None and logger.parent is not None
 
 
 class Routing:
@@ -55,9 +96,10 @@ class Routing:
 
     def __init__(self) -> None:
         self._open = 0
-        self._usual: tuple[Any, Any, int] = (None, None, 0)
+        self._usual: tuple[Any, Any, int, Any] = (None, None, 0, None)
         self._ours: tuple[Any, Any] = (None, None)
         self._records = _RoutedRecords()
+        self._warnings = Warnings(MODULE, _stderr)
 
     def begin(self) -> None:
         """One more test is open."""
@@ -65,10 +107,12 @@ class Routing:
         if self._open > 1:
             return
         root = logging.getLogger()
-        self._usual = (sys.stdout, sys.stderr, root.level)
+        self._usual = (sys.stdout, sys.stderr, root.level, logging.basicConfig)
         self._ours = sys.stdout, sys.stderr = _Routed("stdout", sys.stdout), _Routed("stderr", sys.stderr)
         root.addHandler(self._records)
         root.setLevel(min(root.level, logging.INFO))
+        logging.basicConfig = self._configure
+        self._warnings.begin()
 
     def end(self) -> None:
         """One test less is open. What somebody else has put in place meanwhile stays."""
@@ -82,3 +126,12 @@ class Routing:
             sys.stderr = self._usual[1]
         root.removeHandler(self._records)
         root.setLevel(self._usual[2])
+        logging.basicConfig = self._usual[3]
+        self._warnings.end()
+
+    def _configure(self, **given: Any) -> None:
+        log = _log.get()
+        if log is None:
+            self._usual[3](**given)
+        else:
+            log.configure(given)

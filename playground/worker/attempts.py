@@ -66,7 +66,7 @@ class Attempts:
         replay: Replay,
         history: History,
         limits: Mapping[str, Any],
-        report: Callable[[str], None],
+        report: Callable[[Key, BaseException], None],
         not_held: Callable[[], Awaitable[None]],
     ) -> None:
         self._channel, self._replay, self._history, self._limits = channel, replay, history, limits
@@ -185,8 +185,7 @@ class Attempts:
         """A step is over whose caller was cancelled."""
         self._close(do)
         if not waiting.cancelled() and waiting.exception() is None and waiting.result()["status"] == ERRORED:
-            error = waiting.result()["error"]
-            self._report(f'Step "{do.key[1]}-{do.key[2]}" failed and nothing awaited it: {error["name"]}: {error["message"]}')
+            self._report(do.key, failures.rebuild(waiting.result()["error"], None))
 
     def _close(self, do: Do) -> None:
         """The code has what became of the step, or nobody ever will."""

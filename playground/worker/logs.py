@@ -5,7 +5,6 @@ the worker sends, and with the next write once it is old; such a frame is `parti
 """
 
 import io
-import logging
 import sys
 import time
 from collections.abc import Mapping
@@ -19,7 +18,6 @@ from playground.worker.replay import Replay
 
 STREAMS = ("stdout", "stderr", "logging")
 LINE_CHARACTERS = 8_000  # a longer line is sent in pieces
-LEVEL_CHARACTERS = 100  # kept of the name of a level, which a tenant may add
 FLUSHES = 100  # flushes that send at once, and then one each FLUSH_SECONDS, so that a flush for each character is no flood of events
 _ENDS_OF_ATTEMPTS = ("done", "fail")  # frames after which a step prints no more on its line
 
@@ -123,8 +121,8 @@ class LogStream(io.TextIOBase):
                     self._post(line.text, step, line.line, line.replay, partial=False)
 
     def send(self, text: str, step: Key | None, level: str | None = None, line: int | None = None) -> None:
-        """Send text that ends its last line. `line` is the source line it comes from; by default the tenant's that runs now."""
-        self._send(text, step, line or _line(), step is None and self._replay.replaying, level)
+        """Send text that ends its last line. `line` is the source line it comes from, 0 for none; by default the tenant's that runs now."""
+        self._send(text, step, _line() if line is None else line, step is None and self._replay.replaying, level)
 
     def _send(self, text: str, step: Key | None, line: int | None, replay: bool, level: str | None = None) -> None:
         last = max(0, (len(text) - 1) // LINE_CHARACTERS) * LINE_CHARACTERS
@@ -139,29 +137,12 @@ def _frame(
     stream: str, text: str, step: Key | None, line: int | None, replay: bool, level: str | None = None, *, partial: bool
 ) -> dict[str, Any]:
     text = text.encode("utf-8", "replace").decode()
-    frame: dict[str, Any] = {"op": "log", "stream": stream, "level": level, "text": text, "replay": replay, "line": line}
+    frame: dict[str, Any] = {"op": "log", "stream": stream, "level": level, "text": text, "replay": replay, "line": line or None}
     if partial:
         frame["partial"] = True
     if step is not None:
         frame["step"] = step
     return frame
-
-
-class LogHandler(logging.Handler):
-    """Sends records of the `logging` module."""
-
-    def __init__(self, stream: LogStream) -> None:
-        super().__init__()
-        self._stream = stream
-        self.setFormatter(logging.Formatter("%(name)s: %(message)s"))
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Send one record with its level."""
-        try:
-            text = self.format(record)
-        except Exception as error:  # noqa: BLE001 - a tenant's own objects are formatted here
-            text = f"{record.name}: (this record could not be formatted: {type(error).__name__})"
-        self._stream.send(text, step_of_caller(), str(record.levelname)[:LEVEL_CHARACTERS])
 
 
 def _line() -> int | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Protocol
 
 from playground.worker.channel import Channel
-from playground.worker.context import current_step
+from playground.worker.context import OUTSIDE, Key, current_step
 
 
 class WorkflowTime(Protocol):
@@ -24,6 +24,16 @@ class WorkflowTime(Protocol):
 
     def rest(self, *, spinning: bool) -> bool:
         """The loop is about to wait, or turns once more; True when there is something new to run."""
+
+
+class StepTask(asyncio.Task[Any]):
+    """A task that a step's callback made. It knows its step; before Python 3.12 no task tells its context."""
+
+    step: Key | None
+
+    def __init__(self, coroutine: Any, step: Key, **options: Any) -> None:
+        self.step = step
+        super().__init__(coroutine, **options)
 
 
 class WorkflowTask(asyncio.Task[Any]):
@@ -119,8 +129,10 @@ class Loop(asyncio.SelectorEventLoop):
     def _make_task(self, loop: Any, coroutine: Any, **options: Any) -> "asyncio.Task[Any]":
         context = options.get("context")
         step = current_step.get() if context is None else context.get(current_step)
-        if step is not None:
+        if step is OUTSIDE:
             return asyncio.Task(coroutine, loop=loop, **options)
+        if step is not None:
+            return StepTask(coroutine, step, loop=loop, **options)
         self._tasks_made += 1
         return WorkflowTask(coroutine, self._tasks_made, loop=loop, **options)
 

@@ -3,18 +3,19 @@
 import asyncio
 import gc
 import linecache
-import logging
 import os
 import sys
 import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from playground.worker import failures, logs
+from playground.worker import failures, logged, logs
+from playground.worker.context import Key
 from playground.worker.channel import Channel
 from playground.worker.history import History
 from playground.worker.replay import Replay
 from playground.worker.steps import Steps
+from playground.worker.warned import Warnings
 from playground.workflows.source import with_ends
 
 MODULE = "workflow"  # what the tenant's module is called
@@ -32,9 +33,8 @@ class Process:
     def expect(self, loop: asyncio.AbstractEventLoop, streams: Mapping[str, logs.LogStream]) -> None:
         """Make ready what can be, perhaps long before there is a start: this in the fork server, for all of its children."""
         asyncio.set_event_loop(loop)
-        root = logging.getLogger()
-        root.handlers[:] = [logs.LogHandler(streams["logging"])]
-        root.setLevel(logging.INFO)
+        logged.take_root(streams["logging"])
+        Warnings(MODULE, lambda: sys.stderr).begin()
 
     def begin(self, streams: Mapping[str, logs.LogStream]) -> None:
         """Called once, before the tenant's code is loaded: what is printed goes to the streams named `stdout` and `stderr`."""
@@ -47,7 +47,7 @@ class Process:
         replay: Replay,
         history: History,
         limits: Mapping[str, Any],
-        report: Callable[[str], None],
+        report: Callable[[Key, BaseException], None],
         wall: Callable[[], int],
     ) -> Steps:
         """The `step` object that the tenant's code is given; `wall` gives epoch milliseconds."""

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from playground.worker import failures, logs
+from playground.worker import background, failures, logs
 from playground.worker.attempts import context, failure, stored
 from playground.worker.bindings import Bindings
 from playground.worker.context import OUTSIDE, Key, as_key, context_of, current_step
@@ -187,10 +187,11 @@ class Execution:
     def _starve(self) -> None:
         self._leave(exits.OUT_OF_MEMORY)
 
-    def _report(self, text: str) -> None:
-        self._streams["stderr"].send(text, None)
+    def _report(self, step: Key, error: BaseException) -> None:
+        self._tell(background.of_step(step, error))
 
     def _loop_trouble(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        error = context.get("exception")
-        said = f": {type(error).__name__}: {failures.message_of(error)}" if error is not None else ""
-        self._report(f"{context.get('message', 'asyncio')}{said}")
+        self._tell(background.of_loop(context))
+
+    def _tell(self, trouble: background.Trouble) -> None:
+        self._streams["stderr"].send(trouble.text, trouble.step, line=trouble.line)

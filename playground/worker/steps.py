@@ -36,7 +36,7 @@ class Steps:
         replay: Replay,
         history: History,
         limits: Mapping[str, Any],
-        report: Callable[[str], None],
+        report: Callable[[Key, BaseException], None],
         wall: Callable[[], int],
     ) -> None:
         self._channel, self._replay, self._history, self._limits, self._wall = channel, replay, history, limits, wall

@@ -1,0 +1,109 @@
+"""Python's warnings as tenants see them: as a script does, pointing at the tenant's own lines, and a forgotten await in the tenant's own words."""
+
+import sys
+import types
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+from playground.worker.attempts import Do
+from playground.worker.context import step_of_caller
+from playground.worker.decorated import Decorated
+from playground.worker.failures import is_tenants
+from playground.worker.logs import LogStream
+from playground.workflows.events import SLEEP
+
+_OURS = str(Path(__file__).parents[1])
+_NEVER = "{what} was called{where} and never awaited, so it did not run. Write `await` before it."
+
+
+class Warnings:
+    """Stands between the `warnings` module and the output of tenants. `stderr` gives the log of whose code runs now; None: nobody's, so all is as it was.
+
+    `module` is the name of the tenant's module, whose DeprecationWarnings are shown as those of a script.
+    """
+
+    def __init__(self, module: str, stderr: Callable[[], LogStream | TextIO | None]) -> None:
+        self._module, self._stderr = module, stderr
+        self._filter: Any = None
+        self._usual: tuple[Any, Any] = (None, None)
+
+    def begin(self) -> None:
+        """Stand there from now on."""
+        known: Any = warnings  # some of it is not in its types
+        self._usual = (known.showwarning, known._warn_unawaited_coroutine)
+        warnings.filterwarnings("default", category=DeprecationWarning, module=rf"{self._module}\Z")
+        self._filter = warnings.filters[0]
+        known.showwarning, known._warn_unawaited_coroutine = self._show, self._never_awaited
+
+    def end(self) -> None:
+        """Let everything be as it was."""
+        known: Any = warnings
+        known.showwarning, known._warn_unawaited_coroutine = self._usual
+        if self._filter in warnings.filters:
+            known.filters.remove(self._filter)
+            known._filters_mutated()
+
+    def _show(
+        self, message: Any, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
+    ) -> None:
+        stderr = self._stderr()
+        if stderr is None:
+            self._usual[0](message, category, filename, lineno, file, line)
+            return
+        if filename == _OURS or filename.startswith(f"{_OURS}/"):
+            frame = tenants_frame()
+            filename, lineno = ("", 0) if frame is None else (frame.f_code.co_filename, frame.f_lineno)
+        if filename:
+            text = warnings.formatwarning(message, category, filename, lineno, line)
+        else:
+            text = f"{category.__name__}: {message}\n"
+        if file is None and isinstance(stderr, LogStream):
+            stderr.send(text.removesuffix("\n"), step_of_caller(), line=lineno if is_tenants(filename) else 0)
+        else:
+            (file or stderr).write(text)
+
+    def _never_awaited(self, coroutine: Any) -> None:
+        """Called by the interpreter when a coroutine is freed that was never started."""
+        if self._stderr() is None:
+            self._usual[1](coroutine)
+            return
+        frame = tenants_frame()
+        what, line = _call(coroutine)
+        code = coroutine.cr_code
+        if what is not None:
+            line = line or (frame.f_lineno if frame is not None else 0)
+            message = _NEVER.format(what=what, where=f" on line {line}" if line else "")
+        else:
+            message = f"coroutine '{coroutine.__qualname__}' was never awaited"
+            line = frame.f_lineno if frame is not None else code.co_firstlineno if is_tenants(code.co_filename) else 0
+        filename = frame.f_code.co_filename if frame is not None else code.co_filename if is_tenants(code.co_filename) else __file__
+        registry = frame.f_globals.setdefault("__warningregistry__", {}) if frame is not None else None
+        warnings.warn_explicit(message, RuntimeWarning, filename, line or 0, self._module, registry)
+
+
+def tenants_frame() -> types.FrameType | None:
+    """The innermost frame of the tenant's that runs now."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None and not is_tenants(frame.f_code.co_filename):
+        frame = frame.f_back
+    return frame
+
+
+def _call(coroutine: Any) -> tuple[str | None, int | None]:
+    """What a tenant wrote to get one of our coroutines, and on which line if that is known; None for the tenant's own."""
+    if not coroutine.cr_code.co_filename.startswith(_OURS):
+        return None, None
+    given = coroutine.cr_frame.f_locals if coroutine.cr_frame is not None else {}
+    do, key, frame, myself = given.get("do"), given.get("key"), given.get("frame"), given.get("self")
+    if isinstance(do, Do):
+        return f'`step.do("{do.key[1]}", …)`', do.line
+    if key is not None and frame is not None:
+        method = "wait_for_event" if key[0] != SLEEP else "sleep_until" if frame.get("until") is not None else "sleep"
+        return f'`step.{method}("{key[1]}", …)`', frame.get("line")
+    if isinstance(myself, Decorated):
+        return f"The step `{myself.__name__}()`", None
+    if "binding" in given and "method" in given:
+        return f"`self.env.{given['binding']}.{given['method']}(…)`", None
+    return f"`{coroutine.__name__}`", None
