@@ -10,9 +10,9 @@
 Workflows run in threads of the test's process, with NO isolation: for your own code only. See docs/testing.md.
 """
 
-from playground.worker import entrypoint
+from playground.worker import api
 
-entrypoint.install()  # so that a test's own module can say `from workers import WorkflowEntrypoint`
+api.install()  # so that a test's own module can say `from workers import WorkflowEntrypoint`
 
 from playground.testing.run import NothingHappens, Run, ServerCrashed, WorkflowFailed
 from playground.testing.tester import WorkflowTester

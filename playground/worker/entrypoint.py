@@ -1,8 +1,6 @@
-"""The `workers` module that tenant code imports: the class to derive from and the errors it may raise or catch."""
+"""The classes of the `workers` module that tenants derive from, raise or catch; api.py makes the module."""
 
 import json
-import sys
-import types
 from typing import Any
 
 
@@ -24,6 +22,10 @@ class WorkerEntrypoint:
     def __init__(self, ctx: Any = None, env: Any = None) -> None:
         self.ctx = ctx
         self.env = env
+
+
+class DurableObject(WorkerEntrypoint):
+    """What a Durable Object derives from. See `WorkerEntrypoint`."""
 
 
 class Response:
@@ -73,6 +75,7 @@ class InjectedError(Exception):
 EXPORTS = (
     WorkflowEntrypoint,
     WorkerEntrypoint,
+    DurableObject,
     Response,
     NonRetryableError,
     WorkflowTimeoutError,
@@ -83,16 +86,3 @@ EXPORTS = (
     WorkerLost,
     InjectedError,
 )
-
-
-def install() -> None:
-    """Make `import workers` and `from workers.workflows import …` work, as they do in Cloudflare's Python runtime."""
-    module: Any = types.ModuleType("workers", "The workflow API.")
-    inner = types.ModuleType("workers.workflows", "The workflow API.")
-    for export in EXPORTS:
-        setattr(module, export.__name__, export)
-        setattr(inner, export.__name__, export)
-    module.__path__ = []
-    module.workflows = inner
-    sys.modules["workers"] = module
-    sys.modules["workers.workflows"] = inner

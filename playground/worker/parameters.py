@@ -36,15 +36,20 @@ def wanted(callback: Callable[..., Any], known: Callable[[str], bool], positiona
     return names, takes_ctx
 
 
-def takes_context(callback: Callable[..., Any]) -> bool:
-    """Whether a callback of the direct form wants the step context as its first argument."""
-    if type(callback) is types.FunctionType and callback.__code__.co_argcount == 0 and not hasattr(callback, "__wrapped__"):
-        return False  # the usual case, told without making a signature
-    for parameter in _parameters(callback):
-        if parameter.kind in _POSITIONAL and (parameter.name == CTX or parameter.default is inspect.Parameter.empty):
-            return True
-        break
-    return False
+def given_context(callback: Callable[..., Any]) -> Callable[[Any], Any]:
+    """A callback of the direct form as a function of the step context, which it is given where it wants it: as its first argument, or as `ctx=`."""
+    code = callback.__code__ if type(callback) is types.FunctionType and not hasattr(callback, "__wrapped__") else None
+    if code is not None and code.co_argcount == 0 and code.co_kwonlyargcount == 0:
+        return lambda ctx: callback()  # the usual case, told without making a signature
+    parameters = _parameters(callback)
+    first = bool(parameters) and parameters[0].kind in _POSITIONAL and _wants(parameters[0])
+    if any(one.name == CTX and one.kind is inspect.Parameter.KEYWORD_ONLY for one in parameters):
+        return (lambda ctx: callback(ctx, **{CTX: ctx})) if first else (lambda ctx: callback(**{CTX: ctx}))
+    return callback if first else lambda ctx: callback()
+
+
+def _wants(parameter: inspect.Parameter) -> bool:
+    return parameter.name == CTX or parameter.default is inspect.Parameter.empty
 
 
 def _parameters(callback: Callable[..., Any]) -> list[inspect.Parameter]:

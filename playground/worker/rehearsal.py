@@ -11,7 +11,7 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
-from playground.worker import entrypoint, logs
+from playground.worker import api, logs
 from playground.worker.channel import Channel
 from playground.worker.loop import Loop
 from playground.worker.process import Process
@@ -78,7 +78,7 @@ async def _nothing() -> None:
 
 def rehearse(times: int = 1) -> None:
     """Run the workflow `times` over. Nothing of it is left but warmth."""
-    entrypoint.install()
+    api.install()
     for _ in range(times):
         ours, theirs = socket.socketpair()
         loop = Loop(Channel(ours.detach()))

@@ -69,8 +69,7 @@ class Steps:
         if callback is not None:
             if not callable(callback):
                 raise TypeError(f"step.do takes a function as its second argument, not {type(callback).__name__}")
-            call = callback if parameters.takes_context(callback) else lambda ctx: callback()
-            return self.start(name, call, line=_caller_line(), **given)
+            return self.start(name, parameters.given_context(callback), line=_caller_line(), **given)
 
         def decorate(function: Any) -> Decorated:
             title = name if name is not None and not callable(name) else getattr(function, "__name__", "step")
