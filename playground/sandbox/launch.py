@@ -86,6 +86,7 @@ class Launch:
             "landlock": self.landlock,
             "readable": self.visible.readable(),
             "listable": self.visible.listable(),
+            "zones": self.visible.zones,
             "filter": base64.b64encode(self.filter).decode(),
             "limits": self.limits,
             "memory_bytes": self.memory_bytes,

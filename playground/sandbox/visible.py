@@ -1,18 +1,20 @@
 """What tenant code can see of this machine's files: the interpreter, its standard library, shared libraries, and the few of our own files."""
 
 import glob
+import importlib.util
 import os
 import re
 import struct
 import sys
 import sysconfig
+import zoneinfo
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOMS = ("workflows", "worker", "analysis")
 INSIDE = ("__init__", "linux", "landlock", "limits", "identity", "seccomp", "child", "zygote", "attack")  # of this folder
 APP = "/app"  # where ours are seen inside
-ZONES = "/usr/share/zoneinfo"  # zoneinfo's data
+ZONES = "/usr/share/zoneinfo"  # where zoneinfo looks for its data by itself
 _THIRD_PARTY = ("site-packages", "dist-packages")
 
 
@@ -20,7 +22,7 @@ _THIRD_PARTY = ("site-packages", "dist-packages")
 class Visible:
     """Read-only files of the host. `same` stay where they are; `masked` lie within and are covered up; `moved` are (host path, path inside).
 
-    `root` is what stands on `sys.path` for our own package; `package` are our files as seen inside.
+    `root` is what stands on `sys.path` for our own package; `package` are our files as seen inside; `zones` is where time zones are found.
     """
 
     python: str
@@ -29,6 +31,7 @@ class Visible:
     moved: tuple[tuple[str, str], ...]
     root: str
     package: tuple[str, ...]
+    zones: str = ZONES
 
     def readable(self) -> list[str]:
         """The paths to open up by Landlock, so that nothing that is to be masked lies open below any of them."""
@@ -52,17 +55,32 @@ def find(*, in_namespace: bool, extra: str | None = None) -> Visible:
     `extra` is one more directory to show and to put on the path; tests use it.
     """
     python = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
-    same = _outermost({*_standard_library(), *_libraries(), *(path for path in (ZONES, extra) if path and os.path.isdir(path))})
+    zones = time_zones()
+    packed = zones is not None and any(part in zones for part in _THIRD_PARTY)  # covered up with the rest of what is installed
+    own = (extra, None if packed else zones)
+    same = _outermost({*_standard_library(), *_libraries(), *(path for path in own if path and os.path.isdir(path))})
     masked = tuple(sorted(path for root in same for path in _third_party(root)))
     ours = _package()
     if not in_namespace:
         root = str(Path(__file__).parents[2])
-        return Visible(python, same, masked, (), root, tuple(ours))
+        return Visible(python, same, masked, (), root, (*ours, *([zones] if packed and zones else [])), zones or ZONES)
     moved = [(path, path.replace(str(Path(__file__).parents[2]), APP, 1)) for path in ours]
+    if packed and zones:
+        moved.append((zones, ZONES))
     loader = _loader(python)
     if loader:
         moved.append((os.path.realpath(loader), loader))
-    return Visible(python, same, masked, tuple(moved), APP, tuple(inside for _, inside in moved))
+    return Visible(python, same, masked, tuple(moved), APP, tuple(inside for _, inside in moved), ZONES if packed else zones or ZONES)
+
+
+def time_zones() -> str | None:
+    """The directory of time zones that this interpreter reads: the machine's, or that of the package `tzdata`, for machines without."""
+    for place in zoneinfo.TZPATH:
+        if os.path.isfile(f"{place}/UTC"):
+            return os.path.realpath(place)
+    package = importlib.util.find_spec("tzdata")
+    found = None if package is None or package.origin is None else Path(package.origin).parent / "zoneinfo"
+    return os.path.realpath(found) if found is not None and found.is_dir() else None
 
 
 def unreachable(visible: Visible, user: int) -> str | None:

@@ -21,6 +21,7 @@ import select
 import signal
 import socket
 import sys
+import zoneinfo
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
@@ -34,7 +35,7 @@ WARM = (
     "errno", "fractions", "functools", "hashlib", "heapq", "hmac", "html", "inspect", "io", "itertools", "json", "keyword",
     "linecache", "logging", "math", "numbers", "operator", "os", "pprint", "random", "re", "secrets", "statistics",
     "string", "struct", "textwrap", "time", "timeit", "token", "tokenize", "traceback", "types", "typing", "urllib.parse",
-    "uuid", "warnings", "weakref", "zlib", "playground.analysis",
+    "uuid", "warnings", "weakref", "zlib", "zoneinfo", "playground.analysis",
 )  # fmt: skip
 _MESSAGE = 1 << 16
 _DESCRIPTORS = 16
@@ -64,6 +65,7 @@ def _prepare(plan: dict[str, Any]) -> tuple[child.Confinement, Callable[[], None
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.path += plan["path"]
+    zoneinfo.reset_tzpath([plan["zones"]])
     for name in WARM:
         importlib.import_module(name)
     entry = importlib.import_module(plan["entry"])

@@ -1,6 +1,7 @@
 """How params, payloads, results and outputs are stored: JSON, with a tag for what JSON has no word for.
 
     datetime  {"$datetime": "2026-01-31T10:00:00+00:00"}     bytes  {"$bytes": "aGk="}
+    one with a ZoneInfo  {"$datetime": "2026-03-28T09:00:00+01:00[Europe/Berlin]"} (RFC 9557)
     set       {"$set": [1, 2]}                               int past 2^53  {"$int": "9007199254740993"}
     a dict whose only key begins with "$"  {"$dict": {...}}
 """
@@ -12,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from playground.workflows.errors import NotSerialisable, TooLarge
 
@@ -22,6 +24,7 @@ INT_DIGITS = 4_300  # CPython converts no more without being told to
 
 _TOO_LARGE = 10**INT_DIGITS
 _TOO_LONG = f"int of more than {INT_DIGITS:,} digits"
+_ZONE = re.compile(r"[A-Za-z0-9_+./-]{1,100}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -94,7 +97,7 @@ def _encode(value: Any, path: str, above: tuple[int, ...], in_set: bool) -> Any:
             raise _refusal(path, f"float {float.__repr__(value)}")
         return float.__float__(value)
     if isinstance(value, datetime):
-        return {"$datetime": datetime.isoformat(value)}
+        return {"$datetime": datetime.isoformat(value) + _zone_of(value)}
     if isinstance(value, (bytes, bytearray)):
         return {"$bytes": base64.b64encode(value).decode()}
     if not isinstance(value, (list, tuple, dict, set, frozenset)):
@@ -137,6 +140,41 @@ def _encode_int(value: int, path: str) -> Any:
     return {"$int": str(value)}
 
 
+def _zone_of(value: datetime) -> str:
+    zone = value.tzinfo
+    key = zone.key if isinstance(zone, ZoneInfo) else None
+    return f"[{key}]" if isinstance(key, str) and _ZONE.fullmatch(key) else ""
+
+
+def _decode_datetime(text: str) -> datetime:
+    """A moment in its zone, so that a day later is at the same time of the clock. In a zone that is not known here it keeps its offset.
+
+    Where the rules of the zone have changed since, the moment holds and the clock gives way.
+    """
+    if not text.endswith("]"):
+        return datetime.fromisoformat(text)
+    plain, _, key = text[:-1].partition("[")
+    stored = datetime.fromisoformat(plain)
+    zone = _zone(key)
+    if zone is None or stored.tzinfo is None:
+        return stored
+    for fold in (0, 1):
+        found = stored.replace(tzinfo=zone, fold=fold)
+        if found.utcoffset() == stored.utcoffset():
+            return found
+    try:
+        return stored.astimezone(zone)
+    except OverflowError:  # at the end of all time
+        return stored
+
+
+def _zone(key: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(key) if _ZONE.fullmatch(key) else None
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # ValueError: it is no name of a zone, or its file is none
+        return None
+
+
 def _decode_int(text: str) -> int:
     if len(text.lstrip("-")) > INT_DIGITS:
         raise ValueError(_TOO_LONG)
@@ -148,7 +186,7 @@ def _refusal(path: str, what: str) -> NotSerialisable:
 
 
 _DECODERS: dict[str, Callable[[Any], Any]] = {
-    "$datetime": datetime.fromisoformat,
+    "$datetime": lambda inner: _decode_datetime(inner),
     "$bytes": base64.b64decode,
     "$set": lambda inner: {_hashable(decode(member)) for member in inner},
     "$int": lambda inner: _decode_int(inner),
