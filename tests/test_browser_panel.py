@@ -35,6 +35,33 @@ class TenantWorkflow(WorkflowEntrypoint):
         return await shaky()
 """
 RAISES_AT = 14
+PROGRESSES = """import asyncio
+
+from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        go_on = asyncio.Event()
+
+        async def copy():
+            for row in (1, 2):
+                print(f"copying row {row} …", end=" ", flush=True)
+                await asyncio.sleep(0.05)
+            print("halfway", file=__import__("sys").stderr)
+            await go_on.wait()
+            print("copying row 3 …", end=" ", flush=True)
+            await asyncio.sleep(0.05)
+            print("done")
+            for percent in (10, 50, 100):
+                print(f"\\r{percent} %", end="", flush=True)
+            print()
+
+        copied = asyncio.create_task(step.do("copy", copy))
+        await step.wait_for_event("the end", "end")
+        go_on.set()
+        await copied
+"""
 TALKS = """from workers import WorkflowEntrypoint
 
 LINES = 3_000
@@ -183,6 +210,24 @@ def test_a_press_on_an_open_step_counts_while_its_lines_arrive_and_a_note_stays_
     assert (note.bounding_box() or {})["width"] < 24, "lies over no more of a line that is too long"
     note.hover()
     expect(note).to_have_css("font-size", "12px")
+
+
+def test_a_line_that_is_printed_in_pieces_grows_in_its_place_and_goes_to_the_step(ran: Callable[[str], Playground]) -> None:
+    page = ran(PROGRESSES)
+    page.tab("Logs")
+    lines = page.logs.get_by_role("listitem")
+    expect(lines.filter(has_text="copying row 2 …")).to_have_count(1)
+    expect(lines.filter(has_text="copying")).to_have_count(1)
+    expect(lines).to_have_count(2)
+    page.page.get_by_role("form", name="Send an event to the end").get_by_role("button", name="Send event").click()
+    page.expect_status("Complete")
+    expect(lines.filter(has_text="copying row 3 … done")).to_have_count(1)
+    expect(lines.filter(has_text="halfway")).to_have_count(1)
+    expect(lines.filter(has_text="100 %")).to_have_text(re.compile(r"copy\s*100 %$"))
+    page.page.get_by_placeholder("Search the logs").fill("row 3 … done")
+    expect(lines).to_have_count(1)
+    page.step("copy").click()
+    expect(page.page.locator("#view-step .logs")).to_contain_text("copying row 1 … copying row 2 … copying row 3 … done")
 
 
 def test_a_long_run_is_all_there_and_little_of_it_in_the_page(ran: Callable[[str], Playground]) -> None:

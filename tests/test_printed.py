@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from http_support import HELLO, MakeSite
 from semantics_support import isolated, playing, story
 
 from playground.testing import Run
@@ -211,6 +212,14 @@ async def test_a_line_longer_than_a_frame_is_one_line_again() -> None:
         assert await run.logs() == ["x" * 20_000, "y" * 9_000]
         lengths = [(len(text), partial) for _, text, partial in await pieces(run)]
         assert lengths == [(8_000, True), (8_000, True), (4_000, False), (8_000, True), (1_000, False)]
+
+
+def test_the_page_without_scripts_shows_a_line_as_one(make_site: MakeSite) -> None:
+    site = make_site()
+    made = site.create(HELLO.replace('print("hello")', 'print("he", end="", flush=True); print("llo", end="", flush=True); print("!")'))
+    site.finish(made)
+    page = site.client.get(made["url"], headers={"Accept": "text/html"}).text
+    assert page.count('<span class="msg">hello!</span>') == 1 and '<span class="msg">he</span>' not in page
 
 
 def test_pieces_are_joined_within_their_execution_stream_and_step_only() -> None:

@@ -65,7 +65,10 @@ _ANSWERS: Mapping[str, Any] = {
             "type": {"type": "string"},
             "execution": {"type": ["integer", "null"]},
             "step": _STEP,
-            "data": {"type": "object"},
+            "data": {
+                "type": "object",
+                "description": "What the type of event tells. A `log` with `partial: true` goes on in the next one of the same execution, stream and step.",
+            },
         },
     },
     "Instance": {
