@@ -1,4 +1,4 @@
-"""Print one character at a time and flush each, as fast as it can: every flush would be an event of its own in the journal.
+"""Print one character at a time and flush each, as fast as it can: each might become an event of the journal.
 
 Line: stdout flood
 End: errored LimitExceeded

@@ -10,6 +10,8 @@ from playground.testing import Run
 from playground.workflows import events as ev
 
 KINDS: dict[str, Callable[..., Any]] = {"real": isolated, "in process": playing}
+NEVER_RETRIEVED = "Task exception was never retrieved: the background task later() failed and nothing awaited it"
+OF_A_FUTURE = "Future exception was never retrieved: a background task failed and nothing awaited it"
 
 HELPER = """
 async def spawns():
@@ -65,14 +67,14 @@ SAID = {
         HELPER,
         "spawn",
         'raise ValueError("in a helper task")',
-        "Task exception was never retrieved: the background task later() failed and nothing awaited it: ValueError: in a helper task",
+        f"{NEVER_RETRIEVED}: ValueError: in a helper task",
         "later",
     ),
     "a task made outside steps": (
         OUTSIDE,
         None,
         '{}["no such key"]',
-        "Task exception was never retrieved: the background task later() failed and nothing awaited it: KeyError: 'no such key'",
+        f"{NEVER_RETRIEVED}: KeyError: 'no such key'",
         "later",
     ),
     "a step in a task": (
@@ -82,7 +84,13 @@ SAID = {
         'Step "background-1" failed and nothing awaited it: ValueError: nobody looks',
         "fails",
     ),
-    "a callback": (CALLBACK, None, 'raise ValueError("in a callback")', "A callback of the event loop failed: ValueError: in a callback", "late"),
+    "a callback": (
+        CALLBACK,
+        None,
+        'raise ValueError("in a callback")',
+        "A callback of the event loop failed: ValueError: in a callback",
+        "late",
+    ),
 }
 
 
@@ -109,7 +117,9 @@ async def test_a_future_that_fails_unseen_has_no_place_and_is_said_all_the_same(
     async with playing(FUTURE) as (_, run):
         await run.result()
         (said,) = await stderr(run)
-        assert said["text"] == ["Future exception was never retrieved: a background task failed and nothing awaited it: ValueError: in a future"]
+        assert said["text"] == [
+            f"{OF_A_FUTURE}: ValueError: in a future",
+        ]
 
 
 @story
@@ -126,5 +136,12 @@ async def test_a_task_that_is_dropped_while_it_runs_says_where_it_was() -> None:
     async with isolated(body) as (_, run):
         await run.wait_for_status(ev.COMPLETE)
         (said,) = await stderr(run)
-        assert said["text"][0] == "Task was destroyed: nothing refers to the background task waits(), which was dropped while it was running"
-        assert said["line"] in ("async def waits():", "await asyncio.get_running_loop().create_future()")  # whichever of the two is collected first
+        assert (
+            said["text"][0]
+            == "Task was destroyed: nothing refers to the background task waits(), "
+            "which was dropped while it was running"
+        )
+        assert said["line"] in (
+            "async def waits():",
+            "await asyncio.get_running_loop().create_future()",
+        )  # whichever of the two is collected first

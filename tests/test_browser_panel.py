@@ -212,7 +212,7 @@ def test_a_press_on_an_open_step_counts_while_its_lines_arrive_and_a_note_stays_
     expect(note).to_have_css("font-size", "12px")
 
 
-def test_a_line_that_is_printed_in_pieces_grows_in_its_place_and_goes_to_the_step(ran: Callable[[str], Playground]) -> None:
+def test_a_line_that_is_printed_in_pieces_grows_in_its_place(ran: Callable[[str], Playground]) -> None:
     page = ran(PROGRESSES)
     page.tab("Logs")
     lines = page.logs.get_by_role("listitem")
@@ -227,7 +227,8 @@ def test_a_line_that_is_printed_in_pieces_grows_in_its_place_and_goes_to_the_ste
     page.page.get_by_placeholder("Search the logs").fill("row 3 … done")
     expect(lines).to_have_count(1)
     page.step("copy").click()
-    expect(page.page.locator("#view-step .logs")).to_contain_text("copying row 1 … copying row 2 … copying row 3 … done")
+    of_step = page.page.locator("#view-step .logs")
+    expect(of_step).to_contain_text("copying row 1 … copying row 2 … copying row 3 … done")
 
 
 def test_a_long_run_is_all_there_and_little_of_it_in_the_page(ran: Callable[[str], Playground]) -> None:

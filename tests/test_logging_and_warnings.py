@@ -1,4 +1,4 @@
-"""What code says through `logging` and `warnings`: as a script says it, with levels, and never of files that are not the tenant's."""
+"""What code says through `logging` and `warnings`: as a script says it, never of files that are not the tenant's."""
 
 import logging
 import sys
@@ -40,7 +40,12 @@ LEVELS = {
     "nothing asked": ("", [("INFO", "shop: info 1"), ("WARNING", "shop: warning")]),
     "a level and a format": (
         'logging.basicConfig(level=logging.DEBUG, format="%(levelname)s %(message)s")',
-        [("DEBUG", "DEBUG debug"), ("INFO", "INFO info 1"), ("WARNING", "WARNING warning"), ("DEBUG", "DEBUG of the root")],
+        [
+            ("DEBUG", "DEBUG debug"),
+            ("INFO", "INFO info 1"),
+            ("WARNING", "WARNING warning"),
+            ("DEBUG", "DEBUG of the root"),
+        ],
     ),
     "a level by its name, and stdout": (
         'import sys; logging.basicConfig(level="WARNING", stream=sys.stdout)',
@@ -70,7 +75,10 @@ LEVELS = {
 
 
 # The root logger's own level is the process's: in a test kit, one workflow does not silence the rest.
-@pytest.mark.parametrize(("kind", "asked"), [(kind, asked) for kind in KINDS for asked in LEVELS if (kind, asked) != ("in process", "the root's level")])
+@pytest.mark.parametrize(
+    ("kind", "asked"),
+    [(kind, asked) for kind in KINDS for asked in LEVELS if (kind, asked) != ("in process", "the root's level")],
+)
 def test_basic_config_does_what_it_does_in_a_script(kind: str, asked: str) -> None:
     before, expected = LEVELS[asked]
 
@@ -101,7 +109,11 @@ def test_basic_config_refuses_what_it_refuses_in_a_script(kind: str) -> None:
         """
         async with said(kind, body) as (run, lines):
             refused = await run.result()
-            assert [text.split(":")[0] for text in refused] == ["Unrecognised argument(s)", "Unknown level", "Style must be one of"]
+            assert [text.split(":")[0] for text in refused] == [
+                "Unrecognised argument(s)",
+                "Unknown level",
+                "Style must be one of",
+            ]
             assert lines == [("logging", "DEBUG", "root: still")]
 
     told()
@@ -123,7 +135,13 @@ async def test_a_test_that_is_over_leaves_logging_and_warnings_as_they_were() ->
     before = logging.basicConfig, logging.getLogger().level, warnings.showwarning, list(warnings.filters), sys.stderr
     async with said("in process", 'import logging\nlogging.basicConfig(level="DEBUG", force=True)\nlogging.debug("x")'):
         pass
-    assert (logging.basicConfig, logging.getLogger().level, warnings.showwarning, list(warnings.filters), sys.stderr) == before
+    assert (
+        logging.basicConfig,
+        logging.getLogger().level,
+        warnings.showwarning,
+        list(warnings.filters),
+        sys.stderr,
+    ) == before
 
 
 @story
@@ -173,7 +191,8 @@ def test_a_deprecation_in_the_code_is_shown_as_in_a_script(kind: str) -> None:
 
 
 FORGOTTEN = {
-    'step.do("forgotten", lambda: 1)': '`step.do("forgotten", …)` was called on line {line} and never awaited, so it did not run. Write `await` before it.',
+    'step.do("forgotten", lambda: 1)': '`step.do("forgotten", …)` was called on line {line} and never awaited, '
+    "so it did not run. Write `await` before it.",
     'step.sleep("nap", "1 second")': '`step.sleep("nap", …)` was called on line {line} and never awaited',
     'step.sleep_until("noon", 1)': '`step.sleep_until("noon", …)` was called on line {line} and never awaited',
     'step.wait_for_event("go", "go")': '`step.wait_for_event("go", …)` was called on line {line} and never awaited',

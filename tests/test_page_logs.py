@@ -1,4 +1,4 @@
-"""The page's log: what was printed in pieces is one line again, as `playground.workflows.printed` joins it, at any moment of the run."""
+"""The page's log: what was printed in pieces is one line again, as the server joins it, at any moment of the run."""
 
 from typing import Any
 
@@ -13,13 +13,26 @@ import { fold } from "RUN/fold.js";
 import { Moments } from "RUN/moments.js";
 const moments = new Moments({ every: 2 });
 for (const event of given) moments.push(event);
-const told = (state) => state.logs.map(({ seq, text, line, replay, more, level, step, cut }) => cut ?? { seq, text, line, replay, more, level, step: step?.name ?? null });
-return [told(fold(given)), given.map((event) => told(moments.at(event.seq))), given.map((event, index) => told(fold(given.slice(0, index + 1))))];
+const named = (step) => step?.name ?? null;
+const shown = ({ step, seq, text, line, replay, more }) => ({ step: named(step), seq, text, line, replay, more });
+const told = (state) => state.logs.map((line) => line.cut ?? shown(line));
+const moved = given.map((event) => told(moments.at(event.seq)));
+return [told(fold(given)), moved, given.map((event, index) => told(fold(given.slice(0, index + 1))))];
 """
 
 
-def log(seq: int, text: str, *, partial: bool = False, execution: int = 1, step: str | None = "one", **more: Any) -> dict[str, Any]:
-    data = {"stream": "stdout", "level": None, "text": text, "replay": False, "line": seq, **({"partial": True} if partial else {}), **more}
+def log(
+    seq: int, text: str, *, partial: bool = False, execution: int = 1, step: str | None = "one", **more: Any
+) -> dict[str, Any]:
+    data = {
+        "stream": "stdout",
+        "level": None,
+        "text": text,
+        "replay": False,
+        "line": seq,
+        **({"partial": True} if partial else {}),
+        **more,
+    }
     shown: dict[str, Any] = {"seq": seq, "at": seq, "type": "log", "execution": execution, "data": data}
     return shown | ({"step": {"kind": "do", "name": step, "count": 1}} if step else {})
 
@@ -61,9 +74,19 @@ def test_every_moment_of_a_run_has_the_lines_as_they_were_then() -> None:
 def test_the_page_and_the_server_join_the_same_pieces() -> None:
     lines, _, _ = node(LINES, JOURNAL)
     events = [
-        Event(it["seq"], it["at"], it["type"], it["execution"], StepKey(**it["step"]) if "step" in it else None, it["data"]) for it in JOURNAL
+        Event(
+            it["seq"],
+            it["at"],
+            it["type"],
+            it["execution"],
+            StepKey(**it["step"]) if "step" in it else None,
+            it["data"],
+        )
+        for it in JOURNAL
     ]
-    assert sorted(line for text in joined(events) for line in text.text.split("\n")) == sorted(line["text"] for line in lines)
+    assert sorted(line for text in joined(events) for line in text.text.split("\n")) == sorted(
+        line["text"] for line in lines
+    )
 
 
 def test_a_line_that_has_no_end_goes_on_in_another_row() -> None:
@@ -73,7 +96,13 @@ def test_a_line_that_has_no_end_goes_on_in_another_row() -> None:
 
 @pytest.mark.parametrize(
     ("text", "seen"),
-    [("10%\r50%\r100%", "100%"), ("10%\r100%\r", "100%"), ("windows\r", "windows"), ("plain", "plain"), ("\x1b[31mred\x1b[0m\r\x1b[32mgreen", "green")],
+    [
+        ("10%\r50%\r100%", "100%"),
+        ("10%\r100%\r", "100%"),
+        ("windows\r", "windows"),
+        ("plain", "plain"),
+        ("\x1b[31mred\x1b[0m\r\x1b[32mgreen", "green"),
+    ],
 )
 def test_a_line_that_was_written_over_shows_what_was_written_last(text: str, seen: str) -> None:
     assert node('import { plain } from "RUN/ansi.js";\nreturn plain(given);', text) == seen

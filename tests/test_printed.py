@@ -1,4 +1,4 @@
-"""What is printed without a newline: sent when it is flushed and before the loop waits, kept when the worker goes, and one line again for who reads it."""
+"""What is printed without a newline: sent by a flush and before a wait, kept when the worker goes, one line again."""
 
 import asyncio
 from typing import Any
@@ -31,8 +31,24 @@ async def printed_until(run: Run, text: str) -> None:
             await grown(reached)
 
 
-def log(seq: int, text: str, *, partial: bool = False, execution: int = 1, step: str | None = "one", stream: str = "stdout", **more: Any) -> Event:
-    data = {"stream": stream, "level": None, "text": text, "replay": False, **({"partial": True} if partial else {}), **more}
+def log(
+    seq: int,
+    text: str,
+    *,
+    partial: bool = False,
+    execution: int = 1,
+    step: str | None = "one",
+    stream: str = "stdout",
+    **more: Any,
+) -> Event:
+    data = {
+        "stream": stream,
+        "level": None,
+        "text": text,
+        "replay": False,
+        **({"partial": True} if partial else {}),
+        **more,
+    }
     return Event(seq, seq, ev.LOG, execution, StepKey("do", step, 1) if step else None, data)
 
 
@@ -120,7 +136,11 @@ async def test_a_line_that_an_attempt_began_ends_with_it() -> None:
     async with playing(body) as (_, run):
         await run.result()
         assert await run.logs() == ["loading, ", "loading ok"]
-        types = [event.type for event in await run.journal() if event.type in (ev.LOG, ev.ATTEMPT_ERRORED, ev.ATTEMPT_COMPLETED)]
+        types = [
+            event.type
+            for event in await run.journal()
+            if event.type in (ev.LOG, ev.ATTEMPT_ERRORED, ev.ATTEMPT_COMPLETED)
+        ]
         assert types == [ev.LOG, ev.LOG, ev.ATTEMPT_ERRORED, ev.LOG, ev.LOG, ev.ATTEMPT_COMPLETED]
 
 
@@ -168,7 +188,10 @@ async def test_a_line_across_a_replay_keeps_what_is_new_apart_from_what_was_said
     async with playing(body) as (_, run):
         await run.result()
         journal = [event for event in await run.journal() if event.type == ev.LOG]
-        assert [(event.execution, event.data["text"], event.data["replay"], event.data.get("partial", False)) for event in journal] == [
+        assert [
+            (event.execution, event.data["text"], event.data["replay"], event.data.get("partial", False))
+            for event in journal
+        ] == [
             (1, "before ", False, True),
             (2, "before ", True, True),
             (2, "after", False, False),
@@ -202,7 +225,9 @@ async def test_whole_lines_stay_one_event_each_however_slowly_they_come() -> Non
     """
     async with playing(body) as (_, run):
         await run.result()
-        assert await pieces(run) == [("work", f"line {number}{more}", False) for number in range(3) for more in ("", " flushed")]
+        assert await pieces(run) == [
+            ("work", f"line {number}{more}", False) for number in range(3) for more in ("", " flushed")
+        ]
 
 
 @story
@@ -216,7 +241,9 @@ async def test_a_line_longer_than_a_frame_is_one_line_again() -> None:
 
 def test_the_page_without_scripts_shows_a_line_as_one(make_site: MakeSite) -> None:
     site = make_site()
-    made = site.create(HELLO.replace('print("hello")', 'print("he", end="", flush=True); print("llo", end="", flush=True); print("!")'))
+    made = site.create(
+        HELLO.replace('print("hello")', 'print("he", end="", flush=True); print("llo", end="", flush=True); print("!")')
+    )
     site.finish(made)
     page = site.client.get(made["url"], headers={"Accept": "text/html"}).text
     assert page.count('<span class="msg">hello!</span>') == 1 and '<span class="msg">he</span>' not in page
@@ -234,7 +261,13 @@ def test_pieces_are_joined_within_their_execution_stream_and_step_only() -> None
         log(8, "", step="two"),
         Event(9, 9, ev.WORKFLOW_COMPLETED, 2, None, {"output": None}),
     ]
-    assert [(text.seq, text.text) for text in joined(journal)] == [(1, "ae\nfg"), (2, "b"), (3, "c"), (4, "d"), (7, "h")]
+    assert [(text.seq, text.text) for text in joined(journal)] == [
+        (1, "ae\nfg"),
+        (2, "b"),
+        (3, "c"),
+        (4, "d"),
+        (7, "h"),
+    ]
 
 
 def test_a_joined_text_is_a_replay_only_where_all_of_it_is_one() -> None:
@@ -243,4 +276,7 @@ def test_a_joined_text_is_a_replay_only_where_all_of_it_is_one() -> None:
 
 
 def test_a_joined_text_has_an_end() -> None:
-    assert [text.text for text in joined([log(seq, "abc", partial=True) for seq in range(1, 5)], most=6)] == ["abcabc", "abcabc"]
+    assert [text.text for text in joined([log(seq, "abc", partial=True) for seq in range(1, 5)], most=6)] == [
+        "abcabc",
+        "abcabc",
+    ]

@@ -17,7 +17,14 @@ from playground.workflows.compare import changed_lines
 from playground.workflows.source import lines, with_ends, without_mark
 
 MARK = "\ufeff"
-SEPARATORS = {"a form feed": "\x0c", "U+2028": "\u2028", "U+2029": "\u2029", "U+0085": "\x85", "VT": "\x0b", "FS": "\x1c"}
+SEPARATORS = {
+    "a form feed": "\x0c",
+    "U+2028": "\u2028",
+    "U+2029": "\u2029",
+    "U+0085": "\x85",
+    "VT": "\x0b",
+    "FS": "\x1c",
+}
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +72,10 @@ def test_a_tenant_deploys_the_same_version_with_the_mark_and_without(site: Site)
 def test_code_with_a_mark_is_taken_for_a_fork_and_for_one_that_lives(site: Site) -> None:
     made = site.create(HELLO)
     site.finish(made)
-    fork = site.client.post(f"/api{made['url']}/fork", json={"from_step": {"name": "greet"}, "source": MARK + HELLO.replace("Hello", "Good day")})
+    fork = site.client.post(
+        f"/api{made['url']}/fork",
+        json={"from_step": {"name": "greet"}, "source": MARK + HELLO.replace("Hello", "Good day")},
+    )
     assert fork.status_code == 201, fork.text
     assert site.finish(fork.json())["output"] == {"greeting": "Good day, world!"}
     waits = ECHO.replace("return event['payload']", 'await step.wait_for_event("go", "go")\n        return "old"')
@@ -82,7 +92,9 @@ async def test_a_program_that_embeds_the_engine_may_hand_over_a_marked_file(engi
     code = Code(MARK + HELLO)
     assert (code.source, code.version) == (HELLO, Code(HELLO).version)
     assert await engine.check(MARK + HELLO) == await engine.check(HELLO)
-    instance = await Dispatcher(engine, lambda metadata: code).wrap_binding({"tenant": "acme"}).create(params={"name": "Ada"})
+    instance = (
+        await Dispatcher(engine, lambda metadata: code).wrap_binding({"tenant": "acme"}).create(params={"name": "Ada"})
+    )
     assert await output(instance) == {"greeting": "Hello, Ada!"}
     row = await engine.create(CreateInstance(MARK + HELLO))
     assert row.snippet == code.version

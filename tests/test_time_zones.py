@@ -1,4 +1,4 @@
-"""A datetime keeps its time zone through the journal, so that a day later is the same time of the clock; and workers know the zones."""
+"""A datetime keeps its time zone in the journal, so that a day later is the same time; workers know zones."""
 
 import zoneinfo
 from collections.abc import Iterator
@@ -58,7 +58,10 @@ def test_what_has_no_zone_that_is_known_keeps_its_offset(stored: str, shown: str
 def test_where_the_rules_of_a_zone_have_changed_the_moment_holds() -> None:
     back = values.decode({"$datetime": "2026-03-28T09:00:00+07:00[Europe/Berlin]"})
     assert (back, back.tzinfo) == (datetime(2026, 3, 28, 2, tzinfo=UTC), BERLIN)
-    assert values.decode({"$datetime": "9999-12-31T23:00:00-12:00[Europe/Berlin]"}).isoformat() == "9999-12-31T23:00:00-12:00"
+    assert (
+        values.decode({"$datetime": "9999-12-31T23:00:00-12:00[Europe/Berlin]"}).isoformat()
+        == "9999-12-31T23:00:00-12:00"
+    )
 
 
 def test_a_zone_without_a_key_of_the_usual_kind_is_stored_as_its_offset() -> None:
@@ -112,11 +115,17 @@ def machine_without_zones() -> Iterator[None]:
     zoneinfo.reset_tzpath()
 
 
-@pytest.mark.parametrize("without", [frozenset(), frozenset({NAMESPACES, USER})], ids=["in namespaces", "without namespaces"])
-def test_workers_of_a_machine_without_zones_have_those_of_the_package(machine_without_zones: None, without: frozenset[str]) -> None:
+@pytest.mark.parametrize(
+    "without", [frozenset(), frozenset({NAMESPACES, USER})], ids=["in namespaces", "without namespaces"]
+)
+def test_workers_of_a_machine_without_zones_have_those_of_the_package(
+    machine_without_zones: None, without: frozenset[str]
+) -> None:
     found = visible.time_zones()
     assert found is not None and found.endswith("tzdata/zoneinfo")
-    source = "import zoneinfo\nr = [str(zoneinfo.ZoneInfo('Asia/Tokyo')), 'Asia/Tokyo' in zoneinfo.available_timezones()]"
+    source = (
+        "import zoneinfo\nr = [str(zoneinfo.ZoneInfo('Asia/Tokyo')), 'Asia/Tokyo' in zoneinfo.available_timezones()]"
+    )
     with held(without=without, unsafe=True) as sandbox:
         answer, _ = sandbox.run(source)
     assert answer == "['Asia/Tokyo', True]"

@@ -124,14 +124,20 @@ def test_what_is_strange_is_answered_without_harm(site: Site, case: str) -> None
 
 @pytest.mark.parametrize(
     ("request_line", "more"),
-    [(b"HTTP/1.0", b""), (b"HTTP/1.0", b"Connection: keep-alive\r\n"), (b"HTTP/1.1", b"Connection: close\r\n"), (b"HTTP/1.1", b"")],
+    [
+        (b"HTTP/1.0", b""),
+        (b"HTTP/1.0", b"Connection: keep-alive\r\n"),
+        (b"HTTP/1.1", b"Connection: close\r\n"),
+        (b"HTTP/1.1", b""),
+    ],
     ids=["HTTP/1.0", "HTTP/1.0 that would stay", "HTTP/1.1 that leaves", "HTTP/1.1"],
 )
 def test_a_stream_is_sent_in_the_words_of_the_version_that_asks(site: Site, request_line: bytes, more: bytes) -> None:
     made = site.create(HELLO)
     site.finish(made)
     asked = f"GET /api{made['url']}/stream ".encode() + request_line + b"\r\n" + HOST + more + b"\r\n"
-    last = b"" if more == b"Connection: close\r\n" or request_line == b"HTTP/1.0" else b"GET /healthz HTTP/1.1\r\nConnection: close\r\n" + HOST + b"\r\n"
+    closes = request_line == b"HTTP/1.0" or more == b"Connection: close\r\n"
+    last = b"" if closes else b"GET /healthz HTTP/1.1\r\nConnection: close\r\n" + HOST + b"\r\n"
     head, _, body = said(site, asked + last).partition(b"\r\n\r\n")
     fields = [line.partition(b": ")[0].lower() for line in head.split(b"\r\n")[1:]]
     values = [line.partition(b": ")[2] for line in head.split(b"\r\n")[1:] if line.lower().startswith(b"connection:")]

@@ -1,4 +1,4 @@
-"""`import workers` as Cloudflare's Python SDK has it: names for annotations, a clear refusal of others, and a context for any way to take it."""
+"""`import workers` as Cloudflare's Python SDK has it: names of types, others refused, any way to take `ctx`."""
 
 from typing import Any
 
@@ -9,9 +9,10 @@ from playground.testing import WorkflowTester
 from playground.worker import api
 from playground.worker.parameters import given_context
 
-SDK = (  # what `workers.__all__` of the SDK (workers-py, runtime SDK) has and a file may name in annotations or derive from
-    "Blob", "BlobEnding", "BlobValue", "Body", "Context", "DurableObject", "FetchKwargs", "FetchResponse", "File", "FormData", "FormDataValue",
-    "Headers", "JSBody", "Request", "RequestInitCfProperties", "Response", "WorkerEntrypoint", "WorkflowEntrypoint", "handler",
+SDK = (  # what `workers.__all__` of the SDK (workers-py) has and a file may name in annotations or derive from
+    "Blob", "BlobEnding", "BlobValue", "Body", "Context", "DurableObject", "FetchKwargs", "FetchResponse", "File",
+    "FormData", "FormDataValue", "Headers", "JSBody", "Request", "RequestInitCfProperties", "Response",
+    "WorkerEntrypoint", "WorkflowEntrypoint", "handler",
 )  # fmt: skip
 
 ANNOTATED = """
@@ -19,7 +20,8 @@ from __future__ import annotations
 
 import typing
 
-from workers import DurableObject, FetchResponse, Request, Response, WorkerEntrypoint, WorkflowEntrypoint, WorkflowEvent, WorkflowStep, handler
+from workers import DurableObject, FetchResponse, Request, Response, WorkerEntrypoint, handler
+from workers import WorkflowEntrypoint, WorkflowEvent, WorkflowStep
 from workers.workflows import NonRetryableError, WorkflowStepConfig, WorkflowStepContext
 
 
@@ -46,8 +48,8 @@ class TenantWorkflow(WorkflowEntrypoint):
         async def typed(ctx: WorkflowStepContext) -> bool:
             return isinstance(ctx, WorkflowStepContext)
 
-        hints = typing.get_type_hints(on_fetch)
-        return [isinstance(step, WorkflowStep), isinstance(event, WorkflowEvent), await typed(), hints["request"] is Request]
+        hint = typing.get_type_hints(on_fetch)["request"]
+        return [isinstance(step, WorkflowStep), isinstance(event, WorkflowEvent), await typed(), hint is Request]
 """
 
 
@@ -67,7 +69,9 @@ def test_all_names_of_the_sdk_that_stand_in_annotations_are_there() -> None:
     assert set(SDK) <= api.names().keys()
 
 
-@pytest.mark.parametrize("line", ["from workers import Nonsense", "from workers.workflows import Nonsense", "import workers.Nonsense"])
+@pytest.mark.parametrize(
+    "line", ["from workers import Nonsense", "from workers.workflows import Nonsense", "import workers.Nonsense"]
+)
 @story
 async def test_a_name_that_is_not_there_is_refused_with_those_that_are(line: str) -> None:
     error = await failure(line)
@@ -95,7 +99,9 @@ async def test_asking_the_module_whether_it_has_a_name_is_no_error() -> None:
 async def test_what_belongs_to_workers_says_so_when_it_is_made() -> None:
     error = await failure('from workers import Request\nRequest("https://example.com")')
     assert error["name"] == "TypeError"
-    assert error["message"].startswith("Request is for Workers, which do not run here: it can be named in an annotation, but not made.")
+    assert error["message"].startswith(
+        "Request is for Workers, which do not run here: it can be named in an annotation, but not made."
+    )
 
 
 # What a callback of the direct form is given.
@@ -137,7 +143,9 @@ def other_keyword(*, more: int = 1) -> Any:
     return more
 
 
-@pytest.mark.parametrize("callback", [positional, another_name, keyword_only, keyword_only_with_default, both, with_default])
+@pytest.mark.parametrize(
+    "callback", [positional, another_name, keyword_only, keyword_only_with_default, both, with_default]
+)
 def test_a_callback_that_takes_the_context_is_given_it(callback: Any) -> None:
     assert given_context(callback)("the context") == "the context"
 

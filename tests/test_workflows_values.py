@@ -97,7 +97,11 @@ class Hashable(dict):
         ([{1: 2}], "not serialisable: $[0]: dict with a key of type int (keys must be str)"),
         ([float("nan")], "not serialisable: $[0]: float nan"),
         (["\ud800"], "not serialisable: $[0]: str with a lone surrogate"),
-        pytest.param(10**4300, "not serialisable: $: int of more than 4,300 digits (store it as a text, such as hex(number))", id="a long int"),
+        pytest.param(
+            10**4300,
+            "not serialisable: $: int of more than 4,300 digits (store it as a text, such as hex(number))",
+            id="a long int",
+        ),
         (timedelta(1), "not serialisable: $: timedelta"),
         (1j, "not serialisable: $: complex"),
         (range(3), "not serialisable: $: range"),

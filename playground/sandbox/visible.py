@@ -22,7 +22,8 @@ _THIRD_PARTY = ("site-packages", "dist-packages")
 class Visible:
     """Read-only files of the host. `same` stay where they are; `masked` lie within and are covered up; `moved` are (host path, path inside).
 
-    `root` is what stands on `sys.path` for our own package; `package` are our files as seen inside; `zones` is where time zones are found.
+    `root` is what stands on `sys.path` for our own package; `package` are our files as seen inside; `zones` is where
+    time zones are found.
     """
 
     python: str
@@ -56,7 +57,7 @@ def find(*, in_namespace: bool, extra: str | None = None) -> Visible:
     """
     python = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
     zones = time_zones()
-    packed = zones is not None and any(part in zones for part in _THIRD_PARTY)  # covered up with the rest of what is installed
+    packed = zones is not None and any(part in zones for part in _THIRD_PARTY)  # which are covered up
     own = (extra, None if packed else zones)
     same = _outermost({*_standard_library(), *_libraries(), *(path for path in own if path and os.path.isdir(path))})
     masked = tuple(sorted(path for root in same for path in _third_party(root)))
@@ -70,11 +71,12 @@ def find(*, in_namespace: bool, extra: str | None = None) -> Visible:
     loader = _loader(python)
     if loader:
         moved.append((os.path.realpath(loader), loader))
-    return Visible(python, same, masked, tuple(moved), APP, tuple(inside for _, inside in moved), ZONES if packed else zones or ZONES)
+    seen = ZONES if packed or zones is None else zones
+    return Visible(python, same, masked, tuple(moved), APP, tuple(inside for _, inside in moved), seen)
 
 
 def time_zones() -> str | None:
-    """The directory of time zones that this interpreter reads: the machine's, or that of the package `tzdata`, for machines without."""
+    """The directory of time zones that this interpreter reads: the machine's, else that of the package `tzdata`."""
     for place in zoneinfo.TZPATH:
         if os.path.isfile(f"{place}/UTC"):
             return os.path.realpath(place)

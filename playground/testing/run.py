@@ -172,7 +172,7 @@ class Run:
         return (await self.state()).steps[StepKey(kind, name, count)]
 
     async def logs(self, *, replay: bool = False) -> list[str]:
-        """What it printed or logged, in order, lines that came in pieces as one; what a replay printed again only with `replay`."""
+        """What it printed or logged, in order, a line in pieces as one; what a replay printed only with `replay`."""
         return [text.text for text in joined(await self.journal(), sys.maxsize) if replay or not text.replay]
 
     # What a person can do to it.

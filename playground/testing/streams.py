@@ -32,7 +32,7 @@ class _Log:
         if wanted.level is not None:
             self.level = wanted.level
             root = logging.getLogger()
-            root.setLevel(min(root.level, wanted.level))  # of the whole process: more is let through, and held back in `_RoutedRecords`
+            root.setLevel(min(root.level, wanted.level))  # the process's; `_RoutedRecords` holds back what is too much
 
 
 _log: contextvars.ContextVar[_Log | None] = contextvars.ContextVar("log", default=None)

@@ -22,7 +22,7 @@ Body = TypeVar("Body", bound=msgspec.Struct)
 
 
 class SourceBody(msgspec.Struct, forbid_unknown_fields=True):
-    """A body whose field `source`, if it is given, is code: it loses the byte order mark that a file of some editors begins with."""
+    """A body whose field `source`, if given, is code: it loses the byte order mark that some editors write first."""
 
     def __post_init__(self) -> None:
         source = getattr(self, "source", None)
@@ -30,8 +30,8 @@ class SourceBody(msgspec.Struct, forbid_unknown_fields=True):
             msgspec.structs.force_setattr(self, "source", without_mark(source))
 
 
-# A number that Python converts no more (values.INT_DIGITS). Texts are passed over, since their digits are no number; one without an end goes to the end,
-# so that no place is looked at twice.
+# A number that Python converts no more (values.INT_DIGITS). Texts are passed over, as their digits are no number; one
+# without an end goes to the end of all, so that no place is looked at twice.
 _LONG_NUMBER = re.compile(rb'(?s)"(?:[^"\\]|\\(?:.|\Z))*+(?:"|\Z)|(-?[0-9]{%d,})' % (values.INT_DIGITS + 1))
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -135,7 +135,8 @@ def _long_number(raw: bytes, what: str) -> NotJson | None:
     before = raw[: found.start()].decode("utf-8", "replace")
     line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
     return NotJson(
-        f"The {what} has a number of {digits:,} digits (line {line}, column {column}); the most is {values.INT_DIGITS:,}. Send it as a text, in quotes.",
+        f"The {what} has a number of {digits:,} digits (line {line}, column {column}); "
+        f"the most is {values.INT_DIGITS:,}. Send it as a text, in quotes.",
         line=line,
         column=column,
     )

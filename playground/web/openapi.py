@@ -67,7 +67,8 @@ _ANSWERS: Mapping[str, Any] = {
             "step": _STEP,
             "data": {
                 "type": "object",
-                "description": "What the type of event tells. A `log` with `partial: true` goes on in the next one of the same execution, stream and step.",
+                "description": "What the type of event tells. A `log` with `partial: true` goes on in the next one of "
+                "the same execution, stream and step.",
             },
         },
     },

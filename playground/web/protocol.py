@@ -74,9 +74,9 @@ class Connections:
 
 
 class _UntilClosed:
-    """Sends an answer to a client of HTTP/1.0, which knows no chunks: where no length is said, the end of the connection ends the body.
+    """Sends an answer to a client of HTTP/1.0, which knows no chunks: the end of the connection ends the body.
 
-    uvicorn (0.54) takes any answer without a length for chunked, so it is told of each part that it is as long as was said.
+    uvicorn (0.54) takes any answer without a length for chunked, so each part is passed off as having the right length.
     """
 
     def __init__(self, cycle: RequestResponseCycle) -> None:

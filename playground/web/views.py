@@ -62,7 +62,7 @@ class Views:
         return {**shown, "steps": partly_read(shown["steps"])}
 
     async def logs(self, row: InstanceRow, at: int | None = None) -> list[dict[str, Any]]:
-        """The first texts that the instance printed, for a page without JavaScript; with `at`, up to the event of that seq."""
+        """The first texts that it printed, for a page without JavaScript; with `at`, up to the event of that seq."""
         joiner = Joiner()
         after, budget = 0, Budget()
         until = row.last_seq if at is None else at
@@ -79,7 +79,8 @@ class Views:
 
 def _printed(text: Printed) -> dict[str, Any]:
     step = str(text.step) if text.step else None
-    return {**{name: getattr(text, name) for name in ("at", "execution", "stream", "level", "text", "replay", "line")}, "step": step}
+    shown = {name: getattr(text, name) for name in ("at", "execution", "stream", "level", "text", "replay", "line")}
+    return {**shown, "step": step}
 
 
 def plain(view: Any, most: int | None = None) -> Any:

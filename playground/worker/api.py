@@ -1,4 +1,4 @@
-"""The `workers` module that tenant code imports, as in Cloudflare's Python runtime: what to derive from, raise and catch, and names for annotations."""
+"""The `workers` module that tenants import, as in Cloudflare's Python runtime: classes, errors, names of types."""
 
 import sys
 import types
@@ -11,12 +11,15 @@ from playground.worker.steps import Steps
 
 MODULE = "workers"
 INNER = "workers.workflows"
-# Cloudflare's Python SDK has these for Workers, which do not run here: a file that names one beside its workflow must load all the same.
+# Cloudflare's Python SDK has these for Workers, which do not run here; a file that names one must load all the same.
 OF_WORKERS = (
-    "Blob", "BlobEnding", "BlobValue", "Body", "Context", "FetchKwargs", "FetchResponse", "File", "FormData", "FormDataValue", "Headers", "JSBody",
-    "Request", "RequestInitCfProperties",
+    "Blob", "BlobEnding", "BlobValue", "Body", "Context", "FetchKwargs", "FetchResponse", "File", "FormData",
+    "FormDataValue", "Headers", "JSBody", "Request", "RequestInitCfProperties",
 )  # fmt: skip
-_ELSEWHERE = "{name} is for Workers, which do not run here: it can be named in an annotation, but not made. A workflow reaches the world by self.env, in a step."
+_ELSEWHERE = (
+    "{name} is for Workers, which do not run here: it can be named in an annotation, but not made. "
+    "A workflow reaches the world by self.env, in a step."
+)
 _MISSING = "cannot import name {name!r} from {module!r}; it has: {there}"
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -28,7 +31,7 @@ def handler(function: Handler) -> Handler:
 
 
 def names() -> dict[str, Any]:
-    """What the module has. `WorkflowStep` is the type of `step`, `WorkflowEvent` that of `event` and of what `wait_for_event` gives."""
+    """What the module has. `WorkflowStep` is the type of `step`, `WorkflowEvent` that of `event`."""
     return {
         **{export.__name__: export for export in EXPORTS},
         "WorkflowStep": Steps,
@@ -42,7 +45,7 @@ def names() -> dict[str, Any]:
 
 
 def install() -> None:
-    """Make `import workers` and `from workers.workflows import …` work; a name that is not there is refused with those that are."""
+    """Make `import workers` and `from workers.workflows import …` work; others are refused with those there are."""
     given = names()
     module: Any = types.ModuleType(MODULE, __doc__)
     inner: Any = types.ModuleType(INNER, __doc__)

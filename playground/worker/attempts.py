@@ -24,8 +24,9 @@ from playground.workflows import values
 from playground.workflows.config import StepConfig
 from playground.workflows.errors import NotSerialisable, TooLarge
 
-__all__ = ["Attempts", "Do", "Key", "current_step"]
+__all__ = ["Attempts", "Do", "Report"]
 
+Report = Callable[[Key, BaseException], None]  # told of a step that failed though nothing awaits it
 _SETTLE = 4  # turns of the loop in which a task that was just made comes to its step
 
 
@@ -66,7 +67,7 @@ class Attempts:
         replay: Replay,
         history: History,
         limits: Mapping[str, Any],
-        report: Callable[[Key, BaseException], None],
+        report: Report,
         not_held: Callable[[], Awaitable[None]],
     ) -> None:
         self._channel, self._replay, self._history, self._limits = channel, replay, history, limits

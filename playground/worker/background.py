@@ -1,4 +1,4 @@
-"""What went wrong where nobody awaited it: errors of tasks, futures and callbacks, said with the step, the line and the code."""
+"""What went wrong where nobody awaited it: errors of tasks, futures, callbacks and steps, with step, line and code."""
 
 import asyncio
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class Trouble(NamedTuple):
 
 
 def of_loop(context: Mapping[str, Any]) -> Trouble:
-    """What the event loop calls its exception handler for (see `asyncio.loop.call_exception_handler`), in words for whoever wrote the code."""
+    """What an event loop calls its exception handler for (`loop.call_exception_handler`), in the tenant's terms."""
     error, message = context.get("exception"), str(context.get("message", "asyncio"))
     task = context.get("task") or context.get("future")
     step = _step_of(task)
@@ -72,11 +72,15 @@ def _failed_step(error: BaseException) -> Key | None:
 
 def _called(task: Any) -> str:
     code = _code_of(task)
-    return f"the background task {code.co_name}()" if code is not None and failures.is_tenants(code.co_filename) else "a background task"
+    return (
+        f"the background task {code.co_name}()"
+        if code is not None and failures.is_tenants(code.co_filename)
+        else "a background task"
+    )
 
 
 def _line_of(task: Any) -> int:
-    """The line at which a task of the tenant's waits, or that of its function once its coroutine is closed; 0 for other tasks."""
+    """The line at which a tenant's task waits, or its function's once its coroutine is closed; 0 for other tasks."""
     code, frame = _code_of(task), getattr(_coroutine_of(task), "cr_frame", None)
     if code is None or not failures.is_tenants(code.co_filename):
         return 0

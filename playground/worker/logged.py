@@ -1,4 +1,4 @@
-"""The `logging` module as tenants find it: what is logged is sent with its level, and `basicConfig` does what it does in a script."""
+"""The `logging` module as tenants find it: records have their level, and `basicConfig` works as in a script."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -10,7 +10,9 @@ from playground.worker.logs import LogStream
 LEVEL = logging.INFO  # of the root logger, unless the code says otherwise
 LEVEL_CHARACTERS = 100  # kept of the name of a level, which a tenant may add
 FORMAT = "%(name)s: %(message)s"  # unless the code says otherwise; the level is shown beside it
-_KNOWN = frozenset({"level", "format", "datefmt", "style", "force", "stream", "encoding", "errors", "filename", "filemode", "handlers"})
+_KNOWN = frozenset(
+    {"level", "format", "datefmt", "style", "force", "stream", "encoding", "errors", "filename", "filemode", "handlers"}
+)
 _ELSEWHERE = ("filename", "handlers")  # say that records are to go somewhere else
 
 
@@ -39,7 +41,9 @@ class Asked(NamedTuple):
 
 
 def asked(given: Mapping[str, Any], is_ours: Callable[[Any], bool]) -> Asked | None:
-    """What the arguments of a `basicConfig` ask for; None when records are to go elsewhere than to the log. `is_ours` knows the streams of the log.
+    """What the arguments of a `basicConfig` ask for; None when records are to go elsewhere than to the log.
+
+    `is_ours` knows the streams of the log.
 
     Raises:
         ValueError, TypeError: as `logging.basicConfig` does.
@@ -62,7 +66,7 @@ def asked(given: Mapping[str, Any], is_ours: Callable[[Any], bool]) -> Asked | N
 
 
 def take_root(stream: LogStream) -> None:
-    """Send what the root logger is given, and let the first `basicConfig` count, though the root logger has a handler, which a script's has not."""
+    """Send what the root logger is given, and let the first `basicConfig` count, though that logger has a handler."""
     root = logging.getLogger()
     original = logging.basicConfig
     handler = LogHandler(stream)

@@ -1,7 +1,8 @@
-"""What tenant code prints or logs, sent as frames, each with the step that printed it, its source line and whether a replay did.
+"""What tenant code prints or logs, sent as frames, with the step that printed it, its line, and whether a replay did.
 
-Whole lines are sent as they end. What has begun and not ended is sent when it is flushed, before the loop waits, ahead of whatever else
-the worker sends, and with the next write once it is old; such a frame is `partial`: the next one of the same stream and step goes on with its line.
+Whole lines are sent as they end. What has begun and not ended is sent when it is flushed, before the loop waits, ahead
+of whatever else the worker sends, and with the next write once it is old; such a frame is `partial`: the next one of
+the same stream and step goes on with its line.
 """
 
 import io
@@ -18,7 +19,7 @@ from playground.worker.replay import Replay
 
 STREAMS = ("stdout", "stderr", "logging")
 LINE_CHARACTERS = 8_000  # a longer line is sent in pieces
-FLUSHES = 100  # flushes that send at once, and then one each FLUSH_SECONDS, so that a flush for each character is no flood of events
+FLUSHES = 100  # flushes that send at once, then one each FLUSH_SECONDS: one for each character is no flood of events
 _ENDS_OF_ATTEMPTS = ("done", "fail")  # frames after which a step prints no more on its line
 
 
@@ -34,7 +35,7 @@ class _Line:
 
 
 class Begun(dict[tuple[str, Key | None], _Line]):
-    """The lines of one execution that have begun and not ended, by stream and step. A channel sends them ahead of all else: see `Channel.begun`."""
+    """The lines of one execution that have begun and not ended, by stream and step; sent ahead of all else."""
 
     def __init__(self, channel: Channel) -> None:
         super().__init__()
@@ -95,20 +96,26 @@ class LogStream(io.TextIOBase):
             self._begin(rest, step, line, replay, begun, old=older)
         return len(text)
 
-    def _begin(self, rest: str, step: Key | None, line: int | None, replay: bool, begun: _Line | None, *, old: bool) -> None:
+    def _begin(
+        self, rest: str, step: Key | None, line: int | None, replay: bool, begun: _Line | None, *, old: bool
+    ) -> None:
         """Keep what follows the last newline, or send it: what is too long, and what has been kept for too long."""
         kept = _Line(rest, line, replay)
         if begun is not None:
             kept.sent = begun.sent
             kept.since = begun.since if old else kept.since
-        due = len(rest) if old and time.monotonic() - kept.since >= FLUSH_SECONDS else (len(rest) - 1) // LINE_CHARACTERS * LINE_CHARACTERS
+        due = (
+            len(rest)
+            if old and time.monotonic() - kept.since >= FLUSH_SECONDS
+            else (len(rest) - 1) // LINE_CHARACTERS * LINE_CHARACTERS
+        )
         for start in range(0, due, LINE_CHARACTERS):
             self._post(rest[start : min(due, start + LINE_CHARACTERS)], step, line, replay, partial=True)
             kept.text, kept.sent = rest[due:], True
         self._begun[self._name, step] = kept
 
     def flush(self) -> None:
-        """Send what there is, unless it is flushed all the time: then it goes with a later write or flush, or before the loop waits."""
+        """Send what there is; where it is flushed all the time, it goes with a later write or before the loop waits."""
         if self._begun.may_flush():
             self._channel.flush()
 
@@ -121,7 +128,7 @@ class LogStream(io.TextIOBase):
                     self._post(line.text, step, line.line, line.replay, partial=False)
 
     def send(self, text: str, step: Key | None, level: str | None = None, line: int | None = None) -> None:
-        """Send text that ends its last line. `line` is the source line it comes from, 0 for none; by default the tenant's that runs now."""
+        """Send text that ends its last line. `line` is its source line, 0 for none; by default that which runs."""
         self._send(text, step, _line() if line is None else line, step is None and self._replay.replaying, level)
 
     def _send(self, text: str, step: Key | None, line: int | None, replay: bool, level: str | None = None) -> None:
@@ -129,7 +136,9 @@ class LogStream(io.TextIOBase):
         for start in range(0, last + 1, LINE_CHARACTERS):
             self._post(text[start : start + LINE_CHARACTERS], step, line, replay, level, partial=start < last)
 
-    def _post(self, text: str, step: Key | None, line: int | None, replay: bool, level: str | None = None, *, partial: bool) -> None:
+    def _post(
+        self, text: str, step: Key | None, line: int | None, replay: bool, level: str | None = None, *, partial: bool
+    ) -> None:
         self._channel.post_lazily(_frame(self._name, text, step, line, replay, level, partial=partial))
 
 
@@ -137,7 +146,14 @@ def _frame(
     stream: str, text: str, step: Key | None, line: int | None, replay: bool, level: str | None = None, *, partial: bool
 ) -> dict[str, Any]:
     text = text.encode("utf-8", "replace").decode()
-    frame: dict[str, Any] = {"op": "log", "stream": stream, "level": level, "text": text, "replay": replay, "line": line or None}
+    frame: dict[str, Any] = {
+        "op": "log",
+        "stream": stream,
+        "level": level,
+        "text": text,
+        "replay": replay,
+        "line": line or None,
+    }
     if partial:
         frame["partial"] = True
     if step is not None:

@@ -47,6 +47,10 @@ class WorkflowTask(asyncio.Task[Any]):
         return self._number
 
 
+for _kind in (StepTask, WorkflowTask):
+    _kind.__name__ = _kind.__qualname__ = "Task"  # as asyncio's messages and a tenant's prints name it
+
+
 def as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> Iterator[Any]:
     """`asyncio.as_completed`, but that it begins what it is given in that order: it makes a set of coroutines, which has another each time."""
     if isinstance(asyncio.get_event_loop(), Loop) and not asyncio.isfuture(fs) and not asyncio.iscoroutine(fs):

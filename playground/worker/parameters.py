@@ -37,7 +37,7 @@ def wanted(callback: Callable[..., Any], known: Callable[[str], bool], positiona
 
 
 def given_context(callback: Callable[..., Any]) -> Callable[[Any], Any]:
-    """A callback of the direct form as a function of the step context, which it is given where it wants it: as its first argument, or as `ctx=`."""
+    """A callback of the direct form as a function of the step context: given to it first, as `ctx=`, or not at all."""
     code = callback.__code__ if type(callback) is types.FunctionType and not hasattr(callback, "__wrapped__") else None
     if code is not None and code.co_argcount == 0 and code.co_kwonlyargcount == 0:
         return lambda ctx: callback()  # the usual case, told without making a signature

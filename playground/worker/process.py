@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from playground.worker import failures, logged, logs
-from playground.worker.context import Key
+from playground.worker.attempts import Report
 from playground.worker.channel import Channel
 from playground.worker.history import History
 from playground.worker.replay import Replay
@@ -47,7 +47,7 @@ class Process:
         replay: Replay,
         history: History,
         limits: Mapping[str, Any],
-        report: Callable[[Key, BaseException], None],
+        report: Report,
         wall: Callable[[], int],
     ) -> Steps:
         """The `step` object that the tenant's code is given; `wall` gives epoch milliseconds."""

@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 from playground.worker import failures, parameters
-from playground.worker.attempts import Attempts, Do
+from playground.worker.attempts import Attempts, Do, Report
 from playground.worker.channel import Channel
 from playground.worker.context import Key, as_key, parent_of, step_of_caller
 from playground.worker.decorated import Decorated, Decorations
@@ -36,7 +36,7 @@ class Steps:
         replay: Replay,
         history: History,
         limits: Mapping[str, Any],
-        report: Callable[[Key, BaseException], None],
+        report: Report,
         wall: Callable[[], int],
     ) -> None:
         self._channel, self._replay, self._history, self._limits, self._wall = channel, replay, history, limits, wall

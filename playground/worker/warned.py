@@ -1,4 +1,4 @@
-"""Python's warnings as tenants see them: as a script does, pointing at the tenant's own lines, and a forgotten await in the tenant's own words."""
+"""Python's warnings as tenants see them: as in a script, of their own lines, a forgotten await in their own terms."""
 
 import sys
 import types
@@ -19,9 +19,10 @@ _NEVER = "{what} was called{where} and never awaited, so it did not run. Write `
 
 
 class Warnings:
-    """Stands between the `warnings` module and the output of tenants. `stderr` gives the log of whose code runs now; None: nobody's, so all is as it was.
+    """Stands between the `warnings` module and the output of tenants.
 
-    `module` is the name of the tenant's module, whose DeprecationWarnings are shown as those of a script.
+    `stderr` gives the log of whoever's code runs now; None: nobody's, so all is as it was. `module` is the name of the
+    tenant's module, whose DeprecationWarnings are shown as those of a script.
     """
 
     def __init__(self, module: str, stderr: Callable[[], LogStream | TextIO | None]) -> None:
@@ -46,7 +47,13 @@ class Warnings:
             known._filters_mutated()
 
     def _show(
-        self, message: Any, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
+        self,
+        message: Any,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
     ) -> None:
         stderr = self._stderr()
         if stderr is None:
@@ -78,7 +85,13 @@ class Warnings:
         else:
             message = f"coroutine '{coroutine.__qualname__}' was never awaited"
             line = frame.f_lineno if frame is not None else code.co_firstlineno if is_tenants(code.co_filename) else 0
-        filename = frame.f_code.co_filename if frame is not None else code.co_filename if is_tenants(code.co_filename) else __file__
+        filename = (
+            frame.f_code.co_filename
+            if frame is not None
+            else code.co_filename
+            if is_tenants(code.co_filename)
+            else __file__
+        )
         registry = frame.f_globals.setdefault("__warningregistry__", {}) if frame is not None else None
         warnings.warn_explicit(message, RuntimeWarning, filename, line or 0, self._module, registry)
 
@@ -92,7 +105,7 @@ def tenants_frame() -> types.FrameType | None:
 
 
 def _call(coroutine: Any) -> tuple[str | None, int | None]:
-    """What a tenant wrote to get one of our coroutines, and on which line if that is known; None for the tenant's own."""
+    """What a tenant wrote to get one of our coroutines, and its line if that is known; None for the tenant's own."""
     if not coroutine.cr_code.co_filename.startswith(_OURS):
         return None, None
     given = coroutine.cr_frame.f_locals if coroutine.cr_frame is not None else {}

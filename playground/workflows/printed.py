@@ -1,6 +1,7 @@
-"""What an instance printed, as lines again: a `log` event that is `partial` goes on in the next one of the same execution, stream and step.
+"""What an instance printed, as lines again: a `partial` log goes on in the next of its execution, stream and step.
 
-The text of one such source is `text` after `text`, with a newline behind each that is not partial. `static/js/run/fold-run.js` is the same in the browser.
+The text of one such source is `text` after `text`, with a newline behind each that is not partial.
+`static/js/run/fold-run.js` is the same in the browser.
 """
 
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ MOST_CHARACTERS = 16_000  # of one joined text; what goes on after it begins ano
 
 @dataclass(slots=True)
 class Printed:
-    """Text that one step, or the code outside steps, printed to one stream. `seq`, `at` and `line` are those of its beginning.
+    """Text that one step, or code outside steps, printed to one stream. `seq`, `at` and `line` are of its beginning.
 
     `replay` is true where all of it was printed again while the journal was read.
     """

@@ -147,9 +147,10 @@ def _zone_of(value: datetime) -> str:
 
 
 def _decode_datetime(text: str) -> datetime:
-    """A moment in its zone, so that a day later is at the same time of the clock. In a zone that is not known here it keeps its offset.
+    """A moment in its zone, so that a day later is at the same time of the clock.
 
-    Where the rules of the zone have changed since, the moment holds and the clock gives way.
+    In a zone that is not known here it keeps its offset. Where the rules of the zone have changed since, the moment
+    holds and the clock gives way.
     """
     if not text.endswith("]"):
         return datetime.fromisoformat(text)

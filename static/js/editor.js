@@ -67,7 +67,7 @@ export function makeEditor({ url, nonce, onChange, onCursor, onRun, onShare, onH
 
   return {
     ready,
-    text: () => (mirror ? mirror.text() : textarea.value.replace(/^\ufeff/, "")), // without the mark that a pasted file may begin with
+    text: () => (mirror ? mirror.text() : textarea.value.replace(/^\ufeff/, "")), // a pasted file may begin with a mark
     setText(text) {
       if (mirror) mirror.setText(text);
       else {

@@ -20,10 +20,12 @@ import { nextProblem, problems, show } from "./problems.js";
 import { link, nowLine, runLine, showOutline, showRun, startRun, steps } from "./steps.js";
 
 const PARSE_MS = 200; // for the colours of what is in sight: the listing that the editor replaces has them, and idle time may be long in coming
-const MARK = /^\ufeff/; // what some editors write before a text in UTF-8, and a paste or a dropped file may bring; Python drops it too
+const MARK = /^\ufeff/; // what some editors write before a text in UTF-8; a paste or a dropped file may bring it
 
 const unmarked = EditorState.transactionFilter.of((change) =>
-  change.docChanged && MARK.test(change.newDoc.sliceString(0, 1)) ? [change, { changes: { from: 0, to: 1 }, sequential: true }] : change,
+  change.docChanged && MARK.test(change.newDoc.sliceString(0, 1))
+    ? [change, { changes: { from: 0, to: 1 }, sequential: true }]
+    : change,
 );
 
 /**

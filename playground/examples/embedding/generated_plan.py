@@ -63,8 +63,9 @@ async def main(goal: str, database: str = "sqlite:///plans.db") -> Any:
         going_on = False  # with a line that came in pieces
         async for event in run.subscribe():
             if event.type == "log":
-                print(event.data["text"] if going_on else f"> {event.data['text']}", end="" if event.data.get("partial") else "\n", flush=True)
-                going_on = event.data.get("partial", False)
+                text, partial = event.data["text"], event.data.get("partial", False)
+                print(text if going_on else f"> {text}", end="" if partial else "\n", flush=True)
+                going_on = partial
             elif event.type == "step_completed":
                 print("done:", event.step)
             elif event.type == "workflow_waiting" and (await run.status()).status == "waiting":

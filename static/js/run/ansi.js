@@ -10,7 +10,7 @@ const uncovered = (line) => line.replace(/\r+$/, "").replace(/^.*\r/s, "");
 /** The text as it is seen, without its escape sequences, for search and the clipboard. */
 export const plain = (text) => uncovered(text).replace(ESCAPE, "");
 
-/** Text nodes and spans for one line, as far as it is seen. Colours are the eight names and their bright forms; richer ones stay uncoloured. */
+/** Text nodes and spans for what is seen of a line. Colours: eight names and their bright forms; no richer ones. */
 export function ansiNodes(line) {
   const text = uncovered(line);
   if (!/[\x00-\x1f\x7f]/.test(text)) return [text];

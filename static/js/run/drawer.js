@@ -42,7 +42,10 @@ export class Drawer {
     if (!this.step || this.root.hidden || !this.root.clientHeight) return;
     const begun = Boolean(found) || !context.past;
     const lines = this.lines(state.logs, state.logsJoined);
-    const drawn = `${begun}:${this.step.version}:${lines.length}:${state.logsJoined}:${context.final}:${context.why}:${state.executions.length}:${state.generation}`;
+    const { version } = this.step;
+    const { executions, generation, logsJoined } = state;
+    const { final, why } = context;
+    const drawn = [begun, version, lines.length, logsJoined, final, why, executions.length, generation].join(":");
     if (this.drawn === drawn) return;
     this.drawn = drawn;
     this.tellHead(begun ? stepState(this.step, context.final) : null, context.why);
@@ -59,7 +62,8 @@ export class Drawer {
   /** The lines that the step printed. Those found before are not looked for again. */
   lines(all, joined) {
     const { printed, step } = this;
-    if (printed.all !== all || printed.joined !== joined || printed.taken > all.length) Object.assign(printed, { all, joined, taken: 0, lines: [] });
+    const anew = printed.all !== all || printed.joined !== joined || printed.taken > all.length;
+    if (anew) Object.assign(printed, { all, joined, taken: 0, lines: [] });
     for (; printed.taken < all.length; printed.taken += 1) {
       const line = all[printed.taken];
       if (line.step && line.step.name === step.name && line.step.count === step.count && line.step.kind === step.kind) printed.lines.push(line);

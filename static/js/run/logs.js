@@ -120,7 +120,7 @@ export class Logs {
 
 /** Whether two lines are the same, though folded at different times. */
 const alike = (one, other) =>
-  one === other || (one.seq === other.seq && one.cut === other.cut && one.text === other.text && one.more === other.more && one.replay === other.replay);
+  one === other || ["seq", "cut", "text", "more", "replay"].every((name) => one[name] === other[name]);
 
 function cutRow(line) {
   const whose = line.execution === null ? "" : `execution ${line.execution}: `;
