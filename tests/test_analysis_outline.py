@@ -56,6 +56,17 @@ CASES = [
         ["do one"],
     ),
     (
+        "one that another asks for by the step's name",
+        """
+        @step.do("price")
+        async def cheap(): ...
+        @step.do()
+        async def total(price): ...
+        await total()
+        """,
+        ["do price", "do total"],
+    ),
+    (
         "handed to a helper that awaits it",
         """
         async def tried(function):

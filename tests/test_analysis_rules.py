@@ -1,64 +1,13 @@
 """The durable lint: each rule on a program that breaks it, at the place that breaks it, with the fix that cures it.
-
-In a case's code, «» marks where the finding must stand, and what follows `=>` is that line after its fix.
 """
 
 import re
-import textwrap
 
 import pytest
+from analysis_support import apply, check_alone, check_case, program
 
 from playground.analysis import inspect
 from playground.analysis.rules import ERROR, HINT, INFO, RULES, WARNING
-
-IMPORTS = """\
-import asyncio
-import datetime as dt
-import random
-import secrets
-import time
-import uuid
-from datetime import datetime
-from pathlib import Path
-
-from workers import NonRetryableError, WorkflowEntrypoint
-
-"""
-CLASS = "class TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n"
-DONE = "\n        await step.do('last', lambda: None)\n"
-
-
-def program(code: str) -> str:
-    return IMPORTS + CLASS + textwrap.indent(textwrap.dedent(code).strip("\n"), " " * 8) + DONE
-
-
-def marked(code: str) -> tuple[str, tuple[int, int, int, int], str | None]:
-    """The source without marks, the place between them, and the line after its fix."""
-    fixed = None
-    if "=>" in code:
-        code, _, fixed = code.partition("=>")
-        code, fixed = code.rstrip() + "\n", fixed.strip()
-    source = program(code)
-    start = source.index("«")
-    source = source.replace("«", "")
-    end = source.index("»")
-    source = source.replace("»", "")
-    return source, (*place(source, start), *place(source, end)), fixed
-
-
-def place(source: str, index: int) -> tuple[int, int]:
-    before = source[:index].split("\n")
-    return len(before), len(before[-1]) + 1
-
-
-def apply(source: str, fix) -> str:
-    """The source with a fix made."""
-    lines = source.split("\n")
-    span = fix.span
-    head = "\n".join([*lines[: span.line - 1], lines[span.line - 1][: span.column - 1]])
-    tail = "\n".join([lines[span.end_line - 1][span.end_column - 1 :], *lines[span.end_line :]])
-    return head + fix.text + tail
-
 
 CASES = [
     # time, random values, ids and I/O outside a step
@@ -115,6 +64,10 @@ CASES = [
     ("wait without a type", "missing-argument", "await «step.wait_for_event('a', timeout='1 day')»"),
     ("arguments for a step", "step-arguments", "@step.do()\nasync def a(): ...\n\nawait «a(1)»"),
     ("parameter that is no step", "unknown-parameter", "@step.do()\nasync def a(«order»):\n    return order\n\nawait a()"),
+    ("options before the function", "options-second", "await step.do('a', «{'timeout': '1 minute'}, lambda: 1») => await step.do('a', lambda: 1, config={'timeout': '1 minute'})"),
+    ("options in a name", "options-second", "slow = {'timeout': '1 minute'}\nawait step.do('a', «slow, print») => await step.do('a', print, config=slow)"),
+    ("options of a decorator", "options-second", "@step.do('a', «{'timeout': '1 minute'}»)\nasync def a(): ...\n\nawait a() => @step.do('a', config={'timeout': '1 minute'})"),
+    ("options of a wait", "options-second", "await step.wait_for_event('a', «{'type': 'paid', 'timeout': '1 day'}») => await step.wait_for_event('a', 'paid', timeout='1 day')"),
     # config
     ("unknown key", "config", "await step.do('a', lambda: 1, config={«'timout'»: '1 day'}) => await step.do('a', lambda: 1, config={\"timeout\": '1 day'})"),
     ("limit outside of retries", "config", "await step.do('a', lambda: 1, config={«'limit'»: 3}) => await step.do('a', lambda: 1, config={\"retries\": {\"limit\": 3, \"delay\": \"10 seconds\"}})"),
@@ -141,8 +94,6 @@ CASES = [
     # results
     ("lambda", "unstorable-result", "await step.do('a', lambda: [«lambda: 1»])"),
     ("generator", "unstorable-result", "await step.do('a', lambda: «(x for x in 'ab')») => await step.do('a', lambda: [x for x in 'ab'])"),
-    ("open file", "unstorable-result", "@step.do()\nasync def a():\n    return «open('x')»\n\nawait a()"),
-    ("open file of a with", "unstorable-result", "@step.do()\nasync def a():\n    with open('x') as f:\n        return «f»\n\nawait a()"),
     ("set of objects", "unstorable-result", "class Item: ...\n\nawait step.do('a', lambda: {«Item()»})"),
     ("a uuid in a dict", "unstorable-result", "await step.do('a', lambda: {'id': «uuid.uuid4()»}) => await step.do('a', lambda: {'id': str(uuid.uuid4())})"),
     ("a date", "unstorable-result", "await step.do('a', lambda: «dt.date.today()») => await step.do('a', lambda: dt.date.today().isoformat())"),
@@ -163,20 +114,12 @@ CASES = [
 
 @pytest.mark.parametrize(("code", "text"), [case[1:] for case in CASES], ids=[f"{case[1]}: {case[0]}" for case in CASES])
 def test_finds_it_where_it_stands_and_cures_it(code, text):
-    source, span, fixed = marked(text)
-    diagnostics, _ = inspect(source)
-    found = [diagnostic for diagnostic in diagnostics if diagnostic.code == code]
-    assert [(it.span.line, it.span.column, it.span.end_line, it.span.end_column) for it in found] == [span], diagnostics
-    if fixed is not None:
-        after = apply(source, found[0].fix)
-        assert after.split("\n")[found[0].fix.span.line - 1].strip() == fixed
-        assert code not in [diagnostic.code for diagnostic in inspect(after)[0]]
+    check_case(code, text)
 
 
 @pytest.mark.parametrize(("code", "text"), [case[1:] for case in CASES], ids=[f"{case[1]}: {case[0]}" for case in CASES])
 def test_says_nothing_else_that_is_wrong_by_the_way(code, text):
-    source, _, _ = marked(text)
-    assert {diagnostic.code for diagnostic in inspect(source)[0]} == {code}
+    check_alone(code, text)
 
 
 ENTRIES = [
@@ -212,7 +155,8 @@ def test_finds_what_keeps_a_workflow_from_starting(source, code, span, fixed):
 
 def test_every_rule_of_the_table_has_a_case():
     elsewhere = {"syntax", "syntax-warning", "too-deep", "not-analysed"}
-    assert {case[1] for case in CASES} | {case[2] for case in ENTRIES} | elsewhere == set(RULES)
+    cases = CASES
+    assert {case[1] for case in cases} | {case[2] for case in ENTRIES} | elsewhere == set(RULES)
 
 
 def test_every_rule_is_of_a_known_severity_and_ends_in_a_sentence():
@@ -224,6 +168,23 @@ def test_every_rule_is_of_a_known_severity_and_ends_in_a_sentence():
 def test_a_class_of_another_name_is_an_entry_when_it_is_asked_for():
     source = "from workers import WorkflowEntrypoint\nclass Mine(WorkflowEntrypoint):\n    async def run(self, event, step): ..."
     assert inspect(source, "Mine")[0] == []
+
+
+def test_a_parameter_may_be_named_like_a_step_or_like_its_function():
+    code = "@step.do('price')\nasync def cheap(): ...\n@step.do()\nasync def total(price, cheap, «order»): ...\nawait total()"
+    (found,) = inspect(program(code.replace("«", "").replace("»", "")))[0]
+    assert (found.code, "`order`" in found.message) == ("unknown-parameter", True)
+
+
+def test_a_step_that_a_parameter_names_is_not_forgotten():
+    code = "@step.do('price')\nasync def cheap(): ...\n@step.do()\nasync def total(price): ...\nawait total()"
+    assert inspect(program(code))[0] == []
+
+
+def test_a_name_that_only_the_run_can_tell_may_be_that_of_a_parameter():
+    code = "@step.do({})\nasync def one(): ...\n@step.do()\nasync def total(price): ...\nawait one()\nawait total()"
+    assert inspect(program(code.replace("{}", "event.payload")))[0] == []
+    assert [found.code for found in inspect(program(code.replace("{}", "f'for {event.payload}'")))[0]] == ["unknown-parameter"]
 
 
 def test_columns_count_characters_not_bytes():

@@ -23,7 +23,10 @@ from playground.analysis import (
 from playground.analysis.rules import Diagnostic, Span, report
 from playground.analysis.workflow import ENTRY_CLASS, Workflow
 
-RULE_FILES = (entry, undefined, calls, awaits, closures, determinism, names, config, results, exceptions)
+RULE_FILES = (
+    entry, undefined, calls, awaits, closures, determinism, names, config, results,
+    exceptions,
+)  # fmt: skip
 MOST_DIAGNOSTICS = 200  # past this a list helps nobody
 
 

@@ -85,13 +85,10 @@ def _await(workflow: Workflow, node: ast.Call, place: Span) -> Fix | None:
 
 def _never_run(workflow: Workflow) -> Iterator[Diagnostic]:
     """Decorated steps whose name is read nowhere: not called, not passed on, not a parameter of another step."""
-    wanted = {
-        argument.arg
-        for function in workflow.decorated
-        for argument in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)
-    }
     for function in workflow.decorated:
-        if len(function.decorator_list) != 1 or function.name in wanted or workflow.tree.loads.get(function.name):
+        if len(function.decorator_list) != 1 or workflow.tree.loads.get(function.name):
+            continue
+        if not workflow.wanted.isdisjoint(workflow.names_of(function)):
             continue
         if function.name in workflow.tree.escaped or isinstance(workflow.tree.scope[function], (ast.ClassDef, *COMPREHENSIONS)):
             continue

@@ -4,8 +4,8 @@ import ast
 import difflib
 from collections.abc import Iterable, Iterator
 
-from playground.analysis.rules import Diagnostic, Fix, report
-from playground.analysis.workflow import DO, METHODS, StepCall, Workflow
+from playground.analysis.rules import Diagnostic, Fix, Span, report
+from playground.analysis.workflow import DO, METHODS, WAIT, StepCall, Workflow
 
 # What Cloudflare's Python module offers besides, so that code for it is not called wrong before it is tried.
 _ALSO = frozenset({"with_rollback", "rollback_all"})
@@ -35,6 +35,7 @@ def check(workflow: Workflow) -> Iterator[Diagnostic]:
     yield from _methods(workflow)
     for call in workflow.step_calls:
         yield from _arguments(workflow, call)
+        yield from _as_in_javascript(workflow, call)
         if call.kind == DO and call.decorated is None and call.callback is None and not call.open_ended:
             parent = workflow.tree.parents[call.node]
             if isinstance(parent, (ast.Await, ast.Expr)):
@@ -86,6 +87,34 @@ def _arguments(workflow: Workflow, call: StepCall) -> Iterator[Diagnostic]:
             yield report("missing-argument", workflow.source.span(call.node), method=call.method, needs=needs)
 
 
+def _as_in_javascript(workflow: Workflow, call: StepCall) -> Iterator[Diagnostic]:
+    """Options given as an object in the second place: `step.do("x", {…}, f)`, `step.waitForEvent("x", {type, timeout})`."""
+    given = call.node.args
+    if call.open_ended or len(given) < 2 or call.kind not in (DO, WAIT):
+        return
+    options = workflow.tree.value(given[1]) or given[1]
+    if not isinstance(options, ast.Dict):
+        return
+    start, end = workflow.source.span(given[1]), workflow.source.span(given[-1])
+    place = Span(start.line, start.column, end.end_line, end.end_column)
+    fix, form = None, f"{workflow.words_of(call.node.func)}(name, event_type, timeout=…)"
+    if call.kind == WAIT:
+        pairs = zip(options.keys, options.values, strict=True)
+        values = {key.value: value for key, value in pairs if isinstance(key, ast.Constant)}
+        known = "type" in values and values.keys() <= {"type", "timeout"} and len(values) == len(options.keys)
+        if known and len(given) == 2 and options is given[1]:
+            timeout = f", timeout={workflow.source.exact(values['timeout'])}" if "timeout" in values else ""
+            fix = Fix("Give them one by one", place, workflow.source.exact(values["type"]) + timeout)
+    else:
+        form = f"{workflow.words_of(call.node.func)}(name{'' if call.decorated else ', function'}, config={{…}})"
+        text = f"config={workflow.source.exact(given[1])}"
+        if call.keyword("config") is None and len(given) == 3 and call.decorated is None:
+            fix = Fix("Put the function first", place, f"{workflow.source.exact(given[2])}, {text}")
+        elif call.keyword("config") is None and len(given) == 2:
+            fix = Fix("Make it config=", place, text)
+    yield report("options-second", place, fix, form=form)
+
+
 def _into_config(workflow: Workflow, call: StepCall, given: ast.keyword) -> Fix | None:
     """A config made of one misplaced argument, when there is neither a config nor another such argument."""
     keywords = [one.arg for one in call.node.keywords]
@@ -102,8 +131,11 @@ def _into_config(workflow: Workflow, call: StepCall, given: ast.keyword) -> Fix 
 
 
 def _parameters(workflow: Workflow) -> Iterator[Diagnostic]:
-    """A decorated step's parameters must be `ctx` or names of steps; a legacy `depends` list fills the first by place."""
-    steps = {function.name for function in workflow.decorated}
+    """A decorated step's parameters are `ctx` or what another is called; a legacy `depends` list fills the first."""
+    steps = {name for function in workflow.decorated for name in workflow.names_of(function)}
+    computed = [call.name for call in workflow.decorated.values() if call is not None and call.name is not None]
+    if any(_may_be_a_parameter(workflow, name) for name in computed):
+        return
     for function, call in workflow.decorated.items():
         if call is None or len(function.decorator_list) != 1 or call.open_ended or call.keyword("depends") is not None:
             continue
@@ -113,6 +145,13 @@ def _parameters(workflow: Workflow) -> Iterator[Diagnostic]:
         for argument in required:
             if argument.arg not in steps and argument.arg != "ctx":
                 yield report("unknown-parameter", workflow.source.span(argument), name=argument.arg)
+
+
+def _may_be_a_parameter(workflow: Workflow, name: ast.expr) -> bool:
+    """Whether a step name that only the run can tell may be a word, as that of a parameter is."""
+    parts = getattr(workflow.tree.value(name) or name, "values", [workflow.tree.value(name) or name])
+    texts = [part.value for part in parts if isinstance(part, ast.Constant)]
+    return len(texts) < len(parts) and all(isinstance(text, str) and f"_{text}".isidentifier() for text in texts)
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -17,7 +17,7 @@ _LEAVES = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 
 def check(workflow: Workflow) -> Iterator[Diagnostic]:
     """Findings about the names of steps, sleeps and waits, and about event types."""
-    first: dict[tuple[str, str], StepCall] = {}
+    first: dict[tuple[ast.AST | None, str, str], StepCall] = {}
     for call in workflow.step_calls:
         name = call.name
         if isinstance(name, ast.Constant):
@@ -28,7 +28,8 @@ def check(workflow: Workflow) -> Iterator[Diagnostic]:
         yield from _event_type(workflow, call)
         text = constant_name(workflow, call)
         if text is not None:
-            earlier = first.setdefault((call.kind, text), call)
+            parent = workflow.tree.enclosing(call.node)  # a step inside a step is counted there
+            earlier = first.setdefault((parent if parent in workflow.inside else None, call.kind, text), call)
             if earlier is not call and not _apart(workflow, earlier.node, call.node):
                 place = name if name is not None else call.node
                 yield report(

@@ -40,7 +40,8 @@ class _Outliner:
         self.labels = Labels(workflow)
         self.count = 0
         self.looked_through = 0
-        self.shown: set[Function] = set()  # decorated steps: their result is kept, so they run once
+        self.shown: set[Function] = set()  # decorated steps: one node is for all calls of one
+        self.named = {name: step for step in workflow.decorated for name in workflow.names_of(step)[1:]}
         self.inside: list[Function] = []  # helpers being looked through, against recursion
         self.filled: set[str] = set()  # lists that the loop being looked at puts awaitables into
         self.held: dict[str, list[Node]] = {}  # nodes of awaitables kept in a name until something awaits them
@@ -258,6 +259,8 @@ class _Outliner:
             bound = self.tree.resolve(argument.arg, home)[1]
             if bound and bound[-1] in self.workflow.decorated:
                 yield bound[-1]
+            elif argument.arg in self.named:
+                yield self.named[argument.arg]
 
     def decorated_node(self, function: Function, call: StepCall | None) -> Node:
         self.count += 1

@@ -105,6 +105,9 @@ RULES = {
     ),
     "unknown-method": Rule(WARNING, "`{step}` has no `{name}`; reaching this line raises AttributeError.{cure}"),
     "unknown-argument": Rule(WARNING, "`step.{method}` takes no argument `{name}`; reaching this line raises TypeError.{cure}"),
+    "options-second": Rule(
+        WARNING, "This is JavaScript's order: in Python options come by name, so this raises an error. Write `{form}`."
+    ),
     "missing-argument": Rule(WARNING, "`step.{method}` needs {needs}; reaching this line raises TypeError."),
     "step-arguments": Rule(
         WARNING,
@@ -114,7 +117,7 @@ RULES = {
     "unknown-parameter": Rule(
         WARNING,
         "No step is named `{name}`, so running this one raises `TypeError: Received unexpected parameter {name}`. A parameter is "
-        "`ctx` or another step's function name.",
+        "`ctx`, or another step by its name or its function's.",
     ),
     # determinism.py
     "time-outside-step": Rule(

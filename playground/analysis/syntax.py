@@ -55,13 +55,17 @@ class Source:
         assert node.end_lineno is not None and node.end_col_offset is not None, "the parser says where a node ends"
         return self.place(node.end_lineno, node.end_col_offset)
 
-    def words(self, node: Placed) -> str:
-        """The text of a node on one line."""
+    def exact(self, node: Placed) -> str:
+        """The text of a node as it stands, for a fix that keeps it."""
         span = self.span(node)
         lines = self.lines[span.line - 1 : span.end_line]
         lines[-1] = lines[-1][: span.end_column - 1]
         lines[0] = lines[0][span.column - 1 :]
-        return " ".join(" ".join(lines).split())
+        return "\n".join(lines)
+
+    def words(self, node: Placed) -> str:
+        """The text of a node on one line."""
+        return " ".join(self.exact(node).split())
 
     def find(self, word: str, node: Placed) -> Span:
         """The first `word` on the first line of a node, as for the name after `class` or `def`."""

@@ -61,6 +61,7 @@ class Tree:
         self.loads: dict[str, list[ast.Name]] = defaultdict(list)
         self.of: dict[type, list[Any]] = defaultdict(list)
         self.escaped: set[str] = set()  # names declared global or nonlocal: too many writers to follow
+        self.declared: dict[ast.AST, dict[str, bool]] = {}  # by scope; whether global
         self.star_import = False
         self._index()
 
@@ -73,6 +74,18 @@ class Tree:
                 return scope, found
             scope = self.outer.get(scope)
         return None, []
+
+    def home(self, name: str, scope: ast.AST | None) -> ast.AST | None:
+        """The scope that holds the variable a name means as seen from `scope`, declarations of `global` and `nonlocal` heeded."""
+        start = scope
+        while scope is not None:
+            is_global = self.declared.get(scope, {}).get(name)
+            if is_global:
+                return self.module
+            if is_global is None and name in self.bindings[scope] and (scope is start or not isinstance(scope, ast.ClassDef)):
+                return scope
+            scope = self.outer.get(scope)
+        return None
 
     def bound(self, name: ast.Name) -> list[ast.AST]:
         """The nodes that bind what a name refers to; empty when unknown."""
@@ -170,6 +183,7 @@ class Tree:
     def _bind(self, node: ast.AST, scope: ast.AST) -> None:
         if isinstance(node, (ast.Global, ast.Nonlocal)):
             self.escaped.update(node.names)
+            self.declared.setdefault(scope, {}).update(dict.fromkeys(node.names, isinstance(node, ast.Global)))
         elif isinstance(node, ast.alias):
             self.star_import = self.star_import or node.name == "*"
             self._add(scope, node.asname or node.name.partition(".")[0], node)

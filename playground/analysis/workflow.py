@@ -17,6 +17,8 @@ METHODS = {"do": DO, "sleep": SLEEP, "sleep_until": SLEEP, "wait_for_event": WAI
 CALLBACK_PLACE = 1  # of step.do's arguments
 _STEP_PLACE = 2  # of run's parameters, after self and the event
 
+Callback = Function | ast.Lambda
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class StepCall:
@@ -67,6 +69,8 @@ class Workflow:
         self.source = source
         self.entry_class = entry_class
         self.tree = Tree(source.tree)
+        self._methods: dict[ast.ClassDef, dict[str, Function]] = {}
+        self._steps_bound: dict[int, Function | None] = {}
 
     @cached_property
     def classes(self) -> list[ast.ClassDef]:
@@ -114,11 +118,14 @@ class Workflow:
 
     def method(self, owner: ast.ClassDef, name: str) -> Function | None:
         """The method a call on an instance of a class would find, among the classes of the module."""
-        for current in self.lineage(owner)[0]:
-            for statement in reversed(current.body):
-                if isinstance(statement, FUNCTIONS) and statement.name == name:
-                    return statement
-        return None
+        if owner not in self._methods:
+            self._methods[owner] = {
+                statement.name: statement
+                for current in reversed(self.lineage(owner)[0])
+                for statement in current.body
+                if isinstance(statement, FUNCTIONS)
+            }
+        return self._methods[owner].get(name)
 
     @cached_property
     def run(self) -> Function | None:
@@ -188,22 +195,58 @@ class Workflow:
     def step_function(self, node: ast.AST) -> Function | None:
         """The decorated step a name refers to."""
         bound = self.tree.bound(node) if isinstance(node, ast.Name) else []
-        steps = [binding for binding in bound if isinstance(binding, FUNCTIONS) and binding in self.decorated]
-        return steps[-1] if steps and len(steps) == len(bound) else None
+        if not bound:
+            return None
+        if id(bound) not in self._steps_bound:  # the list that the tree keeps, however often the name is used
+            steps = [binding for binding in bound if isinstance(binding, FUNCTIONS) and binding in self.decorated]
+            self._steps_bound[id(bound)] = steps[-1] if steps and len(steps) == len(bound) else None
+        return self._steps_bound[id(bound)]
+
+    def names_of(self, function: Function) -> list[str]:
+        """What a parameter of another step may call a decorated one: its function's name, and its own where that is known."""
+        call = self.decorated[function]
+        name = call.name if call is not None else None
+        if isinstance(name, ast.Name):
+            name = self.tree.value(name)
+        if isinstance(name, ast.Constant) and isinstance(name.value, str):
+            return [function.name, name.value]
+        return [function.name]
 
     @cached_property
-    def callbacks(self) -> list[tuple[StepCall | None, Function | ast.Lambda]]:
-        """Every function of the module that runs inside a step, with the step's call."""
-        found: list[tuple[StepCall | None, Function | ast.Lambda]] = [
-            (call, function) for function, call in self.decorated.items()
-        ]
+    def wanted(self) -> frozenset[str]:
+        """The names of all parameters of decorated steps."""
+        return frozenset(
+            argument.arg
+            for function in self.decorated
+            for argument in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)
+        )
+
+    @cached_property
+    def uses_of_steps(self) -> dict[Function, list[ast.Name]]:
+        """Where the name of each decorated step is read."""
+        found: dict[Function, list[ast.Name]] = {function: [] for function in self.decorated}
+        for name in {function.name for function in self.decorated}:
+            for load in self.tree.loads.get(name, ()):
+                function = self.step_function(load)
+                if function is not None:
+                    found[function].append(load)
+        return found
+
+    @cached_property
+    def callbacks(self) -> list[tuple[StepCall | None, Callback]]:
+        """Every function of the module that is what a step runs, with the step's call."""
+        found: list[tuple[StepCall | None, Callback]] = [(call, function) for function, call in self.decorated.items()]
         for call in self.step_calls:
-            callback = call.callback
-            if isinstance(callback, ast.Lambda):
-                found.append((call, callback))
-            elif callback is not None and (function := self.called(callback)) is not None:
+            function = self._function_of(call.callback) if call.callback is not None else None
+            if function is not None:
                 found.append((call, function))
         return found
+
+    def _function_of(self, callback: ast.expr) -> Callback | None:
+        """The function that a callback is: a lambda, one of the module, or what `functools.partial` is made of."""
+        if isinstance(callback, ast.Call) and self.tree.dotted(callback.func) == "functools.partial" and callback.args:
+            callback = callback.args[0]
+        return callback if isinstance(callback, ast.Lambda) else self.called(callback)
 
     def called(self, node: ast.AST) -> Function | None:
         """The function of the module that calling an expression would run, when that is plain: `name` or `self.name`."""
@@ -215,9 +258,6 @@ class Workflow:
     @cached_property
     def replayed(self) -> frozenset[ast.AST]:
         """What every execution runs again: each `run`, functions called from there outside of steps, the module and its classes."""
-        calls = defaultdict(list)
-        for node in self.tree.of[ast.Call]:
-            calls[self.tree.enclosing(node)].append(node)
         found: set[ast.AST] = {self.source.tree, *self.classes}
         waiting: list[ast.AST] = list(self.roots)
         while waiting:
@@ -225,27 +265,119 @@ class Workflow:
             if function in found:
                 continue
             found.add(function)
-            for node in calls[function]:
-                called = self.called(node.func)
-                if called is not None and not called.decorator_list:
-                    waiting.append(called)
+            waiting.extend(called for _, called in self.helpers.get(function, ()))
         return frozenset(found)
+
+    @cached_property
+    def helpers(self) -> dict[ast.AST, list[tuple[ast.Call, Function]]]:
+        """The calls in each function of plain functions of the module, with what is called; steps are none of them."""
+        found: dict[ast.AST, list[tuple[ast.Call, Function]]] = defaultdict(list)
+        for node in self.tree.of[ast.Call]:
+            called = self.called(node.func)
+            if called is not None and not called.decorator_list:
+                found[self.tree.enclosing(node)].append((node, called))
+        return found
+
+    @cached_property
+    def inside(self) -> dict[ast.AST, Callback | None]:
+        """The functions that run inside steps, each with the callback that leads there; None where several do."""
+        callbacks: dict[ast.AST, Callback] = {function: function for _, function in self.callbacks}
+        found: dict[ast.AST, Callback | None] = {}
+        waiting: list[tuple[ast.AST, Callback | None]] = list(callbacks.items())
+        while waiting:
+            function, callback = waiting.pop()
+            if function in found:
+                if found[function] in (callback, None):
+                    continue
+                callback = None
+            found[function] = callback
+            waiting.extend((called, callback) for _, called in self.helpers.get(function, ()))
+            waiting.extend((inner, callback) for inner in self._defined.get(function, ()) if inner not in callbacks)
+        return found
+
+    @cached_property
+    def reached(self) -> frozenset[ast.AST]:
+        """All that a run comes to, as far as can be seen: what is replayed or runs in steps, and functions written there."""
+        found = set(self.replayed)
+        waiting: list[ast.AST] = [*self.roots, *self.inside]
+        while waiting:
+            function = waiting.pop()
+            found.add(function)
+            waiting.extend(inner for inner in self._defined.get(function, ()) if inner not in found)
+        return frozenset(found)
+
+    @cached_property
+    def _defined(self) -> dict[ast.AST, list[ast.AST]]:
+        """The functions written in each function, those that a decorator may have made something else of left out."""
+        found = defaultdict(list)
+        for kind in (*FUNCTIONS, ast.Lambda):
+            for function in self.tree.of[kind]:
+                owner = self.tree.enclosing(function)
+                while isinstance(owner, ast.ClassDef):
+                    owner = self.tree.enclosing(owner)
+                if not getattr(function, "decorator_list", None):
+                    found[owner].append(function)
+        return found
+
+    @cached_property
+    def leading(self) -> frozenset[ast.AST]:
+        """The functions whose own code, or that of a function they call, makes a step."""
+        callers: dict[ast.AST, list[ast.AST]] = defaultdict(list)
+        for caller, calls in self.helpers.items():
+            for _, called in calls:
+                callers[called].append(caller)
+        waiting = [self.tree.enclosing(call.node) for call in self.step_calls if call.decorated is None]
+        waiting += [self.tree.enclosing(load) for loads in self.uses_of_steps.values() for load in loads]
+        found: set[ast.AST] = set()
+        while waiting:
+            function = waiting.pop()
+            if function not in found:
+                found.add(function)
+                waiting.extend(callers[function])
+        return frozenset(found)
+
+    def makes_steps(self, node: ast.AST) -> bool:
+        """Whether a piece of code makes a step, by itself or by a function that it calls or hands on."""
+        return node in self._making
+
+    @cached_property
+    def _making(self) -> set[ast.AST]:
+        """What makes a step, and all that it stands in."""
+        makers: list[ast.AST] = [call.node for call in self.step_calls]
+        makers += [load for loads in self.uses_of_steps.values() for load in loads]
+        for kind in (ast.Name, ast.Attribute):
+            loads = (node for node in self.tree.of[kind] if isinstance(node.ctx, ast.Load))
+            makers += [node for node in loads if self.called(node) in self.leading]
+        found: set[ast.AST] = set()
+        for node in makers:
+            for above in (node, *self.tree.above(node)):
+                if above in found:
+                    break
+                found.add(above)
+        return found
 
     def replayed_calls(self) -> Iterator[ast.Call]:
         """Every call that is made again in every execution. What stands under `if __name__ == "__main__"` never is."""
         for node in self.tree.within((ast.Call,), self.replayed):
             at_module_level = self.tree.enclosing(node) is self.source.tree
-            if not at_module_level or not any(_is_main_guard(above) for above in self.tree.above(node)):
+            if not at_module_level or not any(is_main_guard(above) for above in self.tree.above(node)):
                 yield node
 
     def words_of(self, node: Placed) -> str:
         return self.source.words(node)
 
 
-def _is_main_guard(statement: ast.AST) -> bool:
+def is_main_guard(statement: ast.AST) -> bool:
+    """Whether a statement is `if __name__ == "__main__":`, which is never so in a worker."""
     return (
         isinstance(statement, ast.If)
         and isinstance(statement.test, ast.Compare)
         and isinstance(statement.test.left, ast.Name)
         and statement.test.left.id == "__name__"
     )
+
+
+def is_env(node: ast.AST) -> bool:
+    """Whether an expression is `self.env`, whose attributes are bindings."""
+    owner = node.value if isinstance(node, ast.Attribute) and node.attr == "env" else None
+    return isinstance(owner, ast.Name) and owner.id == "self"
