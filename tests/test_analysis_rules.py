@@ -1,9 +1,12 @@
 """The durable lint: each rule on a program that breaks it, at the place that breaks it, with the fix that cures it.
+
+The rules on what workers lack are in test_analysis_workers.py.
 """
 
 import re
 
 import pytest
+import test_analysis_workers
 from analysis_support import apply, check_alone, check_case, program
 
 from playground.analysis import inspect
@@ -22,8 +25,9 @@ CASES = [
     ("uuid", "id-outside-step", "order = «uuid.uuid4()»\nreturn str(order) => order = await step.do(\"make an id\", lambda: str(uuid.uuid4()))"),
     ("uuid as text", "id-outside-step", "return str(«uuid.uuid4()») => return await step.do(\"make an id\", lambda: str(uuid.uuid4()))"),
     ("hex of a uuid", "id-outside-step", "return «uuid.uuid4()».hex => return await step.do(\"make an id\", lambda: uuid.uuid4().hex)"),
-    ("open", "io-outside-step", "with «open('x')» as f:\n    return f.read()"),
-    ("read_text", "io-outside-step", "return «Path('x').read_text()»"),
+    ("an effect", "io-outside-step", "await «self.env.EFFECTS.email('a@b.c')» => await step.do(\"email\", lambda: self.env.EFFECTS.email('a@b.c'))"),
+    ("a value of another moment", "io-outside-step", "visits = await «self.env.KV.get('visits', 0)»\nreturn visits => visits = await step.do(\"get\", lambda: self.env.KV.get('visits', 0))"),
+    ("a binding kept in a name", "io-outside-step", "kv = self.env.KV\nawait «kv.put('a', 1)» => await step.do(\"put\", lambda: kv.put('a', 1))"),
     ("asyncio.sleep", "sleep-outside-step", "await «asyncio.sleep(5)» => await step.sleep(\"pause\", \"5 seconds\")"),
     ("in a helper that run calls", "random-outside-step", "def pick():\n    return «random.random()»\n\nreturn pick()"),
     ("captured by a step", "time-outside-step", "now = «time.time()»\nawait step.do('a', lambda: now)\nawait step.do('b', lambda: now)"),
@@ -155,7 +159,7 @@ def test_finds_what_keeps_a_workflow_from_starting(source, code, span, fixed):
 
 def test_every_rule_of_the_table_has_a_case():
     elsewhere = {"syntax", "syntax-warning", "too-deep", "not-analysed"}
-    cases = CASES
+    cases = [*CASES, *test_analysis_workers.CASES]
     assert {case[1] for case in cases} | {case[2] for case in ENTRIES} | elsewhere == set(RULES)
 
 

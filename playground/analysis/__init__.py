@@ -14,6 +14,7 @@ from playground.analysis import (
     determinism,
     entry,
     exceptions,
+    missing,
     names,
     outline,
     results,
@@ -24,7 +25,7 @@ from playground.analysis.rules import Diagnostic, Span, report
 from playground.analysis.workflow import ENTRY_CLASS, Workflow
 
 RULE_FILES = (
-    entry, undefined, calls, awaits, closures, determinism, names, config, results,
+    entry, undefined, missing, calls, awaits, closures, determinism, names, config, results,
     exceptions,
 )  # fmt: skip
 MOST_DIAGNOSTICS = 200  # past this a list helps nobody

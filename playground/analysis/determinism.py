@@ -4,8 +4,8 @@ import ast
 from collections.abc import Iterator
 
 from playground.analysis.rules import Diagnostic, Fix, report
-from playground.analysis.tree import COMPREHENSIONS, FUNCTIONS
-from playground.analysis.workflow import DO, Workflow
+from playground.analysis.tree import COMPREHENSIONS, FUNCTIONS, below
+from playground.analysis.workflow import DO, Workflow, is_env
 
 TIME = "time-outside-step"
 RANDOM = "random-outside-step"
@@ -20,10 +20,6 @@ _DRAWS = (
     "vonmisesvariate", "weibullvariate",
 )  # fmt: skip
 _SECRETS = ("token_bytes", "token_hex", "token_urlsafe", "randbelow", "randbits", "choice")
-_FILES = (
-    "listdir", "scandir", "walk", "remove", "unlink", "mkdir", "makedirs", "rename", "replace", "rmdir", "stat", "open", "system", "popen",
-)  # fmt: skip
-_REQUESTS = ("get", "post", "put", "patch", "delete", "head", "request", "stream")
 
 KNOWN: dict[str, str] = {
     **{f"time.{name}": TIME for name in _CLOCK},
@@ -34,27 +30,12 @@ KNOWN: dict[str, str] = {
     "os.urandom": RANDOM,
     "os.getrandom": RANDOM,
     **{f"uuid.{name}": ID for name in ("uuid1", "uuid4", "uuid6", "uuid7")},
-    "builtins.open": IO,
-    "builtins.input": IO,
-    "io.open": IO,
-    **{f"os.{name}": IO for name in _FILES},
-    **{f"shutil.{name}": IO for name in ("copy", "copy2", "copyfile", "copytree", "move", "rmtree")},
-    **{f"subprocess.{name}": IO for name in ("run", "call", "check_call", "check_output", "Popen")},
-    **{f"{library}.{name}": IO for library in ("requests", "httpx") for name in _REQUESTS},
-    "urllib.request.urlopen": IO,
-    "urllib.request.urlretrieve": IO,
-    "socket.create_connection": IO,
-    "smtplib.SMTP": IO,
-    "smtplib.SMTP_SSL": IO,
-    "sqlite3.connect": IO,
     "time.sleep": SLEEP,
     "asyncio.sleep": SLEEP,
 }
-_PATH_IO = frozenset(
-    {"read_text", "read_bytes", "write_text", "write_bytes", "open", "unlink", "mkdir", "touch", "iterdir", "glob"}
-)
 _ONLY_WITHOUT_ARGUMENTS = frozenset({"time.localtime", "time.gmtime", "time.ctime", "time.asctime"})
 _NO_PLAIN_VALUE = frozenset({"random.shuffle", "datetime.date.today", "time.localtime", "time.gmtime"})
+_NOT_IN_A_LAMBDA = (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
 _STORABLE = frozenset({TIME, RANDOM})
 _NAMES = {TIME: "take the time", RANDOM: "draw", ID: "make an id"}
 _LOGGERS = frozenset({"log", "logger", "logging", "_log", "_logger", "console"})
@@ -81,7 +62,7 @@ def kind_of(workflow: Workflow, node: ast.AST) -> str | None:
         return None
     name = workflow.tree.dotted(node.func)
     if name is None:
-        return IO if _is_path_io(workflow, node.func) else None
+        return IO if _is_of_a_binding(workflow, node.func) else None
     if name in _ONLY_WITHOUT_ARGUMENTS and node.args:
         return None
     return KNOWN.get(name)
@@ -128,10 +109,12 @@ def _sleep(workflow: Workflow, node: ast.Call) -> Iterator[Diagnostic]:
     yield report(SLEEP, workflow.source.span(node), fix)
 
 
-def _is_path_io(workflow: Workflow, function: ast.expr) -> bool:
-    if not isinstance(function, ast.Attribute) or function.attr not in _PATH_IO:
+def _is_of_a_binding(workflow: Workflow, function: ast.expr) -> bool:
+    """Whether a method of `self.env.X` is called. Secrets are best taken outside of steps, whose results are stored."""
+    if not isinstance(function, ast.Attribute):
         return False
-    return isinstance(function.value, ast.Call) and workflow.tree.dotted(function.value.func) == "pathlib.Path"
+    binding = workflow.tree.value(function.value) or function.value
+    return isinstance(binding, ast.Attribute) and is_env(binding.value) and binding.attr != "SECRETS"
 
 
 def _is_log(workflow: Workflow, function: ast.expr) -> bool:
@@ -155,6 +138,11 @@ def _in_a_step_name(workflow: Workflow, node: ast.AST) -> bool:
 def _take_in_a_step(workflow: Workflow, node: ast.Call, code: str) -> Fix | None:
     """Wrap the value in a step where that takes one edit: an expression in a coroutine that has the step object."""
     step = _step_in_reach(workflow, node)
+    if step is not None and code == IO and isinstance(node.func, ast.Attribute):
+        if any(isinstance(part, _NOT_IN_A_LAMBDA) for part in below(node)):
+            return None
+        made = f'{step}.do("{node.func.attr.replace("_", " ")}", lambda: {workflow.source.exact(node)})'
+        return Fix("Do it in a step", workflow.source.span(node), made)
     if step is None or code not in _NAMES or workflow.tree.dotted(node.func) in _NO_PLAIN_VALUE:
         return None
     whole: ast.expr = node

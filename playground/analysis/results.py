@@ -11,8 +11,6 @@ from playground.analysis.workflow import Workflow
 _TO_LIST = "list({})"
 _TO_TEXT = "str({})"
 _GIVES: dict[str, tuple[str, str | None]] = {
-    "builtins.open": ("an open file", None),
-    "io.open": ("an open file", None),
     "builtins.map": ("a map iterator", _TO_LIST),
     "builtins.filter": ("a filter iterator", _TO_LIST),
     "builtins.zip": ("a zip iterator", _TO_LIST),
@@ -33,11 +31,8 @@ _GIVES: dict[str, tuple[str, str | None]] = {
     "re.compile": ("a compiled pattern", None),
     "re.match": ("a match", None),
     "re.search": ("a match", None),
-    "socket.socket": ("a socket", None),
     "collections.deque": ("a deque", _TO_LIST),
 }
-
-_OPENS = ("builtins.open", "io.open")
 
 
 def check(workflow: Workflow) -> Iterator[Diagnostic]:
@@ -131,10 +126,6 @@ def _unstorable_name(workflow: Workflow, name: ast.Name) -> tuple[str, str, str 
         return "a function", "Call it", None
     if all(isinstance(binding, ast.ClassDef) for binding in bound):
         return "a class", "", None
-    item = workflow.tree.parents.get(bound[0]) if len(bound) == 1 else None
-    opened = item.context_expr if isinstance(item, ast.withitem) else None
-    if isinstance(opened, ast.Call) and workflow.tree.dotted(opened.func) in _OPENS:
-        return "an open file", "Return what you read from it", None
     value = workflow.tree.value(name)
     if isinstance(value, (ast.Lambda, ast.GeneratorExp)):
         return ("a function", "Call it", None) if isinstance(value, ast.Lambda) else ("a generator", "Make it a list", _TO_LIST)

@@ -90,6 +90,15 @@ RULES = {
     ),
     # undefined.py
     "undefined-name": Rule(WARNING, "`{name}` is not defined anywhere; reaching this line raises NameError.{cure}"),
+    # missing.py
+    "no-package": Rule(WARNING, "{what}: this raises `No module named {name}`.{instead}"),
+    "not-of-workers": Rule(WARNING, "`workers` has no `{name}` here; reaching this line raises {error}.{cure}"),
+    "not-in-workers": Rule(WARNING, "`{call}` can't work here. {advice}"),
+    "no-binding": Rule(
+        INFO,
+        "`self.env.{name}` is there only if whoever runs the server adds it: code of the page has `EFFECTS` and `KV`, a tenant's has "
+        "`SECRETS` and `WORKFLOWS` too.{cure}",
+    ),
     # awaits.py
     "not-awaited": Rule(WARNING, "`{call}` is not awaited: the run goes on without it, and {loss}. Put `await` before it."),
     "never-run": Rule(WARNING, "The step `{name}` is defined but nothing awaits it, so it never runs. Add `await {name}()`."),

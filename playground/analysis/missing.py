@@ -1,0 +1,318 @@
+"""What workers do not have, and what there is instead: packages, a network, files, a terminal, processes and threads."""
+
+import ast
+import difflib
+import sys
+from collections.abc import Iterator
+
+from playground.analysis.calls import nearest
+from playground.analysis.rules import Diagnostic, Fix, report
+from playground.analysis.tree import FUNCTIONS, below
+from playground.analysis.workflow import Workflow, is_env, is_main_guard
+
+# What the module `workers` has here (playground/worker/entrypoint.py).
+WORKERS = (
+    "WorkflowEntrypoint", "WorkerEntrypoint", "Response", "NonRetryableError", "WorkflowTimeoutError",
+    "NonRetryableDelayError", "StepError", "WorkflowFatalError", "NotSerialisableError", "WorkerLost", "InjectedError",
+    "workflows",
+)  # fmt: skip
+BINDINGS = ("EFFECTS", "KV", "SECRETS", "WORKFLOWS")
+ATTEMPTS = 20  # unknown bindings that are compared with those that there are
+
+_OURS = frozenset({"workers", "playground"})
+_OPERATOR = "a binding in `self.env`, which the operator of the server adds"
+_PRETEND = f'Pretend it: `await self.env.EFFECTS.record("request", url=…)`. A real one is {_OPERATOR}.'
+_SERVICE = f"What must be reached is {_OPERATOR}; `self.env.EFFECTS.record(…)` pretends it."
+_INSTEAD_OF_PACKAGES = (
+    (
+        "requests httpx aiohttp urllib3 httplib2 websockets grpc paramiko pycurl",
+        f"There is no network either. {_PRETEND}",
+    ),
+    (
+        (
+            "boto3 botocore stripe openai anthropic twilio sendgrid slack_sdk google azure redis pymongo psycopg psycopg2 "
+            "asyncpg pymysql MySQLdb sqlalchemy kafka pika elasticsearch supabase mcp"
+        ),
+        f"There is no network either. {_SERVICE}",
+    ),
+    (
+        "js pyodide pyodide_js _pyodide asgi cloudflare",
+        "It is of Cloudflare's runtime; here there are `workers` and the standard library.",
+    ),
+    ("numpy pandas scipy polars", "For numbers there are `math`, `statistics` and `fractions`."),
+    ("pydantic attr attrs msgspec", "For records there is `dataclasses`; a step returns a dict of them."),
+    ("orjson ujson simplejson rapidjson", "For JSON there is `json`."),
+    ("yaml toml", "For data there are `json` and `tomllib`."),
+    ("dateutil pytz pendulum arrow", "For times there are `datetime` and `zoneinfo`."),
+    (
+        "tenacity backoff retry retrying stamina",
+        'A step is tried again by its config: `{"retries": {"limit": 5, "delay": "10 seconds"}}`.',
+    ),
+    ("loguru structlog rich tqdm colorama", "What `print` and `logging` write is in the run's log."),
+    ("celery rq dramatiq temporalio prefect dbos airflow inngest", "What it does, steps do here."),
+    ("dotenv", 'A tenant\'s secrets are in `self.env.SECRETS`, all else comes in `event["payload"]`.'),
+    ("typing_extensions", "Take it from `typing`."),
+    ("PIL cv2 torch transformers", f"What must be computed elsewhere is {_OPERATOR}."),
+)
+_INSTEAD_OF_NAMES = (
+    ("fetch Request handler", f"There is no network. {_PRETEND}"),
+    (
+        "WorkflowStep WorkflowEvent",
+        "It is a type only: leave the annotation out, or import it under `if TYPE_CHECKING`.",
+    ),
+    ("DurableObject", "What must last is in a step's result or in `self.env.KV`."),
+    ("env", "Take it from the workflow's object: `self.env`."),
+    ("waitUntil wait_until", "A step that is started and not awaited still finishes."),
+)
+
+NETWORK, FILES, TERMINAL, PROCESSES, THREADS = "network", "files", "terminal", "processes", "threads"
+ADVICE = {
+    NETWORK: f"Workers have no network; this raises an error. {_PRETEND}",
+    FILES: 'Workers have no files; this raises an error. Take data from `event["payload"]`, and keep it in a step\'s result '
+    "or in `self.env.KV`.",
+    TERMINAL: 'Nobody types into a worker; this raises EOFError. Take it from `event["payload"]`, or wait for it: '
+    '`await step.wait_for_event("answer", "answer")`.',
+    PROCESSES: f"Workers start no programs; this raises an error or does nothing. What must run elsewhere is {_OPERATOR}.",
+    THREADS: "Workers start no threads; this raises RuntimeError. Call the function plainly, or make it `async` and use "
+    "`asyncio.gather`.",
+}
+_CALLS = (
+    (
+        NETWORK,
+        (
+            "urllib.request.urlopen urllib.request.urlretrieve http.client.HTTPConnection http.client.HTTPSConnection "
+            "socket.socket socket.create_connection socket.create_server socket.getaddrinfo socket.gethostbyname "
+            "asyncio.open_connection asyncio.start_server smtplib.SMTP smtplib.SMTP_SSL ftplib.FTP ftplib.FTP_TLS poplib.POP3 "
+            "imaplib.IMAP4 imaplib.IMAP4_SSL"
+        ),
+    ),
+    (
+        FILES,
+        (
+            "builtins.open io.open shelve.open dbm.open logging.FileHandler zipfile.ZipFile tarfile.open os.listdir os.scandir "
+            "os.remove os.unlink os.mkdir os.makedirs os.rename os.replace os.rmdir os.open shutil.copy shutil.copy2 "
+            "shutil.copyfile shutil.copytree shutil.move shutil.rmtree tempfile.mkdtemp tempfile.mkstemp tempfile.TemporaryFile "
+            "tempfile.NamedTemporaryFile tempfile.TemporaryDirectory"
+        ),
+    ),
+    (TERMINAL, "builtins.input getpass.getpass builtins.breakpoint pdb.set_trace"),
+    (
+        PROCESSES,
+        (
+            "subprocess.run subprocess.call subprocess.check_call subprocess.check_output subprocess.Popen subprocess.getoutput "
+            "os.system os.popen os.fork asyncio.create_subprocess_exec asyncio.create_subprocess_shell multiprocessing.Process "
+            "multiprocessing.Pool concurrent.futures.ProcessPoolExecutor"
+        ),
+    ),
+    (THREADS, "threading.Thread threading.Timer asyncio.to_thread concurrent.futures.ThreadPoolExecutor"),
+)
+_INSTEAD = {package: instead for packages, instead in _INSTEAD_OF_PACKAGES for package in packages.split()}
+_INSTEAD_IN_WORKERS = {name: instead for names, instead in _INSTEAD_OF_NAMES for name in names.split()}
+_MISSING = {name: kind for kind, names in _CALLS for name in names.split()}
+# Of a pathlib.Path.
+_PATH_IO = frozenset(
+    ("read_text", "read_bytes", "write_text", "write_bytes", "open", "unlink", "mkdir", "touch", "iterdir", "glob")
+)
+_IN_MEMORY = ("sqlite3.connect", ":memory:")
+_COMMON_BINDINGS = {
+    **dict.fromkeys(("DB", "D1", "CACHE", "BUCKET", "R2", "STORAGE"), "KV"),
+    **dict.fromkeys(("QUEUE", "MAIL", "EMAIL", "AI", "BROWSER", "VECTORIZE", "HYPERDRIVE"), "EFFECTS"),
+}
+
+_LOOK_FIRST = ("builtins.hasattr", "builtins.getattr")
+
+_OF_IMPORTS = frozenset(
+    f"builtins.{name}" for name in ("ImportError", "ModuleNotFoundError", "Exception", "BaseException")
+)
+_OF_SYSTEM = frozenset(
+    {
+        f"builtins.{name}"
+        for name in ("OSError", "IOError", "FileNotFoundError", "PermissionError", "EOFError", "RuntimeError")
+    }
+    | {"urllib.error.URLError"}
+)
+
+
+def check(workflow: Workflow) -> Iterator[Diagnostic]:
+    """Findings about imports that fail, and about calls that can't work, in code that a run reaches."""
+    places = _Places(workflow)
+    yield from _imports(workflow, places)
+    yield from _of_workers(workflow, places)
+    for node in workflow.tree.of[ast.Call]:
+        kind = kind_of(workflow, node)
+        if kind is not None and places.is_reached(node) and not places.is_guarded(node, _OF_SYSTEM):
+            yield report(
+                "not-in-workers",
+                workflow.source.span(node.func),
+                call=workflow.words_of(node.func),
+                advice=ADVICE[kind],
+            )
+    yield from _bindings(workflow, places)
+
+
+def kind_of(workflow: Workflow, node: ast.Call) -> str | None:
+    """What a call needs that workers lack; None for all other calls."""
+    name = workflow.tree.dotted(node.func)
+    if name == _IN_MEMORY[0]:
+        given = node.args[0] if node.args else None
+        return FILES if isinstance(given, ast.Constant) and given.value != _IN_MEMORY[1] else None
+    if name in ("zipfile.ZipFile", "tarfile.open") and not (
+        node.args and isinstance(node.args[0], (ast.Constant, ast.JoinedStr))
+    ):
+        return None  # of bytes in memory
+    if name is not None:
+        return _MISSING.get(name)
+    if isinstance(node.func, ast.Attribute) and node.func.attr in _PATH_IO:
+        path = workflow.tree.value(node.func.value) or node.func.value
+        if isinstance(path, ast.Call) and workflow.tree.dotted(path.func) == "pathlib.Path":
+            return FILES
+    return PROCESSES if isinstance(node.func, ast.Attribute) and node.func.attr == "run_in_executor" else None
+
+
+class _Places:
+    """Which code a run comes to, and which is ready for the error it would meet there."""
+
+    def __init__(self, workflow: Workflow) -> None:
+        self.workflow = workflow
+        self.tree = workflow.tree
+        tries = (*self.tree.of[ast.Try], *self.tree.of[ast.TryStar])
+        self.watched: set[ast.AST] = {part for node in tries for part in (*node.body, *node.handlers)}
+
+    def is_reached(self, node: ast.AST) -> bool:
+        """Whether a run comes to a place, as far as can be seen: `run`, what it calls, steps, and the module itself."""
+        return self.tree.enclosing(node) in self.workflow.reached and not self.is_main(node)
+
+    def is_main(self, node: ast.AST) -> bool:
+        at_module_level = self.tree.enclosing(node) is self.workflow.source.tree
+        return at_module_level and any(is_main_guard(above) for above in self.tree.above(node))
+
+    def is_optional(self, node: ast.Import | ast.ImportFrom) -> bool:
+        """Whether an import is for others only: a type checker, another Python, a place where the package is."""
+        if self.is_guarded(node, _OF_IMPORTS) or self.is_main(node):
+            return True
+        tests = [above.test for above in self.tree.above(node) if isinstance(above, ast.If)]
+        return any(
+            (self.tree.dotted(part) or "").partition(".")[0] in ("typing", "sys", "importlib")
+            for test in tests
+            for part in below(test)
+        )
+
+    def is_guarded(self, node: ast.AST, errors: frozenset[str]) -> bool:
+        """Whether an error is expected: in a `try` with a handler for it, in such a handler, or under `suppress`."""
+        child = node
+        for above in self.tree.above(node):
+            if isinstance(above, (*FUNCTIONS, ast.Lambda)):
+                return False
+            handlers = above.handlers if isinstance(above, (ast.Try, ast.TryStar)) and child in self.watched else []
+            if any(self.handles(handler.type, errors) for handler in handlers):
+                return True
+            if isinstance(above, ast.With) and any(self.suppresses(item.context_expr, errors) for item in above.items):
+                return True
+            child = above
+        return False
+
+    def handles(self, kind: ast.expr | None, errors: frozenset[str]) -> bool:
+        if kind is None:
+            return "builtins.Exception" in errors
+        return any(self.tree.dotted(one) in errors for one in (kind.elts if isinstance(kind, ast.Tuple) else [kind]))
+
+    def suppresses(self, made: ast.expr, errors: frozenset[str]) -> bool:
+        if not isinstance(made, ast.Call) or self.tree.dotted(made.func) != "contextlib.suppress":
+            return False
+        return any(self.tree.dotted(kind) in errors for kind in made.args)
+
+
+def _imports(workflow: Workflow, places: _Places) -> Iterator[Diagnostic]:
+    for node in workflow.tree.of[ast.ImportFrom]:
+        if node.level > 0:
+            if not places.is_optional(node):
+                name = "." * node.level + (node.module or "")
+                yield report(
+                    "no-package",
+                    workflow.source.span(node),
+                    what="A workflow is one file, with none beside it",
+                    name=name,
+                    instead="",
+                )
+        else:
+            yield from _import(workflow, places, node, node, node.module or "")
+    for node in workflow.tree.of[ast.Import]:
+        for alias in node.names:
+            yield from _import(workflow, places, node, alias, alias.name)
+
+
+def _import(
+    workflow: Workflow,
+    places: _Places,
+    node: ast.Import | ast.ImportFrom,
+    place: ast.Import | ast.ImportFrom | ast.alias,
+    module: str,
+) -> Iterator[Diagnostic]:
+    name = module.partition(".")[0]
+    if name in sys.stdlib_module_names or name in _OURS or places.is_optional(node):
+        return
+    instead = _INSTEAD.get(name)
+    what = f"Workers have the standard library only, and `{name}` is not in it"
+    yield report(
+        "no-package", workflow.source.span(place), what=what, name=name, instead=f" {instead}" if instead else ""
+    )
+
+
+def _of_workers(workflow: Workflow, places: _Places) -> Iterator[Diagnostic]:
+    """Names that the `workers` module does not have here."""
+    for statement in workflow.tree.of[ast.ImportFrom]:
+        if statement.module in ("workers", "workers.workflows") and not statement.level:
+            unknown = [alias for alias in statement.names if alias.name not in (*WORKERS, "*")]
+            if unknown and not places.is_optional(statement):
+                for alias in unknown:
+                    yield _not_of_workers(workflow, alias, alias.name, "ImportError")
+    for node in workflow.tree.of[ast.Attribute]:
+        if node.attr in WORKERS or not isinstance(node.ctx, ast.Load) or node.attr.startswith("__"):
+            continue
+        if workflow.tree.dotted(node.value) == "workers" and places.is_reached(node):
+            yield _not_of_workers(workflow, node, node.attr, "AttributeError")
+
+
+def _not_of_workers(workflow: Workflow, node: ast.alias | ast.Attribute, name: str, error: str) -> Diagnostic:
+    place = workflow.source.span(node)
+    instead = _INSTEAD_IN_WORKERS.get(name)
+    meant = nearest(name, WORKERS) if instead is None else None
+    fix = None
+    if meant is not None and isinstance(node, ast.alias):
+        fix = Fix(f"Make it {meant}", place, meant + (f" as {node.asname}" if node.asname else ""))
+    cure = f" {instead}" if instead else f" Did you mean `{meant}`?" if meant else ""
+    return report("not-of-workers", place, fix, name=name, error=error, cure=cure)
+
+
+def _bindings(workflow: Workflow, places: _Places) -> Iterator[Diagnostic]:
+    """Bindings that other platforms have, or that are nearly one of ours. All others may be the operator's own."""
+    seen: set[str] = set()
+    if any(
+        workflow.tree.dotted(call.func) in _LOOK_FIRST and call.args and is_env(call.args[0])
+        for call in workflow.tree.of[ast.Call]
+    ):
+        return
+    for node in workflow.tree.of[ast.Attribute]:
+        name = node.attr
+        if (
+            not is_env(node.value)
+            or name in BINDINGS
+            or name in seen
+            or not isinstance(node.ctx, ast.Load)
+            or not places.is_reached(node)
+        ):
+            continue
+        seen.add(name)
+        place = workflow.source.span(node)
+        common = _COMMON_BINDINGS.get(name) or _COMMON_BINDINGS.get(name.rpartition("_")[2])
+        meant = difflib.get_close_matches(name.upper(), BINDINGS, 1, 0.85) if len(seen) <= ATTEMPTS else []
+        if common is not None:
+            yield report("no-binding", place, name=name, cure=f" In its place there may be `self.env.{common}`.")
+        elif meant:
+            yield report(
+                "no-binding",
+                place,
+                Fix(f"Make it {meant[0]}", place, f"self.env.{meant[0]}"),
+                name=name,
+                cure=f" Did you mean `{meant[0]}`?",
+            )
