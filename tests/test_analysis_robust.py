@@ -60,6 +60,40 @@ def test_programs_with_lines_dropped_and_swapped(source, data):
     check_places("\n".join(lines))
 
 
+HEAD = "import asyncio\nfrom workers import WorkflowEntrypoint\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n"
+
+
+def check_lines(*lines: str) -> list[str]:
+    """The codes found in a `run` of these lines, which would take for ever if each were compared with each other one."""
+    found = [diagnostic["code"] for diagnostic in check(HEAD + "".join(f"        {line}\n" for line in lines))["diagnostics"]]
+    assert "not-analysed" not in found
+    return found
+
+
+def test_ends_on_one_variable_that_many_steps_change_set_and_read():
+    assert "state-in-step" in check_lines("x = []", *["await step.do('a', lambda: x.append(1))"] * 600, *["print(x)"] * 1500)
+    check_lines("x = []", *["x = await step.do('a', lambda: x.append(1))", "print(x)"] * 700)
+
+
+def test_ends_on_steps_that_all_have_one_name():
+    lines = ["@step.do('n')", "async def f(): x.append(1)", "await f()"] * 800
+    assert "duplicate-name" in check_lines("x = []", *lines, "return x")
+
+
+def test_ends_on_sets_made_of_sets_made_of_sets():
+    assert check_lines("v0 = event", *[f"v{n + 1} = " + " | ".join([f"v{n}"] * 100) for n in range(100)], "for v in v100:", "    await step.do('a', f)")
+    assert "set-order" in check_lines("[step.do('a', f) " + " ".join(["for a in {1, 2}"] * 3000) + "]")
+
+
+def test_ends_on_timeouts_around_timeouts():
+    line = "await " + "asyncio.wait_for(" * 150 + "step.do('a', f)" + ", 1)" * 150
+    assert "timeout-around-step" in check_lines(*[line] * 20)
+
+
+def test_ends_on_conditions_of_many_numbers_of_objects():
+    assert "hash-of-object" in check_lines("if " + " or ".join(["hash(event)"] * 3000) + ":", "    await step.do('a', f)")
+
+
 def test_never_executes_what_it_reads(capsys):
     check("import sys\nprint('ran')\nsys.modules['ran'] = 1\nraise SystemExit(3)\n")
     assert "ran" not in sys.modules

@@ -16,8 +16,12 @@ from playground.analysis import (
     exceptions,
     missing,
     names,
+    nested,
+    order,
     outline,
+    races,
     results,
+    state,
     syntax,
     undefined,
 )
@@ -25,7 +29,7 @@ from playground.analysis.rules import Diagnostic, Span, report
 from playground.analysis.workflow import ENTRY_CLASS, Workflow
 
 RULE_FILES = (
-    entry, undefined, missing, calls, awaits, closures, determinism, names, config, results,
+    entry, undefined, missing, calls, awaits, closures, determinism, state, order, races, nested, names, config, results,
     exceptions,
 )  # fmt: skip
 MOST_DIAGNOSTICS = 200  # past this a list helps nobody

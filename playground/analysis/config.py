@@ -157,7 +157,7 @@ def _duration(workflow: Workflow, given: ast.expr | None, what: str) -> Iterator
             words="A wait's timeout is from 1 second to 365 days; this one is refused when the run reaches it.",
         )
     elif isinstance(value, (int, float)) and value > 0:
-        text = _spoken(value)
+        text = spoken(value)
         fix = Fix(f"Make it {text}", place, text) if here else None
         yield report("bare-number", place, fix, number=workflow.words_of(given), meaning=text.strip('"'), text=text)
 
@@ -180,12 +180,12 @@ def _better(value: object) -> str | None:
         return None
     number, unit = found[1], found[2].lower()
     if unit in _MILLISECONDS:
-        return _spoken(float(number))
+        return spoken(float(number))
     known = _UNITS.get(unit) or nearest(unit.removesuffix("s"), durations.UNITS)
     return f'"{number} {known}{"" if number == "1" else "s"}"' if known else None
 
 
-def _spoken(milliseconds: float) -> str:
+def spoken(milliseconds: float) -> str:
     """A number of milliseconds as a duration string in source, in the largest unit that divides it."""
     for unit, size in _WORTH_SAYING:
         if milliseconds >= size and milliseconds % size == 0:

@@ -142,7 +142,52 @@ RULES = {
         WARNING, "Replay runs this line again: `{call}` happens anew in every execution. Do it inside a step."
     ),
     "sleep-outside-step": Rule(
-        HINT, "This wait is not durable: every execution waits it again from the start. `step.sleep` waits once."
+        HINT,
+        "This wait is not durable: it keeps its worker, and begins again when that is lost. `step.sleep` keeps none and waits once.",
+    ),
+    # state.py
+    "state-in-step": Rule(
+        WARNING,
+        "A replay does not have this change of `{name}`: it reads the step from the journal and runs nothing, so line {line} sees it as "
+        "it was. Return the value from the step, and set `{name}` outside of it.",
+    ),
+    "global-state": Rule(
+        INFO,
+        "`{name}` begins anew in every execution: each is a new process that loads the module again, and no other run sees it. What "
+        "must last is in a step's result or in `self.env.KV`; `ctx[\"attempt\"]` counts the attempts of a step.",
+    ),
+    # order.py
+    "set-order": Rule(
+        INFO,
+        "Steps are made here in the order of a set: replay finds texts and numbers in the same order, objects in any other, and "
+        "another version of Python orders all of them anew. Sort it: `sorted(…)`.",
+    ),
+    "hash-of-object": Rule(
+        INFO,
+        "`{call}` is the same in every execution for texts and numbers only: that of an object is made of where it lies in memory, and "
+        "replay would take another way. Use a value of it, such as an id of its own.",
+    ),
+    "id-of-object": Rule(
+        WARNING,
+        "`{call}` is another number in every execution: it is where an object lies in memory, and replay would take another way. Use a "
+        "value of it, such as an id of its own.",
+    ),
+    # races.py
+    "first-come": Rule(
+        INFO,
+        "`{call}` goes on with the step that is done first: which one differs from run to run, and a replay keeps to the order of the "
+        "journal. Where it does not matter, `asyncio.gather` gives all results, in the order of the calls.",
+    ),
+    "timeout-around-step": Rule(
+        INFO,
+        "`{call}` around a step counts while a worker is there, and keeps it from hibernating; a replay gives up at the same point of "
+        "the journal.{cure}",
+    ),
+    # nested.py
+    "step-in-step": Rule(
+        INFO,
+        "A {kind} inside {parent}: it is one of its own, counted there and committed by itself. When {parent} is tried again it is "
+        "found done; once {parent} is done, replay runs neither.{more}",
     ),
     # names.py
     "unstable-name": Rule(

@@ -1,0 +1,177 @@
+"""Orders and numbers that hang on where objects lie in memory: that of a set, `hash()` and `id()`."""
+
+import ast
+from collections.abc import Iterator
+
+from playground.analysis.rules import Diagnostic, Fix, report
+from playground.analysis.tree import COMPREHENSIONS
+from playground.analysis.workflow import Workflow
+
+_FOLLOWED = 5  # names looked behind, each made of the next
+_MAKE_SETS = frozenset({"builtins.set", "builtins.frozenset"})
+_GIVE_SETS = frozenset({"union", "intersection", "difference", "symmetric_difference", "copy"})
+_OF_SETS = (ast.BitOr, ast.BitAnd, ast.Sub, ast.BitXor)
+_VIEWS = frozenset({"keys", "items"})  # of a dict: in order themselves, but what `&` or `-` makes of two is a set
+_KEEP_THE_ORDER = frozenset(
+    f"builtins.{name}" for name in ("list", "tuple", "iter", "enumerate", "reversed", "zip", "map", "filter")
+)
+_TAKE_A_FUNCTION = frozenset({"builtins.map", "builtins.filter"})
+_ANNOTATIONS = frozenset({
+    "builtins.set", "builtins.frozenset", "typing.Set", "typing.FrozenSet", "typing.AbstractSet", "collections.abc.Set"
+})  # fmt: skip
+HASH = "hash-of-object"
+_NUMBERS = {"builtins.hash": HASH, "builtins.id": "id-of-object"}
+_BRANCHES = (ast.If, ast.While, ast.IfExp, ast.Match)
+
+
+def check(workflow: Workflow) -> Iterator[Diagnostic]:
+    """Findings about steps in the order of a set, and about steps that `hash()` or `id()` name or choose."""
+    yield from _Sets(workflow).findings()
+    for call in workflow.tree.of[ast.Call]:
+        code = _NUMBERS.get(workflow.tree.dotted(call.func) or "")
+        if code is None or not call.args or workflow.tree.enclosing(call) in workflow.inside:
+            continue
+        is_text = isinstance(
+            call.args[0], (ast.Constant, ast.JoinedStr)
+        )  # hashed alike everywhere: all workers have one seed
+        if not (is_text and code == HASH) and _decides(workflow, call):
+            yield report(code, workflow.source.span(call), call=workflow.words_of(call))
+    for given in workflow.tree.of[ast.keyword]:
+        code = _NUMBERS.get(workflow.tree.dotted(given.value) or "")
+        if code is not None and given.arg == "key" and workflow.tree.enclosing(given) in workflow.leading:
+            yield report(code, workflow.source.span(given), call=workflow.words_of(given))
+
+
+class _Sets:
+    """Finds sets, and what is made of them and keeps their order."""
+
+    def __init__(self, workflow: Workflow) -> None:
+        self.workflow = workflow
+        self.tree = workflow.tree
+        self.known: dict[
+            ast.expr, ast.expr | None
+        ] = {}  # what names are assigned, and the part of it that is to be sorted
+
+    def findings(self) -> Iterator[Diagnostic]:
+        for loop in (*self.tree.of[ast.For], *self.tree.of[ast.AsyncFor]):
+            if any(self.workflow.makes_steps(statement) for statement in loop.body):
+                yield from self.report(loop.iter)
+        for kind in COMPREHENSIONS:
+            for node in self.tree.of[kind]:
+                yield from self.comprehension(node)
+        for call in self.tree.of[ast.Call]:
+            if (
+                len(call.args) > 1
+                and self.tree.dotted(call.func) == "builtins.map"
+                and self.workflow.makes_steps(call.args[0])
+            ):
+                for given in call.args[1:]:
+                    yield from self.report(given)
+
+    def comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> Iterator[Diagnostic]:
+        parts = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+        makes = any(self.workflow.makes_steps(part) for part in parts)
+        for generator in reversed(node.generators):
+            makes = makes or any(self.workflow.makes_steps(condition) for condition in generator.ifs)
+            if makes:
+                yield from self.report(generator.iter)
+            makes = makes or self.workflow.makes_steps(generator.iter)
+
+    def report(self, over: ast.expr) -> Iterator[Diagnostic]:
+        if self.tree.enclosing(over) in self.workflow.inside:
+            return
+        unordered = self.unordered(over)
+        if unordered is not None:
+            place = self.workflow.source.span(unordered)
+            text = self.workflow.source.exact(unordered)
+            bracketed = isinstance(unordered, ast.GeneratorExp) and text.startswith("(")
+            yield report("set-order", place, Fix("Sort it", place, f"sorted{text}" if bracketed else f"sorted({text})"))
+
+    def unordered(self, node: ast.expr, followed: int = 0) -> ast.expr | None:
+        """The part of an expression to be sorted, when what it gives comes in the order of a set."""
+        if self.is_set(node, followed):
+            return node
+        if isinstance(node, ast.Starred):
+            return self.unordered(node.value, followed)
+        if isinstance(node, ast.Call) and self.tree.dotted(node.func) in _KEEP_THE_ORDER:
+            given = node.args[1:] if self.tree.dotted(node.func) in _TAKE_A_FUNCTION else node.args
+            return self.first([part for part in given if not isinstance(part, (ast.Constant, ast.Lambda))], followed)
+        if isinstance(node, (ast.ListComp, ast.GeneratorExp)):
+            return node if self.unordered(node.generators[0].iter, followed) is not None else None
+        if isinstance(node, (ast.List, ast.Tuple)):
+            return self.first([part for part in node.elts if isinstance(part, ast.Starred)], followed)
+        if isinstance(node, ast.Name):
+            return node if self.behind(node, followed) is not None else None
+        return None
+
+    def first(self, parts: list[ast.expr], followed: int) -> ast.expr | None:
+        return next((found for part in parts if (found := self.unordered(part, followed)) is not None), None)
+
+    def behind(self, name: ast.Name, followed: int) -> ast.expr | None:
+        """What is to be sorted of the value that a name stands for."""
+        value = self.tree.value(name)
+        if value is None or followed >= _FOLLOWED:
+            return None
+        if value not in self.known:
+            self.known[value] = None  # names made of each other end here
+            self.known[value] = self.unordered(value, followed + 1)
+        return self.known[value]
+
+    def is_set(self, node: ast.expr, followed: int) -> bool:
+        sides: list[ast.expr] = []
+        while isinstance(node, ast.BinOp) and isinstance(node.op, _OF_SETS):
+            sides.append(node.right)
+            node = node.left
+        if sides:
+            return any(_is_view(side) or self.is_set(side, followed) for side in (node, *sides))
+        if isinstance(node, ast.Call):
+            method = node.func.attr if isinstance(node.func, ast.Attribute) else None
+            made = self.tree.dotted(node.func) in _MAKE_SETS and (
+                bool(node.args) or followed > 0
+            )  # an empty one may be filled later
+            return made or (
+                method in _GIVE_SETS and isinstance(node.func, ast.Attribute) and self.is_set(node.func.value, followed)
+            )
+        if isinstance(node, ast.Name):
+            bound = self.tree.bound(node)
+            return (len(bound) == 1 and self.is_annotated(bound[0])) or self.behind(node, followed) is self.tree.value(
+                node
+            ) is not None
+        return isinstance(node, (ast.Set, ast.SetComp))
+
+    def is_annotated(self, binding: ast.AST) -> bool:
+        """Whether a parameter says that it is a set."""
+        annotation = binding.annotation if isinstance(binding, ast.arg) else None
+        if isinstance(annotation, ast.Subscript):
+            annotation = annotation.value
+        return annotation is not None and self.tree.dotted(annotation) in _ANNOTATIONS
+
+
+def _is_view(node: ast.expr) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in _VIEWS
+        and not node.args
+    )
+
+
+def _decides(workflow: Workflow, node: ast.AST, traced: int = 2) -> bool:
+    """Whether a number names a step, or stands in a condition on which steps depend."""
+    child = node
+    for parent in workflow.tree.above(node):
+        step = workflow.by_node.get(parent) if isinstance(parent, ast.Call) else None
+        if step is not None and step.name is child:
+            return True
+        if isinstance(parent, _BRANCHES) and child is (
+            parent.subject if isinstance(parent, ast.Match) else parent.test
+        ):
+            return workflow.makes_steps(parent)
+        if isinstance(parent, (ast.Assign, ast.AnnAssign, ast.NamedExpr)) and traced and parent.value is child:
+            targets = parent.targets if isinstance(parent, ast.Assign) else [parent.target]
+            if len(targets) == 1 and isinstance(targets[0], ast.Name) and len(workflow.tree.bound(targets[0])) == 1:
+                return any(_decides(workflow, use, traced - 1) for use in workflow.tree.uses(targets[0]))
+        if isinstance(parent, (ast.stmt, ast.Lambda)):
+            return False
+        child = parent
+    return False
