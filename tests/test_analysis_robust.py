@@ -94,6 +94,10 @@ def test_ends_on_conditions_of_many_numbers_of_objects():
     assert "hash-of-object" in check_lines("if " + " or ".join(["hash(event)"] * 3000) + ":", "    await step.do('a', f)")
 
 
+def test_ends_on_many_characters_that_reorder():
+    assert "reordered-source" in check_lines("x = '" + "\u202e" * 20_000 + "'", *["y = '\u2066'"] * 3000)
+
+
 def test_never_executes_what_it_reads(capsys):
     check("import sys\nprint('ran')\nsys.modules['ran'] = 1\nraise SystemExit(3)\n")
     assert "ran" not in sys.modules

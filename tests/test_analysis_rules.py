@@ -1,11 +1,13 @@
 """The durable lint: each rule on a program that breaks it, at the place that breaks it, with the fix that cures it.
 
-The rules on what differs at replay are in test_analysis_replay.py, those on what workers lack in test_analysis_workers.py.
+The rules on what differs at replay are in test_analysis_replay.py, those on what workers lack in test_analysis_workers.py, those on
+characters that nobody sees in test_analysis_invisible.py.
 """
 
 import re
 
 import pytest
+import test_analysis_invisible
 import test_analysis_replay
 import test_analysis_workers
 from analysis_support import apply, check_alone, check_case, program
@@ -160,7 +162,7 @@ def test_finds_what_keeps_a_workflow_from_starting(source, code, span, fixed):
 
 def test_every_rule_of_the_table_has_a_case():
     elsewhere = {"syntax", "syntax-warning", "too-deep", "not-analysed"}
-    cases = [*CASES, *test_analysis_replay.CASES, *test_analysis_workers.CASES]
+    cases = [*CASES, *test_analysis_replay.CASES, *test_analysis_workers.CASES, *test_analysis_invisible.CASES]
     assert {case[1] for case in cases} | {case[2] for case in ENTRIES} | elsewhere == set(RULES)
 
 

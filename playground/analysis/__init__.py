@@ -14,6 +14,7 @@ from playground.analysis import (
     determinism,
     entry,
     exceptions,
+    invisible,
     missing,
     names,
     nested,
@@ -29,7 +30,7 @@ from playground.analysis.rules import Diagnostic, Span, report
 from playground.analysis.workflow import ENTRY_CLASS, Workflow
 
 RULE_FILES = (
-    entry, undefined, missing, calls, awaits, closures, determinism, state, order, races, nested, names, config, results,
+    entry, undefined, missing, calls, awaits, closures, determinism, state, order, races, nested, names, invisible, config, results,
     exceptions,
 )  # fmt: skip
 MOST_DIAGNOSTICS = 200  # past this a list helps nobody

@@ -206,6 +206,14 @@ RULES = {
         WARNING,
         "An event type has 1 to 100 letters, digits, _ and -, not beginning with -; this one is refused when the run reaches it.",
     ),
+    # invisible.py
+    "invisible-name": Rule(
+        WARNING,
+        "This name has a character that nobody sees, {what}: `{name}`. A name that looks the same is another step. Leave it out.",
+    ),
+    "reordered-source": Rule(
+        WARNING, "{what} stands here unseen: it makes the line look other than it runs. Leave it out, or write it as an escape."
+    ),
     # results.py
     "unstorable-result": Rule(
         WARNING, "The result is {what}, which can't be stored: the step fails with `not serialisable`.{cure}"
