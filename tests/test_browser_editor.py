@@ -123,10 +123,13 @@ class TenantWorkflow(WorkflowEntrypoint):
 
         await step.do("pay", effects.charge, rollback=undo)
         got = await step.wait_for_event("approval", "approved")
+        child = await self.env.WORKFLOWS.create()
 """
 OFFERS = [  # what is typed, what is then offered, and what its documentation says
     ("        await self.env.", "EFFECTS", "only pretended"),
     ("        await effects.ch", "charge(amount, key=None, **details)", "Pretends to charge"),
+    ("        await child.send", "send_event(type, payload=None)", "Sends it an event"),
+    ("from workers import WorkflowT", "WorkflowTimeoutError", "longer than its timeout"),
     ('        @step.do("a", rollback_', "rollback_config=None", "rollback handler"),
     ('        @step.do("a", config={"', 'retries{"limit": 5, "delay": "10 seconds"}', "How often and how soon"),
     ('        @step.do("a", config={"retries": {"backoff": "l', "linear", ""),

@@ -8,7 +8,7 @@ from page_code_support import node
 
 from playground.analysis import config
 from playground.engine.bindings import effects, kv, secrets
-from playground.worker import bindings, steps
+from playground.worker import bindings, entrypoint, steps
 from playground.workflows import config as configs
 from playground.workflows import durations
 
@@ -17,9 +17,9 @@ from playground.workflows import durations
 def api() -> dict[str, Any]:
     return node(
         """
-        import { CALLS, CONFIG_KEYS, RETRY_KEYS, VALUES, UNITS } from "RUN/../../../web/src/api.js";
+        import { CALLS, CONFIG_KEYS, ERRORS, MEMBERS, RETRY_KEYS, VALUES, UNITS } from "RUN/../../../web/src/api.js";
         const names = Object.fromEntries(Object.entries(CALLS).map(([name, { params }]) => [name, params.map(([written]) => written)]));
-        return { names, config: Object.keys(CONFIG_KEYS), retries: Object.keys(RETRY_KEYS), values: VALUES, units: UNITS };
+        return { names, config: Object.keys(CONFIG_KEYS), retries: Object.keys(RETRY_KEYS), values: VALUES, units: UNITS, errors: Object.keys(ERRORS), env: Object.keys(MEMBERS.env) };
         """
     )
 
@@ -30,7 +30,9 @@ OWNERS = {
     "KV": kv.KV,
     "SECRETS": secrets.Secrets,
     "WORKFLOWS": bindings.Workflow,
+    "handle": bindings.Instance,
 }
+NOT_OF_WORKFLOWS = {"WorkerEntrypoint", "Response"}  # what a Worker needs that stands in the same file
 
 
 def test_calls_take_what_python_takes(api: dict[str, Any]) -> None:
@@ -56,6 +58,19 @@ def test_defaults_are_those_of_python(api: dict[str, Any]) -> None:
             word, _, default = written.partition("=")
             if default and owner != "step":
                 assert repr(given[word].default).replace("'", '"') == default, f"{name}: {written}"
+
+
+def test_every_call_of_python_is_there(api: dict[str, Any]) -> None:
+    for owner, kind in OWNERS.items():
+        named = {name.partition(".")[2] for name in api["names"] if name.startswith(f"{owner}.")}
+        calls = {name for name, member in vars(kind).items() if inspect.iscoroutinefunction(member) and not name.startswith("_")}
+        assert named == ({"do", "sleep", "sleep_until", "wait_for_event"} if kind is steps.Steps else calls), owner
+    assert set(api["env"]) == set(OWNERS) - {"step", "handle"}
+
+
+def test_what_workers_exports_is_there(api: dict[str, Any]) -> None:
+    exported = {export.__name__ for export in entrypoint.EXPORTS}
+    assert {*api["errors"], "WorkflowEntrypoint", "NonRetryableError"} == exported - NOT_OF_WORKFLOWS
 
 
 def test_keys_and_values_are_those_that_are_accepted(api: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ _OURS = frozenset({"workers", "playground"})
 _OPERATOR = "a binding in `self.env`, which the operator of the server adds"
 _PRETEND = f'Pretend it: `await self.env.EFFECTS.record("request", url=…)`. A real one is {_OPERATOR}.'
 _SERVICE = f"What must be reached is {_OPERATOR}; `self.env.EFFECTS.record(…)` pretends it."
-_INSTEAD_OF_PACKAGES = (
+INSTEAD_OF_PACKAGES = (
     (
         "requests httpx aiohttp urllib3 httplib2 websockets grpc paramiko pycurl",
         f"There is no network either. {_PRETEND}",
@@ -54,7 +54,7 @@ _INSTEAD_OF_PACKAGES = (
     ("typing_extensions", "Take it from `typing`."),
     ("PIL cv2 torch transformers", f"What must be computed elsewhere is {_OPERATOR}."),
 )
-_INSTEAD_OF_NAMES = (
+INSTEAD_OF_NAMES = (
     ("fetch Request handler", f"There is no network. {_PRETEND}"),
     (
         "WorkflowStep WorkflowEvent",
@@ -76,7 +76,7 @@ ADVICE = {
     THREADS: "Workers start no threads; this raises RuntimeError. Call the function plainly, or make it `async` and use "
     "`asyncio.gather`.",
 }
-_CALLS = (
+CALLS = (
     (
         NETWORK,
         (
@@ -106,9 +106,9 @@ _CALLS = (
     ),
     (THREADS, "threading.Thread threading.Timer asyncio.to_thread concurrent.futures.ThreadPoolExecutor"),
 )
-_INSTEAD = {package: instead for packages, instead in _INSTEAD_OF_PACKAGES for package in packages.split()}
-_INSTEAD_IN_WORKERS = {name: instead for names, instead in _INSTEAD_OF_NAMES for name in names.split()}
-_MISSING = {name: kind for kind, names in _CALLS for name in names.split()}
+_INSTEAD = {package: instead for packages, instead in INSTEAD_OF_PACKAGES for package in packages.split()}
+_INSTEAD_IN_WORKERS = {name: instead for names, instead in INSTEAD_OF_NAMES for name in names.split()}
+_MISSING = {name: kind for kind, names in CALLS for name in names.split()}
 # Of a pathlib.Path.
 _PATH_IO = frozenset(
     ("read_text", "read_bytes", "write_text", "write_bytes", "open", "unlink", "mkdir", "touch", "iterdir", "glob")

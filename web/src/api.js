@@ -13,7 +13,7 @@ const KEY = ["key=None", "An idempotency key: asked for again with the same key,
 export const CALLS = table({
   "@step.do": {
     params: [["name=None", `${NAME[1]} The function's own name where none is given.`], ["*"], ["concurrent=False", "Runs the steps it takes results of side by side instead of in order."], CONFIG, ROLLBACK, ROLLBACK_CONFIG],
-    doc: "A step. It runs once and its result is kept: a later execution reads it from the journal. Await the decorated function, without arguments; a parameter named like an earlier step receives that step's result, `ctx` the attempt.",
+    doc: "A step. Its result is kept: a later execution reads it from the journal. Await the decorated function, without arguments; each call is a step of its own, told apart by its count. A parameter named like another step, or its function, receives that step's result, `ctx` the attempt.",
   },
   "step.do": {
     params: [NAME, ["callback", "The function to run, async or plain. It may take `ctx`."], ["*"], CONFIG, ROLLBACK, ROLLBACK_CONFIG],
@@ -44,6 +44,12 @@ export const CALLS = table({
   "WORKFLOWS.create": { params: [["id=None", "Its id; in a step, one that belongs to the step where none is given."], ["params=None", "What its `event.payload` will be."]], doc: "Creates an instance of the tenant's workflow and gives a handle of it." },
   "WORKFLOWS.create_batch": { params: [["batch", "Up to 100 of `{id, params}`."]], doc: "Creates several instances. `refused` lists those left out." },
   "WORKFLOWS.get": { params: [["id", ""]], doc: "A handle of an instance: `status`, `pause`, `resume`, `terminate`, `restart`, `send_event`." },
+  "handle.status": { params: [], doc: "How it stands: `status`, `output`, `error`, `rollback`." },
+  "handle.pause": { params: [], doc: "Starts no new step, stops timers and keeps what remains of them." },
+  "handle.resume": { params: [], doc: "Goes on after a pause." },
+  "handle.terminate": { params: [["rollback=False", "Runs the rollback handlers of its steps before."]], doc: "Ends it." },
+  "handle.restart": { params: [["from_step=None", '`{"name": …, "count": 1, "kind": "do"}`: steps that started before this one are kept.']], doc: "Runs it again, from the start or from a step." },
+  "handle.send_event": { params: [["type", "The event's type."], ["payload=None", "What is sent with it."]], doc: "Sends it an event, which a `wait_for_event` of this type takes." },
 });
 
 const RETRIES_DEFAULT = '{"limit": 5, "delay": "10 seconds"}';
@@ -93,6 +99,17 @@ export const MEMBERS = table({
     timestamp: ["datetime", "When it was sent."],
     type: ["str", "The event's type."],
   }),
+});
+
+/** Errors that `workers` has besides NonRetryableError, to be caught. */
+export const ERRORS = table({
+  WorkflowTimeoutError: "An attempt, or a wait for an event, took longer than its timeout.",
+  NonRetryableDelayError: "A step's `delay` function failed, was late or returned what is no delay. Never retried.",
+  WorkflowFatalError: "The workflow broke a rule of the platform: a name, a limit, a value that can't be stored. Never retried.",
+  NotSerialisableError: "A value can't be stored; the message names its path and type. A WorkflowFatalError.",
+  StepError: "A stored error whose own class is no longer in the code.",
+  WorkerLost: "An attempt was lost with its worker.",
+  InjectedError: "An attempt was made to fail by whoever watches the run.",
 });
 
 /** Names that stand for themselves. */

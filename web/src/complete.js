@@ -2,7 +2,7 @@
 
 import { snippetCompletion } from "@codemirror/autocomplete";
 import { pythonLanguage } from "@codemirror/lang-python";
-import { CALLS, CONFIG_KEYS, MEMBERS, NAMES, RETRY_KEYS, UNITS, VALUES, called } from "./api.js";
+import { CALLS, CONFIG_KEYS, ERRORS, MEMBERS, NAMES, RETRY_KEYS, UNITS, VALUES, called } from "./api.js";
 import { callAround, dictAround, inString, kindOf } from "./found.js";
 import { prose } from "./drawing.js";
 import { card } from "./signature.js";
@@ -53,7 +53,7 @@ function tenantApi(context) {
     return result(from, members(MEMBERS[kindOf(state, item.text.split("[")[0])]));
   }
   const imported = context.matchBefore(/from workers import [\w, ]*/);
-  if (imported) return result(context.matchBefore(/\w*/).from, imports());
+  if (imported) return result(context.matchBefore(/\w*/).from, [...imports(), ...errors()]);
   const text = context.matchBefore(/["'][\w. ]*/);
   if (text && inString(state, pos)) return inText(context, text);
   const decorator = context.matchBefore(/^\s*@\w*/);
@@ -69,6 +69,8 @@ function imports(boost = TOP) {
     { label: "NonRetryableError", detail: "(message)", info: () => card("NonRetryableError"), type: "class", boost },
   ];
 }
+
+const errors = () => Object.entries(ERRORS).map(([label, doc]) => ({ label, info: said(doc), type: "class", boost: TOP - 1 }));
 
 /** Inside quotes: keys of a config, values that are a choice, durations. */
 function inText(context, text) {

@@ -19,6 +19,7 @@ export function kindOf(state, object) {
   const bound = new RegExp(`\\b${object}\\s*=\\s*self\\.env\\b(?:\\.(\\w+))?`).exec(text);
   if (bound) return bound[1] ?? "env";
   if (new RegExp(`\\b${object}\\s*=\\s*await\\s+step\\.wait_for_event\\b`).test(text)) return "received";
+  if (new RegExp(`\\b${object}\\s*=\\s*await\\s+self\\.env\\.WORKFLOWS\\.(create|get)\\b`).test(text)) return "handle";
   for (const [use, kind] of [
     [/\brollback\s*=\s*(\w+)/g, "rollback"],
     [/["']delay["']\s*:\s*([A-Za-z_]\w*)/g, "delay"],

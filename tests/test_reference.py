@@ -1,0 +1,47 @@
+"""The reference of the step API and of the lint is made from the tables that the editor and the lint use, and its example runs."""
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from aio import run
+from run_support import Program, run_all
+
+from playground.analysis import inspect
+from playground.analysis.rules import RULES
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+@pytest.fixture(scope="module")
+def reference() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("reference", DOCS / "reference.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_pages_are_made_from_the_tables(reference: ModuleType) -> None:
+    api = reference.table_of_the_editor()
+    for file in reference.FILES:
+        text = file.read_text("utf-8")
+        assert reference.written(text, api) == text, "run `./run python docs/reference.py`"
+    steps = (DOCS / "steps.md").read_text("utf-8")
+    for name, call in api["CALLS"].items():
+        shown = f"self.env.{name}" if name.partition(".")[0].isupper() else name
+        assert f"`{shown}" in steps
+        documented = [written[0] for written in call["params"] if len(written) > 1 and written[1] and "." in name]
+        assert all(f"`{written}`" in steps for written in documented), name
+    assert all(f"| `{code}` |" in (DOCS / "lint.md").read_text("utf-8") for code in RULES)
+
+
+def test_its_example_runs_and_the_lint_has_nothing_to_say_of_it(tmp_path: Path) -> None:
+    found = re.search(r"```python\n(.*?)```", (DOCS / "steps.md").read_text("utf-8"), re.DOTALL)
+    assert found is not None
+    assert inspect(found[1])[0] == []
+    program = Program(found[1], {"items": ["lamp", "rug"]}, {"paid": {"by": "Ada"}})
+    outcome = run(run_all({"example": program}, tmp_path))["example"]
+    assert outcome.journal[-1].data["output"] == {"receipt": "20 to pay", "paid": {"by": "Ada"}}
