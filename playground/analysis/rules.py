@@ -96,8 +96,8 @@ RULES = {
     "not-in-workers": Rule(WARNING, "`{call}` can't work here. {advice}"),
     "no-binding": Rule(
         INFO,
-        "`self.env.{name}` is there only if whoever runs the server adds it: code of the page has `EFFECTS` and `KV`, a tenant's has "
-        "`SECRETS` and `WORKFLOWS` too.{cure}",
+        "`self.env.{name}` is there only if whoever runs the server adds it: code of the page has `EFFECTS` and "
+        "`KV`, a tenant's has `SECRETS` and `WORKFLOWS` too.{cure}",
     ),
     # awaits.py
     "not-awaited": Rule(WARNING, "`{call}` is not awaited: the run goes on without it, and {loss}. Put `await` before it."),
@@ -143,51 +143,54 @@ RULES = {
     ),
     "sleep-outside-step": Rule(
         HINT,
-        "This wait is not durable: it keeps its worker, and begins again when that is lost. `step.sleep` keeps none and waits once.",
+        "This wait is not durable: it keeps its worker, and begins again when that is lost. `step.sleep` keeps "
+        "none and waits once.",
     ),
     # state.py
     "state-in-step": Rule(
         WARNING,
-        "A replay does not have this change of `{name}`: it reads the step from the journal and runs nothing, so line {line} sees it as "
-        "it was. Return the value from the step, and set `{name}` outside of it.",
+        "A replay does not have this change of `{name}`: it reads the step from the journal and runs nothing, so "
+        "line {line} sees it as it was. Return the value from the step, and set `{name}` outside of it.",
     ),
     "global-state": Rule(
         INFO,
-        "`{name}` begins anew in every execution: each is a new process that loads the module again, and no other run sees it. What "
-        "must last is in a step's result or in `self.env.KV`; `ctx[\"attempt\"]` counts the attempts of a step.",
+        "`{name}` begins anew in every execution: each is a new process that loads the module again, and no other"
+        " run sees it. What must last is in a step's result or in `self.env.KV`; `ctx[\"attempt\"]` counts the "
+        "attempts of a step.",
     ),
     # order.py
     "set-order": Rule(
         INFO,
-        "Steps are made here in the order of a set: replay finds texts and numbers in the same order, objects in any other, and "
-        "another version of Python orders all of them anew. Sort it: `sorted(…)`.",
+        "Steps are made here in the order of a set: replay finds texts and numbers in the same order, objects in "
+        "any other, and another version of Python orders all of them anew. Sort it: `sorted(…)`.",
     ),
     "hash-of-object": Rule(
         INFO,
-        "`{call}` is the same in every execution for texts and numbers only: that of an object is made of where it lies in memory, and "
-        "replay would take another way. Use a value of it, such as an id of its own.",
+        "`{call}` is the same in every execution for texts and numbers only: that of an object is made of where "
+        "it lies in memory, and replay would take another way. Use a value of it, such as an id of its own.",
     ),
     "id-of-object": Rule(
         WARNING,
-        "`{call}` is another number in every execution: it is where an object lies in memory, and replay would take another way. Use a "
-        "value of it, such as an id of its own.",
+        "`{call}` is another number in every execution: it is where an object lies in memory, and replay would "
+        "take another way. Use a value of it, such as an id of its own.",
     ),
     # races.py
     "first-come": Rule(
         INFO,
-        "`{call}` goes on with the step that is done first: which one differs from run to run, and a replay keeps to the order of the "
-        "journal. Where it does not matter, `asyncio.gather` gives all results, in the order of the calls.",
+        "`{call}` goes on with the step that is done first: which one differs from run to run, and a replay keeps"
+        " to the order of the journal. Where it does not matter, `asyncio.gather` gives all results, in the order"
+        " of the calls.",
     ),
     "timeout-around-step": Rule(
         INFO,
-        "`{call}` around a step counts while a worker is there, and keeps it from hibernating; a replay gives up at the same point of "
-        "the journal.{cure}",
+        "`{call}` around a step counts while a worker is there, and keeps it from hibernating; a replay gives up "
+        "at the same point of the journal.{cure}",
     ),
     # nested.py
     "step-in-step": Rule(
         INFO,
-        "A {kind} inside {parent}: it is one of its own, counted there and committed by itself. When {parent} is tried again it is "
-        "found done; once {parent} is done, replay runs neither.{more}",
+        "A {kind} inside {parent}: it is one of its own, counted there and committed by itself. When {parent} is "
+        "tried again it is found done; once {parent} is done, replay runs neither.{more}",
     ),
     # names.py
     "unstable-name": Rule(
@@ -209,10 +212,13 @@ RULES = {
     # invisible.py
     "invisible-name": Rule(
         WARNING,
-        "This name has a character that nobody sees, {what}: `{name}`. A name that looks the same is another step. Leave it out.",
+        "This name has a character that nobody sees, {what}: `{name}`. A name that looks the same is another "
+        "step. Leave it out.",
     ),
     "reordered-source": Rule(
-        WARNING, "{what} stands here unseen: it makes the line look other than it runs. Leave it out, or write it as an escape."
+        WARNING,
+        "{what} stands here unseen: it makes the line look other than it runs. Leave it out, or write it as an "
+        "escape.",
     ),
     # results.py
     "unstorable-result": Rule(
