@@ -31,6 +31,7 @@ CASES = [
     ("an effect", "io-outside-step", "await «self.env.EFFECTS.email('a@b.c')» => await step.do(\"email\", lambda: self.env.EFFECTS.email('a@b.c'))"),
     ("a value of another moment", "io-outside-step", "visits = await «self.env.KV.get('visits', 0)»\nreturn visits => visits = await step.do(\"get\", lambda: self.env.KV.get('visits', 0))"),
     ("a binding kept in a name", "io-outside-step", "kv = self.env.KV\nawait «kv.put('a', 1)» => await step.do(\"put\", lambda: kv.put('a', 1))"),
+    ("a child of each execution", "io-outside-step", "child = await «self.env.WORKFLOWS.create(params={})»\nreturn child.id"),
     ("asyncio.sleep", "sleep-outside-step", "await «asyncio.sleep(5)» => await step.sleep(\"pause\", \"5 seconds\")"),
     ("in a helper that run calls", "random-outside-step", "def pick():\n    return «random.random()»\n\nreturn pick()"),
     ("captured by a step", "time-outside-step", "now = «time.time()»\nawait step.do('a', lambda: now)\nawait step.do('b', lambda: now)"),
@@ -170,6 +171,11 @@ def test_every_rule_is_of_a_known_severity_and_ends_in_a_sentence():
     for code, rule in RULES.items():
         assert rule.severity in (ERROR, WARNING, INFO, HINT)
         assert re.search(r"(\.|\}|\.`)$", rule.message), code
+
+
+def test_what_gives_an_object_is_not_to_be_wrapped_in_a_step():
+    (found,) = inspect(program("child = await self.env.WORKFLOWS.create()\nreturn child.id"))[0]
+    assert (found.code, found.fix) == ("io-outside-step", None)
 
 
 def test_a_class_of_another_name_is_an_entry_when_it_is_asked_for():

@@ -36,6 +36,7 @@ KNOWN: dict[str, str] = {
 _ONLY_WITHOUT_ARGUMENTS = frozenset({"time.localtime", "time.gmtime", "time.ctime", "time.asctime"})
 _NO_PLAIN_VALUE = frozenset({"random.shuffle", "datetime.date.today", "time.localtime", "time.gmtime"})
 _NOT_IN_A_LAMBDA = (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
+HANDLES = "WORKFLOWS"  # the binding that gives objects, which can't be stored
 _STORABLE = frozenset({TIME, RANDOM})
 _NAMES = {TIME: "take the time", RANDOM: "draw", ID: "make an id"}
 _LOGGERS = frozenset({"log", "logger", "logging", "_log", "_logger", "console"})
@@ -110,11 +111,17 @@ def _sleep(workflow: Workflow, node: ast.Call) -> Iterator[Diagnostic]:
 
 
 def _is_of_a_binding(workflow: Workflow, function: ast.expr) -> bool:
-    """Whether a method of `self.env.X` is called. Secrets are best taken outside of steps, whose results are stored."""
+    """Whether a method of `self.env.X` is called. What no journal is to hold, or can, is best taken outside of steps."""
+    name = _binding(workflow, function)
+    return name is not None and name != "SECRETS" and not (name == HANDLES and getattr(function, "attr", "") == "get")
+
+
+def _binding(workflow: Workflow, function: ast.expr) -> str | None:
+    """The name of the binding whose method a function is."""
     if not isinstance(function, ast.Attribute):
-        return False
+        return None
     binding = workflow.tree.value(function.value) or function.value
-    return isinstance(binding, ast.Attribute) and is_env(binding.value) and binding.attr != "SECRETS"
+    return binding.attr if isinstance(binding, ast.Attribute) and is_env(binding.value) else None
 
 
 def _is_log(workflow: Workflow, function: ast.expr) -> bool:
@@ -139,7 +146,7 @@ def _take_in_a_step(workflow: Workflow, node: ast.Call, code: str) -> Fix | None
     """Wrap the value in a step where that takes one edit: an expression in a coroutine that has the step object."""
     step = _step_in_reach(workflow, node)
     if step is not None and code == IO and isinstance(node.func, ast.Attribute):
-        if any(isinstance(part, _NOT_IN_A_LAMBDA) for part in below(node)):
+        if any(isinstance(part, _NOT_IN_A_LAMBDA) for part in below(node)) or _binding(workflow, node.func) == HANDLES:
             return None
         made = f'{step}.do("{node.func.attr.replace("_", " ")}", lambda: {workflow.source.exact(node)})'
         return Fix("Do it in a step", workflow.source.span(node), made)
