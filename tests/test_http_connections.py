@@ -49,9 +49,9 @@ def test_code_that_is_too_long_for_an_address_is_refused_with_the_way_to_send_it
     assert b"POST /api/snippets" in received
 
 
-def test_code_that_fits_in_an_address_is_stored(raw: socket.socket) -> None:
+def test_code_that_fits_in_an_address_is_shown(raw: socket.socket) -> None:
     raw.sendall(b"GET /new?source=" + b"%23" * 21_000 + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-    assert answer(raw).startswith(b"HTTP/1.1 303")
+    assert answer(raw).startswith(b"HTTP/1.1 200")
 
 
 def test_a_head_that_trickles_in_is_given_up(impatient: Site) -> None:

@@ -106,17 +106,6 @@ def test_the_raw_source_is_text_for_ever(site: Site) -> None:
     assert "immutable" in answer.headers["cache-control"]
 
 
-def test_a_link_to_new_code_stores_it_and_goes_to_its_page(site: Site) -> None:
-    answer = site.client.get("/new", params={"source": HELLO, "params": '{"name": "Ada"}'}, headers=BROWSER)
-    assert answer.status_code == 303
-    data = data_of(page(site, answer.headers["location"]))
-    assert (data["source"], json.loads(data["params"])) == (HELLO, {"name": "Ada"})
-    assert answer.headers["location"] == site.share(HELLO, params={"name": "Ada"})
-    for params in ({}, {"source": "x", "params": "{"}):
-        refused = site.client.get("/new", params=params)
-        assert refused.status_code == 400
-
-
 @pytest.mark.parametrize(
     "path", ["/nothing", "/examples/nothing", "/s/nothing", "/s/nothing.py", "/s/nothing/embed", "/instances/nothing"]
 )

@@ -67,7 +67,7 @@ STRANGE: dict[str, tuple[bytes, int]] = {
     "a snippet that is not UTF-8": (b"GET /s/%ff%fe HTTP/1.1\r\n" + HOST + b"\r\n", 404),
     "half a surrogate pair": (b"GET /s/%ed%a0%80 HTTP/1.1\r\n" + HOST + b"\r\n", 404),
     "a line end in the address": (b"GET /instances/a%0d%0aX-Evil:%201 HTTP/1.1\r\n" + HOST + b"\r\n", 404),
-    "a line end in the code's address": (b"GET /new?source=a%0d%0aX-Evil:%201 HTTP/1.1\r\n" + HOST + b"\r\n", 303),
+    "a line end in the code's address": (b"GET /new?source=a%0d%0aX-Evil:%201 HTTP/1.1\r\n" + HOST + b"\r\n", 200),
     "a broken escape": (b"GET /%zz/%2 HTTP/1.1\r\n" + HOST + b"\r\n", 404),
     "two slashes": (b"GET //evil.example/ HTTP/1.1\r\n" + HOST + b"\r\n", 404),
     "a slash at the end": (b"GET /about/ HTTP/1.1\r\n" + HOST + b"\r\n", 404),

@@ -55,14 +55,14 @@ async def put(context: Context, request: Request, source: str, params: bytes | N
     check_stored(context, queue)
     context.limits.snippets.spend(request, address)
     check_size(context, source)
-    text = None if params is None else _laid_out(params, context.settings.value_bytes)
+    text = None if params is None else laid_out(params, context.settings.value_bytes)
     stored = await context.store.put_snippet(source, text, at=context.now())
     context.engine.stored.add(queue, len(stored.source.encode()) + len((stored.params or "").encode()))
     return stored
 
 
-def _laid_out(raw: bytes, most: int) -> str:
-    """Params of at most so many bytes as they are kept."""
+def laid_out(raw: bytes, most: int) -> str:
+    """Params of at most so many bytes as they are kept. Raises TooLarge."""
     size = len(msgspec.json.format(raw, indent=-1))
     if size > most:
         refused = values.too_large("params", size, most)

@@ -3,6 +3,7 @@
 import json
 import re
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.requests import Request
@@ -15,6 +16,8 @@ from playground.workflows.source import without_mark
 
 DEEPEST = 100  # levels of arrays and objects, as in workflows/values.py
 HEAVY_BYTES = 64 * 1024  # a payload counts once for each so many
+FORM_FIELDS = 10  # of a page's own form
+FORM_ESCAPED = 3  # bytes that one byte may take in a form (%00)
 MOST = "playground.body_bytes"  # where the ASGI scope has the most that any body may have
 OVERHEAD_BYTES = 16 * 1024  # what a body may have beside the values it carries: names, quotes, escapes of short fields
 
@@ -53,6 +56,21 @@ async def read_bytes(request: Request, most: int) -> bytes:
             raise _too_large(most)
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+async def read_form(request: Request, most: int) -> dict[str, str]:
+    """The fields of a form that a browser sends by itself; lines end as in the page's fields, with a line feed alone.
+
+    Raises:
+        TooLarge: see `read_bytes`.
+        BadBody: it is no such form.
+    """
+    raw = await read_bytes(request, most)
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, max_num_fields=FORM_FIELDS, errors="strict")
+    except ValueError:
+        raise BadBody("The body is no form that the page sends (application/x-www-form-urlencoded, UTF-8).") from None
+    return {name: value.replace("\r\n", "\n") for name, value in pairs}
 
 
 async def read_json(request: Request, most: int) -> msgspec.Raw:

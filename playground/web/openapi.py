@@ -158,6 +158,10 @@ def _operation(call: Call) -> dict[str, Any]:
         operation["requestBody"] = {"content": {"application/json": {"schema": {"$ref": REF.format(name=call.body.__name__)}}}}
     elif call.path.endswith("/events/{type}"):
         operation["requestBody"] = {"description": "the payload", "content": {"application/json": {"schema": {}}}}
+    elif call.view.__name__ == "store_new":
+        fields = {name: {"type": "string"} for name in ("source", "params")}
+        form = {"type": "object", "required": ["source"], "properties": fields}
+        operation["requestBody"] = {"content": {"application/x-www-form-urlencoded": {"schema": form}}}
     if call.control or call.key:
         operation["security"] = [{"tenant_key" if call.key else "control_token": []}]
     return operation

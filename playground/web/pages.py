@@ -12,7 +12,7 @@ All pages:
     functions    asset("js/x.js"): a static file's address; has_asset(name)
     filters      json_script, json_text (indented), time (epoch ms as UTC text), duration (ms as text)
 
-`page.html` (`/`, `/examples/{slug}`, `/s/{snippet}`, `/instances/{id}`) and `embed.html`:
+`page.html` (`/`, `/examples/{slug}`, `/s/{snippet}`, `/new`, `/instances/{id}`) and `embed.html`:
 
     page         the dict below; also in the HTML: <script type="application/json" id="page-data">{{ page|json_script }}</script>
     highlighted  safe HTML of `page.source`: <span class="line" id="L1">…</span> per line, with the editor's tok-… classes
@@ -20,7 +20,7 @@ All pages:
     effects      the ledger of the instance for the same readers: kind, data, step, attempts, key, times (else [])
     social       how a link to the page looks elsewhere: see social.py
 
-`page` = {kind: start | example | snippet | instance | tenant, title, source, params (JSON text), example {slug, title, lesson, params, tasks} | None,
+`page` = {kind: start | example | snippet | new | instance | tenant, title, source, params (JSON text), example {slug, title, lesson, params, tasks} | None,
 snippet {id, url, raw_url} | None, instance: as GET /api/instances/{id}[?at=] | None, last_seq of it | None, tenant: its name | None, limits {source_bytes, value_bytes, …: number}, version, now}.
 
 `error.html`: status, title, message. `about.html`, `examples.html`: only what all pages have.
@@ -41,8 +41,9 @@ from playground.store.protocol import InstanceRow, Snippet
 from playground.web import api_snippets, bodies, pictures, social
 from playground.web.access import spend_reading
 from playground.web.amounts import grouped
+from playground.web.check import body_limit, check_size
 from playground.web.context import Context
-from playground.web.errors import BadQuery
+from playground.web.errors import BadBody, BadQuery
 from playground.web.ledger import ledger
 from playground.web.pretty import pretty
 from playground.web.queries import moment
@@ -124,12 +125,28 @@ async def examples(context: Context, request: Request) -> Response:
 
 
 async def new(context: Context, request: Request) -> Response:
-    """Store the code of the address and go to its page, for links from documentation."""
+    """The page on the code of the address, for links from documentation.
+
+    Anybody can write such a link, and have somebody else open it: nothing is stored before it is run or shared.
+    """
     source, params = request.query_params.get("source"), request.query_params.get("params")
     if source is None:
         raise BadQuery("The address has no `source`; a link to new code is /new?source=…&params=….")
+    check_size(context, source)
     if params:
         bodies.parse(params.encode(), "`params` of the address")
+        params = api_snippets.laid_out(params.encode(), context.settings.value_bytes)
+    return await page(context, request, "new", {"title": "Code from a link", "source": without_mark(source), "params": params or ""})
+
+
+async def store_new(context: Context, request: Request) -> Response:
+    """Store the code of the page's own form and go to its link: Share for a browser without scripts."""
+    form = await bodies.read_form(request, body_limit(context) + bodies.FORM_ESCAPED * context.settings.value_bytes)
+    source, params = form.get("source"), form.get("params", "").strip()
+    if source is None:
+        raise BadBody("The form has no `source`; this call takes the page's form, with `source` and `params` (optional).")
+    if params:
+        bodies.parse(params.encode(), "`params` of the form")
     stored = await api_snippets.put(context, request, without_mark(source), params.encode() if params else None)
     return RedirectResponse(snippet_url(stored.id), 303, headers=FRESH)
 

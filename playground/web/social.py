@@ -40,6 +40,8 @@ def of_page(context: Context, request: Request, page: dict[str, Any]) -> dict[st
         title = "A run of a durable workflow" if not example else f"A run of {example['title']}"
         path, picture = f"/instances/{run['id']}", f"{snippet['url']}.png"
         description = _of_run(run)
+    elif kind == "new":
+        title, path, picture, description = "Code from a link", "/", "/playground.png", DESCRIPTION
     elif kind == "tenant":
         title, path, picture, description = "A tenant's run", request.url.path, "/playground.png", "It opens with a key of the tenant."
     else:
@@ -52,7 +54,7 @@ def of_page(context: Context, request: Request, page: dict[str, Any]) -> dict[st
         "url": f"{base}{path}" if base else None,
         "image": f"{base}{picture}" if base else None,
         "alt": f"{title}: its first lines of code." if kind != "start" else "Kill the worker. It continues where it was.",
-        "listed": kind not in ("instance", "tenant"),  # a run is for who has its link
+        "listed": kind not in ("instance", "tenant", "new"),  # a run is for who has its link
     }
 
 

@@ -15,6 +15,7 @@
 //   playground:lesson  {example}                    the run belongs to the lesson of this example
 //   playground:starting, playground:stopped         a run is being asked for; it was refused
 
+import { makeAimed } from "./aimed.js";
 import { makeChecker } from "./check.js";
 import { makeDialogs } from "./dialogs.js";
 import { makeDivider } from "./divider.js";
@@ -97,8 +98,10 @@ const share = whose.tenant ? ofKeyed(whose.tenant) : makeShare({
   open: () => dialogs.open("share"),
 });
 node("deploy")?.addEventListener("toggle", () => import("./deploy.js").then((it) => it.makeDeploy({ source: editor.text, params: params.json })), { once: true });
+const inSight = makeAimed();
 const start = makeStart({
   create: whose.create,
+  aimed: () => page.kind !== "new" || runId !== null || inSight(),
   source: editor.text,
   params,
   onStarting: () => (halves.status("starting"), tell("starting")),
@@ -199,10 +202,16 @@ function problems(words, tone) {
 
 /** A link to `code` was made; it may have been edited meanwhile. */
 function stored(snippet, code) {
+  nowStored();
   tell("shared");
   drafts.stored(snippet.id, code.source, code.params);
   opened = { source: code.source, params: code.params.trim() };
   if (!runId && !isEdited()) move(snippet.url);
+}
+
+/** Code of a link that only named it is kept from its first run or share on. */
+function nowStored() {
+  if (page.kind === "new") node("origin")?.remove();
 }
 
 /** What a run of `source` is called among the recent ones: runs of many edits of one example are told apart from those of the example. */
@@ -215,6 +224,7 @@ function started(instance, source) {
   const { id, token, path: address, snippet } = whose.made(instance, called(source));
   close("run");
   close("draft");
+  nowStored();
   runId = id;
   ran = source;
   opened = { source, params: params.text().trim() };

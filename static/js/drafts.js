@@ -41,6 +41,7 @@ export function makeDrafts({ page, text, params, restore, say }) {
       });
       return;
     }
+    if (page.kind === "new") return; // a draft is of what is stored; edits of this become one at the bare address
     const draft = drafts.get(base);
     if (!differs(draft)) return;
     const what = page.kind === "example" ? "the example" : page.kind === "instance" ? "what this run ran" : "the shared version";

@@ -10,11 +10,11 @@ const SOON_S = 90; // a wait that is counted down on the button; a longer one is
 const FULL_WAIT_S = 10; // before a full server is asked again, when it does not say
 
 /**
- * @param {{create: Whose["create"], source: () => string, params: {json: () => string | null, look: () => string | null, focus: () => void},
+ * @param {{create: Whose["create"], aimed?: () => boolean, source: () => string, params: {json: () => string | null, look: () => string | null, focus: () => void},
  *   onStarting: () => void, onStarted: (instance: object, source: string) => void, onStopped: () => void,
- *   onDiagnostics: (found: object[], message: string) => void}} how
+ *   onDiagnostics: (found: object[], message: string) => void}} how  `aimed`: whether a press now is meant for this page
  */
-export function makeStart({ create, source, params, onStarting, onStarted, onStopped, onDiagnostics }) {
+export function makeStart({ create, aimed = () => true, source, params, onStarting, onStarted, onStopped, onDiagnostics }) {
   const buttons = [...document.querySelectorAll("[data-run]")];
   let state = "ready"; // ready, starting, waiting
   let timer = null;
@@ -24,6 +24,11 @@ export function makeStart({ create, source, params, onStarting, onStarted, onSto
   async function run() {
     if (state !== "ready") return;
     close("run");
+    if (!aimed()) {
+      const text = "This page has only just come up, with code from a link. Read it, then press Run.";
+      notice("run", { icon: "i-eye", tone: "calm", strong: "Not started.", text });
+      return;
+    }
     if (params.look()) {
       notice("run", { icon: "i-warn", strong: "The params are not valid JSON.", text: "Mend them, then run." });
       params.focus();
