@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from playground.settings import ENV_PREFIX, BadSetting, Settings, from_environment, read
+from playground.settings import ENV_PREFIX, BadSetting, Settings, from_environment, is_switch, read
 
 BAD_USE = 2  # exit status for anything the operator has to put right before it can serve
 
@@ -34,9 +34,9 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     for row in dataclasses.fields(Settings):
-        kind: dict[str, Any] = (
-            {"nargs": "?", "const": "yes", "metavar": "yes|no"} if type(row.default) is bool else {"metavar": _metavar(row)}
-        )
+        kind: dict[str, Any] = {"metavar": _metavar(row)}
+        if type(row.default) is bool or is_switch(row.metadata["choices"]):
+            kind |= {"nargs": "?", "const": "yes"}
         parser.add_argument(option(row.name), dest=row.name, default=None, help=_help(row), **kind)
     return parser
 
@@ -96,6 +96,8 @@ def complain(sentence: str) -> int:
 def _metavar(row: Any) -> str:
     if row.metadata["choices"]:
         return "|".join(row.metadata["choices"])
+    if type(row.default) is bool:
+        return "yes|no"
     return "N" if type(row.default) is int else row.name.rpartition("_")[2].upper()
 
 

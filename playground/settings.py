@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 ENV_PREFIX = "PLAYGROUND_"
+_SWITCHES = {**dict.fromkeys(("1", "true", "yes", "on"), True), **dict.fromkeys(("0", "false", "no", "off", ""), False)}
 
 
 def _row(
@@ -47,6 +48,12 @@ class Settings:
         "* for any. Without any: on a loopback address no other, unless there are trusted proxies; on other addresses any",
     )
     public_url: str = _row("", "address of the site's root, such as https://play.example, for links that others are shown")
+    embeddable: str = _row(
+        "auto",
+        "whether other sites may show shared code in a frame; auto: where public_url is set and names no loopback address. "
+        "Never without isolation",
+        choices=("auto", "yes", "no"),
+    )
     operator_token: str = _row("", "token that opens operators' pages; without one they are closed", secret=True)
 
     metrics: str = _row(
@@ -139,20 +146,9 @@ def read(name: str, text: str, origin: str) -> Any:
     row = {row.name: row for row in dataclasses.fields(Settings)}[name]
     kind: type = type(row.default)
     if kind is bool:
-        known = {
-            "1": True,
-            "true": True,
-            "yes": True,
-            "on": True,
-            "0": False,
-            "false": False,
-            "no": False,
-            "off": False,
-            "": False,
-        }
-        if text.strip().lower() not in known:
+        if text.strip().lower() not in _SWITCHES:
             raise BadSetting(f"{origin} is {text!r}; it takes yes or no")
-        return known[text.strip().lower()]
+        return _SWITCHES[text.strip().lower()]
     if kind is int:
         try:
             number = int(text)
@@ -164,9 +160,16 @@ def read(name: str, text: str, origin: str) -> Any:
             raise BadSetting(f"{origin} is {number}; the most it can be is {row.metadata['most']}{_of(row)}")
         return number
     choices = row.metadata["choices"]
+    if is_switch(choices) and (on := _SWITCHES.get(text.strip().lower())) is not None:
+        return "yes" if on else "no"
     if choices and text not in choices:
         raise BadSetting(f"{origin} is {text!r}; it takes {' or '.join(choices)}")
     return text
+
+
+def is_switch(choices: tuple[str, ...]) -> bool:
+    """Whether a setting with these choices is on or off beside its other choices, so that its bare option means on."""
+    return {"yes", "no"} <= set(choices)
 
 
 def _of(row: Any) -> str:

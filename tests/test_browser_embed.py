@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from conftest import MANY
 from page_support import expect
 from playwright.sync_api import Browser
 from server_support import Server, ask
@@ -29,6 +30,14 @@ class TenantWorkflow(WorkflowEntrypoint):
 """
 NO_STORAGE = """for (const name of ["localStorage", "sessionStorage"])
   Object.defineProperty(window, name, { get() { throw new DOMException("refused", "SecurityError"); } });"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One whose operator lets other sites frame it."""
+    running = Server(tmp_path_factory.mktemp("server"), *MANY, "--embeddable").start()
+    yield running
+    running.stop()
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,10 @@
 """Sharing: links with their options, what is said when there is none, and what somebody else may do with one."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import pytest
+from conftest import MANY
 from page_support import Playground, expect
 from playwright.sync_api import Route
 from server_support import Server
@@ -10,6 +12,14 @@ from server_support import Server
 WIDE = {"viewport": {"width": 1280, "height": 860}, "color_scheme": "light"}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "color_scheme": "dark"}
 CODE = "from workers import WorkflowEntrypoint\n\n\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n        return await step.do('one', lambda: {n})\n"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One whose operator lets other sites frame it."""
+    running = Server(tmp_path_factory.mktemp("server"), *MANY, "--embeddable").start()
+    yield running
+    running.stop()
 
 
 def test_the_dialog_has_a_link_for_each_purpose_with_its_options(server: Server, open_page: Callable) -> None:
@@ -39,6 +49,19 @@ def test_the_dialog_has_a_link_for_each_purpose_with_its_options(server: Server,
     expect(page.locator("#share-preview iframe")).to_have_count(0)
     page.keyboard.press("ControlOrMeta+s")
     expect(page.locator("#toast")).to_contain_text("Link to the code copied")
+
+
+def test_where_no_site_may_frame_it_the_dialog_says_how_to_change_that(own_server: Server, open_page: Callable) -> None:
+    page = open_page(f"{own_server.url}/examples/saga", **WIDE).page
+    page.get_by_role("button", name="Share").click()
+    code, markdown = (page.get_by_label(name, exact=True) for name in ("Link to the code", "Markdown"))
+    expect(code).to_have_value(re.compile(rf"^{own_server.url}/s/\w+$"))
+    expect(markdown).to_have_value(re.compile(r"\.png\)\]"))
+    expect(page.locator("#share-no-embed")).to_contain_text("start it with --embeddable")
+    expect(page.get_by_label("Frame to embed")).to_have_count(0)
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Share").click()
+    expect(code).to_have_value(re.compile("/s/"))
 
 
 def test_without_the_server_it_says_so_and_tries_again(server: Server, open_page: Callable) -> None:

@@ -84,12 +84,12 @@ def test_every_answer_has_its_headers(site: Site, waiting: dict[str, Any], call:
     assert "unsafe" not in headers["content-security-policy"]
     assert policy.get("script-src", "'self'") == "'self'"
     framed = call.path.endswith("/embed") and kind == "browser"
-    assert policy["frame-ancestors"] == ("*" if framed else "'none'")
+    assert policy["frame-ancestors"] == ("'self'" if framed else "'none'")  # where embedding is on: test_web_embedding.py
     picture = headers.get("content-type") == "image/png"  # of a preview, for other sites to show
     if answer.headers.get("content-type", "").startswith("text/html"):
         assert policy["base-uri"] == "'none'" and policy["form-action"] == "'self'"
         assert "no-store" in headers["cache-control"]
-    if not (framed or picture):
+    if not picture:
         assert headers["cross-origin-opener-policy"] == headers["cross-origin-resource-policy"] == "same-origin"
     assert not [name for name in headers if name.startswith("access-control-") or name in ("set-cookie", "server", "x-powered-by")]
 

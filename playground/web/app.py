@@ -28,6 +28,7 @@ from playground.web.assets import Assets
 from playground.web.calls import Call
 from playground.web.chaos_rows import Rows
 from playground.web.context import Context, Limits
+from playground.web.embedding import Embedding
 from playground.web.errors import (
     INTERNAL,
     Internal,
@@ -71,10 +72,11 @@ def create_app(
     """The web application over an open engine.
 
     Raises:
-        BadSetting: `trusted_proxies`, `public_url` or `allowed_hosts` can't be read.
+        BadSetting: `trusted_proxies`, `public_url` or `allowed_hosts` can't be read, or `embeddable` can't be had.
         MissingFiles: the installation lacks its templates or static files.
     """
     now = engine.clock.now
+    loopback, unprotected = is_loopback(settings.host), engine.sandbox.tier.letter == UNPROTECTED
     editor = paths.editor()
     assets = Assets({"": paths.static()} | ({"editor/": editor} if editor else {}))
     assets.refresh(now())
@@ -87,6 +89,7 @@ def create_app(
         examples={example.slug: example for example in examples},
         addresses=Addresses.parse(settings.trusted_proxies),
         public=PublicUrl.parse(settings.public_url),
+        embedding=Embedding.of(settings, unprotected=unprotected),
         cards=Cards(),
         assets=assets,
         rendering=Rendering(paths.templates(), assets, now),
@@ -125,7 +128,7 @@ def create_app(
             return await refuse(context, request, over)
         return await refuse(context, request, _of_router(error))
 
-    hosts = Hosts.of(settings, loopback=is_loopback(settings.host), unprotected=engine.sandbox.tier.letter == UNPROTECTED)
+    hosts = Hosts.of(settings, loopback=loopback, unprotected=unprotected)
     if hosts.names is None and not settings.allowed_hosts:
         log("any_host")
     app = Starlette(

@@ -14,6 +14,7 @@ from playground.store.protocol import Store
 from playground.web.addresses import Addresses
 from playground.web.assets import Assets
 from playground.web.chaos_rows import Rows
+from playground.web.embedding import Embedding
 from playground.web.errors import ExampleNotFound
 from playground.web.highlight import Highlighter
 from playground.web.kept_cards import Cards
@@ -53,6 +54,7 @@ class Context:
     examples: Mapping[str, Example]
     addresses: Addresses
     public: PublicUrl
+    embedding: Embedding
     cards: Cards
     assets: Assets
     rendering: Rendering

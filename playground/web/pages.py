@@ -6,6 +6,7 @@ All pages:
     tier         isolation: letter, sentence, advice, layers
     version      of the playground; versions [[name, value]] for About
     examples     every example: slug, title, lesson, params (JSON text), tasks (dicts), group, url, marks (of its picture)
+    embedding    on: whether other sites may frame shared code; why: what to do where they may not
     nonce        of this response's Content-Security-Policy; CodeMirror's styles carry it (EditorView.cspNonce)
     editor       address of the built editor's script, or None when it was not built (the textarea stays); editor_parts: names of the
                  files that it needs at once
@@ -48,7 +49,7 @@ from playground.web.ledger import ledger
 from playground.web.pretty import pretty
 from playground.web.queries import moment
 from playground.web.responses import FOR_GOOD, FRESH, FRESH_OF_KIND, json_response, wants_html
-from playground.web.security import EMBEDDABLE, NONCE
+from playground.web.security import EMBEDDABLE, FRAMEABLE, NONCE
 from playground.web.views import plain, snippet_url
 from playground.workflows.errors import WorkflowError
 from playground.workflows.source import without_mark
@@ -93,9 +94,9 @@ async def instance(context: Context, request: Request) -> Response:
 
 
 async def embed(context: Context, request: Request) -> Response:
-    """Shared code to be framed by other sites; `theme` and `readonly` are options. What is run in it is its own."""
+    """Shared code to be framed, by other sites where embedding is on; `theme` and `readonly` are options."""
     found = await api_snippets.find(context, request.path_params["snippet"])
-    request.scope[EMBEDDABLE] = True
+    request.scope[EMBEDDABLE if context.embedding.on else FRAMEABLE] = True
     asked = request.query_params
     theme = asked["theme"] if asked.get("theme") in THEMES else ""
     return await page(context, request, "snippet", _of_snippet(found), template="embed.html", more={"theme": theme, "readonly": "readonly" in asked})
@@ -209,6 +210,7 @@ async def shared_names(context: Context, request: Request) -> dict[str, Any]:
         "version": context.version,
         "versions": [["Playground", context.version], ["Python", platform.python_version()], ["SQLite", sqlite3.sqlite_version]],
         "examples": examples,
+        "embedding": context.embedding,
         "nonce": request.scope[NONCE],
         "editor": context.assets.url(EDITOR) if EDITOR in context.assets.files else None,
         "editor_parts": [name for name in context.assets.files if name == EDITOR or name.startswith(EDITOR_FIRST)],

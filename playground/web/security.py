@@ -15,7 +15,8 @@ from playground.web.errors import CrossOrigin
 
 NONCE = "playground.nonce"  # where the response's nonce stands in the ASGI scope
 NONCE_BYTES = 16  # random, for one response
-EMBEDDABLE = "playground.embeddable"  # set in the scope by a view that other sites may frame
+EMBEDDABLE = "playground.embeddable"  # set in the scope by a view whose answer other sites may show: a frame, a picture
+FRAMEABLE = "playground.frameable"  # set in the scope by a view whose page our own pages may frame
 
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; font-src 'self'; connect-src 'self'; frame-src 'self'; "
@@ -49,7 +50,9 @@ class SecurityHeaders:
                 kind = headers.get("content-type", "")
                 embeddable = bool(scope.get(EMBEDDABLE)) and message["status"] == 200 and kind.startswith(("text/html", "image/"))
                 if kind.startswith("text/html"):
-                    policy = _PAGE_POLICY.format(nonce=nonce, ancestors="*" if embeddable else "'none'")
+                    own = bool(scope.get(FRAMEABLE)) and message["status"] == 200
+                    ancestors = "*" if embeddable else "'self'" if own else "'none'"
+                    policy = _PAGE_POLICY.format(nonce=nonce, ancestors=ancestors)
                 else:
                     policy = _WORKER_POLICY if scope["path"].endswith(WORKER_SUFFIX) else _DATA_POLICY
                 headers["Content-Security-Policy"] = policy

@@ -7,7 +7,7 @@ import { momentOf } from "./run/address.js";
 import { makeFrame } from "./share-frame.js";
 import { toast } from "./toast.js";
 
-const OF_CODE = ["code", "embed", "markdown"]; // rows that need the code's link
+const OF_CODE = ["code", "embed", "markdown"]; // rows that need the code's link; the frame's is there where embedding is on
 const NO_PARAMS = "The params are not valid JSON. Mend them, then share.";
 const AWAY = "No connection to the server. Your code is kept in this browser; its link can be made when the server answers again.";
 
@@ -21,8 +21,9 @@ export function makeShare({ code, run, edited, title, onStored, open }) {
   const problem = part("problem");
   const picture = part("picture");
   const moment = part("moment");
+  const ofCode = OF_CODE.filter(part);
   let href = null; // of the code's link, once it is made
-  const frame = makeFrame({ title, onChange: rows });
+  const frame = part("embed") && makeFrame({ title, onChange: rows });
 
   async function store() {
     const sent = code();
@@ -37,12 +38,12 @@ export function makeShare({ code, run, edited, title, onStored, open }) {
     href = null;
     problem.hidden = true;
     runRow();
-    for (const name of OF_CODE) set(name, "", "Making the link…");
+    for (const name of ofCode) set(name, "", "Making the link…");
     dialog.setAttribute("aria-busy", "true");
     try {
       href = await store();
     } catch (error) {
-      for (const name of OF_CODE) set(name, "", "No link yet");
+      for (const name of ofCode) set(name, "", "No link yet");
       problem.querySelector("p").textContent = error instanceof Unreachable ? AWAY : error.message;
       problem.querySelector("button").hidden = error.message === NO_PARAMS;
       problem.hidden = false;
@@ -63,11 +64,11 @@ export function makeShare({ code, run, edited, title, onStored, open }) {
 
   /** The rows made of the code's link, with the options as they are. */
   function rows() {
-    frame.show(href);
+    frame?.show(href);
     if (!href) return;
     const name = title().replace(/[[\]\\]/g, "\\$&");
     set("code", href);
-    set("embed", frame.snippet(href));
+    if (frame) set("embed", frame.snippet(href));
     set("markdown", picture.checked ? `[![${name}](${href}.png)](${href})` : `[${name}](${href})`);
   }
 
@@ -87,7 +88,7 @@ export function makeShare({ code, run, edited, title, onStored, open }) {
     if (await copy(field.value, field)) toast(`${field.getAttribute("aria-label")} copied`);
   });
   dialog.addEventListener("focusin", (event) => event.target.matches(".linkrow > .field") && event.target.select());
-  dialog.addEventListener("close", () => frame.show(null));
+  dialog.addEventListener("close", () => frame?.show(null));
   moment.addEventListener("change", runRow);
   picture.addEventListener("change", rows);
   problem.querySelector("button").addEventListener("click", fill);
