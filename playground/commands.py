@@ -11,13 +11,12 @@ from playground.settings import ENV_PREFIX, Settings
 from playground.store.beside import beside
 from playground.store.errors import StoreError
 from playground.store.sqlite_tables import create_key, keys_of, revoke_key
-from playground.web.tokens import digest
+from playground.web.tokens import KEY_NAME_LENGTH, KEY_PREFIX, digest
 from playground.workflows import names
 from playground.workflows.errors import InvalidName
 
 TENANT_KEY = "tenant-key"
 COMMANDS = (TENANT_KEY,)
-NAME_LENGTH = 60  # characters of what a key is called
 
 
 class BadCommand(ValueError):
@@ -45,9 +44,9 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], say: Callable[
 
 
 def _create(given: argparse.Namespace, say: Callable[[str], None]) -> None:
-    if len(given.name) > NAME_LENGTH or not given.name.isprintable():
-        raise BadCommand(f"--name takes at most {NAME_LENGTH} printable characters")
-    key = "pk_" + SystemIds().token()
+    if len(given.name) > KEY_NAME_LENGTH or not given.name.isprintable():
+        raise BadCommand(f"--name takes at most {KEY_NAME_LENGTH} printable characters")
+    key = KEY_PREFIX + SystemIds().token()
     with beside(given.database) as db:
         number = create_key(db, given.tenant, given.name, digest(key), time.time_ns() // 1_000_000)
     say(key)

@@ -56,7 +56,7 @@ FIELDS: Mapping[str, str] = {
     "method": "HTTP method",
     "more": "lines like this that were left out since the last",
     "name": "name that the tenant gave",
-    "number": "number of the version",
+    "number": "number of the version, or of the key",
     "path": "file of the database",
     "reason": "why",
     "route": "the call, as openapi.json names it",
@@ -130,6 +130,7 @@ LINES: tuple[Line, ...] = (
     Line("shrink_failed", WARNING, "Memory that nobody needs could not be given back to the machine.", "Nothing; report it when memory grows.", ("error",), once=("error",)),
     Line("commit_failed", ERROR, "What an execution did could not be written; it is recovered.", "As for database_error.", ("instance", "error"), once=("error",)),
     # Tenants.
+    Line("tenant.key_made", INFO, "The operator made a key on the page.", "Nothing, if it was you.", ("tenant", "number", "client")),
     Line("tenant.deployed", INFO, "A tenant deployed a version of its code.", "Nothing.", ("tenant", "version", "number", "client")),
     Line("tenant.migrated", INFO, "A tenant moved an instance to another version.", "Nothing.", ("tenant", "instance", "version", "client"), once=("tenant",)),
     Line("tenant.secret_set", INFO, "A tenant set a secret.", "Nothing.", ("tenant", "name", "client")),

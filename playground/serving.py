@@ -63,6 +63,8 @@ async def _serve(settings: Settings, log: Log) -> None:
         def started() -> None:
             print(f"Serving on {address_of(sock)}", flush=True)
             print(f"Isolation tier {tier.letter}: {tier.sentence}", flush=True)
+            if line := app.state.context.start_token.line(address_of(sock)):
+                print(line, flush=True)  # not to the log, which others read
             log(
                 "start",
                 version=program_version(),

@@ -54,7 +54,12 @@ class Settings:
         "Never without isolation",
         choices=("auto", "yes", "no"),
     )
-    operator_token: str = _row("", "token that opens operators' pages; without one they are closed", secret=True)
+    operator_token: str = _row(
+        "",
+        "token that opens operators' pages. Without one: on a loopback address, and for nobody else (no trusted proxies, no "
+        "public URL), one is made at each start and its link printed; else they are closed",
+        secret=True,
+    )
 
     metrics: str = _row(
         "loopback", "who may read /metrics beside the operator: this machine, directly; nobody; or everyone", choices=("loopback", "token", "open")

@@ -260,8 +260,8 @@ def sites(sandbox: tuple[Background, Sandbox], tmp_path_factory: pytest.TempPath
 
 
 @contextmanager
-def running_sandbox() -> Iterator[tuple[Background, Sandbox]]:
-    """A sandbox on its own loop, for any number of sites."""
+def running_sandbox(**isolation: Any) -> Iterator[tuple[Background, Sandbox]]:
+    """A sandbox on its own loop, for any number of sites; `isolation` as `Sandbox.open` takes it."""
     background = Background()
 
     async def start() -> Sandbox:
@@ -271,6 +271,7 @@ def running_sandbox() -> Iterator[tuple[Background, Sandbox]]:
             cpu_seconds=settings.worker_cpu_seconds,
             parked=2,
             log=lambda *_, **__: None,
+            **isolation,
         )
 
     sandbox = background.call(start())

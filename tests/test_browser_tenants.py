@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable
 
 import pytest
+from access_support import findings
 from page_support import Playground, expect
-from server_support import Server
+from server_support import Server, ask
 
 from playground import commands
 
@@ -23,6 +24,51 @@ def operators_server(tmp_path_factory: pytest.TempPathFactory) -> Server:
     running = Server(tmp_path_factory.mktemp("tenants"), "--operator-token", "the operator").start()
     yield running
     running.stop()
+
+
+def test_the_person_at_the_machine_makes_a_tenant_its_key_and_its_first_deployment_in_two_presses(own_server: Server, open_page: Callable) -> None:
+    link = next(word for line in lines_with(own_server, "sign-in") for word in line.split() if word.startswith("http"))
+    watched = open_page(link, permissions=["clipboard-read", "clipboard-write"], reduced_motion="reduce")
+    page = watched.page
+    assert page.url == own_server.url + "/tenants"
+    expect(page.get_by_text("Nobody has a key yet.")).to_be_visible()
+    assert findings(page) == []
+    page.get_by_label("Name", exact=True).fill("acme")
+    page.get_by_role("button", name="Make tenant and key").click()
+    expect(page.get_by_role("heading", name="acme has a key")).to_be_focused()
+    key = page.get_by_label("Key", exact=True).first.input_value()
+    page.get_by_role("button", name="Copy").click()
+    assert page.evaluate("navigator.clipboard.readText()") == key and key.startswith("pk_")
+    expect(page.locator("#mine").get_by_role("link", name="acme")).to_be_visible()
+    assert findings(page) == []
+    page.get_by_role("button", name="Deploy", exact=True).click()
+    expect(page).to_have_url(own_server.url + "/tenants/acme")
+    expect(page.locator("#tenant-live")).to_have_text("version 1 is live")
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.locator("#runs-rows li")).to_have_count(1)
+    page.goto(own_server.url + "/tenants")
+    expect(page.get_by_role("row", name=re.compile("^acme"))).to_be_visible()
+
+    page.get_by_label("Name", exact=True).fill("- -")
+    page.get_by_role("button", name="Make tenant and key").click()
+    expect(page.locator("#make-said")).to_be_visible()
+    page.get_by_label("Name", exact=True).fill("acme")
+    page.get_by_role("button", name="Make tenant and key").click()
+    expect(page.get_by_label("Key", exact=True).first).not_to_have_value(key)  # one more
+    watched.forgive("400 (Bad Request)")
+
+
+def test_a_browser_that_was_not_signed_in_is_told_of_the_link_and_makes_nothing(own_server: Server, open_page: Callable) -> None:
+    page = open_page(own_server.url + "/tenants").page
+    expect(page.get_by_text("Open the operator’s link, which the server printed at its start")).to_be_visible()
+    expect(page.get_by_role("button", name="Make tenant and key")).to_have_count(0)
+
+
+def lines_with(server: Server, words: str) -> list[str]:
+    """Lines that the server prints before it answers anything."""
+    while not any(words in line for line in server.printed):
+        ask(server.url + "/healthz")
+    return [line for line in server.printed if words in line]
 
 
 def key_of(server: Server, tenant: str) -> str:

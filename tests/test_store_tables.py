@@ -11,7 +11,7 @@ from store_support import AT, NODE, create, do, quick, running, with_store
 from playground.store import open_store
 from playground.store.protocol import Store
 from playground.store.sqlite_tables import create_key, keys_of, revoke_key
-from playground.store.tables import ROW_BYTES, EffectRow, NewEffect, Scope, scope_of
+from playground.store.tables import ROW_BYTES, EffectRow, NewEffect, Scope, TenantKey, scope_of
 from playground.workflows import events as ev
 from playground.workflows.errors import Fenced
 from playground.workflows.events import NewEvent, StepKey
@@ -169,6 +169,15 @@ async def test_versions_are_numbered_hashed_and_kept(store: Store) -> None:
     assert found is not None and found.source == "two"
     assert await store.tenants.version("other", second.id) is None
     assert await store.tenants.version("other", "") is None
+
+
+@with_store
+async def test_keys_of_a_tenant_are_numbered_and_the_first_makes_it(store: Store) -> None:
+    assert await store.tenants.tenant("acme") is None
+    assert [await store.tenants.add_key("acme", name, f"hash of {name}", at=AT) for name in ("one", "two")] == [1, 2]
+    assert await store.tenants.add_key("other", "", "hash", at=AT + 1) == 1
+    assert await store.tenants.key("hash of two") == TenantKey("acme", 2, "two", AT, None)
+    assert [it.name for it in await store.tenants.all(after="", limit=9)] == ["acme", "other"]
 
 
 @with_store

@@ -203,6 +203,6 @@ def test_the_tenants_page_is_the_operators(site: Site, acme: Tenant) -> None:
 
 
 def test_without_an_operators_token_the_page_is_closed(make_site: MakeSite) -> None:
-    site = make_site()
+    site = make_site(trusted_proxies="192.0.2.1")
     answer = site.client.get("/tenants", auth=("operator", ""), headers={"Accept": "application/json"})
     assert code_of(answer) == (401, "operator.token_missing") and "closed" in answer.json()["error"]["message"]

@@ -78,7 +78,7 @@ STRANGE: dict[str, tuple[bytes, int]] = {
     "another address in a field": (b"GET /nowhere HTTP/1.1\r\n" + HOST + b"X-Original-URL: /about\r\nX-Rewrite-URL: /about\r\n\r\n", 404),
     "another host in a field": (b"GET /about HTTP/1.1\r\n" + HOST + b"X-Forwarded-Host: evil.example\r\nAccept: text/html\r\n\r\n", 200),
     "a token that is not ASCII": (b"POST /api/instances/x/pause HTTP/1.1\r\n" + HOST + b"Authorization: Bearer \xff\xfe\r\nContent-Length: 0\r\n\r\n", 404),
-    "an operator's token that is not ASCII": (b"GET /tenants HTTP/1.1\r\n" + HOST + b"Authorization: Bearer \xe9\xff\r\n\r\n", 401),
+    "an operator's token that is not ASCII": (b"GET /tenants HTTP/1.1\r\n" + HOST + b"Authorization: Bearer \xe9\xff\r\n\r\n", 403),
     "an operator's password that is not base64": (b"GET /tenants HTTP/1.1\r\n" + HOST + b"Authorization: Basic ////\r\n\r\n", 401),
     "an origin that is not ASCII": (CHECK + b"Origin: \xff\r\nContent-Length: 2\r\n\r\n{}", 403),
     "a place in the stream past any": (b"GET /api/instances/x/stream HTTP/1.1\r\n" + HOST + b"Last-Event-ID: 99999999999999999\r\n\r\n", 404),

@@ -95,6 +95,9 @@ class SqliteTenants:
         found = await self._tables.one("key_of_hash", (hash,))
         return None if found is None else TenantKey(*found)
 
+    async def add_key(self, tenant: str, name: str, hash: str, *, at: int) -> int:
+        return await self._tables.write(lambda db: create_key(db, tenant, name, hash, at))
+
     async def deploy(self, tenant: str, source: str, class_name: str, *, at: int) -> tuple[Version, bool]:
         return await self._tables.write(partial(_deploy, tenant, source, class_name, at))
 

@@ -132,6 +132,9 @@ class TenantStore(Protocol):
     async def key(self, hash: str) -> TenantKey | None:
         """The key with this hash, revoked or not."""
 
+    async def add_key(self, tenant: str, name: str, hash: str, *, at: int) -> int:
+        """Give a tenant, which is made if it is not there, one more key; gives its number."""
+
     async def deploy(self, tenant: str, source: str, class_name: str, *, at: int) -> tuple[Version, bool]:
         """Make code the tenant's newest version; what is the newest already stays it. Gives the version, and whether it is new."""
 

@@ -26,6 +26,8 @@ BYTES_A_READ = 64 * 1024  # of an answer, which stays in memory until it is take
 _FORWARDING = ("x-forwarded-for", "forwarded", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via", "cf-connecting-ip")
 _NO_KEY = "This is a tenant's. Send `Authorization: Bearer KEY`, with a key that the operator made with `playground tenant-key create NAME`."
 _WRONG_KEY = "This is not a key of this tenant."
+_CLOSED = " This server has none, so these pages are closed; start it with `--operator-token`."
+_MADE = " It was made at the start: open the operator's link that the server printed then, or send the token at its end."
 _REVOKED = "This key has been revoked. Ask the operator for another."
 
 
@@ -73,23 +75,38 @@ async def tenant_of(context: Context, request: Request) -> str:
 
 
 def check_operator(context: Context, request: Request) -> None:
-    """Let the request pass when it carries the operator's token, as a bearer's or as the password of a browser's own dialog.
+    """Let the request pass when it carries the operator's token: as a bearer's, as the password of a browser's own dialog,
+    or in the cookie of a browser that was signed in with the link of the start.
 
     Raises:
         NoOperatorToken, WrongOperatorToken
         TooMany: too many wrong tokens from this address.
     """
-    expected = context.settings.operator_token
+    start = context.start_token
+    if is_operators_browser(context, request):
+        return
+    expected = start.token if start.operator else context.settings.operator_token
     given = tokens.bearer(request) or _password(request)
     if not expected or given is None:
-        closed = "" if expected else " This server has none, so these pages are closed; start it with `--operator-token`."
-        raise NoOperatorToken(f"This is for the operator of this server, with the operator's token.{closed}")
+        how = _MADE if start.operator else "" if expected else _CLOSED
+        raise NoOperatorToken("This is for the operator of this server, with the operator's token." + how)
     address = context.addresses.of(request)
     if not context.limits.changes.allowance(address).left:
         context.limits.changes.take(address)  # refuses, so that who guesses learns nothing more, not even of the right one
     if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode()):
         context.limits.changes.take(address)
         raise WrongOperatorToken("This is not the operator's token.")
+
+
+def is_operators_browser(context: Context, request: Request) -> bool:
+    """Whether it comes from a browser that the link of the start has made the operator's."""
+    return context.start_token.operator and context.start_token.signed_in(request)
+
+
+def check_start_token(context: Context, request: Request) -> None:
+    """Let the request pass that a server without isolation may answer. Raises NoStartToken, WrongStartToken."""
+    if context.start_token.required:
+        context.start_token.check(request)
 
 
 def check_metrics(context: Context, request: Request) -> None:

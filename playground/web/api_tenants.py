@@ -9,12 +9,15 @@ from starlette.responses import Response
 from playground.engine.code import CLASS_NAME
 from playground.engine.tenants import SECRET_BYTES
 from playground.store.tables import Version
-from playground.web import bodies
-from playground.web.access import tenant_of
+from playground.web import bodies, tokens
+from playground.web.access import TENANT, check_operator, tenant_of
 from playground.web.check import ESCAPED, body_limit, refuse_bad
 from playground.web.context import Context
+from playground.web.errors import BadBody
 from playground.web.queries import whole_number
 from playground.web.responses import FRESH, json_response
+from playground.web.tokens import KEY_NAME_LENGTH, KEY_PREFIX
+from playground.workflows import names
 
 VERSIONS_DEFAULT = 50
 VERSIONS_LISTED = 200  # in one answer
@@ -27,6 +30,26 @@ class DeployBody(bodies.SourceBody, forbid_unknown_fields=True):
 
 class SecretBody(msgspec.Struct, forbid_unknown_fields=True):
     value: str
+
+
+class KeyBody(msgspec.Struct, forbid_unknown_fields=True):
+    name: str = ""
+
+
+async def make_key(context: Context, request: Request) -> Response:
+    """Make a key, and the tenant if it is new; told this once. For the operator."""
+    check_operator(context, request)
+    tenant = names.check_name(request.path_params[TENANT], TENANT)
+    context.limits.changes.spend(request, context.addresses.of(request))
+    called = (await bodies.read_short(request, KeyBody)).name
+    if len(called) > KEY_NAME_LENGTH or not called.isprintable():
+        raise BadBody(f"`name` says what the key is for, in at most {KEY_NAME_LENGTH} printable characters.")
+    known = await context.store.tenants.tenant(tenant)
+    key = KEY_PREFIX + context.ids.token()
+    number = await context.store.tenants.add_key(tenant, called, tokens.digest(key), at=context.now())
+    context.log("tenant.key_made", tenant=tenant, number=number, client=context.addresses.of(request))
+    shown = {"tenant": tenant, "created": known is None, "number": number, "name": called, "key": key}
+    return json_response(shown, 201, FRESH)
 
 
 async def deploy(context: Context, request: Request) -> Response:

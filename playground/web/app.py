@@ -22,7 +22,7 @@ from playground.engine.tenants import Tenants
 from playground.examples import Example
 from playground.settings import Settings
 from playground.web import bodies, pages, rates
-from playground.web.access import TENANT
+from playground.web.access import TENANT, check_start_token
 from playground.web.addresses import Addresses
 from playground.web.assets import Assets
 from playground.web.calls import Call
@@ -33,8 +33,10 @@ from playground.web.errors import (
     INTERNAL,
     Internal,
     MethodNotAllowed,
+    NoStartToken,
     NothingHere,
     TooMany,
+    WrongStartToken,
     as_json,
     headers_of,
     status_of,
@@ -52,6 +54,7 @@ from playground.web.responses import json_response, wants_html
 from playground.web.routes import CALLS
 from playground.web.scrapes import Scrapes
 from playground.web.security import SecurityHeaders, check_origin
+from playground.web.start_token import StartToken
 from playground.web.streams import Streams
 from playground.web.views import Views
 from playground.workflows.errors import WorkflowError
@@ -90,6 +93,7 @@ def create_app(
         addresses=Addresses.parse(settings.trusted_proxies),
         public=PublicUrl.parse(settings.public_url),
         embedding=Embedding.of(settings, unprotected=unprotected),
+        start_token=StartToken.of(settings, ids.token, loopback=loopback, unprotected=unprotected),
         cards=Cards(),
         assets=assets,
         rendering=Rendering(paths.templates(), assets, now),
@@ -188,6 +192,8 @@ async def answer(context: Context, request: Request, error: WorkflowError) -> Re
     status, headers = status_of(error), headers_of(error) | rates.headers(request)
     if not wants_html(request):
         return json_response(as_json(error), status, headers)
+    if isinstance(error, (NoStartToken, WrongStartToken)):
+        return pages.locked(context, request, status, headers, wrong=isinstance(error, WrongStartToken))
     told = {"status": status, "title": title_of(status), "message": error.message}
     names = await pages.shared_names(context, request) | told
     return pages.html_response(context, "error.html", names, status, headers)
@@ -201,6 +207,8 @@ def _endpoint(context: Context, call: Call) -> Callable[[Request], Awaitable[Res
             check_origin(request)
         elif not (call.hidden or call.path.startswith(BY_KEY)):
             context.limits.reads.spend(request, context.addresses.of(request))
+        if not call.open:
+            check_start_token(context, request)
         response = await call.view(context, request)
         response.headers.update(rates.headers(request))
         return response

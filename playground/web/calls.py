@@ -15,7 +15,8 @@ View = Callable[[Context, Request], Awaitable[Response]]
 @dataclass(frozen=True, slots=True)
 class Call:
     """One address and method. `body` is the type of its JSON body; `control`: it takes the control token; `key`: it takes
-    a key of its tenant; `page`: HTML for a browser.
+    a key of its tenant; `page`: HTML for a browser; `open`: a server without isolation answers it without the token of its
+    start, too.
 
     `refuses` are the codes of errors.py that it may answer with, beside those that every call of its kind may.
     """
@@ -30,6 +31,7 @@ class Call:
     key: bool = False
     page: bool = False
     hidden: bool = False
+    open: bool = False
     refuses: tuple[str, ...] = ()
 
     @property

@@ -23,6 +23,7 @@ from playground.web.public import PublicUrl
 from playground.web.rates import AtOnce, PerMinute
 from playground.web.rendering import Rendering
 from playground.web.scrapes import Scrapes
+from playground.web.start_token import StartToken
 from playground.web.streams import Streams
 from playground.web.views import Views
 
@@ -55,6 +56,7 @@ class Context:
     addresses: Addresses
     public: PublicUrl
     embedding: Embedding
+    start_token: StartToken
     cards: Cards
     assets: Assets
     rendering: Rendering

@@ -31,6 +31,8 @@ STATUS_OF: Mapping[str, int] = {
     "key.wrong": 403,
     "key.revoked": 403,
     "operator.token_wrong": 403,
+    "start.token_missing": 403,
+    "start.token_wrong": 403,
     "token.wrong": 403,
     "cross_origin": 403,
     "not_found": 404,
@@ -122,6 +124,16 @@ class NoOperatorToken(WorkflowError):
 
 class WrongOperatorToken(WorkflowError):
     code = "operator.token_wrong"
+
+
+class NoStartToken(WorkflowError):
+    """A server without isolation was asked for something without the token that it printed at its start."""
+
+    code = "start.token_missing"
+
+
+class WrongStartToken(WorkflowError):
+    code = "start.token_wrong"
 
 
 class CrossOrigin(WorkflowError):

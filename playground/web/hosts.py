@@ -92,6 +92,15 @@ def name_of(request: Request) -> str:
         return ""
 
 
+def port_of(request: Request) -> int:
+    """The port in the Host header; where it has none that can be read, that of the scheme."""
+    try:
+        port = urlsplit("//" + request.headers.get("host", "")).port
+    except ValueError:
+        port = None
+    return port or (443 if request.url.scheme == "https" else 80)
+
+
 def is_loopback_name(name: str) -> bool:
     """Whether a name or number is loopback's, wherever it is asked for."""
     number = _number(name)

@@ -12,14 +12,17 @@ from playground.web.calls import Call
 from playground.web.context import Context
 from playground.web.errors import STATUS_OF
 from playground.web.responses import json_bytes
+from playground.web.start_token import HEADER
 
 OPENAPI_VERSION = "3.1.0"
 REF = "#/components/schemas/{name}"
-_QUERY_TYPES: Mapping[str, Any] = {"source": "string", "params": "string", "status": "string", "a": "string", "b": "string", "theme": "string", "readonly": "string", "operator": "string", "ids": "string", "after": ["integer", "string"], "before": ["integer", "string"]}
+_QUERY_TYPES: Mapping[str, Any] = {"source": "string", "params": "string", "status": "string", "a": "string", "b": "string", "theme": "string", "readonly": "string", "operator": "string", "token": "string", "ids": "string", "after": ["integer", "string"], "before": ["integer", "string"]}
 _REFUSED_BODY = ("body.not_json", "body.not_object", "body.invalid", "too_large", "cross_origin")
 _REFUSED_KEY = ("key.missing", "key.wrong", "key.revoked", "workflow.invalid_name")
 _REFUSED_CONTROL = ("token.missing", "token.wrong", "cross_origin", "too_many")
 
+_BEARERS = ("control_token", "tenant_key", "operator_token")
+_START = "The token that the server printed at its start. Every call takes it where code runs without isolation (tier D)."
 _ANY: Mapping[str, Any] = {}
 _STEP = {
     "description": "A step. `parent` is the step in whose callback it was called.",
@@ -125,7 +128,10 @@ def describe(calls: tuple[Call, ...], version: str) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": {**_ANSWERS, **schemas},
-            "securitySchemes": {name: {"type": "http", "scheme": "bearer"} for name in ("control_token", "tenant_key")},
+            "securitySchemes": {
+                **{name: {"type": "http", "scheme": "bearer"} for name in _BEARERS},
+                "start_token": {"type": "apiKey", "in": "header", "name": HEADER, "description": _START},
+            },
         },
     }
 
@@ -164,6 +170,8 @@ def _operation(call: Call) -> dict[str, Any]:
         operation["requestBody"] = {"content": {"application/x-www-form-urlencoded": {"schema": form}}}
     if call.control or call.key:
         operation["security"] = [{"tenant_key" if call.key else "control_token": []}]
+    elif "operator.token_missing" in call.refuses and call.changes:
+        operation["security"] = [{"operator_token": []}]
     return operation
 
 

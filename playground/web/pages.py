@@ -24,13 +24,14 @@ All pages:
 `page` = {kind: start | example | snippet | new | instance | tenant, title, source, params (JSON text), example {slug, title, lesson, params, tasks} | None,
 snippet {id, url, raw_url} | None, instance: as GET /api/instances/{id}[?at=] | None, last_seq of it | None, tenant: its name | None, limits {source_bytes, value_bytes, …: number}, version, now}.
 
-`error.html`: status, title, message. `about.html`, `examples.html`: only what all pages have.
+`error.html`: status, title, message. `locked.html` has its own: see `locked`. `about.html`, `examples.html`: only what all pages have.
 """
 
 import dataclasses
 import platform
 import sqlite3
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from starlette.requests import Request
@@ -50,6 +51,7 @@ from playground.web.pretty import pretty
 from playground.web.queries import moment
 from playground.web.responses import FOR_GOOD, FRESH, FRESH_OF_KIND, json_response, wants_html
 from playground.web.security import EMBEDDABLE, FRAMEABLE, NONCE
+from playground.web.start_token import HEADER, OPERATORS, SIGN_IN, TO_USE
 from playground.web.views import plain, snippet_url
 from playground.workflows.errors import WorkflowError
 from playground.workflows.source import without_mark
@@ -215,6 +217,23 @@ async def shared_names(context: Context, request: Request) -> dict[str, Any]:
         "editor": context.assets.url(EDITOR) if EDITOR in context.assets.files else None,
         "editor_parts": [name for name in context.assets.files if name == EDITOR or name.startswith(EDITOR_FIRST)],
     }
+
+
+def locked(context: Context, request: Request, status: int, headers: dict[str, str], *, wrong: bool) -> Response:
+    """The page for who comes without the token of the start, or with a wrong one; its way on leads where they wanted to go."""
+    path, query = quote(request.url.path), request.url.query
+    again = "/" if request.method != "GET" or path == SIGN_IN else path + (f"?{query}" if query else "")
+    start = context.start_token
+    names = {
+        "wrong": wrong,
+        "required": start.required,
+        "line": TO_USE if start.required else OPERATORS,
+        "base": context.public.of(request) or "",
+        "link": f"{SIGN_IN}?token=…",
+        "header": HEADER,
+        "again": again,
+    }
+    return html_response(context, "locked.html", names, status, headers)
 
 
 async def outline(context: Context, source: str) -> list[dict[str, Any]] | None:

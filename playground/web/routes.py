@@ -25,6 +25,7 @@ from playground.web import (
     metrics,
     openapi,
     pages,
+    sign_in,
     stream,
     tenant_pages,
     tenants_page,
@@ -55,6 +56,8 @@ def _operation(name: str, view: View, body: type[msgspec.Struct] | None, *refuse
 _CODE = ("too_large", "too_many")
 
 _OPERATOR = ("operator.token_missing", "operator.token_wrong")
+_SIGN_IN = ("not_found", "start.token_wrong")
+_NEW_KEY = ("workflow.invalid_name", "too_many", *_OPERATOR)
 
 # What can be asked of any instance; see also OF_TENANTS.
 OF_INSTANCES: tuple[Call, ...] = (
@@ -91,8 +94,9 @@ def _key(method: str, path: str, view: View, *refuses: str, **rest: Any) -> Call
 
 _NEW = ("tenant.not_found", "version.not_found", "instance.invalid_id", "busy")
 
-# What a tenant asks for with one of its keys, and its trigger.
+# What a tenant asks for with one of its keys, and its trigger; its keys are the operator's.
 OF_TENANTS: tuple[Call, ...] = (
+    _post(TENANT + "/keys", api_tenants.make_key, answer=201, body=api_tenants.KeyBody, refuses=_NEW_KEY),
     _key("PUT", "/workflow", api_tenants.deploy, "source.refused", "workflow.invalid_name", "version.too_many", *_CODE, answer=201, body=api_tenants.DeployBody),
     _key("GET", "/workflow", api_tenants.versions, "query.invalid", query=("before", "limit")),
     _key("GET", "/workflow/{version}", api_tenants.version, "version.not_found"),
@@ -125,6 +129,7 @@ CALLS: tuple[Call, ...] = (
     _page("/compare", compare.view, query=("a", "b"), refuses=("instance.not_found",)),
     _page("/new", pages.new, query=("source", "params"), refuses=("query.invalid", "body.not_json", *_CODE)),
     _post("/new", pages.store_new, answer=303, refuses=("body.invalid", "body.not_json", "cross_origin", *_CODE)),
+    _get("/sign-in", sign_in.sign_in, answer=303, query=("token",), open=True, refuses=_SIGN_IN),
     _post("/api/check", check.check, body=check.CheckBody, refuses=_CODE),
     _post("/api/snippets", api_snippets.create, answer=201, body=api_snippets.SnippetBody, refuses=_CODE),
     _get("/api/snippets/{snippet}", api_snippets.get, refuses=("snippet.not_found",)),
@@ -154,11 +159,11 @@ CALLS: tuple[Call, ...] = (
     _operation("chaos", api_chaos.start, api_operations.NoBody, "instance.cannot_run_chaos", "too_many", "busy"),
     _get(f"{INSTANCE}/chaos", api_chaos.rows, refuses=("instance.not_found",)),
     *OF_TENANTS,
-    _get("/healthz", health.healthz),
-    _get("/security", files.security),
-    _get("/metrics", metrics.metrics, refuses=_OPERATOR),
-    _get("/openapi.json", openapi.document),
-    _get("/static/{path:path}", files.static, hidden=True),
-    _get("/favicon.ico", files.icon, hidden=True),
-    _get("/robots.txt", files.robots, hidden=True),
+    _get("/healthz", health.healthz, open=True),
+    _get("/security", files.security, open=True),
+    _get("/metrics", metrics.metrics, open=True, refuses=_OPERATOR),
+    _get("/openapi.json", openapi.document, open=True),
+    _get("/static/{path:path}", files.static, hidden=True, open=True),
+    _get("/favicon.ico", files.icon, hidden=True, open=True),
+    _get("/robots.txt", files.robots, hidden=True, open=True),
 )

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from playground.web import pages
-from playground.web.access import check_operator
+from playground.web.access import check_operator, is_operators_browser
 from playground.web.context import Context
 from playground.web.queries import whole_number
 from playground.web.responses import FRESH_OF_KIND, json_response, wants_html
@@ -21,8 +21,9 @@ async def tenants(context: Context, request: Request) -> Response:
 
     A browser that brings no token gets a page of the tenants whose keys it keeps; with `operator` in the address it is asked for the token.
     """
-    if wants_html(request) and "authorization" not in request.headers and not {"operator", "after"} & set(request.query_params):
-        names = await pages.shared_names(context, request) | {"tenants": None, "has_operator": bool(context.settings.operator_token)}
+    is_operators = "authorization" in request.headers or is_operators_browser(context, request)
+    if wants_html(request) and not is_operators and not {"operator", "after"} & set(request.query_params):
+        names = await pages.shared_names(context, request) | {"tenants": None, "operators_way": operators_way(context)}
         return pages.html_response(context, "tenants.html", names)
     check_operator(context, request)
     limit = whole_number(request, "limit", LISTED_DEFAULT, least=1, most=LISTED_MOST)
@@ -31,8 +32,15 @@ async def tenants(context: Context, request: Request) -> Response:
     after = found[-1].name if len(found) == limit else None
     if not wants_html(request):
         return json_response({"tenants": rows, "after": after}, headers=FRESH_OF_KIND)
-    names = await pages.shared_names(context, request) | {"tenants": rows, "has_operator": True, "statuses": ev.STATUSES, "after": after}
-    return pages.html_response(context, "tenants.html", names)
+    told = {"tenants": rows, "operators_way": operators_way(context), "statuses": ev.STATUSES, "after": after}
+    return pages.html_response(context, "tenants.html", await pages.shared_names(context, request) | told)
+
+
+def operators_way(context: Context) -> str:
+    """How the operator signs in: with the `link` of the start, the `token` that was set, or `none` where that is closed."""
+    if context.start_token.operator:
+        return "link"
+    return "token" if context.settings.operator_token else "none"
 
 
 async def _row(context: Context, name: str, created_at: int) -> dict[str, Any]:

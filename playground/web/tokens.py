@@ -11,6 +11,8 @@ from starlette.requests import Request
 from playground.web.errors import NoToken, WrongToken
 
 LONGEST = 200  # characters of a token that is looked at
+KEY_PREFIX = "pk_"  # a tenant's key begins with it, so that whoever finds one knows what it is
+KEY_NAME_LENGTH = 60  # characters of what a key is called
 
 
 def digest(token: str) -> str:

@@ -67,4 +67,5 @@ form.addEventListener("submit", async (event) => {
 });
 document.getElementById("add-send").disabled = false;
 onKept(draw);
+document.addEventListener("playground:kept", draw); // in this very tab
 draw();
