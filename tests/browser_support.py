@@ -23,10 +23,14 @@ UNUSED_BY_PLAYWRIGHT = (
     "HttpsFirstBalancedModeAutoEnable", "HttpsUpgrades", "LensOverlay", "MediaRouter", "NetworkTimeServiceQuerying", "OptimizationHints",
     "PaintHolding", "PreconnectToSearch", "TcpPortRandomizationWin", "ThirdPartyStoragePartitioning",
 )  # fmt: skip
+# Newer browsers ask before a website reaches this machine; others do not, and what is served here has to do without.
+ASKS_FIRST = ("LocalNetworkAccessChecks",)
+REBOUND = "rebound.example"  # a name that leads to this machine, as one does that a hostile website points there
 # A browser left to itself looks up its maker's hosts at every start, which a closed network answers one by one.
 ARGUMENTS = [
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"),
-    "--disable-features=" + ",".join(UNUSED_BY_PLAYWRIGHT + UNUSED),
+    "--disable-features=" + ",".join(UNUSED_BY_PLAYWRIGHT + UNUSED + ASKS_FIRST),
+    f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1",
 ]
 ON_PATH = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 INSTALL_SECONDS = 900

@@ -3,7 +3,9 @@
 import hmac
 import io
 import re
+import sqlite3
 import uuid
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -28,7 +30,16 @@ ELSEWHERE = {
     "a name that begins alike": {"Origin": "http://127.0.0.1.evil.example"},
     "another port": {"Origin": "http://127.0.0.1:1"},
     "no scheme": {"Origin": "127.0.0.1"},
+    "a form of another site": {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Origin": "https://evil.example"},
+    "a form of another port, in a frame": {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe", "Origin": "null"},
+    "another site that looks typed, to an old server": {"Sec-Fetch-Site": "", "Origin": "http://127.0.0.1:{port}"},
 }
+# How a browser asks for another site to see: as a page, in a frame, as an image, a script, or with fetch.
+LOOKS = [
+    {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest, **({"Origin": "https://evil.example"} if mode == "cors" else {})}
+    for site in ("cross-site", "same-site")
+    for mode, dest in (("navigate", "document"), ("navigate", "iframe"), ("no-cors", "image"), ("no-cors", "script"), ("cors", "empty"))
+]
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +130,24 @@ def test_a_change_that_another_site_asks_for_is_refused(site: Site, waiting: dic
             answer = site.client.request(call.method, address, headers=given, content=b"{}")
             assert code_of(answer) == (403, "cross_origin"), headers
     assert journal(site, waiting) == before
+
+
+@pytest.mark.parametrize("call", [call for call in CALLS if not call.changes], ids=named)
+def test_what_another_site_asks_to_see_stores_and_runs_nothing(site: Site, waiting: dict[str, Any], acme: Tenant, call: Call) -> None:
+    id = "nowhere" if call.path.endswith("/stream") else waiting["id"]
+    address = filled(call, id=id, tenant="acme", snippet=waiting["snippet"], slug="hello", path="icon.svg")
+    before, begun = rows(site), site.engine.counts.begun
+    for headers in LOOKS:
+        answer = site.client.get(address, params={"source": HELLO + "# evil", "params": "1"}, headers={**BROWSER, **headers})
+        assert answer.status_code < 500 and answer.status_code != 303
+    assert (rows(site), site.engine.counts.begun) == (before, begun)
+
+
+def rows(site: Site) -> dict[str, int]:
+    """How many rows each table of the database has, but for events: that a worker is given up while its run waits is nobody's doing."""
+    with closing(sqlite3.connect(site.database)) as db:
+        tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'event'")]
+        return {name: db.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in tables}
 
 
 @pytest.mark.parametrize(
