@@ -9,7 +9,7 @@ from analysis_support import check_alone, check_case, program
 from run_support import Program, run_all
 
 from playground.analysis import inspect, missing
-from playground.worker.entrypoint import EXPORTS
+from playground.worker import api
 
 CASES = [
     ("a package", "no-package", "import «requests»\nreturn requests"),
@@ -19,7 +19,7 @@ CASES = [
     ("in a helper", "no-package", "def load():\n    import «yaml»\n    return yaml.safe_load('')\nreturn load()"),
     ("in a try that is ready for something else", "no-package", "try:\n    import «numpy»\nexcept ValueError:\n    numpy = None\nreturn numpy"),
     ("fetch", "not-of-workers", "from workers import «fetch»\nreturn fetch"),
-    ("a type", "not-of-workers", "from workers import WorkflowEntrypoint, «WorkflowStep»\nreturn WorkflowStep"),
+    ("a type", "not-of-workers", "from workers import WorkflowEntrypoint, «WorkflowRunner»\nreturn WorkflowStep"),
     ("misspelt", "not-of-workers", "from workers import «NonRetriableError»\nraise NonRetriableError => from workers import NonRetryableError"),
     ("an attribute of the module", "not-of-workers", "import workers\nreturn await «workers.fetch»('https://a.b')"),
     ("open", "not-in-workers", "with «open»('x') as f:\n    return f.read()"),
@@ -114,4 +114,4 @@ def test_what_the_lint_says_that_workers_lack_they_do_lack(tmp_path):
 
 
 def test_what_workers_export_is_known():
-    assert set(missing.WORKERS) == {export.__name__ for export in EXPORTS} | {"workflows"}
+    assert set(missing.WORKERS) == set(api.names()) | {"workflows"}

@@ -10,11 +10,13 @@ from playground.analysis.rules import Diagnostic, Fix, report
 from playground.analysis.tree import FUNCTIONS, below
 from playground.analysis.workflow import Workflow, is_env, is_main_guard
 
-# What the module `workers` has here (playground/worker/entrypoint.py).
+# What the module `workers` has here (playground/worker/api.py).
 WORKERS = (
-    "WorkflowEntrypoint", "WorkerEntrypoint", "Response", "NonRetryableError", "WorkflowTimeoutError",
+    "WorkflowEntrypoint", "WorkerEntrypoint", "DurableObject", "Response", "NonRetryableError", "WorkflowTimeoutError",
     "NonRetryableDelayError", "StepError", "WorkflowFatalError", "NotSerialisableError", "WorkerLost", "InjectedError",
-    "workflows",
+    "WorkflowStep", "WorkflowEvent", "WorkflowStepEvent", "WorkflowStepContext", "WorkflowStepConfig", "handler",
+    "Blob", "BlobEnding", "BlobValue", "Body", "Context", "FetchKwargs", "FetchResponse", "File", "FormData",
+    "FormDataValue", "Headers", "JSBody", "Request", "RequestInitCfProperties", "workflows",
 )  # fmt: skip
 BINDINGS = ("EFFECTS", "KV", "SECRETS", "WORKFLOWS")
 ATTEMPTS = 20  # unknown bindings that are compared with those that there are
