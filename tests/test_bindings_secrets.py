@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from dispatch_support import error, journal, on_engine, output, workflow
 
-from playground import KV, Binding, Code, Dispatcher, Engine, Secrets, WorkflowInstance
+from playground import KV, Binding, Code, Dispatcher, Effects, Engine, Secrets, WorkflowInstance
 from playground.engine.redaction import Redactor
 from playground.store.tables import Scope
 from playground.workflows import events as ev
@@ -133,6 +133,70 @@ async def test_a_key_of_kv_keeps_the_true_value_shows_it_redacted_and_may_not_be
     assert await output(instance) == [True, True, "A KV key is shown in the journal, so it may not hold a secret."]
     assert TOKEN not in await everything(instance)
     assert await engine.store.kv.get(Scope("acme", 0), "token") == (True, {"value": TOKEN})
+
+
+NAMED = "A step's name is shown in the journal, so it may not hold a secret."
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ('await step.do("with " + token, lambda: 1)', f'Step "with {ev.REDACTED}-1": {NAMED}'),
+        ('await step.sleep(f"nap {token}", 1)', f'Step "nap {ev.REDACTED}-1": {NAMED}'),
+        ('await step.wait_for_event(token, "go")', f'Step "{ev.REDACTED}-1": {NAMED}'),
+        (
+            'await step.wait_for_event("approval", f"go-{token}")',
+            "Step \"approval-1\": An event's type is shown in the journal, so it may not hold a secret.",
+        ),
+        ('await self.env.FLOWS.create("run-" + token)', "An instance's id is shown in the journal, so it may not hold a secret."),
+        ('await self.env.FLOWS.create_batch([{"id": token}])', "An instance's id is shown in the journal, so it may not hold a secret."),
+        (
+            'await (await self.env.FLOWS.get("there")).send_event(token)',
+            "An event's type is shown in the journal, so it may not hold a secret.",
+        ),
+        ('await self.env.KV.delete("key-" + token)', "A KV key is shown in the journal, so it may not hold a secret."),
+        ('await self.env.EFFECTS.charge(1, key=token)', "The key of an effect is shown in the journal, so it may not hold a secret."),
+    ],
+)
+@on_engine()
+async def test_a_name_made_at_run_time_that_holds_a_secret_ends_the_run_and_the_error_does_not_show_it(
+    engine: Engine, body: str, said: str
+) -> None:
+    waits = Dispatcher(engine, lambda metadata: Code(workflow('await step.wait_for_event("x", "x")')), name="others")
+    others = waits.wrap_binding({"tenant": "acme"})
+    await others.create("there")
+    instance = await flows(engine, f"token = await self.env.SECRETS.get('TOKEN')\n{body}", FLOWS=others, EFFECTS=Effects()).create()
+    assert await error(instance) == ("BindingError", said)
+    assert TOKEN not in await everything(instance)
+    assert [row.id for row in await engine.store.list("acme") if TOKEN in row.id] == []
+
+
+@on_engine(idle_grace_ms=0)
+async def test_a_step_that_was_there_before_its_name_became_a_secret_goes_on(engine: Engine) -> None:
+    secrets: dict[str, str] = {}
+    source = workflow('await step.wait_for_event("approval of it", "go")\nreturn 1')
+    code = Dispatcher(engine, lambda metadata: Code(source, env={"SECRETS": Secrets(secrets)}), name="later")
+    instance = await code.wrap_binding({"tenant": "acme"}).create()
+    async for event in instance.subscribe():
+        if event.type == ev.EXECUTION_ENDED:
+            break
+    secrets["WORD"] = "approval"
+    await instance.send_event("go")
+    assert await output(instance) == 1
+
+
+@on_engine()
+async def test_the_ledger_of_effects_is_redacted_like_everything_else_that_is_shown(engine: Engine) -> None:
+    body = """
+    token = await self.env.SECRETS.get("TOKEN")
+    return [await self.env.EFFECTS.charge(5, key="once", note="for " + token) for _ in range(2)]
+    """
+    instance = await flows(engine, body, EFFECTS=Effects()).create()
+    first, again = await output(instance)
+    assert (first["note"], again["note"], again["repeated"]) == (f"for {ev.REDACTED}", f"for {ev.REDACTED}", True)
+    [row] = await engine.store.list("acme")
+    [effect] = await engine.store.effects.of(row.key)
+    assert effect.data == {"amount": 5, "note": f"for {ev.REDACTED}"}
 
 
 class Lock(Binding):

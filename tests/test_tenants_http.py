@@ -220,6 +220,20 @@ def test_secrets_are_set_listed_and_removed_and_never_told(fresh: Tenant) -> Non
     assert code_of(fresh.ask("PUT", "/secrets/LONG", json={"value": "x" * 17_000})) == (413, "too_large")
 
 
+def test_an_id_or_an_events_type_that_holds_a_secret_is_refused(fresh: Tenant) -> None:
+    fresh.deploy(WAITS)
+    fresh.ask("PUT", "/secrets/TOKEN", json={"value": "sk_live_1"})
+    for path, body in (("/instances", {"id": "run-sk_live_1"}), ("/instances/batch", {"instances": [{"id": "ok"}, {"id": "sk_live_1"}]})):
+        refused = fresh.ask("POST", path, json=body)
+        assert code_of(refused) == (400, "instance.invalid_id") and "shown in the journal" in refused.text and "sk_live" not in refused.text
+    fresh.create(id="one")
+    refused = fresh.ask("POST", "/instances/one/events/go-sk_live_1", json=1)
+    assert code_of(refused) == (400, "workflow.invalid_event_type") and "sk_live" not in refused.text
+    fresh.ask("POST", "/instances/one/events/go", json=1)
+    assert fresh.finish("one")["output"] == 1
+    assert [it["id"] for it in fresh.ask("GET", "/instances").json()["instances"]] == ["one"]
+
+
 def test_a_trigger_starts_instances_without_a_key_until_it_is_taken_away(fresh: Tenant) -> None:
     client = fresh.site.client
     answer = fresh.ask("POST", "/trigger")

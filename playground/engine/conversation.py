@@ -81,6 +81,9 @@ class Conversation(Protocol):
     def break_limit(self, what: str, setting: str = "") -> None:
         """The worker broke a limit: the instance ends with an error that names it."""
 
+    def end_with(self, error: dict[str, Any]) -> None:
+        """The worker did what it may not: the instance ends with this error."""
+
     def lose(self, reason: str) -> None:
         """The worker is gone, or must go, and the instance goes on in another execution."""
 

@@ -17,11 +17,13 @@ from playground.engine.code import Code
 from playground.engine.conversation import Conversation
 from playground.engine.counts import whose
 from playground.engine.idleness import Idleness
-from playground.engine.redaction import Redactor
+from playground.engine.redaction import Redactor, name_refused
 from playground.sandbox import frames
 from playground.workflows import values
 from playground.workflows.errors import BindingError, NonRetryableError, WorkflowError
 from playground.workflows.events import NewEvent, StepKey
+
+_NAMING = (frames.Do, frames.Sleep, frames.Wait)  # what a worker announces a step with
 
 REFUSALS = 1_000  # calls refused for a limit before the worker is ended
 
@@ -60,7 +62,7 @@ class ExecutionEnvironment:
         self._execution = execution
         self._env: dict[str, Any] = {}
         self._redactor = Redactor(())
-        self._host = Host(execution, self.hides)
+        self._host = Host(execution, lambda: self._redactor)
         self._calls: Counter[str] = Counter()
         self._in_flight: Counter[str] = Counter()
         self._refused = 0
@@ -76,9 +78,21 @@ class ExecutionEnvironment:
         """An event as the journal may show it."""
         return self._redactor.event(event)
 
-    def hides(self, text: str) -> bool:
-        """Whether a text holds a secret."""
-        return self._redactor.hides(text)
+    def name_refusal(self, frame: frames.Said) -> dict[str, Any] | None:
+        """The error that ends an instance whose worker announces a new step with a secret in its names, or None. It does not show the secret."""
+        if not self._redactor.needed or not isinstance(frame, _NAMING):
+            return None
+        key = frames.key(frame.step)
+        if key in self._execution.steps:
+            return None
+        if self._redactor.hides(key.name):
+            what = "A step's name"
+        elif isinstance(frame, frames.Wait) and self._redactor.hides(frame.event_type):
+            what = "An event's type"
+        else:
+            return None
+        step = f"{self._redactor.shown(key.name)}-{key.count}"
+        return words.error(BindingError.__name__, f'Step "{step}": {name_refused(what)}', frame.line)
 
     def take(self, step: StepKey) -> list[NewEvent]:
         """What the attempt that has just succeeded wrote."""

@@ -137,8 +137,12 @@ class Execution:
         running = next((step for step in self.steps.values() if step.status == live.RUNNING), None)
         where = f'while step "{running.key}" ran' if running is not None else "outside any step"
         error = {**words.limit(what, where), "line": running.line if running is not None else None}
-        self.ending.reason = ev.LIMIT
         self.services.counts.limit(setting or words.setting_of(what), whose(self.row), instance=self.row.key, what=what)
+        self.end_with(error)
+
+    def end_with(self, error: dict[str, Any]) -> None:
+        """The worker did what it may not: the instance ends with this error."""
+        self.ending.reason = ev.LIMIT
         if self.worker is not None:
             self.worker.kill()
         self.settle(deciders.break_limit(error))

@@ -45,6 +45,10 @@ def hear(execution: Hearing, frame: frames.Said, size: int) -> None:
         return
     if not isinstance(frame, _TALK):
         execution.idleness.heard()
+    refused = execution.bindings.name_refusal(frame)
+    if refused is not None:
+        execution.end_with(refused)
+        return
     if not isinstance(frame, _BARREN):
         execution.ending.fruitful = True
         execution.budget.owe(size)

@@ -1,4 +1,4 @@
-"""Blots secrets out of what an instance shows: its logs, results and errors, as they go into the journal.
+"""Blots secrets out of what an instance shows: its logs, results and errors, as they go into the journal. A name that holds one is refused.
 
 The workflow itself goes on with the true values: a result that holds a secret is stored as it is, and shown redacted. What is found is
 the text of a secret, each line of one that has several, and both within `bytes`; not what code makes of it, such as its reverse.
@@ -31,6 +31,11 @@ _FIELD_OF = {
 _SERVES_ON = frozenset({ev.STEP_COMPLETED, ev.KV_PUT})  # where the workflow is given the true value all the same
 
 
+def name_refused(what: str) -> str:
+    """What is said of a name that holds a secret; `what` is the kind of name, with its article."""
+    return f"{what} is shown in the journal, so it may not hold a secret."
+
+
 class Redactor:
     """Replaces secrets in events."""
 
@@ -47,6 +52,10 @@ class Redactor:
     def hides(self, text: str) -> bool:
         """Whether a text holds a secret."""
         return any(part in text for part in self._parts)
+
+    def shown(self, tree: Any) -> Any:
+        """An encoded value, or a text, as it may be shown."""
+        return self._tree(tree) if self._parts else tree
 
     def event(self, event: NewEvent) -> NewEvent:
         """The event as it may be shown; a value that it had to change serves on as `secret`."""

@@ -16,12 +16,15 @@ from playground.engine.code import CLASS_NAME, Code
 from playground.engine.engine import CreateInstance, Engine
 from playground.engine.fitting import Fit
 from playground.engine.instances import checked_batch
+from playground.engine.redaction import Redactor, name_refused
 from playground.store.protocol import Committed, InstanceRow, Refusal, Snapshot
 from playground.store.tables import Version
 from playground.workflows import events as ev
 from playground.workflows import names
 from playground.workflows.errors import (
     CannotMigrate,
+    InvalidEventType,
+    InvalidId,
     InvalidName,
     InvalidSecret,
     NonRetryableError,
@@ -115,7 +118,9 @@ class Tenants:
     async def create(
         self, tenant: str, params: Any = None, id: str | None = None, version: str = "", trigger: str = "api"
     ) -> InstanceRow:
-        """Create an instance. Raises as `Engine.create`, and as `version`."""
+        """Create an instance. Raises as `Engine.create`, and as `version`; InvalidId when the id holds a secret of the tenant's."""
+        if id is not None and await self._hides(tenant, id):
+            raise InvalidId(name_refused("An instance's id"))
         return await self._engine.create(replace(await self.template(tenant, version, trigger), params=params, id=id))
 
     async def create_batch(
@@ -123,7 +128,16 @@ class Tenants:
     ) -> tuple[list[InstanceRow], list[Refusal]]:
         """Create 1 to 100 instances. Raises InvalidBatch, and as `create`."""
         template = await self.template(tenant, version)
-        return await self._engine.create_batch([replace(template, **entry) for entry in checked_batch(batch)])
+        entries = checked_batch(batch)
+        if await self._hides(tenant, *(str(entry["id"]) for entry in entries if entry.get("id") is not None)):
+            raise InvalidId(name_refused("An instance's id"))
+        return await self._engine.create_batch([replace(template, **entry) for entry in entries])
+
+    async def send_event(self, tenant: str, id: str, type: str, payload: Any = None) -> Committed:
+        """Send an event. Raises as `Engine.send_event`, and InvalidEventType when the type holds a secret of the tenant's."""
+        if await self._hides(tenant, type):
+            raise InvalidEventType(name_refused("An event's type"))
+        return await self._engine.send_event(tenant, id, type, payload)
 
     async def migrate(self, tenant: str, id: str, version: str, *, force: bool = False) -> Committed:
         """Let an instance go on with another version. What runs is dropped, as a kill would; `force` leaves out the trial.
@@ -171,6 +185,13 @@ class Tenants:
     async def remove_secret(self, tenant: str, name: str) -> None:
         """Remove a secret; one that is not there is no error."""
         await self._store.set_secret(tenant, name, None)
+
+    async def _hides(self, tenant: str, *texts: str) -> bool:
+        """Whether one of these texts holds a secret of the tenant's."""
+        if not texts:
+            return False
+        redactor = Redactor((await self._store.secrets(tenant)).values())
+        return any(redactor.hides(text) for text in texts)
 
     async def secret_names(self, tenant: str) -> list[str]:
         """The names of a tenant's secrets. Their values are told to its code only."""

@@ -66,7 +66,8 @@ async def send_event(context: Context, request: Request) -> Response:
     payload = await bodies.read_json(request, context.settings.value_bytes + bodies.OVERHEAD_BYTES)
     if len(bytes(payload)) > bodies.HEAVY_BYTES and not row.tenant:
         context.limits.changes.spend(request, context.addresses.of(request), len(bytes(payload)) // bodies.HEAVY_BYTES)
-    await context.engine.send_event(row.tenant, row.id, request.path_params["type"], payload)
+    sender = context.tenants if row.tenant else context.engine
+    await sender.send_event(row.tenant, row.id, request.path_params["type"], payload)
     return await accepted(context, row)
 
 

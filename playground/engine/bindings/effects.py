@@ -2,6 +2,8 @@
 
 An effect happens when it is asked for, outside any journal's transaction, as a payment or a mail does. When an attempt is lost after its
 effect, the next attempt has it again, unless it names a `key`: then the ledger gives back the first. That is the lesson.
+
+The ledger is shown, so it has no secrets; nor has the receipt, which is what the ledger holds.
 """
 
 from typing import Any
@@ -43,9 +45,11 @@ async def _record(call: CallContext, kind: str, key: str | None, data: dict[str,
     if key is not None and (not isinstance(key, str) or not 0 < len(key) <= KEY_LENGTH):
         raise BindingError(f"The key of an effect must be a string of 1 to {KEY_LENGTH} characters.")
     host = call.host
+    host.check_name("The key of an effect", key)
+    host.check_name("The kind of an effect", kind)
     step = str(call.step) if call.step is not None else None
     tree = values.encode_bounded(data, f"data of this {kind}", DATA_BYTES)
-    new = NewEffect(host.scope, host.row.key, kind, key, tree, step, call.attempt, call.execution)
+    new = NewEffect(host.scope, host.row.key, kind, key, host.shown(tree), step, call.attempt, call.execution)
     most = host.limit("effects_per_instance")
     made = await host.store.effects.record(new, at=host.now(), most=most)
     if made is None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from playground.engine.conversation import Conversation
+from playground.engine.redaction import Redactor, name_refused
 from playground.store.protocol import InstanceRow, Store
 from playground.store.tables import Scope, scope_of
 from playground.workflows.errors import BindingError
@@ -11,10 +12,10 @@ from playground.workflows.events import NewEvent, StepKey
 
 
 class Host:
-    """One execution as its bindings see it. `hides` tells whether a text holds a secret of this execution's code."""
+    """One execution as its bindings see it. `redactor` knows the secrets of this execution's code."""
 
-    def __init__(self, execution: Conversation, hides: Callable[[str], bool]) -> None:
-        self._execution, self.hides = execution, hides
+    def __init__(self, execution: Conversation, redactor: Callable[[], Redactor]) -> None:
+        self._execution, self._redactor = execution, redactor
         self._buffers: dict[StepKey, list[NewEvent]] = {}
         self._counts: dict[StepKey, int] = {}
         self._at_once = 0  # events on their way to the journal, outside steps
@@ -33,6 +34,15 @@ class Host:
     def store(self) -> Store:
         """The store, for its tables."""
         return self._execution.services.store
+
+    def check_name(self, what: str, text: object) -> None:
+        """Let a name pass that will be shown; `what` is the kind of name, with its article. Raises BindingError: it holds a secret."""
+        if isinstance(text, str) and self._redactor().hides(text):
+            raise BindingError(name_refused(what))
+
+    def shown(self, tree: Any) -> Any:
+        """An encoded value without the secrets in it."""
+        return self._redactor().shown(tree)
 
     def now(self) -> int:
         """Epoch milliseconds."""

@@ -37,8 +37,7 @@ class KV(Binding):
         """Set a key to a storable value."""
         _check_key(key)
         host = call.host
-        if host.hides(key):
-            raise BindingError("A KV key is shown in the journal, so it may not hold a secret.")
+        host.check_name("A KV key", key)
         tree = values.encode(value)
         try:
             size = values.check_size(tree, f'value of key "{key[:60]}"', host.limit("kv_value_bytes"))
@@ -51,6 +50,7 @@ class KV(Binding):
     async def delete(self, key: str, *, call: CallContext) -> None:
         """Remove a key; one that is not there is no error."""
         _check_key(key)
+        call.host.check_name("A KV key", key)
         await call.host.write(NewEvent(ev.KV_DELETED, {"key": key}, call.step))
 
     async def list(self, prefix: str = "", limit: int = LIST_DEFAULT, after: str = "", *, call: CallContext) -> "builtins.list[str]":

@@ -30,6 +30,7 @@ class Workflows(Binding):
 
     async def create(self, id: str | None = None, params: Any = None, *, call: CallContext) -> str:
         """Start an instance; gives its id."""
+        call.host.check_name("An instance's id", id)
         if id is None and call.step is not None:
             return (await self._instances.create_once(_child(call), params)).id
         return (await self._instances.create(id, params)).id
@@ -41,6 +42,7 @@ class Workflows(Binding):
         derived = set()
         entries = []
         for entry in batch:
+            call.host.check_name("An instance's id", entry.get("id"))
             if call.step is not None and entry.get("id") is None:
                 entry = {**entry, "id": _child(call)}
                 derived.add(entry["id"])
@@ -79,8 +81,9 @@ class Workflows(Binding):
         """Run an instance again."""
         await (await self._of(id)).restart(from_step)
 
-    async def send_event(self, id: str, type: str, payload: Any = None) -> None:
+    async def send_event(self, id: str, type: str, payload: Any = None, *, call: CallContext) -> None:
         """Send an event to an instance."""
+        call.host.check_name("An event's type", type)
         await (await self._of(id)).send_event(type, payload)
 
     async def _of(self, id: str) -> WorkflowInstance:
