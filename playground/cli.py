@@ -10,7 +10,7 @@ from playground.settings import ENV_PREFIX, BadSetting, Settings, from_environme
 
 BAD_USE = 2  # exit status for anything the operator has to put right before it can serve
 
-_EPILOG = "`playground tenant-key --help`: keys for tenants. An option wins over its environment variable. Stop with Ctrl-C or SIGTERM: runs are kept, and go on at the next start."
+_EPILOG = "`playground tenant-key --help`: keys for tenants; `playground secrets-key --help`: keys that encrypt their secrets. An option wins over its environment variable. Stop with Ctrl-C or SIGTERM: runs are kept, and go on at the next start."
 
 
 class _Parser(argparse.ArgumentParser):
@@ -79,7 +79,7 @@ def _command(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     from playground.commands import COMMANDS, BadCommand, run  # late, as below
 
     if arguments[0] not in COMMANDS:
-        return complain(f"there is no command {arguments[0][:60]!r}; `playground` alone serves, and there is `playground {COMMANDS[0]}`")
+        return complain(f"there is no command {arguments[0][:60]!r}; `playground` alone serves, and there are {' and '.join(f'`playground {it}`' for it in COMMANDS)}")
     try:
         run(arguments, environment)
     except BadCommand as error:

@@ -61,8 +61,8 @@ async def open_engine(database: str = "sqlite:///workflows.db", *, log: Log | No
         settings: rows of `playground.settings.Settings` to change, for example `workers=8`.
 
     Raises:
-        BadSetting: there is no such setting, or it can't have this value.
-        StoreError: the database can't be used.
+        BadSetting: there is no such setting, or it can't have this value, or the keys for secrets (`secrets_key`) can't be used.
+        StoreError: the database can't be used, or has secrets encrypted with a key that is not given.
         SandboxRefused: tenant code can't be isolated well enough here; the message says what to do.
     """
     chosen = _settings(database, settings)

@@ -61,6 +61,13 @@ class Settings:
         secret=True,
     )
 
+    secrets_key: str = _row(
+        "", "keys that encrypt tenants' secrets in the database: 32 bytes each in base64, newest first, separated by commas", secret=True
+    )
+    secrets_key_file: str = _row(
+        "", "file of such keys, newest first, which only its owner may read; `playground secrets-key make FILE` makes it, or adds a newer key"
+    )
+
     metrics: str = _row(
         "loopback", "who may read /metrics beside the operator: this machine, directly; nobody; or everyone", choices=("loopback", "token", "open")
     )
@@ -131,6 +138,11 @@ class Settings:
     delay_function_ms: int = _row(5_000, "time a step's delay function has", unit="milliseconds", least=1)
     retention_days: int = _row(7, "how long a finished instance is kept", unit="days", public=True, least=1, limit=False)
     parked_workers: int = _row(4, "isolated workers kept ready ahead of need", least=1, limit=False)
+
+    @property
+    def encrypts_secrets(self) -> bool:
+        """Whether tenants' secrets are encrypted in the database."""
+        return bool(self.secrets_key or self.secrets_key_file)
 
     @property
     def slots(self) -> int:

@@ -19,7 +19,7 @@ CASES = [
     ("in a helper", "no-package", "def load():\n    import «yaml»\n    return yaml.safe_load('')\nreturn load()"),
     ("in a try that is ready for something else", "no-package", "try:\n    import «numpy»\nexcept ValueError:\n    numpy = None\nreturn numpy"),
     ("fetch", "not-of-workers", "from workers import «fetch»\nreturn fetch"),
-    ("a type", "not-of-workers", "from workers import WorkflowEntrypoint, «WorkflowRunner»\nreturn WorkflowStep"),
+    ("a type", "not-of-workers", "from workers import WorkflowEntrypoint, «WorkflowRunner»\nreturn WorkflowRunner"),
     ("misspelt", "not-of-workers", "from workers import «NonRetriableError»\nraise NonRetriableError => from workers import NonRetryableError"),
     ("an attribute of the module", "not-of-workers", "import workers\nreturn await «workers.fetch»('https://a.b')"),
     ("open", "not-in-workers", "with «open»('x') as f:\n    return f.read()"),

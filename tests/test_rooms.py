@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "opening": {"settings", "store", "sandbox", "log_lines"},
     "serving": {"workflows", "store", "sandbox", "engine", "web", "examples", "settings", "paths", "log", "log_lines", "allocator", "opening"},
     "cli": {"settings", "serving", "commands"},
-    "commands": {"settings", "store", "engine", "web", "workflows"},
+    "commands": {"settings", "store", "engine", "web", "workflows", "opening"},
     "__main__": {"cli"},
     "library": {"workflows", "engine", "settings", "log_lines", "opening"},
     "": {"library"},

@@ -6,10 +6,22 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from playground.store.errors import StoreError, StoreInUse
+from playground.store.lock import FileLock
 from playground.store.migrations import MIGRATIONS, version_of
 from playground.store.open import SQLITE, open_store
 from playground.store.patience import BUSY_MS
 from playground.store.sqlite import SqliteStore
+
+
+def is_served(url: str) -> bool:
+    """Whether a server has the database of a URL open."""
+    lock = FileLock(Path(url.removeprefix(SQLITE)))
+    try:
+        lock.take()
+    except StoreInUse:
+        return True
+    lock.release()
+    return False
 
 
 @contextmanager

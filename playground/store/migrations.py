@@ -26,6 +26,7 @@ MIGRATIONS: Sequence[Migration] = (
     _of("sqlite_schema_3.sql"),
     _of("sqlite_schema_4.sql"),
     _of("sqlite_schema_5.sql"),
+    _of("sqlite_schema_6.sql"),
 )
 
 

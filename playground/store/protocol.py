@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from playground.store.measures import Measures
-from playground.store.tables import EffectStore, KvStore, TenantStore
+from playground.store.tables import EffectStore, KvStore, TenantStore, UsageStore
 from playground.workflows.events import Event, NewEvent, StepKey
 
 
@@ -209,12 +209,13 @@ Decider = Callable[[Snapshot], Sequence[NewEvent]]
 class Store(Protocol):
     """A journal store. Every method may be called from the event loop; none blocks it. `at` is epoch milliseconds.
 
-    `kv`, `effects` and `tenants` are what it keeps beside the journals; `measures` what it has done since it was opened.
+    `kv`, `effects`, `tenants` and `usage` are what it keeps beside the journals; `measures` what it has done since it was opened.
     """
 
     kv: KvStore
     effects: EffectStore
     tenants: TenantStore
+    usage: UsageStore
 
     async def create(self, instances: Sequence[NewInstance], *, at: int) -> tuple[list[InstanceRow], list[Refusal]]:
         """Add instances, each with its `workflow_queued` event, in one transaction; taken ids are left out and reported."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from playground.store import sqlite_claims as claims
 from playground.store import sqlite_rows as columns
+from playground.store.encryption import Keyring
 from playground.store.errors import StoreError
 from playground.store.growth import Growth
 from playground.store.lock import FileLock
@@ -20,10 +21,11 @@ from playground.store.named_sql import NamedSql
 from playground.store.patience import BUSY_MS, Patience
 from playground.store.protocol import Child, Committed, Decider, InstanceRow, NewInstance, Refusal, Snapshot, Snippet
 from playground.store.readers import Readers
+from playground.store.secrets_at_rest import open_with, readable
 from playground.store.snippets import KnownSnippets, snippet_of
-from playground.store.sqlite_tables import SqliteEffects, SqliteKv, SqliteTenants, Tables
+from playground.store.sqlite_tables import SqliteEffects, SqliteKv, SqliteTenants, SqliteUsage, Tables
 from playground.store.sqlite_transaction import SqliteTransaction
-from playground.store.tables import EffectStore, KvStore, TenantStore
+from playground.store.tables import EffectStore, KvStore, TenantStore, UsageStore
 from playground.store.writer import Log, Writer
 from playground.workflows.errors import InstanceNotFound
 from playground.workflows.events import STATUSES, Event, NewEvent
@@ -43,22 +45,29 @@ Rows = list[InstanceRow]  # the class has a method named `list`
 class SqliteStore:
     """See `protocol.Store`; made by `SqliteStore.open`."""
 
-    def __init__(self, path: Path, lock: FileLock, db: sqlite3.Connection, log: Log, slow_seconds: float) -> None:
-        self._lock = lock
+    def __init__(self, path: Path, lock: FileLock, db: sqlite3.Connection, log: Log, slow_seconds: float, keyring: Keyring) -> None:
+        self._lock, self._keyring = lock, keyring
         self._sql = NamedSql(Path(__file__).with_name("sqlite_queries.sql"))
-        self._transaction = SqliteTransaction(db, self._sql)
+        self._transaction = SqliteTransaction(db, self._sql, keyring)
         self._growth = Growth(self._last_seq)
         self._snippets = KnownSnippets()
         self._readers = Readers(partial(_connect_reader, path))
         self._writer = Writer(self._transaction, Patience(db).allow, self._growth.tell, log, slow_seconds)
-        tables = Tables(self._readers, self._writer, self._transaction)
+        tables = Tables(self._readers, self._writer, self._transaction, keyring)
         self.kv: KvStore = SqliteKv(tables)
         self.effects: EffectStore = SqliteEffects(tables)
         self.tenants: TenantStore = SqliteTenants(tables)
+        self.usage: UsageStore = SqliteUsage(tables)
 
     @classmethod
     def open(
-        cls, path: Path, *, synchronous: str = "full", log: Log = lambda *_, **__: None, slow_seconds: float = SLOW_SECONDS
+        cls,
+        path: Path,
+        *,
+        synchronous: str = "full",
+        log: Log = lambda *_, **__: None,
+        slow_seconds: float = SLOW_SECONDS,
+        keyring: Keyring | None = None,
     ) -> "SqliteStore":
         """Open or create the database, bringing its schema to the newest version.
 
@@ -66,6 +75,7 @@ class SqliteStore:
             synchronous: "full" waits for the disk at every commit; "normal" may lose the last commits when the machine (not the
                 program) fails.
             log: gets `(event, **fields)`: a new schema version, commits that fail, and those that take `slow_seconds` or longer.
+            keyring: encrypts tenants' secrets. None is for who needs none of them: then what is encrypted can't be read.
 
         Raises:
             StoreError: with one line that says why it can't be used.
@@ -85,8 +95,10 @@ class SqliteStore:
             db.execute(f"PRAGMA user_version = {version}")  # fails now, not at the first commit, when the file can't be written
             if migrate(db, f"the database {path}") and version:
                 log("database_migrated", path=path, before=version, after=version_of(db, f"the database {path}"))
+            if keyring is not None:
+                open_with(db, keyring, f"the database {path}", log)
             _grow_log(db)
-            return cls(path, lock, db, log, slow_seconds)
+            return cls(path, lock, db, log, slow_seconds, keyring or Keyring())
         except BaseException as error:
             if db is not None:
                 db.close()
@@ -252,7 +264,7 @@ class SqliteStore:
             if found is None:
                 raise InstanceNotFound(f"there is no instance number {key}")
             row = columns.instance_row(found)
-            steps = [columns.step_row(step) for step in db.execute(self._sql["steps"], (key, row.generation))]
+            steps = [readable(self._keyring, key, columns.step_row(step)) for step in db.execute(self._sql["steps"], (key, row.generation))]
             inbox = [columns.inbox_row(received) for received in db.execute(self._sql["inbox"], (key,))]
         finally:
             db.execute("COMMIT")

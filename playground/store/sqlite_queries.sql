@@ -280,3 +280,64 @@ DELETE FROM kv_usage WHERE tenant = '' AND instance = ?
 
 -- name: delete_effects
 DELETE FROM effect WHERE instance = ?
+
+-- The rest is for secrets_at_rest.py, at the start of a server and in operators' commands.
+
+-- name: secrets_keys
+SELECT id FROM secrets_key ORDER BY newest DESC, id
+
+-- name: note_secrets_key
+INSERT INTO secrets_key (id, newest) VALUES (?, 1) ON CONFLICT DO UPDATE SET newest = 1
+
+-- name: no_secrets_key_is_newest
+UPDATE secrets_key SET newest = 0
+
+-- name: forget_secrets_keys
+DELETE FROM secrets_key
+
+-- name: forget_secrets_key
+DELETE FROM secrets_key WHERE id = ?
+
+-- name: plain_secrets
+SELECT tenant, name, value FROM tenant_secret WHERE encrypted = 0
+
+-- name: encrypted_secrets
+SELECT tenant, name, value FROM tenant_secret WHERE encrypted = 1
+
+-- name: set_secret_again
+UPDATE tenant_secret SET value = ?, encrypted = 1 WHERE tenant = ? AND name = ?
+
+-- name: secrets_of_key
+SELECT tenant, name FROM tenant_secret WHERE encrypted = 1 AND value LIKE ? ORDER BY tenant, name
+
+-- name: forget_secrets_of_key
+DELETE FROM tenant_secret WHERE encrypted = 1 AND value LIKE ?
+
+-- name: plain_keys_of_tenants_with_secrets
+SELECT tenant, instance, key, value FROM kv WHERE tenant IN (SELECT tenant FROM tenant_secret) AND value NOT LIKE ?
+
+-- name: encrypted_keys
+SELECT tenant, instance, key, value FROM kv WHERE value LIKE ?
+
+-- name: set_key_again
+UPDATE kv SET value = ? WHERE tenant = ? AND instance = ? AND key = ?
+
+-- name: plain_results
+-- Of one instance. What is looked for may be anywhere in a large table, so that the instances are listed first.
+SELECT generation, {step_columns}, result FROM step
+WHERE instance = ? AND result IS NOT NULL AND result NOT LIKE ? AND (config LIKE '%"sensitive"%'
+    OR instance IN (SELECT key FROM instance WHERE tenant IN (SELECT tenant FROM tenant_secret)))
+
+-- name: instances_with_plain_results
+SELECT DISTINCT instance FROM step WHERE config LIKE '%"sensitive"%'
+UNION SELECT key FROM instance WHERE tenant IN (SELECT tenant FROM tenant_secret)
+
+-- name: encrypted_results
+SELECT generation, {step_columns}, result FROM step WHERE instance = ? AND result LIKE ?
+
+-- name: instances_with_encrypted_results
+SELECT DISTINCT instance FROM step WHERE result LIKE ?
+
+-- name: set_result_again
+UPDATE step SET result = ?, result_bytes = ?
+WHERE instance = ? AND generation = ? AND kind = ? AND name = ? AND count = ? AND started_seq = ?

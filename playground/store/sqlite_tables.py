@@ -1,12 +1,14 @@
 """What stands beside the journals, in SQLite: read on the readers' connections, written in the writer's group commits."""
 
+import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from playground.store.encoding import decode, encode
+from playground.store.encryption import Keyring
 from playground.store.named_sql import NamedSql
 from playground.store.readers import Readers
 from playground.store.snippets import snippet_of
@@ -25,8 +27,9 @@ SQL = NamedSql(Path(__file__).with_name("sqlite_tables.sql"))
 class Tables:
     """The way to the database that the tables share."""
 
-    def __init__(self, readers: Readers, writer: Writer, transaction: SqliteTransaction) -> None:
+    def __init__(self, readers: Readers, writer: Writer, transaction: SqliteTransaction, keyring: Keyring) -> None:
         self._readers, self._writer, self._transaction = readers, writer, transaction
+        self.keyring = keyring
 
     async def all(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The rows of a query."""
@@ -50,7 +53,7 @@ class SqliteKv:
 
     async def get(self, scope: Scope, key: str) -> tuple[bool, Any]:
         found = await self._tables.one("key_value", (*scope, key))
-        return (False, None) if found is None else (True, decode(found[0]))
+        return (False, None) if found is None else (True, decode(self._tables.keyring.decrypt(found[0], "kv", *scope, key)))
 
     async def keys(self, scope: Scope, *, prefix: str, after: str, limit: int) -> list[str]:
         rows = await self._tables.all("keys_between", (*scope, after, prefix, _past(prefix), limit))
@@ -117,10 +120,42 @@ class SqliteTenants:
         if value is None:
             await self._tables.write(lambda db: db.execute(SQL["delete_secret"], (tenant, name)))
         else:
-            await self._tables.write(lambda db: db.execute(SQL["set_secret"], (tenant, name, value)))
+            keyring = self._tables.keyring
+            kept = keyring.encrypt(json.dumps(value), *_place(tenant, name)) if keyring else value
+            await self._tables.write(lambda db: db.execute(SQL["set_secret"], (tenant, name, kept, bool(keyring))))
 
     async def secrets(self, tenant: str) -> dict[str, str]:
-        return dict(await self._tables.all("secrets", (tenant,)))
+        keyring, found = self._tables.keyring, await self._tables.all("secrets", (tenant,))
+        return {
+            name: json.loads(keyring.decrypt(value, *_place(tenant, name))) if encrypted else value for name, value, encrypted in found
+        }
+
+    async def secret_names(self, tenant: str) -> list[str]:
+        return [name for (name,) in await self._tables.all("secret_names", (tenant,))]
+
+
+class SqliteUsage:
+    """See `tables.UsageStore`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def add(self, stored: Mapping[tuple[str, int], int], *, since: int) -> None:
+        await self._tables.write(partial(_add_usage, stored, since))
+
+    async def since(self, hour: int, limit: int) -> Sequence[tuple[str, int, int]]:
+        rows = await self._tables.all("usage_since", (hour, limit))
+        return [(queue, at, size) for queue, at, size in rows]
+
+
+def _place(tenant: str, name: str) -> tuple[str, str, str]:
+    """Where a secret stands, which is encrypted with it."""
+    return ("secret", tenant, name)
+
+
+def _add_usage(stored: Mapping[tuple[str, int], int], since: int, db: sqlite3.Connection) -> None:
+    db.executemany(SQL["add_usage"], [(queue, hour, size) for (queue, hour), size in stored.items()])
+    db.execute(SQL["drop_usage"], (since,))
 
 
 def version_id(source: str, class_name: str) -> str:

@@ -67,10 +67,23 @@ SELECT number, id, '', class_name, created_at FROM tenant_version WHERE tenant =
 INSERT INTO tenant_version (tenant, number, id, source, class_name, created_at) VALUES (?, ?, ?, ?, ?, ?)
 
 -- name: set_secret
-INSERT INTO tenant_secret (tenant, name, value) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value
+INSERT INTO tenant_secret (tenant, name, value, encrypted) VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET value = excluded.value, encrypted = excluded.encrypted
 
 -- name: delete_secret
 DELETE FROM tenant_secret WHERE tenant = ? AND name = ?
 
 -- name: secrets
-SELECT name, value FROM tenant_secret WHERE tenant = ? ORDER BY name
+SELECT name, value, encrypted FROM tenant_secret WHERE tenant = ? ORDER BY name
+
+-- name: secret_names
+SELECT name FROM tenant_secret WHERE tenant = ? ORDER BY name
+
+-- name: add_usage
+INSERT INTO stored_per_hour (queue, hour, bytes) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes
+
+-- name: drop_usage
+DELETE FROM stored_per_hour WHERE hour < ?
+
+-- name: usage_since
+SELECT queue, hour, bytes FROM stored_per_hour WHERE hour >= ? ORDER BY hour DESC LIMIT ?

@@ -12,12 +12,14 @@ from typing import Any, TypeVar
 
 from playground.store import sqlite_rows as columns
 from playground.store.encoding import encode, encode_or_none
+from playground.store.encryption import Keyring
 from playground.store.errors import JournalError, StoreError
 from playground.store.measures import Measures
 from playground.store.named_sql import NamedSql
 from playground.store.projection import Change, first_event, first_row, project
 from playground.store.projection_fold import replace
 from playground.store.protocol import Committed, Decider, InstanceRow, NewInstance, Refusal, Snapshot, Snippet, StepRow
+from playground.store.secrets_at_rest import encrypted, readable
 from playground.store.shrink import shrink
 from playground.store.sqlite_begun import Begun
 from playground.store.sqlite_held import Held, HeldInstances
@@ -45,11 +47,12 @@ class SqliteTransaction:
     Args:
         db: a connection in autocommit mode; closed by `close`.
         sql: the statements of sqlite_queries.sql.
+        keyring: encrypts what events keep out of the journal.
     """
 
-    def __init__(self, db: sqlite3.Connection, sql: NamedSql) -> None:
+    def __init__(self, db: sqlite3.Connection, sql: NamedSql, keyring: Keyring) -> None:
         self.measures = Measures()
-        self._db = db
+        self._db, self._keyring = db, keyring
         self._ask = db.cursor().execute  # of a cursor for each, the connection would remember the last two hundred
         self._sql = sql
         self._insert_instances = sql.rows("insert_instance", columns.INSTANCE_COLUMNS)
@@ -87,7 +90,9 @@ class SqliteTransaction:
                 continue
             ids.add(identity)
             row = first_row(new, next(self._keys), at)
-            events = (first_event(new), *new.events)
+            events: Sequence[NewEvent] = (first_event(new), *new.events)
+            if self._keyring:
+                events = encrypted(self._keyring, row, events)
             encode_or_none(new.metadata), encode_or_none(new.limits)  # refused now or not at all
             change = project(row, events, at, {})
             rows.append(change.row)
@@ -187,7 +192,7 @@ class SqliteTransaction:
     def step(self, key: int, generation: int, step: StepKey) -> StepRow | None:
         """See `ReadSteps`."""
         found = self._ask(self._sql["step"], (key, generation, step.kind, columns.step_path(step), step.count)).fetchone()
-        return None if found is None else columns.step_row(found)
+        return None if found is None else readable(self._keyring, key, columns.step_row(found))
 
     def open_steps(self, key: int) -> list[StepRow]:
         """See `ReadSteps`."""
@@ -301,6 +306,8 @@ class SqliteTransaction:
         if not events:
             return Committed([], row)
         stamp = execution if execution is not None else row.execution or None
+        if self._keyring:
+            events = encrypted(self._keyring, row, events)
         values, written = columns.event_values(row, events, stamp, at)
         change = project(row, events, at, held.steps)
         if change.kept_before is not None:

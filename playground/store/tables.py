@@ -3,7 +3,7 @@
 Each is a small protocol of its own; `Store` names the parts. Times are epoch milliseconds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -151,4 +151,17 @@ class TenantStore(Protocol):
         """Set a secret, or remove it with None."""
 
     async def secrets(self, tenant: str) -> dict[str, str]:
-        """The tenant's secrets, by name."""
+        """The tenant's secrets, by name. Raises CannotDecrypt: one of them is encrypted with a key that is not given."""
+
+    async def secret_names(self, tenant: str) -> list[str]:
+        """The names of the tenant's secrets, for which no key is needed."""
+
+
+class UsageStore(Protocol):
+    """What each address stored, by the hour (epoch milliseconds / 3,600,000)."""
+
+    async def add(self, stored: Mapping[tuple[str, int], int], *, since: int) -> None:
+        """Add bytes to (queue, hour), all or none, and forget the hours before `since`."""
+
+    async def since(self, hour: int, limit: int) -> Sequence[tuple[str, int, int]]:
+        """Up to `limit` of (queue, hour, bytes) from an hour on, newest hours first."""

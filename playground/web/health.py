@@ -21,7 +21,11 @@ async def healthz(context: Context, request: Request) -> Response:
         "version": context.version,
         "python": sys.version.split()[0],
         "isolation": context.tier(),
-        "store": {"kind": context.settings.database.partition(":")[0], "synchronous": context.settings.synchronous},
+        "store": {
+            "kind": context.settings.database.partition(":")[0],
+            "synchronous": context.settings.synchronous,
+            "secrets": "encrypted" if context.settings.encrypts_secrets else "plain",
+        },
         "instances": {status: counts.get(status, 0) for status in UNFINISHED},
         "workers": {"running": context.engine.running(), "slots": context.settings.slots},
         "streams": context.limits.streams.total(),

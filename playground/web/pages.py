@@ -4,7 +4,7 @@ All pages:
 
     limits       the public limits in groups: [group, [dict: name, value, unit, help, amount]]
     tier         isolation: letter, sentence, advice, layers
-    version      of the playground; versions [[name, value]] for About
+    version      of the playground; versions [[name, value]] for About; encrypts_secrets: whether tenants' secrets are encrypted at rest
     examples     every example: slug, title, lesson, params (JSON text), tasks (dicts), group, url, marks (of its picture)
     embedding    on: whether other sites may frame shared code; why: what to do where they may not
     nonce        of this response's Content-Security-Policy; CodeMirror's styles carry it (EditorView.cspNonce)
@@ -115,7 +115,12 @@ async def about(context: Context, request: Request) -> Response:
     """The limits, the isolation and the versions of this server."""
     if not wants_html(request):
         return json_response(
-            {"limits": public_rows(context.settings), "isolation": context.tier(), "version": context.version}, headers=FRESH_OF_KIND
+            {
+                "limits": public_rows(context.settings),
+                "isolation": context.tier(),
+                "version": context.version,
+                "secrets": "encrypted" if context.settings.encrypts_secrets else "plain",
+            }, headers=FRESH_OF_KIND
         )
     return html_response(context, "about.html", await shared_names(context, request))
 
@@ -210,6 +215,7 @@ async def shared_names(context: Context, request: Request) -> dict[str, Any]:
         "limits": grouped(context.settings),
         "tier": context.tier(),
         "version": context.version,
+        "encrypts_secrets": context.settings.encrypts_secrets,
         "versions": [["Playground", context.version], ["Python", platform.python_version()], ["SQLite", sqlite3.sqlite_version]],
         "examples": examples,
         "embedding": context.embedding,
