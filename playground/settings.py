@@ -92,6 +92,9 @@ class Settings:
     )
     starts_per_minute: int = _row(60, "instances one address may start in a minute", public=True, least=1)
     checks_per_minute: int = _row(300, "sources one address may have checked in a minute", public=True, least=1)
+    check_seconds_per_minute: int = _row(
+        30, "time that checking sources may take for one address, or one tenant, in a minute", unit="seconds", public=True, least=1
+    )
     snippets_per_minute: int = _row(60, "links one address may make in a minute", public=True, least=1)
     cards_per_minute: int = _row(60, "pictures of links drawn anew for one address in a minute", public=True, least=1)
     changes_per_minute: int = _row(

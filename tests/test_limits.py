@@ -39,6 +39,7 @@ ELSEWHERE = {
     "chaos_per_hour": "test_chaos_runs.py::test_it_has_a_limit_of_its_own_and_leaves_the_starts_of_its_address_alone",
     "chaos_commits": "test_chaos_runs.py::test_the_commits_are_spread_over_the_run",
     "chaos_running": "test_chaos_runs.py::test_its_reruns_hold_up_nobody",
+    "check_seconds_per_minute": "test_checker_turns.py::test_over_http_an_address_and_a_tenant_are_told_what_to_do",
     "load_seconds": "test_dispatch_loader.py::test_a_loader_that_hangs_is_given_up_and_holds_up_nobody",
     "load_attempts": "test_dispatch_loader.py::test_a_loader_that_never_succeeds_ends_the_instance_with_its_last_error",
     "call_seconds": "test_bindings_own.py::test_settings_are_the_limits_of_bindings_without_their_own",

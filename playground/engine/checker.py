@@ -1,24 +1,34 @@
-"""Checking a source without running it: in a parked child used once, since hostile source can crash the parser itself."""
+"""Checking a source without running it: in a parked child used once, since hostile source can crash the parser itself.
+
+Owners (client addresses and tenants) take turns, so that slow sources of one hold up nobody else's, and each has so much time in a minute.
+"""
 
 import asyncio
 import hashlib
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from playground.engine.fair_turns import FairTurns, TooManyWait
+from playground.engine.sliding import Sliding
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
 from playground.sandbox.pool import Sandbox, SandboxDown
 from playground.sandbox.turns import Turns
-from playground.workflows.errors import Busy, TooLarge
+from playground.workflows.errors import Busy, TooLarge, WorkflowError
 from playground.workflows.source import without_mark
 
 REMEMBERED = 256  # results kept, by content hash
 REMEMBERED_BYTES = 2 * 1024 * 1024  # or as few as take so much
 SECONDS = 5.0  # time a check may take
-AT_ONCE = 2  # checks under way together
+AT_ONCE = 2  # checks under way together, ...
+OF_ONE = 1  # ... of one owner, so that somebody else's need not wait for the end of a slow one
+WAITING_MOST = 20  # of one owner
+MINUTE_SECONDS = 60
+OWN = ""  # the owner of what the server checks for itself, such as its examples
 REST_SECONDS = 5  # what a caller is told to wait when no worker can be had
 
 
@@ -33,6 +43,19 @@ class Check:
     def ok(self) -> bool:
         """True when nothing found keeps it from running."""
         return not any(diagnostic.get("severity") == "error" for diagnostic in self.diagnostics)
+
+
+_TOO_LONG = (
+    "Checking the code took {most} s in a minute, which is the limit for one address or tenant here. Make it simpler or shorter; "
+    "the next check is possible in {wait} s."
+)
+_TOO_MANY = f"{WAITING_MOST} checks of your address or tenant are waiting already, which is the limit here. Wait for their answers before asking for more."
+
+
+class CheckedTooMuch(WorkflowError):
+    """An owner has had its share of checking; `details["retry_after"]` is in seconds."""
+
+    code = "too_many"
 
 
 UNREADABLE = Check(
@@ -52,18 +75,27 @@ UNREADABLE = Check(
 
 
 class Checker:
-    """Checks sources in the sandbox and remembers the results."""
+    """Checks sources in the sandbox and remembers the results.
 
-    def __init__(self, sandbox: Sandbox, source_bytes: int, turns: Turns) -> None:
-        self._sandbox, self._source_bytes, self._talking = sandbox, source_bytes, turns
+    Args:
+        seconds_most: time that the checks of one owner may take in a minute.
+        now: gives epoch milliseconds.
+        talking: whose turn it is among the channels of workers.
+    """
+
+    def __init__(self, sandbox: Sandbox, source_bytes: int, seconds_most: int, now: Callable[[], int], talking: Turns) -> None:
+        self._sandbox, self._source_bytes, self._talking = sandbox, source_bytes, talking
+        self._seconds_most, self._now = seconds_most, now
         self._known = _Known()
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turns = FairTurns(AT_ONCE, OF_ONE, WAITING_MOST)
+        self._took = Sliding(MINUTE_SECONDS, 1000, now)  # milliseconds by owner
 
-    async def check(self, source: str) -> Check:
-        """Check a source.
+    async def check(self, source: str, owner: str = OWN) -> Check:
+        """Check a source for an owner: the queue of a client address, or `tenant:` and a name. A result that is known costs nothing.
 
         Raises:
             TooLarge: it is over its limit.
+            CheckedTooMuch: the owner has had its time of the minute, or too many waiting.
             Busy: no worker can be had to look at it.
         """
         source = without_mark(source)
@@ -73,12 +105,35 @@ class Checker:
         digest = hashlib.sha256(data).digest()
         known = self._known.get(digest)
         if known is None:
-            async with self._turns:
-                known = await self._in_child(source)
+            self._check_time(owner)
+            try:
+                async with self._turns.turn(owner):
+                    known = self._known.get(digest)  # it may have been the same source that was waited for
+                    if known is None:
+                        self._check_time(owner)
+                        known = await self._timed(source, owner)
+            except TooManyWait:
+                raise CheckedTooMuch(_TOO_MANY, retry_after=REST_SECONDS) from None
             if known is UNREADABLE:
                 return known  # not remembered: the child may have died of something else than this source
             self._known.remember(digest, known)
         return known
+
+    def _check_time(self, owner: str) -> None:
+        """Raises CheckedTooMuch."""
+        if owner == OWN or self._took.total(owner) < self._seconds_most * 1000:
+            return
+        first = self._took.counts(owner)[0][0]
+        wait = max(1, first + MINUTE_SECONDS - self._took.now())
+        raise CheckedTooMuch(_TOO_LONG.format(most=self._seconds_most, wait=wait), retry_after=wait, setting="check_seconds_per_minute")
+
+    async def _timed(self, source: str, owner: str) -> Check:
+        began = self._now()
+        try:
+            return await self._in_child(source)
+        finally:
+            if owner != OWN:
+                self._took.add(owner, self._now() - began)
 
     async def _in_child(self, source: str) -> Check:
         try:

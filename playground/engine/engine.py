@@ -91,7 +91,13 @@ class Engine:
         self.clock, self.settings = services.clock, services.settings
         self.stored, self.counts = services.stored, services.counts
         self._scheduler = Scheduler(services)
-        self._checker = Checker(services.sandbox, services.settings.source_bytes, services.turns)
+        self._checker = Checker(
+            services.sandbox,
+            services.settings.source_bytes,
+            services.settings.check_seconds_per_minute,
+            services.clock.now,
+            services.turns,
+        )
         self.forking = asyncio.Semaphore(FORKS)
         self._beside: set[asyncio.Task[Any]] = set()
         self._trials = asyncio.Semaphore(TRIALS)
@@ -176,9 +182,9 @@ class Engine:
         """Let go of everything at once and write nothing, as if the server had been killed. `playground.testing` crashes with it."""
         await self._scheduler.abandon()
 
-    async def check(self, source: str) -> Check:
-        """Problems and outline of a source, found in the sandbox without running it. Raises TooLarge."""
-        return await self._checker.check(source)
+    async def check(self, source: str, owner: str = "") -> Check:
+        """Problems and outline of a source, found in the sandbox without running it; owners take turns. Raises TooLarge, CheckedTooMuch, Busy."""
+        return await self._checker.check(source, owner)
 
     async def create(self, new: CreateInstance) -> InstanceRow:
         """Create one instance.

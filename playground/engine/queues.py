@@ -9,6 +9,11 @@ def of_address(address: str) -> str:
     return ADDRESS + address
 
 
+def of_tenant(tenant: str) -> str:
+    """Whose a tenant's checks are. (Its instances are in a queue of its own name, which may be any text.)"""
+    return f"tenant:{tenant}"
+
+
 def of_chaos(queue: str) -> str:
     """The queue of the chaos runs of whoever has this queue."""
     return CHAOS + queue

@@ -6,6 +6,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from playground.engine import queues
 from playground.engine.code import CLASS_NAME
 from playground.engine.tenants import SECRET_BYTES
 from playground.store.tables import Version
@@ -56,8 +57,8 @@ async def deploy(context: Context, request: Request) -> Response:
     """Make code the newest version, which new instances get. What is the newest already stays it."""
     tenant = await tenant_of(context, request)
     body = await bodies.read_object(request, DeployBody, body_limit(context))
-    context.limits.checks.take(f"tenant:{tenant}")
-    checked = await refuse_bad(context, body.source)
+    context.limits.checks.take(queues.of_tenant(tenant))
+    checked = await refuse_bad(context, body.source, queues.of_tenant(tenant))
     version, fresh = await context.tenants.deploy(tenant, body.source, body.class_name)
     if fresh:
         context.log("tenant.deployed", tenant=tenant, version=version.id, number=version.number, client=context.addresses.of(request))

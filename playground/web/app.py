@@ -62,7 +62,7 @@ from playground.workflows.errors import WorkflowError
 COMPRESS_FROM_BYTES = 500
 COMPRESS_LEVEL = 6
 UNPROTECTED = "D"  # the tier without isolation
-OF_TENANTS = ("requests_per_tenant", "queued_per_tenant")  # limits that a tenant meets, from wherever it asks
+OF_TENANTS = ("requests_per_tenant", "queued_per_tenant", "check_seconds_per_minute")  # limits that a tenant meets, from wherever it asks
 BY_KEY = "/api/tenants/"  # calls that are counted by their key's tenant
 ROUTE = "playground.route"  # where the path of the call stands in the ASGI scope
 

@@ -5,6 +5,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from playground.engine import queues
 from playground.engine.checker import Check
 from playground.web import bodies, rates
 from playground.web.context import Context
@@ -25,19 +26,20 @@ async def check(context: Context, request: Request) -> Response:
     body = await bodies.read_object(request, CheckBody, body_limit(context))
     context.limits.checks.spend(request, context.addresses.of(request))
     check_size(context, body.source)
-    checked = await context.engine.check(body.source)
+    checked = await context.engine.check(body.source, queues.of_address(context.addresses.of(request)))
     return json_response({"ok": checked.ok, "diagnostics": checked.diagnostics, "outline": checked.outline})
 
 
-async def refuse_bad(context: Context, source: str) -> Check:
-    """Let source pass that can become an instance; gives what else was found in it.
+async def refuse_bad(context: Context, source: str, owner: str) -> Check:
+    """Let source pass that can become an instance; gives what else was found in it. `owner`: see `Checker.check`.
 
     Raises:
+        CheckedTooMuch: the owner has had its time of the minute.
         TooLarge: it is over the limit.
         SourceRefused: it has errors; `diagnostics` lists them with line and column.
     """
     check_size(context, source)
-    checked = await context.engine.check(source)
+    checked = await context.engine.check(source, owner)
     errors: list[dict[str, Any]] = [it for it in checked.diagnostics if it["severity"] == SEVERITY_REFUSED]
     if errors:
         first = errors[0]

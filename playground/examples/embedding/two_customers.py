@@ -43,7 +43,7 @@ def workflow_of(request: Request) -> Workflow:
 
 async def paste(request: Request) -> Response:
     name, source = workflow_of(request).tenant, (await request.body()).decode()
-    checked = await request.app.state.engine.check(source)
+    checked = await request.app.state.engine.check(source, name)
     if checked.ok:
         (FOLDER / f"{name}.py").write_text(source, "utf-8")
     return JSONResponse(checked.diagnostics, 200 if checked.ok else 422)
