@@ -122,7 +122,8 @@ class Engine:
         `env` is what code that came as a snippet finds in `self.env` instead of the bindings for everybody.
         """
         sources = Sources(store, EVERYBODYS if env is None else env)
-        stored = StoredPerDay(settings.stored_per_day, clock.now)
+        stored = StoredPerDay(settings.stored_per_day, clock.now, store.usage)
+        await stored.load()
         engine = cls(Services(store, sandbox, clock, settings, log, node, sources, stored, Counts(log)), ids)
         await engine._scheduler.start()
         try:
@@ -131,6 +132,7 @@ class Engine:
             for task in engine._beside:
                 task.cancel()
             await engine._scheduler.stop()
+            await stored.close()
 
     def beside(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something beside what is asked, until it is done or the engine closes."""
@@ -180,6 +182,7 @@ class Engine:
 
     async def abandon(self) -> None:
         """Let go of everything at once and write nothing, as if the server had been killed. `playground.testing` crashes with it."""
+        self.stored.abandon()
         await self._scheduler.abandon()
 
     async def check(self, source: str, owner: str = "") -> Check:

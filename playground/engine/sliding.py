@@ -29,6 +29,13 @@ class Sliding:
         else:
             counts.extend((now, amount))
 
+    def restore(self, key: str, unit: int, amount: int) -> None:
+        """Count what a key had in a unit of the past. Of one key the units come in order, before anything else is counted."""
+        counts = self._counts(key)
+        assert not counts or counts[-2] < unit, "units come in order"
+        if unit > self.now() - self.window:
+            counts.extend((unit, amount))
+
     def counts(self, key: str) -> Sequence[tuple[int, int]]:
         """What it has had as (unit, amount), oldest first."""
         counts = self._counts(key)
