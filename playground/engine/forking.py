@@ -4,6 +4,7 @@ What is kept are the finished steps that started before the step; with an edited
 steps what they wrote to keys of the instance's own. What still ran, buffered events and effects stay with the parent.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,7 +56,7 @@ async def plan(engine: Engine, row: InstanceRow, from_step: StepKey | None = Non
     """
     if output is not NOTHING and from_step is None:
         raise CannotFork(_OUTPUT_OF)
-    edited = output if output is NOTHING else _tree(output, engine.settings.value_bytes)
+    edited = output if output is NOTHING else await asyncio.to_thread(_tree, output, engine.settings.value_bytes)
     async with engine.forking:  # a snapshot holds all results of an instance
         snapshot = await engine.store.load(row.key)
         kept, seq = _kept(snapshot, from_step)

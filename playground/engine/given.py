@@ -41,15 +41,14 @@ async def stored(value: Any, what: str, most: int) -> Any:
 async def _stored(value: Any, what: str, most: int) -> Any:
     if not isinstance(value, msgspec.Raw):
         return compact(values.encode_bounded(value, what, most))
-    text = msgspec.json.format(bytes(value), indent=-1)
+    raw = bytes(value)
+    return await asyncio.to_thread(_of_text, raw, what, most) if len(raw) > ASIDE_BYTES else _of_text(raw, what, most)
+
+
+def _of_text(raw: bytes, what: str, most: int) -> Any:
+    text = msgspec.json.format(raw, indent=-1)
     if len(text) > most:
         raise values.too_large(what, len(text), most)
     if b'"$' not in text and not _LONG_NUMBER.search(text):
         return kept(text)  # nothing in it has a stored form of its own
-    if len(text) > ASIDE_BYTES:
-        return await asyncio.to_thread(_encoded, text, what, most)
-    return _encoded(text, what, most)
-
-
-def _encoded(text: bytes, what: str, most: int) -> Any:
     return compact(values.encode_bounded(msgspec.json.decode(text), what, most))

@@ -24,13 +24,13 @@ BATCH_BYTES = 16 * 1024 * 1024  # of a batch with all its params
 
 
 class TenantCreateBody(msgspec.Struct, forbid_unknown_fields=True):
-    params: Any = None
+    params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     id: str | None = None
     version: str = ""
 
 
 class BatchEntry(msgspec.Struct, forbid_unknown_fields=True):
-    params: Any = None
+    params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     id: str | None = None
 
 
@@ -48,7 +48,7 @@ async def create(context: Context, request: Request) -> Response:
     """Start an instance of the newest version, or of the one that is named."""
     tenant = await tenant_of(context, request)
     body = await bodies.read_object(request, TenantCreateBody, context.settings.value_bytes + bodies.OVERHEAD_BYTES, may_be_empty=True)
-    row = await context.tenants.create(tenant, body.params, body.id, body.version)
+    row = await context.tenants.create(tenant, _given(body.params), body.id, body.version)
     return created(row)
 
 
@@ -61,7 +61,7 @@ async def create_batch(context: Context, request: Request) -> Response:
     """Start 1 to 100 instances; ids that are taken or repeated are left out and reported."""
     tenant = await tenant_of(context, request)
     body = await bodies.read_object(request, BatchBody, BATCH_BYTES)
-    entries = [{"params": it.params, "id": it.id} for it in body.instances]
+    entries = [{"params": _given(it.params), "id": it.id} for it in body.instances]
     made, refused = await context.tenants.create_batch(tenant, entries, body.version)
     left_out = [{"index": it.index, "id": it.id, "code": it.code} for it in refused]
     return json_response({"created": [_made(row) for row in made], "refused": left_out}, 201, FRESH)
@@ -103,6 +103,10 @@ async def _key_of(context: Context, tenant: str, id: str | None) -> int | None:
         return (await context.store.find(tenant, id)).key
     except InstanceNotFound:
         raise BadQuery("`before` takes the id of the last instance that was listed; there is none of this id any more.") from None
+
+
+def _given(params: msgspec.Raw | msgspec.UnsetType) -> msgspec.Raw | None:
+    return params if isinstance(params, msgspec.Raw) else None
 
 
 def _made(row: InstanceRow) -> dict[str, Any]:

@@ -45,6 +45,6 @@ async def pull(context: Context, request: Request) -> Response:
     if not hmac.compare_digest(tokens.digest(request.path_params["secret"]), expected):
         raise NothingHere(_NOT_HERE)
     raw = await bodies.read_bytes(request, context.settings.value_bytes + bodies.OVERHEAD_BYTES)
-    params = bodies.parse(raw) if raw.strip() else None
+    params = await bodies.checked(raw) if raw.strip() else None
     row = await context.tenants.create(tenant, params, trigger="webhook")
     return json_response({"id": row.id, "status": row.status}, 202, FRESH)

@@ -1,7 +1,10 @@
 """Reading request bodies: JSON of a limited size and depth, strict (RFC 8259: no NaN, no lone surrogates), each fault its own sentence."""
 
+import asyncio
 import json
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -21,7 +24,10 @@ FORM_ESCAPED = 3  # bytes that one byte may take in a form (%00)
 MOST = "playground.body_bytes"  # where the ASGI scope has the most that any body may have
 OVERHEAD_BYTES = 16 * 1024  # what a body may have beside the values it carries: names, quotes, escapes of short fields
 
+ASIDE_BYTES = 64 * 1024  # a larger body is read on another thread
+
 Body = TypeVar("Body", bound=msgspec.Struct)
+T = TypeVar("T")
 
 
 class SourceBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -36,6 +42,15 @@ class SourceBody(msgspec.Struct, forbid_unknown_fields=True):
 # A number that Python converts no more (values.INT_DIGITS). Texts are passed over, as their digits are no number; one
 # without an end goes to the end of all, so that no place is looked at twice.
 _LONG_NUMBER = re.compile(rb'(?s)"(?:[^"\\]|\\(?:.|\Z))*+(?:"|\Z)|(-?[0-9]{%d,})' % (values.INT_DIGITS + 1))
+
+# With as many digits, or with such an exponent, a number may be past the largest there is (1.8e308).
+_DIGITS = 200
+_ALIKE = bytes.maketrans(b"123456789E", b"000000000e")
+_LARGE = (b"0" * _DIGITS, b"e000", b"e+000")
+_LARGE_EXPONENT = re.compile(rb"[\[:,\s]-?0[0.]*e\+?000")  # not within a word such as a UUID
+_PIECE_BYTES = 256 * 1024  # looked through in one go, so that other threads have their turns
+_BYTE = re.compile(r"\(byte (\d+)\)")
+_CALLED = {b"[": "an array", b'"': "a string", b"t": "true or false", b"f": "true or false", b"n": "null"}
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -80,9 +95,12 @@ async def read_json(request: Request, most: int) -> msgspec.Raw:
         TooLarge: it has more bytes.
         NotJson: it is not JSON, nested too deeply, or holds a number or string that can't be kept.
     """
-    raw = await read_bytes(request, most)
-    parse(raw)
-    return msgspec.Raw(raw)
+    return await checked(await read_bytes(request, most))
+
+
+async def checked(raw: bytes) -> msgspec.Raw:
+    """The text of a body that was read before, as `read_json` gives it. Raises NotJson."""
+    return await _aside(raw, check)
 
 
 async def read_object(request: Request, kind: type[Body], most: int, *, may_be_empty: bool = False) -> Body:
@@ -94,13 +112,9 @@ async def read_object(request: Request, kind: type[Body], most: int, *, may_be_e
         BadBody: a field is unknown, missing or of the wrong type.
     """
     raw = await read_bytes(request, most)
-    tree = {} if may_be_empty and not raw.strip() else parse(raw)
-    if not isinstance(tree, dict):
-        raise NotAnObject(f"The body is {_called(tree)}; this call takes a JSON object with {_fields(kind)}.")
-    try:
-        return msgspec.json.decode(raw if raw.strip() else b"{}", type=kind)  # from the text, so that a field may be kept as text (`msgspec.Raw`)
-    except msgspec.ValidationError as error:
-        raise BadBody(f"The body does not fit: {error}. This call takes {_fields(kind)}.") from None
+    if may_be_empty and not raw.strip():
+        raw = b"{}"
+    return await _aside(raw, partial(_object, kind=kind))
 
 
 async def read_short(request: Request, kind: type[Body]) -> Body:
@@ -108,25 +122,74 @@ async def read_short(request: Request, kind: type[Body]) -> Body:
     return await read_object(request, kind, OVERHEAD_BYTES, may_be_empty=True)
 
 
-def parse(raw: bytes, what: str = "body") -> Any:
-    """The value of strict JSON. Raises NotJson, with line and column where that is known."""
+def check(raw: bytes, what: str = "body") -> msgspec.Raw:
+    """The same text, once it is known to be strict JSON; no value of it is made. Raises NotJson, with line and column where that is known."""
+    _check_text(raw, what)
+    _read(raw, msgspec.Raw, what)
+    return msgspec.Raw(raw)
+
+
+async def _aside(raw: bytes, read: Callable[[bytes], T]) -> T:
+    """What `read` gives, without the event loop standing still for it where the body is large."""
+    return await asyncio.to_thread(read, raw) if len(raw) > ASIDE_BYTES else read(raw)
+
+
+def _object(raw: bytes, kind: type[Body]) -> Body:
+    """Read in one pass: fields that are values (`msgspec.Raw`) stay text, which is looked at by whoever stores it."""
+    _check_text(raw, "body")
+    try:
+        body: Body = _read(raw, kind, "body")
+        return body
+    except msgspec.ValidationError as error:
+        _read(raw, msgspec.Raw, "body")  # what is no JSON at all is told so first
+        first = raw.lstrip()[:1]
+        if first != b"{":
+            raise NotAnObject(f"The body is {_CALLED.get(first, 'a number')}; this call takes a JSON object with {_fields(kind)}.") from None
+        raise BadBody(f"The body does not fit: {error}. This call takes {_fields(kind)}.") from None
+
+
+def _check_text(raw: bytes, what: str) -> None:
+    """Refuse what the parser does not look at in text that it passes over: bytes that are no characters, and numbers that no number can hold."""
     if not raw.strip():
         raise NotJson(f"The {what} is empty; this call takes JSON.")
+    if not raw.isascii():
+        try:
+            raw.decode()
+        except UnicodeDecodeError as error:
+            raise NotJson(f"The {what} is not UTF-8 (byte {error.start}); JSON has to be.") from None
     if deeper_than(raw, DEEPEST):
         raise _too_deep(what)
+    if _may_overflow(raw):
+        _read(raw, Any, what)
+
+
+def _may_overflow(raw: bytes) -> bool:
+    """Whether there may be a number in it that is out of range."""
+    alike = raw.translate(_ALIKE)
+    many, *exponents = (large in alike for large in _LARGE)
+    if many or not any(exponents):
+        return many
+    alike = b" " + alike
+    return any(_LARGE_EXPONENT.search(alike, begin, begin + _PIECE_BYTES + 3 * _DIGITS) for begin in range(0, len(alike), _PIECE_BYTES))
+
+
+def _read(raw: bytes, kind: Any, what: str) -> Any:
     try:
-        tree = msgspec.json.decode(raw)
+        return msgspec.json.decode(raw, type=kind)
     except RecursionError:
         raise _too_deep(what) from None
-    except UnicodeDecodeError as error:
-        raise NotJson(f"The {what} is not UTF-8 (byte {error.start}); JSON has to be.") from None
+    except msgspec.ValidationError as error:
+        if kind is Any:
+            raise _why(raw, what, error) from None  # a number that is out of range
+        raise
     except msgspec.DecodeError as error:
         raise _why(raw, what, error) from None
-    return tree
 
 
 def _why(raw: bytes, what: str, error: msgspec.DecodeError) -> NotJson:
-    """What is wrong, with a place. The strict parser knows bytes only, so the standard library's is asked for line and column."""
+    """What is wrong, with a place. The strict parser knows bytes only, so the standard library's is asked for line and column of what is short."""
+    if len(raw) > ASIDE_BYTES:
+        return _placed(raw, what, error)
     try:
         json.loads(raw, parse_constant=_constant)
     except json.JSONDecodeError as place:
@@ -160,6 +223,17 @@ def _long_number(raw: bytes, what: str) -> NotJson | None:
     )
 
 
+def _placed(raw: bytes, what: str, error: msgspec.DecodeError) -> NotJson:
+    """The same for what is long, without a second parser: from the byte that the first one names."""
+    found = _BYTE.search(str(error))
+    if found is None:
+        return NotJson(f"The {what} is not JSON that can be kept: {error}.")
+    before = raw[: int(found[1])]
+    line, column = before.count(b"\n") + 1, len(before[before.rfind(b"\n") + 1 :].decode(errors="replace")) + 1
+    said = str(error)[: found.start()].strip().removeprefix("JSON is malformed: ")
+    return NotJson(f"The {what} is not JSON: {said} (line {line}, column {column}).", line=line, column=column)
+
+
 def _constant(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON number")
 
@@ -179,7 +253,3 @@ def _too_large(most: int) -> TooLarge:
 def _fields(kind: type[msgspec.Struct]) -> str:
     names = [f"`{it.encode_name}`" + ("" if it.required else " (optional)") for it in msgspec.structs.fields(kind)]
     return ", ".join(names) or "no fields"
-
-
-def _called(tree: Any) -> str:
-    return {list: "an array", str: "a string", bool: "true or false", int: "a number", float: "a number"}.get(type(tree), "null")

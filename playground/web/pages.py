@@ -142,7 +142,7 @@ async def new(context: Context, request: Request) -> Response:
         raise BadQuery("The address has no `source`; a link to new code is /new?source=…&params=….")
     check_size(context, source)
     if params:
-        bodies.parse(params.encode(), "`params` of the address")
+        bodies.check(params.encode(), "`params` of the address")
         params = api_snippets.laid_out(params.encode(), context.settings.value_bytes)
     return await page(context, request, "new", {"title": "Code from a link", "source": without_mark(source), "params": params or ""})
 
@@ -154,7 +154,7 @@ async def store_new(context: Context, request: Request) -> Response:
     if source is None:
         raise BadBody("The form has no `source`; this call takes the page's form, with `source` and `params` (optional).")
     if params:
-        bodies.parse(params.encode(), "`params` of the form")
+        bodies.check(params.encode(), "`params` of the form")
     stored = await api_snippets.put(context, request, without_mark(source), params.encode() if params else None)
     return RedirectResponse(snippet_url(stored.id), 303, headers=FRESH)
 
