@@ -4,13 +4,18 @@ Every row is a command-line option (`--log-bytes`) and an environment variable (
 """
 
 import dataclasses
+import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 ENV_PREFIX = "PLAYGROUND_"
 _SWITCHES = {**dict.fromkeys(("1", "true", "yes", "on"), True), **dict.fromkeys(("0", "false", "no", "off", ""), False)}
+
+
+_OF_A_CLUSTER = re.compile(r"PLAYGROUND_(SERVICE_|PORT_[0-9])")  # Kubernetes tells of a service named "playground" by such variables
 
 
 def _row(
@@ -65,7 +70,7 @@ class Settings:
         "", "keys that encrypt tenants' secrets in the database: 32 bytes each in base64, newest first, separated by commas", secret=True
     )
     secrets_key_file: str = _row(
-        "", "file of such keys, newest first, which only its owner may read; `playground secrets-key make FILE` makes it, or adds a newer key"
+        "", "file of keys that encrypt tenants' secrets in the database, newest first, which only its owner may read; `playground secrets-key make FILE` makes it, or adds a newer key"
     )
 
     metrics: str = _row(
@@ -204,8 +209,14 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     """The settings that environment variables give; the others are absent.
 
     Raises:
-        BadSetting: a variable has a value that its setting can't take.
+        BadSetting: a variable has a value that its setting can't take, or begins like ours and is none of them.
     """
+    known = {ENV_PREFIX + row.name.upper() for row in dataclasses.fields(Settings)}
+    for name in sorted(environment):
+        if name.startswith(ENV_PREFIX) and name not in known and not _OF_A_CLUSTER.match(name):
+            near = difflib.get_close_matches(name.removeprefix(ENV_PREFIX), [it.removeprefix(ENV_PREFIX) for it in known], n=1)
+            meant = f"did you mean {ENV_PREFIX}{near[0]}?" if near else "`playground --help` lists them all."
+            raise BadSetting(f"{name[:80]} is not a setting; {meant} Take it out of the environment, or name one that there is")
     given = {}
     for row in dataclasses.fields(Settings):
         variable = ENV_PREFIX + row.name.upper()

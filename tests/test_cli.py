@@ -75,6 +75,8 @@ def test_a_switch_may_stand_alone_and_an_option_wins(options: list[str], value: 
         (["serve"], {}, "unrecognized arguments: serve"),
         (["--port"], {}, "expected one argument"),
         ([], {"PLAYGROUND_WORKERS": "many"}, "PLAYGROUND_WORKERS is 'many'"),
+        ([], {"PLAYGROUND_OPERATOR_TOKN": "secret"}, "PLAYGROUND_OPERATOR_TOKN is not a setting; did you mean PLAYGROUND_OPERATOR_TOKEN?"),
+        ([], {"PLAYGROUND_ZZZ": "1"}, "PLAYGROUND_ZZZ is not a setting; `playground --help` lists them all."),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named_with_what_would_do(
@@ -93,6 +95,21 @@ def test_help_lists_every_setting_with_default_unit_and_variable(tmp_path: Path)
         assert f"{cli.option(name)} " in text
         assert f"PLAYGROUND_{name.upper()})" in text
     assert "largest source (default: 65536 bytes; PLAYGROUND_SOURCE_BYTES)" in text
+
+
+def test_help_has_what_a_first_user_needs_on_top_and_every_setting_in_one_group() -> None:
+    names = [name for group in cli.GROUPS.values() for name in group]
+    assert sorted(names) == sorted(Settings.__dataclass_fields__)
+    text = cli.parser().format_help()
+    titles = ["to begin with", "serving", "a run", "an address", "a tenant", "workers", "storage"]
+    assert list(cli.GROUPS) == titles and len(cli.GROUPS["to begin with"]) == 10
+    places = [text.index(f"\n{title}:\n") for title in titles]
+    assert places == sorted(places) and text.index("--port N") < places[1] < text.index("--head-bytes N ")
+
+
+def test_what_a_cluster_says_of_a_service_of_our_name_is_no_misspelt_setting() -> None:
+    told = {"PLAYGROUND_SERVICE_HOST": "10.0.0.1", "PLAYGROUND_SERVICE_PORT": "8000", "PLAYGROUND_PORT_8000_TCP_ADDR": "10.0.0.1"}
+    assert cli.settings_from([], told) == Settings()
 
 
 def test_the_public_rows_are_the_limits_in_force() -> None:

@@ -72,7 +72,7 @@ def test_a_long_number_is_looked_for_once_however_the_rest_is_broken() -> None:
     """Places at which a text might begin, each of which might be read to the end: a hostile body would take minutes."""
     for end in (b"", b"\\", b"\\\n"):
         with pytest.raises(NotJson, match="NaN is not a JSON number"):
-            bodies.parse(b'[NaN, "' + b'\\"' * 500_000 + end)
+            bodies.check(b'[NaN, "' + b'\\"' * 30_000 + end)
 
 
 class Sample(msgspec.Struct, forbid_unknown_fields=True):
