@@ -78,6 +78,48 @@ def test_a_new_database_is_readable_to_its_owner_alone(tmp_path):
     assert set(found.values()) == {"0o600"}
 
 
+def test_a_restored_copy_that_others_can_read_is_closed_to_them(tmp_path):
+    path = tmp_path / "a.db"
+    open_store(f"sqlite:///{path}").close_now()
+    path.chmod(0o644)
+    path.with_name("a.db-wal").touch(0o644)
+    opened = open_store(f"sqlite:///{path}")
+    found = {file.name: oct(file.stat().st_mode & 0o777) for file in tmp_path.iterdir()}
+    opened.close_now()
+    assert set(found.values()) == {"0o600"} and len(found) == 4
+
+
+def test_a_copy_that_is_somebody_else_s_and_open_to_others_is_refused_with_what_to_do():
+    folder = Path(tempfile.mkdtemp())
+    try:
+        path = folder / "a.db"
+        open_store(f"sqlite:///{path}").close_now()
+        path.chmod(0o666)
+        path.with_name("a.db-lock").chmod(0o666)
+        folder.chmod(0o777)
+        command = [sys.executable, "-c", AS_NOBODY + SERVE, f"sqlite:///{path}"]
+        opened = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, timeout=30, stdin=subprocess.DEVNULL)
+    finally:
+        shutil.rmtree(folder)
+    if os.geteuid() == 0:
+        assert "can read the database file" in opened.stdout and "chmod 600" in opened.stdout and opened.returncode == 3
+    else:
+        assert opened.stdout == "open\n", "it is one's own"
+
+
+def test_a_full_disk_at_the_first_start_is_one_sentence(tmp_path):
+    for size in ("300k", "8k"):
+        folder = tmp_path / size
+        folder.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=False, capture_output=True).returncode:
+            pytest.skip("only root may make a disk")
+        try:
+            (folder / "other").write_bytes(b"x" * 4_096)
+            assert "disk is full; make room on its disk, or name another" in refusal(f"sqlite:///{folder / 'a.db'}")
+        finally:
+            subprocess.run(["umount", folder], check=True)
+
+
 @pytest.mark.parametrize(("folder_mode", "file_mode"), [(0o555, 0o444), (0o777, 0o444), (0o555, None), (0o000, None)])
 def test_what_cannot_be_written(folder_mode, file_mode):
     folder = Path(tempfile.mkdtemp())  # pytest's own is closed to others than root

@@ -4,6 +4,7 @@ The lock is on a file beside the database, since closing any other handle of the
 The kernel lifts it when the process ends, however it ends.
 """
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -43,8 +44,9 @@ class FileLock:
             os.close(handle)
             process = f" by process {holder}" if holder.isdigit() else ""
             raise StoreInUse(f"the database {self._database} is in use{process}; stop that server or use another file") from None
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, b"%d\n" % os.getpid(), 0)
+        with contextlib.suppress(OSError):  # who holds it is only for people; on a full disk it can't be said
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, b"%d\n" % os.getpid(), 0)
         self._handle = handle
 
     def release(self) -> None:

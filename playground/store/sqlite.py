@@ -37,6 +37,7 @@ STREAMED_BYTES = 4 * 1024 * 1024  # after which events_json() stops, so that a r
 PREPARED = 256  # statements kept prepared by a connection
 NEWEST = 2**63 - 1
 SLOW_SECONDS = 1.0  # of a commit, from which on the log tells of it
+OTHERS = 0o077  # what others than a file's owner may do with it
 LANES_MOST = 10_000  # looked through for the oldest new instance
 
 Rows = list[InstanceRow]  # the class has a method named `list`
@@ -104,7 +105,8 @@ class SqliteStore:
                 db.close()
             lock.release()
             if isinstance(error, sqlite3.Error):
-                raise StoreError(f"cannot open the database {path}: {error}") from None
+                cure = "; make room on its disk, or name another" if "full" in str(error) else ""
+                raise StoreError(f"cannot open the database {path}: {error}{cure}") from None
             raise
 
     async def create(self, instances: Sequence[NewInstance], *, at: int) -> tuple[list[InstanceRow], list[Refusal]]:
@@ -294,9 +296,24 @@ def _connect_reader(path: Path) -> sqlite3.Connection:
 
 
 def _make_private(path: Path) -> None:
-    """Make a database that is not there, readable to this user alone: what tenants keep secret stands in it. Its other files get the same mode."""
+    """Let this user alone read a database: what tenants keep secret stands in it. One that is not there is made; a restored copy loses other modes.
+
+    Raises:
+        StoreError: others may read it, and it is not ours to change.
+    """
     with suppress(OSError):  # it is there; or SQLite will say what is wrong
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    for file in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):  # which SQLite gives the mode of the first
+        with suppress(FileNotFoundError):
+            mode = file.stat().st_mode
+            if mode & OTHERS:
+                try:
+                    file.chmod(mode & 0o700)
+                except OSError:
+                    raise StoreError(
+                        f"others than its owner can read the database file {file} (mode {mode & 0o777:04o}), and its mode can't be changed; "
+                        "copy it to a file of your own, or do `chmod 600` as its owner"
+                    ) from None
 
 
 def _connect(path: Path) -> sqlite3.Connection:
