@@ -47,6 +47,8 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], say: Callable[
     try:
         if given.command == TENANT_KEY:
             names.check_name(given.tenant, "tenant")
+        if "database" in given:
+            _must_be_there(given.database)
         _ACTIONS[given.command][given.action](given, say)
     except (StoreError, InvalidName, BadSetting) as error:
         raise BadCommand(str(error)) from None
@@ -110,7 +112,6 @@ def _reencrypt(given: argparse.Namespace, say: Callable[[str], None]) -> None:
     keyring = keyring_of(Settings(**chosen))
     if not keyring:
         raise BadCommand(f"there is no key to encrypt with; set {ENV_PREFIX}SECRETS_KEY or give --secrets-key-file")
-    _must_be_there(given.database)
     in_use = is_served(given.database)
     with beside(given.database) as db:
         changed, done = reencrypt(db, keyring, in_use=in_use)
@@ -120,7 +121,6 @@ def _reencrypt(given: argparse.Namespace, say: Callable[[str], None]) -> None:
 
 
 def _forget(given: argparse.Namespace, say: Callable[[str], None]) -> None:
-    _must_be_there(given.database)
     if is_served(given.database):
         raise BadCommand("the database is served; a key that its server has is not lost")
     with beside(given.database) as db:
@@ -136,7 +136,7 @@ def _must_be_there(database: str) -> None:
     """Raises BadCommand: to change a database that is not there would make an empty one."""
     path = Path(database.removeprefix(SQLITE))
     if database.startswith(SQLITE) and not path.exists():
-        raise BadCommand(f"there is no database {path} here; give the server's with --database, or run this in the server's folder")
+        raise BadCommand(f"there is no database {path} here; start the server first, run this in its folder, or name its database with --database")
 
 
 _Action = Callable[[argparse.Namespace, Callable[[str], None]], None]

@@ -18,7 +18,7 @@ from test_cli import run as playground
 import playground as library
 from playground import commands
 from playground.settings import BadSetting
-from playground.store import StoreError
+from playground.store import StoreError, open_store
 from playground.store.encryption import Keyring, new_key
 
 SECRET = "sk_live_9fQz7-never-in-a-file"
@@ -49,6 +49,7 @@ class Shop:
         self.keys = folder / "keys" / "secrets"
         self.keys.parent.mkdir()
         self.server: Server | None = None
+        open_store(self.url).close_now()
         said = self.command("tenant-key", "create", "acme", "--database", self.url)
         self.key = said[0]
 
@@ -214,9 +215,12 @@ def test_a_command_about_keys_makes_no_database(tmp_path: Path) -> None:
     for words in (["reencrypt"], ["forget", "0123456789abcdef"]):
         with pytest.raises(commands.BadCommand, match="there is no database"):
             commands.run(["secrets-key", *words, "--database", url], {"PLAYGROUND_SECRETS_KEY": new_key()})
+    with pytest.raises(commands.BadCommand, match="there is no database .*start the server first"):
+        commands.run(["tenant-key", "create", "acme", "--database", url], {})
+    assert list(tmp_path.iterdir()) == []
+    open_store(url).close_now()
     with pytest.raises(commands.BadCommand, match="there is no key to encrypt with"):
         commands.run(["secrets-key", "reencrypt", "--database", url], {})
-    assert list(tmp_path.iterdir()) == []
 
 
 @story
