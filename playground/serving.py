@@ -10,7 +10,7 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from playground import allocator
+from playground import allocator, descriptors
 from playground.log import adopt_standard_logging, open_log
 from playground.log_lines import Log
 from playground.paths import MissingFiles
@@ -39,6 +39,10 @@ def serve(settings: Settings) -> None:
         CannotServe: the port is taken, the database can't be opened, the isolation is too weak, or a setting can't be used.
     """
     allocator.settle()
+    try:
+        descriptors.raise_limit()
+    except descriptors.TooFew as error:
+        raise CannotServe(str(error)) from None
     log = open_log()
     adopt_standard_logging(log)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -73,6 +77,7 @@ async def _serve(settings: Settings, log: Log) -> None:
                 store=without_password(settings.database),
                 synchronous=settings.synchronous,
                 slots=settings.slots,
+                descriptors=descriptors.limit(),
                 settings=differing(settings),
             )
 
@@ -82,6 +87,8 @@ async def _serve(settings: Settings, log: Log) -> None:
             began.append(time.monotonic())
             context.streams.stop()
 
+        watching = asyncio.create_task(descriptors.watch(log))
+        opened.callback(watching.cancel)
         connections = Connections.of(settings, refused_below(app.state.context))
         await server.serve(app, sock, stop, connections, on_started=started, on_stop=stopping)
     log("stopped", seconds=round(time.monotonic() - began[0], 2) if began else 0)

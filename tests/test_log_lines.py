@@ -123,7 +123,7 @@ def test_a_server_tells_of_its_start_and_its_stop_and_keeps_its_secrets(tmp_path
     text = "".join(server.printed)
     (start,) = [line for line in server.printed if " start level=info " in line]
     assert f"address={made.removeprefix('http://')} " in start
-    assert re.search(r" tier=[ABC] store=sqlite:///\S+ synchronous=full slots=\d+ settings=\"", start)
+    assert re.search(r" tier=[ABC] store=sqlite:///\S+ synchronous=full slots=\d+ descriptors=\d+ settings=\"", start)
     assert "operator_token=(set)" in start and "starts_per_minute=7" in start
     assert "open-sesame" not in text
     assert re.search(r" stop level=info running=0 streams=0\n.* stopped level=info seconds=\d", text)

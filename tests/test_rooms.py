@@ -21,16 +21,17 @@ MAY_IMPORT = {
     "worker": {"workflows"},
     "analysis": {"workflows"},
     "engine": {"workflows", "store", "sandbox", "settings"},
-    "web": {"workflows", "engine", "analysis", "store", "examples", "settings", "paths"},
+    "web": {"workflows", "engine", "analysis", "store", "examples", "settings", "paths", "descriptors"},
     "testing": {"workflows", "store", "sandbox", "worker", "engine", "settings"},
     "examples": set(),
     "settings": set(),
     "paths": set(),
     "allocator": set(),
+    "descriptors": set(),
     "log": {"log_lines"},
     "log_lines": set(),
     "opening": {"settings", "store", "sandbox", "log_lines"},
-    "serving": {"workflows", "store", "sandbox", "engine", "web", "examples", "settings", "paths", "log", "log_lines", "allocator", "opening"},
+    "serving": {"workflows", "store", "sandbox", "engine", "web", "examples", "settings", "paths", "log", "log_lines", "allocator", "descriptors", "opening"},
     "cli": {"settings", "serving", "commands"},
     "commands": {"settings", "store", "engine", "web", "workflows", "opening"},
     "__main__": {"cli"},
@@ -110,7 +111,7 @@ def test_a_room_imports_downwards_only(room: str) -> None:
 def test_a_server_listens_before_it_reads_what_is_large() -> None:
     code = "import sys, playground.serving; print(*(name for name in sys.modules if name.startswith('playground.')))"
     read = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert {name.split(".")[1] for name in read} <= {"serving", "settings", "paths", "log", "log_lines", "allocator", "web"}
+    assert {name.split(".")[1] for name in read} <= {"serving", "settings", "paths", "log", "log_lines", "allocator", "descriptors", "web"}
 
 
 def test_no_import_goes_round() -> None:

@@ -27,10 +27,11 @@ class Histogram:
 
 
 class Measures:
-    """Since the store was opened: commits that are durable, the events in them, commits that failed, and how long each kept its oldest call waiting."""
+    """Since the store was opened: commits that are durable, the events in them, commits that failed (and whether the last one did), and how long each kept its oldest call waiting."""
 
-    __slots__ = ("commits", "events", "failures", "seconds")
+    __slots__ = ("commits", "events", "failing", "failures", "seconds")
 
     def __init__(self) -> None:
         self.commits = self.events = self.failures = 0
+        self.failing = False  # whether the last commit failed
         self.seconds = Histogram(COMMIT_BOUNDS)

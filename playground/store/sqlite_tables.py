@@ -143,6 +143,9 @@ class SqliteUsage:
     async def add(self, stored: Mapping[tuple[str, int], int], *, since: int) -> None:
         await self._tables.write(partial(_add_usage, stored, since))
 
+    async def probe(self) -> None:
+        await self._tables.write(lambda db: db.execute(SQL["probe"]))
+
     async def since(self, hour: int, limit: int) -> Sequence[tuple[str, int, int]]:
         rows = await self._tables.all("usage_since", (hour, limit))
         return [(queue, at, size) for queue, at, size in rows]

@@ -82,6 +82,10 @@ SELECT name FROM tenant_secret WHERE tenant = ? ORDER BY name
 -- name: add_usage
 INSERT INTO stored_per_hour (queue, hour, bytes) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes
 
+-- name: probe
+-- A row that no queue has, so that a page is written and nothing changes.
+INSERT INTO stored_per_hour (queue, hour, bytes) VALUES ('', 0, 0) ON CONFLICT DO UPDATE SET bytes = 1 - bytes
+
 -- name: drop_usage
 DELETE FROM stored_per_hour WHERE hour < ?
 

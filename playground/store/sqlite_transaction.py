@@ -239,6 +239,7 @@ class SqliteTransaction:
         if self._db.in_transaction:
             self._ask("COMMIT")
             self.measures.commits += 1
+            self.measures.failing = False
             self.measures.events += self._uncounted
             self._uncounted = 0
         self.tally.settle()

@@ -163,5 +163,8 @@ class UsageStore(Protocol):
     async def add(self, stored: Mapping[tuple[str, int], int], *, since: int) -> None:
         """Add bytes to (queue, hour), all or none, and forget the hours before `since`."""
 
+    async def probe(self) -> None:
+        """Write next to nothing, to see that it can be done. Raises StoreError."""
+
     async def since(self, hour: int, limit: int) -> Sequence[tuple[str, int, int]]:
         """Up to `limit` of (queue, hour, bytes) from an hour on, newest hours first."""

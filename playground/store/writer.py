@@ -173,6 +173,7 @@ class Writer:
                 return
             growth = ()
             self._transaction.measures.failures += 1
+            self._transaction.measures.failing = True
             self._call(partial(self._log, "database_error", error=f"{type(fault).__name__}: {fault}", calls=len(batch)))
             for entry in batch:
                 entry.error = self._transaction.explain(fault)

@@ -160,6 +160,7 @@ CALLS: tuple[Call, ...] = (
     _get(f"{INSTANCE}/chaos", api_chaos.rows, refuses=("instance.not_found",)),
     *OF_TENANTS,
     _get("/healthz", health.healthz, open=True),
+    _get("/readyz", health.readyz, open=True, refuses=("busy",)),
     _get("/security", files.security, open=True),
     _get("/metrics", metrics.metrics, open=True, refuses=_OPERATOR),
     _get("/openapi.json", openapi.document, open=True),
