@@ -4,7 +4,7 @@ from pathlib import Path
 
 from playground.log_lines import Log
 from playground.sandbox.pool import Sandbox
-from playground.settings import BadSetting, Settings
+from playground.settings import BadSetting, Settings, named
 from playground.store import open_store
 from playground.store.encryption import BadKey, Keyring
 from playground.store.protocol import Store
@@ -30,14 +30,14 @@ def keyring_of(settings: Settings) -> Keyring:
     """
     try:
         if not settings.secrets_key_file:
-            return Keyring.parse(settings.secrets_key, "secrets_key")
+            return Keyring.parse(settings.secrets_key, named("secrets_key"))
         if settings.secrets_key:
-            raise BadSetting("secrets_key and secrets_key_file are both given; give one of them, with all the keys in it")
-        keyring = Keyring.parse(private_text(Path(settings.secrets_key_file)), f"secrets_key_file {settings.secrets_key_file}")
+            raise BadSetting(f"{named('secrets_key')} and {named('secrets_key_file')} are both given; give one of them, with all the keys in it")
+        keyring = Keyring.parse(private_text(Path(settings.secrets_key_file)), f"{named('secrets_key_file')} {settings.secrets_key_file}")
     except BadKey as error:
         raise BadSetting(str(error)) from None
     if not keyring:
-        raise BadSetting(f"secrets_key_file {settings.secrets_key_file} has no key in it; `playground secrets-key make` adds one")
+        raise BadSetting(f"{named('secrets_key_file')} {settings.secrets_key_file} has no key in it; `playground secrets-key make` adds one")
     return keyring
 
 
@@ -48,9 +48,9 @@ def private_text(path: Path) -> str:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise BadSetting(f"secrets_key_file {path} cannot be read: {why}; `playground secrets-key make {path}` makes one") from None
+        raise BadSetting(f"{named('secrets_key_file')} {path} cannot be read: {why}; `playground secrets-key make {path}` makes one") from None
     if mode & OTHERS:
-        raise BadSetting(f"secrets_key_file {path} can be read by others than its owner (mode {mode & 0o777:04o}); do `chmod 600 {path}`")
+        raise BadSetting(f"{named('secrets_key_file')} {path} can be read by others than its owner (mode {mode & 0o777:04o}); do `chmod 600 {path}`")
     return text
 
 

@@ -162,6 +162,11 @@ class BadSetting(ValueError):
     """A setting has a value that cannot be used; the message says which, where it came from and what would do."""
 
 
+def named(name: str) -> str:
+    """A setting as errors name it: with its variable, since it may have come from there."""
+    return f"{name} ({ENV_PREFIX}{name.upper()})"
+
+
 def read(name: str, text: str, origin: str) -> Any:
     """Turn the text of an option or environment variable into the value of setting `name`.
 

@@ -158,7 +158,8 @@ def test_a_database_that_is_something_else_or_newer(tmp_path: Path) -> None:
 
 
 def test_a_proxy_that_is_no_address(tmp_path: Path) -> None:
-    assert "trusted_proxies" in refused(run(tmp_path, "--port", "0", "--trusted-proxies", "proxy"))
+    line = refused(run(tmp_path, "--port", "0", "--trusted-proxies", "proxy"))
+    assert "trusted_proxies (PLAYGROUND_TRUSTED_PROXIES) has 'proxy'" in line
 
 
 # Serving.

@@ -282,6 +282,13 @@ def test_the_setting_says_who_else(make_site: MakeSite, settings: dict[str, str]
     assert client.get("/metrics", headers={"Authorization": "Bearer open-sesame"}).status_code == token
 
 
+def test_behind_a_proxy_of_this_machine_the_refusal_says_why_and_what_to_do(make_site: MakeSite) -> None:
+    said = make_site(metrics="loopback", trusted_proxies="127.0.0.1", operator_token="open-sesame").client.get("/metrics").json()["error"]["message"]
+    assert "from a trusted proxy's address" in said and "PLAYGROUND_TRUSTED_PROXIES" in said and "PLAYGROUND_METRICS=open" in said
+    said = make_site(metrics="token", trusted_proxies="127.0.0.1", operator_token="open-sesame").client.get("/metrics").json()["error"]["message"]
+    assert "proxy" not in said
+
+
 def test_a_wrong_token_is_refused_and_counts_as_a_change(make_site: MakeSite) -> None:
     client = make_site(metrics="token", operator_token="open-sesame", changes_per_minute=2).client
     statuses = [client.get("/metrics", headers=bearer({"control_token": "guess"})).status_code for _ in range(3)]

@@ -24,6 +24,10 @@ BYTES_A_READ = 64 * 1024  # of an answer, which stays in memory until it is take
 
 # What proxies and tunnels write about whom they bring.
 _FORWARDING = ("x-forwarded-for", "forwarded", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via", "cf-connecting-ip")
+_FROM_PROXY = (
+    "A request from a trusted proxy's address (trusted_proxies, PLAYGROUND_TRUSTED_PROXIES) may have come from anywhere, so it needs the token also "
+    "on this machine: let the scraper send it, or set PLAYGROUND_METRICS=open where nobody else can reach /metrics."
+)
 _NO_KEY = "This is a tenant's. Send `Authorization: Bearer KEY`, with a key that the operator made with `playground tenant-key create NAME`."
 _WRONG_KEY = "This is not a key of this tenant."
 _CLOSED = " This server has none, so these pages are closed; start it with `--operator-token`."
@@ -114,7 +118,12 @@ def check_metrics(context: Context, request: Request) -> None:
     who = context.settings.metrics
     if who == "open" or (who == "loopback" and _is_direct(context, request)):
         return
-    check_operator(context, request)
+    try:
+        check_operator(context, request)
+    except NoOperatorToken as refused:
+        if who != "loopback" or request.client is None or not context.addresses.trusts(request.client.host):
+            raise
+        raise NoOperatorToken(f"{refused.message} {_FROM_PROXY}") from None
 
 
 def _is_direct(context: Context, request: Request) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from playground.settings import BadSetting
+from playground.settings import BadSetting, named
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -38,7 +38,7 @@ class Addresses:
                 networks.append(ipaddress.ip_network(part, strict=False))
             except ValueError:
                 raise BadSetting(
-                    f"trusted_proxies has {part!r}; it takes addresses or networks such as 10.0.0.0/8, separated by commas"
+                    f"{named('trusted_proxies')} has {part!r}; it takes addresses or networks such as 10.0.0.0/8, separated by commas"
                 ) from None
         return cls(tuple(networks))
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from playground.settings import BadSetting, Settings
+from playground.settings import BadSetting, Settings, named
 from playground.web.errors import HostRefused, as_json, headers_of, status_of
 from playground.web.responses import json_response, wants_html
 from playground.workflows.errors import WorkflowError
@@ -79,7 +79,7 @@ def parse(setting: str) -> frozenset[str]:
     for name in listed - {ANY}:
         if not (_NAME.fullmatch(name) or _number(name)):
             raise BadSetting(
-                f"allowed_hosts has {name!r}; it takes names such as play.example, without scheme and port, .example for all of a domain, or * for any"
+                f"{named('allowed_hosts')} has {name!r}; it takes names such as play.example, without scheme and port, .example for all of a domain, or * for any"
             )
     return frozenset(listed)
 

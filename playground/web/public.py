@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
-from playground.settings import BadSetting
+from playground.settings import BadSetting, named
 from playground.web.hosts import is_own, name_of
 
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
@@ -35,7 +35,7 @@ class PublicUrl:
         parts = urlsplit(setting)
         rest = parts.path.strip("/") or parts.query or parts.fragment
         if parts.scheme not in ("http", "https") or rest or not _HOST.fullmatch(parts.netloc):
-            raise BadSetting(f"public_url is {setting!r}; it takes the root of a site, such as https://play.example")
+            raise BadSetting(f"{named('public_url')} is {setting!r}; it takes the root of a site, such as https://play.example")
         return cls(f"{parts.scheme}://{parts.netloc.lower()}")
 
     def of(self, request: Request) -> str | None:
