@@ -129,7 +129,7 @@ def _forget(given: argparse.Namespace, say: Callable[[str], None]) -> None:
         raise BadCommand(f"nothing in {given.database} is encrypted with a key {given.id[:40]!r}; the error at the server's start names it")
     for tenant, name in gone:
         say(f"Secret {name} of tenant {tenant} is removed; it has to be set again.")
-    say(f"Key {given.id} is forgotten. Runs with results that it encrypted cannot go on: they say so, and can be deleted.")
+    say(f"Key {given.id} is forgotten. Runs with results that it encrypted cannot go on: the log names them (no_worker), and they can be deleted.")
 
 
 def _must_be_there(database: str) -> None:

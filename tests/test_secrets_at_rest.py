@@ -191,6 +191,7 @@ def test_after_a_lost_key_is_forgotten_the_server_starts_and_the_secret_is_not_t
         shop.command("secrets-key", "forget", "0123456789abcdef", "--database", shop.url)
     said = shop.command("secrets-key", "forget", id, "--database", shop.url)
     assert said[0] == "Secret TOKEN of tenant acme is removed; it has to be set again."
+    assert f"Key {id} is forgotten" in said[1] and "the log names them (no_worker)" in said[1]
     shop.start()
     assert shop.ask("GET", "/secrets") == b'{"secrets":[]}'
 
