@@ -253,7 +253,7 @@ def test_without_isolation_nothing_is_done_without_the_token(unsafe: Site, call:
 def test_what_is_open_without_isolation_stores_and_runs_nothing() -> None:
     assert {call.path for call in CALLS if call.open} == {
         *("/sign-in", "/healthz", "/metrics", "/openapi.json", "/security"),
-        *("/static/{path:path}", "/favicon.ico", "/robots.txt"),
+        *("/static/{path:path}", "/favicon.ico", "/robots.txt", "/readyz"),
     }
     assert not [call for call in CALLS if call.open and call.changes]
 

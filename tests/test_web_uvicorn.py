@@ -85,9 +85,10 @@ async def test_every_private_name_that_the_protocol_uses_exists() -> None:
 def test_every_name_of_a_request_under_way_that_the_protocol_uses_exists() -> None:
     ours = class_of(protocol, "Protocol")
     used = attributes(ours, "self.cycle")[0] | attributes(ours, "cycle")[0]
-    assert used == set(CYCLE), "name here what the protocol uses"
+    assert used == {*CYCLE, "send"}, "name here what the protocol uses"
     source = inspect.getsource(httptools_impl.RequestResponseCycle)
     assert [name for name in CYCLE if f"self.{name} = " not in source] == []
+    assert "send" in methods(class_of(httptools_impl, "RequestResponseCycle")), "its send is what answers go through"
     assert httptools_impl.STATUS_LINE[431].startswith(b"HTTP/1.1 431 ")
 
 
