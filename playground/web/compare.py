@@ -16,6 +16,7 @@ from playground.web import pages
 from playground.web.access import spend_reading
 from playground.web.context import Context
 from playground.web.journals import LEFT_OUT
+from playground.web.pretty import untagged
 from playground.web.responses import FRESH_OF_KIND, json_response, wants_html
 from playground.web.views import plain
 from playground.workflows import events as ev
@@ -108,5 +109,5 @@ def _followed(side: dict[str, Any]) -> dict[str, Any]:
 
 def _brief(value: Any) -> str:
     """A value on one line, as much of it as a cell has room for."""
-    text = msgspec.json.encode(value).decode()
+    text = msgspec.json.encode(untagged(value)).decode()
     return text if len(text) <= 90 else text[:89] + "…"

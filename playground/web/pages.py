@@ -47,7 +47,7 @@ from playground.web.check import body_limit, check_size
 from playground.web.context import Context
 from playground.web.errors import BadBody, BadQuery
 from playground.web.ledger import ledger
-from playground.web.pretty import pretty
+from playground.web.pretty import pretty, untagged
 from playground.web.queries import moment
 from playground.web.responses import FOR_GOOD, FRESH, FRESH_OF_KIND, json_response, wants_html
 from playground.web.security import EMBEDDABLE, FRAMEABLE, NONCE
@@ -266,7 +266,7 @@ def example_json(example: Example) -> dict[str, Any]:
 
 def params_text(value: Any) -> str:
     """Params as the editor shows them; nothing for none."""
-    return "" if value is None else pretty(msgspec.json.encode(value))
+    return "" if value is None else pretty(msgspec.json.encode(untagged(value, dicts=True)))
 
 
 def _of_example(example: Example) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import msgspec
 from markupsafe import Markup
 
 from playground.web.assets import Assets
-from playground.web.pretty import pretty
+from playground.web.pretty import pretty, untagged
 
 _SCRIPT_ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
@@ -49,7 +49,7 @@ def json_script(value: Any) -> Markup:
 
 def json_text(value: Any) -> str:
     """JSON for people to read, indented."""
-    return pretty(msgspec.json.encode(value))
+    return pretty(msgspec.json.encode(untagged(value)))
 
 
 def time_text(at: int | None) -> str:

@@ -22,6 +22,7 @@ import { makeDivider } from "./divider.js";
 import { tell } from "./dom.js";
 import { makeDrafts } from "./drafts.js";
 import { makeEditor } from "./editor.js";
+import { parse } from "./exact.js";
 import { makeHalves } from "./halves.js";
 import { makeKeys, onKey } from "./keys.js";
 import { lately } from "./lately.js";
@@ -41,7 +42,7 @@ import { makeVim } from "./vim.js";
 import { ours } from "./whose.js";
 
 const data = document.getElementById("page-data");
-const came = JSON.parse(data.textContent);
+const came = parse(data.textContent);
 const { page, whose } = came.tenant ? await (await import("./tenants/run.js")).openTenant(came) : { page: came, whose: ours };
 const script = document.getElementById("app");
 const node = (id) => document.getElementById(id);

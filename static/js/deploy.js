@@ -2,8 +2,10 @@
 // that is wanted: then the tenant's pages open by themselves.
 
 import { announce, el } from "./dom.js";
-import { Already, post, request } from "./http.js";
+import { JsonText } from "./exact.js";
+import { post, request } from "./http.js";
 import { pagePath, tenantPath } from "./run/paths.js";
+import { brief } from "./run/value.js";
 import { FINAL } from "./statuses.js";
 import { forget, keep, kept, keyOf } from "./tenants/kept.js";
 
@@ -55,7 +57,7 @@ export function makeDeploy({ source, params }) {
   start.addEventListener("click", () =>
     trying(async () => {
       const json = params();
-      const made = await post(of("/instances"), new Already(json === null ? "{}" : `{"params":${json}}`), { token: token() });
+      const made = await post(of("/instances"), json === null ? {} : { params: new JsonText(json) }, { token: token() });
       const run = link(pagePath({ tenant: name(), id: made.id }), made.id);
       for (let look = 0; look < LOOKS; look += 1) {
         const found = await request(of(`/instances/${made.id}`), { token: token() });
@@ -68,6 +70,6 @@ export function makeDeploy({ source, params }) {
 }
 
 function ending({ status, output, error }) {
-  if (status === "complete") return `, ${JSON.stringify(output)}`;
+  if (status === "complete") return `, ${brief(output)}`;
   return error ? `, ${error.name}: ${error.message}` : "";
 }

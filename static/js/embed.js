@@ -3,6 +3,7 @@
 
 import { makeDialogs } from "./dialogs.js";
 import { tell } from "./dom.js";
+import { parse } from "./exact.js";
 import { makeHalves } from "./halves.js";
 import { post } from "./http.js";
 import { closeRun, openRun } from "./run/panel.js";
@@ -11,7 +12,7 @@ import { ours } from "./whose.js";
 
 document.documentElement.classList.add("js");
 
-const page = JSON.parse(document.getElementById("page-data").textContent);
+const page = parse(document.getElementById("page-data").textContent);
 const whole = document.getElementById("whole");
 const halves = makeHalves();
 let status = null;

@@ -1,5 +1,7 @@
 // Requests to our own server. What it refuses and what never reached it are told apart; its own words are what people read.
 
+import { parse, stringify } from "./exact.js";
+
 export class Refused extends Error {
   /** The server answered and said no. `code` is stable; `retryAfter` is in seconds, or null; `details` is the rest of the error. */
   constructor(status, { code, message, ...details }, retryAfter) {
@@ -15,7 +17,7 @@ export class Unreachable extends Error {
   }
 }
 
-/** `body` is sent as JSON; an Already is sent as it is. `allowed` is given what the answer's RateLimit fields say, by the limit's name. Raises Refused, Unreachable or, for an aborted `signal`, AbortError. */
+/** `body` is sent as JSON, with the digits that it has. `allowed` is given what the answer's RateLimit fields say, by the limit's name. Raises Refused, Unreachable or, for an aborted `signal`, AbortError. */
 export async function request(url, { method = "GET", body, token, signal, allowed } = {}) {
   const headers = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -23,26 +25,19 @@ export async function request(url, { method = "GET", body, token, signal, allowe
   let response;
   let text;
   try {
-    response = await fetch(url, { method, headers, body: body instanceof Already ? body.json : body && JSON.stringify(body), signal, cache: "no-store" });
+    response = await fetch(url, { method, headers, body: body === undefined ? undefined : stringify(body), signal, cache: "no-store" });
     text = await response.text();
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Unreachable();
   }
-  const answer = parse(text);
+  const answer = answerOf(text);
   allowed?.(allowancesOf(response.headers));
   if (response.ok) return answer;
   throw new Refused(response.status, answer?.error ?? unexplained(response), seconds(response.headers.get("Retry-After")));
 }
 
 export const post = (url, body, options = {}) => request(url, { ...options, method: "POST", body });
-
-/** JSON text that is sent as it stands, so that numbers keep all their digits. */
-export class Already {
-  constructor(json) {
-    this.json = json;
-  }
-}
 
 /** By the name of each limit {limit, left, reset}: so many of `limit` are left, and in `reset` seconds the first is given back. */
 function allowancesOf(headers) {
@@ -52,9 +47,9 @@ function allowancesOf(headers) {
   return found;
 }
 
-function parse(text) {
+function answerOf(text) {
   try {
-    return text ? JSON.parse(text) : null;
+    return text ? parse(text) : null;
   } catch {
     return null;
   }

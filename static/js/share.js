@@ -2,7 +2,8 @@
 // its id is a hash of it, so the same code has the same link.
 
 import { isDisabled } from "./dom.js";
-import { Already, Unreachable, post } from "./http.js";
+import { JsonText } from "./exact.js";
+import { Unreachable, post } from "./http.js";
 import { momentOf } from "./run/address.js";
 import { makeFrame } from "./share-frame.js";
 import { toast } from "./toast.js";
@@ -28,7 +29,7 @@ export function makeShare({ code, run, edited, title, onStored, open }) {
   async function store() {
     const sent = code();
     if (!sent) throw new Error(NO_PARAMS);
-    const snippet = await post("/api/snippets", new Already(`{"source":${JSON.stringify(sent.source)}${sent.params.trim() ? `,"params":${sent.params}` : ""}}`));
+    const snippet = await post("/api/snippets", { source: sent.source, ...(sent.params.trim() ? { params: new JsonText(sent.params) } : {}) });
     onStored(snippet, sent);
     return new URL(snippet.url, location.origin).href;
   }

@@ -1,6 +1,7 @@
 // Whose runs this page starts and shows: this browser's own, each with its control token. A tenant's, all with its key: tenants/run.js.
 
-import { Already, post } from "./http.js";
+import { JsonText } from "./exact.js";
+import { post } from "./http.js";
 import { remember, titleOf, tokenOf } from "./tokens-store.js";
 
 /**
@@ -20,7 +21,7 @@ export const ours = {
     return { id: instance.id, token: instance.control_token, path: instance.url, snippet: instance.snippet };
   },
   create({ source, params, breaks }, options) {
-    const body = `{"source":${JSON.stringify(source)}${params === null ? "" : `,"params":${params}`}${breaks.length ? `,"breaks":${JSON.stringify(breaks)}` : ""}}`;
-    return post("/api/instances", new Already(body), options);
+    const body = { source, ...(params === null ? {} : { params: new JsonText(params) }), ...(breaks.length ? { breaks } : {}) };
+    return post("/api/instances", body, options);
   },
 };

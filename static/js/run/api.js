@@ -1,18 +1,18 @@
 // Requests about one instance. A failure comes back as words for people, never as an exception.
 
-import { Already, Refused, Unreachable, request } from "../http.js";
+import { Refused, Unreachable, request } from "../http.js";
 
 const UNREACHABLE = "No answer: the connection or the server is gone. Nothing was sent.";
 
 /**
- * `body` is sent as JSON; `json` is JSON text that is sent as it stands.
+ * `body` is sent as JSON, with the digits that it has.
  * @returns {Promise<{ok: boolean, status: number, data: any, words: string, network: boolean, retryAfter: number, code: string, details: object}>}
  *   seconds; never rejects; `code` and `details` are those of a refusal
  */
-export async function call(method, path, { token = null, body, json = body === undefined ? null : JSON.stringify(body) } = {}) {
+export async function call(method, path, { token = null, body } = {}) {
   const none = { ok: false, status: 0, data: null, words: "", network: false, retryAfter: 0, code: "", details: {} };
   try {
-    const data = await request(path, { method, token, body: json === null ? undefined : new Already(json) });
+    const data = await request(path, { method, token, body });
     return { ...none, ok: true, status: 200, data };
   } catch (error) {
     if (error instanceof Unreachable) return { ...none, network: true, words: UNREACHABLE };

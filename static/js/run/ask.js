@@ -47,11 +47,11 @@ export function askForm(step, { payload, send, close }) {
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const { value, wrong } = typed(body.value);
+    const { json, wrong } = typed(body.value);
     if (wrong) {
       say(wrong);
       body.focus();
-    } else once(button, async () => say(await send(type.value.trim(), value)));
+    } else once(button, async () => say(await send(type.value.trim(), json)));
   });
   form.focusFirst = () => body.focus();
   return form;

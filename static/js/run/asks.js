@@ -5,7 +5,7 @@ import { askForm, trackTool } from "./ask.js";
 
 export class Asks {
   /**
-   * @param {{wake: (step: object) => Promise<any>, send: (type: string, value: any) => Promise<string>, payloadFor: (step: object) => string,
+   * @param {{wake: (step: object) => Promise<any>, send: (type: string, payload: import("../exact.js").JsonText) => Promise<string>, payloadFor: (step: object) => string,
    *   opened: () => void, left: () => void}} how `opened` is called when a form has been asked for, `left` when one is left by Esc
    */
   constructor(how) {

@@ -2,6 +2,7 @@
 
 import { dialogHead, el, icon, once, setInvalid, setText } from "../dom.js";
 import { typed } from "./typed.js";
+import { inputText } from "./value.js";
 
 const SLOW_MS = 2_000;
 const WAYS = [
@@ -25,7 +26,7 @@ export function askBreak({ name, count = null, label = name, current = null, yes
   const ms = el("input.field.short", { type: "number", id: `${id}-ms`, min: "0.1", max: "30", step: "any", inputmode: "decimal", "aria-label": "Seconds" });
   ms.value = String((current?.ms ?? SLOW_MS) / 1000);
   const value = el("textarea.field", { rows: "2", id: `${id}-value`, spellcheck: "false", autocomplete: "off", autocapitalize: "off", "aria-label": "Value, JSON" });
-  value.value = current?.how === "return" ? JSON.stringify(current.value, null, 1) : "null";
+  value.value = current?.how === "return" ? inputText(current.value) : "null";
   const more = { slow: el("label.way-more", {}, "by", ms, "seconds"), return: el("div.way-more", {}, value) };
   const ways = el("fieldset.ways", {}, el("legend.sr", {}, "What its next attempts do"));
   for (const [how, title, words] of WAYS) {
@@ -91,7 +92,7 @@ export function askBreak({ name, count = null, label = name, current = null, yes
     if (body.how === "return") {
       const given = typed(value.value);
       if (given.wrong) return say(given.wrong, value);
-      body.value = given.value;
+      body.value = given.json;
     }
     return give(body);
   });

@@ -2,6 +2,7 @@
 // second while a step runs, and once at the end. Code that never names EFFECTS is not asked about, unless somebody looks.
 
 import { el, icon, setText } from "../dom.js";
+import { parse, stringify } from "../exact.js";
 import { doubled, ledger } from "./ledger.js";
 import { instancePath } from "./paths.js";
 import { Rows } from "./rows.js";
@@ -84,7 +85,7 @@ export class Effects {
     let effects = null;
     try {
       const answer = await fetch(`${path}/effects`, { headers: { Accept: "application/json", ...(this.key ? { Authorization: `Bearer ${this.key}` } : {}), ...(this.etag ? { "If-None-Match": this.etag } : {}) }, cache: "no-store" });
-      if (answer.status === 200) ({ effects } = await answer.json());
+      if (answer.status === 200) ({ effects } = parse(await answer.text()));
       if (this.path !== path) return;
       this.failed = !effects && answer.status !== 304;
       if (effects) Object.assign(this, { effects, etag: answer.headers.get("ETag") });
@@ -102,7 +103,7 @@ export class Effects {
     const { state } = this;
     if (!state) return;
     const rows = ledger(this.effects, state, this.past);
-    const told = JSON.stringify(rows);
+    const told = stringify(rows);
     if (told !== this.told) {
       this.told = told;
       const twice = new Set(doubled(rows).map((row) => row.id));

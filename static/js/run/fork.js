@@ -25,12 +25,12 @@ export function rememberForks(run, forks) {
 }
 
 /**
- * Asks the server for a fork. `output` is JSON text; without it the step runs again.
+ * Asks the server for a fork. `output` is what somebody typed; without it the step runs again.
  * @returns {Promise<string>} the words of a refusal, or "" once the page is on its way to the fork
  */
 export async function fork(run, { step = null, output = null, source = null }) {
-  const parts = [step && `"from_step":${JSON.stringify(refOf(step))}`, output && `"output":${output}`, source !== null && `"source":${JSON.stringify(source)}`];
-  const answer = await call("POST", `${instancePath(run)}/fork`, { token: run.token, json: `{${parts.filter(Boolean).join(",")}}` });
+  const body = { ...(step ? { from_step: refOf(step) } : {}), ...(output ? { output } : {}), ...(source === null ? {} : { source }) };
+  const answer = await call("POST", `${instancePath(run)}/fork`, { token: run.token, body });
   if (!answer.ok) return answer.words;
   rememberForks(run, [{ id: answer.data.id, step: step && stepLabel(step) }]);
   tell("forked", { instance: answer.data, source: source ?? run.source });

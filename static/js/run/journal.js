@@ -1,6 +1,7 @@
 // The journal itself: a row per event, there when it is committed and not before. JSON on demand; filtered as you type.
 
 import { el, setFlag, setText } from "../dom.js";
+import { stringify } from "../exact.js";
 import { INJECTED, says } from "./breaks.js";
 import { Rows } from "./rows.js";
 import { brief, valueNodes } from "./value.js";
@@ -116,7 +117,7 @@ function retriesOf(config) {
   return limit ? `${limit.toLocaleString("en")} ${limit === 1 ? "retry" : "retries"}, ${typeof delay === "number" ? `first after ${lasting(delay)}` : "delay computed"}` : "no retries";
 }
 
-const textOf = (event) => `${event.seq} ${event.type} ${event.step?.name ?? ""} ${JSON.stringify(event.data)}`.toLowerCase();
+const textOf = (event) => `${event.seq} ${event.type} ${event.step?.name ?? ""} ${stringify(event.data)}`.toLowerCase();
 
 /** What an event says, in one line. */
 export function said(event) {

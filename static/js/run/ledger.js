@@ -1,6 +1,7 @@
 // The ledger of effects, pure: what the API lists, and what the fold knows of the attempts, as rows that say what happened how often and why.
 
 import { isLost, keyOf } from "./fold.js";
+import { brief } from "./value.js";
 
 const VERBS = { __proto__: null, charge: "Charged", email: "Sent" };
 const TIMES = ["", "once", "twice"];
@@ -57,7 +58,7 @@ function what({ kind, data }) {
   const main = kind === "charge" && amount !== undefined ? String(amount) : kind === "email" && to !== undefined ? String(to) : "";
   const others = main ? rest : (data ?? {});
   const shown = Object.entries(others).filter(([, value]) => value !== "" && value !== null);
-  return { main, rest: shown.map(([name, value]) => (name === "subject" ? String(value) : `${name} ${typeof value === "string" ? value : JSON.stringify(value)}`)).join(", ") };
+  return { main, rest: shown.map(([name, value]) => (name === "subject" ? String(value) : `${name} ${typeof value === "string" ? value : brief(value)}`)).join(", ") };
 }
 
 function why(happened, step) {

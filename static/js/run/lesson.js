@@ -7,6 +7,7 @@ import { lowered, spokenNodes } from "../spoken.js";
 import { call } from "./api.js";
 import { nameOf } from "./paths.js";
 import { isDone } from "./tasks.js";
+import { valueText } from "./value.js";
 
 export class Lesson {
   /** @param {{root: HTMLElement}} how the line */
@@ -54,7 +55,7 @@ export class Lesson {
   payload(type) {
     const offers = (task) => task?.do === "send-event" && task.type === type;
     const task = offers(this.task) ? this.task : this.example?.tasks.find(offers);
-    return task ? JSON.stringify(task.payload) : null;
+    return task ? valueText(task.payload, 0) : null;
   }
 
   /** Looks at a state of the run: the newest, never an earlier moment. */

@@ -59,7 +59,7 @@ export class Live {
       root: this.parts.timeline,
       onOpen: (step) => this.openStep(step),
       onWake: (step) => operations.wake(step),
-      onSend: (type, value) => operations.sendEvent(type, value),
+      onSend: (type, payload) => operations.sendEvent(type, payload),
       onBreak: (entry) => operations.breakStep(entry),
       payloadFor: (step) => this.lesson.payload(step.eventType) ?? "{}",
     });

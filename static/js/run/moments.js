@@ -81,11 +81,11 @@ function thawed(kept) {
   };
 }
 
-/** The fields that are no lists of many: copied whole, so that a field the fold may gain is right here too. */
+/** The fields that are no lists of many: copied, so that a field the fold may gain is right here too. Nothing changes what stands in them. */
 function others(state) {
   const fields = {};
   for (const [name, value] of Object.entries(state)) {
-    if (!OWN.has(name)) fields[name] = SHARED.has(name) || value === null || typeof value !== "object" ? value : structuredClone(value);
+    if (!OWN.has(name)) fields[name] = SHARED.has(name) || value === null || typeof value !== "object" ? value : Array.isArray(value) ? value.slice() : { ...value };
   }
   return fields;
 }

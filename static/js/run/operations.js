@@ -42,9 +42,9 @@ export class Operations {
   }
 
   /** An event; the words of a refusal stand in the form that sends it. */
-  async sendEvent(type, value) {
+  async sendEvent(type, payload) {
     const { run } = this.live;
-    const { words } = await call("POST", `${instancePath(run)}/events/${encodeURIComponent(type)}`, { token: run.token, body: value });
+    const { words } = await call("POST", `${instancePath(run)}/events/${encodeURIComponent(type)}`, { token: run.token, body: payload });
     return words;
   }
 

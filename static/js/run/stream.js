@@ -2,6 +2,7 @@
 // goes on from where it was; a blip is left to the browser, longer trouble is said and retried with a countdown. A browser has six
 // connections for all its tabs: one that is opened tells the others, and those that nobody looks at let go at once.
 
+import { parse } from "../exact.js";
 import { call, probe } from "./api.js";
 import { KeyedSource } from "./keyed-source.js";
 import { instancePath } from "./paths.js";
@@ -104,7 +105,7 @@ export class Stream {
 
   take(message) {
     this.watch();
-    const events = JSON.parse(message.data);
+    const events = parse(message.data);
     this.queue = this.queue.then(() => this.accept(events)).catch((error) => this.lost({ kind: "server", words: String(error.message) }));
   }
 

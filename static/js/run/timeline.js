@@ -17,7 +17,7 @@ const NARROW_ROW_PX = 56;
 const NARROW_PX = 640; // a run panel under this puts names above their bars
 
 export class Timeline {
-  /** @param {{root, onOpen, onWake, onSend, onBreak, payloadFor}} how `onWake(step)` and `onSend(type, value)` resolve to a failure's words or "" */
+  /** @param {{root, onOpen, onWake, onSend, onBreak, payloadFor}} how `onWake(step)` and `onSend(type, payload)` resolve to a failure's words or "" */
   constructor({ root, onOpen, onWake, onSend, onBreak, payloadFor }) {
     Object.assign(this, { root, onOpen, onBreak });
     this.asks = new Asks({ wake: onWake, send: onSend, payloadFor, opened: () => this.redraw(), left: () => this.focusRow(this.active) });

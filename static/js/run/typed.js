@@ -1,14 +1,17 @@
-// JSON that somebody has typed.
+// JSON that somebody has typed: the one way from a field to a request. It is sent as it stands, so that numbers keep all their digits.
+
+import { JsonText } from "../exact.js";
 
 /**
  * @param {string} text nothing stands for null
  * @param {string} it what is said of it begins so
- * @returns {{json: string, value?: any, wrong: string}} `wrong` is what is the matter, or ""
+ * @returns {{json: JsonText, wrong: string}} `json` may stand anywhere in a body; `wrong` is what is the matter, or ""
  */
 export function typed(text, it = "This is") {
-  const json = text.trim() || "null";
+  const json = new JsonText(text.trim() || "null");
   try {
-    return { json, value: JSON.parse(json), wrong: "" };
+    JSON.parse(json.text);
+    return { json, wrong: "" };
   } catch (error) {
     return { json, wrong: `${it} not JSON: ${error.message.replace(/^JSON\.parse: /, "")}. Text goes in double quotes.` };
   }

@@ -1,7 +1,7 @@
 // Starting runs of a tenant: one, or many with the same params in one request.
 
 import { announce, el, isDisabled, once, setInvalid } from "../dom.js";
-import { Already, post } from "../http.js";
+import { post } from "../http.js";
 import { pagePath, tenantPath } from "../run/paths.js";
 import { typed } from "../run/typed.js";
 
@@ -27,17 +27,17 @@ export function makeBegin({ tenant, key, started }) {
     const count = many.valueAsNumber;
     if (!many.checkValidity()) return wrong(many, "1 to 100 runs can be started at once.");
     if (count > 1 && id.value.trim()) return wrong(id, "Several runs can't have one id: leave it empty, or start one.");
-    const entry = `"params":${json}${id.value.trim() ? `,"id":${JSON.stringify(id.value.trim())}` : ""}`;
-    const which = version.value ? `,"version":${JSON.stringify(version.value)}` : "";
+    const entry = { params: json, ...(id.value.trim() ? { id: id.value.trim() } : {}) };
+    const which = version.value ? { version: version.value } : {};
     const api = `/api${tenantPath(tenant)}/instances`;
     once(button, async () => {
       try {
         if (count === 1) {
-          const made = await post(api, new Already(`{${entry}${which}}`), { token: key() });
+          const made = await post(api, { ...entry, ...which }, { token: key() });
           announce(said, "calm", "Started ", el("a.mono", { href: pagePath({ tenant, id: made.id }) }, made.id));
           id.value = "";
         } else {
-          const { created } = await post(`${api}/batch`, new Already(`{"instances":[${Array(count).fill(`{${entry}}`).join(",")}]${which}}`), { token: key() });
+          const { created } = await post(`${api}/batch`, { instances: Array(count).fill(entry), ...which }, { token: key() });
           announce(said, "calm", `Started ${created.length} runs.`);
         }
         started();

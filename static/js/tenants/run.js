@@ -1,7 +1,8 @@
 // A page of a tenant's run: what it is made of, and how such runs are started.
 
 import { confirm } from "../dialogs.js";
-import { Already, post, request } from "../http.js";
+import { JsonText } from "../exact.js";
+import { post, request } from "../http.js";
 import { pagePath, tenantPath } from "../run/paths.js";
 import { passGate } from "./gate.js";
 import { offerNewer, withdraw } from "./newer.js";
@@ -37,7 +38,7 @@ function of(tenant, key, found) {
       return { id, token: key, path: pagePath({ tenant, id }), snippet };
     },
     async create({ source, params }, options) {
-      const start = () => post(`${api}/instances`, new Already(`{"version":${JSON.stringify(version.id)}${params === null ? "" : `,"params":${params}`}}`), { ...options, token: key });
+      const start = () => post(`${api}/instances`, { version: version.id, ...(params === null ? {} : { params: new JsonText(params) }) }, { ...options, token: key });
       try {
         if (source === version.source) return await start();
       } catch (error) {
