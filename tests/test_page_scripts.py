@@ -90,3 +90,14 @@ def test_no_form_sends_a_secret_by_itself() -> None:
     fields = [field for file in (ROOT / "templates").glob("*.html") for field in re.findall(r'<input[^>]*type="password"[^>]*>', file.read_text())]
     assert len(fields) >= 4
     assert [field for field in fields if " name=" in field] == []
+
+
+@pytest.mark.parametrize("folder", ["static/js", "web/src"])
+def test_dates_and_numbers_speak_the_pages_language_not_the_browsers(folder: str) -> None:
+    """`17. Juni` in an English sentence: whoever gives no language gets the browser's."""
+    told = [
+        (path.name, call)
+        for path in (ROOT / folder).rglob("*.js")
+        for call in re.findall(r"(?:toLocale\w+|Intl\.\w+)\((?:\w+)?.{0,12}", path.read_text())
+    ]
+    assert [(name, call) for name, call in told if not re.match(r'(?:toLocale\w+|Intl\.\w+)\("en(?:-GB)?"', call)] == []

@@ -84,7 +84,7 @@ export function hours(at) {
 export function moment(at, now) {
   const when = new Date(at);
   if (new Date(now).toDateString() === when.toDateString()) return hours(at);
-  const day = when.toLocaleDateString(undefined, { day: "numeric", month: "long" });
+  const day = when.toLocaleDateString("en-GB", { day: "numeric", month: "long" });
   return `${day}, ${two(when.getHours())}:${two(when.getMinutes())}`;
 }
 
