@@ -68,6 +68,7 @@ def test_a_length_of_time_stays_as_it_was_when_the_scripts_take_over() -> None:
     chance = random.Random(4)
     lengths = [0, 1, 999, 1_000, 1_005, 1_125, 3_275, 9_994, 9_996, 10_050, 59_949, 59_950, 3_599_500, 86_400_000, 31_536_000_000]
     lengths += [chance.randrange(10 ** chance.randrange(2, 12)) for _ in range(300)]
+    lengths += [0.001, 0.0004, 0.32, 0.9994, 0.9996, 1.04, 1.05, 4.1, 9.94, 9.96, 12.044, 999.7, *(chance.randrange(10**7) / 1_000 for _ in range(300))]
     told = node('import { lasting } from "RUN/words.js";\nreturn given.map((ms) => lasting(ms).replaceAll("\\u00a0", " "));', lengths)
     assert [duration_text(ms) for ms in lengths] == told
 

@@ -104,3 +104,68 @@ def test_a_flag_that_would_be_cut_off_at_the_panels_edge_has_no_words() -> None:
     [end] = node(FLAGS, {"at": [100], "narrow": False, "places": True})
     assert 80 < end < 95, "whole beside the buttons"
     assert node(FLAGS, {"at": [120], "narrow": False, "places": True}) == [], "zoomed out of view"
+
+
+def test_the_parts_of_a_bracket_go_on_beside_what_its_steps_have_called() -> None:
+    """Rows of one bracket: a step of its own, two side by side of which the first called another, and one after them."""
+    rows = [("first", 1, None), ("one", 2, None), ("inner", None, "one"), ("two", 2, None), ("last", 3, None)]
+    script = """
+import { bracketAt } from "RUN/nested.js";
+const rows = given.map(([key, bracket, parent]) => ({ key, bracket, parent }));
+return rows.map((_, index) => bracketAt(rows, index));
+"""
+    assert node(script, rows) == [[False, False, False], [False, True, False], [True, True, True], [True, False, False], [False, False, False]]
+
+
+LENS = """
+import { fold } from "RUN/fold.js";
+import { cell } from "RUN/lens.js";
+import { rowsOf } from "RUN/nested.js";
+const state = fold(given.events);
+return rowsOf(state).map((step) => state.executions.map((one, index) => cell(step, one, state, index === state.executions.length - 1 && !given.final)[1]));
+"""
+
+
+def events(*given: tuple[str, int | None, dict[str, str] | None, dict[str, object]]) -> list[dict[str, object]]:
+    return [
+        {"seq": place, "at": place * 1_000, "type": type, "execution": execution, "data": data, **({"step": {"count": 1, **step}} if step else {})}
+        for place, (type, execution, step, data) in enumerate(given, 1)
+    ]
+
+
+def test_no_execution_slept_or_waited_to_the_end_that_was_over_before() -> None:
+    nap, go = {"kind": "sleep", "name": "nap"}, {"kind": "wait", "name": "go"}
+    journal = events(
+        ("workflow_queued", None, None, {}),
+        ("execution_started", 1, None, {"execution": 1}),
+        ("sleep_started", 1, nap, {"until": 9_000}),
+        ("wait_started", 1, go, {"until": 99_000, "event_type": "go"}),
+        ("execution_ended", 1, None, {"reason": "killed"}),
+        ("execution_started", 2, None, {"execution": 2}),
+        ("execution_ended", 2, None, {"reason": "hibernated"}),
+        ("execution_started", 3, None, {"execution": 3}),
+        ("sleep_completed", 3, nap, {}),
+        ("wait_cancelled", 3, go, {}),
+        ("execution_ended", 3, None, {"reason": "completed"}),
+        ("workflow_completed", 3, None, {"output": None}),
+    )
+    assert node(LENS, {"events": journal, "final": True}) == [["fell asleep", "still asleep", "slept"], ["began to wait", "still waiting", "cancelled"]]
+
+
+def test_an_execution_that_took_another_way_did_not_read_what_it_passed_by() -> None:
+    pay, refund = {"kind": "do", "name": "pay"}, {"kind": "do", "name": "refund"}
+    journal = events(
+        ("workflow_queued", None, None, {}),
+        ("execution_started", 1, None, {"execution": 1}),
+        ("step_started", 1, pay, {}),
+        ("attempt_started", 1, pay, {"attempt": 1}),
+        ("attempt_completed", 1, pay, {"attempt": 1, "took_us": 320}),
+        ("step_completed", 1, pay, {"output": 1}),
+        ("execution_ended", 1, None, {"reason": "killed"}),
+        ("execution_started", 2, None, {"execution": 2}),
+        ("replay_diverged", 2, None, {"steps": [{"count": 1, **pay}]}),
+        ("step_started", 2, refund, {}),
+    )
+    assert node(LENS, {"events": journal, "final": False})[0] == ["ran, 320\xa0µs", "not reached again"]
+    said = node('import { notReached } from "RUN/diverged.js";\nreturn given.map(notReached);', [[pay | {"count": 2}], [pay | {"count": many} for many in range(1, 6)]])
+    assert said == ["pay-2 was not reached again", "pay, pay-2 and 3 more steps were not reached again"]

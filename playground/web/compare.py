@@ -20,7 +20,7 @@ from playground.web.pretty import untagged
 from playground.web.responses import FRESH_OF_KIND, json_response, wants_html
 from playground.web.views import plain
 from playground.workflows import events as ev
-from playground.workflows.compare import attempts_of, changed_lines, compare, took_ms
+from playground.workflows.compare import attempts_of, changed_lines, compare
 from playground.workflows.errors import InstanceNotFound
 
 ROWS_SHOWN = 1_000  # on a page; JSON has all
@@ -63,7 +63,6 @@ async def view(context: Context, request: Request) -> Response:
         "found": found,
         "rows_shown": ROWS_SHOWN,
         "attempts_of": attempts_of,
-        "took_ms": took_ms,
         "left_out": LEFT_OUT,
         "brief": _brief,
         "code": None if found is None or found["code"] else await _code(context, *(side["raw"]["snippet"] for side in sides)),

@@ -10,8 +10,8 @@ All pages:
     nonce        of this response's Content-Security-Policy; CodeMirror's styles carry it (EditorView.cspNonce)
     editor       address of the built editor's script, or None when it was not built (the textarea stays); editor_parts: names of the
                  files that it needs at once
-    functions    asset("js/x.js"): a static file's address; has_asset(name)
-    filters      json_script, json_text (indented), time (epoch ms as UTC text), duration (ms as text)
+    functions    asset("js/x.js"): a static file's address; has_asset(name); took_ms(step); what shown.py has
+    filters      json_script, json_text (indented), time (epoch ms as UTC text), duration (ms as text), label (of a step)
 
 `page.html` (`/`, `/examples/{slug}`, `/s/{snippet}`, `/new`, `/instances/{id}`) and `embed.html`:
 

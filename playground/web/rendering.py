@@ -13,6 +13,8 @@ from markupsafe import Markup
 
 from playground.web.assets import Assets
 from playground.web.pretty import pretty, untagged
+from playground.web.shown import first_of, in_order, label, left_out_of
+from playground.workflows.compare import took_ms
 
 _SCRIPT_ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
@@ -34,7 +36,8 @@ class Rendering:
         )
         self._environment.globals["asset"] = assets.url
         self._environment.globals["has_asset"] = lambda name: name in assets.files
-        self._environment.filters.update(json_script=json_script, json_text=json_text, time=time_text, duration=duration_text)
+        self._environment.globals.update(in_order=in_order, first_of=first_of, left_out_of=left_out_of, took_ms=took_ms)
+        self._environment.filters.update(json_script=json_script, json_text=json_text, time=time_text, duration=duration_text, label=label)
 
     def render(self, name: str, context: dict[str, Any]) -> str:
         """The HTML of a template."""
@@ -59,16 +62,22 @@ def time_text(at: int | None) -> str:
     return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
 
 
-def duration_text(ms: int | None) -> str:
-    """Milliseconds as `12 ms`, `3.27 s`, `12 s`, `3 min 4 s`, `2 h 5 min` or `3 d 4 h`: as `lasting` of static/js/run/words.js has them."""
+def duration_text(ms: float | None) -> str:
+    """Milliseconds as `320 µs`, `12 ms`, `3.27 s`, `12 s`, `3 min 4 s`, `2 h 5 min` or `3 d 4 h`: as `lasting` of static/js/run/words.js has them."""
     if ms is None:
         return ""
+    if 0 < ms < 0.9995:
+        return f"{max(1, _rounded(ms * 1_000, '1'))} µs"
     if ms < 1_000:
-        return f"{max(0, ms)} ms"
+        return f"{_rounded(max(0, ms), '0.1' if ms < 9.95 else '1'):f}".removesuffix(".0") + " ms"
     if ms < 59_950:
-        shown = Decimal(ms / 1000).quantize(Decimal("0.01" if ms < 10_000 else "0.1"), ROUND_HALF_UP)
+        shown = _rounded(ms / 1000, "0.01" if ms < 10_000 else "0.1")
         return f"{shown:f}".rstrip("0").rstrip(".") + " s"
-    seconds = (ms + 500) // 1_000
+    seconds = int(ms + 500) // 1_000
     size, unit, part, lower = next(it for it in _SPANS if seconds >= it[0])
     rest = seconds % size // part
     return f"{seconds // size} {unit}" + (f" {rest} {lower}" if rest else "")
+
+
+def _rounded(number: float, place: str) -> Decimal:
+    return Decimal(number).quantize(Decimal(place), ROUND_HALF_UP)

@@ -8,6 +8,7 @@ from playground.engine import queues
 from playground.store.protocol import InstanceRow, Store
 from playground.web.folds import Folds
 from playground.web.journals import Budget, left_out, partly_read, read
+from playground.web.shown import label
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceNotFound
 from playground.workflows.printed import Joiner, Printed
@@ -78,7 +79,7 @@ class Views:
 
 
 def _printed(text: Printed) -> dict[str, Any]:
-    step = str(text.step) if text.step else None
+    step = label(text.step.as_json()) if text.step else None
     shown = {name: getattr(text, name) for name in ("at", "execution", "stream", "level", "text", "replay", "line")}
     return {**shown, "step": step}
 

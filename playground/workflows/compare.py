@@ -57,14 +57,21 @@ def attempts_of(step: View) -> int | None:
     return copied.get("attempts") if copied else len(step["attempts"])
 
 
-def took_ms(step: View) -> int | None:
-    """How long a step took, here or where it was copied from; None while it is not over and where nobody knows."""
+def took_ms(step: View) -> float | None:
+    """How long a step took in milliseconds, by the worker's own clock where that was told, here or where it was copied from.
+
+    None while it is not over and where nobody knows.
+    """
     copied = step.get("copied")
-    took: int | None
+    took: float | None
     if copied:
         took = copied.get("took_ms")
+    elif step["ended_at"] is None:
+        took = None
     else:
-        took = None if step["ended_at"] is None else step["ended_at"] - step["started_at"]
+        tried = step.get("attempts", ())
+        by_worker = tried[0].get("took_us") if len(tried) == 1 and tried[0]["ended_at"] is not None else None
+        took = step["ended_at"] - step["started_at"] if by_worker is None else by_worker / 1000
     return took
 
 
@@ -104,7 +111,8 @@ def _row(a: Sequence[View], b: Sequence[View], mine: int | None, other: int | No
     one, two = None if mine is None else a[mine], None if other is None else b[other]
     step = one if one is not None else two
     assert step is not None, "a pair has a step"
-    return {"kind": step["kind"], "name": step["name"], "count": step["count"], "a": mine, "b": other, "differs": _differs(one, two)}
+    named = {name: step[name] for name in ("kind", "name", "count", "parent") if step.get(name) is not None}
+    return {**named, "a": mine, "b": other, "differs": _differs(one, two)}
 
 
 def _differs(a: View | None, b: View | None) -> list[str]:
@@ -134,5 +142,6 @@ def _error(view: View) -> Any:
     return error and [error["name"], error.get("message", "")]  # where it was raised may have moved with the code
 
 
-def _key(step: View) -> tuple[str, str, int]:
-    return step["kind"], step["name"], step["count"]
+def _key(step: View) -> tuple[Any, ...]:
+    parent = step.get("parent")
+    return step["kind"], step["name"], step["count"], None if parent is None else _key(parent)

@@ -2,16 +2,18 @@
 
 import { el, icon, setText } from "./dom.js";
 import { attemptsOf, compare, tookMs } from "./run/compare-fold.js";
+import { hasMore, trace } from "./run/errors.js";
 import { FINAL, apply, newState } from "./run/fold.js";
 import { Stream } from "./run/stream.js";
 import { brief, valueNodes } from "./run/value.js";
 import { view } from "./run/view.js";
-import { errorLine, lasting, short, stepLabel } from "./run/words.js";
+import { errorBrief, lasting, pathLabel, short } from "./run/words.js";
 import { STATUS, STEP } from "./statuses.js";
 
 const DRAW_MS = 250; // at most so often
 const ROWS_SHOWN = 1_000;
 const BRIEF = 90; // characters of a value on one line
+const ERROR = 200; // … and of an error
 const SVG = "http://www.w3.org/2000/svg";
 
 const SAID = { status: "another status", output: "another result", error: "another error", attempts: "other attempts", only_a: "only in A", only_b: "only in B" };
@@ -67,7 +69,7 @@ function verdict({ rows, first, code, params }) {
     first === null
       ? ["No difference: the same steps with the same results, and the same end."]
       : row
-        ? ["The first difference is at ", el("a", { href: `#row-${first}` }, el("code", {}, stepLabel(row))), `: ${SAID[row.differs[0]]}. ${alike} of ${rows.length} steps are alike.`]
+        ? ["The first difference is at ", el("a", { href: `#row-${first}` }, el("code", {}, pathLabel(row))), `: ${SAID[row.differs[0]]}. ${alike} of ${rows.length} steps are alike.`]
         : [`All ${rows.length} steps are alike; the `, el("a", { href: `#row-${first}` }, "end"), " is another."];
   const said = el("p", {}, ...words, more);
   const node = document.getElementById("verdict");
@@ -86,7 +88,7 @@ function stepRow(row, found, a, b) {
   const place = found.rows.indexOf(row);
   const [one, two] = [row.a === null ? null : a.steps[row.a], row.b === null ? null : b.steps[row.b]];
   const longest = Math.max(one ? (tookMs(one) ?? 0) : 0, two ? (tookMs(two) ?? 0) : 0);
-  return el(rowClass(row.differs, place === found.first), { id: `row-${place}` }, head(el("code", { title: row.name }, stepLabel(row)), row.differs, place === found.first), cell(one, a, longest), cell(two, b, longest));
+  return el(rowClass(row.differs, place === found.first), { id: `row-${place}` }, head(el("code", { title: row.name }, pathLabel(row)), row.differs, place === found.first), cell(one, a, longest), cell(two, b, longest));
 }
 
 const rowClass = (differs, first) => `tr${differs.length ? ".differs" : ""}${first ? ".first" : ""}`;
@@ -135,7 +137,12 @@ function endRow({ outcome, first, rows }, a, b) {
   return el(`${rowClass(outcome, first === rows.length)}.end`, { id: `row-${rows.length}` }, head(el("span", {}, "End"), outcome, first === rows.length), ...cells);
 }
 
-const error = (what) => el("p.error", {}, short(errorLine(what), 200));
+/** An error in one line, which opens where there is more. */
+function error(what) {
+  const line = short(errorBrief(what), ERROR);
+  if (!hasMore(what)) return el("p.error", {}, line);
+  return el("details", {}, el("summary.error", {}, line), trace(what, { linked: false }));
+}
 
 function value(what) {
   const text = brief(what, BRIEF);

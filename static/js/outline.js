@@ -71,10 +71,10 @@ export function makeOutline({ onPick, onHover }) {
     for (const step of steps) {
       let entry = placed.get(step.key);
       if (!entry?.node.isConnected) {
-        entry = named.get(`${step.kind}:${step.name}`) ?? entries.find(({ item, fits }) => fits && item.kind === step.kind && covers(item, step.line) && fits(step.name));
+        entry = named.get(nameOf(step)) ?? named.get(`${step.kind}:${step.name}`) ?? entries.find(({ item, fits }) => fits && item.kind === step.kind && covers(item, step.line) && fits(step.name));
       }
       if (entry?.item.extra && !entry.steps.length) room--;
-      if (!entry && room-- > 0) entry = leaf({ kind: step.kind, name: step.name, line: step.line, extra: true }, list, 0);
+      if (!entry && room-- > 0) entry = added(step);
       if (entry) {
         entry.steps.push(step);
         placed.set(step.key, entry);
@@ -84,10 +84,20 @@ export function makeOutline({ onPick, onHover }) {
       const gone = entry.item.extra && !entry.steps.length;
       if (gone) {
         entry.node.remove();
-        named.delete(`${entry.item.kind}:${entry.item.name}`);
+        named.delete(nameOf(entry.item));
       }
       return !gone;
     });
+  }
+
+  /** An entry for what the source did not show: under that of the step that called it, or at the end. */
+  function added({ kind, name, line, parent }) {
+    const caller = parent && placed.get(parent);
+    const item = { kind, name, line, parent, extra: true };
+    if (!caller?.node.isConnected) return leaf(item, list, 0);
+    caller.inside ??= caller.node.appendChild(el("ol.inside"));
+    caller.inside.style.setProperty("--depth", caller.depth);
+    return leaf(item, caller.inside, caller.depth + 1);
   }
 
   function branch(items, parent, depth) {
@@ -113,9 +123,9 @@ export function makeOutline({ onPick, onHover }) {
     const node = el("li", {}, row);
     parent.append(node);
     const fits = !item.extra && isComputed(item) ? fitting(item.name) : null;
-    const entry = { item, node, row, fits, steps: [], status: null, at: null };
+    const entry = { item, node, row, fits, depth, steps: [], status: null, at: null };
     entries.push(entry);
-    if (!named.has(`${item.kind}:${item.name}`)) named.set(`${item.kind}:${item.name}`, entry);
+    if (!named.has(nameOf(item))) named.set(nameOf(item), entry);
     return entry;
   }
 
@@ -152,5 +162,8 @@ export function makeOutline({ onPick, onHover }) {
 
   return { show, fill, behind, link, lines: () => entries.filter(({ item }) => !item.extra).map(({ item }) => item.line) };
 }
+
+/** What an entry is found by: a step that another one calls is another than one of its name elsewhere. */
+const nameOf = ({ kind, name, parent = null }) => `${parent ? `${parent}\n` : ""}${kind}:${name}`;
 
 const covers = (item, line) => line !== null && line >= item.line && line <= (item.end_line ?? item.line);

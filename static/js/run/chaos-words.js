@@ -1,13 +1,13 @@
 // What is said of a chaos run. Pure.
 
-import { count, stepLabel } from "./words.js";
+import { count, pathLabel } from "./words.js";
 
 const NAMED = 2; // steps named in one row
 
 /** What ran twice in a rerun; of those whose effect the ledger knows, that it happened twice. */
 export function twiceWords({ ran_twice: ran, effects_twice: effects }) {
   if (!ran.length) return "";
-  const names = ran.slice(0, NAMED).map(stepLabel).join(", ");
+  const names = ran.slice(0, NAMED).map((step) => pathLabel(step)).join(", ");
   const more = ran.length > NAMED ? ` and ${ran.length - NAMED} more` : "";
   const times = ran.every((step) => step.times === 2) ? "twice" : "again";
   return `${names}${more} ran ${times}${effects.length ? `, and so did its effect` : ""}`;

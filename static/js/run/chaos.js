@@ -4,7 +4,7 @@ import { dialogHead, el, icon, isDisabled, setDisabled, setText } from "../dom.j
 import { call } from "./api.js";
 import { after, summary, twiceWords } from "./chaos-words.js";
 import { instancePath } from "./paths.js";
-import { stepLabel } from "./words.js";
+import { pathLabel } from "./words.js";
 
 const ASK_MS = 400; // between two looks at reruns that go on
 const TROUBLE_MS = 2_000; // … and after one that failed
@@ -130,7 +130,7 @@ function rowOf(row) {
   const [mark, tone, words] = !live ? RESULT[row.result] : row.status === "queued" && !row.killed ? ["i-clock", "", "waits for a worker"] : ["i-running", "now spin", "running"];
   const failed = row.error && row.result !== "same" ? `, ${row.error.name}` : "";
   const twice = twiceWords(row);
-  const name = row.number === null ? ["without a kill"] : row.killed ? (row.killed.before ? ["before the commit of ", el("code", { title: row.killed.before.name }, stepLabel(row.killed.before))] : ["before the end of the run"]) : [live ? `before commit ${row.number}` : `commit ${row.number} never came`];
+  const name = row.number === null ? ["without a kill"] : row.killed ? (row.killed.before ? ["before the commit of ", el("code", { title: row.killed.before.name }, pathLabel(row.killed.before))] : ["before the end of the run"]) : [live ? `before commit ${row.number}` : `commit ${row.number} never came`];
   return el(
     "li",
     {},

@@ -1,7 +1,7 @@
 // Two instances side by side, as the API shows them: which steps belong together, and where they differ. Pure.
 // It is playground/workflows/compare.py in the browser, which says what the answer holds.
 
-import { keyOf } from "./fold.js";
+import { keyOf, refOf } from "./fold.js";
 import { same } from "./value.js";
 
 export function compare(a, b) {
@@ -18,9 +18,11 @@ export function attemptsOf({ kind, copied, attempts }) {
 }
 
 /** How long a step took, in milliseconds; null while it is not over and where nobody knows. */
-export function tookMs({ copied, started_at: from, ended_at: to }) {
+export function tookMs({ copied, started_at: from, ended_at: to, attempts = [] }) {
   if (copied) return copied.took_ms ?? null;
-  return to === null ? null : to - from;
+  if (to === null) return null;
+  const [first] = attempts;
+  return attempts.length === 1 && first.ended_at !== null && first.took_us !== undefined ? first.took_us / 1000 : to - from;
 }
 
 function pairs(a, b) {
@@ -43,8 +45,7 @@ function pairs(a, b) {
 function row(a, b, mine, other) {
   const one = mine === null ? null : a[mine];
   const two = other === null ? null : b[other];
-  const { kind, name, count } = one ?? two;
-  return { kind, name, count, a: mine, b: other, differs: differences(one, two) };
+  return { ...refOf(one ?? two), a: mine, b: other, differs: differences(one, two) };
 }
 
 function differences(a, b) {

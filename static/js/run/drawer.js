@@ -3,12 +3,13 @@
 import { el, icon, isDisabled, lineLink, setDisabled, setIcon } from "../dom.js";
 import { STEP, stepState } from "../statuses.js";
 import { INJECTED, isBroken } from "./breaks.js";
-import { isLost, isStopped, lives } from "./fold.js";
+import { trace } from "./errors.js";
+import { attemptMs, isLost, isMissed, isStopped, keyOf, lives } from "./fold.js";
 import { lineRow } from "./logs.js";
 import { early } from "./marks.js";
-import { copyButton, trace } from "./outcome.js";
+import { copyButton } from "./outcome.js";
 import { valueNodes, valueText } from "./value.js";
-import { clock, copiedWords, count, hours, lasting, left, moment, stepLabel } from "./words.js";
+import { clock, copiedWords, count, hours, lasting, left, moment, pathLabel, stepLabel } from "./words.js";
 
 const LINES = 200; // printed lines shown here; the Logs tab has all
 const ATTEMPTS = 100; // attempts shown here: the first and the latest of them
@@ -49,7 +50,7 @@ export class Drawer {
     if (this.drawn === drawn) return;
     this.drawn = drawn;
     this.tellHead(begun ? stepState(this.step, context.final) : null, context.why);
-    const body = begun ? this.body(state, context, lines) : el("p.nothing", {}, el("code", {}, stepLabel(this.step)), ` has not begun at seq ${state.lastSeq}.`);
+    const body = begun ? this.body(state, context, lines) : el("p.nothing", {}, el("code", {}, pathLabel(this.step)), ` has not begun at seq ${state.lastSeq}.`);
     const { lastElementChild: before } = this.root;
     if (!before) this.root.append(this.head.node, body);
     else {
@@ -66,7 +67,7 @@ export class Drawer {
     if (anew) Object.assign(printed, { all, joined, taken: 0, lines: [] });
     for (; printed.taken < all.length; printed.taken += 1) {
       const line = all[printed.taken];
-      if (line.step && line.step.name === step.name && line.step.count === step.count && line.step.kind === step.kind) printed.lines.push(line);
+      if (line.step && line.step.name === step.name && keyOf(line.step) === step.key) printed.lines.push(line);
     }
     return printed.lines;
   }
@@ -80,12 +81,12 @@ export class Drawer {
       made.addEventListener("click", () => !isDisabled(made) && act(this.step));
       return made;
     };
-    const breaks = step.kind === "do" && button("i-bolt", "Break", this.breakStep, { name: "Break this step", keys: "b", title: "Make it fail, time out, be slow, or return a value" });
+    const breaks = step.kind === "do" && !step.parent && button("i-bolt", "Break", this.breakStep, { name: "Break this step", keys: "b", title: "Make it fail, time out, be slow, or return a value" });
     const again = button("i-restart", "Restart from here", this.restart, { title: "Keeps what began before this step; this one and all later ones run again" });
     const fork = button("i-fork", "Fork from here…", this.fork, { keys: "f", dataset: { fork: "" }, title: "A new run that begins with what finished before this step" });
     const close = el("button.btn.icon", { type: "button", "aria-label": "Close step", title: "Close", onclick: this.close }, icon("i-close"));
     const line = step.line ? lineLink(step.line) : null;
-    const node = el("header", {}, mark, el("h3", { title: step.name }, stepLabel(step)), el("span.tag", {}, KIND[step.kind]), line, el("span.grow"), breaks, again, fork, close);
+    const node = el("header", {}, mark, el("h3", { title: pathLabel(step) }, stepLabel(step), step.parent && el("span.dim", {}, ` in ${pathLabel(step.parent)}`)), el("span.tag", {}, KIND[step.kind]), line, el("span.grow"), breaks, again, fork, close);
     return { node, mark, line, able: [breaks, again].filter(Boolean), acts: [breaks, again, fork].filter(Boolean) };
   }
 
@@ -136,7 +137,9 @@ function attempts(step, state, final, pageOf) {
   if (step.status === "retrying" && !final && all.length) list.append(el("li.pause", {}, icon("i-retry"), el("span", {}, `next attempt at ${clock(step.until)}`)));
   for (const execution of lives(state)) {
     if (step.endedSeq !== null && execution.startedSeq > step.endedSeq) {
-      list.append(el("li.pause", {}, icon("i-journal"), el("span", {}, `read from the journal by execution ${execution.execution}`), el("span", {}, hours(execution.startedAt))));
+      const missed = isMissed(step, execution.execution, state);
+      const words = missed ? `not reached again by execution ${execution.execution}` : `read from the journal by execution ${execution.execution}`;
+      list.append(el("li.pause", {}, icon(missed ? "i-warn" : "i-journal"), el("span", {}, words), el("span", {}, hours(execution.startedAt))));
     }
   }
   return list;
@@ -153,7 +156,7 @@ function attemptRow(attempt, final, run) {
     {},
     hurt && !open ? icon("i-bolt-on") : icon(state.icon, { tone: state.tone }),
     el("span", {}, el("b", {}, `Attempt ${attempt.attempt}`), ` ${words}, execution ${attempt.execution}`, attempt.injected && el("span.tag.open", { title: "You, or whoever holds this run, set a break on this step" }, "injected")),
-    el("span.num", { title: clock(attempt.startedAt) }, open || lost ? "" : lasting(attempt.endedAt - attempt.startedAt)),
+    el("span.num", { title: clock(attempt.startedAt) }, open || lost ? "" : lasting(attemptMs(attempt))),
   );
   if (attempt.error && !lost && !isBroken(attempt)) row.append(trace(attempt.error));
   return row;
@@ -179,6 +182,10 @@ function story(step, state, { final, now, pageOf }) {
   if (step.endedAt === null) {
     if (final) row("i-stop", "the run ended first", state.endedAt);
     else row("i-clock", `until ${moment(step.until, now)}, ${left(step.until - now)} from now at most`, null, "now");
+  } else if (step.byEnd) row("i-stop", "the run ended first", step.endedAt);
+  else if (step.status === "cancelled") {
+    row("i-stop", "cancelled: the code gave it up", step.endedAt);
+    if (step.returned) row("i-waiting", ["the event that it was given went back to those kept for ", el("code", {}, step.eventType)], null);
   } else if (step.status === "timed_out") row("i-failed", "no event in time", step.endedAt, "bad");
   else if (step.virtual) row("i-done", [`${step.kind === "sleep" ? "woken" : "ended"} early by hand `, el("span.tag.open", {}, "virtual")], step.endedAt);
   else row("i-done", step.kind === "sleep" ? "woke" : "received it", step.endedAt);

@@ -5,9 +5,12 @@ const ANSWERS = ".ask, .wake"; // who answers what the run waits for goes on wit
 const BELOW = 8; // kept free under the end, in CSS pixels
 
 export class Following {
-  /** @param {{viewport: HTMLElement, rows: import("./rows.js").Rows, end: HTMLElement}} how `end` holds the output or error, under the rows */
-  constructor({ viewport, rows, end }) {
-    Object.assign(this, { viewport, rows, end });
+  /**
+   * @param {{viewport: HTMLElement, rows: import("./rows.js").Rows, end: HTMLElement, placeOf: (step: object) => number}} how
+   *   `end` holds the output or error, under the rows; `placeOf` is the row of a step
+   */
+  constructor({ viewport, rows, end, placeOf }) {
+    Object.assign(this, { viewport, rows, end, placeOf });
     for (const touch of TOUCHES) viewport.addEventListener(touch, ({ target }) => (this.on &&= Boolean(target.closest(ANSWERS))), { passive: true });
     this.reset();
   }
@@ -22,7 +25,7 @@ export class Following {
   update(state, final) {
     if (this.at && this.at.generation !== state.generation) this.reset();
     const step = [...state.open].at(-1) ?? state.rows.at(-1);
-    const at = { generation: state.generation, index: step?.index ?? -1, status: step?.status, final };
+    const at = { generation: state.generation, index: step ? this.placeOf(step) : -1, status: step?.status, final };
     const { at: before } = this;
     if (before && before.index === at.index && before.status === at.status && before.final === final) return;
     this.at = at;

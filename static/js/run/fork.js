@@ -8,7 +8,7 @@ import { culprit, refOf } from "./fold.js";
 import { instancePath, nameOf } from "./paths.js";
 import { typed } from "./typed.js";
 import { valueText } from "./value.js";
-import { count, stepLabel } from "./words.js";
+import { count, pathLabel } from "./words.js";
 
 const LISTED = 3; // names of copied steps that are said
 const REMEMBERED = 100; // runs whose forks this browser remembers
@@ -32,7 +32,7 @@ export async function fork(run, { step = null, output = null, source = null }) {
   const body = { ...(step ? { from_step: refOf(step) } : {}), ...(output ? { output } : {}), ...(source === null ? {} : { source }) };
   const answer = await call("POST", `${instancePath(run)}/fork`, { token: run.token, body });
   if (!answer.ok) return answer.words;
-  rememberForks(run, [{ id: answer.data.id, step: step && stepLabel(step) }]);
+  rememberForks(run, [{ id: answer.data.id, step: step && pathLabel(step) }]);
   tell("forked", { instance: answer.data, source: source ?? run.source });
   return "";
 }
@@ -40,7 +40,7 @@ export async function fork(run, { step = null, output = null, source = null }) {
 /** What may become of the step that a fork leaves at: [[value, words]]. */
 function choices(step, last) {
   const again = { do: "Run it again", sleep: "Sleep again", wait: "Wait for its event again" }[step.kind];
-  const kept = step.status === "completed" ? { do: "Keep its result", sleep: "Keep it: it slept", wait: "Keep its event" }[step.kind] : "Keep its error";
+  const kept = step.status === "completed" ? { do: "Keep its result", sleep: "Keep it: it slept", wait: "Keep its event" }[step.kind] : step.status === "cancelled" ? "Keep it: it was cancelled" : "Keep its error";
   const found = [["again", again]];
   if (step.endedAt !== null && (step.status === "completed" || !last)) found.push(["keep", kept]);
   if (step.kind !== "sleep") found.push(["edit", step.kind === "do" ? "Give it another result" : "Give it another event"]);
@@ -88,7 +88,7 @@ export class ForkDialog {
     Object.assign(this, { run, state, failed });
     const start = step ?? failed ?? (state.status === "complete" ? rows.at(-1) : null);
     this.at.replaceChildren(
-      ...rows.map((one) => el("option", { value: one.key, selected: one === start }, `${stepLabel(one)}, ${(STEP[one.status] ?? STEP.running).word}`)),
+      ...rows.map((one) => el("option", { value: one.key, selected: one === start }, `${pathLabel(one)}, ${(STEP[one.status] ?? STEP.running).word}`)),
       el("option", { value: END, selected: !start }, "the end: keep all that has finished"),
     );
     const mine = run.code();
@@ -133,11 +133,11 @@ export class ForkDialog {
     const kept = state.rows.filter((one) => one.index < until && one.endedAt !== null && (step || one !== this.failed));
     const edited = fate === "edit" ? [step] : [];
     const next = step && fate === "again" ? step : null;
-    const names = kept.slice(0, LISTED).flatMap((one, index) => [index ? ", " : "", el("code", {}, stepLabel(one))]);
+    const names = kept.slice(0, LISTED).flatMap((one, index) => [index ? ", " : "", el("code", {}, pathLabel(one))]);
     const more = kept.length > LISTED ? ` and ${kept.length - LISTED} more` : "";
     const begins = kept.length ? [`Begins with ${count(kept.length, "finished step")}, copied and not run: `, ...names, more, ". "] : edited.length ? [] : ["Begins with nothing: every step runs. "];
-    const given = edited.length ? [el("code", {}, stepLabel(step)), " has the result you give. "] : [];
-    this.plan.replaceChildren(icon("i-fork"), el("span", {}, ...begins, ...given, ...(next && kept.length ? ["Then ", el("code", {}, stepLabel(next)), " runs."] : [])));
+    const given = edited.length ? [el("code", {}, pathLabel(step)), " has the result you give. "] : [];
+    this.plan.replaceChildren(icon("i-fork"), el("span", {}, ...begins, ...given, ...(next && kept.length ? ["Then ", el("code", {}, pathLabel(next)), " runs."] : [])));
   }
 
   say(words) {

@@ -3,9 +3,10 @@
 import { el, setFlag, setText } from "../dom.js";
 import { stringify } from "../exact.js";
 import { INJECTED, says } from "./breaks.js";
+import { notReached } from "./diverged.js";
 import { Rows } from "./rows.js";
 import { brief, valueNodes } from "./value.js";
-import { CUT, clock, errorLine, lasting, stepLabel } from "./words.js";
+import { CUT, clock, errorBrief, innerLabel, lasting, pathLabel } from "./words.js";
 
 const ROW_PX = 24;
 const TALL_PX = 40; // on a telephone
@@ -14,7 +15,7 @@ const PHONE = window.matchMedia("(max-width: 559px)");
 
 const GROUPS = {
   steps: /^(step|attempt|sleep|wait|rollback|break)_/,
-  run: /^(workflow|execution|kill|event|code)_/,
+  run: /^(workflow|execution|kill|event|code|replay)_/,
   logs: /^log/,
 };
 const BAD = new Set(["attempt_errored", "step_errored", "wait_timed_out", "workflow_errored", "rollback_attempt_errored", "rollback_step_errored", "rollback_errored"]);
@@ -82,14 +83,16 @@ export class Journal {
     setFlag(item, "at", event.seq === this.current);
     if (item.seq === event.seq && item.open === open) return item;
     const of = event.step ?? (event.type.startsWith("break_") ? event.data.step : null);
-    const step = of ? stepLabel(of) : "";
+    const step = of ? innerLabel(of) : "";
     const { button, cells } = item;
     [String(event.seq), clock(event.at), event.execution === null ? "" : String(event.execution), event.type, step, said(event)].forEach((text, at) => setText(cells[at], text));
-    if (cells[WHO].title !== step) cells[WHO].title = step;
+    const whole = of ? pathLabel(of) : "";
+    if (cells[WHO].title !== whole) cells[WHO].title = whole;
     button.setAttribute("aria-expanded", String(open));
     while (item.lastElementChild !== button) item.lastElementChild.remove();
     if (open) item.append(el("pre.j-json", { tabindex: "0" }, valueNodes(event)));
     setFlag(item, "cut", event.type === "execution_ended" && event.data.reason in CUT);
+    setFlag(item, "warned", event.type === "replay_diverged");
     setFlag(item, "bad", BAD.has(event.type) && event.data.error?.name !== "WorkerLost" && !event.data.injected);
     return Object.assign(item, { seq: event.seq, open, step: event.step });
   }
@@ -133,12 +136,12 @@ export function said(event) {
     // falls through
     case "rollback_attempt_started":
     case "rollback_attempt_completed":
-      return `attempt ${data.attempt}${data.virtual ? ", begun early by hand" : ""}`;
+      return `attempt ${data.attempt}${data.virtual ? ", begun early by hand" : ""}${data.took_us === undefined ? "" : `, ${lasting(data.took_us / 1000)}`}`;
     case "attempt_errored":
     case "rollback_attempt_errored":
       if (data.injected) return `attempt ${data.attempt} ${INJECTED[data.injected]}: ${data.error?.name}${data.retry_delay_ms === undefined ? "" : `; next in ${lasting(data.retry_delay_ms)}`}`;
       if (data.error?.name === "WorkerLost") return `attempt ${data.attempt} lost with its worker`;
-      return `attempt ${data.attempt}: ${errorLine(data.error)}${data.retry_delay_ms === undefined ? "" : `; next in ${lasting(data.retry_delay_ms)}`}`;
+      return `attempt ${data.attempt}: ${errorBrief(data.error)}${data.retry_delay_ms === undefined ? "" : `; next in ${lasting(data.retry_delay_ms)}`}`;
     case "step_started":
       return [data.line ? `line ${data.line}` : "", retriesOf(data.config)].filter(Boolean).join(", ");
     case "break_set":
@@ -171,13 +174,13 @@ export function said(event) {
     case "wait_timed_out":
     case "rollback_step_errored":
     case "rollback_errored":
-      return errorLine(data.error);
+      return errorBrief(data.error);
     case "kv_put":
       return `${data.key} = ${brief(data.value)}`;
     case "kv_deleted":
       return data.key;
     case "step_copied":
-      if (data.status !== "completed") return `${data.status === "errored" ? "failed" : "timed out"}: ${errorLine(data.error)}`;
+      if (data.status !== "completed") return `${data.status === "errored" ? "failed" : "timed out"}: ${errorBrief(data.error)}`;
       return [data.edited ? "edited" : "", "output" in data ? brief(data.output) : ""].filter(Boolean).join(": ");
     case "code_changed":
       return `the next execution runs ${data.snippet.slice(0, 8)}${data.from ? ` in place of ${data.from.slice(0, 8)}` : ""}`;
@@ -187,6 +190,14 @@ export function said(event) {
       return `${data.dropped.toLocaleString("en")} bytes not kept`;
     case "sleep_completed":
       return data.virtual ? "ended early by hand" : "";
+    case "sleep_cancelled":
+      return "the code gave it up";
+    case "wait_cancelled":
+      return `the code gave it up${data.returned ? "; its event went back to those that are kept" : ""}`;
+    case "step_released":
+      return "the code learned of its end";
+    case "replay_diverged":
+      return `replay took another way: ${notReached(data.steps)}`;
     default:
       return Object.keys(data).length ? brief(data) : "";
   }

@@ -2,6 +2,7 @@
 
 import { isLost, keyOf } from "./fold.js";
 import { brief } from "./value.js";
+import { pathLabel } from "./words.js";
 
 const VERBS = { __proto__: null, charge: "Charged", email: "Sent" };
 const TIMES = ["", "once", "twice"];
@@ -29,7 +30,7 @@ export function ledger(effects, state, past = false) {
       id,
       kind: first.kind,
       what: what(first),
-      step: first.step?.replace(/-1$/, "") ?? null,
+      step: step?.parent ? pathLabel(step) : (first.step?.replace(/-1$/, "") ?? null),
       attempts: happened.map((one) => one.attempt),
       key: first.key,
       times,
@@ -50,8 +51,12 @@ export const verb = (kind) => ({ __proto__: null, charge: "charged", email: "sen
 function stepOf(effect, state) {
   if (!effect.step) return null;
   const at = effect.step.lastIndexOf("-");
-  return state.steps.get(keyOf({ kind: "do", name: effect.step.slice(0, at), count: Number(effect.step.slice(at + 1)) })) ?? null;
+  const own = state.steps.get(keyOf({ kind: "do", name: effect.step.slice(0, at), count: Number(effect.step.slice(at + 1)) }));
+  return own ?? state.rows.find((step) => step.parent && step.kind === "do" && textOf(step) === effect.step) ?? null;
 }
+
+/** A step as the ledger names it. */
+const textOf = ({ name, count, parent }) => `${parent ? `${textOf(parent)}/` : ""}${name}-${count}`;
 
 function what({ kind, data }) {
   const { amount, to, ...rest } = data ?? {};

@@ -2,14 +2,16 @@
 
 import { el, setFlag, setVar } from "../dom.js";
 import { INJECTED, isBroken } from "./breaks.js";
-import { isLost, isStopped, lives } from "./fold.js";
+import { attemptMs, isLost, isMissed, isStopped, lives } from "./fold.js";
+import { depthOf, rowsOf } from "./nested.js";
 import { Plan } from "./plan.js";
 import { Rows } from "./rows.js";
-import { CUT, hours, lasting, stepLabel } from "./words.js";
+import { CUT, hours, lasting, pathLabel, stepLabel } from "./words.js";
 
 const ROW_PX = 28;
 const NARROW_PX = 40;
 const COLUMN_PX = 130; // least width of a column
+const PARENT = 16; // characters of the name of a step in which the first of an execution was called
 const COLUMNS = 4; // more executions than this, or than there is room for: the first, a folded one, the last; opened, those of the folded one
 
 export class Lens {
@@ -39,13 +41,14 @@ export class Lens {
     if (this.root.hidden || !this.root.clientHeight) return;
     if (this.state?.generation !== state.generation) this.from = null;
     this.state = state;
+    this.shown = rowsOf(state);
     this.final = final;
     this.hideRest = hideRest;
     this.rest = hideRest ? [] : this.plan.ahead(state);
     const room = Math.floor((this.root.clientWidth * 0.7) / COLUMN_PX);
     this.most = Math.max(2, Math.min(COLUMNS, room));
     this.columns = columnsOf(lives(state), this.most, this.from);
-    const looks = `${final}:${state.generation}:${this.columns.map((one) => one.folded ? `${one.folded}+${one.index}` : `${one.execution}:${one.endedSeq}:${one.cut}:${one.firstAt}`).join()}`;
+    const looks = `${final}:${state.generation}:${state.diverged.length}:${this.columns.map((one) => one.folded ? `${one.folded}+${one.index}` : `${one.execution}:${one.endedSeq}:${one.cut}:${one.firstAt}`).join()}`;
     if (looks !== this.looks) {
       this.looks = looks;
       this.heads(state);
@@ -81,7 +84,7 @@ export class Lens {
 
   /** What a row is drawn from: a step as it stood at a seq, or an entry of the plan. */
   version(index) {
-    const step = this.state.rows[index];
+    const step = this.shown[index];
     if (step) return `${step.key}:${step.version}`;
     const entry = this.rest[index - this.state.rows.length];
     return entry && `plan:${entry.kind}:${entry.name}:${entry.line}`;
@@ -93,18 +96,19 @@ export class Lens {
   }
 
   draw(index) {
-    const step = this.state.rows[index];
+    const step = this.shown[index];
     const entry = step ?? this.rest[index - this.state.rows.length];
     const short = this.columns.length > 2;
     const name = step ? stepLabel(step) : entry.name || "…";
     const last = this.columns[this.columns.length - 1];
-    const next = this.state.rows[index + 1];
+    const next = this.shown[index + 1];
     const cells = this.columns.map((column) => {
       const goesOn = next && !column.folded && cell(next, column, this.state, column === last && !this.final)[0] !== "none";
       const [kind, words] = step && !column.folded ? cell(step, column, this.state, column === last && !this.final) : column.folded ? ["fold", ""] : ["none", "not reached"];
       return el(`span.cell.${kind}${goesOn ? ".goes-on" : ""}`, { role: "cell" }, kind === "none" ? el("span.sr", {}, words) : short ? words.replace(" with its worker", "") : words);
     });
-    const row = el("li.lens-row", { role: "row", dataset: step ? { key: step.key } : {} }, el("span.lens-name", { role: "rowheader", title: name }, name), ...cells);
+    const row = el("li.lens-row", { role: "row", dataset: step ? { key: step.key } : {} }, el("span.lens-name", { role: "rowheader", title: step ? pathLabel(step) : name }, name), ...cells);
+    setVar(row, "--deep", step ? depthOf(step) : 0);
     setFlag(row, "not", !step);
     row.line = entry.line ?? null;
     row.version = this.version(index);
@@ -132,7 +136,7 @@ function headOf(column, state) {
   }
   const begun = state.startedAt ?? column.startedAt;
   const read = column.replayed ? `${column.replayed} read${column.firstAt ? ` in ${lasting(Math.max(1, column.firstAt - column.startedAt))}` : ""}` : "";
-  const on = column.firstStep && column.execution > 1 ? el("code", {}, stepLabel(column.firstStep)) : null;
+  const on = column.firstStep && column.execution > 1 ? el("code", {}, pathLabel(column.firstStep, PARENT)) : null;
   const after = state.executions[state.executions.indexOf(column) + 1];
   const end = column.endedAt === null ? `started ${hours(column.startedAt)}` : column.cut ? `${CUT[column.reason]} at ${lasting(column.endedAt - begun)}` : { hibernated: "hibernated", evicted: after && after.codeVersion !== column.codeVersion ? "gave way to edited code" : "gave its worker up", killed: "ended by hand" }[column.reason] ?? (state.status === "errored" && !after ? "ended in an error" : "ran to the end");
   const before = state.executions[state.executions.indexOf(column) - 1];
@@ -148,10 +152,11 @@ function foldedTitle(between) {
 }
 
 /** What an execution did with a step: [class, words]. `live`: it is the latest and the run is not over. */
-function cell(step, execution, state, live) {
+export function cell(step, execution, state, live) {
   const number = execution.execution;
   const began = step.copied || (step.execution !== null && step.execution <= number);
   if (!began) return ["none", "not reached"];
+  if (isMissed(step, number, state)) return ["missed", "not reached again"];
   if (step.endedSeq !== null && step.endedSeq < execution.startedSeq) return ["read", "read"];
   if (step.kind !== "do") return waited(step, execution, live);
   const mine = step.attempts.filter((attempt) => attempt.execution === number);
@@ -166,7 +171,7 @@ function cell(step, execution, state, live) {
   if (isLost(last)) return ["lost", "lost with its worker"];
   if (isBroken(last) && !(step.status === "retrying" && live)) return ["hurt", `${INJECTED[last.injected].replace(" on purpose", "")}${nth}`];
   if (last.done && last.injected === "return") return ["hurt", INJECTED.return];
-  if (last.done) return ["ran", mine.length > 1 ? `ran, ${mine.length} attempts` : nth ? `ran${nth}` : `ran, ${lasting(last.endedAt - last.startedAt)}`];
+  if (last.done) return ["ran", mine.length > 1 ? `ran, ${mine.length} attempts` : nth ? `ran${nth}` : `ran, ${lasting(attemptMs(last))}`];
   if (step.status === "errored" && last === step.attempts[step.attempts.length - 1]) return ["fail", `failed${nth}`];
   if (step.status === "retrying" && live) return ["live", `attempt ${last.attempt} ${isBroken(last) ? "made to fail" : "failed"}, waiting`];
   return ["partly", `attempt ${last.attempt} failed`];
@@ -175,6 +180,12 @@ function cell(step, execution, state, live) {
 function waited(step, execution, live) {
   const sleep = step.kind === "sleep";
   if (step.endedAt === null && live) return [sleep ? "live-sleep" : "live", sleep ? "asleep" : "waiting"];
-  if (step.endedExecution === execution.execution) return step.status === "timed_out" ? ["fail", "timed out"] : ["ran", sleep ? "slept" : "received"];
-  return ["partly", sleep ? "slept" : "waited"];
+  if (step.endedExecution === execution.execution) {
+    if (step.status === "timed_out") return ["fail", "timed out"];
+    if (step.status === "cancelled") return ["partly", step.byEnd ? "the run ended" : "cancelled"];
+    return ["ran", sleep ? "slept" : "received"];
+  }
+  if (step.execution === execution.execution) return ["partly", sleep ? "fell asleep" : "began to wait"]; // it ended after this one
+  return ["partly", sleep ? "still asleep" : "still waiting"];
 }
+

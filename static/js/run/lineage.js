@@ -4,7 +4,7 @@ import { el, icon } from "../dom.js";
 import { call } from "./api.js";
 import { forksOf, rememberForks } from "./fork.js";
 import { instancePath, pagePath } from "./paths.js";
-import { count, short, stepLabel } from "./words.js";
+import { count, short, pathLabel } from "./words.js";
 
 const SHOWN = 3; // forks named; the others are counted
 const ID = 12; // characters of an id
@@ -54,7 +54,7 @@ function origin(from, state, run) {
   const copied = state.rows.filter((step) => step.copied);
   const edited = copied.some((step) => step.copied.edited);
   const changes = [from.source ? "edited code" : "", edited ? "an edited result" : ""].filter(Boolean).join(" and ");
-  const at = from.step ? [" at ", el("code", { title: from.step.name }, short(stepLabel(from.step), NAME))] : [" at its end"];
+  const at = from.step ? [" at ", el("code", { title: from.step.name }, short(pathLabel(from.step), NAME))] : [" at its end"];
   const told = `${copied.length ? `, ${count(copied.length, "step")} copied` : ""}${changes ? `, with ${changes}` : ""}. `;
   return el("p", {}, icon("i-fork"), el("span", {}, "Fork of ", runLink(run, from.of), ...at, told, ...compareLink(run, from.of, run.id, "Compare with its parent")));
 }

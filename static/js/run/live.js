@@ -6,6 +6,7 @@ import { tell } from "../dom.js";
 import { toast } from "../toast.js";
 import { Address, momentOf } from "./address.js";
 import { BreakList } from "./break-list.js";
+import { Diverged } from "./diverged.js";
 import { Drawer } from "./drawer.js";
 import { Effects } from "./effects.js";
 import { Following } from "./following.js";
@@ -63,7 +64,7 @@ export class Live {
       onBreak: (entry) => operations.breakStep(entry),
       payloadFor: (step) => this.lesson.payload(step.eventType) ?? "{}",
     });
-    this.following = new Following({ viewport: this.parts.timeline, rows: this.timeline.rows, end: this.parts.end });
+    this.following = new Following({ viewport: this.parts.timeline, rows: this.timeline.rows, end: this.parts.end, placeOf: (step) => this.timeline.placeOf(step) });
     this.table = new StepsTable({ root: part("steps-table"), button: part("as-table"), timeline: this.parts.timeline, open: (step) => this.openStep(step) });
     this.journal = new Journal({ root: part("journal") });
     this.logs = new Logs({ root: part("logs"), copy });
@@ -77,6 +78,7 @@ export class Live {
       fork: (step) => operations.fork(step),
       pageOf: (id) => pagePath({ ...this.run, id }),
     });
+    this.diverged = new Diverged(part("notices"));
     this.lineage = new Lineage(part("notices"));
     this.watching = new Watching(part("notices"));
     this.recode = new Recode({ home: part("notices"), refused: (title, words) => this.notices.refused(title, words) });
@@ -284,6 +286,7 @@ export class Live {
     const { state } = this;
     const newest = this.moments.state;
     this.scrubber.update({ seq: state.lastSeq, last: this.moments.last, past: this.past, final: FINAL.has(newest.status), stale: Boolean(this.trouble) && !FINAL.has(newest.status), executions: newest.executions, at: state.lastAt });
+    this.diverged.update(newest);
     this.lineage.update(newest);
     this.lesson.update(newest, FINAL.has(newest.status));
     this.recode.update(newest, { ...context, final: FINAL.has(newest.status) });

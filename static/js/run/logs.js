@@ -3,7 +3,7 @@
 import { el, setFlag, setText } from "../dom.js";
 import { ansiNodes, plain } from "./ansi.js";
 import { Rows } from "./rows.js";
-import { CUT, clock, count, stepLabel } from "./words.js";
+import { CUT, clock, count, innerLabel, pathLabel } from "./words.js";
 
 const ROW_PX = 20;
 const NEAR_PX = 24; // this near to the end counts as being there
@@ -129,14 +129,14 @@ function cutRow(line) {
 
 /** One printed line; also used by the step's drawer. `alone`: without the line above it, whose time it may share. */
 export function lineRow(line, alone = false) {
-  const who = line.step ? stepLabel(line.step) : "run";
+  const who = line.step ? innerLabel(line.step) : "run";
   const level = line.level ? el("span.level", {}, line.level) : null;
   const item = el(
     "li",
     {},
     el("time", {}, line.more && !alone ? "" : clock(line.at)),
     el("span.ex", { title: `execution ${line.execution ?? ""}` }, String(line.execution ?? "")),
-    el("span.who", { title: who }, who),
+    el("span.who", { title: line.step ? pathLabel(line.step) : who }, who),
     el("span.msg", {}, level, ansiNodes(line.text), line.replay && !line.more ? el("span.tag.open", { title: "printed again while the journal was read; it happened in an earlier execution" }, "replay") : null),
   );
   setFlag(item, "more-of", Boolean(line.more) && !alone);

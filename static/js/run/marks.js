@@ -1,8 +1,8 @@
 // What is drawn on the track of one step: marks with their times, in words that a picture and a screen reader both understand. Pure.
 
 import { INJECTED } from "./breaks.js";
-import { alive, isLost, isStopped, lives } from "./fold.js";
-import { clock, copiedWords, errorLine, lasting } from "./words.js";
+import { alive, attemptMs, isLost, isMissed, isStopped, lives } from "./fold.js";
+import { clock, copiedWords, errorBrief, lasting } from "./words.js";
 
 /**
  * A mark is {type, from, to, text?, title?}; a `to` or `from` of null means now.
@@ -11,7 +11,7 @@ import { clock, copiedWords, errorLine, lasting } from "./words.js";
 export function marksOf(step, state, final) {
   const marks = step.copied ? [copied(step)] : step.kind === "do" ? attempts(step, state, final) : wait(step, state, final);
   for (const execution of lives(state).slice(step.copied ? 1 : 0)) {
-    if (step.endedSeq !== null && execution.startedSeq > step.endedSeq) {
+    if (step.endedSeq !== null && execution.startedSeq > step.endedSeq && !isMissed(step, execution.execution, state)) {
       marks.push({ type: "read", from: execution.startedAt, title: `read from the journal by execution ${execution.execution}, not run` });
     }
   }
@@ -68,10 +68,10 @@ function plainMark(attempt, many, state, final) {
     return { type: "live", from: attempt.startedAt, to: null, text, title: `${name} running` };
   }
   if (isStopped(attempt, state)) return { type: "stopped", from: attempt.startedAt, to: attempt.endedAt, text, title: `${name} did not finish` };
-  const took = lasting(attempt.endedAt - attempt.startedAt);
+  const took = lasting(attemptMs(attempt));
   if (attempt.done) return { type: "ran", from: attempt.startedAt, to: attempt.endedAt, text, title: `${name}, ${took}` };
   if (isLost(attempt)) return { type: "lost", from: attempt.startedAt, to: lostAt(attempt, state) ?? attempt.endedAt, text: "", title: `${name} lost with its worker` };
-  return { type: "fail", from: attempt.startedAt, to: attempt.endedAt, text, title: `${name} failed after ${took}: ${errorLine(attempt.error)}` };
+  return { type: "fail", from: attempt.startedAt, to: attempt.endedAt, text, title: `${name} failed after ${took}: ${errorBrief(attempt.error)}` };
 }
 
 /** When the worker of an attempt went, if it is known to have gone under it. */
@@ -103,7 +103,8 @@ function wait(step, state, final) {
   if (open && final) return bars(step.kind, state.endedAt, `${verb} until the end`);
   if (!open) {
     const took = lasting(step.endedAt - step.startedAt);
-    const how = step.status === "timed_out" ? `timed out after ${took}` : step.kind === "sleep" ? `slept ${took}` : `received after ${took}`;
+    const cancelled = `${verb} until ${step.byEnd ? "the end" : `it was cancelled, after ${took}`}`;
+    const how = step.status === "cancelled" ? cancelled : step.status === "timed_out" ? `timed out after ${took}` : step.kind === "sleep" ? `slept ${took}` : `received after ${took}`;
     return bars(step.status === "timed_out" ? "late" : step.kind, step.endedAt, step.virtual ? `${how}, ended early by hand` : how);
   }
   return [

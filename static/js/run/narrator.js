@@ -6,14 +6,15 @@ import { INJECTED, isBroken } from "./breaks.js";
 import { alive, culprit, isLost, lives } from "./fold.js";
 import { verb } from "./ledger.js";
 import { canTry } from "./tasks.js";
-import { count, errorLine, lasting, left, moment, short, stepLabel } from "./words.js";
+import { count, errorBrief, lasting, left, moment, pathLabel, short } from "./words.js";
 
 const FRESH_MS = 6_000; // how long a resumed execution is the news
 
 const NAME = 60; // characters of a step's name that a sentence bears
+const PARENT = 16; // … and of the name of one that it was called in
 const MESSAGE = 200; // … and of an error's message
 
-const name = (step) => ({ code: short(stepLabel(step), NAME) });
+const name = (step) => ({ code: short(pathLabel(step, PARENT), NAME) });
 
 /** `task` is that of a lesson; it is said where it can be done. */
 export function narrate(state, { now, final, stale, watching = false, task = null, doubles = [] }) {
@@ -158,7 +159,7 @@ function twice([first, ...more]) {
 function errored(state) {
   const { error } = state;
   const last = state.executions[state.executions.length - 1];
-  if (last?.reason === "limit") return ["The worker broke a limit, so the run ended: ", { code: short(errorLine(error), MESSAGE).replace(/\.$/, "") }, "."];
+  if (last?.reason === "limit") return ["The worker broke a limit, so the run ended: ", { code: short(errorBrief(error), MESSAGE).replace(/\.$/, "") }, "."];
   const step = culprit(state);
   const where = error?.line ? [{ line: error.line }] : ["its last line"];
   if (step?.kind === "do") {

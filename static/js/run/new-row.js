@@ -1,6 +1,6 @@
 // A row of the timeline before anything has happened in it: also the rows of the plan, which stand here before there is a run.
 
-import { el, icon, setIcon, setText } from "../dom.js";
+import { el, icon, setIcon, setText, setVar } from "../dom.js";
 import { STEP } from "../statuses.js";
 
 /** A row for a step or for an entry of the plan. */
@@ -30,6 +30,7 @@ export function fillPlan(item, entry, around) {
   item.marks = [];
   item.line = entry.line ?? null;
   row.className = `row not ${fanClass(before, after)}`;
+  setVar(row, "--deep", 0);
   setIcon(mark, STEP.not.icon, "not");
   setText(name, entry.name || "…");
   setText(count, "");

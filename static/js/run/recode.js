@@ -5,7 +5,7 @@ import { call } from "./api.js";
 import { keyOf } from "./fold.js";
 import { fork } from "./fork.js";
 import { instancePath, pagePath } from "./paths.js";
-import { stepLabel } from "./words.js";
+import { pathLabel } from "./words.js";
 
 const KIND = { do: "step", sleep: "sleep", wait: "wait" };
 
@@ -104,7 +104,7 @@ export class Recode {
     const lost = recorded[first] ?? recorded[0];
     const rows = Array.from({ length: Math.max(recorded.length, requested.length) }, (_, index) => pair(recorded[index], requested[index], index, first));
     const dialog = el("dialog.dialog.fit", { id: "fit", "aria-labelledby": "fit-title" });
-    const on = el("button.btn.main", { type: "button" }, icon("i-fork"), el("span", {}, "Fork before ", el("code", {}, stepLabel(lost))));
+    const on = el("button.btn.main", { type: "button" }, icon("i-fork"), el("span", {}, "Fork before ", el("code", {}, pathLabel(lost))));
     const said = el("p.notice.bad", { role: "alert", hidden: true });
     on.addEventListener("click", () =>
       once(on, async () => {
@@ -119,7 +119,7 @@ export class Recode {
       el(
         "div",
         {},
-        el("p.lead", {}, "Replay finds each step by its name. The journal has ", el("code", {}, stepLabel(lost)), ", and the edited code does not come to it. The run has not been touched."),
+        el("p.lead", {}, "Replay finds each step by its name. The journal has ", el("code", {}, pathLabel(lost)), ", and the edited code does not come to it. The run has not been touched."),
         el(
           "div.fit-scroll",
           { tabindex: "0", role: "region", "aria-label": "Recorded and requested steps" },
@@ -144,7 +144,7 @@ function pair(recorded, requested, index, first) {
 
 function cell(step, same, mark) {
   if (!step) return el("td.none", {}, el("span.dim", {}, "not asked for"));
-  return el("td", {}, icon(same ? "i-done" : "i-not"), el("code", { title: step.name }, stepLabel(step)), el("span.dim", {}, KIND[step.kind]), mark);
+  return el("td", {}, icon(same ? "i-done" : "i-not"), el("code", { title: step.name }, pathLabel(step)), el("span.dim", {}, KIND[step.kind]), mark);
 }
 
 /** Steps that began under other code than the run has now stand where that code has a step of their name, or nowhere. `plan` is that code's. */

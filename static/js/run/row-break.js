@@ -17,8 +17,8 @@ export function markBreak(item, broken) {
 }
 
 /** The break that a row of a step, or of an entry of the plan, is marked with. */
-export function rowBreak(breaks, { name, count = null, endedAt = null, kind }) {
-  const found = kind === "do" && breaks.length ? breakOf(breaks, { name, count }) : null;
+export function rowBreak(breaks, { name, count = null, endedAt = null, kind, parent = null }) {
+  const found = kind === "do" && !parent && breaks.length ? breakOf(breaks, { name, count }) : null;
   return found && endedAt !== null && found.step.count !== count ? null : found;
 }
 

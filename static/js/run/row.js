@@ -4,10 +4,13 @@ import { el, setFlag, setIcon, setText, setVar } from "../dom.js";
 import { stepState } from "../statuses.js";
 import { INJECTED } from "./breaks.js";
 import { marksOf } from "./marks.js";
-import { lasting, left, stepLabel, ticking } from "./words.js";
+import { stepMs } from "./fold.js";
+import { depthOf } from "./nested.js";
+import { lasting, left, pathLabel, ticking } from "./words.js";
 
 const NUMBER_PX = 14; // a mark narrower than this does not carry its number
 const LABEL_PX = 7; // width of a character in a gap, with room around it
+const DEEPEST = 4; // steps within steps are moved in so many times at most
 const TOOL_PX = 96; // a button after the now-line, with room around it
 
 const CLASSES = {
@@ -39,11 +42,13 @@ export function fillStep(item, step, state, { final, fan, tools }) {
   const shown = stepState(step, final);
   item.step = step;
   item.line = step.line;
-  row.className = `row ${fan}`;
+  const depth = depthOf(step);
+  row.className = `row ${fan}${depth ? " nested" : ""}`;
+  setVar(row, "--deep", Math.min(depth, DEEPEST));
   setIcon(mark, shown.icon, shown.tone);
   setText(name, step.name);
   setText(count, step.count > 1 ? `-${step.count}` : "");
-  button.title = stepLabel(step);
+  button.title = pathLabel(step);
   const before = item.marks;
   item.marks = marksOf(step, state, final).map((one, index) => ({ ...one, node: nodeOf(one, before[index]) }));
   const content = item.marks.map((one) => one.node);
@@ -107,13 +112,13 @@ function placeMeta(item, { final, now, counted }) {
   const shown = stepState(step, final);
   const tried = step.attempts.length > 1 ? `, ${step.attempts.length} attempts` : "";
   const injected = step.attempts.findLast((attempt) => attempt.injected)?.injected;
-  const words = `, ${shown.word}${tried}${open ? "" : `, ${text}`}${byHand ? ", ended early by hand" : ""}${injected ? `, ${INJECTED[injected]}` : ""}${item.broken ?? ""}`;
+  const words = `${step.parent ? `, in ${pathLabel(step.parent)}` : ""}, ${shown.word}${tried}${open ? "" : `, ${text}`}${byHand ? ", ended early by hand" : ""}${injected ? `, ${INJECTED[injected]}` : ""}${item.broken ?? ""}`;
   setText(parts.words, words);
 }
 
 function metaOf(step, open, now, counted) {
   if (step.copied) return [step.copied.edited ? "edited" : "copied", false];
-  if (!open) return [step.endedAt === null ? "" : lasting(step.endedAt - step.startedAt), false];
+  if (!open) return [step.endedAt === null ? "" : lasting(stepMs(step)), false];
   if (step.kind !== "do") return [left(step.until - now), true];
   if (step.status === "retrying" && !counted) return [step.until > now ? `in ${left(step.until - now)}` : "due", true];
   return [ticking(now - step.startedAt), true];

@@ -1,10 +1,11 @@
 // The timeline as a table: the same steps for a screen reader, for the keyboard, and for whoever likes figures better than bars.
 
-import { el, icon, setText } from "../dom.js";
+import { el, icon, setText, setVar } from "../dom.js";
 import { stepState } from "../statuses.js";
 import { read, write } from "../stored.js";
-import { isLost } from "./fold.js";
-import { count, errorLine, lasting, left, short, stepLabel } from "./words.js";
+import { isLost, stepMs } from "./fold.js";
+import { depthOf, rowsOf } from "./nested.js";
+import { count, errorBrief, lasting, left, pathLabel, short, stepLabel } from "./words.js";
 
 const PAGE = 200; // rows at first, and more with each press of the button below
 const EVERY_MS = 500; // between two drawings while the run goes on
@@ -21,7 +22,7 @@ export class StepsTable {
     root.append(el("table.sheet-table", {}, el("caption.sr", {}, "Steps of this run"), el("thead", {}, el("tr", {}, ...HEADS.map((name) => el(`th${["Attempts", "Began", "Took"].includes(name) ? ".r" : ""}`, { scope: "col" }, name)))), this.body), this.more);
     this.body.addEventListener("click", (event) => {
       const row = event.target.closest("tr");
-      if (row && event.target.closest(".row-open")) open(this.state.rows[row.sectionRowIndex]);
+      if (row && event.target.closest(".row-open")) open(rowsOf(this.state)[row.sectionRowIndex]);
     });
     button.addEventListener("click", () => this.turn(!this.on));
     this.reset();
@@ -59,7 +60,7 @@ export class StepsTable {
     clearTimeout(this.timer);
     this.timer = 0;
     if (!this.on || !this.state) return;
-    const { rows } = this.state;
+    const rows = rowsOf(this.state);
     const shown = Math.min(rows.length, this.most);
     while (this.body.childElementCount > shown) this.body.lastElementChild.remove();
     this.drawn.length = Math.min(this.drawn.length, shown);
@@ -83,11 +84,13 @@ export class StepsTable {
     const shown = stepState(step, final);
     const lived = [...new Set([step.execution, ...step.attempts.map((attempt) => attempt.execution), step.endedExecution].filter((one) => one !== null))];
     const open = step.endedAt === null && !final;
-    const took = step.endedAt !== null ? lasting(step.endedAt - step.startedAt) : open && step.until !== null ? `${left(step.until - now)} left` : "";
+    const took = step.endedAt !== null ? lasting(stepMs(step)) : open && step.until !== null ? `${left(step.until - now)} left` : "";
+    const name = el("th", { scope: "row", title: pathLabel(step) }, el("button.row-open", { type: "button" }, stepLabel(step)));
+    setVar(name, "--deep", depthOf(step));
     return el(
       "tr",
       {},
-      el("th", { scope: "row", title: step.name }, el("button.row-open", { type: "button" }, stepLabel(step))),
+      name,
       el("td", {}, el("span.with-icon", {}, icon(shown.icon, { tone: shown.tone }), shown.word)),
       el("td.r", {}, step.kind === "do" ? String(step.attempts.length) : ""),
       el("td.r", {}, `+${lasting(step.startedAt - begun)}`),
@@ -104,9 +107,11 @@ function noteOf(step) {
   const failed = step.attempts.filter((attempt) => attempt.error && !isLost(attempt)).at(-1);
   const lost = step.attempts.filter(isLost).length;
   if (lost) said.push(`${count(lost, "attempt")} lost with its worker`);
-  if (step.error ?? failed?.error) said.push(short(errorLine(step.error ?? failed.error), NOTE));
+  if (step.error ?? failed?.error) said.push(short(errorBrief(step.error ?? failed.error), NOTE));
   if (step.kind === "wait") said.push(`for ${step.eventType}`);
   if (step.copied) said.push(step.copied.edited ? "edited when forked" : "copied");
+  if (step.byEnd) said.push("the run ended first");
+  if (step.returned) said.push("its event went back");
   if (step.virtual || step.attempts.some((attempt) => attempt.virtual)) said.push("ended early by hand");
   if (step.rollback && step.rollback.status !== "pending") said.push({ completed: "rolled back", errored: "rollback failed" }[step.rollback.status] ?? "rolling back");
   return said.join("; ");

@@ -2,8 +2,8 @@
 
 import { tell } from "../dom.js";
 import { pictureOf } from "../statuses.js";
-import { lives } from "./fold.js";
-import { errorLine, left, short } from "./words.js";
+import { keyOf, lives } from "./fold.js";
+import { errorBrief, left, short } from "./words.js";
 
 const NOTE = 120; // characters of an error beside its line in the editor
 const TELL_MS = 100; // between two tellings
@@ -33,6 +33,7 @@ export class Telling {
     this.toldAt = performance.now();
     const steps = state.rows.map((step) => ({
       key: step.key,
+      parent: step.parent && keyOf(step.parent),
       kind: step.kind,
       name: step.name,
       count: step.count,
@@ -41,7 +42,7 @@ export class Telling {
       label: step.endedAt === null && !final ? labelOf(step, now) : "",
     }));
     const awaited = final ? null : [...state.open].findLast((step) => step.line !== null);
-    const error = state.status === "errored" && state.error?.line ? { line: state.error.line, message: short(errorLine(state.error), NOTE) } : null;
+    const error = state.status === "errored" && state.error?.line ? { line: state.error.line, message: short(errorBrief(state.error), NOTE) } : null;
     tell("steps", { steps, awaitedLine: awaited?.line ?? null, error });
     const executions = lives(newest);
     tell("status", { status: newest.status, picture: pictureOf(newest.status, [...newest.open]), executions: executions.length, replayed: executions.at(-1)?.replayed ?? 0, killed: executions.at(-1)?.reason === "killed" });

@@ -4,6 +4,7 @@ import { setFlag, setVar, tell } from "../dom.js";
 import { Asks } from "./asks.js";
 import { Ground } from "./ground.js";
 import { lifeOf } from "./marks.js";
+import { alikeUpTo, bracketAt, rowsOf } from "./nested.js";
 import { fanClass, fillPlan, newRow } from "./new-row.js";
 import { Plan } from "./plan.js";
 import { breakTool, markBreak, rowBreak } from "./row-break.js";
@@ -43,6 +44,7 @@ export class Timeline {
   reset(plan) {
     this.plan = plan;
     this.rest = [];
+    this.shown = [];
     this.state = this.mode = null;
     this.asks.reset();
     this.active = 0;
@@ -74,25 +76,28 @@ export class Timeline {
     this.generation = state.generation;
     this.final = context.final;
     const rest = context.hideRest ? [] : this.plan.ahead(state);
-    const steps = state.rows.length;
+    const shown = rowsOf(state);
+    const steps = shown.length;
     this.life = lifeOf(state, context.final);
     if (renewed) {
       this.rows.setCount(0, 0);
       this.scale.view = null;
     }
     const before = renewed ? 0 : this.steps;
-    const changed = steps !== before || rest.length !== this.rest.length;
+    const alike = state.nested ? alikeUpTo(this.shown, shown) : before; // one called in another may stand before what was there
+    const changed = steps !== before || alike < before || rest.length !== this.rest.length;
     this.steps = steps;
+    this.shown = state.nested ? [...shown] : shown;
     this.rest = rest;
     const around = aroundOf(state);
-    const seam = Math.min(before, steps) - 1; // whether its bracket goes on depends on the row after it
+    const seam = Math.min(alike, before, steps) - 1; // whether its bracket goes on depends on the row after it
     for (const [index, item] of this.rows.shown) {
       if (changed && index === seam) this.rows.touch(index);
-      else if (item.around !== around || (index < steps && item.version !== state.rows[index].version)) this.rows.touch(index);
+      else if (item.around !== around || (index < steps && (item.version !== shown[index].version || item.step?.key !== shown[index].key))) this.rows.touch(index);
     }
     const asked = this.asks.update(state, context);
     if (changedMode || asked) for (const index of this.rows.shown.keys()) this.rows.touch(index);
-    if (changed || renewed) this.rows.setCount(steps + rest.length, Math.min(before, steps));
+    if (changed || renewed) this.rows.setCount(steps + rest.length, Math.min(alike, before, steps));
     else this.rows.paint();
     this.frame();
   }
@@ -113,7 +118,7 @@ export class Timeline {
   }
 
   entry(index) {
-    return index < this.steps ? this.state.rows[index] : this.rest[index - this.steps];
+    return index < this.steps ? this.shown[index] : this.rest[index - this.steps];
   }
 
   draw(index, old) {
@@ -150,9 +155,8 @@ export class Timeline {
   }
 
   fan(index) {
-    const { rows } = this.state;
-    const mine = rows[index].bracket;
-    return fanClass(rows[index - 1]?.bracket === mine, rows[index + 1]?.bracket === mine);
+    const [before, after, passing] = bracketAt(this.shown, index);
+    return `${fanClass(before, after)}${passing ? " fan-past" : ""}`;
   }
 
   redraw() {
@@ -175,8 +179,13 @@ export class Timeline {
     for (const item of this.rows.shown.values()) setFlag(item.parts.row, "is-linked", line !== null && item.line === line);
   }
 
+  /** Where a step stands among the rows, or -1. */
+  placeOf(step) {
+    return this.shown.indexOf(step);
+  }
+
   revealLine(line) {
-    const index = this.state ? this.state.rows.findLastIndex((step) => step.line === line) : -1;
+    const index = this.state ? this.shown.findLastIndex((step) => step.line === line) : -1;
     if (index >= 0) this.focusRow(index);
   }
 
@@ -234,7 +243,7 @@ export class Timeline {
   /** Breaks the step that the keyboard is at. */
   askBreak() {
     const entry = this.rows.shown.has(this.active) ? this.entry(this.active) : null;
-    if (entry?.kind === "do" && entry.name && !this.context.why) this.onBreak(entry);
+    if (entry?.kind === "do" && entry.name && !entry.parent && !this.context.why) this.onBreak(entry);
   }
 
   focusRow(index) {
@@ -259,5 +268,5 @@ function aroundOf(state) {
   const life = state.executions[state.executions.length - 1];
   const pause = state.pauses[state.pauses.length - 1];
   const broken = state.breaks.map((each) => `${each.id}/${each.left}`);
-  return `${state.generation}:${state.executions.length}:${life?.endedSeq}:${life?.cut}:${state.pauses.length}:${pause?.[1]}:${broken}`;
+  return `${state.generation}:${state.executions.length}:${state.diverged.length}:${life?.endedSeq}:${life?.cut}:${state.pauses.length}:${pause?.[1]}:${broken}`;
 }

@@ -22,9 +22,19 @@ export function copiedWords({ copied }) {
 /** A step's name as people see it: its count is said from the second on. */
 export const stepLabel = (step) => (step.count > 1 ? `${step.name}-${step.count}` : step.name);
 
-/** A length of time in milliseconds, as long as it needs to be: `3 ms`, `3.27 s`, `6 min 46 s`, `1 h 53 min`, `4 d 2 h`. */
+/** The same where it stands alone: after the names of the steps that it was called in, of which so many characters are told. */
+export function pathLabel(step, most = Infinity) {
+  return step.parent ? `${short(pathLabel(step.parent, most), most)} › ${stepLabel(step)}` : stepLabel(step);
+}
+
+/** The same where there is room for little: that it was called in another one, not in which. */
+export const innerLabel = (step) => (step.parent ? `› ${stepLabel(step)}` : stepLabel(step));
+
+/** A length of time in milliseconds, as long as it needs to be: `320 µs`, `3 ms`, `3.27 s`, `6 min 46 s`, `1 h 53 min`, `4 d 2 h`. */
 export function lasting(ms) {
   if (ms < 0) ms = 0;
+  if (ms > 0 && ms < 0.9995) return `${Math.max(1, Math.round(ms * 1000))}\u00a0µs`;
+  if (ms < 9.95) return `${trim(ms.toFixed(1))}\u00a0ms`;
   if (ms < 1000) return `${Math.round(ms)}\u00a0ms`;
   if (ms < 10_000) return `${trim((ms / 1000).toFixed(2))}\u00a0s`;
   if (ms < 59_950) return `${trim((ms / 1000).toFixed(1))}\u00a0s`;
@@ -100,4 +110,11 @@ export function short(text, most) {
 export function errorLine(error) {
   if (!error) return "";
   return error.message ? `${error.name}: ${error.message}` : error.name;
+}
+
+/** The same where there is room for one line only: of a group, its first member is what went wrong. */
+export function errorBrief(error) {
+  let first = error;
+  while (first?.errors?.length) [first] = first.errors;
+  return first === error ? errorLine(error) : `${errorLine(first)}, ${error.errors.length > 1 ? `one of ${error.errors.length} ` : ""}in ${error.name}`;
 }

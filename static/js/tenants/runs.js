@@ -3,7 +3,7 @@
 import { el } from "../dom.js";
 import { request } from "../http.js";
 import { pagePath, tenantPath } from "../run/paths.js";
-import { lasting, moment } from "../run/words.js";
+import { errorBrief, lasting, moment } from "../run/words.js";
 import { STATUS, statusIcon } from "../statuses.js";
 import { moment as begun } from "../when.js";
 
@@ -107,7 +107,7 @@ export class Runs {
   }
 
   row(run) {
-    const error = run.status === "errored" && run.error ? `${run.error.name}: ${run.error.message}` : "";
+    const error = run.status === "errored" && run.error ? errorBrief(run.error) : "";
     return el(
       "li",
       { dataset: { id: run.id } },
