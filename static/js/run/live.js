@@ -124,6 +124,7 @@ export class Live {
     this.wanted = momentOf(location.href);
     this.header.reset(id);
     this.notices.connection(null);
+    this.notices.pace(false);
     this.notices.refused();
     this.clear();
     this.effects.open(this.run);
@@ -187,14 +188,15 @@ export class Live {
       onEvents: mine((events) => this.take(events)),
       onHello: mine((hello) => this.clockFrom(hello)),
       onReset: mine(() => this.clear()),
-      onEnd: mine(() => this.schedule(true)),
+      onEnd: mine(() => (this.notices.pace(false), this.schedule(true))),
       onTrouble: mine((trouble) => this.troubled(trouble)),
+      onPace: mine((polling) => this.notices.pace(polling)),
     });
   }
 
   /** The server's clock rules: countdowns hold on a computer whose own is wrong. */
   clockFrom(hello) {
-    this.skew = hello.server_time - Date.now();
+    if (hello.server_time !== undefined) this.skew = hello.server_time - Date.now();
   }
 
   take(events) {

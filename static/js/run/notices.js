@@ -3,6 +3,7 @@
 import { el, icon, setText } from "../dom.js";
 
 const TITLES = { network: "Connection lost.", server: "The server is in trouble.", restart: "The server is restarting.", gone: "This run is not there any more." };
+const ASKING = "Other pages of this browser follow their runs live, as many as may. This one asks for what is new every second.";
 
 export class Notices {
   constructor({ root, retryNow }) {
@@ -14,7 +15,8 @@ export class Notices {
     this.button = button;
     this.trouble = el("div.notice", { role: "status", hidden: true }, icon("i-off"), el("p", {}, this.title, " ", this.words, this.when), button);
     this.refusal = null;
-    root.replaceChildren(this.trouble);
+    this.asking = el("div.notice.calm", { role: "status", hidden: true }, icon("i-clock"), el("p", {}, ASKING));
+    root.replaceChildren(this.trouble, this.asking);
   }
 
   /** `trouble` as stream.js tells it, or null. */
@@ -26,6 +28,11 @@ export class Notices {
     setText(this.words, trouble.kind === "server" || trouble.kind === "gone" ? `${trouble.words} ` : "");
     this.button.hidden = trouble.kind === "gone";
     this.tick();
+  }
+
+  /** `polling`: other pages of this browser have all the streams that it may have. */
+  pace(polling) {
+    this.asking.hidden = !polling;
   }
 
   tick() {

@@ -1,30 +1,33 @@
 // One run's events, in order and each once, for as long as the page is looked at. It closes when the page is hidden for long and
-// goes on from where it was; a blip is left to the browser, longer trouble is said and retried with a countdown. A browser has six
-// connections for all its tabs: one that is opened tells the others, and those that nobody looks at let go at once.
+// goes on from where it was; a blip is left to the browser, longer trouble is said and retried with a countdown. One browser holds a few
+// streams only (slots.js): a page that gets none asks for what is new every second, until it gets one.
 
 import { parse } from "../exact.js";
 import { call, probe } from "./api.js";
 import { KeyedSource } from "./keyed-source.js";
 import { instancePath } from "./paths.js";
+import { Slot } from "./slots.js";
 
 const HIDDEN_MS = 30_000; // hidden this long, the page gives its connection back
 const SILENT_MS = 40_000; // the server pings every 15 s: this much silence is a dead connection
 const BLIP_MS = 1_500; // trouble shorter than this is not worth a word
 const DELAYS_MS = [1_000, 2_000, 3_000, 5_000, 8_000, 10_000];
 const SPREAD = 0.5; // of a delay at most comes on top, by chance: pages that lost the same server do not all come back in one moment
-const TABS = "playground-streams"; // where this browser's tabs tell one another
 const PAGE = 1_000; // events asked for at a time when some are missing
+const POLL_MS = 1_000; // between two questions of a page that has no stream
+const FINAL = new Set(["workflow_completed", "workflow_errored", "workflow_terminated"]);
 
 export class Stream {
   /**
-   * @param {{id: string, tenant?: string | null, token?: string | null, after?: number, onEvents: (events: object[]) => void, onHello?: (hello: {server_time: number}) => void,
-   *   onReset: () => void, onEnd: () => void, onTrouble: (trouble: object | null) => void}} how
+   * @param {{id: string, tenant?: string | null, token?: string | null, after?: number, onEvents: (events: object[]) => void, onHello?: (hello: {server_time?: number, last_seq: number}) => void,
+   *   onReset: () => void, onEnd: () => void, onTrouble: (trouble: object | null) => void, onPace?: (polling: boolean) => void}} how
    *   `token` is sent for a tenant's run only: others are read without
    *   `onTrouble` gets {kind: "network" | "server" | "restart" | "gone", words, attempt, at} or null when all is well;
-   *   `at` is the performance.now() of the next attempt, or null while one is under way
+   *   `at` is the performance.now() of the next attempt, or null while one is under way; `onPace` is told whether it asks instead of listening
    */
-  constructor({ id, tenant = null, token = null, after = 0, onEvents, onHello, onReset, onEnd, onTrouble }) {
-    Object.assign(this, { path: instancePath({ id, tenant }), key: tenant && token, last: after, onEvents, onHello, onReset, onEnd, onTrouble });
+  constructor({ id, tenant = null, token = null, after = 0, onEvents, onHello, onReset, onEnd, onTrouble, onPace = () => {} }) {
+    const told = { onEvents, onHello, onReset, onEnd, onTrouble, onPace };
+    Object.assign(this, { path: instancePath({ id, tenant }), key: tenant && token, last: after, lastType: null, ...told });
     this.closed = false;
     this.ended = false;
     this.attempt = 0;
@@ -36,8 +39,8 @@ export class Stream {
       [window, "pageshow", (event) => event.persisted && this.open()],
       [window, "online", () => this.trouble && this.retryNow()],
     ];
-    this.tabs = tabs();
-    if (this.tabs) this.listeners.push([this.tabs, "message", () => document.hidden && this.drop()]);
+    this.turn = null; // what goes on between `open` and `drop`; another one means that this has been given up
+    this.slot = new Slot(() => (document.hidden ? this.drop() : this.open()));
     for (const [target, name, listener] of this.listeners) target.addEventListener(name, listener);
     this.open();
   }
@@ -46,12 +49,13 @@ export class Stream {
     this.closed = true;
     this.drop();
     for (const [target, name, listener] of this.listeners) target.removeEventListener(name, listener);
-    this.tabs?.close();
+    this.slot.close();
   }
 
   drop() {
     this.source?.close();
-    this.source = null;
+    this.source = this.turn = null;
+    this.slot.free();
     for (const timer of Object.values(this.timers)) clearTimeout(timer);
     this.timers = {};
   }
@@ -60,10 +64,18 @@ export class Stream {
     return `${this.path}/stream?after=${this.last}`;
   }
 
-  open() {
+  async open() {
     if (this.closed || this.ended) return;
     this.drop();
-    this.tabs?.postMessage("open");
+    const turn = (this.turn = {});
+    const held = await this.slot.take();
+    if (this.turn !== turn) return;
+    if (held) this.listen();
+    else this.poll(turn);
+  }
+
+  listen() {
+    this.onPace(false);
     const source = this.key ? new KeyedSource(this.address, this.key) : new EventSource(this.address);
     this.source = source;
     const listen = (name, take) => source.addEventListener(name, (event) => this.source === source && take(event));
@@ -78,10 +90,49 @@ export class Stream {
     this.watch();
   }
 
+  /** Asks for what is new, again and again, until there is a slot for a stream. */
+  async poll(turn) {
+    this.onPace(true);
+    while (this.turn === turn) {
+      if (!document.hidden) await this.ask(turn);
+      if (this.turn !== turn) return;
+      await new Promise((resolve) => (this.timers.poll = setTimeout(resolve, POLL_MS)));
+      if (this.turn !== turn || document.hidden || !this.slot.isWorthAsking) continue;
+      const held = await this.slot.take();
+      if (this.turn === turn && held) return this.listen();
+    }
+  }
+
+  async ask(turn) {
+    const answer = await call("GET", `${this.path}/events?after=${this.last}&limit=${PAGE}`, { token: this.key });
+    if (this.turn !== turn) return;
+    if (!answer.ok) return this.unanswered(answer);
+    this.calmed();
+    const { events, last_seq: newest, more } = answer.data;
+    this.onHello?.({ last_seq: newest });
+    if (newest < this.last) return this.anew();
+    await (this.queue = this.queue.then(() => this.accept(events)).catch((error) => this.lost({ kind: "server", words: String(error.message) })));
+    if (this.turn !== turn) return;
+    if (more) await this.ask(turn);
+    else if (FINAL.has(this.lastType)) this.finish();
+  }
+
+  unanswered({ status, network, words, retryAfter }) {
+    if (network) this.lost({ kind: "network", words: "" });
+    else if (status === 404) this.gone(words);
+    else this.lost({ kind: "server", words, least: retryAfter * 1000 });
+  }
+
+  gone(words) {
+    this.drop();
+    this.ended = true;
+    this.say({ kind: "gone", words, attempt: 0, at: null });
+  }
+
   seen() {
     clearTimeout(this.timers.hidden);
     if (document.hidden) this.timers.hidden = setTimeout(() => this.drop(), HIDDEN_MS);
-    else if (!this.source && !this.timers.retry) this.open();
+    else if (!this.turn && !this.timers.retry) this.open();
   }
 
   watch() {
@@ -90,11 +141,15 @@ export class Stream {
   }
 
   well() {
+    this.calmed();
+    this.watch();
+  }
+
+  calmed() {
     this.attempt = 0;
     this.blip = false;
     clearTimeout(this.timers.blip);
     this.say(null);
-    this.watch();
   }
 
   say(trouble) {
@@ -118,6 +173,7 @@ export class Stream {
     const next = fresh.filter((event) => event.seq > this.last);
     if (!next.length) return;
     this.last = next[next.length - 1].seq;
+    this.lastType = next[next.length - 1].type;
     this.onEvents(next);
   }
 
@@ -129,6 +185,7 @@ export class Stream {
       const events = answer.data.events.filter((event) => event.seq > this.last);
       if (!events.length || this.closed) return;
       this.last = events[events.length - 1].seq;
+      this.lastType = events[events.length - 1].type;
       this.onEvents(events);
     }
   }
@@ -174,12 +231,10 @@ export class Stream {
   async refused() {
     this.drop();
     const answer = await probe(this.address, this.key);
-    if (this.closed || this.source) return;
+    if (this.closed || this.turn) return;
     if (answer.status === 204) this.finish();
-    else if (answer.status === 404) {
-      this.ended = true;
-      this.say({ kind: "gone", words: answer.words, attempt: 0, at: null });
-    } else if (answer.network || answer.ok) this.lost({ kind: "network", words: "" });
+    else if (answer.status === 404) this.gone(answer.words);
+    else if (answer.network || answer.ok) this.lost({ kind: "network", words: "" });
     else this.lost({ kind: "server", words: answer.words, least: answer.retryAfter * 1000 });
   }
 
@@ -208,14 +263,5 @@ export class Stream {
     this.open();
     this.timers.blip = blip;
     this.blip = true;
-  }
-}
-
-/** The channel between this browser's tabs; null in a frame that may have none. */
-function tabs() {
-  try {
-    return new BroadcastChannel(TABS);
-  } catch {
-    return null;
   }
 }

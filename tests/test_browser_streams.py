@@ -1,0 +1,131 @@
+"""A browser has six connections for a site over HTTP/1.1: pages and frames side by side share them, and none of them hangs."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from page_support import Playground, expect
+from playwright.sync_api import Browser, BrowserContext, Request
+from server_support import Server, ask
+
+pytestmark = pytest.mark.long
+
+MANY = 8
+MOST = 4  # streams that one browser may hold
+WAITS = """from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        await step.wait_for_event("somebody", "called")
+        return "awake"
+"""
+SOON_MS = 15_000  # hidden for 30 s a page lets go of its connection anyway
+ASKING = "This one asks for what is new every second."
+
+
+def open_streams(context: BrowserContext) -> list[int]:
+    """A list with how many streams the browser holds, which goes on as they begin and end."""
+    held: set[Request] = set()
+    counts = [0]
+
+    def begun(request: Request) -> None:
+        if "/stream?after=" in request.url:
+            held.add(request)
+            counts.append(len(held))
+
+    def over(request: Request) -> None:
+        if request in held:
+            held.discard(request)
+            counts.append(len(held))
+
+    context.on("request", begun)
+    context.on("requestfinished", over)
+    context.on("requestfailed", over)
+    return counts
+
+
+def call(server: Server, made: dict[str, Any], page: Any) -> None:
+    """Send what a run waits for, from the page: by one of the connections that are left."""
+    status = page.evaluate(
+        "([url, token]) => fetch(url, {method: 'POST', headers: {Authorization: `Bearer ${token}`}, body: '{}'}).then(it => it.status)",
+        [f"/api{made['url']}/events/called", made["control_token"]],
+    )
+    assert status == 202
+
+
+def test_eight_pages_side_by_side_follow_eight_runs_and_the_site_answers(own_server: Server, open_page: Callable) -> None:
+    first = Playground(open_page(own_server.url + "/"), own_server.url)
+    streams = open_streams(first.page.context)
+    windows = []
+    for _ in range(MANY):
+        made = ask(f"{own_server.url}/api/instances", {"source": WAITS})
+        page = first.page.context.new_page()
+        page.goto(own_server.url + made["url"], timeout=SOON_MS)
+        expect(page.locator('[data-part="word"]')).to_have_text("Waiting", timeout=SOON_MS)
+        windows.append((page, made))
+    for page, _ in windows:  # all of them come back at once, as after the browser was started again
+        page.evaluate("() => { window.old = true; setTimeout(() => location.reload()); }")
+    for page, _ in windows:
+        page.wait_for_function("() => !window.old")
+        expect(page.locator('[data-part="word"]')).to_have_text("Waiting", timeout=SOON_MS)
+    asking = [page for page, _ in windows if page.get_by_text(ASKING).is_visible()]
+    assert len(asking) == MANY - MOST
+    first.page.goto(own_server.url + "/examples/hello", timeout=SOON_MS)
+    first.run()
+    first.expect_status("Complete")
+    for page, made in windows:
+        call(own_server, made, page)
+    for page, _ in windows:
+        expect(page.locator('[data-part="word"]')).to_have_text("Complete", timeout=SOON_MS)
+        expect(page.get_by_role("region", name="Output")).to_contain_text("awake")
+        expect(page.get_by_text(ASKING)).to_be_hidden()
+    assert MOST in streams and max(streams) <= MOST, streams
+
+
+@pytest.mark.parametrize("locks", [True, False], ids=["locks", "no-locks"])
+def test_a_page_that_asks_gets_the_stream_that_another_lets_go(own_server: Server, open_page: Callable, locks: bool) -> None:
+    """Over plain HTTP from another machine a browser has no locks to give."""
+    context = open_page(own_server.url + "/about").page.context
+    if not locks:
+        context.add_init_script("Object.defineProperty(Navigator.prototype, 'locks', { get: () => undefined })")
+    pages = []
+    for _ in range(MOST + 1):
+        page = context.new_page()
+        page.goto(own_server.url + ask(f"{own_server.url}/api/instances", {"source": WAITS})["url"])
+        expect(page.locator('[data-part="word"]')).to_have_text("Waiting")
+        pages.append(page)
+    expect(pages[-1].get_by_text(ASKING)).to_be_visible()
+    with pages[-1].expect_request("**/stream?after=*"):
+        pages[0].close()
+    expect(pages[-1].get_by_text(ASKING)).to_be_hidden()
+
+
+def test_eight_frames_in_one_article_run_and_the_site_answers(own_server: Server, browser: Browser, open_page: Callable) -> None:
+    snippet = ask(own_server.url + "/api/snippets", {"source": WAITS})
+    frames = "".join(f'<iframe src="{own_server.url}{snippet["url"]}/embed" width="420" height="360"></iframe>' for _ in range(MANY))
+    context = browser.new_context(viewport={"width": 1_000, "height": 1_600}, service_workers="block")
+    try:
+        page = context.new_page()
+        page.route("**/article", lambda route: route.fulfill(content_type="text/html", body=f"<!doctype html>{frames}"))
+        streams = open_streams(context)
+        page.goto(own_server.url + "/article")
+        made = []
+        for place in range(MANY):
+            frame = page.frame_locator(f"iframe >> nth={place}")
+            with page.expect_response("**/api/instances") as answer:
+                frame.get_by_role("button", name="Run", exact=True).click(timeout=SOON_MS)
+            made.append(answer.value.json())
+            expect(frame.locator('[data-part="word"]')).to_have_text("Waiting", timeout=SOON_MS)
+        assert len({it["id"] for it in made}) == MANY
+        other = context.new_page()
+        other.goto(own_server.url + "/examples/hello", timeout=SOON_MS)
+        other.locator("[data-run]:visible").click()
+        expect(other.locator('[data-part="word"]')).to_have_text("Complete", timeout=SOON_MS)
+        for it in made:
+            call(own_server, it, other)
+        for place in range(MANY):
+            expect(page.frame_locator(f"iframe >> nth={place}").get_by_role("region", name="Output")).to_contain_text("awake", timeout=SOON_MS)
+        assert MOST in streams and max(streams) <= MOST, streams
+    finally:
+        context.close()
