@@ -1,15 +1,11 @@
-// Drafts: what you changed and have not run or shared, kept in this browser. One that belongs to an opened example or link is offered,
-// never put in its place; at the bare address the latest one is simply there again.
+// Drafts: what you changed and have not run or shared, kept in this browser, each tab's apart. One that belongs to an opened example or link
+// is offered, never put in its place; at the bare address the tab's latest one is simply there again, or that of a tab which was closed.
 
+import { DraftStore } from "./draft-store.js";
 import { notice } from "./notices.js";
-import { read, remove, shelf, write } from "./stored.js";
 import { moment } from "./when.js";
 
-const MOST = 20;
-const LATEST = "draft";
-
-const isDraft = (kept) => typeof kept?.source === "string" && typeof kept.params === "string";
-const drafts = shelf("drafts", MOST, isDraft);
+const CLOSED_MS = 86_400_000; // a closed tab's draft comes back by itself for a day, the newest of all whenever
 
 /** The name under which a page's draft is kept. */
 function baseOf(page) {
@@ -18,60 +14,99 @@ function baseOf(page) {
   return page.example ? `example:${page.example.slug}` : "blank";
 }
 
+const isTenants = ({ base }) => base.startsWith("tenant:"); // what is a tenant's stays with it
+
 /** @param {{page: object, text: () => string, params: () => string, restore: (draft: object) => void, say: (words: string) => void}} how */
 export function makeDrafts({ page, text, params, restore, say }) {
+  const store = new DraftStore();
   let base = baseOf(page);
+  let touched = false; // something was typed here already
+  let turn = Promise.resolve(); // what is kept is kept in order
 
-  function differs(draft) {
-    return isDraft(draft) && (draft.source !== page.source || draft.params.trim() !== page.params.trim());
-  }
+  const differs = (draft) => draft.source !== page.source || draft.params.trim() !== page.params.trim();
 
   /** Called once at the start: puts the latest draft back at the bare address, offers one elsewhere. */
-  function open() {
-    if (page.kind === "start") {
-      const latest = read(LATEST);
-      if (!differs(latest)) return;
-      base = latest.base;
-      restore(latest);
-      const shown = notice("draft", {
-        icon: "i-undo",
-        tone: "calm",
-        text: `Your draft from ${moment(latest.at)} is back.`,
-        actions: [{ name: "Start from the example", act: () => (clear(), (base = baseOf(page)), restore(page), shown.close()) }],
-      });
-      return;
-    }
+  async function open() {
     if (page.kind === "new") return; // a draft is of what is stored; edits of this become one at the bare address
-    const draft = drafts.get(base);
-    if (!differs(draft)) return;
-    const what = page.kind === "example" ? "the example" : page.kind === "instance" ? "what this run ran" : "the shared version";
+    const bare = page.kind === "start";
+    const found = bare ? await latest() : await draftOf(base);
+    if (!found) return;
+    if (bare && !touched) comesBack(found);
+    else offer(found);
+  }
+
+  /** The draft that this tab had, else that of one that was closed. */
+  async function latest() {
+    const mine = await store.mine();
+    if (mine) return differs(mine) ? mine : null;
+    const [newest] = store.all().filter((draft) => !isTenants(draft));
+    const [closed] = (await store.orphans()).filter((draft) => !isTenants(draft) && differs(draft));
+    return closed && (closed.id === newest.id || Date.now() - closed.at < CLOSED_MS) ? closed : null;
+  }
+
+  async function draftOf(wanted) {
+    const mine = await store.mine(wanted);
+    if (mine && differs(mine)) return mine;
+    return (await store.orphans()).find((draft) => draft.base === wanted && differs(draft)) ?? null;
+  }
+
+  function take(draft) {
+    base = draft.base;
+    store.adopt(draft, !isTenants(draft));
+    restore(draft);
+  }
+
+  function comesBack(draft) {
+    take(draft);
+    const again = () => {
+      store.drop(draft.id);
+      store.dropMine(base);
+      base = baseOf(page);
+      restore(page);
+      shown.close();
+    };
+    const shown = notice("draft", {
+      icon: "i-undo",
+      tone: "calm",
+      text: `Your draft from ${moment(draft.at)} is back.`,
+      actions: [{ name: "Start from the example", act: again }],
+    });
+  }
+
+  function offer(draft) {
+    const what = page.kind === "instance" ? "what this run ran" : page.kind === "snippet" ? "the shared version" : "the example";
     const shown = notice("draft", {
       icon: "i-undo",
       tone: "calm",
       text: `You have a draft of this from ${moment(draft.at)}. Restore it, or keep ${what}.`,
       actions: [
-        { name: "Restore", act: () => (restore(draft), shown.close()) },
-        { name: "Discard", act: () => (clear(), shown.close()) },
+        { name: "Restore", act: () => (take(draft), shown.close()) },
+        { name: "Discard", act: () => (store.drop(draft.id), shown.close(), say("")) },
       ],
     });
   }
 
   function keep() {
+    touched = true;
     const draft = { source: text(), params: params(), title: document.getElementById("title").textContent, base };
-    if (!differs(draft)) return clear();
-    const kept = drafts.put(base, draft) && (page.tenant ? true : write(LATEST, { ...draft, at: Date.now() })); // what is a tenant's stays with it
-    say(kept ? "Draft kept in this browser" : "This browser keeps no drafts");
+    turn = turn.then(() => (differs(draft) ? put(draft) : clear(draft.base)));
   }
 
-  function clear() {
-    drafts.drop(base);
-    if (read(LATEST)?.base === base) remove(LATEST);
+  async function put(draft) {
+    const { kept, gone } = await store.put(draft, !page.tenant);
+    if (!kept) say("Not kept: this browser’s storage is full or closed");
+    else say(gone ? `Draft kept in this browser; one from ${moment(gone.at)} gave way` : "Draft kept in this browser");
+  }
+
+  function clear(of) {
+    store.dropMine(of);
     say("");
   }
 
   /** The code is stored under a link now: that is what later edits are a draft of. */
   function stored(snippet, source, paramsText) {
-    drafts.drop(base);
+    const before = base;
+    turn = turn.then(() => store.dropMine(before));
     base = page.tenant ? `tenant:${page.tenant}:${snippet}` : `snippet:${snippet}`;
     Object.assign(page, { source, params: paramsText });
     keep(); // what was typed while it was on its way

@@ -29,6 +29,15 @@ export function remove(key) {
   }
 }
 
+/** The names under which something is kept that begin with `start`. */
+export function keysOf(start) {
+  try {
+    return Object.keys(localStorage).flatMap((key) => (key.startsWith(PREFIX + start) ? [key.slice(PREFIX.length)] : []));
+  } catch {
+    return [];
+  }
+}
+
 const newestFirst = (entries) => Object.entries(entries).sort(([, a], [, b]) => (b.at ?? 0) - (a.at ?? 0));
 
 /**
