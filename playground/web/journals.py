@@ -4,6 +4,7 @@ Of one instance, large values are kept up to `VALUES_BYTES`; those after them ar
 Result and params are always kept. The journal itself has everything (`GET …/events`).
 """
 
+from collections.abc import Container
 from typing import Any
 
 import msgspec
@@ -64,11 +65,11 @@ def _parted(name: str, raw: msgspec.Raw) -> Any:
 
 
 async def read(
-    store: Store, key: int, *, after: int, budget: Budget, only: str | None = None, most: int = PAGE_OF_EVENTS
+    store: Store, key: int, *, after: int, budget: Budget, only: Container[str] | None = None, most: int = PAGE_OF_EVENTS
 ) -> tuple[list[Event], int]:
-    """The next events after a seq, at most `most`, those of the type `only` where it is given, and the seq up to which was read."""
+    """The next events after a seq, at most `most`, those of the types `only` where they are given, and the seq up to which was read."""
     rows = await store.events_json(key, after=after, limit=min(most, PAGE_OF_EVENTS))
-    return [_event(text, budget) for _, type, text in rows if only in (None, type)], rows[-1][0] if rows else after
+    return [_event(text, budget) for _, type, text in rows if only is None or type in only], rows[-1][0] if rows else after
 
 
 def _event(text: bytes, budget: Budget) -> Event:

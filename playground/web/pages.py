@@ -17,6 +17,7 @@ All pages:
 
     page         the dict below; also in the HTML: <script type="application/json" id="page-data">{{ page|json_script }}</script>
     highlighted  safe HTML of `page.source`: <span class="line" id="L1">…</span> per line, with the editor's tok-… classes
+    diverged     where a replay of the instance took another way, for readers without JavaScript: execution, steps (else [])
     logs         printed lines of the instance for readers without JavaScript: at, execution, step, stream, level, text, replay (else [])
     effects      the ledger of the instance for the same readers: kind, data, step, attempts, key, times (else [])
     social       how a link to the page looks elsewhere: see social.py
@@ -92,7 +93,7 @@ async def instance(context: Context, request: Request) -> Response:
     if not wants_html(request):
         return await page(context, request, "instance", shown)
     effects = ledger(await context.store.effects.of(row.key))
-    return await page(context, request, "instance", shown, logs=await context.views.logs(row, at), effects=effects)
+    return await page(context, request, "instance", shown, more={**await context.views.beside(row, at), "effects": effects})
 
 
 async def embed(context: Context, request: Request) -> Response:
@@ -166,8 +167,6 @@ async def page(
     shown: dict[str, Any],
     *,
     template: str = "page.html",
-    logs: list[dict[str, Any]] | None = None,
-    effects: list[dict[str, Any]] | None = None,
     more: dict[str, Any] | None = None,
 ) -> Response:
     """The page of a kind, as HTML or JSON; `shown` is what it has of the names above."""
@@ -181,8 +180,9 @@ async def page(
     names = await shared_names(context, request) | {
         "page": told,
         "highlighted": await context.highlighter.python(told["source"]),
-        "logs": logs or [],
-        "effects": effects or [],
+        "logs": [],
+        "diverged": [],
+        "effects": [],
         "social": social.of_page(context, request, told),
         **(more or {}),
     }

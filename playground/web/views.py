@@ -20,6 +20,9 @@ LOG_LINES_SHOWN = 1_000  # on a page without JavaScript
 LOG_EVENTS_READ = 10_000  # events looked through for them
 
 
+_BESIDE = frozenset({ev.LOG, ev.REPLAY_DIVERGED})
+
+
 class Views:
     """What people are shown. `forget` lets go of what is kept for speed."""
 
@@ -62,20 +65,27 @@ class Views:
         shown = await self.instance(row, at)
         return {**shown, "steps": partly_read(shown["steps"])}
 
-    async def logs(self, row: InstanceRow, at: int | None = None) -> list[dict[str, Any]]:
-        """The first texts that it printed, for a page without JavaScript; with `at`, up to the event of that seq."""
+    async def beside(self, row: InstanceRow, at: int | None = None) -> dict[str, list[dict[str, Any]]]:
+        """What a page without JavaScript shows beside the fold; with `at`, up to the event of that seq.
+
+        `logs` are the first texts that the instance printed; `diverged` tells where a replay took another way: execution, steps that it did not reach.
+        """
         joiner = Joiner()
+        diverged: list[dict[str, Any]] = []
         after, budget = 0, Budget()
         until = row.last_seq if at is None else at
         while len(joiner.printed) < LOG_LINES_SHOWN and after < min(LOG_EVENTS_READ, until):
-            batch, reached = await read(self._store, row.key, after=after, budget=budget, only=ev.LOG)
+            batch, reached = await read(self._store, row.key, after=after, budget=budget, only=_BESIDE)
             for event in batch:
-                if event.seq <= until:
-                    joiner.take(event)
+                if event.seq > until:
+                    break
+                joiner.take(event)
+                if event.type == ev.REPLAY_DIVERGED:
+                    diverged.append({"execution": event.execution, **event.data})
             if reached == after:
                 break
             after = reached
-        return [_printed(text) for text in joiner.printed[:LOG_LINES_SHOWN]]
+        return {"logs": [_printed(text) for text in joiner.printed[:LOG_LINES_SHOWN]], "diverged": diverged}
 
 
 def _printed(text: Printed) -> dict[str, Any]:

@@ -29,7 +29,6 @@ export function view(state) {
   };
   if (state.trigger !== null && typeof state.trigger === "object") shown.trigger = state.trigger;
   if (state.codeChanges.length) shown.code_changes = [...state.codeChanges];
-  if (state.diverged.length) shown.diverged = [...state.diverged];
   return shown;
 }
 
