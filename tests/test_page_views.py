@@ -169,3 +169,15 @@ def test_an_execution_that_took_another_way_did_not_read_what_it_passed_by() -> 
     assert node(LENS, {"events": journal, "final": False})[0] == ["ran, 320\xa0µs", "not reached again"]
     said = node('import { notReached } from "RUN/diverged.js";\nreturn given.map(notReached);', [[pay | {"count": 2}], [pay | {"count": many} for many in range(1, 6)]])
     assert said == ["pay-2 was not reached again", "pay, pay-2 and 3 more steps were not reached again"]
+
+
+def test_a_run_that_ended_in_a_group_names_the_step_that_raised_one_of_it() -> None:
+    error = {"name": "ValueError", "message": "no price"}
+    inner = {"name": "ExceptionGroup", "message": "inner", "errors": [error]}
+    script = """
+import { blamed, culprit } from "RUN/fold.js";
+const rows = [{ name: "a", error: null }, { name: "b", error: given.error }];
+const state = { rows, error: { name: "ExceptionGroup", message: "outer", errors: [{ name: "KeyError", message: "k" }, given.inner] } };
+return [culprit(state) ?? null, blamed(state).name, blamed({ ...state, error: null }) ?? null];
+"""
+    assert node(script, {"error": error, "inner": inner}) == [None, "b", None]

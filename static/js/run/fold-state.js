@@ -112,6 +112,14 @@ export function stirred(state, event) {
 /** The latest step whose error is the one that ended the run, if that came from a step. */
 export const culprit = ({ rows, error }) => error && rows.findLast((step) => step.error?.name === error.name && step.error.message === error.message);
 
+const members = (error) => [error, ...(error.errors ?? []).flatMap(members)];
+
+/** The same, or where the run ended in a group of errors, the latest step that raised one of them. */
+export function blamed(state) {
+  const raised = (step) => step.error && members(state.error).some(({ name, message }) => step.error.name === name && step.error.message === message);
+  return culprit(state) ?? (state.error?.errors ? state.rows.findLast(raised) : undefined);
+}
+
 /** Whether the replay of an execution took a way on which it did not come to a stored step. */
 export const isMissed = (step, execution, { diverged }) => diverged.some((one) => one.execution === execution && one.steps.some((each) => keyOf(each) === step.key));
 

@@ -7,7 +7,7 @@ import { newState } from "./fold-state.js";
 import { STEPS } from "./fold-steps.js";
 
 export { FINAL } from "../statuses.js";
-export { OPEN, alive, attemptMs, culprit, isLost, isMissed, isStopped, keyOf, lives, newState, refOf, stepMs } from "./fold-state.js";
+export { OPEN, alive, attemptMs, blamed, culprit, isLost, isMissed, isStopped, keyOf, lives, newState, refOf, stepMs } from "./fold-state.js";
 
 const HANDLERS = { ...RUN, ...STEPS };
 

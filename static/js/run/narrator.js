@@ -3,7 +3,7 @@
 
 import { lowered, spoken } from "../spoken.js";
 import { INJECTED, isBroken } from "./breaks.js";
-import { alive, culprit, isLost, lives } from "./fold.js";
+import { alive, blamed, isLost, lives } from "./fold.js";
 import { verb } from "./ledger.js";
 import { canTry } from "./tasks.js";
 import { count, errorBrief, lasting, left, moment, pathLabel, short } from "./words.js";
@@ -160,7 +160,7 @@ function errored(state) {
   const { error } = state;
   const last = state.executions[state.executions.length - 1];
   if (last?.reason === "limit") return ["The worker broke a limit, so the run ended: ", { code: short(errorBrief(error), MESSAGE).replace(/\.$/, "") }, "."];
-  const step = culprit(state);
+  const step = blamed(state);
   const where = error?.line ? [{ line: error.line }] : ["its last line"];
   if (step?.kind === "do") {
     const tried = step.attempts.filter((attempt) => !isLost(attempt)).length;
