@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from http_support import Site, code_of
 from page_code_support import node
-from test_page_fold import JOURNALS
+from test_page_fold import JOURNALS, key_of
 
 from playground.workflows.compare import changed_lines, compare
-from playground.workflows.events import Event, StepKey
+from playground.workflows.events import Event
 from playground.workflows.state import fold
 
 BOTH = """
