@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from http_support import Site, code_of
 from page_code_support import node
-from test_page_fold import JOURNALS, key_of
+from test_page_fold import JOURNALS
 
 from playground.workflows.compare import changed_lines, compare
 from playground.workflows.events import Event

@@ -27,11 +27,6 @@ return given.map((events) => {
 """
 
 
-def key_of(step: dict[str, Any]) -> StepKey:
-    named = (step["kind"], step["name"], step["count"])
-    return StepKey(*named, key_of(step["parent"])) if "parent" in step else StepKey(*named)
-
-
 def views(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The server's view after each event, as JSON."""
     state, seen = State(), []

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import pytest
 from store_support import AT, completed, create, do, execution_ended, execution_started, quick, sleep, started, with_store
-from test_page_fold import key_of
 
 from playground.web.folds import Fold, Folds
 from playground.web.journals import VALUES_BYTES, partly_read

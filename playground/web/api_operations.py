@@ -37,6 +37,7 @@ class StepBody(msgspec.Struct, forbid_unknown_fields=True):
     name: str
     count: int = 1
     kind: Literal["do", "sleep", "wait"] = "do"
+    parent: "StepBody | None" = None
 
 
 class TerminateBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -159,7 +160,7 @@ def breaks_of(given: list[BreakBody]) -> list[NewBreak]:
 
 def step_key(step: StepBody | None) -> StepKey | None:
     """The step that a body names."""
-    return None if step is None else StepKey(step.kind, step.name, step.count)
+    return None if step is None else StepKey(step.kind, step.name, step.count, step_key(step.parent))
 
 
 async def accepted(context: Context, row: InstanceRow) -> Response:
