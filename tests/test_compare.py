@@ -10,7 +10,7 @@ from page_code_support import node
 from test_page_fold import JOURNALS
 
 from playground.workflows.compare import changed_lines, compare
-from playground.workflows.events import Event
+from playground.workflows.events import Event, StepKey
 from playground.workflows.state import fold
 
 BOTH = """

@@ -270,6 +270,22 @@ async def test_40_nobody_restarts_or_forks_from_a_step_inside_another_one():
 
 
 @story
+async def test_40_a_sleep_inside_a_step_can_be_woken_by_its_key():
+    body = """
+    async def outer():
+        await step.sleep("nap", "1 day")
+        return "slept"
+    return await step.do("outer", outer, config={"timeout": "2 days"})
+    """
+    async with playing(body, skip=False) as (tester, run):
+        await tester.settle()
+        nap = next(key for key in (await run.state()).steps if key.parent is not None)
+        await tester.call(lambda engine: engine.wake("", run.id, nap))
+        await tester.settle()
+        assert await run.result() == "slept"
+
+
+@story
 async def test_41_a_decorated_step_runs_at_each_call_and_what_depends_on_it_gets_the_last_result():
     body = """
     @step.do("ask")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from playground.engine import deciders, live, words
+from playground.engine import deciders, live
 from playground.engine.answers import Answers
 from playground.engine.attempts import Attempts, clocked
 from playground.engine.chaos import Chaos

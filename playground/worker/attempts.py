@@ -14,7 +14,7 @@ from typing import Any
 from playground.worker import delays, failures
 from playground.worker.breaks import Breaks, instead
 from playground.worker.channel import Channel
-from playground.worker.context import Key, context_of, current_step, parent_of
+from playground.worker.context import Key, context_of, parent_of
 from playground.worker.entrypoint import NonRetryableDelayError, NotSerialisableError, WorkflowTimeoutError
 from playground.worker.history import COMPLETED, ERRORED, History
 from playground.worker.loop import Loop
