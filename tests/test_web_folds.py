@@ -12,7 +12,7 @@ from store_support import AT, completed, create, do, execution_ended, execution_
 from playground.web.folds import Fold, Folds
 from playground.web.journals import VALUES_BYTES, partly_read
 from playground.workflows import events as ev
-from playground.workflows.events import Event, NewEvent
+from playground.workflows.events import Event, NewEvent, StepKey
 from playground.workflows.state import fold
 
 JOURNALS = {path.stem: json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "journals").glob("*.json"))}

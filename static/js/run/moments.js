@@ -85,9 +85,15 @@ function thawed(kept) {
 function others(state) {
   const fields = {};
   for (const [name, value] of Object.entries(state)) {
-    if (!OWN.has(name)) fields[name] = SHARED.has(name) || value === null || typeof value !== "object" ? value : Array.isArray(value) ? value.slice() : { ...value };
+    if (!OWN.has(name)) fields[name] = SHARED.has(name) ? value : copied(value);
   }
   return fields;
+}
+
+function copied(value) {
+  if (value === null || typeof value !== "object") return value;
+  if (value instanceof Map) return new Map(value);
+  return Array.isArray(value) ? value.slice() : { ...value };
 }
 
 const unchanged = (step, kept) => kept !== undefined && kept.key === step.key && kept.startedSeq === step.startedSeq && kept.version === step.version;
