@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from playground.store.protocol import Committed, Decider, InstanceRow, Snapshot, Store
+from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
 
 T = TypeVar("T")
@@ -16,6 +17,22 @@ VICTIMS = (WORKER, SERVER)
 BEFORE = "before"  # the commit is not durable: for a server it never happens; for a worker, its server commits without it
 AFTER = "after"  # it is durable, and nobody has been told
 MOMENTS = (BEFORE, AFTER)
+# What an execution adds to a journal when it brings its instance on. A worker killed after one of these has something new to
+# replay; killed after every event, it would never come further.
+PROGRESS = frozenset({
+    ev.STEP_STARTED,
+    ev.STEP_COMPLETED,
+    ev.STEP_ERRORED,
+    ev.ATTEMPT_ERRORED,
+    ev.SLEEP_STARTED,
+    ev.SLEEP_COMPLETED,
+    ev.WAIT_STARTED,
+    ev.WAIT_COMPLETED,
+    ev.WAIT_TIMED_OUT,
+    "wait_cancelled",
+    "sleep_cancelled",
+})
+WORKER_LOST = "WorkerLost"  # the error of an attempt that went with its worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +45,14 @@ class Crash:
 
 
 class Plans:
-    """The crashes to come, and the count of commits, over all the servers of one test."""
+    """The crashes to come, and the count of commits, over all the servers of one test.
 
-    def __init__(self) -> None:
+    `each` kills the worker after every commit that brings its instance on.
+    """
+
+    def __init__(self, *, each: bool = False) -> None:
         self.commits = 0
+        self.each = each
         self._planned: dict[int, Crash] = {}
 
     def add(self, crash: Crash) -> None:
@@ -43,16 +64,24 @@ class Plans:
     def clear(self) -> None:
         """No crash is planned any more."""
         self._planned.clear()
+        self.each = False
 
     @property
     def left(self) -> int:
         """How many planned crashes have not happened."""
         return len(self._planned)
 
-    def next(self) -> Crash | None:
-        """Count one more commit; gives the crash that goes with it."""
+    def next(self, events: Sequence[NewEvent] = ()) -> Crash | None:
+        """Count one more commit, that of these events; gives the crash that goes with it."""
         self.commits += 1
-        return self._planned.pop(self.commits, None)
+        planned = self._planned.pop(self.commits, None)
+        if planned is None and self.each and any(_is_progress(event) for event in events):
+            return Crash(WORKER, self.commits, AFTER)
+        return planned
+
+
+def _is_progress(event: NewEvent) -> bool:
+    return event.type in PROGRESS and not (event.type == ev.ATTEMPT_ERRORED and event.data["error"]["name"] == WORKER_LOST)
 
 
 class _Killed(BaseException):
@@ -93,7 +122,7 @@ class CrashingStore:
 
     async def append(self, key: int, events: Sequence[NewEvent], **given: Any) -> Committed:
         """See `Store.append`."""
-        crash = self._plans.next()
+        crash = self._plans.next(events)
         if crash is not None and crash.moment == BEFORE:
             await self._die(crash, key)
         on_commit = given.pop("on_commit", None)
@@ -114,7 +143,7 @@ class CrashingStore:
         def counted(snapshot: Snapshot) -> Sequence[NewEvent]:
             events = decider(snapshot)
             if events and not crashes:
-                crashes.append(self._plans.next())
+                crashes.append(self._plans.next(events))
                 if crashes[0] is not None and crashes[0] == Crash(SERVER, crashes[0].commit, BEFORE):
                     raise _Killed
             return events

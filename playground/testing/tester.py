@@ -26,6 +26,7 @@ T = TypeVar("T")
 BEGIN = 1_767_225_600_000  # 2026-01-01T00:00:00Z, when time begins unless said otherwise
 TURNS = 6  # of the event loop in which nothing happens, before everything is taken to rest
 LOOK_SECONDS = 0.02  # how long to wait for a sign of life before looking again
+LOSSES_ON_PURPOSE = 1_000_000  # workers an attempt may lose in a row where a test kills them all the time
 JOURNAL_SHOWN = 12  # last events told when something does not happen
 
 # What differs from a server's defaults: a class's source is its whole file, and a step's own timeout is the only one.
@@ -48,6 +49,8 @@ class WorkflowTester:
         on_commit: called with each commit (`playground.store.protocol.Committed`) when it is durable, before anybody is told.
         sandbox: real workers in place of threads (a `playground.sandbox.pool.Sandbox`, which stays yours to close); mocks and the
             skipping of a callback's own `asyncio.sleep` need threads.
+        replay_each_commit: kill the worker after every commit that brings its instance on, so that whatever the code does, it does
+            again from the journal: what depends on more than the results of its steps comes out otherwise than without.
         settings: rows of `playground.settings.Settings` to change.
     """
 
@@ -61,6 +64,7 @@ class WorkflowTester:
         env: Mapping[str, Any] | None = None,
         on_commit: Callable[[Committed], None] = lambda committed: None,
         sandbox: Any = None,
+        replay_each_commit: bool = False,
         **settings: Any,
     ) -> None:
         self._class = None if isinstance(workflow, str) else workflow
@@ -69,8 +73,9 @@ class WorkflowTester:
         self.skip = skip
         self.clock = VirtualClock(begin)
         self.log: list[tuple[str, dict[str, Any]]] = []
-        self._settings = Settings(**{**SETTINGS, **settings})
-        self._mocks, self._plans = mocks.Mocks(), Plans()
+        patient = {"worker_losses": LOSSES_ON_PURPOSE} if replay_each_commit else {}
+        self._settings = Settings(**{**SETTINGS, **patient, **settings})
+        self._mocks, self._plans = mocks.Mocks(), Plans(each=replay_each_commit)
         self._late: dict[str, int | None] = {}
         self._real_sandbox, self._env, self.on_commit = sandbox, env, on_commit
         self._runs: list[Run] = []
