@@ -1,6 +1,7 @@
 """The inputs of tests/cases, each played to its end in every way that a workflow may be disturbed, on a virtual clock.
 
-A case is a program from the field that once gave a wrong value. What it gives, and what stands in its journal, must be the same in each way.
+A case is a program from the field that once gave a wrong value. What it gives, and what stands in its journal, must
+be the same in each way.
 """
 
 import contextlib
@@ -42,7 +43,7 @@ when_replayed = pytest.mark.parametrize("way", WAYS[1:], ids=lambda way: way.rep
 
 @dataclass(frozen=True)
 class Send:
-    """An event to send once the wait of this name is open, the step `after` is over (if one is named), and everything rests."""
+    """An event to send once the wait of this name is open, the step `after` is over (if any), and everything rests."""
 
     wait: str
     type: str
@@ -81,10 +82,14 @@ class Ended:
 
     def printed(self, *, replay: bool = False) -> list[str]:
         """What it printed, in order; what a replay printed again only with `replay`."""
-        return [event.data["text"] for event in self.journal if event.type == ev.LOG and (replay or not event.data["replay"])]
+        return [
+            event.data["text"]
+            for event in self.journal
+            if event.type == ev.LOG and (replay or not event.data["replay"])
+        ]
 
     def step(self, name: str, count: int = 1, kind: str | None = None) -> Step:
-        """The only step of this name and count, whatever its parent. Raises AssertionError when there is none, or another."""
+        """The only step of this name and count, whatever its parent."""
         [found] = [
             step
             for key, step in self.state.steps.items()
@@ -150,12 +155,18 @@ async def _to_the_end(tester: WorkflowTester, run: Run, way: str, sends: list[Se
 
 
 @contextlib.asynccontextmanager
-async def in_real_workers(case: str, params: Any = None, *, servers: int = 1, **settings: Any) -> AsyncIterator[tuple[WorkflowTester, Run]]:
+async def in_real_workers(
+    case: str, params: Any = None, *, servers: int = 1, **settings: Any
+) -> AsyncIterator[tuple[WorkflowTester, Run]]:
     """A tester and one run of a case in real, locked processes, which so many fork servers bring forth in turn."""
     async with contextlib.AsyncExitStack() as opened:
         sandboxes = []
         for _ in range(servers):
-            sandboxes.append(await Sandbox.open(memory_bytes=MEMORY_BYTES, cpu_seconds=10, parked=1, log=lambda event, **fields: None))
+            sandboxes.append(
+                await Sandbox.open(
+                    memory_bytes=MEMORY_BYTES, cpu_seconds=10, parked=1, log=lambda event, **fields: None
+                )
+            )
             opened.push_async_callback(sandboxes[-1].close)
         sandbox = sandboxes[0] if servers == 1 else TakingTurns(sandboxes)
         source = source_of(case) if case.isdigit() else case
@@ -167,7 +178,7 @@ async def in_real_workers(case: str, params: Any = None, *, servers: int = 1, **
 
 
 class TakingTurns:
-    """Several sandboxes as one: each worker comes from the next of them, as when a fork server has been replaced meanwhile."""
+    """Several sandboxes as one: each worker comes from the next of them, as after a fork server was replaced."""
 
     def __init__(self, sandboxes: Sequence[Sandbox]) -> None:
         self._sandboxes = itertools.cycle(sandboxes)

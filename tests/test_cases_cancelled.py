@@ -1,4 +1,4 @@
-"""A wait or a sleep that was cancelled is over: it takes no event, wakes nobody, and says so in the journal (semantics.md, 2 and 4)."""
+"""A wait or a sleep that was cancelled is over: it takes no event, wakes nobody, and says so in the journal."""
 
 import pytest
 from aio import story
@@ -68,7 +68,9 @@ async def test_31_what_is_open_when_the_run_returns_is_cancelled_and_a_step_unde
     ended = await play("31", way)
     assert ended.output == "done"
     assert ended.step("late").status == "completed"
-    assert [(ended.step(name).status, ended.step(name).ended_at) for name in ("never", "long")] == [("cancelled", ended.state.ended_at)] * 2
+    assert [(ended.step(name).status, ended.step(name).ended_at) for name in ("never", "long")] == [
+        ("cancelled", ended.state.ended_at)
+    ] * 2
 
 
 @in_every_way
@@ -80,7 +82,9 @@ async def test_50_a_cancelled_sleep_wakes_nobody(way):
     assert [event.key.name for event in ended.events(ev.SLEEP_COMPLETED)] == ["second"]
     assert ended.state.ended_at - ended.state.created_at == 13_000
     over, begun = ended.events("sleep_cancelled")[0].at, ended.state.created_at
-    assert begun + 8_000 not in {event.data.get("until") for event in ended.events(ev.WORKFLOW_WAITING) if event.at >= over}
+    assert begun + 8_000 not in {
+        event.data.get("until") for event in ended.events(ev.WORKFLOW_WAITING) if event.at >= over
+    }
 
 
 @pytest.mark.parametrize("grace", [0, 10_000])

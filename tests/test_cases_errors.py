@@ -1,4 +1,5 @@
-"""The error that a workflow catches is the one that was raised, in every execution: class, attributes, members, cause and notes.
+"""The error that a workflow catches is the one that was raised, in every execution: class, attributes, members, cause
+and notes.
 
 semantics.md, section 2, "failure" of the life of a `do`; behaviours 36 and 43.
 """
@@ -19,7 +20,10 @@ RETURNED = workflow(
         raise ValueError("no")
     once = {"retries": {"limit": 0, "delay": 0}}
     got = await asyncio.gather(
-        step.do("bad", bad, config=once), step.do("worse", worse, config=once), step.do("good", lambda: 1), return_exceptions=True
+        step.do("bad", bad, config=once),
+        step.do("worse", worse, config=once),
+        step.do("good", lambda: 1),
+        return_exceptions=True,
     )
     await step.sleep("a while", "4 seconds")
     return [[type(it).__name__, isinstance(it, ValueError)] for it in got]
@@ -104,7 +108,9 @@ async def test_18_an_exception_class_inside_the_workflow_class_is_caught_by_it(w
 async def test_19_builtin_errors_keep_what_their_constructors_were_given(way):
     ended = await play("19", way)
     assert {name: said for name, said in ended.output.items() if name != "object"} == RAISED
-    assert ended.output["object"].startswith("ValueError Exception <object object at 0x")  # an object can't be kept, its text can
+    assert ended.output["object"].startswith(
+        "ValueError Exception <object object at 0x"
+    )  # an object can't be kept, its text can
     seen = [line for line in ended.printed(replay=True) if line.startswith("SEEN ")]
     assert len(set(seen)) == len(RAISED) + 1, "the same error looks otherwise in another execution"
 
@@ -187,7 +193,7 @@ async def test_42_a_delay_function_is_given_the_error_of_the_attempt_before(way)
     if way != REPLAYED:  # which loses the attempts that were to fail
         assert attempts(ended.step("flaky")) == [(1, "attempt 1"), (2, "attempt 2"), (3, None)]
         assert [attempt.retry_delay_ms for attempt in ended.step("flaky").attempts] == [100, 100, None]
-        # What a callback changes outside itself is gone with its execution, and here alone: 100 ms are waited in a worker.
+        # What a callback changes outside itself is gone with its execution.
         seen = [3] if way == HIBERNATED else [1, "ConnectionError 1", 2, "ConnectionError 2", 3]
         assert ended.output == seen
 
@@ -233,7 +239,9 @@ async def test_53_the_error_in_a_group_in_a_group_is_kept_with_its_line(way):
 @story
 async def test_54_every_member_of_a_group_is_kept(way):
     members = (await play("54", way)).error["errors"]
-    assert members[0]["message"] == "order 0 has no price"  # it may have called off the others before they came to their errors
+    assert (
+        members[0]["message"] == "order 0 has no price"
+    )  # it may have called off the others before they came to their errors
     assert {it["message"] for it in members} <= {f"order {i} has no price" for i in range(3)}
     assert {it["line"] for it in members} == {6}
 

@@ -1,4 +1,4 @@
-"""A replay goes the way that the first execution went: who came first, which step is meant, steps in steps, steps called again.
+"""A replay goes the way of the first execution: who came first, which step is meant, steps in steps or called again.
 
 semantics.md, sections 2 and "Replay goes the way that the first execution went"; behaviours 37 to 41.
 """
@@ -18,7 +18,11 @@ async def test_20_chains_that_share_step_names_get_their_own_results_again(way):
     ended = await play("20", way)
     assert ended.output == [[0, 0], [1, 2], [2, 4]]
     assert set(ended.printed(replay=True)) == {"PAIRS [[0, 0], [1, 2], [2, 4]]"}
-    assert [ended.step("double", count).output for count in (1, 2, 3)] == [4, 2, 0]  # the last to be called was the first to be done
+    assert [ended.step("double", count).output for count in (1, 2, 3)] == [
+        4,
+        2,
+        0,
+    ]  # the last to be called was the first to be done
 
 
 @in_every_way
@@ -91,7 +95,10 @@ async def test_58_a_nested_step_shifts_no_count(way):
     assert set(ended.printed(replay=True)) == {"DETAIL body of the detail"}
     inner = [event.as_json()["step"] for event in ended.events(ev.STEP_STARTED, "fetch")]
     load = {"kind": "do", "name": "load", "count": 1}
-    assert inner == [{"kind": "do", "name": "fetch", "count": 1, "parent": load}, {"kind": "do", "name": "fetch", "count": 1}]
+    assert inner == [
+        {"kind": "do", "name": "fetch", "count": 1, "parent": load},
+        {"kind": "do", "name": "fetch", "count": 1},
+    ]
 
 
 @pytest.mark.parametrize("delay", ["1 second", "4 seconds"])
@@ -146,5 +153,16 @@ async def test_24_context_variables_generators_and_queues_around_steps(way):
 @story
 async def test_39_methods_callables_and_every_form_of_the_decorator_are_steps(way):
     ended = await play("39", way)
-    assert ended.output[:10] == ["bare", 1, "keyword only", ["bare", 3], 3, "static", "TenantWorkflow", "called", 3, "bare"]
+    assert ended.output[:10] == [
+        "bare",
+        1,
+        "keyword only",
+        ["bare", 3],
+        3,
+        "static",
+        "TenantWorkflow",
+        "called",
+        3,
+        "bare",
+    ]
     assert ended.output[10:] == [1, 1]  # the direct form is the same step: it is given ctx by keyword, and by position

@@ -55,13 +55,17 @@ async def test_06_what_was_printed_without_a_newline_is_kept_when_the_worker_hib
         assert await run.result() is True
         assert [execution.reason for execution in (await run.state()).executions] == ["hibernated", "completed"]
         assert "".join(await run.logs()) == "10 % 50 % 100 % after"
-        assert {event.key.name for event in await run.journal() if event.type == ev.LOG and "%" in event.data["text"]} == {"work"}
+        assert {
+            event.key.name for event in await run.journal() if event.type == ev.LOG and "%" in event.data["text"]
+        } == {"work"}
 
 
 @story
 async def test_51_what_was_printed_without_a_newline_says_where_a_killed_worker_died():
     async with in_real_workers("51") as (_, run):
-        await run.wait_until(lambda state: state.status in ev.FINAL_STATUSES or any(it.type == ev.LOG for it in run.seen), "a line")
+        await run.wait_until(
+            lambda state: state.status in ev.FINAL_STATUSES or any(it.type == ev.LOG for it in run.seen), "a line"
+        )
         await run.kill_worker()
         [said] = [event for event in await run.journal() if event.type == ev.LOG]
         assert (said.data["text"].rstrip(), said.key.name) == ("loading row 4711 ...", "load")
@@ -98,7 +102,11 @@ async def test_15_basic_config_lets_debug_lines_be_heard():
         assert any("debug line" in line for line in lines)
         assert any("info line" in line for line in lines)
         printed = "\n".join(lines)
-        assert printed.index("KeyError: 'a'") < printed.index("The above exception was the direct cause") < printed.index("RuntimeError: outer")
+        assert (
+            printed.index("KeyError: 'a'")
+            < printed.index("The above exception was the direct cause")
+            < printed.index("RuntimeError: outer")
+        )
 
 
 @story
@@ -123,7 +131,10 @@ async def test_36_too_deep_and_too_large_are_errors_of_the_step():
         output = await run.result()
     assert output["just"] == 1024 * 1024 - 2
     assert output["recursion"].startswith("RecursionError: maximum recursion depth exceeded")
-    assert output["cycle"] == 'NotSerialisableError: The result of step "cycle" is not serialisable: $[0]: list that contains itself'
+    assert (
+        output["cycle"]
+        == 'NotSerialisableError: The result of step "cycle" is not serialisable: $[0]: list that contains itself'
+    )
     for name in ("nested", "big", "unicode big"):
         assert output[name].startswith("NotSerialisableError: The result of step "), output[name]
 
@@ -133,7 +144,12 @@ async def test_47_dataclasses_pickle_inspect_and_typing_work_in_a_worker():
     async with in_real_workers("47") as (_, run):
         output = await run.result()
         assert output["asdict"] == output["step"] == {"id": 1, "tags": ["a"]}
-        assert (output["name"], output["main"], output["source"], output["tz"]) == ("workflow", False, "@dataclasses.datacla", "UTC")
+        assert (output["name"], output["main"], output["source"], output["tz"]) == (
+            "workflow",
+            False,
+            "@dataclasses.datacla",
+            "UTC",
+        )
         assert "no newline at end" in "".join(await run.logs())
 
 

@@ -1,4 +1,4 @@
-"""Names, durations, values and states of the cases: the same in every execution, and refused with a sentence where they can't be."""
+"""Names, durations and values: the same in every execution, and refused with a sentence where they can't be."""
 
 import time
 
@@ -47,7 +47,9 @@ async def test_25_every_value_comes_back_alike_or_is_refused_by_name(way):
 @in_every_way
 @story
 async def test_38_names_durations_and_configs_are_taken_or_refused_alike(way):
-    ended = await play("38", way, begin=int(time.time() * 1000))  # since what is past is told by the workflow's own clock
+    ended = await play(
+        "38", way, begin=int(time.time() * 1000)
+    )  # since what is past is told by the workflow's own clock
     assert ended.output == 1
     said = dict(line.split(" => ", 1) for line in ended.printed(replay=True) if " => " in line)
     for label, word in DURATIONS.items():
