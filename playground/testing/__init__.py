@@ -14,7 +14,8 @@ from playground.worker import api
 
 api.install()  # so that a test's own module can say `from workers import WorkflowEntrypoint`
 
-from playground.testing.run import NothingHappens, Run, ServerCrashed, WorkflowFailed
+from playground.testing.mocks import UnusedMock
+from playground.testing.run import NothingHappens, ReplayDiverged, Run, ServerCrashed, WorkflowFailed
 from playground.testing.tester import WorkflowTester
 
-__all__ = ["NothingHappens", "Run", "ServerCrashed", "WorkflowFailed", "WorkflowTester"]
+__all__ = ["NothingHappens", "ReplayDiverged", "Run", "ServerCrashed", "UnusedMock", "WorkflowFailed", "WorkflowTester"]

@@ -1,7 +1,7 @@
 """One instance in a test: wait for what it does, look at its journal, do to it what a person can."""
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from playground.engine.breaks import NewBreak
@@ -15,6 +15,7 @@ from playground.workflows.printed import joined
 from playground.workflows.state import State, fold
 from playground.workflows.state_parts import Step
 
+STEPS_NAMED = 5  # in one message
 DEADLINE = 30.0  # real seconds a wait may take, for what runs in real time
 PAGE = 1000  # journal events read at a time
 
@@ -36,6 +37,20 @@ class WorkflowFailed(AssertionError):
         self.status, self.error = status, error
 
 
+class ReplayDiverged(AssertionError):
+    """A replay took another way than the execution before it. `steps` are those of the journal that the code did not call again."""
+
+    def __init__(self, id: str, steps: Sequence[Mapping[str, Any]]) -> None:
+        named = ", ".join(f'"{step["name"]}-{step["count"]}"' for step in steps[:STEPS_NAMED])
+        more = f" and {len(steps) - STEPS_NAMED} more" if len(steps) > STEPS_NAMED else ""
+        super().__init__(
+            f'A replay of "{id}" took another way: it did not come to {named or "all"}{more}, which an earlier execution had called. '
+            "What the code does outside of steps must follow from the params and the results of steps alone: put what depends on "
+            "chance, the time or anything else into a step. Where it is meant, say allow_divergence=True."
+        )
+        self.steps = list(steps)
+
+
 T = TypeVar("T")
 
 
@@ -45,6 +60,10 @@ class Tester(Protocol):
     @property
     def store(self) -> Store:
         """The journals."""
+
+    @property
+    def allow_divergence(self) -> bool:
+        """Whether a replay may take another way."""
 
     async def call(self, operation: Callable[[Engine], Awaitable[T]]) -> T:
         """Have the server carry out an operation."""
@@ -60,6 +79,7 @@ class Run:
         self._tester = tester
         self.key, self.tenant, self.id = row.key, row.tenant, row.id
         self._events: list[Event] = []
+        self._divergence_told = False
 
     # What it does.
 
@@ -115,17 +135,44 @@ class Run:
 
         return await self._tester.drive(look, f'{what} of "{self.id}"', deadline, self)
 
-    async def result(self, *, deadline: float = DEADLINE) -> Any:
+    async def result(self, *, deadline: float = DEADLINE, allow_divergence: bool | None = None) -> Any:
         """Wait for the end and give the output, as the value that `run` returned.
 
+        Args:
+            allow_divergence: whether a replay may have taken another way; None: what the tester was told.
+
         Raises:
+            ReplayDiverged: a replay took another way than the execution before it.
             WorkflowFailed: it ended errored or terminated.
         """
         await self.wait_for_status(*ev.FINAL_STATUSES, deadline=deadline)
+        if allow_divergence is None:
+            allow_divergence = self._tester.allow_divergence
+        if allow_divergence:
+            self._divergence_told = True
+        else:
+            await self.check_divergence()
         state = await self.state()
         if state.status != ev.COMPLETE:
             raise WorkflowFailed(state.status, state.error)
         return values.decode(state.output)
+
+    async def check_divergence(self) -> None:
+        """Raises ReplayDiverged, once, when a replay took another way than the execution before it."""
+        steps = await self.not_reached()
+        if steps is not None and not self._divergence_told:
+            self._divergence_told = True
+            raise ReplayDiverged(self.id, steps)
+
+    async def not_reached(self) -> list[Mapping[str, Any]] | None:
+        """The steps that a replay left out, though an earlier execution had called them; None when every replay went the same way."""
+        found: list[Mapping[str, Any]] | None = None
+        for event in await self.journal():
+            if event.type == ev.WORKFLOW_RESTARTED:
+                found = None
+            elif event.type == ev.REPLAY_DIVERGED:
+                found = [*(found or ()), *event.data["steps"]]
+        return found
 
     # What it looks like.
 

@@ -1,6 +1,8 @@
 """What a test holds in its hands: instances, mocks, crashes and time, over a server of its own."""
 
 import asyncio
+import dataclasses
+import difflib
 import inspect
 import sys
 import tempfile
@@ -49,6 +51,8 @@ class WorkflowTester:
         on_commit: called with each commit (`playground.store.protocol.Committed`) when it is durable, before anybody is told.
         sandbox: real workers in place of threads (a `playground.sandbox.pool.Sandbox`, which stays yours to close); mocks and the
             skipping of a callback's own `asyncio.sleep` need threads.
+        allow_divergence: whether a replay may take another way than the execution before it; otherwise `Run.result`, or at last the
+            end of the test, raises ReplayDiverged.
         replay_each_commit: kill the worker after every commit that brings its instance on, so that whatever the code does, it does
             again from the journal: what depends on more than the results of its steps comes out otherwise than without.
         settings: rows of `playground.settings.Settings` to change.
@@ -65,8 +69,11 @@ class WorkflowTester:
         on_commit: Callable[[Committed], None] = lambda committed: None,
         sandbox: Any = None,
         replay_each_commit: bool = False,
+        allow_divergence: bool = False,
         **settings: Any,
     ) -> None:
+        if not isinstance(workflow, (str, type)):
+            raise TypeError(f"WorkflowTester takes the source of a workflow or its class, not {type(workflow).__name__}")
         self._class = None if isinstance(workflow, str) else workflow
         self.source = workflow if isinstance(workflow, str) else inspect.getsource(sys.modules[workflow.__module__])
         self._class_name = class_name if self._class is None else self._class.__name__
@@ -74,9 +81,11 @@ class WorkflowTester:
         self.clock = VirtualClock(begin)
         self.log: list[tuple[str, dict[str, Any]]] = []
         patient = {"worker_losses": LOSSES_ON_PURPOSE} if replay_each_commit else {}
+        _check_settings(settings)
         self._settings = Settings(**{**SETTINGS, **patient, **settings})
+        self.allow_divergence = allow_divergence
         self._mocks, self._plans = mocks.Mocks(), Plans(each=replay_each_commit)
-        self._late: dict[str, int | None] = {}
+        self._late: dict[str, mocks.Mock] = {}
         self._real_sandbox, self._env, self.on_commit = sandbox, env, on_commit
         self._runs: list[Run] = []
         self._opened = AsyncExitStack()
@@ -104,10 +113,29 @@ class WorkflowTester:
         await self._server.open()
         return self
 
-    async def __aexit__(self, *raised: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self._plans.clear()
-        await self._server.close(kill=self._server.dead)
-        await self._opened.aclose()
+        try:
+            if kind is None:
+                await self._check_runs()
+        finally:
+            await self._server.close(kill=self._server.dead)
+            await self._opened.aclose()
+
+    async def _check_runs(self) -> None:
+        """Raises ReplayDiverged or UnusedMock: what a test that found nothing wrong would otherwise never hear of."""
+        for run in self._runs if not self.allow_divergence else ():
+            await run.check_divergence()
+        unused = self._mocks.unused()
+        waits: set[str] = set()
+        for run in self._runs if self._late else ():
+            waits |= {key.name for key in (await run.state()).steps if key.kind == ev.WAIT}
+        for mock in self._late.values():
+            if not mock.used and not mock.optional:
+                why = "it had an event before it could be let time out."
+                unused.append(f"{mock} was never used: {why if mock.name in waits else mocks.nearest(mock.name, waits, 'wait')}")
+        if unused:
+            raise mocks.UnusedMock(" ".join(unused) + " Say optional=True where that is meant.")
 
     # The server.
 
@@ -168,24 +196,37 @@ class WorkflowTester:
         error: BaseException | type[BaseException] | None = None,
         count: int | None = None,
         times: int | None = None,
+        optional: bool = False,
     ) -> None:
-        """Put a result or an error in the place of a step's callback.
+        """Put a result or an error in the place of a step's callback. One that is never used fails the test, unless `optional`.
 
         Args:
             count: only the step of this count; None: every step of the name.
             times: for so many attempts, then the callback runs (or what is mocked next); None: always.
+
+        Raises:
+            TypeError, ValueError: no step could ever be found by this.
         """
-        self._threads_only("mock_step")
-        self._mocks.add(mocks.Mock(name, count, times, mocks.gives(result) if error is None else mocks.fails(error)))
+        self._threads_only(mocks.MOCK_STEP)
+        mocks.check(mocks.MOCK_STEP, name, count, times)
+        if error is not None:
+            mocks.check_error(error, result)
+        play = mocks.gives(result) if error is None else mocks.fails(error)
+        self._mocks.add(mocks.Mock(name, count, times, play, mocks.MOCK_STEP, optional))
 
-    def time_out_step(self, name: str, *, count: int | None = None, times: int | None = 1) -> None:
-        """Let so many attempts of a step hang until their timeout ends them; time jumps there."""
-        self._threads_only("time_out_step")
-        self._mocks.add(mocks.Mock(name, count, times, mocks.hangs()))
+    def time_out_step(self, name: str, *, count: int | None = None, times: int | None = 1, optional: bool = False) -> None:
+        """Let so many attempts of a step hang until their timeout ends them; time jumps there. Otherwise as `mock_step`."""
+        self._threads_only(mocks.TIME_OUT_STEP)
+        mocks.check(mocks.TIME_OUT_STEP, name, count, times)
+        self._mocks.add(mocks.Mock(name, count, times, mocks.hangs(), mocks.TIME_OUT_STEP, optional))
 
-    def time_out_wait(self, name: str, *, times: int | None = 1) -> None:
-        """Let so many waits for an event of this name time out as soon as everything rests, before any time passes."""
-        self._late[name] = times
+    def time_out_wait(self, name: str, *, times: int | None = 1, optional: bool = False) -> None:
+        """Let so many waits for an event of this name time out as soon as everything rests, before any time passes.
+
+        One that is never used fails the test, unless `optional`. Raises TypeError or ValueError as `mock_step`.
+        """
+        mocks.check(mocks.TIME_OUT_WAIT, name, None, times)
+        self._late[name] = mocks.Mock(name, None, times, mocks.hangs(), mocks.TIME_OUT_WAIT, optional)
 
     def crash(self, victim: str = crashes.SERVER, *, commit: int, moment: str = crashes.BEFORE) -> None:
         """Kill something at a commit.
@@ -196,6 +237,8 @@ class WorkflowTester:
             commit: its number in this test, from 1; see `commits`. A commit adds events to a journal, or claims an instance.
             moment: `before` it is durable, or `after`, when nobody has been told yet.
         """
+        if not isinstance(commit, int) or isinstance(commit, bool):
+            raise TypeError(f"crash takes the number of a commit, from 1, not {type(commit).__name__}: {commit!r:.100}")
         if victim not in crashes.VICTIMS or moment not in crashes.MOMENTS:
             raise ValueError(f"crash takes {' or '.join(crashes.VICTIMS)}, {' or '.join(crashes.MOMENTS)}")
         self._plans.add(Crash(victim, commit, moment))
@@ -294,9 +337,10 @@ class WorkflowTester:
     async def _force(self) -> bool:
         for run in self._runs if self._late else ():
             for step in (await run.state()).steps.values():
-                left = self._late.get(step.key.name, 0)
-                if step.key.kind == ev.WAIT and step.status == "waiting" and left != 0:
-                    self._late[step.key.name] = None if left is None else left - 1
+                mock = self._late.get(step.key.name)
+                if mock is not None and step.key.kind == ev.WAIT and step.status == "waiting" and mock.times != 0:
+                    mock.used = True
+                    mock.times = None if mock.times is None else mock.times - 1
                     await run.wake(step.key.name, count=step.key.count, kind=ev.WAIT)
                     return True
         return False
@@ -315,3 +359,12 @@ class WorkflowTester:
     def _threads_only(self, what: str) -> None:
         if self._real_sandbox is not None:
             raise ValueError(f"{what} needs workers in this process; this test has real ones")
+
+
+def _check_settings(given: Mapping[str, Any]) -> None:
+    known = {row.name for row in dataclasses.fields(Settings)}
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; is {close[0]} meant?" if close else ""
+            raise TypeError(f"WorkflowTester has no argument {name}, and there is no setting of this name{hint}")
