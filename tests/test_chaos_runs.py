@@ -91,7 +91,7 @@ def test_each_commit_is_killed_before_once_and_what_is_durable_comes_to_the_same
     assert [row["effects_twice"] for row in rows] == [[], [{"kind": "charge", "step": "charge-1"}], [], []]  # its retry is not the kill's
     assert [row["executions"] for row in rows] == [2, 2, 2, 2]
     assert (told["steady"], told["control"]["result"], told["control"]["killed"]) == (True, "same", None)
-    assert told["summary"] == {"rows": 4, "ended": 4, "same": 4, "differs": 0, "varies": 0, "ran_twice": 3, "effects_twice": 1, "not_killed": 0}
+    assert told["summary"] == {"rows": 4, "ended": 4, "same": 4, "differs": 0, "varies": 0, "diverged": 0, "ran_twice": 3, "effects_twice": 1, "not_killed": 0}
 
 
 def test_a_rerun_says_what_it_is_and_nobody_can_change_it(site: Site, tale: dict[str, Any]):
@@ -122,6 +122,36 @@ def test_an_output_that_differs_without_a_kill_too_is_told_so(site: Site):
     site.operate(made, "chaos")
     told = ended(site, made)
     assert (told["steady"], told["control"]["result"], [row["result"] for row in told["rows"]]) == (False, "same", ["varies"])
+
+
+WAVERING = workflow(
+    """
+    way = "left" if self.ctx["execution"] == 1 else "right"
+    await step.do(way, lambda: 1)
+    await step.do("last", lambda: 2)
+    return "the end"
+    """,
+    isolated=True,
+)
+
+
+def test_a_rerun_that_took_another_way_is_told_so_though_its_output_is_the_same(site: Site):
+    """Killed before its first commit it has nothing to replay yet, and goes right from the start: its steps tell."""
+    made = site.create(WAVERING)
+    assert site.finish(made)["output"] == "the end"
+    site.operate(made, "chaos")
+    told = ended(site, made)
+    assert (told["steady"], told["control"]["result"]) == (True, "same")
+    assert [row["result"] for row in told["rows"]] == ["diverged"] * 3
+    assert (told["summary"]["diverged"], told["summary"]["same"]) == (3, 0)
+
+
+def test_the_steps_that_a_rerun_did_not_come_to_again_are_told(site: Site):
+    made = site.create(WAVERING)
+    site.finish(made)
+    site.operate(made, "chaos")
+    left_out = [{step["name"] for step in row["not_reached"]} for row in ended(site, made)["rows"]]
+    assert ["left" in names for names in left_out] == [True] * 3
 
 
 def test_a_run_that_goes_on_is_compared_with_the_rerun_without_a_kill(site: Site):

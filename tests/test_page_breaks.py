@@ -49,12 +49,16 @@ def row(number: int | None, result: str = "same", *, killed: bool = True, ran: l
 
 
 def told(*rows: dict[str, Any], steady: bool | None = True) -> dict[str, Any]:
-    counts = {name: sum(it["result"] == name for it in rows) for name in ("same", "differs", "varies")}
+    counts = {name: sum(it["result"] == name for it in rows) for name in ("same", "differs", "varies", "diverged")}
     twice = {name: sum(bool(it[name]) for it in rows) for name in ("ran_twice", "effects_twice")}
     return {"rows": list(rows), "control": row(None), "steady": steady, "summary": counts | twice}
 
 
 VARIES = "The output differs without a kill too, so it depends on time, chance, a break or the run's own id. What a step returns is stored and stays as it is."
+ANOTHER_WAY = (
+    "What its code does outside of steps must follow from the params and the results of steps alone; "
+    "put what depends on chance, the time or anything else into a step."
+)
 TWICE = [{"name": "a", "count": 1, "times": 2}]
 
 
@@ -70,6 +74,10 @@ TWICE = [{"name": "a", "count": 1, "times": 2}]
         (
             told(row(1, "differs")),
             "1 kill: once it came to another output. Look at that run: what is in no step's result was gone with the worker.",
+        ),
+        (
+            told(row(1, "diverged"), row(2)),
+            f"2 kills: once it took another way when it was replayed. {ANOTHER_WAY}",
         ),
         (
             told(row(1, "varies"), steady=False),
@@ -91,4 +99,14 @@ def test_what_ran_twice_is_named() -> None:
         "a ran twice, and so did its effect",
         "a, b-2 and 1 more ran twice",
         "a ran again",
+    ]
+
+
+def test_what_a_replay_did_not_come_to_is_named() -> None:
+    steps = [{"kind": "do", "name": name, "count": n} for n, name in enumerate(("a", "b", "c"), 1)]
+    more = [*steps, {"kind": "do", "name": "d", "count": 1}]
+    assert node('import { notReached } from "RUN/diverged.js";\nreturn given.map(notReached);', [steps[:1], steps, more]) == [
+        "a was not reached again",
+        "a, b-2, c-3 were not reached again",
+        "a, b-2 and 2 more steps were not reached again",
     ]

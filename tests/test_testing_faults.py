@@ -60,7 +60,9 @@ async def diverged(tester: WorkflowTester) -> None:
 async def test_a_replay_that_took_another_way_is_an_error_of_its_own_that_names_the_steps():
     async with WorkflowTester(SHOP) as tester:
         await diverged(tester)
-        with pytest.raises(ReplayDiverged, match=r'A replay of "run-1" took another way: it did not come to "charge card-1"') as found:
+        with pytest.raises(
+            ReplayDiverged, match=r'A replay of "run-1" took another way: it did not come to "charge card-1"'
+        ) as found:
             await tester.runs[0].result()
         assert found.value.steps == [NOT_REACHED]
 
@@ -98,7 +100,9 @@ async def test_a_restart_begins_a_new_way():
 @story
 async def test_a_workflow_that_decides_by_what_no_step_holds_takes_another_way_when_it_is_replayed():
     async with WorkflowTester(Wavering, idle_grace_ms=2 * 86_400_000) as tester:
-        assert await (await tester.create()).result() == "the end"  # it kept its worker all the time, so nothing was replayed
+        assert (
+            await (await tester.create()).result() == "the end"
+        )  # it kept its worker all the time, so nothing was replayed
     CALLED.clear()
     async with WorkflowTester(Wavering, replay_each_commit=True) as tester:
         run = await tester.create()
@@ -189,17 +193,57 @@ async def test_an_optional_mock_may_stay_unused_and_what_the_test_itself_found_c
     ("ask", "kind", "said"),
     [
         (lambda tester: tester.mock_step(3), TypeError, "mock_step takes the name of a step as text, not int: 3"),
-        (lambda tester: tester.mock_step("a\n"), ValueError, "exceeds max length (256 chars) or invalid characters found"),
-        (lambda tester: tester.mock_step("a", times=0), ValueError, "mock_step takes a times from 1, or None for every one; 0 is none"),
-        (lambda tester: tester.mock_step("a", count="2"), TypeError, "mock_step takes a whole number as count, not str: '2'"),
-        (lambda tester: tester.mock_step("a", error="no"), TypeError, "takes an exception or its class as error, not str: 'no'"),
-        (lambda tester: tester.mock_step("a", error=OSError, result=1), ValueError, "takes a result or an error, not both"),
-        (lambda tester: tester.time_out_step("a", times=1.5), TypeError, "time_out_step takes a whole number as times, not float"),
-        (lambda tester: tester.time_out_wait("a", times=True), TypeError, "time_out_wait takes a whole number as times, not bool"),
-        (lambda tester: tester.crash(commit="3"), TypeError, "crash takes the number of a commit, from 1, not str: '3'"),
-        (lambda tester: WorkflowTester(SHOP, idle_grace=0), TypeError, "no argument idle_grace, and there is no setting of this name"),
+        (
+            lambda tester: tester.mock_step("a\n"),
+            ValueError,
+            "exceeds max length (256 chars) or invalid characters found",
+        ),
+        (
+            lambda tester: tester.mock_step("a", times=0),
+            ValueError,
+            "mock_step takes a times from 1, or None for every one; 0 is none",
+        ),
+        (
+            lambda tester: tester.mock_step("a", count="2"),
+            TypeError,
+            "mock_step takes a whole number as count, not str: '2'",
+        ),
+        (
+            lambda tester: tester.mock_step("a", error="no"),
+            TypeError,
+            "takes an exception or its class as error, not str: 'no'",
+        ),
+        (
+            lambda tester: tester.mock_step("a", error=OSError, result=1),
+            ValueError,
+            "takes a result or an error, not both",
+        ),
+        (
+            lambda tester: tester.time_out_step("a", times=1.5),
+            TypeError,
+            "time_out_step takes a whole number as times, not float",
+        ),
+        (
+            lambda tester: tester.time_out_wait("a", times=True),
+            TypeError,
+            "time_out_wait takes a whole number as times, not bool",
+        ),
+        (
+            lambda tester: tester.crash(commit="3"),
+            TypeError,
+            "crash takes the number of a commit, from 1, not str: '3'",
+        ),
+        (
+            lambda tester: WorkflowTester(SHOP, idle_grace=0),
+            TypeError,
+            "no argument idle_grace, and there is no setting of this name",
+        ),
         (lambda tester: WorkflowTester(SHOP, idle_grace=0), TypeError, "is idle_grace_ms meant?"),
-        (lambda tester: WorkflowTester(Wavering()), TypeError, "takes the source of a workflow or its class, not Wavering"),
+        (
+            lambda tester: WorkflowTester(Wavering()),
+            TypeError,
+            "takes the source of a workflow or its class, not Wavering",
+        ),
     ],
 )
 @story

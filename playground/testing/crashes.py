@@ -17,8 +17,8 @@ VICTIMS = (WORKER, SERVER)
 BEFORE = "before"  # the commit is not durable: for a server it never happens; for a worker, its server commits without it
 AFTER = "after"  # it is durable, and nobody has been told
 MOMENTS = (BEFORE, AFTER)
-# What an execution adds to a journal when it brings its instance on. A worker killed after one of these has something new to
-# replay; killed after every event, it would never come further.
+# What an execution adds to a journal when it brings its instance on. A worker killed after one of these has something
+# new to replay; killed after every event, it would never come further.
 PROGRESS = frozenset({
     ev.STEP_STARTED,
     ev.STEP_COMPLETED,
@@ -81,7 +81,8 @@ class Plans:
 
 
 def _is_progress(event: NewEvent) -> bool:
-    return event.type in PROGRESS and not (event.type == ev.ATTEMPT_ERRORED and event.data["error"]["name"] == WORKER_LOST)
+    lost = event.type == ev.ATTEMPT_ERRORED and event.data["error"]["name"] == WORKER_LOST
+    return event.type in PROGRESS and not lost
 
 
 class _Killed(BaseException):

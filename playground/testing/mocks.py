@@ -66,7 +66,8 @@ class Mocks:
     def unused(self) -> list[str]:
         """A sentence for each rule that no attempt has asked for."""
         with self._lock:
-            return [_sentence(str(mock), mock, self._asked) for mock in self._rules if not mock.used and not mock.optional]
+            unused = [mock for mock in self._rules if not mock.used and not mock.optional]
+            return [_sentence(str(mock), mock, self._asked) for mock in unused]
 
 
 class MockedSteps(Steps):
@@ -131,7 +132,8 @@ def check(made_by: str, name: Any, count: Any, times: Any) -> None:
 def check_error(error: Any, result: Any) -> None:
     """Raises TypeError when this is no error to raise, ValueError when there is a result too."""
     if not isinstance(error, BaseException) and not (isinstance(error, type) and issubclass(error, BaseException)):
-        raise TypeError(f"{MOCK_STEP} takes an exception or its class as error, not {type(error).__name__}: {error!r:.100}")
+        given = f"{type(error).__name__}: {error!r:.100}"
+        raise TypeError(f"{MOCK_STEP} takes an exception or its class as error, not {given}")
     if result is not None:
         raise ValueError(f"{MOCK_STEP} takes a result or an error, not both; call it twice for one after the other")
 

@@ -38,15 +38,16 @@ class WorkflowFailed(AssertionError):
 
 
 class ReplayDiverged(AssertionError):
-    """A replay took another way than the execution before it. `steps` are those of the journal that the code did not call again."""
+    """A replay took another way than the execution before it. `steps` are those that the code did not call again."""
 
     def __init__(self, id: str, steps: Sequence[Mapping[str, Any]]) -> None:
         named = ", ".join(f'"{step["name"]}-{step["count"]}"' for step in steps[:STEPS_NAMED])
         more = f" and {len(steps) - STEPS_NAMED} more" if len(steps) > STEPS_NAMED else ""
         super().__init__(
-            f'A replay of "{id}" took another way: it did not come to {named or "all"}{more}, which an earlier execution had called. '
-            "What the code does outside of steps must follow from the params and the results of steps alone: put what depends on "
-            "chance, the time or anything else into a step. Where it is meant, say allow_divergence=True."
+            f'A replay of "{id}" took another way: it did not come to {named or "all"}{more}, '
+            "which an earlier execution had called. What the code does outside of steps must follow from the params and the "
+            "results of steps alone: put what depends on chance, the time or anything else into a step. Where it is meant, "
+            "say allow_divergence=True."
         )
         self.steps = list(steps)
 
@@ -165,7 +166,7 @@ class Run:
             raise ReplayDiverged(self.id, steps)
 
     async def not_reached(self) -> list[Mapping[str, Any]] | None:
-        """The steps that a replay left out, though an earlier execution had called them; None when every replay went the same way."""
+        """The steps that a replay left out though an earlier execution had called them; None when none took another way."""
         found: list[Mapping[str, Any]] | None = None
         for event in await self.journal():
             if event.type == ev.WORKFLOW_RESTARTED:

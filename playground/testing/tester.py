@@ -51,10 +51,10 @@ class WorkflowTester:
         on_commit: called with each commit (`playground.store.protocol.Committed`) when it is durable, before anybody is told.
         sandbox: real workers in place of threads (a `playground.sandbox.pool.Sandbox`, which stays yours to close); mocks and the
             skipping of a callback's own `asyncio.sleep` need threads.
-        allow_divergence: whether a replay may take another way than the execution before it; otherwise `Run.result`, or at last the
-            end of the test, raises ReplayDiverged.
-        replay_each_commit: kill the worker after every commit that brings its instance on, so that whatever the code does, it does
-            again from the journal: what depends on more than the results of its steps comes out otherwise than without.
+        allow_divergence: whether a replay may take another way than the execution before it; otherwise `Run.result`, or at
+            last the end of the test, raises ReplayDiverged.
+        replay_each_commit: kill the worker after every commit that brings its instance on, so that whatever the code does,
+            it does again from the journal: what depends on more than the results of its steps comes out otherwise.
         settings: rows of `playground.settings.Settings` to change.
     """
 
@@ -132,8 +132,10 @@ class WorkflowTester:
             waits |= {key.name for key in (await run.state()).steps if key.kind == ev.WAIT}
         for mock in self._late.values():
             if not mock.used and not mock.optional:
-                why = "it had an event before it could be let time out."
-                unused.append(f"{mock} was never used: {why if mock.name in waits else mocks.nearest(mock.name, waits, 'wait')}")
+                why = mocks.nearest(mock.name, waits, "wait")
+                if mock.name in waits:
+                    why = "it had an event before it could be let time out."
+                unused.append(f"{mock} was never used: {why}")
         if unused:
             raise mocks.UnusedMock(" ".join(unused) + " Say optional=True where that is meant.")
 
@@ -198,9 +200,10 @@ class WorkflowTester:
         times: int | None = None,
         optional: bool = False,
     ) -> None:
-        """Put a result or an error in the place of a step's callback. One that is never used fails the test, unless `optional`.
+        """Put a result or an error in the place of a step's callback.
 
         Args:
+            optional: whether it may stay unused; otherwise that fails the test at its end.
             count: only the step of this count; None: every step of the name.
             times: for so many attempts, then the callback runs (or what is mocked next); None: always.
 
@@ -214,8 +217,10 @@ class WorkflowTester:
         play = mocks.gives(result) if error is None else mocks.fails(error)
         self._mocks.add(mocks.Mock(name, count, times, play, mocks.MOCK_STEP, optional))
 
-    def time_out_step(self, name: str, *, count: int | None = None, times: int | None = 1, optional: bool = False) -> None:
-        """Let so many attempts of a step hang until their timeout ends them; time jumps there. Otherwise as `mock_step`."""
+    def time_out_step(
+        self, name: str, *, count: int | None = None, times: int | None = 1, optional: bool = False
+    ) -> None:
+        """Let so many attempts of a step hang until their timeout ends them; time jumps there. See `mock_step`."""
         self._threads_only(mocks.TIME_OUT_STEP)
         mocks.check(mocks.TIME_OUT_STEP, name, count, times)
         self._mocks.add(mocks.Mock(name, count, times, mocks.hangs(), mocks.TIME_OUT_STEP, optional))
@@ -223,7 +228,7 @@ class WorkflowTester:
     def time_out_wait(self, name: str, *, times: int | None = 1, optional: bool = False) -> None:
         """Let so many waits for an event of this name time out as soon as everything rests, before any time passes.
 
-        One that is never used fails the test, unless `optional`. Raises TypeError or ValueError as `mock_step`.
+        See `mock_step` for `optional` and what it raises.
         """
         mocks.check(mocks.TIME_OUT_WAIT, name, None, times)
         self._late[name] = mocks.Mock(name, None, times, mocks.hangs(), mocks.TIME_OUT_WAIT, optional)

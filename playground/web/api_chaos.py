@@ -22,6 +22,7 @@ from playground.workflows import events as ev
 SAME = "same"
 DIFFERS = "differs"
 VARIES = "varies"  # it differs, but so it does without a kill
+DIVERGED = "diverged"  # a replay took another way: it left steps out, or the run came to its end by other steps
 
 
 async def start(context: Context, request: Request) -> Response:
@@ -50,7 +51,9 @@ async def rows(context: Context, request: Request) -> Response:
     without_a_kill = None if control is None else control["outcome"]
     good = [it for it in (by_itself, without_a_kill) if it is not None]
     steady = len(set(good)) <= 1
-    reruns = [_shown(it, good, steady) for it in told if it is not control]
+    expected = control["way"] if control is not None else None
+    way = expected if not final or expected == await context.chaos_rows.way_of(row) else None
+    reruns = [_shown(it, good, way, steady=steady) for it in told if it is not control]
     running = context.chaos.waits(row) or any(it["status"] not in ev.FINAL_STATUSES for it in told)
     answer = {
         "of": row.id,
@@ -58,25 +61,27 @@ async def rows(context: Context, request: Request) -> Response:
         "most": context.chaos.most,
         "kept_hours": context.settings.chaos_retention_hours,
         "steady": None if without_a_kill is None or not final else steady,
-        "control": control and _shown(control, good, steady),
+        "control": control and _shown(control, good, None, steady=steady),
         "rows": reruns,
         "summary": _summary(reruns),
     }
     return json_response(answer, headers=FRESH)
 
 
-def _shown(row: dict[str, Any], good: list[str], steady: bool) -> dict[str, Any]:
-    """A row with the comparison in place of what is compared."""
+def _shown(row: dict[str, Any], good: list[str], way: str | None, *, steady: bool) -> dict[str, Any]:
+    """A row with the comparison in place of what is compared. `way` is the one to go, where the run and its rerun without a kill agree on one."""
     outcome = row["outcome"]
     compared = None if outcome is None or not good else SAME if outcome in good else DIFFERS if steady else VARIES
-    return {name: value for name, value in row.items() if name != "outcome"} | {"result": compared}
+    if compared is not None and (row["not_reached"] is not None or (compared == SAME and way not in (None, row["way"]))):
+        compared = DIVERGED
+    return {name: value for name, value in row.items() if name not in ("outcome", "way")} | {"result": compared}
 
 
 def _summary(told: list[dict[str, Any]]) -> dict[str, int]:
     return {
         "rows": len(told),
         "ended": sum(it["result"] is not None for it in told),
-        **{result: sum(it["result"] == result for it in told) for result in (SAME, DIFFERS, VARIES)},
+        **{result: sum(it["result"] == result for it in told) for result in (SAME, DIFFERS, VARIES, DIVERGED)},
         "ran_twice": sum(bool(it["ran_twice"]) for it in told),
         "effects_twice": sum(bool(it["effects_twice"]) for it in told),
         "not_killed": sum(it["result"] is not None and it["killed"] is None for it in told),

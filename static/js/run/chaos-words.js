@@ -27,6 +27,7 @@ export function summary({ rows, summary: sum, steady, control }) {
     return { icon: "i-info", tone: "", words: `${why}${twice}` };
   }
   const begun = `${count(kills, "kill")}${of}: `;
+  if (sum.diverged) return { icon: "i-failed", tone: "bad", words: `${begun}${sum.diverged === 1 ? "once" : `${sum.diverged} times`} it took another way when it was replayed. What its code does outside of steps must follow from the params and the results of steps alone; put what depends on chance, the time or anything else into a step.${twice}` };
   if (sum.differs) return { icon: "i-failed", tone: "bad", words: `${begun}${sum.differs === 1 ? "once" : `${sum.differs} times`} it came to another output. Look at ${sum.differs === 1 ? "that run" : "those runs"}: what is in no step's result was gone with the worker.${twice}` };
   const ended = control && control.error ? "ended as it does without one" : "came to the same output";
   return { icon: "i-done", tone: "", words: `${begun}each time it ${ended}.${twice}` };

@@ -4,6 +4,7 @@ import { dialogHead, el, icon, isDisabled, setDisabled, setText } from "../dom.j
 import { call } from "./api.js";
 import { after, summary, twiceWords } from "./chaos-words.js";
 import { instancePath } from "./paths.js";
+import { notReached } from "./diverged.js";
 import { pathLabel } from "./words.js";
 
 const ASK_MS = 400; // between two looks at reruns that go on
@@ -13,6 +14,7 @@ const RESULT = {
   same: ["i-done", "", "same output"],
   differs: ["i-failed", "bad", "another output"],
   varies: ["i-info", "", "differs, as without a kill"],
+  diverged: ["i-branch", "bad", "took another way"],
 };
 
 export class ChaosDialog {
@@ -112,7 +114,7 @@ export class ChaosDialog {
   }
 
   row(row) {
-    const drawn = JSON.stringify([row.status, row.result, row.killed, row.ran_twice, row.effects_twice]);
+    const drawn = JSON.stringify([row.status, row.result, row.killed, row.ran_twice, row.effects_twice, row.not_reached]);
     const old = this.shown.get(row.id);
     if (old?.drawn === drawn) return;
     const node = rowOf(row);
@@ -130,13 +132,14 @@ function rowOf(row) {
   const [mark, tone, words] = !live ? RESULT[row.result] : row.status === "queued" && !row.killed ? ["i-clock", "", "waits for a worker"] : ["i-running", "now spin", "running"];
   const failed = row.error && row.result !== "same" ? `, ${row.error.name}` : "";
   const twice = twiceWords(row);
+  const left = row.not_reached?.length ? notReached(row.not_reached) : "";
   const name = row.number === null ? ["without a kill"] : row.killed ? (row.killed.before ? ["before the commit of ", el("code", { title: row.killed.before.name }, pathLabel(row.killed.before))] : ["before the end of the run"]) : [live ? `before commit ${row.number}` : `commit ${row.number} never came`];
   return el(
     "li",
     {},
     icon(mark, { tone }),
     el("a", { href: row.url }, ...name),
-    el(`span.result${row.result === "differs" ? ".bad" : ""}`, {}, `${words}${failed}`),
+    el(`span.result${tone === "bad" ? ".bad" : ""}`, {}, [`${words}${failed}`, left].filter(Boolean).join(": ")),
     el("span.ran-twice", {}, ...(twice ? [el(row.effects_twice.length ? "b.twice" : "span", {}, twice)] : [])),
     el("span.num.counted", { title: "executions" }, live ? "" : after(row.executions)),
   );
