@@ -86,6 +86,7 @@ ANY = st.one_of(LEAF, LEAF, WAIT, PAUSE, ERROR, NESTED, PIPELINES, POLL, FAULTY)
 
 # What each kind is made of, and the events that are sent to it.
 KINDS: dict[str, tuple[st.SearchStrategy[Node], st.SearchStrategy[list[tuple[str, int]]]]] = {
+    "timers": (grown(st.one_of(DO, SLEEP, SLEEP, PAUSE, PAUSE), gathered, sequences), NO_EVENTS),
     "race": (grown(st.one_of(LEAF, PAUSE), races, sequences, gathered), NO_EVENTS),
     "cancel": (grown(st.one_of(LEAF, WAIT), cancels, groups, races, sequences), EVENTS),
     "timeout": (

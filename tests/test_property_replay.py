@@ -15,7 +15,7 @@ from cases_support import in_real_workers
 from hypothesis import HealthCheck, Phase, given, settings
 from replay_check import check
 from replay_kinds import KINDS, programs
-from replay_programs import Program
+from replay_programs import Node, Program, written
 
 pytestmark = pytest.mark.long
 
@@ -44,6 +44,11 @@ class TenantWorkflow(WorkflowEntrypoint):
         await step.sleep("a while", "1 day")
         return asked
 """
+# A timer of the workflow's own that fired before it hibernated has fired when it wakes, too.
+RESTED: Node = (
+    "gather",
+    [("sequence", [("sleep", 0, None), ("sleep", 1, None)]), ("sequence", [("sleep", 2, None)]), ("pause", 1)],
+)
 WORDS = ("Lisbon", "Cairo", "Oslo", "Quito", "Osaka", "Accra", "Perth", "Turin", "Malmo", "Dakar")
 
 
@@ -55,6 +60,10 @@ def test_a_replay_goes_the_way_that_the_first_execution_went(kind: str) -> None:
         check(program, [0])
 
     every_way()
+
+
+def test_a_timer_that_fired_before_the_worker_hibernated_comes_before_what_ends_after_it() -> None:
+    check(written(RESTED, []), [0])
 
 
 @story
