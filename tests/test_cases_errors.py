@@ -251,7 +251,6 @@ async def test_54_every_member_of_a_group_is_kept(way):
     [
         ("33", "NotSerialisableError", "The output of the workflow is not serialisable: $: async_generator", None),
         ("44", "SyntaxError", "'break', 'continue' and 'return' cannot appear in an except* block", 12),
-        ("46", "ImportError", "cannot import name 'WorkflowStep' from 'workers'", 2),
         ("55", "TypeError", "TenantWorkflow.__init__() takes 1 positional argument but 3 were given", None),
         ("56", "JSONDecodeError", "Expecting property name enclosed in double quotes", 3),
     ],

@@ -309,7 +309,7 @@ async def test_a_replay_that_takes_another_way_is_told_in_the_journal():
     await step.sleep("a while", "1 day")
     return await step.do("new", lambda: 2)
     """
-    async with playing(body, idle_grace_ms=0) as (_, run):
+    async with playing(body, idle_grace_ms=0, allow_divergence=True) as (_, run):
         assert await run.result() == 2
         told = [event.data["steps"] for event in await run.journal() if event.type == ev.REPLAY_DIVERGED]
         assert told == [[{"kind": "do", "name": "only the first time", "count": 1}]]

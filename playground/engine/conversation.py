@@ -60,6 +60,9 @@ class Conversation(Protocol):
     def hear_clock(self, clock: int | None) -> None:
         """The worker has said what time it is on the workflow's clock, in microseconds."""
 
+    def clock(self) -> int:
+        """What time it is on the workflow's clock, in microseconds, as far as it is known here."""
+
     def send(self, *messages: dict[str, Any]) -> None:
         """Send frames to the worker, which is not idle from then on."""
 

@@ -251,15 +251,19 @@ class Execution:
 
     def hear_clock(self, clock: int | None) -> None:
         """The worker has said what time it is on the workflow's clock, in microseconds."""
-        if clock is not None:
+        if clock is not None and clock >= self._clock[0]:
             self._clock = (clock, self.services.clock.now())
+
+    def clock(self) -> int:
+        """What time it is on the workflow's clock, in microseconds, as far as it is known here: never later than the worker knows."""
+        clock, at = self._clock
+        return clock + max(0, self.services.clock.now() - at) * 1000
 
     def _stamped(self, event: NewEvent) -> NewEvent:
         """An event that ends a sleep or a wait, with the time on the workflow's clock, as far as it is known here."""
         if event.type not in ev.SUSPENSION_ENDS or "clock_us" in event.data or self.channel is None:
             return event
-        clock, at = self._clock
-        return event._replace(data={**event.data, "clock_us": clock + max(0, self.services.clock.now() - at) * 1000})
+        return event._replace(data={**event.data, "clock_us": self.clock()})
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         """Run something beside the conversation."""

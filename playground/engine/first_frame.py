@@ -24,7 +24,7 @@ def first_frame(
     services: Services, row: InstanceRow, steps: Iterable[StepRow], code: Code, mode: str, breaks: Sequence[Mapping[str, Any]] = ()
 ) -> dict[str, Any]:
     """The frame for an instance with these steps. `breaks` are those that its attempts may fall under."""
-    order, clock = live.replay_order(steps)
+    order, clock = live.replay_order(steps, row.clock or 0)
     return {
         "op": "start",
         "now": services.clock.now(),

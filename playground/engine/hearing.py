@@ -185,6 +185,7 @@ def _crash(execution: Hearing, frame: frames.Crash, size: int) -> None:
 def _idle(execution: Hearing, frame: frames.Idle, size: int) -> None:
     if not execution.idleness.said(frame.seen):
         return
+    execution.hear_clock(frame.clock)
     if execution.rollback.collecting and execution.channel is not None and frame.seen == execution.channel.sent and not execution.calls:
         execution.rollback.collected()
     execution.idleness.consider()

@@ -62,7 +62,8 @@ class Idleness:
             return
         clock = execution.services.clock
         self.since = clock.now()
-        execution.pipeline.add(*execution.budget.logs.truncated(), NewEvent(ev.WORKFLOW_WAITING, {"until": until}))
+        waiting = NewEvent(ev.WORKFLOW_WAITING, {"until": until, "clock_us": execution.clock()})
+        execution.pipeline.add(*execution.budget.logs.truncated(), waiting)
         grace = self.since + execution.services.settings.idle_grace_ms
         self._grace = clock.call_at(grace, execution.evict, ev.HIBERNATED)
         execution.on_idle()

@@ -71,21 +71,22 @@ def from_snapshot(snapshot: Snapshot) -> dict[StepKey, LiveStep]:
     return {row.key: _live(row) for row in rows}
 
 
-def replay_order(steps: Iterable[StepRow]) -> tuple[list[StepRow], int]:
+def replay_order(steps: Iterable[StepRow], clock: int) -> tuple[list[StepRow], int]:
     """The steps by start, with the clock at which the code learns of each end, and the last time that the workflow's clock has shown.
 
-    The clock never goes back: what ended without a time, since no worker was there to tell it, comes at the time before.
+    The clock never goes back: what ended without a time, since no worker was there to tell it, comes at the time before. `clock` is what it showed
+    when a worker last had nothing left but to wait.
     """
     rows = sorted(steps, key=lambda row: row.started_seq)
     times: list[tuple[int, int, int]] = [(row.started_seq, row.started_clock or 0, -1) for row in rows]
     times += [(row.ended_seq or row.started_seq, row.clock or 0, place) for place, row in enumerate(rows) if row.is_over or row.status == STEP_CANCELLED]
     times.sort()
     now = 0
-    for _, clock, place in times:
-        now = max(now, clock)
+    for _, time, place in times:
+        now = max(now, time)
         if place >= 0 and rows[place].clock != now:
             rows[place] = replace(rows[place], clock=now)
-    return rows, now
+    return rows, max(now, clock)
 
 
 def start_frame_step(row: StepRow) -> dict[str, Any]:

@@ -170,6 +170,7 @@ class Crash(Struct, frozen=True, tag="crash", tag_field="op"):
 
 class Idle(Struct, frozen=True, tag="idle", tag_field="op"):
     seen: Annotated[int, Meta(ge=0, le=2**53)]
+    clock: Clock | None = None
 
 
 class Collected(Struct, frozen=True, tag="collected", tag_field="op"):

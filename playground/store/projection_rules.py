@@ -44,6 +44,8 @@ def _workflow_started(fold: Fold, event: NewEvent) -> None:
 
 def _waiting(fold: Fold, event: NewEvent) -> None:
     fold.become(ev.WAITING)
+    if "clock_us" in event.data:
+        fold.changed["clock"] = event.data["clock_us"]
     fold.changed["wait_until"] = fold.changed["due_at"] = event.data.get("until")
 
 
@@ -84,7 +86,7 @@ def _restarted(fold: Fold, event: NewEvent) -> None:
     fold.become(ev.QUEUED)
     fold.changed.update(
         generation=fold.get("generation") + 1, due_at=fold.at, wait_until=None, fresh=True, owner=None, in_execution=False,
-        output=None, error=None, started_at=None, ended_at=None, rollback=None, paused_at=None, log_bytes=0, stored_bytes=0,
+        output=None, error=None, started_at=None, ended_at=None, rollback=None, paused_at=None, log_bytes=0, stored_bytes=0, clock=None,
     )  # fmt: skip
     fold.store(encode(fold.row.params))
     fold.changed["stored_bytes"] += sum(step.result_bytes for step in kept)
@@ -210,7 +212,9 @@ def _complete(fold: Fold, event: NewEvent, result: Any) -> None:
 
 
 def _ended(fold: Fold, event: NewEvent) -> dict[str, Any]:
-    return {"ended_seq": fold.seq, "clock": event.data.get("clock_us")}
+    """When a step ended. Where no worker told the time, its clock stood still since the last one that had nothing left but to wait."""
+    clock = event.data.get("clock_us")
+    return {"ended_seq": fold.seq, "clock": fold.get("clock") if clock is None else clock}
 
 
 def _released(fold: Fold, event: NewEvent) -> None:

@@ -59,6 +59,7 @@ class InstanceRow(msgspec.Struct, frozen=True, gc=False):
     `wait_until` is the deadline of a waiting instance. `fresh` is true until its first execution of the generation has ended.
     `in_execution` is true from `execution_started` to `execution_ended`: an owned row without it never got its worker.
     `injected` is what is done to it on purpose, None for nothing: `breaks` (see workflows/breaks.py), `chaos` (see engine/chaos.py).
+    `clock` is what the workflow's clock showed when a worker last had nothing left but to wait, in microseconds.
 
     A Struct, because every commit makes a new one: a dataclass of this many fields takes thirty times as long to copy.
     """
@@ -93,6 +94,7 @@ class InstanceRow(msgspec.Struct, frozen=True, gc=False):
     fresh: bool = True
     in_execution: bool = False
     injected: Mapping[str, Any] | None = None
+    clock: int | None = None
 
 
 class Child(NamedTuple):

@@ -7,7 +7,8 @@
 -- One instance in the order that sqlite_rows.instance_row() reads.
 SELECT i.key, i.tenant, i.id, i.workflow, i.snippet, o.class_name, o.params, i.queue, o.control_hash, o.metadata, o.limits,
     i.status, i.generation, i.execution, i.last_seq, i.owner, i.due_at, i.log_bytes, i.stored_bytes, i.output, i.error,
-    i.rollback, i.created_at, i.started_at, i.ended_at, i.paused_at, i.wait_until, i.fresh, i.in_execution, i.injected
+    i.rollback, i.created_at, i.started_at, i.ended_at, i.paused_at, i.wait_until, i.fresh, i.in_execution, i.injected,
+    i.clock
 FROM instance i JOIN origin o ON o.instance = i.key
 
 -- name: instance_by_key
@@ -43,7 +44,7 @@ SELECT last_seq FROM instance WHERE key = ?
 -- name: insert_instance
 INSERT OR ROLLBACK INTO instance (key, tenant, id, workflow, snippet, queue, status, generation, execution, last_seq, owner,
     due_at, wait_until, fresh, in_execution, log_bytes, stored_bytes, output, error, rollback, created_at, started_at, ended_at, paused_at,
-    injected)
+    injected, clock)
 VALUES {rows}
 
 -- name: insert_origin
@@ -63,7 +64,7 @@ DELETE FROM child WHERE instance = ?1 OR parent = ?1
 -- name: update_instance
 UPDATE instance SET snippet = ?, status = ?, generation = ?, execution = ?, last_seq = ?, owner = ?, due_at = ?, wait_until = ?, fresh = ?,
     in_execution = ?, log_bytes = ?, stored_bytes = ?, output = ?, error = ?, rollback = ?, started_at = ?, ended_at = ?,
-    paused_at = ?, injected = ?
+    paused_at = ?, injected = ?, clock = ?
 WHERE key = ?
 
 -- name: grow_instances

@@ -7,6 +7,9 @@ ALTER TABLE step ADD COLUMN ended_seq INTEGER;
 ALTER TABLE step ADD COLUMN clock INTEGER;
 ALTER TABLE step ADD COLUMN received INTEGER;
 
+-- What the workflow's clock showed when a worker last had nothing left but to wait.
+ALTER TABLE instance ADD COLUMN clock INTEGER;
+
 -- Older journals have the order too. Of a step that ended in several generations the last counts.
 CREATE TEMP TABLE ended AS
     SELECT instance, json_extract(step, '$.kind') AS kind, json_extract(step, '$.name') AS name, json_extract(step, '$.count') AS count,

@@ -29,8 +29,8 @@ PROGRESS = frozenset({
     ev.WAIT_STARTED,
     ev.WAIT_COMPLETED,
     ev.WAIT_TIMED_OUT,
-    "wait_cancelled",
-    "sleep_cancelled",
+    ev.WAIT_CANCELLED,
+    ev.SLEEP_CANCELLED,
 })
 WORKER_LOST = "WorkerLost"  # the error of an attempt that went with its worker
 

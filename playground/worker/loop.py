@@ -22,6 +22,9 @@ class WorkflowTime(Protocol):
     def call_at(self, when: float, callback: Callable[..., Any], args: tuple[Any, ...], context: Any) -> asyncio.TimerHandle:
         """See `asyncio.loop.call_at`."""
 
+    def clock(self) -> int:
+        """The time now, in microseconds."""
+
     def rest(self, *, spinning: bool) -> bool:
         """The loop is about to wait, or turns once more; True when there is something new to run."""
 
@@ -77,7 +80,8 @@ class IdleSelector(selectors.PollSelector):
             return []
         if timeout is None and not self._channel.owed and self._told != self._channel.received:
             self._told = self._channel.received
-            self._channel.post({"op": "idle", "seen": self._channel.received})
+            clock = None if self.workflow is None else self.workflow.clock()
+            self._channel.post({"op": "idle", "seen": self._channel.received, "clock": clock})
         if waits:
             self._channel.flush()
         return self.wait(timeout)

@@ -218,7 +218,7 @@ class Replay:
                 self._release(time)
             return True
         if not self.live:
-            if timer is not None and self._history.is_ahead and timer.when() <= self._last_clock:
+            if timer is not None and timer.when() <= self._last_clock:  # it had fired before the code saw that time
                 self._fire(timer)
                 return True
             return self._go_live()

@@ -17,7 +17,7 @@ KINDS = (DO, SLEEP, WAIT)
 
 WORKFLOW_QUEUED = "workflow_queued"  # params, trigger (a word, or {kind, of, …} for an instance made from another)
 WORKFLOW_STARTED = "workflow_started"
-WORKFLOW_WAITING = "workflow_waiting"  # until?
+WORKFLOW_WAITING = "workflow_waiting"  # until?, clock_us
 WORKFLOW_WAITING_FOR_PAUSE = "workflow_waiting_for_pause"
 WORKFLOW_PAUSED = "workflow_paused"
 WORKFLOW_RESUMED = "workflow_resumed"
