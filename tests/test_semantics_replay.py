@@ -185,6 +185,21 @@ async def test_39_timers_outside_of_steps_fire_in_the_order_in_which_they_did(gr
     assert all(seen == expected for seen in LEDGER.take())
 
 
+@WAYS
+@story
+async def test_39_code_that_never_rests_gets_its_results_all_the_same(grace):
+    body = """
+    task = asyncio.create_task(step.do("one", lambda: 1))
+    turns = 0
+    while not task.done():
+        turns += 1
+        await asyncio.sleep(0)
+    await step.sleep("a while", "1 day")
+    return [task.result(), turns > 100]
+    """
+    assert await outcome(body, idle_grace_ms=grace) == [1, True]
+
+
 @story
 async def test_39_replay_takes_no_time_for_timers_outside_of_steps_and_then_goes_on_at_its_own_pace():
     body = """

@@ -84,6 +84,8 @@ class IdleSelector(selectors.PollSelector):
             self._channel.post({"op": "idle", "seen": self._channel.received, "clock": clock})
         if waits:
             self._channel.flush()
+        else:
+            self._channel.flush_old()
         return self.wait(timeout)
 
     def wait(self, timeout: float | None) -> Any:
