@@ -1,4 +1,5 @@
-"""Section 9 of semantics.md, behaviours 35 to 43: replay goes the way that the first execution went. Each test names the number of its behaviour.
+"""Section 9 of semantics.md, behaviours 35 to 43: replay goes the way that the first execution went. Each test names
+the number of its behaviour.
 
 The inputs of the field (tests/cases) and the property test of replay try the same in many more shapes.
 """
@@ -29,9 +30,16 @@ async def test_35_the_event_that_a_cancelled_wait_was_given_and_never_saw_goes_t
         await run.send_event("yes")
         await run.send_event("no")
         assert await run.result() == [["yes"], ["no"]]
-        returned = [event.data["returned"] for event in await run.journal() if event.type == ev.WAIT_CANCELLED and "returned" in event.data]
+        returned = [
+            event.data["returned"]
+            for event in await run.journal()
+            if event.type == ev.WAIT_CANCELLED and "returned" in event.data
+        ]
         received = [event.seq for event in await run.journal() if event.type == ev.EVENT_RECEIVED]
-        assert returned in ([received[1]], [])  # whether the first round's wait had been given it is a matter of moments
+        assert returned in (
+            [received[1]],
+            [],
+        )  # whether the first round's wait had been given it is a matter of moments
 
 
 @story
@@ -67,12 +75,18 @@ async def test_35_what_is_still_open_when_the_run_ends_is_shown_as_cancelled_and
     await step.do("two", lambda: 2)
     return "done"
     """
-    async with playing(body) as (tester, run):
+    async with playing(body) as (_, run):
         await run.result()
         state = await run.state()
-        assert {str(key): step.status for key, step in state.steps.items() if key.kind != "do"} == {"never-1": "cancelled", "long-1": "cancelled"}
+        assert {str(key): step.status for key, step in state.steps.items() if key.kind != "do"} == {
+            "never-1": "cancelled",
+            "long-1": "cancelled",
+        }
         await run.restart("two")
-        assert {step.status for step in (await run.state()).steps.values() if step.key.kind != "do"} == {"waiting", "sleeping"}
+        assert {step.status for step in (await run.state()).steps.values() if step.key.kind != "do"} == {
+            "waiting",
+            "sleeping",
+        }
         assert await run.result() == "done"
 
 
@@ -93,8 +107,10 @@ try:
 except BaseException as error:
     caught = error
 def shown(error):
-    return [type(error).__qualname__, type(error).__module__, str(error), repr(error.args), repr(sorted(vars(error).items())), error.__notes__,
-            type(error.__cause__).__name__, str(error.__cause__), [frame.name for frame in traceback.extract_tb(error.__traceback__)],
+    return [type(error).__qualname__, type(error).__module__, str(error), repr(error.args),
+    repr(sorted(vars(error).items())), error.__notes__,
+            type(error.__cause__).__name__, str(error.__cause__), [frame.name for frame in
+            traceback.extract_tb(error.__traceback__)],
             [getattr(error, name, "none") for name in ("errno", "filename", "code", "place", "name", "start")]]
 LEDGER.note(shown(caught))
 await step.sleep("a while", "1 day")
@@ -106,11 +122,20 @@ return None
     ("kind", "told"),
     [
         ("Declined(51, 'try another')", ["TenantWorkflow.run.<locals>.Declined", "workflow", "declined with 51"]),
-        ("FileNotFoundError(2, 'No such file', '/x')", ["FileNotFoundError", "builtins", "[Errno 2] No such file: '/x'"]),
-        ("json.JSONDecodeError('odd', 'text', 2)", ["JSONDecodeError", "json.decoder", "odd: line 1 column 3 (char 2)"]),
+        (
+            "FileNotFoundError(2, 'No such file', '/x')",
+            ["FileNotFoundError", "builtins", "[Errno 2] No such file: '/x'"],
+        ),
+        (
+            "json.JSONDecodeError('odd', 'text', 2)",
+            ["JSONDecodeError", "json.decoder", "odd: line 1 column 3 (char 2)"],
+        ),
         ("SystemExit(3)", ["SystemExit", "builtins", "3"]),
         ("asyncio.CancelledError('stopped')", ["CancelledError", "asyncio.exceptions", "stopped"]),
-        ("UnicodeDecodeError('utf-8', b'\\xff', 0, 1, 'bad')", ["UnicodeDecodeError", "builtins", "'utf-8' codec can't decode byte 0xff in position 0: bad"]),
+        (
+            "UnicodeDecodeError('utf-8', b'\\xff', 0, 1, 'bad')",
+            ["UnicodeDecodeError", "builtins", "'utf-8' codec can't decode byte 0xff in position 0: bad"],
+        ),
     ],
 )
 @story
@@ -254,8 +279,15 @@ async def test_40_a_step_inside_a_step_is_counted_in_it_and_shifts_nobody():
         async with playing(body, idle_grace_ms=grace) as (_, run):
             assert await run.result() == [["inside", "inside again"], "outside"]
             assert await started(run) == ["outer-1", "outer-1/fetch-1", "outer-1/fetch-2", "fetch-1", "a while-1"]
-            inner = next(event for event in await run.journal() if event.type == ev.STEP_STARTED and event.key.parent is not None)
-            assert inner.as_json()["step"] == {"kind": "do", "name": "fetch", "count": 1, "parent": {"kind": "do", "name": "outer", "count": 1}}
+            inner = next(
+                event for event in await run.journal() if event.type == ev.STEP_STARTED and event.key.parent is not None
+            )
+            assert inner.as_json()["step"] == {
+                "kind": "do",
+                "name": "fetch",
+                "count": 1,
+                "parent": {"kind": "do", "name": "outer", "count": 1},
+            }
         assert LEDGER.take() == ["inside", "inside again", "outside"]
 
 

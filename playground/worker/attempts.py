@@ -1,7 +1,8 @@
 """The `do`s that are under way: each announced, its attempts made, and what came of them sent.
 
-A new one is announced and its callback runs without waiting; the await in the tenant's code goes on when the commit is acknowledged and its turn has
-come (replay.py). Whether there is another attempt, when, and when one is late, is decided on the trusted side.
+A new one is announced and its callback runs without waiting; the await in the tenant's code goes on when the commit is
+acknowledged and its turn has come (replay.py). Whether there is another attempt, when, and when one is late, is decided
+on the trusted side.
 """
 
 import asyncio
@@ -31,7 +32,10 @@ _SETTLE = 4  # turns of the loop in which a task that was just made comes to its
 
 
 class Do:
-    """One `do`, from its call to its end. `task` makes its attempts; `waiting` is what the caller waits for. `rollback` configures its handler."""
+    """One `do`, from its call to its end.
+
+    `task` makes its attempts; `waiting` is what the caller waits for. `rollback` configures its handler.
+    """
 
     __slots__ = (
         "abandoned", "attempt", "began", "begun", "broken", "callback", "clock", "config", "context", "error", "key", "last", "line", "output",
@@ -42,7 +46,14 @@ class Do:
     waiting: asyncio.Future[Outcome]
     context: contextvars.Context
 
-    def __init__(self, key: Key, callback: Callable[[Record], Any], config: StepConfig, rollback: StepConfig | None, line: int | None) -> None:
+    def __init__(
+        self,
+        key: Key,
+        callback: Callable[[Record], Any],
+        config: StepConfig,
+        rollback: StepConfig | None,
+        line: int | None,
+    ) -> None:
         self.key, self.callback, self.config, self.rollback, self.line = key, callback, config, rollback, line
         self.begun = False  # an earlier execution has announced it
         self.clock = 0  # when it was called, on the workflow's clock
@@ -77,7 +88,10 @@ class Attempts:
         self.breaks = Breaks(())
 
     async def run(self, do: Do) -> Outcome:
-        """What becomes of a step, at its turn after it is committed. Whoever is cancelled while waiting for it leaves it running."""
+        """What becomes of a step, at its turn after it is committed.
+
+        Whoever is cancelled while waiting for it leaves it running.
+        """
         key = do.key
         before = self._open.get(key)
         if before is not None:  # inside a step whose earlier attempt began it
@@ -111,7 +125,9 @@ class Attempts:
             return
         op = frame["op"]
         if op == "timeout":
-            if do.attempt == frame["attempt"] and do.reply is None and do.error is None:  # its callback runs, not its delay function
+            if (
+                do.attempt == frame["attempt"] and do.reply is None and do.error is None
+            ):  # its callback runs, not its delay function
                 do.timeout = frame["message"]
                 do.task.cancel()
         elif op == "ok":
@@ -280,7 +296,9 @@ def context(key: Key, attempt: int, config: StepConfig) -> Record:
 async def failure(
     key: Key, attempt: int, config: StepConfig, error: BaseException, limits: Mapping[str, Any], *, last: bool
 ) -> tuple[dict[str, Any], BaseException]:
-    """What is sent of a failed attempt of a step, or of its rollback handler, and its error: that of the delay function, where that fails."""
+    """What is sent of a failed attempt of a step, or of its rollback handler, and its error: that of the delay
+    function, where that fails.
+    """
     frame: dict[str, Any] = {"op": "fail", "error": failures.describe(error), "retryable": failures.retryable(error)}
     if frame["retryable"] and not last and config.delay_function is not None:
         try:

@@ -1,4 +1,5 @@
-"""`self.env`: host objects by name. A call goes over the channel, runs on the trusted side and comes back as a value."""
+"""`self.env`: host objects by name. A call goes over the channel, runs on the trusted side and comes back as a value.
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
@@ -84,7 +85,9 @@ class Workflow:
         return f"<workflow binding {self._name}>"
 
     async def create(self, id: Any = None, params: Any = None) -> Instance:
-        """Start an instance; `{"id", "params"}` does too. In a step, one without an id is found again by later attempts."""
+        """Start an instance; `{"id", "params"}` does too. In a step, one without an id is found again by later
+        attempts.
+        """
         if isinstance(id, Mapping):
             id, params = id.get("id"), id.get("params", params)
         return Instance(await self._ask("create", id, params), self._ask)
@@ -151,7 +154,9 @@ class Bindings:
             "kwargs": {name: self._encoded(value, binding, method) for name, value in kwargs.items()},
         }
         try:
-            values.check_size([frame["args"], frame["kwargs"]], f"arguments of env.{binding}.{method}", values.VALUE_BYTES)
+            values.check_size(
+                [frame["args"], frame["kwargs"]], f"arguments of env.{binding}.{method}", values.VALUE_BYTES
+            )
         except TooLarge as refused:
             raise NotSerialisableError(refused.message) from None
         step = step_of_caller()

@@ -1,4 +1,6 @@
-"""Whose code runs: the workflow's own, the callback of a step, or the worker's machinery. Every task and timer inherits it."""
+"""Whose code runs: the workflow's own, the callback of a step, or the worker's machinery. Every task and timer inherits
+it.
+"""
 
 import contextvars
 from typing import Any

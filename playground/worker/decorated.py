@@ -1,8 +1,9 @@
 """Functions made steps by `@step.do(...)`: which other steps they depend on, and what each call of them runs.
 
-A parameter is a dependency, found by the name of a function or of a step. Which one is meant is fixed when the function is decorated, so that
-branches that decorate the same names do not see each other's: the one in the scope that decorates it (its own locals, then the same task), else the
-last one of that name then, else one that is decorated later. A dependency's result is reused; a call runs the step again, with the next count.
+A parameter is a dependency, found by the name of a function or of a step. Which one is meant is fixed when the function
+is decorated, so that branches that decorate the same names do not see each other's: the one in the scope that decorates
+it (its own locals, then the same task), else the last one of that name then, else one that is decorated later. A
+dependency's result is reused; a call runs the step again, with the next count.
 """
 
 import asyncio
@@ -20,7 +21,16 @@ class Starter(Protocol):
 
     decorated: "Decorations"
 
-    def start(self, name: Any, call: Callable[[Record], Any], *, line: int | None, config: Any, rollback: Any, rollback_config: Any) -> Awaitable[Any]:
+    def start(
+        self,
+        name: Any,
+        call: Callable[[Record], Any],
+        *,
+        line: int | None,
+        config: Any,
+        rollback: Any,
+        rollback_config: Any,
+    ) -> Awaitable[Any]:
         """Start a step that runs `call`."""
 
 
@@ -58,7 +68,9 @@ class Decorated:
         return await asyncio.shield(self._latest)
 
     async def result(self) -> Any:
-        """Its result for a step that depends on it: the last one, or the one on its way; it runs where there is none, or none but an error."""
+        """Its result for a step that depends on it: the last one, or the one on its way; it runs where there is none,
+        or none but an error.
+        """
         latest = self._latest
         if latest is None or (latest.done() and (latest.cancelled() or latest.exception() is not None)):
             return await self()

@@ -1,8 +1,9 @@
 """Exceptions as stored errors, and stored errors as exceptions again.
 
-What code catches is always the rebuilt exception, in the first execution too, so that what is caught once is caught again after every replay: of
-the same class where it can be had, else of one made for it that derives from the nearest class that is known; with its arguments, attributes,
-notes, causes, the members of a group, and a traceback of the tenant's own lines.
+What code catches is always the rebuilt exception, in the first execution too, so that what is caught once is caught
+again after every replay: of the same class where it can be had, else of one made for it that derives from the nearest
+class that is known; with its arguments, attributes, notes, causes, the members of a group, and a traceback of the
+tenant's own lines.
 """
 
 import asyncio
@@ -153,7 +154,9 @@ def _take_place(deep: int, room: _Room) -> bool:
 
 
 def _attributes(error: BaseException) -> Iterator[tuple[str, Any]]:
-    """What an exception holds besides its args: its own attributes, and the slots of built-in and other classes (errno, filename, …)."""
+    """What an exception holds besides its args: its own attributes, and the slots of built-in and other classes (errno,
+    filename, …).
+    """
     for kind in _MRO(type(error)):
         for name, slot in vars(kind).items():
             if isinstance(slot, _SLOTS) and _is_attribute(name):
@@ -257,7 +260,9 @@ def _made(kind: type[BaseException], shown: Mapping[str, Any], module: ModuleTyp
         args = tuple(values.decode(shown["args"])) if "args" in shown else (shown["message"],)
         if issubclass(kind, BaseExceptionGroup):
             members = [rebuild(member, module) for member in shown.get("errors", ())]
-            error: BaseException = kind.__new__(kind, str(shown.get("attributes", {}).get("message", shown["message"])), members)
+            error: BaseException = kind.__new__(
+                kind, str(shown.get("attributes", {}).get("message", shown["message"])), members
+            )
         else:
             error = kind.__new__(kind, *args)
             _set(error, "args", args)
@@ -281,7 +286,11 @@ def _stand_in(shown: Mapping[str, Any], module: ModuleType | None, found: type[B
     elif nearest is not None and not issubclass(nearest, BaseExceptionGroup):
         bases = (nearest,)
     place = (shown.get("module", ""), shown.get("qualname", shown["name"]), shown.get("bases", []))
-    body: dict[str, Any] = {"__str__": lambda self: message, "__init__": lambda self, *args: None, "stands_in_for": place}
+    body: dict[str, Any] = {
+        "__str__": lambda self: message,
+        "__init__": lambda self, *args: None,
+        "stands_in_for": place,
+    }
     try:
         made: BaseException = type(shown["name"], bases, body)()
     except BaseException:  # noqa: BLE001 - a base that can't be derived from so
@@ -305,7 +314,9 @@ def _named(name: str, module: ModuleType | None) -> type[BaseException] | None:
 
 
 def _class_at(module_name: str, qualname: str, module: ModuleType | None) -> type[BaseException] | None:
-    """An exception's class by its module and qualified name: built in, of the standard library or the product, or the tenant's own."""
+    """An exception's class by its module and qualified name: built in, of the standard library or the product, or the
+    tenant's own.
+    """
     place = _module(module_name, module)
     found: Any = place
     for part in qualname.split("."):
@@ -337,7 +348,11 @@ def _local(module_name: str, qualname: str) -> type[BaseException] | None:
             if kind not in seen:
                 seen.add(kind)
                 left.append(kind)
-                if _QUALIFIED_NAME(kind) == qualname and _MODULE_NAME(kind) == module_name and not hasattr(kind, "stands_in_for"):
+                if (
+                    _QUALIFIED_NAME(kind) == qualname
+                    and _MODULE_NAME(kind) == module_name
+                    and not hasattr(kind, "stands_in_for")
+                ):
                     found = kind
     return found
 
@@ -356,7 +371,9 @@ def _frame(function: str) -> types.FrameType:
     try:
         exec(code, {"asked": asyncio.InvalidStateError})  # noqa: S102 - a line of our own
     except asyncio.InvalidStateError as raised:
-        assert raised.__traceback__ is not None and raised.__traceback__.tb_next is not None, "it was raised one frame down"
+        assert raised.__traceback__ is not None and raised.__traceback__.tb_next is not None, (
+            "it was raised one frame down"
+        )
         return raised.__traceback__.tb_next.tb_frame
     raise AssertionError("the line raises")
 

@@ -1,7 +1,7 @@
 """What the journal already holds for this execution: found by kind, name and count, never by position.
 
-A step that is called in another step's callback is counted in that step's own namespace, afresh in each of its attempts: it shifts nobody else's
-count, and the next attempt of its parent finds it done.
+A step that is called in another step's callback is counted in that step's own namespace, afresh in each of its
+attempts: it shifts nobody else's count, and the next attempt of its parent finds it done.
 """
 
 from collections import defaultdict
@@ -29,7 +29,10 @@ class History:
         self._counts: dict[Key | None, dict[tuple[str, str], int]] = defaultdict(lambda: defaultdict(int))
 
     def hold(self, stored: Iterable[Stored]) -> list[tuple[Key, Stored]]:
-        """Take the stored steps, none of which the code has come to. Gives those of the workflow itself that are over, as they ended."""
+        """Take the stored steps, none of which the code has come to.
+
+        Gives those of the workflow itself that are over, as they ended.
+        """
         self._stored = {as_key(step["key"]): step for step in stored}
         self._unread = {key for key in self._stored if parent_of(key) is None}
         self._to_give_up = {key for key in self._unread if self._stored[key]["status"] == CANCELLED}
@@ -46,7 +49,9 @@ class History:
         return [key for key in self._stored if key in self._unread]
 
     def next_key(self, kind: str, name: str, parent: Key | None) -> Key:
-        """Name the next step of this kind and name in its namespace; counts begin at 1 in every execution, and in every attempt of `parent`."""
+        """Name the next step of this kind and name in its namespace; counts begin at 1 in every execution, and in every
+        attempt of `parent`.
+        """
         counts = self._counts[parent]
         counts[kind, name] += 1
         if parent is None:
@@ -56,7 +61,9 @@ class History:
         return kind, name, counts[kind, name], parent
 
     def _gave_up(self, key: Key) -> bool:
-        """Whether an earlier attempt of its parent cancelled it: the attempt that runs now may not, and so needs another."""
+        """Whether an earlier attempt of its parent cancelled it: the attempt that runs now may not, and so needs
+        another.
+        """
         stored = self._stored.get(key)
         return stored is not None and stored["status"] == CANCELLED
 

@@ -19,7 +19,9 @@ class WorkflowTime(Protocol):
 
     now: float
 
-    def call_at(self, when: float, callback: Callable[..., Any], args: tuple[Any, ...], context: Any) -> asyncio.TimerHandle:
+    def call_at(
+        self, when: float, callback: Callable[..., Any], args: tuple[Any, ...], context: Any
+    ) -> asyncio.TimerHandle:
         """See `asyncio.loop.call_at`."""
 
     def clock(self) -> int:
@@ -40,7 +42,10 @@ class StepTask(asyncio.Task[Any]):
 
 
 class WorkflowTask(asyncio.Task[Any]):
-    """A task of the workflow's own code. Its hash is its number, so that a set of tasks has the same order in every execution."""
+    """A task of the workflow's own code.
+
+    Its hash is its number, so that a set of tasks has the same order in every execution.
+    """
 
     def __init__(self, coroutine: Any, number: int, **options: Any) -> None:
         self._number = number
@@ -55,7 +60,9 @@ for _kind in (StepTask, WorkflowTask):
 
 
 def as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> Iterator[Any]:
-    """`asyncio.as_completed`, but that it begins what it is given in that order: it makes a set of coroutines, which has another each time."""
+    """`asyncio.as_completed`, but that it begins what it is given in that order: it makes a set of coroutines, which
+    has another each time.
+    """
     if isinstance(asyncio.get_event_loop(), Loop) and not asyncio.isfuture(fs) and not asyncio.iscoroutine(fs):
         fs = [asyncio.ensure_future(each) for each in dict.fromkeys(fs)]
     return _as_completed(fs, timeout=timeout)
@@ -156,7 +163,9 @@ class Loop(asyncio.SelectorEventLoop):
         return bool(self._ready)
 
     def listen(self, handle: Callable[[Any], None], closed: Callable[[], None], starved: Callable[[], None]) -> None:
-        """Give each frame to `handle`; call `closed` when the trusted side has gone, `starved` when there is no memory to hear it."""
+        """Give each frame to `handle`; call `closed` when the trusted side has gone, `starved` when there is no memory
+        to hear it.
+        """
 
         def readable() -> None:
             try:
@@ -171,7 +180,9 @@ class Loop(asyncio.SelectorEventLoop):
 
 
 class LockedLoop(Loop):
-    """The event loop of a process without threads and without signals: nobody there could wake it from elsewhere, so it has no pipe for that."""
+    """The event loop of a process without threads and without signals: nobody there could wake it from elsewhere, so it
+    has no pipe for that.
+    """
 
     def _make_self_pipe(self) -> None:
         self._ssock = self._csock = None

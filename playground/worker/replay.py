@@ -1,13 +1,16 @@
-"""The order in which the workflow's own code learns of things: stored results as the journal has them, then what happens now.
+"""The order in which the workflow's own code learns of things: stored results as the journal has them, then what
+happens now.
 
-An execution goes the way that the first one went, because both follow one rule. Results are handed to the code one at a time, in the order of
-their commits, each when the code has come to rest: no callback of the workflow's own is ready to run (what steps' callbacks do does not count).
-The workflow has a clock of its own, which stands still while its code runs. Every result carries a time of this clock; timers that are due no
-later fire before it, one at a time. While stored results are left, the clock is the journal's and waiting takes no time; then new steps and
-attempts begin, and it goes on at its own pace from where it was.
+An execution goes the way that the first one went, because both follow one rule. Results are handed to the code one at a
+time, in the order of their commits, each when the code has come to rest: no callback of the workflow's own is ready to
+run (what steps' callbacks do does not count). The workflow has a clock of its own, which stands still while its code
+runs. Every result carries a time of this clock; timers that are due no later fire before it, one at a time. While
+stored results are left, the clock is the journal's and waiting takes no time; then new steps and attempts begin, and it
+goes on at its own pace from where it was.
 
-A result that has been sent and is not acknowledged holds the clock: a timer due after it waits, since the result comes first in every replay.
-What the trusted side decides carries its estimate of this clock. Where a timer had fired before it arrived, the worker says when it was seen.
+A result that has been sent and is not acknowledged holds the clock: a timer due after it waits, since the result comes
+first in every replay. What the trusted side decides carries its estimate of this clock. Where a timer had fired before
+it arrived, the worker says when it was seen.
 """
 
 import asyncio
@@ -32,7 +35,10 @@ Outcome = Mapping[str, Any]
 
 
 class Release(NamedTuple):
-    """A result on its way to the code. `clock` is its time in microseconds, None where nobody knew; `stored`: it came with the start."""
+    """A result on its way to the code.
+
+    `clock` is its time in microseconds, None where nobody knew; `stored`: it came with the start.
+    """
 
     key: Key
     outcome: Outcome
@@ -132,7 +138,9 @@ class Replay:
             self._look()
 
     def owe(self, key: Key) -> int:
-        """A result is being sent: nothing that is due later happens before it is acknowledged. Gives its time in microseconds."""
+        """A result is being sent: nothing that is due later happens before it is acknowledged. Gives its time in
+        microseconds.
+        """
         clock = self.clock()
         self._owed[key] = clock
         return clock
@@ -167,7 +175,9 @@ class Replay:
 
     # The workflow's timers.
 
-    def call_at(self, when: float, callback: Callable[..., Any], args: tuple[Any, ...], context: Any) -> asyncio.TimerHandle:
+    def call_at(
+        self, when: float, callback: Callable[..., Any], args: tuple[Any, ...], context: Any
+    ) -> asyncio.TimerHandle:
         """See `asyncio.loop.call_at`, on the workflow's clock."""
         handle = asyncio.TimerHandle(when, callback, args, self._loop, context)
         heapq.heappush(self._timers, (when, next(self._number), handle))
@@ -178,7 +188,10 @@ class Replay:
     # What the event loop asks.
 
     def rest(self, *, spinning: bool) -> bool:
-        """Called before the loop waits, or turns once more (`spinning`). True when there is something new to run or to wait for."""
+        """Called before the loop waits, or turns once more (`spinning`).
+
+        True when there is something new to run or to wait for.
+        """
         if spinning:
             if self.live or not (self._due or self._begin_live):
                 return False

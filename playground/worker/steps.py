@@ -1,6 +1,7 @@
 """`step`: what tenant code calls to run, sleep and wait durably.
 
-A step is named, counted and checked here; one that is in the journal answers when its turn comes (replay.py). What becomes of a `do` is in attempts.py.
+A step is named, counted and checked here; one that is in the journal answers when its turn comes (replay.py). What
+becomes of a `do` is in attempts.py.
 """
 
 import asyncio
@@ -28,7 +29,10 @@ NESTED_DEEPEST = 8  # steps within steps
 
 
 class Steps:
-    """The `step` object of one execution. The public methods are the tenant's API (shared/spec/semantics.md, section 2)."""
+    """The `step` object of one execution.
+
+    The public methods are the tenant's API (shared/spec/semantics.md, section 2).
+    """
 
     def __init__(
         self,
@@ -86,7 +90,9 @@ class Steps:
         milliseconds = durations.parse(duration)
         if milliseconds > durations.LONGEST:
             raise WorkflowFatalError(f'Sleep "{name}" is longer than 365 days, the longest there is')
-        return self._suspend(self._next_key(SLEEP, name), {"op": "sleep", "duration": milliseconds, "line": _caller_line()})
+        return self._suspend(
+            self._next_key(SLEEP, name), {"op": "sleep", "duration": milliseconds, "line": _caller_line()}
+        )
 
     def sleep_until(self, name: Any, when: Any) -> Coroutine[Any, Any, None]:
         """Sleep durably until a datetime (naive is UTC) or epoch milliseconds; at most 365 days ahead."""
@@ -97,7 +103,9 @@ class Steps:
             raise TypeError(f"sleep_until takes a datetime or epoch milliseconds, not {type(when).__name__}")
         return self._suspend(self._next_key(SLEEP, name), {"op": "sleep", "until": round(when), "line": _caller_line()})
 
-    def wait_for_event(self, name: Any, event_type: Any = None, /, timeout: Any = "24 hours", **more: Any) -> Coroutine[Any, Any, Record]:
+    def wait_for_event(
+        self, name: Any, event_type: Any = None, /, timeout: Any = "24 hours", **more: Any
+    ) -> Coroutine[Any, Any, Record]:
         """Wait durably for an event of a type; gives a mapping with payload, timestamp and type."""
         event_type = more.pop("type", more.pop("event_type", event_type))
         if more:
@@ -122,7 +130,9 @@ class Steps:
             self.attempts.reply(key, frame)
             return
         error = frame.get("error")
-        outcome = {"status": COMPLETED, "value": frame.get("value")} if error is None else {"status": ERRORED, "error": error}
+        outcome = (
+            {"status": COMPLETED, "value": frame.get("value")} if error is None else {"status": ERRORED, "error": error}
+        )
         if parent_of(key) is not None:
             self._history.remember(key, outcome)
         self._replay.arrive(key, outcome, frame.get("clock"))
@@ -146,7 +156,14 @@ class Steps:
     # A do.
 
     def start(
-        self, name: Any, call: Callable[[Record], Any], *, line: int | None, config: Any, rollback: Any, rollback_config: Any
+        self,
+        name: Any,
+        call: Callable[[Record], Any],
+        *,
+        line: int | None,
+        config: Any,
+        rollback: Any,
+        rollback_config: Any,
     ) -> Coroutine[Any, Any, Any]:
         """Check and count a `do`, then give the coroutine that runs it."""
         name = self._plain_name(name)
@@ -204,7 +221,9 @@ class Steps:
                 outcome = await future
         except asyncio.CancelledError:
             if not self._collecting:
-                self._give_up(key, in_journal=key in self._suspended or (stored is not None and stored["status"] != CANCELLED))
+                self._give_up(
+                    key, in_journal=key in self._suspended or (stored is not None and stored["status"] != CANCELLED)
+                )
             raise
         if outcome["status"] == ERRORED:
             raise self._rebuilt(outcome["error"])
@@ -222,7 +241,9 @@ class Steps:
         self._channel.post({**frame, "step": key})
 
     def _give_up(self, key: Key, *, in_journal: bool) -> None:
-        """The code has cancelled a sleep or a wait, so that it takes no event; one of a step's attempt that is late is for the next attempt."""
+        """The code has cancelled a sleep or a wait, so that it takes no event; one of a step's attempt that is late is
+        for the next attempt.
+        """
         parent = parent_of(key)
         if parent is not None and self.attempts.is_late(parent):
             return
@@ -237,7 +258,8 @@ class Steps:
         parent = step_of_caller()
         if parent is not None and _depth(parent) >= NESTED_DEEPEST:
             raise WorkflowFatalError(
-                f'Step "{name}" would run {NESTED_DEEPEST + 1} steps deep; steps within steps may be {NESTED_DEEPEST} deep. Call it outside of the others.'
+                f'Step "{name}" would run {NESTED_DEEPEST + 1} steps deep; steps within steps may be '
+                f"{NESTED_DEEPEST} deep. Call it outside of the others."
             )
         return self._history.next_key(kind, name, parent)
 
@@ -245,7 +267,9 @@ class Steps:
         return failures.rebuild(shown, self.module)
 
     def _event(self, stored: Mapping[str, Any]) -> Record:
-        return Record(payload=values.decode(stored["payload"]), timestamp=moment(stored["timestamp"]), type=stored["type"])
+        return Record(
+            payload=values.decode(stored["payload"]), timestamp=moment(stored["timestamp"]), type=stored["type"]
+        )
 
     async def _not_held(self) -> None:
         while self._held is not None:
