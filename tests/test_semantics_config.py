@@ -105,6 +105,8 @@ async def test_06_changing_ctx_changes_nothing():
         ('{"retries": {"limit": 1, "delay": 1, "jitter": 3}}', 'unknown key "jitter"; it takes limit, delay, backoff'),
         ('{"timeout": 0}', "timeout must be greater than 0"),
         ('{"timeout": -1}', "Invalid duration -1"),
+        ('{"timeout": "50 years"}', "timeout is longer than 365 days, the longest there is"),
+        ('{"retries": {"limit": 1, "delay": "400 days"}}', "retries.delay is longer than 365 days, the longest there is"),
         ('{"timeout": 10**5000}', "Invalid duration of more than 60 digits"),
         ('{10**5000: 1}', "unknown key of type int"),
         ('{"retries": {"limit": 10**5000, "delay": 1}}', "retries.limit must be a whole number from 0 to 10,000"),

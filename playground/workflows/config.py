@@ -115,9 +115,12 @@ def _limit(limit: Any, step: str) -> int:
 
 def _duration(value: Any, key: str, step: str) -> int:
     try:
-        return durations.parse(value)
+        milliseconds = durations.parse(value)
     except durations.InvalidDuration as refused:
         raise StepConfigError(f'Config of step "{step}": {key}: {refused}') from None
+    if milliseconds > durations.LONGEST:
+        raise StepConfigError(f'Config of step "{step}": {key} is longer than 365 days, the longest there is')
+    return milliseconds
 
 
 def _check_keys(config: Any, known: tuple[str, ...], where: str) -> None:
