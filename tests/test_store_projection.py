@@ -138,7 +138,7 @@ STEP = [
      {"status": "retrying", "until": AT + 40 + 700, "failures": 1, "losses": 0}),
     ("a retry starts", [started(do()), attempt(do()), attempt_errored(do(), retry_delay_ms=700), attempt(do(), 2)], do(),
      {"status": "running", "attempt": 2, "until": None, "failures": 1}),
-    ("the last attempt fails", [started(do()), attempt(do()), attempt_errored(do())], do(), {"status": "running", "failures": 1}),
+    ("the last attempt fails", [started(do()), attempt(do()), attempt_errored(do())], do(), {"status": "retrying", "failures": 1}),
     ("a worker is lost: the next attempt is due at once, and it is not the tenant's failure",
      [started(do()), attempt(do()), attempt_errored(do(), name="WorkerLost")], do(),
      {"status": "retrying", "until": AT + 40, "losses": 1, "failures": 0, "attempt": 1}),

@@ -180,9 +180,7 @@ def _attempt_errored(fold: Fold, event: NewEvent) -> None:
     if data["error"]["name"] == WORKER_LOST:
         changed: dict[str, Any] = {"losses": step.losses + 1, "status": rows.STEP_RETRYING, "until": fold.at}
     else:
-        changed = {"losses": 0, "failures": step.failures + 1}
-        if delay is not None:
-            changed |= {"status": rows.STEP_RETRYING, "until": fold.at + delay}
+        changed = {"losses": 0, "failures": step.failures + 1, "status": rows.STEP_RETRYING, "until": fold.at + (delay or 0)}
     fold.put(replace(step, attempt=data["attempt"], **changed))
 
 
@@ -337,9 +335,8 @@ def _handler_attempt_errored(fold: Fold, event: NewEvent) -> None:
     if data["error"]["name"] == WORKER_LOST:
         changed: dict[str, Any] = {"losses": step.losses + 1, "rollback": HANDLER_RETRYING, "rollback_until": fold.at}
     else:
-        changed = {"losses": 0, "rollback_failures": step.rollback_failures + 1}
-        if delay is not None:
-            changed |= {"rollback": HANDLER_RETRYING, "rollback_until": fold.at + delay}
+        changed = {"losses": 0, "rollback_failures": step.rollback_failures + 1, "rollback": HANDLER_RETRYING}
+        changed["rollback_until"] = fold.at + (delay or 0)
     fold.put(replace(step, rollback_attempt=data["attempt"], **changed))
 
 

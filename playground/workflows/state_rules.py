@@ -183,6 +183,7 @@ def _retry_woken(state: Facts, event: Event) -> None:
         step.until = event.at
         if step.attempts:
             step.attempts[-1].virtual = True
+        state.stirred()
 
 
 def _close_attempt(attempts: list[Attempt], event: Event) -> None:

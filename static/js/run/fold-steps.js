@@ -174,6 +174,7 @@ export const STEPS = {
     step.until = event.at;
     const last = step.attempts[step.attempts.length - 1];
     if (last) last.virtual = true;
+    stirred(state, event);
   },
   step_completed(state, event, data) {
     const step = end(state, event, "completed");
