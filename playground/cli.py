@@ -37,7 +37,7 @@ GROUPS = {
     "storage": ("synchronous", "free_disk_bytes", "chaos_retention_hours"),
 }  # fmt: skip
 
-_EPILOG = "`playground tenant-key --help`: keys for tenants; `playground secrets-key --help`: keys that encrypt their secrets. An option wins over its environment variable. Stop with Ctrl-C or SIGTERM: runs are kept, and go on at the next start."
+_EPILOG = "`playground check FILE ...`: what is wrong with workflows, for CI; `playground tenant-key --help`: keys for tenants; `playground secrets-key --help`: keys that encrypt their secrets. An option wins over its environment variable. Stop with Ctrl-C or SIGTERM: runs are kept, and go on at the next start."
 
 
 class _Parser(argparse.ArgumentParser):
@@ -110,13 +110,19 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
 
 def _command(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    from playground.commands import COMMANDS, BadCommand, run  # late, as below
+    from playground.checking import CHECK, BadCheck  # late, as below
+    from playground.checking import main as check
+    from playground.commands import COMMANDS, BadCommand, run
 
-    if arguments[0] not in COMMANDS:
-        return complain(f"there is no command {arguments[0][:60]!r}; `playground` alone serves, and there are {' and '.join(f'`playground {it}`' for it in COMMANDS)}")
+    known = (CHECK, *COMMANDS)
+    if arguments[0] not in known:
+        there = ", ".join(f"`playground {it}`" for it in known[:-1]) + f" and `playground {known[-1]}`"
+        return complain(f"there is no command {arguments[0][:60]!r}; `playground` alone serves, and there are {there}")
     try:
+        if arguments[0] == CHECK:
+            return check(arguments[1:], environment)
         run(arguments, environment)
-    except BadCommand as error:
+    except (BadCheck, BadCommand) as error:
         return complain(str(error))
     return 0
 

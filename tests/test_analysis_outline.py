@@ -250,7 +250,7 @@ def test_names_made_of_each_other_end():
 def test_is_there_while_other_things_are_wrong():
     found = check("class Mine(WorkflowEntrypoint):\n    async def run(self, event, step):\n        step.sleep('s', 5)\n")
     assert [node["name"] for node in found["outline"]] == ["s"]
-    assert "no-workflow" in [diagnostic["code"] for diagnostic in found["diagnostics"]]
+    assert "undefined-name" in [diagnostic["code"] for diagnostic in found["diagnostics"]]
 
 
 def test_stays_bounded_when_helpers_call_helpers():

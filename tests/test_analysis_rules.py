@@ -133,8 +133,8 @@ def test_says_nothing_else_that_is_wrong_by_the_way(code, text):
 ENTRIES = [
     ("nothing", "", "no-workflow", (1, 1, 1, 2), "from workers import WorkflowEntrypoint"),
     ("no class", "import json\n", "no-workflow", (1, 1, 1, 12), ""),
-    ("another name", "from workers import WorkflowEntrypoint\nclass Mine(WorkflowEntrypoint):\n    async def run(self, event, step): ...",
-     "no-workflow", (2, 7, 2, 11), "class TenantWorkflow(WorkflowEntrypoint):"),
+    ("two of other names", "from workers import WorkflowEntrypoint\nclass A(WorkflowEntrypoint): ...\nclass B(WorkflowEntrypoint): ...",
+     "no-workflow", (1, 1, 1, 39), None),
     ("no run", "from workers import WorkflowEntrypoint\nclass TenantWorkflow(WorkflowEntrypoint): ...", "no-run", (2, 7, 2, 21), None),
     ("no run, but something", "from workers import WorkflowEntrypoint\nclass TenantWorkflow(WorkflowEntrypoint):\n  kind = 1", "no-run", (2, 7, 2, 21), "kind = 1"),
     ("no base", "class TenantWorkflow:\n    async def run(self, event, step): ...", "no-base", (1, 7, 1, 21), "class TenantWorkflow(WorkflowEntrypoint):"),
@@ -181,6 +181,13 @@ def test_what_gives_an_object_is_not_to_be_wrapped_in_a_step():
 def test_a_class_of_another_name_is_an_entry_when_it_is_asked_for():
     source = "from workers import WorkflowEntrypoint\nclass Mine(WorkflowEntrypoint):\n    async def run(self, event, step): ..."
     assert inspect(source, "Mine")[0] == []
+
+
+def test_the_only_workflow_of_a_file_is_the_entry_whatever_it_is_called():
+    source = "from workers import WorkflowEntrypoint\nclass Mine(WorkflowEntrypoint):\n    async def run(self, event, step): ..."
+    assert inspect(source)[0] == []
+    (found,) = inspect(source, "Other")[0]
+    assert (found.code, apply(source, found.fix).split("\n")[1]) == ("no-workflow", "class Other(WorkflowEntrypoint):")
 
 
 def test_a_parameter_may_be_named_like_a_step_or_like_its_function():

@@ -117,6 +117,7 @@ def test_whatever_a_tenant_does_its_instance_ends_and_says_why():
         ),
         ("class TenantWorkflow:\n    def run(self):\n        pass", "TypeError"),
         ("TenantWorkflow = 5", "MissingWorkflowClass"),
+        ("from workers import WorkflowEntrypoint as W\nclass A(W): ...\nclass B(W): ...", "MissingWorkflowClass"),
         ("from workers import nothing", "ImportError"),
         ("import asyncio\nasyncio.run(None)", "RuntimeError"),
         (
@@ -135,3 +136,10 @@ async def test_a_source_that_is_no_workflow_ends_and_says_why(source, name):
         await run.wait_for_status(*ev.FINAL_STATUSES)
         state = await run.state()
     assert (state.error and state.error["name"]) == name, state.error
+
+
+@story
+async def test_the_only_workflow_of_a_source_runs_whatever_it_is_called():
+    source = "from workers import WorkflowEntrypoint\nclass Order(WorkflowEntrypoint):\n    async def run(self, event, step):\n        return 5\nAlso = Order"
+    async with WorkflowTester(source) as tester:
+        assert await (await tester.create()).result() == 5

@@ -72,6 +72,15 @@ def test_what_can_not_be_deployed_is_refused_and_changes_nothing(fresh: Tenant, 
     assert code_of(fresh.ask("POST", "/instances", json={})) == (404, "tenant.not_found")
 
 
+def test_the_class_that_is_deployed_is_the_one_that_is_checked_and_run(fresh: Tenant) -> None:
+    two = ECHO.replace("TenantWorkflow", "Order") + "\nclass Refund(WorkflowEntrypoint):\n    async def run(self, event, step):\n        return 'refund'\n"
+    for name, output in (("Order", {"n": 1}), ("Refund", "refund")):
+        fresh.deploy(two, class_name=name)
+        assert fresh.finish(fresh.create(params={"n": 1})["id"])["output"] == output
+    answer = fresh.ask("PUT", "/workflow", json={"source": two, "class_name": "Return"})
+    assert (code_of(answer), "no class `Return`" in answer.text) == ((422, "source.refused"), True)
+
+
 # Instances.
 
 

@@ -1,11 +1,11 @@
-"""The entry: a class of the right name with `async def run(self, event, step)`."""
+"""The entry: the class that is asked for, or else the only workflow there is, with `async def run(self, event, step)`."""
 
 import ast
 from collections.abc import Iterator
 
 from playground.analysis.rules import Diagnostic, Fix, Span, report
 from playground.analysis.tree import FUNCTIONS, Function
-from playground.analysis.workflow import Workflow
+from playground.analysis.workflow import ENTRY_CLASS, Workflow
 
 RUN = "async def run(self, event, step)"
 _TAKES = 3  # self, event, step
@@ -25,7 +25,8 @@ def check(workflow: Workflow) -> Iterator[Diagnostic]:
     if entry is None or entry.name != name:
         if _bound_in_another_way(workflow, name):
             return
-        yield _no_workflow(workflow, entry)
+        if entry is None or name != ENTRY_CLASS:  # one that was not asked for by name may be called anything
+            yield _no_workflow(workflow, entry)
         if entry is None:
             return
     place = workflow.source.find(entry.name, entry)

@@ -8,8 +8,9 @@ from functools import cached_property
 
 from playground.analysis.syntax import Placed, Source
 from playground.analysis.tree import FUNCTIONS, Function, Tree
+from playground.workflows.source import CLASS_NAME
 
-ENTRY_CLASS = "TenantWorkflow"
+ENTRY_CLASS = CLASS_NAME
 BASE = "workers.WorkflowEntrypoint"
 BASES = frozenset({BASE, "workers.workflows.WorkflowEntrypoint"})
 DO, SLEEP, WAIT = "do", "sleep", "wait"

@@ -19,7 +19,7 @@ from playground.sandbox.channel import FrameChannel
 from playground.sandbox.pool import Sandbox, SandboxDown
 from playground.sandbox.turns import Turns
 from playground.workflows.errors import Busy, TooLarge, WorkflowError
-from playground.workflows.source import without_mark
+from playground.workflows.source import CLASS_NAME, without_mark
 
 REMEMBERED = 256  # results kept, by content hash
 REMEMBERED_BYTES = 2 * 1024 * 1024  # or as few as take so much
@@ -90,8 +90,10 @@ class Checker:
         self._turns = FairTurns(AT_ONCE, OF_ONE, WAITING_MOST)
         self._took = Sliding(MINUTE_SECONDS, 1000, now)  # milliseconds by owner
 
-    async def check(self, source: str, owner: str = OWN) -> Check:
+    async def check(self, source: str, owner: str = OWN, class_name: str = CLASS_NAME) -> Check:
         """Check a source for an owner: the queue of a client address, or `tenant:` and a name. A result that is known costs nothing.
+
+        `class_name` is the class that is to run.
 
         Raises:
             TooLarge: it is over its limit.
@@ -102,7 +104,7 @@ class Checker:
         data = source.encode("utf-8", "surrogatepass")
         if len(data) > self._source_bytes:
             raise TooLarge(f"The source has {len(data):,} bytes; the limit is {self._source_bytes:,}. Make it shorter.", setting="source_bytes")
-        digest = hashlib.sha256(data).digest()
+        digest = hashlib.sha256(class_name.encode() + b"\0" + data).digest()
         known = self._known.get(digest)
         if known is None:
             self._check_time(owner)
@@ -111,7 +113,7 @@ class Checker:
                     known = self._known.get(digest)  # it may have been the same source that was waited for
                     if known is None:
                         self._check_time(owner)
-                        known = await self._timed(source, owner)
+                        known = await self._timed(source, owner, class_name)
             except TooManyWait:
                 raise CheckedTooMuch(_TOO_MANY, retry_after=REST_SECONDS) from None
             if known is UNREADABLE:
@@ -127,15 +129,15 @@ class Checker:
         wait = max(1, first + MINUTE_SECONDS - self._took.now())
         raise CheckedTooMuch(_TOO_LONG.format(most=self._seconds_most, wait=wait), retry_after=wait, setting="check_seconds_per_minute")
 
-    async def _timed(self, source: str, owner: str) -> Check:
+    async def _timed(self, source: str, owner: str, class_name: str) -> Check:
         began = self._now()
         try:
-            return await self._in_child(source)
+            return await self._in_child(source, class_name)
         finally:
             if owner != OWN:
                 self._took.add(owner, self._now() - began)
 
-    async def _in_child(self, source: str) -> Check:
+    async def _in_child(self, source: str, class_name: str) -> Check:
         try:
             worker = await self._sandbox.take()
         except SandboxDown as down:
@@ -156,7 +158,7 @@ class Checker:
 
         channel = FrameChannel(worker.sock, said, closed, self._talking)
         try:
-            channel.send({"op": "check", "source": source.encode("utf-8", "replace").decode()})
+            channel.send({"op": "check", "source": source.encode("utf-8", "replace").decode(), "class_name": class_name})
             async with asyncio.timeout(SECONDS):
                 return await answered
         except TimeoutError:

@@ -8,9 +8,8 @@ from playground.engine.bindings.binding import Binding
 from playground.store.protocol import InstanceRow
 from playground.store.snippets import snippet_of
 from playground.workflows import values
-from playground.workflows.source import without_mark
+from playground.workflows.source import CLASS_NAME, without_mark
 
-CLASS_NAME = "TenantWorkflow"
 NAME_LENGTH = 100  # characters of a binding's name
 LIMITS = ("attempt_wall_seconds", "value_bytes", "step_limit", "instance_bytes", "log_bytes", "calls_per_execution")
 

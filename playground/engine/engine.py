@@ -39,7 +39,7 @@ from playground.workflows.errors import (
     WorkflowError,
 )
 from playground.workflows.events import NewEvent, StepKey
-from playground.workflows.source import without_mark
+from playground.workflows.source import CLASS_NAME, without_mark
 
 BATCH_MOST = 100  # instances of one create_batch
 TRIALS = 2  # codes tried on a history at once
@@ -62,7 +62,7 @@ class CreateInstance:
     workflow: str = "playground"
     queue: str = ""
     control_hash: str | None = None
-    class_name: str = "TenantWorkflow"
+    class_name: str = CLASS_NAME
     metadata: Any = None
     limits: dict[str, Any] | None = None
     trigger: str | Mapping[str, Any] = "api"
@@ -185,9 +185,9 @@ class Engine:
         self.stored.abandon()
         await self._scheduler.abandon()
 
-    async def check(self, source: str, owner: str = "") -> Check:
+    async def check(self, source: str, owner: str = "", class_name: str = CLASS_NAME) -> Check:
         """Problems and outline of a source, found in the sandbox without running it; owners take turns. Raises TooLarge, CheckedTooMuch, Busy."""
-        return await self._checker.check(source, owner)
+        return await self._checker.check(source, owner, class_name)
 
     async def create(self, new: CreateInstance) -> InstanceRow:
         """Create one instance.

@@ -12,7 +12,7 @@ from playground.engine import deciders
 from playground.engine.bindings.everybody import EVERYBODYS
 from playground.engine.bindings.secrets import SHORTEST, Secrets
 from playground.engine.bindings.workflows import Workflow
-from playground.engine.code import CLASS_NAME, Code
+from playground.engine.code import Code
 from playground.engine.engine import CreateInstance, Engine
 from playground.engine.fitting import Fit
 from playground.engine.instances import checked_batch
@@ -34,6 +34,7 @@ from playground.workflows.errors import (
     VersionsFull,
 )
 from playground.workflows.events import NewEvent
+from playground.workflows.source import CLASS_NAME
 
 WORKFLOW = "tenant-workflow"  # what the workflow of such an instance is called
 VERSIONS_MOST = 1_000  # of one tenant
@@ -41,6 +42,12 @@ SECRETS_MOST = 100
 SECRET_BYTES = 16 * 1024
 
 _SECRET_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}\Z")
+
+
+def check_class_name(name: str) -> None:
+    """Raises InvalidName for what can be the name of no class."""
+    if not name.isidentifier() or len(name) > names.NAME_LENGTH:
+        raise InvalidName(f"The class name {name[:80]!r} can't be used: it takes a Python name of up to {names.NAME_LENGTH} characters.")
 
 
 class Tenants:
@@ -81,8 +88,7 @@ class Tenants:
             VersionsFull: the tenant has too many.
         """
         names.check_name(tenant, "tenant")
-        if not class_name.isidentifier() or len(class_name) > names.NAME_LENGTH:
-            raise InvalidName(f"The class name {class_name[:80]!r} can't be used: it takes a Python name of up to {names.NAME_LENGTH} characters.")
+        check_class_name(class_name)
         newest = await self._store.version(tenant, "")
         if newest is not None and newest.number >= VERSIONS_MOST and (newest.source, newest.class_name) != (source, class_name):
             raise VersionsFull(f"Tenant {tenant} has {VERSIONS_MOST:,} versions, which is the most.")

@@ -45,7 +45,7 @@ async def fork(context: Context, request: Request) -> Response:
     queue = queues.of_address(address)
     if body.source is not None:
         context.limits.checks.spend(request, address)
-        await refuse_bad(context, body.source, queue)
+        await refuse_bad(context, body.source, queue, row.class_name)
     check_stored(context, queue)
     context.limits.starts.spend(request, address)
     spend_reading(context, request, row, events=row.last_seq)
@@ -65,7 +65,7 @@ async def _of_tenant(context: Context, row: InstanceRow, body: ForkBody) -> Resp
         if row.workflow != WORKFLOW:
             raise CannotFork(_NO_SOURCE)
         context.limits.checks.take(queues.of_tenant(row.tenant))
-        await refuse_bad(context, body.source, queues.of_tenant(row.tenant))
+        await refuse_bad(context, body.source, queues.of_tenant(row.tenant), row.class_name)
     planned = await forking.plan(context.engine, row, step_key(body.from_step), body.output)
     return api_tenant_instances.created(await context.engine.create(await _running(context, row, planned.template, body.source)))
 
@@ -78,7 +78,8 @@ async def change_code(context: Context, request: Request) -> Response:
         raise CannotMigrate(_NO_CODE)
     address = context.addresses.of(request)
     context.limits.checks.take(queues.of_tenant(row.tenant) if row.tenant else address)
-    await refuse_bad(context, body.source, queues.of_tenant(row.tenant) if row.tenant else queues.of_address(address))
+    owner = queues.of_tenant(row.tenant) if row.tenant else queues.of_address(address)
+    await refuse_bad(context, body.source, owner, row.class_name)
     if not row.tenant:
         check_stored(context, row.queue)
         context.engine.stored.add(row.queue, len(body.source.encode()))

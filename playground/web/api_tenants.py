@@ -7,8 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from playground.engine import queues
-from playground.engine.code import CLASS_NAME
-from playground.engine.tenants import SECRET_BYTES
+from playground.engine.tenants import SECRET_BYTES, check_class_name
 from playground.store.tables import Version
 from playground.web import bodies, tokens
 from playground.web.access import TENANT, check_operator, tenant_of
@@ -19,6 +18,7 @@ from playground.web.queries import whole_number
 from playground.web.responses import FRESH, json_response
 from playground.web.tokens import KEY_NAME_LENGTH, KEY_PREFIX
 from playground.workflows import names
+from playground.workflows.source import CLASS_NAME
 
 VERSIONS_DEFAULT = 50
 VERSIONS_LISTED = 200  # in one answer
@@ -57,8 +57,9 @@ async def deploy(context: Context, request: Request) -> Response:
     """Make code the newest version, which new instances get. What is the newest already stays it."""
     tenant = await tenant_of(context, request)
     body = await bodies.read_object(request, DeployBody, body_limit(context))
+    check_class_name(body.class_name)
     context.limits.checks.take(queues.of_tenant(tenant))
-    checked = await refuse_bad(context, body.source, queues.of_tenant(tenant))
+    checked = await refuse_bad(context, body.source, queues.of_tenant(tenant), body.class_name)
     version, fresh = await context.tenants.deploy(tenant, body.source, body.class_name)
     if fresh:
         context.log("tenant.deployed", tenant=tenant, version=version.id, number=version.number, client=context.addresses.of(request))

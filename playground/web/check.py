@@ -12,6 +12,7 @@ from playground.web.context import Context
 from playground.web.errors import TooMany
 from playground.web.responses import json_response
 from playground.workflows.errors import SourceRefused, TooLarge
+from playground.workflows.source import CLASS_NAME
 
 SEVERITY_REFUSED = "error"
 ESCAPED = 6  # bytes that one byte of source may take as JSON (\\u0000)
@@ -30,8 +31,8 @@ async def check(context: Context, request: Request) -> Response:
     return json_response({"ok": checked.ok, "diagnostics": checked.diagnostics, "outline": checked.outline})
 
 
-async def refuse_bad(context: Context, source: str, owner: str) -> Check:
-    """Let source pass that can become an instance; gives what else was found in it. `owner`: see `Checker.check`.
+async def refuse_bad(context: Context, source: str, owner: str, class_name: str = CLASS_NAME) -> Check:
+    """Let source pass that can become an instance; gives what else was found in it. `owner`, `class_name`: see `Checker.check`.
 
     Raises:
         CheckedTooMuch: the owner has had its time of the minute.
@@ -39,7 +40,7 @@ async def refuse_bad(context: Context, source: str, owner: str) -> Check:
         SourceRefused: it has errors; `diagnostics` lists them with line and column.
     """
     check_size(context, source)
-    checked = await context.engine.check(source, owner)
+    checked = await context.engine.check(source, owner, class_name)
     errors: list[dict[str, Any]] = [it for it in checked.diagnostics if it["severity"] == SEVERITY_REFUSED]
     if errors:
         first = errors[0]

@@ -49,7 +49,7 @@ def serve(execution: Execution) -> None:
         if first["op"] == "start":
             execution.play(first)
         elif first["op"] == "check":
-            _reply(channel, {"op": "checked", **analysis.check(first["source"])})
+            _reply(channel, {"op": "checked", **analysis.check(first["source"], first["class_name"])})
         elif first["op"] == "probe":
             from playground.sandbox import attack
 

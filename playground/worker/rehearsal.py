@@ -16,6 +16,7 @@ from playground.worker.channel import Channel
 from playground.worker.loop import Loop
 from playground.worker.process import Process
 from playground.worker.run import Execution
+from playground.workflows.source import CLASS_NAME
 
 SOURCE = """
 from workers import WorkflowEntrypoint, NonRetryableError
@@ -27,7 +28,7 @@ class TenantWorkflow(WorkflowEntrypoint):
 START: Mapping[str, Any] = {
     "op": "start",
     "source": SOURCE,
-    "class_name": "TenantWorkflow",
+    "class_name": CLASS_NAME,
     "event": {"payload": {}, "timestamp": 0, "instance": "rehearsal", "workflow": "rehearsal"},
     "execution": 1,
     "steps": [],

@@ -3,6 +3,7 @@
 import re
 
 BYTE_ORDER_MARK = "\ufeff"
+CLASS_NAME = "TenantWorkflow"  # of the class that runs, unless said otherwise
 _LINE_END = re.compile(
     r"\r\n|\r|\n"
 )  # not the ten characters of str.splitlines: a form feed or U+2028 ends no line of code
