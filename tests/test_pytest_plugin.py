@@ -1,0 +1,113 @@
+"""The pytest plugin as a project has it that tests its workflows: its own folder, its own pytest, warnings as errors."""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from playground.testing.fixture import THREAD, Workflows
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs" / "testing.md"
+SECONDS = 120
+FIVE = "from workers import WorkflowEntrypoint\nclass Five(WorkflowEntrypoint):\n    async def run(self, event, step):\n        return 5\n"
+ORDERS = """
+from workers import WorkflowEntrypoint
+
+
+class Order(WorkflowEntrypoint):
+    async def run(self, event, step):
+        @step.do("charge", config={"retries": {"limit": 2, "delay": "1 hour"}})
+        async def charge():
+            raise ConnectionError("a test never comes here")
+
+        paid = await charge()
+        await step.sleep("cooling off", "14 days")
+        answer = await step.wait_for_event("review", "reviewed", timeout="7 days")
+        return {**paid, "stars": answer["payload"]}
+"""
+PLAIN = """
+from orders import Order
+
+
+def test_an_order(workflow):
+    orders = workflow(Order)
+    orders.mock_step("charge", result={"charged": 12})
+    run = orders.create({"amount": 12})
+    assert run.wait_for_step("review", status="waiting").status == "waiting"
+    run.send_event("reviewed", 5)
+    assert run.result() == {"charged": 12, "stars": 5}
+    assert [each.id for each in orders.runs] == [run.id]
+    assert orders.now() >= orders.clock.start + 14 * 86_400_000
+"""
+ASYNC = PLAIN.replace("def test", "async def test").replace("orders.create", "await orders.create").replace(" run.send", " await run.send")
+ASYNC = ASYNC.replace("assert run.result()", "assert await run.result()").replace('assert run.wait_for_step("review", status="waiting")', 'assert (await run.wait_for_step("review", status="waiting"))')
+
+
+def pytest_of(folder: Path, *words: str, **files: str) -> "subprocess.CompletedProcess[str]":
+    """pytest in a folder with these files, warnings being errors."""
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    command = [sys.executable, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", "-p", "no:xdist", "-q", *words]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PYTHON"))}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
+
+
+def test_a_plain_test_and_a_coroutine_use_the_fixture_alike(tmp_path: Path) -> None:
+    done = pytest_of(tmp_path, orders=ORDERS, test_plain=PLAIN, test_async=ASYNC)
+    assert (done.returncode, "2 passed" in done.stdout) == (0, True), done.stdout + done.stderr
+
+
+def test_a_failing_test_shows_its_own_error(tmp_path: Path) -> None:
+    done = pytest_of(tmp_path, orders=ORDERS, test_it=PLAIN.replace('"stars": 5}', '"stars": 4}'))
+    assert (done.returncode, "1 failed" in done.stdout, " error" in done.stdout.splitlines()[-1]) == (1, True, False), done.stdout
+    assert re.search(r"assert \{'charged': 12, 'stars': 5\} == \{'charged': 12, 'stars': 4\}", done.stdout)
+
+
+def test_a_fixture_of_the_same_name_of_the_project_wins(tmp_path: Path) -> None:
+    own = "import pytest\n\n@pytest.fixture\ndef workflow():\n    return 5\n\ndef test_it(workflow):\n    assert workflow == 5\n"
+    done = pytest_of(tmp_path, test_it=own)
+    assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout
+
+
+def test_nothing_of_the_engine_is_loaded_for_tests_that_do_not_ask_for_it(tmp_path: Path) -> None:
+    lazy = "import sys\n\ndef test_it():\n    assert [name for name in sys.modules if name.startswith('playground')] == ['playground', 'playground.pytest_plugin']\n"
+    done = pytest_of(tmp_path, test_it=lazy)
+    assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout
+
+
+@pytest.mark.parametrize("failed", [None, ValueError("the test's own")], ids=["a test that passed", "a test that failed"])
+def test_what_a_tester_finds_at_its_end_fails_a_test_that_passed(failed: Exception | None) -> None:
+    workflows = Workflows()
+    workflows(FIVE)
+
+    async def check(kind: type[BaseException] | None, *_: object) -> None:
+        assert kind is not None, "a mock was never used"
+
+    workflows._opened.push_async_exit(check)
+    if failed is not None:
+        workflows.close(failed)
+        return
+    with pytest.raises(AssertionError, match="never used"):
+        workflows.close()
+
+
+def test_the_loop_of_the_testers_ends_with_them() -> None:
+    workflows = Workflows()
+    tester = workflows(FIVE)
+    assert tester.create().result() == 5
+    assert THREAD in [thread.name for thread in threading.enumerate()]
+    workflows.close()
+    workflows.close()
+    assert THREAD not in [thread.name for thread in threading.enumerate()]
+
+
+def test_the_example_of_the_documentation(tmp_path: Path) -> None:
+    files = dict(re.findall(r"`(\w+)\.py`:\n\n```python\n(.*?)```", DOCS.read_text(), re.DOTALL))
+    assert {"orders", "test_orders"} <= files.keys()
+    done = pytest_of(tmp_path, **files)
+    assert (done.returncode, "2 passed" in done.stdout) == (0, True), done.stdout + done.stderr
