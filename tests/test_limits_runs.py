@@ -11,6 +11,8 @@ from limits_support import EDGES, edge, in_a_step, in_run
 from puppet_support import do, done, frame, framed, staged
 from tenants_support import Tenant
 
+from playground.settings import Settings
+
 
 @edge("log_bytes", "'dropped': 1001")
 def test_lines_past_the_budget_are_counted(make_site: MakeSite) -> str:
@@ -28,6 +30,14 @@ def test_steps(make_site: MakeSite) -> str:
     source = in_a_step("pass").replace("return await it()", 'for _ in range(COUNT): await step.do("n", lambda: None)')
     assert made.finish(made.create(source.replace("COUNT", "5")))["status"] == "complete"
     return str(made.finish(made.create(source.replace("COUNT", "6")))["error"]["message"])
+
+
+def test_a_journal_has_room_for_all_the_steps_that_a_run_may_take(make_site: MakeSite) -> None:
+    made = make_site()
+    source = in_a_step("pass").replace("return await it()", 'for _ in range(COUNT): await step.do("n", lambda: None)')
+    few, many = (made.finish(made.create(source.replace("COUNT", str(count))))["last_seq"] for count in (10, 110))
+    rows = Settings()
+    assert few + (many - few) / 100 * rows.step_limit < rows.journal_events
 
 
 @edge("journal_events", "journal: the limit of 1,000 events has been reached", "Split the work into several instances.")
