@@ -80,20 +80,14 @@ def test_nothing_of_the_engine_is_loaded_for_tests_that_do_not_ask_for_it(tmp_pa
     assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout
 
 
-@pytest.mark.parametrize("failed", [None, ValueError("the test's own")], ids=["a test that passed", "a test that failed"])
-def test_what_a_tester_finds_at_its_end_fails_a_test_that_passed(failed: Exception | None) -> None:
-    workflows = Workflows()
-    workflows(FIVE)
-
-    async def check(kind: type[BaseException] | None, *_: object) -> None:
-        assert kind is not None, "a mock was never used"
-
-    workflows._opened.push_async_exit(check)
-    if failed is not None:
-        workflows.close(failed)
-        return
-    with pytest.raises(AssertionError, match="never used"):
-        workflows.close()
+def test_a_mock_that_was_never_used_fails_the_test_that_passed_otherwise(tmp_path: Path) -> None:
+    misspelt = 'run = orders.create({"amount": 12})\n    orders.mock_step("chrge", result=1)'
+    test = PLAIN.replace('run = orders.create({"amount": 12})', misspelt)
+    done = pytest_of(tmp_path, orders=ORDERS, test_it=test + "\n\n" + test.replace("an_order", "another").replace('"stars": 5}', '"stars": 4}'))
+    assert (done.returncode, done.stdout.splitlines()[-1].startswith("2 failed in")) == (1, True), done.stdout
+    first, second = re.findall(r"^FAILED test_it.py::test_\w+ - (.*)$", done.stdout, re.MULTILINE)
+    assert ("UnusedMock" in first, second.startswith("AssertionError: assert {'charged'")) == (True, True)
+    assert 'Is "charge" meant?' in done.stdout
 
 
 def test_the_loop_of_the_testers_ends_with_them() -> None:
