@@ -65,6 +65,8 @@ CASES = [
     # calls
     ("do without a function", "no-function", "await «step.do('a')»"),
     ("camel case", "unknown-method", "await «step.waitForEvent»('a', 'b') => await step.wait_for_event('a', 'b')"),
+    ("older rollback", "unknown-method", "@«step.with_rollback»('a')\nasync def a(): ...\n\nawait a()"),
+    ("older rollback of all", "unknown-method", "await «step.rollback_all»()"),
     ("typo", "unknown-method", "await «step.sleeep»('a', '1 day') => await step.sleep('a', '1 day')"),
     ("retries beside the config", "unknown-argument", "await step.do('a', lambda: 1, «retries=3») => await step.do('a', lambda: 1, config={\"retries\": {\"limit\": 3, \"delay\": \"10 seconds\"}})"),
     ("a timeout beside the config", "unknown-argument", "await step.do('a', lambda: 1, «timeout='1 day'») => await step.do('a', lambda: 1, config={\"timeout\": '1 day'})"),

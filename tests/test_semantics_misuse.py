@@ -143,3 +143,24 @@ async def test_the_only_workflow_of_a_source_runs_whatever_it_is_called():
     source = "from workers import WorkflowEntrypoint\nclass Order(WorkflowEntrypoint):\n    async def run(self, event, step):\n        return 5\nAlso = Order"
     async with WorkflowTester(source) as tester:
         assert await (await tester.create()).result() == 5
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        ("step.with_rollback('a')", "`step` has no 'with_rollback'. Give the step its handler: `step.do(name, rollback=undo)`"),
+        ("step.rollback_all()", "Handlers that steps have as `rollback=` run by themselves"),
+        ("step.waitForEvent('a', 'b')", "Did you mean `wait_for_event`?"),
+        ("step.sleeep('a', 1)", "Did you mean `sleep`?"),
+        ("step.zzz()", "It has do, sleep, sleep_until, wait_for_event."),
+    ],
+)
+@story
+async def test_a_name_that_step_does_not_have_says_what_to_write(call, says):
+    source = f"from workers import WorkflowEntrypoint\nclass A(WorkflowEntrypoint):\n    async def run(self, event, step):\n        {call}\n"
+    async with WorkflowTester(source) as tester:
+        run = await tester.create()
+        await run.wait_for_status("errored")
+        error = (await run.state()).error
+    assert error is not None
+    assert (error["name"], says in error["message"]) == ("AttributeError", True), error["message"]

@@ -6,16 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from playground.analysis.rules import Diagnostic, Fix, Span, report
 from playground.analysis.workflow import DO, METHODS, WAIT, StepCall, Workflow
+from playground.workflows import step_methods
 
-# What Cloudflare's Python module offers besides, so that code for it is not called wrong before it is tried.
-_ALSO = frozenset({"with_rollback", "rollback_all"})
-_CAMEL = {
-    "sleepUntil": "sleep_until",
-    "waitForEvent": "wait_for_event",
-    "run": "do",
-    "wait": "wait_for_event",
-    "wait_until": "sleep_until",
-}
 _OF_CONFIG = ("retries", "timeout", "retry")
 _KEYWORDS = {
     "do": ("name", "callback", "depends", "concurrent", "config", "rollback", "rollback_config"),
@@ -49,18 +41,17 @@ def check(workflow: Workflow) -> Iterator[Diagnostic]:
 
 def _methods(workflow: Workflow) -> Iterator[Diagnostic]:
     for node in workflow.tree.of[ast.Attribute]:
-        if node.attr in METHODS or node.attr in _ALSO or node.attr.startswith("__") or not isinstance(node.ctx, ast.Load):
+        if node.attr in METHODS or node.attr.startswith("__") or not isinstance(node.ctx, ast.Load):
             continue
         if (
             isinstance(node.value, ast.Name)
             and workflow.is_step(node.value)
             and workflow.tree.enclosing(node) in _functions(workflow)
         ):
-            meant = _CAMEL.get(node.attr) or nearest(node.attr, METHODS)
+            meant = step_methods.meant(node.attr)
             place = workflow.source.span(node)
             fix = Fix(f"Make it {meant}", place, f"{node.value.id}.{meant}") if meant else None
-            cure = f" Did you mean `{meant}`?" if meant else f" It has {', '.join(METHODS)}."
-            yield report("unknown-method", place, fix, step=node.value.id, name=node.attr, cure=cure)
+            yield report("unknown-method", place, fix, step=node.value.id, name=node.attr, cure=" " + step_methods.advice(node.attr))
 
 
 def _functions(workflow: Workflow) -> list[ast.AST]:

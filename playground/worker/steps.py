@@ -21,7 +21,7 @@ from playground.worker.history import CANCELLED, COMPLETED, ERRORED, OVER, Histo
 from playground.worker.records import Record, moment
 from playground.worker.replay import Replay
 from playground.workflows import config as configs
-from playground.workflows import durations, names, values
+from playground.workflows import durations, names, step_methods, values
 from playground.workflows.errors import InvalidEventType
 from playground.workflows.events import DO, SLEEP, WAIT
 
@@ -54,6 +54,9 @@ class Steps:
         self.decorated = Decorations()
         self.rollbacks: dict[Key, Callable[..., Any]] = {}
         self.rollback_configs: dict[Key, configs.StepConfig] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"`step` has no {name!r}. {step_methods.advice(name)}")
 
     # What the tenant calls.
 

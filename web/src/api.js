@@ -7,6 +7,7 @@ const NAME = ["name", "What the step is called in the journal; a stored result i
 const CONFIG = ["config=None", "`retries` (`limit`, `delay`, `backoff`), `timeout` per attempt, `sensitive`. It is stored when the step starts."];
 const ROLLBACK = ["rollback=None", "A function that undoes the step when the run fails later. It gets `ctx`, `error` and `output`; handlers run in reverse order."];
 const ROLLBACK_CONFIG = ["rollback_config=None", "The config of the rollback handler, like `config`."];
+const KV_KEY = ["key", "1 to 256 characters."];
 const KEY = ["key=None", "An idempotency key: asked for again with the same key, the first effect comes back and nothing happens twice."];
 
 /** Calls: `params` are [as written, documentation], "*" among them for what follows by keyword only. */
@@ -33,17 +34,17 @@ export const CALLS = table({
   },
   NonRetryableError: { params: [["message", "What a person reads in the journal."]], doc: "Raise it in a step: the step fails at once and is not tried again." },
   "EFFECTS.charge": { params: [["amount", "A number."], KEY, ["**details", "Whatever else is to stand in the ledger."]], doc: "Pretends to charge a card, and says so in the ledger. It happens when it is asked for, outside the journal. Gives a receipt: `id`, `at`, `repeated`." },
-  "EFFECTS.email": { params: [["to", "An address."], ['subject=""', ""], KEY, ["**details", "Whatever else is to stand in the ledger."]], doc: "Pretends to send a mail, and says so in the ledger. Gives a receipt: `id`, `at`, `repeated`." },
+  "EFFECTS.email": { params: [["to", "An address."], ['subject=""', "What stands in its head."], KEY, ["**details", "Whatever else is to stand in the ledger."]], doc: "Pretends to send a mail, and says so in the ledger. Gives a receipt: `id`, `at`, `repeated`." },
   "EFFECTS.record": { params: [["kind", "One word for what happens."], KEY, ["**details", "What is to stand in the ledger."]], doc: "Pretends an effect of any kind." },
-  "KV.get": { params: [["key", ""], ["default=None", "What is given when there is no such key."]], doc: "Reads a value. In a step, its own writes are seen." },
-  "KV.put": { params: [["key", ""], ["value", "Anything that can be stored."]], doc: "Writes a value, committed together with the step's result: an attempt that is lost leaves no trace." },
-  "KV.delete": { params: [["key", ""]], doc: "Deletes a key, committed together with the step's result." },
-  "KV.list": { params: [['prefix=""', ""], ["limit=100", "The most keys given."], ['after=""', "Goes on after this key."]], doc: "The keys that begin with a prefix, in order." },
-  "SECRETS.get": { params: [["name", ""]], doc: "A secret of the tenant. The journal shows [REDACTED] wherever it would stand." },
+  "KV.get": { params: [KV_KEY, ["default=None", "What is given when there is no such key."]], doc: "Reads a value. In a step, its own writes are seen." },
+  "KV.put": { params: [KV_KEY, ["value", "Anything that can be stored."]], doc: "Writes a value, committed together with the step's result: an attempt that is lost leaves no trace." },
+  "KV.delete": { params: [KV_KEY], doc: "Deletes a key, committed together with the step's result." },
+  "KV.list": { params: [['prefix=""', "What the keys begin with; all of them where none is given."], ["limit=100", "The most keys given, 1 to 1,000."], ['after=""', "Goes on after this key."]], doc: "The keys that begin with a prefix, in order." },
+  "SECRETS.get": { params: [["name", "Its name, as the tenant set it. An error that lists those there are, where there is none of this name."]], doc: "A secret of the tenant. The journal shows [REDACTED] wherever it would stand." },
   "SECRETS.names": { params: [], doc: "The names of the tenant's secrets." },
   "WORKFLOWS.create": { params: [["id=None", "Its id; in a step, one that belongs to the step where none is given."], ["params=None", "What its `event.payload` will be."]], doc: "Creates an instance of the tenant's workflow and gives a handle of it." },
   "WORKFLOWS.create_batch": { params: [["batch", "Up to 100 of `{id, params}`."]], doc: "Creates several instances. `refused` lists those left out." },
-  "WORKFLOWS.get": { params: [["id", ""]], doc: "A handle of an instance: `status`, `pause`, `resume`, `terminate`, `restart`, `send_event`." },
+  "WORKFLOWS.get": { params: [["id", "The id it was created with; an error where there is no such instance."]], doc: "A handle of an instance: `id`, `status`, `pause`, `resume`, `terminate`, `restart`, `send_event`." },
   "handle.status": { params: [], doc: "How it stands: `status`, `output`, `error`, `rollback`." },
   "handle.pause": { params: [], doc: "Starts no new step, stops timers and keeps what remains of them." },
   "handle.resume": { params: [], doc: "Goes on after a pause." },
@@ -81,7 +82,7 @@ export const MEMBERS = table({
     step: ["", "The step's `name` and `count`."],
     config: ["", "The step's config, with defaults filled in."],
   }),
-  self: table({ env: ["", "Your bindings, by name."], ctx: ["", "The context of this execution."] }),
+  self: table({ env: ["", "Your bindings, by name."], ctx: ["", "The context of this execution: `execution`, its number from 1."] }),
   env: table({
     EFFECTS: ["", "Side effects that are only pretended, in a ledger that shows what really happened, and how often."],
     KV: ["", "Keys and values of this instance, or of the tenant. Written with the step's result."],
