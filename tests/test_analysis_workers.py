@@ -10,6 +10,7 @@ from run_support import Program, run_all
 
 from playground.analysis import inspect, missing
 from playground.worker import api
+from playground.workflows import missing as lacking
 
 CASES = [
     ("a package", "no-package", "import «requests»\nreturn requests"),
@@ -64,12 +65,12 @@ def test_a_missing_package_is_told_with_what_there_is_instead():
 
 
 def test_each_thing_that_workers_lack_has_its_own_advice():
-    said = missing.ADVICE
-    assert "no network" in said[missing.NETWORK] and "EFFECTS" in said[missing.NETWORK]
-    assert "wait_for_event" in said[missing.TERMINAL]
-    assert "self.env.KV" in said[missing.FILES]
-    assert "asyncio.gather" in said[missing.THREADS]
-    assert message("return input()").endswith(said[missing.TERMINAL])
+    said = lacking.ADVICE
+    assert "no network" in said[lacking.NETWORK] and "EFFECTS" in said[lacking.NETWORK]
+    assert "wait_for_event" in said[lacking.TERMINAL]
+    assert "self.env.KV" in said[lacking.FILES]
+    assert "asyncio.gather" in said[lacking.THREADS]
+    assert message("return input()").endswith(said[lacking.TERMINAL])
 
 
 TRIED = {

@@ -9,6 +9,18 @@ from playground.analysis.calls import nearest
 from playground.analysis.rules import Diagnostic, Fix, report
 from playground.analysis.tree import FUNCTIONS, below
 from playground.analysis.workflow import Workflow, is_env, is_main_guard
+from playground.workflows.missing import (
+    ADVICE,
+    FILES,
+    IN_PLACE_OF_NAMES,
+    IN_PLACE_OF_PACKAGES,
+    NETWORK,
+    PROCESSES,
+    TERMINAL,
+    THREADS,
+    instead_of_binding,
+    without_package,
+)
 
 # What the module `workers` has here (playground/worker/api.py).
 WORKERS = (
@@ -22,62 +34,6 @@ BINDINGS = ("EFFECTS", "KV", "SECRETS", "WORKFLOWS")
 ATTEMPTS = 20  # unknown bindings that are compared with those that there are
 
 _OURS = frozenset({"workers", "playground"})
-_OPERATOR = "a binding in `self.env`, which the operator of the server adds"
-_PRETEND = f'Pretend it: `await self.env.EFFECTS.record("request", url=…)`. A real one is {_OPERATOR}.'
-_SERVICE = f"What must be reached is {_OPERATOR}; `self.env.EFFECTS.record(…)` pretends it."
-INSTEAD_OF_PACKAGES = (
-    (
-        "requests httpx aiohttp urllib3 httplib2 websockets grpc paramiko pycurl",
-        f"There is no network either. {_PRETEND}",
-    ),
-    (
-        (
-            "boto3 botocore stripe openai anthropic twilio sendgrid slack_sdk google azure redis pymongo psycopg psycopg2 "
-            "asyncpg pymysql MySQLdb sqlalchemy kafka pika elasticsearch supabase mcp"
-        ),
-        f"There is no network either. {_SERVICE}",
-    ),
-    (
-        "js pyodide pyodide_js _pyodide asgi cloudflare",
-        "It is of Cloudflare's runtime; here there are `workers` and the standard library.",
-    ),
-    ("numpy pandas scipy polars", "For numbers there are `math`, `statistics` and `fractions`."),
-    ("pydantic attr attrs msgspec", "For records there is `dataclasses`; a step returns a dict of them."),
-    ("orjson ujson simplejson rapidjson", "For JSON there is `json`."),
-    ("yaml toml", "For data there are `json` and `tomllib`."),
-    ("dateutil pytz pendulum arrow", "For times there are `datetime` and `zoneinfo`."),
-    (
-        "tenacity backoff retry retrying stamina",
-        'A step is tried again by its config: `{"retries": {"limit": 5, "delay": "10 seconds"}}`.',
-    ),
-    ("loguru structlog rich tqdm colorama", "What `print` and `logging` write is in the run's log."),
-    ("celery rq dramatiq temporalio prefect dbos airflow inngest", "What it does, steps do here."),
-    ("dotenv", 'A tenant\'s secrets are in `self.env.SECRETS`, all else comes in `event["payload"]`.'),
-    ("typing_extensions", "Take it from `typing`."),
-    ("PIL cv2 torch transformers", f"What must be computed elsewhere is {_OPERATOR}."),
-)
-INSTEAD_OF_NAMES = (
-    ("fetch Request handler", f"There is no network. {_PRETEND}"),
-    (
-        "WorkflowStep WorkflowEvent",
-        "It is a type only: leave the annotation out, or import it under `if TYPE_CHECKING`.",
-    ),
-    ("DurableObject", "What must last is in a step's result or in `self.env.KV`."),
-    ("env", "Take it from the workflow's object: `self.env`."),
-    ("waitUntil wait_until", "A step that is started and not awaited still finishes."),
-)
-
-NETWORK, FILES, TERMINAL, PROCESSES, THREADS = "network", "files", "terminal", "processes", "threads"
-ADVICE = {
-    NETWORK: f"Workers have no network; this raises an error. {_PRETEND}",
-    FILES: 'Workers have no files; this raises an error. Take data from `event["payload"]`, and keep it in a step\'s result '
-    "or in `self.env.KV`.",
-    TERMINAL: 'Nobody types into a worker; this raises EOFError. Take it from `event["payload"]`, or wait for it: '
-    '`await step.wait_for_event("answer", "answer")`.',
-    PROCESSES: f"Workers start no programs; this raises an error or does nothing. What must run elsewhere is {_OPERATOR}.",
-    THREADS: "Workers start no threads; this raises RuntimeError. Call the function plainly, or make it `async` and use "
-    "`asyncio.gather`.",
-}
 CALLS = (
     (
         NETWORK,
@@ -108,18 +64,12 @@ CALLS = (
     ),
     (THREADS, "threading.Thread threading.Timer asyncio.to_thread concurrent.futures.ThreadPoolExecutor"),
 )
-_INSTEAD = {package: instead for packages, instead in INSTEAD_OF_PACKAGES for package in packages.split()}
-_INSTEAD_IN_WORKERS = {name: instead for names, instead in INSTEAD_OF_NAMES for name in names.split()}
 _MISSING = {name: kind for kind, names in CALLS for name in names.split()}
 # Of a pathlib.Path.
 _PATH_IO = frozenset(
     ("read_text", "read_bytes", "write_text", "write_bytes", "open", "unlink", "mkdir", "touch", "iterdir", "glob")
 )
 _IN_MEMORY = ("sqlite3.connect", ":memory:")
-_COMMON_BINDINGS = {
-    **dict.fromkeys(("DB", "D1", "CACHE", "BUCKET", "R2", "STORAGE"), "KV"),
-    **dict.fromkeys(("QUEUE", "MAIL", "EMAIL", "AI", "BROWSER", "VECTORIZE", "HYPERDRIVE"), "EFFECTS"),
-}
 
 _LOOK_FIRST = ("builtins.hasattr", "builtins.getattr")
 
@@ -253,10 +203,13 @@ def _import(
     name = module.partition(".")[0]
     if name in sys.stdlib_module_names or name in _OURS or places.is_optional(node):
         return
-    instead = _INSTEAD.get(name)
-    what = f"Workers have the standard library only, and `{name}` is not in it"
+    instead = IN_PLACE_OF_PACKAGES.get(name)
     yield report(
-        "no-package", workflow.source.span(place), what=what, name=name, instead=f" {instead}" if instead else ""
+        "no-package",
+        workflow.source.span(place),
+        what=without_package(name),
+        name=name,
+        instead=f" {instead}" if instead else "",
     )
 
 
@@ -277,7 +230,7 @@ def _of_workers(workflow: Workflow, places: _Places) -> Iterator[Diagnostic]:
 
 def _not_of_workers(workflow: Workflow, node: ast.alias | ast.Attribute, name: str, error: str) -> Diagnostic:
     place = workflow.source.span(node)
-    instead = _INSTEAD_IN_WORKERS.get(name)
+    instead = IN_PLACE_OF_NAMES.get(name)
     meant = nearest(name, WORKERS) if instead is None else None
     fix = None
     if meant is not None and isinstance(node, ast.alias):
@@ -306,7 +259,7 @@ def _bindings(workflow: Workflow, places: _Places) -> Iterator[Diagnostic]:
             continue
         seen.add(name)
         place = workflow.source.span(node)
-        common = _COMMON_BINDINGS.get(name) or _COMMON_BINDINGS.get(name.rpartition("_")[2])
+        common = instead_of_binding(name)
         meant = difflib.get_close_matches(name.upper(), BINDINGS, 1, 0.85) if len(seen) <= ATTEMPTS else []
         if common is not None:
             yield report("no-binding", place, name=name, cure=f" In its place there may be `self.env.{common}`.")

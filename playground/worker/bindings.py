@@ -9,7 +9,7 @@ from playground.worker import failures
 from playground.worker.channel import Channel
 from playground.worker.context import step_of_caller
 from playground.worker.entrypoint import NotSerialisableError
-from playground.worker.records import Record
+from playground.worker.records import Environment, Record
 from playground.workflows import values
 from playground.workflows.errors import NotSerialisable, TooLarge
 
@@ -120,9 +120,9 @@ class Bindings:
         """Whether the workflow's own code, outside of steps, waits for an answer."""
         return bool(self._outside)
 
-    def environment(self, given: Mapping[str, Any]) -> Record:
+    def environment(self, given: Mapping[str, Any]) -> Environment:
         """`env` from what the start frame says of it: bindings by their methods, everything else a plain value."""
-        return Record({name: self._entry(name, entry) for name, entry in given.items()})
+        return Environment({name: self._entry(name, entry) for name, entry in given.items()})
 
     def _entry(self, name: str, entry: Mapping[str, Any]) -> Any:
         if "workflow" in entry:

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
+from playground.worker import missing
 from playground.worker.entrypoint import NonRetryableError, StepError, WorkflowFatalError
 from playground.workflows import values
 from playground.workflows.errors import NotSerialisable
@@ -130,6 +131,9 @@ def _describe_notes(error: BaseException, shown: dict[str, Any]) -> None:
     notes = [_text(str(note), MESSAGE_LENGTH) for note in getattr(error, "__notes__", ())[:NOTES]]
     if notes:
         shown["notes"] = notes
+    advice = missing.advice(error)
+    if advice is not None and advice not in notes:
+        shown["notes"] = [*notes[: NOTES - 1], advice]
 
 
 def _describe_related(error: BaseException, shown: dict[str, Any], deep: int, room: _Room) -> None:
@@ -203,8 +207,13 @@ def message_of(error: BaseException) -> str:
 
 
 def retryable(error: BaseException) -> bool:
-    """Whether a failed attempt may be tried again."""
-    return not issubclass(type(error), (NonRetryableError, WorkflowFatalError))
+    """Whether a failed attempt may be tried again: not where its author says so, and not for want of what no worker has."""
+    if issubclass(type(error), (NonRetryableError, WorkflowFatalError)):
+        return False
+    try:
+        return not missing.never_passes(error)
+    except BaseException:  # noqa: BLE001 - the tenant's own properties and methods are asked there
+        return True
 
 
 def _frames(error: BaseException) -> list[dict[str, Any]]:

@@ -1,0 +1,163 @@
+"""What an error means that comes of what a worker does not have: the words for it, and whether another attempt could end otherwise.
+
+An error is judged by what the interpreter and the standard library put into it, never by its class alone: a `PermissionError` that the
+tenant's code raises with words of its own is the tenant's.
+"""
+
+import _socket
+import errno
+import opcode
+import re
+import socket
+import sys
+import types
+
+from playground.worker.records import Environment
+from playground.workflows.missing import (
+    ADVICE_AFTER,
+    FILES,
+    IN_PLACE_OF_NAMES,
+    IN_PLACE_OF_PACKAGES,
+    NETWORK,
+    PROCESSES,
+    TERMINAL,
+    THREADS,
+    without_package,
+)
+
+_OURS = frozenset({"workers", "playground"})
+_NO_TERMINAL = ("EOF when reading a line",)
+_NO_THREAD = ("can't start new thread",)
+_NO_DATABASE = ("unable to open database file",)
+_FORKS = frozenset({"fork", "forkpty", "posix_spawn", "posix_spawnp", "execv", "execve", "execvp"})
+_NO_FILE = frozenset({errno.ENOENT, errno.EPERM, errno.EACCES, errno.EROFS})
+_REFUSED = frozenset({errno.EPERM, errno.EACCES})
+# Modules of the standard library by what they are for; the innermost of a traceback tells what was tried.
+_MODULES = {
+    **dict.fromkeys(("subprocess", "multiprocessing"), PROCESSES),
+    **dict.fromkeys(("socket", "ssl", "urllib", "http", "smtplib", "ftplib", "poplib", "imaplib"), NETWORK),
+    **dict.fromkeys(("tempfile", "shutil", "pathlib", "zipfile", "tarfile", "dbm", "shelve"), FILES),
+}
+_RAISE = opcode.opmap["RAISE_VARARGS"]
+_SAID = frozenset((*ADVICE_AFTER.values(), *IN_PLACE_OF_NAMES.values()))
+_NO_PACKAGE = without_package("").partition("``")[0]
+_NAME = re.compile(r"'(\w{1,100})'")
+
+
+def advice(error: BaseException) -> str | None:
+    """What there is instead of what the code tried to use; None where the error tells of something else, or was judged before."""
+    if _is_rebuilt(error):
+        return None
+    package = _package(error)
+    if package is not None:
+        instead = IN_PLACE_OF_PACKAGES.get(package)
+        return f"{without_package(package)}. {instead}" if instead else f"{without_package(package)}."
+    if isinstance(error, ImportError) and error.name == "workers":
+        found = _NAME.search(str(error.args[0])) if error.args else None
+        return IN_PLACE_OF_NAMES.get(found[1]) if found else None
+    kind = _kind(error)
+    return ADVICE_AFTER[kind] if kind is not None else None
+
+
+def never_passes(error: BaseException) -> bool:
+    """Whether no attempt can end otherwise, since a worker does not have what the code needs."""
+    if _is_rebuilt(error):
+        notes = [str(note) for note in getattr(error, "__notes__", ())]
+        return any(note in _SAID or note.startswith(_NO_PACKAGE) for note in notes)
+    if _package(error) is not None or _kind(error) is not None:
+        return True
+    if isinstance(error, ImportError):
+        return error.name == "workers"
+    return isinstance(error, AttributeError) and isinstance(getattr(error, "obj", None), Environment)
+
+
+def _package(error: BaseException) -> str | None:
+    """The package that could not be imported, if workers do not have it."""
+    if not isinstance(error, ModuleNotFoundError) or not isinstance(error.name, str) or _is_raised_by_hand(error):
+        return None
+    name = error.name.partition(".")[0]
+    return None if name in sys.stdlib_module_names or name in _OURS else name
+
+
+def _kind(error: BaseException) -> str | None:
+    """What the code tried to use, of what a confined worker does not have."""
+    if _is_raised_by_hand(error):
+        return None
+    if isinstance(error, EOFError):
+        return TERMINAL if error.args == _NO_TERMINAL or _innermost(error) == "getpass" else None
+    if type(error).__module__ == "bdb":
+        return TERMINAL
+    kind = _of_system(error)
+    return kind if kind is not None and _is_confined() else None
+
+
+def _of_system(error: BaseException) -> str | None:
+    """What the system refused to the code, if this is what the error tells."""
+    if isinstance(error, RuntimeError):
+        if error.args != _NO_THREAD:
+            return None
+        return NETWORK if any(frame.f_code.co_name == "getaddrinfo" for frame in _frames(error)) else THREADS
+    if type(error).__module__ == "sqlite3":
+        return FILES if error.args == _NO_DATABASE else None
+    if not isinstance(error, OSError):
+        return None
+    reason = getattr(error, "reason", None)  # of a urllib.error.URLError
+    if error.errno is None and isinstance(reason, OSError):
+        return NETWORK if reason.errno in _REFUSED or isinstance(reason, socket.gaierror) else None
+    if isinstance(error, socket.gaierror):
+        return NETWORK
+    if error.errno not in _NO_FILE:
+        return None
+    kind = _MODULES.get(_innermost(error))
+    if kind is not None or error.filename is not None:
+        return kind or FILES
+    return PROCESSES if any(_FORKS.intersection(frame.f_code.co_names) for frame in _frames(error)[-1:]) else None
+
+
+def _frames(error: BaseException) -> list[types.FrameType]:
+    found, left = [], error.__traceback__
+    while left is not None:
+        found.append(left.tb_frame)
+        left = left.tb_next
+    return found
+
+
+def _innermost(error: BaseException) -> str:
+    """The module, without its package, in which an error was raised."""
+    name = _frames(error)[-1].f_globals.get("__name__") if error.__traceback__ is not None else None
+    return name.partition(".")[0] if isinstance(name, str) else ""
+
+
+def _last(error: BaseException) -> types.TracebackType | None:
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last
+
+
+def _is_rebuilt(error: BaseException) -> bool:
+    """Whether the error was stored and raised again (failures.py): its frames, if any, run no code."""
+    last = _last(error)
+    return last is not None and last.tb_lasti < 0
+
+
+def _is_raised_by_hand(error: BaseException) -> bool:
+    """Whether a `raise` outside the standard library made the error: then it tells what its author means."""
+    last = _last(error)
+    if last is None:
+        return False
+    code = last.tb_frame.f_code.co_code
+    if not 0 <= last.tb_lasti < len(code) or code[last.tb_lasti] != _RAISE:
+        return False
+    return _innermost(error) not in sys.stdlib_module_names and _innermost(error) not in _OURS
+
+
+def _is_confined() -> bool:
+    """Whether this process may not have a socket: then it has no files, programs and threads either."""
+    try:
+        _socket.socket().close()
+    except OSError as refused:
+        return refused.errno in _REFUSED
+    except BaseException:  # noqa: BLE001 - the tenant's code may have taken it apart
+        return False
+    return False
