@@ -81,7 +81,7 @@ SAID = {
         STEP,
         "background",
         'raise ValueError("nobody looks")',
-        'Step "background-1" failed and nothing awaited it: ValueError: nobody looks',
+        'Step "background" failed and nothing awaited it: ValueError: nobody looks',
         "fails",
     ),
     "a callback": (

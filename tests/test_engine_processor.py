@@ -27,7 +27,7 @@ def test_many_short_attempts_may_use_more_in_all_than_one_may(tmp_path):
     assert outcomes["many"].state.output == "burnt"
     error = outcomes["one"].state.error
     assert error["name"] == "LimitExceeded"
-    assert error["message"].startswith('processor time: the worker used more than 1 s while step "burn 0-1" ran. ')
+    assert error["message"].startswith('processor time: the worker used more than 1 s while step "burn 0" ran. ')
 
 
 def test_a_worker_that_uses_up_its_whole_life_s_time_is_ended_by_the_kernel(tmp_path):

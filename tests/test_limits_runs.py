@@ -72,7 +72,7 @@ def test_what_an_instance_stores(tmp_path: Path) -> str:
     return str(run(story(size - 1))[1])
 
 
-@edge("attempt_cpu_seconds", "processor time: the worker used more than 1 s", 'while step "it-1" ran', "split it into several")
+@edge("attempt_cpu_seconds", "processor time: the worker used more than 1 s", 'while step "it" ran', "split it into several")
 def test_processor_time_of_an_attempt(make_site: MakeSite) -> str:
     made = make_site(attempt_cpu_seconds=1)
     short = "import time; until = time.process_time() + 0.2\n            while time.process_time() < until: pass"
@@ -80,14 +80,14 @@ def test_processor_time_of_an_attempt(make_site: MakeSite) -> str:
     return broken(made, in_a_step("while True: pass"))
 
 
-@edge("attempt_wall_seconds", "attempt time: more than 4 s", 'while step "it-1" ran', "to wait, use step.sleep")
+@edge("attempt_wall_seconds", "attempt time: more than 4 s", 'while step "it" ran', "to wait, use step.sleep")
 def test_time_of_an_attempt(make_site: MakeSite) -> str:
     made = make_site(attempt_wall_seconds=4)
     assert made.finish(made.create(in_a_step("pass")))["status"] == "complete"
     return broken(made, in_a_step("import asyncio; await asyncio.sleep(60)"))
 
 
-@edge("tenant_attempt_wall_seconds", "attempt time: more than 4 s", 'while step "it-1" ran', "to wait, use step.sleep")
+@edge("tenant_attempt_wall_seconds", "attempt time: more than 4 s", 'while step "it" ran', "to wait, use step.sleep")
 def test_time_of_a_tenant_s_attempt(make_site: MakeSite) -> str:
     made = make_site(tenant_attempt_wall_seconds=4)
     acme = Tenant(made, "acme")
@@ -124,7 +124,7 @@ def test_workers_that_are_lost(tmp_path: Path) -> str:
     return str(run(story()))
 
 
-@edge("delay_function_ms", 'The delay function for step "it-1" did not return within 2 seconds')
+@edge("delay_function_ms", 'The delay function for step "it" did not return within 2 seconds')
 def test_a_delay_function(make_site: MakeSite) -> str:
     made = make_site(delay_function_ms=2_000)
     config = 'config={"retries": {"limit": 1, "delay": later}}'

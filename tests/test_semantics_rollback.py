@@ -92,7 +92,7 @@ async def test_27_a_handler_may_have_its_delay_computed():
     async with playing(body) as (_, run):
         await run.wait_for_status("errored")
         rollback = (await run.step("one")).rollback
-        assert rollback.error["message"] == 'The delay function for step "one-1" threw an error: no answer'
+        assert rollback.error["message"] == 'The delay function for step "one" threw an error: no answer'
         assert await times(run, ev.ROLLBACK_ATTEMPT_STARTED) == [0, 72_000]
         assert await times(run, ev.ROLLBACK_ATTEMPT_ERRORED) == [12_000, 86_000]
     assert LEDGER.take() == [1, "not yet", 2, "Execution timed out after 10000ms"]

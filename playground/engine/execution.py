@@ -135,7 +135,7 @@ class Execution:
         `setting` is the limit's name, where the word that `what` begins with does not tell it (see words.py).
         """
         running = next((step for step in self.steps.values() if step.status == live.RUNNING), None)
-        where = f'while step "{running.key}" ran' if running is not None else "outside any step"
+        where = f'while step "{running.key.label}" ran' if running is not None else "outside any step"
         error = {**words.limit(what, where), "line": running.line if running is not None else None}
         self.services.counts.limit(setting or words.setting_of(what), whose(self.row), instance=self.row.key, what=what)
         self.end_with(error)

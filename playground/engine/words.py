@@ -39,7 +39,7 @@ def worker_lost() -> Mapping[str, Any]:
 
 def lost_too_often(step: StepKey, times: int) -> Mapping[str, Any]:
     """One attempt after another was lost with its worker."""
-    return error("WorkerLostRepeatedly", f'The worker was lost {times} times in a row while step "{step}" ran; it is not tried again.')
+    return error("WorkerLostRepeatedly", f'The worker was lost {times} times in a row while step "{step.label}" ran; it is not tried again.')
 
 
 def died_before_a_step(times: int) -> Mapping[str, Any]:
@@ -60,7 +60,7 @@ def cancelled() -> Mapping[str, Any]:
 
 def rollback_missing(step: StepKey) -> Mapping[str, Any]:
     """A handler that the code no longer reaches."""
-    return error("RollbackMissing", f'The rollback of step "{step}" was not reached when the code ran again.')
+    return error("RollbackMissing", f'The rollback of step "{step.label}" was not reached when the code ran again.')
 
 
 def stuck() -> Mapping[str, Any]:

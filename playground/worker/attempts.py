@@ -271,6 +271,8 @@ class Attempts:
         do.error = error
         took = _machine_time() - do.began
         frame, do.error = await failure(do.key, do.attempt, do.config, error, self._limits, last=do.last)
+        if frame["error"].get("line") is None:
+            frame["error"]["line"] = do.line  # no line of the tenant's raised it, as for a result that can't be stored: its step did
         self._send_end(do, frame, final=do.last or not frame["retryable"], took=took)
 
     def _send_end(self, do: Do, frame: dict[str, Any], *, final: bool, took: float | None = None) -> None:
@@ -315,7 +317,10 @@ def stored(value: Any, what: str, most: int) -> Any:
     try:
         return values.encode_bounded(value, what, most)
     except NotSerialisable as refused:
-        raise NotSerialisableError(f"The {what} is {refused.message}") from None
+        part = what.partition(" ")[0]
+        where = f"the whole {part}" if refused.details["path"] == "$" else f"$ is the {part}"
+        cure = refused.details["cure"]
+        raise NotSerialisableError(f"The {what} is {refused.message} ({where}).{f' {cure}.' if cure else ''}") from None
     except TooLarge as refused:
         raise NotSerialisableError(refused.message) from None
     except RecursionError:

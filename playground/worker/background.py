@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from playground.worker import failures
 from playground.worker.attempts import Do
-from playground.worker.context import Key
+from playground.worker.context import Key, label_of
 from playground.worker.loop import StepTask
 
 _NEVER_RETRIEVED = "exception was never retrieved"
@@ -43,7 +43,7 @@ def of_loop(context: Mapping[str, Any]) -> Trouble:
 
 def of_step(step: Key, error: BaseException) -> Trouble:
     """What is said of a step that failed though nothing awaits it."""
-    return _said(f'Step "{step[1]}-{step[2]}" failed and nothing awaited it', error, step)
+    return _said(f'Step "{label_of(step)}" failed and nothing awaited it', error, step)
 
 
 def _said(what: str, error: BaseException, step: Key | None) -> Trouble:

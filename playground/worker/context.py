@@ -34,3 +34,8 @@ def as_key(step: Any) -> Key:
 def parent_of(key: Key) -> Key | None:
     """The step in whose callback this one was called."""
     return key[3] if len(key) > 3 else None
+
+
+def label_of(key: Key) -> str:
+    """What people call a step: its count is said from the second on, as on the page."""
+    return f"{key[1]}-{key[2]}" if key[2] > 1 else str(key[1])

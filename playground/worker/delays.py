@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from playground.worker import failures
+from playground.worker.context import label_of
 from playground.worker.entrypoint import NonRetryableDelayError
 from playground.worker.records import Record
 from playground.workflows import durations
@@ -17,7 +18,7 @@ async def computed(function: Callable[..., Any], key: tuple[str, str, int], info
     Raises:
         NonRetryableDelayError: it failed, was late, or gave no duration.
     """
-    where = f'The delay function for step "{key[1]}-{key[2]}"'
+    where = f'The delay function for step "{label_of(key)}"'
     try:
         async with asyncio.timeout(seconds) as within:
             delay = function(info)

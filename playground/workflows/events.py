@@ -115,6 +115,12 @@ class StepKey(NamedTuple):
     def __str__(self) -> str:
         return f"{self.name}-{self.count}" if self.parent is None else f"{self.parent}/{self.name}-{self.count}"
 
+    @property
+    def label(self) -> str:
+        """What people call the step: its count is said from the second on, as on the page."""
+        name = self.name if self.count == 1 else f"{self.name}-{self.count}"
+        return name if self.parent is None else f"{self.parent.label} › {name}"
+
     def as_json(self) -> dict[str, Any]:
         """The step as it stands in events, in the API and on the stream."""
         shown: dict[str, Any] = {"kind": self.kind, "name": self.name, "count": self.count}

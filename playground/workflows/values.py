@@ -22,6 +22,18 @@ DEEPEST = 100  # levels of lists and dicts
 SAFE_INT = 2**53 - 1  # past this a JavaScript number is not exact
 INT_DIGITS = 4_300  # CPython converts no more without being told to
 
+# What to store in the place of what can't be, by the name of its type.
+_TEXT, _LIST, _MOMENT = "Store str(…) of it", "Store list(…) of it", "Store its isoformat()"
+_CURES = {
+    **dict.fromkeys(("Decimal", "UUID", "Fraction", "complex", "PosixPath", "PurePosixPath"), _TEXT),
+    **dict.fromkeys(("range", "generator", "map", "filter", "zip", "enumerate", "deque", "dict_keys", "dict_values", "dict_items"), _LIST),
+    **dict.fromkeys(("date", "time"), _MOMENT),
+    "timedelta": "Store its total_seconds()",
+    "float": "Store None or a text in its place",
+    "coroutine": "Await it, and store what it gives",
+    **dict.fromkeys(("function", "method", "builtin_function_or_method"), "Call it, and store what it gives"),
+}
+
 _TOO_LARGE = 10**INT_DIGITS
 _TOO_LONG = f"int of more than {INT_DIGITS:,} digits"
 _ZONE = re.compile(r"[A-Za-z0-9_+./-]{1,100}")
@@ -33,7 +45,8 @@ def encode(value: Any) -> Any:
     """The JSON-able form of a value.
 
     Raises:
-        NotSerialisable: something in it can't be stored; the message names its path and type, as in `$.items[3]: socket`.
+        NotSerialisable: something in it can't be stored; the message names its path and type, as in `$.items[3]: socket`, and
+            `details["cure"]` says what to store instead, where that is known.
     """
     return _encode(value, "$", (), in_set=False)
 
@@ -94,14 +107,14 @@ def _encode(value: Any, path: str, above: tuple[int, ...], in_set: bool) -> Any:
         return _encode_int(int.__int__(value), path)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise _refusal(path, f"float {float.__repr__(value)}")
+            raise _refusal(path, f"float {float.__repr__(value)}", _CURES["float"])
         return float.__float__(value)
     if isinstance(value, datetime):
         return {"$datetime": datetime.isoformat(value) + _zone_of(value)}
     if isinstance(value, (bytes, bytearray)):
         return {"$bytes": base64.b64encode(value).decode()}
     if not isinstance(value, (list, tuple, dict, set, frozenset)):
-        raise _refusal(path, type(value).__name__)
+        raise _refusal(path, type(value).__name__, _cure(type(value)))
     if id(value) in above:
         raise _refusal(path, f"{type(value).__name__} that contains itself")
     if len(above) >= DEEPEST:
@@ -182,8 +195,14 @@ def _decode_int(text: str) -> int:
     return int(text)
 
 
-def _refusal(path: str, what: str) -> NotSerialisable:
-    return NotSerialisable(f"not serialisable: {path}: {what}")
+def _refusal(path: str, what: str, cure: str = "") -> NotSerialisable:
+    return NotSerialisable(f"not serialisable: {path}: {what}", path=path, cure=cure)
+
+
+def _cure(kind: type) -> str:
+    if hasattr(kind, "__dataclass_fields__"):
+        return "Store dataclasses.asdict(…) of it"
+    return _CURES.get(kind.__name__, "Store a dict of what it holds")
 
 
 _DECODERS: dict[str, Callable[[Any], Any]] = {
