@@ -27,9 +27,11 @@ import { makeHalves } from "./halves.js";
 import { makeKeys, onKey } from "./keys.js";
 import { lately } from "./lately.js";
 import { alike, markCards, showInvitation } from "./lessons.js";
+import { labelAll, linesFrom } from "./lines.js";
 import { close } from "./notices.js";
 import { makeOutline } from "./outline.js";
 import { makeParams } from "./params.js";
+import { makeReasons } from "./reasons.js";
 import { closeRun, openRun } from "./run/panel.js";
 import { count } from "./run/words.js";
 import { makeShare } from "./share.js";
@@ -46,6 +48,7 @@ const came = parse(data.textContent);
 const { page, whose } = came.tenant ? await (await import("./tenants/run.js")).openTenant(came) : { page: came, whose: ours };
 const script = document.getElementById("app");
 const node = (id) => document.getElementById(id);
+const UNREAD = new Set(["syntax", "too-deep", "not-analysed"]); // findings about code of which nothing else can be said
 const EDITED = ", edited"; // after the title of what the code was made from
 
 // The server knows a run by its id only; the browser that started it knows what was run.
@@ -88,7 +91,8 @@ const drafts = makeDrafts({
   },
   say: (words) => (node("draft").textContent = words),
 });
-const checker = makeChecker({ text: editor.text, show: checked, say: (words) => problems(words, "") });
+linesFrom(editor.whereIs);
+const checker = makeChecker({ text: editor.text, show: (found) => (start.reached(), checked(found)), say: (words) => problems(words, "") });
 const dialogs = makeDialogs({ share: () => share.fill(), examples: markCards });
 const share = whose.tenant ? ofKeyed(whose.tenant) : makeShare({
   code: () => (params.look() ? null : { source: editor.text(), params: params.text() }),
@@ -108,6 +112,7 @@ const start = makeStart({
   onStarting: () => (halves.status("starting"), tell("starting")),
   onStopped: () => (halves.status(counted), tell("stopped")),
   onStarted: started,
+  onLost: () => checker.now(),
   onDiagnostics(found) {
     checked({ diagnostics: found, outline: [] });
     const first = found.find((one) => one.severity === "error");
@@ -121,6 +126,7 @@ onKey("step", () => tell("select", { line: editor.runLine() }));
 onKey("problem", () => editor.nextProblem());
 onKey("list", () => dialogs.open("keys"));
 makeKeys();
+makeReasons();
 for (const sign of ["pointerenter", "focus", "click"]) {
   node("runs-button")?.addEventListener(sign, () => import("./runs.js").then((it) => it.makeRuns({ now: () => runId })), { once: true });
 }
@@ -167,8 +173,16 @@ function changed() {
   if (isEdited() && !runId && location.pathname !== "/") move("/");
   drafts.keep();
   checker.soon();
+  start.edited();
+  relabel(editor.text());
   tell("edited");
 }
+
+/** Numbers of lines of the code that ran move with what is typed before them. */
+const relabel = lately(() => {
+  labelAll(node("run"));
+  outlineList.relabel();
+});
 
 /** Says beside the title where the code comes from, and whether it still is that code. */
 function tag() {
@@ -180,8 +194,8 @@ function tag() {
 function checked({ diagnostics, outline: found }) {
   const errors = diagnostics.filter((one) => one.severity === "error").length;
   editor.showProblems(diagnostics);
-  // Half a line typed does not parse: what was found before stands, and says so, until there is something new.
-  const behind = errors > 0 && !found?.length;
+  // Half a line typed does not parse: what was found before stands, and says so, until there is something new. What parses is told as it is.
+  const behind = !found?.length && diagnostics.some((one) => UNREAD.has(one.code));
   if (!behind) {
     outline = found ?? [];
     outlineList.show(outline);
@@ -232,6 +246,7 @@ function started(instance, source) {
   drafts.stored(snippet, source, params.text());
   move(address, "pushState");
   editor.startRun();
+  relabel(editor.text());
   outlineList.fill([]);
   halves.show("run");
   openRun({ id, tenant: whose.tenant, token, view: null, source, snippet, code: editor.text, outline, example: lesson && alike(source, lesson.source) ? lesson : null });
@@ -255,6 +270,7 @@ document.addEventListener("playground:recoded", ({ detail: { source } }) => {
   opened = { ...opened, source };
   ran = source;
   if (editor.text() === source) editor.startRun();
+  relabel(editor.text());
 });
 document.addEventListener("playground:goto", ({ detail }) => show(detail));
 document.addEventListener("playground:hover", ({ detail: { line, reveal } }) => {

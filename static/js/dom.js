@@ -1,5 +1,7 @@
 // The few things all files do to the page. Positions go through style.setProperty: the policy allows no style attributes.
 
+import { label } from "./lines.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** An element: `el("button.btn.small", {type: "button", onclick}, "text", child)`. False and null children are left out. */
@@ -100,7 +102,16 @@ export async function once(button, act) {
 /** Tells the other half of the page; app.js lists what there is to tell. */
 export const tell = (name, detail = {}) => document.dispatchEvent(new CustomEvent(`playground:${name}`, { detail }));
 
-/** A link to a line of the editor. */
+/** The number of a line of the code that ran, where no link may stand. */
+export function lineWords(line) {
+  const words = el("span.at-line", { dataset: { line } }, `line ${line}`);
+  label(words);
+  return words;
+}
+
+/** A link to a line of the code that ran, which stands in the editor. */
 export function lineLink(line, text = `line ${line}`) {
-  return el("a.line-link", { href: `#L${line}`, dataset: { line } }, text);
+  const link = el("a.line-link", { href: `#L${line}`, dataset: { line } }, text);
+  label(link);
+  return link;
 }

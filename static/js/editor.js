@@ -91,6 +91,8 @@ export function makeEditor({ url, nonce, onChange, onCursor, onRun, onShare, onH
     reveal: (line) => mirror?.reveal(line),
     /** The line of the cursor, as numbered in the run's text. */
     runLine: () => mirror?.runLine() ?? placeOf(textarea.value, textarea.selectionStart).line,
+    /** Where a line of the run's text is now: {line, state: "same" | "edited"}, or null once it is gone. */
+    whereIs: (line) => (mirror ? mirror.whereIs(line) : { line, state: "same" }),
     startRun: () => mirror?.startRun(),
     nextProblem: () => mirror?.nextProblem() ?? false,
     goto(place) {

@@ -2,6 +2,7 @@
 // added at its end; loops, branches and what runs side by side are drawn as such.
 
 import { el, icon, setText } from "./dom.js";
+import { label } from "./lines.js";
 import { STEP_KINDS, fitting, isComputed } from "./run/plan.js";
 import { STEP, worst } from "./statuses.js";
 
@@ -144,6 +145,19 @@ export function makeOutline({ onPick, onHover }) {
     }
     const at = aside(entry);
     if (at !== entry.at) entry.row.querySelector(".at").textContent = entry.at = at;
+    if (entry.item.extra) labelled(entry);
+  }
+
+  /** What only the run has shown stands at a line of the code that ran. */
+  function labelled({ item, row }) {
+    const at = row.querySelector(".at");
+    if (!item.line || !at.firstChild || !/^line /.test(at.textContent)) return;
+    at.dataset.line = item.line;
+    label(at);
+  }
+
+  function relabel() {
+    for (const entry of entries) if (entry.item.extra) labelled(entry);
   }
 
   function aside({ item, steps: mine }) {
@@ -160,7 +174,7 @@ export function makeOutline({ onPick, onHover }) {
     }
   }
 
-  return { show, fill, behind, link, lines: () => entries.filter(({ item }) => !item.extra).map(({ item }) => item.line) };
+  return { show, fill, behind, link, relabel, lines: () => entries.filter(({ item }) => !item.extra).map(({ item }) => item.line) };
 }
 
 /** What an entry is found by: a step that another one calls is another than one of its name elsewhere. */

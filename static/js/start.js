@@ -12,25 +12,30 @@ const FULL_WAIT_S = 10; // before a full server is asked again, when it does not
 /**
  * @param {{create: Whose["create"], aimed?: () => boolean, source: () => string, params: {json: () => string | null, look: () => string | null, focus: () => void},
  *   onStarting: () => void, onStarted: (instance: object, source: string) => void, onStopped: () => void,
- *   onDiagnostics: (found: object[], message: string) => void}} how  `aimed`: whether a press now is meant for this page
+ *   onLost?: () => void, onDiagnostics: (found: object[], message: string) => void}} how  `aimed`: whether a press now is meant for this page;
+ *   `onLost`: the server was not reached, and whoever asks for something next should say when it is
  */
-export function makeStart({ create, aimed = () => true, source, params, onStarting, onStarted, onStopped, onDiagnostics }) {
+export function makeStart({ create, aimed = () => true, source, params, onStarting, onStarted, onStopped, onLost = () => {}, onDiagnostics }) {
   const buttons = [...document.querySelectorAll("[data-run]")];
   let state = "ready"; // ready, starting, waiting
   let timer = null;
+  let until = null; // what makes the notice untrue: "edit", "connection", or nothing but its own end
 
   for (const button of buttons) button.addEventListener("click", run);
 
   async function run() {
     if (state !== "ready") return;
     close("run");
+    until = null;
     if (!aimed()) {
       const text = "This page has only just come up, with code from a link. Read it, then press Run.";
       notice("run", { icon: "i-eye", tone: "calm", strong: "Not started.", text });
+      until = "edit";
       return;
     }
     if (params.look()) {
       notice("run", { icon: "i-warn", strong: "The params are not valid JSON.", text: "Mend them, then run." });
+      until = "edit";
       params.focus();
       return;
     }
@@ -70,8 +75,11 @@ export function makeStart({ create, aimed = () => true, source, params, onStarti
         text: "Your code is kept. It is not known whether the run began.",
         actions: [{ name: "Try again", act: run }],
       });
+      until = "connection";
+      onLost();
     } else if (error.status === 422) {
       notice("run", { icon: "i-failed", tone: "bad", strong: "Not started.", text: error.message });
+      until = "edit";
       onDiagnostics(error.details.diagnostics ?? [], error.message);
     } else if (error.status === 429) {
       const [strong, ...rest] = error.message.split(/(?<=[.:]) /);
@@ -91,7 +99,18 @@ export function makeStart({ create, aimed = () => true, source, params, onStarti
       });
     } else {
       notice("run", { icon: "i-warn", strong: "Not started.", text: error.message });
+      until = "edit";
     }
+  }
+
+  /** What was said is true until `what` happens. */
+  function over(what) {
+    if (until !== what) return;
+    until = null;
+    close("run");
+    if (what !== "connection") return;
+    notice("run", { icon: "i-info", tone: "calm", strong: "The connection is back.", text: "It is not known whether the run began: Runs lists those that did.", actions: [{ name: "Try again", act: run }] });
+    until = "edit";
   }
 
   /** Counts down in the banner and, when it is for soon, on the button. */
@@ -139,5 +158,6 @@ export function makeStart({ create, aimed = () => true, source, params, onStarti
     }
   }
 
-  return { run };
+  addEventListener("online", () => over("connection"));
+  return { run, edited: () => over("edit"), reached: () => over("connection") };
 }

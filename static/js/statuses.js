@@ -34,8 +34,11 @@ export const STEP = {
 /** The status that stands for several steps. */
 export const worst = (steps) => Object.keys(STEP).find((status) => steps.some((step) => step.status === status)) ?? "not";
 
-/** The state of a step as people see it: an open step of a finished run did not go on. */
-export const stepState = (step, final) => (final && step.endedAt === null ? STEP.stopped : STEP[step.status] || STEP.running);
+/** The status of a step as people see it: an open step of a finished run did not go on, and one whose worker broke a limit ended it. */
+export const shownStatus = (step, final) => (final && step.endedAt === null ? (step.brokeLimit ? "errored" : "stopped") : step.status);
+
+/** The state of a step as people see it. */
+export const stepState = (step, final) => STEP[shownStatus(step, final)] || STEP.running;
 
 /** The picture of a run by its status and its open steps: one that waits has that of what it waits for. */
 export function pictureOf(status, open) {

@@ -17,7 +17,7 @@ import { python } from "./highlight.js";
 import { notes } from "./notes.js";
 import { columnOf, lineAt, offsetAt } from "./places.js";
 import { nextProblem, problems, show } from "./problems.js";
-import { link, nowLine, runLine, showOutline, showRun, startRun, steps } from "./steps.js";
+import { link, nowLine, runLine, showOutline, showRun, startRun, steps, whereIs } from "./steps.js";
 
 const PARSE_MS = 200; // for the colours of what is in sight: the listing that the editor replaces has them, and idle time may be long in coming
 const MARK = /^\ufeff/; // what some editors write before a text in UTF-8; a paste or a dropped file may bring it
@@ -134,6 +134,8 @@ export function createEditor({ parent, doc, nonce, labelledby, describedby, onCh
     link: (line) => link(view, line),
     /** Brings a line of the run into sight, and leaves the cursor where it is. */
     reveal: (line) => view.dispatch({ effects: EditorView.scrollIntoView(view.state.doc.line(nowLine(view, line)).from, { y: "nearest", yMargin: 60 }) }),
+    /** Where a line of the run is now: {line, state: "same" | "edited"}, or null once it is gone. */
+    whereIs: (line) => whereIs(view, line),
     runLine: () => runLine(view, view.state.selection.main.head),
     /** Scrolls to a place. Lines of a run are mapped over the edits made since; `ofRun` false takes the number as it is. */
     goto({ line, column, ofRun = true }) {

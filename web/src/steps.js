@@ -1,10 +1,12 @@
 // The run, seen in the source: a dot per step line, the awaited lines, the line that raised, and the line that is lit from elsewhere.
 //
-// Line numbers of a run belong to the text it was started from; edits made since are mapped over.
+// Line numbers of a run belong to the text it was started from; edits made since are mapped over. What is said of a line fades once the line
+// has been edited, and goes with it.
 
 import { MapMode, RangeSet, StateEffect, StateField } from "@codemirror/state";
 import { Decoration, EditorView, GutterMarker, gutter, gutterLineClass } from "@codemirror/view";
 import { Note, Tint, icon } from "./drawing.js";
+import { moved } from "./moved.js";
 import { lineAt } from "./places.js";
 
 // The first of these that a line's steps have is the one its dot shows: [status, icon, class, words].
@@ -16,6 +18,8 @@ const STATES = [
   ["waiting", "waiting", "now", "waiting for an event"],
   ["sleeping", "sleep", "now", "asleep"],
   ["completed", "done", "", "done"],
+  ["stopped", "stop", "", "stopped"],
+  ["cancelled", "stop", "", "cancelled"],
   ["not", "not", "not", "not reached"],
 ];
 const OPEN = new Set(["running", "retrying", "waiting", "sleeping"]);
@@ -36,7 +40,7 @@ const marks = StateField.define({
       const { changes } = transaction;
       next = {
         ...next,
-        outline: next.outline.map((pos) => changes.mapPos(pos, 1, MapMode.TrackDel)).filter((pos) => pos !== null),
+        outline: next.outline.map((pos) => changes.mapPos(pos, 1, MapMode.TrackAfter)).filter((pos) => pos !== null),
         since: next.since ? next.since.composeDesc(changes.desc) : changes.desc,
         linked: next.linked === null ? null : changes.mapPos(next.linked),
       };
@@ -57,19 +61,14 @@ const marks = StateField.define({
 });
 
 function redraw(value, doc) {
-  const places = new Map();
-  const place = (line) => {
-    if (!places.has(line)) {
-      const { from } = lineAt(value.base, line);
-      places.set(line, doc.lineAt(Math.min(value.since ? value.since.mapPos(from, 1) : from, doc.length)).from);
-    }
-    return places.get(line);
-  };
+  const place = moved(value.base, value.since, doc);
   const lines = new Map();
   for (const pos of value.outline) lines.set(doc.lineAt(Math.min(pos, doc.length)).from, { steps: [] });
   for (const step of value.run.steps) {
     if (!step.line) continue;
-    const from = place(step.line);
+    const there = place(step.line);
+    if (!there) continue;
+    const { from } = there;
     if (!lines.has(from)) lines.set(from, { steps: [] });
     lines.get(from).steps.push(step);
   }
@@ -79,8 +78,8 @@ function redraw(value, doc) {
     if (open.length) awaited.set(from, open.length > 1 ? `${open.length} open` : open[0].label || wordsOf(open[0].status));
   }
   if (value.run.awaitedLine) {
-    const from = place(value.run.awaitedLine);
-    if (!awaited.has(from)) awaited.set(from, "");
+    const there = place(value.run.awaitedLine);
+    if (there && !awaited.has(there.from)) awaited.set(there.from, "");
   }
   const set = [];
   const gutters = [];
@@ -90,11 +89,15 @@ function redraw(value, doc) {
     if (note) set.push(Decoration.widget({ widget: new Note("cm-note-awaited", note), side: 1 }).range(doc.lineAt(from).to));
   }
   const { error } = value.run;
-  if (error?.line) {
-    const from = place(error.line);
-    gutters.push(RAISED.range(from));
-    set.push(Decoration.line({ class: "cm-raised" }).range(from));
-    if (error.message) set.push(Decoration.widget({ widget: new Note("cm-note-raised", error.message), side: 1 }).range(doc.lineAt(from).to));
+  const raised = error?.line ? place(error.line) : null;
+  if (raised) {
+    const { from, state } = raised;
+    if (state === "same") {
+      gutters.push(RAISED.range(from));
+      set.push(Decoration.line({ class: "cm-raised" }).range(from));
+    }
+    const note = state === "same" ? new Note("cm-note-raised", error.message) : new Note("cm-note-old", `before the edit: ${error.message}`);
+    if (error.message) set.push(Decoration.widget({ widget: note, side: 1 }).range(doc.lineAt(from).to));
   }
   if (value.linked !== null) {
     const { from } = doc.lineAt(Math.min(value.linked, doc.length));
@@ -156,11 +159,10 @@ const dots = (onStep) =>
 /** The line a place had in the text of the run. */
 export function runLine(view, pos) {
   const { base, since } = view.state.field(marks);
-  const number = view.state.doc.lineAt(pos).number;
+  const { number, from } = view.state.doc.lineAt(pos);
   if (!since) return number;
-  for (let line = 1; line <= base.lines; line++) {
-    if (view.state.doc.lineAt(Math.min(since.mapPos(base.line(line).from, 1), view.state.doc.length)).number === number) return line;
-  }
+  const place = moved(base, since, view.state.doc);
+  for (let line = 1; line <= base.lines; line++) if (place(line)?.from === from) return line;
   return number;
 }
 
@@ -182,11 +184,19 @@ export const showRun = (view, run) => view.dispatch({ effects: setRun.of({ ...NO
 export const startRun = (view) => view.dispatch({ effects: setBase.of(null) });
 export const link = (view, line) => view.dispatch({ effects: setLinked.of(line === null ? null : nowLine(view, line)) });
 
-/** The line a line of the run has now. */
-export function nowLine(view, line) {
+/** Where a line of the run is now: {line, state: "same" | "edited"}, or null once it is gone. */
+export function whereIs(view, line) {
   const { base, since } = view.state.field(marks);
-  const { from } = lineAt(base, line);
-  return view.state.doc.lineAt(Math.min(since ? since.mapPos(from, 1) : from, view.state.doc.length)).number;
+  const there = moved(base, since, view.state.doc)(line);
+  return there && { line: view.state.doc.lineAt(there.from).number, state: there.state };
+}
+
+/** The line a line of the run has now; of one that is gone, where it was. */
+export function nowLine(view, line) {
+  const there = whereIs(view, line);
+  if (there) return there.line;
+  const { base, since } = view.state.field(marks);
+  return view.state.doc.lineAt(Math.min(since ? since.mapPos(lineAt(base, line).from, 1) : lineAt(base, line).from, view.state.doc.length)).number;
 }
 
 /** Brings what the run is at into sight, until somebody touches the editor. */

@@ -8,6 +8,7 @@ import { attemptMs, isLost, isMissed, isStopped, keyOf, lives } from "./fold.js"
 import { lineRow } from "./logs.js";
 import { early } from "./marks.js";
 import { copyButton } from "./outcome.js";
+import { attemptOf, setback } from "./setback.js";
 import { valueNodes, valueText } from "./value.js";
 import { clock, copiedWords, count, hours, lasting, left, moment, pathLabel, stepLabel } from "./words.js";
 
@@ -96,7 +97,7 @@ export class Drawer {
     const { icon: picture, tone, word } = shown ?? STEP.not;
     setIcon(mark, picture, tone);
     mark.setAttribute("aria-label", word);
-    if (line && this.step.line && line.textContent !== `line ${this.step.line}`) line.replaceWith((this.head.line = lineLink(this.step.line)));
+    if (line && this.step.line && line.dataset.line !== String(this.step.line)) line.replaceWith((this.head.line = lineLink(this.step.line)));
     for (const button of acts) button.hidden = !shown;
     for (const button of able) setDisabled(button, why);
   }
@@ -134,7 +135,7 @@ function attempts(step, state, final, pageOf) {
     if (next && attempt.endedAt !== null && !isLost(attempt)) list.append(pauseRow(early(attempt, next) ? next.startedAt - attempt.endedAt : (attempt.retryDelayMs ?? 0), early(attempt, next)));
   });
   if (!all.length && !step.copied) list.append(el("li.pause", {}, el("i"), el("span", {}, "no attempt has begun")));
-  if (step.status === "retrying" && !final && all.length) list.append(el("li.pause", {}, icon("i-retry"), el("span", {}, `next attempt at ${clock(step.until)}`)));
+  if (step.status === "retrying" && !final && all.length) list.append(el("li.pause", {}, icon("i-retry"), el("span", {}, `${nextOf(step)} at ${clock(step.until)}`)));
   for (const execution of lives(state)) {
     if (step.endedSeq !== null && execution.startedSeq > step.endedSeq) {
       const missed = isMissed(step, execution.execution, state);
@@ -143,6 +144,11 @@ function attempts(step, state, final, pageOf) {
     }
   }
   return list;
+}
+
+function nextOf(step) {
+  const found = setback(step);
+  return found ? attemptOf({ ...found, attempt: found.attempt + 1 }) : "next attempt";
 }
 
 function attemptRow(attempt, final, run) {

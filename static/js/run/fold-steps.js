@@ -40,6 +40,7 @@ function addStep(state, event, status, more) {
     returned: false, // its event went back to those that are kept
     byEnd: false, // cancelled, since the run had ended
     copied: null,
+    brokeLimit: false, // its worker broke a limit, which ended the run
     startedSeq: event.seq,
     version: event.seq,
     endedSeq: null,

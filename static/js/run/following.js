@@ -1,7 +1,7 @@
 // Keeps in sight what a run is at: its latest open step, and at last its output or error, until somebody touches the timeline.
 
 const TOUCHES = ["wheel", "touchmove", "pointerdown", "keydown"];
-const ANSWERS = ".ask, .wake"; // who answers what the run waits for goes on with it
+const ANSWERS = ".ask, .setback, .wake"; // who answers what the run waits for goes on with it
 const BELOW = 8; // kept free under the end, in CSS pixels
 
 export class Following {

@@ -1,6 +1,6 @@
 // Forking: a new run from what this one has finished. A dialog asks where it leaves, what becomes of that step, and which code runs.
 
-import { dialogHead, el, icon, once, setInvalid, setText, tell } from "../dom.js";
+import { dialogHead, el, icon, lineLink, once, setInvalid, setText, tell } from "../dom.js";
 import { STEP } from "../statuses.js";
 import { shelf } from "../stored.js";
 import { call } from "./api.js";
@@ -175,10 +175,10 @@ function radio(name, value, words, checked, disabled = false) {
 /** Under an error: the way on, once the code is mended. `state` is that of a run that ended in one. */
 export function wayOn(run, state, refused) {
   const events = state.rows.some((step) => step.kind === "wait" && step.status === "completed");
-  const line = state.error?.line ? `Fix line ${state.error.line}` : "Fix the code";
+  const line = state.error?.line ? ["Fix ", lineLink(state.error.line)] : ["Fix the code"];
   const kept = state.rows.some((step) => step.endedAt !== null && step.status !== "errored");
-  const words = kept ? `${line} and continue in a fork: what finished is kept${events ? ", the event too" : ""}.` : `${line} and run it in a fork: nothing had finished yet.`;
+  const words = kept ? ` and continue in a fork: what finished is kept${events ? ", the event too" : ""}.` : " and run it in a fork: nothing had finished yet.";
   const button = el("button.btn.main", { type: "button" }, icon("i-fork"), el("span", {}, "Fork with this source"));
   button.addEventListener("click", () => once(button, async () => refused("It was not forked.", await fork(run, { source: run.code() }))));
-  return el("div.next", {}, el("p", {}, words), button);
+  return el("div.next", {}, el("p", {}, ...line, words), button);
 }

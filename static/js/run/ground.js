@@ -1,6 +1,6 @@
 // What lies under and above the timeline's rows: labels, the lane of executions, cuts, idle strips, the now-line.
 
-import { el, icon, setFlag, setText, setVar } from "../dom.js";
+import { el, icon, lineWords, setFlag, setText, setVar } from "../dom.js";
 import { labels } from "./axis.js";
 
 const LONG_PX = 84; // a band narrower than this shows its number only
@@ -40,7 +40,7 @@ export class Ground {
   place({ scale, bands, cuts, stale, final, width, narrow, line = null, held = "" }) {
     if (this.line !== line) {
       this.line = line;
-      this.stopped.replaceChildren(...(line === null ? [] : [icon("i-failed"), `line ${line}`]));
+      this.stopped.replaceChildren(...(line === null ? [] : [icon("i-failed"), lineWords(line)]));
     }
     this.labels.show(labels({ scale, cuts, stale, final, width, narrow, held }), putLabel);
     this.bands.show(bands, (node, band) => putBand(node, band, scale, width));

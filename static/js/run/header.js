@@ -1,6 +1,6 @@
 // The run's header: status, facts, and what may be done to the run. A control that cannot act stays and says why.
 
-import { isDisabled, setDisabled, setIcon, setText } from "../dom.js";
+import { isDisabled, setDisabled, setFlag, setIcon, setText } from "../dom.js";
 import { STATUS, pictureOf } from "../statuses.js";
 import { alive, lives } from "./fold.js";
 import { lasting, left, ticking } from "./words.js";
@@ -20,7 +20,7 @@ const WHY = {
 };
 
 export class Header {
-  /** @param {{root: HTMLElement, act: (what: string, when?: string) => Promise<void>}} how `what`: pause resume terminate restart fork chaos kill */
+  /** @param {{root: HTMLElement, act: (what: string, when?: string) => Promise<void>}} how `what`: pause resume terminate restart fork chaos kill now */
   constructor({ root, act }) {
     this.root = root;
     this.act = act;
@@ -32,6 +32,7 @@ export class Header {
     this.buttons = Object.fromEntries(["pause", "terminate", "restart", "fork", "chaos", "kill", "moment"].map((name) => [name, part(name)]));
     for (const button of Object.values(this.buttons)) button.dataset.title = button.title;
     this.split = part("split");
+    this.then = { node: part("then"), seq: part("then-seq"), now: part("now") };
     this.menu = part("menu");
     this.busy = null;
     root.addEventListener("click", (event) => this.clicked(event));
@@ -55,6 +56,7 @@ export class Header {
     else if (button === this.buttons.terminate) await this.send("terminate");
     else if (button === this.buttons.restart) await this.send("restart");
     else if (button === this.buttons.fork) this.act("fork");
+    else if (button === this.then.now) this.act("now");
   }
 
   async send(what, when) {
@@ -98,7 +100,10 @@ export class Header {
     const status = STATUS[state.status];
     setText(this.word, state.rollback === "running" && !final ? "Rolling back" : status.word);
     setIcon(this.icon, pictureOf(state.status, [...state.open]), state.status === "running" && !stale ? "spin" : "");
-    this.status.className = `status ${stale ? "" : status.tone}`;
+    this.status.className = `status ${past ? "past" : stale ? "" : status.tone}`;
+    this.then.node.hidden = !past;
+    setFlag(this.root, "is-past", Boolean(past));
+    if (past) setText(this.then.seq, past.seq.toLocaleString("en"));
     const executions = lives(state).length;
     setText(this.facts.executions, String(executions));
     setText(this.facts.seq, past ? `${past.seq.toLocaleString("en")} of ${past.last.toLocaleString("en")}` : state.lastSeq.toLocaleString("en"));
@@ -149,6 +154,8 @@ export class Header {
 
   reset(id) {
     this.state = null;
+    this.then.node.hidden = true;
+    setFlag(this.root, "is-past", false);
     setText(this.facts.id, id);
     setText(this.word, "Starting");
     setIcon(this.icon, "i-running", "spin");

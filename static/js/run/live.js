@@ -52,8 +52,8 @@ export class Live {
     this.telling = new Telling();
     const copy = (text) => this.copy(text);
     this.lesson = new Lesson({ root: part("lesson") });
-    const operations = new Operations(this);
-    this.header = new Header({ root: part("head"), act: (what, when) => operations.act(what, when) });
+    const operations = (this.operations = new Operations(this));
+    this.header = new Header({ root: part("head"), act: (what, when) => (what === "now" ? this.seek(null) : operations.act(what, when)) });
     this.notices = new Notices({ root: part("notices"), retryNow: () => this.stream?.retryNow() });
     this.breaks = new BreakList({ root: part("notices"), clear: (step) => operations.clearBreak(step), disarm: () => operations.disarm() });
     this.timeline = new Timeline({
@@ -62,6 +62,8 @@ export class Live {
       onWake: (step) => operations.wake(step),
       onSend: (type, payload) => operations.sendEvent(type, payload),
       onBreak: (entry) => operations.breakStep(entry),
+      onStop: () => operations.act("terminate"),
+      onFix: (step, line) => this.fix(step, line),
       payloadFor: (step) => this.lesson.payload(step.eventType) ?? "{}",
     });
     this.following = new Following({ viewport: this.parts.timeline, rows: this.timeline.rows, end: this.parts.end, placeOf: (step) => this.timeline.placeOf(step) });
@@ -339,6 +341,16 @@ export class Live {
     this.tabs.show("step");
     this.drawer.show(step, this.state, this.context());
     if (step.line) tell("hover", { line: step.line, reveal: true });
+  }
+
+  /** The line that a step fails at, for as long as the code is that of the run; then the fork of it. True where it went to the line. */
+  fix(step, line) {
+    if (this.run.code() === this.run.source) {
+      if (line) tell("goto", { line });
+      return true;
+    }
+    this.operations.fork(step);
+    return false;
   }
 
   closeStep() {

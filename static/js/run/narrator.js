@@ -5,6 +5,7 @@ import { lowered, spoken } from "../spoken.js";
 import { INJECTED, isBroken } from "./breaks.js";
 import { alive, blamed, isLost, lives } from "./fold.js";
 import { verb } from "./ledger.js";
+import { attemptOf, setback } from "./setback.js";
 import { canTry } from "./tasks.js";
 import { count, errorBrief, lasting, left, moment, pathLabel, short } from "./words.js";
 
@@ -16,8 +17,11 @@ const MESSAGE = 200; // … and of an error's message
 
 const name = (step) => ({ code: short(pathLabel(step, PARENT), NAME) });
 
-/** `task` is that of a lesson; it is said where it can be done. */
-export function narrate(state, { now, final, stale, watching = false, task = null, doubles = [] }) {
+/**
+ * `task` is that of a lesson; it is said where it can be done. `hurried` asks for a sentence that stays true while steps come and go faster
+ * than can be read.
+ */
+export function narrate(state, { now, final, stale, watching = false, task = null, doubles = [], hurried = false }) {
   if (stale) return say("i-journal", "The run goes on without this page. What it commits now will appear here, in order, once.");
   if (final) return ended(state, doubles);
   if (task && !watching && !state.armed && canTry(task, state)) return { icon: "i-hand", tone: "try", press: task.do, parts: ["Try it: ", ...spoken(lowered(task.say))] };
@@ -27,7 +31,13 @@ export function narrate(state, { now, final, stale, watching = false, task = nul
   if (state.status === "queued") return queued(state);
   const resumed = resumption(state, now);
   if (state.status === "waiting") return waiting(state, now, watching) ?? resumed ?? running(state);
-  return resumed ?? running(state);
+  return resumed ?? (hurried ? busy(state) : running(state));
+}
+
+/** What a sentence rests on: it may be left standing for a while when words change, never when this does. */
+export function groundsOf(state, { press = "", past, stale, final }) {
+  const open = [...state.open].map((step) => `${step.key}/${step.status}/${step.attempts.length}`);
+  return JSON.stringify([state.status, state.generation, state.rollback, Boolean(past), Boolean(stale), Boolean(final), state.inExecution, press, ...open]);
 }
 
 const say = (icon, ...parts) => ({ icon, tone: "", parts });
@@ -88,6 +98,12 @@ function waiting(state, now, watching) {
 }
 
 function retry(step, now) {
+  const found = setback(step);
+  if (found) {
+    const at = found.line ? [" at ", { line: found.line }] : [];
+    const next = step.until > now ? ["The next begins in ", { tick: left(step.until - now) }, "."] : ["The next is due."];
+    return { icon: "i-failed", tone: "bad", parts: [name(step), " failed", ...at, ": ", { code: short(errorBrief(found.error), MESSAGE) }, `. That was ${attemptOf(found)}. `, ...next] };
+  }
   const tried = step.attempts.filter((attempt) => !isLost(attempt));
   const last = tried[tried.length - 1];
   const times = tried.length === 1 ? "once" : tried.length === 2 ? "twice" : `${tried.length} times`;
@@ -110,6 +126,11 @@ function running(state) {
     return say(slow ? "i-bolt-on" : "i-play", name(step), attempt > 1 ? ` runs${slow}, attempt ${attempt}.` : ` runs${slow}.`, ...before);
   }
   return say("i-play", done ? `Your code runs between steps; ${count(done, "step")} committed.` : "Your code runs; no step has begun yet.");
+}
+
+/** Of steps that come and go: true for all of them. */
+function busy(state) {
+  return say("i-play", "Your code runs, one step after another; ", { tick: count(state.rows.filter((step) => step.status === "completed").length, "step") }, " committed.");
 }
 
 function undoing(state) {

@@ -1,8 +1,9 @@
 // What the rest of the page hears of a run: its steps for the editor and the outline, its status for the page's own bar and title.
 
 import { tell } from "../dom.js";
-import { pictureOf } from "../statuses.js";
+import { pictureOf, shownStatus } from "../statuses.js";
 import { keyOf, lives } from "./fold.js";
+import { attemptOf, setback, setbacksOf } from "./setback.js";
 import { errorBrief, left, short } from "./words.js";
 
 const NOTE = 120; // characters of an error beside its line in the editor
@@ -38,16 +39,24 @@ export class Telling {
       name: step.name,
       count: step.count,
       line: step.line,
-      status: final && step.endedAt === null ? "not" : step.status,
+      status: shownStatus(step, final),
       label: step.endedAt === null && !final ? labelOf(step, now) : "",
     }));
     const awaited = final ? null : [...state.open].findLast((step) => step.line !== null);
-    const error = state.status === "errored" && state.error?.line ? { line: state.error.line, message: short(errorBrief(state.error), NOTE) } : null;
+    const error = raised(state, final);
     tell("steps", { steps, awaitedLine: awaited?.line ?? null, error });
     const executions = lives(newest);
     tell("status", { status: newest.status, picture: pictureOf(newest.status, [...newest.open]), executions: executions.length, replayed: executions.at(-1)?.replayed ?? 0, killed: executions.at(-1)?.reason === "killed" });
     return 0;
   }
+}
+
+/** What went wrong, and where: in a run that has ended so, or in a step that will be tried again. */
+function raised(state, final) {
+  if (state.status === "errored" && state.error?.line) return { line: state.error.line, message: short(errorBrief(state.error), NOTE) };
+  const [held] = final ? [] : setbacksOf(state);
+  const found = held && setback(held);
+  return found?.line ? { line: found.line, message: `${short(errorBrief(found.error), NOTE)} (${attemptOf(found)})` } : null;
 }
 
 function labelOf(step, now) {

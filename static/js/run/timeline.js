@@ -11,6 +11,7 @@ import { breakTool, markBreak, rowBreak } from "./row-break.js";
 import { fillStep, placeRow } from "./row.js";
 import { Rows } from "./rows.js";
 import { Scale } from "./scale.js";
+import { Setbacks } from "./setback.js";
 import { Zoom } from "./zoom.js";
 
 const ROW_PX = 30;
@@ -18,10 +19,11 @@ const NARROW_ROW_PX = 56;
 const NARROW_PX = 640; // a run panel under this puts names above their bars
 
 export class Timeline {
-  /** @param {{root, onOpen, onWake, onSend, onBreak, payloadFor}} how `onWake(step)` and `onSend(type, payload)` resolve to a failure's words or "" */
-  constructor({ root, onOpen, onWake, onSend, onBreak, payloadFor }) {
+  /** @param {{root, onOpen, onWake, onSend, onBreak, onStop, onFix, payloadFor}} how `onWake(step)` and `onSend(type, payload)` resolve to a failure's words or "" */
+  constructor({ root, onOpen, onWake, onSend, onBreak, onStop, onFix, payloadFor }) {
     Object.assign(this, { root, onOpen, onBreak });
     this.asks = new Asks({ wake: onWake, send: onSend, payloadFor, opened: () => this.redraw(), left: () => this.focusRow(this.active) });
+    this.setbacks = new Setbacks({ retry: onWake, stop: onStop, fix: onFix });
     const part = (name) => root.querySelector(`[data-part="${name}"]`);
     this.list = part("rows");
     this.track = part("lane");
@@ -47,6 +49,7 @@ export class Timeline {
     this.shown = [];
     this.state = this.mode = null;
     this.asks.reset();
+    this.setbacks.reset();
     this.active = 0;
     this.generation = 0;
     this.linked = null;
@@ -96,7 +99,8 @@ export class Timeline {
       else if (item.around !== around || (index < steps && (item.version !== shown[index].version || item.step?.key !== shown[index].key))) this.rows.touch(index);
     }
     const asked = this.asks.update(state, context);
-    if (changedMode || asked) for (const index of this.rows.shown.keys()) this.rows.touch(index);
+    const held = this.setbacks.update(state, context);
+    if (changedMode || asked || held) for (const index of this.rows.shown.keys()) this.rows.touch(index);
     if (changed || renewed) this.rows.setCount(steps + rest.length, Math.min(alike, before, steps));
     else this.rows.paint();
     this.frame();
@@ -128,8 +132,8 @@ export class Timeline {
     item.index = index;
     let form = null;
     if (index < this.steps) {
-      fillStep(item, entry, this.state, { final: this.final, fan: this.fan(index), tools: this.asks.toolOf(entry) });
-      form = this.asks.formOf(entry);
+      form = this.asks.formOf(entry) ?? this.setbacks.blockOf(entry);
+      fillStep(item, entry, this.state, { final: this.final, fan: this.fan(index), tools: this.setbacks.may && form ? null : this.asks.toolOf(entry) });
     } else fillPlan(item, entry, [this.rest[index - this.steps - 1], this.rest[index - this.steps + 1]]);
     const broken = rowBreak(this.state.breaks, entry);
     item.broken = markBreak(item, index < this.steps ? broken : null);
@@ -195,7 +199,7 @@ export class Timeline {
   }
 
   clicked(event) {
-    if (event.target.closest(".ask, .wake, .row-break")) return;
+    if (event.target.closest(".ask, .setback, .wake, .row-break")) return;
     const index = this.indexOf(event.target);
     if (index < 0) return;
     const item = this.rows.shown.get(index);

@@ -2,8 +2,11 @@
 
 import { el } from "../dom.js";
 import { JsonText, isNumber, parse, sameNumber, stringify } from "../exact.js";
+import { count } from "./words.js";
 
 const DEPTH_INLINE = 84; // characters a list or object may take and still stand on one line
+const BYTES_LINE = 64; // characters of base64 on one line
+const BYTES_LINES = 4; // … and such lines shown
 const MOST = 20_000; // characters shown of one value; the rest is said to be there
 
 export function same(a, b) {
@@ -63,7 +66,7 @@ function put(out, budget, name, text) {
   else out.append(shown);
 }
 
-const TAGS = { __proto__: null, $datetime: "datetime", $bytes: "bytes, base64", $set: "set", $int: "int" };
+const TAGS = { __proto__: null, $datetime: "datetime", $bytes: "bytes", $set: "set", $int: "int" };
 
 /** The tag that an object is, or null. */
 export function tagOf(value) {
@@ -80,13 +83,28 @@ function write(value, indent, out, budget) {
     const tag = tagOf(value);
     if (isInt(value)) put(out, budget, "v-num", value.$int);
     else if (tag) {
-      write(value[tag], indent, out, budget);
-      put(out, budget, "dim", ` ${TAGS[tag]}`);
+      put(out, budget, "dim", `${TAGS[tag]}${tag === "$bytes" && typeof value.$bytes === "string" ? `, ${count(bytesIn(value.$bytes), "byte")}` : ""} `);
+      if (tag === "$bytes" && typeof value.$bytes === "string") writeBytes(value.$bytes, indent, out, budget);
+      else write(value[tag], indent, out, budget);
     } else {
       const inner = isDict(value) ? value.$dict : value;
       writeMany(Object.entries(inner), "{", "}", indent, out, budget);
     }
   }
+}
+
+/** How many bytes a base64 text stands for. */
+const bytesIn = (text) => Math.floor((text.replace(/=+$/, "").length * 3) / 4);
+
+/** Base64 in lines that can be read, and of many only the first. */
+function writeBytes(text, indent, out, budget) {
+  if (text.length <= BYTES_LINE) return put(out, budget, "v-str", JSON.stringify(text));
+  const lines = text.match(new RegExp(`[^]{1,${BYTES_LINE}}`, "g"));
+  for (const line of lines.slice(0, BYTES_LINES)) {
+    put(out, budget, "", `\n${indent}  `);
+    put(out, budget, "v-str", line);
+  }
+  if (lines.length > BYTES_LINES) put(out, budget, "dim", `\n${indent}  … ${count(lines.length - BYTES_LINES, "more line")} of base64; Copy gives the whole`);
 }
 
 function writeMany(entries, open, close, indent, out, budget) {
