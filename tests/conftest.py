@@ -108,17 +108,17 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def open_page(browser: "Browser") -> Iterator[Callable[..., "Watched"]]:
     """`open_page(url, **context_options)` opens a page as a new visitor; at the end no page may have been in trouble.
 
-    The hints of a first visit would stand over what other tests are about: `hints=True` lets them come.
+    The hints of a first visit would stand over what other tests are about: `hints=True` lets them come. `hold` is that of `Watched`.
     """
     from browser_support import Watched, without_hints
 
     opened: list[Watched] = []
 
-    def open_one(url: str, hints: bool = False, **options: object) -> Watched:
+    def open_one(url: str, hints: bool = False, hold: str = "", **options: object) -> Watched:
         context = browser.new_context(**options)  # type: ignore[arg-type]
         if not hints:
             context.add_init_script(without_hints(url))
-        opened.append(Watched(context, url))
+        opened.append(Watched(context, url, hold))
         return opened[-1]
 
     yield open_one

@@ -106,7 +106,8 @@ node("deploy")?.addEventListener("toggle", () => import("./deploy.js").then((it)
 const inSight = makeAimed();
 const start = makeStart({
   create: whose.create,
-  aimed: () => page.kind !== "new" || runId !== null || inSight(),
+  ready: editor.ready,
+  aimed: (early) => page.kind !== "new" || runId !== null || (!early && inSight()),
   source: editor.text,
   params,
   onStarting: () => (halves.status("starting"), tell("starting")),
@@ -119,7 +120,7 @@ const start = makeStart({
     if (first) show({ line: first.line, column: first.column, ofRun: false });
   },
 });
-onKey("run", start.run);
+onKey("run", () => void start.run());
 onKey("share", share.quick);
 onKey("format", format);
 onKey("step", () => tell("select", { line: editor.runLine() }));
@@ -299,8 +300,22 @@ function ofKeyed(tenant) {
   return { fill() {}, quick };
 }
 
+/** Does what was pressed before this script had come, and notes what was typed. */
+function catchUp() {
+  const pressed = [];
+  tell("here", pressed);
+  if (editor.text() !== page.source || params.typed) changed();
+  for (const button of pressed) {
+    button.removeAttribute("aria-busy");
+    if ("run" in button.dataset) start.run({ early: true });
+    else button.click();
+  }
+  node("toast").replaceChildren();
+}
+
 if (lesson) showInvitation(lesson);
 checker.now();
 editor.ready.then(() => drafts.open());
 if (page.instance) openRun({ id: page.instance.id, tenant: whose.tenant, token: whose.tokenOf(page.instance.id), view: page.instance, source: page.source, snippet: page.instance.snippet, code: editor.text, outline, example: page.example });
 else closeRun();
+catchUp();

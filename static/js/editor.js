@@ -1,4 +1,5 @@
-// The source: the textarea that the server sent, and CodeMirror over it once its bundle is there. Works without the bundle.
+// The source: the textarea that the server sent, and CodeMirror over it once its bundle is there. Works without the bundle. What was typed
+// into the textarea before (early.js) is taken over as an edit that can be undone, with the selection, the focus and how far it was scrolled.
 
 import { el } from "./dom.js";
 
@@ -12,6 +13,13 @@ export function makeEditor({ url, nonce, onChange, onCursor, onRun, onShare, onH
   let mirror = null;
   let wanted = {}; // what to draw as soon as there is something to draw on
 
+  let composing = false;
+
+  textarea.addEventListener("input", (event) => {
+    composing = Boolean(event.isComposing);
+    onChange();
+  });
+  textarea.addEventListener("compositionend", () => (composing = false));
   const ready = url ? load() : Promise.resolve(plain());
 
   async function load() {
@@ -22,10 +30,11 @@ export function makeEditor({ url, nonce, onChange, onCursor, onRun, onShare, onH
       plain();
       return;
     }
+    await composed();
     const box = el("div.mirror");
     mirror = bundle.createEditor({
       parent: box,
-      doc: textarea.value,
+      doc: textarea.defaultValue,
       nonce,
       labelledby: "title",
       describedby: "way-out",
@@ -36,10 +45,27 @@ export function makeEditor({ url, nonce, onChange, onCursor, onRun, onShare, onH
       onHover,
       onStep,
     });
+    const early = sight();
     document.getElementById("listing").replaceWith(box);
     document.getElementById("raw").hidden = true;
+    mirror.takeOver(early);
     for (const [method, value] of Object.entries(wanted)) mirror[method](value);
     wanted = {};
+  }
+
+  /** What is there of the source now: text, and where it is looked at and edited. */
+  function sight() {
+    const used = document.getElementById("raw").classList.contains("is-used");
+    const box = document.getElementById("editor");
+    const { value: text, selectionStart, selectionEnd, selectionDirection } = textarea;
+    const [anchor, head] = selectionDirection === "backward" ? [selectionEnd, selectionStart] : [selectionStart, selectionEnd];
+    const [top, left] = used ? [textarea.scrollTop, textarea.scrollLeft] : [box.scrollTop, document.getElementById("listing").scrollLeft];
+    return { text, anchor: used ? anchor : 0, head: used ? head : 0, top, left, focused: document.activeElement === textarea };
+  }
+
+  /** Waits for the end of a word that an input method is composing in the textarea. */
+  async function composed() {
+    if (composing) await new Promise((done) => textarea.addEventListener("compositionend", () => setTimeout(done), { once: true }));
   }
 
   function plain() {
@@ -47,7 +73,6 @@ export function makeEditor({ url, nonce, onChange, onCursor, onRun, onShare, onH
     const raw = document.getElementById("raw");
     raw.open = true;
     raw.classList.add("is-used");
-    textarea.addEventListener("input", onChange);
     textarea.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && event.shiftKey && !event.isComposing) {
         event.preventDefault();

@@ -12,13 +12,15 @@ const field = () => document.getElementById("params");
  *   `max` is the most bytes they may have
  */
 export function makeParams({ example, max, onChange }) {
-  const given = field().value.trim();
+  const given = field().defaultValue.trim();
+  const typed = field().value.trim() !== given; // before this script had come
   const key = example && `params.${example}`;
   let timer = null;
 
   const kept = key && read(key);
-  if (typeof kept === "string" && kept.trim() !== given) field().value = kept;
+  if (!typed && typeof kept === "string" && kept.trim() !== given) field().value = kept;
   look();
+  if (typed) remember();
 
   field().addEventListener("input", () => {
     clearTimeout(timer);
@@ -93,6 +95,7 @@ export function makeParams({ example, max, onChange }) {
     /** The JSON text, or null when there are none. */
     json: () => field().value.trim() || null,
     text: () => field().value,
+    typed,
     set,
     look,
     focus: () => field().focus(),

@@ -10,24 +10,33 @@ const SOON_S = 90; // a wait that is counted down on the button; a longer one is
 const FULL_WAIT_S = 10; // before a full server is asked again, when it does not say
 
 /**
- * @param {{create: Whose["create"], aimed?: () => boolean, source: () => string, params: {json: () => string | null, look: () => string | null, focus: () => void},
+ * @param {{create: Whose["create"], ready?: Promise<unknown>, aimed?: (early: boolean) => boolean, source: () => string, params: {json: () => string | null, look: () => string | null, focus: () => void},
  *   onStarting: () => void, onStarted: (instance: object, source: string) => void, onStopped: () => void,
- *   onLost?: () => void, onDiagnostics: (found: object[], message: string) => void}} how  `aimed`: whether a press now is meant for this page;
+ *   onLost?: () => void, onDiagnostics: (found: object[], message: string) => void}} how  `aimed`: whether a press now, or an
+ *   `early` one, before the script had come, is meant for this page; `ready`: what a press waits for, the editor;
  *   `onLost`: the server was not reached, and whoever asks for something next should say when it is
  */
-export function makeStart({ create, aimed = () => true, source, params, onStarting, onStarted, onStopped, onLost = () => {}, onDiagnostics }) {
+export function makeStart({ create, ready = null, aimed = () => true, source, params, onStarting, onStarted, onStopped, onLost = () => {}, onDiagnostics }) {
   const buttons = [...document.querySelectorAll("[data-run]")];
-  let state = "ready"; // ready, starting, waiting
+  let state = "ready"; // ready, loading, starting, waiting
   let timer = null;
   let until = null; // what makes the notice untrue: "edit", "connection", or nothing but its own end
 
-  for (const button of buttons) button.addEventListener("click", run);
+  let loaded = ready === null;
+  ready?.then(() => (loaded = true));
+  for (const button of buttons) button.addEventListener("click", () => run());
 
-  async function run() {
+  async function run({ early = false } = {}) {
     if (state !== "ready") return;
     close("run");
     until = null;
-    if (!aimed()) {
+    const meant = aimed(early);
+    if (meant && !loaded) {
+      set("loading");
+      await ready;
+    }
+    set("ready");
+    if (!meant) {
       const text = "This page has only just come up, with code from a link. Read it, then press Run.";
       notice("run", { icon: "i-eye", tone: "calm", strong: "Not started.", text });
       until = "edit";
@@ -73,7 +82,7 @@ export function makeStart({ create, aimed = () => true, source, params, onStarti
         icon: "i-off",
         strong: error.message,
         text: "Your code is kept. It is not known whether the run began.",
-        actions: [{ name: "Try again", act: run }],
+        actions: [{ name: "Try again", act: () => run() }],
       });
       until = "connection";
       onLost();
@@ -152,9 +161,9 @@ export function makeStart({ create, aimed = () => true, source, params, onStarti
     state = next;
     for (const button of buttons) {
       button.setAttribute("aria-disabled", String(next !== "ready"));
-      const shape = { ready: "i-play", starting: "i-running", waiting: "i-clock" }[next];
-      setIcon(button.querySelector(".i"), shape, next === "starting" ? "spin" : "");
-      button.querySelector("span").textContent = { ready: "Run", starting: "Starting", waiting: `Run in ${left} s` }[next];
+      const shape = { ready: "i-play", loading: "i-running", starting: "i-running", waiting: "i-clock" }[next];
+      setIcon(button.querySelector(".i"), shape, shape === "i-running" ? "spin" : "");
+      button.querySelector("span").textContent = { ready: "Run", loading: "Loading", starting: "Starting", waiting: `Run in ${left} s` }[next];
     }
   }
 

@@ -2,7 +2,7 @@
 
 import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
 import { bracketMatching, forceParsing, indentOnInput, indentUnit } from "@codemirror/language";
-import { Compartment, EditorState, Prec } from "@codemirror/state";
+import { Compartment, EditorState, Prec, Text } from "@codemirror/state";
 import {
   EditorView,
   drawSelection,
@@ -19,6 +19,8 @@ import { columnOf, lineAt, offsetAt } from "./places.js";
 import { nextProblem, problems, show } from "./problems.js";
 import { link, nowLine, runLine, showOutline, showRun, startRun, steps, whereIs } from "./steps.js";
 
+const LINE_PX = 20; // of a line of code, and PAD_PX above the first one: those of the textarea and of the listing, too (editor.css)
+const PAD_PX = 8;
 const PARSE_MS = 200; // for the colours of what is in sight: the listing that the editor replaces has them, and idle time may be long in coming
 const MARK = /^\ufeff/; // what some editors write before a text in UTF-8; a paste or a dropped file may bring it
 
@@ -112,6 +114,21 @@ export function createEditor({ parent, doc, nonce, labelledby, describedby, onCh
 
   return {
     text: () => view.state.doc.toString(),
+    /** Goes on from what stood there before the editor: its text, which may be edited already, selection, scroll in CSS pixels and focus. */
+    takeOver({ text, anchor, head, top, left, focused }) {
+      const { doc } = view.state;
+      const now = Text.of(text.replace(MARK, "").split("\n"));
+      const changed = !now.eq(doc);
+      const line = now.line(Math.min(now.lines, Math.max(1, Math.ceil((top - PAD_PX) / LINE_PX) + 1)));
+      view.dispatch({
+        changes: changed ? { from: 0, to: doc.length, insert: now } : [],
+        selection: { anchor: Math.min(anchor, now.length), head: Math.min(head, now.length) },
+        effects: top ? EditorView.scrollIntoView(line.from, { y: "start", yMargin: PAD_PX + (line.number - 1) * LINE_PX - top, x: "nearest" }) : [],
+        userEvent: changed ? "input.paste" : "select",
+      });
+      if (left) view.requestMeasure({ read: () => null, write: () => (view.scrollDOM.scrollLeft = left) });
+      if (focused) view.focus();
+    },
     /** Replaces the whole text, as one step that can be undone. */
     setText: (text) => view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: text }, selection: { anchor: 0 }, scrollIntoView: true }),
     /** Makes edits, [{from, to, insert}] in places of the text as it is, as one step that can be undone. */
