@@ -40,6 +40,7 @@ import { STATUS } from "./statuses.js";
 import { read } from "./stored.js";
 import { toast } from "./toast.js";
 import { remembered } from "./tokens-store.js";
+import { makeUnder } from "./under.js";
 import { makeVim } from "./vim.js";
 import { ours } from "./whose.js";
 
@@ -135,6 +136,7 @@ makeVim({ set: editor.setVim });
 node("format").hidden = !script.dataset.editor;
 node("format").addEventListener("click", format);
 makeDivider();
+makeUnder();
 guide();
 
 /** On a first visit, and until it is over or unwanted: hints that lead through a run. Not where somebody came to see something shared. */

@@ -3,6 +3,7 @@
 import { el, setInvalid } from "./dom.js";
 import { prettyJson } from "./pretty.js";
 import { read, remove, write } from "./stored.js";
+import { openUnder } from "./under.js";
 
 const QUIET_MS = 200;
 const field = () => document.getElementById("params");
@@ -98,7 +99,10 @@ export function makeParams({ example, max, onChange }) {
     typed,
     set,
     look,
-    focus: () => field().focus(),
+    focus() {
+      openUnder();
+      field().focus();
+    },
   };
 }
 
