@@ -1,6 +1,7 @@
 """The page's own modules, run by node: what is pure in static/js/run can be proved without a browser."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,6 @@ def node(script: str, given: Any = None) -> Any:
         ]
     )
     command = [NODE, "--input-type=module", "--eval", module]
-    done = subprocess.run(command, check=False, input=json.dumps(given), capture_output=True, text=True, timeout=DEADLINE_S)
+    done = subprocess.run(command, check=False, input=json.dumps(given), capture_output=True, text=True, timeout=DEADLINE_S, env={**os.environ, "TZ": "UTC"})
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

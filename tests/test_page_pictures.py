@@ -132,7 +132,7 @@ def test_a_lost_attempt_ends_where_its_worker_did(drawn: dict[str, list[dict[str
     [
         ("killed-and-woken", "Complete after 3 executions. Every finished step ran once; ship lost one attempt with its worker."),
         ("errored-outside-a-step", "The run stopped at line 40, outside any step. Nothing is retried there."),
-        ("between-attempts", "charge card failed at line 18: GatewayTimeout: no answer in 800 ms. That was attempt 1 of 4. The next begins in 2.0 s."),
+        ("between-attempts", "charge card failed at line 18: GatewayTimeout: no answer in 800 ms. That was attempt 1 of 4. The next begins at 11:06:43."),
         (
             "saga-rolled-back",
             "pay failed once and was not tried again. Nothing caught its error, so the run ended. 3 steps rolled back, the last first.",

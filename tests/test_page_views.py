@@ -32,7 +32,7 @@ return given.map((spells) => {
   let at = 0;
   const quiet = spells.map(([busy, length]) => [(at += busy), (at += length)]);
   const scale = new Scale();
-  scale.update({ generationAt: 0, endedAt: at + 1_000, quiet, open: new Set(), rows: [{ attempts: [1] }], status: "complete" }, at + 1_000, true);
+  scale.update({ generationAt: 0, endedAt: at + 1_000, quiet, open: new Set(), executions: [], rows: [{ attempts: [1] }], status: "complete" }, at + 1_000, true);
   return quiet.map(([from, to]) => (scale.at(to) - scale.at(from)) / 100);
 });
 """
@@ -181,3 +181,49 @@ const state = { rows, error: { name: "ExceptionGroup", message: "outer", errors:
 return [culprit(state) ?? null, blamed(state).name, blamed({ ...state, error: null }) ?? null];
 """
     assert node(script, {"error": error, "inner": inner}) == [None, "b", None]
+
+
+QUEUED = """
+import { Scale } from "RUN/scale.js";
+import { labels } from "RUN/axis.js";
+import { lifeOf } from "RUN/marks.js";
+import { fold } from "RUN/fold.js";
+return given.map(([wait, ran, again]) => {
+  const at = 1_000_000;
+  const started = at + wait;
+  const events = [["workflow_queued", at], ["execution_started", started, { execution: 1 }], ["workflow_started", started]];
+  let end = started + ran;
+  if (again !== null) {
+    events.push(["execution_ended", end, { reason: "killed" }], ["execution_started", end + again, { execution: 2 }]);
+    end += again + ran;
+  }
+  events.push(["workflow_completed", end, { output: null }]);
+  const state = fold(events.map(([type, when, data = {}], index) => ({ seq: index + 1, at: when, type, data, execution: null })));
+  const scale = new Scale();
+  scale.update(state, end, true);
+  return {
+    begins: scale.at(started), ends: scale.at(end),
+    labels: labels({ scale, cuts: [], stale: false, final: true, width: 900, narrow: false, held: "" }).map(({ kind, text }) => [kind, text]),
+    lane: lifeOf(state, true).bands.filter(({ type }) => type === "none").map(({ text }) => text),
+  };
+});
+"""
+
+
+def test_the_axis_counts_from_the_first_worker_and_names_the_wait_for_it() -> None:
+    """A run of 48 ms that waited 24 s for a worker: its axis goes from 0 to 48 ms."""
+    [long, short] = node(QUEUED, [[24_000, 48, None], [22, 48, None]])
+    assert ["skipped", "24\N{NO-BREAK SPACE}s waiting for a worker"] in long["labels"]
+    assert long["lane"] == ["waiting for a worker"]
+    assert ["start", "0 s"] in long["labels"] and ["tick", "40 ms"] in long["labels"]
+    assert 15 < long["begins"] < 25
+    assert short["begins"] == 0 and short["lane"] == []
+    assert [text for kind, text in short["labels"] if kind == "skipped"] == []
+    assert ["tick", "40 ms"] in short["labels"]
+
+
+def test_the_wait_for_the_next_worker_is_out_of_scale_and_named_too() -> None:
+    [killed] = node(QUEUED, [[22, 48, 3_000]])
+    assert ["skipped", "3\N{NO-BREAK SPACE}s waiting for a worker"] in killed["labels"]
+    assert killed["lane"] == ["waiting for a worker"]
+    assert killed["ends"] > 95

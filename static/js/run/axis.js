@@ -7,6 +7,7 @@ const GAP = 8; // least distance of two labels
 const MARGIN = 12; // beside a track that is as wide as the panel
 const BESIDE = 14; // free to the right of a track that is not, before the buttons
 const TICK = 66; // least distance of two ticks
+const FOR_WORKER = "waiting for a worker";
 const ROUND = [1, 2, 5, 10];
 
 /**
@@ -40,11 +41,11 @@ export function labels({ scale, cuts, stale, final, width, narrow, held }) {
     const cutOff = narrow && (a / 100) * width < size / 2 - MARGIN; // a track as wide as the panel has nothing beside it to lie over
     if (cutOff || !put({ kind, a: a > 100 ? a : Math.min(a, room), text, title }, size)) put({ kind, a, text: "", title }, 22);
   }
-  const begins = scale.view ? stamp(scale.moment(0) - scale.start, tickOf(scale, width)) : "0 s";
-  put({ kind: "start", a: 0, text: begins }, begins.length * CHAR);
+  const begins = scale.view ? stamp(Math.max(0, scale.moment(0) - scale.start), tickOf(scale, width)) : "0 s";
+  put({ kind: "start", a: scale.view ? 0 : scale.at(scale.start), text: begins }, begins.length * CHAR);
   if (!narrow) {
     for (const idle of scale.idles) {
-      const text = idle.ahead ? lasting(idle.length) : `${lasting(idle.length)} idle`;
+      const text = idle.ahead ? lasting(idle.length) : `${lasting(idle.length)} ${idle.queued ? FOR_WORKER : "idle"}`;
       if (!put({ kind: "skipped", a: (idle.a + idle.b) / 2, text }, text.length * CHAR)) {
         const [short] = lasting(idle.length).split(" ");
         put({ kind: "skipped", a: (idle.a + idle.b) / 2, text: short, title: text }, short.length * CHAR);

@@ -73,6 +73,9 @@ function putLabel(node, label) {
   setVar(node, "--a", label.a);
 }
 
+/** Its words, or the shorter ones, as far as there is room for them. */
+const fitting = ({ text, short = "" }, px) => [text, short].find((words) => px >= words.length * 6 + 6) ?? "";
+
 function putBand(node, band, scale, width) {
   const a = Math.max(0, scale.at(band.from)); // what it says stands in view
   const b = Math.min(100, scale.at(band.to ?? scale.now));
@@ -81,7 +84,7 @@ function putBand(node, band, scale, width) {
   const px = ((b - a) / 100) * width;
   setFlag(node, "none", band.type === "none");
   node.hidden = b < a;
-  const text = band.type === "life" ? (px < 16 ? "" : px < LONG_PX ? String(band.number) : `Execution ${band.number}`) : px < band.text.length * 6 + 6 ? "" : band.text;
+  const text = band.type === "life" ? (px < 16 ? "" : px < LONG_PX ? String(band.number) : `Execution ${band.number}`) : fitting(band, px);
   setText(node, text);
   setFlag(node, "tight", px < 28);
   if (node.title !== band.title) node.title = band.title;

@@ -2,6 +2,7 @@
 
 import { INJECTED } from "./breaks.js";
 import { alive, attemptMs, isLost, isMissed, isStopped, lives } from "./fold.js";
+import { QUEUED_MS } from "./scale.js";
 import { clock, copiedWords, errorBrief, lasting } from "./words.js";
 
 /**
@@ -126,6 +127,9 @@ function undo(rollback, state, final) {
 /** An execution that gave its worker up with nothing running: no cut. */
 const gaveUp = (execution) => (execution.reason === "hibernated" || execution.reason === "evicted") && !execution.cut;
 
+/** A wait for a worker that is over. */
+const forWorker = (from, to) => ({ type: "none", from, to, text: "waiting for a worker", short: "no worker", title: `Waited ${lasting(to - from)} for a worker` });
+
 /** The bands of the execution lane and the cuts through all rows: [{type, from, to, text, title}]. */
 export function lifeOf(state, final) {
   const bands = [];
@@ -145,6 +149,11 @@ export function lifeOf(state, final) {
   for (const { at, seq } of state.codeChanges) if (seq > since) cuts.push({ at, reason: "recoded", soft: true });
   cuts.sort((a, b) => a.at - b.at);
   const first = mine[0];
+  if (first && first.startedAt - state.generationAt >= QUEUED_MS && first.generation === state.generation) bands.push(forWorker(state.generationAt, first.startedAt));
+  mine.forEach((one, index) => {
+    const next = mine[index + 1];
+    if (next && one.cut && next.startedAt - one.endedAt >= QUEUED_MS) bands.push(forWorker(one.endedAt, next.startedAt));
+  });
   if (!first && !final) bands.push({ type: "none", from: state.generationAt, to: null, text: "in the queue", title: "Waiting for a worker" });
   if (!alive(state) && first && !final && !gaveUp(mine[mine.length - 1])) {
     bands.push({ type: "none", from: mine[mine.length - 1].endedAt, to: null, text: "waiting for a worker", title: "The next execution begins when a worker is free" });

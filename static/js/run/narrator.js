@@ -1,5 +1,5 @@
 // One plain sentence about what last mattered. Pure: a state in, {icon, tone, parts, lens?, press?} out; `press` is what a task asks for.
-// A part is a string, or {code}, {b}, {line}, or {tick}: a number that moves and is not read aloud each time.
+// A part is a string, or {code}, {b}, {line}, or {tick}: a number that moves and is not read aloud each time. None counts down: the row does.
 
 import { lowered, spoken } from "../spoken.js";
 import { INJECTED, isBroken } from "./breaks.js";
@@ -7,7 +7,7 @@ import { alive, blamed, isLost, lives } from "./fold.js";
 import { verb } from "./ledger.js";
 import { attemptOf, setback } from "./setback.js";
 import { canTry } from "./tasks.js";
-import { count, errorBrief, lasting, left, moment, pathLabel, short } from "./words.js";
+import { count, errorBrief, lasting, moment, pathLabel, short } from "./words.js";
 
 const FRESH_MS = 6_000; // how long a resumed execution is the news
 
@@ -92,7 +92,7 @@ function waiting(state, now, watching) {
   }
   if (sleeps.length) {
     const first = sleeps.sort((a, b) => a.until - b.until)[0];
-    return say("i-sleep", name(first), ` sleeps until ${moment(first.until, now)}, another `, { tick: left(first.until - now) }, ".", held);
+    return say("i-sleep", name(first), ` sleeps until ${moment(first.until, now)}.`, held);
   }
   return null;
 }
@@ -101,7 +101,7 @@ function retry(step, now) {
   const found = setback(step);
   if (found) {
     const at = found.line ? [" at ", { line: found.line }] : [];
-    const next = step.until > now ? ["The next begins in ", { tick: left(step.until - now) }, "."] : ["The next is due."];
+    const next = step.until > now ? [`The next begins at ${moment(step.until, now)}.`] : ["The next is due."];
     return { icon: "i-failed", tone: "bad", parts: [name(step), " failed", ...at, ": ", { code: short(errorBrief(found.error), MESSAGE) }, `. That was ${attemptOf(found)}. `, ...next] };
   }
   const tried = step.attempts.filter((attempt) => !isLost(attempt));
@@ -110,7 +110,7 @@ function retry(step, now) {
   const limit = step.config?.retries?.limit;
   const of = Number.isFinite(limit) ? ` of ${limit + 1}` : "";
   const by = last && isBroken(last) ? [` was ${INJECTED[last.injected]}`] : [` failed ${times}: `, { code: short(last?.error?.name ?? "error", NAME) }];
-  const parts = [name(step), ...by, `. Attempt ${tried.length + 1}${of} begins in `, { tick: left(step.until - now) }, "."];
+  const parts = [name(step), ...by, `. Attempt ${tried.length + 1}${of} begins at ${moment(step.until, now)}.`];
   return say(last && isBroken(last) ? "i-bolt-on" : "i-retry", ...parts);
 }
 

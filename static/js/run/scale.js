@@ -1,9 +1,12 @@
 // From moments to places: where a time stands on the timeline, in percent of the track. Pure arithmetic.
-// Time in which something ran is drawn to one scale. Longer spells in which nothing ran shrink to strips.
+// Time in which something ran is drawn to one scale. Longer spells in which nothing ran shrink to strips. Time is counted from the moment a
+// worker first had the run: how long it waited for one says nothing about the run, and stands before that, out of scale.
 
 const LONG_MS = 3_500; // a quiet spell longer than this is drawn as a strip; one of three seconds, as examples have, is not
+export const QUEUED_MS = 1_000; // … and a wait for a worker that is longer than this; a shorter one before the first execution is not drawn
 const LONG_SHARE = 0.15; // … unless it is less than this share of the time in which something ran
 const STRIP = 0.11; // width of a strip, as a share of the whole
+const NAMED = 1.9; // a wait for a worker is so many times as wide: its name stands in it
 const BARE = 0.5; // … where no attempt has run: there is nothing else to show
 const STRIPS = 0.5; // most that all strips together may take
 const FOLD_MS = 800; // how long a spell that turned out long takes to shrink while you watch
@@ -43,26 +46,34 @@ export class Scale {
 
   /**
    * Takes the state of a moment.
-   * @param {object} state a folded state with `quiet`, `open`, `generationAt`, `endedAt`
+   * @param {object} state a folded state with `quiet`, `open`, `executions`, `generationAt`, `endedAt`
    * @param {number} now epoch milliseconds; where the now-line stands
    * @param {boolean} final the run is over: the past fills the track
    */
   update(state, now, final) {
-    const start = state.generationAt ?? now;
-    const end = Math.max(final ? (state.endedAt ?? now) : now, start + 1);
-    const spells = state.quiet
-      .map(([from, to]) => ({ from: Math.max(from, start), to: Math.min(to ?? end, end), open: to === null && !final }))
+    const queuedAt = state.generationAt ?? now;
+    const end = Math.max(final ? (state.endedAt ?? now) : now, queuedAt + 1);
+    const all = state.quiet
+      .map(([from, to]) => ({ from: Math.max(from, queuedAt), to: Math.min(to ?? end, end), open: to === null && !final, queued: forWorker(state, from, to) }))
       .filter((spell) => spell.to > spell.from);
+    const [first] = all;
+    const zero = first?.queued && !first.open && first.from === queuedAt && first.to < end ? first.to : queuedAt;
+    const unseen = zero > queuedAt && zero - queuedAt < QUEUED_MS;
+    const spells = unseen ? all.slice(1) : all;
+    const start = unseen ? zero - (spells[0]?.from === zero ? 1 : 0) : queuedAt; // a run that only waited has something beside its strip
     const deadline = final ? null : nearest(state, now);
     const total = end - start;
     const longest = Math.max(LONG_MS, LONG_SHARE * spells.reduce((rest, { from, to }) => rest - (to - from > LONG_MS ? to - from : 0), total));
     const long = spells.filter((spell) => {
+      spell.least = spell.queued ? Math.min(QUEUED_MS, longest) : longest;
       spell.known = spell.open && deadline !== null && deadline - spell.from > longest;
-      return spell.to - spell.from > (spell.open ? longest : longest + FOLD_MS / 2) || spell.known;
+      return spell.to - spell.from > (spell.open || spell.queued ? spell.least : longest + FOLD_MS / 2) || spell.known;
     });
     const busy = Math.max(long.reduce((rest, { from, to }) => rest - (to - from), total), 1);
-    const share = Math.min(state.rows.some((step) => step.attempts.length) ? STRIP : BARE, STRIPS / Math.max(1, long.length));
-    const strip = (busy * share) / (1 - share * long.length);
+    const bare = !state.rows.some((step) => step.attempts.length) && !long.every((spell) => spell.queued && !spell.open);
+    const many = long.reduce((sum, { queued }) => sum + (queued ? NAMED : 1), 0);
+    const share = Math.min(bare ? BARE : STRIP, STRIPS / Math.max(1, many));
+    const strip = (busy * share) / (1 - share * many);
 
     const knots = [[start, 0]];
     this.idles = [];
@@ -72,11 +83,12 @@ export class Scale {
       units += spell.from - at;
       knots.push([spell.from, units]);
       const length = spell.to - spell.from;
-      const width = spell.known ? Math.min(length, strip) : spell.open ? shrunk(length, longest, strip) : Math.min(longest, strip);
+      const narrow = spell.queued ? Math.min(length, strip * NAMED) : Math.min(spell.known ? length : spell.least, strip);
+      const width = spell.open && !spell.known ? shrunk(length, spell.least, narrow) : narrow;
       const a = units;
       units += width;
       knots.push([spell.to, units]);
-      this.idles.push({ from: spell.from, to: spell.to, a, b: units, length });
+      this.idles.push({ from: spell.from, to: spell.to, a, b: units, length, queued: spell.queued });
       at = spell.to;
     }
     units += end - at;
@@ -93,7 +105,7 @@ export class Scale {
     const [lastAt, lastUnits] = knots[knots.length - 1];
     knots.push([lastAt + Math.max(1, this.span - lastUnits), Math.max(this.span, lastUnits)]);
     this.knots = knots;
-    this.start = start;
+    this.start = zero;
     this.now = end;
     if (this.view) this.look(this.view.a, this.view.b);
     for (const idle of this.idles) {
@@ -170,10 +182,17 @@ export class Scale {
   }
 }
 
-function shrunk(length, longest, strip) {
+/** Whether nothing ran because no worker was free: none had come yet, or the one before had gone in the middle. */
+function forWorker(state, from, to) {
+  const before = state.executions.findLast((one) => one.startedAt <= from);
+  if (to === null) return state.status === "queued" && (!before || before.cut);
+  return state.executions.some((one) => one.startedAt === to) && (!before || before.generation !== state.generation || before.cut);
+}
+
+function shrunk(length, longest, narrow) {
   if (length <= longest) return length;
   const share = smooth(Math.min(1, (length - longest) / FOLD_MS));
-  return longest + (Math.min(strip, longest) - longest) * share;
+  return longest + (narrow - longest) * share;
 }
 
 /** Whether a step waits for its next attempt. */

@@ -4,7 +4,7 @@ import { tell } from "../dom.js";
 import { pictureOf, shownStatus } from "../statuses.js";
 import { keyOf, lives } from "./fold.js";
 import { attemptOf, setback, setbacksOf } from "./setback.js";
-import { errorBrief, left, short } from "./words.js";
+import { errorBrief, moment, short } from "./words.js";
 
 const NOTE = 120; // characters of an error beside its line in the editor
 const TELL_MS = 100; // between two tellings
@@ -61,7 +61,7 @@ function raised(state, final) {
 
 function labelOf(step, now) {
   if (step.status === "retrying" && step.until <= now) return "attempt due";
-  if (step.status === "retrying") return `retry in ${left(Math.ceil((step.until - now) / 1000) * 1000)}`;
+  if (step.status === "retrying") return `retry at ${moment(step.until, now)}`;
   if (step.status === "running" && step.attempts.length > 1) return `attempt ${step.attempts[step.attempts.length - 1].attempt} running`;
   return "";
 }
