@@ -77,6 +77,23 @@ def test_two_customers_paste_different_workflows_and_each_run_goes_to_its_own(tm
         assert [finished(client, id, customer)["output"] for customer, id in runs.items()] == ["Hello Ada, now", "Guten Tag Ada, now"]
 
 
+def test_what_a_customer_sends_wrong_is_answered_with_a_sentence(tmp_path: Path) -> None:
+    with platform(tmp_path) as client:
+        client.put("/workflow", content=answers("Hello"), headers=as_("acme"))
+        for ask, status, said in (
+            (lambda: client.post("/runs", json={}), 401, "The header x-key has no customer's key."),
+            (lambda: client.get("/runs/x", headers={"x-key": "guessed"}), 401, "The header x-key has no customer's key."),
+            (lambda: client.post("/runs", content="{", headers=as_("acme")), 400, "The body is not JSON: Expecting property name"),
+            (lambda: client.post("/runs", content=b"\xff", headers=as_("acme")), 400, "The body is not JSON: 'utf-8' codec can't decode"),
+            (lambda: client.get("/runs/nothing", headers=as_("acme")), 400, 'There is no instance "nothing".'),
+            (lambda: client.get("/nowhere", headers=as_("acme")), 404, "Not Found"),
+        ):
+            answer = ask()
+            assert answer.status_code == status and answer.json()["error"].startswith(said), answer.text
+        assert client.put("/workflow", content=b"\xff", headers=as_("acme")).status_code == 422
+        assert client.post("/runs", headers=as_("acme")).status_code == 201, "no params are none"
+
+
 def plan(folder: Path, answer: str | None) -> str:
     """What the program of the generated plan prints, given an answer on the keyboard, or stopped at its question."""
     process = subprocess.Popen(

@@ -4,12 +4,14 @@
 """
 
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -37,12 +39,21 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
 
 
 def workflow_of(request: Request) -> Workflow:
-    tenant = KEYS[request.headers.get("x-key", "")]
+    tenant = KEYS.get(request.headers.get("x-key", ""))
+    if tenant is None:
+        raise HTTPException(401, "The header x-key has no customer's key.")
     return request.app.state.dispatcher.wrap_binding({"tenant": tenant})  # type: ignore[no-any-return]
 
 
+async def json_of(request: Request) -> Any:
+    try:
+        return json.loads(await request.body() or "null")
+    except ValueError as error:  # UnicodeDecodeError too
+        raise HTTPException(400, f"The body is not JSON: {error}.") from None
+
+
 async def paste(request: Request) -> Response:
-    name, source = workflow_of(request).tenant, (await request.body()).decode()
+    name, source = workflow_of(request).tenant, (await request.body()).decode(errors="replace")
     checked = await request.app.state.engine.check(source, name)
     if checked.ok:
         (FOLDER / f"{name}.py").write_text(source, "utf-8")
@@ -50,7 +61,7 @@ async def paste(request: Request) -> Response:
 
 
 async def start(request: Request) -> Response:
-    return JSONResponse({"id": (await workflow_of(request).create(params=await request.json())).id}, 201)
+    return JSONResponse({"id": (await workflow_of(request).create(params=await json_of(request))).id}, 201)
 
 
 async def look(request: Request) -> Response:
@@ -60,12 +71,14 @@ async def look(request: Request) -> Response:
 
 async def send(request: Request) -> Response:
     instance = await workflow_of(request).get(request.path_params["id"])
-    await instance.send_event(request.path_params["type"], await request.json())
+    await instance.send_event(request.path_params["type"], await json_of(request))
     return Response(status_code=202)
 
 
 async def refused(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, 401 if isinstance(error, KeyError) else 400)
+    if isinstance(error, HTTPException):
+        return JSONResponse({"error": error.detail}, error.status_code)
+    return JSONResponse({"error": str(error)}, 400)
 
 
 routes = [
@@ -74,7 +87,7 @@ routes = [
     Route("/runs/{id}", look),
     Route("/runs/{id}/events/{type}", send, methods=["POST"]),
 ]
-app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={WorkflowError: refused, KeyError: refused})
+app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={WorkflowError: refused, HTTPException: refused})
 
 if __name__ == "__main__":
     uvicorn.run(app, port=8100)
