@@ -88,8 +88,10 @@ class Settings:
     journal_events: int = _row(250_000, "most events in the journal of one instance", public=True, least=1_000)
     attempt_cpu_seconds: int = _row(10, "processor time one worker may use for an attempt", unit="seconds", public=True, least=1)
     worker_cpu_seconds: int = _row(3_600, "processor time one worker may use in its whole life", unit="seconds", public=True, least=1)
-    attempt_wall_seconds: int = _row(60, "longest attempt of an anonymous instance", unit="seconds", public=True, least=1)
-    tenant_attempt_wall_seconds: int = _row(600, "longest attempt of a tenant's instance", unit="seconds", public=True, least=1)
+    attempt_wall_seconds: int = _row(
+        60, "longest attempt of an anonymous instance, and of an embedding program's; a longer one fails and is tried again", unit="seconds", public=True, least=1
+    )
+    tenant_attempt_wall_seconds: int = _row(600, "longest attempt of an instance of code that a tenant deployed", unit="seconds", public=True, least=1)
     worker_memory_bytes: int = _row(160 * 1024 * 1024, "address space of a worker", unit="bytes", public=True, least=1)
     worker_losses: int = _row(5, "workers one attempt may lose in a row before its instance ends", public=True, least=1)
     idle_grace_ms: int = _row(
@@ -165,6 +167,11 @@ class BadSetting(ValueError):
 def named(name: str) -> str:
     """A setting as errors name it: with its variable, since it may have come from there."""
     return f"{name} ({ENV_PREFIX}{name.upper()})"
+
+
+def is_setting(name: str) -> bool:
+    """Whether there is a setting of this name."""
+    return name in Settings.__dataclass_fields__
 
 
 def read(name: str, text: str, origin: str) -> Any:

@@ -276,7 +276,7 @@ def test_settings_are_the_limits_of_bindings_without_their_own(place: Place) -> 
 
     async def waits(engine: Engine) -> None:
         said = (await error(await run_with(engine, "await self.env.SLOW.hang()", SLOW=Slow())))[1]
-        assert said == "env.SLOW.hang did not answer within 1 s, which is the limit of a call. Ask for less at once."
+        assert said == "env.SLOW.hang did not answer within 1 s, which is the limit of a call. Ask for less at once. The setting is call_seconds (PLAYGROUND_CALL_SECONDS)."
 
     place.run(waits, call_seconds=1)
 

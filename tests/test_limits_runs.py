@@ -12,6 +12,8 @@ from puppet_support import do, done, frame, framed, staged
 from tenants_support import Tenant
 
 from playground.settings import Settings
+from playground.engine.instances import WorkflowInstance
+from playground.workflows import events as ev
 
 
 @edge("log_bytes", "'dropped': 1001")
@@ -84,7 +86,7 @@ def test_processor_time_of_an_attempt(make_site: MakeSite) -> str:
 def test_time_of_an_attempt(make_site: MakeSite) -> str:
     made = make_site(attempt_wall_seconds=4)
     assert made.finish(made.create(in_a_step("pass")))["status"] == "complete"
-    return broken(made, in_a_step("import asyncio; await asyncio.sleep(60)"))
+    return overdone(made, in_a_step("import asyncio; await asyncio.sleep(60)"))
 
 
 @edge("tenant_attempt_wall_seconds", "attempt time: more than 4 s", 'while step "it" ran', "to wait, use step.sleep")
@@ -194,7 +196,15 @@ def test_an_attempt_that_waits_holds_its_worker_no_longer_than_it_may(tmp_path: 
         async with staged(tmp_path, attempt_wall_seconds=1) as stage:
             row, puppet = await stage.begin()
             await puppet.say(do())
-            assert "attempt time: more than 1 s" in (await stage.end(row)).error["message"]
+            assert (await puppet.hear())["message"].startswith("attempt time: more than 1 s")
+            instance, journal = WorkflowInstance(stage.engine, "", row.id), []
+            async for event in instance.subscribe():
+                journal.append(event)
+                if event.type == ev.EXECUTION_ENDED:  # it was given up, since it did not stop
+                    break
+            (errored,) = [event for event in journal if event.type == ev.ATTEMPT_ERRORED]
+            assert errored.data["error"]["message"].startswith("attempt time: more than 1 s")
+            assert journal[-1].data["reason"] == ev.EVICTED and puppet.exited.done()
             row, puppet = await stage.begin()
             await puppet.say(do(), done(), frame(op="finish"))
             assert (await stage.end(row)).status == "complete"

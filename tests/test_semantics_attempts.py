@@ -92,6 +92,36 @@ async def order():
 """
 
 
+OVER_THE_WALL = """
+@step.do("slow", config={"retries": {"limit": LIMIT, "delay": 10}})
+async def slow(ctx):
+    LEDGER.note(f"start {ctx.attempt}")
+    if ctx.attempt <= event.payload:
+        await asyncio.sleep(60)
+    return ctx.attempt
+try:
+    return await slow()
+except WorkflowTimeoutError as error:
+    return [type(error).__name__, str(error)]
+"""
+SAID = (
+    'attempt time: more than 2 s while step "slow-1" ran. Do less in one attempt; to wait, use step.sleep, which needs no worker. '
+    "The setting is attempt_wall_seconds (PLAYGROUND_ATTEMPT_WALL_SECONDS)."
+)
+
+
+@story
+async def test_09_an_attempt_over_the_longest_that_any_may_take_fails_and_is_tried_again_like_any_other():
+    async with playing(OVER_THE_WALL.replace("LIMIT", "2"), 2, attempt_wall_seconds=2) as (_, run):
+        assert await run.result() == 3
+        step = await run.step("slow")
+        assert attempts(step) == [(1, SAID), (2, SAID), (3, None)]
+        assert [attempt.ended_at - attempt.started_at for attempt in step.attempts] == [2_000, 2_000, 0]
+        assert len((await run.state()).executions) == 1, "the worker goes on"
+    async with playing(OVER_THE_WALL.replace("LIMIT", "1"), 9, attempt_wall_seconds=2) as (_, run):
+        assert await run.result() == ["WorkflowTimeoutError", SAID], "the step has failed, which the code may catch; the run goes on"
+
+
 @story
 async def test_10_non_retryable_gives_one_attempt_and_becomes_the_instances_error():
     body = NON_RETRYABLE.replace("OutOfStock(NonRetryableError)", "Unused(NonRetryableError)").replace(

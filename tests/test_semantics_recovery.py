@@ -147,25 +147,35 @@ async def test_a_worker_that_closes_its_channel_and_lives_on_ends():
         assert (await run.state()).error["name"] == "LimitExceeded"  # of its processor time, or on a busy machine of the time to end
 
 
+@pytest.mark.parametrize(
+    ("wall_seconds", "said"),
+    [
+        (600, "Execution timed out after 60000ms"),
+        (60, 'attempt time: more than 60 s while step "block-1" ran. Do less in one attempt; to wait, use step.sleep, which needs no worker. '
+             "The setting is attempt_wall_seconds (PLAYGROUND_ATTEMPT_WALL_SECONDS)."),
+    ],
+)  # fmt: skip
 @story
-async def test_a_blocking_callback_over_its_timeout_costs_its_worker_and_is_tried_again():
-    """Given a callback that can't be cancelled, expect a timed-out attempt, and the next one in another worker."""
+async def test_a_blocking_callback_over_its_time_costs_its_worker_and_is_tried_again(wall_seconds, said):
+    """Given a callback that can't be cancelled, expect a failed attempt, and the next one in another worker."""
     body = """
     import time
     def block(ctx):
         if ctx.attempt == 1:
             time.sleep(600)
         return ctx.attempt
-    return await step.do("block", block, config={"retries": {"limit": 1, "delay": 10}, "timeout": "1 minute"})
+    return await step.do("block", block, config={"retries": {"limit": 1, "delay": 10}, "timeout": event["payload"]})
     """
-    async with isolated(body, skip=False) as (tester, run):
+    timeout = 60_000 if wall_seconds > 60 else 300_000
+    async with isolated(body, timeout, skip=False, attempt_wall_seconds=wall_seconds) as (tester, run):
         await run.wait_for_step("block", status="running")
         tester.clock.advance(60_000)
         tester.clock.advance(10_000)
         await run.wait_until(lambda state: len(state.executions) == 1 and state.executions[0].ended_at is not None)
         await tester.advance(10)
         assert await run.result() == 2
-        assert attempts(await run.step("block")) == [(1, "Execution timed out after 60000ms"), (2, None)]
+        assert attempts(await run.step("block")) == [(1, said), (2, None)]
+        assert [it.reason for it in (await run.state()).executions] == [ev.EVICTED, ev.COMPLETED]
 
 
 @story

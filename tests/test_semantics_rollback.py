@@ -269,3 +269,13 @@ async def test_27_a_handler_that_loses_five_workers_stops_the_chain_and_the_end_
         assert (state.status, state.rollback) == ("errored" if for_a_failure else "terminated", "errored")
         assert (state.error and state.error["message"]) == ("the failure" if for_a_failure else None)
         assert "5 times in a row" in (await run.step("two")).rollback.error["message"]
+
+
+@story
+async def test_27_a_handler_over_the_longest_that_an_attempt_may_take_fails_and_stops_the_chain_when_it_has_no_retry_left():
+    async with playing(SAGA, {"slow": ["two"]}, attempt_wall_seconds=2) as (_, run):
+        await run.wait_for_status(ev.ERRORED)
+        state = await run.state()
+        assert (state.rollback, state.error["message"]) == ("errored", "the failure")
+        assert handlers(state) == ["pending", None, "errored", "completed"]
+        assert (await run.step("two")).rollback.error["message"].startswith('attempt time: more than 2 s while step "two-1" was rolled back.')

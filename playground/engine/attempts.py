@@ -6,15 +6,14 @@ from playground.engine import breaks, live, words
 from playground.engine.answers import Answers
 from playground.engine.breaks import Breaks
 from playground.engine.chaos import Chaos
-from playground.engine.conversation import BEFORE_COMMIT, DURING_STEP, Conversation
+from playground.engine.conversation import BEFORE_COMMIT, DURING_STEP, REPLY_GRACE_MS, Conversation
+from playground.engine.counts import whose
 from playground.engine.environment import ExecutionEnvironment
 from playground.engine.live import LiveStep
 from playground.engine.processor import Processor
 from playground.sandbox import frames
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
-
-REPLY_GRACE_MS = 5_000  # time a worker has to stop an attempt that timed out
 
 
 class Trying(Conversation, Protocol):
@@ -152,7 +151,7 @@ class Attempts:
         wall = execution.services.limit(execution.row, "attempt_wall_seconds") * 1000
         timeout = step.config["timeout"]
         if timeout <= wall:
-            step.timer = clock.call_at(clock.now() + timeout, self._timed_out, step, timeout)
+            step.timer = clock.call_at(clock.now() + timeout, self._stop, step, dict(words.timed_out(timeout)))
         else:
             step.timer = clock.call_at(clock.now() + wall, self._over_wall, step, wall)
 
@@ -171,22 +170,26 @@ class Attempts:
         if not self._execution.pausing and not self._execution.closing:
             self.run(step, virtual=self._execution.chaos.virtual)
 
-    def _timed_out(self, step: LiveStep, timeout: int) -> None:
+    def _stop(self, step: LiveStep, error: dict[str, Any]) -> None:
+        """An attempt is over its time: the worker is to cancel it, and says that it failed."""
         execution = self._execution
         step.late = True
-        message = words.timed_out(timeout)["message"]
-        execution.send({"op": "timeout", "step": step.key, "attempt": step.attempt, "message": message})
+        execution.send({"op": "timeout", "step": step.key, "attempt": step.attempt, "message": error["message"]})
         clock = execution.services.clock
-        step.timer = clock.call_at(clock.now() + REPLY_GRACE_MS, self._not_stopped, step, timeout)
+        step.timer = clock.call_at(clock.now() + REPLY_GRACE_MS, self._not_stopped, step, error)
 
-    def _not_stopped(self, step: LiveStep, timeout: int) -> None:
+    def _not_stopped(self, step: LiveStep, error: dict[str, Any]) -> None:
         """The callback blocks the worker, so it can't be cancelled: the attempt failed, and the worker has to go."""
         execution = self._execution
-        self._fail(step, dict(words.timed_out(timeout)), True, None, None, None)
+        self._fail(step, error, True, None, None, None)
         execution.lose(ev.EVICTED)
 
     def _over_wall(self, step: LiveStep, wall: int) -> None:
-        self._execution.break_limit(f"attempt time: more than {wall // 1000} s", words.wall_of(self._execution.row.tenant))
+        execution = self._execution
+        row = execution.row
+        error = {**words.attempt_time(wall // 1000, step.key, row.workflow), "line": step.line}
+        execution.services.counts.limit(words.wall_of(row.workflow), whose(row), instance=row.key, what=error["message"])
+        self._stop(step, error)
 
     def _fail(
         self, step: LiveStep, error: dict[str, Any], retryable: bool, computed: int | None, clock: int | None, took: int | None

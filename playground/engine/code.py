@@ -10,6 +10,7 @@ from playground.store.snippets import snippet_of
 from playground.workflows import values
 from playground.workflows.source import CLASS_NAME, without_mark
 
+DEPLOYED = "tenant-workflow"  # what the workflow of code is called that a tenant has deployed over the API
 NAME_LENGTH = 100  # characters of a binding's name
 LIMITS = ("attempt_wall_seconds", "value_bytes", "step_limit", "instance_bytes", "log_bytes", "calls_per_execution")
 

@@ -22,6 +22,8 @@ BEFORE_COMMIT = "before-commit"  # of its next result
 NEVER = "never"  # takes back one of the two before
 KILL_MOMENTS = (NOW, DURING_STEP, BEFORE_COMMIT, NEVER)
 
+REPLY_GRACE_MS = 5_000  # time a worker has to stop an attempt that is over its time
+
 
 class Conversation(Protocol):
     """One worker's conversation, from its first frame to the event that says how it ended.

@@ -136,8 +136,9 @@ class Execution:
         """
         running = next((step for step in self.steps.values() if step.status == live.RUNNING), None)
         where = f'while step "{running.key.label}" ran' if running is not None else "outside any step"
-        error = {**words.limit(what, where), "line": running.line if running is not None else None}
-        self.services.counts.limit(setting or words.setting_of(what), whose(self.row), instance=self.row.key, what=what)
+        setting = setting or words.setting_of(what)
+        error = {**words.limit(what, where, setting), "line": running.line if running is not None else None}
+        self.services.counts.limit(setting, whose(self.row), instance=self.row.key, what=what)
         self.end_with(error)
 
     def end_with(self, error: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import msgspec
 
 from playground.store.encoding import compact, kept
 from playground.workflows import values
-from playground.workflows.errors import TooLarge
+from playground.workflows.errors import NotSerialisable, TooLarge
 
 ASIDE_BYTES = 64 * 1024  # more than this is looked through on another thread
 
@@ -33,8 +33,10 @@ async def stored(value: Any, what: str, most: int) -> Any:
         return value.tree
     try:
         return await _stored(value, what, most)
+    except NotSerialisable as refused:
+        raise NotSerialisable(f"The {what} {'are' if what.endswith('s') else 'is'} {refused.message}") from None
     except TooLarge as refused:
-        refused.details["setting"] = "value_bytes"
+        refused.met("value_bytes")
         raise
 
 

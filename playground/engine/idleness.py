@@ -80,7 +80,7 @@ class Idleness:
             self._heard = now
         if now - self._heard >= wall:
             said = f"not answering: nothing was heard of the worker for {wall // 1000} s"
-            execution.break_limit(said, words.wall_of(execution.row.tenant))
+            execution.break_limit(said, words.wall_of(execution.row.workflow))
         else:
             self._silence = clock.call_at(self._heard + wall, self.watch_silence)
 

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from playground.engine import live, words
 from playground.engine.chaos import Chaos
 from playground.engine.clock import Timer
-from playground.engine.conversation import Conversation
+from playground.engine.conversation import REPLY_GRACE_MS, Conversation
+from playground.engine.counts import whose
 from playground.engine.environment import ExecutionEnvironment
 from playground.engine.idleness import Idleness
 from playground.engine.live import LiveStep
@@ -137,9 +138,9 @@ class Rollback:
         wall = execution.services.limit(execution.row, "attempt_wall_seconds") * 1000
         timeout = step.rollback_config["timeout"]
         if timeout <= wall:
-            self._timer = clock.call_at(clock.now() + timeout, self._timed_out, step, timeout)
+            self._timer = clock.call_at(clock.now() + timeout, self._cancel, step, dict(words.timed_out(timeout)))
         else:
-            self._timer = clock.call_at(clock.now() + wall, self._over_wall, wall)
+            self._timer = clock.call_at(clock.now() + wall, self._over_wall, step, wall)
 
     def _open(self, frame: Any) -> LiveStep | None:
         step = self._current
@@ -148,15 +149,24 @@ class Rollback:
             return None
         return step if self.attempt_open and frame.attempt == step.rollback_attempt else None
 
-    def _timed_out(self, step: LiveStep, timeout: int) -> None:
-        message = words.timed_out(timeout)["message"]
-        self._execution.send({"op": "rollback_timeout", "step": step.key, "message": message})
-        wall = self._execution.services.limit(self._execution.row, "attempt_wall_seconds") * 1000
+    def _cancel(self, step: LiveStep, error: dict[str, Any]) -> None:
+        """A handler is over its time: the worker is to cancel it, and says that it failed."""
+        self._execution.send({"op": "rollback_timeout", "step": step.key, "message": error["message"]})
         clock = self._execution.services.clock
-        self._timer = clock.call_at(clock.now() + wall, self._over_wall, wall)
+        self._timer = clock.call_at(clock.now() + REPLY_GRACE_MS, self._not_cancelled, step, error)
 
-    def _over_wall(self, wall: int) -> None:
-        self._execution.break_limit(f"attempt time: a rollback took more than {wall // 1000} s", words.wall_of(self._execution.row.tenant))
+    def _not_cancelled(self, step: LiveStep, error: dict[str, Any]) -> None:
+        """The handler blocks the worker: the attempt failed, and the worker has to go."""
+        self._fail(step, error, True, None)
+        if not self._execution.closing:
+            self._execution.lose(ev.EVICTED)
+
+    def _over_wall(self, step: LiveStep, wall: int) -> None:
+        execution = self._execution
+        row = execution.row
+        error = dict(words.attempt_time(wall // 1000, step.key, row.workflow, "was rolled back"))
+        execution.services.counts.limit(words.wall_of(row.workflow), whose(row), instance=row.key, what=error["message"])
+        self._cancel(step, error)
 
     def _fail(self, step: LiveStep, error: dict[str, Any], retryable: bool, computed: int | None) -> None:
         execution = self._execution

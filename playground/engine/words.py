@@ -3,10 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from playground.engine.code import DEPLOYED
+from playground.settings import is_setting
+from playground.workflows.errors import setting_sentence
 from playground.workflows.events import StepKey
 
 WORKER_LOST = "WorkerLost"
 LIMIT = "LimitExceeded"
+TIMEOUT = "WorkflowTimeoutError"
 
 # By the word that a limit's error begins with: the setting that it is, and what to do about it.
 LIMITS: Mapping[str, tuple[str, str]] = {
@@ -50,7 +54,7 @@ def died_before_a_step(times: int) -> Mapping[str, Any]:
 
 def timed_out(milliseconds: int) -> Mapping[str, Any]:
     """An attempt or a wait was over its timeout (Cloudflare's wording)."""
-    return error("WorkflowTimeoutError", f"Execution timed out after {milliseconds}ms")
+    return error(TIMEOUT, f"Execution timed out after {milliseconds}ms")
 
 
 def cancelled() -> Mapping[str, Any]:
@@ -68,10 +72,18 @@ def stuck() -> Mapping[str, Any]:
     return error("Stuck", "The workflow waits for something that can't happen: no step runs, and it neither sleeps nor waits for an event.")
 
 
-def limit(what: str, where: str) -> Mapping[str, Any]:
-    """A worker broke a limit; `what` names it with its number, `where` says what ran. What to do about it follows, where it is known."""
+def limit(what: str, where: str, setting: str = "") -> Mapping[str, Any]:
+    """A worker broke a limit; `what` names it with its number, `where` says what ran. What to do about it follows, and the setting, where they are known."""
     advice = LIMITS.get(what.partition(":")[0], ("", ""))[1]
-    return error(LIMIT, f"{what} {where}".strip() + (f". {advice}" if advice else ""))
+    more = [advice, setting_sentence(setting) if is_setting(setting) else ""]
+    said = " ".join(sentence for sentence in more if sentence)
+    return error(LIMIT, f"{what} {where}".strip() + (f". {said}" if said else ""))
+
+
+def attempt_time(seconds: int, step: StepKey, workflow: str, did: str = "ran") -> Mapping[str, Any]:
+    """An attempt took longer than any may. It is tried again as after any other failure."""
+    said = limit(f"attempt time: more than {seconds:,} s", f'while step "{step}" {did}', wall_of(workflow))
+    return error(TIMEOUT, said["message"])
 
 
 def setting_of(what: str) -> str:
@@ -80,9 +92,9 @@ def setting_of(what: str) -> str:
     return LIMITS[word][0] if word in LIMITS else word
 
 
-def wall_of(tenant: str) -> str:
-    """The setting that bounds an attempt: a tenant's has its own."""
-    return "tenant_attempt_wall_seconds" if tenant else "attempt_wall_seconds"
+def wall_of(workflow: str) -> str:
+    """The setting that bounds an attempt: code that a tenant has deployed over the API has its own."""
+    return "tenant_attempt_wall_seconds" if workflow == DEPLOYED else "attempt_wall_seconds"
 
 
 def out_of_memory(most: int) -> str:

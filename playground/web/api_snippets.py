@@ -66,7 +66,7 @@ def laid_out(raw: bytes, most: int) -> str:
     size = len(msgspec.json.format(raw, indent=-1))
     if size > most:
         refused = values.too_large("params", size, most)
-        refused.details["setting"] = "value_bytes"
+        refused.met("value_bytes")
         raise refused
     if size <= INDENT_UP_TO_BYTES:
         raw = msgspec.json.encode(msgspec.json.decode(raw))  # so that the same params have the same id however they were written

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from playground.web.responses import FRESH
-from playground.workflows.errors import WorkflowError
+from playground.workflows.errors import WorkflowError, variable_of
 
 STATUS_OF: Mapping[str, int] = {
     "body.not_json": 400,
@@ -189,7 +189,8 @@ def headers_of(error: WorkflowError) -> dict[str, str]:
 
 def as_json(error: WorkflowError) -> dict[str, Any]:
     """The body of a refusal."""
-    return {"error": {"code": error.code, "message": error.message, **error.details}}
+    variable = {"variable": variable_of(error.details["setting"])} if error.details.get("setting") else {}
+    return {"error": {"code": error.code, "message": error.message, **error.details, **variable}}
 
 
 def title_of(status: int) -> str:

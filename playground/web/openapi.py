@@ -43,6 +43,7 @@ _ANSWERS: Mapping[str, Any] = {
                     "code": {"type": "string", "enum": sorted(STATUS_OF)},
                     "message": {"type": "string"},
                     "setting": {"type": "string", "description": "the limit that was met, as the settings and About name it"},
+                    "variable": {"type": "string", "description": "its environment variable"},
                     "limit": {"type": "integer"},
                     "retry_after": {"type": "integer", "description": "seconds, as in Retry-After"},
                 },

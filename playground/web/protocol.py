@@ -15,6 +15,7 @@ from playground.web.addresses import Addresses
 from playground.web.errors import TooMany
 from playground.web.rates import CONNECTIONS, AtOnce
 from playground.web.streams import ABORT
+from playground.workflows.errors import setting_sentence, variable_of
 
 LINE_BYTES = 64  # of the request line and line ends, beside its address and headers
 ADDRESS_BYTES = 65_535  # httptools keeps places within an address in 16 bits; /new carries a source in its address
@@ -248,7 +249,9 @@ class Protocol(HttpToolsProtocol):
             return
         cycle = self.cycle
         if cycle is None or cycle.response_complete or not (self._in_head or cycle.response_started):
-            details = ({"setting": setting} if setting else {}) | ({} if retry_after is None else {"retry_after": retry_after})
+            details = ({"setting": setting, "variable": variable_of(setting)} if setting else {}) | ({} if retry_after is None else {"retry_after": retry_after})
+            if setting and setting not in message:
+                message = f"{message} {setting_sentence(setting)}"
             body = msgspec.json.encode({"error": {"code": code, "message": message, **details}})
             head = _REFUSED % len(body)
             if retry_after is not None:

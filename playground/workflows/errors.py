@@ -2,9 +2,11 @@
 
 from typing import Any
 
+VARIABLE_PREFIX = "PLAYGROUND_"  # of the environment variable of a setting
+
 
 class WorkflowError(Exception):
-    """An operation was refused; nothing was changed. `code` is stable, `message` is for people."""
+    """An operation was refused; nothing was changed. `code` is stable, `message` is for people. `details["setting"]` is the limit that was met."""
 
     code = "internal"
 
@@ -12,6 +14,32 @@ class WorkflowError(Exception):
         super().__init__(message)
         self.message = message
         self.details = details
+        if details.get("setting"):
+            self.met(details["setting"])
+
+    def met(self, setting: str) -> None:
+        """Name the setting whose limit was met, with its variable, since an operator may know it by either."""
+        self.details["setting"] = setting
+        self.message = f"{self.message} {setting_sentence(setting)}"
+        self.args = (self.message,)
+
+
+def variable_of(setting: str) -> str:
+    """The environment variable of a setting."""
+    return VARIABLE_PREFIX + setting.upper()
+
+
+def setting_sentence(setting: str) -> str:
+    """Says which setting a limit is, and which variable."""
+    return f"The setting is {setting} ({variable_of(setting)})."
+
+
+def of_entry(index: int, error: WorkflowError) -> WorkflowError:
+    """The refusal of one entry of a batch, which says which."""
+    error.message = f"Entry {index} of the batch: {error.message}"
+    error.args = (error.message,)
+    error.details["index"] = index
+    return error
 
 
 class InstanceNotFound(WorkflowError):

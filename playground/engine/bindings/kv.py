@@ -42,7 +42,7 @@ class KV(Binding):
         try:
             size = values.check_size(tree, f'value of key "{key[:60]}"', host.limit("kv_value_bytes"))
         except TooLarge as refused:
-            refused.details["setting"] = "kv_value_bytes"
+            refused.met("kv_value_bytes")
             raise
         await _check_room(host, call, key, size)
         await host.write(NewEvent(ev.KV_PUT, {"key": key, "value": tree}, call.step), size)
