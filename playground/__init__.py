@@ -23,6 +23,7 @@ __all__ = [
     "Dispatcher",
     "Effects",
     "Engine",
+    "InstanceExpired",
     "InstanceStatus",
     "MissingDispatcherMetadataError",
     "NonRetryableError",

@@ -31,10 +31,10 @@ GROUPS = {
     ),
     "a tenant": (
         "tenant_attempt_wall_seconds", "running_per_tenant", "requests_per_tenant", "starts_per_second_per_tenant", "queued_per_tenant",
-        "load_seconds", "load_attempts",
+        "load_seconds", "load_attempts", "versions_per_tenant",
     ),
     "workers": ("worker_cpu_seconds", "worker_memory_bytes", "idle_grace_ms", "spare_slots", "parked_workers"),
-    "storage": ("synchronous", "free_disk_bytes", "chaos_retention_hours"),
+    "storage": ("synchronous", "free_disk_bytes", "chaos_retention_hours", "used_id_days"),
 }  # fmt: skip
 
 _EPILOG = "`playground check FILE ...`: what is wrong with workflows, for CI; `playground tenant-key --help`: keys for tenants; `playground secrets-key --help`: keys that encrypt their secrets. An option wins over its environment variable. Stop with Ctrl-C or SIGTERM: runs are kept, and go on at the next start."

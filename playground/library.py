@@ -23,7 +23,13 @@ from playground.engine.services import Log
 from playground.log_lines import INFO, Quiet
 from playground.opening import sandbox_of, store_of
 from playground.settings import BadSetting, Settings, read
-from playground.workflows.errors import BindingError, MissingDispatcherMetadataError, NonRetryableError, WorkflowError
+from playground.workflows.errors import (
+    BindingError,
+    InstanceExpired,
+    MissingDispatcherMetadataError,
+    NonRetryableError,
+    WorkflowError,
+)
 
 __all__ = [
     "KV",
@@ -36,6 +42,7 @@ __all__ = [
     "Dispatcher",
     "Effects",
     "Engine",
+    "InstanceExpired",
     "InstanceStatus",
     "MissingDispatcherMetadataError",
     "NonRetryableError",
@@ -58,7 +65,8 @@ async def open_engine(database: str = "sqlite:///workflows.db", *, log: Log | No
     Args:
         database: `sqlite:///relative.db` or `sqlite:////absolute.db`; one process at a time.
         log: gets `(event, **fields)` per thing an operator must know; by default the `logging` module's logger "playground".
-        settings: rows of `playground.settings.Settings` to change, for example `workers=8`.
+        settings: rows of `playground.settings.Settings` to change, for example `workers=8`. `retention_days` is None here unless it is given: finished
+            instances are kept until they are deleted.
 
     Raises:
         BadSetting: there is no such setting, or it can't have this value, or the keys for secrets (`secrets_key`) can't be used.
@@ -79,6 +87,9 @@ async def open_engine(database: str = "sqlite:///workflows.db", *, log: Log | No
 
 def _settings(database: str, given: dict[str, Any]) -> Settings:
     known = {row.name for row in dataclasses.fields(Settings)}
+    given = {"retention_days": None} | given
+    if given["retention_days"] is None:
+        given["retention_days"] = 0  # for ever
     for name in given:
         if name not in known:
             raise BadSetting(f"there is no setting {name!r}; there are: {', '.join(sorted(known))}")

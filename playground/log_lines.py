@@ -51,6 +51,7 @@ FIELDS: Mapping[str, str] = {
     "forks": "children it has made",
     "free_bytes": "room on the disk",
     "instance": "number of the instance in the database",
+    "instances": "how many instances there were",
     "key": "id of the key",
     "layers": "layers of isolation in force",
     "least": "room below which nothing new is started",
@@ -143,6 +144,8 @@ LINES: tuple[Line, ...] = (
     # Tenants.
     Line("tenant.key_made", INFO, "The operator made a key on the page.", "Nothing, if it was you.", ("tenant", "number", "client")),
     Line("tenant.deployed", INFO, "A tenant deployed a version of its code.", "Nothing.", ("tenant", "version", "number", "client")),
+    Line("tenant.version_deleted", INFO, "A tenant deleted a version of its code.", "Nothing.", ("tenant", "version", "client")),
+    Line("tenant.deleted", INFO, "The operator deleted a tenant with everything it had.", "Nothing, if it was you.", ("tenant", "instances", "client")),
     Line("tenant.migrated", INFO, "A tenant moved an instance to another version.", "Nothing.", ("tenant", "instance", "version", "client"), once=("tenant",)),
     Line("tenant.secret_set", INFO, "A tenant set a secret.", "Nothing.", ("tenant", "name", "client")),
     Line("tenant.secret_removed", INFO, "A tenant removed a secret.", "Nothing.", ("tenant", "name", "client")),

@@ -146,7 +146,13 @@ class Settings:
     )
     effects_per_instance: int = _row(1_000, "pretended side effects of one instance", public=True, least=1)
     delay_function_ms: int = _row(5_000, "time a step's delay function has", unit="milliseconds", least=1)
-    retention_days: int = _row(7, "how long a finished instance is kept", unit="days", public=True, least=1, limit=False)
+    retention_days: int = _row(7, "how long a finished instance is kept; 0 keeps it for ever", unit="days", public=True, limit=False)
+    used_id_days: int = _row(
+        3_650, "how long the chosen id of a tenant's instance stays used after its end, though the instance is not kept; 0 for ever", unit="days", limit=False
+    )
+    versions_per_tenant: int = _row(
+        1_000, "versions of its code one tenant may have; of more, the oldest that no unfinished instance needs go", public=True, least=2
+    )
     parked_workers: int = _row(4, "isolated workers kept ready ahead of need", least=1, limit=False)
 
     @property

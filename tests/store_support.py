@@ -37,8 +37,8 @@ def with_store(test: Callable[[Store], Awaitable[None]]) -> Callable[[str], None
     return in_a_loop
 
 
-def new(id: str, *, tenant: str = "", queue: str = "q", workflow: str = "playground", **given: Any) -> NewInstance:
-    return NewInstance(tenant=tenant, id=id, workflow=workflow, snippet="snip", queue=queue, **{"params": {"n": 1}, **given})
+def new(id: str, *, tenant: str = "", queue: str = "q", workflow: str = "playground", snippet: str = "snip", **given: Any) -> NewInstance:
+    return NewInstance(tenant=tenant, id=id, workflow=workflow, snippet=snippet, queue=queue, **{"params": {"n": 1}, **given})
 
 
 def do(name: str = "s", count: int = 1) -> StepKey:

@@ -116,6 +116,36 @@ async def test_a_call_takes_and_gives_storable_values_and_knows_who_calls(engine
     assert second.idempotency_key is not None and "host" not in repr(second)
 
 
+@pytest.mark.parametrize(
+    ("metadata", "tenant"),
+    [
+        ({"tenant": 5, "plan": "pro"}, 5),
+        ({"tenant": "ada@x.org"}, "ada@x.org"),
+        ({"tenant": "Acme Inc.", "regions": ["eu", {"n": 2**60}], "$set": [1]}, "Acme Inc."),
+        ({"tenant": "acme"}, "acme"),
+    ],
+)
+@on_engine()
+async def test_a_binding_is_told_the_tenant_and_the_metadata_as_the_program_gave_them(engine: Engine, metadata: dict[str, Any], tenant: Any) -> None:
+    weather, loaded = Weather(), []
+
+    def load(given: dict[str, Any]) -> Code:
+        loaded.append(given)
+        return Code(workflow("return await self.env.WEATHER.forecast('Oslo')"), env={"WEATHER": weather})
+
+    assert (await output(await Dispatcher(engine, load).wrap_binding(metadata).create()))["for"] == tenant
+    (call,) = weather.calls
+    assert call.tenant == tenant and call.metadata == metadata == loaded[0]
+
+
+@on_engine()
+async def test_metadata_that_names_no_tenant_is_there_beside_a_name_that_is_made_of_it(engine: Engine) -> None:
+    weather = Weather()
+    code = Code(workflow("return await self.env.WEATHER.forecast('Oslo')"), env={"WEATHER": weather})
+    await output(await Dispatcher(engine, lambda metadata: code).wrap_binding({"customer": 1}).create())
+    assert weather.calls[0].metadata == {"customer": 1} and weather.calls[0].tenant.startswith("_m_")
+
+
 @on_engine()
 async def test_an_attempt_is_in_the_journal_before_any_call_that_it_makes(engine: Engine) -> None:
     witness = Witness()
@@ -170,7 +200,7 @@ async def test_every_attempt_of_a_step_has_the_same_idempotency_key_and_every_st
         ("storm()", "BindingError", "There is a storm."),
         ("hopeless()", "NonRetryableError", "There is no weather."),
         ("broken()", "BindingError", "env.WEATHER.broken failed on the server; its log says why."),
-        ("unstorable()", "NotSerialisable", "$: object"),
+        ("unstorable()", "NotSerialisable", "env.WEATHER.unstorable: the result is not serialisable: $: object. A binding gives JSON"),
         ("plain()", "AttributeError", "env.WEATHER has no method 'plain'; it has: broken, forecast"),
         ("_private()", "AttributeError", "env.WEATHER has no method '_private'"),
         ("describe()", "AttributeError", "env.WEATHER has no method 'describe'"),

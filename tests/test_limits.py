@@ -35,6 +35,7 @@ ELSEWHERE = {
     "cards_per_minute": "test_http_cards.py::test_an_address_may_have_only_so_many_drawn_anew",
     "running_per_tenant": "test_semantics_slots.py::test_a_tenant_has_at_most_so_many_running_at_once_and_delays_nobody_else",
     "starts_per_second_per_tenant": "test_tenants_fairness.py::test_a_tenant_begins_so_many_in_a_second_and_the_others_in_the_next",
+    "versions_per_tenant": "test_tenants_versions.py::test_old_versions_that_nothing_needs_make_room_for_new_ones",
     "requests_per_tenant": "test_tenants_security.py::test_a_tenant_asks_so_often_in_a_minute_and_another_is_not_held_up",
     "chaos_per_hour": "test_chaos_runs.py::test_it_has_a_limit_of_its_own_and_leaves_the_starts_of_its_address_alone",
     "chaos_commits": "test_chaos_runs.py::test_the_commits_are_spread_over_the_run",

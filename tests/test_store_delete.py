@@ -5,6 +5,7 @@ from store_support import (
     AT,
     create,
     do,
+    new,
     printed,
     quick,
     running,
@@ -12,7 +13,7 @@ from store_support import (
 )
 
 from playground.workflows import events as ev
-from playground.workflows.errors import InstanceNotFound
+from playground.workflows.errors import InstanceExpired, InstanceNotFound
 from playground.workflows.events import NewEvent
 
 
@@ -57,3 +58,30 @@ async def test_a_restarted_instance_is_not_expired(store):
     ended = [NewEvent(ev.WORKFLOW_TERMINATED), NewEvent(ev.WORKFLOW_RESTARTED)]
     await store.append(row.key, ended, execution=None, at=AT)
     assert await store.expire(AT + 1) == 0
+
+
+@with_store
+async def test_the_chosen_id_of_a_tenants_instance_stays_used_once_its_time_is_over(store):
+    rows = [
+        *await create(store, "chosen", tenant="acme", workflow="orders"),
+        *await create(store, "made-up", tenant="acme", id_chosen=False),
+        *await create(store, "nobodys"),
+    ]
+    for row in rows:
+        await store.append(row.key, [NewEvent(ev.WORKFLOW_TERMINATED)], execution=None, at=AT)
+    assert await store.expire(AT + 1) == 3
+    created, refused = await store.create([new("chosen", tenant="acme"), new("made-up", tenant="acme"), new("nobodys"), new("chosen", tenant="other")], at=AT)
+    assert [(it.index, it.code) for it in refused] == [(0, "instance.already_exists")] and len(created) == 3
+    with pytest.raises(InstanceExpired, match='Instance "chosen" ended long ago') as expired:
+        await store.find("acme", "chosen")
+    assert (expired.value.workflow, expired.value.details) == ("orders", {"status": "terminated", "ended_at": AT})
+    assert await store.forget_used_ids(AT) == 0
+    assert await store.forget_used_ids(AT + 1) == 1
+    assert not (await store.create([new("chosen", tenant="acme")], at=AT))[1]
+
+
+@with_store
+async def test_an_id_is_free_again_when_its_instance_is_deleted(store):
+    [row] = await create(store, "i", tenant="acme")
+    await store.delete(row.key)
+    await create(store, "i", tenant="acme")

@@ -11,7 +11,19 @@ from store_support import AT, NODE, create, do, quick, running, with_store
 from playground.store import open_store
 from playground.store.protocol import Store
 from playground.store.sqlite_tables import create_key, keys_of, revoke_key
-from playground.store.tables import ROW_BYTES, EffectRow, NewEffect, Scope, TenantKey, scope_of
+from playground.store.tables import (
+    GONE,
+    MISSING,
+    NEEDED,
+    NEWEST,
+    ROW_BYTES,
+    EffectRow,
+    NewEffect,
+    Scope,
+    TenantKey,
+    Version,
+    scope_of,
+)
 from playground.workflows import events as ev
 from playground.workflows.errors import Fenced
 from playground.workflows.events import NewEvent, StepKey
@@ -152,23 +164,92 @@ async def test_a_key_of_one_scope_means_nothing_in_another_and_effects_are_bound
     assert again is not None and again.asked == 2
 
 
+async def deploy(
+    store: Store, source: str, class_name: str = "TenantWorkflow", *, tenant: str = "acme", at: int = AT, most: int = 99
+) -> tuple[Version, bool]:
+    made = await store.tenants.deploy(tenant, source, class_name, at=at, most=most)
+    assert made is not None
+    return made
+
+
 @with_store
 async def test_versions_are_numbered_hashed_and_kept(store: Store) -> None:
-    first, fresh = await store.tenants.deploy("acme", "one", "TenantWorkflow", at=AT)
+    first, fresh = await deploy(store, "one")
     assert (first.number, fresh) == (1, True)
-    assert await store.tenants.deploy("acme", "one", "TenantWorkflow", at=AT + 1) == (first, False)
-    second, _ = await store.tenants.deploy("acme", "two", "TenantWorkflow", at=AT + 2)
-    other_class, _ = await store.tenants.deploy("acme", "two", "Other", at=AT + 3)
-    back, fresh = await store.tenants.deploy("acme", "one", "TenantWorkflow", at=AT + 4)
-    assert (back.number, back.id, fresh) == (4, first.id, True)
-    assert len({first.id, second.id, other_class.id}) == 3
+    assert await deploy(store, "one", at=AT + 1) == (first, False)
+    second, _ = await deploy(store, "two")
+    other_class, _ = await deploy(store, "two", "Other")
+    back, fresh = await deploy(store, "one", at=AT + 4)
+    assert (back.number, back.source, fresh) == (4, "one", True)
+    assert len({first.id, second.id, other_class.id, back.id}) == 4
+    assert (await deploy(store, "one", tenant="other"))[0].id == first.id, "the hash of its content"
+    assert await store.tenants.version("acme", first.id) == first, "what came back is another version"
     assert [it.number for it in await store.tenants.versions("acme", limit=3)] == [4, 3, 2]
     assert [it.source for it in await store.tenants.versions("acme", before=2, limit=3)] == [""]
     assert await store.tenants.version("acme", "") == back
     found = await store.tenants.version("acme", second.id)
     assert found is not None and found.source == "two"
     assert await store.tenants.version("other", second.id) is None
-    assert await store.tenants.version("other", "") is None
+    assert await store.tenants.version("nobody", "") is None
+
+
+@with_store
+async def test_versions_that_no_unfinished_instance_needs_go_when_there_are_too_many(store: Store) -> None:
+    one, two = [(await deploy(store, source, most=3))[0] for source in ("one", "two")]
+    [needs] = await create(store, "needs", tenant="acme", snippet=one.id)
+    [done] = await create(store, "done", tenant="acme", snippet=two.id)
+    await store.append(done.key, [NewEvent(ev.WORKFLOW_TERMINATED)], execution=None, at=AT)
+    for source in ("three", "four"):
+        await deploy(store, source, most=3)
+    assert [it.number for it in await store.tenants.versions("acme", limit=9)] == [4, 3, 1]
+    for number, source in enumerate(("a", "b", "c"), 5):
+        made, _ = await deploy(store, source, most=3)
+        assert made.number == number
+    assert [it.number for it in await store.tenants.versions("acme", limit=9)] == [7, 6, 1]
+    [also] = await create(store, "also", tenant="acme", snippet=(await store.tenants.versions("acme", limit=9))[1].id)
+    assert await store.tenants.deploy("acme", "d", "TenantWorkflow", at=AT, most=2) is None, "the newest and what is needed stay"
+    assert [it.number for it in await store.tenants.versions("acme", limit=9)] == [7, 6, 1]
+    for row in (needs, also):
+        await store.append(row.key, [NewEvent(ev.WORKFLOW_TERMINATED)], execution=None, at=AT)
+    assert (await deploy(store, "d", most=2))[0].number == 8
+    assert [it.number for it in await store.tenants.versions("acme", limit=9)] == [8, 7]
+
+
+@with_store
+async def test_a_version_is_deleted_unless_it_is_the_newest_or_needed(store: Store) -> None:
+    old, new = [(await deploy(store, source))[0] for source in ("old", "new")]
+    creating = asyncio.ensure_future(create(store, "i", tenant="acme", snippet=old.id))
+    deleting = asyncio.ensure_future(store.tenants.delete_version("acme", old.id))  # in the same commit
+    [row] = await creating
+    assert await deleting == NEEDED
+    assert await store.tenants.delete_version("acme", new.id) == NEWEST
+    assert await store.tenants.delete_version("acme", "v9") == await store.tenants.delete_version("other", old.id) == MISSING
+    await store.append(row.key, [NewEvent(ev.WORKFLOW_TERMINATED)], execution=None, at=AT)
+    assert await store.tenants.delete_version("acme", old.id) == GONE
+    assert await store.tenants.version("acme", old.id) is None
+
+
+@with_store
+async def test_a_tenant_that_is_removed_leaves_nothing_and_others_keep_theirs(store: Store) -> None:
+    for tenant in ("acme", "other"):
+        await deploy(store, "one", tenant=tenant)
+        await store.tenants.add_key(tenant, "laptop", f"hash of {tenant}", at=AT)
+        await store.tenants.set_secret(tenant, "TOKEN", "value")
+        await store.tenants.set_trigger(tenant, "hash")
+        [row] = await create(store, "i", tenant=tenant)
+        await store.append(row.key, [NewEvent(ev.KV_PUT, {"key": "k", "value": 1}), NewEvent(ev.WORKFLOW_TERMINATED)], execution=None, at=AT)
+    await store.tenants.close("acme")
+    closed = await store.tenants.tenant("acme")
+    assert closed is not None and closed.trigger_hash is None
+    assert await store.tenants.key("hash of acme") is None and await store.tenants.version("acme", "") is None
+    assert [await store.delete_ended("acme") for _ in range(2)] == [1, 0]
+    await store.tenants.remove("acme")
+    assert await store.tenants.tenant("acme") is None
+    assert await store.tenants.secrets("acme") == {} and await store.kv.bytes(Scope("acme", 0)) == 0
+    assert await store.kv.keys(Scope("acme", 0), prefix="", after="", limit=9) == []
+    assert await store.tenants.secrets("other") == {"TOKEN": "value"}
+    assert await store.kv.keys(Scope("other", 0), prefix="", after="", limit=9) == ["k"]
+    assert await store.tenants.key("hash of other") is not None and (await store.find("other", "i")).status == ev.TERMINATED
 
 
 @with_store
@@ -182,7 +263,7 @@ async def test_keys_of_a_tenant_are_numbered_and_the_first_makes_it(store: Store
 
 @with_store
 async def test_secrets_and_the_trigger_are_the_tenants_own(store: Store) -> None:
-    await store.tenants.deploy("acme", "one", "TenantWorkflow", at=AT)
+    await deploy(store, "one")
     await store.tenants.set_secret("acme", "TOKEN", "old")
     await store.tenants.set_secret("acme", "TOKEN", "new")
     await store.tenants.set_secret("acme", "GONE", "x")

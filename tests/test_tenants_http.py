@@ -14,6 +14,8 @@ from http_support import MakeSite, Site, code_of
 from tenants_support import ECHO, WAITS, Tenant, make_key
 
 from playground import commands
+from playground.settings import ENV_PREFIX
+from playground.workflows.errors import VARIABLE_PREFIX
 
 
 @pytest.fixture(scope="module")
@@ -260,6 +262,82 @@ def test_a_trigger_starts_instances_without_a_key_until_it_is_taken_away(fresh: 
     assert code_of(client.post(url, json=1)) == (404, "not_found") and client.post(again, json=1).status_code == 202
     assert fresh.ask("DELETE", "/trigger").status_code == 204
     assert code_of(client.post(again, json=1)) == (404, "not_found")
+
+
+def test_a_trigger_called_twice_with_one_id_starts_one_run_and_answers_the_same(fresh: Tenant) -> None:
+    client = fresh.site.client
+    fresh.deploy(ECHO)
+    url = fresh.ask("POST", "/trigger").json()["url"]
+    first = client.post(url, params={"id": "delivery-1"}, json=1)
+    second = client.post(url, params={"id": "delivery-1"}, json=2)
+    assert first.status_code == second.status_code == 202
+    assert first.json()["id"] == second.json()["id"] == "delivery-1" and fresh.finish("delivery-1")["output"] == 1
+    key = {"Idempotency-Key": "5f0c/any text, however it is written"}
+    ids = {client.post(url, json=3, headers=key).json()["id"] for _ in range(3)}
+    assert len(ids) == 1 and fresh.finish(ids.pop())["output"] == 3
+    assert client.post(url, json=4, headers={"Idempotency-Key": "another"}).json()["id"] != first.json()["id"]
+    assert client.post(url, params={"id": "delivery-1"}, headers={"Idempotency-Key": "third"}).json()["id"] == "delivery-1"
+    assert fresh.ask("GET", "/instances").json()["counts"]["complete"] + fresh.ask("GET", "/instances").json()["counts"]["queued"] <= 3
+    assert len(fresh.ask("GET", "/instances").json()["instances"]) == 3
+    assert code_of(client.post(url, params={"id": "no spaces"})) == (400, "instance.invalid_id")
+    assert code_of(client.post(url, headers={"Idempotency-Key": "x" * 300})) == (400, "query.invalid")
+
+
+# Versions and tenants that go.
+
+
+def test_a_version_is_deleted_under_the_name_of_its_workflow_and_under_the_short_one(fresh: Tenant) -> None:
+    versions = [fresh.deploy(ECHO + f"# {number}\n")["version"] for number in range(4)]
+    fresh.create(id="waits", version=fresh.deploy(WAITS)["version"])
+    newest = fresh.deploy(ECHO)["version"]
+    assert fresh.ask("DELETE", f"/workflows/main/{versions[0]}").status_code == 204
+    assert fresh.ask("DELETE", f"/workflow/{versions[1]}").status_code == 204
+    assert code_of(fresh.ask("GET", f"/workflow/{versions[0]}")) == (404, "version.not_found")
+    assert code_of(fresh.ask("DELETE", f"/workflow/{versions[1]}")) == (404, "version.not_found")
+    assert code_of(fresh.ask("DELETE", f"/workflows/other/{versions[2]}")) == (404, "version.not_found")
+    assert code_of(fresh.ask("DELETE", f"/workflow/{newest}")) == (409, "version.needed")
+    needed = fresh.ask("GET", "/instances/waits").json()["snippet"]
+    assert code_of(fresh.ask("DELETE", f"/workflow/{needed}")) == (409, "version.needed")
+    assert [it["number"] for it in fresh.ask("GET", "/workflow").json()["versions"]] == [6, 5, 4, 3]
+
+
+def test_the_operator_deletes_a_tenant_when_its_runs_have_ended_or_ends_them(make_site: MakeSite) -> None:
+    site = make_site(operator_token="the operator", idle_grace_ms=100)
+    acme, other = Tenant(site, "acme"), Tenant(site, "other")
+    operator = {"Authorization": "Bearer the operator"}
+    for tenant in (acme, other):
+        tenant.deploy(WAITS)
+        tenant.create(id="one")
+    for refused, headers in (((401, "operator.token_missing"), {}), ((403, "operator.token_wrong"), {"Authorization": f"Bearer {acme.key}"})):
+        assert code_of(site.client.delete("/api/tenants/acme", headers=headers)) == refused
+    answer = site.client.delete("/api/tenants/acme", headers=operator)
+    assert code_of(answer) == (409, "tenant.unfinished") and answer.json()["error"]["unfinished"] == 1
+    assert acme.until("one", "waiting", "running")["id"] == "one", "nothing has changed"
+    assert code_of(site.client.delete("/api/tenants/acme?end=perhaps", headers=operator)) == (400, "query.invalid")
+    answer = site.client.delete("/api/tenants/acme?end=true", headers=operator)
+    assert (answer.status_code, answer.json()) == (200, {"tenant": "acme", "instances": 1})
+    assert code_of(acme.ask("GET", "/instances")) == (403, "key.wrong")
+    assert [it["name"] for it in site.client.get("/tenants", headers={**operator, "Accept": "application/json"}).json()["tenants"]] == ["other"]
+    assert code_of(site.client.delete("/api/tenants/acme", headers=operator)) == (404, "tenant.not_found")
+    assert other.ask("POST", "/instances/one/events/go", json=1).status_code == 202 and other.finish("one")["output"] == 1
+
+
+def test_a_batch_that_is_refused_names_the_entry_over_http(fresh: Tenant) -> None:
+    fresh.deploy(ECHO)
+    answer = fresh.ask("POST", "/instances/batch", json={"instances": [{}, {"id": "fine"}, {"id": "no spaces"}]})
+    assert code_of(answer) == (400, "instance.invalid_id")
+    error = answer.json()["error"]
+    assert error["index"] == 2 and error["message"].startswith("Entry 2 of the batch: ")
+    assert fresh.ask("GET", "/instances").json()["instances"] == []
+
+
+def test_a_limit_is_named_by_its_setting_and_its_variable(make_site: MakeSite) -> None:
+    acme = Tenant(make_site(value_bytes=1_000), "acme")
+    acme.deploy(ECHO)
+    error = acme.ask("POST", "/instances", json={"params": "x" * 2_000}).json()["error"]
+    assert (error["setting"], error["variable"]) == ("value_bytes", "PLAYGROUND_VALUE_BYTES")
+    assert error["message"].endswith("The setting is value_bytes (PLAYGROUND_VALUE_BYTES).")
+    assert ENV_PREFIX == VARIABLE_PREFIX, "where it is said and where it is read"
 
 
 # Keys.

@@ -92,6 +92,116 @@ async def test_the_code_finds_what_a_tenants_code_finds(engine: Engine) -> None:
         await tenants.workflow("globex").get(child)
 
 
+@on_engine(idle_grace_ms=0, versions_per_tenant=3)
+async def test_old_versions_that_nothing_needs_make_room_for_new_ones(engine: Engine) -> None:
+    tenants = Tenants(engine)
+    first, _ = await tenants.deploy("acme", held("0"))
+    instance = await asleep(engine, tenants)
+    for number in range(1, 7):
+        made, _ = await tenants.deploy("acme", held(str(number)))
+        assert made.number == number + 1, "a number is never given twice"
+    assert [it.number for it in await tenants.versions("acme", None, 9)] == [7, 6, 1]
+    other = await asleep(engine, tenants, version=(await tenants.versions("acme", None, 9))[1].id)
+    await asleep(engine, tenants)
+    assert (await tenants.deploy("acme", held("6")))[1] is False
+    with pytest.raises(errors.VersionsFull, match=r"3 versions, which is the most.* versions_per_tenant \(PLAYGROUND_VERSIONS_PER_TENANT\)") as full:
+        await tenants.deploy("acme", held("8"))
+    assert full.value.details == {"setting": "versions_per_tenant"}
+    for going, answer in ((instance, "0"), (other, "5")):
+        await going.send_event("go", 1)
+        assert await output(going) == [answer, 1]
+    made, _ = await tenants.deploy("acme", held("8"))
+    assert [it.number for it in await tenants.versions("acme", None, 9)] == [8, 7, 6]
+    with pytest.raises(errors.VersionNotFound):
+        await tenants.version("acme", first.id)
+
+
+@on_engine(idle_grace_ms=0)
+async def test_a_version_that_nothing_needs_can_be_deleted(engine: Engine) -> None:
+    tenants = Tenants(engine)
+    old, _ = await tenants.deploy("acme", held("old"))
+    instance = await asleep(engine, tenants)
+    with pytest.raises(errors.VersionNeeded, match="is the newest"):
+        await tenants.delete_version("acme", old.id)
+    await tenants.deploy("acme", held("new"))
+    with pytest.raises(errors.VersionNeeded, match="Unfinished runs need"):
+        await tenants.delete_version("acme", old.id)
+    with pytest.raises(errors.VersionNotFound):
+        await tenants.delete_version("globex", old.id)
+    await instance.send_event("go", 1)
+    assert await output(instance) == ["old", 1]
+    await tenants.delete_version("acme", old.id)
+    assert [it.number for it in await tenants.versions("acme", None, 9)] == [2]
+    await instance.restart()
+    await journal_until(instance, ev.WORKFLOW_RESTARTED)
+    events = await journal(instance)
+    assert events[-1].type == ev.WORKFLOW_ERRORED and "it was deleted" in events[-1].data["error"]["message"]
+
+
+@on_engine()
+async def test_older_code_that_is_deployed_again_is_a_version_of_its_own_and_earlier_runs_keep_theirs(engine: Engine) -> None:
+    tenants = Tenants(engine)
+    first, _ = await tenants.deploy("acme", held("one"))
+    early = await engine.store.find("acme", (await tenants.create("acme")).id)
+    await tenants.deploy("acme", held("two"))
+    again, fresh = await tenants.deploy("acme", held("one"))
+    late = await engine.store.find("acme", (await tenants.create("acme")).id)
+    assert fresh and again.number == 3
+    assert [(await tenants.version("acme", row.snippet)).number for row in (early, late)] == [1, 3]
+    assert (early.snippet, late.snippet) == (first.id, again.id)
+
+
+# The end of a tenant.
+
+
+@on_engine(idle_grace_ms=0)
+async def test_a_tenant_is_deleted_with_all_it_has_once_its_runs_have_ended_or_may_be_ended(engine: Engine) -> None:
+    tenants = Tenants(engine)
+    for tenant in ("acme", "globex"):
+        await tenants.deploy(tenant, held(tenant))
+        await tenants.set_secret(tenant, "TOKEN", "12345")
+    await engine.store.tenants.add_key("acme", "laptop", "hash", at=1)
+    done = await asleep(engine, tenants, id="done")
+    await done.send_event("go")
+    await output(done)
+    await asleep(engine, tenants, id="asleep")
+    other = handle(engine, await tenants.create("globex", id="other"))
+    with pytest.raises(errors.TenantBusy, match="1 runs of tenant acme are not finished") as busy:
+        await tenants.delete("acme")
+    assert busy.value.details == {"unfinished": 1}
+    assert (await done.status()).status == ev.COMPLETE and await engine.store.tenants.key("hash") is not None
+    assert await tenants.delete("acme", end=True) == 2
+    for gone in ("done", "asleep"):
+        with pytest.raises(errors.InstanceNotFound):
+            await engine.store.find("acme", gone)
+    assert await engine.store.tenants.tenant("acme") is None and await engine.store.tenants.key("hash") is None
+    assert (await tenants.secret_names("acme"), await engine.store.count(tenant="acme")) == ([], {})
+    with pytest.raises(errors.TenantNotFound):
+        await tenants.delete("acme")
+    await other.send_event("go", 2)
+    assert await output(other) == ["globex", 2]
+    version, _ = await tenants.deploy("acme", held("anew"))
+    assert version.number == 1
+    await tenants.create("acme", id="done")
+
+
+@on_engine()
+async def test_a_batch_that_is_refused_says_which_entry_it_is_about_and_starts_nothing(engine: Engine) -> None:
+    tenants = Tenants(engine)
+    await tenants.deploy("acme", held("one"))
+    await tenants.set_secret("acme", "TOKEN", "s3cret-value")
+    for entries, code, index in (
+        ([{}, {}, {"id": "no spaces"}], "instance.invalid_id", 2),
+        ([{}, {"params": {"x": object()}}], "not_serialisable", 1),
+        ([{"params": "x" * 1_100_000}, {}], "too_large", 0),
+        ([{"id": "ok"}, {"id": "with-s3cret-value"}], "instance.invalid_id", 1),
+    ):
+        with pytest.raises(errors.WorkflowError, match=f"^Entry {index} of the batch: ") as refused:
+            await tenants.create_batch("acme", entries)  # type: ignore[arg-type]
+        assert (refused.value.code, refused.value.details["index"]) == (code, index)
+    assert await engine.store.count(tenant="acme") == {}
+
+
 # Migrating.
 
 

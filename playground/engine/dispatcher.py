@@ -14,7 +14,7 @@ from playground.engine.code import Code
 from playground.engine.engine import Engine
 from playground.engine.metadata import check_metadata, tenancy
 from playground.store.protocol import InstanceRow
-from playground.workflows import names
+from playground.workflows import names, values
 from playground.workflows.errors import MissingDispatcherMetadataError
 
 NAME = "dynamic-workflow"
@@ -60,11 +60,11 @@ class Dispatcher:
         """See `CodeSource`."""
         if row.metadata is None:
             raise MissingDispatcherMetadataError
-        metadata = check_metadata(row.metadata)
+        metadata = check_metadata(values.decode(row.metadata))
         given = self._load(metadata) if self._is_async else await self._in_thread(metadata)
         code = await given if inspect.isawaitable(given) else given
         if isinstance(code, Code) and WORKFLOWS not in code.env:
-            wrapped = Workflow(self._engine, row.tenant, self.name, check_metadata(row.metadata))
+            wrapped = Workflow(self._engine, row.tenant, self.name, check_metadata(values.decode(row.metadata)))
             code = Code(code.source, code.class_name, {WORKFLOWS: wrapped, **code.env}, code.limits, code.version)
         return code
 

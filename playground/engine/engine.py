@@ -34,9 +34,12 @@ from playground.workflows.errors import (
     CannotTerminate,
     Fenced,
     InstanceAlreadyExists,
+    InstanceExpired,
+    InstanceNotFound,
     InvalidBatch,
     NoWorker,
     WorkflowError,
+    of_entry,
 )
 from playground.workflows.events import NewEvent, StepKey
 from playground.workflows.source import CLASS_NAME, without_mark
@@ -200,24 +203,29 @@ class Engine:
         """
         created, refused = await self.create_batch([new])
         if refused:
-            raise InstanceAlreadyExists(f'There is an instance "{refused[0].id}" already; it was left as it is.', id=refused[0].id)
+            raise await self._taken(new.tenant, refused[0].id)
         return created[0]
+
+    async def _taken(self, tenant: str, id: str) -> InstanceAlreadyExists:
+        try:
+            await self.store.find(tenant, id)
+        except InstanceExpired as expired:
+            return InstanceAlreadyExists(expired.message, id=id, **expired.details)
+        except InstanceNotFound:
+            pass  # deleted just now
+        return InstanceAlreadyExists(f'There is an instance "{id}" already; it was left as it is.', id=id)
 
     async def create_batch(self, batch: list[CreateInstance]) -> tuple[list[InstanceRow], list[Refusal]]:
         """Create 1 to 100 instances; those whose id is taken or repeated are left out and reported. Raises as `create`."""
         if not 1 <= len(batch) <= BATCH_MOST:
             raise InvalidBatch(f"A batch takes 1 to {BATCH_MOST} instances, not {len(batch)}.")
-        store, settings, now = self.store, self.settings, self.clock.now()
+        store, now = self.store, self.clock.now()
         prepared = []
-        for new in batch:
-            names.check_name(new.workflow, "workflow")
-            if new.tenant:
-                names.check_name(new.tenant, "tenant")
-            id = names.check_instance_id(self._ids.instance_id() if new.id is None else new.id)
-            params = await stored(new.params, "params", settings.value_bytes)
-            if new.source is not None and len(new.source.encode("utf-8", "replace")) > settings.source_bytes:
-                await self.check(new.source)
-            prepared.append((new, id, params, await self._breaks(new.breaks)))
+        for index, new in enumerate(batch):
+            try:
+                prepared.append(await self._prepare(new))
+            except WorkflowError as error:
+                raise (of_entry(index, error) if len(batch) > 1 else error) from None
         for tenant in {new.tenant for new in batch}:
             await self._check_queue(tenant)
         self._check_disk()
@@ -242,6 +250,8 @@ class Engine:
                     events=[*new.events, *broken],
                     parent=new.parent,
                     injected=new.injected,
+                    nonce=self._ids.nonce(),
+                    id_chosen=new.id is not None,
                 )
             )
         created, refused = await store.create(rows, at=now)
@@ -249,6 +259,16 @@ class Engine:
             self._scheduler.expect_chaos()
         self._scheduler.wake()
         return created, refused
+
+    async def _prepare(self, new: CreateInstance) -> tuple[CreateInstance, str, Any, list[NewEvent]]:
+        names.check_name(new.workflow, "workflow")
+        if new.tenant:
+            names.check_name(new.tenant, "tenant")
+        id = names.check_instance_id(self._ids.instance_id() if new.id is None else new.id)
+        params = await stored(new.params, "params", self.settings.value_bytes)
+        if new.source is not None and len(new.source.encode("utf-8", "replace")) > self.settings.source_bytes:
+            await self.check(new.source)
+        return new, id, params, await self._breaks(new.breaks)
 
     async def _check_queue(self, tenant: str) -> None:
         queued = (await self.store.count(tenant=tenant)).get(ev.QUEUED, 0)

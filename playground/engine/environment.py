@@ -17,10 +17,12 @@ from playground.engine.code import Code
 from playground.engine.conversation import Conversation
 from playground.engine.counts import whose
 from playground.engine.idleness import Idleness
+from playground.engine.metadata import TENANT
 from playground.engine.redaction import Redactor, name_refused
 from playground.sandbox import frames
+from playground.store.protocol import InstanceRow
 from playground.workflows import values
-from playground.workflows.errors import BindingError, NonRetryableError, WorkflowError
+from playground.workflows.errors import BindingError, NonRetryableError, NotSerialisable, WorkflowError
 from playground.workflows.events import NewEvent, StepKey
 
 _NAMING = (frames.Do, frames.Sleep, frames.Wait)  # what a worker announces a step with
@@ -36,10 +38,17 @@ _OVER = "{called}: step {step} is over, so nothing can be done in its name. Awai
 
 
 class _Limits(NamedTuple):
+    """The limits of a binding; `own` are those that its class has, and no setting."""
+
     calls: int
     in_flight: int
     bytes: int
     seconds: float
+    own: CallLimits
+
+    def refusal(self, sentence: str, limit: str, setting: str) -> BindingError:
+        """The error of a call over a limit."""
+        return BindingError(sentence) if getattr(self.own, limit) else BindingError(sentence, setting=setting)
 
 
 def described(env: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,17 +154,18 @@ class ExecutionEnvironment:
             own.in_flight or settings.calls_in_flight,
             own.bytes or settings.call_bytes,
             own.seconds or settings.call_seconds,
+            own,
         )
 
     def _refusal(self, frame: frames.Call, size: int) -> BindingError | None:
         """Why a call may not be made, or None."""
         name, limits = frame.binding, self._limits(frame.binding)
         if self._calls[self._counted(name)] > limits.calls:
-            return BindingError(_TOO_MANY.format(name=name, most=limits.calls), setting="calls_per_execution")
+            return limits.refusal(_TOO_MANY.format(name=name, most=limits.calls), "calls", "calls_per_execution")
         if self._in_flight[self._counted(name)] > limits.in_flight:
-            return BindingError(_TOO_MANY_AT_ONCE.format(name=name, most=limits.in_flight), setting="calls_in_flight")
+            return limits.refusal(_TOO_MANY_AT_ONCE.format(name=name, most=limits.in_flight), "in_flight", "calls_in_flight")
         if size > limits.bytes:
-            return _too_large(f"env.{name}.{frame.method}", "call", size, limits.bytes)
+            return _too_large(f"env.{name}.{frame.method}", "call", size, limits)
         return None
 
     def _counted(self, name: str) -> str:
@@ -181,18 +191,18 @@ class ExecutionEnvironment:
         try:
             async with asyncio.timeout(limits.seconds) as within:
                 result = await getattr(target, frame.method)(*bound.args, **bound.kwargs, **context)
-            tree = values.encode(result)
+            tree = _encoded(called, result)
         except WorkflowError:
             raise
         except Exception as failed:  # noqa: BLE001 - whatever a binding raises is its author's business, not the tenant's
             if isinstance(failed, TimeoutError) and within.expired():
-                raise BindingError(_TOO_SLOW.format(called=called, seconds=limits.seconds), setting="call_seconds") from None
+                raise limits.refusal(_TOO_SLOW.format(called=called, seconds=limits.seconds), "seconds", "call_seconds") from None
             execution = self._execution
             execution.services.log("binding_failed", instance=execution.row.key, call=called, exc_info=failed)
             raise BindingError(_FAILED.format(called=called)) from None
         given = frames.size_of(tree)
         if given > limits.bytes:
-            raise _too_large(called, "result", given, limits.bytes)
+            raise _too_large(called, "result", given, limits)
         return tree
 
     def _context(self, frame: frames.Call, called: str) -> CallContext:
@@ -203,12 +213,26 @@ class ExecutionEnvironment:
             attempt = execution.open_attempt(key)
             if attempt is None:
                 raise NonRetryableError(_OVER.format(called=called, step=key))
-            idempotency_key = f"{row.tenant}/{row.key}/{row.generation}/{key.kind}/{key}"
-        return CallContext(row.tenant, row.id, row.workflow, row.execution, key, attempt, idempotency_key, self._host)
+            idempotency_key = f"{row.tenant}/{_named(row)}/{row.generation}/{key.kind}/{key}"
+        metadata = values.decode(row.metadata) if isinstance(row.metadata, dict) else {}
+        tenant = row.tenant if metadata.get(TENANT) is None else metadata[TENANT]
+        return CallContext(tenant, metadata, row.id, row.workflow, row.execution, key, attempt, idempotency_key, self._host)
 
 
-def _too_large(called: str, what: str, size: int, most: int) -> BindingError:
-    return BindingError(_TOO_LARGE.format(called=called, what=what, size=size, most=most), setting="call_bytes")
+def _named(row: InstanceRow) -> str:
+    """What stands for an instance in its idempotency keys: its number, which another database may have too, and its random part."""
+    return f"{row.key}" if row.nonce is None else f"{row.key}-{row.nonce}"
+
+
+def _too_large(called: str, what: str, size: int, limits: _Limits) -> BindingError:
+    return limits.refusal(_TOO_LARGE.format(called=called, what=what, size=size, most=limits.bytes), "bytes", "call_bytes")
+
+
+def _encoded(called: str, result: Any) -> Any:
+    try:
+        return values.encode(result)
+    except NotSerialisable as refused:
+        raise NotSerialisable(f"{called}: the result is {refused.message}. A binding gives JSON, datetime, bytes and set.") from None
 
 
 def _told(refused: WorkflowError) -> dict[str, Any]:

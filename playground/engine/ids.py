@@ -4,6 +4,8 @@ import secrets
 import uuid
 from typing import Protocol
 
+NONCE_BYTES = 12
+
 
 class Ids(Protocol):
     def instance_id(self) -> str:
@@ -12,9 +14,12 @@ class Ids(Protocol):
     def token(self) -> str:
         """A fresh secret that cannot be guessed."""
 
+    def nonce(self) -> str:
+        """A fresh short text that no other call gives, in whichever database."""
+
 
 class SystemIds:
-    """Random ids (UUIDv4) and 192-bit tokens."""
+    """Random ids (UUIDv4), 192-bit tokens and 96-bit nonces."""
 
     def instance_id(self) -> str:
         """A fresh instance id."""
@@ -23,3 +28,7 @@ class SystemIds:
     def token(self) -> str:
         """A fresh secret that cannot be guessed."""
         return secrets.token_urlsafe(24)
+
+    def nonce(self) -> str:
+        """A fresh short text that no other call gives, in whichever database."""
+        return secrets.token_hex(NONCE_BYTES)

@@ -263,10 +263,16 @@ class Scheduler:
     async def _expire_now(self) -> None:
         services = self._services
         now = services.clock.now()
-        before = now - services.settings.retention_days * durations.DAY
-        before_chaos = now - services.settings.chaos_retention_hours * durations.HOUR
+        settings, store = services.settings, services.store
+        before = now - settings.retention_days * durations.DAY
+        before_chaos = now - settings.chaos_retention_hours * durations.HOUR
+        ids_before = now - settings.used_id_days * durations.DAY
         try:
-            while await services.store.expire(before) or await services.store.expire(before_chaos, chaos=True):
+            while (
+                (settings.retention_days and await store.expire(before))
+                or await store.expire(before_chaos, chaos=True)
+                or (settings.used_id_days and await store.forget_used_ids(ids_before))
+            ):
                 if self._stopping:
                     return
         except Exception as error:  # noqa: BLE001 - it is told, and tried again

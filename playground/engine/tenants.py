@@ -5,6 +5,7 @@ An instance stays on the version that was the newest when it was created, until 
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -12,32 +13,38 @@ from playground.engine import deciders
 from playground.engine.bindings.everybody import EVERYBODYS
 from playground.engine.bindings.secrets import SHORTEST, Secrets
 from playground.engine.bindings.workflows import Workflow
-from playground.engine.code import Code
+from playground.engine.code import DEPLOYED, Code
 from playground.engine.engine import CreateInstance, Engine
 from playground.engine.fitting import Fit
 from playground.engine.instances import checked_batch
 from playground.engine.redaction import Redactor, name_refused
 from playground.store.protocol import Committed, InstanceRow, Refusal, Snapshot
-from playground.store.tables import Version
+from playground.store.tables import MISSING, NEEDED, NEWEST, Version
 from playground.workflows import events as ev
 from playground.workflows import names
 from playground.workflows.errors import (
     CannotMigrate,
+    InstanceAlreadyExists,
+    InstanceExpired,
+    InstanceNotFound,
     InvalidEventType,
     InvalidId,
     InvalidName,
     InvalidSecret,
     NonRetryableError,
+    TenantBusy,
     TenantNotFound,
     TooLarge,
+    VersionNeeded,
     VersionNotFound,
     VersionsFull,
+    of_entry,
 )
 from playground.workflows.events import NewEvent
 from playground.workflows.source import CLASS_NAME
 
-WORKFLOW = "tenant-workflow"  # what the workflow of such an instance is called
-VERSIONS_MOST = 1_000  # of one tenant
+WORKFLOW = DEPLOYED
+LISTED = 100  # instances looked at in one go when a tenant is deleted
 SECRETS_MOST = 100
 SECRET_BYTES = 16 * 1024
 
@@ -69,7 +76,7 @@ class Tenants:
         """The code of an instance that runs other code than was deployed: a fork of edited code, or one whose code was changed."""
         snippet = await self._engine.store.snippet(row.snippet)
         if snippet is None:
-            raise NonRetryableError(f"Tenant {row.tenant} has no version {row.snippet} any more.")
+            raise NonRetryableError(f"Tenant {row.tenant} has no version {row.snippet} any more: it was deleted. Start a run of another version instead.")
         return Version(0, snippet.id, snippet.source, row.class_name, snippet.created_at)
 
     async def _code(self, tenant: str, version: Version) -> Code:
@@ -85,20 +92,40 @@ class Tenants:
 
         Raises:
             InvalidName: the tenant's or the class's name can't be used.
-            VersionsFull: the tenant has too many.
+            VersionsFull: the tenant has as many as it may, and its unfinished instances need each of them.
         """
         names.check_name(tenant, "tenant")
         check_class_name(class_name)
-        newest = await self._store.version(tenant, "")
-        if newest is not None and newest.number >= VERSIONS_MOST and (newest.source, newest.class_name) != (source, class_name):
-            raise VersionsFull(f"Tenant {tenant} has {VERSIONS_MOST:,} versions, which is the most.")
-        return await self._store.deploy(tenant, source, class_name, at=self._engine.clock.now())
+        most = self._engine.settings.versions_per_tenant
+        deployed = await self._store.deploy(tenant, source, class_name, at=self._engine.clock.now(), most=most)
+        if deployed is None:
+            raise VersionsFull(
+                f"Tenant {tenant} has {most:,} versions, which is the most, and unfinished runs need them all. "
+                "End some, or move them to the newest version; then the oldest versions that nothing needs go by themselves.",
+                setting="versions_per_tenant",
+            )
+        return deployed
+
+    async def delete_version(self, tenant: str, id: str) -> None:
+        """Remove a version for good. A finished instance of it can be looked at as before, and not be run again.
+
+        Raises:
+            VersionNotFound: the tenant has none of this id.
+            VersionNeeded: it is the newest, or an unfinished instance needs it.
+        """
+        became = await self._store.delete_version(tenant, id)
+        if became == MISSING:
+            raise _no_version(id)
+        if became == NEWEST:
+            raise VersionNeeded(f'Version "{id}" is the newest, which new runs get. Deploy another first.')
+        if became == NEEDED:
+            raise VersionNeeded(f'Unfinished runs need version "{id}". End them, or move them to another version.')
 
     async def version(self, tenant: str, id: str = "") -> Version:
         """A version of a tenant, without an id its newest. Raises TenantNotFound, VersionNotFound."""
         found = await self._store.version(tenant, id)
         if found is None and id:
-            raise VersionNotFound(f'There is no version "{id[:60]}" of this tenant.')
+            raise _no_version(id)
         if found is None:
             raise TenantNotFound("Nothing has been deployed for this tenant yet; PUT its workflow first.")
         return found
@@ -135,9 +162,23 @@ class Tenants:
         """Create 1 to 100 instances. Raises InvalidBatch, and as `create`."""
         template = await self.template(tenant, version)
         entries = checked_batch(batch)
-        if await self._hides(tenant, *(str(entry["id"]) for entry in entries if entry.get("id") is not None)):
-            raise InvalidId(name_refused("An instance's id"))
+        ids = {index: str(entry["id"]) for index, entry in enumerate(entries) if entry.get("id") is not None}
+        if await self._hides(tenant, *ids.values()):
+            for index, id in ids.items():
+                if await self._hides(tenant, id):
+                    raise of_entry(index, InvalidId(name_refused("An instance's id")))
         return await self._engine.create_batch([replace(template, **entry) for entry in entries])
+
+    async def create_once(self, tenant: str, params: Any, id: str, trigger: str) -> tuple[str, str]:
+        """Create an instance unless there is, or was, one of this id already. Gives its id and its status. Raises as `create`."""
+        try:
+            row = await self.create(tenant, params, id, trigger=trigger)
+        except InstanceAlreadyExists:
+            try:
+                row = await self._engine.store.find(tenant, id)
+            except InstanceExpired as expired:
+                return id, expired.details["status"]
+        return row.id, row.status
 
     async def send_event(self, tenant: str, id: str, type: str, payload: Any = None) -> Committed:
         """Send an event. Raises as `Engine.send_event`, and InvalidEventType when the type holds a secret of the tenant's."""
@@ -172,6 +213,42 @@ class Tenants:
             return [*deciders.evict(snapshot), moved]
 
         return await self._engine.operate(row, decide)
+
+    # The end of a tenant.
+
+    async def delete(self, tenant: str, *, end: bool = False) -> int:
+        """Remove a tenant with everything it has: keys, trigger, code, instances, secrets, keys and values. Gives how many instances there were.
+
+        Its keys and code go first, so that nothing new begins meanwhile; broken off, it can be done again. Its name may be taken by another afterwards.
+
+        Args:
+            end: end the instances that are not finished.
+
+        Raises:
+            TenantNotFound: there is none of this name.
+            TenantBusy: instances are not finished, and are not to be ended.
+        """
+        store = self._engine.store
+        if await self._store.tenant(tenant) is None:
+            raise TenantNotFound(f'There is no tenant "{tenant}".')
+        counts = await store.count(tenant=tenant)
+        unfinished = sum(n for status, n in counts.items() if status not in ev.FINAL_STATUSES)
+        if unfinished and not end:
+            raise TenantBusy(f"{unfinished:,} runs of tenant {tenant} are not finished. End them first, or ask for `end=true`, which ends them now.", unfinished=unfinished)
+        await self._store.close(tenant)
+        removed = 0
+        while True:
+            removed += (ended := await store.delete_ended(tenant))
+            rows = await store.list(tenant, limit=LISTED)
+            if not rows and not ended:
+                break
+            for row in rows:
+                if row.status not in ev.FINAL_STATUSES:
+                    with suppress(InstanceNotFound):
+                        await self._engine.delete(tenant, row.id)
+                        removed += 1
+        await self._store.remove(tenant)
+        return removed
 
     # Secrets.
 
@@ -214,6 +291,10 @@ class _Deployed(Workflow):
     async def template(self) -> CreateInstance:
         """See `Workflow`."""
         return await self._tenants.template(self.tenant, trigger="binding")
+
+
+def _no_version(id: str) -> VersionNotFound:
+    return VersionNotFound(f'There is no version "{id[:60]}" of this tenant.')
 
 
 def _check_fit(id: str, target: Version, tried: Fit) -> None:

@@ -40,7 +40,7 @@ def first_row(new: NewInstance, key: int, at: int) -> InstanceRow:
         params=new.params, queue=new.queue, control_hash=new.control_hash, metadata=new.metadata, limits=new.limits,
         status=ev.QUEUED, generation=1, execution=0, last_seq=0, owner=None, due_at=at, log_bytes=0, stored_bytes=0,
         output=None, error=None, rollback=None, created_at=at, started_at=None, ended_at=None, paused_at=None,
-        wait_until=None, fresh=True, in_execution=False, injected=new.injected,
+        wait_until=None, fresh=True, in_execution=False, injected=new.injected, nonce=new.nonce, id_chosen=new.id_chosen,
     )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ class NewInstance:
 
     `limits` overrides settings for this instance (for example `{"attempt_wall_seconds": 60}`). `events` follow its first in the
     journal; they may copy steps and set keys. `parent` is the key of the instance it is made from, which finds it by `trigger["kind"]`.
-    `injected`: as in the row.
+    `injected`, `nonce`, `id_chosen`: as in the row.
     """
 
     tenant: str
@@ -49,6 +49,8 @@ class NewInstance:
     events: Sequence[NewEvent] = ()
     parent: int | None = None
     injected: Mapping[str, Any] | None = None
+    nonce: str | None = None
+    id_chosen: bool = True
 
 
 class InstanceRow(msgspec.Struct, frozen=True, gc=False):
@@ -60,6 +62,8 @@ class InstanceRow(msgspec.Struct, frozen=True, gc=False):
     `in_execution` is true from `execution_started` to `execution_ended`: an owned row without it never got its worker.
     `injected` is what is done to it on purpose, None for nothing: `breaks` (see workflows/breaks.py), `chaos` (see engine/chaos.py).
     `clock` is what the workflow's clock showed when a worker last had nothing left but to wait, in microseconds.
+    `nonce` is the random part of its idempotency keys (None: it was made before there was one). `id_chosen`: the id was given to create(), so that
+    somebody may give it again; then it stays used once the instance is removed for its age.
 
     A Struct, because every commit makes a new one: a dataclass of this many fields takes thirty times as long to copy.
     """
@@ -95,6 +99,8 @@ class InstanceRow(msgspec.Struct, frozen=True, gc=False):
     in_execution: bool = False
     injected: Mapping[str, Any] | None = None
     clock: int | None = None
+    nonce: str | None = None
+    id_chosen: bool = True
 
 
 class Child(NamedTuple):
@@ -220,7 +226,7 @@ class Store(Protocol):
     usage: UsageStore
 
     async def create(self, instances: Sequence[NewInstance], *, at: int) -> tuple[list[InstanceRow], list[Refusal]]:
-        """Add instances, each with its `workflow_queued` event, in one transaction; taken ids are left out and reported."""
+        """Add instances, each with its `workflow_queued` event, in one transaction; ids that are taken, or stay used, are left out and reported."""
 
     async def append(
         self,
@@ -282,7 +288,7 @@ class Store(Protocol):
         """The instance with its steps and inbox. Raises InstanceNotFound."""
 
     async def find(self, tenant: str, id: str) -> InstanceRow:
-        """The instance of this tenant and id. Raises InstanceNotFound."""
+        """The instance of this tenant and id. Raises InstanceNotFound; InstanceExpired: there was one, which was removed for its age."""
 
     async def events(self, key: int, *, after: int, limit: int) -> list[Event]:
         """Journal events with seq > after, oldest first."""
@@ -297,9 +303,9 @@ class Store(Protocol):
         """Watch a journal grow. Gives `wait(seq)`, which returns the last committed seq once it is greater than `seq`."""
 
     async def list(
-        self, tenant: str | None, *, status: str | None = None, before: int | None = None, limit: int = 50
+        self, tenant: str | None, *, status: str | None = None, workflow: str | None = None, before: int | None = None, limit: int = 50
     ) -> list[InstanceRow]:
-        """Instances, newest first (by key, descending, keys < before)."""
+        """Instances, newest first (by key, descending, keys < before); with `workflow` only those of a workflow of this name."""
 
     async def children(self, key: int, kind: str, *, limit: int = 50) -> Sequence[Child]:
         """The instances made from one in a certain way (`trigger["kind"]`), newest first."""
@@ -311,7 +317,16 @@ class Store(Protocol):
         """Remove an instance and everything of it. Raises InstanceNotFound."""
 
     async def expire(self, before: int, limit: int = 100, *, chaos: bool = False) -> int:
-        """Remove instances that ended before a time, with `chaos` only those of chaos runs, fewer than `limit` when they are large; returns how many were removed."""
+        """Remove instances that ended before a time, with `chaos` only those of chaos runs, fewer than `limit` when they are large; returns how many were removed.
+
+        Of a tenant's instance whose id was chosen, the id stays used.
+        """
+
+    async def forget_used_ids(self, before: int, limit: int = 1_000) -> int:
+        """Let ids of removed instances that ended before a time be given again; returns how many."""
+
+    async def delete_ended(self, tenant: str, limit: int = 100) -> int:
+        """Remove instances of a tenant that have ended, fewer than `limit` when they are large; returns how many were removed."""
 
     async def put_snippet(self, source: str, params: str | None, *, at: int) -> Snippet:
         """Store code and params under their hash; storing again changes nothing."""

@@ -27,7 +27,7 @@ from playground.store.sqlite_tables import SqliteEffects, SqliteKv, SqliteTenant
 from playground.store.sqlite_transaction import SqliteTransaction
 from playground.store.tables import EffectStore, KvStore, TenantStore, UsageStore
 from playground.store.writer import Log, Writer
-from playground.workflows.errors import InstanceNotFound
+from playground.workflows.errors import InstanceExpired, InstanceNotFound
 from playground.workflows.events import STATUSES, Event, NewEvent
 
 SYNCHRONOUS = ("full", "normal")
@@ -157,8 +157,15 @@ class SqliteStore:
     async def find(self, tenant: str, id: str) -> InstanceRow:
         found = await self._rows("instance_by_id", (tenant, id))
         if not found:
-            raise InstanceNotFound(f"there is no instance {id}")
+            raise await self._missing(tenant, id)
         return found[0]
+
+    async def _missing(self, tenant: str, id: str) -> InstanceNotFound:
+        used = await self._readers.run(lambda db: db.execute(self._sql["used_id"], (tenant, id)).fetchone())
+        if used is None:
+            return InstanceNotFound(f"there is no instance {id}")
+        workflow, status, ended_at = used
+        return InstanceExpired(id, workflow, status, ended_at)
 
     async def events(self, key: int, *, after: int, limit: int) -> list[Event]:
         return await self._readers.run(
@@ -185,19 +192,22 @@ class SqliteStore:
     def subscribe(self, key: int) -> AbstractAsyncContextManager[Callable[[int], Awaitable[int]]]:
         return self._growth.watch(key)
 
-    async def list(self, tenant: str | None, *, status: str | None = None, before: int | None = None, limit: int = 50) -> Rows:
+    async def list(
+        self, tenant: str | None, *, status: str | None = None, workflow: str | None = None, before: int | None = None, limit: int = 50
+    ) -> Rows:
         older = NEWEST if before is None else before
         if tenant is None:
+            assert workflow is None, "a workflow's name says little without its tenant"
             if status is None:
                 return await self._rows("list_all", (older, limit))
             return await self._rows("list_status", (status, older, limit))
         if status is not None:
-            return await self._rows("list_tenant_status", (tenant, status, older, limit))
+            return await self._rows("list_tenant_status", (tenant, status, older, limit, workflow))
         query = self._sql["list_tenant_status"]
 
         def read(db: sqlite3.Connection) -> Rows:
             newest = [
-                columns.instance_row(row) for status in STATUSES for row in db.execute(query, (tenant, status, older, limit))
+                columns.instance_row(row) for status in STATUSES for row in db.execute(query, (tenant, status, older, limit, workflow))
             ]
             return heapq.nlargest(limit, newest, key=lambda row: row.key)
 
@@ -215,6 +225,12 @@ class SqliteStore:
 
     async def expire(self, before: int, limit: int = 100, *, chaos: bool = False) -> int:
         return await self._writer.submit(partial(self._transaction.expire, before, limit, chaos))
+
+    async def forget_used_ids(self, before: int, limit: int = 1_000) -> int:
+        return await self._writer.submit(partial(self._transaction.forget_used_ids, before, limit))
+
+    async def delete_ended(self, tenant: str, limit: int = 100) -> int:
+        return await self._writer.submit(partial(self._transaction.delete_ended, tenant, limit))
 
     async def put_snippet(self, source: str, params: str | None, *, at: int) -> Snippet:
         new = snippet_of(source, params, at)

@@ -8,7 +8,7 @@
 SELECT i.key, i.tenant, i.id, i.workflow, i.snippet, o.class_name, o.params, i.queue, o.control_hash, o.metadata, o.limits,
     i.status, i.generation, i.execution, i.last_seq, i.owner, i.due_at, i.log_bytes, i.stored_bytes, i.output, i.error,
     i.rollback, i.created_at, i.started_at, i.ended_at, i.paused_at, i.wait_until, i.fresh, i.in_execution, i.injected,
-    i.clock
+    i.clock, o.nonce, o.id_chosen
 FROM instance i JOIN origin o ON o.instance = i.key
 
 -- name: instance_by_key
@@ -30,10 +30,26 @@ FROM instance i JOIN origin o ON o.instance = i.key
 {instance_columns} WHERE i.status = ? AND i.key < ? ORDER BY i.key DESC LIMIT ?
 
 -- name: list_tenant_status
-{instance_columns} WHERE i.tenant = ? AND i.status = ? AND i.key < ? ORDER BY i.key DESC LIMIT ?
+{instance_columns} WHERE i.tenant = ?1 AND i.status = ?2 AND i.key < ?3 AND (?5 IS NULL OR i.workflow = ?5) ORDER BY i.key DESC LIMIT ?4
 
 -- name: key_of_id
-SELECT key FROM instance WHERE tenant = ? AND id = ?
+-- 0 for an id that stays used though its instance was removed.
+SELECT key FROM instance WHERE tenant = ?1 AND id = ?2 UNION ALL SELECT 0 FROM used_id WHERE tenant = ?1 AND id = ?2
+
+-- name: used_id
+SELECT workflow, status, ended_at FROM used_id WHERE tenant = ? AND id = ?
+
+-- name: keep_id
+INSERT INTO used_id (tenant, id, workflow, status, ended_at)
+SELECT i.tenant, i.id, i.workflow, i.status, i.ended_at FROM instance i JOIN origin o ON o.instance = i.key
+WHERE i.key = ? AND i.tenant > '' AND o.id_chosen IS NOT 0
+ON CONFLICT DO NOTHING
+
+-- name: forget_used_ids
+DELETE FROM used_id WHERE (tenant, id) IN (SELECT tenant, id FROM used_id WHERE ended_at < ? ORDER BY ended_at LIMIT ?)
+
+-- name: ended_of_tenant
+SELECT key, stored_bytes + log_bytes FROM instance WHERE tenant = ? AND status IN ('complete', 'errored', 'terminated') LIMIT ?
 
 -- name: last_key
 SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'instance'), 0), coalesce((SELECT max(key) FROM instance), 0))
@@ -48,7 +64,7 @@ INSERT OR ROLLBACK INTO instance (key, tenant, id, workflow, snippet, queue, sta
 VALUES {rows}
 
 -- name: insert_origin
-INSERT OR ROLLBACK INTO origin (instance, class_name, params, control_hash, metadata, limits) VALUES {rows}
+INSERT OR ROLLBACK INTO origin (instance, class_name, params, control_hash, metadata, limits, nonce, id_chosen) VALUES {rows}
 
 -- name: insert_child
 INSERT OR ROLLBACK INTO child (instance, parent, kind) VALUES (?, ?, ?)

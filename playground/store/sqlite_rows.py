@@ -9,7 +9,7 @@ from playground.store.protocol import Child, InboxRow, InstanceRow, StepRow
 from playground.workflows.events import DO, Event, NewEvent, StepKey
 
 INSTANCE_COLUMNS = 26
-ORIGIN_COLUMNS = 6
+ORIGIN_COLUMNS = 8
 EVENT_COLUMNS = 7
 STEP_COLUMNS = 26
 INBOX_COLUMNS = 5
@@ -22,7 +22,7 @@ def instance_row(r: Sequence[Any]) -> InstanceRow:
         r[0], r[1], r[2], r[3], r[4], r[5], kept(r[6]), r[7], r[8], decode_or_none(r[9]), decode_or_none(r[10]),
         r[11], r[12], r[13], r[14], r[15], r[16], r[17], r[18], kept(r[19]), decode_or_none(r[20]),
         r[21], r[22], r[23], r[24], r[25], r[26], bool(r[27]), bool(r[28]), decode_or_none(r[29]),
-        r[30],
+        r[30], r[31], r[32] != 0,
     )  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def instance_values(row: InstanceRow) -> tuple[Any, ...]:
 def origin_values(row: InstanceRow) -> tuple[Any, ...]:
     """For insert_origin."""
     params, metadata, limits = encode_or_none(row.params), encode_or_none(row.metadata), encode_or_none(row.limits)
-    return (row.key, row.class_name, params, row.control_hash, metadata, limits)
+    return (row.key, row.class_name, params, row.control_hash, metadata, limits, row.nonce, row.id_chosen)
 
 
 def instance_update(row: InstanceRow) -> tuple[Any, ...]:

@@ -13,15 +13,22 @@ from playground.store.named_sql import NamedSql
 from playground.store.readers import Readers
 from playground.store.snippets import snippet_of
 from playground.store.sqlite_transaction import SqliteTransaction
-from playground.store.tables import EffectRow, NewEffect, Scope, TenantKey, TenantRow, Version
+from playground.store.tables import GONE, MISSING, NEEDED, NEWEST, EffectRow, NewEffect, Scope, TenantKey, TenantRow, Version
 from playground.store.writer import Writer
 
 T = TypeVar("T")
 
 LAST = "\U0010ffff"
-NEWEST = 2**63 - 1
+LAST_NUMBER = 2**63 - 1
 
 SQL = NamedSql(Path(__file__).with_name("sqlite_tables.sql"))
+
+
+# What goes with a tenant that has no instances any more.
+OF_A_TENANT = (
+    "delete_tenant_keys", "delete_tenant_versions", "delete_tenant_secrets", "delete_tenant_values", "delete_tenant_usage", "delete_tenant_effects",
+    "delete_tenant_used_ids", "delete_tenant",
+)  # fmt: skip
 
 
 class Tables:
@@ -43,6 +50,10 @@ class Tables:
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """What `work` gives, once the commit that holds what it wrote is durable."""
         return await self._writer.submit(partial(self._transaction.beside, work))
+
+    async def write_by_rows(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """As `write`, for work that goes by the rows of instances."""
+        return await self._writer.submit(partial(self._transaction.beside_rows, work))
 
 
 class SqliteKv:
@@ -101,8 +112,17 @@ class SqliteTenants:
     async def add_key(self, tenant: str, name: str, hash: str, *, at: int) -> int:
         return await self._tables.write(lambda db: create_key(db, tenant, name, hash, at))
 
-    async def deploy(self, tenant: str, source: str, class_name: str, *, at: int) -> tuple[Version, bool]:
-        return await self._tables.write(partial(_deploy, tenant, source, class_name, at))
+    async def deploy(self, tenant: str, source: str, class_name: str, *, at: int, most: int) -> tuple[Version, bool] | None:
+        return await self._tables.write_by_rows(partial(_deploy, tenant, source, class_name, at, most))
+
+    async def delete_version(self, tenant: str, id: str) -> str:
+        return await self._tables.write_by_rows(partial(_delete_version, tenant, id))
+
+    async def close(self, tenant: str) -> None:
+        await self._tables.write(partial(_run_all, ("delete_tenant_keys", "delete_tenant_versions", "delete_trigger"), tenant))
+
+    async def remove(self, tenant: str) -> None:
+        await self._tables.write(partial(_run_all, OF_A_TENANT, tenant))
 
     async def version(self, tenant: str, id: str) -> Version | None:
         query, values = ("version_of_id", (tenant, id)) if id else ("newest_version", (tenant,))
@@ -110,7 +130,7 @@ class SqliteTenants:
         return None if found is None else Version(*found)
 
     async def versions(self, tenant: str, *, before: int | None = None, limit: int) -> Sequence[Version]:
-        rows = await self._tables.all("versions_before", (tenant, NEWEST if before is None else before, limit))
+        rows = await self._tables.all("versions_before", (tenant, LAST_NUMBER if before is None else before, limit))
         return [Version(*row) for row in rows]
 
     async def set_trigger(self, tenant: str, hash: str | None) -> None:
@@ -196,15 +216,48 @@ def _record(effect: NewEffect, at: int, most: int, db: sqlite3.Connection) -> Ef
     return _effect((count + 1, at, effect.kind, *happened, 1))
 
 
-def _deploy(tenant: str, source: str, class_name: str, at: int, db: sqlite3.Connection) -> tuple[Version, bool]:
+def _deploy(tenant: str, source: str, class_name: str, at: int, most: int, db: sqlite3.Connection) -> tuple[Version, bool] | None:
     newest = db.execute(SQL["newest_version"], (tenant,)).fetchone()
-    id = version_id(source, class_name)
-    if newest is not None and newest[1] == id:
+    if newest is not None and newest[2:4] == (source, class_name):
         return Version(*newest), False
-    version = Version(1 if newest is None else newest[0] + 1, id, source, class_name, at)
+    if not _make_room(tenant, most, db):
+        return None
+    number = 1 if newest is None else newest[0] + 1
+    id = version_id(source, class_name)
+    if db.execute(SQL["version_of_id"], (tenant, id)).fetchone() is not None:  # the runs of back then keep theirs
+        id = version_id(source, f"{class_name} {number}")
     db.execute(SQL["insert_tenant"], (tenant, at))
-    db.execute(SQL["insert_version"], (tenant, version.number, id, source, class_name, at))
-    return version, True
+    db.execute(SQL["insert_version"], (tenant, number, id, source, class_name, at))
+    return Version(number, id, source, class_name, at), True
+
+
+def _make_room(tenant: str, most: int, db: sqlite3.Connection) -> bool:
+    """Let old versions go until there is room for one more; whether there is."""
+    over = db.execute(SQL["count_versions"], (tenant,)).fetchone()[0] + 1 - most
+    if over <= 0:
+        return True
+    free = db.execute(SQL["versions_not_needed"], (tenant, over)).fetchall()
+    if len(free) < over:
+        return False
+    db.executemany(SQL["delete_version_of_number"], [(tenant, number) for (number,) in free])
+    return True
+
+
+def _delete_version(tenant: str, id: str, db: sqlite3.Connection) -> str:
+    found = db.execute(SQL["version_of_id"], (tenant, id)).fetchone()
+    if found is None:
+        return MISSING
+    if db.execute(SQL["newest_version"], (tenant,)).fetchone()[1] == id:
+        return NEWEST
+    if db.execute(SQL["needs_version"], (tenant, id)).fetchone() is not None:
+        return NEEDED
+    db.execute(SQL["delete_version_of_id"], (tenant, id))
+    return GONE
+
+
+def _run_all(statements: Sequence[str], tenant: str, db: sqlite3.Connection) -> None:
+    for name in statements:
+        db.execute(SQL[name], (tenant,))
 
 
 def _effect(row: Sequence[Any]) -> EffectRow:

@@ -66,6 +66,59 @@ SELECT number, id, '', class_name, created_at FROM tenant_version WHERE tenant =
 -- name: insert_version
 INSERT INTO tenant_version (tenant, number, id, source, class_name, created_at) VALUES (?, ?, ?, ?, ?, ?)
 
+-- name: count_versions
+SELECT count(*) FROM tenant_version WHERE tenant = ?
+
+-- name: needs_version
+SELECT 1 FROM instance INDEXED BY instance_needs WHERE ended_at IS NULL AND tenant > '' AND tenant = ? AND snippet = ? LIMIT 1
+
+-- name: versions_not_needed
+-- The oldest, without the newest. One whose id came again under a later number (before version 7 of the schema) is found there.
+SELECT number FROM tenant_version v
+WHERE tenant = ?1 AND number < (SELECT max(number) FROM tenant_version WHERE tenant = ?1)
+    AND (
+        NOT EXISTS (
+            SELECT 1 FROM instance i INDEXED BY instance_needs
+            WHERE i.ended_at IS NULL AND i.tenant > '' AND i.tenant = ?1 AND i.snippet = v.id
+        )
+        OR EXISTS (SELECT 1 FROM tenant_version w WHERE w.tenant = ?1 AND w.id = v.id AND w.number > v.number)
+    )
+ORDER BY number LIMIT ?2
+
+-- name: delete_version_of_number
+DELETE FROM tenant_version WHERE tenant = ? AND number = ?
+
+-- name: delete_version_of_id
+DELETE FROM tenant_version WHERE tenant = ? AND id = ?
+
+-- name: delete_tenant_versions
+DELETE FROM tenant_version WHERE tenant = ?
+
+-- name: delete_tenant_keys
+DELETE FROM tenant_key WHERE tenant = ?
+
+-- name: delete_trigger
+UPDATE tenant SET trigger_hash = NULL WHERE name = ?
+
+-- name: delete_tenant_secrets
+DELETE FROM tenant_secret WHERE tenant = ?
+
+-- name: delete_tenant_values
+DELETE FROM kv WHERE tenant = ? AND instance = 0
+
+-- name: delete_tenant_usage
+DELETE FROM kv_usage WHERE tenant = ? AND instance = 0
+
+-- name: delete_tenant_effects
+-- Those of its instances have gone with them.
+DELETE FROM effect WHERE tenant = ? AND scope = 0
+
+-- name: delete_tenant_used_ids
+DELETE FROM used_id WHERE tenant = ?
+
+-- name: delete_tenant
+DELETE FROM tenant WHERE name = ?
+
 -- name: set_secret
 INSERT INTO tenant_secret (tenant, name, value, encrypted) VALUES (?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET value = excluded.value, encrypted = excluded.encrypted

@@ -144,10 +144,24 @@ class SqliteTransaction:
 
     def expire(self, before: int, limit: int, chaos: bool) -> int:
         """See `Store.expire`."""
+        return self._remove("ended_before_chaos" if chaos else "ended_before", (before, limit), keep_ids=True)
+
+    def forget_used_ids(self, before: int, limit: int) -> int:
+        """See `Store.forget_used_ids`."""
+        self._execute("forget_used_ids", (before, limit))
+        found: int = self._ask("SELECT changes()").fetchone()[0]
+        return found
+
+    def delete_ended(self, tenant: str, limit: int) -> int:
+        """See `Store.delete_ended`."""
+        return self._remove("ended_of_tenant", (tenant, limit), keep_ids=False)
+
+    def _remove(self, query: str, values: Sequence[Any], *, keep_ids: bool) -> int:
         self.flush()
-        ended = self._ask(self._sql["ended_before_chaos" if chaos else "ended_before"], (before, limit)).fetchall()
         removed = size = 0
-        for key, bytes_ in ended:
+        for key, bytes_ in self._ask(self._sql[query], values).fetchall():
+            if keep_ids:
+                self._execute("keep_id", (key,))
             self.delete(key)
             removed += 1
             size += bytes_
@@ -159,6 +173,11 @@ class SqliteTransaction:
         """Let `work` change tables that stand beside the journals, in the open transaction."""
         self._begin()
         return work(self._db)
+
+    def beside_rows(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """As `beside`, for work that reads the rows of instances too."""
+        self.flush()
+        return self.beside(work)
 
     def shrink(self) -> None:
         """See `Store.shrink`. What is touched stays."""

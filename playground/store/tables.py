@@ -7,6 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+# What becomes of a version that is to be deleted.
+GONE = "gone"
+NEWEST = "newest"
+NEEDED = "needed"
+MISSING = "missing"
+
 ROW_BYTES = 64  # what a key counts beside its own bytes and its value's
 
 
@@ -91,7 +97,7 @@ class EffectStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A tenant's code, immutable. `id` is the hash of source and class name, `number` counts from 1 per tenant."""
+    """A tenant's code, immutable. `id` is the hash of source and class name, and of the number where older code came back; `number` counts from 1 per tenant."""
 
     number: int
     id: str
@@ -135,8 +141,20 @@ class TenantStore(Protocol):
     async def add_key(self, tenant: str, name: str, hash: str, *, at: int) -> int:
         """Give a tenant, which is made if it is not there, one more key; gives its number."""
 
-    async def deploy(self, tenant: str, source: str, class_name: str, *, at: int) -> tuple[Version, bool]:
-        """Make code the tenant's newest version; what is the newest already stays it. Gives the version, and whether it is new."""
+    async def deploy(self, tenant: str, source: str, class_name: str, *, at: int, most: int) -> tuple[Version, bool] | None:
+        """Make code the tenant's newest version; what is the newest already stays it. Gives the version, and whether it is new.
+
+        A new one is at most the `most`-th: the oldest that no unfinished instance needs go. None: nothing may go, and nothing was changed.
+        """
+
+    async def delete_version(self, tenant: str, id: str) -> str:
+        """Remove a version, unless it is the newest or an unfinished instance needs it; says which (`GONE`, `NEWEST`, `NEEDED`, `MISSING`)."""
+
+    async def close(self, tenant: str) -> None:
+        """Take a tenant's keys, trigger and versions away, so that nothing new begins."""
+
+    async def remove(self, tenant: str) -> None:
+        """Take away everything else of a tenant that has no instances: secrets, keys and values, used ids, and itself."""
 
     async def version(self, tenant: str, id: str) -> Version | None:
         """A version of the tenant's own; with the id "" the newest."""

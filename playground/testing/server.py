@@ -38,7 +38,7 @@ class LocalServer:
     ) -> None:
         self._url, self._settings, self._clock, self._sandbox, self._plans = url, settings, clock, sandbox, plans
         self._env, self._durable, self._changed, self._log = env, durable, changed, log
-        self._numbers = 0
+        self._numbers = self._nonces = 0
 
     @property
     def dead(self) -> bool:
@@ -132,3 +132,8 @@ class LocalServer:
         """See `playground.engine.ids.Ids`."""
         self._numbers += 1
         return f"token-{self._numbers}"
+
+    def nonce(self) -> str:
+        """See `playground.engine.ids.Ids`. Counted apart, so that the ids of runs stay in a row."""
+        self._nonces += 1
+        return f"test-{self._nonces}"

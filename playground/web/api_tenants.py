@@ -13,13 +13,15 @@ from playground.web import bodies, tokens
 from playground.web.access import TENANT, check_operator, tenant_of
 from playground.web.check import ESCAPED, body_limit, refuse_bad
 from playground.web.context import Context
-from playground.web.errors import BadBody
+from playground.web.errors import BadBody, BadQuery
 from playground.web.queries import whole_number
 from playground.web.responses import FRESH, json_response
 from playground.web.tokens import KEY_NAME_LENGTH, KEY_PREFIX
 from playground.workflows import names
 from playground.workflows.source import CLASS_NAME
+from playground.workflows.errors import VersionNotFound
 
+MAIN = "main"  # the workflow that /workflow deploys
 VERSIONS_DEFAULT = 50
 VERSIONS_LISTED = 200  # in one answer
 
@@ -82,6 +84,36 @@ async def version(context: Context, request: Request) -> Response:
     tenant = await tenant_of(context, request)
     found = await context.tenants.version(tenant, request.path_params["version"])
     return json_response(_version(found) | {"source": found.source}, headers=FRESH)
+
+
+async def delete_version(context: Context, request: Request) -> Response:
+    """Remove a version for good, unless it is the newest or an unfinished instance needs it."""
+    tenant, id = await tenant_of(context, request), request.path_params["version"]
+    await context.tenants.delete_version(tenant, id)
+    context.log("tenant.version_deleted", tenant=tenant, version=id, client=context.addresses.of(request))
+    return Response(status_code=204)
+
+
+async def delete_named_version(context: Context, request: Request) -> Response:
+    """The same by the name of the workflow, which is `main`."""
+    workflow = request.path_params["name"]
+    if workflow != MAIN:
+        await tenant_of(context, request)
+        raise VersionNotFound(f'This tenant has no workflow "{workflow[:60]}"; what is deployed at /workflow is called "{MAIN}".')
+    return await delete_version(context, request)
+
+
+async def delete_tenant(context: Context, request: Request) -> Response:
+    """Remove a tenant with everything it has; with `end=true` also while instances are unfinished, which are ended. For the operator."""
+    check_operator(context, request)
+    tenant = names.check_name(request.path_params[TENANT], TENANT)
+    context.limits.changes.spend(request, context.addresses.of(request))
+    end = request.query_params.get("end", "false")
+    if end not in ("true", "false"):
+        raise BadQuery("`end` takes true or false.")
+    removed = await context.tenants.delete(tenant, end=end == "true")
+    context.log("tenant.deleted", tenant=tenant, instances=removed, client=context.addresses.of(request))
+    return json_response({"tenant": tenant, "instances": removed}, headers=FRESH)
 
 
 async def secrets(context: Context, request: Request) -> Response:

@@ -1,5 +1,7 @@
 """A tenant's trigger: an address with a secret of its own, which starts an instance with whatever JSON is posted to it."""
 
+import base64
+import hashlib
 import hmac
 
 from starlette.requests import Request
@@ -8,10 +10,14 @@ from starlette.responses import Response
 from playground.web import bodies, tokens
 from playground.web.access import tenant_of
 from playground.web.context import Context
-from playground.web.errors import NothingHere
+from playground.web.errors import BadQuery, NothingHere
 from playground.web.responses import FRESH, json_response
 from playground.workflows import names
 from playground.workflows.errors import InvalidName
+
+WEBHOOK = "webhook"  # how such an instance says that it was started
+IDEMPOTENCY_KEY_LENGTH = 255  # characters
+DIGEST_LENGTH = 26  # of the 52 characters that a SHA-256 takes in base32: 130 bits
 
 _NOT_HERE = "There is no trigger at this address."
 
@@ -34,7 +40,10 @@ async def remove(context: Context, request: Request) -> Response:
 
 
 async def pull(context: Context, request: Request) -> Response:
-    """Start an instance; the body is its params, any JSON or nothing. No key is needed: the address is the secret."""
+    """Start an instance; the body is its params, any JSON or nothing. No key is needed: the address is the secret.
+
+    Called again with the same `id`, or the same Idempotency-Key header, it starts nothing and answers with the instance that there is.
+    """
     context.limits.changes.take(f"hook:{context.addresses.of(request)}")
     try:
         tenant = names.check_name(request.path_params["tenant"], "tenant")
@@ -46,5 +55,22 @@ async def pull(context: Context, request: Request) -> Response:
         raise NothingHere(_NOT_HERE)
     raw = await bodies.read_bytes(request, context.settings.value_bytes + bodies.OVERHEAD_BYTES)
     params = await bodies.checked(raw) if raw.strip() else None
-    row = await context.tenants.create(tenant, params, trigger="webhook")
-    return json_response({"id": row.id, "status": row.status}, 202, FRESH)
+    id = _id_of(request)
+    if id is None:
+        row = await context.tenants.create(tenant, params, trigger=WEBHOOK)
+        id, status = row.id, row.status
+    else:
+        id, status = await context.tenants.create_once(tenant, params, id, WEBHOOK)
+    return json_response({"id": id, "status": status}, 202, FRESH)
+
+
+def _id_of(request: Request) -> str | None:
+    """The id that the instance is to have: the one in the address, or one made of the Idempotency-Key, which may be any text. None: any."""
+    id = request.query_params.get("id")
+    key = request.headers.get("idempotency-key")
+    if id is not None or key is None:
+        return id
+    if not 0 < len(key) <= IDEMPOTENCY_KEY_LENGTH:
+        raise BadQuery(f"Idempotency-Key takes 1 to {IDEMPOTENCY_KEY_LENGTH} characters.")
+    digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+    return "hook-" + base64.b32encode(digest).decode().lower()[:DIGEST_LENGTH]

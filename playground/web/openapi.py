@@ -16,7 +16,7 @@ from playground.web.start_token import HEADER
 
 OPENAPI_VERSION = "3.1.0"
 REF = "#/components/schemas/{name}"
-_QUERY_TYPES: Mapping[str, Any] = {"source": "string", "params": "string", "status": "string", "a": "string", "b": "string", "theme": "string", "readonly": "string", "operator": "string", "token": "string", "ids": "string", "after": ["integer", "string"], "before": ["integer", "string"]}
+_QUERY_TYPES: Mapping[str, Any] = {"source": "string", "params": "string", "status": "string", "a": "string", "b": "string", "theme": "string", "readonly": "string", "operator": "string", "token": "string", "end": "boolean", "id": "string", "ids": "string", "after": ["integer", "string"], "before": ["integer", "string"]}
 _REFUSED_BODY = ("body.not_json", "body.not_object", "body.invalid", "too_large", "cross_origin")
 _REFUSED_KEY = ("key.missing", "key.wrong", "key.revoked", "workflow.invalid_name")
 _REFUSED_CONTROL = ("token.missing", "token.wrong", "cross_origin", "too_many")

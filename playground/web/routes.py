@@ -85,7 +85,9 @@ OF_INSTANCES: tuple[Call, ...] = (
 
 def _of_tenant(call: Call) -> Call:
     """The same call for a tenant's instance, with a key in place of the control token."""
-    return replace(call, path=call.path.replace(INSTANCE, TENANT_INSTANCE), key=True, control=False)
+    return replace(
+        call, path=call.path.replace(INSTANCE, TENANT_INSTANCE), key=True, control=False, refuses=(*call.refuses, "instance.expired")
+    )
 
 
 def _key(method: str, path: str, view: View, *refuses: str, **rest: Any) -> Call:
@@ -97,15 +99,18 @@ _NEW = ("tenant.not_found", "version.not_found", "instance.invalid_id", "busy")
 # What a tenant asks for with one of its keys, and its trigger; its keys are the operator's.
 OF_TENANTS: tuple[Call, ...] = (
     _post(TENANT + "/keys", api_tenants.make_key, answer=201, body=api_tenants.KeyBody, refuses=_NEW_KEY),
+    Call("DELETE", TENANT, api_tenants.delete_tenant, query=("end",), refuses=("tenant.not_found", "tenant.unfinished", "query.invalid", *_NEW_KEY)),
     _key("PUT", "/workflow", api_tenants.deploy, "source.refused", "workflow.invalid_name", "version.too_many", *_CODE, answer=201, body=api_tenants.DeployBody),
     _key("GET", "/workflow", api_tenants.versions, "query.invalid", query=("before", "limit")),
     _key("GET", "/workflow/{version}", api_tenants.version, "version.not_found"),
+    _key("DELETE", "/workflow/{version}", api_tenants.delete_version, "version.not_found", "version.needed", answer=204),
+    _key("DELETE", "/workflows/{name}/{version}", api_tenants.delete_named_version, "version.not_found", "version.needed", answer=204),
     _key("GET", "/secrets", api_tenants.secrets),
     _key("PUT", "/secrets/{name}", api_tenants.set_secret, "secret.invalid", "too_large", answer=204, body=api_tenants.SecretBody),
     _key("DELETE", "/secrets/{name}", api_tenants.remove_secret, answer=204),
     _key("POST", "/trigger", api_triggers.make, answer=201),
     _key("DELETE", "/trigger", api_triggers.remove, answer=204),
-    _post("/api/hooks/{tenant}/{secret}", api_triggers.pull, answer=202, refuses=("not_found", "tenant.not_found", "body.not_json", *_CODE)),
+    _post("/api/hooks/{tenant}/{secret}", api_triggers.pull, answer=202, query=("id",), refuses=("not_found", "tenant.not_found", "instance.invalid_id", "query.invalid", "body.not_json", *_CODE)),
     _key("GET", "/instances", api_tenant_instances.listed, "query.invalid", query=("status", "before", "limit")),
     _key("POST", "/instances", api_tenant_instances.create, "instance.already_exists", *_NEW, answer=201, body=api_tenant_instances.TenantCreateBody),
     _key("POST", "/instances/batch", api_tenant_instances.create_batch, "workflow.invalid_batch", *_NEW, answer=201, body=api_tenant_instances.BatchBody),

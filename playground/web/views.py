@@ -10,7 +10,7 @@ from playground.web.folds import Folds
 from playground.web.journals import Budget, left_out, partly_read, read
 from playground.web.shown import label
 from playground.workflows import events as ev
-from playground.workflows.errors import InstanceNotFound
+from playground.workflows.errors import InstanceExpired, InstanceNotFound
 from playground.workflows.printed import Joiner, Printed
 
 ANONYMOUS = ""  # the tenant of instances started without one; they share one namespace of ids
@@ -35,9 +35,11 @@ class Views:
         """The instance of an id. Raises InstanceNotFound, in words for people."""
         try:
             return await self._store.find(tenant, id)
+        except InstanceExpired:
+            raise
         except InstanceNotFound:
-            kept = f"Finished runs are kept {self._retention_days} day{'s' if self._retention_days != 1 else ''}."
-            raise InstanceNotFound(f"No run has this address. {kept}") from None
+            kept = f" Finished runs are kept {self._retention_days} day{'s' if self._retention_days != 1 else ''}." if self._retention_days else ""
+            raise InstanceNotFound(f"No run has this address.{kept}") from None
 
     async def instance(self, row: InstanceRow, at: int | None = None) -> dict[str, Any]:
         """What `GET /api/instances/{id}` answers; its steps and large values in it are JSON text (`msgspec.Raw`).
@@ -57,7 +59,7 @@ class Views:
         ended = state if state.status in ev.FINAL_STATUSES else row
         ended_at = ended.ended_at if ended.status in ev.FINAL_STATUSES else None
         kept_ms = self._chaos_hours * HOUR_MS if queues.is_chaos(row.queue) else self._retention_days * DAY_MS
-        shown["kept_until"] = None if ended_at is None else ended_at + kept_ms
+        shown["kept_until"] = ended_at + kept_ms if ended_at is not None and kept_ms else None
         return shown
 
     async def readable(self, row: InstanceRow, at: int | None = None) -> dict[str, Any]:

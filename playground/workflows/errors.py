@@ -46,6 +46,17 @@ class InstanceNotFound(WorkflowError):
     code = "instance.not_found"
 
 
+class InstanceExpired(InstanceNotFound):
+    """There was such an instance; it ended, and was removed when its time was over. Its id stays used. `details` have its `status` and `ended_at`."""
+
+    code = "instance.expired"
+
+    def __init__(self, id: str, workflow: str, status: str, ended_at: int) -> None:
+        message = f'Instance "{id}" ended long ago ({status}) and is not kept any more. Its id stays used, so that nothing is done twice; take another for a new one.'
+        super().__init__(message, status=status, ended_at=ended_at)
+        self.workflow = workflow
+
+
 class InstanceAlreadyExists(WorkflowError):
     code = "instance.already_exists"
 
@@ -175,6 +186,18 @@ class VersionNotFound(WorkflowError):
     """The tenant has no version of this id."""
 
     code = "version.not_found"
+
+
+class VersionNeeded(WorkflowError):
+    """A version can't be deleted: new instances get it, or unfinished ones run it."""
+
+    code = "version.needed"
+
+
+class TenantBusy(WorkflowError):
+    """A tenant can't be deleted while its instances run; `details` have how many are `unfinished`."""
+
+    code = "tenant.unfinished"
 
 
 class VersionsFull(WorkflowError):
