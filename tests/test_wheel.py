@@ -49,6 +49,8 @@ def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_the_pages_and_the_editor(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
+    (entries,) = [name for name in names if name.endswith(".dist-info/entry_points.txt")]
+    assert "[pytest11]\nplayground = playground.pytest_plugin" in zipfile.ZipFile(wheel).read(entries).decode()
     for folder in ("static", "templates"):
         here = {file.relative_to(ROOT).as_posix() for file in (ROOT / folder).rglob("*") if file.is_file()}
         assert here
