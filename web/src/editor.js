@@ -14,6 +14,7 @@ import {
   tooltips,
 } from "@codemirror/view";
 import { python } from "./highlight.js";
+import { input } from "./input.js";
 import { notes } from "./notes.js";
 import { columnOf, lineAt, offsetAt } from "./places.js";
 import { nextProblem, problems, show } from "./problems.js";
@@ -94,6 +95,7 @@ export function createEditor({ parent, doc, nonce, labelledby, describedby, onCh
       tooltips({ parent: document.body }),
       keymap.of([...defaultKeymap, ...historyKeymap, indentWithTab]),
       unmarked,
+      input,
       watch,
     ],
   });
@@ -124,7 +126,7 @@ export function createEditor({ parent, doc, nonce, labelledby, describedby, onCh
         changes: changed ? { from: 0, to: doc.length, insert: now } : [],
         selection: { anchor: Math.min(anchor, now.length), head: Math.min(head, now.length) },
         effects: top ? EditorView.scrollIntoView(line.from, { y: "start", yMargin: PAD_PX + (line.number - 1) * LINE_PX - top, x: "nearest" }) : [],
-        userEvent: changed ? "input.paste" : "select",
+        userEvent: changed ? "input.early" : "select",
       });
       if (left) view.requestMeasure({ read: () => null, write: () => (view.scrollDOM.scrollLeft = left) });
       if (focused) view.focus();

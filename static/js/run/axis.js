@@ -1,6 +1,6 @@
 // The labels above the timeline: flags for cuts and now, true lengths of idle strips, ticks. What would touch is left out. Pure.
 
-import { CUT, lasting, two } from "./words.js";
+import { CUT, lasting, moment, two } from "./words.js";
 
 const CHAR = 6.1; // width of a character at 11 px, in CSS pixels
 const GAP = 8; // least distance of two labels
@@ -45,9 +45,9 @@ export function labels({ scale, cuts, stale, final, width, narrow, held }) {
   put({ kind: "start", a: scale.view ? 0 : scale.at(scale.start), text: begins }, begins.length * CHAR);
   if (!narrow) {
     for (const idle of scale.idles) {
-      const text = idle.ahead ? lasting(idle.length) : `${lasting(idle.length)} ${idle.queued ? FOR_WORKER : "idle"}`;
+      const text = idle.ahead ? `until ${moment(idle.to, scale.now)}` : `${lasting(idle.length)} ${idle.queued ? FOR_WORKER : "idle"}`;
       if (!put({ kind: "skipped", a: (idle.a + idle.b) / 2, text }, text.length * CHAR)) {
-        const [short] = lasting(idle.length).split(" ");
+        const short = idle.ahead ? moment(idle.to, scale.now) : lasting(idle.length).split(" ")[0];
         put({ kind: "skipped", a: (idle.a + idle.b) / 2, text: short, title: text }, short.length * CHAR);
       }
     }
