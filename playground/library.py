@@ -18,8 +18,9 @@ from playground.engine.code import Code
 from playground.engine.dispatcher import Dispatcher
 from playground.engine.engine import Engine
 from playground.engine.ids import SystemIds
-from playground.engine.instances import Batch, InstanceStatus, WorkflowInstance
+from playground.engine.instances import Batch, InstanceStatus, Page, WorkflowInstance
 from playground.engine.services import Log
+from playground.engine.tenant_limits import TenantLimits
 from playground.log_lines import INFO, Quiet
 from playground.opening import sandbox_of, store_of
 from playground.settings import BadSetting, Settings, read
@@ -46,7 +47,9 @@ __all__ = [
     "InstanceStatus",
     "MissingDispatcherMetadataError",
     "NonRetryableError",
+    "Page",
     "Secrets",
+    "TenantLimits",
     "Workflow",
     "WorkflowError",
     "WorkflowInstance",

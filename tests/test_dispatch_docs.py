@@ -2,19 +2,27 @@
 
 import asyncio
 import contextlib
+import importlib.util
+import inspect
 import io
+import json
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
-from dispatch_support import Place, output, workflow
+from dispatch_support import Place, journal, on_engine, output, workflow
+from starlette.requests import Request
 
 import playground
 from playground import Code, Dispatcher, Engine
 from playground.settings import Settings
 from playground.web.routes import OF_TENANTS, TENANT, TENANT_INSTANCE
+from playground.workflows import events as ev
+from playground.workflows import state_rules
 
 DOCS = Path(__file__).parent.parent / "docs"
 TESTS = Path(__file__).parent
@@ -34,6 +42,52 @@ def table() -> list[list[str]]:
 def test_the_first_program_runs_as_it_stands(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", blocks("dispatcher.md")[0]], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout, done.stderr) == ("Hello, Ada!\nGuten Tag, Ada!\n", "")
+
+
+@on_engine()
+async def test_the_stream_that_is_written_there_gives_a_browser_the_journal_and_goes_on_where_it_was(engine: Engine) -> None:
+    names: dict[str, Any] = {"dispatcher": Dispatcher(engine, lambda metadata: Code(workflow("return 5"))), "tenant_of": lambda request: "acme"}
+    exec(next(it for it in blocks("dispatcher.md") if "text/event-stream" in it), names)  # noqa: S102 - the document's own code
+    instance = await names["dispatcher"].wrap_binding({"tenant": "acme"}).create("one")
+    await output(instance)
+
+    async def received(*headers: tuple[bytes, bytes]) -> list[str]:
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": headers, "path_params": {"id": "one"}}
+        return [part async for part in (await names["stream"](Request(scope))).body_iterator]
+
+    first = await received()
+    assert first[0].startswith('id: 1\ndata: {"seq": 1,') and first[-1] == "event: end\ndata: {}\n\n"
+    sent = [json.loads(part.partition("data: ")[2]) for part in first[:-1]]
+    assert sent == [event.as_json() for event in await journal(instance)]
+    assert await received((b"last-event-id", b"2")) == first[2:]
+
+
+@on_engine()
+async def test_the_limits_and_the_check_that_are_written_there_work(engine: Engine) -> None:
+    limits, check = [next(it for it in blocks("dispatcher.md") if part in it) for part in ("limit_tenant", "engine.check")]
+    exec(limits, {"engine": engine, "TenantLimits": playground.TenantLimits})  # noqa: S102 - the document's own code
+    for source, good in ((workflow("return 5"), True), ("class TenantWorkflow(:", False)):
+        names: dict[str, Any] = {"engine": engine, "source": source}
+        exec("async def look():\n" + textwrap.indent(check, "    "), names)  # noqa: S102 - as above
+        if good:
+            await names["look"]()
+        else:
+            with pytest.raises(ValueError, match="Invalid syntax"):
+                await names["look"]()
+
+
+def test_the_reference_of_events_is_made_from_their_table_and_has_every_type_that_a_journal_may_hold() -> None:
+    spec = importlib.util.spec_from_file_location("events_reference", DOCS / "events.py")
+    assert spec is not None and spec.loader is not None
+    reference = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reference)
+    text = (DOCS / "events.md").read_text("utf-8")
+    assert reference.written(text) == text, "run `./run python docs/events.py`"
+    rows = reference.rows("# Each with what has happened", "# Why an execution ended.")
+    words = inspect.getsource(ev).partition("# Each with what")[2].partition("# Why an execution")[0]
+    assert [row.word for row in rows] == re.findall(r'^[A-Z_]+ = "(\w+)"', words, re.MULTILINE) and all(row.happened for row in rows)
+    assert {row.word for row in rows} >= set(state_rules.RULES)
+    assert {row.word for row in reference.rows("# Why an execution ended.", "END_REASONS")} == set(ev.END_REASONS)
 
 
 @pytest.mark.parametrize("row", table(), ids=lambda row: row[0][:40])
@@ -57,6 +111,7 @@ def test_settings_and_names_that_are_spoken_of_are_there(name: str) -> None:
     text = (DOCS / name).read_text("utf-8")
     spoken = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", text.partition("## Counterparts")[0]))
     known = set(Settings.__dataclass_fields__) | set(dir(playground.Workflow)) | set(dir(playground.WorkflowInstance))
+    known |= {field for it in (playground.InstanceStatus, playground.TenantLimits) for field in it.__dataclass_fields__} | {"limit_tenant"}
     known |= {"class_name", "open_engine", "created_at", "not_loaded", "kv_put", "kv_deleted", "idempotency_key", "wrap_binding"}
     assert spoken - known == set()
 

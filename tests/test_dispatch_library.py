@@ -1,5 +1,6 @@
 """The library: an engine on a database URL, a dispatcher, and the instances that a program holds by their handles."""
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -7,11 +8,13 @@ from typing import Any
 
 import pytest
 from aio import run, story
-from dispatch_support import error, journal, journal_until, on_engine, output, workflow
+from dispatch_support import Place, error, journal, journal_until, on_engine, output, workflow
 
 import playground
 from playground import Code, Dispatcher, Engine, library
-from playground.settings import BadSetting
+from playground.engine.pace import Pace
+from playground.engine.tenant_limits import LimitsOfTenants
+from playground.settings import BadSetting, Settings
 from playground.workflows import errors
 from playground.workflows import events as ev
 
@@ -187,3 +190,135 @@ async def test_an_error_of_the_code_is_the_instances(engine: Engine) -> None:
     instance = await flows.create()
     assert await error(instance) == ("ValueError", "no")
     assert (await journal(instance))[-1].type == ev.WORKFLOW_ERRORED
+
+
+# Looking at many.
+
+
+@on_engine()
+async def test_a_status_has_params_and_times(engine: Engine) -> None:
+    flows = Dispatcher(engine, lambda metadata: Code(HELD)).wrap_binding({"tenant": "acme"})
+    held = await flows.create("held", {"n": 1})
+    await journal_until(held, ev.WORKFLOW_WAITING)
+    status = await held.status()
+    assert (status.id, status.params, status.ended_at) == ("held", {"n": 1}, None)
+    assert status.started_at is not None and status.created_at <= status.started_at
+    assert status.waiting_until is not None and abs(status.waiting_until - status.started_at - 3_600_000) < 60_000
+    await held.send_event("go", 5)
+    await output(held)
+    status = await held.status()
+    assert (status.status, status.output, status.params, status.waiting_until) == ("complete", 5, {"n": 1}, None)
+    assert status.started_at is not None and status.ended_at is not None and status.started_at <= status.ended_at
+
+
+@on_engine()
+async def test_instances_are_listed_by_status_in_pages_and_only_a_workflows_and_a_tenants_own(engine: Engine) -> None:
+    dispatcher = Dispatcher(engine, lambda metadata: Code(HELD))
+    flows = dispatcher.wrap_binding({"tenant": "acme"})
+    other = Dispatcher(engine, lambda metadata: Code(ECHO), name="other").wrap_binding({"tenant": "acme"})
+    for number in range(5):
+        held = await flows.create(f"i{number}", number)
+        await output(await other.create(f"o{number}"))
+        await journal_until(held, ev.WORKFLOW_WAITING)
+    await dispatcher.wrap_binding({"tenant": "globex"}).create("elsewhere")
+    for number in (1, 3):
+        await (await flows.get(f"i{number}")).send_event("go", number * 10)
+        await output(await flows.get(f"i{number}"))
+    first = await flows.list(limit=2)
+    assert [(it.id, it.status, it.params, it.output) for it in first] == [("i4", "waiting", 4, None), ("i3", "complete", 3, 30)]
+    second = await flows.list(limit=2, cursor=first.cursor)
+    await (await flows.get("i2")).delete()
+    rest = await flows.list(limit=2, cursor=second.cursor)
+    assert [it.id for it in (*second, *rest)] == ["i2", "i1", "i0"] and rest.cursor is None
+    assert [it.id for it in await flows.list(status="complete")] == ["i3", "i1"]
+    assert [it.id for it in await flows.list("waiting", 1)] == ["i4"]
+    assert len(await other.list()) == 5 and (await other.list("errored")).cursor is None
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"status": "done"}, "there is no status 'done'; there are: queued, running"),
+        ({"limit": 0}, "limit is 0; it takes a whole number from 1 to 200"),
+        ({"limit": True}, "limit is True"),
+        ({"cursor": "i4"}, "cursor is 'i4'; it takes the `cursor` of a page"),
+    ],
+)
+@on_engine()
+async def test_a_list_that_can_not_be_given_says_why(engine: Engine, given: dict[str, Any], said: str) -> None:
+    flows = Dispatcher(engine, lambda metadata: Code(ECHO)).wrap_binding({"tenant": "acme"})
+    with pytest.raises(ValueError, match=said):
+        await flows.list(**given)
+
+
+# Limits of one tenant.
+
+
+@on_engine(workers=6, spare_slots=0)
+async def test_a_tenant_may_have_limits_of_its_own_and_others_keep_the_settings(engine: Engine) -> None:
+    inside: dict[Any, int] = {"small": 0, "other": 0}
+    most: dict[Any, int] = {"small": 0, "other": 0}
+    opened = asyncio.Event()
+
+    class Gate(playground.Binding):
+        async def enter(self, *, call: playground.CallContext) -> None:
+            inside[call.tenant] += 1
+            most[call.tenant] = max(most[call.tenant], inside[call.tenant])
+            if sum(inside.values()) >= 4:
+                opened.set()
+            await opened.wait()
+            inside[call.tenant] -= 1
+
+    engine.limit_tenant({"tenant": "small", "plan": "free"}, playground.TenantLimits(running=1, queued=3))
+    code = Code(workflow("await self.env.GATE.enter()"), env={"GATE": Gate()})
+    dispatcher = Dispatcher(engine, lambda metadata: code)
+    small, other = [dispatcher.wrap_binding({"tenant": name}) for name in ("small", "other")]
+    made = [*await small.create_batch([{}] * 4), *await other.create_batch([{}] * 4)]
+    with pytest.raises(errors.Busy, match=r"3 is the most.* queued_per_tenant \(PLAYGROUND_QUEUED_PER_TENANT\)") as busy:
+        await small.create()
+    assert busy.value.details["setting"] == "queued_per_tenant"
+    for instance in made:
+        await output(instance)
+    assert most["small"] == 1 and most["other"] > 1
+
+
+def test_a_tenant_begins_no_more_in_a_second_than_its_own_limit() -> None:
+    limits = LimitsOfTenants(Settings(starts_per_second_per_tenant=5))
+    limits.set("slow", playground.TenantLimits(starts_per_second=1))
+    pace = Pace(limits.starts_per_second, lambda: limits.limited)
+    assert (pace.room(1_000), pace.resumes(1_000)) == ({"slow": 1}, None)
+    pace.begun("slow", 1_000)
+    pace.begun("other", 1_000)
+    assert (pace.room(1_500), pace.resumes(1_500)) == ({"slow": 0, "other": 4}, 2_000)
+    assert pace.room(2_000) == {"slow": 1}
+
+
+@pytest.mark.parametrize("given", [{"running": 0}, {"queued": "5"}, {"starts_per_second": True}])
+def test_limits_that_make_no_sense_are_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(given))} is .*; it takes a whole number from 1 on"):
+        playground.TenantLimits(**given)
+
+
+@on_engine()
+async def test_a_value_of_env_that_can_not_be_kept_is_named(engine: Engine) -> None:
+    with pytest.raises(errors.NotSerialisable, match=r"env\.CONNECTION is not serialisable: \$: object\. It takes a Binding"):
+        Code("", env={"CONNECTION": object()})
+    flows = Dispatcher(engine, lambda metadata: Code(ECHO)).wrap_binding({"tenant": "acme"})
+    with pytest.raises(errors.NotSerialisable, match=r"^The params are not serialisable: \$: object"):
+        await flows.create(params=object())
+    held = await flows.create()
+    with pytest.raises(errors.NotSerialisable, match=r"^The event payload is not serialisable: \$\.x: object"):
+        await held.send_event("go", {"x": object()})
+
+
+# The setting that is named.
+
+
+@on_engine(attempt_wall_seconds=1)
+async def test_a_limit_that_a_program_s_tenant_meets_names_the_setting_that_it_is(engine: Engine, place: Place) -> None:
+    flows = Dispatcher(engine, lambda metadata: Code(workflow("await asyncio.get_running_loop().create_future()"))).wrap_binding({"tenant": "acme"})
+    silent = Dispatcher(engine, lambda metadata: Code(workflow("import time\ntime.sleep(60)")), name="silent").wrap_binding({"tenant": "acme"})
+    message = (await error(await silent.create()))[1]
+    assert message.endswith("The setting is attempt_wall_seconds (PLAYGROUND_ATTEMPT_WALL_SECONDS).")
+    assert [line["limit"] for line in place.log.of("limit")] == ["attempt_wall_seconds"]
+    assert (await error(await flows.create()))[0] == "Stuck"

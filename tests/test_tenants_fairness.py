@@ -97,7 +97,7 @@ def due_in_the_next_second(clock: FakeClock) -> Callable[[], bool]:
 
 
 def test_the_pace_is_counted_by_the_second() -> None:
-    pace = Pace(2)
+    pace = Pace(lambda queue: 2)
     assert (pace.room(1_000), pace.resumes(1_000)) == ({}, None)
     pace.begun("a", 1_100)
     assert (pace.room(1_200), pace.resumes(1_200)) == ({"a": 1}, None)

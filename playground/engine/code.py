@@ -8,6 +8,7 @@ from playground.engine.bindings.binding import Binding
 from playground.store.protocol import InstanceRow
 from playground.store.snippets import snippet_of
 from playground.workflows import values
+from playground.workflows.errors import NotSerialisable
 from playground.workflows.source import CLASS_NAME, without_mark
 
 DEPLOYED = "tenant-workflow"  # what the workflow of code is called that a tenant has deployed over the API
@@ -46,12 +47,19 @@ class Code:
             if isinstance(value, type) and issubclass(value, Binding):
                 raise TypeError(f"env.{name} is the class {value.__name__}; give an instance of it")
             if not isinstance(value, Binding):
-                values.encode(value)
+                _check_value(name, value)
         for name, value in self.limits.items():
             if name not in LIMITS or not isinstance(value, int) or value < 1:
                 raise ValueError(f"limits has {name!r}: {value!r}; it takes whole numbers from 1 for {', '.join(LIMITS)}")
         if not self.version:
             object.__setattr__(self, "version", snippet_of(self.source, None, 0).id)
+
+
+def _check_value(name: str, value: Any) -> None:
+    try:
+        values.encode(value)
+    except NotSerialisable as refused:
+        raise NotSerialisable(f"env.{name} is {refused.message}. It takes a Binding, or JSON, datetime, bytes and set.") from None
 
 
 class CodeSource(Protocol):

@@ -18,11 +18,13 @@ from playground.engine.execution import Execution
 from playground.engine.fitting import Fit, fit
 from playground.engine.given import stored
 from playground.engine.ids import Ids
+from playground.engine.metadata import check_metadata, tenancy
 from playground.engine.pipeline import spawn
 from playground.engine.quota import StoredPerDay
 from playground.engine.scheduler import Scheduler
 from playground.engine.services import Log, Services
 from playground.engine.sources import Sources
+from playground.engine.tenant_limits import LimitsOfTenants, TenantLimits
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
 from playground.store import disk
@@ -127,7 +129,7 @@ class Engine:
         sources = Sources(store, EVERYBODYS if env is None else env)
         stored = StoredPerDay(settings.stored_per_day, clock.now, store.usage)
         await stored.load()
-        engine = cls(Services(store, sandbox, clock, settings, log, node, sources, stored, Counts(log)), ids)
+        engine = cls(Services(store, sandbox, clock, settings, log, node, sources, stored, Counts(log), LimitsOfTenants(settings)), ids)
         await engine._scheduler.start()
         try:
             yield engine
@@ -169,6 +171,17 @@ class Engine:
         """
         self._services.sources.register(workflow, source)
         self._scheduler.registered(workflow)
+
+    def limit_tenant(self, metadata: Mapping[str, Any], limits: TenantLimits) -> None:
+        """Give a tenant limits of its own in place of the settings' for as long as the engine is open; `metadata` names it, as for `wrap_binding`.
+
+        Call it before the dispatcher is made whose instances it is about: then nothing of the tenant has begun.
+
+        Raises:
+            MissingDispatcherMetadataError, InvalidMetadata: see `Dispatcher.wrap_binding`.
+        """
+        self._services.tenant_limits.set(tenancy(check_metadata(metadata)), limits)
+        self._scheduler.wake()
 
     def running(self) -> int:
         """How many instances have a worker now."""
@@ -216,7 +229,10 @@ class Engine:
         return InstanceAlreadyExists(f'There is an instance "{id}" already; it was left as it is.', id=id)
 
     async def create_batch(self, batch: list[CreateInstance]) -> tuple[list[InstanceRow], list[Refusal]]:
-        """Create 1 to 100 instances; those whose id is taken or repeated are left out and reported. Raises as `create`."""
+        """Create 1 to 100 instances; those whose id is taken or repeated are left out and reported.
+
+        Raises as `create`; where the batch has several, the message says which entry it is about, and so does `details["index"]`. Then none is created.
+        """
         if not 1 <= len(batch) <= BATCH_MOST:
             raise InvalidBatch(f"A batch takes 1 to {BATCH_MOST} instances, not {len(batch)}.")
         store, now = self.store, self.clock.now()
@@ -275,9 +291,10 @@ class Engine:
         settings = self.settings
         if not tenant and queued >= settings.queue_length:
             raise Busy(f"The server is full: {queued:,} instances are queued. Try again in a minute.", retry_after=60, setting="queue_length")
-        if tenant and queued >= settings.queued_per_tenant:
+        most = self._services.tenant_limits.queued(tenant)
+        if tenant and queued >= most:
             raise Busy(
-                f"{queued:,} instances of this tenant are queued, and {settings.queued_per_tenant:,} is the most. Try again in a minute.",
+                f"{queued:,} instances of this tenant are queued, and {most:,} is the most. Try again in a minute.",
                 retry_after=60,
                 setting="queued_per_tenant",
             )

@@ -3,7 +3,7 @@
 The names follow Cloudflare's `Workflow` and `WorkflowInstance` bindings, in Python's spelling.
 """
 
-import contextlib
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,20 +13,42 @@ from playground.store.encoding import plain
 from playground.store.protocol import InstanceRow, Refusal
 from playground.workflows import events as ev
 from playground.workflows import values
-from playground.workflows.errors import CannotRestart, InstanceAlreadyExists, InstanceNotFound, InvalidBatch
+from playground.workflows.errors import CannotRestart, InstanceAlreadyExists, InstanceExpired, InstanceNotFound, InvalidBatch
 from playground.workflows.events import Event, StepKey
 
 PAGE_OF_EVENTS = 500
+LISTED_DEFAULT = 50
+LISTED_MOST = 200  # instances of one page of `list`
+
+_CURSOR = re.compile(r"[0-9]{1,18}\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceStatus:
-    """How an instance stands. `error` is `{name, message, traceback, line}`; `rollback` is None, running, complete or errored."""
+    """How an instance stands. `error` is `{name, message, traceback, line}`; `rollback` is None, running, complete or errored.
+
+    Times are epoch milliseconds, None for what has not come: `started_at` is when its first execution began, `waiting_until` what it waits for when
+    `status` is waiting (None then: an event without a timeout).
+    """
 
     status: str
     output: Any
     error: Mapping[str, Any] | None
     rollback: str | None
+    id: str
+    params: Any
+    created_at: int
+    started_at: int | None
+    ended_at: int | None
+    waiting_until: int | None
+
+
+class Page(list[InstanceStatus]):
+    """Instances as `list` gives them, newest first; `cursor` goes on after the last, None when there are no more."""
+
+    def __init__(self, found: Sequence[InstanceStatus], cursor: str | None) -> None:
+        super().__init__(found)
+        self.cursor = cursor
 
 
 class WorkflowInstance:
@@ -39,10 +61,13 @@ class WorkflowInstance:
         return f"WorkflowInstance({self.id!r})"
 
     async def status(self) -> InstanceStatus:
-        """Its status, and once it has ended its output or error. Raises InstanceNotFound, as all of these do once it is deleted."""
-        row = await self._engine.store.find(self._tenant, self.id)
-        output = values.decode(plain(row.output)) if row.status == ev.COMPLETE else None
-        return InstanceStatus(row.status, output, row.error, row.rollback)
+        """Its status, params and times, and once it has ended its output or error.
+
+        Raises:
+            InstanceNotFound: as all of these do once it is deleted.
+            InstanceExpired: the same, of one that was removed when its time was over; it says how it ended.
+        """
+        return status_of(await self._engine.store.find(self._tenant, self.id))
 
     async def pause(self) -> None:
         """Start no new step; stop timers and keep what remains of them. No effect on what is paused or has ended."""
@@ -86,6 +111,22 @@ class WorkflowInstance:
                 await grown(cursor)
 
 
+def status_of(row: InstanceRow) -> InstanceStatus:
+    """How an instance stands by its row."""
+    return InstanceStatus(
+        status=row.status,
+        output=values.decode(plain(row.output)) if row.status == ev.COMPLETE else None,
+        error=row.error,
+        rollback=row.rollback,
+        id=row.id,
+        params=values.decode(plain(row.params)),
+        created_at=row.created_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        waiting_until=row.wait_until if row.status == ev.WAITING else None,
+    )
+
+
 class Batch(list[WorkflowInstance]):
     """The instances that a `create_batch` made; `refused` are the entries that it left out, each with index, id and code."""
 
@@ -105,7 +146,8 @@ class Instances:
         """Start an instance; without an id it gets a random one.
 
         Raises:
-            InstanceAlreadyExists: this tenant has one of this id; it is left as it is.
+            InstanceAlreadyExists: this tenant has, or had, one of this id; it is left as it is. An id stays used when its instance is removed for its age,
+                and is free again when it is removed by `delete`.
             InvalidId, NotSerialisable, TooLarge: something given can't be used.
             Busy: the tenant has too many queued.
         """
@@ -113,30 +155,65 @@ class Instances:
         return WorkflowInstance(self._engine, self.tenant, row.id)
 
     async def create_batch(self, batch: Sequence[Mapping[str, Any]]) -> Batch:
-        """Start 1 to 100 instances, each given as `{"id", "params"}`, both optional. Raises InvalidBatch, and as `create`."""
+        """Start 1 to 100 instances, each given as `{"id", "params"}`, both optional.
+
+        Raises InvalidBatch, and as `create`, which says the entry it is about; then none is started.
+        """
         entries = checked_batch(batch)
         template = await self.template()
         created, refused = await self._engine.create_batch([replace(template, **entry) for entry in entries])
         return Batch([WorkflowInstance(self._engine, self.tenant, row.id) for row in created], refused)
 
     async def get(self, id: str) -> WorkflowInstance:
-        """The instance of this id. Raises InstanceNotFound, also for one that is another tenant's or another workflow's."""
+        """The instance of this id. Raises InstanceNotFound, also for one that is another tenant's or another workflow's; InstanceExpired."""
         return WorkflowInstance(self._engine, self.tenant, (await self.row(id)).id)
 
     async def create_once(self, id: str, params: Any = None) -> WorkflowInstance:
-        """Like `create`, but when there is one of this id already, that one."""
+        """Like `create`, but when there is one of this id already, that one.
+
+        So it is when it ended so long ago that it is not kept any more: then `status` of what this gives raises InstanceExpired, which says how it ended.
+        """
         try:
             return await self.create(id, params)
         except InstanceAlreadyExists:
-            return await self.get(id)
+            try:
+                return await self.get(id)
+            except InstanceExpired:
+                return WorkflowInstance(self._engine, self.tenant, id)
+
+    async def list(self, status: str | None = None, limit: int = LISTED_DEFAULT, cursor: str | None = None) -> Page:
+        """Instances, newest first, with their params, outputs and times.
+
+        Args:
+            status: only those of this status.
+            limit: at most so many, 1 to 200.
+            cursor: goes on where an earlier page ended (`page.cursor`).
+
+        Raises:
+            ValueError: a status, a limit or a cursor that there is not.
+        """
+        if status is not None and status not in ev.STATUSES:
+            raise ValueError(f"there is no status {status!r}; there are: {', '.join(ev.STATUSES)}")
+        if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= LISTED_MOST:
+            raise ValueError(f"limit is {limit!r}; it takes a whole number from 1 to {LISTED_MOST}")
+        if cursor is not None and (not isinstance(cursor, str) or not _CURSOR.match(cursor)):
+            raise ValueError(f"cursor is {cursor!r}; it takes the `cursor` of a page that `list` gave")
+        before = None if cursor is None else int(cursor)
+        rows = await self._engine.store.list(self.tenant, status=status, workflow=self.name, before=before, limit=limit)
+        return Page([status_of(row) for row in rows], str(rows[-1].key) if len(rows) == limit else None)
 
     async def row(self, id: str) -> InstanceRow:
         """The row of an instance. Raises as `get`."""
         if isinstance(id, str):
-            with contextlib.suppress(InstanceNotFound):
+            try:
                 row = await self._engine.store.find(self.tenant, id)
                 if row.workflow == self.name:
                     return row
+            except InstanceExpired as expired:
+                if expired.workflow == self.name:
+                    raise
+            except InstanceNotFound:
+                pass
         raise InstanceNotFound(f'There is no instance "{str(id)[:100]}".')
 
     async def template(self) -> CreateInstance:

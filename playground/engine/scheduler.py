@@ -37,7 +37,8 @@ class Scheduler:
         self.live: dict[int, Execution] = {}
         self._running: Counter[str] = Counter()
         self._barren: dict[int, int] = {}
-        self._pace = Pace(services.settings.starts_per_second_per_tenant)
+        self._tenant_limits = services.tenant_limits
+        self._pace = Pace(self._tenant_limits.starts_per_second, lambda: self._tenant_limits.limited)
         self._chaos = True  # whether reruns of chaos runs may be due, of which one claim must not take more than may run
         self._passed_over: set[tuple[str, str]] = set()  # (tenant, workflow) whose dispatcher is not there
         self.calm = Calm(services.store, services.log)
@@ -149,17 +150,12 @@ class Scheduler:
 
     def _room(self, limit: int, at: int, *, spare: bool) -> dict[str, int]:
         room = {queue: left for queue, left in self._pace.room(at).items() if left < limit}
-        for queue, running in self._running.items():
-            left = 0 if spare else self._most(queue) - running
+        for queue in {*self._running, *self._tenant_limits.limited}:
+            running = self._running[queue]
+            left = 0 if spare and running else self._tenant_limits.running(queue) - running
             if left < limit:
                 room[queue] = max(0, min(left, room.get(queue, left)))
         return room
-
-    def _most(self, queue: str) -> int:
-        settings = self._services.settings
-        if queues.is_chaos(queue):
-            return settings.chaos_running
-        return settings.running_per_address if queue.startswith(queues.ADDRESS) else settings.running_per_tenant
 
     def _begin(self, row: InstanceRow) -> None:
         self._services.counts.begun += 1

@@ -8,6 +8,7 @@ from playground.engine.clock import Clock
 from playground.engine.counts import Counts
 from playground.engine.quota import StoredPerDay
 from playground.engine.sources import Sources
+from playground.engine.tenant_limits import LimitsOfTenants
 from playground.sandbox.pool import Sandbox
 from playground.sandbox.turns import Turns
 from playground.settings import Settings
@@ -29,6 +30,7 @@ class Services:
     sources: Sources
     stored: StoredPerDay
     counts: Counts
+    tenant_limits: LimitsOfTenants
     turns: Turns = field(default_factory=Turns)
 
     def limit(self, row: InstanceRow, name: str) -> Any:
