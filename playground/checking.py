@@ -1,4 +1,7 @@
-"""`playground check FILE…`: what the editor says of a workflow, for a terminal and for CI. A file is parsed in a locked worker and never run."""
+"""`playground check FILE…`: what the editor says of a workflow, in a terminal and in CI.
+
+A file is parsed in a locked worker and never run.
+"""
 
 import argparse
 import asyncio
@@ -11,7 +14,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from playground.engine.checker import Checker
-from playground.log_lines import Log
 from playground.opening import sandbox_of
 from playground.sandbox.pool import SandboxRefused
 from playground.sandbox.turns import Turns
@@ -20,10 +22,28 @@ from playground.workflows.errors import Busy, TooLarge
 from playground.workflows.source import CLASS_NAME
 
 CHECK = "check"
-CLEAN, FOUND, NOT_DONE = 0, 1, 2  # exit statuses: nothing that counts was found, something was, a file could not be looked at
+# Exit statuses: nothing that counts was found, something was, a file could not be looked at.
+CLEAN, FOUND, NOT_DONE = 0, 1, 2
 COUNTS = {False: ("error",), True: ("error", "warning")}  # severities that end with FOUND, by --strict
 ALONE = 1  # parked worker, since files are looked at one after the other
 MAKE_SHORTER = "move data out of the code, into params, or raise the limit with " + ENV_PREFIX + "SOURCE_BYTES"
+
+_DESCRIPTION = "What the editor says of workflows, a finding to a line. Files are parsed in a locked worker, never run."
+_EPILOG = (
+    "Exit status: 0 when nothing that counts was found, 1 when something was, 2 when a file could not be looked at. "
+    "docs/lint.md lists the findings."
+)
+_OPTIONS: Mapping[str, dict[str, Any]] = {
+    "--strict": {"action": "store_true", "help": "warnings count too, not errors only"},
+    "--format": {
+        "choices": ("text", "json"),
+        "default": "text",
+        "help": "text: file:line:column: severity code message; json: with ends and fixes",
+    },
+    "--class-name": {"default": CLASS_NAME, "help": "the class that is deployed (default: %(default)s)"},
+    "--allow-weak-sandbox": {"action": "store_true", "help": "as for the server: with the system-call filter only"},
+    "--unsafe-no-sandbox": {"action": "store_true", "help": "as for the server: with NO isolation, for your own code"},
+}
 
 
 class BadCheck(Exception):
@@ -67,17 +87,19 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
 
 def as_json(checked: Sequence[Checked]) -> str:
-    """An object with `files`: of each its name, whether it can run, and the findings as `POST /api/check` has them, or the `problem`."""
+    """An object with `files`: name, whether it can run, and findings as of `POST /api/check`, or the `problem`."""
     files = []
     for it in checked:
         ok = not it.problem and all(found["severity"] != "error" for found in it.diagnostics)
-        files.append({"file": it.file, "ok": ok, **({"problem": it.problem} if it.problem else {"diagnostics": it.diagnostics})})
+        more = {"problem": it.problem} if it.problem else {"diagnostics": it.diagnostics}
+        files.append({"file": it.file, "ok": ok, **more})
     return json.dumps({"files": files}, indent=2)
 
 
 def as_line(file: str, found: Mapping[str, Any]) -> str:
     """A finding as compilers print theirs: file:line:column: severity code message."""
-    return f"{file}:{found['line']}:{found['column']}: {found['severity']} {found['code']} {' '.join(found['message'].split())}"
+    message = " ".join(found["message"].split())
+    return f"{file}:{found['line']}:{found['column']}: {found['severity']} {found['code']} {message}"
 
 
 def _print_lines(checked: Sequence[Checked]) -> None:
@@ -93,7 +115,10 @@ async def _check_all(files: Sequence[str], class_name: str, settings: Settings) 
     sandbox = await sandbox_of(settings, _nothing)
     try:
         checker = Checker(sandbox, settings.source_bytes, settings.check_seconds_per_minute, _now, Turns())
-        return [Checked(file, problem=problem) if problem else await _check(checker, file, text, class_name) for file, text, problem in read]
+        return [
+            Checked(file, problem=problem) if problem else await _check(checker, file, text, class_name)
+            for file, text, problem in read
+        ]
     finally:
         await sandbox.close()
 
@@ -141,13 +166,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=f"playground {CHECK}",
         allow_abbrev=False,
-        description="Say what the editor says of workflows, one finding to a line. Files are parsed in a locked worker and never run.",
-        epilog="Exit status: 0 when nothing that counts was found, 1 when something was, 2 when a file could not be looked at. docs/lint.md lists the findings.",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="a workflow's source")
-    parser.add_argument("--strict", action="store_true", help="warnings count too, not errors only")
-    parser.add_argument("--format", choices=("text", "json"), default="text", help="text: file:line:column: severity code message; json: with ends and fixes")
-    parser.add_argument("--class-name", default=CLASS_NAME, help="the workflow's class, where it is deployed under another name (default: %(default)s)")
-    parser.add_argument("--allow-weak-sandbox", action="store_true", help="as for the server: parse where there is the system-call filter only")
-    parser.add_argument("--unsafe-no-sandbox", action="store_true", help="as for the server: parse with NO isolation; for your own code only")
+    for option, more in _OPTIONS.items():
+        parser.add_argument(option, **more)
     return parser

@@ -1,4 +1,4 @@
-"""For pytest, which finds this by itself where the package is installed: the fixture `workflow`, and `workers` for modules that are tested.
+"""For pytest, which finds it where the package is installed: the fixture `workflow`, and the import of `workers`.
 
 Nothing of the engine is imported before a test asks for the fixture, or something imports `workers`.
 """
@@ -22,7 +22,7 @@ WORKERS = "workers"
 
 @pytest.fixture(name=FIXTURE)
 def workflow_fixture() -> "Iterator[Workflows]":
-    """Runs workflows on a virtual clock: `workflow(SOURCE_OR_CLASS)` gives a tester that is open until the test ends."""
+    """Runs workflows on a virtual clock: `workflow(SOURCE_OR_CLASS)` gives a tester, open until the test ends."""
     from playground.testing.fixture import Workflows
 
     workflows = Workflows()
@@ -38,7 +38,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """What testers find at the end, such as a mock that was never used, is a failure of the test, not of its fixture."""
+    """What testers find at the end, such as an unused mock, is a failure of the test, not of its fixture."""
     given: Any = getattr(item, "funcargs", {}).get(FIXTURE)
     if not _is_ours(given):
         return (yield)

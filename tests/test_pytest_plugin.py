@@ -1,4 +1,4 @@
-"""The pytest plugin as a project has it that tests its workflows: its own folder, its own pytest, warnings as errors."""
+"""The pytest plugin as a project has it: its own folder, its own pytest, warnings as errors."""
 
 import os
 import re
@@ -7,14 +7,18 @@ import sys
 import threading
 from pathlib import Path
 
-import pytest
-
 from playground.testing.fixture import THREAD, Workflows
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs" / "testing.md"
 SECONDS = 120
-FIVE = "from workers import WorkflowEntrypoint\nclass Five(WorkflowEntrypoint):\n    async def run(self, event, step):\n        return 5\n"
+FIVE = """
+from workers import WorkflowEntrypoint
+
+class Five(WorkflowEntrypoint):
+    async def run(self, event, step):
+        return 5
+"""
 ORDERS = """
 from workers import WorkflowEntrypoint
 
@@ -44,8 +48,8 @@ def test_an_order(workflow):
     assert [each.id for each in orders.runs] == [run.id]
     assert orders.now() >= orders.clock.start + 14 * 86_400_000
 """
-ASYNC = PLAIN.replace("def test", "async def test").replace("orders.create", "await orders.create").replace(" run.send", " await run.send")
-ASYNC = ASYNC.replace("assert run.result()", "assert await run.result()").replace('assert run.wait_for_step("review", status="waiting")', 'assert (await run.wait_for_step("review", status="waiting"))')
+AWAITED = r"(orders\.create|run\.(?:send_event|result|wait_for_step))(\(.*?\))"
+ASYNC = re.sub(AWAITED, r"(await \1\2)", PLAIN.replace("def test", "async def test"))
 
 
 def pytest_of(folder: Path, *words: str, **files: str) -> "subprocess.CompletedProcess[str]":
@@ -54,7 +58,9 @@ def pytest_of(folder: Path, *words: str, **files: str) -> "subprocess.CompletedP
         (folder / f"{name}.py").write_text(text)
     command = [sys.executable, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", "-p", "no:xdist", "-q", *words]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PYTHON"))}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
 
 
 def test_a_plain_test_and_a_coroutine_use_the_fixture_alike(tmp_path: Path) -> None:
@@ -64,18 +70,20 @@ def test_a_plain_test_and_a_coroutine_use_the_fixture_alike(tmp_path: Path) -> N
 
 def test_a_failing_test_shows_its_own_error(tmp_path: Path) -> None:
     done = pytest_of(tmp_path, orders=ORDERS, test_it=PLAIN.replace('"stars": 5}', '"stars": 4}'))
-    assert (done.returncode, "1 failed" in done.stdout, " error" in done.stdout.splitlines()[-1]) == (1, True, False), done.stdout
+    assert (done.returncode, done.stdout.splitlines()[-1].startswith("1 failed in")) == (1, True), done.stdout
     assert re.search(r"assert \{'charged': 12, 'stars': 5\} == \{'charged': 12, 'stars': 4\}", done.stdout)
 
 
 def test_a_fixture_of_the_same_name_of_the_project_wins(tmp_path: Path) -> None:
-    own = "import pytest\n\n@pytest.fixture\ndef workflow():\n    return 5\n\ndef test_it(workflow):\n    assert workflow == 5\n"
+    own = "import pytest\n\n@pytest.fixture\ndef workflow():\n    return 5\n"
+    own += "\ndef test_it(workflow):\n    assert workflow == 5\n"
     done = pytest_of(tmp_path, test_it=own)
     assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout
 
 
 def test_nothing_of_the_engine_is_loaded_for_tests_that_do_not_ask_for_it(tmp_path: Path) -> None:
-    lazy = "import sys\n\ndef test_it():\n    assert [name for name in sys.modules if name.startswith('playground')] == ['playground', 'playground.pytest_plugin']\n"
+    lazy = "import sys\n\ndef test_it():\n    ours = {name for name in sys.modules if name.startswith('playground')}\n"
+    lazy += "    assert ours == {'playground', 'playground.pytest_plugin'}\n"
     done = pytest_of(tmp_path, test_it=lazy)
     assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout
 
@@ -83,7 +91,8 @@ def test_nothing_of_the_engine_is_loaded_for_tests_that_do_not_ask_for_it(tmp_pa
 def test_a_mock_that_was_never_used_fails_the_test_that_passed_otherwise(tmp_path: Path) -> None:
     misspelt = 'run = orders.create({"amount": 12})\n    orders.mock_step("chrge", result=1)'
     test = PLAIN.replace('run = orders.create({"amount": 12})', misspelt)
-    done = pytest_of(tmp_path, orders=ORDERS, test_it=test + "\n\n" + test.replace("an_order", "another").replace('"stars": 5}', '"stars": 4}'))
+    failing = test.replace("an_order", "another").replace('"stars": 5}', '"stars": 4}')
+    done = pytest_of(tmp_path, orders=ORDERS, test_it=f"{test}\n\n{failing}")
     assert (done.returncode, done.stdout.splitlines()[-1].startswith("2 failed in")) == (1, True), done.stdout
     first, second = re.findall(r"^FAILED test_it.py::test_\w+ - (.*)$", done.stdout, re.MULTILINE)
     assert ("UnusedMock" in first, second.startswith("AssertionError: assert {'charged'")) == (True, True)

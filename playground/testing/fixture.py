@@ -1,4 +1,4 @@
-"""What the pytest fixture `workflow` gives: testers on an event loop of their own, for tests that are plain functions or coroutines alike."""
+"""What the pytest fixture `workflow` gives: testers on a loop of their own, for coroutines and plain tests."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ THREAD = "workflow-tests"
 
 
 class Workflows:
-    """Opens testers: `workflow(SOURCE_OR_CLASS, **options)` takes what `WorkflowTester` does, and `close` ends them all."""
+    """Opens testers: `workflow(SOURCE_OR_CLASS, **options)` takes what `WorkflowTester` does; `close` ends them all."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -23,7 +23,7 @@ class Workflows:
         self._opened = contextlib.AsyncExitStack()
 
     def __call__(self, workflow: str | type, **options: Any) -> Any:
-        """A tester that is open, with the methods of `WorkflowTester`. A test that is a coroutine awaits those that are coroutines."""
+        """A tester that is open. A test that is a coroutine awaits the methods that are coroutines."""
         if self._loop is None:
             self._loop, self._thread = _loop_in_a_thread()
         tester = WorkflowTester(workflow, **options)
@@ -36,7 +36,7 @@ class Workflows:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def begin(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Run a coroutine on the testers' loop: what it gives, or, in a test with a running event loop, something to await."""
+        """Run a coroutine on the testers' loop: its result, or, where an event loop runs, something to await."""
         try:
             asyncio.get_running_loop()
         except RuntimeError:

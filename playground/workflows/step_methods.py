@@ -1,11 +1,17 @@
-"""What to write for names that `step` does not have: JavaScript's spelling, other words for the same, and Cloudflare's older way to roll back."""
+"""What to write for names that `step` lacks: JavaScript's spelling, other words, Cloudflare's older rollback."""
 
 import difflib
 
 METHODS = ("do", "sleep", "sleep_until", "wait_for_event")
-MEANT = {"sleepUntil": "sleep_until", "waitForEvent": "wait_for_event", "run": "do", "wait": "wait_for_event", "wait_until": "sleep_until"}
+MEANT = {
+    "sleepUntil": "sleep_until",
+    "waitForEvent": "wait_for_event",
+    "run": "do",
+    "wait": "wait_for_event",
+    "wait_until": "sleep_until",
+}
 INSTEAD = {
-    "with_rollback": "Give the step its handler: `step.do(name, rollback=undo)`; `undo` gets a mapping with `ctx`, `error` and `output`.",
+    "with_rollback": "Give the step its handler: `step.do(name, rollback=undo)`; it gets `ctx`, `error` and `output`.",
     "rollback_all": "Handlers that steps have as `rollback=` run by themselves when the run fails.",
 }
 
