@@ -36,6 +36,8 @@ class TenantWorkflow(WorkflowEntrypoint):
         blob = await load()
         return {"blob": blob, "rows": [{"number": number, "name": f"row {number} of this table"} for number in range(200)]}
 """
+WORDS = "the shop told no price for it"
+WORDY = TYPO.replace('order = {"prize": 7}', f'words = "{WORDS}"').replace('return order["price"]', "raise ValueError(words)")
 SLEEPS = TYPO.replace("return await price()", 'await step.sleep("nap", "1 hour")').replace('return order["price"]', "return order")
 
 
@@ -106,7 +108,7 @@ def test_marks_go_with_the_code_that_they_were_made_for(opened: Callable[..., Pl
     expect(raised).to_have_count(0)
     expect(note).to_have_count(0)
     expect(page.page.locator(".cm-note-old")).to_have_count(0)
-    expect(page.error.locator("a.old").first).to_have_attribute("title", "No longer in the editor: it ran as line 8")
+    expect(page.error.locator("a.old[data-line='8']").first).to_have_attribute("title", "No longer in the editor: it ran as line 8")
     page.write("# new\n" + MISSING)
     expect(raised).to_contain_text("import requests")
     expect(page.error.get_by_role("link", name="line 9").first).to_be_visible()
@@ -151,7 +153,7 @@ def test_a_large_output_is_folded_and_says_its_types_first(opened: Callable[...,
     page.expect_status("Complete")
     shown = page.output.locator("pre")
     expect(shown).to_contain_text('"blob": bytes, 1,024 bytes')
-    expect(shown).to_contain_text("more lines of base64; Copy gives the whole")
+    expect(shown).to_contain_text("1,368 characters of base64 in all; Copy gives the whole")
     expect(page.step("load")).to_be_in_viewport()
     assert shown.evaluate("node => node.clientHeight") < 140
     page.output.get_by_role("button", name=re.compile("Show all .* lines")).click()
@@ -166,9 +168,9 @@ def test_the_past_does_not_look_live(opened: Callable[..., Playground], size: di
     page = opened("/", **size)
     page.run(SLEEPS)
     page.expect_step("nap", "asleep")
-    page.page.goto(f"{page.page.url}?at=5")
+    page.page.goto(f"{page.page.url}?at=3")
     then = page.page.locator("[data-part=then]")
-    expect(then).to_contain_text("as it was at event 5")
+    expect(then).to_contain_text("as it was at event 3")
     expect(page.status).to_have_text("Running")
     assert page.page.locator("[data-part=head] .spin").count() == 0
     if not size:
@@ -179,3 +181,21 @@ def test_the_past_does_not_look_live(opened: Callable[..., Playground], size: di
     page.page.get_by_role("button", name="go to now").click()
     expect(then).to_be_hidden()
     page.expect_status("Waiting")
+
+
+def test_words_after_a_line_have_all_the_room_that_it_leaves(opened: Callable[..., Playground]) -> None:
+    page = opened("/", reduced_motion="reduce", viewport={"width": 1920, "height": 900})
+    page.run(WORDY)
+    note = page.page.locator(".cm-note-raised")
+    expect(note).to_have_text(f"ValueError: {WORDS} (attempt 1 of 6)")
+    assert note.evaluate("node => node.scrollWidth <= node.clientWidth && node.clientWidth > 330")
+
+
+def test_a_finger_on_a_control_that_cannot_act_is_told_why(opened: Callable[..., Playground]) -> None:
+    page = opened("/", reduced_motion="reduce", has_touch=True, is_mobile=True, **PHONE)
+    page.run(OTHER)
+    page.expect_status("Complete")
+    forth = page.page.locator("[data-part=scrub-forth]")
+    assert float(forth.evaluate("node => getComputedStyle(node).opacity")) < 0.7
+    forth.tap(force=True)  # Playwright waits for controls that can act
+    expect(page.page.locator("#toast")).to_have_text("This is the newest event.")

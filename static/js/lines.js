@@ -18,7 +18,8 @@ export function label(node) {
   const text = last.textContent.replace(/line \d+/, `line ${number}`);
   if (last.textContent !== text) last.textContent = text;
   if (node.classList.contains("old") !== old) node.classList.toggle("old", old);
-  node.title = old ? (there ? `Edited since it ran as line ${line}` : `No longer in the editor: it ran as line ${line}`) : "";
+  const title = old ? (there ? `Edited since it ran as line ${line}` : `No longer in the editor: it ran as line ${line}`) : "";
+  if (node.title !== title) node.title = title;
 }
 
 /** The same for all there are below `root`. */

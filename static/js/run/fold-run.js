@@ -60,7 +60,7 @@ function final(status) {
     state.output = data.output ?? null;
     state.error = data.error ?? null;
     state.endedAt = event.at;
-    if (status === "errored" && state.executions.at(-1)?.reason === "limit") blame(state, event);
+    if (status === "errored") blame(state, event);
     cancelWaits(state, event);
     stir(state, event.at);
     if (meant(state, event) && state.executions[state.executions.length - 1].reason !== "limit") uncut(state);
@@ -69,7 +69,9 @@ function final(status) {
 
 /** The step whose worker broke a limit: the engine says which by its line; its end is in no event. */
 function blame(state, event) {
-  const running = [...state.open].filter((step) => step.kind === "do" && openAttempt(step.attempts));
+  const { reason, execution } = state.executions.at(-1) ?? {};
+  if (reason !== "limit") return;
+  const running = [...state.open].filter((step) => step.kind === "do" && step.attempts.at(-1)?.execution === execution);
   const step = running.find((one) => one.line === state.error?.line) ?? running[0];
   if (step) Object.assign(step, { brokeLimit: true, version: event.seq });
 }

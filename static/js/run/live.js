@@ -290,6 +290,7 @@ export class Live {
     const { state } = this;
     const newest = this.moments.state;
     this.scrubber.update({ seq: state.lastSeq, last: this.moments.last, past: this.past, final: FINAL.has(newest.status), stale: Boolean(this.trouble) && !FINAL.has(newest.status), executions: newest.executions, at: state.lastAt });
+    this.notices.stands(newest.status);
     this.diverged.update(newest);
     this.lineage.update(newest);
     this.lesson.update(newest, FINAL.has(newest.status));

@@ -43,6 +43,12 @@ export class Notices {
     setText(this.when, seconds > 0 ? `Trying again in ${seconds}\u00a0s, attempt\u00a0${told.attempt}.` : `Trying again, attempt ${told.attempt}.`);
   }
 
+  /** How the run stands now: what was refused while it stood otherwise is no news any more. */
+  stands(status) {
+    if (this.refusal && this.status !== status) this.refused();
+    this.status = status;
+  }
+
   /** Says why something the person asked for did not happen; empty words take it back. */
   refused(title, words) {
     this.refusal?.remove();

@@ -5,8 +5,7 @@ import { JsonText, isNumber, parse, sameNumber, stringify } from "../exact.js";
 import { count } from "./words.js";
 
 const DEPTH_INLINE = 84; // characters a list or object may take and still stand on one line
-const BYTES_LINE = 64; // characters of base64 on one line
-const BYTES_LINES = 4; // … and such lines shown
+const BYTES_SHOWN = 160; // characters of base64
 const MOST = 20_000; // characters shown of one value; the rest is said to be there
 
 export function same(a, b) {
@@ -84,7 +83,7 @@ function write(value, indent, out, budget) {
     if (isInt(value)) put(out, budget, "v-num", value.$int);
     else if (tag) {
       put(out, budget, "dim", `${TAGS[tag]}${tag === "$bytes" && typeof value.$bytes === "string" ? `, ${count(bytesIn(value.$bytes), "byte")}` : ""} `);
-      if (tag === "$bytes" && typeof value.$bytes === "string") writeBytes(value.$bytes, indent, out, budget);
+      if (tag === "$bytes" && typeof value.$bytes === "string") writeBytes(value.$bytes, out, budget);
       else write(value[tag], indent, out, budget);
     } else {
       const inner = isDict(value) ? value.$dict : value;
@@ -96,15 +95,10 @@ function write(value, indent, out, budget) {
 /** How many bytes a base64 text stands for. */
 const bytesIn = (text) => Math.floor((text.replace(/=+$/, "").length * 3) / 4);
 
-/** Base64 in lines that can be read, and of many only the first. */
-function writeBytes(text, indent, out, budget) {
-  if (text.length <= BYTES_LINE) return put(out, budget, "v-str", JSON.stringify(text));
-  const lines = text.match(new RegExp(`[^]{1,${BYTES_LINE}}`, "g"));
-  for (const line of lines.slice(0, BYTES_LINES)) {
-    put(out, budget, "", `\n${indent}  `);
-    put(out, budget, "v-str", line);
-  }
-  if (lines.length > BYTES_LINES) put(out, budget, "dim", `\n${indent}  … ${count(lines.length - BYTES_LINES, "more line")} of base64; Copy gives the whole`);
+/** Base64, of which more than a few lines help nobody; it has no spaces, and wraps where it is shown. */
+function writeBytes(text, out, budget) {
+  put(out, budget, "v-str", JSON.stringify(text.slice(0, BYTES_SHOWN)));
+  if (text.length > BYTES_SHOWN) put(out, budget, "dim", ` … ${count(text.length, "character")} of base64 in all; Copy gives the whole`);
 }
 
 function writeMany(entries, open, close, indent, out, budget) {
