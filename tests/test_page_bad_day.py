@@ -1,6 +1,7 @@
 """What the page says while something goes wrong, computed by its own modules: an error before its last attempt, sentences that stay true."""
 
 import re
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -93,6 +94,6 @@ def test_what_is_to_be_tried_is_not_said_any_more_once_it_cannot_be() -> None:
 def test_steps_that_hurry_are_told_of_together() -> None:
     told = node(SAID, {"apart": 5, "runs": [{"events": JOURNALS["loop"], "task": None}]})
     sentences = [moment["said"] for moment in told]
-    changes = sum(before != after for before, after in zip(sentences, sentences[1:], strict=False))
+    changes = sum(before != after for before, after in pairwise(sentences))
     assert any("one step after another" in said for said in sentences)
     assert changes <= 12, "a burst of steps is no burst of sentences"

@@ -24,7 +24,8 @@ class Environment(Record):
             return self[name]
         common = instead_of_binding(name)
         cure = f" In its place there may be `self.env.{common}`." if common in self else ""
-        raise AttributeError(f"`self.env` has no `{name}`; it has: {', '.join(map(str, self)) or 'nothing'}.{cure} The operator of the server adds others.")
+        there = ", ".join(map(str, self)) or "nothing"
+        raise AttributeError(f"`self.env` has no `{name}`; it has: {there}.{cure} The operator of the server adds others.")
 
 
 def moment(milliseconds: int) -> datetime:
