@@ -96,7 +96,7 @@ export function makeStart({ create, ready = null, aimed = () => true, source, pa
       wait(seconds, {
         icon: "i-clock",
         strong,
-        words: (left) => rest.join(" ").replace(/in [\d,]+ (s|h)\.$/, `in ${lasting(left)}.`),
+        words: (left) => rest.join(" ").replace(/in [\d,]+ (s|h)\.(?= |$)/, `in ${lasting(left)}.`),
         then: () => close("run"),
       });
     } else if (error.status === 503) {
