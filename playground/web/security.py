@@ -20,7 +20,7 @@ FRAMEABLE = "playground.frameable"  # set in the scope by a view whose page our 
 
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; font-src 'self'; connect-src 'self'; frame-src 'self'; "
-    "manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors {ancestors}"
+    "base-uri 'none'; form-action 'self'; frame-ancestors {ancestors}"
 )
 _DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 WORKER_SUFFIX = ".worker.js"  # of a script that the page runs as a worker of its own, which can compute and reach nothing
