@@ -14,6 +14,7 @@ const BLIP_MS = 1_500; // trouble shorter than this is not worth a word
 const DELAYS_MS = [1_000, 2_000, 3_000, 5_000, 8_000, 10_000];
 const SPREAD = 0.5; // of a delay at most comes on top, by chance: pages that lost the same server do not all come back in one moment
 const PAGE = 1_000; // events asked for at a time when some are missing
+const STAYED_MS = 2_000; // a page that was to be left and is still there after this goes on listening
 const POLL_MS = 1_000; // between two questions of a page that has no stream
 const FINAL = new Set(["workflow_completed", "workflow_errored", "workflow_terminated"]);
 
@@ -35,6 +36,7 @@ export class Stream {
     this.timers = {};
     this.listeners = [
       [document, "visibilitychange", () => this.seen()],
+      [window, "beforeunload", () => this.leave()],
       [window, "pagehide", () => this.drop()],
       [window, "pageshow", (event) => event.persisted && this.open()],
       [window, "online", () => this.trouble && this.retryNow()],
@@ -58,6 +60,13 @@ export class Stream {
     this.slot.free();
     for (const timer of Object.values(this.timers)) clearTimeout(timer);
     this.timers = {};
+  }
+
+  /** Firefox puts an error on the console for a stream that is open when its page is left. Where the page stays, as it does for a download, it listens again. */
+  leave() {
+    if (!this.turn) return;
+    this.drop();
+    this.timers.stayed = setTimeout(() => this.open(), STAYED_MS);
   }
 
   get address() {
