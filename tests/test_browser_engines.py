@@ -1,0 +1,275 @@
+"""Firefox and WebKit: the main flow, a kill, a reload, sharing, a fork, a phone's size; no error on the console."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from engine_driver import Driver, NoEngine
+from engine_page import EnginePage
+from firefox_driver import Firefox
+from page_support import completed_steps, journal
+from server_support import Server
+from webkit_driver import WebKit
+
+pytestmark = pytest.mark.long
+
+WIDE, PHONE = (1280, 860), (390, 844)
+KILLED = """import asyncio
+
+from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        @step.do("reserve stock")
+        async def reserve():
+            return {"left": 11}
+
+        @step.do("charge card")
+        async def charge(ctx):
+            if ctx["attempt"] == 1:
+                await asyncio.sleep(60)  # there is time to kill, on any machine
+            return {"receipt": "r-1"}
+
+        await reserve()
+        return await charge()
+"""
+ELSEWHERE = """() => new Promise((done) => {
+    Object.assign(new Image(), { onerror: () => done(), src: "//127.0.0.1:9/wrong-5" });
+})"""
+FAILS = """from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        @step.do("reserve stock")
+        async def reserve():
+            return {"left": 11}
+
+        @step.do("charge card")
+        async def charge():
+            return {"receipt": "r-1"}
+
+        await reserve()
+        receipt = await charge()
+        return receipt["label"]
+"""
+
+
+@pytest.fixture(scope="module", params=[Firefox, WebKit], ids=lambda engine: engine.name)
+def engine(request: pytest.FixtureRequest) -> type[Driver]:
+    """A browser that is there, or was just installed."""
+    found: type[Driver] = request.param
+    try:
+        found.make_ready()
+    except NoEngine as error:
+        pytest.fail(str(error), pytrace=False)
+    return found
+
+
+@pytest.fixture
+def visit(engine: type[Driver], server: Server) -> Iterator[Callable[..., EnginePage]]:
+    """`visit("/path", size, dark=…)` opens a page as a new visitor, hints sent away; none may complain of anything."""
+    drivers: list[Driver] = []
+
+    def open_one(path: str = "/", size: tuple[int, int] = WIDE, dark: bool = False) -> EnginePage:
+        try:
+            driver = engine(dark=dark)
+        except NoEngine as error:
+            pytest.fail(str(error), pytrace=False)
+        drivers.append(driver)
+        page = EnginePage(driver, server.url)
+        driver.resize(*size)
+        page.goto("/about")
+        driver.evaluate("""() => localStorage.setItem("playground.hints", '"done"')""")
+        page.goto(path)
+        return page
+
+    try:
+        yield open_one
+        for driver in drivers:
+            driver.settle()
+    finally:
+        for driver in drivers:
+            driver.close()
+    assert [trouble for driver in drivers for trouble in driver.trouble] == []
+
+
+def test_the_first_example_runs_and_its_steps_light_up_as_they_commit(visit: Callable[..., EnginePage]) -> None:
+    page = visit("/")
+    page.expect_text("h1", "Hello, durable world")
+    instance = page.run()
+    page.expect_step("compose greeting", "done")
+    page.expect_step("sign", "done")
+    page.expect_status("Complete")
+    page.expect_text('section[aria-label="Output"]', "Hello, Ada! Durably yours.")
+    page.click('[data-tab="logs"]')
+    page.expect_text('[aria-label="Log"]', "thinking of something to say to Ada")
+    assert completed_steps(journal(page.url, instance)) == ["compose greeting", "pause for effect", "sign"]
+
+
+def test_what_is_typed_is_kept_over_a_reload_and_run_by_keys(visit: Callable[..., EnginePage]) -> None:
+    page = visit("/")
+    page.click(".cm-content")
+    page.driver.press("Control", "Home")
+    page.driver.type("# mine")
+    page.driver.press("Enter")
+    page.expect_text("#draft", "Draft kept")
+    page.driver.reload()
+    page.expect_text(".cm-content .cm-line", "# mine")
+    page.click("#params")
+    page.driver.press("Control", "a")
+    page.driver.type('{"name": "Grace"}')
+    page.driver.press("Control", "Enter")
+    page.expect_status("Complete")
+    page.expect_text('section[aria-label="Output"]', "Hello, Grace!")
+
+
+def test_a_killed_worker_is_replaced_after_a_reload_and_nothing_committed_runs_twice(
+    visit: Callable[..., EnginePage],
+) -> None:
+    page = visit()
+    page.open_code(KILLED)
+    instance = page.run()
+    page.expect_step("charge card", "running")
+    page.driver.reload()
+    assert page.instance() == instance
+    page.expect_step("reserve stock", "done")
+    page.click('[data-part="kill"]')
+    page.expect_step("charge card", "2 attempts")
+    page.expect_status("Complete")
+    page.expect_text('section[aria-label="Output"]', "r-1")
+    events = journal(page.url, instance)
+    assert completed_steps(events) == ["reserve stock", "charge card"]
+    assert [event["data"]["reason"] for event in events if event["type"] == "execution_ended"] == [
+        "killed",
+        "completed",
+    ]
+    page.driver.press("[")
+    page.expect_text('[data-part="scrub-to"]', "Back to")
+    page.driver.press("End")
+    page.expect_none('[data-part="scrub-to"]')
+
+
+def test_a_page_that_was_to_be_left_and_stays_goes_on_listening(visit: Callable[..., EnginePage]) -> None:
+    page = visit()
+    page.open_code(KILLED)
+    page.run()
+    page.expect_step("charge card", "running")
+    page.driver.evaluate("() => void dispatchEvent(new Event('beforeunload', { cancelable: true }))")
+    page.click('[data-part="kill"]')
+    page.expect_status("Complete")
+
+
+def test_a_shared_run_is_watched_by_another_visitor_who_runs_a_copy(visit: Callable[..., EnginePage]) -> None:
+    page = visit()
+    page.open_code(KILLED)
+    instance = page.run()
+    page.expect_step("charge card", "running")
+    page.press("Share")
+    code = page.expect_text("#share-code input", f"{page.url}/s/")
+    page.expect_text("#share-run input", f"{page.url}/instances/{instance}")
+    page.click("#share-code button", "Copy")
+    page.expect_text("#toast", "Link to the code copied")
+    page.driver.press("Escape")
+    page.expect_none("#share")
+    page.click("#params")
+    page.driver.press("Control", "a")
+    page.driver.press("Control", "v")
+    page.expect_text("#params", code)
+
+    other = visit(f"/instances/{instance}")
+    other.expect_text('[data-part="mode"]', "watching")
+    other.expect_step("charge card", "running")
+    page.click('[data-part="kill"]')
+    other.expect_status("Complete")
+    other.goto(code.removeprefix(other.url))
+    other.expect_text(".cm-content .cm-line", "there is time to kill")
+    assert other.run() != instance
+    other.expect_step("charge card", "running")
+    other.press("Terminate")
+    other.expect_status("Terminated")
+
+
+def test_a_failed_run_is_forked_with_another_result(visit: Callable[..., EnginePage]) -> None:
+    page = visit()
+    page.open_code(FAILS)
+    parent = page.run()
+    page.expect_status("Errored")
+    page.expect_text('section[aria-label="Error"]', "KeyError: 'label'")
+    page.open_step("charge card")
+    page.click("#view-step button", "Fork from here…")
+    page.expect_text("#fork", "Begins with 1 finished step")
+    page.click("#fork label", "Give it another result")
+    page.click("#fork-output")
+    page.driver.press("Control", "a")
+    page.driver.type('{"label": "l-9007199254740993"}')
+    page.click("#fork button[type=submit]")
+    fork = page.instance(other_than=parent)
+    page.expect_status("Complete")
+    page.expect_text('section[aria-label="Output"]', "l-9007199254740993")
+    page.expect_step("charge card", "edited")
+    assert [event["type"] for event in journal(page.url, fork)].count("step_copied") == 2
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_page_fits_a_phone_and_the_run_is_one_press_away(visit: Callable[..., EnginePage], dark: bool) -> None:
+    page = visit("/", PHONE, dark=dark)
+    assert page.driver.evaluate("() => matchMedia('(prefers-color-scheme: dark)').matches") is dark
+    page.expect_fits(PHONE[0])
+    page.run()
+    page.expect_status("Complete")
+    page.expect_text('section[aria-label="Output"]', "Hello, Ada!")
+    for half in ("Code", "Complete"):
+        page.click('nav[aria-label="Code or run"] button', half)
+        page.expect_fits(PHONE[0])
+
+
+@pytest.mark.parametrize("missing", [Firefox, WebKit], ids=lambda engine: engine.name)
+def test_what_is_missing_is_installed_or_named(
+    missing: type[Driver], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def refuse(command: list[str]) -> str:
+        asked.append(command)
+        return f"refused: {command[0]}"
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NoEngine, match="needs Debian or Ubuntu, and root or a sudo that asks nothing"):
+        missing.make_ready(refuse)
+    assert asked == []
+    for name, script in {"apt-get": "exit 1", "sudo": "exit 0"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    with pytest.raises(NoEngine) as raised:
+        missing.make_ready(refuse)
+    assert [next(word for word in command if word in ("install", "update")) for command in asked] == [
+        "install",
+        "update",
+        "install",
+    ]
+    assert asked[-1][-len(missing.packages) :] == list(missing.packages)
+    assert "refused: " in str(raised.value) and all(package in str(raised.value) for package in missing.packages)
+
+
+def test_whatever_a_page_complains_of_is_caught(engine: type[Driver], server: Server) -> None:
+    driver = engine()
+    try:
+        driver.goto(server.url + "/about")
+        driver.settle()
+        assert driver.trouble == []
+        for wrong, caught in {
+            "() => console.error('wrong-1')": "wrong-1",
+            "() => void setTimeout(() => { throw new Error('wrong-2'); })": "wrong-2",
+            "() => void Promise.reject(new Error('wrong-3'))": "wrong-3",
+            "() => fetch('/wrong-4').then(() => null)": "wrong-4",
+            ELSEWHERE: "wrong-5",
+            "() => document.body.setAttribute('style', 'color: wrong-6')": "style-src",
+        }.items():
+            driver.evaluate(wrong)
+            driver.settle()
+            assert any(caught in trouble for trouble in driver.trouble), (caught, driver.trouble)
+            driver.trouble.clear()
+    finally:
+        driver.close()
