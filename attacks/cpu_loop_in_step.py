@@ -1,7 +1,7 @@
 """Compute for ever inside a step, so that the limit must name it.
 
 Line: busy loops
-End: errored LimitExceeded: while step "spin-1" ran
+End: errored LimitExceeded: while step "spin" ran
 """
 
 from workers import WorkflowEntrypoint

@@ -1,7 +1,7 @@
 """Crash inside a step, so that each new worker runs into it again.
 
 Line: null dereference
-End: errored WorkerLostRepeatedly: while step "crash-1" ran
+End: errored WorkerLostRepeatedly: while step "crash" ran
 """
 
 import ctypes

@@ -1,7 +1,7 @@
 """Wait for ever inside a step.
 
 Line: sleeping for ever
-End: errored LimitExceeded: attempt time: more than
+End: errored WorkflowTimeoutError: attempt time: more than
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from workers import WorkflowEntrypoint
 
 class TenantWorkflow(WorkflowEntrypoint):
     async def run(self, event, step):
-        @step.do("wait")
+        @step.do("wait", config={"retries": {"limit": 0, "delay": 0}})
         async def wait():
             while True:
                 try:

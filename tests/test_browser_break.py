@@ -77,7 +77,7 @@ def test_a_step_is_broken_before_it_runs_by_keyboard_and_again_when_it_has(opene
     expect(listed).to_contain_text('mail returns "not sent" without running, once')
 
     page.control("Wake a while now").click()
-    expect(page.page.locator('[data-part="sentence"]')).to_contain_text("charge was made to fail on purpose. Attempt 2 of 4 begins in")
+    expect(page.page.locator('[data-part="sentence"]')).to_contain_text("charge was made to fail on purpose. Attempt 2 of 4 begins at")
     expect(listed).to_contain_text("charge fails its next attempt")
     page.control("Clear: charge fails its next attempt").click()
     expect(listed).not_to_contain_text("charge")

@@ -144,7 +144,7 @@ def test_a_paused_run_holds_still_until_it_is_resumed(ran: Callable[[str], Playg
 def test_a_step_opens_with_its_attempts_and_leads_to_the_line_that_raised(ran: Callable[[str], Playground]) -> None:
     page = ran(STUMBLES)
     page.expect_step("shaky", "waiting to retry")
-    expect(page.page.locator("[data-part=sentence]")).to_contain_text("That was attempt 1 of 4. The next begins in")
+    expect(page.page.locator("[data-part=sentence]")).to_contain_text("That was attempt 1 of 4. The next begins at")
     page.control("Retry shaky now").click()
     page.expect_status("Complete")
     page.step("steady").focus()

@@ -82,7 +82,7 @@ def limit(what: str, where: str, setting: str = "") -> Mapping[str, Any]:
 
 def attempt_time(seconds: int, step: StepKey, workflow: str, did: str = "ran") -> Mapping[str, Any]:
     """An attempt took longer than any may. It is tried again as after any other failure."""
-    said = limit(f"attempt time: more than {seconds:,} s", f'while step "{step}" {did}', wall_of(workflow))
+    said = limit(f"attempt time: more than {seconds:,} s", f'while step "{step.label}" {did}', wall_of(workflow))
     return error(TIMEOUT, said["message"])
 
 
