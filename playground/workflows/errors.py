@@ -2,7 +2,9 @@
 
 from typing import Any
 
-VARIABLE_PREFIX = "PLAYGROUND_"  # of the environment variable of a setting
+# Before the name of a setting's environment variable. Apart from its "_": workers have this text too, and an attack looks through their memory for
+# variables of the server.
+VARIABLE_PREFIX = "PLAYGROUND"
 
 
 class WorkflowError(Exception):
@@ -26,7 +28,7 @@ class WorkflowError(Exception):
 
 def variable_of(setting: str) -> str:
     """The environment variable of a setting."""
-    return VARIABLE_PREFIX + setting.upper()
+    return f"{VARIABLE_PREFIX}_{setting.upper()}"
 
 
 def setting_sentence(setting: str) -> str:
