@@ -105,7 +105,7 @@ except WorkflowTimeoutError as error:
     return [type(error).__name__, str(error)]
 """
 SAID = (
-    'attempt time: more than 2 s while step "slow-1" ran. Do less in one attempt; to wait, use step.sleep, which needs no worker. '
+    'attempt time: more than 2 s while step "slow" ran. Do less in one attempt; to wait, use step.sleep, which needs no worker. '
     "The setting is attempt_wall_seconds (PLAYGROUND_ATTEMPT_WALL_SECONDS)."
 )
 

@@ -151,7 +151,7 @@ async def test_a_worker_that_closes_its_channel_and_lives_on_ends():
     ("wall_seconds", "said"),
     [
         (600, "Execution timed out after 60000ms"),
-        (60, 'attempt time: more than 60 s while step "block-1" ran. Do less in one attempt; to wait, use step.sleep, which needs no worker. '
+        (60, 'attempt time: more than 60 s while step "block" ran. Do less in one attempt; to wait, use step.sleep, which needs no worker. '
              "The setting is attempt_wall_seconds (PLAYGROUND_ATTEMPT_WALL_SECONDS)."),
     ],
 )  # fmt: skip

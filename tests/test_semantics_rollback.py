@@ -278,4 +278,4 @@ async def test_27_a_handler_over_the_longest_that_an_attempt_may_take_fails_and_
         state = await run.state()
         assert (state.rollback, state.error["message"]) == ("errored", "the failure")
         assert handlers(state) == ["pending", None, "errored", "completed"]
-        assert (await run.step("two")).rollback.error["message"].startswith('attempt time: more than 2 s while step "two-1" was rolled back.')
+        assert (await run.step("two")).rollback.error["message"].startswith('attempt time: more than 2 s while step "two" was rolled back.')

@@ -337,7 +337,7 @@ def test_a_limit_is_named_by_its_setting_and_its_variable(make_site: MakeSite) -
     error = acme.ask("POST", "/instances", json={"params": "x" * 2_000}).json()["error"]
     assert (error["setting"], error["variable"]) == ("value_bytes", "PLAYGROUND_VALUE_BYTES")
     assert error["message"].endswith("The setting is value_bytes (PLAYGROUND_VALUE_BYTES).")
-    assert ENV_PREFIX == VARIABLE_PREFIX, "where it is said and where it is read"
+    assert ENV_PREFIX == f"{VARIABLE_PREFIX}_", "where it is said and where it is read"
 
 
 # Keys.

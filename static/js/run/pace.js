@@ -31,7 +31,8 @@ export class Pace {
     this.hurried = passing && (this.hurried ? moved - this.seenAt < STEADY_MS : news && grounds !== this.grounds && this.changes.length >= BURST);
     const shown = this.hurried ? narrate(state, { ...context, hurried: true }) : told;
     const words = wordsOf(shown);
-    if (words !== this.said && !this.hurried && this.changes.length && grounds === this.grounds) return null;
+    const last = context.past || context.final || context.stale || state.status === "paused"; // nothing comes after it that would be told later
+    if (words !== this.said && !this.hurried && !last && this.changes.length && grounds === this.grounds) return null;
     if (words !== this.said) {
       if (state.executions.length) this.changes.push(moved); // before that, what comes next is news at once
       this.said = words;
