@@ -195,6 +195,7 @@ def test_a_fork_is_compared_with_its_parent_while_it_lives(opened: Callable[...,
     verdict = other.locator("#verdict")
     expect(verdict).to_contain_text("The first difference is at approval: another status. 1 of 3 steps are alike.")
     expect(other).to_have_url(f"{page.url}/compare?a={parent}&b={page.instance}")
+    expect(other.locator("datalist option")).to_have_count(2)
     assert other.locator("datalist option").evaluate_all("found => found.map((one) => one.value)") == [page.instance, parent]
     assert findings(other) == []
     form = page.page.get_by_role("form", name="Send an event to approval")
