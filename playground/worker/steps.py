@@ -129,7 +129,7 @@ class Steps:
     def reply(self, frame: Mapping[str, Any]) -> None:
         """Take a frame that answers a step of this execution."""
         key = as_key(frame["step"])
-        if frame["op"] not in ("over", "refused"):
+        if frame["op"] != "over":
             self.attempts.reply(key, frame)
             return
         error = frame.get("error")
