@@ -31,6 +31,12 @@ def program(code: str) -> str:
     return IMPORTS + module + CLASS + textwrap.indent(textwrap.dedent(body).strip("\n"), " " * 8) + DONE
 
 
+def message(code: str) -> str:
+    """What the one finding in a program says."""
+    (found,) = inspect(program(code))[0]
+    return found.message
+
+
 def marked(code: str) -> tuple[str, tuple[int, int, int, int], str | None]:
     """The source without marks, the place between them, and the line after its fix."""
     fixed = None

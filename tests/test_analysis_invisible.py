@@ -4,9 +4,8 @@ tests/analysis_support.py says how a case is marked.
 """
 
 import pytest
-from analysis_support import check_alone, check_case, program
+from analysis_support import check_alone, check_case, message
 
-from playground.analysis import inspect
 from playground.analysis.invisible import hidden, visible
 
 CASES = [
@@ -29,11 +28,6 @@ def test_finds_it_where_it_stands_and_cures_it(code, text):
 @pytest.mark.parametrize(("code", "text"), [case[1:] for case in CASES], ids=IDS)
 def test_says_nothing_else_that_is_wrong_by_the_way(code, text):
     check_alone(code, text)
-
-
-def message(code: str) -> str:
-    (found,) = inspect(program(code))[0]
-    return found.message
 
 
 def test_a_name_is_shown_with_its_invisible_characters_as_escapes():

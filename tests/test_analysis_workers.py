@@ -5,7 +5,7 @@ tests/analysis_support.py says how a case is marked.
 
 import pytest
 from aio import run
-from analysis_support import check_alone, check_case, program
+from analysis_support import check_alone, check_case, message, program
 from run_support import Program, run_all
 
 from playground.analysis import inspect, missing
@@ -49,11 +49,6 @@ def test_finds_it_where_it_stands_and_cures_it(code, text):
 @pytest.mark.parametrize(("code", "text"), [case[1:] for case in CASES], ids=IDS)
 def test_says_nothing_else_that_is_wrong_by_the_way(code, text):
     check_alone(code, text)
-
-
-def message(code: str) -> str:
-    (found,) = inspect(program(code))[0]
-    return found.message
 
 
 def test_a_missing_package_is_told_with_what_there_is_instead():
