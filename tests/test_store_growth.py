@@ -104,3 +104,46 @@ async def test_a_viewer_of_a_deleted_instance_is_told(store):
     with pytest.raises(InstanceNotFound):
         async with store.subscribe(row.key):
             pass
+
+
+@with_store
+async def test_a_listener_hears_of_every_commit_until_it_leaves(store):
+    row = await running(store)
+    heard: list[int | None] = []
+    leave = store.listen(row.key, heard.append)
+    await store.append(row.key, [printed("a")], execution=1, at=AT)
+    await store.append(row.key, [printed("b")], execution=None, at=AT)
+    assert heard == [4, 5]
+    await store.delete(row.key)
+    assert heard == [4, 5, None]
+    leave()
+    leave()
+    other = await running(store, "other")
+    await store.append(other.key, [printed("c")], execution=1, at=AT)
+    assert heard == [4, 5, None]
+
+
+@with_store
+async def test_who_waits_for_what_falls_due_hears_when(store):
+    heard: list[int] = []
+    leave = store.listen_due(heard.append)
+    [row] = await create(store, "one")
+    assert heard == [AT]
+    [claimed] = await store.claim("node", 1, at=AT, full={})
+    await store.append(row.key, [printed("a")], execution=1, at=AT)
+    assert heard == [AT]
+    await store.unclaim(row.key, execution=claimed.execution)
+    assert heard == [AT, AT]
+    leave()
+    await create(store, "another")
+    assert heard == [AT, AT]
+
+
+@with_store
+async def test_what_is_expected_of_a_journal_that_has_moved_is_not_written(store):
+    row = await running(store)
+    await store.append(row.key, [printed("theirs")], execution=None, at=AT)
+    refused = await store.append(row.key, [printed("mine")], execution=1, at=AT, last_seq=3)
+    assert (list(refused.events), refused.row.last_seq) == ([], 4)
+    committed = await store.append(row.key, [printed("mine")], execution=1, at=AT, last_seq=4)
+    assert [event.seq for event in committed.events] == [5]

@@ -1,19 +1,37 @@
-"""Who watches which journal grow. A hint only: readers re-read by seq, so that a missed or doubled hint costs nothing."""
+"""Who watches which journal grow, and who waits for instances to fall due.
+
+All of it is a hint: readers read by seq, and claims read the rows, so that a missed or doubled hint costs nothing but time.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from playground.workflows.errors import InstanceNotFound
 
+Listener = Callable[[int | None], None]  # is given the last committed seq, None once the instance is deleted
+DueListener = Callable[[int], None]  # is given when something falls due that has no worker, in epoch milliseconds
+
+
+class Changes(NamedTuple):
+    """What a commit changed that others wait for.
+
+    `grown` are instances with their last seq (None: deleted), `due` is when the first of those that may be claimed falls due (None: there is none).
+    """
+
+    grown: Sequence[tuple[int, int | None]] = ()
+    due: int | None = None
+
 
 class _Watch:
-    __slots__ = ("deleted", "last", "viewers", "waiting")
+    __slots__ = ("deleted", "last", "listeners", "viewers", "waiting")
 
     def __init__(self) -> None:
         self.last = 0
         self.deleted = False
         self.viewers = 0
+        self.listeners: tuple[Listener, ...] = ()
         self.waiting: asyncio.Future[None] | None = None
 
     def wake(self) -> None:
@@ -33,13 +51,12 @@ class Growth:
     def __init__(self, last_seq: Callable[[int], Awaitable[int]]) -> None:
         self._last_seq = last_seq
         self._watches: dict[int, _Watch] = {}
+        self._due: tuple[DueListener, ...] = ()
 
-    def tell(self, grown: Iterable[tuple[int, int | None]]) -> None:
-        """Journals have grown to these seqs; None says that the instance is gone."""
+    def tell(self, changes: Changes) -> None:
+        """A commit is durable: everybody who waits for something of it hears of it."""
         watches = self._watches
-        if not watches:
-            return
-        for key, last in grown:
+        for key, last in changes.grown if watches else ():
             watch = watches.get(key)
             if watch is None:
                 continue
@@ -48,12 +65,37 @@ class Growth:
             else:
                 watch.last = max(watch.last, last)
             watch.wake()
+            for listener in watch.listeners:
+                listener(last)
+        if changes.due is not None:
+            for heard in self._due:
+                heard(changes.due)
+
+    def listen(self, key: int, listener: Listener) -> Callable[[], None]:
+        """See `Store.listen`."""
+        watch = self._enter(key)
+        watch.listeners += (listener,)
+
+        def leave() -> None:
+            if listener in watch.listeners:
+                watch.listeners = tuple(each for each in watch.listeners if each != listener)
+                self._leave(key, watch)
+
+        return leave
+
+    def listen_due(self, listener: DueListener) -> Callable[[], None]:
+        """See `Store.listen_due`."""
+        self._due += (listener,)
+
+        def leave() -> None:
+            self._due = tuple(each for each in self._due if each != listener)
+
+        return leave
 
     @asynccontextmanager
     async def watch(self, key: int) -> AsyncIterator[Callable[[int], Awaitable[int]]]:
         """See `Store.subscribe`."""
-        watch = self._watches.setdefault(key, _Watch())
-        watch.viewers += 1
+        watch = self._enter(key)
         try:
             # Registered before reading: a commit is either in what is read, or told.
             found = await self._last_seq(key)
@@ -71,6 +113,14 @@ class Growth:
 
             yield wait
         finally:
-            watch.viewers -= 1
-            if watch.viewers == 0:
-                del self._watches[key]
+            self._leave(key, watch)
+
+    def _enter(self, key: int) -> _Watch:
+        watch = self._watches.setdefault(key, _Watch())
+        watch.viewers += 1
+        return watch
+
+    def _leave(self, key: int, watch: _Watch) -> None:
+        watch.viewers -= 1
+        if watch.viewers == 0:
+            del self._watches[key]

@@ -236,6 +236,7 @@ class Store(Protocol):
         execution: int | None,
         at: int,
         on_commit: Callable[[Committed], None] | None = None,
+        last_seq: int | None = None,
     ) -> Committed:
         """Add events to a journal and project them on the rows, in one transaction that is durable when this returns.
 
@@ -244,6 +245,8 @@ class Store(Protocol):
 
         `on_commit` is called with what was committed right after the commit, perhaps on another thread, before this returns: for an
         acknowledgement that should not wait for its turn on the event loop. It must be quick and safe to call from any thread.
+
+        `last_seq` is the expected version: where the journal has another last seq, nothing is written and what is given back has no events.
 
         Raises:
             Fenced: the execution is no longer current, the instance has no owner any more, or it is final; nothing was written.
@@ -300,7 +303,16 @@ class Store(Protocol):
         """
 
     def subscribe(self, key: int) -> AbstractAsyncContextManager[Callable[[int], Awaitable[int]]]:
-        """Watch a journal grow. Gives `wait(seq)`, which returns the last committed seq once it is greater than `seq`."""
+        """Watch a journal grow, as `listen` for who waits in between. Gives `wait(seq)`, which returns the last committed seq once it is greater than `seq`."""
+
+    def listen(self, key: int, listener: Callable[[int | None], None]) -> Callable[[], None]:
+        """Call `listener` on the event loop with the last committed seq after each commit to a journal, whoever makes it; None says that the instance is deleted.
+
+        A hint: what is to be done is read by seq. Gives what ends it, which may be called again.
+        """
+
+    def listen_due(self, listener: Callable[[int], None]) -> Callable[[], None]:
+        """Call `listener` on the event loop when a commit leaves an instance that may be claimed, with the time at which it falls due. A hint, as `listen`."""
 
     async def list(
         self, tenant: str | None, *, status: str | None = None, workflow: str | None = None, before: int | None = None, limit: int = 50

@@ -120,8 +120,9 @@ class SqliteStore:
         execution: int | None,
         at: int,
         on_commit: Callable[[Committed], None] | None = None,
+        last_seq: int | None = None,
     ) -> Committed:
-        return await self._writer.submit(partial(self._transaction.append, key, events, execution, at), on_commit)
+        return await self._writer.submit(partial(self._transaction.append, key, events, execution, at, last_seq), on_commit)
 
     async def decide(self, key: int, decider: Decider, *, execution: int | None, at: int) -> Committed:
         return await self._writer.submit(partial(self._transaction.decide, key, decider, execution, at))
@@ -191,6 +192,12 @@ class SqliteStore:
 
     def subscribe(self, key: int) -> AbstractAsyncContextManager[Callable[[int], Awaitable[int]]]:
         return self._growth.watch(key)
+
+    def listen(self, key: int, listener: Callable[[int | None], None]) -> Callable[[], None]:
+        return self._growth.listen(key, listener)
+
+    def listen_due(self, listener: Callable[[int], None]) -> Callable[[], None]:
+        return self._growth.listen_due(listener)
 
     async def list(
         self, tenant: str | None, *, status: str | None = None, workflow: str | None = None, before: int | None = None, limit: int = 50

@@ -14,6 +14,7 @@ from playground.store import sqlite_rows as columns
 from playground.store.encoding import encode, encode_or_none
 from playground.store.encryption import Keyring
 from playground.store.errors import JournalError, StoreError
+from playground.store.growth import Changes
 from playground.store.measures import Measures
 from playground.store.named_sql import NamedSql
 from playground.store.projection import Change, first_event, first_row, project
@@ -71,6 +72,7 @@ class SqliteTransaction:
         self._events: list[Any] = []
         self._kv: dict[tuple[str, int, str], str | None] = {}
         self._deleted: list[int] = []
+        self._new_due: int | None = None  # when the first of those created since the last commit falls due
         self._uncounted = 0  # events written since the last commit
         self._keys = count(db.execute(sql["last_key"]).fetchone()[0] + 1)
         self.tally = Tally(db.execute(sql["tally"]))
@@ -101,14 +103,18 @@ class SqliteTransaction:
                 made.append((new, change))
         self._new += rows
         self._events += journals
+        if rows:
+            self._new_due = at if self._new_due is None else min(at, self._new_due)
         for new, change in made:
             self._kv.update(self._begun.add(new, change))
         self._created |= ids
         return rows, refused
 
-    def append(self, key: int, events: Sequence[NewEvent], execution: int | None, at: int) -> Committed:
+    def append(self, key: int, events: Sequence[NewEvent], execution: int | None, at: int, last_seq: int | None = None) -> Committed:
         """See `Store.append`."""
         held = self._fenced(key, execution)
+        if last_seq is not None and held.row.last_seq != last_seq:
+            return Committed((), held.row)
         return self._add(held, events, execution, at)
 
     def decide(self, key: int, decider: Decider, execution: int | None, at: int) -> Committed:
@@ -252,7 +258,7 @@ class SqliteTransaction:
         self._uncounted += len(self._events) // columns.EVENT_COLUMNS
         self._events.clear()
 
-    def commit(self) -> list[tuple[int, int | None]]:
+    def commit(self) -> Changes:
         """See `writer.Transaction`."""
         self.flush()
         if self._db.in_transaction:
@@ -264,14 +270,18 @@ class SqliteTransaction:
         self.tally.settle()
         grown: list[tuple[int, int | None]] = [(key, held.row.last_seq) for key, held in self._touched.items()]
         grown += [(key, None) for key in self._deleted]
+        due, self._new_due = self._new_due, None
         for held in self._touched.values():
+            row = held.row
+            if row.owner is None and row.due_at is not None and (due is None or row.due_at < due):
+                due = row.due_at
             if held.row.status in FINAL_STATUSES:
                 self._held.forget(held.key)
             else:
                 self._held.keep(held)
         self._touched.clear()
         self._deleted.clear()
-        return grown
+        return Changes(grown, due)
 
     def rollback(self) -> None:
         """See `writer.Transaction`."""
@@ -289,6 +299,7 @@ class SqliteTransaction:
         self._begun.forget()
         self._created.clear()
         self._deleted.clear()
+        self._new_due = None
         self.tally.forget()
         self._turns = None
 

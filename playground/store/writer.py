@@ -17,6 +17,7 @@ from time import perf_counter
 from typing import Any, Protocol, TypeVar
 
 from playground.store.errors import StoreError
+from playground.store.growth import Changes
 from playground.store.measures import Measures
 
 T = TypeVar("T")
@@ -28,7 +29,7 @@ LOOP_COMMITS = 250  # in a row; then the thread makes one, and what is due from 
 CLOSED = "the store is closed"
 
 Log = Callable[..., None]
-Growth = Sequence[tuple[int, int | None]]  # (instance, last committed seq, or None once it is deleted)
+NOTHING_CHANGED = Changes()
 
 
 class Transaction(Protocol):
@@ -36,7 +37,7 @@ class Transaction(Protocol):
 
     measures: Measures
 
-    def commit(self) -> Growth:
+    def commit(self) -> Changes:
         """Make everything since the last commit durable. Whatever it raises, nothing of it was written."""
 
     def rollback(self) -> None:
@@ -68,15 +69,15 @@ class Writer:
     Args:
         transaction: what commits; never used by two threads at once.
         allow: told by who is about to commit whether it may take its time: wait for others, and do what is due from time to time.
-        grown: called on the event loop with what each commit made grow.
+        changed: called on the event loop with what each commit changed that others wait for.
         log: is told, on the event loop, of commits that fail or take `slow_seconds` or longer.
     """
 
     def __init__(
-        self, transaction: Transaction, allow: Callable[[bool], None], grown: Callable[[Growth], None], log: Log, slow_seconds: float
+        self, transaction: Transaction, allow: Callable[[bool], None], changed: Callable[[Changes], None], log: Log, slow_seconds: float
     ) -> None:
         self._transaction, self._allow = transaction, allow
-        self._grown = grown
+        self._changed = changed
         self._log, self._slow_seconds = log, slow_seconds
         self._queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
         self._handed = 0  # entries that are the thread's until the event loop has heard of their end
@@ -138,7 +139,7 @@ class Writer:
         self._in_a_row += 1
         try:
             self._allow(False)
-            growth = self._commit([entry])
+            changes = self._commit([entry])
         except Exception:  # noqa: BLE001 - the thread tries again, and tells what comes of it
             self._transaction.rollback()
             self._hand_over(entry)
@@ -146,7 +147,7 @@ class Writer:
         took = perf_counter() - entry.since
         if took > LOOP_SECONDS:
             self._not_before = perf_counter() + LOOP_REST * took
-        self._deliver([entry], growth)
+        self._deliver([entry], changes)
 
     def _run(self) -> None:
         waiting = self._queue
@@ -164,27 +165,27 @@ class Writer:
     def _settle(self, batch: Sequence[Entry]) -> None:
         try:
             self._allow(True)
-            growth = self._commit(batch)
+            changes = self._commit(batch)
         except Exception as fault:  # noqa: BLE001 - a call must get an answer, whatever went wrong
             self._transaction.rollback()
             if len(batch) > 1 and not isinstance(fault, sqlite3.OperationalError):
                 for entry in batch:  # one of them is at fault: let each stand for itself
                     self._settle([entry])
                 return
-            growth = ()
+            changes = NOTHING_CHANGED
             self._transaction.measures.failures += 1
             self._transaction.measures.failing = True
             self._call(partial(self._log, "database_error", error=f"{type(fault).__name__}: {fault}", calls=len(batch)))
             for entry in batch:
                 entry.error = self._transaction.explain(fault)
-        self._call(self._take_back, batch, growth)
+        self._call(self._take_back, batch, changes)
 
     def _measured(self, seconds: float, calls: int) -> None:
         self._transaction.measures.seconds.add(seconds)
         if seconds >= self._slow_seconds:
             self._call(partial(self._log, "slow_commit", seconds=round(seconds, 3), calls=calls))
 
-    def _commit(self, batch: Sequence[Entry]) -> Growth:
+    def _commit(self, batch: Sequence[Entry]) -> Changes:
         for entry in batch:
             entry.error = None
             try:
@@ -197,7 +198,7 @@ class Writer:
                 entry.error = error
         measures = self._transaction.measures
         before = measures.commits
-        growth = self._transaction.commit()
+        changes = self._transaction.commit()
         if measures.commits != before:
             self._measured(perf_counter() - batch[0].since, len(batch))
         for entry in batch:
@@ -206,18 +207,18 @@ class Writer:
                     entry.on_commit(entry.result)
                 except Exception as error:  # noqa: BLE001 - the commit stands whatever its listener does
                     self._call(self._report, error)
-        return growth
+        return changes
 
     def _call(self, callback: Callable[..., None], *args: Any) -> None:
         assert self._loop is not None, "work comes from a loop"
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody is left to be told
             self._loop.call_soon_threadsafe(callback, *args)
 
-    def _take_back(self, batch: Sequence[Entry], growth: Growth) -> None:
+    def _take_back(self, batch: Sequence[Entry], changes: Changes) -> None:
         self._handed -= len(batch)
-        self._deliver(batch, growth)
+        self._deliver(batch, changes)
 
-    def _deliver(self, batch: Sequence[Entry], growth: Growth) -> None:
+    def _deliver(self, batch: Sequence[Entry], changes: Changes) -> None:
         for entry in batch:
             if entry.future.done():  # cancelled
                 continue
@@ -225,8 +226,8 @@ class Writer:
                 entry.future.set_result(entry.result)
             else:
                 entry.future.set_exception(entry.error)
-        if growth:
-            self._grown(growth)
+        if changes is not NOTHING_CHANGED:
+            self._changed(changes)
 
     def _report(self, error: Exception) -> None:
         handler = asyncio.get_running_loop().call_exception_handler
