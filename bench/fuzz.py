@@ -242,7 +242,7 @@ async def to_engine(damage: Damage, conversations: list[list[bytes]], count: int
         await listening
         outcome[now.status if now.status != "errored" else str(now.error["name"])] += 1
         try:
-            await stage.engine.delete("", row.id)
+            await stage.engine.delete(row)
         except WorkflowError as refused:
             trouble.append(f"{refused.code}: {refused.message}")
         return len(said)

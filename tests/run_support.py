@@ -13,6 +13,7 @@ from playground.engine.ids import SystemIds
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
 from playground.store import open_store
+from playground.store.protocol import InstanceRow
 from playground.workflows import events as ev
 from playground.workflows.errors import WorkflowError
 from playground.workflows.events import Event
@@ -93,16 +94,20 @@ class _Visitor:
         with contextlib.suppress(WorkflowError):
             if not self.killed and self.is_time(event):
                 self.killed = True
-                await self.engine.kill_worker("", self.id)
+                await self.engine.kill_worker(await self.row())
             elif self.program.task.get("hibernated"):
                 if event.type == ev.EXECUTION_ENDED and event.data["reason"] == "hibernated":
-                    await self.engine.wake("", self.id)
+                    await self.engine.wake(await self.row())
             elif event.type == ev.SLEEP_STARTED or "retry_delay_ms" in event.data:
-                await self.engine.wake("", self.id, event.step)
+                await self.engine.wake(await self.row(), event.step)
             elif event.type == ev.EXECUTION_STARTED and self.killed:
-                await self.engine.wake("", self.id)
+                await self.engine.wake(await self.row())
             elif event.type == ev.WAIT_STARTED and event.data["event_type"] in self.program.events:
-                await self.engine.send_event("", self.id, event.data["event_type"], self.program.events[event.data["event_type"]])
+                type = event.data["event_type"]
+                await self.engine.send_event(await self.row(), type, self.program.events[type])
+
+    async def row(self) -> InstanceRow:
+        return await self.engine.store.find("", self.id)
 
     def is_time(self, event: Event) -> bool:
         """Whether the worker is to be killed now."""

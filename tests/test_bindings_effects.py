@@ -35,7 +35,7 @@ async def ledger(engine: Engine, instance: WorkflowInstance, tenant: str = "acme
 async def test_an_attempt_lost_after_its_effect_has_it_again_unless_it_names_a_key(engine: Engine, key: str, charged: list[int]) -> None:
     instance = await flows(engine, CHARGES.replace("KEY", key)).create()
     await journal_until(instance, ev.WORKFLOW_WAITING)
-    await engine.kill_worker("acme", instance.id, "before-commit")
+    await engine.kill_worker(await engine.store.find("acme", instance.id), "before-commit")
     await instance.send_event("go")
     receipt = await output(instance)
     effects = await ledger(engine, instance)

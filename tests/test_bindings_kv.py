@@ -109,12 +109,12 @@ async def test_an_attempt_that_loses_its_worker_leaves_no_trace(engine: Engine, 
     instance = await flows(engine, body.replace("WHEN", repr(when))).create()
     await journal_until(instance, ev.WORKFLOW_WAITING)
     if when == "before-commit":
-        await engine.kill_worker("acme", instance.id, when)
+        await engine.kill_worker(await engine.store.find("acme", instance.id), when)
     await instance.send_event("go")
     if when == "now":
         await journal_until(instance, ev.LOG)
         assert await engine.store.kv.get(ACME, "n") == (False, None), "nothing is there before the step is"
-        await engine.kill_worker("acme", instance.id, when)
+        await engine.kill_worker(await engine.store.find("acme", instance.id), when)
     assert await output(instance) == ["nothing", 2]
 
 

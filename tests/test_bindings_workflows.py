@@ -59,7 +59,7 @@ async def test_a_lost_attempt_finds_the_child_that_it_had_started(engine: Engine
     body = PARENT.replace('@step.do("start a child")', 'await step.wait_for_event("go", "go")\n    @step.do("start a child")')
     parent = await flows(engine, body).create("parent")
     await journal_until(parent, ev.WORKFLOW_WAITING)
-    await engine.kill_worker("acme", "parent", "before-commit")
+    await engine.kill_worker(await engine.store.find("acme", "parent"), "before-commit")
     await parent.send_event("go")
     assert (await output(parent))["answer"] == {"doubled": 42}
     assert len(await engine.store.list("acme")) == 2, "one parent, one child"

@@ -163,7 +163,8 @@ async def test_a_restart_keeps_what_is_not_used_up_and_may_break_more():
         assert await run.result() == [{"id": 7}, "not sent"]
         with pytest.raises(InstanceInFiniteState, match="Restart it with `breaks`"):
             await run.break_step("charge", "fail")
-        await tester.call(lambda engine: engine.restart("", run.id, None, [NewBreak("charge", None, "return", value=0)]))
+        row = await run.row()
+        await tester.call(lambda engine: engine.restart(row, None, [NewBreak("charge", None, "return", value=0)]))
         assert await run.result() == [0, "not sent"]
         await run.restart()
         assert await run.result() == [{"id": 7}, "mailed"]

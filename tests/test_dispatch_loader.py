@@ -213,7 +213,7 @@ def test_instances_wait_at_boot_until_their_dispatcher_is_there(place: Place) ->
             instance = await flows.create("held")
             await journal_until(instance, ev.WORKFLOW_WAITING)
         async with place.engine(url, workers=1) as engine:
-            await engine.send_event("acme", "held", "go")
+            await engine.send_event(await engine.store.find("acme", "held"), "go")
             there = Dispatcher(engine, lambda metadata: greeter("there"), name="other").wrap_binding({"tenant": "acme"})
             for _ in range(2):
                 assert await output(await there.create(params={"name": "Ada"})) == "Ada, by there", "the only slot must stay free"

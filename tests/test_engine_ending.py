@@ -28,7 +28,7 @@ async def test_a_retry_that_is_woken_while_its_worker_is_evicted_loses_no_attemp
         await tester.settle()
         (execution,) = tester.engine.executions()
         woken = NewEvent(ev.RETRY_WOKEN, {"virtual": True}, StepKey(DO, "charge", 1))
-        waking = asyncio.ensure_future(execution.operate(lambda snapshot: [woken]))
+        waking = asyncio.ensure_future(tester.store.decide(run.key, lambda snapshot: [woken], execution=None, at=tester.now()))
         await asyncio.sleep(0)
         execution.evict(ev.EVICTED)
         await waking
@@ -83,7 +83,7 @@ async def test_an_execution_that_is_claimed_before_the_last_is_over_is_the_one_t
         stage.engine._scheduler.wake()
         puppet = await stage.puppets.next(row.id)
         told.set()
-        await first.ended()
+        await asyncio.wait([first.task])
         assert [execution.row.execution for execution in stage.engine.executions()] == [2]
         puppet.leave()
         assert "The worker died 2 times in a row" in (await stage.end(row)).error["message"]

@@ -214,7 +214,12 @@ async def test_22_a_payload_that_cannot_be_stored_is_refused():
         with pytest.raises(NotSerialisable):
             await run.send_event("go", float("nan"))
         with pytest.raises(InstanceNotFound):
-            await tester.engine.send_event("", "nobody", "go", 1)
+            await tester.engine.store.find("", "nobody")
+        await run.terminate()
+        row = await run.row()
+        await run.delete()
+        with pytest.raises(InstanceNotFound):
+            await tester.engine.send_event(row, "go", 1)
 
 
 @story

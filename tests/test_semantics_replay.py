@@ -313,7 +313,8 @@ async def test_40_nobody_restarts_or_forks_from_a_step_inside_another_one():
         await run.result()
         inner = next(key for key in (await run.state()).steps if key.parent is not None)
         with pytest.raises(Exception, match='runs inside another one. Restart from "outer-1"'):
-            await tester.call(lambda engine: engine.restart("", run.id, inner))
+            row = await run.row()
+            await tester.call(lambda engine: engine.restart(row, inner))
 
 
 @story
@@ -327,7 +328,8 @@ async def test_40_a_sleep_inside_a_step_can_be_woken_by_its_key():
     async with playing(body, skip=False) as (tester, run):
         await tester.settle()
         nap = next(key for key in (await run.state()).steps if key.parent is not None)
-        await tester.call(lambda engine: engine.wake("", run.id, nap))
+        row = await run.row()
+        await tester.call(lambda engine: engine.wake(row, nap))
         await tester.settle()
         assert await run.result() == "slept"
 

@@ -50,7 +50,7 @@ async def test_without_a_spare_slot_it_does(engine: Engine) -> None:
     assert not quick.done() and (await newcomer.status()).status == "queued"
     running = [row for row in await engine.store.list("busy") if row.status == ev.RUNNING]
     for victim in running[:2]:
-        await engine.terminate("busy", victim.id)
+        await engine.terminate(victim)
     await quick
 
 

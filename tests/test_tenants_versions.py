@@ -27,6 +27,10 @@ def handle(engine: Engine, row: InstanceRow) -> WorkflowInstance:
     return WorkflowInstance(engine, row.tenant, row.id)
 
 
+async def row_of(engine: Engine, instance: WorkflowInstance) -> InstanceRow:
+    return await engine.store.find("acme", instance.id)
+
+
 async def asleep(engine: Engine, tenants: Tenants, **given: Any) -> WorkflowInstance:
     """An instance that has done its first step, waits, and has given its worker up."""
     instance = handle(engine, await tenants.create("acme", **given))
@@ -217,8 +221,8 @@ async def test_an_instance_goes_on_with_another_version_where_its_history_fits(e
         return [first, got["payload"], extra]
         """)
     new, _ = await tenants.deploy("acme", better)
-    await tenants.migrate("acme", instance.id, new.id)
-    await tenants.migrate("acme", instance.id, new.id)
+    await tenants.migrate(await row_of(engine, instance), new.id)
+    await tenants.migrate(await row_of(engine, instance), new.id)
     await instance.send_event("go", 7)
     assert await output(instance) == ["first of old", 7, "more"]
     events = await journal(instance)
@@ -254,7 +258,7 @@ async def test_a_running_instance_drops_its_worker_and_goes_on_at_once(engine: E
     tenants = Tenants(engine)
     instance = await in_its_long_step(engine, tenants)
     quick, _ = await tenants.deploy("acme", workflow(LONG.replace("SECONDS", "0")))
-    await tenants.migrate("acme", instance.id, quick.id)
+    await tenants.migrate(await row_of(engine, instance), quick.id)
     assert await output(instance) == ["0", 2]
 
 
@@ -265,7 +269,7 @@ async def test_a_pause_that_waited_for_the_worker_takes_effect_when_it_is_droppe
     await instance.pause()
     assert (await instance.status()).status == ev.WAITING_FOR_PAUSE
     quick, _ = await tenants.deploy("acme", workflow(LONG.replace("SECONDS", "0")))
-    await tenants.migrate("acme", instance.id, quick.id)
+    await tenants.migrate(await row_of(engine, instance), quick.id)
     assert (await instance.status()).status == ev.PAUSED
     await instance.resume()
     assert await output(instance) == ["0", 2]
@@ -290,7 +294,7 @@ async def test_a_version_that_does_not_fit_is_refused_with_what_it_lacks(engine:
     new, _ = await tenants.deploy("acme", workflow(body))
     before = (await engine.store.find("acme", instance.id)).last_seq
     with pytest.raises(errors.CannotMigrate) as refused:
-        await tenants.migrate("acme", instance.id, new.id)
+        await tenants.migrate(await row_of(engine, instance), new.id)
     assert said in refused.value.message
     if "renamed" in body:
         assert refused.value.details["recorded"][0] == {"kind": "do", "name": "first", "count": 1}
@@ -306,7 +310,7 @@ async def test_whoever_knows_better_may_force_it(engine: Engine) -> None:
     await tenants.deploy("acme", held("old"))
     instance = await asleep(engine, tenants)
     new, _ = await tenants.deploy("acme", workflow("return 'forced'"))
-    await tenants.migrate("acme", instance.id, new.id, force=True)
+    await tenants.migrate(await row_of(engine, instance), new.id, force=True)
     await instance.send_event("go")
     assert await output(instance) == "forced"
 
@@ -318,11 +322,11 @@ async def test_what_can_not_be_migrated_says_why(engine: Engine) -> None:
     done = handle(engine, await tenants.create("acme"))
     await output(done)
     with pytest.raises(errors.CannotMigrate, match="has ended"):
-        await tenants.migrate("acme", done.id, version.id)
+        await tenants.migrate(await row_of(engine, done), version.id)
     with pytest.raises(errors.InstanceNotFound):
-        await tenants.migrate("acme", "nobody", version.id)
+        await tenants.migrate(await engine.store.find("acme", "nobody"), version.id)
     with pytest.raises(errors.VersionNotFound):
-        await tenants.migrate("acme", done.id, "v9")
+        await tenants.migrate(await row_of(engine, done), "v9")
 
 
 # Secrets.

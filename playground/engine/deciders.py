@@ -23,7 +23,7 @@ from playground.store.protocol import (
     StepRow,
 )
 from playground.workflows import events as ev
-from playground.workflows.errors import CannotRestart, CannotTerminate, InstanceInFiniteState, NothingToWake
+from playground.workflows.errors import CannotRestart, CannotTerminate, InstanceInFiniteState, NothingToWake, NoWorker
 from playground.workflows.events import NewEvent, StepKey, outermost
 
 HELD = frozenset({ev.PAUSED, ev.WAITING_FOR_PAUSE})
@@ -229,6 +229,33 @@ def wake(step: StepKey | None, at: int) -> Decider:
         return [NewEvent(ev.RETRY_WOKEN, _virtual(True), found.key)]
 
     return decide
+
+
+def kill(most_losses: int) -> Decider:
+    """The worker dies now: its execution ends, and whoever plays it kills the process. Raises NoWorker."""
+
+    def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
+        _check_worker(snapshot)
+        return lose_worker(ev.KILLED, most_losses)(snapshot)
+
+    return decide
+
+
+def arm(when: str) -> Decider:
+    """The worker is to die at a moment. Raises NoWorker."""
+
+    def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
+        _check_worker(snapshot)
+        armed = (snapshot.row.injected or {}).get("armed")
+        return [] if armed == when else [NewEvent(ev.KILL_ARMED, {"when": when})]
+
+    return decide
+
+
+def _check_worker(snapshot: Snapshot) -> None:
+    if not in_execution(snapshot):
+        row = snapshot.row
+        raise NoWorker(f'Instance "{row.id}" has no worker now ({row.status}), so there is nothing to kill.')
 
 
 def disarm(snapshot: Snapshot) -> Sequence[NewEvent]:

@@ -34,12 +34,10 @@ from playground.workflows import names, values
 from playground.workflows.errors import (
     Busy,
     CannotTerminate,
-    Fenced,
     InstanceAlreadyExists,
     InstanceExpired,
     InstanceNotFound,
     InvalidBatch,
-    NoWorker,
     WorkflowError,
     of_entry,
 )
@@ -273,7 +271,6 @@ class Engine:
         created, refused = await store.create(rows, at=now)
         if any(queues.is_chaos(row.queue) for row in created):
             self._scheduler.expect_chaos()
-        self._scheduler.wake()
         return created, refused
 
     async def _prepare(self, new: CreateInstance) -> tuple[CreateInstance, str, Any, list[NewEvent]]:
@@ -307,37 +304,28 @@ class Engine:
             sorry = "The server's disk is nearly full, so nothing new is started. Try again in some hours."
             raise Busy(sorry, retry_after=3600, setting="free_disk_bytes")
 
-    async def send_event(self, tenant: str, id: str, type: str, payload: Any = None) -> Committed:
-        """Send an event. Raises InstanceNotFound, InvalidEventType, InstanceInFiniteState, TooLarge, NotSerialisable."""
+    # Operations. Each takes the row that its caller has found, and gives what it committed, which is nothing where it had no effect. All raise
+    # InstanceNotFound where the instance has been deleted meanwhile.
+
+    async def send_event(self, row: InstanceRow, type: str, payload: Any = None) -> Committed:
+        """Send an event. Raises InvalidEventType, InstanceInFiniteState, TooLarge, NotSerialisable."""
         names.check_event_type(type)
         tree = await stored(payload, "event payload", self.settings.value_bytes)
-        row = await self.store.find(tenant, id)
         return await self.operate(row, deciders.send_event(type, tree, self.clock.now()))
 
-    async def pause(self, tenant: str, id: str) -> Committed:
+    async def pause(self, row: InstanceRow) -> Committed:
         """Pause now, or when the attempts that run have ended. No effect on what is paused or has ended."""
-        row = await self.store.find(tenant, id)
-        execution = self._scheduler.live.get(row.key)
-        if execution is not None:
-            try:
-                return await execution.pause(deciders.pause)
-            except Fenced:
-                pass
         return await self.operate(row, deciders.pause)
 
-    async def resume(self, tenant: str, id: str) -> Committed:
+    async def resume(self, row: InstanceRow) -> Committed:
         """Go on after a pause, or cancel one that has not taken effect. No effect otherwise."""
-        row = await self.store.find(tenant, id)
         return await self.operate(row, deciders.resume(self.clock.now()))
 
-    async def terminate(self, tenant: str, id: str, rollback: bool = False) -> Committed:
+    async def terminate(self, row: InstanceRow, rollback: bool = False) -> Committed:
         """End an instance; with `rollback`, after its handlers have run. Raises CannotTerminate once it has ended."""
-        row = await self.store.find(tenant, id)
         return await self.operate(row, deciders.terminate(rollback))
 
-    async def restart(
-        self, tenant: str, id: str, from_step: StepKey | None = None, new_breaks: Sequence[NewBreak] = ()
-    ) -> Committed:
+    async def restart(self, row: InstanceRow, from_step: StepKey | None = None, new_breaks: Sequence[NewBreak] = ()) -> Committed:
         """Run again from the start, or from a step, with what is broken already and `new_breaks`.
 
         Raises:
@@ -345,13 +333,11 @@ class Engine:
             CannotBreak: a break makes no sense.
         """
         events = await self._breaks(new_breaks)
-        row = await self.store.find(tenant, id)
         return await self.operate(row, deciders.restart(from_step, events))
 
-    async def set_break(self, tenant: str, id: str, new: NewBreak) -> Committed:
+    async def set_break(self, row: InstanceRow, new: NewBreak) -> Committed:
         """Break a step on purpose, or clear a break. Raises InstanceInFiniteState, CannotBreak, NotSerialisable, TooLarge."""
         event = await breaks.asked(new)
-        row = await self.store.find(tenant, id)
         return await self.operate(row, breaks.set_or_clear(event))
 
     async def _breaks(self, new_breaks: Sequence[NewBreak]) -> list[NewEvent]:
@@ -359,18 +345,14 @@ class Engine:
         breaks.check_room((), events)
         return events
 
-    async def delete(self, tenant: str, id: str) -> None:
-        """Remove an instance, whatever it does. Raises InstanceNotFound."""
-        row = await self.store.find(tenant, id)
+    async def delete(self, row: InstanceRow) -> None:
+        """Remove an instance, whatever it does."""
         if row.status not in ev.FINAL_STATUSES:
             with suppress(CannotTerminate):  # it has just ended by itself
                 await self.operate(row, deciders.terminate(False))
-        execution = self._scheduler.live.get(row.key)
-        if execution is not None:
-            await execution.ended()
         await self.store.delete(row.key)
 
-    async def kill_worker(self, tenant: str, id: str, when: str = NOW) -> None:
+    async def kill_worker(self, row: InstanceRow, when: str = NOW) -> Committed:
         """SIGKILL the instance's worker: `now`, `during-step` (the next attempt), `before-commit` (of the next result), or `never` after all.
 
         An armed kill waits for its moment in whatever execution comes to it.
@@ -381,31 +363,16 @@ class Engine:
         """
         if when not in KILL_MOMENTS:
             raise WorkflowError(f"when takes {', '.join(KILL_MOMENTS)}")
-        row = await self.store.find(tenant, id)
         if when == NEVER:
-            await self.operate(row, deciders.disarm)
-            return
-        execution = self._scheduler.live.get(row.key)
-        if execution is None:
-            raise NoWorker(f'Instance "{id}" has no worker now ({row.status}), so there is nothing to kill.')
-        try:
-            await execution.kill(when)
-        except Fenced:
-            raise NoWorker(f'Instance "{id}" has just lost its worker, so there is nothing to kill.') from None
+            return await self.operate(row, deciders.disarm)
+        if when == NOW:
+            return await self.operate(row, deciders.kill(self.settings.worker_losses))
+        return await self.operate(row, deciders.arm(when))
 
-    async def wake(self, tenant: str, id: str, step: StepKey | None = None) -> Committed:
+    async def wake(self, row: InstanceRow, step: StepKey | None = None) -> Committed:
         """End a sleep, a retry wait or an event's timeout now: the named one, or the one due first. Recorded as virtual. Raises NothingToWake."""
-        row = await self.store.find(tenant, id)
         return await self.operate(row, deciders.wake(step, self.clock.now()))
 
     async def operate(self, row: InstanceRow, decider: Decider) -> Committed:
-        """Commit an operation: through the execution where there is one, so that it falls in order with the worker's commits."""
-        execution = self._scheduler.live.get(row.key)
-        if execution is not None:
-            try:
-                return await execution.operate(decider)
-            except Fenced:
-                pass
-        committed = await self.store.decide(row.key, decider, execution=None, at=self.clock.now())
-        self._scheduler.wake()
-        return committed
+        """Commit an operation. Whoever plays the instance, on whichever node, follows its journal and acts on it."""
+        return await self.store.decide(row.key, decider, execution=None, at=self.clock.now())

@@ -4,6 +4,9 @@ The parts stand beside this file and know of it what conversation.py says: start
 attempts.py a `do`'s attempts, suspensions.py sleeps and waits, rollback.py the saga, budget.py how much the worker may say, idleness.py
 when it is given up, ending.py what its death means. Frames become events through the pipeline; what the worker waits for is sent
 (answers.py) when the commit that holds it is durable.
+
+The journal is its mailbox: whoever wants something of the instance commits it, on whichever node, and the execution acts on what it did not write
+itself (`hear`). There is no other way to it.
 """
 
 import asyncio
@@ -16,7 +19,6 @@ from playground.engine.attempts import Attempts
 from playground.engine.breaks import Breaks
 from playground.engine.budget import Budget
 from playground.engine.chaos import Chaos
-from playground.engine.conversation import NOW
 from playground.engine.counts import whose
 from playground.engine.ending import Ending
 from playground.engine.environment import ExecutionEnvironment
@@ -34,8 +36,10 @@ from playground.sandbox.channel import FrameChannel
 from playground.sandbox.pool import Worker
 from playground.store.protocol import Committed, Decider, InstanceRow
 from playground.workflows import events as ev
-from playground.workflows.errors import Fenced, NoWorker
+from playground.workflows.errors import Fenced, InstanceNotFound
 from playground.workflows.events import Event, NewEvent, StepKey
+
+ENDS = frozenset({ev.EXECUTION_ENDED, ev.WORKFLOW_PAUSED, ev.WORKFLOW_RESTARTED, *ev.FINAL_TYPES})  # of an execution, whoever commits it
 
 
 class Execution:
@@ -56,7 +60,9 @@ class Execution:
         self.bindings = ExecutionEnvironment(self)
         self.ending = Ending(self, barren)
         self.answers = Answers(self)
-        self.pipeline = Pipeline(services.store, row.key, row.execution, services.clock.now, self.answers.acknowledge, self._commit_failed)
+        self.pipeline = Pipeline(
+            services.store, row, services.clock.now, acknowledge=self.answers.acknowledge, heard=self.hear, failed=self._commit_failed
+        )
         self.pipeline.stamped = self._stamped
         self._clock = (0, services.clock.now())  # the workflow's, in microseconds, at a moment of ours
         self.channel: FrameChannel | None = None
@@ -78,12 +84,12 @@ class Execution:
     @property
     def journal_events(self) -> int:
         """How many events the journal has, or will have soon."""
-        return self.row.last_seq + self.pipeline.added
+        return self.pipeline.length
 
     @property
     def is_busy(self) -> bool:
         """Whether the worker runs an attempt or a call, or is owed an answer."""
-        owed = self.calls or self.pausing or self.closing or self.pipeline.answers_due or self.rollback.attempt_open
+        owed = self.calls or self.pausing or self.closing or self.pipeline.answers_due or self.pipeline.is_behind or self.rollback.attempt_open
         return bool(owed) or self.ending.near or self.attempts.running > 0
 
     def open_attempt(self, key: StepKey) -> int | None:
@@ -160,7 +166,7 @@ class Execution:
             self._over.set_result(epilogue)
 
     def _commit_failed(self, error: BaseException) -> None:
-        if not isinstance(error, Fenced):
+        if not isinstance(error, (Fenced, InstanceNotFound)):
             self._unwritten = error
         self.settle(None)
 
@@ -176,53 +182,41 @@ class Execution:
         for step in self.steps.values():
             step.stop_timer()
 
-    # What others ask of it.
+    # What is committed, and what others have committed.
 
-    async def operate(self, decider: Decider) -> Committed:
-        """Commit an operation in order with the worker's own commits. Raises Fenced when the execution is over already."""
-        done: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+    async def commit(self, event: NewEvent) -> None:
+        """Commit one event in order with the worker's own, and wait until it is durable. Raises Fenced when the execution is over already."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        shown = self.bindings.shown(event)
 
         def then(committed: Committed) -> None:
             self.apply(committed)
             if not done.done():
-                done.set_result(committed)
+                done.set_result(None)
 
         def refused(error: BaseException) -> None:
             if not done.done():
                 done.set_exception(error)
 
         if self.closing:
-            await self.ended()
             raise Fenced("This execution has ended.")
-        self.pipeline.decide(decider, then, refused)
-        return await done
+        self.pipeline.decide(lambda snapshot: [shown], then, refused)
+        await done
 
-    async def commit(self, event: NewEvent) -> None:
-        """Commit one event in order with the worker's own, and wait until it is durable. Raises Fenced, as `operate`."""
-        shown = self.bindings.shown(event)
-        await self.operate(lambda snapshot: [shown])
-
-    async def ended(self) -> None:
-        """Wait until nothing more will be committed by this execution."""
-        await asyncio.wait([self.task])
-
-    async def pause(self, decider: Decider) -> Committed:
-        """Start nothing new from now on, then pause."""
-        self._hold(True)
-        committed = await self.operate(decider)
-        if not committed.events and committed.row.status not in (ev.WAITING_FOR_PAUSE, ev.PAUSED):
-            self._hold(False)
-        return committed
-
-    async def kill(self, when: str) -> None:
-        """SIGKILL the worker at one of `KILL_MOMENTS`. Raises NoWorker when there is none."""
-        if self.worker is None or self.closing:
-            raise NoWorker(f'Instance "{self.row.id}" has no worker now, so there is nothing to kill.')
-        if when == NOW:
-            self.ending.killed = True
-            self.worker.kill()
-        elif when != self.kill_at:
-            await self.operate(lambda snapshot: [NewEvent(ev.KILL_ARMED, {"when": when})])
+    def hear(self, events: Sequence[Event]) -> None:
+        """Act on what others have committed."""
+        for event in events:
+            if self.closing:
+                return
+            if event.type in ENDS:
+                self.settle(None)
+            elif event.type in (ev.CODE_CHANGED, ev.WORKFLOW_MIGRATED):
+                if self.channel is not None:  # its start was not in the journal yet, so that nobody ended it
+                    self.lose(ev.EVICTED)
+            else:
+                self.take(event)
+        if not self.closing:
+            self.idleness.consider()
 
     def drop(self, told: Mapping[str, Any] | None = None) -> None:
         """SIGKILL and read nothing more: what was sent and not handled is lost with the worker. `told` goes into the event of the end."""
@@ -281,30 +275,37 @@ class Execution:
     def attempt_over(self) -> None:
         """An attempt has ended and is committed: a pause may now take effect, or the worker may have fallen idle."""
         self.idleness.stirred()
-        if self.pausing and not self.attempts.running:
-            self.pipeline.decide(deciders.paused_now, self.apply, lambda error: None)
+        self._pause_if_idle()
         self.idleness.consider()
 
     def apply(self, committed: Committed) -> None:
         """Take what a decider's events mean for this execution. One that is ending does nothing more: the next will see them."""
         if not self.closing:
-            self.take(committed.events)
+            for event in committed.events:
+                self.take(event)
         if committed.row.owner is None:
             self.settle(None)
         else:
             self.idleness.consider()
 
-    def take(self, events: Sequence[Event]) -> None:
-        """Do what committed events ask for."""
-        for event in events:
-            if event.step is not None:
-                self.suspensions.apply(event)
-            elif event.type == ev.WORKFLOW_RESUMED:
-                self._hold(False)
-            elif event.type in (ev.KILL_ARMED, ev.KILL_DISARMED):
-                self.kill_at = event.data.get("when")
-            elif event.type in (ev.BREAK_SET, ev.BREAK_CLEARED):
-                self.breaks.apply(event)
+    def take(self, event: Event) -> None:
+        """Do what a committed event asks for."""
+        if event.step is not None:
+            self.suspensions.apply(event)
+        elif event.type == ev.WORKFLOW_WAITING_FOR_PAUSE:
+            self._hold(True)
+            self._pause_if_idle()
+        elif event.type == ev.WORKFLOW_RESUMED:
+            self._hold(False)
+        elif event.type in (ev.KILL_ARMED, ev.KILL_DISARMED):
+            self.kill_at = event.data.get("when")
+        elif event.type in (ev.BREAK_SET, ev.BREAK_CLEARED):
+            self.breaks.apply(event)
+
+    def _pause_if_idle(self) -> None:
+        """A pause waits for the attempts that run; with the last of them it takes effect."""
+        if self.pausing and not self.attempts.running:
+            self.pipeline.decide(deciders.paused_now, self.apply, lambda error: None)
 
     def _hold(self, held: bool) -> None:
         if held == self.pausing:

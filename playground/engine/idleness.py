@@ -7,6 +7,7 @@ from playground.engine import live, words
 from playground.engine.clock import Timer
 from playground.engine.conversation import Conversation
 from playground.engine.processor import Processor
+from playground.store.protocol import Committed
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
 
@@ -63,10 +64,17 @@ class Idleness:
         clock = execution.services.clock
         self.since = clock.now()
         waiting = NewEvent(ev.WORKFLOW_WAITING, {"until": until, "clock_us": execution.clock()})
-        execution.pipeline.add(*execution.budget.logs.truncated(), waiting)
+        execution.pipeline.add(*execution.budget.logs.truncated())
+        execution.pipeline.add_if_unmoved(waiting, then=self._waits)
         grace = self.since + execution.services.settings.idle_grace_ms
         self._grace = clock.call_at(grace, execution.evict, ev.HIBERNATED)
         execution.on_idle()
+
+    def _waits(self, committed: Committed) -> None:
+        """It is in the journal that the instance waits, unless others have written something that the worker is to hear of first."""
+        if not committed.events and self.since is not None:
+            self.stirred()
+            self.consider()
 
     def watch_silence(self) -> None:
         """End a worker that is neither idle nor in an attempt and has said nothing for the time an attempt may take."""

@@ -67,36 +67,39 @@ class WorkflowInstance:
             InstanceNotFound: as all of these do once it is deleted.
             InstanceExpired: the same, of one that was removed when its time was over; it says how it ended.
         """
-        return status_of(await self._engine.store.find(self._tenant, self.id))
+        return status_of(await self._row())
 
     async def pause(self) -> None:
         """Start no new step; stop timers and keep what remains of them. No effect on what is paused or has ended."""
-        await self._engine.pause(self._tenant, self.id)
+        await self._engine.pause(await self._row())
 
     async def resume(self) -> None:
         """Go on after a pause. No effect otherwise."""
-        await self._engine.resume(self._tenant, self.id)
+        await self._engine.resume(await self._row())
 
     async def terminate(self, rollback: bool = False) -> None:
         """End it, with `rollback` after the handlers of its steps. Raises CannotTerminate once it has ended."""
-        await self._engine.terminate(self._tenant, self.id, rollback=rollback)
+        await self._engine.terminate(await self._row(), rollback=rollback)
 
     async def restart(self, from_step: Mapping[str, Any] | None = None) -> None:
         """Run it again, from the start or from `{"name", "count": 1, "kind": "do"}`. Raises CannotRestart: there is no such step."""
-        await self._engine.restart(self._tenant, self.id, from_step=step_key(from_step))
+        await self._engine.restart(await self._row(), from_step=step_key(from_step))
 
     async def send_event(self, type: str, payload: Any = None) -> None:
         """Send an event. Raises InvalidEventType, InstanceInFiniteState, NotSerialisable, TooLarge."""
-        await self._engine.send_event(self._tenant, self.id, type, payload)
+        await self._engine.send_event(await self._row(), type, payload)
 
     async def delete(self) -> None:
         """Remove it and its journal, whatever it does."""
-        await self._engine.delete(self._tenant, self.id)
+        await self._engine.delete(await self._row())
+
+    async def _row(self) -> InstanceRow:
+        return await self._engine.store.find(self._tenant, self.id)
 
     async def subscribe(self, cursor: int = 0) -> AsyncIterator[Event]:
         """The journal's events with a seq over `cursor`: those there are, then live ones; ends after the one that ends the instance."""
         store = self._engine.store
-        row = await store.find(self._tenant, self.id)
+        row = await self._row()
         async with store.subscribe(row.key) as grown:
             while True:
                 events = await store.events(row.key, after=cursor, limit=PAGE_OF_EVENTS)
@@ -105,7 +108,7 @@ class WorkflowInstance:
                     yield event
                 if len(events) == PAGE_OF_EVENTS:
                     continue
-                row = await store.find(self._tenant, self.id)
+                row = await self._row()
                 if row.status in ev.FINAL_STATUSES and row.last_seq <= cursor:
                     return
                 await grown(cursor)

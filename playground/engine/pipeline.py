@@ -1,6 +1,10 @@
-"""The order of one execution's commits: what is added is committed in order, and what gathers meanwhile goes together.
+"""One execution and its journal: what it adds is committed in order, and what others have added is acted on in the same order.
 
-A quick step is one transaction: the announcement of its attempt waits a moment for the outcome.
+What gathers meanwhile is committed together. A quick step is one transaction: the announcement of its attempt waits a moment for the outcome.
+
+Anybody may add to the journal, on any node: it is the execution's mailbox. The pipeline follows it by `seq`, up to which everything has been acted
+on. It does one thing at a time, a commit or the reading of what others wrote, so that what it did not write itself is known by its place: it
+comes between `seq` and the first event of the next commit. The worker hears of all of it in the order of the journal, as in every replay.
 """
 
 import asyncio
@@ -9,14 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from playground.store.protocol import Committed, Decider, Store
-from playground.workflows.errors import Fenced, WorkflowError
-from playground.workflows.events import NewEvent
+from playground.store.protocol import Committed, Decider, InstanceRow, Store
+from playground.workflows.errors import Fenced, InstanceNotFound, WorkflowError
+from playground.workflows.events import Event, NewEvent
 
 ATTEMPT_SECONDS = 0.003  # how long an attempt's announcement waits for its outcome
 LOG_SECONDS = 0.05  # how long log lines wait for company
 LOG_BYTES = 16 * 1024  # or until there is this much of them
-BATCH = 500  # most events of one commit
+BATCH = 500  # most events of one commit, and of what is read at once
 
 Then = Callable[[Committed], None]
 Refused = Callable[[BaseException], None]
@@ -29,26 +33,30 @@ class _Entry:
     then: Then | None
     refused: Refused | None = None
     ack: bytes | None = None
+    if_unmoved: bool = False  # commit it only where nobody else has written
+    moved: bool = False  # somebody has
 
 
 class Pipeline:
     """Commits for one execution, one after another, until `close` or the first refusal.
 
-    `acknowledge` is given the acks of a commit right after it, on the thread that committed: (frames, how many, the commit).
-    `failed` is called once with the exception of a commit that could not be made; nothing is committed after it.
+    `acknowledge` is given the acks of a commit: (frames, how many), right after it on the thread that committed, or on the event loop once what
+    others wrote before it has been acted on. `heard` is given what others wrote. `failed` is called once with the exception of a commit that could
+    not be made; nothing is committed after it.
     """
 
     def __init__(
         self,
         store: Store,
-        key: int,
-        execution: int,
+        row: InstanceRow,
         now: Callable[[], int],
-        acknowledge: Callable[[bytes, int, Committed], None],
+        *,
+        acknowledge: Callable[[bytes, int], None],
+        heard: Callable[[Sequence[Event]], None],
         failed: Callable[[BaseException], None],
     ) -> None:
-        self._store, self._key, self._execution, self._now = store, key, execution, now
-        self._acknowledge, self._failed = acknowledge, failed
+        self._store, self._key, self._execution, self._now = store, row.key, row.execution, now
+        self._acknowledge, self._heard, self._failed = acknowledge, heard, failed
         self._entries: list[_Entry] = []
         self._loop = asyncio.get_running_loop()
         self._wake: asyncio.Future[None] | None = None
@@ -61,10 +69,27 @@ class Pipeline:
         self.shown: Callable[[NewEvent], NewEvent] | None = None  # what hides secrets, where there are any
         self.answers_due = 0
         self.stamped: Callable[[NewEvent], NewEvent] | None = None  # what adds to a decider's events what only its execution knows
-        self.added = 0  # events so far
+        self.seq = self._grown = row.last_seq  # up to here all has been acted on; up to there the journal reaches, as far as is known
+        self._waiting_events = 0  # added and not committed
         self._put_so_far = self._committed_so_far = 0  # entries
         self._durable: list[tuple[int, asyncio.Future[None]]] = []  # who waits for how many of them
+        self._leave = store.listen(row.key, self._grew)
         self._task = self._loop.create_task(self._pump())
+
+    def follow_from(self, seq: int) -> None:
+        """All up to `seq` is known from elsewhere; what comes after it is heard, also if it was heard before."""
+        self.seq = seq
+        self._go()
+
+    @property
+    def length(self) -> int:
+        """How many events the journal has, or will have soon, as far as is known."""
+        return self.seq + self._waiting_events
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether others have written what has not been acted on yet."""
+        return self._grown > self.seq and not self._busy
 
     @property
     def backlog(self) -> int:
@@ -74,7 +99,7 @@ class Pipeline:
     @property
     def at_rest(self) -> bool:
         """Whether nothing waits for its commit and none is under way."""
-        return not self._entries and not self._busy
+        return not self._entries and not self._busy and not self.is_behind
 
     def add(self, *events: NewEvent, then: Then | None = None, ack: bytes | None = None) -> None:
         """Commit events as soon as those before them are; then call back.
@@ -110,9 +135,14 @@ class Pipeline:
         else:
             self._go_in(LOG_SECONDS)
 
+    def add_if_unmoved(self, *events: NewEvent, then: Then) -> None:
+        """Commit events unless others have written what has not been acted on; then `then` is told of a commit without events."""
+        self._put(_Entry(events, None, then, if_unmoved=True))
+        self._go()
+
     async def drain(self) -> None:
-        """Wait until everything added so far is committed or refused."""
-        if (self._entries or self._busy) and not self._stopped:
+        """Wait until everything added so far is committed or refused, and everything that others wrote is acted on."""
+        if not self.at_rest and not self._stopped:
             self._go()
             done = self._loop.create_future()
             self._idle.append(done)
@@ -130,6 +160,8 @@ class Pipeline:
 
     async def close(self) -> None:
         """Commit what is there, then stop."""
+        self._leave()
+        self._grown = 0  # what others write concerns the next execution
         await self.drain()
         self._stopped = True
         self._go()
@@ -137,6 +169,7 @@ class Pipeline:
 
     def abandon(self) -> asyncio.Task[None]:
         """Commit nothing more, not even what is there; gives the task, which is being cancelled."""
+        self._leave()
         self._stopped = True
         self._entries.clear()
         self._end_waits()
@@ -152,7 +185,7 @@ class Pipeline:
             entry.events = [self.shown(event) for event in entry.events]
         self._entries.append(entry)
         self._put_so_far += 1
-        self.added += len(entry.events)
+        self._waiting_events += len(entry.events)
         if entry.then is not None:
             self.answers_due += 1
 
@@ -174,9 +207,20 @@ class Pipeline:
         self._lazy_at = at
         self._lazy = self._loop.call_at(at, self._go)
 
+    def _grew(self, last: int | None) -> None:
+        """The store says that the journal has grown, or is gone."""
+        if last is None:
+            if not self._stopped:
+                self._stop(InstanceNotFound("the instance has been deleted"))
+                self._go()
+        elif last > self._grown:
+            self._grown = last
+            if self.is_behind:
+                self._go()
+
     async def _pump(self) -> None:
         while True:
-            if not self._entries:
+            if not self._entries and not self.is_behind:
                 for done in self._idle:
                     if not done.done():
                         done.set_result(None)
@@ -188,19 +232,33 @@ class Pipeline:
                 continue
             self._busy = True
             try:
-                await self._commit_some()
+                if self._entries:
+                    await self._commit_some()
+                else:
+                    await self._hear_up_to(self._grown)
             except Exception as refused:  # noqa: BLE001 - it stops this pipeline, and is told
                 self._stop(refused)
             self._busy = False
 
+    async def _hear_up_to(self, last: int) -> None:
+        """Read what others wrote, and act on it."""
+        while self.seq < last and not self._stopped:
+            after = self.seq
+            events = await self._store.events(self._key, after=after, limit=min(last - after, BATCH))
+            if self.seq != after:  # it follows from elsewhere now
+                continue
+            self.seq = events[-1].seq if events else last  # none: it has been deleted meanwhile
+            self._heard(events)
+
     async def _commit_some(self) -> None:
         first = self._entries[0]
+        acknowledged: list[Committed] = []
         if first.decider is not None:
-            taken = [self._entries[0]]
+            taken, acks = [first], []
             try:
                 committed = await self._store.decide(self._key, self._stamping(first.decider), execution=self._execution, at=self._now())
             except WorkflowError as error:
-                if isinstance(error, Fenced) or first.refused is None:
+                if isinstance(error, (Fenced, InstanceNotFound)) or first.refused is None:
                     raise
                 del self._entries[0]
                 self.answers_due -= first.then is not None
@@ -208,19 +266,47 @@ class Pipeline:
                 self._count(1)
                 return
             del self._entries[0]
-            self.added += len(committed.events)
         else:
             taken, events = self._take_plain()
             acks = [entry.ack for entry in taken if entry.ack is not None]
-            on_commit = partial(self._acknowledge, b"".join(acks), len(acks)) if acks else None
+            on_commit = partial(self._acknowledge_at_once, b"".join(acks), len(acks), acknowledged) if acks else None
+            known = self.seq if taken[-1].if_unmoved else None
             committed = await self._store.append(
-                self._key, events, execution=self._execution, at=self._now(), on_commit=on_commit
+                self._key, events, execution=self._execution, at=self._now(), on_commit=on_commit, last_seq=known
             )
+            if known is not None and known != committed.row.last_seq - len(committed.events):
+                await self._try_without(taken, committed.row.last_seq)
+                return
+            self._waiting_events -= len(events)
+        await self._settle(taken, committed, b"" if acknowledged else b"".join(acks), len(acks))
+
+    async def _settle(self, taken: Sequence[_Entry], committed: Committed, acks: bytes, count: int) -> None:
+        """A commit is durable: act on what others wrote before it, then on it."""
+        before = committed.row.last_seq - len(committed.events)
+        if self.seq < before:
+            await self._hear_up_to(before)
+        self.seq = committed.row.last_seq
+        if acks:
+            self._acknowledge(acks, count)
         self._count(len(taken))
         for entry in taken:
             if entry.then is not None:
                 self.answers_due -= 1
-                entry.then(committed)
+                entry.then(Committed((), committed.row) if entry.moved else committed)
+
+    async def _try_without(self, taken: Sequence[_Entry], last: int) -> None:
+        """Others have written: act on that, then commit what does not depend on it."""
+        entry = taken[-1]
+        self._waiting_events -= len(entry.events)
+        entry.events, entry.if_unmoved, entry.moved = (), False, True
+        self._entries[:0] = taken
+        await self._hear_up_to(last)
+
+    def _acknowledge_at_once(self, data: bytes, count: int, acknowledged: list[Committed], committed: Committed) -> None:
+        """On the thread that committed: let the worker go on, unless it is to hear of something else first."""
+        if committed.events[0].seq == self.seq + 1:
+            acknowledged.append(committed)
+            self._acknowledge(data, count)
 
     def _stamping(self, decider: Decider) -> Decider:
         stamped = self.stamped
@@ -242,7 +328,7 @@ class Pipeline:
     def _stop(self, error: BaseException) -> None:
         self._stopped = True
         entries, self._entries = self._entries, []
-        self.answers_due = 0
+        self.answers_due = self._waiting_events = self._grown = 0
         self._end_waits()
         for entry in entries:
             if entry.refused is not None:
@@ -257,6 +343,8 @@ class Pipeline:
                 break
             taken.append(entry)
             events.extend(entry.events)
+            if entry.if_unmoved:
+                break
         del self._entries[: len(taken)]
         self._log_bytes = 0
         return taken, events

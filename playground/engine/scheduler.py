@@ -5,6 +5,7 @@ Nothing polls: the scheduler sleeps until something is created, ends or falls du
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from playground.engine import deciders, queues
@@ -43,6 +44,8 @@ class Scheduler:
         self._passed_over: set[tuple[str, str]] = set()  # (tenant, workflow) whose dispatcher is not there
         self.calm = Calm(services.store, services.log)
         self._wake = asyncio.Event()
+        self._armed_for: int | None = None
+        self._leave: Callable[[], None] = lambda: None
         self._timer: Timer | None = None
         self._expiry: Timer | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -54,6 +57,7 @@ class Scheduler:
         services = self._services
         for row in await services.store.owned(None):
             await recover(services, row)
+        self._leave = services.store.listen_due(self._due)
         self._loop_task = asyncio.get_running_loop().create_task(self._run())
         self.expire()
         self.wake()
@@ -61,6 +65,7 @@ class Scheduler:
     async def stop(self) -> None:
         """End every execution as lost, so that the next server takes it up at once."""
         self._stopping = True
+        self._leave()
         if self._loop_task is not None:
             self._loop_task.cancel()
             await asyncio.wait([self._loop_task])
@@ -76,6 +81,7 @@ class Scheduler:
     async def abandon(self) -> None:
         """Let go of everything at once and write nothing, as if the server had been killed: what `playground.testing` crashes with."""
         self._stopping = True
+        self._leave()
         tasks = [task for execution in self.live.values() for task in execution.abandon()]
         for task in (self._loop_task, *self._tasks):
             if task is not None:
@@ -96,6 +102,7 @@ class Scheduler:
 
     def wake(self) -> None:
         """Something may be due now."""
+        self._armed_for = None
         self._wake.set()
 
     def expect_chaos(self) -> None:
@@ -247,9 +254,17 @@ class Scheduler:
         if due is not None and len(self.live) < self._services.settings.slots:
             self._arm_at(max(due, self._services.clock.now() + 1))
 
+    def _due(self, when: int) -> None:
+        """A commit, by whichever node, has left something that falls due then."""
+        if when <= self._services.clock.now():
+            self.wake()
+        elif self._armed_for is None or when < self._armed_for:
+            self._arm_at(when)
+
     def _arm_at(self, when: int) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self._armed_for = when
         self._timer = self._services.clock.call_at(when, self.wake)
 
     def expire(self) -> None:

@@ -23,9 +23,9 @@ from playground.engine.sources import NotRegistered
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
 from playground.sandbox.pool import Worker
-from playground.store.protocol import Committed, Decider, InstanceRow, Snapshot
+from playground.store.protocol import Decider, InstanceRow, Snapshot
 from playground.workflows import events as ev
-from playground.workflows.events import Event, NewEvent
+from playground.workflows.events import NewEvent
 
 
 class NotStarted(Exception):
@@ -51,16 +51,12 @@ class Starting(Conversation, Protocol):
     def said(self, batch: Sequence[tuple[frames.Said, int]]) -> None:
         """The worker has sent frames, each with its bytes."""
 
-    def take(self, events: Sequence[Event]) -> None:
-        """Do what committed events ask for."""
-
 
 class Start:
     """Gets one execution going, unless an operation ends it before: that is when `over` is done."""
 
     def __init__(self, execution: Starting, over: asyncio.Future[Decider | None]) -> None:
         self._execution, self._over = execution, over
-        self._loaded_seq = 0
 
     async def begin(self) -> None:
         """Raises NotStarted when no worker could be had, or its code not yet."""
@@ -85,10 +81,21 @@ class Start:
     async def _prepare(self, coming: Coroutine[Any, Any, Code]) -> None:
         """Get a worker and all that it starts from, and start it."""
         execution = self._execution
-        execution.worker, snapshot, code = await gathered(execution.services, execution.row, coming)
-        await execution.pipeline.drain()  # an operation that came first may end or pause it: then no code is to run
-        if not execution.closing:
-            self._start(execution.worker, snapshot, code)
+        services, row = execution.services, execution.row
+        execution.worker, snapshot, code = await gathered(services, row, coming)
+        while True:
+            await execution.pipeline.drain()  # an operation that came first may end or pause it: then no code is to run
+            if snapshot.row.execution != row.execution or snapshot.row.owner is None:
+                execution.settle(None)
+            if execution.closing:
+                return
+            if snapshot.row.snippet != row.snippet:  # changed since it was claimed
+                code, row = await loading.load(services, snapshot.row), snapshot.row
+            elif execution.pipeline.seq > snapshot.row.last_seq:  # others have written since it was read
+                snapshot = await services.store.load(row.key)
+            else:
+                break
+        self._start(execution.worker, snapshot, code)
 
     async def _loaded(self) -> Code | None:
         """The code, or None when an operation ends the execution before it is there."""
@@ -115,6 +122,7 @@ class Start:
             row = replace(row, limits={**(row.limits or {}), **code.limits})
             execution.budget.take_limits(row)
         execution.row = row
+        execution.pipeline.follow_from(row.last_seq)
         execution.bindings.begin(code)
         execution.breaks.begin(row.injected)
         execution.steps = live.from_snapshot(snapshot)
@@ -128,8 +136,8 @@ class Start:
             "replayed": sum(step.is_over for step in snapshot.steps.values()),
             "code_version": code.version,
         }
-        self._loaded_seq = row.last_seq
-        execution.pipeline.add(*begun, NewEvent(ev.EXECUTION_STARTED, data), then=self._begun)
+        started = NewEvent(ev.EXECUTION_STARTED, data)
+        execution.pipeline.add(*begun, started, then=lambda committed: execution.idleness.consider())
         execution.channel = FrameChannel(worker.sock, execution.said, execution.ending.channel_closed, execution.services.turns)
         mode = first_frame.ROLLBACK if rolling_back else first_frame.RUN
         frame = first_frame.first_frame(execution.services, row, snapshot.steps.values(), code, mode, execution.breaks.frame())
@@ -140,24 +148,6 @@ class Start:
         execution.idleness.heard()
         execution.idleness.watch_silence()
         execution.processor.stirred()
-
-    def _begun(self, committed: Committed) -> None:
-        """The start is in the journal. What was committed between the load and it has not been seen yet."""
-        execution = self._execution
-        if committed.events[0].seq > self._loaded_seq + 1:
-            execution.calls += 1
-            execution.answers.fall_behind()
-            execution.spawn(self._catch_up(committed.events[0].seq))
-        else:
-            execution.idleness.consider()
-
-    async def _catch_up(self, before: int) -> None:
-        execution = self._execution
-        missed = await execution.services.store.events(execution.row.key, after=self._loaded_seq, limit=before - self._loaded_seq - 1)
-        execution.calls -= 1
-        if not execution.closing:
-            execution.answers.catch_up(lambda: execution.take(missed))
-            execution.idleness.consider()
 
 
 async def snapshot_of(services: Services, row: InstanceRow) -> Snapshot:

@@ -180,21 +180,21 @@ class Tenants:
                 return id, expired.details["status"]
         return row.id, row.status
 
-    async def send_event(self, tenant: str, id: str, type: str, payload: Any = None) -> Committed:
+    async def send_event(self, row: InstanceRow, type: str, payload: Any = None) -> Committed:
         """Send an event. Raises as `Engine.send_event`, and InvalidEventType when the type holds a secret of the tenant's."""
-        if await self._hides(tenant, type):
+        if await self._hides(row.tenant, type):
             raise InvalidEventType(name_refused("An event's type"))
-        return await self._engine.send_event(tenant, id, type, payload)
+        return await self._engine.send_event(row, type, payload)
 
-    async def migrate(self, tenant: str, id: str, version: str, *, force: bool = False) -> Committed:
+    async def migrate(self, row: InstanceRow, version: str, *, force: bool = False) -> Committed:
         """Let an instance go on with another version. What runs is dropped, as a kill would; `force` leaves out the trial.
 
         Raises:
             CannotMigrate: it has ended, or the version does not fit its history.
             InstanceNotFound, VersionNotFound, Busy
         """
+        tenant, id = row.tenant, row.id
         target = await self.version(tenant, version)
-        row = await self._engine.store.find(tenant, id)
         if row.workflow != WORKFLOW:
             raise CannotMigrate(f'Instance "{id}" was not made from a deployed version.')
         tried = await self._engine.store.load(row.key)
@@ -245,7 +245,7 @@ class Tenants:
             for row in rows:
                 if row.status not in ev.FINAL_STATUSES:
                     with suppress(InstanceNotFound):
-                        await self._engine.delete(tenant, row.id)
+                        await self._engine.delete(row)
                         removed += 1
         await self._store.remove(tenant)
         return removed

@@ -225,41 +225,45 @@ class Run:
 
     # What a person can do to it.
 
+    async def _operate(self, operation: Callable[[Engine, InstanceRow], Awaitable[T]]) -> T:
+        row = await self.row()
+        return await self._tester.call(lambda engine: operation(engine, row))
+
     async def send_event(self, type: str, payload: Any = None) -> Committed:
         """Send an event, before or while it waits for one."""
-        return await self._tester.call(lambda engine: engine.send_event(self.tenant, self.id, type, payload))
+        return await self._operate(lambda engine, row: engine.send_event(row, type, payload))
 
     async def pause(self) -> Committed:
         """Pause now, or when its running attempts have ended."""
-        return await self._tester.call(lambda engine: engine.pause(self.tenant, self.id))
+        return await self._operate(lambda engine, row: engine.pause(row))
 
     async def resume(self) -> Committed:
         """Go on after a pause."""
-        return await self._tester.call(lambda engine: engine.resume(self.tenant, self.id))
+        return await self._operate(lambda engine, row: engine.resume(row))
 
     async def terminate(self, *, rollback: bool = False) -> Committed:
         """End it."""
-        return await self._tester.call(lambda engine: engine.terminate(self.tenant, self.id, rollback))
+        return await self._operate(lambda engine, row: engine.terminate(row, rollback))
 
     async def restart(self, from_step: str | None = None, *, count: int = 1, kind: str = ev.DO) -> Committed:
         """Run it again from the start, or from a step."""
         origin = None if from_step is None else StepKey(kind, from_step, count)
-        return await self._tester.call(lambda engine: engine.restart(self.tenant, self.id, origin))
+        return await self._operate(lambda engine, row: engine.restart(row, origin))
 
     async def delete(self) -> None:
         """Remove it."""
-        await self._tester.call(lambda engine: engine.delete(self.tenant, self.id))
+        await self._operate(lambda engine, row: engine.delete(row))
 
     async def kill_worker(self, when: str = "now") -> None:
         """Kill its worker `now`, `during-step` (its next attempt) `before-commit` (of its next result, which is lost), or `never` after all."""
-        await self._tester.call(lambda engine: engine.kill_worker(self.tenant, self.id, when))
+        await self._operate(lambda engine, row: engine.kill_worker(row, when))
 
     async def break_step(self, name: str, how: str | None, *, count: int | None = None, **more: Any) -> Committed:
         """Make the next attempts of a step `fail`, `timeout`, be `slow` or `return`; None clears it. `more`: see `NewBreak`."""
         new = NewBreak(name, count, how, **more)
-        return await self._tester.call(lambda engine: engine.set_break(self.tenant, self.id, new))
+        return await self._operate(lambda engine, row: engine.set_break(row, new))
 
     async def wake(self, name: str | None = None, *, count: int = 1, kind: str = ev.SLEEP) -> Committed:
         """End a sleep, a wait between attempts or a wait for an event: the named one, or the one due first."""
         step = None if name is None else StepKey(kind, name, count)
-        return await self._tester.call(lambda engine: engine.wake(self.tenant, self.id, step))
+        return await self._operate(lambda engine, row: engine.wake(row, step))

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from playground.engine import queues
+from playground.store.protocol import Committed
 from playground.web import bodies
 from playground.web.access import find
 from playground.web.api_operations import NoBody, accepted, controlled
@@ -35,7 +36,7 @@ async def start(context: Context, request: Request) -> Response:
     await context.chaos.check(row)  # what is refused is not counted
     context.limits.chaos.spend(request, address)
     await context.chaos.start(row, queue)
-    return await accepted(context, row)
+    return accepted(Committed((), row))
 
 
 async def rows(context: Context, request: Request) -> Response:

@@ -83,8 +83,7 @@ async def change_code(context: Context, request: Request) -> Response:
     if not row.tenant:
         check_stored(context, row.queue)
         context.engine.stored.add(row.queue, len(body.source.encode()))
-    await recoding.change_code(context.engine, row, body.source)
-    now = await context.store.find(row.tenant, row.id)
+    now = (await recoding.change_code(context.engine, row, body.source)).row
     return json_response({"id": now.id, "status": now.status, "last_seq": now.last_seq, "snippet": now.snippet}, 202, FRESH)
 
 

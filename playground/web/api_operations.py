@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from playground.engine.breaks import NewBreak
-from playground.store.protocol import InstanceRow
+from playground.store.protocol import Committed, InstanceRow
 from playground.web import bodies, tokens
 from playground.web.access import TENANT, find
 from playground.web.context import Context
@@ -68,8 +68,7 @@ async def send_event(context: Context, request: Request) -> Response:
     if len(bytes(payload)) > bodies.HEAVY_BYTES and not row.tenant:
         context.limits.changes.spend(request, context.addresses.of(request), len(bytes(payload)) // bodies.HEAVY_BYTES)
     sender = context.tenants if row.tenant else context.engine
-    await sender.send_event(row.tenant, row.id, request.path_params["type"], payload)
-    return await accepted(context, row)
+    return accepted(await sender.send_event(row, request.path_params["type"], payload))
 
 
 async def pause(context: Context, request: Request) -> Response:
@@ -82,34 +81,31 @@ async def resume(context: Context, request: Request) -> Response:
     return await _plain(context, request, context.engine.resume)
 
 
-async def _plain(context: Context, request: Request, act: Callable[[str, str], Awaitable[object]]) -> Response:
+async def _plain(context: Context, request: Request, act: Callable[[InstanceRow], Awaitable[Committed]]) -> Response:
     """An operation that takes nothing but the instance."""
     row = await controlled(context, request)
     await bodies.read_short(request, NoBody)
-    await act(row.tenant, row.id)
-    return await accepted(context, row)
+    return accepted(await act(row))
 
 
 async def terminate(context: Context, request: Request) -> Response:
     """End an instance, with its rollback handlers if asked."""
     row = await controlled(context, request)
     body = await bodies.read_short(request, TerminateBody)
-    await context.engine.terminate(row.tenant, row.id, rollback=body.rollback)
-    return await accepted(context, row)
+    return accepted(await context.engine.terminate(row, rollback=body.rollback))
 
 
 async def restart(context: Context, request: Request) -> Response:
     """Run again from the top, or from a step with what was stored before it."""
     row = await controlled(context, request)
     body = await bodies.read_object(request, RestartBody, BREAKS_BYTES + bodies.OVERHEAD_BYTES, may_be_empty=True)
-    await context.engine.restart(row.tenant, row.id, from_step=step_key(body.from_step), new_breaks=breaks_of(body.breaks))
-    return await accepted(context, row)
+    return accepted(await context.engine.restart(row, from_step=step_key(body.from_step), new_breaks=breaks_of(body.breaks)))
 
 
 async def delete(context: Context, request: Request) -> Response:
     """Remove an instance and its journal."""
     row = await controlled(context, request)
-    await context.engine.delete(row.tenant, row.id)
+    await context.engine.delete(row)
     return Response(status_code=204)
 
 
@@ -117,24 +113,21 @@ async def kill_worker(context: Context, request: Request) -> Response:
     """SIGKILL the worker: what is committed stays, and the next one goes on from there."""
     row = await controlled(context, request)
     body = await bodies.read_short(request, KillBody)
-    await context.engine.kill_worker(row.tenant, row.id, when=body.when)
-    return await accepted(context, row)
+    return accepted(await context.engine.kill_worker(row, when=body.when))
 
 
 async def break_step(context: Context, request: Request) -> Response:
     """Make the next attempts of a step fail, time out, be slow or return a value; `how` null clears it. Recorded as injected."""
     row = await controlled(context, request)
     [new] = breaks_of([await bodies.read_object(request, BreakBody, breaks.VALUE_BYTES + bodies.OVERHEAD_BYTES)])
-    await context.engine.set_break(row.tenant, row.id, new)
-    return await accepted(context, row)
+    return accepted(await context.engine.set_break(row, new))
 
 
 async def wake(context: Context, request: Request) -> Response:
     """End the current sleep, retry wait or event timeout now; recorded as virtual time."""
     row = await controlled(context, request)
     body = await bodies.read_short(request, WakeBody)
-    await context.engine.wake(row.tenant, row.id, step_key(body.step))
-    return await accepted(context, row)
+    return accepted(await context.engine.wake(row, step_key(body.step)))
 
 
 async def controlled(context: Context, request: Request) -> InstanceRow:
@@ -163,7 +156,7 @@ def step_key(step: StepBody | None) -> StepKey | None:
     return None if step is None else StepKey(step.kind, step.name, step.count, step_key(step.parent))
 
 
-async def accepted(context: Context, row: InstanceRow) -> Response:
+def accepted(committed: Committed) -> Response:
     """The answer to an operation: how the instance stands after it."""
-    now = await context.store.find(row.tenant, row.id)
-    return json_response({"id": now.id, "status": now.status, "last_seq": now.last_seq}, 202, FRESH)
+    row = committed.row
+    return json_response({"id": row.id, "status": row.status, "last_seq": row.last_seq}, 202, FRESH)

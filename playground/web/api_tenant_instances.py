@@ -90,9 +90,9 @@ async def migrate(context: Context, request: Request) -> Response:
     tenant = await tenant_of(context, request)
     body = await bodies.read_object(request, MigrateBody, bodies.OVERHEAD_BYTES)
     row = await context.store.find(tenant, request.path_params["id"])
-    await context.tenants.migrate(tenant, row.id, body.version, force=body.force)
+    committed = await context.tenants.migrate(row, body.version, force=body.force)
     context.log("tenant.migrated", tenant=tenant, instance=row.key, version=body.version, client=context.addresses.of(request))
-    return await accepted(context, row)
+    return accepted(committed)
 
 
 async def _key_of(context: Context, tenant: str, id: str | None) -> int | None:
