@@ -60,7 +60,7 @@ async def make(store: Store, id: str) -> int:
     snippet = await store.put_snippet(SOURCE, None, at=now())
     new = NewInstance(tenant="", id=id, workflow="playground", snippet=snippet.id, params=None, queue="bench")
     (row,), _ = await store.create([new], at=now())
-    await store.claim(NODE, 1, at=now(), full={})
+    await store.claim((await store.nodes.join("bench", 1_000)).owner, 1, at=now())
     begun = {"execution": 1, "worker": "w1", "replayed": 0, "code_version": snippet.id}
     await store.append(row.key, [NewEvent(ev.WORKFLOW_STARTED), NewEvent(ev.EXECUTION_STARTED, begun)], execution=1, at=now())
     return row.key

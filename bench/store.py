@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +82,11 @@ class Peer:
         execute("COMMIT")
 
 
-async def running(store: Store, count: int) -> list[InstanceRow]:
+async def running(store: Store, count: int) -> Sequence[InstanceRow]:
     """Instances with an execution under way."""
     await store.create([NewInstance("", f"i{n}", "playground", "s", None, "q") for n in range(count)], at=AT)
-    rows = await store.claim("bench", count, at=AT, full={})
+    owner = (await store.nodes.join("bench", 1_000)).owner
+    rows = (await store.claim(owner, count, at=AT)).rows
     for row in rows:
         data = {"execution": 1, "worker": "w", "replayed": 0, "code_version": "v"}
         await store.append(row.key, [NewEvent(ev.EXECUTION_STARTED, data)], execution=1, at=AT)
@@ -189,12 +190,14 @@ async def claims(folder: Path, seconds: float, synchronous: str, queued: int) ->
     )
     numbers = iter(range(10**9))
 
+    owner = (await store.nodes.join("bench", 1_000)).owner
+
     async def one() -> None:
-        await store.claim("bench", 1, at=AT, full={})
+        await store.claim(owner, 1, at=AT)
 
     async def newcomer() -> None:
         await store.create([NewInstance(f"small{next(numbers)}", "i", "w", "s", None, f"small{next(numbers)}")], at=AT)
-        while not any(row.queue != "big" for row in await store.claim("bench", 2, at=AT, full={})):
+        while not any(row.queue != "big" for row in (await store.claim(owner, 2, at=AT)).rows):
             pass
 
     async def counted() -> None:

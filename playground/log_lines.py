@@ -60,6 +60,7 @@ FIELDS: Mapping[str, str] = {
     "more": "lines like this that were left out since the last",
     "most": "how many there may be",
     "name": "name that the tenant gave",
+    "node": "name of the node, and how often it has joined",
     "number": "number of the version, or of the key",
     "open": "how many there are",
     "path": "file of the database",
@@ -160,6 +161,8 @@ LINES: tuple[Line, ...] = (
          once=("route", "error")),
     Line("execution_failed", ERROR, "An execution met a fault of the server's; it is recovered.", "Report it.", ("instance", "error"), once=("error",)),
     Line("recovery_failed", ERROR, "An instance could not be recovered; it is tried again in a second.", "As for database_error.", ("instance", "error"), once=("error",)),
+    Line("node_lost", ERROR, "This node could not renew its lease in time, so that it stopped its workers; others may go on with their instances.", "Nothing, if it joins again. Else see why the database did not answer.", ("node",)),
+    Line("renewal_failed", ERROR, "The lease of this node could not be renewed; it is tried again.", "As for database_error.", ("node", "error"), once=("error",)),
     Line("scheduler_failed", ERROR, "Nothing could be claimed; it is tried again in a second.", "As for database_error.", ("error",), once=("error",)),
 )  # fmt: skip
 

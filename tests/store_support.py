@@ -97,10 +97,23 @@ async def create(store: Store, *ids: str, at: int = AT, **given: Any) -> list[In
     return rows
 
 
+async def owner(store: Store, node: str = NODE) -> str:
+    """What stands in the rows of a node of this name, which joins if it has not."""
+    owners: dict[str, str] = store.__dict__.setdefault("owners_of_a_test", {})
+    if node not in owners:
+        owners[node] = (await store.nodes.join(node, 1_000)).owner
+    return owners[node]
+
+
+async def claim(store: Store, limit: int, *, at: int = AT, node: str = NODE, **given: Any) -> list[InstanceRow]:
+    """What a node of this name takes."""
+    return list((await store.claim(await owner(store, node), limit, at=at, **given)).rows)
+
+
 async def running(store: Store, id: str = "i", at: int = AT, **given: Any) -> InstanceRow:
     """A new instance with its first execution under way. Nothing else may be due."""
     [created] = await create(store, id, at=at, **given)
-    [claimed] = await store.claim(NODE, 1, at=at, full={})
+    [claimed] = await claim(store, 1, at=at)
     assert claimed.key == created.key
     committed = await store.append(
         created.key, [execution_started(), NewEvent(ev.WORKFLOW_STARTED)], execution=claimed.execution, at=at

@@ -12,7 +12,6 @@ from dispatch_support import Place, error, journal, journal_until, on_engine, ou
 
 import playground
 from playground import Code, Dispatcher, Engine, library
-from playground.engine.pace import Pace
 from playground.engine.tenant_limits import LimitsOfTenants
 from playground.settings import BadSetting, Settings
 from playground.workflows import errors
@@ -283,14 +282,10 @@ async def test_a_tenant_may_have_limits_of_its_own_and_others_keep_the_settings(
 
 
 def test_a_tenant_begins_no_more_in_a_second_than_its_own_limit() -> None:
-    limits = LimitsOfTenants(Settings(starts_per_second_per_tenant=5))
+    limits = LimitsOfTenants(Settings(starts_per_second_per_tenant=5, running_per_tenant=7))
     limits.set("slow", playground.TenantLimits(starts_per_second=1))
-    pace = Pace(limits.starts_per_second, lambda: limits.limited)
-    assert (pace.room(1_000), pace.resumes(1_000)) == ({"slow": 1}, None)
-    pace.begun("slow", 1_000)
-    pace.begun("other", 1_000)
-    assert (pace.room(1_500), pace.resumes(1_500)) == ({"slow": 0, "other": 4}, 2_000)
-    assert pace.room(2_000) == {"slow": 1}
+    claims = limits.of_claims(only_idle=False)
+    assert (claims.of("slow"), claims.of("other")) == ((7, 1), (7, 5))
 
 
 @pytest.mark.parametrize("given", [{"running": 0}, {"queued": "5"}, {"starts_per_second": True}])

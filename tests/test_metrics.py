@@ -16,12 +16,13 @@ import pytest
 from aio import story
 from http_support import APPROVAL, DEADLINE, HELLO, MakeSite, Site, bearer, code_of, running_sandbox
 from prometheus_client.parser import text_string_to_metric_families
+from store_support import claim
 
 from playground.sandbox.pool import SandboxDown
 from playground.store import open_store, sqlite
 from playground.store.measures import Measures
 from playground.store.named_sql import NamedSql
-from playground.store.protocol import NewInstance
+from playground.store.protocol import ClaimLimits, NewInstance, QueueLimit
 from playground.web.metrics import METRICS, PREFIX
 
 Samples = dict[tuple[str, str], float]  # (name without its prefix, the label's value) -> value
@@ -313,8 +314,9 @@ async def test_the_oldest_due_is_found_at_once_among_many(tmp_path: Path) -> Non
         assert await store.oldest_due() == 2_000
         await store.create(of("b", 1, 200_000), at=1_000)
         assert await store.oldest_due() == 1_000
+        limits = ClaimLimits(QueueLimit(0), own={"b": QueueLimit(1)})
         assert instructions(tmp_path / "many.db") < 502 * 200, "one that read the long lane would take 500,000"
-        (row,) = await store.claim("node", 1, at=5_000, full={"z": 0, **{f"a{n}": 0 for n in range(500)}})
+        (row,) = await claim(store, 1, at=5_000, limits=limits)
         assert (row.queue, await store.oldest_due()) == ("b", 2_000)
     finally:
         await store.close()

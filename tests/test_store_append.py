@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from store_support import (
     AT,
-    NODE,
     attempt,
+    claim,
     completed,
     create,
     do,
@@ -49,7 +49,7 @@ async def test_events_are_stamped_with_the_execution_they_come_in(store):
     [row] = await create(store, "i")
     received = NewEvent(ev.EVENT_RECEIVED, {"type": "go", "payload": 1})
     first = await store.append(row.key, [received], execution=None, at=AT)
-    await store.claim(NODE, 1, at=AT, full={})
+    await claim(store, 1, at=AT)
     second = await store.append(row.key, [received], execution=None, at=AT)
     assert [first.events[0].execution, second.events[0].execution] == [None, 1]
 
@@ -63,7 +63,7 @@ async def test_the_fence(store):
     await store.append(row.key, [execution_ended(ev.CRASHED)], execution=1, at=AT)
     with pytest.raises(Fenced):  # nobody has it
         await store.append(row.key, quick(do()), execution=1, at=AT)
-    [again] = await store.claim(NODE, 1, at=AT, full={})
+    [again] = await claim(store, 1, at=AT)
     assert again.execution == 2
     with pytest.raises(Fenced):  # another has it
         await store.append(row.key, quick(do()), execution=1, at=AT)
@@ -201,7 +201,7 @@ async def test_a_restart_from_a_step_is_a_new_generation(store):
     restarted = (await store.append(row.key, end, execution=1, at=AT)).row
     assert (restarted.generation, restarted.status, restarted.owner) == (2, "queued", None)
     assert list((await store.load(row.key)).steps) == [do("a")]
-    [again] = await store.claim(NODE, 1, at=AT, full={})
+    [again] = await claim(store, 1, at=AT)
     await store.append(row.key, [execution_started(2), *quick(do("b"), 3)], execution=again.execution, at=AT)
     steps = (await store.load(row.key)).steps
     assert {str(key): step.result for key, step in steps.items()} == {"a-1": 1, "b-1": 3}

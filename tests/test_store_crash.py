@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from aio import story
-from store_support import AT, do, execution_ended, execution_started, running, started, wait
+from store_support import AT, claim, do, execution_ended, execution_started, running, started, wait
 
 from playground.store import open_store
 from playground.store.projection import first_event, first_row, project, replace
@@ -20,13 +20,13 @@ KILLED_AFTER = (1, 40, 333)  # lines of acknowledgement seen before the kill
 
 CHILD = """
 import asyncio, sys
-from store_support import AT, NODE, create, execution_started, quick, do, printed, started, attempt, completed
+from store_support import AT, claim, create, execution_started, quick, do, printed, started, attempt, completed
 from playground.store import open_store
 
 async def main():
     store = open_store(sys.argv[1])
     await create(store, *(f"i{n}" for n in range(8)))
-    rows = await store.claim(NODE, 8, at=AT, full={})
+    rows = await claim(store, 8, at=AT)
 
     async def work(row):
         await store.append(row.key, [execution_started()], execution=1, at=AT)
@@ -98,7 +98,7 @@ async def test_after_a_kill_every_acknowledged_commit_is_there(tmp_path, after):
     assert sum(done for done, _ in acknowledged.values()) >= after
     store = open_store(url)
     assert await store.count() == {"running": 8}
-    for row in await store.owned(None):
+    for row in await store.nodes.abandoned(99):
         done, seq = acknowledged.get(row.id, (0, 0))
         assert row.last_seq >= seq
         steps = (await store.load(row.key)).steps
@@ -120,7 +120,7 @@ async def test_rows_agree_with_their_journal_after_a_life_with_everything_in_it(
     await store.append(row.key, [NewEvent(ev.WORKFLOW_PAUSED)], execution=None, at=AT + 4)
     await store.append(row.key, [NewEvent(ev.WORKFLOW_RESUMED), received], execution=None, at=AT + 9)
     await rows_agree_with_their_journal(store, row.key)
-    [again] = await store.claim("b", 1, at=AT + 9, full={})
+    [again] = await claim(store, 1, at=AT + 9, node="b")
     end = [execution_started(2), NewEvent(ev.ROLLBACK_STARTED, {"error": {"name": "E"}})]
     await store.append(row.key, [*end, NewEvent(ev.ROLLBACK_STEP_STARTED, {}, do("a"))], execution=again.execution, at=AT + 10)
     await rows_agree_with_their_journal(store, row.key)

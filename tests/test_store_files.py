@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from aio import run, story
-from store_support import AT, NODE, asleep, create, do, execution_started, quick, running
+from store_support import AT, asleep, claim, create, do, execution_started, quick, running
 
 from playground.store import StoreError, open_store
 from playground.store.migrations import APPLICATION_ID, MIGRATIONS, migrate, run_script
@@ -218,16 +218,16 @@ def test_what_was_written_is_there_when_opened_again(tmp_path):
         store = open_store(url)
         await asleep(store, "asleep", until=AT + 100, queue="x")
         await create(store, "new", "newer", tenant="t", queue="y")
-        await store.claim(NODE, 1, at=AT, full={})
+        await claim(store, 1, at=AT)
         await store.close()
 
     async def then():
         store = open_store(url)
         assert await store.count() == {"waiting": 1, "queued": 2}
         assert await store.count(queue="y") == {"queued": 2}
-        assert [row.id for row in await store.owned(None)] == ["new"]
-        assert [row.id for row in await store.claim("b", 9, at=AT + 100, full={})] == ["asleep", "newer"]
-        [row] = [row for row in await store.owned("b") if row.id == "newer"]
+        assert [row.id for row in await store.nodes.abandoned(9)] == ["new"]
+        assert [row.id for row in await claim(store, 9, at=AT + 100, node="b")] == ["asleep", "newer"]
+        row = await store.find("t", "newer")
         await store.append(row.key, [execution_started(1)], execution=1, at=AT)
         await store.close()
 
@@ -251,7 +251,7 @@ async def test_a_full_disk_is_said_to_everyone_and_forgotten_when_there_is_room(
     assert all(isinstance(answer, StoreError) and "full" in str(answer) for answer in answers)
     limit_pages(store, pages + 1000)
     await create(store, "next")
-    assert [found.id for found in await store.claim(NODE, 5, at=AT, full={})] == ["next"]
+    assert [found.id for found in await claim(store, 5, at=AT)] == ["next"]
     committed = await store.append(row.key, quick(do(count=1), "x" * 100_000), execution=1, at=AT)
     assert committed.row.last_seq == 7
     assert await store.count() == {"running": 1, "queued": 1}

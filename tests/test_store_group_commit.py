@@ -6,7 +6,7 @@ import threading
 import pytest
 from store_support import (
     AT,
-    NODE,
+    claim,
     create,
     do,
     execution_ended,
@@ -109,11 +109,11 @@ async def test_new_instances_of_a_refused_commit_get_their_turn(store):
     _, claimed = await held_together(
         store, row.key,
         store.append(row.key, quick(do("taken")), execution=1, at=AT),
-        store.claim(NODE, 1, at=AT, full={}),
+        claim(store, 1, at=AT),
     )  # fmt: skip
     assert [found.id for found in claimed] == ["n1"]
     await create(store, "n2", queue="other")
-    assert [found.id for found in await store.claim(NODE, 1, at=AT, full={})] == ["n2"]
+    assert [found.id for found in await claim(store, 1, at=AT)] == ["n2"]
 
 
 @with_store
@@ -200,7 +200,7 @@ async def test_held_rows_are_right_for_more_instances_than_are_held(store):
 
     count = sqlite_held.HELD_INSTANCES + 50
     await create(store, *(f"i{n}" for n in range(count)))
-    rows = await store.claim(NODE, count, at=AT, full={})
+    rows = await claim(store, count, at=AT)
     for row in (rows[0], rows[-1], rows[0]):
         await store.append(row.key, [execution_started()] if row.last_seq == 1 else [], execution=1, at=AT)
     assert (await store.find("", "i0")).status == "running"

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from store_support import AT, create, passes, printed, running, with_store
+from store_support import AT, claim, create, passes, printed, running, with_store
 
 from playground.workflows.errors import InstanceNotFound
 
@@ -129,7 +129,7 @@ async def test_who_waits_for_what_falls_due_hears_when(store):
     leave = store.listen_due(heard.append)
     [row] = await create(store, "one")
     assert heard == [AT]
-    [claimed] = await store.claim("node", 1, at=AT, full={})
+    [claimed] = await claim(store, 1)
     await store.append(row.key, [printed("a")], execution=1, at=AT)
     assert heard == [AT]
     await store.unclaim(row.key, execution=claimed.execution)

@@ -5,8 +5,8 @@ import json
 
 from store_support import (
     AT,
-    NODE,
     attempt,
+    claim,
     completed,
     create,
     do,
@@ -22,7 +22,7 @@ from store_support import (
 )
 
 from playground.store.encoding import plain
-from playground.store.protocol import InboxRow
+from playground.store.protocol import ClaimLimits, InboxRow, QueueLimit
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
 
@@ -100,7 +100,7 @@ async def test_counts_follow_every_change(store):
     await create(store, "a", "b", tenant="x", queue="q1")
     await create(store, "c", tenant="x", queue="q2")
     await create(store, "d", tenant="y", queue="q2")
-    [row] = await store.claim(NODE, 1, at=AT, full={})
+    [row] = await claim(store, 1, at=AT)
     await store.append(row.key, [execution_started()], execution=1, at=AT)
     assert await store.count() == {"queued": 3, "running": 1}
     assert await store.count(tenant="x") == {"queued": 2, "running": 1}
@@ -133,7 +133,6 @@ async def test_text_of_tenants_is_never_sql(store):
     evil = "x'); DROP TABLE instance; --"
     await create(store, evil, tenant=evil, queue=evil, workflow=evil, class_name=evil)
     await store.put_snippet(evil, evil, at=AT)
-    [row] = await store.claim(evil, 5, at=AT, full={evil: 5}, full_workflows=[(evil, "other")])
-    assert (row.id, row.owner) == (evil, evil)
-    assert [found.id for found in await store.owned(evil)] == [evil]
+    [row] = await claim(store, 5, node=evil, limits=ClaimLimits(own={evil: QueueLimit(5)}), closed=[(evil, "other")])
+    assert (row.id, row.owner) == (evil, f"{evil}.1")
     assert [found.id for found in await store.list(evil, status="queued")] == [evil]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from aio import story
-from store_support import AT, NODE, create, do, quick, running, with_store
+from store_support import AT, claim, create, do, quick, running, with_store
 
 from playground.store import open_store
 from playground.store.protocol import Store
@@ -309,7 +309,7 @@ async def test_migrating_changes_which_code_an_instance_has(tmp_path: Path) -> N
         )
         assert committed.row.snippet == "v2"
         assert (await store.find("acme", "i")).snippet == "v2"
-        [claimed] = await store.claim(NODE, 1, at=AT, full={})
+        [claimed] = await claim(store, 1, at=AT)
         assert claimed.snippet == "v2"
     finally:
         await store.close()

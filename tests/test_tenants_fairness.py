@@ -11,7 +11,6 @@ from store_support import passes
 
 from playground import Code, Dispatcher, Engine
 from playground.engine.clock import FakeClock
-from playground.engine.pace import Pace
 from playground.workflows import events as ev
 
 BUSY = workflow('await step.do("long", lambda: asyncio.sleep(600))')
@@ -94,17 +93,6 @@ def test_a_tenant_begins_so_many_in_a_second_and_the_others_in_the_next(place: P
 
 def due_in_the_next_second(clock: FakeClock) -> Callable[[], bool]:
     return lambda: clock.next_due() == (clock.now() // 1000 + 1) * 1000
-
-
-def test_the_pace_is_counted_by_the_second() -> None:
-    pace = Pace(lambda queue: 2)
-    assert (pace.room(1_000), pace.resumes(1_000)) == ({}, None)
-    pace.begun("a", 1_100)
-    assert (pace.room(1_200), pace.resumes(1_200)) == ({"a": 1}, None)
-    pace.begun("a", 1_999)
-    pace.begun("b", 1_999)
-    assert (pace.room(1_999), pace.resumes(1_999)) == ({"a": 0, "b": 1}, 2_000)
-    assert (pace.room(2_000), pace.resumes(2_000)) == ({}, None)
 
 
 def test_the_bench_runs() -> None:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from playground.engine import breaks, deciders, queues
+from playground.engine import breaks, deciders
 from playground.engine.bindings.everybody import EVERYBODYS
 from playground.engine.breaks import NewBreak
 from playground.engine.checker import Check, Checker
@@ -19,6 +19,7 @@ from playground.engine.fitting import Fit, fit
 from playground.engine.given import stored
 from playground.engine.ids import Ids
 from playground.engine.metadata import check_metadata, tenancy
+from playground.engine.nodes import MACHINE, Heartbeat
 from playground.engine.pipeline import spawn
 from playground.engine.quota import StoredPerDay
 from playground.engine.scheduler import Scheduler
@@ -88,12 +89,12 @@ class Engine:
     each address has stored today, `counts` the executions and the limits met since it was opened.
     """
 
-    def __init__(self, services: Services, ids: Ids) -> None:
+    def __init__(self, services: Services, ids: Ids, node: str, heartbeat: Heartbeat) -> None:
         self._services, self._ids = services, ids
         self.store, self.sandbox = services.store, services.sandbox
         self.clock, self.settings = services.clock, services.settings
         self.stored, self.counts = services.stored, services.counts
-        self._scheduler = Scheduler(services)
+        self._scheduler = Scheduler(services, node, heartbeat)
         self._checker = Checker(
             services.sandbox,
             services.settings.source_bytes,
@@ -118,16 +119,18 @@ class Engine:
         ids: Ids,
         log: Log,
         node: str = "local",
+        heartbeat: Heartbeat = MACHINE,
         env: Mapping[str, Any] | None = None,
     ) -> AsyncIterator["Engine"]:
         """Recover what the last server left, run instances while open, and leave them resumable at the end.
 
-        `env` is what code that came as a snippet finds in `self.env` instead of the bindings for everybody.
+        `node` is its name among the engines that share the store; of one name only the last to open goes on. `heartbeat`: see there. `env` is what code that came as a snippet
+        finds in `self.env` instead of the bindings for everybody.
         """
         sources = Sources(store, EVERYBODYS if env is None else env)
         stored = StoredPerDay(settings.stored_per_day, clock.now, store.usage)
         await stored.load()
-        engine = cls(Services(store, sandbox, clock, settings, log, node, sources, stored, Counts(log), LimitsOfTenants(settings)), ids)
+        engine = cls(Services(store, sandbox, clock, settings, log, sources, stored, Counts(log), LimitsOfTenants(settings)), ids, node, heartbeat)
         await engine._scheduler.start()
         try:
             yield engine
@@ -268,10 +271,7 @@ class Engine:
                     id_chosen=new.id is not None,
                 )
             )
-        created, refused = await store.create(rows, at=now)
-        if any(queues.is_chaos(row.queue) for row in created):
-            self._scheduler.expect_chaos()
-        return created, refused
+        return await store.create(rows, at=now)
 
     async def _prepare(self, new: CreateInstance) -> tuple[CreateInstance, str, Any, list[NewEvent]]:
         names.check_name(new.workflow, "workflow")

@@ -205,10 +205,12 @@ class Execution:
 
     def hear(self, events: Sequence[Event]) -> None:
         """Act on what others have committed."""
-        for event in events:
+        for place, event in enumerate(events, 1):
             if self.closing:
                 return
             if event.type in ENDS:
+                if event.type == ev.EXECUTION_ENDED and place == len(events):  # for its own sake: a kill, or a take-over
+                    self.ending.reason = event.data["reason"]
                 self.settle(None)
             elif event.type in (ev.CODE_CHANGED, ev.WORKFLOW_MIGRATED):
                 if self.channel is not None:  # its start was not in the journal yet, so that nobody ended it

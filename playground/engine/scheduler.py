@@ -4,20 +4,19 @@ Nothing polls: the scheduler sleeps until something is created, ends or falls du
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from playground.engine import deciders, queues
+from playground.engine import deciders
 from playground.engine.calm import Calm
 from playground.engine.clock import Timer
 from playground.engine.counts import FAILED
 from playground.engine.execution import Execution
-from playground.engine.pace import Pace
+from playground.engine.nodes import Heartbeat, Membership
 from playground.engine.pipeline import spawn
 from playground.engine.services import Services
 from playground.engine.start import NoDispatcher, NotStarted
-from playground.store.errors import StoreError
+from playground.store.errors import NodeLost, StoreError
 from playground.store.protocol import InstanceRow
 from playground.workflows import durations
 from playground.workflows import events as ev
@@ -33,15 +32,21 @@ FEW_SLOTS = 4  # with fewer than these none is kept spare
 class Scheduler:
     """Holds the executions of this node. `live` maps an instance's key to its execution."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, node: str, heartbeat: Heartbeat) -> None:
         self._services = services
         self.live: dict[int, Execution] = {}
-        self._running: Counter[str] = Counter()
         self._barren: dict[int, int] = {}
-        self._tenant_limits = services.tenant_limits
-        self._pace = Pace(self._tenant_limits.starts_per_second, lambda: self._tenant_limits.limited)
-        self._chaos = True  # whether reruns of chaos runs may be due, of which one claim must not take more than may run
-        self._passed_over: set[tuple[str, str]] = set()  # (tenant, workflow) whose dispatcher is not there
+        # (tenant, workflow) whose dispatcher is not there: per node on purpose, since another program may have it.
+        self._passed_over: set[tuple[str, str]] = set()
+        self.membership = Membership(
+            services.store.nodes,
+            node,
+            take_over=self._take_over,
+            lost=self._let_go,
+            joined=self.wake,
+            log=services.log,
+            heartbeat=heartbeat,
+        )
         self.calm = Calm(services.store, services.log)
         self._wake = asyncio.Event()
         self._armed_for: int | None = None
@@ -53,10 +58,9 @@ class Scheduler:
         self._stopping = False
 
     async def start(self) -> None:
-        """Close what the last server left open, then begin to claim."""
+        """Close what lost nodes left open, then begin to claim."""
         services = self._services
-        for row in await services.store.owned(None):
-            await recover(services, row)
+        await self.membership.join()
         self._leave = services.store.listen_due(self._due)
         self._loop_task = asyncio.get_running_loop().create_task(self._run())
         self.expire()
@@ -76,12 +80,14 @@ class Scheduler:
             execution.shut_down()
         while self._tasks:
             await asyncio.wait(list(self._tasks))
+        await self.membership.leave()
         await self.calm.close()
 
     async def abandon(self) -> None:
         """Let go of everything at once and write nothing, as if the server had been killed: what `playground.testing` crashes with."""
         self._stopping = True
         self._leave()
+        await self.membership.abandon()
         tasks = [task for execution in self.live.values() for task in execution.abandon()]
         for task in (self._loop_task, *self._tasks):
             if task is not None:
@@ -105,10 +111,6 @@ class Scheduler:
         self._armed_for = None
         self._wake.set()
 
-    def expect_chaos(self) -> None:
-        """Reruns of a chaos run have been created."""
-        self._chaos = True
-
     def registered(self, workflow: str) -> None:
         """The dispatcher of a workflow is there now."""
         self._passed_over = {lane for lane in self._passed_over if lane[1] != workflow}
@@ -119,50 +121,43 @@ class Scheduler:
             await self._wake.wait()
             self._wake.clear()
             try:
-                await self._arm(await self._claim())
+                await self._claim()
             except Exception as error:  # noqa: BLE001 - it is told, and tried again
                 self._services.log("scheduler_failed", error=f"{type(error).__name__}: {error}")
                 self._arm_at(self._services.clock.now() + RETRY_CLAIM_MS)
 
-    async def _claim(self) -> int | None:
-        """Fill the free slots. Gives the time up to which everything that may run does, None when slots were too few."""
+    async def _claim(self) -> None:
+        """Fill the free slots. When everything that may run does, be woken for the next."""
         services = self._services
         while True:
             free = services.settings.slots - len(self.live)
+            owner = self.membership.owner
+            if owner is None:
+                return
             if free <= 0:
                 self._evict_idle()
-                return None
+                return
             at = services.clock.now()
             spare = free <= self._spare()
             limit = free if spare else free - self._spare()
-            # A queue of which nothing runs has no room of its own to keep to, so one claim takes no more than any queue may have.
-            settings = services.settings
-            limit = min(limit, settings.running_per_address, settings.running_per_tenant, settings.starts_per_second_per_tenant)
-            if self._chaos:
-                limit = min(limit, settings.chaos_running)
-            room, closed = self._room(limit, at, spare=spare), sorted(self._passed_over)
-            rows = await services.store.claim(services.node, limit, at=at, full=room, full_workflows=closed)
-            for row in rows:
+            limits, closed = services.tenant_limits.of_claims(only_idle=spare), sorted(self._passed_over)
+            try:
+                claimed = await services.store.claim(owner, limit, at=at, limits=limits, closed=closed)
+            except NodeLost:
+                await self.membership.beat()
+                return
+            for row in claimed.rows:
                 self._begin(row)
-            if len(rows) < limit:
-                self._chaos = self._chaos and (spare or any(map(queues.is_chaos, self._running)))
+            if len(claimed.rows) < limit:
                 if spare:
                     self._evict_idle()
-                return at
+                await self._arm(at, claimed.again_at)
+                return
 
     def _spare(self) -> int:
         """Slots that are kept for queues of which nothing runs, so that one with long steps does not hold up another's first."""
         settings = self._services.settings
         return settings.spare_slots if settings.slots >= FEW_SLOTS else 0
-
-    def _room(self, limit: int, at: int, *, spare: bool) -> dict[str, int]:
-        room = {queue: left for queue, left in self._pace.room(at).items() if left < limit}
-        for queue in {*self._running, *self._tenant_limits.limited}:
-            running = self._running[queue]
-            left = 0 if spare and running else self._tenant_limits.running(queue) - running
-            if left < limit:
-                room[queue] = max(0, min(left, room.get(queue, left)))
-        return room
 
     def _begin(self, row: InstanceRow) -> None:
         self._services.counts.begun += 1
@@ -172,9 +167,6 @@ class Scheduler:
         execution = Execution(self._services, row, self._idle_one, barren)
         self.live[row.key] = execution
         self.calm.begun()
-        self._running[row.queue] += 1
-        if row.tenant:
-            self._pace.begun(row.queue, self._services.clock.now())
         execution.task = spawn(self._tasks, self._play(execution))
 
     async def _play(self, execution: Execution) -> None:
@@ -201,6 +193,19 @@ class Scheduler:
         self._ended(execution)
         self.wake()
 
+    async def _take_over(self, row: InstanceRow) -> None:
+        """Close what a lost node left open of an instance."""
+        await recover(self._services, row)
+
+    async def _let_go(self) -> None:
+        """The node has lost its lease: stop every worker, and write nothing more."""
+        executions = list(self.live.values())
+        tasks = [task for execution in executions for task in execution.abandon()]
+        if tasks:
+            await asyncio.wait(tasks)
+        for execution in executions:
+            self._ended(execution)
+
     def _recover_later(self, row: InstanceRow) -> None:
         at = self._services.clock.now() + RECOVER_AFTER_MS
         self._services.clock.call_at(at, lambda: spawn(self._tasks, self._recover(row)))
@@ -223,9 +228,6 @@ class Scheduler:
             del self.live[row.key]
             if execution.ending.barren:
                 self._barren[row.key] = execution.ending.barren
-        self._running[row.queue] -= 1
-        if self._running[row.queue] <= 0:
-            del self._running[row.queue]
         if not self.live:
             self.calm.ended()
 
@@ -245,11 +247,9 @@ class Scheduler:
         if idle:
             min(idle, key=lambda execution: execution.idleness.since or 0).evict(ev.EVICTED)
 
-    async def _arm(self, done: int | None) -> None:
+    async def _arm(self, done: int, again_at: int | None) -> None:
         """Be woken when the next falls due. What was due by `done` and is left has a queue that is full, or no dispatcher yet."""
-        if done is None:
-            return
-        times = [await self._services.store.next_due(after=done), self._pace.resumes(done)]
+        times = [await self._services.store.next_due(after=done), again_at]
         due = min((time for time in times if time is not None), default=None)
         if due is not None and len(self.live) < self._services.settings.slots:
             self._arm_at(max(due, self._services.clock.now() + 1))

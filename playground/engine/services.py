@@ -19,14 +19,13 @@ Log = Callable[..., None]
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The rooms below, the clock, the settings, the log, what is counted and where code comes from. `node` is this server's name in the store."""
+    """The rooms below, the clock, the settings, the log, what is counted and where code comes from."""
 
     store: Store
     sandbox: Sandbox
     clock: Clock
     settings: Settings
     log: Log
-    node: str
     sources: Sources
     stored: StoredPerDay
     counts: Counts

@@ -1,10 +1,10 @@
 """How much each tenant may have queued, running and begun in a second: the settings, or what a program has set for one of them."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from playground.engine import queues
 from playground.settings import Settings
+from playground.store.protocol import ClaimLimits, QueueLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,27 +42,21 @@ class LimitsOfTenants:
         """Set a tenant's limits, in place of those set before."""
         self.own[tenant] = limits
 
-    @property
-    def limited(self) -> Iterable[str]:
-        """The queues whose limits are their own."""
-        return self.own
-
-    def running(self, queue: str) -> int:
-        """How many of a queue may have a worker at once."""
+    def of_claims(self, *, only_idle: bool) -> ClaimLimits:
+        """What may run and begin of every queue, on all nodes together. `only_idle`: see `ClaimLimits`."""
         settings = self._settings
-        if queues.is_chaos(queue):
-            return settings.chaos_running
-        if queue.startswith(queues.ADDRESS):
-            return settings.running_per_address
-        own = self.own.get(queue)
-        return settings.running_per_tenant if own is None or own.running is None else own.running
+        default = QueueLimit(settings.running_per_tenant, settings.starts_per_second_per_tenant)
+        kinds = ((queues.CHAOS, QueueLimit(settings.chaos_running)), (queues.ADDRESS, QueueLimit(settings.running_per_address)))
+        own = {
+            name: QueueLimit(
+                default.running if limits.running is None else limits.running,
+                default.starts_per_second if limits.starts_per_second is None else limits.starts_per_second,
+            )
+            for name, limits in self.own.items()
+        }
+        return ClaimLimits(default, kinds, own, only_idle)
 
     def queued(self, tenant: str) -> int:
         """How many of a tenant may be queued."""
         own = self.own.get(tenant)
         return self._settings.queued_per_tenant if own is None or own.queued is None else own.queued
-
-    def starts_per_second(self, queue: str) -> int:
-        """How many executions of a tenant's queue may begin in a second."""
-        own = self.own.get(queue)
-        return self._settings.starts_per_second_per_tenant if own is None or own.starts_per_second is None else own.starts_per_second

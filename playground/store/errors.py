@@ -9,6 +9,10 @@ class StoreInUse(StoreError):
     """Another process has the database."""
 
 
+class NodeLost(StoreError):
+    """The lease of a node is over: others may have taken over what it owned, and it may own nothing more before it joins again."""
+
+
 class JournalError(Exception):
     """Events that can't follow from their journal: a step started twice, an attempt of a step never started.
 

@@ -28,6 +28,7 @@ MIGRATIONS: Sequence[Migration] = (
     _of("sqlite_schema_5.sql"),
     _of("sqlite_schema_6.sql"),
     _of("sqlite_schema_7.sql"),
+    _of("sqlite_schema_10.sql"),
 )
 
 

@@ -6,6 +6,7 @@ from playground.store.encryption import Keyring
 from playground.store.errors import StoreError
 from playground.store.protocol import Store
 from playground.store.sqlite import SLOW_SECONDS, SqliteStore
+from playground.store.sqlite_nodes import LeaseClock
 from playground.store.writer import Log
 
 SQLITE = "sqlite:///"
@@ -20,6 +21,7 @@ def open_store(
     log: Log = lambda *_, **__: None,
     slow_seconds: float = SLOW_SECONDS,
     keyring: Keyring | None = None,
+    lease_clock: LeaseClock | None = None,
 ) -> Store:
     """Open the store at `url`: sqlite:///relative.db, or sqlite:////absolute.db. Blocks until the schema is up to date.
 
@@ -28,7 +30,7 @@ def open_store(
     Args:
         synchronous: how SQLite waits for the disk at a commit: "full" or "normal".
         log: gets `(event, **fields)` for each thing an operator must know; a commit that takes `slow_seconds` or longer is one.
-        keyring: encrypts tenants' secrets; see `SqliteStore.open`.
+        keyring, lease_clock: see `SqliteStore.open`.
 
     Raises:
         StoreError: the URL, the file or its content can't be used; the message is one line for the operator.
@@ -37,4 +39,5 @@ def open_store(
         raise StoreError(f"PostgreSQL is not in this version yet; use {FORMS}")
     if not url.startswith(SQLITE) or not Path(url.removeprefix(SQLITE)).name:
         raise StoreError(f"the database {url!r} cannot be opened; it takes {FORMS}")
-    return SqliteStore.open(Path(url.removeprefix(SQLITE)), synchronous=synchronous, log=log, slow_seconds=slow_seconds, keyring=keyring)
+    path = Path(url.removeprefix(SQLITE))
+    return SqliteStore.open(path, synchronous=synchronous, log=log, slow_seconds=slow_seconds, keyring=keyring, lease_clock=lease_clock)

@@ -6,7 +6,7 @@ them fast, and they change in the transaction that adds the events which explain
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -195,6 +195,46 @@ class Snapshot:
     open: Sequence[StepRow]
 
 
+class Lease(NamedTuple):
+    """A node's right to own instances. `owner` names this life of the node in the rows that it owns; `lasts_ms` None: as long as the process lives."""
+
+    name: str
+    boot: int
+    lasts_ms: int | None
+
+    @property
+    def owner(self) -> str:
+        """What stands in the rows of the instances that it owns."""
+        return f"{self.name}.{self.boot}"
+
+
+class NodeStore(Protocol):
+    """The engines ("nodes") that play the instances of a store, each with a lease, in the store's own clock.
+
+    An instance belongs to its owner while the owner's lease lasts. After that anybody may take it over: close what it left open, so that
+    whatever it still writes is fenced, and let it be claimed again.
+    """
+
+    async def join(self, name: str, lasts_ms: int) -> Lease:
+        """Begin a new life of a node, numbered from 1, with a lease; one that an earlier life of this name still has ends.
+
+        The lease that is given lasts as the store says, which may be for good.
+        """
+
+    async def renew(self, lease: Lease) -> int | None:
+        """Let a lease last anew. Gives in how many milliseconds the first lease of another node ends, None where none does.
+
+        Raises:
+            NodeLost: it is over already.
+        """
+
+    async def leave(self, lease: Lease) -> None:
+        """End a lease at once; one that is over already is no error."""
+
+    async def abandoned(self, limit: int) -> Sequence[InstanceRow]:
+        """Instances whose owner's lease is over."""
+
+
 class Committed(msgspec.Struct, frozen=True):
     """What a commit wrote: the events as they stand in the journal, and the row after them."""
 
@@ -211,15 +251,53 @@ class Refusal:
     code: str
 
 
+class QueueLimit(NamedTuple):
+    """How many instances of a queue may have a worker at once, and be claimed in a second (None: any number), on all nodes together."""
+
+    running: int
+    starts_per_second: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimLimits:
+    """The limits of every queue: its own, else those of the first prefix that its name has, else `default` (None: no limit).
+
+    `only_idle`: queues of which something runs take nothing, the others one each.
+    """
+
+    default: QueueLimit | None = None
+    prefixes: Sequence[tuple[str, QueueLimit]] = ()
+    own: Mapping[str, QueueLimit] = field(default_factory=dict)
+    only_idle: bool = False
+
+    def of(self, queue: str) -> QueueLimit | None:
+        """The limit of a queue."""
+        found = self.own.get(queue)
+        if found is None:
+            found = next((limit for prefix, limit in self.prefixes if queue.startswith(prefix)), self.default)
+        return found
+
+
+NO_LIMITS = ClaimLimits()
+
+
+class Claimed(NamedTuple):
+    """What a claim took. `again_at` is when more may be claimed of queues that have begun as many as they may in this second, None without any."""
+
+    rows: Sequence[InstanceRow]
+    again_at: int | None = None
+
+
 Decider = Callable[[Snapshot], Sequence[NewEvent]]
 
 
 class Store(Protocol):
     """A journal store. Every method may be called from the event loop; none blocks it. `at` is epoch milliseconds.
 
-    `kv`, `effects`, `tenants` and `usage` are what it keeps beside the journals; `measures` what it has done since it was opened.
+    `nodes` are the engines that play instances; `kv`, `effects`, `tenants` and `usage` are what it keeps beside the journals; `measures` what it has done since it was opened.
     """
 
+    nodes: NodeStore
     kv: KvStore
     effects: EffectStore
     tenants: TenantStore
@@ -260,12 +338,21 @@ class Store(Protocol):
         """
 
     async def claim(
-        self, node: str, limit: int, *, at: int, full: Mapping[str, int], full_workflows: Sequence[tuple[str, str]] = ()
-    ) -> list[InstanceRow]:
-        """Take up to `limit` instances that are due: `owner` becomes `node` and `execution` one more. No event is written.
+        self,
+        owner: str,
+        limit: int,
+        *,
+        at: int,
+        limits: ClaimLimits = NO_LIMITS,
+        closed: Sequence[tuple[str, str]] = (),
+    ) -> Claimed:
+        """Take up to `limit` instances that are due: `owner` becomes theirs and `execution` one more. No event is written.
 
-        Woken instances go first, oldest due first; then new ones, queues taking turns, oldest first within a queue. `full` maps a
-        queue to how many more of it may be claimed now (a queue that is absent has no limit); `full_workflows` are (tenant, workflow) to pass over.
+        Woken instances go first, oldest due first; then new ones, queues taking turns, oldest first within a queue. `limits` are held against what
+        runs and has begun on all nodes, in the same transaction. `closed` are (tenant, workflow) to pass over.
+
+        Raises:
+            NodeLost: the lease of `owner` is over.
         """
 
     async def unclaim(self, key: int, *, execution: int) -> None:
@@ -283,9 +370,6 @@ class Store(Protocol):
     @property
     def measures(self) -> Measures:
         """Commits, events and times since the store was opened."""
-
-    async def owned(self, node: str | None) -> list[InstanceRow]:
-        """Instances that a node holds (None: any node), for recovery at boot."""
 
     async def load(self, key: int) -> Snapshot:
         """The instance with its steps and inbox. Raises InstanceNotFound."""

@@ -19,10 +19,24 @@ from playground.store.measures import Measures
 from playground.store.migrations import migrate, version_of
 from playground.store.named_sql import NamedSql
 from playground.store.patience import BUSY_MS, Patience
-from playground.store.protocol import Child, Committed, Decider, InstanceRow, NewInstance, Refusal, Snapshot, Snippet
+from playground.store.protocol import (
+    NO_LIMITS,
+    Child,
+    Claimed,
+    ClaimLimits,
+    Committed,
+    Decider,
+    InstanceRow,
+    NewInstance,
+    NodeStore,
+    Refusal,
+    Snapshot,
+    Snippet,
+)
 from playground.store.readers import Readers
 from playground.store.secrets_at_rest import open_with, readable
 from playground.store.snippets import KnownSnippets, snippet_of
+from playground.store.sqlite_nodes import LeaseClock, SqliteNodes
 from playground.store.sqlite_tables import SqliteEffects, SqliteKv, SqliteTenants, SqliteUsage, Tables
 from playground.store.sqlite_transaction import SqliteTransaction
 from playground.store.tables import EffectStore, KvStore, TenantStore, UsageStore
@@ -46,7 +60,9 @@ Rows = list[InstanceRow]  # the class has a method named `list`
 class SqliteStore:
     """See `protocol.Store`; made by `SqliteStore.open`."""
 
-    def __init__(self, path: Path, lock: FileLock, db: sqlite3.Connection, log: Log, slow_seconds: float, keyring: Keyring) -> None:
+    def __init__(
+        self, path: Path, lock: FileLock, db: sqlite3.Connection, log: Log, slow_seconds: float, keyring: Keyring, lease_clock: LeaseClock | None
+    ) -> None:
         self._lock, self._keyring = lock, keyring
         self._sql = NamedSql(Path(__file__).with_name("sqlite_queries.sql"))
         self._transaction = SqliteTransaction(db, self._sql, keyring)
@@ -54,6 +70,8 @@ class SqliteStore:
         self._snippets = KnownSnippets()
         self._readers = Readers(partial(_connect_reader, path))
         self._writer = Writer(self._transaction, Patience(db).allow, self._growth.tell, log, slow_seconds)
+        self._nodes = SqliteNodes(self._sql, self._readers, self._writer, self._transaction, lease_clock)
+        self.nodes: NodeStore = self._nodes
         tables = Tables(self._readers, self._writer, self._transaction, keyring)
         self.kv: KvStore = SqliteKv(tables)
         self.effects: EffectStore = SqliteEffects(tables)
@@ -69,6 +87,7 @@ class SqliteStore:
         log: Log = lambda *_, **__: None,
         slow_seconds: float = SLOW_SECONDS,
         keyring: Keyring | None = None,
+        lease_clock: LeaseClock | None = None,
     ) -> "SqliteStore":
         """Open or create the database, bringing its schema to the newest version.
 
@@ -77,6 +96,7 @@ class SqliteStore:
                 program) fails.
             log: gets `(event, **fields)`: a new schema version, commits that fail, and those that take `slow_seconds` or longer.
             keyring: encrypts tenants' secrets. None is for who needs none of them: then what is encrypted can't be read.
+            lease_clock: milliseconds by which the leases of nodes end. None: they last as long as this process, which is the only one.
 
         Raises:
             StoreError: with one line that says why it can't be used.
@@ -99,7 +119,7 @@ class SqliteStore:
             if keyring is not None:
                 open_with(db, keyring, f"the database {path}", log)
             _grow_log(db)
-            return cls(path, lock, db, log, slow_seconds, keyring or Keyring())
+            return cls(path, lock, db, log, slow_seconds, keyring or Keyring(), lease_clock)
         except BaseException as error:
             if db is not None:
                 db.close()
@@ -128,9 +148,19 @@ class SqliteStore:
         return await self._writer.submit(partial(self._transaction.decide, key, decider, execution, at))
 
     async def claim(
-        self, node: str, limit: int, *, at: int, full: Mapping[str, int], full_workflows: Sequence[tuple[str, str]] = ()
-    ) -> Rows:
-        return await self._writer.submit(partial(claims.claim, self._transaction, node, limit, at, full, full_workflows))
+        self,
+        owner: str,
+        limit: int,
+        *,
+        at: int,
+        limits: ClaimLimits = NO_LIMITS,
+        closed: Sequence[tuple[str, str]] = (),
+    ) -> Claimed:
+        def claim() -> Claimed:
+            self._nodes.check(owner)
+            return claims.claim(self._transaction, owner, limit, at, limits, closed)
+
+        return await self._writer.submit(claim)
 
     async def unclaim(self, key: int, *, execution: int) -> None:
         await self._writer.submit(partial(claims.unclaim, self._transaction, key, execution))
@@ -146,11 +176,6 @@ class SqliteStore:
     @property
     def measures(self) -> Measures:
         return self._transaction.measures
-
-    async def owned(self, node: str | None) -> Rows:
-        if node is None:
-            return await self._rows("instances_owned", ())
-        return await self._rows("instances_of_node", (node,))
 
     async def load(self, key: int) -> Snapshot:
         return await self._readers.run(partial(self._load, key))

@@ -1,37 +1,45 @@
-"""Taking instances that are due and giving them back: woken ones first, then new ones, queues taking turns."""
+"""Taking instances that are due and giving them back: woken ones first, then new ones, queues taking turns.
 
-from collections.abc import Mapping, Sequence
+What runs and has begun is counted in rows, for all nodes, and held against the limits in the transaction that claims.
+"""
 
-from playground.store.protocol import InstanceRow
+from collections.abc import Sequence
+
+from playground.store.protocol import Claimed, ClaimLimits, InstanceRow
 from playground.store.sqlite_transaction import SqliteTransaction
+from playground.store.turns import Room
 from playground.workflows.errors import Fenced
+
+SECOND_MS = 1_000
 
 
 def claim(
-    transaction: SqliteTransaction, node: str, limit: int, at: int, full: Mapping[str, int], closed: Sequence[tuple[str, str]]
-) -> list[InstanceRow]:
-    """See `Store.claim`; `closed` are the full workflows."""
-    room = dict(full)
+    transaction: SqliteTransaction, owner: str, limit: int, at: int, limits: ClaimLimits, closed: Sequence[tuple[str, str]]
+) -> Claimed:
+    """See `Store.claim`."""
+    second = at // SECOND_MS
+    room = Room(limits, transaction.loads(second))
     taken: list[InstanceRow] = []
 
     def take(key: int) -> None:
         row = transaction.row(key)
-        taken.append(transaction.change_row(row, owner=node, execution=row.execution + 1))
-        if row.queue in room:
-            room[row.queue] -= 1
+        taken.append(transaction.change_row(row, owner=owner, execution=row.execution + 1))
 
     while len(taken) < limit:
-        shut = [queue for queue, left in room.items() if left <= 0]
-        found = transaction.woken(limit - len(taken), at, shut, closed)
+        found = transaction.woken(limit - len(taken), at, room.without_any(), closed)
         for key, queue, _tenant, _workflow in found:
-            if room.get(queue, 1) > 0:
+            if room.has(queue):
+                room.take(queue)
                 take(key)
-        if all(room.get(queue, 1) > 0 for queue in {queue for _key, queue, *_ in found}):
+        if all(room.has(queue) for queue in {queue for _key, queue, *_ in found}):
             break  # none has become full, so asking again would find nothing else
     if len(taken) < limit:
         for key in transaction.fresh(limit - len(taken), room, closed):
             take(key)
-    return taken
+    transaction.full |= room.full
+    if taken:
+        transaction.count_begun(second, room.taken)
+    return Claimed(taken, (second + 1) * SECOND_MS if room.paced else None)
 
 
 def unclaim(transaction: SqliteTransaction, key: int, execution: int) -> None:

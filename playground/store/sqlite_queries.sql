@@ -17,11 +17,26 @@ FROM instance i JOIN origin o ON o.instance = i.key
 -- name: instance_by_id
 {instance_columns} WHERE i.tenant = ? AND i.id = ?
 
--- name: instances_of_node
-{instance_columns} WHERE i.owner = ? ORDER BY i.key
+-- name: abandoned
+-- Of the owners whose lease lasts (a JSON array) there are few.
+{instance_columns} WHERE i.owner IS NOT NULL AND i.owner NOT IN (SELECT value FROM json_each(?)) ORDER BY i.key LIMIT ?
 
--- name: instances_owned
-{instance_columns} WHERE i.owner IS NOT NULL ORDER BY i.key
+-- name: join_node
+INSERT INTO node (name, boot) VALUES (?, 1) ON CONFLICT DO UPDATE SET boot = boot + 1 RETURNING boot
+
+-- name: loads
+-- Of the queues of which something runs, or was claimed in this second.
+SELECT queue, running, CASE WHEN second = ?1 THEN begun ELSE 0 END FROM queue_load WHERE running > 0 OR second = ?1
+
+-- name: add_running
+INSERT INTO queue_load (queue, running, second, begun) VALUES (?1, ?2, 0, 0) ON CONFLICT DO UPDATE SET running = running + ?2
+
+-- name: add_begun
+INSERT INTO queue_load (queue, running, second, begun) VALUES (?1, 0, ?2, ?3)
+ON CONFLICT DO UPDATE SET begun = CASE WHEN second = ?2 THEN begun ELSE 0 END + ?3, second = ?2
+
+-- name: drop_idle_queues
+DELETE FROM queue_load WHERE running = 0 AND second < ?
 
 -- name: list_all
 {instance_columns} WHERE i.key < ? ORDER BY i.key DESC LIMIT ?
@@ -268,12 +283,12 @@ SELECT min(due_at) FROM (
 -- name: tally
 SELECT tenant, queue, status, n FROM tally
 
--- name: put_tally
+-- name: add_tally
 INSERT INTO tally (tenant, queue, status, n) VALUES (?, ?, ?, ?)
-ON CONFLICT (tenant, queue, status) DO UPDATE SET n = excluded.n
+ON CONFLICT (tenant, queue, status) DO UPDATE SET n = n + excluded.n
 
 -- name: drop_tally
-DELETE FROM tally WHERE tenant = ? AND queue = ? AND status = ?
+DELETE FROM tally WHERE tenant = ? AND queue = ? AND status = ? AND n = 0
 
 -- name: insert_snippet
 INSERT INTO snippet (id, source, params, created_at) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING

@@ -6,7 +6,8 @@ commit it would have shared.
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any, TypeVar
 
@@ -26,7 +27,7 @@ from playground.store.sqlite_begun import Begun
 from playground.store.sqlite_held import Held, HeldInstances
 from playground.store.tables import scope_of
 from playground.store.tally import Tally
-from playground.store.turns import Turns
+from playground.store.turns import Room, Turns
 from playground.workflows.errors import Fenced, InstanceAlreadyExists, InstanceNotFound
 from playground.workflows.events import FINAL_STATUSES, NewEvent, StepKey
 
@@ -72,9 +73,11 @@ class SqliteTransaction:
         self._events: list[Any] = []
         self._kv: dict[tuple[str, int, str], str | None] = {}
         self._deleted: list[int] = []
-        self._new_due: int | None = None  # when the first of those created since the last commit falls due
+        self._new_due: int | None = None  # when the first of those that may be claimed since the last commit falls due, beside those touched
         self._uncounted = 0  # events written since the last commit
         self._keys = count(db.execute(sql["last_key"]).fetchone()[0] + 1)
+        self._owned: Counter[str] = Counter()  # not written yet
+        self.full: set[str] = set()  # queues whose instances the last claims passed over because they were full; a hint only
         self.tally = Tally(db.execute(sql["tally"]))
         self._turns: Turns | None = None  # made when first asked for, and again after a rollback
 
@@ -125,6 +128,12 @@ class SqliteTransaction:
         events = decider(Snapshot(held.row, held.steps, inbox, held.steps.open()))
         return self._add(held, events, execution, at)
 
+    def join_node(self, name: str) -> int:
+        """Count one more life of a node; gives its number."""
+        self._begin()
+        boot: int = self._ask(self._sql["join_node"], (name,)).fetchone()[0]
+        return boot
+
     def row(self, key: int) -> InstanceRow:
         """The instance as this transaction leaves it. Raises InstanceNotFound."""
         return self._find(key).row
@@ -143,6 +152,7 @@ class SqliteTransaction:
         for name in OF_AN_INSTANCE:
             self._execute(name, (key,))
         self.tally.move(row.tenant, row.queue, row.status, None)
+        self._count_owned(row.queue, -(row.owner is not None))
         self._write_tally()
         self._touched.pop(key, None)
         self._held.forget(key)
@@ -202,7 +212,7 @@ class SqliteTransaction:
         self.flush()
         return self._ask(self._sql["woken"], (at, encode(full), encode(closed), limit)).fetchall()
 
-    def fresh(self, limit: int, room: dict[str, int], closed: Sequence[tuple[str, str]]) -> list[int]:
+    def fresh(self, limit: int, room: Room, closed: Sequence[tuple[str, str]]) -> list[int]:
         """Keys of up to `limit` new instances, queues taking turns."""
         self.flush()
         query = self._sql["fresh_of_lane"]
@@ -213,6 +223,17 @@ class SqliteTransaction:
         if self._turns is None:
             self._turns = Turns(self._lanes())
         return self._turns.take(limit, room, frozenset(closed), oldest)
+
+    def loads(self, second: int) -> list[tuple[str, int, int]]:
+        """The queues of which something runs, or was claimed in this second (epoch), each with how much of both."""
+        self.flush()
+        return self._ask(self._sql["loads"], (second,)).fetchall()
+
+    def count_begun(self, second: int, begun: Mapping[str, int]) -> None:
+        """So many of each queue were claimed in this second."""
+        for queue, n in begun.items():
+            self._execute("add_begun", (queue, second, n))
+        self._execute("drop_idle_queues", (second,))
 
     def step(self, key: int, generation: int, step: StepKey) -> StepRow | None:
         """See `ReadSteps`."""
@@ -243,6 +264,7 @@ class SqliteTransaction:
             else:
                 self._execute("update_instance", columns.instance_update(row))
                 self._follow(row, stored.status)
+                self._count_owned(row.queue, (row.owner is not None) - (stored.owner is not None))
             if held.changed or held.kept_before is not None:
                 steps += self._write_steps(held)
             if held.inbox_cleared or held.inbox_removed or held.inbox_added:
@@ -300,6 +322,7 @@ class SqliteTransaction:
         self._created.clear()
         self._deleted.clear()
         self._new_due = None
+        self._owned.clear()
         self.tally.forget()
         self._turns = None
 
@@ -376,6 +399,14 @@ class SqliteTransaction:
         if self._turns is not None and row.fresh and row.owner is None and row.due_at is not None:
             self._turns.add(row.queue, row.tenant, row.workflow)
 
+    def _count_owned(self, queue: str, change: int) -> None:
+        """Count the instances of a queue that have an owner; where its being full kept others from being claimed, they may be now."""
+        if change:
+            self._owned[queue] += change
+            if change < 0 and queue in self.full:
+                self.full.discard(queue)
+                self._new_due = 0
+
     def _write_steps(self, held: Held) -> list[Any]:
         generation = held.row.generation
         new: list[Any] = []
@@ -408,11 +439,14 @@ class SqliteTransaction:
         self._kv.clear()
 
     def _write_tally(self) -> None:
-        for group, n in self.tally.take_unwritten():
-            if n:
-                self._execute("put_tally", (*group, n))
-            else:
+        for group, change in self.tally.take_unwritten():
+            self._execute("add_tally", (*group, change))
+            if change < 0:
                 self._execute("drop_tally", group)
+        for queue, change in self._owned.items():
+            if change:
+                self._execute("add_running", (queue, change))
+        self._owned.clear()
 
     def _run(self, statements: Sequence[tuple[int, str]], width: int, values: list[Any]) -> None:
         start, end = 0, len(values)

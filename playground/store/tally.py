@@ -1,4 +1,8 @@
-"""How many instances there are, by tenant, queue and status. The table is small; its sums are kept in memory."""
+"""How many instances there are, by tenant, queue and status.
+
+The sums are kept in memory, per process on purpose: the file's lock makes this the only process that changes the table (see lock.py), and they
+are asked for at every create(). What is written are differences.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -18,7 +22,7 @@ class Tally:
         self._tenants: dict[str, dict[str, int]] = {}
         self._queues: dict[str, dict[str, int]] = {}
         self._pending: dict[Group, int] = defaultdict(int)
-        self._unwritten: set[Group] = set()
+        self._unwritten: dict[Group, int] = defaultdict(int)
         for tenant, queue, status, n in counts:
             self._count((tenant, queue, status), n)
 
@@ -30,11 +34,11 @@ class Tally:
             if status is not None:
                 group = (tenant, queue, status)
                 self._pending[group] += change
-                self._unwritten.add(group)
+                self._unwritten[group] += change
 
     def take_unwritten(self) -> list[tuple[Group, int]]:
-        """The groups that have changed since this was last asked, each with what it comes to."""
-        unwritten = [(group, self._groups.get(group, 0) + self._pending[group]) for group in self._unwritten]
+        """The groups that have changed since this was last asked, each with by how much."""
+        unwritten = [(group, change) for group, change in self._unwritten.items() if change]
         self._unwritten.clear()
         return unwritten
 

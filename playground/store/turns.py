@@ -4,7 +4,50 @@ Kept in memory beside the database's index of new instances, and made from it at
 fairness, not of truth. Source of the rule: round robin, where a queue that becomes busy joins at the end of the round.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+
+from playground.store.protocol import ClaimLimits
+
+
+
+class Room:
+    """How many more of each queue may be claimed now: by what runs and has begun in this second, on all nodes, and by the queue's limit.
+
+    `loads` are (queue, running, begun) of the queues that have some of either.
+    """
+
+    def __init__(self, limits: ClaimLimits, loads: Iterable[tuple[str, int, int]]) -> None:
+        self._limits = limits
+        self._running: dict[str, int] = {}
+        self._begun: dict[str, int] = {}
+        for queue, running, begun in loads:
+            self._running[queue], self._begun[queue] = running, begun
+        self.taken: Counter[str] = Counter()
+        self.full: set[str] = set()  # were asked for and had none left because of what runs
+        self.paced = False  # whether a queue had none left because of what has begun in this second
+
+    def has(self, queue: str) -> bool:
+        """Whether one more of it may be claimed."""
+        running = self._running.get(queue, 0) + self.taken[queue]
+        limit = self._limits.of(queue)
+        if (limit is not None and running >= limit.running) or (self._limits.only_idle and running):
+            self.full.add(queue)
+            return False
+        most = None if limit is None else limit.starts_per_second
+        if most is not None and self._begun.get(queue, 0) + self.taken[queue] >= most:
+            self.paced = True
+            return False
+        return True
+
+    def take(self, queue: str) -> None:
+        """One more of it is claimed."""
+        self.taken[queue] += 1
+
+    def without_any(self) -> list[str]:
+        """The queues that have none left."""
+        return [queue for queue in {*self._running, *self.taken} if not self.has(queue)]
+
 
 Workflow = tuple[str, str]  # (tenant, workflow)
 Oldest = Callable[[str, Workflow, int], list[int]]  # (queue, workflow, limit) -> keys of the lane's oldest, oldest first
@@ -25,21 +68,19 @@ class Turns:
             lanes = self._queues[queue] = {}
         lanes[tenant, workflow] = None
 
-    def take(self, limit: int, room: Mapping[str, int], closed: Collection[Workflow], oldest: Oldest) -> list[int]:
+    def take(self, limit: int, room: Room, closed: Collection[Workflow], oldest: Oldest) -> list[int]:
         """Keys of up to `limit` instances, one queue after the other, oldest first within a queue.
 
-        `room` says how many may be taken of a queue (absent: any number); lanes of `closed` workflows are passed over. Lanes that
-        turn out to be empty are forgotten.
+        They are taken from `room`. Lanes of `closed` workflows are passed over. Lanes that turn out to be empty are forgotten.
         """
         taken: list[int] = []
-        left = dict(room)
         found: dict[tuple[str, Workflow], list[int]] = {}
         passed = 0
         while len(taken) < limit and passed < len(self._queues):
             queue = next(iter(self._queues))
             lanes = self._queues.pop(queue)
             key = None
-            if left.get(queue, 1) > 0:
+            if room.has(queue):
                 key = self._oldest(queue, lanes, limit - len(taken), closed, oldest, found)
             if lanes:
                 self._queues[queue] = lanes
@@ -48,8 +89,7 @@ class Turns:
                 continue
             passed = 0
             taken.append(key)
-            if queue in left:
-                left[queue] -= 1
+            room.take(queue)
         return taken
 
     def _oldest(

@@ -1,11 +1,11 @@
 """The store as seen by a server that may be killed at any commit."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from playground.store.protocol import Committed, Decider, InstanceRow, Snapshot, Store
+from playground.store.protocol import Claimed, Committed, Decider, Snapshot, Store
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
 
@@ -158,18 +158,18 @@ class CrashingStore:
         assert committed is not None
         return committed
 
-    async def claim(self, node: str, limit: int, *, at: int, full: Mapping[str, int], **given: Any) -> list[InstanceRow]:
+    async def claim(self, owner: str, limit: int, *, at: int, **given: Any) -> Claimed:
         """See `Store.claim`."""
         due = await self._through(self._store.next_due())
         if due is None or due > at:
-            return []
+            return Claimed(())
         crash = self._plans.next()
         if crash is not None and crash.moment == BEFORE:
             await self._die(crash, None)
-        rows = await self._through(self._store.claim(node, limit, at=at, full=full, **given))
+        claimed = await self._through(self._store.claim(owner, limit, at=at, **given))
         if crash is not None and crash.moment == AFTER:
             await self._die(crash, None)
-        return rows
+        return claimed
 
     async def _through(self, call: Coroutine[Any, Any, T], told: Callable[[T], None] | None = None) -> T:
         if self.dead:

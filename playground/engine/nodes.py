@@ -1,0 +1,203 @@
+"""This engine as one of the nodes that share a store: its lease, and what becomes of the instances of nodes that are lost.
+
+A node holds a lease and renews it a few times while it lasts, whatever it runs. One that could not renew for two thirds of it stops its workers by itself:
+others take over when it ends, and a worker must not go on beside its successor. Then it joins again, as a new life of itself. Where a lease lasts
+as long as the process (one node on SQLite), nothing of this is ever due.
+
+It goes by the machine's clock, whatever clock the engine goes by: a lease is about this process, and no run waits for it.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from playground.engine.pipeline import spawn
+from playground.engine.services import Log
+from playground.store.errors import NodeLost
+from playground.store.protocol import InstanceRow, Lease, NodeStore
+
+LEASE_MS = 15_000
+BEATS = 5  # of the heart while a lease lasts
+STOP_AFTER = 2 / 3  # of a lease without a renewal
+SLICE = 100  # instances taken over at once
+JOIN_AGAIN_MS = 1_000
+
+
+def machine_ms() -> int:
+    """Milliseconds that go on while the machine is suspended, and never back."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+
+class Alarm(Protocol):
+    def cancel(self) -> None:
+        """Do not call any more."""
+
+
+def after(seconds: float, act: Callable[[], None]) -> Alarm:
+    """Call something after so many seconds by the machine's clock."""
+    return asyncio.get_running_loop().call_later(seconds, act)
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """How a node keeps its lease.
+
+    Args:
+        lasts_ms: the lease, in milliseconds.
+        now: milliseconds by which the node judges its own lease.
+        later: calls something after so many seconds.
+    """
+
+    lasts_ms: int = LEASE_MS
+    now: Callable[[], int] = machine_ms
+    later: Callable[[float, Callable[[], None]], Alarm] = after
+
+
+MACHINE = Heartbeat()
+
+
+class Membership:
+    """One node's lease, from `join` to `leave`.
+
+    Args:
+        take_over: closes what an instance of a lost node left open; running it twice changes nothing.
+        lost: stops every worker at once and writes nothing; it is awaited before the node joins again.
+        joined: is called when the node has joined again.
+    """
+
+    def __init__(
+        self,
+        nodes: NodeStore,
+        name: str,
+        *,
+        take_over: Callable[[InstanceRow], Awaitable[None]],
+        lost: Callable[[], Awaitable[None]],
+        joined: Callable[[], None],
+        log: Log,
+        heartbeat: Heartbeat,
+    ) -> None:
+        self._nodes, self._name, self._lasts_ms, self._log = nodes, name, heartbeat.lasts_ms, log
+        self._take_over, self._lost, self._joined = take_over, lost, joined
+        self._now, self._later = heartbeat.now, heartbeat.later
+        self._renewed = 0
+        self._timers: dict[Callable[[], None], Alarm] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closed = False
+        self.lease: Lease | None = None  # None while the node has none
+
+    @property
+    def owner(self) -> str | None:
+        """What stands in the rows of the instances that this node owns; None while it may own none."""
+        return None if self.lease is None else self.lease.owner
+
+    async def join(self) -> None:
+        """Begin a life of this node, and take over what lost ones, its own earlier lives among them, have left. Raises StoreError."""
+        began = self._now()
+        self.lease = await self._nodes.join(self._name, self._lasts_ms)
+        self._renewed = began
+        await self._take_over_abandoned()
+        self._go_on(None)
+
+    async def beat(self) -> None:
+        """Renew the lease and take over what lost nodes have left."""
+        lease, began = self.lease, self._now()
+        if lease is None or self._closed:
+            return
+        try:
+            next_end = await self._nodes.renew(lease)
+            if lease is not self.lease:
+                return
+            self._renewed = began
+            await self._take_over_abandoned()
+        except NodeLost:
+            await self._lose(lease)
+            return
+        except Exception as error:  # noqa: BLE001 - it is tried again until two thirds of the lease are over
+            self._log("renewal_failed", node=lease.owner, error=f"{type(error).__name__}: {error}")
+            next_end = None
+        self._go_on(next_end)
+
+    async def check(self) -> None:
+        """Stop the workers if two thirds of the lease have gone by without a renewal."""
+        if self.lease is None or self.lease.lasts_ms is None:
+            return
+        if self._now() - self._renewed >= self.lease.lasts_ms * STOP_AFTER:
+            await self._lose(self.lease)
+        else:
+            self._watch()
+
+    async def leave(self) -> None:
+        """End the lease. Nothing of this node may run any more."""
+        lease, self.lease = self.lease, None
+        await self.abandon()
+        if lease is not None:
+            try:
+                await self._nodes.leave(lease)
+            except Exception as error:  # noqa: BLE001 - then it ends by itself
+                self._log("renewal_failed", node=lease.owner, error=f"{type(error).__name__}: {error}")
+
+    async def abandon(self) -> None:
+        """Let go of everything and write nothing, as if the process had been killed."""
+        self._closed = True
+        for timer in self._timers.values():
+            timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks))
+
+    async def _take_over_abandoned(self) -> None:
+        seen: set[int] = set()
+        while rows := [row for row in await self._nodes.abandoned(SLICE) if row.key not in seen]:
+            for row in rows:  # one whose end can't be written is left for the next beat
+                seen.add(row.key)
+                await self._take_over(row)
+
+    async def _lose(self, lease: Lease) -> None:
+        """This life is over: stop what runs, then begin another."""
+        if self.lease is not lease:
+            return
+        self.lease = None
+        self._log("node_lost", node=lease.owner)
+        await self._lost()
+        await self._join_again()
+
+    async def _join_again(self) -> None:
+        if self._closed:
+            return
+        try:
+            await self.join()
+        except Exception as error:  # noqa: BLE001 - it is tried again until the node is closed
+            self._log("renewal_failed", node=self._name, error=f"{type(error).__name__}: {error}")
+            self._arm(self._begin_again, JOIN_AGAIN_MS)
+        else:
+            self._joined()
+
+    def _go_on(self, next_end: int | None) -> None:
+        """Beat again in a part of the lease, or when the first lease of another ends."""
+        if self._closed or self.lease is None or self.lease.lasts_ms is None:
+            return
+        wait = self.lease.lasts_ms // BEATS
+        self._arm(self._begin_beat, wait if next_end is None else min(wait, next_end + 1))
+        self._watch()
+
+    def _watch(self) -> None:
+        assert self.lease is not None and self.lease.lasts_ms is not None
+        self._arm(self._begin_check, max(0, self._renewed + self.lease.lasts_ms * STOP_AFTER - self._now()))
+
+    def _begin_beat(self) -> None:
+        spawn(self._tasks, self.beat())
+
+    def _begin_check(self) -> None:
+        spawn(self._tasks, self.check())
+
+    def _begin_again(self) -> None:
+        spawn(self._tasks, self._join_again())
+
+    def _arm(self, act: Callable[[], None], wait_ms: float) -> None:
+        if act in self._timers:
+            self._timers[act].cancel()
+        if not self._closed:
+            self._timers[act] = self._later(wait_ms / 1000, act)

@@ -1,0 +1,253 @@
+"""Two nodes over one store: what one is asked for reaches a worker of the other, and one that dies or freezes is replaced."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from nodes_support import LEASE_MS, Cluster, Freezable, Node, cluster
+from puppet_support import Puppet, do, done, frame
+from semantics_support import assert_dense, story, turns_until
+
+from playground.engine import CreateInstance
+from playground.engine.breaks import NewBreak
+from playground.engine.conversation import BEFORE_COMMIT, DURING_STEP
+from playground.store.protocol import InstanceRow
+from playground.workflows import events as ev
+from playground.workflows.errors import NoWorker
+from playground.workflows.events import Event
+
+
+def has(type: str, count: int = 1) -> Callable[[list[Event]], bool]:
+    """Whether a journal has so many events of a type."""
+    return lambda journal: sum(event.type == type for event in journal) >= count
+
+
+def is_over(journal: list[Event]) -> bool:
+    return bool(journal) and journal[-1].type in ev.FINAL_TYPES
+
+
+def waits(name: str = "w") -> bytes:
+    return frame(op="wait", step=["wait", name, 1], event_type="go", timeout=3_600_000)
+
+
+async def hears(puppet: Puppet, op: str) -> dict[str, object]:
+    """The next frame of this kind."""
+    while (said := await puppet.hear()) is not None:
+        if said["op"] == op:
+            return said
+    raise AssertionError(f"the worker was killed before it heard {op}")
+
+
+async def waiting(found: Cluster, node: Node) -> tuple[InstanceRow, Puppet]:
+    """An instance that this node plays and whose worker waits for an event."""
+    row, puppet = await found.start(node)
+    await puppet.say(waits())
+    await found.journal(row, has(ev.WAIT_STARTED))
+    return row, puppet
+
+
+@story
+async def test_an_event_sent_through_the_other_node_reaches_the_worker(tmp_path: Path) -> None:
+    async with cluster(tmp_path, "a") as found:
+        row, puppet = await waiting(found, found.nodes["a"])
+        b = await found.open("b")
+        committed = await b.engine.send_event(row, "go", {"n": 1})
+        assert [event.type for event in committed.events] == [ev.EVENT_RECEIVED, ev.WAIT_COMPLETED]
+        assert (await hears(puppet, "over"))["value"]["payload"] == {"n": 1}  # type: ignore[index]
+        await puppet.say(frame(op="finish", output="done"))
+        assert_dense(await found.journal(row, is_over))
+
+
+@story
+async def test_a_pause_through_the_other_node_holds_the_worker_and_a_resumption_lets_it_go_on(tmp_path: Path) -> None:
+    async with cluster(tmp_path, "a") as found:
+        a = found.nodes["a"]
+        row, puppet = await found.start(a)
+        await puppet.say(do())
+        await found.journal(row, has(ev.ATTEMPT_STARTED))
+        b = await found.open("b")
+        assert (await b.engine.pause(row)).row.status == ev.WAITING_FOR_PAUSE
+        assert (await hears(puppet, "hold"))["held"] is True
+        assert (await b.engine.resume(row)).row.status == ev.RUNNING
+        assert (await hears(puppet, "hold"))["held"] is False
+        await b.engine.pause(row)
+        await hears(puppet, "hold")
+        await puppet.say(done())
+        journal = await found.journal(row, has(ev.WORKFLOW_PAUSED))
+        assert [event.type for event in journal[-4:]] == [
+            ev.ATTEMPT_COMPLETED,
+            ev.STEP_COMPLETED,
+            ev.EXECUTION_ENDED,
+            ev.WORKFLOW_PAUSED,
+        ]
+        await puppet.exited
+
+
+@pytest.mark.parametrize("operation", ["terminate", "restart", "kill", "delete"])
+@story
+async def test_what_ends_an_execution_through_the_other_node_kills_its_worker(tmp_path: Path, operation: str) -> None:
+    async with cluster(tmp_path, "a") as found:
+        a = found.nodes["a"]
+        row, puppet = await waiting(found, a)
+        b = await found.open("b")
+        if operation == "terminate":
+            await b.engine.terminate(row)
+        elif operation == "restart":
+            await b.engine.restart(row)
+        elif operation == "kill":
+            await b.engine.kill_worker(row)
+        else:
+            await b.engine.delete(row)
+        await puppet.exited
+        await turns_until(lambda: all(execution.worker is not puppet for execution in a.engine.executions()))
+        assert "execution_failed" not in a.said() and "commit_failed" not in a.said()
+
+
+@story
+async def test_breaks_armed_kills_and_wake_ups_through_the_other_node_reach_the_worker(tmp_path: Path) -> None:
+    async with cluster(tmp_path, "a") as found:
+        row, puppet = await found.start(found.nodes["a"])
+        await puppet.say(frame(op="sleep", step=["sleep", "nap", 1], duration=3_600_000))
+        await found.journal(row, has(ev.SLEEP_STARTED))
+        b = await found.open("b")
+        await b.engine.set_break(row, NewBreak("s", None, "fail"))
+        assert len((await hears(puppet, "breaks"))["breaks"]) == 1  # type: ignore[arg-type]
+        await b.engine.wake(row)
+        assert (await hears(puppet, "over"))["step"][:3] == ["sleep", "nap", 1]  # type: ignore[index]
+        await b.engine.kill_worker(row, BEFORE_COMMIT)
+        [playing] = found.nodes["a"].engine.executions()
+        await turns_until(lambda: playing.kill_at == BEFORE_COMMIT)
+        await puppet.say(do("t"), done("t"))
+        journal = await found.journal(row, has(ev.EXECUTION_ENDED))
+        assert journal[-1].data["reason"] == ev.KILLED and not has(ev.STEP_COMPLETED)(journal)
+        await puppet.exited
+
+
+@story
+async def test_there_is_nothing_to_kill_where_no_node_has_a_worker(tmp_path: Path) -> None:
+    async with cluster(tmp_path, "a", idle_grace_ms=0) as found:
+        row, puppet = await waiting(found, found.nodes["a"])
+        await puppet.say(frame(op="idle", seen=1))
+        await found.journal(row, has(ev.EXECUTION_ENDED))
+        b = await found.open("b")
+        for when in ("now", DURING_STEP):
+            with pytest.raises(NoWorker, match="has no worker now"):
+                await b.engine.kill_worker(row, when)
+
+
+@story
+async def test_a_node_with_free_slots_takes_what_another_has_no_room_for(tmp_path: Path) -> None:
+    async with cluster(tmp_path, "a", workers=1) as found:
+        a = found.nodes["a"]
+        await waiting(found, a)
+        b = await found.open("b")
+        second = await a.engine.create(_puppet())
+        puppet = await b.puppets.next(second.id)
+        third = await a.engine.create(_puppet())
+        await puppet.say(frame(op="finish", output=1))
+        await b.puppets.next(third.id)
+
+
+@story
+async def test_a_limit_of_what_runs_holds_for_all_nodes_together(tmp_path: Path) -> None:
+    async with cluster(tmp_path, "a", "b", running_per_address=1) as found:
+        a, b = found.nodes.values()
+        rows = [await a.engine.create(_puppet(queue="addr:x")) for _ in range(3)]
+        for row in rows:
+            took = [asyncio.create_task(node.puppets.next(row.id)) for node in (a, b)]
+            [first], [other] = await asyncio.wait(took, return_when=asyncio.FIRST_COMPLETED)
+            assert (await found.store.count(queue="addr:x")).get(ev.RUNNING, 0) <= 1
+            other.cancel()
+            await first.result().say(frame(op="finish", output=1))
+            await found.journal(row, is_over)
+
+
+@story
+async def test_a_node_that_is_killed_is_replaced_when_its_lease_is_over(tmp_path: Path) -> None:
+    async with cluster(tmp_path, "a") as found:
+        a = found.nodes["a"]
+        row, puppet = await found.start(a)
+        await puppet.say(do("one"), done("one", value=1), do("two"))
+        await found.journal(row, has(ev.ATTEMPT_STARTED, 2))
+        b = await found.open("b")
+        await a.engine.abandon()
+        await found.pass_time(LEASE_MS - LEASE_MS // 5, b)
+        assert not has(ev.EXECUTION_ENDED)(await found.journal(row, has(ev.ATTEMPT_STARTED, 2)))
+        await found.pass_time(LEASE_MS // 5, b)
+        again = await b.puppets.next(row.id)
+        await again.say(frame(op="resume", step=["do", "two", 1]))
+        assert (await hears(again, "run"))["attempt"] == 2
+        await again.say(frame(op="done", step=["do", "two", 1], attempt=2, value=2), frame(op="finish", output=3))
+        journal = await found.journal(row, is_over)
+        assert_dense(journal)
+        lost = [event.data["reason"] for event in journal if event.type == ev.EXECUTION_ENDED]
+        assert (lost, journal[-1].data) == ([ev.LOST, ev.COMPLETED], {"output": 3})
+
+
+@story
+async def test_a_node_that_was_frozen_past_its_lease_writes_nothing_more_when_it_thaws(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as found:
+        ice = Freezable(found.store)
+        a = await found.open("a", ice)
+        row, puppet = await found.start(a)
+        await puppet.say(do("one"))
+        await found.journal(row, has(ev.ATTEMPT_STARTED))
+        b = await found.open("b")
+        ice.freeze()
+        await puppet.say(done("one", value="late"), frame(op="finish", output="late"))
+        await found.pass_time(LEASE_MS, b)
+        again = await b.puppets.next(row.id)
+        ice.thaw()
+        await puppet.exited
+        await again.say(frame(op="resume", step=["do", "one", 1]))
+        await hears(again, "run")
+        await again.say(frame(op="done", step=["do", "one", 1], attempt=2, value="in time"), frame(op="finish", output="in time"))
+        journal = await found.journal(row, is_over)
+        assert_dense(journal)
+        assert "late" not in [event.data.get("output") for event in journal] and journal[-1].data == {"output": "in time"}
+        await a.membership.beat()
+        assert "node_lost" in a.said() and a.membership.owner == "a.2"
+        other, _ = await found.start(a)
+        assert (await found.store.find("", other.id)).owner == "a.2"
+
+
+@story
+async def test_a_node_that_cannot_renew_stops_its_workers_before_others_take_over(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as found:
+        ice = Freezable(found.store)
+        a = await found.open("a", ice)
+        row, puppet = await waiting(found, a)
+        b = await found.open("b")
+        ice.freeze()
+        beating = asyncio.create_task(a.membership.beat())  # it hangs, as its database does
+        found.clock.now += LEASE_MS * 2 // 3 - 1
+        await b.membership.beat()
+        await a.membership.check()
+        assert a.engine.running() == 1
+        found.clock.now += 1
+        stopping = asyncio.create_task(a.membership.check())
+        await puppet.exited
+        await turns_until(lambda: a.engine.running() == 0)
+        assert a.membership.owner is None
+        assert await found.store.nodes.abandoned(9) == [], "the lease is not over yet, so nobody else has the instance"
+        ice.thaw()
+        await asyncio.gather(beating, stopping)
+        assert a.membership.owner == "a.2"
+        assert (await a.puppets.next(row.id)) is not puppet
+
+
+@story
+async def test_of_one_name_only_the_last_node_goes_on(tmp_path: Path) -> None:
+    async with cluster(tmp_path, "a") as found:
+        first = found.nodes["a"]
+        row, puppet = await waiting(found, first)
+        second = await found.open("a")
+        await puppet.exited
+        await second.puppets.next(row.id)
+        await first.membership.beat()
+        assert first.said().count("node_lost") == 1
+
+
+def _puppet(**given: object) -> CreateInstance:
+    return CreateInstance("# a puppet", **given)  # type: ignore[arg-type]
