@@ -22,7 +22,7 @@ from playground import Code, Dispatcher, Engine
 from playground.settings import Settings
 from playground.web.routes import OF_TENANTS, TENANT, TENANT_INSTANCE
 from playground.workflows import events as ev
-from playground.workflows import state_rules
+from playground.workflows import state
 
 DOCS = Path(__file__).parent.parent / "docs"
 TESTS = Path(__file__).parent
@@ -86,7 +86,7 @@ def test_the_reference_of_events_is_made_from_their_table_and_has_every_type_tha
     rows = reference.rows("# Each with what has happened", "# Why an execution ended.")
     words = inspect.getsource(ev).partition("# Each with what")[2].partition("# Why an execution")[0]
     assert [row.word for row in rows] == re.findall(r'^[A-Z_]+ = "(\w+)"', words, re.MULTILINE) and all(row.happened for row in rows)
-    assert {row.word for row in rows} >= set(state_rules.RULES)
+    assert {row.word for row in rows} >= set(state.APPLIED)
     assert {row.word for row in reference.rows("# Why an execution ended.", "END_REASONS")} == set(ev.END_REASONS)
 
 

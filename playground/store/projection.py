@@ -1,18 +1,29 @@
-"""What events do to rows: pure, and the same for every database. The journal is the truth; rows are kept because replay and
-scheduling need them fast. `workflows/state.py` folds the same events for people; a test holds the two together.
+"""What events do to rows: pure, and the same for every database. The journal is the truth; rows are kept because replay
+and scheduling need them fast. `workflows/state.py` folds the same events for people, by the same rules.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
-from playground.store.projection_fold import Fold, replace
-from playground.store.projection_rules import RULES
+import msgspec
+
+from playground.store.projection_columns import OF_INSTANCE, OF_STEP
+from playground.store.projection_fold import Fold, InstanceColumns, StepColumns, replace
 from playground.store.protocol import InboxRow, InstanceRow, NewInstance, StepRow
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent, StepKey
+from playground.workflows.rules import RULES, Rule
+
+_Projected = tuple[Rule, StepColumns | None, InstanceColumns | None]
+
+_UNKNOWN: _Projected = (Rule(), None, None)  # an event that only lengthens the journal
+# What an event does to rows: the rule, and what only rows keep of its step and of the instance.
+_PROJECTED: Mapping[str, _Projected] = {
+    type: (RULES.get(type, Rule()), OF_STEP.get(type), OF_INSTANCE.get(type))
+    for type in RULES.keys() | OF_STEP.keys() | OF_INSTANCE.keys()
+}
 
 
-class Change(NamedTuple):
+class Change(msgspec.Struct, frozen=True):
     """What a run of events of one instance changes.
 
     `steps` are the rows as they become; those in `started` did not exist before. `kept_before` is set by a restart: stored steps
@@ -59,14 +70,12 @@ def project(row: InstanceRow, events: Sequence[NewEvent], at: int, steps: Mappin
         JournalError: the events can't follow from the rows.
         NotSerialisable: a value in them can't be stored.
     """
-    fold = Fold(row, at, steps)
+    fold = Fold(row, at, steps, row.last_seq, row.status)
     for event in events:
-        fold.seq += 1
-        rule = RULES.get(event.type)
-        if rule is not None:
-            rule(fold, event)
+        rule, columns, others = _PROJECTED.get(event.type, _UNKNOWN)
+        fold.apply(event, rule, columns, others)
     changed = fold.changed
-    changed["last_seq"] = fold.seq
+    changed["last_seq"] = fold.last_seq
     return Change(
         replace(row, **changed),
         fold.touched,

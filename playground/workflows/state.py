@@ -1,29 +1,81 @@
 """The fold: what an instance looks like after a run of journal events. Pages, API and tests all see it through this.
 
-`static/js/run/fold.js` is the same fold in the browser; tests/journals holds cases both must agree on.
+What rows have too is in the table of `rules.py`; what only people see (attempts as a list, times of steps, executions)
+is in the tables at the end of this file. `static/js/run/fold.js` is the same fold in the browser; tests/journals
+holds cases both must agree on.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from playground.workflows import events as ev
-from playground.workflows.events import Event
-from playground.workflows.state_parts import Execution, Facts
-from playground.workflows.state_rules import RULES
+from playground.workflows.breaks import Break
+from playground.workflows.events import Event, StepKey
+from playground.workflows.rules import (
+    AS_COPIED,
+    CANCELLED,
+    OPEN_STATUSES,
+    PENDING,
+    RULES,
+    SLEEPING,
+    WAITING,
+    Changes,
+    Rule,
+    activated,
+)
+from playground.workflows.state_parts import Attempt, Execution, Rollback, Step
 
 
-class State(Facts):
+class State:
     """An instance as it stands after the events applied so far, in the order of their seq."""
 
+    def __init__(self) -> None:
+        self.status = ev.QUEUED
+        self.generation = 1
+        self.params: Any = None
+        self.trigger: Any = None
+        self.output: Any = None
+        self.error: dict[str, Any] | None = None
+        self.rollback: str | None = None
+        self.created_at: int | None = None
+        self.started_at: int | None = None
+        self.ended_at: int | None = None
+        self.paused_at: int | None = None
+        self.wait_until: int | None = None
+        self.last_seq = 0
+        self.steps: dict[StepKey, Step] = {}
+        self.executions: list[Execution] = []
+        self.log_truncated = 0
+        self.code_changes: list[dict[str, Any]] = []
+        self.in_execution = False
+        self.breaks: list[Break] = []
+        self.armed: str | None = None  # when the worker is to be killed
+
     def apply(self, event: Event) -> None:
-        """Take one more event. Unknown types change nothing but `last_seq`, so that an older program can read on."""
+        """Take one more event.
+
+        Those of unknown types, and of steps that are not here, change nothing but `last_seq`, so that an older program
+        can read on.
+        """
         self.last_seq = event.seq
-        handler = RULES.get(event.type)
-        if handler is not None:
-            handler(self, event)
+        rule, of_step, of_instance = RULES.get(event.type), OF_STEP.get(event.type), OF_INSTANCE.get(event.type)
+        if rule is not None and rule.begins is not None:
+            self._begin(event, event.data["status"] if rule.begins is AS_COPIED else rule.begins)
+        if of_step is not None or (rule is not None and (rule.step is not None or rule.handler is not None)):
+            step = self.steps.get(event.key)
+            if step is None:
+                return
+            if rule is not None:
+                _change_step(step, rule, event)
+            if of_step is not None:
+                of_step(step, event)
+        if rule is not None:
+            self._change(rule, event)
+        if of_instance is not None:
+            of_instance(self, event)
 
     def as_json(self, steps: Any = None) -> dict[str, Any]:
-        """The part of `GET /api/instances/{id}` that the journal tells. `steps` stands for its steps where they are JSON already."""
+        """The part of `GET /api/instances/{id}` that the journal tells; `steps`, where they are JSON already."""
         shown = {
             "status": self.status,
             "output": self.output,
@@ -34,7 +86,7 @@ class State(Facts):
             "created_at": self.created_at,
             "started_at": self.started_at,
             "ended_at": self.ended_at,
-            "waiting_until": self.waiting_until if self.status == ev.WAITING else None,
+            "waiting_until": self.wait_until if self.status == ev.WAITING else None,
             "executions": [_fields(execution) for execution in self.executions],
             "last_seq": self.last_seq,
             "steps": [step.as_json() for step in self.steps.values()] if steps is None else steps,
@@ -48,6 +100,37 @@ class State(Facts):
             shown["code_changes"] = list(self.code_changes)
         return shown
 
+    def _begin(self, event: Event, status: str) -> None:
+        data = event.data
+        step = self.steps[event.key] = Step(
+            event.key, status, data.get("line"), event.at, until=data.get("until"), event_type=data.get("event_type"),
+            config=data.get("config"), started_seq=event.seq,
+        )  # fmt: skip
+        if data.get("rollback"):
+            step.rollback = Rollback(PENDING)
+
+    def _change(self, rule: Rule, event: Event) -> None:
+        if rule.keeps is not None:
+            before = rule.keeps(event.data, self.steps)
+            self.steps = {key: step for key, step in self.steps.items() if step.started_seq < before}
+        if rule.postpones is not None:
+            self._postpone(rule.postpones(self, event.at))
+        if rule.instance is not None:
+            self._set(rule.instance(self, event.data, event.at))
+        if rule.activates:
+            self._set(activated(self))
+
+    def _set(self, changes: Changes) -> None:
+        for name, value in changes.items():
+            setattr(self, name, value)
+
+    def _postpone(self, by: int) -> None:
+        for step in self.steps.values():
+            if step.until is not None and step.status in OPEN_STATUSES:
+                step.until += by
+            if step.rollback is not None and step.rollback.until is not None:
+                step.rollback.until += by
+
 
 def fold(events: Iterable[Event]) -> State:
     """The state after a journal's events."""
@@ -57,5 +140,169 @@ def fold(events: Iterable[Event]) -> State:
     return state
 
 
+def _change_step(step: Step, rule: Rule, event: Event) -> None:
+    if rule.step is not None:
+        for name, value in rule.step(event.data, event.at).items():
+            setattr(step, name, value)
+    if rule.handler is not None:
+        if step.rollback is None:
+            step.rollback = Rollback(PENDING)
+        for name, value in rule.handler(event.data, event.at).items():
+            setattr(step.rollback, name, value)
+
+
 def _fields(execution: Execution) -> dict[str, Any]:
     return {name: getattr(execution, name) for name in Execution.__slots__}
+
+
+def _step_copied(step: Step, event: Event) -> None:
+    data = event.data
+    step.ended_at, step.error = event.at, data.get("error")
+    step.has_output, step.output = "output" in data, data.get("output")
+    step.copied = {name: data[name] for name in ("attempts", "took_ms", "edited") if name in data}
+
+
+def _attempt_started(step: Step, event: Event) -> None:
+    data = event.data
+    virtual, injected = bool(data.get("virtual")), data.get("injected")
+    step.attempts.append(Attempt(data["attempt"], event.execution, event.at, virtual=virtual, injected=injected))
+
+
+def _attempt_completed(step: Step, event: Event) -> None:
+    _complete_attempt(step.attempts, event)
+
+
+def _attempt_errored(step: Step, event: Event) -> None:
+    _fail_attempt(step.attempts, event)
+
+
+def _retry_woken(step: Step, event: Event) -> None:
+    if step.attempts:
+        step.attempts[-1].virtual = True
+
+
+def _ended(step: Step, event: Event) -> None:
+    step.ended_at, step.virtual = event.at, bool(event.data.get("virtual"))
+
+
+def _step_completed(step: Step, event: Event) -> None:
+    _ended(step, event)
+    step.has_output, step.output = True, event.data.get("output")
+
+
+def _wait_completed(step: Step, event: Event) -> None:
+    _ended(step, event)
+    step.has_output, step.output = True, event.data["event"]
+
+
+def _cancelled(step: Step, event: Event) -> None:
+    _ended(step, event)
+    step.has_output, step.output = False, None
+
+
+def _handler_started(step: Step, event: Event) -> None:
+    assert step.rollback is not None, "the rule has begun it"
+    step.rollback.attempts, step.rollback.error = [], None
+
+
+def _handler_attempt_started(step: Step, event: Event) -> None:
+    assert step.rollback is not None, "the rule has begun it"
+    step.rollback.attempts.append(Attempt(event.data["attempt"], event.execution, event.at))
+
+
+def _handler_attempt_completed(step: Step, event: Event) -> None:
+    if step.rollback is not None:
+        _complete_attempt(step.rollback.attempts, event)
+
+
+def _handler_attempt_errored(step: Step, event: Event) -> None:
+    assert step.rollback is not None, "the rule has begun it"
+    _fail_attempt(step.rollback.attempts, event)
+
+
+def _complete_attempt(attempts: list[Attempt], event: Event) -> None:
+    if attempts:
+        attempts[-1].ended_at, attempts[-1].took_us = event.at, event.data.get("took_us")
+
+
+def _fail_attempt(attempts: list[Attempt], event: Event) -> None:
+    if attempts and attempts[-1].ended_at is None:
+        attempt = attempts[-1]
+        attempt.ended_at, attempt.error = event.at, event.data["error"]
+        attempt.retry_delay_ms, attempt.took_us = event.data.get("retry_delay_ms"), event.data.get("took_us")
+
+
+def _workflow_queued(state: State, event: Event) -> None:
+    state.params, state.trigger = event.data.get("params"), event.data.get("trigger")
+    state.created_at = event.at
+
+
+def _restarted(state: State, event: Event) -> None:
+    state.log_truncated = 0
+    for step in state.steps.values():
+        if step.cut_short:
+            step.status, step.ended_at, step.cut_short = SLEEPING if step.key.kind == ev.SLEEP else WAITING, None, False
+
+
+def _final(state: State, event: Event) -> None:
+    for step in state.steps.values():
+        if step.status in (SLEEPING, WAITING):  # nobody waits for it any more
+            step.status, step.ended_at, step.cut_short = CANCELLED, event.at, True
+
+
+def _execution_started(state: State, event: Event) -> None:
+    data = event.data
+    state.executions.append(
+        Execution(data["execution"], data.get("worker"), data.get("replayed", 0), data.get("code_version"), event.at)
+    )
+
+
+def _execution_ended(state: State, event: Event) -> None:
+    if state.executions:
+        state.executions[-1].ended_at, state.executions[-1].reason = event.at, event.data["reason"]
+
+
+def _code_changed(state: State, event: Event) -> None:
+    data = event.data
+    change = {"seq": event.seq, "at": event.at, "from": data.get("from"), "snippet": data["snippet"]}
+    state.code_changes.append(change)
+
+
+def _log_truncated(state: State, event: Event) -> None:
+    state.log_truncated = event.data["dropped"]
+
+
+# What an event changes beyond its rule, of its step and of the instance.
+
+OF_STEP: Mapping[str, Callable[[Step, Event], None]] = {
+    ev.STEP_COPIED: _step_copied,
+    ev.ATTEMPT_STARTED: _attempt_started,
+    ev.ATTEMPT_COMPLETED: _attempt_completed,
+    ev.ATTEMPT_ERRORED: _attempt_errored,
+    ev.RETRY_WOKEN: _retry_woken,
+    ev.STEP_COMPLETED: _step_completed,
+    ev.STEP_ERRORED: _ended,
+    ev.SLEEP_COMPLETED: _ended,
+    ev.SLEEP_CANCELLED: _cancelled,
+    ev.WAIT_COMPLETED: _wait_completed,
+    ev.WAIT_TIMED_OUT: _ended,
+    ev.WAIT_CANCELLED: _cancelled,
+    ev.ROLLBACK_STEP_STARTED: _handler_started,
+    ev.ROLLBACK_ATTEMPT_STARTED: _handler_attempt_started,
+    ev.ROLLBACK_ATTEMPT_COMPLETED: _handler_attempt_completed,
+    ev.ROLLBACK_ATTEMPT_ERRORED: _handler_attempt_errored,
+}
+
+OF_INSTANCE: Mapping[str, Callable[[State, Event], None]] = {
+    ev.WORKFLOW_QUEUED: _workflow_queued,
+    ev.WORKFLOW_RESTARTED: _restarted,
+    ev.WORKFLOW_COMPLETED: _final,
+    ev.WORKFLOW_ERRORED: _final,
+    ev.WORKFLOW_TERMINATED: _final,
+    ev.EXECUTION_STARTED: _execution_started,
+    ev.EXECUTION_ENDED: _execution_ended,
+    ev.CODE_CHANGED: _code_changed,
+    ev.LOG_TRUNCATED: _log_truncated,
+}
+
+APPLIED = RULES.keys() | OF_STEP.keys() | OF_INSTANCE.keys()  # the types of events that change anything

@@ -4,19 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from playground.workflows import events as ev
-from playground.workflows.breaks import Break
 from playground.workflows.events import StepKey
-
-# Statuses of a step as people see it.
-RUNNING = "running"
-RETRYING = "retrying"
-SLEEPING = "sleeping"
-WAITING = "waiting"
-COMPLETED = "completed"
-ERRORED = "errored"
-TIMED_OUT = "timed_out"
-CANCELLED = "cancelled"  # a sleep or wait that the code gave up, or that was open when the run ended
-OPEN_STATUSES = frozenset({RUNNING, RETRYING, SLEEPING, WAITING})
+from playground.workflows.rules import COMPLETED, ERRORED, OPEN_STATUSES
 
 
 @dataclass(slots=True)
@@ -36,16 +25,21 @@ class Attempt:
 
 @dataclass(slots=True)
 class Rollback:
-    """What became of a step's rollback handler."""
+    """What became of a step's rollback handler. `attempt` is the number of the latest, `until` when the next is due."""
 
     status: str
     attempts: list[Attempt] = field(default_factory=list)
     error: dict[str, Any] | None = None
+    attempt: int = 0
+    until: int | None = None
 
 
 @dataclass(slots=True)
 class Step:
-    """A do, sleep or wait of the current generation. `copied` says how it went in the instance that this one was forked from."""
+    """A do, sleep or wait of the current generation.
+
+    `attempt` is the number of the latest attempt. `copied` says how it went in the instance that this one was forked from.
+    """
 
     key: StepKey
     status: str
@@ -58,6 +52,7 @@ class Step:
     has_output: bool = False
     output: Any = None
     error: dict[str, Any] | None = None
+    attempt: int = 0
     attempts: list[Attempt] = field(default_factory=list)
     rollback: Rollback | None = None
     virtual: bool = False
@@ -123,34 +118,3 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
     if attempt.virtual:
         shown["virtual"] = True
     return shown
-
-
-class Facts:
-    """All that events tell of an instance; `RULES` say how."""
-
-    def __init__(self) -> None:
-        self.status = ev.QUEUED
-        self.generation = 1
-        self.params: Any = None
-        self.trigger: Any = None
-        self.output: Any = None
-        self.error: dict[str, Any] | None = None
-        self.rollback: str | None = None
-        self.created_at: int | None = None
-        self.started_at: int | None = None
-        self.ended_at: int | None = None
-        self.paused_at: int | None = None
-        self.waiting_until: int | None = None
-        self.last_seq = 0
-        self.steps: dict[StepKey, Step] = {}
-        self.executions: list[Execution] = []
-        self.log_truncated = 0
-        self.code_changes: list[dict[str, Any]] = []
-        self.in_execution = False
-        self.breaks: list[Break] = []
-        self.armed: str | None = None  # when the worker is to be killed
-
-    def stirred(self) -> None:
-        """Something began or ended: a waiting instance in an execution runs again."""
-        if self.status == ev.WAITING and self.in_execution:
-            self.status = ev.RUNNING

@@ -46,6 +46,7 @@ function restarted(state, event, data) {
   state.diverged = [];
   state.bracket = { id: state.bracket.id + 1, open: [...state.open].filter((step) => !step.parent).length };
   state.status = "queued";
+  state.inExecution = false;
   state.output = state.error = state.rollback = state.startedAt = state.endedAt = state.pausedAt = null;
   state.logTruncated = 0;
   state.generationAt = kept.length ? Math.min(...kept.map((step) => step.startedAt)) : event.at;
@@ -57,6 +58,7 @@ function restarted(state, event, data) {
 function final(status) {
   return (state, event, data) => {
     state.status = status;
+    state.inExecution = false;
     state.output = data.output ?? null;
     state.error = data.error ?? null;
     state.endedAt = event.at;
@@ -78,6 +80,7 @@ function blame(state, event) {
 
 function paused(state, event) {
   state.status = "paused";
+  state.inExecution = false;
   state.pausedAt = event.at;
   state.pauses.push([event.at, null]);
   hush(state, event.at);

@@ -56,6 +56,9 @@ function addStep(state, event, status, more) {
   return step;
 }
 
+/** What becomes of a step's rollback handler. */
+const newHandler = (status) => ({ status, attempts: [], error: null });
+
 function newAttempt(event) {
   return {
     attempt: event.data.attempt,
@@ -122,7 +125,7 @@ function rollbackStepEnded(status) {
   return (state, event, data) => {
     const step = stepOf(state, event);
     if (!step) return;
-    step.rollback = step.rollback ?? { status: "running", attempts: [], error: null };
+    step.rollback ??= newHandler("pending");
     step.rollback.status = status;
     step.rollback.error = data.error ?? null;
     step.rollback.endedAt = event.at;
@@ -135,7 +138,7 @@ function stepCopied(state, event, data) {
   const { config = null, event_type: eventType = null, error = null } = data;
   const output = "output" in data ? { hasOutput: true, output: data.output } : {};
   const step = addStep(state, event, data.status, { endedAt: event.at, endedSeq: event.seq, config, eventType, error, copied, ...output });
-  if (data.rollback) step.rollback = { status: "pending", attempts: [], error: null };
+  if (data.rollback) step.rollback = newHandler("pending");
   close(state, step);
 }
 
@@ -151,7 +154,7 @@ export const STEPS = {
   step_copied: stepCopied,
   step_started(state, event, data) {
     const step = addStep(state, event, "running", { config: data.config ?? null });
-    if (data.rollback) step.rollback = { status: "pending", attempts: [], error: null };
+    if (data.rollback) step.rollback = newHandler("pending");
     stirred(state, event);
   },
   attempt_started: attemptStarted,
@@ -212,15 +215,16 @@ export const STEPS = {
   },
   rollback_step_started(state, event) {
     const step = stepOf(state, event);
-    if (step) step.rollback = { status: "running", attempts: [], error: null };
+    if (!step) return;
+    step.rollback = newHandler("running");
     stirred(state, event);
   },
   rollback_attempt_started(state, event) {
     const step = stepOf(state, event);
-    if (step && step.rollback) {
-      step.rollback.status = "running";
-      step.rollback.attempts.push({ ...newAttempt(event), virtual: false, injected: null });
-    }
+    if (!step) return;
+    step.rollback ??= newHandler("pending");
+    step.rollback.status = "running";
+    step.rollback.attempts.push({ ...newAttempt(event), virtual: false, injected: null });
     stirred(state, event);
   },
   rollback_attempt_completed(state, event) {
@@ -229,7 +233,8 @@ export const STEPS = {
   },
   rollback_attempt_errored(state, event) {
     const step = stepOf(state, event);
-    if (!step || !step.rollback) return;
+    if (!step) return;
+    step.rollback ??= newHandler("pending");
     failAttempt(step.rollback.attempts, event);
     step.rollback.status = "retrying";
   },

@@ -1,0 +1,217 @@
+"""What rows keep that no other fold does: who owns an instance, when it is due, results, sizes, the inbox, keys.
+
+What rows have in common with `State` is in `workflows/rules.py`. An event in neither only lengthens the journal.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from playground.store.encoding import encode, plain
+from playground.store.errors import JournalError
+from playground.store.projection_fold import STORED, Fold, InstanceColumns, StepColumns
+from playground.store.protocol import InboxRow, StepRow
+from playground.workflows import events as ev
+from playground.workflows import rules
+from playground.workflows.events import NewEvent
+from playground.workflows.rules import Changes
+
+WORKER_LOST = "WorkerLost"  # the name of an attempt's error when its worker died; a loss is not the tenant's failure
+
+
+def _step_copied(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
+    data = event.data
+    changes["ended_seq"] = data.get("ended", fold.last_seq)
+    changes["started_clock"], changes["clock"] = data.get("began_us"), data.get("clock_us")
+    if data["status"] == rules.COMPLETED and step.key.kind != ev.SLEEP:
+        _keep_output(fold, event, step, changes)
+
+
+def _attempt_completed(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
+    if step.losses:
+        changes["losses"] = 0
+
+
+def _attempt_errored(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
+    if event.data["error"]["name"] == WORKER_LOST:
+        changes["losses"] = step.losses + 1
+    else:
+        changes["losses"], changes["failures"] = 0, step.failures + 1
+
+
+def _handler_attempt_errored(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
+    if event.data["error"]["name"] == WORKER_LOST:
+        changes["losses"] = step.losses + 1
+    else:
+        changes["losses"], changes["rollback_failures"] = 0, step.rollback_failures + 1
+
+
+def _ended(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
+    """Where no worker told the time, the workflow's clock has stood still since the last one began to wait."""
+    clock = event.data.get("clock_us")
+    changes["until"], changes["ended_seq"] = None, fold.last_seq
+    changes["clock"] = fold.get("clock") if clock is None else clock
+
+
+def _step_completed(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
+    _ended(fold, event, step, changes)
+    _keep_output(fold, event, step, changes)
+
+
+def _keep_output(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
+    sensitive = step.config and step.config.get("sensitive")  # then None is the output, not the want of one
+    result = event.secret if sensitive or event.secret is not None else event.data.get("output")
+    _keep_result(fold, step, changes, result)
+
+
+def _keep_result(fold: Fold, step: StepRow, changes: Changes, result: Any) -> None:
+    fold.results[step.key] = text = encode(result)
+    changes["result"], changes["result_bytes"] = result, fold.store(text)
+
+
+def _wait_completed(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
+    received = changes["received"] = event.data.get("received")
+    if received is not None and fold.inbox_added.pop(received, None) is None:
+        fold.inbox_removed.append(received)
+    _ended(fold, event, step, changes)
+    _keep_result(fold, step, changes, event.data["event"])
+
+
+def _wait_timed_out(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
+    _ended(fold, event, step, changes)
+    changes["status"] = STORED[rules.TIMED_OUT]
+
+
+def _wait_cancelled(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
+    _ended(fold, event, step, changes)
+    returned = event.data.get("returned")
+    if returned is not None:
+        given = plain(step.result)
+        fold.inbox_added[returned] = InboxRow(returned, given["timestamp"], given["type"], given["payload"])
+
+
+def _step_released(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
+    changes["clock"] = event.data["clock_us"]
+
+
+def _workflow_queued(fold: Fold, event: NewEvent) -> None:
+    fold.changed["due_at"] = fold.at
+    fold.store(encode(event.data["params"]))
+
+
+def _workflow_waiting(fold: Fold, event: NewEvent) -> None:
+    if "clock_us" in event.data:
+        fold.changed["clock"] = event.data["clock_us"]
+    fold.changed["due_at"] = event.data.get("until")
+
+
+def _paused(fold: Fold, event: NewEvent) -> None:
+    fold.changed.update(due_at=None, owner=None)
+
+
+def _resumed(fold: Fold, event: NewEvent) -> None:
+    if fold.status == ev.QUEUED:
+        fold.changed["due_at"] = fold.at
+
+
+def _restarted(fold: Fold, event: NewEvent) -> None:
+    fold.clear_inbox()
+    fold.changed.update(due_at=fold.at, fresh=True, owner=None, log_bytes=0, clock=None)
+    fold.store(encode(fold.row.params))
+
+
+def _final(fold: Fold, event: NewEvent) -> None:
+    fold.changed.update(due_at=None, owner=None)
+    fold.clear_inbox()
+
+
+def _execution_started(fold: Fold, event: NewEvent) -> None:
+    fold.changed["due_at"] = None
+
+
+def _execution_ended(fold: Fold, event: NewEvent) -> None:
+    fold.changed.update(owner=None, fresh=False)
+    if "injected" in event.data:
+        fold.inject("chaos", {**fold.get("injected")["chaos"], "killed": {"step": event.data.get("step")}})
+    if fold.status == ev.WAITING:
+        fold.changed["due_at"] = fold.get("wait_until")
+    elif fold.status in (ev.QUEUED, ev.WAITING_FOR_PAUSE):
+        fold.changed["due_at"] = fold.at
+
+
+def _rollback_started(fold: Fold, event: NewEvent) -> None:
+    fold.changed["error"] = event.data.get("error")
+    if not fold.in_execution:
+        fold.changed["due_at"] = fold.at
+
+
+def _code_changed(fold: Fold, event: NewEvent) -> None:
+    fold.changed["snippet"] = event.data["snippet"]
+    if fold.status == ev.WAITING:
+        fold.changed["due_at"] = fold.at  # so that what the new code does besides waiting begins
+
+
+def _migrated(fold: Fold, event: NewEvent) -> None:
+    fold.changed["snippet"] = event.data["to"]
+
+
+def _event_received(fold: Fold, event: NewEvent) -> None:
+    payload = event.data["payload"]
+    fold.store(encode(payload))
+    fold.inbox_added[fold.last_seq] = InboxRow(fold.last_seq, fold.at, event.data["type"], payload)
+
+
+def _kv_put(fold: Fold, event: NewEvent) -> None:
+    text = fold.kv[event.data["key"]] = encode(event.data["value"] if event.secret is None else event.secret)
+    fold.store(text)
+
+
+def _kv_deleted(fold: Fold, event: NewEvent) -> None:
+    fold.kv[event.data["key"]] = None
+
+
+def _log(fold: Fold, event: NewEvent) -> None:
+    text = event.data["text"]
+    try:
+        size = len(text) if text.isascii() else len(text.encode())
+    except UnicodeEncodeError:
+        raise JournalError(f"a log line of instance {fold.row.id} is not text") from None
+    fold.changed["log_bytes"] = fold.get("log_bytes") + size
+
+
+# Columns of the row of an event's step, beyond its rule.
+OF_STEP: Mapping[str, StepColumns] = {
+    ev.STEP_COPIED: _step_copied,
+    ev.ATTEMPT_COMPLETED: _attempt_completed,
+    ev.ATTEMPT_ERRORED: _attempt_errored,
+    ev.STEP_COMPLETED: _step_completed,
+    ev.STEP_ERRORED: _ended,
+    ev.SLEEP_COMPLETED: _ended,
+    ev.SLEEP_CANCELLED: _ended,
+    ev.WAIT_COMPLETED: _wait_completed,
+    ev.WAIT_TIMED_OUT: _wait_timed_out,
+    ev.WAIT_CANCELLED: _wait_cancelled,
+    ev.STEP_RELEASED: _step_released,
+    ev.ROLLBACK_ATTEMPT_COMPLETED: _attempt_completed,
+    ev.ROLLBACK_ATTEMPT_ERRORED: _handler_attempt_errored,
+}
+
+# What else it does to the instance's rows.
+OF_INSTANCE: Mapping[str, InstanceColumns] = {
+    ev.WORKFLOW_QUEUED: _workflow_queued,
+    ev.WORKFLOW_WAITING: _workflow_waiting,
+    ev.WORKFLOW_PAUSED: _paused,
+    ev.WORKFLOW_RESUMED: _resumed,
+    ev.WORKFLOW_RESTARTED: _restarted,
+    ev.WORKFLOW_COMPLETED: _final,
+    ev.WORKFLOW_ERRORED: _final,
+    ev.WORKFLOW_TERMINATED: _final,
+    ev.WORKFLOW_MIGRATED: _migrated,
+    ev.EXECUTION_STARTED: _execution_started,
+    ev.EXECUTION_ENDED: _execution_ended,
+    ev.CODE_CHANGED: _code_changed,
+    ev.EVENT_RECEIVED: _event_received,
+    ev.KV_PUT: _kv_put,
+    ev.KV_DELETED: _kv_deleted,
+    ev.LOG: _log,
+    ev.ROLLBACK_STARTED: _rollback_started,
+}

@@ -1,0 +1,284 @@
+"""What each type of event does to an instance, to its step and to the step's rollback handler: one rule a type.
+
+Two folds go by it: the rows that scheduling and replay read (`store/projection.py`), and `State`, which people see
+(`state.py`). Each applies the rule of an event to what it holds, and then adds what it alone keeps. The page's fold
+(`static/js/run/fold-*.js`) follows the same rules in the browser; a test compares the
+first two.
+
+A rule changes nothing itself. Its parts are pure functions that give the fields that change, with their new values.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from playground.workflows import breaks
+from playground.workflows import events as ev
+from playground.workflows.breaks import Break
+from playground.workflows.events import StepKey
+
+# Statuses of a step. Those of its rollback handler are PENDING, RUNNING, RETRYING, COMPLETED and ERRORED.
+RUNNING = "running"  # an attempt is open
+RETRYING = "retrying"  # between two attempts
+SLEEPING = "sleeping"
+WAITING = "waiting"  # for an event
+COMPLETED = "completed"
+ERRORED = "errored"
+TIMED_OUT = "timed_out"  # no event came in time
+CANCELLED = "cancelled"  # a sleep or wait that the code gave up, or that was open when the run ended
+PENDING = "pending"  # a handler that has not begun
+OPEN_STATUSES = frozenset({RUNNING, RETRYING, SLEEPING, WAITING})
+
+# What becomes of an instance's rollback as a whole.
+ROLLBACK_RUNNING = "running"
+ROLLBACK_COMPLETE = "complete"
+ROLLBACK_ERRORED = "errored"
+
+AS_COPIED = "as copied"  # a step begins with the `status` that stands in its event
+
+Changes = dict[str, Any]
+
+
+class Instance(Protocol):
+    """What rules read of an instance, as it was before the event. `last_seq` is that of the event itself."""
+
+    @property
+    def status(self) -> str: ...
+
+    @property
+    def generation(self) -> int: ...
+
+    @property
+    def in_execution(self) -> bool: ...
+
+    @property
+    def paused_at(self) -> int | None: ...
+
+    @property
+    def breaks(self) -> Sequence[Break]: ...
+
+    @property
+    def last_seq(self) -> int: ...
+
+
+class Started(Protocol):
+    """What rules read of a step."""
+
+    @property
+    def started_seq(self) -> int: ...
+
+
+# Both are given the `data` of an event and when it was committed, in epoch milliseconds.
+StepRule = Callable[[Mapping[str, Any], int], Changes]
+InstanceRule = Callable[[Instance, Mapping[str, Any], int], Changes]
+
+
+class Rule(NamedTuple):
+    """What one type of event does. A part that is left out does nothing; a fold applies the others in this order.
+
+    `begins` is the status of a step that this event begins; its handler, if it has one, is PENDING.
+    `step` and `handler` give fields of the event's step and of its rollback handler: `status`, `attempt` (its number),
+    `until` (when the next attempt begins, or a wait is over) and `error`. The step must have begun.
+    `keeps` gives the seq before which a step must have started to stay; `postpones`, by how many milliseconds every
+    deadline that is still to come moves. Only a rule that has `instance` too may have them.
+    `instance` gives fields of the instance: `status`, `generation`, `output`, `error`, `rollback`, `started_at`,
+    `ended_at`, `paused_at`, `wait_until`, `in_execution`, `breaks` and `armed` (when its worker is to be killed).
+    `activates`: an instance that waits does not wait any more, as `activated` says.
+    """
+
+    begins: str | None = None
+    step: StepRule | None = None
+    handler: StepRule | None = None
+    keeps: Callable[[Mapping[str, Any], Mapping[StepKey, Started]], int] | None = None
+    postpones: Callable[[Instance, int], int] | None = None
+    instance: InstanceRule | None = None
+    activates: bool = False
+
+
+def activated(it: Instance) -> Changes:
+    """What becomes of an instance whose step goes on: one that waits with its worker runs again.
+
+    Without a worker it goes on waiting until it is given one.
+    """
+    return {"status": ev.RUNNING, "wait_until": None} if it.status == ev.WAITING and it.in_execution else {}
+
+
+# What becomes of a step, or of a handler.
+
+
+def _attempt_started(data: Mapping[str, Any], at: int) -> Changes:
+    return {"status": RUNNING, "attempt": data["attempt"], "until": None}
+
+
+def _attempt_errored(data: Mapping[str, Any], at: int) -> Changes:
+    return {"status": RETRYING, "attempt": data["attempt"], "until": at + (data.get("retry_delay_ms") or 0)}
+
+
+def _handler_started(data: Mapping[str, Any], at: int) -> Changes:
+    return {"status": RUNNING, "until": None}
+
+
+def _due_now(data: Mapping[str, Any], at: int) -> Changes:
+    return {"until": at}
+
+
+def _ended(status: str) -> StepRule:
+    def ended(data: Mapping[str, Any], at: int) -> Changes:
+        return {"status": status, "until": None, "error": data.get("error")}
+
+    return ended
+
+
+def _wait_ended(status: str) -> StepRule:
+    """The deadline of a sleep or wait stays, since people still see it."""
+
+    def ended(data: Mapping[str, Any], at: int) -> Changes:
+        return {"status": status, "error": data.get("error")}
+
+    return ended
+
+
+# What becomes of all steps.
+
+
+def _kept_before(data: Mapping[str, Any], steps: Mapping[StepKey, Started]) -> int:
+    origin = data.get("from_step")
+    first = steps.get(StepKey.from_json(origin)) if origin else None
+    return 0 if first is None else first.started_seq
+
+
+def _pause_length(it: Instance, at: int) -> int:
+    return 0 if it.status == ev.WAITING_FOR_PAUSE or it.paused_at is None else at - it.paused_at
+
+
+# What becomes of the instance.
+
+
+def _workflow_queued(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    return {"status": ev.QUEUED}
+
+
+def _workflow_started(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    return {"started_at": at}
+
+
+def _workflow_waiting(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    return {"status": ev.WAITING, "wait_until": data.get("until")}
+
+
+def _waiting_for_pause(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    return {"status": ev.WAITING_FOR_PAUSE}
+
+
+def _paused(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    return {"status": ev.PAUSED, "paused_at": at, "wait_until": None, "in_execution": False}
+
+
+def _resumed(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    if it.status == ev.WAITING_FOR_PAUSE:
+        return {"status": ev.RUNNING}
+    return {"status": ev.QUEUED, "paused_at": None}
+
+
+def _restarted(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    return {
+        "status": ev.QUEUED, "generation": it.generation + 1, "output": None, "error": None, "rollback": None,
+        "started_at": None, "ended_at": None, "paused_at": None, "wait_until": None, "in_execution": False,
+    }  # fmt: skip
+
+
+def _final(status: str) -> InstanceRule:
+    def instance(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+        return {
+            "status": status, "output": data.get("output"), "error": data.get("error"), "ended_at": at,
+            "wait_until": None, "in_execution": False,
+        }  # fmt: skip
+
+    return instance
+
+
+def _execution_started(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    status = ev.WAITING_FOR_PAUSE if it.status == ev.WAITING_FOR_PAUSE else ev.RUNNING
+    return {"status": status, "wait_until": None, "in_execution": True}
+
+
+def _execution_ended(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    changes: Changes = {"in_execution": False}
+    if it.status == ev.RUNNING:
+        changes["status"] = ev.QUEUED
+    if data["reason"] in ev.DISARMING:
+        changes["armed"] = None
+    return changes
+
+
+def _break_used(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    return {"breaks": breaks.after(it.breaks, ev.ATTEMPT_STARTED, it.last_seq, data)} if "break" in data else {}
+
+
+def _break_set(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    return {"breaks": breaks.after(it.breaks, ev.BREAK_SET, it.last_seq, data)}
+
+
+def _break_cleared(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    return {"breaks": breaks.after(it.breaks, ev.BREAK_CLEARED, it.last_seq, data)}
+
+
+def _armed(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    return {"armed": data.get("when")}
+
+
+def _rollback_started(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    if it.in_execution:
+        return {"rollback": ROLLBACK_RUNNING}
+    return {"rollback": ROLLBACK_RUNNING, "status": ev.QUEUED, "paused_at": None, "wait_until": None}
+
+
+def _rollback_completed(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    return {"rollback": ROLLBACK_COMPLETE}
+
+
+def _rollback_errored(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    return {"rollback": ROLLBACK_ERRORED}
+
+
+RULES: Mapping[str, Rule] = {
+    ev.WORKFLOW_QUEUED: Rule(instance=_workflow_queued),
+    ev.WORKFLOW_STARTED: Rule(instance=_workflow_started),
+    ev.WORKFLOW_WAITING: Rule(instance=_workflow_waiting),
+    ev.WORKFLOW_WAITING_FOR_PAUSE: Rule(instance=_waiting_for_pause),
+    ev.WORKFLOW_PAUSED: Rule(instance=_paused),
+    ev.WORKFLOW_RESUMED: Rule(postpones=_pause_length, instance=_resumed),
+    ev.WORKFLOW_RESTARTED: Rule(keeps=_kept_before, instance=_restarted),
+    ev.WORKFLOW_COMPLETED: Rule(instance=_final(ev.COMPLETE)),
+    ev.WORKFLOW_ERRORED: Rule(instance=_final(ev.ERRORED)),
+    ev.WORKFLOW_TERMINATED: Rule(instance=_final(ev.TERMINATED)),
+    ev.EXECUTION_STARTED: Rule(instance=_execution_started),
+    ev.EXECUTION_ENDED: Rule(instance=_execution_ended),
+    ev.KILL_ARMED: Rule(instance=_armed),
+    ev.KILL_DISARMED: Rule(instance=_armed),
+    ev.BREAK_SET: Rule(instance=_break_set),
+    ev.BREAK_CLEARED: Rule(instance=_break_cleared),
+    ev.STEP_COPIED: Rule(begins=AS_COPIED),
+    ev.STEP_STARTED: Rule(begins=RUNNING, activates=True),
+    ev.ATTEMPT_STARTED: Rule(step=_attempt_started, instance=_break_used, activates=True),
+    ev.ATTEMPT_ERRORED: Rule(step=_attempt_errored),
+    ev.RETRY_WOKEN: Rule(step=_due_now, activates=True),
+    ev.STEP_COMPLETED: Rule(step=_ended(COMPLETED), activates=True),
+    ev.STEP_ERRORED: Rule(step=_ended(ERRORED), activates=True),
+    ev.SLEEP_STARTED: Rule(begins=SLEEPING),
+    ev.SLEEP_COMPLETED: Rule(step=_wait_ended(COMPLETED), activates=True),
+    ev.SLEEP_CANCELLED: Rule(step=_wait_ended(CANCELLED), activates=True),
+    ev.WAIT_STARTED: Rule(begins=WAITING),
+    ev.WAIT_COMPLETED: Rule(step=_wait_ended(COMPLETED), activates=True),
+    ev.WAIT_TIMED_OUT: Rule(step=_wait_ended(TIMED_OUT), activates=True),
+    ev.WAIT_CANCELLED: Rule(step=_wait_ended(CANCELLED), activates=True),
+    ev.ROLLBACK_STARTED: Rule(instance=_rollback_started, activates=True),
+    ev.ROLLBACK_STEP_STARTED: Rule(handler=_handler_started, activates=True),
+    ev.ROLLBACK_ATTEMPT_STARTED: Rule(handler=_attempt_started, activates=True),
+    ev.ROLLBACK_ATTEMPT_ERRORED: Rule(handler=_attempt_errored),
+    ev.ROLLBACK_STEP_COMPLETED: Rule(handler=_ended(COMPLETED)),
+    ev.ROLLBACK_STEP_ERRORED: Rule(handler=_ended(ERRORED)),
+    ev.ROLLBACK_COMPLETED: Rule(instance=_rollback_completed),
+    ev.ROLLBACK_ERRORED: Rule(instance=_rollback_errored),
+}
+
+assert all(rule.instance is not None for rule in RULES.values() if rule.keeps is not None or rule.postpones is not None)
