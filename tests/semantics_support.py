@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aio
+from folds_support import OF_ROWS
 
 from playground.sandbox.pool import Sandbox
 from playground.store.encoding import plain
@@ -165,9 +166,6 @@ async def assert_run_sound(run: Run) -> None:
     if await run.exists():
         assert_dense(await run.journal())
         await assert_rows_agree(run)
-
-
-OF_ROWS = {"sleeping": "open", "waiting": "open", "timed_out": "errored"}  # what a step's status in the fold is called in its row
 
 
 async def assert_rows_agree(run: Run) -> None:

@@ -80,6 +80,13 @@ def test_a_pause_moves_the_deadlines_of_what_is_open_by_its_length():
     assert (paused.steps[WAIT].until, paused.steps[WAIT].status) == (90_000, "timed_out")
 
 
+def test_a_pause_moves_the_deadline_of_a_handler_by_its_length():
+    failed = (ev.ROLLBACK_ATTEMPT_ERRORED, {"attempt": 1, "error": ERROR, "retry_delay_ms": 500}, DO)
+    rolled_back = (*BEGUN, *STEP, (ev.ROLLBACK_STARTED,), (ev.ROLLBACK_ATTEMPT_STARTED, {"attempt": 1}, DO), failed)
+    assert folded(*rolled_back).steps[DO].rollback.until == 7_500
+    assert folded(*rolled_back, (ev.WORKFLOW_PAUSED,), (ev.WORKFLOW_RESUMED,)).steps[DO].rollback.until == 8_500
+
+
 def test_a_restart_from_a_step_keeps_what_started_before_it():
     events = (
         *BEGUN,

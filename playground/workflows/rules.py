@@ -2,8 +2,7 @@
 
 Two folds go by it: the rows that scheduling and replay read (`store/projection.py`), and `State`, which people see
 (`state.py`). Each applies the rule of an event to what it holds, and then adds what it alone keeps. The page's fold
-(`static/js/run/fold-*.js`) follows the same rules in the browser; a test compares the
-first two.
+(`static/js/run/fold-*.js`) follows the same rules in the browser; `tests/test_folds_agree.py` compares all three.
 
 A rule changes nothing itself. Its parts are pure functions that give the fields that change, with their new values.
 """
