@@ -19,7 +19,6 @@ from playground.workflows.rules import (
     RULES,
     SLEEPING,
     WAITING,
-    Changes,
     Rule,
     activated,
 )
@@ -58,19 +57,37 @@ class State:
         can read on.
         """
         self.last_seq = event.seq
-        rule, of_step, of_instance = RULES.get(event.type), OF_STEP.get(event.type), OF_INSTANCE.get(event.type)
-        if rule is not None and rule.begins is not None:
-            self._begin(event, event.data["status"] if rule.begins is AS_COPIED else rule.begins)
-        if of_step is not None or (rule is not None and (rule.step is not None or rule.handler is not None)):
+        applied = _APPLIED.get(event.type)
+        if applied is None:
+            return
+        rule, of_step, of_instance = applied
+        begins, step_rule, handler_rule, keeps, postpones, instance_rule, activates = rule
+        if begins is not None:
+            self._begin(event, event.data["status"] if begins is AS_COPIED else begins)
+        if step_rule is not None or handler_rule is not None or of_step is not None:
             step = self.steps.get(event.key)
             if step is None:
                 return
-            if rule is not None:
-                _change_step(step, rule, event)
+            if step_rule is not None:
+                for name, value in step_rule(event.data, event.at).items():
+                    setattr(step, name, value)
+            if handler_rule is not None:
+                step.rollback = step.rollback or Rollback(PENDING)
+                for name, value in handler_rule(event.data, event.at).items():
+                    setattr(step.rollback, name, value)
             if of_step is not None:
                 of_step(step, event)
-        if rule is not None:
-            self._change(rule, event)
+        if instance_rule is not None:
+            if keeps is not None:
+                before = keeps(event.data, self.steps)
+                self.steps = {key: step for key, step in self.steps.items() if step.started_seq < before}
+            if postpones is not None:
+                self._postpone(postpones(self, event.at))
+            for name, value in instance_rule(self, event.data, event.at).items():
+                setattr(self, name, value)
+        if activates and self.status == ev.WAITING:
+            for name, value in activated(self).items():
+                setattr(self, name, value)
         if of_instance is not None:
             of_instance(self, event)
 
@@ -102,27 +119,10 @@ class State:
 
     def _begin(self, event: Event, status: str) -> None:
         data = event.data
-        step = self.steps[event.key] = Step(
-            event.key, status, data.get("line"), event.at, until=data.get("until"), event_type=data.get("event_type"),
-            config=data.get("config"), started_seq=event.seq,
-        )  # fmt: skip
+        step = self.steps[event.key] = Step(event.key, status, data.get("line"), event.at, started_seq=event.seq)
+        step.until, step.event_type, step.config = data.get("until"), data.get("event_type"), data.get("config")
         if data.get("rollback"):
             step.rollback = Rollback(PENDING)
-
-    def _change(self, rule: Rule, event: Event) -> None:
-        if rule.keeps is not None:
-            before = rule.keeps(event.data, self.steps)
-            self.steps = {key: step for key, step in self.steps.items() if step.started_seq < before}
-        if rule.postpones is not None:
-            self._postpone(rule.postpones(self, event.at))
-        if rule.instance is not None:
-            self._set(rule.instance(self, event.data, event.at))
-        if rule.activates:
-            self._set(activated(self))
-
-    def _set(self, changes: Changes) -> None:
-        for name, value in changes.items():
-            setattr(self, name, value)
 
     def _postpone(self, by: int) -> None:
         for step in self.steps.values():
@@ -138,17 +138,6 @@ def fold(events: Iterable[Event]) -> State:
     for event in events:
         state.apply(event)
     return state
-
-
-def _change_step(step: Step, rule: Rule, event: Event) -> None:
-    if rule.step is not None:
-        for name, value in rule.step(event.data, event.at).items():
-            setattr(step, name, value)
-    if rule.handler is not None:
-        if step.rollback is None:
-            step.rollback = Rollback(PENDING)
-        for name, value in rule.handler(event.data, event.at).items():
-            setattr(step.rollback, name, value)
 
 
 def _fields(execution: Execution) -> dict[str, Any]:
@@ -274,7 +263,10 @@ def _log_truncated(state: State, event: Event) -> None:
 
 # What an event changes beyond its rule, of its step and of the instance.
 
-OF_STEP: Mapping[str, Callable[[Step, Event], None]] = {
+OfStep = Callable[[Step, Event], None]
+OfInstance = Callable[[State, Event], None]
+
+OF_STEP: Mapping[str, OfStep] = {
     ev.STEP_COPIED: _step_copied,
     ev.ATTEMPT_STARTED: _attempt_started,
     ev.ATTEMPT_COMPLETED: _attempt_completed,
@@ -293,7 +285,7 @@ OF_STEP: Mapping[str, Callable[[Step, Event], None]] = {
     ev.ROLLBACK_ATTEMPT_ERRORED: _handler_attempt_errored,
 }
 
-OF_INSTANCE: Mapping[str, Callable[[State, Event], None]] = {
+OF_INSTANCE: Mapping[str, OfInstance] = {
     ev.WORKFLOW_QUEUED: _workflow_queued,
     ev.WORKFLOW_RESTARTED: _restarted,
     ev.WORKFLOW_COMPLETED: _final,
@@ -306,3 +298,7 @@ OF_INSTANCE: Mapping[str, Callable[[State, Event], None]] = {
 }
 
 APPLIED = RULES.keys() | OF_STEP.keys() | OF_INSTANCE.keys()  # the types of events that change anything
+
+_APPLIED: Mapping[str, tuple[Rule, OfStep | None, OfInstance | None]] = {
+    type: (RULES.get(type, Rule()), OF_STEP.get(type), OF_INSTANCE.get(type)) for type in APPLIED
+}
