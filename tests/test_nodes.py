@@ -238,6 +238,24 @@ async def test_a_node_that_cannot_renew_stops_its_workers_before_others_take_ove
 
 
 @story
+async def test_workers_that_die_in_a_row_are_counted_wherever_they_run(tmp_path: Path) -> None:
+    """Given a worker that dies on one node and the next on another, expect the instance to end, as on one node."""
+    async with cluster(tmp_path, "a", worker_losses=2) as found:
+        a = found.nodes["a"]
+        row, puppet = await found.start(a)
+        puppet.leave()
+        puppet = await a.puppets.next(row.id)
+        b = await found.open("b")
+        await a.engine.abandon()
+        await found.pass_time(LEASE_MS, b)
+        puppet = await b.puppets.next(row.id)
+        puppet.leave()
+        journal = await found.journal(row, is_over)
+        assert [event.data["reason"] for event in journal if event.type == ev.EXECUTION_ENDED] == [ev.CRASHED, ev.LOST, ev.CRASHED]
+        assert "The worker died 2 times in a row" in journal[-1].data["error"]["message"]
+
+
+@story
 async def test_of_one_name_only_the_last_node_goes_on(tmp_path: Path) -> None:
     async with cluster(tmp_path, "a") as found:
         first = found.nodes["a"]

@@ -19,6 +19,7 @@ from playground.store.protocol import (
     STEP_RUNNING,
     Decider,
     InboxRow,
+    InstanceRow,
     Snapshot,
     StepRow,
 )
@@ -44,10 +45,17 @@ def waits_for(snapshot: Snapshot, type: str, at: int) -> StepRow | None:
     return min(waits, key=lambda step: step.started_seq, default=None)
 
 
-def taken_event(step: StepKey, event: InboxRow) -> NewEvent:
-    """A wait gets its event."""
+def clocked(row: InstanceRow, at: int) -> dict[str, int]:
+    """About what time it is on the workflow's clock, for what is decided while a worker lives: it goes on from the last time that was committed."""
+    if not row.in_execution or row.clock is None or row.clock_at is None:
+        return {}
+    return {"clock_us": row.clock + max(0, at - row.clock_at) * 1_000}
+
+
+def taken_event(step: StepKey, event: InboxRow, told: Mapping[str, Any] | None = None) -> NewEvent:
+    """A wait gets its event; `told` is more to say of it."""
     shown = {"type": event.type, "payload": event.payload, "timestamp": event.at}
-    return NewEvent(ev.WAIT_COMPLETED, {"event": shown, "received": event.seq}, step)
+    return NewEvent(ev.WAIT_COMPLETED, {"event": shown, "received": event.seq, **(told or {})}, step)
 
 
 def send_event(type: str, payload: Any, at: int) -> Decider:
@@ -60,7 +68,7 @@ def send_event(type: str, payload: Any, at: int) -> Decider:
         events = [NewEvent(ev.EVENT_RECEIVED, {"type": type, "payload": payload})]
         wait = None if row.status in HELD else waits_for(snapshot, type, at)
         if wait is not None:
-            events.append(taken_event(wait.key, InboxRow(row.last_seq + 1, at, type, payload)))
+            events.append(taken_event(wait.key, InboxRow(row.last_seq + 1, at, type, payload), clocked(row, at)))
         return events
 
     return decide
@@ -161,7 +169,7 @@ def resume(at: int) -> Decider:
             event = next((event for event in kept if event.type == wait.event_type), None)
             if event is not None:
                 kept.remove(event)
-                events.append(taken_event(wait.key, event))
+                events.append(taken_event(wait.key, event, clocked(snapshot.row, at)))
         return events
 
     return decide
@@ -221,11 +229,11 @@ def wake(step: StepKey | None, at: int) -> Decider:
         found = min(waiting, key=lambda row: (row.until, row.started_seq), default=None)
         if found is None or snapshot.row.status in HELD or snapshot.row.status in ev.FINAL_STATUSES:
             raise NothingToWake("Nothing of this instance is asleep, between attempts or waiting for an event now.")
+        told = {**_virtual(True), **clocked(snapshot.row, at)}
         if found.key.kind == ev.SLEEP:
-            return [NewEvent(ev.SLEEP_COMPLETED, _virtual(True), found.key)]
+            return [NewEvent(ev.SLEEP_COMPLETED, told, found.key)]
         if found.key.kind == ev.WAIT:
-            error = words.timed_out((found.until or 0) - at)
-            return [NewEvent(ev.WAIT_TIMED_OUT, {"error": error, **_virtual(True)}, found.key)]
+            return [NewEvent(ev.WAIT_TIMED_OUT, {"error": words.timed_out((found.until or 0) - at), **told}, found.key)]
         return [NewEvent(ev.RETRY_WOKEN, _virtual(True), found.key)]
 
     return decide
@@ -310,13 +318,14 @@ def lose_worker(reason: str, most_losses: int, told: Mapping[str, Any] | None = 
     return decide
 
 
-def give_up(times: int) -> Decider:
-    """Worker after worker died before a new step: the instance ends."""
+def crash(most: int, most_losses: int) -> Decider:
+    """The worker died by itself. Where `most` did in a row before a new step, the instance ends: it would be started for ever."""
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
+        times = snapshot.row.crashes + 1
         events = end_execution(snapshot, ev.CRASHED)
-        if not events:
-            return []
+        if times < most or not events:
+            return lose_worker(ev.CRASHED, most_losses)(snapshot)
         return [*events, *_ended_by(snapshot, words.died_before_a_step(times))]
 
     return decide

@@ -7,27 +7,24 @@ from playground.engine.conversation import Conversation
 from playground.engine.counts import OPERATION, whose
 from playground.sandbox import frames
 from playground.sandbox.handle import Exit
+from playground.store.protocol import InstanceRow
 from playground.workflows import events as ev
 
 EXIT_SECONDS = 10.0  # time a dead worker's exit may take to be told
 
 
 class Ending:
-    """Watches for the end of one worker.
+    """Watches for the end of one worker. `reason` is how the execution ended, for those who count."""
 
-    `barren` counts the workers before this one that died by themselves, in a row, without having come to a new step; `fruitful` is
-    set once this one has. `killed` is set when a person has it killed. `reason` is how the execution ended, for those who count.
-    """
-
-    def __init__(self, execution: Conversation, barren: int) -> None:
-        self._execution, self.barren = execution, barren
-        self.killed = self.fruitful = self._gone = False
+    def __init__(self, execution: Conversation) -> None:
+        self._execution = execution
+        self._gone = False
         self.reason = OPERATION
 
     @property
     def near(self) -> bool:
         """Whether the end is on its way, and will say what becomes of the instance."""
-        return self.killed or self._gone
+        return self._gone
 
     def channel_closed(self, error: frames.ProtocolError | None) -> None:
         """The worker's socket has ended, or brought what the protocol does not allow."""
@@ -52,9 +49,7 @@ class Ending:
             return
         if execution.closing:
             return
-        if self.killed:
-            execution.lose(ev.KILLED)
-        elif gone.cause == "cpu":
+        if gone.cause == "cpu":
             execution.break_limit(f"processor time: the worker used more than {settings.worker_cpu_seconds:,} s in all", "worker_cpu_seconds")
         elif gone.cause == "memory":
             execution.break_limit(f"memory: the worker used more than {settings.worker_memory_bytes:,} bytes")
@@ -74,12 +69,12 @@ class Ending:
 
     def _crashed(self) -> None:
         """The worker died by itself. One that dies again and again before a new step would be started for ever."""
-        execution = self._execution
-        self.barren = 0 if self.fruitful else self.barren + 1
-        if self.barren >= execution.services.settings.worker_losses:
-            self.reason = ev.CRASHED
-            execution.services.counts.limit("worker_losses", whose(execution.row), instance=execution.row.key)
-            execution.settle(deciders.give_up(self.barren))
-            self.barren = 0
-        else:
-            execution.lose(ev.CRASHED)
+        self.reason = ev.CRASHED
+        most = self._execution.services.settings.worker_losses
+        self._execution.settle(deciders.crash(most, most))
+
+    def over(self, row: InstanceRow) -> None:
+        """The end is in the journal."""
+        services = self._execution.services
+        if self.reason == ev.CRASHED and row.status in ev.FINAL_STATUSES and row.crashes >= services.settings.worker_losses:
+            services.counts.limit("worker_losses", whose(row), instance=row.key)

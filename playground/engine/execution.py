@@ -43,11 +43,11 @@ ENDS = frozenset({ev.EXECUTION_ENDED, ev.WORKFLOW_PAUSED, ev.WORKFLOW_RESTARTED,
 
 
 class Execution:
-    """Plays one claimed instance until it ends, sleeps, pauses or loses its worker. `barren`: see `Ending`."""
+    """Plays one claimed instance until it ends, sleeps, pauses or loses its worker."""
 
     task: asyncio.Task[None]
 
-    def __init__(self, services: Services, row: InstanceRow, on_idle: Callable[[], None], barren: int = 0) -> None:
+    def __init__(self, services: Services, row: InstanceRow, on_idle: Callable[[], None]) -> None:
         self.services, self.row, self.on_idle = services, row, on_idle
         self.steps: dict[StepKey, LiveStep] = {}
         self.attempts = Attempts(self)
@@ -58,7 +58,7 @@ class Execution:
         self.idleness = Idleness(self)
         self.processor = Processor(self)
         self.bindings = ExecutionEnvironment(self)
-        self.ending = Ending(self, barren)
+        self.ending = Ending(self)
         self.answers = Answers(self)
         self.pipeline = Pipeline(
             services.store, row, services.clock.now, acknowledge=self.answers.acknowledge, heard=self.hear, failed=self._commit_failed
@@ -122,7 +122,7 @@ class Execution:
             self._silence()
         if epilogue is not None:
             await self.pipeline.drain()
-            self.pipeline.decide(epilogue, refused=lambda error: None)
+            self.pipeline.decide(epilogue, lambda committed: self.ending.over(committed.row), lambda error: None)
         await self.pipeline.close()
         self.steps.clear()  # its parts know one another, so that what they hold would stay until the next collection of garbage
         if self._unwritten is not None:
@@ -131,7 +131,6 @@ class Execution:
     def finish(self, *events: NewEvent) -> None:
         """The execution has ended as it should: commit these, then let the worker go."""
         self.closing = True
-        self.ending.barren = 0
         self.ending.reason = next((event.data["reason"] for event in events if event.type == ev.EXECUTION_ENDED), ev.COMPLETED)
         self.pipeline.add(*self.budget.logs.truncated(), *events, then=lambda committed: self.settle(None))
 

@@ -19,7 +19,7 @@ from playground.sandbox import frames
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
 
-_BARREN = (frames.Log, frames.Idle, frames.Call, frames.Diverged)  # what a worker may say without having come to a new step
+_UNCOUNTED = (frames.Log, frames.Idle, frames.Call, frames.Diverged)  # what adds no step to the journal
 _TALK = (frames.Log, frames.Idle)  # what a worker that gets nowhere may say for ever
 LOG_FLOOD_BYTES = 64 * 1024 * 1024  # a worker that prints more than this past its budget is ended
 
@@ -49,8 +49,7 @@ def hear(execution: Hearing, frame: frames.Said, size: int) -> None:
     if refused is not None:
         execution.end_with(refused)
         return
-    if not isinstance(frame, _BARREN):
-        execution.ending.fruitful = True
+    if not isinstance(frame, _UNCOUNTED):
         execution.budget.owe(size)
         if execution.journal_events > execution.budget.most_events:
             execution.break_limit(f"journal: the limit of {execution.budget.most_events:,} events has been reached")

@@ -35,7 +35,6 @@ class Scheduler:
     def __init__(self, services: Services, node: str, heartbeat: Heartbeat) -> None:
         self._services = services
         self.live: dict[int, Execution] = {}
-        self._barren: dict[int, int] = {}
         # (tenant, workflow) whose dispatcher is not there: per node on purpose, since another program may have it.
         self._passed_over: set[tuple[str, str]] = set()
         self.membership = Membership(
@@ -161,10 +160,8 @@ class Scheduler:
 
     def _begin(self, row: InstanceRow) -> None:
         self._services.counts.begun += 1
+        execution = Execution(self._services, row, self._idle_one)
         # The one before may have made its last commit, which lets the instance be claimed, and not be over yet.
-        before = self.live.get(row.key)
-        barren = self._barren.pop(row.key, 0) if before is None else before.ending.barren
-        execution = Execution(self._services, row, self._idle_one, barren)
         self.live[row.key] = execution
         self.calm.begun()
         execution.task = spawn(self._tasks, self._play(execution))
@@ -226,8 +223,6 @@ class Scheduler:
         row = execution.row
         if self.live.get(row.key) is execution:
             del self.live[row.key]
-            if execution.ending.barren:
-                self._barren[row.key] = execution.ending.barren
         if not self.live:
             self.calm.ended()
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from playground.store.projection_columns import OF_INSTANCE, OF_STEP
+from playground.store.projection_columns import OF_INSTANCE, OF_STEP, end_streak, keep_clock
 from playground.store.projection_fold import Fold, InstanceColumns, StepColumns, replace
 from playground.store.protocol import InboxRow, InstanceRow, NewInstance, StepRow
 from playground.workflows import events as ev
@@ -71,9 +71,11 @@ def project(row: InstanceRow, events: Sequence[NewEvent], at: int, steps: Mappin
         NotSerialisable: a value in them can't be stored.
     """
     fold = Fold(row, at, steps, row.last_seq, row.status)
+    end_streak(fold, events)
     for event in events:
         rule, columns, others = _PROJECTED.get(event.type, _UNKNOWN)
         fold.apply(event, rule, columns, others)
+    keep_clock(fold, events)
     changed = fold.changed
     changed["last_seq"] = fold.last_seq
     return Change(

@@ -3,7 +3,7 @@
 What rows have in common with `State` is in `workflows/rules.py`. An event in neither only lengthens the journal.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from playground.store.encoding import encode, plain
@@ -16,6 +16,31 @@ from playground.workflows.events import NewEvent
 from playground.workflows.rules import Changes
 
 WORKER_LOST = "WorkerLost"  # the name of an attempt's error when its worker died; a loss is not the tenant's failure
+
+
+# What a worker does that brings its instance on. That an attempt was lost with its worker does not.
+PROGRESS = frozenset({
+    ev.STEP_STARTED, ev.ATTEMPT_STARTED, ev.ATTEMPT_COMPLETED, ev.STEP_COMPLETED, ev.STEP_ERRORED,
+    ev.SLEEP_STARTED, ev.SLEEP_COMPLETED, ev.SLEEP_CANCELLED, ev.WAIT_STARTED, ev.WAIT_COMPLETED, ev.WAIT_TIMED_OUT, ev.WAIT_CANCELLED,
+    ev.ROLLBACK_STARTED, ev.ROLLBACK_STEP_STARTED, ev.ROLLBACK_ATTEMPT_STARTED, ev.ROLLBACK_STEP_COMPLETED,
+})  # fmt: skip
+
+
+def end_streak(fold: Fold, events: Sequence[NewEvent]) -> None:
+    """An instance that is brought on has lost no workers in a row."""
+    if fold.row.crashes and any(event.type in PROGRESS for event in events):
+        fold.changed["crashes"] = 0
+
+
+def keep_clock(fold: Fold, events: Sequence[NewEvent]) -> None:
+    """Keep the last time on the workflow's clock that the events tell, and when they did."""
+    for event in reversed(events):
+        if event.type == ev.WORKFLOW_RESTARTED:
+            return
+        clock = event.data.get("clock_us")
+        if clock is not None:
+            fold.changed["clock"], fold.changed["clock_at"] = max(fold.row.clock or 0, clock), fold.at
+            return
 
 
 def _step_copied(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
@@ -46,7 +71,7 @@ def _handler_attempt_errored(fold: Fold, event: NewEvent, step: StepRow, changes
 
 
 def _ended(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
-    """Where no worker told the time, the workflow's clock has stood still since the last one began to wait."""
+    """Where no worker told the time, the workflow's clock has stood still since one did."""
     clock = event.data.get("clock_us")
     changes["until"], changes["ended_seq"] = None, fold.last_seq
     changes["clock"] = fold.get("clock") if clock is None else clock
@@ -99,8 +124,6 @@ def _workflow_queued(fold: Fold, event: NewEvent) -> None:
 
 
 def _workflow_waiting(fold: Fold, event: NewEvent) -> None:
-    if "clock_us" in event.data:
-        fold.changed["clock"] = event.data["clock_us"]
     fold.changed["due_at"] = event.data.get("until")
 
 
@@ -115,7 +138,7 @@ def _resumed(fold: Fold, event: NewEvent) -> None:
 
 def _restarted(fold: Fold, event: NewEvent) -> None:
     fold.clear_inbox()
-    fold.changed.update(due_at=fold.at, fresh=True, owner=None, log_bytes=0, clock=None)
+    fold.changed.update(due_at=fold.at, fresh=True, owner=None, log_bytes=0, clock=None, clock_at=None, crashes=0)
     fold.store(encode(fold.row.params))
 
 
@@ -130,6 +153,8 @@ def _execution_started(fold: Fold, event: NewEvent) -> None:
 
 def _execution_ended(fold: Fold, event: NewEvent) -> None:
     fold.changed.update(owner=None, fresh=False)
+    if event.data["reason"] == ev.CRASHED:
+        fold.changed["crashes"] = fold.get("crashes") + 1
     if "injected" in event.data:
         fold.inject("chaos", {**fold.get("injected")["chaos"], "killed": {"step": event.data.get("step")}})
     if fold.status == ev.WAITING:

@@ -61,7 +61,8 @@ class InstanceRow(msgspec.Struct, frozen=True, gc=False):
     `wait_until` is the deadline of a waiting instance. `fresh` is true until its first execution of the generation has ended.
     `in_execution` is true from `execution_started` to `execution_ended`: an owned row without it never got its worker.
     `injected` is what is done to it on purpose, None for nothing: `breaks` (see workflows/breaks.py), `chaos` (see engine/chaos.py).
-    `clock` is what the workflow's clock showed when a worker last had nothing left but to wait, in microseconds.
+    `clock` is what the workflow's clock showed when a worker last told, in microseconds, and `clock_at` when that was committed.
+    `crashes` counts the workers in a row that died by themselves, since the last event that brought the instance on.
     `nonce` is the random part of its idempotency keys (None: it was made before there was one). `id_chosen`: the id was given to create(), so that
     somebody may give it again; then it stays used once the instance is removed for its age.
 
@@ -101,6 +102,8 @@ class InstanceRow(msgspec.Struct, frozen=True, gc=False):
     clock: int | None = None
     nonce: str | None = None
     id_chosen: bool = True
+    crashes: int = 0
+    clock_at: int | None = None
 
 
 class Child(NamedTuple):

@@ -8,7 +8,7 @@
 SELECT i.key, i.tenant, i.id, i.workflow, i.snippet, o.class_name, o.params, i.queue, o.control_hash, o.metadata, o.limits,
     i.status, i.generation, i.execution, i.last_seq, i.owner, i.due_at, i.log_bytes, i.stored_bytes, i.output, i.error,
     i.rollback, i.created_at, i.started_at, i.ended_at, i.paused_at, i.wait_until, i.fresh, i.in_execution, i.injected,
-    i.clock, o.nonce, o.id_chosen
+    i.clock, o.nonce, o.id_chosen, i.crashes, i.clock_at
 FROM instance i JOIN origin o ON o.instance = i.key
 
 -- name: instance_by_key
@@ -75,7 +75,7 @@ SELECT last_seq FROM instance WHERE key = ?
 -- name: insert_instance
 INSERT OR ROLLBACK INTO instance (key, tenant, id, workflow, snippet, queue, status, generation, execution, last_seq, owner,
     due_at, wait_until, fresh, in_execution, log_bytes, stored_bytes, output, error, rollback, created_at, started_at, ended_at, paused_at,
-    injected, clock)
+    injected, clock, crashes, clock_at)
 VALUES {rows}
 
 -- name: insert_origin
@@ -95,17 +95,17 @@ DELETE FROM child WHERE instance = ?1 OR parent = ?1
 -- name: update_instance
 UPDATE instance SET snippet = ?, status = ?, generation = ?, execution = ?, last_seq = ?, owner = ?, due_at = ?, wait_until = ?, fresh = ?,
     in_execution = ?, log_bytes = ?, stored_bytes = ?, output = ?, error = ?, rollback = ?, started_at = ?, ended_at = ?,
-    paused_at = ?, injected = ?, clock = ?
+    paused_at = ?, injected = ?, clock = ?, crashes = ?, clock_at = ?
 WHERE key = ?
 
 -- name: grow_instances
 -- The common commit: nothing that an index looks at has changed, so no index is written. For many at once.
-UPDATE instance SET last_seq = grown.column2, log_bytes = grown.column3, stored_bytes = grown.column4
+UPDATE instance SET last_seq = grown.column2, log_bytes = grown.column3, stored_bytes = grown.column4, clock = grown.column5, clock_at = grown.column6
 FROM (VALUES {rows}) AS grown WHERE key = grown.column1
 
 -- name: grow_instance
 -- The same for one, which the statement for many would take thirty times as long over.
-UPDATE instance SET last_seq = ?2, log_bytes = ?3, stored_bytes = ?4 WHERE key = ?1
+UPDATE instance SET last_seq = ?2, log_bytes = ?3, stored_bytes = ?4, clock = ?5, clock_at = ?6 WHERE key = ?1
 
 -- name: insert_events
 INSERT OR ROLLBACK INTO event (instance, seq, at, type, execution, step, data) VALUES {rows}

@@ -8,12 +8,12 @@ from playground.store.encoding import decode, decode_or_none, encode, encode_or_
 from playground.store.protocol import Child, InboxRow, InstanceRow, StepRow
 from playground.workflows.events import DO, Event, NewEvent, StepKey
 
-INSTANCE_COLUMNS = 26
+INSTANCE_COLUMNS = 28
 ORIGIN_COLUMNS = 8
 EVENT_COLUMNS = 7
 STEP_COLUMNS = 26
 INBOX_COLUMNS = 5
-GROWN_COLUMNS = 4
+GROWN_COLUMNS = 6
 
 
 def instance_row(r: Sequence[Any]) -> InstanceRow:
@@ -22,7 +22,7 @@ def instance_row(r: Sequence[Any]) -> InstanceRow:
         r[0], r[1], r[2], r[3], r[4], r[5], kept(r[6]), r[7], r[8], decode_or_none(r[9]), decode_or_none(r[10]),
         r[11], r[12], r[13], r[14], r[15], r[16], r[17], r[18], kept(r[19]), decode_or_none(r[20]),
         r[21], r[22], r[23], r[24], r[25], r[26], bool(r[27]), bool(r[28]), decode_or_none(r[29]),
-        r[30], r[31], r[32] != 0,
+        r[30], r[31], r[32] != 0, r[33], r[34],
     )  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def instance_values(row: InstanceRow) -> tuple[Any, ...]:
         row.key, row.tenant, row.id, row.workflow, row.snippet, row.queue, row.status, row.generation, row.execution,
         row.last_seq, row.owner, row.due_at, row.wait_until, row.fresh, row.in_execution, row.log_bytes, row.stored_bytes,
         encode_or_none(row.output), encode_or_none(row.error), row.rollback, row.created_at, row.started_at, row.ended_at,
-        row.paused_at, encode_or_none(row.injected), row.clock,
+        row.paused_at, encode_or_none(row.injected), row.clock, row.crashes, row.clock_at,
     )  # fmt: skip
 
 
@@ -52,12 +52,13 @@ def instance_update(row: InstanceRow) -> tuple[Any, ...]:
     return (
         row.snippet, row.status, row.generation, row.execution, row.last_seq, row.owner, row.due_at, row.wait_until, row.fresh,
         row.in_execution, row.log_bytes, row.stored_bytes, encode_or_none(row.output), encode_or_none(row.error), row.rollback,
-        row.started_at, row.ended_at, row.paused_at, encode_or_none(row.injected), row.clock, row.key,
+        row.started_at, row.ended_at, row.paused_at, encode_or_none(row.injected), row.clock, row.crashes, row.clock_at,
+        row.key,
     )  # fmt: skip
 
 
 def only_grew(before: InstanceRow, after: InstanceRow) -> bool:
-    """Whether nothing but `last_seq` and the byte counts differs, as after most commits."""
+    """Whether nothing but `last_seq`, the byte counts and the workflow's clock differs, as after most commits."""
     return (
         before.status == after.status
         and before.snippet == after.snippet
@@ -75,7 +76,7 @@ def only_grew(before: InstanceRow, after: InstanceRow) -> bool:
         and before.output is after.output
         and before.error is after.error
         and before.injected is after.injected
-        and before.clock == after.clock
+        and before.crashes == after.crashes
     )
 
 

@@ -18,3 +18,9 @@ CREATE TABLE queue_load (
 CREATE INDEX queue_load_idle ON queue_load (second) WHERE running = 0;
 
 INSERT INTO queue_load (queue, running, second, begun) SELECT queue, count(*), 0, 0 FROM instance WHERE owner IS NOT NULL GROUP BY queue;
+
+-- Workers in a row that died by themselves without having brought the instance on.
+ALTER TABLE instance ADD COLUMN crashes INTEGER NOT NULL DEFAULT 0;
+
+-- When what `clock` says was committed, epoch milliseconds, so that whoever ends a wait knows about what time it is on the workflow's clock.
+ALTER TABLE instance ADD COLUMN clock_at INTEGER;

@@ -260,7 +260,7 @@ class SqliteTransaction:
         for held in self._unwritten.values():
             row, stored = held.row, held.stored
             if columns.only_grew(stored, row):
-                grown += (row.key, row.last_seq, row.log_bytes, row.stored_bytes)
+                grown += (row.key, row.last_seq, row.log_bytes, row.stored_bytes, row.clock, row.clock_at)
             else:
                 self._execute("update_instance", columns.instance_update(row))
                 self._follow(row, stored.status)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterable
 from playground.store.protocol import ClaimLimits
 
 
-
 class Room:
     """How many more of each queue may be claimed now: by what runs and has begun in this second, on all nodes, and by the queue's limit.
 

@@ -18,8 +18,8 @@ from playground.web.queries import whole_number
 from playground.web.responses import FRESH, json_response
 from playground.web.tokens import KEY_NAME_LENGTH, KEY_PREFIX
 from playground.workflows import names
-from playground.workflows.source import CLASS_NAME
 from playground.workflows.errors import VersionNotFound
+from playground.workflows.source import CLASS_NAME
 
 MAIN = "main"  # the workflow that /workflow deploys
 VERSIONS_DEFAULT = 50
