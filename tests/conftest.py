@@ -13,6 +13,8 @@ from server_support import Server
 from store_support import URLS
 
 from playground.sandbox.pool import Sandbox
+from playground.testing import WorkflowTester
+from playground.testing.server import ALONE, ASKED_ELSEWHERE
 
 if TYPE_CHECKING:
     from browser_support import Watched
@@ -43,6 +45,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     The long files come first of their kind, so that at the end no process is alone with one.
     """
     items.sort(key=lambda item: (item.path.name.startswith(LAST), item.get_closest_marker("long") is None))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what semantics.md promises on one node, and again where operations enter by another node than the one that plays."""
+    if metafunc.module.__name__.startswith("test_semantics_"):
+        metafunc.fixturenames.append("nodes")
+        metafunc.parametrize("nodes", [ALONE, ASKED_ELSEWHERE], ids=["one-node", "asked-elsewhere"], indirect=True)
+
+
+@pytest.fixture
+def nodes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The servers of every WorkflowTester of a test."""
+    monkeypatch.setattr(WorkflowTester, "nodes", request.param)
 
 
 @pytest.fixture(scope="session")

@@ -92,6 +92,8 @@ class _Killed(BaseException):
 class CrashingStore:
     """One server's view of the store. `busy` counts its calls under way; once it is `dead`, no call of it ever returns.
 
+    With `freezes` a server that is to die is frozen instead: no call of it begins or returns until `thaw`.
+
     A commit is a transaction that adds events to a journal, or that claims an instance; creating one does not count.
     """
 
@@ -104,12 +106,19 @@ class CrashingStore:
         died: Callable[[], None],
         changed: Callable[[], None],
         durable: Callable[[Committed], None],
+        freezes: bool = False,
     ) -> None:
         self._store, self._plans = store, plans
         self._kill_worker, self._died, self._changed = kill_worker, died, changed
-        self._durable = durable
+        self._durable, self._freezes = durable, freezes
+        self._thawed = asyncio.Event()
         self.busy = 0
-        self.dead = False
+        self.dead = self.frozen = False
+
+    def thaw(self) -> None:
+        """Go on with what was frozen."""
+        self.frozen = False
+        self._thawed.set()
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
@@ -155,7 +164,8 @@ class CrashingStore:
             committed = None
         if crashes and crashes[0] is not None:
             await self._die(crashes[0], key)
-        assert committed is not None
+        if committed is None:  # it was frozen just before, and has thawed
+            committed = await self._through(self._store.decide(key, decider, **given), self._durable)
         return committed
 
     async def claim(self, owner: str, limit: int, *, at: int, **given: Any) -> Claimed:
@@ -175,6 +185,11 @@ class CrashingStore:
         if self.dead:
             call.close()
             await _for_ever()
+        try:
+            await self._until_thawed()
+        except BaseException:  # who asked has gone meanwhile
+            call.close()
+            raise
         self.busy += 1
         try:
             result = await call
@@ -185,12 +200,22 @@ class CrashingStore:
             told(result)
         if self.dead:
             await _for_ever()
+        await self._until_thawed()
         return result
+
+    async def _until_thawed(self) -> None:
+        if self.frozen:
+            await self._thawed.wait()
 
     async def _die(self, crash: Crash, key: int | None) -> None:
         if crash.victim == WORKER:
             if key is not None:
                 self._kill_worker(key)
+            return
+        if self._freezes:
+            self.frozen, self._thawed = True, asyncio.Event()
+            self._died()
+            await self._until_thawed()
             return
         self.dead = True
         self._died()

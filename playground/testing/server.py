@@ -1,11 +1,14 @@
-"""The server that a test owns: an engine and its store, killed at planned commits and started again on the same journal."""
+"""The servers that a test owns: engines over one store, killed at planned commits and started again on the same journal."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from playground.engine.engine import Engine
+from playground.engine.execution import Execution
+from playground.engine.nodes import Heartbeat
 from playground.settings import Settings
 from playground.store import open_store
 from playground.store.protocol import Committed, Store
@@ -16,11 +19,94 @@ from playground.testing.sandbox import LocalSandbox
 
 T = TypeVar("T")
 
+LEASE_MS = 15_000
+LATE_TURNS = 20  # of the event loop
+BEATS = 5  # of a node's heart while a lease lasts
 
-class LocalServer:
-    """One database, and one engine after another on it. `sandbox` is the test's own, or that of real workers."""
+# What becomes of a server that crashes.
+RESTARTED = "restarted"  # it starts again at once, as a new life of itself
+REPLACED = "replaced"  # the others take over when its lease is over; then it starts again
+THAWED = "thawed"  # it was not dead but frozen: it goes on once the others have taken over
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """The servers of a test. Those that `play` take instances; what the test asks for goes to the last of `names`."""
+
+    names: tuple[str, ...] = ("local",)
+    play: tuple[str, ...] = ("local",)
+    crashed: str = RESTARTED
+
+
+ALONE = Nodes()
+ASKED_ELSEWHERE = Nodes(("a", "b"), ("a",))  # no instance is played by the node that is asked
+
+
+class LeaseClock:
+    """Milliseconds that pass only when a node is to be lost."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def __call__(self) -> int:
+        return self.now
+
+
+class _WithoutSlots(Settings):
+    """Of a node that plays no instance."""
+
+    @property
+    def slots(self) -> int:
+        return 0
+
+
+class _Never:
+    def cancel(self) -> None:
+        """There is nothing to cancel."""
+
+
+def _by_hand(seconds: float, act: Callable[[], None]) -> _Never:
+    """A node's heart beats when the test lets time pass for leases."""
+    return _Never()
+
+
+class _Node:
+    """One engine over the store, which it sees through planned crashes."""
 
     engine: Engine
+
+    def __init__(self, name: str, store: CrashingStore) -> None:
+        self.name, self.store = name, store
+        self.opened = AsyncExitStack()
+        self.died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def unless_it_dies(self, operation: Awaitable[T]) -> T:
+        """The result of an operation. Raises ServerCrashed."""
+        task = asyncio.ensure_future(operation)
+        both: set[asyncio.Future[Any]] = {task, self.died}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        task.cancel()
+        await asyncio.wait({task})
+        raise ServerCrashed("the server was killed, as planned, while it carried this out")
+
+    async def close(self, *, kill: bool) -> None:
+        """End by kill -9, or as an operator does."""
+        try:
+            if not kill:
+                await self.unless_it_dies(self.opened.aclose())
+                return
+        except ServerCrashed:
+            pass
+        self.store.dead = True
+        await self.engine.abandon()
+        await self.opened.aclose()
+
+
+class LocalServer:
+    """One database, and engines on it, one or several at a time. `sandbox` is the test's own, or that of real workers."""
+
     store: Store
 
     def __init__(
@@ -35,91 +121,134 @@ class LocalServer:
         durable: Callable[[Committed], None],
         changed: Callable[[], None],
         log: Callable[..., None],
+        nodes: Nodes = ALONE,
     ) -> None:
         self._url, self._settings, self._clock, self._sandbox, self._plans = url, settings, clock, sandbox, plans
         self._env, self._durable, self._changed, self._log = env, durable, changed, log
+        self._layout, self._leases = nodes, LeaseClock()
+        self._nodes: list[_Node] = []
         self._numbers = self._nonces = 0
 
     @property
+    def engine(self) -> Engine:
+        """The first node's."""
+        return self._nodes[0].engine
+
+    def executions(self) -> list[Execution]:
+        """Those under way on any node."""
+        return [execution for node in self._nodes for execution in node.engine.executions()]
+
+    @property
     def dead(self) -> bool:
-        """Whether it was killed and has not been started again."""
-        return self._crashing.dead
+        """Whether a server was killed, or is frozen, and has not been started again."""
+        return any(node.store.dead or node.store.frozen for node in self._nodes)
 
     @property
     def at_rest(self) -> bool:
         """Whether nothing is under way but in workers."""
-        return not self._crashing.dead and not self._crashing.busy and self.engine.at_rest
+        return not self.dead and all(not node.store.busy and node.engine.at_rest for node in self._nodes)
 
     async def open(self) -> None:
         """Start on what is in the database, however often it is killed while it recovers."""
         while True:
+            self.store = await asyncio.to_thread(
+                open_store, self._url, synchronous=self._settings.synchronous, lease_clock=self._leases
+            )
             try:
-                await self._open()
+                for name in self._layout.names:
+                    self._nodes.append(await self._opened(name))
                 return
             except ServerCrashed:
-                self._clock.forget()
-                await self.store.close()
+                await self.close(kill=True)
 
     async def close(self, *, kill: bool) -> None:
         """End: by kill -9, or as an operator does."""
-        try:
-            if not kill:
-                await self._unless_it_dies(self._opened.aclose())
-        except ServerCrashed:
-            kill = True
+        nodes, self._nodes = self._nodes, []
+        kill = kill or any(node.store.dead or node.store.frozen for node in nodes)
+        if kill and isinstance(self._sandbox, LocalSandbox):
+            self._sandbox.kill_all()
+        for node in nodes:
+            node.store.thaw()
+            await node.close(kill=kill)
         if kill:
-            self._crashing.dead = True
-            if isinstance(self._sandbox, LocalSandbox):
-                self._sandbox.kill_all()
-            await self.engine.abandon()
             self._clock.forget()
-            await self._opened.aclose()
         await self.store.close()
 
-    async def call(self, operation: Callable[[Engine], Awaitable[T]]) -> T:
-        """Have it carry out an operation. Raises ServerCrashed when a planned crash falls into it."""
-        return await self._unless_it_dies(operation(self.engine))
+    async def revive(self) -> None:
+        """Let others take over from the servers that crashed, where there are any, and start those again."""
+        if self._layout == ALONE:
+            await self.close(kill=True)
+            await self.open()
+            return
+        for place, node in enumerate(self._nodes):
+            if not (node.store.dead or node.store.frozen):
+                continue
+            if node.store.dead:
+                await node.close(kill=True)
+            if self._layout.crashed != RESTARTED:
+                await self._outlive(node)
+            if node.store.frozen:
+                node.died = asyncio.get_running_loop().create_future()
+                node.store.thaw()
+                for _ in range(LATE_TURNS):  # in which it does what it was about to do, before its heart beats
+                    await asyncio.sleep(0)
+                while node.store.busy:
+                    await asyncio.sleep(0)
+                await node.engine.renew_lease()
+            while node.store.dead:
+                try:
+                    node = self._nodes[place] = await self._opened(node.name)
+                except ServerCrashed:
+                    continue
 
-    async def _open(self) -> None:
-        self.store = await asyncio.to_thread(open_store, self._url, synchronous=self._settings.synchronous)
-        self._died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._crashing = CrashingStore(
-            self.store,
-            self._plans,
-            kill_worker=self._kill_worker_of,
-            died=self._has_died,
-            changed=self._changed,
-            durable=self._durable,
+    async def call(self, operation: Callable[[Engine], Awaitable[T]]) -> T:
+        """Have the last node carry out an operation. Raises ServerCrashed when a planned crash falls into it."""
+        node = self._nodes[-1]
+        return await node.unless_it_dies(operation(node.engine))
+
+    async def _outlive(self, lost: _Node) -> None:
+        """Let time pass until the lease of a node is over and the others have taken over what it had."""
+        for _ in range(BEATS + 1):
+            self._leases.now += LEASE_MS // BEATS
+            for node in self._nodes:
+                if node is not lost and not node.store.dead:
+                    await node.engine.renew_lease()
+
+    async def _opened(self, name: str) -> _Node:
+        node = _Node(
+            name,
+            CrashingStore(
+                self.store,
+                self._plans,
+                kill_worker=self._kill_worker_of,
+                died=lambda: self._has_died(node),
+                changed=self._changed,
+                durable=self._durable,
+                freezes=self._layout.crashed == THAWED,
+            ),
         )
-        self._opened = AsyncExitStack()
+        settings = self._settings if name in self._layout.play else _WithoutSlots(**asdict(self._settings))
         opening = Engine.open(
-            settings=self._settings,
-            store=self._crashing,
+            settings=settings,
+            store=node.store,
             sandbox=self._sandbox,
             clock=self._clock,
             ids=self,
             log=self._log,
+            node=name,
+            heartbeat=Heartbeat(LEASE_MS, self._leases, _by_hand),
             env=self._env,
         )
-        self.engine = await self._unless_it_dies(self._opened.enter_async_context(opening))
+        node.engine = await node.unless_it_dies(node.opened.enter_async_context(opening))
+        return node
 
-    async def _unless_it_dies(self, operation: Awaitable[T]) -> T:
-        task = asyncio.ensure_future(operation)
-        both: set[asyncio.Future[Any]] = {task, self._died}
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        task.cancel()
-        await asyncio.wait({task})
-        raise ServerCrashed("the server was killed, as planned, while it carried this out")
-
-    def _has_died(self) -> None:
-        if not self._died.done():
-            self._died.set_result(None)
+    def _has_died(self, node: _Node) -> None:
+        if not node.died.done():
+            node.died.set_result(None)
         self._changed()
 
     def _kill_worker_of(self, key: int) -> None:
-        for execution in self.engine.executions():
+        for execution in self.executions():
             if execution.row.key == key and execution.worker is not None:
                 execution.worker.kill()
 

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from playground.engine.engine import CreateInstance, Engine
 from playground.settings import Settings
@@ -18,7 +18,7 @@ from playground.testing.clock import VirtualClock
 from playground.testing.crashes import Crash, Plans
 from playground.testing.run import NothingHappens, Run
 from playground.testing.sandbox import LocalSandbox
-from playground.testing.server import LocalServer
+from playground.testing.server import ALONE, LocalServer, Nodes
 from playground.testing.streams import Routing
 from playground.workflows import durations
 from playground.workflows import events as ev
@@ -57,6 +57,8 @@ class WorkflowTester:
             it does again from the journal: what depends on more than the results of its steps comes out otherwise.
         settings: rows of `playground.settings.Settings` to change.
     """
+
+    nodes: ClassVar[Nodes] = ALONE  # the servers of a test; this project's own tests run with several too
 
     def __init__(
         self,
@@ -109,6 +111,7 @@ class WorkflowTester:
             durable=lambda committed: self.on_commit(committed),
             changed=self._activity.set,
             log=lambda event, **fields: self.log.append((event, fields)),
+            nodes=self.nodes,
         )
         await self._server.open()
         return self
@@ -169,7 +172,7 @@ class WorkflowTester:
 
     async def _revive(self) -> None:
         if self._server.dead:
-            await self.restart_server()
+            await self._server.revive()
 
     async def call(self, operation: Callable[[Engine], Awaitable[T]]) -> T:
         """Have the server carry out an operation. Raises ServerCrashed when a planned crash falls into it."""
@@ -307,7 +310,7 @@ class WorkflowTester:
             await asyncio.sleep(0)
             if not self._server.at_rest:
                 return False
-            if not all(self._worker_rests(execution) for execution in self.engine.executions()):
+            if not all(self._worker_rests(execution) for execution in self._server.executions()):
                 return False
         return True
 
