@@ -1,13 +1,24 @@
-"""Deciders run while every other commit waits, so none may look through the steps that are over, of which there may be ten thousand."""
+"""Deciders run while every other commit waits, so none may look through the steps that are over, which may be many.
 
-from collections.abc import Iterator, Mapping
+They see what is open, and what they name in their needs.
+"""
 
 import pytest
 from msgspec.structs import replace
 
 from playground.engine import deciders
 from playground.store.projection import first_row
-from playground.store.protocol import STEP_OPEN, STEP_RUNNING, Decider, NewInstance, Snapshot, StepRow
+from playground.store.protocol import (
+    NO_NEEDS,
+    STEP_OPEN,
+    STEP_RUNNING,
+    Decider,
+    Needs,
+    NewInstance,
+    Snapshot,
+    StepRow,
+    needs_of,
+)
 from playground.workflows import events as ev
 from playground.workflows.events import DO, WAIT, StepKey
 
@@ -15,19 +26,6 @@ AT = 1_000
 RUNS = replace(
     first_row(NewInstance("", "one", "w", "s", None, ""), 1, AT), status=ev.RUNNING, owner="here", execution=1, in_execution=True
 )
-
-
-class OnlyAsked(Mapping[StepKey, StepRow]):
-    """Steps that can be asked for one by one."""
-
-    def __getitem__(self, key: StepKey) -> StepRow:
-        raise KeyError(key)
-
-    def __iter__(self) -> Iterator[StepKey]:
-        raise AssertionError("all steps were looked through")
-
-    def __len__(self) -> int:
-        return 10_000
 
 
 def step(kind: str, status: str, **more: object) -> StepRow:
@@ -57,10 +55,43 @@ WAITS = step(WAIT, STEP_OPEN, until=2 * AT, event_type="go")
     ],
 )
 def test_only_what_is_open_is_looked_through(decider: Decider, status: str, open_: StepRow, types: list[str]) -> None:
-    events = decider(Snapshot(replace(RUNS, status=status), OnlyAsked(), [], [open_]))
+    assert needs_of(decider) == NO_NEEDS
+    events = decider(Snapshot(replace(RUNS, status=status), {}, [], [open_]))
     assert [event.type for event in events] == types
 
 
 def test_what_wake_ends_is_found_among_what_is_open() -> None:
-    (event,) = deciders.wake(None, AT)(Snapshot(RUNS, OnlyAsked(), [], [WORKS, WAITS]))
+    (event,) = deciders.wake(None, AT)(Snapshot(RUNS, {}, [], [WORKS, WAITS]))
     assert (event.type, event.step) == (ev.WAIT_TIMED_OUT, WAITS.key)
+
+
+STEP = StepKey(DO, "it", 1)
+
+
+@pytest.mark.parametrize(
+    ("decider", "needs"),
+    [
+        pytest.param(deciders.start_wait(STEP, {}), Needs(steps=(STEP,)), id="a wait begins"),
+        pytest.param(deciders.give_up_suspension(STEP, AT, {}), Needs(steps=(STEP,)), id="a wait is given up"),
+        pytest.param(deciders.end_wait(STEP, 1), NO_NEEDS, id="a wait times out"),
+        pytest.param(deciders.end_sleep(STEP), NO_NEEDS, id="a sleep ends"),
+        pytest.param(deciders.restart(STEP), Needs(steps=(STEP,)), id="a restart from a step"),
+        pytest.param(deciders.restart(None), NO_NEEDS, id="a restart"),
+        pytest.param(deciders.terminate(True), Needs(pending_rollback=True), id="an end with rollback"),
+    ],
+)
+def test_a_decider_names_what_else_it_needs(decider: Decider, needs: Needs) -> None:
+    assert needs_of(decider) == needs
+
+
+def test_a_step_that_was_not_named_cannot_be_asked_for() -> None:
+    snapshot = Snapshot(RUNS, {STEP: None}, [], [])
+    assert snapshot.step(STEP) is None
+    with pytest.raises(AssertionError, match="names it in its needs"):
+        snapshot.step(StepKey(DO, "another", 1))
+
+
+@pytest.mark.parametrize(("pending", "type"), [(True, ev.ROLLBACK_STARTED), (False, ev.WORKFLOW_TERMINATED)])
+def test_a_termination_rolls_back_where_a_handler_is_pending(pending: bool, type: str) -> None:
+    events = deciders.terminate(True)(Snapshot(RUNS, {}, [], [], pending_rollback=pending))
+    assert events[-1].type == type

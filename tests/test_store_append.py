@@ -22,10 +22,18 @@ from store_support import (
 )
 
 from playground.store import JournalError
-from playground.store.protocol import InboxRow
+from playground.store.protocol import DeciderWithNeeds, InboxRow, Needs
 from playground.workflows import events as ev
 from playground.workflows.errors import CannotRestart, Fenced, InstanceNotFound, NotSerialisable
 from playground.workflows.events import NewEvent
+
+
+async def asked(store, key, step):
+    """A step as a decider that names it sees it."""
+    seen = []
+    decider = DeciderWithNeeds(lambda snapshot: seen.append(snapshot.step(step)) or [], Needs(steps=(step,)))
+    await store.decide(key, decider, execution=None, at=AT)
+    return seen[0]
 
 
 def dense(events):
@@ -100,17 +108,19 @@ async def test_a_decider_sees_the_instance_its_steps_and_its_inbox(store):
 
     def decider(snapshot):
         seen.append(
-            (snapshot.row, dict(snapshot.steps), list(snapshot.inbox), wait() in snapshot.steps, do("b") in snapshot.steps)
+            (snapshot.row, dict(snapshot.named), list(snapshot.inbox), snapshot.keys, snapshot.pending_rollback)
         )
         return [NewEvent(ev.WAIT_TIMED_OUT, {"error": {"name": "T"}}, wait())]
 
-    committed = await store.decide(row.key, decider, execution=1, at=AT + 2)
-    [(at_that_time, steps, inbox, has, has_not)] = seen
+    needs = Needs(steps=(do("a"), wait(), do("b")), keys=True, pending_rollback=True)
+    committed = await store.decide(row.key, DeciderWithNeeds(decider, needs), execution=1, at=AT + 2)
+    [(at_that_time, steps, inbox, keys, pending)] = seen
     assert at_that_time.last_seq == committed.row.last_seq - 1
-    assert list(steps) == [do("a"), wait()]
+    assert list(steps) == [do("a"), wait(), do("b")]
     assert steps[do("a")].result == {"v": 1}
+    assert steps[do("b")] is None
     assert inbox == [InboxRow(9, AT + 1, "other", 5)]
-    assert (has, has_not) == (True, False)
+    assert (keys, pending) == ({do("a"), wait()}, False)
 
 
 @with_store
@@ -132,9 +142,7 @@ async def test_a_decider_is_told_what_is_under_way(store):
     assert await under_way() == [wait()]
     await store.append(row.key, [NewEvent(ev.ROLLBACK_STEP_STARTED, {}, do("runs"))], execution=1, at=AT)
     assert await under_way() == [do("runs"), wait()]
-    results = []
-    await store.decide(row.key, lambda snapshot: results.append(snapshot.steps[do("runs")].result) or [], execution=None, at=AT)
-    assert results == ["kept"]
+    assert (await asked(store, row.key, do("runs"))).result == "kept"
 
 
 @with_store
@@ -148,10 +156,8 @@ async def test_a_pause_and_a_rollback_leave_results_alone(store):
     )
     await store.append(row.key, [execution_ended(), NewEvent(ev.WORKFLOW_PAUSED)], execution=1, at=AT)
     await store.append(row.key, [NewEvent(ev.WORKFLOW_RESUMED)], execution=None, at=AT + 50)
-    seen = []
-    await store.decide(row.key, lambda snapshot: seen.append(snapshot.steps[do()]) or [], execution=None, at=AT + 50)
     stored = (await store.load(row.key)).steps[do()]
-    assert seen == [stored]
+    assert await asked(store, row.key, do()) == stored
     assert (stored.result, stored.rollback_until) == ("kept", AT + 1050)
 
 
@@ -160,9 +166,10 @@ async def test_deciders_at_once_see_each_other(store):
     row = await running(store)
 
     def once(snapshot):
-        return [] if do() in snapshot.steps else quick(do())
+        return [] if snapshot.step(do()) else quick(do())
 
-    answers = await asyncio.gather(*(store.decide(row.key, once, execution=1, at=AT) for _ in range(20)))
+    decider = DeciderWithNeeds(once, Needs(steps=(do(),)))
+    answers = await asyncio.gather(*(store.decide(row.key, decider, execution=1, at=AT) for _ in range(20)))
     assert sorted(len(answer.events) for answer in answers) == [0] * 19 + [4]
 
 

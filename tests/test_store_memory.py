@@ -3,7 +3,7 @@
 import asyncio
 
 from aio import story
-from store_support import AT, running, with_store
+from store_support import AT, attempt, completed, do, running, started, with_store
 
 from playground.engine.calm import Calm
 from playground.store.protocol import Snippet
@@ -43,6 +43,19 @@ async def test_an_instance_goes_on_after_memory_was_given_back(store) -> None:
     ended = NewEvent(ev.WORKFLOW_COMPLETED, {"output": 1})
     committed = await store.append(row.key, [ended], execution=row.execution, at=AT + 1)
     assert committed.row.status == ev.COMPLETE
+
+
+@with_store
+async def test_a_fenced_append_to_a_step_under_way_asks_the_database_nothing(store) -> None:
+    row = await running(store)
+    await store.append(row.key, [started(do()), attempt(do())], execution=1, at=AT)
+    statements: list[str] = []
+    store._transaction._db.set_trace_callback(statements.append)
+    done = NewEvent(ev.ATTEMPT_COMPLETED, {"attempt": 1}, do())
+    await store.append(row.key, [done, completed(do(), "x")], execution=1, at=AT)
+    store._transaction._db.set_trace_callback(None)
+    kinds = [statement.split()[0] for statement in statements]
+    assert "INSERT" in kinds and "COMMIT" in kinds and "SELECT" not in kinds
 
 
 class Shrinking:

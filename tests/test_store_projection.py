@@ -19,7 +19,7 @@ from store_support import (
 )
 
 from playground.store import JournalError
-from playground.store.projection import first_event, first_row, project
+from playground.store.projection import first_event, first_row, project, reads_of
 from playground.store.protocol import InboxRow
 from playground.workflows import events as ev
 from playground.workflows.errors import NotSerialisable
@@ -48,7 +48,13 @@ class Told:
             self.tell(group, at)
 
     def tell(self, events, at):
-        change = project(self.row, events, at, self.steps)
+        reads = reads_of(events)
+        given = {
+            key: step
+            for key, step in self.steps.items()
+            if reads.all or key in reads.steps or (reads.open and step.is_open)
+        }
+        change = project(self.row, events, at, given)
         if change.kept_before is not None:
             self.steps = {key: step for key, step in self.steps.items() if step.started_seq < change.kept_before}
         if change.inbox_cleared:

@@ -15,7 +15,7 @@ from playground.engine.engine import BATCH_MOST, CreateInstance, Engine
 from playground.engine.given import Stored
 from playground.sandbox import frames
 from playground.store.encoding import plain
-from playground.store.protocol import STEP_COMPLETED, STEP_ERRORED, Child, InstanceRow, Snapshot
+from playground.store.protocol import STEP_COMPLETED, STEP_ERRORED, Child, History, InstanceRow
 from playground.workflows import events as ev
 from playground.workflows.errors import CannotRunChaos, WorkflowError
 from playground.workflows.events import NewEvent
@@ -124,7 +124,7 @@ class ChaosRuns:
         await self._create(row, control.queue.removeprefix(queues.CHAOS), repeated, list(numbers))
 
     async def _repeated(self, row: InstanceRow) -> Repeated:
-        async with self._engine.forking:  # a snapshot holds all results of an instance
+        async with self._engine.forking:  # a history holds all results of an instance
             snapshot = await self._engine.store.load(row.key)
             waits = sorted((step for step in snapshot.steps.values() if step.key.kind == ev.WAIT), key=lambda step: step.started_seq)
             received = [plain(step.result) for step in waits if step.status == STEP_COMPLETED]
@@ -160,5 +160,5 @@ def number_of(child: Child) -> int | None:
     return number
 
 
-def _commits(snapshot: Snapshot) -> int:
+def _commits(snapshot: History) -> int:
     return chaos.commits(sum(step.key.kind == ev.DO and step.is_over for step in snapshot.steps.values()))

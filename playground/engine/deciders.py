@@ -1,8 +1,8 @@
 """What an operation from outside means for an instance: pure functions from its state to the events to be added.
 
-They run inside the store's transaction, so two operations at once see each other, and every other commit waits meanwhile: so they ask
-`Snapshot.open`, which costs the same however many steps there are. The table of operations and statuses is that of
-shared/spec/semantics.md, section 5. `[]` means: no effect.
+They run inside the store's transaction, so two operations at once see each other, and every other commit waits
+meanwhile: so they ask `Snapshot.open`, which costs the same however many steps there are, and name what else they need
+(`Needs`). The table of operations and statuses is that of shared/spec/semantics.md, section 5. `[]` means: no effect.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,8 +18,10 @@ from playground.store.protocol import (
     STEP_RETRYING,
     STEP_RUNNING,
     Decider,
+    DeciderWithNeeds,
     InboxRow,
     InstanceRow,
+    Needs,
     Snapshot,
     StepRow,
 )
@@ -81,7 +83,7 @@ def start_wait(step: StepKey, started: Mapping[str, Any], *, in_vain: bool = Fal
     """
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
-        if step in snapshot.steps:
+        if snapshot.step(step) is not None:
             return []
         events = [NewEvent(ev.WAIT_STARTED, started, step)]
         kept = next((event for event in snapshot.inbox if event.type == started["event_type"]), None)
@@ -89,15 +91,14 @@ def start_wait(step: StepKey, started: Mapping[str, Any], *, in_vain: bool = Fal
             events.append(taken_event(step, kept))
         return events
 
-    return decide
+    return DeciderWithNeeds(decide, Needs(steps=(step,)))
 
 
 def end_wait(step: StepKey, timeout: int, *, virtual: bool = False) -> Decider:
     """A wait's time is over; nothing happens when its event came first."""
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
-        row = snapshot.steps.get(step)
-        if row is None or row.status != STEP_OPEN:
+        if not _is_open(snapshot, step):
             return []
         return [NewEvent(ev.WAIT_TIMED_OUT, {"error": words.timed_out(timeout), **_virtual(virtual)}, step)]
 
@@ -108,7 +109,7 @@ def give_up_suspension(step: StepKey, at: int, clocked: Mapping[str, Any]) -> De
     """The code has cancelled a sleep or a wait. An event that it was given and never saw goes to the next wait, or back to its place in the inbox."""
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
-        row = snapshot.steps.get(step)
+        row = snapshot.step(step)
         if row is None or row.status == STEP_CANCELLED:
             return []
         if step.kind == ev.SLEEP:
@@ -122,15 +123,14 @@ def give_up_suspension(step: StepKey, at: int, clocked: Mapping[str, Any]) -> De
             events.append(taken_event(next_wait.key, InboxRow(row.received, result["timestamp"], result["type"], result["payload"])))
         return events
 
-    return decide
+    return DeciderWithNeeds(decide, Needs(steps=(step,)))
 
 
 def end_sleep(step: StepKey, *, virtual: bool = False) -> Decider:
     """A sleep is over; nothing happens when it already was."""
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
-        row = snapshot.steps.get(step)
-        if row is None or row.status != STEP_OPEN:
+        if not _is_open(snapshot, step):
             return []
         return [NewEvent(ev.SLEEP_COMPLETED, _virtual(virtual), step)]
 
@@ -190,11 +190,12 @@ def terminate(rollback: bool) -> Decider:
         events = end_execution(snapshot, ev.KILLED)
         if row.rollback == "running":
             events += _rollback_cut_short(snapshot, words.cancelled())
-        if rollback and row.rollback is None and any(step.rollback == "pending" for step in snapshot.steps.values()):
+        assert not rollback or snapshot.pending_rollback is not None
+        if rollback and row.rollback is None and snapshot.pending_rollback:
             return [*events, NewEvent(ev.ROLLBACK_STARTED, {"error": None})]
         return [*events, NewEvent(ev.WORKFLOW_TERMINATED)]
 
-    return decide
+    return DeciderWithNeeds(decide, Needs(pending_rollback=rollback))
 
 
 def restart(from_step: StepKey | None, broken: Sequence[NewEvent] = ()) -> Decider:
@@ -208,13 +209,13 @@ def restart(from_step: StepKey | None, broken: Sequence[NewEvent] = ()) -> Decid
         if from_step is not None:
             if from_step.parent is not None:
                 raise CannotRestart(f'Step "{from_step}" runs inside another one. Restart from "{outermost(from_step)}".')
-            if from_step not in snapshot.steps:
+            if snapshot.step(from_step) is None:
                 raise CannotRestart(f'Instance "{snapshot.row.id}" has no step "{from_step}" ({from_step.kind}) to restart from.')
             data["from_step"] = from_step.as_json()
         check_room(of(snapshot.row.injected), broken)
         return [*end_execution(snapshot, ev.KILLED), NewEvent(ev.WORKFLOW_RESTARTED, data), *broken]
 
-    return decide
+    return DeciderWithNeeds(decide, Needs(steps=() if from_step is None else (from_step,)))
 
 
 def wake(step: StepKey | None, at: int) -> Decider:
@@ -356,6 +357,11 @@ def _rollback_cut_short(snapshot: Snapshot, error: Any) -> list[NewEvent]:
         *(NewEvent(ev.ROLLBACK_STEP_ERRORED, {"error": error}, key) for key in open_),
         NewEvent(ev.ROLLBACK_ERRORED, {"error": error}),
     ]
+
+
+def _is_open(snapshot: Snapshot, key: StepKey) -> bool:
+    """Whether a sleep or a wait goes on."""
+    return any(step.key == key and step.status == STEP_OPEN for step in snapshot.open)
 
 
 def _virtual(virtual: bool) -> dict[str, Any]:

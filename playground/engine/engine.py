@@ -29,7 +29,7 @@ from playground.engine.tenant_limits import LimitsOfTenants, TenantLimits
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
 from playground.store import disk
-from playground.store.protocol import Committed, Decider, InstanceRow, NewInstance, Refusal, Snapshot, Store
+from playground.store.protocol import Committed, Decider, History, InstanceRow, NewInstance, Refusal, Store
 from playground.workflows import events as ev
 from playground.workflows import names, values
 from playground.workflows.errors import (
@@ -148,7 +148,7 @@ class Engine:
         """Call this whenever nothing has run for a moment; it lets go of what is remembered only for speed."""
         self._scheduler.calm.forget(forget)
 
-    async def fit(self, code: Code, snapshot: Snapshot) -> Fit:
+    async def fit(self, code: Code, snapshot: History) -> Fit:
         """How far other code would come with an instance's history. Raises Busy."""
         queue = snapshot.row.queue
         if queue in self._trying:

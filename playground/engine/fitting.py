@@ -13,7 +13,7 @@ from playground.engine.code import Code
 from playground.engine.services import Services
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
-from playground.store.protocol import Snapshot
+from playground.store.protocol import History
 from playground.workflows.errors import Busy
 from playground.workflows.events import StepKey
 
@@ -38,7 +38,7 @@ class Fit:
         return self.in_time and not self.recorded
 
 
-async def fit(services: Services, code: Code, snapshot: Snapshot) -> Fit:
+async def fit(services: Services, code: Code, snapshot: History) -> Fit:
     """Replay an instance's history with other code. Raises Busy: no worker can be had."""
     try:
         worker = await services.sandbox.take()
@@ -63,7 +63,7 @@ class _Trial:
 
     channel: FrameChannel
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: History) -> None:
         self._snapshot = snapshot
         self._asked = False
         self.called: list[str] = []

@@ -14,7 +14,7 @@ import msgspec
 from playground.engine.engine import CreateInstance, Engine
 from playground.engine.given import Stored
 from playground.sandbox import frames
-from playground.store.protocol import STEP_COMPLETED, STEP_ERRORED, InstanceRow, Snapshot, StepRow, Store
+from playground.store.protocol import STEP_COMPLETED, STEP_ERRORED, History, InstanceRow, StepRow, Store
 from playground.store.stored_event import StoredEvent, read_event
 from playground.workflows import events as ev
 from playground.workflows import rules, values
@@ -57,7 +57,7 @@ async def plan(engine: Engine, row: InstanceRow, from_step: StepKey | None = Non
     if output is not NOTHING and from_step is None:
         raise CannotFork(_OUTPUT_OF)
     edited = output if output is NOTHING else await asyncio.to_thread(_tree, output, engine.settings.value_bytes)
-    async with engine.forking:  # a snapshot holds all results of an instance
+    async with engine.forking:  # a history holds all results of an instance
         snapshot = await engine.store.load(row.key)
         kept, seq = _kept(snapshot, from_step)
         told = await _told(engine.store, snapshot.row)
@@ -95,7 +95,7 @@ def _template(row: InstanceRow, trigger: Mapping[str, Any], events: Sequence[New
     )
 
 
-def _kept(snapshot: Snapshot, from_step: StepKey | None) -> tuple[list[StepRow], int]:
+def _kept(snapshot: History, from_step: StepKey | None) -> tuple[list[StepRow], int]:
     """The steps that a fork keeps, by start, and the seq of the parent's journal at which it leaves."""
     over = [step for step in snapshot.steps.values() if step.is_over]
     if from_step is None:
@@ -112,7 +112,7 @@ def _kept(snapshot: Snapshot, from_step: StepKey | None) -> tuple[list[StepRow],
     return sorted(over, key=lambda step: step.started_seq), seq
 
 
-def _ended_by(snapshot: Snapshot, steps: Iterable[StepRow]) -> StepRow | None:
+def _ended_by(snapshot: History, steps: Iterable[StepRow]) -> StepRow | None:
     """The step whose error nobody caught: a fork that kept it would end as its parent did."""
     error = snapshot.row.error
     if error is None:

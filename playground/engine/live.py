@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from playground.engine.clock import Timer
-from playground.store.protocol import STEP_CANCELLED, STEP_COMPLETED, STEP_ERRORED, STEP_OPEN, Snapshot, StepRow
+from playground.store.protocol import STEP_CANCELLED, STEP_COMPLETED, STEP_ERRORED, STEP_OPEN, History, StepRow
 from playground.workflows import config as configs
 from playground.workflows.breaks import Break
 from playground.workflows.events import DO, SLEEP, StepKey
@@ -65,7 +65,7 @@ ENDED_DO = LiveStep(StepKey(DO, "", 0), OVER)
 """The same of every `do` that had ended before this execution began and has no handler."""
 
 
-def from_snapshot(snapshot: Snapshot) -> dict[StepKey, LiveStep]:
+def from_snapshot(snapshot: History) -> dict[StepKey, LiveStep]:
     """The steps an execution begins with, in the order they started."""
     rows = sorted(snapshot.steps.values(), key=lambda row: row.started_seq)
     return {row.key: _live(row) for row in rows}

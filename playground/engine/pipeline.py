@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from playground.store.protocol import Committed, Decider, InstanceRow, Store
+from playground.store.protocol import Committed, Decider, DeciderWithNeeds, InstanceRow, Store, needs_of
 from playground.workflows.errors import Fenced, InstanceNotFound, WorkflowError
 from playground.workflows.events import Event, NewEvent
 
@@ -310,7 +310,9 @@ class Pipeline:
 
     def _stamping(self, decider: Decider) -> Decider:
         stamped = self.stamped
-        return decider if stamped is None else lambda snapshot: [stamped(event) for event in decider(snapshot)]
+        if stamped is None:
+            return decider
+        return DeciderWithNeeds(lambda snapshot: [stamped(event) for event in decider(snapshot)], needs_of(decider))
 
     def _count(self, entries: int) -> None:
         self._committed_so_far += entries

@@ -9,7 +9,7 @@ from dataclasses import replace
 from playground.engine import deciders
 from playground.engine.engine import Engine
 from playground.engine.fitting import Fit
-from playground.store.protocol import Committed, Decider, InstanceRow, Snapshot
+from playground.store.protocol import Committed, Decider, DeciderWithNeeds, History, InstanceRow, Needs, Snapshot
 from playground.workflows import events as ev
 from playground.workflows.errors import CannotMigrate, DoesNotFit, InstanceInFiniteState
 from playground.workflows.events import NewEvent
@@ -56,17 +56,18 @@ class _GoneOn(Exception):
     """The history has a step that the code was not tried on."""
 
 
-def _change(snippet: str, tried: Snapshot, fit: Fit) -> Decider:
+def _change(snippet: str, tried: History, fit: Fit) -> Decider:
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
         row = snapshot.row
         _check_status(row)
-        if snapshot.row.generation != tried.row.generation or not snapshot.steps.keys() - tried.steps.keys() <= set(fit.requested):
+        assert snapshot.keys is not None
+        if row.generation != tried.row.generation or not snapshot.keys - tried.steps.keys() <= set(fit.requested):
             raise _GoneOn
         if row.snippet == snippet:
             return []
         return [*deciders.evict(snapshot), NewEvent(ev.CODE_CHANGED, {"from": row.snippet, "snippet": snippet})]
 
-    return decide
+    return DeciderWithNeeds(decide, Needs(keys=True))
 
 
 def _check_status(row: InstanceRow) -> None:
@@ -76,7 +77,7 @@ def _check_status(row: InstanceRow) -> None:
         raise CannotMigrate(_ROLLING_BACK.format(id=row.id))
 
 
-def _refusal(tried: Snapshot, fit: Fit) -> DoesNotFit:
+def _refusal(tried: History, fit: Fit) -> DoesNotFit:
     """The history beside what the code came to: the steps of it that it read, then those that it asked for besides."""
     if not fit.in_time:
         return DoesNotFit(_SLOW.format(id=tried.row.id), recorded=[], requested=[])

@@ -23,7 +23,7 @@ from playground.engine.sources import NotRegistered
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
 from playground.sandbox.pool import Worker
-from playground.store.protocol import Decider, InstanceRow, Snapshot
+from playground.store.protocol import Decider, History, InstanceRow
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
 
@@ -116,7 +116,7 @@ class Start:
                 services.counts.limit("load_attempts", whose(row), instance=row.key)
             execution.finish(*loading.told(row, failed, before, most, now))
 
-    def _start(self, worker: Worker, snapshot: Snapshot, code: Code) -> None:
+    def _start(self, worker: Worker, snapshot: History, code: Code) -> None:
         execution, row = self._execution, snapshot.row
         if code.limits:
             row = replace(row, limits={**(row.limits or {}), **code.limits})
@@ -150,14 +150,14 @@ class Start:
         execution.processor.stirred()
 
 
-async def snapshot_of(services: Services, row: InstanceRow) -> Snapshot:
+async def snapshot_of(services: Services, row: InstanceRow) -> History:
     """All that is stored of an instance that has just been claimed; of one that has nothing but its creation, the row says it."""
     if row.last_seq == 1:
-        return Snapshot(row, {}, [], [])
+        return History(row, {}, [])
     return await services.store.load(row.key)
 
 
-async def gathered(services: Services, row: InstanceRow, coming: Coroutine[Any, Any, Code]) -> tuple[Worker, Snapshot, Code]:
+async def gathered(services: Services, row: InstanceRow, coming: Coroutine[Any, Any, Code]) -> tuple[Worker, History, Code]:
     """A worker, what is stored, and the code that is coming, all at once. Raises what any of them raises; then no worker is kept."""
     taking = asyncio.ensure_future(services.sandbox.take())
     try:

@@ -18,7 +18,7 @@ from playground.engine.engine import CreateInstance, Engine
 from playground.engine.fitting import Fit
 from playground.engine.instances import checked_batch
 from playground.engine.redaction import Redactor, name_refused
-from playground.store.protocol import Committed, InstanceRow, Refusal, Snapshot
+from playground.store.protocol import Committed, DeciderWithNeeds, InstanceRow, Needs, Refusal, Snapshot
 from playground.store.tables import MISSING, NEEDED, NEWEST, Version
 from playground.workflows import events as ev
 from playground.workflows import names
@@ -205,14 +205,14 @@ class Tenants:
             row = snapshot.row
             if row.status in ev.FINAL_STATUSES:
                 raise CannotMigrate(f'Instance "{id}" has ended ({row.status}); there is nothing left to run.')
-            if not force and not snapshot.steps.keys() <= tried.steps.keys():
+            if snapshot.keys is not None and not snapshot.keys <= tried.steps.keys():
                 raise CannotMigrate(f'Instance "{id}" has gone on while the version was tried. Pause it first, or try again.')
             if row.snippet == target.id:
                 return []
             moved = NewEvent(ev.WORKFLOW_MIGRATED, {"from": row.snippet, "to": target.id})
             return [*deciders.evict(snapshot), moved]
 
-        return await self._engine.operate(row, decide)
+        return await self._engine.operate(row, DeciderWithNeeds(decide, Needs(keys=not force)))
 
     # The end of a tenant.
 

@@ -3,6 +3,7 @@ and scheduling need them fast. `workflows/state.py` folds the same events for pe
 """
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,6 +22,23 @@ _PROJECTED: Mapping[str, _Projected] = {
     type: (RULES.get(type, Rule()), OF_STEP.get(type), OF_INSTANCE.get(type))
     for type in RULES.keys() | OF_STEP.keys() | OF_INSTANCE.keys()
 }
+
+# Events that begin a step, those that change one that has begun, and those that look at all steps or at the open ones.
+_BEGIN_STEP = frozenset(type for type, (rule, _, _) in _PROJECTED.items() if rule.begins is not None)
+_READ_STEP = _PROJECTED.keys() - _BEGIN_STEP - {
+    type for type, (rule, columns, _) in _PROJECTED.items() if not (rule.step or rule.handler or columns)
+}
+_READ_ALL = frozenset(type for type, (rule, _, _) in _PROJECTED.items() if rule.keeps is not None)
+_READ_OPEN = frozenset(type for type, (rule, _, _) in _PROJECTED.items() if rule.postpones is not None)
+
+
+class Reads(NamedTuple):
+    """The stored steps that a run of events is folded into, see `reads_of`. Those in `results` need their result."""
+
+    steps: set[StepKey]
+    results: set[StepKey]
+    open: bool
+    all: bool
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -60,11 +78,34 @@ def first_event(new: NewInstance) -> NewEvent:
     return NewEvent(ev.WORKFLOW_QUEUED, {"params": new.params, "trigger": new.trigger})
 
 
+def reads_of(events: Sequence[NewEvent]) -> Reads:
+    """The stored rows of steps that `project` looks at for these events.
+
+    A restart looks at all, since it keeps those that began before a step; a resume at the open ones, which it moves in
+    time. Of a wait that is given up the result goes back to the inbox.
+    """
+    steps: set[StepKey] = set()
+    results: set[StepKey] = set()
+    begun: set[StepKey] = set()
+    open_ = all_ = False
+    for event in events:
+        step, type = event.step, event.type
+        if step is None:
+            open_ = open_ or type in _READ_OPEN
+            all_ = all_ or type in _READ_ALL
+        elif type in _BEGIN_STEP:
+            begun.add(step)
+        elif type in _READ_STEP and step not in begun:
+            steps.add(step)
+            if type == ev.WAIT_CANCELLED and "returned" in event.data:
+                results.add(step)
+    return Reads(steps, results, open_, all_)
+
+
 def project(row: InstanceRow, events: Sequence[NewEvent], at: int, steps: Mapping[StepKey, StepRow]) -> Change:
     """The change that `events`, committed at `at` (epoch milliseconds), make to an instance.
 
-    `steps` are those of the current generation. It may be lazy: it is asked only for steps whose earlier row matters, and read
-    as a whole only by a restart and a resume, for which its rows need no results.
+    `steps` are those of the current generation, at least the ones that `reads_of(events)` names.
 
     Raises:
         JournalError: the events can't follow from the rows.

@@ -185,17 +185,55 @@ class InboxRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """An instance, its steps and its unconsumed events in the current generation, read in one transaction.
+class Needs:
+    """What a decider wants read before it runs, besides the row, the open steps and the inbox."""
 
-    `open` are the steps under way, by start. A decider runs while every other commit waits, so it should ask `open` and
-    `steps[key]`, which cost the same however many steps there are; what it iterates of `steps` comes without results.
+    steps: Sequence[StepKey] = ()  # certain steps, with their results
+    keys: bool = False  # the keys of all steps
+    pending_rollback: bool = False  # whether any step has a rollback handler that has not begun
+
+
+NO_NEEDS = Needs()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An instance in its current generation, as a decider sees it: read in one transaction, before the decider runs.
+
+    `open` are the steps under way, by start, perhaps without results, and `inbox` the events that nobody has consumed,
+    oldest first. The other three are there only where `Needs` asked for them: `named` has each step that was named
+    (None: it has not started), `keys` all steps that have started.
+    """
+
+    row: InstanceRow
+    named: Mapping[StepKey, StepRow | None]
+    inbox: Sequence[InboxRow]
+    open: Sequence[StepRow]
+    keys: frozenset[StepKey] | None = None
+    pending_rollback: bool | None = None
+
+    def step(self, key: StepKey) -> StepRow | None:
+        """A step that the decider's needs name, with its result; None when it has not started."""
+        assert key in self.named, f"a decider that looks at step {key} names it in its needs"
+        return self.named[key]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Everything that replay needs of an instance: its row, the steps of its current generation and its inbox.
+
+    All of it is read in one transaction. Steps come by start, with their results; events that nobody has consumed,
+    oldest first.
     """
 
     row: InstanceRow
     steps: Mapping[StepKey, StepRow]
     inbox: Sequence[InboxRow]
-    open: Sequence[StepRow]
+
+    @property
+    def open(self) -> Sequence[StepRow]:
+        """The steps under way, by start."""
+        return [step for step in self.steps.values() if step.is_open]
 
 
 class Lease(NamedTuple):
@@ -291,7 +329,25 @@ class Claimed(NamedTuple):
     again_at: int | None = None
 
 
+# What an operation or a worker's end means for an instance: a pure function of what was read of it.
 Decider = Callable[[Snapshot], Sequence[NewEvent]]
+
+
+@dataclass(frozen=True, slots=True)
+class DeciderWithNeeds:
+    """A decider that wants more read than every decider gets."""
+
+    decide: Decider
+    needs: Needs
+
+    def __call__(self, snapshot: Snapshot) -> Sequence[NewEvent]:
+        return self.decide(snapshot)
+
+
+def needs_of(decider: Decider) -> Needs:
+    """What to read for a decider, which may be a plain function. Whoever wraps a decider passes this on."""
+    needs: Needs = getattr(decider, "needs", NO_NEEDS)
+    return needs
 
 
 class Store(Protocol):
@@ -337,7 +393,8 @@ class Store(Protocol):
     async def decide(self, key: int, decider: Decider, *, execution: int | None, at: int) -> Committed:
         """Like `append`, with the events computed from the instance's state inside the transaction.
 
-        The decider is pure and quick; it runs on the writer. What it raises is raised here and nothing is written. No events: nothing is written.
+        What `needs_of(decider)` says is read first. The decider is pure and quick; it runs on the writer. What it
+        raises is raised here and nothing is written. No events: nothing is written.
         """
 
     async def claim(
@@ -374,8 +431,8 @@ class Store(Protocol):
     def measures(self) -> Measures:
         """Commits, events and times since the store was opened."""
 
-    async def load(self, key: int) -> Snapshot:
-        """The instance with its steps and inbox. Raises InstanceNotFound."""
+    async def load(self, key: int) -> History:
+        """The instance with all its steps and its inbox. Raises InstanceNotFound."""
 
     async def find(self, tenant: str, id: str) -> InstanceRow:
         """The instance of this tenant and id. Raises InstanceNotFound; InstanceExpired: there was one, which was removed for its age."""

@@ -26,11 +26,11 @@ from playground.store.protocol import (
     ClaimLimits,
     Committed,
     Decider,
+    History,
     InstanceRow,
     NewInstance,
     NodeStore,
     Refusal,
-    Snapshot,
     Snippet,
 )
 from playground.store.readers import Readers
@@ -177,7 +177,7 @@ class SqliteStore:
     def measures(self) -> Measures:
         return self._transaction.measures
 
-    async def load(self, key: int) -> Snapshot:
+    async def load(self, key: int) -> History:
         return await self._readers.run(partial(self._load, key))
 
     async def find(self, tenant: str, id: str) -> InstanceRow:
@@ -307,7 +307,7 @@ class SqliteStore:
         last: int = found[0]
         return last
 
-    def _load(self, key: int, db: sqlite3.Connection) -> Snapshot:
+    def _load(self, key: int, db: sqlite3.Connection) -> History:
         db.execute("BEGIN")
         try:
             found = db.execute(self._sql["instance_by_key"], (key,)).fetchone()
@@ -318,7 +318,7 @@ class SqliteStore:
             inbox = [columns.inbox_row(received) for received in db.execute(self._sql["inbox"], (key,))]
         finally:
             db.execute("COMMIT")
-        return Snapshot(row, {step.key: step for step in steps}, inbox, [step for step in steps if step.is_open])
+        return History(row, {step.key: step for step in steps}, inbox)
 
 
 def _prepare_writer(db: sqlite3.Connection, path: Path, synchronous: str) -> None:

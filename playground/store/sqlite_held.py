@@ -1,14 +1,13 @@
 """What the writer holds of instances between commits, so that a fenced append asks the database nothing.
 
-The writer is the only one that changes the file, so what is held is what is stored; a rollback drops all that it touched.
+Per process on purpose: the file's lock makes this process the only writer, so what is held is what is stored; a
+rollback drops all that it touched. A database that others write too compares owner, execution and last_seq in the
+statement instead.
 """
 
 from collections import OrderedDict
-from collections.abc import ItemsView, Iterator, Mapping, Sequence, ValuesView
-from typing import Any, Protocol
 
 from playground.store.projection import Change
-from playground.store.projection_fold import replace
 from playground.store.protocol import InboxRow, InstanceRow, StepRow
 from playground.workflows.events import StepKey
 
@@ -16,86 +15,15 @@ HELD_INSTANCES = 4096
 HELD_BYTES = 16 * 1024 * 1024  # of their params and other values as JSON
 
 
-class ReadSteps(Protocol):
-    """Where steps that are not held are read from."""
-
-    def step(self, key: int, generation: int, step: StepKey) -> StepRow | None: ...
-
-    def open_steps(self, key: int) -> Sequence[StepRow]: ...
-
-    def steps_without_results(self, key: int, generation: int) -> Sequence[StepRow]: ...
-
-
-class HeldSteps(Mapping[StepKey, StepRow]):
-    """The steps of one instance: those under way or just changed, and the others when they are asked for.
-
-    Iterating reads them all, without results.
-    """
-
-    def __init__(self, row: InstanceRow, read: ReadSteps) -> None:
-        self._key, self._generation, self._read = row.key, row.generation, read
-        self._known: dict[StepKey, StepRow] = {}
-        self._all_open = row.last_seq <= 1  # whether what is under way is known
-
-    def get(self, key: StepKey, default: Any = None) -> Any:
-        row = self._known.get(key)
-        if row is None or (row.result is None and row.result_bytes > len("null")):
-            stored = self._read.step(self._key, self._generation, key)
-            if row is None:
-                return default if stored is None else stored
-            assert stored is not None, "a result is only known of a step that is stored"
-            row = replace(row, result=stored.result)  # it became known by reading without results
-        return row
-
-    def __getitem__(self, key: StepKey) -> StepRow:
-        row: StepRow | None = self.get(key)
-        if row is None:
-            raise KeyError(key)
-        return row
-
-    def __iter__(self) -> Iterator[StepKey]:
-        return iter(self._all())
-
-    def __len__(self) -> int:
-        return len(self._all())
-
-    def items(self) -> ItemsView[StepKey, StepRow]:
-        return self._all().items()
-
-    def values(self) -> ValuesView[StepRow]:
-        return self._all().values()
-
-    def open(self) -> list[StepRow]:
-        """The steps under way, by start."""
-        if not self._all_open:
-            for row in self._read.open_steps(self._key):
-                self._known.setdefault(row.key, row)
-            self._all_open = True
-        return sorted((row for row in self._known.values() if row.is_open), key=lambda row: row.started_seq)
-
-    def take(self, change: Change) -> None:
-        """Know a change before it is written."""
-        if change.kept_before is not None:
-            self._known = {key: row for key, row in self._known.items() if row.started_seq < change.kept_before}
-        self._known.update(change.steps)
-
-    def written(self, generation: int) -> None:
-        """The database has it all now: only what is under way is still held."""
-        self._generation = generation
-        for key in [key for key, row in self._known.items() if not row.is_open]:
-            del self._known[key]
-
-    def _all(self) -> dict[StepKey, StepRow]:
-        stored = {row.key: row for row in self._read.steps_without_results(self._key, self._generation)}
-        return {**stored, **self._known}
-
-
 class Held:
     """One instance: `row` as it will be, `stored` as the database has it, and what is not yet written.
 
-    `weight` is the size of its values as JSON.
+    `weight` is the size of its values as JSON. `steps` are the rows under way, all of them if `has_open`, and those
+    that are not written yet. One of them may lack its result (see `has_result`).
     """
 
+    steps: dict[StepKey, StepRow]
+    has_open: bool
     kept_before: int | None
     changed: dict[StepKey, StepRow]
     started: set[StepKey]
@@ -104,17 +32,25 @@ class Held:
     inbox_removed: list[int]
     inbox_cleared: bool
 
-    def __init__(self, row: InstanceRow, weight: int, read: ReadSteps) -> None:
+    def __init__(self, row: InstanceRow, weight: int) -> None:
         self.key = row.key
         self.row = self.stored = row
         self.weight = weight
-        self.steps = HeldSteps(row, read)
+        self.steps = {}
+        self.has_open = row.last_seq <= 1
         self._nothing_to_write()
+
+    def open(self) -> list[StepRow]:
+        """The steps under way, by start; only where `has_open`."""
+        assert self.has_open, "open steps are known or read first"
+        return sorted((row for row in self.steps.values() if row.is_open), key=lambda row: row.started_seq)
 
     def take(self, change: Change) -> None:
         """Keep a change until it is written. A restart is written before and after."""
         self.row = change.row
-        self.steps.take(change)
+        if change.kept_before is not None:
+            self.steps = {key: row for key, row in self.steps.items() if row.started_seq < change.kept_before}
+        self.steps.update(change.steps)
         self.kept_before = change.kept_before
         self.changed.update(change.steps)
         self.started |= change.started
@@ -130,9 +66,10 @@ class Held:
                 self.inbox_removed.append(seq)
 
     def written(self) -> None:
-        """The database has it all now."""
+        """The database has it all now: of the steps only those under way are still held."""
         self.stored = self.row
-        self.steps.written(self.row.generation)
+        for key in [key for key, row in self.steps.items() if not row.is_open]:
+            del self.steps[key]
         self._nothing_to_write()
 
     def _nothing_to_write(self) -> None:
@@ -143,6 +80,11 @@ class Held:
         self.inbox_added = {}
         self.inbox_removed = []
         self.inbox_cleared = False
+
+
+def has_result(row: StepRow) -> bool:
+    """Whether a row that is held has its result, or has none: of a step under way it may not have been read."""
+    return row.result is not None or row.result_bytes <= len("null")
 
 
 class HeldInstances:

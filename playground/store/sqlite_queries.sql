@@ -124,12 +124,21 @@ SELECT {step_columns}, result FROM step WHERE instance = ? AND generation = ? OR
 -- name: steps_without_results
 SELECT {step_columns}, NULL FROM step WHERE instance = ? AND generation = ? ORDER BY started_seq
 
+-- name: step_keys
+SELECT kind, name, count FROM step WHERE instance = ? AND generation = ?
+
+-- name: pending_rollback
+SELECT 1 FROM step WHERE instance = ? AND generation = ? AND rollback = 'pending' LIMIT 1
+
 -- name: open_steps
-SELECT {step_columns}, result FROM step INDEXED BY step_open
+SELECT {step_columns}, NULL FROM step INDEXED BY step_open
 WHERE instance = ? AND (status IN ('running', 'retrying', 'open') OR rollback IN ('running', 'retrying'))
 
 -- name: step
 SELECT {step_columns}, result FROM step WHERE instance = ? AND generation = ? AND kind = ? AND name = ? AND count = ?
+
+-- name: step_without_result
+SELECT {step_columns}, NULL FROM step WHERE instance = ? AND generation = ? AND kind = ? AND name = ? AND count = ?
 
 -- name: insert_steps
 INSERT OR ROLLBACK INTO step (instance, generation, kind, name, count, status, started_seq, line, config, attempt, failures, losses,

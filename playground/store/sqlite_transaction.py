@@ -18,13 +18,24 @@ from playground.store.errors import JournalError, StoreError
 from playground.store.growth import Changes
 from playground.store.measures import Measures
 from playground.store.named_sql import NamedSql
-from playground.store.projection import Change, first_event, first_row, project
+from playground.store.projection import Change, first_event, first_row, project, reads_of
 from playground.store.projection_fold import replace
-from playground.store.protocol import Committed, Decider, InstanceRow, NewInstance, Refusal, Snapshot, Snippet, StepRow
+from playground.store.protocol import (
+    Committed,
+    Decider,
+    InstanceRow,
+    Needs,
+    NewInstance,
+    Refusal,
+    Snapshot,
+    Snippet,
+    StepRow,
+    needs_of,
+)
 from playground.store.secrets_at_rest import encrypted, readable
 from playground.store.shrink import shrink
 from playground.store.sqlite_begun import Begun
-from playground.store.sqlite_held import Held, HeldInstances
+from playground.store.sqlite_held import Held, HeldInstances, has_result
 from playground.store.tables import scope_of
 from playground.store.tally import Tally
 from playground.store.turns import Room, Turns
@@ -124,8 +135,7 @@ class SqliteTransaction:
         """See `Store.decide`."""
         held = self._fenced(key, execution)
         self.flush()
-        inbox = [columns.inbox_row(row) for row in self._ask(self._sql["inbox"], (key,))]
-        events = decider(Snapshot(held.row, held.steps, inbox, held.steps.open()))
+        events = decider(self._snapshot(held, needs_of(decider)))
         return self._add(held, events, execution, at)
 
     def join_node(self, name: str) -> int:
@@ -235,19 +245,6 @@ class SqliteTransaction:
             self._execute("add_begun", (queue, second, n))
         self._execute("drop_idle_queues", (second,))
 
-    def step(self, key: int, generation: int, step: StepKey) -> StepRow | None:
-        """See `ReadSteps`."""
-        found = self._ask(self._sql["step"], (key, generation, step.kind, columns.step_path(step), step.count)).fetchone()
-        return None if found is None else readable(self._keyring, key, columns.step_row(found))
-
-    def open_steps(self, key: int) -> list[StepRow]:
-        """See `ReadSteps`."""
-        return [columns.step_row(row) for row in self._ask(self._sql["open_steps"], (key,))]
-
-    def steps_without_results(self, key: int, generation: int) -> list[StepRow]:
-        """See `ReadSteps`."""
-        return [columns.step_row(row) for row in self._ask(self._sql["steps_without_results"], (key, generation))]
-
     def flush(self) -> None:
         """Write what is staged, in the open transaction."""
         if not self._unwritten and not self._new:
@@ -352,8 +349,61 @@ class SqliteTransaction:
             found = self._ask(self._sql["instance_by_key"], (key,)).fetchone()
             if found is None:
                 raise InstanceNotFound(f"there is no instance number {key}")
-            held = Held(columns.instance_row(found), columns.instance_weight(found), self)
+            held = Held(columns.instance_row(found), columns.instance_weight(found))
         return held
+
+    def _snapshot(self, held: Held, needs: Needs) -> Snapshot:
+        """What a decider sees. Everything is flushed, so that the database has what is not held."""
+        key, generation = held.key, held.row.generation
+        inbox = [columns.inbox_row(row) for row in self._ask(self._sql["inbox"], (key,))]
+        self._hold_open(held)
+        steps = {step: self._step(held, step) for step in needs.steps}
+        keys = pending = None
+        if needs.keys:
+            keys = frozenset(columns.step_key(*step) for step in self._ask(self._sql["step_keys"], (key, generation)))
+        if needs.pending_rollback:
+            pending = self._ask(self._sql["pending_rollback"], (key, generation)).fetchone() is not None
+        return Snapshot(held.row, steps, inbox, held.open(), keys, pending)
+
+    def _step(self, held: Held, step: StepKey, *, result: bool = True) -> StepRow | None:
+        """A step of the current generation, perhaps without its result where that is not asked for."""
+        row = held.steps.get(step)
+        if row is not None and (not result or has_result(row)):
+            return row
+        if row is None and not result:
+            return self._read_step("step_without_result", held, step)
+        stored = self._read_step("step", held, step)
+        if row is None or stored is None:
+            assert row is None, "a result is only missing of a step that is stored"
+            return stored
+        return replace(row, result=stored.result)
+
+    def _read_step(self, query: str, held: Held, step: StepKey) -> StepRow | None:
+        place = (held.key, held.row.generation, step.kind, columns.step_path(step), step.count)
+        found = self._ask(self._sql[query], place).fetchone()
+        return None if found is None else readable(self._keyring, held.key, columns.step_row(found))
+
+    def _hold_open(self, held: Held) -> None:
+        """Know all steps under way."""
+        if not held.has_open:
+            for found in self._ask(self._sql["open_steps"], (held.key,)):
+                row = columns.step_row(found)
+                held.steps.setdefault(row.key, row)
+            held.has_open = True
+
+    def _steps_for(self, held: Held, events: Sequence[NewEvent]) -> Mapping[StepKey, StepRow]:
+        """The rows that the events are folded into: what is held, and what has to be read besides."""
+        reads = reads_of(events)
+        if reads.all:
+            query = self._sql["steps_without_results"]
+            stored = [columns.step_row(row) for row in self._ask(query, (held.key, held.row.generation))]
+            return {**{row.key: row for row in stored}, **held.steps}
+        if reads.open:
+            self._hold_open(held)
+        if not reads.results and reads.steps <= held.steps.keys():
+            return held.steps
+        read = {step: self._step(held, step, result=step in reads.results) for step in reads.steps}
+        return {**held.steps, **{step: row for step, row in read.items() if row is not None}}
 
     def _add(self, held: Held, events: Sequence[NewEvent], execution: int | None, at: int) -> Committed:
         row = held.row
@@ -363,7 +413,7 @@ class SqliteTransaction:
         if self._keyring:
             events = encrypted(self._keyring, row, events)
         values, written = columns.event_values(row, events, stamp, at)
-        change = project(row, events, at, held.steps)
+        change = project(row, events, at, self._steps_for(held, events))
         if change.kept_before is not None:
             self.flush()
         self._stage(held, change, values)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from playground.store.protocol import Claimed, Committed, Decider, Snapshot, Store
+from playground.store.protocol import Claimed, Committed, Decider, DeciderWithNeeds, Snapshot, Store, needs_of
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
 
@@ -158,8 +158,9 @@ class CrashingStore:
                     raise _Killed
             return events
 
+        wrapped = DeciderWithNeeds(counted, needs_of(decider))
         try:
-            committed: Committed | None = await self._through(self._store.decide(key, counted, **given), self._durable)
+            committed: Committed | None = await self._through(self._store.decide(key, wrapped, **given), self._durable)
         except _Killed:
             committed = None
         if crashes and crashes[0] is not None:

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 from playground.engine.breaks import NewBreak
 from playground.engine.engine import Engine
-from playground.store.protocol import Committed, InstanceRow, Snapshot, Store
+from playground.store.protocol import Committed, History, InstanceRow, Store
 from playground.workflows import events as ev
 from playground.workflows import values
 from playground.workflows.errors import InstanceNotFound
@@ -211,7 +211,7 @@ class Run:
         """Its row in the store."""
         return await self._tester.store.find(self.tenant, self.id)
 
-    async def snapshot(self) -> Snapshot:
+    async def snapshot(self) -> History:
         """Its row with those of its steps and of the events that nobody has taken yet."""
         return await self._tester.store.load(self.key)
 

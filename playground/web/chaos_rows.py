@@ -8,7 +8,7 @@ from typing import Any
 from playground.engine import Engine
 from playground.engine.chaos_runs import number_of
 from playground.store.encoding import encode
-from playground.store.protocol import STEP_COMPLETED, Child, InstanceRow, Snapshot
+from playground.store.protocol import STEP_COMPLETED, Child, History, InstanceRow
 from playground.web.ledger import shown
 from playground.web.views import instance_url
 from playground.workflows import events as ev
@@ -70,7 +70,7 @@ class Rows:
         }
         if child.status not in ev.FINAL_STATUSES:
             return row
-        async with self._engine.forking:  # a snapshot holds all results of an instance
+        async with self._engine.forking:  # a history holds all results of an instance
             snapshot = await self._engine.store.load(child.key)
             row["ran_twice"], row["outcome"], row["way"] = _ran_twice(snapshot), outcome(snapshot.row), way(snapshot)
         if child.execution > 1:
@@ -94,7 +94,7 @@ class Rows:
         return found
 
 
-def _ran_twice(snapshot: Snapshot) -> list[dict[str, Any]]:
+def _ran_twice(snapshot: History) -> list[dict[str, Any]]:
     """The steps of which an attempt was lost with its worker, so that what it did was done again."""
     found = []
     for step in sorted(snapshot.steps.values(), key=lambda step: step.started_seq):
@@ -110,7 +110,7 @@ def outcome(row: InstanceRow) -> str:
     return hashlib.sha256(encode([row.status, row.output, error]).encode()).hexdigest()
 
 
-def way(snapshot: Snapshot) -> str:
+def way(snapshot: History) -> str:
     """By which steps an instance came to its end, and how each ended, in a few bytes. What each gave is left out: it may be by chance."""
     steps = sorted([repr(step.key), step.status] for step in snapshot.steps.values())
     return hashlib.sha256(encode(steps).encode()).hexdigest()
