@@ -136,3 +136,25 @@ async def test_text_of_tenants_is_never_sql(store):
     [row] = await claim(store, 5, node=evil, limits=ClaimLimits(own={evil: QueueLimit(5)}), closed=[(evil, "other")])
     assert (row.id, row.owner) == (evil, f"{evil}.1")
     assert [found.id for found in await store.list(evil, status="queued")] == [evil]
+
+
+@with_store
+async def test_a_result_of_every_kind_is_read_from_where_it_stands(store):
+    row = await running(store)
+    large = ["\u00f1" * 200, {"output": 1}]
+    results = [None, 0, "", "x" * 127, large, {"output": large}, {"event": [1]}, {"$date": 5}]
+    for number, result in enumerate(results, 1):
+        await store.append(row.key, quick(do("shown", number), result), execution=1, at=AT)
+        hidden = do("hidden", number)
+        events = [started(hidden), completed(hidden, ev.REDACTED, {"true": result})]
+        await store.append(row.key, events, execution=1, at=AT)
+    given = {"type": "go", "payload": large, "timestamp": AT}
+    events = [started(wait()), NewEvent(ev.WAIT_COMPLETED, {"event": given}, wait())]
+    await store.append(row.key, events, execution=1, at=AT)
+    await store.shrink()
+    steps = (await store.load(row.key)).steps
+    for number, result in enumerate(results, 1):
+        shown, hidden = steps[do("shown", number)], steps[do("hidden", number)]
+        assert plain(shown.result) == result and shown.result_seq == shown.ended_seq
+        assert plain(hidden.result) == {"true": result} and hidden.result_seq is None
+    assert plain(steps[wait()].result) == given

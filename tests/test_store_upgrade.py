@@ -173,6 +173,28 @@ def test_every_journal_and_every_result_reads_as_it_stood(sandbox: tuple[Backgro
     run(sandbox[0], file, story)
 
 
+def test_a_result_that_its_event_holds_is_stored_there_alone(sandbox: tuple[Background, Sandbox], file: Path) -> None:
+    before, pages = raw_results(file), used_pages(file)
+    run(sandbox[0], file, nothing)
+    assert used_pages(file) < 0.6 * pages
+    own = raw_results(file)
+    hidden = [StepKey(DO, "hidden", 1), StepKey(DO, "reads the secret", 1)]
+    assert own == {place: result for place, result in before.items() if place[1] in hidden}
+    with closing(sqlite3.connect(file)) as db:
+        both = "SELECT count(*) FROM step WHERE result_bytes > 0 AND (result IS NULL) = (result_seq IS NULL)"
+        assert db.execute(both).fetchone() == (0,)
+
+
+def used_pages(file: Path) -> int:
+    """How many pages of a file hold something: opening it leaves some free, as room for the log."""
+    with closing(sqlite3.connect(file)) as db:
+        return int(db.execute("PRAGMA page_count").fetchone()[0] - db.execute("PRAGMA freelist_count").fetchone()[0])
+
+
+async def nothing(store: Store) -> None:
+    """A file is upgraded when it is opened."""
+
+
 def test_what_waits_sleeps_or_was_half_run_goes_on_to_its_end(sandbox: tuple[Background, Sandbox], file: Path) -> None:
     async def story(store: Store) -> None:
         cases = await rows_by_case(store)

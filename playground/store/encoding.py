@@ -52,6 +52,11 @@ def kept(text: str | bytes | None) -> Any:
     return decode(text) if len(text) < LARGE else msgspec.Raw(text)
 
 
+def kept_raw(text: msgspec.Raw) -> Any:
+    """The same of a value that was found as text inside another; what it is part of stays in memory with it."""
+    return decode(text) if len(memoryview(text)) < LARGE else text
+
+
 def plain(value: Any) -> Any:
     """What `kept` or `compact` gave, as the objects that it stands for."""
     return decode(value) if isinstance(value, msgspec.Raw) else value

@@ -28,6 +28,7 @@ MIGRATIONS: Sequence[Migration] = (
     _of("sqlite_schema_5.sql"),
     _of("sqlite_schema_6.sql"),
     _of("sqlite_schema_7.sql"),
+    _of("sqlite_schema_8.sql"),
     _of("sqlite_schema_10.sql"),
 )
 
@@ -68,7 +69,8 @@ def migrate(db: sqlite3.Connection, name: str, migrations: Sequence[Migration] =
             db.execute(f"PRAGMA user_version = {number}")
             db.execute("COMMIT")
         except BaseException:
-            db.execute("ROLLBACK")
+            if db.in_transaction:  # a full disk has ended it already
+                db.execute("ROLLBACK")
             raise
     return len(migrations) - version
 

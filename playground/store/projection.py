@@ -47,8 +47,8 @@ class Change(msgspec.Struct, frozen=True):
     `steps` are the rows as they become; those in `started` did not exist before. `kept_before` is set by a restart: stored steps
     that started from that seq on are dropped, the others go into the new generation, and `steps` come on top. With
     `inbox_cleared`, every stored inbox row goes, then `inbox_added` come. `results` holds the JSON text of those results that
-    were set here; a result that was there before stays as it is stored. `kv` are keys of the instance's scope (see
-    `tables.scope_of`) with their new value as JSON text, None for a deleted one.
+    were set here and that the row keeps, since its event shows something else; what a row kept before stays as it is.
+    `kv` are keys of the instance's scope (see `tables.scope_of`) with their new value as JSON text, None for a deleted one.
     """
 
     row: InstanceRow

@@ -48,7 +48,7 @@ def _step_copied(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -
     changes["ended_seq"] = data.get("ended", fold.last_seq)
     changes["started_clock"], changes["clock"] = data.get("began_us"), data.get("clock_us")
     if data["status"] == rules.COMPLETED and step.key.kind != ev.SLEEP:
-        _keep_output(fold, event, step, changes)
+        _keep_result(fold, event, step, changes, data.get("output"))
 
 
 def _attempt_completed(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
@@ -79,17 +79,17 @@ def _ended(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None
 
 def _step_completed(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
     _ended(fold, event, step, changes)
-    _keep_output(fold, event, step, changes)
+    _keep_result(fold, event, step, changes, event.data.get("output"))
 
 
-def _keep_output(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
-    sensitive = step.config and step.config.get("sensitive")  # then None is the output, not the want of one
-    result = event.secret if sensitive or event.secret is not None else event.data.get("output")
-    _keep_result(fold, step, changes, result)
-
-
-def _keep_result(fold: Fold, step: StepRow, changes: Changes, result: Any) -> None:
-    fold.results[step.key] = text = encode(result)
+def _keep_result(fold: Fold, event: NewEvent, step: StepRow, changes: Changes, shown: Any) -> None:
+    """A result stands in the event, unless that shows something else: then the row keeps it."""
+    if event.secret is None and not (step.config and step.config.get("sensitive")):  # of which None is a result too
+        text, result = encode(shown), shown
+        changes["result_seq"] = fold.last_seq
+    else:
+        text = fold.results[step.key] = encode(event.secret)
+        result = event.secret
     changes["result"], changes["result_bytes"] = result, fold.store(text)
 
 
@@ -98,7 +98,7 @@ def _wait_completed(fold: Fold, event: NewEvent, step: StepRow, changes: Changes
     if received is not None and fold.inbox_added.pop(received, None) is None:
         fold.inbox_removed.append(received)
     _ended(fold, event, step, changes)
-    _keep_result(fold, step, changes, event.data["event"])
+    _keep_result(fold, event, step, changes, event.data["event"])
 
 
 def _wait_timed_out(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:

@@ -134,7 +134,9 @@ class StepRow(msgspec.Struct, frozen=True, gc=False):
     """A step of the instance's current generation. `started_seq` orders steps by start.
 
     `result` is the encoded value the workflow receives on replay (the true one when the journal shows it redacted);
-    `result_bytes` is its length as JSON. As of params, outputs and payloads, a large one stays JSON text (`encoding.plain` reads it).
+    `result_bytes` is its length as JSON. As of params, outputs and payloads, a large one stays JSON text
+    (`encoding.plain` reads it). `result_seq` is the seq of the event that holds the result, None where the row keeps it
+    because the event shows something else: it is stored in one of the two places, never in both.
     `failures` counts attempts that failed by themselves, `losses` workers lost in a row on the open attempt. `rollback` is None when the step carries no handler, else
     `pending`, `running`, `retrying`, `completed` or `errored`, with its own config, attempt and until. `ended_seq` orders steps by end. `started_clock` and `clock` are when it
     began and ended on the workflow's clock, in microseconds, None where no worker told. `received` is the seq of the event that a wait was given.
@@ -162,6 +164,7 @@ class StepRow(msgspec.Struct, frozen=True, gc=False):
     ended_seq: int | None = None
     clock: int | None = None
     received: int | None = None
+    result_seq: int | None = None
 
     @property
     def is_open(self) -> bool:

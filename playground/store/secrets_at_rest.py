@@ -26,6 +26,8 @@ from playground.workflows.events import NewEvent
 
 SQL = NamedSql(Path(__file__).with_name("sqlite_queries.sql"))
 
+RESULT = -2  # where a step's own result stands in a row of columns.step_row()
+
 _PREFIX = PREFIX.encode()
 _AGAIN = PREFIX + "%"
 
@@ -137,7 +139,7 @@ def _encrypt_plain(db: sqlite3.Connection, keyring: Keyring) -> int:
         changed += 1
     for (instance,) in db.execute(SQL["instances_with_plain_results"]).fetchall():
         for generation, *step in db.execute(SQL["plain_results"], (instance, _AGAIN)).fetchall():
-            changed += _set_result(db, keyring, instance, generation, columns.step_row(step), step[-1])
+            changed += _set_result(db, keyring, instance, generation, columns.step_row(step), step[RESULT])
     return changed
 
 
@@ -153,9 +155,9 @@ def _again(db: sqlite3.Connection, keyring: Keyring) -> int:
             changed += 1
     for (instance,) in db.execute(SQL["instances_with_encrypted_results"], (_AGAIN,)).fetchall():
         for generation, *step in db.execute(SQL["encrypted_results"], (instance, _AGAIN)).fetchall():
-            if not keyring.is_current(step[-1]):
+            if not keyring.is_current(step[RESULT]):
                 row = columns.step_row(step)
-                plain = keyring.decrypt(step[-1], "step", instance, encode_step(row.key))
+                plain = keyring.decrypt(step[RESULT], "step", instance, encode_step(row.key))
                 changed += _set_result(db, keyring, instance, generation, row, plain)
     return changed
 

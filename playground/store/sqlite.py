@@ -47,6 +47,7 @@ from playground.workflows.events import STATUSES, Event, NewEvent
 SYNCHRONOUS = ("full", "normal")
 WRITER_CACHE_KIB = 16 * 1024
 LOG_BYTES = 4_400_000  # what the log is grown to at the start, past a checkpoint, so that no commit waits for its file to grow
+GIVEN_BACK_BYTES = 256 * 1024 * 1024  # a larger file takes seconds to be written anew
 STREAMED_BYTES = 4 * 1024 * 1024  # after which events_json() stops, so that a reader of large values holds few at a time
 PREPARED = 256  # statements kept prepared by a connection
 NEWEST = 2**63 - 1
@@ -115,6 +116,7 @@ class SqliteStore:
             _prepare_writer(db, path, synchronous)
             db.execute(f"PRAGMA user_version = {version}")  # fails now, not at the first commit, when the file can't be written
             if migrate(db, f"the database {path}") and version:
+                _give_back(db)
                 log("database_migrated", path=path, before=version, after=version_of(db, f"the database {path}"))
             if keyring is not None:
                 open_with(db, keyring, f"the database {path}", log)
@@ -318,6 +320,7 @@ class SqliteStore:
             inbox = [columns.inbox_row(received) for received in db.execute(self._sql["inbox"], (key,))]
         finally:
             db.execute("COMMIT")
+        steps.sort(key=lambda step: step.started_seq)
         return History(row, {step.key: step for step in steps}, inbox)
 
 
@@ -327,6 +330,18 @@ def _prepare_writer(db: sqlite3.Connection, path: Path, synchronous: str) -> Non
         raise StoreError(f"the database {path} stands where SQLite cannot keep a write-ahead log ({mode}); use a local disk")
     db.execute(f"PRAGMA synchronous = {synchronous.upper()}")
     db.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
+
+
+def _give_back(db: sqlite3.Connection) -> None:
+    """Write a file anew that a migration has emptied in large part, where that is quick.
+
+    The free pages of a larger file are used by what is stored next.
+    """
+    names = ("page_size", "page_count", "freelist_count")
+    size, pages, free = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+    if free > pages // 4 and size * pages <= GIVEN_BACK_BYTES:
+        with suppress(sqlite3.Error):  # there is no room for a second file: then nothing has changed
+            db.execute("VACUUM")
 
 
 def _grow_log(db: sqlite3.Connection) -> None:

@@ -116,13 +116,20 @@ SELECT seq, at, type, execution, step, data FROM event WHERE instance = ? AND se
 -- name: step_columns
 -- A step in the order that sqlite_rows.step_row() reads.
 kind, name, count, status, started_seq, line, config, attempt, failures, losses, until, event_type, rollback, rollback_config,
-    rollback_attempt, rollback_failures, rollback_until, result_bytes, error, started_clock, ended_seq, clock, received
+    rollback_attempt, rollback_failures, rollback_until, result_bytes, error, started_clock, ended_seq, clock, received,
+    result_seq
+
+-- name: result_columns
+-- A step's result, which it keeps itself or its event holds. A BLOB: as text a large one would be decoded for nothing.
+result,
+    (SELECT CAST(event.data AS BLOB) FROM event WHERE event.instance = step.instance AND event.seq = step.result_seq)
 
 -- name: steps
-SELECT {step_columns}, result FROM step WHERE instance = ? AND generation = ? ORDER BY started_seq
+-- In no order: to sort them here, SQLite would copy every result once more.
+SELECT {step_columns}, {result_columns} FROM step WHERE instance = ? AND generation = ?
 
 -- name: steps_without_results
-SELECT {step_columns}, NULL FROM step WHERE instance = ? AND generation = ? ORDER BY started_seq
+SELECT {step_columns}, NULL, NULL FROM step WHERE instance = ? AND generation = ? ORDER BY started_seq
 
 -- name: step_keys
 SELECT kind, name, count FROM step WHERE instance = ? AND generation = ?
@@ -131,30 +138,34 @@ SELECT kind, name, count FROM step WHERE instance = ? AND generation = ?
 SELECT 1 FROM step WHERE instance = ? AND generation = ? AND rollback = 'pending' LIMIT 1
 
 -- name: open_steps
-SELECT {step_columns}, NULL FROM step INDEXED BY step_open
+SELECT {step_columns}, NULL, NULL FROM step INDEXED BY step_open
 WHERE instance = ? AND (status IN ('running', 'retrying', 'open') OR rollback IN ('running', 'retrying'))
 
 -- name: step
-SELECT {step_columns}, result FROM step WHERE instance = ? AND generation = ? AND kind = ? AND name = ? AND count = ?
+SELECT {step_columns}, {result_columns} FROM step
+WHERE instance = ? AND generation = ? AND kind = ? AND name = ? AND count = ?
 
 -- name: step_without_result
-SELECT {step_columns}, NULL FROM step WHERE instance = ? AND generation = ? AND kind = ? AND name = ? AND count = ?
+SELECT {step_columns}, NULL, NULL FROM step
+WHERE instance = ? AND generation = ? AND kind = ? AND name = ? AND count = ?
 
 -- name: insert_steps
 INSERT OR ROLLBACK INTO step (instance, generation, kind, name, count, status, started_seq, line, config, attempt, failures, losses,
     until, event_type, rollback, rollback_config, rollback_attempt, rollback_failures, rollback_until, result_bytes, error,
-    started_clock, ended_seq, clock, received, result)
+    started_clock, ended_seq, clock, received, result_seq, result)
 VALUES {rows}
 
 -- name: update_step
 UPDATE step SET status = ?, attempt = ?, failures = ?, losses = ?, until = ?, rollback = ?, rollback_attempt = ?,
-    rollback_failures = ?, rollback_until = ?, error = ?, ended_seq = ?, clock = ?, received = ?
+    rollback_failures = ?, rollback_until = ?, error = ?, ended_seq = ?, clock = ?, received = ?, result_bytes = ?,
+    result_seq = ?
 WHERE instance = ? AND generation = ? AND kind = ? AND name = ? AND count = ?
 
 -- name: end_step
--- As update_step, with the result, which is not written again when a rollback changes the step later.
+-- As update_step, with the result that the step keeps, which is not written again when a rollback changes it later.
 UPDATE step SET status = ?, attempt = ?, failures = ?, losses = ?, until = ?, rollback = ?, rollback_attempt = ?,
-    rollback_failures = ?, rollback_until = ?, error = ?, ended_seq = ?, clock = ?, received = ?, result_bytes = ?, result = ?
+    rollback_failures = ?, rollback_until = ?, error = ?, ended_seq = ?, clock = ?, received = ?, result_bytes = ?,
+    result_seq = ?, result = ?
 WHERE instance = ? AND generation = ? AND kind = ? AND name = ? AND count = ?
 
 -- name: delete_steps
@@ -365,7 +376,7 @@ UPDATE kv SET value = ? WHERE tenant = ? AND instance = ? AND key = ?
 
 -- name: plain_results
 -- Of one instance. What is looked for may be anywhere in a large table, so that the instances are listed first.
-SELECT generation, {step_columns}, result FROM step
+SELECT generation, {step_columns}, result, NULL FROM step
 WHERE instance = ? AND result IS NOT NULL AND result NOT LIKE ? AND (config LIKE '%"sensitive"%'
     OR instance IN (SELECT key FROM instance WHERE tenant IN (SELECT tenant FROM tenant_secret)))
 
@@ -374,7 +385,7 @@ SELECT DISTINCT instance FROM step WHERE config LIKE '%"sensitive"%'
 UNION SELECT key FROM instance WHERE tenant IN (SELECT tenant FROM tenant_secret)
 
 -- name: encrypted_results
-SELECT generation, {step_columns}, result FROM step WHERE instance = ? AND result LIKE ?
+SELECT generation, {step_columns}, result, NULL FROM step WHERE instance = ? AND result LIKE ?
 
 -- name: instances_with_encrypted_results
 SELECT DISTINCT instance FROM step WHERE result LIKE ?

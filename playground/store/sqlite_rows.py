@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from playground.store.encoding import decode, decode_or_none, encode, encode_or_none, encode_step, kept
+import msgspec
+
+from playground.store.encoding import decode, decode_or_none, encode, encode_or_none, encode_step, kept, kept_raw
 from playground.store.protocol import Child, InboxRow, InstanceRow, StepRow
 from playground.workflows.events import DO, Event, NewEvent, StepKey
 
 INSTANCE_COLUMNS = 28
 ORIGIN_COLUMNS = 8
 EVENT_COLUMNS = 7
-STEP_COLUMNS = 26
+STEP_COLUMNS = 27
 INBOX_COLUMNS = 5
 GROWN_COLUMNS = 6
 
@@ -86,11 +88,33 @@ def child(r: Sequence[Any]) -> Child:
 
 
 def step_row(r: Sequence[Any]) -> StepRow:
-    """From a row of `step_columns` and the result."""
+    """From a row of `step_columns` and `result_columns`, or of two NULLs where the result is not read."""
     return StepRow(
-        step_key(r[0], r[1], r[2]), r[3], r[4], r[5], _config(r[6]), r[7], r[8], r[9], r[10], kept(r[23]),
-        decode_or_none(r[18]), r[11], r[12], _config(r[13]), r[14], r[15], r[16], r[17], r[19], r[20], r[21], r[22],
+        step_key(r[0], r[1], r[2]), r[3], r[4], r[5], _config(r[6]), r[7], r[8], r[9], r[10],
+        _result(r[23], r[24], r[25]), decode_or_none(r[18]), r[11], r[12], _config(r[13]), r[14], r[15], r[16], r[17],
+        r[19], r[20], r[21], r[22], r[23],
     )  # fmt: skip
+
+
+class _ResultData(msgspec.Struct):
+    """The data of an event with a result, which stays text: `event` of a `wait_completed`, `output` of the others."""
+
+    output: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    event: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_result_data = msgspec.json.Decoder(_ResultData).decode
+
+
+def _result(seq: int | None, own: str | None, data: bytes | None) -> Any:
+    if own is not None:
+        assert seq is None, "a result stands in the step or in the event, not in both"
+        return kept(own)
+    if data is None:
+        return None
+    found = _result_data(data)
+    text = found.event if found.output is msgspec.UNSET else found.output
+    return None if text is msgspec.UNSET else kept_raw(text)
 
 
 _WITHIN = "\x1f"  # between the steps that a step lies in and its own name: no name holds a control character
@@ -117,24 +141,33 @@ def _config(text: str | None) -> Any:
 
 
 def step_values(instance: int, generation: int, row: StepRow, result: str | None) -> tuple[Any, ...]:
-    """For insert_steps; `result` is the row's as JSON text."""
+    """For insert_steps; `result` is JSON text, None where an event holds it."""
+    _check_result(row, result)
     key = row.key
     return (
         instance, generation, key.kind, step_path(key), key.count, row.status, row.started_seq, row.line, encode_or_none(row.config),
         row.attempt, row.failures, row.losses, row.until, row.event_type, row.rollback, encode_or_none(row.rollback_config),
         row.rollback_attempt, row.rollback_failures, row.rollback_until, row.result_bytes, encode_or_none(row.error), row.started_clock,
-        row.ended_seq, row.clock, row.received, result,
+        row.ended_seq, row.clock, row.received, row.result_seq, result,
     )  # fmt: skip
 
 
-def step_update(instance: int, generation: int, row: StepRow, *result: Any) -> tuple[Any, ...]:
-    """For update_step, or with the result's length and JSON text for end_step."""
+def step_update(instance: int, generation: int, row: StepRow, *result: str) -> tuple[Any, ...]:
+    """For update_step, or with the JSON text of the result that the step keeps for end_step."""
+    if result:
+        _check_result(row, *result)
     key = row.key
     return (
         row.status, row.attempt, row.failures, row.losses, row.until, row.rollback, row.rollback_attempt, row.rollback_failures,
-        row.rollback_until, encode_or_none(row.error), row.ended_seq, row.clock, row.received, *result,
+        row.rollback_until, encode_or_none(row.error), row.ended_seq, row.clock, row.received,
+        row.result_bytes, row.result_seq, *result,
         instance, generation, key.kind, step_path(key), key.count,
     )  # fmt: skip
+
+
+def _check_result(row: StepRow, own: str | None) -> None:
+    """A result is in the step or in the event that ended it, never in both nor in neither."""
+    assert (own is not None) + (row.result_seq is not None) == (row.result_bytes > 0), f"the result of step {row.key}"
 
 
 def inbox_row(r: Sequence[Any]) -> InboxRow:

@@ -470,7 +470,7 @@ class SqliteTransaction:
             elif result is None:
                 self._execute("update_step", columns.step_update(held.key, generation, row))
             else:
-                self._execute("end_step", columns.step_update(held.key, generation, row, row.result_bytes, result))
+                self._execute("end_step", columns.step_update(held.key, generation, row, result))
         return new
 
     def _write_inbox(self, held: Held) -> list[Any]:
