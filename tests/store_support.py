@@ -9,7 +9,7 @@ from typing import Any
 from aio import run
 
 from playground.store import open_store
-from playground.store.protocol import InstanceRow, NewInstance, Store
+from playground.store.protocol import InstanceRow, NewInstance, Snippet, Store
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent, StepKey
 
@@ -37,7 +37,10 @@ def with_store(test: Callable[[Store], Awaitable[None]]) -> Callable[[str], None
     return in_a_loop
 
 
-def new(id: str, *, tenant: str = "", queue: str = "q", workflow: str = "playground", snippet: str = "snip", **given: Any) -> NewInstance:
+def new(
+    id: str, *, tenant: str = "", queue: str = "q", workflow: str = "playground", snippet: str | Snippet = "snip",
+    **given: Any,
+) -> NewInstance:
     return NewInstance(tenant=tenant, id=id, workflow=workflow, snippet=snippet, queue=queue, **{"params": {"n": 1}, **given})
 
 

@@ -14,6 +14,7 @@ from store_support import (
 )
 
 from playground.store.encoding import plain
+from playground.store.snippets import snippet_of
 from playground.store.tables import scope_of
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceNotFound
@@ -79,6 +80,33 @@ async def test_snippets_are_stored_once_under_their_content(store):
     ]
     assert len({snippet.id for snippet in [first, *others]}) == 7
     assert await store.snippet("nothing") is None
+
+
+@with_store
+async def test_an_instance_and_its_code_are_one_commit(store):
+    code = snippet_of("print(1)", "{}", AT)
+    before = store.measures.commits
+    rows, _ = await store.create([new("a", snippet=code), new("b", snippet=code), new("c", snippet="elsewhere")], at=AT)
+    assert store.measures.commits == before + 1
+    assert [row.snippet for row in rows] == [code.id, code.id, "elsewhere"]
+    await store.shrink()
+    assert await store.snippet(code.id) == code
+    [again], _ = await store.create([new("d", snippet=snippet_of("print(1)", "{}", AT + 9))], at=AT + 9)
+    assert again.snippet == code.id
+    await store.shrink()
+    assert await store.snippet(code.id) == code, "what was stored first stays"
+
+
+@with_store
+async def test_the_code_of_an_instance_that_is_refused_is_not_stored(store):
+    await create(store, "taken")
+    code = snippet_of("print(2)", None, AT)
+    assert (await store.create([new("taken", snippet=code)], at=AT))[0] == []
+    assert await store.snippet(code.id) is None
+    with pytest.raises(UnicodeEncodeError):
+        await store.create([new("a", snippet=snippet_of("print('\udc80')", None, AT))], at=AT)
+    with pytest.raises(InstanceNotFound):
+        await store.find("", "a")
 
 
 @with_store

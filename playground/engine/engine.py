@@ -30,6 +30,7 @@ from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
 from playground.store import disk
 from playground.store.protocol import Committed, Decider, History, InstanceRow, NewInstance, Refusal, Store
+from playground.store.snippets import snippet_of
 from playground.workflows import events as ev
 from playground.workflows import names, values
 from playground.workflows.errors import (
@@ -252,15 +253,13 @@ class Engine:
         self._check_disk()
         rows = []
         for new, id, params, broken in prepared:
-            version = new.version
-            if new.source is not None:
-                version = (await store.put_snippet(new.source, new.snippet_params, at=now)).id
+            code = new.version if new.source is None else snippet_of(new.source, new.snippet_params, now)
             rows.append(
                 NewInstance(
                     tenant=new.tenant,
                     id=id,
                     workflow=new.workflow,
-                    snippet=version,
+                    snippet=code,
                     params=params,
                     queue=new.queue or new.tenant,
                     control_hash=new.control_hash,

@@ -48,7 +48,8 @@ class Change(msgspec.Struct, frozen=True):
     that started from that seq on are dropped, the others go into the new generation, and `steps` come on top. With
     `inbox_cleared`, every stored inbox row goes, then `inbox_added` come. `results` holds the JSON text of those results that
     were set here and that the row keeps, since its event shows something else; what a row kept before stays as it is.
-    `kv` are keys of the instance's scope (see `tables.scope_of`) with their new value as JSON text, None for a deleted one.
+    `kv` are keys of the instance's scope (see `tables.scope_of`) with their new value as JSON text, None for a deleted
+    one.
     """
 
     row: InstanceRow
@@ -65,7 +66,7 @@ class Change(msgspec.Struct, frozen=True):
 def first_row(new: NewInstance, key: int, at: int) -> InstanceRow:
     """The row of a new instance before its first event; `at` is in epoch milliseconds."""
     return InstanceRow(
-        key=key, tenant=new.tenant, id=new.id, workflow=new.workflow, snippet=new.snippet, class_name=new.class_name,
+        key=key, tenant=new.tenant, id=new.id, workflow=new.workflow, snippet=new.snippet_id, class_name=new.class_name,
         params=new.params, queue=new.queue, control_hash=new.control_hash, metadata=new.metadata, limits=new.limits,
         status=ev.QUEUED, generation=1, execution=0, last_seq=0, owner=None, due_at=at, log_bytes=0, stored_bytes=0,
         output=None, error=None, rollback=None, created_at=at, started_at=None, ended_at=None, paused_at=None,

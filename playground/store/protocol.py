@@ -30,6 +30,9 @@ class Snippet:
 class NewInstance:
     """What a create() stores. `params` is encoded (see `workflows/values.py`); `queue` is whose turn it takes.
 
+    `snippet` is the code, which is stored with the instance unless it is there already, or the id of code that stands
+    elsewhere: of a snippet that is stored, or of a tenant's version.
+
     `limits` overrides settings for this instance (for example `{"attempt_wall_seconds": 60}`). `events` follow its first in the
     journal; they may copy steps and set keys. `parent` is the key of the instance it is made from, which finds it by `trigger["kind"]`.
     `injected`, `nonce`, `id_chosen`: as in the row.
@@ -38,7 +41,7 @@ class NewInstance:
     tenant: str
     id: str
     workflow: str
-    snippet: str
+    snippet: str | Snippet
     params: Any
     queue: str
     control_hash: str | None = None
@@ -51,6 +54,11 @@ class NewInstance:
     injected: Mapping[str, Any] | None = None
     nonce: str | None = None
     id_chosen: bool = True
+
+    @property
+    def snippet_id(self) -> str:
+        """The id of its code."""
+        return self.snippet if isinstance(self.snippet, str) else self.snippet.id
 
 
 class InstanceRow(msgspec.Struct, frozen=True, gc=False):
@@ -366,7 +374,10 @@ class Store(Protocol):
     usage: UsageStore
 
     async def create(self, instances: Sequence[NewInstance], *, at: int) -> tuple[list[InstanceRow], list[Refusal]]:
-        """Add instances, each with its `workflow_queued` event, in one transaction; ids that are taken, or stay used, are left out and reported."""
+        """Add instances, each with its `workflow_queued` event and with its code, in one transaction.
+
+        Ids that are taken, or stay used, are left out and reported.
+        """
 
     async def append(
         self,

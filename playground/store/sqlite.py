@@ -132,7 +132,12 @@ class SqliteStore:
             raise
 
     async def create(self, instances: Sequence[NewInstance], *, at: int) -> tuple[list[InstanceRow], list[Refusal]]:
-        return await self._writer.submit(partial(self._transaction.create, instances, at))
+        carried = (new.snippet for new in instances if not isinstance(new.snippet, str))
+        unknown = {code.id: code for code in carried if self._snippets.get(code.id) is None}
+        rows, refused, stored = await self._writer.submit(partial(self._transaction.create, instances, unknown, at))
+        for code in stored:
+            self._snippets.hold(code)
+        return rows, refused
 
     async def append(
         self,

@@ -313,6 +313,9 @@ DELETE FROM tally WHERE tenant = ? AND queue = ? AND status = ? AND n = 0
 -- name: insert_snippet
 INSERT INTO snippet (id, source, params, created_at) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
 
+-- name: has_snippet
+SELECT 1 FROM snippet WHERE id = ?
+
 -- name: snippet
 SELECT id, source, params, created_at FROM snippet WHERE id = ?
 

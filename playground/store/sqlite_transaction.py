@@ -8,6 +8,7 @@ import contextlib
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import count
 from typing import Any, TypeVar
 
@@ -80,6 +81,7 @@ class SqliteTransaction:
         self._unwritten: dict[int, Held] = {}
         self._created: set[tuple[str, str]] = set()
         self._new: list[InstanceRow] = []
+        self._code: dict[str, Snippet] = {}  # of new instances
         self._begun = Begun()
         self._events: list[Any] = []
         self._kv: dict[tuple[str, int, str], str | None] = {}
@@ -92,8 +94,12 @@ class SqliteTransaction:
         self.tally = Tally(db.execute(sql["tally"]))
         self._turns: Turns | None = None  # made when first asked for, and again after a rollback
 
-    def create(self, instances: Sequence[NewInstance], at: int) -> tuple[list[InstanceRow], list[Refusal]]:
-        """See `Store.create`."""
+    def create(
+        self, instances: Sequence[NewInstance], unknown: Mapping[str, Snippet], at: int
+    ) -> tuple[list[InstanceRow], list[Refusal], list[Snippet]]:
+        """See `Store.create`. `unknown` is the code that may not be stored yet, by id; gives which of it was not."""
+        for code in unknown.values():
+            code.source.encode(), (code.params or "").encode()  # refused now or not at all
         rows: list[InstanceRow] = []
         journals: list[Any] = []
         made: list[tuple[NewInstance, Change]] = []
@@ -122,7 +128,13 @@ class SqliteTransaction:
         for new, change in made:
             self._kv.update(self._begun.add(new, change))
         self._created |= ids
-        return rows, refused
+        return rows, refused, self._stage_code({row.snippet for row in rows} & unknown.keys(), unknown)
+
+    def _stage_code(self, ids: AbstractSet[str], code: Mapping[str, Snippet]) -> list[Snippet]:
+        """Have code written with the instances that run it, unless it is stored already; gives what was not."""
+        new = [id for id in ids if id not in self._code and not self._ask(self._sql["has_snippet"], (id,)).fetchone()]
+        self._code.update({id: code[id] for id in new})
+        return [code[id] for id in new]
 
     def append(self, key: int, events: Sequence[NewEvent], execution: int | None, at: int, last_seq: int | None = None) -> Committed:
         """See `Store.append`."""
@@ -317,6 +329,7 @@ class SqliteTransaction:
         self._new.clear()
         self._begun.forget()
         self._created.clear()
+        self._code.clear()
         self._deleted.clear()
         self._new_due = None
         self._owned.clear()
@@ -438,6 +451,9 @@ class SqliteTransaction:
             self._follow(row, None)
         self._run(self._insert_instances, columns.INSTANCE_COLUMNS, values)
         self._run(self._insert_origins, columns.ORIGIN_COLUMNS, origins)
+        for code in self._code.values():
+            self._execute("insert_snippet", (code.id, code.source, code.params, code.created_at))
+        self._code.clear()
         for child in self._begun.take_children():
             self._execute("insert_child", child)
         self._new.clear()

@@ -91,6 +91,5 @@ async def _running(context: Context, row: InstanceRow, template: CreateInstance,
     """The fork with the code that it is to run."""
     if source is None or source == (await context.engine.code(row)).source:
         return template
-    snippet = await context.store.put_snippet(source, None, at=context.now())
     trigger = dict(template.trigger) if not isinstance(template.trigger, str) else {}
-    return replace(template, version=snippet.id, trigger={**trigger, "source": True})
+    return replace(template, source=source, version="", trigger={**trigger, "source": True})
