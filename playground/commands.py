@@ -11,12 +11,9 @@ from typing import NoReturn
 from playground.engine.ids import SystemIds
 from playground.opening import keyring_of, private_text
 from playground.settings import ENV_PREFIX, BadSetting, Settings, from_environment
-from playground.store.beside import beside, is_served
 from playground.store.encryption import BadKey, Keyring, new_key
 from playground.store.errors import StoreError
-from playground.store.open import SQLITE
-from playground.store.secrets_at_rest import forget, reencrypt
-from playground.store.sqlite_tables import create_key, keys_of, revoke_key
+from playground.store.open import open_key_admin
 from playground.web.tokens import KEY_NAME_LENGTH, KEY_PREFIX, digest
 from playground.workflows import names
 from playground.workflows.errors import InvalidName
@@ -47,8 +44,6 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], say: Callable[
     try:
         if given.command == TENANT_KEY:
             names.check_name(given.tenant, "tenant")
-        if "database" in given:
-            _must_be_there(given.database)
         _ACTIONS[given.command][given.action](given, say)
     except (StoreError, InvalidName, BadSetting) as error:
         raise BadCommand(str(error)) from None
@@ -58,15 +53,15 @@ def _create(given: argparse.Namespace, say: Callable[[str], None]) -> None:
     if len(given.name) > KEY_NAME_LENGTH or not given.name.isprintable():
         raise BadCommand(f"--name takes at most {KEY_NAME_LENGTH} printable characters")
     key = KEY_PREFIX + SystemIds().token()
-    with beside(given.database) as db:
-        number = create_key(db, given.tenant, given.name, digest(key), time.time_ns() // 1_000_000)
+    with open_key_admin(given.database) as admin:
+        number = admin.add_key(given.tenant, given.name, digest(key), at=_now())
     say(key)
     say(f"Key {number} of tenant {given.tenant}. It is shown this once; only its hash is kept.")
 
 
 def _list(given: argparse.Namespace, say: Callable[[str], None]) -> None:
-    with beside(given.database) as db:
-        keys = keys_of(db, given.tenant)
+    with open_key_admin(given.database) as admin:
+        keys = admin.keys(given.tenant)
     for key in keys:
         state = f"revoked {_date(key.revoked_at)}" if key.revoked_at else "good"
         say(f"{key.number}  made {_date(key.created_at)}  {state}  {key.name}".rstrip())
@@ -75,8 +70,8 @@ def _list(given: argparse.Namespace, say: Callable[[str], None]) -> None:
 
 
 def _revoke(given: argparse.Namespace, say: Callable[[str], None]) -> None:
-    with beside(given.database) as db:
-        if not revoke_key(db, given.tenant, given.number, time.time_ns() // 1_000_000):
+    with open_key_admin(given.database) as admin:
+        if not admin.revoke_key(given.tenant, given.number, at=_now()):
             raise BadCommand(f"tenant {given.tenant} has no key {given.number}; `playground {TENANT_KEY} list {given.tenant}` shows them")
     say(f"Key {given.number} of tenant {given.tenant} is revoked.")
 
@@ -112,31 +107,23 @@ def _reencrypt(given: argparse.Namespace, say: Callable[[str], None]) -> None:
     keyring = keyring_of(Settings(**chosen))
     if not keyring:
         raise BadCommand(f"there is no key to encrypt with; set {ENV_PREFIX}SECRETS_KEY or give --secrets-key-file")
-    in_use = is_served(given.database)
-    with beside(given.database) as db:
-        changed, done = reencrypt(db, keyring, in_use=in_use)
+    with open_key_admin(given.database) as admin:
+        changed, done = admin.reencrypt(keyring)
     say(f"{changed} values are encrypted anew, with key {keyring.ids[0]}.")
     if done:
         say(f"Nothing here needs {' and '.join(done)} any more. Backups from before still do.")
 
 
 def _forget(given: argparse.Namespace, say: Callable[[str], None]) -> None:
-    if is_served(given.database):
-        raise BadCommand("the database is served; a key that its server has is not lost")
-    with beside(given.database) as db:
-        gone = forget(db, given.id)
+    with open_key_admin(given.database) as admin:
+        if admin.is_served:
+            raise BadCommand("the database is served; a key that its server has is not lost")
+        gone = admin.forget_secrets_key(given.id)
     if gone is None:
         raise BadCommand(f"nothing in {given.database} is encrypted with a key {given.id[:40]!r}; the error at the server's start names it")
     for tenant, name in gone:
         say(f"Secret {name} of tenant {tenant} is removed; it has to be set again.")
     say(f"Key {given.id} is forgotten. Runs with results that it encrypted cannot go on: the log names them (no_worker), and they can be deleted.")
-
-
-def _must_be_there(database: str) -> None:
-    """Raises BadCommand: to change a database that is not there would make an empty one."""
-    path = Path(database.removeprefix(SQLITE))
-    if database.startswith(SQLITE) and not path.exists():
-        raise BadCommand(f"there is no database {path} here; start the server first, run this in its folder, or name its database with --database")
 
 
 _Action = Callable[[argparse.Namespace, Callable[[str], None]], None]
@@ -187,6 +174,10 @@ def _add_database(action: argparse.ArgumentParser, environment: Mapping[str, str
         default=environment.get(ENV_PREFIX + "DATABASE", Settings().database),
         help="the server's database (default: %(default)s)",
     )
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _date(milliseconds: int) -> str:

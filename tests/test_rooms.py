@@ -116,6 +116,11 @@ def test_a_server_listens_before_it_reads_what_is_large() -> None:
     assert {name.split(".")[1] for name in read} <= {"serving", "settings", "paths", "log", "log_lines", "allocator", "descriptors", "web"}
 
 
+def test_what_is_done_beside_a_server_knows_no_database_by_name() -> None:
+    for name in ("commands", "opening", "serving", "library"):
+        assert not [module for _, module in imports(PACKAGE / f"{name}.py") if "sqlite" in module]
+
+
 def test_no_import_goes_round() -> None:
     """Not for types only either: where two files need each other's types, one of them is too large, or a protocol is missing."""
     assert circle(graph(FILES)) == []

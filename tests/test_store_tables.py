@@ -1,7 +1,6 @@
 """What a store keeps beside the journals: keys and values with their transactions, the ledger of effects, tenants and their code."""
 
 import asyncio
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -9,8 +8,8 @@ from aio import story
 from store_support import AT, claim, create, do, quick, running, with_store
 
 from playground.store import open_store
+from playground.store.open import open_key_admin
 from playground.store.protocol import Store
-from playground.store.sqlite_tables import create_key, keys_of, revoke_key
 from playground.store.tables import (
     GONE,
     MISSING,
@@ -258,6 +257,10 @@ async def test_keys_of_a_tenant_are_numbered_and_the_first_makes_it(store: Store
     assert [await store.tenants.add_key("acme", name, f"hash of {name}", at=AT) for name in ("one", "two")] == [1, 2]
     assert await store.tenants.add_key("other", "", "hash", at=AT + 1) == 1
     assert await store.tenants.key("hash of two") == TenantKey("acme", 2, "two", AT, None)
+    assert await store.tenants.revoke_key("acme", 2, at=AT + 1) and await store.tenants.revoke_key("acme", 2, at=AT + 9)
+    assert not await store.tenants.revoke_key("acme", 3, at=AT)
+    keys = [TenantKey("acme", 1, "one", AT, None), TenantKey("acme", 2, "two", AT, AT + 1)]
+    assert await store.tenants.keys("acme") == keys
     assert [it.name for it in await store.tenants.all(after="", limit=9)] == ["acme", "other"]
 
 
@@ -279,17 +282,18 @@ async def test_secrets_and_the_trigger_are_the_tenants_own(store: Store) -> None
 
 @story
 async def test_keys_are_made_and_revoked_by_another_program_while_the_store_is_open(tmp_path: Path) -> None:
-    path = tmp_path / "store.db"
-    store = open_store(f"sqlite:///{path}")
+    url = f"sqlite:///{tmp_path}/store.db"
+    store = open_store(url)
     try:
-        with sqlite3.connect(path, isolation_level=None) as beside:
-            assert create_key(beside, "acme", "laptop", "h1", AT) == 1
-            assert create_key(beside, "acme", "server", "h2", AT) == 2
-            assert revoke_key(beside, "acme", 1, AT + 5)
-            assert revoke_key(beside, "acme", 1, AT + 9)
-            assert not revoke_key(beside, "acme", 3, AT)
-            found = keys_of(beside, "acme")
-        beside.close()
+        with open_key_admin(url) as admin:
+            assert admin.is_served
+            assert admin.add_key("acme", "laptop", "h1", at=AT) == 1
+            assert admin.add_key("acme", "server", "h2", at=AT) == 2
+            assert admin.revoke_key("acme", 1, at=AT + 5)
+            assert admin.revoke_key("acme", 1, at=AT + 9)
+            assert not admin.revoke_key("acme", 3, at=AT)
+            found = admin.keys("acme")
+        assert found == await store.tenants.keys("acme")
         assert [(it.number, it.name, it.revoked_at) for it in found] == [(1, "laptop", AT + 5), (2, "server", None)]
         key = await store.tenants.key("h2")
         assert key is not None and (key.tenant, key.revoked_at) == ("acme", None)

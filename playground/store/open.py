@@ -1,12 +1,15 @@
 """Opens the store that a database URL names."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from playground.store.encryption import Keyring
 from playground.store.errors import StoreError
 from playground.store.protocol import Store
 from playground.store.sqlite import SLOW_SECONDS, SqliteStore
+from playground.store.sqlite_keys import SqliteKeyAdmin
 from playground.store.sqlite_nodes import LeaseClock
+from playground.store.tables import KeyAdmin
 from playground.store.writer import Log
 
 SQLITE = "sqlite:///"
@@ -35,9 +38,28 @@ def open_store(
     Raises:
         StoreError: the URL, the file or its content can't be used; the message is one line for the operator.
     """
+    return SqliteStore.open(
+        _path_of(url),
+        synchronous=synchronous,
+        log=log,
+        slow_seconds=slow_seconds,
+        keyring=keyring,
+        lease_clock=lease_clock,
+    )
+
+
+def open_key_admin(url: str) -> AbstractContextManager[KeyAdmin]:
+    """The keys in the database at `url`, which a server may have open. Entering it blocks.
+
+    Raises:
+        StoreError: as `open_store`; on entering too, where there is no such database or an older server has it.
+    """
+    return SqliteKeyAdmin.open(_path_of(url))
+
+
+def _path_of(url: str) -> Path:
     if url.startswith(POSTGRESQL):
         raise StoreError(f"PostgreSQL is not in this version yet; use {FORMS}")
     if not url.startswith(SQLITE) or not Path(url.removeprefix(SQLITE)).name:
         raise StoreError(f"the database {url!r} cannot be opened; it takes {FORMS}")
-    path = Path(url.removeprefix(SQLITE))
-    return SqliteStore.open(path, synchronous=synchronous, log=log, slow_seconds=slow_seconds, keyring=keyring, lease_clock=lease_clock)
+    return Path(url.removeprefix(SQLITE))

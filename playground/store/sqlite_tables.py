@@ -112,6 +112,12 @@ class SqliteTenants:
     async def add_key(self, tenant: str, name: str, hash: str, *, at: int) -> int:
         return await self._tables.write(lambda db: create_key(db, tenant, name, hash, at))
 
+    async def keys(self, tenant: str) -> Sequence[TenantKey]:
+        return [TenantKey(*row) for row in await self._tables.all("keys_of_tenant", (tenant,))]
+
+    async def revoke_key(self, tenant: str, number: int, *, at: int) -> bool:
+        return await self._tables.write(lambda db: revoke_key(db, tenant, number, at))
+
     async def deploy(self, tenant: str, source: str, class_name: str, *, at: int, most: int) -> tuple[Version, bool] | None:
         return await self._tables.write_by_rows(partial(_deploy, tenant, source, class_name, at, most))
 

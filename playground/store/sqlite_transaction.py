@@ -382,7 +382,7 @@ class SqliteTransaction:
         """A step of the current generation, perhaps without its result where that is not asked for."""
         row = held.steps.get(step)
         if row is not None and (not result or has_result(row)):
-            return row
+            return readable(self._keyring, held.key, row) if result else row
         if row is None and not result:
             return self._read_step("step_without_result", held, step)
         stored = self._read_step("step", held, step)

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from playground.store.encryption import Keyring
+
 # What becomes of a version that is to be deleted.
 GONE = "gone"
 NEWEST = "newest"
@@ -141,6 +143,12 @@ class TenantStore(Protocol):
     async def add_key(self, tenant: str, name: str, hash: str, *, at: int) -> int:
         """Give a tenant, which is made if it is not there, one more key; gives its number."""
 
+    async def keys(self, tenant: str) -> Sequence[TenantKey]:
+        """The tenant's keys by number, revoked ones too."""
+
+    async def revoke_key(self, tenant: str, number: int, *, at: int) -> bool:
+        """Take a key back for good; whether there is one of this number. One that is revoked keeps its time."""
+
     async def deploy(self, tenant: str, source: str, class_name: str, *, at: int, most: int) -> tuple[Version, bool] | None:
         """Make code the tenant's newest version; what is the newest already stays it. Gives the version, and whether it is new.
 
@@ -173,6 +181,41 @@ class TenantStore(Protocol):
 
     async def secret_names(self, tenant: str) -> list[str]:
         """The names of the tenant's secrets, for which no key is needed."""
+
+
+class KeyAdmin(Protocol):
+    """What an operator's command does to keys, in a database that a server may have open meanwhile.
+
+    Every method blocks, since a command has no event loop, and has taken effect for the server when it returns.
+    `is_served` says whether a server had the database open when this was opened.
+    """
+
+    is_served: bool
+
+    def add_key(self, tenant: str, name: str, hash: str, *, at: int) -> int:
+        """See `TenantStore.add_key`."""
+
+    def keys(self, tenant: str) -> Sequence[TenantKey]:
+        """See `TenantStore.keys`."""
+
+    def revoke_key(self, tenant: str, number: int, *, at: int) -> bool:
+        """See `TenantStore.revoke_key`."""
+
+    def reencrypt(self, keyring: Keyring) -> tuple[int, Sequence[str]]:
+        """Encrypt with the newest key whatever an older one encrypted, all of it or nothing.
+
+        Gives how many values were, and the ids of the keys that nothing here needs any more.
+
+        Raises:
+            StoreError: a server has the database and was not given the newest key, or something is encrypted with a key
+                that is not given.
+        """
+
+    def forget_secrets_key(self, id: str) -> Sequence[tuple[str, str]] | None:
+        """Give up what a lost key encrypted, so that a server can be started without it. For when none has it open.
+
+        Gives the (tenant, name) of the secrets that were removed; None: nothing is encrypted with such a key.
+        """
 
 
 class UsageStore(Protocol):

@@ -1,0 +1,73 @@
+"""Key management for operators' commands, in SQLite. See `tables.KeyAdmin`.
+
+It opens a connection of its own beside a server's. That is right for the tables it changes and for no others: SQLite
+lets one transaction at a time write, whichever process it is of, and a server reads these tables whenever it needs
+them (tenants, their keys and secrets, keys and values, and results that steps keep encrypted). Instances, journals and
+counts are the server's alone.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from playground.store.encryption import Keyring
+from playground.store.errors import StoreError, StoreInUse
+from playground.store.migrations import MIGRATIONS, version_of
+from playground.store.patience import BUSY_MS
+from playground.store.secrets_at_rest import forget, reencrypt
+from playground.store.sqlite import SqliteStore
+from playground.store.sqlite_tables import create_key, keys_of, revoke_key
+from playground.store.tables import TenantKey
+
+
+class SqliteKeyAdmin:
+    """See `tables.KeyAdmin`; made by `SqliteKeyAdmin.open`."""
+
+    def __init__(self, db: sqlite3.Connection, *, is_served: bool) -> None:
+        self._db = db
+        self.is_served = is_served
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path) -> Iterator["SqliteKeyAdmin"]:
+        """The keys in a database that is there, whose schema is brought up to date where no server has it open.
+
+        Raises:
+            StoreError: there is no such database, it can't be used, or the server that has it is of another version.
+        """
+        if not path.exists():  # opening it would make an empty one
+            raise StoreError(
+                f"there is no database {path} here; start the server first, run this in its folder, "
+                "or name its database with --database"
+            )
+        is_served = False
+        try:
+            SqliteStore.open(path).close_now()
+        except StoreInUse:
+            is_served = True
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+            if version_of(db, f"the database {path}") != len(MIGRATIONS):
+                raise StoreError(
+                    f"the database {path} is in use by an older server; stop it and start the newer one first"
+                )
+            try:
+                yield cls(db, is_served=is_served)
+            except sqlite3.Error as fault:
+                raise StoreError(f"the database {path} cannot be written: {fault}") from None
+
+    def add_key(self, tenant: str, name: str, hash: str, *, at: int) -> int:
+        return create_key(self._db, tenant, name, hash, at)
+
+    def keys(self, tenant: str) -> Sequence[TenantKey]:
+        return keys_of(self._db, tenant)
+
+    def revoke_key(self, tenant: str, number: int, *, at: int) -> bool:
+        return revoke_key(self._db, tenant, number, at)
+
+    def reencrypt(self, keyring: Keyring) -> tuple[int, Sequence[str]]:
+        return reencrypt(self._db, keyring, in_use=self.is_served)
+
+    def forget_secrets_key(self, id: str) -> Sequence[tuple[str, str]] | None:
+        return forget(self._db, id)
