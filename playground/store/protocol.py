@@ -364,7 +364,22 @@ def needs_of(decider: Decider) -> Needs:
 class Store(Protocol):
     """A journal store. Every method may be called from the event loop; none blocks it. `at` is epoch milliseconds.
 
-    `nodes` are the engines that play instances; `kv`, `effects`, `tenants` and `usage` are what it keeps beside the journals; `measures` what it has done since it was opened.
+    `nodes` are the engines that play instances; `kv`, `effects`, `tenants` and `usage` are what it keeps beside the
+    journals; `measures` what it has done since it was opened. What every implementation promises:
+
+    - A call that writes is one transaction: all of it is durable when it returns, and nothing of it was written when it
+      raises. Calls that come together may share a transaction, and one that is refused does not disturb the others.
+    - Whoever has seen a call return finds what it wrote in every call that begins afterwards.
+    - A journal's `seq` counts from 1 without a gap. Its events are never changed, and only removed with the instance.
+    - A row and the events that explain it change together: the row is always `project` of the journal, but for what
+      `claim` and `unclaim` do, which have no event. The same holds for steps, inbox and keys and values.
+    - `execution` only grows, whatever happens to the instance: it is what tells a worker that was replaced from its
+      successor. `key` grows with creation and is never given twice, also not after a delete.
+    - Of two calls for one instance, one sees all that the other did. Of several by one caller, who waits for none of
+      them, the earlier is first.
+    - A call whose task is cancelled may be carried out all the same.
+    - A database that fails raises StoreError, events that cannot follow from their journal JournalError, and a value
+      that is not JSON NotSerialisable.
     """
 
     nodes: NodeStore
@@ -374,9 +389,11 @@ class Store(Protocol):
     usage: UsageStore
 
     async def create(self, instances: Sequence[NewInstance], *, at: int) -> tuple[list[InstanceRow], list[Refusal]]:
-        """Add instances, each with its `workflow_queued` event and with its code, in one transaction.
+        """Add instances, each with its `workflow_queued` event, its further events and its code, in one transaction.
 
-        Ids that are taken, or stay used, are left out and reported.
+        Gives the rows of those that were added, in their order. Ids that are taken in their tenant, stay used, or come
+        a second time in the batch, are left out and reported, and their code is not stored; of calls at once for one
+        id, one gets it. Code that is stored already stays as it is. New instances are due at once.
         """
 
     async def append(
@@ -391,13 +408,16 @@ class Store(Protocol):
     ) -> Committed:
         """Add events to a journal and project them on the rows, in one transaction that is durable when this returns.
 
-        `execution` is the fence: when it is not None it must be the instance's current execution, and the instance must have
-        an owner and not be final. It is also what the events are stamped with (None: the row's current execution, or null before the first).
+        Without events nothing is written. `execution` is the fence: when it is not None it must be the instance's
+        current execution, and the instance must have an owner and not be final, in the transaction that writes. It is
+        also what the events are stamped with (None: the row's current execution, or null before the first).
 
-        `on_commit` is called with what was committed right after the commit, perhaps on another thread, before this returns: for an
-        acknowledgement that should not wait for its turn on the event loop. It must be quick and safe to call from any thread.
+        `on_commit` is called with what was committed right after the commit, perhaps on another thread, before this
+        returns: for an acknowledgement that should not wait for its turn on the event loop. It must be quick and safe
+        to call from any thread. What it raises is reported, and the commit stands.
 
-        `last_seq` is the expected version: where the journal has another last seq, nothing is written and what is given back has no events.
+        `last_seq` is the expected version: where the journal has another last seq, nothing is written and what is given
+        back has no events.
 
         Raises:
             Fenced: the execution is no longer current, the instance has no owner any more, or it is final; nothing was written.
@@ -407,8 +427,10 @@ class Store(Protocol):
     async def decide(self, key: int, decider: Decider, *, execution: int | None, at: int) -> Committed:
         """Like `append`, with the events computed from the instance's state inside the transaction.
 
-        What `needs_of(decider)` says is read first. The decider is pure and quick; it runs on the writer. What it
-        raises is raised here and nothing is written. No events: nothing is written.
+        What `needs_of(decider)` says is read first, and nothing that was read changes before the events are written: an
+        implementation holds the instance's row locked, or finds out that its `last_seq` has moved, and decides again.
+        So a decider is pure and may be called more than once, and it is quick, since others wait. What it raises is
+        raised here and nothing is written. No events: nothing is written.
         """
 
     async def claim(
@@ -422,21 +444,30 @@ class Store(Protocol):
     ) -> Claimed:
         """Take up to `limit` instances that are due: `owner` becomes theirs and `execution` one more. No event is written.
 
-        Woken instances go first, oldest due first; then new ones, queues taking turns, oldest first within a queue. `limits` are held against what
-        runs and has begun on all nodes, in the same transaction. `closed` are (tenant, workflow) to pass over.
+        Due are those without an owner whose `due_at` is `at` or earlier. None is given to two claims. Those that ran
+        before (not `fresh`) go first, oldest due first; then new ones, queues taking turns, oldest first within a
+        queue. `limits` are held against what runs and has begun on all nodes, in the same transaction. `closed` are
+        (tenant, workflow) to pass over. The cost does not grow with how many are queued.
 
         Raises:
             NodeLost: the lease of `owner` is over.
         """
 
     async def unclaim(self, key: int, *, execution: int) -> None:
-        """Give a claimed instance back as it was before `claim`, when it never got a worker; its execution number stays used."""
+        """Give a claimed instance back as it was before `claim`, when it never got a worker; its number stays used.
+
+        Raises:
+            Fenced: the execution is no longer current, or has had its worker.
+            InstanceNotFound: there is no such instance.
+        """
 
     async def next_due(self, after: int | None = None) -> int | None:
-        """When the next instance without a worker is due, or None; with `after`, the next that is due later than that."""
+        """When the next instance without an owner is due, or None; with `after`, the next that is due after that."""
 
     async def oldest_due(self) -> int | None:
-        """When the instance that is due for longest, and has no worker, fell due; None when there is none. Cheap however many are queued.
+        """When the instance that is due for longest, and has no owner, fell due; None when there is none.
+
+        Cheap however many are queued.
 
         Of the new instances of a queue the next to go is looked at, which is the oldest unless one was restarted.
         """
@@ -446,13 +477,23 @@ class Store(Protocol):
         """Commits, events and times since the store was opened."""
 
     async def load(self, key: int) -> History:
-        """The instance with all its steps and its inbox. Raises InstanceNotFound."""
+        """The instance with all its steps and its inbox, as they stood at one moment.
+
+        Raises:
+            InstanceNotFound: there is no such instance.
+            CannotDecrypt: a result is encrypted with a key that is not given.
+        """
 
     async def find(self, tenant: str, id: str) -> InstanceRow:
-        """The instance of this tenant and id. Raises InstanceNotFound; InstanceExpired: there was one, which was removed for its age."""
+        """The instance of this tenant and id.
+
+        Raises:
+            InstanceNotFound: there is none.
+            InstanceExpired: there was one, which was removed for its age and whose id stays used.
+        """
 
     async def events(self, key: int, *, after: int, limit: int) -> list[Event]:
-        """Journal events with seq > after, oldest first."""
+        """Journal events with seq > after, oldest first; none for an instance that is not there."""
 
     async def events_json(self, key: int, *, after: int, limit: int) -> list[tuple[int, str, bytes]]:
         """The same, each as (seq, type, its JSON as `Event.as_json` encodes), for streams: stored text is not parsed again.
@@ -461,48 +502,67 @@ class Store(Protocol):
         """
 
     def subscribe(self, key: int) -> AbstractAsyncContextManager[Callable[[int], Awaitable[int]]]:
-        """Watch a journal grow, as `listen` for who waits in between. Gives `wait(seq)`, which returns the last committed seq once it is greater than `seq`."""
+        """Watch a journal grow, as `listen` for who waits in between.
+
+        Gives `wait(seq)`, which returns the last committed seq once it is greater than `seq`. No commit is missed,
+        whichever process makes it. Entering raises InstanceNotFound, and so does `wait` once the instance is deleted.
+        """
 
     def listen(self, key: int, listener: Callable[[int | None], None]) -> Callable[[], None]:
-        """Call `listener` on the event loop with the last committed seq after each commit to a journal, whoever makes it; None says that the instance is deleted.
+        """Call `listener` on the event loop with the last committed seq after each commit to a journal.
 
-        A hint: what is to be done is read by seq. Gives what ends it, which may be called again.
+        That is whoever makes the commit; None says that the instance is deleted. A hint: what is to be done is read by
+        seq. Gives what ends it, which may be called again.
         """
 
     def listen_due(self, listener: Callable[[int], None]) -> Callable[[], None]:
-        """Call `listener` on the event loop when a commit leaves an instance that may be claimed, with the time at which it falls due. A hint, as `listen`."""
+        """Call `listener` on the event loop when a commit leaves an instance that may be claimed.
+
+        It is given the time at which the instance falls due. A hint, as `listen`.
+        """
 
     async def list(
         self, tenant: str | None, *, status: str | None = None, workflow: str | None = None, before: int | None = None, limit: int = 50
     ) -> list[InstanceRow]:
-        """Instances, newest first (by key, descending, keys < before); with `workflow` only those of a workflow of this name."""
+        """Instances, newest first (by key, descending, keys < before); with `workflow` only those of a workflow's name.
+
+        `tenant` None means anybody's; a workflow is only named together with its tenant.
+        """
 
     async def children(self, key: int, kind: str, *, limit: int = 50) -> Sequence[Child]:
         """The instances made from one in a certain way (`trigger["kind"]`), newest first."""
 
     async def count(self, *, tenant: str | None = None, queue: str | None = None) -> dict[str, int]:
-        """How many instances there are by status; cheap enough to ask at every create()."""
+        """How many instances there are by status, without zeros; cheap enough to ask at every create()."""
 
     async def delete(self, key: int) -> None:
-        """Remove an instance and everything of it. Raises InstanceNotFound."""
+        """Remove an instance and everything of it: rows, journal, effects, and keys and values of its own.
+
+        It may be of any status; whoever runs it gets InstanceNotFound from then on. Its id may be given again, its key
+        is not. What is shared stays: its code, its tenant's keys and values. Raises InstanceNotFound.
+        """
 
     async def expire(self, before: int, limit: int = 100, *, chaos: bool = False) -> int:
-        """Remove instances that ended before a time, with `chaos` only those of chaos runs, fewer than `limit` when they are large; returns how many were removed.
+        """Remove instances that ended before a time, with `chaos` only those of chaos runs; returns how many.
 
-        Of a tenant's instance whose id was chosen, the id stays used.
+        Those that ended first go first, fewer than `limit` when they are large, so that no other commit waits long; 0
+        means that none is left. Of a tenant's instance whose id was chosen, the id stays used.
         """
 
     async def forget_used_ids(self, before: int, limit: int = 1_000) -> int:
         """Let ids of removed instances that ended before a time be given again; returns how many."""
 
     async def delete_ended(self, tenant: str, limit: int = 100) -> int:
-        """Remove instances of a tenant that have ended, fewer than `limit` when they are large; returns how many were removed."""
+        """Remove instances of a tenant that have ended; returns how many. As `expire`, but no id stays used."""
 
     async def put_snippet(self, source: str, params: str | None, *, at: int) -> Snippet:
-        """Store code and params under their hash; storing again changes nothing."""
+        """Store code and params under their hash; storing again changes nothing and gives what was stored first.
+
+        A snippet is never changed nor removed, so that any process may hold it in memory.
+        """
 
     async def snippet(self, id: str) -> Snippet | None:
-        """The snippet of this id."""
+        """The snippet of this id; None when none is stored."""
 
     async def shrink(self) -> None:
         """Give back memory that is held only for speed. For when nothing runs: what comes next is a little slower."""

@@ -21,7 +21,10 @@ def snippet_of(source: str, params: str | None, at: int) -> Snippet:
 
 
 class KnownSnippets:
-    """Those lately stored or read: a snippet never changes and is never removed, so that whoever starts it again need not ask the database."""
+    """Those lately stored or read, so that whoever starts one again need not ask the database.
+
+    Right in any number of processes: a snippet never changes and is never removed.
+    """
 
     def __init__(self, most: int = KNOWN_CHARACTERS) -> None:
         self._most, self._characters = most, 0

@@ -208,6 +208,11 @@ def keys_of(db: sqlite3.Connection, tenant: str) -> list[TenantKey]:
     return [TenantKey(*row) for row in db.execute(SQL["keys_of_tenant"], (tenant,))]
 
 
+# What follows reads and then writes, which is safe in SQLite alone: a transaction that writes has begun (`beside`), and
+# the file has one of those at a time. Elsewhere a unique constraint or a lock on the instance's, or the tenant's, row
+# decides.
+
+
 def _record(effect: NewEffect, at: int, most: int, db: sqlite3.Connection) -> EffectRow | None:
     if effect.key is not None:
         known = db.execute(SQL["effect_of_key"], (*effect.scope, effect.kind, effect.key)).fetchone()

@@ -88,6 +88,8 @@ class SqliteTransaction:
         self._deleted: list[int] = []
         self._new_due: int | None = None  # when the first of those that may be claimed since the last commit falls due, beside those touched
         self._uncounted = 0  # events written since the last commit
+        # Per process on purpose: the file's lock makes this the only writer of instances, and a key that is known
+        # before its row is written lets children, steps and events be written in the same statement as it.
         self._keys = count(db.execute(sql["last_key"]).fetchone()[0] + 1)
         self._owned: Counter[str] = Counter()  # not written yet
         self.full: set[str] = set()  # queues whose instances the last claims passed over because they were full; a hint only
@@ -107,6 +109,8 @@ class SqliteTransaction:
         ids: set[tuple[str, str]] = set()
         for index, new in enumerate(instances):
             identity = (new.tenant, new.id)
+            # Looked for before it is written, per process on purpose: the file's lock makes this the only writer, and a
+            # conflict found by the INSERT of many rows would undo those of other calls.
             if identity in ids or identity in self._created or self._ask(self._sql["key_of_id"], identity).fetchone():
                 refused.append(Refusal(index, new.id, InstanceAlreadyExists.code))
                 continue
@@ -131,7 +135,10 @@ class SqliteTransaction:
         return rows, refused, self._stage_code({row.snippet for row in rows} & unknown.keys(), unknown)
 
     def _stage_code(self, ids: AbstractSet[str], code: Mapping[str, Snippet]) -> list[Snippet]:
-        """Have code written with the instances that run it, unless it is stored already; gives what was not."""
+        """Have code written with the instances that run it, unless it is stored already; gives what was not.
+
+        The look only saves a write: the INSERT leaves what is there, whoever stored it.
+        """
         new = [id for id in ids if id not in self._code and not self._ask(self._sql["has_snippet"], (id,)).fetchone()]
         self._code.update({id: code[id] for id in new})
         return [code[id] for id in new]

@@ -88,7 +88,11 @@ class EffectStore(Protocol):
     """The ledger of pretended side effects: not part of any journal's transaction, as no real side effect is."""
 
     async def record(self, effect: NewEffect, *, at: int, most: int) -> EffectRow | None:
-        """Let it happen; one whose key is known does not happen again and gives the first. None: the instance has `most` already."""
+        """Let it happen; one whose key is known in its scope and kind does not happen again and gives the first.
+
+        Of calls at once with one key, one happens. Numbers of an instance count from 1 without a gap. None: the
+        instance has `most` already.
+        """
 
     async def of(self, instance: int) -> list[EffectRow]:
         """The effects of an instance, in the order they happened."""
@@ -141,7 +145,7 @@ class TenantStore(Protocol):
         """The key with this hash, revoked or not."""
 
     async def add_key(self, tenant: str, name: str, hash: str, *, at: int) -> int:
-        """Give a tenant, which is made if it is not there, one more key; gives its number."""
+        """Give a tenant, which is made if it is not there, one more key; gives its number, one more than the last."""
 
     async def keys(self, tenant: str) -> Sequence[TenantKey]:
         """The tenant's keys by number, revoked ones too."""
@@ -150,9 +154,11 @@ class TenantStore(Protocol):
         """Take a key back for good; whether there is one of this number. One that is revoked keeps its time."""
 
     async def deploy(self, tenant: str, source: str, class_name: str, *, at: int, most: int) -> tuple[Version, bool] | None:
-        """Make code the tenant's newest version; what is the newest already stays it. Gives the version, and whether it is new.
+        """Make code the tenant's newest version; what is the newest already stays it. Gives it, and whether it is new.
 
-        A new one is at most the `most`-th: the oldest that no unfinished instance needs go. None: nothing may go, and nothing was changed.
+        The tenant is made if it is not there. Numbers grow, and no other call comes between looking and writing. A new
+        version is at most the `most`-th: the oldest that no unfinished instance needs go. None: nothing may go, and
+        nothing was changed.
         """
 
     async def delete_version(self, tenant: str, id: str) -> str:

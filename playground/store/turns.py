@@ -1,7 +1,8 @@
 """Whose turn it is among queues with new instances. A lane is a queue's instances of one (tenant, workflow).
 
-Kept in memory beside the database's index of new instances, and made from it at the start: the order of turns is a matter of
-fairness, not of truth. Source of the rule: round robin, where a queue that becomes busy joins at the end of the round.
+Kept in memory beside the database's index of new instances, and made from it at the start. Per process on purpose: the
+file's lock makes this process the only one that claims, and the order of turns is a matter of fairness, not of truth.
+Source of the rule: round robin, where a queue that becomes busy joins at the end of the round.
 """
 
 from collections import Counter
