@@ -24,7 +24,7 @@ from playground.store.tables import (
     scope_of,
 )
 from playground.workflows import events as ev
-from playground.workflows.errors import Fenced
+from playground.workflows.errors import Fenced, InstanceNotFound
 from playground.workflows.events import NewEvent, StepKey
 
 ACME = Scope("acme", 0)
@@ -161,6 +161,19 @@ async def test_a_key_of_one_scope_means_nothing_in_another_and_effects_are_bound
     assert await store.effects.record(effect(one.key), at=AT, most=1) is None
     again = await store.effects.record(effect(one.key, key="k"), at=AT, most=1)
     assert again is not None and again.asked == 2
+
+
+@with_store
+async def test_no_effect_is_recorded_of_an_instance_that_has_been_deleted(store: Store) -> None:
+    row = await running(store, tenant="acme")
+    deleting = asyncio.ensure_future(store.delete(row.key))
+    recording = asyncio.ensure_future(store.effects.record(effect(row.key), at=AT, most=9))  # in the same commit, or the next
+    await deleting
+    with pytest.raises(InstanceNotFound):
+        await recording
+    with pytest.raises(InstanceNotFound):
+        await store.effects.record(effect(row.key, key="order-7"), at=AT, most=9)
+    assert await store.effects.edition(row.key) == (0, 0)
 
 
 async def deploy(

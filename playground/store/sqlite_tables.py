@@ -15,6 +15,7 @@ from playground.store.snippets import snippet_of
 from playground.store.sqlite_transaction import SqliteTransaction
 from playground.store.tables import GONE, MISSING, NEEDED, NEWEST, EffectRow, NewEffect, Scope, TenantKey, TenantRow, Version
 from playground.store.writer import Writer
+from playground.workflows.errors import InstanceNotFound
 
 T = TypeVar("T")
 
@@ -223,7 +224,9 @@ def _record(effect: NewEffect, at: int, most: int, db: sqlite3.Connection) -> Ef
     if count >= most:
         return None
     happened = (effect.key, encode(effect.data), effect.step, effect.attempt, effect.execution)
-    db.execute(SQL["insert_effect"], (effect.instance, count + 1, at, effect.kind, *effect.scope, *happened))
+    written = db.execute(SQL["insert_effect"], (effect.instance, count + 1, at, effect.kind, *effect.scope, *happened)).rowcount
+    if not written:
+        raise InstanceNotFound(f"there is no instance number {effect.instance}")
     return _effect((count + 1, at, effect.kind, *happened, 1))
 
 

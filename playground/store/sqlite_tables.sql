@@ -26,8 +26,9 @@ UPDATE effect SET asked = asked + 1 WHERE instance = ? AND number = ?
 SELECT count(*) FROM effect WHERE instance = ?
 
 -- name: insert_effect
+-- Only of an instance that is there: one that was recorded after its instance was deleted would stay for ever.
 INSERT INTO effect (instance, number, at, kind, tenant, scope, key, data, step, attempt, execution, asked)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
+SELECT key, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 1 FROM instance WHERE key = ?1
 
 -- name: tenant
 SELECT name, created_at, trigger_hash FROM tenant WHERE name = ?

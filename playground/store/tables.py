@@ -92,6 +92,9 @@ class EffectStore(Protocol):
 
         Of calls at once with one key, one happens. Numbers of an instance count from 1 without a gap. None: the
         instance has `most` already.
+
+        Raises:
+            InstanceNotFound: the instance has been deleted.
         """
 
     async def of(self, instance: int) -> list[EffectRow]:
