@@ -293,6 +293,25 @@ async def test_secrets_and_the_trigger_are_the_tenants_own(store: Store) -> None
     assert [it.name for it in await store.tenants.all(after="", limit=5)] == ["acme"]
 
 
+@with_store
+async def test_of_many_secrets_set_at_once_no_more_are_kept_than_there_may_be(store: Store) -> None:
+    setting = [store.tenants.set_secret("acme", f"S{number}", "value", most=3) for number in range(8)]
+    assert sum(await asyncio.gather(*setting)) == 3
+    kept = await store.tenants.secret_names("acme")
+    assert len(kept) == 3
+    assert await store.tenants.set_secret("acme", kept[0], "another", most=3), "one that is there may be changed"
+    assert await store.tenants.set_secret("other", "FIRST", "value", most=3)
+    assert await store.tenants.set_secret("acme", kept[1], None)
+    assert await store.tenants.set_secret("acme", "FREE", "value", most=3)
+    assert (await store.tenants.secrets("acme"))[kept[0]] == "another"
+
+
+@with_store
+async def test_of_many_versions_deployed_at_once_no_more_are_kept_than_there_may_be(store: Store) -> None:
+    await asyncio.gather(*(deploy(store, f"source {number}", most=3) for number in range(8)))
+    assert len(await store.tenants.versions("acme", limit=99)) == 3
+
+
 @story
 async def test_keys_are_made_and_revoked_by_another_program_while_the_store_is_open(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/store.db"

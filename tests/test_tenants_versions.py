@@ -1,5 +1,6 @@
 """Tenants that deploy: versions are immutable and kept, instances stay on theirs, and migrate where their history fits."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from dispatch_support import journal, journal_until, on_engine, output, workflow
 
 from playground.engine import Engine
 from playground.engine.instances import WorkflowInstance
-from playground.engine.tenants import Tenants
+from playground.engine.tenants import SECRETS_MOST, Tenants
 from playground.store.protocol import InstanceRow
 from playground.workflows import errors
 from playground.workflows import events as ev
@@ -340,6 +341,17 @@ async def test_what_can_not_be_migrated_says_why(engine: Engine) -> None:
 async def test_a_secret_that_can_not_be_kept_is_refused(engine: Engine, name: str, value: str, said: str) -> None:
     with pytest.raises((errors.InvalidSecret, errors.TooLarge), match=said):
         await Tenants(engine).set_secret("acme", name, value)
+
+
+@on_engine()
+async def test_secrets_set_at_once_cannot_pass_their_limit_together(engine: Engine) -> None:
+    tenants = Tenants(engine)
+    for number in range(SECRETS_MOST - 1):
+        await tenants.set_secret("acme", f"S{number}", "value")
+    setting = [tenants.set_secret("acme", f"LAST{n}", "value") for n in range(3)]
+    answers = await asyncio.gather(*setting, return_exceptions=True)
+    assert sorted(str(it) for it in answers if it is not None) == [f"A tenant has at most {SECRETS_MOST} secrets."] * 2
+    assert len(await tenants.secret_names("acme")) == SECRETS_MOST
 
 
 @on_engine(idle_grace_ms=0)

@@ -260,10 +260,8 @@ class Tenants:
             raise InvalidSecret(f"A secret takes at least {SHORTEST} characters: a shorter one could not be redacted without blotting out text.")
         if len(value.encode()) > SECRET_BYTES:
             raise TooLarge(f"A secret takes at most {SECRET_BYTES:,} bytes.")
-        known = await self._store.secret_names(tenant)
-        if name not in known and len(known) >= SECRETS_MOST:
+        if not await self._store.set_secret(tenant, name, value, most=SECRETS_MOST):
             raise InvalidSecret(f"A tenant has at most {SECRETS_MOST} secrets.")
-        await self._store.set_secret(tenant, name, value)
 
     async def remove_secret(self, tenant: str, name: str) -> None:
         """Remove a secret; one that is not there is no error."""

@@ -143,13 +143,14 @@ class SqliteTenants:
     async def set_trigger(self, tenant: str, hash: str | None) -> None:
         await self._tables.write(lambda db: db.execute(SQL["set_trigger"], (hash, tenant)))
 
-    async def set_secret(self, tenant: str, name: str, value: str | None) -> None:
+    async def set_secret(self, tenant: str, name: str, value: str | None, *, most: int | None = None) -> bool:
         if value is None:
             await self._tables.write(lambda db: db.execute(SQL["delete_secret"], (tenant, name)))
-        else:
-            keyring = self._tables.keyring
-            kept = keyring.encrypt(json.dumps(value), *_place(tenant, name)) if keyring else value
-            await self._tables.write(lambda db: db.execute(SQL["set_secret"], (tenant, name, kept, bool(keyring))))
+            return True
+        keyring = self._tables.keyring
+        kept = keyring.encrypt(json.dumps(value), *_place(tenant, name)) if keyring else value
+        row = (tenant, name, kept, bool(keyring), LAST_NUMBER if most is None else most)
+        return await self._tables.write(lambda db: db.execute(SQL["set_secret"], row).rowcount > 0)
 
     async def secrets(self, tenant: str) -> dict[str, str]:
         keyring, found = self._tables.keyring, await self._tables.all("secrets", (tenant,))

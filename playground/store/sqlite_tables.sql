@@ -121,7 +121,9 @@ DELETE FROM used_id WHERE tenant = ?
 DELETE FROM tenant WHERE name = ?
 
 -- name: set_secret
-INSERT INTO tenant_secret (tenant, name, value, encrypted) VALUES (?, ?, ?, ?)
+-- Counted in the statement that writes, so that two at once cannot both take the last place.
+INSERT INTO tenant_secret (tenant, name, value, encrypted)
+SELECT ?1, ?2, ?3, ?4 WHERE (SELECT count(*) FROM tenant_secret WHERE tenant = ?1 AND name <> ?2) < ?5
 ON CONFLICT DO UPDATE SET value = excluded.value, encrypted = excluded.encrypted
 
 -- name: delete_secret

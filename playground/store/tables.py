@@ -182,8 +182,8 @@ class TenantStore(Protocol):
     async def set_trigger(self, tenant: str, hash: str | None) -> None:
         """Set or remove the hash of the trigger's secret."""
 
-    async def set_secret(self, tenant: str, name: str, value: str | None) -> None:
-        """Set a secret, or remove it with None."""
+    async def set_secret(self, tenant: str, name: str, value: str | None, *, most: int | None = None) -> bool:
+        """Set a secret, or remove it with None. False: a new one would be one more than the tenant's `most`, and nothing was changed."""
 
     async def secrets(self, tenant: str) -> dict[str, str]:
         """The tenant's secrets, by name. Raises CannotDecrypt: one of them is encrypted with a key that is not given."""
