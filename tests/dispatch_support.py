@@ -5,7 +5,7 @@ import functools
 import inspect
 import itertools
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,23 @@ class Place:
                 yield engine
         finally:
             await store.close()
+
+    @asynccontextmanager
+    async def nodes(self, count: int = 2, clock: Clock | None = None, **settings: Any) -> Any:
+        """Open engines over one store, as nodes share a database."""
+        self.log = Log()
+        chosen = Settings(**{"database": self.new_url(), "workers": 8, "synchronous": "normal", **settings})
+        async with AsyncExitStack() as opened:
+            store = await asyncio.to_thread(open_store, chosen.database, synchronous="normal")
+            opened.push_async_callback(store.close)
+            yield [
+                await opened.enter_async_context(
+                    Engine.open(
+                        settings=chosen, store=store, sandbox=self._sandbox, clock=clock or SystemClock(), ids=SystemIds(), log=self.log, node=f"node-{n}"
+                    )
+                )
+                for n in range(count)
+            ]
 
     def run(self, story: Story, *, url: str | None = None, clock: Clock | None = None, **settings: Any) -> None:
         """Play a story on an engine of its own."""

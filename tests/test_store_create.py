@@ -14,6 +14,7 @@ from store_support import (
 )
 
 from playground.store.encoding import plain
+from playground.store.errors import QueueFull
 from playground.store.snippets import snippet_of
 from playground.store.tables import scope_of
 from playground.workflows import events as ev
@@ -50,6 +51,23 @@ async def test_creates_at_once_of_one_id_give_it_to_one(store):
     answers = await asyncio.gather(*(store.create([new("same")], at=AT) for _ in range(20)))
     assert sum(len(rows) for rows, _ in answers) == 1
     assert await store.count() == {"queued": 1}
+
+
+@with_store
+async def test_creates_at_once_cannot_fill_a_queue_past_its_length(store):
+    """Whoever creates: the count is looked at in the transaction, with what others have created in the same commit."""
+    asked = [store.create([new(f"i{n}", tenant="acme", queue=f"q{n}")], at=AT, queued_most={"acme": 5}) for n in range(20)]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    refused = [it for it in answers if isinstance(it, QueueFull)]
+    assert [(it.tenant, it.queued, it.most) for it in refused] == [("acme", 5, 5)] * 15
+    assert await store.count(tenant="acme") == {"queued": 5}
+    await store.create([new("other", tenant="other"), new("nobodys")], at=AT, queued_most={"acme": 5, "": 1})
+    with pytest.raises(QueueFull):
+        await store.create([new("fits", tenant="other"), new("too-many")], at=AT, queued_most={"other": 9, "": 1})
+    assert await store.count(tenant="other") == {"queued": 1}, "a batch is all or nothing"
+    await store.claim("node", 1, at=AT, full={})
+    await store.delete((await store.find("acme", answers[0][0][0].id)).key)
+    assert len((await store.create([new("room", tenant="acme")], at=AT, queued_most={"acme": 5}))[0]) == 1
 
 
 @with_store

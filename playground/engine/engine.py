@@ -29,6 +29,7 @@ from playground.engine.tenant_limits import LimitsOfTenants, TenantLimits
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
 from playground.store import disk
+from playground.store.errors import QueueFull
 from playground.store.protocol import Committed, Decider, History, InstanceRow, NewInstance, Refusal, Store
 from playground.store.snippets import snippet_of
 from playground.workflows import events as ev
@@ -248,8 +249,6 @@ class Engine:
                 prepared.append(await self._prepare(new))
             except WorkflowError as error:
                 raise (of_entry(index, error) if len(batch) > 1 else error) from None
-        for tenant in {new.tenant for new in batch}:
-            await self._check_queue(tenant)
         self._check_disk()
         rows = []
         for new, id, params, broken in prepared:
@@ -274,7 +273,11 @@ class Engine:
                     id_chosen=new.id is not None,
                 )
             )
-        return await store.create(rows, at=now)
+        most = {tenant: self._queued_most(tenant) for tenant in {new.tenant for new in batch}}
+        try:
+            return await store.create(rows, at=now, queued_most=most)
+        except QueueFull as full:
+            raise _busy(full) from None
 
     async def _prepare(self, new: CreateInstance) -> tuple[CreateInstance, str, Any, list[NewEvent]]:
         names.check_name(new.workflow, "workflow")
@@ -286,18 +289,8 @@ class Engine:
             await self.check(new.source)
         return new, id, params, await self._breaks(new.breaks)
 
-    async def _check_queue(self, tenant: str) -> None:
-        queued = (await self.store.count(tenant=tenant)).get(ev.QUEUED, 0)
-        settings = self.settings
-        if not tenant and queued >= settings.queue_length:
-            raise Busy(f"The server is full: {queued:,} instances are queued. Try again in a minute.", retry_after=60, setting="queue_length")
-        most = self._services.tenant_limits.queued(tenant)
-        if tenant and queued >= most:
-            raise Busy(
-                f"{queued:,} instances of this tenant are queued, and {most:,} is the most. Try again in a minute.",
-                retry_after=60,
-                setting="queued_per_tenant",
-            )
+    def _queued_most(self, tenant: str) -> int:
+        return self._services.tenant_limits.queued(tenant) if tenant else self.settings.queue_length
 
     def _check_disk(self) -> None:
         settings = self.settings
@@ -379,3 +372,13 @@ class Engine:
     async def operate(self, row: InstanceRow, decider: Decider) -> Committed:
         """Commit an operation. Whoever plays the instance, on whichever node, follows its journal and acts on it."""
         return await self.store.decide(row.key, decider, execution=None, at=self.clock.now())
+
+
+def _busy(full: QueueFull) -> Busy:
+    if not full.tenant:
+        return Busy(f"The server is full: {full.queued:,} instances are queued. Try again in a minute.", retry_after=60, setting="queue_length")
+    return Busy(
+        f"{full.queued:,} instances of this tenant are queued, and {full.most:,} is the most. Try again in a minute.",
+        retry_after=60,
+        setting="queued_per_tenant",
+    )

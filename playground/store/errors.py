@@ -13,6 +13,14 @@ class NodeLost(StoreError):
     """The lease of a node is over: others may have taken over what it owned, and it may own nothing more before it joins again."""
 
 
+class QueueFull(Exception):
+    """A tenant has as many instances queued as it may (`queued`, `most`), so none of a create was made."""
+
+    def __init__(self, tenant: str, queued: int, most: int) -> None:
+        super().__init__(f"{queued} instances of tenant {tenant!r} are queued, and {most} is the most")
+        self.tenant, self.queued, self.most = tenant, queued, most
+
+
 class JournalError(Exception):
     """Events that can't follow from their journal: a step started twice, an attempt of a step never started.
 

@@ -331,6 +331,7 @@ class ClaimLimits:
 
 
 NO_LIMITS = ClaimLimits()
+ANY_NUMBER: Mapping[str, int] = {}  # of instances that may be queued
 
 
 class Claimed(NamedTuple):
@@ -388,12 +389,21 @@ class Store(Protocol):
     tenants: TenantStore
     usage: UsageStore
 
-    async def create(self, instances: Sequence[NewInstance], *, at: int) -> tuple[list[InstanceRow], list[Refusal]]:
+    async def create(
+        self, instances: Sequence[NewInstance], *, at: int, queued_most: Mapping[str, int] = ANY_NUMBER
+    ) -> tuple[list[InstanceRow], list[Refusal]]:
         """Add instances, each with its `workflow_queued` event, its further events and its code, in one transaction.
 
         Gives the rows of those that were added, in their order. Ids that are taken in their tenant, stay used, or come
         a second time in the batch, are left out and reported, and their code is not stored; of calls at once for one
         id, one gets it. Code that is stored already stays as it is. New instances are due at once.
+
+        `queued_most` is how many instances a tenant may have queued; one that is absent has no limit. It is looked at in
+        the transaction, before any of the batch, so a tenant has at most one less than a batch more than its limit,
+        however many nodes create at once.
+
+        Raises:
+            QueueFull: a tenant of the batch has as many queued as it may; none was added.
         """
 
     async def append(

@@ -4,7 +4,7 @@ import asyncio
 import heapq
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from playground.store.migrations import migrate, version_of
 from playground.store.named_sql import NamedSql
 from playground.store.patience import BUSY_MS, Patience
 from playground.store.protocol import (
+    ANY_NUMBER,
     NO_LIMITS,
     Child,
     Claimed,
@@ -131,10 +132,12 @@ class SqliteStore:
                 raise StoreError(f"cannot open the database {path}: {error}{cure}") from None
             raise
 
-    async def create(self, instances: Sequence[NewInstance], *, at: int) -> tuple[list[InstanceRow], list[Refusal]]:
+    async def create(
+        self, instances: Sequence[NewInstance], *, at: int, queued_most: Mapping[str, int] = ANY_NUMBER
+    ) -> tuple[list[InstanceRow], list[Refusal]]:
         carried = (new.snippet for new in instances if not isinstance(new.snippet, str))
         unknown = {code.id: code for code in carried if self._snippets.get(code.id) is None}
-        rows, refused, stored = await self._writer.submit(partial(self._transaction.create, instances, unknown, at))
+        rows, refused, stored = await self._writer.submit(partial(self._transaction.create, instances, unknown, at, queued_most))
         for code in stored:
             self._snippets.hold(code)
         return rows, refused

@@ -15,13 +15,14 @@ from typing import Any, TypeVar
 from playground.store import sqlite_rows as columns
 from playground.store.encoding import encode, encode_or_none
 from playground.store.encryption import Keyring
-from playground.store.errors import JournalError, StoreError
+from playground.store.errors import JournalError, QueueFull, StoreError
 from playground.store.growth import Changes
 from playground.store.measures import Measures
 from playground.store.named_sql import NamedSql
 from playground.store.projection import Change, first_event, first_row, project, reads_of
 from playground.store.projection_fold import replace
 from playground.store.protocol import (
+    ANY_NUMBER,
     Committed,
     Decider,
     InstanceRow,
@@ -41,7 +42,7 @@ from playground.store.tables import scope_of
 from playground.store.tally import Tally
 from playground.store.turns import Room, Turns
 from playground.workflows.errors import Fenced, InstanceAlreadyExists, InstanceNotFound
-from playground.workflows.events import FINAL_STATUSES, NewEvent, StepKey
+from playground.workflows.events import FINAL_STATUSES, QUEUED, NewEvent, StepKey
 
 T = TypeVar("T")
 
@@ -97,11 +98,12 @@ class SqliteTransaction:
         self._turns: Turns | None = None  # made when first asked for, and again after a rollback
 
     def create(
-        self, instances: Sequence[NewInstance], unknown: Mapping[str, Snippet], at: int
+        self, instances: Sequence[NewInstance], unknown: Mapping[str, Snippet], at: int, queued_most: Mapping[str, int] = ANY_NUMBER
     ) -> tuple[list[InstanceRow], list[Refusal], list[Snippet]]:
         """See `Store.create`. `unknown` is the code that may not be stored yet, by id; gives which of it was not."""
         for code in unknown.values():
             code.source.encode(), (code.params or "").encode()  # refused now or not at all
+        self._check_queues(instances, queued_most)
         rows: list[InstanceRow] = []
         journals: list[Any] = []
         made: list[tuple[NewInstance, Change]] = []
@@ -126,6 +128,8 @@ class SqliteTransaction:
             if new.parent is not None or new.events:
                 made.append((new, change))
         self._new += rows
+        for row in rows:
+            self.tally.move(row.tenant, row.queue, None, row.status)
         self._events += journals
         if rows:
             self._new_due = at if self._new_due is None else min(at, self._new_due)
@@ -142,6 +146,13 @@ class SqliteTransaction:
         new = [id for id in ids if id not in self._code and not self._ask(self._sql["has_snippet"], (id,)).fetchone()]
         self._code.update({id: code[id] for id in new})
         return [code[id] for id in new]
+
+    def _check_queues(self, instances: Sequence[NewInstance], queued_most: Mapping[str, int]) -> None:
+        """Raises QueueFull."""
+        for tenant in {new.tenant for new in instances} & queued_most.keys():
+            queued, most = self.tally.of_tenant(tenant, QUEUED), queued_most[tenant]
+            if queued >= most:
+                raise QueueFull(tenant, queued, most)
 
     def append(self, key: int, events: Sequence[NewEvent], execution: int | None, at: int, last_seq: int | None = None) -> Committed:
         """See `Store.append`."""
@@ -455,7 +466,7 @@ class SqliteTransaction:
         for row in self._new:
             values += columns.instance_values(row)
             origins += columns.origin_values(row)
-            self._follow(row, None)
+            self._take_turn(row)  # it was counted when it was created
         self._run(self._insert_instances, columns.INSTANCE_COLUMNS, values)
         self._run(self._insert_origins, columns.ORIGIN_COLUMNS, origins)
         for code in self._code.values():
@@ -466,9 +477,12 @@ class SqliteTransaction:
         self._new.clear()
         self._created.clear()
 
-    def _follow(self, row: InstanceRow, before: str | None) -> None:
+    def _follow(self, row: InstanceRow, before: str) -> None:
         """Keep the counts and the turns right for a row whose status was `before`."""
         self.tally.move(row.tenant, row.queue, before, row.status)
+        self._take_turn(row)
+
+    def _take_turn(self, row: InstanceRow) -> None:
         if self._turns is not None and row.fresh and row.owner is None and row.due_at is not None:
             self._turns.add(row.queue, row.tenant, row.workflow)
 

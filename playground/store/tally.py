@@ -4,7 +4,7 @@ The sums are kept in memory, per process on purpose: the file's lock makes this 
 are asked for at every create(). What is written are differences.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,6 +22,7 @@ class Tally:
         self._tenants: dict[str, dict[str, int]] = {}
         self._queues: dict[str, dict[str, int]] = {}
         self._pending: dict[Group, int] = defaultdict(int)
+        self._pending_of_tenants: Counter[tuple[str, str]] = Counter()
         self._unwritten: dict[Group, int] = defaultdict(int)
         for tenant, queue, status, n in counts:
             self._count((tenant, queue, status), n)
@@ -34,6 +35,7 @@ class Tally:
             if status is not None:
                 group = (tenant, queue, status)
                 self._pending[group] += change
+                self._pending_of_tenants[tenant, status] += change
                 self._unwritten[group] += change
 
     def take_unwritten(self) -> list[tuple[Group, int]]:
@@ -48,10 +50,12 @@ class Tally:
             if change:
                 self._count(group, change)
         self._pending.clear()
+        self._pending_of_tenants.clear()
 
     def forget(self) -> None:
         """The transaction is rolled back."""
         self._pending.clear()
+        self._pending_of_tenants.clear()
         self._unwritten.clear()
 
     def read(self, tenant: str | None, queue: str | None) -> dict[str, int]:
@@ -62,6 +66,10 @@ class Tally:
         if tenant is not None:
             return dict(self._tenants.get(tenant, ()))
         return dict(self._all if queue is None else self._queues.get(queue, ()))
+
+    def of_tenant(self, tenant: str, status: str) -> int:
+        """How many of a tenant have a status, with what the transaction under way has changed."""
+        return self._tenants.get(tenant, {}).get(status, 0) + self._pending_of_tenants[tenant, status]
 
     def _count(self, group: Group, change: int) -> None:
         tenant, queue, status = group
