@@ -14,7 +14,7 @@ from store_support import (
 )
 
 from playground.store.encoding import plain
-from playground.store.errors import QueueFull
+from playground.store.errors import ChildrenUnfinished, QueueFull
 from playground.store.snippets import snippet_of
 from playground.store.tables import scope_of
 from playground.workflows import events as ev
@@ -56,8 +56,9 @@ async def test_creates_at_once_of_one_id_give_it_to_one(store):
 @with_store
 async def test_creates_at_once_cannot_fill_a_queue_past_its_length(store):
     """Whoever creates: the count is looked at in the transaction, with what others have created in the same commit."""
-    asked = [store.create([new(f"i{n}", tenant="acme", queue=f"q{n}")], at=AT, queued_most={"acme": 5}) for n in range(20)]
-    answers = await asyncio.gather(*asked, return_exceptions=True)
+    asked = [new(f"i{n}", tenant="acme", queue=f"q{n}") for n in range(20)]
+    creating = [store.create([each], at=AT, queued_most={"acme": 5}) for each in asked]
+    answers = await asyncio.gather(*creating, return_exceptions=True)
     refused = [it for it in answers if isinstance(it, QueueFull)]
     assert [(it.tenant, it.queued, it.most) for it in refused] == [("acme", 5, 5)] * 15
     assert await store.count(tenant="acme") == {"queued": 5}
@@ -154,3 +155,36 @@ async def test_an_instance_begins_with_the_steps_and_keys_that_it_is_given(store
     assert [row.id for row in await store.children(parent.key, "chaos")] == ["other"]
     await store.delete(made[0].key)
     assert list(await store.children(parent.key, "fork")) == []
+
+
+@with_store
+async def test_instances_that_take_the_place_of_others_wait_until_those_have_ended(store):
+    """Of several at once one does, since what it created has not ended either."""
+    trigger = {"kind": "chaos", "of": "parent"}
+    [parent] = await create(store, "parent", at=AT)
+    [fork] = await create(store, "fork", parent=parent.key, trigger={"kind": "fork"})
+    [old] = await create(store, "old", parent=parent.key, trigger=trigger)
+
+    def replace(id):
+        return store.create([new(id, parent=parent.key, trigger=trigger)], at=AT, instead_of=(parent.key, "chaos"))
+
+    with pytest.raises(ChildrenUnfinished):
+        await replace("too-early")
+    await store.decide(old.key, lambda _: [NewEvent(ev.WORKFLOW_TERMINATED)], execution=None, at=AT)
+    answers = await asyncio.gather(*(replace(f"i{n}") for n in range(5)), return_exceptions=True)
+    assert [type(it) for it in answers] == [tuple, *[ChildrenUnfinished] * 4]
+    assert [row.id for row in await store.children(parent.key, "chaos")] == ["i0"]
+    assert [row.id for row in await store.children(parent.key, "fork")] == [fork.id]
+    assert (await store.find("", "old")).key == old.key, "who replaced it deletes it"
+
+
+@with_store
+async def test_what_needs_an_instance_is_not_created_once_that_is_deleted(store):
+    [control] = await create(store, "control")
+    await store.create([new("one")], at=AT, needs=control.key)
+    deleting = asyncio.ensure_future(store.delete(control.key))
+    creating = asyncio.ensure_future(store.create([new("two")], at=AT, needs=control.key))  # in the same commit or next
+    await deleting
+    with pytest.raises(InstanceNotFound):
+        await creating
+    assert await store.count() == {"queued": 1}

@@ -3,10 +3,15 @@
 The reruns are instances of their own, children of the one they repeat: one without a kill, to see what the code does by itself, then one
 for each commit. They have what the original received from the start, and no wait takes any time. Nobody holds a token for them. How often
 commits are made is known of a run that has ended; of one that goes on, when the rerun without a kill has ended.
+
+Any node may start a chaos run and go on with it. All that it goes by is in the rows: new reruns take the place of the
+last ones in the transaction that creates them, which refuses while one of those goes on; and the reruns that follow the
+one without a kill have ids derived from its id, so that who is second to create them creates none.
 """
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +20,10 @@ from playground.engine.engine import BATCH_MOST, CreateInstance, Engine
 from playground.engine.given import Stored
 from playground.sandbox import frames
 from playground.store.encoding import plain
+from playground.store.errors import ChildrenUnfinished
 from playground.store.protocol import STEP_COMPLETED, STEP_ERRORED, Child, History, InstanceRow
 from playground.workflows import events as ev
-from playground.workflows.errors import CannotRunChaos, WorkflowError
+from playground.workflows.errors import CannotRunChaos, InstanceNotFound, WorkflowError
 from playground.workflows.events import NewEvent
 
 KIND = "chaos"  # of the trigger
@@ -40,8 +46,8 @@ class ChaosRuns:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        # Whose reruns with a kill this node sees to. Per node on purpose: several nodes may, and one creates them.
         self._waiting: dict[int, asyncio.Task[Any]] = {}
-        self._starting: set[int] = set()
 
     async def check(self, row: InstanceRow) -> list[Child]:
         """The reruns of the last time, if there can be others now.
@@ -54,8 +60,8 @@ class ChaosRuns:
         if row.started_at is None:
             raise CannotRunChaos(TOO_EARLY)
         before = await self.children(row)
-        going_on = row.key in self._waiting or row.key in self._starting
-        if going_on or any(child.status not in ev.FINAL_STATUSES for child in before):
+        if goes_on(before):
+            self.follow(row)  # nobody may see to it any more
             raise CannotRunChaos(RUNNING)
         return before
 
@@ -67,19 +73,16 @@ class ChaosRuns:
             Busy: too many instances are queued.
         """
         before = await self.check(row)
-        self._starting.add(row.key)
-        try:
-            for child in before:
-                await self._engine.store.delete(child.key)
-            await self._start(row, queue)
-        finally:
-            self._starting.discard(row.key)
-
-    async def _start(self, row: InstanceRow, queue: str) -> None:
         repeated = await self._repeated(row)
         final = row.status in ev.FINAL_STATUSES
         numbers = chaos.spread(repeated.commits, self.most) if final else []
-        await self._create(row, queue, repeated, [None, *numbers])
+        try:
+            await self._create(row, queue, repeated, [None, *numbers])
+        except ChildrenUnfinished:
+            raise CannotRunChaos(RUNNING) from None
+        for child in before:
+            with suppress(InstanceNotFound):
+                await self._engine.store.delete(child.key)
         if not final:
             self.follow(row)
 
@@ -94,24 +97,26 @@ class ChaosRuns:
         return self._engine.settings.chaos_commits
 
     def follow(self, row: InstanceRow) -> None:
-        """Begin the reruns with a kill when the one without has ended; a server that was started meanwhile has to be told again."""
+        """Begin the reruns with a kill, if they are still to come, when the one without has ended. Any node may."""
         if row.key not in self._waiting:
             task = self._waiting[row.key] = self._engine.beside(self._rest(row))
             task.add_done_callback(lambda done: self._waiting.pop(row.key, None))
 
-    def waits(self, row: InstanceRow) -> bool:
-        """Whether reruns with a kill are still to be created."""
-        return row.key in self._waiting
-
     async def _rest(self, row: InstanceRow) -> None:
         try:
-            await self._create_rest(row)
+            await self.create_rest(row)
         except WorkflowError:  # it has been deleted, or the server is full; who looks at the rows asks for the rest again
             return
 
-    async def _create_rest(self, row: InstanceRow) -> None:
+    async def create_rest(self, row: InstanceRow) -> None:
+        """Create the reruns with a kill when the one without has ended, unless another node was first.
+
+        Raises:
+            InstanceNotFound: it, or its rerun without a kill, has been deleted.
+            Busy: too many instances are queued.
+        """
         children = await self.children(row)
-        if [number_of(child) for child in children] != [None]:
+        if not lacks_rest(children):
             return
         async with self._engine.store.subscribe(children[0].key) as grown:
             control = await self._engine.store.find(row.tenant, children[0].id)
@@ -121,7 +126,7 @@ class ChaosRuns:
         ran = await self._engine.store.load(control.key)
         repeated = await self._repeated(row)
         numbers = chaos.spread(_commits(ran), self.most)
-        await self._create(row, control.queue.removeprefix(queues.CHAOS), repeated, list(numbers))
+        await self._create(row, queues.billed(control.queue), repeated, list(numbers), control)
 
     async def _repeated(self, row: InstanceRow) -> Repeated:
         async with self._engine.forking:  # a history holds all results of an instance
@@ -133,12 +138,20 @@ class ChaosRuns:
             timed_out = [(step.key.name, step.key.count) for step in waits if step.status == STEP_ERRORED]
             return Repeated(events, timed_out, _commits(snapshot))
 
-    async def _create(self, row: InstanceRow, queue: str, repeated: Repeated, numbers: Sequence[int | None]) -> None:
+    async def _create(
+        self,
+        row: InstanceRow,
+        queue: str,
+        repeated: Repeated,
+        numbers: Sequence[int | None],
+        control: InstanceRow | None = None,
+    ) -> None:
+        """Create reruns: in place of the last ones, or those that follow `control`."""
         size = frames.size_of(row.params) + sum(frames.size_of(event.data) for event in repeated.events)
-        self._engine.stored.add(queue, size * len(numbers))
-        await self._engine.create_batch([
+        batch = [
             CreateInstance(
                 None,
+                id=None if control is None else f"{control.id}-{number}",
                 params=Stored(row.params),
                 workflow=row.workflow,
                 class_name=row.class_name,
@@ -151,13 +164,28 @@ class ChaosRuns:
                 injected={"chaos": {"kill_before_commit": number, "timed_out": repeated.timed_out}},
             )
             for number in numbers
-        ])
+        ]
+        if control is None:
+            created, _ = await self._engine.create_batch(batch, instead_of=(row.key, KIND))
+        else:
+            created, _ = await self._engine.create_batch(batch, needs=control.key)
+        self._engine.stored.add(queue, size * len(created))
 
 
 def number_of(child: Child) -> int | None:
     """The commit before which the worker of a rerun is killed; None for the rerun without a kill."""
     number: int | None = (child.injected or {}).get("chaos", {}).get("kill_before_commit")
     return number
+
+
+def lacks_rest(children: Sequence[Child]) -> bool:
+    """Whether the reruns with a kill are still to be created, which follow the one without if the run had not ended."""
+    return [number_of(child) for child in children] == [None]
+
+
+def goes_on(children: Sequence[Child]) -> bool:
+    """Whether a chaos run with these reruns is not over."""
+    return lacks_rest(children) or any(child.status not in ev.FINAL_STATUSES for child in children)
 
 
 def _commits(snapshot: History) -> int:

@@ -235,8 +235,10 @@ class Engine:
             pass  # deleted just now
         return InstanceAlreadyExists(f'There is an instance "{id}" already; it was left as it is.', id=id)
 
-    async def create_batch(self, batch: list[CreateInstance]) -> tuple[list[InstanceRow], list[Refusal]]:
-        """Create 1 to 100 instances; those whose id is taken or repeated are left out and reported.
+    async def create_batch(
+        self, batch: list[CreateInstance], *, instead_of: tuple[int, str] | None = None, needs: int | None = None
+    ) -> tuple[list[InstanceRow], list[Refusal]]:
+        """Create 1 to 100 instances; those whose id is taken or repeated are left out and reported. `instead_of`, `needs`: see `Store.create`.
 
         Raises as `create`; where the batch has several, the message says which entry it is about, and so does `details["index"]`. Then none is created.
         """
@@ -275,7 +277,7 @@ class Engine:
             )
         most = {tenant: self._queued_most(tenant) for tenant in {new.tenant for new in batch}}
         try:
-            return await store.create(rows, at=now, queued_most=most)
+            return await store.create(rows, at=now, queued_most=most, instead_of=instead_of, needs=needs)
         except QueueFull as full:
             raise _busy(full) from None
 

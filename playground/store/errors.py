@@ -21,6 +21,10 @@ class QueueFull(Exception):
         self.tenant, self.queued, self.most = tenant, queued, most
 
 
+class ChildrenUnfinished(Exception):
+    """Instances were to be created in place of others that have not ended yet; none was made."""
+
+
 class JournalError(Exception):
     """Events that can't follow from their journal: a step started twice, an attempt of a step never started.
 

@@ -390,7 +390,13 @@ class Store(Protocol):
     usage: UsageStore
 
     async def create(
-        self, instances: Sequence[NewInstance], *, at: int, queued_most: Mapping[str, int] = ANY_NUMBER
+        self,
+        instances: Sequence[NewInstance],
+        *,
+        at: int,
+        queued_most: Mapping[str, int] = ANY_NUMBER,
+        instead_of: tuple[int, str] | None = None,
+        needs: int | None = None,
     ) -> tuple[list[InstanceRow], list[Refusal]]:
         """Add instances, each with its `workflow_queued` event, its further events and its code, in one transaction.
 
@@ -402,8 +408,13 @@ class Store(Protocol):
         the transaction, before any of the batch, so a tenant has at most one less than a batch more than its limit,
         however many nodes create at once.
 
+        `instead_of` is a parent's key and a kind: all its children of this kind must have ended, and are its children no more. The caller deletes
+        them, one by one, since each may be large. `needs` is the key of an instance that must still be there.
+
         Raises:
             QueueFull: a tenant of the batch has as many queued as it may; none was added.
+            ChildrenUnfinished: one of those that these are instead of has not ended; none was added.
+            InstanceNotFound: the one that these need has been deleted; none was added.
         """
 
     async def append(

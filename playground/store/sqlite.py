@@ -133,11 +133,18 @@ class SqliteStore:
             raise
 
     async def create(
-        self, instances: Sequence[NewInstance], *, at: int, queued_most: Mapping[str, int] = ANY_NUMBER
+        self,
+        instances: Sequence[NewInstance],
+        *,
+        at: int,
+        queued_most: Mapping[str, int] = ANY_NUMBER,
+        instead_of: tuple[int, str] | None = None,
+        needs: int | None = None,
     ) -> tuple[list[InstanceRow], list[Refusal]]:
         carried = (new.snippet for new in instances if not isinstance(new.snippet, str))
         unknown = {code.id: code for code in carried if self._snippets.get(code.id) is None}
-        rows, refused, stored = await self._writer.submit(partial(self._transaction.create, instances, unknown, at, queued_most))
+        create = partial(self._transaction.create, instances, unknown, at, queued_most, instead_of, needs)
+        rows, refused, stored = await self._writer.submit(create)
         for code in stored:
             self._snippets.hold(code)
         return rows, refused

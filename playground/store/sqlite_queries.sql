@@ -89,6 +89,12 @@ INSERT OR ROLLBACK INTO child (instance, parent, kind) VALUES (?, ?, ?)
 SELECT key, id, status, execution, started_at, ended_at, injected FROM instance
 WHERE key IN (SELECT instance FROM child WHERE parent = ? AND kind = ? ORDER BY instance DESC LIMIT ?) ORDER BY key DESC
 
+-- name: unfinished_child
+SELECT 1 FROM child c JOIN instance i ON i.key = c.instance WHERE c.parent = ? AND c.kind = ? AND i.ended_at IS NULL LIMIT 1
+
+-- name: part_children
+DELETE FROM child WHERE parent = ? AND kind = ?
+
 -- name: delete_child
 DELETE FROM child WHERE instance = ?1 OR parent = ?1
 

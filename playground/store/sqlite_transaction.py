@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from playground.store import sqlite_rows as columns
 from playground.store.encoding import encode, encode_or_none
 from playground.store.encryption import Keyring
-from playground.store.errors import JournalError, QueueFull, StoreError
+from playground.store.errors import ChildrenUnfinished, JournalError, QueueFull, StoreError
 from playground.store.growth import Changes
 from playground.store.measures import Measures
 from playground.store.named_sql import NamedSql
@@ -98,12 +98,20 @@ class SqliteTransaction:
         self._turns: Turns | None = None  # made when first asked for, and again after a rollback
 
     def create(
-        self, instances: Sequence[NewInstance], unknown: Mapping[str, Snippet], at: int, queued_most: Mapping[str, int] = ANY_NUMBER
+        self,
+        instances: Sequence[NewInstance],
+        unknown: Mapping[str, Snippet],
+        at: int,
+        queued_most: Mapping[str, int] = ANY_NUMBER,
+        instead_of: tuple[int, str] | None = None,
+        needs: int | None = None,
     ) -> tuple[list[InstanceRow], list[Refusal], list[Snippet]]:
         """See `Store.create`. `unknown` is the code that may not be stored yet, by id; gives which of it was not."""
         for code in unknown.values():
             code.source.encode(), (code.params or "").encode()  # refused now or not at all
         self._check_queues(instances, queued_most)
+        if needs is not None:
+            self._find(needs)
         rows: list[InstanceRow] = []
         journals: list[Any] = []
         made: list[tuple[NewInstance, Change]] = []
@@ -127,6 +135,8 @@ class SqliteTransaction:
             journals += columns.event_values(row, events, None, at)[0]
             if new.parent is not None or new.events:
                 made.append((new, change))
+        if instead_of is not None:
+            self._part(*instead_of)  # after all that may be refused
         self._new += rows
         for row in rows:
             self.tally.move(row.tenant, row.queue, None, row.status)
@@ -153,6 +163,13 @@ class SqliteTransaction:
             queued, most = self.tally.of_tenant(tenant, QUEUED), queued_most[tenant]
             if queued >= most:
                 raise QueueFull(tenant, queued, most)
+
+    def _part(self, parent: int, kind: str) -> None:
+        """Make an instance's children of a kind its children no more. Raises ChildrenUnfinished."""
+        self.flush()
+        if self._ask(self._sql["unfinished_child"], (parent, kind)).fetchone() is not None:
+            raise ChildrenUnfinished(f"instance number {parent} has children of kind {kind!r} that have not ended")
+        self._execute("part_children", (parent, kind))
 
     def append(self, key: int, events: Sequence[NewEvent], execution: int | None, at: int, last_seq: int | None = None) -> Committed:
         """See `Store.append`."""

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from playground.engine import queues
+from playground.engine.chaos_runs import goes_on, lacks_rest
 from playground.store.protocol import Committed
 from playground.web import bodies
 from playground.web.access import find
@@ -46,7 +47,7 @@ async def rows(context: Context, request: Request) -> Response:
     told = [await context.chaos_rows.of(child) for child in children]
     control = next((it for it in told if it["number"] is None), None)
     final = row.status in ev.FINAL_STATUSES and row.status != ev.TERMINATED
-    if control is not None and len(told) == 1 and control["status"] in ev.FINAL_STATUSES:
+    if lacks_rest(children) and children[0].status in ev.FINAL_STATUSES:
         context.chaos.follow(row)
     by_itself = outcome(row) if final else None
     without_a_kill = None if control is None else control["outcome"]
@@ -55,10 +56,9 @@ async def rows(context: Context, request: Request) -> Response:
     expected = control["way"] if control is not None else None
     way = expected if not final or expected == await context.chaos_rows.way_of(row) else None
     reruns = [_shown(it, good, way, steady=steady) for it in told if it is not control]
-    running = context.chaos.waits(row) or any(it["status"] not in ev.FINAL_STATUSES for it in told)
     answer = {
         "of": row.id,
-        "status": "none" if not told else "running" if running else "complete",
+        "status": "none" if not told else "running" if goes_on(children) else "complete",
         "most": context.chaos.most,
         "kept_hours": context.settings.chaos_retention_hours,
         "steady": None if without_a_kill is None or not final else steady,
