@@ -77,13 +77,11 @@ class Place:
         async with AsyncExitStack() as opened:
             store = await asyncio.to_thread(open_store, chosen.database, synchronous="normal")
             opened.push_async_callback(store.close)
+            shared: Any = {"settings": chosen, "store": store, "sandbox": self._sandbox, "log": self.log}
+            shared |= {"clock": clock or SystemClock(), "ids": SystemIds()}
             yield [
-                await opened.enter_async_context(
-                    Engine.open(
-                        settings=chosen, store=store, sandbox=self._sandbox, clock=clock or SystemClock(), ids=SystemIds(), log=self.log, node=f"node-{n}"
-                    )
-                )
-                for n in range(count)
+                await opened.enter_async_context(Engine.open(**shared, node=f"node-{number}"))
+                for number in range(count)
             ]
 
     def run(self, story: Story, *, url: str | None = None, clock: Clock | None = None, **settings: Any) -> None:
@@ -122,6 +120,12 @@ def on_engine(**settings: Any) -> Callable[[Callable[..., Awaitable[None]]], Cal
         return played
 
     return mark
+
+
+async def after_expiry(*nodes: Engine) -> None:
+    """Wait until engines on which nothing runs have removed what is over, as they do at the start."""
+    while tasks := [task for node in nodes for task in node._scheduler._tasks]:
+        await asyncio.wait(tasks)
 
 
 async def journal_until(instance: WorkflowInstance, type: str, after: int = 0) -> list[Event]:

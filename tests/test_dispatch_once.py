@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dispatch_support import Place, journal, on_engine, output, workflow
+from dispatch_support import Place, after_expiry, journal, on_engine, output, workflow
 
 from playground import Binding, CallContext, Code, Dispatcher, Engine, InstanceExpired, library
 from playground.engine.clock import SystemClock
@@ -117,7 +117,7 @@ async def finished(engine: Engine, bank: Bank) -> None:
 def expires_all_but_ids(place: Place, bank: Bank, url: str, **settings: Any) -> None:
     async def much_later(engine: Engine) -> None:
         flows = orders(engine, bank)
-        await engine._scheduler._expire_now()
+        await after_expiry(engine)
         assert await engine.store.list("acme") == []
         again = await flows.create_once("order-7", 49)
         assert again.id == "order-7"
@@ -150,7 +150,7 @@ def test_ids_are_free_again_after_the_days_that_a_setting_gives(place: Place) ->
     expires_all_but_ids(place, bank, url, used_id_days=9)
 
     async def free(engine: Engine) -> None:
-        await engine._scheduler._expire_now()
+        await after_expiry(engine)
         assert await output(await orders(engine, bank).create("order-7", 3)) == 3
 
     place.run(free, url=url, clock=Later(10), used_id_days=9)
@@ -167,7 +167,7 @@ def test_the_library_keeps_what_has_finished_unless_it_is_told_for_how_long(plac
     place.run(lambda engine: finished(engine, bank), url=url)
 
     async def years_later(engine: Engine) -> None:
-        await engine._scheduler._expire_now()
+        await after_expiry(engine)
         flows = orders(engine, bank)
         assert (await (await flows.create_once("order-7", 49)).status()).output == 49
         assert len(await journal(await flows.get("order-7"))) > 3

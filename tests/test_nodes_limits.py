@@ -4,10 +4,12 @@ import asyncio
 from typing import Any
 
 import pytest
-from dispatch_support import Place, workflow
+from dispatch_support import Place, after_expiry, workflow
 
 from playground.engine import CreateInstance, Engine
 from playground.engine.chaos_runs import RUNNING, ChaosRuns, number_of
+from playground.engine.clock import FakeClock
+from playground.engine.scheduler import EXPIRE_EVERY_MS
 from playground.store.protocol import InstanceRow
 from playground.workflows import errors
 from playground.workflows import events as ev
@@ -103,5 +105,28 @@ def test_the_reruns_that_follow_are_created_once_though_several_nodes_see_to_the
             assert [number_of(child) for child in children] == [None, 1, 2]
             assert [child.id for child in children[1:]] == [f"{control.id}-1", f"{control.id}-2"]
             assert sum(bool(size) for size in stored) == 1, "what is stored once is billed once"
+
+    place.call(tale)
+
+
+# What one node does for all.
+
+
+def test_of_several_nodes_one_removes_the_instances_whose_time_is_over(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, rounds = FakeClock(), []
+
+    async def tale() -> None:
+        async with place.nodes(3, clock) as nodes:
+            store, forget = nodes[0].store, nodes[0].store.forget_used_ids
+
+            async def counted(before: int) -> int:
+                rounds.append(before)
+                return int(await forget(before))
+
+            monkeypatch.setattr(store, "forget_used_ids", counted)  # the last thing that a round does
+            for number in range(1, 4):
+                await after_expiry(*nodes)
+                assert len(rounds) == number
+                clock.advance(EXPIRE_EVERY_MS)
 
     place.call(tale)

@@ -167,7 +167,7 @@ async def test_a_key_of_one_scope_means_nothing_in_another_and_effects_are_bound
 async def test_no_effect_is_recorded_of_an_instance_that_has_been_deleted(store: Store) -> None:
     row = await running(store, tenant="acme")
     deleting = asyncio.ensure_future(store.delete(row.key))
-    recording = asyncio.ensure_future(store.effects.record(effect(row.key), at=AT, most=9))  # in the same commit, or the next
+    recording = asyncio.ensure_future(store.effects.record(effect(row.key), at=AT, most=9))  # in one commit or two
     await deleting
     with pytest.raises(InstanceNotFound):
         await recording
@@ -349,3 +349,20 @@ async def test_migrating_changes_which_code_an_instance_has(tmp_path: Path) -> N
         assert claimed.snippet == "v2"
     finally:
         await store.close()
+
+
+# Chores.
+
+
+@story
+async def test_a_chore_is_one_node_s_until_its_time_is_over_also_after_a_restart(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    store = open_store(url)
+    assert sum(await asyncio.gather(*(store.take_chore("tidy", at=AT, until=AT + 10) for _ in range(5)))) == 1
+    assert await store.take_chore("other", at=AT, until=AT + 10)
+    await store.close()
+    store = open_store(url)
+    assert not await store.take_chore("tidy", at=AT + 9, until=AT + 19)
+    assert await store.take_chore("tidy", at=AT + 10, until=AT + 20)
+    assert await store.take_chore("tidy", at=AT - 50, until=AT - 40), "a clock that was set back does not stop it"
+    await store.close()

@@ -274,7 +274,8 @@ class Scheduler:
         before_chaos = now - settings.chaos_retention_hours * durations.HOUR
         ids_before = now - settings.used_id_days * durations.DAY
         try:
-            while (
+            mine = await store.take_chore("expire", at=now, until=now + EXPIRE_EVERY_MS)  # else another node sees to it
+            while mine and (
                 (settings.retention_days and await store.expire(before))
                 or await store.expire(before_chaos, chaos=True)
                 or (settings.used_id_days and await store.forget_used_ids(ids_before))

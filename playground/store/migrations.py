@@ -29,6 +29,7 @@ MIGRATIONS: Sequence[Migration] = (
     _of("sqlite_schema_6.sql"),
     _of("sqlite_schema_7.sql"),
     _of("sqlite_schema_8.sql"),
+    _of("sqlite_schema_9.sql"),
     _of("sqlite_schema_10.sql"),
 )
 

@@ -404,12 +404,13 @@ class Store(Protocol):
         a second time in the batch, are left out and reported, and their code is not stored; of calls at once for one
         id, one gets it. Code that is stored already stays as it is. New instances are due at once.
 
-        `queued_most` is how many instances a tenant may have queued; one that is absent has no limit. It is looked at in
-        the transaction, before any of the batch, so a tenant has at most one less than a batch more than its limit,
-        however many nodes create at once.
-
-        `instead_of` is a parent's key and a kind: all its children of this kind must have ended, and are its children no more. The caller deletes
-        them, one by one, since each may be large. `needs` is the key of an instance that must still be there.
+        Args:
+            queued_most: how many instances a tenant may have queued; one that is absent has no limit. It is checked in
+                the transaction, before any of the batch, so that a tenant passes it by less than a batch at most,
+                however many nodes create at once.
+            instead_of: a parent's key and a kind. All its children of this kind must have ended, and are its children
+                no more; the caller deletes them, one by one, since each may be large.
+            needs: the key of an instance that must still be there.
 
         Raises:
             QueueFull: a tenant of the batch has as many queued as it may; none was added.
@@ -568,6 +569,12 @@ class Store(Protocol):
 
         Those that ended first go first, fewer than `limit` when they are large, so that no other commit waits long; 0
         means that none is left. Of a tenant's instance whose id was chosen, the id stays used.
+        """
+
+    async def take_chore(self, name: str, *, at: int, until: int) -> bool:
+        """Take something that one node does for all from time to time; it stays taken until `until`.
+
+        False when somebody has it until later than `at`.
         """
 
     async def forget_used_ids(self, before: int, limit: int = 1_000) -> int:

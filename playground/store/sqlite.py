@@ -275,6 +275,9 @@ class SqliteStore:
     async def expire(self, before: int, limit: int = 100, *, chaos: bool = False) -> int:
         return await self._writer.submit(partial(self._transaction.expire, before, limit, chaos))
 
+    async def take_chore(self, name: str, *, at: int, until: int) -> bool:
+        return await self._writer.submit(partial(self._transaction.take_chore, name, at, until))
+
     async def forget_used_ids(self, before: int, limit: int = 1_000) -> int:
         return await self._writer.submit(partial(self._transaction.forget_used_ids, before, limit))
 

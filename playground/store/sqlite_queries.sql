@@ -63,6 +63,11 @@ ON CONFLICT DO NOTHING
 -- name: forget_used_ids
 DELETE FROM used_id WHERE (tenant, id) IN (SELECT tenant, id FROM used_id WHERE ended_at < ? ORDER BY ended_at LIMIT ?)
 
+-- name: take_chore
+-- One that is taken for longer than anybody takes it was taken by a clock that has been set back since.
+INSERT INTO chore (name, until) VALUES (?1, ?3)
+ON CONFLICT DO UPDATE SET until = excluded.until WHERE until <= ?2 OR until > ?3
+
 -- name: ended_of_tenant
 SELECT key, stored_bytes + log_bytes FROM instance WHERE tenant = ? AND status IN ('complete', 'errored', 'terminated') LIMIT ?
 
@@ -90,7 +95,8 @@ SELECT key, id, status, execution, started_at, ended_at, injected FROM instance
 WHERE key IN (SELECT instance FROM child WHERE parent = ? AND kind = ? ORDER BY instance DESC LIMIT ?) ORDER BY key DESC
 
 -- name: unfinished_child
-SELECT 1 FROM child c JOIN instance i ON i.key = c.instance WHERE c.parent = ? AND c.kind = ? AND i.ended_at IS NULL LIMIT 1
+SELECT 1 FROM child c JOIN instance i ON i.key = c.instance
+WHERE c.parent = ? AND c.kind = ? AND i.ended_at IS NULL LIMIT 1
 
 -- name: part_children
 DELETE FROM child WHERE parent = ? AND kind = ?

@@ -219,11 +219,15 @@ class SqliteTransaction:
         """See `Store.expire`."""
         return self._remove("ended_before_chaos" if chaos else "ended_before", (before, limit), keep_ids=True)
 
+    def take_chore(self, name: str, at: int, until: int) -> bool:
+        """See `Store.take_chore`."""
+        self._execute("take_chore", (name, at, until))
+        return self._changes() > 0
+
     def forget_used_ids(self, before: int, limit: int) -> int:
         """See `Store.forget_used_ids`."""
         self._execute("forget_used_ids", (before, limit))
-        found: int = self._ask("SELECT changes()").fetchone()[0]
-        return found
+        return self._changes()
 
     def delete_ended(self, tenant: str, limit: int) -> int:
         """See `Store.delete_ended`."""
@@ -567,6 +571,11 @@ class SqliteTransaction:
     def _execute(self, name: str, values: Sequence[Any]) -> None:
         self._begin()
         self._ask(self._sql[name], values)
+
+    def _changes(self) -> int:
+        """How many rows the last statement has changed."""
+        found: int = self._ask("SELECT changes()").fetchone()[0]
+        return found
 
     def _lanes(self) -> list[tuple[str, str, str]]:
         lanes, lane = [], self._ask(self._sql["first_lane"]).fetchone()
