@@ -17,7 +17,6 @@ from http_support import APPROVAL, DEADLINE, HELLO, MakeSite, Site, bearer
 from limits_support import EDGES, edge, in_a_step, refused
 from tenants_support import WAITS, Tenant
 
-from playground.engine.quota import StoredPerDay
 from playground.settings import Settings, limits, public_rows
 from playground.store import disk
 from playground.web.access import BYTES_A_READ, EVENTS_A_READ
@@ -339,19 +338,6 @@ def test_what_an_address_stores_in_a_day(make_site: MakeSite) -> str:
     assert "storage: your address has stored more than 20,000 bytes within a day" in shown["error"]["message"]
     answers = [made.client.post(path, json={"source": HELLO}) for path in ("/api/instances", "/api/snippets")]
     return " ".join(refused(answer, 429, "stored_per_day", wait=True) for answer in answers)
-
-
-def test_bytes_of_a_day_are_given_back_hour_by_hour() -> None:
-    now = [0]
-    stored = StoredPerDay(100, lambda: now[0])
-    assert stored.add("addr:a", 60)
-    now[0] = 5 * 3_600_000
-    assert stored.add("addr:a", 40)
-    assert stored.hours_until_room("addr:a") == 19
-    assert not stored.add("addr:a", 1)
-    assert stored.hours_until_room("addr:b") == 0
-    now[0] = 24 * 3_600_000
-    assert stored.hours_until_room("addr:a") == 0
 
 
 @edge("free_disk_bytes", "disk is nearly full", "Try again in some hours")

@@ -46,7 +46,7 @@ def test_commits_that_fail_are_seen_until_one_succeeds(make_site: MakeSite) -> N
     trigger = "CREATE TRIGGER broken BEFORE {} BEGIN SELECT RAISE(ABORT, 'no room'); END"
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute(trigger.format("INSERT ON instance").replace("broken", "one"))
-        db.execute(trigger.format("INSERT ON stored_per_hour").replace("broken", "two"))
+        db.execute(trigger.format("INSERT ON usage").replace("broken", "two"))
         assert site.client.post("/api/instances", json={"source": HELLO}).status_code == 500
         assert reasons(site) == ["commits"]
         db.execute("DROP TRIGGER one")

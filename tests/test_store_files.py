@@ -294,6 +294,15 @@ def test_each_migration_is_one_transaction(tmp_path):
     db.close()
 
 
+def test_what_addresses_stored_before_is_counted_after_a_migration(tmp_path):
+    db = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
+    migrate(db, "a", MIGRATIONS[:7])
+    db.execute("INSERT INTO stored_per_hour VALUES ('addr:192.0.2.1', 480000, 7), ('', 0, 1)")
+    migrate(db, "a")
+    assert db.execute("SELECT * FROM usage").fetchall() == [("stored_per_day", "addr:192.0.2.1", 480_000, 7)]
+    db.close()
+
+
 def test_every_statement_can_be_prepared_against_the_schema(tmp_path):
     sql = NamedSql(ROOT / "playground/store/sqlite_queries.sql")
     db = sqlite3.connect(":memory:", isolation_level=None)

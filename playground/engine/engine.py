@@ -24,6 +24,7 @@ from playground.engine.pipeline import spawn
 from playground.engine.quota import StoredPerDay
 from playground.engine.scheduler import Scheduler
 from playground.engine.services import Log, Services
+from playground.engine.shared_counts import SharedCounts
 from playground.engine.sources import Sources
 from playground.engine.tenant_limits import LimitsOfTenants, TenantLimits
 from playground.sandbox.pool import Sandbox
@@ -88,14 +89,15 @@ class Engine:
     """Owns the scheduler of one node. Open it with `Engine.open`.
 
     `store` has the journals, for reading; `sandbox` is where tenant code runs; everything goes by `clock` and `settings`. `stored` is what
-    each address has stored today, `counts` the executions and the limits met since it was opened.
+    each address has stored today, `shared` counts what limits for all nodes together are about, `counts` the executions and the limits met since it
+    was opened.
     """
 
     def __init__(self, services: Services, ids: Ids, node: str, heartbeat: Heartbeat) -> None:
         self._services, self._ids = services, ids
         self.store, self.sandbox = services.store, services.sandbox
         self.clock, self.settings = services.clock, services.settings
-        self.stored, self.counts = services.stored, services.counts
+        self.stored, self.counts, self.shared = services.stored, services.counts, services.shared
         self._scheduler = Scheduler(services, node, heartbeat)
         self._checker = Checker(
             services.sandbox,
@@ -130,9 +132,10 @@ class Engine:
         finds in `self.env` instead of the bindings for everybody.
         """
         sources = Sources(store, EVERYBODYS if env is None else env)
-        stored = StoredPerDay(settings.stored_per_day, clock.now, store.usage)
-        await stored.load()
-        engine = cls(Services(store, sandbox, clock, settings, log, sources, stored, Counts(log), LimitsOfTenants(settings)), ids, node, heartbeat)
+        shared = SharedCounts(store.usage, clock.now)
+        stored = StoredPerDay(settings.stored_per_day, shared)
+        services = Services(store, sandbox, clock, settings, log, sources, stored, Counts(log), LimitsOfTenants(settings), shared)
+        engine = cls(services, ids, node, heartbeat)
         await engine._scheduler.start()
         try:
             yield engine
@@ -140,7 +143,7 @@ class Engine:
             for task in engine._beside:
                 task.cancel()
             await engine._scheduler.stop()
-            await stored.close()
+            await shared.close()
 
     def beside(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something beside what is asked, until it is done or the engine closes."""
@@ -205,7 +208,7 @@ class Engine:
 
     async def abandon(self) -> None:
         """Let go of everything at once and write nothing, as if the server had been killed. `playground.testing` crashes with it."""
-        self.stored.abandon()
+        self.shared.abandon()
         await self._scheduler.abandon()
 
     async def check(self, source: str, owner: str = "", class_name: str = CLASS_NAME) -> Check:

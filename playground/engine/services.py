@@ -7,6 +7,7 @@ from typing import Any
 from playground.engine.clock import Clock
 from playground.engine.counts import Counts
 from playground.engine.quota import StoredPerDay
+from playground.engine.shared_counts import SharedCounts
 from playground.engine.sources import Sources
 from playground.engine.tenant_limits import LimitsOfTenants
 from playground.sandbox.pool import Sandbox
@@ -30,6 +31,7 @@ class Services:
     stored: StoredPerDay
     counts: Counts
     tenant_limits: LimitsOfTenants
+    shared: SharedCounts
     turns: Turns = field(default_factory=Turns)
 
     def limit(self, row: InstanceRow, name: str) -> Any:

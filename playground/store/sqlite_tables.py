@@ -168,15 +168,16 @@ class SqliteUsage:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    async def add(self, stored: Mapping[tuple[str, int], int], *, since: int) -> None:
-        await self._tables.write(partial(_add_usage, stored, since))
+    async def add(
+        self, used: Mapping[tuple[str, str, int], int], *, since: Mapping[tuple[str, str], int], kept: Mapping[str, int]
+    ) -> Mapping[tuple[str, str], Sequence[tuple[int, int]]]:
+        return await self._tables.write(partial(_add_usage, used, since, kept))
 
     async def probe(self) -> None:
         await self._tables.write(lambda db: db.execute(SQL["probe"]))
 
-    async def since(self, hour: int, limit: int) -> Sequence[tuple[str, int, int]]:
-        rows = await self._tables.all("usage_since", (hour, limit))
-        return [(queue, at, size) for queue, at, size in rows]
+    async def of(self, limit: str, key: str, *, since: int) -> Sequence[tuple[int, int]]:
+        return [(unit, amount) for unit, amount in await self._tables.all("usage", (limit, key, since))]
 
 
 def _place(tenant: str, name: str) -> tuple[str, str, str]:
@@ -184,9 +185,12 @@ def _place(tenant: str, name: str) -> tuple[str, str, str]:
     return ("secret", tenant, name)
 
 
-def _add_usage(stored: Mapping[tuple[str, int], int], since: int, db: sqlite3.Connection) -> None:
-    db.executemany(SQL["add_usage"], [(queue, hour, size) for (queue, hour), size in stored.items()])
-    db.execute(SQL["drop_usage"], (since,))
+def _add_usage(
+    used: Mapping[tuple[str, str, int], int], since: Mapping[tuple[str, str], int], kept: Mapping[str, int], db: sqlite3.Connection
+) -> dict[tuple[str, str], list[tuple[int, int]]]:
+    db.executemany(SQL["add_usage"], [(*place, amount) for place, amount in used.items()])
+    db.executemany(SQL["drop_usage"], list(kept.items()))
+    return {place: db.execute(SQL["usage"], (*place, unit)).fetchall() for place, unit in since.items()}
 
 
 def version_id(source: str, class_name: str) -> str:

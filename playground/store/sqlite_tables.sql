@@ -136,14 +136,15 @@ SELECT name, value, encrypted FROM tenant_secret WHERE tenant = ? ORDER BY name
 SELECT name FROM tenant_secret WHERE tenant = ? ORDER BY name
 
 -- name: add_usage
-INSERT INTO stored_per_hour (queue, hour, bytes) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes
+INSERT INTO usage (limit_name, key, unit, amount) VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET amount = amount + excluded.amount
 
 -- name: probe
--- A row that no queue has, so that a page is written and nothing changes.
-INSERT INTO stored_per_hour (queue, hour, bytes) VALUES ('', 0, 0) ON CONFLICT DO UPDATE SET bytes = 1 - bytes
+-- A row that no limit has, so that a page is written and nothing changes.
+INSERT INTO usage (limit_name, key, unit, amount) VALUES ('', '', 0, 0) ON CONFLICT DO UPDATE SET amount = 1 - amount
 
 -- name: drop_usage
-DELETE FROM stored_per_hour WHERE hour < ?
+DELETE FROM usage WHERE limit_name = ? AND unit < ?
 
--- name: usage_since
-SELECT queue, hour, bytes FROM stored_per_hour WHERE hour >= ? ORDER BY hour DESC LIMIT ?
+-- name: usage
+SELECT unit, amount FROM usage WHERE limit_name = ? AND key = ? AND unit >= ? ORDER BY unit

@@ -183,7 +183,10 @@ class TenantStore(Protocol):
         """Set or remove the hash of the trigger's secret."""
 
     async def set_secret(self, tenant: str, name: str, value: str | None, *, most: int | None = None) -> bool:
-        """Set a secret, or remove it with None. False: a new one would be one more than the tenant's `most`, and nothing was changed."""
+        """Set a secret, or remove it with None.
+
+        False: it would be one more than the `most` that the tenant may have, and nothing was changed.
+        """
 
     async def secrets(self, tenant: str) -> dict[str, str]:
         """The tenant's secrets, by name. Raises CannotDecrypt: one of them is encrypted with a key that is not given."""
@@ -228,13 +231,25 @@ class KeyAdmin(Protocol):
 
 
 class UsageStore(Protocol):
-    """What each address stored, by the hour (epoch milliseconds / 3,600,000)."""
+    """What each key (an address, a tenant) has used of each limit that holds for all nodes together, by unit of time.
 
-    async def add(self, stored: Mapping[tuple[str, int], int], *, since: int) -> None:
-        """Add bytes to (queue, hour), all or none, and forget the hours before `since`."""
+    How long a unit is, is the limit's own.
+    """
+
+    async def add(
+        self, used: Mapping[tuple[str, str, int], int], *, since: Mapping[tuple[str, str], int], kept: Mapping[str, int]
+    ) -> Mapping[tuple[str, str], Sequence[tuple[int, int]]]:
+        """Add amounts to (limit, key, unit), all or none.
+
+        Gives what each limit and key of `since` has come to, as (unit, amount), oldest first.
+
+        Args:
+            since: the first unit that is given of a limit and key.
+            kept: the first unit of each limit that is kept; those before are forgotten.
+        """
 
     async def probe(self) -> None:
         """Write next to nothing, to see that it can be done. Raises StoreError."""
 
-    async def since(self, hour: int, limit: int) -> Sequence[tuple[str, int, int]]:
-        """Up to `limit` of (queue, hour, bytes) from an hour on, newest hours first."""
+    async def of(self, limit: str, key: str, *, since: int) -> Sequence[tuple[int, int]]:
+        """What a key has used of a limit from a unit on, as (unit, amount), oldest first."""

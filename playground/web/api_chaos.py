@@ -33,7 +33,7 @@ async def start(context: Context, request: Request) -> Response:
     await bodies.read_short(request, NoBody)
     address = context.addresses.of(request)
     queue = queues.of_address(address)
-    check_stored(context, queue)
+    await check_stored(context, queue)
     await context.chaos.check(row)  # what is refused is not counted
     context.limits.chaos.spend(request, address)
     await context.chaos.start(row, queue)

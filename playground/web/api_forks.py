@@ -46,7 +46,7 @@ async def fork(context: Context, request: Request) -> Response:
     if body.source is not None:
         context.limits.checks.spend(request, address)
         await refuse_bad(context, body.source, queue, row.class_name)
-    check_stored(context, queue)
+    await check_stored(context, queue)
     context.limits.starts.spend(request, address)
     spend_reading(context, request, row, events=row.last_seq)
     planned = await forking.plan(context.engine, row, step_key(body.from_step), body.output)
@@ -81,7 +81,7 @@ async def change_code(context: Context, request: Request) -> Response:
     owner = queues.of_tenant(row.tenant) if row.tenant else queues.of_address(address)
     await refuse_bad(context, body.source, owner, row.class_name)
     if not row.tenant:
-        check_stored(context, row.queue)
+        await check_stored(context, row.queue)
         context.engine.stored.add(row.queue, len(body.source.encode()))
     now = (await recoding.change_code(context.engine, row, body.source)).row
     return json_response({"id": now.id, "status": now.status, "last_seq": now.last_seq, "snippet": now.snippet}, 202, FRESH)

@@ -40,7 +40,7 @@ async def create(context: Context, request: Request) -> Response:
     source, params, snippet_params = await _code(context, body)
     queue = queues.of_address(address)
     await refuse_bad(context, source, queue)
-    check_stored(context, queue)
+    await check_stored(context, queue)
     context.limits.starts.spend(request, address)
     context.engine.stored.add(queue, len(source.encode()) + (len(bytes(params)) if isinstance(params, msgspec.Raw) else 0))
     token = context.ids.token()

@@ -52,7 +52,7 @@ async def put(context: Context, request: Request, source: str, params: bytes | N
     """
     address = context.addresses.of(request)
     queue = queues.of_address(address)
-    check_stored(context, queue)
+    await check_stored(context, queue)
     context.limits.snippets.spend(request, address)
     check_size(context, source)
     text = None if params is None else laid_out(params, context.settings.value_bytes)

@@ -51,8 +51,9 @@ async def refuse_bad(context: Context, source: str, owner: str, class_name: str 
     return checked
 
 
-def check_stored(context: Context, queue: str) -> None:
+async def check_stored(context: Context, queue: str) -> None:
     """Raises TooMany for an address that has stored its share of the day."""
+    await context.engine.stored.read(queue)
     hours = context.engine.stored.hours_until_room(queue)
     if hours:
         limit = context.engine.stored.most

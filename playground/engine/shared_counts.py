@@ -1,0 +1,231 @@
+"""Counts that hold for all nodes together: each node counts for itself and once a second sends it to the store.
+
+What a limit refuses by is the store's total over all nodes plus what this node has not sent yet. So nothing is
+forgotten at a restart, and counting costs a request no commit: what a node counted in a second, of all limits, is one
+commit, and nothing is written while nothing is counted. A key that this node has not counted lately is read from the
+store before it is judged.
+
+Architecture Invariant: no count here is one node's alone for longer than a second. A node learns of what others count
+within two seconds (one until they send it, one until it reads again), so a key that is used on N nodes at once may pass
+its limit, in one window, by what N - 1 of them let through in that time: at most N - 1 times the limit. A server that
+is killed loses what it counted in the last second.
+"""
+
+import asyncio
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+from playground.store.errors import JournalError, StoreError
+from playground.store.tables import UsageStore
+
+EXCHANGE_SECONDS = 1.0  # by the loop's own clock, since no run waits for it
+FRESH_MS = 1_000  # how long what was read of a key is believed
+KEYS_MOST = 20_000  # known at once of each limit; the one that was not used for longest is read again when it is
+
+# Keys of one commit, so that no other waits long for it: 6 ms where each was counted in every second of a minute.
+SENT_AT_ONCE = 100
+
+
+class Sent(NamedTuple):
+    """What an exchange sends of a key, by unit of time."""
+
+    of: "SharedCount"
+    key: str
+    units: Mapping[int, int]
+
+
+class SharedCount:
+    """What each key has had of one limit in the last `window` units of `unit_ms`, on all nodes.
+
+    Made by `SharedCounts.of`.
+    """
+
+    def __init__(self, name: str, window: int, unit_ms: int, shared: "SharedCounts") -> None:
+        self.name, self.window, self._unit_ms, self._shared = name, window, unit_ms, shared
+        self._stored: OrderedDict[str, _Stored] = OrderedDict()
+        self._unsent: dict[str, dict[int, int]] = {}  # by key and unit: what the store has not acknowledged
+        self._sending: set[str] = set()  # keys of the exchange under way
+
+    def now(self) -> int:
+        """The unit of time that is now."""
+        return self._shared.now() // self._unit_ms
+
+    def add(self, key: str, amount: int) -> None:
+        """Count so much more."""
+        if not amount:
+            return
+        units, now = self._unsent.setdefault(key, {}), self.now()
+        units[now] = units.get(now, 0) + amount
+        self._shared.exchange_soon()
+
+    def counts(self, key: str) -> Sequence[tuple[int, int]]:
+        """What a key has had, as far as this node knows, as (unit, amount), oldest first."""
+        found: dict[int, int] = {}
+        for unit, amount in self._known(key):
+            found[unit] = found.get(unit, 0) + amount
+        return sorted(found.items())
+
+    def total(self, key: str) -> int:
+        """What a key has had in all, as far as this node knows."""
+        return sum(amount for _, amount in self._known(key))
+
+    async def read(self, key: str) -> None:
+        """Know what all nodes had sent of a key a second ago. Raises StoreError."""
+        while not self._is_fresh(key):
+            if key in self._sending:
+                await self._shared.exchanged()  # reading now might find what is being sent, or not
+                continue
+            found = await self._shared.store.of(self.name, key, since=self.oldest)
+            if key not in self._sending and not self._is_fresh(key):
+                self._know(key, found)
+
+    @property
+    def oldest(self) -> int:
+        """The first unit that counts."""
+        return self.now() - self.window + 1
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether there is something to send."""
+        return bool(self._unsent)
+
+    def send(self) -> list[Sent]:
+        """What is to be sent. It counts as unsent until it is acknowledged."""
+        self._sending = set(self._unsent)
+        return [Sent(self, key, dict(units)) for key, units in self._unsent.items()]
+
+    def acknowledge(self, sent: Sent, stored: Sequence[tuple[int, int]]) -> None:
+        """The store has what was sent of a key, and gave what the key has come to with it."""
+        units = self._unsent[sent.key]
+        for unit, amount in sent.units.items():
+            units[unit] -= amount
+            assert units[unit] >= 0, "nothing is sent twice"
+            if not units[unit]:
+                del units[unit]
+        if not units:
+            del self._unsent[sent.key]
+        self._know(sent.key, stored)
+        self._sending.discard(sent.key)
+
+    def end_sending(self) -> None:
+        """The exchange under way is over, whatever came of it."""
+        self._sending.clear()
+
+    def forget_unsent(self) -> None:
+        """Send nothing of what was counted until now."""
+        self._unsent.clear()
+
+    def _known(self, key: str) -> Iterator[tuple[int, int]]:
+        """What counts of a key.
+
+        A unit of another node whose clock is ahead counts as now; one further ahead is of a clock that was set back.
+        """
+        stored, unsent = self._stored.get(key), self._unsent.get(key)
+        parts: Iterable[tuple[int, int]] = chain(stored.pairs() if stored else (), unsent.items() if unsent else ())
+        now, oldest = self.now(), self.oldest
+        return ((min(unit, now), amount) for unit, amount in parts if oldest <= unit <= now + self.window)
+
+    def _is_fresh(self, key: str) -> bool:
+        stored = self._stored.get(key)
+        if stored is None:
+            return False
+        self._stored.move_to_end(key)
+        return key in self._unsent or abs(self._shared.now() - stored.at) < FRESH_MS
+
+    def _know(self, key: str, units: Sequence[tuple[int, int]]) -> None:
+        self._stored[key] = _Stored(self._shared.now(), units)
+        self._stored.move_to_end(key)
+        if len(self._stored) > KEYS_MOST:
+            self._stored.popitem(last=False)
+
+
+class _Stored:
+    """What the store had of a key at a time, in one block of plain numbers, as in `Sliding`."""
+
+    __slots__ = ("at", "units")
+
+    def __init__(self, at: int, units: Sequence[tuple[int, int]]) -> None:
+        self.at = at
+        self.units = array("q", chain.from_iterable(units))
+
+    def pairs(self) -> Iterator[tuple[int, int]]:
+        return zip(self.units[::2], self.units[1::2], strict=True)
+
+
+class SharedCounts:
+    """All such counts of one node. `now` gives epoch milliseconds."""
+
+    def __init__(self, store: UsageStore, now: Callable[[], int]) -> None:
+        self.store, self.now = store, now
+        self._counts: dict[str, SharedCount] = {}
+        self._next: asyncio.TimerHandle | asyncio.Task[None] | None = None
+        self._exchanging = asyncio.Lock()
+        self._closed = False
+
+    def of(self, name: str, window: int, unit_ms: int) -> SharedCount:
+        """The count of the limit of this name, of which there is one."""
+        assert name not in self._counts, "a limit is counted in one place"
+        count = self._counts[name] = SharedCount(name, window, unit_ms, self)
+        return count
+
+    def exchange_soon(self) -> None:
+        """Something was counted."""
+        if self._next is None and not self._closed:
+            self._next = asyncio.get_running_loop().call_later(EXCHANGE_SECONDS, self._begin)
+
+    async def exchange(self) -> None:
+        """Send what was counted to the store, and learn what all nodes have counted of the same keys."""
+        async with self._exchanging:
+            counts = self._counts.values()
+            kept = {it.name: it.oldest - it.window for it in counts}  # twice the window, for clocks that are behind
+            try:
+                sent = [each for count in counts for each in count.send()]
+                for some in (sent[at : at + SENT_AT_ONCE] for at in range(0, len(sent), SENT_AT_ONCE)):
+                    used = {(it.of.name, it.key, unit): amount for it in some for unit, amount in it.units.items()}
+                    since = {(it.of.name, it.key): it.of.oldest for it in some}
+                    stored = await self.store.add(used, since=since, kept=kept)
+                    for it in some:
+                        it.of.acknowledge(it, stored[it.of.name, it.key])
+            except (StoreError, JournalError):  # the writer has logged it; the next exchange sends it again
+                return
+            finally:
+                for count in counts:
+                    count.end_sending()
+
+    async def exchanged(self) -> None:
+        """Wait for the exchange under way."""
+        async with self._exchanging:
+            pass
+
+    async def close(self) -> None:
+        """Send what is not sent yet."""
+        self._closed = True
+        if isinstance(self._next, asyncio.Task):
+            await asyncio.wait([self._next])
+        self._stop()
+        await self.exchange()
+
+    def abandon(self) -> None:
+        """Send nothing more, as if the server had been killed."""
+        self._stop()
+        for count in self._counts.values():
+            count.forget_unsent()
+
+    def _stop(self) -> None:
+        self._closed = True
+        if self._next is not None:
+            self._next.cancel()
+
+    def _begin(self) -> None:
+        self._next = asyncio.get_running_loop().create_task(self._exchange_and_go_on())
+
+    async def _exchange_and_go_on(self) -> None:
+        try:
+            await self.exchange()
+        finally:
+            self._next = None
+            if any(count.has_unsent for count in self._counts.values()):
+                self.exchange_soon()
