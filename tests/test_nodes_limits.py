@@ -1,16 +1,25 @@
 """Limits that hold for all nodes together: two engines over one store, as two servers on one database."""
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import httpx2
 import pytest
 from dispatch_support import Place, after_expiry, workflow
 
 from playground.engine import CreateInstance, Engine
 from playground.engine.chaos_runs import RUNNING, ChaosRuns, number_of
 from playground.engine.clock import FakeClock
+from playground.engine.ids import SystemIds
 from playground.engine.scheduler import EXPIRE_EVERY_MS
+from playground.examples import load
 from playground.store.protocol import InstanceRow
+from playground.web import tokens
+from playground.web.app import create_app
+from playground.web.context import Context
+from playground.web.errors import TooMany
 from playground.workflows import errors
 from playground.workflows import events as ev
 
@@ -84,8 +93,10 @@ def test_the_next_chaos_run_takes_the_place_of_the_last_whoever_started_that(pla
     place.call(tale)
 
 
-def test_the_reruns_that_follow_are_created_once_though_several_nodes_see_to_them(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The node that started it dies before they are; whoever sees to them then, another start is refused until they are over."""
+def test_the_reruns_that_follow_are_created_once_though_several_nodes_see_to_them(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node that started it dies before they are; until they are over, another start is refused."""
     monkeypatch.setattr(ChaosRuns, "follow", lambda *_: None)
 
     async def tale() -> None:
@@ -112,7 +123,9 @@ def test_the_reruns_that_follow_are_created_once_though_several_nodes_see_to_the
 # What one node does for all.
 
 
-def test_of_several_nodes_one_removes_the_instances_whose_time_is_over(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_several_nodes_one_removes_the_instances_whose_time_is_over(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock, rounds = FakeClock(), []
 
     async def tale() -> None:
@@ -128,5 +141,98 @@ def test_of_several_nodes_one_removes_the_instances_whose_time_is_over(place: Pl
                 await after_expiry(*nodes)
                 assert len(rounds) == number
                 clock.advance(EXPIRE_EVERY_MS)
+
+    place.call(tale)
+
+
+# Limits of the web.
+
+
+class Web:
+    """The web application of a node, asked without a socket."""
+
+    def __init__(self, node: Engine) -> None:
+        self.node = node
+        app = create_app(node, node.settings, load(), ids=SystemIds(), log=lambda *_, **__: None, version="1")
+        self.context: Context = app.state.context
+        self.client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://localhost")
+
+
+@asynccontextmanager
+async def webs(place: Place, count: int, clock: FakeClock, **settings: Any) -> AsyncIterator[list[Web]]:
+    async with place.nodes(count, clock, **settings) as nodes, AsyncExitStack() as opened:
+        made = [Web(node) for node in nodes]
+        for each in made:
+            await opened.enter_async_context(each.client)
+        yield made
+
+
+def listing(key: str) -> "Ask":
+    """Ask for a tenant's instances with a key."""
+    return lambda web: web.client.get("/api/tenants/acme/instances", headers={"Authorization": f"Bearer {key}"})
+
+
+Ask = Callable[[Web], Any]
+ASKED: dict[str, tuple[str, int, Ask]] = {
+    "links": ("snippets_per_minute", 201, lambda web: web.client.post("/api/snippets", json={"source": STEPS})),
+    "runs": ("starts_per_minute", 201, lambda web: web.client.post("/api/instances", json={"source": STEPS})),
+    "changes": ("changes_per_minute", 404, lambda web: web.client.post("/api/instances/nothing/pause")),
+    "requests of a tenant": ("requests_per_tenant", 200, listing("right")),
+    "wrong keys": ("changes_per_minute", 403, listing("wrong")),
+}
+
+
+@pytest.mark.parametrize("what", ASKED)
+def test_what_is_asked_of_one_node_counts_on_the_others_and_on_one_that_starts_later(place: Place, what: str) -> None:
+    setting, status, ask = ASKED[what]
+    clock = FakeClock()
+
+    async def tale() -> None:
+        async with webs(place, 3, clock, **{setting: 4}) as (one, other, later):
+            await one.node.store.tenants.add_key("acme", "", tokens.digest("right"), at=0)
+            for left in (3, 2):
+                answer = await ask(one)
+                assert answer.status_code == status
+                assert what == "wrong keys" or f'"{setting}";r={left};t=60' in answer.headers["ratelimit"]
+            clock.advance(20_000)
+            await one.node.shared.exchange()
+            for left in (1, 0):
+                answer = await ask(other)
+                assert answer.status_code == status
+                assert what == "wrong keys" or f'"{setting}";r={left};t=40' in answer.headers["ratelimit"]
+            await other.node.shared.exchange()
+            clock.advance(1_000)
+            for web in (one, other, later):
+                refused = await ask(web)
+                assert (refused.status_code, refused.json()["error"]["setting"]) == (429, setting)
+                assert refused.headers["retry-after"] == "39"
+            clock.advance(39_000)
+            assert (await ask(later)).status_code == status
+
+    place.call(tale)
+
+
+SHARED = {"starts", "snippets", "changes", "tenants", "chaos"}
+
+
+def test_which_limits_hold_for_all_nodes_and_which_for_each(place: Place) -> None:
+    clock = FakeClock()
+
+    async def tale() -> None:
+        kinds = ("starts", "snippets", "changes", "checks", "reads", "cards")
+        few = dict.fromkeys((*(f"{kind}_per_minute" for kind in kinds), "requests_per_tenant", "chaos_per_hour"), 1)
+        async with webs(place, 2, clock, **few) as (one, other):
+            for name in SHARED:
+                await getattr(one.context.limits, name).take("k")
+            for name in ("checks", "reads", "cards"):
+                getattr(one.context.limits, name).take("k")
+                getattr(other.context.limits, name).take("k")
+            await one.node.shared.exchange()
+            for name in SHARED:
+                with pytest.raises(TooMany):
+                    await getattr(other.context.limits, name).take("k")
+            clock.advance(60_000)
+            with pytest.raises(TooMany, match=r"in an hour .* possible in 59 min"):
+                await other.context.limits.chaos.take("k")
 
     place.call(tale)

@@ -1,15 +1,17 @@
-"""Counts of limits that hold for all nodes: told once a second in one commit, read before a key is judged, never forgotten."""
+"""Counts of limits that hold for all nodes: sent once a second in one commit, read before a key is judged."""
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aio import story
 from store_support import with_store
 
 from playground.engine import shared_counts
-from playground.engine.shared_counts import FRESH_MS, TOLD_AT_ONCE, SharedCount, SharedCounts
-from playground.store import StoreError
+from playground.engine.shared_counts import FRESH_MS, SENT_AT_ONCE, SharedCount, SharedCounts
+from playground.store import StoreError, open_store
 from playground.store.protocol import Store
 
 WINDOW = 60
@@ -52,20 +54,20 @@ async def test_all_that_was_counted_is_one_commit_and_nothing_is_none(store: Sto
 
 
 @with_store
-async def test_what_is_counted_is_told_a_second_later_without_being_asked(store: Store) -> None:
+async def test_what_is_counted_is_sent_a_second_later_without_being_asked(store: Store) -> None:
     shared, count = node(store, Time())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shared_counts, "EXCHANGE_SECONDS", 0.001)
         for amount in (1, 2):  # and again
             count.add("k", amount)
-            while count.has_untold:
+            while count.has_unsent:
                 await asyncio.sleep(0)
     assert await store.usage.of("starts", "k", since=0) == [(1_000, 3)]
     await shared.close()
 
 
 @with_store
-async def test_a_node_learns_of_others_when_it_tells_and_when_it_reads(store: Store) -> None:
+async def test_a_node_learns_of_others_when_it_sends_and_when_it_reads(store: Store) -> None:
     time = Time()
     (a, one), (b, other) = node(store, time), node(store, time)
     one.add("k", 3)
@@ -104,14 +106,14 @@ async def test_keys_that_others_have_driven_out_are_read_again(store: Store) -> 
 
 
 @with_store
-async def test_many_keys_are_told_in_several_commits_so_that_others_come_between(store: Store) -> None:
+async def test_many_keys_are_sent_in_several_commits_so_that_others_come_between(store: Store) -> None:
     shared, count = node(store, Time())
     before = store.measures.commits
-    for number in range(2 * TOLD_AT_ONCE + 1):
+    for number in range(2 * SENT_AT_ONCE + 1):
         count.add(f"k{number}", 1)
     await shared.exchange()
     assert store.measures.commits == before + 3
-    assert await store.usage.of("starts", f"k{2 * TOLD_AT_ONCE}", since=0) == [(1_000, 1)]
+    assert await store.usage.of("starts", f"k{2 * SENT_AT_ONCE}", since=0) == [(1_000, 1)]
 
 
 @with_store
@@ -128,7 +130,7 @@ async def test_old_units_are_dropped_once_no_clock_needs_them(store: Store) -> N
 
 
 @with_store
-async def test_units_of_a_clock_that_is_ahead_count_as_now_and_of_one_that_was_set_back_not_at_all(store: Store) -> None:
+async def test_units_of_a_clock_that_is_ahead_count_as_now_and_of_one_set_back_not_at_all(store: Store) -> None:
     time = Time()
     _, count = node(store, time)
     places = {("starts", "k", unit): 1 for unit in (1_000, 1_003, 1_000 + WINDOW + 1)}
@@ -160,7 +162,7 @@ class Usage:
 
 
 @with_store
-async def test_what_could_not_be_told_is_told_with_what_comes_next(store: Store) -> None:
+async def test_what_could_not_be_sent_is_sent_with_what_comes_next(store: Store) -> None:
     usage = Usage(store)
     shared, count = node(usage, Time())
     usage.failing = True
@@ -175,13 +177,13 @@ async def test_what_could_not_be_told_is_told_with_what_comes_next(store: Store)
 
 
 @with_store
-async def test_what_is_being_told_is_counted_once(store: Store) -> None:
+async def test_what_is_being_sent_is_counted_once(store: Store) -> None:
     """Whoever reads a key while it is on its way to the store might see it there, and here too."""
     usage, time = Usage(store), Time()
     usage.going = asyncio.Event()
     shared, count = node(usage, time)
     count.add("k", 5)
-    telling = asyncio.ensure_future(shared.exchange())
+    sending = asyncio.ensure_future(shared.exchange())
     while not await store.usage.of("starts", "k", since=0):
         await asyncio.sleep(0)
     reading = asyncio.ensure_future(count.read("k"))
@@ -190,9 +192,21 @@ async def test_what_is_being_told_is_counted_once(store: Store) -> None:
         await asyncio.sleep(0)
     assert (count.total("k"), reading.done(), usage.reads) == (7, False, 0)
     usage.going.set()
-    await asyncio.gather(telling, reading)
-    assert (count.total("k"), count.has_untold, usage.reads) == (7, True, 0)
+    await asyncio.gather(sending, reading)
+    assert (count.total("k"), count.has_unsent, usage.reads) == (7, True, 0)
     await shared.exchange()
     assert await store.usage.of("starts", "k", since=0) == [(1_000, 7)]
     await count.read("k")
     assert usage.reads == 0, "what was exchanged this second need not be read"
+
+
+@story
+async def test_a_store_that_is_closed_gives_no_counts(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/a.db")
+    shared, count = node(store, Time())
+    count.add("k", 1)
+    await store.close()
+    with pytest.raises(StoreError, match="closed"):
+        await count.read("k")
+    shared.abandon()
+    await shared.close()

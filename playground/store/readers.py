@@ -38,6 +38,18 @@ class Readers:
             raise StoreError(CLOSED)
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, read)
 
+    def run_here(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """As `run`, on the event loop, which stands still meanwhile: for a few rows by their key.
+
+        That takes 9 us. Through a thread it takes 46, and several hundred after a rest.
+
+        Raises:
+            StoreError: as `run`.
+        """
+        if self._closed:
+            raise StoreError(CLOSED)
+        return self._run(read)
+
     async def shrink(self) -> None:
         """Close the connections that nobody uses: each holds pages, statements, and in Python hundreds of small things."""
         await asyncio.get_running_loop().run_in_executor(self._pool, self._close_free)

@@ -43,6 +43,10 @@ class Tables:
         """The rows of a query."""
         return await self._readers.run(lambda db: db.execute(SQL[query], values).fetchall())
 
+    def all_here(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The few rows of a query that goes by a key, at once."""
+        return self._readers.run_here(lambda db: db.execute(SQL[query], values).fetchall())
+
     async def one(self, query: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
         """The first row of a query."""
         found = await self.all(query, values)
@@ -177,7 +181,7 @@ class SqliteUsage:
         await self._tables.write(lambda db: db.execute(SQL["probe"]))
 
     async def of(self, limit: str, key: str, *, since: int) -> Sequence[tuple[int, int]]:
-        return [(unit, amount) for unit, amount in await self._tables.all("usage", (limit, key, since))]
+        return self._tables.all_here("usage", (limit, key, since))
 
 
 def _place(tenant: str, name: str) -> tuple[str, str, str]:
@@ -186,7 +190,10 @@ def _place(tenant: str, name: str) -> tuple[str, str, str]:
 
 
 def _add_usage(
-    used: Mapping[tuple[str, str, int], int], since: Mapping[tuple[str, str], int], kept: Mapping[str, int], db: sqlite3.Connection
+    used: Mapping[tuple[str, str, int], int],
+    since: Mapping[tuple[str, str], int],
+    kept: Mapping[str, int],
+    db: sqlite3.Connection,
 ) -> dict[tuple[str, str], list[tuple[int, int]]]:
     db.executemany(SQL["add_usage"], [(*place, amount) for place, amount in used.items()])
     db.executemany(SQL["drop_usage"], list(kept.items()))
@@ -229,8 +236,8 @@ def _record(effect: NewEffect, at: int, most: int, db: sqlite3.Connection) -> Ef
     if count >= most:
         return None
     happened = (effect.key, encode(effect.data), effect.step, effect.attempt, effect.execution)
-    written = db.execute(SQL["insert_effect"], (effect.instance, count + 1, at, effect.kind, *effect.scope, *happened)).rowcount
-    if not written:
+    row = (effect.instance, count + 1, at, effect.kind, *effect.scope, *happened)
+    if not db.execute(SQL["insert_effect"], row).rowcount:
         raise InstanceNotFound(f"there is no instance number {effect.instance}")
     return _effect((count + 1, at, effect.kind, *happened, 1))
 

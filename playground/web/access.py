@@ -45,13 +45,15 @@ async def find(context: Context, request: Request) -> InstanceRow:
     return await context.views.find(request.path_params["id"], tenant)
 
 
-def spend_reading(context: Context, request: Request, row: InstanceRow, *, events: int = 0, size: int = 0) -> None:
+async def spend_reading(
+    context: Context, request: Request, row: InstanceRow, *, events: int = 0, size: int = 0
+) -> None:
     """Count the reading of so many events of an instance, or of an answer of so many bytes, as what it costs. Raises TooMany."""
     reads = events // EVENTS_A_READ + size // BYTES_A_READ
     if not reads:
         return
     if row.tenant:
-        context.limits.tenants.spend(request, row.tenant, reads)
+        await context.limits.tenants.spend(request, row.tenant, reads)
     else:
         context.limits.reads.spend(request, context.addresses.of(request), reads)
 
@@ -70,15 +72,15 @@ async def tenant_of(context: Context, request: Request) -> str:
         raise NoKey(_NO_KEY)
     key = await context.store.tenants.key(tokens.digest(given))
     if key is None or key.tenant != name:
-        context.limits.changes.take(context.addresses.of(request))
+        await context.limits.changes.take(context.addresses.of(request))
         raise WrongKey(_WRONG_KEY)
     if key.revoked_at is not None:
         raise RevokedKey(_REVOKED)
-    context.limits.tenants.spend(request, name)
+    await context.limits.tenants.spend(request, name)
     return name
 
 
-def check_operator(context: Context, request: Request) -> None:
+async def check_operator(context: Context, request: Request) -> None:
     """Let the request pass when it carries the operator's token: as a bearer's, as the password of a browser's own dialog,
     or in the cookie of a browser that was signed in with the link of the start.
 
@@ -95,10 +97,11 @@ def check_operator(context: Context, request: Request) -> None:
         how = _MADE if start.operator else "" if expected else _CLOSED
         raise NoOperatorToken("This is for the operator of this server, with the operator's token." + how)
     address = context.addresses.of(request)
-    if not context.limits.changes.allowance(address).left:
-        context.limits.changes.take(address)  # refuses, so that who guesses learns nothing more, not even of the right one
+    if not (await context.limits.changes.allowance(address)).left:
+        # Refuses, so that who guesses learns nothing more, not even of the right one.
+        await context.limits.changes.take(address)
     if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode()):
-        context.limits.changes.take(address)
+        await context.limits.changes.take(address)
         raise WrongOperatorToken("This is not the operator's token.")
 
 
@@ -113,13 +116,13 @@ def check_start_token(context: Context, request: Request) -> None:
         context.start_token.check(request)
 
 
-def check_metrics(context: Context, request: Request) -> None:
+async def check_metrics(context: Context, request: Request) -> None:
     """Let the request pass that may read /metrics, as the setting `metrics` has it. Raises as `check_operator`."""
     who = context.settings.metrics
     if who == "open" or (who == "loopback" and _is_direct(context, request)):
         return
     try:
-        check_operator(context, request)
+        await check_operator(context, request)
     except NoOperatorToken as refused:
         if who != "loopback" or request.client is None or not context.addresses.trusts(request.client.host):
             raise

@@ -35,7 +35,7 @@ async def start(context: Context, request: Request) -> Response:
     queue = queues.of_address(address)
     await check_stored(context, queue)
     await context.chaos.check(row)  # what is refused is not counted
-    context.limits.chaos.spend(request, address)
+    await context.limits.chaos.spend(request, address)
     await context.chaos.start(row, queue)
     return accepted(Committed((), row))
 

@@ -47,8 +47,8 @@ async def fork(context: Context, request: Request) -> Response:
         context.limits.checks.spend(request, address)
         await refuse_bad(context, body.source, queue, row.class_name)
     await check_stored(context, queue)
-    context.limits.starts.spend(request, address)
-    spend_reading(context, request, row, events=row.last_seq)
+    await context.limits.starts.spend(request, address)
+    await spend_reading(context, request, row, events=row.last_seq)
     planned = await forking.plan(context.engine, row, step_key(body.from_step), body.output)
     if planned.sensitive and not tokens.is_of(request, row.control_hash):
         raise (NoToken if tokens.bearer(request) is None else WrongToken)(_SENSITIVE.format(step=planned.sensitive.name))

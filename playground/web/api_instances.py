@@ -41,7 +41,7 @@ async def create(context: Context, request: Request) -> Response:
     queue = queues.of_address(address)
     await refuse_bad(context, source, queue)
     await check_stored(context, queue)
-    context.limits.starts.spend(request, address)
+    await context.limits.starts.spend(request, address)
     context.engine.stored.add(queue, len(source.encode()) + (len(bytes(params)) if isinstance(params, msgspec.Raw) else 0))
     token = context.ids.token()
     row = await context.engine.create(
@@ -70,12 +70,12 @@ async def get(context: Context, request: Request) -> Response:
     """An instance as it stands, or as it stood after the event whose seq is `at`; its forks too, for whoever may change it."""
     row = await find(context, request)
     at = moment(request, row)
-    spend_reading(context, request, row, events=at or row.last_seq)
+    await spend_reading(context, request, row, events=at or row.last_seq)
     shown = await context.views.instance(row, at)
     if row.tenant or tokens.is_of(request, row.control_hash):
         shown["forks"] = [fork.id for fork in await context.store.children(row.key, FORK)]
     answer = json_response(shown, headers=FRESH)
-    spend_reading(context, request, row, size=len(answer.body))
+    await spend_reading(context, request, row, size=len(answer.body))
     return answer
 
 
@@ -85,7 +85,7 @@ async def events(context: Context, request: Request) -> Response:
     after = whole_number(request, "after", 0)
     limit = whole_number(request, "limit", EVENTS_DEFAULT, least=1, most=EVENTS_MOST)
     rows = await context.store.events_json(row.key, after=after, limit=limit)
-    spend_reading(context, request, row, events=len(rows), size=sum(len(text) for _, _, text in rows))
+    await spend_reading(context, request, row, events=len(rows), size=sum(len(text) for _, _, text in rows))
     last_seq = max(row.last_seq, rows[-1][0] if rows else 0)
     more = bool(rows) and rows[-1][0] < last_seq
     content = (

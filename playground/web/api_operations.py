@@ -66,7 +66,8 @@ async def send_event(context: Context, request: Request) -> Response:
     row = await controlled(context, request)
     payload = await bodies.read_json(request, context.settings.value_bytes + bodies.OVERHEAD_BYTES)
     if len(bytes(payload)) > bodies.HEAVY_BYTES and not row.tenant:
-        context.limits.changes.spend(request, context.addresses.of(request), len(bytes(payload)) // bodies.HEAVY_BYTES)
+        heavy = len(bytes(payload)) // bodies.HEAVY_BYTES
+        await context.limits.changes.spend(request, context.addresses.of(request), heavy)
     sender = context.tenants if row.tenant else context.engine
     return accepted(await sender.send_event(row, request.path_params["type"], payload))
 
@@ -138,7 +139,7 @@ async def controlled(context: Context, request: Request) -> InstanceRow:
     """
     if TENANT in request.path_params:
         return await find(context, request)
-    context.limits.changes.spend(request, context.addresses.of(request))
+    await context.limits.changes.spend(request, context.addresses.of(request))
     row = await find(context, request)
     tokens.check(request, row.control_hash)
     return row

@@ -53,7 +53,7 @@ async def put(context: Context, request: Request, source: str, params: bytes | N
     address = context.addresses.of(request)
     queue = queues.of_address(address)
     await check_stored(context, queue)
-    context.limits.snippets.spend(request, address)
+    await context.limits.snippets.spend(request, address)
     check_size(context, source)
     text = None if params is None else laid_out(params, context.settings.value_bytes)
     stored = await context.store.put_snippet(source, text, at=context.now())

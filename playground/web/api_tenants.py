@@ -41,9 +41,9 @@ class KeyBody(msgspec.Struct, forbid_unknown_fields=True):
 
 async def make_key(context: Context, request: Request) -> Response:
     """Make a key, and the tenant if it is new; told this once. For the operator."""
-    check_operator(context, request)
+    await check_operator(context, request)
     tenant = names.check_name(request.path_params[TENANT], TENANT)
-    context.limits.changes.spend(request, context.addresses.of(request))
+    await context.limits.changes.spend(request, context.addresses.of(request))
     called = (await bodies.read_short(request, KeyBody)).name
     if len(called) > KEY_NAME_LENGTH or not called.isprintable():
         raise BadBody(f"`name` says what the key is for, in at most {KEY_NAME_LENGTH} printable characters.")
@@ -105,9 +105,9 @@ async def delete_named_version(context: Context, request: Request) -> Response:
 
 async def delete_tenant(context: Context, request: Request) -> Response:
     """Remove a tenant with everything it has; with `end=true` also while instances are unfinished, which are ended. For the operator."""
-    check_operator(context, request)
+    await check_operator(context, request)
     tenant = names.check_name(request.path_params[TENANT], TENANT)
-    context.limits.changes.spend(request, context.addresses.of(request))
+    await context.limits.changes.spend(request, context.addresses.of(request))
     end = request.query_params.get("end", "false")
     if end not in ("true", "false"):
         raise BadQuery("`end` takes true or false.")

@@ -44,7 +44,7 @@ async def pull(context: Context, request: Request) -> Response:
 
     Called again with the same `id`, or the same Idempotency-Key header, it starts nothing and answers with the instance that there is.
     """
-    context.limits.changes.take(f"hook:{context.addresses.of(request)}")
+    await context.limits.changes.take(f"hook:{context.addresses.of(request)}")
     try:
         tenant = names.check_name(request.path_params["tenant"], "tenant")
     except InvalidName:

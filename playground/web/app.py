@@ -99,17 +99,7 @@ def create_app(
         rendering=Rendering(paths.templates(), assets, now),
         highlighter=Highlighter(),
         views=Views(engine.store, settings.retention_days, settings.chaos_retention_hours),
-        limits=Limits(
-            starts=rates.PerMinute(settings.starts_per_minute, rates.STARTS, now, "starts_per_minute"),
-            checks=rates.PerMinute(settings.checks_per_minute, rates.CHECKS, now, "checks_per_minute"),
-            snippets=rates.PerMinute(settings.snippets_per_minute, rates.SNIPPETS, now, "snippets_per_minute"),
-            changes=rates.PerMinute(settings.changes_per_minute, rates.CHANGES, now, "changes_per_minute"),
-            reads=rates.PerMinute(settings.reads_per_minute, rates.READS, now, "reads_per_minute"),
-            tenants=rates.PerMinute(settings.requests_per_tenant, rates.TENANTS, now, "requests_per_tenant"),
-            cards=rates.PerMinute(settings.cards_per_minute, rates.CARDS, now, "cards_per_minute"),
-            chaos=rates.PerMinute(settings.chaos_per_hour, rates.CHAOS, now, "chaos_per_hour", window=rates.HOUR_SECONDS),
-            streams=rates.AtOnce(settings.streams_per_address, rates.STREAMS, "streams_per_address"),
-        ),
+        limits=_limits(engine, settings),
         streams=Streams(engine.store, now, settings.stream_send_seconds, log),
         requests=Requests(),
         scrapes=Scrapes(),
@@ -149,6 +139,27 @@ def create_app(
     app.router.redirect_slashes = False
     app.state.context = context
     return app
+
+
+def _limits(engine: Engine, settings: Settings) -> Limits:
+    """Shared by all nodes is what fills their store, and what users would see grow with the number of nodes."""
+    now, shared, hour = engine.clock.now, engine.shared, rates.HOUR_SECONDS
+    return Limits(
+        starts=rates.PerMinuteOfAll(settings.starts_per_minute, rates.STARTS, shared, "starts_per_minute"),
+        snippets=rates.PerMinuteOfAll(settings.snippets_per_minute, rates.SNIPPETS, shared, "snippets_per_minute"),
+        # Wrong keys and tokens too, so that who guesses gains nothing by asking several nodes.
+        changes=rates.PerMinuteOfAll(settings.changes_per_minute, rates.CHANGES, shared, "changes_per_minute"),
+        tenants=rates.PerMinuteOfAll(settings.requests_per_tenant, rates.TENANTS, shared, "requests_per_tenant"),
+        chaos=rates.PerMinuteOfAll(settings.chaos_per_hour, rates.CHAOS, shared, "chaos_per_hour", window=hour),
+        # Per node on purpose: a check takes this node's processor and its workers, and leaves nothing behind.
+        checks=rates.PerMinute(settings.checks_per_minute, rates.CHECKS, now, "checks_per_minute"),
+        # Per node on purpose: reading takes this node's processor, and no page should wait for a count of pages.
+        reads=rates.PerMinute(settings.reads_per_minute, rates.READS, now, "reads_per_minute"),
+        # Per node on purpose: a picture is drawn by this node's processor and kept in its memory.
+        cards=rates.PerMinute(settings.cards_per_minute, rates.CARDS, now, "cards_per_minute"),
+        # Per node on purpose: a stream holds a socket and memory of this process, and ends with it.
+        streams=rates.AtOnce(settings.streams_per_address, rates.STREAMS, "streams_per_address"),
+    )
 
 
 def refused_below(context: Context) -> Callable[[int, str, str], None]:

@@ -49,7 +49,7 @@ async def view(context: Context, request: Request) -> Response:
                     raise
                 said = NOT_THERE.format(given=f"“{side['given'][:60]}”")
                 continue
-            spend_reading(context, request, row, events=row.last_seq)
+            await spend_reading(context, request, row, events=row.last_seq)
             side["raw"] = _readable(await context.views.readable(row))
             side["view"] = plain({**side["raw"], "params": plain_value(side["raw"]["params"])}, VALUES_BYTES)
     found = None if said else compare(*(side["raw"] for side in sides))

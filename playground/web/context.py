@@ -20,7 +20,7 @@ from playground.web.highlight import Highlighter
 from playground.web.kept_cards import Cards
 from playground.web.measured import Requests
 from playground.web.public import PublicUrl
-from playground.web.rates import AtOnce, PerMinute
+from playground.web.rates import AtOnce, PerMinute, PerMinuteOfAll
 from playground.web.rendering import Rendering
 from playground.web.scrapes import Scrapes
 from playground.web.start_token import StartToken
@@ -30,16 +30,19 @@ from playground.web.views import Views
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is counted per client address, and, for `tenants`, per tenant."""
+    """What is counted per client address, and, for `tenants`, per tenant.
 
-    starts: PerMinute
+    Why some are counted on each node is said in app.py, where they are made.
+    """
+
+    starts: PerMinuteOfAll
     checks: PerMinute
-    snippets: PerMinute
-    changes: PerMinute
+    snippets: PerMinuteOfAll
+    changes: PerMinuteOfAll
     reads: PerMinute
-    tenants: PerMinute
+    tenants: PerMinuteOfAll
     cards: PerMinute
-    chaos: PerMinute
+    chaos: PerMinuteOfAll
     streams: AtOnce
 
 

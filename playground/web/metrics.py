@@ -132,7 +132,7 @@ METRICS: tuple[Row, ...] = (
 
 async def metrics(context: Context, request: Request) -> Response:
     """What an operator watches, as Prometheus' text. For the operator; the setting `metrics` says who else."""
-    check_metrics(context, request)
+    await check_metrics(context, request)
     facts = Facts(context, await context.store.count(), await context.store.oldest_due())
     content = context.scrapes.text(family for row in METRICS for family in row.families(facts))
     return Response(content, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4, **FRESH})

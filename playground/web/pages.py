@@ -88,7 +88,7 @@ async def instance(context: Context, request: Request) -> Response:
     row = await context.views.find(request.path_params["id"])
     code = await context.store.snippet(row.snippet)
     at = moment(request, row)
-    spend_reading(context, request, row, events=at or row.last_seq)
+    await spend_reading(context, request, row, events=at or row.last_seq)
     shown = await of_instance(context, row, code.source if code else "", at) | {"snippet": _link(row.snippet)}
     if not wants_html(request):
         return await page(context, request, "instance", shown)

@@ -63,6 +63,7 @@ class Connections:
             head_seconds=settings.head_seconds,
             body_seconds=settings.body_seconds,
             send_seconds=settings.stream_send_seconds,
+            # Per node on purpose: a connection holds a descriptor and memory of this process.
             open=AtOnce(settings.connections_per_address, CONNECTIONS, "connections_per_address"),
             addresses=Addresses.parse(settings.trusted_proxies),
             refused=refused,

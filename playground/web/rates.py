@@ -1,13 +1,17 @@
 """Limits per client address: so many of a thing in a minute, and so many open at once.
 
-Counted to the second, so that an address costs at most sixty small entries however fast it asks.
+Counted to the second, so that an address costs at most sixty small entries however fast it asks. What protects things
+that all nodes share is counted for all nodes together (`PerMinuteOfAll`), what protects one process by that process:
+see where they are made, in app.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from starlette.requests import Request
 
+from playground.engine.shared_counts import SharedCounts
 from playground.engine.sliding import Sliding
 from playground.web.errors import TooMany
 
@@ -29,15 +33,37 @@ CHAOS = "{limit} chaos runs in an hour from your address, which is the limit her
 STREAMS = "{limit} event streams are open from your address, which is the limit here. Close a tab, or ask again in {wait} s."
 
 
-class PerMinute:
-    """At most `limit` of something in any minute of one address, or in another `window` of seconds.
+class Counted(Protocol):
+    """What each key has had in the last `window` seconds: see `Sliding`."""
 
-    `now` gives epoch milliseconds; `setting` is the limit's name.
+    window: int
+
+    def now(self) -> int: ...
+
+    def add(self, key: str, amount: int) -> None: ...
+
+    def counts(self, key: str) -> Sequence[tuple[int, int]]: ...
+
+    def total(self, key: str) -> int: ...
+
+
+class PerMinute:
+    """At most `limit` of something in any minute of one address, or in another `window` of seconds, on this node.
+
+    `now` gives epoch milliseconds; `setting` is the limit's name; `had` counts elsewhere.
     """
 
-    def __init__(self, limit: int, sentence: str, now: Callable[[], int], setting: str = "", window: int = WINDOW_SECONDS) -> None:
+    def __init__(
+        self,
+        limit: int,
+        sentence: str,
+        now: Callable[[], int],
+        setting: str = "",
+        window: int = WINDOW_SECONDS,
+        had: Counted | None = None,
+    ) -> None:
         self.limit, self._sentence, self.setting = limit, sentence, setting
-        self._had = Sliding(window, 1000, now)
+        self._had = Sliding(window, 1000, now) if had is None else had
 
     def take(self, address: str, amount: int = 1) -> None:
         """Count one, or as many as it is worth. Raises TooMany, with the seconds until the next would pass."""
@@ -68,6 +94,31 @@ class PerMinute:
         return Allowance(self.setting, self.limit, left, reset, window)
 
 
+class PerMinuteOfAll:
+    """As `PerMinute`, on all nodes together. An address not counted here for a second is read from the store."""
+
+    def __init__(
+        self, limit: int, sentence: str, shared: SharedCounts, setting: str, window: int = WINDOW_SECONDS
+    ) -> None:
+        self._had = shared.of(setting, window, 1000)
+        self._rate = PerMinute(limit, sentence, shared.now, setting, had=self._had)
+
+    async def take(self, address: str, amount: int = 1) -> None:
+        """See `PerMinute.take`. Raises TooMany, StoreError."""
+        await self._had.read(address)
+        self._rate.take(address, amount)
+
+    async def spend(self, request: Request, address: str, amount: int = 1) -> None:
+        """See `PerMinute.spend`. Raises TooMany, StoreError."""
+        await self._had.read(address)
+        self._rate.spend(request, address, amount)
+
+    async def allowance(self, address: str) -> "Allowance":
+        """See `PerMinute.allowance`. Raises StoreError."""
+        await self._had.read(address)
+        return self._rate.allowance(address)
+
+
 @dataclass(frozen=True, slots=True)
 class Allowance:
     """So many of `limit` are `left`; the first of those used is given back in `reset` seconds. `setting` is the limit's name."""
@@ -91,7 +142,7 @@ def headers(request: Request) -> dict[str, str]:
 
 
 class AtOnce:
-    """At most `limit` of something open at once from one address. `setting` is the limit's name."""
+    """At most `limit` of something open at once from one address, on this node. `setting` is the limit's name."""
 
     def __init__(self, limit: int, sentence: str, setting: str = "") -> None:
         self.limit, self._sentence, self.setting = limit, sentence, setting

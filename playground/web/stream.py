@@ -19,7 +19,7 @@ async def stream(context: Context, request: Request) -> Response:
     final = row.status in ev.FINAL_STATUSES
     if final and after == row.last_seq:
         return Response(status_code=204, headers=FRESH)
-    spend_reading(context, request, row, events=row.last_seq - after if after <= row.last_seq else row.last_seq)
+    await spend_reading(context, request, row, events=row.last_seq - after if after <= row.last_seq else row.last_seq)
     view = await context.views.instance(row) if after > row.last_seq else None
     address, limit = context.addresses.of(request), context.limits.streams
     limit.enter(address)

@@ -46,7 +46,7 @@ async def instance(context: Context, request: Request) -> Response:
     name = await tenant_of(context, request)
     row = await context.views.find(request.path_params["id"], name)
     at = moment(request, row)
-    spend_reading(context, request, row, events=at or row.last_seq)
+    await spend_reading(context, request, row, events=at or row.last_seq)
     shown = await pages.of_instance(context, row, await _source(context, row), at)
     return await pages.page(context, request, "instance", shown | {"tenant": name})
 

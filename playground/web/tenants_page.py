@@ -25,7 +25,7 @@ async def tenants(context: Context, request: Request) -> Response:
     if wants_html(request) and not is_operators and not {"operator", "after"} & set(request.query_params):
         names = await pages.shared_names(context, request) | {"tenants": None, "operators_way": operators_way(context)}
         return pages.html_response(context, "tenants.html", names)
-    check_operator(context, request)
+    await check_operator(context, request)
     limit = whole_number(request, "limit", LISTED_DEFAULT, least=1, most=LISTED_MOST)
     found = await context.store.tenants.all(after=request.query_params.get("after", ""), limit=limit)
     rows = [await _row(context, tenant.name, tenant.created_at) for tenant in found]
