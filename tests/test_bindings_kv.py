@@ -1,11 +1,12 @@
 """`env.KV`: a tenant's keys and values, committed with the step that writes them, and out of everybody else's reach."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from dispatch_support import error, journal, journal_until, on_engine, output, workflow
 
-from playground import KV, Code, Dispatcher, Engine, WorkflowInstance
+from playground import KV, Binding, Code, Dispatcher, Engine, WorkflowInstance
 from playground.engine import CreateInstance
 from playground.store.tables import Scope
 from playground.workflows import events as ev
@@ -229,6 +230,77 @@ async def test_a_tenant_has_so_much_room_and_no_more_and_another_has_its_own(eng
     assert await run(engine, "for n in range(9):\n            await self.env.KV.put(f'k{n}', 'x' * 100)", name="b") is None
     assert "KV is full" in (await error(await flows(engine, "await self.env.KV.put('more', 'x' * 500)", name="c").create()))[1]
     assert await run(engine, "await self.env.KV.put('k', 'x' * 1500)", tenant="globex", name="d") is None
+
+
+TWO_STEPS = """
+    reached, there = asyncio.Event(), asyncio.Event()
+
+    @step.do("one", config={"retries": {"limit": 0, "delay": 0}})
+    async def one():
+        await self.env.KV.put("a", "x" * 1_200)
+        reached.set()
+        await there.wait()
+
+    @step.do("two", config={"retries": {"limit": 0, "delay": 0}})
+    async def two():
+        await reached.wait()
+        try:
+            await self.env.KV.put("b", "x" * 1_200)
+        except Exception as full:
+            return str(full)
+        finally:
+            there.set()
+
+    return (await asyncio.gather(one(), two()))[1]
+    """
+
+
+@on_engine(kv_bytes=2_000)
+async def test_attempts_that_are_open_together_cannot_pass_the_limit_together(engine: Engine) -> None:
+    assert "KV is full" in await run(engine, TWO_STEPS)
+
+
+class Gate(Binding):
+    """Lets instances wait for each other, and for the test."""
+
+    def __init__(self) -> None:
+        self.reached, self.opened = asyncio.Event(), asyncio.Event()
+
+    async def wait(self) -> None:
+        """Say that one is here, and wait until it is opened."""
+        self.reached.set()
+        await self.opened.wait()
+
+
+@pytest.mark.parametrize("ends_well", [True, False])
+@on_engine(kv_bytes=2_000)
+async def test_what_another_instance_s_attempt_holds_counts_until_it_is_over(engine: Engine, ends_well: bool) -> None:
+    gate = Gate()
+    body = """
+    @step.do("it", config={"retries": {"limit": 0, "delay": 0}})
+    async def it():
+        await self.env.KV.put(event["payload"]["key"], "x" * 1_200)
+        if event["payload"]["key"] == "a":
+            await self.env.GATE.wait()
+            if not event["payload"]["ends_well"]:
+                raise RuntimeError("no")
+    await it()
+    """
+    code = Code(workflow(body), env={"KV": KV(), "GATE": gate})
+    dispatcher = Dispatcher(engine, lambda metadata: code, name="kv")
+    acme, other = (dispatcher.wrap_binding({"tenant": tenant}) for tenant in ("acme", "other"))
+    first = await acme.create(params={"key": "a", "ends_well": ends_well})
+    await gate.reached.wait()
+    assert "KV is full" in (await error(await acme.create(params={"key": "b"})))[1]
+    assert await output(await other.create(params={"key": "b"})) is None
+    gate.opened.set()
+    await journal(first)
+    again = await acme.create(params={"key": "c"})
+    if ends_well:
+        assert "KV is full" in (await error(again))[1]
+    else:
+        assert await output(again) is None
+    assert await engine.store.kv.bytes(ACME) <= 2_000
 
 
 @on_engine()

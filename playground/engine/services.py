@@ -10,6 +10,7 @@ from playground.engine.quota import StoredPerDay
 from playground.engine.shared_counts import SharedCounts
 from playground.engine.sources import Sources
 from playground.engine.tenant_limits import LimitsOfTenants
+from playground.engine.unwritten import Unwritten
 from playground.sandbox.pool import Sandbox
 from playground.sandbox.turns import Turns
 from playground.settings import Settings
@@ -33,6 +34,7 @@ class Services:
     tenant_limits: LimitsOfTenants
     shared: SharedCounts
     turns: Turns = field(default_factory=Turns)
+    unwritten: Unwritten = field(default_factory=Unwritten)
 
     def limit(self, row: InstanceRow, name: str) -> Any:
         """A limit of this instance: its own where it has one, else the setting."""

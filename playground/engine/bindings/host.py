@@ -1,5 +1,6 @@
 """What a shipped binding may do for one execution: read the store's tables, and write with the step or at once."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ class Host:
         self._buffers: dict[StepKey, list[NewEvent]] = {}
         self._counts: dict[StepKey, int] = {}
         self._at_once = 0  # events on their way to the journal, outside steps
+        self._held: Counter[StepKey | None] = Counter()  # bytes of KV not committed yet; None: outside steps
 
     @property
     def row(self) -> InstanceRow:
@@ -56,8 +58,19 @@ class Host:
         """What the step's running attempt has written so far."""
         return self._buffers.get(step, ()) if step is not None else ()
 
-    async def write(self, event: NewEvent, size: int = 0) -> None:
+    @property
+    def unwritten_bytes(self) -> int:
+        """See `Holds`."""
+        return 0 if self._execution.closing else self._held.total()
+
+    def unwritten_of_all(self) -> int:
+        """What the open attempts of this node have written to the scope's keys, and not committed yet."""
+        return self._execution.services.unwritten.bytes(self.scope)
+
+    async def write(self, event: NewEvent, size: int = 0, key_bytes: int = 0) -> None:
         """Commit an event that stores `size` bytes with the step it names, or, when it names none, now.
+
+        `key_bytes` is what that takes of `kv_bytes`.
 
         Raises:
             BindingError: the instance holds as much as it may.
@@ -69,6 +82,8 @@ class Host:
         if execution.journal_events + self._at_once + len(self.buffered(event.step)) >= execution.budget.most_events:
             raise BindingError(f"The instance's journal has {execution.budget.most_events:,} events, which is the limit. Write less often.")
         execution.budget.stored_bytes += size
+        self._held[event.step] += key_bytes
+        execution.services.unwritten.add(self)
         if event.step is not None:
             self._buffers.setdefault(event.step, []).append(event)
         else:
@@ -77,6 +92,7 @@ class Host:
                 await execution.commit(event)
             finally:
                 self._at_once -= 1
+                self._held[None] -= key_bytes
 
     def number(self, step: StepKey) -> int:
         """Count something that the step's running attempt does, from 1."""
@@ -86,9 +102,11 @@ class Host:
     def take(self, step: StepKey) -> list[NewEvent]:
         """What the attempt that has just succeeded wrote, to be committed with its result."""
         self._counts.pop(step, None)
+        self._held.pop(step, None)
         return self._buffers.pop(step, [])
 
     def drop(self, step: StepKey) -> None:
         """An attempt failed: what it wrote goes."""
         self._counts.pop(step, None)
+        self._held.pop(step, None)
         self._buffers.pop(step, None)

@@ -3,6 +3,12 @@
 What a step writes is committed together with its result, and not at all when its attempt fails; within the attempt it reads its own
 writes. Outside steps a write is committed at once, and again whenever the code is replayed. Instances of nobody (tenant "") have keys
 of their own each. Two instances of a tenant that write one key: the later commit counts.
+
+Whether there is room (`kv_bytes`) is checked when a write is called, not when it is committed: to refuse the commit
+would be to fail a step whose code has ended well. What other open attempts on this node hold is counted too, so that
+together they cannot pass the limit, but for commits under way in that moment. Attempts on different nodes do not know
+of each other: on N nodes a tenant can come to N times `kv_bytes` at most, and then writes nothing until it has deleted
+what is over.
 """
 
 import builtins
@@ -44,8 +50,9 @@ class KV(Binding):
         except TooLarge as refused:
             refused.met("kv_value_bytes")
             raise
-        await _check_room(host, call, key, size)
-        await host.write(NewEvent(ev.KV_PUT, {"key": key, "value": tree}, call.step), size)
+        taken = ROW_BYTES + len(key.encode()) + size
+        await _check_room(host, taken)
+        await host.write(NewEvent(ev.KV_PUT, {"key": key, "value": tree}, call.step), size, taken)
 
     async def delete(self, key: str, *, call: CallContext) -> None:
         """Remove a key; one that is not there is no error."""
@@ -69,11 +76,8 @@ def _check_key(key: object) -> None:
         raise BindingError(f"A KV key must be a string of 1 to {names.STEP_NAME_LENGTH} characters without control characters.")
 
 
-async def _check_room(host: Host, call: CallContext, key: str, size: int) -> None:
+async def _check_room(host: Host, size: int) -> None:
     most = host.limit("kv_bytes")
-    size += ROW_BYTES + len(key.encode())
-    for event in host.buffered(call.step):
-        if event.type == ev.KV_PUT:
-            size += ROW_BYTES + len(values.dumps(event.data).encode())
-    if size > most or size + await host.store.kv.bytes(host.scope) > most:
+    stored = await host.store.kv.bytes(host.scope)
+    if size + stored + host.unwritten_of_all() > most:  # and nothing is awaited until it is held itself
         raise BindingError(f"KV is full: it holds at most {most:,} bytes. Delete keys, or keep large data elsewhere.", setting="kv_bytes")
