@@ -7,15 +7,23 @@ from pathlib import Path
 from playground.cli import option
 from playground.log_lines import FIELDS, LINES
 from playground.settings import ENV_PREFIX, Settings
-from playground.web.metrics import COUNTER, METRICS, PREFIX
+from playground.web.metrics import COUNTER, METRICS, PREFIX, STORE, Row
 
 FILE = Path(__file__).with_name("operating.md")
 
 
 def metrics() -> str:
     """The table of metrics."""
-    rows = [f"| `{PREFIX}{row.name}{'_total' if row.kind == COUNTER else ''}` | {row.kind} | {row.label} | {row.help} |" for row in METRICS]
-    return "\n".join(["| metric | kind | label | what it is |", "|---|---|---|---|", *rows])
+    rows = [
+        f"| `{PREFIX}{row.name}{'_total' if row.kind == COUNTER else ''}` | {row.kind} "
+        f"| {row.label} | {_of(row)} | {row.says} |"
+        for row in METRICS
+    ]
+    return "\n".join(["| metric | kind | label | of | what it is |", "|---|---|---|---|---|", *rows])
+
+
+def _of(row: Row) -> str:
+    return "database" if row.whose == STORE else "process"
 
 
 def lines() -> str:

@@ -76,6 +76,15 @@ def test_every_row_of_the_table_is_there_with_its_help(make_site: MakeSite) -> N
     assert found["limits_hit_total", "source_bytes"] == 0
 
 
+def test_what_every_node_tells_of_the_database_says_that_it_must_not_be_summed(make_site: MakeSite) -> None:
+    families = text_string_to_metric_families(make_site().client.get("/metrics").text)
+    ours = [family for family in families if family.name.startswith(PREFIX)]
+    helps = {family.name.removeprefix(PREFIX): family.documentation for family in ours}
+    shared = {name for name, help in helps.items() if help.endswith("so take one of them, not the sum.")}
+    assert shared == {"instances", "queue_depth", "queue_oldest_seconds", "database_bytes", "disk_free_bytes"}
+    assert {name for name, help in helps.items() if help.endswith(" Of this process.")} == helps.keys() - shared
+
+
 def test_every_metric_is_looked_at_here() -> None:
     text = Path(__file__).read_text()
     assert [row.name for row in METRICS if f'"{row.name}' not in text] == []

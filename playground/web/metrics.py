@@ -27,6 +27,9 @@ from playground.workflows import events as ev
 
 PREFIX = "playground_"
 COUNTER, GAUGE, HISTOGRAM, INFO = "counter", "gauge", "histogram", "info"
+# Whose a figure is, as its help says: with several nodes only those of a process can be summed.
+PROCESS = "Of this process."
+STORE = "Of the database: every node on it tells the same, so take one of them, not the sum."
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +46,22 @@ Read = Callable[[Facts], Any]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One metric. `read` gives a number, a number for each value of `label`, a Histogram, or, for an info, its labels."""
+    """One metric. `says` is what it is, `whose` whether it is the process's or the store's.
+
+    `read` gives a number, a number for each value of `label`, a Histogram, or, for an info, its labels.
+    """
 
     name: str
     kind: str
-    help: str
+    says: str
     read: Read
     label: str = ""
+    whose: str = PROCESS
+
+    @property
+    def help(self) -> str:
+        """What people are told of it."""
+        return f"{self.says} {self.whose}"
 
     def families(self, facts: Facts) -> Iterator[Metric]:
         """The metric as it stands."""
@@ -98,16 +110,22 @@ def _isolation(facts: Facts) -> dict[str, str]:
 METRICS: tuple[Row, ...] = (
     Row("build_info", INFO, "Versions of the playground, Python and SQLite; always 1.", _build),
     Row("isolation_info", INFO, "The tier of isolation that held when the server tried to break out at its start; always 1.", _isolation),
-    Row("instances", GAUGE, "Instances in the database by status, everybody's.", lambda it: _statuses(it.instances), "status"),
-    Row("queue_depth", GAUGE, "Instances that wait for a worker.", lambda it: it.instances.get(ev.QUEUED, 0)),
-    Row("queue_oldest_seconds", GAUGE, "How long the instance that is due for longest has waited for a worker; 0 when none is due.", _oldest),
+    Row("instances", GAUGE, "Instances in the database by status, everybody's.",
+        lambda it: _statuses(it.instances), "status", STORE),
+    Row("queue_depth", GAUGE, "Instances that wait for a worker.",
+        lambda it: it.instances.get(ev.QUEUED, 0), whose=STORE),
+    Row("queue_oldest_seconds", GAUGE,
+        "How long the instance that is due for longest has waited for a worker; 0 when none is due.",
+        _oldest, whose=STORE),
     Row("commit_seconds", HISTOGRAM, "How long a commit kept the oldest of its calls waiting until all was on the disk.",
         lambda it: it.context.store.measures.seconds),
     Row("commits", COUNTER, "Commits that are durable; many calls may share one.", lambda it: it.context.store.measures.commits),
     Row("events", COUNTER, "Journal events that are durable.", lambda it: it.context.store.measures.events),
     Row("commit_failures", COUNTER, "Commits that the database refused.", lambda it: it.context.store.measures.failures),
-    Row("database_bytes", GAUGE, "Size of the database's files.", lambda it: disk.used_bytes(it.context.settings.database)),
-    Row("disk_free_bytes", GAUGE, "Room on the disk of the database.", lambda it: disk.free_bytes(it.context.settings.database)),
+    Row("database_bytes", GAUGE, "Size of the database's files.",
+        lambda it: disk.used_bytes(it.context.settings.database), whose=STORE),
+    Row("disk_free_bytes", GAUGE, "Room on the disk of the database.",
+        lambda it: disk.free_bytes(it.context.settings.database), whose=STORE),
     Row("executions", COUNTER, "Executions begun.", lambda it: it.context.engine.counts.begun),
     Row("executions_ended", COUNTER, "Executions ended, by reason as in `execution_ended`; `operation`: paused, terminated or the like; "
         "`failed`: by a fault of the server's.", lambda it: _reasons(it.context.engine.counts.ended), "reason"),
