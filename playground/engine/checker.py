@@ -86,6 +86,7 @@ class Checker:
     def __init__(self, sandbox: Sandbox, source_bytes: int, seconds_most: int, now: Callable[[], int], talking: Turns) -> None:
         self._sandbox, self._source_bytes, self._talking = sandbox, source_bytes, talking
         self._seconds_most, self._now = seconds_most, now
+        # Per node on purpose, turns and time: a check takes this node's workers and processor, and changes nothing.
         self._known = _Known()
         self._turns = FairTurns(AT_ONCE, OF_ONE, WAITING_MOST)
         self._took = Sliding(MINUTE_SECONDS, 1000, now)  # milliseconds by owner

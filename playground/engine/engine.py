@@ -89,8 +89,8 @@ class Engine:
     """Owns the scheduler of one node. Open it with `Engine.open`.
 
     `store` has the journals, for reading; `sandbox` is where tenant code runs; everything goes by `clock` and `settings`. `stored` is what
-    each address has stored today, `shared` counts what limits for all nodes together are about, `counts` the executions and the limits met since it
-    was opened.
+    each address has stored today, `shared` the counts of limits that hold for all nodes, `counts` the executions and
+    the limits met since it was opened.
     """
 
     def __init__(self, services: Services, ids: Ids, node: str, heartbeat: Heartbeat) -> None:
@@ -106,8 +106,9 @@ class Engine:
             services.clock.now,
             services.turns,
         )
-        self.forking = asyncio.Semaphore(FORKS)
+        self.forking = asyncio.Semaphore(FORKS)  # per node on purpose: it bounds this process's memory
         self._beside: set[asyncio.Task[Any]] = set()
+        # Per node on purpose: a dry run takes this node's workers and processor, and changes nothing.
         self._trials = asyncio.Semaphore(TRIALS)
         self._trying: set[str] = set()  # the queues whose instances code is being tried on
 
@@ -134,7 +135,8 @@ class Engine:
         sources = Sources(store, EVERYBODYS if env is None else env)
         shared = SharedCounts(store.usage, clock.now)
         stored = StoredPerDay(settings.stored_per_day, shared)
-        services = Services(store, sandbox, clock, settings, log, sources, stored, Counts(log), LimitsOfTenants(settings), shared)
+        counts, limits = Counts(log), LimitsOfTenants(settings)
+        services = Services(store, sandbox, clock, settings, log, sources, stored, counts, limits, shared)
         engine = cls(services, ids, node, heartbeat)
         await engine._scheduler.start()
         try:
@@ -241,7 +243,9 @@ class Engine:
     async def create_batch(
         self, batch: list[CreateInstance], *, instead_of: tuple[int, str] | None = None, needs: int | None = None
     ) -> tuple[list[InstanceRow], list[Refusal]]:
-        """Create 1 to 100 instances; those whose id is taken or repeated are left out and reported. `instead_of`, `needs`: see `Store.create`.
+        """Create 1 to 100 instances; those whose id is taken or repeated are left out and reported.
+
+        `instead_of`, `needs`: see `Store.create`.
 
         Raises as `create`; where the batch has several, the message says which entry it is about, and so does `details["index"]`. Then none is created.
         """
@@ -381,7 +385,11 @@ class Engine:
 
 def _busy(full: QueueFull) -> Busy:
     if not full.tenant:
-        return Busy(f"The server is full: {full.queued:,} instances are queued. Try again in a minute.", retry_after=60, setting="queue_length")
+        return Busy(
+            f"The server is full: {full.queued:,} instances are queued. Try again in a minute.",
+            retry_after=60,
+            setting="queue_length",
+        )
     return Busy(
         f"{full.queued:,} instances of this tenant are queued, and {full.most:,} is the most. Try again in a minute.",
         retry_after=60,

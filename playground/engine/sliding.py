@@ -1,6 +1,9 @@
 """Counting by key over the time just past, to the unit, so that a key costs a few small entries however often it is counted.
 
 The entries are plain numbers in one block: as objects, those of the last minute of a storm kept megabytes of half-empty memory round them.
+
+Per node on purpose: it is for what protects one process, and is forgotten with it. What holds for all nodes is in
+shared_counts.py.
 """
 
 from array import array

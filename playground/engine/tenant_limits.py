@@ -32,7 +32,10 @@ class TenantLimits:
 
 
 class LimitsOfTenants:
-    """The limits of every tenant. `own` has those of tenants that are not left to the settings, by the tenant's name in the store."""
+    """The limits of every tenant. `own` has those that are not left to the settings, by the tenant's name in the store.
+
+    Per node on purpose: they are part of the program that embeds the engine, which is the same on every node.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
