@@ -162,6 +162,7 @@ LINES: tuple[Line, ...] = (
     Line("execution_failed", ERROR, "An execution met a fault of the server's; it is recovered.", "Report it.", ("instance", "error"), once=("error",)),
     Line("recovery_failed", ERROR, "An instance could not be recovered; it is tried again in a second.", "As for database_error.", ("instance", "error"), once=("error",)),
     Line("node_lost", ERROR, "This node could not renew its lease in time, so that it stopped its workers; others may go on with their instances.", "Nothing, if it joins again. Else see why the database did not answer.", ("node",)),
+    Line("node_superseded", ERROR, "Another server has joined under this node's name, so that this one runs nothing more.", "Give each server a name of its own, and restart this one.", ("node",)),
     Line("renewal_failed", ERROR, "The lease of this node could not be renewed; it is tried again.", "As for database_error.", ("node", "error"), once=("error",)),
     Line("scheduler_failed", ERROR, "Nothing could be claimed; it is tried again in a second.", "As for database_error.", ("error",), once=("error",)),
 )  # fmt: skip

@@ -264,7 +264,8 @@ async def test_of_one_name_only_the_last_node_goes_on(tmp_path: Path) -> None:
         await puppet.exited
         await second.puppets.next(row.id)
         await first.membership.beat()
-        assert first.said().count("node_lost") == 1
+        assert (first.said().count("node_superseded"), first.membership.owner) == (1, None)
+        assert second.membership.owner == "a.2" and "node_superseded" not in second.said()
 
 
 def _puppet(**given: object) -> CreateInstance:

@@ -6,6 +6,7 @@ import pytest
 from store_support import (
     AT,
     CONFIG,
+    claim,
     create,
     do,
     new,
@@ -66,7 +67,7 @@ async def test_creates_at_once_cannot_fill_a_queue_past_its_length(store):
     with pytest.raises(QueueFull):
         await store.create([new("fits", tenant="other"), new("too-many")], at=AT, queued_most={"other": 9, "": 1})
     assert await store.count(tenant="other") == {"queued": 1}, "a batch is all or nothing"
-    await store.claim("node", 1, at=AT, full={})
+    await claim(store, 1)
     await store.delete((await store.find("acme", answers[0][0][0].id)).key)
     assert len((await store.create([new("room", tenant="acme")], at=AT, queued_most={"acme": 5}))[0]) == 1
 

@@ -319,14 +319,18 @@ def lose_worker(reason: str, most_losses: int, told: Mapping[str, Any] | None = 
     return decide
 
 
-def crash(most: int, most_losses: int) -> Decider:
-    """The worker died by itself. Where `most` did in a row before a new step, the instance ends: it would be started for ever."""
+def crash(most: int, most_losses: int, *, progress: bool) -> Decider:
+    """The worker died by itself, with or without having brought the instance on.
+
+    Where `most` in a row did not, the instance ends: it would be started for ever.
+    """
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
-        times = snapshot.row.crashes + 1
-        events = end_execution(snapshot, ev.CRASHED)
+        times = 0 if progress else snapshot.row.crashes + 1
+        told = {"crashes": times}
+        events = end_execution(snapshot, ev.CRASHED, told)
         if times < most or not events:
-            return lose_worker(ev.CRASHED, most_losses)(snapshot)
+            return lose_worker(ev.CRASHED, most_losses, told)(snapshot)
         return [*events, *_ended_by(snapshot, words.died_before_a_step(times))]
 
     return decide

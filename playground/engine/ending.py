@@ -14,11 +14,14 @@ EXIT_SECONDS = 10.0  # time a dead worker's exit may take to be told
 
 
 class Ending:
-    """Watches for the end of one worker. `reason` is how the execution ended, for those who count."""
+    """Watches for the end of one worker.
+
+    `progress` is set once it has brought its instance on. `reason` is how the execution ended, for those who count.
+    """
 
     def __init__(self, execution: Conversation) -> None:
         self._execution = execution
-        self._gone = False
+        self._gone = self.progress = False
         self.reason = OPERATION
 
     @property
@@ -71,7 +74,7 @@ class Ending:
         """The worker died by itself. One that dies again and again before a new step would be started for ever."""
         self.reason = ev.CRASHED
         most = self._execution.services.settings.worker_losses
-        self._execution.settle(deciders.crash(most, most))
+        self._execution.settle(deciders.crash(most, most, progress=self.progress))
 
     def over(self, row: InstanceRow) -> None:
         """The end is in the journal."""

@@ -50,6 +50,7 @@ def hear(execution: Hearing, frame: frames.Said, size: int) -> None:
         execution.end_with(refused)
         return
     if not isinstance(frame, _UNCOUNTED):
+        execution.ending.progress = True
         execution.budget.owe(size)
         if execution.journal_events > execution.budget.most_events:
             execution.break_limit(f"journal: the limit of {execution.budget.most_events:,} events has been reached")

@@ -111,8 +111,8 @@ class Membership:
                 return
             self._renewed = began
             await self._take_over_abandoned()
-        except NodeLost:
-            await self._lose(lease)
+        except NodeLost as lost:
+            await self._lose(lease, again=not lost.superseded)
             return
         except Exception as error:  # noqa: BLE001 - it is tried again until two thirds of the lease are over
             self._log("renewal_failed", node=lease.owner, error=f"{type(error).__name__}: {error}")
@@ -155,14 +155,15 @@ class Membership:
                 seen.add(row.key)
                 await self._take_over(row)
 
-    async def _lose(self, lease: Lease) -> None:
-        """This life is over: stop what runs, then begin another."""
+    async def _lose(self, lease: Lease, *, again: bool = True) -> None:
+        """This life is over: stop what runs, then begin another, unless somebody else goes under its name now."""
         if self.lease is not lease:
             return
         self.lease = None
-        self._log("node_lost", node=lease.owner)
+        self._log("node_lost" if again else "node_superseded", node=lease.owner)
         await self._lost()
-        await self._join_again()
+        if again:
+            await self._join_again()
 
     async def _join_again(self) -> None:
         if self._closed:

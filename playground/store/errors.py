@@ -10,7 +10,14 @@ class StoreInUse(StoreError):
 
 
 class NodeLost(StoreError):
-    """The lease of a node is over: others may have taken over what it owned, and it may own nothing more before it joins again."""
+    """The lease of a node is over: others may have taken over what it owned, and it may own nothing more before it joins again.
+
+    `superseded`: another process has joined under its name, so that it must not.
+    """
+
+    def __init__(self, message: str, *, superseded: bool = False) -> None:
+        super().__init__(message)
+        self.superseded = superseded
 
 
 class QueueFull(Exception):

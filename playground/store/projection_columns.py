@@ -154,7 +154,7 @@ def _execution_started(fold: Fold, event: NewEvent) -> None:
 def _execution_ended(fold: Fold, event: NewEvent) -> None:
     fold.changed.update(owner=None, fresh=False)
     if event.data["reason"] == ev.CRASHED:
-        fold.changed["crashes"] = fold.get("crashes") + 1
+        fold.changed["crashes"] = event.data.get("crashes", 0)
     if "injected" in event.data:
         fold.inject("chaos", {**fold.get("injected")["chaos"], "killed": {"step": event.data.get("step")}})
     if fold.status == ev.WAITING:

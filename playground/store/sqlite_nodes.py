@@ -55,7 +55,8 @@ class SqliteNodes:
         """Raises NodeLost unless the lease of an owner lasts."""
         if owner not in self._lasting():
             name, _, boot = owner.rpartition(".")
-            raise NodeLost(LOST.format(name=name, boot=boot))
+            newer = name in self._ends and self._ends[name][0].owner != owner
+            raise NodeLost(LOST.format(name=name, boot=boot), superseded=newer)
 
     def _end_of(self, lease: Lease) -> int | None:
         return None if self._clock is None or lease.lasts_ms is None else self._clock() + lease.lasts_ms
