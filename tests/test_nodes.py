@@ -270,3 +270,20 @@ async def test_of_one_name_only_the_last_node_goes_on(tmp_path: Path) -> None:
 
 def _puppet(**given: object) -> CreateInstance:
     return CreateInstance("# a puppet", **given)  # type: ignore[arg-type]
+
+
+@story
+async def test_an_instance_that_is_deleted_with_its_workers_last_commit_costs_nobody_anything(tmp_path: Path) -> None:
+    """Given a deletion in the commit that holds what the worker waits for, expect the execution to end and to be no fault."""
+    async with cluster(tmp_path, "a") as found:
+        a = found.nodes["a"]
+        for _ in range(20):
+            row, puppet = await waiting(found, a)
+            await asyncio.gather(
+                found.store.append(row.key, [], execution=None, at=0),
+                puppet.say(frame(op="cancel", step=["wait", "w", 1])),
+                found.store.delete(row.key),
+            )
+            await puppet.exited
+        await turns_until(lambda: not a.engine.running())
+        assert not {"execution_failed", "commit_failed", "recovery_failed"} & set(a.said())

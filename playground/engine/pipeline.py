@@ -209,10 +209,11 @@ class Pipeline:
 
     def _grew(self, last: int | None) -> None:
         """The store says that the journal has grown, or is gone."""
+        if self._stopped:
+            return
         if last is None:
-            if not self._stopped:
-                self._stop(InstanceNotFound("the instance has been deleted"))
-                self._go()
+            self._stop(InstanceNotFound("the instance has been deleted"))
+            self._go()
         elif last > self._grown:
             self._grown = last
             if self.is_behind:
@@ -220,7 +221,7 @@ class Pipeline:
 
     async def _pump(self) -> None:
         while True:
-            if not self._entries and not self.is_behind:
+            if not self._entries and (self._stopped or not self.is_behind):
                 for done in self._idle:
                     if not done.done():
                         done.set_result(None)
@@ -260,12 +261,12 @@ class Pipeline:
             except WorkflowError as error:
                 if isinstance(error, (Fenced, InstanceNotFound)) or first.refused is None:
                     raise
-                del self._entries[0]
+                self._drop(first)
                 self.answers_due -= first.then is not None
                 first.refused(error)
                 self._count(1)
                 return
-            del self._entries[0]
+            self._drop(first)
         else:
             taken, events = self._take_plain()
             acks = [entry.ack for entry in taken if entry.ack is not None]
@@ -279,6 +280,11 @@ class Pipeline:
                 return
             self._waiting_events -= len(events)
         await self._settle(taken, committed, b"" if acknowledged else b"".join(acks), len(acks))
+
+    def _drop(self, first: _Entry) -> None:
+        """An entry is done with, unless all of them went meanwhile, with the instance."""
+        if self._entries and self._entries[0] is first:
+            del self._entries[0]
 
     async def _settle(self, taken: Sequence[_Entry], committed: Committed, acks: bytes, count: int) -> None:
         """A commit is durable: act on what others wrote before it, then on it."""
