@@ -1,13 +1,14 @@
 """What a person feels and what the engine can do, each beside a bare peer measured in the same run.
 
     ./run python bench/speed.py                   everything (about a minute)
-    ./run python bench/speed.py steps replay      only some: first-message steps page memory start replay hibernating
+    ./run python bench/speed.py steps replay      only some: first-message steps operations page memory start replay hibernating
 
 A peer does the same work with nothing around it: one sqlite3 connection that commits the same rows, one small Starlette app that
 streams a constant. Quote the ratios; single figures depend on the machine.
 """
 
 import gzip
+import http.client
 import json
 import os
 import re
@@ -63,6 +64,13 @@ from workers import WorkflowEntrypoint
 class TenantWorkflow(WorkflowEntrypoint):
     async def run(self, event, step):
         await step.sleep("long", "30 days")
+"""
+LISTENING = """
+from workers import WorkflowEntrypoint
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        for number in range(2000):
+            await step.wait_for_event(f"wait {number}", "go", timeout="1 hour")
 """
 PEER_APP = """
 import asyncio, sys, uvicorn
@@ -196,6 +204,41 @@ def steps() -> None:
         show("200 parallel steps, FULL", statistics.median(ours), "steps/s", statistics.median(theirs), "bare sqlite3, 200 a commit")
 
 
+def operations() -> None:
+    """One event after the other by one connection: to a worker that waits for it, and to a run that is paused and keeps it."""
+    port = 18_238
+    peer = subprocess.Popen([sys.executable, "-c", PEER_APP, str(port)])
+    try:
+        with server(idle_grace_ms=60_000) as (base, _):
+            made = call(base, "/api/instances", {"source": LISTENING})
+            while call(base, f"/api/instances/{made['id']}")["status"] != "waiting":
+                time.sleep(0.05)
+            token, path = {"Authorization": f"Bearer {made['control_token']}"}, f"/api/instances/{made['id']}"
+            bare = f"http://127.0.0.1:{port}"
+            retry(lambda: call(bare, "/api/instances", {}))
+            theirs = posted(bare, "/api/instances", {})
+            show("an event to a waiting worker, answered", posted(base, f"{path}/events/go", token), "ms", theirs, "bare Starlette")
+            call(base, f"{path}/pause", {}, "POST", made["control_token"])
+            show("an event to a paused run, answered", posted(base, f"{path}/events/go", token), "ms", theirs, "bare Starlette")
+    finally:
+        peer.kill()
+        peer.wait()
+
+
+def posted(base: str, path: str, headers: dict[str, str]) -> float:
+    """Milliseconds from a request to its answer, the median of many by one connection."""
+    connection, taken = http.client.HTTPConnection(base.removeprefix("http://")), []
+    for number in range(600):
+        began = time.perf_counter()
+        connection.request("POST", path, json.dumps({"n": number}), {**headers, "Content-Type": "application/json"})
+        answer = connection.getresponse()
+        answer.read()
+        taken.append((time.perf_counter() - began) * 1000)
+        if answer.status >= 300:
+            raise SystemExit(f"{path} was answered with {answer.status}")
+    return statistics.median(taken[100:])
+
+
 def page() -> None:
     with server() as (base, _):
         total = 0
@@ -285,6 +328,7 @@ def show(what: str, ours: float, unit: str, theirs: float, peer: str) -> None:
 BENCHES = {
     "first-message": first_message,
     "steps": steps,
+    "operations": operations,
     "page": page,
     "memory": memory,
     "start": start,
