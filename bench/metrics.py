@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 
 from playground.store import open_store
-from playground.store.measures import Measures
+from playground.store.metrics import Measures
 
 INSTANCES = 2_000_000  # queued in one lane
 LANES = 5_000  # of one instance each, beside it

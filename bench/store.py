@@ -46,7 +46,7 @@ class Peer:
     """Bare sqlite3 in one thread: no queue, no projection, no events made; the same statements for the same rows."""
 
     def __init__(self, path: Path, synchronous: str) -> None:
-        schema = Path(open_store.__code__.co_filename).with_name("sqlite_schema.sql")
+        schema = Path(open_store.__code__.co_filename).with_name("sqlite") / "schema" / "1.sql"
         self.db = sqlite3.connect(path, isolation_level=None)
         self.db.execute("PRAGMA journal_mode = WAL")
         self.db.execute(f"PRAGMA synchronous = {synchronous}")

@@ -11,7 +11,7 @@ from playground import Binding, CallContext, Code, Dispatcher, Engine, InstanceE
 from playground.engine.clock import SystemClock
 from playground.engine.instances import Instances
 from playground.settings import BadSetting
-from playground.store.migrations import MIGRATIONS, migrate
+from playground.store.sqlite.migrations import MIGRATIONS, migrate
 from playground.workflows import errors
 from playground.workflows import events as ev
 

@@ -160,7 +160,7 @@ def test_a_run_that_a_dead_server_left_is_told_of(tmp_path: Path) -> None:
 
 
 def test_an_older_database_is_migrated_and_that_is_told_of(tmp_path: Path) -> None:
-    schema = (ROOT / "playground" / "store" / "sqlite_schema.sql").read_text()
+    schema = (ROOT / "playground" / "store" / "sqlite" / "schema" / "1.sql").read_text()
     with closing(sqlite3.connect(tmp_path / "old.db")) as db:
         db.executescript(schema + "PRAGMA application_id = 0x50475746; PRAGMA user_version = 1;")
     log = Log()

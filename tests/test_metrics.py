@@ -19,10 +19,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from store_support import claim
 
 from playground.sandbox.pool import SandboxDown
-from playground.store import open_store, sqlite
-from playground.store.measures import Measures
+from playground.store import open_store
+from playground.store.metrics import Measures
 from playground.store.named_sql import NamedSql
 from playground.store.protocol import ClaimLimits, NewInstance, QueueLimit
+from playground.store.sqlite import store
 from playground.web.metrics import METRICS, PREFIX
 
 Samples = dict[tuple[str, str], float]  # (name without its prefix, the label's value) -> value
@@ -340,7 +341,7 @@ def instructions(file: Path) -> int:
 
     with closing(sqlite3.connect(file)) as db:
         db.set_progress_handler(count, 100)
-        db.execute(NamedSql(Path(sqlite.__file__).with_name("sqlite_queries.sql"))["oldest_due"], (sqlite.LANES_MOST,)).fetchone()
+        db.execute(NamedSql(Path(store.__file__).with_name("queries.sql"))["oldest_due"], (store.LANES_MOST,)).fetchone()
     return counted[0]
 
 

@@ -15,9 +15,9 @@ from aio import run, story
 from store_support import AT, asleep, claim, create, do, execution_started, quick, running
 
 from playground.store import StoreError, open_store
-from playground.store.migrations import APPLICATION_ID, MIGRATIONS, migrate, run_script
 from playground.store.named_sql import NamedSql
-from playground.store.sqlite import STREAMED_BYTES
+from playground.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS, migrate, run_script
+from playground.store.sqlite.store import STREAMED_BYTES
 
 
 def refusal(url, **options):
@@ -304,7 +304,7 @@ def test_what_addresses_stored_before_is_counted_after_a_migration(tmp_path):
 
 
 def test_every_statement_can_be_prepared_against_the_schema(tmp_path):
-    sql = NamedSql(ROOT / "playground/store/sqlite_queries.sql")
+    sql = NamedSql(ROOT / "playground/store/sqlite/queries.sql")
     db = sqlite3.connect(":memory:", isolation_level=None)
     migrate(db, "memory")
     for name in (name for name in sql.names() if name not in ("step_columns", "result_columns")):
@@ -330,7 +330,7 @@ def statement_width(statement):
 
 def test_claims_and_lists_never_scan_the_instances(tmp_path):
     """With 2,000,000 rows a scan would be seconds."""
-    sql = NamedSql(ROOT / "playground/store/sqlite_queries.sql")
+    sql = NamedSql(ROOT / "playground/store/sqlite/queries.sql")
     db = sqlite3.connect(":memory:", isolation_level=None)
     migrate(db, "memory")
     for name in (

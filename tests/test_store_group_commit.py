@@ -196,9 +196,9 @@ async def test_closing_commits_what_was_handed_in_and_refuses_the_rest(store):
 @with_store
 async def test_held_rows_are_right_for_more_instances_than_are_held(store):
     """The writer holds a few thousand rows; those it let go of are read again."""
-    from playground.store import sqlite_held
+    from playground.store.sqlite import cache
 
-    count = sqlite_held.HELD_INSTANCES + 50
+    count = cache.HELD_INSTANCES + 50
     await create(store, *(f"i{n}" for n in range(count)))
     rows = await claim(store, count, at=AT)
     for row in (rows[0], rows[-1], rows[0]):

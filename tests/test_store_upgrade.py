@@ -27,7 +27,7 @@ from playground.store import open_store
 from playground.store.encoding import encode_step, plain
 from playground.store.encryption import Keyring
 from playground.store.protocol import InstanceRow, Store
-from playground.store.sqlite_rows import step_key
+from playground.store.sqlite.rows import step_key
 from playground.store.tables import Scope
 from playground.workflows import events as ev
 from playground.workflows.events import DO, WAIT, StepKey

@@ -7,7 +7,7 @@ import threading
 import pytest
 from store_support import AT, do, passes, printed, quick, running, with_store
 
-from playground.store import writer
+from playground.store.sqlite import writer
 from playground.workflows.errors import Fenced
 
 

@@ -1,6 +1,6 @@
 """Turns at something scarce: so many at once in all and of one owner; owners that wait take turns, one each, however many one of them asks for.
 
-Source of the rule: round robin with one queue per owner, as in `store/turns.py`, where instances take turns at workers.
+Source of the rule: round robin with one queue per owner, as in `store/sqlite/round_robin.py`, where instances take turns at workers.
 """
 
 import asyncio

@@ -6,11 +6,11 @@ from pathlib import Path
 from playground.store.encryption import Keyring
 from playground.store.errors import StoreError
 from playground.store.protocol import Store
-from playground.store.sqlite import SLOW_SECONDS, SqliteStore
-from playground.store.sqlite_keys import SqliteKeyAdmin
-from playground.store.sqlite_nodes import LeaseClock
+from playground.store.sqlite.key_admin import SqliteKeyAdmin
+from playground.store.sqlite.nodes import LeaseClock
+from playground.store.sqlite.store import SLOW_SECONDS, SqliteStore
+from playground.store.sqlite.writer import Log
 from playground.store.tables import KeyAdmin
-from playground.store.writer import Log
 
 SQLITE = "sqlite:///"
 POSTGRESQL = ("postgresql://", "postgres://")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from playground.store.measures import Measures
+from playground.store.metrics import Measures
 from playground.store.tables import EffectStore, KvStore, TenantStore, UsageStore
 from playground.workflows.events import Event, NewEvent, StepKey
 

@@ -5,7 +5,7 @@ from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from playground.store.measures import Histogram
+from playground.store.metrics import Histogram
 
 # Upper bounds in seconds. A page takes some milliseconds; a check of source that needs a worker, or a start, some tens.
 REQUEST_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

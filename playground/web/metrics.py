@@ -18,7 +18,7 @@ from starlette.responses import Response
 from playground.engine.counts import CAUSES, REASONS, TAKEOVERS
 from playground.settings import limits
 from playground.store import disk
-from playground.store.measures import Histogram
+from playground.store.metrics import Histogram
 from playground.web.access import check_metrics
 from playground.web.context import Context
 from playground.web.measured import CLASSES

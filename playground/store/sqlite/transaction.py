@@ -12,13 +12,12 @@ from collections.abc import Set as AbstractSet
 from itertools import count
 from typing import Any, TypeVar
 
-from playground.store import sqlite_rows as columns
 from playground.store.encoding import encode, encode_or_none
 from playground.store.encryption import Keyring
 from playground.store.errors import ChildrenUnfinished, JournalError, QueueFull, StoreError
-from playground.store.growth import Changes
-from playground.store.measures import Measures
+from playground.store.metrics import Measures
 from playground.store.named_sql import NamedSql
+from playground.store.notifications import Changes
 from playground.store.projection import Change, first_event, first_row, project, reads_of
 from playground.store.projection_fold import replace
 from playground.store.protocol import (
@@ -34,13 +33,14 @@ from playground.store.protocol import (
     StepRow,
     needs_of,
 )
-from playground.store.secrets_at_rest import encrypted, readable
-from playground.store.shrink import shrink
-from playground.store.sqlite_begun import Begun
-from playground.store.sqlite_held import Held, HeldInstances, has_result
+from playground.store.sqlite import rows as columns
+from playground.store.sqlite.cache import Held, HeldInstances, has_result
+from playground.store.sqlite.memory import shrink
+from playground.store.sqlite.new_instances import Begun
+from playground.store.sqlite.round_robin import Room, Turns
+from playground.store.sqlite.secrets_at_rest import encrypted, readable
+from playground.store.sqlite.status_counts import Tally
 from playground.store.tables import scope_of
-from playground.store.tally import Tally
-from playground.store.turns import Room, Turns
 from playground.workflows.errors import Fenced, InstanceAlreadyExists, InstanceNotFound
 from playground.workflows.events import FINAL_STATUSES, QUEUED, NewEvent, StepKey
 
@@ -61,7 +61,7 @@ class SqliteTransaction:
 
     Args:
         db: a connection in autocommit mode; closed by `close`.
-        sql: the statements of sqlite_queries.sql.
+        sql: the statements of queries.sql.
         keyring: encrypts what events keep out of the journal.
     """
 

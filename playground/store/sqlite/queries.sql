@@ -1,10 +1,10 @@
--- Every statement that sqlite.py and its parts run, by name. `{rows}` is filled by named_sql.py with as many rows of
+-- Every statement that store.py and its parts run, by name. `{rows}` is filled by named_sql.py with as many rows of
 -- placeholders as one statement takes; nothing else is ever put into SQL text.
 -- OR ROLLBACK: a conflict undoes the whole commit, which the writer does anyway; SQLite then keeps no copy of each page that an
 -- INSERT of many rows changes, and commits of many instances take a quarter less.
 
 -- name: instance_columns
--- One instance in the order that sqlite_rows.instance_row() reads.
+-- One instance in the order that rows.instance_row() reads.
 SELECT i.key, i.tenant, i.id, i.workflow, i.snippet, o.class_name, o.params, i.queue, o.control_hash, o.metadata, o.limits,
     i.status, i.generation, i.execution, i.last_seq, i.owner, i.due_at, i.log_bytes, i.stored_bytes, i.output, i.error,
     i.rollback, i.created_at, i.started_at, i.ended_at, i.paused_at, i.wait_until, i.fresh, i.in_execution, i.injected,
@@ -126,7 +126,7 @@ INSERT OR ROLLBACK INTO event (instance, seq, at, type, execution, step, data) V
 SELECT seq, at, type, execution, step, data FROM event WHERE instance = ? AND seq > ? ORDER BY seq LIMIT ?
 
 -- name: step_columns
--- A step in the order that sqlite_rows.step_row() reads.
+-- A step in the order that rows.step_row() reads.
 kind, name, count, status, started_seq, line, config, attempt, failures, losses, until, event_type, rollback, rollback_config,
     rollback_attempt, rollback_failures, rollback_until, result_bytes, error, started_clock, ended_seq, clock, received,
     result_seq

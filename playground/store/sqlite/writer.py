@@ -17,8 +17,8 @@ from time import perf_counter
 from typing import Any, Protocol, TypeVar
 
 from playground.store.errors import StoreError
-from playground.store.growth import Changes
-from playground.store.measures import Measures
+from playground.store.metrics import Measures
+from playground.store.notifications import Changes
 
 T = TypeVar("T")
 

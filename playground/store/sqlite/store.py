@@ -9,16 +9,11 @@ from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from pathlib import Path
 
-from playground.store import sqlite_claims as claims
-from playground.store import sqlite_rows as columns
 from playground.store.encryption import Keyring
 from playground.store.errors import StoreError
-from playground.store.growth import Growth
-from playground.store.lock import FileLock
-from playground.store.measures import Measures
-from playground.store.migrations import migrate, version_of
+from playground.store.metrics import Measures
 from playground.store.named_sql import NamedSql
-from playground.store.patience import BUSY_MS, Patience
+from playground.store.notifications import Growth
 from playground.store.protocol import (
     ANY_NUMBER,
     NO_LIMITS,
@@ -34,14 +29,19 @@ from playground.store.protocol import (
     Refusal,
     Snippet,
 )
-from playground.store.readers import Readers
-from playground.store.secrets_at_rest import open_with, readable
 from playground.store.snippets import KnownSnippets, snippet_of
-from playground.store.sqlite_nodes import LeaseClock, SqliteNodes
-from playground.store.sqlite_tables import SqliteEffects, SqliteKv, SqliteTenants, SqliteUsage, Tables
-from playground.store.sqlite_transaction import SqliteTransaction
+from playground.store.sqlite import claims
+from playground.store.sqlite import rows as columns
+from playground.store.sqlite.busy_timeout import BUSY_MS, Patience
+from playground.store.sqlite.file_lock import FileLock
+from playground.store.sqlite.migrations import migrate, version_of
+from playground.store.sqlite.nodes import LeaseClock, SqliteNodes
+from playground.store.sqlite.readers import Readers
+from playground.store.sqlite.secrets_at_rest import open_with, readable
+from playground.store.sqlite.tables import SqliteEffects, SqliteKv, SqliteTenants, SqliteUsage, Tables
+from playground.store.sqlite.transaction import SqliteTransaction
+from playground.store.sqlite.writer import Log, Writer
 from playground.store.tables import EffectStore, KvStore, TenantStore, UsageStore
-from playground.store.writer import Log, Writer
 from playground.workflows.errors import InstanceExpired, InstanceNotFound
 from playground.workflows.events import STATUSES, Event, NewEvent
 
@@ -66,7 +66,7 @@ class SqliteStore:
         self, path: Path, lock: FileLock, db: sqlite3.Connection, log: Log, slow_seconds: float, keyring: Keyring, lease_clock: LeaseClock | None
     ) -> None:
         self._lock, self._keyring = lock, keyring
-        self._sql = NamedSql(Path(__file__).with_name("sqlite_queries.sql"))
+        self._sql = NamedSql(Path(__file__).with_name("queries.sql"))
         self._transaction = SqliteTransaction(db, self._sql, keyring)
         self._growth = Growth(self._last_seq)
         self._snippets = KnownSnippets()

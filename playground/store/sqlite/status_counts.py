@@ -1,6 +1,6 @@
 """How many instances there are, by tenant, queue and status.
 
-The sums are kept in memory, per process on purpose: the file's lock makes this the only process that changes the table (see lock.py), and they
+The sums are kept in memory, per process on purpose: the file's lock makes this the only process that changes the table (see file_lock.py), and they
 are asked for at every create(). What is written are differences.
 """
 

@@ -1,4 +1,4 @@
--- What stands beside the journals (see tables.py): every statement that sqlite_tables.py runs, by name.
+-- What stands beside the journals (see tables.py): every statement that tables.py runs, by name.
 
 -- name: key_value
 SELECT value FROM kv WHERE tenant = ? AND instance = ? AND key = ?

@@ -6,8 +6,8 @@ What runs and has begun is counted in rows, for all nodes, and held against the 
 from collections.abc import Sequence
 
 from playground.store.protocol import Claimed, ClaimLimits, InstanceRow
-from playground.store.sqlite_transaction import SqliteTransaction
-from playground.store.turns import Room
+from playground.store.sqlite.round_robin import Room
+from playground.store.sqlite.transaction import SqliteTransaction
 from playground.workflows.errors import Fenced
 
 SECOND_MS = 1_000

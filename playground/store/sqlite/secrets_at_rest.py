@@ -12,19 +12,19 @@ from time import perf_counter
 
 import msgspec
 
-from playground.store import sqlite_rows as columns
 from playground.store.encoding import encode, encode_step, kept
 from playground.store.encryption import PREFIX, Keyring
 from playground.store.errors import StoreError
 from playground.store.named_sql import NamedSql
 from playground.store.projection_fold import replace
 from playground.store.protocol import InstanceRow, StepRow
+from playground.store.sqlite import rows as columns
+from playground.store.sqlite.writer import Log
 from playground.store.tables import scope_of
-from playground.store.writer import Log
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
 
-SQL = NamedSql(Path(__file__).with_name("sqlite_queries.sql"))
+SQL = NamedSql(Path(__file__).with_name("queries.sql"))
 
 RESULT = -2  # where a step's own result stands in a row of columns.step_row()
 

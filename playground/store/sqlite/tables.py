@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 from playground.store.encoding import decode, encode
 from playground.store.encryption import Keyring
 from playground.store.named_sql import NamedSql
-from playground.store.readers import Readers
 from playground.store.snippets import snippet_of
-from playground.store.sqlite_transaction import SqliteTransaction
+from playground.store.sqlite.readers import Readers
+from playground.store.sqlite.transaction import SqliteTransaction
+from playground.store.sqlite.writer import Writer
 from playground.store.tables import GONE, MISSING, NEEDED, NEWEST, EffectRow, NewEffect, Scope, TenantKey, TenantRow, Version
-from playground.store.writer import Writer
 from playground.workflows.errors import InstanceNotFound
 
 T = TypeVar("T")
@@ -22,7 +22,7 @@ T = TypeVar("T")
 LAST = "\U0010ffff"
 LAST_NUMBER = 2**63 - 1
 
-SQL = NamedSql(Path(__file__).with_name("sqlite_tables.sql"))
+SQL = NamedSql(Path(__file__).with_name("tables.sql"))
 
 
 # What goes with a tenant that has no instances any more.

@@ -7,14 +7,14 @@ lasts as long as the process does, and a server that was frozen for an hour goes
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from playground.store import sqlite_rows as columns
 from playground.store.encoding import encode
 from playground.store.errors import NodeLost
 from playground.store.named_sql import NamedSql
 from playground.store.protocol import InstanceRow, Lease
-from playground.store.readers import Readers
-from playground.store.sqlite_transaction import SqliteTransaction
-from playground.store.writer import Writer
+from playground.store.sqlite import rows as columns
+from playground.store.sqlite.readers import Readers
+from playground.store.sqlite.transaction import SqliteTransaction
+from playground.store.sqlite.writer import Writer
 
 LeaseClock = Callable[[], int]  # milliseconds, which never go back
 

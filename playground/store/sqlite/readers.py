@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from playground.store.errors import StoreError
-from playground.store.writer import CLOSED
+from playground.store.sqlite.writer import CLOSED
 
 READERS = 2  # threads
 

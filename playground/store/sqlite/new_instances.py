@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from playground.store import sqlite_rows as columns
 from playground.store.projection import Change
 from playground.store.protocol import NewInstance
+from playground.store.sqlite import rows as columns
 from playground.store.tables import scope_of
 
 KeyPlace = tuple[str, int, str]  # tenant, instance or 0, key

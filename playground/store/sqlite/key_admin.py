@@ -13,11 +13,11 @@ from pathlib import Path
 
 from playground.store.encryption import Keyring
 from playground.store.errors import StoreError, StoreInUse
-from playground.store.migrations import MIGRATIONS, version_of
-from playground.store.patience import BUSY_MS
-from playground.store.secrets_at_rest import forget, reencrypt
-from playground.store.sqlite import SqliteStore
-from playground.store.sqlite_tables import create_key, keys_of, revoke_key
+from playground.store.sqlite.busy_timeout import BUSY_MS
+from playground.store.sqlite.migrations import MIGRATIONS, version_of
+from playground.store.sqlite.secrets_at_rest import forget, reencrypt
+from playground.store.sqlite.store import SqliteStore
+from playground.store.sqlite.tables import create_key, keys_of, revoke_key
 from playground.store.tables import TenantKey
 
 

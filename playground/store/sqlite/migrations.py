@@ -16,21 +16,21 @@ Migration = Callable[[sqlite3.Connection], None]
 
 
 def _of(script: str) -> Migration:
-    return lambda db: run_script(db, Path(__file__).with_name(script).read_text(encoding="utf-8"))
+    return lambda db: run_script(db, (Path(__file__).with_name("schema") / script).read_text(encoding="utf-8"))
 
 
 # The n-th makes version n out of version n - 1.
 MIGRATIONS: Sequence[Migration] = (
-    _of("sqlite_schema.sql"),
-    _of("sqlite_schema_2.sql"),
-    _of("sqlite_schema_3.sql"),
-    _of("sqlite_schema_4.sql"),
-    _of("sqlite_schema_5.sql"),
-    _of("sqlite_schema_6.sql"),
-    _of("sqlite_schema_7.sql"),
-    _of("sqlite_schema_8.sql"),
-    _of("sqlite_schema_9.sql"),
-    _of("sqlite_schema_10.sql"),
+    _of("1.sql"),
+    _of("2.sql"),
+    _of("3.sql"),
+    _of("4.sql"),
+    _of("5.sql"),
+    _of("6.sql"),
+    _of("7.sql"),
+    _of("8.sql"),
+    _of("9.sql"),
+    _of("10.sql"),
 )
 
 
