@@ -28,7 +28,7 @@ from puppet_support import Stage, framed, staged
 from run_support import Program, run_all
 from sandbox_support import resident
 
-from playground.engine import start
+from playground.engine.execution import start
 from playground.examples import load
 from playground.sandbox.channel import FrameChannel
 from playground.sandbox.turns import Turns

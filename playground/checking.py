@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from playground.engine.checker import Checker
+from playground.engine.code.checker import Checker
 from playground.opening import sandbox_of
 from playground.sandbox.pool import SandboxRefused
 from playground.sandbox.turns import Turns

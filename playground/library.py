@@ -14,12 +14,12 @@ from playground.engine.bindings.kv import KV
 from playground.engine.bindings.secrets import Secrets
 from playground.engine.bindings.workflows import Workflow
 from playground.engine.clock import SystemClock
-from playground.engine.code import Code
-from playground.engine.dispatcher import Dispatcher
+from playground.engine.code.code import Code
+from playground.engine.code.dispatcher import Dispatcher
 from playground.engine.engine import Engine
+from playground.engine.execution.services import Log
 from playground.engine.ids import SystemIds
 from playground.engine.instances import Batch, InstanceStatus, Page, WorkflowInstance
-from playground.engine.services import Log
 from playground.engine.tenant_limits import TenantLimits
 from playground.log_lines import INFO, Quiet
 from playground.opening import sandbox_of, store_of

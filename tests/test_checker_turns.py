@@ -11,9 +11,9 @@ from http_support import HELLO, MakeSite, code_of
 from limits_support import refused
 
 from playground import Engine
-from playground.engine.checker import OF_ONE, WAITING_MOST, CheckedTooMuch
 from playground.engine.clock import FakeClock
-from playground.engine.fair_turns import FairTurns, TooManyWait
+from playground.engine.code.checker import OF_ONE, WAITING_MOST, CheckedTooMuch
+from playground.engine.code.fair_semaphore import FairTurns, TooManyWait
 from playground.workflows.errors import WorkflowError
 
 SLOW = HELLO + "\n\n" + "\n".join(f"def f{n}():\n    return f{n - 1}()\n" for n in range(1_200))  # a tenth of a second or more

@@ -6,10 +6,10 @@ import pytest
 from dispatch_support import GREET, error, greeter, journal, journal_until, on_engine, output, workflow
 
 from playground.engine import CreateInstance, Engine
-from playground.engine.code import Code
-from playground.engine.dispatcher import Dispatcher
+from playground.engine.code.code import Code
+from playground.engine.code.dispatcher import Dispatcher
+from playground.engine.code.metadata import METADATA_BYTES, tenancy
 from playground.engine.instances import WorkflowInstance
-from playground.engine.metadata import METADATA_BYTES, tenancy
 from playground.workflows import errors
 from playground.workflows import events as ev
 

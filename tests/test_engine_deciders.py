@@ -6,7 +6,7 @@ They see what is open, and what they name in their needs.
 import pytest
 from msgspec.structs import replace
 
-from playground.engine import deciders
+from playground.engine import operations
 from playground.store.projection import first_row
 from playground.store.protocol import (
     NO_NEEDS,
@@ -40,17 +40,17 @@ WAITS = step(WAIT, STEP_OPEN, until=2 * AT, event_type="go")
 @pytest.mark.parametrize(
     ("decider", "status", "open_", "types"),
     [
-        pytest.param(deciders.send_event("go", 1, AT), ev.RUNNING, WAITS, [ev.EVENT_RECEIVED, ev.WAIT_COMPLETED], id="an event for a wait"),
-        pytest.param(deciders.send_event("go", 1, AT), ev.RUNNING, WORKS, [ev.EVENT_RECEIVED], id="an event that is kept"),
-        pytest.param(deciders.pause, ev.RUNNING, WORKS, [ev.WORKFLOW_WAITING_FOR_PAUSE], id="a pause while a step runs"),
-        pytest.param(deciders.pause, ev.RUNNING, WAITS, [ev.EXECUTION_ENDED, ev.WORKFLOW_PAUSED], id="a pause at once"),
-        pytest.param(deciders.paused_now, ev.WAITING_FOR_PAUSE, WAITS, [ev.EXECUTION_ENDED, ev.WORKFLOW_PAUSED], id="a pause that takes effect"),
-        pytest.param(deciders.resume(AT), ev.PAUSED, WAITS, [ev.WORKFLOW_RESUMED], id="a resumption"),
-        pytest.param(deciders.terminate(False), ev.RUNNING, WORKS, [ev.ATTEMPT_ERRORED, ev.EXECUTION_ENDED, ev.WORKFLOW_TERMINATED], id="an end"),
-        pytest.param(deciders.lose_worker(ev.LOST, 3), ev.RUNNING, WORKS, [ev.ATTEMPT_ERRORED, ev.EXECUTION_ENDED], id="a lost worker"),
-        pytest.param(deciders.crash(1, 9, progress=False), ev.RUNNING, WORKS, [ev.ATTEMPT_ERRORED, ev.EXECUTION_ENDED, ev.WORKFLOW_ERRORED], id="too many lost"),
+        pytest.param(operations.send_event("go", 1, AT), ev.RUNNING, WAITS, [ev.EVENT_RECEIVED, ev.WAIT_COMPLETED], id="an event for a wait"),
+        pytest.param(operations.send_event("go", 1, AT), ev.RUNNING, WORKS, [ev.EVENT_RECEIVED], id="an event that is kept"),
+        pytest.param(operations.pause, ev.RUNNING, WORKS, [ev.WORKFLOW_WAITING_FOR_PAUSE], id="a pause while a step runs"),
+        pytest.param(operations.pause, ev.RUNNING, WAITS, [ev.EXECUTION_ENDED, ev.WORKFLOW_PAUSED], id="a pause at once"),
+        pytest.param(operations.paused_now, ev.WAITING_FOR_PAUSE, WAITS, [ev.EXECUTION_ENDED, ev.WORKFLOW_PAUSED], id="a pause that takes effect"),
+        pytest.param(operations.resume(AT), ev.PAUSED, WAITS, [ev.WORKFLOW_RESUMED], id="a resumption"),
+        pytest.param(operations.terminate(False), ev.RUNNING, WORKS, [ev.ATTEMPT_ERRORED, ev.EXECUTION_ENDED, ev.WORKFLOW_TERMINATED], id="an end"),
+        pytest.param(operations.lose_worker(ev.LOST, 3), ev.RUNNING, WORKS, [ev.ATTEMPT_ERRORED, ev.EXECUTION_ENDED], id="a lost worker"),
+        pytest.param(operations.crash(1, 9, progress=False), ev.RUNNING, WORKS, [ev.ATTEMPT_ERRORED, ev.EXECUTION_ENDED, ev.WORKFLOW_ERRORED], id="too many lost"),
         pytest.param(
-            deciders.break_limit({}), ev.RUNNING, WORKS, [ev.ATTEMPT_ERRORED, ev.EXECUTION_ENDED, ev.WORKFLOW_ERRORED], id="a broken limit"
+            operations.break_limit({}), ev.RUNNING, WORKS, [ev.ATTEMPT_ERRORED, ev.EXECUTION_ENDED, ev.WORKFLOW_ERRORED], id="a broken limit"
         ),
     ],
 )
@@ -61,7 +61,7 @@ def test_only_what_is_open_is_looked_through(decider: Decider, status: str, open
 
 
 def test_what_wake_ends_is_found_among_what_is_open() -> None:
-    (event,) = deciders.wake(None, AT)(Snapshot(RUNS, {}, [], [WORKS, WAITS]))
+    (event,) = operations.wake(None, AT)(Snapshot(RUNS, {}, [], [WORKS, WAITS]))
     assert (event.type, event.step) == (ev.WAIT_TIMED_OUT, WAITS.key)
 
 
@@ -71,13 +71,13 @@ STEP = StepKey(DO, "it", 1)
 @pytest.mark.parametrize(
     ("decider", "needs"),
     [
-        pytest.param(deciders.start_wait(STEP, {}), Needs(steps=(STEP,)), id="a wait begins"),
-        pytest.param(deciders.give_up_suspension(STEP, AT, {}), Needs(steps=(STEP,)), id="a wait is given up"),
-        pytest.param(deciders.end_wait(STEP, 1), NO_NEEDS, id="a wait times out"),
-        pytest.param(deciders.end_sleep(STEP), NO_NEEDS, id="a sleep ends"),
-        pytest.param(deciders.restart(STEP), Needs(steps=(STEP,)), id="a restart from a step"),
-        pytest.param(deciders.restart(None), NO_NEEDS, id="a restart"),
-        pytest.param(deciders.terminate(True), Needs(pending_rollback=True), id="an end with rollback"),
+        pytest.param(operations.start_wait(STEP, {}), Needs(steps=(STEP,)), id="a wait begins"),
+        pytest.param(operations.give_up_suspension(STEP, AT, {}), Needs(steps=(STEP,)), id="a wait is given up"),
+        pytest.param(operations.end_wait(STEP, 1), NO_NEEDS, id="a wait times out"),
+        pytest.param(operations.end_sleep(STEP), NO_NEEDS, id="a sleep ends"),
+        pytest.param(operations.restart(STEP), Needs(steps=(STEP,)), id="a restart from a step"),
+        pytest.param(operations.restart(None), NO_NEEDS, id="a restart"),
+        pytest.param(operations.terminate(True), Needs(pending_rollback=True), id="an end with rollback"),
     ],
 )
 def test_a_decider_names_what_else_it_needs(decider: Decider, needs: Needs) -> None:
@@ -93,5 +93,5 @@ def test_a_step_that_was_not_named_cannot_be_asked_for() -> None:
 
 @pytest.mark.parametrize(("pending", "type"), [(True, ev.ROLLBACK_STARTED), (False, ev.WORKFLOW_TERMINATED)])
 def test_a_termination_rolls_back_where_a_handler_is_pending(pending: bool, type: str) -> None:
-    events = deciders.terminate(True)(Snapshot(RUNS, {}, [], [], pending_rollback=pending))
+    events = operations.terminate(True)(Snapshot(RUNS, {}, [], [], pending_rollback=pending))
     assert events[-1].type == type

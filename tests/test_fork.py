@@ -6,7 +6,7 @@ import pytest
 from http_support import MakeSite, Site, bearer, code_of
 from tenants_support import Tenant
 
-from playground.engine import forking
+from playground.engine import forks
 from playground.store.encoding import plain
 from playground.workflows.state import fold
 
@@ -277,7 +277,7 @@ for part in range(5):
     await step.do("part", lambda: "x" * 1_000)
 """))
     site.finish(made)
-    monkeypatch.setattr(forking, "COPIED_BYTES", 3_500)
+    monkeypatch.setattr(forks, "COPIED_BYTES", 3_500)
     said = ask(site, made)
     assert code_of(said) == (413, "too_large") and "Fork at an earlier step." in said.json()["error"]["message"]
     assert len(copied(site, forked(site, made, {"from_step": do("part", 4)}))) == 3

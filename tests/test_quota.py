@@ -10,8 +10,8 @@ from http_support import HELLO, MakeSite, code_of
 
 from playground.engine import shared_counts
 from playground.engine.clock import FakeClock
-from playground.engine.quota import HOUR_MS, HOURS, SETTING, StoredPerDay
 from playground.engine.shared_counts import SharedCounts
+from playground.engine.storage_quota import HOUR_MS, HOURS, SETTING, StoredPerDay
 from playground.store import open_store
 from playground.store.protocol import Store
 

@@ -5,7 +5,7 @@ import asyncio
 from aio import story
 from store_support import AT, attempt, completed, do, running, started, with_store
 
-from playground.engine.calm import Calm
+from playground.engine.idle_trimmer import Calm
 from playground.store.protocol import Snippet
 from playground.store.snippets import KnownSnippets
 from playground.workflows import events as ev

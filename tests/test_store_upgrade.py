@@ -17,10 +17,10 @@ import pytest
 from http_support import Background
 from semantics_support import assert_dense, assert_rows_agree
 
-from playground.engine import Engine, forking
+from playground.engine import Engine, forks
 from playground.engine.clock import SystemClock
+from playground.engine.code.tenants import Tenants
 from playground.engine.ids import SystemIds
-from playground.engine.tenants import Tenants
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
 from playground.store import open_store
@@ -114,8 +114,8 @@ def raw_journals(file: Path) -> list[tuple[Any, ...]]:
 async def rows_by_case(store: Store, tenant: str = "") -> dict[str, InstanceRow]:
     """The instances that are no forks, by what they are."""
     rows = await store.list(tenant, limit=100)
-    forks = {child.key for row in rows for child in await store.children(row.key, forking.FORK)}
-    return {plain(row.params)["case"]: row for row in rows if row.key not in forks}
+    forked = {child.key for row in rows for child in await store.children(row.key, forks.FORK)}
+    return {plain(row.params)["case"]: row for row in rows if row.key not in forked}
 
 
 async def journal(store: Store, key: int) -> list[ev.Event]:
@@ -221,10 +221,10 @@ def test_what_waits_sleeps_or_was_half_run_goes_on_to_its_end(sandbox: tuple[Bac
                 assert state.output == {**FOUND, "approval": "yes", "tail": "done", "kept": case}
             assert state.generation == 2
 
-            children = await store.children(cases["waiting"].key, forking.FORK)
-            forks = [await store.find("", child.id) for child in children]
+            children = await store.children(cases["waiting"].key, forks.FORK)
+            forked = [await store.find("", child.id) for child in children]
             outputs = []
-            for fork in forks:
+            for fork in forked:
                 await engine.send_event(fork, "other", None)
                 await engine.send_event(fork, "approved", 1)
                 outputs.append((await ended(engine, fork)).output)
@@ -241,11 +241,11 @@ def test_what_has_ended_is_forked_restarted_and_deleted(sandbox: tuple[Backgroun
         async with engine_on(store, sandbox[1], file) as engine:
             assert (await assert_sound(store, errored)).error["message"] == "no seat is left"
             early = StepKey(WAIT, "early", 1)
-            for edited in (forking.NOTHING, {"number": 8}):
-                planned = await forking.plan(engine, finished, early, edited)
+            for edited in (forks.NOTHING, {"number": 8}):
+                planned = await forks.plan(engine, finished, early, edited)
                 fork = await engine.create(planned.template)
                 await engine.send_event(fork, "early", {"number": 7})
-                found = {"number": 7} if edited is forking.NOTHING else edited
+                found = {"number": 7} if edited is forks.NOTHING else edited
                 assert (await ended(engine, fork)).output == {**FOUND, "early": found, "kept": "finished"}
             await engine.restart(finished, StepKey(DO, "refused", 1))
             await engine.send_event(finished, "early", "again")
@@ -272,7 +272,7 @@ def test_a_tenant_keeps_its_code_secrets_and_what_holds_them(sandbox: tuple[Back
             state = await ended(engine, cases["tenant"])
             token = [True, True, len(SECRET)]
             assert state.output == {**FOUND, "token": token, "approval": [1], "tail": "done", "kept": "finished"}
-            planned = await forking.plan(engine, cases["finished"], StepKey(WAIT, "early", 1))
+            planned = await forks.plan(engine, cases["finished"], StepKey(WAIT, "early", 1))
             fork = await engine.create(planned.template)
             await tenants.send_event(fork, "early", {"number": 7})
             assert (await ended(engine, fork)).output == {**FOUND, "token": token, "kept": "finished"}

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from request_support import request
 
-from playground.engine.given import stored
+from playground.engine.inputs import stored
 from playground.web import bodies
 from playground.web.errors import (
     BadBody,

@@ -86,7 +86,7 @@ def test_a_refused_request_is_not_counted() -> None:
 
 
 def test_addresses_not_heard_of_for_longest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("playground.engine.sliding.MOST_KEYS", 2)
+    monkeypatch.setattr("playground.engine.sliding_window.MOST_KEYS", 2)
     limit = rates.PerMinute(1, rates.CHECKS, FakeClock().now)
     for address in "abc":
         limit.take(address)

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import pytest
 from http_support import DEADLINE, HELLO, Site
 
-from playground.engine import checker
-from playground.engine.checker import Check
-from playground.engine.sliding import Sliding
+from playground.engine.code import checker
+from playground.engine.code.checker import Check
+from playground.engine.sliding_window import Sliding
 from playground.web.protocol import Protocol
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"

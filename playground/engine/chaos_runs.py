@@ -15,9 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from playground.engine import chaos, queues
+from playground.engine import queue_names
 from playground.engine.engine import BATCH_MOST, CreateInstance, Engine
-from playground.engine.given import Stored
+from playground.engine.execution import chaos_kill
+from playground.engine.inputs import Stored
 from playground.sandbox import frames
 from playground.store.encoding import plain
 from playground.store.errors import ChildrenUnfinished
@@ -55,7 +56,7 @@ class ChaosRuns:
         Raises:
             CannotRunChaos: it has not begun, the last chaos run goes on, or it belongs to one.
         """
-        if queues.is_chaos(row.queue):
+        if queue_names.is_chaos(row.queue):
             raise CannotRunChaos(OF_ITS_OWN)
         if row.started_at is None:
             raise CannotRunChaos(TOO_EARLY)
@@ -75,7 +76,7 @@ class ChaosRuns:
         before = await self.check(row)
         repeated = await self._repeated(row)
         final = row.status in ev.FINAL_STATUSES
-        numbers = chaos.spread(repeated.commits, self.most) if final else []
+        numbers = chaos_kill.spread(repeated.commits, self.most) if final else []
         try:
             await self._create(row, queue, repeated, [None, *numbers])
         except ChildrenUnfinished:
@@ -125,8 +126,8 @@ class ChaosRuns:
                 control = await self._engine.store.find(row.tenant, control.id)
         ran = await self._engine.store.load(control.key)
         repeated = await self._repeated(row)
-        numbers = chaos.spread(_commits(ran), self.most)
-        await self._create(row, queues.billed(control.queue), repeated, list(numbers), control)
+        numbers = chaos_kill.spread(_commits(ran), self.most)
+        await self._create(row, queue_names.billed(control.queue), repeated, list(numbers), control)
 
     async def _repeated(self, row: InstanceRow) -> Repeated:
         async with self._engine.forking:  # a history holds all results of an instance
@@ -157,7 +158,7 @@ class ChaosRuns:
                 class_name=row.class_name,
                 limits=dict(row.limits) if row.limits else None,
                 version=row.snippet,
-                queue=queues.of_chaos(queue),
+                queue=queue_names.of_chaos(queue),
                 trigger={"kind": KIND, "of": row.id, "kill_before_commit": number},
                 events=repeated.events,
                 parent=row.key,
@@ -189,4 +190,4 @@ def goes_on(children: Sequence[Child]) -> bool:
 
 
 def _commits(snapshot: History) -> int:
-    return chaos.commits(sum(step.key.kind == ev.DO and step.is_over for step in snapshot.steps.values()))
+    return chaos_kill.commits(sum(step.key.kind == ev.DO and step.is_over for step in snapshot.steps.values()))

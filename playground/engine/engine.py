@@ -6,26 +6,27 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from playground.engine import breaks, deciders
+from playground.engine import operations
 from playground.engine.bindings.everybody import EVERYBODYS
-from playground.engine.breaks import NewBreak
-from playground.engine.checker import Check, Checker
 from playground.engine.clock import Clock
-from playground.engine.code import Code, CodeSource
-from playground.engine.conversation import KILL_MOMENTS, NEVER, NOW
-from playground.engine.counts import Counts
-from playground.engine.execution import Execution
-from playground.engine.fitting import Fit, fit
-from playground.engine.given import stored
+from playground.engine.code.checker import Check, Checker
+from playground.engine.code.code import Code, CodeSource
+from playground.engine.code.compatibility import Fit, fit
+from playground.engine.code.metadata import check_metadata, tenancy
+from playground.engine.code.sources import Sources
+from playground.engine.execution import fault_injection
+from playground.engine.execution.conversation import KILL_MOMENTS, NEVER, NOW
+from playground.engine.execution.execution import Execution
+from playground.engine.execution.fault_injection import NewBreak
+from playground.engine.execution.pipeline import spawn
+from playground.engine.execution.services import Log, Services
 from playground.engine.ids import Ids
-from playground.engine.metadata import check_metadata, tenancy
+from playground.engine.inputs import stored
+from playground.engine.metrics import Counts
 from playground.engine.nodes import MACHINE, Heartbeat
-from playground.engine.pipeline import spawn
-from playground.engine.quota import StoredPerDay
 from playground.engine.scheduler import Scheduler
-from playground.engine.services import Log, Services
 from playground.engine.shared_counts import SharedCounts
-from playground.engine.sources import Sources
+from playground.engine.storage_quota import StoredPerDay
 from playground.engine.tenant_limits import LimitsOfTenants, TenantLimits
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
@@ -316,19 +317,19 @@ class Engine:
         """Send an event. Raises InvalidEventType, InstanceInFiniteState, TooLarge, NotSerialisable."""
         names.check_event_type(type)
         tree = await stored(payload, "event payload", self.settings.value_bytes)
-        return await self.operate(row, deciders.send_event(type, tree, self.clock.now()))
+        return await self.operate(row, operations.send_event(type, tree, self.clock.now()))
 
     async def pause(self, row: InstanceRow) -> Committed:
         """Pause now, or when the attempts that run have ended. No effect on what is paused or has ended."""
-        return await self.operate(row, deciders.pause)
+        return await self.operate(row, operations.pause)
 
     async def resume(self, row: InstanceRow) -> Committed:
         """Go on after a pause, or cancel one that has not taken effect. No effect otherwise."""
-        return await self.operate(row, deciders.resume(self.clock.now()))
+        return await self.operate(row, operations.resume(self.clock.now()))
 
     async def terminate(self, row: InstanceRow, rollback: bool = False) -> Committed:
         """End an instance; with `rollback`, after its handlers have run. Raises CannotTerminate once it has ended."""
-        return await self.operate(row, deciders.terminate(rollback))
+        return await self.operate(row, operations.terminate(rollback))
 
     async def restart(self, row: InstanceRow, from_step: StepKey | None = None, new_breaks: Sequence[NewBreak] = ()) -> Committed:
         """Run again from the start, or from a step, with what is broken already and `new_breaks`.
@@ -338,23 +339,23 @@ class Engine:
             CannotBreak: a break makes no sense.
         """
         events = await self._breaks(new_breaks)
-        return await self.operate(row, deciders.restart(from_step, events))
+        return await self.operate(row, operations.restart(from_step, events))
 
     async def set_break(self, row: InstanceRow, new: NewBreak) -> Committed:
         """Break a step on purpose, or clear a break. Raises InstanceInFiniteState, CannotBreak, NotSerialisable, TooLarge."""
-        event = await breaks.asked(new)
-        return await self.operate(row, breaks.set_or_clear(event))
+        event = await fault_injection.asked(new)
+        return await self.operate(row, fault_injection.set_or_clear(event))
 
     async def _breaks(self, new_breaks: Sequence[NewBreak]) -> list[NewEvent]:
-        events = [await breaks.asked(new) for new in new_breaks]
-        breaks.check_room((), events)
+        events = [await fault_injection.asked(new) for new in new_breaks]
+        fault_injection.check_room((), events)
         return events
 
     async def delete(self, row: InstanceRow) -> None:
         """Remove an instance, whatever it does."""
         if row.status not in ev.FINAL_STATUSES:
             with suppress(CannotTerminate):  # it has just ended by itself
-                await self.operate(row, deciders.terminate(False))
+                await self.operate(row, operations.terminate(False))
         await self.store.delete(row.key)
 
     async def kill_worker(self, row: InstanceRow, when: str = NOW) -> Committed:
@@ -369,14 +370,14 @@ class Engine:
         if when not in KILL_MOMENTS:
             raise WorkflowError(f"when takes {', '.join(KILL_MOMENTS)}")
         if when == NEVER:
-            return await self.operate(row, deciders.disarm)
+            return await self.operate(row, operations.disarm)
         if when == NOW:
-            return await self.operate(row, deciders.kill(self.settings.worker_losses))
-        return await self.operate(row, deciders.arm(when))
+            return await self.operate(row, operations.kill(self.settings.worker_losses))
+        return await self.operate(row, operations.arm(when))
 
     async def wake(self, row: InstanceRow, step: StepKey | None = None) -> Committed:
         """End a sleep, a retry wait or an event's timeout now: the named one, or the one due first. Recorded as virtual. Raises NothingToWake."""
-        return await self.operate(row, deciders.wake(step, self.clock.now()))
+        return await self.operate(row, operations.wake(step, self.clock.now()))
 
     async def operate(self, row: InstanceRow, decider: Decider) -> Committed:
         """Commit an operation. Whoever plays the instance, on whichever node, follows its journal and acts on it."""

@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from playground.engine.pipeline import spawn
-from playground.engine.services import Log
+from playground.engine.execution.pipeline import spawn
+from playground.engine.execution.services import Log
 from playground.store.errors import NodeLost
 from playground.store.protocol import InstanceRow, Lease, NodeStore
 

@@ -7,15 +7,15 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from playground.engine import deciders
-from playground.engine.calm import Calm
+from playground.engine import operations
 from playground.engine.clock import Timer
-from playground.engine.counts import FAILED
-from playground.engine.execution import Execution
+from playground.engine.execution.execution import Execution
+from playground.engine.execution.pipeline import spawn
+from playground.engine.execution.services import Services
+from playground.engine.execution.start import NoDispatcher, NotStarted
+from playground.engine.idle_trimmer import Calm
+from playground.engine.metrics import FAILED
 from playground.engine.nodes import Heartbeat, Membership
-from playground.engine.pipeline import spawn
-from playground.engine.services import Services
-from playground.engine.start import NoDispatcher, NotStarted
 from playground.store.errors import NodeLost, StoreError
 from playground.store.protocol import InstanceRow
 from playground.workflows import durations
@@ -293,7 +293,7 @@ async def recover(services: Services, row: InstanceRow) -> None:
     try:
         committed = await services.store.decide(
             row.key,
-            deciders.lose_worker(ev.LOST, services.settings.worker_losses),
+            operations.lose_worker(ev.LOST, services.settings.worker_losses),
             execution=row.execution,
             at=services.clock.now(),
         )

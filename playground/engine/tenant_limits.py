@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from playground.engine import queues
+from playground.engine import queue_names
 from playground.settings import Settings
 from playground.store.protocol import ClaimLimits, QueueLimit
 
@@ -49,7 +49,7 @@ class LimitsOfTenants:
         """What may run and begin of every queue, on all nodes together. `only_idle`: see `ClaimLimits`."""
         settings = self._settings
         default = QueueLimit(settings.running_per_tenant, settings.starts_per_second_per_tenant)
-        kinds = ((queues.CHAOS, QueueLimit(settings.chaos_running)), (queues.ADDRESS, QueueLimit(settings.running_per_address)))
+        kinds = ((queue_names.CHAOS, QueueLimit(settings.chaos_running)), (queue_names.ADDRESS, QueueLimit(settings.running_per_address)))
         own = {
             name: QueueLimit(
                 default.running if limits.running is None else limits.running,

@@ -68,7 +68,7 @@ class InstanceRow(msgspec.Struct, frozen=True, gc=False):
     `error`/`output` are set when it is final. `rollback` is None, then `running`, then `complete` or `errored`.
     `wait_until` is the deadline of a waiting instance. `fresh` is true until its first execution of the generation has ended.
     `in_execution` is true from `execution_started` to `execution_ended`: an owned row without it never got its worker.
-    `injected` is what is done to it on purpose, None for nothing: `breaks` (see workflows/breaks.py), `chaos` (see engine/chaos.py).
+    `injected` is what is done to it on purpose, None for nothing: `breaks` (see workflows/breaks.py), `chaos` (see engine/execution/chaos_kill.py).
     `clock` is what the workflow's clock showed when a worker last told, in microseconds, and `clock_at` when that was committed.
     `crashes` counts the workers in a row that died by themselves, since the last event that brought the instance on.
     `nonce` is the random part of its idempotency keys (None: it was made before there was one). `id_chosen`: the id was given to create(), so that

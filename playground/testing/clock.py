@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from playground.engine.clock import FakeClock, Timer
-from playground.engine.idleness import Idleness
+from playground.engine.execution.worker_timeouts import Idleness
 from playground.engine.scheduler import Scheduler
 
 # The engine's own rounds: they happen when time passes them, but nobody skips time to see them.

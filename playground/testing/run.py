@@ -4,8 +4,8 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from playground.engine.breaks import NewBreak
 from playground.engine.engine import Engine
+from playground.engine.execution.fault_injection import NewBreak
 from playground.store.protocol import Committed, History, InstanceRow, Store
 from playground.workflows import events as ev
 from playground.workflows import values

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from playground.engine.engine import Engine
-from playground.engine.execution import Execution
+from playground.engine.execution.execution import Execution
 from playground.engine.nodes import Heartbeat
 from playground.settings import Settings
 from playground.store import open_store

@@ -7,8 +7,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.engine import CreateInstance, forking, queues, recoding
-from playground.engine.tenants import WORKFLOW
+from playground.engine import CreateInstance, forks, queue_names
+from playground.engine.code import code_change
+from playground.engine.code.tenants import WORKFLOW
 from playground.store.protocol import InstanceRow
 from playground.web import api_tenant_instances, bodies, tokens
 from playground.web.access import find, spend_reading
@@ -42,14 +43,14 @@ async def fork(context: Context, request: Request) -> Response:
     if row.tenant:
         return await _of_tenant(context, row, body)
     address = context.addresses.of(request)
-    queue = queues.of_address(address)
+    queue = queue_names.of_address(address)
     if body.source is not None:
         context.limits.checks.spend(request, address)
         await refuse_bad(context, body.source, queue, row.class_name)
     await check_stored(context, queue)
     await context.limits.starts.spend(request, address)
     await spend_reading(context, request, row, events=row.last_seq)
-    planned = await forking.plan(context.engine, row, step_key(body.from_step), body.output)
+    planned = await forks.plan(context.engine, row, step_key(body.from_step), body.output)
     if planned.sensitive and not tokens.is_of(request, row.control_hash):
         raise (NoToken if tokens.bearer(request) is None else WrongToken)(_SENSITIVE.format(step=planned.sensitive.name))
     context.engine.stored.add(queue, planned.bytes + len((body.source or "").encode()))
@@ -64,9 +65,9 @@ async def _of_tenant(context: Context, row: InstanceRow, body: ForkBody) -> Resp
     if body.source is not None:
         if row.workflow != WORKFLOW:
             raise CannotFork(_NO_SOURCE)
-        context.limits.checks.take(queues.of_tenant(row.tenant))
-        await refuse_bad(context, body.source, queues.of_tenant(row.tenant), row.class_name)
-    planned = await forking.plan(context.engine, row, step_key(body.from_step), body.output)
+        context.limits.checks.take(queue_names.of_tenant(row.tenant))
+        await refuse_bad(context, body.source, queue_names.of_tenant(row.tenant), row.class_name)
+    planned = await forks.plan(context.engine, row, step_key(body.from_step), body.output)
     return api_tenant_instances.created(await context.engine.create(await _running(context, row, planned.template, body.source)))
 
 
@@ -77,13 +78,13 @@ async def change_code(context: Context, request: Request) -> Response:
     if row.tenant and row.workflow != WORKFLOW:
         raise CannotMigrate(_NO_CODE)
     address = context.addresses.of(request)
-    context.limits.checks.take(queues.of_tenant(row.tenant) if row.tenant else address)
-    owner = queues.of_tenant(row.tenant) if row.tenant else queues.of_address(address)
+    context.limits.checks.take(queue_names.of_tenant(row.tenant) if row.tenant else address)
+    owner = queue_names.of_tenant(row.tenant) if row.tenant else queue_names.of_address(address)
     await refuse_bad(context, body.source, owner, row.class_name)
     if not row.tenant:
         await check_stored(context, row.queue)
         context.engine.stored.add(row.queue, len(body.source.encode()))
-    now = (await recoding.change_code(context.engine, row, body.source)).row
+    now = (await code_change.change_code(context.engine, row, body.source)).row
     return json_response({"id": now.id, "status": now.status, "last_seq": now.last_seq, "snippet": now.snippet}, 202, FRESH)
 
 

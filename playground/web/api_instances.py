@@ -6,8 +6,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.engine import CreateInstance, queues
-from playground.engine.forking import FORK
+from playground.engine import CreateInstance, queue_names
+from playground.engine.forks import FORK
 from playground.store.protocol import InstanceRow
 from playground.web import api_snippets, bodies, tokens
 from playground.web.access import find, spend_reading
@@ -38,7 +38,7 @@ async def create(context: Context, request: Request) -> Response:
     address = context.addresses.of(request)
     context.limits.checks.spend(request, address)
     source, params, snippet_params = await _code(context, body)
-    queue = queues.of_address(address)
+    queue = queue_names.of_address(address)
     await refuse_bad(context, source, queue)
     await check_stored(context, queue)
     await context.limits.starts.spend(request, address)

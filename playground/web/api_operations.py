@@ -7,7 +7,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.engine.breaks import NewBreak
+from playground.engine.execution.fault_injection import NewBreak
 from playground.store.protocol import Committed, InstanceRow
 from playground.web import bodies, tokens
 from playground.web.access import TENANT, find

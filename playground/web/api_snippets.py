@@ -4,7 +4,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.engine import queues
+from playground.engine import queue_names
 from playground.store.protocol import Snippet
 from playground.web import bodies
 from playground.web.check import body_limit, check_size, check_stored
@@ -51,7 +51,7 @@ async def put(context: Context, request: Request, source: str, params: bytes | N
         TooLarge: source or params are over their limits.
     """
     address = context.addresses.of(request)
-    queue = queues.of_address(address)
+    queue = queue_names.of_address(address)
     await check_stored(context, queue)
     await context.limits.snippets.spend(request, address)
     check_size(context, source)

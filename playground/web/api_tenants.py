@@ -6,8 +6,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.engine import queues
-from playground.engine.tenants import SECRET_BYTES, check_class_name
+from playground.engine import queue_names
+from playground.engine.code.tenants import SECRET_BYTES, check_class_name
 from playground.store.tables import Version
 from playground.web import bodies, tokens
 from playground.web.access import TENANT, check_operator, tenant_of
@@ -60,8 +60,8 @@ async def deploy(context: Context, request: Request) -> Response:
     tenant = await tenant_of(context, request)
     body = await bodies.read_object(request, DeployBody, body_limit(context))
     check_class_name(body.class_name)
-    context.limits.checks.take(queues.of_tenant(tenant))
-    checked = await refuse_bad(context, body.source, queues.of_tenant(tenant), body.class_name)
+    context.limits.checks.take(queue_names.of_tenant(tenant))
+    checked = await refuse_bad(context, body.source, queue_names.of_tenant(tenant), body.class_name)
     version, fresh = await context.tenants.deploy(tenant, body.source, body.class_name)
     if fresh:
         context.log("tenant.deployed", tenant=tenant, version=version.id, number=version.number, client=context.addresses.of(request))

@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from playground import paths
 from playground.engine import Engine
 from playground.engine.chaos_runs import ChaosRuns
+from playground.engine.code.tenants import Tenants
 from playground.engine.ids import Ids
-from playground.engine.tenants import Tenants
 from playground.examples import Example
 from playground.settings import Settings
 from playground.web import bodies, pages, rates

@@ -5,8 +5,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.engine import queues
-from playground.engine.checker import Check
+from playground.engine import queue_names
+from playground.engine.code.checker import Check
 from playground.web import bodies, rates
 from playground.web.context import Context
 from playground.web.errors import TooMany
@@ -27,7 +27,7 @@ async def check(context: Context, request: Request) -> Response:
     body = await bodies.read_object(request, CheckBody, body_limit(context))
     context.limits.checks.spend(request, context.addresses.of(request))
     check_size(context, body.source)
-    checked = await context.engine.check(body.source, queues.of_address(context.addresses.of(request)))
+    checked = await context.engine.check(body.source, queue_names.of_address(context.addresses.of(request)))
     return json_response({"ok": checked.ok, "diagnostics": checked.diagnostics, "outline": checked.outline})
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from playground.engine import Engine
 from playground.engine.chaos_runs import ChaosRuns
+from playground.engine.code.tenants import Tenants
 from playground.engine.ids import Ids
-from playground.engine.tenants import Tenants
 from playground.examples import Example
 from playground.settings import Settings
 from playground.store.protocol import Store

@@ -15,7 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.engine.counts import CAUSES, REASONS, TAKEOVERS
+from playground.engine.metrics import CAUSES, REASONS, TAKEOVERS
 from playground.settings import limits
 from playground.store import disk
 from playground.store.metrics import Histogram

@@ -12,7 +12,7 @@ from typing import Protocol
 from starlette.requests import Request
 
 from playground.engine.shared_counts import SharedCounts
-from playground.engine.sliding import Sliding
+from playground.engine.sliding_window import Sliding
 from playground.web.errors import TooMany
 
 WINDOW_SECONDS = 60

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.engine.tenants import WORKFLOW
+from playground.engine.code.tenants import WORKFLOW
 from playground.store.protocol import InstanceRow
 from playground.web import pages
 from playground.web.access import TENANT, spend_reading, tenant_of

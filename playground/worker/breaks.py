@@ -1,7 +1,7 @@
 """What a person has broken, inside: a first attempt begins without asking, so what is to become of it has to be known here.
 
 The worker claims a break when it announces such an attempt; the trusted side checks the claim and decides what is written
-(`playground/engine/breaks.py`). Of later attempts it says so itself.
+(`playground/engine/execution/fault_injection.py`). Of later attempts it says so itself.
 """
 
 import asyncio

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from playground.engine.conversation import Conversation
+from playground.engine.execution.conversation import Conversation
 from playground.engine.redaction import Redactor, name_refused
 from playground.store.protocol import InstanceRow, Store
 from playground.store.tables import Scope, scope_of

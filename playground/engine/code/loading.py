@@ -7,11 +7,11 @@ A failed loading is an execution of its own in the journal, without a worker: `e
 import asyncio
 from typing import Any
 
-from playground.engine import words
-from playground.engine.code import Code
-from playground.engine.counts import whose
-from playground.engine.services import Services
-from playground.engine.sources import NotRegistered
+from playground.engine import messages
+from playground.engine.code.code import Code
+from playground.engine.code.sources import NotRegistered
+from playground.engine.execution.services import Services
+from playground.engine.metrics import whose
 from playground.store.protocol import InstanceRow
 from playground.workflows import events as ev
 from playground.workflows.errors import NonRetryableError, TooLarge
@@ -52,10 +52,10 @@ async def load(services: Services, row: InstanceRow) -> Code:
     except Exception as failed:
         if isinstance(failed, TimeoutError) and within.expired():
             services.counts.limit("load_seconds", whose(row), instance=row.key)
-            late = words.error("LoaderTimeout", f"the code was not there within {seconds} s")
+            late = messages.error("LoaderTimeout", f"the code was not there within {seconds} s")
             raise LoadFailed(late, final=False) from None
         services.log("load_failed", instance=row.key, error=f"{type(failed).__name__}: {failed}")
-        shown = words.error(type(failed).__name__, _said(str(failed)))
+        shown = messages.error(type(failed).__name__, _said(str(failed)))
         raise LoadFailed(shown, final=isinstance(failed, NonRetryableError)) from failed
     return code
 

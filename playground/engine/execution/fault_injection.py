@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from playground.engine import words
-from playground.engine.conversation import Conversation
-from playground.engine.given import stored
+from playground.engine import messages
+from playground.engine.execution.conversation import Conversation
+from playground.engine.inputs import stored
 from playground.sandbox import frames
 from playground.store.protocol import Decider, Snapshot
 from playground.workflows import breaks, names
@@ -180,5 +180,5 @@ def failure(broken: Break | None, timeout: int, error: dict[str, Any], retryable
     if broken is None or not retryable:
         return error
     if broken["how"] == breaks.FAIL:
-        return words.error(breaks.ERROR, breaks.MESSAGE)
-    return dict(words.timed_out(timeout)) if broken["how"] == breaks.TIMEOUT else error
+        return messages.error(breaks.ERROR, breaks.MESSAGE)
+    return dict(messages.timed_out(timeout)) if broken["how"] == breaks.TIMEOUT else error

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from playground.engine.bindings.uncommitted_writes import Unwritten
 from playground.engine.clock import Clock
-from playground.engine.counts import Counts
-from playground.engine.quota import StoredPerDay
+from playground.engine.code.sources import Sources
+from playground.engine.metrics import Counts
 from playground.engine.shared_counts import SharedCounts
-from playground.engine.sources import Sources
+from playground.engine.storage_quota import StoredPerDay
 from playground.engine.tenant_limits import LimitsOfTenants
-from playground.engine.unwritten import Unwritten
 from playground.sandbox.pool import Sandbox
 from playground.sandbox.turns import Turns
 from playground.settings import Settings

@@ -8,8 +8,8 @@ meanwhile: so they ask `Snapshot.open`, which costs the same however many steps 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from playground.engine import words
-from playground.engine.breaks import check_room, of
+from playground.engine import messages
+from playground.engine.execution.fault_injection import check_room, of
 from playground.store.encoding import plain
 from playground.store.protocol import (
     STEP_CANCELLED,
@@ -100,7 +100,7 @@ def end_wait(step: StepKey, timeout: int, *, virtual: bool = False) -> Decider:
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
         if not _is_open(snapshot, step):
             return []
-        return [NewEvent(ev.WAIT_TIMED_OUT, {"error": words.timed_out(timeout), **_virtual(virtual)}, step)]
+        return [NewEvent(ev.WAIT_TIMED_OUT, {"error": messages.timed_out(timeout), **_virtual(virtual)}, step)]
 
     return decide
 
@@ -189,7 +189,7 @@ def terminate(rollback: bool) -> Decider:
             return []
         events = end_execution(snapshot, ev.KILLED)
         if row.rollback == "running":
-            events += _rollback_cut_short(snapshot, words.cancelled())
+            events += _rollback_cut_short(snapshot, messages.cancelled())
         assert not rollback or snapshot.pending_rollback is not None
         if rollback and row.rollback is None and snapshot.pending_rollback:
             return [*events, NewEvent(ev.ROLLBACK_STARTED, {"error": None})]
@@ -234,7 +234,7 @@ def wake(step: StepKey | None, at: int) -> Decider:
         if found.key.kind == ev.SLEEP:
             return [NewEvent(ev.SLEEP_COMPLETED, told, found.key)]
         if found.key.kind == ev.WAIT:
-            return [NewEvent(ev.WAIT_TIMED_OUT, {"error": words.timed_out((found.until or 0) - at), **told}, found.key)]
+            return [NewEvent(ev.WAIT_TIMED_OUT, {"error": messages.timed_out((found.until or 0) - at), **told}, found.key)]
         return [NewEvent(ev.RETRY_WOKEN, _virtual(True), found.key)]
 
     return decide
@@ -292,9 +292,9 @@ def lost_attempts(snapshot: Snapshot) -> list[NewEvent]:
     lost = []
     for step in snapshot.open:
         if step.key.kind == ev.DO and step.status == STEP_RUNNING:
-            lost.append(NewEvent(ev.ATTEMPT_ERRORED, {"attempt": step.attempt, "error": words.worker_lost()}, step.key))
+            lost.append(NewEvent(ev.ATTEMPT_ERRORED, {"attempt": step.attempt, "error": messages.worker_lost()}, step.key))
         if step.rollback == "running" and step.rollback_attempt:
-            data = {"attempt": step.rollback_attempt, "error": words.worker_lost()}
+            data = {"attempt": step.rollback_attempt, "error": messages.worker_lost()}
             lost.append(NewEvent(ev.ROLLBACK_ATTEMPT_ERRORED, data, step.key))
     return lost
 
@@ -309,7 +309,7 @@ def lose_worker(reason: str, most_losses: int, told: Mapping[str, Any] | None = 
         for step in snapshot.open:
             running = step.status == STEP_RUNNING or step.rollback == "running"
             if running and step.losses + 1 >= most_losses:
-                error = words.lost_too_often(step.key, step.losses + 1)
+                error = messages.lost_too_often(step.key, step.losses + 1)
                 failed = [] if step.rollback == "running" else [NewEvent(ev.STEP_ERRORED, {"error": error}, step.key)]
                 return [*events, *failed, *_ended_by(snapshot, error)]
         if snapshot.row.status == ev.WAITING_FOR_PAUSE:
@@ -331,7 +331,7 @@ def crash(most: int, most_losses: int, *, progress: bool) -> Decider:
         events = end_execution(snapshot, ev.CRASHED, told)
         if times < most or not events:
             return lose_worker(ev.CRASHED, most_losses, told)(snapshot)
-        return [*events, *_ended_by(snapshot, words.died_before_a_step(times))]
+        return [*events, *_ended_by(snapshot, messages.died_before_a_step(times))]
 
     return decide
 

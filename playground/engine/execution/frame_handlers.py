@@ -5,16 +5,17 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
-from playground.engine import live, words
-from playground.engine.attempts import Attempts
-from playground.engine.chaos import Chaos
-from playground.engine.conversation import Conversation
-from playground.engine.counts import whose
-from playground.engine.ending import Ending
-from playground.engine.environment import ExecutionEnvironment
-from playground.engine.idleness import Idleness
-from playground.engine.rollback import Rollback
-from playground.engine.suspensions import Suspensions
+from playground.engine import messages
+from playground.engine.execution import open_steps
+from playground.engine.execution.attempts import Attempts
+from playground.engine.execution.chaos_kill import Chaos
+from playground.engine.execution.conversation import Conversation
+from playground.engine.execution.environment import ExecutionEnvironment
+from playground.engine.execution.rollback import Rollback
+from playground.engine.execution.waits import Suspensions
+from playground.engine.execution.worker_exit import Ending
+from playground.engine.execution.worker_timeouts import Idleness
+from playground.engine.metrics import whose
 from playground.sandbox import frames
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
@@ -110,7 +111,7 @@ def _diverged(execution: Hearing, frame: frames.Diverged, size: int) -> None:
 
 def _resume(execution: Hearing, frame: frames.Resume, size: int) -> None:
     step = execution.steps.get(frames.key(frame.step))
-    if step is None or step.status != live.RETRYING or step.timer is not None:
+    if step is None or step.status != open_steps.RETRYING or step.timer is not None:
         execution.break_limit("protocol: the worker resumed a step that does not wait")
     else:
         execution.attempts.resume(step)
@@ -151,7 +152,7 @@ def _in_words(execution: Hearing, frame: Any) -> Any:
     """A frame whose error, if it is that memory has run out, says how much there is and what to do."""
     if frame.error.name != MemoryError.__name__ or frame.error.message:
         return frame
-    said = words.out_of_memory(execution.services.settings.worker_memory_bytes)
+    said = messages.out_of_memory(execution.services.settings.worker_memory_bytes)
     return replace(frame, error=replace(frame.error, message=said))
 
 

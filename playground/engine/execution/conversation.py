@@ -6,10 +6,10 @@ A part that needs other parts besides says so in a protocol of its own, beside t
 from collections.abc import Coroutine, Mapping
 from typing import Any, Protocol
 
-from playground.engine.budget import Budget
-from playground.engine.live import LiveStep
-from playground.engine.pipeline import Pipeline
-from playground.engine.services import Services
+from playground.engine.execution.open_steps import LiveStep
+from playground.engine.execution.pipeline import Pipeline
+from playground.engine.execution.services import Services
+from playground.engine.execution.worker_budget import Budget
 from playground.sandbox.channel import FrameChannel
 from playground.sandbox.pool import Worker
 from playground.store.protocol import Committed, Decider, InstanceRow

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from playground.engine.conversation import Conversation
+from playground.engine.execution.conversation import Conversation
 from playground.sandbox import frames
 
 

@@ -2,15 +2,16 @@
 
 from typing import Any, Protocol
 
-from playground.engine import breaks, live, words
-from playground.engine.answers import Answers
-from playground.engine.breaks import Breaks
-from playground.engine.chaos import Chaos
-from playground.engine.conversation import BEFORE_COMMIT, DURING_STEP, REPLY_GRACE_MS, Conversation
-from playground.engine.counts import whose
-from playground.engine.environment import ExecutionEnvironment
-from playground.engine.live import LiveStep
-from playground.engine.processor import Processor
+from playground.engine import messages
+from playground.engine.execution import fault_injection, open_steps
+from playground.engine.execution.acknowledgements import Answers
+from playground.engine.execution.chaos_kill import Chaos
+from playground.engine.execution.conversation import BEFORE_COMMIT, DURING_STEP, REPLY_GRACE_MS, Conversation
+from playground.engine.execution.cpu_watchdog import Processor
+from playground.engine.execution.environment import ExecutionEnvironment
+from playground.engine.execution.fault_injection import Breaks
+from playground.engine.execution.open_steps import LiveStep
+from playground.engine.metrics import whose
 from playground.sandbox import frames
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
@@ -45,7 +46,7 @@ class Attempts:
         rollback = frames.plain_config(frame.rollback) if frame.rollback is not None else None
         step = LiveStep(
             frames.key(frame.step),
-            live.RUNNING,
+            open_steps.RUNNING,
             frame.line,
             config,
             attempt=1,
@@ -74,7 +75,7 @@ class Attempts:
         step.stop_timer()
         if self._execution.closing:
             return
-        step.status, step.until, step.late = live.RUNNING, None, False
+        step.status, step.until, step.late = open_steps.RUNNING, None, False
         step.attempt += 1
         last = step.failures >= step.config["retries"]["limit"]
         step.broken = self._execution.breaks.of_next(step.key)
@@ -94,7 +95,7 @@ class Attempts:
         if execution.chaos.strikes(step.key):
             return
         try:
-            value = breaks.result(step.broken, frame.value)
+            value = fault_injection.result(step.broken, frame.value)
         except frames.ProtocolError as error:
             execution.break_limit(f"protocol: {error}")
             return
@@ -105,7 +106,7 @@ class Attempts:
         completed = NewEvent(ev.STEP_COMPLETED, {"output": shown, **clocked(frame.clock)}, step.key, value if sensitive else None)
         execution.hear_clock(frame.clock)
         execution.pipeline.add(
-            NewEvent(ev.ATTEMPT_COMPLETED, {"attempt": step.attempt, **_took(frame.took), **breaks.noted(step.broken)}, step.key),
+            NewEvent(ev.ATTEMPT_COMPLETED, {"attempt": step.attempt, **_took(frame.took), **fault_injection.noted(step.broken)}, step.key),
             *execution.bindings.take(step.key),
             completed,
             then=lambda committed: execution.attempt_over(),
@@ -119,7 +120,7 @@ class Attempts:
             last = not frame.retryable or step.failures >= step.config["retries"]["limit"]
             if last and self._execution.chaos.strikes(step.key):
                 return
-            error = breaks.failure(step.broken, step.config["timeout"], frames.plain(frame.error), frame.retryable)
+            error = fault_injection.failure(step.broken, step.config["timeout"], frames.plain(frame.error), frame.retryable)
             execution = self._execution
             execution.hear_clock(frame.clock)
             self._fail(step, error, frame.retryable, frame.delay, frame.clock, frame.took)
@@ -128,19 +129,19 @@ class Attempts:
         """What closes the steps that are open when `run` ends."""
         events = []
         for step in self._execution.steps.values():
-            if step.key.kind != ev.DO or step.status not in (live.RUNNING, live.RETRYING):
+            if step.key.kind != ev.DO or step.status not in (open_steps.RUNNING, open_steps.RETRYING):
                 continue
-            if step.status == live.RUNNING:
-                data = {"attempt": step.attempt, "error": words.cancelled()}
+            if step.status == open_steps.RUNNING:
+                data = {"attempt": step.attempt, "error": messages.cancelled()}
                 events.append(NewEvent(ev.ATTEMPT_ERRORED, data, step.key))
             self._over(step)
-            events.append(NewEvent(ev.STEP_ERRORED, {"error": words.cancelled()}, step.key))
+            events.append(NewEvent(ev.STEP_ERRORED, {"error": messages.cancelled()}, step.key))
         return events
 
     def _announce(self, step: LiveStep, *before: NewEvent, virtual: bool = False) -> None:
         execution = self._execution
         self.running += 1
-        data = {"attempt": step.attempt, **({"virtual": True} if virtual else {}), **breaks.noted(step.broken, begins=True)}
+        data = {"attempt": step.attempt, **({"virtual": True} if virtual else {}), **fault_injection.noted(step.broken, begins=True)}
         started = NewEvent(ev.ATTEMPT_STARTED, data, step.key)
         if execution.kill_at == DURING_STEP:
             execution.pipeline.add(*before, started)
@@ -151,7 +152,7 @@ class Attempts:
         wall = execution.services.limit(execution.row, "attempt_wall_seconds") * 1000
         timeout = step.config["timeout"]
         if timeout <= wall:
-            step.timer = clock.call_at(clock.now() + timeout, self._stop, step, dict(words.timed_out(timeout)))
+            step.timer = clock.call_at(clock.now() + timeout, self._stop, step, dict(messages.timed_out(timeout)))
         else:
             step.timer = clock.call_at(clock.now() + wall, self._over_wall, step, wall)
 
@@ -160,7 +161,7 @@ class Attempts:
         if step is None or step.key.kind != ev.DO or frame.attempt > step.attempt:
             self._execution.break_limit("protocol: an outcome for an attempt that never began")
             return None
-        if frame.attempt < step.attempt or step.status != live.RUNNING:
+        if frame.attempt < step.attempt or step.status != open_steps.RUNNING:
             return None
         if step.late and isinstance(frame, frames.Done):
             return None
@@ -187,8 +188,8 @@ class Attempts:
     def _over_wall(self, step: LiveStep, wall: int) -> None:
         execution = self._execution
         row = execution.row
-        error = {**words.attempt_time(wall // 1000, step.key, row.workflow), "line": step.line}
-        execution.services.counts.limit(words.wall_of(row.workflow), whose(row), instance=row.key, what=error["message"])
+        error = {**messages.attempt_time(wall // 1000, step.key, row.workflow), "line": step.line}
+        execution.services.counts.limit(messages.wall_of(row.workflow), whose(row), instance=row.key, what=error["message"])
         self._stop(step, error)
 
     def _fail(
@@ -198,12 +199,12 @@ class Attempts:
         self._over(step)
         execution.bindings.drop(step.key)
         step.failures += 1
-        data: dict[str, Any] = {"attempt": step.attempt, "error": error, **_took(took), **breaks.noted(step.broken)}
+        data: dict[str, Any] = {"attempt": step.attempt, "error": error, **_took(took), **fault_injection.noted(step.broken)}
         errored = NewEvent(ev.ATTEMPT_ERRORED, data, step.key)
         if retryable and step.failures <= step.config["retries"]["limit"]:
-            delay = live.retry_delay(step.config, step.failures, computed)
+            delay = open_steps.retry_delay(step.config, step.failures, computed)
             data["retry_delay_ms"] = delay
-            step.status, step.until = live.RETRYING, execution.services.clock.now() + delay
+            step.status, step.until = open_steps.RETRYING, execution.services.clock.now() + delay
             due = execution.services.clock.now() if execution.chaos.virtual else step.until
             step.timer = execution.services.clock.call_at(due, self._due, step)
             execution.pipeline.add(errored, then=lambda committed: execution.attempt_over())
@@ -214,10 +215,10 @@ class Attempts:
 
     def _over(self, step: LiveStep) -> None:
         step.stop_timer()
-        if step.status == live.RUNNING:
+        if step.status == open_steps.RUNNING:
             self.running -= 1
             self._execution.processor.progress()
-        step.status = live.OVER
+        step.status = open_steps.OVER
 
 
 def clocked(clock: int | None) -> dict[str, int]:

@@ -8,9 +8,10 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from playground.engine import first_frame, words
-from playground.engine.code import Code
-from playground.engine.services import Services
+from playground.engine import messages
+from playground.engine.code.code import Code
+from playground.engine.execution import first_frame
+from playground.engine.execution.services import Services
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
 from playground.store.protocol import History
@@ -92,5 +93,5 @@ class _Trial:
 
     def _refuse(self, frame: frames.Call) -> None:
         self.called = [*self.called[:9], f"{frame.binding}.{frame.method}"]
-        error = words.error("BindingError", _NOT_NOW.format(name=frame.binding, method=frame.method))
+        error = messages.error("BindingError", _NOT_NOW.format(name=frame.binding, method=frame.method))
         self.channel.send({"op": "answer", "call": frame.call, "error": error})

@@ -6,20 +6,21 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
-from playground.engine import first_frame, live, loading
-from playground.engine.answers import Answers
-from playground.engine.breaks import Breaks
-from playground.engine.chaos import Chaos
-from playground.engine.code import Code
-from playground.engine.conversation import Conversation
-from playground.engine.counts import whose
-from playground.engine.ending import Ending
-from playground.engine.environment import ExecutionEnvironment
-from playground.engine.idleness import Idleness
-from playground.engine.processor import Processor
-from playground.engine.rollback import Rollback
-from playground.engine.services import Services
-from playground.engine.sources import NotRegistered
+from playground.engine.code import loading
+from playground.engine.code.code import Code
+from playground.engine.code.sources import NotRegistered
+from playground.engine.execution import first_frame, open_steps
+from playground.engine.execution.acknowledgements import Answers
+from playground.engine.execution.chaos_kill import Chaos
+from playground.engine.execution.conversation import Conversation
+from playground.engine.execution.cpu_watchdog import Processor
+from playground.engine.execution.environment import ExecutionEnvironment
+from playground.engine.execution.fault_injection import Breaks
+from playground.engine.execution.rollback import Rollback
+from playground.engine.execution.services import Services
+from playground.engine.execution.worker_exit import Ending
+from playground.engine.execution.worker_timeouts import Idleness
+from playground.engine.metrics import whose
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
 from playground.sandbox.pool import Worker
@@ -125,7 +126,7 @@ class Start:
         execution.pipeline.follow_from(row.last_seq)
         execution.bindings.begin(code)
         execution.breaks.begin(row.injected)
-        execution.steps = live.from_snapshot(snapshot)
+        execution.steps = open_steps.from_snapshot(snapshot)
         execution.chaos.begin(row)
         execution.kill_at = (row.injected or {}).get("armed")
         rolling_back = row.rollback == "running"

@@ -1,9 +1,9 @@
 """One execution: a worker's whole life for an instance, from its start frame to the event that says how it ended.
 
-The parts stand beside this file and know of it what conversation.py says: start.py how it gets going, hearing.py what each frame means,
-attempts.py a `do`'s attempts, suspensions.py sleeps and waits, rollback.py the saga, budget.py how much the worker may say, idleness.py
-when it is given up, ending.py what its death means. Frames become events through the pipeline; what the worker waits for is sent
-(answers.py) when the commit that holds it is durable.
+The parts stand beside this file and know of it what conversation.py says: start.py how it gets going, frame_handlers.py what each frame means,
+attempts.py a `do`'s attempts, waits.py sleeps and waits, rollback.py the saga, worker_budget.py how much the worker may say, worker_timeouts.py
+when it is given up, worker_exit.py what its death means. Frames become events through the pipeline; what the worker waits for is sent
+(acknowledgements.py) when the commit that holds it is durable.
 
 The journal is its mailbox: whoever wants something of the instance commits it, on whichever node, and the execution acts on what it did not write
 itself (`hear`). There is no other way to it.
@@ -13,24 +13,25 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from playground.engine import deciders, live, pipeline, words
-from playground.engine.answers import Answers
-from playground.engine.attempts import Attempts
-from playground.engine.breaks import Breaks
-from playground.engine.budget import Budget
-from playground.engine.chaos import Chaos
-from playground.engine.counts import whose
-from playground.engine.ending import Ending
-from playground.engine.environment import ExecutionEnvironment
-from playground.engine.hearing import hear
-from playground.engine.idleness import Idleness
-from playground.engine.live import LiveStep
-from playground.engine.pipeline import Pipeline
-from playground.engine.processor import Processor
-from playground.engine.rollback import Rollback
-from playground.engine.services import Services
-from playground.engine.start import Start
-from playground.engine.suspensions import Suspensions
+from playground.engine import messages, operations
+from playground.engine.execution import open_steps, pipeline
+from playground.engine.execution.acknowledgements import Answers
+from playground.engine.execution.attempts import Attempts
+from playground.engine.execution.chaos_kill import Chaos
+from playground.engine.execution.cpu_watchdog import Processor
+from playground.engine.execution.environment import ExecutionEnvironment
+from playground.engine.execution.fault_injection import Breaks
+from playground.engine.execution.frame_handlers import hear
+from playground.engine.execution.open_steps import LiveStep
+from playground.engine.execution.pipeline import Pipeline
+from playground.engine.execution.rollback import Rollback
+from playground.engine.execution.services import Services
+from playground.engine.execution.start import Start
+from playground.engine.execution.waits import Suspensions
+from playground.engine.execution.worker_budget import Budget
+from playground.engine.execution.worker_exit import Ending
+from playground.engine.execution.worker_timeouts import Idleness
+from playground.engine.metrics import whose
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
 from playground.sandbox.pool import Worker
@@ -99,7 +100,7 @@ class Execution:
             return None
         if self.rollback.running:
             return step.rollback_attempt if self.rollback.attempt_open and step.rollback in ("running", "retrying") else None
-        return step.attempt if step.status == live.RUNNING else None
+        return step.attempt if step.status == open_steps.RUNNING else None
 
     @property
     def at_rest(self) -> bool:
@@ -137,12 +138,12 @@ class Execution:
     def break_limit(self, what: str, setting: str = "") -> None:
         """The worker broke a limit: the instance ends with an error that names it and says what ran.
 
-        `setting` is the limit's name, where the word that `what` begins with does not tell it (see words.py).
+        `setting` is the limit's name, where the word that `what` begins with does not tell it (see engine/messages.py).
         """
-        running = next((step for step in self.steps.values() if step.status == live.RUNNING), None)
+        running = next((step for step in self.steps.values() if step.status == open_steps.RUNNING), None)
         where = f'while step "{running.key.label}" ran' if running is not None else "outside any step"
-        setting = setting or words.setting_of(what)
-        error = {**words.limit(what, where, setting), "line": running.line if running is not None else None}
+        setting = setting or messages.setting_of(what)
+        error = {**messages.limit(what, where, setting), "line": running.line if running is not None else None}
         self.services.counts.limit(setting, whose(self.row), instance=self.row.key, what=what)
         self.end_with(error)
 
@@ -151,12 +152,12 @@ class Execution:
         self.ending.reason = ev.LIMIT
         if self.worker is not None:
             self.worker.kill()
-        self.settle(deciders.break_limit(error))
+        self.settle(operations.break_limit(error))
 
     def lose(self, reason: str) -> None:
         """The worker is gone, or must go, and the instance goes on in another execution."""
         self.ending.reason = reason
-        self.settle(deciders.lose_worker(reason, self.services.settings.worker_losses))
+        self.settle(operations.lose_worker(reason, self.services.settings.worker_losses))
 
     def settle(self, epilogue: Decider | None) -> None:
         """Nothing more is heard; once what is under way is committed, `epilogue` says what becomes of the instance."""
@@ -224,7 +225,7 @@ class Execution:
         assert self.worker is not None and self.channel is not None
         self.channel.close()
         self.worker.kill()
-        self.settle(deciders.lose_worker(ev.KILLED, self.services.settings.worker_losses, told))
+        self.settle(operations.lose_worker(ev.KILLED, self.services.settings.worker_losses, told))
 
     def evict(self, reason: str) -> None:
         """Give the worker up: only durable waits are left."""
@@ -306,7 +307,7 @@ class Execution:
     def _pause_if_idle(self) -> None:
         """A pause waits for the attempts that run; with the last of them it takes effect."""
         if self.pausing and not self.attempts.running:
-            self.pipeline.decide(deciders.paused_now, self.apply, lambda error: None)
+            self.pipeline.decide(operations.paused_now, self.apply, lambda error: None)
 
     def _hold(self, held: bool) -> None:
         if held == self.pausing:

@@ -9,13 +9,13 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from playground.engine import deciders
+from playground.engine import operations
 from playground.engine.bindings.everybody import EVERYBODYS
 from playground.engine.bindings.secrets import SHORTEST, Secrets
 from playground.engine.bindings.workflows import Workflow
-from playground.engine.code import DEPLOYED, Code
+from playground.engine.code.code import DEPLOYED, Code
+from playground.engine.code.compatibility import Fit
 from playground.engine.engine import CreateInstance, Engine
-from playground.engine.fitting import Fit
 from playground.engine.instances import checked_batch
 from playground.engine.redaction import Redactor, name_refused
 from playground.store.protocol import Committed, DeciderWithNeeds, InstanceRow, Needs, Refusal, Snapshot
@@ -210,7 +210,7 @@ class Tenants:
             if row.snippet == target.id:
                 return []
             moved = NewEvent(ev.WORKFLOW_MIGRATED, {"from": row.snippet, "to": target.id})
-            return [*deciders.evict(snapshot), moved]
+            return [*operations.evict(snapshot), moved]
 
         return await self._engine.operate(row, DeciderWithNeeds(decide, Needs(keys=not force)))
 

@@ -5,14 +5,15 @@ The first handler that fails for good stops the chain. After a crash the handler
 
 from typing import Any, Protocol
 
-from playground.engine import live, words
-from playground.engine.chaos import Chaos
+from playground.engine import messages
 from playground.engine.clock import Timer
-from playground.engine.conversation import REPLY_GRACE_MS, Conversation
-from playground.engine.counts import whose
-from playground.engine.environment import ExecutionEnvironment
-from playground.engine.idleness import Idleness
-from playground.engine.live import LiveStep
+from playground.engine.execution import open_steps
+from playground.engine.execution.chaos_kill import Chaos
+from playground.engine.execution.conversation import REPLY_GRACE_MS, Conversation
+from playground.engine.execution.environment import ExecutionEnvironment
+from playground.engine.execution.open_steps import LiveStep
+from playground.engine.execution.worker_timeouts import Idleness
+from playground.engine.metrics import whose
 from playground.sandbox import frames
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
@@ -94,7 +95,7 @@ class Rollback:
         step = self._open(frame)
         if step is None:
             return
-        error = words.rollback_missing(step.key)
+        error = messages.rollback_missing(step.key)
         data = {"attempt": step.rollback_attempt, "error": error}
         self._stop(step, error, NewEvent(ev.ROLLBACK_ATTEMPT_ERRORED, data, step.key))
 
@@ -138,7 +139,7 @@ class Rollback:
         wall = execution.services.limit(execution.row, "attempt_wall_seconds") * 1000
         timeout = step.rollback_config["timeout"]
         if timeout <= wall:
-            self._timer = clock.call_at(clock.now() + timeout, self._cancel, step, dict(words.timed_out(timeout)))
+            self._timer = clock.call_at(clock.now() + timeout, self._cancel, step, dict(messages.timed_out(timeout)))
         else:
             self._timer = clock.call_at(clock.now() + wall, self._over_wall, step, wall)
 
@@ -164,8 +165,8 @@ class Rollback:
     def _over_wall(self, step: LiveStep, wall: int) -> None:
         execution = self._execution
         row = execution.row
-        error = dict(words.attempt_time(wall // 1000, step.key, row.workflow, "was rolled back"))
-        execution.services.counts.limit(words.wall_of(row.workflow), whose(row), instance=row.key, what=error["message"])
+        error = dict(messages.attempt_time(wall // 1000, step.key, row.workflow, "was rolled back"))
+        execution.services.counts.limit(messages.wall_of(row.workflow), whose(row), instance=row.key, what=error["message"])
         self._cancel(step, error)
 
     def _fail(self, step: LiveStep, error: dict[str, Any], retryable: bool, computed: int | None) -> None:
@@ -179,7 +180,7 @@ class Rollback:
         if not retryable or step.rollback_failures > step.rollback_config["retries"]["limit"]:
             self._stop(step, error, errored)
             return
-        delay = live.retry_delay(step.rollback_config, step.rollback_failures, computed)
+        delay = open_steps.retry_delay(step.rollback_config, step.rollback_failures, computed)
         data["retry_delay_ms"] = delay
         clock = execution.services.clock
         step.rollback, step.rollback_until = "retrying", clock.now() + delay

@@ -10,8 +10,8 @@ import gc
 from collections.abc import Callable
 from typing import Any
 
-from playground.engine.pipeline import spawn
-from playground.engine.services import Log
+from playground.engine.execution.pipeline import spawn
+from playground.engine.execution.services import Log
 from playground.store.protocol import Store
 
 CALM_SECONDS = 5.0

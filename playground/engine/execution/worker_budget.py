@@ -1,9 +1,9 @@
 """How much one worker may say and store: held against the limits of its instance, counted to its address, and read on only as commits follow."""
 
-from playground.engine import queues
-from playground.engine.logs import LogBudget
-from playground.engine.quota import EVENT_BYTES
-from playground.engine.services import Services
+from playground.engine import queue_names
+from playground.engine.execution.log_limit import LogBudget
+from playground.engine.execution.services import Services
+from playground.engine.storage_quota import EVENT_BYTES
 from playground.store.protocol import InstanceRow
 
 BACKLOG = 2_000  # commits waiting before the worker is read no further
@@ -40,7 +40,7 @@ class Budget:
         """Count what goes into the journal to whoever has nobody else to answer for it. Gives what is said when it is too much."""
         owed, self._unbilled = self._unbilled, 0
         stored = self._services.stored
-        if owed and not row.tenant and not stored.add(queues.billed(row.queue), owed):
+        if owed and not row.tenant and not stored.add(queue_names.billed(row.queue), owed):
             return f"storage: your address has stored more than {stored.most:,} bytes within a day"
         return None
 

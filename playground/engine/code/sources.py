@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from playground.engine.code import Code, CodeSource
+from playground.engine.code.code import Code, CodeSource
 from playground.store.protocol import InstanceRow, Store
 from playground.workflows.errors import InvalidName, NonRetryableError
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 
-from playground.engine import queues
+from playground.engine import queue_names
 from playground.sandbox.counts import Counts as SandboxCounts
 from playground.sandbox.handle import CPU, EXIT, MEMORY, SIGNAL, ZYGOTE
 from playground.store.protocol import InstanceRow
@@ -33,4 +33,4 @@ class Counts:
 
 def whose(row: InstanceRow) -> str:
     """Who answers for an instance: its tenant, or the address that started it."""
-    return row.tenant or queues.who(row.queue)
+    return row.tenant or queue_names.who(row.queue)

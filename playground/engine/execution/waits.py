@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from playground.engine import deciders, live
-from playground.engine.answers import Answers
-from playground.engine.attempts import Attempts, clocked
-from playground.engine.chaos import Chaos
-from playground.engine.conversation import Conversation
-from playground.engine.live import LiveStep
+from playground.engine import operations
+from playground.engine.execution import open_steps
+from playground.engine.execution.acknowledgements import Answers
+from playground.engine.execution.attempts import Attempts, clocked
+from playground.engine.execution.chaos_kill import Chaos
+from playground.engine.execution.conversation import Conversation
+from playground.engine.execution.open_steps import LiveStep
 from playground.sandbox import frames
 from playground.store.protocol import Decider
 from playground.workflows import durations
@@ -46,7 +47,7 @@ class Suspensions:
             if until > now + durations.LONGEST + _MOST_AHEAD_MS:
                 execution.break_limit("protocol: a sleep of more than 365 days")
                 return
-            step = execution.steps[key] = LiveStep(key, live.OPEN, frame.line, until=until)
+            step = execution.steps[key] = LiveStep(key, open_steps.OPEN, frame.line, until=until)
             execution.pipeline.add(NewEvent(ev.SLEEP_STARTED, {"until": until, "line": frame.line, **clocked(frame.clock)}, key))
         self._arm(step)
 
@@ -59,9 +60,9 @@ class Suspensions:
             return
         if step is None:
             until = now + frame.timeout
-            step = execution.steps[key] = LiveStep(key, live.OPEN, frame.line, until=until)
+            step = execution.steps[key] = LiveStep(key, open_steps.OPEN, frame.line, until=until)
             started = {"event_type": frame.event_type, "until": until, "line": frame.line, **clocked(frame.clock)}
-            execution.pipeline.decide(deciders.start_wait(key, started, in_vain=execution.chaos.waits_in_vain(key)), execution.apply)
+            execution.pipeline.decide(operations.start_wait(key, started, in_vain=execution.chaos.waits_in_vain(key)), execution.apply)
         step.timeout = frame.timeout
         self._arm(step)
 
@@ -76,8 +77,8 @@ class Suspensions:
         self._given_up.add(key)
         execution.hear_clock(frame.clock)
         step.stop_timer()
-        execution.steps[key] = live.ENDED
-        execution.pipeline.decide(deciders.give_up_suspension(key, execution.services.clock.now(), clocked(frame.clock)), execution.apply)
+        execution.steps[key] = open_steps.ENDED
+        execution.pipeline.decide(operations.give_up_suspension(key, execution.services.clock.now(), clocked(frame.clock)), execution.apply)
 
     def released(self, frame: frames.Released) -> None:
         """The code has learned of an end later than its event says: every replay does so too."""
@@ -92,40 +93,40 @@ class Suspensions:
         """Tell the worker what a committed event means for its sleep, wait or retry."""
         execution = self._execution
         step = execution.steps.get(event.key)
-        if step is None or step.status == live.OVER:
+        if step is None or step.status == open_steps.OVER:
             return
         if event.type == ev.RETRY_WOKEN:
             step.until = event.at
-            if step.timer is not None and step.status == live.RETRYING:
+            if step.timer is not None and step.status == open_steps.RETRYING:
                 execution.attempts.run(step, virtual=True)
             return
         if event.type not in _ENDS:
             return
         awaited = step.timer is not None
         step.stop_timer()
-        step.status = live.OVER
+        step.status = open_steps.OVER
         reply = {"op": "over", "step": step.key, "value": event.data.get("event"), "clock": event.data.get("clock_us")}
         if event.type == ev.WAIT_TIMED_OUT:
             reply["error"] = event.data["error"]
         step.reply = reply
         if awaited:
-            execution.steps[step.key] = live.ENDED
+            execution.steps[step.key] = open_steps.ENDED
         execution.answers.give(reply)
 
     def rearm(self) -> None:
         """A pause was called off: what fell due meanwhile is due now."""
         for step in self._execution.steps.values():
-            if step.status == live.OPEN and step.timer is not None:
+            if step.status == open_steps.OPEN and step.timer is not None:
                 self._arm(step)
-            elif step.status == live.RETRYING and step.timer is not None:
+            elif step.status == open_steps.RETRYING and step.timer is not None:
                 self._execution.attempts.resume(step)
 
     def _is_settled(self, key: StepKey, step: LiveStep | None, kind: str) -> bool:
         """Whether a sleep or wait needs no arming: it ended before the code came to it again, or has no place here."""
-        if step is not None and step.status == live.OVER and step.reply is not None:
+        if step is not None and step.status == open_steps.OVER and step.reply is not None:
             self._execution.answers.give(dict(step.reply))
             return True
-        if key.kind != kind or (step is not None and (step.timer is not None or step.status != live.OPEN)):
+        if key.kind != kind or (step is not None and (step.timer is not None or step.status != open_steps.OPEN)):
             self._execution.break_limit(f"protocol: a {kind} that is out of place")
             return True
         return False
@@ -141,10 +142,10 @@ class Suspensions:
             over(step)
 
     def _sleep_over(self, step: LiveStep) -> None:
-        self._decide(deciders.end_sleep(step.key, virtual=self._execution.chaos.virtual))
+        self._decide(operations.end_sleep(step.key, virtual=self._execution.chaos.virtual))
 
     def _wait_over(self, step: LiveStep) -> None:
-        self._decide(deciders.end_wait(step.key, step.timeout, virtual=self._execution.chaos.virtual))
+        self._decide(operations.end_wait(step.key, step.timeout, virtual=self._execution.chaos.virtual))
 
     def _decide(self, decider: Decider) -> None:
         execution = self._execution

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from playground.engine.fair_turns import FairTurns, TooManyWait
-from playground.engine.sliding import Sliding
+from playground.engine.code.fair_semaphore import FairTurns, TooManyWait
+from playground.engine.sliding_window import Sliding
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
 from playground.sandbox.pool import Sandbox, SandboxDown

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from playground.engine import deciders
-from playground.engine.conversation import Conversation
-from playground.engine.counts import OPERATION, whose
+from playground.engine import operations
+from playground.engine.execution.conversation import Conversation
+from playground.engine.metrics import OPERATION, whose
 from playground.sandbox import frames
 from playground.sandbox.handle import Exit
 from playground.store.protocol import InstanceRow
@@ -74,7 +74,7 @@ class Ending:
         """The worker died by itself. One that dies again and again before a new step would be started for ever."""
         self.reason = ev.CRASHED
         most = self._execution.services.settings.worker_losses
-        self._execution.settle(deciders.crash(most, most, progress=self.progress))
+        self._execution.settle(operations.crash(most, most, progress=self.progress))
 
     def over(self, row: InstanceRow) -> None:
         """The end is in the journal."""

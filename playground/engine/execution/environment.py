@@ -8,16 +8,16 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
-from playground.engine import words
+from playground.engine import messages
 from playground.engine.bindings.binding import Binding, CallLimits
 from playground.engine.bindings.call import CallContext
 from playground.engine.bindings.host import Host
 from playground.engine.bindings.secrets import Secrets
-from playground.engine.code import Code
-from playground.engine.conversation import Conversation
-from playground.engine.counts import whose
-from playground.engine.idleness import Idleness
-from playground.engine.metadata import TENANT
+from playground.engine.code.code import Code
+from playground.engine.code.metadata import TENANT
+from playground.engine.execution.conversation import Conversation
+from playground.engine.execution.worker_timeouts import Idleness
+from playground.engine.metrics import whose
 from playground.engine.redaction import Redactor, name_refused
 from playground.sandbox import frames
 from playground.store.protocol import InstanceRow
@@ -101,7 +101,7 @@ class ExecutionEnvironment:
         else:
             return None
         step = f"{self._redactor.shown(key.name)}-{key.count}"
-        return words.error(BindingError.__name__, f'Step "{step}": {name_refused(what)}', frame.line)
+        return messages.error(BindingError.__name__, f'Step "{step}": {name_refused(what)}', frame.line)
 
     def take(self, step: StepKey) -> list[NewEvent]:
         """What the attempt that has just succeeded wrote."""
@@ -236,7 +236,7 @@ def _encoded(called: str, result: Any) -> Any:
 
 
 def _told(refused: WorkflowError) -> dict[str, Any]:
-    error = {**words.error(type(refused).__name__, refused.message), "code": refused.code}
+    error = {**messages.error(type(refused).__name__, refused.message), "code": refused.code}
     if isinstance(refused, NonRetryableError):
         error["non_retryable"] = True
     return error

@@ -6,7 +6,7 @@ attempt may. A worker whose time cannot be read is left to that backstop. It is 
 
 import asyncio
 
-from playground.engine.conversation import Conversation
+from playground.engine.execution.conversation import Conversation
 
 LOOK_SECONDS = 0.5
 

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from playground.engine import live, words
+from playground.engine import messages
 from playground.engine.clock import Timer
-from playground.engine.conversation import Conversation
-from playground.engine.processor import Processor
+from playground.engine.execution import open_steps
+from playground.engine.execution.conversation import Conversation
+from playground.engine.execution.cpu_watchdog import Processor
 from playground.store.protocol import Committed
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
@@ -59,7 +60,7 @@ class Idleness:
         until = self._earliest()
         if until is None:
             ended = NewEvent(ev.EXECUTION_ENDED, {"reason": ev.COMPLETED})
-            execution.finish(ended, NewEvent(ev.WORKFLOW_ERRORED, {"error": words.stuck()}))
+            execution.finish(ended, NewEvent(ev.WORKFLOW_ERRORED, {"error": messages.stuck()}))
             return
         clock = execution.services.clock
         self.since = clock.now()
@@ -88,7 +89,7 @@ class Idleness:
             self._heard = now
         if now - self._heard >= wall:
             said = f"not answering: nothing was heard of the worker for {wall // 1000} s"
-            execution.break_limit(said, words.wall_of(execution.row.workflow))
+            execution.break_limit(said, messages.wall_of(execution.row.workflow))
         else:
             self._silence = clock.call_at(self._heard + wall, self.watch_silence)
 
@@ -100,6 +101,6 @@ class Idleness:
 
     def _earliest(self) -> int | None:
         steps = self._execution.steps.values()
-        times = [step.until for step in steps if step.timer is not None and step.until is not None and step.status != live.OVER]
+        times = [step.until for step in steps if step.timer is not None and step.until is not None and step.status != open_steps.OVER]
         times += [step.rollback_until for step in steps if step.rollback_until is not None]
         return min(times, default=None)

@@ -6,9 +6,9 @@ A worker that is there is given up, as an eviction would: what it ran is lost wi
 from collections.abc import Sequence
 from dataclasses import replace
 
-from playground.engine import deciders
+from playground.engine import operations
+from playground.engine.code.compatibility import Fit
 from playground.engine.engine import Engine
-from playground.engine.fitting import Fit
 from playground.store.protocol import Committed, Decider, DeciderWithNeeds, History, InstanceRow, Needs, Snapshot
 from playground.workflows import events as ev
 from playground.workflows.errors import CannotMigrate, DoesNotFit, InstanceInFiniteState
@@ -65,7 +65,7 @@ def _change(snippet: str, tried: History, fit: Fit) -> Decider:
             raise _GoneOn
         if row.snippet == snippet:
             return []
-        return [*deciders.evict(snapshot), NewEvent(ev.CODE_CHANGED, {"from": row.snippet, "snippet": snippet})]
+        return [*operations.evict(snapshot), NewEvent(ev.CODE_CHANGED, {"from": row.snippet, "snippet": snippet})]
 
     return DeciderWithNeeds(decide, Needs(keys=True))
 

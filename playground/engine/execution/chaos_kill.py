@@ -6,8 +6,8 @@ get no event) and, once it has happened, `killed`. A commit is that of a step's 
 
 from typing import Any
 
-from playground.engine import live
-from playground.engine.conversation import Conversation
+from playground.engine.execution import open_steps
+from playground.engine.execution.conversation import Conversation
 from playground.store.protocol import InstanceRow
 from playground.workflows import events as ev
 from playground.workflows.events import StepKey
@@ -32,7 +32,7 @@ class Chaos:
         self._late = frozenset((name, count) for name, count in plan["timed_out"])
         if "killed" not in plan:
             self._before = plan["kill_before_commit"]
-        self._commits = sum(step.key.kind == ev.DO and step.status == live.OVER for step in self._execution.steps.values())
+        self._commits = sum(step.key.kind == ev.DO and step.status == open_steps.OVER for step in self._execution.steps.values())
 
     def waits_in_vain(self, step: StepKey) -> bool:
         """Whether a wait is to time out, as it did in the run that this one repeats."""

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from playground.engine.engine import CreateInstance, Engine
-from playground.engine.given import Stored
+from playground.engine.inputs import Stored
 from playground.sandbox import frames
 from playground.store.protocol import STEP_COMPLETED, STEP_ERRORED, History, InstanceRow, StepRow, Store
 from playground.store.stored_event import StoredEvent, read_event
