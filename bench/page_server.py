@@ -15,9 +15,9 @@ from playground.log import open_log
 from playground.serving import _open as open_rooms
 from playground.settings import Settings
 from playground.store.protocol import NewInstance, Store
-from playground.web import server
 from playground.web.app import refused_below
-from playground.web.protocol import Connections
+from playground.web.http import server
+from playground.web.http.connections import Connections
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent, StepKey
 

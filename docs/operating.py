@@ -7,7 +7,7 @@ from pathlib import Path
 from playground.cli import option
 from playground.log_lines import FIELDS, LINES
 from playground.settings import ENV_PREFIX, Settings
-from playground.web.metrics import COUNTER, METRICS, PREFIX, STORE, Row
+from playground.web.http.metrics import COUNTER, METRICS, PREFIX, STORE, Row
 
 FILE = Path(__file__).with_name("operating.md")
 

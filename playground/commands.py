@@ -14,7 +14,7 @@ from playground.settings import ENV_PREFIX, BadSetting, Settings, from_environme
 from playground.store.encryption import BadKey, Keyring, new_key
 from playground.store.errors import StoreError
 from playground.store.open import open_key_admin
-from playground.web.tokens import KEY_NAME_LENGTH, KEY_PREFIX, digest
+from playground.web.http.tokens import KEY_NAME_LENGTH, KEY_PREFIX, digest
 from playground.workflows import names
 from playground.workflows.errors import InvalidName
 

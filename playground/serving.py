@@ -15,8 +15,8 @@ from playground.log import adopt_standard_logging, open_log
 from playground.log_lines import Log
 from playground.paths import MissingFiles
 from playground.settings import BadSetting, Settings, differing, without_password
-from playground.web.addresses import Addresses
-from playground.web.listening import CannotListen, address_of, is_loopback, listen
+from playground.web.http.client_address import Addresses
+from playground.web.http.listening import CannotListen, address_of, is_loopback, listen
 
 if TYPE_CHECKING:
     import socket
@@ -56,9 +56,9 @@ async def _serve(settings: Settings, log: Log) -> None:
     began: list[float] = []
     async with contextlib.AsyncExitStack() as opened:
         sock, app, tier = await _open(settings, opened, log)
-        from playground.web import server
         from playground.web.app import refused_below
-        from playground.web.protocol import Connections
+        from playground.web.http import server
+        from playground.web.http.connections import Connections
 
         gc.collect()
         gc.freeze()  # what is loaded now stays; later collections need not look at it again
@@ -154,7 +154,7 @@ def program_version() -> str:
 def _read_ahead() -> None:
     import playground.engine
     import playground.web.app
-    import playground.web.server  # noqa: F401
+    import playground.web.http.server  # noqa: F401
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

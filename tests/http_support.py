@@ -18,9 +18,9 @@ from playground.examples import load
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
 from playground.store import open_store
-from playground.web import listening, server
 from playground.web.app import create_app, refused_below
-from playground.web.protocol import Connections
+from playground.web.http import listening, server
+from playground.web.http.connections import Connections
 
 DEADLINE = 30.0  # seconds after which a test gives up waiting
 GENEROUS = {

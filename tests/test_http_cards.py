@@ -12,10 +12,10 @@ from http_support import HELLO, MakeSite, Site
 
 from playground.examples import load
 from playground.settings import BadSetting
-from playground.web import card_drawing
-from playground.web.cards import of_example
-from playground.web.kept_cards import Cards
-from playground.web.public import PublicUrl
+from playground.web.http.public_url import PublicUrl
+from playground.web.pages import card_drawing
+from playground.web.pages.card_cache import Cards
+from playground.web.pages.cards import of_example
 from playground.workflows.errors import Busy
 
 BROWSER = {"Accept": "text/html"}
@@ -170,7 +170,7 @@ def test_who_waits_too_long_for_a_picture_is_told_to_come_again() -> None:
 
 @story
 async def test_only_so_much_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("playground.web.kept_cards.KEPT_BYTES", 250)
+    monkeypatch.setattr("playground.web.pages.card_cache.KEPT_BYTES", 250)
     cards = Cards(lambda _card: b"x" * 100)
     for name in "abc":
         await cards.make(name, of_example(load()[0]))

@@ -8,7 +8,7 @@ import pytest
 from http_support import APPROVAL, DEADLINE, HELLO, MakeSite, Site, bearer, settled
 
 from playground.settings import Settings
-from playground.web.protocol import AHEAD, FIELDS, LINE_BYTES
+from playground.web.http.connections import AHEAD, FIELDS, LINE_BYTES
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_who_does_not_take_a_large_answer_is_cut_off(impatient: Site) -> None:
 
 def test_a_run_that_lasts_longer_than_a_request_may_is_not_cut_off(impatient: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site = impatient
-    monkeypatch.setattr("playground.web.streams.PING_SECONDS", 0.1)
+    monkeypatch.setattr("playground.web.api.sse.PING_SECONDS", 0.1)
     made = site.create(APPROVAL)
     pings = 0
     for name, _ in site.follow(made):

@@ -19,10 +19,10 @@ from tenants_support import WAITS, Tenant
 
 from playground.settings import Settings, limits, public_rows
 from playground.store import disk
-from playground.web.access import BYTES_A_READ, EVENTS_A_READ
-from playground.web.amounts import amount
-from playground.web.pretty import pretty
-from playground.web.rates import PerMinute
+from playground.web.http.authorization import BYTES_A_READ, EVENTS_A_READ
+from playground.web.http.rate_limits import PerMinute
+from playground.web.indented_json import pretty
+from playground.web.pages.limits_table import amount
 
 TESTS = Path(__file__).parent
 # Limits whose edge is tested where the rest of their feature is.

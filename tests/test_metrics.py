@@ -24,7 +24,7 @@ from playground.store.metrics import Measures
 from playground.store.named_sql import NamedSql
 from playground.store.protocol import ClaimLimits, NewInstance, QueueLimit
 from playground.store.sqlite import store
-from playground.web.metrics import METRICS, PREFIX
+from playground.web.http.metrics import METRICS, PREFIX
 
 Samples = dict[tuple[str, str], float]  # (name without its prefix, the label's value) -> value
 LARGE = HELLO.replace("return {", 'for n in range(12): await step.do(str(n), lambda: "x" * 1_000_000)\n        return {')

@@ -17,10 +17,10 @@ from playground.engine.scheduler import EXPIRE_EVERY_MS
 from playground.engine.storage_quota import EVENT_BYTES
 from playground.examples import load
 from playground.store.protocol import InstanceRow
-from playground.web import tokens
 from playground.web.app import create_app
 from playground.web.context import Context
-from playground.web.errors import TooMany
+from playground.web.http import tokens
+from playground.web.http.errors import TooMany
 from playground.workflows import errors
 from playground.workflows import events as ev
 

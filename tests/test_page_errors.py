@@ -10,7 +10,7 @@ import jinja2
 import pytest
 from page_code_support import node
 
-from playground.web.shown import first_of, in_order, label, left_out_of
+from playground.web.instance_labels import first_of, in_order, label, left_out_of
 
 TEXT = 'import { traceText } from "RUN/errors.js";\nreturn given.map(traceText);'
 BRIEF = 'import { errorBrief } from "RUN/words.js";\nreturn given.map(errorBrief);'

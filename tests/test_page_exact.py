@@ -7,9 +7,9 @@ from typing import Any, Self
 import pytest
 from page_code_support import node
 
-from playground.web.pages import params_text
-from playground.web.pretty import untagged
-from playground.web.rendering import json_text
+from playground.web.indented_json import untagged
+from playground.web.pages.pages import params_text
+from playground.web.pages.templates import json_text
 from playground.workflows import values
 
 ROUND = 'import { parse, stringify } from "RUN/../exact.js";\nreturn given.map((text) => stringify(parse(text)));'

@@ -8,7 +8,7 @@ import jinja2
 import pytest
 from page_code_support import node
 
-from playground.web.rendering import duration_text
+from playground.web.pages.templates import duration_text
 
 ROOT = Path(__file__).parent.parent
 JS = ROOT / "static" / "js"

@@ -10,7 +10,7 @@ from pathlib import Path
 from server_support import Server, ask
 
 from playground.log_lines import LINES
-from playground.web.metrics import COUNTER, HISTOGRAM, METRICS, PREFIX
+from playground.web.http.metrics import COUNTER, HISTOGRAM, METRICS, PREFIX
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -12,7 +12,7 @@ from tenants_support import ECHO, Tenant
 from playground import Code, Dispatcher, Engine
 from playground.engine import CreateInstance
 from playground.testing import WorkflowTester
-from playground.web.highlight import highlight
+from playground.web.pages.highlight import highlight
 from playground.workflows.compare import changed_lines
 from playground.workflows.source import lines, with_ends, without_mark
 

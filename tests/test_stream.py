@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from http_support import APPROVAL, DEADLINE, HELLO, MakeSite, Site, bearer, code_of, messages, settled
 
-from playground.web import streams
+from playground.web.api import sse
 
 MANY_STEPS = """\
 from workers import WorkflowEntrypoint
@@ -136,8 +136,8 @@ def test_a_burst_becomes_few_messages(site: Site) -> None:
     began = time.monotonic()
     sizes = [len(data) for name, data in site.follow(made) if name == "journal"]
     assert sum(sizes) == 500 * 4 + 5
-    assert len(sizes) < 10 + (time.monotonic() - began) / streams.PACE_SECONDS
-    assert max(sizes) <= streams.BATCH_EVENTS
+    assert len(sizes) < 10 + (time.monotonic() - began) / sse.PACE_SECONDS
+    assert max(sizes) <= sse.BATCH_EVENTS
 
 
 def test_a_reader_ahead_of_the_journal_begins_anew(site: Site) -> None:
@@ -173,7 +173,7 @@ def test_a_deleted_instance_ends_its_streams(site: Site) -> None:
 
 
 def test_pings_are_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "PING_SECONDS", 0.05)
+    monkeypatch.setattr(sse, "PING_SECONDS", 0.05)
     made = site.create(APPROVAL)
     for name, data in site.follow(made):
         if name == "ping":

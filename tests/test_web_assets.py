@@ -5,10 +5,8 @@ from pathlib import Path
 import pytest
 from request_support import request
 
-from playground.web.assets import FOR_GOOD, Assets
-from playground.web.errors import (
-    NothingHere,
-)
+from playground.web.http.errors import NothingHere
+from playground.web.pages.assets import FOR_GOOD, Assets
 
 
 @pytest.fixture

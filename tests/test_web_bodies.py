@@ -9,12 +9,8 @@ import pytest
 from request_support import request
 
 from playground.engine.inputs import stored
-from playground.web import bodies
-from playground.web.errors import (
-    BadBody,
-    NotAnObject,
-    NotJson,
-)
+from playground.web.http import bodies
+from playground.web.http.errors import BadBody, NotAnObject, NotJson
 from playground.workflows.errors import TooLarge
 
 

@@ -6,15 +6,9 @@ from request_support import request
 
 from playground.engine.clock import FakeClock
 from playground.settings import BadSetting
-from playground.web import rates, security, tokens
-from playground.web.addresses import Addresses
-from playground.web.errors import (
-    STATUS_OF,
-    CrossOrigin,
-    NoToken,
-    TooMany,
-    WrongToken,
-)
+from playground.web.http import rate_limits, security, tokens
+from playground.web.http.client_address import Addresses
+from playground.web.http.errors import STATUS_OF, CrossOrigin, NoToken, TooMany, WrongToken
 from playground.workflows import errors
 
 
@@ -58,7 +52,7 @@ def test_a_proxy_that_is_no_address_is_a_bad_setting() -> None:
 
 def test_the_limit_holds_in_any_minute_and_says_when_it_is_over() -> None:
     clock = FakeClock()
-    limit = rates.PerMinute(3, rates.STARTS, clock.now)
+    limit = rate_limits.PerMinute(3, rate_limits.STARTS, clock.now)
     for _ in range(3):
         limit.take("a")
         clock.advance(10_000)
@@ -75,7 +69,7 @@ def test_the_limit_holds_in_any_minute_and_says_when_it_is_over() -> None:
 
 def test_a_refused_request_is_not_counted() -> None:
     clock = FakeClock()
-    limit = rates.PerMinute(1, rates.CHECKS, clock.now)
+    limit = rate_limits.PerMinute(1, rate_limits.CHECKS, clock.now)
     limit.take("a")
     for _ in range(59):
         clock.advance(1_000)
@@ -87,7 +81,7 @@ def test_a_refused_request_is_not_counted() -> None:
 
 def test_addresses_not_heard_of_for_longest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("playground.engine.sliding_window.MOST_KEYS", 2)
-    limit = rates.PerMinute(1, rates.CHECKS, FakeClock().now)
+    limit = rate_limits.PerMinute(1, rate_limits.CHECKS, FakeClock().now)
     for address in "abc":
         limit.take(address)
     limit.take("a")
@@ -96,7 +90,7 @@ def test_addresses_not_heard_of_for_longest_are_forgotten(monkeypatch: pytest.Mo
 
 
 def test_only_so_many_are_open_at_once() -> None:
-    limit = rates.AtOnce(2, rates.STREAMS)
+    limit = rate_limits.AtOnce(2, rate_limits.STREAMS)
     limit.enter("a")
     limit.enter("a")
     with pytest.raises(TooMany, match="2 event streams"):

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from store_support import AT, completed, create, do, execution_ended, execution_started, quick, sleep, started, with_store
 
-from playground.web.folds import Fold, Folds
-from playground.web.journals import VALUES_BYTES, partly_read
+from playground.web.fold_cache import Fold, Folds
+from playground.web.journal_reader import VALUES_BYTES, partly_read
 from playground.workflows import events as ev
 from playground.workflows.events import Event, NewEvent, StepKey
 from playground.workflows.state import fold

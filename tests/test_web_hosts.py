@@ -5,9 +5,9 @@ from http_support import HELLO, MakeSite
 from starlette.requests import Request
 
 from playground.settings import BadSetting, Settings
-from playground.web.errors import HostRefused
-from playground.web.hosts import Hosts
-from playground.web.listening import CannotListen, is_loopback
+from playground.web.http.errors import HostRefused
+from playground.web.http.hosts import Hosts
+from playground.web.http.listening import CannotListen, is_loopback
 
 OWN = ("localhost:8000", "LOCALHOST", "localhost.", "app.localhost:8000", "127.0.0.1:8000", "127.9.9.9", "[::1]:8000", "192.0.2.7:8000")
 FOREIGN = ("evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "evil-localhost", "192.0.2.8", "0.0.0.0", "[::]", "2130706433", "x", "")

@@ -14,7 +14,7 @@ from http_support import DEADLINE, HELLO, Site
 from playground.engine.code import checker
 from playground.engine.code.checker import Check
 from playground.engine.sliding_window import Sliding
-from playground.web.protocol import Protocol
+from playground.web.http.connections import Protocol
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends a reset

@@ -6,8 +6,8 @@ import aio
 import msgspec
 import pytest
 
-from playground.web import rendering
-from playground.web.highlight import Highlighter, highlight
+from playground.web.pages import templates
+from playground.web.pages.highlight import Highlighter, highlight
 
 
 def plain(shown: str) -> str:
@@ -71,7 +71,7 @@ def test_the_same_source_is_highlighted_once() -> None:
 
 
 def test_json_in_a_page_cannot_leave_its_element() -> None:
-    shown = str(rendering.json_script({"source": "</script><!--<script>&\u2028"}))
+    shown = str(templates.json_script({"source": "</script><!--<script>&\u2028"}))
     assert not re.search("[<>&\u2028]", shown)
     assert msgspec.json.decode(shown) == {"source": "</script><!--<script>&\u2028"}
 
@@ -89,4 +89,4 @@ def test_json_in_a_page_cannot_leave_its_element() -> None:
     ],
 )
 def test_durations_are_for_people(ms: int | None, text: str) -> None:
-    assert rendering.duration_text(ms) == text
+    assert templates.duration_text(ms) == text

@@ -16,8 +16,8 @@ from playground.sandbox.launch import Bench
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
 from playground.web.calls import Call
+from playground.web.http.start_token import HEADER, StartToken
 from playground.web.routes import CALLS
-from playground.web.start_token import HEADER, StartToken
 
 JSON = {"Accept": "application/json"}
 LOCKED = [call for call in CALLS if not call.open]

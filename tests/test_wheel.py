@@ -57,7 +57,7 @@ def test_the_wheel_holds_the_pages_and_the_editor(wheel: Path) -> None:
         assert {f"playground/{name}" for name in here} <= set(names)
     assert {"playground/py.typed", "playground_editor/dist/editor.js"} <= set(names)
     assert any(name.startswith("playground_editor/dist/") and "licen" in name.lower() for name in names)
-    assert {"playground/web/fonts/LICENSE.txt", "playground/web/fonts/jetbrains-mono-subset.ttf"} <= set(names)
+    assert {"playground/web/pages/fonts/LICENSE.txt", "playground/web/pages/fonts/jetbrains-mono-subset.ttf"} <= set(names)
     assert [name for name in names if name.startswith(("tests/", "web/", "node_modules/"))] == []
 
 

@@ -21,15 +21,16 @@ from playground.engine.code.tenants import Tenants
 from playground.engine.ids import Ids
 from playground.examples import Example
 from playground.settings import Settings
-from playground.web import bodies, pages, rates
-from playground.web.access import TENANT, check_start_token
-from playground.web.addresses import Addresses
-from playground.web.assets import Assets
+from playground.web.api.chaos_rows import Rows
+from playground.web.api.openapi import describe
+from playground.web.api.sse import Streams
 from playground.web.calls import Call
-from playground.web.chaos_rows import Rows
 from playground.web.context import Context, Limits
-from playground.web.embedding import Embedding
-from playground.web.errors import (
+from playground.web.http import bodies, rate_limits
+from playground.web.http.authorization import TENANT, check_start_token
+from playground.web.http.client_address import Addresses
+from playground.web.http.embedding import Embedding
+from playground.web.http.errors import (
     INTERNAL,
     Internal,
     MethodNotAllowed,
@@ -42,21 +43,21 @@ from playground.web.errors import (
     status_of,
     title_of,
 )
-from playground.web.highlight import Highlighter
-from playground.web.hosts import Hosts, OwnHosts
-from playground.web.kept_cards import Cards
-from playground.web.listening import is_loopback
-from playground.web.measured import Measured, Requests
-from playground.web.openapi import describe
-from playground.web.public import PublicUrl
-from playground.web.rendering import Rendering
-from playground.web.responses import json_response, wants_html
+from playground.web.http.hosts import Hosts, OwnHosts
+from playground.web.http.listening import is_loopback
+from playground.web.http.prometheus_registry import Scrapes
+from playground.web.http.public_url import PublicUrl
+from playground.web.http.request_metrics import Measured, Requests
+from playground.web.http.responses import json_response, wants_html
+from playground.web.http.security import SecurityHeaders, check_origin
+from playground.web.http.start_token import StartToken
+from playground.web.instance_view import Views
+from playground.web.pages import pages
+from playground.web.pages.assets import Assets
+from playground.web.pages.card_cache import Cards
+from playground.web.pages.highlight import Highlighter
+from playground.web.pages.templates import Rendering
 from playground.web.routes import CALLS
-from playground.web.scrapes import Scrapes
-from playground.web.security import SecurityHeaders, check_origin
-from playground.web.start_token import StartToken
-from playground.web.streams import Streams
-from playground.web.views import Views
 from playground.workflows.errors import WorkflowError
 
 COMPRESS_FROM_BYTES = 500
@@ -143,22 +144,22 @@ def create_app(
 
 def _limits(engine: Engine, settings: Settings) -> Limits:
     """Shared by all nodes is what fills their store, and what users would see grow with the number of nodes."""
-    now, shared, hour = engine.clock.now, engine.shared, rates.HOUR_SECONDS
+    now, shared, hour = engine.clock.now, engine.shared, rate_limits.HOUR_SECONDS
     return Limits(
-        starts=rates.PerMinuteOfAll(settings.starts_per_minute, rates.STARTS, shared, "starts_per_minute"),
-        snippets=rates.PerMinuteOfAll(settings.snippets_per_minute, rates.SNIPPETS, shared, "snippets_per_minute"),
+        starts=rate_limits.PerMinuteOfAll(settings.starts_per_minute, rate_limits.STARTS, shared, "starts_per_minute"),
+        snippets=rate_limits.PerMinuteOfAll(settings.snippets_per_minute, rate_limits.SNIPPETS, shared, "snippets_per_minute"),
         # Wrong keys and tokens too, so that who guesses gains nothing by asking several nodes.
-        changes=rates.PerMinuteOfAll(settings.changes_per_minute, rates.CHANGES, shared, "changes_per_minute"),
-        tenants=rates.PerMinuteOfAll(settings.requests_per_tenant, rates.TENANTS, shared, "requests_per_tenant"),
-        chaos=rates.PerMinuteOfAll(settings.chaos_per_hour, rates.CHAOS, shared, "chaos_per_hour", window=hour),
+        changes=rate_limits.PerMinuteOfAll(settings.changes_per_minute, rate_limits.CHANGES, shared, "changes_per_minute"),
+        tenants=rate_limits.PerMinuteOfAll(settings.requests_per_tenant, rate_limits.TENANTS, shared, "requests_per_tenant"),
+        chaos=rate_limits.PerMinuteOfAll(settings.chaos_per_hour, rate_limits.CHAOS, shared, "chaos_per_hour", window=hour),
         # Per node on purpose: a check takes this node's processor and its workers, and leaves nothing behind.
-        checks=rates.PerMinute(settings.checks_per_minute, rates.CHECKS, now, "checks_per_minute"),
+        checks=rate_limits.PerMinute(settings.checks_per_minute, rate_limits.CHECKS, now, "checks_per_minute"),
         # Per node on purpose: reading takes this node's processor, and no page should wait for a count of pages.
-        reads=rates.PerMinute(settings.reads_per_minute, rates.READS, now, "reads_per_minute"),
+        reads=rate_limits.PerMinute(settings.reads_per_minute, rate_limits.READS, now, "reads_per_minute"),
         # Per node on purpose: a picture is drawn by this node's processor and kept in its memory.
-        cards=rates.PerMinute(settings.cards_per_minute, rates.CARDS, now, "cards_per_minute"),
+        cards=rate_limits.PerMinute(settings.cards_per_minute, rate_limits.CARDS, now, "cards_per_minute"),
         # Per node on purpose: a stream holds a socket and memory of this process, and ends with it.
-        streams=rates.AtOnce(settings.streams_per_address, rates.STREAMS, "streams_per_address"),
+        streams=rate_limits.AtOnce(settings.streams_per_address, rate_limits.STREAMS, "streams_per_address"),
     )
 
 
@@ -200,7 +201,7 @@ def _without_id(request: Request, error: WorkflowError) -> str:
 
 async def answer(context: Context, request: Request, error: WorkflowError) -> Response:
     """A refusal as a page for a browser, as JSON for everyone else."""
-    status, headers = status_of(error), headers_of(error) | rates.headers(request)
+    status, headers = status_of(error), headers_of(error) | rate_limits.headers(request)
     if not wants_html(request):
         return json_response(as_json(error), status, headers)
     if isinstance(error, (NoStartToken, WrongStartToken)):
@@ -221,7 +222,7 @@ def _endpoint(context: Context, call: Call) -> Callable[[Request], Awaitable[Res
         if not call.open:
             check_start_token(context, request)
         response = await call.view(context, request)
-        response.headers.update(rates.headers(request))
+        response.headers.update(rate_limits.headers(request))
         return response
 
     return serve

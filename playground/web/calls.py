@@ -18,7 +18,7 @@ class Call:
     a key of its tenant; `page`: HTML for a browser; `open`: a server without isolation answers it without the token of its
     start, too.
 
-    `refuses` are the codes of errors.py that it may answer with, beside those that every call of its kind may.
+    `refuses` are the codes of web/http/errors.py that it may answer with, beside those that every call of its kind may.
     """
 
     method: str

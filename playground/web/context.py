@@ -11,21 +11,21 @@ from playground.engine.ids import Ids
 from playground.examples import Example
 from playground.settings import Settings
 from playground.store.protocol import Store
-from playground.web.addresses import Addresses
-from playground.web.assets import Assets
-from playground.web.chaos_rows import Rows
-from playground.web.embedding import Embedding
-from playground.web.errors import ExampleNotFound
-from playground.web.highlight import Highlighter
-from playground.web.kept_cards import Cards
-from playground.web.measured import Requests
-from playground.web.public import PublicUrl
-from playground.web.rates import AtOnce, PerMinute, PerMinuteOfAll
-from playground.web.rendering import Rendering
-from playground.web.scrapes import Scrapes
-from playground.web.start_token import StartToken
-from playground.web.streams import Streams
-from playground.web.views import Views
+from playground.web.api.chaos_rows import Rows
+from playground.web.api.sse import Streams
+from playground.web.http.client_address import Addresses
+from playground.web.http.embedding import Embedding
+from playground.web.http.errors import ExampleNotFound
+from playground.web.http.prometheus_registry import Scrapes
+from playground.web.http.public_url import PublicUrl
+from playground.web.http.rate_limits import AtOnce, PerMinute, PerMinuteOfAll
+from playground.web.http.request_metrics import Requests
+from playground.web.http.start_token import StartToken
+from playground.web.instance_view import Views
+from playground.web.pages.assets import Assets
+from playground.web.pages.card_cache import Cards
+from playground.web.pages.highlight import Highlighter
+from playground.web.pages.templates import Rendering
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-// Formats Python in a worker of the page: Ruff's formatter as WebAssembly. The policy this file is served with (web/security.py) lets
+// Formats Python in a worker of the page: Ruff's formatter as WebAssembly. The policy this file is served with (web/http/security.py) lets
 // it compile WebAssembly, which the page may not, and reach nothing: the page hands it the bytes, and the source never leaves the browser.
 //
 // Takes {wasm: ArrayBuffer} once, then {source}; answers {text} or {error, byte}, `byte` the place in UTF-8 or null.

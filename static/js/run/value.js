@@ -27,7 +27,7 @@ export function valueNodes(value) {
 
 /**
  * A stored value with the digits of its large ints in the place of their tags; with `dicts`, those of dicts go, too. What comes after `left`
- * values stays as it is. It is `untagged` of playground/web/pretty.py.
+ * values stays as it is. It is `untagged` of playground/web/indented_json.py.
  */
 function untagged(value, { dicts = false, left = { values: Infinity } } = {}) {
   left.values -= 1;

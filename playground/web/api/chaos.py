@@ -1,0 +1,89 @@
+"""Chaos over the API: run an instance again with its worker killed before each commit in turn, and see what came of it.
+
+Only instances that are nobody's: a tenant's keys and effects are shared by all its instances, so that reruns would change them.
+"""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from playground.engine import queue_names
+from playground.engine.chaos_runs import goes_on, lacks_rest
+from playground.store.protocol import Committed
+from playground.web.api.chaos_rows import outcome
+from playground.web.api.check import check_stored
+from playground.web.api.operations import NoBody, accepted, controlled
+from playground.web.context import Context
+from playground.web.http import bodies
+from playground.web.http.authorization import find
+from playground.web.http.responses import FRESH, json_response
+from playground.workflows import events as ev
+
+# What an outcome is compared as.
+SAME = "same"
+DIFFERS = "differs"
+VARIES = "varies"  # it differs, but so it does without a kill
+DIVERGED = "diverged"  # a replay took another way: it left steps out, or the run came to its end by other steps
+
+
+async def start(context: Context, request: Request) -> Response:
+    """Run the instance once more for each commit it made, with the worker killed before that commit."""
+    row = await controlled(context, request)
+    await bodies.read_short(request, NoBody)
+    address = context.addresses.of(request)
+    queue = queue_names.of_address(address)
+    await check_stored(context, queue)
+    await context.chaos.check(row)  # what is refused is not counted
+    await context.limits.chaos.spend(request, address)
+    await context.chaos.start(row, queue)
+    return accepted(Committed((), row))
+
+
+async def rows(context: Context, request: Request) -> Response:
+    """The reruns of an instance: whether each came to the same, and what ran twice."""
+    row = await find(context, request)
+    children = await context.chaos.children(row)
+    told = [await context.chaos_rows.of(child) for child in children]
+    control = next((it for it in told if it["number"] is None), None)
+    final = row.status in ev.FINAL_STATUSES and row.status != ev.TERMINATED
+    if lacks_rest(children) and children[0].status in ev.FINAL_STATUSES:
+        context.chaos.follow(row)
+    by_itself = outcome(row) if final else None
+    without_a_kill = None if control is None else control["outcome"]
+    good = [it for it in (by_itself, without_a_kill) if it is not None]
+    steady = len(set(good)) <= 1
+    expected = control["way"] if control is not None else None
+    way = expected if not final or expected == await context.chaos_rows.way_of(row) else None
+    reruns = [_shown(it, good, way, steady=steady) for it in told if it is not control]
+    answer = {
+        "of": row.id,
+        "status": "none" if not told else "running" if goes_on(children) else "complete",
+        "most": context.chaos.most,
+        "kept_hours": context.settings.chaos_retention_hours,
+        "steady": None if without_a_kill is None or not final else steady,
+        "control": control and _shown(control, good, None, steady=steady),
+        "rows": reruns,
+        "summary": _summary(reruns),
+    }
+    return json_response(answer, headers=FRESH)
+
+
+def _shown(row: dict[str, Any], good: list[str], way: str | None, *, steady: bool) -> dict[str, Any]:
+    """A row with the comparison in place of what is compared. `way` is the one to go, where the run and its rerun without a kill agree on one."""
+    outcome = row["outcome"]
+    compared = None if outcome is None or not good else SAME if outcome in good else DIFFERS if steady else VARIES
+    if compared is not None and (row["not_reached"] is not None or (compared == SAME and way not in (None, row["way"]))):
+        compared = DIVERGED
+    return {name: value for name, value in row.items() if name not in ("outcome", "way")} | {"result": compared}
+
+
+def _summary(told: list[dict[str, Any]]) -> dict[str, int]:
+    return {
+        "rows": len(told),
+        "ended": sum(it["result"] is not None for it in told),
+        **{result: sum(it["result"] == result for it in told) for result in (SAME, DIFFERS, VARIES, DIVERGED)},
+        "ran_twice": sum(bool(it["ran_twice"]) for it in told),
+        "effects_twice": sum(bool(it["effects_twice"]) for it in told),
+        "not_killed": sum(it["result"] is not None and it["killed"] is None for it in told),
+    }

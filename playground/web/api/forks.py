@@ -1,0 +1,97 @@
+"""Forks over the API: a new instance from what another one has finished, with an edited result or edited code; and edited code for one that lives."""
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from playground.engine import CreateInstance, forks, queue_names
+from playground.engine.code import code_change
+from playground.engine.code.tenants import WORKFLOW
+from playground.store.protocol import InstanceRow
+from playground.web.api import tenant_instances
+from playground.web.api.check import body_limit, check_stored, refuse_bad
+from playground.web.api.instances import created
+from playground.web.api.operations import StepBody, controlled, step_key
+from playground.web.context import Context
+from playground.web.http import bodies, tokens
+from playground.web.http.authorization import find, spend_reading
+from playground.web.http.errors import NoToken, WrongToken
+from playground.web.http.responses import FRESH, json_response
+from playground.workflows.errors import CannotFork, CannotMigrate
+
+_NO_SOURCE = "The code of this instance comes from a program on the server; a fork of it runs that code, whatever it is by then."
+_SENSITIVE = 'The result of step "{step}" is sensitive, so only who started this run may copy it into a fork. Fork at that step or before it.'
+_NO_CODE = "The code of this instance comes from a program on the server, which alone can change it."
+
+
+class CodeBody(bodies.SourceBody, forbid_unknown_fields=True):
+    source: str
+
+
+class ForkBody(bodies.SourceBody, forbid_unknown_fields=True):
+    from_step: StepBody | None = None
+    output: Any = msgspec.UNSET
+    source: str | None = None
+
+
+async def fork(context: Context, request: Request) -> Response:
+    """Start an instance from the results of another, up to a step. The control token in the answer is told this once."""
+    row = await find(context, request)
+    body = await bodies.read_object(request, ForkBody, body_limit(context) + context.settings.value_bytes, may_be_empty=True)
+    if row.tenant:
+        return await _of_tenant(context, row, body)
+    address = context.addresses.of(request)
+    queue = queue_names.of_address(address)
+    if body.source is not None:
+        context.limits.checks.spend(request, address)
+        await refuse_bad(context, body.source, queue, row.class_name)
+    await check_stored(context, queue)
+    await context.limits.starts.spend(request, address)
+    await spend_reading(context, request, row, events=row.last_seq)
+    planned = await forks.plan(context.engine, row, step_key(body.from_step), body.output)
+    if planned.sensitive and not tokens.is_of(request, row.control_hash):
+        raise (NoToken if tokens.bearer(request) is None else WrongToken)(_SENSITIVE.format(step=planned.sensitive.name))
+    context.engine.stored.add(queue, planned.bytes + len((body.source or "").encode()))
+    token = context.ids.token()
+    made = await context.engine.create(
+        replace(await _running(context, row, planned.template, body.source), queue=queue, control_hash=tokens.digest(token))
+    )
+    return created(made, token)
+
+
+async def _of_tenant(context: Context, row: InstanceRow, body: ForkBody) -> Response:
+    if body.source is not None:
+        if row.workflow != WORKFLOW:
+            raise CannotFork(_NO_SOURCE)
+        context.limits.checks.take(queue_names.of_tenant(row.tenant))
+        await refuse_bad(context, body.source, queue_names.of_tenant(row.tenant), row.class_name)
+    planned = await forks.plan(context.engine, row, step_key(body.from_step), body.output)
+    return tenant_instances.created(await context.engine.create(await _running(context, row, planned.template, body.source)))
+
+
+async def change_code(context: Context, request: Request) -> Response:
+    """Let a living instance go on with other code, where its history fits; its worker is given up."""
+    row = await controlled(context, request)
+    body = await bodies.read_object(request, CodeBody, body_limit(context))
+    if row.tenant and row.workflow != WORKFLOW:
+        raise CannotMigrate(_NO_CODE)
+    address = context.addresses.of(request)
+    context.limits.checks.take(queue_names.of_tenant(row.tenant) if row.tenant else address)
+    owner = queue_names.of_tenant(row.tenant) if row.tenant else queue_names.of_address(address)
+    await refuse_bad(context, body.source, owner, row.class_name)
+    if not row.tenant:
+        await check_stored(context, row.queue)
+        context.engine.stored.add(row.queue, len(body.source.encode()))
+    now = (await code_change.change_code(context.engine, row, body.source)).row
+    return json_response({"id": now.id, "status": now.status, "last_seq": now.last_seq, "snippet": now.snippet}, 202, FRESH)
+
+
+async def _running(context: Context, row: InstanceRow, template: CreateInstance, source: str | None) -> CreateInstance:
+    """The fork with the code that it is to run."""
+    if source is None or source == (await context.engine.code(row)).source:
+        return template
+    trigger = dict(template.trigger) if not isinstance(template.trigger, str) else {}
+    return replace(template, source=source, version="", trigger={**trigger, "source": True})

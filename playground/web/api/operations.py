@@ -1,0 +1,163 @@
+"""What may be done to an instance, over the API: by who holds its control token, or a key of its tenant."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Literal
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from playground.engine.execution.fault_injection import NewBreak
+from playground.store.protocol import Committed, InstanceRow
+from playground.web.context import Context
+from playground.web.http import bodies, tokens
+from playground.web.http.authorization import TENANT, find
+from playground.web.http.responses import FRESH, json_response
+from playground.workflows import breaks
+from playground.workflows.events import StepKey
+
+BREAKS_BYTES = breaks.MOST * breaks.VALUE_BYTES  # of the values of all breaks that one body may set
+
+
+class BreakStepBody(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    count: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] | None = None
+    kind: Literal["do"] = "do"
+
+
+class BreakBody(msgspec.Struct, forbid_unknown_fields=True):
+    step: BreakStepBody
+    how: Literal["fail", "timeout", "slow", "return"] | None
+    times: int = 1
+    ms: int | None = None
+    value: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class StepBody(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    count: int = 1
+    kind: Literal["do", "sleep", "wait"] = "do"
+    parent: "StepBody | None" = None
+
+
+class TerminateBody(msgspec.Struct, forbid_unknown_fields=True):
+    rollback: bool = False
+
+
+class RestartBody(msgspec.Struct, forbid_unknown_fields=True):
+    from_step: StepBody | None = None
+    breaks: list[BreakBody] = []
+
+
+class KillBody(msgspec.Struct, forbid_unknown_fields=True):
+    when: Literal["now", "during-step", "before-commit", "never"] = "now"
+
+
+class WakeBody(msgspec.Struct, forbid_unknown_fields=True):
+    step: StepBody | None = None
+
+
+class NoBody(msgspec.Struct, forbid_unknown_fields=True):
+    pass
+
+
+async def send_event(context: Context, request: Request) -> Response:
+    """Send an event; the body is its payload, any JSON."""
+    row = await controlled(context, request)
+    payload = await bodies.read_json(request, context.settings.value_bytes + bodies.OVERHEAD_BYTES)
+    if len(bytes(payload)) > bodies.HEAVY_BYTES and not row.tenant:
+        heavy = len(bytes(payload)) // bodies.HEAVY_BYTES
+        await context.limits.changes.spend(request, context.addresses.of(request), heavy)
+    sender = context.tenants if row.tenant else context.engine
+    return accepted(await sender.send_event(row, request.path_params["type"], payload))
+
+
+async def pause(context: Context, request: Request) -> Response:
+    """Start no new step; stop timers and keep what remains of them."""
+    return await _plain(context, request, context.engine.pause)
+
+
+async def resume(context: Context, request: Request) -> Response:
+    """Go on after a pause."""
+    return await _plain(context, request, context.engine.resume)
+
+
+async def _plain(context: Context, request: Request, act: Callable[[InstanceRow], Awaitable[Committed]]) -> Response:
+    """An operation that takes nothing but the instance."""
+    row = await controlled(context, request)
+    await bodies.read_short(request, NoBody)
+    return accepted(await act(row))
+
+
+async def terminate(context: Context, request: Request) -> Response:
+    """End an instance, with its rollback handlers if asked."""
+    row = await controlled(context, request)
+    body = await bodies.read_short(request, TerminateBody)
+    return accepted(await context.engine.terminate(row, rollback=body.rollback))
+
+
+async def restart(context: Context, request: Request) -> Response:
+    """Run again from the top, or from a step with what was stored before it."""
+    row = await controlled(context, request)
+    body = await bodies.read_object(request, RestartBody, BREAKS_BYTES + bodies.OVERHEAD_BYTES, may_be_empty=True)
+    return accepted(await context.engine.restart(row, from_step=step_key(body.from_step), new_breaks=breaks_of(body.breaks)))
+
+
+async def delete(context: Context, request: Request) -> Response:
+    """Remove an instance and its journal."""
+    row = await controlled(context, request)
+    await context.engine.delete(row)
+    return Response(status_code=204)
+
+
+async def kill_worker(context: Context, request: Request) -> Response:
+    """SIGKILL the worker: what is committed stays, and the next one goes on from there."""
+    row = await controlled(context, request)
+    body = await bodies.read_short(request, KillBody)
+    return accepted(await context.engine.kill_worker(row, when=body.when))
+
+
+async def break_step(context: Context, request: Request) -> Response:
+    """Make the next attempts of a step fail, time out, be slow or return a value; `how` null clears it. Recorded as injected."""
+    row = await controlled(context, request)
+    [new] = breaks_of([await bodies.read_object(request, BreakBody, breaks.VALUE_BYTES + bodies.OVERHEAD_BYTES)])
+    return accepted(await context.engine.set_break(row, new))
+
+
+async def wake(context: Context, request: Request) -> Response:
+    """End the current sleep, retry wait or event timeout now; recorded as virtual time."""
+    row = await controlled(context, request)
+    body = await bodies.read_short(request, WakeBody)
+    return accepted(await context.engine.wake(row, step_key(body.step)))
+
+
+async def controlled(context: Context, request: Request) -> InstanceRow:
+    """The instance of the address, for a caller who may change it: with its control token, or with a key of its tenant.
+
+    Raises:
+        InstanceNotFound, NoToken, WrongToken, TooMany, NoKey, WrongKey, RevokedKey
+    """
+    if TENANT in request.path_params:
+        return await find(context, request)
+    await context.limits.changes.spend(request, context.addresses.of(request))
+    row = await find(context, request)
+    tokens.check(request, row.control_hash)
+    return row
+
+
+def breaks_of(given: list[BreakBody]) -> list[NewBreak]:
+    """The breaks that a body sets."""
+    return [
+        NewBreak(it.step.name, it.step.count, it.how, it.times, it.ms, None if it.value is msgspec.UNSET else it.value) for it in given
+    ]
+
+
+def step_key(step: StepBody | None) -> StepKey | None:
+    """The step that a body names."""
+    return None if step is None else StepKey(step.kind, step.name, step.count, step_key(step.parent))
+
+
+def accepted(committed: Committed) -> Response:
+    """The answer to an operation: how the instance stands after it."""
+    row = committed.row
+    return json_response({"id": row.id, "status": row.status, "last_seq": row.last_seq}, 202, FRESH)

@@ -1,0 +1,118 @@
+"""A tenant's instances over the API, beyond what every instance has: start one or many, list them, move one to another version."""
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from playground.store.protocol import InstanceRow
+from playground.web.api.operations import accepted
+from playground.web.context import Context
+from playground.web.http import bodies
+from playground.web.http.authorization import tenant_of
+from playground.web.http.errors import BadQuery
+from playground.web.http.query_parameters import whole_number
+from playground.web.http.responses import FRESH, json_response
+from playground.web.instance_view import instance_address
+from playground.workflows import events as ev
+from playground.workflows.errors import InstanceNotFound
+
+LISTED_DEFAULT = 50
+LISTED_MOST = 200
+BATCH_BYTES = 16 * 1024 * 1024  # of a batch with all its params
+
+
+class TenantCreateBody(msgspec.Struct, forbid_unknown_fields=True):
+    params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    id: str | None = None
+    version: str = ""
+
+
+class BatchEntry(msgspec.Struct, forbid_unknown_fields=True):
+    params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    id: str | None = None
+
+
+class BatchBody(msgspec.Struct, forbid_unknown_fields=True):
+    instances: list[BatchEntry]
+    version: str = ""
+
+
+class MigrateBody(msgspec.Struct, forbid_unknown_fields=True):
+    version: str
+    force: bool = False
+
+
+async def create(context: Context, request: Request) -> Response:
+    """Start an instance of the newest version, or of the one that is named."""
+    tenant = await tenant_of(context, request)
+    body = await bodies.read_object(request, TenantCreateBody, context.settings.value_bytes + bodies.OVERHEAD_BYTES, may_be_empty=True)
+    row = await context.tenants.create(tenant, _given(body.params), body.id, body.version)
+    return created(row)
+
+
+def created(row: InstanceRow) -> Response:
+    """The answer to who started an instance of a tenant."""
+    return json_response(_made(row), 201, {"Location": instance_address(row), **FRESH})
+
+
+async def create_batch(context: Context, request: Request) -> Response:
+    """Start 1 to 100 instances; ids that are taken or repeated are left out and reported."""
+    tenant = await tenant_of(context, request)
+    body = await bodies.read_object(request, BatchBody, BATCH_BYTES)
+    entries = [{"params": _given(it.params), "id": it.id} for it in body.instances]
+    made, refused = await context.tenants.create_batch(tenant, entries, body.version)
+    left_out = [{"index": it.index, "id": it.id, "code": it.code} for it in refused]
+    return json_response({"created": [_made(row) for row in made], "refused": left_out}, 201, FRESH)
+
+
+async def listed(context: Context, request: Request) -> Response:
+    """Instances, newest first; `status` chooses, `before` goes on after an id."""
+    tenant = await tenant_of(context, request)
+    status = request.query_params.get("status")
+    if status is not None and status not in ev.STATUSES:
+        raise BadQuery(f"`status` takes one of {', '.join(ev.STATUSES)}.")
+    limit = whole_number(request, "limit", LISTED_DEFAULT, least=1, most=LISTED_MOST)
+    before = await _key_of(context, tenant, request.query_params.get("before"))
+    rows = await context.store.list(tenant, status=status, before=before, limit=limit)
+    counts = await context.store.count(tenant=tenant)
+    shown = {
+        "instances": [_listed(row) for row in rows],
+        "before": rows[-1].id if len(rows) == limit else None,
+        "counts": {name: counts.get(name, 0) for name in ev.STATUSES},
+    }
+    return json_response(shown, headers=FRESH)
+
+
+async def migrate(context: Context, request: Request) -> Response:
+    """Let an instance go on with another version, where its history fits."""
+    tenant = await tenant_of(context, request)
+    body = await bodies.read_object(request, MigrateBody, bodies.OVERHEAD_BYTES)
+    row = await context.store.find(tenant, request.path_params["id"])
+    committed = await context.tenants.migrate(row, body.version, force=body.force)
+    context.log("tenant.migrated", tenant=tenant, instance=row.key, version=body.version, client=context.addresses.of(request))
+    return accepted(committed)
+
+
+async def _key_of(context: Context, tenant: str, id: str | None) -> int | None:
+    """The place in the list of an instance. Ids go over the wire, since the store's own numbers would count everybody's."""
+    if id is None:
+        return None
+    try:
+        return (await context.store.find(tenant, id)).key
+    except InstanceNotFound:
+        raise BadQuery("`before` takes the id of the last instance that was listed; there is none of this id any more.") from None
+
+
+def _given(params: msgspec.Raw | msgspec.UnsetType) -> msgspec.Raw | None:
+    return params if isinstance(params, msgspec.Raw) else None
+
+
+def _made(row: InstanceRow) -> dict[str, Any]:
+    return {"id": row.id, "status": row.status, "version": row.snippet, "url": instance_address(row)}
+
+
+def _listed(row: InstanceRow) -> dict[str, Any]:
+    times = {name: getattr(row, name) for name in ("created_at", "started_at", "ended_at")}
+    return {**_made(row), **times, "waiting_until": row.wait_until if row.status == ev.WAITING else None, "error": row.error}

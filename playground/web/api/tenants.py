@@ -1,0 +1,148 @@
+"""A tenant's code over the API: deploy it, look at its versions, and keep the secrets that it reads."""
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from playground.engine import queue_names
+from playground.engine.code.tenants import SECRET_BYTES, check_class_name
+from playground.store.tables import Version
+from playground.web.api.check import ESCAPED, body_limit, refuse_bad
+from playground.web.context import Context
+from playground.web.http import bodies, tokens
+from playground.web.http.authorization import TENANT, check_operator, tenant_of
+from playground.web.http.errors import BadBody, BadQuery
+from playground.web.http.query_parameters import whole_number
+from playground.web.http.responses import FRESH, json_response
+from playground.web.http.tokens import KEY_NAME_LENGTH, KEY_PREFIX
+from playground.workflows import names
+from playground.workflows.errors import VersionNotFound
+from playground.workflows.source import CLASS_NAME
+
+MAIN = "main"  # the workflow that /workflow deploys
+VERSIONS_DEFAULT = 50
+VERSIONS_LISTED = 200  # in one answer
+
+
+class DeployBody(bodies.SourceBody, forbid_unknown_fields=True):
+    source: str
+    class_name: str = CLASS_NAME
+
+
+class SecretBody(msgspec.Struct, forbid_unknown_fields=True):
+    value: str
+
+
+class KeyBody(msgspec.Struct, forbid_unknown_fields=True):
+    name: str = ""
+
+
+async def make_key(context: Context, request: Request) -> Response:
+    """Make a key, and the tenant if it is new; told this once. For the operator."""
+    await check_operator(context, request)
+    tenant = names.check_name(request.path_params[TENANT], TENANT)
+    await context.limits.changes.spend(request, context.addresses.of(request))
+    called = (await bodies.read_short(request, KeyBody)).name
+    if len(called) > KEY_NAME_LENGTH or not called.isprintable():
+        raise BadBody(f"`name` says what the key is for, in at most {KEY_NAME_LENGTH} printable characters.")
+    known = await context.store.tenants.tenant(tenant)
+    key = KEY_PREFIX + context.ids.token()
+    number = await context.store.tenants.add_key(tenant, called, tokens.digest(key), at=context.now())
+    context.log("tenant.key_made", tenant=tenant, number=number, client=context.addresses.of(request))
+    shown = {"tenant": tenant, "created": known is None, "number": number, "name": called, "key": key}
+    return json_response(shown, 201, FRESH)
+
+
+async def deploy(context: Context, request: Request) -> Response:
+    """Make code the newest version, which new instances get. What is the newest already stays it."""
+    tenant = await tenant_of(context, request)
+    body = await bodies.read_object(request, DeployBody, body_limit(context))
+    check_class_name(body.class_name)
+    context.limits.checks.take(queue_names.of_tenant(tenant))
+    checked = await refuse_bad(context, body.source, queue_names.of_tenant(tenant), body.class_name)
+    version, fresh = await context.tenants.deploy(tenant, body.source, body.class_name)
+    if fresh:
+        context.log("tenant.deployed", tenant=tenant, version=version.id, number=version.number, client=context.addresses.of(request))
+    shown = _version(version) | {"created": fresh, "diagnostics": checked.diagnostics, "outline": checked.outline}
+    return json_response(shown, 201 if fresh else 200, FRESH)
+
+
+async def versions(context: Context, request: Request) -> Response:
+    """The versions there are, newest first; `before` goes on at a number."""
+    tenant = await tenant_of(context, request)
+    limit = whole_number(request, "limit", VERSIONS_DEFAULT, least=1, most=VERSIONS_LISTED)
+    before = whole_number(request, "before", 0) or None
+    found = await context.tenants.versions(tenant, before, limit)
+    more = found[-1].number if len(found) == limit and found[-1].number > 1 else None
+    return json_response({"versions": [_version(it) for it in found], "before": more}, headers=FRESH)
+
+
+async def version(context: Context, request: Request) -> Response:
+    """A version with its source."""
+    tenant = await tenant_of(context, request)
+    found = await context.tenants.version(tenant, request.path_params["version"])
+    return json_response(_version(found) | {"source": found.source}, headers=FRESH)
+
+
+async def delete_version(context: Context, request: Request) -> Response:
+    """Remove a version for good, unless it is the newest or an unfinished instance needs it."""
+    tenant, id = await tenant_of(context, request), request.path_params["version"]
+    await context.tenants.delete_version(tenant, id)
+    context.log("tenant.version_deleted", tenant=tenant, version=id, client=context.addresses.of(request))
+    return Response(status_code=204)
+
+
+async def delete_named_version(context: Context, request: Request) -> Response:
+    """The same by the name of the workflow, which is `main`."""
+    workflow = request.path_params["name"]
+    if workflow != MAIN:
+        await tenant_of(context, request)
+        raise VersionNotFound(f'This tenant has no workflow "{workflow[:60]}"; what is deployed at /workflow is called "{MAIN}".')
+    return await delete_version(context, request)
+
+
+async def delete_tenant(context: Context, request: Request) -> Response:
+    """Remove a tenant with everything it has; with `end=true` also while instances are unfinished, which are ended. For the operator."""
+    await check_operator(context, request)
+    tenant = names.check_name(request.path_params[TENANT], TENANT)
+    await context.limits.changes.spend(request, context.addresses.of(request))
+    end = request.query_params.get("end", "false")
+    if end not in ("true", "false"):
+        raise BadQuery("`end` takes true or false.")
+    removed = await context.tenants.delete(tenant, end=end == "true")
+    context.log("tenant.deleted", tenant=tenant, instances=removed, client=context.addresses.of(request))
+    return json_response({"tenant": tenant, "instances": removed}, headers=FRESH)
+
+
+async def secrets(context: Context, request: Request) -> Response:
+    """The names of the secrets; no answer ever has their values."""
+    tenant = await tenant_of(context, request)
+    return json_response({"secrets": await context.tenants.secret_names(tenant)}, headers=FRESH)
+
+
+async def set_secret(context: Context, request: Request) -> Response:
+    """Set a secret, which the code may read from its next execution on."""
+    tenant = await tenant_of(context, request)
+    body = await bodies.read_object(request, SecretBody, ESCAPED * SECRET_BYTES + bodies.OVERHEAD_BYTES)
+    await context.tenants.set_secret(tenant, request.path_params["name"], body.value)
+    context.log("tenant.secret_set", tenant=tenant, name=request.path_params["name"], client=context.addresses.of(request))
+    return Response(status_code=204)
+
+
+async def remove_secret(context: Context, request: Request) -> Response:
+    """Remove a secret."""
+    tenant = await tenant_of(context, request)
+    await context.tenants.remove_secret(tenant, request.path_params["name"])
+    context.log("tenant.secret_removed", tenant=tenant, name=request.path_params["name"], client=context.addresses.of(request))
+    return Response(status_code=204)
+
+
+def _version(version: Version) -> dict[str, Any]:
+    return {
+        "version": version.id,
+        "number": version.number,
+        "class_name": version.class_name,
+        "created_at": version.created_at,
+    }

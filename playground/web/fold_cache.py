@@ -1,0 +1,140 @@
+"""Journals folded for people: a fold is kept, so that asking again costs only what is new.
+
+Steps that have ended are kept as the JSON that is answered: as objects they take five times as much memory, and each answer would write them
+anew. Only a restart looks at ended steps again, and after one the journal is folded afresh.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from playground.store.protocol import InstanceRow, Store
+from playground.web.journal_reader import Budget, read
+from playground.workflows import events as ev
+from playground.workflows.events import Event
+from playground.workflows.state import State
+from playground.workflows.state_parts import Step
+
+REMEMBERED = 32  # folds kept
+REMEMBERED_BYTES = 8 * 1024 * 1024  # or as few as hold so much
+STEP_BYTES = 1_000  # what a step takes as an object, its values aside
+PART_BYTES = 64 * 1024  # of text that is put together before the next piece begins
+
+_encode = msgspec.json.encode
+
+
+class Fold:
+    """A journal as far as it was read. `generation` is the one whose ended steps are kept as JSON: no restart comes after it."""
+
+    def __init__(self, generation: int) -> None:
+        self.state, self.budget, self.generation = State(), Budget(), generation
+        self.growing = asyncio.Lock()  # two requests that read the same events would both count their values
+        self._parts: list[bytes | Step] = []  # by when the steps started: JSON of ended ones in a row, and those that go on
+        self._seen = 0  # the seq up to which steps are among them
+
+    def take(self, events: Iterable[Event]) -> bool:
+        """Apply what comes next. False when it can't be done: this fold has let go of what a restart or a given-up wait asks for."""
+        for event in events:
+            if event.type == ev.WORKFLOW_RESTARTED and self.state.generation >= self.generation:
+                return False
+            if event.type in ev.SUSPENSIONS_GIVEN_UP and self.state.generation == self.generation and event.key not in self.state.steps:
+                return False  # it had ended, and the code never saw it
+            self.state.apply(event)
+        if self.state.generation == self.generation:
+            self._put_away()
+        return True
+
+    def steps(self) -> msgspec.Raw:
+        """The steps as the API shows them, in JSON."""
+        parts = self._parts if self.state.generation == self.generation else self.state.steps.values()
+        return msgspec.Raw(b"[" + b",".join(part if isinstance(part, bytes) else _encode(part.as_json()) for part in parts) + b"]")
+
+    @property
+    def bytes(self) -> int:
+        """What it holds in memory, about."""
+        text = sum(len(part) for part in self._parts if isinstance(part, bytes))
+        return text + self.budget.used + STEP_BYTES * len(self.state.steps)
+
+    def _put_away(self) -> None:
+        steps, known, row = self.state.steps, self._parts, []
+        final = self.state.status in ev.FINAL_STATUSES
+        self._parts = []
+        for part in (*known, *(step for step in steps.values() if step.started_seq > self._seen)):
+            if isinstance(part, Step) and (part.is_over or final):
+                del steps[part.key]
+                part = _encode(part.as_json())
+            if isinstance(part, bytes) and len(part) < PART_BYTES:
+                row.append(part)
+                continue
+            self._parts += (*_joined(row), part)
+            row = []
+        self._parts += _joined(row)
+        self._seen = self.state.last_seq
+
+
+class Folds:
+    """Folds journals, and keeps the latest folds."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._kept: OrderedDict[int, Fold] = OrderedDict()
+        self._past: _Past | None = None
+
+    async def now(self, row: InstanceRow) -> Fold:
+        """The fold of all that is in the journal."""
+        generation = row.generation
+        while True:
+            fold = self._kept.setdefault(row.key, Fold(generation))
+            self._kept.move_to_end(row.key)
+            if await self._is_grown(fold, row.key):
+                self._forget()
+                return fold
+            generation = fold.state.generation + 1
+            if self._kept.get(row.key) is fold:
+                del self._kept[row.key]
+
+    async def until(self, row: InstanceRow, at: int) -> Fold:
+        """The fold at a seq. The last one asked for is kept, so that the next moment of the same instance costs what lies between."""
+        past = self._past
+        if past is None or past.key != row.key or past.fold.generation != row.generation or past.fold.state.last_seq > at:
+            past = _Past(row.key, Fold(row.generation))
+        self._past = None  # another request meanwhile begins its own
+        fold = past.fold
+        while fold.state.last_seq < at:
+            batch, _ = await read(self._store, row.key, after=fold.state.last_seq, budget=fold.budget, most=at - fold.state.last_seq)
+            if not batch or not fold.take(batch):
+                break
+        self._past = past
+        return fold
+
+    def forget(self) -> None:
+        """Keep none."""
+        self._kept.clear()
+        self._past = None
+
+    async def _is_grown(self, fold: Fold, key: int) -> bool:
+        async with fold.growing:
+            while True:
+                batch, _ = await read(self._store, key, after=fold.state.last_seq, budget=fold.budget)
+                if not batch or not fold.take(batch):
+                    return not batch
+
+    def _forget(self) -> None:
+        held = sum(fold.bytes for fold in self._kept.values())
+        while len(self._kept) > 1 and (len(self._kept) > REMEMBERED or held > REMEMBERED_BYTES):
+            _, oldest = self._kept.popitem(last=False)
+            held -= oldest.bytes
+
+
+@dataclass(slots=True)
+class _Past:
+    key: int
+    fold: Fold
+
+
+def _joined(row: list[bytes]) -> Iterator[bytes]:
+    if row:
+        yield b",".join(row)

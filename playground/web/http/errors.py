@@ -1,0 +1,208 @@
+"""What a refused request is answered with: one table from an error's code to its HTTP status, and the one place that renders it.
+
+Browsers get a page, everyone else JSON: `{"error": {"code", "message", ...details}}`. Each refusal is one line in the log.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from playground.web.http.responses import FRESH
+from playground.workflows.errors import WorkflowError, variable_of
+
+STATUS_OF: Mapping[str, int] = {
+    "body.not_json": 400,
+    "body.not_object": 400,
+    "body.invalid": 400,
+    "query.invalid": 400,
+    "instance.invalid_id": 400,
+    "workflow.invalid_event_type": 400,
+    "workflow.invalid_name": 400,
+    "workflow.invalid_batch": 400,
+    "not_serialisable": 400,
+    "secret.invalid": 400,
+    "dispatcher.invalid_metadata": 400,
+    "binding.refused": 409,
+    "non_retryable": 409,
+    "dispatcher.metadata_missing": 409,
+    "token.missing": 401,
+    "key.missing": 401,
+    "operator.token_missing": 401,
+    "key.wrong": 403,
+    "key.revoked": 403,
+    "operator.token_wrong": 403,
+    "start.token_missing": 403,
+    "start.token_wrong": 403,
+    "token.wrong": 403,
+    "cross_origin": 403,
+    "not_found": 404,
+    "instance.not_found": 404,
+    "snippet.not_found": 404,
+    "example.not_found": 404,
+    "tenant.not_found": 404,
+    "version.not_found": 404,
+    "method_not_allowed": 405,
+    "instance.already_exists": 409,
+    "instance.in_finite_state": 409,
+    "instance.cannot_terminate": 409,
+    "instance.cannot_restart": 409,
+    "instance.cannot_fork": 409,
+    "version.does_not_fit": 409,
+    "instance.cannot_break": 409,
+    "instance.cannot_run_chaos": 409,
+    "instance.no_worker": 409,
+    "instance.nothing_to_wake": 409,
+    "instance.fenced": 409,
+    "instance.cannot_migrate": 409,
+    "version.too_many": 409,
+    "version.needed": 409,
+    "tenant.unfinished": 409,
+    "instance.expired": 410,
+    "too_large": 413,
+    "host.refused": 421,
+    "source.refused": 422,
+    "too_many": 429,
+    "internal": 500,
+    "busy": 503,
+}
+
+INTERNAL = "Something went wrong here; it is in the server's log. Your request may be tried again."
+
+
+class NotJson(WorkflowError):
+    """The request's body is not JSON; the message says where it stops being so."""
+
+    code = "body.not_json"
+
+
+class NotAnObject(WorkflowError):
+    """The request's body is JSON, but not an object."""
+
+    code = "body.not_object"
+
+
+class BadBody(WorkflowError):
+    """A field of the request's body is missing, unknown or of the wrong type; the message names it."""
+
+    code = "body.invalid"
+
+
+class BadQuery(WorkflowError):
+    """A parameter of the address, or the Last-Event-ID header, cannot be read."""
+
+    code = "query.invalid"
+
+
+class HostRefused(WorkflowError):
+    """The server was asked for under a name that is not its own (DNS rebinding)."""
+
+    code = "host.refused"
+
+
+class NoToken(WorkflowError):
+    code = "token.missing"
+
+
+class WrongToken(WorkflowError):
+    code = "token.wrong"
+
+
+class NoKey(WorkflowError):
+    code = "key.missing"
+
+
+class WrongKey(WorkflowError):
+    """The key is another tenant's, or nobody's."""
+
+    code = "key.wrong"
+
+
+class RevokedKey(WorkflowError):
+    code = "key.revoked"
+
+
+class NoOperatorToken(WorkflowError):
+    code = "operator.token_missing"
+
+
+class WrongOperatorToken(WorkflowError):
+    code = "operator.token_wrong"
+
+
+class NoStartToken(WorkflowError):
+    """A server without isolation was asked for something without the token that it printed at its start."""
+
+    code = "start.token_missing"
+
+
+class WrongStartToken(WorkflowError):
+    code = "start.token_wrong"
+
+
+class CrossOrigin(WorkflowError):
+    """A page of another site asked for a change."""
+
+    code = "cross_origin"
+
+
+class NothingHere(WorkflowError):
+    code = "not_found"
+
+
+class SnippetNotFound(WorkflowError):
+    code = "snippet.not_found"
+
+
+class ExampleNotFound(WorkflowError):
+    code = "example.not_found"
+
+
+class MethodNotAllowed(WorkflowError):
+    code = "method_not_allowed"
+
+
+class Internal(WorkflowError):
+    """A fault of ours; `code` is the one every unknown error has."""
+
+
+class TooMany(WorkflowError):
+    """An address is over one of its limits; `details["retry_after"]` is in seconds."""
+
+    code = "too_many"
+
+
+def status_of(error: WorkflowError) -> int:
+    """The HTTP status of a refusal; 500 for a code that is not in the table."""
+    return STATUS_OF.get(error.code, 500)
+
+
+def headers_of(error: WorkflowError) -> dict[str, str]:
+    """The headers that belong to a refusal, such as Retry-After."""
+    headers = dict(FRESH)
+    if "retry_after" in error.details:
+        headers["Retry-After"] = str(error.details["retry_after"])
+    if isinstance(error, (NoToken, NoKey)):
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, NoOperatorToken):
+        headers["WWW-Authenticate"] = 'Basic realm="operator (any name; the token is the password)"'
+    if "allow" in error.details:
+        headers["Allow"] = error.details["allow"]
+    return headers
+
+
+def as_json(error: WorkflowError) -> dict[str, Any]:
+    """The body of a refusal."""
+    variable = {"variable": variable_of(error.details["setting"])} if error.details.get("setting") else {}
+    return {"error": {"code": error.code, "message": error.message, **error.details, **variable}}
+
+
+def title_of(status: int) -> str:
+    """A short title for an error page."""
+    titles = {
+        404: "Not found",
+        413: "Too large",
+        429: "Too many requests",
+        500: "Something went wrong",
+        503: "The server is full",
+    }
+    return titles.get(status) or HTTPStatus(status).phrase

@@ -1,0 +1,71 @@
+"""Is it up (`/healthz`), can it do its work (`/readyz`), how well is it isolated, and how much is waiting."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from playground import descriptors
+from playground.store import JournalError, StoreError, disk
+from playground.web.context import Context
+from playground.web.http.responses import FRESH, json_response
+from playground.web.instance_view import ANONYMOUS
+from playground.workflows import events as ev
+from playground.workflows.errors import Busy
+
+UNFINISHED = tuple(status for status in ev.STATUSES if status not in ev.FINAL_STATUSES)
+
+
+ANSWER_SECONDS = 5.0  # that the database has
+
+
+async def readyz(context: Context, request: Request) -> Response:
+    """Whether new runs can begin and go on. If not, 503 with the reasons; whoever sends traffic here should send it elsewhere, and restart nothing."""
+    reasons = [reason async for reason in _reasons(context)]
+    if reasons:
+        raise Busy("Not ready. " + " ".join(why for _, why in reasons), reasons=[{"what": what, "why": why} for what, why in reasons])
+    return json_response({"status": "ready"}, headers=FRESH)
+
+
+async def _reasons(context: Context) -> AsyncIterator[tuple[str, str]]:
+    settings, store = context.settings, context.store
+    free = disk.free_bytes(settings.database)
+    if free is not None and free < settings.free_disk_bytes:
+        yield "disk", f"The database's disk has {free:,} bytes left, and below {settings.free_disk_bytes:,} (free_disk_bytes) nothing new is started."
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await store.oldest_due()
+    except (StoreError, JournalError, TimeoutError) as error:
+        yield "database", f"The database cannot be read: {error or 'it does not answer'}."
+    if store.measures.failing:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await store.usage.probe()
+        except (StoreError, JournalError, TimeoutError) as error:
+            yield "commits", f"Commits fail: {error or 'the database does not answer'}."
+    if descriptors.nearly_all():
+        yield "descriptors", f"{descriptors.in_use():,} of {descriptors.limit():,} files and connections that may be open are."
+    if context.engine.sandbox.zygote is None:
+        yield "isolation", "There is no fork server, so that no worker can be had; it is tried again and again."
+
+
+async def healthz(context: Context, request: Request) -> Response:
+    """That the server is alive, whatever it can do (`/readyz` says that): the isolation tier, the store, versions and the depth of the queue."""
+    counts = await context.store.count(tenant=ANONYMOUS)  # what tenants have is told to them, and to the operator at /tenants
+    answer = {
+        "status": "ok",
+        "version": context.version,
+        "python": sys.version.split()[0],
+        "isolation": context.tier(),
+        "store": {
+            "kind": context.settings.database.partition(":")[0],
+            "synchronous": context.settings.synchronous,
+            "secrets": "encrypted" if context.settings.encrypts_secrets else "plain",
+        },
+        "instances": {status: counts.get(status, 0) for status in UNFINISHED},
+        "workers": {"running": context.engine.running(), "slots": context.settings.slots},
+        "streams": context.limits.streams.total(),
+    }
+    return json_response(answer, headers=FRESH)

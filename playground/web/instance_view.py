@@ -1,0 +1,130 @@
+"""What the API and the pages show of an instance: its journal, folded, with the few facts that only its row knows."""
+
+from typing import Any
+
+import msgspec
+
+from playground.engine import queue_names
+from playground.store.protocol import InstanceRow, Store
+from playground.web.fold_cache import Folds
+from playground.web.instance_labels import label
+from playground.web.journal_reader import Budget, left_out, partly_read, read
+from playground.workflows import events as ev
+from playground.workflows.errors import InstanceExpired, InstanceNotFound
+from playground.workflows.printed import Joiner, Printed
+
+ANONYMOUS = ""  # the tenant of instances started without one; they share one namespace of ids
+DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+LOG_LINES_SHOWN = 1_000  # on a page without JavaScript
+LOG_EVENTS_READ = 10_000  # events looked through for them
+
+
+_BESIDE = frozenset({ev.LOG, ev.REPLAY_DIVERGED})
+
+
+class Views:
+    """What people are shown. `forget` lets go of what is kept for speed."""
+
+    def __init__(self, store: Store, retention_days: int, chaos_hours: int) -> None:
+        self._store, self._retention_days, self._chaos_hours = store, retention_days, chaos_hours
+        self._folds = Folds(store)
+        self.forget = self._folds.forget
+
+    async def find(self, id: str, tenant: str = ANONYMOUS) -> InstanceRow:
+        """The instance of an id. Raises InstanceNotFound, in words for people."""
+        try:
+            return await self._store.find(tenant, id)
+        except InstanceExpired:
+            raise
+        except InstanceNotFound:
+            kept = f" Finished runs are kept {self._retention_days} day{'s' if self._retention_days != 1 else ''}." if self._retention_days else ""
+            raise InstanceNotFound(f"No run has this address.{kept}") from None
+
+    async def instance(self, row: InstanceRow, at: int | None = None) -> dict[str, Any]:
+        """What `GET /api/instances/{id}` answers; its steps and large values in it are JSON text (`msgspec.Raw`).
+
+        `at` is the seq after whose event the instance is shown; None: as it stands.
+        """
+        fold = await (self._folds.now(row) if at is None else self._folds.until(row, at))
+        state = fold.state
+        shown: dict[str, Any] = {
+            "id": row.id,
+            "url": instance_address(row) if row.tenant else instance_url(row.id),
+            "workflow": row.workflow,
+            "snippet": row.snippet,
+            "code_version": row.snippet,
+        }
+        shown |= state.as_json(fold.steps())
+        ended = state if state.status in ev.FINAL_STATUSES else row
+        ended_at = ended.ended_at if ended.status in ev.FINAL_STATUSES else None
+        kept_ms = self._chaos_hours * HOUR_MS if queue_names.is_chaos(row.queue) else self._retention_days * DAY_MS
+        shown["kept_until"] = ended_at + kept_ms if ended_at is not None and kept_ms else None
+        return shown
+
+    async def readable(self, row: InstanceRow, at: int | None = None) -> dict[str, Any]:
+        """The same with its steps as objects; large values in them stay JSON text, which `plain` reads."""
+        shown = await self.instance(row, at)
+        return {**shown, "steps": partly_read(shown["steps"])}
+
+    async def beside(self, row: InstanceRow, at: int | None = None) -> dict[str, list[dict[str, Any]]]:
+        """What a page without JavaScript shows beside the fold; with `at`, up to the event of that seq.
+
+        `logs` are the first texts that the instance printed; `diverged` tells where a replay took another way: execution, steps that it did not reach.
+        """
+        joiner = Joiner()
+        diverged: list[dict[str, Any]] = []
+        after, budget = 0, Budget()
+        until = row.last_seq if at is None else at
+        while len(joiner.printed) < LOG_LINES_SHOWN and after < min(LOG_EVENTS_READ, until):
+            batch, reached = await read(self._store, row.key, after=after, budget=budget, only=_BESIDE)
+            for event in batch:
+                if event.seq > until:
+                    break
+                joiner.take(event)
+                if event.type == ev.REPLAY_DIVERGED:
+                    diverged.append({"execution": event.execution, **event.data})
+            if reached == after:
+                break
+            after = reached
+        return {"logs": [_printed(text) for text in joiner.printed[:LOG_LINES_SHOWN]], "diverged": diverged}
+
+
+def _printed(text: Printed) -> dict[str, Any]:
+    step = label(text.step.as_json()) if text.step else None
+    shown = {name: getattr(text, name) for name in ("at", "execution", "stream", "level", "text", "replay", "line")}
+    return {**shown, "step": step}
+
+
+def plain(view: Any, most: int | None = None) -> Any:
+    """A view as objects. With `most`, large values past so many bytes in all are left out."""
+    left = [most]
+
+    def read_all(tree: Any) -> Any:
+        if isinstance(tree, msgspec.Raw):
+            size = len(bytes(tree))
+            if left[0] is not None:
+                left[0] -= size
+                if left[0] < 0:
+                    return left_out(size)
+            return msgspec.json.decode(tree)
+        if isinstance(tree, dict):
+            return {name: read_all(value) for name, value in tree.items()}
+        return [read_all(value) for value in tree] if isinstance(tree, (list, tuple)) else tree
+
+    return read_all(view)
+
+
+def instance_url(id: str) -> str:
+    """Where people look at an instance."""
+    return f"/instances/{id}"
+
+
+def instance_address(row: InstanceRow) -> str:
+    """Where a tenant's instance is found over the API."""
+    return f"/api/tenants/{row.tenant}/instances/{row.id}"
+
+
+def snippet_url(id: str) -> str:
+    """Where people look at a snippet."""
+    return f"/s/{id}"

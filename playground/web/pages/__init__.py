@@ -1,0 +1,1 @@
+"""The pages, and what is made for them: templates, highlighted code, pictures."""

@@ -1,0 +1,83 @@
+"""Jinja, set up once: escaping is always on, and the few filters that templates use are here."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import msgspec
+from markupsafe import Markup
+
+from playground.web.indented_json import pretty, untagged
+from playground.web.instance_labels import first_of, in_order, label, left_out_of
+from playground.web.pages.assets import Assets
+from playground.workflows.compare import took_ms
+
+_SCRIPT_ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+
+# Seconds of a unit, and of the next smaller one, which is told beside it.
+_SPANS = ((31_536_000, "y", 86_400, "d"), (86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s"))
+
+
+class Rendering:
+    """Renders templates. `now` gives epoch milliseconds."""
+
+    def __init__(self, folder: Path, assets: Assets, now: Callable[[], int]) -> None:
+        self._assets, self._now = assets, now
+        self._environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(folder),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.globals["asset"] = assets.url
+        self._environment.globals["has_asset"] = lambda name: name in assets.files
+        self._environment.globals.update(in_order=in_order, first_of=first_of, left_out_of=left_out_of, took_ms=took_ms)
+        self._environment.filters.update(json_script=json_script, json_text=json_text, time=time_text, duration=duration_text, label=label)
+
+    def render(self, name: str, context: dict[str, Any]) -> str:
+        """The HTML of a template."""
+        self._assets.refresh(self._now())
+        return self._environment.get_template(name).render(context)
+
+
+def json_script(value: Any) -> Markup:
+    """JSON that can stand inside <script type="application/json">: nothing in it can end the element or begin a comment."""
+    return Markup(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).translate(_SCRIPT_ESCAPES))
+
+
+def json_text(value: Any) -> str:
+    """JSON for people to read, indented."""
+    return pretty(msgspec.json.encode(untagged(value)))
+
+
+def time_text(at: int | None) -> str:
+    """Epoch milliseconds as `2026-01-31 10:00:00.123` (UTC)."""
+    if at is None:
+        return ""
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+def duration_text(ms: float | None) -> str:
+    """Milliseconds as `320 µs`, `12 ms`, `3.27 s`, `12 s`, `3 min 4 s`, `2 h 5 min` or `3 d 4 h`: as `lasting` of static/js/run/words.js has them."""
+    if ms is None:
+        return ""
+    if 0 < ms < 0.9995:
+        return f"{max(1, _rounded(ms * 1_000, '1'))} µs"
+    if ms < 1_000:
+        return f"{_rounded(max(0, ms), '0.1' if ms < 9.95 else '1'):f}".removesuffix(".0") + " ms"
+    if ms < 59_950:
+        shown = _rounded(ms / 1000, "0.01" if ms < 10_000 else "0.1")
+        return f"{shown:f}".rstrip("0").rstrip(".") + " s"
+    seconds = int(ms + 500) // 1_000
+    size, unit, part, lower = next(it for it in _SPANS if seconds >= it[0])
+    rest = seconds % size // part
+    return f"{seconds // size} {unit}" + (f" {rest} {lower}" if rest else "")
+
+
+def _rounded(number: float, place: str) -> Decimal:
+    return Decimal(number).quantize(Decimal(place), ROUND_HALF_UP)
