@@ -15,8 +15,8 @@ from typing import Any, NoReturn
 
 from playground.engine.code.checker import Checker
 from playground.opening import sandbox_of
+from playground.sandbox.fair_reading import Turns
 from playground.sandbox.pool import SandboxRefused
-from playground.sandbox.turns import Turns
 from playground.settings import ENV_PREFIX, BadSetting, Settings, from_environment
 from playground.workflows.errors import Busy, TooLarge
 from playground.workflows.source import CLASS_NAME

@@ -16,8 +16,8 @@ from puppet_support import do, done, frame
 
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
+from playground.sandbox.fair_reading import MOMENT_SECONDS, Turns
 from playground.sandbox.frames import DEEPEST, LARGE, ProtocolError
-from playground.sandbox.turns import MOMENT_SECONDS, Turns
 from playground.workflows.depth import depth
 
 JSON = st.recursive(

@@ -15,7 +15,7 @@ import pyseccomp
 import pytest
 from bpf_support import ALLOW, ERRNO, KILL_PROCESS, Filter
 
-from playground.sandbox import syscalls
+from playground.sandbox.layers import syscalls
 
 X86_64, AARCH64 = pyseccomp.Arch.X86_64, pyseccomp.Arch.AARCH64
 MACHINES = {"x86_64": X86_64, "aarch64": AARCH64}

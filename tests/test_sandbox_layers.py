@@ -11,7 +11,8 @@ from everyone_support import ROOT, as_ordinary, python_for_everyone, readable_by
 from layers_support import EXCESSES, LAYERS
 from sandbox_support import MEMORY, Log, held
 
-from playground.sandbox import attack, bubblewrap, landlock, probe, syscalls, tiers, users, visible
+from playground.sandbox import probe, probe_attacks, tiers
+from playground.sandbox.layers import bubblewrap, landlock, syscalls, users, visible_files
 from playground.sandbox.pool import Bench, Sandbox, SandboxRefused
 from playground.sandbox.tiers import LANDLOCK, LIMITS, NAMESPACES, SECCOMP, USER, Tier
 
@@ -32,7 +33,7 @@ def results(*without: str) -> tuple[Tier, dict[str, str]]:
 
 
 def test_every_attack_has_a_layer_that_answers_for_it() -> None:
-    assert set(probe.STOPPED_BY) == set(attack.ATTACKS)
+    assert set(probe.STOPPED_BY) == set(probe_attacks.ATTACKS)
     assert all(probe.STOPPED_BY.values())
 
 
@@ -246,11 +247,11 @@ def test_users_for_workers_belong_to_nobody() -> None:
 
 
 def test_third_party_packages_are_covered_up_or_left_out() -> None:
-    inside = visible.find(in_namespace=True)
-    outside = visible.find(in_namespace=False)
+    inside = visible_files.find(in_namespace=True)
+    outside = visible_files.find(in_namespace=False)
     assert inside.masked == outside.masked
     assert not any("-packages" in path for path in outside.readable() if path != outside.zones)
     for shown in (inside, outside):
         ours = ("settings.py", "pool.py", "/playground", "/store", "/engine", "/web")
         assert not any(path.endswith(ours) for path in shown.readable())
-    assert all(path.startswith(visible.APP) or "/ld-" in path for path in inside.package)
+    assert all(path.startswith(visible_files.APP) or "/ld-" in path for path in inside.package)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sandbox_support import MEMORY, Held, hear, held, tell
 
-from playground.sandbox import cgroup
+from playground.sandbox.layers import cgroup
 
 CPU_SECONDS = 1
 

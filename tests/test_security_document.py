@@ -10,7 +10,7 @@ from http_support import Site
 
 from playground import paths
 from playground.commands import COMMANDS
-from playground.sandbox import syscalls
+from playground.sandbox.layers import syscalls
 from playground.settings import ENV_PREFIX, Settings
 from playground.web.routes import CALLS
 

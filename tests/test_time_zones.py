@@ -9,7 +9,7 @@ import pytest
 from sandbox_support import held
 from semantics_support import isolated, outcome, playing, story
 
-from playground.sandbox import visible
+from playground.sandbox.layers import visible_files
 from playground.sandbox.tiers import NAMESPACES, USER
 from playground.workflows import events as ev
 from playground.workflows import values
@@ -65,9 +65,9 @@ def test_where_the_rules_of_a_zone_have_changed_the_moment_holds() -> None:
 
 
 def test_a_zone_without_a_key_of_the_usual_kind_is_stored_as_its_offset() -> None:
-    with open(f"{visible.time_zones()}/Europe/Berlin", "rb") as file:
+    with open(f"{visible_files.time_zones()}/Europe/Berlin", "rb") as file:
         named = ZoneInfo.from_file(file, key="not] a key")
-    with open(f"{visible.time_zones()}/Europe/Berlin", "rb") as file:
+    with open(f"{visible_files.time_zones()}/Europe/Berlin", "rb") as file:
         unnamed = ZoneInfo.from_file(file)
     for zone in (named, unnamed):
         assert values.encode(datetime(2026, 3, 28, 9, tzinfo=zone)) == {"$datetime": "2026-03-28T09:00:00+01:00"}
@@ -121,7 +121,7 @@ def machine_without_zones() -> Iterator[None]:
 def test_workers_of_a_machine_without_zones_have_those_of_the_package(
     machine_without_zones: None, without: frozenset[str]
 ) -> None:
-    found = visible.time_zones()
+    found = visible_files.time_zones()
     assert found is not None and found.endswith("tzdata/zoneinfo")
     source = (
         "import zoneinfo\nr = [str(zoneinfo.ZoneInfo('Asia/Tokyo')), 'Asia/Tokyo' in zoneinfo.available_timezones()]"

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from playground.engine import queue_names
-from playground.sandbox.counts import Counts as SandboxCounts
 from playground.sandbox.handle import CPU, EXIT, MEMORY, SIGNAL, ZYGOTE
+from playground.sandbox.metrics import Counts as SandboxCounts
 from playground.store.protocol import InstanceRow
 from playground.workflows import events as ev
 

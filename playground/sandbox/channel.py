@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from playground.sandbox import frames
+from playground.sandbox.fair_reading import MOMENT_SECONDS, Turns
 from playground.sandbox.frames import ProtocolError, Said
-from playground.sandbox.turns import MOMENT_SECONDS, Turns
 
 READ = 64 * 1024  # a larger buffer would be mapped and unmapped for every read (allocator.py): 20 us a step
 BATCH = 50  # frames given on together

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from playground.sandbox import identity, landlock, limits, linux, seccomp
+from playground.sandbox.layers import identity, landlock, linux, resource_limits, seccomp
 
 CHANNEL = 3  # the file descriptor of a worker's one channel
 LOCKED = b"L"  # first byte on the channel: locked and parked
@@ -78,7 +78,7 @@ def live(
                 linux.prctl(linux.PR_SET_DUMPABLE, 0)
             stage = "limits"
             if confinement.limits:
-                limits.enter(confinement.limits)
+                resource_limits.enter(confinement.limits)
             stage = "seccomp"
             if confinement.filter is not None:
                 seccomp.enter(confinement.filter)

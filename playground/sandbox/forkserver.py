@@ -12,10 +12,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from playground.sandbox import child, linux
-from playground.sandbox.cgroup import MemoryGroup
+from playground.sandbox import child
 from playground.sandbox.handle import Worker
 from playground.sandbox.launch import Launch
+from playground.sandbox.layers import linux
+from playground.sandbox.layers.cgroup import MemoryGroup
 
 START_SECONDS = 20.0  # a cold disk included
 OOM_SCORE = "1000"  # when the machine runs out of memory, tenants go first

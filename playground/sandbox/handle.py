@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from playground.sandbox.cgroup import MemoryGroup
+from playground.sandbox.layers.cgroup import MemoryGroup
 from playground.workflows import exits
 
 EXIT = "exit"  # it ended by itself, with a code

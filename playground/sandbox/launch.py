@@ -6,9 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from playground.sandbox import bubblewrap, landlock, linux, syscalls, tiers, users, visible
+from playground.sandbox import tiers
+from playground.sandbox.layers import bubblewrap, landlock, linux, syscalls, users, visible_files
+from playground.sandbox.layers.visible_files import Visible
 from playground.sandbox.tiers import SandboxRefused
-from playground.sandbox.visible import Visible
 
 # Has warm(number of the channel), called once in the fork server; prepare(what warm gave), which a child calls before it is locked; and main(the same).
 ENTRY = "playground.worker.main"
@@ -102,7 +103,7 @@ def best(memory_bytes: int, cpu_seconds: int, bench: Bench) -> Launch:
         with suppress(syscalls.SeccompMissing):
             program = syscalls.program()
     return Launch(
-        visible=visible.find(in_namespace=bwrap is not None, extra=bench.path),
+        visible=visible_files.find(in_namespace=bwrap is not None, extra=bench.path),
         bwrap=bwrap,
         landlock=tiers.LANDLOCK not in bench.without and landlock.abi() >= landlock.WANTED_ABI,
         filter=program,
@@ -125,8 +126,8 @@ def weaker(launch: Launch, bench: Bench, reason: str) -> Launch:
 
 def without_namespaces(launch: Launch, bench: Bench, missing: str) -> Launch:
     """The same without namespaces, `missing` being why. Raises SandboxRefused where workers could not reach Python then."""
-    shown = visible.find(in_namespace=False, extra=bench.path)
-    closed = visible.unreachable(shown, launch.users[0]) if launch.users else None
+    shown = visible_files.find(in_namespace=False, extra=bench.path)
+    closed = visible_files.unreachable(shown, launch.users[0]) if launch.users else None
     if closed is not None:
         raise SandboxRefused(
             f"There are no namespaces ({missing}), and without them workers run as users of their own, who cannot enter {closed}, where Python is. "

@@ -7,11 +7,11 @@ from typing import Any
 
 from playground.sandbox import launch as launching
 from playground.sandbox import probe, tiers
-from playground.sandbox.cgroup import MemoryGroup
-from playground.sandbox.counts import Counts
 from playground.sandbox.forkserver import ForkFailed, ForkServer, LaunchFailed, Log
 from playground.sandbox.handle import Exit, Worker
 from playground.sandbox.launch import ENTRY, Bench, Launch
+from playground.sandbox.layers.cgroup import MemoryGroup
+from playground.sandbox.metrics import Counts
 from playground.sandbox.tiers import SandboxDown, SandboxRefused, Tier
 
 __all__ = ["Bench", "Exit", "Sandbox", "SandboxDown", "SandboxRefused", "Tier", "Worker"]

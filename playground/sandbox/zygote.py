@@ -26,7 +26,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
-from playground.sandbox import child, landlock, limits, linux, seccomp
+from playground.sandbox import child
+from playground.sandbox.layers import landlock, linux, resource_limits, seccomp
 
 # Imported once here, so that no tenant pays for them.
 WARM = (
@@ -78,7 +79,7 @@ def _prepare(plan: dict[str, Any]) -> tuple[child.Confinement, Callable[[], None
     confinement = child.Confinement(
         ruleset=ruleset,
         ruleset_flags=flags,
-        limits=limits.plan(plan["memory_bytes"], plan["cpu_seconds"]) if plan["limits"] else (),
+        limits=resource_limits.plan(plan["memory_bytes"], plan["cpu_seconds"]) if plan["limits"] else (),
         filter=seccomp.program(base64.b64decode(plan["filter"])) if plan["filter"] else None,
         linux=plan["linux"],
     )

@@ -51,9 +51,9 @@ def serve(execution: Execution) -> None:
         elif first["op"] == "check":
             _reply(channel, {"op": "checked", **analysis.check(first["source"], first["class_name"])})
         elif first["op"] == "probe":
-            from playground.sandbox import attack
+            from playground.sandbox import probe_attacks
 
-            _reply(channel, {"op": "probed", "results": attack.run()})
+            _reply(channel, {"op": "probed", "results": probe_attacks.run()})
     except ChannelClosed:
         pass
     execution.process.leave()

@@ -16,8 +16,8 @@ from playground.engine.code.fair_semaphore import FairTurns, TooManyWait
 from playground.engine.sliding_window import Sliding
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
+from playground.sandbox.fair_reading import Turns
 from playground.sandbox.pool import Sandbox, SandboxDown
-from playground.sandbox.turns import Turns
 from playground.workflows.errors import Busy, TooLarge, WorkflowError
 from playground.workflows.source import CLASS_NAME, without_mark
 

@@ -11,8 +11,8 @@ from playground.engine.metrics import Counts
 from playground.engine.shared_counts import SharedCounts
 from playground.engine.storage_quota import StoredPerDay
 from playground.engine.tenant_limits import LimitsOfTenants
+from playground.sandbox.fair_reading import Turns
 from playground.sandbox.pool import Sandbox
-from playground.sandbox.turns import Turns
 from playground.settings import Settings
 from playground.store.protocol import InstanceRow, Store
 

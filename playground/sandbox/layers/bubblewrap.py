@@ -4,8 +4,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from playground.sandbox import linux
-from playground.sandbox.visible import Visible
+from playground.sandbox.layers import linux
+from playground.sandbox.layers.visible_files import Visible
 
 NOBODY = 65534
 NO_NETWORK = "loopback"  # what bubblewrap names when it cannot set up a network of its own (gVisor)

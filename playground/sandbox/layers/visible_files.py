@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOMS = ("workflows", "worker", "analysis")
-INSIDE = ("__init__", "linux", "landlock", "limits", "identity", "seccomp", "child", "zygote", "attack")  # of this folder
+LAYERS = ("__init__", "linux", "landlock", "resource_limits", "identity", "seccomp")  # of this folder
+INSIDE = ("__init__", "child", "zygote", "probe_attacks", *(f"layers/{name}" for name in LAYERS))  # of the room
 APP = "/app"  # where ours are seen inside
 ZONES = "/usr/share/zoneinfo"  # where zoneinfo looks for its data by itself
 _THIRD_PARTY = ("site-packages", "dist-packages")
@@ -63,9 +64,9 @@ def find(*, in_namespace: bool, extra: str | None = None) -> Visible:
     masked = tuple(sorted(path for root in same for path in _third_party(root)))
     ours = _package()
     if not in_namespace:
-        root = str(Path(__file__).parents[2])
+        root = str(Path(__file__).parents[3])
         return Visible(python, same, masked, (), root, (*ours, *([zones] if packed and zones else [])), zones or ZONES)
-    moved = [(path, path.replace(str(Path(__file__).parents[2]), APP, 1)) for path in ours]
+    moved = [(path, path.replace(str(Path(__file__).parents[3]), APP, 1)) for path in ours]
     if packed and zones:
         moved.append((zones, ZONES))
     loader = _loader(python)
@@ -95,7 +96,7 @@ def unreachable(visible: Visible, user: int) -> str | None:
 
 
 def _package() -> list[str]:
-    package = Path(__file__).parents[1]
+    package = Path(__file__).parents[2]
     files = [package / "__init__.py", *(package / "sandbox" / f"{name}.py" for name in INSIDE)]
     return [str(path) for path in (*files, *(package / room for room in ROOMS)) if path.exists()]
 

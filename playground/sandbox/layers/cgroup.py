@@ -1,6 +1,6 @@
 """One memory group (cgroup v1 or v2) round a fork server and its children, where this machine allows one.
 
-Each worker is limited by itself (`limits.py`); the group keeps all of them together from taking the machine's memory.
+Each worker is limited by itself (`resource_limits.py`); the group keeps all of them together from taking the machine's memory.
 """
 
 import os

@@ -2,7 +2,7 @@
 
 import os
 
-from playground.sandbox import linux
+from playground.sandbox.layers import linux
 
 
 def become(user: int) -> None:

@@ -7,7 +7,7 @@ import ctypes
 import os
 from collections.abc import Iterable
 
-from playground.sandbox import linux
+from playground.sandbox.layers import linux
 
 WANTED_ABI = 6
 

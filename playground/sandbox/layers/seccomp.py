@@ -2,7 +2,7 @@
 
 import ctypes
 
-from playground.sandbox import linux
+from playground.sandbox.layers import linux
 
 _MODE_FILTER = 2
 _INSTRUCTION = 8  # bytes
