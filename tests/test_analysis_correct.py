@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from playground.analysis import inspect
-from playground.analysis.rules import INFO
+from playground.analysis.diagnostics import INFO
 from playground.examples import load
 
 FIXTURES = Path(__file__).parent / "fixtures"

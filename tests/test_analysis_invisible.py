@@ -6,7 +6,7 @@ tests/analysis_support.py says how a case is marked.
 import pytest
 from analysis_support import check_alone, check_case, message
 
-from playground.analysis.invisible import hidden, visible
+from playground.analysis.rules.invisible_characters import hidden, visible
 
 CASES = [
     ("a space of no width", "invisible-name", "await step.do(«'pay\u200b'», lambda: 1) => await step.do(\"pay\", lambda: 1)"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from playground.analysis import MOST_DIAGNOSTICS, check, inspect
 from playground.analysis.labels import PARTS
-from playground.analysis.undefined import SUGGESTIONS
+from playground.analysis.rules.undefined_names import SUGGESTIONS
 from playground.examples import load
 
 PROGRAMS = [

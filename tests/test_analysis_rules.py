@@ -13,7 +13,7 @@ import test_analysis_workers
 from analysis_support import apply, check_alone, check_case, program
 
 from playground.analysis import inspect
-from playground.analysis.rules import ERROR, HINT, INFO, RULES, WARNING
+from playground.analysis.diagnostics import ERROR, HINT, INFO, RULES, WARNING
 
 CASES = [
     # time, random values, ids and I/O outside a step

@@ -8,7 +8,8 @@ from aio import run
 from analysis_support import check_alone, check_case, message, program
 from run_support import Program, run_all
 
-from playground.analysis import inspect, missing
+from playground.analysis import inspect
+from playground.analysis.rules import unavailable
 from playground.worker import api
 from playground.workflows import missing as lacking
 
@@ -110,4 +111,4 @@ def test_what_the_lint_says_that_workers_lack_they_do_lack(tmp_path):
 
 
 def test_what_workers_export_is_known():
-    assert set(missing.WORKERS) == set(api.names()) | {"workflows"}
+    assert set(unavailable.WORKERS) == set(api.names()) | {"workflows"}

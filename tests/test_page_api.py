@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from page_code_support import node
 
-from playground.analysis import config
+from playground.analysis.rules import step_config
 from playground.engine.bindings import effects, kv, secrets
 from playground.worker import bindings, entrypoint, steps
 from playground.workflows import config as configs
@@ -74,8 +74,8 @@ def test_what_workers_exports_is_there(api: dict[str, Any]) -> None:
 
 
 def test_keys_and_values_are_those_that_are_accepted(api: dict[str, Any]) -> None:
-    assert tuple(api["config"]) == config.KEYS
-    assert tuple(api["retries"]) == config.RETRY_KEYS
+    assert tuple(api["config"]) == step_config.KEYS
+    assert tuple(api["retries"]) == step_config.RETRY_KEYS
     assert set(api["values"]["backoff"]) == set(configs.BACKOFFS)
     assert set(api["values"]["sensitive"]) == set(configs.SENSITIVE)
     assert set(api["units"]) == set(durations.UNITS)

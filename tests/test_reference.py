@@ -11,7 +11,7 @@ from aio import run
 from run_support import Program, run_all
 
 from playground.analysis import inspect
-from playground.analysis.rules import RULES
+from playground.analysis.diagnostics import RULES
 
 DOCS = Path(__file__).parent.parent / "docs"
 

@@ -6,32 +6,31 @@ the pure parts of playground.workflows only.
 
 from typing import Any
 
-from playground.analysis import (
-    awaits,
-    calls,
-    closures,
-    config,
+from playground.analysis import outline, syntax
+from playground.analysis.diagnostics import Diagnostic, Span, report
+from playground.analysis.rules import (
+    broad_handlers,
     determinism,
     entry,
-    exceptions,
-    invisible,
-    missing,
-    names,
-    nested,
-    order,
-    outline,
+    invisible_characters,
+    loop_closures,
+    nested_steps,
     races,
     results,
-    state,
-    syntax,
-    undefined,
+    set_order,
+    side_effects,
+    step_calls,
+    step_config,
+    step_names,
+    unavailable,
+    unawaited_steps,
+    undefined_names,
 )
-from playground.analysis.rules import Diagnostic, Span, report
 from playground.analysis.workflow import ENTRY_CLASS, Workflow
 
 RULE_FILES = (
-    entry, undefined, missing, calls, awaits, closures, determinism, state, order, races, nested, names, invisible, config, results,
-    exceptions,
+    entry, undefined_names, unavailable, step_calls, unawaited_steps, loop_closures, determinism, side_effects, set_order, races,
+    nested_steps, step_names, invisible_characters, step_config, results, broad_handlers,
 )  # fmt: skip
 MOST_DIAGNOSTICS = 200  # past this a list helps nobody
 

@@ -9,7 +9,7 @@ import warnings
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from playground.analysis.rules import Diagnostic, Fix, Span, report
+from playground.analysis.diagnostics import Diagnostic, Fix, Span, report
 
 FILENAME = "<workflow>"
 

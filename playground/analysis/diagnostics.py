@@ -77,7 +77,7 @@ RULES = {
     "not-analysed": Rule(
         HINT, "The durable lint failed on this source, which is a fault of the playground's; the source may still run."
     ),
-    # entry.py
+    # analysis/rules/entry.py
     "no-workflow": Rule(
         ERROR,
         "There is no class `{name}`, so there is nothing to run. Write `class {name}(WorkflowEntrypoint)` with an `async def run`.",
@@ -88,9 +88,9 @@ RULES = {
     "run-signature": Rule(
         ERROR, "`run` is called with an event and a step and could not take them. Write `run(self, event, step)`."
     ),
-    # undefined.py
+    # analysis/rules/undefined_names.py
     "undefined-name": Rule(WARNING, "`{name}` is not defined anywhere; reaching this line raises NameError.{cure}"),
-    # missing.py
+    # analysis/rules/unavailable.py
     "no-package": Rule(WARNING, "{what}: this raises `No module named {name}`.{instead}"),
     "not-of-workers": Rule(WARNING, "`workers` has no `{name}` here; reaching this line raises {error}.{cure}"),
     "not-in-workers": Rule(WARNING, "`{call}` can't work here. {advice}"),
@@ -99,16 +99,16 @@ RULES = {
         "`self.env.{name}` is there only if whoever runs the server adds it: code of the page has `EFFECTS` and "
         "`KV`, a tenant's has `SECRETS` and `WORKFLOWS` too.{cure}",
     ),
-    # awaits.py
+    # analysis/rules/unawaited_steps.py
     "not-awaited": Rule(WARNING, "`{call}` is not awaited: the run goes on without it, and {loss}. Put `await` before it."),
     "never-run": Rule(WARNING, "The step `{name}` is defined but nothing awaits it, so it never runs. Add `await {name}()`."),
-    # closures.py
+    # analysis/rules/loop_closures.py
     "late-variable": Rule(
         WARNING,
         "The step reads `{name}` when it runs, and by then the loop has moved on: all of them may see its last value. "
         "Bind it: `lambda {name}={name}: …`.",
     ),
-    # calls.py
+    # analysis/rules/step_calls.py
     "no-function": Rule(
         WARNING, "`step.do` has no function to run here. Use it as a decorator, or pass one: `step.do(name, function)`."
     ),
@@ -128,7 +128,7 @@ RULES = {
         "No step is named `{name}`, so running this one raises `TypeError: Received unexpected parameter {name}`. A parameter is "
         "`ctx`, or another step by its name or its function's.",
     ),
-    # determinism.py
+    # analysis/rules/determinism.py
     "time-outside-step": Rule(
         WARNING, "Replay runs this line again and sees another time. Take it inside a step, whose result is stored."
     ),
@@ -146,7 +146,7 @@ RULES = {
         "This wait is not durable: it keeps its worker, and begins again when that is lost. `step.sleep` keeps "
         "none and waits once.",
     ),
-    # state.py
+    # analysis/rules/side_effects.py
     "state-in-step": Rule(
         WARNING,
         "A replay does not have this change of `{name}`: it reads the step from the journal and runs nothing, so "
@@ -158,7 +158,7 @@ RULES = {
         " run sees it. What must last is in a step's result or in `self.env.KV`; `ctx[\"attempt\"]` counts the "
         "attempts of a step.",
     ),
-    # order.py
+    # analysis/rules/set_order.py
     "set-order": Rule(
         INFO,
         "Steps are made here in the order of a set: replay finds texts and numbers in the same order, objects in "
@@ -174,7 +174,7 @@ RULES = {
         "`{call}` is another number in every execution: it is where an object lies in memory, and replay would "
         "take another way. Use a value of it, such as an id of its own.",
     ),
-    # races.py
+    # analysis/rules/races.py
     "first-come": Rule(
         INFO,
         "`{call}` goes on with the step that is done first: which one differs from run to run, and a replay keeps"
@@ -186,13 +186,13 @@ RULES = {
         "`{call}` around a step counts while a worker is there, and keeps it from hibernating; a replay gives up "
         "at the same point of the journal.{cure}",
     ),
-    # nested.py
+    # analysis/rules/nested_steps.py
     "step-in-step": Rule(
         INFO,
         "A {kind} inside {parent}: it is one of its own, counted there and committed by itself. When {parent} is "
         "tried again it is found done; once {parent} is done, replay runs neither.{more}",
     ),
-    # names.py
+    # analysis/rules/step_names.py
     "unstable-name": Rule(
         WARNING,
         "A stored result is found by its step's name. Replay computes another name here, finds nothing and runs the step again. "
@@ -209,7 +209,7 @@ RULES = {
         WARNING,
         "An event type has 1 to 100 letters, digits, _ and -, not beginning with -; this one is refused when the run reaches it.",
     ),
-    # invisible.py
+    # analysis/rules/invisible_characters.py
     "invisible-name": Rule(
         WARNING,
         "This name has a character that nobody sees, {what}: `{name}`. A name that looks the same is another "
@@ -220,20 +220,20 @@ RULES = {
         "{what} stands here unseen: it makes the line look other than it runs. Leave it out, or write it as an "
         "escape.",
     ),
-    # results.py
+    # analysis/rules/results.py
     "unstorable-result": Rule(
         WARNING, "The result is {what}, which can't be stored: the step fails with `not serialisable`.{cure}"
     ),
     "unstorable-output": Rule(
         WARNING, "The output is {what}, which can't be stored: the run fails with `not serialisable`.{cure}"
     ),
-    # exceptions.py
+    # analysis/rules/broad_handlers.py
     "catches-all": Rule(
         WARNING,
         "`{clause}` around steps also catches cancellation, which is how code is told to stop, and would go on as if a step had failed. "
         "Catch `Exception`.",
     ),
-    # config.py
+    # analysis/rules/step_config.py
     "config": Rule(WARNING, "{words} The step is refused and its function never runs."),
     "bad-duration": Rule(WARNING, "{words}"),
     "bare-number": Rule(

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from playground.analysis.rules import Diagnostic, report
+from playground.analysis.diagnostics import Diagnostic, report
 from playground.analysis.tree import COMPREHENSIONS, FUNCTIONS, below
 from playground.analysis.workflow import Workflow
 

@@ -4,8 +4,8 @@ import ast
 import sys
 from collections.abc import Iterator
 
-from playground.analysis.calls import nearest
-from playground.analysis.rules import Diagnostic, Fix, Span, report
+from playground.analysis.diagnostics import Diagnostic, Fix, Span, report
+from playground.analysis.rules.step_calls import nearest
 from playground.analysis.workflow import Workflow
 
 SUGGESTIONS = 20  # undefined names that get a "did you mean": looking for them is slow

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from playground.analysis.rules import Diagnostic, report
+from playground.analysis.diagnostics import Diagnostic, report
 from playground.analysis.workflow import DO, SLEEP, WAIT, Callback, Workflow
 
 _RUNS_ON = " The timeout of the attempt around it goes on meanwhile."

@@ -3,8 +3,8 @@
 import ast
 from collections.abc import Iterator
 
-from playground.analysis.config import spoken
-from playground.analysis.rules import Diagnostic, report
+from playground.analysis.diagnostics import Diagnostic, report
+from playground.analysis.rules.step_config import spoken
 from playground.analysis.workflow import DO, WAIT, Workflow
 from playground.workflows import durations
 

@@ -4,7 +4,7 @@ import ast
 import difflib
 from collections.abc import Iterable, Iterator
 
-from playground.analysis.rules import Diagnostic, Fix, Span, report
+from playground.analysis.diagnostics import Diagnostic, Fix, Span, report
 from playground.analysis.workflow import DO, METHODS, WAIT, StepCall, Workflow
 from playground.workflows import step_methods
 

@@ -5,8 +5,8 @@ import difflib
 import sys
 from collections.abc import Iterator
 
-from playground.analysis.calls import nearest
-from playground.analysis.rules import Diagnostic, Fix, report
+from playground.analysis.diagnostics import Diagnostic, Fix, report
+from playground.analysis.rules.step_calls import nearest
 from playground.analysis.tree import FUNCTIONS, below
 from playground.analysis.workflow import Workflow, is_env, is_main_guard
 from playground.workflows.missing import (

@@ -3,8 +3,8 @@
 import ast
 from collections.abc import Iterator
 
-from playground.analysis import determinism
-from playground.analysis.rules import Diagnostic, Fix, report
+from playground.analysis.diagnostics import Diagnostic, Fix, report
+from playground.analysis.rules import determinism
 from playground.analysis.tree import below
 from playground.analysis.workflow import DO, SLEEP, WAIT, StepCall, Workflow
 from playground.workflows import names

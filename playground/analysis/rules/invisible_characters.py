@@ -7,7 +7,7 @@ import tokenize
 import unicodedata
 from collections.abc import Iterator
 
-from playground.analysis.rules import Diagnostic, Fix, Span, report
+from playground.analysis.diagnostics import Diagnostic, Fix, Span, report
 from playground.analysis.workflow import Workflow
 from playground.workflows import names
 

@@ -5,8 +5,8 @@ import math
 import re
 from collections.abc import Iterator
 
-from playground.analysis.calls import nearest
-from playground.analysis.rules import Diagnostic, Fix, Span, report
+from playground.analysis.diagnostics import Diagnostic, Fix, Span, report
+from playground.analysis.rules.step_calls import nearest
 from playground.analysis.syntax import Placed
 from playground.analysis.workflow import DO, SLEEP, WAIT, Workflow
 from playground.workflows import config as configs

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from playground.analysis.rules import Diagnostic, Fix, Span, report
+from playground.analysis.diagnostics import Diagnostic, Fix, Span, report
 from playground.analysis.tree import below
 from playground.analysis.workflow import Workflow
 
