@@ -8,7 +8,7 @@ from page_code_support import node
 
 from playground.analysis.rules import step_config
 from playground.engine.bindings import effects, kv, secrets
-from playground.worker import bindings, entrypoint, steps
+from playground.worker import binding_stubs, entrypoint, steps
 from playground.workflows import config as configs
 from playground.workflows import durations
 
@@ -29,8 +29,8 @@ OWNERS = {
     "EFFECTS": effects.Effects,
     "KV": kv.KV,
     "SECRETS": secrets.Secrets,
-    "WORKFLOWS": bindings.Workflow,
-    "handle": bindings.Instance,
+    "WORKFLOWS": binding_stubs.Workflow,
+    "handle": binding_stubs.Instance,
 }
 NOT_OF_WORKFLOWS = {"WorkerEntrypoint", "DurableObject", "Response"}  # what a Worker needs that stands in the same file
 

@@ -21,7 +21,7 @@ from playground.testing.rest import VirtualLoop
 from playground.worker import failures
 from playground.worker import main as worker_main
 from playground.worker.channel import Channel
-from playground.worker.logs import LogStream
+from playground.worker.output.log_stream import LogStream
 from playground.worker.process import Process
 from playground.worker.run import Execution
 from playground.worker.steps import Steps

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from playground.worker.logged import LogHandler, asked
-from playground.worker.logs import LogStream
+from playground.worker.output.log_stream import LogStream
+from playground.worker.output.logging_setup import LogHandler, asked
+from playground.worker.output.python_warnings import Warnings
 from playground.worker.process import MODULE
-from playground.worker.warned import Warnings
 
 
 class _Log:

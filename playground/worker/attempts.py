@@ -12,12 +12,12 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from playground.worker import delays, failures
-from playground.worker.breaks import Breaks, instead
+from playground.worker import failures, retry_delay
 from playground.worker.channel import Channel
 from playground.worker.context import Key, context_of, parent_of
 from playground.worker.entrypoint import NonRetryableDelayError, NotSerialisableError, WorkflowTimeoutError
 from playground.worker.history import COMPLETED, ERRORED, History
+from playground.worker.injected_faults import Breaks, instead
 from playground.worker.loop import Loop
 from playground.worker.records import Record
 from playground.worker.replay import MICROSECONDS, Outcome, Replay
@@ -305,7 +305,7 @@ async def failure(
     if frame["retryable"] and not last and config.delay_function is not None:
         try:
             info = Record(ctx=context(key, attempt, config), error=error)
-            frame["delay"] = await delays.computed(config.delay_function, key, info, limits["delay_function_ms"] / 1000)
+            frame["delay"] = await retry_delay.computed(config.delay_function, key, info, limits["delay_function_ms"] / 1000)
         except NonRetryableDelayError as refused:
             frame.update(error=failures.describe(refused), retryable=False)
             return frame, refused

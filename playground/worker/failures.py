@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
-from playground.worker import missing
+from playground.worker import unavailable
 from playground.worker.entrypoint import NonRetryableError, StepError, WorkflowFatalError
 from playground.workflows import values
 from playground.workflows.errors import NotSerialisable
@@ -131,7 +131,7 @@ def _describe_notes(error: BaseException, shown: dict[str, Any]) -> None:
     notes = [_text(str(note), MESSAGE_LENGTH) for note in getattr(error, "__notes__", ())[:NOTES]]
     if notes:
         shown["notes"] = notes
-    advice = missing.advice(error)
+    advice = unavailable.advice(error)
     if advice is not None and advice not in notes:
         shown["notes"] = [*notes[: NOTES - 1], advice]
 
@@ -211,7 +211,7 @@ def retryable(error: BaseException) -> bool:
     if issubclass(type(error), (NonRetryableError, WorkflowFatalError)):
         return False
     try:
-        return not missing.never_passes(error)
+        return not unavailable.never_passes(error)
     except BaseException:  # noqa: BLE001 - the tenant's own properties and methods are asked there
         return True
 

@@ -7,8 +7,8 @@ from playground import analysis
 from playground.worker.channel import Channel, ChannelClosed
 from playground.worker.loop import LockedLoop, Loop
 from playground.worker.process import Process
-from playground.worker.rehearsal import SOURCE, limber, rehearse
 from playground.worker.run import Execution
+from playground.worker.warm_up import SOURCE, limber, rehearse
 
 REHEARSALS = 20  # after which the interpreter has specialised the code that a start runs through (PEP 659)
 

@@ -9,13 +9,14 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from playground.worker import failures, logged, logs
+from playground.worker import failures
 from playground.worker.attempts import Report
 from playground.worker.channel import Channel
 from playground.worker.history import History
+from playground.worker.output import log_stream, logging_setup
+from playground.worker.output.python_warnings import Warnings
 from playground.worker.replay import Replay
 from playground.worker.steps import Steps
-from playground.worker.warned import Warnings
 from playground.workflows.source import with_ends
 
 MODULE = "workflow"  # what the tenant's module is called
@@ -30,13 +31,13 @@ class Process:
         """End at once, running nothing more: the trusted side has gone or has what it asked for, or `code` says why."""
         os._exit(code)
 
-    def expect(self, loop: asyncio.AbstractEventLoop, streams: Mapping[str, logs.LogStream]) -> None:
+    def expect(self, loop: asyncio.AbstractEventLoop, streams: Mapping[str, log_stream.LogStream]) -> None:
         """Make ready what can be, perhaps long before there is a start: this in the fork server, for all of its children."""
         asyncio.set_event_loop(loop)
-        logged.take_root(streams["logging"])
+        logging_setup.take_root(streams["logging"])
         Warnings(MODULE, lambda: sys.stderr).begin()
 
-    def begin(self, streams: Mapping[str, logs.LogStream]) -> None:
+    def begin(self, streams: Mapping[str, log_stream.LogStream]) -> None:
         """Called once, before the tenant's code is loaded: what is printed goes to the streams named `stdout` and `stderr`."""
         sys.stdout, sys.stderr = streams["stdout"], streams["stderr"]
         gc.freeze()

@@ -5,13 +5,14 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from playground.worker import background, failures, logs
+from playground.worker import failures
 from playground.worker.attempts import context, failure, stored
-from playground.worker.bindings import Bindings
+from playground.worker.binding_stubs import Bindings
 from playground.worker.context import OUTSIDE, Key, as_key, context_of, current_step
 from playground.worker.entrypoint import WorkflowEntrypoint, WorkflowFatalError, WorkflowTimeoutError
 from playground.worker.history import History
 from playground.worker.loop import Loop
+from playground.worker.output import background_errors, log_stream
 from playground.worker.process import Process
 from playground.worker.records import Record, moment
 from playground.worker.replay import Replay
@@ -39,8 +40,8 @@ class Execution:
         self._channel = channel = loop.channel
         self._history = History()
         self._replay = Replay(loop, channel, self._history)
-        channel.begun = begun = logs.Begun(channel)
-        self._streams = {name: logs.LogStream(name, channel, self._replay, begun) for name in logs.STREAMS}
+        channel.begun = begun = log_stream.Begun(channel)
+        self._streams = {name: log_stream.LogStream(name, channel, self._replay, begun) for name in log_stream.STREAMS}
         process.expect(loop, self._streams)
         self._bindings = Bindings(channel)
         self._replay.calls = self._bindings.waited_for
@@ -191,12 +192,12 @@ class Execution:
         self._leave(exits.OUT_OF_MEMORY)
 
     def _report(self, step: Key, error: BaseException) -> None:
-        self._tell(background.of_step(step, error))
+        self._tell(background_errors.of_step(step, error))
 
     def _loop_trouble(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        self._tell(background.of_loop(context))
+        self._tell(background_errors.of_loop(context))
 
-    def _tell(self, trouble: background.Trouble) -> None:
+    def _tell(self, trouble: background_errors.Trouble) -> None:
         self._streams["stderr"].send(trouble.text, trouble.step, line=trouble.line)
 
 

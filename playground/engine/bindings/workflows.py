@@ -1,6 +1,6 @@
 """What a program holds to start instances, and what tenants' code has of it: code starts and steers instances of its own tenant, and no others.
 
-The worker makes handles of this (worker/bindings.py); over the channel every call names the instance it is about.
+The worker makes handles of this (worker/binding_stubs.py); over the channel every call names the instance it is about.
 """
 
 import base64

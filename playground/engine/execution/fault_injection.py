@@ -1,6 +1,6 @@
 """Breaking steps on purpose: what a person asks for, what an execution knows of it, and what is written of an attempt that it falls on.
 
-A worker begins a first attempt without asking, so it is given the breaks and claims one (`playground/worker/breaks.py`). A claim has to
+A worker begins a first attempt without asking, so it is given the breaks and claims one (`playground/worker/injected_faults.py`). A claim has to
 be of a break that it was given, for that step, and not used up. What is written of such an attempt is decided here: its error or its
 result is the break's, whatever the worker says.
 """

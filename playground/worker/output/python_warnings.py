@@ -9,12 +9,12 @@ from typing import Any, TextIO
 
 from playground.worker.attempts import Do
 from playground.worker.context import step_of_caller
-from playground.worker.decorated import Decorated
+from playground.worker.decorated_steps import Decorated
 from playground.worker.failures import is_tenants
-from playground.worker.logs import LogStream
+from playground.worker.output.log_stream import LogStream
 from playground.workflows.events import SLEEP
 
-_OURS = str(Path(__file__).parents[1])
+_OURS = str(Path(__file__).parents[2])
 _NEVER = "{what} was called{where} and never awaited, so it did not run. Write `await` before it."
 
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from types import FrameType
 from typing import Any, Protocol
 
-from playground.worker import parameters
+from playground.worker import callback_parameters
 from playground.worker.records import Record
 
 
@@ -79,7 +79,7 @@ class Decorated:
     async def _run(self) -> Any:
         steps = self._steps
         first = self._depends or []
-        wanted, takes_ctx = parameters.wanted(self._callback, self._known, len(first))
+        wanted, takes_ctx = callback_parameters.wanted(self._callback, self._known, len(first))
         dependencies = [*first, *(self._dependency(name) for name in wanted)]
         if self._concurrent:
             results = list(await asyncio.gather(*map(_result_of, dependencies)))
@@ -88,7 +88,7 @@ class Decorated:
         by_name = dict(zip(wanted, results[len(first) :], strict=True))
 
         def call(ctx: Record) -> Any:
-            return self._callback(*results[: len(first)], **by_name, **({parameters.CTX: ctx} if takes_ctx else {}))
+            return self._callback(*results[: len(first)], **by_name, **({callback_parameters.CTX: ctx} if takes_ctx else {}))
 
         line = getattr(getattr(self._callback, "__code__", None), "co_firstlineno", None)
         return await steps.start(self._name, call, line=line, **self._given)
@@ -124,7 +124,7 @@ class Decorations:
     def visible(self, callback: Any, frame: FrameType | None) -> dict[str, Decorated]:
         """What each parameter of a function means if it is decorated now, in the scope of `frame`."""
         found: dict[str, Decorated] = {}
-        names = list(parameters.names(callback))
+        names = list(callback_parameters.names(callback))
         if not names:
             return found
         local = _by_name(frame.f_locals.values()) if frame is not None and frame.f_locals is not frame.f_globals else {}

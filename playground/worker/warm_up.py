@@ -11,9 +11,10 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
-from playground.worker import api, logs
+from playground.worker import api
 from playground.worker.channel import Channel
 from playground.worker.loop import Loop
+from playground.worker.output import log_stream
 from playground.worker.process import Process
 from playground.worker.run import Execution
 from playground.workflows.source import CLASS_NAME
@@ -49,15 +50,15 @@ class _Stage(Process):
     def leave(self, code: int = 0) -> None:
         self.left = True
 
-    def expect(self, loop: asyncio.AbstractEventLoop, streams: Mapping[str, logs.LogStream]) -> None:
+    def expect(self, loop: asyncio.AbstractEventLoop, streams: Mapping[str, log_stream.LogStream]) -> None:
         pass
 
-    def begin(self, streams: Mapping[str, logs.LogStream]) -> None:
+    def begin(self, streams: Mapping[str, log_stream.LogStream]) -> None:
         pass
 
     def load(self, source: str) -> types.ModuleType:
         module = types.ModuleType("rehearsal")
-        exec(compile(source, "rehearsal.py", "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - our own source
+        exec(compile(source, "warm_up.py", "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - our own source
         return module
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from playground.worker.context import step_of_caller
-from playground.worker.logs import LogStream
+from playground.worker.output.log_stream import LogStream
 
 LEVEL = logging.INFO  # of the root logger, unless the code says otherwise
 LEVEL_CHARACTERS = 100  # kept of the name of a level, which a tenant may add
