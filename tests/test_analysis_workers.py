@@ -11,7 +11,7 @@ from run_support import Program, run_all
 from playground.analysis import inspect
 from playground.analysis.rules import unavailable
 from playground.worker import api
-from playground.workflows import missing as lacking
+from playground.workflows import unavailable as lacking
 
 CASES = [
     ("a package", "no-package", "import «requests»\nreturn requests"),

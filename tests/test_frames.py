@@ -18,7 +18,7 @@ from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
 from playground.sandbox.fair_reading import MOMENT_SECONDS, Turns
 from playground.sandbox.frames import DEEPEST, LARGE, ProtocolError
-from playground.workflows.depth import depth
+from playground.workflows.json_depth import depth
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -8,32 +8,32 @@ import pytest
 from aio import run
 from run_support import Program, run_all
 
-from playground.workflows import missing
+from playground.workflows import unavailable
 
 # By a name: what a step does, the beginning of what is said of it.
 TRIED = {
     "package": ("import requests", "Workers have the standard library only, and `requests` is not in it. There is no network either."),
     "unknown package": ("from bs4 import BeautifulSoup", "Workers have the standard library only, and `bs4` is not in it."),
-    "name of workers": ("from workers import fetch", missing.IN_PLACE_OF_NAMES["fetch"]),
-    "socket": ("import socket; socket.socket()", missing.ADVICE_AFTER["network"]),
-    "name look-up": ("import socket; socket.getaddrinfo('a.example', 80)", missing.ADVICE_AFTER["network"]),
-    "urlopen": ("import urllib.request; urllib.request.urlopen('http://a.example')", missing.ADVICE_AFTER["network"]),
-    "urlopen of an address": ("import urllib.request; urllib.request.urlopen('http://127.0.0.1')", missing.ADVICE_AFTER["network"]),
-    "open_connection": ("import asyncio; await asyncio.open_connection('a.example', 80)", missing.ADVICE_AFTER["network"]),
-    "open": ("open('orders.csv')", missing.ADVICE_AFTER["files"]),
-    "open for writing": ("open('orders.csv', 'w')", missing.ADVICE_AFTER["files"]),
-    "a path": ("import pathlib; pathlib.Path('x').write_text('')", missing.ADVICE_AFTER["files"]),
-    "listdir": ("import os; os.listdir('.')", missing.ADVICE_AFTER["files"]),
-    "a temporary file": ("import tempfile; tempfile.mkdtemp()", missing.ADVICE_AFTER["files"]),
-    "a database": ("import sqlite3; sqlite3.connect('x.db')", missing.ADVICE_AFTER["files"]),
-    "input": ("input('name? ')", missing.ADVICE_AFTER["terminal"]),
-    "getpass": ("import getpass; getpass.getpass()", missing.ADVICE_AFTER["terminal"]),
-    "a program": ("import subprocess; subprocess.run(['ls'])", missing.ADVICE_AFTER["processes"]),
-    "popen": ("import os; os.popen('ls')", missing.ADVICE_AFTER["processes"]),
-    "fork": ("import os; os.fork()", missing.ADVICE_AFTER["processes"]),
-    "a process": ("import multiprocessing; multiprocessing.Process(target=print).start()", missing.ADVICE_AFTER["processes"]),
-    "a thread": ("import threading; threading.Thread(target=print).start()", missing.ADVICE_AFTER["threads"]),
-    "to_thread": ("import asyncio; await asyncio.to_thread(print)", missing.ADVICE_AFTER["threads"]),
+    "name of workers": ("from workers import fetch", unavailable.IN_PLACE_OF_NAMES["fetch"]),
+    "socket": ("import socket; socket.socket()", unavailable.ADVICE_AFTER["network"]),
+    "name look-up": ("import socket; socket.getaddrinfo('a.example', 80)", unavailable.ADVICE_AFTER["network"]),
+    "urlopen": ("import urllib.request; urllib.request.urlopen('http://a.example')", unavailable.ADVICE_AFTER["network"]),
+    "urlopen of an address": ("import urllib.request; urllib.request.urlopen('http://127.0.0.1')", unavailable.ADVICE_AFTER["network"]),
+    "open_connection": ("import asyncio; await asyncio.open_connection('a.example', 80)", unavailable.ADVICE_AFTER["network"]),
+    "open": ("open('orders.csv')", unavailable.ADVICE_AFTER["files"]),
+    "open for writing": ("open('orders.csv', 'w')", unavailable.ADVICE_AFTER["files"]),
+    "a path": ("import pathlib; pathlib.Path('x').write_text('')", unavailable.ADVICE_AFTER["files"]),
+    "listdir": ("import os; os.listdir('.')", unavailable.ADVICE_AFTER["files"]),
+    "a temporary file": ("import tempfile; tempfile.mkdtemp()", unavailable.ADVICE_AFTER["files"]),
+    "a database": ("import sqlite3; sqlite3.connect('x.db')", unavailable.ADVICE_AFTER["files"]),
+    "input": ("input('name? ')", unavailable.ADVICE_AFTER["terminal"]),
+    "getpass": ("import getpass; getpass.getpass()", unavailable.ADVICE_AFTER["terminal"]),
+    "a program": ("import subprocess; subprocess.run(['ls'])", unavailable.ADVICE_AFTER["processes"]),
+    "popen": ("import os; os.popen('ls')", unavailable.ADVICE_AFTER["processes"]),
+    "fork": ("import os; os.fork()", unavailable.ADVICE_AFTER["processes"]),
+    "a process": ("import multiprocessing; multiprocessing.Process(target=print).start()", unavailable.ADVICE_AFTER["processes"]),
+    "a thread": ("import threading; threading.Thread(target=print).start()", unavailable.ADVICE_AFTER["threads"]),
+    "to_thread": ("import asyncio; await asyncio.to_thread(print)", unavailable.ADVICE_AFTER["threads"]),
 }
 # The same classes, raised by an author who means something else: tried again, nothing said.
 MEANT = {

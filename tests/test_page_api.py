@@ -9,8 +9,8 @@ from page_code_support import node
 from playground.analysis.rules import step_config
 from playground.engine.bindings import effects, kv, secrets
 from playground.worker import binding_stubs, entrypoint, steps
-from playground.workflows import config as configs
 from playground.workflows import durations
+from playground.workflows import step_config as configs
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """After every event of a journal the rows say what the fold for people says: status, steps, deadlines, what is set on it.
 
 The rows are what scheduling and replay go by, the fold is what people see; both apply the rules of
-`workflows/rules.py`, each in its own way. The journals are those that the page's fold is held to as well (tests/test_page_fold.py), so that all
+`workflows/event_rules.py`, each in its own way. The journals are those that the page's fold is held to as well (tests/test_page_fold.py), so that all
 three agree after every event.
 """
 

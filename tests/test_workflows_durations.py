@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.workflows import config as configs
 from playground.workflows import durations, names
-from playground.workflows.config import StepConfig, StepConfigError
+from playground.workflows import step_config as configs
 from playground.workflows.durations import InvalidDuration
 from playground.workflows.errors import InvalidEventType, InvalidId, InvalidName
+from playground.workflows.step_config import StepConfig, StepConfigError
 
 
 @pytest.mark.parametrize(

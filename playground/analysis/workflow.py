@@ -8,7 +8,7 @@ from functools import cached_property
 
 from playground.analysis.syntax import Placed, Source
 from playground.analysis.tree import FUNCTIONS, Function, Tree
-from playground.workflows.source import CLASS_NAME
+from playground.workflows.source_text import CLASS_NAME
 
 ENTRY_CLASS = CLASS_NAME
 BASE = "workers.WorkflowEntrypoint"

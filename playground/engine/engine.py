@@ -47,7 +47,7 @@ from playground.workflows.errors import (
     of_entry,
 )
 from playground.workflows.events import NewEvent, StepKey
-from playground.workflows.source import CLASS_NAME, without_mark
+from playground.workflows.source_text import CLASS_NAME, without_mark
 
 BATCH_MOST = 100  # instances of one create_batch
 TRIALS = 2  # codes tried on a history at once

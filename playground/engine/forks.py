@@ -16,8 +16,8 @@ from playground.engine.inputs import Stored
 from playground.sandbox import frames
 from playground.store.protocol import STEP_COMPLETED, STEP_ERRORED, History, InstanceRow, StepRow, Store
 from playground.store.stored_event import StoredEvent, read_event
+from playground.workflows import event_rules, values
 from playground.workflows import events as ev
-from playground.workflows import rules, values
 from playground.workflows.errors import CannotFork, InstanceNotFound, NotSerialisable, TooLarge
 from playground.workflows.events import NewEvent, StepKey, outermost
 
@@ -123,9 +123,9 @@ def _ended_by(snapshot: History, steps: Iterable[StepRow]) -> StepRow | None:
 
 def _copied(step: StepRow, told: "_Told", ended: int) -> NewEvent:
     """A finished step as the fork's journal has it; `ended` is its place among those that ended."""
-    status = rules.COMPLETED if step.status == STEP_COMPLETED else rules.ERRORED
-    if step.key.kind == ev.WAIT and status == rules.ERRORED:
-        status = rules.TIMED_OUT
+    status = event_rules.COMPLETED if step.status == STEP_COMPLETED else event_rules.ERRORED
+    if step.key.kind == ev.WAIT and status == event_rules.ERRORED:
+        status = event_rules.TIMED_OUT
     data: dict[str, Any] = {"status": status, "line": step.line, "ended": ended, **told.ran.get(step.key, {}), **_carried(step)}
     if step.status == STEP_ERRORED:
         return NewEvent(ev.STEP_COPIED, {**data, "error": step.error}, step.key)
@@ -138,7 +138,7 @@ def _copied(step: StepRow, told: "_Told", ended: int) -> NewEvent:
 
 def _edited(step: StepRow, tree: Any, now: int) -> NewEvent:
     """The step that a fork begins at, with another result."""
-    data: dict[str, Any] = {"status": rules.COMPLETED, "line": step.line, "attempts": 0, "edited": True, **_carried(step)}
+    data: dict[str, Any] = {"status": event_rules.COMPLETED, "line": step.line, "attempts": 0, "edited": True, **_carried(step)}
     if step.key.kind == ev.SLEEP:
         raise CannotFork(_NO_RESULT)
     if step.key.kind == ev.WAIT:

@@ -11,8 +11,8 @@ from playground.store.projection_columns import OF_INSTANCE, OF_STEP, end_streak
 from playground.store.projection_fold import Fold, InstanceColumns, StepColumns, replace
 from playground.store.protocol import InboxRow, InstanceRow, NewInstance, StepRow
 from playground.workflows import events as ev
+from playground.workflows.event_rules import RULES, Rule
 from playground.workflows.events import NewEvent, StepKey
-from playground.workflows.rules import RULES, Rule
 
 _Projected = tuple[Rule, StepColumns | None, InstanceColumns | None]
 

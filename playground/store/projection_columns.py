@@ -1,6 +1,6 @@
 """What rows keep that no other fold does: who owns an instance, when it is due, results, sizes, the inbox, keys.
 
-What rows have in common with `State` is in `workflows/rules.py`. An event in neither only lengthens the journal.
+What rows have in common with `State` is in `workflows/event_rules.py`. An event in neither only lengthens the journal.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,10 +10,10 @@ from playground.store.encoding import encode, plain
 from playground.store.errors import JournalError
 from playground.store.projection_fold import STORED, Fold, InstanceColumns, StepColumns
 from playground.store.protocol import InboxRow, StepRow
+from playground.workflows import event_rules
 from playground.workflows import events as ev
-from playground.workflows import rules
+from playground.workflows.event_rules import Changes
 from playground.workflows.events import NewEvent
-from playground.workflows.rules import Changes
 
 WORKER_LOST = "WorkerLost"  # the name of an attempt's error when its worker died; a loss is not the tenant's failure
 
@@ -47,7 +47,7 @@ def _step_copied(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -
     data = event.data
     changes["ended_seq"] = data.get("ended", fold.last_seq)
     changes["started_clock"], changes["clock"] = data.get("began_us"), data.get("clock_us")
-    if data["status"] == rules.COMPLETED and step.key.kind != ev.SLEEP:
+    if data["status"] == event_rules.COMPLETED and step.key.kind != ev.SLEEP:
         _keep_result(fold, event, step, changes, data.get("output"))
 
 
@@ -103,7 +103,7 @@ def _wait_completed(fold: Fold, event: NewEvent, step: StepRow, changes: Changes
 
 def _wait_timed_out(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
     _ended(fold, event, step, changes)
-    changes["status"] = STORED[rules.TIMED_OUT]
+    changes["status"] = STORED[event_rules.TIMED_OUT]
 
 
 def _wait_cancelled(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:

@@ -1,4 +1,4 @@
-"""An instance's rows while events are folded into them: the rules of `workflows/rules.py`, applied to rows."""
+"""An instance's rows while events are folded into them: the rules of `workflows/event_rules.py`, applied to rows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -7,16 +7,16 @@ import msgspec
 
 from playground.store.errors import JournalError
 from playground.store.protocol import STEP_ERRORED, STEP_OPEN, InboxRow, InstanceRow, StepRow
+from playground.workflows import event_rules
 from playground.workflows import events as ev
-from playground.workflows import rules
 from playground.workflows.breaks import Break
+from playground.workflows.event_rules import Changes, Rule
 from playground.workflows.events import NewEvent, StepKey
-from playground.workflows.rules import Changes, Rule
 
 replace = msgspec.structs.replace
 
 # What rows call a status of the rules by another name: replay and scheduling need not tell these apart.
-STORED = {rules.SLEEPING: STEP_OPEN, rules.WAITING: STEP_OPEN, rules.TIMED_OUT: STEP_ERRORED}
+STORED = {event_rules.SLEEPING: STEP_OPEN, event_rules.WAITING: STEP_OPEN, event_rules.TIMED_OUT: STEP_ERRORED}
 # Where a step's row keeps what the rules say of its rollback handler.
 HANDLER_COLUMNS = {"status": "rollback", "attempt": "rollback_attempt", "until": "rollback_until"}
 # What the rules say of an instance and `injected` holds.
@@ -109,7 +109,7 @@ class Fold(msgspec.Struct):
             if changes:
                 self._change(changes)
         if activates and self.status == ev.WAITING:
-            changes = rules.activated(self)
+            changes = event_rules.activated(self)
             self._change({**changes, "due_at": None if changes else self.at})
         if others is not None:
             others(self, event)
@@ -163,12 +163,12 @@ class Fold(msgspec.Struct):
         data, key = event.data, event.step or key_of(event)
         if key in self.touched:
             raise JournalError(f"step {key} starts a second time in instance {self.row.id}")
-        status = data["status"] if begins is rules.AS_COPIED else begins
+        status = data["status"] if begins is event_rules.AS_COPIED else begins
         handler = data.get("rollback") or None
         row = StepRow(
             key, STORED.get(status, status), self.last_seq, data.get("line"), data.get("config"), 0, 0, 0,
             data.get("until"), None, data.get("error"), data.get("event_type"),
-            None if handler is None else rules.PENDING, handler, started_clock=data.get("clock_us"),
+            None if handler is None else event_rules.PENDING, handler, started_clock=data.get("clock_us"),
         )  # fmt: skip
         if columns is not None:
             changes: Changes = {}

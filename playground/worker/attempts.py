@@ -22,8 +22,8 @@ from playground.worker.loop import Loop
 from playground.worker.records import Record
 from playground.worker.replay import MICROSECONDS, Outcome, Replay
 from playground.workflows import values
-from playground.workflows.config import StepConfig
 from playground.workflows.errors import NotSerialisable, TooLarge
+from playground.workflows.step_config import StepConfig
 
 __all__ = ["Attempts", "Do", "Report"]
 

@@ -17,7 +17,7 @@ from playground.worker.output import log_stream, logging_setup
 from playground.worker.output.python_warnings import Warnings
 from playground.worker.replay import Replay
 from playground.worker.steps import Steps
-from playground.workflows.source import with_ends
+from playground.workflows.source_text import with_ends
 
 MODULE = "workflow"  # what the tenant's module is called
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from playground.workflows.missing import instead_of_binding
+from playground.workflows.unavailable import instead_of_binding
 
 
 class Record(dict[str, Any]):

@@ -17,8 +17,8 @@ from playground.worker.process import Process
 from playground.worker.records import Record, moment
 from playground.worker.replay import Replay
 from playground.worker.steps import Steps
-from playground.workflows import exits, values
-from playground.workflows.source import CLASS_NAME
+from playground.workflows import exit_codes, values
+from playground.workflows.source_text import CLASS_NAME
 
 REPORTED = 100  # steps that one report names
 
@@ -189,7 +189,7 @@ class Execution:
         self.loop.stop()
 
     def _starve(self) -> None:
-        self._leave(exits.OUT_OF_MEMORY)
+        self._leave(exit_codes.OUT_OF_MEMORY)
 
     def _report(self, step: Key, error: BaseException) -> None:
         self._tell(background_errors.of_step(step, error))

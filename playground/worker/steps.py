@@ -20,8 +20,8 @@ from playground.worker.entrypoint import WorkflowFatalError
 from playground.worker.history import CANCELLED, COMPLETED, ERRORED, OVER, History
 from playground.worker.records import Record, moment
 from playground.worker.replay import Replay
-from playground.workflows import config as configs
 from playground.workflows import durations, names, step_methods, values
+from playground.workflows import step_config as configs
 from playground.workflows.errors import InvalidEventType
 from playground.workflows.events import DO, SLEEP, WAIT
 

@@ -13,7 +13,7 @@ import sys
 import types
 
 from playground.worker.records import Environment
-from playground.workflows.missing import (
+from playground.workflows.unavailable import (
     ADVICE_AFTER,
     FILES,
     IN_PLACE_OF_NAMES,

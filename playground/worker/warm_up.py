@@ -17,7 +17,7 @@ from playground.worker.loop import Loop
 from playground.worker.output import log_stream
 from playground.worker.process import Process
 from playground.worker.run import Execution
-from playground.workflows.source import CLASS_NAME
+from playground.workflows.source_text import CLASS_NAME
 
 SOURCE = """
 from workers import WorkflowEntrypoint, NonRetryableError

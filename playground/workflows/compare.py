@@ -6,7 +6,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from playground.workflows.source import lines
+from playground.workflows.source_text import lines
 
 View = Mapping[str, Any]
 

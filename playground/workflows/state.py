@@ -1,6 +1,6 @@
 """The fold: what an instance looks like after a run of journal events. Pages, API and tests all see it through this.
 
-What rows have too is in the table of `rules.py`; what only people see (attempts as a list, times of steps, executions)
+What rows have too is in the table of `event_rules.py`; what only people see (attempts as a list, times of steps, executions)
 is in the tables at the end of this file. `static/js/run/fold.js` is the same fold in the browser; tests/journals
 holds cases both must agree on.
 """
@@ -10,8 +10,7 @@ from typing import Any
 
 from playground.workflows import events as ev
 from playground.workflows.breaks import Break
-from playground.workflows.events import Event, StepKey
-from playground.workflows.rules import (
+from playground.workflows.event_rules import (
     AS_COPIED,
     CANCELLED,
     OPEN_STATUSES,
@@ -22,6 +21,7 @@ from playground.workflows.rules import (
     Rule,
     activated,
 )
+from playground.workflows.events import Event, StepKey
 from playground.workflows.state_parts import Attempt, Execution, Rollback, Step
 
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from playground.workflows import events as ev
+from playground.workflows.event_rules import COMPLETED, ERRORED, OPEN_STATUSES
 from playground.workflows.events import StepKey
-from playground.workflows.rules import COMPLETED, ERRORED, OPEN_STATUSES
 
 
 @dataclass(slots=True)

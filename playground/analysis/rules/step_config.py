@@ -1,4 +1,4 @@
-"""Step configs and durations, checked where they stand; what may be in them is said in playground/workflows/config.py."""
+"""Step configs and durations, checked where they stand; what may be in them is said in playground/workflows/step_config.py."""
 
 import ast
 import math
@@ -9,8 +9,8 @@ from playground.analysis.diagnostics import Diagnostic, Fix, Span, report
 from playground.analysis.rules.step_calls import nearest
 from playground.analysis.syntax import Placed
 from playground.analysis.workflow import DO, SLEEP, WAIT, Workflow
-from playground.workflows import config as configs
 from playground.workflows import durations
+from playground.workflows import step_config as configs
 
 KEYS = ("retries", "timeout", "sensitive")
 RETRY_KEYS = ("limit", "delay", "backoff")

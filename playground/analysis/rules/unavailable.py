@@ -9,7 +9,7 @@ from playground.analysis.diagnostics import Diagnostic, Fix, report
 from playground.analysis.rules.step_calls import nearest
 from playground.analysis.tree import FUNCTIONS, below
 from playground.analysis.workflow import Workflow, is_env, is_main_guard
-from playground.workflows.missing import (
+from playground.workflows.unavailable import (
     ADVICE,
     FILES,
     IN_PLACE_OF_NAMES,

@@ -19,7 +19,7 @@ from playground.sandbox.channel import FrameChannel
 from playground.sandbox.fair_reading import Turns
 from playground.sandbox.pool import Sandbox, SandboxDown
 from playground.workflows.errors import Busy, TooLarge, WorkflowError
-from playground.workflows.source import CLASS_NAME, without_mark
+from playground.workflows.source_text import CLASS_NAME, without_mark
 
 REMEMBERED = 256  # results kept, by content hash
 REMEMBERED_BYTES = 2 * 1024 * 1024  # or as few as take so much

@@ -9,7 +9,7 @@ from playground.store.protocol import InstanceRow
 from playground.store.snippets import snippet_of
 from playground.workflows import values
 from playground.workflows.errors import NotSerialisable
-from playground.workflows.source import CLASS_NAME, without_mark
+from playground.workflows.source_text import CLASS_NAME, without_mark
 
 DEPLOYED = "tenant-workflow"  # what the workflow of code is called that a tenant has deployed over the API
 NAME_LENGTH = 100  # characters of a binding's name

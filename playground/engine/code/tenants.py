@@ -41,7 +41,7 @@ from playground.workflows.errors import (
     of_entry,
 )
 from playground.workflows.events import NewEvent
-from playground.workflows.source import CLASS_NAME
+from playground.workflows.source_text import CLASS_NAME
 
 WORKFLOW = DEPLOYED
 LISTED = 100  # instances looked at in one go when a tenant is deleted

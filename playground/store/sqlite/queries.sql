@@ -1,4 +1,4 @@
--- Every statement that store.py and its parts run, by name. `{rows}` is filled by named_sql.py with as many rows of
+-- Every statement that store.py and its parts run, by name. `{rows}` is filled by store/named_sql.py with as many rows of
 -- placeholders as one statement takes; nothing else is ever put into SQL text.
 -- OR ROLLBACK: a conflict undoes the whole commit, which the writer does anyway; SQLite then keeps no copy of each page that an
 -- INSERT of many rows changes, and commits of many instances take a quarter less.

@@ -1,4 +1,4 @@
-"""Rows of the SQLite schema to and from the values of protocol.py. The order of columns is that of queries.sql."""
+"""Rows of the SQLite schema to and from the values of `store/protocol.py`. The order of columns is that of `queries.sql`."""
 
 from collections.abc import Sequence
 from functools import lru_cache

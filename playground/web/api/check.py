@@ -12,7 +12,7 @@ from playground.web.http import bodies, rate_limits
 from playground.web.http.errors import TooMany
 from playground.web.http.responses import json_response
 from playground.workflows.errors import SourceRefused, TooLarge
-from playground.workflows.source import CLASS_NAME
+from playground.workflows.source_text import CLASS_NAME
 
 SEVERITY_REFUSED = "error"
 ESCAPED = 6  # bytes that one byte of source may take as JSON (\\u0000)

@@ -19,7 +19,7 @@ from playground.web.http.responses import FRESH, json_response
 from playground.web.http.tokens import KEY_NAME_LENGTH, KEY_PREFIX
 from playground.workflows import names
 from playground.workflows.errors import VersionNotFound
-from playground.workflows.source import CLASS_NAME
+from playground.workflows.source_text import CLASS_NAME
 
 MAIN = "main"  # the workflow that /workflow deploys
 VERSIONS_DEFAULT = 50

@@ -2,7 +2,7 @@
 
 Counted to the second, so that an address costs at most sixty small entries however fast it asks. What protects things
 that all nodes share is counted for all nodes together (`PerMinuteOfAll`), what protects one process by that process:
-see where they are made, in app.py.
+see where they are made, in web/app.py.
 """
 
 from collections.abc import Callable, Sequence

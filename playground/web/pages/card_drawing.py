@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from playground.workflows.source import lines as lines_of
+from playground.workflows.source_text import lines as lines_of
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw

@@ -57,7 +57,7 @@ from playground.web.instance_view import plain, snippet_url
 from playground.web.pages import example_timeline, link_previews
 from playground.web.pages.limits_table import grouped
 from playground.workflows.errors import WorkflowError
-from playground.workflows.source import without_mark
+from playground.workflows.source_text import without_mark
 
 EDITOR = "editor/editor.js"
 THEMES = ("light", "dark")
