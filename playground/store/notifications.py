@@ -1,6 +1,9 @@
 """Who watches which journal grow, and who waits for instances to fall due.
 
 All of it is a hint: readers read by seq, and claims read the rows, so that a missed or doubled hint costs nothing but time.
+
+It tells of the commits of this process, per process on purpose where the file's lock makes that the only one that
+commits. A store that other processes write to tells it of theirs as well.
 """
 
 import asyncio

@@ -363,7 +363,10 @@ def needs_of(decider: Decider) -> Needs:
 
 
 class Store(Protocol):
-    """A journal store. Every method may be called from the event loop; none blocks it. `at` is epoch milliseconds.
+    """A journal store. Every method may be called from the event loop; none blocks it.
+
+    `at` is epoch milliseconds by the caller's clock. `due_at` and `until` are compared with it, so that a store that
+    nodes on several machines share goes by its own clock in its place.
 
     `nodes` are the engines that play instances; `kv`, `effects`, `tenants` and `usage` are what it keeps beside the
     journals; `measures` what it has done since it was opened. What every implementation promises:

@@ -4,6 +4,9 @@ Work that is handed in while the thread's commit waits for the disk shares its n
 that comes alone while the thread rests, is committed on the event loop: to hand it over and to hear of its end takes as long as the commit
 itself, since both threads want the one interpreter. The loop stands still meanwhile; so after a commit that took long there, the next ones are
 the thread's for many times as long.
+
+One thread and one event loop, per process on purpose: the file's lock lets one process write, and all its engines
+share a loop.
 """
 
 import asyncio
