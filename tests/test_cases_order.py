@@ -153,9 +153,9 @@ async def test_24_context_variables_generators_and_queues_around_steps(way):
 @story
 async def test_39_methods_callables_and_every_form_of_the_decorator_are_steps(way):
     ended = await play("39", way)
-    assert ended.output[:10] == [
+    attempts = [ended.output[1], *ended.output[10:]]  # the direct form is the same step: it is given ctx by keyword, and by position
+    assert [*ended.output[:1], *ended.output[2:10]] == [
         "bare",
-        1,
         "keyword only",
         ["bare", 3],
         3,
@@ -165,4 +165,7 @@ async def test_39_methods_callables_and_every_form_of_the_decorator_are_steps(wa
         3,
         "bare",
     ]
-    assert ended.output[10:] == [1, 1]  # the direct form is the same step: it is given ctx by keyword, and by position
+    if way == REPLAYED:  # a worker may die with the commit that announces an attempt
+        assert all(attempt in (1, 2) for attempt in attempts)
+    else:
+        assert attempts == [1, 1, 1]
