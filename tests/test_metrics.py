@@ -240,7 +240,7 @@ def test_a_slow_commit_is_logged(make_site: MakeSite) -> None:
         threading.Event().wait(0.15)  # the disk takes its time
         other.execute("ROLLBACK")
         site.call(committed(stored))
-    (line,) = site.log.of("slow_commit")
+    line = site.log.of("slow_commit")[-1]  # on a loaded machine the one of the start may have been slow, too
     assert line["seconds"] >= 0.1
 
 
