@@ -1,20 +1,19 @@
-"""Where the files of the page are: beside the package in a checkout, inside it in a wheel. The editor's bundle is a package of its own."""
+"""Where the files of the page are: beside the package in a checkout, inside it in a wheel.
+
+Its scripts and styles are a package of their own.
+"""
 
 from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
-EDITOR_PACKAGE = "playground_editor"  # made by the build (hatch_build.py); holds dist/editor.js and what else esbuild wrote
+# Made of static/ and web/ by the build (hatch_build.py); holds dist/manifest.json and what that names.
+BUNDLE_PACKAGE = "playground_bundle"
 SECURITY = "SECURITY.md"
 
 
 class MissingFiles(RuntimeError):
     """The installation lacks files that the page needs; the message says which."""
-
-
-def static() -> Path:
-    """The folder of style sheets, scripts and icons."""
-    return _folder("static")
 
 
 def templates() -> Path:
@@ -30,14 +29,14 @@ def security() -> Path:
     raise MissingFiles(f"{SECURITY} is neither in {PACKAGE} nor beside it; install the package again")
 
 
-def editor() -> Path | None:
-    """The folder of the built editor, or None when it was not built: the page then keeps its plain textarea."""
-    spec = find_spec(EDITOR_PACKAGE)
+def bundle() -> Path:
+    """The folder of the scripts, styles and icons that are served."""
+    spec = find_spec(BUNDLE_PACKAGE)
     for place in (spec.submodule_search_locations or ()) if spec else ():
         folder = Path(place) / "dist"
-        if (folder / "editor.js").is_file():
+        if (folder / "manifest.json").is_file():
             return folder
-    return None
+    raise MissingFiles(f"{BUNDLE_PACKAGE}, which the build makes, is missing; install the package again")
 
 
 def _folder(name: str) -> Path:

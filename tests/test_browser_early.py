@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 from page_support import Playground, expect
 
-SCRIPT = "/js/app.js"
-EDITOR = "/editor/editor.js"
+SCRIPT = "/js/app-"
+EDITOR = "/editor/editor-"
 PHONE = {"width": 390, "height": 844}
 
 

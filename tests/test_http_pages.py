@@ -188,7 +188,7 @@ def test_the_embed_view_takes_a_theme_and_may_be_read_only(site: Site) -> None:
 
 
 def test_security_headers_are_on_everything(site: Site) -> None:
-    for path in ("/", "/api/examples", "/healthz", "/nothing", "/static/css/base.css", "/favicon.ico", "/robots.txt"):
+    for path in ("/", "/api/examples", "/healthz", "/nothing", site.context.assets.url("css/plain.css"), "/favicon.ico", "/robots.txt"):
         headers = site.client.get(path).headers
         assert headers["x-content-type-options"] == "nosniff", path
         assert headers["referrer-policy"] == "same-origin", path
@@ -207,15 +207,13 @@ def test_every_file_a_page_names_is_there_and_kept_for_good(site: Site) -> None:
         }
     assert len(named) > 3
     for path in named:
-        if path.endswith("/editor/LICENSES.txt") and not site.context.assets.roots.get("editor/"):
-            continue
         answer = site.client.get(path)
         assert answer.status_code == 200, path
         assert answer.headers["cache-control"] == "public, max-age=31536000, immutable", path
 
 
 def test_pages_and_json_are_compressed(site: Site) -> None:
-    for path in ("/", "/api/examples", "/openapi.json", "/static/css/base.css"):
+    for path in ("/", "/api/examples", "/openapi.json", site.context.assets.url("css/plain.css")):
         assert site.client.get(path, headers={"Accept-Encoding": "gzip"}).headers["content-encoding"] == "gzip", path
         plain = site.client.get(path, headers={"Accept-Encoding": "identity"})
         assert "content-encoding" not in plain.headers
@@ -239,11 +237,3 @@ def test_a_fault_of_ours_shows_nothing_of_the_inside(site: Site, monkeypatch: py
     answer = site.client.get("/healthz", headers={"Accept": "application/json"})
     assert answer.json()["error"]["code"] == "internal"
     assert [fields["error"] for fields in site.log.of("failed")] == ["RuntimeError", "RuntimeError"]
-
-
-def test_without_the_editor_the_page_keeps_its_textarea(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("playground.paths.editor", lambda: None)
-    site = make_site()
-    text = page(site, "/").text
-    assert "/editor/editor.js" not in text
-    assert "<textarea" in text

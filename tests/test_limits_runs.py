@@ -11,8 +11,8 @@ from limits_support import EDGES, edge, in_a_step, in_run
 from puppet_support import do, done, frame, framed, staged
 from tenants_support import Tenant
 
-from playground.settings import Settings
 from playground.engine.instances import WorkflowInstance
+from playground.settings import Settings
 from playground.workflows import events as ev
 
 

@@ -1,4 +1,4 @@
-"""The page's scripts as files: what is needed at once is asked for at once, and none of them writes markup."""
+"""The page's scripts as files: templates name what pages begin with, and no script writes markup."""
 
 import random
 import re
@@ -8,45 +8,23 @@ import jinja2
 import pytest
 from page_code_support import node
 
+from playground import paths
+from playground.web.pages.assets import Assets
 from playground.web.pages.templates import duration_text
 
 ROOT = Path(__file__).parent.parent
 JS = ROOT / "static" / "js"
-IMPORTED = re.compile(r'^(?:import|export) [^;]*?from "(\.[^"]*)"', re.MULTILINE)
-
 # What would make markup, code or a document of a text, which may be a tenant's.
 SINKS = re.compile(r"\b(innerHTML|outerHTML|insertAdjacentHTML|setHTMLUnsafe|parseFromString|createContextualFragment|srcdoc|execScript)\b|document\.write|\beval\(|new Function\b|javascript:")
 
 
-def needed(script: Path) -> set[str]:
-    """Every module that a script imports, and what those import in turn; as paths below static/js, without their ending."""
-    found: set[Path] = set()
-    left = [script]
-    while left:
-        one = left.pop()
-        more = {(one.parent / path).resolve() for path in IMPORTED.findall(one.read_text())} - found
-        found |= more
-        left += more
-    return {path.relative_to(JS).as_posix().removesuffix(".js") for path in found}
-
-
-def named(template: str, name: str) -> list[str]:
-    """The names in a list that a template sets."""
-    (listed,) = re.findall(rf"{{% set {name} = \[(.*?)\] %}}", (ROOT / "templates" / template).read_text())
-    return re.findall(r'"([^"]+)"', listed)
-
-
-def test_the_page_asks_for_all_that_it_needs_at_once() -> None:
-    """A browser knows what a module imports only once it is there: each step on the way would be a round trip."""
-    asked = named("page.html", "scripts")
-    assert set(asked) == needed(JS / "app.js")
-    assert len(asked) == len(set(asked))
-
-
-def test_the_panel_asks_for_all_its_modules_at_once() -> None:
-    there = needed(JS / "run" / "panel.js")
-    panel = {"run/live"} | {name for name in needed(JS / "run" / "live.js") if name.startswith("run/")}
-    assert {f"run/{name}" for name in named("_run.html", "modules")} == panel - there
+def test_no_template_lists_what_a_script_is_made_of() -> None:
+    """Templates name what a page begins with; what belongs to that is known to the build."""
+    texts = [file.read_text() for file in (ROOT / "templates").glob("*.html")]
+    named = {name for text in texts for name in re.findall(r"""['"]((?:js|css|editor)/[^'"]+)['"]""", text)}
+    assert len(named) < 25
+    entries = Assets.of(paths.bundle()).entries
+    assert named - set(entries) == set(entries["js/app.js"].later) & {"js/run/live.js", "js/tenants/run.js"}
 
 
 @pytest.mark.parametrize("folder", ["static/js", "web/src"])

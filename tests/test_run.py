@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-MADE_FROM = ["pyproject.toml", "requirements.lock", "hatch_build.py", "web/package.json"]
+MADE_FROM = ["pyproject.toml", "requirements.lock", "hatch_build.py", "web/package.json", "static/js/app.js"]
 
 UV = f"""#!/bin/sh
 printf '%s\\n' "$*" >> "$UV_NOTES"

@@ -1,53 +1,122 @@
-"""Static files: addresses with their version, compression, and nothing beside them."""
+"""The bundle's files: their addresses, their compressed forms, and nothing beside them."""
 
+import gzip
+import json
+import re
 from pathlib import Path
 
 import pytest
 from request_support import request
 
+from playground import paths
 from playground.web.http.errors import NothingHere
 from playground.web.pages.assets import FOR_GOOD, Assets
+
+MAIN = b"// main\n" * 200
+MANIFEST = {
+    "js/main.js": {"file": "js/main-A1.js", "imports": ["js/chunk-B2.js"], "later": {"js/late.js": ["js/late-C3.js"]}},
+    "dot.png": {"file": "dot-D4.png"},
+}
 
 
 @pytest.fixture
 def assets(tmp_path: Path) -> Assets:
     (tmp_path / "js").mkdir()
-    (tmp_path / "js" / "main.js").write_text("// main\n" * 200)
-    (tmp_path / "dot.png").write_bytes(b"\x89PNG" + bytes(2_000))
-    assets = Assets({"": tmp_path})
-    assets.refresh(0)
-    return assets
+    (tmp_path / "manifest.json").write_text(json.dumps(MANIFEST))
+    for name in ("main-A1.js", "chunk-B2.js", "late-C3.js", "main-A1.js.map"):
+        (tmp_path / "js" / name).write_bytes(MAIN)
+    (tmp_path / "js" / "main-A1.js.gz").write_bytes(gzip.compress(MAIN))
+    (tmp_path / "js" / "main-A1.js.map.gz").write_bytes(gzip.compress(MAIN))
+    (tmp_path / "js" / "main-A1.js.br").write_bytes(b"made by the build")
+    (tmp_path / "dot-D4.png").write_bytes(b"\x89PNG" + bytes(2_000))
+    return Assets.of(tmp_path)
 
 
-def test_a_file_is_kept_for_good_only_under_its_own_version(assets: Assets) -> None:
-    name = assets.url("js/main.js").removeprefix("/static/")
-    assert assets.respond(request("GET"), name).headers["cache-control"] == FOR_GOOD
-    for other in ("js/main.js", "v-000000000000/js/main.js"):
-        assert assets.respond(request("GET"), other).headers["cache-control"] == "no-cache"
+def test_a_name_means_a_file_and_what_that_needs(assets: Assets) -> None:
+    assert assets.url("js/main.js") == "/static/js/main-A1.js"
+    assert assets.needed("js/main.js") == ["/static/js/chunk-B2.js"]
+    assert assets.needed("js/main.js", "js/late.js") == ["/static/js/late-C3.js"]
+    assert assets.needed("dot.png") == []
 
 
-def test_a_file_is_compressed_for_who_can_read_it_and_not_sent_twice(assets: Assets) -> None:
-    packed = assets.respond(request("GET", accept_encoding="gzip, br"), "js/main.js")
-    assert packed.headers["content-encoding"] == "gzip"
-    assert len(packed.body) < 100
-    whole = assets.respond(request("GET"), "js/main.js")
-    assert "content-encoding" not in whole.headers
-    assert "content-encoding" not in assets.respond(request("GET", accept_encoding="gzip"), "dot.png").headers
-    again = assets.respond(request("GET", if_none_match=whole.headers["etag"]), "js/main.js")
+@pytest.mark.parametrize("name", ["js/main-A1.js", "js/main-A1.js.map", "dot-D4.png"])
+def test_a_file_is_kept_for_good_and_not_sent_twice(assets: Assets, name: str) -> None:
+    whole = assets.respond(request("GET"), name)
+    assert whole.headers["cache-control"] == FOR_GOOD
+    again = assets.respond(request("GET", if_none_match=whole.headers["etag"]), name)
     assert (again.status_code, again.body) == (304, b"")
 
 
-def test_a_changed_file_changes_every_address(assets: Assets, tmp_path: Path) -> None:
-    before = assets.url("dot.png")
-    (tmp_path / "js" / "main.js").write_text("// other")
-    assets.refresh(500)
-    assert assets.url("dot.png") == before
-    assets.refresh(1_500)
-    assert assets.url("dot.png") != before
-    assert assets.respond(request("GET"), "js/main.js").body == b"// other"
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [("gzip, deflate, br, zstd", "br"), ("gzip, deflate", "gzip"), ("brotli", None), ("identity", None), ("", None)],
+)
+def test_a_file_is_sent_in_the_smallest_form_that_can_be_read(
+    assets: Assets, accepted: str, encoding: str | None
+) -> None:
+    answer = assets.respond(request("GET", accept_encoding=accepted), "js/main-A1.js")
+    assert answer.headers.get("content-encoding") == encoding
+    assert answer.headers["vary"] == "Accept-Encoding"
+    assert answer.body == {"br": b"made by the build", "gzip": gzip.compress(MAIN), None: MAIN}[encoding]
 
 
-@pytest.mark.parametrize("path", ["", "nothing.js", "../pyproject.toml", "js/../js/main.js", "v-x", "js"])
+def test_what_was_not_compressed_is_sent_as_it_is(assets: Assets) -> None:
+    assert "content-encoding" not in assets.respond(request("GET", accept_encoding="gzip, br"), "dot-D4.png").headers
+    assert (
+        assets.respond(request("GET", accept_encoding="gzip, br"), "js/main-A1.js.map").headers["content-encoding"]
+        == "gzip"
+    )
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "nothing.js",
+        "../pyproject.toml",
+        "js/../js/main-A1.js",
+        "js",
+        "js/main.js",
+        "manifest.json",
+        "js/main-A1.js.gz",
+        "js/main-A1.js.br",
+    ],
+)
 def test_nothing_but_the_files_is_served(assets: Assets, path: str) -> None:
     with pytest.raises(NothingHere):
         assets.respond(request("GET"), path)
+
+
+def test_an_installation_without_the_bundle_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "BUNDLE_PACKAGE", "playground_bundle_that_is_not_there")
+    with pytest.raises(paths.MissingFiles, match="install the package again"):
+        paths.bundle()
+
+
+def test_every_script_and_style_of_the_build_has_its_source_map() -> None:
+    assets = Assets.of(paths.bundle())
+    written = [name for name in assets.files if name.endswith((".js", ".css"))]
+    assert len(written) > 20
+    for name in written:
+        text = assets.respond(request("GET"), name).body.decode()
+        (map_,) = re.findall(r"# sourceMappingURL=(\S+?\.map)", text[-200:])
+        found = json.loads(assets.respond(request("GET"), f"{name.rpartition('/')[0]}/{map_}").body)
+        assert len(found["sources"]) == len(found["sourcesContent"])
+        assert all(source.startswith(("../", "unused:")) for source in found["sources"]), name
+
+
+def test_the_scripts_keep_the_names_of_their_functions() -> None:
+    """A trace that somebody reports can be read as it is."""
+    assets = Assets.of(paths.bundle())
+    app = assets.respond(request("GET"), assets.url("js/app.js").removeprefix("/static/")).body.decode()
+    assert {"started", "called", "nowStored"} <= set(re.findall(r"function (\w+)\(", app))
+    assert max(map(len, app.splitlines())) < 1_000
+
+
+def test_a_page_asks_for_few_files() -> None:
+    """What the page needs is in two files of its own and two of the editor; what is loaded later adds a few."""
+    assets = Assets.of(paths.bundle())
+    assert {name: len(entry.imports) for name, entry in assets.entries.items() if entry.imports} == {
+        "js/app.js": 1, "js/embed.js": 1, "js/compare.js": 1, "js/pick-runs.js": 1, "js/tenants/all.js": 1, "js/tenants/make.js": 1, "editor/editor.js": 1,
+    }  # fmt: skip
+    assert max(len(files) for entry in assets.entries.values() for files in entry.later.values()) <= 4

@@ -77,7 +77,7 @@ def test_a_website_that_points_its_name_at_this_machine_gets_nothing(make_site: 
         ("POST", "/api/check", {"source": HELLO}),
         ("DELETE", api, None),
         ("GET", "/new?source=x", None),
-        ("GET", "/static/css/tokens.css", None),
+        ("GET", here.context.assets.url("css/plain.css"), None),
         ("GET", "/healthz", None),
         ("GET", "/metrics", None),
         ("GET", "/nowhere", None),

@@ -1,5 +1,6 @@
 """The wheel, built from this checkout, installed in a clean environment elsewhere, serves the page whole."""
 
+import json
 import os
 import re
 import shutil
@@ -47,18 +48,21 @@ def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "bin/playground"
 
 
-def test_the_wheel_holds_the_pages_and_the_editor(wheel: Path) -> None:
+def test_the_wheel_holds_the_pages_and_the_bundle(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     (entries,) = [name for name in names if name.endswith(".dist-info/entry_points.txt")]
     assert "[pytest11]\nplayground = playground.pytest_plugin" in zipfile.ZipFile(wheel).read(entries).decode()
-    for folder in ("static", "templates"):
-        here = {file.relative_to(ROOT).as_posix() for file in (ROOT / folder).rglob("*") if file.is_file()}
-        assert here
-        assert {f"playground/{name}" for name in here} <= set(names)
-    assert {"playground/py.typed", "playground_editor/dist/editor.js"} <= set(names)
-    assert any(name.startswith("playground_editor/dist/") and "licen" in name.lower() for name in names)
+    here = {file.relative_to(ROOT).as_posix() for file in (ROOT / "templates").rglob("*") if file.is_file()}
+    assert here
+    assert {f"playground/{name}" for name in here} <= set(names)
+    assert {"playground/py.typed", "playground_bundle/dist/manifest.json"} <= set(names)
+    entries = json.loads(zipfile.ZipFile(wheel).read("playground_bundle/dist/manifest.json"))
+    needed = [list(entry.get("later", {}).values()) + [[entry["file"], *entry.get("imports", [])]] for entry in entries.values()]
+    files = {file for entry in needed for some in entry for file in some}
+    assert {"js/app.js", "css/play.css", "editor/editor.js", "editor/LICENSES.txt", "icon.svg"} <= set(entries)
+    assert {f"playground_bundle/dist/{file}" for file in files} <= set(names)
     assert {"playground/web/pages/fonts/LICENSE.txt", "playground/web/pages/fonts/jetbrains-mono-subset.ttf"} <= set(names)
-    assert [name for name in names if name.startswith(("tests/", "web/", "node_modules/"))] == []
+    assert [name for name in names if name.startswith(("tests/", "static/", "web/", "node_modules/"))] == []
 
 
 def test_the_wheel_serves_the_page_from_anywhere(elsewhere: Path, tmp_path: Path) -> None:
@@ -66,8 +70,8 @@ def test_the_wheel_serves_the_page_from_anywhere(elsewhere: Path, tmp_path: Path
     try:
         with urllib.request.urlopen(server.url) as reply:
             page = reply.read().decode()
-        linked = re.findall(r'(?:src|href)="(/static/[^"]+|/editor/[^"]+)"', page)
-        assert linked
+        linked = re.findall(r'(?:src|href|data-[a-z]+)="(/static/[^" ]+)"', page)
+        assert len(linked) > 8
         for path in linked:
             with urllib.request.urlopen(server.url + path) as reply:
                 assert reply.read(), path

@@ -77,13 +77,11 @@ def create_app(
 
     Raises:
         BadSetting: `trusted_proxies`, `public_url` or `allowed_hosts` can't be read, or `embeddable` can't be had.
-        MissingFiles: the installation lacks its templates or static files.
+        MissingFiles: the installation lacks its templates or the bundle of its scripts and styles.
     """
     now = engine.clock.now
     loopback, unprotected = is_loopback(settings.host), engine.sandbox.tier.letter == UNPROTECTED
-    editor = paths.editor()
-    assets = Assets({"": paths.static()} | ({"editor/": editor} if editor else {}))
-    assets.refresh(now())
+    assets = Assets.of(paths.bundle())
     context = Context(
         engine=engine,
         tenants=Tenants(engine),
@@ -97,7 +95,7 @@ def create_app(
         start_token=StartToken.of(settings, ids.token, loopback=loopback, unprotected=unprotected),
         cards=Cards(),
         assets=assets,
-        rendering=Rendering(paths.templates(), assets, now),
+        rendering=Rendering(paths.templates(), assets),
         highlighter=Highlighter(),
         views=Views(engine.store, settings.retention_days, settings.chaos_retention_hours),
         limits=_limits(engine, settings),

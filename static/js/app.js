@@ -66,7 +66,7 @@ let counted = null;
 let formatter = null;
 
 const editor = makeEditor({
-  url: script.dataset.editor || null,
+  url: script.dataset.editor,
   nonce: data.nonce,
   onChange: changed,
   onCursor: ({ line, column }) => (node("cursor").textContent = `Ln ${line}, Col ${column}`),
@@ -133,7 +133,6 @@ for (const sign of ["pointerenter", "focus", "click"]) {
   node("runs-button")?.addEventListener(sign, () => import("./runs.js").then((it) => it.makeRuns({ now: () => runId })), { once: true });
 }
 makeVim({ set: editor.setVim });
-node("format").hidden = !script.dataset.editor;
 node("format").addEventListener("click", format);
 makeDivider();
 makeUnder();
@@ -144,14 +143,13 @@ function guide() {
   const at = read("hints");
   const own = page.instance ? at && !whose.tenant && whose.tokenOf(page.instance.id) : page.kind === "start" || page.kind === "example";
   if (at === "done" || !own || !(at || !remembered().length)) return;
-  editor.ready.then(() => import("./hints.js")).then((it) => it.makeHints({ at: page.instance ? at : null, css: script.dataset.hints }));
+  editor.ready.then(() => import("./hints.js")).then((it) => it.makeHints({ at: page.instance ? at : null }));
 }
 
 /** The formatter is loaded when it is asked for. */
 async function format() {
-  if (!script.dataset.editor) return;
   const { makeFormat } = await import("./format.js");
-  formatter ??= makeFormat({ bundle: new URL(script.dataset.editor, location.href), text: editor.text, apply: editor.edit, goto: (place) => show({ ...place, ofRun: false }) });
+  formatter ??= makeFormat({ worker: script.dataset.formatter, wasm: script.dataset.wasm, text: editor.text, apply: editor.edit, goto: (place) => show({ ...place, ofRun: false }) });
   formatter.format();
 }
 

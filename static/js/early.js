@@ -1,6 +1,9 @@
 // What a visitor does before the page's script has come, on a slow line seconds after the page is drawn. A press on Run, and on what opens or
 // switches something, is kept and carried out by app.js; the source can be typed into at once, in the textarea that the editor takes over.
-// Where the script never comes, the page becomes the one that works without scripts: its form stores the source with a POST.
+// Where the script never comes, the page becomes the one that works without scripts: its form stores the source with a POST. It is
+// bundled into one classic script with theme.js.
+
+import "./theme.js";
 
 (() => {
   const PRESSED = "[data-run], button[data-open], [data-half-set]"; // buttons that do nothing without the script

@@ -4,7 +4,7 @@
 import { el } from "./dom.js";
 
 /**
- * @param {{url: string | null, nonce: string, onChange: () => void, onCursor: (place: {line: number, column: number}) => void,
+ * @param {{url: string, nonce: string, onChange: () => void, onCursor: (place: {line: number, column: number}) => void,
  *   onRun: () => void, onShare: () => void, onHover: (line: number | null) => void, onStep: (line: number) => void}} how
  * @returns the editor; everything may be called at once, and what only CodeMirror can do is done when it is there
  */
@@ -20,7 +20,7 @@ export function makeEditor({ url, nonce, onChange, onCursor, onRun, onShare, onH
     onChange();
   });
   textarea.addEventListener("compositionend", () => (composing = false));
-  const ready = url ? load() : Promise.resolve(plain());
+  const ready = load();
 
   async function load() {
     let bundle;

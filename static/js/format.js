@@ -11,10 +11,10 @@ const MOST_MS = 10_000; // formatting takes milliseconds; a worker that is silen
 let worker = null;
 
 /**
- * @param {{bundle: string, text: () => string, apply: (edits: object[], after: string) => void, goto: (place: {line: number, column: number}) => void}} how
- *   `bundle` is the address of the editor's script, beside which the formatter lies
+ * @param {{worker: string, wasm: string, text: () => string, apply: (edits: object[], after: string) => void, goto: (place: {line: number, column: number}) => void}} how
+ *   `worker` and `wasm` are the addresses of the formatter's script and of its code
  */
-export function makeFormat({ bundle, text, apply, goto }) {
+export function makeFormat({ worker: script, wasm, text, apply, goto }) {
   const button = document.getElementById("format");
 
   async function format() {
@@ -23,7 +23,7 @@ export function makeFormat({ bundle, text, apply, goto }) {
     button.setAttribute("aria-disabled", "true");
     const before = text();
     try {
-      worker ??= await start(bundle);
+      worker ??= await start(script, wasm);
       const { text: after, error, byte } = await ask(before);
       if (error !== undefined) refuse(error, byte === null ? null : placeOf(before, byte));
       else if (text() !== before) notice("format", { icon: "i-info", tone: "calm", text: "Not formatted: you went on typing. Press Format again." });
@@ -54,16 +54,16 @@ export function makeFormat({ bundle, text, apply, goto }) {
   return { format };
 }
 
-async function start(bundle) {
+async function start(script, wasm) {
   let bytes;
   try {
-    const response = await fetch(new URL("ruff_fmt.wasm", bundle));
+    const response = await fetch(wasm);
     if (!response.ok) throw new Error();
     bytes = await response.arrayBuffer();
   } catch {
     throw new Error("The formatter could not be loaded: no connection to the server.");
   }
-  const made = new Worker(new URL("format.worker.js", bundle));
+  const made = new Worker(script);
   made.postMessage({ wasm: bytes }, [bytes]);
   return made;
 }

@@ -44,8 +44,8 @@ const HINTS = {
   share: () => ({ beside: seen("[data-open=share]"), words: "Share gives you a link to this code, and one to this run for others to watch.", next: "Done" }),
 };
 
-/** @param {{at: string | null, css: string}} how  `at` is the hint to go on with; `css` the address of their style sheet */
-export function makeHints({ at, css }) {
+/** @param {{at: string | null}} how  `at` is the hint to go on with */
+export function makeHints({ at }) {
   const run = { status: null, executions: 0, replayed: 0, killed: false, done: null, going: null };
   let now = ORDER.includes(at) ? at : "run";
   let timer = null;
@@ -57,12 +57,6 @@ export function makeHints({ at, css }) {
   const box = el("aside.hint", { id: "hint", popover: "manual", "aria-label": "First visit", onkeydown: (event) => event.key === "Escape" && end() }, words, foot);
   const aloud = el("p.sr", { role: "status" }); // what is new is read out by this one, which stays
   document.querySelector("header.top").after(aloud, box);
-  const style = el("link", { rel: "stylesheet", href: css });
-  style.addEventListener("load", () => {
-    timer = setInterval(draw, LOOK_MS);
-    draw();
-  });
-  document.head.append(style);
 
   const heard = {
     starting: () => now === "run" && go("commit"),
@@ -84,6 +78,8 @@ export function makeHints({ at, css }) {
     if (!timer) return;
     if (now === "replay" && target.closest("#tab-lens, [data-part=see-replay]") && !target.closest(".hint")) go("share");
   });
+  timer = setInterval(draw, LOOK_MS);
+  draw();
 
   function go(step) {
     now = step;

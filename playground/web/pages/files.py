@@ -13,7 +13,6 @@ ROBOTS = "User-agent: *\nDisallow: /api/\nDisallow: /new\n"
 
 async def static(context: Context, request: Request) -> Response:
     """A style sheet, script or image."""
-    context.assets.refresh(context.now())
     return context.assets.respond(request, request.path_params["path"])
 
 

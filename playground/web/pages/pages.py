@@ -8,9 +8,8 @@ All pages:
     examples     every example: slug, title, lesson, params (JSON text), tasks (dicts), group, url, marks (of its picture)
     embedding    on: whether other sites may frame shared code; why: what to do where they may not
     nonce        of this response's Content-Security-Policy; CodeMirror's styles carry it (EditorView.cspNonce)
-    editor       address of the built editor's script, or None when it was not built (the textarea stays); editor_parts: names of the
-                 files that it needs at once
-    functions    asset("js/x.js"): a static file's address; has_asset(name); took_ms(step); what web/instance_labels.py has
+    functions    asset("js/app.js"): the address of a file of the bundle; files and modules: what a script needs, as addresses
+                 and as links (assets.py, templates.py); took_ms(step); what web/instance_labels.py has
     filters      json_script, json_text (indented), time (epoch ms as UTC text), duration (ms as text), label (of a step)
 
 `page.html` (`/`, `/examples/{slug}`, `/s/{snippet}`, `/new`, `/instances/{id}`) and `embed.html`:
@@ -59,9 +58,7 @@ from playground.web.pages.limits_table import grouped
 from playground.workflows.errors import WorkflowError
 from playground.workflows.source_text import without_mark
 
-EDITOR = "editor/editor.js"
 THEMES = ("light", "dark")
-EDITOR_FIRST = "editor/first-"  # what the build calls the parts that the editor's script needs at once
 SHORT_SOURCE = 8_192  # characters of code that a page highlights for nothing
 SOURCE_A_READ = 1_024  # of longer code that is to be highlighted: so many cost what a small page does, and count as one more read
 PAGE_VALUES_BYTES = 256 * 1024  # of large values that a page carries; the others it reads when they are looked at
@@ -222,8 +219,6 @@ async def shared_names(context: Context, request: Request) -> dict[str, Any]:
         "examples": examples,
         "embedding": context.embedding,
         "nonce": request.scope[NONCE],
-        "editor": context.assets.url(EDITOR) if EDITOR in context.assets.files else None,
-        "editor_parts": [name for name in context.assets.files if name == EDITOR or name.startswith(EDITOR_FIRST)],
     }
 
 

@@ -1,9 +1,9 @@
 """Jinja, set up once: escaping is always on, and the few filters that templates use are here."""
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,9 @@ _SPANS = ((31_536_000, "y", 86_400, "d"), (86_400, "d", 3_600, "h"), (3_600, "h"
 
 
 class Rendering:
-    """Renders templates. `now` gives epoch milliseconds."""
+    """Renders templates."""
 
-    def __init__(self, folder: Path, assets: Assets, now: Callable[[], int]) -> None:
-        self._assets, self._now = assets, now
+    def __init__(self, folder: Path, assets: Assets) -> None:
         self._environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(folder),
             autoescape=True,
@@ -35,14 +34,20 @@ class Rendering:
             lstrip_blocks=True,
         )
         self._environment.globals["asset"] = assets.url
-        self._environment.globals["has_asset"] = lambda name: name in assets.files
+        self._environment.globals["files"] = assets.needed
+        self._environment.globals["modules"] = partial(_modules, assets)
         self._environment.globals.update(in_order=in_order, first_of=first_of, left_out_of=left_out_of, took_ms=took_ms)
         self._environment.filters.update(json_script=json_script, json_text=json_text, time=time_text, duration=duration_text, label=label)
 
     def render(self, name: str, context: dict[str, Any]) -> str:
         """The HTML of a template."""
-        self._assets.refresh(self._now())
         return self._environment.get_template(name).render(context)
+
+
+def _modules(assets: Assets, name: str, later: str | None = None, *, itself: bool = False) -> Markup:
+    """Asks for the files that a script needs; with `itself`, for the script too."""
+    files = assets.needed(name, later) + ([assets.url(name)] if itself else [])
+    return Markup("\n").join(Markup('<link rel="modulepreload" href="{}">').format(file) for file in files)
 
 
 def json_script(value: Any) -> Markup:

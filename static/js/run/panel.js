@@ -45,10 +45,10 @@ function show(which) {
   idle.starting(false);
 }
 
-/** Loads the panel's modules, all at once instead of one after the other. */
+/** Loads the panel's files, all at once instead of one after the other. */
 function load() {
   if (!loading) {
-    for (const href of part("live").dataset.modules.split(" ")) {
+    for (const href of part("live").dataset.files.split(" ")) {
       document.head.append(el("link", { rel: "modulepreload", href }));
     }
     loading = import("./live.js").then(({ Live }) => (live = new Live(root)));
