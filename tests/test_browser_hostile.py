@@ -123,6 +123,8 @@ class Victim:
             trust_env=False,
         )
         self.shared = self.client.post("/api/snippets", json={"source": OWN}).json()["id"]
+        # The server checks its examples once, for the first page that shows them.
+        self.client.get("/examples", headers={"Accept": "text/html"})
 
     def _printed(self, words: str) -> list[str]:
         """Lines that it has printed; all of them come within the first answer."""

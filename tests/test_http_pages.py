@@ -10,6 +10,8 @@ import httpx2
 import pytest
 from http_support import APPROVAL, HELLO, MakeSite, Site
 
+from playground.workflows.errors import Busy
+
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 HOSTILE = "</script><script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
 
@@ -237,3 +239,28 @@ def test_a_fault_of_ours_shows_nothing_of_the_inside(site: Site, monkeypatch: py
     answer = site.client.get("/healthz", headers={"Accept": "application/json"})
     assert answer.json()["error"]["code"] == "internal"
     assert [fields["error"] for fields in site.log.of("failed")] == ["RuntimeError", "RuntimeError"]
+
+
+def test_outlines_of_the_examples_are_found_once_and_for_pages_that_show_them(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = make_site()
+    engine, asked, down = site.context.engine, [], True
+    check = engine.check
+
+    async def counted(source: str) -> Any:
+        asked.append(source)
+        if down:
+            raise Busy("No worker is free.")
+        return await check(source)
+
+    monkeypatch.setattr(engine, "check", counted)
+    for path in ("/nothing", "/tenants", "/compare", "/security"):
+        site.client.get(path, headers=BROWSER)
+    assert asked == []
+    assert '<svg class="shape"' not in page(site, "/examples").text
+    down = False
+    before = page(site, "/examples").text
+    assert before.count('<svg class="shape"') == len(site.context.examples)
+    asked.clear()
+    assert page(site, "/examples").text == before
+    page(site, "/")
+    assert asked == []

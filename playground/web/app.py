@@ -26,6 +26,7 @@ from playground.web.api.openapi import describe
 from playground.web.api.sse import Streams
 from playground.web.calls import Call
 from playground.web.context import Context, Limits
+from playground.web.example_cards import ExampleCards
 from playground.web.http import bodies, rate_limits
 from playground.web.http.authorization import TENANT, check_start_token
 from playground.web.http.client_address import Addresses
@@ -82,13 +83,15 @@ def create_app(
     now = engine.clock.now
     loopback, unprotected = is_loopback(settings.host), engine.sandbox.tier.letter == UNPROTECTED
     assets = Assets.of(paths.bundle())
+    by_slug = {example.slug: example for example in examples}
     context = Context(
         engine=engine,
         tenants=Tenants(engine),
         chaos=ChaosRuns(engine),
         chaos_rows=Rows(engine),
         settings=settings,
-        examples={example.slug: example for example in examples},
+        examples=by_slug,
+        example_cards=ExampleCards(engine, by_slug),
         addresses=Addresses.parse(settings.trusted_proxies),
         public=PublicUrl.parse(settings.public_url),
         embedding=Embedding.of(settings, unprotected=unprotected),
@@ -205,8 +208,7 @@ async def answer(context: Context, request: Request, error: WorkflowError) -> Re
     if isinstance(error, (NoStartToken, WrongStartToken)):
         return pages.locked(context, request, status, headers, wrong=isinstance(error, WrongStartToken))
     told = {"status": status, "title": title_of(status), "message": error.message}
-    names = await pages.shared_names(context, request) | told
-    return pages.html_response(context, "error.html", names, status, headers)
+    return pages.html_response(context, request, "error.html", told, status, headers)
 
 
 def _endpoint(context: Context, call: Call) -> Callable[[Request], Awaitable[Response]]:

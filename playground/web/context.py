@@ -13,10 +13,10 @@ from playground.settings import Settings
 from playground.store.protocol import Store
 from playground.web.api.chaos_rows import Rows
 from playground.web.api.sse import Streams
+from playground.web.example_cards import ExampleCards
 from playground.web.http.client_address import Addresses
 from playground.web.http.embedding import Embedding
 from playground.web.http.errors import ExampleNotFound
-from playground.web.http.prometheus_registry import Scrapes
 from playground.web.http.public_url import PublicUrl
 from playground.web.http.rate_limits import AtOnce, PerMinute, PerMinuteOfAll
 from playground.web.http.request_metrics import Requests
@@ -61,6 +61,7 @@ class Context:
     embedding: Embedding
     start_token: StartToken
     cards: Cards
+    example_cards: ExampleCards
     assets: Assets
     rendering: Rendering
     highlighter: Highlighter

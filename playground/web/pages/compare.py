@@ -57,7 +57,7 @@ async def view(context: Context, request: Request) -> Response:
         if found is None:
             raise InstanceNotFound(said)
         return json_response({"a": _summary(sides[0]["raw"]), "b": _summary(sides[1]["raw"]), **found}, headers=FRESH_OF_KIND)
-    names = await pages.shared_names(context, request) | {
+    names = {
         "sides": sides,
         "said": said,
         "found": found,
@@ -69,7 +69,7 @@ async def view(context: Context, request: Request) -> Response:
         "data": {"a": _followed(sides[0]), "b": _followed(sides[1])} if found else None,
         "now": context.now(),
     }
-    return pages.html_response(context, "compare.html", names)
+    return pages.html_response(context, request, "compare.html", names)
 
 
 def _readable(view: dict[str, Any]) -> dict[str, Any]:

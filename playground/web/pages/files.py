@@ -23,8 +23,7 @@ async def security(context: Context, request: Request) -> Response:
         return PlainTextResponse(text, headers=FRESH_OF_KIND)
     from playground.web.pages.markdown import as_html  # late: few ever ask, and the start need not wait for it
 
-    names = await pages.shared_names(context, request) | {"document": as_html(text)}
-    return pages.html_response(context, "security.html", names)
+    return pages.html_response(context, request, "security.html", {"document": as_html(text)})
 
 
 async def icon(context: Context, request: Request) -> Response:

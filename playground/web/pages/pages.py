@@ -2,16 +2,18 @@
 
 All pages:
 
-    limits       the public limits in groups: [group, [dict: name, value, unit, help, amount]]
-    tier         isolation: letter, sentence, advice, layers
-    version      of the playground; versions [[name, value]] for About; encrypts_secrets: whether tenants' secrets are encrypted at rest
-    examples     every example: slug, title, lesson, params (JSON text), tasks (dicts), group, url, marks (of its picture)
-    embedding    on: whether other sites may frame shared code; why: what to do where they may not
     nonce        of this response's Content-Security-Policy; CodeMirror's styles carry it (EditorView.cspNonce)
     functions    asset("js/app.js"): the address of a file of the bundle; files and modules: what a script needs, as addresses
                  and as links (assets.py, templates.py); took_ms(step); what web/instance_labels.py has
     filters      json_script, json_text (indented), time (epoch ms as UTC text), duration (ms as text), label (of a step)
 
+`page.html`, `embed.html`, `about.html`, `examples.html`, which describe this server:
+
+    limits       the public limits in groups: [group, [dict: name, value, unit, help, amount]]
+    tier         isolation: letter, sentence, advice, layers
+    version      of the playground; versions [[name, value]] for About; encrypts_secrets: whether tenants' secrets are encrypted at rest
+    examples     every example: slug, title, lesson, params (JSON text), tasks (dicts), group, url, marks (of its picture)
+    embedding    on: whether other sites may frame shared code; why: what to do where they may not
 `page.html` (`/`, `/examples/{slug}`, `/s/{snippet}`, `/new`, `/instances/{id}`) and `embed.html`:
 
     page         the dict below; also in the HTML: <script type="application/json" id="page-data">{{ page|json_script }}</script>
@@ -24,16 +26,14 @@ All pages:
 `page` = {kind: start | example | snippet | new | instance | tenant, title, source, params (JSON text), example {slug, title, lesson, params, tasks} | None,
 snippet {id, url, raw_url} | None, instance: as GET /api/instances/{id}[?at=] | None, last_seq of it | None, tenant: its name | None, limits {source_bytes, value_bytes, …: number}, version, now}.
 
-`error.html`: status, title, message. `locked.html` has its own: see `locked`. `about.html`, `examples.html`: only what all pages have.
+`error.html`: status, title, message. `locked.html` has its own: see `locked`.
 """
 
-import dataclasses
 import platform
 import sqlite3
 from typing import Any
 from urllib.parse import quote
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -44,6 +44,7 @@ from playground.web.api import snippets
 from playground.web.api.check import body_limit, check_size
 from playground.web.context import Context
 from playground.web.effect_ledger import ledger
+from playground.web.example_cards import example_json, params_text
 from playground.web.http import bodies
 from playground.web.http.authorization import spend_reading
 from playground.web.http.errors import BadBody, BadQuery
@@ -51,11 +52,9 @@ from playground.web.http.query_parameters import moment
 from playground.web.http.responses import FOR_GOOD, FRESH, FRESH_OF_KIND, json_response, wants_html
 from playground.web.http.security import EMBEDDABLE, FRAMEABLE, NONCE
 from playground.web.http.start_token import HEADER, OPERATORS, SIGN_IN, TO_USE
-from playground.web.indented_json import pretty, untagged
 from playground.web.instance_view import plain, snippet_url
-from playground.web.pages import example_timeline, link_previews
+from playground.web.pages import link_previews
 from playground.web.pages.limits_table import grouped
-from playground.workflows.errors import WorkflowError
 from playground.workflows.source_text import without_mark
 
 THEMES = ("light", "dark")
@@ -122,14 +121,14 @@ async def about(context: Context, request: Request) -> Response:
                 "secrets": "encrypted" if context.settings.encrypts_secrets else "plain",
             }, headers=FRESH_OF_KIND
         )
-    return html_response(context, "about.html", await shared_names(context, request))
+    return html_response(context, request, "about.html", await of_server(context))
 
 
 async def examples(context: Context, request: Request) -> Response:
     """The examples, each with its lesson."""
     if not wants_html(request):
         return json_response({"examples": [example_json(it) for it in context.examples.values()]}, headers=FRESH_OF_KIND)
-    return html_response(context, "examples.html", await shared_names(context, request))
+    return html_response(context, request, "examples.html", await of_server(context))
 
 
 async def new(context: Context, request: Request) -> Response:
@@ -176,7 +175,7 @@ async def page(
         return json_response(told, headers=FRESH_OF_KIND)
     if len(told["source"]) > SHORT_SOURCE and not context.highlighter.knows(told["source"]):
         context.limits.reads.spend(request, context.addresses.of(request), len(told["source"]) // SOURCE_A_READ)
-    names = await shared_names(context, request) | {
+    names = await of_server(context) | {
         "page": told,
         "highlighted": await context.highlighter.python(told["source"]),
         "logs": [],
@@ -185,7 +184,7 @@ async def page(
         "social": link_previews.of_page(context, request, told),
         **(more or {}),
     }
-    return html_response(context, template, names)
+    return html_response(context, request, template, names)
 
 
 async def of_instance(context: Context, row: InstanceRow, source: str, at: int | None) -> dict[str, Any]:
@@ -204,21 +203,16 @@ async def of_instance(context: Context, row: InstanceRow, source: str, at: int |
     }
 
 
-async def shared_names(context: Context, request: Request) -> dict[str, Any]:
-    """The names that every template may use."""
-    examples = [
-        example_json(it) | {"params": params_text(it.params), "marks": example_timeline.marks(await outline(context, it.source), it.tasks)}
-        for it in context.examples.values()
-    ]
+async def of_server(context: Context) -> dict[str, Any]:
+    """What pages say of this server and its examples."""
     return {
         "limits": grouped(context.settings),
         "tier": context.tier(),
         "version": context.version,
         "encrypts_secrets": context.settings.encrypts_secrets,
         "versions": [["Playground", context.version], ["Python", platform.python_version()], ["SQLite", sqlite3.sqlite_version]],
-        "examples": examples,
+        "examples": await context.example_cards.all(),
         "embedding": context.embedding,
-        "nonce": request.scope[NONCE],
     }
 
 
@@ -236,34 +230,15 @@ def locked(context: Context, request: Request, status: int, headers: dict[str, s
         "header": HEADER,
         "again": again,
     }
-    return html_response(context, "locked.html", names, status, headers)
-
-
-async def outline(context: Context, source: str) -> list[dict[str, Any]] | None:
-    """The outline of an example, which the engine remembers; None while no worker can be had to find it."""
-    try:
-        return list((await context.engine.check(source)).outline)
-    except WorkflowError:
-        return None
+    return html_response(context, request, "locked.html", names, status, headers)
 
 
 def html_response(
-    context: Context, template: str, names: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None
+    context: Context, request: Request, template: str, names: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
     """A page. It is never cached: its nonce is for once, and a run goes on."""
-    return HTMLResponse(context.rendering.render(template, names), status, headers={**FRESH_OF_KIND, **(headers or {})})
-
-
-def example_json(example: Example) -> dict[str, Any]:
-    """An example as lists of them show it; `source` is left to its own address."""
-    shown = dataclasses.asdict(example)
-    del shown["source"], shown["order"]
-    return shown | {"url": f"/examples/{example.slug}"}
-
-
-def params_text(value: Any) -> str:
-    """Params as the editor shows them; nothing for none."""
-    return "" if value is None else pretty(msgspec.json.encode(untagged(value, dicts=True)))
+    shown = context.rendering.render(template, names | {"nonce": request.scope[NONCE]})
+    return HTMLResponse(shown, status, headers={**FRESH_OF_KIND, **(headers or {})})
 
 
 def _of_example(example: Example) -> dict[str, Any]:

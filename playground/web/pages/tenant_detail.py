@@ -23,7 +23,7 @@ async def tenant(context: Context, request: Request) -> Response:
     """A tenant: how many versions it has, its instances by status, the names of its secrets."""
     if wants_html(request):
         told = {"tenant": names.check_name(request.path_params[TENANT], TENANT), "statuses": ev.STATUSES}
-        return pages.html_response(context, "tenant.html", await pages.shared_names(context, request) | told)
+        return pages.html_response(context, request, "tenant.html", told)
     name = await tenant_of(context, request)
     newest = await context.store.tenants.version(name, "")
     counts = await context.store.count(tenant=name)

@@ -23,8 +23,8 @@ async def tenants(context: Context, request: Request) -> Response:
     """
     is_operators = "authorization" in request.headers or is_operators_browser(context, request)
     if wants_html(request) and not is_operators and not {"operator", "after"} & set(request.query_params):
-        names = await pages.shared_names(context, request) | {"tenants": None, "operators_way": operators_way(context)}
-        return pages.html_response(context, "tenants.html", names)
+        names = {"tenants": None, "operators_way": operators_way(context)}
+        return pages.html_response(context, request, "tenants.html", names)
     await check_operator(context, request)
     limit = whole_number(request, "limit", LISTED_DEFAULT, least=1, most=LISTED_MOST)
     found = await context.store.tenants.all(after=request.query_params.get("after", ""), limit=limit)
@@ -32,8 +32,14 @@ async def tenants(context: Context, request: Request) -> Response:
     after = found[-1].name if len(found) == limit else None
     if not wants_html(request):
         return json_response({"tenants": rows, "after": after}, headers=FRESH_OF_KIND)
-    told = {"tenants": rows, "operators_way": operators_way(context), "statuses": ev.STATUSES, "after": after}
-    return pages.html_response(context, "tenants.html", await pages.shared_names(context, request) | told)
+    told = {
+        "examples": context.examples.values(),
+        "tenants": rows,
+        "operators_way": operators_way(context),
+        "statuses": ev.STATUSES,
+        "after": after,
+    }
+    return pages.html_response(context, request, "tenants.html", told)
 
 
 def operators_way(context: Context) -> str:
