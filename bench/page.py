@@ -1,13 +1,13 @@
 """How smooth the page is: a run of 10,000 events and 10,000 log lines in a real browser, beside a page with an empty list of that size.
 
     ./run python bench/page.py                      everything (about two minutes)
-    ./run python bench/page.py load scroll          only some: load scroll scrub type
+    ./run python bench/page.py load scroll          only some: first load scroll scrub type
 
 `cpu` is the processor time that the page's main thread takes for a frame (scripts, style, layout, paint records), read from the browser's
 own trace: 16.7 ms of it fit into a frame at 60 a second. It is what can be compared, as it does not count the time that others have the
 processor. `between` are the distances of the frames that were shown, and `dropped` how many of them were more than one and a half frames
 apart; they depend on the machine, where a browser without a graphics card draws each frame by hand. The bare page is measured in turns
-with ours. `type` is the time from a key to the frame that shows it, while 2,000 events a second arrive.
+with ours. `first` is what a first visit loads: requests, and bytes on the wire with their headers. `type` is the time from a key to the frame that shows it, while 2,000 events a second arrive.
 """
 
 import bisect
@@ -147,6 +147,26 @@ def bare(browser: Browser, height: int) -> Page:
     return page
 
 
+def first(browser: Browser, base: str, _: object) -> None:
+    """What a browser loads that was never here, until it asks for nothing more; and then for a run."""
+    for path in ("/", "/examples", "/tenants", "/about"):
+        page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+        network = page.context.new_cdp_session(page)
+        network.send("Network.enable")
+        bytes_: list[int] = []
+        network.on("Network.loadingFinished", lambda event, bytes_=bytes_: bytes_.append(event["encodedDataLength"]))
+        page.goto(base + path)
+        page.wait_for_load_state("networkidle")
+        page.wait_for_timeout(1_000)  # what is asked for once the page is at rest
+        print(f"first load of {path}: {len(bytes_)} requests, {sum(bytes_) / 1000:.1f} KB", flush=True)
+        if path == "/":
+            before = len(bytes_), sum(bytes_)
+            page.locator("[data-run]:visible").first.click()
+            page.wait_for_timeout(2_000)
+            print(f"    a run, then: {len(bytes_) - before[0]} requests, {(sum(bytes_) - before[1]) / 1000:.1f} KB", flush=True)
+        page.context.close()
+
+
 def load(browser: Browser, base: str, _: object) -> None:
     """From the address to the last event shown."""
     for words in ("load, 10,000 events", "  again"):
@@ -224,7 +244,7 @@ def type_(browser: Browser, base: str, process: subprocess.Popen[str]) -> None:
     page.context.close()
 
 
-PARTS = {"load": load, "scroll": scroll, "scrub": scrub, "type": type_}
+PARTS = {"first": first, "load": load, "scroll": scroll, "scrub": scrub, "type": type_}
 
 
 def main() -> None:

@@ -241,7 +241,9 @@ def test_a_fault_of_ours_shows_nothing_of_the_inside(site: Site, monkeypatch: py
     assert [fields["error"] for fields in site.log.of("failed")] == ["RuntimeError", "RuntimeError"]
 
 
-def test_outlines_of_the_examples_are_found_once_and_for_pages_that_show_them(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outlines_of_the_examples_are_found_once_and_for_pages_that_show_them(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site = make_site()
     engine, asked, down = site.context.engine, [], True
     check = engine.check

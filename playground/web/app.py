@@ -53,6 +53,7 @@ from playground.web.http.responses import json_response, wants_html
 from playground.web.http.security import SecurityHeaders, check_origin
 from playground.web.http.start_token import StartToken
 from playground.web.instance_view import Views
+from playground.web.kept_pages import KeptPages
 from playground.web.pages import pages
 from playground.web.pages.assets import Assets
 from playground.web.pages.card_cache import Cards
@@ -92,6 +93,7 @@ def create_app(
         settings=settings,
         examples=by_slug,
         example_cards=ExampleCards(engine, by_slug),
+        kept_pages=KeptPages(),
         addresses=Addresses.parse(settings.trusted_proxies),
         public=PublicUrl.parse(settings.public_url),
         embedding=Embedding.of(settings, unprotected=unprotected),

@@ -22,6 +22,7 @@ from playground.web.http.rate_limits import AtOnce, PerMinute, PerMinuteOfAll
 from playground.web.http.request_metrics import Requests
 from playground.web.http.start_token import StartToken
 from playground.web.instance_view import Views
+from playground.web.kept_pages import KeptPages
 from playground.web.pages.assets import Assets
 from playground.web.pages.card_cache import Cards
 from playground.web.pages.highlight import Highlighter
@@ -62,6 +63,7 @@ class Context:
     start_token: StartToken
     cards: Cards
     example_cards: ExampleCards
+    kept_pages: KeptPages
     assets: Assets
     rendering: Rendering
     highlighter: Highlighter

@@ -1,5 +1,7 @@
 """Static files, the icon under its old address, and what robots are asked to leave alone."""
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
@@ -21,9 +23,13 @@ async def security(context: Context, request: Request) -> Response:
     text = paths.security().read_text()
     if not wants_html(request):
         return PlainTextResponse(text, headers=FRESH_OF_KIND)
-    from playground.web.pages.markdown import as_html  # late: few ever ask, and the start need not wait for it
 
-    return pages.html_response(context, request, "security.html", {"document": as_html(text)})
+    async def names() -> dict[str, Any]:
+        from playground.web.pages.markdown import as_html  # late: few ever ask, and the start need not wait for it
+
+        return {"document": as_html(text)}
+
+    return await pages.kept_response(context, request, "security.html", (text,), names)
 
 
 async def icon(context: Context, request: Request) -> Response:

@@ -31,6 +31,7 @@ snippet {id, url, raw_url} | None, instance: as GET /api/instances/{id}[?at=] | 
 
 import platform
 import sqlite3
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 from urllib.parse import quote
 
@@ -40,6 +41,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from playground.examples import Example
 from playground.settings import public_rows
 from playground.store.protocol import InstanceRow, Snippet
+from playground.web import kept_pages
 from playground.web.api import snippets
 from playground.web.api.check import body_limit, check_size
 from playground.web.context import Context
@@ -66,19 +68,20 @@ PAGE_VALUES_BYTES = 256 * 1024  # of large values that a page carries; the other
 async def start(context: Context, request: Request) -> Response:
     """The page on the first example."""
     example = next(iter(context.examples.values()))
-    return await page(context, request, "start", _of_example(example) | {"title": "Dynamic Workflows Playground"})
+    shown = _of_example(example) | {"title": "Dynamic Workflows Playground"}
+    return await page(context, request, "start", shown, fixed=())
 
 
 async def example(context: Context, request: Request) -> Response:
     """The page on an example."""
     found = context.example(request.path_params["slug"])
-    return await page(context, request, "example", _of_example(found))
+    return await page(context, request, "example", _of_example(found), fixed=(found.slug,))
 
 
 async def snippet(context: Context, request: Request) -> Response:
     """The page on shared code."""
     found = await snippets.find(context, request.path_params["snippet"])
-    return await page(context, request, "snippet", _of_snippet(found))
+    return await page(context, request, "snippet", _of_snippet(found), fixed=(found.id,))
 
 
 async def instance(context: Context, request: Request) -> Response:
@@ -100,7 +103,9 @@ async def embed(context: Context, request: Request) -> Response:
     request.scope[EMBEDDABLE if context.embedding.on else FRAMEABLE] = True
     asked = request.query_params
     theme = asked["theme"] if asked.get("theme") in THEMES else ""
-    return await page(context, request, "snippet", _of_snippet(found), template="embed.html", more={"theme": theme, "readonly": "readonly" in asked})
+    more = {"theme": theme, "readonly": "readonly" in asked}
+    fixed = (found.id, *more.values())
+    return await page(context, request, "snippet", _of_snippet(found), template="embed.html", more=more, fixed=fixed)
 
 
 async def raw(context: Context, request: Request) -> Response:
@@ -121,14 +126,14 @@ async def about(context: Context, request: Request) -> Response:
                 "secrets": "encrypted" if context.settings.encrypts_secrets else "plain",
             }, headers=FRESH_OF_KIND
         )
-    return html_response(context, request, "about.html", await of_server(context))
+    return await kept_response(context, request, "about.html", (), lambda: of_server(context))
 
 
 async def examples(context: Context, request: Request) -> Response:
     """The examples, each with its lesson."""
     if not wants_html(request):
         return json_response({"examples": [example_json(it) for it in context.examples.values()]}, headers=FRESH_OF_KIND)
-    return html_response(context, request, "examples.html", await of_server(context))
+    return await kept_response(context, request, "examples.html", (), lambda: of_server(context))
 
 
 async def new(context: Context, request: Request) -> Response:
@@ -166,16 +171,31 @@ async def page(
     *,
     template: str = "page.html",
     more: dict[str, Any] | None = None,
+    fixed: tuple[Hashable, ...] | None = None,
 ) -> Response:
-    """The page of a kind, as HTML or JSON; `shown` is what it has of the names above."""
+    """The page of a kind, as HTML or JSON; `shown` is what it has of the names above.
+
+    `fixed` tells the page from others of its kind, if it shows only what never changes.
+    """
     empty: dict[str, Any] = {"example": None, "snippet": None, "instance": None, "last_seq": None, "tenant": None}
     limits = {it["name"]: it["value"] for it in public_rows(context.settings)}
     told = {"kind": kind, **empty, **shown, "limits": limits, "version": context.version, "now": context.now()}
     if not wants_html(request):
         return json_response(told, headers=FRESH_OF_KIND)
+    if fixed is not None:
+        base = context.public.of(request)
+        marked = told | {"now": kept_pages.NOW}
+        key = (kind, base, *fixed)
+        return await kept_response(context, request, template, key, lambda: _names(context, request, marked, more))
+    return html_response(context, request, template, await _names(context, request, told, more))
+
+
+async def _names(
+    context: Context, request: Request, told: dict[str, Any], more: dict[str, Any] | None
+) -> dict[str, Any]:
     if len(told["source"]) > SHORT_SOURCE and not context.highlighter.knows(told["source"]):
         context.limits.reads.spend(request, context.addresses.of(request), len(told["source"]) // SOURCE_A_READ)
-    names = await of_server(context) | {
+    return await of_server(context) | {
         "page": told,
         "highlighted": await context.highlighter.python(told["source"]),
         "logs": [],
@@ -184,7 +204,6 @@ async def page(
         "social": link_previews.of_page(context, request, told),
         **(more or {}),
     }
-    return html_response(context, request, template, names)
 
 
 async def of_instance(context: Context, row: InstanceRow, source: str, at: int | None) -> dict[str, Any]:
@@ -234,11 +253,37 @@ def locked(context: Context, request: Request, status: int, headers: dict[str, s
 
 
 def html_response(
-    context: Context, request: Request, template: str, names: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None
+    context: Context,
+    request: Request,
+    template: str,
+    names: dict[str, Any],
+    status: int = 200,
+    headers: dict[str, str] | None = None,
 ) -> Response:
     """A page. It is never cached: its nonce is for once, and a run goes on."""
     shown = context.rendering.render(template, names | {"nonce": request.scope[NONCE]})
     return HTMLResponse(shown, status, headers={**FRESH_OF_KIND, **(headers or {})})
+
+
+async def kept_response(
+    context: Context,
+    request: Request,
+    template: str,
+    key: tuple[Hashable, ...],
+    names: Callable[[], Awaitable[dict[str, Any]]],
+) -> Response:
+    """A page that shows only what never changes, by `key`: its names are made, and it is rendered and compressed, once."""
+    whole_key = (template, context.tier()["letter"], *key)
+    kept = context.kept_pages.get(whole_key)
+    if kept is None:
+        kept = kept_pages.KeptPage(context.rendering.render(template, await names() | {"nonce": kept_pages.NONCE}))
+        if context.example_cards.complete:
+            context.kept_pages.keep(whole_key, kept)
+    nonce, now = request.scope[NONCE], context.now()
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        packed = {**FRESH_OF_KIND, "Vary": "Accept, Accept-Encoding", "Content-Encoding": "gzip"}
+        return HTMLResponse(kept.gzipped(nonce, now), headers=packed)
+    return HTMLResponse(kept.plain(nonce, now), headers=FRESH_OF_KIND)  # to which the middleware adds what it varies by
 
 
 def _of_example(example: Example) -> dict[str, Any]:
