@@ -6,14 +6,18 @@ import re
 import pytest
 from http_support import HELLO, Site
 
-from playground.web import kept_pages
-from playground.web.kept_pages import KeptPage, KeptPages
+from playground.web.pages import kept_pages
+from playground.web.pages.kept_pages import KeptPage, KeptPages
 
 BROWSER = {"Accept": "text/html"}
 HTML = f'<p>{"é" * 700}</p><script nonce="{kept_pages.NONCE}">{{"now":"{kept_pages.NOW}"}}</script>'
 
 
-@pytest.mark.parametrize("html", [HTML, "", "no marks", kept_pages.NONCE, kept_pages.NONCE * 2])
+@pytest.mark.parametrize(
+    "html",
+    [HTML, "", "no marks", kept_pages.NONCE, kept_pages.NONCE * 2],
+    ids=["page", "empty", "no-marks", "a-mark-alone", "two-marks"],
+)
 def test_both_forms_are_the_page_with_its_words(html: str) -> None:
     page = KeptPage(html)
     for nonce, now in (("a-nonce", 1), ("another_nonce", 1_800_000_000_000)):

@@ -26,7 +26,6 @@ from playground.web.api.openapi import describe
 from playground.web.api.sse import Streams
 from playground.web.calls import Call
 from playground.web.context import Context, Limits
-from playground.web.example_cards import ExampleCards
 from playground.web.http import bodies, rate_limits
 from playground.web.http.authorization import TENANT, check_start_token
 from playground.web.http.client_address import Addresses
@@ -53,11 +52,12 @@ from playground.web.http.responses import json_response, wants_html
 from playground.web.http.security import SecurityHeaders, check_origin
 from playground.web.http.start_token import StartToken
 from playground.web.instance_view import Views
-from playground.web.kept_pages import KeptPages
 from playground.web.pages import pages
 from playground.web.pages.assets import Assets
 from playground.web.pages.card_cache import Cards
+from playground.web.pages.example_cards import ExampleCards
 from playground.web.pages.highlight import Highlighter
+from playground.web.pages.kept_pages import KeptPages
 from playground.web.pages.templates import Rendering
 from playground.web.routes import CALLS
 from playground.workflows.errors import WorkflowError

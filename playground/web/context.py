@@ -13,19 +13,20 @@ from playground.settings import Settings
 from playground.store.protocol import Store
 from playground.web.api.chaos_rows import Rows
 from playground.web.api.sse import Streams
-from playground.web.example_cards import ExampleCards
 from playground.web.http.client_address import Addresses
 from playground.web.http.embedding import Embedding
 from playground.web.http.errors import ExampleNotFound
+from playground.web.http.prometheus_registry import Scrapes
 from playground.web.http.public_url import PublicUrl
 from playground.web.http.rate_limits import AtOnce, PerMinute, PerMinuteOfAll
 from playground.web.http.request_metrics import Requests
 from playground.web.http.start_token import StartToken
 from playground.web.instance_view import Views
-from playground.web.kept_pages import KeptPages
 from playground.web.pages.assets import Assets
 from playground.web.pages.card_cache import Cards
+from playground.web.pages.example_cards import ExampleCards
 from playground.web.pages.highlight import Highlighter
+from playground.web.pages.kept_pages import KeptPages
 from playground.web.pages.templates import Rendering
 
 

@@ -4,9 +4,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from playground.web.context import Context
-from playground.web.example_cards import example_json
 from playground.web.http.responses import json_response
-from playground.web.pages.pages import example_json
+from playground.web.pages.example_cards import example_json
 
 
 async def examples(context: Context, request: Request) -> Response:
