@@ -48,6 +48,7 @@ class SharedCount:
         self._stored: OrderedDict[str, _Stored] = OrderedDict()
         self._unsent: dict[str, dict[int, int]] = {}  # by key and unit: what the store has not acknowledged
         self._sending: set[str] = set()  # keys of the exchange under way
+        self.learned = 0  # how often something new was known of a key
 
     def now(self) -> int:
         """The unit of time that is now."""
@@ -136,6 +137,7 @@ class SharedCount:
         return key in self._unsent or abs(self._shared.now() - stored.at) < FRESH_MS
 
     def _know(self, key: str, units: Sequence[tuple[int, int]]) -> None:
+        self.learned += 1
         self._stored[key] = _Stored(self._shared.now(), units)
         self._stored.move_to_end(key)
         if len(self._stored) > KEYS_MOST:

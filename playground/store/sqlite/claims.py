@@ -18,7 +18,7 @@ def claim(
 ) -> Claimed:
     """See `Store.claim`."""
     second = at // SECOND_MS
-    room = Room(limits, transaction.loads(second))
+    room = Room(limits, lambda queue: transaction.load_of(queue, second))
     taken: list[InstanceRow] = []
 
     def take(key: int) -> None:
@@ -37,8 +37,8 @@ def claim(
         for key in transaction.fresh(limit - len(taken), room, closed):
             take(key)
     transaction.full |= room.full
-    if taken:
-        transaction.count_begun(second, room.taken)
+    if begun := room.begun():
+        transaction.count_begun(second, begun)
     return Claimed(taken, (second + 1) * SECOND_MS if room.paced else None)
 
 

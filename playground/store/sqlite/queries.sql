@@ -24,9 +24,8 @@ FROM instance i JOIN origin o ON o.instance = i.key
 -- name: join_node
 INSERT INTO node (name, boot) VALUES (?, 1) ON CONFLICT DO UPDATE SET boot = boot + 1 RETURNING boot
 
--- name: loads
--- Of the queues of which something runs, or was claimed in this second.
-SELECT queue, running, CASE WHEN second = ?1 THEN begun ELSE 0 END FROM queue_load WHERE running > 0 OR second = ?1
+-- name: load_of_queue
+SELECT running, CASE WHEN second = ?2 THEN begun ELSE 0 END FROM queue_load WHERE queue = ?1
 
 -- name: add_running
 INSERT INTO queue_load (queue, running, second, begun) VALUES (?1, ?2, 0, 0) ON CONFLICT DO UPDATE SET running = running + ?2
@@ -34,6 +33,10 @@ INSERT INTO queue_load (queue, running, second, begun) VALUES (?1, ?2, 0, 0) ON 
 -- name: add_begun
 INSERT INTO queue_load (queue, running, second, begun) VALUES (?1, 0, ?2, ?3)
 ON CONFLICT DO UPDATE SET begun = CASE WHEN second = ?2 THEN begun ELSE 0 END + ?3, second = ?2
+
+-- name: drop_idle_queue
+-- One whose starts are not limited.
+DELETE FROM queue_load WHERE queue = ? AND running = 0 AND second = 0
 
 -- name: drop_idle_queues
 DELETE FROM queue_load WHERE running = 0 AND second < ?

@@ -14,29 +14,30 @@ from playground.store.protocol import ClaimLimits
 class Room:
     """How many more of each queue may be claimed now: by what runs and has begun in this second, on all nodes, and by the queue's limit.
 
-    `loads` are (queue, running, begun) of the queues that have some of either.
+    `load` gives how much of both a queue has; it is asked once for each queue that is come to.
     """
 
-    def __init__(self, limits: ClaimLimits, loads: Iterable[tuple[str, int, int]]) -> None:
-        self._limits = limits
-        self._running: dict[str, int] = {}
-        self._begun: dict[str, int] = {}
-        for queue, running, begun in loads:
-            self._running[queue], self._begun[queue] = running, begun
+    def __init__(self, limits: ClaimLimits, load: Callable[[str], tuple[int, int]]) -> None:
+        self._limits, self._load = limits, load
+        self._loads: dict[str, tuple[int, int]] = {}
         self.taken: Counter[str] = Counter()
-        self.full: set[str] = set()  # were asked for and had none left because of what runs
-        self.paced = False  # whether a queue had none left because of what has begun in this second
+        self.full: set[str] = set()  # had none left because of what runs
+        self.paced: set[str] = set()  # had none left because of what has begun in this second
 
     def has(self, queue: str) -> bool:
         """Whether one more of it may be claimed."""
-        running = self._running.get(queue, 0) + self.taken[queue]
         limit = self._limits.of(queue)
+        if limit is None and not self._limits.only_idle:
+            return True
+        load = self._loads.get(queue)
+        if load is None:
+            load = self._loads[queue] = self._load(queue)
+        running, begun = (n + self.taken[queue] for n in load)
         if (limit is not None and running >= limit.running) or (self._limits.only_idle and running):
             self.full.add(queue)
             return False
-        most = None if limit is None else limit.starts_per_second
-        if most is not None and self._begun.get(queue, 0) + self.taken[queue] >= most:
-            self.paced = True
+        if limit is not None and limit.starts_per_second is not None and begun >= limit.starts_per_second:
+            self.paced.add(queue)
             return False
         return True
 
@@ -44,9 +45,14 @@ class Room:
         """One more of it is claimed."""
         self.taken[queue] += 1
 
+    def begun(self) -> dict[str, int]:
+        """How many were claimed of each queue whose starts are limited."""
+        limits = ((queue, self._limits.of(queue), n) for queue, n in self.taken.items())
+        return {queue: n for queue, limit, n in limits if limit is not None and limit.starts_per_second is not None}
+
     def without_any(self) -> list[str]:
-        """The queues that have none left."""
-        return [queue for queue in {*self._running, *self.taken} if not self.has(queue)]
+        """The queues that were found to have none left."""
+        return [*self.full, *self.paced]
 
 
 Workflow = tuple[str, str]  # (tenant, workflow)

@@ -285,10 +285,10 @@ class SqliteTransaction:
             self._turns = Turns(self._lanes())
         return self._turns.take(limit, room, frozenset(closed), oldest)
 
-    def loads(self, second: int) -> list[tuple[str, int, int]]:
-        """The queues of which something runs, or was claimed in this second (epoch), each with how much of both."""
-        self.flush()
-        return self._ask(self._sql["loads"], (second,)).fetchall()
+    def load_of(self, queue: str, second: int) -> tuple[int, int]:
+        """How much of a queue runs, and was claimed in this second (epoch). What is claimed meanwhile may not be in it yet."""
+        found = self._ask(self._sql["load_of_queue"], (queue, second)).fetchone()
+        return (0, 0) if found is None else (found[0], found[1])
 
     def count_begun(self, second: int, begun: Mapping[str, int]) -> None:
         """So many of each queue were claimed in this second."""
@@ -554,6 +554,8 @@ class SqliteTransaction:
         for queue, change in self._owned.items():
             if change:
                 self._execute("add_running", (queue, change))
+                if change < 0:
+                    self._execute("drop_idle_queue", (queue,))
         self._owned.clear()
 
     def _run(self, statements: Sequence[tuple[int, str]], width: int, values: list[Any]) -> None:
