@@ -1,4 +1,5 @@
-"""Sleep and wait until moments that there are not: the end of the calendar in the east, before it in the west, not a number, longer than anything.
+"""Sleep and wait until moments that there are not: the end of the calendar in the east, before it in the west, not a
+number, longer than anything.
 
 Line: sleeping for ever
 End: complete "all refused"

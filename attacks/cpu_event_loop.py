@@ -1,4 +1,5 @@
-"""Keep the event loop turning for ever with callbacks that add callbacks, so that it is never idle and never silent inside.
+"""Keep the event loop turning for ever with callbacks that add callbacks, so that it is never idle and never silent
+inside.
 
 Line: busy loops
 End: errored LimitExceeded: processor time | errored LimitExceeded: not answering

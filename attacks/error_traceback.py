@@ -30,7 +30,9 @@ class Hostile(Exception):
     __cause__ = __suppress_context__ = __notes__ = __context__
 
 
-bent.__code__ = bent.__code__.replace(co_name="\x1b[2J</script>\u202e" * 100, co_qualname="\ud800", co_firstlineno=2**31 - 100, co_filename="workflow.py")
+bent.__code__ = bent.__code__.replace(
+    co_name="\x1b[2J</script>\u202e" * 100, co_qualname="\ud800", co_firstlineno=2**31 - 100, co_filename="workflow.py"
+)
 linecache.cache["workflow.py"] = (1, None, ["\x1b]0;owned\x07" * 1_000_000] * 3, "workflow.py")
 
 

@@ -6,7 +6,15 @@ End: complete []
 
 from workers import WorkflowEntrypoint
 
-PLACES = ("/etc/passwd", "/etc/shadow", "/etc/hostname", "/root/.ssh/id_rsa", "/root/.bash_history", "/var/run/docker.sock", "/.dockerenv")
+PLACES = (
+    "/etc/passwd",
+    "/etc/shadow",
+    "/etc/hostname",
+    "/root/.ssh/id_rsa",
+    "/root/.bash_history",
+    "/var/run/docker.sock",
+    "/.dockerenv",
+)
 
 
 class TenantWorkflow(WorkflowEntrypoint):

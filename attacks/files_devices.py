@@ -8,7 +8,23 @@ import os
 
 from workers import WorkflowEntrypoint
 
-DEVICES = ("mem", "kmem", "port", "kmsg", "sda", "vda", "nvme0n1", "tty", "console", "ptmx", "pts/0", "fuse", "kvm", "net/tun", "loop0")
+DEVICES = (
+    "mem",
+    "kmem",
+    "port",
+    "kmsg",
+    "sda",
+    "vda",
+    "nvme0n1",
+    "tty",
+    "console",
+    "ptmx",
+    "pts/0",
+    "fuse",
+    "kvm",
+    "net/tun",
+    "loop0",
+)
 
 
 class TenantWorkflow(WorkflowEntrypoint):

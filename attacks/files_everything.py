@@ -14,7 +14,22 @@ class TenantWorkflow(WorkflowEntrypoint):
     async def run(self, event, step):
         python = (os.path.dirname(os.__file__), os.path.realpath(sys.prefix), os.path.realpath(sys.base_prefix))
         found = []
-        for start in ("/", ".", "..", "/home", "/root", "/etc", "/var", "/tmp", "/run", "/work", "/srv", "/mnt", "/opt", "/boot"):
+        for start in (
+            "/",
+            ".",
+            "..",
+            "/home",
+            "/root",
+            "/etc",
+            "/var",
+            "/tmp",
+            "/run",
+            "/work",
+            "/srv",
+            "/mnt",
+            "/opt",
+            "/boot",
+        ):
             for folder, _, files in os.walk(start):
                 if not os.path.realpath(folder).startswith(python):
                     found += [os.path.join(folder, file) for file in files]

@@ -6,10 +6,21 @@ End: complete []
 
 import os
 
-import playground
 from workers import WorkflowEntrypoint
 
-ROOMS = ("settings", "cli", "serving", "store.sqlite", "engine.engine", "web.app", "web.tokens", "sandbox.pool", "sandbox.launcher")
+import playground
+
+ROOMS = (
+    "settings",
+    "cli",
+    "serving",
+    "store.sqlite",
+    "engine.engine",
+    "web.app",
+    "web.tokens",
+    "sandbox.pool",
+    "sandbox.launcher",
+)
 PACKAGES = ("starlette", "uvicorn", "msgspec", "structlog", "pyseccomp", "jinja2", "pip")
 
 

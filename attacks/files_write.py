@@ -9,7 +9,20 @@ import tempfile
 
 from workers import WorkflowEntrypoint
 
-FOLDERS = ("/", ".", "/tmp", "/var/tmp", "/dev/shm", "/run", "/home", "/root", "/etc", "/app", "/app/playground", "/sys/fs/cgroup")
+FOLDERS = (
+    "/",
+    ".",
+    "/tmp",
+    "/var/tmp",
+    "/dev/shm",
+    "/run",
+    "/home",
+    "/root",
+    "/etc",
+    "/app",
+    "/app/playground",
+    "/sys/fs/cgroup",
+)
 
 
 class TenantWorkflow(WorkflowEntrypoint):

@@ -16,6 +16,13 @@ class TenantWorkflow(WorkflowEntrypoint):
         number = 0
         while True:
             number += 1
-            call = {"op": "call", "call": number, "binding": "__class__", "method": "__init__", "args": [[]], "kwargs": {"self": {}}}
+            call = {
+                "op": "call",
+                "call": number,
+                "binding": "__class__",
+                "method": "__init__",
+                "args": [[]],
+                "kwargs": {"self": {}},
+            }
             data = json.dumps(call).encode()
             channel.sendall(len(data).to_bytes(4, "big") + data)

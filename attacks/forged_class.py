@@ -1,4 +1,5 @@
-"""Be a workflow class that is none: a metaclass that lies about everything, an instance that is something else, a `run` that awaits nonsense.
+"""Be a workflow class that is none: a metaclass that lies about everything, an instance that is something else, a `run`
+that awaits nonsense.
 
 Line: results whose serialisation misbehaves
 End: errored RuntimeError: Task got bad yield

@@ -18,7 +18,14 @@ class TenantWorkflow(WorkflowEntrypoint):
         key, error = ["do", "late", 1], {"name": "E", "message": "m"}
         for frame in (
             {"op": "do", "step": key, "attempt": 1, "config": CONFIG},
-            {"op": "fail", "step": key, "attempt": 1, "error": error, "retryable": True, "delay": 9_223_372_036_854_775_807},
+            {
+                "op": "fail",
+                "step": key,
+                "attempt": 1,
+                "error": error,
+                "retryable": True,
+                "delay": 9_223_372_036_854_775_807,
+            },
         ):
             data = json.dumps(frame).encode()
             os.write(3, len(data).to_bytes(4, "big") + data)

@@ -13,7 +13,14 @@ from workers import WorkflowEntrypoint
 
 class TenantWorkflow(WorkflowEntrypoint):
     async def run(self, event, step):
-        elsewhere = {"instance": "victim", "id": "victim", "key": 1, "tenant": "other", "execution": 1, "owner": "local"}
+        elsewhere = {
+            "instance": "victim",
+            "id": "victim",
+            "key": 1,
+            "tenant": "other",
+            "execution": 1,
+            "owner": "local",
+        }
         data = json.dumps({**elsewhere, "op": "finish", "output": "mine alone"}).encode()
         os.write(3, len(data).to_bytes(4, "big") + data)
         time.sleep(1_000)

@@ -13,7 +13,11 @@ from workers import WorkflowEntrypoint
 
 class TenantWorkflow(WorkflowEntrypoint):
     async def run(self, event, step):
-        for frame in ({"op": "probed", "results": {}}, {"op": "shutdown"}, {"op": "checked", "diagnostics": [], "outline": []}):
+        for frame in (
+            {"op": "probed", "results": {}},
+            {"op": "shutdown"},
+            {"op": "checked", "diagnostics": [], "outline": []},
+        ):
             data = json.dumps(frame).encode()
             os.write(3, len(data).to_bytes(4, "big") + data)
         time.sleep(1_000)

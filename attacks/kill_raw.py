@@ -1,4 +1,5 @@
-"""Signal by the other calls: tkill, tgkill, queued signals, pidfds, timers that go off elsewhere, an owner of a descriptor.
+"""Signal by the other calls: tkill, tgkill, queued signals, pidfds, timers that go off elsewhere, an owner of a
+descriptor.
 
 Line: kill/fork/exec/thread bombs
 End: complete []
@@ -12,7 +13,15 @@ import signal
 
 from workers import WorkflowEntrypoint
 
-TKILL, TGKILL, RT_SIGQUEUEINFO, RT_TGSIGQUEUEINFO, PIDFD_SEND_SIGNAL, TIMER_CREATE, PIDFD_OPEN = 200, 234, 129, 297, 424, 222, 434
+TKILL, TGKILL, RT_SIGQUEUEINFO, RT_TGSIGQUEUEINFO, PIDFD_SEND_SIGNAL, TIMER_CREATE, PIDFD_OPEN = (
+    200,
+    234,
+    129,
+    297,
+    424,
+    222,
+    434,
+)
 F_SETOWN, F_SETSIG, F_SETOWN_EX = 8, 10, 15
 
 

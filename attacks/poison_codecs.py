@@ -1,4 +1,5 @@
-"""Take over what its own messages go through: codecs and their errors, JSON, floats' and integers' text, the recursion limit, the collector, hooks.
+"""Take over what its own messages go through: codecs and their errors, JSON, floats' and integers' text, the recursion
+limit, the collector, hooks.
 
 Line: poison left for the next tenant
 End: complete "taken over" | errored *

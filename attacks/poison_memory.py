@@ -1,4 +1,5 @@
-"""Write over the interpreter's memory that it shares with the fork server, copy on write: what is written must stay its own.
+"""Write over the interpreter's memory that it shares with the fork server, copy on write: what is written must stay its
+own.
 
 Line: poison left for the next tenant
 End: complete "overwritten"

@@ -1,4 +1,5 @@
-"""Call steps by names that are shown as others: backwards, invisible, composed, endless accents, subclasses of str that change.
+"""Call steps by names that are shown as others: backwards, invisible, composed, endless accents, subclasses of str that
+change.
 
 Line: results whose serialisation misbehaves
 End: complete ["plain", 9, 0]
@@ -7,8 +8,8 @@ End: complete ["plain", 9, 0]
 from workers import WorkflowEntrypoint
 
 NAMES = (
-    "\u202eelif eteled\u202c", "\u200b", "\u2066\u2067\u2068", "a" + "\u0301" * 255, "\ufeffpay", "p\u0430y", "\U000e0041\U000e0042", "</td><script>alert(1)</script>",
-    "__proto__",
+    "\u202eelif eteled\u202c", "\u200b", "\u2066\u2067\u2068", "a" + "\u0301" * 255, "\ufeffpay", "p\u0430y",
+    "\U000e0041\U000e0042", "</td><script>alert(1)</script>", "__proto__",
 )  # fmt: skip
 REFUSED = ("", " \n", "\x1b[2J", "\x9b31m", "\ud800", "x" * 257, None, b"x", 1)
 

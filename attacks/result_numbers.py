@@ -1,4 +1,5 @@
-"""Return numbers on the edges of what JSON, JavaScript and SQLite hold, and compare them after they were stored and read again.
+"""Return numbers on the edges of what JSON, JavaScript and SQLite hold, and compare them after they were stored and
+read again.
 
 Line: results whose serialisation misbehaves
 End: complete "the same"
@@ -12,9 +13,11 @@ from workers import WorkflowEntrypoint
 EDGES = [
     -0.0, 5e-324, -5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, 1e22, 0.1 + 0.2, 1e16, 123456789012345680.0,
     2**53 - 1, 2**53, 2**53 + 1, -(2**53) - 1, 2**63 - 1, 2**63, -(2**63) - 1, 2**64, 10**3_999, True, False, None,
-    "", "\x00", "\x7f\x85\u2028\u2029\ufeff\uffff", "\U0010ffff", "é", "e\u0301", {"": ""}, {"$int": "1"}, {"$dict": {"$set": []}}, {"__proto__": 1},
-    {"constructor": {"prototype": 1}}, {"b": 1, "a": 2}, b"", b"\x00\xff", datetime.min, datetime.max, datetime.max.replace(tzinfo=UTC),
-    datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=23, minutes=59))), datetime(2026, 1, 1, fold=1), [[[[]]]], [{}], {1, 2.5, "x"},
+    "", "\x00", "\x7f\x85\u2028\u2029\ufeff\uffff", "\U0010ffff", "é", "e\u0301", {"": ""}, {"$int": "1"},
+    {"$dict": {"$set": []}}, {"__proto__": 1}, {"constructor": {"prototype": 1}}, {"b": 1, "a": 2}, b"", b"\x00\xff",
+    datetime.min, datetime.max, datetime.max.replace(tzinfo=UTC),
+    datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=23, minutes=59))), datetime(2026, 1, 1, fold=1), [[[[]]]], [{}],
+    {1, 2.5, "x"},
 ]  # fmt: skip
 
 

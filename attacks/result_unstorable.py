@@ -1,8 +1,9 @@
-"""Return what cannot be kept: NaN, half a surrogate pair, a socket, keys that are no strings, all of them caught one by one.
+"""Return what cannot be kept: NaN, half a surrogate pair, a socket, keys that are no strings, all of them caught one by
+one.
 
 Line: results whose serialisation misbehaves
 End: complete ["NotSerialisableError", "NotSerialisableError", "NotSerialisableError", "NotSerialisableError", "NotSerialisableError"]
-"""
+"""  # noqa: E501 - an End is one line
 
 from workers import WorkflowEntrypoint
 

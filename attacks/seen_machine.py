@@ -1,4 +1,5 @@
-"""Learn what goes on outside by what the kernel tells of the machine: load, free memory, processes, free disk, descriptions it shares with others.
+"""Learn what goes on outside by what the kernel tells of the machine: load, free memory, processes, free disk,
+descriptions it shares with others.
 
 Line: host file and /proc reads
 End: complete []

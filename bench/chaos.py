@@ -35,7 +35,16 @@ from bench.verdict import verdict
 
 ROUND_SECONDS = 2.5  # what a round takes on the average, undisturbed
 END_SECONDS = 180.0  # for all to end once nothing is killed any more
-LIMITS = ("--starts-per-minute", "10000", "--changes-per-minute", "1000000", "--running-per-address", "1000", "--idle-grace-ms", "300")
+LIMITS = (
+    "--starts-per-minute",
+    "10000",
+    "--changes-per-minute",
+    "1000000",
+    "--running-per-address",
+    "1000",
+    "--idle-grace-ms",
+    "300",
+)
 KILLS = {"worker, by a person": 40, "worker, by the kernel": 30, "fork server": 10, "server": 12, "pause and resume": 8}
 
 
@@ -102,7 +111,9 @@ class Instance:
 
     def answer(self, server: Target) -> None:
         """Send the event it waits for, once."""
-        asked = sum(event["type"] == "wait_started" and event["data"]["event_type"] == "answer" for event in self.journal)
+        asked = sum(
+            event["type"] == "wait_started" and event["data"]["event_type"] == "answer" for event in self.journal
+        )
         sent = sum(event["type"] == "event_received" for event in self.journal)
         if sent < asked:
             server.call("POST", f"{self.path}/events/answer", sent, self.token)
@@ -159,7 +170,7 @@ class Chaos:
 
 def main() -> int:
     """Run it; the exit code."""
-    words = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    words = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     words.add_argument("--seconds", type=float, default=120, help="how long to kill")
     words.add_argument("--seed", type=int, default=1)
     words.add_argument("--instances", type=int, default=30)
@@ -218,10 +229,13 @@ def report(
     events = [event for instance in instances for event in instance.journal]
     types = Counter(event["type"] for event in events)
     reasons = Counter(event["data"]["reason"] for event in events if event["type"] == "execution_ended")
-    lost = sum(event["type"] == "attempt_errored" and event["data"]["error"]["name"] == "WorkerLost" for event in events)
+    lost = sum(
+        event["type"] == "attempt_errored" and event["data"]["error"]["name"] == "WorkerLost" for event in events
+    )
     print(f"{killed:.0f} s of kills: " + ", ".join(f"{number} {kind}" for kind, number in chaos.done.most_common()))
     print(
-        f"{len(instances)} workflows, {lasted:.0f} s in all, {len(events):,} events, {types['step_completed']:,} steps completed"
+        f"{len(instances)} workflows, {lasted:.0f} s in all, {len(events):,} events, {types['step_completed']:,} steps "
+        "completed"
     )
     print(
         f"{types['execution_started']:,} executions ended: "

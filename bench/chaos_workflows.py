@@ -1,4 +1,6 @@
-"""The workflows that bench/chaos.py runs: rounds of every kind, what they give, and what must not be in their journals."""
+"""The workflows that bench/chaos.py runs: rounds of every kind, what they give,
+and what must not be in their journals.
+"""
 
 from collections import Counter
 from typing import Any

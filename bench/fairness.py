@@ -1,11 +1,12 @@
-"""Whether a tenant with a great many queued instances holds up another's first, beside the same start with nobody else there.
+"""Whether a tenant with a great many queued instances holds up another's first, beside the same start with nobody else
+there.
 
     python -m bench.fairness [--queued 2000000] [--rounds 60] [--work 5] [--slots N]
 
-One tenant has `--queued` instances waiting and keeps every slot it may have busy, each with a step that computes for `--work`
-milliseconds. Meanwhile tenants that were never heard of create one instance each. Measured is the time from create() to the first line
-that the newcomer's code prints, as it stands in the journal; before that, the same with an empty queue. The store is on the disk, with
-synchronous=FULL.
+One tenant has `--queued` instances waiting and keeps every slot it may have busy, each with a step that computes for
+`--work` milliseconds. Meanwhile tenants that were never heard of create one instance each. Measured is the time from
+create() to the first line that the newcomer's code prints, as it stands in the journal; before that, the same with an
+empty queue. The store is on the disk, with synchronous=FULL.
 """
 
 import argparse
@@ -124,7 +125,9 @@ if __name__ == "__main__":
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--queued", type=int, default=2_000_000)
     options.add_argument("--rounds", type=int, default=60)
-    options.add_argument("--work", type=float, default=5.0, help="milliseconds of processor time of each queued instance")
+    options.add_argument(
+        "--work", type=float, default=5.0, help="milliseconds of processor time of each queued instance"
+    )
     options.add_argument("--slots", type=int, default=0, help="as the setting `workers`")
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as scratch:

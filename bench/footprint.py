@@ -1,4 +1,7 @@
-"""What a server holds of its machine: memory, processes, descriptors, threads, memory groups, files. Taken before and after, to find what is left."""
+"""What a server holds of its machine: memory, processes, descriptors, threads, memory groups, files.
+
+Taken before and after, to find what is left.
+"""
 
 import os
 import re
@@ -15,7 +18,9 @@ GROUPS = ("/sys/fs/cgroup", "/sys/fs/cgroup/memory")
 
 @dataclass(frozen=True)
 class Footprint:
-    """Of one server and all below it. Memory counts shared pages once (Pss), in MB; `files` are those of its folders."""
+    """Of one server and all below it. Memory counts shared pages once (Pss), in MB;
+    `files` are those of its folders.
+    """
 
     server_mb: float
     tree_mb: float
@@ -52,11 +57,17 @@ class Footprint:
         """What there is more of than before, memory aside."""
         then, now = asdict(before), asdict(self)
         counted = [name for name in then if not name.endswith("_mb")]
-        return [f"{now[name] - then[name]} {name} are left" for name in counted if now[name] > then[name] + SPARE.get(name, 0)]
+        return [
+            f"{now[name] - then[name]} {name} are left"
+            for name in counted
+            if now[name] > then[name] + SPARE.get(name, 0)
+        ]
 
 
 def settled(take: Callable[[], Footprint], before: Footprint) -> Footprint:
-    """A footprint, once nothing is left over or time is up: what was in the middle of something gets the time to end."""
+    """A footprint, once nothing is left over or time is up: what was in the middle of something gets the time to
+    end.
+    """
     until = time.monotonic() + SETTLE_SECONDS
     while (found := take()).left_over(before) and time.monotonic() < until:
         time.sleep(0.5)
@@ -96,7 +107,9 @@ def proportional_mb(pids: list[int]) -> float:
 
 
 def processor(pid: int) -> float:
-    """Seconds of processor time that a server, its fork server and its workers have used; those that were waited for are counted by who waited."""
+    """Seconds of processor time that a server, its fork server and its workers have used; those that were waited for
+    are counted by who waited.
+    """
     ticks = 0
     for one in processes(pid):
         try:
@@ -128,4 +141,8 @@ def descriptors(pid: int) -> Counter[str]:
 
 def groups(pid: int) -> list[Path]:
     """The memory groups that this server has made."""
-    return list({path.stat().st_ino: path for root in GROUPS for path in Path(root).glob(f"**/playground-workers-{pid}")}.values())
+    return list(
+        {
+            path.stat().st_ino: path for root in GROUPS for path in Path(root).glob(f"**/playground-workers-{pid}")
+        }.values()
+    )

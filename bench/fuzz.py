@@ -2,9 +2,10 @@
 
     python bench/fuzz.py [--frames 1000000] [--through-engine 0.1] [--seed 1]
 
-Every example of the package is run once by isolated workers, and what they say is recorded. Then frames of these conversations are damaged
-(bits, bytes, numbers, strings, brackets, fields, headers, order) and said again: most to a channel, some by puppets to a whole engine with a
-real store, where an honest worker is tried again and again. Fails when anything but a ProtocolError or a limit comes of it, or when memory grows.
+Every example of the package is run once by isolated workers, and what they say is recorded. Then frames of these
+conversations are damaged (bits, bytes, numbers, strings, brackets, fields, headers, order) and said again: most to a
+channel, some by puppets to a whole engine with a real store, where an honest worker is tried again and again. Fails
+when anything but a ProtocolError or a limit comes of it, or when memory grows.
 """
 
 import argparse
@@ -39,8 +40,35 @@ GROWTH = 64 * 1024 * 1024  # bytes that the process may grow by
 AT_ONCE = 6  # puppets on the stage together
 FRAMES_AT_ONCE = 40  # of a conversation that the engine hears
 KEPT_LOG = {"limit", "no_worker", "recovered", "worker_lost"}
-NUMBERS = (b"0", b"-1", b"1e308", b"1e999", b"-0.0", b"9" * 19, b"9" * 400, b"NaN", b"Infinity", b"0x10", b"1.5", b"true", b"null", b'"7"', b"[]")
-TEXTS = (b'"\\ud800"', b'"\xff"', b'"\\u0000"', b'"' + b"x" * 2_000 + b'"', b'""', b'"\\uDFFF\\uD800"', b'"\x1b[2J"', b'"__proto__"', b"null", b"{}")
+NUMBERS = (
+    b"0",
+    b"-1",
+    b"1e308",
+    b"1e999",
+    b"-0.0",
+    b"9" * 19,
+    b"9" * 400,
+    b"NaN",
+    b"Infinity",
+    b"0x10",
+    b"1.5",
+    b"true",
+    b"null",
+    b'"7"',
+    b"[]",
+)
+TEXTS = (
+    b'"\\ud800"',
+    b'"\xff"',
+    b'"\\u0000"',
+    b'"' + b"x" * 2_000 + b'"',
+    b'""',
+    b'"\\uDFFF\\uD800"',
+    b'"\x1b[2J"',
+    b'"__proto__"',
+    b"null",
+    b"{}",
+)
 HEADERS = (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\0\x18\0\x01", b"\0\0\0\1", b"\x80\0\0\0")
 
 
@@ -61,7 +89,9 @@ def recorded(folder: Path) -> list[list[bytes]]:
 
     honest, start.FrameChannel = start.FrameChannel, Recording  # type: ignore[misc,attr-defined]
     try:
-        programs = {it.slug: Program(it.source, it.params, events={"approved": {"by": "fuzz"}, "answer": 1}) for it in load()}
+        programs = {
+            it.slug: Program(it.source, it.params, events={"approved": {"by": "fuzz"}, "answer": 1}) for it in load()
+        }
         asyncio.run(asyncio.wait_for(run_all(programs, folder), 60))
     except TimeoutError:
         pass  # an example that waits for something else; what was said until then will do
@@ -77,8 +107,8 @@ class Damage:
         self._random = random.Random(seed)
         self._bodies = bodies
         self._ways = (
-            self._flip, self._cut, self._insert, self._repeat, self._number, self._text, self._bracket, self._splice, self._field,
-            self._nest, self._head,
+            self._flip, self._cut, self._insert, self._repeat, self._number, self._text, self._bracket, self._splice,
+            self._field, self._nest, self._head,
         )  # fmt: skip
 
     def frame(self, body: bytes) -> bytes:
@@ -267,16 +297,21 @@ async def _listen(puppet: Any) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--frames", type=int, default=1_000_000)
-    parser.add_argument("--through-engine", type=float, default=0.1, help="share of the frames that a whole engine hears")
+    parser.add_argument(
+        "--through-engine", type=float, default=0.1, help="share of the frames that a whole engine hears"
+    )
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         conversations = recorded(folder)
         bodies = [body for said in conversations for body in said]
-        print(f"recorded {len(bodies):,} frames in {len(conversations)} conversations of {len(load())} examples", flush=True)
+        print(
+            f"recorded {len(bodies):,} frames in {len(conversations)} conversations of {len(load())} examples",
+            flush=True,
+        )
         damage = Damage(options.seed, bodies)
         asyncio.run(to_channels(damage, bodies, 20_000))  # so that memory is what it is in the middle of a run
         before, began = resident(), time.perf_counter()

@@ -1,6 +1,6 @@
 """What watching costs: a scrape's look at the queue with millions queued, and the counting of one commit.
 
-    ./run python -m bench.metrics [instances]
+./run python -m bench.metrics [instances]
 """
 
 import asyncio
@@ -18,9 +18,11 @@ INSTANCES = 2_000_000  # queued in one lane
 LANES = 5_000  # of one instance each, beside it
 COMMITS = 1_000_000
 ROW = """
-INSERT INTO instance (key, tenant, id, workflow, snippet, queue, status, generation, execution, last_seq, due_at, fresh, in_execution,
+INSERT INTO instance (key, tenant, id, workflow, snippet, queue, status, generation, execution, last_seq, due_at, fresh,
+in_execution,
     log_bytes, stored_bytes, created_at)
-SELECT value + ?2, ?3, 'i' || (value + ?2), 'w', 's', iif(?4, 'addr:' || value, 'acme'), 'queued', 1, 0, 1, value, 1, 0, 0, 0, 1
+SELECT value + ?2, ?3, 'i' || (value + ?2), 'w', 's', iif(?4, 'addr:' || value, 'acme'),
+'queued', 1, 0, 1, value, 1, 0, 0, 0, 1
 FROM (WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT ?1) SELECT value FROM n)
 """
 
@@ -44,7 +46,9 @@ async def scrape(path: Path) -> None:
         await store.oldest_due()
         looked = perf_counter()
         await store.count()
-        print(f"oldest due: {(looked - since) * 1e3:.2f} ms; counts by status: {(perf_counter() - looked) * 1e6:.0f} us")
+        print(
+            f"oldest due: {(looked - since) * 1e3:.2f} ms; counts by status: {(perf_counter() - looked) * 1e6:.0f} us"
+        )
     await store.close()
 
 

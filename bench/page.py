@@ -1,13 +1,16 @@
-"""How smooth the page is: a run of 10,000 events and 10,000 log lines in a real browser, beside a page with an empty list of that size.
+"""How smooth the page is: a run of 10,000 events and 10,000 log lines in a real browser, beside a page with an empty
+list of that size.
 
     ./run python bench/page.py                      everything (about two minutes)
     ./run python bench/page.py load scroll          only some: first load scroll scrub type
 
-`cpu` is the processor time that the page's main thread takes for a frame (scripts, style, layout, paint records), read from the browser's
-own trace: 16.7 ms of it fit into a frame at 60 a second. It is what can be compared, as it does not count the time that others have the
-processor. `between` are the distances of the frames that were shown, and `dropped` how many of them were more than one and a half frames
-apart; they depend on the machine, where a browser without a graphics card draws each frame by hand. The bare page is measured in turns
-with ours. `first` is what a first visit loads: requests, and bytes on the wire with their headers. `type` is the time from a key to the frame that shows it, while 2,000 events a second arrive.
+`cpu` is the processor time that the page's main thread takes for a frame (scripts, style, layout, paint records), read
+from the browser's own trace: 16.7 ms of it fit into a frame at 60 a second. It is what can be compared, as it does not
+count the time that others have the processor. `between` are the distances of the frames that were shown, and `dropped`
+how many of them were more than one and a half frames apart; they depend on the machine, where a browser without a
+graphics card draws each frame by hand. The bare page is measured in turns with ours. `first` is what a first visit
+loads: requests, and bytes on the wire with their headers. `type` is the time from a key to the frame that shows it,
+while 2,000 events a second arrive.
 """
 
 import bisect
@@ -35,10 +38,17 @@ FRAME_MS = 1000 / 60
 VIEWS = {"timeline": "[data-part=timeline]", "journal": "#view-journal", "logs": "#view-logs", "replay": "#view-lens"}
 TABS = {"journal": "Journal", "logs": "Logs", "replay": "Replay"}
 SHOWN = "last => document.querySelector('[data-part=scrub-range]')?.max === String(last)"
-BARE = "<!doctype html><style>div{height:400px;overflow:auto}ol{height:%dpx;margin:0}</style><div id=list><ol></ol></div><textarea id=field></textarea>"
+BARE = (
+    "<!doctype html><style>div{height:400px;overflow:auto}ol{height:%dpx;margin:0}</style>"
+    "<div id=list><ol></ol></div><textarea id=field></textarea>"
+)
 
 CATEGORIES = ["devtools.timeline", "toplevel"]
-KINDS = {"script": ("FunctionCall", "EvaluateScript"), "layout": ("UpdateLayoutTree", "Layout"), "paint": ("PrePaint", "Paint", "Layerize", "Commit")}
+KINDS = {
+    "script": ("FunctionCall", "EvaluateScript"),
+    "layout": ("UpdateLayoutTree", "Layout"),
+    "paint": ("PrePaint", "Paint", "Layerize", "Commit"),
+}
 
 MEASURE = """
 window.frames = (count, each) => new Promise((resolve) => {
@@ -79,7 +89,9 @@ window.typed = (selector) => {
 @contextmanager
 def server() -> Iterator[tuple[str, subprocess.Popen[str]]]:
     command = [sys.executable, str(Path(__file__).with_name("page_server.py"))]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     try:
         assert process.stdout
         address = process.stdout.readline().strip()
@@ -92,7 +104,9 @@ def server() -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 @dataclass
 class Trace:
-    """Milliseconds of processor time on the page's main thread: of each task, of those among them that make a frame, and by kind."""
+    """Milliseconds of processor time on the page's main thread: of each task, of those among them that make a frame,
+    and by kind.
+    """
 
     tasks: list[float]
     frames: list[float]
@@ -104,7 +118,11 @@ def traced(browser: Browser, page: Page, action: Callable[[], Any]) -> tuple[Any
     browser.start_tracing(page=page, categories=CATEGORIES)
     result = action()
     events = json.loads(browser.stop_tracing())["traceEvents"]
-    main = {(it["pid"], it["tid"]) for it in events if it["name"] == "thread_name" and it["args"]["name"] == "CrRendererMain"}
+    main = {
+        (it["pid"], it["tid"])
+        for it in events
+        if it["name"] == "thread_name" and it["args"]["name"] == "CrRendererMain"
+    }
     mine = [it for it in events if it.get("ph") == "X" and "tdur" in it and (it["pid"], it["tid"]) in main]
     pid = max(main, key=lambda one: sum(it["tdur"] for it in mine if (it["pid"], it["tid"]) == one))
     mine = [it for it in mine if (it["pid"], it["tid"]) == pid]
@@ -124,11 +142,17 @@ def show(what: str, between: list[float], trace: Trace) -> None:
     late = sum(1 for gap in between if gap > 1.5 * FRAME_MS)
     over = sum(1 for ms in trace.frames if ms > FRAME_MS)
     kinds = " ".join(f"{ms / len(trace.frames):6.1f}" for ms in trace.kinds.values())
-    print(f"{what:26} {spread(trace.frames)}   {over:4}   {kinds}   {spread(between)}   {late:3} of {len(between)}", flush=True)
+    print(
+        f"{what:26} {spread(trace.frames)}   {over:4}   {kinds}   {spread(between)}   {late:3} of {len(between)}",
+        flush=True,
+    )
 
 
 def heading(words: str) -> None:
-    print(f"\n{words:26} {'cpu, ms: p50   p95   max':>23}   >16.7  script layout paint   between: p50   p95   max   dropped")
+    print(
+        f"\n{words:26} {'cpu, ms: p50   p95   max':>23}   >16.7  script layout paint"
+        "   between: p50   p95   max   dropped"
+    )
 
 
 def opened(browser: Browser, address: str, last: int = 0) -> Page:
@@ -163,7 +187,10 @@ def first(browser: Browser, base: str, _: object) -> None:
             before = len(bytes_), sum(bytes_)
             page.locator("[data-run]:visible").first.click()
             page.wait_for_timeout(2_000)
-            print(f"    a run, then: {len(bytes_) - before[0]} requests, {(sum(bytes_) - before[1]) / 1000:.1f} KB", flush=True)
+            print(
+                f"    a run, then: {len(bytes_) - before[0]} requests, {(sum(bytes_) - before[1]) / 1000:.1f} KB",
+                flush=True,
+            )
         page.context.close()
 
 
@@ -179,7 +206,10 @@ def load(browser: Browser, base: str, _: object) -> None:
 
         taken, trace = traced(browser, page, go)
         kinds = ", ".join(f"{name} {ms:.0f}" for name, ms in trace.kinds.items())
-        print(f"{words}: all shown after {taken:.0f} ms; main thread {sum(trace.tasks):.0f} ms ({kinds}), longest task {max(trace.tasks):.0f} ms")
+        print(
+            f"{words}: all shown after {taken:.0f} ms; main thread {sum(trace.tasks):.0f} ms ({kinds}), "
+            f"longest task {max(trace.tasks):.0f} ms"
+        )
         page.context.close()
 
 
@@ -200,11 +230,18 @@ def scroll(browser: Browser, base: str, _: object) -> None:
 def scrub(browser: Browser, base: str, _: object) -> None:
     page = opened(browser, f"{base}/instances/long", EVENTS)
     heading(f"scrub, {SCRUB} events a frame")
-    ways = {"forward": f"1 + turn * {SCRUB}", "back": f"{EVENTS} - 1 - turn * {SCRUB}", "anywhere": f"1 + (turn * 7919) % {EVENTS - 2}"}
+    ways = {
+        "forward": f"1 + turn * {SCRUB}",
+        "back": f"{EVENTS} - 1 - turn * {SCRUB}",
+        "anywhere": f"1 + (turn * 7919) % {EVENTS - 2}",
+    }
     for view, tab in TABS.items():
         page.get_by_role("tab", name=tab).click()
         for way, seq in ways.items():
-            move = f"(turn) => {{ const slider = document.querySelector('[data-part=scrub-range]'); slider.value = {seq}; slider.dispatchEvent(new Event('input')); }}"
+            move = (
+                "(turn) => { const slider = document.querySelector('[data-part=scrub-range]'); "
+                f"slider.value = {seq}; slider.dispatchEvent(new Event('input')); }}"
+            )
             show(f"{way}, {view}", *traced(browser, page, lambda: page.evaluate(f"frames({FRAMES}, {move})")))  # noqa: B023
     page.context.close()
 
@@ -212,7 +249,10 @@ def scrub(browser: Browser, base: str, _: object) -> None:
 def type_(browser: Browser, base: str, process: subprocess.Popen[str]) -> None:
     page, peer = opened(browser, f"{base}/instances/living"), bare(browser, EVENTS * 24)
     page.get_by_role("tab", name="Journal").wait_for()
-    print(f"\n{'key to paint':38} {'ms: p50   p95   max':>23}   keys   {'task, cpu ms: p50   p95   max':>23}   main thread busy")
+    print(
+        f"\n{'key to paint':38} {'ms: p50   p95   max':>23}   keys   "
+        f"{'task, cpu ms: p50   p95   max':>23}   main thread busy"
+    )
 
     def press(what: str, page: Page, selector: str, during: float) -> None:
         kept = page.evaluate_handle(f"typed('{selector}')")

@@ -1,7 +1,9 @@
-"""The server that `bench/page.py` looks at: the product's own, with one long finished run and one that goes on when told to.
+"""The server that `bench/page.py` looks at: the product's own, with one long finished run and one that goes on when
+told to.
 
-Journals are appended straight to the store, so that the page gets exactly so many events at exactly such a pace. Each line on its standard
-input is an order: `feed EVENTS_PER_SECOND SECONDS` adds to the living run. It prints its address, and `fed` when it is done.
+Journals are appended straight to the store, so that the page gets exactly so many events at exactly such a pace. Each
+line on its standard input is an order: `feed EVENTS_PER_SECOND SECONDS` adds to the living run. It prints its address,
+and `fed` when it is done.
 """
 
 import asyncio
@@ -51,7 +53,9 @@ def of_step(number: int, execution: int = 1) -> list[NewEvent]:
 
 
 def lines(number: int) -> NewEvent:
-    text = "\n".join(f"step {number}, line {line}: what a workflow prints is about as long as this" for line in range(LINES_EACH))
+    text = "\n".join(
+        f"step {number}, line {line}: what a workflow prints is about as long as this" for line in range(LINES_EACH)
+    )
     return NewEvent(ev.LOG, {"stream": "stdout", "level": None, "text": text, "replay": False})
 
 
@@ -62,7 +66,9 @@ async def make(store: Store, id: str) -> int:
     (row,), _ = await store.create([new], at=now())
     await store.claim((await store.nodes.join("bench", 1_000)).owner, 1, at=now())
     begun = {"execution": 1, "worker": "w1", "replayed": 0, "code_version": snippet.id}
-    await store.append(row.key, [NewEvent(ev.WORKFLOW_STARTED), NewEvent(ev.EXECUTION_STARTED, begun)], execution=1, at=now())
+    await store.append(
+        row.key, [NewEvent(ev.WORKFLOW_STARTED), NewEvent(ev.EXECUTION_STARTED, begun)], execution=1, at=now()
+    )
     return row.key
 
 
@@ -115,7 +121,9 @@ async def main() -> None:
             key = await make(store, "living")
 
             opened_stdin = asyncio.StreamReader()
-            await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(opened_stdin), sys.stdin)
+            await asyncio.get_running_loop().connect_read_pipe(
+                lambda: asyncio.StreamReaderProtocol(opened_stdin), sys.stdin
+            )
 
             async def orders() -> None:
                 while line := (await opened_stdin.readline()).split():
@@ -125,7 +133,14 @@ async def main() -> None:
             ordered = asyncio.create_task(orders())
             connections = Connections.of(settings, refused_below(app.state.context))
             address = f"http://127.0.0.1:{sock.getsockname()[1]}"
-            await server.serve(app, sock, stop, connections, on_started=lambda: print(address, flush=True), on_stop=app.state.context.streams.stop)
+            await server.serve(
+                app,
+                sock,
+                stop,
+                connections,
+                on_started=lambda: print(address, flush=True),
+                on_stop=app.state.context.streams.stop,
+            )
             await ordered
 
 

@@ -78,7 +78,7 @@ def go_on(kind: str, seconds: float, chance: random.Random, first: int | None, *
 
 def main() -> int:
     """Run it; the exit code."""
-    words = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    words = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     words.add_argument("--minutes", type=float, default=10, help="for each kind")
     words.add_argument("--kind", choices=sorted(KINDS), action="append", help="only this kind; may be given again")
     words.add_argument("--seed", type=int, help="begin with the programs of this seed")

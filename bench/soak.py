@@ -1,11 +1,13 @@
-"""Ten thousand runs through HTTP on one real server, so that its fork server is put aside for a fresh one twice; what is left afterwards?
+"""Ten thousand runs through HTTP on one real server, so that its fork server is put aside for a fresh one twice; what
+is left afterwards?
 
     ./run python bench/soak.py                  10,000 runs
     ./run python bench/soak.py --runs 1000      fewer
 
-More is asked for than can run, so that something always waits: the longest time between two starts is then the longest in which none was possible.
-Says what the server held before and after (bench/footprint.py), the rate, processor time per start, and that gap. Exits with 1 when an instance is
-not complete, anything is left behind, the memory has grown by more than a fifth, or the gap is too long.
+More is asked for than can run, so that something always waits: the longest time between two starts is then the longest
+in which none was possible. Says what the server held before and after (bench/footprint.py), the rate, processor time
+per start, and that gap. Exits with 1 when an instance is not complete, anything is left behind, the memory has grown by
+more than a fifth, or the gap is too long.
 """
 
 import argparse
@@ -36,7 +38,14 @@ WARM_RUNS = 300
 CALM_SECONDS = 10.0  # after which the server has given back what it does not need (engine/idle_trimmer.py)
 LANES = 8  # connections
 ASKED_AHEAD = 300  # instances that wait
-GENEROUS = ("starts-per-minute", "checks-per-minute", "snippets-per-minute", "changes-per-minute", "reads-per-minute", "running-per-address")
+GENEROUS = (
+    "starts-per-minute",
+    "checks-per-minute",
+    "snippets-per-minute",
+    "changes-per-minute",
+    "reads-per-minute",
+    "running-per-address",
+)
 SOURCE = """
 from workers import WorkflowEntrypoint
 
@@ -63,7 +72,10 @@ class Line:
 
     async def call(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
         """Status and body of one request."""
-        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = (
+            f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
+            f"{len(body)}\r\n\r\n"
+        )
         self._writer.write(head.encode() + body)
         answer = await self._reader.readuntil(b"\r\n\r\n")
         found = re.search(rb"content-length: (\d+)", answer, re.IGNORECASE)
@@ -117,7 +129,7 @@ class Load:
 
 
 def main() -> int:
-    words = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    words = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     words.add_argument("--runs", type=int, default=10_000)
     given = words.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
@@ -141,7 +153,10 @@ def main() -> int:
     time.sleep(CALM_SECONDS)
     after = settled(take, before)
     print(f"after    {after.said()}")
-    print(f"{given.runs:,} runs in {seconds:.1f} s: {given.runs / seconds:.0f}/s; {used / given.runs * 1000:.2f} ms of processor time each")
+    print(
+        f"{given.runs:,} runs in {seconds:.1f} s: {given.runs / seconds:.0f}/s; {used / given.runs * 1000:.2f} ms of "
+        "processor time each"
+    )
     wrongs = after.left_over(before)
     wrongs += [f"{number} requests were refused with {status}" for status, number in load.refused.items()]
     tree = processes(pid)
@@ -160,7 +175,9 @@ def judged(path: Path, runs: int, before: Footprint, after: Footprint) -> list[s
     ended = dict(database.execute("SELECT status, count(*) FROM instance GROUP BY status"))
     if ended != {"complete": runs}:
         wrongs.append(f"{runs} instances ended so: {ended}")
-    starts = [at for (at,) in database.execute("SELECT at FROM event WHERE type = 'execution_started' ORDER BY at")][WARM_RUNS:]
+    starts = [at for (at,) in database.execute("SELECT at FROM event WHERE type = 'execution_started' ORDER BY at")][
+        WARM_RUNS:
+    ]
     gap, at = max((later - earlier, earlier) for earlier, later in itertools.pairwise(starts))
     print(f"longest time without a start: {gap} ms, {(at - starts[0]) / 1000:.1f} s after the first")
     if gap > GAP_SECONDS * 1000:

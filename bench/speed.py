@@ -1,10 +1,11 @@
 """What a person feels and what the engine can do, each beside a bare peer measured in the same run.
 
     ./run python bench/speed.py                   everything (about a minute)
-    ./run python bench/speed.py steps replay      only some: first-message steps operations page memory start replay hibernating
+    ./run python bench/speed.py steps replay      only some: first-message steps operations page memory start replay
+                                                  hibernating
 
-A peer does the same work with nothing around it: one sqlite3 connection that commits the same rows, one small Starlette app that
-streams a constant. Quote the ratios; single figures depend on the machine.
+A peer does the same work with nothing around it: one sqlite3 connection that commits the same rows, one small Starlette
+app that streams a constant. Quote the ratios; single figures depend on the machine.
 """
 
 import http.client
@@ -89,7 +90,14 @@ uvicorn.run(app, port=int(sys.argv[1]), log_level="error")
 """
 
 
-UNLIMITED = ("starts_per_minute", "checks_per_minute", "snippets_per_minute", "changes_per_minute", "running_per_address", "queue_length")
+UNLIMITED = (
+    "starts_per_minute",
+    "checks_per_minute",
+    "snippets_per_minute",
+    "changes_per_minute",
+    "running_per_address",
+    "queue_length",
+)
 
 
 def call(base: str, path: str, body: object = None, method: str | None = None, token: str = "") -> dict:
@@ -110,7 +118,9 @@ def server(**settings: object):
         command = [sys.executable, "-m", "playground", "--port", "0", "--database", f"sqlite:///{folder}/bench.db"]
         generous = {**dict.fromkeys(UNLIMITED, 100_000), **settings}
         environment = {**os.environ, **{f"PLAYGROUND_{name.upper()}": str(value) for name, value in generous.items()}}
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        )
         try:
             for line in process.stdout:
                 if found := re.search(r"http://\S+", line):
@@ -145,7 +155,13 @@ def first_message() -> None:
             for _ in range(60):
                 ours.append(until_first_message(base))
                 theirs.append(until_first_message(bare))
-            show("POST to first journal message", statistics.median(ours) * 1000, "ms", statistics.median(theirs) * 1000, "bare Starlette")
+            show(
+                "POST to first journal message",
+                statistics.median(ours) * 1000,
+                "ms",
+                statistics.median(theirs) * 1000,
+                "bare Starlette",
+            )
     finally:
         peer.kill()
         peer.wait()
@@ -197,14 +213,28 @@ def steps() -> None:
         run_to_end(base, SEQUENTIAL)
         ours = [1000 / run_to_end(base, SEQUENTIAL) for _ in range(3)]
         theirs = [1000 / bare_commits(1000, 1) for _ in range(3)]
-        show("1,000 sequential steps, FULL", statistics.median(ours), "steps/s", statistics.median(theirs), "bare sqlite3")
+        show(
+            "1,000 sequential steps, FULL",
+            statistics.median(ours),
+            "steps/s",
+            statistics.median(theirs),
+            "bare sqlite3",
+        )
         ours = [1000 / run_to_end(base, PARALLEL) for _ in range(3)]
         theirs = [1000 / bare_commits(1000, 200) for _ in range(3)]
-        show("200 parallel steps, FULL", statistics.median(ours), "steps/s", statistics.median(theirs), "bare sqlite3, 200 a commit")
+        show(
+            "200 parallel steps, FULL",
+            statistics.median(ours),
+            "steps/s",
+            statistics.median(theirs),
+            "bare sqlite3, 200 a commit",
+        )
 
 
 def operations() -> None:
-    """One event after the other by one connection: to a worker that waits for it, and to a run that is paused and keeps it."""
+    """One event after the other by one connection: to a worker that waits for it, and to a run that is paused and keeps
+    it.
+    """
     port = 18_238
     peer = subprocess.Popen([sys.executable, "-c", PEER_APP, str(port)])
     try:
@@ -216,9 +246,21 @@ def operations() -> None:
             bare = f"http://127.0.0.1:{port}"
             retry(lambda: call(bare, "/api/instances", {}))
             theirs = posted(bare, "/api/instances", {})
-            show("an event to a waiting worker, answered", posted(base, f"{path}/events/go", token), "ms", theirs, "bare Starlette")
+            show(
+                "an event to a waiting worker, answered",
+                posted(base, f"{path}/events/go", token),
+                "ms",
+                theirs,
+                "bare Starlette",
+            )
             call(base, f"{path}/pause", {}, "POST", made["control_token"])
-            show("an event to a paused run, answered", posted(base, f"{path}/events/go", token), "ms", theirs, "bare Starlette")
+            show(
+                "an event to a paused run, answered",
+                posted(base, f"{path}/events/go", token),
+                "ms",
+                theirs,
+                "bare Starlette",
+            )
     finally:
         peer.kill()
         peer.wait()
@@ -246,7 +288,9 @@ def page() -> None:
             for _ in range(3):
                 bare.append(processor_ms(base, process.pid, "/healthz", "application/json"))
                 taken.append(processor_ms(base, process.pid, path, "text/html"))
-            show(f"{path}, processor time", statistics.median(taken), "ms", statistics.median(bare), "/healthz", digits=2)
+            show(
+                f"{path}, processor time", statistics.median(taken), "ms", statistics.median(bare), "/healthz", digits=2
+            )
 
 
 def processor_ms(base: str, pid: int, path: str, accept: str, count: int = 200) -> float:
@@ -287,7 +331,13 @@ def start() -> None:
         began = time.perf_counter()
         subprocess.run([sys.executable, "-c", "import starlette.applications, uvicorn, jinja2"], check=True)
         bare.append(time.perf_counter() - began)
-    show("start to served page, warm", statistics.median(taken[1:]), "s", statistics.median(bare[1:]), "python importing the libraries")
+    show(
+        "start to served page, warm",
+        statistics.median(taken[1:]),
+        "s",
+        statistics.median(bare[1:]),
+        "python importing the libraries",
+    )
 
 
 def replay() -> None:
@@ -320,12 +370,20 @@ def hibernating() -> None:
         used = processor(process.pid)
         time.sleep(10)
         share = (processor(process.pid) - used) / 10 * 100
-        show("10,000 hibernating instances: memory over idle", proportional_mb(processes(process.pid)) - before, "MB", 40, "budget")
+        show(
+            "10,000 hibernating instances: memory over idle",
+            proportional_mb(processes(process.pid)) - before,
+            "MB",
+            40,
+            "budget",
+        )
         show("10,000 hibernating instances: processor", share, "% of a core", 1, "budget")
 
 
 def show(what: str, ours: float, unit: str, theirs: float, peer: str, digits: int = 1) -> None:
-    print(f"{what:50} {ours:10,.{digits}f} {unit:12} {peer}: {theirs:,.{digits}f} (ratio {ours / theirs:.2f})", flush=True)
+    print(
+        f"{what:50} {ours:10,.{digits}f} {unit:12} {peer}: {theirs:,.{digits}f} (ratio {ours / theirs:.2f})", flush=True
+    )
 
 
 BENCHES = {

@@ -1,12 +1,13 @@
-"""How fast and how small isolated starts are, beside a bare fork server of the same interpreter and imports in the same run.
+"""How fast and how small isolated starts are, beside a bare fork server of the same interpreter and imports in the same
+run.
 
     python -m bench.starts [--seconds 3] [--parked 4]
 
-On a machine that others use, processor time per start is the figure to go by: `chrt -r 5 python -m bench.starts` keeps them away from the others
-too (but not for the line with endless loops, which then have the same priority).
+On a machine that others use, processor time per start is the figure to go by: `chrt -r 5 python -m bench.starts` keeps
+them away from the others too (but not for the line with endless loops, which then have the same priority).
 
-A start is: take a worker, have it run a workflow that returns at once, read its result, throw it away. The peer forks, and the child
-writes one byte and ends: no isolation, no channel, no workflow.
+A start is: take a worker, have it run a workflow that returns at once, read its result, throw it away. The peer forks,
+and the child writes one byte and ends: no isolation, no channel, no workflow.
 """
 
 import argparse
@@ -87,7 +88,9 @@ async def result(worker: Worker) -> Any:
 
 
 async def start(sandbox: Sandbox) -> tuple[float, float, float, float]:
-    """Milliseconds to a taken worker, to the first line of tenant code, and to its result; and of the worker's processor time in all."""
+    """Milliseconds to a taken worker, to the first line of tenant code, and to its result; and of the worker's
+    processor time in all.
+    """
     begun = time.monotonic_ns()
     worker = await sandbox.take()
     taken = time.monotonic_ns()
@@ -216,7 +219,7 @@ def interpreter() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--parked", type=int, default=4)
     parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)

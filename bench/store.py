@@ -2,8 +2,8 @@
 
     python -m bench.store [--seconds 2] [--folder DIR] [--queued 200000] [--synchronous full]
 
-Rounds of store and peer alternate, because other work on the machine changes the disk's speed from one second to the next.
-An append is what a quick step commits: four events, one new step row, one changed instance row.
+Rounds of store and peer alternate, because other work on the machine changes the disk's speed from one second to the
+next. An append is what a quick step commits: four events, one new step row, one changed instance row.
 """
 
 import argparse
@@ -52,8 +52,9 @@ class Peer:
         self.db.execute(f"PRAGMA synchronous = {synchronous}")
         self.db.executescript(schema.read_text())
         self.db.execute(
-            "INSERT INTO instance (key, tenant, id, workflow, snippet, queue, status, generation, execution, last_seq, fresh,"
-            " in_execution, log_bytes, stored_bytes, created_at) VALUES (1, '', 'a', 'w', 's', 'q', 'running', 1, 1, 0, 0, 1, 0, 0, 0)"
+            "INSERT INTO instance (key, tenant, id, workflow, snippet, queue, status, generation, execution, last_seq,"
+            " fresh, in_execution, log_bytes, stored_bytes, created_at) VALUES (1, '', 'a', 'w', 's', 'q', 'running',"
+            " 1, 1, 0, 0, 1, 0, 0, 0)"
         )
         self.steps = 0
 
@@ -73,9 +74,9 @@ class Peer:
             ],
         )
         execute(
-            "INSERT INTO step (instance, generation, kind, name, count, status, started_seq, line, config, attempt, failures,"
-            " losses, result, result_bytes, rollback_attempt, rollback_failures)"
-            " VALUES (1, 1, 'do', 'step', ?, 'completed', ?, 5, ?, 1, 0, 0, '\"ok\"', 4, 0, 0)",
+            "INSERT INTO step (instance, generation, kind, name, count, status, started_seq, line, config, attempt,"
+            " failures, losses, result, result_bytes, rollback_attempt, rollback_failures) VALUES (1, 1, 'do', 'step',"
+            " ?, 'completed', ?, 5, ?, 1, 0, 0, '\"ok\"', 4, 0, 0)",
             (n, seq - 3, config),
         )
         execute("UPDATE instance SET last_seq = ?, log_bytes = 0, stored_bytes = ? WHERE key = 1", (seq, n))
@@ -106,7 +107,9 @@ async def for_a_while(seconds: float, once: Callable[[], Awaitable[Any]]) -> lis
 def line(name: str, took: list[float], seconds: float, each: int = 1) -> None:
     ordered = sorted(took)
     median, late = ordered[len(ordered) // 2] * 1e6, ordered[len(ordered) * 99 // 100] * 1e6
-    print(f"{name:58}{len(took) * each / seconds:10,.0f}/s   median {median:8,.0f} us   p99 {late:8,.0f} us", flush=True)
+    print(
+        f"{name:58}{len(took) * each / seconds:10,.0f}/s   median {median:8,.0f} us   p99 {late:8,.0f} us", flush=True
+    )
 
 
 async def sequential(folder: Path, seconds: float, synchronous: str) -> None:
@@ -122,8 +125,8 @@ async def sequential(folder: Path, seconds: float, synchronous: str) -> None:
     async def bare() -> None:
         peer.append()
 
-    # A thread stands for a worker whose step's result comes in by the loop; the acknowledgement goes back by the loop, or with
-    # on_commit straight from the writer.
+    # A thread stands for a worker whose step's result comes in by the loop; the acknowledgement goes back by the loop,
+    # or with on_commit straight from the writer.
     acknowledged = threading.Semaphore(0)
 
     def worker(end: float, handed_in: Callable[[list[NewEvent]], Coroutine[Any, Any, None]]) -> list[float]:
@@ -180,13 +183,17 @@ async def claims(folder: Path, seconds: float, synchronous: str, queued: int) ->
     start = time.perf_counter()
     for first in range(0, queued, CREATE_BATCH):
         await store.create(
-            [NewInstance("big", f"i{n}", "w", "s", {"n": n}, "big") for n in range(first, min(first + CREATE_BATCH, queued))],
+            [
+                NewInstance("big", f"i{n}", "w", "s", {"n": n}, "big")
+                for n in range(first, min(first + CREATE_BATCH, queued))
+            ],
             at=AT,
         )
     created = time.perf_counter() - start
     size = sum(path.stat().st_size for path in folder.glob("claims.db*"))
     print(
-        f"{'store, create() of ' + format(CREATE_BATCH, ',') + ' at a time':58}{queued / created:10,.0f}/s   {size / 1e6:,.0f} MB"
+        f"{'store, create() of ' + format(CREATE_BATCH, ',') + ' at a time':58}{queued / created:10,.0f}/s   "
+        f"{size / 1e6:,.0f} MB"
     )
     numbers = iter(range(10**9))
 
@@ -210,7 +217,7 @@ async def claims(folder: Path, seconds: float, synchronous: str, queued: int) ->
 
 
 async def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     parser.add_argument("--folder", type=Path, help="where the databases are made; the default is a temporary folder")
     parser.add_argument("--queued", type=int, default=200_000, help="instances queued while claiming")

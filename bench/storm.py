@@ -1,11 +1,13 @@
-"""Hostile and innocent tenants on one real server, while its workers and fork servers are killed and its viewers vanish.
+"""Hostile and innocent tenants on one real server, while its workers and fork servers are killed and its viewers
+vanish.
 
     ./run python bench/storm.py                            ten minutes
     ./run python bench/storm.py --seconds 60 --seed 7      shorter, another order
 
-The hostile ones are those of `attacks/`, whose ends are proved elsewhere (tests/test_attacks.py); here they are weather. At the end every
-innocent instance must be complete with the right output, the server's memory within a fifth of what it was at the start, and nothing left behind:
-no zombie, process, descriptor, socket, thread, memory group or file. Exits with 1, and says what is wrong, when anything is not.
+The hostile ones are those of `attacks/`, whose ends are proved elsewhere (tests/test_attacks.py); here they are
+weather. At the end every innocent instance must be complete with the right output, the server's memory within a fifth
+of what it was at the start, and nothing left behind: no zombie, process, descriptor, socket, thread, memory group or
+file. Exits with 1, and says what is wrong, when anything is not.
 """
 
 import argparse
@@ -88,7 +90,9 @@ class Weather:
     owned: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=10))  # innocent ones, as they were made
 
     def start(self, source: str, params: Any = None) -> dict[str, Any] | None:
-        """The answer to a create, again and again while the server says that it is too busy; None when it is refused."""
+        """The answer to a create, again and again while the server says that it is too busy;
+        None when it is refused.
+        """
         until = time.monotonic() + INNOCENT_SECONDS
         while time.monotonic() < until:
             answer = self.field.client.post("/api/instances", json={"source": source, "params": params})
@@ -158,7 +162,9 @@ def follow(weather: Weather, url: str, until: float) -> Any:
 
 
 def viewer(weather: Weather) -> None:
-    """Someone who looks at an instance and vanishes: in the middle of the request, at once, after a while without reading, or with a reset."""
+    """Someone who looks at an instance and vanishes: in the middle of the request, at once, after a while without
+    reading, or with a reset.
+    """
     if not weather.seen:
         time.sleep(0.1)
         return
@@ -223,7 +229,7 @@ def warm(weather: Weather) -> None:
 
 
 def main() -> int:
-    words = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    words = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     words.add_argument("--seconds", type=float, default=600)
     words.add_argument("--seed", type=int, default=1)
     words.add_argument("--only", default="", help="attacks whose names begin with this")
@@ -243,7 +249,9 @@ def main() -> int:
     weather.field.client.close()  # its connections are not the server's doing
     time.sleep(CALM_SECONDS)
     before = take()
-    weather.field.client = httpx2.Client(base_url=weather.field.server.url, timeout=60, trust_env=False, limits=CONNECTIONS)
+    weather.field.client = httpx2.Client(
+        base_url=weather.field.server.url, timeout=60, trust_env=False, limits=CONNECTIONS
+    )
     weather.counts.clear()
     weather.milliseconds.clear()
     print(f"at the start   {before.said()}", flush=True)
@@ -254,7 +262,10 @@ def main() -> int:
     began = time.monotonic()
     while (left := began + given.seconds - time.monotonic()) > 0:
         time.sleep(min(SAMPLE_SECONDS, left))
-        print(f"after {time.monotonic() - began:4.0f} s   {take().said()}   {sum(weather.counts.values())} deeds", flush=True)
+        print(
+            f"after {time.monotonic() - began:4.0f} s   {take().said()}   {sum(weather.counts.values())} deeds",
+            flush=True,
+        )
     weather.over.set()
     for thread in threads:
         thread.join(INNOCENT_SECONDS)
@@ -271,7 +282,8 @@ def judge(weather: Weather, before: Footprint, after: Footprint, folder: Path) -
     slow = sorted(weather.milliseconds)
     if slow:
         print(
-            f"innocent one-step runs: p50 {statistics.median(slow):.0f} ms, p95 {slow[int(len(slow) * 0.95)]:.0f} ms, longest {slow[-1]:.0f} ms"
+            f"innocent one-step runs: p50 {statistics.median(slow):.0f} ms, p95 {slow[int(len(slow) * 0.95)]:.0f} ms, "
+            f"longest {slow[-1]:.0f} ms"
         )
     wrongs = [*dict.fromkeys(weather.wrongs), *after.left_over(before)]
     for name in ("server_mb", "tree_mb"):

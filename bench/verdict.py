@@ -1,4 +1,6 @@
-"""How a bench ends that judges what it saw: what is wrong, the server's folder kept for a look if anything is, and the exit code."""
+"""How a bench ends that judges what it saw: what is wrong, the server's folder kept for a look if anything is, and the
+exit code.
+"""
 
 import shutil
 from pathlib import Path

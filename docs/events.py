@@ -1,4 +1,7 @@
-"""Writes the tables of docs/events.md anew: `./run python docs/events.py`. They are made from the table in playground/workflows/events.py."""
+"""Writes the tables of docs/events.md anew: `./run python docs/events.py`.
+
+They are made from the table in playground/workflows/events.py.
+"""
 
 import inspect
 import re
@@ -32,13 +35,19 @@ def rows(after: str, before: str) -> list[Row]:
 
 def types() -> str:
     """The table of event types."""
-    lines = [f"| `{row.word}` | {_cell(row.happened)} | {_cell(row.data)} |" for row in rows("# Each with what has happened", "# Why an execution ended.")]
+    lines = [
+        f"| `{row.word}` | {_cell(row.happened)} | {_cell(row.data)} |"
+        for row in rows("# Each with what has happened", "# Why an execution ended.")
+    ]
     return "\n".join(["| `type` | what has happened | `data` |", "|---|---|---|", *lines])
 
 
 def reasons() -> str:
     """The table of the reasons of `execution_ended`."""
-    lines = [f"| `{row.word}` | {_cell(': '.join(filter(None, row[1:])))} |" for row in rows("# Why an execution ended.", "END_REASONS")]
+    lines = [
+        f"| `{row.word}` | {_cell(': '.join(filter(None, row[1:])))} |"
+        for row in rows("# Why an execution ended.", "END_REASONS")
+    ]
     return "\n".join(["| `reason` | the worker |", "|---|---|", *lines])
 
 
@@ -46,9 +55,17 @@ TABLES = {"types": types, "reasons": reasons}
 
 
 def written(text: str) -> str:
-    """The text with its tables as they are now; each stands behind a comment with its name, up to the next empty line."""
+    """The text with its tables as they are now; each stands behind a comment with its name,
+    up to the next empty line.
+    """
     for name, table in TABLES.items():
-        text = re.sub(rf"(<!-- {name} -->\n).*?(?=\n\n|\Z)", lambda found, table=table: found[1] + table(), text, count=1, flags=re.DOTALL)
+        text = re.sub(
+            rf"(<!-- {name} -->\n).*?(?=\n\n|\Z)",
+            lambda found, table=table: found[1] + table(),
+            text,
+            count=1,
+            flags=re.DOTALL,
+        )
     return text.rstrip("\n") + "\n"
 
 

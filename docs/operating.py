@@ -1,4 +1,7 @@
-"""Writes the tables of docs/operating.md anew: `./run python docs/operating.py`. They are made from the settings, the metrics and the lines of the log."""
+"""Writes the tables of docs/operating.md anew: `./run python docs/operating.py`.
+
+They are made from the settings, the metrics and the lines of the log.
+"""
 
 import dataclasses
 import re
@@ -29,21 +32,29 @@ def _of(row: Row) -> str:
 def lines() -> str:
     """The table of the log's lines."""
     rows = [
-        f"| `{line.event}` | {line.level} | {line.when} | {line.do} | {', '.join(f'`{name}`' for name in line.fields)} |" for line in LINES
+        (
+            f"| `{line.event}` | {line.level} | {line.when} | {line.do} | "
+            f"{', '.join(f'`{name}`' for name in line.fields)} |"
+        )
+        for line in LINES
     ]
     return "\n".join(["| line | level | when | what to do | fields |", "|---|---|---|---|---|", *rows])
 
 
 def fields() -> str:
     """The table of the fields in them."""
-    return "\n".join(["| field | is |", "|---|---|", *(f"| `{name}` | {meaning} |" for name, meaning in FIELDS.items())])
+    return "\n".join(
+        ["| field | is |", "|---|---|", *(f"| `{name}` | {meaning} |" for name, meaning in FIELDS.items())]
+    )
 
 
 def settings() -> str:
     """The table of settings."""
     rows = []
     for row in dataclasses.fields(Settings):
-        default = f"{row.default:,}" if type(row.default) is int else {True: "yes", False: "no"}.get(row.default, row.default)
+        default = (
+            f"{row.default:,}" if type(row.default) is int else {True: "yes", False: "no"}.get(row.default, row.default)
+        )
         help = row.metadata["help"].replace("|", "\\|")
         rows.append(f"| `{option(row.name)}` | {default} | {row.metadata['unit']} | {help} |")
     return "\n".join([f"| option (as a variable: `{ENV_PREFIX}…`) | default | unit | |", "|---|---|---|---|", *rows])
@@ -53,9 +64,17 @@ TABLES = {"metrics": metrics, "lines": lines, "fields": fields, "settings": sett
 
 
 def written(text: str) -> str:
-    """The text with its tables as they are now; each stands behind a comment with its name, up to the next empty line."""
+    """The text with its tables as they are now; each stands behind a comment with its name,
+    up to the next empty line.
+    """
     for name, table in TABLES.items():
-        text = re.sub(rf"(<!-- {name} -->\n).*?(?=\n\n|\Z)", lambda found, table=table: found[1] + table(), text, count=1, flags=re.DOTALL)
+        text = re.sub(
+            rf"(<!-- {name} -->\n).*?(?=\n\n|\Z)",
+            lambda found, table=table: found[1] + table(),
+            text,
+            count=1,
+            flags=re.DOTALL,
+        )
     return text.rstrip("\n") + "\n"
 
 

@@ -1,5 +1,7 @@
-"""Writes the tables of docs/steps.md and docs/lint.md anew: `./run python docs/reference.py`. They are made from what the editor completes and
-what the lint can say."""
+"""Writes the tables of docs/steps.md and docs/lint.md anew: `./run python docs/reference.py`.
+
+They are made from what the editor completes and what the lint can say.
+"""
 
 import json
 import re
@@ -101,7 +103,9 @@ def cell(text: str) -> str:
 
 
 def written(text: str, api: dict[str, Any]) -> str:
-    """The text with its tables as they are now; each stands behind a comment that names it, up to the comment that ends it."""
+    """The text with its tables as they are now; each stands behind a comment that names it, up to the comment that ends
+    it.
+    """
     makers: dict[str, Callable[[str], str]] = {
         "calls": lambda owner: calls(api, owner),
         "members": lambda owner: members(api, owner),

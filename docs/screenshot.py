@@ -1,6 +1,7 @@
-"""Takes docs/screenshot-light.png and docs/screenshot-dark.png from the real page: ./run python docs/screenshot.py
+"""Takes docs/screenshot-light.png and docs/screenshot-dark.png from the real page: `./run python docs/screenshot.py`.
 
-The example of a killed worker, while it goes on: the second execution has read one step from the journal and runs the next.
+The example of a killed worker, while it goes on: the second execution has read one step from the journal and runs the
+next.
 """
 
 import io
@@ -40,7 +41,9 @@ def main() -> None:
             expect(page.logs).to_contain_text(SHOWN_AT)
             page.tab("Replay")
             shot = Image.open(io.BytesIO(page.page.screenshot(animations="disabled")))
-            shot.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(HERE / f"screenshot-{theme}.png", optimize=True)
+            shot.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(
+                HERE / f"screenshot-{theme}.png", optimize=True
+            )
             context.close()
         browser.close()
         server.stop()

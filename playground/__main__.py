@@ -10,7 +10,10 @@ CURE = "in a clone `./run playground` sees to it, elsewhere `pip install` of thi
 def main() -> int:
     """Serve the playground; the exit status is 2 when the operator has something to put right."""
     if sys.version_info < OLDEST:
-        return _complain(f"this is Python {sys.version.split()[0]}, and it takes 3.11 or newer; in a clone `./run playground` fetches one")
+        return _complain(
+            f"this is Python {sys.version.split()[0]}, and it takes 3.11 or newer; in a clone `./run playground` "
+            "fetches one"
+        )
     try:
         from playground.cli import main as run
 

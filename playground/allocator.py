@@ -1,7 +1,9 @@
-"""How the server's memory is kept, where the C library is glibc: one heap for all threads, and large buffers straight from the machine and back to it.
+"""How the server's memory is kept, where the C library is glibc: one heap for all threads, and large buffers straight
+from the machine and back to it.
 
-Without it each thread has a heap of its own with holes of its own, and a large buffer that is freed makes the next ones come out of the heaps
-(mallopt(3)). Three quarters of a minute of hostile tenants left 65 MB, and 104 at the height; with it 50 and 62.
+Without it each thread has a heap of its own with holes of its own, and a large buffer that is freed makes the next ones
+come out of the heaps (mallopt(3)). Three quarters of a minute of hostile tenants left 65 MB, and 104 at the height;
+with it 50 and 62.
 """
 
 import ctypes

@@ -10,34 +10,41 @@ from playground.settings import ENV_PREFIX, BadSetting, Settings, from_environme
 
 BAD_USE = 2  # exit status for anything the operator has to put right before it can serve
 
-# How --help is laid out: what a first user needs, then the rest by what it is about. Every setting is in one group (tests/test_cli.py).
+# How --help is laid out: what a first user needs, then the rest by what it is about. Every setting is in one group
+# (tests/test_cli.py).
 GROUPS = {
     "to begin with": (
-        "host", "port", "database", "public_url", "trusted_proxies", "operator_token", "secrets_key_file", "workers", "retention_days",
-        "unsafe_no_sandbox",
+        "host", "port", "database", "public_url", "trusted_proxies", "operator_token", "secrets_key_file", "workers",
+        "retention_days", "unsafe_no_sandbox",
     ),
     "serving": (
-        "allowed_hosts", "embeddable", "allow_weak_sandbox", "metrics", "secrets_key", "slow_commit_ms", "body_bytes", "head_bytes", "head_seconds", "body_seconds",
-        "stream_send_seconds", "queue_length",
+        "allowed_hosts", "embeddable", "allow_weak_sandbox", "metrics", "secrets_key", "slow_commit_ms", "body_bytes",
+        "head_bytes", "head_seconds", "body_seconds", "stream_send_seconds", "queue_length",
     ),
     "a run": (
-        "source_bytes", "value_bytes", "instance_bytes", "log_bytes", "step_limit", "journal_events", "attempt_cpu_seconds", "attempt_wall_seconds",
-        "worker_losses", "delay_function_ms", "calls_per_execution", "calls_in_flight", "call_bytes", "call_seconds", "kv_value_bytes", "kv_bytes",
-        "effects_per_instance", "chaos_commits",
+        "source_bytes", "value_bytes", "instance_bytes", "log_bytes", "step_limit", "journal_events",
+        "attempt_cpu_seconds", "attempt_wall_seconds", "worker_losses", "delay_function_ms", "calls_per_execution",
+        "calls_in_flight", "call_bytes", "call_seconds", "kv_value_bytes", "kv_bytes", "effects_per_instance",
+        "chaos_commits",
     ),
     "an address": (
-        "starts_per_minute", "checks_per_minute", "check_seconds_per_minute", "snippets_per_minute", "cards_per_minute", "changes_per_minute",
-        "reads_per_minute", "connections_per_address", "running_per_address", "streams_per_address", "stored_per_day", "chaos_per_hour", "chaos_running",
+        "starts_per_minute", "checks_per_minute", "check_seconds_per_minute", "snippets_per_minute",
+        "cards_per_minute", "changes_per_minute", "reads_per_minute", "connections_per_address", "running_per_address",
+        "streams_per_address", "stored_per_day", "chaos_per_hour", "chaos_running",
     ),
     "a tenant": (
-        "tenant_attempt_wall_seconds", "running_per_tenant", "requests_per_tenant", "starts_per_second_per_tenant", "queued_per_tenant",
-        "load_seconds", "load_attempts", "versions_per_tenant",
+        "tenant_attempt_wall_seconds", "running_per_tenant", "requests_per_tenant", "starts_per_second_per_tenant",
+        "queued_per_tenant", "load_seconds", "load_attempts", "versions_per_tenant",
     ),
     "workers": ("worker_cpu_seconds", "worker_memory_bytes", "idle_grace_ms", "spare_slots", "parked_workers"),
     "storage": ("synchronous", "free_disk_bytes", "chaos_retention_hours", "used_id_days"),
 }  # fmt: skip
 
-_EPILOG = "`playground check FILE ...`: what is wrong with workflows, for CI; `playground tenant-key --help`: keys for tenants; `playground secrets-key --help`: keys that encrypt their secrets. An option wins over its environment variable. Stop with Ctrl-C or SIGTERM: runs are kept, and go on at the next start."
+_EPILOG = (
+    "`playground check FILE ...`: what is wrong with workflows, for CI; `playground tenant-key --help`: keys for "
+    "tenants; `playground secrets-key --help`: keys that encrypt their secrets. An option wins over its environment "
+    "variable. Stop with Ctrl-C or SIGTERM: runs are kept, and go on at the next start."
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -51,11 +58,14 @@ def option(name: str) -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of `playground`; values are read by the settings table, so that options and variables follow the same rules."""
+    """The parser of `playground`; values are read by the settings table, so that options and variables follow the same
+    rules.
+    """
     parser = _Parser(
         prog="playground",
         usage="playground [--OPTION VALUE ...]",
-        description="The playground for dynamic durable workflows: serves the page, and runs workflows in isolated workers.",
+        description="The playground for dynamic durable workflows: serves the page, "
+        "and runs workflows in isolated workers.",
         epilog=_EPILOG,
         allow_abbrev=False,
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=120),

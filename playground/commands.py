@@ -72,7 +72,10 @@ def _list(given: argparse.Namespace, say: Callable[[str], None]) -> None:
 def _revoke(given: argparse.Namespace, say: Callable[[str], None]) -> None:
     with open_key_admin(given.database) as admin:
         if not admin.revoke_key(given.tenant, given.number, at=_now()):
-            raise BadCommand(f"tenant {given.tenant} has no key {given.number}; `playground {TENANT_KEY} list {given.tenant}` shows them")
+            raise BadCommand(
+                f"tenant {given.tenant} has no key {given.number}; `playground {TENANT_KEY} list {given.tenant}` shows "
+                "them"
+            )
     say(f"Key {given.number} of tenant {given.tenant} is revoked.")
 
 
@@ -95,13 +98,21 @@ def _make_key(given: argparse.Namespace, say: Callable[[str], None]) -> None:
     except OSError as error:
         raise BadCommand(f"cannot write {path}: {error.strerror}; name a file in a folder of yours") from None
     if not keyring:
-        say(f"Key {made} is in {path}. Start the server with --secrets-key-file {path}, and keep a copy apart from the database's backups.")
+        say(
+            f"Key {made} is in {path}. Start the server with --secrets-key-file {path}, and keep a copy apart from the "
+            "database's backups."
+        )
     else:
-        say(f"Key {made} is the newest in {path}. Restart the server, then `playground {SECRETS_KEY} reencrypt`; until then the older keys stay needed.")
+        say(
+            f"Key {made} is the newest in {path}. Restart the server, then `playground {SECRETS_KEY} reencrypt`; until "
+            "then the older keys stay needed."
+        )
 
 
 def _reencrypt(given: argparse.Namespace, say: Callable[[str], None]) -> None:
-    chosen = from_environment({name: text for name, text in given.environment.items() if name.startswith(ENV_PREFIX + "SECRETS_KEY")})
+    chosen = from_environment(
+        {name: text for name, text in given.environment.items() if name.startswith(ENV_PREFIX + "SECRETS_KEY")}
+    )
     if given.secrets_key_file:
         chosen = {"secrets_key_file": given.secrets_key_file}
     keyring = keyring_of(Settings(**chosen))
@@ -120,10 +131,16 @@ def _forget(given: argparse.Namespace, say: Callable[[str], None]) -> None:
             raise BadCommand("the database is served; a key that its server has is not lost")
         gone = admin.forget_secrets_key(given.id)
     if gone is None:
-        raise BadCommand(f"nothing in {given.database} is encrypted with a key {given.id[:40]!r}; the error at the server's start names it")
+        raise BadCommand(
+            f"nothing in {given.database} is encrypted with a key {given.id[:40]!r}; the error at the server's start "
+            "names it"
+        )
     for tenant, name in gone:
         say(f"Secret {name} of tenant {tenant} is removed; it has to be set again.")
-    say(f"Key {given.id} is forgotten. Runs with results that it encrypted cannot go on: the log names them (no_worker), and they can be deleted.")
+    say(
+        f"Key {given.id} is forgotten. Runs with results that it encrypted cannot go on: the log names them "
+        "(no_worker), and they can be deleted."
+    )
 
 
 _Action = Callable[[argparse.Namespace, Callable[[str], None]], None]
@@ -156,13 +173,21 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
 
 def _add_secrets_keys(commands: "argparse._SubParsersAction[_Parser]", environment: Mapping[str, str]) -> None:
     tells = "Keys that encrypt tenants' secrets in the database. Newest first: the first encrypts, all decrypt."
-    keys = commands.add_parser(SECRETS_KEY, help="make and change the keys that encrypt tenants' secrets", description=tells)
+    keys = commands.add_parser(
+        SECRETS_KEY, help="make and change the keys that encrypt tenants' secrets", description=tells
+    )
     actions = keys.add_subparsers(dest="action", required=True)
     made = actions.add_parser("make", help="make a file with a key, or put a newer one on top of those in it")
     made.add_argument("file", help="the file, which only you can read")
     again = actions.add_parser("reencrypt", help="encrypt with the newest key whatever an older one encrypted")
-    again.add_argument("--secrets-key-file", default="", help=f"the keys, where {ENV_PREFIX}SECRETS_KEY or {ENV_PREFIX}SECRETS_KEY_FILE do not say it")
-    lost = actions.add_parser("forget", help="remove the secrets that a lost key encrypted, so that the server starts again")
+    again.add_argument(
+        "--secrets-key-file",
+        default="",
+        help=f"the keys, where {ENV_PREFIX}SECRETS_KEY or {ENV_PREFIX}SECRETS_KEY_FILE do not say it",
+    )
+    lost = actions.add_parser(
+        "forget", help="remove the secrets that a lost key encrypted, so that the server starts again"
+    )
     lost.add_argument("id", help="the key's id, as the server's error has it")
     for action in (again, lost):
         _add_database(action, environment)

@@ -1,4 +1,5 @@
-"""How many files and connections this process may have open: raised to what it may be, refused where that is too little, and watched.
+"""How many files and connections this process may have open: raised to what it may be, refused where that is too
+little, and watched.
 
 A process that has none left accepts no connection and says nothing: its clients wait.
 """

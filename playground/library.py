@@ -1,4 +1,6 @@
-"""For programs that embed the engine: what `import playground` offers, and how an engine is put together from one database URL."""
+"""For programs that embed the engine: what `import playground` offers, and how an engine is put together from one
+database URL.
+"""
 
 import asyncio
 import contextlib
@@ -60,20 +62,25 @@ LOGGER = "playground"
 
 
 @contextlib.asynccontextmanager
-async def open_engine(database: str = "sqlite:///workflows.db", *, log: Log | None = None, **settings: Any) -> AsyncIterator[Engine]:
-    """An engine on a database, with isolated workers of its own. Unfinished instances go on at once, and at the end stay resumable.
+async def open_engine(
+    database: str = "sqlite:///workflows.db", *, log: Log | None = None, **settings: Any
+) -> AsyncIterator[Engine]:
+    """An engine on a database, with isolated workers of its own.
+
+    Unfinished instances go on at once, and at the end stay resumable.
 
     Make its dispatchers right after it is open: instances of theirs wait until then.
 
     Args:
-        database: `sqlite:///relative.db` or `sqlite:////absolute.db`; one process at a time.
-        log: gets `(event, **fields)` per thing an operator must know; by default the `logging` module's logger "playground".
-        settings: rows of `playground.settings.Settings` to change, for example `workers=8`. `retention_days` is None here unless it is given: finished
+        database: `sqlite:///relative.db` or `sqlite:////absolute.db`; one process at a time. log: gets `(event,
+        **fields)` per thing an operator must know; by default the `logging` module's logger "playground". settings:
+        rows of `playground.settings.Settings` to change, for example `workers=8`. `retention_days` is None here unless
+        it is given: finished
             instances are kept until they are deleted.
 
     Raises:
-        BadSetting: there is no such setting, or it can't have this value, or the keys for secrets (`secrets_key`) can't be used.
-        StoreError: the database can't be used, or has secrets encrypted with a key that is not given.
+        BadSetting: there is no such setting, or it can't have this value, or the keys for secrets (`secrets_key`) can't
+        be used. StoreError: the database can't be used, or has secrets encrypted with a key that is not given.
         SandboxRefused: tenant code can't be isolated well enough here; the message says what to do.
     """
     chosen = _settings(database, settings)

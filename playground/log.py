@@ -1,6 +1,7 @@
 """The server's log: one line per thing an operator must know, on stderr, as `time event key=value`.
 
-Values are quoted where they need to be, so that what a tenant or a client wrote can neither begin a new line nor steer a terminal.
+Values are quoted where they need to be, so that what a tenant or a client wrote can neither begin a new line nor steer
+a terminal.
 """
 
 import contextlib
@@ -19,7 +20,9 @@ _PLAIN = re.compile(r"[\w.,:/+@{}*-]+\Z")
 
 
 def open_log(stream: TextIO | None = None) -> Log:
-    """A function `log(event, **fields)`. An exception passed as `exc_info` is written with its frames, on the same line.
+    """A function `log(event, **fields)`.
+
+    An exception passed as `exc_info` is written with its frames, on the same line.
 
     Which lines there are, their levels and how often one may come, is the table in log_lines.py.
     """
@@ -69,5 +72,7 @@ def _shown(value: Any) -> str:
     text = "-" if value is None else str(value)
     if _PLAIN.match(text):
         return text
-    escaped = _CONTROL.sub(lambda it: it[0].encode("unicode_escape").decode(), text.replace("\\", "\\\\").replace('"', '\\"'))
+    escaped = _CONTROL.sub(
+        lambda it: it[0].encode("unicode_escape").decode(), text.replace("\\", "\\\\").replace('"', '\\"')
+    )
     return f'"{escaped}"'

@@ -13,10 +13,15 @@ OTHERS = 0o077  # what others than a file's owner may do with it
 
 
 def store_of(settings: Settings, log: Log) -> Store:
-    """See `open_store`, which blocks. Raises BadSetting: the keys for secrets can't be used; StoreError: they are not the right ones."""
+    """See `open_store`, which blocks.
+
+    Raises BadSetting: the keys for secrets can't be used; StoreError: they are not the right ones.
+    """
     slow_seconds = settings.slow_commit_ms / 1000
     keyring = keyring_of(settings)
-    store = open_store(settings.database, synchronous=settings.synchronous, log=log, slow_seconds=slow_seconds, keyring=keyring)
+    store = open_store(
+        settings.database, synchronous=settings.synchronous, log=log, slow_seconds=slow_seconds, keyring=keyring
+    )
     if not keyring:
         log("secrets_plain")
     return store
@@ -32,12 +37,20 @@ def keyring_of(settings: Settings) -> Keyring:
         if not settings.secrets_key_file:
             return Keyring.parse(settings.secrets_key, named("secrets_key"))
         if settings.secrets_key:
-            raise BadSetting(f"{named('secrets_key')} and {named('secrets_key_file')} are both given; give one of them, with all the keys in it")
-        keyring = Keyring.parse(private_text(Path(settings.secrets_key_file)), f"{named('secrets_key_file')} {settings.secrets_key_file}")
+            raise BadSetting(
+                f"{named('secrets_key')} and {named('secrets_key_file')} are both given; give one of them, with all "
+                "the keys in it"
+            )
+        keyring = Keyring.parse(
+            private_text(Path(settings.secrets_key_file)), f"{named('secrets_key_file')} {settings.secrets_key_file}"
+        )
     except BadKey as error:
         raise BadSetting(str(error)) from None
     if not keyring:
-        raise BadSetting(f"{named('secrets_key_file')} {settings.secrets_key_file} has no key in it; `playground secrets-key make` adds one")
+        raise BadSetting(
+            f"{named('secrets_key_file')} {settings.secrets_key_file} has no key in it; `playground secrets-key make` "
+            "adds one"
+        )
     return keyring
 
 
@@ -48,9 +61,14 @@ def private_text(path: Path) -> str:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise BadSetting(f"{named('secrets_key_file')} {path} cannot be read: {why}; `playground secrets-key make {path}` makes one") from None
+        raise BadSetting(
+            f"{named('secrets_key_file')} {path} cannot be read: {why}; `playground secrets-key make {path}` makes one"
+        ) from None
     if mode & OTHERS:
-        raise BadSetting(f"{named('secrets_key_file')} {path} can be read by others than its owner (mode {mode & 0o777:04o}); do `chmod 600 {path}`")
+        raise BadSetting(
+            f"{named('secrets_key_file')} {path} can be read by others than its owner (mode {mode & 0o777:04o}); do "
+            f"`chmod 600 {path}`"
+        )
     return text
 
 

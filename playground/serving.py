@@ -36,7 +36,8 @@ def serve(settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
     Raises:
-        CannotServe: the port is taken, the database can't be opened, the isolation is too weak, or a setting can't be used.
+        CannotServe: the port is taken, the database can't be opened, the isolation is too weak, or a setting can't be
+        used.
     """
     allocator.settle()
     try:
@@ -94,7 +95,9 @@ async def _serve(settings: Settings, log: Log) -> None:
     log("stopped", seconds=round(time.monotonic() - began[0], 2) if began else 0)
 
 
-async def _open(settings: Settings, opened: contextlib.AsyncExitStack, log: Log) -> "tuple[socket.socket, Starlette, Tier]":
+async def _open(
+    settings: Settings, opened: contextlib.AsyncExitStack, log: Log
+) -> "tuple[socket.socket, Starlette, Tier]":
     """Everything that serving needs, in the order in which a refusal is cheapest; `opened` will close it."""
     from playground.examples import BadExample, load
     from playground.store import StoreError

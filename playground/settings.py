@@ -15,7 +15,8 @@ ENV_PREFIX = "PLAYGROUND_"
 _SWITCHES = {**dict.fromkeys(("1", "true", "yes", "on"), True), **dict.fromkeys(("0", "false", "no", "off", ""), False)}
 
 
-_OF_A_CLUSTER = re.compile(r"PLAYGROUND_(SERVICE_|PORT_[0-9])")  # Kubernetes tells of a service named "playground" by such variables
+# Kubernetes tells of a service named "playground" by such variables.
+_OF_A_CLUSTER = re.compile(r"PLAYGROUND_(SERVICE_|PORT_[0-9])")
 
 
 def _row(
@@ -30,128 +31,236 @@ def _row(
     secret: bool = False,
     limit: bool | None = None,
 ) -> Any:
-    rules = {"help": help, "unit": unit, "public": public, "least": least, "most": most, "choices": choices, "secret": secret}
+    rules = {
+        "help": help,
+        "unit": unit,
+        "public": public,
+        "least": least,
+        "most": most,
+        "choices": choices,
+        "secret": secret,
+    }
     rules["limit"] = type(default) is int if limit is None else limit
     return dataclasses.field(default=default, metadata=rules)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every limit and switch of a server. `public` rows are shown on the About page; every number is a limit that somebody may meet, unless it says `limit=False`."""
+    """Every limit and switch of a server.
+
+    `public` rows are shown on the About page; every number is a limit that somebody may meet, unless it says
+    `limit=False`.
+    """
 
     host: str = _row("127.0.0.1", "address to listen on")
     port: int = _row(8000, "port to listen on; 0 takes a free one", most=65_535, limit=False)
-    database: str = _row("sqlite:///playground.db", "where journals are kept: sqlite:///relative.db or sqlite:////absolute.db")
+    database: str = _row(
+        "sqlite:///playground.db", "where journals are kept: sqlite:///relative.db or sqlite:////absolute.db"
+    )
     synchronous: str = _row("full", "how SQLite waits for the disk at a commit", choices=("full", "normal"))
-    workers: int = _row(0, "instances that may have a worker at once; 0 means twice the cores, at least 4", public=True, limit=False)
+    workers: int = _row(
+        0, "instances that may have a worker at once; 0 means twice the cores, at least 4", public=True, limit=False
+    )
     allow_weak_sandbox: bool = _row(False, "serve on a kernel without Landlock, with the system-call filter only")
-    unsafe_no_sandbox: bool = _row(False, "run tenant code with NO isolation; on a loopback address only, for your own code")
+    unsafe_no_sandbox: bool = _row(
+        False, "run tenant code with NO isolation; on a loopback address only, for your own code"
+    )
     trusted_proxies: str = _row("", "addresses of proxies whose X-Forwarded-For is believed, separated by commas")
     allowed_hosts: str = _row(
         "",
-        "names that the server may be asked for beside localhost and that of the public URL, separated by commas; .example for all of a domain, "
-        "* for any. Without any: on a loopback address no other, unless there are trusted proxies; on other addresses any",
+        "names that the server may be asked for beside localhost and that of the public URL, separated by commas; "
+        ".example for all of a domain, * for any. Without any: on a loopback address no other, unless there are "
+        "trusted proxies; on other addresses any",
     )
-    public_url: str = _row("", "address of the site's root, such as https://play.example, for links that others are shown")
+    public_url: str = _row(
+        "", "address of the site's root, such as https://play.example, for links that others are shown"
+    )
     embeddable: str = _row(
         "auto",
-        "whether other sites may show shared code in a frame; auto: where public_url is set and names no loopback address. "
-        "Never without isolation",
+        "whether other sites may show shared code in a frame; auto: where public_url is set and names no loopback "
+        "address. Never without isolation",
         choices=("auto", "yes", "no"),
     )
     operator_token: str = _row(
         "",
-        "token that opens operators' pages. Without one: on a loopback address, and for nobody else (no trusted proxies, no "
-        "public URL), one is made at each start and its link printed; else they are closed",
+        "token that opens operators' pages. Without one: on a loopback address, and for nobody else (no trusted "
+        "proxies, no public URL), one is made at each start and its link printed; else they are closed",
         secret=True,
     )
 
     secrets_key: str = _row(
-        "", "keys that encrypt tenants' secrets in the database: 32 bytes each in base64, newest first, separated by commas", secret=True
+        "",
+        "keys that encrypt tenants' secrets in the database: 32 bytes each in base64, newest first, separated by "
+        "commas",
+        secret=True,
     )
     secrets_key_file: str = _row(
-        "", "file of keys that encrypt tenants' secrets in the database, newest first, which only its owner may read; `playground secrets-key make FILE` makes it, or adds a newer key"
+        "",
+        "file of keys that encrypt tenants' secrets in the database, newest first, which only its owner may read; "
+        "`playground secrets-key make FILE` makes it, or adds a newer key",
     )
 
     metrics: str = _row(
-        "loopback", "who may read /metrics beside the operator: this machine, directly; nobody; or everyone", choices=("loopback", "token", "open")
+        "loopback",
+        "who may read /metrics beside the operator: this machine, directly; nobody; or everyone",
+        choices=("loopback", "token", "open"),
     )
-    slow_commit_ms: int = _row(1_000, "a commit that takes longer is told in the log", unit="milliseconds", least=1, limit=False)
+    slow_commit_ms: int = _row(
+        1_000, "a commit that takes longer is told in the log", unit="milliseconds", least=1, limit=False
+    )
 
     source_bytes: int = _row(64 * 1024, "largest source", unit="bytes", public=True, least=1)
     value_bytes: int = _row(
         1024 * 1024, "largest params, event payload, step result or output", unit="bytes", public=True, least=1
     )
-    instance_bytes: int = _row(100 * 1024 * 1024, "most an instance's stored values may take", unit="bytes", public=True, least=1)
+    instance_bytes: int = _row(
+        100 * 1024 * 1024, "most an instance's stored values may take", unit="bytes", public=True, least=1
+    )
     log_bytes: int = _row(1_000_000, "log bytes kept of an instance", unit="bytes", public=True)
     step_limit: int = _row(25_000, "most steps of one instance; sleeps and waits do not count", public=True, least=1)
     journal_events: int = _row(250_000, "most events in the journal of one instance", public=True, least=1_000)
-    attempt_cpu_seconds: int = _row(10, "processor time one worker may use for an attempt", unit="seconds", public=True, least=1)
-    worker_cpu_seconds: int = _row(3_600, "processor time one worker may use in its whole life", unit="seconds", public=True, least=1)
-    attempt_wall_seconds: int = _row(
-        60, "longest attempt of an anonymous instance, and of an embedding program's; a longer one fails and is tried again", unit="seconds", public=True, least=1
+    attempt_cpu_seconds: int = _row(
+        10, "processor time one worker may use for an attempt", unit="seconds", public=True, least=1
     )
-    tenant_attempt_wall_seconds: int = _row(600, "longest attempt of an instance of code that a tenant deployed", unit="seconds", public=True, least=1)
+    worker_cpu_seconds: int = _row(
+        3_600, "processor time one worker may use in its whole life", unit="seconds", public=True, least=1
+    )
+    attempt_wall_seconds: int = _row(
+        60,
+        "longest attempt of an anonymous instance, and of an embedding program's; a longer one fails and is tried "
+        "again",
+        unit="seconds",
+        public=True,
+        least=1,
+    )
+    tenant_attempt_wall_seconds: int = _row(
+        600, "longest attempt of an instance of code that a tenant deployed", unit="seconds", public=True, least=1
+    )
     worker_memory_bytes: int = _row(160 * 1024 * 1024, "address space of a worker", unit="bytes", public=True, least=1)
     worker_losses: int = _row(5, "workers one attempt may lose in a row before its instance ends", public=True, least=1)
     idle_grace_ms: int = _row(
-        10_000, "how long a worker with nothing but durable waits is kept", unit="milliseconds", public=True, limit=False
+        10_000,
+        "how long a worker with nothing but durable waits is kept",
+        unit="milliseconds",
+        public=True,
+        limit=False,
     )
     starts_per_minute: int = _row(60, "instances one address may start in a minute", public=True, least=1)
     checks_per_minute: int = _row(300, "sources one address may have checked in a minute", public=True, least=1)
     check_seconds_per_minute: int = _row(
-        30, "time that checking sources may take for one address, or one tenant, in a minute", unit="seconds", public=True, least=1
+        30,
+        "time that checking sources may take for one address, or one tenant, in a minute",
+        unit="seconds",
+        public=True,
+        least=1,
     )
     snippets_per_minute: int = _row(60, "links one address may make in a minute", public=True, least=1)
     cards_per_minute: int = _row(60, "pictures of links drawn anew for one address in a minute", public=True, least=1)
     changes_per_minute: int = _row(
         600, "events, kills and other changes one address may ask for in a minute", public=True, least=1
     )
-    reads_per_minute: int = _row(3_000, "pages and API answers one address may read in a minute; each 100 events of a run, each 64 KB of it and each KB of long code count as one more", public=True, least=1)
-    connections_per_address: int = _row(200, "connections one address may have open; trusted proxies are not counted", public=True, least=1)
+    reads_per_minute: int = _row(
+        3_000,
+        "pages and API answers one address may read in a minute; each 100 events of a run, each 64 KB of it and each "
+        "KB of long code count as one more",
+        public=True,
+        least=1,
+    )
+    connections_per_address: int = _row(
+        200, "connections one address may have open; trusted proxies are not counted", public=True, least=1
+    )
     body_bytes: int = _row(
         16 * 1024 * 1024, "largest body of any request; most calls take less", unit="bytes", public=True, least=1024
     )
     head_bytes: int = _row(128 * 1024, "largest request line and headers", unit="bytes", public=True, least=1024)
-    head_seconds: int = _row(15, "how long a request's headers may take to arrive", unit="seconds", public=True, least=1)
+    head_seconds: int = _row(
+        15, "how long a request's headers may take to arrive", unit="seconds", public=True, least=1
+    )
     body_seconds: int = _row(60, "how long a request's body may take to arrive", unit="seconds", public=True, least=1)
     stored_per_day: int = _row(
-        1024 * 1024 * 1024, "most that the anonymous instances of one address may store in a day", unit="bytes", public=True, least=1
+        1024 * 1024 * 1024,
+        "most that the anonymous instances of one address may store in a day",
+        unit="bytes",
+        public=True,
+        least=1,
     )
-    free_disk_bytes: int = _row(256 * 1024 * 1024, "room on the database's disk below which nothing new is started", unit="bytes")
+    free_disk_bytes: int = _row(
+        256 * 1024 * 1024, "room on the database's disk below which nothing new is started", unit="bytes"
+    )
     running_per_address: int = _row(10, "instances one address may have running at once", public=True, least=1)
     running_per_tenant: int = _row(100, "instances one tenant may have running at once", public=True, least=1)
     streams_per_address: int = _row(30, "event streams one address may have open", public=True, least=1)
     stream_send_seconds: int = _row(
-        20, "how long a reader of a stream may not read before it is dropped; twice as long for other large answers", unit="seconds", least=1
+        20,
+        "how long a reader of a stream may not read before it is dropped; twice as long for other large answers",
+        unit="seconds",
+        least=1,
     )
     queue_length: int = _row(10_000, "anonymous instances that may be queued at once", public=True, least=1)
     chaos_per_hour: int = _row(20, "chaos runs one address may start in an hour", public=True, least=1)
-    chaos_commits: int = _row(50, "commits before which one chaos run kills the worker, each in a run of its own", public=True, least=1, most=99)
+    chaos_commits: int = _row(
+        50,
+        "commits before which one chaos run kills the worker, each in a run of its own",
+        public=True,
+        least=1,
+        most=99,
+    )
     chaos_running: int = _row(2, "runs of the chaos runs of one address that may have a worker at once", least=1)
-    chaos_retention_hours: int = _row(24, "how long the runs of a chaos run are kept once they have ended", unit="hours", public=True, least=1, limit=False)
+    chaos_retention_hours: int = _row(
+        24,
+        "how long the runs of a chaos run are kept once they have ended",
+        unit="hours",
+        public=True,
+        least=1,
+        limit=False,
+    )
     requests_per_tenant: int = _row(6_000, "requests with keys of one tenant in a minute", public=True, least=1)
-    starts_per_second_per_tenant: int = _row(200, "executions of one tenant that may begin in a second", public=True, least=1)
-    spare_slots: int = _row(1, "slots kept for tenants and addresses of which nothing runs; none where there are fewer than 4 in all", limit=False)
+    starts_per_second_per_tenant: int = _row(
+        200, "executions of one tenant that may begin in a second", public=True, least=1
+    )
+    spare_slots: int = _row(
+        1,
+        "slots kept for tenants and addresses of which nothing runs; none where there are fewer than 4 in all",
+        limit=False,
+    )
     queued_per_tenant: int = _row(100_000, "instances one tenant may have queued at once", public=True, least=1)
     load_seconds: int = _row(30, "how long a dispatcher may take to load a tenant's code", unit="seconds", least=1)
-    load_attempts: int = _row(20, "how often in a row a tenant's code may fail to load before its instance ends", least=1)
+    load_attempts: int = _row(
+        20, "how often in a row a tenant's code may fail to load before its instance ends", least=1
+    )
     calls_per_execution: int = _row(10_000, "calls of one binding that one execution may make", public=True, least=1)
-    calls_in_flight: int = _row(100, "calls of one binding that one execution may have under way at once", public=True, least=1)
-    call_bytes: int = _row(1024 * 1024, "largest arguments, and largest result, of a binding's call", unit="bytes", public=True, least=1)
+    calls_in_flight: int = _row(
+        100, "calls of one binding that one execution may have under way at once", public=True, least=1
+    )
+    call_bytes: int = _row(
+        1024 * 1024, "largest arguments, and largest result, of a binding's call", unit="bytes", public=True, least=1
+    )
     call_seconds: int = _row(30, "how long a binding's call may take", unit="seconds", public=True, least=1)
     kv_value_bytes: int = _row(64 * 1024, "largest value of a key in KV", unit="bytes", public=True, least=1)
     kv_bytes: int = _row(
-        10 * 1024 * 1024, "most that a tenant's keys and values in KV may take; an anonymous instance's alike", unit="bytes", public=True, least=1
+        10 * 1024 * 1024,
+        "most that a tenant's keys and values in KV may take; an anonymous instance's alike",
+        unit="bytes",
+        public=True,
+        least=1,
     )
     effects_per_instance: int = _row(1_000, "pretended side effects of one instance", public=True, least=1)
     delay_function_ms: int = _row(5_000, "time a step's delay function has", unit="milliseconds", least=1)
-    retention_days: int = _row(7, "how long a finished instance is kept; 0 keeps it for ever", unit="days", public=True, limit=False)
+    retention_days: int = _row(
+        7, "how long a finished instance is kept; 0 keeps it for ever", unit="days", public=True, limit=False
+    )
     used_id_days: int = _row(
-        3_650, "how long the chosen id of a tenant's instance stays used after its end, though the instance is not kept; 0 for ever", unit="days", limit=False
+        3_650,
+        "how long the chosen id of a tenant's instance stays used after its end, though the instance is not kept; 0 "
+        "for ever",
+        unit="days",
+        limit=False,
     )
     versions_per_tenant: int = _row(
-        1_000, "versions of its code one tenant may have; of more, the oldest that no unfinished instance needs go", public=True, least=2
+        1_000,
+        "versions of its code one tenant may have; of more, the oldest that no unfinished instance needs go",
+        public=True,
+        least=2,
     )
     parked_workers: int = _row(4, "isolated workers kept ready ahead of need", least=1, limit=False)
 
@@ -232,9 +341,13 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     known = {ENV_PREFIX + row.name.upper() for row in dataclasses.fields(Settings)}
     for name in sorted(environment):
         if name.startswith(ENV_PREFIX) and name not in known and not _OF_A_CLUSTER.match(name):
-            near = difflib.get_close_matches(name.removeprefix(ENV_PREFIX), [it.removeprefix(ENV_PREFIX) for it in known], n=1)
+            near = difflib.get_close_matches(
+                name.removeprefix(ENV_PREFIX), [it.removeprefix(ENV_PREFIX) for it in known], n=1
+            )
             meant = f"did you mean {ENV_PREFIX}{near[0]}?" if near else "`playground --help` lists them all."
-            raise BadSetting(f"{name[:80]} is not a setting; {meant} Take it out of the environment, or name one that there is")
+            raise BadSetting(
+                f"{name[:80]} is not a setting; {meant} Take it out of the environment, or name one that there is"
+            )
     given = {}
     for row in dataclasses.fields(Settings):
         variable = ENV_PREFIX + row.name.upper()

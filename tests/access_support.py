@@ -21,11 +21,21 @@ def findings(page: Page, *, grave: tuple[str, ...] = GRAVE) -> list[str]:
     for scheme in SCHEMES:
         page.emulate_media(color_scheme=scheme)
         # The second look is for what colours can spoil; the rest is as it was.
-        rules = {"type": "tag", "values": RULES} if scheme == SCHEMES[0] else {"type": "rule", "values": ["color-contrast"]}
-        found = page.evaluate("only => axe.run(document, {runOnly: only, resultTypes: ['violations']}).then(it => it.violations)", rules)
-        lines += [f"{scheme}: {one['id']} ({one['impact']}): {one['help']}: {_where(one['nodes'])}" for one in found if one["impact"] in grave]
+        rules = (
+            {"type": "tag", "values": RULES} if scheme == SCHEMES[0] else {"type": "rule", "values": ["color-contrast"]}
+        )
+        found = page.evaluate(
+            "only => axe.run(document, {runOnly: only, resultTypes: ['violations']}).then(it => it.violations)", rules
+        )
+        lines += [
+            f"{scheme}: {one['id']} ({one['impact']}): {one['help']}: {_where(one['nodes'])}"
+            for one in found
+            if one["impact"] in grave
+        ]
     return lines
 
 
 def _where(nodes: list[dict[str, Any]]) -> str:
-    return json.dumps([(node["target"], node["html"][:120], (node.get("failureSummary") or "")[:200]) for node in nodes[:NODES]])
+    return json.dumps(
+        [(node["target"], node["html"][:120], (node.get("failureSummary") or "")[:200]) for node in nodes[:NODES]]
+    )

@@ -1,7 +1,7 @@
 """What the tests of the durable lint share: programs that break a rule, with the place that breaks it marked.
 
-In a case's code, «» marks where the finding must stand, and what follows `=>` is that line after its fix. What stands before a line `---` is
-the module's, the rest is the body of `run`.
+In a case's code, «» marks where the finding must stand, and what follows `=>` is that line after its fix. What stands
+before a line `---` is the module's, the rest is the body of `run`.
 """
 
 import textwrap
@@ -66,7 +66,9 @@ def apply(source: str, fix) -> str:
 
 
 def check_case(code: str, text: str) -> None:
-    """The rule finds what is marked, and nothing more; its fix makes the line what it should be, and then the rule is silent."""
+    """The rule finds what is marked, and nothing more; its fix makes the line what it should be, and then the rule is
+    silent.
+    """
     source, span, fixed = marked(text)
     diagnostics, _ = inspect(source)
     found = [diagnostic for diagnostic in diagnostics if diagnostic.code == code]

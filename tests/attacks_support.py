@@ -1,6 +1,7 @@
 """The attacks of `attacks/` and the field they are made on: one real server, reached over HTTP only.
 
-An attack's file begins with what it tries, then `Line:` (which line of the specification it belongs to) and `End:`, how its instance must end:
+An attack's file begins with what it tries, then `Line:` (which line of the specification it belongs to) and `End:`, how
+its instance must end:
 
     End: complete JSON                       with this output
     End: errored NAME|NAME: TEXT             with an error of one of these names, whose message holds TEXT
@@ -32,7 +33,14 @@ QUICK = (
     *("--attempt-cpu-seconds", "1", "--attempt-wall-seconds", "5", "--worker-losses", "2", "--workers", "8"),
     *("--step-limit", "2000", "--instance-bytes", "5000000", "--synchronous", "normal"),
 )
-UNLIMITED = ("starts-per-minute", "reads-per-minute", "checks-per-minute", "changes-per-minute", "running-per-address", "streams-per-address")
+UNLIMITED = (
+    "starts-per-minute",
+    "reads-per-minute",
+    "checks-per-minute",
+    "changes-per-minute",
+    "running-per-address",
+    "streams-per-address",
+)
 
 # Harmless, and run before anything else: a worker that can do one of these is no place for an attack.
 PROBE = """
@@ -82,7 +90,7 @@ class Attack:
 
     @property
     def tries(self) -> str:
-        return self._text.split('"""')[1].splitlines()[0]
+        return " ".join(self._text.split('"""')[1].partition("\n\n")[0].split())
 
     @property
     def line(self) -> str:

@@ -1,7 +1,8 @@
 """What a system-call filter says of a call, found by running its code here as the kernel would.
 
-The instructions are those of classic BPF (linux/bpf_common.h) that the kernel takes in a filter; what it looks at is `struct seccomp_data`
-(linux/seccomp.h): the call's number, its architecture, where it came from, six arguments of 64 bits.
+The instructions are those of classic BPF (linux/bpf_common.h) that the kernel takes in a filter; what it looks at is
+`struct seccomp_data` (linux/seccomp.h): the call's number, its architecture, where it came from, six arguments of 64
+bits.
 """
 
 import struct

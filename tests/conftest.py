@@ -1,4 +1,6 @@
-"""What all tests share: the order of the run, and the browser's fixtures (Playwright is imported only where they are used)."""
+"""What all tests share: the order of the run, and the browser's fixtures (Playwright is imported only where they are
+used).
+"""
 
 import os
 from collections.abc import Callable, Iterator
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 # The same examples in every run, and no judgement of how fast a shared machine is.
-settings.register_profile("steady", deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
 settings.load_profile("steady")
 
 LAST = "test_browser_"
@@ -31,7 +35,11 @@ MANY = ("--starts-per-minute", "1000", "--running-per-address", "100", "--reads-
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--every-attack", action="store_true", help="make all attacks in every way a server can be run, not a third of them")
+    parser.addoption(
+        "--every-attack",
+        action="store_true",
+        help="make all attacks in every way a server can be run, not a third of them",
+    )
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -40,7 +48,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put browser tests last: once Playwright's sync API has started, its event loop stands in the way of any other in this process.
+    """Put browser tests last: once Playwright's sync API has started, its event loop stands in the way of any other in
+    this process.
 
     The long files come first of their kind, so that at the end no process is alone with one.
     """
@@ -48,7 +57,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what semantics.md promises on one node, and again where operations enter by another node than the one that plays."""
+    """Run what semantics.md promises on one node, and again where operations enter by another node than the one that
+    plays.
+    """
     if metafunc.module.__name__.startswith("test_semantics_"):
         metafunc.fixturenames.append("nodes")
         metafunc.parametrize("nodes", [ALONE, ASKED_ELSEWHERE], ids=["one-node", "asked-elsewhere"], indirect=True)
@@ -123,7 +134,8 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def open_page(browser: "Browser") -> Iterator[Callable[..., "Watched"]]:
     """`open_page(url, **context_options)` opens a page as a new visitor; at the end no page may have been in trouble.
 
-    The hints of a first visit would stand over what other tests are about: `hints=True` lets them come. `hold` is that of `Watched`.
+    The hints of a first visit would stand over what other tests are about: `hints=True` lets them come. `hold` is that
+    of `Watched`.
     """
     from browser_support import Watched, without_hints
 

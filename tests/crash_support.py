@@ -1,4 +1,6 @@
-"""Workflows that hypothesis writes, as source, and the bookkeeping that shows whether a committed callback ever ran again."""
+"""Workflows that hypothesis writes, as source, and the bookkeeping that shows whether a committed callback ever ran
+again.
+"""
 
 import os
 import textwrap
@@ -19,7 +21,9 @@ DEADLINE = 1200.0
 GRACES = st.sampled_from([10_000, 0])  # milliseconds that an idle worker is kept: with none, every wait hibernates
 Node = tuple[Any, ...]
 LEAF = st.one_of(
-    st.tuples(st.just("do"), st.integers(0, 2), st.sampled_from(["pass", "await asyncio.sleep(2)", "sum(range(1000))"])),
+    st.tuples(
+        st.just("do"), st.integers(0, 2), st.sampled_from(["pass", "await asyncio.sleep(2)", "sum(range(1000))"])
+    ),
     st.tuples(st.just("refuse"), st.sampled_from(["NonRetryableError('no')", "LookupError('no')"])),
     st.tuples(st.just("sleep"), st.sampled_from(["1 second", "5 seconds", "1 hour"])),
     st.tuples(st.just("wait"), st.sampled_from(["early", "late", "never"])),
@@ -41,7 +45,10 @@ RICH: Node = (
         ("parallel", [("sleep", "1 hour"), ("wait", "late"), ("wait", "never")]),
         (
             "sequence",
-            [("refuse", "NonRetryableError('no')"), ("loop", 2, ("parallel", [("do", 0, "pass"), ("sleep", "1 second")]))],
+            [
+                ("refuse", "NonRetryableError('no')"),
+                ("loop", 2, ("parallel", [("do", 0, "pass"), ("sleep", "1 second")])),
+            ],
         ),
     ],
 )
@@ -53,7 +60,8 @@ async def callback(ctx):
     if fails:
         raise ConnectionError("not yet")
     return f"{{ctx.step.name}}-{{ctx.step.count}}"
-return await step.do("{name}", callback, config={{"retries": {{"limit": 10, "delay": "3 seconds", "backoff": "constant"}}}})
+return await step.do("{name}", callback,
+    config={{"retries": {{"limit": 10, "delay": "3 seconds", "backoff": "constant"}}}})
 """
 REFUSE = """
 async def callback(ctx):
@@ -92,8 +100,8 @@ SAGAS = st.lists(st.lists(HANDLER, min_size=1, max_size=2), min_size=1, max_size
 class Source:
     """A workflow on its way: every step gets a name of its own.
 
-    `early` are events to send at once, by type and number; `late` types are sent when they are waited for. Payloads count the
-    events of their type, unless not `numbered`.
+    `early` are events to send at once, by type and number; `late` types are sent when they are waited for. Payloads
+    count the events of their type, unless not `numbered`.
     """
 
     text: str = ""
@@ -148,10 +156,14 @@ def _body(node: Node, source: Source, times: int) -> str:
             source.late.add(name)
         return f'return (await step.wait_for_event("{name}", "{name}", timeout="300 days")).payload\n'
     if kind == "loop":
-        return _function("part", node[2], source, times * node[1]) + f"return [await part() for _ in range({node[1]})]\n"
+        return (
+            _function("part", node[2], source, times * node[1]) + f"return [await part() for _ in range({node[1]})]\n"
+        )
     functions = "".join(_function(f"part{place}", inner, source, times) for place, inner in enumerate(node[1]))
     calls = ", ".join(f"{'await ' * (kind == 'sequence')}part{place}()" for place in range(len(node[1])))
-    return functions + (f"return [{calls}]\n" if kind == "sequence" else f"return list(await asyncio.gather({calls}))\n")
+    return functions + (
+        f"return [{calls}]\n" if kind == "sequence" else f"return list(await asyncio.gather({calls}))\n"
+    )
 
 
 def _function(name: str, node: Node, source: Source, times: int) -> str:
@@ -182,7 +194,9 @@ class World:
             self._keys[run.id] = run.key
 
     def committed(self, commit: Committed) -> None:
-        """Called for every commit when it is durable: the callbacks of its ended steps must not run again before a restart."""
+        """Called for every commit when it is durable: the callbacks of its ended steps must not run again before a
+        restart.
+        """
         with self._lock:
             for event in commit.events:
                 if event.type in (ev.STEP_COMPLETED, ev.STEP_ERRORED):
@@ -249,7 +263,8 @@ async def outcome(run: Run) -> tuple[Any, Any]:
     assert_dense(await run.journal())
     await assert_rows_agree(run)
     steps = {
-        key: (step.status, _timeless(step.output), step.error and step.error["message"]) for key, step in state.steps.items()
+        key: (step.status, _timeless(step.output), step.error and step.error["message"])
+        for key, step in state.steps.items()
     }
     return state.output, steps
 
@@ -268,7 +283,12 @@ def wants(run: Run, state: State, source: Source) -> Any:
         if sent.count(type) < number:
             return type, f"{type} {sent.count(type) * source.numbered}"
     for key, step in state.steps.items():
-        if key.kind == ev.WAIT and key.name in source.late and step.status == "waiting" and sent.count(key.name) < key.count:
+        if (
+            key.kind == ev.WAIT
+            and key.name in source.late
+            and step.status == "waiting"
+            and sent.count(key.name) < key.count
+        ):
             return key.name, f"{key.name} {sent.count(key.name) * source.numbered}"
     return None
 

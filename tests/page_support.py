@@ -71,7 +71,9 @@ class Playground:
 
     def step(self, name: str) -> Locator:
         """The step in the timeline; its name says its state too, for those who do not see the bars."""
-        return self.page.get_by_role("list", name="Steps").get_by_role("button", name=re.compile(f"^{re.escape(name)},? "))
+        return self.page.get_by_role("list", name="Steps").get_by_role(
+            "button", name=re.compile(f"^{re.escape(name)},? ")
+        )
 
     def expect_step(self, name: str, state: str) -> None:
         expect(self.step(name)).to_contain_text(state)

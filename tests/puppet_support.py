@@ -1,4 +1,6 @@
-"""Workers whose every word a test chooses, in the place of isolated ones: the far end of a real socket, and a real engine on the near one."""
+"""Workers whose every word a test chooses, in the place of isolated ones: the far end of a real socket, and a real
+engine on the near one.
+"""
 
 import asyncio
 import contextlib
@@ -98,7 +100,9 @@ class Puppet:
 
 
 class Puppets:
-    """The sandbox that the engine takes them from; `next()` gives the test the one just taken for an instance, its start frame heard."""
+    """The sandbox that the engine takes them from; `next()` gives the test the one just taken for an instance, its
+    start frame heard.
+    """
 
     tier = TIER
 

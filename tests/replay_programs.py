@@ -25,7 +25,9 @@ LONG_MS = UNIT_MS << BITS  # 70 minutes
 
 @dataclass
 class Program:
-    """A source, the events to send (milliseconds from the beginning, type, payload), and if it has timers of its own."""
+    """A source, the events to send (milliseconds from the beginning, type, payload),
+    and if it has timers of its own.
+    """
 
     source: str
     sends: list[tuple[int, str, str]]

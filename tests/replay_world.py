@@ -38,7 +38,9 @@ class World:
             self.ran_again: list[tuple[str, str]] = []
 
     async def work(self, run: str, unit: str, seconds: Sequence[float]) -> bool:
-        """Do a job; whether it fails. It takes the first of these seconds, after a failure the next; the last succeeds."""
+        """Do a job; whether it fails. It takes the first of these seconds, after a failure the next;
+        the last succeeds.
+        """
         with self._lock:
             self._ran(run, unit)
             failures = min(self._failures[run, unit], len(seconds) - 1)

@@ -32,6 +32,9 @@ def handlers(state):
 def undoing_two(state):
     """How many attempts the handler of step two has had."""
     return (
-        next((len(step.rollback.attempts) for key, step in state.steps.items() if str(key) == "two-1" and step.rollback), 0)
+        next(
+            (len(step.rollback.attempts) for key, step in state.steps.items() if str(key) == "two-1" and step.rollback),
+            0,
+        )
         or None
     )

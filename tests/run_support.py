@@ -1,4 +1,6 @@
-"""Runs programs to their end through the real store, sandbox and engine: no sleep is slept, expected events are sent."""
+"""Runs programs to their end through the real store, sandbox and engine: no sleep is slept,
+expected events are sent.
+"""
 
 import asyncio
 import contextlib
@@ -25,7 +27,9 @@ PAGE = 1000  # journal events read at a time
 
 @dataclass(frozen=True)
 class Program:
-    """What to run, the payloads of the events it will wait for, by type, and the task of a lesson that is done meanwhile."""
+    """What to run, the payloads of the events it will wait for, by type, and the task of a lesson that is done
+    meanwhile.
+    """
 
     source: str
     params: Any = None
@@ -56,7 +60,9 @@ async def run_all(programs: Mapping[str, Program], folder: Path, **changed: Any)
         )
         opened.push_async_callback(sandbox.close)
         engine = await opened.enter_async_context(
-            Engine.open(settings=settings, store=store, sandbox=sandbox, clock=SystemClock(), ids=SystemIds(), log=_no_log)
+            Engine.open(
+                settings=settings, store=store, sandbox=sandbox, clock=SystemClock(), ids=SystemIds(), log=_no_log
+            )
         )
         outcomes = await asyncio.gather(*(_run(engine, program) for program in programs.values()))
     return dict(zip(programs, outcomes, strict=True))
@@ -78,7 +84,9 @@ async def _run(engine: Engine, program: Program) -> Outcome:
 
 
 class _Visitor:
-    """Somebody who watches a run, ends sleeps and waits between attempts at once, sends what is waited for, and does its task."""
+    """Somebody who watches a run, ends sleeps and waits between attempts at once, sends what is waited for, and does
+    its task.
+    """
 
     def __init__(self, engine: Engine, id: str, program: Program) -> None:
         self.engine, self.id, self.program = engine, id, program
@@ -117,7 +125,11 @@ class _Visitor:
         if task.get("do") != "kill-worker":
             return False
         if "read" in task:
-            return event.type in (ev.STEP_COMPLETED, ev.ATTEMPT_STARTED) and self.completed >= task["read"] and task["during"] in self.running
+            return (
+                event.type in (ev.STEP_COMPLETED, ev.ATTEMPT_STARTED)
+                and self.completed >= task["read"]
+                and task["during"] in self.running
+            )
         if "between" in task:
             return "retry_delay_ms" in event.data and name == task["between"]
         if "undoing" in task:

@@ -1,4 +1,6 @@
-"""A server that only opens a sandbox, says which processes it consists of, and waits to be killed: `python sandbox_server.py`."""
+"""A server that only opens a sandbox, says which processes it consists of, and waits to be killed: `python
+sandbox_server.py`.
+"""
 
 import asyncio
 import os

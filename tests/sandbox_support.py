@@ -1,4 +1,6 @@
-"""What the sandbox's tests share: a sandbox whose workers run a given source, on an event loop that outlives one test."""
+"""What the sandbox's tests share: a sandbox whose workers run a given source,
+on an event loop that outlives one test.
+"""
 
 import asyncio
 import os
@@ -44,7 +46,12 @@ def held(*, cpu_seconds: int = 10, parked: int = 2, unsafe: bool = False, **benc
     with asyncio.Runner() as runner:
         sandbox = runner.run(
             Sandbox.open(
-                memory_bytes=MEMORY, cpu_seconds=cpu_seconds, parked=parked, unsafe=unsafe, log=log, bench=Bench(**bench)
+                memory_bytes=MEMORY,
+                cpu_seconds=cpu_seconds,
+                parked=parked,
+                unsafe=unsafe,
+                log=log,
+                bench=Bench(**bench),
             )
         )
         try:

@@ -1,4 +1,6 @@
-"""What the tests of semantics.md, section 9, share: short workflow sources, a ledger of what really ran, real workers."""
+"""What the tests of semantics.md, section 9, share: short workflow sources, a ledger of what really ran,
+real workers.
+"""
 
 import asyncio
 import functools
@@ -78,16 +80,22 @@ def story(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]
 async def playing(
     body: str, params: Any = None, *, created: dict[str, Any] | None = None, **given: Any
 ) -> AsyncIterator[tuple[WorkflowTester, Run]]:
-    """A tester with one instance of a workflow that has this body; `created` goes to create(), `given` to the tester."""
+    """A tester with one instance of a workflow that has this body; `created` goes to create(),
+    `given` to the tester.
+    """
     async with WorkflowTester(workflow(body), **given) as tester:
         yield tester, await tester.create(params, **(created or {}))
         await assert_sound(tester)
 
 
 @asynccontextmanager
-async def isolated(body: str, params: Any = None, cpu_seconds: int = 10, **given: Any) -> AsyncIterator[tuple[WorkflowTester, Run]]:
+async def isolated(
+    body: str, params: Any = None, cpu_seconds: int = 10, **given: Any
+) -> AsyncIterator[tuple[WorkflowTester, Run]]:
     """The same with workers that are real, locked processes."""
-    sandbox = await Sandbox.open(memory_bytes=MEMORY_BYTES, cpu_seconds=cpu_seconds, parked=2, log=lambda event, **fields: None)
+    sandbox = await Sandbox.open(
+        memory_bytes=MEMORY_BYTES, cpu_seconds=cpu_seconds, parked=2, log=lambda event, **fields: None
+    )
     try:
         async with WorkflowTester(workflow(body, isolated=True), sandbox=sandbox, **given) as tester:
             yield tester, await tester.create(params)
@@ -135,7 +143,9 @@ async def times(run: Run, type: str) -> list[int]:
 
 
 def assert_dense(journal: list[Event]) -> None:
-    """`seq` counts from 1 without a gap; the last of a finished generation is its final event, preceded by `execution_ended`."""
+    """`seq` counts from 1 without a gap; the last of a finished generation is its final event, preceded by
+    `execution_ended`.
+    """
     assert [event.seq for event in journal] == list(range(1, len(journal) + 1))
     for previous, event in itertools.pairwise(journal):
         if previous.type in ev.FINAL_TYPES:
@@ -171,7 +181,17 @@ async def assert_run_sound(run: Run) -> None:
 async def assert_rows_agree(run: Run) -> None:
     """The rows of an instance say the same as the fold of its journal."""
     state, row = await run.state(), await run.row()
-    for name in ("status", "generation", "output", "error", "rollback", "created_at", "started_at", "ended_at", "last_seq"):
+    for name in (
+        "status",
+        "generation",
+        "output",
+        "error",
+        "rollback",
+        "created_at",
+        "started_at",
+        "ended_at",
+        "last_seq",
+    ):
         assert plain(getattr(row, name)) == getattr(state, name), name
     assert row.in_execution == any(execution.ended_at is None for execution in state.executions)
     rows = (await run.snapshot()).steps
@@ -179,7 +199,9 @@ async def assert_rows_agree(run: Run) -> None:
     for key, step in state.steps.items():
         shown = rows[key]
         assert shown.status == ("open" if step.cut_short else OF_ROWS.get(step.status, step.status)), key
-        assert (shown.attempt, shown.error, shown.started_seq) == (len(step.attempts), step.error, step.started_seq), key
+        assert (shown.attempt, shown.error, shown.started_seq) == (len(step.attempts), step.error, step.started_seq), (
+            key
+        )
         if shown.status in ("open", "retrying") and not step.cut_short:
             assert shown.until == step.until, key
         assert shown.rollback == (step.rollback and step.rollback.status), key

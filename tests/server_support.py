@@ -38,10 +38,19 @@ class Server:
     `command` starts it (default: this environment's own), `options` are further words of its command line.
     """
 
-    def __init__(self, folder: Path, *options: str, command: tuple[str, ...] = (sys.executable, "-m", "playground")) -> None:
+    def __init__(
+        self, folder: Path, *options: str, command: tuple[str, ...] = (sys.executable, "-m", "playground")
+    ) -> None:
         self.folder = folder
         self.port = free_port()
-        self.command = [*command, "--port", str(self.port), "--database", f"sqlite:///{folder / 'playground.db'}", *options]
+        self.command = [
+            *command,
+            "--port",
+            str(self.port),
+            "--database",
+            f"sqlite:///{folder / 'playground.db'}",
+            *options,
+        ]
         self.printed: list[str] = []
         self.process: subprocess.Popen[str] | None = None
         self.readers: list[threading.Thread] = []

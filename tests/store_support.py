@@ -1,4 +1,6 @@
-"""What the store's tests share: every database that must keep the contract, short words for events, and ways to wait."""
+"""What the store's tests share: every database that must keep the contract, short words for events,
+and ways to wait.
+"""
 
 import asyncio
 import functools
@@ -38,10 +40,17 @@ def with_store(test: Callable[[Store], Awaitable[None]]) -> Callable[[str], None
 
 
 def new(
-    id: str, *, tenant: str = "", queue: str = "q", workflow: str = "playground", snippet: str | Snippet = "snip",
+    id: str,
+    *,
+    tenant: str = "",
+    queue: str = "q",
+    workflow: str = "playground",
+    snippet: str | Snippet = "snip",
     **given: Any,
 ) -> NewInstance:
-    return NewInstance(tenant=tenant, id=id, workflow=workflow, snippet=snippet, queue=queue, **{"params": {"n": 1}, **given})
+    return NewInstance(
+        tenant=tenant, id=id, workflow=workflow, snippet=snippet, queue=queue, **{"params": {"n": 1}, **given}
+    )
 
 
 def do(name: str = "s", count: int = 1) -> StepKey:

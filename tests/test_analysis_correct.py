@@ -16,10 +16,17 @@ FIXTURES = Path(__file__).parent / "fixtures"
 
 
 def read(*folders: str) -> dict[str, str]:
-    return {f"{folder}/{path.stem}": path.read_text("utf-8") for folder in folders for path in sorted((FIXTURES / folder).glob("*.py"))}
+    return {
+        f"{folder}/{path.stem}": path.read_text("utf-8")
+        for folder in folders
+        for path in sorted((FIXTURES / folder).glob("*.py"))
+    }
 
 
-PROGRAMS = {**read("cloudflare", "correct", "near"), **{f"examples/{example.slug}": example.source for example in load()}}
+PROGRAMS = {
+    **read("cloudflare", "correct", "near"),
+    **{f"examples/{example.slug}": example.source for example in load()},
+}
 INFORMED = read("informed")
 
 
@@ -32,7 +39,11 @@ def test_says_nothing(source):
 
 @pytest.mark.parametrize("source", INFORMED.values(), ids=INFORMED.keys())
 def test_says_what_is_worth_a_word_and_warns_of_nothing(source):
-    expected = [(number, found[1]) for number, line in enumerate(source.split("\n"), 1) if (found := re.search(r"# info: ([\w-]+)$", line))]
+    expected = [
+        (number, found[1])
+        for number, line in enumerate(source.split("\n"), 1)
+        if (found := re.search(r"# info: ([\w-]+)$", line))
+    ]
     diagnostics, outline = inspect(source)
     assert [(found.span.line, found.code) for found in diagnostics] == expected
     assert {found.severity for found in diagnostics} == {INFO}

@@ -9,8 +9,10 @@ from analysis_support import check_alone, check_case, message
 from playground.analysis.rules.invisible_characters import hidden, visible
 
 CASES = [
-    ("a space of no width", "invisible-name", "await step.do(«'pay\u200b'», lambda: 1) => await step.do(\"pay\", lambda: 1)"),
-    ("written as an escape", "invisible-name", "await step.sleep(«'a\\u202eb'», '1 second') => await step.sleep(\"ab\", '1 second')"),
+    ("a space of no width", "invisible-name",
+     "await step.do(«'pay\u200b'», lambda: 1) => await step.do(\"pay\", lambda: 1)"),
+    ("written as an escape", "invisible-name",
+     "await step.sleep(«'a\\u202eb'», '1 second') => await step.sleep(\"ab\", '1 second')"),
     ("in a computed name", "invisible-name", "await step.do(«f'pay\u2066 {event.payload}'», lambda: 1)"),
     ("kept in a name", "invisible-name", "name = «'a\ufeffb'»\nawait step.do(name, lambda: 1) => name = \"ab\""),
     ("in a text", "reordered-source", "return 'a«\u202e»b' => return 'a\\u202eb'"),

@@ -1,4 +1,6 @@
-"""The outline: steps, sleeps and waits in the order they are reached, with loops, branches and parallel groups around them."""
+"""The outline: steps, sleeps and waits in the order they are reached, with loops, branches and parallel groups around
+them.
+"""
 
 import textwrap
 
@@ -7,7 +9,10 @@ import pytest
 from playground.analysis import check, inspect
 from playground.analysis.outline import NODES
 
-HEAD = "import asyncio\nfrom workers import WorkflowEntrypoint\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n"
+HEAD = (
+    "import asyncio\nfrom workers import WorkflowEntrypoint\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def "
+    "run(self, event, step):\n"
+)
 
 
 def outline(code: str) -> list:
@@ -95,7 +100,8 @@ CASES = [
             await step.sleep("s", "1 day")
         found = [await step.do("look", lambda: 1) for place in places]
         """,
-        ["loop for item in items", "  do item {item}", "loop while not (await step.do(\"ready\", lambda: 1))", "  do ready", "  sleep s",
+        ["loop for item in items", "  do item {item}", "loop while not (await step.do(\"ready\", lambda: 1))",
+         "  do ready", "  sleep s",
          "loop for place in places", "  do look"],
     ),
     (
@@ -112,7 +118,8 @@ CASES = [
                 await step.do("x", lambda: 1)
         x = await step.do("left", lambda: 1) if c else 2
         """,
-        ["branch if a", "  do yes", "branch elif b", "  do maybe", "branch else", "  do no", 'branch case "x"', "  do x",
+        ["branch if a", "  do yes", "branch elif b", "  do maybe", "branch else", "  do no", 'branch case "x"',
+         "  do x",
          "branch if c", "  do left"],
     ),
     (
@@ -150,7 +157,8 @@ CASES = [
         await asyncio.gather(*filled)
         await asyncio.gather(*kept)
         """,
-        ["parallel gather", "  do one", "  do two", "parallel for x in xs", "  do p {x}", "parallel for x in xs", "  do r {x}",
+        ["parallel gather", "  do one", "  do two", "parallel for x in xs", "  do p {x}", "parallel for x in xs",
+         "  do r {x}",
          "parallel for x in xs", "  do q {x}"],
     ),
     (
@@ -236,7 +244,13 @@ def test_gives_lines_and_details():
             await step.do("a" + x, lambda: 1)
     """)
     charge, pause, approval, loop = nodes
-    assert charge == {"kind": "do", "name": "charge", "line": 5, "end_line": 8}  # the decorator's line, as in the journal
+    # The decorator's line, as in the journal.
+    assert charge == {
+        "kind": "do",
+        "name": "charge",
+        "line": 5,
+        "end_line": 8,
+    }
     assert pause == {"kind": "sleep", "name": "pause", "line": 11, "end_line": 11, "duration": "2 seconds"}
     assert approval == {"kind": "wait", "name": "approval", "line": 12, "end_line": 14, "event_type": "approved"}
     assert (loop["line"], loop["end_line"]) == (15, 16)
@@ -248,7 +262,9 @@ def test_names_made_of_each_other_end():
 
 
 def test_is_there_while_other_things_are_wrong():
-    found = check("class Mine(WorkflowEntrypoint):\n    async def run(self, event, step):\n        step.sleep('s', 5)\n")
+    found = check(
+        "class Mine(WorkflowEntrypoint):\n    async def run(self, event, step):\n        step.sleep('s', 5)\n"
+    )
     assert [node["name"] for node in found["outline"]] == ["s"]
     assert "undefined-name" in [diagnostic["code"] for diagnostic in found["diagnostics"]]
 

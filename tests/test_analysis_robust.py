@@ -16,8 +16,11 @@ PROGRAMS = [
     *(example.source for example in load()),
     *(path.read_text("utf-8") for path in sorted((Path(__file__).parent / "fixtures").glob("*/*.py"))),
 ]
-PIECES = ["await ", "step.", "async ", "@step.do()\n", "(", ")", "*", ":=", "lambda: ", "None", "\n", "    ", '"', "é", "event", "step", "{", "}",
-          "global step\n", "nonlocal step\n", "import ", "from x import *\n", "del step\n", "yield ", "return ", "class A:\n", "**", "[", "]", "..."]  # fmt: skip
+PIECES = [
+    "await ", "step.", "async ", "@step.do()\n", "(", ")", "*", ":=", "lambda: ", "None", "\n", "    ", '"', "é",
+    "event", "step", "{", "}", "global step\n", "nonlocal step\n", "import ", "from x import *\n", "del step\n",
+    "yield ", "return ", "class A:\n", "**", "[", "]", "...",
+]  # fmt: skip
 
 
 def check_places(source: str) -> None:
@@ -60,18 +63,27 @@ def test_programs_with_lines_dropped_and_swapped(source, data):
     check_places("\n".join(lines))
 
 
-HEAD = "import asyncio\nfrom workers import WorkflowEntrypoint\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n"
+HEAD = (
+    "import asyncio\nfrom workers import WorkflowEntrypoint\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def "
+    "run(self, event, step):\n"
+)
 
 
 def check_lines(*lines: str) -> list[str]:
-    """The codes found in a `run` of these lines, which would take for ever if each were compared with each other one."""
-    found = [diagnostic["code"] for diagnostic in check(HEAD + "".join(f"        {line}\n" for line in lines))["diagnostics"]]
+    """The codes found in a `run` of these lines, which would take for ever if each were compared with each other
+    one.
+    """
+    found = [
+        diagnostic["code"] for diagnostic in check(HEAD + "".join(f"        {line}\n" for line in lines))["diagnostics"]
+    ]
     assert "not-analysed" not in found
     return found
 
 
 def test_ends_on_one_variable_that_many_steps_change_set_and_read():
-    assert "state-in-step" in check_lines("x = []", *["await step.do('a', lambda: x.append(1))"] * 600, *["print(x)"] * 1500)
+    assert "state-in-step" in check_lines(
+        "x = []", *["await step.do('a', lambda: x.append(1))"] * 600, *["print(x)"] * 1500
+    )
     check_lines("x = []", *["x = await step.do('a', lambda: x.append(1))", "print(x)"] * 700)
 
 
@@ -81,7 +93,12 @@ def test_ends_on_steps_that_all_have_one_name():
 
 
 def test_ends_on_sets_made_of_sets_made_of_sets():
-    assert check_lines("v0 = event", *[f"v{n + 1} = " + " | ".join([f"v{n}"] * 100) for n in range(100)], "for v in v100:", "    await step.do('a', f)")
+    assert check_lines(
+        "v0 = event",
+        *[f"v{n + 1} = " + " | ".join([f"v{n}"] * 100) for n in range(100)],
+        "for v in v100:",
+        "    await step.do('a', f)",
+    )
     assert "set-order" in check_lines("[step.do('a', f) " + " ".join(["for a in {1, 2}"] * 3000) + "]")
 
 
@@ -91,7 +108,9 @@ def test_ends_on_timeouts_around_timeouts():
 
 
 def test_ends_on_conditions_of_many_numbers_of_objects():
-    assert "hash-of-object" in check_lines("if " + " or ".join(["hash(event)"] * 3000) + ":", "    await step.do('a', f)")
+    assert "hash-of-object" in check_lines(
+        "if " + " or ".join(["hash(event)"] * 3000) + ":", "    await step.do('a', f)"
+    )
 
 
 def test_ends_on_many_characters_that_reorder():
@@ -122,6 +141,9 @@ def test_ends_on_helpers_that_each_call_the_next_one_twice():
 
 def test_ends_on_names_made_of_names_made_of_names():
     lines = "\n".join(f"        v{n + 1} = f'{{v{n}}}{{v{n}}}'" for n in range(60))
-    run = f"class TenantWorkflow:\n    async def run(self, event, step):\n        v0 = 'a'\n{lines}\n        await step.sleep(v60, '1 day')"
+    run = (
+        f"class TenantWorkflow:\n    async def run(self, event, step):\n        v0 = 'a'\n{lines}\n        await "
+        "step.sleep(v60, '1 day')"
+    )
     (node,) = inspect(run)[1]
     assert len(node["name"]) == PARTS

@@ -40,7 +40,10 @@ def test_a_source_deeper_than_the_parser_goes_is_refused_with_a_sentence():
 
 
 def test_a_source_deeper_than_the_lint_goes_is_let_through():
-    source = "from workers import WorkflowEntrypoint\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n"
+    source = (
+        "from workers import WorkflowEntrypoint\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, "
+        "event, step):\n"
+    )
     chain = "        return event" + ".payload" * 1500
     found = check(source + chain)["diagnostics"]
     assert "error" not in [diagnostic["severity"] for diagnostic in found], found
@@ -49,7 +52,9 @@ def test_a_source_deeper_than_the_lint_goes_is_let_through():
 
 def test_repeats_what_python_warns_of():
     (found,) = [
-        diagnostic for diagnostic in check("assert (1, 'always')\n")["diagnostics"] if diagnostic["code"] == "syntax-warning"
+        diagnostic
+        for diagnostic in check("assert (1, 'always')\n")["diagnostics"]
+        if diagnostic["code"] == "syntax-warning"
     ]
     assert (found["line"], found["column"], found["severity"]) == (1, 1, "warning")
     assert found["message"].startswith("Assertion is always true")

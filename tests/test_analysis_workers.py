@@ -19,25 +19,36 @@ CASES = [
     ("from a package", "no-package", "«from bs4 import BeautifulSoup»\nreturn BeautifulSoup"),
     ("beside the module", "no-package", "«from .helpers import slug»\nreturn slug"),
     ("in a helper", "no-package", "def load():\n    import «yaml»\n    return yaml.safe_load('')\nreturn load()"),
-    ("in a try that is ready for something else", "no-package", "try:\n    import «numpy»\nexcept ValueError:\n    numpy = None\nreturn numpy"),
+    ("in a try that is ready for something else", "no-package",
+     "try:\n    import «numpy»\nexcept ValueError:\n    numpy = None\nreturn numpy"),
     ("fetch", "not-of-workers", "from workers import «fetch»\nreturn fetch"),
     ("a type", "not-of-workers", "from workers import WorkflowEntrypoint, «WorkflowRunner»\nreturn WorkflowRunner"),
-    ("misspelt", "not-of-workers", "from workers import «NonRetriableError»\nraise NonRetriableError => from workers import NonRetryableError"),
+    ("misspelt", "not-of-workers",
+     "from workers import «NonRetriableError»\nraise NonRetriableError => from workers import NonRetryableError"),
     ("an attribute of the module", "not-of-workers", "import workers\nreturn await «workers.fetch»('https://a.b')"),
     ("open", "not-in-workers", "with «open»('x') as f:\n    return f.read()"),
-    ("open in a step", "not-in-workers", "@step.do()\nasync def a():\n    with «open»('x') as f:\n        return f.read()\n\nawait a()"),
+    ("open in a step", "not-in-workers",
+     "@step.do()\nasync def a():\n    with «open»('x') as f:\n        return f.read()\n\nawait a()"),
     ("read_text", "not-in-workers", "return «Path('x').read_text»()"),
     ("a path kept in a name", "not-in-workers", "place = Path('x')\nreturn «place.read_text»()"),
     ("a temporary file", "not-in-workers", "import tempfile\nreturn «tempfile.mkdtemp»()"),
     ("a database in a file", "not-in-workers", "import sqlite3\nreturn «sqlite3.connect»('x.db')"),
     ("input", "not-in-workers", "return await step.do('ask', lambda: «input»('name? '))"),
-    ("a program", "not-in-workers", "import subprocess\nreturn await step.do('ls', lambda: «subprocess.run»(['ls']).returncode)"),
-    ("a socket", "not-in-workers", "import socket\nreturn await step.do('s', lambda: str(«socket.create_connection»(('a', 80))))"),
-    ("a request", "not-in-workers", "import urllib.request\n@step.do()\ndef get():\n    return «urllib.request.urlopen»('https://a.b').read()\nawait get()"),
+    ("a program", "not-in-workers",
+     "import subprocess\nreturn await step.do('ls', lambda: «subprocess.run»(['ls']).returncode)"),
+    ("a socket", "not-in-workers",
+     "import socket\nreturn await step.do('s', lambda: str(«socket.create_connection»(('a', 80))))"),
+    ("a request", "not-in-workers",
+     ("import urllib.request\n@step.do()\ndef get():\n    return «urllib.request.urlopen»('https://a.b').read()\n"
+      "await get()")),
     ("a thread", "not-in-workers", "await step.do('s', lambda: «asyncio.to_thread»(len, 'x'))"),
-    ("a callback that can't be followed", "not-in-workers", "for name, make in {'ask': lambda: «input»()}.items():\n    await step.do(name, make)"),
-    ("another platform's database", "no-binding", "rows = await step.do('q', lambda: «self.env.DB».prepare('select 1').all())"),
-    ("a misspelt binding", "no-binding", "await step.do('m', lambda: «self.env.EFFECT».email('a@b.c')) => await step.do('m', lambda: self.env.EFFECTS.email('a@b.c'))"),
+    ("a callback that can't be followed", "not-in-workers",
+     "for name, make in {'ask': lambda: «input»()}.items():\n    await step.do(name, make)"),
+    ("another platform's database", "no-binding",
+     "rows = await step.do('q', lambda: «self.env.DB».prepare('select 1').all())"),
+    ("a misspelt binding", "no-binding",
+     ("await step.do('m', lambda: «self.env.EFFECT».email('a@b.c')) => "
+      "await step.do('m', lambda: self.env.EFFECTS.email('a@b.c'))")),
 ]  # fmt: skip
 IDS = [f"{case[1]}: {case[0]}" for case in CASES]
 
@@ -54,7 +65,9 @@ def test_says_nothing_else_that_is_wrong_by_the_way(code, text):
 
 def test_a_missing_package_is_told_with_what_there_is_instead():
     said = message("import requests\nreturn requests")
-    assert said.startswith("Workers have the standard library only, and `requests` is not in it: this raises `No module named requests`.")
+    assert said.startswith(
+        "Workers have the standard library only, and `requests` is not in it: this raises `No module named requests`."
+    )
     assert "no network" in said
     assert "self.env.EFFECTS.record(" in said
     assert "`json`" in message("import orjson\nreturn orjson")
@@ -106,7 +119,10 @@ def test_what_the_lint_says_that_workers_lack_they_do_lack(tmp_path):
     outcome = run(run_all({"tries": Program(TRIES, list(TRIED))}, tmp_path))["tries"]
     assert dict(zip(TRIED, outcome.journal[-1].data["output"], strict=True)) == TRIED
     for text, error in TRIED.items():
-        found = {diagnostic.code for diagnostic in inspect(program(f"def do_it():\n    {text}\nawait step.do('a', do_it)"))[0]}
+        found = {
+            diagnostic.code
+            for diagnostic in inspect(program(f"def do_it():\n    {text}\nawait step.do('a', do_it)"))[0]
+        }
         assert bool(found & {"no-package", "not-of-workers", "not-in-workers"}) == bool(error), text
 
 

@@ -1,7 +1,7 @@
 """Every hostile workflow of `attacks/` against a real server: each ends as it must, and everyone else is untouched.
 
-The server is whoever's who runs the tests; beside that, a third of the attacks is made on one of an ordinary user (where root runs them), and those
-that layers stop on ones without namespaces. All attacks in all ways, twice in a row:
+The server is whoever's who runs the tests; beside that, a third of the attacks is made on one of an ordinary user
+(where root runs them), and those that layers stop on ones without namespaces. All attacks in all ways, twice in a row:
 
     for again in 1 2; do ./run pytest tests/test_attacks.py --every-attack || break; done
 """
@@ -22,8 +22,10 @@ from playground.settings import Settings
 
 AT_ONCE = 8
 LEAST = 60
-GROWTH = 128 * 1024 * 1024  # bytes that the server and the fork server may have grown by, of some hundred megabytes thrown at them at
-# once: the allocator keeps what many large frames under way together have taken (159 MB in all seen on a machine with load 6)
+# Bytes that the server and the fork server may have grown by, of some hundred megabytes thrown at them at.
+GROWTH = 128 * 1024 * 1024
+# once: the allocator keeps what many large frames under way together have taken (159 MB in all seen on a machine with
+# load 6)
 
 # "What must be survived" in shared/spec/sandbox.md.
 LINES = (
@@ -81,7 +83,19 @@ WAYS = (
     Way("as an ordinary user without namespaces", "B", ordinary=True, namespaces=False),
 )
 SHARE = 3  # of the attacks as an ordinary user, one in so many
-LAYERED = ("files", "sockets", "fork", "kill", "exec", "thread", "ptrace", "limits", "syscalls", "poison")  # what layers stop
+# What layers stop.
+LAYERED = (
+    "files",
+    "sockets",
+    "fork",
+    "kill",
+    "exec",
+    "thread",
+    "ptrace",
+    "limits",
+    "syscalls",
+    "poison",
+)
 
 
 def ways() -> list[Way]:
@@ -115,7 +129,9 @@ class Battle:
         self.descriptors = field.descriptors()
         self.memory = field.memory()
         random.Random(1).shuffle(wanted)  # so that not all that compute for ever do so at once
-        self.outcomes: dict[str, Future[Outcome]] = {attack.name: self._threads.submit(field.attack, attack) for attack in wanted}
+        self.outcomes: dict[str, Future[Outcome]] = {
+            attack.name: self._threads.submit(field.attack, attack) for attack in wanted
+        }
 
     def outcome(self, name: str) -> Outcome:
         return self.outcomes[name].result(10 * DEADLINE)
@@ -222,8 +238,10 @@ def test_every_attack_says_what_it_tries() -> None:
 
 
 def new(before: list[str], after: list[str]) -> dict[str, Any]:
-    """What is open now and was not before, with how many more there are. A connection more or less is of the test's own making, and on a busy
-    machine not every worker was parked when it was looked before; each has a handle and a socket.
+    """What is open now and was not before, with how many more there are.
+
+    A connection more or less is of the test's own making, and on a busy machine not every worker was parked when it was
+    looked before; each has a handle and a socket.
     """
     allowed = {"socket:[N]": 2 * AT_ONCE, "anon_inode:[pidfd]": Settings().parked_workers}
     grown = {name: after.count(name) - before.count(name) for name in set(after)}

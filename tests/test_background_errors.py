@@ -137,8 +137,7 @@ async def test_a_task_that_is_dropped_while_it_runs_says_where_it_was() -> None:
         await run.wait_for_status(ev.COMPLETE)
         (said,) = await stderr(run)
         assert (
-            said["text"][0]
-            == "Task was destroyed: nothing refers to the background task waits(), "
+            said["text"][0] == "Task was destroyed: nothing refers to the background task waits(), "
             "which was dropped while it was running"
         )
         assert said["line"] in (

@@ -32,7 +32,9 @@ async def ledger(engine: Engine, instance: WorkflowInstance, tenant: str = "acme
 
 @pytest.mark.parametrize(("key", "charged"), [("None", [1, 2]), ("'order-7'", [1])])
 @on_engine()
-async def test_an_attempt_lost_after_its_effect_has_it_again_unless_it_names_a_key(engine: Engine, key: str, charged: list[int]) -> None:
+async def test_an_attempt_lost_after_its_effect_has_it_again_unless_it_names_a_key(
+    engine: Engine, key: str, charged: list[int]
+) -> None:
     instance = await flows(engine, CHARGES.replace("KEY", key)).create()
     await journal_until(instance, ev.WORKFLOW_WAITING)
     await engine.kill_worker(await engine.store.find("acme", instance.id), "before-commit")

@@ -15,7 +15,9 @@ ACME = Scope("acme", 0)
 
 
 def flows(engine: Engine, body: str, tenant: str = "acme", name: str = "kv") -> Any:
-    return Dispatcher(engine, lambda metadata: Code(workflow(body), env={"KV": KV()}), name=name).wrap_binding({"tenant": tenant})
+    return Dispatcher(engine, lambda metadata: Code(workflow(body), env={"KV": KV()}), name=name).wrap_binding(
+        {"tenant": tenant}
+    )
 
 
 async def run(engine: Engine, body: str, **given: Any) -> Any:
@@ -26,7 +28,8 @@ async def run(engine: Engine, body: str, **given: Any) -> Any:
 async def test_values_of_every_kind_come_back_as_they_were_put(engine: Engine) -> None:
     body = """
     from datetime import datetime, timezone
-    kept = {"when": datetime(2026, 1, 31, tzinfo=timezone.utc), "raw": b"hi", "set": {1, 2}, "big": 2**60, "none": None, "list": [1.5, "é"]}
+    kept = {"when": datetime(2026, 1, 31, tzinfo=timezone.utc), "raw": b"hi", "set": {1, 2},
+                "big": 2**60, "none": None, "list": [1.5, "é"]}
     kv = self.env.KV
     await kv.put("k", kept)
     missing = [await kv.get("missing"), await kv.get("missing", "default")]
@@ -184,7 +187,10 @@ async def test_parallel_steps_see_their_own_writes_only_until_each_is_done(engin
 async def test_keys_are_the_tenants_whichever_workflow_asks(engine: Engine) -> None:
     await run(engine, "await self.env.KV.put('k', 'acme')", name="one")
     await run(engine, "await self.env.KV.put('k', 'globex')", name="two", tenant="globex")
-    assert await run(engine, "return [await self.env.KV.get('k'), await self.env.KV.list()]", name="three") == ["acme", ["k"]]
+    assert await run(engine, "return [await self.env.KV.get('k'), await self.env.KV.list()]", name="three") == [
+        "acme",
+        ["k"],
+    ]
 
 
 @on_engine()
@@ -227,8 +233,13 @@ async def test_a_tenant_has_so_much_room_and_no_more_and_another_has_its_own(eng
     """
     filling = body.replace('"fills"', '"fills", config={"retries": {"limit": 0, "delay": 0}}')
     assert "KV is full: it holds at most 2,000 bytes" in await run(engine, filling)
-    assert await run(engine, "for n in range(9):\n            await self.env.KV.put(f'k{n}', 'x' * 100)", name="b") is None
-    assert "KV is full" in (await error(await flows(engine, "await self.env.KV.put('more', 'x' * 500)", name="c").create()))[1]
+    assert (
+        await run(engine, "for n in range(9):\n            await self.env.KV.put(f'k{n}', 'x' * 100)", name="b") is None
+    )
+    assert (
+        "KV is full"
+        in (await error(await flows(engine, "await self.env.KV.put('more', 'x' * 500)", name="c").create()))[1]
+    )
     assert await run(engine, "await self.env.KV.put('k', 'x' * 1500)", tenant="globex", name="d") is None
 
 
@@ -314,7 +325,8 @@ async def test_listing_goes_by_prefix_and_in_pages_over_what_is_written_and_dele
     async def lists():
         await kv.put("a/0", 1)
         await kv.delete("a/2")
-        return [await kv.list("a/"), await kv.list("a/", limit=2), await kv.list("a/", after="a/1"), await kv.list("", 1, "a/3")]
+        return [await kv.list("a/"), await kv.list("a/", limit=2),
+            await kv.list("a/", after="a/1"), await kv.list("", 1, "a/3")]
 
     return await lists()
     """

@@ -1,4 +1,6 @@
-"""Bindings that a program writes itself: what tenants may call, what a call is told, what errors say, and the limits of each call."""
+"""Bindings that a program writes itself: what tenants may call, what a call is told, what errors say, and the limits of
+each call.
+"""
 
 import asyncio
 from typing import Any
@@ -58,7 +60,9 @@ class Witness(Binding):
     async def look(self, call: CallContext) -> None:
         host = call.host
         events = await host.store.events(host.row.key, after=0, limit=100)
-        self.seen.append([(event.type, str(event.step), event.data.get("attempt")) for event in events if event.step is not None])
+        self.seen.append(
+            [(event.type, str(event.step), event.data.get("attempt")) for event in events if event.step is not None]
+        )
 
 
 class Gate(Binding):
@@ -126,7 +130,9 @@ async def test_a_call_takes_and_gives_storable_values_and_knows_who_calls(engine
     ],
 )
 @on_engine()
-async def test_a_binding_is_told_the_tenant_and_the_metadata_as_the_program_gave_them(engine: Engine, metadata: dict[str, Any], tenant: Any) -> None:
+async def test_a_binding_is_told_the_tenant_and_the_metadata_as_the_program_gave_them(
+    engine: Engine, metadata: dict[str, Any], tenant: Any
+) -> None:
     weather, loaded = Weather(), []
 
     def load(given: dict[str, Any]) -> Code:
@@ -193,23 +199,37 @@ async def test_every_attempt_of_a_step_has_the_same_idempotency_key_and_every_st
 @pytest.mark.parametrize(
     ("call", "name", "said"),
     [
-        ("forecast()", "BindingError", "env.WEATHER.forecast(city, days=1, *, units='C'): missing a required argument: 'city'"),
+        (
+            "forecast()",
+            "BindingError",
+            "env.WEATHER.forecast(city, days=1, *, units='C'): missing a required argument: 'city'",
+        ),
         ("forecast('a', 1, 2)", "BindingError", "too many positional arguments"),
         ("forecast('a', wrong=1)", "BindingError", "unexpected keyword argument 'wrong'"),
         ("forecast('a', call={'tenant': 'globex'})", "BindingError", "unexpected keyword argument 'call'"),
         ("storm()", "BindingError", "There is a storm."),
         ("hopeless()", "NonRetryableError", "There is no weather."),
         ("broken()", "BindingError", "env.WEATHER.broken failed on the server; its log says why."),
-        ("unstorable()", "NotSerialisable", "env.WEATHER.unstorable: the result is not serialisable: $: object. A binding gives JSON"),
+        (
+            "unstorable()",
+            "NotSerialisable",
+            "env.WEATHER.unstorable: the result is not serialisable: $: object. A binding gives JSON",
+        ),
         ("plain()", "AttributeError", "env.WEATHER has no method 'plain'; it has: broken, forecast"),
         ("_private()", "AttributeError", "env.WEATHER has no method '_private'"),
         ("describe()", "AttributeError", "env.WEATHER has no method 'describe'"),
-        ("forecast(object())", "NotSerialisableError", "The arguments of env.WEATHER.forecast are not serialisable: $[0]: object"),
+        (
+            "forecast(object())",
+            "NotSerialisableError",
+            "The arguments of env.WEATHER.forecast are not serialisable: $[0]: object",
+        ),
         ("forecast('x' * 2_000_000)", "NotSerialisableError", "The arguments of env.WEATHER.forecast is 2,"),
     ],
 )
 @on_engine()
-async def test_misuse_of_a_binding_is_an_error_that_says_what_is_wrong(engine: Engine, place: Place, call: str, name: str, said: str) -> None:
+async def test_misuse_of_a_binding_is_an_error_that_says_what_is_wrong(
+    engine: Engine, place: Place, call: str, name: str, said: str
+) -> None:
     instance = await run_with(engine, f"await self.env.WEATHER.{call}", WEATHER=Weather())
     found = await error(instance)
     assert found[0] == name and said in found[1]
@@ -285,7 +305,13 @@ async def test_calls_of_one_execution_are_limited_in_number(engine: Engine) -> N
     [
         ("hang()", "env.GATE.hang did not answer within 0.2 s, which is the limit of a call. Ask for less at once."),
         ("echo('x' * 2_500)", "env.GATE.echo: the call is 2,5"),
-        ("say()", "env.GATE.say: the result is 3,002 bytes; the limit of a call is 2,000. Keep large data elsewhere and pass its address."),
+        (
+            "say()",
+            (
+                "env.GATE.say: the result is 3,002 bytes; the limit of a call is 2,000. Keep large data elsewhere and "
+                "pass its address."
+            ),
+        ),
     ],
 )
 @on_engine()
@@ -297,16 +323,23 @@ async def test_a_call_is_limited_in_time_and_size(engine: Engine, call: str, sai
 def test_settings_are_the_limits_of_bindings_without_their_own(place: Place) -> None:
     async def story(engine: Engine) -> None:
         weather = Weather()
-        for number, (call, said) in enumerate((("large()", "the result is 5,002"), ("forecast('x' * 4_500)", "the call is 4,"))):
+        for number, (call, said) in enumerate(
+            (("large()", "the result is 5,002"), ("forecast('x' * 4_500)", "the call is 4,"))
+        ):
             code = Code(workflow(f"await self.env.WEATHER.{call}"), env={"WEATHER": weather})
-            flows = Dispatcher(engine, lambda metadata, code=code: code, name=f"f{number}").wrap_binding({"tenant": "acme"})
+            flows = Dispatcher(engine, lambda metadata, code=code: code, name=f"f{number}").wrap_binding(
+                {"tenant": "acme"}
+            )
             assert said in (await error(await flows.create()))[1]
 
     place.run(story, call_bytes=4_000)
 
     async def waits(engine: Engine) -> None:
         said = (await error(await run_with(engine, "await self.env.SLOW.hang()", SLOW=Slow())))[1]
-        assert said == "env.SLOW.hang did not answer within 1 s, which is the limit of a call. Ask for less at once. The setting is call_seconds (PLAYGROUND_CALL_SECONDS)."
+        assert said == (
+            "env.SLOW.hang did not answer within 1 s, which is the limit of a call. Ask for less at once. The "
+            "setting is call_seconds (PLAYGROUND_CALL_SECONDS)."
+        )
 
     place.run(waits, call_seconds=1)
 

@@ -1,4 +1,6 @@
-"""`env.SECRETS`: read by name, and redacted wherever their instance would show them, while the workflow goes on with the true values."""
+"""`env.SECRETS`: read by name, and redacted wherever their instance would show them, while the workflow goes on with
+the true values.
+"""
 
 import json
 from typing import Any
@@ -18,7 +20,9 @@ PEM = "-----BEGIN KEY-----\nMIIEvQIBADAN\nBgkqhkiG9w0B\n-----END KEY-----"
 
 def flows(engine: Engine, body: str, name: str = "secrets", **env: Any) -> Any:
     given = {"SECRETS": Secrets({"TOKEN": TOKEN, "PEM": PEM}), "KV": KV(), **env}
-    return Dispatcher(engine, lambda metadata: Code(workflow(body), env=given), name=name).wrap_binding({"tenant": "acme"})
+    return Dispatcher(engine, lambda metadata: Code(workflow(body), env=given), name=name).wrap_binding(
+        {"tenant": "acme"}
+    )
 
 
 async def everything(instance: WorkflowInstance) -> str:
@@ -146,16 +150,25 @@ NAMED = "A step's name is shown in the journal, so it may not hold a secret."
         ('await step.wait_for_event(token, "go")', f'Step "{ev.REDACTED}-1": {NAMED}'),
         (
             'await step.wait_for_event("approval", f"go-{token}")',
-            "Step \"approval-1\": An event's type is shown in the journal, so it may not hold a secret.",
+            'Step "approval-1": An event\'s type is shown in the journal, so it may not hold a secret.',
         ),
-        ('await self.env.FLOWS.create("run-" + token)', "An instance's id is shown in the journal, so it may not hold a secret."),
-        ('await self.env.FLOWS.create_batch([{"id": token}])', "An instance's id is shown in the journal, so it may not hold a secret."),
+        (
+            'await self.env.FLOWS.create("run-" + token)',
+            "An instance's id is shown in the journal, so it may not hold a secret.",
+        ),
+        (
+            'await self.env.FLOWS.create_batch([{"id": token}])',
+            "An instance's id is shown in the journal, so it may not hold a secret.",
+        ),
         (
             'await (await self.env.FLOWS.get("there")).send_event(token)',
             "An event's type is shown in the journal, so it may not hold a secret.",
         ),
         ('await self.env.KV.delete("key-" + token)', "A KV key is shown in the journal, so it may not hold a secret."),
-        ('await self.env.EFFECTS.charge(1, key=token)', "The key of an effect is shown in the journal, so it may not hold a secret."),
+        (
+            "await self.env.EFFECTS.charge(1, key=token)",
+            "The key of an effect is shown in the journal, so it may not hold a secret.",
+        ),
     ],
 )
 @on_engine()
@@ -165,7 +178,9 @@ async def test_a_name_made_at_run_time_that_holds_a_secret_ends_the_run_and_the_
     waits = Dispatcher(engine, lambda metadata: Code(workflow('await step.wait_for_event("x", "x")')), name="others")
     others = waits.wrap_binding({"tenant": "acme"})
     await others.create("there")
-    instance = await flows(engine, f"token = await self.env.SECRETS.get('TOKEN')\n{body}", FLOWS=others, EFFECTS=Effects()).create()
+    instance = await flows(
+        engine, f"token = await self.env.SECRETS.get('TOKEN')\n{body}", FLOWS=others, EFFECTS=Effects()
+    ).create()
     assert await error(instance) == ("BindingError", said)
     assert TOKEN not in await everything(instance)
     assert [row.id for row in await engine.store.list("acme") if TOKEN in row.id] == []

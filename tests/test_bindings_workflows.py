@@ -1,4 +1,6 @@
-"""`env.WORKFLOWS`: a tenant's code starts, finds and steers instances of its own, and children come back to their parents."""
+"""`env.WORKFLOWS`: a tenant's code starts, finds and steers instances of its own, and children come back to their
+parents.
+"""
 
 from typing import Any
 
@@ -56,7 +58,9 @@ async def test_a_child_is_started_in_a_step_and_its_result_comes_as_an_event(eng
 
 @on_engine()
 async def test_a_lost_attempt_finds_the_child_that_it_had_started(engine: Engine) -> None:
-    body = PARENT.replace('@step.do("start a child")', 'await step.wait_for_event("go", "go")\n    @step.do("start a child")')
+    body = PARENT.replace(
+        '@step.do("start a child")', 'await step.wait_for_event("go", "go")\n    @step.do("start a child")'
+    )
     parent = await flows(engine, body).create("parent")
     await journal_until(parent, ev.WORKFLOW_WAITING)
     await engine.kill_worker(await engine.store.find("acme", "parent"), "before-commit")
@@ -76,7 +80,8 @@ async def test_children_of_one_step_are_told_apart_and_a_batch_too(engine: Engin
     async def starts(ctx):
         flows = self.env.WORKFLOWS
         one, two = await flows.create(params={"leaf": 1}), await flows.create({"params": {"leaf": 2}})
-        more = await flows.create_batch([{"params": {"leaf": 3}}, {"id": "named", "params": {"leaf": 4}}, {"params": {"leaf": 5}}])
+        more = await flows.create_batch([
+            {"params": {"leaf": 3}}, {"id": "named", "params": {"leaf": 4}}, {"params": {"leaf": 5}}])
         if ctx["attempt"] == 1:
             raise ValueError("again")
         return [[one.id, two.id, *(made.id for made in more)], [dict(left) for left in more.refused]]
@@ -96,7 +101,8 @@ async def test_instances_of_a_batch_come_in_its_order(engine: Engine) -> None:
     body = """
     if "leaf" in event["payload"]:
         return event["payload"]["leaf"]
-    made = await self.env.WORKFLOWS.create_batch([{"params": {"leaf": 1}}, {"id": "named", "params": {"leaf": 2}}, {"params": {"leaf": 3}}])
+    made = await self.env.WORKFLOWS.create_batch([
+        {"params": {"leaf": 1}}, {"id": "named", "params": {"leaf": 2}}, {"params": {"leaf": 3}}])
     return [one.id for one in made]
     """
     mine = flows(engine, body)
@@ -131,7 +137,8 @@ async def test_all_that_can_be_done_to_an_instance_can_be_done_from_inside(engin
     seen.append((await third.status())["status"])
     failures = []
     for attempt in (
-        lambda: flows.create("other"), lambda: flows.create("no spaces"), lambda: flows.get("nobody"), lambda: third.terminate(),
+        lambda: flows.create("other"), lambda: flows.create("no spaces"),
+        lambda: flows.get("nobody"), lambda: third.terminate(),
         lambda: other.send_event("go"), lambda: other.restart({"name": "x"}), lambda: third.send_event("no.dot"),
         lambda: flows.create_batch([]), lambda: flows.create_batch(["x"]), lambda: flows.create_batch([{"nope": 1}]),
     ):
@@ -167,7 +174,8 @@ async def test_a_failed_childs_error_and_a_running_ones_status_can_be_read(engin
     child = await self.env.WORKFLOWS.create("child", "fails")
     while (status := await child.status()).status != "errored":
         await asyncio.sleep(0.01)
-    return [status.error["name"], status.error["message"], (await (await self.env.WORKFLOWS.get(event.instanceId)).status()).status]
+    return [status.error["name"], status.error["message"],
+        (await (await self.env.WORKFLOWS.get(event.instanceId)).status()).status]
     """
     assert await output(await flows(engine, body).create()) == ["ValueError", "no luck", "running"]
 

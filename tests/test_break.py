@@ -1,4 +1,6 @@
-"""Breaking steps on purpose: what becomes of their attempts, what the journal says of it, and that no worker can claim what nobody set."""
+"""Breaking steps on purpose: what becomes of their attempts, what the journal says of it, and that no worker can claim
+what nobody set.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -66,7 +68,11 @@ async def test_a_break_that_outlasts_the_retries_fails_the_step_with_an_error_it
             await run.result()
         [left] = (await run.state()).breaks
         assert (left["left"], left["times"]) == (6, 9)
-    body = PAY.replace("return [", "from workers import InjectedError\ntry:\n    await charge()\nexcept InjectedError as error:\n    return str(error)\nreturn [")
+    body = PAY.replace(
+        "return [",
+        "from workers import InjectedError\ntry:\n    await charge()\nexcept InjectedError as error:\n    return "
+        "str(error)\nreturn [",
+    )
     async with playing(body) as (_, run):
         await run.break_step("charge", "fail", times=3)
         assert await run.result() == breaks.MESSAGE
@@ -91,7 +97,11 @@ async def test_a_slow_attempt_takes_its_time_and_is_still_under_the_step_s_timeo
         [slow] = (await run.step("charge")).attempts
         assert (slow.ended_at - slow.started_at, slow.injected) == (150, "slow")
         late, again = (await run.step("mail")).attempts
-        assert (late.error["message"], late.injected, again.injected) == ("Execution timed out after 200ms", "slow", None)
+        assert (late.error["message"], late.injected, again.injected) == (
+            "Execution timed out after 200ms",
+            "slow",
+            None,
+        )
 
 
 @story
@@ -173,7 +183,13 @@ async def test_a_restart_keeps_what_is_not_used_up_and_may_break_more():
 @story
 async def test_what_makes_no_sense_is_refused_and_nothing_is_changed():
     async with playing(PAY) as (_, run):
-        for given in ({"how": "explode"}, {"how": "fail", "times": 0}, {"how": "fail", "times": 1_001}, {"how": "slow"}, {"how": "slow", "ms": 60_000}):
+        for given in (
+            {"how": "explode"},
+            {"how": "fail", "times": 0},
+            {"how": "fail", "times": 1_001},
+            {"how": "slow"},
+            {"how": "slow", "ms": 60_000},
+        ):
             with pytest.raises(CannotBreak):
                 await run.break_step("charge", **given)
         with pytest.raises(CannotBreak, match="max length"):
@@ -193,7 +209,11 @@ async def test_an_armed_kill_waits_for_its_moment_over_hibernation_and_a_dead_se
         await run.wait_for_step("first", status="sleeping")
         await run.kill_worker("during-step")
         await tester.advance("20 seconds")
-        assert (await run.types(ev.EXECUTION_ENDED), (await run.state()).armed) == ([ev.EXECUTION_ENDED], "during-step")  # hibernated
+        # Hibernated.
+        assert (await run.types(ev.EXECUTION_ENDED), (await run.state()).armed) == (
+            [ev.EXECUTION_ENDED],
+            "during-step",
+        )
         await tester.restart_server()
         assert await run.result() == [{"id": 7}, "mailed"]
         assert tried(await run.step("charge")) == [(None, "WorkerLost"), (None, None)]
@@ -232,13 +252,19 @@ async def test_real_workers_know_a_break_before_and_during_their_life():
         await again.break_step("late", "fail")
         await again.send_event("go")
         late = await again.wait_for_step("late", status="retrying")
-        assert (tried(late), (await again.step("early")).attempts[0].injected) == ([("fail", "InjectedError")], "return")
+        assert (tried(late), (await again.step("early")).attempts[0].injected) == (
+            [("fail", "InjectedError")],
+            "return",
+        )
 
 
 CLAIMS: dict[str, Any] = {
     "a break that nobody set": (NewBreak("other", None, "fail"), [do(broken=2)]),
     "a break of another step": (NewBreak("s", 2, "fail"), [do(broken=2)]),
-    "a break that is used up": (NewBreak("s", None, "return", value=1), [do(broken=2), done(value=1), do(count=2, broken=2)]),
+    "a break that is used up": (
+        NewBreak("s", None, "return", value=1),
+        [do(broken=2), done(value=1), do(count=2, broken=2)],
+    ),
     "a result of what was to fail": (NewBreak("s", None, "fail"), [do(broken=2), done(value="forged")]),
 }
 
@@ -258,11 +284,15 @@ async def test_a_worker_that_claims_what_is_not_so_is_ended(said: str, tmp_path:
 @story
 async def test_what_is_written_of_a_broken_attempt_is_the_break_s_whatever_the_worker_says(tmp_path: Path):
     async with staged(tmp_path) as stage:
-        row, puppet = await stage.begin(breaks=[NewBreak("s", None, "return", value="given"), NewBreak("t", None, "fail")])
+        row, puppet = await stage.begin(
+            breaks=[NewBreak("s", None, "return", value="given"), NewBreak("t", None, "fail")]
+        )
         await puppet.say(do(broken=2), done(value="forged"))
         assert (await puppet.hear())["op"] == "ok"
         error = {"name": "Forged", "message": "forged"}
-        await puppet.say(do("t", broken=3), frame(op="fail", step=["do", "t", 1], attempt=1, error=error, retryable=True))
+        await puppet.say(
+            do("t", broken=3), frame(op="fail", step=["do", "t", 1], attempt=1, error=error, retryable=True)
+        )
         await puppet.hear()
         await puppet.say(frame(op="finish", output=None))
         state = await stage.end(row)
@@ -271,14 +301,23 @@ async def test_what_is_written_of_a_broken_attempt_is_the_break_s_whatever_the_w
 
 
 def test_over_http_it_takes_the_control_token_and_is_listed_with_the_instance(site: Site):
-    made = site.create(APPROVAL, breaks=[{"step": {"kind": "do", "name": "ask"}, "how": "return", "value": {"said": 1}}])
+    made = site.create(
+        APPROVAL, breaks=[{"step": {"kind": "do", "name": "ask"}, "how": "return", "value": {"said": 1}}]
+    )
     site.until(made, "wait_started")
     late = {"step": {"name": "later", "count": 2}, "how": "slow", "ms": 20}
     assert site.client.post(f"/api{made['url']}/break", json=late).status_code == 401
     assert site.operate(made, "break", late).status_code == 202
     shown = site.client.get(f"/api{made['url']}").json()
     [left] = shown["breaks"]
-    assert left == {"id": left["id"], "step": {"kind": "do", "name": "later", "count": 2}, "how": "slow", "times": 1, "left": 1, "ms": 20}
+    assert left == {
+        "id": left["id"],
+        "step": {"kind": "do", "name": "later", "count": 2},
+        "how": "slow",
+        "times": 1,
+        "left": 1,
+        "ms": 20,
+    }
     assert (shown["steps"][0]["output"], shown["steps"][0]["attempts"][0]["injected"]) == ({"said": 1}, "return")
     assert site.operate(made, "break", {**late, "how": None}).status_code == 202
     site.operate(made, "events/approved", {"by": "Ada"})

@@ -38,7 +38,17 @@ def visit(request: pytest.FixtureRequest, opened: Callable[..., Playground]) -> 
 
 def test_a_page_of_each_kind(visit: Callable[[str], Playground]) -> None:
     at = visit("/")
-    for path in ("/", "/examples", "/examples/saga", "/about", "/security", "/tenants", "/tenants/acme", "/nothing-is-here", "/instances/there-is-none"):
+    for path in (
+        "/",
+        "/examples",
+        "/examples/saga",
+        "/about",
+        "/security",
+        "/tenants",
+        "/tenants/acme",
+        "/nothing-is-here",
+        "/instances/there-is-none",
+    ):
         if path != "/" and at.page.goto(at.url + path).status == 404:
             at.watched.forgive("404")
         expect(at.page.locator("h1").first).to_be_attached()

@@ -1,4 +1,6 @@
-"""A bad day on the page: errors before the last attempt, code that has changed since it ran, large outputs, the past."""
+"""A bad day on the page: errors before the last attempt, code that has changed since it ran, large outputs,
+the past.
+"""
 
 import re
 from collections.abc import Callable
@@ -23,7 +25,10 @@ class TenantWorkflow(WorkflowEntrypoint):
         return await price()
 """
 MISSING = TYPO.replace('order = {"prize": 7}', "import requests").replace('order["price"]', "requests")
-OTHER = 'from workers import WorkflowEntrypoint\n\n\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n        await step.sleep("nap", 1)\n'
+OTHER = (
+    "from workers import WorkflowEntrypoint\n\n\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, "
+    'event, step):\n        await step.sleep("nap", 1)\n'
+)
 LARGE = """from workers import WorkflowEntrypoint
 
 
@@ -34,21 +39,30 @@ class TenantWorkflow(WorkflowEntrypoint):
             return bytes(1024)
 
         blob = await load()
-        return {"blob": blob, "rows": [{"number": number, "name": f"row {number} of this table"} for number in range(200)]}
+        return {"blob": blob,
+            "rows": [{"number": number, "name": f"row {number} of this table"} for number in range(200)]}
 """
 WORDS = "the shop told no price for it"
-WORDY = TYPO.replace('order = {"prize": 7}', f'words = "{WORDS}"').replace('return order["price"]', "raise ValueError(words)")
-SLEEPS = TYPO.replace("return await price()", 'await step.sleep("nap", "1 hour")').replace('return order["price"]', "return order")
+WORDY = TYPO.replace('order = {"prize": 7}', f'words = "{WORDS}"').replace(
+    'return order["price"]', "raise ValueError(words)"
+)
+SLEEPS = TYPO.replace("return await price()", 'await step.sleep("nap", "1 hour")').replace(
+    'return order["price"]', "return order"
+)
 
 
 @pytest.mark.parametrize("size", [{}, PHONE], ids=["wide", "telephone"])
-def test_the_first_failed_attempt_says_what_where_and_what_to_do(opened: Callable[..., Playground], size: dict[str, object]) -> None:
+def test_the_first_failed_attempt_says_what_where_and_what_to_do(
+    opened: Callable[..., Playground], size: dict[str, object]
+) -> None:
     page = opened("/", reduced_motion="reduce", **size)
     page.run(TYPO)
     error = page.page.get_by_role("region", name="Error of look up the price")
     expect(error).to_contain_text("KeyError: 'price'")
     expect(error).to_contain_text("attempt 1 of 6")
-    expect(page.page.locator("[data-part=sentence]")).to_contain_text("look up the price failed at line 9: KeyError: 'price'")
+    expect(page.page.locator("[data-part=sentence]")).to_contain_text(
+        "look up the price failed at line 9: KeyError: 'price'"
+    )
     assert findings(page.page) == []
     assert page.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     error.get_by_role("button", name="Fix and fork").click()
@@ -108,7 +122,9 @@ def test_marks_go_with_the_code_that_they_were_made_for(opened: Callable[..., Pl
     expect(raised).to_have_count(0)
     expect(note).to_have_count(0)
     expect(page.page.locator(".cm-note-old")).to_have_count(0)
-    expect(page.error.locator("a.old[data-line='8']").first).to_have_attribute("title", "No longer in the editor: it ran as line 8")
+    expect(page.error.locator("a.old[data-line='8']").first).to_have_attribute(
+        "title", "No longer in the editor: it ran as line 8"
+    )
     page.write("# new\n" + MISSING)
     expect(raised).to_contain_text("import requests")
     expect(page.error.get_by_role("link", name="line 9").first).to_be_visible()
@@ -147,7 +163,9 @@ def test_a_banner_goes_once_it_is_untrue(opened: Callable[..., Playground]) -> N
 
 
 @pytest.mark.parametrize("size", [{}, PHONE], ids=["wide", "telephone"])
-def test_a_large_output_is_folded_and_says_its_types_first(opened: Callable[..., Playground], size: dict[str, object]) -> None:
+def test_a_large_output_is_folded_and_says_its_types_first(
+    opened: Callable[..., Playground], size: dict[str, object]
+) -> None:
     page = opened("/", reduced_motion="reduce", **size)
     page.run(LARGE)
     page.expect_status("Complete")

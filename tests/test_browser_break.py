@@ -1,4 +1,6 @@
-"""Breaking a run on purpose, in a real browser: steps that are made to fail, a kill that is armed and taken back, chaos."""
+"""Breaking a run on purpose, in a real browser: steps that are made to fail, a kill that is armed and taken back,
+chaos.
+"""
 
 import re
 from collections.abc import Callable, Iterator
@@ -77,7 +79,9 @@ def test_a_step_is_broken_before_it_runs_by_keyboard_and_again_when_it_has(opene
     expect(listed).to_contain_text('mail returns "not sent" without running, once')
 
     page.control("Wake a while now").click()
-    expect(page.page.locator('[data-part="sentence"]')).to_contain_text("charge was made to fail on purpose. Attempt 2 of 4 begins at")
+    expect(page.page.locator('[data-part="sentence"]')).to_contain_text(
+        "charge was made to fail on purpose. Attempt 2 of 4 begins at"
+    )
     expect(listed).to_contain_text("charge fails its next attempt")
     page.control("Clear: charge fails its next attempt").click()
     expect(listed).not_to_contain_text("charge")
@@ -107,7 +111,9 @@ def test_a_step_is_broken_before_it_runs_by_keyboard_and_again_when_it_has(opene
     assert types.count("break_cleared") == 1
 
 
-def test_a_kill_is_armed_seen_by_who_watches_and_taken_back(opened: Callable[..., Playground], open_page: Callable, server: Server) -> None:
+def test_a_kill_is_armed_seen_by_who_watches_and_taken_back(
+    opened: Callable[..., Playground], open_page: Callable, server: Server
+) -> None:
     page = opened()
     page.run()
     page.expect_step("a while", "asleep")
@@ -138,7 +144,9 @@ def test_chaos_on_a_telephone_shows_a_row_for_each_commit(opened: Callable[..., 
     rows = chaos.get_by_role("list", name="Reruns").get_by_role("listitem")
     expect(chaos.get_by_role("button", name="Run chaos again")).to_be_visible()
     expect(rows).to_have_count(4)
-    expect(rows).to_contain_text(["without a kill", "before the commit of charge", "before the commit of mail", "before the end of the run"])
+    expect(rows).to_contain_text(
+        ["without a kill", "before the commit of charge", "before the commit of mail", "before the end of the run"]
+    )
     expect(rows.nth(1)).to_contain_text("charge ran twice, and so did its effect")
     expect(chaos).to_contain_text("3 kills: each time it came to the same output.")
     assert page.page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -1,4 +1,6 @@
-"""Numbers typed into the page's forms arrive as they were typed, and what is stored is shown and offered with all its digits."""
+"""Numbers typed into the page's forms arrive as they were typed, and what is stored is shown and offered with all its
+digits.
+"""
 
 import re
 from collections.abc import Callable
@@ -66,7 +68,9 @@ def test_no_form_of_a_run_rounds_a_number(opened: Callable[..., Playground]) -> 
     expect(page.page.locator("#params")).to_have_value('{\n  "n": 9007199254740993,\n  "x": 1.0\n}')
 
 
-def test_a_value_that_a_break_returns_keeps_its_digits_before_and_during_a_run(opened: Callable[..., Playground]) -> None:
+def test_a_value_that_a_break_returns_keeps_its_digits_before_and_during_a_run(
+    opened: Callable[..., Playground],
+) -> None:
     page = opened("/")
     page.write(SOURCE)
     bolt = page.page.get_by_role("button", name=re.compile("^Break quote"))

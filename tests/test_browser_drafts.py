@@ -1,4 +1,6 @@
-"""Drafts of several tabs: each has its own, none is written over, and a tab that is reloaded or opened again has it back."""
+"""Drafts of several tabs: each has its own, none is written over, and a tab that is reloaded or opened again has it
+back.
+"""
 
 import json
 import re
@@ -32,12 +34,16 @@ def edit(page: Playground, source: str) -> None:
 
 def drafts(page: Playground) -> dict[str, dict[str, str]]:
     """What is kept, by the code."""
-    found = page.page.evaluate("Object.entries(localStorage).filter(([name]) => name.startsWith('playground.draft.')).map(([, text]) => text)")
+    found = page.page.evaluate(
+        "Object.entries(localStorage).filter(([name]) => name.startsWith('playground.draft.')).map(([, text]) => text)"
+    )
     return {json.loads(text)["source"].strip(): json.loads(text) for text in found}
 
 
 @pytest.mark.parametrize("path", ["/", "/examples/retries"])
-def test_two_tabs_keep_a_draft_each_and_have_it_back_after_a_reload(opened: Callable[..., Playground], path: str) -> None:
+def test_two_tabs_keep_a_draft_each_and_have_it_back_after_a_reload(
+    opened: Callable[..., Playground], path: str
+) -> None:
     one = opened(path)
     two = tab(one, path)
     edit(one, "# of the first\n")
@@ -111,7 +117,8 @@ def test_without_locks_nothing_is_written_over_either(opened: Callable[..., Play
 def test_the_oldest_draft_gives_way_when_there_are_many_and_that_is_said(opened: Callable[..., Playground]) -> None:
     page = opened("/examples/retries")
     fill = """most => { for (let place = 0; place < most; place += 1)
-        localStorage.setItem(`playground.draft.${place}`, JSON.stringify({ base: `snippet:${place}`, source: `# ${place}`, params: "", title: "T", at: place })); }"""
+        localStorage.setItem(`playground.draft.${place}`, JSON.stringify({
+            base: `snippet:${place}`, source: `# ${place}`, params: "", title: "T", at: place })); }"""
     page.page.evaluate(fill, MOST)
     page.write("# mine\n")
     expect(page.page.locator("#draft")).to_contain_text("one from 1 January gave way")
@@ -122,9 +129,18 @@ def test_the_oldest_draft_gives_way_when_there_are_many_and_that_is_said(opened:
 def test_drafts_of_an_earlier_version_of_the_page_are_taken_over(opened: Callable[..., Playground]) -> None:
     page = opened("/about")
     old = {"base": "example:retries", "source": "# latest", "params": "", "title": "Old", "at": 5}
-    shelf = {"example:retries": {**old, "at": 5}, "snippet:abc": {"source": "# shared", "params": "", "title": "S", "at": 4}}
-    page.page.evaluate("([shelf, old]) => { localStorage.setItem('playground.drafts', shelf); localStorage.setItem('playground.draft', old); }", [json.dumps(shelf), json.dumps(old)])
+    shelf = {
+        "example:retries": {**old, "at": 5},
+        "snippet:abc": {"source": "# shared", "params": "", "title": "S", "at": 4},
+    }
+    page.page.evaluate(
+        "([shelf, old]) => { localStorage.setItem('playground.drafts', shelf); "
+        "localStorage.setItem('playground.draft', old); }",
+        [json.dumps(shelf), json.dumps(old)],
+    )
     page.page.goto(page.url)
     expect_code(page, "# latest")
     assert {draft["base"] for draft in drafts(page).values()} == {"example:retries", "snippet:abc"}
-    assert page.page.evaluate("[localStorage.getItem('playground.drafts'), localStorage.getItem('playground.draft')]") == [None, None]
+    assert page.page.evaluate(
+        "[localStorage.getItem('playground.drafts'), localStorage.getItem('playground.draft')]"
+    ) == [None, None]

@@ -1,4 +1,6 @@
-"""What a visitor does before the page's scripts have come, on a slow line: pressed, typed, selected and scrolled, and none of it is lost."""
+"""What a visitor does before the page's scripts have come, on a slow line: pressed, typed, selected and scrolled, and
+none of it is lost.
+"""
 
 import json
 from collections.abc import Callable
@@ -16,7 +18,9 @@ def places(page: Playground) -> list[dict[str, float] | None]:
 
 
 @pytest.mark.parametrize("viewport", [{"width": 1280, "height": 800}, PHONE], ids=["wide", "phone"])
-def test_a_press_on_run_before_the_script_has_come_runs_what_was_typed_before(opened: Callable[..., Playground], viewport: dict[str, int]) -> None:
+def test_a_press_on_run_before_the_script_has_come_runs_what_was_typed_before(
+    opened: Callable[..., Playground], viewport: dict[str, int]
+) -> None:
     page = opened("/", hold=SCRIPT, viewport=viewport)
     page.page.locator("#listing").click(position={"x": 300, "y": 12})
     page.page.keyboard.press("ControlOrMeta+Home")
@@ -30,7 +34,11 @@ def test_a_press_on_run_before_the_script_has_come_runs_what_was_typed_before(op
     instance = page.instance
     page.expect_status("Complete")
     source = page.page.request.get(f"{page.url}/api/instances/{instance}").json()
-    assert page.page.request.get(f"{page.url}/api/snippets/{source['snippet']}").json()["source"].startswith("# typed early\n")
+    assert (
+        page.page.request.get(f"{page.url}/api/snippets/{source['snippet']}")
+        .json()["source"]
+        .startswith("# typed early\n")
+    )
 
 
 def test_a_press_between_the_script_and_the_editor_waits_for_the_editor(opened: Callable[..., Playground]) -> None:
@@ -45,7 +53,9 @@ def test_a_press_between_the_script_and_the_editor_waits_for_the_editor(opened: 
     assert page.instance
 
 
-def test_selection_scroll_and_focus_go_over_to_the_editor_and_typing_can_be_undone(opened: Callable[..., Playground]) -> None:
+def test_selection_scroll_and_focus_go_over_to_the_editor_and_typing_can_be_undone(
+    opened: Callable[..., Playground],
+) -> None:
     page = opened("/examples/saga", hold=EDITOR, viewport={"width": 1280, "height": 500})
     source = page.page.locator("#source")
     original = source.input_value()
@@ -92,7 +102,9 @@ def test_code_from_a_link_is_not_run_by_a_press_that_came_before_the_script(open
 
 
 @pytest.mark.parametrize("height", [800, 480])
-def test_what_can_be_pressed_does_not_jump_when_the_scripts_come(opened: Callable[..., Playground], height: int) -> None:
+def test_what_can_be_pressed_does_not_jump_when_the_scripts_come(
+    opened: Callable[..., Playground], height: int
+) -> None:
     page = opened("/examples/hello", hold=SCRIPT, viewport={"width": 1280, "height": height})
     expect(page.page.locator(".onward .card")).to_have_count(3)
     before = places(page)
@@ -102,7 +114,9 @@ def test_what_can_be_pressed_does_not_jump_when_the_scripts_come(opened: Callabl
     assert places(page) == before
 
 
-def test_a_script_that_never_comes_leaves_a_page_that_can_save_what_was_typed(opened: Callable[..., Playground]) -> None:
+def test_a_script_that_never_comes_leaves_a_page_that_can_save_what_was_typed(
+    opened: Callable[..., Playground],
+) -> None:
     page = opened("/examples/hello", hold=SCRIPT)
     page.page.locator("#listing").press("#")
     page.run_button.click()

@@ -12,7 +12,8 @@ FIRST_LOAD_REQUESTS = 12
 WEIGHT = """async () => {
     await document.fonts.ready;
     const loaded = [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")];
-    return { bytes: loaded.reduce((sum, one) => sum + one.transferSize, 0), names: loaded.map((one) => new URL(one.name).pathname) };
+    const bytes = loaded.reduce((sum, one) => sum + one.transferSize, 0);
+    return { bytes, names: loaded.map((one) => new URL(one.name).pathname) };
 }"""
 UGLY = """from workers import WorkflowEntrypoint
 class TenantWorkflow( WorkflowEntrypoint ):
@@ -52,7 +53,9 @@ def point_at(page: Playground, word: str) -> None:
 
 def policy(page: Playground, what: str) -> str:
     """What a script is allowed that the page names."""
-    return page.page.request.get(page.url + page.page.locator("#app").get_attribute(f"data-{what}")).headers["content-security-policy"]
+    return page.page.request.get(page.url + page.page.locator("#app").get_attribute(f"data-{what}")).headers[
+        "content-security-policy"
+    ]
 
 
 def lines(page: Playground) -> str:
@@ -161,7 +164,9 @@ def test_completion_knows_what_may_be_written_here(opened: Callable[..., Playgro
     keys.press("Escape")
     keys.press("Escape")
     expect(shown).to_have_count(0)
-    keys.type("toString(event.constructor, step.valueOf(")  # what every object of the page's own language has is no part of the API
+    keys.type(
+        "toString(event.constructor, step.valueOf("
+    )  # what every object of the page's own language has is no part of the API
     assert "key=toString(event.constructor, step.valueOf(" in lines(page)
 
 

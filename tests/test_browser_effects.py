@@ -1,4 +1,6 @@
-"""The ledger of effects beside a living run: a worker is killed after its effect, it happens twice, and a key cures it."""
+"""The ledger of effects beside a living run: a worker is killed after its effect, it happens twice,
+and a key cures it.
+"""
 
 import re
 import urllib.request
@@ -26,7 +28,9 @@ class TenantWorkflow(WorkflowEntrypoint):
 """
 TIMED = """() => {
     const { setTimeout } = window;
-    window.setTimeout = (call, ms) => setTimeout(() => { call(); if (ms === 120) document.documentElement.dataset.timed = "yes"; }, ms);
+    window.setTimeout = (call, ms) => setTimeout(() => {
+        call(); if (ms === 120) document.documentElement.dataset.timed = "yes";
+        }, ms);
 }"""  # says when it was time to ask
 VIEWS = [("light", {"width": 1280, "height": 800}, False), ("dark", {"width": 390, "height": 844}, True)]
 
@@ -53,7 +57,9 @@ def test_what_a_killed_attempt_did_is_seen_to_happen_twice_until_it_has_a_key(
 
     story("", "twice")
     expect(row).to_have_class(re.compile("twice"))
-    expect(row).to_contain_text("lost its worker before its commit, and again by attempt 2. Pass key= and the second one is recognised.")
+    expect(row).to_contain_text(
+        "lost its worker before its commit, and again by attempt 2. Pass key= and the second one is recognised."
+    )
     expect(page.page.locator("#tab-effects")).to_contain_text("twice")
     expect(page.page.locator('[data-part="sentence"]')).to_contain_text("charge card charged twice")
     ground = "node => getComputedStyle(node).backgroundColor"
@@ -70,7 +76,10 @@ def test_code_that_calls_none_says_so_and_nothing_is_asked(server: Server, open_
     asked: list[str] = []
     watched.page.on("request", lambda request: asked.append(request.url))
     page = Playground(watched, server.url)
-    page.run('from workers import WorkflowEntrypoint\n\n\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n        return await step.do("x", lambda: 1)\n')
+    page.run(
+        "from workers import WorkflowEntrypoint\n\n\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def "
+        'run(self, event, step):\n        return await step.do("x", lambda: 1)\n'
+    )
     page.expect_status("Complete")
     page.tab("Effects")
     expect(page.page.get_by_text("No effects: this code calls none.")).to_be_visible()
@@ -80,7 +89,11 @@ def test_code_that_calls_none_says_so_and_nothing_is_asked(server: Server, open_
 def test_what_happened_while_the_page_was_hidden_is_there_when_it_is_shown(opened: Callable[..., Playground]) -> None:
     page = opened("/")
     page.page.locator("#params").fill('{"amount": 49}')
-    page.run(SHOP.replace("KEY", "").replace("30 if", "0 if").replace("return await", 'await step.sleep("a while", "1 hour")\n        return await'))
+    page.run(
+        SHOP.replace("KEY", "")
+        .replace("30 if", "0 if")
+        .replace("return await", 'await step.sleep("a while", "1 hour")\n        return await')
+    )
     page.tab("Effects")
     page.page.evaluate(HIDE, True)
     page.page.evaluate(TIMED)
@@ -91,7 +104,9 @@ def test_what_happened_while_the_page_was_hidden_is_there_when_it_is_shown(opene
     expect(page.page.get_by_role("table", name="Effects")).to_contain_text("once")
 
 
-def test_what_is_asked_for_too_early_is_asked_for_again_and_a_refusal_is_said(server: Server, open_page: Callable) -> None:
+def test_what_is_asked_for_too_early_is_asked_for_again_and_a_refusal_is_said(
+    server: Server, open_page: Callable
+) -> None:
     watched = open_page(f"{server.url}/")
     page = Playground(watched, server.url)
     early: list[Route] = []
@@ -119,7 +134,10 @@ def test_what_is_asked_for_too_early_is_asked_for_again_and_a_refusal_is_said(se
 
 
 def test_the_ledger_reads_without_scripts(server: Server, open_page: Callable) -> None:
-    made = ask(server.url + "/api/instances", {"source": SHOP.replace("KEY", "").replace("30 if", "0 if"), "params": {"amount": 49}})
+    made = ask(
+        server.url + "/api/instances",
+        {"source": SHOP.replace("KEY", "").replace("30 if", "0 if"), "params": {"amount": 49}},
+    )
     with urllib.request.urlopen(f"{server.url}/api{made['url']}/stream", timeout=30) as stream:
         assert any(line.strip() == b"event: end" for line in stream)
     page = open_page(server.url + made["url"], java_script_enabled=False).page

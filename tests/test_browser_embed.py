@@ -1,4 +1,6 @@
-"""A snippet in another site's frame: small, in both themes, without storage, it runs when somebody presses Run and not before."""
+"""A snippet in another site's frame: small, in both themes, without storage, it runs when somebody presses Run and not
+before.
+"""
 
 import http.server
 import threading
@@ -71,16 +73,25 @@ def elsewhere() -> Iterator[Callable[[str], str]]:
 
 
 @pytest.mark.parametrize(("width", "theme"), [(320, "dark"), (800, "light")], ids=["320-dark", "800-light"])
-def test_a_run_starts_in_the_frame_and_is_seen_there(server: Server, browser: Browser, elsewhere: Callable[[str], str], width: int, theme: str) -> None:
+def test_a_run_starts_in_the_frame_and_is_seen_there(
+    server: Server, browser: Browser, elsewhere: Callable[[str], str], width: int, theme: str
+) -> None:
     snippet = ask(server.url + "/api/snippets", {"source": CODE, "params": {"n": 40}})
-    context = browser.new_context(viewport={"width": width + 40, "height": 520}, color_scheme="light" if theme == "dark" else "dark")
+    context = browser.new_context(
+        viewport={"width": width + 40, "height": 520}, color_scheme="light" if theme == "dark" else "dark"
+    )
     try:
         context.add_init_script(NO_STORAGE)
         page = context.new_page()
         trouble: list[str] = []
         page.on("pageerror", lambda error: trouble.append(error.message))
         page.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
-        page.goto(elsewhere(f'<!doctype html><iframe src="{server.url}{snippet["url"]}/embed?theme={theme}" width="{width}" height="420"></iframe>'))
+        page.goto(
+            elsewhere(
+                f'<!doctype html><iframe src="{server.url}{snippet["url"]}/embed?theme={theme}" width="{width}" '
+                'height="420"></iframe>'
+            )
+        )
         frame = page.frame_locator("iframe")
         expect(frame.locator("#listing")).to_contain_text("class TenantWorkflow")
         ground = frame.locator("body").evaluate("node => getComputedStyle(node).backgroundColor")
@@ -100,7 +111,9 @@ def test_a_run_starts_in_the_frame_and_is_seen_there(server: Server, browser: Br
         assert frame.locator("body").evaluate("() => document.documentElement.scrollWidth") <= width
         for control in frame.locator(".runhead button:visible, .embed-bar :is(a, button):visible").all():
             box, edge = control.bounding_box(), page.locator("iframe").bounding_box()
-            assert box and edge and box["x"] + box["width"] <= edge["x"] + edge["width"], control.get_attribute("aria-label")
+            assert box and edge and box["x"] + box["width"] <= edge["x"] + edge["width"], control.get_attribute(
+                "aria-label"
+            )
         assert (frame.locator("#whole").get_attribute("href") or "").startswith("/instances/")
         assert trouble == []
     finally:

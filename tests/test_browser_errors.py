@@ -1,4 +1,6 @@
-"""Errors, nested steps and cancelled waits of real runs, as a person sees them: on a wide page, on a telephone, without scripts, beside another run."""
+"""Errors, nested steps and cancelled waits of real runs, as a person sees them: on a wide page, on a telephone, without
+scripts, beside another run.
+"""
 
 from collections.abc import Callable
 
@@ -65,7 +67,9 @@ class TenantWorkflow(WorkflowEntrypoint):
 
 
 @pytest.mark.parametrize("size", [{}, PHONE], ids=["wide", "telephone"])
-def test_an_error_stands_with_its_cause_its_notes_and_its_lines(opened: Callable[..., Playground], size: dict[str, object]) -> None:
+def test_an_error_stands_with_its_cause_its_notes_and_its_lines(
+    opened: Callable[..., Playground], size: dict[str, object]
+) -> None:
     page = opened("/", reduced_motion="reduce", **size)
     page.run(CHAINED)
     page.expect_status("Errored")
@@ -100,14 +104,22 @@ def test_members_of_groups_in_groups_stand_as_a_tree_and_each_has_its_line(opene
 
 
 @pytest.mark.parametrize("size", [{}, PHONE], ids=["wide", "telephone"])
-def test_a_step_in_a_step_stands_under_it_and_what_was_given_up_says_so(opened: Callable[..., Playground], size: dict[str, object]) -> None:
+def test_a_step_in_a_step_stands_under_it_and_what_was_given_up_says_so(
+    opened: Callable[..., Playground], size: dict[str, object]
+) -> None:
     page = opened("/", reduced_motion="reduce", **size)
     id = page.run(NESTED)
     page.expect_status("Complete")
     if size:
         page.tab("Timeline")
     rows = page.page.get_by_role("list", name="Steps").get_by_role("button")
-    assert [name.split("\n")[0] for name in rows.all_inner_texts() if name] == ["answer", "load", "fetch", "fetch", "for nothing"]
+    assert [name.split("\n")[0] for name in rows.all_inner_texts() if name] == [
+        "answer",
+        "load",
+        "fetch",
+        "fetch",
+        "for nothing",
+    ]
     expect(rows.nth(2)).to_contain_text("fetch, in load, done")
     for name in ("answer", "for nothing"):
         page.expect_step(name, "cancelled")

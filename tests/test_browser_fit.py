@@ -1,4 +1,6 @@
-"""The page fits every screen: nothing runs over its edge, the code is in sight, and every control is wholly there or can be scrolled to."""
+"""The page fits every screen: nothing runs over its edge, the code is in sight, and every control is wholly there or
+can be scrolled to.
+"""
 
 from collections.abc import Callable
 
@@ -30,13 +32,17 @@ class TenantWorkflow(WorkflowEntrypoint):
 """
 FINISHED = LONG_RUN.replace("sleep(600)", "sleep(0)")
 
-# What is wrong with the page as it is: what runs over the right or left edge, controls that are cut off and cannot be scrolled to.
+# What is wrong with the page as it is: what runs over the right or left edge, controls that are cut off and cannot be
+# scrolled to.
 WRONG = """() => {
     const wide = document.documentElement.clientWidth, high = innerHeight, found = [];
-    if (document.documentElement.scrollWidth > wide) found.push(`the page is ${document.documentElement.scrollWidth} px wide`);
-    const named = (node) => node.getAttribute("aria-label") || node.id || node.textContent.trim().slice(0, 30) || node.className;
+    if (document.documentElement.scrollWidth > wide)
+        found.push(`the page is ${document.documentElement.scrollWidth} px wide`);
+    const named = (node) => node.getAttribute("aria-label") || node.id ||
+        node.textContent.trim().slice(0, 30) || node.className;
     const open = document.querySelector("dialog[open]");
-    for (const node of (open ?? document).querySelectorAll("button, a[href], input, textarea, summary, [role=tab], [role=separator]")) {
+    for (const node of (open ?? document).querySelectorAll(
+        "button, a[href], input, textarea, summary, [role=tab], [role=separator]")) {
         if (!node.checkVisibility({ visibilityProperty: true }) || node.closest(".cm-editor, .sr, .skip")) continue;
         const box = node.getBoundingClientRect();
         if (!box.width || !box.height) continue;
@@ -47,13 +53,16 @@ WRONG = """() => {
             const edge = up.getBoundingClientRect();
             if (overflowX !== "visible" && (box.left < edge.left - 0.5 || box.right > edge.right + 0.5)) over = true;
             if (overflowY === "auto" || overflowY === "scroll") scrolls ||= up.scrollHeight > up.clientHeight + 1;
-            else if (overflowY !== "visible" && !scrolls) [top, bottom] = [Math.max(top, edge.top), Math.min(bottom, edge.bottom)];
+            else if (overflowY !== "visible" && !scrolls)
+                [top, bottom] = [Math.max(top, edge.top), Math.min(bottom, edge.bottom)];
         }
         if (over) found.push(`${named(node)} is cut at a side: ${box.left} to ${box.right}`);
-        else if (!scrolls && (box.top < top - 0.5 || box.bottom > bottom + 0.5)) found.push(`${named(node)} is cut: ${box.top} to ${box.bottom}`);
+        else if (!scrolls && (box.top < top - 0.5 || box.bottom > bottom + 0.5))
+            found.push(`${named(node)} is cut: ${box.top} to ${box.bottom}`);
     }
     const timeline = document.querySelector(".run-live > .tl");
-    if (timeline.checkVisibility() && timeline.clientHeight < Math.min(130, timeline.scrollHeight)) found.push(`the timeline is ${timeline.clientHeight} px high`);
+    if (timeline.checkVisibility() && timeline.clientHeight < Math.min(130, timeline.scrollHeight))
+        found.push(`the timeline is ${timeline.clientHeight} px high`);
     return found;
 }"""
 LINES = """() => {
@@ -89,7 +98,9 @@ def test_a_start_page_fits_every_screen(opened: Callable[..., Playground]) -> No
     assert walk(page, code=True) == ""
 
 
-@pytest.mark.parametrize(("source", "status"), [(LONG_RUN, "Running"), (FINISHED, "Complete")], ids=["running", "finished"])
+@pytest.mark.parametrize(
+    ("source", "status"), [(LONG_RUN, "Running"), (FINISHED, "Complete")], ids=["running", "finished"]
+)
 def test_a_run_fits_every_screen(opened: Callable[..., Playground], source: str, status: str) -> None:
     page = opened("/")
     page.run(source)

@@ -1,4 +1,6 @@
-"""Forks and other code by hand: the way on after an error, an edited result, a fork by somebody who watches, and a run resumed on edited code."""
+"""Forks and other code by hand: the way on after an error, an edited result, a fork by somebody who watches, and a run
+resumed on edited code.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -76,7 +78,9 @@ def test_after_an_error_the_fixed_code_goes_on_in_a_fork_with_what_finished(open
     expect(lineage).to_contain_text("at its end, 3 steps copied, with edited code.")
     for name in ("reserve stock", "approval", "charge card"):
         expect(page.step(name)).to_contain_text("copied")
-    assert types(page, page.instance).count("step_copied") == 3 and completed_steps(journal(page.url, page.instance)) == []
+    assert (
+        types(page, page.instance).count("step_copied") == 3 and completed_steps(journal(page.url, page.instance)) == []
+    )
     lineage.get_by_role("link").first.click()
     expect(page.page).to_have_url(f"{page.url}/instances/{parent}")
     page.expect_status("Errored")
@@ -96,7 +100,9 @@ def test_a_step_is_given_another_result_by_keyboard(opened: Callable[..., Playgr
     expect(fork).to_be_focused()
     page.page.keyboard.press("f")
     expect(dialog.get_by_label("Leave this run at")).to_have_value("do:charge card:1")
-    expect(dialog.get_by_role("status")).to_have_text("Begins with 2 finished steps, copied and not run: reserve stock, approval. Then charge card runs.")
+    expect(dialog.get_by_role("status")).to_have_text(
+        "Begins with 2 finished steps, copied and not run: reserve stock, approval. Then charge card runs."
+    )
     dialog.get_by_label("Run it again").focus()
     page.page.keyboard.press("ArrowUp")
     result = dialog.get_by_label("Result, JSON")
@@ -157,7 +163,9 @@ def test_a_waiting_run_goes_on_with_the_edited_code(opened: Callable[..., Playgr
     expect(page.editor).to_contain_text('receipt["receipt"]')
 
 
-def test_code_that_does_not_fit_is_shown_beside_the_journal_and_may_be_forked(opened: Callable[..., Playground]) -> None:
+def test_code_that_does_not_fit_is_shown_beside_the_journal_and_may_be_forked(
+    opened: Callable[..., Playground],
+) -> None:
     page = opened("/")
     parent = page.run(FAILS)
     page.expect_step("approval", "waiting")
@@ -196,11 +204,15 @@ def test_a_fork_is_compared_with_its_parent_while_it_lives(opened: Callable[...,
     expect(verdict).to_contain_text("The first difference is at approval: another status. 1 of 3 steps are alike.")
     expect(other).to_have_url(f"{page.url}/compare?a={parent}&b={page.instance}")
     expect(other.locator("datalist option")).to_have_count(2)
-    assert other.locator("datalist option").evaluate_all("found => found.map((one) => one.value)") == [page.instance, parent]
+    assert other.locator("datalist option").evaluate_all("found => found.map((one) => one.value)") == [
+        page.instance,
+        parent,
+    ]
     assert findings(other) == []
     form = page.page.get_by_role("form", name="Send an event to approval")
     form.get_by_label("payload").fill('"eve"')
-    other.evaluate("() => Object.assign(document.querySelector('#row-1'), { tabIndex: -1 }).focus()")  # rows stay as they are under who reads them
+    # Rows stay as they are under who reads them.
+    other.evaluate("() => Object.assign(document.querySelector('#row-1'), { tabIndex: -1 }).focus()")
     form.get_by_role("button", name="Send event").click()
     page.expect_status("Errored")
     expect(verdict).to_contain_text("The first difference is at approval: another result. 2 of 3 steps are alike.")

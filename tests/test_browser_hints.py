@@ -1,4 +1,6 @@
-"""The hints of a first visit: done by doing, by keyboard too, gone for good when they are not wanted, and not where they would be in the way."""
+"""The hints of a first visit: done by doing, by keyboard too, gone for good when they are not wanted, and not where
+they would be in the way.
+"""
 
 import re
 from collections.abc import Callable
@@ -65,7 +67,8 @@ def test_hints_lead_from_run_to_share_by_keyboard(opened: Callable[..., Playgrou
     page.control("Share").press("Enter")
     expect(page.page.get_by_role("dialog", name="Share")).to_be_visible()
     expect(hint(page)).to_have_count(0)
-    expect(page.page.get_by_label("Link to the code")).to_have_value(re.compile("/s/"))  # until there is one, the hint only stands aside
+    # Until there is one, the hint only stands aside.
+    expect(page.page.get_by_label("Link to the code")).to_have_value(re.compile("/s/"))
     page.page.goto(page.url)
     expect(page.page.locator("#problems")).to_have_text("No problems")
     expect(hint(page)).to_have_count(0)

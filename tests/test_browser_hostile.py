@@ -1,4 +1,5 @@
-"""A hostile website in a real browser, against a playground on the visitor's own machine: it has nothing stored or run there.
+"""A hostile website in a real browser, against a playground on the visitor's own machine: it has nothing stored or run
+there.
 
 It is served from another port, once under another name (another site for the browser) and once under the same (the same
 site, so that cookies come along), and once under a name that is pointed at the playground itself. Its visitor has the
@@ -40,7 +41,9 @@ TRIES = """async ({ target, evil, own, id }) => {
     const body = JSON.stringify({ source: evil });
     const came = {};
     const settle = async (name, promise) => {
-        came[name] = await promise.then(async (it) => it.type === "opaque" ? "opaque" : `${it.status} ${(await it.text()).slice(0, 80)}`, (error) => `refused: ${error.name}`);
+        came[name] = await promise.then(
+            async (it) => it.type === "opaque" ? "opaque" : `${it.status} ${(await it.text()).slice(0, 80)}`,
+            (error) => `refused: ${error.name}`);
     };
     const send = (url, more) => fetch(url, { credentials: "include", signal: AbortSignal.timeout(WAIT_MS), ...more });
     const post = (path, more) => send(target + path, { method: "POST", body, ...more });
@@ -48,10 +51,13 @@ TRIES = """async ({ target, evil, own, id }) => {
         await settle(`simple ${path}`, post(path, { mode: "no-cors", headers: { "Content-Type": "text/plain" } }));
         await settle(`form ${path}`, post(path, { mode: "no-cors", body: new URLSearchParams({ source: evil }) }));
         await settle(`cors ${path}`, post(path, { headers: { "Content-Type": "text/plain" } }));
-        await settle(`preflighted ${path}`, post(path, { headers: { "Content-Type": "application/json", "Playground-Token": "x" } }));
+        await settle(`preflighted ${path}`,
+            post(path, { headers: { "Content-Type": "application/json", "Playground-Token": "x" } }));
     }
-    await settle("a run of what is stored", post("/api/instances", { mode: "no-cors", body: JSON.stringify({ snippet: id }) }));
-    for (const method of ["PUT", "DELETE", "PATCH"]) await settle(method, send(`${target}/api/tenants/evil/workflow`, { method, body }));
+    await settle("a run of what is stored", post("/api/instances",
+        { mode: "no-cors", body: JSON.stringify({ snippet: id }) }));
+    for (const method of ["PUT", "DELETE", "PATCH"])
+        await settle(method, send(`${target}/api/tenants/evil/workflow`, { method, body }));
     navigator.sendBeacon(`${target}/api/instances`, body);
     const link = `${target}/new?${new URLSearchParams({ source: evil })}`;
     await settle("read", send(link));
@@ -69,8 +75,10 @@ TRIES = """async ({ target, evil, own, id }) => {
     }
     return came;
 }""".replace("WAIT_MS", str(WAIT_MS))
-FRAMES = """<!doctype html><title>hostile</title><style>body { margin: 0 } iframe, object, embed { width: 400px; height: 300px; border: 0; opacity: .05 }</style>
-%s<form method="post" enctype="text/plain" target="one" action="TARGET/api/instances"><input name='{"source": "EVIL", "x' value='": 1}'></form>
+FRAMES = """<!doctype html><title>hostile</title><style>body { margin: 0 }
+iframe, object, embed { width: 400px; height: 300px; border: 0; opacity: .05 }</style>
+%s<form method="post" enctype="text/plain" target="one" action="TARGET/api/instances">
+<input name='{"source": "EVIL", "x' value='": 1}'></form>
 <form method="post" target="two" action="TARGET/new"><textarea name="source">EVIL</textarea></form>
 <form method="post" target="three" action="TARGET/api/tenants/evil/keys"></form>
 <iframe name="one"></iframe><iframe name="two"></iframe><iframe name="three"></iframe>
@@ -301,7 +309,9 @@ def test_code_in_an_address_becomes_a_run_when_its_reader_presses_run_and_not_be
 
 
 def test_a_name_that_is_pointed_at_the_playground_gets_nothing(victim: Victim, visitor: BrowserContext) -> None:
-    """DNS rebinding: for the browser the page and the playground are one site, so that it may send and read anything."""
+    """DNS rebinding: for the browser the page and the playground are one site,
+    so that it may send and read anything.
+    """
     before = victim.done()
     page = visitor.new_page()
     there = f"http://{REBOUND}:{victim.server.port}"

@@ -34,7 +34,9 @@ json.dump({"asked": asked, "said": said}, sys.stdout)
 def outcome(folder: Path, **environment: str) -> dict:
     """What `launch` did with this environment, and no installer that succeeds."""
     environment["PYTHONPATH"] = str(HERE)
-    done = subprocess.run([sys.executable, "-c", SCRIPT], check=True, cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], check=True, cwd=folder, env=environment, capture_output=True, text=True
+    )
     return json.loads(done.stdout)
 
 

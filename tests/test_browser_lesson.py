@@ -14,7 +14,10 @@ MOST_TABS = 60  # presses in which everything on the page has been reached
 def assert_survived(at: Playground) -> None:
     """The run ended well although a worker was killed, and nothing that was committed ran twice."""
     events = journal(at.url, at.instance)
-    assert [event["data"]["reason"] for event in events if event["type"] == "execution_ended"] == ["killed", "completed"]
+    assert [event["data"]["reason"] for event in events if event["type"] == "execution_ended"] == [
+        "killed",
+        "completed",
+    ]
     assert completed_steps(events) == ["reserve stock", "charge card", "wait for the courier", "ship parcel"]
     attempts = [event["step"]["name"] for event in events if event["type"] == "attempt_started"]
     assert attempts == ["reserve stock", "charge card", "charge card", "ship parcel"]
@@ -26,7 +29,8 @@ def assert_survived(at: Playground) -> None:
 def focused(at: Playground) -> str:
     """What a screen reader would call the thing that has the focus."""
     return at.page.evaluate(
-        "() => { const it = document.activeElement; return (it.ariaLabel || it.textContent || it.value || '').trim().replace(/\\s+/g, ' ') }"
+        "() => { const it = document.activeElement; return (it.ariaLabel || it.textContent || it.value || "
+        "'').trim().replace(/\\s+/g, ' ') }"
     )
 
 
@@ -63,7 +67,9 @@ def test_with_the_keyboard_alone(opened: Callable[..., Playground]) -> None:
 
 
 def test_by_touch_alone_on_a_telephone(server: Server, opened: Callable[..., Playground]) -> None:
-    source = ask(f"{server.url}/api{LESSON}")["source"].replace("sleep(0.6)", "sleep(0.2)").replace("4 seconds", "1 second")
+    source = (
+        ask(f"{server.url}/api{LESSON}")["source"].replace("sleep(0.6)", "sleep(0.2)").replace("4 seconds", "1 second")
+    )
     shared = ask(f"{server.url}/api/snippets", {"source": source, "params": {"order": "B-1", "items": ["lamp"]}})
     at = opened(shared["url"], **TELEPHONE)
     at.run_button.tap()

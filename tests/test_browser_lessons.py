@@ -15,14 +15,26 @@ def test_a_lesson_is_taken_noticed_and_remembered(
     server: Server, open_page: Callable, theme: str, viewport: dict[str, int], phone: bool
 ) -> None:
     page = Playground(
-        open_page(f"{server.url}/examples/crash-and-resume", color_scheme=theme, viewport=viewport, has_touch=phone, is_mobile=phone), server.url
+        open_page(
+            f"{server.url}/examples/crash-and-resume",
+            color_scheme=theme,
+            viewport=viewport,
+            has_touch=phone,
+            is_mobile=phone,
+        ),
+        server.url,
     )
     lesson = page.page.locator('[data-part="lesson"]')
     invitation = page.page.locator('#run [data-part="invitation"]')
     expect(invitation).to_have_text("Press Run, then press Kill worker while charge card runs.")
     source = json.loads(page.page.locator("#page-data").inner_text())["source"]
-    page.run(source.replace('%")\n                await asyncio.sleep(0.6)', '%")\n                await asyncio.sleep(30)'))  # there is time to kill, on any machine
-    expect(page.page.locator('[data-part="sentence"]')).to_have_text("Try it: press Kill worker while charge card runs.")
+    # There is time to kill, on any machine.
+    page.run(
+        source.replace('%")\n                await asyncio.sleep(0.6)', '%")\n                await asyncio.sleep(30)')
+    )
+    expect(page.page.locator('[data-part="sentence"]')).to_have_text(
+        "Try it: press Kill worker while charge card runs."
+    )
     expect(page.page.locator('[data-part="narrator"]')).to_have_attribute("data-press", "kill-worker")
     expect(lesson).to_be_hidden()
     page.page.locator('[data-part="kill"]').click()
@@ -47,7 +59,9 @@ def test_a_lesson_is_taken_noticed_and_remembered(
     expect(invitation).to_have_text("You have done this lesson. Press Run to see it again.")
 
 
-def test_a_second_task_is_asked_for_once_the_first_is_done_and_belongs_to_edited_code_too(opened: Callable[..., Playground]) -> None:
+def test_a_second_task_is_asked_for_once_the_first_is_done_and_belongs_to_edited_code_too(
+    opened: Callable[..., Playground],
+) -> None:
     page = opened("/examples/two-tenants")
     lesson = page.page.locator('[data-part="lesson"]')
     source = json.loads(page.page.locator("#page-data").inner_text())["source"].replace('"6 seconds"', '"1 second"')
@@ -57,7 +71,11 @@ def test_a_second_task_is_asked_for_once_the_first_is_done_and_belongs_to_edited
     page.run(source.replace('"Hello"', '"Good day"'))
     expect(lesson).to_contain_text("Lesson done. Two codes under one roof")
     page.page.reload()
-    expect(lesson).to_contain_text("Lesson done.")  # the code is not the example's any more, the run is still its lesson
-    page.run("from workers import WorkflowEntrypoint\n\n\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n        return 1\n")
+    # The code is not the example's any more, the run is still its lesson.
+    expect(lesson).to_contain_text("Lesson done.")
+    page.run(
+        "from workers import WorkflowEntrypoint\n\n\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def "
+        "run(self, event, step):\n        return 1\n"
+    )
     page.expect_status("Complete")
     expect(lesson).to_be_hidden()

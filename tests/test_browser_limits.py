@@ -1,4 +1,6 @@
-"""What a person is told of the limits while running code: how much is left when it is nearly used up, and when there is more."""
+"""What a person is told of the limits while running code: how much is left when it is nearly used up, and when there is
+more.
+"""
 
 import re
 from collections.abc import Callable, Iterator
@@ -7,7 +9,9 @@ import pytest
 from page_support import Playground, expect
 from server_support import Server
 
-AT_THE_LIMIT = re.compile(r"4 runs in a minute from your address, which is the limit here\. You can run again in \d+ s\.")
+AT_THE_LIMIT = re.compile(
+    r"4 runs in a minute from your address, which is the limit here\. You can run again in \d+ s\."
+)
 QUICK = """from workers import WorkflowEntrypoint
 
 
@@ -29,7 +33,12 @@ def test_what_is_left_is_told_when_it_is_nearly_used_up(strict: Server, open_pag
     page = Playground(watched, strict.url)
     notice = watched.page.locator("#notices [data-subject=run]")
     page.write(QUICK)
-    for told in ("3 runs left this minute. One more in", "2 runs left", "1 run left", "No runs left this minute. You can run again in"):
+    for told in (
+        "3 runs left this minute. One more in",
+        "2 runs left",
+        "1 run left",
+        "No runs left this minute. You can run again in",
+    ):
         page.run()
         page.expect_status("Complete")
         expect(notice).to_contain_text(told)
@@ -45,5 +54,6 @@ def test_what_is_left_is_told_when_it_is_nearly_used_up(strict: Server, open_pag
     page.page.keyboard.type("#")
     expect(page.editor).to_contain_text("#")
     watched.page.set_viewport_size({"width": 390, "height": 844})
-    expect(watched.page.locator("#notices-bar [data-subject=run]")).to_be_visible()  # over the button, whichever half is in sight
+    # Over the button, whichever half is in sight.
+    expect(watched.page.locator("#notices-bar [data-subject=run]")).to_be_visible()
     watched.forgive("429")

@@ -1,4 +1,6 @@
-"""What an address keeps: reload comes back to the run, links open for others, and all of it reads without JavaScript and on a phone."""
+"""What an address keeps: reload comes back to the run, links open for others, and all of it reads without JavaScript
+and on a phone.
+"""
 
 import json
 import re

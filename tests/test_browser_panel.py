@@ -178,7 +178,9 @@ def test_a_worker_killed_before_the_commit_runs_its_step_again(ran: Callable[[st
     page.expect_step("shaky", "waiting to retry")
     page.control("Choose the moment").click()
     page.page.get_by_role("menuitem", name="After the effect, before the commit").click()
-    expect(page.page.get_by_role("group", name="Set up to go wrong")).to_contain_text("Armed: the worker is killed after its next effect")
+    expect(page.page.get_by_role("group", name="Set up to go wrong")).to_contain_text(
+        "Armed: the worker is killed after its next effect"
+    )
     page.control("Retry shaky now").click()
     page.expect_status("Complete")
     expect(page.output).to_contain_text('"attempt": 3')

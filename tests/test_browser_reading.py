@@ -1,5 +1,6 @@
-"""The page for who reads it in another way: colours of the reader's own, text from right to left, a table that scrolls; and code that is
-put in at once, by a paste or an input method."""
+"""The page for who reads it in another way: colours of the reader's own, text from right to left, a table that scrolls;
+and code that is put in at once, by a paste or an input method.
+"""
 
 import io
 from collections.abc import Callable
@@ -51,7 +52,9 @@ def seen(node: Locator) -> set[tuple[int, int, int]]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_colours_of_the_readers_own_leave_tabs_slider_legend_and_statuses_in_sight(opened: Callable[..., Playground], scheme: str) -> None:
+def test_colours_of_the_readers_own_leave_tabs_slider_legend_and_statuses_in_sight(
+    opened: Callable[..., Playground], scheme: str
+) -> None:
     page = opened("/", forced_colors="active", color_scheme=scheme)
     page.run(MANY)
     page.expect_status("Complete")
@@ -59,12 +62,17 @@ def test_colours_of_the_readers_own_leave_tabs_slider_legend_and_statuses_in_sig
     other = page.page.locator("[role=tab][aria-selected=false]:visible").last
     line = "node => getComputedStyle(node).borderBlockEndColor"
     assert chosen.evaluate(line) != other.evaluate(line)
-    ground = page.page.evaluate("() => { const one = document.createElement('i'); one.style.setProperty('color', 'Canvas'); document.body.append(one); return getComputedStyle(one).color; }")
+    ground = page.page.evaluate(
+        "() => { const one = document.createElement('i'); one.style.setProperty('color', 'Canvas'); "
+        "document.body.append(one); return getComputedStyle(one).color; }"
+    )
     assert other.evaluate(line) == ground
     assert len(seen(page.page.locator("[data-part=scrub-range]"))) >= 3  # ground, rail, knob
     for mark in page.page.locator(".legend i").all():
         assert len(seen(mark)) >= 1 and mark.evaluate("node => getComputedStyle(node).forcedColorAdjust") == "none"
-    assert len(seen(page.page.locator(".legend .k-ran"))) == 1 and not seen(page.page.locator(".legend .k-ran")) <= seen(other)
+    assert len(seen(page.page.locator(".legend .k-ran"))) == 1 and not seen(
+        page.page.locator(".legend .k-ran")
+    ) <= seen(other)
     pressed = page.page.locator(".theme [aria-pressed=true]")
     idle = page.page.locator(".theme [aria-pressed=false]").first
     back = "node => getComputedStyle(node).backgroundColor"
@@ -73,18 +81,24 @@ def test_colours_of_the_readers_own_leave_tabs_slider_legend_and_statuses_in_sig
     expect(page.page.locator("#tl-steps .seg.ran").first).to_have_css("forced-color-adjust", "none")
 
 
-def test_text_from_right_to_left_does_not_change_sides_with_what_stands_beside_it(opened: Callable[..., Playground]) -> None:
+def test_text_from_right_to_left_does_not_change_sides_with_what_stands_beside_it(
+    opened: Callable[..., Playground],
+) -> None:
     page = opened("/")
     page.run(RTL)
     page.expect_status("Complete")
     name = page.page.locator("#tl-steps .nm").first
     expect(name).to_have_text("שלב אחד")
     places = """() => {
-        const box = (node, from, to) => { const range = document.createRange(); range.setStart(node, from); range.setEnd(node, to); return range.getBoundingClientRect(); };
+        const box = (node, from, to) => { const range = document.createRange();
+            range.setStart(node, from); range.setEnd(node, to);
+            return range.getBoundingClientRect(); };
         const keys = [...document.querySelectorAll(".end .v-key")];
-        const beside = keys.map((key) => [key.getBoundingClientRect().right, box(key.nextSibling, 0, 1).left, key.getBoundingClientRect().left]);
+        const beside = keys.map((key) => [key.getBoundingClientRect().right, box(key.nextSibling, 0, 1).left,
+            key.getBoundingClientRect().left]);
         const row = document.querySelector("#tl-steps .row-name");
-        return { beside, name: row.querySelector(".nm").getBoundingClientRect().left - row.querySelector(".i").getBoundingClientRect().right };
+        return { beside, name: row.querySelector(".nm").getBoundingClientRect().left
+            - row.querySelector(".i").getBoundingClientRect().right };
     }"""
     found = page.page.evaluate(places)
     assert found["beside"]
@@ -95,8 +109,11 @@ def test_text_from_right_to_left_does_not_change_sides_with_what_stands_beside_i
     message = page.logs.locator(".msg").filter(has_text="עולם")
     expect(message).to_have_css("unicode-bidi", "plaintext")
     number = message.evaluate("""node => {
-        const text = [...node.querySelectorAll("*"), node].flatMap((one) => [...one.childNodes]).find((one) => one.nodeType === 3 && one.data.includes("12"));
-        const at = (word) => { const range = document.createRange(), from = text.data.indexOf(word); range.setStart(text, from); range.setEnd(text, from + word.length); return range.getBoundingClientRect().left; };
+        const text = [...node.querySelectorAll("*"), node].flatMap((one) => [...one.childNodes])
+            .find((one) => one.nodeType === 3 && one.data.includes("12"));
+        const at = (word) => { const range = document.createRange(), from = text.data.indexOf(word);
+            range.setStart(text, from); range.setEnd(text, from + word.length);
+            return range.getBoundingClientRect().left; };
         return [at("שלום"), at("12"), at("עולם")];
     }""")
     assert number[0] > number[1] > number[2]  # read from the right, as it was written
@@ -132,8 +149,12 @@ def test_a_retry_has_one_clock_and_the_sentence_says_its_time_to_everybody(opene
 
 
 @pytest.mark.parametrize("way", ["paste", "insert"])
-def test_code_that_replaces_all_is_seen_from_its_top_without_a_complaint(opened: Callable[..., Playground], way: str) -> None:
-    """An input method, a dictation or a snippet tool inserts without a paste; Chromium then wrote inline styles, which are refused."""
+def test_code_that_replaces_all_is_seen_from_its_top_without_a_complaint(
+    opened: Callable[..., Playground], way: str
+) -> None:
+    """An input method, a dictation or a snippet tool inserts without a paste; Chromium then wrote inline styles, which
+    are refused.
+    """
     page = opened("/examples/saga", viewport={"width": 1280, "height": 500})
     page.editor.click()
     page.page.keyboard.press("ControlOrMeta+End")
@@ -144,6 +165,7 @@ def test_code_that_replaces_all_is_seen_from_its_top_without_a_complaint(opened:
         page.page.keyboard.insert_text(LONG_CODE)
     expect(page.page.locator("#cursor")).to_have_text(f"Ln {LONG_CODE.count(chr(10)) + 1}, Col 1")
     expect(page.editor).to_contain_text("from workers import")
-    assert page.page.wait_for_function("() => document.querySelector('.cm-scroller').scrollTop <= 8")  # what is free above the first line
+    # What is free above the first line.
+    assert page.page.wait_for_function("() => document.querySelector('.cm-scroller').scrollTop <= 8")
     page.page.keyboard.type("# more")
     expect(page.editor.get_by_text("# more")).to_be_in_viewport()

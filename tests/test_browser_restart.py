@@ -39,7 +39,10 @@ def test_kill_9_in_mid_sleep(own_server: Server, sleeper: Playground) -> None:
     expect(lost).to_be_hidden()
     events = journal(own_server.url, instance)
     assert completed_steps(events) == ["before", "in between", "after"]
-    assert [event["data"]["text"] for event in events if event["type"] == "log" and event.get("step")] == ["before", "after"]
+    assert [event["data"]["text"] for event in events if event["type"] == "log" and event.get("step")] == [
+        "before",
+        "after",
+    ]
     assert page.instance == instance
 
 

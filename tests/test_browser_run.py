@@ -1,4 +1,6 @@
-"""The main flow in a real browser: run, watch the steps, send an event, kill the worker, find what was printed and returned."""
+"""The main flow in a real browser: run, watch the steps, send an event, kill the worker, find what was printed and
+returned.
+"""
 
 from collections.abc import Callable
 
@@ -65,7 +67,7 @@ def test_an_error_names_its_line_and_leads_there(opened: Callable[..., Playgroun
     page.expect_status("Errored")
     page.expect_step("count stock", "done")
     expect(page.error).to_contain_text("KeyError: 'rugs'")
-    page.error.get_by_role("link", name=f"workflow.py\", line {FAILS_AT}").click()
+    page.error.get_by_role("link", name=f'workflow.py", line {FAILS_AT}').click()
     expect(page.page.locator("#cursor")).to_contain_text(f"Ln {FAILS_AT},")
 
 

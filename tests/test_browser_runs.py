@@ -81,10 +81,30 @@ def test_another_tab_shows_what_this_one_started(opened: Callable[..., Playgroun
 
 def test_what_something_else_left_in_the_storage_is_as_good_as_nothing(opened: Callable[..., Playground]) -> None:
     page = opened("/")
-    rubbish = ("[[1]]", '{"hello":{"tasks":7},"source":"x","params":1}', '{"a":null,"b":7,"c":{"token":1},"d":{"token":"t","title":"Left","at":"x"}}')
-    shelves = ["tokens", "lessons", "lesson-runs", "forks", "drafts", "draft", "draft.x", "vim", "single-keys", "steps-table", "split", "theme"]
+    rubbish = (
+        "[[1]]",
+        '{"hello":{"tasks":7},"source":"x","params":1}',
+        '{"a":null,"b":7,"c":{"token":1},"d":{"token":"t","title":"Left","at":"x"}}',
+    )
+    shelves = [
+        "tokens",
+        "lessons",
+        "lesson-runs",
+        "forks",
+        "drafts",
+        "draft",
+        "draft.x",
+        "vim",
+        "single-keys",
+        "steps-table",
+        "split",
+        "theme",
+    ]
     for left in rubbish:
-        page.page.evaluate("([names, text]) => names.forEach((name) => localStorage.setItem(`playground.${name}`, text))", [shelves, left])
+        page.page.evaluate(
+            "([names, text]) => names.forEach((name) => localStorage.setItem(`playground.${name}`, text))",
+            [shelves, left],
+        )
         page.page.reload()
         expect(page.page.locator("#problems")).to_have_text("No problems")
     page.control("Recent runs").click()

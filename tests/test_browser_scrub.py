@@ -1,4 +1,6 @@
-"""The scrubber in a real browser: every view shows the moment that the slider stands at, on finished runs and on live ones."""
+"""The scrubber in a real browser: every view shows the moment that the slider stands at, on finished runs and on live
+ones.
+"""
 
 import re
 from collections.abc import Callable
@@ -53,7 +55,9 @@ def test_every_view_shows_the_moment_and_its_link_leads_there(opened: Callable[.
     page.expect_status("Complete")
     events = journal(page.url, page.instance)
     last = len(events)
-    begun = next(event["seq"] for event in events if event["type"] == "attempt_started" and event["step"]["name"] == "slow")
+    begun = next(
+        event["seq"] for event in events if event["type"] == "attempt_started" and event["step"]["name"] == "slow"
+    )
     expect(slider(page.page)).to_have_attribute("max", str(last))
     expect(page.page.locator(".scrub .mark")).to_have_attribute("title", "execution 1: worker killed")
 

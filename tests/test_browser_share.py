@@ -11,7 +11,10 @@ from server_support import Server
 
 WIDE = {"viewport": {"width": 1280, "height": 860}, "color_scheme": "light"}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "color_scheme": "dark"}
-CODE = "from workers import WorkflowEntrypoint\n\n\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n        return await step.do('one', lambda: {n})\n"
+CODE = (
+    "from workers import WorkflowEntrypoint\n\n\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, "
+    "event, step):\n        return await step.do('one', lambda: {n})\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +29,15 @@ def test_the_dialog_has_a_link_for_each_purpose_with_its_options(server: Server,
     watched = open_page(f"{server.url}/examples/saga", permissions=["clipboard-read", "clipboard-write"], **WIDE)
     page = watched.page
     page.get_by_role("button", name="Share").click()
-    code, embed, markdown = (page.get_by_label(name, exact=True) for name in ("Link to the code", "Frame to embed", "Markdown"))
+    code, embed, markdown = (
+        page.get_by_label(name, exact=True) for name in ("Link to the code", "Frame to embed", "Markdown")
+    )
     expect(code).to_have_value(re.compile(rf"^{server.url}/s/\w+$"))
     link = code.input_value()
     expect(page.get_by_label("Link to this run")).to_be_hidden()
-    expect(embed).to_have_value(f'<iframe src="{link}/embed" title="Saga with rollback" width="100%" height="420" loading="lazy"></iframe>')
+    expect(embed).to_have_value(
+        f'<iframe src="{link}/embed" title="Saga with rollback" width="100%" height="420" loading="lazy"></iframe>'
+    )
     page.get_by_role("button", name="Dark", exact=True).click()
     page.get_by_label("Read-only, without Run").check()
     expect(embed).to_have_value(re.compile(r"/embed\?theme=dark&#38;readonly\""))
@@ -74,7 +81,8 @@ def test_without_the_server_it_says_so_and_tries_again(server: Server, open_page
     expect(problem).to_contain_text("No connection to the server. Your code is kept in this browser")
     expect(page.locator("#share-code").get_by_role("button", name="Copy")).to_have_attribute("aria-disabled", "true")
     watched.context.set_offline(False)
-    expect(page.get_by_label("Link to the code")).to_have_value(re.compile("/s/"))  # at once: the browser says that it is back
+    # At once: the browser says that it is back.
+    expect(page.get_by_label("Link to the code")).to_have_value(re.compile("/s/"))
     expect(problem).to_be_hidden()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
@@ -99,7 +107,9 @@ def test_what_is_typed_while_the_link_is_made_is_no_part_of_it_and_kept(server: 
     expect(page.editor).not_to_contain_text("# later")
 
 
-def test_what_is_edited_has_another_link_and_who_watches_runs_a_copy(server: Server, opened: Callable[..., Playground]) -> None:
+def test_what_is_edited_has_another_link_and_who_watches_runs_a_copy(
+    server: Server, opened: Callable[..., Playground]
+) -> None:
     page = opened("/", **WIDE)
     instance = page.run(CODE.format(n=1))
     page.expect_status("Complete")
@@ -116,7 +126,9 @@ def test_what_is_edited_has_another_link_and_who_watches_runs_a_copy(server: Ser
     expect(code).not_to_have_value(re.compile(f"^({re.escape(before)})?$"))
 
     other = opened(f"/instances/{instance}", **PHONE)
-    expect(other.page.get_by_text("You are watching. Only the browser that started this run can change it.")).to_be_visible()
+    expect(
+        other.page.get_by_text("You are watching. Only the browser that started this run can change it.")
+    ).to_be_visible()
     other.control("Run a copy").tap()
     expect(other.page).not_to_have_url(re.compile(instance))
     other.expect_status("Complete")

@@ -1,4 +1,6 @@
-"""A browser has six connections for a site over HTTP/1.1: pages and frames side by side share them, and none of them hangs."""
+"""A browser has six connections for a site over HTTP/1.1: pages and frames side by side share them, and none of them
+hangs.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -48,13 +50,16 @@ def open_streams(context: BrowserContext) -> list[int]:
 def call(server: Server, made: dict[str, Any], page: Any) -> None:
     """Send what a run waits for, from the page: by one of the connections that are left."""
     status = page.evaluate(
-        "([url, token]) => fetch(url, {method: 'POST', headers: {Authorization: `Bearer ${token}`}, body: '{}'}).then(it => it.status)",
+        "([url, token]) => fetch(url, {method: 'POST', headers: {Authorization: `Bearer ${token}`}, body: "
+        "'{}'}).then(it => it.status)",
         [f"/api{made['url']}/events/called", made["control_token"]],
     )
     assert status == 202
 
 
-def test_eight_pages_side_by_side_follow_eight_runs_and_the_site_answers(own_server: Server, open_page: Callable) -> None:
+def test_eight_pages_side_by_side_follow_eight_runs_and_the_site_answers(
+    own_server: Server, open_page: Callable
+) -> None:
     first = Playground(open_page(own_server.url + "/"), own_server.url)
     streams = open_streams(first.page.context)
     windows = []
@@ -84,7 +89,9 @@ def test_eight_pages_side_by_side_follow_eight_runs_and_the_site_answers(own_ser
 
 
 @pytest.mark.parametrize("locks", [True, False], ids=["locks", "no-locks"])
-def test_a_page_that_asks_gets_the_stream_that_another_lets_go(own_server: Server, open_page: Callable, locks: bool) -> None:
+def test_a_page_that_asks_gets_the_stream_that_another_lets_go(
+    own_server: Server, open_page: Callable, locks: bool
+) -> None:
     """Over plain HTTP from another machine a browser has no locks to give."""
     context = open_page(own_server.url + "/about").page.context
     if not locks:
@@ -101,9 +108,13 @@ def test_a_page_that_asks_gets_the_stream_that_another_lets_go(own_server: Serve
     expect(pages[-1].get_by_text(ASKING)).to_be_hidden()
 
 
-def test_eight_frames_in_one_article_run_and_the_site_answers(own_server: Server, browser: Browser, open_page: Callable) -> None:
+def test_eight_frames_in_one_article_run_and_the_site_answers(
+    own_server: Server, browser: Browser, open_page: Callable
+) -> None:
     snippet = ask(own_server.url + "/api/snippets", {"source": WAITS})
-    frames = "".join(f'<iframe src="{own_server.url}{snippet["url"]}/embed" width="420" height="360"></iframe>' for _ in range(MANY))
+    frames = "".join(
+        f'<iframe src="{own_server.url}{snippet["url"]}/embed" width="420" height="360"></iframe>' for _ in range(MANY)
+    )
     context = browser.new_context(viewport={"width": 1_000, "height": 1_600}, service_workers="block")
     try:
         page = context.new_page()
@@ -125,7 +136,9 @@ def test_eight_frames_in_one_article_run_and_the_site_answers(own_server: Server
         for it in made:
             call(own_server, it, other)
         for place in range(MANY):
-            expect(page.frame_locator(f"iframe >> nth={place}").get_by_role("region", name="Output")).to_contain_text("awake", timeout=SOON_MS)
+            expect(page.frame_locator(f"iframe >> nth={place}").get_by_role("region", name="Output")).to_contain_text(
+                "awake", timeout=SOON_MS
+            )
         assert MOST in streams and max(streams) <= MOST, streams
     finally:
         context.close()

@@ -14,7 +14,10 @@ class TenantWorkflow(WorkflowEntrypoint):
         return "awake"
 """
 BEFORE_MS = 20_000  # hidden for 30 s a tab lets go of its connection anyway
-HIDE = "hidden => { Object.defineProperty(document, 'hidden', { get: () => hidden, configurable: true }); document.dispatchEvent(new Event('visibilitychange')) }"
+HIDE = (
+    "hidden => { Object.defineProperty(document, 'hidden', { get: () => hidden, configurable: true }); "
+    "document.dispatchEvent(new Event('visibilitychange')) }"
+)
 
 
 def test_seven_tabs_follow_seven_runs(server: Server, opened: Callable[..., Playground]) -> None:
@@ -31,7 +34,8 @@ def test_seven_tabs_follow_seven_runs(server: Server, opened: Callable[..., Play
     for page, made in tabs:
         page.evaluate(HIDE, False)
         status = page.evaluate(
-            "([url, token]) => fetch(url, {method: 'POST', headers: {Authorization: `Bearer ${token}`}, body: '{}'}).then(it => it.status)",
+            "([url, token]) => fetch(url, {method: 'POST', headers: {Authorization: `Bearer ${token}`}, body: "
+            "'{}'}).then(it => it.status)",
             [f"/api{made['url']}/events/called", made["control_token"]],
         )
         assert status == 202

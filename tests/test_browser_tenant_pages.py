@@ -1,4 +1,6 @@
-"""A tenant's pages in a real browser: the way in, the list of runs, and a run that is watched and handled with the tenant's key."""
+"""A tenant's pages in a real browser: the way in, the list of runs, and a run that is watched and handled with the
+tenant's key.
+"""
 
 import re
 from collections.abc import Callable
@@ -36,7 +38,9 @@ def tenants_server(tmp_path_factory: pytest.TempPathFactory) -> Server:
     running.stop()
 
 
-def test_from_an_empty_browser_to_a_run_that_is_killed_answered_and_over(tenants_server: Server, open_page: Callable) -> None:
+def test_from_an_empty_browser_to_a_run_that_is_killed_answered_and_over(
+    tenants_server: Server, open_page: Callable
+) -> None:
     server = tenants_server
     key = key_of(server, "acme")
     watched = open_page(server.url + "/tenants", reduced_motion="reduce")
@@ -54,7 +58,9 @@ def test_from_an_empty_browser_to_a_run_that_is_killed_answered_and_over(tenants
         if given != key:
             expect(page.get_by_role("alert")).to_have_text("This is not a key of this tenant.")
     expect(page.get_by_text("No run yet. First deploy what is to run")).to_be_visible()
-    expect(page.get_by_role("button", name="Start", exact=True)).to_have_attribute("title", "Nothing is deployed yet: a run needs a version.")
+    expect(page.get_by_role("button", name="Start", exact=True)).to_have_attribute(
+        "title", "Nothing is deployed yet: a run needs a version."
+    )
     expect(page.locator("#versions")).to_contain_text("Nothing is deployed yet")
 
     playground = Playground(watched, server.url)
@@ -71,7 +77,11 @@ def test_from_an_empty_browser_to_a_run_that_is_killed_answered_and_over(tenants
     versions.get_by_text("1live").click()
     expect(versions.locator(".code")).to_contain_text("a person decides")
     for source in (CODE.replace("preparing", "beginning"), CODE):
-        newer = page.request.put(f"{server.url}/api/tenants/acme/workflow", headers={"Authorization": f"Bearer {key}"}, data={"source": source})
+        newer = page.request.put(
+            f"{server.url}/api/tenants/acme/workflow",
+            headers={"Authorization": f"Bearer {key}"},
+            data={"source": source},
+        )
         assert newer.ok
     page.evaluate(LOOK_AGAIN)
     expect(versions.locator("b")).to_have_text(["3", "2", "1"])

@@ -26,7 +26,9 @@ def operators_server(tmp_path_factory: pytest.TempPathFactory) -> Server:
     running.stop()
 
 
-def test_the_person_at_the_machine_makes_a_tenant_its_key_and_its_first_deployment_in_two_presses(own_server: Server, open_page: Callable) -> None:
+def test_the_person_at_the_machine_makes_a_tenant_its_key_and_its_first_deployment_in_two_presses(
+    own_server: Server, open_page: Callable
+) -> None:
     link = next(word for line in lines_with(own_server, "sign-in") for word in line.split() if word.startswith("http"))
     watched = open_page(link, permissions=["clipboard-read", "clipboard-write"], reduced_motion="reduce")
     page = watched.page
@@ -58,7 +60,9 @@ def test_the_person_at_the_machine_makes_a_tenant_its_key_and_its_first_deployme
     watched.forgive("400 (Bad Request)")
 
 
-def test_a_browser_that_was_not_signed_in_is_told_of_the_link_and_makes_nothing(own_server: Server, open_page: Callable) -> None:
+def test_a_browser_that_was_not_signed_in_is_told_of_the_link_and_makes_nothing(
+    own_server: Server, open_page: Callable
+) -> None:
     page = open_page(own_server.url + "/tenants").page
     expect(page.get_by_text("Open the operator’s link, which the server printed at its start")).to_be_visible()
     expect(page.get_by_role("button", name="Make tenant and key")).to_have_count(0)
@@ -78,7 +82,9 @@ def key_of(server: Server, tenant: str) -> str:
     return said[0]
 
 
-def test_the_code_in_the_editor_is_deployed_for_two_tenants_and_each_runs_its_own(operators_server: Server, open_page: Callable) -> None:
+def test_the_code_in_the_editor_is_deployed_for_two_tenants_and_each_runs_its_own(
+    operators_server: Server, open_page: Callable
+) -> None:
     server = operators_server
     watched = open_page(server.url + "/")
     page = Playground(watched, server.url)
@@ -106,15 +112,30 @@ def test_the_code_in_the_editor_is_deployed_for_two_tenants_and_each_runs_its_ow
 
 def test_the_operators_table_shows_tenants_with_their_instances(operators_server: Server, open_page: Callable) -> None:
     server = operators_server
-    watched = open_page(server.url + "/tenants?operator=1", http_credentials={"username": "any", "password": "the operator"})
+    watched = open_page(
+        server.url + "/tenants?operator=1", http_credentials={"username": "any", "password": "the operator"}
+    )
     api, header = f"{server.url}/api/tenants/initech", {"Authorization": f"Bearer {key_of(server, 'initech')}"}
     asked = watched.page.request
     assert asked.put(f"{api}/workflow", data={"source": GREETS}, headers=header).ok
     made = asked.post(f"{api}/instances", data={"params": {"name": "Ada"}}, headers=header).json()
-    assert "event: end" in asked.get(f"{api}/instances/{made['id']}/stream", headers=header).text()  # it ends when the run does
+    # It ends when the run does.
+    assert "event: end" in asked.get(f"{api}/instances/{made['id']}/stream", headers=header).text()
     watched.page.reload()
     row = watched.page.get_by_role("row", name=re.compile("^initech"))
     expect(row.get_by_role("cell").nth(0)).to_have_text("1")
     headers = watched.page.get_by_role("columnheader").all_text_contents()
-    assert headers == ["Tenant", "Version", "Deployed", "queued", "running", "waiting", "waitingForPause", "paused", "complete", "errored", "terminated"]
+    assert headers == [
+        "Tenant",
+        "Version",
+        "Deployed",
+        "queued",
+        "running",
+        "waiting",
+        "waitingForPause",
+        "paused",
+        "complete",
+        "errored",
+        "terminated",
+    ]
     expect(row.get_by_role("cell").nth(headers.index("complete") - 1)).to_have_text("1")

@@ -1,4 +1,6 @@
-"""A closer look at the timeline in a real browser: by keys, buttons, wheel, dragging and two fingers; and the timeline as a table."""
+"""A closer look at the timeline in a real browser: by keys, buttons, wheel, dragging and two fingers; and the timeline
+as a table.
+"""
 
 import re
 from collections.abc import Callable
@@ -89,7 +91,9 @@ def test_the_timeline_is_looked_at_closely_and_moved_and_whole_again(finished: P
 
 
 def test_two_fingers_look_closer_on_a_telephone(finished: Playground, opened: Callable[..., Playground]) -> None:
-    page = opened(f"/instances/{finished.instance}", viewport=PHONE, has_touch=True, is_mobile=True, color_scheme="dark")
+    page = opened(
+        f"/instances/{finished.instance}", viewport=PHONE, has_touch=True, is_mobile=True, color_scheme="dark"
+    )
     page.expect_status("Complete")
     whole = width(page, "two")
     box = bar(page, "two").bounding_box()

@@ -240,7 +240,8 @@ async def test_53_the_error_in_a_group_in_a_group_is_kept_with_its_line(way):
 async def test_54_every_member_of_a_group_is_kept(way):
     members = (await play("54", way)).error["errors"]
     if way != REPLAYED:  # where workers die between the commits, any of the three may be the first to come to its error
-        assert members[0]["message"] == "order 0 has no price"  # it may have called off the others before they came to theirs
+        # It may have called off the others before they came to theirs.
+        assert members[0]["message"] == "order 0 has no price"
     assert {it["message"] for it in members} <= {f"order {i} has no price" for i in range(3)}
     assert {it["line"] for it in members} == {6}
 

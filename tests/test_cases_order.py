@@ -153,7 +153,10 @@ async def test_24_context_variables_generators_and_queues_around_steps(way):
 @story
 async def test_39_methods_callables_and_every_form_of_the_decorator_are_steps(way):
     ended = await play("39", way)
-    attempts = [ended.output[1], *ended.output[10:]]  # the direct form is the same step: it is given ctx by keyword, and by position
+    attempts = [
+        ended.output[1],
+        *ended.output[10:],
+    ]  # the direct form is the same step: it is given ctx by keyword, and by position
     assert [*ended.output[:1], *ended.output[2:10]] == [
         "bare",
         "keyword only",

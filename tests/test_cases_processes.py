@@ -131,9 +131,9 @@ async def test_36_too_deep_and_too_large_are_errors_of_the_step():
         output = await run.result()
     assert output["just"] == 1024 * 1024 - 2
     assert output["recursion"].startswith("RecursionError: maximum recursion depth exceeded")
-    assert (
-        output["cycle"]
-        == 'NotSerialisableError: The result of step "cycle" is not serialisable: $[0]: list that contains itself ($ is the result).'
+    assert output["cycle"] == (
+        'NotSerialisableError: The result of step "cycle" is not serialisable: $[0]: list that contains itself ($ '
+        "is the result)."
     )
     for name in ("nested", "big", "unicode big"):
         assert output[name].startswith("NotSerialisableError: The result of step "), output[name]

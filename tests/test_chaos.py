@@ -1,4 +1,6 @@
-"""A short run of bench/chaos.py: a real server, its fork server and its workers killed at random under real workflows."""
+"""A short run of bench/chaos.py: a real server, its fork server and its workers killed at random under real
+workflows.
+"""
 
 import subprocess
 import sys
@@ -10,6 +12,8 @@ DEADLINE = 240
 
 def test_workflows_survive_random_kills_with_every_output_right_and_every_step_committed_once():
     words = ["--seconds", "8", "--instances", "10", "--seed", "11"]
-    done = subprocess.run([sys.executable, str(CHAOS), *words], capture_output=True, text=True, timeout=DEADLINE, check=False)
+    done = subprocess.run(
+        [sys.executable, str(CHAOS), *words], capture_output=True, text=True, timeout=DEADLINE, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "every output right, every committed step once, no journal with a gap" in done.stdout

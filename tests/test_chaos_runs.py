@@ -1,4 +1,6 @@
-"""Chaos runs: a run once more for each commit it made, with the worker killed before it; what came of each, and that nobody else is held up."""
+"""Chaos runs: a run once more for each commit it made, with the worker killed before it; what came of each, and that
+nobody else is held up.
+"""
 
 from typing import Any
 
@@ -58,7 +60,10 @@ def tale(site: Site) -> dict[str, Any]:
     site.until(made, "sleep_started")
     site.operate(made, "wake")
     site.until(made, "workflow_waiting")
-    while not any(step["name"] == "charge" and step["status"] == "completed" for step in site.client.get(f"/api{made['url']}").json()["steps"]):
+    while not any(
+        step["name"] == "charge" and step["status"] == "completed"
+        for step in site.client.get(f"/api{made['url']}").json()["steps"]
+    ):
         site.operate(made, "wake", {"step": {"kind": "do", "name": "charge"}})
     site.until(made, "wait_timed_out")
     site.operate(made, "events/go", {"n": 1})
@@ -85,20 +90,48 @@ def test_each_commit_is_killed_before_once_and_what_is_durable_comes_to_the_same
     told = ended(site, tale)
     rows = told["rows"]
     assert [row["number"] for row in rows] == [1, 2, 3, 4]
-    assert [row["killed"]["before"] and row["killed"]["before"]["name"] for row in rows] == ["reserve", "charge", "doomed", None]
+    assert [row["killed"]["before"] and row["killed"]["before"]["name"] for row in rows] == [
+        "reserve",
+        "charge",
+        "doomed",
+        None,
+    ]
     assert [row["result"] for row in rows] == ["same"] * 4
-    assert [[(it["name"], it["times"]) for it in row["ran_twice"]] for row in rows] == [[("reserve", 2)], [("charge", 2)], [("doomed", 2)], []]
-    assert [row["effects_twice"] for row in rows] == [[], [{"kind": "charge", "step": "charge-1"}], [], []]  # its retry is not the kill's
+    assert [[(it["name"], it["times"]) for it in row["ran_twice"]] for row in rows] == [
+        [("reserve", 2)],
+        [("charge", 2)],
+        [("doomed", 2)],
+        [],
+    ]
+    # Its retry is not the kill's.
+    assert [row["effects_twice"] for row in rows] == [
+        [],
+        [{"kind": "charge", "step": "charge-1"}],
+        [],
+        [],
+    ]
     assert [row["executions"] for row in rows] == [2, 2, 2, 2]
     assert (told["steady"], told["control"]["result"], told["control"]["killed"]) == (True, "same", None)
-    assert told["summary"] == {"rows": 4, "ended": 4, "same": 4, "differs": 0, "varies": 0, "diverged": 0, "ran_twice": 3, "effects_twice": 1, "not_killed": 0}
+    assert told["summary"] == {
+        "rows": 4,
+        "ended": 4,
+        "same": 4,
+        "differs": 0,
+        "varies": 0,
+        "diverged": 0,
+        "ran_twice": 3,
+        "effects_twice": 1,
+        "not_killed": 0,
+    }
 
 
 def test_a_rerun_says_what_it_is_and_nobody_can_change_it(site: Site, tale: dict[str, Any]):
     row = ended(site, tale)["rows"][1]
     journal = site.journal(row)
     assert journal[0]["data"]["trigger"] == {"kind": "chaos", "of": tale["id"], "kill_before_commit": 2}
-    [kill] = [event["data"] for event in journal if event["type"] == "execution_ended" and event["data"]["reason"] == "killed"]
+    [kill] = [
+        event["data"] for event in journal if event["type"] == "execution_ended" and event["data"]["reason"] == "killed"
+    ]
     assert (kill["injected"], kill["step"]["name"]) == (2, "charge")
     waits = [event["data"]["virtual"] for event in journal if event["type"] in ("sleep_completed", "wait_timed_out")]
     assert waits and all(waits)
@@ -121,7 +154,11 @@ def test_an_output_that_differs_without_a_kill_too_is_told_so(site: Site):
     site.finish(made)
     site.operate(made, "chaos")
     told = ended(site, made)
-    assert (told["steady"], told["control"]["result"], [row["result"] for row in told["rows"]]) == (False, "same", ["varies"])
+    assert (told["steady"], told["control"]["result"], [row["result"] for row in told["rows"]]) == (
+        False,
+        "same",
+        ["varies"],
+    )
 
 
 WAVERING = workflow(
@@ -159,7 +196,11 @@ def test_a_run_that_goes_on_is_compared_with_the_rerun_without_a_kill(site: Site
     site.until(made, "wait_started")
     assert site.operate(made, "chaos").status_code == 202
     told = ended(site, made)
-    assert (told["steady"], told["control"]["error"]["name"]) == (None, "WorkflowTimeoutError")  # nobody has sent its event
+    # Nobody has sent its event.
+    assert (told["steady"], told["control"]["error"]["name"]) == (
+        None,
+        "WorkflowTimeoutError",
+    )
     assert [(row["result"], row["killed"] is not None) for row in told["rows"]] == [("same", True)] * 2
 
 
@@ -196,7 +237,9 @@ def test_it_takes_the_control_token_and_a_run_that_has_begun(site: Site, tale: d
 
 
 def test_its_reruns_hold_up_nobody(make_site: MakeSite):
-    """While the reruns of a run whose step hangs hold all that they may, another run of the same address comes through."""
+    """While the reruns of a run whose step hangs hold all that they may,
+    another run of the same address comes through.
+    """
     site = make_site(workers=4, chaos_running=2)
     source = workflow(
         """
@@ -217,7 +260,12 @@ def test_its_reruns_hold_up_nobody(make_site: MakeSite):
         site.until({"url": row["url"]}, "attempt_started")
     assert site.finish(site.create(HELLO))["status"] == "complete"
     told = site.client.get(f"/api{made['url']}/chaos").json()
-    assert [row["status"] for row in (told["control"], *told["rows"])] == ["running", "running", "queued"]  # no more than two at once
+    # No more than two at once.
+    assert [row["status"] for row in (told["control"], *told["rows"])] == [
+        "running",
+        "running",
+        "queued",
+    ]
     again = site.operate(made, "chaos")
     assert code_of(again) == (409, "instance.cannot_run_chaos")
 
@@ -234,7 +282,12 @@ def test_the_commits_are_spread_over_the_run(made: int, most: int, numbers: list
 async def test_reruns_expire_earlier_than_others(store: Store):
     for id, queue in (("mine", "addr:1"), ("rerun", "chaos:addr:1")):
         row = await running(store, id, queue=queue)
-        await store.append(row.key, [execution_ended(ev.COMPLETED), NewEvent(ev.WORKFLOW_COMPLETED, {"output": 1})], execution=row.execution, at=AT + 5)
+        await store.append(
+            row.key,
+            [execution_ended(ev.COMPLETED), NewEvent(ev.WORKFLOW_COMPLETED, {"output": 1})],
+            execution=row.execution,
+            at=AT + 5,
+        )
     assert await store.expire(AT + 5, chaos=True) == 0
     assert await store.expire(AT + 6, chaos=True) == 1
     assert [row.id for row in await store.list(None)] == ["mine"]

@@ -1,4 +1,6 @@
-"""Checks of source are shared out by turns: one address's flood of slow ones does not hold up another's, and has its time of the minute."""
+"""Checks of source are shared out by turns: one address's flood of slow ones does not hold up another's, and has its
+time of the minute.
+"""
 
 import asyncio
 from collections import Counter
@@ -16,7 +18,8 @@ from playground.engine.code.checker import OF_ONE, WAITING_MOST, CheckedTooMuch
 from playground.engine.code.fair_semaphore import FairTurns, TooManyWait
 from playground.workflows.errors import WorkflowError
 
-SLOW = HELLO + "\n\n" + "\n".join(f"def f{n}():\n    return f{n - 1}()\n" for n in range(1_200))  # a tenth of a second or more
+# A tenth of a second or more.
+SLOW = HELLO + "\n\n" + "\n".join(f"def f{n}():\n    return f{n - 1}()\n" for n in range(1_200))
 
 
 def slow(number: int) -> str:
@@ -133,7 +136,9 @@ def test_the_time_of_a_minute_is_counted_by_owner_and_given_back(place: Any) -> 
 
     async def tale(engine: Engine) -> None:
         engine._checker._took.add("addr:slow", 2_000)
-        with pytest.raises(CheckedTooMuch, match="took 2 s in a minute, which is the limit .* possible in 60 s") as refusal:
+        with pytest.raises(
+            CheckedTooMuch, match="took 2 s in a minute, which is the limit .* possible in 60 s"
+        ) as refusal:
             await engine.check(f"{HELLO}\n# new", "addr:slow")
         assert refusal.value.details == {"retry_after": 60, "setting": "check_seconds_per_minute"}
         assert isinstance(refusal.value, WorkflowError)

@@ -1,4 +1,6 @@
-"""The command line: settings from options and environment, and one clear line with exit status 2 for what must be put right."""
+"""The command line: settings from options and environment, and one clear line with exit status 2 for what must be put
+right.
+"""
 
 import os
 import re
@@ -50,13 +52,20 @@ def refused(done: "subprocess.CompletedProcess[str]") -> str:
 def test_defaults_options_and_variables() -> None:
     assert cli.settings_from([], {}) == Settings()
     assert cli.settings_from(["--port", "9000", "--host=::1"], {}) == Settings(port=9000, host="::1")
-    assert cli.settings_from([], {"PLAYGROUND_PORT": "9000", "PLAYGROUND_LOG_BYTES": "5"}) == Settings(port=9000, log_bytes=5)
+    assert cli.settings_from([], {"PLAYGROUND_PORT": "9000", "PLAYGROUND_LOG_BYTES": "5"}) == Settings(
+        port=9000, log_bytes=5
+    )
     assert cli.settings_from(["--port", "1"], {"PLAYGROUND_PORT": "2"}).port == 1
 
 
 @pytest.mark.parametrize(
     ("options", "value"),
-    [(["--allow-weak-sandbox"], True), (["--allow-weak-sandbox", "no"], False), (["--allow-weak-sandbox=on"], True), ([], True)],
+    [
+        (["--allow-weak-sandbox"], True),
+        (["--allow-weak-sandbox", "no"], False),
+        (["--allow-weak-sandbox=on"], True),
+        ([], True),
+    ],
 )
 def test_a_switch_may_stand_alone_and_an_option_wins(options: list[str], value: bool) -> None:
     assert cli.settings_from(options, {"PLAYGROUND_ALLOW_WEAK_SANDBOX": "1"}).allow_weak_sandbox is value
@@ -75,7 +84,11 @@ def test_a_switch_may_stand_alone_and_an_option_wins(options: list[str], value: 
         (["serve"], {}, "unrecognized arguments: serve"),
         (["--port"], {}, "expected one argument"),
         ([], {"PLAYGROUND_WORKERS": "many"}, "PLAYGROUND_WORKERS is 'many'"),
-        ([], {"PLAYGROUND_OPERATOR_TOKN": "secret"}, "PLAYGROUND_OPERATOR_TOKN is not a setting; did you mean PLAYGROUND_OPERATOR_TOKEN?"),
+        (
+            [],
+            {"PLAYGROUND_OPERATOR_TOKN": "secret"},
+            "PLAYGROUND_OPERATOR_TOKN is not a setting; did you mean PLAYGROUND_OPERATOR_TOKEN?",
+        ),
         ([], {"PLAYGROUND_ZZZ": "1"}, "PLAYGROUND_ZZZ is not a setting; `playground --help` lists them all."),
     ],
 )
@@ -108,7 +121,11 @@ def test_help_has_what_a_first_user_needs_on_top_and_every_setting_in_one_group(
 
 
 def test_what_a_cluster_says_of_a_service_of_our_name_is_no_misspelt_setting() -> None:
-    told = {"PLAYGROUND_SERVICE_HOST": "10.0.0.1", "PLAYGROUND_SERVICE_PORT": "8000", "PLAYGROUND_PORT_8000_TCP_ADDR": "10.0.0.1"}
+    told = {
+        "PLAYGROUND_SERVICE_HOST": "10.0.0.1",
+        "PLAYGROUND_SERVICE_PORT": "8000",
+        "PLAYGROUND_PORT_8000_TCP_ADDR": "10.0.0.1",
+    }
     assert cli.settings_from([], told) == Settings()
 
 
@@ -132,7 +149,9 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
 
 def test_what_is_missing_before_it_can_even_begin_is_said_on_one_line(tmp_path: Path) -> None:
     bare = [sys.executable, "-S", "-m", "playground", "--port", "0"]  # none of the libraries it stands on
-    done = subprocess.run(bare, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=SECONDS, check=False)
+    done = subprocess.run(
+        bare, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
     assert re.search(r"not installed here \(\w+\).*\./run playground", refused(done))
     assert "no command 'serve'" in refused(run(tmp_path, "serve"))
 

@@ -1,4 +1,6 @@
-"""Other code under a living instance: paused, waiting and running ones go on with it; what does not fit is refused with both histories."""
+"""Other code under a living instance: paused, waiting and running ones go on with it; what does not fit is refused with
+both histories.
+"""
 
 from typing import Any
 
@@ -19,16 +21,22 @@ class TenantWorkflow(WorkflowEntrypoint):
             await asyncio.sleep(%s)
             return "slow"
 """
-WAITS = HEAD % 0 + """\
+WAITS = (
+    HEAD % 0
+    + """\
         await step.do("first", quick)
         await step.do("second", quick)
         got = await step.wait_for_event("approval", "approved", timeout="1 hour")
         return "old"
 """
-RUNS = HEAD % 50 + """\
+)
+RUNS = (
+    HEAD % 50
+    + """\
         await step.do("first", quick)
         return await step.do("long", slow)
 """
+)
 
 
 def change(site: Site, made: dict[str, Any], source: str) -> Any:
@@ -67,7 +75,9 @@ def test_a_waiting_instance_goes_on_with_the_code_at_once(site: Site, waiting: d
 def test_a_running_instance_loses_its_worker_and_tries_again_with_the_code(site: Site) -> None:
     made = site.create(RUNS)
     for name, events in site.follow(made):
-        if name == "journal" and any((event.get("step") or {}).get("name") == "long" and event["type"] == "attempt_started" for event in events):
+        if name == "journal" and any(
+            (event.get("step") or {}).get("name") == "long" and event["type"] == "attempt_started" for event in events
+        ):
             break
     assert change(site, made, RUNS.replace("50", "0")).status_code == 202
     shown = site.finish(made)
@@ -86,7 +96,9 @@ def test_a_paused_instance_stays_paused_and_resumes_on_the_code(site: Site, wait
     assert site.finish(waiting)["output"] == "new"
 
 
-def test_code_that_does_not_come_to_a_recorded_step_is_refused_with_both_lists(site: Site, waiting: dict[str, Any]) -> None:
+def test_code_that_does_not_come_to_a_recorded_step_is_refused_with_both_lists(
+    site: Site, waiting: dict[str, Any]
+) -> None:
     before = site.journal(waiting)
     answer = change(site, waiting, WAITS.replace('"second"', '"renamed"'))
     assert code_of(answer) == (409, "version.does_not_fit")
@@ -99,7 +111,9 @@ def test_code_that_does_not_come_to_a_recorded_step_is_refused_with_both_lists(s
     assert site.finish(waiting)["output"] == "old"
 
 
-def test_a_trial_in_which_the_code_speaks_for_its_worker_gets_an_answer_all_the_same(site: Site, waiting: dict[str, Any]) -> None:
+def test_a_trial_in_which_the_code_speaks_for_its_worker_gets_an_answer_all_the_same(
+    site: Site, waiting: dict[str, Any]
+) -> None:
     """It names a step that the history does not hold as one that it did not come to."""
     frame = b'{"op":"replayed","unread":[["do","never was",1]],"wanted":[]}'
     forged = f"import os\nos.write(3, {len(frame).to_bytes(4, 'big') + frame!r})\n"

@@ -1,4 +1,6 @@
-"""Two instances side by side: steps that belong together, the first difference, alike on the server and in the browser; the page without scripts."""
+"""Two instances side by side: steps that belong together, the first difference, alike on the server and in the browser;
+the page without scripts.
+"""
 
 import json
 from pathlib import Path
@@ -33,44 +35,78 @@ class TenantWorkflow(WorkflowEntrypoint):
 
 def view(events: list[dict[str, Any]], snippet: str = "s") -> dict[str, Any]:
     """An instance as the API shows it after these events."""
-    made = [Event(it["seq"], it["at"], it["type"], it["execution"], StepKey.from_json(it["step"]) if "step" in it else None, it["data"]) for it in events]
+    made = [
+        Event(
+            it["seq"],
+            it["at"],
+            it["type"],
+            it["execution"],
+            StepKey.from_json(it["step"]) if "step" in it else None,
+            it["data"],
+        )
+        for it in events
+    ]
     return json.loads(json.dumps({**fold(made).as_json(), "snippet": snippet}))
 
 
 def step(name: str, **given: Any) -> dict[str, Any]:
     tried = [{"attempt": 1, "execution": 1, "started_at": 0, "ended_at": 1}]
-    return {"kind": "do", "name": name, "count": 1, "line": 1, "status": "completed", "started_at": 0, "ended_at": 1, "output": 1, "attempts": tried, **given}
+    return {
+        "kind": "do",
+        "name": name,
+        "count": 1,
+        "line": 1,
+        "status": "completed",
+        "started_at": 0,
+        "ended_at": 1,
+        "output": 1,
+        "attempts": tried,
+        **given,
+    }
 
 
 def run(*steps: dict[str, Any], **given: Any) -> dict[str, Any]:
-    return {"steps": list(steps), "status": "complete", "output": 1, "error": None, "params": None, "snippet": "s", **given}
+    return {
+        "steps": list(steps),
+        "status": "complete",
+        "output": 1,
+        "error": None,
+        "params": None,
+        "snippet": "s",
+        **given,
+    }
 
 
 ERROR = {"name": "E", "message": "m", "traceback": [], "line": 3}
 WAIT = {"kind": "wait", "output": {"type": "go", "payload": 1, "timestamp": 5}}
 CASES = {
     "alike": (run(step("a")), run(step("a")), [("a", [])], None),
-    "another result": (run(step("a"), step("b")), run(step("a"), step("b", output=2)), [("a", []), ("b", ["output"])], 1),
+    "another result": (run(step("a"), step("b")), run(step("a"), step("b", output=2)), [("a", []), ("b", ["output"])],
+        1),
     "true is not one": (run(step("a", output=True)), run(step("a")), [("a", ["output"])], 0),
     "deep": (run(step("a", output={"x": [1, {}]})), run(step("a", output={"x": [1, None]})), [("a", ["output"])], 0),
-    "only one has it": (run(step("a"), step("b")), run(step("a"), step("c"), step("b")), [("a", []), ("c", ["only_b"]), ("b", [])], 1),
+    "only one has it": (run(step("a"), step("b")), run(step("a"), step("c"), step("b")),
+        [("a", []), ("c", ["only_b"]), ("b", [])], 1),
     "what is only there comes where it stands": (
         run(step("a"), step("x"), step("b")),
         run(step("y"), step("a"), step("b"), step("z")),
         [("y", ["only_b"]), ("a", []), ("x", ["only_a"]), ("b", []), ("z", ["only_b"])],
         0,
     ),
-    "another order is no difference": (run(step("a"), step("b")), run(step("b"), step("a")), [("a", []), ("b", [])], None),
-    "an error": (
-        run(step("a")), run(step("a", status="errored", error=ERROR, output=None)), [("a", ["status", "output", "error"])], 0,
-    ),
+    "another order is no difference": (run(step("a"), step("b")), run(step("b"), step("a")), [("a", []), ("b", [])],
+        None),
+    "an error": (run(step("a")), run(step("a", status="errored", error=ERROR, output=None)),
+        [("a", ["status", "output", "error"])], 0,),
     "an error on another line is the same": (
         run(step("a", error=ERROR)), run(step("a", error={**ERROR, "line": 9, "traceback": [1]})), [("a", [])], None,
     ),
     "attempts": (run(step("a")), run(step("a", attempts=[])), [("a", ["attempts"])], 0),
-    "a copied step was tried where it ran": (run(step("a")), run(step("a", attempts=[], copied={"attempts": 1, "took_ms": 7})), [("a", [])], None),
-    "an edited step has no attempts": (run(step("a")), run(step("a", attempts=[], copied={"attempts": 0, "edited": True})), [("a", [])], None),
-    "an event at another time is the same": (run(step("w", **WAIT)), run(step("w", **{**WAIT, "output": {**WAIT["output"], "timestamp": 9}})), [("w", [])], None),
+    "a copied step was tried where it ran": (run(step("a")),
+        run(step("a", attempts=[], copied={"attempts": 1, "took_ms": 7})), [("a", [])], None),
+    "an edited step has no attempts": (run(step("a")),
+        run(step("a", attempts=[], copied={"attempts": 0, "edited": True})), [("a", [])], None),
+    "an event at another time is the same": (run(step("w", **WAIT)),
+        run(step("w", **{**WAIT, "output": {**WAIT["output"], "timestamp": 9}})), [("w", [])], None),
     "another end": (run(step("a")), run(step("a"), output=2), [("a", [])], 1),
     "nothing at all": (run(), run(status="errored", error=ERROR, output=None), [], 0),
 }  # fmt: skip
@@ -118,15 +154,26 @@ def two(site: Site) -> list[str]:
 
 
 def test_two_runs_are_compared_as_json(site: Site, two: list[str]) -> None:
-    found = site.client.get("/compare", params={"a": two[0], "b": two[1]}, headers={"Accept": "application/json"}).json()
-    assert [(row["name"], row["differs"]) for row in found["rows"]] == [("<first>", []), ("second", ["output"]), ("third", ["error"])]
+    found = site.client.get(
+        "/compare", params={"a": two[0], "b": two[1]}, headers={"Accept": "application/json"}
+    ).json()
+    assert [(row["name"], row["differs"]) for row in found["rows"]] == [
+        ("<first>", []),
+        ("second", ["output"]),
+        ("third", ["error"]),
+    ]
     assert (found["first"], found["outcome"], found["params"], found["code"]) == (1, ["error"], False, True)
     assert [found[name]["id"] for name in "ab"] == two
 
 
 def test_the_page_needs_no_scripts_and_takes_whole_addresses(site: Site, two: list[str]) -> None:
     status, text = page(site, f"?a=http://127.0.0.1/instances/{two[0]}?at=4&b=/instances/{two[1]}")
-    assert status == 200 and text.count("first difference</span>") == 1 and "&lt;first&gt;" in text and "<first>" not in text
+    assert (
+        status == 200
+        and text.count("first difference</span>") == 1
+        and "&lt;first&gt;" in text
+        and "<first>" not in text
+    )
     assert "another result" in text and "NonRetryableError: no two" in text and "1 of 3 steps are alike." in text
     assert "compare.js" not in text  # both have ended: nothing will move
     alike = page(site, f"?a={two[0]}&b={two[0]}")[1]
@@ -134,13 +181,17 @@ def test_the_page_needs_no_scripts_and_takes_whole_addresses(site: Site, two: li
 
 
 def test_a_fork_is_held_against_its_parent(site: Site, two: list[str]) -> None:
-    made = site.client.post(f"/api/instances/{two[0]}/fork", json={"from_step": {"name": "second"}, "output": "edited"}).json()
+    made = site.client.post(
+        f"/api/instances/{two[0]}/fork", json={"from_step": {"name": "second"}, "output": "edited"}
+    ).json()
     site.finish(made)
     other = site.client.post(f"/api/instances/{two[0]}/fork", json={"source": SOURCE.replace('"same"', '"<b>"')}).json()
     site.finish(other)
     text = page(site, f"?a={two[0]}&b={other['id']}")[1]
     assert "from line 8 on" in text and "lambda: &#34;&lt;b&gt;&#34;" in text
-    found = site.client.get("/compare", params={"a": two[0], "b": made["id"]}, headers={"Accept": "application/json"}).json()
+    found = site.client.get(
+        "/compare", params={"a": two[0], "b": made["id"]}, headers={"Accept": "application/json"}
+    ).json()
     assert [row["differs"] for row in found["rows"]] == [[], ["output"], []]
     text = page(site, f"?a={two[0]}&b={made['id']}")[1]
     assert 'tag open">edited' in text and 'tag open">copied' in text

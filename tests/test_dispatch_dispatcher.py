@@ -17,7 +17,9 @@ from playground.workflows import events as ev
 @on_engine()
 async def test_each_tenants_instances_run_that_tenants_code(engine: Engine) -> None:
     dispatcher = Dispatcher(engine, lambda metadata: greeter(metadata["tenant"]))
-    made = [await dispatcher.wrap_binding({"tenant": name}).create(params={"name": "Ada"}) for name in ("acme", "globex")]
+    made = [
+        await dispatcher.wrap_binding({"tenant": name}).create(params={"name": "Ada"}) for name in ("acme", "globex")
+    ]
     assert [await output(instance) for instance in made] == ["Ada, by acme", "Ada, by globex"]
 
 
@@ -71,7 +73,14 @@ async def test_metadata_that_can_not_be_kept_is_refused(engine: Engine, metadata
 def test_a_tenancy_is_the_tenants_name_or_a_hash_of_what_is_given() -> None:
     assert tenancy({"tenant": "acme", "plan": "pro"}) == tenancy({"tenant": "acme"}) == "acme"
     assert tenancy({"customer": 1, "region": "eu"}) == tenancy({"region": "eu", "customer": 1})
-    others = [{"customer": 1}, {"customer": 2}, {"customer": "1"}, {"tenant": 1}, {"tenant": "joe@example.com"}, {"tenant": ""}]
+    others = [
+        {"customer": 1},
+        {"customer": 2},
+        {"customer": "1"},
+        {"tenant": 1},
+        {"tenant": "joe@example.com"},
+        {"tenant": ""},
+    ]
     names = [tenancy(metadata) for metadata in others]
     assert len(set(names)) == len(names) and all(name.startswith("_m_") for name in names)
     assert tenancy({"tenant": names[0]}) != names[0], "nobody may call himself by another's hash"
@@ -100,7 +109,9 @@ async def test_get_sees_only_instances_of_the_same_metadata_and_workflow(engine:
 @on_engine()
 async def test_the_same_id_in_two_tenants_is_two_instances(engine: Engine) -> None:
     dispatcher = Dispatcher(engine, lambda metadata: greeter(metadata["tenant"]))
-    made = [await dispatcher.wrap_binding({"tenant": name}).create("one", {"name": "Ada"}) for name in ("acme", "globex")]
+    made = [
+        await dispatcher.wrap_binding({"tenant": name}).create("one", {"name": "Ada"}) for name in ("acme", "globex")
+    ]
     assert [await output(instance) for instance in made] == ["Ada, by acme", "Ada, by globex"]
     await made[0].delete()
     assert (await made[1].status()).status == "complete"
@@ -128,4 +139,6 @@ async def test_a_program_may_register_a_source_of_code_of_its_own(engine: Engine
     new = CreateInstance(None, {"name": "Ada"}, tenant="acme", workflow="versioned", version="v7")
     instance = WorkflowInstance(engine, "acme", (await engine.create(new)).id)
     assert await output(instance) == "Ada, by acme at v7"
-    assert [event.data["code_version"] for event in await journal(instance) if event.type == ev.EXECUTION_STARTED] == ["v7"]
+    assert [event.data["code_version"] for event in await journal(instance) if event.type == ev.EXECUTION_STARTED] == [
+        "v7"
+    ]

@@ -1,4 +1,6 @@
-"""The documents on dispatching and bindings: their programs run, their table has a test for each row, their names exist."""
+"""The documents on dispatching and bindings: their programs run, their table has a test for each row, their names
+exist.
+"""
 
 import asyncio
 import contextlib
@@ -40,13 +42,25 @@ def table() -> list[list[str]]:
 
 
 def test_the_first_program_runs_as_it_stands(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", blocks("dispatcher.md")[0]], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", blocks("dispatcher.md")[0]],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert (done.stdout, done.stderr) == ("Hello, Ada!\nGuten Tag, Ada!\n", "")
 
 
 @on_engine()
-async def test_the_stream_that_is_written_there_gives_a_browser_the_journal_and_goes_on_where_it_was(engine: Engine) -> None:
-    names: dict[str, Any] = {"dispatcher": Dispatcher(engine, lambda metadata: Code(workflow("return 5"))), "tenant_of": lambda request: "acme"}
+async def test_the_stream_that_is_written_there_gives_a_browser_the_journal_and_goes_on_where_it_was(
+    engine: Engine,
+) -> None:
+    names: dict[str, Any] = {
+        "dispatcher": Dispatcher(engine, lambda metadata: Code(workflow("return 5"))),
+        "tenant_of": lambda request: "acme",
+    }
     exec(next(it for it in blocks("dispatcher.md") if "text/event-stream" in it), names)  # noqa: S102 - the document's own code
     instance = await names["dispatcher"].wrap_binding({"tenant": "acme"}).create("one")
     await output(instance)
@@ -64,7 +78,9 @@ async def test_the_stream_that_is_written_there_gives_a_browser_the_journal_and_
 
 @on_engine()
 async def test_the_limits_and_the_check_that_are_written_there_work(engine: Engine) -> None:
-    limits, check = [next(it for it in blocks("dispatcher.md") if part in it) for part in ("limit_tenant", "engine.check")]
+    limits, check = [
+        next(it for it in blocks("dispatcher.md") if part in it) for part in ("limit_tenant", "engine.check")
+    ]
     exec(limits, {"engine": engine, "TenantLimits": playground.TenantLimits})  # noqa: S102 - the document's own code
     for source, good in ((workflow("return 5"), True), ("class TenantWorkflow(:", False)):
         names: dict[str, Any] = {"engine": engine, "source": source}
@@ -85,7 +101,9 @@ def test_the_reference_of_events_is_made_from_their_table_and_has_every_type_tha
     assert reference.written(text) == text, "run `./run python docs/events.py`"
     rows = reference.rows("# Each with what has happened", "# Why an execution ended.")
     words = inspect.getsource(ev).partition("# Each with what")[2].partition("# Why an execution")[0]
-    assert [row.word for row in rows] == re.findall(r'^[A-Z_]+ = "(\w+)"', words, re.MULTILINE) and all(row.happened for row in rows)
+    assert [row.word for row in rows] == re.findall(r'^[A-Z_]+ = "(\w+)"', words, re.MULTILINE) and all(
+        row.happened for row in rows
+    )
     assert {row.word for row in rows} >= set(state.APPLIED)
     assert {row.word for row in reference.rows("# Why an execution ended.", "END_REASONS")} == set(ev.END_REASONS)
 
@@ -94,14 +112,17 @@ def test_the_reference_of_events_is_made_from_their_table_and_has_every_type_tha
 def test_each_row_of_the_counterpart_table_has_a_test(row: list[str]) -> None:
     assert len(row) == 3
     name = row[2].strip("`")
-    assert any(re.search(rf"(?m)^(async )?def {name}\(", file.read_text("utf-8")) for file in TESTS.glob("test_*.py")), name
+    assert any(
+        re.search(rf"(?m)^(async )?def {name}\(", file.read_text("utf-8")) for file in TESTS.glob("test_*.py")
+    ), name
 
 
 def test_every_name_of_the_other_library_is_in_the_table() -> None:
     there = " ".join(row[0] for row in table())
     for name in (
-        "createDynamicWorkflowEntrypoint", "dispatchWorkflow", "DynamicWorkflowBinding", "wrapWorkflowBinding", "bindingName",
-        "MissingDispatcherMetadataError", "DispatcherMetadata", "LoadWorkflowRunner", "WorkflowRunner", "loadRunner",
+        "createDynamicWorkflowEntrypoint", "dispatchWorkflow", "DynamicWorkflowBinding", "wrapWorkflowBinding",
+        "bindingName", "MissingDispatcherMetadataError", "DispatcherMetadata", "LoadWorkflowRunner", "WorkflowRunner",
+        "loadRunner",
     ):  # fmt: skip
         assert name in there
 
@@ -111,8 +132,19 @@ def test_settings_and_names_that_are_spoken_of_are_there(name: str) -> None:
     text = (DOCS / name).read_text("utf-8")
     spoken = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", text.partition("## Counterparts")[0]))
     known = set(Settings.__dataclass_fields__) | set(dir(playground.Workflow)) | set(dir(playground.WorkflowInstance))
-    known |= {field for it in (playground.InstanceStatus, playground.TenantLimits) for field in it.__dataclass_fields__} | {"limit_tenant"}
-    known |= {"class_name", "open_engine", "created_at", "not_loaded", "kv_put", "kv_deleted", "idempotency_key", "wrap_binding"}
+    known |= {
+        field for it in (playground.InstanceStatus, playground.TenantLimits) for field in it.__dataclass_fields__
+    } | {"limit_tenant"}
+    known |= {
+        "class_name",
+        "open_engine",
+        "created_at",
+        "not_loaded",
+        "kv_put",
+        "kv_deleted",
+        "idempotency_key",
+        "wrap_binding",
+    }
     assert spoken - known == set()
 
 
@@ -146,8 +178,14 @@ def test_what_is_shown_of_the_bindings_is_python(block: str) -> None:
 
 def test_every_call_of_tenants_is_in_the_document_and_the_other_way_round() -> None:
     text = (DOCS / "tenants.md").read_text("utf-8")
-    own = {(call.method, call.path.removeprefix(TENANT)) for call in OF_TENANTS if call.path.startswith(TENANT) and not call.path.startswith(TENANT_INSTANCE)}
+    own = {
+        (call.method, call.path.removeprefix(TENANT))
+        for call in OF_TENANTS
+        if call.path.startswith(TENANT) and not call.path.startswith(TENANT_INSTANCE)
+    }
     own |= {("POST", f"/instances/{{id}}/{name}") for name in ("migrate", "fork", "code")}
-    said = {(method, path) for method, path in re.findall(r"`(GET|PUT|POST|DELETE) (/[a-z/{}]+)", text)} - {("DELETE", "/api/tenants/acme")}
+    said = {(method, path) for method, path in re.findall(r"`(GET|PUT|POST|DELETE) (/[a-z/{}]+)", text)} - {
+        ("DELETE", "/api/tenants/acme")
+    }
     assert own <= said | {("GET", "/instances"), ("DELETE", "")} and "`DELETE /api/tenants/acme`" in text
     assert {path for _, path in said} - {path for _, path in own} <= {"/openapi"}

@@ -1,4 +1,6 @@
-"""The examples of embedding, run as the README says: by their command, and asked as a person with curl or a keyboard would."""
+"""The examples of embedding, run as the README says: by their command, and asked as a person with curl or a keyboard
+would.
+"""
 
 import contextlib
 import json
@@ -74,7 +76,10 @@ def test_two_customers_paste_different_workflows_and_each_run_goes_to_its_own(tm
     with platform(tmp_path) as client:  # days later, another process
         for customer, id in runs.items():
             assert client.post(f"/runs/{id}/events/go", json="now", headers=as_(customer)).status_code == 202
-        assert [finished(client, id, customer)["output"] for customer, id in runs.items()] == ["Hello Ada, now", "Guten Tag Ada, now"]
+        assert [finished(client, id, customer)["output"] for customer, id in runs.items()] == [
+            "Hello Ada, now",
+            "Guten Tag Ada, now",
+        ]
 
 
 def test_what_a_customer_sends_wrong_is_answered_with_a_sentence(tmp_path: Path) -> None:
@@ -82,9 +87,21 @@ def test_what_a_customer_sends_wrong_is_answered_with_a_sentence(tmp_path: Path)
         client.put("/workflow", content=answers("Hello"), headers=as_("acme"))
         for ask, status, said in (
             (lambda: client.post("/runs", json={}), 401, "The header x-key has no customer's key."),
-            (lambda: client.get("/runs/x", headers={"x-key": "guessed"}), 401, "The header x-key has no customer's key."),
-            (lambda: client.post("/runs", content="{", headers=as_("acme")), 400, "The body is not JSON: Expecting property name"),
-            (lambda: client.post("/runs", content=b"\xff", headers=as_("acme")), 400, "The body is not JSON: 'utf-8' codec can't decode"),
+            (
+                lambda: client.get("/runs/x", headers={"x-key": "guessed"}),
+                401,
+                "The header x-key has no customer's key.",
+            ),
+            (
+                lambda: client.post("/runs", content="{", headers=as_("acme")),
+                400,
+                "The body is not JSON: Expecting property name",
+            ),
+            (
+                lambda: client.post("/runs", content=b"\xff", headers=as_("acme")),
+                400,
+                "The body is not JSON: 'utf-8' codec can't decode",
+            ),
             (lambda: client.get("/runs/nothing", headers=as_("acme")), 400, 'There is no instance "nothing".'),
             (lambda: client.get("/nowhere", headers=as_("acme")), 404, "Not Found"),
         ):
@@ -97,7 +114,12 @@ def test_what_a_customer_sends_wrong_is_answered_with_a_sentence(tmp_path: Path)
 def plan(folder: Path, answer: str | None) -> str:
     """What the program of the generated plan prints, given an answer on the keyboard, or stopped at its question."""
     process = subprocess.Popen(
-        [*PYTHON, "-m", PLAN, "standing desk"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*PYTHON, "-m", PLAN, "standing desk"],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     with process:
         if answer is not None:
@@ -130,12 +152,16 @@ def test_a_plan_stopped_at_the_question_goes_on_from_there(tmp_path: Path) -> No
 def test_what_the_readme_says_can_be_copied_and_pasted(tmp_path: Path) -> None:
     section = (ROOT / "README.md").read_text("utf-8").partition("## In your own program")[2].partition("\n## ")[0]
     blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
-    assert [line.split()[:4] for line in blocks[0].splitlines()] == [["./run", "python", "-m", name] for name in (PLAN, CUSTOMERS)]
+    assert [line.split()[:4] for line in blocks[0].splitlines()] == [
+        ["./run", "python", "-m", name] for name in (PLAN, CUSTOMERS)
+    ]
     paste_one, paste_other, start, look = blocks[1].splitlines()
 
     def shell(command: str) -> Any:
         command = command.replace(PORT, str(client.base_url.port))
-        return json.loads(subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, check=True, timeout=DEADLINE).stdout)
+        return json.loads(
+            subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, check=True, timeout=DEADLINE).stdout
+        )
 
     with platform(tmp_path) as client:
         for pasted in (paste_one, paste_other):

@@ -43,7 +43,9 @@ async def test_an_engine_is_opened_on_a_database_url_and_closed_again(tmp_path: 
 
 @story
 async def test_a_worker_lives_by_the_limits_that_the_settings_name(tmp_path: Path) -> None:
-    code = workflow("import resource\nreturn [resource.getrlimit(limit)[0] for limit in (resource.RLIMIT_CPU, resource.RLIMIT_AS)]")
+    code = workflow(
+        "import resource\nreturn [resource.getrlimit(limit)[0] for limit in (resource.RLIMIT_CPU, resource.RLIMIT_AS)]"
+    )
     limits = {"worker_cpu_seconds": 77, "worker_memory_bytes": 200 << 20}
     async with playground.open_engine(f"sqlite:///{tmp_path}/flows.db", parked_workers=1, **limits) as engine:
         flows = Dispatcher(engine, lambda metadata: Code(code)).wrap_binding({"tenant": "acme"})
@@ -52,7 +54,11 @@ async def test_a_worker_lives_by_the_limits_that_the_settings_name(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [({"slots": 4}, "there is no setting 'slots'"), ({"workers": -1}, "workers is -1"), ({"value_bytes": "x"}, "takes a whole number")],
+    [
+        ({"slots": 4}, "there is no setting 'slots'"),
+        ({"workers": -1}, "workers is -1"),
+        ({"value_bytes": "x"}, "takes a whole number"),
+    ],
 )
 def test_a_setting_that_can_not_be_used_is_said(given: dict[str, Any], said: str) -> None:
     async def story() -> None:
@@ -64,7 +70,9 @@ def test_a_setting_that_can_not_be_used_is_said(given: dict[str, Any], said: str
 
 
 def test_every_name_of_the_library_is_there_and_only_those() -> None:
-    assert set(playground.__all__) <= set(dir(playground)) | {name for name in playground.__all__ if hasattr(playground, name)}
+    assert set(playground.__all__) <= set(dir(playground)) | {
+        name for name in playground.__all__ if hasattr(playground, name)
+    }
     assert all(getattr(playground, name) is not None for name in playground.__all__)
     assert library.__all__ == playground.__all__
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
@@ -185,7 +193,9 @@ def test_code_says_what_in_it_can_not_be_used() -> None:
 
 @on_engine()
 async def test_an_error_of_the_code_is_the_instances(engine: Engine) -> None:
-    flows = Dispatcher(engine, lambda metadata: Code(workflow("raise ValueError('no')"))).wrap_binding({"tenant": "acme"})
+    flows = Dispatcher(engine, lambda metadata: Code(workflow("raise ValueError('no')"))).wrap_binding(
+        {"tenant": "acme"}
+    )
     instance = await flows.create()
     assert await error(instance) == ("ValueError", "no")
     assert (await journal(instance))[-1].type == ev.WORKFLOW_ERRORED
@@ -224,7 +234,10 @@ async def test_instances_are_listed_by_status_in_pages_and_only_a_workflows_and_
         await (await flows.get(f"i{number}")).send_event("go", number * 10)
         await output(await flows.get(f"i{number}"))
     first = await flows.list(limit=2)
-    assert [(it.id, it.status, it.params, it.output) for it in first] == [("i4", "waiting", 4, None), ("i3", "complete", 3, 30)]
+    assert [(it.id, it.status, it.params, it.output) for it in first] == [
+        ("i4", "waiting", 4, None),
+        ("i3", "complete", 3, 30),
+    ]
     second = await flows.list(limit=2, cursor=first.cursor)
     await (await flows.get("i2")).delete()
     rest = await flows.list(limit=2, cursor=second.cursor)
@@ -273,7 +286,9 @@ async def test_a_tenant_may_have_limits_of_its_own_and_others_keep_the_settings(
     dispatcher = Dispatcher(engine, lambda metadata: code)
     small, other = [dispatcher.wrap_binding({"tenant": name}) for name in ("small", "other")]
     made = [*await small.create_batch([{}] * 4), *await other.create_batch([{}] * 4)]
-    with pytest.raises(errors.Busy, match=r"3 is the most.* queued_per_tenant \(PLAYGROUND_QUEUED_PER_TENANT\)") as busy:
+    with pytest.raises(
+        errors.Busy, match=r"3 is the most.* queued_per_tenant \(PLAYGROUND_QUEUED_PER_TENANT\)"
+    ) as busy:
         await small.create()
     assert busy.value.details["setting"] == "queued_per_tenant"
     for instance in made:
@@ -296,7 +311,9 @@ def test_limits_that_make_no_sense_are_refused(given: dict[str, Any]) -> None:
 
 @on_engine()
 async def test_a_value_of_env_that_can_not_be_kept_is_named(engine: Engine) -> None:
-    with pytest.raises(errors.NotSerialisable, match=r"env\.CONNECTION is not serialisable: \$: object\. It takes a Binding"):
+    with pytest.raises(
+        errors.NotSerialisable, match=r"env\.CONNECTION is not serialisable: \$: object\. It takes a Binding"
+    ):
         Code("", env={"CONNECTION": object()})
     flows = Dispatcher(engine, lambda metadata: Code(ECHO)).wrap_binding({"tenant": "acme"})
     with pytest.raises(errors.NotSerialisable, match=r"^The params are not serialisable: \$: object"):
@@ -311,8 +328,12 @@ async def test_a_value_of_env_that_can_not_be_kept_is_named(engine: Engine) -> N
 
 @on_engine(attempt_wall_seconds=1)
 async def test_a_limit_that_a_program_s_tenant_meets_names_the_setting_that_it_is(engine: Engine, place: Place) -> None:
-    flows = Dispatcher(engine, lambda metadata: Code(workflow("await asyncio.get_running_loop().create_future()"))).wrap_binding({"tenant": "acme"})
-    silent = Dispatcher(engine, lambda metadata: Code(workflow("import time\ntime.sleep(60)")), name="silent").wrap_binding({"tenant": "acme"})
+    flows = Dispatcher(
+        engine, lambda metadata: Code(workflow("await asyncio.get_running_loop().create_future()"))
+    ).wrap_binding({"tenant": "acme"})
+    silent = Dispatcher(
+        engine, lambda metadata: Code(workflow("import time\ntime.sleep(60)")), name="silent"
+    ).wrap_binding({"tenant": "acme"})
     message = (await error(await silent.create()))[1]
     assert message.endswith("The setting is attempt_wall_seconds (PLAYGROUND_ATTEMPT_WALL_SECONDS).")
     assert [line["limit"] for line in place.log.of("limit")] == ["attempt_wall_seconds"]

@@ -68,7 +68,9 @@ async def test_the_class_env_and_limits_come_from_the_loader(engine: Engine) -> 
     code = Code(source, "Import", env={"REGION": "eu", "PLAN": {"seats": 5}})
     flows = Dispatcher(engine, lambda metadata: code).wrap_binding({"tenant": "acme"})
     assert await output(await flows.create()) == ["eu", {"seats": 5}]
-    loops = Code(workflow("for n in range(9):\n            await step.do(f'n{n}', lambda: n)"), limits={"step_limit": 3})
+    loops = Code(
+        workflow("for n in range(9):\n            await step.do(f'n{n}', lambda: n)"), limits={"step_limit": 3}
+    )
     flows = Dispatcher(engine, lambda metadata: loops, name="loops").wrap_binding({"tenant": "acme"})
     assert "3 steps" in (await error(await flows.create()))[1]
 
@@ -97,7 +99,9 @@ def test_a_loader_that_fails_is_tried_again_with_growing_waits_and_shows(place: 
         ]  # fmt: skip
         assert events[3].data == {"until": clock.now() + 1000}
         assert (await instance.status()).status == "waiting"
-        text = "The code could not be loaded: ConnectionError: no database (2) (tried 1 of 20 times; the next is in 1 s)"
+        text = (
+            "The code could not be loaded: ConnectionError: no database (2) (tried 1 of 20 times; the next is in 1 s)"
+        )
         assert (events[2].data["stream"], events[2].data["text"]) == ("stderr", text)
         await passes(lambda: clock.next_due() == clock.now() + 1000)
         clock.advance(1000)
@@ -117,7 +121,9 @@ def test_a_loader_that_fails_is_tried_again_with_growing_waits_and_shows(place: 
 
 @pytest.mark.parametrize("raised", [LookupError("no such tenant"), TimeoutError("no answer from the registry")])
 @on_engine(load_attempts=1)
-async def test_a_loader_that_never_succeeds_ends_the_instance_with_its_last_error(engine: Engine, raised: Exception) -> None:
+async def test_a_loader_that_never_succeeds_ends_the_instance_with_its_last_error(
+    engine: Engine, raised: Exception
+) -> None:
     def load(metadata: dict[str, Any]) -> Code:
         raise raised
 
@@ -135,7 +141,10 @@ async def test_a_loader_may_say_that_trying_again_is_of_no_use(engine: Engine) -
     assert await error(instance) == ("NonRetryableError", "This customer has left.")
 
 
-@pytest.mark.parametrize("load", [lambda metadata: "code", lambda metadata: Code("x" * 70_000), lambda metadata: Code(5)])  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    "load",
+    [lambda metadata: "code", lambda metadata: Code("x" * 70_000), lambda metadata: Code(5)],  # type: ignore[arg-type]
+)
 @on_engine(load_attempts=1)
 async def test_a_loader_that_gives_what_is_no_code_is_told_so(engine: Engine, load: Any) -> None:
     instance = await Dispatcher(engine, load).wrap_binding({"tenant": "acme"}).create()
@@ -155,8 +164,15 @@ async def test_a_loader_that_hangs_is_given_up_and_holds_up_nobody(engine: Engin
         release.wait(20)
         return greeter("late")
 
-    slow = [await Dispatcher(engine, load, name=load.__name__).wrap_binding({"tenant": "slow"}).create() for load in (hangs, blocks)]
-    quick = await Dispatcher(engine, lambda metadata: greeter("quick")).wrap_binding({"tenant": "quick"}).create(params={"name": "A"})
+    slow = [
+        await Dispatcher(engine, load, name=load.__name__).wrap_binding({"tenant": "slow"}).create()
+        for load in (hangs, blocks)
+    ]
+    quick = (
+        await Dispatcher(engine, lambda metadata: greeter("quick"))
+        .wrap_binding({"tenant": "quick"})
+        .create(params={"name": "A"})
+    )
     assert await output(quick) == "A, by quick"
     for instance in slow:
         assert await error(instance) == ("LoaderTimeout", "the code was not there within 1 s")
@@ -216,7 +232,9 @@ def test_instances_wait_at_boot_until_their_dispatcher_is_there(place: Place) ->
             await engine.send_event(await engine.store.find("acme", "held"), "go")
             there = Dispatcher(engine, lambda metadata: greeter("there"), name="other").wrap_binding({"tenant": "acme"})
             for _ in range(2):
-                assert await output(await there.create(params={"name": "Ada"})) == "Ada, by there", "the only slot must stay free"
+                assert await output(await there.create(params={"name": "Ada"})) == "Ada, by there", (
+                    "the only slot must stay free"
+                )
             row = await engine.store.find("acme", "held")
             assert (row.status, row.owner, row.due_at is not None) == ("waiting", None, True)
             assert len(place.log.of("no_dispatcher")) == 1, "it is passed over from then on"

@@ -1,4 +1,6 @@
-"""What must not happen twice, however much time has passed and whatever the database has been through: ids, and keys of calls."""
+"""What must not happen twice, however much time has passed and whatever the database has been through: ids, and keys of
+calls.
+"""
 
 import sqlite3
 from pathlib import Path
@@ -57,7 +59,7 @@ def test_the_keys_of_two_databases_are_different_so_that_a_restored_backup_pays_
         flows = orders(engine, bank)
         assert await output(await flows.create("order-7", amount)) == amount
 
-    for amount in (10, 20):
+    for amount in (10, 20):  # noqa: B007 - the story reads it
         place.run(story)
     assert list(bank.charged.values()) == [10, 20]
     assert [key.partition("-")[0] for key in bank.keys] == ["acme/1"] * 2, "the store's own number is the same"
@@ -79,16 +81,24 @@ async def test_the_random_part_of_a_key_is_as_long_as_the_instance_and_no_longer
     assert named[0] == named[1] != named[2] and len(set(bank.keys)) == 3
 
 
-def test_an_instance_that_was_made_before_keys_had_a_random_part_keeps_the_key_it_had(place: Place, tmp_path: Path) -> None:
+def test_an_instance_that_was_made_before_keys_had_a_random_part_keeps_the_key_it_had(
+    place: Place, tmp_path: Path
+) -> None:
     path = tmp_path / "old.db"
     db = sqlite3.connect(path, isolation_level=None)
     migrate(db, "old", MIGRATIONS[:6])
     db.execute(
-        "INSERT INTO instance (key, tenant, id, workflow, snippet, queue, status, generation, execution, last_seq, due_at, fresh, in_execution, log_bytes,"
-        " stored_bytes, created_at) VALUES (41, 'acme', 'order-1', 'dynamic-workflow', '', 'acme', 'queued', 1, 0, 1, 1, 1, 0, 0, 0, 1)"
+        "INSERT INTO instance (key, tenant, id, workflow, snippet, queue, status, generation, execution, last_seq,"
+        " due_at, fresh, in_execution, log_bytes, stored_bytes, created_at) VALUES (41, 'acme', 'order-1',"
+        " 'dynamic-workflow', '', 'acme', 'queued', 1, 0, 1, 1, 1, 0, 0, 0, 1)"
     )
-    db.execute("INSERT INTO origin (instance, class_name, params, metadata) VALUES (41, 'TenantWorkflow', '5', '{\"tenant\":\"acme\"}')")
-    db.execute("INSERT INTO event VALUES (41, 1, 1, 'workflow_queued', NULL, NULL, '{\"params\":5,\"trigger\":\"binding\"}')")
+    db.execute(
+        "INSERT INTO origin (instance, class_name, params, metadata) VALUES (41, 'TenantWorkflow', '5', "
+        '\'{"tenant":"acme"}\')'
+    )
+    db.execute(
+        'INSERT INTO event VALUES (41, 1, 1, \'workflow_queued\', NULL, NULL, \'{"params":5,"trigger":"binding"}\')'
+    )
     db.execute("INSERT INTO tally VALUES ('acme', 'acme', 'queued', 1)")
     db.close()
     bank = Bank()
@@ -122,7 +132,9 @@ def expires_all_but_ids(place: Place, bank: Bank, url: str, **settings: Any) -> 
         again = await flows.create_once("order-7", 49)
         assert again.id == "order-7"
         for ask in (again.status, lambda: flows.get("order-7")):
-            with pytest.raises(InstanceExpired, match=r'Instance "order-7" ended long ago \(complete\) and is not kept') as expired:
+            with pytest.raises(
+                InstanceExpired, match=r'Instance "order-7" ended long ago \(complete\) and is not kept'
+            ) as expired:
                 await ask()
         assert expired.value.details["status"] == "complete" and isinstance(expired.value, errors.InstanceNotFound)
         with pytest.raises(errors.InstanceAlreadyExists, match="Its id stays used"):
@@ -157,7 +169,9 @@ def test_ids_are_free_again_after_the_days_that_a_setting_gives(place: Place) ->
 
 
 @pytest.mark.parametrize("given", [{}, {"retention_days": None}, {"retention_days": 0}])
-def test_the_library_keeps_what_has_finished_unless_it_is_told_for_how_long(place: Place, given: dict[str, Any]) -> None:
+def test_the_library_keeps_what_has_finished_unless_it_is_told_for_how_long(
+    place: Place, given: dict[str, Any]
+) -> None:
     settings = library._settings("sqlite:///x.db", given)
     assert settings.retention_days == 0
     assert library._settings("sqlite:///x.db", {"retention_days": 7}).retention_days == 7

@@ -1,4 +1,7 @@
-"""What a tenant can do to another from inside its own code: nothing. Also when it speaks to the trusted side without our worker code."""
+"""What a tenant can do to another from inside its own code: nothing.
+
+Also when it speaks to the trusted side without our worker code.
+"""
 
 from typing import Any
 
@@ -48,7 +51,11 @@ def hostile(engine: Engine, body: str, tenant: str = "mallory") -> Any:
 
 async def victim(engine: Engine, mallory: Any) -> Any:
     """An instance of another tenant, asleep, with a key and an effect."""
-    theirs = await Dispatcher(engine, lambda metadata: Code(WAITS), name="victim").wrap_binding({"tenant": "acme"}).create("secret-id")
+    theirs = (
+        await Dispatcher(engine, lambda metadata: Code(WAITS), name="victim")
+        .wrap_binding({"tenant": "acme"})
+        .create("secret-id")
+    )
     await journal_until(theirs, ev.WORKFLOW_WAITING)
     return theirs
 
@@ -61,12 +68,16 @@ OPERATIONS = {
 @pytest.mark.parametrize("operation", OPERATIONS)
 @on_engine()
 async def test_an_instance_of_another_tenant_is_not_there(engine: Engine, operation: str) -> None:
-    mallory = hostile(engine, f"return await forge(self, binding='WORKFLOWS', method={operation!r}, args=event['payload'])")
+    mallory = hostile(
+        engine, f"return await forge(self, binding='WORKFLOWS', method={operation!r}, args=event['payload'])"
+    )
     theirs = await victim(engine, mallory)
     before = (await engine.store.find("acme", theirs.id)).last_seq
     for id in (theirs.id, "acme/secret-id", "../acme/secret-id", "nobody"):
         said = await output(await mallory.create(params=[id, *OPERATIONS[operation]]))
-        assert said == f'InstanceNotFound: There is no instance "{id}".', "and the answer is the same as for one that never was"
+        assert said == f'InstanceNotFound: There is no instance "{id}".', (
+            "and the answer is the same as for one that never was"
+        )
     assert (await engine.store.find("acme", theirs.id)).last_seq == before
 
 
@@ -108,27 +119,31 @@ async def test_keys_secrets_and_effects_of_another_tenant_can_not_be_named_liste
 
 @pytest.mark.parametrize(
     ("frame", "said"),
-    [
-        ("binding='NOPE', method='x'", "BindingError: There is no binding env.NOPE."),
+    [("binding='NOPE', method='x'", "BindingError: There is no binding env.NOPE."),
         ("binding='KV', method='limits'", "BindingError: env.KV has no method 'limits'."),
         ("binding='KV', method='__init__'", "BindingError: env.KV has no method '__init__'."),
         ("binding='SECRETS', method='hidden'", "BindingError: env.SECRETS has no method 'hidden'."),
         ("binding='WORKFLOWS', method='_of', args=['x']", "BindingError: env.WORKFLOWS has no method '_of'."),
         ("binding='WORKFLOWS', method='row', args=['x']", "BindingError: env.WORKFLOWS has no method 'row'."),
-        ("binding='WORKFLOWS', method='create_once', args=['x']", "BindingError: env.WORKFLOWS has no method 'create_once'."),
-        ("binding='KV', method='get', args=['k'], kwargs={'call': {'tenant': 'acme'}}", "unexpected keyword argument 'call'"),
+        ("binding='WORKFLOWS', method='create_once', args=['x']",
+        "BindingError: env.WORKFLOWS has no method 'create_once'."),
+        (("binding='KV', method='get', args=['k'], kwargs={'call': {'tenant': "
+          "'acme'}}"), "unexpected keyword argument 'call'"),
         ("binding='KV', method='get', args=['k', None, {'tenant': 'acme'}]", "too many positional arguments"),
-        ("binding='KV', method='get', args=[{'$datetime': 'junk'}]", "BindingError: env.KV.get: the arguments can't be read."),
+        ("binding='KV', method='get', args=[{'$datetime': 'junk'}]",
+        "BindingError: env.KV.get: the arguments can't be read."),
         ("binding='KV', method='get', args=[{'$bytes': 5}]", "BindingError: env.KV.get: the arguments can't be read."),
-        ("binding='KV', method='put', args=['k', {'$int': '9' * 9999}]", "BindingError: env.KV.put: the arguments can't be read."),
-        ("binding='KV', method='put', args=['k', 1], step=['do', 'never started', 1]", "NonRetryableError: env.KV.put: step never started-1 is over"),
+        (("binding='KV', method='put', args=['k', {'$int': '9' * "
+          "9999}]"), "BindingError: env.KV.put: the arguments can't be read."),
+        (("binding='KV', method='put', args=['k', 1], step=['do', 'never started', "
+          "1]"), "NonRetryableError: env.KV.put: step never started-1 is over"),
         ("binding='WORKFLOWS', method='create_batch', args=[{'id': 'x'}]", "InvalidBatch: create_batch takes a list"),
-        ("binding='WORKFLOWS', method='create_batch', args=[[{'tenant': 'acme'}]]", "InvalidBatch: Entry 0 of the batch"),
+        (("binding='WORKFLOWS', method='create_batch', args=[[{'tenant': "
+          "'acme'}]]"), "InvalidBatch: Entry 0 of the batch"),
         ("binding='WORKFLOWS', method='create_batch', args=[[{'id': ['x']}]]", "InvalidId"),
         ("binding='WORKFLOWS', method='create', args=[{'x': 1}]", "InvalidId"),
         ("binding='WORKFLOWS', method='restart', args=[[1], {'name': 5}]", "InstanceNotFound"),
-        ("binding='WORKFLOWS', method='status', args=[None]", "InstanceNotFound"),
-    ],
+        ("binding='WORKFLOWS', method='status', args=[None]", "InstanceNotFound"),],
 )  # fmt: skip
 @on_engine()
 async def test_a_forged_call_is_refused_in_words(engine: Engine, place: Place, frame: str, said: str) -> None:
@@ -139,7 +154,8 @@ async def test_a_forged_call_is_refused_in_words(engine: Engine, place: Place, f
 @on_engine()
 async def test_who_calls_is_known_from_the_socket_and_not_from_what_is_said(engine: Engine) -> None:
     body = """
-    forged = await forge(self, binding="WHO", method="am_i", tenant="acme", instance="secret-id", execution=99, attempt=7)
+    forged = await forge(self, binding="WHO", method="am_i", tenant="acme",
+        instance="secret-id", execution=99, attempt=7)
     return forged
     """
     instance = await hostile(engine, body).create("mine")
@@ -148,7 +164,8 @@ async def test_who_calls_is_known_from_the_socket_and_not_from_what_is_said(engi
 
 @pytest.mark.parametrize(
     "frame",
-    ["{'op': 'call'}", "{'op': 'call', 'call': 1, 'binding': 'K' * 101, 'method': 'x'}", "{'op': 'call', 'call': -1, 'binding': 'KV', 'method': 'x'}",
+    ["{'op': 'call'}", "{'op': 'call', 'call': 1, 'binding': 'K' * 101, 'method': 'x'}",
+     "{'op': 'call', 'call': -1, 'binding': 'KV', 'method': 'x'}",
      "{'op': 'call', 'call': 1, 'binding': 'KV', 'method': 'get', 'args': 'k'}", "{'op': 'claim', 'tenant': 'acme'}"],
 )  # fmt: skip
 @on_engine()
@@ -182,7 +199,8 @@ async def test_secrets_not_asked_for_are_nowhere_in_the_worker(engine: Engine) -
     body = """
     import gc
     wanted = "mallor" + "ys"
-    before = [value for it in gc.get_objects() if isinstance(it, (dict, list)) for value in (it.values() if isinstance(it, dict) else it)]
+    before = [value for it in gc.get_objects() if isinstance(it, (dict, list))
+              for value in (it.values() if isinstance(it, dict) else it)]
     return sum(isinstance(value, str) and value == wanted for value in before)
     """
     assert await output(await hostile(engine, body).create()) == 0

@@ -24,12 +24,25 @@ from playground.workflows.events import DO, WAIT, StepKey
 
 AT = 1_000
 RUNS = replace(
-    first_row(NewInstance("", "one", "w", "s", None, ""), 1, AT), status=ev.RUNNING, owner="here", execution=1, in_execution=True
+    first_row(NewInstance("", "one", "w", "s", None, ""), 1, AT),
+    status=ev.RUNNING,
+    owner="here",
+    execution=1,
+    in_execution=True,
 )
 
 
 def step(kind: str, status: str, **more: object) -> StepRow:
-    given = {"line": None, "config": None, "attempt": 1, "failures": 0, "losses": 0, "until": None, "result": None, "error": None}
+    given = {
+        "line": None,
+        "config": None,
+        "attempt": 1,
+        "failures": 0,
+        "losses": 0,
+        "until": None,
+        "result": None,
+        "error": None,
+    }
     return StepRow(StepKey(kind, "it", 1), status, 2, **{**given, **more})
 
 
@@ -40,17 +53,57 @@ WAITS = step(WAIT, STEP_OPEN, until=2 * AT, event_type="go")
 @pytest.mark.parametrize(
     ("decider", "status", "open_", "types"),
     [
-        pytest.param(operations.send_event("go", 1, AT), ev.RUNNING, WAITS, [ev.EVENT_RECEIVED, ev.WAIT_COMPLETED], id="an event for a wait"),
-        pytest.param(operations.send_event("go", 1, AT), ev.RUNNING, WORKS, [ev.EVENT_RECEIVED], id="an event that is kept"),
-        pytest.param(operations.pause, ev.RUNNING, WORKS, [ev.WORKFLOW_WAITING_FOR_PAUSE], id="a pause while a step runs"),
-        pytest.param(operations.pause, ev.RUNNING, WAITS, [ev.EXECUTION_ENDED, ev.WORKFLOW_PAUSED], id="a pause at once"),
-        pytest.param(operations.paused_now, ev.WAITING_FOR_PAUSE, WAITS, [ev.EXECUTION_ENDED, ev.WORKFLOW_PAUSED], id="a pause that takes effect"),
-        pytest.param(operations.resume(AT), ev.PAUSED, WAITS, [ev.WORKFLOW_RESUMED], id="a resumption"),
-        pytest.param(operations.terminate(False), ev.RUNNING, WORKS, [ev.ATTEMPT_ERRORED, ev.EXECUTION_ENDED, ev.WORKFLOW_TERMINATED], id="an end"),
-        pytest.param(operations.lose_worker(ev.LOST, 3), ev.RUNNING, WORKS, [ev.ATTEMPT_ERRORED, ev.EXECUTION_ENDED], id="a lost worker"),
-        pytest.param(operations.crash(1, 9, progress=False), ev.RUNNING, WORKS, [ev.ATTEMPT_ERRORED, ev.EXECUTION_ENDED, ev.WORKFLOW_ERRORED], id="too many lost"),
         pytest.param(
-            operations.break_limit({}), ev.RUNNING, WORKS, [ev.ATTEMPT_ERRORED, ev.EXECUTION_ENDED, ev.WORKFLOW_ERRORED], id="a broken limit"
+            operations.send_event("go", 1, AT),
+            ev.RUNNING,
+            WAITS,
+            [ev.EVENT_RECEIVED, ev.WAIT_COMPLETED],
+            id="an event for a wait",
+        ),
+        pytest.param(
+            operations.send_event("go", 1, AT), ev.RUNNING, WORKS, [ev.EVENT_RECEIVED], id="an event that is kept"
+        ),
+        pytest.param(
+            operations.pause, ev.RUNNING, WORKS, [ev.WORKFLOW_WAITING_FOR_PAUSE], id="a pause while a step runs"
+        ),
+        pytest.param(
+            operations.pause, ev.RUNNING, WAITS, [ev.EXECUTION_ENDED, ev.WORKFLOW_PAUSED], id="a pause at once"
+        ),
+        pytest.param(
+            operations.paused_now,
+            ev.WAITING_FOR_PAUSE,
+            WAITS,
+            [ev.EXECUTION_ENDED, ev.WORKFLOW_PAUSED],
+            id="a pause that takes effect",
+        ),
+        pytest.param(operations.resume(AT), ev.PAUSED, WAITS, [ev.WORKFLOW_RESUMED], id="a resumption"),
+        pytest.param(
+            operations.terminate(False),
+            ev.RUNNING,
+            WORKS,
+            [ev.ATTEMPT_ERRORED, ev.EXECUTION_ENDED, ev.WORKFLOW_TERMINATED],
+            id="an end",
+        ),
+        pytest.param(
+            operations.lose_worker(ev.LOST, 3),
+            ev.RUNNING,
+            WORKS,
+            [ev.ATTEMPT_ERRORED, ev.EXECUTION_ENDED],
+            id="a lost worker",
+        ),
+        pytest.param(
+            operations.crash(1, 9, progress=False),
+            ev.RUNNING,
+            WORKS,
+            [ev.ATTEMPT_ERRORED, ev.EXECUTION_ENDED, ev.WORKFLOW_ERRORED],
+            id="too many lost",
+        ),
+        pytest.param(
+            operations.break_limit({}),
+            ev.RUNNING,
+            WORKS,
+            [ev.ATTEMPT_ERRORED, ev.EXECUTION_ENDED, ev.WORKFLOW_ERRORED],
+            id="a broken limit",
         ),
     ],
 )

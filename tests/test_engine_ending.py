@@ -22,13 +22,17 @@ return await charge()
 
 @story
 async def test_a_retry_that_is_woken_while_its_worker_is_evicted_loses_no_attempt():
-    """Given a wake-up on its way to the journal when the eviction begins, expect the next execution to run attempt 2."""
+    """Given a wake-up on its way to the journal when the eviction begins,
+    expect the next execution to run attempt 2.
+    """
     async with playing(FAILS_ONCE, skip=False) as (tester, run):
         await run.wait_for_step("charge", status="retrying")
         await tester.settle()
         (execution,) = tester.engine.executions()
         woken = NewEvent(ev.RETRY_WOKEN, {"virtual": True}, StepKey(DO, "charge", 1))
-        waking = asyncio.ensure_future(tester.store.decide(run.key, lambda snapshot: [woken], execution=None, at=tester.now()))
+        waking = asyncio.ensure_future(
+            tester.store.decide(run.key, lambda snapshot: [woken], execution=None, at=tester.now())
+        )
         await asyncio.sleep(0)
         execution.evict(ev.EVICTED)
         await waking
@@ -64,7 +68,9 @@ async def test_a_run_whose_commit_failed_goes_on_once_the_database_can_be_writte
 
 @story
 async def test_an_execution_that_is_claimed_before_the_last_is_over_is_the_one_that_counts(tmp_path: Path):
-    """Given a commit that is made and not yet told, with which the instance falls due, expect its loss to count and its successor to be known."""
+    """Given a commit that is made and not yet told, with which the instance falls due, expect its loss to count and its
+    successor to be known.
+    """
     async with staged(tmp_path, worker_losses=2) as stage:
         decide, told = stage.engine.store.decide, asyncio.Event()
 

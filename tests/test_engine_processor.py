@@ -21,7 +21,9 @@ class TenantWorkflow(WorkflowEntrypoint):
 
 
 def test_many_short_attempts_may_use_more_in_all_than_one_may(tmp_path):
-    """Given a limit of 1 s and three steps of 0.5 s, expect all of them; given one of 60 s, expect the limit, named with its number."""
+    """Given a limit of 1 s and three steps of 0.5 s, expect all of them; given one of 60 s, expect the limit, named
+    with its number.
+    """
     programs = {"many": Program(BURN, {"steps": 3, "seconds": 0.5}), "one": Program(BURN, {"steps": 1, "seconds": 60})}
     outcomes = run(run_all(programs, tmp_path, attempt_cpu_seconds=1))
     assert outcomes["many"].state.output == "burnt"

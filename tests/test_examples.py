@@ -33,7 +33,12 @@ class TenantWorkflow: ...
 
 def test_reads_the_header_and_leaves_it_out_of_the_source():
     example = read("a-title", GOOD)
-    assert (example.slug, example.title, example.lesson, example.order) == ("a-title", "A title", "One paragraph about `run`.", 3)
+    assert (example.slug, example.title, example.lesson, example.order) == (
+        "a-title",
+        "A title",
+        "One paragraph about `run`.",
+        3,
+    )
     assert example.params == {"name": "Ada"}
     assert example.source == "class TenantWorkflow: ...\n"
     assert example.tasks == ({"do": "finish", "say": "Run it.", "seen": "It ran."},)
@@ -53,7 +58,13 @@ BAD = [
     ("unknown field", GOOD.replace("order: 3", "order: 3\nlevel: 1"), "'level: 1'"),
     ("field twice", GOOD.replace("order: 3", "order: 3\norder: 3"), "once each"),
     ("no task", GOOD.replace('{"do": "finish", "say": "Run it.", "seen": "It ran."}', ""), "tasks of example bad"),
-    ("tasks forgotten", GOOD.replace("tasks: [", "").replace(', "seen": "It ran."}]', "}").replace('{"do": "finish"', ' {"do": "finish"'), "example bad"),
+    (
+        "tasks forgotten",
+        GOOD.replace("tasks: [", "")
+        .replace(', "seen": "It ran."}]', "}")
+        .replace('{"do": "finish"', ' {"do": "finish"'),
+        "example bad",
+    ),
     ("unknown task", GOOD.replace('"finish"', '"dance"'), "tasks of example bad"),
     ("task without what", GOOD.replace('"finish"', '"kill-worker"'), "tasks of example bad"),
     ("task with two", GOOD.replace('"finish"', '"kill-worker", "during": "a", "between": "b"'), "tasks of example bad"),
@@ -139,13 +150,20 @@ OUTPUTS = {
 
 
 def program(example: Example, place: int = 0) -> Program:
-    """An example as a visitor runs it who does its first task, as far as that changes nothing of its code, or the one at `place`."""
+    """An example as a visitor runs it who does its first task, as far as that changes nothing of its code, or the one
+    at `place`.
+    """
     events = {task["type"]: task["payload"] for task in example.tasks if task["do"] == "send-event"}
     task = example.tasks[place]
     if task["do"] == "send-event":
         events[task["type"]] = task["payload"]
     if not place:
-        return Program(example.source, example.params, {**events, **FIRST_EVENTS.get(example.slug, {})}, {} if task.get("hibernated") else task)
+        return Program(
+            example.source,
+            example.params,
+            {**events, **FIRST_EVENTS.get(example.slug, {})},
+            {} if task.get("hibernated") else task,
+        )
     return Program(example.source, example.params, events, task)
 
 
@@ -155,7 +173,9 @@ EDITS: dict[tuple[str, int], tuple[dict[str, str], dict[str, Any]]] = {
     ("retries", 1): ({'"limit": 4': '"limit": 1'}, {}),
     ("dependencies", 0): (
         {
-            "        @step.do()\n        async def chart": "        @step.do()\n        async def outliers(load):\n            return [number for number in load if number > 8]\n\n"
+            "        @step.do()\n        async def chart": "        @step.do()\n        async def outliers(load):\n"
+            "            return [number for number in load"
+            " if number > 8]\n\n"
             "        @step.do()\n        async def chart",
             "report(clean, chart)": "report(clean, chart, outliers)",
         },
@@ -185,13 +205,21 @@ def edited(slug: str, place: int) -> Program:
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory) -> dict[str, Outcome]:
     """Every example run to its end, all at once."""
-    return run(run_all({example.slug: program(example) for example in load()}, tmp_path_factory.mktemp("examples"), workers=WORKERS))
+    return run(
+        run_all(
+            {example.slug: program(example) for example in load()}, tmp_path_factory.mktemp("examples"), workers=WORKERS
+        )
+    )
 
 
 @pytest.fixture(scope="module")
 def later(tmp_path_factory) -> dict[tuple[str, int], Outcome]:
     """The tasks that need another source, other params or a worker that is gone, each done in a run of its own."""
-    return run(run_all({each: edited(*each) for each in LATER}, tmp_path_factory.mktemp("later"), workers=WORKERS, idle_grace_ms=50))
+    return run(
+        run_all(
+            {each: edited(*each) for each in LATER}, tmp_path_factory.mktemp("later"), workers=WORKERS, idle_grace_ms=50
+        )
+    )
 
 
 @pytest.mark.parametrize("example", load(), ids=lambda example: example.slug)
@@ -208,7 +236,9 @@ def test_every_example_ends_as_it_says(example, outcomes):
 @pytest.mark.parametrize("example", load(), ids=lambda example: example.slug)
 def test_no_example_runs_a_committed_step_again(example, outcomes):
     journal = outcomes[example.slug].journal
-    completed = [event.step for event in journal if event.type in ("step_completed", "sleep_completed", "wait_completed")]
+    completed = [
+        event.step for event in journal if event.type in ("step_completed", "sleep_completed", "wait_completed")
+    ]
     assert completed
     assert len(completed) == len(set(completed))
 
@@ -222,7 +252,10 @@ def test_crash_and_resume_goes_on_after_the_kill_its_task_asks_for(outcomes):
 
 def test_the_saga_undoes_its_bookings_last_first(outcomes):
     saga = outcomes["saga"]
-    assert [event.step.name for event in saga.journal if event.type == "rollback_step_completed"] == ["book hotel", "book flight"]
+    assert [event.step.name for event in saga.journal if event.type == "rollback_step_completed"] == [
+        "book hotel",
+        "book flight",
+    ]
     assert saga.state.rollback == "complete"
     assert "cancelling the hotel in Lisbon, because there is no car in Lisbon" in saga.logged()
 
@@ -242,8 +275,8 @@ return given.map(({ journal, tasks, params }) => {
 """
 # The event after which a task of this kind may have been done.
 TELLING = {
-    "finish": "workflow_completed", "step": "workflow_completed", "kill-worker": "attempt_started", "send-event": "wait_completed",
-    "fail": "step_errored", "answer": "step_completed",
+    "finish": "workflow_completed", "step": "workflow_completed", "kill-worker": "attempt_started",
+    "send-event": "wait_completed", "fail": "step_errored", "answer": "step_completed",
 }  # fmt: skip
 
 
@@ -270,8 +303,17 @@ def test_every_task_is_noticed_in_the_journal_of_who_did_it_and_in_no_other(outc
     for example in load():
         for place, task in enumerate(example.tasks):
             done = then[example.slug, place] if (example.slug, place) in then else first[example.slug]
-            assert done[place] is not None, (example.slug, place, [event.type for event in later.get((example.slug, place), outcomes[example.slug]).journal])
-            if (telling := TELLING.get(task["do"])) and "undoing" not in task and task.get("during") != "wait a day" and "between" not in task:
+            assert done[place] is not None, (
+                example.slug,
+                place,
+                [event.type for event in later.get((example.slug, place), outcomes[example.slug]).journal],
+            )
+            if (
+                (telling := TELLING.get(task["do"]))
+                and "undoing" not in task
+                and task.get("during") != "wait a day"
+                and "between" not in task
+            ):
                 assert done[place] == telling, (example.slug, place)
             if (example.slug, place) in then:
                 assert first[example.slug][place] is None, (example.slug, place)

@@ -101,7 +101,11 @@ def copied(site: Site, made: dict[str, Any]) -> list[str]:
 
 
 def ran(site: Site, made: dict[str, Any]) -> list[str]:
-    return [event["step"]["name"] for event in site.journal(made) if event["type"] in ("step_started", "sleep_started", "wait_started")]
+    return [
+        event["step"]["name"]
+        for event in site.journal(made)
+        if event["type"] in ("step_started", "sleep_started", "wait_started")
+    ]
 
 
 def until_step(site: Site, made: dict[str, Any], name: str) -> None:
@@ -122,7 +126,11 @@ def test_a_fork_runs_from_its_step_with_what_finished_before_it(site: Site, pare
     made = forked(site, parent, {"from_step": do("two")})
     assert made["control_token"] != parent["control_token"] and made["snippet"] == parent["snippet"]
     shown = site.finish(made)
-    assert (shown["output"], shown["params"], shown["status"]) == ([{"n": 1}, {"n": 2}, "by two"], {"order": 7}, "complete")
+    assert (shown["output"], shown["params"], shown["status"]) == (
+        [{"n": 1}, {"n": 2}, "by two"],
+        {"order": 7},
+        "complete",
+    )
     assert (copied(site, made), ran(site, made)) == (["one", "nap"], ["two", "three"])
     assert shown["trigger"] == {"kind": "fork", "of": parent["id"], "seq": shown["trigger"]["seq"], "step": do("two")}
     started = site.journal(parent)[shown["trigger"]["seq"] - 1]
@@ -133,7 +141,9 @@ def test_a_fork_runs_from_its_step_with_what_finished_before_it(site: Site, pare
 
 
 def test_the_keys_of_a_fork_are_those_that_its_steps_wrote(site: Site, parent: dict[str, Any]) -> None:
-    source = STEPS.replace('put("seen", "by two")', 'get("seen")').replace('return {"n": 2}', 'return await self.env.KV.get("seen")')
+    source = STEPS.replace('put("seen", "by two")', 'get("seen")').replace(
+        'return {"n": 2}', 'return await self.env.KV.get("seen")'
+    )
     made = forked(site, parent, {"from_step": do("two"), "source": source})
     shown = site.finish(made)
     assert shown["output"] == [{"n": 1}, "by one", "by one"]
@@ -182,7 +192,9 @@ def test_events_received_before_the_step_are_kept_and_later_ones_are_not(site: S
     made = forked(site, parent, {"from_step": {"kind": "wait", "name": "second"}})
     until_step(site, made, "second")
     kept = site.journal(made)
-    assert copied(site, made) == ["ask", "approval"] and not [event for event in kept if event["type"] == "event_received"]
+    assert copied(site, made) == ["ask", "approval"] and not [
+        event for event in kept if event["type"] == "event_received"
+    ]
     site.operate(made, "events/approved", 2)
     assert site.finish(made)["output"] == {"by": "mara"}
     edited = forked(site, parent, {"from_step": {"kind": "wait", "name": "approval"}, "output": {"by": "eve"}})
@@ -197,14 +209,18 @@ def test_a_sensitive_result_is_forked_only_with_the_control_token_and_stays_hidd
     site.finish(parent)
     body = {"from_step": do("after")}
     said = ask(site, parent, body)
-    assert code_of(said) == (401, "token.missing") and 'The result of step "key" is sensitive' in said.json()["error"]["message"]
+    assert (
+        code_of(said) == (401, "token.missing")
+        and 'The result of step "key" is sensitive' in said.json()["error"]["message"]
+    )
     other = site.create(HIDES)
     wrong = site.client.post(f"/api{parent['url']}/fork", json=body, headers=bearer(other))
     assert code_of(wrong) == (403, "token.wrong")
     made = forked(site, parent, body, token=True)
     assert site.finish(made)["output"] == len("s3cret-value")
     assert "s3cret" not in site.client.get(f"/api{made['url']}/events").text
-    edited = forked(site, parent, {"from_step": do("key"), "output": "other"})  # nothing hidden is kept, so the link is enough
+    # Nothing hidden is kept, so the link is enough.
+    edited = forked(site, parent, {"from_step": do("key"), "output": "other"})
     assert site.finish(edited)["output"] == len("other")
     assert '"other"' not in site.client.get(f"/api{edited['url']}/events").text
 
@@ -215,7 +231,10 @@ def test_what_a_fork_has_copied_is_rolled_back_as_if_it_had_run_there(site: Site
     made = forked(site, parent, {"from_step": do("two"), "output": "edited"})
     shown = site.finish(made)
     assert (shown["status"], shown["rollback"]) == ("errored", "complete")
-    assert [event["data"]["text"] for event in site.journal(made) if event["type"] == "log"] == ["undo edited", "undo 1"]
+    assert [event["data"]["text"] for event in site.journal(made) if event["type"] == "log"] == [
+        "undo edited",
+        "undo 1",
+    ]
     assert [step["rollback"]["status"] for step in shown["steps"][:2]] == ["completed", "completed"]
 
 
@@ -234,12 +253,19 @@ def test_the_rows_of_a_fork_say_the_same_as_its_journal(site: Site, parent: dict
     made = forked(site, parent, {"from_step": do("two"), "output": [1]})
     site.finish(made)
     row = site.call(site.engine.store.find("", made["id"]))
-    snapshot, events = site.call(site.engine.store.load(row.key)), site.call(site.engine.store.events(row.key, after=0, limit=1000))
+    snapshot, events = (
+        site.call(site.engine.store.load(row.key)),
+        site.call(site.engine.store.events(row.key, after=0, limit=1000)),
+    )
     state = fold(events)
     assert list(state.steps) == list(snapshot.steps)
     for key, step in state.steps.items():
         stored = snapshot.steps[key]
-        assert (stored.status, stored.started_seq, stored.attempt) == (step.status, step.started_seq, len(step.attempts))
+        assert (stored.status, stored.started_seq, stored.attempt) == (
+            step.status,
+            step.started_seq,
+            len(step.attempts),
+        )
         assert key.kind == "sleep" or plain(stored.result) == step.output
 
 
@@ -260,7 +286,9 @@ def test_the_rows_of_a_fork_say_the_same_as_its_journal(site: Site, parent: dict
         ([], (201, "")),
     ],
 )
-def test_bad_input_has_an_error_of_its_own_and_makes_nothing(site: Site, parent: dict[str, Any], body: Any, answer: tuple[int, str]) -> None:
+def test_bad_input_has_an_error_of_its_own_and_makes_nothing(
+    site: Site, parent: dict[str, Any], body: Any, answer: tuple[int, str]
+) -> None:
     before = site.call(site.engine.store.count())
     said = ask(site, parent, body)
     if answer[0] == 201:
@@ -272,10 +300,12 @@ def test_bad_input_has_an_error_of_its_own_and_makes_nothing(site: Site, parent:
 
 
 def test_a_fork_copies_only_so_much(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = site.create(code("""
+    made = site.create(
+        code("""
 for part in range(5):
     await step.do("part", lambda: "x" * 1_000)
-"""))
+""")
+    )
     site.finish(made)
     monkeypatch.setattr(forks, "COPIED_BYTES", 3_500)
     said = ask(site, made)
@@ -318,7 +348,11 @@ def test_a_tenants_instance_is_forked_with_its_key_with_edited_code_too(site: Si
     assert answer.status_code == 201 and answer.json()["version"] == deployed["version"]
     shown = acme.finish(answer.json()["id"])
     assert shown["output"][2] == "by two" and shown["params"] == {"a": 1} and shown["trigger"]["of"] == made["id"]
-    edited = acme.ask("POST", f"/instances/{made['id']}/fork", json={"from_step": do("three"), "source": STEPS.replace("[a, b, c]", "'edited'")})
+    edited = acme.ask(
+        "POST",
+        f"/instances/{made['id']}/fork",
+        json={"from_step": do("three"), "source": STEPS.replace("[a, b, c]", "'edited'")},
+    )
     assert acme.finish(edited.json()["id"])["output"] == "edited"
     assert [it["version"] for it in acme.ask("GET", "/workflow").json()["versions"]] == [deployed["version"]]
     assert acme.finish(made["id"])["forks"] == [edited.json()["id"], answer.json()["id"]]

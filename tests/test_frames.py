@@ -1,4 +1,6 @@
-"""Frames by themselves: whatever bytes come, there is a typed value or a ProtocolError, and talkative channels take turns."""
+"""Frames by themselves: whatever bytes come, there is a typed value or a ProtocolError, and talkative channels take
+turns.
+"""
 
 import asyncio
 import json
@@ -26,7 +28,22 @@ JSON = st.recursive(
     max_leaves=20,
 )
 OPS = st.sampled_from(
-    ["do", "resume", "done", "fail", "sleep", "wait", "log", "finish", "crash", "idle", "collected", "missing", "call", "x"]
+    [
+        "do",
+        "resume",
+        "done",
+        "fail",
+        "sleep",
+        "wait",
+        "log",
+        "finish",
+        "crash",
+        "idle",
+        "collected",
+        "missing",
+        "call",
+        "x",
+    ]
 )
 FIELDS = st.sampled_from(
     [
@@ -70,9 +87,14 @@ def test_any_fields_are_judged(op: str, fields: dict[str, Any]) -> None:
     judged(data)
 
 
-@pytest.mark.parametrize(("event_type", "fits"), [("approved", True), ("a.b", False), ("approved\n", False), ("-a", False), ("a" * 101, False)])
+@pytest.mark.parametrize(
+    ("event_type", "fits"),
+    [("approved", True), ("a.b", False), ("approved\n", False), ("-a", False), ("a" * 101, False)],
+)
 def test_a_worker_waits_for_no_type_that_nobody_can_send(event_type: str, fits: bool) -> None:
-    assert (judged(frame(op="wait", step=["wait", "w", 1], event_type=event_type, timeout=1000)[4:]) is not None) == fits
+    assert (
+        judged(frame(op="wait", step=["wait", "w", 1], event_type=event_type, timeout=1000)[4:]) is not None
+    ) == fits
 
 
 @given(st.sampled_from([do(), done(value={"a": [1, "b"]}), frame(op="finish", output=[1.5, None])]), st.data())
@@ -131,13 +153,21 @@ def test_a_large_value_stays_text_and_means_the_same(value: Any) -> None:
 WHOLE = msgspec.json.Decoder(frames.Said)  # which makes objects of everything
 
 
-@given(st.sampled_from([done(value=["x" * LARGE, 1.5, {"é": -1}]), frame(op="finish", output={"a": [1e300, "\u2028" * LARGE]})]), st.data())
+@given(
+    st.sampled_from(
+        [done(value=["x" * LARGE, 1.5, {"é": -1}]), frame(op="finish", output={"a": [1e300, "\u2028" * LARGE]})]
+    ),
+    st.data(),
+)
 @settings(max_examples=300)
 def test_a_large_result_is_read_as_strictly_as_if_it_were_made_into_objects(whole: bytes, data: st.DataObject) -> None:
     body = bytearray(whole[4:])
     for _ in range(data.draw(st.integers(1, 2))):
         place = data.draw(st.integers(0, len(body) - 1))
-        piece = data.draw(st.sampled_from([b"[]", b"1e9", b"9" * 320, b'"', b",", b"\xff", b"\xc3", b"\\ud800", b"\\n", b"NaN"]) | st.binary(max_size=2))
+        piece = data.draw(
+            st.sampled_from([b"[]", b"1e9", b"9" * 320, b'"', b",", b"\xff", b"\xc3", b"\\ud800", b"\\n", b"NaN"])
+            | st.binary(max_size=2)
+        )
         body[place : place + data.draw(st.integers(0, 3))] = piece
     strict = None
     with suppress(msgspec.MsgspecError, UnicodeDecodeError):
@@ -145,10 +175,26 @@ def test_a_large_result_is_read_as_strictly_as_if_it_were_made_into_objects(whol
     assert (judged(bytes(body)) is None) == (strict is None)
 
 
-@pytest.mark.parametrize("value", [b"9" * 4_301, b"1e309", b"1" + b"0" * 199 + b"e110", b'"\xff"', b'"\xed\xa0\x80"', b'"\\ud800"', b"NaN", b"01", b"[1,]"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"9" * 4_301,
+        b"1e309",
+        b"1" + b"0" * 199 + b"e110",
+        b'"\xff"',
+        b'"\xed\xa0\x80"',
+        b'"\\ud800"',
+        b"NaN",
+        b"01",
+        b"[1,]",
+    ],
+)
 def test_what_is_no_strict_json_is_refused_in_a_large_result_too(value: bytes) -> None:
     for padding in (b"", b"x" * LARGE):
-        for body in (b'{"op":"finish","output":[%b,"%b"]}', b'{"op":"done","step":["do","a",1],"attempt":1,"value":[%b,"%b"]}'):
+        for body in (
+            b'{"op":"finish","output":[%b,"%b"]}',
+            b'{"op":"done","step":["do","a",1],"attempt":1,"value":[%b,"%b"]}',
+        ):
             with pytest.raises(ProtocolError):
                 frames.decode(body % (value, padding))
 
@@ -188,7 +234,9 @@ async def conversation(data: bytes, pieces: int, turns: Turns) -> list[Any]:
 
 @pytest.mark.parametrize("pieces", [1, 2, 7, 100_000])
 def test_the_same_frames_come_in_whatever_pieces(pieces: int) -> None:
-    data = do() + done(value=["ñ" * 300]) + frame(op="log", stream="stdout", text="") * 200 + frame(op="finish", output=1)
+    data = (
+        do() + done(value=["ñ" * 300]) + frame(op="log", stream="stdout", text="") * 200 + frame(op="finish", output=1)
+    )
     said = run(conversation(data, pieces, Turns()))
     assert len(said) == 204
     assert said[-1] is None

@@ -1,4 +1,6 @@
-"""The trusted side against a worker that says anything: each ends its own instance with a reason, and nobody else notices."""
+"""The trusted side against a worker that says anything: each ends its own instance with a reason, and nobody else
+notices.
+"""
 
 import asyncio
 from pathlib import Path
@@ -35,9 +37,18 @@ ENDED: dict[str, tuple[list[bytes], str]] = {
         "protocol: a frame is nested more than",
     ),
     "a huge integer": ([framed(b'{"op":"finish","output":' + b"9" * 5_000 + b"}")], "protocol: a frame is not what"),
-    "a huge integer in a field": ([framed(b'{"op":"idle","seen":' + b"9" * 30 + b"}")], "protocol: a frame is not what"),
-    "a negative attempt": ([frame(op="do", step=["do", "s", 1], attempt=-1, config=CONFIG)], "protocol: a frame is not what"),
-    "a count past any": ([frame(op="do", step=["do", "s", 10**9], attempt=1, config=CONFIG)], "protocol: a frame is not what"),
+    "a huge integer in a field": (
+        [framed(b'{"op":"idle","seen":' + b"9" * 30 + b"}")],
+        "protocol: a frame is not what",
+    ),
+    "a negative attempt": (
+        [frame(op="do", step=["do", "s", 1], attempt=-1, config=CONFIG)],
+        "protocol: a frame is not what",
+    ),
+    "a count past any": (
+        [frame(op="do", step=["do", "s", 10**9], attempt=1, config=CONFIG)],
+        "protocol: a frame is not what",
+    ),
     "NaN": ([framed(b'{"op":"finish","output":NaN}')], "protocol: a frame is not what"),
     "infinity": ([framed(b'{"op":"finish","output":[1e999]}')], "protocol: a frame is not what"),
     "a lone surrogate": ([framed(b'{"op":"finish","output":"\\ud800"}')], "protocol: a frame is not what"),
@@ -61,7 +72,14 @@ ENDED: dict[str, tuple[list[bytes], str]] = {
     "a delay past all calendars": (
         [
             do(),
-            frame(op="fail", step=["do", "s", 1], attempt=1, error={"name": "E", "message": ""}, retryable=True, delay=10**20),
+            frame(
+                op="fail",
+                step=["do", "s", 1],
+                attempt=1,
+                error={"name": "E", "message": ""},
+                retryable=True,
+                delay=10**20,
+            ),
         ],
         "protocol: a frame is not what",
     ),
@@ -90,7 +108,10 @@ ENDED: dict[str, tuple[list[bytes], str]] = {
         "an outcome for an attempt that never began",
     ),
     "an outcome of a sleep": (
-        [frame(op="sleep", step=["sleep", "s", 1], duration=60_000), frame(op="done", step=["sleep", "s", 1], attempt=1)],
+        [
+            frame(op="sleep", step=["sleep", "s", 1], duration=60_000),
+            frame(op="done", step=["sleep", "s", 1], attempt=1),
+        ],
         "an outcome for an attempt that never began",
     ),
     "the same step twice": ([do(), do()], "started a step twice or out of place"),
@@ -102,7 +123,10 @@ ENDED: dict[str, tuple[list[bytes], str]] = {
         [frame(op="do", step=["wait", "s", 1], attempt=1, config=CONFIG)],
         "started a step twice or out of place",
     ),
-    "a sleep that is a do": ([do(), frame(op="sleep", step=["do", "s", 1], duration=1)], "a sleep that is out of place"),
+    "a sleep that is a do": (
+        [do(), frame(op="sleep", step=["do", "s", 1], duration=1)],
+        "a sleep that is out of place",
+    ),
     "a sleep twice": ([frame(op="sleep", step=["sleep", "s", 1], duration=60_000)] * 2, "a sleep that is out of place"),
     "a resumption of what runs": ([do(), frame(op="resume", step=["do", "s", 1])], "resumed a step that does not wait"),
     "handlers collected unasked": ([frame(op="collected")], "handlers collected out of turn"),
@@ -113,7 +137,10 @@ ENDED: dict[str, tuple[list[bytes], str]] = {
     "a rollback's outcome unasked": ([do(), done(rollback=True)], "an outcome for a rollback that never began"),
     "waiting said twice": ([do(), frame(op="idle", seen=1), frame(op="idle", seen=1)], "said twice that it waits"),
     "having read the future": ([frame(op="idle", seen=99)], "read what it was not sent"),
-    "an output past the limit": ([frame(op="finish", output="x" * (MEGABYTE + 10))], "output: more than 1,048,576 bytes"),
+    "an output past the limit": (
+        [frame(op="finish", output="x" * (MEGABYTE + 10))],
+        "output: more than 1,048,576 bytes",
+    ),
     "a result past the limit": ([do(), done(value="x" * (MEGABYTE + 10))], "result: more than 1,048,576 bytes"),
 }
 
@@ -148,7 +175,9 @@ async def test_frames_before_a_broken_one_are_heard(tmp_path: Path) -> None:
 async def test_what_comes_after_the_end_is_not_heard(tmp_path: Path) -> None:
     async with staged(tmp_path) as stage:
         row, puppet = await stage.begin()
-        await puppet.say(frame(op="finish", output="first"), frame(op="finish", output="second"), framed(b"broken"), do())
+        await puppet.say(
+            frame(op="finish", output="first"), frame(op="finish", output="second"), framed(b"broken"), do()
+        )
         state = await stage.end(row)
         assert (state.status, state.output, len(state.steps)) == ("complete", "first", 0)
         assert_quiet(stage)
@@ -228,7 +257,9 @@ def test_a_flood_of_lines_is_counted_and_then_ended(text: str, tmp_path: Path) -
                 await puppet.say(many)
             state = await stage.end(row)
             assert "output: the worker printed more than 67,108,864 bytes past its 100,000" in state.error["message"]
-            kept = [event for event in await stage.engine.store.events(row.key, after=0, limit=5_000) if event.type == "log"]
+            kept = [
+                event for event in await stage.engine.store.events(row.key, after=0, limit=5_000) if event.type == "log"
+            ]
             assert len(kept) <= 100_000 // 64
             assert resident() - before < 60 * MEGABYTE
             assert (await stage.innocent()).output == "fine"

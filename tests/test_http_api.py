@@ -8,7 +8,10 @@ from http_support import HELLO, Site
 
 def test_a_check_finds_problems_and_the_outline_without_running(site: Site) -> None:
     good = site.client.post("/api/check", json={"source": HELLO}).json()
-    assert (good["ok"], [(it["kind"], it["name"], it["line"]) for it in good["outline"]]) == (True, [("do", "greet", 6)])
+    assert (good["ok"], [(it["kind"], it["name"], it["line"]) for it in good["outline"]]) == (
+        True,
+        [("do", "greet", 6)],
+    )
     bad = site.client.post("/api/check", json={"source": "def f(:\n    pass"}).json()
     assert bad["ok"] is False
     (problem,) = [it for it in bad["diagnostics"] if it["severity"] == "error"]

@@ -81,17 +81,31 @@ def test_each_page_says_what_a_link_to_it_looks_like(site: Site) -> None:
         assert len(answer.content) < 60_000
     assert told(site, "/examples/saga")["og:title"] == "Saga with rollback"
     run_head = told(site, made["url"])
-    assert re.fullmatch(r"Complete after 1 execution, \d+ events in its journal\. Steps: greet\.", run_head["og:description"])
+    assert re.fullmatch(
+        r"Complete after 1 execution, \d+ events in its journal\. Steps: greet\.", run_head["og:description"]
+    )
     assert run_head["robots"] == "noindex"
     assert "robots" not in told(site, url)
 
 
 def test_no_header_can_put_another_name_into_a_page(site: Site, unnamed: Site) -> None:
-    forged = ("evil.example", "evil.example:80", "localhost.evil.example", "127.0.0.1.evil.example", "203.0.113.9", "[2001:db8::1]")
+    forged = (
+        "evil.example",
+        "evil.example:80",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "203.0.113.9",
+        "[2001:db8::1]",
+    )
     for host in forged:
         for each in (site, unnamed):
-            answer = each.client.get("/examples/hello", headers=BROWSER | {"Host": host, "X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example"})
-            assert "evil.example" not in answer.text and "203.0.113.9" not in answer.text and "2001:db8" not in answer.text, host
+            answer = each.client.get(
+                "/examples/hello",
+                headers=BROWSER | {"Host": host, "X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example"},
+            )
+            assert (
+                "evil.example" not in answer.text and "203.0.113.9" not in answer.text and "2001:db8" not in answer.text
+            ), host
         assert told(site, "/examples/hello", Host=host)["canonical"] == "https://play.example/examples/hello"
         nameless = told(unnamed, "/examples/hello", Host=host)
         assert nameless["canonical"] == "/examples/hello"
@@ -103,7 +117,17 @@ def test_no_header_can_put_another_name_into_a_page(site: Site, unnamed: Site) -
     assert told(unnamed, "/", Host="localhost:9")["canonical"] == "http://localhost:9/"
 
 
-@pytest.mark.parametrize("setting", ["play.example", "ftp://play.example", "https://play.example/x", "https://u:p@play.example", "https://", "https://a b"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "play.example",
+        "ftp://play.example",
+        "https://play.example/x",
+        "https://u:p@play.example",
+        "https://",
+        "https://a b",
+    ],
+)
 def test_a_public_url_that_is_none_is_refused_at_the_start(setting: str) -> None:
     with pytest.raises(BadSetting, match=r"https://play\.example$"):
         PublicUrl.parse(setting)
@@ -134,7 +158,9 @@ def test_an_address_may_have_only_so_many_drawn_anew(unnamed: Site) -> None:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_whatever_is_written_a_picture_takes_the_same_small_time(name: str) -> None:
     began = time.thread_time()
-    png = card_drawing.draw(card_drawing.card_of(HOSTILE[name][:200], HOSTILE[name], note=HOSTILE[name], tag="0123abcd"))
+    png = card_drawing.draw(
+        card_drawing.card_of(HOSTILE[name][:200], HOSTILE[name], note=HOSTILE[name], tag="0123abcd")
+    )
     assert time.thread_time() - began < 2
     assert size(png) == card_drawing.SIZE
 

@@ -33,7 +33,10 @@ def answer(raw: socket.socket) -> bytes:
 
 @pytest.mark.parametrize(
     ("head", "more"),
-    [(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: ", b"x"), (b"GET / HTTP/1.1\r\n", b"X-Field: " + b"x" * 1_000 + b"\r\n")],
+    [
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: ", b"x"),
+        (b"GET / HTTP/1.1\r\n", b"X-Field: " + b"x" * 1_000 + b"\r\n"),
+    ],
     ids=["one long field", "many fields"],
 )
 def test_a_head_without_end_is_refused(raw: socket.socket, head: bytes, more: bytes) -> None:
@@ -86,7 +89,9 @@ def test_who_does_not_take_a_large_answer_is_cut_off(impatient: Site) -> None:
     assert whole.status_code == 200 and taken < len(whole.content)
 
 
-def test_a_run_that_lasts_longer_than_a_request_may_is_not_cut_off(impatient: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_lasts_longer_than_a_request_may_is_not_cut_off(
+    impatient: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site = impatient
     monkeypatch.setattr("playground.web.api.sse.PING_SECONDS", 0.1)
     made = site.create(APPROVAL)

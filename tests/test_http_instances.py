@@ -16,7 +16,12 @@ def test_an_instance_runs_from_source_and_params_to_its_output(site: Site) -> No
     assert answer.headers["location"] == f"/api/instances/{made['id']}"
     done = site.finish(made)
     assert (done["status"], done["output"], done["error"]) == ("complete", {"greeting": "Hello, Ada!"}, None)
-    assert (done["id"], done["params"], done["snippet"], done["rollback"]) == (made["id"], {"name": "Ada"}, made["snippet"], None)
+    assert (done["id"], done["params"], done["snippet"], done["rollback"]) == (
+        made["id"],
+        {"name": "Ada"},
+        made["snippet"],
+        None,
+    )
     assert done["created_at"] <= done["started_at"] <= done["ended_at"] < done["kept_until"]
     (step,) = done["steps"]
     assert {name: step[name] for name in ("kind", "name", "count", "line", "status", "output")} == {
@@ -90,7 +95,9 @@ def test_an_event_ends_a_wait(site: Site) -> None:
 def test_a_payload_is_any_json(site: Site, payload: Any) -> None:
     made = site.create(APPROVAL)
     assert (
-        site.client.post(f"/api{made['url']}/events/approved", content=json.dumps(payload), headers=bearer(made)).status_code
+        site.client.post(
+            f"/api{made['url']}/events/approved", content=json.dumps(payload), headers=bearer(made)
+        ).status_code
         == 202
     )
     assert site.finish(made)["output"] == payload
@@ -150,7 +157,10 @@ def test_nothing_to_wake_is_said(site: Site) -> None:
 @pytest.mark.parametrize("replays", [False, True], ids=["at start", "after replay"])
 def test_a_worker_that_dies_again_and_again_ends_its_instance_and_no_other(site: Site, replays: bool) -> None:
     first = "        await step.do('one', lambda: 1)\n" if replays else ""
-    head = "import os\nfrom workers import WorkflowEntrypoint\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n"
+    head = (
+        "import os\nfrom workers import WorkflowEntrypoint\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def "
+        "run(self, event, step):\n"
+    )
     source = f"{head}{first}        os._exit(1)\n"
     other = site.create(APPROVAL)
     done = site.finish(site.create(source))

@@ -23,12 +23,21 @@ def finished(site: Site) -> dict[str, Any]:
 
 def journal(site: Site, made: dict[str, Any]) -> list[Event]:
     return [
-        Event(it["seq"], it["at"], it["type"], it["execution"], StepKey.from_json(it["step"]) if "step" in it else None, it["data"])
+        Event(
+            it["seq"],
+            it["at"],
+            it["type"],
+            it["execution"],
+            StepKey.from_json(it["step"]) if "step" in it else None,
+            it["data"],
+        )
         for it in site.journal(made)
     ]
 
 
-def test_each_moment_is_the_fold_up_to_it_whatever_the_order_they_are_asked_in(site: Site, finished: dict[str, Any]) -> None:
+def test_each_moment_is_the_fold_up_to_it_whatever_the_order_they_are_asked_in(
+    site: Site, finished: dict[str, Any]
+) -> None:
     events = journal(site, finished)
     now = site.client.get(f"/api{finished['url']}").json()
     for seq in [len(events), *range(1, len(events) + 1), 3, 1]:
@@ -51,7 +60,9 @@ def test_a_moment_of_a_live_instance_stays_what_it_was(site: Site) -> None:
 
 @pytest.mark.parametrize("at", ["0", "-1", "x", "", "1.5", "10000", "9" * 20, "%D9%A3"])
 @pytest.mark.parametrize("path", ["/api{url}", "{url}"])
-def test_a_moment_that_is_none_is_refused_with_those_there_are(site: Site, finished: dict[str, Any], path: str, at: str) -> None:
+def test_a_moment_that_is_none_is_refused_with_those_there_are(
+    site: Site, finished: dict[str, Any], path: str, at: str
+) -> None:
     last = len(journal(site, finished))
     answer = site.client.get(f"{path.format(url=finished['url'])}?at={at}")
     assert answer.status_code == 400
@@ -73,6 +84,9 @@ def test_the_page_of_a_moment_reads_well_without_scripts(site: Site, finished: d
 
 
 def test_the_contract_names_it(site: Site) -> None:
-    (parameter,) = [it for it in site.client.get("/openapi.json").json()["paths"]["/api/instances/{id}"]["get"]["parameters"] if it["name"] == "at"]
+    (parameter,) = [
+        it
+        for it in site.client.get("/openapi.json").json()["paths"]["/api/instances/{id}"]["get"]["parameters"]
+        if it["name"] == "at"
+    ]
     assert parameter["in"] == "query"
-

@@ -1,4 +1,6 @@
-"""Code that comes in an address: it is shown, and stored only once somebody runs or shares it, with scripts and without."""
+"""Code that comes in an address: it is shown, and stored only once somebody runs or shares it, with scripts and
+without.
+"""
 
 import json
 import re

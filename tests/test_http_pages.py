@@ -120,7 +120,9 @@ def test_what_is_not_there_is_a_page_for_a_browser_and_json_for_everyone_else(si
 
 
 def test_who_comes_too_late_is_told_how_long_runs_are_kept(make_site: MakeSite) -> None:
-    assert "No run has this address. Finished runs are kept 1 day." in words(page(make_site(retention_days=1), "/instances/nothing", 404).text)
+    assert "No run has this address. Finished runs are kept 1 day." in words(
+        page(make_site(retention_days=1), "/instances/nothing", 404).text
+    )
 
 
 def test_the_same_views_answer_in_json_for_who_is_no_browser(site: Site) -> None:
@@ -167,9 +169,11 @@ def test_only_our_own_scripts_and_styles_may_be_in_a_page(site: Site) -> None:
             if tag == "script" and attributes.get("type") != "application/json":
                 assert str(attributes.get("src")).startswith("/"), (path, attributes)
             assert tag != "style" or "nonce" in attributes
-            assert attributes.get("rel") == "canonical" or not str(attributes.get("href", "")).startswith(("http:", "//")) and not str(
-                attributes.get("src", "")
-            ).startswith(("http:", "//"))
+            assert (
+                attributes.get("rel") == "canonical"
+                or not str(attributes.get("href", "")).startswith(("http:", "//"))
+                and not str(attributes.get("src", "")).startswith(("http:", "//"))
+            )
 
 
 def test_every_response_has_its_own_nonce(site: Site) -> None:
@@ -190,7 +194,15 @@ def test_the_embed_view_takes_a_theme_and_may_be_read_only(site: Site) -> None:
 
 
 def test_security_headers_are_on_everything(site: Site) -> None:
-    for path in ("/", "/api/examples", "/healthz", "/nothing", site.context.assets.url("css/plain.css"), "/favicon.ico", "/robots.txt"):
+    for path in (
+        "/",
+        "/api/examples",
+        "/healthz",
+        "/nothing",
+        site.context.assets.url("css/plain.css"),
+        "/favicon.ico",
+        "/robots.txt",
+    ):
         headers = site.client.get(path).headers
         assert headers["x-content-type-options"] == "nosniff", path
         assert headers["referrer-policy"] == "same-origin", path

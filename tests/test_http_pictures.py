@@ -1,4 +1,6 @@
-"""The picture on an example's card: its steps in the marks of the timeline, and the cut where its lesson kills the worker."""
+"""The picture on an example's card: its steps in the marks of the timeline, and the cut where its lesson kills the
+worker.
+"""
 
 import json
 from collections import Counter

@@ -41,7 +41,9 @@ BAD_CREATES = [
 ]
 
 
-@pytest.mark.parametrize(("body", "status", "code", "said"), [it[1:] for it in BAD_CREATES], ids=[it[0] for it in BAD_CREATES])
+@pytest.mark.parametrize(
+    ("body", "status", "code", "said"), [it[1:] for it in BAD_CREATES], ids=[it[0] for it in BAD_CREATES]
+)
 def test_a_bad_create_is_refused_clearly(site: Site, body: bytes, status: int, code: str, said: str) -> None:
     site.log.clear()
     answer = site.client.post("/api/instances", content=body)
@@ -53,7 +55,9 @@ def test_a_bad_create_is_refused_clearly(site: Site, body: bytes, status: int, c
         assert problem["line"] >= 1 and problem["column"] >= 1
 
 
-@pytest.mark.parametrize("path", ["/api/check", "/api/snippets", "/api/instances"], ids=["check", "snippet", "instance"])
+@pytest.mark.parametrize(
+    "path", ["/api/check", "/api/snippets", "/api/instances"], ids=["check", "snippet", "instance"]
+)
 def test_what_is_too_large_is_refused_with_its_limit(strict: Site, path: str) -> None:
     for body in ({"source": "#" * 1_001}, {"source": "#" * 60_000}):
         strict.log.clear()
@@ -111,7 +115,9 @@ def test_deleting_takes_the_token_too(site: Site) -> None:
         ("pause", {"now": True}, 400, "body.invalid"),
     ],
 )
-def test_a_bad_operation_is_refused_and_changes_nothing(site: Site, operation: str, body: Any, status: int, code: str) -> None:
+def test_a_bad_operation_is_refused_and_changes_nothing(
+    site: Site, operation: str, body: Any, status: int, code: str
+) -> None:
     made = site.create(APPROVAL)
     before = site.until(made, "workflow_waiting")[-1]["seq"]
     site.log.clear()

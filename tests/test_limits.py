@@ -1,6 +1,8 @@
-"""Every limit of a server: it is a setting with a number, what is at it passes, one more is refused, and who meets it is told what to do.
+"""Every limit of a server: it is a setting with a number, what is at it passes, one more is refused, and who meets it
+is told what to do.
 
-`edge` marks the test of a limit; the first test fails when a setting is a limit and has none. Those of one instance are in test_limits_runs.py.
+`edge` marks the test of a limit; the first test fails when a setting is a limit and has none. Those of one instance are
+in test_limits_runs.py.
 """
 
 import dataclasses
@@ -27,15 +29,23 @@ from playground.web.pages.limits_table import amount
 TESTS = Path(__file__).parent
 # Limits whose edge is tested where the rest of their feature is.
 ELSEWHERE = {
-    "worker_cpu_seconds": "test_engine_processor.py::test_a_worker_that_uses_up_its_whole_life_s_time_is_ended_by_the_kernel",
+    "worker_cpu_seconds": (
+        "test_engine_processor.py::test_a_worker_that_uses_up_its_whole_life_s_time_is_ended_by_the_kernel"
+    ),
     "head_seconds": "test_http_connections.py::test_a_head_that_trickles_in_is_given_up",
     "body_seconds": "test_http_connections.py::test_a_body_that_trickles_in_is_given_up",
     "stream_send_seconds": "test_stream.py::test_a_reader_that_does_not_read_is_dropped_and_the_run_goes_on",
     "cards_per_minute": "test_http_cards.py::test_an_address_may_have_only_so_many_drawn_anew",
-    "running_per_tenant": "test_semantics_slots.py::test_a_tenant_has_at_most_so_many_running_at_once_and_delays_nobody_else",
-    "starts_per_second_per_tenant": "test_tenants_fairness.py::test_a_tenant_begins_so_many_in_a_second_and_the_others_in_the_next",
+    "running_per_tenant": (
+        "test_semantics_slots.py::test_a_tenant_has_at_most_so_many_running_at_once_and_delays_nobody_else"
+    ),
+    "starts_per_second_per_tenant": (
+        "test_tenants_fairness.py::test_a_tenant_begins_so_many_in_a_second_and_the_others_in_the_next"
+    ),
     "versions_per_tenant": "test_tenants_versions.py::test_old_versions_that_nothing_needs_make_room_for_new_ones",
-    "requests_per_tenant": "test_tenants_security.py::test_a_tenant_asks_so_often_in_a_minute_and_another_is_not_held_up",
+    "requests_per_tenant": (
+        "test_tenants_security.py::test_a_tenant_asks_so_often_in_a_minute_and_another_is_not_held_up"
+    ),
     "chaos_per_hour": "test_chaos_runs.py::test_it_has_a_limit_of_its_own_and_leaves_the_starts_of_its_address_alone",
     "chaos_commits": "test_chaos_runs.py::test_the_commits_are_spread_over_the_run",
     "chaos_running": "test_chaos_runs.py::test_its_reruns_hold_up_nobody",
@@ -63,7 +73,9 @@ def test_every_limit_has_a_number_a_sentence_and_a_test_at_its_edge() -> None:
         assert len(rows[name].metadata["help"]) > 10, name
         unit = re.search(r"_(bytes|seconds|ms)$", name)
         assert not unit or rows[name].metadata["unit"] == {"ms": "milliseconds"}.get(unit[1], unit[1]), name
-    assert set(limits()) == EDGES.keys() | ELSEWHERE.keys(), "a limit takes a test that `edge` marks, or a place in ELSEWHERE"
+    assert set(limits()) == EDGES.keys() | ELSEWHERE.keys(), (
+        "a limit takes a test that `edge` marks, or a place in ELSEWHERE"
+    )
     assert not EDGES.keys() & ELSEWHERE.keys()
     for name, place in ELSEWHERE.items():
         file, _, test = place.partition("::")
@@ -73,7 +85,14 @@ def test_every_limit_has_a_number_a_sentence_and_a_test_at_its_edge() -> None:
 
 def test_who_may_meet_a_limit_is_shown_it() -> None:
     """All but those of embedding programs and of the server's own disk and patience stand on the About page."""
-    hidden = {"free_disk_bytes", "stream_send_seconds", "load_seconds", "load_attempts", "delay_function_ms", "chaos_running"}
+    hidden = {
+        "free_disk_bytes",
+        "stream_send_seconds",
+        "load_seconds",
+        "load_attempts",
+        "delay_function_ms",
+        "chaos_running",
+    }
     assert set(limits()) - {row["name"] for row in public_rows(Settings())} == hidden
 
 
@@ -83,10 +102,16 @@ def test_the_about_page_has_them_in_groups_with_amounts_that_can_be_read(make_si
         assert row["help"].partition("; ")[0][1:] in page
     for group in ("A run", "Your address", "A request", "Tenants", "Bindings"):
         assert f'<th scope="rowgroup" colspan="2">{group}</th>' in page
-    assert [amount(*it) for it in ((65_536, "bytes"), (1 << 30, "bytes"), (1_000_000, "bytes"), (3_600, "seconds"), (90, "seconds"))] == [
+    amounts = (65_536, "bytes"), (1 << 30, "bytes"), (1_000_000, "bytes"), (3_600, "seconds"), (90, "seconds")
+    assert [amount(*it) for it in amounts] == [
         "64 KiB", "1 GiB", "1,000,000 bytes", "1 h", "90 s",
     ]  # fmt: skip
-    assert [amount(*it) for it in ((10_000, "milliseconds"), (0, "bytes"), (10_000, ""), (7, "days"))] == ["10 s", "0 bytes", "10,000", "7 days"]
+    assert [amount(*it) for it in ((10_000, "milliseconds"), (0, "bytes"), (10_000, ""), (7, "days"))] == [
+        "10 s",
+        "0 bytes",
+        "10,000",
+        "7 days",
+    ]
     assert "<td>90 s</td>" in page
 
 
@@ -103,12 +128,16 @@ def test_source(make_site: MakeSite) -> str:
     return said
 
 
-@edge("value_bytes", "The params is 1,001 bytes", "the limit is 1,000", "Keep large data elsewhere and store its address.")
+@edge(
+    "value_bytes", "The params is 1,001 bytes", "the limit is 1,000", "Keep large data elsewhere and store its address."
+)
 def test_params(make_site: MakeSite) -> str:
     made, said = make_site(value_bytes=1_000), ""
     for path in ("/api/snippets", "/api/instances"):
         assert made.client.post(path, json={"source": HELLO, "params": {"name": "x" * 989}}).status_code == 201
-        said = refused(made.client.post(path, json={"source": HELLO, "params": {"name": "x" * 990}}), 413, "value_bytes")
+        said = refused(
+            made.client.post(path, json={"source": HELLO, "params": {"name": "x" * 990}}), 413, "value_bytes"
+        )
     return said
 
 
@@ -149,7 +178,9 @@ def test_a_head(make_site: MakeSite) -> str:
     def ask(size: int) -> bytes:
         with socket.create_connection(("127.0.0.1", made.port), timeout=DEADLINE) as raw:
             fixed = b"/robots.txt" + b"Host: localhost\r\n" + b"X-Long: \r\n"
-            raw.sendall(b"GET /robots.txt HTTP/1.1\r\nHost: localhost\r\nX-Long: %s\r\n\r\n" % (b"x" * (size - len(fixed))))
+            raw.sendall(
+                b"GET /robots.txt HTTP/1.1\r\nHost: localhost\r\nX-Long: %s\r\n\r\n" % (b"x" * (size - len(fixed)))
+            )
             return raw.recv(65_536)
 
     assert ask(2_000).startswith(b"HTTP/1.1 200")
@@ -169,7 +200,9 @@ def test_starts_in_a_minute_and_how_many_are_left(make_site: MakeSite) -> str:
         answer = made.client.post("/api/instances", json={"source": HELLO})
         assert answer.status_code == 201
         assert answer.headers["ratelimit-policy"] == '"checks_per_minute";q=100000;w=60, "starts_per_minute";q=3;w=60'
-        found = re.fullmatch(r'"checks_per_minute";r=99\d+;t=\d+, "starts_per_minute";r=(\d);t=(\d+)', answer.headers["ratelimit"])
+        found = re.fullmatch(
+            r'"checks_per_minute";r=99\d+;t=\d+, "starts_per_minute";r=(\d);t=(\d+)', answer.headers["ratelimit"]
+        )
         assert found and 1 <= int(found[2]) <= 60
         left.append(int(found[1]))
     assert left == [2, 1, 0]

@@ -1,4 +1,7 @@
-"""The limits of one instance: its journal, its workers, what it stores and prints, and the bindings it calls. See test_limits.py."""
+"""The limits of one instance: its journal, its workers, what it stores and prints, and the bindings it calls.
+
+See test_limits.py.
+"""
 
 import json
 import re
@@ -20,7 +23,9 @@ from playground.workflows import events as ev
 def test_lines_past_the_budget_are_counted(make_site: MakeSite) -> str:
     made = make_site(log_bytes=1_000)
     journal = made.until(made.create(in_a_step('print("x" * 1_000)')), "workflow_completed")
-    assert [event["data"].get("text") for event in journal if event["type"] in ("log", "log_truncated")] == ["x" * 1_000]
+    assert [event["data"].get("text") for event in journal if event["type"] in ("log", "log_truncated")] == [
+        "x" * 1_000
+    ]
     journal = made.until(made.create(in_a_step('print("x" * 1_001)')), "workflow_completed")
     (left_out,) = [event["data"] for event in journal if event["type"] in ("log", "log_truncated")]
     return str(left_out)
@@ -74,7 +79,12 @@ def test_what_an_instance_stores(tmp_path: Path) -> str:
     return str(run(story(size - 1))[1])
 
 
-@edge("attempt_cpu_seconds", "processor time: the worker used more than 1 s", 'while step "it" ran', "split it into several")
+@edge(
+    "attempt_cpu_seconds",
+    "processor time: the worker used more than 1 s",
+    'while step "it" ran',
+    "split it into several",
+)
 def test_processor_time_of_an_attempt(make_site: MakeSite) -> str:
     made = make_site(attempt_cpu_seconds=1)
     short = "import time; until = time.process_time() + 0.2\n            while time.process_time() < until: pass"
@@ -100,7 +110,11 @@ def test_time_of_a_tenant_s_attempt(make_site: MakeSite) -> str:
     return str(error["message"])
 
 
-@edge("worker_memory_bytes", "A worker may use 167,772,160 bytes of memory in all.", "Work through the data in smaller pieces.")
+@edge(
+    "worker_memory_bytes",
+    "A worker may use 167,772,160 bytes of memory in all.",
+    "Work through the data in smaller pieces.",
+)
 def test_memory(make_site: MakeSite) -> str:
     made = make_site()
     assert made.finish(made.create(in_a_step("return len(bytearray(60 << 20))")))["output"] == 60 << 20
@@ -130,8 +144,13 @@ def test_workers_that_are_lost(tmp_path: Path) -> str:
 def test_a_delay_function(make_site: MakeSite) -> str:
     made = make_site(delay_function_ms=2_000)
     config = 'config={"retries": {"limit": 1, "delay": later}}'
-    source = in_a_step("import asyncio; raise ValueError").replace('config={"retries": {"limit": 0, "delay": 0}}', config)
-    head = "        async def later(info):\n            import asyncio\n            await asyncio.sleep(SECONDS)\n            return 1\n\n        @step.do"
+    source = in_a_step("import asyncio; raise ValueError").replace(
+        'config={"retries": {"limit": 0, "delay": 0}}', config
+    )
+    head = (
+        "        async def later(info):\n            import asyncio\n            await "
+        "asyncio.sleep(SECONDS)\n            return 1\n\n        @step.do"
+    )
     source = source.replace("        @step.do", head)
     assert made.finish(made.create(source.replace("SECONDS", "0")))["error"]["name"] == "ValueError"
     return str(made.finish(made.create(source.replace("SECONDS", "30")))["error"]["message"])
@@ -147,7 +166,11 @@ def test_a_delay_function(make_site: MakeSite) -> str:
         ("calls_in_flight", 3, "await asyncio.gather(*(self.env.EFFECTS.record('x') for n in range(N)))"),
         ("effects_per_instance", 3, "for n in range(N): await self.env.EFFECTS.record('x')"),
         ("kv_value_bytes", 1_000, "await self.env.KV.put('k', 'x' * (N - 2))"),
-        ("kv_bytes", 1_000, "await self.env.KV.put('k', 'x' * (N - 67))"),  # a row counts 64 bytes, its key 1, its quotes 2
+        (
+            "kv_bytes",
+            1_000,
+            "await self.env.KV.put('k', 'x' * (N - 67))",
+        ),  # a row counts 64 bytes, its key 1, its quotes 2
     ],
 )
 def test_bindings(make_site: MakeSite, setting: str, most: int, call: str) -> None:
@@ -161,7 +184,10 @@ def test_bindings(make_site: MakeSite, setting: str, most: int, call: str) -> No
 
 BINDINGS = {
     "calls_per_execution": ("env.EFFECTS: 3 calls in one execution, which is the limit.", "Call it less often"),
-    "calls_in_flight": ("env.EFFECTS: 3 calls under way at once, which is the limit.", "Await some before making more."),
+    "calls_in_flight": (
+        "env.EFFECTS: 3 calls under way at once, which is the limit.",
+        "Await some before making more.",
+    ),
     "effects_per_instance": ("This instance has had 3 effects, the most there may be.", "Split the work"),
     "kv_value_bytes": ('The value of key "k" is 1,001 bytes when stored; the limit is 1,000.', "store its address"),
     "kv_bytes": ("KV is full: it holds at most 1,000 bytes.", "Delete keys, or keep large data elsewhere."),
@@ -174,7 +200,11 @@ for name in BINDINGS:
 def test_the_size_of_a_call(make_site: MakeSite) -> str:
     made = make_site(call_bytes=1_000)
     call = in_run("await self.env.EFFECTS.record('x', text='y' * N)")
-    size = 1_000 - int(re.findall(r"the call is ([\d,]+) bytes", overdone(made, call.replace("N", "2000")))[0].replace(",", "")) + 2_000
+    size = (
+        1_000
+        - int(re.findall(r"the call is ([\d,]+) bytes", overdone(made, call.replace("N", "2000")))[0].replace(",", ""))
+        + 2_000
+    )
     assert made.finish(made.create(call.replace("N", str(size))))["status"] == "complete"
     return overdone(made, call.replace("N", str(size + 1)))
 

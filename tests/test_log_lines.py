@@ -1,4 +1,7 @@
-"""The server's log: a flood stays out, and what an operator must know is said. That its table is whole, test_readme.py proves."""
+"""The server's log: a flood stays out, and what an operator must know is said.
+
+That its table is whole, test_readme.py proves.
+"""
 
 import io
 import logging
@@ -97,7 +100,15 @@ def test_lines_of_libraries_are_told_once_a_minute_for_each_message() -> None:
 def test_what_a_client_wrote_can_neither_begin_a_line_nor_steer_a_terminal() -> None:
     stream = io.StringIO()
     log = open_log(stream)
-    log("refused", status=404, code="not_found", method="GET", route="/a\n2026 start level=info\x1b[2J\u202e", client="::1", why='say "x" \\')
+    log(
+        "refused",
+        status=404,
+        code="not_found",
+        method="GET",
+        route="/a\n2026 start level=info\x1b[2J\u202e",
+        client="::1",
+        why='say "x" \\',
+    )
     (line,) = stream.getvalue().splitlines()
     assert " refused level=info status=404 code=not_found method=GET " in line
     assert r'route="/a\n2026 start level=info\x1b[2J\u202e"' in line
@@ -136,7 +147,9 @@ def test_settings_that_differ_are_shown_without_secrets() -> None:
     assert without_password("sqlite:///a@b.db") == "sqlite:///a@b.db"
 
 
-def test_a_tier_that_is_not_enough_is_refused_in_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_tier_that_is_not_enough_is_refused_in_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("playground.sandbox.launch.layers", lambda launch, memory_group: (tiers.LIMITS,))
     monkeypatch.setattr(logging.root, "handlers", logging.root.handlers[:])  # the server takes over what libraries log
     with pytest.raises(CannotServe, match="Tier D"):
@@ -179,7 +192,9 @@ def test_what_a_tenant_changes_is_told_of_without_what_it_is(site: Site) -> None
     site.log.clear()
 
     def change(method: str, path: str, body: Any = None) -> None:
-        answer = site.client.request(method, f"/api/tenants/acme{path}", json=body, headers={"Authorization": f"Bearer {key}"})
+        answer = site.client.request(
+            method, f"/api/tenants/acme{path}", json=body, headers={"Authorization": f"Bearer {key}"}
+        )
         assert answer.status_code < 300, answer.text
 
     change("PUT", "/workflow", {"source": HELLO})
@@ -194,8 +209,8 @@ def test_what_a_tenant_changes_is_told_of_without_what_it_is(site: Site) -> None
     newest = site.log[-1][1]["version"]
     change("POST", "/instances/moved/migrate", {"version": newest, "force": True})
     assert [event for event, _ in site.log] == [
-        "tenant.deployed", "tenant.secret_set", "tenant.secret_removed", "tenant.trigger_made", "tenant.trigger_removed",
-        "tenant.deployed", "tenant.deployed", "tenant.migrated",
+        "tenant.deployed", "tenant.secret_set", "tenant.secret_removed", "tenant.trigger_made",
+        "tenant.trigger_removed", "tenant.deployed", "tenant.deployed", "tenant.migrated",
     ]  # fmt: skip
     assert site.log[-1][1]["version"] == newest
     assert all(fields["tenant"] == "acme" and fields["client"] == "127.0.0.1" for _, fields in site.log)

@@ -27,7 +27,9 @@ from playground.store.sqlite import store
 from playground.web.http.metrics import METRICS, PREFIX
 
 Samples = dict[tuple[str, str], float]  # (name without its prefix, the label's value) -> value
-LARGE = HELLO.replace("return {", 'for n in range(12): await step.do(str(n), lambda: "x" * 1_000_000)\n        return {')
+LARGE = HELLO.replace(
+    "return {", 'for n in range(12): await step.do(str(n), lambda: "x" * 1_000_000)\n        return {'
+)
 BUSY = HELLO.replace('print("hello")', "while True: pass")
 
 
@@ -68,7 +70,15 @@ def test_every_row_of_the_table_is_there_with_its_help(make_site: MakeSite) -> N
         family = families[PREFIX + row.name]
         assert family.documentation == row.help
         assert family.samples, row.name
-        assert {name for sample in family.samples for name in sample.labels} <= {row.label, "le", "version", "python", "sqlite", "tier", "layers"}
+        assert {name for sample in family.samples for name in sample.labels} <= {
+            row.label,
+            "le",
+            "version",
+            "python",
+            "sqlite",
+            "tier",
+            "layers",
+        }
     found = scrape(site)
     assert found["process_resident_memory_bytes", ""] > 10_000_000
     tier = site.context.tier()
@@ -223,7 +233,9 @@ def test_a_failed_commit_is_counted_and_logged(make_site: MakeSite) -> None:
     site = make_site()
     moved = Moved(site)
     with closing(sqlite3.connect(site.database, isolation_level=None)) as other:
-        other.execute("CREATE TRIGGER broken BEFORE INSERT ON snippet BEGIN SELECT RAISE(ABORT, 'the disk is gone'); END")
+        other.execute(
+            "CREATE TRIGGER broken BEFORE INSERT ON snippet BEGIN SELECT RAISE(ABORT, 'the disk is gone'); END"
+        )
         assert site.client.post("/api/snippets", json={"source": "1"}).status_code == 500
         other.execute("DROP TRIGGER broken")
     assert moved.by("commit_failures_total") == 1
@@ -294,9 +306,21 @@ def test_the_setting_says_who_else(make_site: MakeSite, settings: dict[str, str]
 
 
 def test_behind_a_proxy_of_this_machine_the_refusal_says_why_and_what_to_do(make_site: MakeSite) -> None:
-    said = make_site(metrics="loopback", trusted_proxies="127.0.0.1", operator_token="open-sesame").client.get("/metrics").json()["error"]["message"]
-    assert "from a trusted proxy's address" in said and "PLAYGROUND_TRUSTED_PROXIES" in said and "PLAYGROUND_METRICS=open" in said
-    said = make_site(metrics="token", trusted_proxies="127.0.0.1", operator_token="open-sesame").client.get("/metrics").json()["error"]["message"]
+    said = (
+        make_site(metrics="loopback", trusted_proxies="127.0.0.1", operator_token="open-sesame")
+        .client.get("/metrics")
+        .json()["error"]["message"]
+    )
+    assert (
+        "from a trusted proxy's address" in said
+        and "PLAYGROUND_TRUSTED_PROXIES" in said
+        and "PLAYGROUND_METRICS=open" in said
+    )
+    said = (
+        make_site(metrics="token", trusted_proxies="127.0.0.1", operator_token="open-sesame")
+        .client.get("/metrics")
+        .json()["error"]["message"]
+    )
     assert "proxy" not in said
 
 
@@ -341,7 +365,9 @@ def instructions(file: Path) -> int:
 
     with closing(sqlite3.connect(file)) as db:
         db.set_progress_handler(count, 100)
-        db.execute(NamedSql(Path(store.__file__).with_name("queries.sql"))["oldest_due"], (store.LANES_MOST,)).fetchone()
+        db.execute(
+            NamedSql(Path(store.__file__).with_name("queries.sql"))["oldest_due"], (store.LANES_MOST,)
+        ).fetchone()
     return counted[0]
 
 

@@ -1,4 +1,6 @@
-"""Two nodes over one store: what one is asked for reaches a worker of the other, and one that dies or freezes is replaced."""
+"""Two nodes over one store: what one is asked for reaches a worker of the other, and one that dies or freezes is
+replaced.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -202,10 +204,14 @@ async def test_a_node_that_was_frozen_past_its_lease_writes_nothing_more_when_it
         await puppet.exited
         await again.say(frame(op="resume", step=["do", "one", 1]))
         await hears(again, "run")
-        await again.say(frame(op="done", step=["do", "one", 1], attempt=2, value="in time"), frame(op="finish", output="in time"))
+        await again.say(
+            frame(op="done", step=["do", "one", 1], attempt=2, value="in time"), frame(op="finish", output="in time")
+        )
         journal = await found.journal(row, is_over)
         assert_dense(journal)
-        assert "late" not in [event.data.get("output") for event in journal] and journal[-1].data == {"output": "in time"}
+        assert "late" not in [event.data.get("output") for event in journal] and journal[-1].data == {
+            "output": "in time"
+        }
         await a.membership.beat()
         assert "node_lost" in a.said() and a.membership.owner == "a.2"
         await b.engine.abandon()  # which would take it as well
@@ -253,7 +259,11 @@ async def test_workers_that_die_in_a_row_are_counted_wherever_they_run(tmp_path:
         puppet = await b.puppets.next(row.id)
         puppet.leave()
         journal = await found.journal(row, is_over)
-        assert [event.data["reason"] for event in journal if event.type == ev.EXECUTION_ENDED] == [ev.CRASHED, ev.LOST, ev.CRASHED]
+        assert [event.data["reason"] for event in journal if event.type == ev.EXECUTION_ENDED] == [
+            ev.CRASHED,
+            ev.LOST,
+            ev.CRASHED,
+        ]
         assert "The worker died 2 times in a row" in journal[-1].data["error"]["message"]
 
 
@@ -276,7 +286,9 @@ def _puppet(**given: object) -> CreateInstance:
 
 @story
 async def test_an_instance_that_is_deleted_with_its_workers_last_commit_costs_nobody_anything(tmp_path: Path) -> None:
-    """Given a deletion in the commit that holds what the worker waits for, expect the execution to end and to be no fault."""
+    """Given a deletion in the commit that holds what the worker waits for, expect the execution to end and to be no
+    fault.
+    """
     async with cluster(tmp_path, "a") as found:
         a = found.nodes["a"]
         for _ in range(20):

@@ -33,7 +33,9 @@ SCRIPTS = ["run", ".ci/run"]
 def committed() -> Iterator[Path]:
     """Every file that is, or is about to be, committed; without git, which a bare machine lacks."""
     for folder, folders, files in os.walk(ROOT):
-        folders[:] = [name for name in folders if name not in MADE and not name.endswith("_cache") and name != ".hypothesis"]
+        folders[:] = [
+            name for name in folders if name not in MADE and not name.endswith("_cache") and name != ".hypothesis"
+        ]
         yield from (Path(folder) / name for name in files if not name.endswith(MADE_SUFFIXES))
 
 

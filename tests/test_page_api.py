@@ -18,8 +18,10 @@ def api() -> dict[str, Any]:
     return node(
         """
         import { CALLS, CONFIG_KEYS, ERRORS, MEMBERS, RETRY_KEYS, VALUES, UNITS } from "RUN/../../../web/src/api.js";
-        const names = Object.fromEntries(Object.entries(CALLS).map(([name, { params }]) => [name, params.map(([written]) => written)]));
-        return { names, config: Object.keys(CONFIG_KEYS), retries: Object.keys(RETRY_KEYS), values: VALUES, units: UNITS, errors: Object.keys(ERRORS), env: Object.keys(MEMBERS.env) };
+        const names = Object.fromEntries(Object.entries(CALLS).map(
+            ([name, { params }]) => [name, params.map(([written]) => written)]));
+        return { names, config: Object.keys(CONFIG_KEYS), retries: Object.keys(RETRY_KEYS),
+            values: VALUES, units: UNITS, errors: Object.keys(ERRORS), env: Object.keys(MEMBERS.env) };
         """
     )
 
@@ -63,7 +65,11 @@ def test_defaults_are_those_of_python(api: dict[str, Any]) -> None:
 def test_every_call_of_python_is_there(api: dict[str, Any]) -> None:
     for owner, kind in OWNERS.items():
         named = {name.partition(".")[2] for name in api["names"] if name.startswith(f"{owner}.")}
-        calls = {name for name, member in vars(kind).items() if inspect.iscoroutinefunction(member) and not name.startswith("_")}
+        calls = {
+            name
+            for name, member in vars(kind).items()
+            if inspect.iscoroutinefunction(member) and not name.startswith("_")
+        }
         assert named == ({"do", "sleep", "sleep_until", "wait_for_event"} if kind is steps.Steps else calls), owner
     assert set(api["env"]) == set(OWNERS) - {"step", "handle"}
 

@@ -1,4 +1,6 @@
-"""What the page says while something goes wrong, computed by its own modules: an error before its last attempt, sentences that stay true."""
+"""What the page says while something goes wrong, computed by its own modules: an error before its last attempt,
+sentences that stay true.
+"""
 
 import re
 from itertools import pairwise
@@ -34,7 +36,8 @@ for (const { events, task } of given.runs) {
     moved += given.apart;
     const context = { now: event.at, final: FINAL.has(state.status), stale: false, past: null, task };
     said = pace.next(state, context, moved)?.words ?? said;
-    answer.push({ said, status: state.status, running: [...state.open].filter((step) => step.status === "running").map((step) => step.name) });
+    answer.push({ said, status: state.status,
+        running: [...state.open].filter((step) => step.status === "running").map((step) => step.name) });
   }
 }
 return answer;
@@ -44,7 +47,11 @@ return answer;
 def up_to_failure(name: str, error: str | None = None) -> list[dict[str, Any]]:
     """A journal up to its first failed attempt, or the first that failed with `error`."""
     events = JOURNALS[name]
-    failed = (index for index, event in enumerate(events) if event["type"] == "attempt_errored" and error in (None, event["data"]["error"]["name"]))
+    failed = (
+        index
+        for index, event in enumerate(events)
+        if event["type"] == "attempt_errored" and error in (None, event["data"]["error"]["name"])
+    )
     return events[: next(failed) + 1]
 
 
@@ -78,13 +85,23 @@ def test_a_sentence_is_never_left_standing_once_it_is_untrue(apart: int) -> None
             assert one[1] in moment["running"], moment
         if re.search(r"steps? (run side by side)", said):
             assert len(moment["running"]) > 1, moment
-        for words, statuses in (("Waiting for a worker.", {"queued"}), ("Your code runs", {"running", "waiting"}), ("Paused", {"paused"}), ("Complete", {"complete"})):
+        for words, statuses in (
+            ("Waiting for a worker.", {"queued"}),
+            ("Your code runs", {"running", "waiting"}),
+            ("Paused", {"paused"}),
+            ("Complete", {"complete"}),
+        ):
             if said.startswith(words):
                 assert moment["status"] in statuses, moment
 
 
 def test_what_is_to_be_tried_is_not_said_any_more_once_it_cannot_be() -> None:
-    task = {"do": "kill-worker", "during": "reserve stock", "say": "Press Kill worker while `reserve stock` runs.", "seen": "It did."}
+    task = {
+        "do": "kill-worker",
+        "during": "reserve stock",
+        "say": "Press Kill worker while `reserve stock` runs.",
+        "seen": "It did.",
+    }
     told = node(SAID, {"apart": 5, "runs": [{"events": JOURNALS["killed-and-woken"], "task": task}]})
     tried = [moment["said"].startswith("Try it") for moment in told]
     assert any(tried)

@@ -29,7 +29,11 @@ def test_a_break_is_said_in_words() -> None:
 
 
 def test_a_row_is_marked_with_the_break_that_the_server_would_find() -> None:
-    breaks = [{"id": 1, "step": STEP}, {"id": 2, "step": {**STEP, "count": 2}}, {"id": 3, "step": {**STEP, "name": "b", "count": 1}}]
+    breaks = [
+        {"id": 1, "step": STEP},
+        {"id": 2, "step": {**STEP, "count": 2}},
+        {"id": 3, "step": {**STEP, "name": "b", "count": 1}},
+    ]
     asked = [
         {"kind": "do", "name": "a", "count": 1, "endedAt": None},
         {"kind": "do", "name": "a", "count": 2, "endedAt": None},
@@ -39,13 +43,30 @@ def test_a_row_is_marked_with_the_break_that_the_server_would_find() -> None:
         {"kind": "do", "name": "b", "count": 2, "endedAt": None},
         {"kind": "sleep", "name": "a", "count": 1, "endedAt": None},
     ]
-    code = 'import { rowBreak } from "RUN/row-break.js";\nreturn given.asked.map((step) => rowBreak(given.breaks, step)?.id ?? null);'
+    code = (
+        'import { rowBreak } from "RUN/row-break.js";\nreturn given.asked.map((step) => rowBreak(given.breaks, '
+        "step)?.id ?? null);"
+    )
     assert node(code, {"breaks": breaks, "asked": asked}) == [1, 2, None, 2, 3, None, None]
 
 
-def row(number: int | None, result: str = "same", *, killed: bool = True, ran: list[Any] | None = None, effects: list[Any] | None = None) -> dict[str, Any]:
+def row(
+    number: int | None,
+    result: str = "same",
+    *,
+    killed: bool = True,
+    ran: list[Any] | None = None,
+    effects: list[Any] | None = None,
+) -> dict[str, Any]:
     before = {"before": None} if killed and number is not None else None
-    return {"number": number, "result": result, "killed": before, "error": None, "ran_twice": ran or [], "effects_twice": effects or []}
+    return {
+        "number": number,
+        "result": result,
+        "killed": before,
+        "error": None,
+        "ran_twice": ran or [],
+        "effects_twice": effects or [],
+    }
 
 
 def told(*rows: dict[str, Any], steady: bool | None = True) -> dict[str, Any]:
@@ -54,7 +75,10 @@ def told(*rows: dict[str, Any], steady: bool | None = True) -> dict[str, Any]:
     return {"rows": list(rows), "control": row(None), "steady": steady, "summary": counts | twice}
 
 
-VARIES = "The output differs without a kill too, so it depends on time, chance, a break or the run's own id. What a step returns is stored and stays as it is."
+VARIES = (
+    "The output differs without a kill too, so it depends on time, chance, a break or the run's own id. What a step "
+    "returns is stored and stays as it is."
+)
 ANOTHER_WAY = (
     "What its code does outside of steps must follow from the params and the results of steps alone; "
     "put what depends on chance, the time or anything else into a step."
@@ -69,11 +93,17 @@ TWICE = [{"name": "a", "count": 1, "times": 2}]
         (told(row(1), row(60)), "2 kills, 2 of its 60 commits: each time it came to the same output."),
         (
             told(row(1, ran=TWICE, effects=[1]), row(2, ran=TWICE)),
-            "2 kills: each time it came to the same output. 2 times a step ran twice, and once its effect happened twice: an idempotency key cures that.",
+            (
+                "2 kills: each time it came to the same output. 2 times a step ran twice, and once its effect happened "
+                "twice: an idempotency key cures that."
+            ),
         ),
         (
             told(row(1, "differs")),
-            "1 kill: once it came to another output. Look at that run: what is in no step's result was gone with the worker.",
+            (
+                "1 kill: once it came to another output. Look at that run: what is in no step's result was gone with "
+                "the worker."
+            ),
         ),
         (
             told(row(1, "diverged"), row(2)),
@@ -92,7 +122,13 @@ def test_a_chaos_run_comes_down_to_a_sentence(run: dict[str, Any], words: str) -
 
 def test_what_ran_twice_is_named() -> None:
     several = [{"name": name, "count": n, "times": 2} for n, name in enumerate(("a", "b", "c"), 1)]
-    rows = [row(1), row(1, ran=TWICE), row(1, ran=TWICE, effects=[1]), row(1, ran=several), row(1, ran=[{**TWICE[0], "times": 3}])]
+    rows = [
+        row(1),
+        row(1, ran=TWICE),
+        row(1, ran=TWICE, effects=[1]),
+        row(1, ran=several),
+        row(1, ran=[{**TWICE[0], "times": 3}]),
+    ]
     assert node('import { twiceWords } from "RUN/chaos-words.js";\nreturn given.map(twiceWords);', rows) == [
         "",
         "a ran twice",
@@ -105,7 +141,9 @@ def test_what_ran_twice_is_named() -> None:
 def test_what_a_replay_did_not_come_to_is_named() -> None:
     steps = [{"kind": "do", "name": name, "count": n} for n, name in enumerate(("a", "b", "c"), 1)]
     more = [*steps, {"kind": "do", "name": "d", "count": 1}]
-    assert node('import { notReached } from "RUN/diverged.js";\nreturn given.map(notReached);', [steps[:1], steps, more]) == [
+    assert node(
+        'import { notReached } from "RUN/diverged.js";\nreturn given.map(notReached);', [steps[:1], steps, more]
+    ) == [
         "a was not reached again",
         "a, b-2, c-3 were not reached again",
         "a, b-2 and 2 more steps were not reached again",

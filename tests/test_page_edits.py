@@ -1,4 +1,6 @@
-"""The edits that the format button makes, applied by the rules of the editor: they lead to the formatted text and touch nothing else."""
+"""The edits that the format button makes, applied by the rules of the editor: they lead to the formatted text and touch
+nothing else.
+"""
 
 import random
 
@@ -31,7 +33,8 @@ def applied(pairs: list[tuple[str, str]]) -> list[dict]:
             made += before.slice(at, from) + insert;
             at = to;
           }
-          return { made: made + before.slice(at), count: found.length, touched: found.reduce((sum, { from, to }) => sum + to - from, 0) };
+          return { made: made + before.slice(at), count: found.length,
+              touched: found.reduce((sum, { from, to }) => sum + to - from, 0) };
         });
         """,
         pairs,
@@ -54,6 +57,7 @@ def test_lines_that_stay_are_not_touched() -> None:
 def test_any_two_texts() -> None:
     chance = random.Random(7)
     pairs = [
-        ("".join(chance.choices("ab\n ", k=chance.randrange(40))), "".join(chance.choices("ab\n ", k=40))) for _ in range(200)
+        ("".join(chance.choices("ab\n ", k=chance.randrange(40))), "".join(chance.choices("ab\n ", k=40)))
+        for _ in range(200)
     ]
     assert [found["made"] for found in applied(pairs)] == [after for _, after in pairs]

@@ -1,4 +1,6 @@
-"""Errors on the page are what Python prints: causes, contexts, notes and the members of groups; with scripts and without."""
+"""Errors on the page are what Python prints: causes, contexts, notes and the members of groups; with scripts and
+without.
+"""
 
 import re
 import traceback
@@ -27,8 +29,15 @@ def raised(act: Callable[[], object]) -> BaseException:
 
 def stored(error: BaseException) -> dict[str, Any]:
     """The form in which an error stands in a journal."""
-    frames = [{"line": it.lineno, "function": it.name, "code": it.line} for it in traceback.extract_tb(error.__traceback__)]
-    shown: dict[str, Any] = {"name": type(error).__name__, "message": str(error), "traceback": frames, "line": frames[-1]["line"] if frames else None}
+    frames = [
+        {"line": it.lineno, "function": it.name, "code": it.line} for it in traceback.extract_tb(error.__traceback__)
+    ]
+    shown: dict[str, Any] = {
+        "name": type(error).__name__,
+        "message": str(error),
+        "traceback": frames,
+        "line": frames[-1]["line"] if frames else None,
+    }
     if notes := getattr(error, "__notes__", None):
         shown["notes"] = notes
     if error.__cause__ is not None:
@@ -59,7 +68,7 @@ def handling() -> None:
     try:
         chained()
     except RuntimeError:
-        raise KeyError("again")
+        raise KeyError("again")  # noqa: B904 - the one that was being handled is to be shown
 
 
 def suppressed() -> None:
@@ -70,7 +79,10 @@ def suppressed() -> None:
 
 
 def grouped() -> None:
-    raise ExceptionGroup("outer", [ValueError("one"), ExceptionGroup("inner", [TypeError("t"), raised(chained)]), OSError("z")])  # type: ignore[list-item]
+    raise ExceptionGroup(
+        "outer",
+        [ValueError("one"), ExceptionGroup("inner", [TypeError("t"), raised(chained)]), OSError("z")],  # type: ignore[list-item]
+    )
 
 
 def group_last() -> None:
@@ -103,8 +115,14 @@ def test_members_that_were_not_kept_are_counted() -> None:
 
 
 def test_one_line_of_a_group_says_what_went_wrong() -> None:
-    shown = [stored(raised(act)) for act in (chained, grouped)] + [{"name": "ExceptionGroup", "message": "m", "errors": [{"name": "KeyError", "message": "'k'"}]}]
-    assert node(BRIEF, shown) == ["RuntimeError: cannot read the order", "ValueError: one, one of 3 in ExceptionGroup", "KeyError: 'k', in ExceptionGroup"]
+    shown = [stored(raised(act)) for act in (chained, grouped)] + [
+        {"name": "ExceptionGroup", "message": "m", "errors": [{"name": "KeyError", "message": "'k'"}]}
+    ]
+    assert node(BRIEF, shown) == [
+        "RuntimeError: cannot read the order",
+        "ValueError: one, one of 3 in ExceptionGroup",
+        "KeyError: 'k', in ExceptionGroup",
+    ]
     assert [first_of(error)["name"] for error in shown] == ["RuntimeError", "ValueError", "KeyError"]
 
 
@@ -123,7 +141,11 @@ def macros() -> Any:
 
 def parts_of(error: dict[str, Any]) -> list[str]:
     """All that is to be read of an error: messages, notes and code, each as often as it stands there."""
-    told = [f"{error['name']}: {error['message']}".removesuffix(": "), *error.get("notes", ()), *(frame["code"] for frame in error["traceback"])]
+    told = [
+        f"{error['name']}: {error['message']}".removesuffix(": "),
+        *error.get("notes", ()),
+        *(frame["code"] for frame in error["traceback"]),
+    ]
     inner = [error[name] for name in ("cause", "context") if name in error] + error.get("errors", [])
     return [*told, *(part for one in inner for part in parts_of(one))]
 
@@ -132,7 +154,13 @@ def parts_of(error: dict[str, Any]) -> list[str]:
 def test_a_page_without_scripts_has_all_of_it(name: str, macros: Any) -> None:
     error = stored(raised(ERRORS[name]))
     html = str(macros.trace(error))
-    text = re.sub(r"<[^>]*>", "", html).replace("&#39;", "'").replace("&#34;", '"').replace("&lt;", "<").replace("&gt;", ">")
+    text = (
+        re.sub(r"<[^>]*>", "", html)
+        .replace("&#39;", "'")
+        .replace("&#34;", '"')
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+    )
     for part in parts_of(error):
         assert part in text
     assert text.count("direct cause") == printed(raised(ERRORS[name])).count("direct cause")
@@ -152,14 +180,22 @@ def test_steps_called_in_another_one_stand_under_it() -> None:
     load, save, lost = step("load"), step("save"), step("lost")
     fetch = step("fetch", load)
     steps = [load, save, fetch, step("fetch", save), step("parse", fetch), step("orphan", lost)]
-    assert [(it["name"], deep) for it, deep in in_order(steps)] == [("load", 0), ("fetch", 1), ("parse", 2), ("save", 0), ("fetch", 1), ("orphan", 0)]
+    assert [(it["name"], deep) for it, deep in in_order(steps)] == [
+        ("load", 0),
+        ("fetch", 1),
+        ("parse", 2),
+        ("save", 0),
+        ("fetch", 1),
+        ("orphan", 0),
+    ]
     assert label(steps[4]) == "load › fetch › parse" and label({**load, "count": 2}) == "load-2"
     script = """
 import { rowsOf } from "RUN/nested.js";
 import { apply, newState } from "RUN/fold.js";
 import { pathLabel } from "RUN/words.js";
 const state = newState();
-given.forEach((step, index) => apply(state, { seq: index + 1, at: index, type: "step_started", execution: 1, step, data: {} }));
+given.forEach((step, index) =>
+    apply(state, { seq: index + 1, at: index, type: "step_started", execution: 1, step, data: {} }));
 return rowsOf(state).map((step) => pathLabel(step));
 """
     assert node(script, steps) == [label(it) for it, _ in in_order(steps)]

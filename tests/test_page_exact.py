@@ -1,4 +1,6 @@
-"""Numbers keep their digits on their way through the page: from a field to a request, and from the journal to a view or a field."""
+"""Numbers keep their digits on their way through the page: from a field to a request, and from the journal to a view or
+a field.
+"""
 
 import json
 import random
@@ -26,7 +28,8 @@ import { pendingBody, setPending } from "RUN/pending.js";
 import { ours } from "RUN/../whose.js";
 const bodies = [];
 globalThis.document = { dispatchEvent() {} };
-globalThis.fetch = async (url, { body }) => (bodies.push(body), new Response("{}", { headers: { "Content-Type": "application/json" } }));
+globalThis.fetch = async (url, { body }) => (bodies.push(body),
+    new Response("{}", { headers: { "Content-Type": "application/json" } }));
 const { json } = typed(given);
 await call("POST", "/events/go", { body: json });
 await call("POST", "/fork", { body: { output: json } });
@@ -34,9 +37,39 @@ setPending({ step: { kind: "do", name: "a" }, how: "return", times: 1, value: js
 await ours.create({ source: "x", params: given, breaks: pendingBody() }, {});
 return bodies;
 """
-SAME = 'import { parse } from "RUN/../exact.js";\nimport { same } from "RUN/value.js";\nreturn given.map(([a, b]) => same(parse(a), parse(b)));'
-NUMBERS = ["0", "-0", "0.0", "-0.0", "12", "12.0", "1.50", "0.1", "1e5", "1E+5", "1.0e-7", "1e-7", "0.0000001", "9007199254740993", "3544790567247868102", "123456789012345678901234567890", "0.1000000000000000055"]
-ODD = ['{"__proto__":{"a":1.0}}', '{"a":1,"b":[1.0,"2.0 \\\\",{"c":"\\" 3.0"}]}', '["\\\\\\"",1.0]', "[]", "{}", '[{},[],""]', '"1.0"', " [ 1.0 , true,\n\tfalse , null ] "]
+SAME = (
+    'import { parse } from "RUN/../exact.js";\nimport { same } from "RUN/value.js";\nreturn given.map(([a, b]) => '
+    "same(parse(a), parse(b)));"
+)
+NUMBERS = [
+    "0",
+    "-0",
+    "0.0",
+    "-0.0",
+    "12",
+    "12.0",
+    "1.50",
+    "0.1",
+    "1e5",
+    "1E+5",
+    "1.0e-7",
+    "1e-7",
+    "0.0000001",
+    "9007199254740993",
+    "3544790567247868102",
+    "123456789012345678901234567890",
+    "0.1000000000000000055",
+]
+ODD = [
+    '{"__proto__":{"a":1.0}}',
+    '{"a":1,"b":[1.0,"2.0 \\\\",{"c":"\\" 3.0"}]}',
+    '["\\\\\\"",1.0]',
+    "[]",
+    "{}",
+    '[{},[],""]',
+    '"1.0"',
+    " [ 1.0 , true,\n\tfalse , null ] ",
+]
 
 
 def compact(text: str) -> str:
@@ -58,7 +91,11 @@ def compact(text: str) -> str:
             case Written():
                 return tree.text
             case dict():
-                return "{" + ",".join(f"{json.dumps(key, ensure_ascii=False)}:{written(inner)}" for key, inner in tree.items()) + "}"
+                return (
+                    "{"
+                    + ",".join(f"{json.dumps(key, ensure_ascii=False)}:{written(inner)}" for key, inner in tree.items())
+                    + "}"
+                )
             case list():
                 return "[" + ",".join(map(written, tree)) + "]"
         return json.dumps(tree, ensure_ascii=False)
@@ -91,14 +128,26 @@ def test_what_is_typed_into_any_form_is_sent_as_it_stands(typed: str) -> None:
     event, fork, create = node(SENT, typed)
     assert event == typed
     assert fork == f'{{"output":{typed}}}'
-    assert create == f'{{"source":"x","params":{typed},"breaks":[{{"step":{{"kind":"do","name":"a"}},"how":"return","times":1,"value":{typed}}}]}}'
+    assert (
+        create == f'{{"source":"x","params":{typed},"breaks":[{{"step":{{"kind":"do","name":"a"}},'
+        f'"how":"return","times":1,"value":{typed}}}]}}'
+    )
 
 
-VALUES: list[Any] = [12.0, [3544790567247868102, 1, 2.50], {"a": 2**70, "b": {"$x": 1.0}}, {"$int": "5"}, {"$dict": {"$int": "5"}}, {"n": -(2**60)}]
+VALUES: list[Any] = [
+    12.0,
+    [3544790567247868102, 1, 2.50],
+    {"a": 2**70, "b": {"$x": 1.0}},
+    {"$int": "5"},
+    {"$dict": {"$int": "5"}},
+    {"n": -(2**60)},
+]
 
 
 def test_a_field_begins_with_the_digits_that_are_stored_and_gives_the_same_value_back() -> None:
-    for value, field in zip(VALUES, node(FIELDS, [values.dumps(values.encode(value)) for value in VALUES]), strict=True):
+    for value, field in zip(
+        VALUES, node(FIELDS, [values.dumps(values.encode(value)) for value in VALUES]), strict=True
+    ):
         assert values.decode(json.loads(field["shown"])) == value, "in the form that the API shows"
         assert json.loads(field["typed"]) == value, "as any JSON"
         assert "$int" not in field["shown"] or value in VALUES[3:5]
@@ -117,5 +166,14 @@ def test_an_int_too_long_to_be_one_stays_as_it_is_stored() -> None:
 
 
 def test_numbers_are_the_same_when_they_count_the_same() -> None:
-    pairs = [("12", "12.0"), ("1e2", "100"), ("0", "-0.0"), ("[1.0]", "[1]"), ("9007199254740993", "9007199254740992"), ("1.0", "true"), ("1.5", "1.50"), ("1", "2.0")]
+    pairs = [
+        ("12", "12.0"),
+        ("1e2", "100"),
+        ("0", "-0.0"),
+        ("[1.0]", "[1]"),
+        ("9007199254740993", "9007199254740992"),
+        ("1.0", "true"),
+        ("1.5", "1.50"),
+        ("1", "2.0"),
+    ]
     assert node(SAME, pairs) == [True, True, True, True, False, False, True, False]

@@ -1,4 +1,6 @@
-"""The browser's fold of a journal agrees with the server's, event by event: on recorded cases, and on journals nobody thought of."""
+"""The browser's fold of a journal agrees with the server's, event by event: on recorded cases, and on journals nobody
+thought of.
+"""
 
 import json
 import random
@@ -12,7 +14,9 @@ from playground.workflows import events as ev
 from playground.workflows.events import Event, StepKey
 from playground.workflows.state import APPLIED, State
 
-JOURNALS = {path.stem: json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "journals").glob("*.json"))}
+JOURNALS = {
+    path.stem: json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "journals").glob("*.json"))
+}
 INVENTED = 300
 LONGEST = 60
 
@@ -42,7 +46,9 @@ def in_browser() -> dict[str, list[dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("name", JOURNALS)
-def test_a_recorded_journal_folds_alike_after_every_event(name: str, in_browser: dict[str, list[dict[str, Any]]]) -> None:
+def test_a_recorded_journal_folds_alike_after_every_event(
+    name: str, in_browser: dict[str, list[dict[str, Any]]]
+) -> None:
     for event, here, there in zip(JOURNALS[name], views(JOURNALS[name]), in_browser[name], strict=True):
         assert there == here, f"after event {event['seq']}, {event['type']}"
 
@@ -92,14 +98,21 @@ def invented(pick: random.Random) -> list[dict[str, Any]]:
         match pick.randrange(30):
             case 0 | 1:
                 execution += 1
-                add(ev.EXECUTION_STARTED, execution=execution, worker="w1", replayed=pick.randrange(3), code_version="c")
+                add(
+                    ev.EXECUTION_STARTED, execution=execution, worker="w1", replayed=pick.randrange(3), code_version="c"
+                )
             case 2:
                 add(ev.EXECUTION_ENDED, reason=pick.choice(ev.END_REASONS))
             case 3 | 4:
                 rollback = {"rollback": {"config": {}}} if pick.random() < 0.4 else {}
                 add(ev.STEP_STARTED, opens(ev.DO), config={"timeout": 5}, line=4, **rollback)
             case 5 | 6 | 7 if step := some(ev.DO):
-                add(ev.ATTEMPT_STARTED, step, attempt=pick.randrange(1, 4), **({"virtual": True} if pick.random() < 0.2 else {}))
+                add(
+                    ev.ATTEMPT_STARTED,
+                    step,
+                    attempt=pick.randrange(1, 4),
+                    **({"virtual": True} if pick.random() < 0.2 else {}),
+                )
             case 8 if step := some(ev.DO):
                 add(ev.ATTEMPT_COMPLETED, step, attempt=1, **({"took_us": 320} if pick.random() < 0.5 else {}))
             case 9 if step := some(ev.DO):
@@ -135,7 +148,12 @@ def invented(pick: random.Random) -> list[dict[str, Any]]:
             case 19 if step := some(ev.DO):
                 add(pick.choice([ev.ROLLBACK_STARTED, ev.ROLLBACK_COMPLETED]))
                 add(pick.choice([ev.ROLLBACK_STEP_STARTED, ev.ROLLBACK_ATTEMPT_STARTED]), step, attempt=1, config={})
-                add(pick.choice([ev.ROLLBACK_ATTEMPT_COMPLETED, ev.ROLLBACK_ATTEMPT_ERRORED]), step, attempt=1, error=error)
+                add(
+                    pick.choice([ev.ROLLBACK_ATTEMPT_COMPLETED, ev.ROLLBACK_ATTEMPT_ERRORED]),
+                    step,
+                    attempt=1,
+                    error=error,
+                )
                 add(
                     pick.choice([ev.ROLLBACK_STEP_COMPLETED, ev.ROLLBACK_STEP_ERRORED]),
                     step,
@@ -143,7 +161,11 @@ def invented(pick: random.Random) -> list[dict[str, Any]]:
                 )
             case 20:
                 add(ev.WORKFLOW_STARTED)
-                add(pick.choice([ev.WORKFLOW_COMPLETED, ev.WORKFLOW_ERRORED, ev.WORKFLOW_TERMINATED]), output=3, error=error)
+                add(
+                    pick.choice([ev.WORKFLOW_COMPLETED, ev.WORKFLOW_ERRORED, ev.WORKFLOW_TERMINATED]),
+                    output=3,
+                    error=error,
+                )
             case 21:
                 step = some(ev.DO)
                 add(ev.WORKFLOW_RESTARTED, **({"from_step": step} if step and pick.random() < 0.5 else {}))
@@ -153,16 +175,41 @@ def invented(pick: random.Random) -> list[dict[str, Any]]:
                 add(ev.RETRY_WOKEN, step, virtual=True)
             case 23:
                 error_of = {"status": "errored", "error": error}
-                add(ev.STEP_COPIED, opens(ev.DO), line=3, attempts=1, took_ms=4, **pick.choice([{"status": "completed", "output": 1}, error_of]))
-                add(ev.STEP_COPIED, opens(ev.WAIT), status="completed", event_type="go", edited=True, output={}, rollback={"timeout": 1})
+                add(
+                    ev.STEP_COPIED,
+                    opens(ev.DO),
+                    line=3,
+                    attempts=1,
+                    took_ms=4,
+                    **pick.choice([{"status": "completed", "output": 1}, error_of]),
+                )
+                add(
+                    ev.STEP_COPIED,
+                    opens(ev.WAIT),
+                    status="completed",
+                    event_type="go",
+                    edited=True,
+                    output={},
+                    rollback={"timeout": 1},
+                )
             case 24:
                 add(ev.CODE_CHANGED, **{"from": "a", "snippet": pick.choice("bc")})
             case 25:
-                target = {"kind": ev.DO, "name": f"s{pick.randrange(3)}", **({"count": 1} if pick.random() < 0.5 else {})}
+                target = {
+                    "kind": ev.DO,
+                    "name": f"s{pick.randrange(3)}",
+                    **({"count": 1} if pick.random() < 0.5 else {}),
+                }
                 add(pick.choice([ev.BREAK_SET, ev.BREAK_CLEARED]), how="fail", times=pick.randrange(1, 3))
                 events[-1]["data"]["step"] = target
             case 26 if step := some(ev.DO):
-                add(ev.ATTEMPT_STARTED, step, attempt=1, injected="fail", **{"break": pick.randrange(1, len(events) + 1)})
+                add(
+                    ev.ATTEMPT_STARTED,
+                    step,
+                    attempt=1,
+                    injected="fail",
+                    **{"break": pick.randrange(1, len(events) + 1)},
+                )
             case 27:
                 add(ev.KILL_ARMED, when="during-step") if pick.random() < 0.7 else add(ev.KILL_DISARMED)
             case _:

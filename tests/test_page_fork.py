@@ -32,11 +32,23 @@ def seq_of(type: str, nth: int = 0) -> int:
     [
         (seq_of("kv_put"), "A fork at charge card: 6 finished steps copied, not run. Waiting for a worker."),
         (seq_of("attempt_started"), "Execution 1: 6 steps read from the journal in 5 ms, continuing at ship."),
-        (seq_of("code_changed"), "The code has changed. The next execution reads what finished from the journal and goes on with the edited code."),
-        (seq_of("attempt_started", 1), "Execution 2, on the edited code: 6 steps read from the journal in 4 ms, continuing at ship."),
+        (
+            seq_of("code_changed"),
+            (
+                "The code has changed. The next execution reads what finished from the journal and goes on with the "
+                "edited code."
+            ),
+        ),
+        (
+            seq_of("attempt_started", 1),
+            "Execution 2, on the edited code: 6 steps read from the journal in 4 ms, continuing at ship.",
+        ),
         (
             len(EVENTS),
-            "Complete after 2 executions. 6 steps were copied from the run it was forked from. Every finished step ran once; ship lost one attempt with its worker.",
+            (
+                "Complete after 2 executions. 6 steps were copied from the run it was forked from. Every finished step "
+                "ran once; ship lost one attempt with its worker."
+            ),
         ),
     ],
 )
@@ -60,7 +72,11 @@ def test_edited_code_is_a_line_through_the_rows_and_no_death_of_a_worker() -> No
 
 
 def test_steps_of_other_code_stand_where_the_code_in_the_editor_has_them() -> None:
-    plan = [{"kind": "do", "name": "reserve stock", "line": 40}, {"kind": "do", "name": "ship", "line": 50}, {"kind": "wait", "name": "ship", "line": 60}]
+    plan = [
+        {"kind": "do", "name": "reserve stock", "line": 40},
+        {"kind": "do", "name": "ship", "line": 50},
+        {"kind": "wait", "name": "ship", "line": 60},
+    ]
     moved = dict(node(LINES, [{"events": EVENTS, "plan": plan}])[0])
     assert moved["reserve stock"] == 40 and moved["ship"] == 50 and moved["charge card"] is None
     assert node(LINES, [{"events": EVENTS, "plan": []}])[0][0] == ["reserve stock", 11]

@@ -1,4 +1,6 @@
-"""The page's scrubber: the state at any seq, found from checkpoints, is the very state that folding up to there gives."""
+"""The page's scrubber: the state at any seq, found from checkpoints,
+is the very state that folding up to there gives.
+"""
 
 import random
 
@@ -51,10 +53,13 @@ return given.map((event) => moments.generationEnd(event.seq));
 HOW_MUCH = """
 import { Moments } from "RUN/moments.js";
 const moments = new Moments();
-const events = [{ seq: 1, at: 1, type: "workflow_queued", execution: null, data: {} }, { seq: 2, at: 1, type: "execution_started", execution: 1, data: { execution: 1 } }];
+const events = [{ seq: 1, at: 1, type: "workflow_queued", execution: null, data: {} },
+    { seq: 2, at: 1, type: "execution_started", execution: 1, data: { execution: 1 } }];
 for (let step = 0; events.length < given; step += 1) {
   for (const type of ["step_started", "attempt_started", "attempt_completed", "step_completed"]) {
-    events.push({ seq: events.length + 1, at: events.length, type, execution: 1, step: { kind: "do", name: `s${step}`, count: 1 }, data: { attempt: 1, output: 1, config: {} } });
+    events.push({ seq: events.length + 1, at: events.length, type, execution: 1,
+        step: { kind: "do", name: `s${step}`, count: 1 },
+        data: { attempt: 1, output: 1, config: {} } });
   }
 }
 for (const event of events) moments.push(event);

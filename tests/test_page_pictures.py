@@ -1,4 +1,6 @@
-"""What the run panel draws and says, computed by its own modules: places on the timeline, marks, the narrator's sentences, long lists."""
+"""What the run panel draws and says, computed by its own modules: places on the timeline, marks, the narrator's
+sentences, long lists.
+"""
 
 import json
 from pathlib import Path
@@ -7,7 +9,9 @@ from typing import Any
 import pytest
 from page_code_support import node
 
-JOURNALS = {path.stem: json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "journals").glob("*.json"))}
+JOURNALS = {
+    path.stem: json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "journals").glob("*.json"))
+}
 LATER_MS = (0, 900, 3_500, 60_000, 86_400_000)
 
 PLACES = """
@@ -22,8 +26,10 @@ return given.journals.map((events) => {
     const final = FINAL.has(state.status);
     for (const later of given.later) {
       scale.update(state, state.lastAt + later, final);
-      const moments = [...new Set(events.slice(0, state.lastSeq).map((one) => one.at))].filter((at) => at >= state.generationAt).sort((a, b) => a - b);
-      seen.push({ seq: event.seq, final, places: moments.map((at) => scale.at(at)), now: scale.at(scale.now), idles: scale.idles });
+      const moments = [...new Set(events.slice(0, state.lastSeq).map((one) => one.at))]
+          .filter((at) => at >= state.generationAt).sort((a, b) => a - b);
+      seen.push({ seq: event.seq, final, places: moments.map((at) => scale.at(at)),
+          now: scale.at(scale.now), idles: scale.idles });
     }
   }
   return seen;
@@ -38,7 +44,9 @@ return given.map((events) => {
   return events.map((event) => {
     apply(state, event);
     const final = FINAL.has(state.status);
-    const rows = state.rows.map((step) => ({ ended: step.endedAt !== null && step.rollback?.status !== "running", marks: marksOf(step, state, final) }));
+    const rows = state.rows.map((step) => ({
+        ended: step.endedAt !== null && step.rollback?.status !== "running",
+        marks: marksOf(step, state, final) }));
     return { seq: event.seq, final, rows, life: lifeOf(state, final) };
   });
 });
@@ -50,7 +58,8 @@ import { narrate } from "RUN/narrator.js";
 const words = (part) => (typeof part === "string" ? part : (part.code ?? part.b ?? part.tick ?? `line ${part.line}`));
 return given.map(({ events, ...context }) => {
   const state = fold(events);
-  const told = narrate(state, { now: state.lastAt + (context.later ?? 0), final: FINAL.has(state.status), stale: false, ...context });
+  const told = narrate(state, { now: state.lastAt + (context.later ?? 0),
+      final: FINAL.has(state.status), stale: false, ...context });
   return told.parts.map(words).join("").replaceAll("\\u00a0", " ");
 });
 """
@@ -113,7 +122,9 @@ def test_every_step_has_marks_in_order_and_none_is_live_once_it_is_over(
                     assert mark["from"] <= mark["to"], (seen["seq"], mark)
 
 
-def test_a_killed_worker_is_a_cut_and_one_that_was_ended_with_its_run_is_none(drawn: dict[str, list[dict[str, Any]]]) -> None:
+def test_a_killed_worker_is_a_cut_and_one_that_was_ended_with_its_run_is_none(
+    drawn: dict[str, list[dict[str, Any]]],
+) -> None:
     reasons = {name: [cut["reason"] for cut in history[-1]["life"]["cuts"]] for name, history in drawn.items()}
     assert reasons["killed-and-woken"] == ["killed"]
     assert reasons["killed-five-times"] == ["killed", "killed", "lost", "killed"]
@@ -130,12 +141,24 @@ def test_a_lost_attempt_ends_where_its_worker_did(drawn: dict[str, list[dict[str
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("killed-and-woken", "Complete after 3 executions. Every finished step ran once; ship lost one attempt with its worker."),
+        (
+            "killed-and-woken",
+            "Complete after 3 executions. Every finished step ran once; ship lost one attempt with its worker.",
+        ),
         ("errored-outside-a-step", "The run stopped at line 40, outside any step. Nothing is retried there."),
-        ("between-attempts", "charge card failed at line 18: GatewayTimeout: no answer in 800 ms. That was attempt 1 of 4. The next begins at 11:06:43."),
+        (
+            "between-attempts",
+            (
+                "charge card failed at line 18: GatewayTimeout: no answer in 800 ms. That was attempt 1 of 4. The next "
+                "begins at 11:06:43."
+            ),
+        ),
         (
             "saga-rolled-back",
-            "pay failed once and was not tried again. Nothing caught its error, so the run ended. 3 steps rolled back, the last first.",
+            (
+                "pay failed once and was not tried again. Nothing caught its error, so the run ended. 3 steps rolled "
+                "back, the last first."
+            ),
         ),
         ("terminated", "Terminated by hand. What had been committed is kept here."),
         (
@@ -169,7 +192,14 @@ def test_the_narrator_says_what_last_mattered(name: str, sentence: str) -> None:
         ),
         (
             "attempt_started",
-            {"task": {"do": "kill-worker", "during": "reserve stock", "say": "Press Kill worker while `reserve stock` runs.", "seen": "It did."}},
+            {
+                "task": {
+                    "do": "kill-worker",
+                    "during": "reserve stock",
+                    "say": "Press Kill worker while `reserve stock` runs.",
+                    "seen": "It did.",
+                }
+            },
             "Try it: press Kill worker while reserve stock runs.",
         ),
     ],
@@ -184,7 +214,12 @@ def test_the_narrator_leaves_an_armed_kill_to_the_list_where_it_is_taken_back() 
     events = JOURNALS["killed-and-woken"]
     upto = next(event["seq"] for event in events if event["type"] == "attempt_started")
     armed = {**events[upto - 1], "seq": upto + 1, "type": "kill_armed", "step": None, "data": {"when": "before-commit"}}
-    task = {"do": "kill-worker", "during": "reserve stock", "say": "Press Kill worker while `reserve stock` runs.", "seen": "It did."}
+    task = {
+        "do": "kill-worker",
+        "during": "reserve stock",
+        "say": "Press Kill worker while `reserve stock` runs.",
+        "seen": "It did.",
+    }
     said = node(SENTENCES, [{"events": [*events[:upto], armed], "task": task}])
     assert said == ["reserve stock runs. Its result is committed to the journal before your code sees it."]
 
@@ -211,7 +246,9 @@ def test_the_narrator_says_what_a_new_execution_read() -> None:
     ],
 )
 def test_a_length_of_time_is_as_long_as_it_needs_to_be(ms: int, words: str) -> None:
-    assert node('import { lasting } from "RUN/words.js";\nreturn lasting(given).replaceAll("\\u00a0", " ");', ms) == words
+    assert (
+        node('import { lasting } from "RUN/words.js";\nreturn lasting(given).replaceAll("\\u00a0", " ");', ms) == words
+    )
 
 
 def test_heights_of_rows_agree_with_adding_them_up() -> None:
@@ -225,7 +262,8 @@ const wrong = [];
 for (let turn = 0; turn < 3000; turn += 1) {
   const what = random(10);
   if (what < 6) { const size = 1 + random(60); heights.push(size); plain.push(size); }
-  else if (what < 9 && plain.length) { const at = random(plain.length); plain[at] = 1 + random(90); heights.set(at, plain[at]); }
+  else if (what < 9 && plain.length) {
+      const at = random(plain.length); plain[at] = 1 + random(90); heights.set(at, plain[at]); }
   else if (random(40) === 0) { plain.length = random(plain.length + 1); heights.truncate(plain.length); }
   const at = random(plain.length + 1);
   const sum = plain.slice(0, at).reduce((a, b) => a + b, 0);

@@ -1,5 +1,6 @@
-"""What has not happened yet: a step that shares its line with others is ahead until its own name has begun; a computed name goes by
-its line and by what is fixed of it."""
+"""What has not happened yet: a step that shares its line with others is ahead until its own name has begun; a computed
+name goes by its line and by what is fixed of it.
+"""
 
 from page_code_support import node
 

@@ -15,7 +15,10 @@ from playground.web.pages.templates import duration_text
 ROOT = Path(__file__).parent.parent
 JS = ROOT / "static" / "js"
 # What would make markup, code or a document of a text, which may be a tenant's.
-SINKS = re.compile(r"\b(innerHTML|outerHTML|insertAdjacentHTML|setHTMLUnsafe|parseFromString|createContextualFragment|srcdoc|execScript)\b|document\.write|\beval\(|new Function\b|javascript:")
+SINKS = re.compile(
+    r"\b(innerHTML|outerHTML|insertAdjacentHTML|setHTMLUnsafe|parseFromString|createContextualFragment|srcdoc|"
+    r"execScript)\b|document\.write|\beval\(|new Function\b|javascript:"
+)
 
 
 def test_no_template_lists_what_a_script_is_made_of() -> None:
@@ -35,19 +38,59 @@ def test_no_script_makes_markup_of_text(folder: str) -> None:
 
 
 def test_pages_without_scripts_call_things_as_the_scripts_do() -> None:
-    words = jinja2.Environment(loader=jinja2.FileSystemLoader(ROOT / "templates")).get_template("_words.html").make_module()
-    told = node('import { FINAL, STATUS, STEP } from "RUN/../statuses.js";\nreturn { STATUS, STEP, FINAL: [...FINAL] };')
-    pairs = {name: {status: [it["icon"].removeprefix("i-"), it["word"]] for status, it in told[name].items()} for name in ("STATUS", "STEP")}
+    words = (
+        jinja2.Environment(loader=jinja2.FileSystemLoader(ROOT / "templates")).get_template("_words.html").make_module()
+    )
+    told = node(
+        'import { FINAL, STATUS, STEP } from "RUN/../statuses.js";\nreturn { STATUS, STEP, FINAL: [...FINAL] };'
+    )
+    pairs = {
+        name: {status: [it["icon"].removeprefix("i-"), it["word"]] for status, it in told[name].items()}
+        for name in ("STATUS", "STEP")
+    }
     del pairs["STEP"]["not"]  # a page without scripts shows no plan
     assert (words.run_words, words.step_words, words.final) == (pairs["STATUS"], pairs["STEP"], told["FINAL"])
 
 
 def test_a_length_of_time_stays_as_it_was_when_the_scripts_take_over() -> None:
     chance = random.Random(4)
-    lengths = [0, 1, 999, 1_000, 1_005, 1_125, 3_275, 9_994, 9_996, 10_050, 59_949, 59_950, 3_599_500, 86_400_000, 31_536_000_000]
+    lengths = [
+        0,
+        1,
+        999,
+        1_000,
+        1_005,
+        1_125,
+        3_275,
+        9_994,
+        9_996,
+        10_050,
+        59_949,
+        59_950,
+        3_599_500,
+        86_400_000,
+        31_536_000_000,
+    ]
     lengths += [chance.randrange(10 ** chance.randrange(2, 12)) for _ in range(300)]
-    lengths += [0.001, 0.0004, 0.32, 0.9994, 0.9996, 1.04, 1.05, 4.1, 9.94, 9.96, 12.044, 999.7, *(chance.randrange(10**7) / 1_000 for _ in range(300))]
-    told = node('import { lasting } from "RUN/words.js";\nreturn given.map((ms) => lasting(ms).replaceAll("\\u00a0", " "));', lengths)
+    lengths += [
+        0.001,
+        0.0004,
+        0.32,
+        0.9994,
+        0.9996,
+        1.04,
+        1.05,
+        4.1,
+        9.94,
+        9.96,
+        12.044,
+        999.7,
+        *(chance.randrange(10**7) / 1_000 for _ in range(300)),
+    ]
+    told = node(
+        'import { lasting } from "RUN/words.js";\nreturn given.map((ms) => lasting(ms).replaceAll("\\u00a0", " "));',
+        lengths,
+    )
     assert [duration_text(ms) for ms in lengths] == told
 
 
@@ -58,15 +101,25 @@ def test_every_icon_that_is_named_is_drawn_and_every_one_that_is_drawn_is_named(
     pages = "\n".join(path.read_text() for path in (ROOT / "templates").glob("*.html") if path.name != "_icons.html")
     by_script = {name for name in re.findall(r'\bicon(?:: |\()"([^"]+)"', scripts)}
     assert {name for name in by_script if not name.startswith("i-")} == set()
-    named = {name.removeprefix("i-") for name in by_script} | set(re.findall(r'#i-([\w-]+)"', pages)) | set(re.findall(r'\bicon\("([^"]+)"', pages))
+    named = (
+        {name.removeprefix("i-") for name in by_script}
+        | set(re.findall(r'#i-([\w-]+)"', pages))
+        | set(re.findall(r'\bicon\("([^"]+)"', pages))
+    )
     assert named - drawn == set()
     everything = scripts + editor + pages
     assert {name for name in drawn if not re.search(rf'["#](?:i-)?{name}"', everything)} == set()
 
 
 def test_no_form_sends_a_secret_by_itself() -> None:
-    """Before its script is there, or without it, a form goes into the address: a field without a name stays out of it."""
-    fields = [field for file in (ROOT / "templates").glob("*.html") for field in re.findall(r'<input[^>]*type="password"[^>]*>', file.read_text())]
+    """Before its script is there, or without it, a form goes into the address:
+    a field without a name stays out of it.
+    """
+    fields = [
+        field
+        for file in (ROOT / "templates").glob("*.html")
+        for field in re.findall(r'<input[^>]*type="password"[^>]*>', file.read_text())
+    ]
     assert len(fields) >= 4
     assert [field for field in fields if " name=" in field] == []
 

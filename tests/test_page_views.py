@@ -1,5 +1,6 @@
-"""What the smaller parts of the run panel decide, computed by its own modules: which executions have a column, what is told and when,
-how long a quiet spell is drawn, and which flags carry words."""
+"""What the smaller parts of the run panel decide, computed by its own modules: which executions have a column, what is
+told and when, how long a quiet spell is drawn, and which flags carry words.
+"""
 
 import pytest
 from page_code_support import node
@@ -7,7 +8,8 @@ from page_code_support import node
 COLUMNS = """
 import { columnsOf } from "RUN/lens.js";
 const executions = Array.from({ length: given.many }, (_, index) => ({ execution: index + 1 }));
-return columnsOf(executions, given.most, given.from).map((one) => (one.folded ? one.between.map((each) => -each.execution) : [one.execution])).flat();
+return columnsOf(executions, given.most, given.from).map((one) =>
+    (one.folded ? one.between.map((each) => -each.execution) : [one.execution])).flat();
 """
 TOLD = """
 import { Telling } from "RUN/telling.js";
@@ -32,24 +34,30 @@ return given.map((spells) => {
   let at = 0;
   const quiet = spells.map(([busy, length]) => [(at += busy), (at += length)]);
   const scale = new Scale();
-  scale.update({ generationAt: 0, endedAt: at + 1_000, quiet, open: new Set(), executions: [], rows: [{ attempts: [1] }], status: "complete" }, at + 1_000, true);
+  scale.update({ generationAt: 0, endedAt: at + 1_000, quiet, open: new Set(),
+      executions: [], rows: [{ attempts: [1] }], status: "complete" }, at + 1_000, true);
   return quiet.map(([from, to]) => (scale.at(to) - scale.at(from)) / 100);
 });
 """
 FLAGS = """
 import { labels } from "RUN/axis.js";
-const scale = { at: (at) => at, moment: (at) => at, now: 90, idles: [], spans: () => [], span: 100, start: 0, view: null };
+const scale = { at: (at) => at, moment: (at) => at, now: 90,
+    idles: [], spans: () => [], span: 100, start: 0, view: null };
 const cuts = given.at.map((at) => ({ at, reason: "killed", execution: 1 }));
-return labels({ scale, cuts, stale: false, final: true, width: 360, narrow: given.narrow, held: "" }).filter(({ kind }) => kind === "cut").map(({ text, a }) => (given.places ? a : text));
+return labels({ scale, cuts, stale: false, final: true, width: 360, narrow: given.narrow, held: "" })
+    .filter(({ kind }) => kind === "cut").map(({ text, a }) => (given.places ? a : text));
 """
 LATE = """
 import { Lesson } from "RUN/lesson.js";
 import { belongs } from "RUN/../lessons.js";
 const shelves = new Map();
-globalThis.localStorage = { getItem: (key) => shelves.get(key) ?? null, setItem: (key, text) => shelves.set(key, text) };
+globalThis.localStorage = { getItem: (key) => shelves.get(key) ?? null,
+    setItem: (key, text) => shelves.set(key, text) };
 globalThis.document = { dispatchEvent() {} };
 const answers = [];
-globalThis.fetch = () => new Promise((resolve) => answers.push((slug) => resolve(new Response(JSON.stringify({ slug, tasks: [], params: null })))));
+globalThis.fetch = () =>
+    new Promise((resolve) => answers.push((slug) =>
+        resolve(new Response(JSON.stringify({ slug, tasks: [], params: null })))));
 const lesson = new Lesson({ root: { replaceChildren() {} } });
 belongs("first", "saga");
 belongs("second", "hello");
@@ -107,14 +115,22 @@ def test_a_flag_that_would_be_cut_off_at_the_panels_edge_has_no_words() -> None:
 
 
 def test_the_parts_of_a_bracket_go_on_beside_what_its_steps_have_called() -> None:
-    """Rows of one bracket: a step of its own, two side by side of which the first called another, and one after them."""
+    """Rows of one bracket: a step of its own, two side by side of which the first called another,
+    and one after them.
+    """
     rows = [("first", 1, None), ("one", 2, None), ("inner", None, "one"), ("two", 2, None), ("last", 3, None)]
     script = """
 import { bracketAt } from "RUN/nested.js";
 const rows = given.map(([key, bracket, parent]) => ({ key, bracket, parent }));
 return rows.map((_, index) => bracketAt(rows, index));
 """
-    assert node(script, rows) == [[False, False, False], [False, True, False], [True, True, True], [True, False, False], [False, False, False]]
+    assert node(script, rows) == [
+        [False, False, False],
+        [False, True, False],
+        [True, True, True],
+        [True, False, False],
+        [False, False, False],
+    ]
 
 
 LENS = """
@@ -122,13 +138,21 @@ import { fold } from "RUN/fold.js";
 import { cell } from "RUN/lens.js";
 import { rowsOf } from "RUN/nested.js";
 const state = fold(given.events);
-return rowsOf(state).map((step) => state.executions.map((one, index) => cell(step, one, state, index === state.executions.length - 1 && !given.final)[1]));
+return rowsOf(state).map((step) => state.executions.map((one, index) =>
+    cell(step, one, state, index === state.executions.length - 1 && !given.final)[1]));
 """
 
 
 def events(*given: tuple[str, int | None, dict[str, str] | None, dict[str, object]]) -> list[dict[str, object]]:
     return [
-        {"seq": place, "at": place * 1_000, "type": type, "execution": execution, "data": data, **({"step": {"count": 1, **step}} if step else {})}
+        {
+            "seq": place,
+            "at": place * 1_000,
+            "type": type,
+            "execution": execution,
+            "data": data,
+            **({"step": {"count": 1, **step}} if step else {}),
+        }
         for place, (type, execution, step, data) in enumerate(given, 1)
     ]
 
@@ -149,7 +173,10 @@ def test_no_execution_slept_or_waited_to_the_end_that_was_over_before() -> None:
         ("execution_ended", 3, None, {"reason": "completed"}),
         ("workflow_completed", 3, None, {"output": None}),
     )
-    assert node(LENS, {"events": journal, "final": True}) == [["fell asleep", "still asleep", "slept"], ["began to wait", "still waiting", "cancelled"]]
+    assert node(LENS, {"events": journal, "final": True}) == [
+        ["fell asleep", "still asleep", "slept"],
+        ["began to wait", "still waiting", "cancelled"],
+    ]
 
 
 def test_an_execution_that_took_another_way_did_not_read_what_it_passed_by() -> None:
@@ -167,7 +194,10 @@ def test_an_execution_that_took_another_way_did_not_read_what_it_passed_by() -> 
         ("step_started", 2, refund, {}),
     )
     assert node(LENS, {"events": journal, "final": False})[0] == ["ran, 320\xa0µs", "not reached again"]
-    said = node('import { notReached } from "RUN/diverged.js";\nreturn given.map(notReached);', [[pay | {"count": 2}], [pay | {"count": many} for many in range(1, 6)]])
+    said = node(
+        'import { notReached } from "RUN/diverged.js";\nreturn given.map(notReached);',
+        [[pay | {"count": 2}], [pay | {"count": many} for many in range(1, 6)]],
+    )
     assert said == ["pay-2 was not reached again", "pay, pay-2 and 3 more steps were not reached again"]
 
 
@@ -177,7 +207,8 @@ def test_a_run_that_ended_in_a_group_names_the_step_that_raised_one_of_it() -> N
     script = """
 import { blamed, culprit } from "RUN/fold.js";
 const rows = [{ name: "a", error: null }, { name: "b", error: given.error }];
-const state = { rows, error: { name: "ExceptionGroup", message: "outer", errors: [{ name: "KeyError", message: "k" }, given.inner] } };
+const state = { rows, error: { name: "ExceptionGroup",
+    message: "outer", errors: [{ name: "KeyError", message: "k" }, given.inner] } };
 return [culprit(state) ?? null, blamed(state).name, blamed({ ...state, error: null }) ?? null];
 """
     assert node(script, {"error": error, "inner": inner}) == [None, "b", None]
@@ -191,19 +222,22 @@ import { fold } from "RUN/fold.js";
 return given.map(([wait, ran, again]) => {
   const at = 1_000_000;
   const started = at + wait;
-  const events = [["workflow_queued", at], ["execution_started", started, { execution: 1 }], ["workflow_started", started]];
+  const events = [["workflow_queued", at], ["execution_started", started, { execution: 1 }],
+      ["workflow_started", started]];
   let end = started + ran;
   if (again !== null) {
     events.push(["execution_ended", end, { reason: "killed" }], ["execution_started", end + again, { execution: 2 }]);
     end += again + ran;
   }
   events.push(["workflow_completed", end, { output: null }]);
-  const state = fold(events.map(([type, when, data = {}], index) => ({ seq: index + 1, at: when, type, data, execution: null })));
+  const state = fold(events.map(([type, when, data = {}], index) =>
+      ({ seq: index + 1, at: when, type, data, execution: null })));
   const scale = new Scale();
   scale.update(state, end, true);
   return {
     begins: scale.at(started), ends: scale.at(end),
-    labels: labels({ scale, cuts: [], stale: false, final: true, width: 900, narrow: false, held: "" }).map(({ kind, text }) => [kind, text]),
+    labels: labels({ scale, cuts: [], stale: false, final: true, width: 900, narrow: false, held: "" })
+        .map(({ kind, text }) => [kind, text]),
     lane: lifeOf(state, true).bands.filter(({ type }) => type === "none").map(({ text }) => text),
   };
 });

@@ -1,4 +1,6 @@
-"""A closer look at the timeline: what stands where while a part of it is in view, computed by the page's own modules."""
+"""A closer look at the timeline: what stands where while a part of it is in view,
+computed by the page's own modules.
+"""
 
 import json
 from pathlib import Path
@@ -7,7 +9,9 @@ from typing import Any
 import pytest
 from page_code_support import node
 
-JOURNALS = {path.stem: json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "journals").glob("*.json"))}
+JOURNALS = {
+    path.stem: json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "journals").glob("*.json"))
+}
 BEYOND = 3
 
 ZOOMED = """
@@ -56,7 +60,9 @@ def zoomed() -> dict[str, list[dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("name", JOURNALS)
-def test_a_part_in_view_has_its_width_and_stays_within_the_whole(name: str, zoomed: dict[str, list[dict[str, Any]]]) -> None:
+def test_a_part_in_view_has_its_width_and_stays_within_the_whole(
+    name: str, zoomed: dict[str, list[dict[str, Any]]]
+) -> None:
     for seen in zoomed[name]:
         assert seen["b"] - seen["a"] == pytest.approx(seen["wanted"], rel=1e-6)
         assert 0 <= seen["a"] < seen["b"] <= seen["span"] * (1 + 1e-9)

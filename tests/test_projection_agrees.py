@@ -1,8 +1,9 @@
-"""After every event of a journal the rows say what the fold for people says: status, steps, deadlines, what is set on it.
+"""After every event of a journal the rows say what the fold for people says: status, steps, deadlines, what is set on
+it.
 
 The rows are what scheduling and replay go by, the fold is what people see; both apply the rules of
-`workflows/event_rules.py`, each in its own way. The journals are those that the page's fold is held to as well (tests/test_page_fold.py), so that all
-three agree after every event.
+`workflows/event_rules.py`, each in its own way. The journals are those that the page's fold is held to as well
+(tests/test_page_fold.py), so that all three agree after every event.
 """
 
 import json
@@ -13,7 +14,9 @@ from folds_support import Rows, from_json, rows_say, state_says
 
 from playground.workflows.state import State
 
-JOURNALS = {path.stem: json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "journals").glob("*.json"))}
+JOURNALS = {
+    path.stem: json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "journals").glob("*.json"))
+}
 INVENTED = {"limit-broken"}  # begins in the middle
 
 

@@ -1,8 +1,9 @@
 """Whatever a workflow is made of and wherever it crashes, it ends as if nothing had happened.
 
-Hypothesis writes workflows; each runs once undisturbed, then once for every commit it makes, with a crash at that commit.
-Expect the same output and the same committed steps, no callback of a committed step ever run again, a journal without gaps,
-and rows that agree with it. `CRASH_EXAMPLES=100 pytest tests/test_property_crashes.py` tries more than the few of every day.
+Hypothesis writes workflows; each runs once undisturbed, then once for every commit it makes, with a crash at that
+commit. Expect the same output and the same committed steps, no callback of a committed step ever run again, a journal
+without gaps, and rows that agree with it. `CRASH_EXAMPLES=100 pytest tests/test_property_crashes.py` tries more than
+the few of every day.
 """
 
 from typing import Any

@@ -30,7 +30,9 @@ from hypothesis import HealthCheck, example, given, settings
 from playground.testing import WorkflowTester
 from playground.testing.server import REPLACED, THAWED, Nodes
 
-EVERY_DAY = settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+EVERY_DAY = settings(
+    max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
 BOTH = ("a", "b")
 
 

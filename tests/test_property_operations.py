@@ -1,7 +1,7 @@
 """Whatever a workflow is made of, an operation that comes right after any of its commits leaves it in order.
 
-As in test_property_crashes.py, hypothesis writes the workflows. Pause and resume, a killed worker and a restart lead to the
-same output; terminate ends it at once. In every case the journal has no gap and the rows agree with it.
+As in test_property_crashes.py, hypothesis writes the workflows. Pause and resume, a killed worker and a restart lead to
+the same output; terminate ends it at once. In every case the journal has no gap and the rows agree with it.
 """
 
 import asyncio
@@ -9,7 +9,20 @@ from typing import Any
 
 import pytest
 from aio import run
-from crash_support import DEADLINE, EXAMPLES, GRACES, NODES, RICH, WORLD, Source, open_tester, outcome, play, wants, written
+from crash_support import (
+    DEADLINE,
+    EXAMPLES,
+    GRACES,
+    NODES,
+    RICH,
+    WORLD,
+    Source,
+    open_tester,
+    outcome,
+    play,
+    wants,
+    written,
+)
 from hypothesis import HealthCheck, example, given, settings
 from semantics_support import assert_run_sound, assert_sound
 
@@ -123,7 +136,8 @@ async def go_on(run: Run, source: Source, trigger: Trigger) -> None:
             await run.resume()
         elif status in ev.FINAL_STATUSES:
             begun = trigger.task
-            await trigger.tester.settle()  # the commit that ended it can be read before the server has heard of it, and begun the operation
+            # The commit that ended it can be read before the server has heard of it, and begun the operation.
+            await trigger.tester.settle()
             if trigger.task is begun:
                 return
         elif wanted is not True:

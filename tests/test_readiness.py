@@ -1,4 +1,6 @@
-"""Alive and ready are two questions: `/healthz` says that the process lives, `/readyz` whether runs can begin, and why not."""
+"""Alive and ready are two questions: `/healthz` says that the process lives, `/readyz` whether runs can begin, and why
+not.
+"""
 
 import asyncio
 import os
@@ -98,12 +100,20 @@ async def test_few_descriptors_left_are_told_in_the_log() -> None:
 def run(soft: int, hard: int, code: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     limited = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n" + code
     return subprocess.run(
-        [sys.executable, "-c", limited], cwd=folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=SECONDS, check=False
+        [sys.executable, "-c", limited],
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
     )
 
 
 def test_the_limit_is_raised_to_what_it_may_be(tmp_path: Path) -> None:
-    done = run(64, 512, "from playground import descriptors; print(descriptors.raise_limit(), descriptors.limit())", tmp_path)
+    done = run(
+        64, 512, "from playground import descriptors; print(descriptors.raise_limit(), descriptors.limit())", tmp_path
+    )
     assert done.stdout == "512 512\n", done.stderr
 
 

@@ -19,12 +19,16 @@ TABLE = {line.event: line for line in LINES}
 
 
 def test_its_workflow_runs_to_its_end(server: Server) -> None:
-    (source,) = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "class TenantWorkflow" in block]
+    (source,) = [
+        block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "class TenantWorkflow" in block
+    ]
     check = ask(server.url + "/api/check", {"source": source})
     assert [found for found in check["diagnostics"] if found["severity"] in ("error", "warning")] == []
     made = ask(server.url + "/api/instances", {"source": source, "params": {"item": "lamp"}})
     here = f"{server.url}/api/instances/{made['id']}"
-    event = urllib.request.Request(f"{here}/events/decision", b'{"approved": true}', {"Content-Type": "application/json"})
+    event = urllib.request.Request(
+        f"{here}/events/decision", b'{"approved": true}', {"Content-Type": "application/json"}
+    )
     event.add_header("Authorization", f"Bearer {made['control_token']}")
     urllib.request.urlopen(event).close()
     with urllib.request.urlopen(f"{here}/stream", timeout=30) as stream:

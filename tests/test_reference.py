@@ -1,4 +1,6 @@
-"""The reference of the step API and of the lint is made from the tables that the editor and the lint use, and its example runs."""
+"""The reference of the step API and of the lint is made from the tables that the editor and the lint use, and its
+example runs.
+"""
 
 import importlib.util
 import re
@@ -50,15 +52,29 @@ def test_its_example_runs_and_the_lint_has_nothing_to_say_of_it(tmp_path: Path) 
 
 def test_what_it_shows_of_steps_happens_so(tmp_path: Path) -> None:
     shown = re.findall(r"```python\n(.*?)```", (DOCS / "steps.md").read_text("utf-8"), re.DOTALL)[1:]
-    head = "import asyncio\nfrom workers import WorkflowEntrypoint\n\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, event, step):\n"
-    sources = {block.split('"')[1] if '"' in block else "": head + textwrap.indent(block, "        ") for block in shown}
+    head = (
+        "import asyncio\nfrom workers import WorkflowEntrypoint\n\nclass TenantWorkflow(WorkflowEntrypoint):\n    "
+        "async def run(self, event, step):\n"
+    )
+    sources = {
+        block.split('"')[1] if '"' in block else "": head + textwrap.indent(block, "        ") for block in shown
+    }
     assert sources.keys() == {"look", "fetch the price", "answer"}
     for source in sources.values():
         assert [found for found in inspect(source)[0] if found.severity != "info"] == []
-    outcomes = run(run_all({name: Program(source, None, {"answered": 1}) for name, source in sources.items()}, tmp_path))
+    outcomes = run(
+        run_all({name: Program(source, None, {"answered": 1}) for name, source in sources.items()}, tmp_path)
+    )
     assert all(outcome.state.status == "complete" for outcome in outcomes.values())
-    ran = {name: [str(event.step) for event in outcome.journal if event.type == "step_started"] for name, outcome in outcomes.items()}
-    assert ran == {"look": ["look-1", "look-2", "look-3"], "fetch the price": ["fetch the price-1", "total-1"], "answer": []}
+    ran = {
+        name: [str(event.step) for event in outcome.journal if event.type == "step_started"]
+        for name, outcome in outcomes.items()
+    }
+    assert ran == {
+        "look": ["look-1", "look-2", "look-3"],
+        "fetch the price": ["fetch the price-1", "total-1"],
+        "answer": [],
+    }
 
 
 def test_every_parameter_of_every_call_is_explained(reference: ModuleType) -> None:

@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "playground"
 # Programs that embed us are no room: they import what any program may.
 FILES = sorted(file for file in PACKAGE.rglob("*.py") if "embedding" not in file.parts)
 
-# Whatever a room may import of ours, besides itself. Values of settings are passed in, except where the table says `settings`.
+# Whatever a room may import of ours, besides itself. Values of settings are passed in, except where the table says
+# `settings`.
 MAY_IMPORT = {
     "workflows": set(),
     "store": {"workflows"},
@@ -31,7 +32,21 @@ MAY_IMPORT = {
     "log": {"log_lines"},
     "log_lines": set(),
     "opening": {"settings", "store", "sandbox", "log_lines"},
-    "serving": {"workflows", "store", "sandbox", "engine", "web", "examples", "settings", "paths", "log", "log_lines", "allocator", "descriptors", "opening"},
+    "serving": {
+        "workflows",
+        "store",
+        "sandbox",
+        "engine",
+        "web",
+        "examples",
+        "settings",
+        "paths",
+        "log",
+        "log_lines",
+        "allocator",
+        "descriptors",
+        "opening",
+    },
     "checking": {"settings", "engine", "sandbox", "workflows", "opening", "log_lines"},
     "cli": {"settings", "serving", "commands", "checking"},
     "commands": {"settings", "store", "engine", "web", "workflows", "opening"},
@@ -54,7 +69,9 @@ def room_of(file: Path) -> str:
 
 
 def names(file: Path) -> Iterator[tuple[int, str, str]]:
-    """Line, absolute module name and what is taken from it, for every import in `file`, also inside functions and for types only."""
+    """Line, absolute module name and what is taken from it, for every import in `file`, also inside functions and for
+    types only.
+    """
     package = ["playground", *file.relative_to(PACKAGE).parts[:-1]]
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
@@ -73,8 +90,14 @@ def imports(file: Path) -> Iterator[tuple[int, str]]:
 
 def graph(files: list[Path]) -> Mapping[str, set[str]]:
     """Which of these modules each of them imports."""
-    known = {".".join(["playground", *file.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__"): file for file in files}
-    found = {module: {f"{name}.{it}" if f"{name}.{it}" in known else name for _, name, it in names(file)} for module, file in known.items()}
+    known = {
+        ".".join(["playground", *file.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__"): file
+        for file in files
+    }
+    found = {
+        module: {f"{name}.{it}" if f"{name}.{it}" in known else name for _, name, it in names(file)}
+        for module, file in known.items()
+    }
     return {module: imported & known.keys() - {module} for module, imported in found.items()}
 
 
@@ -113,7 +136,16 @@ def test_a_room_imports_downwards_only(room: str) -> None:
 def test_a_server_listens_before_it_reads_what_is_large() -> None:
     code = "import sys, playground.serving; print(*(name for name in sys.modules if name.startswith('playground.')))"
     read = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert {name.split(".")[1] for name in read} <= {"serving", "settings", "paths", "log", "log_lines", "allocator", "descriptors", "web"}
+    assert {name.split(".")[1] for name in read} <= {
+        "serving",
+        "settings",
+        "paths",
+        "log",
+        "log_lines",
+        "allocator",
+        "descriptors",
+        "web",
+    }
 
 
 def test_what_is_done_beside_a_server_knows_no_database_by_name() -> None:
@@ -122,14 +154,20 @@ def test_what_is_done_beside_a_server_knows_no_database_by_name() -> None:
 
 
 def test_no_import_goes_round() -> None:
-    """Not for types only either: where two files need each other's types, one of them is too large, or a protocol is missing."""
+    """Not for types only either: where two files need each other's types, one of them is too large, or a protocol is
+    missing.
+    """
     assert circle(graph(FILES)) == []
 
 
 def test_a_circle_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
     (tmp_path / "store").mkdir()
-    sources = {"a": "from playground.store import b", "b": "def f():\n    import playground.store.c", "c": "if TYPE_CHECKING:\n    from .a import A"}
+    sources = {
+        "a": "from playground.store import b",
+        "b": "def f():\n    import playground.store.c",
+        "c": "if TYPE_CHECKING:\n    from .a import A",
+    }
     for name, source in sources.items():
         (tmp_path / "store" / f"{name}.py").write_text(source)
     files = sorted(tmp_path.rglob("*.py"))

@@ -1,4 +1,6 @@
-"""The `run` script, with a uv that only notes what it is asked: when it sets up, when it does nothing, what it passes on."""
+"""The `run` script, with a uv that only notes what it is asked: when it sets up, when it does nothing, what it passes
+on.
+"""
 
 import os
 import shutil
@@ -21,7 +23,23 @@ esac
 """
 
 REFUSES = "#!/bin/sh\nexit 1\n"
-UTILITIES = ["sh", "cat", "cksum", "dirname", "env", "find", "flock", "id", "ln", "mkdir", "rm", "sed", "sort", "true", "uname"]
+UTILITIES = [
+    "sh",
+    "cat",
+    "cksum",
+    "dirname",
+    "env",
+    "find",
+    "flock",
+    "id",
+    "ln",
+    "mkdir",
+    "rm",
+    "sed",
+    "sort",
+    "true",
+    "uname",
+]
 
 
 class Checkout:
@@ -39,7 +57,9 @@ class Checkout:
             (outside / "bin" / name).write_text(script)
             (outside / "bin" / name).chmod(0o755)
 
-    def run(self, *words: str, cwd: Path | None = None, path: str = os.environ["PATH"]) -> "subprocess.CompletedProcess[str]":
+    def run(
+        self, *words: str, cwd: Path | None = None, path: str = os.environ["PATH"]
+    ) -> "subprocess.CompletedProcess[str]":
         environment = {
             "PATH": f"{self.outside / 'bin'}:{path}",
             "HOME": str(self.outside),
@@ -47,7 +67,12 @@ class Checkout:
             "UV_FAILS": str(self.outside / "fails"),
         }
         return subprocess.run(
-            [self.root / "run", *words], check=False, cwd=cwd or self.root, env=environment, capture_output=True, text=True
+            [self.root / "run", *words],
+            check=False,
+            cwd=cwd or self.root,
+            env=environment,
+            capture_output=True,
+            text=True,
         )
 
     def asked(self) -> list[str]:

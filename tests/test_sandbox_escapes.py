@@ -21,7 +21,8 @@ def refused(call, *arguments):
 def raw(number, *arguments):
     ctypes.set_errno(0)
     result = libc.syscall(ctypes.c_long(number), *(ctypes.c_long(argument) for argument in arguments))
-    return "refused" if result == -1 and ctypes.get_errno() in (errno.EPERM, errno.ENOSYS) else f"open: {result} {ctypes.get_errno()}"
+    refused = result == -1 and ctypes.get_errno() in (errno.EPERM, errno.ENOSYS)
+    return "refused" if refused else f"open: {result} {ctypes.get_errno()}"
 """
 
 REFUSED = {
@@ -73,7 +74,9 @@ REFUSED = {
     "make a memory file": "r = refused(os.memfd_create, 'x')",
     "make executable memory": "import mmap; r = refused(mmap.mmap, -1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, 7)",
     "loosen its processor time": "import resource; r = refused(resource.setrlimit, resource.RLIMIT_CPU, (-1, -1))",
-    "limit the fork server": "import resource; r = refused(resource.prlimit, os.getppid(), resource.RLIMIT_NOFILE, (0, 0))",
+    "limit the fork server": (
+        "import resource; r = refused(resource.prlimit, os.getppid(), resource.RLIMIT_NOFILE, (0, 0))"
+    ),
     "take a higher priority": "r = refused(os.nice, -5)",
     "run in real time": "r = refused(os.sched_setscheduler, 0, os.SCHED_FIFO, os.sched_param(1))",
     "become root": "r = refused(os.setuid, 0)",
@@ -90,7 +93,9 @@ r = 'refused' if libc.mprotect(ctypes.c_void_p(start), ctypes.c_size_t(4096), 7)
     "unshare": "r = 'refused' if libc.unshare(0x10000000) == -1 else 'open'",
     "join namespaces": "r = 'refused' if libc.setns(0, 0) == -1 else 'open'",
     "mount": "r = 'refused' if libc.mount(b'none', b'/', b'tmpfs', 0, None) == -1 else 'open'",
-    "make system calls that nobody knows": "r = {raw(number) for number in (*range(463, 1200), 0xFFFF, 0x3FFFFFFF)} - {'refused'} or 'refused'",
+    "make system calls that nobody knows": (
+        "r = {raw(number) for number in (*range(463, 1200), 0xFFFF, 0x3FFFFFFF)} - {'refused'} or 'refused'"
+    ),
 }
 
 X86_64 = {
@@ -145,7 +150,8 @@ def test_int_80_kills_the_worker(sandbox: Held) -> None:
         PRELUDE
         + """
 places = [libc.getpid]
-places += [getattr(ctypes.pythonapi, name) for name in "PyErr_Occurred PyObject_Call PyUnicode_New PyDict_New PyType_Ready".split()]
+places += [getattr(ctypes.pythonapi, name) for name in
+    "PyErr_Occurred PyObject_Call PyUnicode_New PyDict_New PyType_Ready".split()]
 for place in places:
     start = ctypes.cast(place, ctypes.c_void_p).value
     found = ctypes.string_at(start, 600_000).find(b"\\xcd\\x80")
@@ -181,7 +187,9 @@ def test_a_worker_has_no_environment(sandbox: Held) -> None:
 
 
 def test_a_worker_is_a_nobody_alone(sandbox: Held) -> None:
-    assert sandbox.run("import os; r = os.getuid() == os.geteuid() != 0 and os.getgid() == os.getegid() != 0")[0] == "True"
+    assert (
+        sandbox.run("import os; r = os.getuid() == os.geteuid() != 0 and os.getgid() == os.getegid() != 0")[0] == "True"
+    )
 
 
 def test_a_worker_cannot_use_up_descriptors(sandbox: Held) -> None:
@@ -205,7 +213,8 @@ def test_the_standard_library_can_be_imported_and_nothing_else(sandbox: Held) ->
         """
 import sqlite3, zoneinfo, xml.etree.ElementTree, ssl, tomllib, mmap, concurrent.futures, email.message, unittest
 found = []
-for name in ("msgspec", "starlette", "pyseccomp", "pip", "playground.settings", "playground.store", "playground.engine", "playground.web",
+for name in ("msgspec", "starlette", "pyseccomp", "pip", "playground.settings",
+    "playground.store", "playground.engine", "playground.web",
              "playground.sandbox.pool", "playground.sandbox.forkserver"):
     try:
         __import__(name)
@@ -219,14 +228,17 @@ r = (found, str(zoneinfo.ZoneInfo("Europe/Paris")))
 
 
 def test_what_a_worker_prints_goes_nowhere(sandbox: Held) -> None:
-    assert sandbox.run("import sys, os; print('x' * 100_000); os.write(2, b'y' * 100_000); r = os.read(0, 1)")[0] == "b''"
+    assert (
+        sandbox.run("import sys, os; print('x' * 100_000); os.write(2, b'y' * 100_000); r = os.read(0, 1)")[0] == "b''"
+    )
     assert "sandbox.zygote_said" not in sandbox.log.events()
 
 
 def test_poison_is_not_left_for_the_next_worker(sandbox: Held) -> None:
     sandbox.run("import builtins, random, sys; builtins.open = None; random.seed(1); sys.modules['json'] = None")
     answers = {
-        sandbox.run("import builtins, json, random; r = (callable(open), json.dumps({}), random.random())")[0] for _ in range(3)
+        sandbox.run("import builtins, json, random; r = (callable(open), json.dumps({}), random.random())")[0]
+        for _ in range(3)
     }
     assert len(answers) == 3
     assert all(answer.startswith("(True, '{}', ") for answer in answers)

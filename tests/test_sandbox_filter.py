@@ -24,30 +24,60 @@ UNKNOWN = ERRNO | errno.ENOSYS
 X32 = 0x40000000
 NUMBERS = range(1_200)  # no architecture has more
 
-# Calls of the list that an architecture never had: newer ones take their place there (openat, newfstatat, ppoll, pselect6, epoll_pwait, dup3 …).
+# Calls of the list that an architecture never had: newer ones take their place there (openat, newfstatat, ppoll,
+# pselect6, epoll_pwait, dup3 …).
 ABSENT = {
     "x86_64": {"fstatat64"},
     "aarch64": {
-        *("dup2", "fstatat64", "stat", "lstat", "access", "readlink", "epoll_wait", "poll", "select", "time", "getpgrp", "open"),
+        *(
+            "dup2",
+            "fstatat64",
+            "stat",
+            "lstat",
+            "access",
+            "readlink",
+            "epoll_wait",
+            "poll",
+            "select",
+            "time",
+            "getpgrp",
+            "open",
+        ),
     },
 }
 # Allowed with some arguments only; see CASES.
 SOMETIMES = (
-    *("fcntl", "ioctl", "getsockopt", "openat", "open", "mmap", "mprotect", "madvise", "sendto", "recvfrom", "prlimit64"),
+    *(
+        "fcntl",
+        "ioctl",
+        "getsockopt",
+        "openat",
+        "open",
+        "mmap",
+        "mprotect",
+        "madvise",
+        "sendto",
+        "recvfrom",
+        "prlimit64",
+    ),
     *("clock_gettime", "clock_getres", "clock_nanosleep", "futex", "getpgid", "sched_getaffinity"),
 )
 
 DANGEROUS = (
-    "socket", "socketpair", "connect", "bind", "listen", "accept", "accept4", "sendmsg", "recvmsg", "sendmmsg", "recvmmsg", "setsockopt",
-    "fork", "vfork", "clone", "execve", "execveat", "kill", "tkill", "tgkill", "pidfd_open", "pidfd_send_signal", "pidfd_getfd", "ptrace",
-    "process_vm_readv", "process_vm_writev", "process_madvise", "memfd_create", "memfd_secret", "prctl", "arch_prctl", "seccomp", "setrlimit",
-    "unshare", "setns", "mount", "umount2", "pivot_root", "chroot", "bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "io_setup",
-    "keyctl", "add_key", "request_key", "setuid", "setresuid", "setgroups", "capset", "personality", "open_by_handle_at", "name_to_handle_at",
-    "shmget", "msgget", "semget", "mq_open", "inotify_init1", "fanotify_init", "eventfd2", "timerfd_create", "signalfd4", "pipe2", "openat2",
-    "unlinkat", "renameat2", "mkdirat", "linkat", "symlinkat", "fchmodat", "fchownat", "ftruncate", "fallocate", "copy_file_range", "splice",
-    "init_module", "finit_module", "kexec_load", "reboot", "sethostname", "syslog", "quotactl", "swapon", "acct", "modify_ldt", "pkey_mprotect",
-    "remap_file_pages", "landlock_create_ruleset", "sched_setscheduler", "sched_setaffinity", "setpriority", "setsid", "chdir", "vmsplice",
-    "sysinfo", "statfs", "fstatfs", "getsid", "getpriority", "sched_getscheduler", "mincore", "futex_waitv", "set_robust_list", "rseq",
+    "socket", "socketpair", "connect", "bind", "listen", "accept", "accept4", "sendmsg", "recvmsg", "sendmmsg",
+    "recvmmsg", "setsockopt", "fork", "vfork", "clone", "execve", "execveat", "kill", "tkill", "tgkill", "pidfd_open",
+    "pidfd_send_signal", "pidfd_getfd", "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise",
+    "memfd_create", "memfd_secret", "prctl", "arch_prctl", "seccomp", "setrlimit",
+    "unshare", "setns", "mount", "umount2", "pivot_root", "chroot", "bpf", "perf_event_open", "userfaultfd",
+    "io_uring_setup", "io_setup",
+    "keyctl", "add_key", "request_key", "setuid", "setresuid", "setgroups", "capset", "personality",
+    "open_by_handle_at", "name_to_handle_at", "shmget", "msgget", "semget", "mq_open", "inotify_init1",
+    "fanotify_init", "eventfd2", "timerfd_create", "signalfd4", "pipe2", "openat2", "unlinkat", "renameat2", "mkdirat",
+    "linkat", "symlinkat", "fchmodat", "fchownat", "ftruncate", "fallocate", "copy_file_range", "splice",
+    "init_module", "finit_module", "kexec_load", "reboot", "sethostname", "syslog", "quotactl", "swapon", "acct",
+    "modify_ldt", "pkey_mprotect", "remap_file_pages", "landlock_create_ruleset", "sched_setscheduler",
+    "sched_setaffinity", "setpriority", "setsid", "chdir", "vmsplice", "sysinfo", "statfs", "fstatfs", "getsid",
+    "getpriority", "sched_getscheduler", "mincore", "futex_waitv", "set_robust_list", "rseq",
 )  # fmt: skip
 
 READ, WRITE, EXEC = mmap.PROT_READ, mmap.PROT_WRITE, mmap.PROT_EXEC
@@ -144,7 +174,9 @@ def test_every_name_of_the_list_is_a_call_or_known_to_be_none_there(machine: str
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_exactly_the_list_is_allowed(machine: str) -> None:
-    """Every number there is, with arguments of no meaning: what is not named is refused, and calls of a later kernel too."""
+    """Every number there is, with arguments of no meaning: what is not named is refused, and calls of a later kernel
+    too.
+    """
     said = {at: filter_of(machine)(MACHINES[machine], at, (-1, -1, -1, -1, -1, -1)) for at in NUMBERS}
     assert {at for at, verdict in said.items() if verdict == ALLOW} == present(machine, syscalls.FREE)
     assert {at for at, verdict in said.items() if verdict == UNKNOWN} == present(machine, syscalls.UNKNOWN)
@@ -172,7 +204,9 @@ def test_what_is_dangerous_is_refused_whatever_its_arguments(machine: str) -> No
 @pytest.mark.parametrize("machine", MACHINES)
 def test_a_call_of_another_architecture_kills(machine: str) -> None:
     judge = filter_of(machine)
-    for other in {X86_64, AARCH64, pyseccomp.Arch.X86, pyseccomp.Arch.ARM, pyseccomp.Arch.RISCV64, 0} - {MACHINES[machine]}:
+    for other in {X86_64, AARCH64, pyseccomp.Arch.X86, pyseccomp.Arch.ARM, pyseccomp.Arch.RISCV64, 0} - {
+        MACHINES[machine]
+    }:
         assert {judge(other, at) for at in NUMBERS} == {KILL_PROCESS}
 
 
@@ -196,8 +230,11 @@ def test_the_filter_of_this_machine_is_the_one_that_workers_are_put_under() -> N
 
 
 def test_no_constant_of_the_filter_differs_between_the_architectures() -> None:
-    """Flags of openat differ in a few bits (O_DIRECTORY, O_NOFOLLOW, O_DIRECT, O_LARGEFILE on arm); none of those is looked at."""
+    """Flags of openat differ in a few bits (O_DIRECTORY, O_NOFOLLOW, O_DIRECT, O_LARGEFILE on arm); none of those is
+    looked at.
+    """
     looked_at = syscalls._NOT_FOR_READING
     arm = {"O_DIRECTORY": 0o40000, "O_NOFOLLOW": 0o100000, "O_DIRECT": 0o200000, "O_LARGEFILE": 0o400000}
     assert all(not looked_at & bit for bit in arm.values())
-    assert looked_at == 0o3 | 0o100 | 0o1000 | 0o2000 | 0o10000000  # O_ACCMODE, O_CREAT, O_TRUNC, O_APPEND, O_PATH, the same in linux/fcntl.h of both
+    # O_ACCMODE, O_CREAT, O_TRUNC, O_APPEND, O_PATH, the same in linux/fcntl.h of both.
+    assert looked_at == 0o3 | 0o100 | 0o1000 | 0o2000 | 0o10000000

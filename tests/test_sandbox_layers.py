@@ -52,7 +52,9 @@ def test_with_every_layer_everything_is_blocked() -> None:
         {SECCOMP},
         {LIMITS},
         # Alone only where every user can reach Python, which root's own need not be.
-        pytest.param({USER, NAMESPACES}, marks=pytest.mark.skipif(not ROOT, reason="only root can give each worker a user")),
+        pytest.param(
+            {USER, NAMESPACES}, marks=pytest.mark.skipif(not ROOT, reason="only root can give each worker a user")
+        ),
     ],
     ids=lambda kept: ", ".join(sorted(kept)),
 )
@@ -99,7 +101,9 @@ def test_without_one_layer_the_tier_says_so(layer: str) -> None:
     ],
 )
 def test_who_is_served(letter: str, allow_weak: bool, unsafe: bool, loopback: bool, refusal: str | None) -> None:
-    layers = {"A": tuple(LAYERS), "B": (LANDLOCK, SECCOMP), "C": (NAMESPACES, SECCOMP), "D": (NAMESPACES, LANDLOCK)}[letter]
+    layers = {"A": tuple(LAYERS), "B": (LANDLOCK, SECCOMP), "C": (NAMESPACES, SECCOMP), "D": (NAMESPACES, LANDLOCK)}[
+        letter
+    ]
     tier = tiers.judge(layers)
     assert tier.letter == letter
     assert tier.sentence and tier.advice
@@ -122,7 +126,9 @@ def test_an_attack_that_gets_through_refuses_the_server() -> None:
     probe.verify(weak, {**held, "fork": "open: forked"})
 
 
-def test_a_namespace_that_cannot_be_made_is_told_and_costs_a_tier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_namespace_that_cannot_be_made_is_told_and_costs_a_tier(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As in a container that forbids them: bubblewrap is there, and fails."""
     fake = tmp_path / "bwrap"
     fake.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
@@ -144,7 +150,9 @@ def test_a_namespace_that_cannot_be_made_is_told_and_costs_a_tier(tmp_path: Path
     assert ("sandbox.no_namespaces", {"reason": "bwrap: No permissions to create new namespace"}) in log
 
 
-def test_where_no_network_can_be_set_up_the_other_namespaces_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_network_can_be_set_up_the_other_namespaces_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As inside gVisor: bubblewrap fails over the loopback device, and over nothing else."""
     real = bubblewrap.find()
     fake = tmp_path / "bwrap"
@@ -180,7 +188,9 @@ def test_where_no_network_can_be_set_up_the_other_namespaces_are_kept(tmp_path: 
         ((NAMESPACES, LANDLOCK), "", "NOT isolated", "libseccomp2"),
     ],
 )
-def test_every_tier_says_what_it_is_and_what_to_do_for_more(layers: tuple[str, ...], missing: str, sentence: str, advice: str) -> None:
+def test_every_tier_says_what_it_is_and_what_to_do_for_more(
+    layers: tuple[str, ...], missing: str, sentence: str, advice: str
+) -> None:
     tier = tiers.judge(layers, missing)
     assert sentence in tier.sentence
     assert advice in tier.advice

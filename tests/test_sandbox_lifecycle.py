@@ -1,4 +1,6 @@
-"""The life of the fork server and of parked workers: death at any moment, recycling, closing, and that nothing is left behind."""
+"""The life of the fork server and of parked workers: death at any moment, recycling, closing, and that nothing is left
+behind.
+"""
 
 import asyncio
 import os
@@ -132,7 +134,8 @@ def test_nothing_is_left_after_three_hundred_workers() -> None:
         assert abs(sandbox.runner.run(settled()) - before) <= 12  # up to four forks under way, three descriptors each
         assert sandbox.sandbox.zygote is not None
         states = [
-            Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[0] for child in children(sandbox.sandbox.zygote)
+            Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[0]
+            for child in children(sandbox.sandbox.zygote)
         ]
         assert len(states) <= 8
         assert states.count("Z") <= 1  # one may be on its way
@@ -155,7 +158,9 @@ def test_closing_leaves_no_process_and_no_descriptor() -> None:
     assert descriptors() == before
 
 
-@pytest.mark.parametrize("when", [{"recycle_forks": 8}, {"recycle_seconds": 0.01}], ids=["after so many workers", "after so long"])
+@pytest.mark.parametrize(
+    "when", [{"recycle_forks": 8}, {"recycle_seconds": 0.01}], ids=["after so many workers", "after so long"]
+)
 def test_the_fork_server_is_recycled_and_running_workers_go_on(when: dict[str, Any]) -> None:
     with held(parked=2, **when) as sandbox:
 
@@ -254,7 +259,10 @@ def test_strings_have_the_same_hash_in_workers_of_different_fork_servers() -> No
         while "sandbox.zygote_recycled" not in sandbox.log.events():
             sandbox.run("r = 0")
         assert sandbox.run("r = hash('seed')")[0] == first
-        environment = "import os, sys; r = ([name for name in os.environ if 'PY' in name], sys.flags.safe_path, sys.flags.no_user_site, sys.flags.no_site)"
+        environment = (
+            "import os, sys; r = ([name for name in os.environ if 'PY' in name], sys.flags.safe_path, "
+            "sys.flags.no_user_site, sys.flags.no_site)"
+        )
         assert sandbox.run(environment)[0] == "([], True, 1, 1)"
 
 

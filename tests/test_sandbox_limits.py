@@ -23,7 +23,9 @@ def sandbox() -> Iterator[Held]:
     "loop",
     {
         "python": "while True: pass",
-        "with signals ignored": "import signal\nfor n in (2, 15, 24): signal.signal(n, signal.SIG_IGN)\nwhile True: pass",
+        "with signals ignored": (
+            "import signal\nfor n in (2, 15, 24): signal.signal(n, signal.SIG_IGN)\nwhile True: pass"
+        ),
         "that swallows exceptions": "while True:\n  try:\n    while True: pass\n  except BaseException: pass",
         "inside C": "sum(range(10**12))",
         "in a regular expression": "import re; re.match(r'(a+)+$', 'a' * 50 + 'b')",
@@ -97,7 +99,8 @@ def test_a_worker_that_waits_for_ever_can_be_killed(sandbox: Held) -> None:
         worker = await sandbox.sandbox.take()
         await tell(
             worker,
-            "import signal, time\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\nchannel.send(b'x')\ntime.sleep(1000)",
+            "import signal, time\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, "
+            "65))\nchannel.send(b'x')\ntime.sleep(1000)",
         )
         assert await asyncio.get_running_loop().sock_recv(worker.sock, 1) == b"x"
         worker.kill()

@@ -1,4 +1,6 @@
-"""A real server on machines that isolate less: it says so in one line with the cure and exits with 2, or serves when told that this is accepted."""
+"""A real server on machines that isolate less: it says so in one line with the cure and exits with 2, or serves when
+told that this is accepted.
+"""
 
 import subprocess
 import sys
@@ -7,7 +9,8 @@ from pathlib import Path
 import pytest
 from server_support import Server
 
-# A kernel without Landlock: its first call is answered as if there were no such call, for this process and all that it starts.
+# A kernel without Landlock: its first call is answered as if there were no such call, for this process and all that it
+# starts.
 NO_LANDLOCK = """
 import os, sys, pyseccomp as lib
 rules = lib.SyscallFilter(lib.ALLOW)
@@ -58,7 +61,9 @@ def tier_line(machine: str, folder: Path, *options: str) -> str:
     ],
     ids=["no Landlock", "no filter", "no filter, accepted for the world"],
 )
-def test_too_little_is_refused_in_one_line_with_the_cure(machine: str, options: tuple[str, ...], said: tuple[str, ...], tmp_path: Path) -> None:
+def test_too_little_is_refused_in_one_line_with_the_cure(
+    machine: str, options: tuple[str, ...], said: tuple[str, ...], tmp_path: Path
+) -> None:
     line = refusal(machine, tmp_path, *options)
     assert all(words in line for words in said), line
 
@@ -71,5 +76,7 @@ def test_too_little_is_refused_in_one_line_with_the_cure(machine: str, options: 
     ],
     ids=["no Landlock", "no filter"],
 )
-def test_what_was_accepted_is_served_and_called_by_its_name(machine: str, option: str, line: str, tmp_path: Path) -> None:
+def test_what_was_accepted_is_served_and_called_by_its_name(
+    machine: str, option: str, line: str, tmp_path: Path
+) -> None:
     assert tier_line(machine, tmp_path, option) == line

@@ -1,4 +1,6 @@
-"""The fork server and the server above it: how they begin, on which kernels, with which priority, and what is left when either is killed or fails."""
+"""The fork server and the server above it: how they begin, on which kernels, with which priority, and what is left when
+either is killed or fails.
+"""
 
 import asyncio
 import os
@@ -35,7 +37,9 @@ def test_killing_the_server_ends_everything_inside(without: tuple[str, ...]) -> 
 def test_a_server_that_is_nicer_than_its_workers_would_be_makes_them_as_nice() -> None:
     """Only root may become less nice, and a worker is not root."""
     server = subprocess.Popen(
-        ["nice", "-n", "15", sys.executable, str(Path(__file__).parent / "sandbox_server.py")], stdout=subprocess.PIPE, text=True
+        ["nice", "-n", "15", sys.executable, str(Path(__file__).parent / "sandbox_server.py")],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert server.stdout is not None
     with server.stdout:
@@ -93,7 +97,9 @@ def test_bubblewrap_that_dies_at_its_start_leaves_no_process() -> None:
 
 def test_a_sandbox_whose_workers_cannot_be_locked_is_refused_with_the_reason() -> None:
     async def story() -> None:
-        with pytest.raises(SandboxRefused, match="A worker cannot be locked: preparation: RuntimeError: broken on purpose"):
+        with pytest.raises(
+            SandboxRefused, match="A worker cannot be locked: preparation: RuntimeError: broken on purpose"
+        ):
             bench = Bench(entry="sandbox_broken", path=str(INSIDE))
             await Sandbox.open(memory_bytes=MEMORY, cpu_seconds=10, parked=1, log=Log(), bench=bench)
 

@@ -1,4 +1,6 @@
-"""Tenants' secrets at rest, with the real server: what its files hold, how keys are made, changed and lost, and what is said of it."""
+"""Tenants' secrets at rest, with the real server: what its files hold, how keys are made, changed and lost, and what is
+said of it.
+"""
 
 import json
 import re
@@ -146,7 +148,10 @@ def test_with_a_wrong_key_or_none_the_server_says_which_is_missing_and_loses_not
     shop.begin()
     assert shop.server is not None
     shop.server.stop()
-    for environment, why in (({}, "no key is given"), ({"PLAYGROUND_SECRETS_KEY": new_key()}, "not among the keys given")):
+    for environment, why in (
+        ({}, "no key is given"),
+        ({"PLAYGROUND_SECRETS_KEY": new_key()}, "not among the keys given"),
+    ):
         line = refused(playground(shop.folder, "--port", "0", "--database", shop.url, **environment))
         assert f"secrets encrypted with key {id}" in line and why in line and "secrets-key forget" in line
     shop.start("--secrets-key", f"{new_key()},{shop.keys.read_text().split()[-1]}")
@@ -167,18 +172,23 @@ def test_keys_are_rotated_while_the_server_runs_and_the_old_one_is_not_needed_af
     server.stop()
     shop.start_with_keys()
     said = shop.command(*again)
-    assert said == [f"3 values are encrypted anew, with key {new}.", f"Nothing here needs {old} any more. Backups from before still do."]
+    assert said == [
+        f"3 values are encrypted anew, with key {new}.",
+        f"Nothing here needs {old} any more. Backups from before still do.",
+    ]
     assert shop.command(*again) == [f"0 values are encrypted anew, with key {new}."]
     assert shop.server is not None
     shop.server.stop()
     assert old.encode() not in (shop.folder / "playground.db").read_bytes()
-    only_new = [line for line in shop.keys.read_text().splitlines() if line and not line.startswith("#")][0]
+    only_new = next(line for line in shop.keys.read_text().splitlines() if line and not line.startswith("#"))
     shop.keys.write_text(only_new)
     shop.start_with_keys()
     assert GOOD.search(shop.finish())
 
 
-def test_after_a_lost_key_is_forgotten_the_server_starts_and_the_secret_is_not_there_rather_than_empty(shop: Shop) -> None:
+def test_after_a_lost_key_is_forgotten_the_server_starts_and_the_secret_is_not_there_rather_than_empty(
+    shop: Shop,
+) -> None:
     shop.command("secrets-key", "make", str(shop.keys))
     [id] = Keyring.parse(shop.keys.read_text(), "").ids
     shop.start_with_keys()
@@ -204,7 +214,9 @@ def test_a_file_of_keys_is_made_for_its_owner_alone_and_refused_where_others_may
     keys.chmod(0o640)
     line = refused(playground(tmp_path, "--port", "0", "--secrets-key-file", str(keys)))
     assert "can be read by others than its owner (mode 0640); do `chmod 600" in line
-    assert "cannot be read: No such file" in refused(playground(tmp_path, "--port", "0", "--secrets-key-file", "nowhere"))
+    assert "cannot be read: No such file" in refused(
+        playground(tmp_path, "--port", "0", "--secrets-key-file", "nowhere")
+    )
     key = new_key()[:-3]
     line = refused(playground(tmp_path, "--port", "0", PLAYGROUND_SECRETS_KEY=key))
     assert "not 32 bytes in base64" in line and key not in line

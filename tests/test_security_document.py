@@ -17,7 +17,17 @@ from playground.web.routes import CALLS
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "SECURITY.md").read_text()
 SETTINGS = {row.name for row in dataclasses.fields(Settings)}
-OTHERS = {"every-attack", "cap-add", "security-opt", "runtime", "init", "network", "api-sock", "config-file"}  # of pytest, docker, runsc, firecracker
+# Of pytest, docker, runsc, firecracker.
+OTHERS = {
+    "every-attack",
+    "cap-add",
+    "security-opt",
+    "runtime",
+    "init",
+    "network",
+    "api-sock",
+    "config-file",
+}
 
 
 def test_its_table_is_what_the_tests_of_single_layers_find() -> None:
@@ -38,7 +48,9 @@ def test_its_numbers_are_right() -> None:
     assert abs(int(calls) - len(syscalls.FREE)) <= 15  # beside those allowed with some arguments only
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)\)|`((?:tests|attacks|playground)/[\w./]*)`", TEXT), ids="".join)
+@pytest.mark.parametrize(
+    "link", re.findall(r"\]\(([^)#]+)\)|`((?:tests|attacks|playground)/[\w./]*)`", TEXT), ids="".join
+)
 def test_what_it_names_is_there(link: tuple[str, str]) -> None:
     assert (ROOT / "".join(link)).exists()
 

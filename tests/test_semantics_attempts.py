@@ -1,4 +1,7 @@
-"""Section 9 of semantics.md: timeouts of attempts, and errors that are not tried again. Each test names the number of its behaviour."""
+"""Section 9 of semantics.md: timeouts of attempts, and errors that are not tried again.
+
+Each test names the number of its behaviour.
+"""
 
 import pytest
 from semantics_support import LEDGER, attempts, failure, outcome, playing, story, workflow
@@ -105,8 +108,8 @@ except WorkflowTimeoutError as error:
     return [type(error).__name__, str(error)]
 """
 SAID = (
-    'attempt time: more than 2 s while step "slow" ran. Do less in one attempt; to wait, use step.sleep, which needs no worker. '
-    "The setting is attempt_wall_seconds (PLAYGROUND_ATTEMPT_WALL_SECONDS)."
+    'attempt time: more than 2 s while step "slow" ran. Do less in one attempt; to wait, use step.sleep, which '
+    "needs no worker. The setting is attempt_wall_seconds (PLAYGROUND_ATTEMPT_WALL_SECONDS)."
 )
 
 
@@ -119,7 +122,9 @@ async def test_09_an_attempt_over_the_longest_that_any_may_take_fails_and_is_tri
         assert [attempt.ended_at - attempt.started_at for attempt in step.attempts] == [2_000, 2_000, 0]
         assert len((await run.state()).executions) == 1, "the worker goes on"
     async with playing(OVER_THE_WALL.replace("LIMIT", "1"), 9, attempt_wall_seconds=2) as (_, run):
-        assert await run.result() == ["WorkflowTimeoutError", SAID], "the step has failed, which the code may catch; the run goes on"
+        assert await run.result() == ["WorkflowTimeoutError", SAID], (
+            "the step has failed, which the code may catch; the run goes on"
+        )
 
 
 @story

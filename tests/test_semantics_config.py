@@ -62,7 +62,10 @@ async def test_03_limit_0_gives_one_attempt():
 @story
 async def test_04_backoff(backoff, expected):
     """Linear d waits d, 2d, 3d; exponential d, 2d, 4d: in the journal, and by the clock."""
-    async with playing(failing(f'{{"retries": {{"limit": 3, "delay": "1 second", "backoff": "{backoff}"}}}}')) as (_, run):
+    async with playing(failing(f'{{"retries": {{"limit": 3, "delay": "1 second", "backoff": "{backoff}"}}}}')) as (
+        _,
+        run,
+    ):
         await run.wait_for_status(ev.ERRORED)
         assert delays(await run.step("charge")) == [*expected, None]
         begun = await times(run, ev.ATTEMPT_STARTED)
@@ -101,14 +104,20 @@ async def test_06_changing_ctx_changes_nothing():
     [
         ('{"retries": {"limit": 3}}', 'Config of step "charge": retries needs "delay"'),
         ('{"retries": {"delay": 3}}', 'Config of step "charge": retries needs "limit"'),
-        ('{"retries": {"limit": 1, "delay": 1}, "retires": 3}', 'unknown key "retires"; it takes retries, timeout, sensitive'),
+        (
+            '{"retries": {"limit": 1, "delay": 1}, "retires": 3}',
+            'unknown key "retires"; it takes retries, timeout, sensitive',
+        ),
         ('{"retries": {"limit": 1, "delay": 1, "jitter": 3}}', 'unknown key "jitter"; it takes limit, delay, backoff'),
         ('{"timeout": 0}', "timeout must be greater than 0"),
         ('{"timeout": -1}', "Invalid duration -1"),
         ('{"timeout": "50 years"}', "timeout is longer than 365 days, the longest there is"),
-        ('{"retries": {"limit": 1, "delay": "400 days"}}', "retries.delay is longer than 365 days, the longest there is"),
+        (
+            '{"retries": {"limit": 1, "delay": "400 days"}}',
+            "retries.delay is longer than 365 days, the longest there is",
+        ),
         ('{"timeout": 10**5000}', "Invalid duration of more than 60 digits"),
-        ('{10**5000: 1}', "unknown key of type int"),
+        ("{10**5000: 1}", "unknown key of type int"),
         ('{"retries": {"limit": 10**5000, "delay": 1}}', "retries.limit must be a whole number from 0 to 10,000"),
         (
             '{"timeout": "10ms"}',
@@ -120,8 +129,14 @@ async def test_06_changing_ctx_changes_nothing():
         ('{"retries": {"limit": 1.5, "delay": 1}}', "retries.limit must be a whole number from 0 to 10,000"),
         ('{"retries": {"limit": 10_001, "delay": 1}}', "retries.limit must be a whole number from 0 to 10,000"),
         ('{"retries": {"limit": True, "delay": 1}}', "retries.limit must be a whole number from 0 to 10,000"),
-        ('{"retries": {"limit": 1, "delay": 1, "backoff": "random"}}', "retries.backoff takes constant, linear, exponential"),
-        ('{"retries": {"limit": 1, "delay": 1, "backoff": ["linear"]}}', "retries.backoff takes constant, linear, exponential"),
+        (
+            '{"retries": {"limit": 1, "delay": 1, "backoff": "random"}}',
+            "retries.backoff takes constant, linear, exponential",
+        ),
+        (
+            '{"retries": {"limit": 1, "delay": 1, "backoff": ["linear"]}}',
+            "retries.backoff takes constant, linear, exponential",
+        ),
         ('{"sensitive": "input"}', 'sensitive takes "output"'),
         ('{"sensitive": ["output"]}', 'sensitive takes "output"'),
         ('{"retries": 3}', "retries must be a dict, not int"),
@@ -176,14 +191,20 @@ async def test_08_what_a_delay_function_gives_goes_through_backoff():
         ("lambda info: 1 / 0", "threw an error: division by zero"),
         ("too_slow", "did not return within 5 seconds"),
         ("no_answer", "threw an error: no answer"),
-        ("lambda info: None", 'returned an invalid delay value (expected a number of ms or a duration string like "30 seconds")'),
+        (
+            "lambda info: None",
+            'returned an invalid delay value (expected a number of ms or a duration string like "30 seconds")',
+        ),
         ('lambda info: "10ms"', "returned an invalid delay value"),
         ("lambda info: -1", "returned an invalid delay value"),
     ],
 )
 @story
 async def test_08_a_delay_function_that_fails_ends_the_step_at_once(delay, said):
-    body = "async def too_slow(info):\n    await asyncio.sleep(6)\nasync def no_answer(info):\n    raise TimeoutError('no answer')\n"
+    body = (
+        "async def too_slow(info):\n    await asyncio.sleep(6)\nasync def no_answer(info):\n    raise TimeoutError('no "
+        "answer')\n"
+    )
     async with playing(body + failing(f'{{"retries": {{"limit": 3, "delay": {delay}}}}}')) as (_, run):
         await run.wait_for_status(ev.ERRORED)
         error = (await run.state()).error
@@ -264,7 +285,8 @@ async def test_01_the_config_that_a_step_began_with_governs_later_executions_and
         LEDGER.note([ctx["attempt"], ctx["config"]["retries"]["limit"]])
         raise ValueError("declined")
     try:
-        await step.do("charge", charge, config={"retries": {"limit": limit, "delay": "1 minute", "backoff": "constant"}})
+        await step.do("charge", charge,
+            config={"retries": {"limit": limit, "delay": "1 minute", "backoff": "constant"}})
     except ValueError:
         return "gave up"
     """

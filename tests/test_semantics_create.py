@@ -1,4 +1,7 @@
-"""Section 9 of semantics.md: creating instances, one and many, of one tenant and of several. Each test names the number of its behaviour."""
+"""Section 9 of semantics.md: creating instances, one and many, of one tenant and of several.
+
+Each test names the number of its behaviour.
+"""
 
 import pytest
 from semantics_support import playing, story, workflow
@@ -51,7 +54,9 @@ async def test_23_a_batch_of_0_or_101_is_refused(size):
 @story
 async def test_23_a_batch_leaves_out_ids_that_are_taken_or_repeated_and_reports_them():
     async with playing("return event.payload", "first", created={"id": "taken"}) as (tester, _):
-        batch = [CreateInstance(tester.source, params=place, id=id) for place, id in enumerate(["a", "taken", "b", "a"])]
+        batch = [
+            CreateInstance(tester.source, params=place, id=id) for place, id in enumerate(["a", "taken", "b", "a"])
+        ]
         created, refused = await tester.engine.create_batch(batch)
         assert [row.id for row in created] == ["a", "b"]
         assert [(refusal.index, refusal.id, refusal.code) for refusal in refused] == [
@@ -62,7 +67,9 @@ async def test_23_a_batch_leaves_out_ids_that_are_taken_or_repeated_and_reports_
 
 @story
 async def test_33_the_same_id_in_two_tenants_is_two_independent_instances():
-    async with WorkflowTester(workflow('return [event.payload, (await step.wait_for_event("w", "go")).payload]')) as tester:
+    async with WorkflowTester(
+        workflow('return [event.payload, (await step.wait_for_event("w", "go")).payload]')
+    ) as tester:
         ada = await tester.create("of ada", id="same", tenant="ada")
         bob = await tester.create("of bob", id="same", tenant="bob")
         await ada.wait_for_step("w", status="waiting")

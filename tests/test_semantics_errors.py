@@ -1,4 +1,7 @@
-"""Section 9 of semantics.md: what ends an instance with an error, and what is said of it. Each test names the number of its behaviour."""
+"""Section 9 of semantics.md: what ends an instance with an error, and what is said of it.
+
+Each test names the number of its behaviour.
+"""
 
 import pytest
 from semantics_support import attempts, failure, playing, story
@@ -83,19 +86,37 @@ async def test_a_failed_run_raises_in_the_test():
 
 
 UNSTORABLE = [
-    ("an object", "class Order: ...\nreturn await step.do('load', lambda: Order())", 'The result of step "load" is not serialisable: $: Order (the whole result). Store a dict of what it holds.', 11),
+    (
+        "an object",
+        "class Order: ...\nreturn await step.do('load', lambda: Order())",
+        'The result of step "load" is not serialisable: $: Order (the whole result). Store a dict of what it holds.',
+        11,
+    ),
     (
         "a part that is a dataclass",
-        "from dataclasses import dataclass\n@dataclass\nclass Order:\n    id: int\n\nreturn await step.do('load', lambda: {'orders': [Order(1)]})",
-        'The result of step "load" is not serialisable: $.orders[0]: Order ($ is the result). Store dataclasses.asdict(…) of it.',
+        (
+            "from dataclasses import dataclass\n@dataclass\nclass Order:\n    id: int\n\nreturn await step.do('load', "
+            "lambda: {'orders': [Order(1)]})"
+        ),
+        (
+            'The result of step "load" is not serialisable: $.orders[0]: Order ($ is the result). Store '
+            "dataclasses.asdict(…) of it."
+        ),
         15,
     ),
-    ("the output", "import decimal\nreturn {'sum': decimal.Decimal('1.5')}", "The output of the workflow is not serialisable: $.sum: Decimal ($ is the output). Store str(…) of it.", None),
+    (
+        "the output",
+        "import decimal\nreturn {'sum': decimal.Decimal('1.5')}",
+        "The output of the workflow is not serialisable: $.sum: Decimal ($ is the output). Store str(…) of it.",
+        None,
+    ),
 ]
 
 
 @pytest.mark.parametrize(("name", "body", "said", "line"), UNSTORABLE, ids=[name for name, *_ in UNSTORABLE])
 @story
-async def test_a_value_that_cannot_be_stored_is_told_with_its_place_its_type_where_it_was_made_and_a_cure(name, body, said, line):
+async def test_a_value_that_cannot_be_stored_is_told_with_its_place_its_type_where_it_was_made_and_a_cure(
+    name, body, said, line
+):
     error = await failure(body)
     assert (error["message"], error.get("line")) == (said, line)

@@ -7,7 +7,13 @@ import pytest
 from semantics_support import isolated, outcome, playing, started, story, times, turns, turns_until
 
 from playground.workflows import events as ev
-from playground.workflows.errors import InstanceInFiniteState, InstanceNotFound, InvalidEventType, NotSerialisable, TooLarge
+from playground.workflows.errors import (
+    InstanceInFiniteState,
+    InstanceNotFound,
+    InvalidEventType,
+    NotSerialisable,
+    TooLarge,
+)
 
 NAP_THEN_WAIT = """
 await step.sleep("nap", "1 hour")
@@ -253,7 +259,9 @@ return [a.payload, b.payload]
 
 @story
 async def test_22_an_event_that_comes_at_any_moment_of_waking_is_not_lost():
-    """Given two waits of a hibernated instance, expect the second event to arrive however soon after the first it is sent."""
+    """Given two waits of a hibernated instance, expect the second event to arrive however soon after the first it is
+    sent.
+    """
     async with playing(TWO_WAITS, skip=False, idle_grace_ms=0) as (tester, _):
         for after in range(60):
             run = await tester.create()
@@ -295,7 +303,9 @@ async def test_22_an_event_that_comes_while_the_instance_waits_for_a_worker_is_n
 @pytest.mark.parametrize("operation", ["pause", "terminate", "restart", "delete"])
 @story
 async def test_operations_that_come_while_the_instance_waits_for_a_worker_take_effect(operation):
-    """Given a woken instance without its worker yet, expect the operation to win and the code to wait until it may run."""
+    """Given a woken instance without its worker yet, expect the operation to win and the code to wait until it may
+    run.
+    """
     async with woken_without_a_worker() as (tester, run, gate):
         task = asyncio.ensure_future(getattr(run, operation)())
         await turns()

@@ -1,4 +1,7 @@
-"""Section 9 of semantics.md: workers and servers killed in the middle of a step or of a wait. Each test names the number of its behaviour."""
+"""Section 9 of semantics.md: workers and servers killed in the middle of a step or of a wait.
+
+Each test names the number of its behaviour.
+"""
 
 import pytest
 from semantics_support import LEDGER, attempts, isolated, playing, started, story, times
@@ -54,7 +57,9 @@ async def test_13_losses_do_not_use_up_the_retries():
     """
     async with playing(body) as (_, run):
         for number in (1, 2, 3):
-            await run.wait_until(lambda state, number=number: [len(step.attempts) for step in state.steps.values()] == [number])
+            await run.wait_until(
+                lambda state, number=number: [len(step.attempts) for step in state.steps.values()] == [number]
+            )
             await run.kill_worker()
         assert await run.result() == 5
         names = [attempt.error and attempt.error["name"] for attempt in (await run.step("fragile")).attempts]
@@ -65,7 +70,9 @@ async def test_13_losses_do_not_use_up_the_retries():
 async def test_13_a_worker_lost_five_times_in_a_row_on_one_attempt_ends_the_instance_saying_so():
     async with playing('await step.do("doomed", lambda: asyncio.sleep(60))') as (_, run):
         for number in range(1, 6):
-            await run.wait_until(lambda state, number=number: [len(step.attempts) for step in state.steps.values()] == [number])
+            await run.wait_until(
+                lambda state, number=number: [len(step.attempts) for step in state.steps.values()] == [number]
+            )
             await run.kill_worker()
         with pytest.raises(WorkflowFailed, match='5 times in a row while step "doomed" ran'):
             await run.result()
@@ -133,7 +140,8 @@ async def test_14_waits_that_were_replayed_and_lost_again_and_again_keep_their_d
     async def naps():
         for _ in range(5):
             await step.sleep("nap", "10 minutes")
-    retried = step.do("retried", lambda ctx: 1 / (ctx.attempt - 1), config={"retries": {"limit": 1, "delay": "55 minutes"}})
+    retried = step.do("retried", lambda ctx: 1 / (ctx.attempt - 1),
+        config={"retries": {"limit": 1, "delay": "55 minutes"}})
     waited = step.wait_for_event("never", "never", timeout="1 hour")
     return [type(result).__name__ for result in await asyncio.gather(naps(), retried, waited, return_exceptions=True)]
     """

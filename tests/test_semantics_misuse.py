@@ -1,4 +1,6 @@
-"""Issue 3, bad input: whatever a tenant's code does, its instance ends and says why, in real workers, and the next one runs."""
+"""Issue 3, bad input: whatever a tenant's code does, its instance ends and says why, in real workers, and the next one
+runs.
+"""
 
 import pytest
 from aio import run, story
@@ -50,7 +52,8 @@ MISUSES = {
     "class Odd(dict):\n    def __iter__(self):\n        raise ValueError('odd')\n"
     "await step.do('a', lambda: 1, config=Odd(a=1))": "ValueError",
     "class Odd(str):\n    def __len__(self):\n        return 5\nawait step.do(Odd('a'), lambda: 1)": None,
-    "class Odd(str):\n    def __hash__(self):\n        raise ValueError('odd')\nawait step.do(Odd('a'), lambda: 1)": None,
+    "class Odd(str):\n    def __hash__(self):\n        raise ValueError('odd')\n"
+    "await step.do(Odd('a'), lambda: 1)": None,
     "class Odd(str):\n    def __hash__(self):\n        return 1\n    def __eq__(self, other):\n        return True\n"
     "return [await step.do(Odd(name), lambda: 1) for name in 'ab']": None,
     "class Odd(Exception):\n    def __str__(self):\n        return 5\nraise Odd": "Odd",
@@ -68,7 +71,8 @@ MISUSES = {
     "import json\njson.dumps = None\nawait step.do('a', lambda: 1)": None,
     "event.clear()\nreturn 1": None,
     "step._channel = None\nawait step.do('a', lambda: 1)": None,
-    "import gc\nfor thing in gc.get_objects():\n    if type(thing).__name__ == 'Channel':\n        thing.socket.close()\n"
+    "import gc\nfor thing in gc.get_objects():\n    if type(thing).__name__ == 'Channel':\n        "
+    "thing.socket.close()\n"
     "await step.do('a', lambda: 1)": None,
 }
 UNPREDICTABLE = ("modules", "json.dumps", "_channel", "get_objects")  # it has broken its own worker
@@ -76,7 +80,9 @@ UNPREDICTABLE = ("modules", "json.dumps", "_channel", "get_objects")  # it has b
 
 def test_whatever_a_tenant_does_its_instance_ends_and_says_why():
     async def play():
-        sandbox = await Sandbox.open(memory_bytes=MEMORY_BYTES, cpu_seconds=10, parked=2, log=lambda event, **fields: None)
+        sandbox = await Sandbox.open(
+            memory_bytes=MEMORY_BYTES, cpu_seconds=10, parked=2, log=lambda event, **fields: None
+        )
         wrong = []
         try:
             async with WorkflowTester(workflow("return 1", isolated=True), sandbox=sandbox, workers=4) as tester:
@@ -140,7 +146,10 @@ async def test_a_source_that_is_no_workflow_ends_and_says_why(source, name):
 
 @story
 async def test_the_only_workflow_of_a_source_runs_whatever_it_is_called():
-    source = "from workers import WorkflowEntrypoint\nclass Order(WorkflowEntrypoint):\n    async def run(self, event, step):\n        return 5\nAlso = Order"
+    source = (
+        "from workers import WorkflowEntrypoint\nclass Order(WorkflowEntrypoint):\n    async def run(self, event, "
+        "step):\n        return 5\nAlso = Order"
+    )
     async with WorkflowTester(source) as tester:
         assert await (await tester.create()).result() == 5
 
@@ -148,7 +157,10 @@ async def test_the_only_workflow_of_a_source_runs_whatever_it_is_called():
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        ("step.with_rollback('a')", "`step` has no 'with_rollback'. Give the step its handler: `step.do(name, rollback=undo)`"),
+        (
+            "step.with_rollback('a')",
+            "`step` has no 'with_rollback'. Give the step its handler: `step.do(name, rollback=undo)`",
+        ),
         ("step.rollback_all()", "Handlers that steps have as `rollback=` run by themselves"),
         ("step.waitForEvent('a', 'b')", "Did you mean `wait_for_event`?"),
         ("step.sleeep('a', 1)", "Did you mean `sleep`?"),
@@ -157,7 +169,10 @@ async def test_the_only_workflow_of_a_source_runs_whatever_it_is_called():
 )
 @story
 async def test_a_name_that_step_does_not_have_says_what_to_write(call, says):
-    source = f"from workers import WorkflowEntrypoint\nclass A(WorkflowEntrypoint):\n    async def run(self, event, step):\n        {call}\n"
+    source = (
+        "from workers import WorkflowEntrypoint\nclass A(WorkflowEntrypoint):\n    async def run(self, event, "
+        f"step):\n        {call}\n"
+    )
     async with WorkflowTester(source) as tester:
         run = await tester.create()
         await run.wait_for_status("errored")

@@ -1,4 +1,6 @@
-"""Section 9 of semantics.md: how steps are named, counted and found again. Each test names the number of its behaviour."""
+"""Section 9 of semantics.md: how steps are named, counted and found again. Each test names the number of its
+behaviour.
+"""
 
 import pytest
 from semantics_support import LEDGER, failure, outcome, playing, started, story, times
@@ -57,7 +59,9 @@ async def test_11_counts_begin_afresh_in_every_execution_of_a_decorated_and_a_di
 @pytest.mark.parametrize("interruption", ["pause and resume", "kill", "server kill"])
 @story
 async def test_12_a_loop_of_random_same_named_steps_gives_the_same_values_after(interruption):
-    """Given ten steps of one name that each give a random number, interrupted in the middle, expect the values of before."""
+    """Given ten steps of one name that each give a random number, interrupted in the middle, expect the values of
+    before.
+    """
     body = """
     numbers = []
     for round in range(10):
@@ -103,7 +107,8 @@ async def test_15_a_mutated_payload_is_the_original_in_the_next_execution():
 async def test_15_the_event_has_its_keys_as_attributes_too_and_an_empty_payload_is_a_dict():
     body = """
     same = event.timestamp == event["timestamp"] and event.instanceId == event["instance_id"] == event.instance_id
-    return [event.payload, event.timestamp, event.timestamp.tzinfo is not None, event.instanceId, event.workflowName, same]
+    return [event.payload, event.timestamp, event.timestamp.tzinfo is not None,
+        event.instanceId, event.workflowName, same]
     """
     async with playing(body, created={"id": "my-id", "workflow": "letters"}) as (tester, run):
         result = await run.result()
@@ -120,7 +125,8 @@ async def test_16_a_race_inside_one_step_is_stable_on_replay():
         return name
     @step.do("race")
     async def race():
-        racers = [asyncio.create_task(runner("hare", random.random())), asyncio.create_task(runner("tortoise", random.random()))]
+        racers = [asyncio.create_task(runner("hare", random.random())),
+            asyncio.create_task(runner("tortoise", random.random()))]
         done, left = await asyncio.wait(racers, return_when=asyncio.FIRST_COMPLETED)
         for racer in left:
             racer.cancel()
@@ -169,7 +175,9 @@ async def test_18_do_a_1_and_wait_a_do_not_interfere():
         await run.send_event("go", "event")
         assert await run.result() == ["done", "event", "second"]
         kinds = [
-            (event.step.kind, str(event.step)) for event in await run.journal() if event.type.endswith("_started") and event.step
+            (event.step.kind, str(event.step))
+            for event in await run.journal()
+            if event.type.endswith("_started") and event.step
         ]
     assert kinds == [("do", "a-1-1"), ("do", "a-1-1"), ("wait", "a-1"), ("sleep", "a-1"), ("do", "a-1"), ("do", "a-1")]
 
@@ -204,9 +212,13 @@ async def test_19_replayed_steps_count_again_in_every_execution_but_only_once_ea
 
 
 @pytest.mark.parametrize(
-    "name", ["'x' * 257", "'line\\nbreak'", "'\\x00'", "''", "None", "12", "'\\ud800'"], ids=lambda name: name.replace("\\", "/")
+    "name",
+    ["'x' * 257", "'line\\nbreak'", "'\\x00'", "''", "None", "12", "'\\ud800'"],
+    ids=lambda name: name.replace("\\", "/"),
 )
-@pytest.mark.parametrize("call", ["step.do(NAME, lambda: 1)", 'step.sleep(NAME, "1 second")', 'step.wait_for_event(NAME, "go")'])
+@pytest.mark.parametrize(
+    "call", ["step.do(NAME, lambda: 1)", 'step.sleep(NAME, "1 second")', 'step.wait_for_event(NAME, "go")']
+)
 @story
 async def test_a_step_name_that_cannot_be_used_is_fatal(name, call):
     error = await failure(f"await {call}".replace("NAME", name))

@@ -1,4 +1,7 @@
-"""Section 9 of semantics.md: steps side by side, and steps that nobody awaits. Each test names the number of its behaviour."""
+"""Section 9 of semantics.md: steps side by side, and steps that nobody awaits.
+
+Each test names the number of its behaviour.
+"""
 
 import pytest
 from semantics_support import LEDGER, outcome, playing, story, times
@@ -15,21 +18,27 @@ FAILS = """
 
 @story
 async def test_17_gather_with_one_failure_and_return_exceptions_continues():
-    body = FAILS + """
+    body = (
+        FAILS
+        + """
     results = await asyncio.gather(
         step.do("a", lambda: 1), step.do("b", fail, config=no_retry), step.do("c", lambda: 3), return_exceptions=True
     )
     after = await step.do("after", lambda: "went on")
     return [results[0], f"{type(results[1]).__name__}: {results[1]}", results[2], after]
     """
+    )
     assert await outcome(body) == [1, "LookupError: not there", 3, "went on"]
 
 
 @story
 async def test_17_gather_without_return_exceptions_ends_the_run_and_closes_what_ran():
-    body = FAILS + """
+    body = (
+        FAILS
+        + """
     await asyncio.gather(step.do("slow", lambda: asyncio.sleep(100)), step.do("b", fail, config=no_retry))
     """
+    )
     async with playing(body) as (_, run):
         with pytest.raises(WorkflowFailed, match="LookupError: not there"):
             await run.result()

@@ -54,7 +54,10 @@ async def test_13_kill_a_real_process_at_a_chosen_moment(when):
         await run.send_event("begin")
         assert await run.result() == 2
         journal = await run.journal()
-        assert [event.data["reason"] for event in journal if event.type == ev.EXECUTION_ENDED] == ["killed", "completed"]
+        assert [event.data["reason"] for event in journal if event.type == ev.EXECUTION_ENDED] == [
+            "killed",
+            "completed",
+        ]
         assert [number for number, _ in attempts(await run.step("work"))] == [1, 2]
 
 
@@ -109,7 +112,9 @@ async def test_memory_over_its_limit_is_an_error_of_the_code_or_ends_the_instanc
             kept.append(bytearray(1024))
     """.replace("PLACE", "Kept.all" if place == "kept" else "[]")
     body += (
-        "\n    hoard()" if place == "run" else '\n    await step.do("hoard", hoard, config={"retries": {"limit": 0, "delay": 1}})'
+        "\n    hoard()"
+        if place == "run"
+        else '\n    await step.do("hoard", hoard, config={"retries": {"limit": 0, "delay": 1}})'
     )
     async with isolated(body) as (_, run):
         await run.wait_for_status("errored")
@@ -118,7 +123,9 @@ async def test_memory_over_its_limit_is_an_error_of_the_code_or_ends_the_instanc
 
 @story
 async def test_a_worker_that_breaks_the_protocol_ends_the_instance_and_says_so():
-    await assert_limited('import os\nos.write(3, b"\\x00\\x00\\x00\\x02{}")\nawait step.sleep("nap", "1 hour")', "protocol: ")
+    await assert_limited(
+        'import os\nos.write(3, b"\\x00\\x00\\x00\\x02{}")\nawait step.sleep("nap", "1 hour")', "protocol: "
+    )
 
 
 @story
@@ -144,17 +151,23 @@ async def test_a_worker_that_closes_its_channel_and_lives_on_ends():
     body = "import os\nos.close(3)\nwhile True:\n    pass"
     async with isolated(body, cpu_seconds=2) as (_, run):
         await run.wait_for_status("errored", deadline=45)
-        assert (await run.state()).error["name"] == "LimitExceeded"  # of its processor time, or on a busy machine of the time to end
+        # Of its processor time, or on a busy machine of the time to end.
+        assert (await run.state()).error["name"] == "LimitExceeded"
 
 
 @pytest.mark.parametrize(
     ("wall_seconds", "said"),
     [
         (600, "Execution timed out after 60000ms"),
-        (60, 'attempt time: more than 60 s while step "block" ran. Do less in one attempt; to wait, use step.sleep, which needs no worker. '
-             "The setting is attempt_wall_seconds (PLAYGROUND_ATTEMPT_WALL_SECONDS)."),
+        (
+            60,
+            (
+                'attempt time: more than 60 s while step "block" ran. Do less in one attempt; to wait, use step.sleep, '
+                "which needs no worker. The setting is attempt_wall_seconds (PLAYGROUND_ATTEMPT_WALL_SECONDS)."
+            ),
+        ),
     ],
-)  # fmt: skip
+)
 @story
 async def test_a_blocking_callback_over_its_time_costs_its_worker_and_is_tried_again(wall_seconds, said):
     """Given a callback that can't be cancelled, expect a failed attempt, and the next one in another worker."""

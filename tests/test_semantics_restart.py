@@ -31,7 +31,9 @@ async def test_25_restart_runs_everything_again_in_a_new_generation_with_the_sam
         row, state = await run.row(), await run.state()
         assert (row.generation, state.generation, row.created_at) == (2, 2, created)
         assert_dense(await run.journal())
-        assert [event.type for event in await run.journal() if event.type in ev.FINAL_TYPES] == [ev.WORKFLOW_COMPLETED] * 2
+        assert [event.type for event in await run.journal() if event.type in ev.FINAL_TYPES] == [
+            ev.WORKFLOW_COMPLETED
+        ] * 2
 
 
 @pytest.mark.parametrize(

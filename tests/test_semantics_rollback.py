@@ -1,4 +1,6 @@
-"""Section 9 of semantics.md, behaviour 27: what is undone after a failure, in which order, and through which crashes."""
+"""Section 9 of semantics.md, behaviour 27: what is undone after a failure, in which order,
+and through which crashes.
+"""
 
 import pytest
 from rollback_support import ONE, SAGA, THREE, TWO, handlers, undoing_two
@@ -245,7 +247,8 @@ async def test_27_a_rollback_is_not_paused(operation):
 @story
 async def test_27_a_sensitive_output_reaches_its_handler_and_not_the_journal():
     body = """
-    await step.do("one", lambda: "secret", config={"sensitive": "output"}, rollback=lambda info: LEDGER.note(info.output))
+    await step.do("one", lambda: "secret", config={"sensitive": "output"},
+        rollback=lambda info: LEDGER.note(info.output))
     raise ValueError("the failure")
     """
     async with playing(body) as (_, run):
@@ -272,10 +275,14 @@ async def test_27_a_handler_that_loses_five_workers_stops_the_chain_and_the_end_
 
 
 @story
-async def test_27_a_handler_over_the_longest_that_an_attempt_may_take_fails_and_stops_the_chain_when_it_has_no_retry_left():
+async def test_27_a_handler_over_the_longest_an_attempt_may_take_fails_and_stops_the_chain_without_a_retry_left():
     async with playing(SAGA, {"slow": ["two"]}, attempt_wall_seconds=2) as (_, run):
         await run.wait_for_status(ev.ERRORED)
         state = await run.state()
         assert (state.rollback, state.error["message"]) == ("errored", "the failure")
         assert handlers(state) == ["pending", None, "errored", "completed"]
-        assert (await run.step("two")).rollback.error["message"].startswith('attempt time: more than 2 s while step "two" was rolled back.')
+        assert (
+            (await run.step("two"))
+            .rollback.error["message"]
+            .startswith('attempt time: more than 2 s while step "two" was rolled back.')
+        )

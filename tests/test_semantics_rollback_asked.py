@@ -1,4 +1,6 @@
-"""Section 9 of semantics.md, behaviour 27: who asks for a rollback, when there is none, and what may not come between."""
+"""Section 9 of semantics.md, behaviour 27: who asks for a rollback, when there is none,
+and what may not come between.
+"""
 
 import pytest
 from rollback_support import ONE, SAGA, THREE, TWO, handlers, undoing_two
@@ -18,7 +20,10 @@ async def test_27_terminate_with_rollback_runs_the_handlers_and_ends_terminated(
         state = await run.state()
         assert (state.rollback, state.error) == ("complete", None)
         assert_dense(await run.journal())
-    assert LEDGER.take() == [("two", "output of two", "NoneType", "two", 1), ("one", "output of one", "NoneType", "one", 1)]
+    assert LEDGER.take() == [
+        ("two", "output of two", "NoneType", "two", 1),
+        ("one", "output of one", "NoneType", "one", 1),
+    ]
 
 
 @story

@@ -108,7 +108,9 @@ async def test_an_idle_worker_is_given_up_when_its_slot_is_needed():
 @pytest.mark.parametrize("instances", [50])
 @story
 async def test_sleepers_hold_no_worker_thread_or_task(instances):
-    async with WorkflowTester(workflow("await step.sleep('nap', '30 days')\nreturn event.payload"), workers=4) as tester:
+    async with WorkflowTester(
+        workflow("await step.sleep('nap', '30 days')\nreturn event.payload"), workers=4
+    ) as tester:
         runs = [await tester.create(number) for number in range(instances)]
         for run in runs:
             await run.wait_for_step("nap", status="sleeping")

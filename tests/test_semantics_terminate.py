@@ -21,7 +21,9 @@ async def test_26_terminate_while_waiting(hibernated):
         assert (await run.state()).status == "terminated"
         await tester.advance("2 days")
         journal = await run.journal()
-        assert [event.type for event in journal][-2 + hibernated :] == [ev.EXECUTION_ENDED, ev.WORKFLOW_TERMINATED][hibernated:]
+        assert [event.type for event in journal][-2 + hibernated :] == [ev.EXECUTION_ENDED, ev.WORKFLOW_TERMINATED][
+            hibernated:
+        ]
         assert_dense(journal)
         assert not tester.engine.executions()
 

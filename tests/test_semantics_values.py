@@ -1,4 +1,6 @@
-"""Section 9 of semantics.md: what values may be, and what is kept secret. Each test names the number of its behaviour."""
+"""Section 9 of semantics.md: what values may be, and what is kept secret. Each test names the number of its
+behaviour.
+"""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -224,7 +226,9 @@ async def test_sleep_until_on_replay_does_not_move_and_a_past_time_returns_at_on
     async with playing(body) as (tester, run):
         assert await run.result() == "done"
         began = [event for event in await run.journal() if event.type == ev.SLEEP_STARTED]
-        assert began[0].data["until"] - tester.clock.start == timedelta(hours=1) / timedelta(milliseconds=1) + ("micro" in when)
+        assert began[0].data["until"] - tester.clock.start == timedelta(hours=1) / timedelta(milliseconds=1) + (
+            "micro" in when
+        )
 
 
 @pytest.mark.parametrize("when", ["event.timestamp - timedelta(seconds=1)", "0", "datetime(2020, 1, 1)"])

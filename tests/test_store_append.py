@@ -103,7 +103,9 @@ async def test_nothing_is_appended_to_no_instance(store):
 async def test_a_decider_sees_the_instance_its_steps_and_its_inbox(store):
     row = await running(store)
     await store.append(row.key, [*quick(do("a"), {"v": 1}), started(wait())], execution=1, at=AT)
-    await store.append(row.key, [NewEvent(ev.EVENT_RECEIVED, {"type": "other", "payload": 5})], execution=None, at=AT + 1)
+    await store.append(
+        row.key, [NewEvent(ev.EVENT_RECEIVED, {"type": "other", "payload": 5})], execution=None, at=AT + 1
+    )
     seen = []
 
     def decider(snapshot):
@@ -127,13 +129,21 @@ async def test_a_decider_sees_the_instance_its_steps_and_its_inbox(store):
 async def test_a_decider_is_told_what_is_under_way(store):
     row = await running(store)
     handler = {"rollback": {"retries": {"limit": 0}}}
-    events = [*quick(do("done")), started(do("runs"), **handler), attempt(do("runs")), started(sleep()), started(wait())]
+    events = [
+        *quick(do("done")),
+        started(do("runs"), **handler),
+        attempt(do("runs")),
+        started(sleep()),
+        started(wait()),
+    ]
     await store.append(row.key, events, execution=1, at=AT)
     await store.append(row.key, [NewEvent(ev.SLEEP_COMPLETED, {}, sleep())], execution=1, at=AT)
 
     async def under_way():
         seen = []
-        await store.decide(row.key, lambda snapshot: seen.extend(step.key for step in snapshot.open) or [], execution=None, at=AT)
+        await store.decide(
+            row.key, lambda snapshot: seen.extend(step.key for step in snapshot.open) or [], execution=None, at=AT
+        )
         assert seen == [step.key for step in (await store.load(row.key)).open]
         return seen
 
@@ -152,7 +162,10 @@ async def test_a_pause_and_a_rollback_leave_results_alone(store):
     await store.append(row.key, [started(do(), **handler), attempt(do()), completed(do(), "kept")], execution=1, at=AT)
     failed = {"attempt": 1, "error": {"name": "E"}, "retry_delay_ms": 1000}
     await store.append(
-        row.key, [NewEvent(ev.ROLLBACK_STARTED), NewEvent(ev.ROLLBACK_ATTEMPT_ERRORED, failed, do())], execution=1, at=AT
+        row.key,
+        [NewEvent(ev.ROLLBACK_STARTED), NewEvent(ev.ROLLBACK_ATTEMPT_ERRORED, failed, do())],
+        execution=1,
+        at=AT,
     )
     await store.append(row.key, [execution_ended(), NewEvent(ev.WORKFLOW_PAUSED)], execution=1, at=AT)
     await store.append(row.key, [NewEvent(ev.WORKFLOW_RESUMED)], execution=None, at=AT + 50)

@@ -3,7 +3,19 @@
 import asyncio
 
 import pytest
-from store_support import AT, NODE, asleep, claim, create, execution_ended, execution_started, new, owner, running, with_store
+from store_support import (
+    AT,
+    NODE,
+    asleep,
+    claim,
+    create,
+    execution_ended,
+    execution_started,
+    new,
+    owner,
+    running,
+    with_store,
+)
 
 from playground.store.protocol import ClaimLimits, QueueLimit
 from playground.workflows import events as ev
@@ -105,7 +117,12 @@ async def test_what_runs_is_counted_for_all_nodes_together(store):
     assert await claimed(store, node="one", limits=most(x=2)) == ["x1", "x2"]
     assert await claimed(store, node="two", limits=most(x=2)) == []
     row = await store.find("", "x1")
-    await store.append(row.key, [execution_started(), execution_ended(ev.COMPLETED), NewEvent(ev.WORKFLOW_COMPLETED, {"output": 1})], execution=1, at=AT)
+    await store.append(
+        row.key,
+        [execution_started(), execution_ended(ev.COMPLETED), NewEvent(ev.WORKFLOW_COMPLETED, {"output": 1})],
+        execution=1,
+        at=AT,
+    )
     assert await claimed(store, node="two", limits=most(x=2)) == ["x3"]
     await store.delete(row.key)
     await store.delete((await store.find("", "x2")).key)
@@ -147,8 +164,15 @@ async def test_where_slots_are_few_only_idle_queues_get_one_and_only_one_each(st
 
 
 def test_the_limit_of_a_queue_is_its_own_or_that_of_its_kind():
-    limits = ClaimLimits(QueueLimit(5, 2), (("chaos:", QueueLimit(1)), ("addr:", QueueLimit(3))), {"acme": QueueLimit(9, 4)})
-    assert [limits.of(queue) for queue in ("acme", "other", "addr:::1", "chaos:addr:::1")] == [(9, 4), (5, 2), (3, None), (1, None)]
+    limits = ClaimLimits(
+        QueueLimit(5, 2), (("chaos:", QueueLimit(1)), ("addr:", QueueLimit(3))), {"acme": QueueLimit(9, 4)}
+    )
+    assert [limits.of(queue) for queue in ("acme", "other", "addr:::1", "chaos:addr:::1")] == [
+        (9, 4),
+        (5, 2),
+        (3, None),
+        (1, None),
+    ]
     assert ClaimLimits().of("any") is None
 
 

@@ -1,4 +1,6 @@
-"""kill -9 of a process that commits as fast as it can: what was acknowledged is there, whole, and rows agree with the journal."""
+"""kill -9 of a process that commits as fast as it can: what was acknowledged is there, whole, and rows agree with the
+journal.
+"""
 
 import os
 import signal
@@ -34,7 +36,8 @@ async def main():
             if n % 3:
                 await store.append(row.key, quick(do(count=n), "x" * (n % 700)), execution=1, at=AT)
             else:
-                await store.append(row.key, [started(do(count=n)), attempt(do(count=n)), printed("é" * n)], execution=1, at=AT)
+                await store.append(row.key, [started(do(count=n)), attempt(do(count=n)), printed("é" * n)],
+                    execution=1, at=AT)
                 await store.append(row.key, [completed(do(count=n))], execution=1, at=AT)
             seq = (await store.append(row.key, [printed("done")], execution=1, at=AT)).row.last_seq
             sys.stdout.write(f"{row.id} {n} {seq}\\n")
@@ -47,7 +50,9 @@ asyncio.run(main())
 
 
 def killed_in_mid_commit(url: str, after: int) -> dict[str, tuple[int, int]]:
-    """Run the child until it has acknowledged so many rounds, kill it, and give each instance's last (round, seq) it acknowledged."""
+    """Run the child until it has acknowledged so many rounds, kill it, and give each instance's last (round, seq) it
+    acknowledged.
+    """
     here = Path(__file__).parent
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])}
     child = subprocess.Popen([sys.executable, "-c", CHILD, url], stdout=subprocess.PIPE, text=True, env=environment)
@@ -113,7 +118,9 @@ async def test_rows_agree_with_their_journal_after_a_life_with_everything_in_it(
     row = await running(store)
     received = NewEvent(ev.EVENT_RECEIVED, {"type": "go", "payload": "é"})
     handler = {"rollback": {"retries": {"limit": 0}}}
-    await store.append(row.key, [started(do("a"), **handler), started(wait()), received, received], execution=1, at=AT + 1)
+    await store.append(
+        row.key, [started(do("a"), **handler), started(wait()), received, received], execution=1, at=AT + 1
+    )
     taken = {"event": {"type": "go", "payload": "é"}, "received": 6}
     await store.append(row.key, [NewEvent(ev.WAIT_COMPLETED, taken, wait())], execution=1, at=AT + 2)
     await store.append(row.key, [NewEvent(ev.WORKFLOW_WAITING), execution_ended()], execution=1, at=AT + 3)
@@ -122,10 +129,14 @@ async def test_rows_agree_with_their_journal_after_a_life_with_everything_in_it(
     await rows_agree_with_their_journal(store, row.key)
     [again] = await claim(store, 1, at=AT + 9, node="b")
     end = [execution_started(2), NewEvent(ev.ROLLBACK_STARTED, {"error": {"name": "E"}})]
-    await store.append(row.key, [*end, NewEvent(ev.ROLLBACK_STEP_STARTED, {}, do("a"))], execution=again.execution, at=AT + 10)
+    await store.append(
+        row.key, [*end, NewEvent(ev.ROLLBACK_STEP_STARTED, {}, do("a"))], execution=again.execution, at=AT + 10
+    )
     await rows_agree_with_their_journal(store, row.key)
     end = [NewEvent(ev.ROLLBACK_STEP_COMPLETED, {}, do("a")), NewEvent(ev.ROLLBACK_COMPLETED), execution_ended()]
-    await store.append(row.key, [*end, NewEvent(ev.WORKFLOW_ERRORED, {"error": {"name": "E"}})], execution=2, at=AT + 11)
+    await store.append(
+        row.key, [*end, NewEvent(ev.WORKFLOW_ERRORED, {"error": {"name": "E"}})], execution=2, at=AT + 11
+    )
     await rows_agree_with_their_journal(store, row.key)
     origin = {"from_step": {"kind": "wait", "name": "approval", "count": 1}}
     await store.append(row.key, [NewEvent(ev.WORKFLOW_RESTARTED, origin)], execution=None, at=AT + 12)

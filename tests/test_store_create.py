@@ -25,7 +25,13 @@ from playground.workflows.events import NewEvent
 
 @with_store
 async def test_a_created_instance_is_found_with_all_it_was_given(store):
-    given = {"params": {"a": [1, None]}, "control_hash": "h", "class_name": "C", "metadata": {"plan": "pro"}, "limits": {"x": 1}}
+    given = {
+        "params": {"a": [1, None]},
+        "control_hash": "h",
+        "class_name": "C",
+        "metadata": {"plan": "pro"},
+        "limits": {"x": 1},
+    }
     [row] = await create(store, "one", tenant="acme", queue="acme", **given)
     assert await store.find("acme", "one") == row
     assert (row.status, row.generation, row.execution, row.last_seq, row.due_at) == ("queued", 1, 0, 1, AT)
@@ -133,19 +139,41 @@ async def test_the_code_of_an_instance_that_is_refused_is_not_stored(store):
 async def test_an_instance_begins_with_the_steps_and_keys_that_it_is_given(store):
     ((parent,), _) = await store.create([new("parent")], at=AT)
     copied = [
-        NewEvent(ev.STEP_COPIED, {"status": "completed", "line": 3, "config": CONFIG, "output": {"a": 1}, "rollback": CONFIG}, do("one")),
-        NewEvent(ev.STEP_COPIED, {"status": "completed", "line": 4, "config": {"sensitive": "output"}, "output": ev.REDACTED}, do("two"), "x" * 500),
-        NewEvent(ev.STEP_COPIED, {"status": "timed_out", "line": 5, "event_type": "go", "error": {"name": "E", "message": "m"}}, wait()),
+        NewEvent(
+            ev.STEP_COPIED,
+            {"status": "completed", "line": 3, "config": CONFIG, "output": {"a": 1}, "rollback": CONFIG},
+            do("one"),
+        ),
+        NewEvent(
+            ev.STEP_COPIED,
+            {"status": "completed", "line": 4, "config": {"sensitive": "output"}, "output": ev.REDACTED},
+            do("two"),
+            "x" * 500,
+        ),
+        NewEvent(
+            ev.STEP_COPIED,
+            {"status": "timed_out", "line": 5, "event_type": "go", "error": {"name": "E", "message": "m"}},
+            wait(),
+        ),
         NewEvent(ev.KV_PUT, {"key": "k", "value": 7}, do("one")),
     ]
     trigger = {"kind": "fork", "of": "parent", "seq": 1}
     made, refused = await store.create(
-        [new("child", events=copied, parent=parent.key, trigger=trigger), new("other", trigger={**trigger, "kind": "chaos"}, parent=parent.key)], at=AT + 5
+        [
+            new("child", events=copied, parent=parent.key, trigger=trigger),
+            new("other", trigger={**trigger, "kind": "chaos"}, parent=parent.key),
+        ],
+        at=AT + 5,
     )
     assert not refused and [row.last_seq for row in made] == [5, 1]
     loaded = await store.load(made[0].key)
     one, two, third = (loaded.steps[key] for key in (do("one"), do("two"), wait()))
-    assert (one.status, plain(one.result), one.rollback, one.rollback_config) == ("completed", {"a": 1}, "pending", CONFIG)
+    assert (one.status, plain(one.result), one.rollback, one.rollback_config) == (
+        "completed",
+        {"a": 1},
+        "pending",
+        CONFIG,
+    )
     assert (plain(two.result), two.result_bytes, third.status, third.error["name"]) == ("x" * 500, 502, "errored", "E")
     assert loaded.row.stored_bytes >= 502 and not loaded.open
     journal = await store.events(made[0].key, after=0, limit=10)

@@ -20,7 +20,9 @@ from playground.workflows.events import NewEvent
 @with_store
 async def test_a_deleted_instance_leaves_nothing(store):
     row = await running(store)
-    await store.append(row.key, [*quick(do()), NewEvent(ev.EVENT_RECEIVED, {"type": "go", "payload": 1})], execution=1, at=AT)
+    await store.append(
+        row.key, [*quick(do()), NewEvent(ev.EVENT_RECEIVED, {"type": "go", "payload": 1})], execution=1, at=AT
+    )
     await store.delete(row.key)
     with pytest.raises(InstanceNotFound):
         await store.find("", "i")
@@ -70,7 +72,10 @@ async def test_the_chosen_id_of_a_tenants_instance_stays_used_once_its_time_is_o
     for row in rows:
         await store.append(row.key, [NewEvent(ev.WORKFLOW_TERMINATED)], execution=None, at=AT)
     assert await store.expire(AT + 1) == 3
-    created, refused = await store.create([new("chosen", tenant="acme"), new("made-up", tenant="acme"), new("nobodys"), new("chosen", tenant="other")], at=AT)
+    created, refused = await store.create(
+        [new("chosen", tenant="acme"), new("made-up", tenant="acme"), new("nobodys"), new("chosen", tenant="other")],
+        at=AT,
+    )
     assert [(it.index, it.code) for it in refused] == [(0, "instance.already_exists")] and len(created) == 3
     with pytest.raises(InstanceExpired, match='Instance "chosen" ended long ago') as expired:
         await store.find("acme", "chosen")

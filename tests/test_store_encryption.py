@@ -28,7 +28,12 @@ def test_what_is_encrypted_for_one_place_is_not_read_in_another() -> None:
     keyring = Keyring([OLD])
     text = keyring.encrypt(json.dumps(SECRET), *PLACE)
     assert SECRET not in text and keyring.decrypt(text, *PLACE) == json.dumps(SECRET)
-    for other in (("secret", "globex", "TOKEN"), ("secret", "acme", "OTHER"), ("kv", "acme", "TOKEN"), ("secret", "acme", "TOKEN", "")):
+    for other in (
+        ("secret", "globex", "TOKEN"),
+        ("secret", "acme", "OTHER"),
+        ("kv", "acme", "TOKEN"),
+        ("secret", "acme", "TOKEN", ""),
+    ):
         with pytest.raises(CannotDecrypt, match="was changed"):
             keyring.decrypt(text, *other)
 
@@ -67,7 +72,12 @@ def test_without_a_key_all_stays_as_it_is() -> None:
 
 def test_keys_are_read_from_a_variable_or_a_file_and_a_bad_one_is_not_shown() -> None:
     one, two = new_key(), new_key()
-    for text in (f"{one},{two}", f"# made today\n{one}  # newest\n\n{two}\n", f" {one} {two} ", f"{one.rstrip('=')},{two}"):
+    for text in (
+        f"{one},{two}",
+        f"# made today\n{one}  # newest\n\n{two}\n",
+        f" {one} {two} ",
+        f"{one.rstrip('=')},{two}",
+    ):
         assert len(Keyring.parse(text, "secrets_key").ids) == 2
     assert Keyring.parse("", "x").ids == ()
     for bad in ("short", base64.b64encode(os.urandom(31)).decode(), one + "x"):
@@ -93,7 +103,9 @@ def put(key: str, value: object, secret: object = None) -> NewEvent:
 
 
 def used(folder: Path, *keys: bytes, log: Log | None = None) -> int:
-    """A database in which a secret stands as a tenant's secret, a key's value and a step's result, with these keys; gives the instance's number."""
+    """A database in which a secret stands as a tenant's secret, a key's value and a step's result, with these keys;
+    gives the instance's number.
+    """
 
     async def use() -> int:
         store = open_store(url(folder), keyring=Keyring(keys), log=Log() if log is None else log)
@@ -102,7 +114,12 @@ def used(folder: Path, *keys: bytes, log: Log | None = None) -> int:
             row = await running(store, tenant="acme")
             *before, completed = quick(do())
             hidden = completed._replace(data={"output": ev.REDACTED}, secret={"token": SECRET})
-            await store.append(row.key, [*before, hidden, put("token", ev.REDACTED, SECRET), put("plain", 1)], execution=row.execution, at=AT)
+            await store.append(
+                row.key,
+                [*before, hidden, put("token", ev.REDACTED, SECRET), put("plain", 1)],
+                execution=row.execution,
+                at=AT,
+            )
             return row.key
         finally:
             await store.close()
@@ -145,7 +162,9 @@ def test_what_was_plain_is_encrypted_when_the_first_key_appears_and_no_free_page
 
 
 @pytest.mark.parametrize(("given", "why"), [((), "no key is given"), ((NEW,), "not among the keys given")])
-def test_a_store_whose_key_is_missing_is_not_opened_and_nothing_is_lost(tmp_path: Path, given: tuple[bytes, ...], why: str) -> None:
+def test_a_store_whose_key_is_missing_is_not_opened_and_nothing_is_lost(
+    tmp_path: Path, given: tuple[bytes, ...], why: str
+) -> None:
     key = used(tmp_path, OLD)
     with pytest.raises(StoreError, match=f"encrypted with key {key_id(OLD)}, and .*{why}.*PLAYGROUND_SECRETS_KEY"):
         open_store(url(tmp_path), keyring=Keyring(given))

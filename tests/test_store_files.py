@@ -28,7 +28,9 @@ def refusal(url, **options):
     return message
 
 
-@pytest.mark.parametrize("url", ["", "store.db", "sqlite:", "sqlite://store.db", "sqlite:///", "mysql://x/y", "SQLITE:///x.db"])
+@pytest.mark.parametrize(
+    "url", ["", "store.db", "sqlite:", "sqlite://store.db", "sqlite:///", "mysql://x/y", "SQLITE:///x.db"]
+)
 def test_a_url_that_names_no_database_says_what_would_do(url):
     assert "sqlite:///relative.db or sqlite:////absolute.db" in refusal(url)
 
@@ -98,7 +100,9 @@ def test_a_copy_that_is_somebody_else_s_and_open_to_others_is_refused_with_what_
         path.with_name("a.db-lock").chmod(0o666)
         folder.chmod(0o777)
         command = [sys.executable, "-c", AS_NOBODY + SERVE, f"sqlite:///{path}"]
-        opened = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, timeout=30, stdin=subprocess.DEVNULL)
+        opened = subprocess.run(
+            command, check=False, capture_output=True, text=True, cwd=ROOT, timeout=30, stdin=subprocess.DEVNULL
+        )
     finally:
         shutil.rmtree(folder)
     if os.geteuid() == 0:
@@ -111,7 +115,9 @@ def test_a_full_disk_at_the_first_start_is_one_sentence(tmp_path):
     for size in ("300k", "8k"):
         folder = tmp_path / size
         folder.mkdir()
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=False, capture_output=True).returncode:
+        if subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=False, capture_output=True
+        ).returncode:
             pytest.skip("only root may make a disk")
         try:
             (folder / "other").write_bytes(b"x" * 4_096)

@@ -69,7 +69,9 @@ async def test_one_that_is_refused_disturbs_none_of_the_others(store):
 
 @with_store
 async def test_one_that_the_database_refuses_disturbs_none_of_the_others(store):
-    """A step that started in an earlier commit is only found by its unique key, when the shared transaction is under way."""
+    """A step that started in an earlier commit is only found by its unique key, when the shared transaction is under
+    way.
+    """
     a, b = [await running(store, id) for id in ("a", "b")]
     await store.append(a.key, quick(do("taken")), execution=1, at=AT)
     good, bad, after, other = await held_together(
@@ -123,7 +125,8 @@ async def test_calls_that_share_a_commit_see_each_other_in_order(store):
         store, row.key,
         store.append(row.key, [started(do("a"))], execution=1, at=AT),
         store.append(row.key, quick(do("b")), execution=1, at=AT),
-        store.append(row.key, [execution_ended(ev.COMPLETED), NewEvent(ev.WORKFLOW_COMPLETED, {"output": 1})], execution=1, at=AT),
+        store.append(row.key, [execution_ended(ev.COMPLETED), NewEvent(ev.WORKFLOW_COMPLETED, {"output": 1})],
+            execution=1, at=AT),
         store.append(row.key, [printed("late")], execution=1, at=AT),
     )  # fmt: skip
     assert [answer.row.last_seq for answer in (first, second, ended)] == [4, 8, 10]
@@ -133,7 +136,9 @@ async def test_calls_that_share_a_commit_see_each_other_in_order(store):
 @with_store
 async def test_many_parallel_steps_of_one_instance_all_land(store):
     row = await running(store)
-    answers = await asyncio.gather(*(store.append(row.key, quick(do(count=n)), execution=1, at=AT) for n in range(1, 1201)))
+    answers = await asyncio.gather(
+        *(store.append(row.key, quick(do(count=n)), execution=1, at=AT) for n in range(1, 1201))
+    )
     assert sorted(event.seq for answer in answers for event in answer.events) == list(range(4, 4 + 4800))
     assert len((await store.load(row.key)).steps) == 1200
 
@@ -188,7 +193,11 @@ async def test_closing_commits_what_was_handed_in_and_refuses_the_rest(store):
     await asyncio.sleep(0)
     await store.close()
     assert [(await call).row.last_seq for call in calls][-1] == 3 + 49 * 4
-    for late in (store.append(row.key, [printed("x")], execution=1, at=AT), store.find("", "i"), store.create([], at=AT)):
+    for late in (
+        store.append(row.key, [printed("x")], execution=1, at=AT),
+        store.find("", "i"),
+        store.create([], at=AT),
+    ):
         with pytest.raises(StoreError, match="closed"):
             await late
 

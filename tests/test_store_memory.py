@@ -87,7 +87,10 @@ async def test_memory_is_given_back_once_nothing_runs_and_not_while_something_do
     calm.ended()
     await store.asked.wait()
     await calm.close()
-    assert (store.times, said) == (2, [("forgotten", {}), ("forgotten", {}), ("shrink_failed", {"error": "OSError: no disk"})])
+    assert (store.times, said) == (
+        2,
+        [("forgotten", {}), ("forgotten", {}), ("shrink_failed", {"error": "OSError: no disk"})],
+    )
     calm.ended()
     await calm.close()
     assert store.times == 2

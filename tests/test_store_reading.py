@@ -34,7 +34,9 @@ async def test_what_is_loaded_is_what_the_journal_says(store):
     await store.append(row.key, [started(do("b")), attempt(do("b"))], execution=1, at=AT)
     await store.append(row.key, [started(sleep()), started(wait())], execution=1, at=AT)
     await store.append(row.key, [completed(do("b"), ev.REDACTED, secret="pw")], execution=1, at=AT)
-    await store.append(row.key, [NewEvent(ev.EVENT_RECEIVED, {"type": "go", "payload": "p"})], execution=None, at=AT + 3)
+    await store.append(
+        row.key, [NewEvent(ev.EVENT_RECEIVED, {"type": "go", "payload": "p"})], execution=None, at=AT + 3
+    )
     snapshot = await store.load(row.key)
     assert snapshot.row == await store.find("", "i")
     assert [(key, step.status) for key, step in snapshot.steps.items()] == [

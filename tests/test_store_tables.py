@@ -1,4 +1,6 @@
-"""What a store keeps beside the journals: keys and values with their transactions, the ledger of effects, tenants and their code."""
+"""What a store keeps beside the journals: keys and values with their transactions, the ledger of effects, tenants and
+their code.
+"""
 
 import asyncio
 from pathlib import Path
@@ -70,7 +72,12 @@ async def test_a_value_kept_out_of_the_journal_is_in_the_key(store: Store) -> No
 async def test_the_later_commit_of_two_instances_counts_also_within_one_transaction(store: Store) -> None:
     one = await running(store, "one", tenant="acme")
     two = await running(store, "two", tenant="acme")
-    entries = [(one, put("k", "first")), (two, put("k", "second")), (one, NewEvent(ev.LOG, {"text": "x"})), (two, put("k", "last"))]
+    entries = [
+        (one, put("k", "first")),
+        (two, put("k", "second")),
+        (one, NewEvent(ev.LOG, {"text": "x"})),
+        (two, put("k", "last")),
+    ]
     await asyncio.gather(*(store.append(row.key, [event], execution=row.execution, at=AT) for row, event in entries))
     assert await store.kv.get(ACME, "k") == (True, "last")
 
@@ -132,7 +139,9 @@ async def test_what_an_instance_of_nobody_has_goes_with_it_and_a_tenants_keys_st
     assert await store.kv.get(ACME, "k") == (True, 1)
 
 
-def effect(instance: int, *, scope: Scope = ACME, kind: str = "charge", key: str | None = None, amount: int = 5) -> NewEffect:
+def effect(
+    instance: int, *, scope: Scope = ACME, kind: str = "charge", key: str | None = None, amount: int = 5
+) -> NewEffect:
     return NewEffect(scope, instance, kind, key, {"amount": amount}, "pay-1", 1, 1)
 
 
@@ -219,7 +228,9 @@ async def test_versions_that_no_unfinished_instance_needs_go_when_there_are_too_
         assert made.number == number
     assert [it.number for it in await store.tenants.versions("acme", limit=9)] == [7, 6, 1]
     [also] = await create(store, "also", tenant="acme", snippet=(await store.tenants.versions("acme", limit=9))[1].id)
-    assert await store.tenants.deploy("acme", "d", "TenantWorkflow", at=AT, most=2) is None, "the newest and what is needed stay"
+    assert await store.tenants.deploy("acme", "d", "TenantWorkflow", at=AT, most=2) is None, (
+        "the newest and what is needed stay"
+    )
     assert [it.number for it in await store.tenants.versions("acme", limit=9)] == [7, 6, 1]
     for row in (needs, also):
         await store.append(row.key, [NewEvent(ev.WORKFLOW_TERMINATED)], execution=None, at=AT)
@@ -235,7 +246,11 @@ async def test_a_version_is_deleted_unless_it_is_the_newest_or_needed(store: Sto
     [row] = await creating
     assert await deleting == NEEDED
     assert await store.tenants.delete_version("acme", new.id) == NEWEST
-    assert await store.tenants.delete_version("acme", "v9") == await store.tenants.delete_version("other", old.id) == MISSING
+    assert (
+        await store.tenants.delete_version("acme", "v9")
+        == await store.tenants.delete_version("other", old.id)
+        == MISSING
+    )
     await store.append(row.key, [NewEvent(ev.WORKFLOW_TERMINATED)], execution=None, at=AT)
     assert await store.tenants.delete_version("acme", old.id) == GONE
     assert await store.tenants.version("acme", old.id) is None
@@ -249,7 +264,12 @@ async def test_a_tenant_that_is_removed_leaves_nothing_and_others_keep_theirs(st
         await store.tenants.set_secret(tenant, "TOKEN", "value")
         await store.tenants.set_trigger(tenant, "hash")
         [row] = await create(store, "i", tenant=tenant)
-        await store.append(row.key, [NewEvent(ev.KV_PUT, {"key": "k", "value": 1}), NewEvent(ev.WORKFLOW_TERMINATED)], execution=None, at=AT)
+        await store.append(
+            row.key,
+            [NewEvent(ev.KV_PUT, {"key": "k", "value": 1}), NewEvent(ev.WORKFLOW_TERMINATED)],
+            execution=None,
+            at=AT,
+        )
     await store.tenants.close("acme")
     closed = await store.tenants.tenant("acme")
     assert closed is not None and closed.trigger_hash is None
@@ -261,7 +281,10 @@ async def test_a_tenant_that_is_removed_leaves_nothing_and_others_keep_theirs(st
     assert await store.kv.keys(Scope("acme", 0), prefix="", after="", limit=9) == []
     assert await store.tenants.secrets("other") == {"TOKEN": "value"}
     assert await store.kv.keys(Scope("other", 0), prefix="", after="", limit=9) == ["k"]
-    assert await store.tenants.key("hash of other") is not None and (await store.find("other", "i")).status == ev.TERMINATED
+    assert (
+        await store.tenants.key("hash of other") is not None
+        and (await store.find("other", "i")).status == ev.TERMINATED
+    )
 
 
 @with_store
@@ -341,7 +364,10 @@ async def test_migrating_changes_which_code_an_instance_has(tmp_path: Path) -> N
     try:
         [row] = await create(store, "i", tenant="acme")
         committed = await store.decide(
-            row.key, lambda snapshot: [NewEvent(ev.WORKFLOW_MIGRATED, {"from": "snip", "to": "v2"})], execution=None, at=AT
+            row.key,
+            lambda snapshot: [NewEvent(ev.WORKFLOW_MIGRATED, {"from": "snip", "to": "v2"})],
+            execution=None,
+            at=AT,
         )
         assert committed.row.snippet == "v2"
         assert (await store.find("acme", "i")).snippet == "v2"

@@ -1,4 +1,6 @@
-"""The stream over real HTTP: history then live, resumed without a gap or a duplicate, ended, dropped, and said goodbye to."""
+"""The stream over real HTTP: history then live, resumed without a gap or a duplicate, ended, dropped, and said goodbye
+to.
+"""
 
 import json
 import random
@@ -62,7 +64,10 @@ def test_the_history_comes_first_then_what_is_committed_and_the_end_is_announced
             assert (message["event"], message["id"]) == ("journal", str(data[-1]["seq"]))
             seqs += [event["seq"] for event in data]
             if any(event["type"] == "workflow_waiting" for event in data):
-                assert site.client.post(f"/api{made['url']}/events/approved", json=1, headers=bearer(made)).status_code == 202
+                assert (
+                    site.client.post(f"/api{made['url']}/events/approved", json=1, headers=bearer(made)).status_code
+                    == 202
+                )
         assert data == {"status": "complete", "last_seq": seqs[-1]}
         assert list(received) == []
     assert seqs == list(range(1, seqs[-1] + 1))
@@ -175,10 +180,8 @@ def test_a_deleted_instance_ends_its_streams(site: Site) -> None:
 def test_pings_are_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "PING_SECONDS", 0.05)
     made = site.create(APPROVAL)
-    for name, data in site.follow(made):
-        if name == "ping":
-            break
-    assert set(data) == {"server_time"}
+    ping = next(data for name, data in site.follow(made) if name == "ping")
+    assert set(ping) == {"server_time"}
 
 
 def test_only_so_many_streams_are_open_from_one_address(make_site: MakeSite) -> None:

@@ -1,4 +1,6 @@
-"""Tenants over HTTP: deploy, start, list, steer and migrate with a key; secrets, and a trigger with a secret of its own."""
+"""Tenants over HTTP: deploy, start, list, steer and migrate with a key; secrets, and a trigger with a secret of its
+own.
+"""
 
 import json
 import os
@@ -49,7 +51,9 @@ def test_a_deployed_version_has_a_number_a_hash_and_what_the_lint_found(fresh: T
     assert [it["number"] for it in listed["versions"]] == [2, 1] and listed["before"] is None
     page = fresh.ask("GET", "/workflow", params={"limit": 1}).json()
     assert page["before"] == 2
-    assert [it["number"] for it in fresh.ask("GET", "/workflow", params={"before": page["before"]}).json()["versions"]] == [1]
+    assert [
+        it["number"] for it in fresh.ask("GET", "/workflow", params={"before": page["before"]}).json()["versions"]
+    ] == [1]
     assert fresh.ask("GET", f"/workflow/{second['version']}").json()["source"] == ECHO
 
 
@@ -64,7 +68,9 @@ def test_a_deployed_version_has_a_number_a_hash_and_what_the_lint_found(fresh: T
         ({}, 400, "body.invalid"),
     ],
 )
-def test_what_can_not_be_deployed_is_refused_and_changes_nothing(fresh: Tenant, body: Any, status: int, said: str) -> None:
+def test_what_can_not_be_deployed_is_refused_and_changes_nothing(
+    fresh: Tenant, body: Any, status: int, said: str
+) -> None:
     answer = fresh.ask("PUT", "/workflow", json=body)
     assert code_of(answer) == (status, said)
     if said == "source.refused":
@@ -75,7 +81,10 @@ def test_what_can_not_be_deployed_is_refused_and_changes_nothing(fresh: Tenant, 
 
 
 def test_the_class_that_is_deployed_is_the_one_that_is_checked_and_run(fresh: Tenant) -> None:
-    two = ECHO.replace("TenantWorkflow", "Order") + "\nclass Refund(WorkflowEntrypoint):\n    async def run(self, event, step):\n        return 'refund'\n"
+    two = (
+        ECHO.replace("TenantWorkflow", "Order")
+        + "\nclass Refund(WorkflowEntrypoint):\n    async def run(self, event, step):\n        return 'refund'\n"
+    )
     for name, output in (("Order", {"n": 1}), ("Refund", "refund")):
         fresh.deploy(two, class_name=name)
         assert fresh.finish(fresh.create(params={"n": 1})["id"])["output"] == output
@@ -118,7 +127,11 @@ def test_everything_that_can_be_asked_of_an_instance_can_be_asked_with_a_key(fre
     assert [event for batch in data for event in batch] == events
     assert fresh.ask("POST", "/instances/one/restart", json={}).status_code == 202
     fresh.until("one", "waiting")
-    assert fresh.ask("POST", "/instances/one/kill-worker", json={}).status_code in (202, 409)  # it may have given its worker up
+    # It may have given its worker up.
+    assert fresh.ask("POST", "/instances/one/kill-worker", json={}).status_code in (
+        202,
+        409,
+    )
     assert fresh.ask("POST", "/instances/one/wake", json={}).status_code == 202
     assert fresh.finish("one")["error"]["name"] == "WorkflowTimeoutError"
     fresh.create(id="two")
@@ -142,7 +155,8 @@ def test_instances_are_listed_newest_first_by_status_and_in_pages(fresh: Tenant)
     waiting = fresh.ask("GET", "/instances", params={"status": "waiting", "limit": 2, "before": "i4"}).json()
     assert [it["id"] for it in waiting["instances"]] == ["i3", "i1"]
     assert waiting["counts"] == {
-        "queued": 0, "running": 0, "waiting": 4, "waitingForPause": 0, "paused": 0, "complete": 1, "errored": 0, "terminated": 0,
+        "queued": 0, "running": 0, "waiting": 4, "waitingForPause": 0, "paused": 0, "complete": 1, "errored": 0,
+        "terminated": 0,
     }  # fmt: skip
     assert all(it["waiting_until"] > it["started_at"] for it in waiting["instances"])
     for params in ({"status": "sleeping"}, {"limit": 0}, {"before": "gone"}):
@@ -158,25 +172,41 @@ def test_a_batch_leaves_out_taken_ids_and_says_which(fresh: Tenant) -> None:
     assert made["refused"] == [{"index": 0, "id": "a", "code": "instance.already_exists"}]
     assert fresh.finish("b")["output"] == 5
     for instances in ([], [{}] * 101):
-        assert code_of(fresh.ask("POST", "/instances/batch", json={"instances": instances})) == (400, "workflow.invalid_batch")
+        assert code_of(fresh.ask("POST", "/instances/batch", json={"instances": instances})) == (
+            400,
+            "workflow.invalid_batch",
+        )
     assert code_of(fresh.ask("POST", "/instances/batch", json={"instances": [{"nope": 1}]})) == (400, "body.invalid")
 
 
 def test_an_instance_is_migrated_where_its_history_fits(fresh: Tenant) -> None:
-    fresh.deploy(workflow('await step.do("first", lambda: 1)\n' + 'got = await step.wait_for_event("go", "go")\nreturn "old"'))
+    fresh.deploy(
+        workflow('await step.do("first", lambda: 1)\n' + 'got = await step.wait_for_event("go", "go")\nreturn "old"')
+    )
     fresh.create(id="one")
     fresh.until("one", "waiting")
-    new = fresh.deploy(workflow('await step.do("first", lambda: 1)\n' + 'got = await step.wait_for_event("go", "go")\nreturn "new"'))
+    new = fresh.deploy(
+        workflow('await step.do("first", lambda: 1)\n' + 'got = await step.wait_for_event("go", "go")\nreturn "new"')
+    )
     other = fresh.deploy(workflow('await step.do("another", lambda: 1)\nreturn 1'))
     refused = fresh.ask("POST", "/instances/one/migrate", json={"version": other["version"]})
     assert code_of(refused) == (409, "instance.cannot_migrate")
-    assert refused.json()["error"]["recorded"][0]["name"] == "first" and refused.json()["error"]["requested"][0]["name"] == "another"
+    assert (
+        refused.json()["error"]["recorded"][0]["name"] == "first"
+        and refused.json()["error"]["requested"][0]["name"] == "another"
+    )
     assert fresh.ask("POST", "/instances/one/migrate", json={"version": new["version"]}).status_code == 202
     fresh.ask("POST", "/instances/one/events/go", json=1)
     assert fresh.finish("one")["output"] == "new"
-    assert code_of(fresh.ask("POST", "/instances/one/migrate", json={"version": new["version"]})) == (409, "instance.cannot_migrate")
+    assert code_of(fresh.ask("POST", "/instances/one/migrate", json={"version": new["version"]})) == (
+        409,
+        "instance.cannot_migrate",
+    )
     assert code_of(fresh.ask("POST", "/instances/one/migrate", json={"version": "v9"})) == (404, "version.not_found")
-    assert code_of(fresh.ask("POST", "/instances/nope/migrate", json={"version": new["version"]})) == (404, "instance.not_found")
+    assert code_of(fresh.ask("POST", "/instances/nope/migrate", json={"version": new["version"]})) == (
+        404,
+        "instance.not_found",
+    )
 
 
 def test_effects_show_what_happened_twice(fresh: Tenant) -> None:
@@ -234,9 +264,16 @@ def test_secrets_are_set_listed_and_removed_and_never_told(fresh: Tenant) -> Non
 def test_an_id_or_an_events_type_that_holds_a_secret_is_refused(fresh: Tenant) -> None:
     fresh.deploy(WAITS)
     fresh.ask("PUT", "/secrets/TOKEN", json={"value": "sk_live_1"})
-    for path, body in (("/instances", {"id": "run-sk_live_1"}), ("/instances/batch", {"instances": [{"id": "ok"}, {"id": "sk_live_1"}]})):
+    for path, body in (
+        ("/instances", {"id": "run-sk_live_1"}),
+        ("/instances/batch", {"instances": [{"id": "ok"}, {"id": "sk_live_1"}]}),
+    ):
         refused = fresh.ask("POST", path, json=body)
-        assert code_of(refused) == (400, "instance.invalid_id") and "shown in the journal" in refused.text and "sk_live" not in refused.text
+        assert (
+            code_of(refused) == (400, "instance.invalid_id")
+            and "shown in the journal" in refused.text
+            and "sk_live" not in refused.text
+        )
     fresh.create(id="one")
     refused = fresh.ask("POST", "/instances/one/events/go-sk_live_1", json=1)
     assert code_of(refused) == (400, "workflow.invalid_event_type") and "sk_live" not in refused.text
@@ -276,8 +313,14 @@ def test_a_trigger_called_twice_with_one_id_starts_one_run_and_answers_the_same(
     ids = {client.post(url, json=3, headers=key).json()["id"] for _ in range(3)}
     assert len(ids) == 1 and fresh.finish(ids.pop())["output"] == 3
     assert client.post(url, json=4, headers={"Idempotency-Key": "another"}).json()["id"] != first.json()["id"]
-    assert client.post(url, params={"id": "delivery-1"}, headers={"Idempotency-Key": "third"}).json()["id"] == "delivery-1"
-    assert fresh.ask("GET", "/instances").json()["counts"]["complete"] + fresh.ask("GET", "/instances").json()["counts"]["queued"] <= 3
+    assert (
+        client.post(url, params={"id": "delivery-1"}, headers={"Idempotency-Key": "third"}).json()["id"] == "delivery-1"
+    )
+    assert (
+        fresh.ask("GET", "/instances").json()["counts"]["complete"]
+        + fresh.ask("GET", "/instances").json()["counts"]["queued"]
+        <= 3
+    )
     assert len(fresh.ask("GET", "/instances").json()["instances"]) == 3
     assert code_of(client.post(url, params={"id": "no spaces"})) == (400, "instance.invalid_id")
     assert code_of(client.post(url, headers={"Idempotency-Key": "x" * 300})) == (400, "query.invalid")
@@ -308,7 +351,10 @@ def test_the_operator_deletes_a_tenant_when_its_runs_have_ended_or_ends_them(mak
     for tenant in (acme, other):
         tenant.deploy(WAITS)
         tenant.create(id="one")
-    for refused, headers in (((401, "operator.token_missing"), {}), ((403, "operator.token_wrong"), {"Authorization": f"Bearer {acme.key}"})):
+    for refused, headers in (
+        ((401, "operator.token_missing"), {}),
+        ((403, "operator.token_wrong"), {"Authorization": f"Bearer {acme.key}"}),
+    ):
         assert code_of(site.client.delete("/api/tenants/acme", headers=headers)) == refused
     answer = site.client.delete("/api/tenants/acme", headers=operator)
     assert code_of(answer) == (409, "tenant.unfinished") and answer.json()["error"]["unfinished"] == 1
@@ -317,9 +363,14 @@ def test_the_operator_deletes_a_tenant_when_its_runs_have_ended_or_ends_them(mak
     answer = site.client.delete("/api/tenants/acme?end=true", headers=operator)
     assert (answer.status_code, answer.json()) == (200, {"tenant": "acme", "instances": 1})
     assert code_of(acme.ask("GET", "/instances")) == (403, "key.wrong")
-    assert [it["name"] for it in site.client.get("/tenants", headers={**operator, "Accept": "application/json"}).json()["tenants"]] == ["other"]
+    assert [
+        it["name"]
+        for it in site.client.get("/tenants", headers={**operator, "Accept": "application/json"}).json()["tenants"]
+    ] == ["other"]
     assert code_of(site.client.delete("/api/tenants/acme", headers=operator)) == (404, "tenant.not_found")
-    assert other.ask("POST", "/instances/one/events/go", json=1).status_code == 202 and other.finish("one")["output"] == 1
+    assert (
+        other.ask("POST", "/instances/one/events/go", json=1).status_code == 202 and other.finish("one")["output"] == 1
+    )
 
 
 def test_a_batch_that_is_refused_names_the_entry_over_http(fresh: Tenant) -> None:
@@ -391,10 +442,16 @@ def test_what_the_document_says_can_be_copied_and_pasted(site: Site) -> None:
     root = Path(__file__).parent.parent
     text = (root / "docs" / "tenants.md").read_text("utf-8")
     block = next(it for it in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) if "/workflow" in it)
-    shell = block.replace("KEY=pk_…", "").replace("http://127.0.0.1:8000", f"http://127.0.0.1:{site.port}").replace("python3", sys.executable)
+    shell = (
+        block.replace("KEY=pk_…", "")
+        .replace("http://127.0.0.1:8000", f"http://127.0.0.1:{site.port}")
+        .replace("python3", sys.executable)
+    )
     shell = shell.replace("\ncurl", "\necho; curl")
     environment = {**os.environ, "KEY": make_key(site, "acme")}
-    done = subprocess.run(["sh", "-c", shell], cwd=root, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        ["sh", "-c", shell], cwd=root, env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
     deployed, made, sent, found = (json.loads(line) for line in done.stdout.split("\n") if line)
     assert deployed["created"] and deployed["diagnostics"] == [] and made["id"] == sent["id"] == found["id"] == "desk-1"
     assert Tenant(site, "acme").finish("desk-1")["output"] == {"order": "A-1001", "item": "standing desk"}

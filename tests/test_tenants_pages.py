@@ -1,4 +1,6 @@
-"""A tenant's pages: as HTML the same for everybody and empty, as JSON for who brings a key; and the page's stream, which carries that key."""
+"""A tenant's pages: as HTML the same for everybody and empty, as JSON for who brings a key; and the page's stream,
+which carries that key.
+"""
 
 import json
 import re
@@ -44,14 +46,20 @@ def test_the_html_is_the_same_whoever_asks_and_whether_there_is_such_a_tenant(si
         bare = shell(site, path.format("acme"))
         assert shell(site, path.format("acme"), Authorization=f"Bearer {acme.key}") == bare
         assert shell(site, path.format("nobody")).replace("nobody", "acme") == bare
-        assert not [word for word in ("Ada", "wait_for_event", "TOKEN", "noindex") if (word in bare) != (word == "noindex")]
+        assert not [
+            word for word in ("Ada", "wait_for_event", "TOKEN", "noindex") if (word in bare) != (word == "noindex")
+        ]
     assert site.client.get("/tenants/-%20-", headers=BROWSER).status_code == 400
 
 
 def test_the_same_addresses_as_json_take_a_key(site: Site, acme: Tenant) -> None:
     other = Tenant(site, "other")
     for path in ("/tenants/acme", PAGE.format("acme", "theirs")):
-        for key, expected in ((None, (401, "key.missing")), (other.key, (403, "key.wrong")), (site.settings.operator_token, (403, "key.wrong"))):
+        for key, expected in (
+            (None, (401, "key.missing")),
+            (other.key, (403, "key.wrong")),
+            (site.settings.operator_token, (403, "key.wrong")),
+        ):
             answer = site.client.get(path, headers=JSON | ({"Authorization": f"Bearer {key}"} if key else {}))
             assert code_of(answer) == expected
     held = JSON | {"Authorization": f"Bearer {acme.key}"}
@@ -59,11 +67,24 @@ def test_the_same_addresses_as_json_take_a_key(site: Site, acme: Tenant) -> None
     version = shown["version"]
     assert (shown["versions"], shown["instances"]["waiting"], shown["secrets"]) == (1, 1, ["TOKEN"])
     page = site.client.get(PAGE.format("acme", "theirs"), headers=held).json()
-    assert (page["kind"], page["tenant"], page["source"], json.loads(page["params"])) == ("instance", "acme", WAITS, {"who": "Ada"})
+    assert (page["kind"], page["tenant"], page["source"], json.loads(page["params"])) == (
+        "instance",
+        "acme",
+        WAITS,
+        {"who": "Ada"},
+    )
     assert page["instance"]["snippet"] == version and page["snippet"] is None
-    assert site.client.get(PAGE.format("acme", "theirs"), params={"at": 1}, headers=held).json()["instance"]["status"] == "queued"
+    assert (
+        site.client.get(PAGE.format("acme", "theirs"), params={"at": 1}, headers=held).json()["instance"]["status"]
+        == "queued"
+    )
     assert site.client.get(PAGE.format("acme", "nowhere"), headers=held).status_code == 404
-    assert site.client.get(PAGE.format("other", "theirs"), headers=JSON | {"Authorization": f"Bearer {other.key}"}).status_code == 404
+    assert (
+        site.client.get(
+            PAGE.format("other", "theirs"), headers=JSON | {"Authorization": f"Bearer {other.key}"}
+        ).status_code
+        == 404
+    )
 
 
 def test_a_run_on_edited_code_shows_that_code(site: Site, acme: Tenant) -> None:
@@ -108,7 +129,15 @@ def test_the_pages_stream_carries_the_key_reads_split_messages_and_goes_on_where
             self.send_header("Content-Type", "text/event-stream")
             self.end_headers()
             first = len(asked) == 1
-            for part in ("retry: 1\n\nid: 2\nev", 'ent: journal\ndata: [{"seq":1},\ndata: "é"]\n', "\nid: 3\nevent: journal\ndata: half of one") if first else ("id: 3\nevent: journal\ndata: 7\n\n",):
+            for part in (
+                (
+                    "retry: 1\n\nid: 2\nev",
+                    'ent: journal\ndata: [{"seq":1},\ndata: "é"]\n',
+                    "\nid: 3\nevent: journal\ndata: half of one",
+                )
+                if first
+                else ("id: 3\nevent: journal\ndata: 7\n\n",)
+            ):
                 self.wfile.write(part.encode())
                 self.wfile.flush()
 

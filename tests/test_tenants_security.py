@@ -1,4 +1,6 @@
-"""What one tenant can do to another over HTTP: nothing, and it learns nothing either, not even whether the other is there."""
+"""What one tenant can do to another over HTTP: nothing, and it learns nothing either, not even whether the other is
+there.
+"""
 
 import re
 from typing import Any
@@ -55,7 +57,11 @@ def filled(call: Call, tenant: str, version: str = "v", id: str = "theirs") -> s
 
 def ask(site: Site, call: Call, path: str, key: str | None) -> httpx2.Response:
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-    body = None if call.method == "GET" else BODIES.get(path.partition("/tenants/")[2].partition("/")[1] + path.split("/", 4)[-1], {})
+    body = (
+        None
+        if call.method == "GET"
+        else BODIES.get(path.partition("/tenants/")[2].partition("/")[1] + path.split("/", 4)[-1], {})
+    )
     return site.client.request(call.method, path, headers=headers, json=body)
 
 
@@ -76,7 +82,9 @@ def test_no_call_takes_another_tenants_key_or_none(site: Site, acme: Tenant, mal
     for key in ("pk_guessed", "x" * 300, site.settings.operator_token):
         assert code_of(ask(site, call, path, key)) in ((403, "key.wrong"), (401, "key.missing"))
     nobody = ask(site, call, filled(call, "nobody", version), mallory.key)
-    assert (nobody.status_code, nobody.json()) == (theirs.status_code, theirs.json()), "a tenant that is there answers as one that is not"
+    assert (nobody.status_code, nobody.json()) == (theirs.status_code, theirs.json()), (
+        "a tenant that is there answers as one that is not"
+    )
     assert everything_of(acme) == before
 
 
@@ -103,7 +111,10 @@ def test_versions_of_another_tenant_can_not_be_named(acme: Tenant, mallory: Tena
     assert code_of(mallory.ask("GET", f"/workflow/{version}")) == (404, "version.not_found")
     assert code_of(mallory.ask("POST", "/instances", json={"version": version})) == (404, "version.not_found")
     mallory.create(id="mine")
-    assert code_of(mallory.ask("POST", "/instances/mine/migrate", json={"version": version})) == (404, "version.not_found")
+    assert code_of(mallory.ask("POST", "/instances/mine/migrate", json={"version": version})) == (
+        404,
+        "version.not_found",
+    )
 
 
 def test_deployed_code_is_not_among_the_shared_snippets(site: Site, acme: Tenant) -> None:
@@ -120,15 +131,23 @@ def test_nothing_that_a_tenant_sees_counts_what_others_have(site: Site, acme: Te
     second = mallory.create(id="after")
     mallory.finish("before"), mallory.finish("after")
     listed = mallory.ask("GET", "/instances").json()
-    assert {it["id"] for it in listed["instances"]} >= {"before", "after"} and not any("many" in it["id"] for it in listed["instances"])
+    assert {it["id"] for it in listed["instances"]} >= {"before", "after"} and not any(
+        "many" in it["id"] for it in listed["instances"]
+    )
     assert sum(listed["counts"].values()) == len(listed["instances"])
     views = [mallory.ask("GET", f"/instances/{made['id']}").json() for made in (first, second)]
     same = [
-        {key: value for key, value in view.items() if key not in ("id", "url", "created_at", "started_at", "ended_at", "kept_until")}
+        {
+            key: value
+            for key, value in view.items()
+            if key not in ("id", "url", "created_at", "started_at", "ended_at", "kept_until")
+        }
         for view in views
     ]
     for view in same:
-        view["executions"] = [{key: value for key, value in it.items() if not key.endswith("_at")} for it in view["executions"]]
+        view["executions"] = [
+            {key: value for key, value in it.items() if not key.endswith("_at")} for it in view["executions"]
+        ]
     assert same[0] == same[1], "no number tells how much went on between them"
     health = site.client.get("/healthz").json()
     assert sum(health["instances"].values()) < 20, "nor does the health of the server"
@@ -142,7 +161,9 @@ def test_a_path_can_not_be_bent_to_another_tenant(site: Site, acme: Tenant, mall
         "/api/tenants//instances/theirs",
         "/api/tenants/acme%00/instances/theirs",
     ):
-        request = site.client.build_request("GET", f"http://127.0.0.1:{site.port}/", headers={"Authorization": f"Bearer {mallory.key}"})
+        request = site.client.build_request(
+            "GET", f"http://127.0.0.1:{site.port}/", headers={"Authorization": f"Bearer {mallory.key}"}
+        )
         request.url = request.url.copy_with(scheme="http", host="127.0.0.1", port=site.port, raw_path=path.encode())
         answer = site.client.send(request)
         assert answer.status_code in (400, 403, 404) and "theirs" not in answer.text
@@ -190,15 +211,28 @@ def test_keys_and_trigger_secrets_are_not_in_the_log_nor_in_the_database(site: S
 def test_the_tenants_page_is_the_operators(site: Site, acme: Tenant) -> None:
     client = site.client
     assert code_of(client.get("/tenants", headers={"Accept": "application/json"})) == (401, "operator.token_missing")
-    assert client.get("/tenants?operator=1", headers={"Accept": "text/html"}).headers["www-authenticate"].startswith("Basic realm=")
+    assert (
+        client.get("/tenants?operator=1", headers={"Accept": "text/html"})
+        .headers["www-authenticate"]
+        .startswith("Basic realm=")
+    )
     for wrong in ({"Authorization": f"Bearer {acme.key}"}, {"Authorization": "Bearer x"}):
-        assert code_of(client.get("/tenants", headers={"Accept": "application/json", **wrong})) == (403, "operator.token_wrong")
+        assert code_of(client.get("/tenants", headers={"Accept": "application/json", **wrong})) == (
+            403,
+            "operator.token_wrong",
+        )
     page = client.get("/tenants", auth=("anyone", OPERATOR), headers={"Accept": "text/html"})
     assert page.status_code == 200 and ">acme</th>" in page.text and "acmes secret" not in page.text
-    listed = client.get("/tenants", headers={"Accept": "application/json", "Authorization": f"Bearer {OPERATOR}"}).json()
+    listed = client.get(
+        "/tenants", headers={"Accept": "application/json", "Authorization": f"Bearer {OPERATOR}"}
+    ).json()
     row = next(it for it in listed["tenants"] if it["name"] == "acme")
     assert row["version"]["number"] == 1 and row["instances"]["waiting"] >= 1
-    page = client.get("/tenants", params={"limit": 1, "after": "acme"}, headers={"Accept": "application/json", "Authorization": f"Bearer {OPERATOR}"})
+    page = client.get(
+        "/tenants",
+        params={"limit": 1, "after": "acme"},
+        headers={"Accept": "application/json", "Authorization": f"Bearer {OPERATOR}"},
+    )
     assert page.json()["tenants"][0]["name"] == "mallory"
 
 

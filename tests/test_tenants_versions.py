@@ -1,4 +1,6 @@
-"""Tenants that deploy: versions are immutable and kept, instances stay on theirs, and migrate where their history fits."""
+"""Tenants that deploy: versions are immutable and kept, instances stay on theirs,
+and migrate where their history fits.
+"""
 
 import asyncio
 from typing import Any
@@ -109,7 +111,10 @@ async def test_old_versions_that_nothing_needs_make_room_for_new_ones(engine: En
     other = await asleep(engine, tenants, version=(await tenants.versions("acme", None, 9))[1].id)
     await asleep(engine, tenants)
     assert (await tenants.deploy("acme", held("6")))[1] is False
-    with pytest.raises(errors.VersionsFull, match=r"3 versions, which is the most.* versions_per_tenant \(PLAYGROUND_VERSIONS_PER_TENANT\)") as full:
+    with pytest.raises(
+        errors.VersionsFull,
+        match=r"3 versions, which is the most.* versions_per_tenant \(PLAYGROUND_VERSIONS_PER_TENANT\)",
+    ) as full:
         await tenants.deploy("acme", held("8"))
     assert full.value.details == {"setting": "versions_per_tenant"}
     for going, answer in ((instance, "0"), (other, "5")):
@@ -144,7 +149,9 @@ async def test_a_version_that_nothing_needs_can_be_deleted(engine: Engine) -> No
 
 
 @on_engine()
-async def test_older_code_that_is_deployed_again_is_a_version_of_its_own_and_earlier_runs_keep_theirs(engine: Engine) -> None:
+async def test_older_code_that_is_deployed_again_is_a_version_of_its_own_and_earlier_runs_keep_theirs(
+    engine: Engine,
+) -> None:
     tenants = Tenants(engine)
     first, _ = await tenants.deploy("acme", held("one"))
     early = await engine.store.find("acme", (await tenants.create("acme")).id)
@@ -282,7 +289,10 @@ async def test_a_pause_that_waited_for_the_worker_takes_effect_when_it_is_droppe
         ('await step.do("renamed", lambda: 1)\nawait step.wait_for_event("go", "go")', "it does not come to first-1"),
         ("return 1", "it does not come to first-1, go-1"),
         ('raise ValueError("at once")', "it does not come to first-1, go-1"),
-        ('await self.env.KV.put("k", 1)\nawait step.do("first", lambda: 1)', "(it calls KV.put outside steps, which a trial refuses)"),
+        (
+            'await self.env.KV.put("k", 1)\nawait step.do("first", lambda: 1)',
+            "(it calls KV.put outside steps, which a trial refuses)",
+        ),
         ("await asyncio.sleep(60)", "it does not come to first-1, go-1"),
         ("import os\nos._exit(0)", "could not be tried"),
     ],
@@ -335,7 +345,12 @@ async def test_what_can_not_be_migrated_says_why(engine: Engine) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value", "said"),
-    [("no good", "abcd", "name takes"), ("1ST", "abcd", "name takes"), ("SHORT", "abc", "at least 4"), ("LONG", "x" * 17_000, "at most 16,384")],
+    [
+        ("no good", "abcd", "name takes"),
+        ("1ST", "abcd", "name takes"),
+        ("SHORT", "abc", "at least 4"),
+        ("LONG", "x" * 17_000, "at most 16,384"),
+    ],
 )
 @on_engine()
 async def test_a_secret_that_can_not_be_kept_is_refused(engine: Engine, name: str, value: str, said: str) -> None:

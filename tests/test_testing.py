@@ -1,4 +1,6 @@
-"""`playground.testing` as its users meet it: the examples of docs/testing.md run here, and what each tool of the tester does."""
+"""`playground.testing` as its users meet it: the examples of docs/testing.md run here, and what each tool of the tester
+does.
+"""
 
 import asyncio
 import logging
@@ -103,7 +105,9 @@ async def test_a_step_can_be_given_errors_for_some_attempts_and_time_skips_their
 
 @story
 async def test_mocks_are_for_a_count_if_one_is_given_and_follow_each_other():
-    source = SHOP.split("        @step.do")[0] + '        return [await step.do("a", lambda: "real") for _ in range(4)]\n'
+    source = (
+        SHOP.split("        @step.do")[0] + '        return [await step.do("a", lambda: "real") for _ in range(4)]\n'
+    )
     async with WorkflowTester(source) as tester:
         tester.mock_step("a", count=2, result="second")
         tester.mock_step("a", result="first one asked", times=1)
@@ -247,6 +251,7 @@ async def test_a_killed_workers_finally_does_not_run_before_the_test_is_over():
                     TAKEN.append(f"finally {ctx.attempt}")
 
             await work()
+
     async with WorkflowTester(Careful) as tester:
         run = await tester.create()
         await run.wait_for_step("work", status="running")
@@ -257,7 +262,8 @@ async def test_a_killed_workers_finally_does_not_run_before_the_test_is_over():
 
 
 def test_the_examples_of_the_documentation():
-    blocks = re.findall(r"(?<!\.py`:\n\n)```python\n(.*?)```", DOCS.read_text(), re.DOTALL)  # files have a test of their own
+    # Files have a test of their own.
+    blocks = re.findall(r"(?<!\.py`:\n\n)```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
     assert len(blocks) > 3
     namespace: dict = {"__name__": "documented"}
     sys.modules["documented"] = sys.modules[__name__]

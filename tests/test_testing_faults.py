@@ -1,4 +1,6 @@
-"""What the test kit finds that a test did not look for: a replay that took another way, an unused mock, odd arguments."""
+"""What the test kit finds that a test did not look for: a replay that took another way, an unused mock,
+odd arguments.
+"""
 
 import re
 

@@ -1,4 +1,6 @@
-"""The package's types hold, as mypy sees them under the rules of pyproject.toml, and a program that embeds it is told of its mistakes."""
+"""The package's types hold, as mypy sees them under the rules of pyproject.toml, and a program that embeds it is told
+of its mistakes.
+"""
 
 import re
 import subprocess
@@ -19,7 +21,8 @@ class Weather(Binding):
 
 async def main() -> WorkflowInstance:
     async with playground.open_engine("sqlite:///workflows.db", workers=2) as engine:
-        flows = Dispatcher(engine, lambda metadata: Code("", env={"WEATHER": Weather()})).wrap_binding({"tenant": "acme"})
+        dispatcher = Dispatcher(engine, lambda metadata: Code("", env={"WEATHER": Weather()}))
+        flows = dispatcher.wrap_binding({"tenant": "acme"})
         made = await flows.create(params={"name": "Ada"})
         await made.pause(now=True)
         playground.open_engin("sqlite:///workflows.db")
@@ -38,7 +41,9 @@ MISTAKES = {
 def test_the_types_hold_here_and_in_a_program_that_embeds_us(tmp_path: Path) -> None:
     program = tmp_path / "embedding_program.py"
     program.write_text(EMBEDDING)
-    checked = subprocess.run([sys.executable, "-m", "mypy", "playground", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy", "playground", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     found = re.findall(r"^(.+\.py):(\d+): error: .*\[([\w-]+)\]$", checked.stdout, flags=re.MULTILINE)
     lines = EMBEDDING.splitlines()
     told = {lines[int(line) - 1].strip(): code for file, line, code in found if Path(file).name == program.name}

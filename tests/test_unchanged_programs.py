@@ -1,4 +1,6 @@
-"""Workflows written for Cloudflare's Python Workflows run here as they are: fixtures/cloudflare holds one per way to write them."""
+"""Workflows written for Cloudflare's Python Workflows run here as they are: fixtures/cloudflare holds one per way to
+write them.
+"""
 
 import json
 from pathlib import Path
@@ -15,7 +17,9 @@ EXPECTED = json.loads((FOLDER / "expected.json").read_text("utf-8"))
 def outcomes(tmp_path_factory) -> dict[str, Outcome]:
     """Every program run to its end, all at once."""
     programs = {
-        name: Program((FOLDER / f"{name}.py").read_text("utf-8"), expected.get("params"), dict(expected.get("events", [])))
+        name: Program(
+            (FOLDER / f"{name}.py").read_text("utf-8"), expected.get("params"), dict(expected.get("events", []))
+        )
         for name, expected in EXPECTED.items()
     }
     return run(run_all(programs, tmp_path_factory.mktemp("unchanged")))

@@ -117,6 +117,12 @@ def test_a_page_asks_for_few_files() -> None:
     """What the page needs is in two files of its own and two of the editor; what is loaded later adds a few."""
     assets = Assets.of(paths.bundle())
     assert {name: len(entry.imports) for name, entry in assets.entries.items() if entry.imports} == {
-        "js/app.js": 1, "js/embed.js": 1, "js/compare.js": 1, "js/pick-runs.js": 1, "js/tenants/all.js": 1, "js/tenants/make.js": 1, "editor/editor.js": 1,
-    }  # fmt: skip
+        "js/app.js": 1,
+        "js/embed.js": 1,
+        "js/compare.js": 1,
+        "js/pick-runs.js": 1,
+        "js/tenants/all.js": 1,
+        "js/tenants/make.js": 1,
+        "editor/editor.js": 1,
+    }
     assert max(len(files) for entry in assets.entries.values() for files in entry.later.values()) <= 4

@@ -1,6 +1,5 @@
 """Whose request it is: addresses behind proxies, rates, tokens and origins."""
 
-
 import pytest
 from request_support import request
 
@@ -149,6 +148,8 @@ def test_a_change_is_refused_when_another_site_asks(headers: dict[str, str], pas
 
 
 def test_every_error_of_an_operation_has_a_status() -> None:
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.WorkflowError)]
+    kinds = [
+        kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.WorkflowError)
+    ]
     assert len(kinds) > 10
     assert [kind.code for kind in kinds if kind.code not in STATUS_OF] == []

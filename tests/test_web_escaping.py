@@ -1,4 +1,6 @@
-"""What a tenant wrote is text wherever it is shown: pages have the same elements and attributes as with harmless words in its place."""
+"""What a tenant wrote is text wherever it is shown: pages have the same elements and attributes as with harmless words
+in its place.
+"""
 
 import json
 import re
@@ -18,14 +20,19 @@ HOSTILE: dict[str, str] = {
     "templates": "{{ 7*7 }} {% raw %} ${7*7} #{7*7} <%= 7 %>",
     "a link": "javascript:alert(1) data:text/html,<script>alert(1)</script> //evil.example",
     "event streams": "\n\nevent: end\ndata: {}\n\nid: 999\nretry: 1\n\r\rdata: x\r\n\r\n",
-    "event streams for who splits lines as Python does": "\u2028\u2028event: end\u2028data: {}\u2028\u2028\x85\x85event: end\x85data: {}\u2029\u2029",
-    "terminals": "\x1b[31mred\x1b[0m \x1b]0;title\x07 \x1b[2J \x1b]8;;javascript:alert(1)\x07link\x1b]8;;\x07 \x9b2J \x08\x7f",
+    "event streams for who splits lines as Python does": (
+        "\u2028\u2028event: end\u2028data: {}\u2028\u2028\x85\x85event: end\x85data: {}\u2029\u2029"
+    ),
+    "terminals": (
+        "\x1b[31mred\x1b[0m \x1b]0;title\x07 \x1b[2J \x1b]8;;javascript:alert(1)\x07link\x1b]8;;\x07 \x9b2J \x08\x7f"
+    ),
     "directions": "\u202egnp.exe\u202c \u2066x\u2069 \u2028 \u2029 \ufeff \u200b",
 }
 LINES = ("event streams",)
 STREAM_FIELDS = {"event", "data", "id", "retry"}
 
-# Everything that a tenant chooses and somebody is shown: docstring, names, printed lines, results, errors with their type, traceback and notes.
+# Everything that a tenant chooses and somebody is shown: docstring, names, printed lines, results, errors with their
+# type, traceback and notes.
 SOURCE = '''\
 """{text}"""
 import logging
@@ -70,7 +77,9 @@ class Structure(HTMLParser):
         self.found.append((tag, *values))
         for name in ("href", "src", "action"):
             address = str(values.get(name) or "")
-            assert not re.match(r"\s*(javascript|data|//)", address.lower()) or address.startswith("data:image"), address
+            assert not re.match(r"\s*(javascript|data|//)", address.lower()) or address.startswith("data:image"), (
+                address
+            )
 
     def handle_data(self, data: str) -> None:
         self.texts.append(data)
@@ -96,7 +105,8 @@ def structure(html: str, kind: str = "") -> object:
 def finished(site: Site, text: str) -> dict[str, Any]:
     """A run that has shown this text wherever it can."""
     made = site.create(source_of(text), params={text: text})
-    site.client.get(f"/api{made['url']}/stream").read()  # to its end; in bytes, since httpx takes more than the standard's line ends for such
+    # To its end; in bytes, since httpx takes more than the standard's line ends for such.
+    site.client.get(f"/api{made['url']}/stream").read()
     assert site.client.get(f"/api{made['url']}").json()["status"] == "errored"
     return made
 
@@ -106,7 +116,12 @@ def pages(site: Site, text: str) -> dict[str, str]:
     source = source_of(text)
     made = finished(site, text)
     shared = site.client.post("/api/snippets", json={"source": source, "params": {text: text}}).json()["url"]
-    addresses = {"run": made["url"], "a moment of the run": made["url"] + "?at=3", "snippet": shared, "embed": shared + "/embed"}
+    addresses = {
+        "run": made["url"],
+        "a moment of the run": made["url"] + "?at=3",
+        "snippet": shared,
+        "embed": shared + "/embed",
+    }
     return {name: site.client.get(address, headers=BROWSER).text for name, address in addresses.items()}
 
 
@@ -133,8 +148,14 @@ def test_a_stream_has_the_same_messages_whatever_a_tenant_wrote(site: Site, kind
         fields = [line.partition(": ")[0] for line in lines if line]
         journal = [event for line in lines if line.startswith("data: [") for event in json.loads(line[6:])]
         assert set(fields) <= STREAM_FIELDS
-        assert any(event["data"].get("text") == text for event in journal if event["type"] == "log") or "\r" in text or "\n" in text
-        return [line for line in lines if line.startswith("event: ") and line != "event: journal"], [e["type"] for e in journal if e["type"] != "log"]
+        assert (
+            any(event["data"].get("text") == text for event in journal if event["type"] == "log")
+            or "\r" in text
+            or "\n" in text
+        )
+        return [line for line in lines if line.startswith("event: ") and line != "event: journal"], [
+            e["type"] for e in journal if e["type"] != "log"
+        ]
 
     assert told(HOSTILE[kind]) == told(HARMLESS)
 

@@ -1,4 +1,6 @@
-"""Folds kept for people: what they answer is what folding the whole journal would, though ended steps are kept as text."""
+"""Folds kept for people: what they answer is what folding the whole journal would,
+though ended steps are kept as text.
+"""
 
 import asyncio
 import json
@@ -7,7 +9,18 @@ from typing import Any
 
 import msgspec
 import pytest
-from store_support import AT, completed, create, do, execution_ended, execution_started, quick, sleep, started, with_store
+from store_support import (
+    AT,
+    completed,
+    create,
+    do,
+    execution_ended,
+    execution_started,
+    quick,
+    sleep,
+    started,
+    with_store,
+)
 
 from playground.web.fold_cache import Fold, Folds
 from playground.web.journal_reader import VALUES_BYTES, partly_read
@@ -15,7 +28,9 @@ from playground.workflows import events as ev
 from playground.workflows.events import Event, NewEvent, StepKey
 from playground.workflows.state import fold
 
-JOURNALS = {path.stem: json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "journals").glob("*.json"))}
+JOURNALS = {
+    path.stem: json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "journals").glob("*.json"))
+}
 NAPS = 1_200  # more than are read at once
 
 
@@ -23,7 +38,15 @@ def events(name: str) -> list[Event]:
     """A recorded journal."""
     found = JOURNALS[name]
     return [
-        Event(it["seq"], it["at"], it["type"], it["execution"], StepKey.from_json(it["step"]) if "step" in it else None, it["data"]) for it in found
+        Event(
+            it["seq"],
+            it["at"],
+            it["type"],
+            it["execution"],
+            StepKey.from_json(it["step"]) if "step" in it else None,
+            it["data"],
+        )
+        for it in found
     ]
 
 
@@ -53,19 +76,33 @@ def test_a_fold_that_has_put_steps_away_takes_no_restart() -> None:
 
 def test_steps_are_read_with_their_large_values_as_text() -> None:
     large, small = ["x" * 200], [1]
-    step = {"kind": "do", "output": large, "attempts": [{"attempt": 1, "error": {"message": "y" * 200}}], "config": {"timeout": 5}}
-    rolled = {"kind": "do", "output": small, "rollback": {"status": "errored", "error": {"message": "z" * 200}, "attempts": []}}
+    step = {
+        "kind": "do",
+        "output": large,
+        "attempts": [{"attempt": 1, "error": {"message": "y" * 200}}],
+        "config": {"timeout": 5},
+    }
+    rolled = {
+        "kind": "do",
+        "output": small,
+        "rollback": {"status": "errored", "error": {"message": "z" * 200}, "attempts": []},
+    }
     shown = partly_read(msgspec.Raw(msgspec.json.encode([step, rolled])))
     assert bytes(shown[0]["output"]) == msgspec.json.encode(large)
     assert bytes(shown[0]["attempts"][0]["error"]) == msgspec.json.encode({"message": "y" * 200})
     assert (shown[0]["attempts"][0]["attempt"], shown[0]["config"], shown[1]["output"]) == (1, {"timeout": 5}, small)
-    assert (shown[1]["rollback"]["status"], bytes(shown[1]["rollback"]["error"])) == ("errored", msgspec.json.encode({"message": "z" * 200}))
+    assert (shown[1]["rollback"]["status"], bytes(shown[1]["rollback"]["error"])) == (
+        "errored",
+        msgspec.json.encode({"message": "z" * 200}),
+    )
 
 
 @with_store
 async def test_thousands_of_ended_steps_are_held_as_text_and_a_restart_folds_afresh(store):
     (row,) = await create(store, "i")
-    naps = [event for count in range(1, NAPS + 1) for event in (started(sleep(count=count)), completed(sleep(count=count)))]
+    naps = [
+        event for count in range(1, NAPS + 1) for event in (started(sleep(count=count)), completed(sleep(count=count)))
+    ]
     await store.append(row.key, [execution_started(), *naps, started(do("open"))], execution=None, at=AT)
     folds = Folds(store)
     kept = await folds.now(await store.find("", "i"))
@@ -73,7 +110,12 @@ async def test_thousands_of_ended_steps_are_held_as_text_and_a_restart_folds_afr
     assert [step["status"] for step in shown] == ["completed"] * NAPS + ["running"]
     assert list(kept.state.steps) == [do("open")]
     origin = {"kind": ev.SLEEP, "name": "nap", "count": 3}
-    await store.append(row.key, [execution_ended(), NewEvent(ev.WORKFLOW_RESTARTED, {"from_step": origin}), *quick(do("then"))], execution=None, at=AT)
+    await store.append(
+        row.key,
+        [execution_ended(), NewEvent(ev.WORKFLOW_RESTARTED, {"from_step": origin}), *quick(do("then"))],
+        execution=None,
+        at=AT,
+    )
     assert [step["name"] for step in msgspec.json.decode((await folds.now(row)).steps())] == ["nap", "nap", "then"]
     assert len(msgspec.json.decode((await folds.until(await store.find("", "i"), 2 * NAPS)).steps())) == NAPS - 1
 

@@ -1,4 +1,6 @@
-"""Under which names the server answers: a website that points a name of its own at it (DNS rebinding) gets nothing, however it asks."""
+"""Under which names the server answers: a website that points a name of its own at it (DNS rebinding) gets nothing,
+however it asks.
+"""
 
 import pytest
 from http_support import HELLO, MakeSite
@@ -9,8 +11,28 @@ from playground.web.http.errors import HostRefused
 from playground.web.http.hosts import Hosts
 from playground.web.http.listening import CannotListen, is_loopback
 
-OWN = ("localhost:8000", "LOCALHOST", "localhost.", "app.localhost:8000", "127.0.0.1:8000", "127.9.9.9", "[::1]:8000", "192.0.2.7:8000")
-FOREIGN = ("evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "evil-localhost", "192.0.2.8", "0.0.0.0", "[::]", "2130706433", "x", "")
+OWN = (
+    "localhost:8000",
+    "LOCALHOST",
+    "localhost.",
+    "app.localhost:8000",
+    "127.0.0.1:8000",
+    "127.9.9.9",
+    "[::1]:8000",
+    "192.0.2.7:8000",
+)
+FOREIGN = (
+    "evil.example",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example",
+    "evil-localhost",
+    "192.0.2.8",
+    "0.0.0.0",
+    "[::]",
+    "2130706433",
+    "x",
+    "",
+)
 PLAY = {"public_url": "https://play.example:8443"}
 LISTED = {"allowed_hosts": " Play.Example. , .tailnet.example,[2001:db8::1]"}
 EVERYTHING = {"any.example", *FOREIGN}
@@ -21,7 +43,12 @@ EVERYTHING = {"any.example", *FOREIGN}
     [
         ({}, True, False, set()),
         (PLAY, True, False, {"play.example", "play.example:8443"}),
-        (LISTED, True, False, {"play.example:9", "PLAY.EXAMPLE", "tailnet.example", "a.b.tailnet.example", "[2001:db8::1]:80"}),
+        (
+            LISTED,
+            True,
+            False,
+            {"play.example:9", "PLAY.EXAMPLE", "tailnet.example", "a.b.tailnet.example", "[2001:db8::1]:80"},
+        ),
         (LISTED | {"trusted_proxies": "10.0.0.1"}, True, False, {"play.example"}),
         (LISTED, False, False, {"play.example"}),
         (PLAY, False, False, {"play.example"}),
@@ -33,11 +60,18 @@ EVERYTHING = {"any.example", *FOREIGN}
         ({"trusted_proxies": "127.0.0.1"}, True, True, set()),
     ],
 )
-def test_which_names_are_answered(settings: dict[str, str], loopback: bool, unprotected: bool, answered: set[str]) -> None:
+def test_which_names_are_answered(
+    settings: dict[str, str], loopback: bool, unprotected: bool, answered: set[str]
+) -> None:
     hosts = Hosts.of(Settings(**settings), loopback=loopback, unprotected=unprotected)
     for name in {*OWN, *answered}:
         hosts.check(asked(name))
-    for name in {*FOREIGN, "tailnet.example.evil.example", "eviltailnet.example", "play.example.evil.example"} - answered:
+    for name in {
+        *FOREIGN,
+        "tailnet.example.evil.example",
+        "eviltailnet.example",
+        "play.example.evil.example",
+    } - answered:
         if answered is not EVERYTHING:
             with pytest.raises(HostRefused):
                 hosts.check(asked(name))
@@ -46,10 +80,20 @@ def test_which_names_are_answered(settings: dict[str, str], loopback: bool, unpr
 
 def asked(host: str) -> Request:
     """A request for this host, on a connection that came to 192.0.2.7."""
-    return Request({"type": "http", "method": "GET", "path": "/", "headers": [(b"host", host.encode())], "server": ("192.0.2.7", 8000)})
+    return Request(
+        {
+            "type": "http",
+            "method": "GET",
+            "path": "/",
+            "headers": [(b"host", host.encode())],
+            "server": ("192.0.2.7", 8000),
+        }
+    )
 
 
-@pytest.mark.parametrize("setting", ["https://play.example", "play.example:8000", "a b", "*.example", "bücher.example", "play..example", "."])
+@pytest.mark.parametrize(
+    "setting", ["https://play.example", "play.example:8000", "a b", "*.example", "bücher.example", "play..example", "."]
+)
 def test_what_is_no_name_is_no_setting(setting: str) -> None:
     with pytest.raises(BadSetting, match=r"allowed_hosts .* has .*play\.example"):
         Hosts.of(Settings(allowed_hosts=setting), loopback=True, unprotected=False)
@@ -99,7 +143,10 @@ def test_the_refusal_says_what_to_do(make_site: MakeSite) -> None:
     assert "not to box.lan." in told["message"] and "--allowed-hosts box.lan" in told["message"]
     page = here.client.get("/", headers={"Host": "box.lan:8000", "Accept": "text/html"})
     assert (page.text, page.headers["content-type"]) == (told["message"] + "\n", "text/plain; charset=utf-8")
-    assert here.client.get("/about", headers={"Host": f"app.localhost:{here.port}", "Accept": "text/html"}).status_code == 200
+    assert (
+        here.client.get("/about", headers={"Host": f"app.localhost:{here.port}", "Accept": "text/html"}).status_code
+        == 200
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,6 +161,8 @@ def test_other_names_are_answered_as_set_and_the_log_says_when_any_is(
     make_site: MakeSite, settings: dict[str, str], others: int, warned: int
 ) -> None:
     here = make_site(**settings)
-    statuses = [here.client.get("/healthz", headers={"Host": name}).status_code for name in ("play.example", "evil.example")]
+    statuses = [
+        here.client.get("/healthz", headers={"Host": name}).status_code for name in ("play.example", "evil.example")
+    ]
     assert statuses == [200, others]
     assert len(here.log.of("any_host")) == warned

@@ -1,4 +1,6 @@
-"""Requests that a proxy before this server might read otherwise, or that are no requests: each has one answer, which gives nothing away."""
+"""Requests that a proxy before this server might read otherwise, or that are no requests: each has one answer, which
+gives nothing away.
+"""
 
 import re
 import socket
@@ -71,22 +73,54 @@ STRANGE: dict[str, tuple[bytes, int]] = {
     "a broken escape": (b"GET /%zz/%2 HTTP/1.1\r\n" + HOST + b"\r\n", 404),
     "two slashes": (b"GET //evil.example/ HTTP/1.1\r\n" + HOST + b"\r\n", 404),
     "a slash at the end": (b"GET /about/ HTTP/1.1\r\n" + HOST + b"\r\n", 404),
-    "an address with a server's name": (b"GET http://evil.example/about HTTP/1.1\r\n" + HOST + b"Accept: text/html\r\n\r\n", 200),
+    "an address with a server's name": (
+        b"GET http://evil.example/about HTTP/1.1\r\n" + HOST + b"Accept: text/html\r\n\r\n",
+        200,
+    ),
     "no address": (b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n", 404),
     "a trace": (b"TRACE /about HTTP/1.1\r\n" + HOST + b"X-Secret: told\r\n\r\n", 405),
-    "another method in a field": (b"GET /api/instances/x HTTP/1.1\r\n" + HOST + b"X-HTTP-Method-Override: DELETE\r\n\r\n", 404),
-    "another address in a field": (b"GET /nowhere HTTP/1.1\r\n" + HOST + b"X-Original-URL: /about\r\nX-Rewrite-URL: /about\r\n\r\n", 404),
-    "another host in a field": (b"GET /about HTTP/1.1\r\n" + HOST + b"X-Forwarded-Host: evil.example\r\nAccept: text/html\r\n\r\n", 200),
-    "a token that is not ASCII": (b"POST /api/instances/x/pause HTTP/1.1\r\n" + HOST + b"Authorization: Bearer \xff\xfe\r\nContent-Length: 0\r\n\r\n", 404),
-    "an operator's token that is not ASCII": (b"GET /tenants HTTP/1.1\r\n" + HOST + b"Authorization: Bearer \xe9\xff\r\n\r\n", 403),
-    "an operator's password that is not base64": (b"GET /tenants HTTP/1.1\r\n" + HOST + b"Authorization: Basic ////\r\n\r\n", 401),
+    "another method in a field": (
+        b"GET /api/instances/x HTTP/1.1\r\n" + HOST + b"X-HTTP-Method-Override: DELETE\r\n\r\n",
+        404,
+    ),
+    "another address in a field": (
+        b"GET /nowhere HTTP/1.1\r\n" + HOST + b"X-Original-URL: /about\r\nX-Rewrite-URL: /about\r\n\r\n",
+        404,
+    ),
+    "another host in a field": (
+        b"GET /about HTTP/1.1\r\n" + HOST + b"X-Forwarded-Host: evil.example\r\nAccept: text/html\r\n\r\n",
+        200,
+    ),
+    "a token that is not ASCII": (
+        b"POST /api/instances/x/pause HTTP/1.1\r\n"
+        + HOST
+        + b"Authorization: Bearer \xff\xfe\r\nContent-Length: 0\r\n\r\n",
+        404,
+    ),
+    "an operator's token that is not ASCII": (
+        b"GET /tenants HTTP/1.1\r\n" + HOST + b"Authorization: Bearer \xe9\xff\r\n\r\n",
+        403,
+    ),
+    "an operator's password that is not base64": (
+        b"GET /tenants HTTP/1.1\r\n" + HOST + b"Authorization: Basic ////\r\n\r\n",
+        401,
+    ),
     "an origin that is not ASCII": (CHECK + b"Origin: \xff\r\nContent-Length: 2\r\n\r\n{}", 403),
-    "a place in the stream past any": (b"GET /api/instances/x/stream HTTP/1.1\r\n" + HOST + b"Last-Event-ID: 99999999999999999\r\n\r\n", 404),
-    "JSON in another alphabet": (CHECK + b"Content-Type: application/json; charset=utf-16\r\nContent-Length: 6\r\n\r\n\xff\xfe{\x00}\x00", 400),
+    "a place in the stream past any": (
+        b"GET /api/instances/x/stream HTTP/1.1\r\n" + HOST + b"Last-Event-ID: 99999999999999999\r\n\r\n",
+        404,
+    ),
+    "JSON in another alphabet": (
+        CHECK + b"Content-Type: application/json; charset=utf-16\r\nContent-Length: 6\r\n\r\n\xff\xfe{\x00}\x00",
+        400,
+    ),
     "a form": (CHECK + b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 8\r\n\r\nsource=x", 400),
     "a packed body": (CHECK + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n\x1f\x8b", 400),
     "a chunk with an extension": (CHECK + b"Transfer-Encoding: chunked\r\n\r\n2;a=b\r\n{}\r\n0\r\n\r\n", 400),
-    "a field after the chunks": (CHECK + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nAuthorization: Bearer x\r\n\r\n", 400),
+    "a field after the chunks": (
+        CHECK + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nAuthorization: Bearer x\r\n\r\n",
+        400,
+    ),
 }
 
 
@@ -107,7 +141,10 @@ def test_what_can_be_read_in_two_ways_is_refused_and_nothing_after_it_heard(site
     assert received.startswith(b"HTTP/1.1 400 ")
     assert len(re.findall(rb"HTTP/1\.1 \d\d\d", received)) == 1, "the request behind it was heard"
     assert b"nosniff" in head and b"connection: close" in head
-    assert body == b'{"error":{"code":"bad_request","message":"This is no request of HTTP/1.1, or one that could be read in two ways."}}'
+    assert body == (
+        b'{"error":{"code":"bad_request","message":"This is no request of HTTP/1.1, or one that could be read in '
+        b'two ways."}}'
+    )
 
 
 @pytest.mark.parametrize("case", STRANGE)
@@ -118,7 +155,10 @@ def test_what_is_strange_is_answered_without_harm(site: Site, case: str) -> None
     assert received.startswith(b"HTTP/1.1 %d " % status), head
     assert b"nosniff" in head
     assert b"X-Evil" not in head and b"x-evil" not in head
-    assert not any(leak in body for leak in (b"root:", b"[project]", b"Settings", b"Traceback", b"evil.example", b"X-Secret", b"told"))
+    assert not any(
+        leak in body
+        for leak in (b"root:", b"[project]", b"Settings", b"Traceback", b"evil.example", b"X-Secret", b"told")
+    )
     assert site.log.of("failed") == []
 
 
@@ -154,7 +194,12 @@ def test_a_stream_is_sent_in_the_words_of_the_version_that_asks(site: Site, requ
 
 def test_an_old_client_and_an_ordinary_one_are_served(site: Site) -> None:
     assert said(site, b"GET /healthz HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200")
-    ours, others = (b"localhost", b"LOCALHOST:8000", b"127.0.0.1", b"[::1]:80"), (b"play.example.org.", b"xn--9ca.example", b"my_host")
+    ours, others = (
+        (b"localhost", b"LOCALHOST:8000", b"127.0.0.1", b"[::1]:80"),
+        (b"play.example.org.", b"xn--9ca.example", b"my_host"),
+    )
     for host in ours + others:
         answered = b"HTTP/1.1 200" if host in ours else b"HTTP/1.1 421"  # understood, and not ours
-        assert said(site, b"GET /healthz HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n").startswith(answered), host
+        assert said(site, b"GET /healthz HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n").startswith(
+            answered
+        ), host

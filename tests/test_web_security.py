@@ -1,4 +1,6 @@
-"""The web's own defences, over every address of the table: what a browser is told, who may change what, what is kept, logged and guessed."""
+"""The web's own defences, over every address of the table: what a browser is told, who may change what, what is kept,
+logged and guessed.
+"""
 
 import hmac
 import io
@@ -30,15 +32,36 @@ ELSEWHERE = {
     "a name that begins alike": {"Origin": "http://127.0.0.1.evil.example"},
     "another port": {"Origin": "http://127.0.0.1:1"},
     "no scheme": {"Origin": "127.0.0.1"},
-    "a form of another site": {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Origin": "https://evil.example"},
-    "a form of another port, in a frame": {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe", "Origin": "null"},
+    "a form of another site": {
+        "Sec-Fetch-Site": "cross-site",
+        "Sec-Fetch-Mode": "navigate",
+        "Sec-Fetch-Dest": "document",
+        "Origin": "https://evil.example",
+    },
+    "a form of another port, in a frame": {
+        "Sec-Fetch-Site": "same-site",
+        "Sec-Fetch-Mode": "navigate",
+        "Sec-Fetch-Dest": "iframe",
+        "Origin": "null",
+    },
     "another site that looks typed, to an old server": {"Sec-Fetch-Site": "", "Origin": "http://127.0.0.1:{port}"},
 }
 # How a browser asks for another site to see: as a page, in a frame, as an image, a script, or with fetch.
 LOOKS = [
-    {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest, **({"Origin": "https://evil.example"} if mode == "cors" else {})}
+    {
+        "Sec-Fetch-Site": site,
+        "Sec-Fetch-Mode": mode,
+        "Sec-Fetch-Dest": dest,
+        **({"Origin": "https://evil.example"} if mode == "cors" else {}),
+    }
     for site in ("cross-site", "same-site")
-    for mode, dest in (("navigate", "document"), ("navigate", "iframe"), ("no-cors", "image"), ("no-cors", "script"), ("cors", "empty"))
+    for mode, dest in (
+        ("navigate", "document"),
+        ("navigate", "iframe"),
+        ("no-cors", "image"),
+        ("no-cors", "script"),
+        ("cors", "empty"),
+    )
 ]
 
 
@@ -82,10 +105,17 @@ def journal(site: Site, made: dict[str, Any]) -> Any:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("call", CALLS, ids=named)
 def test_every_answer_has_its_headers(site: Site, waiting: dict[str, Any], call: Call, kind: str) -> None:
-    there = {"snippet": waiting["snippet"], "slug": "hello", "id": waiting["id"] if call.method == "GET" else "nowhere", "path": "icon.svg"}
+    there = {
+        "snippet": waiting["snippet"],
+        "slug": "hello",
+        "id": waiting["id"] if call.method == "GET" else "nowhere",
+        "path": "icon.svg",
+    }
     if call.path.endswith("/stream"):
         there["id"] = "nowhere"  # see test_stream.py for one that is there
-    answer = site.client.request(call.method, filled(call, **there), headers={**KINDS[kind], "Origin": f"http://127.0.0.1:{site.port}"})
+    answer = site.client.request(
+        call.method, filled(call, **there), headers={**KINDS[kind], "Origin": f"http://127.0.0.1:{site.port}"}
+    )
     assert answer.status_code < 500
     headers = answer.headers
     assert headers["x-content-type-options"] == "nosniff"
@@ -95,21 +125,30 @@ def test_every_answer_has_its_headers(site: Site, waiting: dict[str, Any], call:
     assert "unsafe" not in headers["content-security-policy"]
     assert policy.get("script-src", "'self'") == "'self'"
     framed = call.path.endswith("/embed") and kind == "browser"
-    assert policy["frame-ancestors"] == ("'self'" if framed else "'none'")  # where embedding is on: test_web_embedding.py
+    # Where embedding is on: test_web_embedding.py.
+    assert policy["frame-ancestors"] == ("'self'" if framed else "'none'")
     picture = headers.get("content-type") == "image/png"  # of a preview, for other sites to show
     if answer.headers.get("content-type", "").startswith("text/html"):
         assert policy["base-uri"] == "'none'" and policy["form-action"] == "'self'"
         assert "no-store" in headers["cache-control"]
     if not picture:
         assert headers["cross-origin-opener-policy"] == headers["cross-origin-resource-policy"] == "same-origin"
-    assert not [name for name in headers if name.startswith("access-control-") or name in ("set-cookie", "server", "x-powered-by")]
+    assert not [
+        name
+        for name in headers
+        if name.startswith("access-control-") or name in ("set-cookie", "server", "x-powered-by")
+    ]
 
 
 @pytest.mark.parametrize("call", [call for call in CALLS if not call.page], ids=named)
-def test_json_is_an_object_that_no_other_site_can_read_as_a_script(site: Site, waiting: dict[str, Any], call: Call) -> None:
+def test_json_is_an_object_that_no_other_site_can_read_as_a_script(
+    site: Site, waiting: dict[str, Any], call: Call
+) -> None:
     if call.path.endswith("/stream"):
         return
-    answer = site.client.request(call.method, filled(call, id=waiting["id"] if call.method == "GET" else "nowhere", slug="hello"))
+    answer = site.client.request(
+        call.method, filled(call, id=waiting["id"] if call.method == "GET" else "nowhere", slug="hello")
+    )
     if "json" in answer.headers.get("content-type", ""):
         assert answer.headers["content-type"] == "application/json"
         assert answer.content.startswith(b"{")
@@ -119,7 +158,9 @@ def test_json_is_an_object_that_no_other_site_can_read_as_a_script(site: Site, w
 
 
 @pytest.mark.parametrize("call", CHANGES, ids=named)
-def test_a_change_that_another_site_asks_for_is_refused(site: Site, waiting: dict[str, Any], acme: Tenant, call: Call) -> None:
+def test_a_change_that_another_site_asks_for_is_refused(
+    site: Site, waiting: dict[str, Any], acme: Tenant, call: Call
+) -> None:
     """Even with everything else that it takes, and whatever the form that a page could send."""
     before = journal(site, waiting)
     key = acme.key if call.key else waiting["control_token"]
@@ -133,26 +174,40 @@ def test_a_change_that_another_site_asks_for_is_refused(site: Site, waiting: dic
 
 
 @pytest.mark.parametrize("call", [call for call in CALLS if not call.changes], ids=named)
-def test_what_another_site_asks_to_see_stores_and_runs_nothing(site: Site, waiting: dict[str, Any], acme: Tenant, call: Call) -> None:
+def test_what_another_site_asks_to_see_stores_and_runs_nothing(
+    site: Site, waiting: dict[str, Any], acme: Tenant, call: Call
+) -> None:
     id = "nowhere" if call.path.endswith("/stream") else waiting["id"]
     address = filled(call, id=id, tenant="acme", snippet=waiting["snippet"], slug="hello", path="icon.svg")
     before, begun = rows(site), site.engine.counts.begun
     for headers in LOOKS:
-        answer = site.client.get(address, params={"source": HELLO + "# evil", "params": "1"}, headers={**BROWSER, **headers})
+        answer = site.client.get(
+            address, params={"source": HELLO + "# evil", "params": "1"}, headers={**BROWSER, **headers}
+        )
         assert answer.status_code < 500 and answer.status_code != 303
     assert (rows(site), site.engine.counts.begun) == (before, begun)
 
 
 def rows(site: Site) -> dict[str, int]:
-    """How many rows each table of the database has, but for events: that a worker is given up while its run waits is nobody's doing."""
+    """How many rows each table of the database has, but for events: that a worker is given up while its run waits is
+    nobody's doing.
+    """
     with closing(sqlite3.connect(site.database)) as db:
-        tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'event'")]
+        tables = [
+            name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'event'")
+        ]
         return {name: db.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in tables}
 
 
 @pytest.mark.parametrize(
     "headers",
-    [{}, {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}, {"Origin": "http://127.0.0.1:{port}"}, {"Origin": "HTTP://127.0.0.1:{port}"}],
+    [
+        {},
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "none"},
+        {"Origin": "http://127.0.0.1:{port}"},
+        {"Origin": "HTTP://127.0.0.1:{port}"},
+    ],
 )
 def test_a_change_from_our_own_pages_or_a_program_is_heard(site: Site, headers: dict[str, str]) -> None:
     given = {name: value.format(port=site.port) for name, value in headers.items()}
@@ -164,17 +219,32 @@ def test_a_controlled_call_takes_the_very_token(site: Site, waiting: dict[str, A
     other = site.create(HELLO)["control_token"]
     token, before = waiting["control_token"], journal(site, waiting)
     address = filled(call, id=waiting["id"], type="approved")
-    wrong = (other, token[:-1], token + "x", token.swapcase(), "x" * 5_000, "null", "undefined", f"{token} {token}", OPERATOR)
+    wrong = (
+        other,
+        token[:-1],
+        token + "x",
+        token.swapcase(),
+        "x" * 5_000,
+        "null",
+        "undefined",
+        f"{token} {token}",
+        OPERATOR,
+    )
     for given in (*(f"Bearer {it}" for it in wrong), f"Basic {token}", token, f"Bearer\t{token}"):
         answer = site.client.request(call.method, address, headers={"Authorization": given}, json={})
         assert code_of(answer) in ((401, "token.missing"), (403, "token.wrong")), given
     for query in ("control_token", "token", "access_token", "authorization"):
         assert site.client.request(call.method, f"{address}?{query}={token}", json={}).status_code == 401
-    assert site.client.request(call.method, address, headers={"Cookie": f"control_token={token}"}, json={}).status_code == 401
+    assert (
+        site.client.request(call.method, address, headers={"Cookie": f"control_token={token}"}, json={}).status_code
+        == 401
+    )
     assert journal(site, waiting) == before
 
 
-def test_tokens_are_kept_as_hashes_and_compared_in_constant_time(site: Site, waiting: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens_are_kept_as_hashes_and_compared_in_constant_time(
+    site: Site, waiting: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     compared: list[Any] = []
     honest = hmac.compare_digest
 
@@ -204,7 +274,16 @@ def test_who_guesses_the_operators_token_learns_nothing_more_after_the_limit(mak
 
 
 def test_nothing_lists_or_counts_what_is_somebody_elses(site: Site, waiting: dict[str, Any]) -> None:
-    for path in ("/api/instances", "/instances", "/api/instances/", "/instances/", "/api/snippets", "/s", "/api/tenants", "/api/tenants/acme"):
+    for path in (
+        "/api/instances",
+        "/instances",
+        "/api/instances/",
+        "/instances/",
+        "/api/snippets",
+        "/s",
+        "/api/tenants",
+        "/api/tenants/acme",
+    ):
         assert site.client.get(path).status_code in (404, 405), path
     for call in CALLS:
         if call.method == "GET" and "{" not in call.path:
@@ -217,11 +296,16 @@ def test_what_never_was_and_what_is_gone_are_answered_alike(site: Site) -> None:
     site.finish(gone)
     assert site.client.delete(f"/api{gone['url']}", headers=bearer(gone)).status_code == 204
     for path in ("", "/events", "/stream", "/effects"):
-        answers = [site.client.get(f"/api/instances/{id}{path}") for id in (gone["id"], str(uuid.uuid4()), "nowhere", "a b", "%00", "-")]
+        answers = [
+            site.client.get(f"/api/instances/{id}{path}")
+            for id in (gone["id"], str(uuid.uuid4()), "nowhere", "a b", "%00", "-")
+        ]
         assert {answer.status_code for answer in answers} == {404}
         assert len({answer.content for answer in answers}) == 1
     mine = site.create(HELLO)
-    refused = [site.client.post(f"/api/instances/{id}/pause", headers=bearer(mine)) for id in (gone["id"], str(uuid.uuid4()))]
+    refused = [
+        site.client.post(f"/api/instances/{id}/pause", headers=bearer(mine)) for id in (gone["id"], str(uuid.uuid4()))
+    ]
     assert len({answer.content for answer in refused}) == 1
 
 
@@ -234,8 +318,14 @@ def test_ids_and_tokens_cannot_be_guessed(site: Site) -> None:
 
 def test_an_address_tries_only_so_many_ids_in_a_minute_however_it_asks(make_site: MakeSite) -> None:
     site = make_site(reads_per_minute=60)
-    assert site.client.get("/api/statuses", params={"ids": ",".join(str(uuid.uuid4()) for _ in range(50))}).status_code == 200
-    answers = [site.client.get(path).status_code for path in ("/api/instances/a", "/instances/b", "/nothing/c", "/api/nothing") * 3]
+    assert (
+        site.client.get("/api/statuses", params={"ids": ",".join(str(uuid.uuid4()) for _ in range(50))}).status_code
+        == 200
+    )
+    answers = [
+        site.client.get(path).status_code
+        for path in ("/api/instances/a", "/instances/b", "/nothing/c", "/api/nothing") * 3
+    ]
     assert answers[:10] == [404] * 10
     assert set(answers[10:]) == {429}
     spoofed = {"X-Forwarded-For": "203.0.113.9", "Forwarded": "for=203.0.113.9", "X-Real-IP": "203.0.113.9"}
@@ -257,14 +347,20 @@ def test_behind_a_trusted_proxy_visitors_are_counted_apart_and_cannot_choose_who
 
 def test_what_belongs_to_somebody_is_kept_by_no_cache(site: Site, waiting: dict[str, Any], acme: Tenant) -> None:
     acme.create(id="theirs")
-    private = [call for call in CALLS if call.method == "GET" and ("{id}" in call.path or call.key or call.path in ("/tenants", "/api/statuses"))]
+    private = [
+        call
+        for call in CALLS
+        if call.method == "GET" and ("{id}" in call.path or call.key or call.path in ("/tenants", "/api/statuses"))
+    ]
     assert len(private) >= 10
     for call in private:
         if call.path.endswith("/stream"):
             continue  # below
         id = "theirs" if call.key else waiting["id"]
         headers = {"Authorization": f"Bearer {acme.key if call.key else OPERATOR}"}
-        answer = site.client.get(filled(call, id=id, tenant="acme"), headers=headers, params={"ids": id} if "statuses" in call.path else {})
+        answer = site.client.get(
+            filled(call, id=id, tenant="acme"), headers=headers, params={"ids": id} if "statuses" in call.path else {}
+        )
         assert {"no-store", "private"} & set(answer.headers["cache-control"].split(", ")), named(call)
     with site.client.stream("GET", f"/api{waiting['url']}/stream") as stream:
         assert "no-store" in stream.headers["cache-control"]

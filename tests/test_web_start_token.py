@@ -1,4 +1,6 @@
-"""The token that a server makes at its start: it signs in who sits at the machine, and is needed where nothing isolates."""
+"""The token that a server makes at its start: it signs in who sits at the machine, and is needed where nothing
+isolates.
+"""
 
 import hmac
 import re

@@ -1,4 +1,6 @@
-"""The connection limits stand on names of uvicorn that are not its interface, so that it is pinned: what moves is found here first."""
+"""The connection limits stand on names of uvicorn that are not its interface, so that it is pinned: what moves is found
+here first.
+"""
 
 import ast
 import importlib.metadata
@@ -18,17 +20,29 @@ from playground.web.http import connections, server
 
 ROOT = Path(__file__).parent.parent
 
-CYCLE = ("response_complete", "response_started", "disconnected", "message_event")  # of the request that is being answered
+# Of the request that is being answered.
+CYCLE = (
+    "response_complete",
+    "response_started",
+    "disconnected",
+    "message_event",
+)
 PARSER = ("get_http_version",)
 
 
 def pinned() -> str:
-    [requirement] = [it for it in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"] if it.startswith("uvicorn")]
+    [requirement] = [
+        it
+        for it in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+        if it.startswith("uvicorn")
+    ]
     return requirement
 
 
 def class_of(module: ModuleType, name: str) -> ast.ClassDef:
-    [found] = [it for it in ast.parse(inspect.getsource(module)).body if isinstance(it, ast.ClassDef) and it.name == name]
+    [found] = [
+        it for it in ast.parse(inspect.getsource(module)).body if isinstance(it, ast.ClassDef) and it.name == name
+    ]
     return found
 
 
@@ -60,7 +74,9 @@ def test_what_the_protocol_overrides_or_calls_above_is_there() -> None:
     assert called_above(ours) >= {"connection_made", "data_received", "on_message_begin"} and missing == []
     for hook in ("send_400_response", "_unsupported_upgrade_warning", "_unset_keepalive_if_required"):
         source = inspect.getsource(httptools_impl.HttpToolsProtocol)
-        assert f"self.{hook}(" in source, f"uvicorn does not call {hook} any more, so that what stands in its place is dead"
+        assert f"self.{hook}(" in source, (
+            f"uvicorn does not call {hook} any more, so that what stands in its place is dead"
+        )
 
 
 @story
@@ -95,4 +111,6 @@ def test_every_name_of_a_request_under_way_that_the_protocol_uses_exists() -> No
 @pytest.mark.parametrize("name", ["startup", "shutdown", "capture_signals"])
 def test_what_the_server_overrides_is_called_by_uvicorn(name: str) -> None:
     assert name in methods(class_of(server, "_Server"))
-    assert f"self.{name}(" in inspect.getsource(uvicorn.Server) and "self.should_exit" in inspect.getsource(uvicorn.Server)
+    assert f"self.{name}(" in inspect.getsource(uvicorn.Server) and "self.should_exit" in inspect.getsource(
+        uvicorn.Server
+    )

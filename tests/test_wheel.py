@@ -20,7 +20,10 @@ ROOT = Path(__file__).parent.parent
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("wheel")
     subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", out], check=True, cwd=ROOT, capture_output=True
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", out],
+        check=True,
+        cwd=ROOT,
+        capture_output=True,
     )
     (built,) = out.glob("*.whl")
     return built
@@ -28,7 +31,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `playground` command of a clean environment that has the wheel and what it requires, at the locked versions."""
+    """The `playground` command of a clean environment that has the wheel and what it requires,
+    at the locked versions.
+    """
     uv = shutil.which("uv") or os.environ.get("UV")
     assert uv, "uv is not on PATH; start the tests with ./run pytest"
     home = tmp_path_factory.mktemp("elsewhere") / "environment"
@@ -57,11 +62,16 @@ def test_the_wheel_holds_the_pages_and_the_bundle(wheel: Path) -> None:
     assert {f"playground/{name}" for name in here} <= set(names)
     assert {"playground/py.typed", "playground_bundle/dist/manifest.json"} <= set(names)
     entries = json.loads(zipfile.ZipFile(wheel).read("playground_bundle/dist/manifest.json"))
-    needed = [list(entry.get("later", {}).values()) + [[entry["file"], *entry.get("imports", [])]] for entry in entries.values()]
+    needed = [
+        list(entry.get("later", {}).values()) + [[entry["file"], *entry.get("imports", [])]]
+        for entry in entries.values()
+    ]
     files = {file for entry in needed for some in entry for file in some}
     assert {"js/app.js", "css/play.css", "editor/editor.js", "editor/LICENSES.txt", "icon.svg"} <= set(entries)
     assert {f"playground_bundle/dist/{file}" for file in files} <= set(names)
-    assert {"playground/web/pages/fonts/LICENSE.txt", "playground/web/pages/fonts/jetbrains-mono-subset.ttf"} <= set(names)
+    assert {"playground/web/pages/fonts/LICENSE.txt", "playground/web/pages/fonts/jetbrains-mono-subset.ttf"} <= set(
+        names
+    )
     assert [name for name in names if name.startswith(("tests/", "static/", "web/", "node_modules/"))] == []
 
 
@@ -75,7 +85,9 @@ def test_the_wheel_serves_the_page_from_anywhere(elsewhere: Path, tmp_path: Path
         for path in linked:
             with urllib.request.urlopen(server.url + path) as reply:
                 assert reply.read(), path
-        with urllib.request.urlopen(server.url + "/examples/hello.png") as reply:  # drawn in the fonts that the wheel brings
+        with urllib.request.urlopen(
+            server.url + "/examples/hello.png"
+        ) as reply:  # drawn in the fonts that the wheel brings
             assert reply.read().startswith(b"\x89PNG")
     finally:
         assert server.stop() == 0

@@ -116,7 +116,8 @@ def test_names_of_workflows_and_tenants_have_64_characters():
 
 
 @pytest.mark.parametrize(
-    ("name", "fits"), [("a", True), ("é語 😀", True), ("x" * 256, True), ("x" * 257, False), ("", False), ("a\tb", False)]
+    ("name", "fits"),
+    [("a", True), ("é語 😀", True), ("x" * 256, True), ("x" * 257, False), ("", False), ("a\tb", False)],
 )
 def test_step_names(name, fits):
     assert names.step_name_fits(name) is fits

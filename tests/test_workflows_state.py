@@ -1,4 +1,7 @@
-"""The fold of a journal: what an instance looks like after these events. That it agrees with the rows, the crash tests show."""
+"""The fold of a journal: what an instance looks like after these events.
+
+That it agrees with the rows, the crash tests show.
+"""
 
 from typing import Any
 
@@ -40,13 +43,21 @@ def folded(*events: tuple[Any, ...], every: int = 1000) -> State:
         ((*BEGUN, (ev.WORKFLOW_WAITING_FOR_PAUSE,)), "waitingForPause"),
         ((*BEGUN, (ev.WORKFLOW_WAITING_FOR_PAUSE,), (ev.WORKFLOW_RESUMED,)), "running"),
         ((*BEGUN, (ev.EXECUTION_ENDED, {"reason": "evicted"}), (ev.WORKFLOW_PAUSED,)), "paused"),
-        ((*BEGUN, (ev.EXECUTION_ENDED, {"reason": "evicted"}), (ev.WORKFLOW_PAUSED,), (ev.WORKFLOW_RESUMED,)), "queued"),
+        (
+            (*BEGUN, (ev.EXECUTION_ENDED, {"reason": "evicted"}), (ev.WORKFLOW_PAUSED,), (ev.WORKFLOW_RESUMED,)),
+            "queued",
+        ),
         ((*BEGUN, (ev.WORKFLOW_COMPLETED, {"output": 1})), "complete"),
         ((*BEGUN, (ev.WORKFLOW_ERRORED, {"error": ERROR})), "errored"),
         ((*BEGUN, (ev.WORKFLOW_TERMINATED,)), "terminated"),
         ((*BEGUN, (ev.WORKFLOW_COMPLETED, {"output": 1}), (ev.WORKFLOW_RESTARTED,)), "queued"),
         (
-            (*BEGUN, (ev.SLEEP_STARTED, {"until": 9, "line": 1}, NAP), (ev.WORKFLOW_WAITING, {}), (ev.SLEEP_COMPLETED, {}, NAP)),
+            (
+                *BEGUN,
+                (ev.SLEEP_STARTED, {"until": 9, "line": 1}, NAP),
+                (ev.WORKFLOW_WAITING, {}),
+                (ev.SLEEP_COMPLETED, {}, NAP),
+            ),
             "running",
         ),
     ],
@@ -63,7 +74,9 @@ def test_a_step_from_its_start_to_its_output():
 
 
 def test_a_failed_attempt_is_due_again_after_its_delay_and_a_lost_one_at_once():
-    failed = folded(*BEGUN, *STEP, (ev.ATTEMPT_ERRORED, {"attempt": 1, "error": ERROR, "retry_delay_ms": 500}, DO)).steps[DO]
+    failed = folded(
+        *BEGUN, *STEP, (ev.ATTEMPT_ERRORED, {"attempt": 1, "error": ERROR, "retry_delay_ms": 500}, DO)
+    ).steps[DO]
     assert (failed.status, failed.until, failed.attempts[0].retry_delay_ms) == ("retrying", 5_500, 500)
     lost = folded(*BEGUN, *STEP, (ev.ATTEMPT_ERRORED, {"attempt": 1, "error": ERROR}, DO)).steps[DO]
     assert (lost.status, lost.until) == ("retrying", 5_000)
@@ -75,7 +88,9 @@ def test_a_pause_moves_the_deadlines_of_what_is_open_by_its_length():
         (ev.WAIT_STARTED, {"until": 90_000, "event_type": "a", "line": 2}, WAIT),
     )
     over = (ev.WAIT_TIMED_OUT, {"error": ERROR}, WAIT)
-    paused = folded(*BEGUN, *open_, over, (ev.WORKFLOW_PAUSED,), (ev.LOG, {"text": "x", "replay": False}), (ev.WORKFLOW_RESUMED,))
+    paused = folded(
+        *BEGUN, *open_, over, (ev.WORKFLOW_PAUSED,), (ev.LOG, {"text": "x", "replay": False}), (ev.WORKFLOW_RESUMED,)
+    )
     assert paused.steps[NAP].until == 62_000
     assert (paused.steps[WAIT].until, paused.steps[WAIT].status) == (90_000, "timed_out")
 
@@ -116,7 +131,11 @@ def test_a_rollback_is_told_of_its_step():
         (ev.ROLLBACK_STEP_COMPLETED, {}, DO),
         (ev.ROLLBACK_COMPLETED,),
     )
-    assert (done.rollback, done.steps[DO].rollback.status, len(done.steps[DO].rollback.attempts)) == ("complete", "completed", 1)
+    assert (done.rollback, done.steps[DO].rollback.status, len(done.steps[DO].rollback.attempts)) == (
+        "complete",
+        "completed",
+        1,
+    )
     failed = folded(*tried, (ev.ROLLBACK_STEP_ERRORED, {"error": ERROR}, DO), (ev.ROLLBACK_ERRORED, {"error": ERROR}))
     assert (failed.rollback, failed.steps[DO].rollback.error) == ("errored", ERROR)
 
@@ -125,7 +144,8 @@ def test_the_times_of_the_journal_become_those_of_the_instance():
     state = folded(*BEGUN, (ev.EXECUTION_ENDED, {"reason": "completed"}), (ev.WORKFLOW_COMPLETED, {"output": {"a": 1}}))
     assert (state.created_at, state.started_at, state.ended_at, state.last_seq) == (0, 1_000, 4_000, 5)
     assert [
-        (execution.execution, execution.started_at, execution.ended_at, execution.reason) for execution in state.executions
+        (execution.execution, execution.started_at, execution.ended_at, execution.reason)
+        for execution in state.executions
     ] == [(1, 2_000, 3_000, "completed")]
     assert state.as_json()["output"] == {"a": 1}
 
@@ -133,11 +153,16 @@ def test_the_times_of_the_journal_become_those_of_the_instance():
 def test_events_of_a_later_program_and_of_steps_nobody_knows_change_nothing_but_last_seq():
     before = folded(*BEGUN).as_json()
     after = folded(
-        *BEGUN, ("invented_later", {"x": 1}), (ev.STEP_COMPLETED, {"output": 1}, DO), (ev.ATTEMPT_STARTED, {"attempt": 1}, DO)
+        *BEGUN,
+        ("invented_later", {"x": 1}),
+        (ev.STEP_COMPLETED, {"output": 1}, DO),
+        (ev.ATTEMPT_STARTED, {"attempt": 1}, DO),
     ).as_json()
     assert {**after, "last_seq": before["last_seq"]} == before
 
 
 def test_a_virtual_end_is_marked():
-    state = folded(*BEGUN, (ev.SLEEP_STARTED, {"until": 60_000, "line": 1}, NAP), (ev.SLEEP_COMPLETED, {"virtual": True}, NAP))
+    state = folded(
+        *BEGUN, (ev.SLEEP_STARTED, {"until": 60_000, "line": 1}, NAP), (ev.SLEEP_COMPLETED, {"virtual": True}, NAP)
+    )
     assert state.steps[NAP].as_json()["virtual"] is True

@@ -91,7 +91,10 @@ class Hashable(dict):
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ([{(1, Hashable())}], "not serialisable: $[0]{0}[1]: Hashable in a set (it would come back as a dict, which a set can't hold)"),
+        (
+            [{(1, Hashable())}],
+            "not serialisable: $[0]{0}[1]: Hashable in a set (it would come back as a dict, which a set can't hold)",
+        ),
         ({"items": [1, 2, 3, object()]}, "not serialisable: $.items[3]: object"),
         ({"a b": {"c": object()}}, 'not serialisable: $["a b"].c: object'),
         ([{1: 2}], "not serialisable: $[0]: dict with a key of type int (keys must be str)"),
@@ -132,7 +135,9 @@ def test_100_levels_fit_and_101_do_not():
 
 def test_the_size_is_that_of_the_stored_utf_8():
     assert values.check_size("é" * 10, "result", 22) == 22
-    with pytest.raises(TooLarge, match=r"The result is 22 bytes when stored; the limit is 21\. Keep large data elsewhere"):
+    with pytest.raises(
+        TooLarge, match=r"The result is 22 bytes when stored; the limit is 21\. Keep large data elsewhere"
+    ):
         values.check_size("é" * 10, "result", 21)
 
 

@@ -1,7 +1,7 @@
 """The durable lint and the outline of a workflow, from its syntax tree. The source is never executed.
 
-Runs inside a sandboxed child like any tenant code, because hostile source can crash the parser itself; so standard library and
-the pure parts of playground.workflows only.
+Runs inside a sandboxed child like any tenant code, because hostile source can crash the parser itself; so standard
+library and the pure parts of playground.workflows only.
 """
 
 from typing import Any
@@ -29,18 +29,21 @@ from playground.analysis.rules import (
 from playground.analysis.workflow import ENTRY_CLASS, Workflow
 
 RULE_FILES = (
-    entry, undefined_names, unavailable, step_calls, unawaited_steps, loop_closures, determinism, side_effects, set_order, races,
-    nested_steps, step_names, invisible_characters, step_config, results, broad_handlers,
+    entry, undefined_names, unavailable, step_calls, unawaited_steps, loop_closures, determinism, side_effects,
+    set_order, races, nested_steps, step_names, invisible_characters, step_config, results, broad_handlers,
 )  # fmt: skip
 MOST_DIAGNOSTICS = 200  # past this a list helps nobody
 
 
 def check(source: str, entry_class: str = ENTRY_CLASS) -> dict[str, Any]:
-    """Look at a source: `{"diagnostics": [...], "outline": [...]}`, as they stand in the API. Never raises, for any text.
+    """Look at a source: `{"diagnostics": [...], "outline": [...]}`, as they stand in the API.
 
-    A diagnostic has severity, code, message, line, column, end_line, end_column and, where it is mechanical, a fix {title, text and
-    the same four}. A node of the outline has kind (do, sleep, wait, loop, branch, parallel), name, line, end_line and children where
-    it has any. Lines and columns count from 1, columns in characters; the end is just past the last one.
+    Never raises, for any text.
+
+    A diagnostic has severity, code, message, line, column, end_line, end_column and, where it is mechanical, a fix
+    {title, text and the same four}. A node of the outline has kind (do, sleep, wait, loop, branch, parallel), name,
+    line, end_line and children where it has any. Lines and columns count from 1, columns in characters; the end is just
+    past the last one.
     """
     try:
         diagnostics, nodes = inspect(source, entry_class)

@@ -1,7 +1,7 @@
 """The one table of what the durable lint can say, and the shape it says it in.
 
-An error keeps the workflow from starting; a warning is a fault that will show when it runs or replays; an info or hint is neither.
-A message says what replay or the run would do, then the cure.
+An error keeps the workflow from starting; a warning is a fault that will show when it runs or replays; an info or hint
+is neither. A message says what replay or the run would do, then the cure.
 """
 
 from dataclasses import dataclass
@@ -80,10 +80,15 @@ RULES = {
     # analysis/rules/entry.py
     "no-workflow": Rule(
         ERROR,
-        "There is no class `{name}`, so there is nothing to run. Write `class {name}(WorkflowEntrypoint)` with an `async def run`.",
+        "There is no class `{name}`, so there is nothing to run. Write `class {name}(WorkflowEntrypoint)` with an "
+        "`async def run`.",
     ),
-    "no-base": Rule(WARNING, "`{name}` does not extend `WorkflowEntrypoint`, which gives it `self.env` and `self.ctx`."),
-    "no-run": Rule(ERROR, "`{name}` has no `async def run(self, event, step)`, which every execution calls from the top."),
+    "no-base": Rule(
+        WARNING, "`{name}` does not extend `WorkflowEntrypoint`, which gives it `self.env` and `self.ctx`."
+    ),
+    "no-run": Rule(
+        ERROR, "`{name}` has no `async def run(self, event, step)`, which every execution calls from the top."
+    ),
     "run-not-async": Rule(ERROR, "`run` is a plain function and can't await a step. Make it `async def run`."),
     "run-signature": Rule(
         ERROR, "`run` is called with an event and a step and could not take them. Write `run(self, event, step)`."
@@ -100,8 +105,12 @@ RULES = {
         "`KV`, a tenant's has `SECRETS` and `WORKFLOWS` too.{cure}",
     ),
     # analysis/rules/unawaited_steps.py
-    "not-awaited": Rule(WARNING, "`{call}` is not awaited: the run goes on without it, and {loss}. Put `await` before it."),
-    "never-run": Rule(WARNING, "The step `{name}` is defined but nothing awaits it, so it never runs. Add `await {name}()`."),
+    "not-awaited": Rule(
+        WARNING, "`{call}` is not awaited: the run goes on without it, and {loss}. Put `await` before it."
+    ),
+    "never-run": Rule(
+        WARNING, "The step `{name}` is defined but nothing awaits it, so it never runs. Add `await {name}()`."
+    ),
     # analysis/rules/loop_closures.py
     "late-variable": Rule(
         WARNING,
@@ -113,20 +122,22 @@ RULES = {
         WARNING, "`step.do` has no function to run here. Use it as a decorator, or pass one: `step.do(name, function)`."
     ),
     "unknown-method": Rule(WARNING, "`{step}` has no `{name}`; reaching this line raises AttributeError.{cure}"),
-    "unknown-argument": Rule(WARNING, "`step.{method}` takes no argument `{name}`; reaching this line raises TypeError.{cure}"),
+    "unknown-argument": Rule(
+        WARNING, "`step.{method}` takes no argument `{name}`; reaching this line raises TypeError.{cure}"
+    ),
     "options-second": Rule(
         WARNING, "This is JavaScript's order: in Python options come by name, so this raises an error. Write `{form}`."
     ),
     "missing-argument": Rule(WARNING, "`step.{method}` needs {needs}; reaching this line raises TypeError."),
     "step-arguments": Rule(
         WARNING,
-        "A decorated step is called without arguments; this raises TypeError. It sees the variables around it, and results of "
-        "other steps by parameter name.",
+        "A decorated step is called without arguments; this raises TypeError. It sees the variables around it, and "
+        "results of other steps by parameter name.",
     ),
     "unknown-parameter": Rule(
         WARNING,
-        "No step is named `{name}`, so running this one raises `TypeError: Received unexpected parameter {name}`. A parameter is "
-        "`ctx`, or another step by its name or its function's.",
+        "No step is named `{name}`, so running this one raises `TypeError: Received unexpected parameter {name}`. A "
+        "parameter is `ctx`, or another step by its name or its function's.",
     ),
     # analysis/rules/determinism.py
     "time-outside-step": Rule(
@@ -155,7 +166,7 @@ RULES = {
     "global-state": Rule(
         INFO,
         "`{name}` begins anew in every execution: each is a new process that loads the module again, and no other"
-        " run sees it. What must last is in a step's result or in `self.env.KV`; `ctx[\"attempt\"]` counts the "
+        ' run sees it. What must last is in a step\'s result or in `self.env.KV`; `ctx["attempt"]` counts the '
         "attempts of a step.",
     ),
     # analysis/rules/set_order.py
@@ -195,19 +206,22 @@ RULES = {
     # analysis/rules/step_names.py
     "unstable-name": Rule(
         WARNING,
-        "A stored result is found by its step's name. Replay computes another name here, finds nothing and runs the step again. "
-        "Name it by what it works on.",
+        "A stored result is found by its step's name. Replay computes another name here, finds nothing and runs the "
+        "step again. Name it by what it works on.",
     ),
     "duplicate-name": Rule(
-        INFO, "Line {line} has a {kind} of this name too. They are told apart by call order, as `{name}-1` and `{name}-2`, in "
-        "replay too."
+        INFO,
+        "Line {line} has a {kind} of this name too. They are told apart by call order, as `{name}-1` and `{name}-2`, "
+        "in replay too.",
     ),
     "bad-name": Rule(
-        WARNING, "A step name has 1 to 256 characters and no control characters; this one is refused when the run reaches it."
+        WARNING,
+        "A step name has 1 to 256 characters and no control characters; this one is refused when the run reaches it.",
     ),
     "bad-event-type": Rule(
         WARNING,
-        "An event type has 1 to 100 letters, digits, _ and -, not beginning with -; this one is refused when the run reaches it.",
+        "An event type has 1 to 100 letters, digits, _ and -, not beginning with -; this one is refused when the run "
+        "reaches it.",
     ),
     # analysis/rules/invisible_characters.py
     "invisible-name": Rule(
@@ -217,8 +231,7 @@ RULES = {
     ),
     "reordered-source": Rule(
         WARNING,
-        "{what} stands here unseen: it makes the line look other than it runs. Leave it out, or write it as an "
-        "escape.",
+        "{what} stands here unseen: it makes the line look other than it runs. Leave it out, or write it as an escape.",
     ),
     # analysis/rules/results.py
     "unstorable-result": Rule(
@@ -230,15 +243,15 @@ RULES = {
     # analysis/rules/broad_handlers.py
     "catches-all": Rule(
         WARNING,
-        "`{clause}` around steps also catches cancellation, which is how code is told to stop, and would go on as if a step had failed. "
-        "Catch `Exception`.",
+        "`{clause}` around steps also catches cancellation, which is how code is told to stop, and would go on as if a "
+        "step had failed. Catch `Exception`.",
     ),
     # analysis/rules/step_config.py
     "config": Rule(WARNING, "{words} The step is refused and its function never runs."),
     "bad-duration": Rule(WARNING, "{words}"),
     "bare-number": Rule(
         HINT,
-        "A bare number is milliseconds here: {number} is {meaning}. Cloudflare's Python page says seconds, its runtime counts "
-        "milliseconds; a string such as {text} is clear everywhere.",
+        "A bare number is milliseconds here: {number} is {meaning}. Cloudflare's Python page says seconds, its runtime "
+        "counts milliseconds; a string such as {text} is clear everywhere.",
     ),
 }

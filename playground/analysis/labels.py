@@ -1,4 +1,6 @@
-"""What the outline calls things: conditions as they are written, and step names as far as they can be told before a run."""
+"""What the outline calls things: conditions as they are written, and step names as far as they can be told before a
+run.
+"""
 
 import ast
 import itertools
@@ -18,7 +20,9 @@ Part = tuple[str, bool]  # a piece of a name, and whether it is known or a place
 
 
 class Labels:
-    """The words of an outline while it is drawn; within a helper it knows the texts that a call gave to its parameters."""
+    """The words of an outline while it is drawn; within a helper it knows the texts that a call gave to its
+    parameters.
+    """
 
     def __init__(self, workflow: Workflow) -> None:
         self._workflow = workflow
@@ -29,7 +33,9 @@ class Labels:
         """Look through a call at its helper: parameters that it fills with texts are known there."""
         parameters = [*helper.args.posonlyargs, *helper.args.args][isinstance(call.func, ast.Attribute) :]
         filled: dict[ast.AST, ast.expr] = dict(zip(parameters, call.args, strict=False))
-        filled |= {parameter: given.value for given in call.keywords for parameter in parameters if parameter.arg == given.arg}
+        filled |= {
+            parameter: given.value for given in call.keywords for parameter in parameters if parameter.arg == given.arg
+        }
         parts = {parameter: self._first_parts(value) for parameter, value in filled.items()}
         told = {parameter: pieces for parameter, pieces in parts.items() if any(known for _, known in pieces)}
         outer, self._given = self._given, {**self._given, **told}
@@ -39,7 +45,9 @@ class Labels:
             self._given = outer
 
     def name(self, name: ast.expr, default: str) -> dict[str, Any]:
-        """The name of a step, with `pattern: true` when parts of it are placeholders; `default` where None is written."""
+        """The name of a step, with `pattern: true` when parts of it are placeholders;
+        `default` where None is written.
+        """
         if isinstance(name, ast.Constant) and name.value is None:
             return {"name": default}
         parts = self._first_parts(name)
@@ -55,7 +63,9 @@ class Labels:
         return list(itertools.islice(self._parts(name), PARTS))
 
     def _parts(self, name: ast.expr, followed: tuple[str, ...] = ()) -> Iterator[Part]:
-        """The pieces of a name; `followed` are the variables looked behind so far, against two that are made of each other."""
+        """The pieces of a name; `followed` are the variables looked behind so far, against two that are made of each
+        other.
+        """
         if isinstance(name, ast.Name):
             yield from self._of_variable(name, followed)
         elif isinstance(name, ast.Constant) and isinstance(name.value, (str, int, float)):
@@ -64,7 +74,9 @@ class Labels:
             for value in name.values:
                 yield from self._parts(value, followed)
         elif (
-            isinstance(name, ast.FormattedValue) and name.format_spec is None and isinstance(name.value, (ast.Name, ast.Constant))
+            isinstance(name, ast.FormattedValue)
+            and name.format_spec is None
+            and isinstance(name.value, (ast.Name, ast.Constant))
         ):
             yield from self._parts(name.value, followed)
         elif isinstance(name, ast.BinOp) and isinstance(name.op, ast.Add):

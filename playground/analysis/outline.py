@@ -1,8 +1,9 @@
-"""The outline: which steps, sleeps and waits a run will go through, as far as the source tells, in the order they are reached.
+"""The outline: which steps, sleeps and waits a run will go through, as far as the source tells, in the order they are
+reached.
 
-A decorated step stands where it is first called (or asked for by another step's parameter), with the line of its decorator,
-which is the line the journal gives it. Helper functions are looked through. What a name can't tell is left as a pattern:
-`step.do(f"item {i}")` is `item {i}`, and its node has `pattern: true`.
+A decorated step stands where it is first called (or asked for by another step's parameter), with the line of its
+decorator, which is the line the journal gives it. Helper functions are looked through. What a name can't tell is left
+as a pattern: `step.do(f"item {i}")` is `item {i}`, and its node has `pattern: true`.
 """
 
 import ast
@@ -48,7 +49,8 @@ class _Outliner:
 
     def function(self, function: Function, into: list[Node]) -> None:
         self.inside.append(function)
-        self.shown -= {step for step in self.workflow.decorated if self.tree.scope[step] is function}  # each call makes them anew
+        # Each call makes them anew.
+        self.shown -= {step for step in self.workflow.decorated if self.tree.scope[step] is function}
         outer, self.held = self.held, {}
         self.statements(function.body, into)
         for nodes in self.held.values():
@@ -66,7 +68,9 @@ class _Outliner:
         for place, statement in enumerate(body):
             self.statement(statement, into)
             left = (
-                isinstance(statement, ast.If) and not statement.orelse and isinstance(statement.body[-1], (ast.Return, ast.Raise))
+                isinstance(statement, ast.If)
+                and not statement.orelse
+                and isinstance(statement.body[-1], (ast.Return, ast.Raise))
             )
             if left and place == len(body) - 2 and into and into[-1]["line"] == statement.lineno:
                 self.group("branch", "else", body[-1], [body[-1]], into)
@@ -124,7 +128,11 @@ class _Outliner:
     def branches(self, node: ast.If, into: list[Node]) -> None:
         self.visit(node.test, into)
         self.group("branch", f"if {self.labels.text(node.test)}", node, node.body, into, node.body[-1])
-        if len(node.orelse) == 1 and isinstance(node.orelse[0], ast.If) and node.orelse[0].col_offset == node.col_offset:
+        if (
+            len(node.orelse) == 1
+            and isinstance(node.orelse[0], ast.If)
+            and node.orelse[0].col_offset == node.col_offset
+        ):
             rest: list[Node] = []
             self.branches(node.orelse[0], rest)
             for arm in rest:
@@ -146,7 +154,13 @@ class _Outliner:
                 self.visit(part, inner)
         if not inner:
             return None
-        made = {"kind": kind, "name": name, "line": node.lineno, "end_line": (last or node).end_lineno, "children": inner}
+        made = {
+            "kind": kind,
+            "name": name,
+            "line": node.lineno,
+            "end_line": (last or node).end_lineno,
+            "children": inner,
+        }
         into.append(made)
         return made
 
@@ -180,7 +194,11 @@ class _Outliner:
         if gathers is not None:
             _named_by_loop(self.group("parallel", gathers, node, node.args, into))
             return
-        if isinstance(node.func, ast.Attribute) and node.func.attr == "append" and isinstance(node.func.value, ast.Name):
+        if (
+            isinstance(node.func, ast.Attribute)
+            and node.func.attr == "append"
+            and isinstance(node.func.value, ast.Name)
+        ):
             self.appended(node.func.value.id, node.args, into)
             return
         for child in children(node):
@@ -195,7 +213,9 @@ class _Outliner:
             self.function(called, into)
 
     def loop(self, name: str, node: ast.For | ast.AsyncFor | ast.While, parts: list[Any], into: list[Node]) -> None:
-        """A loop that only fills a list with awaitables, as `tasks.append(step())` does, stands where that list is used."""
+        """A loop that only fills a list with awaitables, as `tasks.append(step())` does, stands where that list is
+        used.
+        """
         outer, self.filled = self.filled, set()
         found: list[Node] = []
         self.group("loop", name, node, parts, found)
@@ -214,7 +234,9 @@ class _Outliner:
         if kept and not any(self.starts(argument) for argument in arguments):
             self.filled.add(name)
 
-    def comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp, into: list[Node]) -> None:
+    def comprehension(
+        self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp, into: list[Node]
+    ) -> None:
         first = node.generators[0]
         self.visit(first.iter, into)
         rest = [part for generator in node.generators[1:] for part in (generator.iter, *generator.ifs)]
@@ -244,7 +266,15 @@ class _Outliner:
             needed.extend(chain[-1:])
         if len(needed) > 1 and call is not None and _is_true(call.keyword("concurrent")):
             lines = [made["line"] for made in needed]
-            needed = [{"kind": "parallel", "name": "concurrent", "line": min(lines), "end_line": max(lines), "children": needed}]
+            needed = [
+                {
+                    "kind": "parallel",
+                    "name": "concurrent",
+                    "line": min(lines),
+                    "end_line": max(lines),
+                    "children": needed,
+                }
+            ]
         into.extend(needed)
         into.append(self.decorated_node(function, call))
 
@@ -280,13 +310,18 @@ class _Outliner:
         made: Node = {"kind": call.kind, "name": "?", "line": node.lineno, "end_line": node.end_lineno}
         if call.name is not None:
             made.update(self.labels.name(call.name, "?"))
-        detail = {SLEEP: ("duration", 1, "duration" if call.method == "sleep" else "when"), WAIT: ("event_type", 1, "event_type")}
+        detail = {
+            SLEEP: ("duration", 1, "duration" if call.method == "sleep" else "when"),
+            WAIT: ("event_type", 1, "event_type"),
+        }
         if call.kind in detail:
             field, place, keyword = detail[call.kind]
             given = call.argument(place, keyword)
             if given is not None:
                 made[field] = (
-                    given.value if isinstance(given, ast.Constant) and isinstance(given.value, str) else self.labels.text(given)
+                    given.value
+                    if isinstance(given, ast.Constant) and isinstance(given.value, str)
+                    else self.labels.text(given)
                 )
         return made
 
@@ -298,7 +333,9 @@ class _Outliner:
         return any(
             isinstance(node, ast.Await)
             or (
-                isinstance(node, ast.Attribute) and node.attr == "create_task" and self.tree.dotted(node) != "asyncio.create_task"
+                isinstance(node, ast.Attribute)
+                and node.attr == "create_task"
+                and self.tree.dotted(node) != "asyncio.create_task"
             )
             for node in below(value)
         )

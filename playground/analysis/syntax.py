@@ -102,7 +102,9 @@ def _at_character(text: str, index: int) -> Diagnostic:
     before = _LINE_END.split(text[:index])
     line, column = len(before), len(before[-1]) + 1
     what = "null character" if text[index] == "\x00" else "lone surrogate"
-    return report("syntax", Span(line, column, line, column + 1), words=f"There is a {what} here, which Python can't read.")
+    return report(
+        "syntax", Span(line, column, line, column + 1), words=f"There is a {what} here, which Python can't read."
+    )
 
 
 def _syntax_error(error: SyntaxError, lines: list[str], in_bytes: bool) -> Diagnostic:
@@ -112,7 +114,8 @@ def _syntax_error(error: SyntaxError, lines: list[str], in_bytes: bool) -> Diagn
         column = _characters(lines, line, column - 1) + 1
         end_column = _characters(lines, end_line, end_column - 1) + 1
     line = min(max(line, 1), len(lines))
-    column = min(max(column, 1), max(len(lines[line - 1]), 1))  # what is missing at the end of a line shows at its last character
+    # What is missing at the end of a line shows at its last character.
+    column = min(max(column, 1), max(len(lines[line - 1]), 1))
     end_line = min(end_line, len(lines))
     end_column = min(end_column, len(lines[end_line - 1]) + 1)
     if (end_line, end_column) <= (line, column):

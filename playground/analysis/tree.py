@@ -1,4 +1,7 @@
-"""One walk over a tree: parents, scopes, and what each name is bound to. Names are resolved as Python does, or not at all."""
+"""One walk over a tree: parents, scopes, and what each name is bound to.
+
+Names are resolved as Python does, or not at all.
+"""
 
 import ast
 import builtins
@@ -13,10 +16,13 @@ SCOPES = (*FUNCTIONS, ast.Lambda, ast.ClassDef, ast.Module, *COMPREHENSIONS)
 
 Kind = TypeVar("Kind", bound=ast.AST)
 
-_SKIPPED_FIELDS = frozenset({"ctx", "op", "ops", "type_ignores", "type_comment", "kind", "conversion", "simple", "level"})
+_SKIPPED_FIELDS = frozenset(
+    {"ctx", "op", "ops", "type_ignores", "type_comment", "kind", "conversion", "simple", "level"}
+)
 _SCOPE_KINDS = frozenset(SCOPES)
 _BINDERS = frozenset({
-    *FUNCTIONS, ast.ClassDef, ast.arg, ast.alias, ast.ExceptHandler, ast.MatchAs, ast.MatchStar, ast.MatchMapping, ast.Global, ast.Nonlocal
+    *FUNCTIONS, ast.ClassDef, ast.arg, ast.alias, ast.ExceptHandler, ast.MatchAs, ast.MatchStar, ast.MatchMapping,
+    ast.Global, ast.Nonlocal
 })  # fmt: skip
 _TYPE_PARAMETERS = frozenset({"TypeVar", "ParamSpec", "TypeVarTuple"})  # Python 3.12
 _BUILTINS = frozenset(dir(builtins))
@@ -76,13 +82,19 @@ class Tree:
         return None, []
 
     def home(self, name: str, scope: ast.AST | None) -> ast.AST | None:
-        """The scope that holds the variable a name means as seen from `scope`, declarations of `global` and `nonlocal` heeded."""
+        """The scope that holds the variable a name means as seen from `scope`, declarations of `global` and `nonlocal`
+        heeded.
+        """
         start = scope
         while scope is not None:
             is_global = self.declared.get(scope, {}).get(name)
             if is_global:
                 return self.module
-            if is_global is None and name in self.bindings[scope] and (scope is start or not isinstance(scope, ast.ClassDef)):
+            if (
+                is_global is None
+                and name in self.bindings[scope]
+                and (scope is start or not isinstance(scope, ast.ClassDef))
+            ):
                 return scope
             scope = self.outer.get(scope)
         return None
@@ -138,7 +150,9 @@ class Tree:
         return scope
 
     def within(self, kinds: tuple[type[Kind], ...], owners: Collection[ast.AST]) -> Iterator[Kind]:
-        """The nodes of some kinds that run when one of some functions, classes or the module runs, not those of functions inside."""
+        """The nodes of some kinds that run when one of some functions, classes or the module runs, not those of
+        functions inside.
+        """
         for kind in kinds:
             for node in self.of[kind]:
                 if self.enclosing(node) in owners:
@@ -189,7 +203,13 @@ class Tree:
             self._add(scope, node.asname or node.name.partition(".")[0], node)
             self.origins[node] = self._origin(node)
         else:
-            name = node.arg if isinstance(node, ast.arg) else node.rest if isinstance(node, ast.MatchMapping) else getattr(node, "name", None)
+            name = (
+                node.arg
+                if isinstance(node, ast.arg)
+                else node.rest
+                if isinstance(node, ast.MatchMapping)
+                else getattr(node, "name", None)
+            )
             if name is not None:
                 self._add(scope, name, node)
 

@@ -153,7 +153,9 @@ class Workflow:
         if isinstance(node, ast.Name):
             bound = self.tree.bound(node) if node.id in self.step_names else []
             return len(bound) == 1 and isinstance(bound[0], ast.arg)
-        return isinstance(node, ast.Attribute) and node.attr in self._step_attributes and isinstance(node.value, ast.Name)
+        return (
+            isinstance(node, ast.Attribute) and node.attr in self._step_attributes and isinstance(node.value, ast.Name)
+        )
 
     @cached_property
     def _step_attributes(self) -> frozenset[str]:
@@ -169,7 +171,10 @@ class Workflow:
     def step_calls(self) -> list[StepCall]:
         """Every call of a method of the step object, in the order of the source."""
         decorators = {
-            decorator: function for kind in FUNCTIONS for function in self.tree.of[kind] for decorator in function.decorator_list
+            decorator: function
+            for kind in FUNCTIONS
+            for function in self.tree.of[kind]
+            for decorator in function.decorator_list
         }
         calls = [
             StepCall(node, node.func.attr, decorators.get(node))
@@ -185,11 +190,17 @@ class Workflow:
     @cached_property
     def decorated(self) -> dict[Function, StepCall | None]:
         """Every function made a step by a decorator, with its call (None under a bare `@step.do`)."""
-        found: dict[Function, StepCall | None] = {call.decorated: call for call in self.step_calls if call.decorated is not None}
+        found: dict[Function, StepCall | None] = {
+            call.decorated: call for call in self.step_calls if call.decorated is not None
+        }
         for kind in FUNCTIONS:
             for function in self.tree.of[kind]:
                 for decorator in function.decorator_list:
-                    if isinstance(decorator, ast.Attribute) and decorator.attr == "do" and self.is_step(decorator.value):
+                    if (
+                        isinstance(decorator, ast.Attribute)
+                        and decorator.attr == "do"
+                        and self.is_step(decorator.value)
+                    ):
                         found[function] = None
         return found
 
@@ -204,7 +215,9 @@ class Workflow:
         return self._steps_bound[id(bound)]
 
     def names_of(self, function: Function) -> list[str]:
-        """What a parameter of another step may call a decorated one: its function's name, and its own where that is known."""
+        """What a parameter of another step may call a decorated one: its function's name, and its own where that is
+        known.
+        """
         call = self.decorated[function]
         name = call.name if call is not None else None
         if isinstance(name, ast.Name):
@@ -250,7 +263,9 @@ class Workflow:
         return callback if isinstance(callback, ast.Lambda) else self.called(callback)
 
     def called(self, node: ast.AST) -> Function | None:
-        """The function of the module that calling an expression would run, when that is plain: `name` or `self.name`."""
+        """The function of the module that calling an expression would run, when that is plain:
+        `name` or `self.name`.
+        """
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
             owner = next((above for above in self.tree.above(node) if isinstance(above, ast.ClassDef)), None)
             return self.method(owner, node.attr) if owner is not None else None
@@ -258,7 +273,9 @@ class Workflow:
 
     @cached_property
     def replayed(self) -> frozenset[ast.AST]:
-        """What every execution runs again: each `run`, functions called from there outside of steps, the module and its classes."""
+        """What every execution runs again: each `run`, functions called from there outside of steps, the module and its
+        classes.
+        """
         found: set[ast.AST] = {self.source.tree, *self.classes}
         waiting: list[ast.AST] = list(self.roots)
         while waiting:
@@ -298,7 +315,9 @@ class Workflow:
 
     @cached_property
     def reached(self) -> frozenset[ast.AST]:
-        """All that a run comes to, as far as can be seen: what is replayed or runs in steps, and functions written there."""
+        """All that a run comes to, as far as can be seen: what is replayed or runs in steps, and functions written
+        there.
+        """
         found = set(self.replayed)
         waiting: list[ast.AST] = [*self.roots, *self.inside]
         while waiting:

@@ -1,8 +1,10 @@
-"""Chaos runs: an instance's code and params once more for each commit it made, with the worker killed before that commit.
+"""Chaos runs: an instance's code and params once more for each commit it made, with the worker killed before that
+commit.
 
-The reruns are instances of their own, children of the one they repeat: one without a kill, to see what the code does by itself, then one
-for each commit. They have what the original received from the start, and no wait takes any time. Nobody holds a token for them. How often
-commits are made is known of a run that has ended; of one that goes on, when the rerun without a kill has ended.
+The reruns are instances of their own, children of the one they repeat: one without a kill, to see what the code does by
+itself, then one for each commit. They have what the original received from the start, and no wait takes any time.
+Nobody holds a token for them. How often commits are made is known of a run that has ended; of one that goes on, when
+the rerun without a kill has ended.
 
 Any node may start a chaos run and go on with it. All that it goes by is in the rows: new reruns take the place of the
 last ones in the transaction that creates them, which refuses while one of those goes on; and the reruns that follow the
@@ -35,7 +37,9 @@ OF_ITS_OWN = "This run belongs to a chaos run; start one from the run that it re
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """What the reruns of an instance have in common: what it received, in order, and its waits that timed out, as name and count."""
+    """What the reruns of an instance have in common: what it received, in order, and its waits that timed out, as name
+    and count.
+    """
 
     events: Sequence[NewEvent]
     timed_out: Sequence[tuple[str, int]]
@@ -106,8 +110,8 @@ class ChaosRuns:
     async def _rest(self, row: InstanceRow) -> None:
         try:
             await self.create_rest(row)
-        except WorkflowError:  # it has been deleted, or the server is full; who looks at the rows asks for the rest again
-            return
+        except WorkflowError:
+            return  # it has been deleted, or the server is full; who looks at the rows asks for the rest again
 
     async def create_rest(self, row: InstanceRow) -> None:
         """Create the reruns with a kill when the one without has ended, unless another node was first.
@@ -132,7 +136,10 @@ class ChaosRuns:
     async def _repeated(self, row: InstanceRow) -> Repeated:
         async with self._engine.forking:  # a history holds all results of an instance
             snapshot = await self._engine.store.load(row.key)
-            waits = sorted((step for step in snapshot.steps.values() if step.key.kind == ev.WAIT), key=lambda step: step.started_seq)
+            waits = sorted(
+                (step for step in snapshot.steps.values() if step.key.kind == ev.WAIT),
+                key=lambda step: step.started_seq,
+            )
             received = [plain(step.result) for step in waits if step.status == STEP_COMPLETED]
             events = [NewEvent(ev.EVENT_RECEIVED, {"type": it["type"], "payload": it["payload"]}) for it in received]
             events += [NewEvent(ev.EVENT_RECEIVED, {"type": it.type, "payload": it.payload}) for it in snapshot.inbox]

@@ -56,11 +56,13 @@ FORKS = 2  # prepared at once: each holds all results of an instance
 
 @dataclass(frozen=True, slots=True)
 class CreateInstance:
-    """What create() takes. `params` is any storable value; `queue` is whose turn the instance takes (default: its tenant).
+    """What create() takes.
 
-    `source` is None where a `CodeSource` is registered for `workflow`; `version` is then what it may keep of which code that is.
-    `limits` overrides settings for this instance, for example `{"attempt_wall_seconds": 60}`. `events`, `parent` and `injected`: see `NewInstance`.
-    `breaks` are set before it runs.
+    `params` is any storable value; `queue` is whose turn the instance takes (default: its tenant).
+
+    `source` is None where a `CodeSource` is registered for `workflow`; `version` is then what it may keep of which code
+    that is. `limits` overrides settings for this instance, for example `{"attempt_wall_seconds": 60}`. `events`,
+    `parent` and `injected`: see `NewInstance`. `breaks` are set before it runs.
     """
 
     source: str | None
@@ -89,9 +91,9 @@ class CreateInstance:
 class Engine:
     """Owns the scheduler of one node. Open it with `Engine.open`.
 
-    `store` has the journals, for reading; `sandbox` is where tenant code runs; everything goes by `clock` and `settings`. `stored` is what
-    each address has stored today, `shared` the counts of limits that hold for all nodes, `counts` the executions and
-    the limits met since it was opened.
+    `store` has the journals, for reading; `sandbox` is where tenant code runs; everything goes by `clock` and
+    `settings`. `stored` is what each address has stored today, `shared` the counts of limits that hold for all nodes,
+    `counts` the executions and the limits met since it was opened.
     """
 
     def __init__(self, services: Services, ids: Ids, node: str, heartbeat: Heartbeat) -> None:
@@ -130,8 +132,9 @@ class Engine:
     ) -> AsyncIterator["Engine"]:
         """Recover what the last server left, run instances while open, and leave them resumable at the end.
 
-        `node` is its name among the engines that share the store; of one name only the last to open goes on. `heartbeat`: see there. `env` is what code that came as a snippet
-        finds in `self.env` instead of the bindings for everybody.
+        `node` is its name among the engines that share the store; of one name only the last to open goes on.
+        `heartbeat`: see there. `env` is what code that came as a snippet finds in `self.env` instead of the bindings
+        for everybody.
         """
         sources = Sources(store, EVERYBODYS if env is None else env)
         shared = SharedCounts(store.usage, clock.now)
@@ -182,7 +185,8 @@ class Engine:
         self._scheduler.registered(workflow)
 
     def limit_tenant(self, metadata: Mapping[str, Any], limits: TenantLimits) -> None:
-        """Give a tenant limits of its own in place of the settings' for as long as the engine is open; `metadata` names it, as for `wrap_binding`.
+        """Give a tenant limits of its own in place of the settings' for as long as the engine is open; `metadata` names
+        it, as for `wrap_binding`.
 
         Call it before the dispatcher is made whose instances it is about: then nothing of the tenant has begun.
 
@@ -202,20 +206,30 @@ class Engine:
 
     @property
     def at_rest(self) -> bool:
-        """Whether nothing is under way on this side of the workers and outside the store; only a worker, time or a call changes that."""
+        """Whether nothing is under way on this side of the workers and outside the store; only a worker, time or a call
+        changes that.
+        """
         return self._scheduler.at_rest
 
     async def renew_lease(self) -> None:
-        """Renew the lease of this node now, and take over what lost nodes have left, as it does by itself a few times while a lease lasts."""
+        """Renew the lease of this node now, and take over what lost nodes have left, as it does by itself a few times
+        while a lease lasts.
+        """
         await self._scheduler.membership.beat()
 
     async def abandon(self) -> None:
-        """Let go of everything at once and write nothing, as if the server had been killed. `playground.testing` crashes with it."""
+        """Let go of everything at once and write nothing, as if the server had been killed.
+
+        `playground.testing` crashes with it.
+        """
         self.shared.abandon()
         await self._scheduler.abandon()
 
     async def check(self, source: str, owner: str = "", class_name: str = CLASS_NAME) -> Check:
-        """Problems and outline of a source, found in the sandbox without running it; owners take turns. Raises TooLarge, CheckedTooMuch, Busy."""
+        """Problems and outline of a source, found in the sandbox without running it; owners take turns.
+
+        Raises TooLarge, CheckedTooMuch, Busy.
+        """
         return await self._checker.check(source, owner, class_name)
 
     async def create(self, new: CreateInstance) -> InstanceRow:
@@ -248,7 +262,8 @@ class Engine:
 
         `instead_of`, `needs`: see `Store.create`.
 
-        Raises as `create`; where the batch has several, the message says which entry it is about, and so does `details["index"]`. Then none is created.
+        Raises as `create`; where the batch has several, the message says which entry it is about, and so does
+        `details["index"]`. Then none is created.
         """
         if not 1 <= len(batch) <= BATCH_MOST:
             raise InvalidBatch(f"A batch takes 1 to {BATCH_MOST} instances, not {len(batch)}.")
@@ -310,8 +325,8 @@ class Engine:
             sorry = "The server's disk is nearly full, so nothing new is started. Try again in some hours."
             raise Busy(sorry, retry_after=3600, setting="free_disk_bytes")
 
-    # Operations. Each takes the row that its caller has found, and gives what it committed, which is nothing where it had no effect. All raise
-    # InstanceNotFound where the instance has been deleted meanwhile.
+    # Operations. Each takes the row that its caller has found, and gives what it committed, which is nothing where it
+    # had no effect. All raise InstanceNotFound where the instance has been deleted meanwhile.
 
     async def send_event(self, row: InstanceRow, type: str, payload: Any = None) -> Committed:
         """Send an event. Raises InvalidEventType, InstanceInFiniteState, TooLarge, NotSerialisable."""
@@ -331,7 +346,9 @@ class Engine:
         """End an instance; with `rollback`, after its handlers have run. Raises CannotTerminate once it has ended."""
         return await self.operate(row, operations.terminate(rollback))
 
-    async def restart(self, row: InstanceRow, from_step: StepKey | None = None, new_breaks: Sequence[NewBreak] = ()) -> Committed:
+    async def restart(
+        self, row: InstanceRow, from_step: StepKey | None = None, new_breaks: Sequence[NewBreak] = ()
+    ) -> Committed:
         """Run again from the start, or from a step, with what is broken already and `new_breaks`.
 
         Raises:
@@ -342,7 +359,10 @@ class Engine:
         return await self.operate(row, operations.restart(from_step, events))
 
     async def set_break(self, row: InstanceRow, new: NewBreak) -> Committed:
-        """Break a step on purpose, or clear a break. Raises InstanceInFiniteState, CannotBreak, NotSerialisable, TooLarge."""
+        """Break a step on purpose, or clear a break.
+
+        Raises InstanceInFiniteState, CannotBreak, NotSerialisable, TooLarge.
+        """
         event = await fault_injection.asked(new)
         return await self.operate(row, fault_injection.set_or_clear(event))
 
@@ -359,7 +379,8 @@ class Engine:
         await self.store.delete(row.key)
 
     async def kill_worker(self, row: InstanceRow, when: str = NOW) -> Committed:
-        """SIGKILL the instance's worker: `now`, `during-step` (the next attempt), `before-commit` (of the next result), or `never` after all.
+        """SIGKILL the instance's worker: `now`, `during-step` (the next attempt), `before-commit` (of the next result),
+        or `never` after all.
 
         An armed kill waits for its moment in whatever execution comes to it.
 
@@ -376,7 +397,10 @@ class Engine:
         return await self.operate(row, operations.arm(when))
 
     async def wake(self, row: InstanceRow, step: StepKey | None = None) -> Committed:
-        """End a sleep, a retry wait or an event's timeout now: the named one, or the one due first. Recorded as virtual. Raises NothingToWake."""
+        """End a sleep, a retry wait or an event's timeout now: the named one, or the one due first.
+
+        Recorded as virtual. Raises NothingToWake.
+        """
         return await self.operate(row, operations.wake(step, self.clock.now()))
 
     async def operate(self, row: InstanceRow, decider: Decider) -> Committed:

@@ -1,7 +1,8 @@
 """Forks: a new instance that begins with what another one has finished, up to a step.
 
-What is kept are the finished steps that started before the step; with an edited result, the step itself too. Waits keep their events and
-steps what they wrote to keys of the instance's own. What still ran, buffered events and effects stay with the parent.
+What is kept are the finished steps that started before the step; with an edited result, the step itself too. Waits keep
+their events and steps what they wrote to keys of the instance's own. What still ran, buffered events and effects stay
+with the parent.
 """
 
 import asyncio
@@ -25,7 +26,8 @@ FORK = "fork"  # the kind of its trigger
 NOTHING: Any = msgspec.UNSET  # no edited result
 
 PAGE_OF_EVENTS = 1_000  # of the parent's journal, read at a time
-COPIED_BYTES = 16 * 1024 * 1024  # of results and keys that one fork copies, so that other commits do not wait long for it
+# Of results and keys that one fork copies, so that other commits do not wait long for it.
+COPIED_BYTES = 16 * 1024 * 1024
 
 _NO_STEP = 'Instance "{id}" has no step "{step}" ({kind}) to fork from.'
 _INSIDE = 'Step "{step}" runs inside another one. Fork from "{outer}".'
@@ -36,7 +38,11 @@ _OUTPUT_OF = "`output` is the edited result of a step; `from_step` says of which
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """A fork that can be made. `template` lacks only whose it is; `bytes` is what it stores; `sensitive` is a step whose copied result its parent does not show, or None."""
+    """A fork that can be made.
+
+    `template` lacks only whose it is; `bytes` is what it stores; `sensitive` is a step whose copied result its parent
+    does not show, or None.
+    """
 
     template: CreateInstance
     bytes: int
@@ -46,8 +52,8 @@ class Fork:
 async def plan(engine: Engine, row: InstanceRow, from_step: StepKey | None = None, output: Any = NOTHING) -> Fork:
     """What a fork of an instance would begin with.
 
-    Without `from_step` that is all it has finished, but for the step whose error ended it. `output` is the edited result of `from_step`, in the
-    form in which the API shows results; of a wait it is the payload of the event.
+    Without `from_step` that is all it has finished, but for the step whose error ended it. `output` is the edited
+    result of `from_step`, in the form in which the API shows results; of a wait it is the payload of the event.
 
     Raises:
         CannotFork: there is no such step, or it has no result.
@@ -61,7 +67,10 @@ async def plan(engine: Engine, row: InstanceRow, from_step: StepKey | None = Non
         snapshot = await engine.store.load(row.key)
         kept, seq = _kept(snapshot, from_step)
         told = await _told(engine.store, snapshot.row)
-        order = {step.key: place for place, step in enumerate(sorted(kept, key=lambda step: step.ended_seq or step.started_seq), 1)}
+        order = {
+            step.key: place
+            for place, step in enumerate(sorted(kept, key=lambda step: step.ended_seq or step.started_seq), 1)
+        }
         events = [_copied(step, told, order[step.key]) for step in kept]
         if edited is not NOTHING:
             assert from_step is not None, "checked above"
@@ -69,11 +78,15 @@ async def plan(engine: Engine, row: InstanceRow, from_step: StepKey | None = Non
     if not row.tenant:
         names = {step.key for step in kept}
         events += [event for at, event in told.keys if at < seq or event.step in names]
-    sensitive = next((step.key for step in kept if (step.config or {}).get("sensitive") and step.status == STEP_COMPLETED), None)
+    sensitive = next(
+        (step.key for step in kept if (step.config or {}).get("sensitive") and step.status == STEP_COMPLETED), None
+    )
     trigger: dict[str, Any] = {"kind": FORK, "of": row.id, "seq": seq}
     if from_step is not None:
         trigger["step"] = from_step.as_json()
-    stored = sum(step.result_bytes for step in kept) + sum(frames.size_of(event.data) for event in events if event.type == ev.KV_PUT or event.data.get("edited"))
+    stored = sum(step.result_bytes for step in kept) + sum(
+        frames.size_of(event.data) for event in events if event.type == ev.KV_PUT or event.data.get("edited")
+    )
     if stored > COPIED_BYTES:
         raise TooLarge(_TOO_MUCH.format(size=stored, most=COPIED_BYTES), limit=COPIED_BYTES, size=stored)
     return Fork(_template(snapshot.row, trigger, events), stored, sensitive)
@@ -117,7 +130,11 @@ def _ended_by(snapshot: History, steps: Iterable[StepRow]) -> StepRow | None:
     error = snapshot.row.error
     if error is None:
         return None
-    same = [step for step in steps if step.error is not None and (step.error["name"], step.error["message"]) == (error["name"], error["message"])]
+    same = [
+        step
+        for step in steps
+        if step.error is not None and (step.error["name"], step.error["message"]) == (error["name"], error["message"])
+    ]
     return max(same, key=lambda step: step.started_seq, default=None)
 
 
@@ -126,7 +143,13 @@ def _copied(step: StepRow, told: "_Told", ended: int) -> NewEvent:
     status = event_rules.COMPLETED if step.status == STEP_COMPLETED else event_rules.ERRORED
     if step.key.kind == ev.WAIT and status == event_rules.ERRORED:
         status = event_rules.TIMED_OUT
-    data: dict[str, Any] = {"status": status, "line": step.line, "ended": ended, **told.ran.get(step.key, {}), **_carried(step)}
+    data: dict[str, Any] = {
+        "status": status,
+        "line": step.line,
+        "ended": ended,
+        **told.ran.get(step.key, {}),
+        **_carried(step),
+    }
     if step.status == STEP_ERRORED:
         return NewEvent(ev.STEP_COPIED, {**data, "error": step.error}, step.key)
     if step.key.kind == ev.SLEEP:
@@ -138,7 +161,13 @@ def _copied(step: StepRow, told: "_Told", ended: int) -> NewEvent:
 
 def _edited(step: StepRow, tree: Any, now: int) -> NewEvent:
     """The step that a fork begins at, with another result."""
-    data: dict[str, Any] = {"status": event_rules.COMPLETED, "line": step.line, "attempts": 0, "edited": True, **_carried(step)}
+    data: dict[str, Any] = {
+        "status": event_rules.COMPLETED,
+        "line": step.line,
+        "attempts": 0,
+        "edited": True,
+        **_carried(step),
+    }
     if step.key.kind == ev.SLEEP:
         raise CannotFork(_NO_RESULT)
     if step.key.kind == ev.WAIT:
@@ -164,7 +193,9 @@ def _tree(shown: Any, most: int) -> Any:
     try:
         value = values.decode(shown)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise NotSerialisable(f"not serialisable: `output` has a tag with a value that it can't have: {error}") from None
+        raise NotSerialisable(
+            f"not serialisable: `output` has a tag with a value that it can't have: {error}"
+        ) from None
     return values.encode_bounded(value, "output", most)
 
 
@@ -175,7 +206,9 @@ _REDACTED = ev.REDACTED.encode()
 
 
 class _Told:
-    """How long steps took and how often they were tried, what is shown of results that hold secrets, and what was written to keys."""
+    """How long steps took and how often they were tried, what is shown of results that hold secrets, and what was
+    written to keys.
+    """
 
     def __init__(self) -> None:
         self.ran: dict[StepKey, dict[str, Any]] = {}
@@ -194,7 +227,13 @@ class _Told:
             self.ran[step] = {"attempts": 0}
         elif event.type == ev.ATTEMPT_STARTED:
             self.ran[step]["attempts"] += 1
-        elif event.type in (ev.STEP_COMPLETED, ev.STEP_ERRORED, ev.SLEEP_COMPLETED, ev.WAIT_COMPLETED, ev.WAIT_TIMED_OUT):
+        elif event.type in (
+            ev.STEP_COMPLETED,
+            ev.STEP_ERRORED,
+            ev.SLEEP_COMPLETED,
+            ev.WAIT_COMPLETED,
+            ev.WAIT_TIMED_OUT,
+        ):
             self.ran[step]["took_ms"] = event.at - self._began[step]
         elif event.type == ev.STEP_COPIED:
             data = msgspec.json.decode(event.data, type=dict[str, msgspec.Raw])

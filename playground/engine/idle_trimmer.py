@@ -1,8 +1,8 @@
 """What is done when nothing has run for a moment: memory that a busy time took goes back to the machine.
 
-The journals' cache grows to what the busiest time needed, and the allocator keeps what was freed: after ten minutes of hostile tenants a server held
-three times as much as at its start, though nothing leaked. What is remembered for speed goes first: a small thing that was made at the height
-keeps a megabyte round it.
+The journals' cache grows to what the busiest time needed, and the allocator keeps what was freed: after ten minutes of
+hostile tenants a server held three times as much as at its start, though nothing leaked. What is remembered for speed
+goes first: a small thing that was made at the height keeps a megabyte round it.
 """
 
 import asyncio

@@ -1,4 +1,6 @@
-"""What a caller gives (params, payloads) in the form in which it is stored; JSON text (`msgspec.Raw`) is not made into objects for it."""
+"""What a caller gives (params, payloads) in the form in which it is stored; JSON text (`msgspec.Raw`) is not made into
+objects for it.
+"""
 
 import asyncio
 import re

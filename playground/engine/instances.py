@@ -1,4 +1,5 @@
-"""What a program holds to start and steer instances: those of a workflow (`Workflow` has the same calls), and a handle of each.
+"""What a program holds to start and steer instances: those of a workflow (`Workflow` has the same calls), and a handle
+of each.
 
 The names follow Cloudflare's `Workflow` and `WorkflowInstance` bindings, in Python's spelling.
 """
@@ -13,7 +14,13 @@ from playground.store.encoding import plain
 from playground.store.protocol import InstanceRow, Refusal
 from playground.workflows import events as ev
 from playground.workflows import values
-from playground.workflows.errors import CannotRestart, InstanceAlreadyExists, InstanceExpired, InstanceNotFound, InvalidBatch
+from playground.workflows.errors import (
+    CannotRestart,
+    InstanceAlreadyExists,
+    InstanceExpired,
+    InstanceNotFound,
+    InvalidBatch,
+)
 from playground.workflows.events import Event, StepKey
 
 PAGE_OF_EVENTS = 500
@@ -25,10 +32,12 @@ _CURSOR = re.compile(r"[0-9]{1,18}\Z")
 
 @dataclass(frozen=True, slots=True)
 class InstanceStatus:
-    """How an instance stands. `error` is `{name, message, traceback, line}`; `rollback` is None, running, complete or errored.
+    """How an instance stands.
 
-    Times are epoch milliseconds, None for what has not come: `started_at` is when its first execution began, `waiting_until` what it waits for when
-    `status` is waiting (None then: an event without a timeout).
+    `error` is `{name, message, traceback, line}`; `rollback` is None, running, complete or errored.
+
+    Times are epoch milliseconds, None for what has not come: `started_at` is when its first execution began,
+    `waiting_until` what it waits for when `status` is waiting (None then: an event without a timeout).
     """
 
     status: str
@@ -82,7 +91,10 @@ class WorkflowInstance:
         await self._engine.terminate(await self._row(), rollback=rollback)
 
     async def restart(self, from_step: Mapping[str, Any] | None = None) -> None:
-        """Run it again, from the start or from `{"name", "count": 1, "kind": "do"}`. Raises CannotRestart: there is no such step."""
+        """Run it again, from the start or from `{"name", "count": 1, "kind": "do"}`.
+
+        Raises CannotRestart: there is no such step.
+        """
         await self._engine.restart(await self._row(), from_step=step_key(from_step))
 
     async def send_event(self, type: str, payload: Any = None) -> None:
@@ -97,7 +109,9 @@ class WorkflowInstance:
         return await self._engine.store.find(self._tenant, self.id)
 
     async def subscribe(self, cursor: int = 0) -> AsyncIterator[Event]:
-        """The journal's events with a seq over `cursor`: those there are, then live ones; ends after the one that ends the instance."""
+        """The journal's events with a seq over `cursor`: those there are, then live ones; ends after the one that ends
+        the instance.
+        """
         store = self._engine.store
         row = await self._row()
         async with store.subscribe(row.key) as grown:
@@ -131,7 +145,9 @@ def status_of(row: InstanceRow) -> InstanceStatus:
 
 
 class Batch(list[WorkflowInstance]):
-    """The instances that a `create_batch` made; `refused` are the entries that it left out, each with index, id and code."""
+    """The instances that a `create_batch` made; `refused` are the entries that it left out, each with index, id and
+    code.
+    """
 
     def __init__(self, created: Sequence[WorkflowInstance], refused: Sequence[Refusal]) -> None:
         super().__init__(created)
@@ -149,7 +165,8 @@ class Instances:
         """Start an instance; without an id it gets a random one.
 
         Raises:
-            InstanceAlreadyExists: this tenant has, or had, one of this id; it is left as it is. An id stays used when its instance is removed for its age,
+            InstanceAlreadyExists: this tenant has, or had, one of this id; it is left as it is. An id stays used when
+            its instance is removed for its age,
                 and is free again when it is removed by `delete`.
             InvalidId, NotSerialisable, TooLarge: something given can't be used.
             Busy: the tenant has too many queued.
@@ -168,13 +185,17 @@ class Instances:
         return Batch([WorkflowInstance(self._engine, self.tenant, row.id) for row in created], refused)
 
     async def get(self, id: str) -> WorkflowInstance:
-        """The instance of this id. Raises InstanceNotFound, also for one that is another tenant's or another workflow's; InstanceExpired."""
+        """The instance of this id.
+
+        Raises InstanceNotFound, also for one that is another tenant's or another workflow's; InstanceExpired.
+        """
         return WorkflowInstance(self._engine, self.tenant, (await self.row(id)).id)
 
     async def create_once(self, id: str, params: Any = None) -> WorkflowInstance:
         """Like `create`, but when there is one of this id already, that one.
 
-        So it is when it ended so long ago that it is not kept any more: then `status` of what this gives raises InstanceExpired, which says how it ended.
+        So it is when it ended so long ago that it is not kept any more: then `status` of what this gives raises
+        InstanceExpired, which says how it ended.
         """
         try:
             return await self.create(id, params)
@@ -229,7 +250,9 @@ def checked_batch(batch: Any) -> list[dict[str, Any]]:
     entries = list(batch) if isinstance(batch, Sequence) and not isinstance(batch, (str, bytes)) else [batch]
     for index, entry in enumerate(entries):
         if not isinstance(entry, Mapping) or not entry.keys() <= {"id", "params"}:
-            raise InvalidBatch(f"Entry {index} of the batch can't be used: each is a dict with id and params, both optional.")
+            raise InvalidBatch(
+                f"Entry {index} of the batch can't be used: each is a dict with id and params, both optional."
+            )
     return [dict(entry) for entry in entries]
 
 
@@ -240,7 +263,7 @@ def step_key(step: Mapping[str, Any] | None) -> StepKey | None:
     try:
         name, count, kind = step["name"], step.get("count", 1), step.get("kind", ev.DO)
     except (TypeError, KeyError, AttributeError):
-        raise CannotRestart('from_step takes a dict with name, and optionally count and kind.') from None
+        raise CannotRestart("from_step takes a dict with name, and optionally count and kind.") from None
     if not isinstance(name, str) or not isinstance(count, int) or kind not in ev.KINDS:
-        raise CannotRestart('from_step takes a dict with name, and optionally count and kind.')
+        raise CannotRestart("from_step takes a dict with name, and optionally count and kind.")
     return StepKey(kind, name, count)

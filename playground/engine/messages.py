@@ -43,12 +43,18 @@ def worker_lost() -> Mapping[str, Any]:
 
 def lost_too_often(step: StepKey, times: int) -> Mapping[str, Any]:
     """One attempt after another was lost with its worker."""
-    return error("WorkerLostRepeatedly", f'The worker was lost {times} times in a row while step "{step.label}" ran; it is not tried again.')
+    return error(
+        "WorkerLostRepeatedly",
+        f'The worker was lost {times} times in a row while step "{step.label}" ran; it is not tried again.',
+    )
 
 
 def died_before_a_step(times: int) -> Mapping[str, Any]:
     """Worker after worker died by itself before it came to a new step."""
-    message = f"The worker died {times} times in a row before it came to a new step, so what kills it is code outside any step; it is not tried again."
+    message = (
+        f"The worker died {times} times in a row before it came to a new step, so what kills it is code outside any "
+        "step; it is not tried again."
+    )
     return error("WorkerLostRepeatedly", message)
 
 
@@ -69,11 +75,18 @@ def rollback_missing(step: StepKey) -> Mapping[str, Any]:
 
 def stuck() -> Mapping[str, Any]:
     """Nothing runs, sleeps or waits for an event, and `run` has not returned."""
-    return error("Stuck", "The workflow waits for something that can't happen: no step runs, and it neither sleeps nor waits for an event.")
+    return error(
+        "Stuck",
+        "The workflow waits for something that can't happen: no step runs, and it neither sleeps nor waits for an "
+        "event.",
+    )
 
 
 def limit(what: str, where: str, setting: str = "") -> Mapping[str, Any]:
-    """A worker broke a limit; `what` names it with its number, `where` says what ran. What to do about it follows, and the setting, where they are known."""
+    """A worker broke a limit; `what` names it with its number, `where` says what ran.
+
+    What to do about it follows, and the setting, where they are known.
+    """
     advice = LIMITS.get(what.partition(":")[0], ("", ""))[1]
     more = [advice, setting_sentence(setting) if is_setting(setting) else ""]
     said = " ".join(sentence for sentence in more if sentence)

@@ -9,7 +9,8 @@ from playground.sandbox.metrics import Counts as SandboxCounts
 from playground.store.protocol import InstanceRow
 from playground.workflows import events as ev
 
-OPERATION = "operation"  # an execution ended because its instance was paused, terminated, restarted, migrated or deleted
+# An execution ended because its instance was paused, terminated, restarted, migrated or deleted.
+OPERATION = "operation"
 FAILED = "failed"  # by a fault of ours
 REASONS = (*ev.END_REASONS, OPERATION, FAILED)
 CAUSES = (EXIT, SIGNAL, CPU, MEMORY, ZYGOTE)  # of the end of a worker's process
@@ -17,7 +18,10 @@ TAKEOVERS = (SandboxCounts.START, SandboxCounts.DIED, SandboxCounts.RECYCLED)  #
 
 
 class Counts:
-    """Since the engine was opened. `limits` counts by the setting that was met, `ended` by the reason as in `execution_ended`."""
+    """Since the engine was opened.
+
+    `limits` counts by the setting that was met, `ended` by the reason as in `execution_ended`.
+    """
 
     def __init__(self, log: Callable[..., None]) -> None:
         self._log = log

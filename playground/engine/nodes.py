@@ -1,10 +1,13 @@
-"""This engine as one of the nodes that share a store: its lease, and what becomes of the instances of nodes that are lost.
+"""This engine as one of the nodes that share a store: its lease, and what becomes of the instances of nodes that are
+lost.
 
-A node holds a lease and renews it a few times while it lasts, whatever it runs. One that could not renew for two thirds of it stops its workers by itself:
-others take over when it ends, and a worker must not go on beside its successor. Then it joins again, as a new life of itself. Where a lease lasts
-as long as the process (one node on SQLite), nothing of this is ever due.
+A node holds a lease and renews it a few times while it lasts, whatever it runs. One that could not renew for two thirds
+of it stops its workers by itself: others take over when it ends, and a worker must not go on beside its successor. Then
+it joins again, as a new life of itself. Where a lease lasts as long as the process (one node on SQLite), nothing of
+this is ever due.
 
-It goes by the machine's clock, whatever clock the engine goes by: a lease is about this process, and no run waits for it.
+It goes by the machine's clock, whatever clock the engine goes by: a lease is about this process, and no run waits for
+it.
 """
 
 import asyncio
@@ -93,7 +96,10 @@ class Membership:
         return None if self.lease is None else self.lease.owner
 
     async def join(self) -> None:
-        """Begin a life of this node, and take over what lost ones, its own earlier lives among them, have left. Raises StoreError."""
+        """Begin a life of this node, and take over what lost ones, its own earlier lives among them, have left.
+
+        Raises StoreError.
+        """
         began = self._now()
         self.lease = await self._nodes.join(self._name, self._lasts_ms)
         self._renewed = began

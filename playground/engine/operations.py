@@ -48,7 +48,9 @@ def waits_for(snapshot: Snapshot, type: str, at: int) -> StepRow | None:
 
 
 def clocked(row: InstanceRow, at: int) -> dict[str, int]:
-    """About what time it is on the workflow's clock, for what is decided while a worker lives: it goes on from the last time that was committed."""
+    """About what time it is on the workflow's clock, for what is decided while a worker lives: it goes on from the last
+    time that was committed.
+    """
     if not row.in_execution or row.clock is None or row.clock_at is None:
         return {}
     return {"clock_us": row.clock + max(0, at - row.clock_at) * 1_000}
@@ -106,7 +108,10 @@ def end_wait(step: StepKey, timeout: int, *, virtual: bool = False) -> Decider:
 
 
 def give_up_suspension(step: StepKey, at: int, clocked: Mapping[str, Any]) -> Decider:
-    """The code has cancelled a sleep or a wait. An event that it was given and never saw goes to the next wait, or back to its place in the inbox."""
+    """The code has cancelled a sleep or a wait.
+
+    An event that it was given and never saw goes to the next wait, or back to its place in the inbox.
+    """
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
         row = snapshot.step(step)
@@ -120,7 +125,11 @@ def give_up_suspension(step: StepKey, at: int, clocked: Mapping[str, Any]) -> De
         result = plain(row.result)
         next_wait = None if snapshot.row.status in HELD else waits_for(snapshot, result["type"], at)
         if next_wait is not None:
-            events.append(taken_event(next_wait.key, InboxRow(row.received, result["timestamp"], result["type"], result["payload"])))
+            events.append(
+                taken_event(
+                    next_wait.key, InboxRow(row.received, result["timestamp"], result["type"], result["payload"])
+                )
+            )
         return events
 
     return DeciderWithNeeds(decide, Needs(steps=(step,)))
@@ -176,7 +185,8 @@ def resume(at: int) -> Decider:
 
 
 def terminate(rollback: bool) -> Decider:
-    """End the instance, after its rollback handlers if asked and there are any; during a rollback, asking again changes nothing.
+    """End the instance, after its rollback handlers if asked and there are any; during a rollback, asking again changes
+    nothing.
 
     Raises CannotTerminate.
     """
@@ -201,16 +211,21 @@ def terminate(rollback: bool) -> Decider:
 def restart(from_step: StepKey | None, broken: Sequence[NewEvent] = ()) -> Decider:
     """Begin a new generation, keeping the steps that started before `from_step`. Raises CannotRestart, CannotBreak.
 
-    Breaks that are not used up stay set, beside those that `broken` sets: who restarts a run to see a step fail has broken it before.
+    Breaks that are not used up stay set, beside those that `broken` sets: who restarts a run to see a step fail has
+    broken it before.
     """
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
         data: dict[str, Any] = {}
         if from_step is not None:
             if from_step.parent is not None:
-                raise CannotRestart(f'Step "{from_step}" runs inside another one. Restart from "{outermost(from_step)}".')
+                raise CannotRestart(
+                    f'Step "{from_step}" runs inside another one. Restart from "{outermost(from_step)}".'
+                )
             if snapshot.step(from_step) is None:
-                raise CannotRestart(f'Instance "{snapshot.row.id}" has no step "{from_step}" ({from_step.kind}) to restart from.')
+                raise CannotRestart(
+                    f'Instance "{snapshot.row.id}" has no step "{from_step}" ({from_step.kind}) to restart from.'
+                )
             data["from_step"] = from_step.as_json()
         check_room(of(snapshot.row.injected), broken)
         return [*end_execution(snapshot, ev.KILLED), NewEvent(ev.WORKFLOW_RESTARTED, data), *broken]
@@ -234,7 +249,9 @@ def wake(step: StepKey | None, at: int) -> Decider:
         if found.key.kind == ev.SLEEP:
             return [NewEvent(ev.SLEEP_COMPLETED, told, found.key)]
         if found.key.kind == ev.WAIT:
-            return [NewEvent(ev.WAIT_TIMED_OUT, {"error": messages.timed_out((found.until or 0) - at), **told}, found.key)]
+            return [
+                NewEvent(ev.WAIT_TIMED_OUT, {"error": messages.timed_out((found.until or 0) - at), **told}, found.key)
+            ]
         return [NewEvent(ev.RETRY_WOKEN, _virtual(True), found.key)]
 
     return decide
@@ -292,7 +309,9 @@ def lost_attempts(snapshot: Snapshot) -> list[NewEvent]:
     lost = []
     for step in snapshot.open:
         if step.key.kind == ev.DO and step.status == STEP_RUNNING:
-            lost.append(NewEvent(ev.ATTEMPT_ERRORED, {"attempt": step.attempt, "error": messages.worker_lost()}, step.key))
+            lost.append(
+                NewEvent(ev.ATTEMPT_ERRORED, {"attempt": step.attempt, "error": messages.worker_lost()}, step.key)
+            )
         if step.rollback == "running" and step.rollback_attempt:
             data = {"attempt": step.rollback_attempt, "error": messages.worker_lost()}
             lost.append(NewEvent(ev.ROLLBACK_ATTEMPT_ERRORED, data, step.key))
@@ -347,11 +366,16 @@ def break_limit(error: dict[str, Any]) -> Decider:
 
 
 def _ended_by(snapshot: Snapshot, error: Any) -> list[NewEvent]:
-    """The end of an instance by something else than its code. In a rollback, status and error stay those of what it was begun for."""
+    """The end of an instance by something else than its code.
+
+    In a rollback, status and error stay those of what it was begun for.
+    """
     row = snapshot.row
     if row.rollback != "running":
         return [NewEvent(ev.WORKFLOW_ERRORED, {"error": error})]
-    last = NewEvent(ev.WORKFLOW_TERMINATED) if row.error is None else NewEvent(ev.WORKFLOW_ERRORED, {"error": row.error})
+    last = (
+        NewEvent(ev.WORKFLOW_TERMINATED) if row.error is None else NewEvent(ev.WORKFLOW_ERRORED, {"error": row.error})
+    )
     return [*_rollback_cut_short(snapshot, error), last]
 
 

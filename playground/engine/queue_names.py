@@ -1,4 +1,6 @@
-"""Whose turn an instance takes, by the name of its queue: a tenant's own, an address's, or beside that the one of its chaos runs."""
+"""Whose turn an instance takes, by the name of its queue: a tenant's own, an address's, or beside that the one of its
+chaos runs.
+"""
 
 ADDRESS = "addr:"  # what the queue of a client address begins with
 CHAOS = "chaos:"  # what stands before it in the queue of its chaos runs, so that they hold up nothing else of it
@@ -10,7 +12,7 @@ def of_address(address: str) -> str:
 
 
 def of_tenant(tenant: str) -> str:
-    """Whose a tenant's checks are. (Its instances are in a queue of its own name, which may be any text.)"""
+    """Whose a tenant's checks are. Its instances are in a queue of its own name, which may be any text."""
     return f"tenant:{tenant}"
 
 

@@ -1,7 +1,10 @@
-"""Blots secrets out of what an instance shows: its logs, results and errors, as they go into the journal. A name that holds one is refused.
+"""Blots secrets out of what an instance shows: its logs, results and errors, as they go into the journal.
 
-The workflow itself goes on with the true values: a result that holds a secret is stored as it is, and shown redacted. What is found is
-the text of a secret, each line of one that has several, and both within `bytes`; not what code makes of it, such as its reverse.
+A name that holds one is refused.
+
+The workflow itself goes on with the true values: a result that holds a secret is stored as it is, and shown redacted.
+What is found is the text of a secret, each line of one that has several, and both within `bytes`; not what code makes
+of it, such as its reverse.
 """
 
 import base64
@@ -40,7 +43,9 @@ class Redactor:
     """Replaces secrets in events."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        parts = {part for secret in secrets for part in (secret, *secret.splitlines()) if len(part.strip()) >= SHORTEST_LINE}
+        parts = {
+            part for secret in secrets for part in (secret, *secret.splitlines()) if len(part.strip()) >= SHORTEST_LINE
+        }
         self._parts = sorted(parts, key=len, reverse=True)
         self._raw = [part.encode("utf-8", "replace") for part in self._parts]
 

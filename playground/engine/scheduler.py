@@ -1,4 +1,5 @@
-"""Who gets a worker: claims due instances while slots are free, wakes sleepers on time, and takes up what a dead server left.
+"""Who gets a worker: claims due instances while slots are free, wakes sleepers on time, and takes up what a dead server
+left.
 
 Nothing polls: the scheduler sleeps until something is created, ends or falls due.
 """
@@ -83,7 +84,9 @@ class Scheduler:
         await self.calm.close()
 
     async def abandon(self) -> None:
-        """Let go of everything at once and write nothing, as if the server had been killed: what `playground.testing` crashes with."""
+        """Let go of everything at once and write nothing, as if the server had been killed: what `playground.testing`
+        crashes with.
+        """
         self._stopping = True
         self._leave()
         await self.membership.abandon()
@@ -154,7 +157,9 @@ class Scheduler:
                 return
 
     def _spare(self) -> int:
-        """Slots that are kept for queues of which nothing runs, so that one with long steps does not hold up another's first."""
+        """Slots that are kept for queues of which nothing runs, so that one with long steps does not hold up another's
+        first.
+        """
         settings = self._services.settings
         return settings.spare_slots if settings.slots >= FEW_SLOTS else 0
 
@@ -208,7 +213,9 @@ class Scheduler:
         self._services.clock.call_at(at, lambda: spawn(self._tasks, self._recover(row)))
 
     async def _recover(self, row: InstanceRow) -> None:
-        """Close what an execution left open that could not be written to its end; a fault tries it again, until the server stops."""
+        """Close what an execution left open that could not be written to its end; a fault tries it again, until the
+        server stops.
+        """
         if self._stopping:
             return
         try:
@@ -243,7 +250,10 @@ class Scheduler:
             min(idle, key=lambda execution: execution.idleness.since or 0).evict(ev.EVICTED)
 
     async def _arm(self, done: int, again_at: int | None) -> None:
-        """Be woken when the next falls due. What was due by `done` and is left has a queue that is full, or no dispatcher yet."""
+        """Be woken when the next falls due.
+
+        What was due by `done` and is left has a queue that is full, or no dispatcher yet.
+        """
         times = [await self._services.store.next_due(after=done), again_at]
         due = min((time for time in times if time is not None), default=None)
         if due is not None and len(self.live) < self._services.settings.slots:

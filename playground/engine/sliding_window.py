@@ -1,6 +1,8 @@
-"""Counting by key over the time just past, to the unit, so that a key costs a few small entries however often it is counted.
+"""Counting by key over the time just past, to the unit, so that a key costs a few small entries however often it is
+counted.
 
-The entries are plain numbers in one block: as objects, those of the last minute of a storm kept megabytes of half-empty memory round them.
+The entries are plain numbers in one block: as objects, those of the last minute of a storm kept megabytes of half-empty
+memory round them.
 
 Per node on purpose: it is for what protects one process, and is forgotten with it. What holds for all nodes is in
 shared_counts.py.
@@ -33,7 +35,10 @@ class Sliding:
             counts.extend((now, amount))
 
     def restore(self, key: str, unit: int, amount: int) -> None:
-        """Count what a key had in a unit of the past. Of one key the units come in order, before anything else is counted."""
+        """Count what a key had in a unit of the past.
+
+        Of one key the units come in order, before anything else is counted.
+        """
         counts = self._counts(key)
         assert not counts or counts[-2] < unit, "units come in order"
         if unit > self.now() - self.window:

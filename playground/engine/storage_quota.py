@@ -24,7 +24,8 @@ class StoredPerDay:
     def add(self, queue: str, size: int) -> bool:
         """Count bytes; False when the queue is over its share, as far as this node knows: within a second it knows.
 
-        It is called for each step, so that the sum is made anew only after so many bytes, or where they may be too many.
+        It is called for each step, so that the sum is made anew only after so many bytes, or where they may be too
+        many.
         """
         self._bytes.add(queue, size)
         if self._learned != self._bytes.learned:

@@ -1,4 +1,6 @@
-"""How much each tenant may have queued, running and begun in a second: the settings, or what a program has set for one of them."""
+"""How much each tenant may have queued, running and begun in a second: the settings, or what a program has set for one
+of them.
+"""
 
 from dataclasses import dataclass
 
@@ -49,7 +51,10 @@ class LimitsOfTenants:
         """What may run and begin of every queue, on all nodes together. `only_idle`: see `ClaimLimits`."""
         settings = self._settings
         default = QueueLimit(settings.running_per_tenant, settings.starts_per_second_per_tenant)
-        kinds = ((queue_names.CHAOS, QueueLimit(settings.chaos_running)), (queue_names.ADDRESS, QueueLimit(settings.running_per_address)))
+        kinds = (
+            (queue_names.CHAOS, QueueLimit(settings.chaos_running)),
+            (queue_names.ADDRESS, QueueLimit(settings.running_per_address)),
+        )
         own = {
             name: QueueLimit(
                 default.running if limits.running is None else limits.running,

@@ -13,13 +13,14 @@ A file starts with a docstring and goes on with the source that the editor shows
              "seen": "The journal was not gone."}]
     \"\"\"
 
-`order` (from 1, no two alike), `group` (the heading it stands under; those of one group follow each other), `params` (what `event["payload"]` will be) and `tasks` are required. A task is something a person is
-asked to do (`say`) and the page notices in the journal (`static/js/run/tasks.js`), and then says what it showed (`seen`). `first`: it
-begins before Run is pressed. What there is to do, and what tells that it was done:
+`order` (from 1, no two alike), `group` (the heading it stands under; those of one group follow each other), `params`
+(what `event["payload"]` will be) and `tasks` are required. A task is something a person is asked to do (`say`) and the
+page notices in the journal (`static/js/run/tasks.js`), and then says what it showed (`seen`). `first`: it begins before
+Run is pressed. What there is to do, and what tells that it was done:
 
     finish       the run completes; `params: "changed"`: with other params than the example's
-    kill-worker  `during` a step, `between` two attempts of it or `undoing` it, and the run goes on; `read`: after at least so many
-                 steps that were read from the journal
+    kill-worker  `during` a step, `between` two attempts of it or `undoing` it, and the run goes on; `read`: after
+                 at least so many steps that were read from the journal
     send-event   an event of the `type` arrives; `payload` is offered ready to send, `match` must be in what arrives
     wake         a wait of the `step` is ended by hand; `hibernated`: of a run without a worker
     fail         the `step` fails for good after so many `attempts`
@@ -76,7 +77,9 @@ class Example:
 
 
 def load(folder: Path = FOLDER) -> tuple[Example, ...]:
-    """Read every example of `folder`, in order. For the start of a server: a bad file must not wait for its first reader.
+    """Read every example of `folder`, in order.
+
+    For the start of a server: a bad file must not wait for its first reader.
 
     Raises:
         BadExample: a file is malformed, two share an order, or there is none.
@@ -108,13 +111,18 @@ def read(slug: str, text: str) -> Example:
     title, *blocks = (block.strip() for block in re.split(r"\n\s*\n", found["header"].strip()))
     if len(blocks) != 2 or not title or "\n" in title or len(title) > TITLE_CHARACTERS:
         raise BadExample(
-            f"The header of example {slug} is not a title of one line (up to {TITLE_CHARACTERS} characters), one paragraph and fields."
+            f"The header of example {slug} is not a title of one line (up to {TITLE_CHARACTERS} characters), one "
+            "paragraph and fields."
         )
     lesson, fields = " ".join(blocks[0].split()), _fields(slug, blocks[1])
     source = found["source"].strip("\n") + "\n"
     if source.count("\n") > SOURCE_LINES or not source.strip():
-        raise BadExample(f"The example {slug} has {source.count(chr(10))} lines of source; it should have 1 to {SOURCE_LINES}.")
-    return Example(slug, title, lesson, fields["order"], fields["group"], fields["params"], source, tuple(fields["tasks"]))
+        raise BadExample(
+            f"The example {slug} has {source.count(chr(10))} lines of source; it should have 1 to {SOURCE_LINES}."
+        )
+    return Example(
+        slug, title, lesson, fields["order"], fields["group"], fields["params"], source, tuple(fields["tasks"])
+    )
 
 
 def _fields(slug: str, block: str) -> dict[str, Any]:
@@ -122,7 +130,9 @@ def _fields(slug: str, block: str) -> dict[str, Any]:
     for entry in re.split(r"\n(?=\S)", block):
         found = _FIELD.match(entry)
         if not found or found["name"] not in _FIELDS or found["name"] in fields:
-            raise BadExample(f"The header of example {slug} has the line {entry!r}; it takes {', '.join(_FIELDS)}, once each.")
+            raise BadExample(
+                f"The header of example {slug} has the line {entry!r}; it takes {', '.join(_FIELDS)}, once each."
+            )
         try:
             fields[found["name"]] = json.loads(found["value"])
         except ValueError as error:
@@ -130,7 +140,7 @@ def _fields(slug: str, block: str) -> dict[str, Any]:
     if type(fields.get("order")) is not int or fields["order"] < 1 or "params" not in fields:
         raise BadExample(f"The header of example {slug} needs an order from 1 and params.")
     if not isinstance(fields.get("group"), str) or not fields["group"].strip():
-        raise BadExample(f"The header of example {slug} needs a group, such as \"Start here\".")
+        raise BadExample(f'The header of example {slug} needs a group, such as "Start here".')
     tasks = fields.get("tasks")
     if not isinstance(tasks, list) or not tasks or not all(map(_is_task, tasks)):
         raise BadExample(f"The tasks of example {slug} are not a list with the fields of one of: {', '.join(_TASKS)}.")

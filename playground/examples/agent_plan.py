@@ -1,13 +1,14 @@
 """AI agent plan
 
 A model makes a plan, its tools run in parallel, a second call sums up, and a person approves before anything is sent.
-Model calls are slow and paid for, so each is a step: one that has answered is never asked again, whatever happens to the
-worker. The model is played by canned answers here.
+Model calls are slow and paid for, so each is a step: one that has answered is never asked again, whatever happens to
+the worker. The model is played by canned answers here.
 
 order: 10
 group: "Shapes"
 params: {"question": "Is Saturday good for a picnic?"}
-tasks: [{"do": "kill-worker", "during": "use calendar", "read": 1, "say": "Press Kill worker while `use calendar` runs.",
+tasks: [{"do": "kill-worker", "during": "use calendar", "read": 1,
+         "say": "Press Kill worker while `use calendar` runs.",
          "seen": "The plan was not paid for twice: it was read from the journal."},
         {"do": "send-event", "type": "approval", "payload": {"approved": true},
          "say": "Read the answer in the step `write answer`, then send the `approval`.",

@@ -1,8 +1,8 @@
 """Human approval
 
 The run stops until somebody decides, for up to an hour here and up to a year if you like. While it waits it is one row
-in the database: no process, no memory. The waiting bar carries its form; whatever you send is stored in the journal before
-your code sees it. Press Kill worker first, if you like, and see that nothing is lost.
+in the database: no process, no memory. The waiting bar carries its form; whatever you send is stored in the journal
+before your code sees it. Press Kill worker first, if you like, and see that nothing is lost.
 
 order: 5
 group: "Waiting"
@@ -10,7 +10,8 @@ params: {"employee": "Lin", "item": "standing desk", "price": 480}
 tasks: [{"do": "send-event", "type": "decision", "payload": {"approved": true, "by": "Grace"},
          "say": "Send the `decision` event from the waiting bar.",
          "seen": "The event is in the journal now: every replay gets it from there."},
-        {"do": "send-event", "type": "decision", "payload": {"approved": false, "by": "Grace"}, "match": {"approved": false},
+        {"do": "send-event", "type": "decision", "payload": {"approved": false, "by": "Grace"},
+         "match": {"approved": false},
          "say": "Run it again and refuse: send `{\"approved\": false}`.",
          "seen": "The other branch ran. Which one is decided by the journal, not by the moment of the replay."}]
 """

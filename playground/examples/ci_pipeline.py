@@ -1,8 +1,8 @@
 """CI pipeline
 
 Check out, then lint, build and a matrix of tests at once, then a deployment that is watched before it counts. The tests
-on Python 3.12 are flaky and pass on their second attempt; the others do not run again. What fails for good stops the run
-before anything is deployed.
+on Python 3.12 are flaky and pass on their second attempt; the others do not run again. What fails for good stops the
+run before anything is deployed.
 
 order: 11
 group: "Shapes"

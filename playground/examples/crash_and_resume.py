@@ -9,7 +9,8 @@ order: 2
 group: "Start here"
 params: {"order": "B-2077", "items": ["lamp", "rug"]}
 tasks: [{"do": "kill-worker", "during": "charge card", "say": "Press Kill worker while `charge card` runs.",
-         "seen": "The process was gone, the journal was not: `reserve stock` was read from it, `charge card` began again."}]
+         "seen":
+         "The process was gone, the journal was not: `reserve stock` was read from it, `charge card` began again."}]
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """Effects that happen once
 
-A result is committed after the callback returns; what the callback did to the world is not part of that. `charge card` has
-no key: kill the worker after it has charged, and the next attempt charges again, as the Effects tab shows. `send receipt`
-names a `key`, so a second attempt gets the first mail back instead of sending another.
+A result is committed after the callback returns; what the callback did to the world is not part of that. `charge card`
+has no key: kill the worker after it has charged, and the next attempt charges again, as the Effects tab shows. `send
+receipt` names a `key`, so a second attempt gets the first mail back instead of sending another.
 
 order: 13
 group: "In the real world"

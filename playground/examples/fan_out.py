@@ -1,8 +1,8 @@
 """Fan-out and fan-in
 
-One step per city, all running at the same time, then one step that needs every result. `asyncio.gather` is all it takes.
-Oslo fails once and is tried again by itself; the others do not notice. A worker that is killed in the middle takes only the
-cities with it that have not answered.
+One step per city, all running at the same time, then one step that needs every result. `asyncio.gather` is all it
+takes. Oslo fails once and is tried again by itself; the others do not notice. A worker that is killed in the middle
+takes only the cities with it that have not answered.
 
 order: 8
 group: "Shapes"

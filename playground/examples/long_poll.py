@@ -1,8 +1,8 @@
 """Long poll with a dynamic delay
 
 A video is rendered elsewhere, and all that can be done is to ask. Being unfinished is an error that is retried, and a
-function of the error decides when to ask again: late while it is slow, soon when it is nearly done. A delay longer than the
-idle grace (10 seconds unless set otherwise) gives the worker up.
+function of the error decides when to ask again: late while it is slow, soon when it is nearly done. A delay longer than
+the idle grace (10 seconds unless set otherwise) gives the worker up.
 
 order: 6
 group: "Waiting"

@@ -7,8 +7,10 @@ same step names: calls of one name are told apart by their count, so nobody gets
 order: 7
 group: "Waiting"
 params: {"name": "Noor", "day": "4 seconds", "starts_on_day": 3}
-tasks: [{"do": "kill-worker", "during": "wait a day", "say": "Press Kill worker during `wait a day`, between two mails.",
-         "seen": "The loop came to the same turn again: the mails before it were read from the journal, and the day had not begun anew."}]
+tasks: [{"do": "kill-worker", "during": "wait a day",
+         "say": "Press Kill worker during `wait a day`, between two mails.",
+         "seen":
+         "The loop came to the same turn again: earlier mails were read from the journal, and the day went on."}]
 """
 
 import asyncio

@@ -1,13 +1,14 @@
 """Retries and backoff
 
 The payment service is down for the first two attempts, and each retry waits twice as long as the one before: 3 seconds,
-then 6. An error that no retry can cure is raised as `NonRetryableError`: one attempt, and your code decides what to do. The
-time of the next attempt is in the journal, so a worker that dies in the gap does not move it.
+then 6. An error that no retry can cure is raised as `NonRetryableError`: one attempt, and your code decides what to do.
+The time of the next attempt is in the journal, so a worker that dies in the gap does not move it.
 
 order: 3
 group: "Start here"
 params: {"amount": 42, "coupon": "SPRING-2019"}
-tasks: [{"do": "kill-worker", "between": "charge card", "say": "Press Kill worker in a gap between two attempts of `charge card`.",
+tasks: [{"do": "kill-worker", "between": "charge card",
+         "say": "Press Kill worker in a gap between two attempts of `charge card`.",
          "seen": "The next attempt came when it was due: its time stands in the journal, not in a worker."},
         {"do": "fail", "step": "charge card", "attempts": 2, "first": true, "say": "Set `limit` to 1 and press Run.",
          "seen": "One retry was allowed, so the third attempt never came, and its error ended the run."}]

@@ -1,4 +1,6 @@
-"""The trusted end of a worker's socket: whole typed frames in, bounded buffers both ways, reading that can be paused."""
+"""The trusted end of a worker's socket: whole typed frames in, bounded buffers both ways,
+reading that can be paused.
+"""
 
 import asyncio
 import contextlib
@@ -18,7 +20,8 @@ UNREAD_BYTES = 8 * 1024 * 1024  # frames a worker may leave unread, beyond its s
 
 
 class FrameChannel:
-    """Gives the frames of one worker to `on_frames` as (frame, size in bytes), in order, and takes turns with others by `turns`.
+    """Gives the frames of one worker to `on_frames` as (frame, size in bytes), in order, and takes turns with others by
+    `turns`.
 
     `on_closed(None)` is called once at the end of the stream, `on_closed(error)` when the worker broke the protocol.
     """
@@ -138,7 +141,9 @@ class FrameChannel:
         self._hear()
 
     def _hear(self) -> None:
-        """Give on what is here, for a moment; when that was too short, the rest and what comes then wait for this worker's next turn."""
+        """Give on what is here, for a moment; when that was too short, the rest and what comes then wait for this
+        worker's next turn.
+        """
         self._queued = False
         began = time.perf_counter()
         more, took = True, 0.0

@@ -1,7 +1,7 @@
 """A child's life, from the fork to the worker it becomes. Seen inside the sandbox.
 
-Every layer is entered in the order of `live`; when one cannot be entered the child says which on its channel and ends, so nothing ever
-runs with less than was asked for. No byte of a tenant is read before that.
+Every layer is entered in the order of `live`; when one cannot be entered the child says which on its channel and ends,
+so nothing ever runs with less than was asked for. No byte of a tenant is read before that.
 """
 
 import _signal  # what `signal` is made of; with its enumerations a child would copy a hundred pages
@@ -25,7 +25,10 @@ _LAST_DESCRIPTOR = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """What a child is put under, made ready. An empty field leaves that layer out, which only a lower tier or a test does."""
+    """What a child is put under, made ready.
+
+    An empty field leaves that layer out, which only a lower tier or a test does.
+    """
 
     ruleset: int | None  # file descriptor
     ruleset_flags: int
@@ -35,14 +38,21 @@ class Confinement:
 
 
 def live(
-    confinement: Confinement, prepare: Callable[[], None], work: Callable[[], None], channel: int, user: int | None, parent: int
+    confinement: Confinement,
+    prepare: Callable[[], None],
+    work: Callable[[], None],
+    channel: int,
+    user: int | None,
+    parent: int,
 ) -> NoReturn:
     """Lock this process, park it, and work; then end the process.
 
-    `prepare` runs before the lock, when the channel is in its place: for what needs system calls that a locked process has not. It must read
-    nothing. `channel` is this child's end of it, `user` the number it changes to (None: it stays the fork server's), `parent` the fork server.
+    `prepare` runs before the lock, when the channel is in its place: for what needs system calls that a locked process
+    has not. It must read nothing. `channel` is this child's end of it, `user` the number it changes to (None: it stays
+    the fork server's), `parent` the fork server.
 
-    One straight line, since each function, method and attribute that is met for the first time after a fork costs a few copied pages.
+    One straight line, since each function, method and attribute that is met for the first time after a fork costs a few
+    copied pages.
     """
     code = 1
     stage = "signals"

@@ -1,8 +1,9 @@
-"""Turns among workers that talk without pause: one of them is heard at a time, for a moment, and everyone else in between.
+"""Turns among workers that talk without pause: one of them is heard at a time, for a moment, and everyone else in
+between.
 
-A worker that says a little now and then is heard at once. One that took longer than a moment waits for its next turn, and while others have
-something to do it first rests for a multiple of the time it took. So any number of loud workers, or of costly frames, leave most of the
-event loop to the rest.
+A worker that says a little now and then is heard at once. One that took longer than a moment waits for its next turn,
+and while others have something to do it first rests for a multiple of the time it took. So any number of loud workers,
+or of costly frames, leave most of the event loop to the rest.
 """
 
 import asyncio

@@ -29,7 +29,10 @@ Log = Callable[..., None]
 
 
 class LaunchFailed(Exception):
-    """A fork server did not come up; the message is the reason in one line. `spoke` tells whether it ran at all, so that its namespaces were made."""
+    """A fork server did not come up; the message is the reason in one line.
+
+    `spoke` tells whether it ran at all, so that its namespaces were made.
+    """
 
     def __init__(self, reason: str, *, spoke: bool = False) -> None:
         super().__init__(reason)
@@ -51,7 +54,10 @@ class _Pending:
 
 
 class ForkServer:
-    """One running zygote. `dead` resolves with the reason when it is gone; `workers` are its children that have not ended, by number."""
+    """One running zygote.
+
+    `dead` resolves with the reason when it is gone; `workers` are its children that have not ended, by number.
+    """
 
     def __init__(self, launch: Launch, name: str, *, group: MemoryGroup | None, log: Log) -> None:
         self.name = name
@@ -116,7 +122,9 @@ class ForkServer:
             await self._ready
         except TimeoutError:
             await self.close()
-            raise LaunchFailed(f"the fork server was not ready after {START_SECONDS:.0f} s", spoke=self.pid is not None) from None
+            raise LaunchFailed(
+                f"the fork server was not ready after {START_SECONDS:.0f} s", spoke=self.pid is not None
+            ) from None
         except BaseException:
             await self.close()
             raise
@@ -159,7 +167,8 @@ class ForkServer:
             if self._zygote is not None:
                 signal.pidfd_send_signal(self._zygote, signal.SIGKILL)
             elif not self._reaped.done():
-                os.killpg(self._process.pid, signal.SIGKILL)  # bubblewrap's child waits for its parent for ever when it is killed at its start
+                # bubblewrap's child waits for its parent for ever when it is killed at its start.
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     async def close(self) -> None:
         """Kill it and wait until everything inside is gone."""
@@ -172,7 +181,9 @@ class ForkServer:
             await asyncio.wait((worker.exited,))
 
     def _say(self, message: dict[str, Any], descriptor: int | None = None) -> None:
-        ancillary = [] if descriptor is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
+        ancillary = (
+            [] if descriptor is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
+        )
         self._control.sendmsg([json.dumps(message).encode() + b"\n"], ancillary)
 
     def _read(self) -> None:
@@ -205,7 +216,10 @@ class ForkServer:
             self._end(f"it does not keep to the conversation: {type(error).__name__}: {error}")
 
     def _greet(self, pid: int) -> None:
-        """The first message came, with the kernel's word on who sent it. It is put under the memory group before it has any child."""
+        """The first message came, with the kernel's word on who sent it.
+
+        It is put under the memory group before it has any child.
+        """
         self._control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
         self.pid = pid
         if self._launch.pidfds:

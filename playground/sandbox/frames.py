@@ -1,6 +1,7 @@
 """What a worker may say, and nothing else: every frame is decoded into one of these or the worker is ended.
 
-A frame is a 4-byte big-endian length and that many bytes of strict JSON. The worker's side is playground/worker/channel.py.
+A frame is a 4-byte big-endian length and that many bytes of strict JSON. The worker's side is
+playground/worker/channel.py.
 """
 
 import re
@@ -226,7 +227,8 @@ Said = Spoken | _Beside
 _decoder = msgspec.json.Decoder(Said)
 _Large = _Others | _LargeDone | _LargeFinish | _Beside
 _large_decoder = msgspec.json.Decoder(_Large)
-_MAYBE_OUT_OF_RANGE = re.compile(rb"[0-9]{200}|[0-9][eE]\+?[0-9]{3}")  # a number beyond 1e308, or text that looks like one
+# A number beyond 1e308, or text that looks like one.
+_MAYBE_OUT_OF_RANGE = re.compile(rb"[0-9]{200}|[0-9][eE]\+?[0-9]{3}")
 _encoder = msgspec.json.Encoder()
 
 
@@ -236,10 +238,12 @@ def key(step: Step) -> StepKey:
 
 
 def decode(data: bytes) -> Said:
-    """One frame's body as a typed value. Of a result that is `LARGE`, the value is its JSON text (`msgspec.Raw`), on one line.
+    """One frame's body as a typed value.
 
-    Such a result is not made into objects to be checked: a megabyte of empty lists is 22 MB of them, and what lives in their midst keeps the room
-    round it long after.
+    Of a result that is `LARGE`, the value is its JSON text (`msgspec.Raw`), on one line.
+
+    Such a result is not made into objects to be checked: a megabyte of empty lists is 22 MB of them, and what lives in
+    their midst keeps the room round it long after.
 
     Raises:
         ProtocolError: not strict JSON, nested too deep, or not one of the known shapes.
@@ -253,7 +257,9 @@ def decode(data: bytes) -> Said:
 
 
 def _decode_large(data: bytes) -> Said:
-    """What is not made into objects has its grammar checked, but neither its UTF-8 nor the size of its numbers: those are looked at here."""
+    """What is not made into objects has its grammar checked, but neither its UTF-8 nor the size of its numbers: those
+    are looked at here.
+    """
     said: _Large = _large_decoder.decode(data)
     if not isinstance(said, (_LargeDone, _LargeFinish)):
         return said
@@ -284,7 +290,9 @@ def plain(value: Any) -> Any:
 
 @lru_cache(maxsize=256)
 def plain_config(config: Config) -> Mapping[str, Any]:
-    """A step's config as the plain JSON that goes into the journal: shared between steps that have the same, so never changed."""
+    """A step's config as the plain JSON that goes into the journal: shared between steps that have the same, so never
+    changed.
+    """
     plain: Mapping[str, Any] = msgspec.to_builtins(config)
     return plain
 

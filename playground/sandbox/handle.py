@@ -20,7 +20,8 @@ CPU = "cpu"  # it used up its processor time
 MEMORY = "memory"  # its own memory was used up, or the workers' all together and the machine took it
 ZYGOTE = "zygote"  # the fork server died, and its children with it
 
-# The kernel counts whole ticks against the limit, so on a busy machine it comes before the time that it reports was really used.
+# The kernel counts whole ticks against the limit, so on a busy machine it comes before the time that it reports was
+# really used.
 _TICKS = os.sysconf("SC_CLK_TCK")  # the kernel's unit of processor time, in a second
 _CPU_SHARE = 0.5  # of the limit used, when nobody else can have sent the signal
 _CPU_SHARE_KILLED = 0.95  # when we sent one too
@@ -40,11 +41,18 @@ class Exit:
 class Worker:
     """One locked child, used for one conversation and then thrown away.
 
-    `sock` is the trusted end of its only channel (nonblocking stream), `label` names it to people, `exited` resolves when the process is gone.
+    `sock` is the trusted end of its only channel (nonblocking stream), `label` names it to people, `exited` resolves
+    when the process is gone.
     """
 
     def __init__(
-        self, sock: socket.socket, label: str, exited: "asyncio.Future[Exit]", *, cpu_limit: int, kill: Callable[[], None]
+        self,
+        sock: socket.socket,
+        label: str,
+        exited: "asyncio.Future[Exit]",
+        *,
+        cpu_limit: int,
+        kill: Callable[[], None],
     ) -> None:
         self.sock = sock
         self.label = label
@@ -73,7 +81,9 @@ class Worker:
         """Processor time used so far; None when it has gone or the kernel does not say."""
         try:
             if self._pid is None and self._pidfd is not None:
-                found = re.search(rb"^Pid:\s+(\d+)", Path(f"/proc/self/fdinfo/{self._pidfd}").read_bytes(), re.MULTILINE)
+                found = re.search(
+                    rb"^Pid:\s+(\d+)", Path(f"/proc/self/fdinfo/{self._pidfd}").read_bytes(), re.MULTILINE
+                )
                 self._pid = int(found[1]) if found else 0
             if not self._pid or self.exited.done():
                 return None
@@ -103,7 +113,9 @@ class Worker:
             self._pidfd = None
 
     def holds(self, pidfd: int | None, pid: int | None) -> None:
-        """Take over the descriptor of the process (None where there is no such thing), and learn its number where both sides see the same."""
+        """Take over the descriptor of the process (None where there is no such thing), and learn its number where both
+        sides see the same.
+        """
         self._pidfd, self._pid = pidfd, pid
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -127,7 +139,10 @@ class Worker:
         self.kill()
 
     def ended(self, status: int, cpu: float, rss: int, group: MemoryGroup | None) -> None:
-        """Resolve `exited` from what the fork server learned when it reaped the process. The memory group is asked about a death that is not ours."""
+        """Resolve `exited` from what the fork server learned when it reaped the process.
+
+        The memory group is asked about a death that is not ours.
+        """
         if self.exited.done():
             return
         if os.WIFEXITED(status):

@@ -11,14 +11,15 @@ from playground.sandbox.layers import bubblewrap, landlock, linux, syscalls, use
 from playground.sandbox.layers.visible_files import Visible
 from playground.sandbox.tiers import SandboxRefused
 
-# Has warm(number of the channel), called once in the fork server; prepare(what warm gave), which a child calls before it is locked; and main(the same).
+# Has warm(number of the channel), called once in the fork server; prepare(what warm gave), which a child calls before
+# it is locked; and main(the same).
 ENTRY = "playground.worker.main"
 TAKE_SECONDS = 10.0  # how long take() waits while the fork server is being restarted
 RECYCLE_SECONDS = 600.0  # children of one fork server share their addresses
 RECYCLE_FORKS = 5000
 
-# What threading, logging and random would do in each child after the fork costs it 0.8 ms in copied pages. It is not needed: a fork server has one
-# thread and holds no lock at a fork, and a child reseeds random by itself.
+# What threading, logging and random would do in each child after the fork costs it 0.8 ms in copied pages. It is not
+# needed: a fork server has one thread and holds no lock at a fork, and a child reseeds random by itself.
 _START = (
     "import os, sys; os.register_at_fork = lambda **hooks: None; sys.path.append({root!r}); "
     "from playground.sandbox import zygote; zygote.main({control})"
@@ -41,10 +42,12 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How to start a fork server and what to put its children under. Without `bwrap` there are no namespaces, with an empty `filter` no seccomp.
+    """How to start a fork server and what to put its children under.
 
-    `users` are the numbers that children change to, one each in turn (None: they stay the server's user). Without `pidfds` the kernel has no handles
-    of processes, and the fork server is asked to kill.
+    Without `bwrap` there are no namespaces, with an empty `filter` no seccomp.
+
+    `users` are the numbers that children change to, one each in turn (None: they stay the server's user). Without
+    `pidfds` the kernel has no handles of processes, and the fork server is asked to kill.
     """
 
     visible: Visible
@@ -75,7 +78,9 @@ class Launch:
         if self.bwrap is None:
             return inner
         as_root = os.geteuid() == 0
-        return bubblewrap.command(self.bwrap, self.visible, inner, as_root=as_root, network=self.network, kills=not self.pidfds)
+        return bubblewrap.command(
+            self.bwrap, self.visible, inner, as_root=as_root, network=self.network, kills=not self.pidfds
+        )
 
     def plan(self) -> dict[str, Any]:
         """What the fork server is told."""
@@ -96,7 +101,9 @@ class Launch:
 
 
 def best(memory_bytes: int, cpu_seconds: int, bench: Bench) -> Launch:
-    """With all the layers that this machine may have; whether namespaces can be made is known only once they were tried."""
+    """With all the layers that this machine may have; whether namespaces can be made is known only once they were
+    tried.
+    """
     bwrap = None if tiers.NAMESPACES in bench.without else bubblewrap.find()
     program = b""
     if tiers.SECCOMP not in bench.without:
@@ -125,13 +132,17 @@ def weaker(launch: Launch, bench: Bench, reason: str) -> Launch:
 
 
 def without_namespaces(launch: Launch, bench: Bench, missing: str) -> Launch:
-    """The same without namespaces, `missing` being why. Raises SandboxRefused where workers could not reach Python then."""
+    """The same without namespaces, `missing` being why.
+
+    Raises SandboxRefused where workers could not reach Python then.
+    """
     shown = visible_files.find(in_namespace=False, extra=bench.path)
     closed = visible_files.unreachable(shown, launch.users[0]) if launch.users else None
     if closed is not None:
         raise SandboxRefused(
-            f"There are no namespaces ({missing}), and without them workers run as users of their own, who cannot enter {closed}, where Python is. "
-            "Get bubblewrap to work, or put Python and the playground where every user can read them, or start the server as an ordinary user."
+            f"There are no namespaces ({missing}), and without them workers run as users of their own, who cannot "
+            f"enter {closed}, where Python is. Get bubblewrap to work, or put Python and the playground where every "
+            "user can read them, or start the server as an ordinary user."
         )
     return replace(launch, bwrap=None, visible=shown)
 

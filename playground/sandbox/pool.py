@@ -1,4 +1,7 @@
-"""Workers parked ahead of need, and the fork server behind them kept alive and fresh. This is what the rest of the playground uses."""
+"""Workers parked ahead of need, and the fork server behind them kept alive and fresh.
+
+This is what the rest of the playground uses.
+"""
 
 import asyncio
 from collections import deque
@@ -24,7 +27,9 @@ BACKOFF_SECONDS = (0.0, 0.05, 0.2, 1.0, 5.0)  # between starts of a fork server 
 class Sandbox:
     """A pool of locked workers. `tier` says how well they are isolated."""
 
-    def __init__(self, launch: Launch, tier: Tier, *, parked: int, group: MemoryGroup | None, bench: Bench, log: Log) -> None:
+    def __init__(
+        self, launch: Launch, tier: Tier, *, parked: int, group: MemoryGroup | None, bench: Bench, log: Log
+    ) -> None:
         self.tier = tier
         self.counts = Counts()
         self._launch = launch
@@ -60,8 +65,8 @@ class Sandbox:
     ) -> "Sandbox":
         """Start the fork server in the best isolation that this machine gives, and park `parked` workers.
 
-        `memory_bytes` is the address space of a worker, `cpu_seconds` the processor time of its whole life. `log(event, **fields)` gets one
-        line per thing an operator must know.
+        `memory_bytes` is the address space of a worker, `cpu_seconds` the processor time of its whole life. `log(event,
+        **fields)` gets one line per thing an operator must know.
 
         Raises:
             SandboxRefused: the isolation is too weak to serve, or does not hold; the message says what to do.
@@ -253,11 +258,15 @@ class Sandbox:
             self._worn.clear()
             worn = asyncio.create_task(self._worn.wait())
             try:
-                await asyncio.wait((server.dead, worn), timeout=self._bench.recycle_seconds, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(
+                    (server.dead, worn), timeout=self._bench.recycle_seconds, return_when=asyncio.FIRST_COMPLETED
+                )
             finally:
                 worn.cancel()
             if server.dead.done():
-                self._log("sandbox.zygote_died", zygote=server.name, reason=server.dead.result(), workers=len(server.workers))
+                self._log(
+                    "sandbox.zygote_died", zygote=server.name, reason=server.dead.result(), workers=len(server.workers)
+                )
                 self._server = None
                 self._retire(server)
                 await self._replace()
@@ -265,7 +274,9 @@ class Sandbox:
             else:
                 await self._replace()
                 self.counts.zygotes[Counts.RECYCLED] += 1
-                self._log("sandbox.zygote_recycled", zygote=server.name, forks=server.forks, workers=len(server.workers))
+                self._log(
+                    "sandbox.zygote_recycled", zygote=server.name, forks=server.forks, workers=len(server.workers)
+                )
                 self._retire(server)
 
     async def _replace(self) -> None:

@@ -18,10 +18,12 @@ STOPPED_BY: Mapping[str, frozenset[str]] = {
     name: frozenset(layers)
     for name, layers in {
         "read the accounts file": {NAMESPACES, LANDLOCK},
-        "see that the accounts file is there": {NAMESPACES},  # names, sizes and times are not files' content to Landlock
+        # Names, sizes and times are not files' content to Landlock.
+        "see that the accounts file is there": {NAMESPACES},
         "list the root directory": {LANDLOCK},
         "list processes": {NAMESPACES, LANDLOCK},
-        "read the server's environment": {NAMESPACES, LANDLOCK, SECCOMP, LIMITS, USER},  # the fork server starts without one
+        # The fork server starts without one.
+        "read the server's environment": {NAMESPACES, LANDLOCK, SECCOMP, LIMITS, USER},
         "write a file": {NAMESPACES, LANDLOCK, SECCOMP, LIMITS},
         "open a socket": {SECCOMP},
         "signal the fork server": {LANDLOCK, SECCOMP, USER},
@@ -32,7 +34,8 @@ STOPPED_BY: Mapping[str, frozenset[str]] = {
         "make a memory file": {SECCOMP},
         "map executable memory": {SECCOMP},
         "loosen a limit": {SECCOMP},
-        "find another descriptor": {NAMESPACES, LANDLOCK, SECCOMP, LIMITS, USER},  # a child closes them before any layer
+        # A child closes them before any layer.
+        "find another descriptor": {NAMESPACES, LANDLOCK, SECCOMP, LIMITS, USER},
         "change user": {SECCOMP},
         "fork": {SECCOMP},
         "make a user namespace": {SECCOMP},

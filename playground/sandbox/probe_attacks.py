@@ -1,7 +1,8 @@
 """Harmless attacks, run inside a locked child to prove that its layers hold. Seen inside the sandbox.
 
-Each tries one thing that must not be possible and undoes nothing, because even an open one does no harm. A result is `blocked`, or `open: ` and what was
-reached. Nothing here may end the process: what kills a worker is tried by the tests.
+Each tries one thing that must not be possible and undoes nothing, because even an open one does no harm. A result is
+`blocked`, or `open: ` and what was reached. Nothing here may end the process: what kills a worker is tried by the
+tests.
 """
 
 import ctypes
@@ -118,7 +119,9 @@ def _thread() -> object:
 
 
 def _execute() -> object:
-    """An image that does not exist: the layers refuse before it is looked for, otherwise this says that there is no such file."""
+    """An image that does not exist: the layers refuse before it is looked for, otherwise this says that there is no
+    such file.
+    """
     try:
         os.execv("/nonexistent/playground-probe", ["probe"])
     except FileNotFoundError:
@@ -127,7 +130,9 @@ def _execute() -> object:
 
 
 def _trace() -> object:
-    """Asks about a process that cannot exist: a layer refuses the question, otherwise the answer is that there is no such process."""
+    """Asks about a process that cannot exist: a layer refuses the question, otherwise the answer is that there is no
+    such process.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.ptrace(ctypes.c_long(2), ctypes.c_long(1 << 30), None, None)  # PTRACE_PEEKDATA
     return "ptrace is allowed" if ctypes.get_errno() == errno.ESRCH else None

@@ -21,7 +21,10 @@ GET_SECCOMP = "Run it on Linux with libseccomp2 installed."
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """How well tenants are isolated. `advice` is what an operator can do for more; `layers` are those that are in force."""
+    """How well tenants are isolated.
+
+    `advice` is what an operator can do for more; `layers` are those that are in force.
+    """
 
     letter: str
     sentence: str
@@ -65,7 +68,9 @@ def admit(tier: Tier, *, allow_weak: bool, unsafe: bool, loopback: bool) -> None
         raise SandboxRefused(f"Tier C: {tier.sentence} {tier.advice} Or accept the risk with --allow-weak-sandbox.")
     if tier.letter == "D":
         if not unsafe:
-            raise SandboxRefused(f"Tier D: {tier.sentence} {tier.advice} Or, for your own code only, use --unsafe-no-sandbox.")
+            raise SandboxRefused(
+                f"Tier D: {tier.sentence} {tier.advice} Or, for your own code only, use --unsafe-no-sandbox."
+            )
         if not loopback:
             raise SandboxRefused(
                 f"Tier D: {tier.sentence} --unsafe-no-sandbox serves on a loopback address only, such as 127.0.0.1."

@@ -1,9 +1,12 @@
-"""The fork server (zygote): a warm interpreter inside the namespaces that forks a child whenever the trusted side asks. Seen inside the sandbox.
+"""The fork server (zygote): a warm interpreter inside the namespaces that forks a child whenever the trusted side asks.
+
+Seen inside the sandbox.
 
 Conversation over the control socket, one JSON object per line:
     -> hello                                     <- plan {...}
     -> ready | failed reason
-    <- fork number (with the child's end of its channel)    -> forked number pid (with its pidfd) | refused number reason
+    <- fork number (with the child's end of its channel)
+    -> forked number pid (with its pidfd) | refused number reason
     <- kill number                               (only where there is no pidfd)
     -> ended number status cpu rss               (the child was reaped; cpu in seconds, rss in bytes)
 When the control socket closes, the trusted side is gone and everything here ends.
@@ -32,11 +35,11 @@ from playground.sandbox.layers import landlock, linux, resource_limits, seccomp
 # Imported once here, so that no tenant pays for them.
 WARM = (
     "abc", "argparse", "array", "ast", "asyncio", "base64", "bisect", "calendar", "codecs", "collections",
-    "collections.abc", "contextlib", "contextvars", "copy", "csv", "dataclasses", "datetime", "decimal", "difflib", "enum",
-    "errno", "fractions", "functools", "hashlib", "heapq", "hmac", "html", "inspect", "io", "itertools", "json", "keyword",
-    "linecache", "logging", "math", "numbers", "operator", "os", "pprint", "random", "re", "secrets", "statistics",
-    "string", "struct", "textwrap", "time", "timeit", "token", "tokenize", "traceback", "types", "typing", "urllib.parse",
-    "uuid", "warnings", "weakref", "zlib", "zoneinfo", "playground.analysis",
+    "collections.abc", "contextlib", "contextvars", "copy", "csv", "dataclasses", "datetime", "decimal", "difflib",
+    "enum", "errno", "fractions", "functools", "hashlib", "heapq", "hmac", "html", "inspect", "io", "itertools",
+    "json", "keyword", "linecache", "logging", "math", "numbers", "operator", "os", "pprint", "random", "re",
+    "secrets", "statistics", "string", "struct", "textwrap", "time", "timeit", "token", "tokenize", "traceback",
+    "types", "typing", "urllib.parse", "uuid", "warnings", "weakref", "zlib", "zoneinfo", "playground.analysis",
 )  # fmt: skip
 _MESSAGE = 1 << 16
 _DESCRIPTORS = 16
@@ -98,7 +101,9 @@ class _Server:
         self._running: dict[int, int] = {}  # pid to number
 
     def say(self, message: dict[str, Any], descriptor: int | None = None) -> None:
-        ancillary = [] if descriptor is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
+        ancillary = (
+            [] if descriptor is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
+        )
         data = json.dumps(message).encode() + b"\n"
         try:
             sent = self._control.sendmsg([data], ancillary)
@@ -115,7 +120,10 @@ class _Server:
         return said
 
     def serve(self, live: Callable[[int, int | None, int], NoReturn]) -> NoReturn:
-        """Fork and reap until told to end. A child goes into its own life from where it is born: to take down what is here would cost it pages."""
+        """Fork and reap until told to end.
+
+        A child goes into its own life from where it is born: to take down what is here would cost it pages.
+        """
         woken, waker = socket.socketpair()
         for end in (woken, waker):
             end.setblocking(False)
@@ -152,7 +160,9 @@ class _Server:
             os._exit(0)
         self._text += data
 
-    def _fork(self, number: int, user: int | None, channel: int, live: Callable[[int, int | None, int], NoReturn]) -> None:
+    def _fork(
+        self, number: int, user: int | None, channel: int, live: Callable[[int, int | None, int], NoReturn]
+    ) -> None:
         parent = os.getpid()
         try:
             pid = os.fork()

@@ -25,7 +25,8 @@ def encode(value: Any) -> str:
     """The JSON text of an encoded value or of an event's data.
 
     Raises:
-        NotSerialisable: it holds what JSON can't (a lone surrogate, an object), which `workflows/values.py` should have refused.
+        NotSerialisable: it holds what JSON can't (a lone surrogate, an object), which `workflows/values.py` should have
+        refused.
     """
     try:
         return _encoder.encode(value).decode()
@@ -39,10 +40,12 @@ def encode_or_none(value: Any) -> str | None:
 
 
 def decode_or_none(text: str | bytes | None) -> Any:
+    """The value of a text, None of NULL."""
     return None if text is None else decode(text)
 
 
-LARGE = 128  # characters from which a value that is only passed on stays text: as objects it could take twenty times as much memory
+# Characters from which a value that is only passed on stays text: as objects it could take twenty times as much memory.
+LARGE = 128
 
 
 def kept(text: str | bytes | None) -> Any:

@@ -1,8 +1,10 @@
-"""Encryption at rest of what tenants keep secret: AES-256-GCM under the operator's keys, bound to the place where a value stands.
+"""Encryption at rest of what tenants keep secret: AES-256-GCM under the operator's keys, bound to the place where a
+value stands.
 
-Encrypted text is `enc1:KEY:DATA`: the id of its key, and nonce and ciphertext in base64. It is no JSON, so that nothing a tenant stores can be
-taken for it; and since the place (table, tenant, name) is authenticated with it, a row that somebody copies to another place is not decrypted there.
-Nonces are random, so a key may encrypt some 2^32 values (NIST SP 800-38D, 8.3): a thousand a second for 50 days; rotate it in time.
+Encrypted text is `enc1:KEY:DATA`: the id of its key, and nonce and ciphertext in base64. It is no JSON, so that nothing
+a tenant stores can be taken for it; and since the place (table, tenant, name) is authenticated with it, a row that
+somebody copies to another place is not decrypted there. Nonces are random, so a key may encrypt some 2^32 values (NIST
+SP 800-38D, 8.3): a thousand a second for 50 days; rotate it in time.
 """
 
 import base64
@@ -20,7 +22,9 @@ KEY_BYTES = 32
 PREFIX = "enc1:"
 
 _NONCE_BYTES = 12
-_BLOCK = 64  # plain text is filled up to a multiple, so that the length tells nothing of a short secret, nor looks like a short value (`encoding.kept`)
+# Plain text is filled up to a multiple, so that the length tells nothing of a short secret, nor looks like a short
+# value (`encoding.kept`).
+_BLOCK = 64
 _ENCRYPTED = re.compile(r"enc1:([0-9a-f]{16}):([A-Za-z0-9+/=]+)\Z")
 
 
@@ -29,7 +33,9 @@ class BadKey(ValueError):
 
 
 class CannotDecrypt(StoreError):
-    """A value was encrypted with a key that is not given, or was changed. Nothing is lost: with its key it can be read."""
+    """A value was encrypted with a key that is not given, or was changed. Nothing is lost:
+    with its key it can be read.
+    """
 
 
 class Keyring:
@@ -57,7 +63,8 @@ class Keyring:
 
     @classmethod
     def parse(cls, text: str, origin: str) -> Self:
-        """The keys that stand in a text, newest first, separated by commas or white space; what follows a # on a line is left out.
+        """The keys that stand in a text, newest first, separated by commas or white space; what follows a # on a line
+        is left out.
 
         Args:
             origin: where the text comes from, for the error.
@@ -92,12 +99,16 @@ class Keyring:
             raise CannotDecrypt(f"the encrypted value of {what} is damaged; restore it from a backup, or set it anew")
         id, encoded = found.groups()
         if id not in self._ciphers:
-            raise CannotDecrypt(f"the value of {what} is encrypted with key {id}, which this server was not given; add it to its keys")
+            raise CannotDecrypt(
+                f"the value of {what} is encrypted with key {id}, which this server was not given; add it to its keys"
+            )
         try:
             data = base64.b64decode(encoded, validate=True)
             plain: bytes = self._ciphers[id].decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], _associated(place))
         except Exception:  # noqa: BLE001 - InvalidTag, or data that is too short: either way it is not what was encrypted
-            raise CannotDecrypt(f"the encrypted value of {what} was changed; restore it from a backup, or set it anew") from None
+            raise CannotDecrypt(
+                f"the encrypted value of {what} was changed; restore it from a backup, or set it anew"
+            ) from None
         return plain.decode().rstrip(" ")
 
     def is_current(self, text: str) -> bool:
@@ -121,7 +132,10 @@ def _key(word: str, origin: str) -> bytes:
     except (ValueError, binascii.Error):
         key = b""
     if len(key) != KEY_BYTES:
-        raise BadKey(f"{origin} has a key that is not {KEY_BYTES} bytes in base64; `playground secrets-key make FILE` makes a good one")
+        raise BadKey(
+            f"{origin} has a key that is not {KEY_BYTES} bytes in base64; `playground secrets-key make FILE` makes a "
+            "good one"
+        )
     return key
 
 

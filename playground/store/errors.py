@@ -10,7 +10,8 @@ class StoreInUse(StoreError):
 
 
 class NodeLost(StoreError):
-    """The lease of a node is over: others may have taken over what it owned, and it may own nothing more before it joins again.
+    """The lease of a node is over: others may have taken over what it owned, and it may own nothing more before it
+    joins again.
 
     `superseded`: another process has joined under its name, so that it must not.
     """

@@ -1,4 +1,5 @@
-"""What the store measures of itself while it works: plain numbers, which cost a commit well under a microsecond to keep.
+"""What the store measures of itself while it works: plain numbers, which cost a commit well under a microsecond to
+keep.
 
 Written by the thread that commits, read by whoever asks; no lock is needed.
 """
@@ -6,12 +7,16 @@ Written by the thread that commits, read by whoever asks; no lock is needed.
 from bisect import bisect_left
 from collections.abc import Sequence
 
-# Upper bounds in seconds. A commit waits for the disk: 0.1 ms on a fast one, 10 ms on a spinning one, seconds on one that fails.
+# Upper bounds in seconds. A commit waits for the disk: 0.1 ms on a fast one, 10 ms on a spinning one, seconds on one
+# that fails.
 COMMIT_BOUNDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 class Histogram:
-    """How often a time fell between which bounds. `counts` has one place more than `bounds`, for what was longer than all."""
+    """How often a time fell between which bounds.
+
+    `counts` has one place more than `bounds`, for what was longer than all.
+    """
 
     __slots__ = ("bounds", "counts", "total")
 
@@ -27,7 +32,9 @@ class Histogram:
 
 
 class Measures:
-    """Since the store was opened: commits that are durable, the events in them, commits that failed (and whether the last one did), and how long each kept its oldest call waiting."""
+    """Since the store was opened: commits that are durable, the events in them, commits that failed (and whether the
+    last one did), and how long each kept its oldest call waiting.
+    """
 
     __slots__ = ("commits", "events", "failing", "failures", "seconds")
 

@@ -8,7 +8,10 @@ ROW_STEPS = (64, 16, 4, 1)  # rows that one INSERT takes; each size is one prepa
 
 
 class NamedSql:
-    """The statements of one file. `{other}` in a statement stands for the statement named `other`, which comes before it."""
+    """The statements of one file.
+
+    `{other}` in a statement stands for the statement named `other`, which comes before it.
+    """
 
     def __init__(self, path: Path) -> None:
         self._statements: dict[str, str] = {}

@@ -1,6 +1,7 @@
 """Who watches which journal grow, and who waits for instances to fall due.
 
-All of it is a hint: readers read by seq, and claims read the rows, so that a missed or doubled hint costs nothing but time.
+All of it is a hint: readers read by seq, and claims read the rows, so that a missed or doubled hint costs nothing but
+time.
 
 It tells of the commits of this process, per process on purpose where the file's lock makes that the only one that
 commits. A store that other processes write to tells it of theirs as well.
@@ -20,7 +21,8 @@ DueListener = Callable[[int], None]  # is given when something falls due that ha
 class Changes(NamedTuple):
     """What a commit changed that others wait for.
 
-    `grown` are instances with their last seq (None: deleted), `due` is when the first of those that may be claimed falls due (None: there is none).
+    `grown` are instances with their last seq (None: deleted), `due` is when the first of those that may be claimed
+    falls due (None: there is none).
     """
 
     grown: Sequence[tuple[int, int | None]] = ()

@@ -31,9 +31,9 @@ def open_store(
     The store belongs to the event loop of its first call.
 
     Args:
-        synchronous: how SQLite waits for the disk at a commit: "full" or "normal".
-        log: gets `(event, **fields)` for each thing an operator must know; a commit that takes `slow_seconds` or longer is one.
-        keyring, lease_clock: see `SqliteStore.open`.
+        synchronous: how SQLite waits for the disk at a commit: "full" or "normal". log: gets `(event, **fields)` for
+        each thing an operator must know; a commit that takes `slow_seconds` or longer is one. keyring, lease_clock: see
+        `SqliteStore.open`.
 
     Raises:
         StoreError: the URL, the file or its content can't be used; the message is one line for the operator.

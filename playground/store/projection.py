@@ -25,9 +25,11 @@ _PROJECTED: Mapping[str, _Projected] = {
 
 # Events that begin a step, those that change one that has begun, and those that look at all steps or at the open ones.
 _BEGIN_STEP = frozenset(type for type, (rule, _, _) in _PROJECTED.items() if rule.begins is not None)
-_READ_STEP = _PROJECTED.keys() - _BEGIN_STEP - {
-    type for type, (rule, columns, _) in _PROJECTED.items() if not (rule.step or rule.handler or columns)
-}
+_READ_STEP = (
+    _PROJECTED.keys()
+    - _BEGIN_STEP
+    - {type for type, (rule, columns, _) in _PROJECTED.items() if not (rule.step or rule.handler or columns)}
+)
 _READ_ALL = frozenset(type for type, (rule, _, _) in _PROJECTED.items() if rule.keeps is not None)
 _READ_OPEN = frozenset(type for type, (rule, _, _) in _PROJECTED.items() if rule.postpones is not None)
 
@@ -44,12 +46,12 @@ class Reads(NamedTuple):
 class Change(msgspec.Struct, frozen=True):
     """What a run of events of one instance changes.
 
-    `steps` are the rows as they become; those in `started` did not exist before. `kept_before` is set by a restart: stored steps
-    that started from that seq on are dropped, the others go into the new generation, and `steps` come on top. With
-    `inbox_cleared`, every stored inbox row goes, then `inbox_added` come. `results` holds the JSON text of those results that
-    were set here and that the row keeps, since its event shows something else; what a row kept before stays as it is.
-    `kv` are keys of the instance's scope (see `tables.scope_of`) with their new value as JSON text, None for a deleted
-    one.
+    `steps` are the rows as they become; those in `started` did not exist before. `kept_before` is set by a restart:
+    stored steps that started from that seq on are dropped, the others go into the new generation, and `steps` come on
+    top. With `inbox_cleared`, every stored inbox row goes, then `inbox_added` come. `results` holds the JSON text of
+    those results that were set here and that the row keeps, since its event shows something else; what a row kept
+    before stays as it is. `kv` are keys of the instance's scope (see `tables.scope_of`) with their new value as JSON
+    text, None for a deleted one.
     """
 
     row: InstanceRow
@@ -70,7 +72,8 @@ def first_row(new: NewInstance, key: int, at: int) -> InstanceRow:
         params=new.params, queue=new.queue, control_hash=new.control_hash, metadata=new.metadata, limits=new.limits,
         status=ev.QUEUED, generation=1, execution=0, last_seq=0, owner=None, due_at=at, log_bytes=0, stored_bytes=0,
         output=None, error=None, rollback=None, created_at=at, started_at=None, ended_at=None, paused_at=None,
-        wait_until=None, fresh=True, in_execution=False, injected=new.injected, nonce=new.nonce, id_chosen=new.id_chosen,
+        wait_until=None, fresh=True, in_execution=False, injected=new.injected, nonce=new.nonce,
+        id_chosen=new.id_chosen,
     )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """What every database behind the playground offers. SQLite is the first; PostgreSQL is to be the second.
 
-The journal is the truth: rows (`InstanceRow`, `StepRow`, `InboxRow`) are a projection of it, kept because replay and scheduling need
-them fast, and they change in the transaction that adds the events which explain the change (see `projection.py`).
+The journal is the truth: rows (`InstanceRow`, `StepRow`, `InboxRow`) are a projection of it, kept because replay and
+scheduling need them fast, and they change in the transaction that adds the events which explain the change (see
+`projection.py`).
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -33,9 +34,9 @@ class NewInstance:
     `snippet` is the code, which is stored with the instance unless it is there already, or the id of code that stands
     elsewhere: of a snippet that is stored, or of a tenant's version.
 
-    `limits` overrides settings for this instance (for example `{"attempt_wall_seconds": 60}`). `events` follow its first in the
-    journal; they may copy steps and set keys. `parent` is the key of the instance it is made from, which finds it by `trigger["kind"]`.
-    `injected`, `nonce`, `id_chosen`: as in the row.
+    `limits` overrides settings for this instance (for example `{"attempt_wall_seconds": 60}`). `events` follow its
+    first in the journal; they may copy steps and set keys. `parent` is the key of the instance it is made from, which
+    finds it by `trigger["kind"]`. `injected`, `nonce`, `id_chosen`: as in the row.
     """
 
     tenant: str
@@ -66,13 +67,14 @@ class InstanceRow(msgspec.Struct, frozen=True, gc=False):
 
     `due_at` is when it next wants a worker (None: only an operation can wake it); `owner` is the node that runs it now.
     `error`/`output` are set when it is final. `rollback` is None, then `running`, then `complete` or `errored`.
-    `wait_until` is the deadline of a waiting instance. `fresh` is true until its first execution of the generation has ended.
-    `in_execution` is true from `execution_started` to `execution_ended`: an owned row without it never got its worker.
-    `injected` is what is done to it on purpose, None for nothing: `breaks` (see workflows/breaks.py), `chaos` (see engine/execution/chaos_kill.py).
-    `clock` is what the workflow's clock showed when a worker last told, in microseconds, and `clock_at` when that was committed.
-    `crashes` counts the workers in a row that died by themselves, since the last event that brought the instance on.
-    `nonce` is the random part of its idempotency keys (None: it was made before there was one). `id_chosen`: the id was given to create(), so that
-    somebody may give it again; then it stays used once the instance is removed for its age.
+    `wait_until` is the deadline of a waiting instance. `fresh` is true until its first execution of the generation has
+    ended. `in_execution` is true from `execution_started` to `execution_ended`: an owned row without it never got its
+    worker. `injected` is what is done to it on purpose, None for nothing: `breaks` (see workflows/breaks.py), `chaos`
+    (see engine/execution/chaos_kill.py). `clock` is what the workflow's clock showed when a worker last told, in
+    microseconds, and `clock_at` when that was committed. `crashes` counts the workers in a row that died by themselves,
+    since the last event that brought the instance on. `nonce` is the random part of its idempotency keys (None: it was
+    made before there was one). `id_chosen`: the id was given to create(), so that somebody may give it again; then it
+    stays used once the instance is removed for its age.
 
     A Struct, because every commit makes a new one: a dataclass of this many fields takes thirty times as long to copy.
     """
@@ -144,10 +146,12 @@ class StepRow(msgspec.Struct, frozen=True, gc=False):
     `result` is the encoded value the workflow receives on replay (the true one when the journal shows it redacted);
     `result_bytes` is its length as JSON. As of params, outputs and payloads, a large one stays JSON text
     (`encoding.plain` reads it). `result_seq` is the seq of the event that holds the result, None where the row keeps it
-    because the event shows something else: it is stored in one of the two places, never in both.
-    `failures` counts attempts that failed by themselves, `losses` workers lost in a row on the open attempt. `rollback` is None when the step carries no handler, else
-    `pending`, `running`, `retrying`, `completed` or `errored`, with its own config, attempt and until. `ended_seq` orders steps by end. `started_clock` and `clock` are when it
-    began and ended on the workflow's clock, in microseconds, None where no worker told. `received` is the seq of the event that a wait was given.
+    because the event shows something else: it is stored in one of the two places, never in both. `failures` counts
+    attempts that failed by themselves, `losses` workers lost in a row on the open attempt. `rollback` is None when the
+    step carries no handler, else `pending`, `running`, `retrying`, `completed` or `errored`, with its own config,
+    attempt and until. `ended_seq` orders steps by end. `started_clock` and `clock` are when it began and ended on the
+    workflow's clock, in microseconds, None where no worker told. `received` is the seq of the event that a wait was
+    given.
     """
 
     key: StepKey
@@ -248,7 +252,10 @@ class History:
 
 
 class Lease(NamedTuple):
-    """A node's right to own instances. `owner` names this life of the node in the rows that it owns; `lasts_ms` None: as long as the process lives."""
+    """A node's right to own instances.
+
+    `owner` names this life of the node in the rows that it owns; `lasts_ms` None: as long as the process lives.
+    """
 
     name: str
     boot: int
@@ -263,18 +270,21 @@ class Lease(NamedTuple):
 class NodeStore(Protocol):
     """The engines ("nodes") that play the instances of a store, each with a lease, in the store's own clock.
 
-    An instance belongs to its owner while the owner's lease lasts. After that anybody may take it over: close what it left open, so that
-    whatever it still writes is fenced, and let it be claimed again.
+    An instance belongs to its owner while the owner's lease lasts. After that anybody may take it over: close what it
+    left open, so that whatever it still writes is fenced, and let it be claimed again.
     """
 
     async def join(self, name: str, lasts_ms: int) -> Lease:
-        """Begin a new life of a node, numbered from 1, with a lease; one that an earlier life of this name still has ends.
+        """Begin a new life of a node, numbered from 1, with a lease; one that an earlier life of this name still has
+        ends.
 
         The lease that is given lasts as the store says, which may be for good.
         """
 
     async def renew(self, lease: Lease) -> int | None:
-        """Let a lease last anew. Gives in how many milliseconds the first lease of another node ends, None where none does.
+        """Let a lease last anew.
+
+        Gives in how many milliseconds the first lease of another node ends, None where none does.
 
         Raises:
             NodeLost: it is over already.
@@ -304,7 +314,9 @@ class Refusal:
 
 
 class QueueLimit(NamedTuple):
-    """How many instances of a queue may have a worker at once, and be claimed in a second (None: any number), on all nodes together."""
+    """How many instances of a queue may have a worker at once, and be claimed in a second (None: any number), on all
+    nodes together.
+    """
 
     running: int
     starts_per_second: int | None = None
@@ -312,7 +324,8 @@ class QueueLimit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ClaimLimits:
-    """The limits of every queue: its own, else those of the first prefix that its name has, else `default` (None: no limit).
+    """The limits of every queue: its own, else those of the first prefix that its name has, else `default` (None: no
+    limit).
 
     `only_idle`: queues of which something runs take nothing, the others one each.
     """
@@ -335,7 +348,11 @@ ANY_NUMBER: Mapping[str, int] = {}  # of instances that may be queued
 
 
 class Claimed(NamedTuple):
-    """What a claim took. `again_at` is when more may be claimed of queues that have begun as many as they may in this second, None without any."""
+    """What a claim took.
+
+    `again_at` is when more may be claimed of queues that have begun as many as they may in this second, None without
+    any.
+    """
 
     rows: Sequence[InstanceRow]
     again_at: int | None = None
@@ -445,8 +462,8 @@ class Store(Protocol):
         back has no events.
 
         Raises:
-            Fenced: the execution is no longer current, the instance has no owner any more, or it is final; nothing was written.
-            InstanceNotFound: there is no such instance.
+            Fenced: the execution is no longer current, the instance has no owner any more, or it is final; nothing was
+            written. InstanceNotFound: there is no such instance.
         """
 
     async def decide(self, key: int, decider: Decider, *, execution: int | None, at: int) -> Committed:
@@ -467,7 +484,9 @@ class Store(Protocol):
         limits: ClaimLimits = NO_LIMITS,
         closed: Sequence[tuple[str, str]] = (),
     ) -> Claimed:
-        """Take up to `limit` instances that are due: `owner` becomes theirs and `execution` one more. No event is written.
+        """Take up to `limit` instances that are due: `owner` becomes theirs and `execution` one more.
+
+        No event is written.
 
         Due are those without an owner whose `due_at` is `at` or earlier. None is given to two claims. Those that ran
         before (not `fresh`) go first, oldest due first; then new ones, queues taking turns, oldest first within a
@@ -521,7 +540,8 @@ class Store(Protocol):
         """Journal events with seq > after, oldest first; none for an instance that is not there."""
 
     async def events_json(self, key: int, *, after: int, limit: int) -> list[tuple[int, str, bytes]]:
-        """The same, each as (seq, type, its JSON as `Event.as_json` encodes), for streams: stored text is not parsed again.
+        """The same, each as (seq, type, its JSON as `Event.as_json` encodes), for streams: stored text is not parsed
+        again.
 
         When values are large it gives fewer than `limit`, but never none before the end.
         """
@@ -547,7 +567,13 @@ class Store(Protocol):
         """
 
     async def list(
-        self, tenant: str | None, *, status: str | None = None, workflow: str | None = None, before: int | None = None, limit: int = 50
+        self,
+        tenant: str | None,
+        *,
+        status: str | None = None,
+        workflow: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
     ) -> list[InstanceRow]:
         """Instances, newest first (by key, descending, keys < before); with `workflow` only those of a workflow's name.
 

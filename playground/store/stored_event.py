@@ -1,4 +1,6 @@
-"""A journal's event read from the JSON that `events_json` gives: its data stays text, since as objects it could take twenty times as much memory."""
+"""A journal's event read from the JSON that `events_json` gives: its data stays text, since as objects it could take
+twenty times as much memory.
+"""
 
 import msgspec
 

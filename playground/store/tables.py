@@ -1,4 +1,5 @@
-"""What a store keeps beside the journals: tenants' keys and values, the ledger of effects, and tenants with their code and keys.
+"""What a store keeps beside the journals: tenants' keys and values, the ledger of effects, and tenants with their code
+and keys.
 
 Each is a small protocol of its own; `Store` names the parts. Times are epoch milliseconds.
 """
@@ -19,7 +20,10 @@ ROW_BYTES = 64  # what a key counts beside its own bytes and its value's
 
 
 class Scope(NamedTuple):
-    """Whose keys and effects: a tenant's, or, where nobody owns it (tenant ""), one instance's own. `instance` is 0 for a tenant."""
+    """Whose keys and effects: a tenant's, or, where nobody owns it (tenant ""), one instance's own.
+
+    `instance` is 0 for a tenant.
+    """
 
     tenant: str
     instance: int
@@ -43,7 +47,10 @@ def scope_of(row: Owned) -> Scope:
 
 
 class KvStore(Protocol):
-    """Keys and values as committed. They are written by `kv_put` and `kv_deleted` events only, in the events' transaction."""
+    """Keys and values as committed.
+
+    They are written by `kv_put` and `kv_deleted` events only, in the events' transaction.
+    """
 
     async def get(self, scope: Scope, key: str) -> tuple[bool, Any]:
         """Whether the key is there, and its encoded value."""
@@ -101,12 +108,18 @@ class EffectStore(Protocol):
         """The effects of an instance, in the order they happened."""
 
     async def edition(self, instance: int) -> tuple[int, int]:
-        """How many effects an instance has had, and how often one was asked for: when both are the same, so is what `of` gives."""
+        """How many effects an instance has had, and how often one was asked for: when both are the same, so is what
+        `of` gives.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A tenant's code, immutable. `id` is the hash of source and class name, and of the number where older code came back; `number` counts from 1 per tenant."""
+    """A tenant's code, immutable.
+
+    `id` is the hash of source and class name, and of the number where older code came back; `number` counts from 1 per
+    tenant.
+    """
 
     number: int
     id: str
@@ -156,7 +169,9 @@ class TenantStore(Protocol):
     async def revoke_key(self, tenant: str, number: int, *, at: int) -> bool:
         """Take a key back for good; whether there is one of this number. One that is revoked keeps its time."""
 
-    async def deploy(self, tenant: str, source: str, class_name: str, *, at: int, most: int) -> tuple[Version, bool] | None:
+    async def deploy(
+        self, tenant: str, source: str, class_name: str, *, at: int, most: int
+    ) -> tuple[Version, bool] | None:
         """Make code the tenant's newest version; what is the newest already stays it. Gives it, and whether it is new.
 
         The tenant is made if it is not there. Numbers grow, and no other call comes between looking and writing. A new
@@ -165,13 +180,17 @@ class TenantStore(Protocol):
         """
 
     async def delete_version(self, tenant: str, id: str) -> str:
-        """Remove a version, unless it is the newest or an unfinished instance needs it; says which (`GONE`, `NEWEST`, `NEEDED`, `MISSING`)."""
+        """Remove a version, unless it is the newest or an unfinished instance needs it; says which (`GONE`, `NEWEST`,
+        `NEEDED`, `MISSING`).
+        """
 
     async def close(self, tenant: str) -> None:
         """Take a tenant's keys, trigger and versions away, so that nothing new begins."""
 
     async def remove(self, tenant: str) -> None:
-        """Take away everything else of a tenant that has no instances: secrets, keys and values, used ids, and itself."""
+        """Take away everything else of a tenant that has no instances: secrets, keys and values, used ids,
+        and itself.
+        """
 
     async def version(self, tenant: str, id: str) -> Version | None:
         """A version of the tenant's own; with the id "" the newest."""
@@ -189,7 +208,9 @@ class TenantStore(Protocol):
         """
 
     async def secrets(self, tenant: str) -> dict[str, str]:
-        """The tenant's secrets, by name. Raises CannotDecrypt: one of them is encrypted with a key that is not given."""
+        """The tenant's secrets, by name. Raises CannotDecrypt: one of them is encrypted with a key that is not
+        given.
+        """
 
     async def secret_names(self, tenant: str) -> list[str]:
         """The names of the tenant's secrets, for which no key is needed."""

@@ -14,24 +14,27 @@ T = TypeVar("T")
 WORKER = "worker"
 SERVER = "server"
 VICTIMS = (WORKER, SERVER)
-BEFORE = "before"  # the commit is not durable: for a server it never happens; for a worker, its server commits without it
+# The commit is not durable: for a server it never happens; for a worker, its server commits without it.
+BEFORE = "before"
 AFTER = "after"  # it is durable, and nobody has been told
 MOMENTS = (BEFORE, AFTER)
 # What an execution adds to a journal when it brings its instance on. A worker killed after one of these has something
 # new to replay; killed after every event, it would never come further.
-PROGRESS = frozenset({
-    ev.STEP_STARTED,
-    ev.STEP_COMPLETED,
-    ev.STEP_ERRORED,
-    ev.ATTEMPT_ERRORED,
-    ev.SLEEP_STARTED,
-    ev.SLEEP_COMPLETED,
-    ev.WAIT_STARTED,
-    ev.WAIT_COMPLETED,
-    ev.WAIT_TIMED_OUT,
-    ev.WAIT_CANCELLED,
-    ev.SLEEP_CANCELLED,
-})
+PROGRESS = frozenset(
+    {
+        ev.STEP_STARTED,
+        ev.STEP_COMPLETED,
+        ev.STEP_ERRORED,
+        ev.ATTEMPT_ERRORED,
+        ev.SLEEP_STARTED,
+        ev.SLEEP_COMPLETED,
+        ev.WAIT_STARTED,
+        ev.WAIT_COMPLETED,
+        ev.WAIT_TIMED_OUT,
+        ev.WAIT_CANCELLED,
+        ev.SLEEP_CANCELLED,
+    }
+)
 WORKER_LOST = "WorkerLost"  # the error of an attempt that went with its worker
 
 
@@ -58,7 +61,9 @@ class Plans:
     def add(self, crash: Crash) -> None:
         """Raises ValueError: the commit is over, or has a crash already."""
         if crash.commit <= self.commits or crash.commit in self._planned:
-            raise ValueError(f"commit {crash.commit} can't crash: {self.commits} have been made, and each can crash once")
+            raise ValueError(
+                f"commit {crash.commit} can't crash: {self.commits} have been made, and each can crash once"
+            )
         self._planned[crash.commit] = crash
 
     def clear(self) -> None:

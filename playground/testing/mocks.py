@@ -1,4 +1,6 @@
-"""What a test puts in the place of a step's callback: a result, an error, or an attempt that never ends and so times out."""
+"""What a test puts in the place of a step's callback: a result, an error, or an attempt that never ends and so times
+out.
+"""
 
 import asyncio
 import difflib
@@ -92,7 +94,9 @@ def _sentence(what: str, mock: Mock, asked: Iterable[tuple[str, int]]) -> str:
     counts = sorted(count for name, count in asked if name == mock.name)
     if counts:  # an earlier rule stood in its way, or it was for another count
         if mock.count is not None and mock.count not in counts:
-            return f'{what} was never used: step "{mock.name}" was called with the counts {", ".join(map(str, counts))}.'
+            return (
+                f'{what} was never used: step "{mock.name}" was called with the counts {", ".join(map(str, counts))}.'
+            )
         return f"{what} was never used: what was mocked before it for the same step was never used up."
     return f"{what} was never used: {nearest(mock.name, {name for name, _ in asked}, 'step')}"
 

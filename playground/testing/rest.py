@@ -1,4 +1,6 @@
-"""Whether a worker's thread rests: blocked until something arrives, or until virtual time has come to one of its timers."""
+"""Whether a worker's thread rests: blocked until something arrives, or until virtual time has come to one of its
+timers.
+"""
 
 import math
 import socket
@@ -15,7 +17,8 @@ OWN_FILES = 2  # what the loop itself listens to: the channel, and its own wake-
 class VirtualSelector(IdleSelector):
     """Blocks for as long as virtual time does. `due` is when the loop's next timer falls (epoch milliseconds).
 
-    The flag `resting` is set by the worker's thread before it blocks, and taken back before anything that arrived is read.
+    The flag `resting` is set by the worker's thread before it blocks, and taken back before anything that arrived is
+    read.
     """
 
     def __init__(self, channel: Channel, clock: VirtualClock, rested: Callable[[], None]) -> None:
@@ -42,7 +45,9 @@ class VirtualSelector(IdleSelector):
 
 
 class VirtualLoop(Loop):
-    """A worker's event loop whose time is the virtual clock's, so that a callback's own `asyncio.sleep` takes no time either."""
+    """A worker's event loop whose time is the virtual clock's, so that a callback's own `asyncio.sleep` takes no time
+    either.
+    """
 
     def __init__(self, channel: Channel, clock: VirtualClock, rested: Callable[[], None]) -> None:
         self.selector = VirtualSelector(channel, clock, rested)
@@ -66,12 +71,18 @@ class VirtualLoop(Loop):
         self._elsewhere -= 1
 
     def at_rest(self, ours: socket.socket) -> bool:
-        """Whether nothing can happen here until a frame arrives or time moves; asked on the other thread, with the trusted end.
+        """Whether nothing can happen here until a frame arrives or time moves; asked on the other thread, with the
+        trusted end.
 
         In this order: nothing to read for the worker, then its flag, then nothing that it wrote before it set the flag.
         """
         selector = self.selector
-        if _has_something(self.channel.socket) or not selector.resting or self._elsewhere or selector.listens > OWN_FILES:
+        if (
+            _has_something(self.channel.socket)
+            or not selector.resting
+            or self._elsewhere
+            or selector.listens > OWN_FILES
+        ):
             return False
         return not _has_something(ours)
 

@@ -45,9 +45,9 @@ class ReplayDiverged(AssertionError):
         more = f" and {len(steps) - STEPS_NAMED} more" if len(steps) > STEPS_NAMED else ""
         super().__init__(
             f'A replay of "{id}" took another way: it did not come to {named or "all"}{more}, '
-            "which an earlier execution had called. What the code does outside of steps must follow from the params and the "
-            "results of steps alone: put what depends on chance, the time or anything else into a step. Where it is meant, "
-            "say allow_divergence=True."
+            "which an earlier execution had called. What the code does outside of steps must follow from the params "
+            "and the results of steps alone: put what depends on chance, the time or anything else into a step. "
+            "Where it is meant, say allow_divergence=True."
         )
         self.steps = list(steps)
 
@@ -105,7 +105,13 @@ class Run:
         return status
 
     async def wait_for_step(
-        self, name: str, *, count: int = 1, kind: str | None = None, status: str | None = None, deadline: float = DEADLINE
+        self,
+        name: str,
+        *,
+        count: int = 1,
+        kind: str | None = None,
+        status: str | None = None,
+        deadline: float = DEADLINE,
     ) -> Step:
         """Wait until a step has started, or has come to `status`. Raises as `wait_for_status`.
 
@@ -128,7 +134,10 @@ class Run:
         return found
 
     async def wait_until(self, reached: Callable[[State], Any], what: str = "it", *, deadline: float = DEADLINE) -> Any:
-        """Wait until `reached(state)` gives something other than None or False; gives that. Raises as `wait_for_status`."""
+        """Wait until `reached(state)` gives something other than None or False; gives that.
+
+        Raises as `wait_for_status`.
+        """
 
         async def look() -> Any:
             found = reached(await self.state())
@@ -166,7 +175,9 @@ class Run:
             raise ReplayDiverged(self.id, steps)
 
     async def not_reached(self) -> list[Mapping[str, Any]] | None:
-        """The steps that a replay left out though an earlier execution had called them; None when none took another way."""
+        """The steps that a replay left out though an earlier execution had called them; None when none took another
+        way.
+        """
         found: list[Mapping[str, Any]] | None = None
         for event in await self.journal():
             if event.type == ev.WORKFLOW_RESTARTED:
@@ -255,11 +266,16 @@ class Run:
         await self._operate(lambda engine, row: engine.delete(row))
 
     async def kill_worker(self, when: str = "now") -> None:
-        """Kill its worker `now`, `during-step` (its next attempt) `before-commit` (of its next result, which is lost), or `never` after all."""
+        """Kill its worker `now`, `during-step` (its next attempt) `before-commit` (of its next result, which is lost),
+        or `never` after all.
+        """
         await self._operate(lambda engine, row: engine.kill_worker(row, when))
 
     async def break_step(self, name: str, how: str | None, *, count: int | None = None, **more: Any) -> Committed:
-        """Make the next attempts of a step `fail`, `timeout`, be `slow` or `return`; None clears it. `more`: see `NewBreak`."""
+        """Make the next attempts of a step `fail`, `timeout`, be `slow` or `return`; None clears it.
+
+        `more`: see `NewBreak`.
+        """
         new = NewBreak(name, count, how, **more)
         return await self._operate(lambda engine, row: engine.set_break(row, new))
 

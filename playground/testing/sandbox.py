@@ -1,4 +1,7 @@
-"""Workers that are threads of this process: all real but the isolation. For your own code only: hostile code owns the process."""
+"""Workers that are threads of this process: all real but the isolation.
+
+For your own code only: hostile code owns the process.
+"""
 
 import asyncio
 import contextvars
@@ -29,7 +32,9 @@ from playground.worker.steps import Steps
 KEPT = 16  # killed workers whose coroutines are kept as they were: a kill runs no `finally`
 TURNS = 20  # of the loop, for the coroutines of a killed worker to end in when they are let go at last
 JOIN_SECONDS = 2.0  # for a thread that ends
-TIER = Tier("D", "NOT isolated: threads of this process, for tests of your own code only.", "Serve with `playground`.", ())
+TIER = Tier(
+    "D", "NOT isolated: threads of this process, for tests of your own code only.", "Serve with `playground`.", ()
+)
 
 
 # Tasks that swallow every cancellation: to forget one would run its code once more, in the wrong place.
@@ -104,7 +109,9 @@ class LocalWorker:
         return None
 
     def kill(self) -> None:
-        """As SIGKILL: nothing it says from now on is heard, and no `finally` of its code runs before the test is over."""
+        """As SIGKILL: nothing it says from now on is heard, and no `finally` of its code runs before the test is
+        over.
+        """
         self._process.killed = True
         if not self.exited.done():
             self.exited.set_result(Exit(signal.SIGKILL, None, SIGNAL))
@@ -190,7 +197,9 @@ class LocalSandbox:
     async def take(self) -> LocalWorker:
         """A fresh worker."""
         self._number += 1
-        worker = LocalWorker(f"local.{self._number}", LocalProcess(self._mocks, self._workflow), self._clock, self._changed)
+        worker = LocalWorker(
+            f"local.{self._number}", LocalProcess(self._mocks, self._workflow), self._clock, self._changed
+        )
         self._workers.append(worker)
         ended = [one for one in self._workers if one.exited.done()]
         for one in ended[:-KEPT]:

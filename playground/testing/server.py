@@ -1,4 +1,6 @@
-"""The servers that a test owns: engines over one store, killed at planned commits and started again on the same journal."""
+"""The servers that a test owns: engines over one store, killed at planned commits and started again on the same
+journal.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -105,7 +107,9 @@ class _Node:
 
 
 class LocalServer:
-    """One database, and engines on it, one or several at a time. `sandbox` is the test's own, or that of real workers."""
+    """One database, and engines on it, one or several at a time. `sandbox` is the test's own,
+    or that of real workers.
+    """
 
     store: Store
 

@@ -1,4 +1,6 @@
-"""Where prints go while workflows run in the test's own process: a worker's to its log, the test's own to where they went."""
+"""Where prints go while workflows run in the test's own process: a worker's to its log, the test's own to where they
+went.
+"""
 
 import contextvars
 import io

@@ -32,7 +32,12 @@ LOSSES_ON_PURPOSE = 1_000_000  # workers an attempt may lose in a row where a te
 JOURNAL_SHOWN = 12  # last events told when something does not happen
 
 # What differs from a server's defaults: a class's source is its whole file, and a step's own timeout is the only one.
-SETTINGS = {"workers": 8, "source_bytes": 16 * 1024 * 1024, "attempt_wall_seconds": 365 * 86_400, "synchronous": "normal"}
+SETTINGS = {
+    "workers": 8,
+    "source_bytes": 16 * 1024 * 1024,
+    "attempt_wall_seconds": 365 * 86_400,
+    "synchronous": "normal",
+}
 
 _routing = Routing()
 
@@ -41,19 +46,22 @@ class WorkflowTester:
     """Runs a workflow on a virtual clock, with crashes where the test wants them. Use it with `async with`.
 
     Args:
-        workflow: the source of a module, as a tenant would give it, or a class deriving from `WorkflowEntrypoint`, which
+        workflow: the source of a module, as a tenant would give it, or a class deriving from `WorkflowEntrypoint`,
+        which
             runs where it was written, with all that its test can see.
         class_name: the class in the source.
         skip: whether waiting for something lets time jump to the next deadline once everything rests. Without it only
             `advance` moves time.
-        begin: epoch milliseconds at which the clock starts.
-        env: what the code finds in `self.env`: a `Binding`, or a plain value, by name.
-        on_commit: called with each commit (`playground.store.protocol.Committed`) when it is durable, before anybody is told.
-        sandbox: real workers in place of threads (a `playground.sandbox.pool.Sandbox`, which stays yours to close); mocks and the
+        begin: epoch milliseconds at which the clock starts. env: what the code finds in `self.env`: a `Binding`, or a
+        plain value, by name. on_commit: called with each commit (`playground.store.protocol.Committed`) when it is
+        durable, before anybody is told. sandbox: real workers in place of threads (a `playground.sandbox.pool.Sandbox`,
+        which stays yours to close); mocks and the
             skipping of a callback's own `asyncio.sleep` need threads.
-        allow_divergence: whether a replay may take another way than the execution before it; otherwise `Run.result`, or at
+        allow_divergence: whether a replay may take another way than the execution before it; otherwise `Run.result`, or
+        at
             last the end of the test, raises ReplayDiverged.
-        replay_each_commit: kill the worker after every commit that brings its instance on, so that whatever the code does,
+        replay_each_commit: kill the worker after every commit that brings its instance on, so that whatever the code
+        does,
             it does again from the journal: what depends on more than the results of its steps comes out otherwise.
         settings: rows of `playground.settings.Settings` to change.
     """
@@ -75,7 +83,9 @@ class WorkflowTester:
         **settings: Any,
     ) -> None:
         if not isinstance(workflow, (str, type)):
-            raise TypeError(f"WorkflowTester takes the source of a workflow or its class, not {type(workflow).__name__}")
+            raise TypeError(
+                f"WorkflowTester takes the source of a workflow or its class, not {type(workflow).__name__}"
+            )
         self._class = None if isinstance(workflow, str) else workflow
         self.source = workflow if isinstance(workflow, str) else inspect.getsource(sys.modules[workflow.__module__])
         self._class_name = class_name if self._class is None else self._class.__name__
@@ -182,7 +192,10 @@ class WorkflowTester:
     # What a test sets up.
 
     async def create(self, params: Any = None, **given: Any) -> Run:
-        """Create an instance. `given` are further fields of `playground.engine.CreateInstance`. Raises as `Engine.create`."""
+        """Create an instance.
+
+        `given` are further fields of `playground.engine.CreateInstance`. Raises as `Engine.create`.
+        """
         new = CreateInstance(**{"source": self.source, "params": params, "class_name": self._class_name, **given})
         row = await self.call(lambda engine: engine.create(new))
         self._runs.append(Run(self, row))
@@ -242,8 +255,8 @@ class WorkflowTester:
         Args:
             victim: `worker` (of the instance whose commit it is) or `server` (the engine and all workers; it is started
                 again on the same store as soon as the test waits for something).
-            commit: its number in this test, from 1; see `commits`. A commit adds events to a journal, or claims an instance.
-            moment: `before` it is durable, or `after`, when nobody has been told yet.
+            commit: its number in this test, from 1; see `commits`. A commit adds events to a journal, or claims an
+            instance. moment: `before` it is durable, or `after`, when nobody has been told yet.
         """
         if not isinstance(commit, int) or isinstance(commit, bool):
             raise TypeError(f"crash takes the number of a commit, from 1, not {type(commit).__name__}: {commit!r:.100}")
@@ -267,7 +280,9 @@ class WorkflowTester:
         return self.clock.now()
 
     async def advance(self, duration: Any) -> None:
-        """Let time pass: a duration such as `"2 hours"` or milliseconds. What falls due on the way happens at its time."""
+        """Let time pass: a duration such as `"2 hours"` or milliseconds. What falls due on the way happens at its
+        time.
+        """
         target = self.now() + durations.parse(duration)
         while True:
             await self.settle()
@@ -287,7 +302,9 @@ class WorkflowTester:
         await self.drive(never, "rest", deadline, None)
 
     async def drive(self, look: Callable[[], Awaitable[Any]], what: str, deadline: float, run: Run | None) -> Any:
-        """Wait until `look` gives something, moving time if this tester skips; with no `run`, until everything rests."""
+        """Wait until `look` gives something, moving time if this tester skips; with no `run`,
+        until everything rests.
+        """
         try:
             async with asyncio.timeout(deadline):
                 while True:

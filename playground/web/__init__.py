@@ -1,0 +1,1 @@
+"""The HTTP side: the Starlette app, its routes, the API, the stream and the pages."""

@@ -65,7 +65,12 @@ from playground.workflows.errors import WorkflowError
 COMPRESS_FROM_BYTES = 500
 COMPRESS_LEVEL = 6
 UNPROTECTED = "D"  # the tier without isolation
-OF_TENANTS = ("requests_per_tenant", "queued_per_tenant", "check_seconds_per_minute")  # limits that a tenant meets, from wherever it asks
+# Limits that a tenant meets, from wherever it asks.
+OF_TENANTS = (
+    "requests_per_tenant",
+    "queued_per_tenant",
+    "check_seconds_per_minute",
+)
 BY_KEY = "/api/tenants/"  # calls that are counted by their key's tenant
 ROUTE = "playground.route"  # where the path of the call stands in the ASGI scope
 
@@ -121,7 +126,8 @@ def create_app(
     async def unrouted(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         try:
-            context.limits.reads.spend(request, context.addresses.of(request))  # to ask for what is nowhere costs what other requests do
+            # To ask for what is nowhere costs what other requests do.
+            context.limits.reads.spend(request, context.addresses.of(request))
         except TooMany as over:
             return await refuse(context, request, over)
         return await refuse(context, request, _of_router(error))
@@ -150,11 +156,19 @@ def _limits(engine: Engine, settings: Settings) -> Limits:
     now, shared, hour = engine.clock.now, engine.shared, rate_limits.HOUR_SECONDS
     return Limits(
         starts=rate_limits.PerMinuteOfAll(settings.starts_per_minute, rate_limits.STARTS, shared, "starts_per_minute"),
-        snippets=rate_limits.PerMinuteOfAll(settings.snippets_per_minute, rate_limits.SNIPPETS, shared, "snippets_per_minute"),
+        snippets=rate_limits.PerMinuteOfAll(
+            settings.snippets_per_minute, rate_limits.SNIPPETS, shared, "snippets_per_minute"
+        ),
         # Wrong keys and tokens too, so that who guesses gains nothing by asking several nodes.
-        changes=rate_limits.PerMinuteOfAll(settings.changes_per_minute, rate_limits.CHANGES, shared, "changes_per_minute"),
-        tenants=rate_limits.PerMinuteOfAll(settings.requests_per_tenant, rate_limits.TENANTS, shared, "requests_per_tenant"),
-        chaos=rate_limits.PerMinuteOfAll(settings.chaos_per_hour, rate_limits.CHAOS, shared, "chaos_per_hour", window=hour),
+        changes=rate_limits.PerMinuteOfAll(
+            settings.changes_per_minute, rate_limits.CHANGES, shared, "changes_per_minute"
+        ),
+        tenants=rate_limits.PerMinuteOfAll(
+            settings.requests_per_tenant, rate_limits.TENANTS, shared, "requests_per_tenant"
+        ),
+        chaos=rate_limits.PerMinuteOfAll(
+            settings.chaos_per_hour, rate_limits.CHAOS, shared, "chaos_per_hour", window=hour
+        ),
         # Per node on purpose: a check takes this node's processor and its workers, and leaves nothing behind.
         checks=rate_limits.PerMinute(settings.checks_per_minute, rate_limits.CHECKS, now, "checks_per_minute"),
         # Per node on purpose: reading takes this node's processor, and no page should wait for a count of pages.
@@ -167,7 +181,9 @@ def _limits(engine: Engine, settings: Settings) -> Limits:
 
 
 def refused_below(context: Context) -> Callable[[int, str, str], None]:
-    """What the protocol tells of requests that it refuses before the application sees them: they count and are logged like the others."""
+    """What the protocol tells of requests that it refuses before the application sees them: they count and are logged
+    like the others.
+    """
 
     def refused(status: int, setting: str, peer: str) -> None:
         context.requests.count(status)
@@ -184,7 +200,10 @@ async def refuse(context: Context, request: Request, error: WorkflowError) -> Re
 
 
 def tell(context: Context, request: Request, error: WorkflowError) -> None:
-    """Say on one line of the log that a request was refused. The line has the route, not the address: a link to a run is a secret."""
+    """Say on one line of the log that a request was refused.
+
+    The line has the route, not the address: a link to a run is a secret.
+    """
     route = request.scope.get(ROUTE) or _LONG_PART.sub("…", request.url.path[:120])
     fields = {"status": status_of(error), "code": error.code, "method": request.method, "route": route}
     client = context.addresses.of(request)

@@ -14,9 +14,10 @@ View = Callable[[Context, Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One address and method. `body` is the type of its JSON body; `control`: it takes the control token; `key`: it takes
-    a key of its tenant; `page`: HTML for a browser; `open`: a server without isolation answers it without the token of its
-    start, too.
+    """One address and method.
+
+    `body` is the type of its JSON body; `control`: it takes the control token; `key`: it takes a key of its tenant;
+    `page`: HTML for a browser; `open`: a server without isolation answers it without the token of its start, too.
 
     `refuses` are the codes of web/http/errors.py that it may answer with, beside those that every call of its kind may.
     """
@@ -41,5 +42,5 @@ class Call:
 
     @property
     def summary(self) -> str:
-        """What it does: the first line of its view's docstring."""
-        return (self.view.__doc__ or "").partition("\n")[0]
+        """What it does: the first paragraph of its view's docstring."""
+        return " ".join((self.view.__doc__ or "").partition("\n\n")[0].split())

@@ -1,7 +1,7 @@
 """Journals folded for people: a fold is kept, so that asking again costs only what is new.
 
-Steps that have ended are kept as the JSON that is answered: as objects they take five times as much memory, and each answer would write them
-anew. Only a restart looks at ended steps again, and after one the journal is folded afresh.
+Steps that have ended are kept as the JSON that is answered: as objects they take five times as much memory, and each
+answer would write them anew. Only a restart looks at ended steps again, and after one the journal is folded afresh.
 """
 
 import asyncio
@@ -27,20 +27,31 @@ _encode = msgspec.json.encode
 
 
 class Fold:
-    """A journal as far as it was read. `generation` is the one whose ended steps are kept as JSON: no restart comes after it."""
+    """A journal as far as it was read.
+
+    `generation` is the one whose ended steps are kept as JSON: no restart comes after it.
+    """
 
     def __init__(self, generation: int) -> None:
         self.state, self.budget, self.generation = State(), Budget(), generation
         self.growing = asyncio.Lock()  # two requests that read the same events would both count their values
-        self._parts: list[bytes | Step] = []  # by when the steps started: JSON of ended ones in a row, and those that go on
+        # By when the steps started: JSON of ended ones in a row, and those that go on.
+        self._parts: list[bytes | Step] = []
         self._seen = 0  # the seq up to which steps are among them
 
     def take(self, events: Iterable[Event]) -> bool:
-        """Apply what comes next. False when it can't be done: this fold has let go of what a restart or a given-up wait asks for."""
+        """Apply what comes next.
+
+        False when it can't be done: this fold has let go of what a restart or a given-up wait asks for.
+        """
         for event in events:
             if event.type == ev.WORKFLOW_RESTARTED and self.state.generation >= self.generation:
                 return False
-            if event.type in ev.SUSPENSIONS_GIVEN_UP and self.state.generation == self.generation and event.key not in self.state.steps:
+            if (
+                event.type in ev.SUSPENSIONS_GIVEN_UP
+                and self.state.generation == self.generation
+                and event.key not in self.state.steps
+            ):
                 return False  # it had ended, and the code never saw it
             self.state.apply(event)
         if self.state.generation == self.generation:
@@ -50,7 +61,9 @@ class Fold:
     def steps(self) -> msgspec.Raw:
         """The steps as the API shows them, in JSON."""
         parts = self._parts if self.state.generation == self.generation else self.state.steps.values()
-        return msgspec.Raw(b"[" + b",".join(part if isinstance(part, bytes) else _encode(part.as_json()) for part in parts) + b"]")
+        return msgspec.Raw(
+            b"[" + b",".join(part if isinstance(part, bytes) else _encode(part.as_json()) for part in parts) + b"]"
+        )
 
     @property
     def bytes(self) -> int:
@@ -97,14 +110,24 @@ class Folds:
                 del self._kept[row.key]
 
     async def until(self, row: InstanceRow, at: int) -> Fold:
-        """The fold at a seq. The last one asked for is kept, so that the next moment of the same instance costs what lies between."""
+        """The fold at a seq.
+
+        The last one asked for is kept, so that the next moment of the same instance costs what lies between.
+        """
         past = self._past
-        if past is None or past.key != row.key or past.fold.generation != row.generation or past.fold.state.last_seq > at:
+        if (
+            past is None
+            or past.key != row.key
+            or past.fold.generation != row.generation
+            or past.fold.state.last_seq > at
+        ):
             past = _Past(row.key, Fold(row.generation))
         self._past = None  # another request meanwhile begins its own
         fold = past.fold
         while fold.state.last_seq < at:
-            batch, _ = await read(self._store, row.key, after=fold.state.last_seq, budget=fold.budget, most=at - fold.state.last_seq)
+            batch, _ = await read(
+                self._store, row.key, after=fold.state.last_seq, budget=fold.budget, most=at - fold.state.last_seq
+            )
             if not batch or not fold.take(batch):
                 break
         self._past = past

@@ -1,4 +1,6 @@
-"""JSON for people to read, indented where that keeps it small: indenting can make hostile JSON a hundred times as long."""
+"""JSON for people to read, indented where that keeps it small: indenting can make hostile JSON a hundred times as
+long.
+"""
 
 import re
 from typing import Any
@@ -24,7 +26,8 @@ def pretty(raw: bytes) -> str:
 def untagged(tree: Any, *, dicts: bool = False) -> Any:
     """A stored value with the digits of its large ints in the place of their tags (`values.py`).
 
-    With `dicts` those of dicts go, too: as it stands in a field from which any JSON is taken, where they would become part of the value.
+    With `dicts` those of dicts go, too: as it stands in a field from which any JSON is taken, where they would become
+    part of the value.
     """
     if isinstance(tree, list):
         return [untagged(inner, dicts=dicts) for inner in tree]

@@ -14,7 +14,9 @@ _NESTED_DEEPEST = 100  # more than any step lies in others
 
 
 def in_order(steps: Sequence[Shown]) -> list[tuple[Shown, int]]:
-    """Steps with how many others each lies in: in the order in which they began, but those called in another one under it."""
+    """Steps with how many others each lies in: in the order in which they began, but those called in another one under
+    it.
+    """
     keys = {_key(step) for step in steps}
     inside: dict[Any, list[Shown]] = {}
     for step in steps:
@@ -25,7 +27,9 @@ def in_order(steps: Sequence[Shown]) -> list[tuple[Shown, int]]:
 
 
 def label(step: Shown) -> str:
-    """A step's name as people see it, after those of the steps that it was called in; counts are said from the second on."""
+    """A step's name as people see it, after those of the steps that it was called in; counts are said from the second
+    on.
+    """
     own = f"{step['name']}-{step['count']}" if step["count"] > 1 else str(step["name"])
     return own if step.get("parent") is None else f"{label(step['parent'])} › {own}"
 

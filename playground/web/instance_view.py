@@ -38,7 +38,11 @@ class Views:
         except InstanceExpired:
             raise
         except InstanceNotFound:
-            kept = f" Finished runs are kept {self._retention_days} day{'s' if self._retention_days != 1 else ''}." if self._retention_days else ""
+            kept = (
+                f" Finished runs are kept {self._retention_days} day{'s' if self._retention_days != 1 else ''}."
+                if self._retention_days
+                else ""
+            )
             raise InstanceNotFound(f"No run has this address.{kept}") from None
 
     async def instance(self, row: InstanceRow, at: int | None = None) -> dict[str, Any]:
@@ -70,7 +74,8 @@ class Views:
     async def beside(self, row: InstanceRow, at: int | None = None) -> dict[str, list[dict[str, Any]]]:
         """What a page without JavaScript shows beside the fold; with `at`, up to the event of that seq.
 
-        `logs` are the first texts that the instance printed; `diverged` tells where a replay took another way: execution, steps that it did not reach.
+        `logs` are the first texts that the instance printed; `diverged` tells where a replay took another way:
+        execution, steps that it did not reach.
         """
         joiner = Joiner()
         diverged: list[dict[str, Any]] = []

@@ -1,7 +1,8 @@
-"""Reading journals for people: what a tenant stored stays JSON text, since as objects it could take twenty times as much memory.
+"""Reading journals for people: what a tenant stored stays JSON text, since as objects it could take twenty times as
+much memory.
 
-Of one instance, large values are kept up to `VALUES_BYTES`; those after them are left out, and `{"$left_out": bytes}` stands in their place.
-Result and params are always kept. The journal itself has everything (`GET …/events`).
+Of one instance, large values are kept up to `VALUES_BYTES`; those after them are left out, and `{"$left_out": bytes}`
+stands in their place. Result and params are always kept. The journal itself has everything (`GET …/events`).
 """
 
 from collections.abc import Container
@@ -61,15 +62,27 @@ def _parted(name: str, raw: msgspec.Raw) -> Any:
         return msgspec.json.decode(raw)
     if name == "attempts":
         return partly_read(raw)
-    return {inner: _parted(inner, part) for inner, part in _read_fields(raw).items()} if name == "rollback" else raw.copy()
+    return (
+        {inner: _parted(inner, part) for inner, part in _read_fields(raw).items()} if name == "rollback" else raw.copy()
+    )
 
 
 async def read(
-    store: Store, key: int, *, after: int, budget: Budget, only: Container[str] | None = None, most: int = PAGE_OF_EVENTS
+    store: Store,
+    key: int,
+    *,
+    after: int,
+    budget: Budget,
+    only: Container[str] | None = None,
+    most: int = PAGE_OF_EVENTS,
 ) -> tuple[list[Event], int]:
-    """The next events after a seq, at most `most`, those of the types `only` where they are given, and the seq up to which was read."""
+    """The next events after a seq, at most `most`, those of the types `only` where they are given, and the seq up to
+    which was read.
+    """
     rows = await store.events_json(key, after=after, limit=min(most, PAGE_OF_EVENTS))
-    return [_event(text, budget) for _, type, text in rows if only is None or type in only], rows[-1][0] if rows else after
+    return [_event(text, budget) for _, type, text in rows if only is None or type in only], rows[-1][
+        0
+    ] if rows else after
 
 
 def _event(text: bytes, budget: Budget) -> Event:

@@ -55,22 +55,25 @@ _NEW_KEY = ("workflow.invalid_name", "too_many", *_OPERATOR)
 # What can be asked of any instance; see also OF_TENANTS.
 OF_INSTANCES: tuple[Call, ...] = (
     _get(INSTANCE, instances.get, query=("at",), refuses=("instance.not_found", "query.invalid")),
-    _get(f"{INSTANCE}/events", instances.events, query=("after", "limit"), refuses=("instance.not_found", "query.invalid")),
-    _get(f"{INSTANCE}/stream", stream.stream, query=("after",), refuses=("instance.not_found", "query.invalid", "too_many")),
-    _operation(
-        "events/{type}", operations.send_event, None, "workflow.invalid_event_type", "instance.in_finite_state", "too_large"
-    ),
+    _get(f"{INSTANCE}/events", instances.events, query=("after", "limit"),
+         refuses=("instance.not_found", "query.invalid")),
+    _get(f"{INSTANCE}/stream", stream.stream, query=("after",),
+         refuses=("instance.not_found", "query.invalid", "too_many")),
+    _operation("events/{type}", operations.send_event, None, "workflow.invalid_event_type", "instance.in_finite_state",
+        "too_large"),
     _operation("pause", operations.pause, operations.NoBody),
     _operation("resume", operations.resume, operations.NoBody),
     _operation("terminate", operations.terminate, operations.TerminateBody, "instance.cannot_terminate"),
-    _operation("restart", operations.restart, operations.RestartBody, "instance.cannot_restart", "instance.cannot_break"),
-    _operation("break", operations.break_step, operations.BreakBody, "instance.cannot_break", "instance.in_finite_state", "not_serialisable"),
+    _operation("restart", operations.restart, operations.RestartBody, "instance.cannot_restart",
+        "instance.cannot_break"),
+    _operation("break", operations.break_step, operations.BreakBody, "instance.cannot_break",
+        "instance.in_finite_state", "not_serialisable"),
     _operation("kill-worker", operations.kill_worker, operations.KillBody, "instance.no_worker"),
     _operation("wake", operations.wake, operations.WakeBody, "instance.nothing_to_wake"),
-    _operation("code", forks.change_code, forks.CodeBody, "version.does_not_fit", "instance.in_finite_state", "instance.cannot_migrate", "source.refused",
-               "busy", *_CODE),
-    Call("POST", f"{INSTANCE}/fork", forks.fork, 201, forks.ForkBody,
-         refuses=("instance.not_found", "instance.cannot_fork", "not_serialisable", "source.refused", "token.missing", "token.wrong", "busy", *_CODE)),
+    _operation("code", forks.change_code, forks.CodeBody, "version.does_not_fit", "instance.in_finite_state",
+               "instance.cannot_migrate", "source.refused", "busy", *_CODE),
+    Call("POST", f"{INSTANCE}/fork", forks.fork, 201, forks.ForkBody, refuses=("instance.not_found",
+         "instance.cannot_fork", "not_serialisable", "source.refused", "token.missing", "token.wrong", "busy", *_CODE)),
     Call("DELETE", INSTANCE, operations.delete, 204, control=True, refuses=("instance.not_found",)),
     _get(f"{INSTANCE}/effects", effects.effects, refuses=("instance.not_found",)),
 )  # fmt: skip
@@ -79,7 +82,11 @@ OF_INSTANCES: tuple[Call, ...] = (
 def _of_tenant(call: Call) -> Call:
     """The same call for a tenant's instance, with a key in place of the control token."""
     return replace(
-        call, path=call.path.replace(INSTANCE, TENANT_INSTANCE), key=True, control=False, refuses=(*call.refuses, "instance.expired")
+        call,
+        path=call.path.replace(INSTANCE, TENANT_INSTANCE),
+        key=True,
+        control=False,
+        refuses=(*call.refuses, "instance.expired"),
     )
 
 
@@ -92,23 +99,30 @@ _NEW = ("tenant.not_found", "version.not_found", "instance.invalid_id", "busy")
 # What a tenant asks for with one of its keys, and its trigger; its keys are the operator's.
 OF_TENANTS: tuple[Call, ...] = (
     _post(TENANT + "/keys", tenants.make_key, answer=201, body=tenants.KeyBody, refuses=_NEW_KEY),
-    Call("DELETE", TENANT, tenants.delete_tenant, query=("end",), refuses=("tenant.not_found", "tenant.unfinished", "query.invalid", *_NEW_KEY)),
-    _key("PUT", "/workflow", tenants.deploy, "source.refused", "workflow.invalid_name", "version.too_many", *_CODE, answer=201, body=tenants.DeployBody),
+    Call("DELETE", TENANT, tenants.delete_tenant, query=("end",),
+         refuses=("tenant.not_found", "tenant.unfinished", "query.invalid", *_NEW_KEY)),
+    _key("PUT", "/workflow", tenants.deploy, "source.refused", "workflow.invalid_name", "version.too_many", *_CODE,
+         answer=201, body=tenants.DeployBody),
     _key("GET", "/workflow", tenants.versions, "query.invalid", query=("before", "limit")),
     _key("GET", "/workflow/{version}", tenants.version, "version.not_found"),
     _key("DELETE", "/workflow/{version}", tenants.delete_version, "version.not_found", "version.needed", answer=204),
-    _key("DELETE", "/workflows/{name}/{version}", tenants.delete_named_version, "version.not_found", "version.needed", answer=204),
+    _key("DELETE", "/workflows/{name}/{version}", tenants.delete_named_version, "version.not_found", "version.needed",
+         answer=204),
     _key("GET", "/secrets", tenants.secrets),
-    _key("PUT", "/secrets/{name}", tenants.set_secret, "secret.invalid", "too_large", answer=204, body=tenants.SecretBody),
+    _key("PUT", "/secrets/{name}", tenants.set_secret, "secret.invalid", "too_large", answer=204,
+         body=tenants.SecretBody),
     _key("DELETE", "/secrets/{name}", tenants.remove_secret, answer=204),
     _key("POST", "/trigger", triggers.make, answer=201),
     _key("DELETE", "/trigger", triggers.remove, answer=204),
-    _post("/api/hooks/{tenant}/{secret}", triggers.pull, answer=202, query=("id",), refuses=("not_found", "tenant.not_found", "instance.invalid_id", "query.invalid", "body.not_json", *_CODE)),
+    _post("/api/hooks/{tenant}/{secret}", triggers.pull, answer=202, query=("id",),
+          refuses=("not_found", "tenant.not_found", "instance.invalid_id", "query.invalid", "body.not_json", *_CODE)),
     _key("GET", "/instances", tenant_instances.listed, "query.invalid", query=("status", "before", "limit")),
-    _key("POST", "/instances", tenant_instances.create, "instance.already_exists", *_NEW, answer=201, body=tenant_instances.TenantCreateBody),
-    _key("POST", "/instances/batch", tenant_instances.create_batch, "workflow.invalid_batch", *_NEW, answer=201, body=tenant_instances.BatchBody),
-    _key("POST", "/instances/{id}/migrate", tenant_instances.migrate, "instance.not_found", "version.not_found", "instance.cannot_migrate", "busy",
-         answer=202, body=tenant_instances.MigrateBody),
+    _key("POST", "/instances", tenant_instances.create, "instance.already_exists", *_NEW, answer=201,
+         body=tenant_instances.TenantCreateBody),
+    _key("POST", "/instances/batch", tenant_instances.create_batch, "workflow.invalid_batch", *_NEW, answer=201,
+         body=tenant_instances.BatchBody),
+    _key("POST", "/instances/{id}/migrate", tenant_instances.migrate, "instance.not_found", "version.not_found",
+         "instance.cannot_migrate", "busy", answer=202, body=tenant_instances.MigrateBody),
     *map(_of_tenant, OF_INSTANCES),
 )  # fmt: skip
 
@@ -135,7 +149,13 @@ CALLS: tuple[Call, ...] = (
     _get("/api/examples/{slug}", examples.example, refuses=("example.not_found",)),
     _page("/tenants", tenant_list.tenants, query=("operator", "after", "limit"), refuses=_OPERATOR),
     _page("/tenants/{tenant}", tenant_detail.tenant, key=True),
-    _page("/tenants/{tenant}/instances/{id}", tenant_detail.instance, query=("at",), key=True, refuses=("instance.not_found", "query.invalid")),
+    _page(
+        "/tenants/{tenant}/instances/{id}",
+        tenant_detail.instance,
+        query=("at",),
+        key=True,
+        refuses=("instance.not_found", "query.invalid"),
+    ),
     _post(
         "/api/instances",
         instances.create,

@@ -38,8 +38,8 @@ class Do:
     """
 
     __slots__ = (
-        "abandoned", "attempt", "began", "begun", "broken", "callback", "clock", "config", "context", "error", "key", "last", "line", "output",
-        "owed", "reply", "rollback", "task", "timeout", "waiting",
+        "abandoned", "attempt", "began", "begun", "broken", "callback", "clock", "config", "context", "error", "key",
+        "last", "line", "output", "owed", "reply", "rollback", "task", "timeout", "waiting",
     )  # fmt: skip
 
     task: asyncio.Task[None]
@@ -272,7 +272,8 @@ class Attempts:
         took = _machine_time() - do.began
         frame, do.error = await failure(do.key, do.attempt, do.config, error, self._limits, last=do.last)
         if frame["error"].get("line") is None:
-            frame["error"]["line"] = do.line  # no line of the tenant's raised it, as for a result that can't be stored: its step did
+            # No line of the tenant's raised it, as for a result that can't be stored: its step did.
+            frame["error"]["line"] = do.line
         self._send_end(do, frame, final=do.last or not frame["retryable"], took=took)
 
     def _send_end(self, do: Do, frame: dict[str, Any], *, final: bool, took: float | None = None) -> None:
@@ -305,7 +306,9 @@ async def failure(
     if frame["retryable"] and not last and config.delay_function is not None:
         try:
             info = Record(ctx=context(key, attempt, config), error=error)
-            frame["delay"] = await retry_delay.computed(config.delay_function, key, info, limits["delay_function_ms"] / 1000)
+            frame["delay"] = await retry_delay.computed(
+                config.delay_function, key, info, limits["delay_function_ms"] / 1000
+            )
         except NonRetryableDelayError as refused:
             frame.update(error=failures.describe(refused), retryable=False)
             return frame, refused

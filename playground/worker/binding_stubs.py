@@ -1,4 +1,5 @@
-"""`self.env`: host objects by name. A call goes over the channel, runs on the trusted side and comes back as a value.
+"""`self.env`: host objects by name. A call goes over the channel,
+runs on the trusted side and comes back as a value.
 """
 
 import asyncio

@@ -12,7 +12,9 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 def names(callback: Callable[..., Any]) -> list[str]:
     """The parameters that a callback may be given by name, but for the step context."""
-    return [parameter.name for parameter in _parameters(callback) if parameter.kind in _BY_NAME and parameter.name != CTX]
+    return [
+        parameter.name for parameter in _parameters(callback) if parameter.kind in _BY_NAME and parameter.name != CTX
+    ]
 
 
 def wanted(callback: Callable[..., Any], known: Callable[[str], bool], positional: int = 0) -> tuple[list[str], bool]:

@@ -12,7 +12,8 @@ FLUSH_BYTES = 16 * 1024  # logs wait for company until there is this much of the
 FLUSH_SECONDS = 0.05  # or until they are this old
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode  # json.dumps makes one a call
+# json.dumps makes one a call.
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _decode = json.JSONDecoder().raw_decode  # json.loads looks at the encoding first, which is known here
 
 

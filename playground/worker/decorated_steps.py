@@ -88,7 +88,9 @@ class Decorated:
         by_name = dict(zip(wanted, results[len(first) :], strict=True))
 
         def call(ctx: Record) -> Any:
-            return self._callback(*results[: len(first)], **by_name, **({callback_parameters.CTX: ctx} if takes_ctx else {}))
+            return self._callback(
+                *results[: len(first)], **by_name, **({callback_parameters.CTX: ctx} if takes_ctx else {})
+            )
 
         line = getattr(getattr(self._callback, "__code__", None), "co_firstlineno", None)
         return await steps.start(self._name, call, line=line, **self._given)

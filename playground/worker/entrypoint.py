@@ -17,7 +17,10 @@ class WorkflowEntrypoint:
 
 
 class WorkerEntrypoint:
-    """What a Worker derives from. None is called here; a file that holds one beside its workflow must load all the same."""
+    """What a Worker derives from.
+
+    None is called here; a file that holds one beside its workflow must load all the same.
+    """
 
     def __init__(self, ctx: Any = None, env: Any = None) -> None:
         self.ctx = ctx

@@ -79,12 +79,12 @@ def _described(error: BaseException, deep: int, room: _Room) -> dict[str, Any]:
     for part in (_describe_place, _describe_class, _describe_content, _describe_notes):
         try:
             part(error, shown)
-        except BaseException:  # noqa: BLE001 - the tenant's own properties and methods are asked here
+        except BaseException:  # noqa: BLE001, S112 - the tenant's own properties and methods are asked here
             continue
     shown["traceback"] = shown.get("traceback", [])[-(FRAMES if deep == RELATED_DEEP else RELATED_FRAMES) :]
     try:
         _describe_related(error, shown, deep, room)
-    except BaseException:  # noqa: BLE001 - as above
+    except BaseException:  # noqa: BLE001, S110 - as above
         pass
     return shown
 
@@ -207,7 +207,9 @@ def message_of(error: BaseException) -> str:
 
 
 def retryable(error: BaseException) -> bool:
-    """Whether a failed attempt may be tried again: not where its author says so, and not for want of what no worker has."""
+    """Whether a failed attempt may be tried again: not where its author says so, and not for want of what no worker
+    has.
+    """
     if issubclass(type(error), (NonRetryableError, WorkflowFatalError)):
         return False
     try:

@@ -1,7 +1,8 @@
-"""What a person has broken, inside: a first attempt begins without asking, so what is to become of it has to be known here.
+"""What a person has broken, inside: a first attempt begins without asking, so what is to become of it has to be known
+here.
 
-The worker claims a break when it announces such an attempt; the trusted side checks the claim and decides what is written
-(`playground/engine/execution/fault_injection.py`). Of later attempts it says so itself.
+The worker claims a break when it announces such an attempt; the trusted side checks the claim and decides what is
+written (`playground/engine/execution/fault_injection.py`). Of later attempts it says so itself.
 """
 
 import asyncio
@@ -15,7 +16,10 @@ from playground.workflows import breaks, values
 
 
 class Breaks:
-    """The breaks of this execution. What has been claimed here is counted here: a list on its way does not know of it yet."""
+    """The breaks of this execution.
+
+    What has been claimed here is counted here: a list on its way does not know of it yet.
+    """
 
     def __init__(self, given: Iterable[breaks.Break]) -> None:
         self._claimed: Counter[int] = Counter()

@@ -22,7 +22,10 @@ class Ready:
 
 
 def warm(fd: int) -> Ready:
-    """What every worker would do for itself otherwise, up to a channel that will be on `fd`. Called once in the fork server, before any worker."""
+    """What every worker would do for itself otherwise, up to a channel that will be on `fd`.
+
+    Called once in the fork server, before any worker.
+    """
     rehearse(REHEARSALS)
     for _ in range(REHEARSALS):
         analysis.check(SOURCE)

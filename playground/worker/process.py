@@ -1,4 +1,7 @@
-"""What an execution does to the process it lives in. A worker owns its process; `playground.testing` lends it a thread instead."""
+"""What an execution does to the process it lives in.
+
+A worker owns its process; `playground.testing` lends it a thread instead.
+"""
 
 import asyncio
 import gc
@@ -23,7 +26,10 @@ MODULE = "workflow"  # what the tenant's module is called
 
 
 class Process:
-    """The whole process, used for one execution. `left` is true once it has been left, which a real process does not live to see."""
+    """The whole process, used for one execution.
+
+    `left` is true once it has been left, which a real process does not live to see.
+    """
 
     left = False
 
@@ -32,13 +38,17 @@ class Process:
         os._exit(code)
 
     def expect(self, loop: asyncio.AbstractEventLoop, streams: Mapping[str, log_stream.LogStream]) -> None:
-        """Make ready what can be, perhaps long before there is a start: this in the fork server, for all of its children."""
+        """Make ready what can be, perhaps long before there is a start: this in the fork server, for all of its
+        children.
+        """
         asyncio.set_event_loop(loop)
         logging_setup.take_root(streams["logging"])
         Warnings(MODULE, lambda: sys.stderr).begin()
 
     def begin(self, streams: Mapping[str, log_stream.LogStream]) -> None:
-        """Called once, before the tenant's code is loaded: what is printed goes to the streams named `stdout` and `stderr`."""
+        """Called once, before the tenant's code is loaded: what is printed goes to the streams named `stdout` and
+        `stderr`.
+        """
         sys.stdout, sys.stderr = streams["stdout"], streams["stderr"]
         gc.freeze()
 

@@ -25,7 +25,9 @@ class Environment(Record):
         common = instead_of_binding(name)
         cure = f" In its place there may be `self.env.{common}`." if common in self else ""
         there = ", ".join(map(str, self)) or "nothing"
-        raise AttributeError(f"`self.env` has no `{name}`; it has: {there}.{cure} The operator of the server adds others.")
+        raise AttributeError(
+            f"`self.env` has no `{name}`; it has: {there}.{cure} The operator of the server adds others."
+        )
 
 
 def moment(milliseconds: int) -> datetime:

@@ -32,5 +32,6 @@ async def computed(function: Callable[..., Any], key: tuple[str, str, int], info
         return durations.parse(delay)
     except durations.InvalidDuration:
         raise NonRetryableDelayError(
-            f"{where} returned an invalid delay value (expected a number of ms or a duration string like {durations.EXAMPLE})"
+            f"{where} returned an invalid delay value (expected a number of ms or a duration string like "
+            f"{durations.EXAMPLE})"
         ) from None

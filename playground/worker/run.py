@@ -28,7 +28,10 @@ class MissingWorkflowClass(WorkflowFatalError):
 
 
 class Execution:
-    """Holds what one execution needs; `play` is its whole life. It can be made long before it is known what is to be run."""
+    """Holds what one execution needs; `play` is its whole life.
+
+    It can be made long before it is known what is to be run.
+    """
 
     steps: Steps
     _start: Mapping[str, Any]
@@ -57,7 +60,9 @@ class Execution:
         self._began = self.loop.real()
         current_step.set(OUTSIDE)
         ended = self._history.hold(start["steps"])
-        self.steps = self.process.steps(self._channel, self._replay, self._history, start["limits"], self._report, self._wall)
+        self.steps = self.process.steps(
+            self._channel, self._replay, self._history, start["limits"], self._report, self._wall
+        )
         self.steps.attempts.breaks.update(start.get("breaks", ()))
         self.process.begin(self._streams)
         self._replay.begin(ended, start.get("clock", 0), only_replays=start["mode"] != "run")
@@ -75,7 +80,8 @@ class Execution:
 
     async def _run(self) -> None:
         start = self._start
-        rolling_back = start["mode"] != "run"  # `fit` replays as a rollback does, to see how far the code follows the journal
+        # `fit` replays as a rollback does, to see how far the code follows the journal.
+        rolling_back = start["mode"] != "run"
         if rolling_back:
             self.steps.collect()
         try:
@@ -153,7 +159,9 @@ class Execution:
         elif op == "answer":
             self._bindings.answer(frame)
         elif op == "report":
-            self._finish({"op": "replayed", "unread": self._history.unread()[:REPORTED], "wanted": self.steps.wanted[:REPORTED]})
+            self._finish(
+                {"op": "replayed", "unread": self._history.unread()[:REPORTED], "wanted": self.steps.wanted[:REPORTED]}
+            )
         else:
             self.steps.reply(frame)
 
@@ -202,6 +210,12 @@ class Execution:
 
 
 def _only_workflow(module: Any) -> type | None:
-    """The one class of a module that extends `WorkflowEntrypoint`, whatever it is called; the lint looks for it alike (analysis/workflow.py)."""
-    found = {value for value in list(vars(module).values()) if isinstance(value, type) and WorkflowEntrypoint in value.__bases__}
+    """The one class of a module that extends `WorkflowEntrypoint`, whatever it is called; the lint looks for it alike
+    (analysis/workflow.py).
+    """
+    found = {
+        value
+        for value in list(vars(module).values())
+        if isinstance(value, type) and WorkflowEntrypoint in value.__bases__
+    }
     return found.pop() if len(found) == 1 else None

@@ -1,7 +1,8 @@
-"""What an error means that comes of what a worker does not have: the words for it, and whether another attempt could end otherwise.
+"""What an error means that comes of what a worker does not have: the words for it, and whether another attempt could
+end otherwise.
 
-An error is judged by what the interpreter and the standard library put into it, never by its class alone: a `PermissionError` that the
-tenant's code raises with words of its own is the tenant's.
+An error is judged by what the interpreter and the standard library put into it, never by its class alone: a
+`PermissionError` that the tenant's code raises with words of its own is the tenant's.
 """
 
 import _socket
@@ -45,7 +46,9 @@ _NAME = re.compile(r"'(\w{1,100})'")
 
 
 def advice(error: BaseException) -> str | None:
-    """What there is instead of what the code tried to use; None where the error tells of something else, or was judged before."""
+    """What there is instead of what the code tried to use; None where the error tells of something else, or was judged
+    before.
+    """
     if _is_rebuilt(error):
         return None
     package = _package(error)

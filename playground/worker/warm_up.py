@@ -1,7 +1,8 @@
-"""A trivial workflow, run through on a channel of its own before there is a tenant, so that the first real line finds everything warm.
+"""A trivial workflow, run through on a channel of its own before there is a tenant, so that the first real line finds
+everything warm.
 
-The fork server rehearses before it forks: code that has run is specialised and its caches are filled, so that no worker has to do it again on
-pages that it must copy first. It saves each start 0.3 ms of processor time.
+The fork server rehearses before it forks: code that has run is specialised and its caches are filled, so that no worker
+has to do it again on pages that it must copy first. It saves each start 0.3 ms of processor time.
 """
 
 import asyncio
@@ -63,10 +64,11 @@ class _Stage(Process):
 
 
 def limber(channel: Channel, spare: Loop) -> None:
-    """In a worker that has nothing to do yet: touch what a start touches, so that those pages are its own already when a start comes.
+    """In a worker that has nothing to do yet: touch what a start touches, so that those pages are its own already when
+    a start comes.
 
-    It costs no start anything, as it is left out where one is there already; it halves the way to the tenant's first line. `spare` is a loop that
-    listens to nothing, since one that does might hear the start.
+    It costs no start anything, as it is left out where one is there already; it halves the way to the tenant's first
+    line. `spare` is a loop that listens to nothing, since one that does might hear the start.
     """
     if not channel.has_something():
         channel.decode(_FRAME)

@@ -1,7 +1,10 @@
-"""Breaks: attempts of a step that a person has made to fail, time out, be slow or return a given value. Pure; the worker reads it too.
+"""Breaks: attempts of a step that a person has made to fail, time out, be slow or return a given value.
 
-A break is plain JSON, the same in the journal, in the row, in frames and in the API: `{"id", "step": {"kind": "do", "name", "count"?},
-"how", "times", "left", "ms"?, "value"?}`. Its id is the seq of its `break_set`; without a count it is for every step of the name.
+Pure; the worker reads it too.
+
+A break is plain JSON, the same in the journal, in the row, in frames and in the API: `{"id", "step": {"kind": "do",
+"name", "count"?}, "how", "times", "left", "ms"?, "value"?}`. Its id is the seq of its `break_set`; without a count it
+is for every step of the name.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +30,9 @@ Break = Mapping[str, Any]
 
 
 def find(breaks: Iterable[Break], name: str, count: int) -> Break | None:
-    """The break that the next attempt of a step falls under: one for this very step before one for every step of its name."""
+    """The break that the next attempt of a step falls under: one for this very step before one for every step of its
+    name.
+    """
     found = None
     for each in breaks:
         step = each["step"]

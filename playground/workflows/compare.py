@@ -18,9 +18,10 @@ ONLY_A, ONLY_B = "only_a", "only_b"
 def compare(a: View, b: View) -> dict[str, Any]:
     """How two instances differ.
 
-    `rows` are their steps, those of one kind, name and count together, in the order of `a`, with what only `b` has where it stands there;
-    `a` and `b` of a row are places in the lists of steps, or None. `differs` says in what. `outcome` is the same of their ends, `params` and
-    `code` whether those are the same. `first` is the place of the first row that differs, the number of rows for the outcome, None for no difference.
+    `rows` are their steps, those of one kind, name and count together, in the order of `a`, with what only `b` has
+    where it stands there; `a` and `b` of a row are places in the lists of steps, or None. `differs` says in what.
+    `outcome` is the same of their ends, `params` and `code` whether those are the same. `first` is the place of the
+    first row that differs, the number of rows for the outcome, None for no difference.
     """
     rows = [_row(a["steps"], b["steps"], *pair) for pair in _pairs(a["steps"], b["steps"])]
     outcome = [name for name in (STATUS, OUTPUT, ERROR) if not same(_outcome(a, name), _outcome(b, name))]
@@ -35,7 +36,8 @@ def compare(a: View, b: View) -> dict[str, Any]:
 
 
 def changed_lines(a: str, b: str) -> tuple[int, list[str], list[str]]:
-    """What differs between two sources: the first line that does, counted from 1, and the lines of each up to where they are alike again.
+    """What differs between two sources: the first line that does, counted from 1, and the lines of each up to where
+    they are alike again.
 
     Linear, since sources may be anybody's: it tells one region, however many places differ.
     """
@@ -58,7 +60,8 @@ def attempts_of(step: View) -> int | None:
 
 
 def took_ms(step: View) -> float | None:
-    """How long a step took in milliseconds, by the worker's own clock where that was told, here or where it was copied from.
+    """How long a step took in milliseconds, by the worker's own clock where that was told, here or where it was copied
+    from.
 
     None while it is not over and where nobody knows.
     """
@@ -87,7 +90,9 @@ def same(a: Any, b: Any) -> bool:
 
 
 def _pairs(a: Sequence[View], b: Sequence[View]) -> list[tuple[int | None, int | None]]:
-    """The places of steps that belong together, in the order of `a`; what only `b` has follows the step that it follows there."""
+    """The places of steps that belong together, in the order of `a`; what only `b` has follows the step that it follows
+    there.
+    """
     places = {_key(step): place for place, step in enumerate(b)}
     mine = {_key(step) for step in a}
     found: list[tuple[int | None, int | None]] = []
@@ -120,7 +125,8 @@ def _differs(a: View | None, b: View | None) -> list[str]:
         return [ONLY_B if a is None else ONLY_A]
     found = [STATUS] if a["status"] != b["status"] else []
     if a["kind"] == "wait":
-        outputs = [(step.get("output") or {}).get("payload") for step in (a, b)]  # the same event at another time is the same
+        # The same event at another time is the same.
+        outputs = [(step.get("output") or {}).get("payload") for step in (a, b)]
     else:
         outputs = [step.get("output") for step in (a, b)]
     if not same(*outputs):

@@ -1,4 +1,6 @@
-"""Durations as tenants write them: a number is milliseconds, a string is `"<number> <unit>[s]"`, a timedelta is itself."""
+"""Durations as tenants write them: a number is milliseconds, a string is `"<number> <unit>[s]"`,
+a timedelta is itself.
+"""
 
 import re
 from datetime import timedelta

@@ -1,14 +1,19 @@
-"""Errors that cross a room's wall: those of operations on instances, each with the code the API and the library show."""
+"""Errors that cross a room's wall: those of operations on instances,
+each with the code the API and the library show.
+"""
 
 from typing import Any
 
-# Before the name of a setting's environment variable. Apart from its "_": workers have this text too, and an attack looks through their memory for
-# variables of the server.
+# Before the name of a setting's environment variable. Apart from its "_": workers have this text too, and an attack
+# looks through their memory for variables of the server.
 VARIABLE_PREFIX = "PLAYGROUND"
 
 
 class WorkflowError(Exception):
-    """An operation was refused; nothing was changed. `code` is stable, `message` is for people. `details["setting"]` is the limit that was met."""
+    """An operation was refused; nothing was changed.
+
+    `code` is stable, `message` is for people. `details["setting"]` is the limit that was met.
+    """
 
     code = "internal"
 
@@ -49,12 +54,18 @@ class InstanceNotFound(WorkflowError):
 
 
 class InstanceExpired(InstanceNotFound):
-    """There was such an instance; it ended, and was removed when its time was over. Its id stays used. `details` have its `status` and `ended_at`."""
+    """There was such an instance; it ended, and was removed when its time was over.
+
+    Its id stays used. `details` have its `status` and `ended_at`.
+    """
 
     code = "instance.expired"
 
     def __init__(self, id: str, workflow: str, status: str, ended_at: int) -> None:
-        message = f'Instance "{id}" ended long ago ({status}) and is not kept any more. Its id stays used, so that nothing is done twice; take another for a new one.'
+        message = (
+            f'Instance "{id}" ended long ago ({status}) and is not kept any more. Its id stays used, so that nothing '
+            "is done twice; take another for a new one."
+        )
         super().__init__(message, status=status, ended_at=ended_at)
         self.workflow = workflow
 
@@ -163,7 +174,9 @@ class MissingDispatcherMetadataError(NonRetryableError):
     code = "dispatcher.metadata_missing"
 
     def __init__(self) -> None:
-        super().__init__("This instance has no dispatcher metadata. Create it through what dispatcher.wrap_binding(metadata) gives.")
+        super().__init__(
+            "This instance has no dispatcher metadata. Create it through what dispatcher.wrap_binding(metadata) gives."
+        )
 
 
 class InvalidMetadata(WorkflowError):
@@ -209,13 +222,17 @@ class VersionsFull(WorkflowError):
 
 
 class DoesNotFit(WorkflowError):
-    """An instance can't go on with other code; `details` have the steps that its history holds, and those that the code came to."""
+    """An instance can't go on with other code; `details` have the steps that its history holds, and those that the code
+    came to.
+    """
 
     code = "version.does_not_fit"
 
 
 class CannotMigrate(WorkflowError):
-    """An instance can't go on with another version; `details` have the steps of its history that the version does not come to."""
+    """An instance can't go on with another version; `details` have the steps of its history that the version does not
+    come to.
+    """
 
     code = "instance.cannot_migrate"
 

@@ -1,9 +1,10 @@
 """The journal's events: one row each, `seq` dense from 1 per instance. What stands in `data` is listed per type.
 
-`clock_us` stands in the events that begin and end steps: the time on the workflow's own clock, in microseconds (see `playground/worker/replay.py`);
-`took_us` in those that end an attempt: how long it took by the worker's clock.
+`clock_us` stands in the events that begin and end steps: the time on the workflow's own clock, in microseconds (see
+`playground/worker/replay.py`); `took_us` in those that end an attempt: how long it took by the worker's clock.
 
-The values are tuples, since a quick step makes a dozen of them and hashes its key as often. Every view of an instance is a fold over these (see `state.py`), so a change here is a change of the stored format.
+The values are tuples, since a quick step makes a dozen of them and hashes its key as often. Every view of an instance
+is a fold over these (see `state.py`), so a change here is a change of the stored format.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,8 @@ WAIT = "wait"
 KINDS = (DO, SLEEP, WAIT)
 
 # Each with what has happened, and behind a colon what stands in `data` (docs/events.md is made of this).
-WORKFLOW_QUEUED = "workflow_queued"  # it was created: params, trigger (a word, or {kind, of, …} for an instance made from another)
+WORKFLOW_QUEUED = "workflow_queued"  # it was created: params, trigger (a word, or {kind, of, …} for an instance made
+# from another)
 WORKFLOW_STARTED = "workflow_started"  # its code runs for the first time
 WORKFLOW_WAITING = "workflow_waiting"  # nothing is left to do but to wait: until?, clock_us
 WORKFLOW_WAITING_FOR_PAUSE = "workflow_waiting_for_pause"  # it pauses when the attempts that run have ended
@@ -27,14 +29,16 @@ WORKFLOW_COMPLETED = "workflow_completed"  # `run` has returned: output
 WORKFLOW_ERRORED = "workflow_errored"  # it ended with an error: error
 WORKFLOW_TERMINATED = "workflow_terminated"  # it was ended on purpose
 EXECUTION_STARTED = "execution_started"  # a worker begins to run the code: execution, worker, replayed, code_version
-EXECUTION_ENDED = "execution_ended"  # the worker is gone: reason; in a chaos run: injected (the number of the commit before which the worker was killed), step?
-STEP_COPIED = "step_copied"  # a fork has what ended before it: status, line, attempts, took_ms, ended (its place among those that ended), edited?, and what such a step has:
-# config, rollback, event_type, output, error, began_us, clock_us
+EXECUTION_ENDED = "execution_ended"  # the worker is gone: reason; in a chaos run: injected (the number of the commit
+# before which the worker was killed), step?
+STEP_COPIED = "step_copied"  # a fork has what ended before it: status, line, attempts, took_ms, ended (its place among
+# those that ended), edited?, and what such a step has: config, rollback, event_type, output, error, began_us, clock_us
 STEP_STARTED = "step_started"  # a `do` was called: config, line, rollback?
 ATTEMPT_STARTED = "attempt_started"  # a try of it began: attempt; under a break: injected (how), break (its id)
 ATTEMPT_COMPLETED = "attempt_completed"  # the try has a result: attempt, injected?
 ATTEMPT_ERRORED = "attempt_errored"  # the try failed: attempt, error, retry_delay_ms?, injected?
-BREAK_SET = "break_set"  # a step was broken on purpose: step {kind, name, count?}, how, times, ms?, value?: see breaks.py
+BREAK_SET = "break_set"  # a step was broken on purpose: step {kind, name, count?}, how, times, ms?, value?: see
+# breaks.py
 BREAK_CLEARED = "break_cleared"  # that was taken back: step
 KILL_ARMED = "kill_armed"  # the worker is to be killed at its next attempt, or at its next result: when
 KILL_DISARMED = "kill_disarmed"  # that was taken back
@@ -45,13 +49,16 @@ SLEEP_STARTED = "sleep_started"  # a sleep began: until, line
 SLEEP_COMPLETED = "sleep_completed"  # it is over: skipped?
 SLEEP_CANCELLED = "sleep_cancelled"  # the code gave it up
 WAIT_STARTED = "wait_started"  # a wait for an event began: event_type, until, line
-WAIT_COMPLETED = "wait_completed"  # the event came: event {type, payload, timestamp}, received (seq of its event_received)
+WAIT_COMPLETED = "wait_completed"  # the event came: event {type, payload, timestamp}, received (seq of its
+# event_received)
 WAIT_TIMED_OUT = "wait_timed_out"  # it did not come in time: error
-WAIT_CANCELLED = "wait_cancelled"  # the code gave it up: returned? (seq of the event_received that it had been given and did not see)
+WAIT_CANCELLED = "wait_cancelled"  # the code gave it up: returned? (seq of the event_received that it had been given
+# and did not see)
 STEP_RELEASED = "step_released"  # the code really learned of an end later than its event says: clock_us
 REPLAY_DIVERGED = "replay_diverged"  # the code did something new before it called again what the journal holds: steps
 EVENT_RECEIVED = "event_received"  # an event was sent to it: type, payload
-LOG = "log"  # the code printed or logged: stream, level, text, replay, line?, partial? (the line goes on in a later one: see printed.py)
+LOG = "log"  # the code printed or logged: stream, level, text, replay, line?, partial? (the line goes on in a later
+# one: see printed.py)
 LOG_TRUNCATED = "log_truncated"  # more was printed than is kept: dropped (bytes)
 KV_PUT = "kv_put"  # a key was set, with the step that did it: key, value
 KV_DELETED = "kv_deleted"  # a key was deleted, with the step that did it: key
@@ -71,7 +78,8 @@ ROLLBACK_ERRORED = "rollback_errored"  # a handler was given up, and those befor
 HIBERNATED = "hibernated"  # gave its worker up; only durable waits are left
 COMPLETED = "completed"  # `run` returned or raised
 KILLED = "killed"  # by a person, or by an operation that drops it
-CRASHED = "crashed"  # the worker died by itself; `crashes` counts how many did in a row without having brought the instance on
+CRASHED = "crashed"  # the worker died by itself; `crashes` counts how many did in a row without having brought the
+# instance on
 EVICTED = "evicted"  # its slot was needed, or an attempt could not be stopped in time
 LIMIT = "limit"  # the worker broke a limit; the instance ends
 LOST = "lost"  # the server or the fork server died under it
@@ -110,7 +118,9 @@ class StepKey(NamedTuple):
 
     @classmethod
     def shared(cls, kind: str, name: str, count: int, parent: "StepKey | None" = None) -> "StepKey":
-        """A key for keeping: its texts are one with those of other keys, since a loop may make thousands under one name."""
+        """A key for keeping: its texts are one with those of other keys, since a loop may make thousands under one
+        name.
+        """
         return cls(_shared(kind), _shared(name), count, parent)
 
     def __str__(self) -> str:
@@ -149,8 +159,9 @@ def _shared(text: str) -> str:
 class NewEvent(NamedTuple):
     """An event not yet in the journal; the store gives it `seq`, `at` and `execution`.
 
-    `secret` is a value (encoded, see `values.py`) that serves the workflow in place of `data["output"]` or `data["value"]` but is
-    kept out of the journal: the output of a step with `sensitive: "output"`, or a value that holds a secret.
+    `secret` is a value (encoded, see `values.py`) that serves the workflow in place of `data["output"]` or
+    `data["value"]` but is kept out of the journal: the output of a step with `sensitive: "output"`, or a value that
+    holds a secret.
     """
 
     type: str

@@ -1,4 +1,6 @@
-"""How deep JSON text is nested, told without parsing it: deep enough text overflows parsers and all that walks what they give."""
+"""How deep JSON text is nested, told without parsing it: deep enough text overflows parsers and all that walks what
+they give.
+"""
 
 import itertools
 
@@ -9,7 +11,9 @@ _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 
 def depth(data: bytes, piece: int = PIECE, most: int | None = None) -> int:
-    """Levels of arrays and objects, `piece` bytes looked at in one go. Text that is no JSON gives a number all the same.
+    """Levels of arrays and objects, `piece` bytes looked at in one go.
+
+    Text that is no JSON gives a number all the same.
 
     Past `most` levels no further is looked.
     """
@@ -19,7 +23,9 @@ def depth(data: bytes, piece: int = PIECE, most: int | None = None) -> int:
     outside = True  # of a string
     for begin in range(0, len(data), piece):
         parts = data[begin : begin + piece].split(b'"')
-        ups_and_downs = memoryview(b"".join(parts[0 if outside else 1 :: 2]).translate(_LEVELS, _NOT_BRACKETS)).cast("b")
+        ups_and_downs = memoryview(b"".join(parts[0 if outside else 1 :: 2]).translate(_LEVELS, _NOT_BRACKETS)).cast(
+            "b"
+        )
         deepest = max(deepest, max(itertools.accumulate(ups_and_downs, initial=level)))
         if most is not None and deepest > most:
             break

@@ -31,7 +31,9 @@ def check_name(name: object, what: str) -> str:
 def check_event_type(type: object) -> str:
     """Raises InvalidEventType unless `type` is 1 to 100 characters of the pattern (so no `.`)."""
     if not _fits(type, EVENT_TYPE_LENGTH):
-        raise InvalidEventType(f"The event type {_shown(type)} can't be used: it takes 1 to {EVENT_TYPE_LENGTH} {_RULE}.")
+        raise InvalidEventType(
+            f"The event type {_shown(type)} can't be used: it takes 1 to {EVENT_TYPE_LENGTH} {_RULE}."
+        )
     return str(type)
 
 

@@ -1,8 +1,8 @@
 """The fold: what an instance looks like after a run of journal events. Pages, API and tests all see it through this.
 
-What rows have too is in the table of `event_rules.py`; what only people see (attempts as a list, times of steps, executions)
-is in the tables at the end of this file. `static/js/run/fold.js` is the same fold in the browser; tests/journals
-holds cases both must agree on.
+What rows have too is in the table of `event_rules.py`; what only people see (attempts as a list, times of steps,
+executions) is in the tables at the end of this file. `static/js/run/fold.js` is the same fold in the browser;
+tests/journals holds cases both must agree on.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -10,7 +10,10 @@ from playground.workflows.events import StepKey
 
 @dataclass(slots=True)
 class Attempt:
-    """One attempt of a step or of its rollback handler. `error` is None while open and after success; `injected` is what a person made it do."""
+    """One attempt of a step or of its rollback handler.
+
+    `error` is None while open and after success; `injected` is what a person made it do.
+    """
 
     attempt: int
     execution: int | None
@@ -38,7 +41,8 @@ class Rollback:
 class Step:
     """A do, sleep or wait of the current generation.
 
-    `attempt` is the number of the latest attempt. `copied` says how it went in the instance that this one was forked from.
+    `attempt` is the number of the latest attempt. `copied` says how it went in the instance that this one was forked
+    from.
     """
 
     key: StepKey
@@ -63,7 +67,9 @@ class Step:
     @property
     def is_over(self) -> bool:
         """Whether nothing more becomes of it or of its rollback handler, unless the instance is restarted."""
-        return self.status not in OPEN_STATUSES and (self.rollback is None or self.rollback.status in (COMPLETED, ERRORED))
+        return self.status not in OPEN_STATUSES and (
+            self.rollback is None or self.rollback.status in (COMPLETED, ERRORED)
+        )
 
     def as_json(self) -> dict[str, Any]:
         """As it stands under `steps` in the API."""
@@ -86,7 +92,10 @@ class Step:
         if self.key.kind == ev.DO:
             shown["attempts"] = [_attempt_json(attempt) for attempt in self.attempts]
         if self.rollback is not None:
-            shown["rollback"] = {"status": self.rollback.status, "attempts": [_attempt_json(a) for a in self.rollback.attempts]}
+            shown["rollback"] = {
+                "status": self.rollback.status,
+                "attempts": [_attempt_json(a) for a in self.rollback.attempts],
+            }
             if self.rollback.error is not None:
                 shown["rollback"]["error"] = self.rollback.error
         return shown

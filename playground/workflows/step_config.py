@@ -48,12 +48,19 @@ class StepConfig:
         return shown
 
     def as_stored(self, stored: Mapping[str, Any]) -> "StepConfig":
-        """The config that a step was started with, which governs whatever the code says now; only its delay function is the code's."""
+        """The config that a step was started with, which governs whatever the code says now; only its delay function is
+        the code's.
+        """
         retries = stored["retries"]
         computed = retries["delay"] == COMPUTED
         function = (self.delay_function or (lambda info: self.delay)) if computed else None
         return StepConfig(
-            retries["limit"], None if computed else retries["delay"], retries["backoff"], stored["timeout"], stored.get("sensitive"), function
+            retries["limit"],
+            None if computed else retries["delay"],
+            retries["backoff"],
+            stored["timeout"],
+            stored.get("sensitive"),
+            function,
         )
 
 
@@ -109,7 +116,9 @@ def _retries(retries: Any, step: str) -> dict[str, Any]:
 def _limit(limit: Any, step: str) -> int:
     number = isinstance(limit, (int, float)) and not isinstance(limit, bool)
     if not number or not 0 <= limit <= RETRY_LIMIT_MOST or limit != int(limit):
-        raise StepConfigError(f'Config of step "{step}": retries.limit must be a whole number from 0 to {RETRY_LIMIT_MOST:,}')
+        raise StepConfigError(
+            f'Config of step "{step}": retries.limit must be a whole number from 0 to {RETRY_LIMIT_MOST:,}'
+        )
     return int(limit)
 
 

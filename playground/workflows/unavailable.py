@@ -1,4 +1,6 @@
-"""What workers do not have, and what there is instead, in words: said by the lint before a run, and beside the error of one that tried."""
+"""What workers do not have, and what there is instead, in words: said by the lint before a run, and beside the error of
+one that tried.
+"""
 
 NETWORK, FILES, TERMINAL, PROCESSES, THREADS = "network", "files", "terminal", "processes", "threads"
 
@@ -12,8 +14,8 @@ INSTEAD_OF_PACKAGES = (
     ),
     (
         (
-            "boto3 botocore stripe openai anthropic twilio sendgrid slack_sdk google azure redis pymongo psycopg psycopg2 "
-            "asyncpg pymysql MySQLdb sqlalchemy kafka pika elasticsearch supabase mcp"
+            "boto3 botocore stripe openai anthropic twilio sendgrid slack_sdk google azure redis pymongo psycopg "
+            "psycopg2 asyncpg pymysql MySQLdb sqlalchemy kafka pika elasticsearch supabase mcp"
         ),
         f"There is no network either. {_SERVICE}",
     ),

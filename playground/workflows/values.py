@@ -1,9 +1,9 @@
 """How params, payloads, results and outputs are stored: JSON, with a tag for what JSON has no word for.
 
-    datetime  {"$datetime": "2026-01-31T10:00:00+00:00"}     bytes  {"$bytes": "aGk="}
-    one with a ZoneInfo  {"$datetime": "2026-03-28T09:00:00+01:00[Europe/Berlin]"} (RFC 9557)
-    set       {"$set": [1, 2]}                               int past 2^53  {"$int": "9007199254740993"}
-    a dict whose only key begins with "$"  {"$dict": {...}}
+datetime  {"$datetime": "2026-01-31T10:00:00+00:00"}     bytes  {"$bytes": "aGk="}
+one with a ZoneInfo  {"$datetime": "2026-03-28T09:00:00+01:00[Europe/Berlin]"} (RFC 9557)
+set       {"$set": [1, 2]}                               int past 2^53  {"$int": "9007199254740993"}
+a dict whose only key begins with "$"  {"$dict": {...}}
 """
 
 import base64
@@ -26,7 +26,10 @@ INT_DIGITS = 4_300  # CPython converts no more without being told to
 _TEXT, _LIST, _MOMENT = "Store str(…) of it", "Store list(…) of it", "Store its isoformat()"
 _CURES = {
     **dict.fromkeys(("Decimal", "UUID", "Fraction", "complex", "PosixPath", "PurePosixPath"), _TEXT),
-    **dict.fromkeys(("range", "generator", "map", "filter", "zip", "enumerate", "deque", "dict_keys", "dict_values", "dict_items"), _LIST),
+    **dict.fromkeys(
+        ("range", "generator", "map", "filter", "zip", "enumerate", "deque", "dict_keys", "dict_values", "dict_items"),
+        _LIST,
+    ),
     **dict.fromkeys(("date", "time"), _MOMENT),
     "timedelta": "Store its total_seconds()",
     "float": "Store None or a text in its place",
@@ -45,7 +48,8 @@ def encode(value: Any) -> Any:
     """The JSON-able form of a value.
 
     Raises:
-        NotSerialisable: something in it can't be stored; the message names its path and type, as in `$.items[3]: socket`, and
+        NotSerialisable: something in it can't be stored; the message names its path and type, as in `$.items[3]:
+        socket`, and
             `details["cure"]` says what to store instead, where that is known.
     """
     return _encode(value, "$", (), in_set=False)
@@ -93,7 +97,10 @@ def check_size(tree: Any, what: str, most: int) -> int:
 
 def too_large(what: str, size: int, most: int) -> TooLarge:
     """The refusal of a `what` that has `size` bytes when it may have `most`."""
-    return TooLarge(f"The {what} is {size:,} bytes when stored; the limit is {most:,}. Keep large data elsewhere and store its address.")
+    return TooLarge(
+        f"The {what} is {size:,} bytes when stored; the limit is {most:,}. Keep large data elsewhere and store its "
+        "address."
+    )
 
 
 def _encode(value: Any, path: str, above: tuple[int, ...], in_set: bool) -> Any:
@@ -122,7 +129,9 @@ def _encode(value: Any, path: str, above: tuple[int, ...], in_set: bool) -> Any:
     inside = (*above, id(value))
     if isinstance(value, dict):
         if in_set:
-            raise _refusal(path, f"{type(value).__name__} in a set (it would come back as a dict, which a set can't hold)")
+            raise _refusal(
+                path, f"{type(value).__name__} in a set (it would come back as a dict, which a set can't hold)"
+            )
         return _encode_dict(value, path, inside)
     if isinstance(value, (set, frozenset)):
         members = [_encode(member, f"{path}{{{index}}}", inside, in_set=True) for index, member in enumerate(value)]

@@ -1,4 +1,7 @@
-"""A worker for the sandbox's own tests: run the source that arrives, answer with what it left in `r`, end. Only `Bench` leads here."""
+"""A worker for the sandbox's own tests: run the source that arrives, answer with what it left in `r`, end.
+
+Only `Bench` leads here.
+"""
 
 import socket
 

@@ -15,7 +15,12 @@ def check(workflow: Workflow) -> Iterator[Diagnostic]:
     for handler in workflow.tree.within((ast.ExceptHandler,), workflow.replayed):
         place = _catches_all(workflow, handler)
         around = workflow.tree.parents[handler]
-        if place is not None and isinstance(around, (ast.Try, ast.TryStar)) and _awaits(around.body) and not _raises(handler):
+        if (
+            place is not None
+            and isinstance(around, (ast.Try, ast.TryStar))
+            and _awaits(around.body)
+            and not _raises(handler)
+        ):
             clause = "except:" if handler.type is None else f"except {workflow.words_of(handler.type)}"
             fix = Fix("Catch Exception", place, "except Exception" if handler.type is None else "Exception")
             yield report("catches-all", place, fix, clause=clause)
@@ -31,7 +36,9 @@ def _catches_all(workflow: Workflow, handler: ast.ExceptHandler) -> Span | None:
 
 
 def _awaits(body: list[ast.stmt]) -> bool:
-    return any(isinstance(node, (ast.Await, ast.AsyncWith, ast.AsyncFor)) for statement in body for node in below(statement))
+    return any(
+        isinstance(node, (ast.Await, ast.AsyncWith, ast.AsyncFor)) for statement in body for node in below(statement)
+    )
 
 
 def _raises(handler: ast.ExceptHandler) -> bool:

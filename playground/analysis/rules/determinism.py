@@ -1,4 +1,6 @@
-"""Code outside steps runs again in every execution: what it must not ask for, because the answer would be another one."""
+"""Code outside steps runs again in every execution: what it must not ask for,
+because the answer would be another one.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -15,9 +17,9 @@ SLEEP = "sleep-outside-step"
 
 _CLOCK = ("time", "time_ns", "monotonic", "monotonic_ns", "localtime", "gmtime", "ctime", "asctime")
 _DRAWS = (
-    "random", "randint", "randrange", "randbytes", "getrandbits", "choice", "choices", "shuffle", "sample", "uniform", "triangular",
-    "betavariate", "binomialvariate", "expovariate", "gammavariate", "gauss", "lognormvariate", "normalvariate", "paretovariate",
-    "vonmisesvariate", "weibullvariate",
+    "random", "randint", "randrange", "randbytes", "getrandbits", "choice", "choices", "shuffle", "sample", "uniform",
+    "triangular", "betavariate", "binomialvariate", "expovariate", "gammavariate", "gauss", "lognormvariate",
+    "normalvariate", "paretovariate", "vonmisesvariate", "weibullvariate",
 )  # fmt: skip
 _SECRETS = ("token_bytes", "token_hex", "token_urlsafe", "randbelow", "randbits", "choice")
 
@@ -48,7 +50,9 @@ def check(workflow: Workflow) -> Iterator[Diagnostic]:
     seeded = any(workflow.tree.dotted(call.func) == "random.seed" and call.args for call in workflow.tree.of[ast.Call])
     for node in workflow.replayed_calls():
         code = kind_of(workflow, node)
-        if code is None or (seeded and code == RANDOM and (workflow.tree.dotted(node.func) or "").startswith("random.")):
+        if code is None or (
+            seeded and code == RANDOM and (workflow.tree.dotted(node.func) or "").startswith("random.")
+        ):
             continue
         if code == SLEEP:
             yield from _sleep(workflow, node)
@@ -105,13 +109,21 @@ def _sleep(workflow: Workflow, node: ast.Call) -> Iterator[Diagnostic]:
     step = _step_in_reach(workflow, node)
     durable = isinstance(workflow.tree.parents[node], ast.Await)
     fix = None
-    if step and durable and isinstance(seconds, (int, float)) and seconds is not True and workflow.tree.dotted(node.func) == "asyncio.sleep":
+    if (
+        step
+        and durable
+        and isinstance(seconds, (int, float))
+        and seconds is not True
+        and workflow.tree.dotted(node.func) == "asyncio.sleep"
+    ):
         fix = Fix("Sleep durably", workflow.source.span(node), f'{step}.sleep("pause", "{seconds} seconds")')
     yield report(SLEEP, workflow.source.span(node), fix)
 
 
 def _is_of_a_binding(workflow: Workflow, function: ast.expr) -> bool:
-    """Whether a method of `self.env.X` is called. What no journal is to hold, or can, is best taken outside of steps."""
+    """Whether a method of `self.env.X` is called. What no journal is to hold, or can,
+    is best taken outside of steps.
+    """
     name = _binding(workflow, function)
     return name is not None and name != "SECRETS" and not (name == HANDLES and getattr(function, "attr", "") == "get")
 
@@ -128,7 +140,9 @@ def _is_log(workflow: Workflow, function: ast.expr) -> bool:
     name = workflow.tree.dotted(function)
     if name is not None:
         return name in ("builtins.print", "warnings.warn") or name.startswith(("logging.", "sys.std"))
-    return isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id in _LOGGERS
+    return (
+        isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id in _LOGGERS
+    )
 
 
 def _in_a_step_name(workflow: Workflow, node: ast.AST) -> bool:
@@ -156,7 +170,11 @@ def _take_in_a_step(workflow: Workflow, node: ast.Call, code: str) -> Fix | None
     while True:
         parent = workflow.tree.parents[whole]
         method = isinstance(parent, ast.Call) and parent.func is whole
-        text = isinstance(parent, ast.Call) and workflow.tree.dotted(parent.func) == "builtins.str" and parent.args == [whole]
+        text = (
+            isinstance(parent, ast.Call)
+            and workflow.tree.dotted(parent.func) == "builtins.str"
+            and parent.args == [whole]
+        )
         attribute = isinstance(parent, ast.Attribute) and parent.value is whole
         if not isinstance(parent, ast.expr) or not (method or text or attribute):
             break

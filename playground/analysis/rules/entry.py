@@ -1,4 +1,6 @@
-"""The entry: the class that is asked for, or else the only workflow there is, with `async def run(self, event, step)`."""
+"""The entry: the class that is asked for, or else the only workflow there is, with `async def run(self, event,
+step)`.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -83,7 +85,12 @@ def _write_workflow(workflow: Workflow) -> Fix:
     lines = workflow.source.lines
     known = workflow.tree.bindings[workflow.source.tree].get("WorkflowEntrypoint")
     before = "" if not workflow.source.text.strip() else "\n\n" if not lines[-1].strip() else "\n\n\n"
-    text = before + ("" if known else IMPORT) + f"class {workflow.entry_class}(WorkflowEntrypoint):\n" + BODY.format(indent="    ")
+    text = (
+        before
+        + ("" if known else IMPORT)
+        + f"class {workflow.entry_class}(WorkflowEntrypoint):\n"
+        + BODY.format(indent="    ")
+    )
     end = Span(len(lines), len(lines[-1]) + 1, len(lines), len(lines[-1]) + 1)
     return Fix("Write one", end, text + "\n")
 
@@ -108,7 +115,11 @@ def _take_the_rest(workflow: Workflow, run: Function) -> Fix | None:
     place = workflow.source.span(given.args[-1])
     missing = ("self", "event", "step")[len(given.args) :]
     title = f"Add {' and '.join(missing)}"
-    return Fix(title, Span(place.end_line, place.end_column, place.end_line, place.end_column), "".join(f", {name}" for name in missing))
+    return Fix(
+        title,
+        Span(place.end_line, place.end_column, place.end_line, place.end_column),
+        "".join(f", {name}" for name in missing),
+    )
 
 
 def _assigned(classes: list[ast.ClassDef], name: str) -> bool:
@@ -118,9 +129,12 @@ def _assigned(classes: list[ast.ClassDef], name: str) -> bool:
         for owner in classes
         for statement in owner.body
         for node in ast.walk(statement)
-        if isinstance(node, (ast.Name, *FUNCTIONS)) and not (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))
+        if isinstance(node, (ast.Name, *FUNCTIONS))
+        and not (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))
     )
 
 
 def _has_init(owner: ast.ClassDef) -> bool:
-    return any(isinstance(statement, FUNCTIONS) and statement.name in ("__init__", "__new__") for statement in owner.body)
+    return any(
+        isinstance(statement, FUNCTIONS) and statement.name in ("__init__", "__new__") for statement in owner.body
+    )

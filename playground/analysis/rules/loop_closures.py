@@ -18,7 +18,9 @@ def check(workflow: Workflow) -> Iterator[Diagnostic]:
             continue
         targets = _loop_variables(workflow, call.node)
         captured = [
-            name for name in below(callback.body) if isinstance(name, ast.Name) and workflow.tree.bound(name)[:1] in targets
+            name
+            for name in below(callback.body)
+            if isinstance(name, ast.Name) and workflow.tree.bound(name)[:1] in targets
         ]
         if captured:
             name = captured[0].id

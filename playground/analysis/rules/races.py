@@ -54,7 +54,11 @@ def _timeout(
     """The finding, with the step's own timeout written out where there is one kind of step and a plain number."""
     inside = [call for part in around for call in _calls(workflow, part)]
     value = seconds.value if isinstance(seconds, ast.Constant) else None
-    plain = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= durations.LONGEST / durations.SECOND
+    plain = (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and 0 < value <= durations.LONGEST / durations.SECOND
+    )
     text = spoken(value * durations.SECOND) if plain and isinstance(value, (int, float)) else '"…"'
     kinds = {workflow.by_node[call].kind for call in inside}
     own = [f'`config={{"timeout": {text}}}` (for each attempt)'] if not kinds or DO in kinds else []

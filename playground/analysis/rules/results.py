@@ -48,7 +48,10 @@ def check(workflow: Workflow) -> Iterator[Diagnostic]:
         if isinstance(function, FUNCTIONS):
             place = workflow.source.find(function.name, function)
             yield report(
-                functions[function], place, what="a generator, because the function yields", cure=" Collect a list and return it."
+                functions[function],
+                place,
+                what="a generator, because the function yields",
+                cure=" Collect a list and return it.",
             )
     for node in workflow.tree.within((ast.Return,), functions.keys() - generators):
         if node.value is not None:
@@ -56,7 +59,9 @@ def check(workflow: Workflow) -> Iterator[Diagnostic]:
 
 
 def _stored(workflow: Workflow, value: ast.expr, code: str) -> Iterator[Diagnostic]:
-    """Findings in an expression whose value is to be stored, and in the parts of it that are seen to be stored with it."""
+    """Findings in an expression whose value is to be stored, and in the parts of it that are seen to be stored with
+    it.
+    """
     if isinstance(value, ast.IfExp):
         parts = [value.body, value.orelse]
     elif isinstance(value, ast.BoolOp):
@@ -90,7 +95,9 @@ def _unstorable(workflow: Workflow, value: ast.expr) -> tuple[str, str, str | No
         return (
             "a generator",
             "Make it a list",
-            "[" + workflow.words_of(value).removeprefix("(").removesuffix(")").replace("{", "{{").replace("}", "}}") + "]",
+            "["
+            + workflow.words_of(value).removeprefix("(").removesuffix(")").replace("{", "{{").replace("}", "}}")
+            + "]",
         )
     if isinstance(value, ast.Constant):
         return _unstorable_constant(value.value)
@@ -128,7 +135,11 @@ def _unstorable_name(workflow: Workflow, name: ast.Name) -> tuple[str, str, str 
         return "a class", "", None
     value = workflow.tree.value(name)
     if isinstance(value, (ast.Lambda, ast.GeneratorExp)):
-        return ("a function", "Call it", None) if isinstance(value, ast.Lambda) else ("a generator", "Make it a list", _TO_LIST)
+        return (
+            ("a function", "Call it", None)
+            if isinstance(value, ast.Lambda)
+            else ("a generator", "Make it a list", _TO_LIST)
+        )
     if isinstance(value, ast.Call) and not isinstance(workflow.tree.parents.get(value), ast.Await):
         return _unstorable(workflow, value)
     return None
@@ -138,7 +149,9 @@ def _keys(workflow: Workflow, value: ast.Dict, code: str) -> Iterator[Diagnostic
     for key in value.keys:
         if isinstance(key, ast.Tuple) or (isinstance(key, ast.Constant) and not isinstance(key.value, str)):
             kind = type(key.value).__name__ if isinstance(key, ast.Constant) else "tuple"
-            yield report(code, workflow.source.span(key), what=f"a dict with a key of type {kind}", cure=" Keys must be str.")
+            yield report(
+                code, workflow.source.span(key), what=f"a dict with a key of type {kind}", cure=" Keys must be str."
+            )
 
 
 def _is_plain_class(workflow: Workflow, node: ast.ClassDef) -> bool:

@@ -1,4 +1,6 @@
-"""What a step's callback changes outside itself: a replay runs no step that is in the journal, and the change is gone."""
+"""What a step's callback changes outside itself: a replay runs no step that is in the journal,
+and the change is gone.
+"""
 
 import ast
 import bisect
@@ -122,7 +124,9 @@ class _Changes:
     def change(
         self, target: ast.expr, node: ast.expr, counts: bool, only: frozenset[str] | None = None
     ) -> Iterator[Change]:
-        """A change of what `target` belongs to, unless it is the function's own; `only` if it was made by such calls."""
+        """A change of what `target` belongs to, unless it is the function's own;
+        `only` if it was made by such calls.
+        """
         function = self.tree.enclosing(target)
         if function not in self.workflow.inside and (
             function not in self.workflow.replayed or not isinstance(function, FUNCTIONS)

@@ -51,7 +51,14 @@ def _methods(workflow: Workflow) -> Iterator[Diagnostic]:
             meant = step_methods.meant(node.attr)
             place = workflow.source.span(node)
             fix = Fix(f"Make it {meant}", place, f"{node.value.id}.{meant}") if meant else None
-            yield report("unknown-method", place, fix, step=node.value.id, name=node.attr, cure=" " + step_methods.advice(node.attr))
+            yield report(
+                "unknown-method",
+                place,
+                fix,
+                step=node.value.id,
+                name=node.attr,
+                cure=" " + step_methods.advice(node.attr),
+            )
 
 
 def _functions(workflow: Workflow) -> list[ast.AST]:
@@ -79,7 +86,9 @@ def _arguments(workflow: Workflow, call: StepCall) -> Iterator[Diagnostic]:
 
 
 def _as_in_javascript(workflow: Workflow, call: StepCall) -> Iterator[Diagnostic]:
-    """Options given as an object in the second place: `step.do("x", {…}, f)`, `step.waitForEvent("x", {type, timeout})`."""
+    """Options given as an object in the second place: `step.do("x", {…}, f)`, `step.waitForEvent("x", {type,
+    timeout})`.
+    """
     given = call.node.args
     if call.open_ended or len(given) < 2 or call.kind not in (DO, WAIT):
         return
@@ -132,7 +141,10 @@ def _parameters(workflow: Workflow) -> Iterator[Diagnostic]:
             continue
         given = function.args
         plain = given.args[: len(given.args) - len(given.defaults)]
-        required = [*plain, *(one for one, default in zip(given.kwonlyargs, given.kw_defaults, strict=True) if default is None)]
+        required = [
+            *plain,
+            *(one for one, default in zip(given.kwonlyargs, given.kw_defaults, strict=True) if default is None),
+        ]
         for argument in required:
             if argument.arg not in steps and argument.arg != "ctx":
                 yield report("unknown-parameter", workflow.source.span(argument), name=argument.arg)

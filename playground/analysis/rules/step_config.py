@@ -1,4 +1,6 @@
-"""Step configs and durations, checked where they stand; what may be in them is said in playground/workflows/step_config.py."""
+"""Step configs and durations, checked where they stand; what may be in them is said in
+playground/workflows/step_config.py.
+"""
 
 import ast
 import math
@@ -27,7 +29,12 @@ _UNITS = {
     **dict.fromkeys(("y", "yr", "yrs"), "year"),
 }
 _MILLISECONDS = frozenset({"ms", "msec", "millis", "millisecond", "milliseconds"})
-_WORTH_SAYING = (("day", durations.DAY), ("hour", durations.HOUR), ("minute", durations.MINUTE), ("second", durations.SECOND))
+_WORTH_SAYING = (
+    ("day", durations.DAY),
+    ("hour", durations.HOUR),
+    ("minute", durations.MINUTE),
+    ("second", durations.SECOND),
+)
 
 
 def check(workflow: Workflow) -> Iterator[Diagnostic]:
@@ -116,7 +123,9 @@ def _into_retries(workflow: Workflow, found: ast.Dict, key: ast.Constant, name: 
 def _limit(workflow: Workflow, given: ast.expr) -> Iterator[Diagnostic]:
     infinite = isinstance(given, ast.Call) and workflow.tree.dotted(given.func) == "builtins.float"
     if infinite or workflow.tree.dotted(given) == "math.inf":
-        yield _refused(workflow, given, f"`limit` is a whole number from 0 to {configs.RETRY_LIMIT_MOST:,}, not infinite.")
+        yield _refused(
+            workflow, given, f"`limit` is a whole number from 0 to {configs.RETRY_LIMIT_MOST:,}, not infinite."
+        )
         return
     known, limit = _number(given)
     if known and not (
@@ -149,7 +158,9 @@ def _duration(workflow: Workflow, given: ast.expr | None, what: str) -> Iterator
     if what == "timeout" and milliseconds <= 0:
         yield report("bad-duration", place, words="A timeout must be greater than 0; the step is refused.")
     elif what == SLEEP and milliseconds > durations.LONGEST:
-        yield report("bad-duration", place, words="The longest sleep is 365 days; this one is refused when the run reaches it.")
+        yield report(
+            "bad-duration", place, words="The longest sleep is 365 days; this one is refused when the run reaches it."
+        )
     elif what == WAIT and not durations.SECOND <= milliseconds <= durations.LONGEST:
         yield report(
             "bad-duration",

@@ -33,7 +33,11 @@ def check(workflow: Workflow) -> Iterator[Diagnostic]:
             if earlier is not call and not _apart(workflow, earlier.node, call.node):
                 place = name if name is not None else call.node
                 yield report(
-                    "duplicate-name", workflow.source.span(place), line=earlier.node.lineno, kind=_WORDS[call.kind], name=text
+                    "duplicate-name",
+                    workflow.source.span(place),
+                    line=earlier.node.lineno,
+                    kind=_WORDS[call.kind],
+                    name=text,
                 )
 
 
@@ -57,7 +61,9 @@ def _varies(workflow: Workflow, name: ast.expr) -> bool:
         if determinism.kind_of(workflow, node) in _VARYING:
             return True
         value = workflow.tree.value(node)
-        if value is not None and any(determinism.kind_of(workflow, part) in _VARYING for part in _not_in_steps(workflow, value)):
+        if value is not None and any(
+            determinism.kind_of(workflow, part) in _VARYING for part in _not_in_steps(workflow, value)
+        ):
             return True
     return False
 
@@ -86,7 +92,9 @@ def _event_type(workflow: Workflow, call: StepCall) -> Iterator[Diagnostic]:
 
 
 def _apart(workflow: Workflow, one: ast.AST, other: ast.AST) -> bool:
-    """Whether two calls never share a run: they stand in two arms of a branch, after an early return, or in two functions."""
+    """Whether two calls never share a run: they stand in two arms of a branch, after an early return, or in two
+    functions.
+    """
     path, other_path = _path(workflow, one), _path(workflow, other)
     shared = next(node for node in path if node in other_path)
     ours, theirs = _below(path, shared), _below(other_path, shared)

@@ -1,4 +1,6 @@
-"""What workers do not have, and what there is instead: packages, a network, files, a terminal, processes and threads."""
+"""What workers do not have, and what there is instead: packages, a network, files, a terminal,
+processes and threads.
+"""
 
 import ast
 import difflib
@@ -40,26 +42,27 @@ CALLS = (
         (
             "urllib.request.urlopen urllib.request.urlretrieve http.client.HTTPConnection http.client.HTTPSConnection "
             "socket.socket socket.create_connection socket.create_server socket.getaddrinfo socket.gethostbyname "
-            "asyncio.open_connection asyncio.start_server smtplib.SMTP smtplib.SMTP_SSL ftplib.FTP ftplib.FTP_TLS poplib.POP3 "
-            "imaplib.IMAP4 imaplib.IMAP4_SSL"
+            "asyncio.open_connection asyncio.start_server smtplib.SMTP smtplib.SMTP_SSL ftplib.FTP ftplib.FTP_TLS "
+            "poplib.POP3 imaplib.IMAP4 imaplib.IMAP4_SSL"
         ),
     ),
     (
         FILES,
         (
-            "builtins.open io.open shelve.open dbm.open logging.FileHandler zipfile.ZipFile tarfile.open os.listdir os.scandir "
-            "os.remove os.unlink os.mkdir os.makedirs os.rename os.replace os.rmdir os.open shutil.copy shutil.copy2 "
-            "shutil.copyfile shutil.copytree shutil.move shutil.rmtree tempfile.mkdtemp tempfile.mkstemp tempfile.TemporaryFile "
-            "tempfile.NamedTemporaryFile tempfile.TemporaryDirectory"
+            "builtins.open io.open shelve.open dbm.open logging.FileHandler zipfile.ZipFile tarfile.open os.listdir "
+            "os.scandir os.remove os.unlink os.mkdir os.makedirs os.rename os.replace os.rmdir os.open shutil.copy "
+            "shutil.copy2 shutil.copyfile shutil.copytree shutil.move shutil.rmtree tempfile.mkdtemp tempfile.mkstemp "
+            "tempfile.TemporaryFile tempfile.NamedTemporaryFile tempfile.TemporaryDirectory"
         ),
     ),
     (TERMINAL, "builtins.input getpass.getpass builtins.breakpoint pdb.set_trace"),
     (
         PROCESSES,
         (
-            "subprocess.run subprocess.call subprocess.check_call subprocess.check_output subprocess.Popen subprocess.getoutput "
-            "os.system os.popen os.fork asyncio.create_subprocess_exec asyncio.create_subprocess_shell multiprocessing.Process "
-            "multiprocessing.Pool concurrent.futures.ProcessPoolExecutor"
+            "subprocess.run subprocess.call subprocess.check_call subprocess.check_output subprocess.Popen "
+            "subprocess.getoutput os.system os.popen os.fork asyncio.create_subprocess_exec "
+            "asyncio.create_subprocess_shell multiprocessing.Process multiprocessing.Pool "
+            "concurrent.futures.ProcessPoolExecutor"
         ),
     ),
     (THREADS, "threading.Thread threading.Timer asyncio.to_thread concurrent.futures.ThreadPoolExecutor"),

@@ -48,8 +48,8 @@ def _awaitable(workflow: Workflow, node: ast.Call) -> str | None:
 def _is_dropped(workflow: Workflow, node: ast.Call) -> bool:
     """Whether nothing can await what a call gives.
 
-    It is a statement of its own, is what `run` returns, stands where only its result could, or is kept in a name that is never
-    used, or used only where a result could be.
+    It is a statement of its own, is what `run` returns, stands where only its result could, or is kept in a name that
+    is never used, or used only where a result could be.
     """
     parent = workflow.tree.parents[node]
     if isinstance(parent, ast.Return):
@@ -90,7 +90,9 @@ def _never_run(workflow: Workflow) -> Iterator[Diagnostic]:
             continue
         if not workflow.wanted.isdisjoint(workflow.names_of(function)):
             continue
-        if function.name in workflow.tree.escaped or isinstance(workflow.tree.scope[function], (ast.ClassDef, *COMPREHENSIONS)):
+        if function.name in workflow.tree.escaped or isinstance(
+            workflow.tree.scope[function], (ast.ClassDef, *COMPREHENSIONS)
+        ):
             continue
         if isinstance(workflow.tree.scope[function], FUNCTIONS):
             place = workflow.source.find(function.name, function)

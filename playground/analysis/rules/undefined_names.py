@@ -17,7 +17,10 @@ _FROM_ELSEWHERE = {
     "timedelta": "from datetime import timedelta",
     "uuid4": "from uuid import uuid4",
 }
-_OF_MODULES = frozenset({"__file__", "__name__", "__doc__", "__builtins__", "__annotations__", "__class__", "__spec__", "__loader__", "__package__", "__dict__", "__module__", "__qualname__", "__debug__", "__path__", "__cached__"})  # fmt: skip
+_OF_MODULES = frozenset({
+    "__file__", "__name__", "__doc__", "__builtins__", "__annotations__", "__class__", "__spec__", "__loader__",
+    "__package__", "__dict__", "__module__", "__qualname__", "__debug__", "__path__", "__cached__",
+})  # fmt: skip
 _DYNAMIC = frozenset({"builtins.exec", "builtins.globals", "builtins.eval", "builtins.vars", "builtins.locals"})
 
 

@@ -47,9 +47,10 @@ class Method:
 class Binding:
     """Derive from it; every public `async def` is callable from tenant code as `await self.env.NAME.method(...)`.
 
-    Arguments and results are storable values (`workflows/values.py`). A parameter named `call` is not the caller's: it receives the
-    `CallContext`. Raise `BindingError` or `NonRetryableError` to tell the tenant something; of any other exception the tenant learns
-    only that the call failed, and the server's log has the rest. One instance may serve any number of tenants and calls at once.
+    Arguments and results are storable values (`workflows/values.py`). A parameter named `call` is not the caller's: it
+    receives the `CallContext`. Raise `BindingError` or `NonRetryableError` to tell the tenant something; of any other
+    exception the tenant learns only that the call failed, and the server's log has the rest. One instance may serve any
+    number of tenants and calls at once.
     """
 
     limits: ClassVar[CallLimits] = CallLimits()
@@ -71,5 +72,7 @@ class Binding:
 
 def _method(function: Callable[..., Any]) -> Method:
     _self, *parameters = inspect.signature(function).parameters.values()
-    shown = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters if parameter.name != CALL]
+    shown = [
+        parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters if parameter.name != CALL
+    ]
     return Method(inspect.Signature(shown), len(shown) < len(parameters))

@@ -12,9 +12,10 @@ from playground.workflows.events import StepKey
 class CallContext:
     """Who calls. It is known from the worker's socket alone, so tenant code can't pretend to be another.
 
-    `tenant` is as the program named it in the dispatcher's metadata (`{"tenant": 5}`: the number 5), else a name made of the metadata; "" for nobody's.
-    `metadata` is a copy of that metadata, {} for nobody's. `step` and `attempt` are None outside steps. `idempotency_key` is the same for every attempt of a step: with it, what a lost
-    attempt has done already can be found instead of done again. `host` is for the bindings shipped here.
+    `tenant` is as the program named it in the dispatcher's metadata (`{"tenant": 5}`: the number 5), else a name made
+    of the metadata; "" for nobody's. `metadata` is a copy of that metadata, {} for nobody's. `step` and `attempt` are
+    None outside steps. `idempotency_key` is the same for every attempt of a step: with it, what a lost attempt has done
+    already can be found instead of done again. `host` is for the bindings shipped here.
     """
 
     tenant: Any

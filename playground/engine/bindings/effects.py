@@ -1,7 +1,8 @@
 """`env.EFFECTS`: side effects that are only pretended, in a ledger that shows what really happened, and how often.
 
-An effect happens when it is asked for, outside any journal's transaction, as a payment or a mail does. When an attempt is lost after its
-effect, the next attempt has it again, unless it names a `key`: then the ledger gives back the first. That is the lesson.
+An effect happens when it is asked for, outside any journal's transaction, as a payment or a mail does. When an attempt
+is lost after its effect, the next attempt has it again, unless it names a `key`: then the ledger gives back the first.
+That is the lesson.
 
 The ledger is shown, so it has no secrets; nor has the receipt, which is what the ledger holds.
 """
@@ -22,13 +23,17 @@ DATA_BYTES = 4 * 1024
 class Effects(Binding):
     """The ledger. `effects_per_instance` (a setting) bounds it."""
 
-    async def charge(self, amount: float, key: str | None = None, *, call: CallContext, **details: Any) -> dict[str, Any]:
+    async def charge(
+        self, amount: float, key: str | None = None, *, call: CallContext, **details: Any
+    ) -> dict[str, Any]:
         """Charge an amount. Gives the receipt; with `key` a second time the first one's, and nothing is charged."""
         if isinstance(amount, bool) or not isinstance(amount, (int, float)):
             raise BindingError(f"charge takes an amount as a number, not {type(amount).__name__}.")
         return await _record(call, "charge", key, {"amount": amount, **details})
 
-    async def email(self, to: str, subject: str = "", key: str | None = None, *, call: CallContext, **details: Any) -> dict[str, Any]:
+    async def email(
+        self, to: str, subject: str = "", key: str | None = None, *, call: CallContext, **details: Any
+    ) -> dict[str, Any]:
         """Send a mail. Gives the receipt; with `key` a second time the first one's, and nothing is sent."""
         if not isinstance(to, str) or not to:
             raise BindingError("email takes an address as a string.")
@@ -53,5 +58,8 @@ async def _record(call: CallContext, kind: str, key: str | None, data: dict[str,
     most = host.limit("effects_per_instance")
     made = await host.store.effects.record(new, at=host.now(), most=most)
     if made is None:
-        raise BindingError(f"This instance has had {most:,} effects, the most there may be. Split the work into several instances.", setting="effects_per_instance")
+        raise BindingError(
+            f"This instance has had {most:,} effects, the most there may be. Split the work into several instances.",
+            setting="effects_per_instance",
+        )
     return {"id": f"{made.kind}-{made.number}", "at": made.at, "repeated": made.asked > 1, **values.decode(made.data)}

@@ -1,4 +1,7 @@
-"""What all code finds in `self.env`, whether it came as a snippet or was deployed. Each serves any number of tenants at once."""
+"""What all code finds in `self.env`, whether it came as a snippet or was deployed.
+
+Each serves any number of tenants at once.
+"""
 
 from collections.abc import Mapping
 

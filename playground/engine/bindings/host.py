@@ -38,7 +38,10 @@ class Host:
         return self._execution.services.store
 
     def check_name(self, what: str, text: object) -> None:
-        """Let a name pass that will be shown; `what` is the kind of name, with its article. Raises BindingError: it holds a secret."""
+        """Let a name pass that will be shown; `what` is the kind of name, with its article.
+
+        Raises BindingError: it holds a secret.
+        """
         if isinstance(text, str) and self._redactor().hides(text):
             raise BindingError(name_refused(what))
 
@@ -80,7 +83,10 @@ class Host:
         if execution.budget.stored_bytes + size > most:
             raise BindingError(f"The instance holds {most:,} bytes, which is the limit. Keep large data elsewhere.")
         if execution.journal_events + self._at_once + len(self.buffered(event.step)) >= execution.budget.most_events:
-            raise BindingError(f"The instance's journal has {execution.budget.most_events:,} events, which is the limit. Write less often.")
+            raise BindingError(
+                f"The instance's journal has {execution.budget.most_events:,} events, which is the limit. Write less "
+                "often."
+            )
         execution.budget.stored_bytes += size
         self._held[event.step] += key_bytes
         execution.services.unwritten.add(self)

@@ -1,8 +1,8 @@
 """`env.KV`: keys and values of a tenant, in the store of the journals and in their transactions.
 
-What a step writes is committed together with its result, and not at all when its attempt fails; within the attempt it reads its own
-writes. Outside steps a write is committed at once, and again whenever the code is replayed. Instances of nobody (tenant "") have keys
-of their own each. Two instances of a tenant that write one key: the later commit counts.
+What a step writes is committed together with its result, and not at all when its attempt fails; within the attempt it
+reads its own writes. Outside steps a write is committed at once, and again whenever the code is replayed. Instances of
+nobody (tenant "") have keys of their own each. Two instances of a tenant that write one key: the later commit counts.
 
 Whether there is room (`kv_bytes`) is checked when a write is called, not when it is committed: to refuse the commit
 would be to fail a step whose code has ended well. What other open attempts on this node hold is counted too, so that
@@ -60,9 +60,16 @@ class KV(Binding):
         call.host.check_name("A KV key", key)
         await call.host.write(NewEvent(ev.KV_DELETED, {"key": key}, call.step))
 
-    async def list(self, prefix: str = "", limit: int = LIST_DEFAULT, after: str = "", *, call: CallContext) -> "builtins.list[str]":
+    async def list(
+        self, prefix: str = "", limit: int = LIST_DEFAULT, after: str = "", *, call: CallContext
+    ) -> "builtins.list[str]":
         """Up to `limit` keys that begin with `prefix`, in order, those after `after`."""
-        if not isinstance(prefix, str) or not isinstance(after, str) or not isinstance(limit, int) or not 1 <= limit <= LIST_MOST:
+        if (
+            not isinstance(prefix, str)
+            or not isinstance(after, str)
+            or not isinstance(limit, int)
+            or not 1 <= limit <= LIST_MOST
+        ):
             raise BindingError(f"KV.list takes a prefix, a limit from 1 to {LIST_MOST:,}, and the key to go on after.")
         written = {event.data["key"]: event.type == ev.KV_PUT for event in call.host.buffered(call.step)}
         most = limit + sum(not there for there in written.values())
@@ -73,11 +80,16 @@ class KV(Binding):
 
 def _check_key(key: object) -> None:
     if not names.step_name_fits(key):
-        raise BindingError(f"A KV key must be a string of 1 to {names.STEP_NAME_LENGTH} characters without control characters.")
+        raise BindingError(
+            f"A KV key must be a string of 1 to {names.STEP_NAME_LENGTH} characters without control characters."
+        )
 
 
 async def _check_room(host: Host, size: int) -> None:
     most = host.limit("kv_bytes")
     stored = await host.store.kv.bytes(host.scope)
     if size + stored + host.unwritten_of_all() > most:  # and nothing is awaited until it is held itself
-        raise BindingError(f"KV is full: it holds at most {most:,} bytes. Delete keys, or keep large data elsewhere.", setting="kv_bytes")
+        raise BindingError(
+            f"KV is full: it holds at most {most:,} bytes. Delete keys, or keep large data elsewhere.",
+            setting="kv_bytes",
+        )

@@ -1,4 +1,6 @@
-"""`env.SECRETS`: values that tenant code reads by name, and that are redacted wherever that instance would show them."""
+"""`env.SECRETS`: values that tenant code reads by name, and that are redacted wherever that instance would show
+them.
+"""
 
 from collections.abc import Mapping
 
@@ -32,7 +34,9 @@ class Secrets(Binding):
         """The secret of a name."""
         found = self._secrets.get(name) if isinstance(name, str) else None
         if found is None:
-            raise BindingError(f"There is no secret {str(name)[:60]!r}; there are: {', '.join(sorted(self._secrets)) or 'none'}.")
+            raise BindingError(
+                f"There is no secret {str(name)[:60]!r}; there are: {', '.join(sorted(self._secrets)) or 'none'}."
+            )
         return found
 
     async def names(self) -> list[str]:

@@ -1,4 +1,5 @@
-"""What a program holds to start instances, and what tenants' code has of it: code starts and steers instances of its own tenant, and no others.
+"""What a program holds to start instances, and what tenants' code has of it: code starts and steers instances of its
+own tenant, and no others.
 
 The worker makes handles of this (worker/binding_stubs.py); over the channel every call names the instance it is about.
 """
@@ -17,8 +18,9 @@ from playground.workflows.errors import InvalidBatch
 class Workflows(Binding):
     """The calls behind the handles. Whose instances they reach was decided when the workflow was wrapped.
 
-    An instance created inside a step without an id gets one that belongs to that step, so that a second attempt of the step finds
-    the child of the first instead of starting another. (Ours: with random ids a lost attempt leaves a child that nobody knows.)
+    An instance created inside a step without an id gets one that belongs to that step, so that a second attempt of the
+    step finds the child of the first instead of starting another. (Ours: with random ids a lost attempt leaves a child
+    that nobody knows.)
     """
 
     def __init__(self, instances: Instances) -> None:
@@ -91,7 +93,10 @@ class Workflows(Binding):
 
 
 class Workflow(Instances, Binding):
-    """Creates and finds the instances of one workflow and tenant. Get it from `Dispatcher.wrap_binding`; it may stand in `Code.env`."""
+    """Creates and finds the instances of one workflow and tenant.
+
+    Get it from `Dispatcher.wrap_binding`; it may stand in `Code.env`.
+    """
 
     def __repr__(self) -> str:
         return f"<Workflow {self.name} of {self.tenant}>"

@@ -1,6 +1,7 @@
 """Checking a source without running it: in a parked child used once, since hostile source can crash the parser itself.
 
-Owners (client addresses and tenants) take turns, so that slow sources of one hold up nobody else's, and each has so much time in a minute.
+Owners (client addresses and tenants) take turns, so that slow sources of one hold up nobody else's, and each has so
+much time in a minute.
 """
 
 import asyncio
@@ -46,10 +47,13 @@ class Check:
 
 
 _TOO_LONG = (
-    "Checking the code took {most} s in a minute, which is the limit for one address or tenant here. Make it simpler or shorter; "
-    "the next check is possible in {wait} s."
+    "Checking the code took {most} s in a minute, which is the limit for one address or tenant here. Make it simpler "
+    "or shorter; the next check is possible in {wait} s."
 )
-_TOO_MANY = f"{WAITING_MOST} checks of your address or tenant are waiting already, which is the limit here. Wait for their answers before asking for more."
+_TOO_MANY = (
+    f"{WAITING_MOST} checks of your address or tenant are waiting already, which is the limit here. Wait for their "
+    "answers before asking for more."
+)
 
 
 class CheckedTooMuch(WorkflowError):
@@ -63,7 +67,10 @@ UNREADABLE = Check(
         {
             "severity": "error",
             "code": "unreadable",
-            "message": "This source could not be read: Python's parser failed or took too long on it. Make it simpler or shorter.",
+            "message": (
+                "This source could not be read: Python's parser failed or took too long on it. Make it simpler or "
+                "shorter."
+            ),
             "line": 1,
             "column": 1,
             "end_line": 1,
@@ -83,7 +90,9 @@ class Checker:
         talking: whose turn it is among the channels of workers.
     """
 
-    def __init__(self, sandbox: Sandbox, source_bytes: int, seconds_most: int, now: Callable[[], int], talking: Turns) -> None:
+    def __init__(
+        self, sandbox: Sandbox, source_bytes: int, seconds_most: int, now: Callable[[], int], talking: Turns
+    ) -> None:
         self._sandbox, self._source_bytes, self._talking = sandbox, source_bytes, talking
         self._seconds_most, self._now = seconds_most, now
         # Per node on purpose, turns and time: a check takes this node's workers and processor, and changes nothing.
@@ -92,7 +101,9 @@ class Checker:
         self._took = Sliding(MINUTE_SECONDS, 1000, now)  # milliseconds by owner
 
     async def check(self, source: str, owner: str = OWN, class_name: str = CLASS_NAME) -> Check:
-        """Check a source for an owner: the queue of a client address, or `tenant:` and a name. A result that is known costs nothing.
+        """Check a source for an owner: the queue of a client address, or `tenant:` and a name.
+
+        A result that is known costs nothing.
 
         `class_name` is the class that is to run.
 
@@ -104,7 +115,10 @@ class Checker:
         source = without_mark(source)
         data = source.encode("utf-8", "surrogatepass")
         if len(data) > self._source_bytes:
-            raise TooLarge(f"The source has {len(data):,} bytes; the limit is {self._source_bytes:,}. Make it shorter.", setting="source_bytes")
+            raise TooLarge(
+                f"The source has {len(data):,} bytes; the limit is {self._source_bytes:,}. Make it shorter.",
+                setting="source_bytes",
+            )
         digest = hashlib.sha256(class_name.encode() + b"\0" + data).digest()
         known = self._known.get(digest)
         if known is None:
@@ -128,7 +142,9 @@ class Checker:
             return
         first = self._took.counts(owner)[0][0]
         wait = max(1, first + MINUTE_SECONDS - self._took.now())
-        raise CheckedTooMuch(_TOO_LONG.format(most=self._seconds_most, wait=wait), retry_after=wait, setting="check_seconds_per_minute")
+        raise CheckedTooMuch(
+            _TOO_LONG.format(most=self._seconds_most, wait=wait), retry_after=wait, setting="check_seconds_per_minute"
+        )
 
     async def _timed(self, source: str, owner: str, class_name: str) -> Check:
         began = self._now()
@@ -159,7 +175,9 @@ class Checker:
 
         channel = FrameChannel(worker.sock, said, closed, self._talking)
         try:
-            channel.send({"op": "check", "source": source.encode("utf-8", "replace").decode(), "class_name": class_name})
+            channel.send(
+                {"op": "check", "source": source.encode("utf-8", "replace").decode(), "class_name": class_name}
+            )
             async with asyncio.timeout(SECONDS):
                 return await answered
         except TimeoutError:

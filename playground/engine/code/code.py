@@ -43,14 +43,18 @@ class Code:
         object.__setattr__(self, "source", without_mark(self.source))
         for name, value in self.env.items():
             if not isinstance(name, str) or not name.isidentifier() or name.startswith("_") or len(name) > NAME_LENGTH:
-                raise ValueError(f"env has the name {name!r}; it takes names that code can write after a dot, not beginning with _")
+                raise ValueError(
+                    f"env has the name {name!r}; it takes names that code can write after a dot, not beginning with _"
+                )
             if isinstance(value, type) and issubclass(value, Binding):
                 raise TypeError(f"env.{name} is the class {value.__name__}; give an instance of it")
             if not isinstance(value, Binding):
                 _check_value(name, value)
         for name, value in self.limits.items():
             if name not in LIMITS or not isinstance(value, int) or value < 1:
-                raise ValueError(f"limits has {name!r}: {value!r}; it takes whole numbers from 1 for {', '.join(LIMITS)}")
+                raise ValueError(
+                    f"limits has {name!r}: {value!r}; it takes whole numbers from 1 for {', '.join(LIMITS)}"
+                )
         if not self.version:
             object.__setattr__(self, "version", snippet_of(self.source, None, 0).id)
 
@@ -59,7 +63,9 @@ def _check_value(name: str, value: Any) -> None:
     try:
         values.encode(value)
     except NotSerialisable as refused:
-        raise NotSerialisable(f"env.{name} is {refused.message}. It takes a Binding, or JSON, datetime, bytes and set.") from None
+        raise NotSerialisable(
+            f"env.{name} is {refused.message}. It takes a Binding, or JSON, datetime, bytes and set."
+        ) from None
 
 
 class CodeSource(Protocol):

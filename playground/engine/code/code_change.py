@@ -17,10 +17,16 @@ from playground.workflows.events import NewEvent
 TRIES = 3  # of code on a history that grows meanwhile
 SHOWN = 100  # steps of either list that a refusal tells; a trial reports no more
 
-_ENDED = 'Instance "{id}" has ended ({status}); there is nothing left to run. Fork it to run other code from one of its steps.'
+_ENDED = (
+    'Instance "{id}" has ended ({status}); there is nothing left to run. Fork it to run other code from one of its '
+    "steps."
+)
 _ROLLING_BACK = 'Instance "{id}" is rolling back; its handlers run with the code that began the steps.'
 _SLOW = 'The code could not be tried on the history of instance "{id}": it took too long, or its worker died.'
-_LOST = 'The code does not fit the history of instance "{id}": it does not come to {steps}{called}. Fork before that step to run it, or keep the old code.'
+_LOST = (
+    'The code does not fit the history of instance "{id}": it does not come to {steps}{called}. Fork before that step '
+    "to run it, or keep the old code."
+)
 _CALLED = " (it calls {names} outside steps, which a trial refuses)"
 _GONE_ON = 'Instance "{id}" has gone on while the code was tried. Pause it first, or try again.'
 
@@ -82,7 +88,8 @@ def _refusal(tried: History, fit: Fit) -> DoesNotFit:
     if not fit.in_time:
         return DoesNotFit(_SLOW.format(id=tried.row.id), recorded=[], requested=[])
     history = [step.key for step in sorted(tried.steps.values(), key=lambda step: step.started_seq)]
-    told = len(history) if len(fit.recorded) < SHOWN else history.index(fit.recorded[-1])  # a report names the first of many only
+    # A report names the first of many only.
+    told = len(history) if len(fit.recorded) < SHOWN else history.index(fit.recorded[-1])
     read = [step for step in history[:told] if step not in fit.recorded]
     lost = ", ".join(f'"{step.name}"' + (f" ({step.count})" if step.count > 1 else "") for step in fit.recorded[:3])
     more = f" and {len(fit.recorded) - 3} more" if len(fit.recorded) > 3 else ""

@@ -1,7 +1,8 @@
-"""Whether code can go on with an instance's history: it is replayed in a worker that starts no new step, and asked how far it came.
+"""Whether code can go on with an instance's history: it is replayed in a worker that starts no new step, and asked how
+far it came.
 
-Results are found by their steps' names, so code may differ in every other way. It does not fit when it does not come to a step that
-the history holds. What it calls outside steps is refused while it is tried.
+Results are found by their steps' names, so code may differ in every other way. It does not fit when it does not come to
+a step that the history holds. What it calls outside steps is refused while it is tried.
 """
 
 import asyncio
@@ -26,7 +27,10 @@ _NOT_NOW = "The code is only tried on a history; it can't call env.{name}.{metho
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How far code came: steps of the history that it did not come to, and new ones that it asked for. `called` are bindings it called."""
+    """How far code came: steps of the history that it did not come to, and new ones that it asked for.
+
+    `called` are bindings it called.
+    """
 
     recorded: tuple[StepKey, ...]
     requested: tuple[StepKey, ...]
@@ -44,7 +48,9 @@ async def fit(services: Services, code: Code, snapshot: History) -> Fit:
     try:
         worker = await services.sandbox.take()
     except Exception as down:  # noqa: BLE001 - whatever it is, the version is not tried
-        raise Busy(f"The version can't be tried now. {down} Try again in {REST_SECONDS} s.", retry_after=REST_SECONDS) from None
+        raise Busy(
+            f"The version can't be tried now. {down} Try again in {REST_SECONDS} s.", retry_after=REST_SECONDS
+        ) from None
     trial = _Trial(snapshot)
     channel = trial.channel = FrameChannel(worker.sock, trial.said, trial.closed, services.turns)
     try:
@@ -74,7 +80,9 @@ class _Trial:
         for frame, _size in batch:
             if isinstance(frame, frames.Call):
                 self._refuse(frame)
-            elif isinstance(frame, frames.Collected) or (isinstance(frame, frames.Idle) and frame.seen == self.channel.sent):
+            elif isinstance(frame, frames.Collected) or (
+                isinstance(frame, frames.Idle) and frame.seen == self.channel.sent
+            ):
                 self._ask()
             elif isinstance(frame, frames.Replayed) and not self.answer.done():
                 known = self._snapshot.steps  # a worker that speaks for itself may name any others

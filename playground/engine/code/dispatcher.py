@@ -1,4 +1,5 @@
-"""Routes every instance to its tenant's code, which is loaded anew for each execution, seconds or months after create().
+"""Routes every instance to its tenant's code, which is loaded anew for each execution, seconds or months after
+create().
 
 The counterpart of Cloudflare's dynamic-workflows library; docs/dispatcher.md compares them name by name.
 """
@@ -28,11 +29,13 @@ class Dispatcher:
     """One for each kind of tenant code on an engine.
 
     Args:
-        engine: the open engine; instances of this dispatcher that are due begin to run now.
-        load: called with a copy of an instance's metadata for every execution; gives its `Code`. A coroutine function is awaited, a
-            plain one is called in a thread. It has `load_seconds` (a setting). A `NonRetryableError` of it ends the instance; after
-            any other exception it is tried again, after a second, then two, and so on up to ten minutes, `load_attempts` times.
-        name: the workflow's name, which instances keep: one dispatcher of the same name must be there whenever they run.
+        engine: the open engine; instances of this dispatcher that are due begin to run now. load: called with a copy of
+        an instance's metadata for every execution; gives its `Code`. A coroutine function is awaited, a
+            plain one is called in a thread. It has `load_seconds` (a setting). A `NonRetryableError` of it ends the
+            instance; after any other exception it is tried again, after a second, then two, and so on up to ten
+            minutes, `load_attempts` times.
+        name: the workflow's name, which instances keep: one dispatcher of the same name must be there whenever they
+        run.
 
     Raises:
         InvalidName: the name can't be used, or is taken.
@@ -69,7 +72,9 @@ class Dispatcher:
         return code
 
     async def _in_thread(self, metadata: dict[str, Any]) -> Any:
-        """Call the loader in a thread of its own, which may be left behind without holding up the end of the process."""
+        """Call the loader in a thread of its own, which may be left behind without holding up the end of the
+        process.
+        """
         await self._threads.acquire()
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Any] = loop.create_future()

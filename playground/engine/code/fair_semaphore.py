@@ -1,6 +1,8 @@
-"""Turns at something scarce: so many at once in all and of one owner; owners that wait take turns, one each, however many one of them asks for.
+"""Turns at something scarce: so many at once in all and of one owner; owners that wait take turns, one each, however
+many one of them asks for.
 
-Source of the rule: round robin with one queue per owner, as in `store/sqlite/round_robin.py`, where instances take turns at workers.
+Source of the rule: round robin with one queue per owner, as in `store/sqlite/round_robin.py`, where instances take
+turns at workers.
 """
 
 import asyncio
@@ -21,7 +23,8 @@ class FairTurns:
 
     def __init__(self, at_once: int, of_one: int, waiting_most: int) -> None:
         self.at_once, self.of_one, self.waiting_most = at_once, of_one, waiting_most
-        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()  # by owner; the next to have a turn first
+        # By owner; the next to have a turn first.
+        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
         self._running: Counter[str] = Counter()
 
     @contextlib.asynccontextmanager

@@ -1,7 +1,8 @@
-"""Getting an instance's code before an execution: within a time, tried again with growing waits, and written down when it fails.
+"""Getting an instance's code before an execution: within a time, tried again with growing waits, and written down when
+it fails.
 
-A failed loading is an execution of its own in the journal, without a worker: `execution_started`, the error as a log line, and
-`execution_ended` with the reason `not_loaded` and how many there were in a row.
+A failed loading is an execution of its own in the journal, without a worker: `execution_started`, the error as a log
+line, and `execution_ended` with the reason `not_loaded` and how many there were in a row.
 """
 
 import asyncio
@@ -68,7 +69,9 @@ async def failures_in_a_row(services: Services, row: InstanceRow) -> int:
 
 
 def told(row: InstanceRow, failed: LoadFailed, before: int, most: int, now: int) -> list[NewEvent]:
-    """What a failed loading is in the journal; `before` is how many there were just before it, `most` how many there may be."""
+    """What a failed loading is in the journal; `before` is how many there were just before it, `most` how many there
+    may be.
+    """
     failures = before + 1
     text = f"The code could not be loaded: {failed.error['name']}: {failed.error['message']}"
     final = failed.final or failures >= most

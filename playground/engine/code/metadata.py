@@ -1,4 +1,7 @@
-"""A dispatcher's metadata: what routes an instance back to its tenant's code. It stands beside params, never inside them."""
+"""A dispatcher's metadata: what routes an instance back to its tenant's code.
+
+It stands beside params, never inside them.
+"""
 
 import base64
 import hashlib
@@ -32,7 +35,8 @@ def check_metadata(metadata: Any) -> dict[str, Any]:
         raise InvalidMetadata(f"Dispatcher metadata must be JSON: {error}.") from None
     if size > METADATA_BYTES:
         raise InvalidMetadata(
-            f"Dispatcher metadata is {size:,} bytes as JSON; the limit is {METADATA_BYTES:,}. Keep a key in it, and the rest elsewhere."
+            f"Dispatcher metadata is {size:,} bytes as JSON; the limit is {METADATA_BYTES:,}. Keep a key in it, and "
+            "the rest elsewhere."
         )
     kept: dict[str, Any] = json.loads(text)
     if kept != metadata:
@@ -43,8 +47,8 @@ def check_metadata(metadata: Any) -> dict[str, Any]:
 def tenancy(metadata: Mapping[str, Any]) -> str:
     """Whose instances these are: the name that ids, KV and turns belong to.
 
-    Metadata with the same `tenant` belong together; without that key, only equal metadata do. A tenant that is a fit name is
-    called by it, everything else by a hash.
+    Metadata with the same `tenant` belong together; without that key, only equal metadata do. A tenant that is a fit
+    name is called by it, everything else by a hash.
     """
     tenant = metadata.get(TENANT)
     if tenant is not None:

@@ -25,9 +25,14 @@ class Sources:
         self._registered: dict[str, CodeSource] = {}
 
     def register(self, workflow: str, source: CodeSource) -> None:
-        """From now on instances of this workflow's name get their code from `source`. Raises InvalidName when it is taken."""
+        """From now on instances of this workflow's name get their code from `source`.
+
+        Raises InvalidName when it is taken.
+        """
         if workflow in self._registered:
-            raise InvalidName(f'There is a dispatcher named "{workflow}" on this engine already; give each its own name.')
+            raise InvalidName(
+                f'There is a dispatcher named "{workflow}" on this engine already; give each its own name.'
+            )
         self._registered[workflow] = source
 
     async def load(self, row: InstanceRow) -> Code:

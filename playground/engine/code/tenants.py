@@ -54,7 +54,10 @@ _SECRET_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}\Z")
 def check_class_name(name: str) -> None:
     """Raises InvalidName for what can be the name of no class."""
     if not name.isidentifier() or len(name) > names.NAME_LENGTH:
-        raise InvalidName(f"The class name {name[:80]!r} can't be used: it takes a Python name of up to {names.NAME_LENGTH} characters.")
+        raise InvalidName(
+            f"The class name {name[:80]!r} can't be used: it takes a Python name of up to {names.NAME_LENGTH} "
+            "characters."
+        )
 
 
 class Tenants:
@@ -73,10 +76,15 @@ class Tenants:
         return await self._code(row.tenant, version)
 
     async def _edited(self, row: InstanceRow) -> Version:
-        """The code of an instance that runs other code than was deployed: a fork of edited code, or one whose code was changed."""
+        """The code of an instance that runs other code than was deployed: a fork of edited code, or one whose code was
+        changed.
+        """
         snippet = await self._engine.store.snippet(row.snippet)
         if snippet is None:
-            raise NonRetryableError(f"Tenant {row.tenant} has no version {row.snippet} any more: it was deleted. Start a run of another version instead.")
+            raise NonRetryableError(
+                f"Tenant {row.tenant} has no version {row.snippet} any more: it was deleted. Start a run of another "
+                "version instead."
+            )
         return Version(0, snippet.id, snippet.source, row.class_name, snippet.created_at)
 
     async def _code(self, tenant: str, version: Version) -> Code:
@@ -100,8 +108,9 @@ class Tenants:
         deployed = await self._store.deploy(tenant, source, class_name, at=self._engine.clock.now(), most=most)
         if deployed is None:
             raise VersionsFull(
-                f"Tenant {tenant} has {most:,} versions, which is the most, and unfinished runs need them all. "
-                "End some, or move them to the newest version; then the oldest versions that nothing needs go by themselves.",
+                f"Tenant {tenant} has {most:,} versions, which is the most, and unfinished runs need them all. End "
+                "some, or move them to the newest version; then the oldest versions that nothing needs go by "
+                "themselves.",
                 setting="versions_per_tenant",
             )
         return deployed
@@ -145,13 +154,22 @@ class Tenants:
         found = await self.version(tenant, version)
         metadata = {"tenant": tenant}
         return CreateInstance(
-            None, tenant=tenant, workflow=WORKFLOW, class_name=found.class_name, metadata=metadata, version=found.id, trigger=trigger
+            None,
+            tenant=tenant,
+            workflow=WORKFLOW,
+            class_name=found.class_name,
+            metadata=metadata,
+            version=found.id,
+            trigger=trigger,
         )
 
     async def create(
         self, tenant: str, params: Any = None, id: str | None = None, version: str = "", trigger: str = "api"
     ) -> InstanceRow:
-        """Create an instance. Raises as `Engine.create`, and as `version`; InvalidId when the id holds a secret of the tenant's."""
+        """Create an instance.
+
+        Raises as `Engine.create`, and as `version`; InvalidId when the id holds a secret of the tenant's.
+        """
         if id is not None and await self._hides(tenant, id):
             raise InvalidId(name_refused("An instance's id"))
         return await self._engine.create(replace(await self.template(tenant, version, trigger), params=params, id=id))
@@ -170,7 +188,10 @@ class Tenants:
         return await self._engine.create_batch([replace(template, **entry) for entry in entries])
 
     async def create_once(self, tenant: str, params: Any, id: str, trigger: str) -> tuple[str, str]:
-        """Create an instance unless there is, or was, one of this id already. Gives its id and its status. Raises as `create`."""
+        """Create an instance unless there is, or was, one of this id already.
+
+        Gives its id and its status. Raises as `create`.
+        """
         try:
             row = await self.create(tenant, params, id, trigger=trigger)
         except InstanceAlreadyExists:
@@ -181,13 +202,18 @@ class Tenants:
         return row.id, row.status
 
     async def send_event(self, row: InstanceRow, type: str, payload: Any = None) -> Committed:
-        """Send an event. Raises as `Engine.send_event`, and InvalidEventType when the type holds a secret of the tenant's."""
+        """Send an event.
+
+        Raises as `Engine.send_event`, and InvalidEventType when the type holds a secret of the tenant's.
+        """
         if await self._hides(row.tenant, type):
             raise InvalidEventType(name_refused("An event's type"))
         return await self._engine.send_event(row, type, payload)
 
     async def migrate(self, row: InstanceRow, version: str, *, force: bool = False) -> Committed:
-        """Let an instance go on with another version. What runs is dropped, as a kill would; `force` leaves out the trial.
+        """Let an instance go on with another version.
+
+        What runs is dropped, as a kill would; `force` leaves out the trial.
 
         Raises:
             CannotMigrate: it has ended, or the version does not fit its history.
@@ -206,7 +232,9 @@ class Tenants:
             if row.status in ev.FINAL_STATUSES:
                 raise CannotMigrate(f'Instance "{id}" has ended ({row.status}); there is nothing left to run.')
             if snapshot.keys is not None and not snapshot.keys <= tried.steps.keys():
-                raise CannotMigrate(f'Instance "{id}" has gone on while the version was tried. Pause it first, or try again.')
+                raise CannotMigrate(
+                    f'Instance "{id}" has gone on while the version was tried. Pause it first, or try again.'
+                )
             if row.snippet == target.id:
                 return []
             moved = NewEvent(ev.WORKFLOW_MIGRATED, {"from": row.snippet, "to": target.id})
@@ -217,9 +245,12 @@ class Tenants:
     # The end of a tenant.
 
     async def delete(self, tenant: str, *, end: bool = False) -> int:
-        """Remove a tenant with everything it has: keys, trigger, code, instances, secrets, keys and values. Gives how many instances there were.
+        """Remove a tenant with everything it has: keys, trigger, code, instances, secrets, keys and values.
 
-        Its keys and code go first, so that nothing new begins meanwhile; broken off, it can be done again. Its name may be taken by another afterwards.
+        Gives how many instances there were.
+
+        Its keys and code go first, so that nothing new begins meanwhile; broken off, it can be done again. Its name may
+        be taken by another afterwards.
 
         Args:
             end: end the instances that are not finished.
@@ -234,7 +265,11 @@ class Tenants:
         counts = await store.count(tenant=tenant)
         unfinished = sum(n for status, n in counts.items() if status not in ev.FINAL_STATUSES)
         if unfinished and not end:
-            raise TenantBusy(f"{unfinished:,} runs of tenant {tenant} are not finished. End them first, or ask for `end=true`, which ends them now.", unfinished=unfinished)
+            raise TenantBusy(
+                f"{unfinished:,} runs of tenant {tenant} are not finished. End them first, or ask for `end=true`, "
+                "which ends them now.",
+                unfinished=unfinished,
+            )
         await self._store.close(tenant)
         removed = 0
         while True:
@@ -257,7 +292,10 @@ class Tenants:
         if not _SECRET_NAME.match(name):
             raise InvalidSecret("A secret's name takes 1 to 100 letters, digits and _, beginning with a letter.")
         if len(value) < SHORTEST:
-            raise InvalidSecret(f"A secret takes at least {SHORTEST} characters: a shorter one could not be redacted without blotting out text.")
+            raise InvalidSecret(
+                f"A secret takes at least {SHORTEST} characters: a shorter one could not be redacted without blotting "
+                "out text."
+            )
         if len(value.encode()) > SECRET_BYTES:
             raise TooLarge(f"A secret takes at most {SECRET_BYTES:,} bytes.")
         if not await self._store.set_secret(tenant, name, value, most=SECRETS_MOST):
@@ -299,7 +337,10 @@ def _check_fit(id: str, target: Version, tried: Fit) -> None:
     if tried.good:
         return
     if not tried.in_time:
-        raise CannotMigrate(f'Version {target.id} could not be tried on the history of instance "{id}": it took too long, or its worker died.')
+        raise CannotMigrate(
+            f'Version {target.id} could not be tried on the history of instance "{id}": it took too long, or its '
+            "worker died."
+        )
     lost = ", ".join(map(str, tried.recorded[:5]))
     called = f" (it calls {', '.join(tried.called)} outside steps, which a trial refuses)" if tried.called else ""
     raise CannotMigrate(

@@ -1,1 +1,4 @@
-"""One execution: a worker's whole life for an instance. It starts at `execution.Execution`; the other files are its parts."""
+"""One execution: a worker's whole life for an instance.
+
+It starts at `execution.Execution`; the other files are its parts.
+"""

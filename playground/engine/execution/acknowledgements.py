@@ -1,4 +1,6 @@
-"""What a worker is told of its steps' ends: sent once the commit is durable, and kept back while the instance is being paused."""
+"""What a worker is told of its steps' ends: sent once the commit is durable, and kept back while the instance is being
+paused.
+"""
 
 import asyncio
 from typing import Any
@@ -33,7 +35,9 @@ class Answers:
         """Send what was kept back."""
         withheld, self._withheld = self._withheld, []
         if self._execution.channel is not None:
-            self._execution.channel.send_encoded(b"".join(data for data, _ in withheld), sum(count for _, count in withheld))
+            self._execution.channel.send_encoded(
+                b"".join(data for data, _ in withheld), sum(count for _, count in withheld)
+            )
 
     def _late(self, data: bytes, count: int) -> None:
         if self._execution.pausing:

@@ -103,10 +103,16 @@ class Attempts:
         step.completed, step.output = True, value if step.rollback is not None else None
         sensitive = bool(step.config.get("sensitive"))
         shown = ev.REDACTED if sensitive else value
-        completed = NewEvent(ev.STEP_COMPLETED, {"output": shown, **clocked(frame.clock)}, step.key, value if sensitive else None)
+        completed = NewEvent(
+            ev.STEP_COMPLETED, {"output": shown, **clocked(frame.clock)}, step.key, value if sensitive else None
+        )
         execution.hear_clock(frame.clock)
         execution.pipeline.add(
-            NewEvent(ev.ATTEMPT_COMPLETED, {"attempt": step.attempt, **_took(frame.took), **fault_injection.noted(step.broken)}, step.key),
+            NewEvent(
+                ev.ATTEMPT_COMPLETED,
+                {"attempt": step.attempt, **_took(frame.took), **fault_injection.noted(step.broken)},
+                step.key,
+            ),
             *execution.bindings.take(step.key),
             completed,
             then=lambda committed: execution.attempt_over(),
@@ -120,7 +126,9 @@ class Attempts:
             last = not frame.retryable or step.failures >= step.config["retries"]["limit"]
             if last and self._execution.chaos.strikes(step.key):
                 return
-            error = fault_injection.failure(step.broken, step.config["timeout"], frames.plain(frame.error), frame.retryable)
+            error = fault_injection.failure(
+                step.broken, step.config["timeout"], frames.plain(frame.error), frame.retryable
+            )
             execution = self._execution
             execution.hear_clock(frame.clock)
             self._fail(step, error, frame.retryable, frame.delay, frame.clock, frame.took)
@@ -141,7 +149,11 @@ class Attempts:
     def _announce(self, step: LiveStep, *before: NewEvent, virtual: bool = False) -> None:
         execution = self._execution
         self.running += 1
-        data = {"attempt": step.attempt, **({"virtual": True} if virtual else {}), **fault_injection.noted(step.broken, begins=True)}
+        data = {
+            "attempt": step.attempt,
+            **({"virtual": True} if virtual else {}),
+            **fault_injection.noted(step.broken, begins=True),
+        }
         started = NewEvent(ev.ATTEMPT_STARTED, data, step.key)
         if execution.kill_at == DURING_STEP:
             execution.pipeline.add(*before, started)
@@ -189,17 +201,30 @@ class Attempts:
         execution = self._execution
         row = execution.row
         error = {**messages.attempt_time(wall // 1000, step.key, row.workflow), "line": step.line}
-        execution.services.counts.limit(messages.wall_of(row.workflow), whose(row), instance=row.key, what=error["message"])
+        execution.services.counts.limit(
+            messages.wall_of(row.workflow), whose(row), instance=row.key, what=error["message"]
+        )
         self._stop(step, error)
 
     def _fail(
-        self, step: LiveStep, error: dict[str, Any], retryable: bool, computed: int | None, clock: int | None, took: int | None
+        self,
+        step: LiveStep,
+        error: dict[str, Any],
+        retryable: bool,
+        computed: int | None,
+        clock: int | None,
+        took: int | None,
     ) -> None:
         execution = self._execution
         self._over(step)
         execution.bindings.drop(step.key)
         step.failures += 1
-        data: dict[str, Any] = {"attempt": step.attempt, "error": error, **_took(took), **fault_injection.noted(step.broken)}
+        data: dict[str, Any] = {
+            "attempt": step.attempt,
+            "error": error,
+            **_took(took),
+            **fault_injection.noted(step.broken),
+        }
         errored = NewEvent(ev.ATTEMPT_ERRORED, data, step.key)
         if retryable and step.failures <= step.config["retries"]["limit"]:
             delay = open_steps.retry_delay(step.config, step.failures, computed)

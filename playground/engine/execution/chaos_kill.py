@@ -1,7 +1,9 @@
-"""What a chaos run has in store for one of its instances: the worker is killed before one commit, and no wait takes any time.
+"""What a chaos run has in store for one of its instances: the worker is killed before one commit, and no wait takes any
+time.
 
-The plan is in the row (`injected["chaos"]`): `kill_before_commit` (a number from 1, None: never), `timed_out` (waits as name and count, which
-get no event) and, once it has happened, `killed`. A commit is that of a step's result or last error, and last the one that ends the run.
+The plan is in the row (`injected["chaos"]`): `kill_before_commit` (a number from 1, None: never), `timed_out` (waits as
+name and count, which get no event) and, once it has happened, `killed`. A commit is that of a step's result or last
+error, and last the one that ends the run.
 """
 
 from typing import Any
@@ -14,7 +16,10 @@ from playground.workflows.events import StepKey
 
 
 class Chaos:
-    """The plan of one execution. `virtual`: sleeps, retries and waits end at once; without a plan nothing of all this happens."""
+    """The plan of one execution.
+
+    `virtual`: sleeps, retries and waits end at once; without a plan nothing of all this happens.
+    """
 
     def __init__(self, execution: Conversation) -> None:
         self._execution = execution
@@ -32,14 +37,19 @@ class Chaos:
         self._late = frozenset((name, count) for name, count in plan["timed_out"])
         if "killed" not in plan:
             self._before = plan["kill_before_commit"]
-        self._commits = sum(step.key.kind == ev.DO and step.status == open_steps.OVER for step in self._execution.steps.values())
+        self._commits = sum(
+            step.key.kind == ev.DO and step.status == open_steps.OVER for step in self._execution.steps.values()
+        )
 
     def waits_in_vain(self, step: StepKey) -> bool:
         """Whether a wait is to time out, as it did in the run that this one repeats."""
         return (step.name, step.count) in self._late
 
     def strikes(self, step: StepKey | None) -> bool:
-        """Count a commit that is about to be made; True when the worker was killed before it. `step` None is the end of the run."""
+        """Count a commit that is about to be made; True when the worker was killed before it.
+
+        `step` None is the end of the run.
+        """
         if self._before is None:
             return False
         self._commits += 1

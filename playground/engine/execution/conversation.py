@@ -28,8 +28,8 @@ REPLY_GRACE_MS = 5_000  # time a worker has to stop an attempt that is over its 
 class Conversation(Protocol):
     """One worker's conversation, from its first frame to the event that says how it ended.
 
-    `calls` are under way on this side, `kill_at` is the moment of an armed kill. `closing`: nothing more is heard. `pausing`: the worker is
-    told of no step's end.
+    `calls` are under way on this side, `kill_at` is the moment of an armed kill. `closing`: nothing more is heard.
+    `pausing`: the worker is told of no step's end.
     """
 
     services: Services

@@ -1,7 +1,8 @@
 """The processor time of an attempt: looked at while a worker is busy, and counted from the last outcome it sent.
 
-The kernel's own limit is of a worker's whole life and only a backstop: a long run of short steps may use more in all than one
-attempt may. A worker whose time cannot be read is left to that backstop. It is looked at in real time, whatever clock the engine goes by.
+The kernel's own limit is of a worker's whole life and only a backstop: a long run of short steps may use more in all
+than one attempt may. A worker whose time cannot be read is left to that backstop. It is looked at in real time,
+whatever clock the engine goes by.
 """
 
 import asyncio

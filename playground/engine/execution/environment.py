@@ -1,6 +1,7 @@
 """`self.env` of one execution: its bindings described to the worker, and the worker's calls answered within limits.
 
-A call that goes over a limit gets an error, which the code may catch; a worker that goes on calling after many refusals is ended.
+A call that goes over a limit gets an error, which the code may catch; a worker that goes on calling after many refusals
+is ended.
 """
 
 import asyncio
@@ -29,9 +30,15 @@ _NAMING = (frames.Do, frames.Sleep, frames.Wait)  # what a worker announces a st
 
 REFUSALS = 1_000  # calls refused for a limit before the worker is ended
 
-_TOO_MANY = "env.{name}: {most:,} calls in one execution, which is the limit. Call it less often, or inside steps, which replay without calling."
+_TOO_MANY = (
+    "env.{name}: {most:,} calls in one execution, which is the limit. Call it less often, or inside steps, which "
+    "replay without calling."
+)
 _TOO_MANY_AT_ONCE = "env.{name}: {most:,} calls under way at once, which is the limit. Await some before making more."
-_TOO_LARGE = "{called}: the {what} is {size:,} bytes; the limit of a call is {most:,}. Keep large data elsewhere and pass its address."
+_TOO_LARGE = (
+    "{called}: the {what} is {size:,} bytes; the limit of a call is {most:,}. Keep large data elsewhere and pass its "
+    "address."
+)
 _TOO_SLOW = "{called} did not answer within {seconds:g} s, which is the limit of a call. Ask for less at once."
 _FAILED = "{called} failed on the server; its log says why."
 _OVER = "{called}: step {step} is over, so nothing can be done in its name. Await calls before the step returns."
@@ -52,9 +59,12 @@ class _Limits(NamedTuple):
 
 
 def described(env: Mapping[str, Any]) -> dict[str, Any]:
-    """What a worker is told of an env: `{name: {"methods": [...]}}`, `{name: {"workflow": true}}` or `{name: {"value": encoded}}`."""
+    """What a worker is told of an env: `{name: {"methods": [...]}}`, `{name: {"workflow": true}}` or `{name: {"value":
+    encoded}}`.
+    """
     return {
-        name: dict(value.describe()) if isinstance(value, Binding) else {"value": values.encode(value)} for name, value in env.items()
+        name: dict(value.describe()) if isinstance(value, Binding) else {"value": values.encode(value)}
+        for name, value in env.items()
     }
 
 
@@ -88,7 +98,10 @@ class ExecutionEnvironment:
         return self._redactor.event(event)
 
     def name_refusal(self, frame: frames.Said) -> dict[str, Any] | None:
-        """The error that ends an instance whose worker announces a new step with a secret in its names, or None. It does not show the secret."""
+        """The error that ends an instance whose worker announces a new step with a secret in its names, or None.
+
+        It does not show the secret.
+        """
         if not self._redactor.needed or not isinstance(frame, _NAMING):
             return None
         key = frames.key(frame.step)
@@ -163,13 +176,17 @@ class ExecutionEnvironment:
         if self._calls[self._counted(name)] > limits.calls:
             return limits.refusal(_TOO_MANY.format(name=name, most=limits.calls), "calls", "calls_per_execution")
         if self._in_flight[self._counted(name)] > limits.in_flight:
-            return limits.refusal(_TOO_MANY_AT_ONCE.format(name=name, most=limits.in_flight), "in_flight", "calls_in_flight")
+            return limits.refusal(
+                _TOO_MANY_AT_ONCE.format(name=name, most=limits.in_flight), "in_flight", "calls_in_flight"
+            )
         if size > limits.bytes:
             return _too_large(f"env.{name}.{frame.method}", "call", size, limits)
         return None
 
     def _counted(self, name: str) -> str:
-        """What the calls of a binding are counted under: all that are not there together, however many names a worker invents."""
+        """What the calls of a binding are counted under: all that are not there together, however many names a worker
+        invents.
+        """
         return name if name in self._env else ""
 
     async def _call(self, frame: frames.Call) -> Any:
@@ -196,7 +213,9 @@ class ExecutionEnvironment:
             raise
         except Exception as failed:  # noqa: BLE001 - whatever a binding raises is its author's business, not the tenant's
             if isinstance(failed, TimeoutError) and within.expired():
-                raise limits.refusal(_TOO_SLOW.format(called=called, seconds=limits.seconds), "seconds", "call_seconds") from None
+                raise limits.refusal(
+                    _TOO_SLOW.format(called=called, seconds=limits.seconds), "seconds", "call_seconds"
+                ) from None
             execution = self._execution
             execution.services.log("binding_failed", instance=execution.row.key, call=called, exc_info=failed)
             raise BindingError(_FAILED.format(called=called)) from None
@@ -216,23 +235,31 @@ class ExecutionEnvironment:
             idempotency_key = f"{row.tenant}/{_named(row)}/{row.generation}/{key.kind}/{key}"
         metadata = values.decode(row.metadata) if isinstance(row.metadata, dict) else {}
         tenant = row.tenant if metadata.get(TENANT) is None else metadata[TENANT]
-        return CallContext(tenant, metadata, row.id, row.workflow, row.execution, key, attempt, idempotency_key, self._host)
+        return CallContext(
+            tenant, metadata, row.id, row.workflow, row.execution, key, attempt, idempotency_key, self._host
+        )
 
 
 def _named(row: InstanceRow) -> str:
-    """What stands for an instance in its idempotency keys: its number, which another database may have too, and its random part."""
+    """What stands for an instance in its idempotency keys: its number, which another database may have too, and its
+    random part.
+    """
     return f"{row.key}" if row.nonce is None else f"{row.key}-{row.nonce}"
 
 
 def _too_large(called: str, what: str, size: int, limits: _Limits) -> BindingError:
-    return limits.refusal(_TOO_LARGE.format(called=called, what=what, size=size, most=limits.bytes), "bytes", "call_bytes")
+    return limits.refusal(
+        _TOO_LARGE.format(called=called, what=what, size=size, most=limits.bytes), "bytes", "call_bytes"
+    )
 
 
 def _encoded(called: str, result: Any) -> Any:
     try:
         return values.encode(result)
     except NotSerialisable as refused:
-        raise NotSerialisable(f"{called}: the result is {refused.message}. A binding gives JSON, datetime, bytes and set.") from None
+        raise NotSerialisable(
+            f"{called}: the result is {refused.message}. A binding gives JSON, datetime, bytes and set."
+        ) from None
 
 
 def _told(refused: WorkflowError) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """One execution: a worker's whole life for an instance, from its start frame to the event that says how it ended.
 
-The parts stand beside this file and know of it what conversation.py says: start.py how it gets going, frame_handlers.py what each frame means,
-attempts.py a `do`'s attempts, waits.py sleeps and waits, rollback.py the saga, worker_budget.py how much the worker may say, worker_timeouts.py
-when it is given up, worker_exit.py what its death means. Frames become events through the pipeline; what the worker waits for is sent
-(acknowledgements.py) when the commit that holds it is durable.
+The parts stand beside this file and know of it what conversation.py says: start.py how it gets going, frame_handlers.py
+what each frame means, attempts.py a `do`'s attempts, waits.py sleeps and waits, rollback.py the saga, worker_budget.py
+how much the worker may say, worker_timeouts.py when it is given up, worker_exit.py what its death means. Frames become
+events through the pipeline; what the worker waits for is sent (acknowledgements.py) when the commit that holds it is
+durable.
 
-The journal is its mailbox: whoever wants something of the instance commits it, on whichever node, and the execution acts on what it did not write
-itself (`hear`). There is no other way to it.
+The journal is its mailbox: whoever wants something of the instance commits it, on whichever node, and the execution
+acts on what it did not write itself (`hear`). There is no other way to it.
 """
 
 import asyncio
@@ -40,7 +41,8 @@ from playground.workflows import events as ev
 from playground.workflows.errors import Fenced, InstanceNotFound
 from playground.workflows.events import Event, NewEvent, StepKey
 
-ENDS = frozenset({ev.EXECUTION_ENDED, ev.WORKFLOW_PAUSED, ev.WORKFLOW_RESTARTED, *ev.FINAL_TYPES})  # of an execution, whoever commits it
+# Of an execution, whoever commits it.
+ENDS = frozenset({ev.EXECUTION_ENDED, ev.WORKFLOW_PAUSED, ev.WORKFLOW_RESTARTED, *ev.FINAL_TYPES})
 
 
 class Execution:
@@ -62,7 +64,12 @@ class Execution:
         self.ending = Ending(self)
         self.answers = Answers(self)
         self.pipeline = Pipeline(
-            services.store, row, services.clock.now, acknowledge=self.answers.acknowledge, heard=self.hear, failed=self._commit_failed
+            services.store,
+            row,
+            services.clock.now,
+            acknowledge=self.answers.acknowledge,
+            heard=self.hear,
+            failed=self._commit_failed,
         )
         self.pipeline.stamped = self._stamped
         self._clock = (0, services.clock.now())  # the workflow's, in microseconds, at a moment of ours
@@ -90,7 +97,14 @@ class Execution:
     @property
     def is_busy(self) -> bool:
         """Whether the worker runs an attempt or a call, or is owed an answer."""
-        owed = self.calls or self.pausing or self.closing or self.pipeline.answers_due or self.pipeline.is_behind or self.rollback.attempt_open
+        owed = (
+            self.calls
+            or self.pausing
+            or self.closing
+            or self.pipeline.answers_due
+            or self.pipeline.is_behind
+            or self.rollback.attempt_open
+        )
         return bool(owed) or self.ending.near or self.attempts.running > 0
 
     def open_attempt(self, key: StepKey) -> int | None:
@@ -99,7 +113,11 @@ class Execution:
         if step is None:
             return None
         if self.rollback.running:
-            return step.rollback_attempt if self.rollback.attempt_open and step.rollback in ("running", "retrying") else None
+            return (
+                step.rollback_attempt
+                if self.rollback.attempt_open and step.rollback in ("running", "retrying")
+                else None
+            )
         return step.attempt if step.status == open_steps.RUNNING else None
 
     @property
@@ -125,14 +143,17 @@ class Execution:
             await self.pipeline.drain()
             self.pipeline.decide(epilogue, lambda committed: self.ending.over(committed.row), lambda error: None)
         await self.pipeline.close()
-        self.steps.clear()  # its parts know one another, so that what they hold would stay until the next collection of garbage
+        # Its parts know one another, so that what they hold would stay until the next collection of garbage.
+        self.steps.clear()
         if self._unwritten is not None:
             raise self._unwritten
 
     def finish(self, *events: NewEvent) -> None:
         """The execution has ended as it should: commit these, then let the worker go."""
         self.closing = True
-        self.ending.reason = next((event.data["reason"] for event in events if event.type == ev.EXECUTION_ENDED), ev.COMPLETED)
+        self.ending.reason = next(
+            (event.data["reason"] for event in events if event.type == ev.EXECUTION_ENDED), ev.COMPLETED
+        )
         self.pipeline.add(*self.budget.logs.truncated(), *events, then=lambda committed: self.settle(None))
 
     def break_limit(self, what: str, setting: str = "") -> None:
@@ -185,7 +206,10 @@ class Execution:
     # What is committed, and what others have committed.
 
     async def commit(self, event: NewEvent) -> None:
-        """Commit one event in order with the worker's own, and wait until it is durable. Raises Fenced when the execution is over already."""
+        """Commit one event in order with the worker's own, and wait until it is durable.
+
+        Raises Fenced when the execution is over already.
+        """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         shown = self.bindings.shown(event)
 
@@ -209,7 +233,8 @@ class Execution:
             if self.closing:
                 return
             if event.type in ENDS:
-                if event.type == ev.EXECUTION_ENDED and place == len(events):  # for its own sake: a kill, or a take-over
+                # For its own sake: a kill, or a take-over.
+                if event.type == ev.EXECUTION_ENDED and place == len(events):
                     self.ending.reason = event.data["reason"]
                 self.settle(None)
             elif event.type in (ev.CODE_CHANGED, ev.WORKFLOW_MIGRATED):
@@ -221,7 +246,10 @@ class Execution:
             self.idleness.consider()
 
     def drop(self, told: Mapping[str, Any] | None = None) -> None:
-        """SIGKILL and read nothing more: what was sent and not handled is lost with the worker. `told` goes into the event of the end."""
+        """SIGKILL and read nothing more: what was sent and not handled is lost with the worker.
+
+        `told` goes into the event of the end.
+        """
         assert self.worker is not None and self.channel is not None
         self.channel.close()
         self.worker.kill()
@@ -238,7 +266,9 @@ class Execution:
             self.lose(ev.LOST)
 
     def abandon(self) -> list[asyncio.Task[Any]]:
-        """Let go of everything and commit nothing, as if the server had been killed; gives the tasks, which are being cancelled."""
+        """Let go of everything and commit nothing, as if the server had been killed; gives the tasks, which are being
+        cancelled.
+        """
         self.closing = True
         self._silence()
         tasks = [self.task, *self._tasks]
@@ -252,7 +282,9 @@ class Execution:
             self._clock = (clock, self.services.clock.now())
 
     def clock(self) -> int:
-        """What time it is on the workflow's clock, in microseconds, as far as it is known here: never later than the worker knows."""
+        """What time it is on the workflow's clock, in microseconds, as far as it is known here: never later than the
+        worker knows.
+        """
         clock, at = self._clock
         return clock + max(0, self.services.clock.now() - at) * 1000
 
@@ -281,7 +313,10 @@ class Execution:
         self.idleness.consider()
 
     def apply(self, committed: Committed) -> None:
-        """Take what a decider's events mean for this execution. One that is ending does nothing more: the next will see them."""
+        """Take what a decider's events mean for this execution.
+
+        One that is ending does nothing more: the next will see them.
+        """
         if not self.closing:
             for event in committed.events:
                 self.take(event)

@@ -1,8 +1,10 @@
-"""Breaking steps on purpose: what a person asks for, what an execution knows of it, and what is written of an attempt that it falls on.
+"""Breaking steps on purpose: what a person asks for, what an execution knows of it, and what is written of an attempt
+that it falls on.
 
-A worker begins a first attempt without asking, so it is given the breaks and claims one (`playground/worker/injected_faults.py`). A claim has to
-be of a break that it was given, for that step, and not used up. What is written of such an attempt is decided here: its error or its
-result is the break's, whatever the worker says.
+A worker begins a first attempt without asking, so it is given the breaks and claims one
+(`playground/worker/injected_faults.py`). A claim has to be of a break that it was given, for that step, and not used
+up. What is written of such an attempt is decided here: its error or its result is the break's, whatever the worker
+says.
 """
 
 from collections import Counter
@@ -26,7 +28,10 @@ WAYS = f"how takes {', '.join(breaks.HOWS)}, or null to clear"
 
 @dataclass(frozen=True, slots=True)
 class NewBreak:
-    """What is asked for of the step `name`, or of its `count`-th call only. `how` None clears; `ms` is for slow, `value` (JSON-able) for return."""
+    """What is asked for of the step `name`, or of its `count`-th call only.
+
+    `how` None clears; `ms` is for slow, `value` (JSON-able) for return.
+    """
 
     name: str
     count: int | None = None
@@ -68,7 +73,10 @@ def set_or_clear(event: NewEvent) -> Decider:
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
         row = snapshot.row
         if row.status in ev.FINAL_STATUSES:
-            raise InstanceInFiniteState(f'Instance "{row.id}" has ended ({row.status}). Restart it with `breaks`: then they are set before it runs.')
+            raise InstanceInFiniteState(
+                f'Instance "{row.id}" has ended ({row.status}). Restart it with `breaks`: then they are set before it '
+                "runs."
+            )
         if event.type == ev.BREAK_CLEARED and len(_after(of(row.injected), event)) == len(of(row.injected)):
             return []
         check_room(of(row.injected), [event])

@@ -1,4 +1,6 @@
-"""A worker's first frame: the code, the event and every stored step, which travel with it so that replay needs no round trip."""
+"""A worker's first frame: the code, the event and every stored step, which travel with it so that replay needs no round
+trip.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -21,7 +23,12 @@ FIT = "fit"  # replay only: see engine/code/compatibility.py
 
 
 def first_frame(
-    services: Services, row: InstanceRow, steps: Iterable[StepRow], code: Code, mode: str, breaks: Sequence[Mapping[str, Any]] = ()
+    services: Services,
+    row: InstanceRow,
+    steps: Iterable[StepRow],
+    code: Code,
+    mode: str,
+    breaks: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The frame for an instance with these steps. `breaks` are those that its attempts may fall under."""
     order, clock = open_steps.replay_order(steps, row.clock or 0)
@@ -34,7 +41,9 @@ def first_frame(
         "event": {"payload": row.params, "timestamp": row.created_at, "instance": row.id, "workflow": row.workflow},
         "execution": row.execution,
         # One step at a time: thousands of them as objects would leave the server's memory in pieces.
-        "steps": msgspec.Raw(b"[" + b",".join(frames.json_text(open_steps.start_frame_step(step)) for step in order) + b"]"),
+        "steps": msgspec.Raw(
+            b"[" + b",".join(frames.json_text(open_steps.start_frame_step(step)) for step in order) + b"]"
+        ),
         "env": described(code.env),
         "limits": {
             **{name: services.limit(row, name) for name in LIMITS},

@@ -69,7 +69,9 @@ def _log(execution: Hearing, frame: frames.Log, size: int) -> None:
         execution.budget.owe(weight)
         execution.pipeline.add_log(event, weight)
     elif logs.flood > LOG_FLOOD_BYTES:
-        execution.break_limit(f"output: the worker printed more than {LOG_FLOOD_BYTES:,} bytes past its {logs.budget:,}", "log_bytes")
+        execution.break_limit(
+            f"output: the worker printed more than {LOG_FLOOD_BYTES:,} bytes past its {logs.budget:,}", "log_bytes"
+        )
 
 
 def _do(execution: Hearing, frame: frames.Do, size: int) -> None:
@@ -77,7 +79,12 @@ def _do(execution: Hearing, frame: frames.Do, size: int) -> None:
     most = execution.services.limit(execution.row, "step_limit")
     if execution.budget.dos > most:
         execution.break_limit(f"steps: the limit of {most:,} steps has been reached")
-    elif frame.step.kind != ev.DO or frame.attempt != 1 or frames.key(frame.step) in execution.steps or execution.rollback.running:
+    elif (
+        frame.step.kind != ev.DO
+        or frame.attempt != 1
+        or frames.key(frame.step) in execution.steps
+        or execution.rollback.running
+    ):
         execution.break_limit("protocol: the worker started a step twice or out of place")
     elif _lies_in_known(execution, frame):
         execution.hear_clock(frame.clock)
@@ -187,7 +194,12 @@ def _idle(execution: Hearing, frame: frames.Idle, size: int) -> None:
     if not execution.idleness.said(frame.seen):
         return
     execution.hear_clock(frame.clock)
-    if execution.rollback.collecting and execution.channel is not None and frame.seen == execution.channel.sent and not execution.calls:
+    if (
+        execution.rollback.collecting
+        and execution.channel is not None
+        and frame.seen == execution.channel.sent
+        and not execution.calls
+    ):
         execution.rollback.collected()
     execution.idleness.consider()
 

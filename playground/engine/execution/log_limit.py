@@ -10,7 +10,10 @@ LEAST = 64  # bytes that a line counts for, however short it is, since it costs 
 
 
 class LogBudget:
-    """The log bytes one instance may still have kept, in at most `lines` pieces. `dropped` counts the bytes over it, `flood` what they weigh."""
+    """The log bytes one instance may still have kept, in at most `lines` pieces.
+
+    `dropped` counts the bytes over it, `flood` what they weigh.
+    """
 
     def __init__(self, budget: int, lines: int) -> None:
         self.budget = max(0, budget)
@@ -30,7 +33,12 @@ class LogBudget:
             return None, size
         self._left -= counted
         self._lines -= 1
-        data: dict[str, Any] = {"stream": frame.stream, "level": frame.level, "text": frame.text, "replay": frame.replay}
+        data: dict[str, Any] = {
+            "stream": frame.stream,
+            "level": frame.level,
+            "text": frame.text,
+            "replay": frame.replay,
+        }
         if frame.line is not None:
             data["line"] = frame.line
         if frame.partial:

@@ -18,7 +18,8 @@ OPEN = "open"
 OVER = "over"
 
 
-_SHOWN = frozenset({STEP_COMPLETED, STEP_ERRORED, STEP_CANCELLED})  # statuses that a worker is given; all others are open
+# Statuses that a worker is given; all others are open.
+_SHOWN = frozenset({STEP_COMPLETED, STEP_ERRORED, STEP_CANCELLED})
 replace = msgspec.structs.replace
 
 _NOTHING: Mapping[str, Any] = {}
@@ -60,7 +61,9 @@ class LiveStep:
 
 
 ENDED = LiveStep(StepKey(SLEEP, "", 0), OVER)
-"""Stands for every sleep and wait that has ended and of which the code knows: one may sleep thousands of times, and nothing more is asked of those."""
+"""Stands for every sleep and wait that has ended and of which the code knows: one may sleep thousands of times, and
+nothing more is asked of those.
+"""
 ENDED_DO = LiveStep(StepKey(DO, "", 0), OVER)
 """The same of every `do` that had ended before this execution began and has no handler."""
 
@@ -72,14 +75,19 @@ def from_snapshot(snapshot: History) -> dict[StepKey, LiveStep]:
 
 
 def replay_order(steps: Iterable[StepRow], clock: int) -> tuple[list[StepRow], int]:
-    """The steps by start, with the clock at which the code learns of each end, and the last time that the workflow's clock has shown.
+    """The steps by start, with the clock at which the code learns of each end, and the last time that the workflow's
+    clock has shown.
 
-    The clock never goes back: what ended without a time, since no worker was there to tell it, comes at the time before. `clock` is what it showed
-    when a worker last had nothing left but to wait.
+    The clock never goes back: what ended without a time, since no worker was there to tell it, comes at the time
+    before. `clock` is what it showed when a worker last had nothing left but to wait.
     """
     rows = sorted(steps, key=lambda row: row.started_seq)
     times: list[tuple[int, int, int]] = [(row.started_seq, row.started_clock or 0, -1) for row in rows]
-    times += [(row.ended_seq or row.started_seq, row.clock or 0, place) for place, row in enumerate(rows) if row.is_over or row.status == STEP_CANCELLED]
+    times += [
+        (row.ended_seq or row.started_seq, row.clock or 0, place)
+        for place, row in enumerate(rows)
+        if row.is_over or row.status == STEP_CANCELLED
+    ]
     times.sort()
     now = 0
     for _, time, place in times:

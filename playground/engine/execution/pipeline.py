@@ -1,10 +1,13 @@
-"""One execution and its journal: what it adds is committed in order, and what others have added is acted on in the same order.
+"""One execution and its journal: what it adds is committed in order, and what others have added is acted on in the same
+order.
 
-What gathers meanwhile is committed together. A quick step is one transaction: the announcement of its attempt waits a moment for the outcome.
+What gathers meanwhile is committed together. A quick step is one transaction: the announcement of its attempt waits a
+moment for the outcome.
 
-Anybody may add to the journal, on any node: it is the execution's mailbox. The pipeline follows it by `seq`, up to which everything has been acted
-on. It does one thing at a time, a commit or the reading of what others wrote, so that what it did not write itself is known by its place: it
-comes between `seq` and the first event of the next commit. The worker hears of all of it in the order of the journal, as in every replay.
+Anybody may add to the journal, on any node: it is the execution's mailbox. The pipeline follows it by `seq`, up to
+which everything has been acted on. It does one thing at a time, a commit or the reading of what others wrote, so that
+what it did not write itself is known by its place: it comes between `seq` and the first event of the next commit. The
+worker hears of all of it in the order of the journal, as in every replay.
 """
 
 import asyncio
@@ -40,9 +43,9 @@ class _Entry:
 class Pipeline:
     """Commits for one execution, one after another, until `close` or the first refusal.
 
-    `acknowledge` is given the acks of a commit: (frames, how many), right after it on the thread that committed, or on the event loop once what
-    others wrote before it has been acted on. `heard` is given what others wrote. `failed` is called once with the exception of a commit that could
-    not be made; nothing is committed after it.
+    `acknowledge` is given the acks of a commit: (frames, how many), right after it on the thread that committed, or on
+    the event loop once what others wrote before it has been acted on. `heard` is given what others wrote. `failed` is
+    called once with the exception of a commit that could not be made; nothing is committed after it.
     """
 
     def __init__(
@@ -68,8 +71,10 @@ class Pipeline:
         self._idle: list[asyncio.Future[None]] = []
         self.shown: Callable[[NewEvent], NewEvent] | None = None  # what hides secrets, where there are any
         self.answers_due = 0
-        self.stamped: Callable[[NewEvent], NewEvent] | None = None  # what adds to a decider's events what only its execution knows
-        self.seq = self._grown = row.last_seq  # up to here all has been acted on; up to there the journal reaches, as far as is known
+        # What adds to a decider's events what only its execution knows.
+        self.stamped: Callable[[NewEvent], NewEvent] | None = None
+        # Up to here all has been acted on; up to there the journal reaches, as far as is known.
+        self.seq = self._grown = row.last_seq
         self._waiting_events = 0  # added and not committed
         self._put_so_far = self._committed_so_far = 0  # entries
         self._durable: list[tuple[int, asyncio.Future[None]]] = []  # who waits for how many of them
@@ -104,7 +109,8 @@ class Pipeline:
     def add(self, *events: NewEvent, then: Then | None = None, ack: bytes | None = None) -> None:
         """Commit events as soon as those before them are; then call back.
 
-        `ack` is a frame that tells the worker so: it leaves from the thread that commits, without a turn of the event loop.
+        `ack` is a frame that tells the worker so: it leaves from the thread that commits, without a turn of the event
+        loop.
         """
         self._put(_Entry(events, None, then, None, ack))
         self._go()
@@ -112,7 +118,8 @@ class Pipeline:
     def decide(self, decider: Decider, then: Then | None = None, refused: Refused | None = None) -> None:
         """Commit what a decider answers to the state at that time; `then` is called even when it answers nothing.
 
-        With `refused`, an operation that the decider refuses, or that comes too late, is told so and disturbs nothing else.
+        With `refused`, an operation that the decider refuses, or that comes too late, is told so and disturbs nothing
+        else.
         """
         if self._stopped:
             if refused is not None:
@@ -136,7 +143,9 @@ class Pipeline:
             self._go_in(LOG_SECONDS)
 
     def add_if_unmoved(self, *events: NewEvent, then: Then) -> None:
-        """Commit events unless others have written what has not been acted on; then `then` is told of a commit without events."""
+        """Commit events unless others have written what has not been acted on; then `then` is told of a commit without
+        events.
+        """
         self._put(_Entry(events, None, then, if_unmoved=True))
         self._go()
 
@@ -257,7 +266,9 @@ class Pipeline:
         if first.decider is not None:
             taken, acks = [first], []
             try:
-                committed = await self._store.decide(self._key, self._stamping(first.decider), execution=self._execution, at=self._now())
+                committed = await self._store.decide(
+                    self._key, self._stamping(first.decider), execution=self._execution, at=self._now()
+                )
             except WorkflowError as error:
                 if isinstance(error, (Fenced, InstanceNotFound)) or first.refused is None:
                     raise
@@ -308,7 +319,9 @@ class Pipeline:
         self._entries[:0] = taken
         await self._hear_up_to(last)
 
-    def _acknowledge_at_once(self, data: bytes, count: int, acknowledged: list[Committed], committed: Committed) -> None:
+    def _acknowledge_at_once(
+        self, data: bytes, count: int, acknowledged: list[Committed], committed: Committed
+    ) -> None:
         """On the thread that committed: let the worker go on, unless it is to hear of something else first."""
         if committed.events[0].seq == self.seq + 1:
             acknowledged.append(committed)

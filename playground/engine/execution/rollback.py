@@ -1,6 +1,7 @@
 """The saga: after a failure, the handlers of the steps that started run one by one, last started first.
 
-The first handler that fails for good stops the chain. After a crash the handlers are collected again by replaying `run`.
+The first handler that fails for good stops the chain. After a crash the handlers are collected again by replaying
+`run`.
 """
 
 from typing import Any, Protocol
@@ -166,7 +167,9 @@ class Rollback:
         execution = self._execution
         row = execution.row
         error = dict(messages.attempt_time(wall // 1000, step.key, row.workflow, "was rolled back"))
-        execution.services.counts.limit(messages.wall_of(row.workflow), whose(row), instance=row.key, what=error["message"])
+        execution.services.counts.limit(
+            messages.wall_of(row.workflow), whose(row), instance=row.key, what=error["message"]
+        )
         self._cancel(step, error)
 
     def _fail(self, step: LiveStep, error: dict[str, Any], retryable: bool, computed: int | None) -> None:
@@ -200,7 +203,9 @@ class Rollback:
     def _end(self, *events: NewEvent) -> None:
         self._stop_timer()
         error = self._error
-        last = NewEvent(ev.WORKFLOW_ERRORED, {"error": error}) if error is not None else NewEvent(ev.WORKFLOW_TERMINATED)
+        last = (
+            NewEvent(ev.WORKFLOW_ERRORED, {"error": error}) if error is not None else NewEvent(ev.WORKFLOW_TERMINATED)
+        )
         self._execution.finish(*events, NewEvent(ev.EXECUTION_ENDED, {"reason": ev.COMPLETED}), last)
 
     def _due(self, step: LiveStep) -> int:

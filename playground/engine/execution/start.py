@@ -1,4 +1,6 @@
-"""How an execution gets going: a worker, the code and what is stored, all at once; then the first frame, and the event that says so."""
+"""How an execution gets going: a worker, the code and what is stored, all at once; then the first frame, and the event
+that says so.
+"""
 
 import asyncio
 from collections.abc import Coroutine, Sequence
@@ -139,9 +141,13 @@ class Start:
         }
         started = NewEvent(ev.EXECUTION_STARTED, data)
         execution.pipeline.add(*begun, started, then=lambda committed: execution.idleness.consider())
-        execution.channel = FrameChannel(worker.sock, execution.said, execution.ending.channel_closed, execution.services.turns)
+        execution.channel = FrameChannel(
+            worker.sock, execution.said, execution.ending.channel_closed, execution.services.turns
+        )
         mode = first_frame.ROLLBACK if rolling_back else first_frame.RUN
-        frame = first_frame.first_frame(execution.services, row, snapshot.steps.values(), code, mode, execution.breaks.frame())
+        frame = first_frame.first_frame(
+            execution.services, row, snapshot.steps.values(), code, mode, execution.breaks.frame()
+        )
         execution.hear_clock(frame["clock"])
         execution.channel.send_encoded(frames.encode(frame), 1, first=True)
         if rolling_back:
@@ -152,14 +158,21 @@ class Start:
 
 
 async def snapshot_of(services: Services, row: InstanceRow) -> History:
-    """All that is stored of an instance that has just been claimed; of one that has nothing but its creation, the row says it."""
+    """All that is stored of an instance that has just been claimed; of one that has nothing but its creation, the row
+    says it.
+    """
     if row.last_seq == 1:
         return History(row, {}, [])
     return await services.store.load(row.key)
 
 
-async def gathered(services: Services, row: InstanceRow, coming: Coroutine[Any, Any, Code]) -> tuple[Worker, History, Code]:
-    """A worker, what is stored, and the code that is coming, all at once. Raises what any of them raises; then no worker is kept."""
+async def gathered(
+    services: Services, row: InstanceRow, coming: Coroutine[Any, Any, Code]
+) -> tuple[Worker, History, Code]:
+    """A worker, what is stored, and the code that is coming, all at once.
+
+    Raises what any of them raises; then no worker is kept.
+    """
     taking = asyncio.ensure_future(services.sandbox.take())
     try:
         snapshot, code = await asyncio.gather(snapshot_of(services, row), coming)

@@ -48,7 +48,9 @@ class Suspensions:
                 execution.break_limit("protocol: a sleep of more than 365 days")
                 return
             step = execution.steps[key] = LiveStep(key, open_steps.OPEN, frame.line, until=until)
-            execution.pipeline.add(NewEvent(ev.SLEEP_STARTED, {"until": until, "line": frame.line, **clocked(frame.clock)}, key))
+            execution.pipeline.add(
+                NewEvent(ev.SLEEP_STARTED, {"until": until, "line": frame.line, **clocked(frame.clock)}, key)
+            )
         self._arm(step)
 
     def wait(self, frame: frames.Wait) -> None:
@@ -62,12 +64,16 @@ class Suspensions:
             until = now + frame.timeout
             step = execution.steps[key] = LiveStep(key, open_steps.OPEN, frame.line, until=until)
             started = {"event_type": frame.event_type, "until": until, "line": frame.line, **clocked(frame.clock)}
-            execution.pipeline.decide(operations.start_wait(key, started, in_vain=execution.chaos.waits_in_vain(key)), execution.apply)
+            execution.pipeline.decide(
+                operations.start_wait(key, started, in_vain=execution.chaos.waits_in_vain(key)), execution.apply
+            )
         step.timeout = frame.timeout
         self._arm(step)
 
     def give_up(self, frame: frames.Cancel) -> None:
-        """The code has cancelled a sleep or a wait: it is over, and an event that it was given and did not see goes to the next."""
+        """The code has cancelled a sleep or a wait: it is over, and an event that it was given and did not see goes to
+        the next.
+        """
         execution = self._execution
         key = frames.key(frame.step)
         step = execution.steps.get(key)
@@ -78,7 +84,9 @@ class Suspensions:
         execution.hear_clock(frame.clock)
         step.stop_timer()
         execution.steps[key] = open_steps.ENDED
-        execution.pipeline.decide(operations.give_up_suspension(key, execution.services.clock.now(), clocked(frame.clock)), execution.apply)
+        execution.pipeline.decide(
+            operations.give_up_suspension(key, execution.services.clock.now(), clocked(frame.clock)), execution.apply
+        )
 
     def released(self, frame: frames.Released) -> None:
         """The code has learned of an end later than its event says: every replay does so too."""

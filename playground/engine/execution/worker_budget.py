@@ -1,4 +1,6 @@
-"""How much one worker may say and store: held against the limits of its instance, counted to its address, and read on only as commits follow."""
+"""How much one worker may say and store: held against the limits of its instance, counted to its address, and read on
+only as commits follow.
+"""
 
 from playground.engine import queue_names
 from playground.engine.execution.log_limit import LogBudget
@@ -11,7 +13,10 @@ BACKLOG_BYTES = 4 * 1024 * 1024  # or as much said since the last time that all 
 
 
 class Budget:
-    """What one execution has used. `dos` are steps, `stored_bytes` what the whole instance holds, `most_events` what its journal may have."""
+    """What one execution has used.
+
+    `dos` are steps, `stored_bytes` what the whole instance holds, `most_events` what its journal may have.
+    """
 
     most_events: int
     logs: LogBudget
@@ -26,7 +31,9 @@ class Budget:
     def take_limits(self, row: InstanceRow) -> None:
         """Go by the limits of `row` from now on."""
         self.most_events = self._services.limit(row, "journal_events")
-        self.logs = LogBudget(self._services.limit(row, "log_bytes") - row.log_bytes, self.most_events // 2 - row.last_seq)
+        self.logs = LogBudget(
+            self._services.limit(row, "log_bytes") - row.log_bytes, self.most_events // 2 - row.last_seq
+        )
 
     def said(self, size: int) -> None:
         """A frame of `size` bytes has come."""
@@ -37,7 +44,10 @@ class Budget:
         self._unbilled += size + EVENT_BYTES
 
     def bill(self, row: InstanceRow) -> str | None:
-        """Count what goes into the journal to whoever has nobody else to answer for it. Gives what is said when it is too much."""
+        """Count what goes into the journal to whoever has nobody else to answer for it.
+
+        Gives what is said when it is too much.
+        """
         owed, self._unbilled = self._unbilled, 0
         stored = self._services.stored
         if owed and not row.tenant and not stored.add(queue_names.billed(row.queue), owed):

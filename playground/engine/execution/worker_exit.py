@@ -53,7 +53,10 @@ class Ending:
         if execution.closing:
             return
         if gone.cause == "cpu":
-            execution.break_limit(f"processor time: the worker used more than {settings.worker_cpu_seconds:,} s in all", "worker_cpu_seconds")
+            execution.break_limit(
+                f"processor time: the worker used more than {settings.worker_cpu_seconds:,} s in all",
+                "worker_cpu_seconds",
+            )
         elif gone.cause == "memory":
             execution.break_limit(f"memory: the worker used more than {settings.worker_memory_bytes:,} bytes")
         else:
@@ -63,7 +66,13 @@ class Ending:
         execution = self._execution
         row = execution.row
         execution.services.log(
-            "worker_lost", instance=row.key, whose=whose(row), execution=row.execution, cause=gone.cause, signal=gone.signal, code=gone.code
+            "worker_lost",
+            instance=row.key,
+            whose=whose(row),
+            execution=row.execution,
+            cause=gone.cause,
+            signal=gone.signal,
+            code=gone.code,
         )
         if gone.cause == "zygote":
             execution.lose(ev.LOST)
@@ -79,5 +88,9 @@ class Ending:
     def over(self, row: InstanceRow) -> None:
         """The end is in the journal."""
         services = self._execution.services
-        if self.reason == ev.CRASHED and row.status in ev.FINAL_STATUSES and row.crashes >= services.settings.worker_losses:
+        if (
+            self.reason == ev.CRASHED
+            and row.status in ev.FINAL_STATUSES
+            and row.crashes >= services.settings.worker_losses
+        ):
             services.counts.limit("worker_losses", whose(row), instance=row.key)

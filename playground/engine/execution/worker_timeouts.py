@@ -1,4 +1,6 @@
-"""When a worker has nothing left but to wait, it is given up after a grace; when it says nothing for too long, it is ended."""
+"""When a worker has nothing left but to wait, it is given up after a grace; when it says nothing for too long, it is
+ended.
+"""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -32,7 +34,10 @@ class Idleness:
         self.since: int | None = None
 
     def said(self, seen: int) -> bool:
-        """The worker waits, having read `seen` frames, which it says once for each time that it has read something. False: it has broken that rule."""
+        """The worker waits, having read `seen` frames, which it says once for each time that it has read something.
+
+        False: it has broken that rule.
+        """
         execution = self._execution
         if seen <= self._seen or execution.channel is None or seen > execution.channel.sent:
             execution.break_limit("protocol: the worker said twice that it waits, or read what it was not sent")
@@ -55,7 +60,12 @@ class Idleness:
     def consider(self) -> None:
         """Say that the instance waits, once the worker has nothing to do and nothing is owed to it."""
         execution = self._execution
-        if self.since is not None or execution.is_busy or execution.channel is None or self._seen != execution.channel.sent:
+        if (
+            self.since is not None
+            or execution.is_busy
+            or execution.channel is None
+            or self._seen != execution.channel.sent
+        ):
             return
         until = self._earliest()
         if until is None:
@@ -72,7 +82,9 @@ class Idleness:
         execution.on_idle()
 
     def _waits(self, committed: Committed) -> None:
-        """It is in the journal that the instance waits, unless others have written something that the worker is to hear of first."""
+        """It is in the journal that the instance waits, unless others have written something that the worker is to hear
+        of first.
+        """
         if not committed.events and self.since is not None:
             self.stirred()
             self.consider()
@@ -101,6 +113,10 @@ class Idleness:
 
     def _earliest(self) -> int | None:
         steps = self._execution.steps.values()
-        times = [step.until for step in steps if step.timer is not None and step.until is not None and step.status != open_steps.OVER]
+        times = [
+            step.until
+            for step in steps
+            if step.timer is not None and step.until is not None and step.status != open_steps.OVER
+        ]
         times += [step.rollback_until for step in steps if step.rollback_until is not None]
         return min(times, default=None)

@@ -1,6 +1,6 @@
 """An agent writes a plan as code; it runs isolated and durable, and its last step waits until a person says yes.
 
-    ./run python -m playground.examples.embedding.generated_plan "standing desk"
+./run python -m playground.examples.embedding.generated_plan "standing desk"
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from typing import Any
 
 from playground import Binding, Code, Dispatcher, Effects, open_engine
 
-PLAN = '''
+PLAN = """
 from workers import WorkflowEntrypoint
 
 
@@ -34,7 +34,7 @@ class TenantWorkflow(WorkflowEntrypoint):
             return await self.env.EFFECTS.charge(best["price"], key="the order")
 
         return {"ordered": best["name"], "receipt": (await order())["id"]}
-'''
+"""
 
 
 class Tools(Binding):
@@ -52,11 +52,14 @@ def write_plan(goal: str) -> str:
 async def main(goal: str, database: str = "sqlite:///plans.db") -> Any:
     """Let a plan be written, look at it, run it, and ask before its last step. Gives its output.
 
-    The plan is its own metadata, so that it is still there when this program is stopped at the question and started again.
+    The plan is its own metadata, so that it is still there when this program is stopped at the question and started
+    again.
     """
     plan = write_plan(goal)
     async with open_engine(database) as engine:
-        agent = Dispatcher(engine, lambda metadata: Code(metadata["plan"], env={"TOOLS": Tools(), "EFFECTS": Effects()}))
+        agent = Dispatcher(
+            engine, lambda metadata: Code(metadata["plan"], env={"TOOLS": Tools(), "EFFECTS": Effects()})
+        )
         checked = await engine.check(plan)
         print(plan, *(f"line {it['line']}: {it['message']}" for it in checked.diagnostics), sep="\n")
         run = await agent.wrap_binding({"plan": plan}).create_once("run")

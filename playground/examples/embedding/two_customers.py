@@ -1,6 +1,7 @@
-"""A platform whose customers bring their own workflows: each pastes code, and one dispatcher routes every run to the right one.
+"""A platform whose customers bring their own workflows: each pastes code, and one dispatcher routes every run to the
+right one.
 
-    ./run python -m playground.examples.embedding.two_customers
+./run python -m playground.examples.embedding.two_customers
 """
 
 import contextlib

@@ -18,17 +18,23 @@ def find() -> str | None:
     return shutil.which("bwrap")
 
 
-def command(bwrap: str, visible: Visible, inner: Sequence[str], *, as_root: bool, network: bool = True, kills: bool = False) -> list[str]:
-    """`inner` run in namespaces of its own: no network, no /proc, no /tmp, a read-only root, an environment of nothing but `linux.ENVIRONMENT`.
+def command(
+    bwrap: str, visible: Visible, inner: Sequence[str], *, as_root: bool, network: bool = True, kills: bool = False
+) -> list[str]:
+    """`inner` run in namespaces of its own: no network, no /proc, no /tmp, a read-only root, an environment of nothing
+    but `linux.ENVIRONMENT`.
 
-    Without `network` it shares the host's, and only the system-call filter keeps it from there. With `kills` the fork server is who ends children.
+    Without `network` it shares the host's, and only the system-call filter keeps it from there. With `kills` the fork
+    server is who ends children.
 
-    An ordinary user gets a user namespace. Root needs none, and must not have one: in a namespace that maps one user only, every child would be
-    root outside; without, each child changes to a user of its own (see `identity.py`), the one thing the fork server keeps a capability for.
-    The fork server is process 1 of its namespace: nothing inside can signal it, and when it ends the kernel ends all others. When the server ends,
-    the kernel ends bubblewrap, and the fork server reads the end of its control socket. Between is a gap of microseconds: bubblewrap's child waits for
-    its parent before it becomes the fork server, for ever when that is killed just then. The server sees to it where it lives on (`ForkServer.kill`); where
-    it is killed itself, one idle process that has run nothing was left by one of 3,000 kills in the first 4 ms of a start.
+    An ordinary user gets a user namespace. Root needs none, and must not have one: in a namespace that maps one user
+    only, every child would be root outside; without, each child changes to a user of its own (see `identity.py`), the
+    one thing the fork server keeps a capability for. The fork server is process 1 of its namespace: nothing inside can
+    signal it, and when it ends the kernel ends all others. When the server ends, the kernel ends bubblewrap, and the
+    fork server reads the end of its control socket. Between is a gap of microseconds: bubblewrap's child waits for its
+    parent before it becomes the fork server, for ever when that is killed just then. The server sees to it where it
+    lives on (`ForkServer.kill`); where it is killed itself, one idle process that has run nothing was left by one of
+    3,000 kills in the first 4 ms of a start.
     """
     if as_root:
         user = ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", *(["--cap-add", "CAP_KILL"] if kills else [])]
@@ -36,7 +42,8 @@ def command(bwrap: str, visible: Visible, inner: Sequence[str], *, as_root: bool
         user = ["--unshare-user", "--uid", str(NOBODY), "--gid", str(NOBODY)]
     places = (visible.python, *visible.same, *(inside for _, inside in visible.moved))
     folders = sorted({str(folder) for place in places for folder in PurePath(place).parents} - {"/"})
-    files = [argument for folder in folders for argument in ("--dir", folder)]  # bwrap itself would close them to all but root
+    # bwrap itself would close them to all but root.
+    files = [argument for folder in folders for argument in ("--dir", folder)]
     files += [argument for path in (visible.python, *visible.same) for argument in ("--ro-bind", path, path)]
     for path in visible.masked:
         files += ["--tmpfs", path, "--remount-ro", path]

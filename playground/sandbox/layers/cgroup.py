@@ -1,6 +1,7 @@
 """One memory group (cgroup v1 or v2) round a fork server and its children, where this machine allows one.
 
-Each worker is limited by itself (`resource_limits.py`); the group keeps all of them together from taking the machine's memory.
+Each worker is limited by itself (`resource_limits.py`); the group keeps all of them together from taking the machine's
+memory.
 """
 
 import os
@@ -13,7 +14,10 @@ _NAME = "playground-workers-"
 
 
 class MemoryGroup:
-    """A group of this server's own. `killed()` tells whether the kernel took one of its processes for want of memory since it was last asked."""
+    """A group of this server's own.
+
+    `killed()` tells whether the kernel took one of its processes for want of memory since it was last asked.
+    """
 
     def __init__(self, path: Path, version: int) -> None:
         self.path = path
@@ -74,7 +78,8 @@ def _parent() -> tuple[Path, int]:
 def delegating(own: Path) -> Path:
     """The nearest group of a v2 hierarchy that hands the memory controller on to groups below it. Raises OSError.
 
-    One with processes in it may not (but for the root): then it is its parent, where systemd's `Delegate=memory` and `DelegateSubgroup=` put us.
+    One with processes in it may not (but for the root): then it is its parent, where systemd's `Delegate=memory` and
+    `DelegateSubgroup=` put us.
     """
     refused: OSError | None = None
     for group in (own, own.parent):

@@ -1,4 +1,6 @@
-"""Landlock: a child sees only the files of the standard library, no TCP, and may signal nobody. Seen inside the sandbox.
+"""Landlock: a child sees only the files of the standard library, no TCP, and may signal nobody.
+
+Seen inside the sandbox.
 
 Layout and numbers: linux/landlock.h (ABI 1 files, 4 TCP, 6 signals and abstract sockets, 7 audit flags).
 """
@@ -17,7 +19,13 @@ _RULE_PATH = 1
 _READ_FILE = 1 << 2
 _READ_DIR = 1 << 3
 _LOG_OFF = 1  # LANDLOCK_RESTRICT_SELF_LOG_SAME_EXEC_OFF: refused attempts must not flood the host's audit log
-_FILES_BY_ABI = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}  # every file right that the ABI knows
+# Every file right that the ABI knows.
+_FILES_BY_ABI = {
+    1: (1 << 13) - 1,
+    2: (1 << 14) - 1,
+    3: (1 << 15) - 1,
+    5: (1 << 16) - 1,
+}
 _TCP = 0b11
 _SCOPES = 0b11
 

@@ -11,8 +11,9 @@ PR_SET_SECCOMP = 22
 PR_SET_NO_NEW_PRIVS = 38
 PR_GET_NO_NEW_PRIVS = 39
 SIGKILL = 9
-# The fork server's whole environment: libraries are linked whole, not bit by bit in each child; and strings have one hash everywhere, so that a set has
-# the same order in every execution of a workflow, whichever fork server its worker comes from.
+# The fork server's whole environment: libraries are linked whole, not bit by bit in each child; and strings have one
+# hash everywhere, so that a set has the same order in every execution of a workflow, whichever fork server its worker
+# comes from.
 ENVIRONMENT = {"LD_BIND_NOW": "1", "PYTHONHASHSEED": "0"}
 
 HERE = sys.platform == "linux"  # elsewhere nothing of this may be called
@@ -21,13 +22,18 @@ _libc = ctypes.CDLL(None, use_errno=True)
 if HERE:
     _libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong)
     _libc.syscall.restype = ctypes.c_long
-    _prctl, _syscall, _capset = _libc.prctl, _libc.syscall, _libc.capset  # looked up once: a child that does it copies pages for it
+    # Looked up once: a child that does it copies pages for it.
+    _prctl, _syscall, _capset = (
+        _libc.prctl,
+        _libc.syscall,
+        _libc.capset,
+    )
 _HEADER = (ctypes.c_uint32 * 2)(0x20080522, 0)  # capabilities, version 3, of this process
 _NO_CAPABILITIES = (ctypes.c_uint32 * 6)()
 
 
 def prctl(option: int, argument: int = 0, address: Any = None) -> int:
-    """prctl(2). Raises OSError."""
+    """Call the kernel's prctl. Raises OSError."""
     result: int = _prctl(option, argument, address, 0, 0)
     return result if result >= 0 else _refused(f"prctl {option}")
 
@@ -51,7 +57,9 @@ def die_with_parent() -> None:
 
 
 def has_pidfds() -> bool:
-    """Whether this kernel gives handles of processes: Linux since 5.3; gVisor not before 2025, nor anything that is no Linux."""
+    """Whether this kernel gives handles of processes: Linux since 5.3; gVisor not before 2025, nor anything that is no
+    Linux.
+    """
     try:
         os.close(os.pidfd_open(os.getpid()))
     except (AttributeError, OSError):

@@ -10,7 +10,9 @@ OPEN_FILES = 32  # a worker has 4 open: the channel, and /dev/null three times
 
 
 def plan(memory_bytes: int, cpu_seconds: int) -> list[tuple[int, int, bool]]:
-    """What to limit and to how much: `memory_bytes` of address space, `cpu_seconds` of processor time (then SIGKILL); and whether it may fail."""
+    """What to limit and to how much: `memory_bytes` of address space, `cpu_seconds` of processor time (then SIGKILL);
+    and whether it may fail.
+    """
     wanted = {
         "RLIMIT_AS": memory_bytes,
         "RLIMIT_CPU": cpu_seconds,
@@ -21,12 +23,15 @@ def plan(memory_bytes: int, cpu_seconds: int) -> list[tuple[int, int, bool]]:
         "RLIMIT_NPROC": 0,
         "RLIMIT_NOFILE": OPEN_FILES,
     }
-    return [(getattr(resource, name), value, name in _SPARE) for name, value in wanted.items() if hasattr(resource, name)]
+    return [
+        (getattr(resource, name), value, name in _SPARE) for name, value in wanted.items() if hasattr(resource, name)
+    ]
 
 
 def enter(planned: Iterable[tuple[int, int, bool]]) -> None:
     """Limit this process. Raises OSError, ValueError."""
-    os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))  # a server that is nicer itself may not go back
+    # A server that is nicer itself may not go back.
+    os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
     for limit, value, spare in planned:
         try:
             resource.setrlimit(limit, (value, value))

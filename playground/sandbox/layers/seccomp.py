@@ -1,4 +1,7 @@
-"""Load the system-call filter, the last thing before a child is locked. What it allows is in `syscalls.py`. Seen inside the sandbox."""
+"""Load the system-call filter, the last thing before a child is locked.
+
+What it allows is in `syscalls.py`. Seen inside the sandbox.
+"""
 
 import ctypes
 

@@ -1,7 +1,9 @@
-"""The system calls a worker may make, as a filter for `seccomp.py` to load. Built on the trusted side by libseccomp, for any architecture.
+"""The system calls a worker may make, as a filter for `seccomp.py` to load.
 
-An allow-list: what is not named here is refused with EPERM, so a call that a later kernel adds is refused too. A call of another ABI (int 0x80,
-x32) kills the worker.
+Built on the trusted side by libseccomp, for any architecture.
+
+An allow-list: what is not named here is refused with EPERM, so a call that a later kernel adds is refused too. A call
+of another ABI (int 0x80, x32) kills the worker.
 """
 
 import errno
@@ -29,17 +31,35 @@ FREE = (
 # Refused with "no such call", so that libc falls back to an older call, which is refused too.
 UNKNOWN = ("clone3",)
 
-# dup, a descriptor's own flags, and to look at those of what is open. Not F_SETFL nor FIONBIO: /dev/null is the same open file in every worker, and its
-# flags would be a word from one to another. Not F_SETOWN and F_SETSIG, which send signals; not TIOCSTI (CVE-2017-5226).
+# dup, a descriptor's own flags, and to look at those of what is open. Not F_SETFL nor FIONBIO: /dev/null is the same
+# open file in every worker, and its flags would be a word from one to another. Not F_SETOWN and F_SETSIG, which send
+# signals; not TIOCSTI (CVE-2017-5226).
 _FCNTL = (0, 1, 2, 3, 1030)
 _IOCTL = (0x541B, 0x5450, 0x5451)  # FIONREAD, FIONCLEX, FIOCLEX
-# Clocks by a number of their own. One below nothing counts another process's processor time, and tells that there is such a process.
+# Clocks by a number of their own. One below nothing counts another process's processor time, and tells that there is
+# such a process.
 _CLOCKS = ("clock_gettime", "clock_getres", "clock_nanosleep")
 _CLOCK_NUMBERS = 0xF
 _OF_ONESELF = ("getpgid", "sched_getaffinity")  # asked with 0; with a number they tell which processes there are
-_FUTEX = (0, 1, 9, 10)  # wait and wake; not the inheriting of priorities, which kernels were broken through (CVE-2014-3153, CVE-2021-3347)
+# Wait and wake; not the inheriting of priorities, which kernels were broken through (CVE-2014-3153, CVE-2021-3347).
+_FUTEX = (
+    0,
+    1,
+    9,
+    10,
+)
 _FUTEX_FLAGS = 128 | 256
-_ADVICE = (0, 1, 2, 3, 4, 8, 14, 15)  # what to read ahead, give back or hold in large pages; not to merge pages with those of others
+# What to read ahead, give back or hold in large pages; not to merge pages with those of others.
+_ADVICE = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    8,
+    14,
+    15,
+)
 # SO_TYPE, SO_ERROR, SO_PROTOCOL, SO_DOMAIN: what Python asks of a socket it is given; not SO_PEERCRED
 _SOCKET_FACTS = (3, 4, 38, 39)
 _O_PATH = 0o10000000  # a handle without the right to read, which Landlock lets pass
@@ -57,7 +77,10 @@ class SeccompMissing(Exception):
 
 
 def program(machine: int | None = None) -> bytes:
-    """The filter as BPF code, for this machine's architecture or for another (an AUDIT_ARCH_… number). Raises SeccompMissing."""
+    """The filter as BPF code, for this machine's architecture or for another (an AUDIT_ARCH_… number).
+
+    Raises SeccompMissing.
+    """
     try:
         import pyseccomp as lib  # type: ignore[import-untyped]
     except (ImportError, RuntimeError, OSError) as error:
@@ -67,7 +90,8 @@ def program(machine: int | None = None) -> bytes:
     try:
         rules.set_attr(lib.Attr.ACT_BADARCH, lib.KILL_PROCESS)
     except OSError:
-        rules.set_attr(lib.Attr.ACT_BADARCH, lib.KILL_THREAD)  # a kernel that cannot say so (gVisor): a worker's one thread is all of it
+        # A kernel that cannot say so (gVisor): a worker's one thread is all of it.
+        rules.set_attr(lib.Attr.ACT_BADARCH, lib.KILL_THREAD)
     try:
         rules.set_attr(lib.Attr.CTL_OPTIMIZE, 2)  # a binary tree; libseccomp before 2.5 has only the list
     except OSError:
@@ -88,7 +112,8 @@ def program(machine: int | None = None) -> bytes:
     # Files are opened for reading only.
     _add(lib, rules, lib.ALLOW, "openat", lib.Arg(2, lib.MASKED_EQ, _NOT_FOR_READING, os.O_RDONLY))
     _add(lib, rules, lib.ALLOW, "open", lib.Arg(1, lib.MASKED_EQ, _NOT_FOR_READING, os.O_RDONLY))
-    # Memory that can be written is never executable; code comes from files only (an extension module of the standard library).
+    # Memory that can be written is never executable; code comes from files only (an extension module of the standard
+    # library).
     _add(lib, rules, lib.ALLOW, "mmap", lib.Arg(2, lib.MASKED_EQ, mmap.PROT_EXEC, 0))
     for protection in (mmap.PROT_EXEC, mmap.PROT_READ | mmap.PROT_EXEC):
         _add(
@@ -100,7 +125,8 @@ def program(machine: int | None = None) -> bytes:
             lib.Arg(3, lib.MASKED_EQ, mmap.MAP_ANONYMOUS | mmap.MAP_SHARED, 0),
         )
     _add(lib, rules, lib.ALLOW, "mprotect", lib.Arg(2, lib.MASKED_EQ, mmap.PROT_EXEC, 0))
-    # The channel and the event loop's pipe to itself, both connected: never with an address, never out of band (CVE-2025-38236).
+    # The channel and the event loop's pipe to itself, both connected: never with an address, never out of band
+    # (CVE-2025-38236).
     _add(lib, rules, lib.ALLOW, "sendto", lib.Arg(3, lib.MASKED_EQ, _ALL & ~_SEND_FLAGS, 0), lib.Arg(4, lib.EQ, 0))
     _add(lib, rules, lib.ALLOW, "recvfrom", lib.Arg(3, lib.MASKED_EQ, _ALL & ~_RECEIVE_FLAGS, 0))
     for name in _CLOCKS:

@@ -4,7 +4,8 @@ import pwd
 from contextlib import suppress
 from pathlib import Path
 
-# Where no distribution and not systemd hands out users (systemd.io/UIDS-GIDS): a wide range, a narrow one that small containers have too, nobody.
+# Where no distribution and not systemd hands out users (systemd.io/UIDS-GIDS): a wide range, a narrow one that small
+# containers have too, nobody.
 _RANGES = (range(1_879_048_192, 1_879_048_192 + 65_536), range(60_706, 61_184), range(65_534, 65_535))
 
 

@@ -1,4 +1,6 @@
-"""What tenant code can see of this machine's files: the interpreter, its standard library, shared libraries, and the few of our own files."""
+"""What tenant code can see of this machine's files: the interpreter, its standard library, shared libraries, and the
+few of our own files.
+"""
 
 import glob
 import importlib.util
@@ -21,7 +23,9 @@ _THIRD_PARTY = ("site-packages", "dist-packages")
 
 @dataclass(frozen=True, slots=True)
 class Visible:
-    """Read-only files of the host. `same` stay where they are; `masked` lie within and are covered up; `moved` are (host path, path inside).
+    """Read-only files of the host.
+
+    `same` stay where they are; `masked` lie within and are covered up; `moved` are (host path, path inside).
 
     `root` is what stands on `sys.path` for our own package; `package` are our files as seen inside; `zones` is where
     time zones are found.
@@ -52,7 +56,9 @@ class Visible:
 
 
 def find(*, in_namespace: bool, extra: str | None = None) -> Visible:
-    """What to show. Without namespaces nothing can be moved or covered, and Landlock alone keeps tenants to `readable()`.
+    """What to show.
+
+    Without namespaces nothing can be moved or covered, and Landlock alone keeps tenants to `readable()`.
 
     `extra` is one more directory to show and to put on the path; tests use it.
     """

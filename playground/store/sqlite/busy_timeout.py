@@ -1,4 +1,6 @@
-"""How long a connection to the SQLite file takes over a commit: whether it waits for other programs, and tidies up behind itself."""
+"""How long a connection to the SQLite file takes over a commit: whether it waits for other programs, and tidies up
+behind itself.
+"""
 
 import sqlite3
 

@@ -14,7 +14,12 @@ SECOND_MS = 1_000
 
 
 def claim(
-    transaction: SqliteTransaction, owner: str, limit: int, at: int, limits: ClaimLimits, closed: Sequence[tuple[str, str]]
+    transaction: SqliteTransaction,
+    owner: str,
+    limit: int,
+    at: int,
+    limits: ClaimLimits,
+    closed: Sequence[tuple[str, str]],
 ) -> Claimed:
     """See `Store.claim`."""
     second = at // SECOND_MS
@@ -50,6 +55,8 @@ def unclaim(transaction: SqliteTransaction, key: int, execution: int) -> None:
     """
     row = transaction.row(key)
     if row.execution != execution or row.in_execution:
-        raise Fenced(f"instance {row.id} is at execution {row.execution}, so execution {execution} cannot be given back")
+        raise Fenced(
+            f"instance {row.id} is at execution {row.execution}, so execution {execution} cannot be given back"
+        )
     if row.owner is not None:
         transaction.change_row(row, owner=None)

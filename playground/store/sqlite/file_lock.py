@@ -1,7 +1,7 @@
 """One server at a time on one database file: what the writer holds in memory is right only if nobody else writes.
 
-The lock is on a file beside the database, since closing any other handle of the database itself would drop SQLite's own locks.
-The kernel lifts it when the process ends, however it ends.
+The lock is on a file beside the database, since closing any other handle of the database itself would drop SQLite's own
+locks. The kernel lifts it when the process ends, however it ends.
 """
 
 import contextlib
@@ -36,14 +36,19 @@ class FileLock:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             folder = Path(self._database).resolve().parent
-            raise StoreError(f"cannot write in {folder}, where the database {self._database} is to be: {error.strerror}; name another database") from None
+            raise StoreError(
+                f"cannot write in {folder}, where the database {self._database} is to be: {error.strerror}; name "
+                "another database"
+            ) from None
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             holder = os.pread(handle, 32, 0).decode(errors="replace").strip()
             os.close(handle)
             process = f" by process {holder}" if holder.isdigit() else ""
-            raise StoreInUse(f"the database {self._database} is in use{process}; stop that server or use another file") from None
+            raise StoreInUse(
+                f"the database {self._database} is in use{process}; stop that server or use another file"
+            ) from None
         with contextlib.suppress(OSError):  # who holds it is only for people; on a full disk it can't be said
             os.ftruncate(handle, 0)
             os.pwrite(handle, b"%d\n" % os.getpid(), 0)

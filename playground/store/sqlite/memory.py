@@ -1,4 +1,6 @@
-"""Memory that is held only for speed goes back to the machine: what SQLite caches, and what the C library (where it is glibc) keeps free."""
+"""Memory that is held only for speed goes back to the machine: what SQLite caches, and what the C library (where it is
+glibc) keeps free.
+"""
 
 import ctypes
 import sqlite3

@@ -1,7 +1,7 @@
 """The schema's version, in the file itself, and the way from each version to the next.
 
-A database says whose it is (application_id) and which version it has (user_version), so that another program's file, or one
-from a newer program, is refused before anything is written.
+A database says whose it is (application_id) and which version it has (user_version), so that another program's file, or
+one from a newer program, is refused before anything is written.
 """
 
 import sqlite3
@@ -51,7 +51,9 @@ def version_of(db: sqlite3.Connection, name: str, migrations: Sequence[Migration
         raise StoreError(f"{name} is the database of another program; choose another file")
     if version > len(migrations):
         newest = len(migrations)
-        raise StoreError(f"{name} has schema version {version}, this program knows up to {newest}; start a newer playground")
+        raise StoreError(
+            f"{name} has schema version {version}, this program knows up to {newest}; start a newer playground"
+        )
     return version
 
 

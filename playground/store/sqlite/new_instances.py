@@ -1,4 +1,6 @@
-"""What new instances begin with besides a row and a journal: steps, events not consumed yet, keys, and whose children they are."""
+"""What new instances begin with besides a row and a journal: steps, events not consumed yet, keys, and whose children
+they are.
+"""
 
 from collections.abc import Sequence
 from typing import Any

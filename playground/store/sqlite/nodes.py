@@ -1,7 +1,8 @@
 """The nodes of a SQLite store. They are engines of one process, which the file's lock lets be the only one.
 
-So a lease is kept in memory: it ends with the process at the latest. Of a node only how often it has joined is in the file. Without a clock a lease
-lasts as long as the process does, and a server that was frozen for an hour goes on where it was.
+So a lease is kept in memory: it ends with the process at the latest. Of a node only how often it has joined is in the
+file. Without a clock a lease lasts as long as the process does, and a server that was frozen for an hour goes on where
+it was.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +25,9 @@ LOST = "the lease of node {name} (boot {boot}) is over"
 class SqliteNodes:
     """See `protocol.NodeStore`. With a clock, leases end by it."""
 
-    def __init__(self, sql: NamedSql, readers: Readers, writer: Writer, transaction: SqliteTransaction, clock: LeaseClock | None) -> None:
+    def __init__(
+        self, sql: NamedSql, readers: Readers, writer: Writer, transaction: SqliteTransaction, clock: LeaseClock | None
+    ) -> None:
         self._sql, self._readers, self._writer, self._transaction = sql, readers, writer, transaction
         self._clock = clock
         self._ends: dict[str, tuple[Lease, int | None]] = {}  # by name; None: with the process
@@ -41,7 +44,10 @@ class SqliteNodes:
         if self._clock is None:
             return None
         now = self._clock()
-        return min((end - now for other, end in self._ends.values() if end is not None and other != lease and end > now), default=None)
+        return min(
+            (end - now for other, end in self._ends.values() if end is not None and other != lease and end > now),
+            default=None,
+        )
 
     async def leave(self, lease: Lease) -> None:
         if lease.owner in self._lasting():
@@ -49,7 +55,9 @@ class SqliteNodes:
 
     async def abandoned(self, limit: int) -> Sequence[InstanceRow]:
         values = (encode(self._lasting()), limit)
-        return await self._readers.run(lambda db: [columns.instance_row(row) for row in db.execute(self._sql["abandoned"], values)])
+        return await self._readers.run(
+            lambda db: [columns.instance_row(row) for row in db.execute(self._sql["abandoned"], values)]
+        )
 
     def check(self, owner: str) -> None:
         """Raises NodeLost unless the lease of an owner lasts."""

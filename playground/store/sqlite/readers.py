@@ -1,4 +1,7 @@
-"""Reading off the event loop: a few threads, each with a connection while it reads. In WAL mode readers never wait for the writer."""
+"""Reading off the event loop: a few threads, each with a connection while it reads.
+
+In WAL mode readers never wait for the writer.
+"""
 
 import asyncio
 import contextlib
@@ -51,7 +54,9 @@ class Readers:
         return self._run(read)
 
     async def shrink(self) -> None:
-        """Close the connections that nobody uses: each holds pages, statements, and in Python hundreds of small things."""
+        """Close the connections that nobody uses: each holds pages, statements,
+        and in Python hundreds of small things.
+        """
         await asyncio.get_running_loop().run_in_executor(self._pool, self._close_free)
 
     def close(self) -> None:

@@ -12,7 +12,8 @@ from playground.store.protocol import ClaimLimits
 
 
 class Room:
-    """How many more of each queue may be claimed now: by what runs and has begun in this second, on all nodes, and by the queue's limit.
+    """How many more of each queue may be claimed now: by what runs and has begun in this second, on all nodes, and by
+    the queue's limit.
 
     `load` gives how much of both a queue has; it is asked once for each queue that is come to.
     """
@@ -56,7 +57,8 @@ class Room:
 
 
 Workflow = tuple[str, str]  # (tenant, workflow)
-Oldest = Callable[[str, Workflow, int], list[int]]  # (queue, workflow, limit) -> keys of the lane's oldest, oldest first
+# (queue, workflow, limit) -> keys of the lane's oldest, oldest first.
+Oldest = Callable[[str, Workflow, int], list[int]]
 
 
 class Turns:
@@ -77,7 +79,8 @@ class Turns:
     def take(self, limit: int, room: Room, closed: Collection[Workflow], oldest: Oldest) -> list[int]:
         """Keys of up to `limit` instances, one queue after the other, oldest first within a queue.
 
-        They are taken from `room`. Lanes of `closed` workflows are passed over. Lanes that turn out to be empty are forgotten.
+        They are taken from `room`. Lanes of `closed` workflows are passed over. Lanes that turn out to be empty are
+        forgotten.
         """
         taken: list[int] = []
         found: dict[tuple[str, Workflow], list[int]] = {}

@@ -1,4 +1,7 @@
-"""Rows of the SQLite schema to and from the values of `store/protocol.py`. The order of columns is that of `queries.sql`."""
+"""Rows of the SQLite schema to and from the values of `store/protocol.py`.
+
+The order of columns is that of `queries.sql`.
+"""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -37,9 +40,9 @@ def instance_values(row: InstanceRow) -> tuple[Any, ...]:
     """For insert_instance."""
     return (
         row.key, row.tenant, row.id, row.workflow, row.snippet, row.queue, row.status, row.generation, row.execution,
-        row.last_seq, row.owner, row.due_at, row.wait_until, row.fresh, row.in_execution, row.log_bytes, row.stored_bytes,
-        encode_or_none(row.output), encode_or_none(row.error), row.rollback, row.created_at, row.started_at, row.ended_at,
-        row.paused_at, encode_or_none(row.injected), row.clock, row.crashes, row.clock_at,
+        row.last_seq, row.owner, row.due_at, row.wait_until, row.fresh, row.in_execution, row.log_bytes,
+        row.stored_bytes, encode_or_none(row.output), encode_or_none(row.error), row.rollback, row.created_at,
+        row.started_at, row.ended_at, row.paused_at, encode_or_none(row.injected), row.clock, row.crashes, row.clock_at,
     )  # fmt: skip
 
 
@@ -52,10 +55,10 @@ def origin_values(row: InstanceRow) -> tuple[Any, ...]:
 def instance_update(row: InstanceRow) -> tuple[Any, ...]:
     """For update_instance."""
     return (
-        row.snippet, row.status, row.generation, row.execution, row.last_seq, row.owner, row.due_at, row.wait_until, row.fresh,
-        row.in_execution, row.log_bytes, row.stored_bytes, encode_or_none(row.output), encode_or_none(row.error), row.rollback,
-        row.started_at, row.ended_at, row.paused_at, encode_or_none(row.injected), row.clock, row.crashes, row.clock_at,
-        row.key,
+        row.snippet, row.status, row.generation, row.execution, row.last_seq, row.owner, row.due_at, row.wait_until,
+        row.fresh, row.in_execution, row.log_bytes, row.stored_bytes, encode_or_none(row.output),
+        encode_or_none(row.error), row.rollback, row.started_at, row.ended_at, row.paused_at,
+        encode_or_none(row.injected), row.clock, row.crashes, row.clock_at, row.key,
     )  # fmt: skip
 
 
@@ -145,10 +148,11 @@ def step_values(instance: int, generation: int, row: StepRow, result: str | None
     _check_result(row, result)
     key = row.key
     return (
-        instance, generation, key.kind, step_path(key), key.count, row.status, row.started_seq, row.line, encode_or_none(row.config),
-        row.attempt, row.failures, row.losses, row.until, row.event_type, row.rollback, encode_or_none(row.rollback_config),
-        row.rollback_attempt, row.rollback_failures, row.rollback_until, row.result_bytes, encode_or_none(row.error), row.started_clock,
-        row.ended_seq, row.clock, row.received, row.result_seq, result,
+        instance, generation, key.kind, step_path(key), key.count, row.status, row.started_seq, row.line,
+        encode_or_none(row.config), row.attempt, row.failures, row.losses, row.until, row.event_type, row.rollback,
+        encode_or_none(row.rollback_config), row.rollback_attempt, row.rollback_failures, row.rollback_until,
+        row.result_bytes, encode_or_none(row.error), row.started_clock, row.ended_seq, row.clock, row.received,
+        row.result_seq, result,
     )  # fmt: skip
 
 
@@ -158,8 +162,8 @@ def step_update(instance: int, generation: int, row: StepRow, *result: str) -> t
         _check_result(row, *result)
     key = row.key
     return (
-        row.status, row.attempt, row.failures, row.losses, row.until, row.rollback, row.rollback_attempt, row.rollback_failures,
-        row.rollback_until, encode_or_none(row.error), row.ended_seq, row.clock, row.received,
+        row.status, row.attempt, row.failures, row.losses, row.until, row.rollback, row.rollback_attempt,
+        row.rollback_failures, row.rollback_until, encode_or_none(row.error), row.ended_seq, row.clock, row.received,
         row.result_bytes, row.result_seq, *result,
         instance, generation, key.kind, step_path(key), key.count,
     )  # fmt: skip
@@ -193,10 +197,16 @@ def event_json(r: Sequence[Any]) -> tuple[int, str, bytes]:
     seq, at, kind, execution, step, data = r
     number = b"null" if execution is None else b"%d" % execution
     shown = b"" if step is None else b',"step":' + step
-    return seq, kind.decode(), b'{"seq":%d,"at":%d,"type":"%b","execution":%b%b,"data":%b}' % (seq, at, kind, number, shown, data)
+    return (
+        seq,
+        kind.decode(),
+        b'{"seq":%d,"at":%d,"type":"%b","execution":%b%b,"data":%b}' % (seq, at, kind, number, shown, data),
+    )
 
 
-def event_values(row: InstanceRow, events: Sequence[NewEvent], execution: int | None, at: int) -> tuple[list[Any], list[Event]]:
+def event_values(
+    row: InstanceRow, events: Sequence[NewEvent], execution: int | None, at: int
+) -> tuple[list[Any], list[Event]]:
     """For insert_events, and the events as they will stand in the journal."""
     key, seq = row.key, row.last_seq
     step, shown = None, None

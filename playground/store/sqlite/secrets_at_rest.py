@@ -1,6 +1,7 @@
 """What is encrypted in the database: tenants' secrets, results and key values that hold one, and `sensitive` results.
 
-A step's result and a key's value are encrypted where an event carries a `secret`, that is, where the journal shows something else than is stored.
+A step's result and a key's value are encrypted where an event carries a `secret`, that is, where the journal shows
+something else than is stored.
 """
 
 import contextlib
@@ -35,12 +36,17 @@ _NO_KEY = (
     "{name} has secrets encrypted with key {ids}, and {given}. Set PLAYGROUND_SECRETS_KEY or --secrets-key-file to it. "
     "If it is lost for good, `playground secrets-key forget {first}` removes the secrets that nobody can read any more"
 )
-_RUNS_WITHOUT = "the server that has the database open was not given key {id}: restart it with the new key on top and the old ones below, then do this again"
+_RUNS_WITHOUT = (
+    "the server that has the database open was not given key {id}: restart it with the new key on top and the old ones "
+    "below, then do this again"
+)
 
 
 def encrypted(keyring: Keyring, row: InstanceRow, events: Sequence[NewEvent]) -> Sequence[NewEvent]:
     """Events as they are projected on rows: what they keep out of the journal is encrypted."""
-    return [event if event.secret is None else event._replace(secret=_encrypted(keyring, row, event)) for event in events]
+    return [
+        event if event.secret is None else event._replace(secret=_encrypted(keyring, row, event)) for event in events
+    ]
 
 
 def readable(keyring: Keyring, instance: int, row: StepRow) -> StepRow:
@@ -83,11 +89,18 @@ def open_with(db: sqlite3.Connection, keyring: Keyring, name: str, log: Log) -> 
         _note(db, keyring)
     if changed:
         left = _wipe(db)
-        log("secrets_encrypted", values=changed, key=keyring.ids[0], seconds=round(perf_counter() - began, 3), reason=left or "-")
+        log(
+            "secrets_encrypted",
+            values=changed,
+            key=keyring.ids[0],
+            seconds=round(perf_counter() - began, 3),
+            reason=left or "-",
+        )
 
 
 def reencrypt(db: sqlite3.Connection, keyring: Keyring, *, in_use: bool) -> tuple[int, Sequence[str]]:
-    """Encrypt with the newest key whatever an older one encrypted; gives how many values, and the ids of the keys that nothing needs any more.
+    """Encrypt with the newest key whatever an older one encrypted; gives how many values, and the ids of the keys that
+    nothing needs any more.
 
     Args:
         in_use: whether a server has the database open. It must have been started with the newest key.
@@ -98,7 +111,8 @@ def reencrypt(db: sqlite3.Connection, keyring: Keyring, *, in_use: bool) -> tupl
     known = [id for (id,) in db.execute(SQL["secrets_keys"])]
     if in_use and keyring.ids[0] not in known:
         raise StoreError(_RUNS_WITHOUT.format(id=keyring.ids[0]))
-    db.execute("PRAGMA secure_delete = ON")  # what the older key encrypted is overwritten, where its page is still in use
+    # What the older key encrypted is overwritten, where its page is still in use.
+    db.execute("PRAGMA secure_delete = ON")
     with _transaction(db):
         changed = _encrypt_plain(db, keyring) if not known else 0
         changed += _again(db, keyring)
@@ -111,7 +125,9 @@ def reencrypt(db: sqlite3.Connection, keyring: Keyring, *, in_use: bool) -> tupl
 
 
 def forget(db: sqlite3.Connection, id: str) -> Sequence[tuple[str, str]] | None:
-    """Give up what a lost key encrypted: gives the (tenant, name) of the secrets that were removed, None where no such key is known."""
+    """Give up what a lost key encrypted: gives the (tenant, name) of the secrets that were removed, None where no such
+    key is known.
+    """
     if (id,) not in db.execute(SQL["secrets_keys"]).fetchall():
         return None
     pattern = f"{PREFIX}{id}:%"
@@ -128,7 +144,9 @@ def _note(db: sqlite3.Connection, keyring: Keyring) -> None:
 
 
 def _encrypt_plain(db: sqlite3.Connection, keyring: Keyring) -> int:
-    """Encrypt the secrets, all results and key values of tenants that have some, which may hold them, and all `sensitive` results."""
+    """Encrypt the secrets, all results and key values of tenants that have some, which may hold them, and all
+    `sensitive` results.
+    """
     changed = 0
     for tenant, name, value in db.execute(SQL["plain_secrets"]).fetchall():
         text = keyring.encrypt(json.dumps(value), "secret", tenant, name)
@@ -166,19 +184,26 @@ def _renewed(keyring: Keyring, text: str, *place: str | int) -> str:
     return keyring.encrypt(keyring.decrypt(text, *place), *place)
 
 
-def _set_result(db: sqlite3.Connection, keyring: Keyring, instance: int, generation: int, row: StepRow, plain: str) -> int:
+def _set_result(
+    db: sqlite3.Connection, keyring: Keyring, instance: int, generation: int, row: StepRow, plain: str
+) -> int:
     key, text = row.key, keyring.encrypt(plain, "step", instance, encode_step(row.key))
     place = (instance, generation, key.kind, key.name, key.count, row.started_seq)
     return db.execute(SQL["set_result_again"], (text, len(text), *place)).rowcount
 
 
 def _wipe(db: sqlite3.Connection) -> str:
-    """Write the file anew, so that what was plain is in no free page of it and in no log; gives what kept it from being done."""
+    """Write the file anew, so that what was plain is in no free page of it and in no log; gives what kept it from being
+    done.
+    """
     try:
         db.execute("VACUUM")
         busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
     except sqlite3.Error as fault:
-        return f"the file could not be written anew ({fault}), so that old text may stand in free pages of it; run VACUUM on it"
+        return (
+            f"the file could not be written anew ({fault}), so that old text may stand in free pages of it; run VACUUM "
+            "on it"
+        )
     return "the log is read by somebody, so that old text stands in it until the next checkpoint" if busy else ""
 
 

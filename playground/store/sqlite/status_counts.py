@@ -1,7 +1,7 @@
 """How many instances there are, by tenant, queue and status.
 
-The sums are kept in memory, per process on purpose: the file's lock makes this the only process that changes the table (see file_lock.py), and they
-are asked for at every create(). What is written are differences.
+The sums are kept in memory, per process on purpose: the file's lock makes this the only process that changes the table
+(see file_lock.py), and they are asked for at every create(). What is written are differences.
 """
 
 from collections import Counter, defaultdict
@@ -14,7 +14,10 @@ Group = tuple[str, str, str]  # (tenant, queue, status)
 
 
 class Tally:
-    """Counts as committed, and what the transaction under way will change. Written by one thread; reading needs no lock."""
+    """Counts as committed, and what the transaction under way will change.
+
+    Written by one thread; reading needs no lock.
+    """
 
     def __init__(self, counts: Iterable[tuple[str, str, str, int]]) -> None:
         self._groups: dict[Group, int] = {}

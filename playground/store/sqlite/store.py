@@ -47,9 +47,11 @@ from playground.workflows.events import STATUSES, Event, NewEvent
 
 SYNCHRONOUS = ("full", "normal")
 WRITER_CACHE_KIB = 16 * 1024
-LOG_BYTES = 4_400_000  # what the log is grown to at the start, past a checkpoint, so that no commit waits for its file to grow
+# What the log is grown to at the start, past a checkpoint, so that no commit waits for its file to grow.
+LOG_BYTES = 4_400_000
 GIVEN_BACK_BYTES = 256 * 1024 * 1024  # a larger file takes seconds to be written anew
-STREAMED_BYTES = 4 * 1024 * 1024  # after which events_json() stops, so that a reader of large values holds few at a time
+# After which events_json() stops, so that a reader of large values holds few at a time.
+STREAMED_BYTES = 4 * 1024 * 1024
 PREPARED = 256  # statements kept prepared by a connection
 NEWEST = 2**63 - 1
 SLOW_SECONDS = 1.0  # of a commit, from which on the log tells of it
@@ -63,7 +65,14 @@ class SqliteStore:
     """See `protocol.Store`; made by `SqliteStore.open`."""
 
     def __init__(
-        self, path: Path, lock: FileLock, db: sqlite3.Connection, log: Log, slow_seconds: float, keyring: Keyring, lease_clock: LeaseClock | None
+        self,
+        path: Path,
+        lock: FileLock,
+        db: sqlite3.Connection,
+        log: Log,
+        slow_seconds: float,
+        keyring: Keyring,
+        lease_clock: LeaseClock | None,
     ) -> None:
         self._lock, self._keyring = lock, keyring
         self._sql = NamedSql(Path(__file__).with_name("queries.sql"))
@@ -94,11 +103,13 @@ class SqliteStore:
         """Open or create the database, bringing its schema to the newest version.
 
         Args:
-            synchronous: "full" waits for the disk at every commit; "normal" may lose the last commits when the machine (not the
+            synchronous: "full" waits for the disk at every commit; "normal" may lose the last commits when the machine
+            (not the
                 program) fails.
-            log: gets `(event, **fields)`: a new schema version, commits that fail, and those that take `slow_seconds` or longer.
-            keyring: encrypts tenants' secrets. None is for who needs none of them: then what is encrypted can't be read.
-            lease_clock: milliseconds by which the leases of nodes end. None: they last as long as this process, which is the only one.
+            log: gets `(event, **fields)`: a new schema version, commits that fail, and those that take `slow_seconds`
+            or longer. keyring: encrypts tenants' secrets. None is for who needs none of them: then what is encrypted
+            can't be read. lease_clock: milliseconds by which the leases of nodes end. None: they last as long as this
+            process, which is the only one.
 
         Raises:
             StoreError: with one line that says why it can't be used.
@@ -115,7 +126,8 @@ class SqliteStore:
             db = _connect(path)
             version = version_of(db, f"the database {path}")  # before anything in the file is changed
             _prepare_writer(db, path, synchronous)
-            db.execute(f"PRAGMA user_version = {version}")  # fails now, not at the first commit, when the file can't be written
+            # Fails now, not at the first commit, when the file can't be written.
+            db.execute(f"PRAGMA user_version = {version}")
             if migrate(db, f"the database {path}") and version:
                 _give_back(db)
                 log("database_migrated", path=path, before=version, after=version_of(db, f"the database {path}"))
@@ -159,7 +171,9 @@ class SqliteStore:
         on_commit: Callable[[Committed], None] | None = None,
         last_seq: int | None = None,
     ) -> Committed:
-        return await self._writer.submit(partial(self._transaction.append, key, events, execution, at, last_seq), on_commit)
+        return await self._writer.submit(
+            partial(self._transaction.append, key, events, execution, at, last_seq), on_commit
+        )
 
     async def decide(self, key: int, decider: Decider, *, execution: int | None, at: int) -> Committed:
         return await self._writer.submit(partial(self._transaction.decide, key, decider, execution, at))
@@ -242,7 +256,13 @@ class SqliteStore:
         return self._growth.listen_due(listener)
 
     async def list(
-        self, tenant: str | None, *, status: str | None = None, workflow: str | None = None, before: int | None = None, limit: int = 50
+        self,
+        tenant: str | None,
+        *,
+        status: str | None = None,
+        workflow: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
     ) -> Rows:
         older = NEWEST if before is None else before
         if tenant is None:
@@ -256,7 +276,9 @@ class SqliteStore:
 
         def read(db: sqlite3.Connection) -> Rows:
             newest = [
-                columns.instance_row(row) for status in STATUSES for row in db.execute(query, (tenant, status, older, limit, workflow))
+                columns.instance_row(row)
+                for status in STATUSES
+                for row in db.execute(query, (tenant, status, older, limit, workflow))
             ]
             return heapq.nlargest(limit, newest, key=lambda row: row.key)
 
@@ -334,7 +356,10 @@ class SqliteStore:
             if found is None:
                 raise InstanceNotFound(f"there is no instance number {key}")
             row = columns.instance_row(found)
-            steps = [readable(self._keyring, key, columns.step_row(step)) for step in db.execute(self._sql["steps"], (key, row.generation))]
+            steps = [
+                readable(self._keyring, key, columns.step_row(step))
+                for step in db.execute(self._sql["steps"], (key, row.generation))
+            ]
             inbox = [columns.inbox_row(received) for received in db.execute(self._sql["inbox"], (key,))]
         finally:
             db.execute("COMMIT")
@@ -345,7 +370,9 @@ class SqliteStore:
 def _prepare_writer(db: sqlite3.Connection, path: Path, synchronous: str) -> None:
     mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
-        raise StoreError(f"the database {path} stands where SQLite cannot keep a write-ahead log ({mode}); use a local disk")
+        raise StoreError(
+            f"the database {path} stands where SQLite cannot keep a write-ahead log ({mode}); use a local disk"
+        )
     db.execute(f"PRAGMA synchronous = {synchronous.upper()}")
     db.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
 
@@ -363,7 +390,9 @@ def _give_back(db: sqlite3.Connection) -> None:
 
 
 def _grow_log(db: sqlite3.Connection) -> None:
-    """Write the log once to its working length: a commit that lengthens its file waits for the disk twice as long (472 against 194 us)."""
+    """Write the log once to its working length: a commit that lengthens its file waits for the disk twice as long (472
+    against 194 us).
+    """
     db.execute("CREATE TABLE log_growth (filler BLOB)")
     db.execute("INSERT INTO log_growth VALUES (zeroblob(?))", (LOG_BYTES,))
     db.execute("DROP TABLE log_growth")
@@ -377,14 +406,20 @@ def _connect_reader(path: Path) -> sqlite3.Connection:
 
 
 def _make_private(path: Path) -> None:
-    """Let this user alone read a database: what tenants keep secret stands in it. One that is not there is made; a restored copy loses other modes.
+    """Let this user alone read a database: what tenants keep secret stands in it.
+
+    One that is not there is made; a restored copy loses other modes.
 
     Raises:
         StoreError: others may read it, and it is not ours to change.
     """
     with suppress(OSError):  # it is there; or SQLite will say what is wrong
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    for file in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):  # which SQLite gives the mode of the first
+    # Which SQLite gives the mode of the first.
+    for file in (
+        path,
+        *(path.with_name(path.name + end) for end in ("-wal", "-shm")),
+    ):
         with suppress(FileNotFoundError):
             mode = file.stat().st_mode
             if mode & OTHERS:
@@ -392,8 +427,8 @@ def _make_private(path: Path) -> None:
                     file.chmod(mode & 0o700)
                 except OSError:
                     raise StoreError(
-                        f"others than its owner can read the database file {file} (mode {mode & 0o777:04o}), and its mode can't be changed; "
-                        "copy it to a file of your own, or do `chmod 600` as its owner"
+                        f"others than its owner can read the database file {file} (mode {mode & 0o777:04o}), and its "
+                        "mode can't be changed; copy it to a file of your own, or do `chmod 600` as its owner"
                     ) from None
 
 

@@ -1,4 +1,6 @@
-"""What stands beside the journals, in SQLite: read on the readers' connections, written in the writer's group commits."""
+"""What stands beside the journals, in SQLite: read on the readers' connections,
+written in the writer's group commits.
+"""
 
 import json
 import sqlite3
@@ -14,7 +16,18 @@ from playground.store.snippets import snippet_of
 from playground.store.sqlite.readers import Readers
 from playground.store.sqlite.transaction import SqliteTransaction
 from playground.store.sqlite.writer import Writer
-from playground.store.tables import GONE, MISSING, NEEDED, NEWEST, EffectRow, NewEffect, Scope, TenantKey, TenantRow, Version
+from playground.store.tables import (
+    GONE,
+    MISSING,
+    NEEDED,
+    NEWEST,
+    EffectRow,
+    NewEffect,
+    Scope,
+    TenantKey,
+    TenantRow,
+    Version,
+)
 from playground.workflows.errors import InstanceNotFound
 
 T = TypeVar("T")
@@ -27,8 +40,8 @@ SQL = NamedSql(Path(__file__).with_name("tables.sql"))
 
 # What goes with a tenant that has no instances any more.
 OF_A_TENANT = (
-    "delete_tenant_keys", "delete_tenant_versions", "delete_tenant_secrets", "delete_tenant_values", "delete_tenant_usage", "delete_tenant_effects",
-    "delete_tenant_used_ids", "delete_tenant",
+    "delete_tenant_keys", "delete_tenant_versions", "delete_tenant_secrets", "delete_tenant_values",
+    "delete_tenant_usage", "delete_tenant_effects", "delete_tenant_used_ids", "delete_tenant",
 )  # fmt: skip
 
 
@@ -69,7 +82,11 @@ class SqliteKv:
 
     async def get(self, scope: Scope, key: str) -> tuple[bool, Any]:
         found = await self._tables.one("key_value", (*scope, key))
-        return (False, None) if found is None else (True, decode(self._tables.keyring.decrypt(found[0], "kv", *scope, key)))
+        return (
+            (False, None)
+            if found is None
+            else (True, decode(self._tables.keyring.decrypt(found[0], "kv", *scope, key)))
+        )
 
     async def keys(self, scope: Scope, *, prefix: str, after: str, limit: int) -> list[str]:
         rows = await self._tables.all("keys_between", (*scope, after, prefix, _past(prefix), limit))
@@ -123,14 +140,18 @@ class SqliteTenants:
     async def revoke_key(self, tenant: str, number: int, *, at: int) -> bool:
         return await self._tables.write(lambda db: revoke_key(db, tenant, number, at))
 
-    async def deploy(self, tenant: str, source: str, class_name: str, *, at: int, most: int) -> tuple[Version, bool] | None:
+    async def deploy(
+        self, tenant: str, source: str, class_name: str, *, at: int, most: int
+    ) -> tuple[Version, bool] | None:
         return await self._tables.write_by_rows(partial(_deploy, tenant, source, class_name, at, most))
 
     async def delete_version(self, tenant: str, id: str) -> str:
         return await self._tables.write_by_rows(partial(_delete_version, tenant, id))
 
     async def close(self, tenant: str) -> None:
-        await self._tables.write(partial(_run_all, ("delete_tenant_keys", "delete_tenant_versions", "delete_trigger"), tenant))
+        await self._tables.write(
+            partial(_run_all, ("delete_tenant_keys", "delete_tenant_versions", "delete_trigger"), tenant)
+        )
 
     async def remove(self, tenant: str) -> None:
         await self._tables.write(partial(_run_all, OF_A_TENANT, tenant))
@@ -159,7 +180,8 @@ class SqliteTenants:
     async def secrets(self, tenant: str) -> dict[str, str]:
         keyring, found = self._tables.keyring, await self._tables.all("secrets", (tenant,))
         return {
-            name: json.loads(keyring.decrypt(value, *_place(tenant, name))) if encrypted else value for name, value, encrypted in found
+            name: json.loads(keyring.decrypt(value, *_place(tenant, name))) if encrypted else value
+            for name, value, encrypted in found
         }
 
     async def secret_names(self, tenant: str) -> list[str]:
@@ -242,7 +264,9 @@ def _record(effect: NewEffect, at: int, most: int, db: sqlite3.Connection) -> Ef
     return _effect((count + 1, at, effect.kind, *happened, 1))
 
 
-def _deploy(tenant: str, source: str, class_name: str, at: int, most: int, db: sqlite3.Connection) -> tuple[Version, bool] | None:
+def _deploy(
+    tenant: str, source: str, class_name: str, at: int, most: int, db: sqlite3.Connection
+) -> tuple[Version, bool] | None:
     newest = db.execute(SQL["newest_version"], (tenant,)).fetchone()
     if newest is not None and newest[2:4] == (source, class_name):
         return Version(*newest), False

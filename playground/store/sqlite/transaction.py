@@ -1,7 +1,7 @@
 """What the writer does to a SQLite file: calls are checked and projected in memory, then written together.
 
-Nothing a caller can get wrong is found out after something of it was staged, so that a refused call leaves no trace in the
-commit it would have shared.
+Nothing a caller can get wrong is found out after something of it was staged, so that a refused call leaves no trace in
+the commit it would have shared.
 """
 
 import contextlib
@@ -46,18 +46,21 @@ from playground.workflows.events import FINAL_STATUSES, QUEUED, NewEvent, StepKe
 
 T = TypeVar("T")
 
-EXPIRED_BYTES = 16 * 1024 * 1024  # of values and logs that one expire() removes, so that commits do not wait long for it
+# Of values and logs that one expire() removes, so that commits do not wait long for it.
+EXPIRED_BYTES = 16 * 1024 * 1024
 LEAST_GROWN = 16  # rows; the statement for many has a price of its own
 
 # What goes with an instance, in the order it is deleted.
 OF_AN_INSTANCE = (
-    "delete_events", "delete_steps", "delete_inbox", "delete_effects", "delete_own_keys", "delete_own_usage", "delete_child", "delete_origin",
-    "delete_instance",
+    "delete_events", "delete_steps", "delete_inbox", "delete_effects", "delete_own_keys", "delete_own_usage",
+    "delete_child", "delete_origin", "delete_instance",
 )  # fmt: skip
 
 
 class SqliteTransaction:
-    """The commit under way. Used by one thread at a time (writer.py); every method but the last four is an entry's work.
+    """The commit under way.
+
+    Used by one thread at a time (writer.py); every method but the last four is an entry's work.
 
     Args:
         db: a connection in autocommit mode; closed by `close`.
@@ -87,13 +90,15 @@ class SqliteTransaction:
         self._events: list[Any] = []
         self._kv: dict[tuple[str, int, str], str | None] = {}
         self._deleted: list[int] = []
-        self._new_due: int | None = None  # when the first of those that may be claimed since the last commit falls due, beside those touched
+        # When the first of those that may be claimed since the last commit falls due, beside those touched.
+        self._new_due: int | None = None
         self._uncounted = 0  # events written since the last commit
         # Per process on purpose: the file's lock makes this the only writer of instances, and a key that is known
         # before its row is written lets children, steps and events be written in the same statement as it.
         self._keys = count(db.execute(sql["last_key"]).fetchone()[0] + 1)
         self._owned: Counter[str] = Counter()  # not written yet
-        self.full: set[str] = set()  # queues whose instances the last claims passed over because they were full; a hint only
+        # Queues whose instances the last claims passed over because they were full; a hint only.
+        self.full: set[str] = set()
         self.tally = Tally(db.execute(sql["tally"]))
         self._turns: Turns | None = None  # made when first asked for, and again after a rollback
 
@@ -171,7 +176,9 @@ class SqliteTransaction:
             raise ChildrenUnfinished(f"instance number {parent} has children of kind {kind!r} that have not ended")
         self._execute("part_children", (parent, kind))
 
-    def append(self, key: int, events: Sequence[NewEvent], execution: int | None, at: int, last_seq: int | None = None) -> Committed:
+    def append(
+        self, key: int, events: Sequence[NewEvent], execution: int | None, at: int, last_seq: int | None = None
+    ) -> Committed:
         """See `Store.append`."""
         held = self._fenced(key, execution)
         if last_seq is not None and held.row.last_seq != last_seq:
@@ -286,7 +293,10 @@ class SqliteTransaction:
         return self._turns.take(limit, room, frozenset(closed), oldest)
 
     def load_of(self, queue: str, second: int) -> tuple[int, int]:
-        """How much of a queue runs, and was claimed in this second (epoch). What is claimed meanwhile may not be in it yet."""
+        """How much of a queue runs, and was claimed in this second (epoch).
+
+        What is claimed meanwhile may not be in it yet.
+        """
         found = self._ask(self._sql["load_of_queue"], (queue, second)).fetchone()
         return (0, 0) if found is None else (found[0], found[1])
 
@@ -508,7 +518,9 @@ class SqliteTransaction:
             self._turns.add(row.queue, row.tenant, row.workflow)
 
     def _count_owned(self, queue: str, change: int) -> None:
-        """Count the instances of a queue that have an owner; where its being full kept others from being claimed, they may be now."""
+        """Count the instances of a queue that have an owner; where its being full kept others from being claimed, they
+        may be now.
+        """
         if change:
             self._owned[queue] += change
             if change < 0 and queue in self.full:

@@ -1,9 +1,9 @@
 """Who commits: one thread, or the event loop itself where that is quicker. Only one of the two at a time.
 
-Work that is handed in while the thread's commit waits for the disk shares its next one. Work whose acknowledgement somebody waits for, and
-that comes alone while the thread rests, is committed on the event loop: to hand it over and to hear of its end takes as long as the commit
-itself, since both threads want the one interpreter. The loop stands still meanwhile; so after a commit that took long there, the next ones are
-the thread's for many times as long.
+Work that is handed in while the thread's commit waits for the disk shares its next one. Work whose acknowledgement
+somebody waits for, and that comes alone while the thread rests, is committed on the event loop: to hand it over and to
+hear of its end takes as long as the commit itself, since both threads want the one interpreter. The loop stands still
+meanwhile; so after a commit that took long there, the next ones are the thread's for many times as long.
 
 One thread and one event loop, per process on purpose: the file's lock lets one process write, and all its engines
 share a loop.
@@ -53,11 +53,15 @@ class Transaction(Protocol):
 
 
 class Entry:
-    """One call: `work` is run on the writer, perhaps again when another entry of its commit failed, so it must not mind."""
+    """One call: `work` is run on the writer, perhaps again when another entry of its commit failed, so it must not
+    mind.
+    """
 
     __slots__ = ("error", "future", "on_commit", "result", "since", "work")
 
-    def __init__(self, work: Callable[[], Any], future: asyncio.Future[Any], on_commit: Callable[[Any], None] | None) -> None:
+    def __init__(
+        self, work: Callable[[], Any], future: asyncio.Future[Any], on_commit: Callable[[Any], None] | None
+    ) -> None:
         self.work = work
         self.future = future
         self.on_commit = on_commit
@@ -70,14 +74,19 @@ class Writer:
     """Runs work in group commits and hands the results to the event loop, one wake-up per commit.
 
     Args:
-        transaction: what commits; never used by two threads at once.
-        allow: told by who is about to commit whether it may take its time: wait for others, and do what is due from time to time.
-        changed: called on the event loop with what each commit changed that others wait for.
-        log: is told, on the event loop, of commits that fail or take `slow_seconds` or longer.
+        transaction: what commits; never used by two threads at once. allow: told by who is about to commit whether it
+        may take its time: wait for others, and do what is due from time to time. changed: called on the event loop with
+        what each commit changed that others wait for. log: is told, on the event loop, of commits that fail or take
+        `slow_seconds` or longer.
     """
 
     def __init__(
-        self, transaction: Transaction, allow: Callable[[bool], None], changed: Callable[[Changes], None], log: Log, slow_seconds: float
+        self,
+        transaction: Transaction,
+        allow: Callable[[bool], None],
+        changed: Callable[[Changes], None],
+        log: Log,
+        slow_seconds: float,
     ) -> None:
         self._transaction, self._allow = transaction, allow
         self._changed = changed

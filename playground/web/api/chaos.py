@@ -1,6 +1,7 @@
 """Chaos over the API: run an instance again with its worker killed before each commit in turn, and see what came of it.
 
-Only instances that are nobody's: a tenant's keys and effects are shared by all its instances, so that reruns would change them.
+Only instances that are nobody's: a tenant's keys and effects are shared by all its instances, so that reruns would
+change them.
 """
 
 from typing import Any
@@ -70,10 +71,15 @@ async def rows(context: Context, request: Request) -> Response:
 
 
 def _shown(row: dict[str, Any], good: list[str], way: str | None, *, steady: bool) -> dict[str, Any]:
-    """A row with the comparison in place of what is compared. `way` is the one to go, where the run and its rerun without a kill agree on one."""
+    """A row with the comparison in place of what is compared.
+
+    `way` is the one to go, where the run and its rerun without a kill agree on one.
+    """
     outcome = row["outcome"]
     compared = None if outcome is None or not good else SAME if outcome in good else DIFFERS if steady else VARIES
-    if compared is not None and (row["not_reached"] is not None or (compared == SAME and way not in (None, row["way"]))):
+    if compared is not None and (
+        row["not_reached"] is not None or (compared == SAME and way not in (None, row["way"]))
+    ):
         compared = DIVERGED
     return {name: value for name, value in row.items() if name not in ("outcome", "way")} | {"result": compared}
 

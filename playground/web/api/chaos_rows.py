@@ -1,4 +1,6 @@
-"""What came of each rerun of a chaos run: how it ended, what ran twice, whether it took another way, and what it is compared by."""
+"""What came of each rerun of a chaos run: how it ended, what ran twice, whether it took another way, and what it is
+compared by.
+"""
 
 import hashlib
 import json
@@ -60,7 +62,9 @@ class Rows:
             "status": child.status,
             "killed": {"before": plan["killed"]["step"]} if "killed" in plan else None,
             "executions": child.execution,
-            "took_ms": None if child.ended_at is None or child.started_at is None else child.ended_at - child.started_at,
+            "took_ms": None
+            if child.ended_at is None or child.started_at is None
+            else child.ended_at - child.started_at,
             "error": None,
             "ran_twice": [],
             "effects_twice": [],
@@ -78,17 +82,20 @@ class Rows:
         if snapshot.row.error is not None:
             row["error"] = {"name": snapshot.row.error["name"], "message": snapshot.row.error["message"]}
         lost = {f"{step['name']}-{step['count']}" for step in row["ran_twice"]}
-        doubled = {(it["kind"], it["step"]): None for it in shown(await self._engine.store.effects.of(child.key)) if it["double_of"] and it["step"] in lost}
+        doubled = {
+            (it["kind"], it["step"]): None
+            for it in shown(await self._engine.store.effects.of(child.key))
+            if it["double_of"] and it["step"] in lost
+        }
         row["effects_twice"] = [{"kind": kind, "step": step} for kind, step in doubled]
         return row
-
 
     async def _not_reached(self, child: Child) -> list[dict[str, Any]] | None:
         """The steps that a replay left out though they had been called; None when every replay went the same way."""
         found: list[dict[str, Any]] | None = None
         after = 0
         while page := await self._engine.store.events_json(child.key, after=after, limit=PAGE):
-            for after, type, text in page:
+            for after, type, text in page:  # noqa: B007 - the last one is where the next page begins
                 if type == ev.REPLAY_DIVERGED:
                     found = [*(found or ()), *json.loads(text)["data"]["steps"]][:NOT_REACHED_SHOWN]
         return found
@@ -111,6 +118,9 @@ def outcome(row: InstanceRow) -> str:
 
 
 def way(snapshot: History) -> str:
-    """By which steps an instance came to its end, and how each ended, in a few bytes. What each gave is left out: it may be by chance."""
+    """By which steps an instance came to its end, and how each ended, in a few bytes.
+
+    What each gave is left out: it may be by chance.
+    """
     steps = sorted([repr(step.key), step.status] for step in snapshot.steps.values())
     return hashlib.sha256(encode(steps).encode()).hexdigest()

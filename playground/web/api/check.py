@@ -32,7 +32,9 @@ async def check(context: Context, request: Request) -> Response:
 
 
 async def refuse_bad(context: Context, source: str, owner: str, class_name: str = CLASS_NAME) -> Check:
-    """Let source pass that can become an instance; gives what else was found in it. `owner`, `class_name`: see `Checker.check`.
+    """Let source pass that can become an instance; gives what else was found in it.
+
+    `owner`, `class_name`: see `Checker.check`.
 
     Raises:
         CheckedTooMuch: the owner has had its time of the minute.
@@ -57,7 +59,12 @@ async def check_stored(context: Context, queue: str) -> None:
     hours = context.engine.stored.hours_until_room(queue)
     if hours:
         limit = context.engine.stored.most
-        raise TooMany(rate_limits.STORED.format(limit=limit, hours=hours), limit=limit, retry_after=hours * 3600, setting="stored_per_day")
+        raise TooMany(
+            rate_limits.STORED.format(limit=limit, hours=hours),
+            limit=limit,
+            retry_after=hours * 3600,
+            setting="stored_per_day",
+        )
 
 
 def check_size(context: Context, source: str) -> None:
@@ -65,7 +72,10 @@ def check_size(context: Context, source: str) -> None:
     size, most = len(source.encode()), context.settings.source_bytes
     if size > most:
         raise TooLarge(
-            f"The source is {size:,} bytes; the limit is {most:,}. Move data out of the code, into params.", limit=most, size=size, setting="source_bytes"
+            f"The source is {size:,} bytes; the limit is {most:,}. Move data out of the code, into params.",
+            limit=most,
+            size=size,
+            setting="source_bytes",
         )
 
 

@@ -10,7 +10,9 @@ from playground.web.http.responses import json_response, unchanged
 
 
 async def effects(context: Context, request: Request) -> Response:
-    """The side effects that an instance pretended to have, oldest first; `double_of` names the one that this one repeats."""
+    """The side effects that an instance pretended to have, oldest first; `double_of` names the one that this one
+    repeats.
+    """
     row = await find(context, request)
     happened, asked = await context.store.effects.edition(row.key)
     headers = {"Cache-Control": "private, no-cache", "ETag": f'"{happened}-{asked}"'}

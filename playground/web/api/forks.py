@@ -1,4 +1,6 @@
-"""Forks over the API: a new instance from what another one has finished, with an edited result or edited code; and edited code for one that lives."""
+"""Forks over the API: a new instance from what another one has finished, with an edited result or edited code; and
+edited code for one that lives.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -22,8 +24,13 @@ from playground.web.http.errors import NoToken, WrongToken
 from playground.web.http.responses import FRESH, json_response
 from playground.workflows.errors import CannotFork, CannotMigrate
 
-_NO_SOURCE = "The code of this instance comes from a program on the server; a fork of it runs that code, whatever it is by then."
-_SENSITIVE = 'The result of step "{step}" is sensitive, so only who started this run may copy it into a fork. Fork at that step or before it.'
+_NO_SOURCE = (
+    "The code of this instance comes from a program on the server; a fork of it runs that code, whatever it is by then."
+)
+_SENSITIVE = (
+    'The result of step "{step}" is sensitive, so only who started this run may copy it into a fork. Fork at that step '
+    "or before it."
+)
 _NO_CODE = "The code of this instance comes from a program on the server, which alone can change it."
 
 
@@ -38,9 +45,13 @@ class ForkBody(bodies.SourceBody, forbid_unknown_fields=True):
 
 
 async def fork(context: Context, request: Request) -> Response:
-    """Start an instance from the results of another, up to a step. The control token in the answer is told this once."""
+    """Start an instance from the results of another, up to a step. The control token in the answer is told this
+    once.
+    """
     row = await find(context, request)
-    body = await bodies.read_object(request, ForkBody, body_limit(context) + context.settings.value_bytes, may_be_empty=True)
+    body = await bodies.read_object(
+        request, ForkBody, body_limit(context) + context.settings.value_bytes, may_be_empty=True
+    )
     if row.tenant:
         return await _of_tenant(context, row, body)
     address = context.addresses.of(request)
@@ -53,11 +64,15 @@ async def fork(context: Context, request: Request) -> Response:
     await spend_reading(context, request, row, events=row.last_seq)
     planned = await forks.plan(context.engine, row, step_key(body.from_step), body.output)
     if planned.sensitive and not tokens.is_of(request, row.control_hash):
-        raise (NoToken if tokens.bearer(request) is None else WrongToken)(_SENSITIVE.format(step=planned.sensitive.name))
+        raise (NoToken if tokens.bearer(request) is None else WrongToken)(
+            _SENSITIVE.format(step=planned.sensitive.name)
+        )
     context.engine.stored.add(queue, planned.bytes + len((body.source or "").encode()))
     token = context.ids.token()
     made = await context.engine.create(
-        replace(await _running(context, row, planned.template, body.source), queue=queue, control_hash=tokens.digest(token))
+        replace(
+            await _running(context, row, planned.template, body.source), queue=queue, control_hash=tokens.digest(token)
+        )
     )
     return created(made, token)
 
@@ -69,7 +84,9 @@ async def _of_tenant(context: Context, row: InstanceRow, body: ForkBody) -> Resp
         context.limits.checks.take(queue_names.of_tenant(row.tenant))
         await refuse_bad(context, body.source, queue_names.of_tenant(row.tenant), row.class_name)
     planned = await forks.plan(context.engine, row, step_key(body.from_step), body.output)
-    return tenant_instances.created(await context.engine.create(await _running(context, row, planned.template, body.source)))
+    return tenant_instances.created(
+        await context.engine.create(await _running(context, row, planned.template, body.source))
+    )
 
 
 async def change_code(context: Context, request: Request) -> Response:
@@ -86,7 +103,9 @@ async def change_code(context: Context, request: Request) -> Response:
         await check_stored(context, row.queue)
         context.engine.stored.add(row.queue, len(body.source.encode()))
     now = (await code_change.change_code(context.engine, row, body.source)).row
-    return json_response({"id": now.id, "status": now.status, "last_seq": now.last_seq, "snippet": now.snippet}, 202, FRESH)
+    return json_response(
+        {"id": now.id, "status": now.status, "last_seq": now.last_seq, "snippet": now.snippet}, 202, FRESH
+    )
 
 
 async def _running(context: Context, row: InstanceRow, template: CreateInstance, source: str | None) -> CreateInstance:

@@ -35,7 +35,9 @@ class CreateBody(bodies.SourceBody, forbid_unknown_fields=True):
 
 async def create(context: Context, request: Request) -> Response:
     """Start an instance. The control token in the answer is told this once."""
-    body = await bodies.read_object(request, CreateBody, body_limit(context) + context.settings.value_bytes + BREAKS_BYTES)
+    body = await bodies.read_object(
+        request, CreateBody, body_limit(context) + context.settings.value_bytes + BREAKS_BYTES
+    )
     address = context.addresses.of(request)
     context.limits.checks.spend(request, address)
     source, params, snippet_params = await _code(context, body)
@@ -43,7 +45,9 @@ async def create(context: Context, request: Request) -> Response:
     await refuse_bad(context, source, queue)
     await check_stored(context, queue)
     await context.limits.starts.spend(request, address)
-    context.engine.stored.add(queue, len(source.encode()) + (len(bytes(params)) if isinstance(params, msgspec.Raw) else 0))
+    context.engine.stored.add(
+        queue, len(source.encode()) + (len(bytes(params)) if isinstance(params, msgspec.Raw) else 0)
+    )
     token = context.ids.token()
     row = await context.engine.create(
         CreateInstance(
@@ -68,7 +72,9 @@ def created(row: InstanceRow, token: str) -> Response:
 
 
 async def get(context: Context, request: Request) -> Response:
-    """An instance as it stands, or as it stood after the event whose seq is `at`; its forks too, for whoever may change it."""
+    """An instance as it stands, or as it stood after the event whose seq is `at`; its forks too, for whoever may change
+    it.
+    """
     row = await find(context, request)
     at = moment(request, row)
     await spend_reading(context, request, row, events=at or row.last_seq)

@@ -16,19 +16,41 @@ from playground.web.http.start_token import HEADER
 
 OPENAPI_VERSION = "3.1.0"
 REF = "#/components/schemas/{name}"
-_QUERY_TYPES: Mapping[str, Any] = {"source": "string", "params": "string", "status": "string", "a": "string", "b": "string", "theme": "string", "readonly": "string", "operator": "string", "token": "string", "end": "boolean", "id": "string", "ids": "string", "after": ["integer", "string"], "before": ["integer", "string"]}
+_QUERY_TYPES: Mapping[str, Any] = {
+    "source": "string",
+    "params": "string",
+    "status": "string",
+    "a": "string",
+    "b": "string",
+    "theme": "string",
+    "readonly": "string",
+    "operator": "string",
+    "token": "string",
+    "end": "boolean",
+    "id": "string",
+    "ids": "string",
+    "after": ["integer", "string"],
+    "before": ["integer", "string"],
+}
 _REFUSED_BODY = ("body.not_json", "body.not_object", "body.invalid", "too_large", "cross_origin")
 _REFUSED_KEY = ("key.missing", "key.wrong", "key.revoked", "workflow.invalid_name")
 _REFUSED_CONTROL = ("token.missing", "token.wrong", "cross_origin", "too_many")
 
 _BEARERS = ("control_token", "tenant_key", "operator_token")
-_START = "The token that the server printed at its start. Every call takes it where code runs without isolation (tier D)."
+_START = (
+    "The token that the server printed at its start. Every call takes it where code runs without isolation (tier D)."
+)
 _ANY: Mapping[str, Any] = {}
 _STEP = {
     "description": "A step. `parent` is the step in whose callback it was called.",
     "type": "object",
     "required": ["kind", "name", "count"],
-    "properties": {"kind": {"enum": ["do", "sleep", "wait"]}, "name": {"type": "string"}, "count": {"type": "integer"}, "parent": {"type": "object"}},
+    "properties": {
+        "kind": {"enum": ["do", "sleep", "wait"]},
+        "name": {"type": "string"},
+        "count": {"type": "integer"},
+        "parent": {"type": "object"},
+    },
 }
 _TIME = {"type": ["integer", "null"], "description": "epoch milliseconds"}
 _ANSWERS: Mapping[str, Any] = {
@@ -42,7 +64,10 @@ _ANSWERS: Mapping[str, Any] = {
                 "properties": {
                     "code": {"type": "string", "enum": sorted(STATUS_OF)},
                     "message": {"type": "string"},
-                    "setting": {"type": "string", "description": "the limit that was met, as the settings and About name it"},
+                    "setting": {
+                        "type": "string",
+                        "description": "the limit that was met, as the settings and About name it",
+                    },
                     "variable": {"type": "string", "description": "its environment variable"},
                     "limit": {"type": "integer"},
                     "retry_after": {"type": "integer", "description": "seconds, as in Retry-After"},
@@ -82,7 +107,16 @@ _ANSWERS: Mapping[str, Any] = {
         "properties": {
             "id": {"type": "string"},
             "status": {
-                "enum": ["queued", "running", "waiting", "waitingForPause", "paused", "complete", "errored", "terminated"]
+                "enum": [
+                    "queued",
+                    "running",
+                    "waiting",
+                    "waitingForPause",
+                    "paused",
+                    "complete",
+                    "errored",
+                    "terminated",
+                ]
             },
             "output": _ANY,
             "error": {"type": ["object", "null"]},
@@ -94,7 +128,11 @@ _ANSWERS: Mapping[str, Any] = {
             **{name: _TIME for name in ("created_at", "started_at", "ended_at", "waiting_until", "kept_until")},
             "steps": {"type": "array", "items": {"type": "object"}},
             "executions": {"type": "array", "items": {"type": "object"}},
-            "breaks": {"type": "array", "items": {"type": "object"}, "description": "set on steps by POST …/break and not used up"},
+            "breaks": {
+                "type": "array",
+                "items": {"type": "object"},
+                "description": "set on steps by POST …/break and not used up",
+            },
         },
     },
     "Created": {
@@ -125,7 +163,11 @@ def describe(calls: tuple[Call, ...], version: str) -> dict[str, Any]:
             paths.setdefault(re.sub(r":\w+}", "}", call.path), {})[call.method.lower()] = _operation(call)
     return {
         "openapi": OPENAPI_VERSION,
-        "info": {"title": "Dynamic Workflows Playground", "version": version, "license": {"name": "MIT", "identifier": "MIT"}},
+        "info": {
+            "title": "Dynamic Workflows Playground",
+            "version": version,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
         "paths": paths,
         "components": {
             "schemas": {**_ANSWERS, **schemas},
@@ -138,7 +180,12 @@ def describe(calls: tuple[Call, ...], version: str) -> dict[str, Any]:
 
 
 def _operation(call: Call) -> dict[str, Any]:
-    refused = (*call.refuses, *(_REFUSED_BODY if call.body else ()), *(_REFUSED_CONTROL if call.control else ()), *(_REFUSED_KEY if call.key else ()))
+    refused = (
+        *call.refuses,
+        *(_REFUSED_BODY if call.body else ()),
+        *(_REFUSED_CONTROL if call.control else ()),
+        *(_REFUSED_KEY if call.key else ()),
+    )
     responses: dict[str, Any] = {str(call.answer): {"description": call.summary, **_content(call)}}
     for status in sorted({STATUS_OF[code] for code in refused}):
         codes = sorted({code for code in refused if STATUS_OF[code] == status})
@@ -147,7 +194,8 @@ def _operation(call: Call) -> dict[str, Any]:
             "content": {"application/json": {"schema": {"$ref": REF.format(name="Error")}}},
         }
     operation: dict[str, Any] = {
-        "operationId": ("tenants." if call.key else "") + f"{call.view.__module__.rpartition('.')[2]}.{call.view.__name__}",
+        "operationId": ("tenants." if call.key else "")
+        + f"{call.view.__module__.rpartition('.')[2]}.{call.view.__name__}",
         "summary": call.summary,
         "parameters": [
             *(
@@ -162,7 +210,9 @@ def _operation(call: Call) -> dict[str, Any]:
         "responses": responses,
     }
     if call.body is not None:
-        operation["requestBody"] = {"content": {"application/json": {"schema": {"$ref": REF.format(name=call.body.__name__)}}}}
+        operation["requestBody"] = {
+            "content": {"application/json": {"schema": {"$ref": REF.format(name=call.body.__name__)}}}
+        }
     elif call.path.endswith("/events/{type}"):
         operation["requestBody"] = {"description": "the payload", "content": {"application/json": {"schema": {}}}}
     elif call.view.__name__ == "store_new":

@@ -100,7 +100,9 @@ async def restart(context: Context, request: Request) -> Response:
     """Run again from the top, or from a step with what was stored before it."""
     row = await controlled(context, request)
     body = await bodies.read_object(request, RestartBody, BREAKS_BYTES + bodies.OVERHEAD_BYTES, may_be_empty=True)
-    return accepted(await context.engine.restart(row, from_step=step_key(body.from_step), new_breaks=breaks_of(body.breaks)))
+    return accepted(
+        await context.engine.restart(row, from_step=step_key(body.from_step), new_breaks=breaks_of(body.breaks))
+    )
 
 
 async def delete(context: Context, request: Request) -> Response:
@@ -118,7 +120,9 @@ async def kill_worker(context: Context, request: Request) -> Response:
 
 
 async def break_step(context: Context, request: Request) -> Response:
-    """Make the next attempts of a step fail, time out, be slow or return a value; `how` null clears it. Recorded as injected."""
+    """Make the next attempts of a step fail, time out, be slow or return a value; `how` null clears it. Recorded as
+    injected.
+    """
     row = await controlled(context, request)
     [new] = breaks_of([await bodies.read_object(request, BreakBody, breaks.VALUE_BYTES + bodies.OVERHEAD_BYTES)])
     return accepted(await context.engine.set_break(row, new))
@@ -148,7 +152,8 @@ async def controlled(context: Context, request: Request) -> InstanceRow:
 def breaks_of(given: list[BreakBody]) -> list[NewBreak]:
     """The breaks that a body sets."""
     return [
-        NewBreak(it.step.name, it.step.count, it.how, it.times, it.ms, None if it.value is msgspec.UNSET else it.value) for it in given
+        NewBreak(it.step.name, it.step.count, it.how, it.times, it.ms, None if it.value is msgspec.UNSET else it.value)
+        for it in given
     ]
 
 

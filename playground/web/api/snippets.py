@@ -69,7 +69,8 @@ def laid_out(raw: bytes, most: int) -> str:
         refused.met("value_bytes")
         raise refused
     if size <= INDENT_UP_TO_BYTES:
-        raw = msgspec.json.encode(msgspec.json.decode(raw))  # so that the same params have the same id however they were written
+        # So that the same params have the same id however they were written.
+        raw = msgspec.json.encode(msgspec.json.decode(raw))
     return pretty(raw)
 
 

@@ -1,14 +1,17 @@
-"""The live journal of one instance as Server-Sent Events: history, then what is committed, without a gap or a duplicate.
+"""The live journal of one instance as Server-Sent Events: history, then what is committed, without a gap or a
+duplicate.
 
-    retry: 1000   event: hello    {server_time, last_seq, status}              at once
-    id: 41        event: journal  [{event}, …, {event 41}]              one message per wake-up, its id that of the last
-                  event: ping     {server_time}                               every 15 s
-                  event: reset    an instance view, id its last_seq     the reader is ahead of the journal: begin anew from it
-                  event: end      {status, last_seq}                    after the final event; asked again with nothing new: 204
-    retry: 500    event: restart  {}                                    the server stops; come again
+    retry: 1000   event: hello    {server_time, last_seq, status}    at once
+    id: 41        event: journal  [{event}, …, {event 41}]           one message per wake-up, its id that of the last
+                  event: ping     {server_time}                      every 15 s
+                  event: reset    an instance view, id its last_seq  the reader is ahead of the journal:
+                                                                     begin anew from it
+                  event: end      {status, last_seq}                 after the final event;
+                                                                     asked again with nothing new: 204
+    retry: 500    event: restart  {}                                 the server stops; come again
 
-A reader pulls from the store by seq and is woken by it: no queue per client, so a slow one costs nothing but its socket, and one that
-does not read is dropped. Stored JSON is sent as it is stored.
+A reader pulls from the store by seq and is woken by it: no queue per client, so a slow one costs nothing but its
+socket, and one that does not read is dropped. Stored JSON is sent as it is stored.
 """
 
 import asyncio
@@ -34,7 +37,8 @@ BATCH_EVENTS = 500  # in one message
 PACE_SECONDS = 0.02  # a burst is gathered into a message per this time; one that comes alone goes out at once
 GRACE_SECONDS = 1.0  # to say goodbye when the server stops
 DELETED = "deleted"  # said in `end` of an instance that is gone
-# What the format takes as it is, but many a client for an end of a line (Python's splitlines, and so httpx): a tenant could speak to it in our name.
+# What the format takes as it is, but many a client for an end of a line (Python's splitlines, and so httpx): a tenant
+# could speak to it in our name.
 _LINE_ENDS = ((b"\xc2\x85", rb"\u0085"), (b"\xe2\x80\xa8", rb"\u2028"), (b"\xe2\x80\xa9", rb"\u2029"))
 ABORT = "playground.abort"  # where web/http/connections.py puts the connection's abort in the ASGI scope
 
@@ -52,7 +56,10 @@ class Streams:
         self._stopping.set()
 
     def respond(self, row: InstanceRow, after: int, view: dict[str, Any] | None, leave: Callable[[], None]) -> Response:
-        """The stream of an instance after a seq. `view` is set when the reader is ahead; `leave` is called when it is over."""
+        """The stream of an instance after a seq.
+
+        `view` is set when the reader is ahead; `leave` is called when it is over.
+        """
 
         def dropped() -> None:
             self.dropped += 1
@@ -64,7 +71,9 @@ class Streams:
         return ServerSentEvent(json.dumps({"server_time": self._now()}), event="ping", sep="\n")
 
     async def _messages(self, row: InstanceRow, after: int, view: dict[str, Any] | None) -> AsyncIterator[bytes]:
-        ready = _message("hello", {"server_time": self._now(), "last_seq": row.last_seq, "status": row.status}, retry=RETRY_MS)
+        ready = _message(
+            "hello", {"server_time": self._now(), "last_seq": row.last_seq, "status": row.status}, retry=RETRY_MS
+        )
         if view is not None:
             after = view["last_seq"]
             ready += _message("reset", view, id=after)
@@ -94,7 +103,9 @@ class Streams:
         finally:
             stopping.cancel()
 
-    async def _grown(self, grown: Callable[[int], Any], after: int, stopping: "asyncio.Future[Any]", pace: "_Pace") -> bool:
+    async def _grown(
+        self, grown: Callable[[int], Any], after: int, stopping: "asyncio.Future[Any]", pace: "_Pace"
+    ) -> bool:
         """Wait until the journal is longer than `after`; False when the server stops first."""
         growth = asyncio.ensure_future(grown(after))
         try:
@@ -117,7 +128,9 @@ class Streams:
 
 
 class _Pace:
-    """Lets two messages out at once and then one per PACE_SECONDS: a burst becomes fewer, larger ones (the leaky bucket of ITU-T I.371)."""
+    """Lets two messages out at once and then one per PACE_SECONDS: a burst becomes fewer, larger ones (the leaky bucket
+    of ITU-T I.371).
+    """
 
     def __init__(self) -> None:
         self._due = float("-inf")  # when the messages so far would have gone out, one per PACE_SECONDS
@@ -132,7 +145,9 @@ class _Pace:
 
 
 class _Stream(EventSourceResponse):
-    """sse-starlette's response, ended by our own event instead of its polling watcher, and aborted when its reader does not read."""
+    """sse-starlette's response, ended by our own event instead of its polling watcher, and aborted when its reader does
+    not read.
+    """
 
     def __init__(
         self,
@@ -170,7 +185,10 @@ class _Stream(EventSourceResponse):
 
 
 def _batch(rows: list[tuple[int, str, bytes]]) -> bytes:
-    return b"id: %d\nevent: journal\ndata: [%s]\n\n" % (rows[-1][0], _on_one_line(b",".join(text for _, _, text in rows)))
+    return b"id: %d\nevent: journal\ndata: [%s]\n\n" % (
+        rows[-1][0],
+        _on_one_line(b",".join(text for _, _, text in rows)),
+    )
 
 
 def _message(event: str, data: dict[str, Any], *, id: int | None = None, retry: int | None = None) -> bytes:

@@ -17,7 +17,8 @@ async def statuses(context: Context, request: Request) -> Response:
     ids = list(dict.fromkeys(filter(None, request.query_params.get("ids", "").split(","))))
     if not 1 <= len(ids) <= IDS_MOST:
         raise BadQuery(f"`ids` takes 1 to {IDS_MOST} ids of instances, with commas between.")
-    context.limits.reads.spend(request, context.addresses.of(request), len(ids) - 1)  # so that to try ids costs the same however they are tried
+    # So that to try ids costs the same however they are tried.
+    context.limits.reads.spend(request, context.addresses.of(request), len(ids) - 1)
     found = []
     for id in ids:
         try:

@@ -28,7 +28,10 @@ async def stream(context: Context, request: Request) -> Response:
 
 def _after(request: Request) -> int:
     """Where to go on: the Last-Event-ID of a reconnect wins over the address that the page was opened with."""
-    for name, text in (("Last-Event-ID", request.headers.get("last-event-id")), ("after", request.query_params.get("after"))):
+    for name, text in (
+        ("Last-Event-ID", request.headers.get("last-event-id")),
+        ("after", request.query_params.get("after")),
+    ):
         if text:
             if not (text.isascii() and text.isdigit() and len(text) <= 16):
                 raise BadQuery(f"`{name}` takes the seq of the last event received, a whole number.")

@@ -1,4 +1,6 @@
-"""A tenant's instances over the API, beyond what every instance has: start one or many, list them, move one to another version."""
+"""A tenant's instances over the API, beyond what every instance has: start one or many, list them, move one to another
+version.
+"""
 
 from typing import Any
 
@@ -47,7 +49,9 @@ class MigrateBody(msgspec.Struct, forbid_unknown_fields=True):
 async def create(context: Context, request: Request) -> Response:
     """Start an instance of the newest version, or of the one that is named."""
     tenant = await tenant_of(context, request)
-    body = await bodies.read_object(request, TenantCreateBody, context.settings.value_bytes + bodies.OVERHEAD_BYTES, may_be_empty=True)
+    body = await bodies.read_object(
+        request, TenantCreateBody, context.settings.value_bytes + bodies.OVERHEAD_BYTES, may_be_empty=True
+    )
     row = await context.tenants.create(tenant, _given(body.params), body.id, body.version)
     return created(row)
 
@@ -91,18 +95,25 @@ async def migrate(context: Context, request: Request) -> Response:
     body = await bodies.read_object(request, MigrateBody, bodies.OVERHEAD_BYTES)
     row = await context.store.find(tenant, request.path_params["id"])
     committed = await context.tenants.migrate(row, body.version, force=body.force)
-    context.log("tenant.migrated", tenant=tenant, instance=row.key, version=body.version, client=context.addresses.of(request))
+    context.log(
+        "tenant.migrated", tenant=tenant, instance=row.key, version=body.version, client=context.addresses.of(request)
+    )
     return accepted(committed)
 
 
 async def _key_of(context: Context, tenant: str, id: str | None) -> int | None:
-    """The place in the list of an instance. Ids go over the wire, since the store's own numbers would count everybody's."""
+    """The place in the list of an instance.
+
+    Ids go over the wire, since the store's own numbers would count everybody's.
+    """
     if id is None:
         return None
     try:
         return (await context.store.find(tenant, id)).key
     except InstanceNotFound:
-        raise BadQuery("`before` takes the id of the last instance that was listed; there is none of this id any more.") from None
+        raise BadQuery(
+            "`before` takes the id of the last instance that was listed; there is none of this id any more."
+        ) from None
 
 
 def _given(params: msgspec.Raw | msgspec.UnsetType) -> msgspec.Raw | None:
@@ -115,4 +126,9 @@ def _made(row: InstanceRow) -> dict[str, Any]:
 
 def _listed(row: InstanceRow) -> dict[str, Any]:
     times = {name: getattr(row, name) for name in ("created_at", "started_at", "ended_at")}
-    return {**_made(row), **times, "waiting_until": row.wait_until if row.status == ev.WAITING else None, "error": row.error}
+    return {
+        **_made(row),
+        **times,
+        "waiting_until": row.wait_until if row.status == ev.WAITING else None,
+        "error": row.error,
+    }

@@ -64,7 +64,13 @@ async def deploy(context: Context, request: Request) -> Response:
     checked = await refuse_bad(context, body.source, queue_names.of_tenant(tenant), body.class_name)
     version, fresh = await context.tenants.deploy(tenant, body.source, body.class_name)
     if fresh:
-        context.log("tenant.deployed", tenant=tenant, version=version.id, number=version.number, client=context.addresses.of(request))
+        context.log(
+            "tenant.deployed",
+            tenant=tenant,
+            version=version.id,
+            number=version.number,
+            client=context.addresses.of(request),
+        )
     shown = _version(version) | {"created": fresh, "diagnostics": checked.diagnostics, "outline": checked.outline}
     return json_response(shown, 201 if fresh else 200, FRESH)
 
@@ -99,12 +105,16 @@ async def delete_named_version(context: Context, request: Request) -> Response:
     workflow = request.path_params["name"]
     if workflow != MAIN:
         await tenant_of(context, request)
-        raise VersionNotFound(f'This tenant has no workflow "{workflow[:60]}"; what is deployed at /workflow is called "{MAIN}".')
+        raise VersionNotFound(
+            f'This tenant has no workflow "{workflow[:60]}"; what is deployed at /workflow is called "{MAIN}".'
+        )
     return await delete_version(context, request)
 
 
 async def delete_tenant(context: Context, request: Request) -> Response:
-    """Remove a tenant with everything it has; with `end=true` also while instances are unfinished, which are ended. For the operator."""
+    """Remove a tenant with everything it has; with `end=true` also while instances are unfinished, which are ended. For
+    the operator.
+    """
     await check_operator(context, request)
     tenant = names.check_name(request.path_params[TENANT], TENANT)
     await context.limits.changes.spend(request, context.addresses.of(request))
@@ -127,7 +137,9 @@ async def set_secret(context: Context, request: Request) -> Response:
     tenant = await tenant_of(context, request)
     body = await bodies.read_object(request, SecretBody, ESCAPED * SECRET_BYTES + bodies.OVERHEAD_BYTES)
     await context.tenants.set_secret(tenant, request.path_params["name"], body.value)
-    context.log("tenant.secret_set", tenant=tenant, name=request.path_params["name"], client=context.addresses.of(request))
+    context.log(
+        "tenant.secret_set", tenant=tenant, name=request.path_params["name"], client=context.addresses.of(request)
+    )
     return Response(status_code=204)
 
 
@@ -135,7 +147,9 @@ async def remove_secret(context: Context, request: Request) -> Response:
     """Remove a secret."""
     tenant = await tenant_of(context, request)
     await context.tenants.remove_secret(tenant, request.path_params["name"])
-    context.log("tenant.secret_removed", tenant=tenant, name=request.path_params["name"], client=context.addresses.of(request))
+    context.log(
+        "tenant.secret_removed", tenant=tenant, name=request.path_params["name"], client=context.addresses.of(request)
+    )
     return Response(status_code=204)
 
 

@@ -1,4 +1,6 @@
-"""A tenant's trigger: an address with a secret of its own, which starts an instance with whatever JSON is posted to it."""
+"""A tenant's trigger: an address with a secret of its own, which starts an instance with whatever JSON is posted to
+it.
+"""
 
 import base64
 import hashlib
@@ -42,7 +44,8 @@ async def remove(context: Context, request: Request) -> Response:
 async def pull(context: Context, request: Request) -> Response:
     """Start an instance; the body is its params, any JSON or nothing. No key is needed: the address is the secret.
 
-    Called again with the same `id`, or the same Idempotency-Key header, it starts nothing and answers with the instance that there is.
+    Called again with the same `id`, or the same Idempotency-Key header, it starts nothing and answers with the instance
+    that there is.
     """
     await context.limits.changes.take(f"hook:{context.addresses.of(request)}")
     try:
@@ -65,7 +68,9 @@ async def pull(context: Context, request: Request) -> Response:
 
 
 def _id_of(request: Request) -> str | None:
-    """The id that the instance is to have: the one in the address, or one made of the Idempotency-Key, which may be any text. None: any."""
+    """The id that the instance is to have: the one in the address, or one made of the Idempotency-Key, which may be any
+    text. None: any.
+    """
     id = request.query_params.get("id")
     key = request.headers.get("idempotency-key")
     if id is not None or key is None:

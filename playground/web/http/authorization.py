@@ -1,4 +1,5 @@
-"""Who may ask for what: anyone for an anonymous instance that they know the id of, a tenant's keys for what is its own, the operator for all.
+"""Who may ask for what: anyone for an anonymous instance that they know the id of, a tenant's keys for what is its own,
+the operator for all.
 
 A wrong key is answered alike whether there is such a tenant or not.
 """
@@ -19,19 +20,34 @@ from playground.web.instance_view import ANONYMOUS
 from playground.workflows import names
 
 TENANT = "tenant"  # the name of it in the address
-EVENTS_A_READ = 100  # of a journal: folded and shown they cost what a small page does, so each so many count as one more read
+# Of a journal: folded and shown they cost what a small page does, so each so many count as one more read.
+EVENTS_A_READ = 100
 BYTES_A_READ = 64 * 1024  # of an answer, which stays in memory until it is taken: so many alike
 
 # What proxies and tunnels write about whom they bring.
-_FORWARDING = ("x-forwarded-for", "forwarded", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via", "cf-connecting-ip")
-_FROM_PROXY = (
-    "A request from a trusted proxy's address (trusted_proxies, PLAYGROUND_TRUSTED_PROXIES) may have come from anywhere, so it needs the token also "
-    "on this machine: let the scraper send it, or set PLAYGROUND_METRICS=open where nobody else can reach /metrics."
+_FORWARDING = (
+    "x-forwarded-for",
+    "forwarded",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "via",
+    "cf-connecting-ip",
 )
-_NO_KEY = "This is a tenant's. Send `Authorization: Bearer KEY`, with a key that the operator made with `playground tenant-key create NAME`."
+_FROM_PROXY = (
+    "A request from a trusted proxy's address (trusted_proxies, PLAYGROUND_TRUSTED_PROXIES) may have come from "
+    "anywhere, so it needs the token also on this machine: let the scraper send it, or set PLAYGROUND_METRICS=open "
+    "where nobody else can reach /metrics."
+)
+_NO_KEY = (
+    "This is a tenant's. Send `Authorization: Bearer KEY`, with a key that the operator made with `playground "
+    "tenant-key create NAME`."
+)
 _WRONG_KEY = "This is not a key of this tenant."
 _CLOSED = " This server has none, so these pages are closed; start it with `--operator-token`."
-_MADE = " It was made at the start: open the operator's link that the server printed then, or send the token at its end."
+_MADE = (
+    " It was made at the start: open the operator's link that the server printed then, or send the token at its end."
+)
 _REVOKED = "This key has been revoked. Ask the operator for another."
 
 
@@ -48,7 +64,10 @@ async def find(context: Context, request: Request) -> InstanceRow:
 async def spend_reading(
     context: Context, request: Request, row: InstanceRow, *, events: int = 0, size: int = 0
 ) -> None:
-    """Count the reading of so many events of an instance, or of an answer of so many bytes, as what it costs. Raises TooMany."""
+    """Count the reading of so many events of an instance, or of an answer of so many bytes, as what it costs.
+
+    Raises TooMany.
+    """
     reads = events // EVENTS_A_READ + size // BYTES_A_READ
     if not reads:
         return
@@ -81,8 +100,8 @@ async def tenant_of(context: Context, request: Request) -> str:
 
 
 async def check_operator(context: Context, request: Request) -> None:
-    """Let the request pass when it carries the operator's token: as a bearer's, as the password of a browser's own dialog,
-    or in the cookie of a browser that was signed in with the link of the start.
+    """Let the request pass when it carries the operator's token: as a bearer's, as the password of a browser's own
+    dialog, or in the cookie of a browser that was signed in with the link of the start.
 
     Raises:
         NoOperatorToken, WrongOperatorToken
@@ -130,7 +149,9 @@ async def check_metrics(context: Context, request: Request) -> None:
 
 
 def _is_direct(context: Context, request: Request) -> bool:
-    """Whether it comes from this machine, was asked for under a name of it, and no proxy says that it brought it from elsewhere."""
+    """Whether it comes from this machine, was asked for under a name of it, and no proxy says that it brought it from
+    elsewhere.
+    """
     if request.client is None or any(name in request.headers for name in _FORWARDING):
         return False
     try:

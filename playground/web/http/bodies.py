@@ -1,4 +1,6 @@
-"""Reading request bodies: JSON of a limited size and depth, strict (RFC 8259: no NaN, no lone surrogates), each fault its own sentence."""
+"""Reading request bodies: JSON of a limited size and depth, strict (RFC 8259: no NaN, no lone surrogates), each fault
+its own sentence.
+"""
 
 import asyncio
 import json
@@ -104,7 +106,9 @@ async def checked(raw: bytes) -> msgspec.Raw:
 
 
 async def read_object(request: Request, kind: type[Body], most: int, *, may_be_empty: bool = False) -> Body:
-    """The body as a `kind`, whose fields are the only ones allowed. With `may_be_empty`, no body at all is an empty object.
+    """The body as a `kind`, whose fields are the only ones allowed.
+
+    With `may_be_empty`, no body at all is an empty object.
 
     Raises:
         TooLarge, NotJson: see `read_json`.
@@ -123,7 +127,10 @@ async def read_short(request: Request, kind: type[Body]) -> Body:
 
 
 def check(raw: bytes, what: str = "body") -> msgspec.Raw:
-    """The same text, once it is known to be strict JSON; no value of it is made. Raises NotJson, with line and column where that is known."""
+    """The same text, once it is known to be strict JSON; no value of it is made.
+
+    Raises NotJson, with line and column where that is known.
+    """
     _check_text(raw, what)
     _read(raw, msgspec.Raw, what)
     return msgspec.Raw(raw)
@@ -144,12 +151,16 @@ def _object(raw: bytes, kind: type[Body]) -> Body:
         _read(raw, msgspec.Raw, "body")  # what is no JSON at all is told so first
         first = raw.lstrip()[:1]
         if first != b"{":
-            raise NotAnObject(f"The body is {_CALLED.get(first, 'a number')}; this call takes a JSON object with {_fields(kind)}.") from None
+            raise NotAnObject(
+                f"The body is {_CALLED.get(first, 'a number')}; this call takes a JSON object with {_fields(kind)}."
+            ) from None
         raise BadBody(f"The body does not fit: {error}. This call takes {_fields(kind)}.") from None
 
 
 def _check_text(raw: bytes, what: str) -> None:
-    """Refuse what the parser does not look at in text that it passes over: bytes that are no characters, and numbers that no number can hold."""
+    """Refuse what the parser does not look at in text that it passes over: bytes that are no characters, and numbers
+    that no number can hold.
+    """
     if not raw.strip():
         raise NotJson(f"The {what} is empty; this call takes JSON.")
     if not raw.isascii():
@@ -170,7 +181,10 @@ def _may_overflow(raw: bytes) -> bool:
     if many or not any(exponents):
         return many
     alike = b" " + alike
-    return any(_LARGE_EXPONENT.search(alike, begin, begin + _PIECE_BYTES + 3 * _DIGITS) for begin in range(0, len(alike), _PIECE_BYTES))
+    return any(
+        _LARGE_EXPONENT.search(alike, begin, begin + _PIECE_BYTES + 3 * _DIGITS)
+        for begin in range(0, len(alike), _PIECE_BYTES)
+    )
 
 
 def _read(raw: bytes, kind: Any, what: str) -> Any:
@@ -187,7 +201,10 @@ def _read(raw: bytes, kind: Any, what: str) -> Any:
 
 
 def _why(raw: bytes, what: str, error: msgspec.DecodeError) -> NotJson:
-    """What is wrong, with a place. The strict parser knows bytes only, so the standard library's is asked for line and column of what is short."""
+    """What is wrong, with a place.
+
+    The strict parser knows bytes only, so the standard library's is asked for line and column of what is short.
+    """
     if len(raw) > ASIDE_BYTES:
         return _placed(raw, what, error)
     try:
@@ -202,7 +219,8 @@ def _why(raw: bytes, what: str, error: msgspec.DecodeError) -> NotJson:
         return _long_number(raw, what) or NotJson(f"The {what} can't be kept as JSON: {refusal}.")
     if _SURROGATE_ESCAPE.search(raw):
         return NotJson(
-            f"The {what} has a string with half of a surrogate pair (\\ud800 to \\udfff alone), which is not a character."
+            f"The {what} has a string with half of a surrogate pair (\\ud800 to \\udfff alone), which is not a "
+            "character."
         )
     return _long_number(raw, what) or NotJson(f"The {what} is not JSON that can be kept: {error}.")
 
@@ -244,7 +262,8 @@ def _too_deep(what: str) -> NotJson:
 
 def _too_large(most: int) -> TooLarge:
     return TooLarge(
-        f"The body is larger than {most:,} bytes, the limit of this call. Keep large data elsewhere and send its address.",
+        f"The body is larger than {most:,} bytes, the limit of this call. Keep large data elsewhere and send its "
+        "address.",
         limit=most,
         setting="body_bytes",
     )

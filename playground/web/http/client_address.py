@@ -1,4 +1,5 @@
-"""Whose request it is: the client's address, taken from X-Forwarded-For only where a proxy that is named in the settings wrote it.
+"""Whose request it is: the client's address, taken from X-Forwarded-For only where a proxy that is named in the
+settings wrote it.
 
 IPv6 clients are told apart by their /64, since one household or host owns a whole one.
 """
@@ -38,7 +39,8 @@ class Addresses:
                 networks.append(ipaddress.ip_network(part, strict=False))
             except ValueError:
                 raise BadSetting(
-                    f"{named('trusted_proxies')} has {part!r}; it takes addresses or networks such as 10.0.0.0/8, separated by commas"
+                    f"{named('trusted_proxies')} has {part!r}; it takes addresses or networks such as 10.0.0.0/8, "
+                    "separated by commas"
                 ) from None
         return cls(tuple(networks))
 
@@ -55,7 +57,9 @@ class Addresses:
         return found is not None and any(found in network for network in self.trusted)
 
     def client(self, peer: str, forwarded: Iterable[str]) -> str:
-        """The nearest address that is not a trusted proxy's, walking from the peer back along what the proxies wrote."""
+        """The nearest address that is not a trusted proxy's, walking from the peer back along what the proxies
+        wrote.
+        """
         found = _parse(peer)
         if found is None:
             return peer[:64] or LOCAL

@@ -1,4 +1,6 @@
-"""uvicorn's HTTP protocol with what it lacks for strangers: limits on the head and on slow requests, and a way to cut a connection off."""
+"""uvicorn's HTTP protocol with what it lacks for strangers: limits on the head and on slow requests, and a way to cut a
+connection off.
+"""
 
 import asyncio
 import re
@@ -20,7 +22,9 @@ from playground.workflows.errors import setting_sentence, variable_of
 LINE_BYTES = 64  # of the request line and line ends, beside its address and headers
 ADDRESS_BYTES = 65_535  # httptools keeps places within an address in 16 bits; /new carries a source in its address
 
-AHEAD = 32  # requests that may wait on a connection for the answers before them; thousands fit into one read, and each takes a kilobyte here
+# Requests that may wait on a connection for the answers before them; thousands fit into one read, and each takes a
+# kilobyte here.
+AHEAD = 32
 
 FIELDS = 200  # headers of a request
 TAKEN_BYTES = 128 * 1024  # of a large answer that a client must at least take in the time that one may not read
@@ -36,15 +40,19 @@ _REFUSED = (
     b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\ncache-control: no-store\r\n"
     b"x-content-type-options: nosniff\r\ncontent-security-policy: default-src 'none'; frame-ancestors 'none'\r\n"
 )
-_TOO_SLOW = "The {what} of the request took longer than {seconds:g} s to arrive, which is the limit here. Send it again, or less at once."
+_TOO_SLOW = (
+    "The {what} of the request took longer than {seconds:g} s to arrive, which is the limit here. Send it again, or "
+    "less at once."
+)
 
 
 @dataclass(frozen=True)
 class Connections:
-    """What a connection may cost: bytes and seconds of a request's head, seconds of its body and without taking an answer, and how many an address may
-    have open.
+    """What a connection may cost: bytes and seconds of a request's head, seconds of its body and without taking an
+    answer, and how many an address may have open.
 
-    Proxies that are trusted bring many people's connections, so theirs are not counted. `refused` is told of each request that is refused here.
+    Proxies that are trusted bring many people's connections, so theirs are not counted. `refused` is told of each
+    request that is refused here.
     """
 
     head_bytes: int
@@ -133,7 +141,9 @@ class Protocol(HttpToolsProtocol):
         self._forget()
 
     def _forget(self) -> None:
-        """Let go of everything, so that it is all freed at once: a timer would hold it for a minute, and a circle until the next collection of garbage."""
+        """Let go of everything, so that it is all freed at once: a timer would hold it for a minute, and a circle until
+        the next collection of garbage.
+        """
         self._unset_keepalive_if_required()  # which uvicorn leaves running after a reset
         self.pipeline.clear()
         self.cycle = self.scope = self.headers = None  # type: ignore[assignment]  # the scope knows our _abort
@@ -154,7 +164,10 @@ class Protocol(HttpToolsProtocol):
         self._stop_watching()
 
     def _watch(self, before: int | None = None) -> None:
-        """Cut off who takes nothing, or next to nothing, of what is held for it. An event stream sees to it by itself, earlier."""
+        """Cut off who takes nothing, or next to nothing, of what is held for it.
+
+        An event stream sees to it by itself, earlier.
+        """
         left = self.transport.get_write_buffer_size()
         if before is not None and left > before - TAKEN_BYTES:
             self._tell(408, "stream_send_seconds")
@@ -210,7 +223,9 @@ class Protocol(HttpToolsProtocol):
             self.cycle.send = _UntilClosed(self.cycle)  # type: ignore[method-assign]
 
     def _check_head(self) -> None:
-        """What the parser lets pass and a proxy before it might read otherwise (RFC 9112, 3.2 and 2.3), or that costs too much. Raises ValueError."""
+        """What the parser lets pass and a proxy before it might read otherwise (RFC 9112, 3.2 and 2.3), or that costs
+        too much. Raises ValueError.
+        """
         version = self.parser.get_http_version()
         hosts = [value for name, value in self.headers if name == b"host"]
         if version not in ("1.0", "1.1") or len(hosts) > 1 or (version == "1.1" and not hosts):
@@ -238,10 +253,13 @@ class Protocol(HttpToolsProtocol):
         connections = self._connections
         if self._in_head:
             said = _TOO_SLOW.format(what="head", seconds=connections.head_seconds)
-            self._refuse(408, "too_slow", said, "head_seconds" if self._head_bytes else "")  # browsers open connections ahead of need
+            # Browsers open connections ahead of need.
+            self._refuse(408, "too_slow", said, "head_seconds" if self._head_bytes else "")
             return
         if self.cycle is not None and not self.cycle.response_started:
-            self._refuse(408, "too_slow", _TOO_SLOW.format(what="body", seconds=connections.body_seconds), "body_seconds")
+            self._refuse(
+                408, "too_slow", _TOO_SLOW.format(what="body", seconds=connections.body_seconds), "body_seconds"
+            )
         self._abort(flush=True)
 
     def _refuse(self, status: int, code: str, message: str, setting: str, retry_after: int | None = None) -> None:
@@ -250,7 +268,9 @@ class Protocol(HttpToolsProtocol):
             return
         cycle = self.cycle
         if cycle is None or cycle.response_complete or not (self._in_head or cycle.response_started):
-            details = ({"setting": setting, "variable": variable_of(setting)} if setting else {}) | ({} if retry_after is None else {"retry_after": retry_after})
+            details = ({"setting": setting, "variable": variable_of(setting)} if setting else {}) | (
+                {} if retry_after is None else {"retry_after": retry_after}
+            )
             if setting and setting not in message:
                 message = f"{message} {setting_sentence(setting)}"
             body = msgspec.json.encode({"error": {"code": code, "message": message, **details}})
@@ -267,7 +287,10 @@ class Protocol(HttpToolsProtocol):
         self._connections.refused(status, setting, self._counted or str(peer[0] if isinstance(peer, tuple) else peer))
 
     def _abort(self, *, flush: bool = False) -> None:
-        """Cut the connection off. Closing would wait until the client has taken what is buffered, which it may never do: `flush` is for little."""
+        """Cut the connection off.
+
+        Closing would wait until the client has taken what is buffered, which it may never do: `flush` is for little.
+        """
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()

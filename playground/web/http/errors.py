@@ -1,6 +1,8 @@
-"""What a refused request is answered with: one table from an error's code to its HTTP status, and the one place that renders it.
+"""What a refused request is answered with: one table from an error's code to its HTTP status, and the one place that
+renders it.
 
-Browsers get a page, everyone else JSON: `{"error": {"code", "message", ...details}}`. Each refusal is one line in the log.
+Browsers get a page, everyone else JSON: `{"error": {"code", "message", ...details}}`. Each refusal is one line in the
+log.
 """
 
 from collections.abc import Mapping

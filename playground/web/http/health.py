@@ -22,10 +22,15 @@ ANSWER_SECONDS = 5.0  # that the database has
 
 
 async def readyz(context: Context, request: Request) -> Response:
-    """Whether new runs can begin and go on. If not, 503 with the reasons; whoever sends traffic here should send it elsewhere, and restart nothing."""
+    """Whether new runs can begin and go on. If not, 503 with the reasons; whoever sends traffic here should send it
+    elsewhere, and restart nothing.
+    """
     reasons = [reason async for reason in _reasons(context)]
     if reasons:
-        raise Busy("Not ready. " + " ".join(why for _, why in reasons), reasons=[{"what": what, "why": why} for what, why in reasons])
+        raise Busy(
+            "Not ready. " + " ".join(why for _, why in reasons),
+            reasons=[{"what": what, "why": why} for what, why in reasons],
+        )
     return json_response({"status": "ready"}, headers=FRESH)
 
 
@@ -33,7 +38,13 @@ async def _reasons(context: Context) -> AsyncIterator[tuple[str, str]]:
     settings, store = context.settings, context.store
     free = disk.free_bytes(settings.database)
     if free is not None and free < settings.free_disk_bytes:
-        yield "disk", f"The database's disk has {free:,} bytes left, and below {settings.free_disk_bytes:,} (free_disk_bytes) nothing new is started."
+        yield (
+            "disk",
+            (
+                f"The database's disk has {free:,} bytes left, and below {settings.free_disk_bytes:,} "
+                "(free_disk_bytes) nothing new is started."
+            ),
+        )
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             await store.oldest_due()
@@ -46,14 +57,20 @@ async def _reasons(context: Context) -> AsyncIterator[tuple[str, str]]:
         except (StoreError, JournalError, TimeoutError) as error:
             yield "commits", f"Commits fail: {error or 'the database does not answer'}."
     if descriptors.nearly_all():
-        yield "descriptors", f"{descriptors.in_use():,} of {descriptors.limit():,} files and connections that may be open are."
+        yield (
+            "descriptors",
+            f"{descriptors.in_use():,} of {descriptors.limit():,} files and connections that may be open are.",
+        )
     if context.engine.sandbox.zygote is None:
         yield "isolation", "There is no fork server, so that no worker can be had; it is tried again and again."
 
 
 async def healthz(context: Context, request: Request) -> Response:
-    """That the server is alive, whatever it can do (`/readyz` says that): the isolation tier, the store, versions and the depth of the queue."""
-    counts = await context.store.count(tenant=ANONYMOUS)  # what tenants have is told to them, and to the operator at /tenants
+    """That the server is alive, whatever it can do (`/readyz` says that): the isolation tier, the store, versions and
+    the depth of the queue.
+    """
+    # What tenants have is told to them, and to the operator at /tenants.
+    counts = await context.store.count(tenant=ANONYMOUS)
     answer = {
         "status": "ok",
         "version": context.version,

@@ -1,8 +1,9 @@
 """Under which names this server may be asked for.
 
-A website can point a name of its own at 127.0.0.1, or at an address of the visitor's network (DNS rebinding). For the browser its pages and this
-server are then one site, and may do here all that the visitor may. What gives them away is the Host header, which still has their name; a number or
-a name of loopback stands there only where somebody asked for this machine. So do Jupyter, Vite and Django (`allowedHosts`, `ALLOWED_HOSTS`).
+A website can point a name of its own at 127.0.0.1, or at an address of the visitor's network (DNS rebinding). For the
+browser its pages and this server are then one site, and may do here all that the visitor may. What gives them away is
+the Host header, which still has their name; a number or a name of loopback stands there only where somebody asked for
+this machine. So do Jupyter, Vite and Django (`allowedHosts`, `ALLOWED_HOSTS`).
 """
 
 import ipaddress
@@ -24,13 +25,18 @@ ANY = "*"
 _NAME = re.compile(r"\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _ONLY = "This server answers to localhost, 127.0.0.1 and [::1]{others}, not to {name}. "
 _UNPROTECTED = "It runs code without isolation, so no other name is answered."
-_CURE = "Any website can point a name at this machine; where this one is its own, start the server with --allowed-hosts {name}."
+_CURE = (
+    "Any website can point a name at this machine; where this one is its own, start the server with --allowed-hosts "
+    "{name}."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """Decides. `names` are answered beside loopback's and the number that the connection came to; one that begins with a dot stands for all that end
-    so, too. Without `names` (None) every name is answered. `cure` is what the refused are told to do.
+    """Decides.
+
+    `names` are answered beside loopback's and the number that the connection came to; one that begins with a dot stands
+    for all that end so, too. Without `names` (None) every name is answered. `cure` is what the refused are told to do.
     """
 
     names: frozenset[str] | None
@@ -79,7 +85,8 @@ def parse(setting: str) -> frozenset[str]:
     for name in listed - {ANY}:
         if not (_NAME.fullmatch(name) or _number(name)):
             raise BadSetting(
-                f"{named('allowed_hosts')} has {name!r}; it takes names such as play.example, without scheme and port, .example for all of a domain, or * for any"
+                f"{named('allowed_hosts')} has {name!r}; it takes names such as play.example, without scheme and port, "
+                ".example for all of a domain, or * for any"
             )
     return frozenset(listed)
 
@@ -108,7 +115,9 @@ def is_loopback_name(name: str) -> bool:
 
 
 def is_own(name: str, request: Request) -> bool:
-    """Whether it can only be this machine's, as the one who asks sees it: loopback's, or the very number that the connection came to."""
+    """Whether it can only be this machine's, as the one who asks sees it: loopback's, or the very number that the
+    connection came to.
+    """
     came_to, _ = request.scope.get("server") or ("", None)
     number = _number(name)
     return is_loopback_name(name) or (number is not None and number == _number(came_to))

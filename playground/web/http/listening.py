@@ -1,4 +1,7 @@
-"""The address the server listens on. Apart from server.py, so that a port that is taken is known before anything large is read."""
+"""The address the server listens on.
+
+Apart from server.py, so that a port that is taken is known before anything large is read.
+"""
 
 import errno
 import ipaddress
@@ -34,7 +37,9 @@ def listen(host: str, port: int) -> socket.socket:
             if error.errno == errno.EADDRINUSE
             else "choose another with --host or --port"
         )
-        raise CannotListen(f"can't listen on {host} port {port}: {os.strerror(error.errno or 0).lower()}; {cure}") from None
+        raise CannotListen(
+            f"can't listen on {host} port {port}: {os.strerror(error.errno or 0).lower()}; {cure}"
+        ) from None
     sock.setblocking(False)
     return sock
 
@@ -51,7 +56,9 @@ def is_loopback(host: str) -> bool:
 
 def _found(host: str, port: int) -> tuple[socket.AddressFamily, socket.SocketKind, int, Any]:
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
     except OSError:
         raise CannotListen(f"--host {host!r} is not an address of this machine") from None
     return family, kind, protocol, address

@@ -1,7 +1,8 @@
 """`/metrics`: what an operator watches, in Prometheus' text, made from the table METRICS when it is asked for.
 
-Nothing here runs while the playground works: each room keeps plain numbers, and reading them is all that a scrape does. Instances are counted
-by the store's tally, and the oldest due one is found by an index, so that millions of rows cost a scrape nothing.
+Nothing here runs while the playground works: each room keeps plain numbers, and reading them is all that a scrape does.
+Instances are counted by the store's tally, and the oldest due one is found by an index, so that millions of rows cost a
+scrape nothing.
 """
 
 import platform
@@ -34,7 +35,9 @@ STORE = "Of the database: every node on it tells the same, so take one of them, 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is read from: the parts of the application, its instances by status, and when that which is due for longest fell due."""
+    """What is read from: the parts of the application, its instances by status, and when that which is due for longest
+    fell due.
+    """
 
     context: Context
     instances: Mapping[str, int]
@@ -109,7 +112,8 @@ def _isolation(facts: Facts) -> dict[str, str]:
 
 METRICS: tuple[Row, ...] = (
     Row("build_info", INFO, "Versions of the playground, Python and SQLite; always 1.", _build),
-    Row("isolation_info", INFO, "The tier of isolation that held when the server tried to break out at its start; always 1.", _isolation),
+    Row("isolation_info", INFO,
+        "The tier of isolation that held when the server tried to break out at its start; always 1.", _isolation),
     Row("instances", GAUGE, "Instances in the database by status, everybody's.",
         lambda it: _statuses(it.instances), "status", STORE),
     Row("queue_depth", GAUGE, "Instances that wait for a worker.",
@@ -117,34 +121,45 @@ METRICS: tuple[Row, ...] = (
     Row("queue_oldest_seconds", GAUGE,
         "How long the instance that is due for longest has waited for a worker; 0 when none is due.",
         _oldest, whose=STORE),
-    Row("commit_seconds", HISTOGRAM, "How long a commit kept the oldest of its calls waiting until all was on the disk.",
+    Row("commit_seconds", HISTOGRAM,
+        "How long a commit kept the oldest of its calls waiting until all was on the disk.",
         lambda it: it.context.store.measures.seconds),
-    Row("commits", COUNTER, "Commits that are durable; many calls may share one.", lambda it: it.context.store.measures.commits),
+    Row("commits", COUNTER, "Commits that are durable; many calls may share one.",
+        lambda it: it.context.store.measures.commits),
     Row("events", COUNTER, "Journal events that are durable.", lambda it: it.context.store.measures.events),
-    Row("commit_failures", COUNTER, "Commits that the database refused.", lambda it: it.context.store.measures.failures),
+    Row("commit_failures", COUNTER, "Commits that the database refused.",
+        lambda it: it.context.store.measures.failures),
     Row("database_bytes", GAUGE, "Size of the database's files.",
         lambda it: disk.used_bytes(it.context.settings.database), whose=STORE),
     Row("disk_free_bytes", GAUGE, "Room on the disk of the database.",
         lambda it: disk.free_bytes(it.context.settings.database), whose=STORE),
     Row("executions", COUNTER, "Executions begun.", lambda it: it.context.engine.counts.begun),
-    Row("executions_ended", COUNTER, "Executions ended, by reason as in `execution_ended`; `operation`: paused, terminated or the like; "
-        "`failed`: by a fault of the server's.", lambda it: _reasons(it.context.engine.counts.ended), "reason"),
+    Row("executions_ended", COUNTER,
+        "Executions ended, by reason as in `execution_ended`; `operation`: paused, terminated or the like; `failed`: "
+        "by a fault of the server's.", lambda it: _reasons(it.context.engine.counts.ended), "reason"),
     Row("workers_running", GAUGE, "Instances that have a worker now.", lambda it: it.context.engine.running()),
     Row("worker_slots", GAUGE, "Instances that may have a worker at once.", lambda it: it.context.settings.slots),
     Row("workers_parked", GAUGE, "Isolated workers that are ready now.", lambda it: it.context.engine.sandbox.parked),
     Row("worker_starts", COUNTER, "Workers handed out, for executions and for checks of source.",
         lambda it: it.context.engine.sandbox.counts.starts),
-    Row("worker_ends", COUNTER, "Ends of such workers as the kernel tells them; a signal is most often the server's own, once the work is done.",
-        lambda it: _causes(it.context.engine.sandbox.counts.ends), "cause"),
-    Row("zygote_starts", COUNTER, "Fork servers that took over: at the start, since the one before died, or in its time.",
+    Row("worker_ends", COUNTER,
+        "Ends of such workers as the kernel tells them; a signal is most often the server's own, once the work is "
+        "done.", lambda it: _causes(it.context.engine.sandbox.counts.ends), "cause"),
+    Row("zygote_starts", COUNTER,
+        "Fork servers that took over: at the start, since the one before died, or in its time.",
         lambda it: _zygotes(it.context.engine.sandbox.counts.zygotes), "cause"),
-    Row("fork_failures", COUNTER, "Workers that could not be forked or locked.", lambda it: it.context.engine.sandbox.counts.fork_failures),
-    Row("limits_hit", COUNTER, "Limits that somebody met, by setting; `protocol`: a worker that said what no honest one says.",
+    Row("fork_failures", COUNTER, "Workers that could not be forked or locked.",
+        lambda it: it.context.engine.sandbox.counts.fork_failures),
+    Row("limits_hit", COUNTER,
+        "Limits that somebody met, by setting; `protocol`: a worker that said what no honest one says.",
         lambda it: _limits(it.context.engine.counts.limits), "limit"),
     Row("streams_open", GAUGE, "Event streams open now.", lambda it: it.context.limits.streams.total()),
-    Row("streams_dropped", COUNTER, "Event streams cut off because their reader did not read.", lambda it: it.context.streams.dropped),
-    Row("requests", COUNTER, "Requests answered, by class of status.", lambda it: _classes(it.context.requests.answered), "status"),
-    Row("request_seconds", HISTOGRAM, "Time from a request to the head of its answer.", lambda it: it.context.requests.seconds),
+    Row("streams_dropped", COUNTER, "Event streams cut off because their reader did not read.",
+        lambda it: it.context.streams.dropped),
+    Row("requests", COUNTER, "Requests answered, by class of status.",
+        lambda it: _classes(it.context.requests.answered), "status"),
+    Row("request_seconds", HISTOGRAM, "Time from a request to the head of its answer.",
+        lambda it: it.context.requests.seconds),
 )  # fmt: skip
 
 

@@ -1,4 +1,6 @@
-"""The registry that a scrape is written from: what is handed in then, and what the library itself knows of this process."""
+"""The registry that a scrape is written from: what is handed in then, and what the library itself knows of this
+process.
+"""
 
 from collections.abc import Iterable
 

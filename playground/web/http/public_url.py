@@ -1,8 +1,11 @@
-"""Under which name the world reaches this server. Absolute addresses in pages (canonical links, pictures for previews) come from here only.
+"""Under which name the world reaches this server.
 
-The Host header is written by whoever asks. Put into a page that something on the way keeps, it would send other readers elsewhere. So
-absolute addresses are made from the setting `public_url`; without it, from the request only where the header can name nobody else:
-loopback, or the very address that the connection came to. In every other case pages go without.
+Absolute addresses in pages (canonical links, pictures for previews) come from here only.
+
+The Host header is written by whoever asks. Put into a page that something on the way keeps, it would send other readers
+elsewhere. So absolute addresses are made from the setting `public_url`; without it, from the request only where the
+header can name nobody else: loopback, or the very address that the connection came to. In every other case pages go
+without.
 """
 
 import re
@@ -35,7 +38,9 @@ class PublicUrl:
         parts = urlsplit(setting)
         rest = parts.path.strip("/") or parts.query or parts.fragment
         if parts.scheme not in ("http", "https") or rest or not _HOST.fullmatch(parts.netloc):
-            raise BadSetting(f"{named('public_url')} is {setting!r}; it takes the root of a site, such as https://play.example")
+            raise BadSetting(
+                f"{named('public_url')} is {setting!r}; it takes the root of a site, such as https://play.example"
+            )
         return cls(f"{parts.scheme}://{parts.netloc.lower()}")
 
     def of(self, request: Request) -> str | None:

@@ -13,7 +13,9 @@ def moment(request: Request, row: InstanceRow) -> int | None:
     try:
         return whole_number(request, "at", 0, least=1, most=row.last_seq)
     except BadQuery:
-        raise BadQuery(f"`at` takes the seq of an event of this instance: a whole number from 1 to {row.last_seq}, its newest.") from None
+        raise BadQuery(
+            f"`at` takes the seq of an event of this instance: a whole number from 1 to {row.last_seq}, its newest."
+        ) from None
 
 
 def whole_number(request: Request, name: str, default: int, *, least: int = 0, most: int = 2**53) -> int:

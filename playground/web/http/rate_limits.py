@@ -23,14 +23,26 @@ REST_SECONDS = 10  # what an address with too much open is told to wait
 STARTS = "{limit} runs in a minute from your address, which is the limit here. You can run again in {wait} s."
 CHECKS = "{limit} checks in a minute from your address, which is the limit here. The next is possible in {wait} s."
 SNIPPETS = "{limit} links in a minute from your address, which is the limit here. You can share again in {wait} s."
-CARDS = "{limit} new pictures of links in a minute for your address, which is the limit here. The next is possible in {wait} s."
+CARDS = (
+    "{limit} new pictures of links in a minute for your address, which is the limit here. The next is possible in "
+    "{wait} s."
+)
 CHANGES = "{limit} changes in a minute from your address, which is the limit here. The next is possible in {wait} s."
-READS = "{limit} requests in a minute from your address, which is the limit here. Ask less often; the next is possible in {wait} s."
+READS = (
+    "{limit} requests in a minute from your address, which is the limit here. Ask less often; the next is possible in "
+    "{wait} s."
+)
 STORED = "What your address has stored in a day is at its limit of {limit:,} bytes. You can run again in {hours} h."
-CONNECTIONS = "{limit} connections are open from your address, which is the limit here. Close some, or ask again in {wait} s."
+CONNECTIONS = (
+    "{limit} connections are open from your address, which is the limit here. Close some, or ask again in {wait} s."
+)
 TENANTS = "{limit} requests of this tenant in a minute, which is the limit here. The next is possible in {wait} s."
-CHAOS = "{limit} chaos runs in an hour from your address, which is the limit here. The next is possible in {minutes} min."
-STREAMS = "{limit} event streams are open from your address, which is the limit here. Close a tab, or ask again in {wait} s."
+CHAOS = (
+    "{limit} chaos runs in an hour from your address, which is the limit here. The next is possible in {minutes} min."
+)
+STREAMS = (
+    "{limit} event streams are open from your address, which is the limit here. Close a tab, or ask again in {wait} s."
+)
 
 
 class Counted(Protocol):
@@ -121,7 +133,10 @@ class PerMinuteOfAll:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """So many of `limit` are `left`; the first of those used is given back in `reset` seconds. `setting` is the limit's name."""
+    """So many of `limit` are `left`; the first of those used is given back in `reset` seconds.
+
+    `setting` is the limit's name.
+    """
 
     setting: str
     limit: int
@@ -131,7 +146,9 @@ class Allowance:
 
 
 def headers(request: Request) -> dict[str, str]:
-    """What a request was counted against, as the fields of draft-ietf-httpapi-ratelimit-headers-10: a policy for each limit, and what is left of it."""
+    """What a request was counted against, as the fields of draft-ietf-httpapi-ratelimit-headers-10: a policy for each
+    limit, and what is left of it.
+    """
     spent: list[Allowance] = list(request.scope.get(SPENT, {}).values())
     if not spent:
         return {}

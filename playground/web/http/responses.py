@@ -15,7 +15,9 @@ FOR_GOOD = "public, max-age=31536000, immutable"
 
 
 def wants_html(request: Request) -> bool:
-    """True for a browser, which names HTML among what it accepts, and for who names nothing at all; never for the API."""
+    """True for a browser, which names HTML among what it accepts, and for who names nothing at all;
+    never for the API.
+    """
     accept = request.headers.get("accept")
     return (accept is None or "text/html" in accept) and not request.url.path.startswith("/api/")
 
@@ -27,11 +29,18 @@ def json_response(tree: Any, status: int = 200, headers: Mapping[str, str] | Non
 
 
 def json_bytes(content: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON answer that is encoded already. A large one is sent as it is: to compress it would keep all others waiting."""
+    """A JSON answer that is encoded already.
+
+    A large one is sent as it is: to compress it would keep all others waiting.
+    """
     as_it_is = {"Content-Encoding": "identity"} if len(content) > COMPRESS_UP_TO_BYTES else {}
     return Response(content, status, headers={**(headers or {}), **as_it_is}, media_type="application/json")
 
 
 def unchanged(request: Request, headers: Mapping[str, str]) -> Response | None:
     """The answer to who has this already, by the ETag among its `headers`; None for who has it not."""
-    return Response(status_code=304, headers=headers) if headers["ETag"] in request.headers.get("if-none-match", "") else None
+    return (
+        Response(status_code=304, headers=headers)
+        if headers["ETag"] in request.headers.get("if-none-match", "")
+        else None
+    )

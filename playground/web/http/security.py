@@ -1,8 +1,9 @@
 """What browsers are told to refuse, and which requests of theirs are refused here.
 
-Every response carries a Content-Security-Policy. Scripts come from our own files only: there is no inline script, so a script nonce is
-not needed. Styles may carry the response's nonce, because CodeMirror writes its own style element (`EditorView.cspNonce`). WebAssembly
-is compiled by the formatter's worker only, under a policy of its own that lets it fetch nothing.
+Every response carries a Content-Security-Policy. Scripts come from our own files only: there is no inline script, so a
+script nonce is not needed. Styles may carry the response's nonce, because CodeMirror writes its own style element
+(`EditorView.cspNonce`). WebAssembly is compiled by the formatter's worker only, under a policy of its own that lets it
+fetch nothing.
 """
 
 import secrets
@@ -19,11 +20,12 @@ EMBEDDABLE = "playground.embeddable"  # set in the scope by a view whose answer 
 FRAMEABLE = "playground.frameable"  # set in the scope by a view whose page our own pages may frame
 
 _PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; font-src 'self'; connect-src 'self'; frame-src 'self'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors {ancestors}"
+    "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors {ancestors}"
 )
 _DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
-WORKER_SUFFIX = ".worker.js"  # of a script that the page runs as a worker of its own, which can compute and reach nothing
+# Of a script that the page runs as a worker of its own, which can compute and reach nothing.
+WORKER_SUFFIX = ".worker.js"
 _WORKER_POLICY = "default-src 'none'; script-src 'wasm-unsafe-eval'; frame-ancestors 'none'"
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -48,7 +50,11 @@ class SecurityHeaders:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(raw=message["headers"])
                 kind = headers.get("content-type", "")
-                embeddable = bool(scope.get(EMBEDDABLE)) and message["status"] == 200 and kind.startswith(("text/html", "image/"))
+                embeddable = (
+                    bool(scope.get(EMBEDDABLE))
+                    and message["status"] == 200
+                    and kind.startswith(("text/html", "image/"))
+                )
                 if kind.startswith("text/html"):
                     own = bool(scope.get(FRAMEABLE)) and message["status"] == 200
                     ancestors = "*" if embeddable else "'self'" if own else "'none'"
@@ -69,7 +75,8 @@ class SecurityHeaders:
 def check_origin(request: Request) -> None:
     """Let a change pass unless a browser says that a page of another site asks for it.
 
-    Browsers send Sec-Fetch-Site, older ones Origin; a client that sends neither is not a browser and carries no one's trust.
+    Browsers send Sec-Fetch-Site, older ones Origin; a client that sends neither is not a browser and carries no one's
+    trust.
 
     Raises:
         CrossOrigin: it comes from elsewhere.

@@ -13,7 +13,8 @@ from playground.web.http.connections import Connections, Protocol
 from playground.web.http.listening import BACKLOG
 
 GRACEFUL_SECONDS = 3  # for requests and streams under way when the server is told to stop
-KEEP_ALIVE_SECONDS = 65  # idle connections; longer than the 60 s of common proxies, so that it is not we who close first
+# Idle connections; longer than the 60 s of common proxies, so that it is not we who close first.
+KEEP_ALIVE_SECONDS = 65
 
 
 class _Server(uvicorn.Server):

@@ -34,7 +34,9 @@ WRONG = (
 
 @dataclass(frozen=True, slots=True)
 class StartToken:
-    """`token` is "" where none was made. `operator`: who has it is the operator; `required`: nothing is done without."""
+    """`token` is "" where none was made. `operator`: who has it is the operator; `required`:
+    nothing is done without.
+    """
 
     token: str = ""
     operator: bool = False
@@ -71,7 +73,9 @@ class StartToken:
         return given is not None and self.matches(given)
 
     def sign_in(self, request: Request, answer: Response) -> None:
-        """Have the browser keep the token until it is closed, out of reach of scripts, and not send it for other sites."""
+        """Have the browser keep the token until it is closed, out of reach of scripts,
+        and not send it for other sites.
+        """
         secure = request.url.scheme == "https"
         answer.set_cookie(_cookie(request), self.token, httponly=True, samesite="strict", path="/", secure=secure)
 

@@ -1,6 +1,7 @@
 """Control tokens: whoever started an instance holds one, and only with it may the instance be changed.
 
-A token is 192 random bits, so a plain SHA-256 is enough to keep it by (there is nothing to guess); it is compared in constant time.
+A token is 192 random bits, so a plain SHA-256 is enough to keep it by (there is nothing to guess); it is compared in
+constant time.
 """
 
 import hashlib
@@ -43,9 +44,11 @@ def check(request: Request, stored: str | None) -> None:
     token = bearer(request)
     if token is None:
         raise NoToken(
-            "Changing an instance takes its control token: send `Authorization: Bearer TOKEN`, with the token that its creation returned."
+            "Changing an instance takes its control token: send `Authorization: Bearer TOKEN`, with the token that its "
+            "creation returned."
         )
     if not is_of(request, stored):
         raise WrongToken(
-            "This is not the control token of this instance. Only who started it can change it; anyone with the link can watch it."
+            "This is not the control token of this instance. Only who started it can change it; anyone with the link "
+            "can watch it."
         )

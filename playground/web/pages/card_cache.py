@@ -1,4 +1,7 @@
-"""Pictures of links are drawn when first asked for, one at a time, in a thread, and remembered. Who comes meanwhile waits WAIT_SECONDS at most."""
+"""Pictures of links are drawn when first asked for, one at a time, in a thread, and remembered.
+
+Who comes meanwhile waits WAIT_SECONDS at most.
+"""
 
 import asyncio
 from collections import OrderedDict

@@ -1,8 +1,11 @@
-"""The picture that stands for a link: 1200 by 630, drawn by Pillow from a title and some lines of code. No browser, no network.
+"""The picture that stands for a link: 1200 by 630, drawn by Pillow from a title and some lines of code.
 
-What a tenant wrote comes in through `Card.code` alone, and only so much of it: LINES lines, of which LINE_CHARACTERS are read and COLUMNS
-drawn, printable ones, one glyph after the other in a font of our own (no shaping, no bidirectional text, no font of the system). So a
-picture takes the same small time whatever was written. Colours are those of the dark theme in static/css/tokens.css.
+No browser, no network.
+
+What a tenant wrote comes in through `Card.code` alone, and only so much of it: LINES lines, of which LINE_CHARACTERS
+are read and COLUMNS drawn, printable ones, one glyph after the other in a font of our own (no shaping, no bidirectional
+text, no font of the system). So a picture takes the same small time whatever was written. Colours are those of the dark
+theme in static/css/tokens.css.
 """
 
 import io
@@ -31,7 +34,13 @@ SEARCHED_CHARACTERS = 64 * 1024  # of the source, for where its workflow begins
 _FONTS = Path(__file__).parent / "fonts"
 _GROUND, _SURFACE, _LINE = "#0d1211", "#131918", "#28322f"
 _INK, _INK_2, _INK_3, _BAR, _CUT, _ACCENT = "#e6edea", "#b4c0bc", "#8f9d98", "#9fb0aa", "#f2f7f5", "#54cdb9"
-_COLOURS = {"tok-keyword": "#f0a3d4", "tok-string": "#a9d37c", "tok-number": "#8fbcff", "tok-name": "#7fd0ea", "tok-comment": "#8a9893"}
+_COLOURS = {
+    "tok-keyword": "#f0a3d4",
+    "tok-string": "#a9d37c",
+    "tok-number": "#8fbcff",
+    "tok-name": "#7fd0ea",
+    "tok-comment": "#8a9893",
+}
 
 _MARGIN = 56
 _CODE_SIZE, _LEADING = 22, 33  # pixels
@@ -41,7 +50,10 @@ _PREAMBLE = re.compile(r"\s*(?:$|#|import\s|from\s)")
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What is drawn. `note` stands under the title, `tag` beside the site's name; both may be empty. `first_line` numbers the code."""
+    """What is drawn.
+
+    `note` stands under the title, `tag` beside the site's name; both may be empty. `first_line` numbers the code.
+    """
 
     title: str
     note: str = ""
@@ -52,7 +64,9 @@ class Card:
 
 
 def card_of(title: str, source: str, *, note: str = "", tag: str = "") -> Card:
-    """A card with the first lines of the source that say something: from its first class on, without what is imported before."""
+    """A card with the first lines of the source that say something: from its first class on, without what is imported
+    before.
+    """
     lines = lines_of(source[:SEARCHED_CHARACTERS]) or [""]
     begin = next((number for number, line in enumerate(lines) if _BEGINS.match(line[:LINE_CHARACTERS])), None)
     if begin is None:
@@ -61,7 +75,9 @@ def card_of(title: str, source: str, *, note: str = "", tag: str = "") -> Card:
     while shown and not shown[-1].strip():
         shown.pop()
     more = any(line.strip() for line in lines[begin + len(shown) : begin + len(shown) + 400])
-    return Card(_short(title, TITLE_CHARACTERS), _short(note, NOTE_CHARACTERS), tag, tuple(map(_line, shown)), begin + 1, more)
+    return Card(
+        _short(title, TITLE_CHARACTERS), _short(note, NOTE_CHARACTERS), tag, tuple(map(_line, shown)), begin + 1, more
+    )
 
 
 def draw(card: Card) -> bytes:
@@ -115,7 +131,8 @@ def _code(pen: "ImageDraw", card: Card, top: int) -> None:
     advance = font.getlength("0")
     room = min(len(card.code), (SIZE[1] - top - 30) // _LEADING + 1)
     goes_on = card.more or room < len(card.code)
-    bottom = SIZE[1] + 20 if goes_on else min(top + 36 + room * _LEADING, SIZE[1] + 20)  # its edge is outside where the code goes on
+    # Its edge is outside where the code goes on.
+    bottom = SIZE[1] + 20 if goes_on else min(top + 36 + room * _LEADING, SIZE[1] + 20)
     pen.rounded_rectangle((_MARGIN, top, SIZE[0] - _MARGIN, bottom), 14, _SURFACE, _LINE, 2)
     text = "\n".join(card.code[:room])
     colours = [_INK] * len(text)

@@ -1,4 +1,6 @@
-"""The pictures of links. One is drawn from what never changes (an example, a snippet), so its ETag is known before it is drawn.
+"""The pictures of links.
+
+One is drawn from what never changes (an example, a snippet), so its ETag is known before it is drawn.
 
 Who asks for many that nobody has asked for before is stopped by the limit per address.
 """
@@ -63,4 +65,5 @@ async def _respond(context: Context, request: Request, what: str, card: Callable
     if found is None:
         context.limits.cards.spend(request, context.addresses.of(request))
         found = await context.cards.make(etag, card())
-    return Response(found, media_type="image/png", headers=headers | {"Content-Encoding": "identity"})  # it is compressed already
+    # It is compressed already.
+    return Response(found, media_type="image/png", headers=headers | {"Content-Encoding": "identity"})

@@ -1,7 +1,8 @@
 """Two instances side by side: as a page whose table needs no scripts, and as JSON.
 
-Names of `compare.html`: `sides` are the two instances (`view` as GET /api/instances/{id}, `given`, what stood in the address), or lack a view;
-`said` is why there is nothing to compare; `found` as workflows/compare.py gives it; `code` is where their sources differ (line, sides with text and more), or None.
+Names of `compare.html`: `sides` are the two instances (`view` as GET /api/instances/{id}, `given`, what stood in the
+address), or lack a view; `said` is why there is nothing to compare; `found` as workflows/compare.py gives it; `code` is
+where their sources differ (line, sides with text and more), or None.
 """
 
 import re
@@ -56,7 +57,9 @@ async def view(context: Context, request: Request) -> Response:
     if not wants_html(request):
         if found is None:
             raise InstanceNotFound(said)
-        return json_response({"a": _summary(sides[0]["raw"]), "b": _summary(sides[1]["raw"]), **found}, headers=FRESH_OF_KIND)
+        return json_response(
+            {"a": _summary(sides[0]["raw"]), "b": _summary(sides[1]["raw"]), **found}, headers=FRESH_OF_KIND
+        )
     names = {
         "sides": sides,
         "said": said,
@@ -65,7 +68,9 @@ async def view(context: Context, request: Request) -> Response:
         "attempts_of": attempts_of,
         "left_out": LEFT_OUT,
         "brief": _brief,
-        "code": None if found is None or found["code"] else await _code(context, *(side["raw"]["snippet"] for side in sides)),
+        "code": None
+        if found is None or found["code"]
+        else await _code(context, *(side["raw"]["snippet"] for side in sides)),
         "data": {"a": _followed(sides[0]), "b": _followed(sides[1])} if found else None,
         "now": context.now(),
     }
@@ -73,9 +78,19 @@ async def view(context: Context, request: Request) -> Response:
 
 
 def _readable(view: dict[str, Any]) -> dict[str, Any]:
-    """The view with errors and events as objects: they are looked into. Other large values are only held against each other."""
+    """The view with errors and events as objects: they are looked into.
+
+    Other large values are only held against each other.
+    """
     steps = [
-        {**step, **{name: plain_value(step[name]) for name in ("error", "output") if name in step and (name == "error" or step["kind"] == ev.WAIT)}}
+        {
+            **step,
+            **{
+                name: plain_value(step[name])
+                for name in ("error", "output")
+                if name in step and (name == "error" or step["kind"] == ev.WAIT)
+            },
+        }
         for step in view["steps"]
     ]
     return {**view, "steps": steps, "error": plain_value(view["error"])}
@@ -88,7 +103,13 @@ async def _code(context: Context, a: str, b: str) -> dict[str, Any] | None:
         return None
     line, mine, other = changed_lines(found[0].source, found[1].source)
     indent = min((len(it) - len(it.lstrip(" ")) for it in (*mine, *other) if it.strip()), default=0)
-    shown = [{"text": "\n".join(it[indent:] for it in lines[:LINES_SHOWN])[:LINES_LENGTH], "more": max(0, len(lines) - LINES_SHOWN)} for lines in (mine, other)]
+    shown = [
+        {
+            "text": "\n".join(it[indent:] for it in lines[:LINES_SHOWN])[:LINES_LENGTH],
+            "more": max(0, len(lines) - LINES_SHOWN),
+        }
+        for lines in (mine, other)
+    ]
     return {"line": line, "sides": shown}
 
 

@@ -27,7 +27,10 @@ class ExampleCards:
     _whole: list[dict[str, Any]] | None = None
 
     async def all(self) -> list[dict[str, Any]]:
-        """Every example, in order. One whose outline can't be had, because no worker is free, is without marks this once."""
+        """Every example, in order.
+
+        One whose outline can't be had, because no worker is free, is without marks this once.
+        """
         if self._whole is not None:
             return self._whole
         outlines = [await self._outline(it) for it in self.examples.values()]

@@ -1,4 +1,5 @@
-"""The small timeline on an example's card, in the marks of the real one: what runs, sleeps and waits, and where its lesson kills the worker.
+"""The small timeline on an example's card, in the marks of the real one: what runs, sleeps and waits, and where its
+lesson kills the worker.
 
 Drawn from the outline that the check of the code gives, as rectangles and lines in a box of WIDTH by HEIGHT.
 """
@@ -20,7 +21,10 @@ UNEVEN = (1, 0.8, 0.92, 0.7)  # lengths of bars side by side
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One mark: `do`, `sleep`, `wait`, `lost` and `fail` are bars, `cut`, `gap` and `back` lines. Lengths are those of the box."""
+    """One mark: `do`, `sleep`, `wait`, `lost` and `fail` are bars, `cut`, `gap` and `back` lines.
+
+    Lengths are those of the box.
+    """
 
     kind: str
     x: float
@@ -86,7 +90,9 @@ def _bar(kind: str) -> str:
 
 def _has(column: _Column, name: str | None) -> bool:
     """Whether a step of this name runs in the column; a name made at run time is known by how it begins."""
-    return name is not None and any(name == known or ("{" in known and name.startswith(known.partition("{")[0])) for _, known in column.rows)
+    return name is not None and any(
+        name == known or ("{" in known and name.startswith(known.partition("{")[0])) for _, known in column.rows
+    )
 
 
 def _width(column: _Column, cut: bool) -> int:
@@ -95,10 +101,16 @@ def _width(column: _Column, cut: bool) -> int:
 
 
 def _cut_bar(kind: str, x: float, y: float, width: float, *, after: float, between: bool) -> list[Mark]:
-    """A bar whose worker dies in the middle of `width`: lost and begun again, or, between two attempts, a gap that the cut falls into."""
+    """A bar whose worker dies in the middle of `width`: lost and begun again, or, between two attempts, a gap that the
+    cut falls into.
+    """
     if kind != "do":
         return [Mark(kind, x, y, width)]
     if between:
         third = width / 3
-        return [Mark("fail", x, y, third), Mark("gap", x + third, y + BAR / 2, third), Mark("do", x + 2 * third, y, third)]
+        return [
+            Mark("fail", x, y, third),
+            Mark("gap", x + third, y + BAR / 2, third),
+            Mark("do", x + 2 * third, y, third),
+        ]
     return [Mark("lost", x, y, width * 0.47), Mark("do", x + width * 0.53, y, after * 0.47)]

@@ -19,7 +19,9 @@ async def static(context: Context, request: Request) -> Response:
 
 
 async def security(context: Context, request: Request) -> Response:
-    """SECURITY.md: what this server defends and what it does not, and how to report a hole in it. A page for a browser, the text for everyone else."""
+    """SECURITY.md: what this server defends and what it does not, and how to report a hole in it. A page for a browser,
+    the text for everyone else.
+    """
     text = paths.security().read_text()
     if not wants_html(request):
         return PlainTextResponse(text, headers=FRESH_OF_KIND)
@@ -38,5 +40,7 @@ async def icon(context: Context, request: Request) -> Response:
 
 
 async def robots(context: Context, request: Request) -> Response:
-    """Runs are for who has their link: they ask not to be listed, and may be read for a preview where somebody posts one."""
+    """Runs are for who has their link: they ask not to be listed, and may be read for a preview where somebody posts
+    one.
+    """
     return PlainTextResponse(ROBOTS)

@@ -1,7 +1,8 @@
 """Source as highlighted HTML, for readers without JavaScript and for the first paint.
 
-Pygments reads it, in a thread and with a deadline that is looked at between tokens: what is left when time is up is shown plain. The
-classes are those of the editor (`tok-keyword` …), so one theme serves both; every line is `<span class="line" id="L7">`.
+Pygments reads it, in a thread and with a deadline that is looked at between tokens: what is left when time is up is
+shown plain. The classes are those of the editor (`tok-keyword` …), so one theme serves both; every line is `<span
+class="line" id="L7">`.
 """
 
 import asyncio
@@ -58,7 +59,9 @@ def highlight(source: str, deadline: float = DEADLINE_SECONDS) -> Markup:
 
 
 def pieces(source: str, deadline: float = DEADLINE_SECONDS) -> Iterator[tuple[int, int, str]]:
-    """(start, end, class) of every run of tokens with the same class, for `deadline` seconds of this thread's processor time."""
+    """(start, end, class) of every run of tokens with the same class, for `deadline` seconds of this thread's processor
+    time.
+    """
     limit = time.thread_time() + deadline
     from pygments.lexers.python import PythonLexer
     from pygments.token import string_to_tokentype

@@ -1,5 +1,6 @@
-"""Characters that make text look like other text than it is: control characters, and those that turn the direction of writing ("Trojan Source",
-CVE-2021-42574). Where readers are to judge what a stranger wrote, they are shown as signs. The editor does the same (`highlightSpecialChars`).
+"""Characters that make text look like other text than it is: control characters, and those that turn the direction of
+writing ("Trojan Source", CVE-2021-42574). Where readers are to judge what a stranger wrote, they are shown as signs.
+The editor does the same (`highlightSpecialChars`).
 """
 
 _KEPT = "\t\n\r"

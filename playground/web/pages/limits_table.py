@@ -22,7 +22,10 @@ _UNITS = {
 
 def grouped(settings: Settings) -> list[tuple[str, list[dict[str, Any]]]]:
     """The public settings by group, a run's first; each with its `amount`."""
-    groups: dict[str, list[dict[str, Any]]] = {ELSE: [], **{name: [] for name in ("Your address", "A request", "Tenants", "Bindings")}}
+    groups: dict[str, list[dict[str, Any]]] = {
+        ELSE: [],
+        **{name: [] for name in ("Your address", "A request", "Tenants", "Bindings")},
+    }
     for row in public_rows(settings):
         groups[_group(row["name"])].append(row | {"amount": amount(row["value"], row["unit"])})
     return [(name, rows) for name, rows in groups.items() if rows]

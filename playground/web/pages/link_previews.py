@@ -35,7 +35,10 @@ def of_page(context: Context, request: Request, page: dict[str, Any]) -> dict[st
     elif kind == "snippet":
         title, path, picture = "Shared workflow", snippet["url"], f"{snippet['url']}.png"
         lines = page["source"].count("\n") + 1
-        description = f"A durable workflow in {lines:,} lines of Python. {DESCRIPTION.replace('Write a durable workflow in Python, run', 'Run')}"
+        description = (
+            f"A durable workflow in {lines:,} lines of Python. "
+            f"{DESCRIPTION.replace('Write a durable workflow in Python, run', 'Run')}"
+        )
     elif kind == "instance":
         title = "A run of a durable workflow" if not example else f"A run of {example['title']}"
         path, picture = f"/instances/{run['id']}", f"{snippet['url']}.png"
@@ -43,7 +46,12 @@ def of_page(context: Context, request: Request, page: dict[str, Any]) -> dict[st
     elif kind == "new":
         title, path, picture, description = "Code from a link", "/", "/playground.png", DESCRIPTION
     elif kind == "tenant":
-        title, path, picture, description = "A tenant's run", request.url.path, "/playground.png", "It opens with a key of the tenant."
+        title, path, picture, description = (
+            "A tenant's run",
+            request.url.path,
+            "/playground.png",
+            "It opens with a key of the tenant.",
+        )
     else:
         title, path, picture, description = SITE, "/", "/playground.png", DESCRIPTION
     base = context.public.of(request)
@@ -53,7 +61,9 @@ def of_page(context: Context, request: Request, page: dict[str, Any]) -> dict[st
         "path": path,
         "url": f"{base}{path}" if base else None,
         "image": f"{base}{picture}" if base else None,
-        "alt": f"{title}: its first lines of code." if kind != "start" else "Kill the worker. It continues where it was.",
+        "alt": f"{title}: its first lines of code."
+        if kind != "start"
+        else "Kill the worker. It continues where it was.",
         "listed": kind not in ("instance", "tenant", "new"),  # a run is for who has its link
     }
 
@@ -61,7 +71,9 @@ def of_page(context: Context, request: Request, page: dict[str, Any]) -> dict[st
 def _of_run(run: dict[str, Any]) -> str:
     executions = len(run["executions"])
     steps = [step["name"][:NAME_CHARACTERS] for step in run["steps"] if step["kind"] == "do"]
-    named = ", ".join(steps[:STEPS_NAMED]) + (f" and {len(steps) - STEPS_NAMED} more" if len(steps) > STEPS_NAMED else "")
+    named = ", ".join(steps[:STEPS_NAMED]) + (
+        f" and {len(steps) - STEPS_NAMED} more" if len(steps) > STEPS_NAMED else ""
+    )
     times = f"{executions} execution" + ("s" if executions != 1 else "")
     said = f"{_STATUS.get(run['status'], 'Running')} after {times}, {run['last_seq']:,} events in its journal."
     return f"{said} Steps: {named}." if steps else said

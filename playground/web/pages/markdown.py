@@ -15,15 +15,21 @@ SCROLLED = (  # by whoever has only keys, too
 
 @lru_cache(maxsize=4)
 def as_html(text: str) -> Markup:
-    """The document, without its title, which the page has. Only for texts of ours: what a tenant wrote is never Markdown here."""
+    """The document, without its title, which the page has.
+
+    Only for texts of ours: what a tenant wrote is never Markdown here.
+    """
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = markdown.parse(text)
     for token in tokens:
         if token.attrs.pop("style", None):
-            token.attrSet("class", "middle")  # the only such style of ours; a page takes none inline (Content-Security-Policy)
+            # The only such style of ours; a page takes none inline (Content-Security-Policy).
+            token.attrSet("class", "middle")
         if token.children:
             token.children = _without_dead_links(token.children)
-    title = next((place for place, token in enumerate(tokens) if token.type == "heading_close" and token.tag == "h1"), -1)
+    title = next(
+        (place for place, token in enumerate(tokens) if token.type == "heading_close" and token.tag == "h1"), -1
+    )
     html: str = markdown.renderer.render(tokens[title + 1 :], markdown.options, {})
     for tag, opened, closed in SCROLLED:
         html = html.replace(f"<{tag}>", opened).replace(f"</{tag}>", closed)

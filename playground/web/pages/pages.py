@@ -3,28 +3,37 @@
 All pages:
 
     nonce        of this response's Content-Security-Policy; CodeMirror's styles carry it (EditorView.cspNonce)
-    functions    asset("js/app.js"): the address of a file of the bundle; files and modules: what a script needs, as addresses
-                 and as links (assets.py, templates.py); took_ms(step); what web/instance_labels.py has
-    filters      json_script, json_text (indented), time (epoch ms as UTC text), duration (ms as text), label (of a step)
+    functions    asset("js/app.js"): the address of a file of the bundle; files and modules: what a script needs, as
+                 addresses and as links (assets.py, templates.py); took_ms(step); what web/instance_labels.py has
+    filters      json_script, json_text (indented), time (epoch ms as UTC text), duration (ms as text), label (of a
+                 step)
 
 `page.html`, `embed.html`, `about.html`, `examples.html`, which describe this server:
 
     limits       the public limits in groups: [group, [dict: name, value, unit, help, amount]]
     tier         isolation: letter, sentence, advice, layers
-    version      of the playground; versions [[name, value]] for About; encrypts_secrets: whether tenants' secrets are encrypted at rest
-    examples     every example: slug, title, lesson, params (JSON text), tasks (dicts), group, url, marks (of its picture)
+    version      of the playground; versions [[name, value]] for About; encrypts_secrets: whether tenants' secrets are
+                 encrypted at rest
+    examples     every example: slug, title, lesson, params (JSON text), tasks (dicts), group, url, marks (of its
+                 picture)
     embedding    on: whether other sites may frame shared code; why: what to do where they may not
+
 `page.html` (`/`, `/examples/{slug}`, `/s/{snippet}`, `/new`, `/instances/{id}`) and `embed.html`:
 
-    page         the dict below; also in the HTML: <script type="application/json" id="page-data">{{ page|json_script }}</script>
-    highlighted  safe HTML of `page.source`: <span class="line" id="L1">…</span> per line, with the editor's tok-… classes
-    diverged     where a replay of the instance took another way, for readers without JavaScript: execution, steps (else [])
-    logs         printed lines of the instance for readers without JavaScript: at, execution, step, stream, level, text, replay (else [])
+    page         the dict below; also in the HTML:
+                 <script type="application/json" id="page-data">{{ page|json_script }}</script>
+    highlighted  safe HTML of `page.source`: <span class="line" id="L1">…</span> per line, with the editor's tok-…
+                 classes
+    diverged     where a replay of the instance took another way, for readers without JavaScript: execution, steps
+                 (else [])
+    logs         printed lines of the instance for readers without JavaScript: at, execution, step, stream, level, text,
+                 replay (else [])
     effects      the ledger of the instance for the same readers: kind, data, step, attempts, key, times (else [])
     social       how a link to the page looks elsewhere: see link_previews.py
 
-`page` = {kind: start | example | snippet | new | instance | tenant, title, source, params (JSON text), example {slug, title, lesson, params, tasks} | None,
-snippet {id, url, raw_url} | None, instance: as GET /api/instances/{id}[?at=] | None, last_seq of it | None, tenant: its name | None, limits {source_bytes, value_bytes, …: number}, version, now}.
+`page` = {kind: start | example | snippet | new | instance | tenant, title, source, params (JSON text), example {slug,
+title, lesson, params, tasks} | None, snippet {id, url, raw_url} | None, instance: as GET /api/instances/{id}[?at=] |
+None, last_seq of it | None, tenant: its name | None, limits {source_bytes, value_bytes, …: number}, version, now}.
 
 `error.html`: status, title, message. `locked.html` has its own: see `locked`.
 """
@@ -60,7 +69,8 @@ from playground.workflows.source_text import without_mark
 
 THEMES = ("light", "dark")
 SHORT_SOURCE = 8_192  # characters of code that a page highlights for nothing
-SOURCE_A_READ = 1_024  # of longer code that is to be highlighted: so many cost what a small page does, and count as one more read
+# Of longer code that is to be highlighted: so many cost what a small page does, and count as one more read.
+SOURCE_A_READ = 1_024
 PAGE_VALUES_BYTES = 256 * 1024  # of large values that a page carries; the others it reads when they are looked at
 
 
@@ -93,7 +103,9 @@ async def instance(context: Context, request: Request) -> Response:
     if not wants_html(request):
         return await page(context, request, "instance", shown)
     effects = ledger(await context.store.effects.of(row.key))
-    return await page(context, request, "instance", shown, more={**await context.views.beside(row, at), "effects": effects})
+    return await page(
+        context, request, "instance", shown, more={**await context.views.beside(row, at), "effects": effects}
+    )
 
 
 async def embed(context: Context, request: Request) -> Response:
@@ -123,7 +135,8 @@ async def about(context: Context, request: Request) -> Response:
                 "isolation": context.tier(),
                 "version": context.version,
                 "secrets": "encrypted" if context.settings.encrypts_secrets else "plain",
-            }, headers=FRESH_OF_KIND
+            },
+            headers=FRESH_OF_KIND,
         )
     return await kept_response(context, request, "about.html", (), lambda: of_server(context))
 
@@ -131,7 +144,9 @@ async def about(context: Context, request: Request) -> Response:
 async def examples(context: Context, request: Request) -> Response:
     """The examples, each with its lesson."""
     if not wants_html(request):
-        return json_response({"examples": [example_json(it) for it in context.examples.values()]}, headers=FRESH_OF_KIND)
+        return json_response(
+            {"examples": [example_json(it) for it in context.examples.values()]}, headers=FRESH_OF_KIND
+        )
     return await kept_response(context, request, "examples.html", (), lambda: of_server(context))
 
 
@@ -147,7 +162,9 @@ async def new(context: Context, request: Request) -> Response:
     if params:
         bodies.check(params.encode(), "`params` of the address")
         params = snippets.laid_out(params.encode(), context.settings.value_bytes)
-    return await page(context, request, "new", {"title": "Code from a link", "source": without_mark(source), "params": params or ""})
+    return await page(
+        context, request, "new", {"title": "Code from a link", "source": without_mark(source), "params": params or ""}
+    )
 
 
 async def store_new(context: Context, request: Request) -> Response:
@@ -155,7 +172,9 @@ async def store_new(context: Context, request: Request) -> Response:
     form = await bodies.read_form(request, body_limit(context) + bodies.FORM_ESCAPED * context.settings.value_bytes)
     source, params = form.get("source"), form.get("params", "").strip()
     if source is None:
-        raise BadBody("The form has no `source`; this call takes the page's form, with `source` and `params` (optional).")
+        raise BadBody(
+            "The form has no `source`; this call takes the page's form, with `source` and `params` (optional)."
+        )
     if params:
         bodies.check(params.encode(), "`params` of the form")
     stored = await snippets.put(context, request, without_mark(source), params.encode() if params else None)
@@ -228,14 +247,20 @@ async def of_server(context: Context) -> dict[str, Any]:
         "tier": context.tier(),
         "version": context.version,
         "encrypts_secrets": context.settings.encrypts_secrets,
-        "versions": [["Playground", context.version], ["Python", platform.python_version()], ["SQLite", sqlite3.sqlite_version]],
+        "versions": [
+            ["Playground", context.version],
+            ["Python", platform.python_version()],
+            ["SQLite", sqlite3.sqlite_version],
+        ],
         "examples": await context.example_cards.all(),
         "embedding": context.embedding,
     }
 
 
 def locked(context: Context, request: Request, status: int, headers: dict[str, str], *, wrong: bool) -> Response:
-    """The page for who comes without the token of the start, or with a wrong one; its way on leads where they wanted to go."""
+    """The page for who comes without the token of the start, or with a wrong one; its way on leads where they wanted to
+    go.
+    """
     path, query = quote(request.url.path), request.url.query
     again = "/" if request.method != "GET" or path == SIGN_IN else path + (f"?{query}" if query else "")
     start = context.start_token
@@ -271,7 +296,9 @@ async def kept_response(
     key: tuple[Hashable, ...],
     names: Callable[[], Awaitable[dict[str, Any]]],
 ) -> Response:
-    """A page that shows only what never changes, by `key`: its names are made, and it is rendered and compressed, once."""
+    """A page that shows only what never changes, by `key`: its names are made, and it is rendered and compressed,
+    once.
+    """
     whole_key = (template, context.tier()["letter"], *key)
     kept = context.kept_pages.get(whole_key)
     if kept is None:
@@ -297,7 +324,12 @@ def _of_example(example: Example) -> dict[str, Any]:
 
 
 def _of_snippet(snippet: Snippet) -> dict[str, Any]:
-    return {"title": "Shared workflow", "source": snippet.source, "params": snippet.params or "", "snippet": _link(snippet.id)}
+    return {
+        "title": "Shared workflow",
+        "source": snippet.source,
+        "params": snippet.params or "",
+        "snippet": _link(snippet.id),
+    }
 
 
 def _link(id: str) -> dict[str, str]:

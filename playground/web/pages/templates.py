@@ -37,7 +37,9 @@ class Rendering:
         self._environment.globals["files"] = assets.needed
         self._environment.globals["modules"] = partial(_modules, assets)
         self._environment.globals.update(in_order=in_order, first_of=first_of, left_out_of=left_out_of, took_ms=took_ms)
-        self._environment.filters.update(json_script=json_script, json_text=json_text, time=time_text, duration=duration_text, label=label)
+        self._environment.filters.update(
+            json_script=json_script, json_text=json_text, time=time_text, duration=duration_text, label=label
+        )
 
     def render(self, name: str, context: dict[str, Any]) -> str:
         """The HTML of a template."""
@@ -51,8 +53,12 @@ def _modules(assets: Assets, name: str, later: str | None = None, *, itself: boo
 
 
 def json_script(value: Any) -> Markup:
-    """JSON that can stand inside <script type="application/json">: nothing in it can end the element or begin a comment."""
-    return Markup(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).translate(_SCRIPT_ESCAPES))
+    """JSON that can stand inside <script type="application/json">: nothing in it can end the element or begin a
+    comment.
+    """
+    return Markup(
+        json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).translate(_SCRIPT_ESCAPES)
+    )
 
 
 def json_text(value: Any) -> str:
@@ -68,7 +74,9 @@ def time_text(at: int | None) -> str:
 
 
 def duration_text(ms: float | None) -> str:
-    """Milliseconds as `320 µs`, `12 ms`, `3.27 s`, `12 s`, `3 min 4 s`, `2 h 5 min` or `3 d 4 h`: as `lasting` of static/js/run/words.js has them."""
+    """Milliseconds as `320 µs`, `12 ms`, `3.27 s`, `12 s`, `3 min 4 s`, `2 h 5 min` or `3 d 4 h`: as `lasting` of
+    static/js/run/words.js has them.
+    """
     if ms is None:
         return ""
     if 0 < ms < 0.9995:

@@ -1,5 +1,8 @@
-"""The pages of a tenant. As HTML they hold nothing of the tenant's and are the same for every name: the browser asks the same address for
-JSON, with the key that it keeps, and draws what it is given. So no key is ever part of an address, and none is needed to load a page.
+"""The pages of a tenant.
+
+As HTML they hold nothing of the tenant's and are the same for every name: the browser asks the same address for JSON,
+with the key that it keeps, and draws what it is given. So no key is ever part of an address, and none is needed to load
+a page.
 """
 
 from typing import Any
@@ -41,7 +44,12 @@ async def instance(context: Context, request: Request) -> Response:
     """A tenant's run, live or finished, now or after the event whose seq is `at`."""
     if wants_html(request):
         name = names.check_name(request.path_params[TENANT], TENANT)
-        shown: dict[str, Any] = {"title": f"Run {request.path_params['id']}", "source": "", "params": "", "tenant": name}
+        shown: dict[str, Any] = {
+            "title": f"Run {request.path_params['id']}",
+            "source": "",
+            "params": "",
+            "tenant": name,
+        }
         return await pages.page(context, request, "tenant", shown)
     name = await tenant_of(context, request)
     row = await context.views.find(request.path_params["id"], name)

@@ -1,4 +1,6 @@
-"""Tenants: those that this browser holds a key of, which only the browser knows; and for the operator all, with their instances by status."""
+"""Tenants: those that this browser holds a key of, which only the browser knows; and for the operator all, with their
+instances by status.
+"""
 
 from typing import Any
 
@@ -19,7 +21,8 @@ LISTED_MOST = 1_000
 async def tenants(context: Context, request: Request) -> Response:
     """Tenants by name, each with its instances by status; `after` goes on after a name. For the operator.
 
-    A browser that brings no token gets a page of the tenants whose keys it keeps; with `operator` in the address it is asked for the token.
+    A browser that brings no token gets a page of the tenants whose keys it keeps; with `operator` in the address it is
+    asked for the token.
     """
     is_operators = "authorization" in request.headers or is_operators_browser(context, request)
     if wants_html(request) and not is_operators and not {"operator", "after"} & set(request.query_params):
@@ -43,7 +46,9 @@ async def tenants(context: Context, request: Request) -> Response:
 
 
 def operators_way(context: Context) -> str:
-    """How the operator signs in: with the `link` of the start, the `token` that was set, or `none` where that is closed."""
+    """How the operator signs in: with the `link` of the start, the `token` that was set, or `none` where that is
+    closed.
+    """
     if context.start_token.operator:
         return "link"
     return "token" if context.settings.operator_token else "none"
