@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from semantics_support import HEAD, assert_dense, assert_rows_agree, started
 
@@ -17,6 +18,9 @@ from playground.workflows import events as ev
 from playground.workflows.state import State
 
 EXAMPLES = int(os.environ.get("CRASH_EXAMPLES", "3"))
+EVERY_DAY = settings(
+    max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
 DEADLINE = 1200.0
 GRACES = st.sampled_from([10_000, 0])  # milliseconds that an idle worker is kept: with none, every wait hibernates
 Node = tuple[Any, ...]
@@ -296,3 +300,26 @@ def wants(run: Run, state: State, source: Source) -> Any:
 def _timeless(output: Any) -> Any:
     """A step's output without the time at which an event came."""
     return {**output, "timestamp": None} if isinstance(output, dict) and "timestamp" in output else output
+
+
+async def nothing_ran_again(tester: WorkflowTester, when: str) -> None:
+    """No callback of a committed step ran again."""
+    assert WORLD.ran_again == [], when
+
+
+async def crash_at_every_commit(
+    source: Source, victim: str, moment: str, grace: int, play: Any, check: Any = nothing_ran_again
+) -> None:
+    """Run it once for every commit it makes, and once more undisturbed; `check` looks at what ran again."""
+    WORLD.begin()
+    async with open_tester(source, grace) as tester:
+        expected = await play(tester)
+        number = 0
+        while not tester.crashes_left:
+            number += 1
+            when = f"{victim} crashed {moment} commit {number}"
+            await tester.settle()
+            tester.crash(victim, commit=tester.commits + number, moment=moment)
+            assert await play(tester) == expected, when
+            await check(tester, when)
+        assert number > 3

@@ -16,29 +16,8 @@ from playground.engine.nodes import Heartbeat, Membership
 from playground.settings import Settings
 from playground.store import open_store
 from playground.store.protocol import InstanceRow, Store
+from playground.testing.server import LEASE_MS, LeaseClock, by_hand
 from playground.workflows.events import Event
-
-LEASE_MS = 15_000
-
-
-class LeaseClock:
-    """Stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = 0
-
-    def __call__(self) -> int:
-        return self.now
-
-
-class Nothing:
-    def cancel(self) -> None:
-        """There is nothing to cancel."""
-
-
-def by_hand(seconds: float, act: Callable[[], None]) -> Nothing:
-    """What a node would do later is done by the test."""
-    return Nothing()
 
 
 @dataclass

@@ -12,25 +12,23 @@ import pytest
 from aio import run
 from crash_support import (
     DEADLINE,
+    EVERY_DAY,
     EXAMPLES,
     GRACES,
     NODES,
     RICH,
     SAGAS,
     WORLD,
-    Source,
+    crash_at_every_commit,
     open_tester,
     play,
     saga,
     written,
     written_saga,
 )
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-EVERY_DAY = settings(
-    max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
-)
 OFTEN = settings(EVERY_DAY, max_examples=EXAMPLES * 6)
 CRASHES = st.tuples(st.integers(1, 6), st.sampled_from(["worker", "server"]), st.sampled_from(["before", "after"]))
 MOST_CRASHES = 4  # a step that loses five workers in a row ends its instance, as it should
@@ -77,18 +75,3 @@ def test_a_crash_at_any_commit_of_a_saga_changes_nothing(victim: str, moment: st
         run(crash_at_every_commit(written_saga(groups), victim, moment, grace, saga), DEADLINE)
 
     every_commit()
-
-
-async def crash_at_every_commit(source: Source, victim: str, moment: str, grace: int, play: Any) -> None:
-    """Run it once for every commit it makes, and once more undisturbed."""
-    WORLD.begin()
-    async with open_tester(source, grace) as tester:
-        expected = await play(tester)
-        number = 0
-        while not tester.crashes_left:
-            number += 1
-            await tester.settle()
-            tester.crash(victim, commit=tester.commits + number, moment=moment)
-            assert await play(tester) == expected, f"{victim} crashed {moment} commit {number}"
-            assert WORLD.ran_again == [], f"{victim} crashed {moment} commit {number}"
-        assert number > 3

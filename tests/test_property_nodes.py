@@ -12,27 +12,23 @@ import pytest
 from aio import run
 from crash_support import (
     DEADLINE,
-    EXAMPLES,
+    EVERY_DAY,
     GRACES,
     NODES,
     RICH,
     SAGAS,
     WORLD,
-    Source,
-    open_tester,
+    crash_at_every_commit,
     play,
     saga,
     written,
     written_saga,
 )
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 
 from playground.testing import WorkflowTester
 from playground.testing.server import REPLACED, THAWED, Nodes
 
-EVERY_DAY = settings(
-    max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
-)
 BOTH = ("a", "b")
 
 
@@ -46,7 +42,10 @@ def test_a_node_lost_at_any_commit_changes_nothing(crashed: str, moment: str, mo
     @given(NODES, GRACES)
     def every_commit(node: Any, grace: int) -> None:
         source = written(node)
-        run(lost_at_every_commit(source, moment, grace, lambda tester: play(tester, source)), DEADLINE)
+        losing = crash_at_every_commit(
+            source, "server", moment, grace, lambda tester: play(tester, source), each_was_lost
+        )
+        run(losing, DEADLINE)
 
     every_commit()
 
@@ -58,24 +57,9 @@ def test_a_node_lost_at_any_commit_of_a_saga_changes_nothing(crashed: str, monke
     @EVERY_DAY
     @given(SAGAS, GRACES)
     def every_commit(groups: Any, grace: int) -> None:
-        run(lost_at_every_commit(written_saga(groups), "before", grace, saga), DEADLINE)
+        run(crash_at_every_commit(written_saga(groups), "server", "before", grace, saga, each_was_lost), DEADLINE)
 
     every_commit()
-
-
-async def lost_at_every_commit(source: Source, moment: str, grace: int, play: Any) -> None:
-    """Run it once for every commit it makes, and once more undisturbed."""
-    WORLD.begin()
-    async with open_tester(source, grace) as tester:
-        expected = await play(tester)
-        number = 0
-        while not tester.crashes_left:
-            number += 1
-            await tester.settle()
-            tester.crash("server", commit=tester.commits + number, moment=moment)
-            assert await play(tester) == expected, f"a node was lost {moment} commit {number}"
-            await each_was_lost(tester, f"a node was lost {moment} commit {number}")
-        assert number > 3
 
 
 async def each_was_lost(tester: WorkflowTester, when: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from aio import run
 from crash_support import (
     DEADLINE,
-    EXAMPLES,
+    EVERY_DAY,
     GRACES,
     NODES,
     RICH,
@@ -23,17 +23,13 @@ from crash_support import (
     wants,
     written,
 )
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from semantics_support import assert_run_sound, assert_sound
 
 from playground.store.protocol import Committed
 from playground.testing import Run, WorkflowTester
 from playground.workflows import events as ev
 from playground.workflows.errors import CannotTerminate, InstanceInFiniteState, NoWorker
-
-EVERY_DAY = settings(
-    max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
-)
 
 
 class Trigger:

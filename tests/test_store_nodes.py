@@ -12,21 +12,12 @@ from store_support import AT, create, execution_started, printed
 from playground.store import open_store
 from playground.store.errors import NodeLost
 from playground.store.protocol import Store
+from playground.testing.server import LeaseClock
 from playground.workflows import events as ev
 from playground.workflows.errors import Fenced
 from playground.workflows.events import NewEvent
 
 LEASE = 1_000
-
-
-class LeaseClock:
-    """Stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = 0
-
-    def __call__(self) -> int:
-        return self.now
 
 
 @asynccontextmanager

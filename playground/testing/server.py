@@ -67,7 +67,7 @@ class _Never:
         """There is nothing to cancel."""
 
 
-def _by_hand(seconds: float, act: Callable[[], None]) -> _Never:
+def by_hand(seconds: float, act: Callable[[], None]) -> _Never:
     """A node's heart beats when the test lets time pass for leases."""
     return _Never()
 
@@ -240,7 +240,7 @@ class LocalServer:
             ids=self,
             log=self._log,
             node=name,
-            heartbeat=Heartbeat(LEASE_MS, self._leases, _by_hand),
+            heartbeat=Heartbeat(LEASE_MS, self._leases, by_hand),
             env=self._env,
         )
         node.engine = await node.unless_it_dies(node.opened.enter_async_context(opening))
