@@ -19,8 +19,7 @@ from playground.testing import Run, WorkflowTester
 from playground.workflows import events as ev
 from playground.workflows.errors import WorkflowError
 from playground.workflows.events import Event
-from playground.workflows.state import State
-from playground.workflows.state_parts import Step
+from playground.workflows.state import State, Step
 
 FOLDER = Path(__file__).parent / "cases"
 

@@ -20,7 +20,7 @@ from playground.store.encoding import plain
 from playground.testing import Run, WorkflowTester
 from playground.workflows import events as ev
 from playground.workflows.events import Event
-from playground.workflows.state_parts import Step
+from playground.workflows.state import Step
 
 HEAD = """
 import asyncio

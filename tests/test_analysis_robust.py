@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from playground.analysis import MOST_DIAGNOSTICS, check, inspect
-from playground.analysis.labels import PARTS
-from playground.analysis.rules.undefined_names import SUGGESTIONS
+from playground.analysis.outline import PARTS
+from playground.analysis.rules.unavailable import SUGGESTIONS
 from playground.examples import load
 
 PROGRAMS = [

@@ -15,7 +15,7 @@ from playground.testing import WorkflowFailed, WorkflowTester
 from playground.workflows import breaks
 from playground.workflows import events as ev
 from playground.workflows.errors import CannotBreak, InstanceInFiniteState, TooLarge
-from playground.workflows.state_parts import Step
+from playground.workflows.state import Step
 
 PAY = """
 retries = {"retries": {"limit": 2, "delay": 100, "backoff": "constant"}, "timeout": 200}

@@ -20,7 +20,7 @@ from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
 from playground.sandbox.fair_reading import MOMENT_SECONDS, Turns
 from playground.sandbox.frames import DEEPEST, LARGE, ProtocolError
-from playground.workflows.json_depth import depth
+from playground.workflows.values import json_depth
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -121,7 +121,7 @@ def test_depth_is_counted_past_brackets_in_strings_and_over_any_pieces(value: An
             text = json.dumps([value, '"]]]]\\', {'}}\\\\"': 1}], ensure_ascii=ascii).encode()
         except UnicodeEncodeError:
             continue
-        assert depth(text) == depth(text, piece) == max(2, 1 + nested(value))
+        assert json_depth(text) == json_depth(text, piece) == max(2, 1 + nested(value))
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"k":'])

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from page_code_support import node
 
-from playground.analysis.rules import step_config
+from playground.analysis.rules import step_calls
 from playground.engine.bindings import effects, kv, secrets
-from playground.worker import binding_stubs, entrypoint, steps
+from playground.worker import binding_stubs, steps
+from playground.worker import entrypoint as workers_module
 from playground.workflows import durations
 from playground.workflows import step_config as configs
 
@@ -75,13 +76,13 @@ def test_every_call_of_python_is_there(api: dict[str, Any]) -> None:
 
 
 def test_what_workers_exports_is_there(api: dict[str, Any]) -> None:
-    exported = {export.__name__ for export in entrypoint.EXPORTS}
+    exported = {export.__name__ for export in workers_module.EXPORTS}
     assert {*api["errors"], "WorkflowEntrypoint", "NonRetryableError"} == exported - NOT_OF_WORKFLOWS
 
 
 def test_keys_and_values_are_those_that_are_accepted(api: dict[str, Any]) -> None:
-    assert tuple(api["config"]) == step_config.KEYS
-    assert tuple(api["retries"]) == step_config.RETRY_KEYS
+    assert tuple(api["config"]) == step_calls.KEYS
+    assert tuple(api["retries"]) == step_calls.RETRY_KEYS
     assert set(api["values"]["backoff"]) == set(configs.BACKOFFS)
     assert set(api["values"]["sensitive"]) == set(configs.SENSITIVE)
     assert set(api["units"]) == set(durations.UNITS)

@@ -9,29 +9,37 @@ from typing import Any
 from playground.analysis import outline, syntax
 from playground.analysis.diagnostics import Diagnostic, Span, report
 from playground.analysis.rules import (
-    broad_handlers,
+    control_flow,
     determinism,
     entry,
     invisible_characters,
-    loop_closures,
-    nested_steps,
-    races,
+    ordering,
     results,
-    set_order,
     side_effects,
     step_calls,
-    step_config,
     step_names,
     unavailable,
-    unawaited_steps,
-    undefined_names,
 )
 from playground.analysis.workflow import ENTRY_CLASS, Workflow
 
-RULE_FILES = (
-    entry, undefined_names, unavailable, step_calls, unawaited_steps, loop_closures, determinism, side_effects,
-    set_order, races, nested_steps, step_names, invisible_characters, step_config, results, broad_handlers,
-)  # fmt: skip
+CHECKS = (
+    entry.check,
+    unavailable.check_undefined,
+    unavailable.check_unavailable,
+    step_calls.check_calls,
+    control_flow.check_unawaited,
+    side_effects.check_loop_closures,
+    determinism.check,
+    side_effects.check_side_effects,
+    ordering.check_set_order,
+    ordering.check_races,
+    control_flow.check_nested,
+    step_names.check,
+    invisible_characters.check,
+    step_calls.check_config,
+    results.check,
+    control_flow.check_broad_handlers,
+)
 MOST_DIAGNOSTICS = 200  # past this a list helps nobody
 
 
@@ -60,7 +68,7 @@ def inspect(text: str, entry_class: str = ENTRY_CLASS) -> tuple[list[Diagnostic]
     if source is None:
         return diagnostics, []
     workflow = Workflow(source, entry_class)
-    for rules in RULE_FILES:
-        diagnostics.extend(rules.check(workflow))
+    for check_rules in CHECKS:
+        diagnostics.extend(check_rules(workflow))
     found = sorted(dict.fromkeys(diagnostics), key=lambda diagnostic: (diagnostic.span, diagnostic.code))
     return found[:MOST_DIAGNOSTICS], outline.outline(workflow)

@@ -93,7 +93,7 @@ RULES = {
     "run-signature": Rule(
         ERROR, "`run` is called with an event and a step and could not take them. Write `run(self, event, step)`."
     ),
-    # analysis/rules/undefined_names.py
+    # analysis/rules/unavailable.py
     "undefined-name": Rule(WARNING, "`{name}` is not defined anywhere; reaching this line raises NameError.{cure}"),
     # analysis/rules/unavailable.py
     "no-package": Rule(WARNING, "{what}: this raises `No module named {name}`.{instead}"),
@@ -104,14 +104,14 @@ RULES = {
         "`self.env.{name}` is there only if whoever runs the server adds it: code of the page has `EFFECTS` and "
         "`KV`, a tenant's has `SECRETS` and `WORKFLOWS` too.{cure}",
     ),
-    # analysis/rules/unawaited_steps.py
+    # analysis/rules/control_flow.py
     "not-awaited": Rule(
         WARNING, "`{call}` is not awaited: the run goes on without it, and {loss}. Put `await` before it."
     ),
     "never-run": Rule(
         WARNING, "The step `{name}` is defined but nothing awaits it, so it never runs. Add `await {name}()`."
     ),
-    # analysis/rules/loop_closures.py
+    # analysis/rules/side_effects.py
     "late-variable": Rule(
         WARNING,
         "The step reads `{name}` when it runs, and by then the loop has moved on: all of them may see its last value. "
@@ -169,7 +169,7 @@ RULES = {
         ' run sees it. What must last is in a step\'s result or in `self.env.KV`; `ctx["attempt"]` counts the '
         "attempts of a step.",
     ),
-    # analysis/rules/set_order.py
+    # analysis/rules/ordering.py
     "set-order": Rule(
         INFO,
         "Steps are made here in the order of a set: replay finds texts and numbers in the same order, objects in "
@@ -185,7 +185,7 @@ RULES = {
         "`{call}` is another number in every execution: it is where an object lies in memory, and replay would "
         "take another way. Use a value of it, such as an id of its own.",
     ),
-    # analysis/rules/races.py
+    # analysis/rules/ordering.py
     "first-come": Rule(
         INFO,
         "`{call}` goes on with the step that is done first: which one differs from run to run, and a replay keeps"
@@ -197,7 +197,7 @@ RULES = {
         "`{call}` around a step counts while a worker is there, and keeps it from hibernating; a replay gives up "
         "at the same point of the journal.{cure}",
     ),
-    # analysis/rules/nested_steps.py
+    # analysis/rules/control_flow.py
     "step-in-step": Rule(
         INFO,
         "A {kind} inside {parent}: it is one of its own, counted there and committed by itself. When {parent} is "
@@ -240,13 +240,13 @@ RULES = {
     "unstorable-output": Rule(
         WARNING, "The output is {what}, which can't be stored: the run fails with `not serialisable`.{cure}"
     ),
-    # analysis/rules/broad_handlers.py
+    # analysis/rules/control_flow.py
     "catches-all": Rule(
         WARNING,
         "`{clause}` around steps also catches cancellation, which is how code is told to stop, and would go on as if a "
         "step had failed. Catch `Exception`.",
     ),
-    # analysis/rules/step_config.py
+    # analysis/rules/step_calls.py
     "config": Rule(WARNING, "{words} The step is refused and its function never runs."),
     "bad-duration": Rule(WARNING, "{words}"),
     "bare-number": Rule(

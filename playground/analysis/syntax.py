@@ -1,13 +1,20 @@
 """Reading source into a tree, and places in that tree as people count them: lines and columns from 1, in characters.
 
 CPython gives columns of tree nodes and of late errors in UTF-8 bytes, those of parser errors in characters.
+
+One walk over a tree: parents, scopes, and what each name is bound to.
+
+Names are resolved as Python does, or not at all.
 """
 
 import ast
+import builtins
 import re
 import warnings
+from collections import defaultdict
+from collections.abc import Collection, Container, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from playground.analysis.diagnostics import Diagnostic, Fix, Span, report
 
@@ -170,3 +177,230 @@ def _characters(lines: list[str], line: int, byte_offset: int) -> int:
 def _sentence(words: str | None) -> str:
     words = (words or "invalid syntax").strip()
     return words[:1].upper() + words[1:] + ("" if words.endswith((".", "?", "!")) else ".")
+
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+SCOPES = (*FUNCTIONS, ast.Lambda, ast.ClassDef, ast.Module, *COMPREHENSIONS)
+
+Kind = TypeVar("Kind", bound=ast.AST)
+
+_SKIPPED_FIELDS = frozenset(
+    {"ctx", "op", "ops", "type_ignores", "type_comment", "kind", "conversion", "simple", "level"}
+)
+_SCOPE_KINDS = frozenset(SCOPES)
+_BINDERS = frozenset({
+    *FUNCTIONS, ast.ClassDef, ast.arg, ast.alias, ast.ExceptHandler, ast.MatchAs, ast.MatchStar, ast.MatchMapping,
+    ast.Global, ast.Nonlocal
+})  # fmt: skip
+_TYPE_PARAMETERS = frozenset({"TypeVar", "ParamSpec", "TypeVarTuple"})  # Python 3.12
+_BUILTINS = frozenset(dir(builtins))
+_FIELDS = {
+    kind: tuple(name for name in kind._fields if name not in _SKIPPED_FIELDS)
+    for kind in vars(ast).values()
+    if isinstance(kind, type) and issubclass(kind, ast.AST)
+}
+
+
+def children(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes directly under a node, in the order of its fields."""
+    for name in _FIELDS[node.__class__]:
+        value = getattr(node, name, None)
+        if value.__class__ is list:
+            for item in value:
+                if isinstance(item, ast.AST):
+                    yield item
+        elif isinstance(value, ast.AST):
+            yield value
+
+
+def below(node: ast.AST) -> Iterator[ast.AST]:
+    """A node and everything under it."""
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting.extend(reversed(list(children(node))))
+
+
+class Tree:
+    """A module's tree, indexed. `bindings[scope][name]` lists the nodes that bind the name there."""
+
+    def __init__(self, module: ast.Module) -> None:
+        self.module = module
+        self.parents: dict[ast.AST, ast.AST] = {}
+        self.outer: dict[ast.AST, ast.AST] = {}  # of the module there is none
+        self.scope: dict[ast.AST, ast.AST] = {}
+        self.bindings: dict[ast.AST, dict[str, list[ast.AST]]] = {module: {}}
+        self.origins: dict[ast.alias, str | None] = {}  # full names of what imports bind
+        self.loads: dict[str, list[ast.Name]] = defaultdict(list)
+        self.of: dict[type, list[Any]] = defaultdict(list)
+        self.escaped: set[str] = set()  # names declared global or nonlocal: too many writers to follow
+        self.declared: dict[ast.AST, dict[str, bool]] = {}  # by scope; whether global
+        self.star_import = False
+        self._index()
+
+    def resolve(self, name: str, scope: ast.AST | None) -> tuple[ast.AST | None, list[ast.AST]]:
+        """The scope that binds a name as seen from `scope`, and the binding nodes; (None, []) for one bound nowhere."""
+        start = scope
+        while scope is not None:
+            found = self.bindings[scope].get(name)
+            if found and (scope is start or not isinstance(scope, ast.ClassDef)):
+                return scope, found
+            scope = self.outer.get(scope)
+        return None, []
+
+    def home(self, name: str, scope: ast.AST | None) -> ast.AST | None:
+        """The scope that holds the variable a name means as seen from `scope`, declarations of `global` and `nonlocal`
+        heeded.
+        """
+        start = scope
+        while scope is not None:
+            is_global = self.declared.get(scope, {}).get(name)
+            if is_global:
+                return self.module
+            if (
+                is_global is None
+                and name in self.bindings[scope]
+                and (scope is start or not isinstance(scope, ast.ClassDef))
+            ):
+                return scope
+            scope = self.outer.get(scope)
+        return None
+
+    def bound(self, name: ast.Name) -> list[ast.AST]:
+        """The nodes that bind what a name refers to; empty when unknown."""
+        return [] if name.id in self.escaped else self.resolve(name.id, self.scope.get(name))[1]
+
+    def dotted(self, node: ast.AST) -> str | None:
+        """The full name of an imported thing or a builtin, as in `datetime.datetime.now`; None for everything else."""
+        if isinstance(node, ast.Attribute):
+            base = self.dotted(node.value)
+            return f"{base}.{node.attr}" if base and not base.startswith("builtins.") else None
+        if not isinstance(node, ast.Name) or node.id in self.escaped:
+            return None
+        scope, bound = self.resolve(node.id, self.scope.get(node))
+        if scope is None:
+            return f"builtins.{node.id}" if node.id in _BUILTINS and not self.star_import else None
+        imported = [binding for binding in bound if isinstance(binding, ast.alias)]
+        return self.origins[imported[0]] if len(imported) == len(bound) else None
+
+    def function(self, node: ast.AST) -> Function | None:
+        """The one function of the module that a name refers to."""
+        bound = self.bound(node) if isinstance(node, ast.Name) else []
+        return bound[0] if len(bound) == 1 and isinstance(bound[0], FUNCTIONS) else None
+
+    def value(self, node: ast.AST) -> ast.expr | None:
+        """The expression a name stands for, when it is assigned in one place only."""
+        bound = self.bound(node) if isinstance(node, ast.Name) else []
+        if len(bound) != 1 or not isinstance(bound[0], ast.Name):
+            return None
+        parent = self.parents.get(bound[0])
+        if isinstance(parent, ast.Assign) and len(parent.targets) == 1 and parent.targets[0] is bound[0]:
+            return parent.value
+        return parent.value if isinstance(parent, ast.AnnAssign) and parent.target is bound[0] else None
+
+    def uses(self, binding: ast.Name) -> list[ast.Name]:
+        """Where what a name is assigned to is read."""
+        home = self.resolve(binding.id, self.scope[binding])[0]
+        return [load for load in self.loads[binding.id] if self.resolve(binding.id, self.scope[load])[0] is home]
+
+    def above(self, node: ast.AST) -> Iterator[ast.AST]:
+        """The nodes a node stands in, nearest first."""
+        while (found := self.parents.get(node)) is not None:
+            yield found
+            node = found
+
+    def enclosing(self, node: ast.AST) -> ast.AST:
+        """The function, lambda, class or module that runs a node."""
+        scope = self.scope[node]
+        while isinstance(scope, COMPREHENSIONS):
+            scope = self.outer[scope]
+        return scope
+
+    def within(self, kinds: tuple[type[Kind], ...], owners: Collection[ast.AST]) -> Iterator[Kind]:
+        """The nodes of some kinds that run when one of some functions, classes or the module runs, not those of
+        functions inside.
+        """
+        for kind in kinds:
+            for node in self.of[kind]:
+                if self.enclosing(node) in owners:
+                    yield node
+
+    def _index(self) -> None:
+        waiting: list[tuple[ast.AST, ast.AST]] = [(child, self.module) for child in reversed(self.module.body)]
+        self.parents.update((child, self.module) for child in self.module.body)
+        while waiting:
+            node, scope = waiting.pop()
+            kind = node.__class__
+            self.of[kind].append(node)
+            self.scope[node] = scope
+            if isinstance(node, ast.Name):
+                self._name(node, scope)
+                continue
+            inner = scope
+            outside: Container[ast.AST] = ()
+            if kind in _BINDERS or kind.__name__ in _TYPE_PARAMETERS:
+                self._bind(node, scope)
+            if kind in _SCOPE_KINDS:
+                inner = node
+                self.outer[node] = scope
+                self.bindings[node] = {}
+                outside = set(_outer_parts(node)) if isinstance(node, (*FUNCTIONS, ast.ClassDef)) else ()
+            elif isinstance(node, ast.arguments):  # its scope is the function's, but a default is read outside of that
+                scope, inner, outside = self.outer[scope], scope, set(_defaults(node))
+            below = list(children(node))
+            for child in reversed(below):
+                self.parents[child] = node
+                waiting.append((child, scope if child in outside else inner))
+
+    def _name(self, node: ast.Name, scope: ast.AST) -> None:
+        if isinstance(node.ctx, ast.Load):
+            self.loads[node.id].append(node)
+            return
+        if isinstance(self.parents[node], ast.NamedExpr):
+            while isinstance(scope, COMPREHENSIONS):
+                scope = self.outer[scope]
+        self._add(scope, node.id, node)
+
+    def _bind(self, node: ast.AST, scope: ast.AST) -> None:
+        if isinstance(node, (ast.Global, ast.Nonlocal)):
+            self.escaped.update(node.names)
+            self.declared.setdefault(scope, {}).update(dict.fromkeys(node.names, isinstance(node, ast.Global)))
+        elif isinstance(node, ast.alias):
+            self.star_import = self.star_import or node.name == "*"
+            self._add(scope, node.asname or node.name.partition(".")[0], node)
+            self.origins[node] = self._origin(node)
+        else:
+            name = (
+                node.arg
+                if isinstance(node, ast.arg)
+                else node.rest
+                if isinstance(node, ast.MatchMapping)
+                else getattr(node, "name", None)
+            )
+            if name is not None:
+                self._add(scope, name, node)
+
+    def _add(self, scope: ast.AST, name: str, node: ast.AST) -> None:
+        self.bindings[scope].setdefault(name, []).append(node)
+
+    def _origin(self, alias: ast.alias) -> str | None:
+        statement = self.parents[alias]
+        if isinstance(statement, ast.ImportFrom):
+            return None if statement.level else f"{statement.module}.{alias.name}"
+        return alias.name if alias.asname else alias.name.partition(".")[0]
+
+
+def _outer_parts(node: Function | ast.ClassDef) -> Iterator[ast.AST]:
+    """The parts of a definition that run where it stands: decorators, defaults, annotations, bases."""
+    if isinstance(node, ast.ClassDef):
+        yield from (*node.decorator_list, *node.bases, *node.keywords)
+        return
+    yield from _defaults(node.args)
+    yield from node.decorator_list
+
+
+def _defaults(arguments: ast.arguments) -> Iterator[ast.expr]:
+    return (default for default in (*arguments.defaults, *arguments.kw_defaults) if default is not None)

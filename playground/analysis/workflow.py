@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from playground.analysis.syntax import Placed, Source
-from playground.analysis.tree import FUNCTIONS, Function, Tree
+from playground.analysis.syntax import FUNCTIONS, Function, Placed, Source, Tree
 from playground.workflows.source_text import CLASS_NAME
 
 ENTRY_CLASS = CLASS_NAME

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from playground.workflows.events import StepKey
-from playground.workflows.json_depth import deeper_than
+from playground.workflows.values import deeper_than
 
 HEADER = 4
 FRAME_BYTES = 1536 * 1024

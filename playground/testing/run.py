@@ -12,8 +12,7 @@ from playground.workflows import values
 from playground.workflows.errors import InstanceNotFound
 from playground.workflows.events import Event, StepKey
 from playground.workflows.printed import joined
-from playground.workflows.state import State, fold
-from playground.workflows.state_parts import Step
+from playground.workflows.state import State, Step, fold
 
 STEPS_NAMED = 5  # in one message
 DEADLINE = 30.0  # real seconds a wait may take, for what runs in real time

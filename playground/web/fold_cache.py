@@ -15,8 +15,7 @@ from playground.store.protocol import InstanceRow, Store
 from playground.web.journal_reader import Budget, read
 from playground.workflows import events as ev
 from playground.workflows.events import Event
-from playground.workflows.state import State
-from playground.workflows.state_parts import Step
+from playground.workflows.state import State, Step
 
 REMEMBERED = 32  # folds kept
 REMEMBERED_BYTES = 8 * 1024 * 1024  # or as few as hold so much

@@ -20,7 +20,7 @@ from playground.worker.entrypoint import WorkflowFatalError
 from playground.worker.history import CANCELLED, COMPLETED, ERRORED, OVER, History
 from playground.worker.records import Record, moment
 from playground.worker.replay import Replay
-from playground.workflows import durations, names, step_methods, values
+from playground.workflows import durations, names, unavailable, values
 from playground.workflows import step_config as configs
 from playground.workflows.errors import InvalidEventType
 from playground.workflows.events import DO, SLEEP, WAIT
@@ -56,7 +56,7 @@ class Steps:
         self.rollback_configs: dict[Key, configs.StepConfig] = {}
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"`step` has no {name!r}. {step_methods.advice(name)}")
+        raise AttributeError(f"`step` has no {name!r}. {unavailable.method_advice(name)}")
 
     # What the tenant calls.
 

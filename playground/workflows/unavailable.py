@@ -1,6 +1,10 @@
 """What workers do not have, and what there is instead, in words: said by the lint before a run, and beside the error of
 one that tried.
+
+What to write for names that `step` lacks: JavaScript's spelling, other words, Cloudflare's older rollback.
 """
+
+import difflib
 
 NETWORK, FILES, TERMINAL, PROCESSES, THREADS = "network", "files", "terminal", "processes", "threads"
 
@@ -92,3 +96,31 @@ def without_package(name: str) -> str:
 def instead_of_binding(name: str) -> str | None:
     """Which binding may do what one of another platform does; None where none is known."""
     return COMMON_BINDINGS.get(name) or COMMON_BINDINGS.get(name.rpartition("_")[2])
+
+
+STEP_METHODS = ("do", "sleep", "sleep_until", "wait_for_event")
+MEANT = {
+    "sleepUntil": "sleep_until",
+    "waitForEvent": "wait_for_event",
+    "run": "do",
+    "wait": "wait_for_event",
+    "wait_until": "sleep_until",
+}
+INSTEAD_OF_METHODS = {
+    "with_rollback": "Give the step its handler: `step.do(name, rollback=undo)`; it gets `ctx`, `error` and `output`.",
+    "rollback_all": "Handlers that steps have as `rollback=` run by themselves when the run fails.",
+}
+
+
+def method_meant(name: str) -> str | None:
+    """The method that is probably meant by a name that is none."""
+    near = difflib.get_close_matches(name, STEP_METHODS, n=1)
+    return MEANT.get(name) or (near[0] if near and name not in INSTEAD_OF_METHODS else None)
+
+
+def method_advice(name: str) -> str:
+    """One sentence for whoever wrote `step.name`."""
+    method = method_meant(name)
+    return INSTEAD_OF_METHODS.get(name) or (
+        f"Did you mean `{method}`?" if method else f"It has {', '.join(STEP_METHODS)}."
+    )

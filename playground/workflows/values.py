@@ -4,9 +4,13 @@ datetime  {"$datetime": "2026-01-31T10:00:00+00:00"}     bytes  {"$bytes": "aGk=
 one with a ZoneInfo  {"$datetime": "2026-03-28T09:00:00+01:00[Europe/Berlin]"} (RFC 9557)
 set       {"$set": [1, 2]}                               int past 2^53  {"$int": "9007199254740993"}
 a dict whose only key begins with "$"  {"$dict": {...}}
+
+How deep JSON text is nested, told without parsing it: deep enough text overflows parsers and all that walks what
+they give.
 """
 
 import base64
+import itertools
 import json
 import math
 import re
@@ -16,6 +20,41 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from playground.workflows.errors import NotSerialisable, TooLarge
+
+PIECE = 16 * 1024  # a megabyte of short strings, taken apart at once, is 100,000 objects
+
+_LEVELS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+_NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+
+
+def json_depth(data: bytes, piece: int = PIECE, most: int | None = None) -> int:
+    """Levels of arrays and objects, `piece` bytes looked at in one go.
+
+    Text that is no JSON gives a number all the same.
+
+    Past `most` levels no further is looked.
+    """
+    if b"\\" in data:
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    deepest = level = 0
+    outside = True  # of a string
+    for begin in range(0, len(data), piece):
+        parts = data[begin : begin + piece].split(b'"')
+        ups_and_downs = memoryview(b"".join(parts[0 if outside else 1 :: 2]).translate(_LEVELS, _NOT_BRACKETS)).cast(
+            "b"
+        )
+        deepest = max(deepest, max(itertools.accumulate(ups_and_downs, initial=level)))
+        if most is not None and deepest > most:
+            break
+        level += sum(ups_and_downs)
+        outside ^= len(parts) % 2 == 0
+    return deepest
+
+
+def deeper_than(data: bytes, most: int) -> bool:
+    """Whether it is nested more than `most` levels deep."""
+    return data.count(b"[") + data.count(b"{") > most and json_depth(data, most=most) > most
+
 
 VALUE_BYTES = 1024 * 1024  # largest encoded value, unless a setting says otherwise
 DEEPEST = 100  # levels of lists and dicts

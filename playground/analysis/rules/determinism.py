@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from playground.analysis.diagnostics import Diagnostic, Fix, report
-from playground.analysis.tree import COMPREHENSIONS, FUNCTIONS, below
+from playground.analysis.syntax import COMPREHENSIONS, FUNCTIONS, below
 from playground.analysis.workflow import DO, Workflow, is_env
 
 TIME = "time-outside-step"

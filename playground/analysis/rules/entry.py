@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from playground.analysis.diagnostics import Diagnostic, Fix, Span, report
-from playground.analysis.tree import FUNCTIONS, Function
+from playground.analysis.syntax import FUNCTIONS, Function
 from playground.analysis.workflow import ENTRY_CLASS, Workflow
 
 RUN = "async def run(self, event, step)"

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from playground.analysis.diagnostics import Diagnostic, Fix, report
-from playground.analysis.tree import FUNCTIONS
+from playground.analysis.syntax import FUNCTIONS
 from playground.analysis.workflow import Workflow
 
 # What a call of a known name gives, and the text that makes a storable value of it ({} is the call's own text).

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from playground.analysis.diagnostics import Diagnostic, Fix, report
 from playground.analysis.rules import determinism
-from playground.analysis.tree import below
+from playground.analysis.syntax import below
 from playground.analysis.workflow import DO, SLEEP, WAIT, StepCall, Workflow
 from playground.workflows import names
 from playground.workflows.errors import InvalidEventType

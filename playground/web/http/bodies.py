@@ -16,8 +16,8 @@ from starlette.requests import Request
 from playground.web.http.errors import BadBody, NotAnObject, NotJson
 from playground.workflows import values
 from playground.workflows.errors import TooLarge
-from playground.workflows.json_depth import deeper_than
 from playground.workflows.source_text import without_mark
+from playground.workflows.values import deeper_than
 
 DEEPEST = 100  # levels of arrays and objects, as in workflows/values.py
 HEAVY_BYTES = 64 * 1024  # a payload counts once for each so many

@@ -1,11 +1,64 @@
-"""Steps that nothing awaits: the run goes on without them, and an error in them stops nothing."""
+"""Steps that nothing awaits: the run goes on without them, and an error in them stops nothing.
+
+Steps that are called inside another step's callback: steps of their own, counted in their parent's namespace.
+
+Handlers around steps that catch too much: an execution is stopped by an exception that is not an `Exception`.
+"""
 
 import ast
 from collections.abc import Iterator
 
 from playground.analysis.diagnostics import Diagnostic, Fix, Span, report
-from playground.analysis.tree import COMPREHENSIONS, FUNCTIONS, Function
-from playground.analysis.workflow import DO, SLEEP, WAIT, Workflow
+from playground.analysis.syntax import COMPREHENSIONS, FUNCTIONS, Function, below
+from playground.analysis.workflow import DO, SLEEP, WAIT, Callback, Workflow
+
+_RUNS_ON = " The timeout of the attempt around it goes on meanwhile."
+_KINDS = {DO: ("step", ""), SLEEP: ("sleep", _RUNS_ON), WAIT: ("wait", _RUNS_ON)}
+
+
+def check_nested(workflow: Workflow) -> Iterator[Diagnostic]:
+    """Findings about steps inside steps, each at the call that makes it there."""
+    named = {
+        function: _name(workflow, call.name if call is not None else None, function)
+        for call, function in workflow.callbacks
+    }
+    for node in workflow.tree.of[ast.Call]:
+        owner = workflow.tree.enclosing(node)
+        if owner not in workflow.inside:
+            continue
+        kind = _made_by(workflow, node, shared=owner in workflow.replayed)
+        if kind is not None:
+            word, more = _KINDS[kind]
+            callback = workflow.inside[owner]
+            parent = named.get(callback, "") if callback is not None else ""
+            yield report(
+                "step-in-step", workflow.source.span(node.func), kind=word, parent=parent or "another step", more=more
+            )
+
+
+def _made_by(workflow: Workflow, node: ast.Call, shared: bool) -> str | None:
+    """The kind of step that a call makes. One in a helper that steps and others call is told where a step calls it."""
+    step = workflow.by_node.get(node)
+    if step is not None:
+        return (
+            step.kind
+            if step.decorated is None and (step.kind != DO or step.callback is not None) and not shared
+            else None
+        )
+    if workflow.step_function(node.func) is not None:
+        return DO if not shared else None
+    called = workflow.called(node.func)
+    return DO if called in workflow.leading and called in workflow.replayed else None
+
+
+def _name(workflow: Workflow, name: ast.expr | None, callback: Callback) -> str:
+    """What the step of a callback is called, as far as it stands there."""
+    if isinstance(name, ast.Constant) and isinstance(name.value, str):
+        return f"`{name.value}`"
+    if name is not None and not isinstance(name, ast.Constant):
+        return f"`{workflow.words_of(name)}`"
+    return f"`{getattr(callback, 'name', '')}`" if getattr(callback, "name", "") else ""
+
 
 _LOSSES = {
     DO: "its result and its error are lost",
@@ -15,7 +68,7 @@ _LOSSES = {
 _GATHERS = frozenset({"asyncio.gather", "asyncio.wait", "asyncio.wait_for", "asyncio.shield"})
 
 
-def check(workflow: Workflow) -> Iterator[Diagnostic]:
+def check_unawaited(workflow: Workflow) -> Iterator[Diagnostic]:
     """Findings about steps that are started and dropped, or never started."""
     for node in workflow.tree.of[ast.Call]:
         kind = _awaitable(workflow, node)
@@ -114,3 +167,41 @@ def _await_after(workflow: Workflow, function: Function) -> Fix | None:
 def _indent(workflow: Workflow, node: ast.stmt) -> str:
     """The indentation of a statement."""
     return workflow.source.lines[node.lineno - 1][: node.col_offset]
+
+
+_ALL = "builtins.BaseException"
+
+
+def check_broad_handlers(workflow: Workflow) -> Iterator[Diagnostic]:
+    """Findings about `except:` and `except BaseException` around awaited steps that do not raise again."""
+    for handler in workflow.tree.within((ast.ExceptHandler,), workflow.replayed):
+        place = _catches_all(workflow, handler)
+        around = workflow.tree.parents[handler]
+        if (
+            place is not None
+            and isinstance(around, (ast.Try, ast.TryStar))
+            and _awaits(around.body)
+            and not _raises(handler)
+        ):
+            clause = "except:" if handler.type is None else f"except {workflow.words_of(handler.type)}"
+            fix = Fix("Catch Exception", place, "except Exception" if handler.type is None else "Exception")
+            yield report("catches-all", place, fix, clause=clause)
+
+
+def _catches_all(workflow: Workflow, handler: ast.ExceptHandler) -> Span | None:
+    if handler.type is None:
+        line, column = workflow.source.place(handler.lineno, handler.col_offset)
+        return Span(line, column, line, column + len("except"))
+    kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    found = [kind for kind in kinds if workflow.tree.dotted(kind) == _ALL]
+    return workflow.source.span(found[0]) if found else None
+
+
+def _awaits(body: list[ast.stmt]) -> bool:
+    return any(
+        isinstance(node, (ast.Await, ast.AsyncWith, ast.AsyncFor)) for statement in body for node in below(statement)
+    )
+
+
+def _raises(handler: ast.ExceptHandler) -> bool:
+    return any(isinstance(node, ast.Raise) for statement in handler.body for node in below(statement))
