@@ -20,7 +20,7 @@ from typing import Any
 
 from playground import Code, Dispatcher, Engine, WorkflowInstance, open_engine
 from playground.store import open_store
-from playground.store.protocol import NewInstance
+from playground.store.rows import NewInstance
 from playground.workflows import events as ev
 
 WORKFLOW = "bench"

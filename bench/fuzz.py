@@ -31,8 +31,7 @@ from sandbox_support import resident
 
 from playground.engine.execution import start
 from playground.examples import load
-from playground.sandbox.channel import FrameChannel
-from playground.sandbox.fair_reading import Turns
+from playground.sandbox.channel import FrameChannel, Turns
 from playground.workflows import events as ev
 from playground.workflows.errors import WorkflowError
 

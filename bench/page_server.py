@@ -16,7 +16,8 @@ from tempfile import TemporaryDirectory
 from playground.log import open_log
 from playground.serving import _open as open_rooms
 from playground.settings import Settings
-from playground.store.protocol import NewInstance, Store
+from playground.store.protocol import Store
+from playground.store.rows import NewInstance
 from playground.web.app import refused_below
 from playground.web.http import server
 from playground.web.http.connections import Connections

@@ -35,7 +35,7 @@ from bench.verdict import verdict
 JUDGED, MEMORY_SHARE = "tree_mb", 0.2  # that the server and all below it may have grown by
 GAP_SECONDS = 0.5  # between two starts, on a machine that does other things too
 WARM_RUNS = 300
-CALM_SECONDS = 10.0  # after which the server has given back what it does not need (engine/idle_trimmer.py)
+CALM_SECONDS = 10.0  # after which the server has given back what it does not need (engine/scheduler.py)
 LANES = 8  # connections
 ASKED_AHEAD = 300  # instances that wait
 GENEROUS = (

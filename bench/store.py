@@ -21,7 +21,8 @@ from typing import Any
 import uvloop
 
 from playground.store import open_store
-from playground.store.protocol import InstanceRow, NewInstance, Store
+from playground.store.protocol import Store
+from playground.store.rows import InstanceRow, NewInstance
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent, StepKey
 

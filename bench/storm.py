@@ -40,7 +40,7 @@ from bench.verdict import verdict
 
 JUDGED, MEMORY_SHARE = "tree_mb", 0.2  # that the server and all below it may have grown or shrunk by
 HOSTILE_SECONDS = 40.0  # until a person ends what would go on for ever
-CALM_SECONDS = 10.0  # after which the server has given back what it does not need (engine/idle_trimmer.py)
+CALM_SECONDS = 10.0  # after which the server has given back what it does not need (engine/scheduler.py)
 INNOCENT_SECONDS = 180.0  # for one innocent run, the worst of the weather included
 SAMPLE_SECONDS = 30.0
 HOSTILE, INNOCENT, VIEWERS = 4, 3, 4  # threads

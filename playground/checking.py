@@ -15,11 +15,11 @@ from typing import Any, NoReturn
 
 from playground.engine.code.checker import Checker
 from playground.opening import sandbox_of
-from playground.sandbox.fair_reading import Turns
+from playground.sandbox.channel import Turns
 from playground.sandbox.pool import SandboxRefused
 from playground.settings import ENV_PREFIX, BadSetting, Settings, from_environment
 from playground.workflows.errors import Busy, TooLarge
-from playground.workflows.source_text import CLASS_NAME
+from playground.workflows.names import CLASS_NAME
 
 CHECK = "check"
 # Exit statuses: nothing that counts was found, something was, a file could not be looked at.

@@ -9,20 +9,19 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
-from playground.engine.bindings.binding import Binding, CallLimits
-from playground.engine.bindings.call import CallContext
+from playground.engine.bindings.binding import Binding, CallContext, CallLimits
 from playground.engine.bindings.effects import Effects
 from playground.engine.bindings.kv import KV
 from playground.engine.bindings.secrets import Secrets
 from playground.engine.bindings.workflows import Workflow
 from playground.engine.clock import SystemClock
-from playground.engine.code.code import Code
 from playground.engine.code.dispatcher import Dispatcher
+from playground.engine.code.sources import Code
 from playground.engine.engine import Engine
-from playground.engine.execution.services import Log
+from playground.engine.execution.context import Log
 from playground.engine.ids import SystemIds
 from playground.engine.instances import Batch, InstanceStatus, Page, WorkflowInstance
-from playground.engine.tenant_limits import TenantLimits
+from playground.engine.queues import TenantLimits
 from playground.log_lines import INFO, Quiet
 from playground.opening import sandbox_of, store_of
 from playground.settings import BadSetting, Settings, read

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from playground import allocator, descriptors
+from playground import process
 from playground.log import adopt_standard_logging, open_log
 from playground.log_lines import Log
 from playground.paths import MissingFiles
 from playground.settings import BadSetting, Settings, differing, without_password
-from playground.web.http.client_address import Addresses
+from playground.web.http.hosts import Addresses
 from playground.web.http.listening import CannotListen, address_of, is_loopback, listen
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ def serve(settings: Settings) -> None:
         CannotServe: the port is taken, the database can't be opened, the isolation is too weak, or a setting can't be
         used.
     """
-    allocator.settle()
+    process.settle()
     try:
-        descriptors.raise_limit()
-    except descriptors.TooFew as error:
+        process.raise_limit()
+    except process.TooFew as error:
         raise CannotServe(str(error)) from None
     log = open_log()
     adopt_standard_logging(log)
@@ -78,7 +78,7 @@ async def _serve(settings: Settings, log: Log) -> None:
                 store=without_password(settings.database),
                 synchronous=settings.synchronous,
                 slots=settings.slots,
-                descriptors=descriptors.limit(),
+                descriptors=process.limit(),
                 settings=differing(settings),
             )
 
@@ -88,7 +88,7 @@ async def _serve(settings: Settings, log: Log) -> None:
             began.append(time.monotonic())
             context.streams.stop()
 
-        watching = asyncio.create_task(descriptors.watch(log))
+        watching = asyncio.create_task(process.watch(log))
         opened.callback(watching.cancel)
         connections = Connections.of(settings, refused_below(app.state.context))
         await server.serve(app, sock, stop, connections, on_started=started, on_stop=stopping)

@@ -15,7 +15,7 @@ from http_support import Background, Log
 
 from playground.engine import Engine
 from playground.engine.clock import Clock, SystemClock
-from playground.engine.code.code import Code
+from playground.engine.code.sources import Code
 from playground.engine.ids import SystemIds
 from playground.engine.instances import WorkflowInstance
 from playground.sandbox.pool import Sandbox

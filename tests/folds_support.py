@@ -7,8 +7,8 @@ from store_support import new
 
 from playground.store.encoding import plain
 from playground.store.projection import first_event, first_row, project
-from playground.store.projection_fold import replace
-from playground.store.protocol import InstanceRow, StepRow
+from playground.store.projection_rules import replace
+from playground.store.rows import InstanceRow, StepRow
 from playground.workflows import events as ev
 from playground.workflows.events import Event, NewEvent, StepKey
 from playground.workflows.state import State

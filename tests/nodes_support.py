@@ -15,7 +15,8 @@ from playground.engine.ids import SystemIds
 from playground.engine.nodes import Heartbeat, Membership
 from playground.settings import Settings
 from playground.store import open_store
-from playground.store.protocol import InstanceRow, Store
+from playground.store.protocol import Store
+from playground.store.rows import InstanceRow
 from playground.testing.server import LEASE_MS, LeaseClock, by_hand
 from playground.workflows.events import Event
 

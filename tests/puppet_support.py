@@ -18,7 +18,7 @@ from playground.sandbox.handle import EXIT, SIGNAL, Exit
 from playground.sandbox.tiers import SandboxDown, Tier
 from playground.settings import Settings
 from playground.store import open_store
-from playground.store.protocol import InstanceRow
+from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
 from playground.workflows.state import State, fold
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from replay_world import WORLD
 
+from playground.worker.context import Record
 from playground.worker.entrypoint import NonRetryableError, WorkflowTimeoutError
-from playground.worker.records import Record
 
 ID = "model"
 Key = tuple[str, str, int]

@@ -15,7 +15,7 @@ from playground.engine.ids import SystemIds
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
 from playground.store import open_store
-from playground.store.protocol import InstanceRow
+from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
 from playground.workflows.errors import WorkflowError
 from playground.workflows.events import Event

@@ -11,7 +11,8 @@ from typing import Any
 from aio import run
 
 from playground.store import open_store
-from playground.store.protocol import InstanceRow, NewInstance, Snippet, Store
+from playground.store.protocol import Store
+from playground.store.rows import InstanceRow, NewInstance, Snippet
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent, StepKey
 

@@ -6,7 +6,7 @@ tests/analysis_support.py says how a case is marked.
 import pytest
 from analysis_support import check_alone, check_case, message
 
-from playground.analysis.rules.invisible_characters import hidden, visible
+from playground.analysis.rules.step_names import hidden, visible
 
 CASES = [
     ("a space of no width", "invisible-name",

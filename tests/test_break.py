@@ -10,7 +10,7 @@ from http_support import APPROVAL, Site, code_of
 from puppet_support import do, done, frame, staged
 from semantics_support import LEDGER, isolated, playing, story, workflow
 
-from playground.engine.execution.fault_injection import NewBreak
+from playground.engine.execution.faults import NewBreak
 from playground.testing import WorkflowFailed, WorkflowTester
 from playground.workflows import breaks
 from playground.workflows import events as ev

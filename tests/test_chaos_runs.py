@@ -9,7 +9,7 @@ from http_support import APPROVAL, HELLO, MakeSite, Site, code_of
 from semantics_support import workflow
 from store_support import AT, create, execution_ended, running, with_store
 
-from playground.engine.execution import chaos_kill
+from playground.engine.execution import faults
 from playground.store.protocol import Store
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
@@ -275,7 +275,7 @@ def test_its_reruns_hold_up_nobody(make_site: MakeSite):
     [(3, 50, [1, 2, 3]), (5, 5, [1, 2, 3, 4, 5]), (100, 4, [1, 34, 67, 100]), (9, 1, [1])],
 )
 def test_the_commits_are_spread_over_the_run(made: int, most: int, numbers: list[int]):
-    assert chaos_kill.spread(made, most) == numbers
+    assert faults.spread(made, most) == numbers
 
 
 @with_store

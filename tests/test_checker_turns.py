@@ -14,8 +14,7 @@ from limits_support import refused
 
 from playground import Engine
 from playground.engine.clock import FakeClock
-from playground.engine.code.checker import OF_ONE, WAITING_MOST, CheckedTooMuch
-from playground.engine.code.fair_semaphore import FairTurns, TooManyWait
+from playground.engine.code.checker import OF_ONE, WAITING_MOST, CheckedTooMuch, FairTurns, TooManyWait
 from playground.workflows.errors import WorkflowError
 
 # A tenth of a second or more.

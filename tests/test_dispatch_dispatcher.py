@@ -6,9 +6,9 @@ import pytest
 from dispatch_support import GREET, error, greeter, journal, journal_until, on_engine, output, workflow
 
 from playground.engine import CreateInstance, Engine
-from playground.engine.code.code import Code
 from playground.engine.code.dispatcher import Dispatcher
 from playground.engine.code.metadata import METADATA_BYTES, tenancy
+from playground.engine.code.sources import Code
 from playground.engine.instances import WorkflowInstance
 from playground.workflows import errors
 from playground.workflows import events as ev

@@ -12,7 +12,7 @@ from dispatch_support import Place, error, journal, journal_until, on_engine, ou
 
 import playground
 from playground import Code, Dispatcher, Engine, library
-from playground.engine.tenant_limits import LimitsOfTenants
+from playground.engine.queues import LimitsOfTenants
 from playground.settings import BadSetting, Settings
 from playground.workflows import errors
 from playground.workflows import events as ev

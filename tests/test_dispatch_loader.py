@@ -10,8 +10,8 @@ from store_support import passes
 
 from playground.engine import Engine
 from playground.engine.clock import FakeClock
-from playground.engine.code.code import Code
 from playground.engine.code.dispatcher import Dispatcher
+from playground.engine.code.sources import Code
 from playground.workflows import errors
 from playground.workflows import events as ev
 from playground.workflows.events import Event

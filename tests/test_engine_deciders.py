@@ -8,17 +8,8 @@ from msgspec.structs import replace
 
 from playground.engine import operations
 from playground.store.projection import first_row
-from playground.store.protocol import (
-    NO_NEEDS,
-    STEP_OPEN,
-    STEP_RUNNING,
-    Decider,
-    Needs,
-    NewInstance,
-    Snapshot,
-    StepRow,
-    needs_of,
-)
+from playground.store.protocol import NO_NEEDS, Decider, Needs, Snapshot, needs_of
+from playground.store.rows import STEP_OPEN, STEP_RUNNING, NewInstance, StepRow
 from playground.workflows import events as ev
 from playground.workflows.events import DO, WAIT, StepKey
 

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from puppet_support import do, done, frame
 
 from playground.sandbox import frames
-from playground.sandbox.channel import FrameChannel
-from playground.sandbox.fair_reading import MOMENT_SECONDS, Turns
+from playground.sandbox.channel import MOMENT_SECONDS, FrameChannel, Turns
 from playground.sandbox.frames import DEEPEST, LARGE, ProtocolError
 from playground.workflows.values import json_depth
 

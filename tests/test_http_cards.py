@@ -12,7 +12,7 @@ from http_support import HELLO, MakeSite, Site
 
 from playground.examples import load
 from playground.settings import BadSetting
-from playground.web.http.public_url import PublicUrl
+from playground.web.http.hosts import PublicUrl
 from playground.web.pages import card_drawing
 from playground.web.pages.card_cache import Cards
 from playground.web.pages.cards import of_example

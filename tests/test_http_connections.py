@@ -93,7 +93,7 @@ def test_a_run_that_lasts_longer_than_a_request_may_is_not_cut_off(
     impatient: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = impatient
-    monkeypatch.setattr("playground.web.api.sse.PING_SECONDS", 0.1)
+    monkeypatch.setattr("playground.web.api.stream.PING_SECONDS", 0.1)
     made = site.create(APPROVAL)
     pings = 0
     for name, _ in site.follow(made):

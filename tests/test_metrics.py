@@ -22,7 +22,8 @@ from playground.sandbox.pool import SandboxDown
 from playground.store import open_store
 from playground.store.metrics import Measures
 from playground.store.named_sql import NamedSql
-from playground.store.protocol import ClaimLimits, NewInstance, QueueLimit
+from playground.store.protocol import ClaimLimits, QueueLimit
+from playground.store.rows import NewInstance
 from playground.store.sqlite import store
 from playground.web.http.metrics import METRICS, PREFIX
 

@@ -12,9 +12,9 @@ from puppet_support import Puppet, do, done, frame
 from semantics_support import assert_dense, story, turns_until
 
 from playground.engine import CreateInstance
-from playground.engine.execution.conversation import BEFORE_COMMIT, DURING_STEP
-from playground.engine.execution.fault_injection import NewBreak
-from playground.store.protocol import InstanceRow
+from playground.engine.execution.context import BEFORE_COMMIT, DURING_STEP
+from playground.engine.execution.faults import NewBreak
+from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
 from playground.workflows.errors import NoWorker
 from playground.workflows.events import Event

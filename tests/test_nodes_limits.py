@@ -13,10 +13,10 @@ from playground.engine import CreateInstance, Engine
 from playground.engine.chaos_runs import RUNNING, ChaosRuns, number_of
 from playground.engine.clock import FakeClock
 from playground.engine.ids import SystemIds
+from playground.engine.limits import EVENT_BYTES
 from playground.engine.scheduler import EXPIRE_EVERY_MS
-from playground.engine.storage_quota import EVENT_BYTES
 from playground.examples import load
-from playground.store.protocol import InstanceRow
+from playground.store.rows import InstanceRow
 from playground.web.app import create_app
 from playground.web.context import Context
 from playground.web.http import tokens

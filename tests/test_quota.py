@@ -8,10 +8,9 @@ from aio import story
 from dispatch_support import Place
 from http_support import HELLO, MakeSite, code_of
 
-from playground.engine import shared_counts
+from playground.engine import limits
 from playground.engine.clock import FakeClock
-from playground.engine.shared_counts import SharedCounts
-from playground.engine.storage_quota import HOUR_MS, HOURS, SETTING, StoredPerDay
+from playground.engine.limits import HOUR_MS, HOURS, SETTING, SharedCounts, StoredPerDay
 from playground.store import open_store
 from playground.store.protocol import Store
 
@@ -65,7 +64,7 @@ def test_what_an_address_stores_through_one_node_counts_on_the_others(place: Pla
             assert not other.stored.add(ADDRESS, 1)
             await one.stored.read(ADDRESS)
             assert one.stored.hours_until_room(ADDRESS) == 0, "it read a moment ago"
-            clock.advance(shared_counts.FRESH_MS)
+            clock.advance(limits.FRESH_MS)
             await one.stored.read(ADDRESS)
             assert one.stored.hours_until_room(ADDRESS) == HOURS
 
@@ -84,7 +83,7 @@ def test_over_http_an_address_at_its_limit_is_still_there_after_a_restart(make_s
 
 
 def test_what_was_written_before_a_kill_is_known_after_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_counts, "EXCHANGE_SECONDS", 0.001)
+    monkeypatch.setattr(limits, "EXCHANGE_SECONDS", 0.001)
     url, clock = place.new_url(), FakeClock()
 
     async def tale() -> None:

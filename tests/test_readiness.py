@@ -17,7 +17,7 @@ from aio import story
 from http_support import HELLO, Log, MakeSite, Site
 from test_cli import ROOT, SECONDS
 
-from playground import descriptors
+from playground import process
 from playground.sandbox.pool import Sandbox
 
 
@@ -66,7 +66,7 @@ def test_without_a_fork_server_it_is_not_ready(make_site: MakeSite, monkeypatch:
 @contextmanager
 def few_descriptors(spare: int) -> Iterator[None]:
     before, held = resource.getrlimit(resource.RLIMIT_NOFILE), [os.open("/dev/null", os.O_RDONLY) for _ in range(200)]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors.in_use() + spare, before[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (process.in_use() + spare, before[1]))
     try:
         yield
     finally:
@@ -86,7 +86,7 @@ def test_few_descriptors_left_are_a_reason(make_site: MakeSite) -> None:
 @story
 async def test_few_descriptors_left_are_told_in_the_log() -> None:
     log = Log()
-    watching = asyncio.create_task(descriptors.watch(log, seconds=0))
+    watching = asyncio.create_task(process.watch(log, seconds=0))
     for _ in range(5):
         await asyncio.sleep(0)
     assert log == []

@@ -12,7 +12,7 @@ from layers_support import EXCESSES, LAYERS
 from sandbox_support import MEMORY, Log, held
 
 from playground.sandbox import probe, probe_attacks, tiers
-from playground.sandbox.layers import bubblewrap, landlock, syscalls, users, visible_files
+from playground.sandbox.layers import bubblewrap, identity, landlock, syscalls, visible_files
 from playground.sandbox.pool import Bench, Sandbox, SandboxRefused
 from playground.sandbox.tiers import LANDLOCK, LIMITS, NAMESPACES, SECCOMP, USER, Tier
 
@@ -250,7 +250,7 @@ def test_this_kernel_has_landlock() -> None:
 
 
 def test_users_for_workers_belong_to_nobody() -> None:
-    numbers = users.unused()
+    numbers = identity.unused()
     assert len(numbers) >= 1
     assert os.getuid() not in numbers
     assert 0 not in numbers

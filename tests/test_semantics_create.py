@@ -8,12 +8,7 @@ from semantics_support import playing, story, workflow
 
 from playground.engine import CreateInstance
 from playground.testing import WorkflowTester
-from playground.workflows.errors import (
-    InstanceAlreadyExists,
-    InvalidBatch,
-    InvalidId,
-    InvalidName,
-)
+from playground.workflows.errors import InstanceAlreadyExists, InvalidBatch, InvalidId, InvalidName
 
 
 @story

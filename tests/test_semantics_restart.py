@@ -4,9 +4,7 @@ import pytest
 from semantics_support import LEDGER, assert_dense, playing, story
 
 from playground.workflows import events as ev
-from playground.workflows.errors import (
-    CannotRestart,
-)
+from playground.workflows.errors import CannotRestart
 
 THREE = """
 for name in ("one", "two", "three"):

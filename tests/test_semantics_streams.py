@@ -7,7 +7,7 @@ import pytest
 from semantics_support import playing, story, turns
 
 from playground.testing import WorkflowTester
-from playground.web.api.sse import Streams
+from playground.web.api.stream import Streams
 
 
 async def stream(tester: WorkflowTester, run, cursor: int) -> list[tuple[str, list]]:

@@ -4,10 +4,7 @@ import pytest
 from semantics_support import assert_dense, playing, story
 
 from playground.workflows import events as ev
-from playground.workflows.errors import (
-    CannotTerminate,
-    InstanceNotFound,
-)
+from playground.workflows.errors import CannotTerminate, InstanceNotFound
 
 
 @pytest.mark.parametrize("hibernated", [False, True])

@@ -9,8 +9,8 @@ import pytest
 from aio import story
 from store_support import with_store
 
-from playground.engine import shared_counts
-from playground.engine.shared_counts import FRESH_MS, SENT_AT_ONCE, SharedCount, SharedCounts
+from playground.engine import limits
+from playground.engine.limits import FRESH_MS, SENT_AT_ONCE, SharedCount, SharedCounts
 from playground.store import StoreError, open_store
 from playground.store.protocol import Store
 
@@ -57,7 +57,7 @@ async def test_all_that_was_counted_is_one_commit_and_nothing_is_none(store: Sto
 async def test_what_is_counted_is_sent_a_second_later_without_being_asked(store: Store) -> None:
     shared, count = node(store, Time())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shared_counts, "EXCHANGE_SECONDS", 0.001)
+        patch.setattr(limits, "EXCHANGE_SECONDS", 0.001)
         for amount in (1, 2):  # and again
             count.add("k", amount)
             while count.has_unsent:
@@ -94,7 +94,7 @@ async def test_a_node_learns_of_others_when_it_sends_and_when_it_reads(store: St
 async def test_keys_that_others_have_driven_out_are_read_again(store: Store) -> None:
     shared, count = node(store, Time())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shared_counts, "KEYS_MOST", 2)
+        patch.setattr(limits, "KEYS_MOST", 2)
         for key in "abcd":
             count.add(key, 5)
         await shared.exchange()

@@ -14,7 +14,7 @@ from playground.engine import CreateInstance
 from playground.testing import WorkflowTester
 from playground.web.pages.highlight import highlight
 from playground.workflows.compare import changed_lines
-from playground.workflows.source_text import lines, with_ends, without_mark
+from playground.workflows.names import lines, with_ends, without_mark
 
 MARK = "\ufeff"
 SEPARATORS = {

@@ -22,7 +22,8 @@ from store_support import (
 )
 
 from playground.store import JournalError
-from playground.store.protocol import DeciderWithNeeds, InboxRow, Needs
+from playground.store.protocol import DeciderWithNeeds, Needs
+from playground.store.rows import InboxRow
 from playground.workflows import events as ev
 from playground.workflows.errors import CannotRestart, Fenced, InstanceNotFound, NotSerialisable
 from playground.workflows.events import NewEvent

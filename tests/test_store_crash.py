@@ -13,8 +13,9 @@ from aio import story
 from store_support import AT, claim, do, execution_ended, execution_started, running, started, wait
 
 from playground.store import open_store
-from playground.store.projection import first_event, first_row, project, replace
-from playground.store.protocol import NewInstance
+from playground.store.projection import first_event, first_row, project
+from playground.store.projection_rules import replace
+from playground.store.rows import NewInstance
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
 

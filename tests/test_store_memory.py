@@ -5,8 +5,8 @@ import asyncio
 from aio import story
 from store_support import AT, attempt, completed, do, running, started, with_store
 
-from playground.engine.idle_trimmer import Calm
-from playground.store.protocol import Snippet
+from playground.engine.scheduler import Calm
+from playground.store.rows import Snippet
 from playground.store.snippets import KnownSnippets
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent

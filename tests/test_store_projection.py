@@ -20,7 +20,7 @@ from store_support import (
 
 from playground.store import JournalError
 from playground.store.projection import first_event, first_row, project, reads_of
-from playground.store.protocol import InboxRow
+from playground.store.rows import InboxRow
 from playground.workflows import events as ev
 from playground.workflows.errors import NotSerialisable
 from playground.workflows.events import NewEvent, StepKey

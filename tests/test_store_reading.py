@@ -22,7 +22,8 @@ from store_support import (
 )
 
 from playground.store.encoding import plain
-from playground.store.protocol import ClaimLimits, InboxRow, QueueLimit
+from playground.store.protocol import ClaimLimits, QueueLimit
+from playground.store.rows import InboxRow
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
 

@@ -26,7 +26,8 @@ from playground.settings import Settings
 from playground.store import open_store
 from playground.store.encoding import encode_step, plain
 from playground.store.encryption import Keyring
-from playground.store.protocol import InstanceRow, Store
+from playground.store.protocol import Store
+from playground.store.rows import InstanceRow
 from playground.store.sqlite.rows import step_key
 from playground.store.tables import Scope
 from playground.workflows import events as ev

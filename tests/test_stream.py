@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from http_support import APPROVAL, DEADLINE, HELLO, MakeSite, Site, bearer, code_of, messages, settled
 
-from playground.web.api import sse
+from playground.web.api import stream
 
 MANY_STEPS = """\
 from workers import WorkflowEntrypoint
@@ -141,8 +141,8 @@ def test_a_burst_becomes_few_messages(site: Site) -> None:
     began = time.monotonic()
     sizes = [len(data) for name, data in site.follow(made) if name == "journal"]
     assert sum(sizes) == 500 * 4 + 5
-    assert len(sizes) < 10 + (time.monotonic() - began) / sse.PACE_SECONDS
-    assert max(sizes) <= sse.BATCH_EVENTS
+    assert len(sizes) < 10 + (time.monotonic() - began) / stream.PACE_SECONDS
+    assert max(sizes) <= stream.BATCH_EVENTS
 
 
 def test_a_reader_ahead_of_the_journal_begins_anew(site: Site) -> None:
@@ -178,7 +178,7 @@ def test_a_deleted_instance_ends_its_streams(site: Site) -> None:
 
 
 def test_pings_are_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse, "PING_SECONDS", 0.05)
+    monkeypatch.setattr(stream, "PING_SECONDS", 0.05)
     made = site.create(APPROVAL)
     ping = next(data for name, data in site.follow(made) if name == "ping")
     assert set(ping) == {"server_time"}

@@ -11,7 +11,7 @@ from dispatch_support import journal, journal_until, on_engine, output, workflow
 from playground.engine import Engine
 from playground.engine.code.tenants import SECRETS_MOST, Tenants
 from playground.engine.instances import WorkflowInstance
-from playground.store.protocol import InstanceRow
+from playground.store.rows import InstanceRow
 from playground.workflows import errors
 from playground.workflows import events as ev
 

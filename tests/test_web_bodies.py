@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from request_support import request
 
-from playground.engine.inputs import stored
+from playground.store.encoding import stored
 from playground.web.http import bodies
 from playground.web.http.errors import BadBody, NotAnObject, NotJson
 from playground.workflows.errors import TooLarge

@@ -6,8 +6,8 @@ from request_support import request
 from playground.engine.clock import FakeClock
 from playground.settings import BadSetting
 from playground.web.http import rate_limits, security, tokens
-from playground.web.http.client_address import Addresses
 from playground.web.http.errors import STATUS_OF, CrossOrigin, NoToken, TooMany, WrongToken
+from playground.web.http.hosts import Addresses
 from playground.workflows import errors
 
 
@@ -79,7 +79,7 @@ def test_a_refused_request_is_not_counted() -> None:
 
 
 def test_addresses_not_heard_of_for_longest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("playground.engine.sliding_window.MOST_KEYS", 2)
+    monkeypatch.setattr("playground.engine.limits.MOST_KEYS", 2)
     limit = rate_limits.PerMinute(1, rate_limits.CHECKS, FakeClock().now)
     for address in "abc":
         limit.take(address)

@@ -6,7 +6,7 @@ from test_http_pages import BROWSER, page, words
 
 from playground.cli import settings_from
 from playground.settings import BadSetting, Settings
-from playground.web.http.embedding import OFF, Embedding
+from playground.web.http.security import OFF, Embedding
 
 PUBLIC = "https://play.example"
 

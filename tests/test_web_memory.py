@@ -13,7 +13,7 @@ from http_support import DEADLINE, HELLO, Site
 
 from playground.engine.code import checker
 from playground.engine.code.checker import Check
-from playground.engine.sliding_window import Sliding
+from playground.engine.limits import SlidingWindow
 from playground.web.http.connections import Protocol
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -89,7 +89,7 @@ def test_results_of_checks_are_kept_up_to_so_many_bytes(monkeypatch: pytest.Monk
 
 def test_what_was_counted_long_ago_is_counted_no_more() -> None:
     now = [1_000]
-    had = Sliding(3, 1_000, lambda: now[0])
+    had = SlidingWindow(3, 1_000, lambda: now[0])
     for at, amount in ((1_000, 5), (1_900, 1), (3_000, 2)):
         now[0] = at
         had.add("a", amount)

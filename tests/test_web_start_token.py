@@ -18,7 +18,7 @@ from playground.sandbox.launch import Bench
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
 from playground.web.calls import Call
-from playground.web.http.start_token import HEADER, StartToken
+from playground.web.http.tokens import HEADER, StartToken
 from playground.web.routes import CALLS
 
 JSON = {"Accept": "application/json"}

@@ -7,7 +7,7 @@ from semantics_support import failure, isolated, outcome, story
 
 from playground.testing import WorkflowTester
 from playground.worker import api
-from playground.worker.callback_parameters import given_context
+from playground.worker.decorated_steps import given_context
 
 SDK = (  # what `workers.__all__` of the SDK (workers-py) has and a file may name in annotations or derive from
     "Blob", "BlobEnding", "BlobValue", "Body", "Context", "DurableObject", "FetchKwargs", "FetchResponse", "File",

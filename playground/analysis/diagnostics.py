@@ -223,7 +223,7 @@ RULES = {
         "An event type has 1 to 100 letters, digits, _ and -, not beginning with -; this one is refused when the run "
         "reaches it.",
     ),
-    # analysis/rules/invisible_characters.py
+    # analysis/rules/step_names.py
     "invisible-name": Rule(
         WARNING,
         "This name has a character that nobody sees, {what}: `{name}`. A name that looks the same is another "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from playground.analysis.syntax import FUNCTIONS, Function, Placed, Source, Tree
-from playground.workflows.source_text import CLASS_NAME
+from playground.workflows.names import CLASS_NAME
 
 ENTRY_CLASS = CLASS_NAME
 BASE = "workers.WorkflowEntrypoint"

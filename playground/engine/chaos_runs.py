@@ -17,14 +17,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from playground.engine import queue_names
+from playground.engine import queues
 from playground.engine.engine import BATCH_MOST, CreateInstance, Engine
-from playground.engine.execution import chaos_kill
-from playground.engine.inputs import Stored
+from playground.engine.execution import faults
 from playground.sandbox import frames
-from playground.store.encoding import plain
+from playground.store.encoding import Stored, plain
 from playground.store.errors import ChildrenUnfinished
-from playground.store.protocol import STEP_COMPLETED, STEP_ERRORED, Child, History, InstanceRow
+from playground.store.protocol import History
+from playground.store.rows import STEP_COMPLETED, STEP_ERRORED, Child, InstanceRow
 from playground.workflows import events as ev
 from playground.workflows.errors import CannotRunChaos, InstanceNotFound, WorkflowError
 from playground.workflows.events import NewEvent
@@ -60,7 +60,7 @@ class ChaosRuns:
         Raises:
             CannotRunChaos: it has not begun, the last chaos run goes on, or it belongs to one.
         """
-        if queue_names.is_chaos(row.queue):
+        if queues.is_chaos(row.queue):
             raise CannotRunChaos(OF_ITS_OWN)
         if row.started_at is None:
             raise CannotRunChaos(TOO_EARLY)
@@ -80,7 +80,7 @@ class ChaosRuns:
         before = await self.check(row)
         repeated = await self._repeated(row)
         final = row.status in ev.FINAL_STATUSES
-        numbers = chaos_kill.spread(repeated.commits, self.most) if final else []
+        numbers = faults.spread(repeated.commits, self.most) if final else []
         try:
             await self._create(row, queue, repeated, [None, *numbers])
         except ChildrenUnfinished:
@@ -130,8 +130,8 @@ class ChaosRuns:
                 control = await self._engine.store.find(row.tenant, control.id)
         ran = await self._engine.store.load(control.key)
         repeated = await self._repeated(row)
-        numbers = chaos_kill.spread(_commits(ran), self.most)
-        await self._create(row, queue_names.billed(control.queue), repeated, list(numbers), control)
+        numbers = faults.spread(_commits(ran), self.most)
+        await self._create(row, queues.billed(control.queue), repeated, list(numbers), control)
 
     async def _repeated(self, row: InstanceRow) -> Repeated:
         async with self._engine.forking:  # a history holds all results of an instance
@@ -165,7 +165,7 @@ class ChaosRuns:
                 class_name=row.class_name,
                 limits=dict(row.limits) if row.limits else None,
                 version=row.snippet,
-                queue=queue_names.of_chaos(queue),
+                queue=queues.of_chaos(queue),
                 trigger={"kind": KIND, "of": row.id, "kill_before_commit": number},
                 events=repeated.events,
                 parent=row.key,
@@ -197,4 +197,4 @@ def goes_on(children: Sequence[Child]) -> bool:
 
 
 def _commits(snapshot: History) -> int:
-    return chaos_kill.commits(sum(step.key.kind == ev.DO and step.is_over for step in snapshot.steps.values()))
+    return faults.commits(sum(step.key.kind == ev.DO and step.is_over for step in snapshot.steps.values()))

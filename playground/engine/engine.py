@@ -7,32 +7,29 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from playground.engine import operations
-from playground.engine.bindings.everybody import EVERYBODYS
 from playground.engine.clock import Clock
 from playground.engine.code.checker import Check, Checker
-from playground.engine.code.code import Code, CodeSource
 from playground.engine.code.compatibility import Fit, fit
 from playground.engine.code.metadata import check_metadata, tenancy
-from playground.engine.code.sources import Sources
-from playground.engine.execution import fault_injection
-from playground.engine.execution.conversation import KILL_MOMENTS, NEVER, NOW
+from playground.engine.code.sources import DEFAULT_BINDINGS, Code, CodeSource, Sources
+from playground.engine.execution import faults
+from playground.engine.execution.context import KILL_MOMENTS, NEVER, NOW, Log, Services
 from playground.engine.execution.execution import Execution
-from playground.engine.execution.fault_injection import NewBreak
+from playground.engine.execution.faults import NewBreak
 from playground.engine.execution.pipeline import spawn
-from playground.engine.execution.services import Log, Services
 from playground.engine.ids import Ids
-from playground.engine.inputs import stored
+from playground.engine.limits import SharedCounts, StoredPerDay
 from playground.engine.metrics import Counts
 from playground.engine.nodes import MACHINE, Heartbeat
+from playground.engine.queues import LimitsOfTenants, TenantLimits
 from playground.engine.scheduler import Scheduler
-from playground.engine.shared_counts import SharedCounts
-from playground.engine.storage_quota import StoredPerDay
-from playground.engine.tenant_limits import LimitsOfTenants, TenantLimits
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
 from playground.store import disk
+from playground.store.encoding import stored
 from playground.store.errors import QueueFull
-from playground.store.protocol import Committed, Decider, History, InstanceRow, NewInstance, Refusal, Store
+from playground.store.protocol import Committed, Decider, History, Refusal, Store
+from playground.store.rows import InstanceRow, NewInstance
 from playground.store.snippets import snippet_of
 from playground.workflows import events as ev
 from playground.workflows import names, values
@@ -47,7 +44,7 @@ from playground.workflows.errors import (
     of_entry,
 )
 from playground.workflows.events import NewEvent, StepKey
-from playground.workflows.source_text import CLASS_NAME, without_mark
+from playground.workflows.names import CLASS_NAME, without_mark
 
 BATCH_MOST = 100  # instances of one create_batch
 TRIALS = 2  # codes tried on a history at once
@@ -136,7 +133,7 @@ class Engine:
         `heartbeat`: see there. `env` is what code that came as a snippet finds in `self.env` instead of the bindings
         for everybody.
         """
-        sources = Sources(store, EVERYBODYS if env is None else env)
+        sources = Sources(store, DEFAULT_BINDINGS if env is None else env)
         shared = SharedCounts(store.usage, clock.now)
         stored = StoredPerDay(settings.stored_per_day, shared)
         counts, limits = Counts(log), LimitsOfTenants(settings)
@@ -363,12 +360,12 @@ class Engine:
 
         Raises InstanceInFiniteState, CannotBreak, NotSerialisable, TooLarge.
         """
-        event = await fault_injection.asked(new)
-        return await self.operate(row, fault_injection.set_or_clear(event))
+        event = await faults.asked(new)
+        return await self.operate(row, faults.set_or_clear(event))
 
     async def _breaks(self, new_breaks: Sequence[NewBreak]) -> list[NewEvent]:
-        events = [await fault_injection.asked(new) for new in new_breaks]
-        fault_injection.check_room((), events)
+        events = [await faults.asked(new) for new in new_breaks]
+        faults.check_room((), events)
         return events
 
     async def delete(self, row: InstanceRow) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 
 from playground.engine.engine import CreateInstance, Engine
-from playground.engine.inputs import Stored
 from playground.sandbox import frames
-from playground.store.protocol import STEP_COMPLETED, STEP_ERRORED, History, InstanceRow, StepRow, Store
-from playground.store.stored_event import StoredEvent, read_event
+from playground.store.encoding import Stored, StoredEvent, read_event
+from playground.store.protocol import History, Store
+from playground.store.rows import STEP_COMPLETED, STEP_ERRORED, InstanceRow, StepRow
 from playground.workflows import event_rules, values
 from playground.workflows import events as ev
 from playground.workflows.errors import CannotFork, InstanceNotFound, NotSerialisable, TooLarge

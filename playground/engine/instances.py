@@ -11,7 +11,8 @@ from typing import Any
 
 from playground.engine.engine import CreateInstance, Engine
 from playground.store.encoding import plain
-from playground.store.protocol import InstanceRow, Refusal
+from playground.store.protocol import Refusal
+from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
 from playground.workflows import values
 from playground.workflows.errors import (

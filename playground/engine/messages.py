@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from playground.engine.code.code import DEPLOYED
+from playground.engine.code.sources import DEPLOYED
 from playground.settings import is_setting
 from playground.workflows.errors import setting_sentence
 from playground.workflows.events import StepKey

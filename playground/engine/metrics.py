@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Callable
 
-from playground.engine import queue_names
+from playground.engine import queues
 from playground.sandbox.handle import CPU, EXIT, MEMORY, SIGNAL, ZYGOTE
-from playground.sandbox.metrics import Counts as SandboxCounts
-from playground.store.protocol import InstanceRow
+from playground.sandbox.pool import Counts as SandboxCounts
+from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
 
 # An execution ended because its instance was paused, terminated, restarted, migrated or deleted.
@@ -37,4 +37,4 @@ class Counts:
 
 def whose(row: InstanceRow) -> str:
     """Who answers for an instance: its tenant, or the address that started it."""
-    return row.tenant or queue_names.who(row.queue)
+    return row.tenant or queues.who(row.queue)

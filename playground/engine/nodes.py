@@ -16,10 +16,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from playground.engine.execution.context import Log
 from playground.engine.execution.pipeline import spawn
-from playground.engine.execution.services import Log
 from playground.store.errors import NodeLost
-from playground.store.protocol import InstanceRow, Lease, NodeStore
+from playground.store.protocol import Lease, NodeStore
+from playground.store.rows import InstanceRow
 
 LEASE_MS = 15_000
 BEATS = 5  # of the heart while a lease lasts

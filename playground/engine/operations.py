@@ -9,20 +9,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from playground.engine import messages
-from playground.engine.execution.fault_injection import check_room, of
+from playground.engine.execution.faults import check_room, of
 from playground.store.encoding import plain
-from playground.store.protocol import (
+from playground.store.protocol import Decider, DeciderWithNeeds, Needs, Snapshot
+from playground.store.rows import (
     STEP_CANCELLED,
     STEP_COMPLETED,
     STEP_OPEN,
     STEP_RETRYING,
     STEP_RUNNING,
-    Decider,
-    DeciderWithNeeds,
     InboxRow,
     InstanceRow,
-    Needs,
-    Snapshot,
     StepRow,
 )
 from playground.workflows import events as ev

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from playground.sandbox import child
+from playground.sandbox import zygote
 from playground.sandbox.handle import Worker
 from playground.sandbox.launch import Launch
 from playground.sandbox.layers import linux
@@ -279,7 +279,7 @@ class ForkServer:
             return
         try:
             said = pending.worker.sock.recv(1)
-            if said == child.FAILED:
+            if said == zygote.FAILED:
                 self._fail(number, pending.worker.sock.recv(1000).decode(errors="replace"))
                 return
         except BlockingIOError:
@@ -287,7 +287,7 @@ class ForkServer:
         except OSError:
             said = b""
         self._loop.remove_reader(pending.worker.sock)
-        if said == child.LOCKED:
+        if said == zygote.LOCKED:
             pending.locked = True
             self._settle(number)
 

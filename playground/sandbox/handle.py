@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from playground.sandbox.layers.cgroup import MemoryGroup
-from playground.workflows import exit_codes
+from playground.workflows import errors
 
 EXIT = "exit"  # it ended by itself, with a code
 SIGNAL = "signal"  # a signal ended it: ours, or one of its own making
@@ -147,7 +147,7 @@ class Worker:
             return
         if os.WIFEXITED(status):
             code = os.WEXITSTATUS(status)
-            self.exited.set_result(Exit(None, code, MEMORY if code == exit_codes.OUT_OF_MEMORY else EXIT, cpu, rss))
+            self.exited.set_result(Exit(None, code, MEMORY if code == errors.OUT_OF_MEMORY else EXIT, cpu, rss))
             return
         number = os.WTERMSIG(status)
         cause = SIGNAL

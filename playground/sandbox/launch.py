@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from playground.sandbox import tiers
-from playground.sandbox.layers import bubblewrap, landlock, linux, syscalls, users, visible_files
+from playground.sandbox.layers import bubblewrap, identity, landlock, linux, syscalls, visible_files
 from playground.sandbox.layers.visible_files import Visible
 from playground.sandbox.tiers import SandboxRefused
 
@@ -117,7 +117,7 @@ def best(memory_bytes: int, cpu_seconds: int, bench: Bench) -> Launch:
         limits=tiers.LIMITS not in bench.without and linux.HERE,
         memory_bytes=memory_bytes,
         cpu_seconds=cpu_seconds,
-        users=users.unused() if os.geteuid() == 0 and tiers.USER not in bench.without else None,
+        users=identity.unused() if os.geteuid() == 0 and tiers.USER not in bench.without else None,
         entry=bench.entry,
         pidfds=bench.pidfds and linux.has_pidfds(),
         path=(bench.path,) if bench.path else (),

@@ -1,10 +1,12 @@
 """Workers parked ahead of need, and the fork server behind them kept alive and fresh.
 
 This is what the rest of the playground uses.
+
+What an operator wants counted of the sandbox.
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from functools import partial
 from typing import Any
 
@@ -14,10 +16,26 @@ from playground.sandbox.forkserver import ForkFailed, ForkServer, LaunchFailed, 
 from playground.sandbox.handle import Exit, Worker
 from playground.sandbox.launch import ENTRY, Bench, Launch
 from playground.sandbox.layers.cgroup import MemoryGroup
-from playground.sandbox.metrics import Counts
 from playground.sandbox.tiers import SandboxDown, SandboxRefused, Tier
 
 __all__ = ["Bench", "Exit", "Sandbox", "SandboxDown", "SandboxRefused", "Tier", "Worker"]
+
+
+class Counts:
+    """Since the sandbox was opened.
+
+    `starts` are the workers that were handed out, `ends` those of them that are gone, by the cause in `Exit`; `zygotes`
+    the fork servers that took over, by why: START, DIED or RECYCLED; `fork_failures` the orders of children that
+    failed.
+    """
+
+    START, DIED, RECYCLED = "start", "died", "recycled"
+
+    def __init__(self) -> None:
+        self.starts = self.fork_failures = 0
+        self.ends: Counter[str] = Counter()
+        self.zygotes: Counter[str] = Counter()
+
 
 FORKS_AT_ONCE = 4
 FAILURES_TO_GIVE_UP = 3  # forks in a row that fail before those who wait are told

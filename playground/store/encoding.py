@@ -1,11 +1,21 @@
-"""Values as JSON text, the only form in which a database holds what tenants made."""
+"""Values as JSON text, the only form in which a database holds what tenants made.
 
+A journal's event read from the JSON that `events_json` gives: its data stays text, since as objects it could take
+twenty times as much memory.
+
+What a caller gives (params, payloads) in the form in which it is stored; JSON text (`msgspec.Raw`) is not made into
+objects for it.
+"""
+
+import asyncio
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from playground.workflows.errors import NotSerialisable
+from playground.workflows import values
+from playground.workflows.errors import NotSerialisable, TooLarge
 from playground.workflows.events import StepKey
 
 
@@ -74,3 +84,78 @@ def compact(value: Any) -> Any:
 def encode_step(step: StepKey) -> str:
     """The step of an event, as it stands in the event's JSON."""
     return encode(step.as_json())
+
+
+class _Step(msgspec.Struct):
+    kind: str
+    name: str
+    count: int
+    parent: "_Step | None" = None
+
+    def key(self) -> StepKey:
+        return StepKey(self.kind, self.name, self.count, None if self.parent is None else self.parent.key())
+
+
+class StoredEvent(msgspec.Struct):
+    """See `Event`."""
+
+    seq: int
+    at: int
+    type: str
+    execution: int | None
+    data: msgspec.Raw
+    step: _Step | None = None
+
+    @property
+    def step_key(self) -> StepKey | None:
+        """The step that it is about."""
+        return None if self.step is None else self.step.key()
+
+
+read_event = msgspec.json.Decoder(StoredEvent).decode
+
+
+ASIDE_BYTES = 64 * 1024  # more than this is looked through on another thread
+
+
+class Stored(NamedTuple):
+    """A value that is in its stored form already."""
+
+    tree: Any
+
+
+_LONG_NUMBER = re.compile(rb"[0-9]{16}")
+
+
+async def stored(value: Any, what: str, most: int) -> Any:
+    """The stored form of a value, or of strict JSON that was read in full before.
+
+    Raises:
+        NotSerialisable: something in it can't be stored.
+        TooLarge: the `what` has more than `most` bytes.
+    """
+    if isinstance(value, Stored):
+        return value.tree
+    try:
+        return await _stored(value, what, most)
+    except NotSerialisable as refused:
+        raise NotSerialisable(f"The {what} {'are' if what.endswith('s') else 'is'} {refused.message}") from None
+    except TooLarge as refused:
+        refused.met("value_bytes")
+        raise
+
+
+async def _stored(value: Any, what: str, most: int) -> Any:
+    if not isinstance(value, msgspec.Raw):
+        return compact(values.encode_bounded(value, what, most))
+    raw = bytes(value)
+    return await asyncio.to_thread(_of_text, raw, what, most) if len(raw) > ASIDE_BYTES else _of_text(raw, what, most)
+
+
+def _of_text(raw: bytes, what: str, most: int) -> Any:
+    text = msgspec.json.format(raw, indent=-1)
+    if len(text) > most:
+        raise values.too_large(what, len(text), most)
+    if b'"$' not in text and not _LONG_NUMBER.search(text):
+        return kept(text)  # nothing in it has a stored form of its own
+    return compact(values.encode_bounded(msgspec.json.decode(text), what, most))

@@ -7,9 +7,17 @@ from typing import NamedTuple
 
 import msgspec
 
-from playground.store.projection_columns import OF_INSTANCE, OF_STEP, end_streak, keep_clock
-from playground.store.projection_fold import Fold, InstanceColumns, StepColumns, replace
-from playground.store.protocol import InboxRow, InstanceRow, NewInstance, StepRow
+from playground.store.projection_rules import (
+    OF_INSTANCE,
+    OF_STEP,
+    Fold,
+    InstanceColumns,
+    StepColumns,
+    end_streak,
+    keep_clock,
+    replace,
+)
+from playground.store.rows import InboxRow, InstanceRow, NewInstance, StepRow
 from playground.workflows import events as ev
 from playground.workflows.event_rules import RULES, Rule
 from playground.workflows.events import NewEvent, StepKey

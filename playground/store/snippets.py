@@ -4,7 +4,7 @@ import base64
 import hashlib
 from collections import OrderedDict
 
-from playground.store.protocol import Snippet
+from playground.store.rows import Snippet
 
 KNOWN_CHARACTERS = 4 * 1024 * 1024  # of the snippets held in memory
 ID_LENGTH = 26  # of base32, so 130 bits: two texts with one id are out of anybody's reach

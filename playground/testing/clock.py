@@ -1,11 +1,19 @@
-"""Virtual time: stands still until it is moved, and knows which of its timers are worth moving it for."""
+"""Virtual time: stands still until it is moved, and knows which of its timers are worth moving it for.
 
+Whether a worker's thread rests: blocked until something arrives, or until virtual time has come to one of its
+timers.
+"""
+
+import math
+import socket
 from collections.abc import Callable
 from typing import Any
 
 from playground.engine.clock import FakeClock, Timer
-from playground.engine.execution.worker_timeouts import Idleness
+from playground.engine.execution.watchdog import Idleness
 from playground.engine.scheduler import Scheduler
+from playground.worker.channel import Channel
+from playground.worker.loop import IdleSelector, Loop
 
 # The engine's own rounds: they happen when time passes them, but nobody skips time to see them.
 HOUSEKEEPING = frozenset({Scheduler.expire, Idleness.watch_silence})
@@ -44,3 +52,98 @@ class VirtualClock(FakeClock):
         for _, timer in self._armed.values():
             timer.cancel()
         self._armed.clear()
+
+
+OWN_FILES = 2  # what the loop itself listens to: the channel, and its own wake-up
+
+
+class VirtualSelector(IdleSelector):
+    """Blocks for as long as virtual time does. `due` is when the loop's next timer falls (epoch milliseconds).
+
+    The flag `resting` is set by the worker's thread before it blocks, and taken back before anything that arrived is
+    read.
+    """
+
+    def __init__(self, channel: Channel, clock: VirtualClock, rested: Callable[[], None]) -> None:
+        super().__init__(channel)
+        self._clock, self._rested = clock, rested
+        self.resting = False
+        self.due: int | None = None
+
+    def wait(self, timeout: float | None) -> Any:
+        if timeout is not None and timeout <= 0:
+            return super().wait(timeout)
+        self.due = None if timeout is None else self._clock.now() + max(1, math.ceil(timeout * 1000 - 0.5))
+        self.resting = True
+        self._rested()
+        try:
+            return super().wait(None)
+        finally:
+            self.resting = False
+
+    @property
+    def listens(self) -> int:
+        """How many files the loop listens to."""
+        return len(self.get_map() or ())
+
+
+class VirtualLoop(Loop):
+    """A worker's event loop whose time is the virtual clock's, so that a callback's own `asyncio.sleep` takes no time
+    either.
+    """
+
+    def __init__(self, channel: Channel, clock: VirtualClock, rested: Callable[[], None]) -> None:
+        self.selector = VirtualSelector(channel, clock, rested)
+        self._virtual = clock
+        self._elsewhere = 0  # calls that run in threads
+        super().__init__(channel, self.selector)
+        self._clock_resolution = 0.0005  # the clock counts milliseconds, the loop floating-point seconds
+
+    def real(self) -> float:
+        """Seconds of virtual time since the test began."""
+        return (self._virtual.now() - self._virtual.start) / 1000
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]
+        """As in asyncio; while it runs, the worker does not rest."""
+        future = super().run_in_executor(executor, func, *args)
+        self._elsewhere += 1
+        future.add_done_callback(self._back)
+        return future
+
+    def _back(self, future: Any) -> None:
+        self._elsewhere -= 1
+
+    def at_rest(self, ours: socket.socket) -> bool:
+        """Whether nothing can happen here until a frame arrives or time moves; asked on the other thread, with the
+        trusted end.
+
+        In this order: nothing to read for the worker, then its flag, then nothing that it wrote before it set the flag.
+        """
+        selector = self.selector
+        if (
+            _has_something(self.channel.socket)
+            or not selector.resting
+            or self._elsewhere
+            or selector.listens > OWN_FILES
+        ):
+            return False
+        return not _has_something(ours)
+
+    def wake(self) -> None:
+        """Virtual time has come to a timer of this loop."""
+        self.selector.resting = False
+        self.call_soon_threadsafe(_nothing)
+
+
+def _has_something(sock: socket.socket) -> bool:
+    try:
+        sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _nothing() -> None:
+    """Scheduled only so that the loop turns."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from playground.worker.records import Record
+from playground.worker.context import Record
 from playground.worker.steps import Steps
 from playground.workflows import names
 

@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from playground.engine.engine import Engine
-from playground.engine.execution.fault_injection import NewBreak
-from playground.store.protocol import Committed, History, InstanceRow, Store
+from playground.engine.execution.faults import NewBreak
+from playground.store.protocol import Committed, History, Store
+from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
 from playground.workflows import values
 from playground.workflows.errors import InstanceNotFound

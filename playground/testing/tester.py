@@ -17,9 +17,8 @@ from playground.testing import crashes, mocks
 from playground.testing.clock import VirtualClock
 from playground.testing.crashes import Crash, Plans
 from playground.testing.run import NothingHappens, Run
-from playground.testing.sandbox import LocalSandbox
+from playground.testing.sandbox import LocalSandbox, Routing
 from playground.testing.server import ALONE, LocalServer, Nodes
-from playground.testing.streams import Routing
 from playground.workflows import durations
 from playground.workflows import events as ev
 

@@ -23,13 +23,11 @@ from playground.examples import Example
 from playground.settings import Settings
 from playground.web.api.chaos_rows import Rows
 from playground.web.api.openapi import describe
-from playground.web.api.sse import Streams
+from playground.web.api.stream import Streams
 from playground.web.calls import Call
 from playground.web.context import Context, Limits
 from playground.web.http import bodies, rate_limits
 from playground.web.http.authorization import TENANT, check_start_token
-from playground.web.http.client_address import Addresses
-from playground.web.http.embedding import Embedding
 from playground.web.http.errors import (
     INTERNAL,
     Internal,
@@ -43,14 +41,12 @@ from playground.web.http.errors import (
     status_of,
     title_of,
 )
-from playground.web.http.hosts import Hosts, OwnHosts
+from playground.web.http.hosts import Addresses, Hosts, OwnHosts, PublicUrl
 from playground.web.http.listening import is_loopback
-from playground.web.http.prometheus_registry import Scrapes
-from playground.web.http.public_url import PublicUrl
-from playground.web.http.request_metrics import Measured, Requests
+from playground.web.http.prometheus import Measured, Requests, Scrapes
 from playground.web.http.responses import json_response, wants_html
-from playground.web.http.security import SecurityHeaders, check_origin
-from playground.web.http.start_token import StartToken
+from playground.web.http.security import Embedding, SecurityHeaders, check_origin
+from playground.web.http.tokens import StartToken
 from playground.web.instance_view import Views
 from playground.web.pages import pages
 from playground.web.pages.assets import Assets

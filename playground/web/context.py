@@ -12,15 +12,13 @@ from playground.examples import Example
 from playground.settings import Settings
 from playground.store.protocol import Store
 from playground.web.api.chaos_rows import Rows
-from playground.web.api.sse import Streams
-from playground.web.http.client_address import Addresses
-from playground.web.http.embedding import Embedding
+from playground.web.api.stream import Streams
 from playground.web.http.errors import ExampleNotFound
-from playground.web.http.prometheus_registry import Scrapes
-from playground.web.http.public_url import PublicUrl
+from playground.web.http.hosts import Addresses, PublicUrl
+from playground.web.http.prometheus import Requests, Scrapes
 from playground.web.http.rate_limits import AtOnce, PerMinute, PerMinuteOfAll
-from playground.web.http.request_metrics import Requests
-from playground.web.http.start_token import StartToken
+from playground.web.http.security import Embedding
+from playground.web.http.tokens import StartToken
 from playground.web.instance_view import Views
 from playground.web.pages.assets import Assets
 from playground.web.pages.card_cache import Cards

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from playground.store.protocol import InstanceRow, Store
+from playground.store.protocol import Store
+from playground.store.rows import InstanceRow
 from playground.web.journal_reader import Budget, read
 from playground.workflows import events as ev
 from playground.workflows.events import Event

@@ -4,8 +4,9 @@ from typing import Any
 
 import msgspec
 
-from playground.engine import queue_names
-from playground.store.protocol import InstanceRow, Store
+from playground.engine import queues
+from playground.store.protocol import Store
+from playground.store.rows import InstanceRow
 from playground.web.fold_cache import Folds
 from playground.web.instance_labels import label
 from playground.web.journal_reader import Budget, left_out, partly_read, read
@@ -62,7 +63,7 @@ class Views:
         shown |= state.as_json(fold.steps())
         ended = state if state.status in ev.FINAL_STATUSES else row
         ended_at = ended.ended_at if ended.status in ev.FINAL_STATUSES else None
-        kept_ms = self._chaos_hours * HOUR_MS if queue_names.is_chaos(row.queue) else self._retention_days * DAY_MS
+        kept_ms = self._chaos_hours * HOUR_MS if queues.is_chaos(row.queue) else self._retention_days * DAY_MS
         shown["kept_until"] = ended_at + kept_ms if ended_at is not None and kept_ms else None
         return shown
 

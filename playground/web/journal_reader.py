@@ -10,9 +10,8 @@ from typing import Any
 
 import msgspec
 
-from playground.store.encoding import LARGE
+from playground.store.encoding import LARGE, read_event
 from playground.store.protocol import Store
-from playground.store.stored_event import read_event
 from playground.workflows import events as ev
 from playground.workflows.events import Event
 

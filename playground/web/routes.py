@@ -5,22 +5,7 @@ from typing import Any
 
 import msgspec
 
-from playground.web.api import (
-    chaos,
-    check,
-    effects,
-    examples,
-    forks,
-    instances,
-    openapi,
-    operations,
-    snippets,
-    statuses,
-    stream,
-    tenant_instances,
-    tenants,
-    triggers,
-)
+from playground.web.api import chaos, check, forks, instances, openapi, operations, snippets, tenant_instances, tenants
 from playground.web.calls import Call, View
 from playground.web.http import health, metrics
 from playground.web.pages import cards, compare, files, pages, sign_in, tenant_detail, tenant_list
@@ -57,7 +42,7 @@ OF_INSTANCES: tuple[Call, ...] = (
     _get(INSTANCE, instances.get, query=("at",), refuses=("instance.not_found", "query.invalid")),
     _get(f"{INSTANCE}/events", instances.events, query=("after", "limit"),
          refuses=("instance.not_found", "query.invalid")),
-    _get(f"{INSTANCE}/stream", stream.stream, query=("after",),
+    _get(f"{INSTANCE}/stream", instances.stream, query=("after",),
          refuses=("instance.not_found", "query.invalid", "too_many")),
     _operation("events/{type}", operations.send_event, None, "workflow.invalid_event_type", "instance.in_finite_state",
         "too_large"),
@@ -75,7 +60,7 @@ OF_INSTANCES: tuple[Call, ...] = (
     Call("POST", f"{INSTANCE}/fork", forks.fork, 201, forks.ForkBody, refuses=("instance.not_found",
          "instance.cannot_fork", "not_serialisable", "source.refused", "token.missing", "token.wrong", "busy", *_CODE)),
     Call("DELETE", INSTANCE, operations.delete, 204, control=True, refuses=("instance.not_found",)),
-    _get(f"{INSTANCE}/effects", effects.effects, refuses=("instance.not_found",)),
+    _get(f"{INSTANCE}/effects", instances.effects, refuses=("instance.not_found",)),
 )  # fmt: skip
 
 
@@ -112,9 +97,9 @@ OF_TENANTS: tuple[Call, ...] = (
     _key("PUT", "/secrets/{name}", tenants.set_secret, "secret.invalid", "too_large", answer=204,
          body=tenants.SecretBody),
     _key("DELETE", "/secrets/{name}", tenants.remove_secret, answer=204),
-    _key("POST", "/trigger", triggers.make, answer=201),
-    _key("DELETE", "/trigger", triggers.remove, answer=204),
-    _post("/api/hooks/{tenant}/{secret}", triggers.pull, answer=202, query=("id",),
+    _key("POST", "/trigger", tenants.make, answer=201),
+    _key("DELETE", "/trigger", tenants.remove, answer=204),
+    _post("/api/hooks/{tenant}/{secret}", tenants.pull, answer=202, query=("id",),
           refuses=("not_found", "tenant.not_found", "instance.invalid_id", "query.invalid", "body.not_json", *_CODE)),
     _key("GET", "/instances", tenant_instances.listed, "query.invalid", query=("status", "before", "limit")),
     _key("POST", "/instances", tenant_instances.create, "instance.already_exists", *_NEW, answer=201,
@@ -145,8 +130,8 @@ CALLS: tuple[Call, ...] = (
     _post("/api/check", check.check, body=check.CheckBody, refuses=_CODE),
     _post("/api/snippets", snippets.create, answer=201, body=snippets.SnippetBody, refuses=_CODE),
     _get("/api/snippets/{snippet}", snippets.get, refuses=("snippet.not_found",)),
-    _get("/api/examples", examples.examples),
-    _get("/api/examples/{slug}", examples.example, refuses=("example.not_found",)),
+    _get("/api/examples", snippets.examples),
+    _get("/api/examples/{slug}", snippets.example, refuses=("example.not_found",)),
     _page("/tenants", tenant_list.tenants, query=("operator", "after", "limit"), refuses=_OPERATOR),
     _page("/tenants/{tenant}", tenant_detail.tenant, key=True),
     _page(
@@ -172,7 +157,7 @@ CALLS: tuple[Call, ...] = (
             *_CODE,
         ),
     ),
-    _get("/api/statuses", statuses.statuses, query=("ids",), refuses=("query.invalid",)),
+    _get("/api/statuses", instances.statuses, query=("ids",), refuses=("query.invalid",)),
     *OF_INSTANCES,
     _operation("chaos", chaos.start, operations.NoBody, "instance.cannot_run_chaos", "too_many", "busy"),
     _get(f"{INSTANCE}/chaos", chaos.rows, refuses=("instance.not_found",)),

@@ -5,8 +5,8 @@ import types
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from playground.worker.context import Record
 from playground.worker.entrypoint import EXPORTS
-from playground.worker.records import Record
 from playground.worker.steps import Steps
 
 MODULE = "workers"

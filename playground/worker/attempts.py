@@ -3,29 +3,109 @@
 A new one is announced and its callback runs without waiting; the await in the tenant's code goes on when the commit is
 acknowledged and its turn has come (replay.py). Whether there is another attempt, when, and when one is late, is decided
 on the trusted side.
+
+What a person has broken, inside: a first attempt begins without asking, so what is to become of it has to be known
+here.
+
+The worker claims a break when it announces such an attempt; the trusted side checks the claim and decides what is
+written (`playground/engine/execution/faults.py`). Of later attempts it says so itself.
+
+The delay before the next attempt of a step, where the tenant computes it.
 """
 
 import asyncio
 import contextvars
 import inspect
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
-from playground.worker import failures, retry_delay
+from playground.worker import failures
 from playground.worker.channel import Channel
-from playground.worker.context import Key, context_of, parent_of
-from playground.worker.entrypoint import NonRetryableDelayError, NotSerialisableError, WorkflowTimeoutError
-from playground.worker.history import COMPLETED, ERRORED, History
-from playground.worker.injected_faults import Breaks, instead
+from playground.worker.context import Key, Record, context_of, label_of, parent_of
+from playground.worker.entrypoint import (
+    InjectedError,
+    NonRetryableDelayError,
+    NotSerialisableError,
+    WorkflowTimeoutError,
+)
 from playground.worker.loop import Loop
-from playground.worker.records import Record
-from playground.worker.replay import MICROSECONDS, Outcome, Replay
-from playground.workflows import values
+from playground.worker.replay import COMPLETED, ERRORED, MICROSECONDS, History, Outcome, Replay
+from playground.workflows import breaks, durations, values
 from playground.workflows.errors import NotSerialisable, TooLarge
 from playground.workflows.step_config import StepConfig
 
 __all__ = ["Attempts", "Do", "Report"]
+
+
+class Breaks:
+    """The breaks of this execution.
+
+    What has been claimed here is counted here: a list on its way does not know of it yet.
+    """
+
+    def __init__(self, given: Iterable[breaks.Break]) -> None:
+        self._claimed: Counter[int] = Counter()
+        self.update(given)
+
+    def update(self, given: Iterable[breaks.Break]) -> None:
+        """Take the breaks as they are now; `left` in them is without what was claimed here."""
+        self._given = list(given)
+
+    def take(self, name: str, count: int) -> breaks.Break | None:
+        """The break that the first attempt of a step falls under, which is used once more."""
+        if not self._given:
+            return None
+        left = [{**each, "left": each["left"] - self._claimed[each["id"]]} for each in self._given]
+        found = breaks.find(left, name, count)
+        if found is not None:
+            self._claimed[found["id"]] += 1
+        return found
+
+
+async def instead(broken: Mapping[str, Any], call: Callable[[], Any], timeout: int) -> Any:
+    """Do what a break says in place of an attempt: `call` is the attempt, `timeout` the step's own in milliseconds.
+
+    Raises:
+        InjectedError, WorkflowTimeoutError: that is what the break is for.
+    """
+    how = broken["how"]
+    if how == breaks.FAIL:
+        raise InjectedError(breaks.MESSAGE)
+    if how == breaks.TIMEOUT:
+        raise WorkflowTimeoutError(f"Execution timed out after {timeout}ms")
+    if how == breaks.RETURN:
+        return values.decode(broken["value"])
+    await asyncio.sleep(broken["ms"] / 1000)
+    result = call()
+    return await result if inspect.isawaitable(result) else result
+
+
+async def computed(function: Callable[..., Any], key: tuple[str, str, int], info: Record, seconds: float) -> int:
+    """Milliseconds, by the `function` of a step's config, which is given `info` and may take so many seconds.
+
+    Raises:
+        NonRetryableDelayError: it failed, was late, or gave no duration.
+    """
+    where = f'The delay function for step "{label_of(key)}"'
+    try:
+        async with asyncio.timeout(seconds) as within:
+            delay = function(info)
+            if inspect.isawaitable(delay):
+                delay = await delay
+    except Exception as failed:
+        if isinstance(failed, TimeoutError) and within.expired():
+            raise NonRetryableDelayError(f"{where} did not return within {seconds:g} seconds") from None
+        raise NonRetryableDelayError(f"{where} threw an error: {failures.message_of(failed)}") from failed
+    try:
+        return durations.parse(delay)
+    except durations.InvalidDuration:
+        raise NonRetryableDelayError(
+            f"{where} returned an invalid delay value (expected a number of ms or a duration string like "
+            f"{durations.EXAMPLE})"
+        ) from None
+
 
 Report = Callable[[Key, BaseException], None]  # told of a step that failed though nothing awaits it
 _SETTLE = 4  # turns of the loop in which a task that was just made comes to its step
@@ -306,9 +386,7 @@ async def failure(
     if frame["retryable"] and not last and config.delay_function is not None:
         try:
             info = Record(ctx=context(key, attempt, config), error=error)
-            frame["delay"] = await retry_delay.computed(
-                config.delay_function, key, info, limits["delay_function_ms"] / 1000
-            )
+            frame["delay"] = await computed(config.delay_function, key, info, limits["delay_function_ms"] / 1000)
         except NonRetryableDelayError as refused:
             frame.update(error=failures.describe(refused), retryable=False)
             return frame, refused

@@ -8,9 +8,8 @@ from typing import Any
 
 from playground.worker import failures
 from playground.worker.channel import Channel
-from playground.worker.context import step_of_caller
+from playground.worker.context import Environment, Record, step_of_caller
 from playground.worker.entrypoint import NotSerialisableError
-from playground.worker.records import Environment, Record
 from playground.workflows import values
 from playground.workflows.errors import NotSerialisable, TooLarge
 

@@ -4,16 +4,76 @@ A parameter is a dependency, found by the name of a function or of a step. Which
 is decorated, so that branches that decorate the same names do not see each other's: the one in the scope that decorates
 it (its own locals, then the same task), else the last one of that name then, else one that is decorated later. A
 dependency's result is reused; a call runs the step again, with the next count.
+
+What a callback asks for by the names of its parameters: the step context, and results of earlier decorated steps.
 """
 
 import asyncio
+import inspect
+import types
 import weakref
 from collections.abc import Awaitable, Callable, Iterable
 from types import FrameType
 from typing import Any, Protocol
 
-from playground.worker import callback_parameters
-from playground.worker.records import Record
+from playground.worker.context import Record
+
+CTX = "ctx"
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def parameter_names(callback: Callable[..., Any]) -> list[str]:
+    """The parameters that a callback may be given by name, but for the step context."""
+    return [
+        parameter.name for parameter in _parameters(callback) if parameter.kind in _BY_NAME and parameter.name != CTX
+    ]
+
+
+def wanted_parameters(
+    callback: Callable[..., Any], known: Callable[[str], bool], positional: int = 0
+) -> tuple[list[str], bool]:
+    """The dependencies a decorated callback names, in order, and whether it takes the step context.
+
+    The first `positional` parameters are filled by a legacy `depends` list. A parameter with a default keeps it.
+
+    Raises:
+        TypeError: a parameter is neither `ctx` nor a decorated step that is `known`.
+    """
+    names, takes_ctx = [], False
+    for place, parameter in enumerate(_parameters(callback)):
+        if parameter.name == CTX and parameter.kind in _BY_NAME and place >= positional:
+            takes_ctx = True
+        elif place < positional or parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+            continue
+        elif parameter.kind in _BY_NAME and known(parameter.name):
+            names.append(parameter.name)
+        elif parameter.default is inspect.Parameter.empty:
+            raise TypeError(f"Received unexpected parameter {parameter.name}")
+    return names, takes_ctx
+
+
+def given_context(callback: Callable[..., Any]) -> Callable[[Any], Any]:
+    """A callback of the direct form as a function of the step context: given to it first, as `ctx=`, or not at all."""
+    code = callback.__code__ if type(callback) is types.FunctionType and not hasattr(callback, "__wrapped__") else None
+    if code is not None and code.co_argcount == 0 and code.co_kwonlyargcount == 0:
+        return lambda ctx: callback()  # the usual case, told without making a signature
+    parameters = _parameters(callback)
+    first = bool(parameters) and parameters[0].kind in _POSITIONAL and _wants(parameters[0])
+    if any(one.name == CTX and one.kind is inspect.Parameter.KEYWORD_ONLY for one in parameters):
+        return (lambda ctx: callback(ctx, **{CTX: ctx})) if first else (lambda ctx: callback(**{CTX: ctx}))
+    return callback if first else lambda ctx: callback()
+
+
+def _wants(parameter: inspect.Parameter) -> bool:
+    return parameter.name == CTX or parameter.default is inspect.Parameter.empty
+
+
+def _parameters(callback: Callable[..., Any]) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(callback).parameters.values())
+    except (TypeError, ValueError):  # some builtins have no signature
+        return []
 
 
 class Starter(Protocol):
@@ -79,7 +139,7 @@ class Decorated:
     async def _run(self) -> Any:
         steps = self._steps
         first = self._depends or []
-        wanted, takes_ctx = callback_parameters.wanted(self._callback, self._known, len(first))
+        wanted, takes_ctx = wanted_parameters(self._callback, self._known, len(first))
         dependencies = [*first, *(self._dependency(name) for name in wanted)]
         if self._concurrent:
             results = list(await asyncio.gather(*map(_result_of, dependencies)))
@@ -88,9 +148,7 @@ class Decorated:
         by_name = dict(zip(wanted, results[len(first) :], strict=True))
 
         def call(ctx: Record) -> Any:
-            return self._callback(
-                *results[: len(first)], **by_name, **({callback_parameters.CTX: ctx} if takes_ctx else {})
-            )
+            return self._callback(*results[: len(first)], **by_name, **({CTX: ctx} if takes_ctx else {}))
 
         line = getattr(getattr(self._callback, "__code__", None), "co_firstlineno", None)
         return await steps.start(self._name, call, line=line, **self._given)
@@ -126,7 +184,7 @@ class Decorations:
     def visible(self, callback: Any, frame: FrameType | None) -> dict[str, Decorated]:
         """What each parameter of a function means if it is decorated now, in the scope of `frame`."""
         found: dict[str, Decorated] = {}
-        names = list(callback_parameters.names(callback))
+        names = list(parameter_names(callback))
         if not names:
             return found
         local = _by_name(frame.f_locals.values()) if frame is not None and frame.f_locals is not frame.f_globals else {}

@@ -1,24 +1,84 @@
-"""One execution: load the source, call `run(event, step)`, and say how it ended. Everything here runs confined."""
+"""One execution: load the source, call `run(event, step)`, and say how it ended. Everything here runs confined.
+
+What an execution does to the process it lives in.
+
+A worker owns its process; `playground.testing` lends it a thread instead.
+"""
 
 import asyncio
+import gc
 import inspect
-from collections.abc import Mapping
+import linecache
+import os
+import sys
+import types
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from playground.worker import failures
-from playground.worker.attempts import context, failure, stored
+from playground.worker import failures, logs, unawaited
+from playground.worker.attempts import Report, context, failure, stored
 from playground.worker.binding_stubs import Bindings
-from playground.worker.context import OUTSIDE, Key, as_key, context_of, current_step
+from playground.worker.channel import Channel
+from playground.worker.context import OUTSIDE, Key, Record, as_key, context_of, current_step, moment
 from playground.worker.entrypoint import WorkflowEntrypoint, WorkflowFatalError, WorkflowTimeoutError
-from playground.worker.history import History
 from playground.worker.loop import Loop
-from playground.worker.output import background_errors, log_stream
-from playground.worker.process import Process
-from playground.worker.records import Record, moment
-from playground.worker.replay import Replay
+from playground.worker.replay import History, Replay
 from playground.worker.steps import Steps
-from playground.workflows import exit_codes, values
-from playground.workflows.source_text import CLASS_NAME
+from playground.worker.unawaited import Warnings
+from playground.workflows import errors, values
+from playground.workflows.names import CLASS_NAME, with_ends
+
+MODULE = "workflow"  # what the tenant's module is called
+
+
+class Process:
+    """The whole process, used for one execution.
+
+    `left` is true once it has been left, which a real process does not live to see.
+    """
+
+    left = False
+
+    def leave(self, code: int = 0) -> None:
+        """End at once, running nothing more: the trusted side has gone or has what it asked for, or `code` says why."""
+        os._exit(code)
+
+    def expect(self, loop: asyncio.AbstractEventLoop, streams: Mapping[str, logs.LogStream]) -> None:
+        """Make ready what can be, perhaps long before there is a start: this in the fork server, for all of its
+        children.
+        """
+        asyncio.set_event_loop(loop)
+        logs.take_root(streams["logging"])
+        Warnings(MODULE, lambda: sys.stderr).begin()
+
+    def begin(self, streams: Mapping[str, logs.LogStream]) -> None:
+        """Called once, before the tenant's code is loaded: what is printed goes to the streams named `stdout` and
+        `stderr`.
+        """
+        sys.stdout, sys.stderr = streams["stdout"], streams["stderr"]
+        gc.freeze()
+
+    def steps(
+        self,
+        channel: Channel,
+        replay: Replay,
+        history: History,
+        limits: Mapping[str, Any],
+        report: Report,
+        wall: Callable[[], int],
+    ) -> Steps:
+        """The `step` object that the tenant's code is given; `wall` gives epoch milliseconds."""
+        return Steps(channel, replay, history, limits, report, wall)
+
+    def load(self, source: str) -> types.ModuleType:
+        """The module of a source. Raises what its code raises."""
+        linecache.cache[failures.FILE] = (len(source), None, with_ends(source), failures.FILE)
+        module = types.ModuleType(MODULE)
+        module.__file__ = failures.FILE
+        sys.modules[MODULE] = module
+        exec(compile(source, failures.FILE, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - this is what a worker is for
+        return module
+
 
 REPORTED = 100  # steps that one report names
 
@@ -43,8 +103,8 @@ class Execution:
         self._channel = channel = loop.channel
         self._history = History()
         self._replay = Replay(loop, channel, self._history)
-        channel.begun = begun = log_stream.Begun(channel)
-        self._streams = {name: log_stream.LogStream(name, channel, self._replay, begun) for name in log_stream.STREAMS}
+        channel.begun = begun = logs.Begun(channel)
+        self._streams = {name: logs.LogStream(name, channel, self._replay, begun) for name in logs.STREAMS}
         process.expect(loop, self._streams)
         self._bindings = Bindings(channel)
         self._replay.calls = self._bindings.waited_for
@@ -197,15 +257,15 @@ class Execution:
         self.loop.stop()
 
     def _starve(self) -> None:
-        self._leave(exit_codes.OUT_OF_MEMORY)
+        self._leave(errors.OUT_OF_MEMORY)
 
     def _report(self, step: Key, error: BaseException) -> None:
-        self._tell(background_errors.of_step(step, error))
+        self._tell(unawaited.of_step(step, error))
 
     def _loop_trouble(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        self._tell(background_errors.of_loop(context))
+        self._tell(unawaited.of_loop(context))
 
-    def _tell(self, trouble: background_errors.Trouble) -> None:
+    def _tell(self, trouble: unawaited.Trouble) -> None:
         self._streams["stderr"].send(trouble.text, trouble.step, line=trouble.line)
 
 

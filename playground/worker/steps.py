@@ -11,15 +11,13 @@ from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
-from playground.worker import callback_parameters, failures
+from playground.worker import decorated_steps, failures
 from playground.worker.attempts import Attempts, Do, Report
 from playground.worker.channel import Channel
-from playground.worker.context import Key, as_key, parent_of, step_of_caller
+from playground.worker.context import Key, Record, as_key, moment, parent_of, step_of_caller
 from playground.worker.decorated_steps import Decorated, Decorations
 from playground.worker.entrypoint import WorkflowFatalError
-from playground.worker.history import CANCELLED, COMPLETED, ERRORED, OVER, History
-from playground.worker.records import Record, moment
-from playground.worker.replay import Replay
+from playground.worker.replay import CANCELLED, COMPLETED, ERRORED, OVER, History, Replay
 from playground.workflows import durations, names, unavailable, values
 from playground.workflows import step_config as configs
 from playground.workflows.errors import InvalidEventType
@@ -76,7 +74,7 @@ class Steps:
         if callback is not None:
             if not callable(callback):
                 raise TypeError(f"step.do takes a function as its second argument, not {type(callback).__name__}")
-            return self.start(name, callback_parameters.given_context(callback), line=_caller_line(), **given)
+            return self.start(name, decorated_steps.given_context(callback), line=_caller_line(), **given)
 
         def decorate(function: Any) -> Decorated:
             title = name if name is not None and not callable(name) else getattr(function, "__name__", "step")

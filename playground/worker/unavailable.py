@@ -13,7 +13,7 @@ import socket
 import sys
 import types
 
-from playground.worker.records import Environment
+from playground.worker.context import Environment
 from playground.workflows.unavailable import (
     ADVICE_AFTER,
     FILES,

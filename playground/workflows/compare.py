@@ -6,7 +6,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from playground.workflows.source_text import lines
+from playground.workflows.names import lines
 
 View = Mapping[str, Any]
 

@@ -1,5 +1,8 @@
 """Errors that cross a room's wall: those of operations on instances,
 each with the code the API and the library show.
+
+What the code that a worker exits with says. A tenant can leave with the same code,
+which ends its own instance only.
 """
 
 from typing import Any
@@ -241,3 +244,6 @@ class InvalidSecret(WorkflowError):
     """A secret's name or value can't be used."""
 
     code = "secret.invalid"
+
+
+OUT_OF_MEMORY = 77  # the worker could not go on serving: the tenant's code holds all the memory there is

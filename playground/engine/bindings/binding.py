@@ -1,11 +1,22 @@
-"""Host objects that tenant code may call: what a binding is, and which of its methods can be called."""
+"""Host objects that tenant code may call: what a binding is, and which of its methods can be called.
+
+What a shipped binding may do for one execution: read the store's tables, and write with the step or at once.
+"""
 
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
 
+from playground.engine.execution.budget import Budget
+from playground.engine.limits import Unwritten
+from playground.engine.redaction import Redactor, name_refused
+from playground.store.protocol import Store
+from playground.store.rows import InstanceRow
+from playground.store.tables import Scope, scope_of
 from playground.workflows.errors import BindingError
+from playground.workflows.events import NewEvent, StepKey
 
 CALL = "call"  # the parameter that receives the CallContext
 
@@ -76,3 +87,151 @@ def _method(function: Callable[..., Any]) -> Method:
         parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters if parameter.name != CALL
     ]
     return Method(inspect.Signature(shown), len(shown) < len(parameters))
+
+
+class Bound(Protocol):
+    """What a binding needs of the execution that calls it: its instance, what it may store, and its journal."""
+
+    row: InstanceRow
+    closing: bool
+
+    @property
+    def journal_events(self) -> int:
+        """How many events the journal has, or will have soon."""
+
+    async def commit(self, event: NewEvent) -> None:
+        """Commit one event in order with the worker's own, and wait until it is durable. Raises Fenced."""
+
+
+class Host:
+    """One execution as its bindings see it.
+
+    Args:
+        execution: the execution that calls.
+        budget: what its instance may still store.
+        store: the store, for its tables.
+        limit: a limit of the instance, by name.
+        now: epoch milliseconds.
+        unwritten: what open attempts of this node hold back.
+        redactor: knows the secrets of this execution's code.
+    """
+
+    def __init__(
+        self,
+        execution: Bound,
+        *,
+        budget: Budget,
+        store: Store,
+        limit: Callable[[str], Any],
+        now: Callable[[], int],
+        unwritten: Unwritten,
+        redactor: Callable[[], Redactor],
+    ) -> None:
+        self._execution, self._budget, self._redactor = execution, budget, redactor
+        self.store, self.limit, self.now, self._unwritten = store, limit, now, unwritten
+        self._buffers: dict[StepKey, list[NewEvent]] = {}
+        self._counts: dict[StepKey, int] = {}
+        self._at_once = 0  # events on their way to the journal, outside steps
+        self._held: Counter[StepKey | None] = Counter()  # bytes of KV not committed yet; None: outside steps
+
+    @property
+    def row(self) -> InstanceRow:
+        """The instance."""
+        return self._execution.row
+
+    @property
+    def scope(self) -> Scope:
+        """Whose keys and effects it has."""
+        return scope_of(self._execution.row)
+
+    def check_name(self, what: str, text: object) -> None:
+        """Let a name pass that will be shown; `what` is the kind of name, with its article.
+
+        Raises BindingError: it holds a secret.
+        """
+        if isinstance(text, str) and self._redactor().hides(text):
+            raise BindingError(name_refused(what))
+
+    def shown(self, tree: Any) -> Any:
+        """An encoded value without the secrets in it."""
+        return self._redactor().shown(tree)
+
+    def buffered(self, step: StepKey | None) -> Sequence[NewEvent]:
+        """What the step's running attempt has written so far."""
+        return self._buffers.get(step, ()) if step is not None else ()
+
+    @property
+    def unwritten_bytes(self) -> int:
+        """See `Holds`."""
+        return 0 if self._execution.closing else self._held.total()
+
+    def unwritten_of_all(self) -> int:
+        """What the open attempts of this node have written to the scope's keys, and not committed yet."""
+        return self._unwritten.bytes(self.scope)
+
+    async def write(self, event: NewEvent, size: int = 0, key_bytes: int = 0) -> None:
+        """Commit an event that stores `size` bytes with the step it names, or, when it names none, now.
+
+        `key_bytes` is what that takes of `kv_bytes`.
+
+        Raises:
+            BindingError: the instance holds as much as it may.
+        """
+        execution = self._execution
+        most = self.limit("instance_bytes")
+        if self._budget.stored_bytes + size > most:
+            raise BindingError(f"The instance holds {most:,} bytes, which is the limit. Keep large data elsewhere.")
+        if execution.journal_events + self._at_once + len(self.buffered(event.step)) >= self._budget.most_events:
+            raise BindingError(
+                f"The instance's journal has {self._budget.most_events:,} events, which is the limit. Write less often."
+            )
+        self._budget.stored_bytes += size
+        self._held[event.step] += key_bytes
+        self._unwritten.add(self)
+        if event.step is not None:
+            self._buffers.setdefault(event.step, []).append(event)
+        else:
+            self._at_once += 1
+            try:
+                await execution.commit(event)
+            finally:
+                self._at_once -= 1
+                self._held[None] -= key_bytes
+
+    def number(self, step: StepKey) -> int:
+        """Count something that the step's running attempt does, from 1."""
+        self._counts[step] = self._counts.get(step, 0) + 1
+        return self._counts[step]
+
+    def take(self, step: StepKey) -> list[NewEvent]:
+        """What the attempt that has just succeeded wrote, to be committed with its result."""
+        self._counts.pop(step, None)
+        self._held.pop(step, None)
+        return self._buffers.pop(step, [])
+
+    def drop(self, step: StepKey) -> None:
+        """An attempt failed: what it wrote goes."""
+        self._counts.pop(step, None)
+        self._held.pop(step, None)
+        self._buffers.pop(step, None)
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """Who calls. It is known from the worker's socket alone, so tenant code can't pretend to be another.
+
+    `tenant` is as the program named it in the dispatcher's metadata (`{"tenant": 5}`: the number 5), else a name made
+    of the metadata; "" for nobody's. `metadata` is a copy of that metadata, {} for nobody's. `step` and `attempt` are
+    None outside steps. `idempotency_key` is the same for every attempt of a step: with it, what a lost attempt has done
+    already can be found instead of done again. `host` is for the bindings shipped here.
+    """
+
+    tenant: Any
+    metadata: Mapping[str, Any]
+    instance: str
+    workflow: str
+    execution: int
+    step: StepKey | None
+    attempt: int | None
+    idempotency_key: str | None
+    host: Host = field(repr=False)

@@ -9,8 +9,7 @@ The ledger is shown, so it has no secrets; nor has the receipt, which is what th
 
 from typing import Any
 
-from playground.engine.bindings.binding import Binding
-from playground.engine.bindings.call import CallContext
+from playground.engine.bindings.binding import Binding, CallContext
 from playground.store.tables import NewEffect
 from playground.workflows import values
 from playground.workflows.errors import BindingError

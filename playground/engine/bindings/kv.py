@@ -14,9 +14,7 @@ what is over.
 import builtins
 from typing import Any
 
-from playground.engine.bindings.binding import Binding
-from playground.engine.bindings.call import CallContext
-from playground.engine.bindings.host import Host
+from playground.engine.bindings.binding import Binding, CallContext, Host
 from playground.store.tables import ROW_BYTES
 from playground.workflows import events as ev
 from playground.workflows import names, values

@@ -9,8 +9,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from playground.engine.bindings.binding import Binding
-from playground.engine.bindings.call import CallContext
+from playground.engine.bindings.binding import Binding, CallContext
 from playground.engine.instances import Instances, WorkflowInstance
 from playground.workflows.errors import InvalidBatch
 

@@ -2,25 +2,90 @@
 
 Owners (client addresses and tenants) take turns, so that slow sources of one hold up nobody else's, and each has so
 much time in a minute.
+
+Turns at something scarce: so many at once in all and of one owner; owners that wait take turns, one each, however
+many one of them asks for.
+
+Source of the rule: round robin with one queue per owner, as in `store/sqlite/claims.py`, where instances take
+turns at workers.
 """
 
 import asyncio
+import contextlib
 import hashlib
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from playground.engine.code.fair_semaphore import FairTurns, TooManyWait
-from playground.engine.sliding_window import Sliding
+from playground.engine.limits import SlidingWindow
 from playground.sandbox import frames
-from playground.sandbox.channel import FrameChannel
-from playground.sandbox.fair_reading import Turns
+from playground.sandbox.channel import FrameChannel, Turns
 from playground.sandbox.pool import Sandbox, SandboxDown
 from playground.workflows.errors import Busy, TooLarge, WorkflowError
-from playground.workflows.source_text import CLASS_NAME, without_mark
+from playground.workflows.names import CLASS_NAME, without_mark
+
+
+class TooManyWait(Exception):
+    """The owner has as many waiting as it may."""
+
+
+class FairTurns:
+    """At most `at_once` turns under way, `of_one` of them of one owner, and `waiting_most` of one owner's waiting.
+
+    The owner "" is the server itself, which may have all that are free.
+    """
+
+    def __init__(self, at_once: int, of_one: int, waiting_most: int) -> None:
+        self.at_once, self.of_one, self.waiting_most = at_once, of_one, waiting_most
+        # By owner; the next to have a turn first.
+        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self._running: Counter[str] = Counter()
+
+    @contextlib.asynccontextmanager
+    async def turn(self, owner: str) -> AsyncIterator[None]:
+        """Wait for a turn of this owner, and have it until the block ends. Raises TooManyWait."""
+        queue = self._waiting.get(owner)
+        if queue is not None and len(queue) >= self.waiting_most:
+            raise TooManyWait
+        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(owner, deque()).append(mine)
+        self._give()
+        try:
+            await mine
+            yield
+        finally:
+            self._leave(owner, mine)
+
+    def waiting(self) -> int:
+        """How many wait, of all owners."""
+        return sum(map(len, self._waiting.values()))
+
+    def _leave(self, owner: str, mine: "asyncio.Future[None]") -> None:
+        if mine.done() and not mine.cancelled():
+            self._running[owner] -= 1
+            if not self._running[owner]:
+                del self._running[owner]
+        else:  # whoever waited has gone
+            queue = self._waiting[owner]
+            queue.remove(mine)
+            if not queue:
+                del self._waiting[owner]
+        self._give()
+
+    def _give(self) -> None:
+        while self._running.total() < self.at_once:
+            owner = next((it for it in self._waiting if not it or self._running[it] < self.of_one), None)
+            if owner is None:
+                return
+            queue = self._waiting.pop(owner)
+            queue.popleft().set_result(None)
+            self._running[owner] += 1
+            if queue:
+                self._waiting[owner] = queue  # behind all others
+
 
 REMEMBERED = 256  # results kept, by content hash
 REMEMBERED_BYTES = 2 * 1024 * 1024  # or as few as take so much
@@ -98,7 +163,7 @@ class Checker:
         # Per node on purpose, turns and time: a check takes this node's workers and processor, and changes nothing.
         self._known = _Known()
         self._turns = FairTurns(AT_ONCE, OF_ONE, WAITING_MOST)
-        self._took = Sliding(MINUTE_SECONDS, 1000, now)  # milliseconds by owner
+        self._took = SlidingWindow(MINUTE_SECONDS, 1000, now)  # milliseconds by owner
 
     async def check(self, source: str, owner: str = OWN, class_name: str = CLASS_NAME) -> Check:
         """Check a source for an owner: the queue of a client address, or `tenant:` and a name.

@@ -9,7 +9,8 @@ from dataclasses import replace
 from playground.engine import operations
 from playground.engine.code.compatibility import Fit
 from playground.engine.engine import Engine
-from playground.store.protocol import Committed, Decider, DeciderWithNeeds, History, InstanceRow, Needs, Snapshot
+from playground.store.protocol import Committed, Decider, DeciderWithNeeds, History, Needs, Snapshot
+from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
 from playground.workflows.errors import CannotMigrate, DoesNotFit, InstanceInFiniteState
 from playground.workflows.events import NewEvent

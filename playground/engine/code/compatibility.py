@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from playground.engine import messages
-from playground.engine.code.code import Code
-from playground.engine.execution import first_frame
-from playground.engine.execution.services import Services
+from playground.engine.code.sources import Code
+from playground.engine.execution.context import Services
+from playground.engine.execution.start import FIT, first_frame
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
 from playground.store.protocol import History
@@ -54,7 +54,7 @@ async def fit(services: Services, code: Code, snapshot: History) -> Fit:
     trial = _Trial(snapshot)
     channel = trial.channel = FrameChannel(worker.sock, trial.said, trial.closed, services.turns)
     try:
-        frame = first_frame.first_frame(services, snapshot.row, snapshot.steps.values(), code, first_frame.FIT)
+        frame = first_frame(services, snapshot.row, snapshot.steps.values(), code, FIT)
         channel.send_encoded(frames.encode(frame), 1, first=True)
         async with asyncio.timeout(SECONDS):
             return await trial.answer

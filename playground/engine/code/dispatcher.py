@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from playground.engine.bindings.workflows import Workflow
-from playground.engine.code.code import Code
 from playground.engine.code.metadata import check_metadata, tenancy
+from playground.engine.code.sources import Code
 from playground.engine.engine import Engine
-from playground.store.protocol import InstanceRow
+from playground.store.rows import InstanceRow
 from playground.workflows import names, values
 from playground.workflows.errors import MissingDispatcherMetadataError
 

@@ -10,15 +10,15 @@ from dataclasses import replace
 from typing import Any
 
 from playground.engine import operations
-from playground.engine.bindings.everybody import EVERYBODYS
 from playground.engine.bindings.secrets import SHORTEST, Secrets
 from playground.engine.bindings.workflows import Workflow
-from playground.engine.code.code import DEPLOYED, Code
 from playground.engine.code.compatibility import Fit
+from playground.engine.code.sources import DEFAULT_BINDINGS, DEPLOYED, Code
 from playground.engine.engine import CreateInstance, Engine
 from playground.engine.instances import checked_batch
 from playground.engine.redaction import Redactor, name_refused
-from playground.store.protocol import Committed, DeciderWithNeeds, InstanceRow, Needs, Refusal, Snapshot
+from playground.store.protocol import Committed, DeciderWithNeeds, Needs, Refusal, Snapshot
+from playground.store.rows import InstanceRow
 from playground.store.tables import MISSING, NEEDED, NEWEST, Version
 from playground.workflows import events as ev
 from playground.workflows import names
@@ -41,7 +41,7 @@ from playground.workflows.errors import (
     of_entry,
 )
 from playground.workflows.events import NewEvent
-from playground.workflows.source_text import CLASS_NAME
+from playground.workflows.names import CLASS_NAME
 
 WORKFLOW = DEPLOYED
 LISTED = 100  # instances looked at in one go when a tenant is deleted
@@ -88,7 +88,11 @@ class Tenants:
         return Version(0, snippet.id, snippet.source, row.class_name, snippet.created_at)
 
     async def _code(self, tenant: str, version: Version) -> Code:
-        env = {**EVERYBODYS, "SECRETS": Secrets(await self._store.secrets(tenant)), "WORKFLOWS": self.workflow(tenant)}
+        env = {
+            **DEFAULT_BINDINGS,
+            "SECRETS": Secrets(await self._store.secrets(tenant)),
+            "WORKFLOWS": self.workflow(tenant),
+        }
         settings = self._engine.settings
         limits = {"attempt_wall_seconds": settings.tenant_attempt_wall_seconds}
         return Code(version.source, version.class_name, env, limits, version.id)

@@ -1,20 +1,60 @@
-"""The attempts of a `do`: announced, timed, committed with their outcome, tried again or given up."""
+"""The attempts of a `do`: announced, timed, committed with their outcome, tried again or given up.
 
+What a worker is told of its steps' ends: sent once the commit is durable, and kept back while the instance is being
+paused.
+"""
+
+import asyncio
 from typing import Any, Protocol
 
 from playground.engine import messages
-from playground.engine.execution import fault_injection, open_steps
-from playground.engine.execution.acknowledgements import Answers
-from playground.engine.execution.chaos_kill import Chaos
-from playground.engine.execution.conversation import BEFORE_COMMIT, DURING_STEP, REPLY_GRACE_MS, Conversation
-from playground.engine.execution.cpu_watchdog import Processor
+from playground.engine.execution import faults, open_steps
+from playground.engine.execution.context import BEFORE_COMMIT, DURING_STEP, REPLY_GRACE_MS, Conversation
 from playground.engine.execution.environment import ExecutionEnvironment
-from playground.engine.execution.fault_injection import Breaks
+from playground.engine.execution.faults import Breaks, Chaos
 from playground.engine.execution.open_steps import LiveStep
+from playground.engine.execution.watchdog import Processor
 from playground.engine.metrics import whose
 from playground.sandbox import frames
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
+
+
+class Answers:
+    """The answers owed to one worker. A pause keeps them back, so that its code does not come to its next step."""
+
+    def __init__(self, execution: Conversation) -> None:
+        self._execution = execution
+        self._withheld: list[tuple[bytes, int]] = []
+        self._loop = asyncio.get_running_loop()
+
+    def give(self, message: dict[str, Any]) -> None:
+        """Send what ends a step, or keep it for later."""
+        if self._execution.pausing:
+            self._withheld.append((frames.encode(message), 1))
+        else:
+            self._execution.send(message)
+
+    def acknowledge(self, data: bytes, count: int) -> None:
+        """Send what ends `count` steps, on the event loop or on the thread that committed them."""
+        if self._execution.pausing or self._execution.channel is None:
+            self._loop.call_soon_threadsafe(self._late, data, count)
+        else:
+            self._execution.channel.send_from_thread(data, count)
+
+    def release(self) -> None:
+        """Send what was kept back."""
+        withheld, self._withheld = self._withheld, []
+        if self._execution.channel is not None:
+            self._execution.channel.send_encoded(
+                b"".join(data for data, _ in withheld), sum(count for _, count in withheld)
+            )
+
+    def _late(self, data: bytes, count: int) -> None:
+        if self._execution.pausing:
+            self._withheld.append((data, count))
+        elif self._execution.channel is not None:
+            self._execution.channel.send_encoded(data, count)
 
 
 class Trying(Conversation, Protocol):
@@ -95,7 +135,7 @@ class Attempts:
         if execution.chaos.strikes(step.key):
             return
         try:
-            value = fault_injection.result(step.broken, frame.value)
+            value = faults.result(step.broken, frame.value)
         except frames.ProtocolError as error:
             execution.break_limit(f"protocol: {error}")
             return
@@ -110,7 +150,7 @@ class Attempts:
         execution.pipeline.add(
             NewEvent(
                 ev.ATTEMPT_COMPLETED,
-                {"attempt": step.attempt, **_took(frame.took), **fault_injection.noted(step.broken)},
+                {"attempt": step.attempt, **_took(frame.took), **faults.noted(step.broken)},
                 step.key,
             ),
             *execution.bindings.take(step.key),
@@ -126,9 +166,7 @@ class Attempts:
             last = not frame.retryable or step.failures >= step.config["retries"]["limit"]
             if last and self._execution.chaos.strikes(step.key):
                 return
-            error = fault_injection.failure(
-                step.broken, step.config["timeout"], frames.plain(frame.error), frame.retryable
-            )
+            error = faults.failure(step.broken, step.config["timeout"], frames.plain(frame.error), frame.retryable)
             execution = self._execution
             execution.hear_clock(frame.clock)
             self._fail(step, error, frame.retryable, frame.delay, frame.clock, frame.took)
@@ -152,7 +190,7 @@ class Attempts:
         data = {
             "attempt": step.attempt,
             **({"virtual": True} if virtual else {}),
-            **fault_injection.noted(step.broken, begins=True),
+            **faults.noted(step.broken, begins=True),
         }
         started = NewEvent(ev.ATTEMPT_STARTED, data, step.key)
         if execution.kill_at == DURING_STEP:
@@ -223,7 +261,7 @@ class Attempts:
             "attempt": step.attempt,
             "error": error,
             **_took(took),
-            **fault_injection.noted(step.broken),
+            **faults.noted(step.broken),
         }
         errored = NewEvent(ev.ATTEMPT_ERRORED, data, step.key)
         if retryable and step.failures <= step.config["retries"]["limit"]:

@@ -10,18 +10,16 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 from playground.engine import messages
-from playground.engine.bindings.binding import Binding, CallLimits
-from playground.engine.bindings.call import CallContext
-from playground.engine.bindings.host import Host
+from playground.engine.bindings.binding import Binding, CallContext, CallLimits, Host
 from playground.engine.bindings.secrets import Secrets
-from playground.engine.code.code import Code
 from playground.engine.code.metadata import TENANT
-from playground.engine.execution.conversation import Conversation
-from playground.engine.execution.worker_timeouts import Idleness
+from playground.engine.code.sources import Code
+from playground.engine.execution.context import Conversation
+from playground.engine.execution.watchdog import Idleness
 from playground.engine.metrics import whose
 from playground.engine.redaction import Redactor, name_refused
 from playground.sandbox import frames
-from playground.store.protocol import InstanceRow
+from playground.store.rows import InstanceRow
 from playground.workflows import values
 from playground.workflows.errors import BindingError, NonRetryableError, NotSerialisable, WorkflowError
 from playground.workflows.events import NewEvent, StepKey
@@ -81,7 +79,16 @@ class ExecutionEnvironment:
         self._execution = execution
         self._env: dict[str, Any] = {}
         self._redactor = Redactor(())
-        self._host = Host(execution, lambda: self._redactor)
+        services = execution.services
+        self._host = Host(
+            execution,
+            budget=execution.budget,
+            store=services.store,
+            limit=lambda name: services.limit(execution.row, name),
+            now=services.clock.now,
+            unwritten=services.unwritten,
+            redactor=lambda: self._redactor,
+        )
         self._calls: Counter[str] = Counter()
         self._in_flight: Counter[str] = Counter()
         self._refused = 0

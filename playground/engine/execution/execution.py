@@ -1,8 +1,8 @@
 """One execution: a worker's whole life for an instance, from its start frame to the event that says how it ended.
 
-The parts stand beside this file and know of it what conversation.py says: start.py how it gets going, frame_handlers.py
-what each frame means, attempts.py a `do`'s attempts, waits.py sleeps and waits, rollback.py the saga, worker_budget.py
-how much the worker may say, worker_timeouts.py when it is given up, worker_exit.py what its death means. Frames become
+The parts stand beside this file and know of it what context.py says: start.py how it gets going, frame_handlers.py
+what each frame means, attempts.py a `do`'s attempts, waits.py sleeps and waits, rollback.py the saga, budget.py
+how much the worker may say, watchdog.py when it is given up, worker_exit.py what its death means. Frames become
 events through the pipeline; what the worker waits for is sent (acknowledgements.py) when the commit that holds it is
 durable.
 
@@ -16,27 +16,24 @@ from typing import Any
 
 from playground.engine import messages, operations
 from playground.engine.execution import open_steps, pipeline
-from playground.engine.execution.acknowledgements import Answers
-from playground.engine.execution.attempts import Attempts
-from playground.engine.execution.chaos_kill import Chaos
-from playground.engine.execution.cpu_watchdog import Processor
+from playground.engine.execution.attempts import Answers, Attempts
+from playground.engine.execution.budget import Budget
+from playground.engine.execution.context import Services
 from playground.engine.execution.environment import ExecutionEnvironment
-from playground.engine.execution.fault_injection import Breaks
+from playground.engine.execution.faults import Breaks, Chaos
 from playground.engine.execution.frame_handlers import hear
 from playground.engine.execution.open_steps import LiveStep
 from playground.engine.execution.pipeline import Pipeline
 from playground.engine.execution.rollback import Rollback
-from playground.engine.execution.services import Services
 from playground.engine.execution.start import Start
 from playground.engine.execution.waits import Suspensions
-from playground.engine.execution.worker_budget import Budget
-from playground.engine.execution.worker_exit import Ending
-from playground.engine.execution.worker_timeouts import Idleness
+from playground.engine.execution.watchdog import Ending, Idleness, Processor
 from playground.engine.metrics import whose
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
 from playground.sandbox.pool import Worker
-from playground.store.protocol import Committed, Decider, InstanceRow
+from playground.store.protocol import Committed, Decider
+from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
 from playground.workflows.errors import Fenced, InstanceNotFound
 from playground.workflows.events import Event, NewEvent, StepKey
@@ -52,6 +49,7 @@ class Execution:
 
     def __init__(self, services: Services, row: InstanceRow, on_idle: Callable[[], None]) -> None:
         self.services, self.row, self.on_idle = services, row, on_idle
+        self.budget = Budget(services.limit, services.stored, row)
         self.steps: dict[StepKey, LiveStep] = {}
         self.attempts = Attempts(self)
         self.breaks = Breaks(self)
@@ -78,7 +76,6 @@ class Execution:
         self.closing = self.pausing = self.diverged = False
         self.kill_at: str | None = None
         self.calls = 0
-        self.budget = Budget(services, row)
         self._over: asyncio.Future[Decider | None] = asyncio.get_running_loop().create_future()
         self._unwritten: BaseException | None = None  # why a commit could not be made
         self._tasks: set[asyncio.Task[Any]] = set()

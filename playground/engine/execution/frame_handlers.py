@@ -8,13 +8,12 @@ from msgspec.structs import replace
 from playground.engine import messages
 from playground.engine.execution import open_steps
 from playground.engine.execution.attempts import Attempts
-from playground.engine.execution.chaos_kill import Chaos
-from playground.engine.execution.conversation import Conversation
+from playground.engine.execution.context import Conversation
 from playground.engine.execution.environment import ExecutionEnvironment
+from playground.engine.execution.faults import Chaos
 from playground.engine.execution.rollback import Rollback
 from playground.engine.execution.waits import Suspensions
-from playground.engine.execution.worker_exit import Ending
-from playground.engine.execution.worker_timeouts import Idleness
+from playground.engine.execution.watchdog import Ending, Idleness
 from playground.engine.metrics import whose
 from playground.sandbox import frames
 from playground.workflows import events as ev

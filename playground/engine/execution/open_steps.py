@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from playground.engine.clock import Timer
-from playground.store.protocol import STEP_CANCELLED, STEP_COMPLETED, STEP_ERRORED, STEP_OPEN, History, StepRow
+from playground.store.protocol import History
+from playground.store.rows import STEP_CANCELLED, STEP_COMPLETED, STEP_ERRORED, STEP_OPEN, StepRow
 from playground.workflows import step_config as configs
 from playground.workflows.breaks import Break
 from playground.workflows.events import DO, SLEEP, StepKey

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from playground.store.protocol import Committed, Decider, DeciderWithNeeds, InstanceRow, Store, needs_of
+from playground.store.protocol import Committed, Decider, DeciderWithNeeds, Store, needs_of
+from playground.store.rows import InstanceRow
 from playground.workflows.errors import Fenced, InstanceNotFound, WorkflowError
 from playground.workflows.events import Event, NewEvent
 

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 from playground.engine import messages
 from playground.engine.clock import Timer
 from playground.engine.execution import open_steps
-from playground.engine.execution.chaos_kill import Chaos
-from playground.engine.execution.conversation import REPLY_GRACE_MS, Conversation
+from playground.engine.execution.context import REPLY_GRACE_MS, Conversation
 from playground.engine.execution.environment import ExecutionEnvironment
+from playground.engine.execution.faults import Chaos
 from playground.engine.execution.open_steps import LiveStep
-from playground.engine.execution.worker_timeouts import Idleness
+from playground.engine.execution.watchdog import Idleness
 from playground.engine.metrics import whose
 from playground.sandbox import frames
 from playground.workflows import events as ev

@@ -1,34 +1,149 @@
 """How an execution gets going: a worker, the code and what is stored, all at once; then the first frame, and the event
 that says so.
+
+The first frame carries the code, the event and every stored step, so that replay needs no round trip. Code is loaded
+within a time, and loading that fails is tried again with growing waits. It is an execution of its own in the journal,
+without a worker: `execution_started`, the error as a log line, and `execution_ended` with the reason `not_loaded` and
+how many there were in a row.
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+import msgspec
 from msgspec.structs import replace
 
-from playground.engine.code import loading
-from playground.engine.code.code import Code
-from playground.engine.code.sources import NotRegistered
-from playground.engine.execution import first_frame, open_steps
-from playground.engine.execution.acknowledgements import Answers
-from playground.engine.execution.chaos_kill import Chaos
-from playground.engine.execution.conversation import Conversation
-from playground.engine.execution.cpu_watchdog import Processor
-from playground.engine.execution.environment import ExecutionEnvironment
-from playground.engine.execution.fault_injection import Breaks
+from playground.engine import messages
+from playground.engine.code.sources import Code, NotRegistered
+from playground.engine.execution import open_steps
+from playground.engine.execution.attempts import Answers
+from playground.engine.execution.context import Conversation, Services
+from playground.engine.execution.environment import ExecutionEnvironment, described
+from playground.engine.execution.faults import Breaks, Chaos
 from playground.engine.execution.rollback import Rollback
-from playground.engine.execution.services import Services
-from playground.engine.execution.worker_exit import Ending
-from playground.engine.execution.worker_timeouts import Idleness
+from playground.engine.execution.watchdog import Ending, Idleness, Processor
 from playground.engine.metrics import whose
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
 from playground.sandbox.pool import Worker
-from playground.store.protocol import Decider, History, InstanceRow
+from playground.store.protocol import Decider, History
+from playground.store.rows import InstanceRow, StepRow
 from playground.workflows import events as ev
+from playground.workflows.errors import NonRetryableError, TooLarge
 from playground.workflows.events import NewEvent
+
+LIMITS = ("value_bytes", "step_limit")  # which the worker keeps too, so that its code gets an error it can see
+
+# What the worker is to do.
+RUN = "run"
+ROLLBACK = "rollback"
+FIT = "fit"  # replay only: see engine/code/code_change.py
+
+
+def first_frame(
+    services: Services,
+    row: InstanceRow,
+    steps: Iterable[StepRow],
+    code: Code,
+    mode: str,
+    breaks: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """The frame for an instance with these steps. `breaks` are those that its attempts may fall under."""
+    order, clock = open_steps.replay_order(steps, row.clock or 0)
+    return {
+        "op": "start",
+        "now": services.clock.now(),
+        "clock": clock,
+        "source": code.source,
+        "class_name": code.class_name,
+        "event": {"payload": row.params, "timestamp": row.created_at, "instance": row.id, "workflow": row.workflow},
+        "execution": row.execution,
+        # One step at a time: thousands of them as objects would leave the server's memory in pieces.
+        "steps": msgspec.Raw(
+            b"[" + b",".join(frames.json_text(open_steps.start_frame_step(step)) for step in order) + b"]"
+        ),
+        "env": described(code.env),
+        "limits": {
+            **{name: services.limit(row, name) for name in LIMITS},
+            "delay_function_ms": services.settings.delay_function_ms,
+        },
+        "mode": mode,
+        "breaks": breaks,
+    }
+
+
+FIRST_WAIT_MS = 1_000
+LONGEST_WAIT_MS = 10 * 60_000
+MESSAGE_LENGTH = 2_000  # characters kept of an error's message
+LOOKED_BACK = 50  # journal events looked through for the end of the last execution
+
+
+class LoadFailed(Exception):
+    """The code could not be had. `error` is what the journal shows; `final` says that trying again is of no use."""
+
+    def __init__(self, error: dict[str, Any], *, final: bool) -> None:
+        super().__init__(error["message"])
+        self.error, self.final = error, final
+
+
+async def load_code(services: Services, row: InstanceRow) -> Code:
+    """The code for an instance's next execution.
+
+    Raises:
+        NotRegistered: its dispatcher is not here yet.
+        LoadFailed: whatever else kept it from being had.
+    """
+    seconds = services.settings.load_seconds
+    try:
+        async with asyncio.timeout(seconds) as within:
+            code = await services.sources.load(row)
+        if not isinstance(code, Code):
+            raise TypeError(f"the loader gave {type(code).__name__}, and has to give Code")
+        size = len(code.source.encode("utf-8", "surrogatepass"))
+        if size > services.settings.source_bytes:
+            raise TooLarge(f"the source has {size:,} bytes; the limit is {services.settings.source_bytes:,}")
+    except NotRegistered:
+        raise
+    except Exception as failed:
+        if isinstance(failed, TimeoutError) and within.expired():
+            services.counts.limit("load_seconds", whose(row), instance=row.key)
+            late = messages.error("LoaderTimeout", f"the code was not there within {seconds} s")
+            raise LoadFailed(late, final=False) from None
+        services.log("load_failed", instance=row.key, error=f"{type(failed).__name__}: {failed}")
+        shown = messages.error(type(failed).__name__, _said(str(failed)))
+        raise LoadFailed(shown, final=isinstance(failed, NonRetryableError)) from failed
+    return code
+
+
+async def load_failures_in_a_row(services: Services, row: InstanceRow) -> int:
+    """How often the executions just before this one failed for want of code."""
+    events = await services.store.events(row.key, after=max(0, row.last_seq - LOOKED_BACK), limit=LOOKED_BACK)
+    ends = [event.data for event in events if event.type == ev.EXECUTION_ENDED]
+    return int(ends[-1].get("failures", 0)) if ends and ends[-1]["reason"] == ev.NOT_LOADED else 0
+
+
+def load_failed_events(row: InstanceRow, failed: LoadFailed, before: int, most: int, now: int) -> list[NewEvent]:
+    """What a failed loading is in the journal; `before` is how many there were just before it, `most` how many there
+    may be.
+    """
+    failures = before + 1
+    text = f"The code could not be loaded: {failed.error['name']}: {failed.error['message']}"
+    final = failed.final or failures >= most
+    if not final:
+        wait = min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** min(before, 20))
+        text += f" (tried {failures} of {most} times; the next is in {wait // 1000} s)"
+    started = {"execution": row.execution, "worker": None, "replayed": 0, "code_version": None}
+    log = {"stream": "stderr", "level": "ERROR", "text": text, "replay": False}
+    ended = NewEvent(ev.EXECUTION_ENDED, {"reason": ev.NOT_LOADED, "failures": failures})
+    begun = [NewEvent(ev.EXECUTION_STARTED, started), NewEvent(ev.LOG, log)]
+    if final:
+        return [*begun, ended, NewEvent(ev.WORKFLOW_ERRORED, {"error": failed.error})]
+    return [*begun, NewEvent(ev.WORKFLOW_WAITING, {"until": now + wait}), ended]
+
+
+def _said(message: str) -> str:
+    return message.encode("utf-8", "replace").decode()[:MESSAGE_LENGTH]
 
 
 class NotStarted(Exception):
@@ -67,12 +182,12 @@ class Start:
         services, row = execution.services, execution.row
         try:
             if row.metadata is None:
-                await self._prepare(loading.load(services, row))
+                await self._prepare(load_code(services, row))
             else:  # whoever knows the code may take their time over it: no worker waits meanwhile
                 code = await self._loaded()
                 if code is not None:
                     await self._prepare(given(code))
-        except loading.LoadFailed as failed:
+        except LoadFailed as failed:
             await self._not_loaded(failed)
         except Exception as failed:
             waits = isinstance(failed, NotRegistered)
@@ -93,7 +208,7 @@ class Start:
             if execution.closing:
                 return
             if snapshot.row.snippet != row.snippet:  # changed since it was claimed
-                code, row = await loading.load(services, snapshot.row), snapshot.row
+                code, row = await load_code(services, snapshot.row), snapshot.row
             elif execution.pipeline.seq > snapshot.row.last_seq:  # others have written since it was read
                 snapshot = await services.store.load(row.key)
             else:
@@ -102,22 +217,22 @@ class Start:
 
     async def _loaded(self) -> Code | None:
         """The code, or None when an operation ends the execution before it is there."""
-        coming = asyncio.ensure_future(loading.load(self._execution.services, self._execution.row))
+        coming = asyncio.ensure_future(load_code(self._execution.services, self._execution.row))
         try:
             await asyncio.wait((coming, self._over), return_when=asyncio.FIRST_COMPLETED)
             return None if self._over.done() else coming.result()
         finally:
             coming.cancel()
 
-    async def _not_loaded(self, failed: loading.LoadFailed) -> None:
+    async def _not_loaded(self, failed: LoadFailed) -> None:
         execution = self._execution
         services, row = execution.services, execution.row
-        before = await loading.failures_in_a_row(services, row)
+        before = await load_failures_in_a_row(services, row)
         if not execution.closing:
             most, now = services.settings.load_attempts, services.clock.now()
             if before + 1 >= most:
                 services.counts.limit("load_attempts", whose(row), instance=row.key)
-            execution.finish(*loading.told(row, failed, before, most, now))
+            execution.finish(*load_failed_events(row, failed, before, most, now))
 
     def _start(self, worker: Worker, snapshot: History, code: Code) -> None:
         execution, row = self._execution, snapshot.row
@@ -144,10 +259,8 @@ class Start:
         execution.channel = FrameChannel(
             worker.sock, execution.said, execution.ending.channel_closed, execution.services.turns
         )
-        mode = first_frame.ROLLBACK if rolling_back else first_frame.RUN
-        frame = first_frame.first_frame(
-            execution.services, row, snapshot.steps.values(), code, mode, execution.breaks.frame()
-        )
+        mode = ROLLBACK if rolling_back else RUN
+        frame = first_frame(execution.services, row, snapshot.steps.values(), code, mode, execution.breaks.frame())
         execution.hear_clock(frame["clock"])
         execution.channel.send_encoded(frames.encode(frame), 1, first=True)
         if rolling_back:

@@ -5,10 +5,9 @@ from typing import Protocol
 
 from playground.engine import operations
 from playground.engine.execution import open_steps
-from playground.engine.execution.acknowledgements import Answers
-from playground.engine.execution.attempts import Attempts, clocked
-from playground.engine.execution.chaos_kill import Chaos
-from playground.engine.execution.conversation import Conversation
+from playground.engine.execution.attempts import Answers, Attempts, clocked
+from playground.engine.execution.context import Conversation
+from playground.engine.execution.faults import Chaos
 from playground.engine.execution.open_steps import LiveStep
 from playground.sandbox import frames
 from playground.store.protocol import Decider

@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOMS = ("workflows", "worker", "analysis")
 LAYERS = ("__init__", "linux", "landlock", "resource_limits", "identity", "seccomp")  # of this folder
-INSIDE = ("__init__", "child", "zygote", "probe_attacks", *(f"layers/{name}" for name in LAYERS))  # of the room
+INSIDE = ("__init__", "zygote", "probe_attacks", *(f"layers/{name}" for name in LAYERS))  # of the room
 APP = "/app"  # where ours are seen inside
 ZONES = "/usr/share/zoneinfo"  # where zoneinfo looks for its data by itself
 _THIRD_PARTY = ("site-packages", "dist-packages")

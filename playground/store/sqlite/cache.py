@@ -8,7 +8,7 @@ statement instead.
 from collections import OrderedDict
 
 from playground.store.projection import Change
-from playground.store.protocol import InboxRow, InstanceRow, StepRow
+from playground.store.rows import InboxRow, InstanceRow, StepRow
 from playground.workflows.events import StepKey
 
 HELD_INSTANCES = 4096

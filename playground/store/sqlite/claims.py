@@ -5,8 +5,9 @@ What runs and has begun is counted in rows, for all nodes, and held against the 
 
 from collections.abc import Sequence
 
-from playground.store.protocol import Claimed, ClaimLimits, InstanceRow
-from playground.store.sqlite.round_robin import Room
+from playground.store.protocol import Claimed, ClaimLimits
+from playground.store.rows import InstanceRow
+from playground.store.sqlite.queues import Room
 from playground.store.sqlite.transaction import SqliteTransaction
 from playground.workflows.errors import Fenced
 
@@ -22,8 +23,8 @@ def claim(
     closed: Sequence[tuple[str, str]],
 ) -> Claimed:
     """See `Store.claim`."""
-    second = at // SECOND_MS
-    room = Room(limits, lambda queue: transaction.load_of(queue, second))
+    second, queues = at // SECOND_MS, transaction.queues
+    room = Room(limits, lambda queue: queues.load(queue, second))
     taken: list[InstanceRow] = []
 
     def take(key: int) -> None:
@@ -31,7 +32,8 @@ def claim(
         taken.append(transaction.change_row(row, owner=owner, execution=row.execution + 1))
 
     while len(taken) < limit:
-        found = transaction.woken(limit - len(taken), at, room.without_any(), closed)
+        transaction.flush()
+        found = queues.woken(limit - len(taken), at, room.without_any(), closed)
         for key, queue, _tenant, _workflow in found:
             if room.has(queue):
                 room.take(queue)
@@ -39,11 +41,12 @@ def claim(
         if all(room.has(queue) for queue in {queue for _key, queue, *_ in found}):
             break  # none has become full, so asking again would find nothing else
     if len(taken) < limit:
-        for key in transaction.fresh(limit - len(taken), room, closed):
+        transaction.flush()
+        for key in queues.fresh(limit - len(taken), room, closed):
             take(key)
-    transaction.full |= room.full
+    queues.full |= room.full
     if begun := room.begun():
-        transaction.count_begun(second, begun)
+        queues.count_begun(second, begun)
     return Claimed(taken, (second + 1) * SECOND_MS if room.paced else None)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from playground.store.encryption import Keyring
 from playground.store.errors import StoreError, StoreInUse
-from playground.store.sqlite.busy_timeout import BUSY_MS
+from playground.store.sqlite.connections import BUSY_MS
 from playground.store.sqlite.migrations import MIGRATIONS, version_of
 from playground.store.sqlite.secrets_at_rest import forget, reencrypt
 from playground.store.sqlite.store import SqliteStore

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from playground.store.encoding import decode, decode_or_none, encode, encode_or_none, encode_step, kept, kept_raw
-from playground.store.protocol import Child, InboxRow, InstanceRow, StepRow
+from playground.store.rows import Child, InboxRow, InstanceRow, StepRow
 from playground.workflows.events import DO, Event, NewEvent, StepKey
 
 INSTANCE_COLUMNS = 28

@@ -17,8 +17,8 @@ from playground.store.encoding import encode, encode_step, kept
 from playground.store.encryption import PREFIX, Keyring
 from playground.store.errors import StoreError
 from playground.store.named_sql import NamedSql
-from playground.store.projection_fold import replace
-from playground.store.protocol import InstanceRow, StepRow
+from playground.store.projection_rules import replace
+from playground.store.rows import InstanceRow, StepRow
 from playground.store.sqlite import rows as columns
 from playground.store.sqlite.writer import Log
 from playground.store.tables import scope_of

@@ -17,26 +17,21 @@ from playground.store.notifications import Growth
 from playground.store.protocol import (
     ANY_NUMBER,
     NO_LIMITS,
-    Child,
     Claimed,
     ClaimLimits,
     Committed,
     Decider,
     History,
-    InstanceRow,
-    NewInstance,
     NodeStore,
     Refusal,
-    Snippet,
 )
+from playground.store.rows import Child, InstanceRow, NewInstance, Snippet
 from playground.store.snippets import KnownSnippets, snippet_of
 from playground.store.sqlite import claims
 from playground.store.sqlite import rows as columns
-from playground.store.sqlite.busy_timeout import BUSY_MS, Patience
-from playground.store.sqlite.file_lock import FileLock
+from playground.store.sqlite.connections import BUSY_MS, Patience, Readers
 from playground.store.sqlite.migrations import migrate, version_of
-from playground.store.sqlite.nodes import LeaseClock, SqliteNodes
-from playground.store.sqlite.readers import Readers
+from playground.store.sqlite.nodes import FileLock, LeaseClock, SqliteNodes
 from playground.store.sqlite.secrets_at_rest import open_with, readable
 from playground.store.sqlite.tables import SqliteEffects, SqliteKv, SqliteTenants, SqliteUsage, Tables
 from playground.store.sqlite.transaction import SqliteTransaction
@@ -289,7 +284,7 @@ class SqliteStore:
         return await self._readers.run(lambda db: [columns.child(row) for row in db.execute(query, (key, kind, limit))])
 
     async def count(self, *, tenant: str | None = None, queue: str | None = None) -> dict[str, int]:
-        return self._transaction.tally.read(tenant, queue)
+        return self._transaction.queues.counts.read(tenant, queue)
 
     async def delete(self, key: int) -> None:
         await self._writer.submit(partial(self._transaction.delete, key))

@@ -1,5 +1,10 @@
 """What stands beside the journals, in SQLite: read on the readers' connections,
 written in the writer's group commits.
+
+It opens a connection of its own beside a server's. That is right for the tables it changes and for no others: SQLite
+lets one transaction at a time write, whichever process it is of, and a server reads these tables whenever it needs
+them (tenants, their keys and secrets, keys and values, and results that steps keep encrypted). Instances, journals and
+counts are the server's alone.
 """
 
 import json
@@ -13,7 +18,7 @@ from playground.store.encoding import decode, encode
 from playground.store.encryption import Keyring
 from playground.store.named_sql import NamedSql
 from playground.store.snippets import snippet_of
-from playground.store.sqlite.readers import Readers
+from playground.store.sqlite.connections import Readers
 from playground.store.sqlite.transaction import SqliteTransaction
 from playground.store.sqlite.writer import Writer
 from playground.store.tables import (

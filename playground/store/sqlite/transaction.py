@@ -6,40 +6,26 @@ the commit it would have shared.
 
 import contextlib
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from itertools import count
 from typing import Any, TypeVar
 
-from playground.store.encoding import encode, encode_or_none
+from playground.store.encoding import encode_or_none
 from playground.store.encryption import Keyring
 from playground.store.errors import ChildrenUnfinished, JournalError, QueueFull, StoreError
 from playground.store.metrics import Measures
 from playground.store.named_sql import NamedSql
 from playground.store.notifications import Changes
 from playground.store.projection import Change, first_event, first_row, project, reads_of
-from playground.store.projection_fold import replace
-from playground.store.protocol import (
-    ANY_NUMBER,
-    Committed,
-    Decider,
-    InstanceRow,
-    Needs,
-    NewInstance,
-    Refusal,
-    Snapshot,
-    Snippet,
-    StepRow,
-    needs_of,
-)
+from playground.store.projection_rules import replace
+from playground.store.protocol import ANY_NUMBER, Committed, Decider, Needs, Refusal, Snapshot, needs_of
+from playground.store.rows import InstanceRow, NewInstance, Snippet, StepRow
 from playground.store.sqlite import rows as columns
 from playground.store.sqlite.cache import Held, HeldInstances, has_result
-from playground.store.sqlite.memory import shrink
-from playground.store.sqlite.new_instances import Begun
-from playground.store.sqlite.round_robin import Room, Turns
+from playground.store.sqlite.connections import shrink
+from playground.store.sqlite.new_instances import NewInstances
+from playground.store.sqlite.queues import Queues
 from playground.store.sqlite.secrets_at_rest import encrypted, readable
-from playground.store.sqlite.status_counts import Tally
 from playground.store.tables import scope_of
 from playground.workflows.errors import Fenced, InstanceAlreadyExists, InstanceNotFound
 from playground.workflows.events import FINAL_STATUSES, QUEUED, NewEvent, StepKey
@@ -83,10 +69,7 @@ class SqliteTransaction:
         self._held = HeldInstances()
         self._touched: dict[int, Held] = {}
         self._unwritten: dict[int, Held] = {}
-        self._created: set[tuple[str, str]] = set()
-        self._new: list[InstanceRow] = []
-        self._code: dict[str, Snippet] = {}  # of new instances
-        self._begun = Begun()
+        self._new = NewInstances()
         self._events: list[Any] = []
         self._kv: dict[tuple[str, int, str], str | None] = {}
         self._deleted: list[int] = []
@@ -96,11 +79,7 @@ class SqliteTransaction:
         # Per process on purpose: the file's lock makes this the only writer of instances, and a key that is known
         # before its row is written lets children, steps and events be written in the same statement as it.
         self._keys = count(db.execute(sql["last_key"]).fetchone()[0] + 1)
-        self._owned: Counter[str] = Counter()  # not written yet
-        # Queues whose instances the last claims passed over because they were full; a hint only.
-        self.full: set[str] = set()
-        self.tally = Tally(db.execute(sql["tally"]))
-        self._turns: Turns | None = None  # made when first asked for, and again after a rollback
+        self.queues = Queues(db, sql, self._execute)
 
     def create(
         self,
@@ -126,7 +105,7 @@ class SqliteTransaction:
             identity = (new.tenant, new.id)
             # Looked for before it is written, per process on purpose: the file's lock makes this the only writer, and a
             # conflict found by the INSERT of many rows would undo those of other calls.
-            if identity in ids or identity in self._created or self._ask(self._sql["key_of_id"], identity).fetchone():
+            if identity in ids or identity in self._new.ids or self._ask(self._sql["key_of_id"], identity).fetchone():
                 refused.append(Refusal(index, new.id, InstanceAlreadyExists.code))
                 continue
             ids.add(identity)
@@ -142,30 +121,25 @@ class SqliteTransaction:
                 made.append((new, change))
         if instead_of is not None:
             self._part(*instead_of)  # after all that may be refused
-        self._new += rows
+        self._new.rows += rows
         for row in rows:
-            self.tally.move(row.tenant, row.queue, None, row.status)
+            self.queues.counts.move(row.tenant, row.queue, None, row.status)
         self._events += journals
         if rows:
             self._new_due = at if self._new_due is None else min(at, self._new_due)
         for new, change in made:
-            self._kv.update(self._begun.add(new, change))
-        self._created |= ids
-        return rows, refused, self._stage_code({row.snippet for row in rows} & unknown.keys(), unknown)
+            self._kv.update(self._new.add(new, change))
+        self._new.ids |= ids
+        run = {row.snippet for row in rows} & unknown.keys()
+        return rows, refused, self._new.add_code(run, unknown, self._has_snippet)
 
-    def _stage_code(self, ids: AbstractSet[str], code: Mapping[str, Snippet]) -> list[Snippet]:
-        """Have code written with the instances that run it, unless it is stored already; gives what was not.
-
-        The look only saves a write: the INSERT leaves what is there, whoever stored it.
-        """
-        new = [id for id in ids if id not in self._code and not self._ask(self._sql["has_snippet"], (id,)).fetchone()]
-        self._code.update({id: code[id] for id in new})
-        return [code[id] for id in new]
+    def _has_snippet(self, id: str) -> bool:
+        return self._ask(self._sql["has_snippet"], (id,)).fetchone() is not None
 
     def _check_queues(self, instances: Sequence[NewInstance], queued_most: Mapping[str, int]) -> None:
         """Raises QueueFull."""
         for tenant in {new.tenant for new in instances} & queued_most.keys():
-            queued, most = self.tally.of_tenant(tenant, QUEUED), queued_most[tenant]
+            queued, most = self.queues.counts.of_tenant(tenant, QUEUED), queued_most[tenant]
             if queued >= most:
                 raise QueueFull(tenant, queued, most)
 
@@ -215,9 +189,8 @@ class SqliteTransaction:
         self.flush()
         for name in OF_AN_INSTANCE:
             self._execute(name, (key,))
-        self.tally.move(row.tenant, row.queue, row.status, None)
-        self._count_owned(row.queue, -(row.owner is not None))
-        self._write_tally()
+        self.queues.leave(row)
+        self.queues.write()
         self._touched.pop(key, None)
         self._held.forget(key)
         self._deleted.append(key)
@@ -273,56 +246,22 @@ class SqliteTransaction:
         self._execute("insert_snippet", (snippet.id, snippet.source, snippet.params, snippet.created_at))
         return Snippet(*self._ask(self._sql["snippet"], (snippet.id,)).fetchone())
 
-    def woken(
-        self, limit: int, at: int, full: Sequence[str], closed: Sequence[tuple[str, str]]
-    ) -> list[tuple[int, str, str, str]]:
-        """Up to `limit` due instances that ran before, as (key, queue, tenant, workflow), oldest due first."""
-        self.flush()
-        return self._ask(self._sql["woken"], (at, encode(full), encode(closed), limit)).fetchall()
-
-    def fresh(self, limit: int, room: Room, closed: Sequence[tuple[str, str]]) -> list[int]:
-        """Keys of up to `limit` new instances, queues taking turns."""
-        self.flush()
-        query = self._sql["fresh_of_lane"]
-
-        def oldest(queue: str, lane: tuple[str, str], limit: int) -> list[int]:
-            return [key for (key,) in self._ask(query, (queue, *lane, limit))]
-
-        if self._turns is None:
-            self._turns = Turns(self._lanes())
-        return self._turns.take(limit, room, frozenset(closed), oldest)
-
-    def load_of(self, queue: str, second: int) -> tuple[int, int]:
-        """How much of a queue runs, and was claimed in this second (epoch).
-
-        What is claimed meanwhile may not be in it yet.
-        """
-        found = self._ask(self._sql["load_of_queue"], (queue, second)).fetchone()
-        return (0, 0) if found is None else (found[0], found[1])
-
-    def count_begun(self, second: int, begun: Mapping[str, int]) -> None:
-        """So many of each queue were claimed in this second."""
-        for queue, n in begun.items():
-            self._execute("add_begun", (queue, second, n))
-        self._execute("drop_idle_queues", (second,))
-
     def flush(self) -> None:
         """Write what is staged, in the open transaction."""
-        if not self._unwritten and not self._new:
+        if not self._unwritten and not self._new.rows:
             return
         self._begin()
-        if self._new:
+        if self._new.rows:
             self._write_new()
         grown: list[Any] = []
-        steps, inbox = self._begun.take_rows()
+        steps, inbox = self._new.take_beginnings()
         for held in self._unwritten.values():
             row, stored = held.row, held.stored
             if columns.only_grew(stored, row):
                 grown += (row.key, row.last_seq, row.log_bytes, row.stored_bytes, row.clock, row.clock_at)
             else:
                 self._execute("update_instance", columns.instance_update(row))
-                self._follow(row, stored.status)
-                self._count_owned(row.queue, (row.owner is not None) - (stored.owner is not None))
+                self.queues.follow(row, stored)
             if held.changed or held.kept_before is not None:
                 steps += self._write_steps(held)
             if held.inbox_cleared or held.inbox_removed or held.inbox_added:
@@ -333,7 +272,7 @@ class SqliteTransaction:
         self._run(self._insert_steps, columns.STEP_COLUMNS, steps)
         self._run(self._insert_inbox, columns.INBOX_COLUMNS, inbox)
         self._write_keys()
-        self._write_tally()
+        self.queues.write()
         self._unwritten.clear()
         self._uncounted += len(self._events) // columns.EVENT_COLUMNS
         self._events.clear()
@@ -347,10 +286,12 @@ class SqliteTransaction:
             self.measures.failing = False
             self.measures.events += self._uncounted
             self._uncounted = 0
-        self.tally.settle()
+        self.queues.counts.settle()
         grown: list[tuple[int, int | None]] = [(key, held.row.last_seq) for key, held in self._touched.items()]
         grown += [(key, None) for key in self._deleted]
         due, self._new_due = self._new_due, None
+        if self.queues.has_room:
+            due, self.queues.has_room = 0, False
         for held in self._touched.values():
             row = held.row
             if row.owner is None and row.due_at is not None and (due is None or row.due_at < due):
@@ -375,15 +316,10 @@ class SqliteTransaction:
         self._unwritten.clear()
         self._events.clear()
         self._kv.clear()
-        self._new.clear()
-        self._begun.forget()
-        self._created.clear()
-        self._code.clear()
+        self._new.forget()
         self._deleted.clear()
         self._new_due = None
-        self._owned.clear()
-        self.tally.forget()
-        self._turns = None
+        self.queues.forget()
 
     def explain(self, fault: Exception) -> Exception:
         """See `writer.Transaction`."""
@@ -492,40 +428,15 @@ class SqliteTransaction:
             self._kv.update({(*scope, key): text for key, text in change.kv.items()})
 
     def _write_new(self) -> None:
-        values: list[Any] = []
-        origins: list[Any] = []
-        for row in self._new:
-            values += columns.instance_values(row)
-            origins += columns.origin_values(row)
-            self._take_turn(row)  # it was counted when it was created
+        for row in self._new.rows:
+            self.queues.take_turn(row)  # it was counted when it was created
+        values, origins = self._new.take_rows()
         self._run(self._insert_instances, columns.INSTANCE_COLUMNS, values)
         self._run(self._insert_origins, columns.ORIGIN_COLUMNS, origins)
-        for code in self._code.values():
+        for code in self._new.take_code():
             self._execute("insert_snippet", (code.id, code.source, code.params, code.created_at))
-        self._code.clear()
-        for child in self._begun.take_children():
+        for child in self._new.take_children():
             self._execute("insert_child", child)
-        self._new.clear()
-        self._created.clear()
-
-    def _follow(self, row: InstanceRow, before: str) -> None:
-        """Keep the counts and the turns right for a row whose status was `before`."""
-        self.tally.move(row.tenant, row.queue, before, row.status)
-        self._take_turn(row)
-
-    def _take_turn(self, row: InstanceRow) -> None:
-        if self._turns is not None and row.fresh and row.owner is None and row.due_at is not None:
-            self._turns.add(row.queue, row.tenant, row.workflow)
-
-    def _count_owned(self, queue: str, change: int) -> None:
-        """Count the instances of a queue that have an owner; where its being full kept others from being claimed, they
-        may be now.
-        """
-        if change:
-            self._owned[queue] += change
-            if change < 0 and queue in self.full:
-                self.full.discard(queue)
-                self._new_due = 0
 
     def _write_steps(self, held: Held) -> list[Any]:
         generation = held.row.generation
@@ -558,18 +469,6 @@ class SqliteTransaction:
                 self._execute("put_key", (*place, text))
         self._kv.clear()
 
-    def _write_tally(self) -> None:
-        for group, change in self.tally.take_unwritten():
-            self._execute("add_tally", (*group, change))
-            if change < 0:
-                self._execute("drop_tally", group)
-        for queue, change in self._owned.items():
-            if change:
-                self._execute("add_running", (queue, change))
-                if change < 0:
-                    self._execute("drop_idle_queue", (queue,))
-        self._owned.clear()
-
     def _run(self, statements: Sequence[tuple[int, str]], width: int, values: list[Any]) -> None:
         start, end = 0, len(values)
         for rows, statement in statements:
@@ -590,10 +489,3 @@ class SqliteTransaction:
         """How many rows the last statement has changed."""
         found: int = self._ask("SELECT changes()").fetchone()[0]
         return found
-
-    def _lanes(self) -> list[tuple[str, str, str]]:
-        lanes, lane = [], self._ask(self._sql["first_lane"]).fetchone()
-        while lane is not None:
-            lanes.append(lane)
-            lane = self._ask(self._sql["next_lane"], lane).fetchone()
-        return lanes

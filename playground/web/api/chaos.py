@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.engine import queue_names
+from playground.engine import queues
 from playground.engine.chaos_runs import goes_on, lacks_rest
 from playground.store.protocol import Committed
 from playground.web.api.chaos_rows import outcome
@@ -33,7 +33,7 @@ async def start(context: Context, request: Request) -> Response:
     row = await controlled(context, request)
     await bodies.read_short(request, NoBody)
     address = context.addresses.of(request)
-    queue = queue_names.of_address(address)
+    queue = queues.of_address(address)
     await check_stored(context, queue)
     await context.chaos.check(row)  # what is refused is not counted
     await context.limits.chaos.spend(request, address)

@@ -10,7 +10,8 @@ from typing import Any
 from playground.engine import Engine
 from playground.engine.chaos_runs import number_of
 from playground.store.encoding import encode
-from playground.store.protocol import STEP_COMPLETED, Child, History, InstanceRow
+from playground.store.protocol import History
+from playground.store.rows import STEP_COMPLETED, Child, InstanceRow
 from playground.web.effect_ledger import shown
 from playground.web.instance_view import instance_url
 from playground.workflows import events as ev

@@ -5,14 +5,14 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.engine import queue_names
+from playground.engine import queues
 from playground.engine.code.checker import Check
 from playground.web.context import Context
 from playground.web.http import bodies, rate_limits
 from playground.web.http.errors import TooMany
 from playground.web.http.responses import json_response
 from playground.workflows.errors import SourceRefused, TooLarge
-from playground.workflows.source_text import CLASS_NAME
+from playground.workflows.names import CLASS_NAME
 
 SEVERITY_REFUSED = "error"
 ESCAPED = 6  # bytes that one byte of source may take as JSON (\\u0000)
@@ -27,7 +27,7 @@ async def check(context: Context, request: Request) -> Response:
     body = await bodies.read_object(request, CheckBody, body_limit(context))
     context.limits.checks.spend(request, context.addresses.of(request))
     check_size(context, body.source)
-    checked = await context.engine.check(body.source, queue_names.of_address(context.addresses.of(request)))
+    checked = await context.engine.check(body.source, queues.of_address(context.addresses.of(request)))
     return json_response({"ok": checked.ok, "diagnostics": checked.diagnostics, "outline": checked.outline})
 
 

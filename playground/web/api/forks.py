@@ -9,10 +9,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.engine import CreateInstance, forks, queue_names
+from playground.engine import CreateInstance, forks, queues
 from playground.engine.code import code_change
 from playground.engine.code.tenants import WORKFLOW
-from playground.store.protocol import InstanceRow
+from playground.store.rows import InstanceRow
 from playground.web.api import tenant_instances
 from playground.web.api.check import body_limit, check_stored, refuse_bad
 from playground.web.api.instances import created
@@ -55,7 +55,7 @@ async def fork(context: Context, request: Request) -> Response:
     if row.tenant:
         return await _of_tenant(context, row, body)
     address = context.addresses.of(request)
-    queue = queue_names.of_address(address)
+    queue = queues.of_address(address)
     if body.source is not None:
         context.limits.checks.spend(request, address)
         await refuse_bad(context, body.source, queue, row.class_name)
@@ -81,8 +81,8 @@ async def _of_tenant(context: Context, row: InstanceRow, body: ForkBody) -> Resp
     if body.source is not None:
         if row.workflow != WORKFLOW:
             raise CannotFork(_NO_SOURCE)
-        context.limits.checks.take(queue_names.of_tenant(row.tenant))
-        await refuse_bad(context, body.source, queue_names.of_tenant(row.tenant), row.class_name)
+        context.limits.checks.take(queues.of_tenant(row.tenant))
+        await refuse_bad(context, body.source, queues.of_tenant(row.tenant), row.class_name)
     planned = await forks.plan(context.engine, row, step_key(body.from_step), body.output)
     return tenant_instances.created(
         await context.engine.create(await _running(context, row, planned.template, body.source))
@@ -96,8 +96,8 @@ async def change_code(context: Context, request: Request) -> Response:
     if row.tenant and row.workflow != WORKFLOW:
         raise CannotMigrate(_NO_CODE)
     address = context.addresses.of(request)
-    context.limits.checks.take(queue_names.of_tenant(row.tenant) if row.tenant else address)
-    owner = queue_names.of_tenant(row.tenant) if row.tenant else queue_names.of_address(address)
+    context.limits.checks.take(queues.of_tenant(row.tenant) if row.tenant else address)
+    owner = queues.of_tenant(row.tenant) if row.tenant else queues.of_address(address)
     await refuse_bad(context, body.source, owner, row.class_name)
     if not row.tenant:
         await check_stored(context, row.queue)

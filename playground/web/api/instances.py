@@ -1,24 +1,33 @@
-"""Instances over the API: start one, look at it, read its journal."""
+"""Instances over the API: start one, look at it, read its journal.
 
+How several instances stand, in one answer: for the list of recent runs, which knows their ids and nothing else.
+
+The ledger of an instance's pretended side effects, which shows what happened twice.
+"""
+
+from functools import partial
 from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.engine import CreateInstance, queue_names
+from playground.engine import CreateInstance, queues
 from playground.engine.forks import FORK
-from playground.store.protocol import InstanceRow
+from playground.store.rows import InstanceRow
 from playground.web.api import snippets
 from playground.web.api.check import body_limit, check_stored, refuse_bad
 from playground.web.api.operations import BREAKS_BYTES, BreakBody, breaks_of
 from playground.web.context import Context
+from playground.web.effect_ledger import shown
 from playground.web.http import bodies, tokens
 from playground.web.http.authorization import find, spend_reading
-from playground.web.http.errors import BadBody
-from playground.web.http.query_parameters import moment, whole_number
-from playground.web.http.responses import FRESH, json_bytes, json_response
+from playground.web.http.bodies import moment, whole_number
+from playground.web.http.errors import BadBody, BadQuery
+from playground.web.http.responses import FRESH, json_bytes, json_response, unchanged
 from playground.web.instance_view import ANONYMOUS, instance_url
+from playground.workflows import events as ev
+from playground.workflows.errors import InstanceNotFound
 
 EVENTS_DEFAULT = 1_000
 EVENTS_MOST = 10_000  # in one answer
@@ -41,7 +50,7 @@ async def create(context: Context, request: Request) -> Response:
     address = context.addresses.of(request)
     context.limits.checks.spend(request, address)
     source, params, snippet_params = await _code(context, body)
-    queue = queue_names.of_address(address)
+    queue = queues.of_address(address)
     await refuse_bad(context, source, queue)
     await check_stored(context, queue)
     await context.limits.starts.spend(request, address)
@@ -121,3 +130,63 @@ async def _code(context: Context, body: CreateBody) -> tuple[str, Any, str | Non
     else:
         source = str(body.source)
     return source, default if body.params is msgspec.UNSET else body.params, text
+
+
+IDS_MOST = 50  # in one question
+
+
+async def statuses(context: Context, request: Request) -> Response:
+    """How instances stand; those that are not kept are left out."""
+    ids = list(dict.fromkeys(filter(None, request.query_params.get("ids", "").split(","))))
+    if not 1 <= len(ids) <= IDS_MOST:
+        raise BadQuery(f"`ids` takes 1 to {IDS_MOST} ids of instances, with commas between.")
+    # So that to try ids costs the same however they are tried.
+    context.limits.reads.spend(request, context.addresses.of(request), len(ids) - 1)
+    found = []
+    for id in ids:
+        try:
+            row = await context.store.find(ANONYMOUS, id)
+        except InstanceNotFound:
+            continue
+        found.append({"id": row.id, "status": row.status, "created_at": row.created_at, "ended_at": row.ended_at})
+    return json_response({"statuses": found}, headers=FRESH)
+
+
+async def effects(context: Context, request: Request) -> Response:
+    """The side effects that an instance pretended to have, oldest first; `double_of` names the one that this one
+    repeats.
+    """
+    row = await find(context, request)
+    happened, asked = await context.store.effects.edition(row.key)
+    headers = {"Cache-Control": "private, no-cache", "ETag": f'"{happened}-{asked}"'}
+    if (known := unchanged(request, headers)) is not None:  # a page asks often while a step runs
+        return known
+    found = await context.store.effects.of(row.key)
+    return json_response({"effects": shown(found)}, headers=headers)
+
+
+async def stream(context: Context, request: Request) -> Response:
+    """The journal of an instance, live."""
+    row = await find(context, request)
+    after = _after(request)
+    final = row.status in ev.FINAL_STATUSES
+    if final and after == row.last_seq:
+        return Response(status_code=204, headers=FRESH)
+    await spend_reading(context, request, row, events=row.last_seq - after if after <= row.last_seq else row.last_seq)
+    view = await context.views.instance(row) if after > row.last_seq else None
+    address, limit = context.addresses.of(request), context.limits.streams
+    limit.enter(address)
+    return context.streams.respond(row, after, view, partial(limit.leave, address))
+
+
+def _after(request: Request) -> int:
+    """Where to go on: the Last-Event-ID of a reconnect wins over the address that the page was opened with."""
+    for name, text in (
+        ("Last-Event-ID", request.headers.get("last-event-id")),
+        ("after", request.query_params.get("after")),
+    ):
+        if text:
+            if not (text.isascii() and text.isdigit() and len(text) <= 16):
+                raise BadQuery(f"`{name}` takes the seq of the last event received, a whole number.")
+            return int(text)
+    return 0

@@ -12,7 +12,7 @@ from playground.web.calls import Call
 from playground.web.context import Context
 from playground.web.http.errors import STATUS_OF
 from playground.web.http.responses import json_bytes
-from playground.web.http.start_token import HEADER
+from playground.web.http.tokens import HEADER
 
 OPENAPI_VERSION = "3.1.0"
 REF = "#/components/schemas/{name}"

@@ -7,8 +7,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.engine.execution.fault_injection import NewBreak
-from playground.store.protocol import Committed, InstanceRow
+from playground.engine.execution.faults import NewBreak
+from playground.store.protocol import Committed
+from playground.store.rows import InstanceRow
 from playground.web.context import Context
 from playground.web.http import bodies, tokens
 from playground.web.http.authorization import TENANT, find

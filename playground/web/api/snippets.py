@@ -1,11 +1,14 @@
-"""Snippets: immutable code with its params, under the hash of both."""
+"""Snippets: immutable code with its params, under the hash of both.
+
+The examples, over the API.
+"""
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.engine import queue_names
-from playground.store.protocol import Snippet
+from playground.engine import queues
+from playground.store.rows import Snippet
 from playground.web.api.check import body_limit, check_size, check_stored
 from playground.web.context import Context
 from playground.web.http import bodies
@@ -13,6 +16,7 @@ from playground.web.http.errors import SnippetNotFound
 from playground.web.http.responses import FOR_GOOD, json_response
 from playground.web.indented_json import INDENT_UP_TO_BYTES, pretty
 from playground.web.instance_view import snippet_url
+from playground.web.pages.example_cards import example_json
 from playground.workflows import values
 
 
@@ -51,7 +55,7 @@ async def put(context: Context, request: Request, source: str, params: bytes | N
         TooLarge: source or params are over their limits.
     """
     address = context.addresses.of(request)
-    queue = queue_names.of_address(address)
+    queue = queues.of_address(address)
     await check_stored(context, queue)
     await context.limits.snippets.spend(request, address)
     check_size(context, source)
@@ -80,3 +84,14 @@ async def find(context: Context, id: str) -> Snippet:
     if found is None:
         raise SnippetNotFound("There is no shared code at this address. Was the link copied whole?")
     return found
+
+
+async def examples(context: Context, request: Request) -> Response:
+    """Every example, in order, without its source."""
+    return json_response({"examples": [example_json(it) for it in context.examples.values()]})
+
+
+async def example(context: Context, request: Request) -> Response:
+    """One example with its source."""
+    found = context.example(request.path_params["slug"])
+    return json_response(example_json(found) | {"source": found.source})

@@ -1,39 +1,203 @@
-"""Where the live journal of an instance is asked for; sse.py says what comes."""
+"""The live journal of one instance as Server-Sent Events: history, then what is committed, without a gap or a
+duplicate.
 
-from functools import partial
+    retry: 1000   event: hello    {server_time, last_seq, status}    at once
+    id: 41        event: journal  [{event}, …, {event 41}]           one message per wake-up, its id that of the last
+                  event: ping     {server_time}                      every 15 s
+                  event: reset    an instance view, id its last_seq  the reader is ahead of the journal:
+                                                                     begin anew from it
+                  event: end      {status, last_seq}                 after the final event;
+                                                                     asked again with nothing new: 204
+    retry: 500    event: restart  {}                                 the server stops; come again
 
-from starlette.requests import Request
+A reader pulls from the store by seq and is woken by it: no queue per client, so a slow one costs nothing but its
+socket, and one that does not read is dropped. Stored JSON is sent as it is stored.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import anyio
+import msgspec
+from sse_starlette.event import ServerSentEvent
+from sse_starlette.sse import EventSourceResponse, SendTimeoutError
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from playground.web.context import Context
-from playground.web.http.authorization import find, spend_reading
-from playground.web.http.errors import BadQuery
-from playground.web.http.responses import FRESH
+from playground.store.protocol import Store
+from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
+from playground.workflows.errors import InstanceNotFound
+
+RETRY_MS = 1_000
+RETRY_AT_RESTART_MS = 500
+PING_SECONDS = 15
+BATCH_EVENTS = 500  # in one message
+PACE_SECONDS = 0.02  # a burst is gathered into a message per this time; one that comes alone goes out at once
+GRACE_SECONDS = 1.0  # to say goodbye when the server stops
+DELETED = "deleted"  # said in `end` of an instance that is gone
+# What the format takes as it is, but many a client for an end of a line (Python's splitlines, and so httpx): a tenant
+# could speak to it in our name.
+_LINE_ENDS = ((b"\xc2\x85", rb"\u0085"), (b"\xe2\x80\xa8", rb"\u2028"), (b"\xe2\x80\xa9", rb"\u2029"))
+ABORT = "playground.abort"  # where web/http/connections.py puts the connection's abort in the ASGI scope
 
 
-async def stream(context: Context, request: Request) -> Response:
-    """The journal of an instance, live."""
-    row = await find(context, request)
-    after = _after(request)
-    final = row.status in ev.FINAL_STATUSES
-    if final and after == row.last_seq:
-        return Response(status_code=204, headers=FRESH)
-    await spend_reading(context, request, row, events=row.last_seq - after if after <= row.last_seq else row.last_seq)
-    view = await context.views.instance(row) if after > row.last_seq else None
-    address, limit = context.addresses.of(request), context.limits.streams
-    limit.enter(address)
-    return context.streams.respond(row, after, view, partial(limit.leave, address))
+class Streams:
+    """Opens streams and ends them when the server stops. `dropped` counts those whose reader did not read."""
+
+    def __init__(self, store: Store, now: Callable[[], int], send_seconds: float, log: Callable[..., None]) -> None:
+        self._store, self._now, self._send_seconds, self._log = store, now, send_seconds, log
+        self._stopping = asyncio.Event()
+        self.dropped = 0
+
+    def stop(self) -> None:
+        """Say `restart` to every reader and close; streams opened later end at once."""
+        self._stopping.set()
+
+    def respond(self, row: InstanceRow, after: int, view: dict[str, Any] | None, leave: Callable[[], None]) -> Response:
+        """The stream of an instance after a seq.
+
+        `view` is set when the reader is ahead; `leave` is called when it is over.
+        """
+
+        def dropped() -> None:
+            self.dropped += 1
+            self._log("stream.dropped", instance=row.key, after_seconds=self._send_seconds)
+
+        return _Stream(self._messages(row, after, view), self._stopping, self._ping, self._send_seconds, leave, dropped)
+
+    def _ping(self) -> ServerSentEvent:
+        return ServerSentEvent(json.dumps({"server_time": self._now()}), event="ping", sep="\n")
+
+    async def _messages(self, row: InstanceRow, after: int, view: dict[str, Any] | None) -> AsyncIterator[bytes]:
+        ready = _message(
+            "hello", {"server_time": self._now(), "last_seq": row.last_seq, "status": row.status}, retry=RETRY_MS
+        )
+        if view is not None:
+            after = view["last_seq"]
+            ready += _message("reset", view, id=after)
+        over = row.status in ev.FINAL_STATUSES
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        pace = _Pace()
+        try:
+            async with self._store.subscribe(row.key) as grown:
+                while True:
+                    rows = await self._store.events_json(row.key, after=after, limit=BATCH_EVENTS)
+                    if rows:
+                        after, over = rows[-1][0], rows[-1][1] in ev.FINAL_TYPES
+                        ready += _batch(rows)
+                    if ready:
+                        yield ready
+                        ready = b""
+                        pace.sent()
+                    if len(rows) == BATCH_EVENTS:
+                        continue
+                    status = await self._status(row) if over or not rows else row.status
+                    if status == DELETED or (over and status in ev.FINAL_STATUSES):
+                        yield _message("end", {"status": status, "last_seq": after})
+                        return
+                    if not await self._grown(grown, after, stopping, pace):
+                        yield _message("restart", {}, retry=RETRY_AT_RESTART_MS)
+                        return
+        finally:
+            stopping.cancel()
+
+    async def _grown(
+        self, grown: Callable[[int], Any], after: int, stopping: "asyncio.Future[Any]", pace: "_Pace"
+    ) -> bool:
+        """Wait until the journal is longer than `after`; False when the server stops first."""
+        growth = asyncio.ensure_future(grown(after))
+        try:
+            if pace.rest():
+                await asyncio.wait((stopping,), timeout=pace.rest())
+            await asyncio.wait((stopping, growth), return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done():
+                return False
+            if not isinstance(growth.exception(), InstanceNotFound):
+                growth.result()
+            return True
+        finally:
+            growth.cancel()
+
+    async def _status(self, row: InstanceRow) -> str:
+        try:
+            return (await self._store.find(row.tenant, row.id)).status
+        except InstanceNotFound:
+            return DELETED
 
 
-def _after(request: Request) -> int:
-    """Where to go on: the Last-Event-ID of a reconnect wins over the address that the page was opened with."""
-    for name, text in (
-        ("Last-Event-ID", request.headers.get("last-event-id")),
-        ("after", request.query_params.get("after")),
-    ):
-        if text:
-            if not (text.isascii() and text.isdigit() and len(text) <= 16):
-                raise BadQuery(f"`{name}` takes the seq of the last event received, a whole number.")
-            return int(text)
-    return 0
+class _Pace:
+    """Lets two messages out at once and then one per PACE_SECONDS: a burst becomes fewer, larger ones (the leaky bucket
+    of ITU-T I.371).
+    """
+
+    def __init__(self) -> None:
+        self._due = float("-inf")  # when the messages so far would have gone out, one per PACE_SECONDS
+
+    def sent(self) -> None:
+        """A message went out now."""
+        self._due = max(self._due, asyncio.get_running_loop().time()) + PACE_SECONDS
+
+    def rest(self) -> float:
+        """Seconds to wait before the next."""
+        return max(0.0, self._due - PACE_SECONDS - asyncio.get_running_loop().time())
+
+
+class _Stream(EventSourceResponse):
+    """sse-starlette's response, ended by our own event instead of its polling watcher, and aborted when its reader does
+    not read.
+    """
+
+    def __init__(
+        self,
+        messages: AsyncIterator[bytes],
+        stopping: asyncio.Event,
+        ping: Callable[[], ServerSentEvent],
+        send_seconds: float,
+        leave: Callable[[], None],
+        dropped: Callable[[], None],
+    ) -> None:
+        super().__init__(
+            messages,
+            ping=PING_SECONDS,
+            ping_message_factory=ping,
+            sep="\n",
+            send_timeout=send_seconds,
+            shutdown_event=anyio.Event(),
+            shutdown_grace_period=GRACE_SECONDS,
+        )
+        del self.headers["connection"]  # what becomes of the connection is uvicorn's to say, once
+        self._stopping, self._leave, self._dropped = stopping, leave, dropped
+
+    async def _listen_for_exit_signal(self) -> None:  # type: ignore[override]
+        await self._stopping.wait()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except SendTimeoutError:
+            # Closing would wait for the reader to take what is buffered, which is what it does not do.
+            scope.get("extensions", {}).get(ABORT, lambda: None)()
+            self._dropped()
+        finally:
+            self._leave()
+
+
+def _batch(rows: list[tuple[int, str, bytes]]) -> bytes:
+    return b"id: %d\nevent: journal\ndata: [%s]\n\n" % (
+        rows[-1][0],
+        _on_one_line(b",".join(text for _, _, text in rows)),
+    )
+
+
+def _message(event: str, data: dict[str, Any], *, id: int | None = None, retry: int | None = None) -> bytes:
+    head = (f"retry: {retry}\n" if retry is not None else "") + (f"id: {id}\n" if id is not None else "")
+    return f"{head}event: {event}\ndata: ".encode() + _on_one_line(msgspec.json.encode(data)) + b"\n\n"
+
+
+def _on_one_line(data: bytes) -> bytes:
+    for end, escaped in _LINE_ENDS:
+        data = data.replace(end, escaped)
+    return data

@@ -8,13 +8,13 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.store.protocol import InstanceRow
+from playground.store.rows import InstanceRow
 from playground.web.api.operations import accepted
 from playground.web.context import Context
 from playground.web.http import bodies
 from playground.web.http.authorization import tenant_of
+from playground.web.http.bodies import whole_number
 from playground.web.http.errors import BadQuery
-from playground.web.http.query_parameters import whole_number
 from playground.web.http.responses import FRESH, json_response
 from playground.web.instance_view import instance_address
 from playground.workflows import events as ev

@@ -11,7 +11,7 @@ import ipaddress
 
 from starlette.requests import Request
 
-from playground.store.protocol import InstanceRow
+from playground.store.rows import InstanceRow
 from playground.web.context import Context
 from playground.web.http import tokens
 from playground.web.http.errors import NoKey, NoOperatorToken, RevokedKey, WrongKey, WrongOperatorToken

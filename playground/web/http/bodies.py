@@ -1,5 +1,7 @@
 """Reading request bodies: JSON of a limited size and depth, strict (RFC 8259: no NaN, no lone surrogates), each fault
 its own sentence.
+
+Numbers in an address's query.
 """
 
 import asyncio
@@ -13,11 +15,35 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.requests import Request
 
-from playground.web.http.errors import BadBody, NotAnObject, NotJson
+from playground.store.rows import InstanceRow
+from playground.web.http.errors import BadBody, BadQuery, NotAnObject, NotJson
 from playground.workflows import values
 from playground.workflows.errors import TooLarge
-from playground.workflows.source_text import without_mark
+from playground.workflows.names import without_mark
 from playground.workflows.values import deeper_than
+
+
+def moment(request: Request, row: InstanceRow) -> int | None:
+    """The seq that `at` of the address's query names, or None. Raises BadQuery."""
+    if "at" not in request.query_params:
+        return None
+    try:
+        return whole_number(request, "at", 0, least=1, most=row.last_seq)
+    except BadQuery:
+        raise BadQuery(
+            f"`at` takes the seq of an event of this instance: a whole number from 1 to {row.last_seq}, its newest."
+        ) from None
+
+
+def whole_number(request: Request, name: str, default: int, *, least: int = 0, most: int = 2**53) -> int:
+    """A number of the address's query. Raises BadQuery."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 16 and least <= int(text) <= most):
+        raise BadQuery(f"`{name}` takes a whole number from {least} to {most}.")
+    return int(text)
+
 
 DEEPEST = 100  # levels of arrays and objects, as in workflows/values.py
 HEAVY_BYTES = 64 * 1024  # a payload counts once for each so many

@@ -13,9 +13,9 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from playground.settings import Settings
-from playground.web.api.sse import ABORT
-from playground.web.http.client_address import Addresses
+from playground.web.api.stream import ABORT
 from playground.web.http.errors import TooMany
+from playground.web.http.hosts import Addresses
 from playground.web.http.rate_limits import CONNECTIONS, AtOnce
 from playground.workflows.errors import setting_sentence, variable_of
 

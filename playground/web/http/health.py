@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground import descriptors
+from playground import process
 from playground.store import JournalError, StoreError, disk
 from playground.web.context import Context
 from playground.web.http.responses import FRESH, json_response
@@ -56,10 +56,10 @@ async def _reasons(context: Context) -> AsyncIterator[tuple[str, str]]:
                 await store.usage.probe()
         except (StoreError, JournalError, TimeoutError) as error:
             yield "commits", f"Commits fail: {error or 'the database does not answer'}."
-    if descriptors.nearly_all():
+    if process.nearly_all():
         yield (
             "descriptors",
-            f"{descriptors.in_use():,} of {descriptors.limit():,} files and connections that may be open are.",
+            f"{process.in_use():,} of {process.limit():,} files and connections that may be open are.",
         )
     if context.engine.sandbox.zygote is None:
         yield "isolation", "There is no fork server, so that no worker can be had; it is tried again and again."

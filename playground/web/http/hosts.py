@@ -4,22 +4,158 @@ A website can point a name of its own at 127.0.0.1, or at an address of the visi
 browser its pages and this server are then one site, and may do here all that the visitor may. What gives them away is
 the Host header, which still has their name; a number or a name of loopback stands there only where somebody asked for
 this machine. So do Jupyter, Vite and Django (`allowedHosts`, `ALLOWED_HOSTS`).
+
+Under which name the world reaches this server.
+
+Absolute addresses in pages (canonical links, pictures for previews) come from here only.
+
+The Host header is written by whoever asks. Put into a page that something on the way keeps, it would send other readers
+elsewhere. So absolute addresses are made from the setting `public_url`; without it, from the request only where the
+header can name nobody else: loopback, or the very address that the connection came to. In every other case pages go
+without.
+
+Whose request it is: the client's address, taken from X-Forwarded-For only where a proxy that is named in the
+settings wrote it.
+
+IPv6 clients are told apart by their /64, since one household or host owns a whole one.
 """
 
 import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from playground.settings import BadSetting, named
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from playground.settings import BadSetting, Settings, named
+from playground.settings import Settings
 from playground.web.http.errors import HostRefused, as_json, headers_of, status_of
 from playground.web.http.responses import json_response, wants_html
 from playground.workflows.errors import WorkflowError
+
+LOCAL = "local"  # a client without an address, as over a Unix socket
+IPV6_PREFIX = 64
+
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Reads client addresses; `trusted` are the proxies to believe."""
+
+    trusted: tuple[_Network, ...] = ()
+
+    @classmethod
+    def parse(cls, setting: str) -> "Addresses":
+        """Read the setting `trusted_proxies`: addresses or networks, separated by commas.
+
+        Raises:
+            BadSetting: one of them is neither.
+        """
+        networks = []
+        for part in filter(None, (part.strip() for part in setting.split(","))):
+            try:
+                networks.append(ipaddress.ip_network(part, strict=False))
+            except ValueError:
+                raise BadSetting(
+                    f"{named('trusted_proxies')} has {part!r}; it takes addresses or networks such as 10.0.0.0/8, "
+                    "separated by commas"
+                ) from None
+        return cls(tuple(networks))
+
+    def of(self, request: "Request") -> str:
+        """The address that limits and turns are counted by."""
+        if request.client is None:
+            return LOCAL
+        forwarded = ",".join(request.headers.getlist("x-forwarded-for")) if self.trusted else ""
+        return self.client(request.client.host, (part.strip() for part in forwarded.split(",")))
+
+    def trusts(self, host: str) -> bool:
+        """Whether this is a proxy to believe."""
+        found = _parse(host)
+        return found is not None and any(found in network for network in self.trusted)
+
+    def client(self, peer: str, forwarded: Iterable[str]) -> str:
+        """The nearest address that is not a trusted proxy's, walking from the peer back along what the proxies
+        wrote.
+        """
+        found = _parse(peer)
+        if found is None:
+            return peer[:64] or LOCAL
+        for part in reversed(list(forwarded)):
+            if not any(found in network for network in self.trusted):
+                break
+            further = _parse(part)
+            if further is None:
+                break
+            found = further
+        return _grouped(found)
+
+
+def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """An address, which some proxies write with brackets or with a port."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _grouped(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    if address.version == 4 or address.is_loopback:
+        return str(address)
+    return str(ipaddress.ip_network((int(address), IPV6_PREFIX), strict=False))
+
+
+_HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+
+
+@dataclass(frozen=True, slots=True)
+class PublicUrl:
+    """Makes addresses absolute. `base` is the setting, without a slash at its end; "" without one."""
+
+    base: str = ""
+
+    @classmethod
+    def parse(cls, setting: str) -> "PublicUrl":
+        """Read the setting `public_url`.
+
+        Raises:
+            BadSetting: it is no address of a site's root.
+        """
+        if not setting:
+            return cls()
+        parts = urlsplit(setting)
+        rest = parts.path.strip("/") or parts.query or parts.fragment
+        if parts.scheme not in ("http", "https") or rest or not _HOST.fullmatch(parts.netloc):
+            raise BadSetting(
+                f"{named('public_url')} is {setting!r}; it takes the root of a site, such as https://play.example"
+            )
+        return cls(f"{parts.scheme}://{parts.netloc.lower()}")
+
+    def of(self, request: Request) -> str | None:
+        """What to put before a path to make it absolute; None where nothing can be trusted."""
+        if self.base:
+            return self.base
+        hosts = request.headers.getlist("host")
+        found = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+        if found is None or not is_own(name_of(request), request):
+            return None
+        return f"{request.url.scheme}://{hosts[0].lower()}"
+
 
 ANY = "*"
 _NAME = re.compile(r"\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*")

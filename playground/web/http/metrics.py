@@ -22,7 +22,7 @@ from playground.store import disk
 from playground.store.metrics import Histogram
 from playground.web.context import Context
 from playground.web.http.authorization import check_metrics
-from playground.web.http.request_metrics import CLASSES
+from playground.web.http.prometheus import CLASSES
 from playground.web.http.responses import FRESH
 from playground.workflows import events as ev
 

@@ -11,8 +11,7 @@ from typing import Protocol
 
 from starlette.requests import Request
 
-from playground.engine.shared_counts import SharedCounts
-from playground.engine.sliding_window import Sliding
+from playground.engine.limits import SharedCounts, SlidingWindow
 from playground.web.http.errors import TooMany
 
 WINDOW_SECONDS = 60
@@ -46,7 +45,7 @@ STREAMS = (
 
 
 class Counted(Protocol):
-    """What each key has had in the last `window` seconds: see `Sliding`."""
+    """What each key has had in the last `window` seconds: see `SlidingWindow`."""
 
     window: int
 
@@ -75,7 +74,7 @@ class PerMinute:
         had: Counted | None = None,
     ) -> None:
         self.limit, self._sentence, self.setting = limit, sentence, setting
-        self._had = Sliding(window, 1000, now) if had is None else had
+        self._had = SlidingWindow(window, 1000, now) if had is None else had
 
     def take(self, address: str, amount: int = 1) -> None:
         """Count one, or as many as it is worth. Raises TooMany, with the seconds until the next would pass."""

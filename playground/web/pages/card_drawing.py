@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from playground.workflows.source_text import lines as lines_of
+from playground.workflows.names import lines as lines_of
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from playground.examples import Example
-from playground.store.protocol import Snippet
+from playground.store.rows import Snippet
 from playground.web.api import snippets
 from playground.web.context import Context
 from playground.web.http.responses import unchanged

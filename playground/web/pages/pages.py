@@ -49,23 +49,23 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from playground.examples import Example
 from playground.settings import public_rows
-from playground.store.protocol import InstanceRow, Snippet
+from playground.store.rows import InstanceRow, Snippet
 from playground.web.api import snippets
 from playground.web.api.check import body_limit, check_size
 from playground.web.context import Context
 from playground.web.effect_ledger import ledger
 from playground.web.http import bodies
 from playground.web.http.authorization import spend_reading
+from playground.web.http.bodies import moment
 from playground.web.http.errors import BadBody, BadQuery
-from playground.web.http.query_parameters import moment
 from playground.web.http.responses import FOR_GOOD, FRESH, FRESH_OF_KIND, json_response, wants_html
 from playground.web.http.security import EMBEDDABLE, FRAMEABLE, NONCE
-from playground.web.http.start_token import HEADER, OPERATORS, SIGN_IN, TO_USE
+from playground.web.http.tokens import HEADER, OPERATORS, SIGN_IN, TO_USE
 from playground.web.instance_view import plain, snippet_url
 from playground.web.pages import kept_pages, link_previews
 from playground.web.pages.example_cards import example_json, params_text
 from playground.web.pages.limits_table import grouped
-from playground.workflows.source_text import without_mark
+from playground.workflows.names import without_mark
 
 THEMES = ("light", "dark")
 SHORT_SOURCE = 8_192  # characters of code that a page highlights for nothing

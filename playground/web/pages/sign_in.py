@@ -6,7 +6,7 @@ from starlette.responses import RedirectResponse, Response
 from playground.web.context import Context
 from playground.web.http.errors import NothingHere, WrongStartToken
 from playground.web.http.responses import FRESH
-from playground.web.http.start_token import WRONG
+from playground.web.http.tokens import WRONG
 
 CLOSED = (
     "This server printed no link at its start: it is for others too, or has an operator's token. "

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from playground.engine.code.tenants import WORKFLOW
-from playground.store.protocol import InstanceRow
+from playground.store.rows import InstanceRow
 from playground.web.context import Context
 from playground.web.http.authorization import TENANT, spend_reading, tenant_of
-from playground.web.http.query_parameters import moment
+from playground.web.http.bodies import moment
 from playground.web.http.responses import FRESH_OF_KIND, json_response, wants_html
 from playground.web.pages import pages
 from playground.workflows import events as ev

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from playground.web.context import Context
 from playground.web.http.authorization import check_operator, is_operators_browser
-from playground.web.http.query_parameters import whole_number
+from playground.web.http.bodies import whole_number
 from playground.web.http.responses import FRESH_OF_KIND, json_response, wants_html
 from playground.web.pages import pages
 from playground.workflows import events as ev

@@ -1,19 +1,55 @@
 """What the parts of an execution know of it: the ground that they stand on, so that none of them has to know the whole.
 
 A part that needs other parts besides says so in a protocol of its own, beside the class that needs them.
+
+What an execution needs from outside, in one frozen value that is passed down.
 """
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from playground.engine.clock import Clock
+from playground.engine.code.sources import Sources
+from playground.engine.execution.budget import Budget
 from playground.engine.execution.open_steps import LiveStep
 from playground.engine.execution.pipeline import Pipeline
-from playground.engine.execution.services import Services
-from playground.engine.execution.worker_budget import Budget
-from playground.sandbox.channel import FrameChannel
-from playground.sandbox.pool import Worker
-from playground.store.protocol import Committed, Decider, InstanceRow
+from playground.engine.limits import SharedCounts, StoredPerDay, Unwritten
+from playground.engine.metrics import Counts
+from playground.engine.queues import LimitsOfTenants
+from playground.sandbox.channel import FrameChannel, Turns
+from playground.sandbox.pool import Sandbox, Worker
+from playground.settings import Settings
+from playground.store.protocol import Committed, Decider, Store
+from playground.store.rows import InstanceRow
 from playground.workflows.events import NewEvent, StepKey
+
+Log = Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The rooms below, the clock, the settings, the log, what is counted and where code comes from."""
+
+    store: Store
+    sandbox: Sandbox
+    clock: Clock
+    settings: Settings
+    log: Log
+    sources: Sources
+    stored: StoredPerDay
+    counts: Counts
+    tenant_limits: LimitsOfTenants
+    shared: SharedCounts
+    turns: Turns = field(default_factory=Turns)
+    unwritten: Unwritten = field(default_factory=Unwritten)
+
+    def limit(self, row: InstanceRow, name: str) -> Any:
+        """A limit of this instance: its own where it has one, else the setting."""
+        if row.limits and name in row.limits:
+            return row.limits[name]
+        return getattr(self.settings, name)
+
 
 # When a worker is to be killed.
 NOW = "now"

@@ -1,17 +1,54 @@
 """Reading off the event loop: a few threads, each with a connection while it reads.
 
 In WAL mode readers never wait for the writer.
+
+How long a connection to the SQLite file takes over a commit: whether it waits for other programs, and tidies up
+behind itself.
+
+Memory that is held only for speed goes back to the machine: what SQLite caches, and what the C library (where it is
+glibc) keeps free.
 """
 
 import asyncio
 import contextlib
+import ctypes
 import sqlite3
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from playground.store.errors import StoreError
 from playground.store.sqlite.writer import CLOSED
+
+BUSY_MS = 5_000  # how long to wait for somebody who looks into the file with another program
+CHECKPOINT_PAGES = 1_000  # of the write-ahead log, which then goes into the database: few enough that none takes long
+
+
+class Patience:
+    """A connection that may take its time, or may not because others wait for whoever uses it."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._allowed: bool | None = None
+
+    def allow(self, allowed: bool) -> None:
+        """Say which from the next commit on."""
+        if allowed is not self._allowed:
+            self._db.execute(f"PRAGMA busy_timeout = {BUSY_MS if allowed else 0}")
+            self._db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES if allowed else 0}")
+            self._allowed = allowed
+
+
+_trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+
+
+def shrink(db: sqlite3.Connection) -> None:
+    """Takes some milliseconds, while the rest of the interpreter runs on."""
+    db.execute("PRAGMA shrink_memory")
+    if _trim is not None:
+        _trim(ctypes.c_size_t(0))
+
 
 READERS = 2  # threads
 

@@ -1,12 +1,47 @@
 """How much each tenant may have queued, running and begun in a second: the settings, or what a program has set for one
 of them.
+
+Whose turn an instance takes, by the name of its queue: a tenant's own, an address's, or beside that the one of its
+chaos runs.
 """
 
 from dataclasses import dataclass
 
-from playground.engine import queue_names
 from playground.settings import Settings
 from playground.store.protocol import ClaimLimits, QueueLimit
+
+ADDRESS = "addr:"  # what the queue of a client address begins with
+CHAOS = "chaos:"  # what stands before it in the queue of its chaos runs, so that they hold up nothing else of it
+
+
+def of_address(address: str) -> str:
+    """The queue of what a client address starts."""
+    return ADDRESS + address
+
+
+def of_tenant(tenant: str) -> str:
+    """Whose a tenant's checks are. Its instances are in a queue of its own name, which may be any text."""
+    return f"tenant:{tenant}"
+
+
+def of_chaos(queue: str) -> str:
+    """The queue of the chaos runs of whoever has this queue."""
+    return CHAOS + queue
+
+
+def is_chaos(queue: str) -> bool:
+    """Whether what takes its turn here belongs to a chaos run."""
+    return queue.startswith(CHAOS)
+
+
+def billed(queue: str) -> str:
+    """The queue that answers for what is stored."""
+    return queue.removeprefix(CHAOS)
+
+
+def who(queue: str) -> str:
+    """The client address of a queue."""
+    return billed(queue).removeprefix(ADDRESS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +87,8 @@ class LimitsOfTenants:
         settings = self._settings
         default = QueueLimit(settings.running_per_tenant, settings.starts_per_second_per_tenant)
         kinds = (
-            (queue_names.CHAOS, QueueLimit(settings.chaos_running)),
-            (queue_names.ADDRESS, QueueLimit(settings.running_per_address)),
+            (CHAOS, QueueLimit(settings.chaos_running)),
+            (ADDRESS, QueueLimit(settings.running_per_address)),
         )
         own = {
             name: QueueLimit(

@@ -9,6 +9,14 @@ Architecture Invariant: no count here is one node's alone for longer than a seco
 within two seconds (one until they send it, one until it reads again), so a key that is used on N nodes at once may pass
 its limit, in one window, by what N - 1 of them let through in that time: at most N - 1 times the limit. A server that
 is killed loses what it counted in the last second.
+
+What protects one process counts in that process, on purpose, and is forgotten with it (`SlidingWindow`): events of the
+time just past, to the unit, as plain numbers in one block, so that a key costs a few bytes however often it is counted.
+As objects, the entries of the last minute of a storm kept megabytes of half-empty memory round them.
+
+Bytes stored in a day (`StoredPerDay`) are counted by the hour and by address, so that nobody fills the disk for
+everyone. What open attempts have written to keys and not committed yet (`Unwritten`) counts too: attempts cannot pass a
+limit together.
 """
 
 import asyncio
@@ -16,10 +24,66 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+from weakref import WeakSet
 
 from playground.store.errors import JournalError, StoreError
-from playground.store.tables import UsageStore
+from playground.store.tables import Scope, UsageStore
+
+MOST_KEYS = 20_000  # remembered at once; past it the one not heard of for longest is forgotten
+
+
+class SlidingWindow:
+    """What each key has had in the last `window` units of `unit_ms`. `now` gives epoch milliseconds."""
+
+    def __init__(self, window: int, unit_ms: int, now: Callable[[], int]) -> None:
+        self.window, self._unit, self._now = window, unit_ms, now
+        self._seen: OrderedDict[str, array[int]] = OrderedDict()  # unit, amount, unit, amount …
+
+    def now(self) -> int:
+        """The unit of time that is now."""
+        return self._now() // self._unit
+
+    def add(self, key: str, amount: int) -> None:
+        """Count so much more."""
+        counts, now = self._counts(key), self.now()
+        if counts and counts[-2] == now:
+            counts[-1] += amount
+        else:
+            counts.extend((now, amount))
+
+    def restore(self, key: str, unit: int, amount: int) -> None:
+        """Count what a key had in a unit of the past.
+
+        Of one key the units come in order, before anything else is counted.
+        """
+        counts = self._counts(key)
+        assert not counts or counts[-2] < unit, "units come in order"
+        if unit > self.now() - self.window:
+            counts.extend((unit, amount))
+
+    def counts(self, key: str) -> Sequence[tuple[int, int]]:
+        """What it has had as (unit, amount), oldest first."""
+        counts = self._counts(key)
+        return list(zip(counts[::2], counts[1::2], strict=True))
+
+    def total(self, key: str) -> int:
+        """What it has had in all."""
+        return sum(self._counts(key)[1::2])
+
+    def _counts(self, key: str) -> "array[int]":
+        counts = self._seen.get(key)
+        if counts is None:
+            counts = self._seen[key] = array("q")
+            if len(self._seen) > MOST_KEYS:
+                self._seen.popitem(last=False)
+        self._seen.move_to_end(key)
+        since, gone = self.now() - self.window, 0
+        while gone < len(counts) and counts[gone] <= since:
+            gone += 2
+        del counts[:gone]
+        return counts
+
 
 EXCHANGE_SECONDS = 1.0  # by the loop's own clock, since no run waits for it
 FRESH_MS = 1_000  # how long what was read of a key is believed
@@ -145,7 +209,7 @@ class SharedCount:
 
 
 class _Stored:
-    """What the store had of a key at a time, in one block of plain numbers, as in `Sliding`."""
+    """What the store had of a key at a time, in one block of plain numbers, as in `SlidingWindow`."""
 
     __slots__ = ("at", "units")
 
@@ -231,3 +295,84 @@ class SharedCounts:
             self._next = None
             if any(count.has_unsent for count in self._counts.values()):
                 self.exchange_soon()
+
+
+HOUR_MS = 3_600_000
+HOURS = 24
+EVENT_BYTES = 500  # what an event takes beside its values
+SETTING = "stored_per_day"
+JUDGED_BYTES = 64 * 1024  # after which a queue is judged again
+
+
+class StoredPerDay:
+    """At most `most` bytes in any 24 hours of one queue, on all nodes together."""
+
+    def __init__(self, most: int, shared: SharedCounts) -> None:
+        self.most = most
+        self._bytes: SharedCount = shared.of(SETTING, HOURS, HOUR_MS)
+        self._room: dict[str, int] = {}  # bytes that a queue may store before it is judged again
+        self._learned = 0
+
+    def add(self, queue: str, size: int) -> bool:
+        """Count bytes; False when the queue is over its share, as far as this node knows: within a second it knows.
+
+        It is called for each step, so that the sum is made anew only after so many bytes, or where they may be too
+        many.
+        """
+        self._bytes.add(queue, size)
+        if self._learned != self._bytes.learned:
+            self._room.clear()
+            self._learned = self._bytes.learned
+        room = self._room.get(queue, 0) - size
+        if room < 0:
+            left = self.most - self._bytes.total(queue)
+            if left < 0:
+                self._room.pop(queue, None)
+                return False
+            if len(self._room) >= KEYS_MOST:
+                self._room.clear()
+            room = min(left, JUDGED_BYTES)
+        self._room[queue] = room
+        return True
+
+    async def read(self, queue: str) -> None:
+        """Know what all nodes have stored for a queue, before it is judged. Raises StoreError."""
+        await self._bytes.read(queue)
+
+    def hours_until_room(self, queue: str) -> int:
+        """0 while the queue has room, else the hours until it has some again."""
+        over = self._bytes.total(queue) - self.most
+        if over < 0:
+            return 0
+        for hour, size in self._bytes.counts(queue):
+            over -= size
+            if over < 0:
+                return max(1, hour + HOURS - self._bytes.now())
+        return HOURS
+
+
+class Holds(Protocol):
+    """Somebody who holds writes back until a step is committed."""
+
+    @property
+    def scope(self) -> Scope:
+        """Whose keys they are."""
+
+    @property
+    def unwritten_bytes(self) -> int:
+        """How much they would take; 0 once they will never be committed."""
+
+
+class Unwritten:
+    """All that is held back on this node. An execution that is forgotten takes what it held with it."""
+
+    def __init__(self) -> None:
+        self._holding: WeakSet[Holds] = WeakSet()
+
+    def add(self, holds: Holds) -> None:
+        """Somebody holds writes back now; again, it changes nothing."""
+        self._holding.add(holds)
+
+    def bytes(self, scope: Scope) -> int:
+        """How much is held back of one scope."""
+        return sum(each.unwritten_bytes for each in self._holding if each.scope == scope)
