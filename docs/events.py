@@ -1,6 +1,6 @@
-"""Writes the tables of docs/events.md anew: `./run python docs/events.py`.
+"""Writes the tables of docs/events.md: `./run python docs/events.py`.
 
-They are made from the table in playground/workflows/events.py.
+They are made from the comments in playground/workflows/events.py.
 """
 
 import inspect
@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from docs import tables
 from playground.workflows import events
 
 FILE = Path(__file__).with_name("events.md")
@@ -16,7 +17,7 @@ _ROW = re.compile(r'^[A-Z_]+ = "(\w+)"  # (.*(?:\n# .*)*)$', re.MULTILINE)
 
 
 class Row(NamedTuple):
-    """A word of the journal: what it says has happened, and what stands in `data`."""
+    """A type of event, or a reason: what it says has happened, and what `data` holds."""
 
     word: str
     happened: str
@@ -27,50 +28,29 @@ def rows(after: str, before: str) -> list[Row]:
     """The rows of events.py between two lines of it."""
     part = inspect.getsource(events).partition(after)[2].partition(before)[0]
     found = []
-    for word, said in _ROW.findall(part):
-        happened, _, data = said.replace("\n# ", " ").partition(": ")
+    for word, comment in _ROW.findall(part):
+        happened, _, data = comment.replace("\n# ", " ").partition(": ")
         found.append(Row(word, happened, data))
     return found
 
 
 def types() -> str:
     """The table of event types."""
-    lines = [
-        f"| `{row.word}` | {_cell(row.happened)} | {_cell(row.data)} |"
-        for row in rows("# Each with what has happened", "# Why an execution ended.")
-    ]
-    return "\n".join(["| `type` | what has happened | `data` |", "|---|---|---|", *lines])
+    found = rows("# Each with what has happened", "# Why an execution ended.")
+    return tables.table(("`type`", "what has happened", "`data`"), [(f"`{row.word}`", *row[1:]) for row in found])
 
 
 def reasons() -> str:
     """The table of the reasons of `execution_ended`."""
-    lines = [
-        f"| `{row.word}` | {_cell(': '.join(filter(None, row[1:])))} |"
-        for row in rows("# Why an execution ended.", "END_REASONS")
-    ]
-    return "\n".join(["| `reason` | the worker |", "|---|---|", *lines])
-
-
-TABLES = {"types": types, "reasons": reasons}
+    found = rows("# Why an execution ended.", "END_REASONS")
+    return tables.table(
+        ("`reason`", "the worker"), [(f"`{row.word}`", ": ".join(filter(None, row[1:]))) for row in found]
+    )
 
 
 def written(text: str) -> str:
-    """The text with its tables as they are now; each stands behind a comment with its name,
-    up to the next empty line.
-    """
-    for name, table in TABLES.items():
-        text = re.sub(
-            rf"(<!-- {name} -->\n).*?(?=\n\n|\Z)",
-            lambda found, table=table: found[1] + table(),
-            text,
-            count=1,
-            flags=re.DOTALL,
-        )
-    return text.rstrip("\n") + "\n"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+    """The document with its tables made anew."""
+    return tables.written(text, {"types": lambda _: types(), "reasons": lambda _: reasons()})
 
 
 if __name__ == "__main__":

