@@ -150,7 +150,7 @@ def test_a_plan_stopped_at_the_question_goes_on_from_there(tmp_path: Path) -> No
 
 
 def test_what_the_readme_says_can_be_copied_and_pasted(tmp_path: Path) -> None:
-    section = (ROOT / "README.md").read_text("utf-8").partition("## In your own program")[2].partition("\n## ")[0]
+    section = (ROOT / "README.md").read_text("utf-8").partition("## Embed it")[2].partition("\n## ")[0]
     blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
     assert [line.split()[:4] for line in blocks[0].splitlines()] == [
         ["./run", "python", "-m", name] for name in (PLAN, CUSTOMERS)
