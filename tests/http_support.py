@@ -21,7 +21,7 @@ from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
 from playground.store import open_store
 from playground.web.app import create_app, refused_below
-from playground.web.http import server
+from playground.web.http import listening, server
 from playground.web.http.connections import Connections
 
 DEADLINE = 30.0  # seconds after which a test gives up waiting
@@ -129,7 +129,7 @@ class Site:
     async def _start(self) -> None:
         self._opened = AsyncExitStack()
         self._stopping = asyncio.Event()
-        sock = server.listen("127.0.0.1", self.port)
+        sock = listening.listen("127.0.0.1", self.port)
         self.port = sock.getsockname()[1]
         store = open_store(
             self.settings.database, synchronous="normal", log=self.log, slow_seconds=self.settings.slow_commit_ms / 1000
