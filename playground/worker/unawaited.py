@@ -20,7 +20,7 @@ from playground.worker.logs import LogStream
 from playground.worker.loop import StepTask
 from playground.workflows.events import SLEEP
 
-_OURS = str(Path(__file__).parents[2])
+_OURS = str(Path(__file__).parents[1])
 _NEVER = "{what} was called{where} and never awaited, so it did not run. Write `await` before it."
 
 
