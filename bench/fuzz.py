@@ -31,7 +31,7 @@ from sandbox_support import resident
 
 from playground.engine.execution import start
 from playground.examples import load
-from playground.sandbox.channel import FrameChannel, Turns
+from playground.sandbox.channel import FairReading, FrameChannel
 from playground.workflows import events as ev
 from playground.workflows.errors import WorkflowError
 
@@ -76,7 +76,7 @@ def recorded(folder: Path) -> list[list[bytes]]:
     conversations: list[list[bytes]] = []
 
     class Recording(FrameChannel):
-        def __init__(self, sock: socket.socket, on_frames: Any, on_closed: Any, turns: Turns) -> None:
+        def __init__(self, sock: socket.socket, on_frames: Any, on_closed: Any, turns: FairReading) -> None:
             said: list[bytes] = []
             conversations.append(said)
 
@@ -206,7 +206,7 @@ class Damage:
 async def to_channels(damage: Damage, bodies: list[bytes], count: int) -> Counter[str]:
     """Say damaged frames, each after a good one and before one, to channels; what came of them."""
     outcome: Counter[str] = Counter()
-    turns = Turns()
+    turns = FairReading()
     near, far = socket.socketpair()
     for end in (near, far):
         end.setblocking(False)

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 
 from playground.store import open_store
-from playground.store.metrics import Measures
+from playground.store.metrics import StoreMetrics
 
 INSTANCES = 2_000_000  # queued in one lane
 LANES = 5_000  # of one instance each, beside it
@@ -54,7 +54,7 @@ async def scrape(path: Path) -> None:
 
 def count() -> None:
     """What a commit does for the figures."""
-    measures = Measures()
+    measures = StoreMetrics()
     since = perf_counter()
     for _ in range(COMMITS):
         began = perf_counter()

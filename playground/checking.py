@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from playground.engine.code.checker import Checker
 from playground.opening import sandbox_of
-from playground.sandbox.channel import Turns
+from playground.sandbox.channel import FairReading
 from playground.sandbox.pool import SandboxRefused
 from playground.settings import ENV_PREFIX, BadSetting, Settings, from_environment
 from playground.workflows.errors import Busy, TooLarge
@@ -114,7 +114,7 @@ async def _check_all(files: Sequence[str], class_name: str, settings: Settings) 
         return [Checked(file, problem=problem) for file, _, problem in read]
     sandbox = await sandbox_of(settings, _nothing)
     try:
-        checker = Checker(sandbox, settings.source_bytes, settings.check_seconds_per_minute, _now, Turns())
+        checker = Checker(sandbox, settings.source_bytes, settings.check_seconds_per_minute, _now, FairReading())
         return [
             Checked(file, problem=problem) if problem else await _check(checker, file, text, class_name)
             for file, text, problem in read

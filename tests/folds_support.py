@@ -5,7 +5,7 @@ from typing import Any
 
 from store_support import new
 
-from playground.store.encoding import plain
+from playground.store.encoding import as_objects
 from playground.store.projection import first_event, first_row, project
 from playground.store.projection_rules import replace
 from playground.store.rows import InstanceRow, StepRow
@@ -57,7 +57,7 @@ class Rows:
 
 def rows_say(rows: Rows) -> dict[str, Any]:
     """What the rows have in common with `State`."""
-    row, shown = rows.row, {name: plain(getattr(rows.row, name)) for name in OF_THE_ROW}
+    row, shown = rows.row, {name: as_objects(getattr(rows.row, name)) for name in OF_THE_ROW}
     if row.rollback is not None and row.status not in ev.FINAL_STATUSES:
         shown["error"] = None  # what is rolled back for is in the row from the beginning, and shown at the end
     shown["armed"] = (row.injected or {}).get("armed")
@@ -77,7 +77,7 @@ def _row_says(step: StepRow) -> dict[str, Any]:
         "attempt": step.attempt,
         "error": step.error,
         "until": step.until,
-        "result": plain(step.result) if step.status == "completed" and not sensitive else None,
+        "result": as_objects(step.result) if step.status == "completed" and not sensitive else None,
         "rollback": step.rollback,
         "rollback_attempt": step.rollback_attempt,
         "rollback_until": step.rollback_until,

@@ -11,12 +11,12 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 from sandbox_support import ENTRY, INSIDE, MEMORY, Log, children, tell
 
-from playground.sandbox.pool import Bench, Sandbox
+from playground.sandbox.pool import LaunchOptions, Sandbox
 
 
 async def main() -> None:
-    bench = Bench(entry=ENTRY, path=str(INSIDE), without=frozenset(sys.argv[1:]))
-    sandbox = await Sandbox.open(memory_bytes=MEMORY, cpu_seconds=10, parked=2, log=Log(), bench=bench)
+    options = LaunchOptions(entry=ENTRY, path=str(INSIDE), without=frozenset(sys.argv[1:]))
+    sandbox = await Sandbox.open(memory_bytes=MEMORY, cpu_seconds=10, parked=2, log=Log(), options=options)
     for _ in range(3):
         worker = await sandbox.take()
         await tell(worker, "channel.send(b'x')\nwhile True: pass")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playground.sandbox.pool import Bench, Exit, Sandbox, Worker
+from playground.sandbox.pool import Exit, LaunchOptions, Sandbox, Worker
 
 INSIDE = Path(__file__).parent / "sandbox_inside"
 ENTRY = "sandbox_entry"
@@ -40,9 +40,9 @@ class Held:
 
 
 @contextmanager
-def held(*, cpu_seconds: int = 10, parked: int = 2, unsafe: bool = False, **bench: Any) -> Iterator[Held]:
+def held(*, cpu_seconds: int = 10, parked: int = 2, unsafe: bool = False, **options: Any) -> Iterator[Held]:
     log = Log()
-    bench = {"entry": ENTRY, "path": str(INSIDE), **bench}
+    options = {"entry": ENTRY, "path": str(INSIDE), **options}
     with asyncio.Runner() as runner:
         sandbox = runner.run(
             Sandbox.open(
@@ -51,7 +51,7 @@ def held(*, cpu_seconds: int = 10, parked: int = 2, unsafe: bool = False, **benc
                 parked=parked,
                 unsafe=unsafe,
                 log=log,
-                bench=Bench(**bench),
+                options=LaunchOptions(**options),
             )
         )
         try:

@@ -16,7 +16,7 @@ import aio
 from folds_support import OF_ROWS
 
 from playground.sandbox.pool import Sandbox
-from playground.store.encoding import plain
+from playground.store.encoding import as_objects
 from playground.testing import Run, WorkflowTester
 from playground.workflows import events as ev
 from playground.workflows.events import Event
@@ -192,7 +192,7 @@ async def assert_rows_agree(run: Run) -> None:
         "ended_at",
         "last_seq",
     ):
-        assert plain(getattr(row, name)) == getattr(state, name), name
+        assert as_objects(getattr(row, name)) == getattr(state, name), name
     assert row.in_execution == any(execution.ended_at is None for execution in state.executions)
     rows = (await run.snapshot()).steps
     assert rows.keys() == state.steps.keys()

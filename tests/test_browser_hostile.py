@@ -24,7 +24,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route
 from server_support import Server
 from test_sandbox_refusals import NO_SECCOMP
 
-from playground.store.snippets import snippet_of
+from playground.store.snippets import make_snippet
 
 EVIL = """from workers import WorkflowEntrypoint
 
@@ -144,7 +144,7 @@ class Victim:
         """Whether this code is stored."""
         stored = b"".join(file.read_bytes() for file in self.server.folder.glob("playground.db*"))
         return (
-            self.client.get(f"/api/snippets/{snippet_of(source, None, 0).id}").status_code == 200
+            self.client.get(f"/api/snippets/{make_snippet(source, None, 0).id}").status_code == 200
             or source.partition("def ")[2].encode() in stored
         )
 

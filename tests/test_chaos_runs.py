@@ -275,7 +275,7 @@ def test_its_reruns_hold_up_nobody(make_site: MakeSite):
     [(3, 50, [1, 2, 3]), (5, 5, [1, 2, 3, 4, 5]), (100, 4, [1, 34, 67, 100]), (9, 1, [1])],
 )
 def test_the_commits_are_spread_over_the_run(made: int, most: int, numbers: list[int]):
-    assert faults.spread(made, most) == numbers
+    assert faults.spread_over_commits(made, most) == numbers
 
 
 @with_store

@@ -14,7 +14,7 @@ from limits_support import refused
 
 from playground import Engine
 from playground.engine.clock import FakeClock
-from playground.engine.code.checker import OF_ONE, WAITING_MOST, CheckedTooMuch, FairTurns, TooManyWait
+from playground.engine.code.checker import OF_ONE, WAITING_MOST, CheckedTooMuch, FairSemaphore, TooManyWait
 from playground.workflows.errors import WorkflowError
 
 # A tenth of a second or more.
@@ -29,11 +29,11 @@ def slow(number: int) -> str:
 class Turn:
     """Somebody who waits for a turn, and has it until told to leave."""
 
-    def __init__(self, turns: FairTurns, owner: str, order: list[str]) -> None:
+    def __init__(self, turns: FairSemaphore, owner: str, order: list[str]) -> None:
         self.leave = asyncio.Event()
         self.task = asyncio.create_task(self._have(turns, owner, order))
 
-    async def _have(self, turns: FairTurns, owner: str, order: list[str]) -> None:
+    async def _have(self, turns: FairSemaphore, owner: str, order: list[str]) -> None:
         async with turns.turn(owner):
             order.append(owner)
             await self.leave.wait()
@@ -50,7 +50,7 @@ async def settle() -> None:
 
 @story
 async def test_owners_take_turns_however_many_one_of_them_asks_for() -> None:
-    turns, order = FairTurns(at_once=1, of_one=1, waiting_most=100), list[str]()
+    turns, order = FairSemaphore(at_once=1, of_one=1, waiting_most=100), list[str]()
     flood = [Turn(turns, "flood", order) for _ in range(50)]
     await settle()
     others = [Turn(turns, owner, order) for owner in ("a", "b", "a")]
@@ -63,7 +63,7 @@ async def test_owners_take_turns_however_many_one_of_them_asks_for() -> None:
 
 @story
 async def test_one_owner_has_only_its_share_at_once_and_leaves_the_rest_free() -> None:
-    turns, order = FairTurns(at_once=2, of_one=1, waiting_most=100), list[str]()
+    turns, order = FairSemaphore(at_once=2, of_one=1, waiting_most=100), list[str]()
     flood = [Turn(turns, "flood", order) for _ in range(10)]
     await settle()
     assert order == ["flood"]
@@ -82,7 +82,7 @@ async def test_one_owner_has_only_its_share_at_once_and_leaves_the_rest_free() -
 
 @story
 async def test_who_gives_up_waiting_leaves_no_trace_and_takes_nobodys_turn() -> None:
-    turns, order = FairTurns(at_once=1, of_one=1, waiting_most=2), list[str]()
+    turns, order = FairSemaphore(at_once=1, of_one=1, waiting_most=2), list[str]()
     first, gone, last = (Turn(turns, "a", order) for _ in range(3))
     await settle()
     with pytest.raises(TooManyWait):

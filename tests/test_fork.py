@@ -7,7 +7,7 @@ from http_support import MakeSite, Site, bearer, code_of
 from tenants_support import Tenant
 
 from playground.engine import forks
-from playground.store.encoding import plain
+from playground.store.encoding import as_objects
 from playground.workflows.state import fold
 
 HEAD = """\
@@ -266,7 +266,7 @@ def test_the_rows_of_a_fork_say_the_same_as_its_journal(site: Site, parent: dict
             step.started_seq,
             len(step.attempts),
         )
-        assert key.kind == "sleep" or plain(stored.result) == step.output
+        assert key.kind == "sleep" or as_objects(stored.result) == step.output
 
 
 @pytest.mark.parametrize(

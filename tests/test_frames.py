@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from puppet_support import do, done, frame
 
 from playground.sandbox import frames
-from playground.sandbox.channel import MOMENT_SECONDS, FrameChannel, Turns
+from playground.sandbox.channel import MOMENT_SECONDS, FairReading, FrameChannel
 from playground.sandbox.frames import DEEPEST, LARGE, ProtocolError
 from playground.workflows.values import json_depth
 
@@ -212,7 +212,7 @@ def test_a_small_value_is_an_object() -> None:
     assert frames.decode(b'{"op":"finish","output":{"a":1}}').output == {"a": 1}
 
 
-async def conversation(data: bytes, pieces: int, turns: Turns) -> list[Any]:
+async def conversation(data: bytes, pieces: int, turns: FairReading) -> list[Any]:
     """What a channel gives on of bytes that come in so many pieces."""
     near, far = socket.socketpair()
     near.setblocking(False)
@@ -236,7 +236,7 @@ def test_the_same_frames_come_in_whatever_pieces(pieces: int) -> None:
     data = (
         do() + done(value=["ñ" * 300]) + frame(op="log", stream="stdout", text="") * 200 + frame(op="finish", output=1)
     )
-    said = run(conversation(data, pieces, Turns()))
+    said = run(conversation(data, pieces, FairReading()))
     assert len(said) == 204
     assert said[-1] is None
     assert [type(one).__name__ for one in said[:2]] == ["Do", "Done"]
@@ -245,7 +245,7 @@ def test_the_same_frames_come_in_whatever_pieces(pieces: int) -> None:
 
 def test_one_turn_is_taken_in_each_round_of_the_loop() -> None:
     async def story() -> list[str]:
-        turns, heard, rounds = Turns(lambda: 0.0), [], 0
+        turns, heard, rounds = FairReading(lambda: 0.0), [], 0
 
         def hear(name: str) -> None:
             heard.append(name)
@@ -267,7 +267,7 @@ def test_one_turn_is_taken_in_each_round_of_the_loop() -> None:
 @story
 async def test_whoever_took_long_rests_while_others_are_busy() -> None:
     clock = [0.0]
-    turns, heard = Turns(lambda: clock[0]), []
+    turns, heard = FairReading(lambda: clock[0]), []
     turns.wait(lambda: heard.append("first"), 0.01)
     clock[0] = 0.05  # the round took long: others had something to do
     await asyncio.sleep(0)

@@ -11,7 +11,7 @@ import pytest
 from http_support import HELLO, MakeSite, Site, code_of
 from test_http_pages import BROWSER, data_of, page, words
 
-from playground.store.snippets import snippet_of
+from playground.store.snippets import make_snippet
 
 PARAMS = '{"name": "Ada"}'
 
@@ -23,7 +23,7 @@ def site(make_shared_site: MakeSite) -> Site:
 
 def is_stored(site: Site, source: str) -> bool:
     return (
-        site.call(site.context.store.snippet(snippet_of(source, None, 0).id)) is not None
+        site.call(site.context.store.snippet(make_snippet(source, None, 0).id)) is not None
         or source.encode() in site.stored()
     )
 

@@ -20,7 +20,7 @@ from store_support import claim
 
 from playground.sandbox.pool import SandboxDown
 from playground.store import open_store
-from playground.store.metrics import Measures
+from playground.store.metrics import StoreMetrics
 from playground.store.named_sql import NamedSql
 from playground.store.protocol import ClaimLimits, QueueLimit
 from playground.store.rows import NewInstance
@@ -373,11 +373,11 @@ def instructions(file: Path) -> int:
 
 
 def test_counting_a_commit_costs_next_to_nothing() -> None:
-    measures = Measures()
+    metrics = StoreMetrics()
     since = time.thread_time()
     for _ in range(20_000):
-        measures.commits += 1
-        measures.events += 3
-        measures.seconds.add(0.0007)
+        metrics.commits += 1
+        metrics.events += 3
+        metrics.seconds.add(0.0007)
     assert (time.thread_time() - since) / 20_000 < 20e-6, "measured: 0.3 us of processor time"
-    assert (sum(measures.seconds.counts), measures.seconds.counts[2]) == (20_000, 20_000)
+    assert (sum(metrics.seconds.counts), metrics.seconds.counts[2]) == (20_000, 20_000)

@@ -13,7 +13,7 @@ from sandbox_support import MEMORY, Log, held
 
 from playground.sandbox import probe, probe_attacks, tiers
 from playground.sandbox.layers import bubblewrap, identity, landlock, syscalls, visible_files
-from playground.sandbox.pool import Bench, Sandbox, SandboxRefused
+from playground.sandbox.pool import LaunchOptions, Sandbox, SandboxRefused
 from playground.sandbox.tiers import LANDLOCK, LIMITS, NAMESPACES, SECCOMP, USER, Tier
 
 
@@ -21,8 +21,10 @@ def results(*without: str) -> tuple[Tier, dict[str, str]]:
     """The tier without some layers, and what the attacks reach in it."""
 
     async def story() -> tuple[Tier, dict[str, str]]:
-        bench = Bench(without=frozenset(without))
-        sandbox = await Sandbox.open(memory_bytes=MEMORY, cpu_seconds=10, parked=1, unsafe=True, log=Log(), bench=bench)
+        options = LaunchOptions(without=frozenset(without))
+        sandbox = await Sandbox.open(
+            memory_bytes=MEMORY, cpu_seconds=10, parked=1, unsafe=True, log=Log(), options=options
+        )
         try:
             return sandbox.tier, await probe.attack(await sandbox.take())
         finally:
@@ -138,7 +140,7 @@ def test_a_namespace_that_cannot_be_made_is_told_and_costs_a_tier(
 
     async def story() -> Tier:
         sandbox = await Sandbox.open(
-            memory_bytes=MEMORY, cpu_seconds=10, parked=1, log=log, bench=Bench(without=frozenset({USER}))
+            memory_bytes=MEMORY, cpu_seconds=10, parked=1, log=log, options=LaunchOptions(without=frozenset({USER}))
         )
         await sandbox.close()
         return sandbox.tier
@@ -154,7 +156,7 @@ def test_where_no_network_can_be_set_up_the_other_namespaces_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As inside gVisor: bubblewrap fails over the loopback device, and over nothing else."""
-    real = bubblewrap.find()
+    real = bubblewrap.find_bubblewrap()
     fake = tmp_path / "bwrap"
     refuse = 'case "$*" in *--unshare-net*) echo "bwrap: loopback: Failed RTM_NEWADDR" >&2; exit 1;; esac'
     fake.write_text(f'#!/bin/sh\n{refuse}\nexec {real} "$@"\n')
@@ -200,10 +202,10 @@ def test_every_tier_says_what_it_is_and_what_to_do_for_more(
 ORDINARY = """
 import asyncio, json, sys
 from playground.sandbox import probe
-from playground.sandbox.pool import Bench, Sandbox
+from playground.sandbox.pool import LaunchOptions, Sandbox
 async def story():
     sandbox = await Sandbox.open(memory_bytes={memory}, cpu_seconds=10, parked=1, log=lambda *words, **fields: None,
-                                 bench=Bench(without=frozenset(sys.argv[1:])))
+                                 options=LaunchOptions(without=frozenset(sys.argv[1:])))
     print(json.dumps([sandbox.tier.letter, sandbox.tier.layers, await probe.attack(await sandbox.take())]))
     await sandbox.close()
 asyncio.run(story())
@@ -257,8 +259,8 @@ def test_users_for_workers_belong_to_nobody() -> None:
 
 
 def test_third_party_packages_are_covered_up_or_left_out() -> None:
-    inside = visible_files.find(in_namespace=True)
-    outside = visible_files.find(in_namespace=False)
+    inside = visible_files.find_visible_files(in_namespace=True)
+    outside = visible_files.find_visible_files(in_namespace=False)
     assert inside.masked == outside.masked
     assert not any("-packages" in path for path in outside.readable() if path != outside.zones)
     for shown in (inside, outside):

@@ -13,7 +13,7 @@ import pytest
 from sandbox_support import INSIDE, MEMORY, Log, children, descriptors, held, tell, wait_gone
 
 from playground.sandbox.forkserver import ForkServer, LaunchFailed
-from playground.sandbox.pool import Bench, Exit, Sandbox, SandboxRefused
+from playground.sandbox.pool import Exit, LaunchOptions, Sandbox, SandboxRefused
 
 
 @pytest.mark.parametrize("without", [(), ("namespaces", "user")], ids=["tier A", "tier B"])
@@ -100,8 +100,8 @@ def test_a_sandbox_whose_workers_cannot_be_locked_is_refused_with_the_reason() -
         with pytest.raises(
             SandboxRefused, match="A worker cannot be locked: preparation: RuntimeError: broken on purpose"
         ):
-            bench = Bench(entry="sandbox_broken", path=str(INSIDE))
-            await Sandbox.open(memory_bytes=MEMORY, cpu_seconds=10, parked=1, log=Log(), bench=bench)
+            options = LaunchOptions(entry="sandbox_broken", path=str(INSIDE))
+            await Sandbox.open(memory_bytes=MEMORY, cpu_seconds=10, parked=1, log=Log(), options=options)
 
     before = descriptors()
     with asyncio.Runner() as runner:
@@ -112,7 +112,9 @@ def test_a_sandbox_whose_workers_cannot_be_locked_is_refused_with_the_reason() -
 def test_an_entry_that_does_not_import_is_told_in_one_line() -> None:
     async def story() -> None:
         with pytest.raises(SandboxRefused, match="does not start: ModuleNotFoundError: No module named 'nowhere'"):
-            await Sandbox.open(memory_bytes=MEMORY, cpu_seconds=10, parked=1, log=Log(), bench=Bench(entry="nowhere"))
+            await Sandbox.open(
+                memory_bytes=MEMORY, cpu_seconds=10, parked=1, log=Log(), options=LaunchOptions(entry="nowhere")
+            )
 
     with asyncio.Runner() as runner:
         runner.run(story())

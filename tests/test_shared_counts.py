@@ -37,16 +37,16 @@ async def test_all_that_was_counted_is_one_commit_and_nothing_is_none(store: Sto
     time = Time()
     shared, count = node(store, time)
     other = shared.of("changes", WINDOW, 1_000)
-    before = store.measures.commits
+    before = store.metrics.commits
     await shared.exchange()
-    assert store.measures.commits == before
+    assert store.metrics.commits == before
     for number in range(2_000):
         count.add(f"k{number % 50}", 1)
         other.add("k0", 2)
     other.add("nothing", 0)
     await shared.exchange()
     await shared.exchange()
-    assert store.measures.commits == before + 1
+    assert store.metrics.commits == before + 1
     assert await store.usage.of("starts", "k7", since=0) == [(1_000, 40)]
     assert await store.usage.of("changes", "k0", since=0) == [(1_000, 4_000)]
     assert (count.total("k7"), other.total("k0"), count.total("nobody")) == (40, 4_000, 0)
@@ -108,11 +108,11 @@ async def test_keys_that_others_have_driven_out_are_read_again(store: Store) -> 
 @with_store
 async def test_many_keys_are_sent_in_several_commits_so_that_others_come_between(store: Store) -> None:
     shared, count = node(store, Time())
-    before = store.measures.commits
+    before = store.metrics.commits
     for number in range(2 * SENT_AT_ONCE + 1):
         count.add(f"k{number}", 1)
     await shared.exchange()
-    assert store.measures.commits == before + 3
+    assert store.metrics.commits == before + 3
     assert await store.usage.of("starts", f"k{2 * SENT_AT_ONCE}", since=0) == [(1_000, 1)]
 
 

@@ -14,9 +14,9 @@ from store_support import (
     with_store,
 )
 
-from playground.store.encoding import plain
+from playground.store.encoding import as_objects
 from playground.store.errors import ChildrenUnfinished, QueueFull
-from playground.store.snippets import snippet_of
+from playground.store.snippets import make_snippet
 from playground.store.tables import scope_of
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceNotFound
@@ -110,14 +110,14 @@ async def test_snippets_are_stored_once_under_their_content(store):
 
 @with_store
 async def test_an_instance_and_its_code_are_one_commit(store):
-    code = snippet_of("print(1)", "{}", AT)
+    code = make_snippet("print(1)", "{}", AT)
     before = store.measures.commits
     rows, _ = await store.create([new("a", snippet=code), new("b", snippet=code), new("c", snippet="elsewhere")], at=AT)
     assert store.measures.commits == before + 1
     assert [row.snippet for row in rows] == [code.id, code.id, "elsewhere"]
     await store.shrink()
     assert await store.snippet(code.id) == code
-    [again], _ = await store.create([new("d", snippet=snippet_of("print(1)", "{}", AT + 9))], at=AT + 9)
+    [again], _ = await store.create([new("d", snippet=make_snippet("print(1)", "{}", AT + 9))], at=AT + 9)
     assert again.snippet == code.id
     await store.shrink()
     assert await store.snippet(code.id) == code, "what was stored first stays"
@@ -126,11 +126,11 @@ async def test_an_instance_and_its_code_are_one_commit(store):
 @with_store
 async def test_the_code_of_an_instance_that_is_refused_is_not_stored(store):
     await create(store, "taken")
-    code = snippet_of("print(2)", None, AT)
+    code = make_snippet("print(2)", None, AT)
     assert (await store.create([new("taken", snippet=code)], at=AT))[0] == []
     assert await store.snippet(code.id) is None
     with pytest.raises(UnicodeEncodeError):
-        await store.create([new("a", snippet=snippet_of("print('\udc80')", None, AT))], at=AT)
+        await store.create([new("a", snippet=make_snippet("print('\udc80')", None, AT))], at=AT)
     with pytest.raises(InstanceNotFound):
         await store.find("", "a")
 
@@ -168,13 +168,18 @@ async def test_an_instance_begins_with_the_steps_and_keys_that_it_is_given(store
     assert not refused and [row.last_seq for row in made] == [5, 1]
     loaded = await store.load(made[0].key)
     one, two, third = (loaded.steps[key] for key in (do("one"), do("two"), wait()))
-    assert (one.status, plain(one.result), one.rollback, one.rollback_config) == (
+    assert (one.status, as_objects(one.result), one.rollback, one.rollback_config) == (
         "completed",
         {"a": 1},
         "pending",
         CONFIG,
     )
-    assert (plain(two.result), two.result_bytes, third.status, third.error["name"]) == ("x" * 500, 502, "errored", "E")
+    assert (as_objects(two.result), two.result_bytes, third.status, third.error["name"]) == (
+        "x" * 500,
+        502,
+        "errored",
+        "E",
+    )
     assert loaded.row.stored_bytes >= 502 and not loaded.open
     journal = await store.events(made[0].key, after=0, limit=10)
     assert [event.seq for event in journal] == [1, 2, 3, 4, 5] and journal[0].data["trigger"] == trigger

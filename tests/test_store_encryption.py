@@ -13,7 +13,7 @@ from http_support import Log
 from store_support import AT, do, quick, running
 
 from playground.store import StoreError, open_store
-from playground.store.encoding import plain
+from playground.store.encoding import as_objects
 from playground.store.encryption import BadKey, CannotDecrypt, Keyring, key_id, new_key
 from playground.store.tables import Scope, scope_of
 from playground.workflows import events as ev
@@ -212,7 +212,7 @@ def test_a_tenants_value_that_looks_encrypted_is_a_value(tmp_path: Path) -> None
         try:
             row = await running(store, tenant="acme")
             await store.append(row.key, [*quick(do(), text), put("k", text)], execution=row.execution, at=AT)
-            assert plain((await store.load(row.key)).steps[do()].result) == text
+            assert as_objects((await store.load(row.key)).steps[do()].result) == text
             assert await store.kv.get(Scope("acme", 0), "k") == (True, text)
         finally:
             await store.close()

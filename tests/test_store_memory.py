@@ -5,7 +5,7 @@ import asyncio
 from aio import story
 from store_support import AT, attempt, completed, do, running, started, with_store
 
-from playground.engine.scheduler import Calm
+from playground.engine.scheduler import IdleTrimmer
 from playground.store.rows import Snippet
 from playground.store.snippets import KnownSnippets
 from playground.workflows import events as ev
@@ -75,7 +75,7 @@ class Shrinking:
 @story
 async def test_memory_is_given_back_once_nothing_runs_and_not_while_something_does() -> None:
     store, said = Shrinking(), []
-    calm = Calm(store, lambda event, **fields: said.append((event, fields)), seconds=0)
+    calm = IdleTrimmer(store, lambda event, **fields: said.append((event, fields)), seconds=0)
     calm.forget(lambda: said.append(("forgotten", {})))
     calm.ended()
     calm.begun()

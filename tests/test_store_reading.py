@@ -21,7 +21,7 @@ from store_support import (
     with_store,
 )
 
-from playground.store.encoding import plain
+from playground.store.encoding import as_objects
 from playground.store.protocol import ClaimLimits, QueueLimit
 from playground.store.rows import InboxRow
 from playground.workflows import events as ev
@@ -80,8 +80,8 @@ async def test_a_large_value_comes_back_whole(store):
     row = await running(store, params={"text": "x" * 1_000_000})
     await store.append(row.key, quick(do(), "ñ" * 500_000), execution=1, at=AT)
     snapshot = await store.load(row.key)
-    assert plain(snapshot.steps[do()].result) == "ñ" * 500_000
-    assert plain(snapshot.row.params) == {"text": "x" * 1_000_000}
+    assert as_objects(snapshot.steps[do()].result) == "ñ" * 500_000
+    assert as_objects(snapshot.row.params) == {"text": "x" * 1_000_000}
     assert snapshot.row.stored_bytes == len('{"text":""}""') + 2_000_000
 
 
@@ -158,6 +158,6 @@ async def test_a_result_of_every_kind_is_read_from_where_it_stands(store):
     steps = (await store.load(row.key)).steps
     for number, result in enumerate(results, 1):
         shown, hidden = steps[do("shown", number)], steps[do("hidden", number)]
-        assert plain(shown.result) == result and shown.result_seq == shown.ended_seq
-        assert plain(hidden.result) == {"true": result} and hidden.result_seq is None
-    assert plain(steps[wait()].result) == given
+        assert as_objects(shown.result) == result and shown.result_seq == shown.ended_seq
+        assert as_objects(hidden.result) == {"true": result} and hidden.result_seq is None
+    assert as_objects(steps[wait()].result) == given

@@ -24,7 +24,7 @@ from playground.engine.ids import SystemIds
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
 from playground.store import open_store
-from playground.store.encoding import encode_step, plain
+from playground.store.encoding import as_objects, encode_step
 from playground.store.encryption import Keyring
 from playground.store.protocol import Store
 from playground.store.rows import InstanceRow
@@ -116,7 +116,7 @@ async def rows_by_case(store: Store, tenant: str = "") -> dict[str, InstanceRow]
     """The instances that are no forks, by what they are."""
     rows = await store.list(tenant, limit=100)
     forked = {child.key for row in rows for child in await store.children(row.key, forks.FORK)}
-    return {plain(row.params)["case"]: row for row in rows if row.key not in forked}
+    return {as_objects(row.params)["case"]: row for row in rows if row.key not in forked}
 
 
 async def journal(store: Store, key: int) -> list[ev.Event]:
@@ -129,7 +129,7 @@ async def ended(engine: Engine, row: InstanceRow) -> State:
         while (now := await engine.store.find(row.tenant, row.id)).status not in ev.FINAL_STATUSES:
             await grown(now.last_seq)
     state = await assert_sound(engine.store, now)
-    assert state.status == ev.COMPLETE, (plain(row.params), state.error)
+    assert state.status == ev.COMPLETE, (as_objects(row.params), state.error)
     return state
 
 
@@ -156,13 +156,13 @@ def test_every_journal_and_every_result_reads_as_it_stood(sandbox: tuple[Backgro
 
     async def story(store: Store) -> None:
         rows = [*await store.list("", limit=100), *await store.list("acme", limit=100)]
-        assert {plain(row.params)["case"] for row in rows} >= {
+        assert {as_objects(row.params)["case"] for row in rows} >= {
             "waiting", "sleeping", "half-run", "retrying", "paused", "finished", "errored", "restarted", "tenant",
         }  # fmt: skip
         read = {}
         for row in rows:
             steps = (await store.load(row.key)).steps
-            read |= {(row.key, key): plain(step.result) for key, step in steps.items() if step.result_bytes}
+            read |= {(row.key, key): as_objects(step.result) for key, step in steps.items() if step.result_bytes}
             state = await assert_sound(store, row)
             shown = state.as_json()
             assert len(shown["steps"]) == len(steps) and SECRET not in json.dumps(shown)

@@ -11,7 +11,7 @@ from dispatch_support import workflow
 from http_support import MakeSite, Site, code_of
 from tenants_support import WAITS, Tenant
 
-from playground.store.snippets import snippet_of
+from playground.store.snippets import make_snippet
 from playground.web.calls import Call
 from playground.web.routes import OF_INSTANCES, OF_TENANTS
 
@@ -119,7 +119,7 @@ def test_versions_of_another_tenant_can_not_be_named(acme: Tenant, mallory: Tena
 
 def test_deployed_code_is_not_among_the_shared_snippets(site: Site, acme: Tenant) -> None:
     version = acme.ask("GET", "/workflow").json()["versions"][0]["version"]
-    for id in (version, snippet_of(WAITS, None, 0).id):
+    for id in (version, make_snippet(WAITS, None, 0).id):
         assert site.client.get(f"/api/snippets/{id}").status_code == 404
         assert site.client.get(f"/s/{id}.py").status_code == 404
 

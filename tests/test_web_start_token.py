@@ -14,7 +14,7 @@ from http_support import APPROVAL, HELLO, Background, MakeSite, Site, bearer, co
 from test_http_pages import page, words
 from test_web_security import BROWSER, ELSEWHERE, filled, lines, named
 
-from playground.sandbox.launch import Bench
+from playground.sandbox.launch import LaunchOptions
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
 from playground.web.calls import Call
@@ -28,7 +28,7 @@ LOCKED = [call for call in CALLS if not call.open]
 @pytest.fixture(scope="module")
 def unisolated() -> Iterator[tuple[Background, Sandbox]]:
     """Tier D: the machine has no system-call filter."""
-    with running_sandbox(unsafe=True, bench=Bench(without=frozenset({"seccomp"}))) as running:
+    with running_sandbox(unsafe=True, bench=LaunchOptions(without=frozenset({"seccomp"}))) as running:
         assert running[1].tier.letter == "D"
         yield running
 

@@ -21,7 +21,7 @@ from playground.engine import queues
 from playground.engine.engine import BATCH_MOST, CreateInstance, Engine
 from playground.engine.execution import faults
 from playground.sandbox import frames
-from playground.store.encoding import Stored, plain
+from playground.store.encoding import Stored, as_objects
 from playground.store.errors import ChildrenUnfinished
 from playground.store.protocol import History
 from playground.store.rows import STEP_COMPLETED, STEP_ERRORED, Child, InstanceRow
@@ -80,7 +80,7 @@ class ChaosRuns:
         before = await self.check(row)
         repeated = await self._repeated(row)
         final = row.status in ev.FINAL_STATUSES
-        numbers = faults.spread(repeated.commits, self.most) if final else []
+        numbers = faults.spread_over_commits(repeated.commits, self.most) if final else []
         try:
             await self._create(row, queue, repeated, [None, *numbers])
         except ChildrenUnfinished:
@@ -130,17 +130,17 @@ class ChaosRuns:
                 control = await self._engine.store.find(row.tenant, control.id)
         ran = await self._engine.store.load(control.key)
         repeated = await self._repeated(row)
-        numbers = faults.spread(_commits(ran), self.most)
+        numbers = faults.spread_over_commits(_commits(ran), self.most)
         await self._create(row, queues.billed(control.queue), repeated, list(numbers), control)
 
     async def _repeated(self, row: InstanceRow) -> Repeated:
-        async with self._engine.forking:  # a history holds all results of an instance
+        async with self._engine.fork_slots:  # a history holds all results of an instance
             snapshot = await self._engine.store.load(row.key)
             waits = sorted(
                 (step for step in snapshot.steps.values() if step.key.kind == ev.WAIT),
                 key=lambda step: step.started_seq,
             )
-            received = [plain(step.result) for step in waits if step.status == STEP_COMPLETED]
+            received = [as_objects(step.result) for step in waits if step.status == STEP_COMPLETED]
             events = [NewEvent(ev.EVENT_RECEIVED, {"type": it["type"], "payload": it["payload"]}) for it in received]
             events += [NewEvent(ev.EVENT_RECEIVED, {"type": it.type, "payload": it.payload}) for it in snapshot.inbox]
             timed_out = [(step.key.name, step.key.count) for step in waits if step.status == STEP_ERRORED]
@@ -197,4 +197,4 @@ def goes_on(children: Sequence[Child]) -> bool:
 
 
 def _commits(snapshot: History) -> int:
-    return faults.commits(sum(step.key.kind == ev.DO and step.is_over for step in snapshot.steps.values()))
+    return faults.commits_of_steps(sum(step.key.kind == ev.DO and step.is_over for step in snapshot.steps.values()))

@@ -9,7 +9,7 @@ from typing import Any
 from playground.engine import operations
 from playground.engine.clock import Clock
 from playground.engine.code.checker import Check, Checker
-from playground.engine.code.compatibility import Fit, fit
+from playground.engine.code.compatibility import Compatibility, dry_run
 from playground.engine.code.metadata import check_metadata, tenancy
 from playground.engine.code.sources import DEFAULT_BINDINGS, Code, CodeSource, Sources
 from playground.engine.execution import faults
@@ -19,7 +19,7 @@ from playground.engine.execution.faults import NewBreak
 from playground.engine.execution.pipeline import spawn
 from playground.engine.ids import Ids
 from playground.engine.limits import SharedCounts, StoredPerDay
-from playground.engine.metrics import Counts
+from playground.engine.metrics import EngineMetrics
 from playground.engine.nodes import MACHINE, Heartbeat
 from playground.engine.queues import LimitsOfTenants, TenantLimits
 from playground.engine.scheduler import Scheduler
@@ -30,7 +30,7 @@ from playground.store.encoding import stored
 from playground.store.errors import QueueFull
 from playground.store.protocol import Committed, Decider, History, Refusal, Store
 from playground.store.rows import InstanceRow, NewInstance
-from playground.store.snippets import snippet_of
+from playground.store.snippets import make_snippet
 from playground.workflows import events as ev
 from playground.workflows import names, values
 from playground.workflows.errors import (
@@ -106,7 +106,7 @@ class Engine:
             services.clock.now,
             services.turns,
         )
-        self.forking = asyncio.Semaphore(FORKS)  # per node on purpose: it bounds this process's memory
+        self.fork_slots = asyncio.Semaphore(FORKS)  # per node on purpose: it bounds this process's memory
         self._beside: set[asyncio.Task[Any]] = set()
         # Per node on purpose: a dry run takes this node's workers and processor, and changes nothing.
         self._trials = asyncio.Semaphore(TRIALS)
@@ -136,7 +136,7 @@ class Engine:
         sources = Sources(store, DEFAULT_BINDINGS if env is None else env)
         shared = SharedCounts(store.usage, clock.now)
         stored = StoredPerDay(settings.stored_per_day, shared)
-        counts, limits = Counts(log), LimitsOfTenants(settings)
+        counts, limits = EngineMetrics(log), LimitsOfTenants(settings)
         services = Services(store, sandbox, clock, settings, log, sources, stored, counts, limits, shared)
         engine = cls(services, ids, node, heartbeat)
         await engine._scheduler.start()
@@ -156,7 +156,7 @@ class Engine:
         """Call this whenever nothing has run for a moment; it lets go of what is remembered only for speed."""
         self._scheduler.calm.forget(forget)
 
-    async def fit(self, code: Code, snapshot: History) -> Fit:
+    async def fit(self, code: Code, snapshot: History) -> Compatibility:
         """How far other code would come with an instance's history. Raises Busy."""
         queue = snapshot.row.queue
         if queue in self._trying:
@@ -164,7 +164,7 @@ class Engine:
         self._trying.add(queue)
         try:
             async with self._trials:
-                return await fit(self._services, code, snapshot)
+                return await dry_run(self._services, code, snapshot)
         finally:
             self._trying.discard(queue)
 
@@ -274,7 +274,7 @@ class Engine:
         self._check_disk()
         rows = []
         for new, id, params, broken in prepared:
-            code = new.version if new.source is None else snippet_of(new.source, new.snippet_params, now)
+            code = new.version if new.source is None else make_snippet(new.source, new.snippet_params, now)
             rows.append(
                 NewInstance(
                     tenant=new.tenant,
@@ -360,11 +360,11 @@ class Engine:
 
         Raises InstanceInFiniteState, CannotBreak, NotSerialisable, TooLarge.
         """
-        event = await faults.asked(new)
+        event = await faults.break_asked_for(new)
         return await self.operate(row, faults.set_or_clear(event))
 
     async def _breaks(self, new_breaks: Sequence[NewBreak]) -> list[NewEvent]:
-        events = [await faults.asked(new) for new in new_breaks]
+        events = [await faults.break_asked_for(new) for new in new_breaks]
         faults.check_room((), events)
         return events
 

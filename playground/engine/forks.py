@@ -63,7 +63,7 @@ async def plan(engine: Engine, row: InstanceRow, from_step: StepKey | None = Non
     if output is not NOTHING and from_step is None:
         raise CannotFork(_OUTPUT_OF)
     edited = output if output is NOTHING else await asyncio.to_thread(_tree, output, engine.settings.value_bytes)
-    async with engine.forking:  # a history holds all results of an instance
+    async with engine.fork_slots:  # a history holds all results of an instance
         snapshot = await engine.store.load(row.key)
         kept, seq = _kept(snapshot, from_step)
         told = await _told(engine.store, snapshot.row)

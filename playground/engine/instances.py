@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from playground.engine.engine import CreateInstance, Engine
-from playground.store.encoding import plain
+from playground.store.encoding import as_objects
 from playground.store.protocol import Refusal
 from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
@@ -133,11 +133,11 @@ def status_of(row: InstanceRow) -> InstanceStatus:
     """How an instance stands by its row."""
     return InstanceStatus(
         status=row.status,
-        output=values.decode(plain(row.output)) if row.status == ev.COMPLETE else None,
+        output=values.decode(as_objects(row.output)) if row.status == ev.COMPLETE else None,
         error=row.error,
         rollback=row.rollback,
         id=row.id,
-        params=values.decode(plain(row.params)),
+        params=values.decode(as_objects(row.params)),
         created_at=row.created_at,
         started_at=row.started_at,
         ended_at=row.ended_at,

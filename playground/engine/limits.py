@@ -15,7 +15,7 @@ time just past, to the unit, as plain numbers in one block, so that a key costs 
 As objects, the entries of the last minute of a storm kept megabytes of half-empty memory round them.
 
 Bytes stored in a day (`StoredPerDay`) are counted by the hour and by address, so that nobody fills the disk for
-everyone. What open attempts have written to keys and not committed yet (`Unwritten`) counts too: attempts cannot pass a
+everyone. What open attempts have written to keys and not committed yet (`UncommittedWrites`) counts too: attempts cannot pass a
 limit together.
 """
 
@@ -351,7 +351,7 @@ class StoredPerDay:
         return HOURS
 
 
-class Holds(Protocol):
+class HoldsWrites(Protocol):
     """Somebody who holds writes back until a step is committed."""
 
     @property
@@ -363,13 +363,13 @@ class Holds(Protocol):
         """How much they would take; 0 once they will never be committed."""
 
 
-class Unwritten:
+class UncommittedWrites:
     """All that is held back on this node. An execution that is forgotten takes what it held with it."""
 
     def __init__(self) -> None:
-        self._holding: WeakSet[Holds] = WeakSet()
+        self._holding: WeakSet[HoldsWrites] = WeakSet()
 
-    def add(self, holds: Holds) -> None:
+    def add(self, holds: HoldsWrites) -> None:
         """Somebody holds writes back now; again, it changes nothing."""
         self._holding.add(holds)
 

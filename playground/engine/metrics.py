@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from playground.engine import queues
 from playground.sandbox.handle import CPU, EXIT, MEMORY, SIGNAL, ZYGOTE
-from playground.sandbox.pool import Counts as SandboxCounts
+from playground.sandbox.pool import SandboxMetrics as SandboxCounts
 from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
 
@@ -17,7 +17,7 @@ CAUSES = (EXIT, SIGNAL, CPU, MEMORY, ZYGOTE)  # of the end of a worker's process
 TAKEOVERS = (SandboxCounts.START, SandboxCounts.DIED, SandboxCounts.RECYCLED)  # of a fork server
 
 
-class Counts:
+class EngineMetrics:
     """Since the engine was opened.
 
     `limits` counts by the setting that was met, `ended` by the reason as in `execution_ended`.
@@ -35,6 +35,6 @@ class Counts:
         self._log("limit", limit=setting, whose=whose, **fields)
 
 
-def whose(row: InstanceRow) -> str:
+def owner_of_limit(row: InstanceRow) -> str:
     """Who answers for an instance: its tenant, or the address that started it."""
     return row.tenant or queues.who(row.queue)

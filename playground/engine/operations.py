@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from playground.engine import messages
-from playground.engine.execution.faults import check_room, of
-from playground.store.encoding import plain
+from playground.engine.execution.faults import breaks_of, check_room
+from playground.store.encoding import as_objects
 from playground.store.protocol import Decider, DeciderWithNeeds, Needs, Snapshot
 from playground.store.rows import (
     STEP_CANCELLED,
@@ -44,7 +44,7 @@ def waits_for(snapshot: Snapshot, type: str, at: int) -> StepRow | None:
     return min(waits, key=lambda step: step.started_seq, default=None)
 
 
-def clocked(row: InstanceRow, at: int) -> dict[str, int]:
+def clock_stamp(row: InstanceRow, at: int) -> dict[str, int]:
     """About what time it is on the workflow's clock, for what is decided while a worker lives: it goes on from the last
     time that was committed.
     """
@@ -69,7 +69,7 @@ def send_event(type: str, payload: Any, at: int) -> Decider:
         events = [NewEvent(ev.EVENT_RECEIVED, {"type": type, "payload": payload})]
         wait = None if row.status in HELD else waits_for(snapshot, type, at)
         if wait is not None:
-            events.append(taken_event(wait.key, InboxRow(row.last_seq + 1, at, type, payload), clocked(row, at)))
+            events.append(taken_event(wait.key, InboxRow(row.last_seq + 1, at, type, payload), clock_stamp(row, at)))
         return events
 
     return decide
@@ -119,7 +119,7 @@ def give_up_suspension(step: StepKey, at: int, clocked: Mapping[str, Any]) -> De
         if row.status != STEP_COMPLETED or row.received is None:
             return [NewEvent(ev.WAIT_CANCELLED, clocked, step)]
         events = [NewEvent(ev.WAIT_CANCELLED, {"returned": row.received, **clocked}, step)]
-        result = plain(row.result)
+        result = as_objects(row.result)
         next_wait = None if snapshot.row.status in HELD else waits_for(snapshot, result["type"], at)
         if next_wait is not None:
             events.append(
@@ -175,7 +175,7 @@ def resume(at: int) -> Decider:
             event = next((event for event in kept if event.type == wait.event_type), None)
             if event is not None:
                 kept.remove(event)
-                events.append(taken_event(wait.key, event, clocked(snapshot.row, at)))
+                events.append(taken_event(wait.key, event, clock_stamp(snapshot.row, at)))
         return events
 
     return decide
@@ -224,7 +224,7 @@ def restart(from_step: StepKey | None, broken: Sequence[NewEvent] = ()) -> Decid
                     f'Instance "{snapshot.row.id}" has no step "{from_step}" ({from_step.kind}) to restart from.'
                 )
             data["from_step"] = from_step.as_json()
-        check_room(of(snapshot.row.injected), broken)
+        check_room(breaks_of(snapshot.row.injected), broken)
         return [*end_execution(snapshot, ev.KILLED), NewEvent(ev.WORKFLOW_RESTARTED, data), *broken]
 
     return DeciderWithNeeds(decide, Needs(steps=() if from_step is None else (from_step,)))
@@ -242,7 +242,7 @@ def wake(step: StepKey | None, at: int) -> Decider:
         found = min(waiting, key=lambda row: (row.until, row.started_seq), default=None)
         if found is None or snapshot.row.status in HELD or snapshot.row.status in ev.FINAL_STATUSES:
             raise NothingToWake("Nothing of this instance is asleep, between attempts or waiting for an event now.")
-        told = {**_virtual(True), **clocked(snapshot.row, at)}
+        told = {**_virtual(True), **clock_stamp(snapshot.row, at)}
         if found.key.kind == ev.SLEEP:
             return [NewEvent(ev.SLEEP_COMPLETED, told, found.key)]
         if found.key.kind == ev.WAIT:

@@ -30,13 +30,13 @@ from playground.workflows import durations
 from playground.workflows import events as ev
 from playground.workflows.errors import Fenced, InstanceNotFound
 
-CALM_SECONDS = 5.0
+TRIM_AFTER_SECONDS = 5.0
 
 
-class Calm:
+class IdleTrimmer:
     """Knows whether anything runs. It goes by real time, whatever clock the engine goes by."""
 
-    def __init__(self, store: Store, log: Log, seconds: float = CALM_SECONDS) -> None:
+    def __init__(self, store: Store, log: Log, seconds: float = TRIM_AFTER_SECONDS) -> None:
         self._store, self._log, self._seconds = store, log, seconds
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -98,7 +98,7 @@ class Scheduler:
             log=services.log,
             heartbeat=heartbeat,
         )
-        self.calm = Calm(services.store, services.log)
+        self.calm = IdleTrimmer(services.store, services.log)
         self._wake = asyncio.Event()
         self._armed_for: int | None = None
         self._leave: Callable[[], None] = lambda: None
@@ -235,14 +235,14 @@ class Scheduler:
             self._ended(execution)
             return
         except Exception as error:  # noqa: BLE001 - it costs this instance only
-            execution.ending.reason = FAILED
+            execution.worker_exit.reason = FAILED
             said = f"{type(error).__name__}: {error}"
             if isinstance(error, StoreError):
                 self._services.log("commit_failed", instance=row.key, error=said)
             else:
                 self._services.log("execution_failed", instance=row.key, error=said)
             self._recover_later(row)
-        self._services.counts.ended[execution.ending.reason] += 1
+        self._services.counts.ended[execution.worker_exit.reason] += 1
         self._ended(execution)
         self.wake()
 
@@ -298,7 +298,7 @@ class Scheduler:
             return
         idle = [execution for execution in self.live.values() if execution.idle]
         if idle:
-            min(idle, key=lambda execution: execution.idleness.since or 0).evict(ev.EVICTED)
+            min(idle, key=lambda execution: execution.idle_timeout.since or 0).evict(ev.EVICTED)
 
     async def _arm(self, done: int, again_at: int | None) -> None:
         """Be woken when the next falls due.

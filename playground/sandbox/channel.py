@@ -27,7 +27,7 @@ BUSY_SECONDS = 0.0005  # a round of the loop that takes longer had others in it
 BUSY_LASTS_SECONDS = 0.1
 
 
-class Turns:
+class FairReading:
     """Whose turn it is. One for all channels of an event loop; `now` gives seconds."""
 
     def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
@@ -90,7 +90,7 @@ class FrameChannel:
         sock: socket.socket,
         on_frames: Callable[[Sequence[tuple[Said, int]]], None],
         on_closed: Callable[[ProtocolError | None], None],
-        turns: Turns,
+        turns: FairReading,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock, self._on_frames, self._on_closed, self._turns = sock, on_frames, on_closed, turns

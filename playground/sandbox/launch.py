@@ -27,7 +27,7 @@ _START = (
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class LaunchOptions:
     """What tests and measurements may have otherwise; no setting leads here. `without` names layers to leave out."""
 
     entry: str = ENTRY
@@ -100,43 +100,43 @@ class Launch:
         }
 
 
-def best(memory_bytes: int, cpu_seconds: int, bench: Bench) -> Launch:
+def strongest_launch(memory_bytes: int, cpu_seconds: int, options: LaunchOptions) -> Launch:
     """With all the layers that this machine may have; whether namespaces can be made is known only once they were
     tried.
     """
-    bwrap = None if tiers.NAMESPACES in bench.without else bubblewrap.find()
+    bwrap = None if tiers.NAMESPACES in options.without else bubblewrap.find_bubblewrap()
     program = b""
-    if tiers.SECCOMP not in bench.without:
+    if tiers.SECCOMP not in options.without:
         with suppress(syscalls.SeccompMissing):
             program = syscalls.program()
     return Launch(
-        visible=visible_files.find(in_namespace=bwrap is not None, extra=bench.path),
+        visible=visible_files.find_visible_files(in_namespace=bwrap is not None, extra=options.path),
         bwrap=bwrap,
-        landlock=tiers.LANDLOCK not in bench.without and landlock.abi() >= landlock.WANTED_ABI,
+        landlock=tiers.LANDLOCK not in options.without and landlock.abi() >= landlock.WANTED_ABI,
         filter=program,
-        limits=tiers.LIMITS not in bench.without and linux.HERE,
+        limits=tiers.LIMITS not in options.without and linux.HERE,
         memory_bytes=memory_bytes,
         cpu_seconds=cpu_seconds,
-        users=identity.unused() if os.geteuid() == 0 and tiers.USER not in bench.without else None,
-        entry=bench.entry,
-        pidfds=bench.pidfds and linux.has_pidfds(),
-        path=(bench.path,) if bench.path else (),
+        users=identity.unused() if os.geteuid() == 0 and tiers.USER not in options.without else None,
+        entry=options.entry,
+        pidfds=options.pidfds and linux.has_pidfds(),
+        path=(options.path,) if options.path else (),
     )
 
 
-def weaker(launch: Launch, bench: Bench, reason: str) -> Launch:
+def launch_without_layer(launch: Launch, options: LaunchOptions, reason: str) -> Launch:
     """What to try after bubblewrap has failed for this reason. Raises SandboxRefused, as `without_namespaces`."""
     if launch.network and launch.filter and bubblewrap.NO_NETWORK in reason:
         return replace(launch, network=False)  # the filter refuses every socket by itself
-    return without_namespaces(launch, bench, f"{tiers.CANNOT}: {reason}")
+    return without_namespaces(launch, options, f"{tiers.CANNOT}: {reason}")
 
 
-def without_namespaces(launch: Launch, bench: Bench, missing: str) -> Launch:
+def without_namespaces(launch: Launch, options: LaunchOptions, missing: str) -> Launch:
     """The same without namespaces, `missing` being why.
 
     Raises SandboxRefused where workers could not reach Python then.
     """
-    shown = visible_files.find(in_namespace=False, extra=bench.path)
+    shown = visible_files.find_visible_files(in_namespace=False, extra=options.path)
     closed = visible_files.unreachable(shown, launch.users[0]) if launch.users else None
     if closed is not None:
         raise SandboxRefused(

@@ -14,14 +14,14 @@ from playground.sandbox import launch as launching
 from playground.sandbox import probe, tiers
 from playground.sandbox.forkserver import ForkFailed, ForkServer, LaunchFailed, Log
 from playground.sandbox.handle import Exit, Worker
-from playground.sandbox.launch import ENTRY, Bench, Launch
+from playground.sandbox.launch import ENTRY, Launch, LaunchOptions
 from playground.sandbox.layers.cgroup import MemoryGroup
 from playground.sandbox.tiers import SandboxDown, SandboxRefused, Tier
 
-__all__ = ["Bench", "Exit", "Sandbox", "SandboxDown", "SandboxRefused", "Tier", "Worker"]
+__all__ = ["Exit", "LaunchOptions", "Sandbox", "SandboxDown", "SandboxRefused", "Tier", "Worker"]
 
 
-class Counts:
+class SandboxMetrics:
     """Since the sandbox was opened.
 
     `starts` are the workers that were handed out, `ends` those of them that are gone, by the cause in `Exit`; `zygotes`
@@ -46,14 +46,14 @@ class Sandbox:
     """A pool of locked workers. `tier` says how well they are isolated."""
 
     def __init__(
-        self, launch: Launch, tier: Tier, *, parked: int, group: MemoryGroup | None, bench: Bench, log: Log
+        self, launch: Launch, tier: Tier, *, parked: int, group: MemoryGroup | None, options: LaunchOptions, log: Log
     ) -> None:
         self.tier = tier
-        self.counts = Counts()
+        self.counts = SandboxMetrics()
         self._launch = launch
         self._size = parked
         self._group = group
-        self._bench = bench
+        self._bench = options
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._parked: deque[Worker] = deque()
@@ -79,7 +79,7 @@ class Sandbox:
         unsafe: bool = False,
         loopback: bool = True,
         log: Log,
-        bench: Bench | None = None,
+        options: LaunchOptions | None = None,
     ) -> "Sandbox":
         """Start the fork server in the best isolation that this machine gives, and park `parked` workers.
 
@@ -89,13 +89,13 @@ class Sandbox:
         Raises:
             SandboxRefused: the isolation is too weak to serve, or does not hold; the message says what to do.
         """
-        bench = bench or Bench()
-        launch = launching.best(memory_bytes, cpu_seconds, bench)
-        group = _memory_group(bench, log)
+        options = options or LaunchOptions()
+        launch = launching.strongest_launch(memory_bytes, cpu_seconds, options)
+        group = _memory_group(options, log)
         missing = ""
         if launch.bwrap is None:
             missing = tiers.NOT_INSTALLED
-            launch = launching.without_namespaces(launch, bench, missing)
+            launch = launching.without_namespaces(launch, options, missing)
         while True:
             server = ForkServer(launch, "w1", group=group, log=log)
             try:
@@ -104,16 +104,16 @@ class Sandbox:
             except LaunchFailed as error:
                 if launch.bwrap is None or error.spoke:
                     raise SandboxRefused(f"The fork server does not start: {error}. {tiers.NEEDS}") from None
-                launch = launching.weaker(launch, bench, str(error))
+                launch = launching.launch_without_layer(launch, options, str(error))
                 if launch.bwrap is None:
                     missing = f"{tiers.CANNOT}: {error}"
                 log("sandbox.no_namespaces" if missing else "sandbox.no_network_namespace", reason=str(error))
         try:
             tier = tiers.judge(launching.layers(launch, memory_group=group is not None), missing)
             tiers.admit(tier, allow_weak=allow_weak, unsafe=unsafe, loopback=loopback)
-            sandbox = cls(launch, tier, parked=parked, group=group, bench=bench, log=log)
+            sandbox = cls(launch, tier, parked=parked, group=group, options=options, log=log)
             first = await server.fork()
-            if bench.entry == ENTRY:
+            if options.entry == ENTRY:
                 probe.verify(tier, await probe.attack(first))
                 first = await server.fork()
         except ForkFailed as error:
@@ -207,7 +207,7 @@ class Sandbox:
 
     def _begin(self, server: ForkServer, first: Worker) -> None:
         self._generation = 1
-        self.counts.zygotes[Counts.START] += 1
+        self.counts.zygotes[SandboxMetrics.START] += 1
         self._server = server
         self._park(first)
         self._keeper = asyncio.create_task(self._keep(), name="sandbox keeper")
@@ -288,10 +288,10 @@ class Sandbox:
                 self._server = None
                 self._retire(server)
                 await self._replace()
-                self.counts.zygotes[Counts.DIED] += 1
+                self.counts.zygotes[SandboxMetrics.DIED] += 1
             else:
                 await self._replace()
-                self.counts.zygotes[Counts.RECYCLED] += 1
+                self.counts.zygotes[SandboxMetrics.RECYCLED] += 1
                 self._log(
                     "sandbox.zygote_recycled", zygote=server.name, forks=server.forks, workers=len(server.workers)
                 )
@@ -351,9 +351,9 @@ def _backoff(failures: int) -> float:
     return BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
 
 
-def _memory_group(bench: Bench, log: Log) -> MemoryGroup | None:
+def _memory_group(options: LaunchOptions, log: Log) -> MemoryGroup | None:
     try:
-        return MemoryGroup.open(bench.group_bytes)
+        return MemoryGroup.open(options.group_bytes)
     except OSError as error:
         log("sandbox.no_memory_group", reason=str(error))
         return None

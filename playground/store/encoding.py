@@ -58,24 +58,24 @@ def decode_or_none(text: str | bytes | None) -> Any:
 LARGE = 128
 
 
-def kept(text: str | bytes | None) -> Any:
+def raw_if_large(text: str | bytes | None) -> Any:
     """A stored value that is only passed on: itself when it is small, else `msgspec.Raw`, which is encoded as it is."""
     if text is None:
         return None
     return decode(text) if len(text) < LARGE else msgspec.Raw(text)
 
 
-def kept_raw(text: msgspec.Raw) -> Any:
+def raw_text_if_large(text: msgspec.Raw) -> Any:
     """The same of a value that was found as text inside another; what it is part of stays in memory with it."""
     return decode(text) if len(memoryview(text)) < LARGE else text
 
 
-def plain(value: Any) -> Any:
+def as_objects(value: Any) -> Any:
     """What `kept` or `compact` gave, as the objects that it stands for."""
     return decode(value) if isinstance(value, msgspec.Raw) else value
 
 
-def compact(value: Any) -> Any:
+def encoded_if_large(value: Any) -> Any:
     """A value that is only passed on, in the form that `kept` gives it."""
     text = _encoder.encode(value)
     return value if len(text) < LARGE else msgspec.Raw(text)
@@ -147,7 +147,7 @@ async def stored(value: Any, what: str, most: int) -> Any:
 
 async def _stored(value: Any, what: str, most: int) -> Any:
     if not isinstance(value, msgspec.Raw):
-        return compact(values.encode_bounded(value, what, most))
+        return encoded_if_large(values.encode_bounded(value, what, most))
     raw = bytes(value)
     return await asyncio.to_thread(_of_text, raw, what, most) if len(raw) > ASIDE_BYTES else _of_text(raw, what, most)
 
@@ -157,5 +157,5 @@ def _of_text(raw: bytes, what: str, most: int) -> Any:
     if len(text) > most:
         raise values.too_large(what, len(text), most)
     if b'"$' not in text and not _LONG_NUMBER.search(text):
-        return kept(text)  # nothing in it has a stored form of its own
-    return compact(values.encode_bounded(msgspec.json.decode(text), what, most))
+        return raw_if_large(text)  # nothing in it has a stored form of its own
+    return encoded_if_large(values.encode_bounded(msgspec.json.decode(text), what, most))

@@ -1,4 +1,4 @@
-"""What the store measures of itself while it works: plain numbers, which cost a commit well under a microsecond to
+"""What the store counts of itself while it works: plain numbers, which cost a commit well under a microsecond to
 keep.
 
 Written by the thread that commits, read by whoever asks; no lock is needed.
@@ -31,7 +31,7 @@ class Histogram:
         self.total += seconds
 
 
-class Measures:
+class StoreMetrics:
     """Since the store was opened: commits that are durable, the events in them, commits that failed (and whether the
     last one did), and how long each kept its oldest call waiting.
     """

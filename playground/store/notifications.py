@@ -46,7 +46,7 @@ class _Watch:
             self.waiting = None
 
 
-class Growth:
+class Notifications:
     """The watched journals of one process. Used on the event loop only.
 
     Args:

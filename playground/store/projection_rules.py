@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from playground.store.encoding import encode, plain
+from playground.store.encoding import as_objects, encode
 from playground.store.errors import JournalError
 from playground.store.rows import STEP_ERRORED, STEP_OPEN, InboxRow, InstanceRow, StepRow
 from playground.workflows import event_rules
@@ -295,7 +295,7 @@ def _wait_cancelled(fold: Fold, event: NewEvent, step: StepRow, changes: Changes
     _ended(fold, event, step, changes)
     returned = event.data.get("returned")
     if returned is not None:
-        given = plain(step.result)
+        given = as_objects(step.result)
         fold.inbox_added[returned] = InboxRow(returned, given["timestamp"], given["type"], given["payload"])
 
 

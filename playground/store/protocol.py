@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from playground.store.metrics import Measures
+from playground.store.metrics import StoreMetrics
 from playground.store.rows import (
     Child,
     InboxRow,
@@ -212,7 +212,7 @@ class Store(Protocol):
     nodes on several machines share goes by its own clock in its place.
 
     `nodes` are the engines that play instances; `kv`, `effects`, `tenants` and `usage` are what it keeps beside the
-    journals; `measures` what it has done since it was opened. What every implementation promises:
+    journals; `metrics` what it has done since it was opened. What every implementation promises:
 
     - A call that writes is one transaction: all of it is durable when it returns, and nothing of it was written when it
       raises. Calls that come together may share a transaction, and one that is refused does not disturb the others.
@@ -343,7 +343,7 @@ class Store(Protocol):
         """
 
     @property
-    def measures(self) -> Measures:
+    def metrics(self) -> StoreMetrics:
         """Commits, events and times since the store was opened."""
 
     async def load(self, key: int) -> History:

@@ -10,7 +10,7 @@ KNOWN_CHARACTERS = 4 * 1024 * 1024  # of the snippets held in memory
 ID_LENGTH = 26  # of base32, so 130 bits: two texts with one id are out of anybody's reach
 
 
-def snippet_of(source: str, params: str | None, at: int) -> Snippet:
+def make_snippet(source: str, params: str | None, at: int) -> Snippet:
     """The snippet of this source and params text; `at` is epoch milliseconds."""
     digest = hashlib.sha256(f"{len(source)}:".encode())
     digest.update(source.encode("utf-8", "surrogatepass"))

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 from playground.engine.clock import FakeClock, Timer
-from playground.engine.execution.watchdog import Idleness
+from playground.engine.execution.watchdog import IdleTimeout
 from playground.engine.scheduler import Scheduler
 from playground.worker.channel import Channel
 from playground.worker.loop import IdleSelector, Loop
 
 # The engine's own rounds: they happen when time passes them, but nobody skips time to see them.
-HOUSEKEEPING = frozenset({Scheduler.expire, Idleness.watch_silence})
+HOUSEKEEPING = frozenset({Scheduler.expire, IdleTimeout.watch_silence})
 
 
 class VirtualClock(FakeClock):

@@ -27,7 +27,7 @@ from playground.testing.mocks import MockedSteps, Mocks
 from playground.worker import failures
 from playground.worker import main as worker_main
 from playground.worker.channel import Channel
-from playground.worker.logs import LogHandler, LogStream, asked
+from playground.worker.logs import LogHandler, LogStream, log_config
 from playground.worker.run import MODULE, Execution, Process
 from playground.worker.steps import Steps
 from playground.worker.unawaited import Warnings
@@ -44,7 +44,7 @@ class _Log:
 
     def configure(self, given: Mapping[str, Any]) -> None:
         """As a script's `basicConfig`: the first one counts. What would send records elsewhere is not heeded."""
-        wanted = asked(given, lambda other: isinstance(other, (LogStream, _Routed)))
+        wanted = log_config(given, lambda other: isinstance(other, (LogStream, _Routed)))
         if wanted is None or (self.configured and not given.get("force")):
             return
         self.configured = True

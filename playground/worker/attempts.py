@@ -58,13 +58,13 @@ class Breaks:
         if not self._given:
             return None
         left = [{**each, "left": each["left"] - self._claimed[each["id"]]} for each in self._given]
-        found = breaks.find(left, name, count)
+        found = breaks.find_break(left, name, count)
         if found is not None:
             self._claimed[found["id"]] += 1
         return found
 
 
-async def instead(broken: Mapping[str, Any], call: Callable[[], Any], timeout: int) -> Any:
+async def injected_outcome(broken: Mapping[str, Any], call: Callable[[], Any], timeout: int) -> Any:
     """Do what a break says in place of an attempt: `call` is the attempt, `timeout` the step's own in milliseconds.
 
     Raises:
@@ -321,7 +321,7 @@ class Attempts:
             if do.broken is None:
                 result = do.callback(ctx)
             else:
-                result = instead(do.broken, lambda: do.callback(ctx), do.config.timeout)
+                result = injected_outcome(do.broken, lambda: do.callback(ctx), do.config.timeout)
             if inspect.isawaitable(result):
                 result = await result
             do.output = stored(result, f'result of step "{do.key[1]}"', self._limits["value_bytes"])

@@ -37,7 +37,7 @@ class _Line:
         self.sent = False
 
 
-class Begun(dict[tuple[str, Key | None], _Line]):
+class OpenLines(dict[tuple[str, Key | None], _Line]):
     """The lines of one execution that have begun and not ended, by stream and step; sent ahead of all else."""
 
     def __init__(self, channel: Channel) -> None:
@@ -70,7 +70,7 @@ class LogStream(io.TextIOBase):
 
     encoding = "utf-8"
 
-    def __init__(self, name: str, channel: Channel, replay: Replay, begun: Begun) -> None:
+    def __init__(self, name: str, channel: Channel, replay: Replay, begun: OpenLines) -> None:
         self._name, self._channel, self._replay, self._begun = name, channel, replay, begun
 
     def writable(self) -> bool:
@@ -197,14 +197,14 @@ class LogHandler(logging.Handler):
         self._stream.send(text, step_of_caller(), str(record.levelname)[:LEVEL_CHARACTERS])
 
 
-class Asked(NamedTuple):
+class LogConfig(NamedTuple):
     """What a call of `basicConfig` asks for; None is what there was."""
 
     level: int | None
     formatter: logging.Formatter | None
 
 
-def asked(given: Mapping[str, Any], is_ours: Callable[[Any], bool]) -> Asked | None:
+def log_config(given: Mapping[str, Any], is_ours: Callable[[Any], bool]) -> LogConfig | None:
     """What the arguments of a `basicConfig` ask for; None when records are to go elsewhere than to the log.
 
     `is_ours` knows the streams of the log.
@@ -226,7 +226,7 @@ def asked(given: Mapping[str, Any], is_ours: Callable[[Any], bool]) -> Asked | N
         checked = logging.Handler()
         checked.setLevel(level)
         level = checked.level
-    return Asked(level, formatter)
+    return LogConfig(level, formatter)
 
 
 def take_root(stream: LogStream) -> None:
@@ -239,7 +239,7 @@ def take_root(stream: LogStream) -> None:
         if root.handlers != [handler] and not given.get("force"):
             original(**given)
             return
-        wanted = asked(given, lambda other: isinstance(other, LogStream))
+        wanted = log_config(given, lambda other: isinstance(other, LogStream))
         if wanted is None:
             root.removeHandler(handler)
             original(**given)

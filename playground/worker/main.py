@@ -47,7 +47,7 @@ START: Mapping[str, Any] = {
 _FRAME = json.dumps(START).encode()
 
 
-class _Stage(Process):
+class _WarmUpProcess(Process):
     """Leaves no trace in the process."""
 
     def leave(self, code: int = 0) -> None:
@@ -65,7 +65,7 @@ class _Stage(Process):
         return module
 
 
-def limber(channel: Channel, spare: Loop) -> None:
+def warm_up_once(channel: Channel, spare: Loop) -> None:
     """In a worker that has nothing to do yet: touch what a start touches, so that those pages are its own already when
     a start comes.
 
@@ -74,7 +74,7 @@ def limber(channel: Channel, spare: Loop) -> None:
     """
     if not channel.has_something():
         channel.decode(_FRAME)
-        _Stage().load(SOURCE)
+        _WarmUpProcess().load(SOURCE)
         spare.run_until_complete(_nothing())
 
 
@@ -82,7 +82,7 @@ async def _nothing() -> None:
     pass
 
 
-def rehearse(times: int = 1) -> None:
+def warm_up(times: int = 1) -> None:
     """Run the workflow `times` over. Nothing of it is left but warmth."""
     api.install()
     for _ in range(times):
@@ -91,7 +91,7 @@ def rehearse(times: int = 1) -> None:
         ours.close()
         loop.add_reader(theirs, theirs.shutdown, socket.SHUT_WR)  # the output is there, so the trusted side may go
         try:
-            Execution(loop, _Stage()).play(START)
+            Execution(loop, _WarmUpProcess()).play(START)
         finally:
             loop.remove_reader(theirs)
             loop.close()
@@ -99,7 +99,7 @@ def rehearse(times: int = 1) -> None:
             theirs.close()
 
 
-REHEARSALS = 20  # after which the interpreter has specialised the code that a start runs through (PEP 659)
+WARM_UP_RUNS = 20  # after which the interpreter has specialised the code that a start runs through (PEP 659)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +115,8 @@ def warm(fd: int) -> Ready:
 
     Called once in the fork server, before any worker.
     """
-    rehearse(REHEARSALS)
-    for _ in range(REHEARSALS):
+    warm_up(WARM_UP_RUNS)
+    for _ in range(WARM_UP_RUNS):
         analysis.check(SOURCE)
     channel = Channel(fd, there=False)
     return Ready(Execution(LockedLoop(channel), Process()), LockedLoop(channel))
@@ -129,7 +129,7 @@ def prepare(ready: Ready) -> None:
 
 def main(ready: Ready) -> None:
     """Serve the one request that arrives on the channel, then leave: in a real process, this never returns."""
-    limber(ready.execution.loop.channel, ready.spare)
+    warm_up_once(ready.execution.loop.channel, ready.spare)
     serve(ready.execution)
 
 

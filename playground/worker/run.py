@@ -103,7 +103,7 @@ class Execution:
         self._channel = channel = loop.channel
         self._history = History()
         self._replay = Replay(loop, channel, self._history)
-        channel.begun = begun = logs.Begun(channel)
+        channel.begun = begun = logs.OpenLines(channel)
         self._streams = {name: logs.LogStream(name, channel, self._replay, begun) for name in logs.STREAMS}
         process.expect(loop, self._streams)
         self._bindings = Bindings(channel)
@@ -260,12 +260,12 @@ class Execution:
         self._leave(errors.OUT_OF_MEMORY)
 
     def _report(self, step: Key, error: BaseException) -> None:
-        self._tell(unawaited.of_step(step, error))
+        self._tell(unawaited.error_of_step(step, error))
 
     def _loop_trouble(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        self._tell(unawaited.of_loop(context))
+        self._tell(unawaited.error_of_loop(context))
 
-    def _tell(self, trouble: unawaited.Trouble) -> None:
+    def _tell(self, trouble: unawaited.BackgroundError) -> None:
         self._streams["stderr"].send(trouble.text, trouble.step, line=trouble.line)
 
 

@@ -132,7 +132,7 @@ _NEVER_RETRIEVED = "exception was never retrieved"
 _DESTROYED = "was destroyed but it is pending"
 
 
-class Trouble(NamedTuple):
+class BackgroundError(NamedTuple):
     """What is said, the step it belongs to if any, and the line of the tenant's code, 0 if it is not known."""
 
     text: str
@@ -140,7 +140,7 @@ class Trouble(NamedTuple):
     line: int
 
 
-def of_loop(context: Mapping[str, Any]) -> Trouble:
+def error_of_loop(context: Mapping[str, Any]) -> BackgroundError:
     """What an event loop calls its exception handler for (`loop.call_exception_handler`), in the tenant's terms."""
     error, message = context.get("exception"), str(context.get("message", "asyncio"))
     task = context.get("task") or context.get("future")
@@ -149,10 +149,10 @@ def of_loop(context: Mapping[str, Any]) -> Trouble:
         line = _line_of(task)
         if _DESTROYED in message:
             message = f"Task was destroyed: nothing refers to {_called(task)}, which was dropped while it was running"
-        return Trouble(message + (f"\n  line {line}, in {_code_of(task).co_name}" if line else ""), step, line)
+        return BackgroundError(message + (f"\n  line {line}, in {_code_of(task).co_name}" if line else ""), step, line)
     failed = _failed_step(error)
     if failed is not None:
-        return of_step(failed, error)
+        return error_of_step(failed, error)
     if _NEVER_RETRIEVED in message:
         message = f"{message}: {_called(task)} failed and nothing awaited it"
     elif "callback" in message:
@@ -160,18 +160,18 @@ def of_loop(context: Mapping[str, Any]) -> Trouble:
     return _said(message, error, step)
 
 
-def of_step(step: Key, error: BaseException) -> Trouble:
+def error_of_step(step: Key, error: BaseException) -> BackgroundError:
     """What is said of a step that failed though nothing awaits it."""
     return _said(f'Step "{label_of(step)}" failed and nothing awaited it', error, step)
 
 
-def _said(what: str, error: BaseException, step: Key | None) -> Trouble:
+def _said(what: str, error: BaseException, step: Key | None) -> BackgroundError:
     shown = failures.describe(error)
     text, line = f"{what}: {shown['name']}: {shown['message']}", shown.get("line") or 0
     if shown.get("traceback"):
         last = shown["traceback"][-1]
         text += f"\n  line {last['line']}, in {last['function']}" + (f": {last['code']}" if last["code"] else "")
-    return Trouble(text, step, line)
+    return BackgroundError(text, step, line)
 
 
 def _step_of(task: Any) -> Key | None:

@@ -29,7 +29,7 @@ MESSAGE = "This attempt was made to fail on purpose: a break is set on its step.
 Break = Mapping[str, Any]
 
 
-def find(breaks: Iterable[Break], name: str, count: int) -> Break | None:
+def find_break(breaks: Iterable[Break], name: str, count: int) -> Break | None:
     """The break that the next attempt of a step falls under: one for this very step before one for every step of its
     name.
     """
@@ -44,7 +44,7 @@ def find(breaks: Iterable[Break], name: str, count: int) -> Break | None:
     return found
 
 
-def after(breaks: Sequence[Break], type: str, seq: int, data: Mapping[str, Any]) -> list[Break]:
+def breaks_after(breaks: Sequence[Break], type: str, seq: int, data: Mapping[str, Any]) -> list[Break]:
     """The breaks after a `break_set`, a `break_cleared` or an `attempt_started` that names one."""
     if type == ev.ATTEMPT_STARTED:
         used = [{**each, "left": each["left"] - 1} if each["id"] == data["break"] else each for each in breaks]

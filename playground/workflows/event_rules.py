@@ -210,15 +210,15 @@ def _execution_ended(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
 
 
 def _break_used(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
-    return {"breaks": breaks.after(it.breaks, ev.ATTEMPT_STARTED, it.last_seq, data)} if "break" in data else {}
+    return {"breaks": breaks.breaks_after(it.breaks, ev.ATTEMPT_STARTED, it.last_seq, data)} if "break" in data else {}
 
 
 def _break_set(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
-    return {"breaks": breaks.after(it.breaks, ev.BREAK_SET, it.last_seq, data)}
+    return {"breaks": breaks.breaks_after(it.breaks, ev.BREAK_SET, it.last_seq, data)}
 
 
 def _break_cleared(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
-    return {"breaks": breaks.after(it.breaks, ev.BREAK_CLEARED, it.last_seq, data)}
+    return {"breaks": breaks.breaks_after(it.breaks, ev.BREAK_CLEARED, it.last_seq, data)}
 
 
 def _armed(it: Instance, data: Mapping[str, Any], at: int) -> Changes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from playground.engine.execution.budget import Budget
-from playground.engine.limits import Unwritten
+from playground.engine.limits import UncommittedWrites
 from playground.engine.redaction import Redactor, name_refused
 from playground.store.protocol import Store
 from playground.store.rows import InstanceRow
@@ -124,7 +124,7 @@ class Host:
         store: Store,
         limit: Callable[[str], Any],
         now: Callable[[], int],
-        unwritten: Unwritten,
+        unwritten: UncommittedWrites,
         redactor: Callable[[], Redactor],
     ) -> None:
         self._execution, self._budget, self._redactor = execution, budget, redactor

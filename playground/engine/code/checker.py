@@ -22,7 +22,7 @@ import msgspec
 
 from playground.engine.limits import SlidingWindow
 from playground.sandbox import frames
-from playground.sandbox.channel import FrameChannel, Turns
+from playground.sandbox.channel import FairReading, FrameChannel
 from playground.sandbox.pool import Sandbox, SandboxDown
 from playground.workflows.errors import Busy, TooLarge, WorkflowError
 from playground.workflows.names import CLASS_NAME, without_mark
@@ -32,7 +32,7 @@ class TooManyWait(Exception):
     """The owner has as many waiting as it may."""
 
 
-class FairTurns:
+class FairSemaphore:
     """At most `at_once` turns under way, `of_one` of them of one owner, and `waiting_most` of one owner's waiting.
 
     The owner "" is the server itself, which may have all that are free.
@@ -156,13 +156,13 @@ class Checker:
     """
 
     def __init__(
-        self, sandbox: Sandbox, source_bytes: int, seconds_most: int, now: Callable[[], int], talking: Turns
+        self, sandbox: Sandbox, source_bytes: int, seconds_most: int, now: Callable[[], int], talking: FairReading
     ) -> None:
         self._sandbox, self._source_bytes, self._talking = sandbox, source_bytes, talking
         self._seconds_most, self._now = seconds_most, now
         # Per node on purpose, turns and time: a check takes this node's workers and processor, and changes nothing.
         self._known = _Known()
-        self._turns = FairTurns(AT_ONCE, OF_ONE, WAITING_MOST)
+        self._turns = FairSemaphore(AT_ONCE, OF_ONE, WAITING_MOST)
         self._took = SlidingWindow(MINUTE_SECONDS, 1000, now)  # milliseconds by owner
 
     async def check(self, source: str, owner: str = OWN, class_name: str = CLASS_NAME) -> Check:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from playground.engine import operations
-from playground.engine.code.compatibility import Fit
+from playground.engine.code.compatibility import Compatibility
 from playground.engine.engine import Engine
 from playground.store.protocol import Committed, Decider, DeciderWithNeeds, History, Needs, Snapshot
 from playground.store.rows import InstanceRow
@@ -63,7 +63,7 @@ class _GoneOn(Exception):
     """The history has a step that the code was not tried on."""
 
 
-def _change(snippet: str, tried: History, fit: Fit) -> Decider:
+def _change(snippet: str, tried: History, fit: Compatibility) -> Decider:
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
         row = snapshot.row
         _check_status(row)
@@ -84,7 +84,7 @@ def _check_status(row: InstanceRow) -> None:
         raise CannotMigrate(_ROLLING_BACK.format(id=row.id))
 
 
-def _refusal(tried: History, fit: Fit) -> DoesNotFit:
+def _refusal(tried: History, fit: Compatibility) -> DoesNotFit:
     """The history beside what the code came to: the steps of it that it read, then those that it asked for besides."""
     if not fit.in_time:
         return DoesNotFit(_SLOW.format(id=tried.row.id), recorded=[], requested=[])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from playground.engine import messages
 from playground.engine.code.sources import Code
 from playground.engine.execution.context import Services
-from playground.engine.execution.start import FIT, first_frame
+from playground.engine.execution.start import DRY_RUN, first_frame
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
 from playground.store.protocol import History
@@ -26,7 +26,7 @@ _NOT_NOW = "The code is only tried on a history; it can't call env.{name}.{metho
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class Compatibility:
     """How far code came: steps of the history that it did not come to, and new ones that it asked for.
 
     `called` are bindings it called.
@@ -43,7 +43,7 @@ class Fit:
         return self.in_time and not self.recorded
 
 
-async def fit(services: Services, code: Code, snapshot: History) -> Fit:
+async def dry_run(services: Services, code: Code, snapshot: History) -> Compatibility:
     """Replay an instance's history with other code. Raises Busy: no worker can be had."""
     try:
         worker = await services.sandbox.take()
@@ -51,21 +51,21 @@ async def fit(services: Services, code: Code, snapshot: History) -> Fit:
         raise Busy(
             f"The version can't be tried now. {down} Try again in {REST_SECONDS} s.", retry_after=REST_SECONDS
         ) from None
-    trial = _Trial(snapshot)
+    trial = _DryRun(snapshot)
     channel = trial.channel = FrameChannel(worker.sock, trial.said, trial.closed, services.turns)
     try:
-        frame = first_frame(services, snapshot.row, snapshot.steps.values(), code, FIT)
+        frame = first_frame(services, snapshot.row, snapshot.steps.values(), code, DRY_RUN)
         channel.send_encoded(frames.encode(frame), 1, first=True)
         async with asyncio.timeout(SECONDS):
             return await trial.answer
     except TimeoutError:
-        return Fit((), (), tuple(trial.called), in_time=False)
+        return Compatibility((), (), tuple(trial.called), in_time=False)
     finally:
         channel.close()
         worker.close()
 
 
-class _Trial:
+class _DryRun:
     """The conversation with the worker that replays."""
 
     channel: FrameChannel
@@ -74,7 +74,7 @@ class _Trial:
         self._snapshot = snapshot
         self._asked = False
         self.called: list[str] = []
-        self.answer: asyncio.Future[Fit] = asyncio.get_running_loop().create_future()
+        self.answer: asyncio.Future[Compatibility] = asyncio.get_running_loop().create_future()
 
     def said(self, batch: Sequence[tuple[frames.Said, int]]) -> None:
         for frame, _size in batch:
@@ -88,11 +88,11 @@ class _Trial:
                 known = self._snapshot.steps  # a worker that speaks for itself may name any others
                 unread = tuple(step for step in map(frames.key, frame.unread) if step in known)
                 new = tuple(step for step in map(frames.key, frame.wanted) if step not in known)
-                self.answer.set_result(Fit(unread, new, tuple(self.called)))
+                self.answer.set_result(Compatibility(unread, new, tuple(self.called)))
 
     def closed(self, error: Exception | None) -> None:
         if not self.answer.done():
-            self.answer.set_result(Fit((), (), tuple(self.called), in_time=False))
+            self.answer.set_result(Compatibility((), (), tuple(self.called), in_time=False))
 
     def _ask(self) -> None:
         if not self._asked:

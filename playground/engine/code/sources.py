@@ -16,7 +16,7 @@ from playground.engine.bindings.effects import Effects
 from playground.engine.bindings.kv import KV
 from playground.store.protocol import Store
 from playground.store.rows import InstanceRow
-from playground.store.snippets import snippet_of
+from playground.store.snippets import make_snippet
 from playground.workflows import values
 from playground.workflows.errors import InvalidName, NonRetryableError, NotSerialisable
 from playground.workflows.names import CLASS_NAME, without_mark
@@ -69,7 +69,7 @@ class Code:
                     f"limits has {name!r}: {value!r}; it takes whole numbers from 1 for {', '.join(LIMITS)}"
                 )
         if not self.version:
-            object.__setattr__(self, "version", snippet_of(self.source, None, 0).id)
+            object.__setattr__(self, "version", make_snippet(self.source, None, 0).id)
 
 
 def _check_value(name: str, value: Any) -> None:

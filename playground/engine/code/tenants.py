@@ -12,7 +12,7 @@ from typing import Any
 from playground.engine import operations
 from playground.engine.bindings.secrets import SHORTEST, Secrets
 from playground.engine.bindings.workflows import Workflow
-from playground.engine.code.compatibility import Fit
+from playground.engine.code.compatibility import Compatibility
 from playground.engine.code.sources import DEFAULT_BINDINGS, DEPLOYED, Code
 from playground.engine.engine import CreateInstance, Engine
 from playground.engine.instances import checked_batch
@@ -337,7 +337,7 @@ def _no_version(id: str) -> VersionNotFound:
     return VersionNotFound(f'There is no version "{id[:60]}" of this tenant.')
 
 
-def _check_fit(id: str, target: Version, tried: Fit) -> None:
+def _check_fit(id: str, target: Version, tried: Compatibility) -> None:
     if tried.good:
         return
     if not tried.in_time:

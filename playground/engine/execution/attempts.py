@@ -9,21 +9,21 @@ from typing import Any, Protocol
 
 from playground.engine import messages
 from playground.engine.execution import faults, open_steps
-from playground.engine.execution.context import BEFORE_COMMIT, DURING_STEP, REPLY_GRACE_MS, Conversation
+from playground.engine.execution.context import BEFORE_COMMIT, DURING_STEP, REPLY_GRACE_MS, ExecutionContext
 from playground.engine.execution.environment import ExecutionEnvironment
 from playground.engine.execution.faults import Breaks, Chaos
-from playground.engine.execution.open_steps import LiveStep
-from playground.engine.execution.watchdog import Processor
-from playground.engine.metrics import whose
+from playground.engine.execution.open_steps import OpenStep
+from playground.engine.execution.watchdog import CpuWatchdog
+from playground.engine.metrics import owner_of_limit
 from playground.sandbox import frames
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
 
 
-class Answers:
+class Acknowledgements:
     """The answers owed to one worker. A pause keeps them back, so that its code does not come to its next step."""
 
-    def __init__(self, execution: Conversation) -> None:
+    def __init__(self, execution: ExecutionContext) -> None:
         self._execution = execution
         self._withheld: list[tuple[bytes, int]] = []
         self._loop = asyncio.get_running_loop()
@@ -57,14 +57,14 @@ class Answers:
             self._execution.channel.send_encoded(data, count)
 
 
-class Trying(Conversation, Protocol):
+class Trying(ExecutionContext, Protocol):
     """An execution that runs attempts."""
 
-    answers: Answers
+    acknowledgements: Acknowledgements
     bindings: ExecutionEnvironment
     breaks: Breaks
     chaos: Chaos
-    processor: Processor
+    cpu_watchdog: CpuWatchdog
 
 
 class Attempts:
@@ -84,7 +84,7 @@ class Attempts:
             return
         config = frames.plain_config(frame.config)
         rollback = frames.plain_config(frame.rollback) if frame.rollback is not None else None
-        step = LiveStep(
+        step = OpenStep(
             frames.key(frame.step),
             open_steps.RUNNING,
             frame.line,
@@ -95,12 +95,12 @@ class Attempts:
             broken=broken,
         )
         execution.steps[step.key] = step
-        data: dict[str, Any] = {"config": config, "line": frame.line, **clocked(frame.clock)}
+        data: dict[str, Any] = {"config": config, "line": frame.line, **clock_field(frame.clock)}
         if rollback is not None:
             data["rollback"] = rollback
         self._announce(step, NewEvent(ev.STEP_STARTED, data, step.key))
 
-    def resume(self, step: LiveStep) -> None:
+    def resume(self, step: OpenStep) -> None:
         """A step from an earlier execution, or one held by a pause: its next attempt begins when it is due."""
         execution = self._execution
         step.stop_timer()
@@ -110,7 +110,7 @@ class Attempts:
         else:
             step.timer = execution.services.clock.call_at(step.until, self._due, step)
 
-    def run(self, step: LiveStep, *, virtual: bool = False) -> None:
+    def run(self, step: OpenStep, *, virtual: bool = False) -> None:
         """Begin the next attempt now, unless the execution is ending."""
         step.stop_timer()
         if self._execution.closing:
@@ -135,7 +135,7 @@ class Attempts:
         if execution.chaos.strikes(step.key):
             return
         try:
-            value = faults.result(step.broken, frame.value)
+            value = faults.broken_result(step.broken, frame.value)
         except frames.ProtocolError as error:
             execution.break_limit(f"protocol: {error}")
             return
@@ -144,13 +144,13 @@ class Attempts:
         sensitive = bool(step.config.get("sensitive"))
         shown = ev.REDACTED if sensitive else value
         completed = NewEvent(
-            ev.STEP_COMPLETED, {"output": shown, **clocked(frame.clock)}, step.key, value if sensitive else None
+            ev.STEP_COMPLETED, {"output": shown, **clock_field(frame.clock)}, step.key, value if sensitive else None
         )
         execution.hear_clock(frame.clock)
         execution.pipeline.add(
             NewEvent(
                 ev.ATTEMPT_COMPLETED,
-                {"attempt": step.attempt, **_took(frame.took), **faults.noted(step.broken)},
+                {"attempt": step.attempt, **_took(frame.took), **faults.break_noted(step.broken)},
                 step.key,
             ),
             *execution.bindings.take(step.key),
@@ -166,7 +166,9 @@ class Attempts:
             last = not frame.retryable or step.failures >= step.config["retries"]["limit"]
             if last and self._execution.chaos.strikes(step.key):
                 return
-            error = faults.failure(step.broken, step.config["timeout"], frames.plain(frame.error), frame.retryable)
+            error = faults.broken_failure(
+                step.broken, step.config["timeout"], frames.plain(frame.error), frame.retryable
+            )
             execution = self._execution
             execution.hear_clock(frame.clock)
             self._fail(step, error, frame.retryable, frame.delay, frame.clock, frame.took)
@@ -184,13 +186,13 @@ class Attempts:
             events.append(NewEvent(ev.STEP_ERRORED, {"error": messages.cancelled()}, step.key))
         return events
 
-    def _announce(self, step: LiveStep, *before: NewEvent, virtual: bool = False) -> None:
+    def _announce(self, step: OpenStep, *before: NewEvent, virtual: bool = False) -> None:
         execution = self._execution
         self.running += 1
         data = {
             "attempt": step.attempt,
             **({"virtual": True} if virtual else {}),
-            **faults.noted(step.broken, begins=True),
+            **faults.break_noted(step.broken, begins=True),
         }
         started = NewEvent(ev.ATTEMPT_STARTED, data, step.key)
         if execution.kill_at == DURING_STEP:
@@ -206,7 +208,7 @@ class Attempts:
         else:
             step.timer = clock.call_at(clock.now() + wall, self._over_wall, step, wall)
 
-    def _open(self, frame: Any) -> LiveStep | None:
+    def _open(self, frame: Any) -> OpenStep | None:
         step = self._execution.steps.get(frames.key(frame.step))
         if step is None or step.key.kind != ev.DO or frame.attempt > step.attempt:
             self._execution.break_limit("protocol: an outcome for an attempt that never began")
@@ -217,11 +219,11 @@ class Attempts:
             return None
         return step
 
-    def _due(self, step: LiveStep) -> None:
+    def _due(self, step: OpenStep) -> None:
         if not self._execution.pausing and not self._execution.closing:
             self.run(step, virtual=self._execution.chaos.virtual)
 
-    def _stop(self, step: LiveStep, error: dict[str, Any]) -> None:
+    def _stop(self, step: OpenStep, error: dict[str, Any]) -> None:
         """An attempt is over its time: the worker is to cancel it, and says that it failed."""
         execution = self._execution
         step.late = True
@@ -229,24 +231,24 @@ class Attempts:
         clock = execution.services.clock
         step.timer = clock.call_at(clock.now() + REPLY_GRACE_MS, self._not_stopped, step, error)
 
-    def _not_stopped(self, step: LiveStep, error: dict[str, Any]) -> None:
+    def _not_stopped(self, step: OpenStep, error: dict[str, Any]) -> None:
         """The callback blocks the worker, so it can't be cancelled: the attempt failed, and the worker has to go."""
         execution = self._execution
         self._fail(step, error, True, None, None, None)
         execution.lose(ev.EVICTED)
 
-    def _over_wall(self, step: LiveStep, wall: int) -> None:
+    def _over_wall(self, step: OpenStep, wall: int) -> None:
         execution = self._execution
         row = execution.row
         error = {**messages.attempt_time(wall // 1000, step.key, row.workflow), "line": step.line}
         execution.services.counts.limit(
-            messages.wall_of(row.workflow), whose(row), instance=row.key, what=error["message"]
+            messages.wall_of(row.workflow), owner_of_limit(row), instance=row.key, what=error["message"]
         )
         self._stop(step, error)
 
     def _fail(
         self,
-        step: LiveStep,
+        step: OpenStep,
         error: dict[str, Any],
         retryable: bool,
         computed: int | None,
@@ -261,7 +263,7 @@ class Attempts:
             "attempt": step.attempt,
             "error": error,
             **_took(took),
-            **faults.noted(step.broken),
+            **faults.break_noted(step.broken),
         }
         errored = NewEvent(ev.ATTEMPT_ERRORED, data, step.key)
         if retryable and step.failures <= step.config["retries"]["limit"]:
@@ -272,19 +274,19 @@ class Attempts:
             step.timer = execution.services.clock.call_at(due, self._due, step)
             execution.pipeline.add(errored, then=lambda committed: execution.attempt_over())
             return
-        failed = NewEvent(ev.STEP_ERRORED, {"error": error, **clocked(clock)}, step.key)
+        failed = NewEvent(ev.STEP_ERRORED, {"error": error, **clock_field(clock)}, step.key)
         reply = frames.encode({"op": "error", "step": step.key, "error": error, "clock": clock})
         execution.pipeline.add(errored, failed, then=lambda committed: execution.attempt_over(), ack=reply)
 
-    def _over(self, step: LiveStep) -> None:
+    def _over(self, step: OpenStep) -> None:
         step.stop_timer()
         if step.status == open_steps.RUNNING:
             self.running -= 1
-            self._execution.processor.progress()
+            self._execution.cpu_watchdog.progress()
         step.status = open_steps.OVER
 
 
-def clocked(clock: int | None) -> dict[str, int]:
+def clock_field(clock: int | None) -> dict[str, int]:
     """What stands in an event of the workflow's clock, in microseconds."""
     return {} if clock is None else {"clock_us": clock}
 

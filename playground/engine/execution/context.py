@@ -12,12 +12,12 @@ from typing import Any, Protocol
 from playground.engine.clock import Clock
 from playground.engine.code.sources import Sources
 from playground.engine.execution.budget import Budget
-from playground.engine.execution.open_steps import LiveStep
+from playground.engine.execution.open_steps import OpenStep
 from playground.engine.execution.pipeline import Pipeline
-from playground.engine.limits import SharedCounts, StoredPerDay, Unwritten
-from playground.engine.metrics import Counts
+from playground.engine.limits import SharedCounts, StoredPerDay, UncommittedWrites
+from playground.engine.metrics import EngineMetrics
 from playground.engine.queues import LimitsOfTenants
-from playground.sandbox.channel import FrameChannel, Turns
+from playground.sandbox.channel import FairReading, FrameChannel
 from playground.sandbox.pool import Sandbox, Worker
 from playground.settings import Settings
 from playground.store.protocol import Committed, Decider, Store
@@ -38,11 +38,11 @@ class Services:
     log: Log
     sources: Sources
     stored: StoredPerDay
-    counts: Counts
+    counts: EngineMetrics
     tenant_limits: LimitsOfTenants
     shared: SharedCounts
-    turns: Turns = field(default_factory=Turns)
-    unwritten: Unwritten = field(default_factory=Unwritten)
+    turns: FairReading = field(default_factory=FairReading)
+    unwritten: UncommittedWrites = field(default_factory=UncommittedWrites)
 
     def limit(self, row: InstanceRow, name: str) -> Any:
         """A limit of this instance: its own where it has one, else the setting."""
@@ -61,7 +61,7 @@ KILL_MOMENTS = (NOW, DURING_STEP, BEFORE_COMMIT, NEVER)
 REPLY_GRACE_MS = 5_000  # time a worker has to stop an attempt that is over its time
 
 
-class Conversation(Protocol):
+class ExecutionContext(Protocol):
     """One worker's conversation, from its first frame to the event that says how it ended.
 
     `calls` are under way on this side, `kill_at` is the moment of an armed kill. `closing`: nothing more is heard.
@@ -70,7 +70,7 @@ class Conversation(Protocol):
 
     services: Services
     row: InstanceRow
-    steps: dict[StepKey, LiveStep]
+    steps: dict[StepKey, OpenStep]
     pipeline: Pipeline
     budget: Budget
     channel: FrameChannel | None

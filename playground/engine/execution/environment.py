@@ -14,9 +14,9 @@ from playground.engine.bindings.binding import Binding, CallContext, CallLimits,
 from playground.engine.bindings.secrets import Secrets
 from playground.engine.code.metadata import TENANT
 from playground.engine.code.sources import Code
-from playground.engine.execution.context import Conversation
-from playground.engine.execution.watchdog import Idleness
-from playground.engine.metrics import whose
+from playground.engine.execution.context import ExecutionContext
+from playground.engine.execution.watchdog import IdleTimeout
+from playground.engine.metrics import owner_of_limit
 from playground.engine.redaction import Redactor, name_refused
 from playground.sandbox import frames
 from playground.store.rows import InstanceRow
@@ -66,10 +66,10 @@ def described(env: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-class Calling(Conversation, Protocol):
+class Calling(ExecutionContext, Protocol):
     """An execution whose worker may make calls."""
 
-    idleness: Idleness
+    idle_timeout: IdleTimeout
 
 
 class ExecutionEnvironment:
@@ -156,13 +156,13 @@ class ExecutionEnvironment:
             answer["error"] = _told(refused)
             if "setting" in refused.details:
                 row = execution.row
-                execution.services.counts.limit(refused.details["setting"], whose(row), instance=row.key)
+                execution.services.counts.limit(refused.details["setting"], owner_of_limit(row), instance=row.key)
         finally:
             execution.calls -= 1
             self._in_flight[self._counted(frame.binding)] -= 1
         if not execution.closing:
             execution.send(answer)
-            execution.idleness.consider()
+            execution.idle_timeout.consider()
 
     def _limits(self, name: str) -> "_Limits":
         """The limits of a binding, its own before the settings'."""

@@ -16,19 +16,19 @@ from typing import Any
 
 from playground.engine import messages, operations
 from playground.engine.execution import open_steps, pipeline
-from playground.engine.execution.attempts import Answers, Attempts
+from playground.engine.execution.attempts import Acknowledgements, Attempts
 from playground.engine.execution.budget import Budget
 from playground.engine.execution.context import Services
 from playground.engine.execution.environment import ExecutionEnvironment
 from playground.engine.execution.faults import Breaks, Chaos
-from playground.engine.execution.frame_handlers import hear
-from playground.engine.execution.open_steps import LiveStep
+from playground.engine.execution.frame_handlers import handle_frame
+from playground.engine.execution.open_steps import OpenStep
 from playground.engine.execution.pipeline import Pipeline
 from playground.engine.execution.rollback import Rollback
 from playground.engine.execution.start import Start
-from playground.engine.execution.waits import Suspensions
-from playground.engine.execution.watchdog import Ending, Idleness, Processor
-from playground.engine.metrics import whose
+from playground.engine.execution.waits import Waits
+from playground.engine.execution.watchdog import CpuWatchdog, IdleTimeout, WorkerExit
+from playground.engine.metrics import owner_of_limit
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
 from playground.sandbox.pool import Worker
@@ -50,22 +50,22 @@ class Execution:
     def __init__(self, services: Services, row: InstanceRow, on_idle: Callable[[], None]) -> None:
         self.services, self.row, self.on_idle = services, row, on_idle
         self.budget = Budget(services.limit, services.stored, row)
-        self.steps: dict[StepKey, LiveStep] = {}
+        self.steps: dict[StepKey, OpenStep] = {}
         self.attempts = Attempts(self)
         self.breaks = Breaks(self)
         self.chaos = Chaos(self)
-        self.suspensions = Suspensions(self)
+        self.waits = Waits(self)
         self.rollback = Rollback(self)
-        self.idleness = Idleness(self)
-        self.processor = Processor(self)
+        self.idle_timeout = IdleTimeout(self)
+        self.cpu_watchdog = CpuWatchdog(self)
         self.bindings = ExecutionEnvironment(self)
-        self.ending = Ending(self)
-        self.answers = Answers(self)
+        self.worker_exit = WorkerExit(self)
+        self.acknowledgements = Acknowledgements(self)
         self.pipeline = Pipeline(
             services.store,
             row,
             services.clock.now,
-            acknowledge=self.answers.acknowledge,
+            acknowledge=self.acknowledgements.acknowledge,
             heard=self.hear,
             failed=self._commit_failed,
         )
@@ -84,7 +84,7 @@ class Execution:
     @property
     def idle(self) -> bool:
         """Whether the worker has nothing but durable waits left."""
-        return self.idleness.since is not None and not self.closing
+        return self.idle_timeout.since is not None and not self.closing
 
     @property
     def journal_events(self) -> int:
@@ -102,7 +102,7 @@ class Execution:
             or self.pipeline.is_behind
             or self.rollback.attempt_open
         )
-        return bool(owed) or self.ending.near or self.attempts.running > 0
+        return bool(owed) or self.worker_exit.near or self.attempts.running > 0
 
     def open_attempt(self, key: StepKey) -> int | None:
         """The attempt of a step, or of its rollback handler, that runs now."""
@@ -138,7 +138,7 @@ class Execution:
             self._silence()
         if epilogue is not None:
             await self.pipeline.drain()
-            self.pipeline.decide(epilogue, lambda committed: self.ending.over(committed.row), lambda error: None)
+            self.pipeline.decide(epilogue, lambda committed: self.worker_exit.over(committed.row), lambda error: None)
         await self.pipeline.close()
         # Its parts know one another, so that what they hold would stay until the next collection of garbage.
         self.steps.clear()
@@ -148,7 +148,7 @@ class Execution:
     def finish(self, *events: NewEvent) -> None:
         """The execution has ended as it should: commit these, then let the worker go."""
         self.closing = True
-        self.ending.reason = next(
+        self.worker_exit.reason = next(
             (event.data["reason"] for event in events if event.type == ev.EXECUTION_ENDED), ev.COMPLETED
         )
         self.pipeline.add(*self.budget.logs.truncated(), *events, then=lambda committed: self.settle(None))
@@ -162,19 +162,19 @@ class Execution:
         where = f'while step "{running.key.label}" ran' if running is not None else "outside any step"
         setting = setting or messages.setting_of(what)
         error = {**messages.limit(what, where, setting), "line": running.line if running is not None else None}
-        self.services.counts.limit(setting, whose(self.row), instance=self.row.key, what=what)
+        self.services.counts.limit(setting, owner_of_limit(self.row), instance=self.row.key, what=what)
         self.end_with(error)
 
     def end_with(self, error: dict[str, Any]) -> None:
         """The worker did what it may not: the instance ends with this error."""
-        self.ending.reason = ev.LIMIT
+        self.worker_exit.reason = ev.LIMIT
         if self.worker is not None:
             self.worker.kill()
         self.settle(operations.break_limit(error))
 
     def lose(self, reason: str) -> None:
         """The worker is gone, or must go, and the instance goes on in another execution."""
-        self.ending.reason = reason
+        self.worker_exit.reason = reason
         self.settle(operations.lose_worker(reason, self.services.settings.worker_losses))
 
     def settle(self, epilogue: Decider | None) -> None:
@@ -194,8 +194,8 @@ class Execution:
             self.channel.close()
         if self.worker is not None:
             self.worker.close()
-        self.idleness.close()
-        self.processor.close()
+        self.idle_timeout.close()
+        self.cpu_watchdog.close()
         self.rollback.close()
         for step in self.steps.values():
             step.stop_timer()
@@ -232,7 +232,7 @@ class Execution:
             if event.type in ENDS:
                 # For its own sake: a kill, or a take-over.
                 if event.type == ev.EXECUTION_ENDED and place == len(events):
-                    self.ending.reason = event.data["reason"]
+                    self.worker_exit.reason = event.data["reason"]
                 self.settle(None)
             elif event.type in (ev.CODE_CHANGED, ev.WORKFLOW_MIGRATED):
                 if self.channel is not None:  # its start was not in the journal yet, so that nobody ended it
@@ -240,7 +240,7 @@ class Execution:
             else:
                 self.take(event)
         if not self.closing:
-            self.idleness.consider()
+            self.idle_timeout.consider()
 
     def drop(self, told: Mapping[str, Any] | None = None) -> None:
         """SIGKILL and read nothing more: what was sent and not handled is lost with the worker.
@@ -299,15 +299,15 @@ class Execution:
 
     def send(self, *messages: dict[str, Any]) -> None:
         """Send frames to the worker, which is not idle from then on."""
-        self.idleness.stirred()
+        self.idle_timeout.stirred()
         if self.channel is not None:
             self.channel.send(*messages)
 
     def attempt_over(self) -> None:
         """An attempt has ended and is committed: a pause may now take effect, or the worker may have fallen idle."""
-        self.idleness.stirred()
+        self.idle_timeout.stirred()
         self._pause_if_idle()
-        self.idleness.consider()
+        self.idle_timeout.consider()
 
     def apply(self, committed: Committed) -> None:
         """Take what a decider's events mean for this execution.
@@ -320,12 +320,12 @@ class Execution:
         if committed.row.owner is None:
             self.settle(None)
         else:
-            self.idleness.consider()
+            self.idle_timeout.consider()
 
     def take(self, event: Event) -> None:
         """Do what a committed event asks for."""
         if event.step is not None:
-            self.suspensions.apply(event)
+            self.waits.apply(event)
         elif event.type == ev.WORKFLOW_WAITING_FOR_PAUSE:
             self._hold(True)
             self._pause_if_idle()
@@ -347,8 +347,8 @@ class Execution:
         self.pausing = held
         self.send({"op": "hold", "held": held})
         if not held:
-            self.answers.release()
-            self.suspensions.rearm()
+            self.acknowledgements.release()
+            self.waits.rearm()
 
     def said(self, batch: Sequence[tuple[frames.Said, int]]) -> None:
         """The worker has sent frames, each with its bytes."""
@@ -356,7 +356,7 @@ class Execution:
             if self.closing:
                 return
             self.budget.said(size)
-            hear(self, frame, size)
+            handle_frame(self, frame, size)
         too_much = self.budget.bill(self.row)
         if too_much is not None and not self.closing:
             self.break_limit(too_much, "stored_per_day")

@@ -21,7 +21,7 @@ from typing import Any
 
 from playground.engine import messages
 from playground.engine.execution import open_steps
-from playground.engine.execution.context import Conversation
+from playground.engine.execution.context import ExecutionContext
 from playground.sandbox import frames
 from playground.store.encoding import stored
 from playground.store.protocol import Decider, Snapshot
@@ -50,7 +50,7 @@ class NewBreak:
     value: Any = None
 
 
-async def asked(new: NewBreak) -> NewEvent:
+async def break_asked_for(new: NewBreak) -> NewEvent:
     """The event that sets or clears a break.
 
     Raises:
@@ -86,9 +86,11 @@ def set_or_clear(event: NewEvent) -> Decider:
                 f'Instance "{row.id}" has ended ({row.status}). Restart it with `breaks`: then they are set before it '
                 "runs."
             )
-        if event.type == ev.BREAK_CLEARED and len(_after(of(row.injected), event)) == len(of(row.injected)):
+        if event.type == ev.BREAK_CLEARED and len(_after(breaks_of(row.injected), event)) == len(
+            breaks_of(row.injected)
+        ):
             return []
-        check_room(of(row.injected), [event])
+        check_room(breaks_of(row.injected), [event])
         return [event]
 
     return decide
@@ -102,20 +104,20 @@ def check_room(before: Sequence[Break], events: Sequence[NewEvent]) -> None:
         raise CannotBreak(f"An instance can have {breaks.MOST} breaks at once. Clear some first.")
 
 
-def of(injected: Mapping[str, Any] | None) -> Sequence[Break]:
+def breaks_of(injected: Mapping[str, Any] | None) -> Sequence[Break]:
     """The breaks that a row holds."""
     found: Sequence[Break] = (injected or {}).get("breaks", ())
     return found
 
 
 def _after(before: Sequence[Break], event: NewEvent) -> list[Break]:
-    return breaks.after(before, event.type, 0, event.data)
+    return breaks.breaks_after(before, event.type, 0, event.data)
 
 
 class Breaks:
     """The breaks that one execution knows of, and what its worker was given of them."""
 
-    def __init__(self, execution: Conversation) -> None:
+    def __init__(self, execution: ExecutionContext) -> None:
         self._execution = execution
         self._now: list[Break] = []
         self._given: dict[int, Break] = {}
@@ -123,7 +125,7 @@ class Breaks:
 
     def begin(self, injected: Mapping[str, Any] | None) -> None:
         """Take them from the row that the execution starts from."""
-        self._now = list(of(injected))
+        self._now = list(breaks_of(injected))
 
     def frame(self) -> list[Break]:
         """The breaks as the worker is to know them: it subtracts what it has claimed by itself."""
@@ -134,7 +136,7 @@ class Breaks:
 
     def apply(self, event: Event) -> None:
         """Take in that one was set or cleared, and tell the worker."""
-        self._now = breaks.after(self._now, event.type, event.seq, event.data)
+        self._now = breaks.breaks_after(self._now, event.type, event.seq, event.data)
         self._tell()
 
     def claimed(self, frame: frames.Do) -> Break | None:
@@ -157,14 +159,14 @@ class Breaks:
 
     def of_next(self, step: StepKey) -> Break | None:
         """The break that the next attempt of a step falls under, which is used once more."""
-        found = breaks.find(self._now, step.name, step.count)
+        found = breaks.find_break(self._now, step.name, step.count)
         if found is not None:
             self._use(found)
             self._tell()
         return found
 
     def _use(self, found: Break) -> None:
-        self._now = breaks.after(self._now, ev.ATTEMPT_STARTED, 0, {"break": found["id"]})
+        self._now = breaks.breaks_after(self._now, ev.ATTEMPT_STARTED, 0, {"break": found["id"]})
 
     def _tell(self) -> None:
         execution = self._execution
@@ -172,14 +174,14 @@ class Breaks:
             execution.send({"op": "breaks", "breaks": self.frame()})
 
 
-def noted(broken: Break | None, *, begins: bool = False) -> dict[str, Any]:
+def break_noted(broken: Break | None, *, begins: bool = False) -> dict[str, Any]:
     """What stands in an attempt's events when it falls under a break."""
     if broken is None:
         return {}
     return {"injected": broken["how"], **({"break": broken["id"]} if begins else {})}
 
 
-def result(broken: Break | None, value: Any) -> Any:
+def broken_result(broken: Break | None, value: Any) -> Any:
     """The result of an attempt that has one.
 
     Raises:
@@ -192,7 +194,7 @@ def result(broken: Break | None, value: Any) -> Any:
     raise frames.ProtocolError("the worker has a result of an attempt that was made to fail")
 
 
-def failure(broken: Break | None, timeout: int, error: dict[str, Any], retryable: bool) -> dict[str, Any]:
+def broken_failure(broken: Break | None, timeout: int, error: dict[str, Any], retryable: bool) -> dict[str, Any]:
     """The error of an attempt that failed; one that may not be tried again is that of the step's own delay function."""
     if broken is None or not retryable:
         return error
@@ -207,7 +209,7 @@ class Chaos:
     `virtual`: sleeps, retries and waits end at once; without a plan nothing of all this happens.
     """
 
-    def __init__(self, execution: Conversation) -> None:
+    def __init__(self, execution: ExecutionContext) -> None:
         self._execution = execution
         self._before: int | None = None
         self._commits = 0
@@ -248,12 +250,12 @@ class Chaos:
         return True
 
 
-def commits(steps: int) -> int:
+def commits_of_steps(steps: int) -> int:
     """How many commits a run with so many `do`s made that a worker may be killed before."""
     return steps + 1
 
 
-def spread(made: int, most: int) -> list[int]:
+def spread_over_commits(made: int, most: int) -> list[int]:
     """The commits to kill before: all, or as many as may be, evenly spread with the first and the last among them."""
     if made <= most:
         return list(range(1, made + 1))

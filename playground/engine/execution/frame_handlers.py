@@ -8,13 +8,13 @@ from msgspec.structs import replace
 from playground.engine import messages
 from playground.engine.execution import open_steps
 from playground.engine.execution.attempts import Attempts
-from playground.engine.execution.context import Conversation
+from playground.engine.execution.context import ExecutionContext
 from playground.engine.execution.environment import ExecutionEnvironment
 from playground.engine.execution.faults import Chaos
 from playground.engine.execution.rollback import Rollback
-from playground.engine.execution.waits import Suspensions
-from playground.engine.execution.watchdog import Ending, Idleness
-from playground.engine.metrics import whose
+from playground.engine.execution.waits import Waits
+from playground.engine.execution.watchdog import IdleTimeout, WorkerExit
+from playground.engine.metrics import owner_of_limit
 from playground.sandbox import frames
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
@@ -24,33 +24,33 @@ _TALK = (frames.Log, frames.Idle)  # what a worker that gets nowhere may say for
 LOG_FLOOD_BYTES = 64 * 1024 * 1024  # a worker that prints more than this past its budget is ended
 
 
-class Hearing(Conversation, Protocol):
+class Handling(ExecutionContext, Protocol):
     """An execution that hears its worker."""
 
     attempts: Attempts
     bindings: ExecutionEnvironment
     chaos: Chaos
     diverged: bool
-    ending: Ending
-    idleness: Idleness
+    worker_exit: WorkerExit
+    idle_timeout: IdleTimeout
     rollback: Rollback
-    suspensions: Suspensions
+    waits: Waits
 
 
-def hear(execution: Hearing, frame: frames.Said, size: int) -> None:
+def handle_frame(execution: Handling, frame: frames.Said, size: int) -> None:
     """Act on one frame of `size` bytes."""
     handler = _HANDLERS.get(type(frame))
     if handler is None:
         execution.break_limit(f"protocol: the worker sent a frame that is out of place ({type(frame).__name__})")
         return
     if not isinstance(frame, _TALK):
-        execution.idleness.heard()
+        execution.idle_timeout.heard()
     refused = execution.bindings.name_refusal(frame)
     if refused is not None:
         execution.end_with(refused)
         return
     if not isinstance(frame, _UNCOUNTED):
-        execution.ending.progress = True
+        execution.worker_exit.progress = True
         execution.budget.owe(size)
         if execution.journal_events > execution.budget.most_events:
             execution.break_limit(f"journal: the limit of {execution.budget.most_events:,} events has been reached")
@@ -58,12 +58,12 @@ def hear(execution: Hearing, frame: frames.Said, size: int) -> None:
     handler(execution, frame, size)
 
 
-def _log(execution: Hearing, frame: frames.Log, size: int) -> None:
+def _log(execution: Handling, frame: frames.Log, size: int) -> None:
     logs = execution.budget.logs
     dropped = logs.dropped
     event, weight = logs.take(frame)
     if logs.dropped and not dropped:
-        execution.services.counts.limit("log_bytes", whose(execution.row), instance=execution.row.key)
+        execution.services.counts.limit("log_bytes", owner_of_limit(execution.row), instance=execution.row.key)
     if event is not None:
         execution.budget.owe(weight)
         execution.pipeline.add_log(event, weight)
@@ -73,7 +73,7 @@ def _log(execution: Hearing, frame: frames.Log, size: int) -> None:
         )
 
 
-def _do(execution: Hearing, frame: frames.Do, size: int) -> None:
+def _do(execution: Handling, frame: frames.Do, size: int) -> None:
     execution.budget.dos += 1
     most = execution.services.limit(execution.row, "step_limit")
     if execution.budget.dos > most:
@@ -90,7 +90,7 @@ def _do(execution: Hearing, frame: frames.Do, size: int) -> None:
         execution.attempts.start(frame)
 
 
-def _lies_in_known(execution: Hearing, frame: frames.Do | frames.Sleep | frames.Wait) -> bool:
+def _lies_in_known(execution: Handling, frame: frames.Do | frames.Sleep | frames.Wait) -> bool:
     """Whether the step in whose callback this one was called has begun; a worker that says another thing is ended."""
     parent = frames.key(frame.step).parent
     if parent is None or (parent.kind == ev.DO and parent in execution.steps):
@@ -99,14 +99,14 @@ def _lies_in_known(execution: Hearing, frame: frames.Do | frames.Sleep | frames.
     return False
 
 
-def _suspend(execution: Hearing, frame: Any, size: int) -> None:
+def _suspend(execution: Handling, frame: Any, size: int) -> None:
     if _lies_in_known(execution, frame):
         execution.hear_clock(frame.clock)
-        begin = execution.suspensions.sleep if isinstance(frame, frames.Sleep) else execution.suspensions.wait
+        begin = execution.waits.sleep if isinstance(frame, frames.Sleep) else execution.waits.wait
         begin(frame)
 
 
-def _diverged(execution: Hearing, frame: frames.Diverged, size: int) -> None:
+def _diverged(execution: Handling, frame: frames.Diverged, size: int) -> None:
     steps = [frames.key(step) for step in frame.steps]
     if execution.diverged or any(step not in execution.steps for step in steps):
         execution.break_limit("protocol: steps that the journal does not hold were not called again")
@@ -115,7 +115,7 @@ def _diverged(execution: Hearing, frame: frames.Diverged, size: int) -> None:
     execution.pipeline.add(NewEvent(ev.REPLAY_DIVERGED, {"steps": [step.as_json() for step in steps]}))
 
 
-def _resume(execution: Hearing, frame: frames.Resume, size: int) -> None:
+def _resume(execution: Handling, frame: frames.Resume, size: int) -> None:
     step = execution.steps.get(frames.key(frame.step))
     if step is None or step.status != open_steps.RETRYING or step.timer is not None:
         execution.break_limit("protocol: the worker resumed a step that does not wait")
@@ -123,7 +123,7 @@ def _resume(execution: Hearing, frame: frames.Resume, size: int) -> None:
         execution.attempts.resume(step)
 
 
-def _done(execution: Hearing, frame: frames.Done, size: int) -> None:
+def _done(execution: Handling, frame: frames.Done, size: int) -> None:
     services, row = execution.services, execution.row
     most = services.limit(row, "value_bytes")
     if size > most and frames.size_of(frame.value) > most:
@@ -137,7 +137,7 @@ def _done(execution: Hearing, frame: frames.Done, size: int) -> None:
         execution.attempts.done(frame)
 
 
-def _stores(execution: Hearing, size: int) -> bool:
+def _stores(execution: Handling, size: int) -> bool:
     """Count what goes into the journal; False when it is more than the instance may hold."""
     execution.budget.stored_bytes += size
     most = execution.services.limit(execution.row, "instance_bytes")
@@ -147,14 +147,14 @@ def _stores(execution: Hearing, size: int) -> bool:
     return True
 
 
-def _fail(execution: Hearing, frame: frames.Fail, size: int) -> None:
+def _fail(execution: Handling, frame: frames.Fail, size: int) -> None:
     if not _stores(execution, size):
         return
     frame = _in_words(execution, frame)
     (execution.rollback if frame.rollback else execution.attempts).failed(frame)
 
 
-def _in_words(execution: Hearing, frame: Any) -> Any:
+def _in_words(execution: Handling, frame: Any) -> Any:
     """A frame whose error, if it is that memory has run out, says how much there is and what to do."""
     if frame.error.name != MemoryError.__name__ or frame.error.message:
         return frame
@@ -162,7 +162,7 @@ def _in_words(execution: Hearing, frame: Any) -> Any:
     return replace(frame, error=replace(frame.error, message=said))
 
 
-def _finish(execution: Hearing, frame: frames.Finish, size: int) -> None:
+def _finish(execution: Handling, frame: frames.Finish, size: int) -> None:
     most = execution.services.limit(execution.row, "value_bytes")
     if size > most and frames.size_of(frame.output) > most:
         execution.break_limit(f"output: more than {most:,} bytes")
@@ -175,11 +175,13 @@ def _finish(execution: Hearing, frame: frames.Finish, size: int) -> None:
         execution.finish(*execution.attempts.closed(), ended, NewEvent(ev.WORKFLOW_COMPLETED, {"output": frame.output}))
 
 
-def _crash(execution: Hearing, frame: frames.Crash, size: int) -> None:
+def _crash(execution: Handling, frame: frames.Crash, size: int) -> None:
     if execution.rollback.running or execution.chaos.strikes(None):
         return
     if frame.error.name == MemoryError.__name__:
-        execution.services.counts.limit("worker_memory_bytes", whose(execution.row), instance=execution.row.key)
+        execution.services.counts.limit(
+            "worker_memory_bytes", owner_of_limit(execution.row), instance=execution.row.key
+        )
     error = frames.plain(_in_words(execution, frame).error)
     closed = execution.attempts.closed()
     if not frame.error.fatal and execution.rollback.wanted():
@@ -189,8 +191,8 @@ def _crash(execution: Hearing, frame: frames.Crash, size: int) -> None:
         execution.finish(*closed, ended, NewEvent(ev.WORKFLOW_ERRORED, {"error": error}))
 
 
-def _idle(execution: Hearing, frame: frames.Idle, size: int) -> None:
-    if not execution.idleness.said(frame.seen):
+def _idle(execution: Handling, frame: frames.Idle, size: int) -> None:
+    if not execution.idle_timeout.said(frame.seen):
         return
     execution.hear_clock(frame.clock)
     if (
@@ -200,10 +202,10 @@ def _idle(execution: Hearing, frame: frames.Idle, size: int) -> None:
         and not execution.calls
     ):
         execution.rollback.collected()
-    execution.idleness.consider()
+    execution.idle_timeout.consider()
 
 
-_HANDLERS: dict[type, Callable[[Hearing, Any, int], None]] = {
+_HANDLERS: dict[type, Callable[[Handling, Any, int], None]] = {
     frames.Do: _do,
     frames.Resume: _resume,
     frames.Done: _done,
@@ -212,8 +214,8 @@ _HANDLERS: dict[type, Callable[[Hearing, Any, int], None]] = {
     frames.Collected: lambda execution, frame, size: execution.rollback.said_collected(),
     frames.Sleep: _suspend,
     frames.Wait: _suspend,
-    frames.Cancel: lambda execution, frame, size: execution.suspensions.give_up(frame),
-    frames.Released: lambda execution, frame, size: execution.suspensions.released(frame),
+    frames.Cancel: lambda execution, frame, size: execution.waits.give_up(frame),
+    frames.Released: lambda execution, frame, size: execution.waits.released(frame),
     frames.Diverged: _diverged,
     frames.Finish: _finish,
     frames.Crash: _crash,

@@ -31,7 +31,7 @@ def _none() -> Mapping[str, Any]:
 
 
 @dataclass(slots=True)
-class LiveStep:
+class OpenStep:
     """One step: `failures` counts attempts that failed by themselves, `until` is a deadline in epoch milliseconds."""
 
     key: StepKey
@@ -61,15 +61,15 @@ class LiveStep:
             self.timer = None
 
 
-ENDED = LiveStep(StepKey(SLEEP, "", 0), OVER)
+ENDED = OpenStep(StepKey(SLEEP, "", 0), OVER)
 """Stands for every sleep and wait that has ended and of which the code knows: one may sleep thousands of times, and
 nothing more is asked of those.
 """
-ENDED_DO = LiveStep(StepKey(DO, "", 0), OVER)
+ENDED_DO = OpenStep(StepKey(DO, "", 0), OVER)
 """The same of every `do` that had ended before this execution began and has no handler."""
 
 
-def from_snapshot(snapshot: History) -> dict[StepKey, LiveStep]:
+def from_snapshot(snapshot: History) -> dict[StepKey, OpenStep]:
     """The steps an execution begins with, in the order they started."""
     rows = sorted(snapshot.steps.values(), key=lambda row: row.started_seq)
     return {row.key: _live(row) for row in rows}
@@ -119,11 +119,11 @@ def retry_delay(config: Mapping[str, Any], failures: int, computed: int | None) 
     return configs.backed_off(retries["backoff"], base, failures)
 
 
-def _live(row: StepRow) -> LiveStep:
+def _live(row: StepRow) -> OpenStep:
     if row.is_over and row.rollback is None:
         return ENDED_DO if row.key.kind == DO else ENDED
     status = OVER if row.is_over or row.status == STEP_CANCELLED else OPEN if row.status == STEP_OPEN else RETRYING
-    return LiveStep(
+    return OpenStep(
         key=row.key,
         status=status,
         line=row.line,

@@ -9,12 +9,12 @@ from typing import Any, Protocol
 from playground.engine import messages
 from playground.engine.clock import Timer
 from playground.engine.execution import open_steps
-from playground.engine.execution.context import REPLY_GRACE_MS, Conversation
+from playground.engine.execution.context import REPLY_GRACE_MS, ExecutionContext
 from playground.engine.execution.environment import ExecutionEnvironment
 from playground.engine.execution.faults import Chaos
-from playground.engine.execution.open_steps import LiveStep
-from playground.engine.execution.watchdog import Idleness
-from playground.engine.metrics import whose
+from playground.engine.execution.open_steps import OpenStep
+from playground.engine.execution.watchdog import IdleTimeout
+from playground.engine.metrics import owner_of_limit
 from playground.sandbox import frames
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
@@ -23,12 +23,12 @@ PENDING = "pending"
 UNFINISHED = (PENDING, "running", "retrying")
 
 
-class RollingBack(Conversation, Protocol):
+class RollingBack(ExecutionContext, Protocol):
     """An execution that may come to roll back."""
 
     bindings: ExecutionEnvironment
     chaos: Chaos
-    idleness: Idleness
+    idle_timeout: IdleTimeout
 
 
 class Rollback:
@@ -38,7 +38,7 @@ class Rollback:
         self._execution = execution
         self._error: dict[str, Any] | None = None
         self._timer: Timer | None = None
-        self._current: LiveStep | None = None
+        self._current: OpenStep | None = None
         self.running = False
         self.collecting = self._replaying = False
         self.attempt_open = False
@@ -117,7 +117,7 @@ class Rollback:
         else:
             self._attempt(step)
 
-    def _attempt(self, step: LiveStep) -> None:
+    def _attempt(self, step: OpenStep) -> None:
         execution = self._execution
         if execution.closing:
             return
@@ -144,35 +144,35 @@ class Rollback:
         else:
             self._timer = clock.call_at(clock.now() + wall, self._over_wall, step, wall)
 
-    def _open(self, frame: Any) -> LiveStep | None:
+    def _open(self, frame: Any) -> OpenStep | None:
         step = self._current
         if step is None or frames.key(frame.step) != step.key or frame.attempt > step.rollback_attempt:
             self._execution.break_limit("protocol: an outcome for a rollback that never began")
             return None
         return step if self.attempt_open and frame.attempt == step.rollback_attempt else None
 
-    def _cancel(self, step: LiveStep, error: dict[str, Any]) -> None:
+    def _cancel(self, step: OpenStep, error: dict[str, Any]) -> None:
         """A handler is over its time: the worker is to cancel it, and says that it failed."""
         self._execution.send({"op": "rollback_timeout", "step": step.key, "message": error["message"]})
         clock = self._execution.services.clock
         self._timer = clock.call_at(clock.now() + REPLY_GRACE_MS, self._not_cancelled, step, error)
 
-    def _not_cancelled(self, step: LiveStep, error: dict[str, Any]) -> None:
+    def _not_cancelled(self, step: OpenStep, error: dict[str, Any]) -> None:
         """The handler blocks the worker: the attempt failed, and the worker has to go."""
         self._fail(step, error, True, None)
         if not self._execution.closing:
             self._execution.lose(ev.EVICTED)
 
-    def _over_wall(self, step: LiveStep, wall: int) -> None:
+    def _over_wall(self, step: OpenStep, wall: int) -> None:
         execution = self._execution
         row = execution.row
         error = dict(messages.attempt_time(wall // 1000, step.key, row.workflow, "was rolled back"))
         execution.services.counts.limit(
-            messages.wall_of(row.workflow), whose(row), instance=row.key, what=error["message"]
+            messages.wall_of(row.workflow), owner_of_limit(row), instance=row.key, what=error["message"]
         )
         self._cancel(step, error)
 
-    def _fail(self, step: LiveStep, error: dict[str, Any], retryable: bool, computed: int | None) -> None:
+    def _fail(self, step: OpenStep, error: dict[str, Any], retryable: bool, computed: int | None) -> None:
         execution = self._execution
         self._stop_timer()
         self.attempt_open = False
@@ -187,15 +187,15 @@ class Rollback:
         data["retry_delay_ms"] = delay
         clock = execution.services.clock
         step.rollback, step.rollback_until = "retrying", clock.now() + delay
-        execution.pipeline.add(errored, then=lambda committed: execution.idleness.consider())
+        execution.pipeline.add(errored, then=lambda committed: execution.idle_timeout.consider())
         self._timer = clock.call_at(self._due(step), self._attempt, step)
 
-    def _stop(self, step: LiveStep, error: Any, *events: NewEvent) -> None:
+    def _stop(self, step: OpenStep, error: Any, *events: NewEvent) -> None:
         self._over(step, "errored")
         failed = NewEvent(ev.ROLLBACK_STEP_ERRORED, {"error": error}, step.key)
         self._end(*events, failed, NewEvent(ev.ROLLBACK_ERRORED, {"error": error}))
 
-    def _over(self, step: LiveStep, status: str) -> None:
+    def _over(self, step: OpenStep, status: str) -> None:
         self._stop_timer()
         self.attempt_open = False
         step.rollback = status
@@ -208,7 +208,7 @@ class Rollback:
         )
         self._execution.finish(*events, NewEvent(ev.EXECUTION_ENDED, {"reason": ev.COMPLETED}), last)
 
-    def _due(self, step: LiveStep) -> int:
+    def _due(self, step: OpenStep) -> int:
         now = self._execution.services.clock.now()
         return now if step.rollback_until is None or self._execution.chaos.virtual else step.rollback_until
 

@@ -17,13 +17,13 @@ from msgspec.structs import replace
 from playground.engine import messages
 from playground.engine.code.sources import Code, NotRegistered
 from playground.engine.execution import open_steps
-from playground.engine.execution.attempts import Answers
-from playground.engine.execution.context import Conversation, Services
+from playground.engine.execution.attempts import Acknowledgements
+from playground.engine.execution.context import ExecutionContext, Services
 from playground.engine.execution.environment import ExecutionEnvironment, described
 from playground.engine.execution.faults import Breaks, Chaos
 from playground.engine.execution.rollback import Rollback
-from playground.engine.execution.watchdog import Ending, Idleness, Processor
-from playground.engine.metrics import whose
+from playground.engine.execution.watchdog import CpuWatchdog, IdleTimeout, WorkerExit
+from playground.engine.metrics import owner_of_limit
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
 from playground.sandbox.pool import Worker
@@ -38,7 +38,7 @@ LIMITS = ("value_bytes", "step_limit")  # which the worker keeps too, so that it
 # What the worker is to do.
 RUN = "run"
 ROLLBACK = "rollback"
-FIT = "fit"  # replay only: see engine/code/code_change.py
+DRY_RUN = "fit"  # replay only: see engine/code/code_change.py
 
 
 def first_frame(
@@ -107,7 +107,7 @@ async def load_code(services: Services, row: InstanceRow) -> Code:
         raise
     except Exception as failed:
         if isinstance(failed, TimeoutError) and within.expired():
-            services.counts.limit("load_seconds", whose(row), instance=row.key)
+            services.counts.limit("load_seconds", owner_of_limit(row), instance=row.key)
             late = messages.error("LoaderTimeout", f"the code was not there within {seconds} s")
             raise LoadFailed(late, final=False) from None
         services.log("load_failed", instance=row.key, error=f"{type(failed).__name__}: {failed}")
@@ -154,16 +154,16 @@ class NoDispatcher(NotStarted):
     """Nor can it have one before the dispatcher of its workflow is there."""
 
 
-class Starting(Conversation, Protocol):
+class Starting(ExecutionContext, Protocol):
     """An execution that is to get going."""
 
-    answers: Answers
+    acknowledgements: Acknowledgements
     bindings: ExecutionEnvironment
     breaks: Breaks
     chaos: Chaos
-    ending: Ending
-    idleness: Idleness
-    processor: Processor
+    worker_exit: WorkerExit
+    idle_timeout: IdleTimeout
+    cpu_watchdog: CpuWatchdog
     rollback: Rollback
 
     def said(self, batch: Sequence[tuple[frames.Said, int]]) -> None:
@@ -186,7 +186,7 @@ class Start:
             else:  # whoever knows the code may take their time over it: no worker waits meanwhile
                 code = await self._loaded()
                 if code is not None:
-                    await self._prepare(given(code))
+                    await self._prepare(code_at_hand(code))
         except LoadFailed as failed:
             await self._not_loaded(failed)
         except Exception as failed:
@@ -200,7 +200,7 @@ class Start:
         """Get a worker and all that it starts from, and start it."""
         execution = self._execution
         services, row = execution.services, execution.row
-        execution.worker, snapshot, code = await gathered(services, row, coming)
+        execution.worker, snapshot, code = await worker_history_and_code(services, row, coming)
         while True:
             await execution.pipeline.drain()  # an operation that came first may end or pause it: then no code is to run
             if snapshot.row.execution != row.execution or snapshot.row.owner is None:
@@ -231,7 +231,7 @@ class Start:
         if not execution.closing:
             most, now = services.settings.load_attempts, services.clock.now()
             if before + 1 >= most:
-                services.counts.limit("load_attempts", whose(row), instance=row.key)
+                services.counts.limit("load_attempts", owner_of_limit(row), instance=row.key)
             execution.finish(*load_failed_events(row, failed, before, most, now))
 
     def _start(self, worker: Worker, snapshot: History, code: Code) -> None:
@@ -255,9 +255,9 @@ class Start:
             "code_version": code.version,
         }
         started = NewEvent(ev.EXECUTION_STARTED, data)
-        execution.pipeline.add(*begun, started, then=lambda committed: execution.idleness.consider())
+        execution.pipeline.add(*begun, started, then=lambda committed: execution.idle_timeout.consider())
         execution.channel = FrameChannel(
-            worker.sock, execution.said, execution.ending.channel_closed, execution.services.turns
+            worker.sock, execution.said, execution.worker_exit.channel_closed, execution.services.turns
         )
         mode = ROLLBACK if rolling_back else RUN
         frame = first_frame(execution.services, row, snapshot.steps.values(), code, mode, execution.breaks.frame())
@@ -265,12 +265,12 @@ class Start:
         execution.channel.send_encoded(frames.encode(frame), 1, first=True)
         if rolling_back:
             execution.rollback.resume(row.error)
-        execution.idleness.heard()
-        execution.idleness.watch_silence()
-        execution.processor.stirred()
+        execution.idle_timeout.heard()
+        execution.idle_timeout.watch_silence()
+        execution.cpu_watchdog.stirred()
 
 
-async def snapshot_of(services: Services, row: InstanceRow) -> History:
+async def load_history(services: Services, row: InstanceRow) -> History:
     """All that is stored of an instance that has just been claimed; of one that has nothing but its creation, the row
     says it.
     """
@@ -279,7 +279,7 @@ async def snapshot_of(services: Services, row: InstanceRow) -> History:
     return await services.store.load(row.key)
 
 
-async def gathered(
+async def worker_history_and_code(
     services: Services, row: InstanceRow, coming: Coroutine[Any, Any, Code]
 ) -> tuple[Worker, History, Code]:
     """A worker, what is stored, and the code that is coming, all at once.
@@ -288,7 +288,7 @@ async def gathered(
     """
     taking = asyncio.ensure_future(services.sandbox.take())
     try:
-        snapshot, code = await asyncio.gather(snapshot_of(services, row), coming)
+        snapshot, code = await asyncio.gather(load_history(services, row), coming)
         return await taking, snapshot, code
     except BaseException:
         taking.cancel()
@@ -296,7 +296,7 @@ async def gathered(
         raise
 
 
-async def given(code: Code) -> Code:
+async def code_at_hand(code: Code) -> Code:
     """Code that is there already, as something to wait for."""
     return code
 

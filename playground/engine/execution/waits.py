@@ -5,10 +5,10 @@ from typing import Protocol
 
 from playground.engine import operations
 from playground.engine.execution import open_steps
-from playground.engine.execution.attempts import Answers, Attempts, clocked
-from playground.engine.execution.context import Conversation
+from playground.engine.execution.attempts import Acknowledgements, Attempts, clock_field
+from playground.engine.execution.context import ExecutionContext
 from playground.engine.execution.faults import Chaos
-from playground.engine.execution.open_steps import LiveStep
+from playground.engine.execution.open_steps import OpenStep
 from playground.sandbox import frames
 from playground.store.protocol import Decider
 from playground.workflows import durations
@@ -19,18 +19,18 @@ _ENDS = ev.SUSPENSION_ENDS | ev.SUSPENSIONS_GIVEN_UP
 _MOST_AHEAD_MS = 60_000  # that a worker's clock may be ahead of ours when it refuses what lies in the past or too far
 
 
-class Suspending(Conversation, Protocol):
+class Waiting(ExecutionContext, Protocol):
     """An execution that sleeps and waits."""
 
-    answers: Answers
+    acknowledgements: Acknowledgements
     attempts: Attempts
     chaos: Chaos
 
 
-class Suspensions:
+class Waits:
     """The sleeps and waits of one execution."""
 
-    def __init__(self, execution: Suspending) -> None:
+    def __init__(self, execution: Waiting) -> None:
         self._execution = execution
         self._given_up: set[StepKey] = set()
 
@@ -46,9 +46,9 @@ class Suspensions:
             if until > now + durations.LONGEST + _MOST_AHEAD_MS:
                 execution.break_limit("protocol: a sleep of more than 365 days")
                 return
-            step = execution.steps[key] = LiveStep(key, open_steps.OPEN, frame.line, until=until)
+            step = execution.steps[key] = OpenStep(key, open_steps.OPEN, frame.line, until=until)
             execution.pipeline.add(
-                NewEvent(ev.SLEEP_STARTED, {"until": until, "line": frame.line, **clocked(frame.clock)}, key)
+                NewEvent(ev.SLEEP_STARTED, {"until": until, "line": frame.line, **clock_field(frame.clock)}, key)
             )
         self._arm(step)
 
@@ -61,8 +61,8 @@ class Suspensions:
             return
         if step is None:
             until = now + frame.timeout
-            step = execution.steps[key] = LiveStep(key, open_steps.OPEN, frame.line, until=until)
-            started = {"event_type": frame.event_type, "until": until, "line": frame.line, **clocked(frame.clock)}
+            step = execution.steps[key] = OpenStep(key, open_steps.OPEN, frame.line, until=until)
+            started = {"event_type": frame.event_type, "until": until, "line": frame.line, **clock_field(frame.clock)}
             execution.pipeline.decide(
                 operations.start_wait(key, started, in_vain=execution.chaos.waits_in_vain(key)), execution.apply
             )
@@ -84,7 +84,8 @@ class Suspensions:
         step.stop_timer()
         execution.steps[key] = open_steps.ENDED
         execution.pipeline.decide(
-            operations.give_up_suspension(key, execution.services.clock.now(), clocked(frame.clock)), execution.apply
+            operations.give_up_suspension(key, execution.services.clock.now(), clock_field(frame.clock)),
+            execution.apply,
         )
 
     def released(self, frame: frames.Released) -> None:
@@ -94,7 +95,7 @@ class Suspensions:
         if key not in execution.steps:
             execution.break_limit("protocol: the worker released what it had not begun")
             return
-        execution.pipeline.add(NewEvent(ev.STEP_RELEASED, clocked(frame.clock), key))
+        execution.pipeline.add(NewEvent(ev.STEP_RELEASED, clock_field(frame.clock), key))
 
     def apply(self, event: Event) -> None:
         """Tell the worker what a committed event means for its sleep, wait or retry."""
@@ -118,7 +119,7 @@ class Suspensions:
         step.reply = reply
         if awaited:
             execution.steps[step.key] = open_steps.ENDED
-        execution.answers.give(reply)
+        execution.acknowledgements.give(reply)
 
     def rearm(self) -> None:
         """A pause was called off: what fell due meanwhile is due now."""
@@ -128,18 +129,18 @@ class Suspensions:
             elif step.status == open_steps.RETRYING and step.timer is not None:
                 self._execution.attempts.resume(step)
 
-    def _is_settled(self, key: StepKey, step: LiveStep | None, kind: str) -> bool:
+    def _is_settled(self, key: StepKey, step: OpenStep | None, kind: str) -> bool:
         """Whether a sleep or wait needs no arming: it ended before the code came to it again, or has no place here."""
         if step is not None and step.status == open_steps.OVER and step.reply is not None:
-            self._execution.answers.give(dict(step.reply))
+            self._execution.acknowledgements.give(dict(step.reply))
             return True
         if key.kind != kind or (step is not None and (step.timer is not None or step.status != open_steps.OPEN)):
             self._execution.break_limit(f"protocol: a {kind} that is out of place")
             return True
         return False
 
-    def _arm(self, step: LiveStep) -> None:
-        over: Callable[[LiveStep], None] = self._sleep_over if step.key.kind == ev.SLEEP else self._wait_over
+    def _arm(self, step: OpenStep) -> None:
+        over: Callable[[OpenStep], None] = self._sleep_over if step.key.kind == ev.SLEEP else self._wait_over
         clock = self._execution.services.clock
         until = step.until or 0
         step.stop_timer()
@@ -148,10 +149,10 @@ class Suspensions:
             step.timer.cancel()
             over(step)
 
-    def _sleep_over(self, step: LiveStep) -> None:
+    def _sleep_over(self, step: OpenStep) -> None:
         self._decide(operations.end_sleep(step.key, virtual=self._execution.chaos.virtual))
 
-    def _wait_over(self, step: LiveStep) -> None:
+    def _wait_over(self, step: OpenStep) -> None:
         self._decide(operations.end_wait(step.key, step.timeout, virtual=self._execution.chaos.virtual))
 
     def _decide(self, decider: Decider) -> None:

@@ -17,8 +17,8 @@ from typing import Protocol
 from playground.engine import messages, operations
 from playground.engine.clock import Timer
 from playground.engine.execution import open_steps
-from playground.engine.execution.context import Conversation
-from playground.engine.metrics import OPERATION, whose
+from playground.engine.execution.context import ExecutionContext
+from playground.engine.metrics import OPERATION, owner_of_limit
 from playground.sandbox import frames
 from playground.sandbox.handle import Exit
 from playground.store.protocol import Committed
@@ -29,10 +29,10 @@ from playground.workflows.events import NewEvent
 LOOK_SECONDS = 0.5
 
 
-class Processor:
+class CpuWatchdog:
     """Watches one worker's processor time. `progress()` says that an attempt has ended."""
 
-    def __init__(self, execution: Conversation) -> None:
+    def __init__(self, execution: ExecutionContext) -> None:
         self._execution = execution
         self._timer: asyncio.TimerHandle | None = None
         self._known = True
@@ -73,14 +73,14 @@ class Processor:
             self._timer = None
 
 
-class Watched(Conversation, Protocol):
+class Watched(ExecutionContext, Protocol):
     """An execution whose worker may fall idle; then `on_idle` is called."""
 
-    processor: Processor
+    cpu_watchdog: CpuWatchdog
     on_idle: Callable[[], None]
 
 
-class Idleness:
+class IdleTimeout:
     """Watches one worker. `since` is when it fell idle (epoch milliseconds), None while it has something to do."""
 
     def __init__(self, execution: Watched) -> None:
@@ -106,7 +106,7 @@ class Idleness:
     def stirred(self) -> None:
         """The worker has something to do again."""
         self.since = None
-        self._execution.processor.stirred()
+        self._execution.cpu_watchdog.stirred()
         if self._grace is not None:
             self._grace.cancel()
             self._grace = None
@@ -183,13 +183,13 @@ class Idleness:
 EXIT_SECONDS = 10.0  # time a dead worker's exit may take to be told
 
 
-class Ending:
+class WorkerExit:
     """Watches for the end of one worker.
 
     `progress` is set once it has brought its instance on. `reason` is how the execution ended, for those who count.
     """
 
-    def __init__(self, execution: Conversation) -> None:
+    def __init__(self, execution: ExecutionContext) -> None:
         self._execution = execution
         self._gone = self.progress = False
         self.reason = OPERATION
@@ -238,7 +238,7 @@ class Ending:
         execution.services.log(
             "worker_lost",
             instance=row.key,
-            whose=whose(row),
+            whose=owner_of_limit(row),
             execution=row.execution,
             cause=gone.cause,
             signal=gone.signal,
@@ -263,4 +263,4 @@ class Ending:
             and row.status in ev.FINAL_STATUSES
             and row.crashes >= services.settings.worker_losses
         ):
-            services.counts.limit("worker_losses", whose(row), instance=row.key)
+            services.counts.limit("worker_losses", owner_of_limit(row), instance=row.key)

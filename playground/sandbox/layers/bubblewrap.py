@@ -13,7 +13,7 @@ _NETWORK = "--unshare-net"
 _NAMESPACES = ("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
 
 
-def find() -> str | None:
+def find_bubblewrap() -> str | None:
     """Where bubblewrap is, or None."""
     return shutil.which("bwrap")
 

@@ -55,7 +55,7 @@ class Visible:
         return [path for path in self.same if any(_within(mask, path) for mask in self.masked)]
 
 
-def find(*, in_namespace: bool, extra: str | None = None) -> Visible:
+def find_visible_files(*, in_namespace: bool, extra: str | None = None) -> Visible:
     """What to show.
 
     Without namespaces nothing can be moved or covered, and Landlock alone keeps tenants to `readable()`.

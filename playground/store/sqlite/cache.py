@@ -15,7 +15,7 @@ HELD_INSTANCES = 4096
 HELD_BYTES = 16 * 1024 * 1024  # of their params and other values as JSON
 
 
-class Held:
+class CachedInstance:
     """One instance: `row` as it will be, `stored` as the database has it, and what is not yet written.
 
     `weight` is the size of its values as JSON. `steps` are the rows under way, all of them if `has_open`, and those
@@ -87,17 +87,17 @@ def has_result(row: StepRow) -> bool:
     return row.result is not None or row.result_bytes <= len("null")
 
 
-class HeldInstances:
+class InstanceCache:
     """The instances held, those used last kept longest."""
 
     def __init__(self) -> None:
-        self._held: OrderedDict[int, Held] = OrderedDict()
+        self._held: OrderedDict[int, CachedInstance] = OrderedDict()
         self._weight = 0
 
-    def get(self, key: int) -> Held | None:
+    def get(self, key: int) -> CachedInstance | None:
         return self._held.get(key)
 
-    def keep(self, held: Held) -> None:
+    def keep(self, held: CachedInstance) -> None:
         """Hold it, and let go of the oldest when there are too many. Only what is written may be kept."""
         if held.key not in self._held:
             self._held[held.key] = held

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from playground.store.protocol import Claimed, ClaimLimits
 from playground.store.rows import InstanceRow
-from playground.store.sqlite.queues import Room
+from playground.store.sqlite.queues import QueueRoom
 from playground.store.sqlite.transaction import SqliteTransaction
 from playground.workflows.errors import Fenced
 
@@ -24,7 +24,7 @@ def claim(
 ) -> Claimed:
     """See `Store.claim`."""
     second, queues = at // SECOND_MS, transaction.queues
-    room = Room(limits, lambda queue: queues.load(queue, second))
+    room = QueueRoom(limits, lambda queue: queues.load(queue, second))
     taken: list[InstanceRow] = []
 
     def take(key: int) -> None:

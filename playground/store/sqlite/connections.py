@@ -25,7 +25,7 @@ BUSY_MS = 5_000  # how long to wait for somebody who looks into the file with an
 CHECKPOINT_PAGES = 1_000  # of the write-ahead log, which then goes into the database: few enough that none takes long
 
 
-class Patience:
+class BusyTimeout:
     """A connection that may take its time, or may not because others wait for whoever uses it."""
 
     def __init__(self, db: sqlite3.Connection) -> None:

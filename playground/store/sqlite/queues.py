@@ -103,7 +103,7 @@ def _add(counts: dict[Any, int], name: Any, change: int) -> None:
         counts.pop(name, None)
 
 
-class Room:
+class QueueRoom:
     """How many more of each queue may be claimed now: by what runs and has begun in this second, on all nodes, and by
     the queue's limit.
 
@@ -168,7 +168,7 @@ class RoundRobin:
             lanes = self._queues[queue] = {}
         lanes[tenant, workflow] = None
 
-    def take(self, limit: int, room: Room, closed: Collection[Workflow], oldest: Oldest) -> list[int]:
+    def take(self, limit: int, room: QueueRoom, closed: Collection[Workflow], oldest: Oldest) -> list[int]:
         """Keys of up to `limit` instances, one queue after the other, oldest first within a queue.
 
         They are taken from `room`. Lanes of `closed` workflows are passed over. Lanes that turn out to be empty are
@@ -235,7 +235,7 @@ class Queues:
         """Up to `limit` due instances that ran before, as (key, queue, tenant, workflow), oldest due first."""
         return self._ask(self._sql["woken"], (at, encode(full), encode(closed), limit)).fetchall()
 
-    def fresh(self, limit: int, room: Room, closed: Sequence[tuple[str, str]]) -> list[int]:
+    def fresh(self, limit: int, room: QueueRoom, closed: Sequence[tuple[str, str]]) -> list[int]:
         """Keys of up to `limit` new instances, queues taking turns."""
         query = self._sql["fresh_of_lane"]
 

@@ -9,7 +9,15 @@ from typing import Any
 
 import msgspec
 
-from playground.store.encoding import decode, decode_or_none, encode, encode_or_none, encode_step, kept, kept_raw
+from playground.store.encoding import (
+    decode,
+    decode_or_none,
+    encode,
+    encode_or_none,
+    encode_step,
+    raw_if_large,
+    raw_text_if_large,
+)
 from playground.store.rows import Child, InboxRow, InstanceRow, StepRow
 from playground.workflows.events import DO, Event, NewEvent, StepKey
 
@@ -24,8 +32,8 @@ GROWN_COLUMNS = 6
 def instance_row(r: Sequence[Any]) -> InstanceRow:
     """From a row of `instance_columns`."""
     return InstanceRow(
-        r[0], r[1], r[2], r[3], r[4], r[5], kept(r[6]), r[7], r[8], decode_or_none(r[9]), decode_or_none(r[10]),
-        r[11], r[12], r[13], r[14], r[15], r[16], r[17], r[18], kept(r[19]), decode_or_none(r[20]),
+        r[0], r[1], r[2], r[3], r[4], r[5], raw_if_large(r[6]), r[7], r[8], decode_or_none(r[9]), decode_or_none(r[10]),
+        r[11], r[12], r[13], r[14], r[15], r[16], r[17], r[18], raw_if_large(r[19]), decode_or_none(r[20]),
         r[21], r[22], r[23], r[24], r[25], r[26], bool(r[27]), bool(r[28]), decode_or_none(r[29]),
         r[30], r[31], r[32] != 0, r[33], r[34],
     )  # fmt: skip
@@ -112,12 +120,12 @@ _result_data = msgspec.json.Decoder(_ResultData).decode
 def _result(seq: int | None, own: str | None, data: bytes | None) -> Any:
     if own is not None:
         assert seq is None, "a result stands in the step or in the event, not in both"
-        return kept(own)
+        return raw_if_large(own)
     if data is None:
         return None
     found = _result_data(data)
     text = found.event if found.output is msgspec.UNSET else found.output
-    return None if text is msgspec.UNSET else kept_raw(text)
+    return None if text is msgspec.UNSET else raw_text_if_large(text)
 
 
 _WITHIN = "\x1f"  # between the steps that a step lies in and its own name: no name holds a control character
@@ -176,7 +184,7 @@ def _check_result(row: StepRow, own: str | None) -> None:
 
 def inbox_row(r: Sequence[Any]) -> InboxRow:
     """From a row of `inbox`."""
-    return InboxRow(r[0], r[1], r[2], kept(r[3]))
+    return InboxRow(r[0], r[1], r[2], raw_if_large(r[3]))
 
 
 def inbox_values(instance: int, row: InboxRow) -> tuple[Any, ...]:

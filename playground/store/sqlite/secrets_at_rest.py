@@ -13,7 +13,7 @@ from time import perf_counter
 
 import msgspec
 
-from playground.store.encoding import encode, encode_step, kept
+from playground.store.encoding import encode, encode_step, raw_if_large
 from playground.store.encryption import PREFIX, Keyring
 from playground.store.errors import StoreError
 from playground.store.named_sql import NamedSql
@@ -54,7 +54,9 @@ def readable(keyring: Keyring, instance: int, row: StepRow) -> StepRow:
     result = row.result
     if not isinstance(result, msgspec.Raw) or bytes(memoryview(result)[: len(_PREFIX)]) != _PREFIX:
         return row
-    return replace(row, result=kept(keyring.decrypt(bytes(result).decode(), "step", instance, encode_step(row.key))))
+    return replace(
+        row, result=raw_if_large(keyring.decrypt(bytes(result).decode(), "step", instance, encode_step(row.key)))
+    )
 
 
 def _encrypted(keyring: Keyring, row: InstanceRow, event: NewEvent) -> msgspec.Raw:

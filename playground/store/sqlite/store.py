@@ -11,9 +11,9 @@ from pathlib import Path
 
 from playground.store.encryption import Keyring
 from playground.store.errors import StoreError
-from playground.store.metrics import Measures
+from playground.store.metrics import StoreMetrics
 from playground.store.named_sql import NamedSql
-from playground.store.notifications import Growth
+from playground.store.notifications import Notifications
 from playground.store.protocol import (
     ANY_NUMBER,
     NO_LIMITS,
@@ -26,10 +26,10 @@ from playground.store.protocol import (
     Refusal,
 )
 from playground.store.rows import Child, InstanceRow, NewInstance, Snippet
-from playground.store.snippets import KnownSnippets, snippet_of
+from playground.store.snippets import KnownSnippets, make_snippet
 from playground.store.sqlite import claims
 from playground.store.sqlite import rows as columns
-from playground.store.sqlite.connections import BUSY_MS, Patience, Readers
+from playground.store.sqlite.connections import BUSY_MS, BusyTimeout, Readers
 from playground.store.sqlite.migrations import migrate, version_of
 from playground.store.sqlite.nodes import FileLock, LeaseClock, SqliteNodes
 from playground.store.sqlite.secrets_at_rest import open_with, readable
@@ -72,10 +72,10 @@ class SqliteStore:
         self._lock, self._keyring = lock, keyring
         self._sql = NamedSql(Path(__file__).with_name("queries.sql"))
         self._transaction = SqliteTransaction(db, self._sql, keyring)
-        self._growth = Growth(self._last_seq)
+        self._growth = Notifications(self._last_seq)
         self._snippets = KnownSnippets()
         self._readers = Readers(partial(_connect_reader, path))
-        self._writer = Writer(self._transaction, Patience(db).allow, self._growth.tell, log, slow_seconds)
+        self._writer = Writer(self._transaction, BusyTimeout(db).allow, self._growth.tell, log, slow_seconds)
         self._nodes = SqliteNodes(self._sql, self._readers, self._writer, self._transaction, lease_clock)
         self.nodes: NodeStore = self._nodes
         tables = Tables(self._readers, self._writer, self._transaction, keyring)
@@ -200,8 +200,8 @@ class SqliteStore:
         return await self._readers.run(lambda db: db.execute(self._sql["oldest_due"], (LANES_MOST,)).fetchone()[0])
 
     @property
-    def measures(self) -> Measures:
-        return self._transaction.measures
+    def metrics(self) -> StoreMetrics:
+        return self._transaction.metrics
 
     async def load(self, key: int) -> History:
         return await self._readers.run(partial(self._load, key))
@@ -302,7 +302,7 @@ class SqliteStore:
         return await self._writer.submit(partial(self._transaction.delete_ended, tenant, limit))
 
     async def put_snippet(self, source: str, params: str | None, *, at: int) -> Snippet:
-        new = snippet_of(source, params, at)
+        new = make_snippet(source, params, at)
         stored = self._snippets.get(new.id)
         if stored is None:
             stored = await self._writer.submit(partial(self._transaction.put_snippet, new))

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from playground.store.encoding import decode, encode
 from playground.store.encryption import Keyring
 from playground.store.named_sql import NamedSql
-from playground.store.snippets import snippet_of
+from playground.store.snippets import make_snippet
 from playground.store.sqlite.connections import Readers
 from playground.store.sqlite.transaction import SqliteTransaction
 from playground.store.sqlite.writer import Writer
@@ -229,7 +229,7 @@ def _add_usage(
 
 def version_id(source: str, class_name: str) -> str:
     """The content hash of a version."""
-    return snippet_of(source, class_name, 0).id
+    return make_snippet(source, class_name, 0).id
 
 
 def create_key(db: sqlite3.Connection, tenant: str, name: str, hash: str, at: int) -> int:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from playground.store.encoding import encode_or_none
 from playground.store.encryption import Keyring
 from playground.store.errors import ChildrenUnfinished, JournalError, QueueFull, StoreError
-from playground.store.metrics import Measures
+from playground.store.metrics import StoreMetrics
 from playground.store.named_sql import NamedSql
 from playground.store.notifications import Changes
 from playground.store.projection import Change, first_event, first_row, project, reads_of
@@ -21,7 +21,7 @@ from playground.store.projection_rules import replace
 from playground.store.protocol import ANY_NUMBER, Committed, Decider, Needs, Refusal, Snapshot, needs_of
 from playground.store.rows import InstanceRow, NewInstance, Snippet, StepRow
 from playground.store.sqlite import rows as columns
-from playground.store.sqlite.cache import Held, HeldInstances, has_result
+from playground.store.sqlite.cache import CachedInstance, InstanceCache, has_result
 from playground.store.sqlite.connections import shrink
 from playground.store.sqlite.new_instances import NewInstances
 from playground.store.sqlite.queues import Queues
@@ -55,7 +55,7 @@ class SqliteTransaction:
     """
 
     def __init__(self, db: sqlite3.Connection, sql: NamedSql, keyring: Keyring) -> None:
-        self.measures = Measures()
+        self.metrics = StoreMetrics()
         self._db, self._keyring = db, keyring
         self._ask = db.cursor().execute  # of a cursor for each, the connection would remember the last two hundred
         self._sql = sql
@@ -66,9 +66,9 @@ class SqliteTransaction:
         many = [(rows, text) for rows, text in sql.rows("grow_instances", columns.GROWN_COLUMNS) if rows >= LEAST_GROWN]
         self._grow_instances = [*many, (1, sql["grow_instance"])]
         self._insert_inbox = sql.rows("insert_inbox", columns.INBOX_COLUMNS)
-        self._held = HeldInstances()
-        self._touched: dict[int, Held] = {}
-        self._unwritten: dict[int, Held] = {}
+        self._held = InstanceCache()
+        self._touched: dict[int, CachedInstance] = {}
+        self._unwritten: dict[int, CachedInstance] = {}
         self._new = NewInstances()
         self._events: list[Any] = []
         self._kv: dict[tuple[str, int, str], str | None] = {}
@@ -282,9 +282,9 @@ class SqliteTransaction:
         self.flush()
         if self._db.in_transaction:
             self._ask("COMMIT")
-            self.measures.commits += 1
-            self.measures.failing = False
-            self.measures.events += self._uncounted
+            self.metrics.commits += 1
+            self.metrics.failing = False
+            self.metrics.events += self._uncounted
             self._uncounted = 0
         self.queues.counts.settle()
         grown: list[tuple[int, int | None]] = [(key, held.row.last_seq) for key, held in self._touched.items()]
@@ -333,7 +333,7 @@ class SqliteTransaction:
         """See `writer.Transaction`."""
         self._db.close()
 
-    def _fenced(self, key: int, execution: int | None) -> Held:
+    def _fenced(self, key: int, execution: int | None) -> CachedInstance:
         held = self._touched.get(key) or self._find(key)
         row = held.row
         if execution is not None and (row.execution != execution or row.owner is None or row.status in FINAL_STATUSES):
@@ -341,16 +341,16 @@ class SqliteTransaction:
             raise Fenced(f"instance {row.id} takes nothing from execution {execution} any more: it is {now}")
         return held
 
-    def _find(self, key: int) -> Held:
+    def _find(self, key: int) -> CachedInstance:
         held = self._touched.get(key) or self._held.get(key)
         if held is None:
             found = self._ask(self._sql["instance_by_key"], (key,)).fetchone()
             if found is None:
                 raise InstanceNotFound(f"there is no instance number {key}")
-            held = Held(columns.instance_row(found), columns.instance_weight(found))
+            held = CachedInstance(columns.instance_row(found), columns.instance_weight(found))
         return held
 
-    def _snapshot(self, held: Held, needs: Needs) -> Snapshot:
+    def _snapshot(self, held: CachedInstance, needs: Needs) -> Snapshot:
         """What a decider sees. Everything is flushed, so that the database has what is not held."""
         key, generation = held.key, held.row.generation
         inbox = [columns.inbox_row(row) for row in self._ask(self._sql["inbox"], (key,))]
@@ -363,7 +363,7 @@ class SqliteTransaction:
             pending = self._ask(self._sql["pending_rollback"], (key, generation)).fetchone() is not None
         return Snapshot(held.row, steps, inbox, held.open(), keys, pending)
 
-    def _step(self, held: Held, step: StepKey, *, result: bool = True) -> StepRow | None:
+    def _step(self, held: CachedInstance, step: StepKey, *, result: bool = True) -> StepRow | None:
         """A step of the current generation, perhaps without its result where that is not asked for."""
         row = held.steps.get(step)
         if row is not None and (not result or has_result(row)):
@@ -376,12 +376,12 @@ class SqliteTransaction:
             return stored
         return replace(row, result=stored.result)
 
-    def _read_step(self, query: str, held: Held, step: StepKey) -> StepRow | None:
+    def _read_step(self, query: str, held: CachedInstance, step: StepKey) -> StepRow | None:
         place = (held.key, held.row.generation, step.kind, columns.step_path(step), step.count)
         found = self._ask(self._sql[query], place).fetchone()
         return None if found is None else readable(self._keyring, held.key, columns.step_row(found))
 
-    def _hold_open(self, held: Held) -> None:
+    def _hold_open(self, held: CachedInstance) -> None:
         """Know all steps under way."""
         if not held.has_open:
             for found in self._ask(self._sql["open_steps"], (held.key,)):
@@ -389,7 +389,7 @@ class SqliteTransaction:
                 held.steps.setdefault(row.key, row)
             held.has_open = True
 
-    def _steps_for(self, held: Held, events: Sequence[NewEvent]) -> Mapping[StepKey, StepRow]:
+    def _steps_for(self, held: CachedInstance, events: Sequence[NewEvent]) -> Mapping[StepKey, StepRow]:
         """The rows that the events are folded into: what is held, and what has to be read besides."""
         reads = reads_of(events)
         if reads.all:
@@ -403,7 +403,7 @@ class SqliteTransaction:
         read = {step: self._step(held, step, result=step in reads.results) for step in reads.steps}
         return {**held.steps, **{step: row for step, row in read.items() if row is not None}}
 
-    def _add(self, held: Held, events: Sequence[NewEvent], execution: int | None, at: int) -> Committed:
+    def _add(self, held: CachedInstance, events: Sequence[NewEvent], execution: int | None, at: int) -> Committed:
         row = held.row
         if not events:
             return Committed([], row)
@@ -419,7 +419,7 @@ class SqliteTransaction:
             self.flush()
         return Committed(written, change.row)
 
-    def _stage(self, held: Held, change: Change, values: list[Any]) -> None:
+    def _stage(self, held: CachedInstance, change: Change, values: list[Any]) -> None:
         held.take(change)
         self._events += values
         self._touched[held.key] = self._unwritten[held.key] = held
@@ -438,7 +438,7 @@ class SqliteTransaction:
         for child in self._new.take_children():
             self._execute("insert_child", child)
 
-    def _write_steps(self, held: Held) -> list[Any]:
+    def _write_steps(self, held: CachedInstance) -> list[Any]:
         generation = held.row.generation
         new: list[Any] = []
         if held.kept_before is not None:
@@ -454,7 +454,7 @@ class SqliteTransaction:
                 self._execute("end_step", columns.step_update(held.key, generation, row, result))
         return new
 
-    def _write_inbox(self, held: Held) -> list[Any]:
+    def _write_inbox(self, held: CachedInstance) -> list[Any]:
         if held.inbox_cleared:
             self._execute("delete_inbox", (held.key,))
         for seq in held.inbox_removed:

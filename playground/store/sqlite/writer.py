@@ -20,7 +20,7 @@ from time import perf_counter
 from typing import Any, Protocol, TypeVar
 
 from playground.store.errors import StoreError
-from playground.store.metrics import Measures
+from playground.store.metrics import StoreMetrics
 from playground.store.notifications import Changes
 
 T = TypeVar("T")
@@ -36,9 +36,9 @@ NOTHING_CHANGED = Changes()
 
 
 class Transaction(Protocol):
-    """What the writer drives, all on its own thread. It counts its commits and their events in `measures`."""
+    """What the writer drives, all on its own thread. It counts its commits and their events in `metrics`."""
 
-    measures: Measures
+    metrics: StoreMetrics
 
     def commit(self) -> Changes:
         """Make everything since the last commit durable. Whatever it raises, nothing of it was written."""
@@ -185,15 +185,15 @@ class Writer:
                     self._settle([entry])
                 return
             changes = NOTHING_CHANGED
-            self._transaction.measures.failures += 1
-            self._transaction.measures.failing = True
+            self._transaction.metrics.failures += 1
+            self._transaction.metrics.failing = True
             self._call(partial(self._log, "database_error", error=f"{type(fault).__name__}: {fault}", calls=len(batch)))
             for entry in batch:
                 entry.error = self._transaction.explain(fault)
         self._call(self._take_back, batch, changes)
 
     def _measured(self, seconds: float, calls: int) -> None:
-        self._transaction.measures.seconds.add(seconds)
+        self._transaction.metrics.seconds.add(seconds)
         if seconds >= self._slow_seconds:
             self._call(partial(self._log, "slow_commit", seconds=round(seconds, 3), calls=calls))
 
@@ -208,10 +208,10 @@ class Writer:
                 entry.error = RuntimeError(f"StopIteration in a decider: {error}")
             except BaseException as error:  # noqa: BLE001 - it belongs to the caller; the writer lives on
                 entry.error = error
-        measures = self._transaction.measures
-        before = measures.commits
+        metrics = self._transaction.metrics
+        before = metrics.commits
         changes = self._transaction.commit()
-        if measures.commits != before:
+        if metrics.commits != before:
             self._measured(perf_counter() - batch[0].since, len(batch))
         for entry in batch:
             if entry.on_commit is not None and entry.error is None:

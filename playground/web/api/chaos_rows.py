@@ -48,7 +48,7 @@ class Rows:
             return None
         key = (row.key, row.last_seq)
         if key not in self._ways:
-            async with self._engine.forking:
+            async with self._engine.fork_slots:
                 self._ways[key] = way(await self._engine.store.load(row.key))
             while len(self._ways) > REMEMBERED:
                 self._ways.popitem(last=False)
@@ -75,7 +75,7 @@ class Rows:
         }
         if child.status not in ev.FINAL_STATUSES:
             return row
-        async with self._engine.forking:  # a history holds all results of an instance
+        async with self._engine.fork_slots:  # a history holds all results of an instance
             snapshot = await self._engine.store.load(child.key)
             row["ran_twice"], row["outcome"], row["way"] = _ran_twice(snapshot), outcome(snapshot.row), way(snapshot)
         if child.execution > 1:

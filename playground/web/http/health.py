@@ -50,7 +50,7 @@ async def _reasons(context: Context) -> AsyncIterator[tuple[str, str]]:
             await store.oldest_due()
     except (StoreError, JournalError, TimeoutError) as error:
         yield "database", f"The database cannot be read: {error or 'it does not answer'}."
-    if store.measures.failing:
+    if store.metrics.failing:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await store.usage.probe()

@@ -12,7 +12,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.store.encoding import plain as plain_value
+from playground.store.encoding import as_objects as plain_value
 from playground.web.context import Context
 from playground.web.http.authorization import spend_reading
 from playground.web.http.responses import FRESH_OF_KIND, json_response, wants_html
