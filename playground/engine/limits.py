@@ -15,8 +15,8 @@ time just past, to the unit, as plain numbers in one block, so that a key costs 
 As objects, the entries of the last minute of a storm kept megabytes of half-empty memory round them.
 
 Bytes stored in a day (`StoredPerDay`) are counted by the hour and by address, so that nobody fills the disk for
-everyone. What open attempts have written to keys and not committed yet (`UncommittedWrites`) counts too: attempts cannot pass a
-limit together.
+everyone. What open attempts have written to keys and not committed yet (`UncommittedWrites`) counts too: attempts
+cannot pass a limit together.
 """
 
 import asyncio
