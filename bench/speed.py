@@ -23,6 +23,7 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -283,14 +284,30 @@ def posted(base: str, path: str, headers: dict[str, str]) -> float:
 def page() -> None:
     """Processor time of the server for one page, beside /healthz, which is asked in the same run."""
     with server(reads_per_minute=1_000_000) as (base, process):
-        for path in ("/", "/examples/saga", "/examples", "/about", "/tenants", "/compare", "/security", "/nowhere"):
+        # The code of the first is an example's; of the second, one of its own.
+        runs = [ended_run(base, call(base, "/api/examples/hello")["source"]), ended_run(base, HELLO)]
+        asleep = call(base, "/api/instances", {"source": ASLEEP})["id"]
+        shared = call(base, "/api/snippets", {"source": HELLO})["url"]
+        paths = ["/", "/examples/saga", "/examples", "/about", "/security", "/nowhere", shared, f"{shared}/embed"]
+        paths += ["/tenants", "/tenants/acme", "/tenants/acme/instances/x", f"/new?source={quote(HELLO)}"]
+        paths += [f"/instances/{id}" for id in (*runs, asleep)] + [f"/instances/{runs[0]}?at=5"]
+        paths += ["/compare", f"/compare?a={runs[0]}&b={runs[1]}"]
+        for path in paths:
             bare, taken = [], []
             for _ in range(3):
                 bare.append(processor_ms(base, process.pid, "/healthz", "application/json"))
                 taken.append(processor_ms(base, process.pid, path, "text/html"))
-            show(
-                f"{path}, processor time", statistics.median(taken), "ms", statistics.median(bare), "/healthz", digits=2
-            )
+            more = statistics.median(taken) - statistics.median(bare)
+            what = f"{path[:28]}, processor time ({more:+.2f})"
+            show(what, statistics.median(taken), "ms", statistics.median(bare), "/healthz", digits=2)
+
+
+def ended_run(base: str, source: str) -> str:
+    """The id of a run of this source that is over."""
+    id = call(base, "/api/instances", {"source": source})["id"]
+    while call(base, f"/api/instances/{id}")["status"] not in ("complete", "errored"):
+        time.sleep(0.05)
+    return id
 
 
 def processor_ms(base: str, pid: int, path: str, accept: str, count: int = 200) -> float:

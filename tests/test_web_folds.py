@@ -116,7 +116,11 @@ async def test_thousands_of_ended_steps_are_held_as_text_and_a_restart_folds_afr
         execution=None,
         at=AT,
     )
-    assert [step["name"] for step in msgspec.json.decode((await folds.now(row)).steps())] == ["nap", "nap", "then"]
+    assert [step["name"] for step in msgspec.json.decode((await folds.now(await store.find("", "i"))).steps())] == [
+        "nap",
+        "nap",
+        "then",
+    ]
     assert len(msgspec.json.decode((await folds.until(await store.find("", "i"), 2 * NAPS)).steps())) == NAPS - 1
 
 
@@ -126,7 +130,8 @@ async def test_two_who_ask_at_once_count_large_values_once(store):
     first, second, third = (quick(do(count=count), "x" * (VALUES_BYTES // 4)) for count in (1, 2, 3))
     await store.append(row.key, [execution_started(), *first, *second], execution=None, at=AT)
     folds = Folds(store)
-    await asyncio.gather(folds.now(row), folds.now(row))
+    grown = await store.find("", "i")
+    await asyncio.gather(folds.now(grown), folds.now(grown))
     await store.append(row.key, third, execution=None, at=AT)
-    shown = msgspec.json.decode((await folds.now(row)).steps())
+    shown = msgspec.json.decode((await folds.now(await store.find("", "i"))).steps())
     assert [len(step["output"]) for step in shown] == [VALUES_BYTES // 4] * 3

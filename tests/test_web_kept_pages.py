@@ -1,48 +1,56 @@
-"""Pages that are rendered once: what is sent is what would be rendered, for every reader with their own nonce."""
+"""Pages made of kept parts: what is sent is what would be rendered, for every reader with their own nonce."""
 
 import gzip
 import re
 
 import pytest
-from http_support import HELLO, Site
+from http_support import APPROVAL, HELLO, Site, bearer
 
 from playground.web.pages import kept_pages
-from playground.web.pages.kept_pages import KeptPage, KeptPages
+from playground.web.pages.kept_pages import Kept, Piece, Shell, html_slot, json_slot
 
 BROWSER = {"Accept": "text/html"}
-HTML = f'<p>{"é" * 700}</p><script nonce="{kept_pages.NONCE}">{{"now":"{kept_pages.NOW}"}}</script>'
+HTML = f'<p>{"é" * 700}</p><script nonce="{html_slot("nonce")}">{{"now":"{json_slot("now")}"}}</script>'
 
 
 @pytest.mark.parametrize(
     "html",
-    [HTML, "", "no marks", kept_pages.NONCE, kept_pages.NONCE * 2],
-    ids=["page", "empty", "no-marks", "a-mark-alone", "two-marks"],
+    [HTML, "", "no slots", html_slot("nonce"), html_slot("nonce") * 2],
+    ids=["page", "empty", "no-slots", "a-slot-alone", "two-slots"],
 )
-def test_both_forms_are_the_page_with_its_words(html: str) -> None:
-    page = KeptPage(html)
-    for nonce, now in (("a-nonce", 1), ("another_nonce", 1_800_000_000_000)):
-        there = html.replace(kept_pages.NONCE, nonce).replace(f'"{kept_pages.NOW}"', str(now)).encode()
-        assert page.plain(nonce, now) == there
-        assert gzip.decompress(page.gzipped(nonce, now)) == there
+@pytest.mark.parametrize(
+    "nonce", [b"a-nonce", b"long" * 9_000, Piece.to_keep(b"kept" * 900)], ids=["a", "long", "kept"]
+)
+def test_both_forms_are_the_page_with_its_words(html: str, nonce: bytes | Piece) -> None:
+    shell = Shell(html)
+    for now in (b"1", b"null"):
+        filled = html.replace(f'"{json_slot("now")}"', now.decode()).encode()
+        filled = filled.replace(html_slot("nonce").encode(), nonce if isinstance(nonce, bytes) else nonce.plain)
+        values = {"nonce": nonce, "now": now, "unused": b""}
+        assert shell.filled(values) == filled
+        assert gzip.decompress(shell.filled_gzip(values)) == filled
 
 
 def test_what_was_asked_for_last_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    page = KeptPage(HTML)
-    monkeypatch.setattr(kept_pages, "KEPT_BYTES", 2 * page.size)
-    pages = KeptPages()
-    pages.keep("a", page)
-    pages.keep("b", page)
-    assert pages.get("a") is page
-    pages.keep("c", page)
-    assert [name for name in "abc" if pages.get(name)] == ["a", "c"]
-    monkeypatch.setattr(kept_pages, "PAGE_MOST_BYTES", 10)
-    pages.keep("d", page)
-    assert pages.get("d") is None
+    shell = Shell(HTML)
+    kept = Kept[Shell](2 * shell.size)
+    kept.put("a", shell)
+    kept.put("b", shell)
+    assert kept.get("a") is shell
+    kept.put("c", shell)
+    assert [name for name in "abc" if kept.get(name)] == ["a", "c"]
+    monkeypatch.setattr(kept_pages, "ENTRY_BYTES_MOST", 10)
+    kept.put("d", shell)
+    assert kept.get("d") is None
+    kept.clear()
+    assert kept.get("a") is None
 
 
-def test_a_kept_page_has_the_nonce_of_its_answer_and_the_time_of_now(site: Site) -> None:
-    urls = ("/", "/examples/saga", share := site.share(HELLO), share + "/embed")
-    for path in urls:
+def test_a_page_has_the_nonce_of_its_answer_and_the_time_of_now(site: Site) -> None:
+    run = site.create(HELLO)
+    site.finish(run)
+    urls = ("/", "/examples/saga", share := site.share(HELLO), share + "/embed", "/new?source=x", run["url"])
+    for path in (*urls, "/tenants/acme/instances/x"):
         answers = [
             site.client.get(path, headers=BROWSER | {"Accept-Encoding": it}) for it in ("gzip", "identity", "gzip")
         ]
@@ -53,7 +61,37 @@ def test_a_kept_page_has_the_nonce_of_its_answer_and_the_time_of_now(site: Site)
         assert times == sorted(times) and times[0] > 1_600_000_000_000
         assert {answer.headers["vary"] for answer in answers} == {"Accept, Accept-Encoding"}
         assert [answer.headers.get("content-encoding") for answer in answers] == ["gzip", None, "gzip"]
-        assert kept_pages.NONCE not in answers[0].text and kept_pages.NOW not in answers[0].text
+        assert html_slot("")[:32] not in answers[0].text
+        same = [re.sub(r'nonce="[^"]*"|"now":\d+', "", answer.text) for answer in answers]
+        assert same[0] == same[1] == same[2]
+
+
+def test_a_run_is_shown_as_it_stands_and_not_as_it_was_kept(site: Site) -> None:
+    def shown(query: str = "") -> str:
+        text = site.client.get(run["url"] + query, headers=BROWSER).text
+        return re.sub(r"\s+", " ", text[text.index('data-part="plain"') :])
+
+    run = site.create(APPROVAL)
+    site.until(run, "wait_started")
+    assert "Waiting" in shown()
+    site.client.post(f"/api{run['url']}/events/approved", json="by Ada", headers=bearer(run))
+    last = site.finish(run)["last_seq"]
+    for _ in range(2):
+        assert "by Ada" in shown() and "Complete" in shown()
+        assert "by Ada" not in shown("?at=3") and f"3 of {last}" in re.sub(r"<[^>]+>", "", shown("?at=3"))
+    site.context.kept_pages.forget_runs()
+    assert "by Ada" in shown()
+    other = site.create(HELLO)
+    site.finish(other)
+    compared = f"/compare?a={run['id']}&b={other['id']}"
+    texts = [site.client.get(compared, headers=BROWSER).text for _ in range(2)]
+    assert texts[0] != texts[1], "each has its own nonce"
+    assert len({re.sub('nonce="[^"]*"', "", text) for text in texts}) == 1
+    swapped = site.client.get(f"/compare?a={other['id']}&b={run['id']}", headers=BROWSER).text
+    assert swapped.index(other["id"]) < swapped.index(run["id"])
+    assert site.client.delete(f"/api{run['url']}", headers=bearer(run)).status_code == 204
+    assert site.client.get(run["url"], headers=BROWSER).status_code == 404
+    assert "greet" not in site.client.get(compared, headers=BROWSER).text
 
 
 def test_pages_that_differ_are_kept_apart(site: Site) -> None:

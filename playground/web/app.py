@@ -113,7 +113,7 @@ def create_app(
         version=version,
         contract=msgspec.json.encode(describe(CALLS, version)),
     )
-    engine.when_calm(context.views.forget)
+    engine.when_calm(partial(_forget, context))
 
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, WorkflowError)
@@ -145,6 +145,11 @@ def create_app(
     app.router.redirect_slashes = False
     app.state.context = context
     return app
+
+
+def _forget(context: Context) -> None:
+    context.views.forget()
+    context.kept_pages.forget_runs()
 
 
 def _limits(engine: Engine, settings: Settings) -> Limits:

@@ -97,12 +97,13 @@ class Folds:
         self._past: _Past | None = None
 
     async def now(self, row: InstanceRow) -> Fold:
-        """The fold of all that is in the journal."""
+        """The fold of the journal, as far as the row at least: what is newer is read when the row is."""
         generation = row.generation
         while True:
             fold = self._kept.setdefault(row.key, Fold(generation))
             self._kept.move_to_end(row.key)
-            if await self._is_grown(fold, row.key):
+            # The row and its events change together: a fold that is as far as the row has nothing to read.
+            if fold.state.last_seq >= row.last_seq or await self._is_grown(fold, row.key):
                 self._forget()
                 return fold
             generation = fold.state.generation + 1

@@ -6,6 +6,7 @@ where their sources differ (line, sides with text and more), or None.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from playground.store.encoding import as_objects as plain_value
+from playground.store.rows import InstanceRow
 from playground.web.context import Context
 from playground.web.http.authorization import spend_reading
 from playground.web.http.responses import FRESH_OF_KIND, json_response, wants_html
@@ -39,28 +41,43 @@ NOT_THERE = "No run has the address {given}. Finished runs are kept some days, t
 async def view(context: Context, request: Request) -> Response:
     """Two instances side by side: their steps, results, errors and times, with the first difference marked."""
     given = [request.query_params.get(name, "").strip()[:GIVEN_LENGTH] for name in ("a", "b")]
-    sides: list[dict[str, Any]] = [{"given": it, "view": None, "raw": None} for it in given]
+    rows: list[InstanceRow | None] = [None, None]
     said = "" if all(given) else NOTHING_YET
-    for side in sides:
-        if side["given"]:
+    for place, address in enumerate(given):
+        if address:
             try:
-                row = await context.views.find(_id(side["given"]))
+                row = rows[place] = await context.views.find(_id(address))
             except InstanceNotFound:
                 if not wants_html(request):
                     raise
-                said = NOT_THERE.format(given=f"“{side['given'][:60]}”")
+                said = NOT_THERE.format(given=f"“{address[:60]}”")
                 continue
             await spend_reading(context, request, row, events=row.last_seq)
+    if not wants_html(request):
+        if said:
+            raise InstanceNotFound(said)
+        raw = [_readable(await context.views.readable(row)) for row in rows if row is not None]
+        return json_response({"a": _summary(raw[0]), "b": _summary(raw[1]), **compare(*raw)}, headers=FRESH_OF_KIND)
+    if said or not all(row is not None and row.status in ev.FINAL_STATUSES for row in rows):
+        return pages.html_response(context, request, "compare.html", await _names(context, given, rows, said))
+    key = (*given, *((row.key, row.created_at, row.last_seq) for row in rows if row is not None))
+    kept = context.kept_pages.comparisons
+    return await pages.shell_response(
+        context, request, "compare.html", key, lambda: _names(context, given, rows, said), kept=kept
+    )
+
+
+async def _names(
+    context: Context, given: Sequence[str], rows: Sequence[InstanceRow | None], said: str
+) -> dict[str, Any]:
+    """The names of the template. Those of two instances that are over depend on nothing else."""
+    sides: list[dict[str, Any]] = [{"given": it, "view": None, "raw": None} for it in given]
+    for side, row in zip(sides, rows, strict=True):
+        if row is not None:
             side["raw"] = _readable(await context.views.readable(row))
             side["view"] = plain({**side["raw"], "params": plain_value(side["raw"]["params"])}, VALUES_BYTES)
     found = None if said else compare(*(side["raw"] for side in sides))
-    if not wants_html(request):
-        if found is None:
-            raise InstanceNotFound(said)
-        return json_response(
-            {"a": _summary(sides[0]["raw"]), "b": _summary(sides[1]["raw"]), **found}, headers=FRESH_OF_KIND
-        )
-    names = {
+    return {
         "sides": sides,
         "said": said,
         "found": found,
@@ -74,7 +91,6 @@ async def view(context: Context, request: Request) -> Response:
         "data": {"a": _followed(sides[0]), "b": _followed(sides[1])} if found else None,
         "now": context.now(),
     }
-    return pages.html_response(context, request, "compare.html", names)
 
 
 def _readable(view: dict[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ async def security(context: Context, request: Request) -> Response:
 
         return {"document": as_html(text)}
 
-    return await pages.kept_response(context, request, "security.html", (text,), names)
+    return await pages.shell_response(context, request, "security.html", (text,), names)
 
 
 async def icon(context: Context, request: Request) -> Response:

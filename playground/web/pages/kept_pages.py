@@ -1,9 +1,13 @@
-"""Pages that are the same for everyone but for a few words, rendered and compressed once.
+"""A page is a shell, which is the same for all readers, and the words of one reader in its slots.
 
-The start page takes 2.5 ms to render and 1.3 ms to compress, and two things differ from one reader to the next: the
-nonce of the Content-Security-Policy and the server's time. So a page is rendered with marks in their places, and what
-stands between the marks is kept, compressed piece by piece. Sent is one gzip stream: the pieces as they are, and
-between them the words, uncompressed.
+To render a whole page takes 2.5 ms and to compress it 1.3 ms, and nearly all of it depends on the kind of page and its
+example only. So a shell is rendered once, with slots where pages differ (code, run, nonce, time), and what stands
+between the slots is kept, compressed piece by piece. Sent is one gzip stream: the pieces as they are, and between them
+what fills the slots. Code is large and shown again and again, so it is kept compressed too, by its text; the rest is
+compressed fast for this reader, or not at all where it is short.
+
+A shell of a page of code or of a run holds nothing of a reader's, nor what a tenant wrote. What is kept of code depends
+on the text alone, what is kept of a run on the run and the seq of its last event.
 """
 
 import re
@@ -11,76 +15,166 @@ import secrets
 import struct
 import zlib
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
-KEPT_BYTES = 8 * 1024 * 1024
-PAGE_MOST_BYTES = 512 * 1024  # a larger one is not kept
-NONCE = secrets.token_hex(16)  # the marks, which nobody can know and write into code that is shown
-NOW = secrets.token_hex(16)
+SHELL_BYTES = 8 * 1024 * 1024  # kept of shells
+CODE_BYTES = 8 * 1024 * 1024  # kept of code
+RUN_BYTES = 2 * 1024 * 1024  # kept of runs, and as much of comparisons
+ENTRY_BYTES_MOST = 512 * 1024  # a larger shell or source is not kept
+STORED_BYTES = 160  # what fills a slot and is shorter is not compressed
 
-_MARKS = re.compile(f'{NONCE}|"{NOW}"')  # the time is a number, which its mark is not
+_SECRET = secrets.token_hex(16)  # nobody can know it and write it into what is shown
+_SLOT = re.compile(rf'"{_SECRET}\.json\.(\w+)\."|{_SECRET}\.html\.(\w+)\.')
 _HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # gzip, no flags, no time, unknown system (RFC 1952, section 2.3)
 _LAST = b"\x01\x00\x00\xff\xff"  # an empty stored block that says it is the last (RFC 1951, section 3.2.4)
 
 
-class KeptPage:
-    """One page, as rendered with the marks."""
+def html_slot(name: str) -> str:
+    """What a template is given in the place of text; the text must be escaped when it fills the slot."""
+    return f"{_SECRET}.html.{name}."
+
+
+def json_slot(name: str) -> str:
+    """What stands in JSON in the place of any value: a string, which is replaced with its quotes."""
+    return f"{_SECRET}.json.{name}."
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes of a page, and the same as blocks of a deflate stream that refer to nothing before them."""
+
+    plain: bytes
+    packed: bytes
+
+    @classmethod
+    def to_keep(cls, plain: bytes, level: int = 6) -> "Piece":
+        """Compressed well, since it is done once."""
+        return cls(plain, _deflated(plain, level))
+
+    @classmethod
+    def to_send_once(cls, plain: bytes) -> "Piece":
+        """Compressed fast, or stored."""
+        return cls(plain, _stored(plain) if len(plain) < STORED_BYTES else _deflated(plain, 1))
+
+    @property
+    def size(self) -> int:
+        return len(self.plain) + len(self.packed)
+
+
+class Shell:
+    """A page as rendered with slots."""
 
     def __init__(self, html: str) -> None:
-        self._pieces = [it.encode() for it in _MARKS.split(html)]
-        self._marks = _MARKS.findall(html)
-        self._packed = [_deflated(it) for it in self._pieces]
-        self.size = sum(map(len, self._pieces)) + sum(map(len, self._packed))
+        self._pieces: list[Piece] = []
+        self._slots: list[str] = []
+        at = 0
+        for found in _SLOT.finditer(html):
+            self._pieces.append(Piece.to_keep(html[at : found.start()].encode(), 9))
+            self._slots.append(found[1] or found[2])
+            at = found.end()
+        self._pieces.append(Piece.to_keep(html[at:].encode(), 9))
+        self.size = sum(it.size for it in self._pieces)
 
-    def plain(self, nonce: str, now: int) -> bytes:
-        """The page for one reader."""
-        return b"".join(self._with(self._pieces, self._words(nonce, now)))
+    def filled(self, values: Mapping[str, bytes | Piece]) -> bytes:
+        """The page with these values in its slots."""
+        fills = (values[name] for name in self._slots)
+        return b"".join(self._with([it if isinstance(it, bytes) else it.plain for it in fills], "plain"))
 
-    def gzipped(self, nonce: str, now: int) -> bytes:
+    def filled_gzip(self, values: Mapping[str, bytes | Piece]) -> bytes:
         """The same, compressed."""
-        words = self._words(nonce, now)
-        size = check = 0
-        for part in self._with(self._pieces, words):
-            size, check = size + len(part), zlib.crc32(part, check)
-        return b"".join(
-            [_HEAD, *self._with(self._packed, [_stored(it) for it in words]), _LAST, struct.pack("<II", check, size)]
-        )
+        fills = [values[name] for name in self._slots]
+        pieces = [Piece.to_send_once(it) if isinstance(it, bytes) else it for it in fills]
+        plain = b"".join(self._with([it.plain for it in pieces], "plain"))
+        ends = struct.pack("<II", zlib.crc32(plain), len(plain))
+        return b"".join([_HEAD, *self._with([it.packed for it in pieces], "packed"), _LAST, ends])
 
-    def _words(self, nonce: str, now: int) -> list[bytes]:
-        return [nonce.encode() if it == NONCE else str(now).encode() for it in self._marks]
+    def _with(self, fills: list[bytes], form: str) -> Iterator[bytes]:
+        for piece, fill in zip(self._pieces, [*fills, b""], strict=True):
+            yield getattr(piece, form)
+            yield fill
 
-    @staticmethod
-    def _with(pieces: list[bytes], words: list[bytes]) -> list[bytes]:
-        return [part for pair in zip(pieces, [*words, b""], strict=True) for part in pair]
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A source as pages show it: highlighted, as text, and as JSON."""
+
+    highlighted: Piece
+    text: Piece
+    json: Piece
+
+    @property
+    def size(self) -> int:
+        return self.highlighted.size + self.text.size + 2 * self.json.size  # the source itself is the key
+
+
+@dataclass(frozen=True, slots=True)
+class PlainRun:
+    """A run for readers without JavaScript: what stands before and after how long it has taken, which goes on."""
+
+    before: Piece
+    after: Piece
+
+    @property
+    def size(self) -> int:
+        return self.before.size + self.after.size
+
+
+class Sized(Protocol):
+    @property
+    def size(self) -> int: ...
+
+
+T = TypeVar("T", bound=Sized)
+
+
+@dataclass(slots=True)
+class Kept(Generic[T]):
+    """Things by what they depend on, `bytes_most` of them in all; the least asked for is forgotten first."""
+
+    bytes_most: int
+    _entries: OrderedDict[Hashable, T] = field(default_factory=OrderedDict)
+    _size: int = 0
+
+    def get(self, key: Hashable) -> T | None:
+        """The entry, if it is kept."""
+        if key in self._entries:
+            self._entries.move_to_end(key)
+        return self._entries.get(key)
+
+    def put(self, key: Hashable, entry: T) -> None:
+        """Keep an entry that will not change."""
+        if key in self._entries or entry.size > ENTRY_BYTES_MOST:
+            return
+        self._entries[key] = entry
+        self._size += entry.size
+        while self._size > self.bytes_most:
+            self._size -= self._entries.popitem(last=False)[1].size
+
+    def clear(self) -> None:
+        """Keep none."""
+        self._entries.clear()
+        self._size = 0
 
 
 @dataclass(slots=True)
 class KeptPages:
-    """Pages by what they show, the least asked for forgotten first."""
+    """What is kept. Runs and comparisons of runs stand under the seq of the last event that they show."""
 
-    _kept: OrderedDict[Hashable, KeptPage] = field(default_factory=OrderedDict)
-    _size: int = 0
+    shells: Kept[Shell] = field(default_factory=lambda: Kept(SHELL_BYTES))
+    code: Kept[Code] = field(default_factory=lambda: Kept(CODE_BYTES))
+    runs: Kept[PlainRun] = field(default_factory=lambda: Kept(RUN_BYTES))
+    comparisons: Kept[Shell] = field(default_factory=lambda: Kept(RUN_BYTES))
 
-    def get(self, key: Hashable) -> KeptPage | None:
-        """The page, if it is kept."""
-        if key in self._kept:
-            self._kept.move_to_end(key)
-        return self._kept.get(key)
-
-    def keep(self, key: Hashable, page: KeptPage) -> None:
-        """Keep a page that will not change."""
-        if key in self._kept or page.size > PAGE_MOST_BYTES:
-            return
-        self._kept[key] = page
-        self._size += page.size
-        while self._size > KEPT_BYTES:
-            self._size -= self._kept.popitem(last=False)[1].size
+    def forget_runs(self) -> None:
+        """Keep nothing of any run: nobody has asked for a while."""
+        self.runs.clear()
+        self.comparisons.clear()
 
 
-def _deflated(piece: bytes) -> bytes:
-    """Blocks that end on a byte and refer to nothing before them."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+def _deflated(piece: bytes, level: int) -> bytes:
+    packer = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
     return packer.compress(piece) + packer.flush(zlib.Z_FULL_FLUSH)
 
 

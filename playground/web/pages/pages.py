@@ -18,32 +18,37 @@ All pages:
                  picture)
     embedding    on: whether other sites may frame shared code; why: what to do where they may not
 
-`page.html` (`/`, `/examples/{slug}`, `/s/{snippet}`, `/new`, `/instances/{id}`) and `embed.html`:
+`page.html` (`/`, `/examples/{slug}`, `/s/{snippet}`, `/new`, `/instances/{id}`) and `embed.html` are shells, which are
+rendered once for all pages alike (kept_pages.py). What differs stands in slots, so a template must not look into it:
 
-    page         the dict below; also in the HTML:
-                 <script type="application/json" id="page-data">{{ page|json_script }}</script>
-    highlighted  safe HTML of `page.source`: <span class="line" id="L1">…</span> per line, with the editor's tok-…
-                 classes
-    diverged     where a replay of the instance took another way, for readers without JavaScript: execution, steps
-                 (else [])
-    logs         printed lines of the instance for readers without JavaScript: at, execution, step, stream, level, text,
-                 replay (else [])
-    effects      the ledger of the instance for the same readers: kind, data, step, attempts, key, times (else [])
+    page         kind, example and, as slots, title, heading (of the editor's half), short_id (of a run or snippet),
+                 source, params, snippet (its url), tenant; instance: whether there is one
+    page_json    safe JSON of the dict below:
+                 <script type="application/json" id="page-data">{{ page_json }}</script>
+    highlighted  safe HTML of the source: <span class="line" id="L1">…</span> per line, with the editor's tok-… classes
+    plain_run    safe HTML of the run for readers without JavaScript, which `_run_plain.html` makes of `run`, last_seq,
+                 took and
+                     diverged  where a replay took another way: execution, steps
+                     logs      printed lines: at, execution, step, stream, level, text, replay
+                     effects   the ledger: kind, data, step, attempts, key, times
     social       how a link to the page looks elsewhere: see link_previews.py
 
-`page` = {kind: start | example | snippet | new | instance | tenant, title, source, params (JSON text), example {slug,
-title, lesson, params, tasks} | None, snippet {id, url, raw_url} | None, instance: as GET /api/instances/{id}[?at=] |
-None, last_seq of it | None, tenant: its name | None, limits {source_bytes, value_bytes, …: number}, version, now}.
+The JSON of a page = {kind: start | example | snippet | new | instance | tenant, title, source, params (JSON text),
+example {slug, title, lesson, params, tasks} | None, snippet {id, url, raw_url} | None, instance: as GET
+/api/instances/{id}[?at=] | None, last_seq of it | None, tenant: its name | None, limits {source_bytes, value_bytes, …:
+number}, version, now}.
 
 `error.html`: status, title, message. `locked.html` has its own: see `locked`.
 """
 
 import platform
 import sqlite3
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -62,15 +67,22 @@ from playground.web.http.responses import FOR_GOOD, FRESH, FRESH_OF_KIND, json_r
 from playground.web.http.security import EMBEDDABLE, FRAMEABLE, NONCE
 from playground.web.http.tokens import HEADER, OPERATORS, SIGN_IN, TO_USE
 from playground.web.instance_view import plain, snippet_url
-from playground.web.pages import kept_pages, link_previews
+from playground.web.journal_reader import partly_read
+from playground.web.pages import link_previews
 from playground.web.pages.example_cards import example_json, params_text
+from playground.web.pages.kept_pages import Code, Kept, Piece, PlainRun, Shell, html_slot, json_slot
 from playground.web.pages.limits_table import grouped
+from playground.web.pages.templates import duration_text, json_script, json_script_bytes
 from playground.workflows.names import without_mark
 
 THEMES = ("light", "dark")
 SHORT_SOURCE = 8_192  # characters of code that a page highlights for nothing
 # Of longer code that is to be highlighted: so many cost what a small page does, and count as one more read.
 SOURCE_A_READ = 1_024
+PLAIN_RUN = ("before", "took", "after")  # the slots that the run fills for readers without JavaScript
+LONG_ID = 24  # characters; of a longer id of a run a title shows the first
+NO_PARAMS = ("", "{}", "null")
+SAME_IN_SHELL = frozenset({"kind", "example", "limits", "version"})  # of a page's JSON
 PAGE_VALUES_BYTES = 256 * 1024  # of large values that a page carries; the others it reads when they are looked at
 
 
@@ -78,19 +90,19 @@ async def start(context: Context, request: Request) -> Response:
     """The page on the first example."""
     example = next(iter(context.examples.values()))
     shown = _of_example(example) | {"title": "Dynamic Workflows Playground"}
-    return await page(context, request, "start", shown, fixed=())
+    return await page(context, request, "start", shown)
 
 
 async def example(context: Context, request: Request) -> Response:
     """The page on an example."""
     found = context.example(request.path_params["slug"])
-    return await page(context, request, "example", _of_example(found), fixed=(found.slug,))
+    return await page(context, request, "example", _of_example(found))
 
 
 async def snippet(context: Context, request: Request) -> Response:
     """The page on shared code."""
     found = await snippets.find(context, request.path_params["snippet"])
-    return await page(context, request, "snippet", _of_snippet(found), fixed=(found.id,))
+    return await page(context, request, "snippet", _of_snippet(found))
 
 
 async def instance(context: Context, request: Request) -> Response:
@@ -102,10 +114,27 @@ async def instance(context: Context, request: Request) -> Response:
     shown = await of_instance(context, row, code.source if code else "", at) | {"snippet": _link(row.snippet)}
     if not wants_html(request):
         return await page(context, request, "instance", shown)
-    effects = ledger(await context.store.effects.of(row.key))
-    return await page(
-        context, request, "instance", shown, more={**await context.views.beside(row, at), "effects": effects}
-    )
+    plain_run = await _plain_run(context, row, at, shown["instance"])
+    return await page(context, request, "instance", shown, plain_run=plain_run)
+
+
+async def _plain_run(context: Context, row: InstanceRow, at: int | None, run: dict[str, Any]) -> PlainRun:
+    """The run for readers without JavaScript. The effects are no part of its journal, so they are always read."""
+    effects = await context.store.effects.of(row.key)
+    key = (row.key, row.created_at, row.last_seq, at, tuple((it.number, it.asked) for it in effects))
+    kept = context.kept_pages.runs.get(key)
+    if kept is None:
+        names = {
+            "run": run,
+            "last_seq": row.last_seq,
+            "took": html_slot("took"),
+            "effects": ledger(effects),
+            **await context.views.beside(row, at),
+        }
+        before, _, after = context.rendering.render("_run_plain.html", names).partition(html_slot("took"))
+        kept = PlainRun(Piece.to_send_once(before.encode()), Piece.to_send_once(after.encode()))
+        context.kept_pages.runs.put(key, kept)
+    return kept
 
 
 async def embed(context: Context, request: Request) -> Response:
@@ -114,9 +143,12 @@ async def embed(context: Context, request: Request) -> Response:
     request.scope[EMBEDDABLE if context.embedding.on else FRAMEABLE] = True
     asked = request.query_params
     theme = asked["theme"] if asked.get("theme") in THEMES else ""
-    more = {"theme": theme, "readonly": "readonly" in asked}
-    fixed = (found.id, *more.values())
-    return await page(context, request, "snippet", _of_snippet(found), template="embed.html", more=more, fixed=fixed)
+    options = {
+        "theme": theme,
+        "readonly": "readonly" in asked,
+        "has_params": (found.params or "") not in NO_PARAMS,
+    }
+    return await page(context, request, "snippet", _of_snippet(found), template="embed.html", options=options)
 
 
 async def raw(context: Context, request: Request) -> Response:
@@ -138,7 +170,7 @@ async def about(context: Context, request: Request) -> Response:
             },
             headers=FRESH_OF_KIND,
         )
-    return await kept_response(context, request, "about.html", (), lambda: of_server(context))
+    return await shell_response(context, request, "about.html", (), lambda: of_server(context))
 
 
 async def examples(context: Context, request: Request) -> Response:
@@ -147,7 +179,7 @@ async def examples(context: Context, request: Request) -> Response:
         return json_response(
             {"examples": [example_json(it) for it in context.examples.values()]}, headers=FRESH_OF_KIND
         )
-    return await kept_response(context, request, "examples.html", (), lambda: of_server(context))
+    return await shell_response(context, request, "examples.html", (), lambda: of_server(context))
 
 
 async def new(context: Context, request: Request) -> Response:
@@ -188,46 +220,100 @@ async def page(
     shown: dict[str, Any],
     *,
     template: str = "page.html",
-    more: dict[str, Any] | None = None,
-    fixed: tuple[Hashable, ...] | None = None,
+    options: Mapping[str, Hashable] | None = None,
+    plain_run: PlainRun | None = None,
 ) -> Response:
-    """The page of a kind, as HTML or JSON; `shown` is what it has of the names above.
+    """The page of a kind, as HTML or JSON.
 
-    `fixed` tells the page from others of its kind, if it shows only what never changes.
+    Args:
+        shown: what it has of the names above.
+        options: more names of the template, which are the same for all pages of its shell.
+        plain_run: the run for readers without JavaScript.
     """
     empty: dict[str, Any] = {"example": None, "snippet": None, "instance": None, "last_seq": None, "tenant": None}
     limits = {it["name"]: it["value"] for it in public_rows(context.settings)}
     told = {"kind": kind, **empty, **shown, "limits": limits, "version": context.version, "now": context.now()}
     if not wants_html(request):
         return json_response(told, headers=FRESH_OF_KIND)
-    if fixed is not None:
-        base = context.public.of(request)
-        marked = told | {"now": kept_pages.NOW}
-        key = (kind, base, *fixed)
-        return await kept_response(context, request, template, key, lambda: _names(context, request, marked, more))
-    return html_response(context, request, template, await _names(context, request, told, more))
-
-
-async def _names(
-    context: Context, request: Request, told: dict[str, Any], more: dict[str, Any] | None
-) -> dict[str, Any]:
-    if len(told["source"]) > SHORT_SOURCE and not context.highlighter.knows(told["source"]):
-        context.limits.reads.spend(request, context.addresses.of(request), len(told["source"]) // SOURCE_A_READ)
-    return await of_server(context) | {
-        "page": told,
-        "highlighted": await context.highlighter.python(told["source"]),
-        "logs": [],
-        "diverged": [],
-        "effects": [],
-        "social": link_previews.of_page(context, request, told),
-        **(more or {}),
+    example, social = told["example"], link_previews.of_page(context, request, told)
+    code = await _code(context, request, told["source"])
+    values: dict[str, bytes | Piece] = {
+        "title": _html(told["title"]),
+        "heading": _html(_heading(told)),
+        "short_id": _html((told["instance"] or told["snippet"] or {"id": ""})["id"][:8]),
+        "source": code.text,
+        "highlighted": code.highlighted,
+        "params": _html(told["params"]),
+        "snippet": _html(told["snippet"]["url"] if told["snippet"] else ""),
+        "tenant": _html(told["tenant"] or ""),
+        **{f"social_{name}": _html(value) for name, value in social.items() if isinstance(value, str)},
+        **{f"json_{name}": json_script_bytes(told[name]) for name in told.keys() - SAME_IN_SHELL - {"source"}},
+        "json_source": code.json,
     }
+    if plain_run is not None:
+        values |= {"before": plain_run.before, "took": _html(_took(told)), "after": plain_run.after}
+
+    async def names() -> dict[str, Any]:
+        data = {name: value if name in SAME_IN_SHELL else json_slot(f"json_{name}") for name, value in told.items()}
+        return await of_server(context) | {
+            "page": {
+                "kind": kind,
+                "example": example,
+                **{name: html_slot(name) for name in ("title", "heading", "short_id", "source", "params")},
+                "snippet": {"url": html_slot("snippet")} if told["snippet"] else None,
+                "tenant": html_slot("tenant") if told["tenant"] else None,
+                "instance": told["instance"] is not None,
+            },
+            "page_json": json_script(data),
+            "highlighted": html_slot("highlighted"),
+            "plain_run": Markup("".join(map(html_slot, PLAIN_RUN))) if plain_run is not None else "",
+            "social": {it: html_slot(f"social_{it}") if isinstance(val, str) else val for it, val in social.items()},
+            **(options or {}),
+        }
+
+    alike = tuple(told[name] is None for name in ("snippet", "instance", "tenant")), social["url"] is None
+    key = (kind, example and example["slug"], alike, *(options or {}).values())
+    return await shell_response(context, request, template, key, names, values)
+
+
+def _heading(told: Mapping[str, Any]) -> str:
+    """Over the code: the example's name, or the page's title, which a long id of a run would fill."""
+    if told["example"]:
+        return str(told["example"]["title"])
+    id = told["instance"]["id"] if told["instance"] and told["kind"] == "instance" else ""
+    return f"Run {id[:8]}" if len(id) > LONG_ID else str(told["title"])
+
+
+def _took(told: Mapping[str, Any]) -> str:
+    run = told["instance"]
+    return duration_text((run["ended_at"] or told["now"]) - run["started_at"]) if run["started_at"] else ""
+
+
+def _html(text: str) -> bytes:
+    return escape(text).encode()
+
+
+async def _code(context: Context, request: Request, source: str) -> Code:
+    """The source, highlighted and compressed. Raises TooMany: it is long, new, and one too many for this address."""
+    known = context.kept_pages.code.get(source)
+    if known is not None:
+        return known
+    if len(source) > SHORT_SOURCE and not context.highlighter.knows(source):
+        context.limits.reads.spend(request, context.addresses.of(request), len(source) // SOURCE_A_READ)
+    highlighted = await context.highlighter.python(source)
+    code = Code(*(Piece.to_keep(it) for it in (highlighted.encode(), _html(source), json_script_bytes(source))))
+    context.kept_pages.code.put(source, code)
+    return code
 
 
 async def of_instance(context: Context, row: InstanceRow, source: str, at: int | None) -> dict[str, Any]:
     """What the page has of an instance that runs this source, as it stands or after the event of a seq."""
-    view = await context.views.readable(row, at)
-    shown = plain({**view, "params": plain(view["params"])}, PAGE_VALUES_BYTES)
+    view = await context.views.instance(row, at)
+    text = msgspec.json.encode(view)
+    if len(text) <= PAGE_VALUES_BYTES:
+        shown = msgspec.json.decode(text)  # nothing in it can be past the limit
+    else:
+        shown = plain({**view, "params": plain(view["params"]), "steps": partly_read(view["steps"])}, PAGE_VALUES_BYTES)
     same = next((it for it in context.examples.values() if it.source == source), None)
     return {
         "title": f"Run {row.id}",
@@ -289,27 +375,28 @@ def html_response(
     return HTMLResponse(shown, status, headers={**FRESH_OF_KIND, **(headers or {})})
 
 
-async def kept_response(
+async def shell_response(
     context: Context,
     request: Request,
     template: str,
     key: tuple[Hashable, ...],
     names: Callable[[], Awaitable[dict[str, Any]]],
+    values: Mapping[str, bytes | Piece] | None = None,
+    kept: Kept[Shell] | None = None,
 ) -> Response:
-    """A page that shows only what never changes, by `key`: its names are made, and it is rendered and compressed,
-    once.
-    """
+    """A page made of the shell of this `key`, whose `names` are made and rendered once, with `values` in its slots."""
+    kept = context.kept_pages.shells if kept is None else kept
     whole_key = (template, context.tier()["letter"], *key)
-    kept = context.kept_pages.get(whole_key)
-    if kept is None:
-        kept = kept_pages.KeptPage(context.rendering.render(template, await names() | {"nonce": kept_pages.NONCE}))
+    shell = kept.get(whole_key)
+    if shell is None:
+        shell = Shell(context.rendering.render(template, await names() | {"nonce": html_slot("nonce")}))
         if context.example_cards.complete:
-            context.kept_pages.keep(whole_key, kept)
-    nonce, now = request.scope[NONCE], context.now()
+            kept.put(whole_key, shell)
+    filled = {**(values or {}), "nonce": request.scope[NONCE].encode()}
     if "gzip" in request.headers.get("accept-encoding", ""):
         packed = {**FRESH_OF_KIND, "Vary": "Accept, Accept-Encoding", "Content-Encoding": "gzip"}
-        return HTMLResponse(kept.gzipped(nonce, now), headers=packed)
-    return HTMLResponse(kept.plain(nonce, now), headers=FRESH_OF_KIND)  # to which the middleware adds what it varies by
+        return HTMLResponse(shell.filled_gzip(filled), headers=packed)
+    return HTMLResponse(shell.filled(filled), headers=FRESH_OF_KIND)  # to which the middleware adds what it varies by
 
 
 def _of_example(example: Example) -> dict[str, Any]:
