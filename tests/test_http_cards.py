@@ -13,9 +13,9 @@ from http_support import HELLO, MakeSite, Site
 from playground.examples import load
 from playground.settings import BadSetting
 from playground.web.http.hosts import PublicUrl
-from playground.web.pages import card_drawing
-from playground.web.pages.card_cache import Cards
-from playground.web.pages.cards import of_example
+from playground.web.pages import preview_cards
+from playground.web.pages.link_previews import card_of_example
+from playground.web.pages.preview_cards import Cards
 from playground.workflows.errors import Busy
 
 BROWSER = {"Accept": "text/html"}
@@ -77,7 +77,7 @@ def test_each_page_says_what_a_link_to_it_looks_like(site: Site) -> None:
             assert head["og:image"] == f"https://play.example{picture}"
         answer = site.client.get(head["og:image"].removeprefix("https://play.example"))
         assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
-        assert size(answer.content) == card_drawing.SIZE
+        assert size(answer.content) == preview_cards.SIZE
         assert len(answer.content) < 60_000
     assert told(site, "/examples/saga")["og:title"] == "Saga with rollback"
     run_head = told(site, made["url"])
@@ -158,18 +158,18 @@ def test_an_address_may_have_only_so_many_drawn_anew(unnamed: Site) -> None:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_whatever_is_written_a_picture_takes_the_same_small_time(name: str) -> None:
     began = time.thread_time()
-    png = card_drawing.draw(
-        card_drawing.card_of(HOSTILE[name][:200], HOSTILE[name], note=HOSTILE[name], tag="0123abcd")
+    png = preview_cards.draw(
+        preview_cards.card_of(HOSTILE[name][:200], HOSTILE[name], note=HOSTILE[name], tag="0123abcd")
     )
     assert time.thread_time() - began < 2
-    assert size(png) == card_drawing.SIZE
+    assert size(png) == preview_cards.SIZE
 
 
 def test_it_shows_where_the_workflow_begins_and_not_what_it_imports() -> None:
-    card = card_drawing.card_of("x", '"""A docstring."""\n\nimport os\nLIMIT = 3\n\n' + HELLO)
+    card = preview_cards.card_of("x", '"""A docstring."""\n\nimport os\nLIMIT = 3\n\n' + HELLO)
     assert card.code[0] == "class TenantWorkflow(WorkflowEntrypoint):"
     assert card.first_line == 9
-    assert card_drawing.card_of("x", "# a\nimport os\n\nprint(os)\n").code == ("print(os)",)
+    assert preview_cards.card_of("x", "# a\nimport os\n\nprint(os)\n").code == ("print(os)",)
 
 
 def test_who_waits_too_long_for_a_picture_is_told_to_come_again() -> None:
@@ -184,7 +184,7 @@ def test_who_waits_too_long_for_a_picture_is_told_to_come_again() -> None:
             return PNG
 
         cards = Cards(slow, wait=0.01)
-        card = of_example(load()[0])
+        card = card_of_example(load()[0])
         with pytest.raises(Busy, match="Ask again"):
             await cards.make("one", card)
         gate.set()
@@ -196,8 +196,8 @@ def test_who_waits_too_long_for_a_picture_is_told_to_come_again() -> None:
 
 @story
 async def test_only_so_much_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("playground.web.pages.card_cache.KEPT_BYTES", 250)
+    monkeypatch.setattr("playground.web.pages.preview_cards.KEPT_BYTES", 250)
     cards = Cards(lambda _card: b"x" * 100)
     for name in "abc":
-        await cards.make(name, of_example(load()[0]))
+        await cards.make(name, card_of_example(load()[0]))
     assert [cards.known(name) is not None for name in "abc"] == [False, True, True]

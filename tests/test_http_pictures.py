@@ -9,7 +9,7 @@ import pytest
 
 from playground.analysis import check
 from playground.examples import load
-from playground.web.pages.example_timeline import HEIGHT, WIDTH, marks
+from playground.web.pages.example_cards import HEIGHT, WIDTH, marks
 
 BY_SLUG = {example.slug: example for example in load()}
 KINDS = {

@@ -21,10 +21,10 @@ from playground.web.http.security import Embedding
 from playground.web.http.tokens import StartToken
 from playground.web.instance_view import Views
 from playground.web.pages.assets import Assets
-from playground.web.pages.card_cache import Cards
 from playground.web.pages.example_cards import ExampleCards
 from playground.web.pages.highlight import Highlighter
 from playground.web.pages.kept_pages import KeptPages
+from playground.web.pages.preview_cards import Cards
 from playground.web.pages.templates import Rendering
 
 

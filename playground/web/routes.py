@@ -8,7 +8,7 @@ import msgspec
 from playground.web.api import chaos, check, forks, instances, openapi, operations, snippets, tenant_instances, tenants
 from playground.web.calls import Call, View
 from playground.web.http import health, metrics
-from playground.web.pages import cards, compare, files, pages, sign_in, tenant_detail, tenant_list
+from playground.web.pages import compare, files, link_previews, pages, sign_in, tenant_detail, tenant_list
 
 INSTANCE = "/api/instances/{id}"
 TENANT = "/api/tenants/{tenant}"
@@ -115,9 +115,9 @@ CALLS: tuple[Call, ...] = (
     _page("/", pages.start),
     _page("/examples", pages.examples),
     _page("/about", pages.about),
-    _get("/playground.png", cards.site),
-    _get("/examples/{slug}.png", cards.example, refuses=("example.not_found", "too_many", "busy")),
-    _get("/s/{snippet}.png", cards.snippet, refuses=("snippet.not_found", "too_many", "busy")),
+    _get("/playground.png", link_previews.site_picture),
+    _get("/examples/{slug}.png", link_previews.example_picture, refuses=("example.not_found", "too_many", "busy")),
+    _get("/s/{snippet}.png", link_previews.snippet_picture, refuses=("snippet.not_found", "too_many", "busy")),
     _page("/examples/{slug}", pages.example, refuses=("example.not_found",)),
     _get("/s/{snippet}.py", pages.raw, refuses=("snippet.not_found",)),
     _page("/s/{snippet}/embed", pages.embed, query=("theme", "readonly"), refuses=("snippet.not_found",)),

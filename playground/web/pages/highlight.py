@@ -3,6 +3,10 @@
 Pygments reads it, in a thread and with a deadline that is looked at between tokens: what is left when time is up is
 shown plain. The classes are those of the editor (`tok-keyword` …), so one theme serves both; every line is `<span
 class="line" id="L7">`.
+
+Characters that make text look like other text than it is (control characters, and those that turn the direction of
+writing: "Trojan Source", CVE-2021-42574) are shown as signs where readers are to judge what a stranger wrote. The
+editor does the same (`highlightSpecialChars`).
 """
 
 import asyncio
@@ -13,8 +17,6 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
 from markupsafe import Markup
-
-from playground.web.pages import invisible_characters
 
 DEADLINE_SECONDS = 0.25  # of the thread's own processor time
 MOST_CHARACTERS = 200_000  # beyond it nothing is highlighted
@@ -55,7 +57,7 @@ class Highlighter:
 def highlight(source: str, deadline: float = DEADLINE_SECONDS) -> Markup:
     """Highlight within `deadline` seconds of this thread's processor time; the rest stays plain."""
     found = pieces(source, deadline) if len(source) <= MOST_CHARACTERS else iter(())
-    return Markup("".join(_lines(invisible_characters.shown(source), found)))
+    return Markup("".join(_lines(with_visible_controls(source), found)))
 
 
 def pieces(source: str, deadline: float = DEADLINE_SECONDS) -> Iterator[tuple[int, int, str]]:
@@ -83,6 +85,20 @@ def pieces(source: str, deadline: float = DEADLINE_SECONDS) -> Iterator[tuple[in
         begin, stop, name = start, start + len(text), shown
     if name:
         yield begin, stop, name
+
+
+_LEFT = "\t\n\r"
+_DIRECTIONS = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_SIGNS = (
+    {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in _LEFT}
+    | {0x7F: "\u2421"}
+    | dict.fromkeys((*range(0x80, 0xA0), *_DIRECTIONS), "\ufffd")
+)
+
+
+def with_visible_controls(text: str) -> str:
+    """The text with a sign in the place of each such character, so that it has as many as before."""
+    return text.translate(_SIGNS)
 
 
 _ALONE = re.compile(r"\r(?!\n)")  # ends a line of Python too

@@ -1,20 +1,35 @@
 """What a link to a page looks like elsewhere: title, description, picture and address, for previews in chats and feeds.
 
-Nothing of what a tenant wrote stands in these words but the names of steps, cut short; a picture shows the code itself.
+Nothing of what a tenant wrote stands in these words but the names of steps, cut short; a picture (preview_cards.py)
+shows the code itself. A picture is drawn from what never changes (an example, a snippet), so its ETag is known before
+it is drawn. Whoever asks for many that nobody has asked for before is stopped by the limit per address.
 """
 
+import hashlib
+from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import Request
+from starlette.responses import Response
 
+from playground.examples import Example
+from playground.store.rows import Snippet
+from playground.web.api import snippets
 from playground.web.context import Context
-from playground.web.pages import invisible_characters
+from playground.web.http.responses import unchanged
+from playground.web.http.security import EMBEDDABLE
+from playground.web.pages.highlight import with_visible_controls
+from playground.web.pages.preview_cards import EDITION, SITE_NAME, Card, card_of
 
-SITE = "Dynamic Workflows Playground"
 DESCRIPTION = "Write a durable workflow in Python, run it, kill its worker, and watch it continue where it was."
 DESCRIPTION_CHARACTERS = 300
 STEPS_NAMED = 4
 NAME_CHARACTERS = 40
+CACHING = "public, max-age=86400"  # of a picture, a day: the code never changes, the look may
+SITE = Card(
+    "Kill the worker.\nIt continues where it was.",
+    "Durable workflows in Python: the result of every step is committed to a journal before your code sees it.",
+)
 
 _STATUS = {
     "complete": "Complete",
@@ -26,7 +41,7 @@ _STATUS = {
 }
 
 
-def of_page(context: Context, request: Request, page: dict[str, Any]) -> dict[str, Any]:
+def preview_of_page(context: Context, request: Request, page: dict[str, Any]) -> dict[str, Any]:
     """The names that templates/_social.html uses, for a page of pages.py."""
     kind, example, snippet, run = page["kind"], page["example"], page["snippet"], page["instance"]
     if kind == "example":
@@ -53,7 +68,7 @@ def of_page(context: Context, request: Request, page: dict[str, Any]) -> dict[st
             "It opens with a key of the tenant.",
         )
     else:
-        title, path, picture, description = SITE, "/", "/playground.png", DESCRIPTION
+        title, path, picture, description = SITE_NAME, "/", "/playground.png", DESCRIPTION
     base = context.public.of(request)
     return {
         "title": title,
@@ -80,5 +95,47 @@ def _of_run(run: dict[str, Any]) -> str:
 
 
 def _cut(text: str) -> str:
-    text = " ".join(invisible_characters.shown(text).split())
+    text = " ".join(with_visible_controls(text).split())
     return text if len(text) <= DESCRIPTION_CHARACTERS else text[: DESCRIPTION_CHARACTERS - 1].rsplit(" ", 1)[0] + "…"
+
+
+async def site_picture(context: Context, request: Request) -> Response:
+    """The picture of the playground itself, for previews of links."""
+    return await _picture(context, request, "site", lambda: SITE)
+
+
+async def example_picture(context: Context, request: Request) -> Response:
+    """The picture of an example."""
+    found = context.example(request.path_params["slug"])
+    return await _picture(context, request, f"example {found!r}", lambda: card_of_example(found))
+
+
+async def snippet_picture(context: Context, request: Request) -> Response:
+    """The picture of shared code."""
+    found = await snippets.find(context, request.path_params["snippet"])
+    return await _picture(context, request, f"snippet {found.id}", lambda: card_of_snippet(found))
+
+
+def card_of_example(example: Example) -> Card:
+    """An example's card: its title, the first sentence of its lesson, its code."""
+    first = example.lesson.replace("`", "").split(". ")[0].rstrip(".") + "."
+    return card_of(example.title, example.source, note=first, tag="example")
+
+
+def card_of_snippet(snippet: Snippet) -> Card:
+    """The card of shared code."""
+    return card_of("Shared workflow", snippet.source, tag=snippet.id[:8])
+
+
+async def _picture(context: Context, request: Request, what: str, card: Callable[[], Card]) -> Response:
+    request.scope[EMBEDDABLE] = True  # previews and pages elsewhere may show it
+    etag = f'"{hashlib.sha256(f"{EDITION} {what}".encode()).hexdigest()[:20]}"'
+    headers = {"ETag": etag, "Cache-Control": CACHING}
+    if (known := unchanged(request, headers)) is not None:
+        return known
+    found = context.cards.known(etag)
+    if found is None:
+        context.limits.cards.spend(request, context.addresses.of(request))
+        found = await context.cards.make(etag, card())
+    # It is compressed already.
+    return Response(found, media_type="image/png", headers=headers | {"Content-Encoding": "identity"})

@@ -68,10 +68,10 @@ from playground.web.http.security import EMBEDDABLE, FRAMEABLE, NONCE
 from playground.web.http.tokens import HEADER, OPERATORS, SIGN_IN, TO_USE
 from playground.web.instance_view import plain, snippet_url
 from playground.web.journal_reader import partly_read
-from playground.web.pages import link_previews
 from playground.web.pages.example_cards import example_json, params_text
 from playground.web.pages.kept_pages import Code, Kept, Piece, PlainRun, Shell, html_slot, json_slot
 from playground.web.pages.limits_table import grouped
+from playground.web.pages.link_previews import preview_of_page
 from playground.web.pages.templates import duration_text, json_script, json_script_bytes
 from playground.workflows.names import without_mark
 
@@ -235,7 +235,7 @@ async def page(
     told = {"kind": kind, **empty, **shown, "limits": limits, "version": context.version, "now": context.now()}
     if not wants_html(request):
         return json_response(told, headers=FRESH_OF_KIND)
-    example, social = told["example"], link_previews.of_page(context, request, told)
+    example, social = told["example"], preview_of_page(context, request, told)
     code = await _code(context, request, told["source"])
     values: dict[str, bytes | Piece] = {
         "title": _html(told["title"]),

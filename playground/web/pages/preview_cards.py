@@ -1,35 +1,45 @@
 """The picture that stands for a link: 1200 by 630, drawn by Pillow from a title and some lines of code.
 
-No browser, no network.
+No browser, no network. What a tenant wrote comes in through `Card.code` alone, and only so much of it: LINES lines, of
+which LINE_CHARACTERS are read and COLUMNS drawn, printable ones, one glyph after the other in a font of our own (no
+shaping, no bidirectional text, no font of the system). So a picture takes the same small time whatever was written.
+Colours are those of the dark theme in static/css/tokens.css.
 
-What a tenant wrote comes in through `Card.code` alone, and only so much of it: LINES lines, of which LINE_CHARACTERS
-are read and COLUMNS drawn, printable ones, one glyph after the other in a font of our own (no shaping, no bidirectional
-text, no font of the system). So a picture takes the same small time whatever was written. Colours are those of the dark
-theme in static/css/tokens.css.
+A picture is drawn when it is first asked for, one at a time, in a thread, and kept. Whoever asks meanwhile waits
+WAIT_SECONDS at most.
 """
 
+import asyncio
 import io
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from playground.workflows.errors import Busy
 from playground.workflows.names import lines as lines_of
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont
 
+
 SIZE = (1200, 630)
 EDITION = 1  # of the look; part of a picture's ETag, so that a new look is fetched anew
-SITE = "Dynamic Workflows Playground"
+SITE_NAME = "Dynamic Workflows Playground"
 TITLE_CHARACTERS = 60
 NOTE_CHARACTERS = 220
 LINES = 13  # of code, the last ones fading where more follows
 COLUMNS = 73
 LINE_CHARACTERS = 400  # of one line that are looked at: a line cut in the middle of a string would be coloured wrongly
 SEARCHED_CHARACTERS = 64 * 1024  # of the source, for where its workflow begins
+
+KEPT_BYTES = 8 * 1024 * 1024
+WAIT_SECONDS = 5.0
+MOST_WAITING = 20  # pictures asked for at once; who comes then is sent away at once
+_BUSY = "Pictures of other links are being drawn. Ask again in 5 s."
 
 _FONTS = Path(__file__).parent / "fonts"
 _GROUND, _SURFACE, _LINE = "#0d1211", "#131918", "#28322f"
@@ -100,7 +110,7 @@ def _head(pen: "ImageDraw", card: Card) -> int:
     """The site, the title and the note; gives where the code may begin."""
     small, large = _font("inter-semibold-subset.otf", 24), _font("inter-semibold-subset.otf", 46 if card.code else 64)
     _brand(pen, _MARGIN, 52)
-    pen.text((_MARGIN + 62, 50), SITE, _INK_2, small, anchor="lm")
+    pen.text((_MARGIN + 62, 50), SITE_NAME, _INK_2, small, anchor="lm")
     if card.tag:
         mono = _font("jetbrains-mono-subset.ttf", 22)
         pen.text((SIZE[0] - _MARGIN, 50), card.tag, _INK_3, mono, anchor="rm")
@@ -223,3 +233,44 @@ def _font(file: str, size: int) -> "FreeTypeFont":
     from PIL import ImageFont
 
     return ImageFont.truetype(str(_FONTS / file), size, layout_engine=ImageFont.Layout.BASIC)
+
+
+@dataclass(slots=True)
+class Cards:
+    """Pictures by their ETag, the least asked for forgotten first. `draw` makes one; it is called in a thread."""
+
+    draw: Callable[[Card], bytes] = draw
+    wait: float = WAIT_SECONDS
+    _kept: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
+    _size: int = 0
+    _waiting: int = 0
+    _pen: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def known(self, etag: str) -> bytes | None:
+        """The picture, if it is remembered."""
+        if etag in self._kept:
+            self._kept.move_to_end(etag)
+        return self._kept.get(etag)
+
+    async def make(self, etag: str, card: Card) -> bytes:
+        """Draw it, or wait for whoever draws. Raises Busy: the wait took too long, or many wait already."""
+        if self._waiting >= MOST_WAITING:
+            raise Busy(_BUSY, retry_after=5)
+        try:
+            return await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(self._draw(etag, card))), self.wait)
+        except TimeoutError:
+            raise Busy(_BUSY, retry_after=5) from None
+
+    async def _draw(self, etag: str, card: Card) -> bytes:
+        self._waiting += 1
+        try:
+            async with self._pen:
+                found = self.known(etag)
+                if found is None:
+                    found = self._kept[etag] = await asyncio.to_thread(self.draw, card)
+                    self._size += len(found)
+                    while self._size > KEPT_BYTES and len(self._kept) > 1:
+                        self._size -= len(self._kept.popitem(last=False)[1])
+                return found
+        finally:
+            self._waiting -= 1
