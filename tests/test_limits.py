@@ -24,7 +24,7 @@ from playground.store import disk
 from playground.web.http.authorization import BYTES_A_READ, EVENTS_A_READ
 from playground.web.http.rate_limits import PerMinute
 from playground.web.indented_json import pretty
-from playground.web.pages.limits_table import amount
+from playground.web.pages.pages import amount
 
 TESTS = Path(__file__).parent
 # Limits whose edge is tested where the rest of their feature is.

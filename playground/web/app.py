@@ -48,7 +48,7 @@ from playground.web.http.responses import json_response, wants_html
 from playground.web.http.security import Embedding, SecurityHeaders, check_origin
 from playground.web.http.tokens import StartToken
 from playground.web.instance_view import Views
-from playground.web.pages import pages
+from playground.web.pages import pages, sign_in
 from playground.web.pages.assets import Assets
 from playground.web.pages.example_cards import ExampleCards
 from playground.web.pages.highlight import Highlighter
@@ -228,7 +228,7 @@ async def answer(context: Context, request: Request, error: WorkflowError) -> Re
     if not wants_html(request):
         return json_response(as_json(error), status, headers)
     if isinstance(error, (NoStartToken, WrongStartToken)):
-        return pages.locked(context, request, status, headers, wrong=isinstance(error, WrongStartToken))
+        return sign_in.locked(context, request, status, headers, wrong=isinstance(error, WrongStartToken))
     told = {"status": status, "title": title_of(status), "message": error.message}
     return pages.html_response(context, request, "error.html", told, status, headers)
 

@@ -8,7 +8,8 @@ import msgspec
 from playground.web.api import chaos, check, forks, instances, openapi, operations, snippets, tenant_instances, tenants
 from playground.web.calls import Call, View
 from playground.web.http import health, metrics
-from playground.web.pages import compare, files, link_previews, pages, sign_in, tenant_detail, tenant_list
+from playground.web.pages import compare, files, link_previews, pages, sign_in
+from playground.web.pages import tenants as tenant_pages
 
 INSTANCE = "/api/instances/{id}"
 TENANT = "/api/tenants/{tenant}"
@@ -132,11 +133,11 @@ CALLS: tuple[Call, ...] = (
     _get("/api/snippets/{snippet}", snippets.get, refuses=("snippet.not_found",)),
     _get("/api/examples", snippets.examples),
     _get("/api/examples/{slug}", snippets.example, refuses=("example.not_found",)),
-    _page("/tenants", tenant_list.tenants, query=("operator", "after", "limit"), refuses=_OPERATOR),
-    _page("/tenants/{tenant}", tenant_detail.tenant, key=True),
+    _page("/tenants", tenant_pages.tenants, query=("operator", "after", "limit"), refuses=_OPERATOR),
+    _page("/tenants/{tenant}", tenant_pages.tenant, key=True),
     _page(
         "/tenants/{tenant}/instances/{id}",
-        tenant_detail.instance,
+        tenant_pages.tenant_run,
         query=("at",),
         key=True,
         refuses=("instance.not_found", "query.invalid"),

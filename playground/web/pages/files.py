@@ -1,7 +1,8 @@
-"""Static files, the icon under its old address, and what robots are asked to leave alone."""
+"""Static files, SECURITY.md, the icon under its old address, and what robots are asked to leave alone."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
@@ -10,7 +11,15 @@ from playground.web.context import Context
 from playground.web.http.responses import FRESH_OF_KIND, wants_html
 from playground.web.pages import pages
 
+if TYPE_CHECKING:
+    from markdown_it.token import Token
+
 ROBOTS = "User-agent: *\nDisallow: /api/\nDisallow: /new\n"
+ELSEWHERE = ("https://", "http://", "#")  # a link to a file beside the document leads nowhere here: its words are left
+SCROLLED = (  # by whoever has only keys, too
+    ("table", '<div class="wide" role="region" aria-label="Table" tabindex="0"><table>', "</table></div>"),
+    ("pre", '<pre tabindex="0">', "</pre>"),
+)
 
 
 async def static(context: Context, request: Request) -> Response:
@@ -27,9 +36,7 @@ async def security(context: Context, request: Request) -> Response:
         return PlainTextResponse(text, headers=FRESH_OF_KIND)
 
     async def names() -> dict[str, Any]:
-        from playground.web.pages.markdown import as_html  # late: few ever ask, and the start need not wait for it
-
-        return {"document": as_html(text)}
+        return {"document": markdown_html(text)}
 
     return await pages.shell_response(context, request, "security.html", (text,), names)
 
@@ -44,3 +51,38 @@ async def robots(context: Context, request: Request) -> Response:
     one.
     """
     return PlainTextResponse(ROBOTS)
+
+
+def markdown_html(text: str) -> Markup:
+    """A document of ours, written in Markdown, as HTML: without its title, which the page has.
+
+    Only for texts of ours: what a tenant wrote is never Markdown here.
+    """
+    from markdown_it import MarkdownIt  # late: few ever ask, and the start need not wait for it
+
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = markdown.parse(text)
+    for token in tokens:
+        if token.attrs.pop("style", None):
+            # The only such style of ours; a page takes none inline (Content-Security-Policy).
+            token.attrSet("class", "middle")
+        if token.children:
+            token.children = _without_dead_links(token.children)
+    title = next(
+        (place for place, token in enumerate(tokens) if token.type == "heading_close" and token.tag == "h1"), -1
+    )
+    html: str = markdown.renderer.render(tokens[title + 1 :], markdown.options, {})
+    for tag, opened, closed in SCROLLED:
+        html = html.replace(f"<{tag}>", opened).replace(f"</{tag}>", closed)
+    return Markup(html)
+
+
+def _without_dead_links(tokens: list["Token"]) -> list["Token"]:
+    kept: list[Token] = []
+    dead = False
+    for token in tokens:
+        if token.type == "link_open":
+            dead = not str(token.attrGet("href")).startswith(ELSEWHERE)
+        if not (dead and token.type in ("link_open", "link_close")):
+            kept.append(token)
+    return kept

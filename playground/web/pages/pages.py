@@ -10,7 +10,7 @@ All pages:
 
 `page.html`, `embed.html`, `about.html`, `examples.html`, which describe this server:
 
-    limits       the public limits in groups: [group, [dict: name, value, unit, help, amount]]
+    limits       the public limits in groups, by whom they bind: [group, [dict: name, value, unit, help, amount]]
     tier         isolation: letter, sentence, advice, layers
     version      of the playground; versions [[name, value]] for About; encrypts_secrets: whether tenants' secrets are
                  encrypted at rest
@@ -38,14 +38,13 @@ example {slug, title, lesson, params, tasks} | None, snippet {id, url, raw_url} 
 /api/instances/{id}[?at=] | None, last_seq of it | None, tenant: its name | None, limits {source_bytes, value_bytes, …:
 number}, version, now}.
 
-`error.html`: status, title, message. `locked.html` has its own: see `locked`.
+`error.html`: status, title, message. `locked.html` has its own: see `locked` in sign_in.py.
 """
 
 import platform
 import sqlite3
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 from markupsafe import Markup, escape
@@ -53,7 +52,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from playground.examples import Example
-from playground.settings import public_rows
+from playground.settings import Settings, public_rows
 from playground.store.rows import InstanceRow, Snippet
 from playground.web.api import snippets
 from playground.web.api.check import body_limit, check_size
@@ -65,12 +64,10 @@ from playground.web.http.bodies import moment
 from playground.web.http.errors import BadBody, BadQuery
 from playground.web.http.responses import FOR_GOOD, FRESH, FRESH_OF_KIND, json_response, wants_html
 from playground.web.http.security import EMBEDDABLE, FRAMEABLE, NONCE
-from playground.web.http.tokens import HEADER, OPERATORS, SIGN_IN, TO_USE
 from playground.web.instance_view import plain, snippet_url
 from playground.web.journal_reader import partly_read
 from playground.web.pages.example_cards import example_json, params_text
 from playground.web.pages.kept_pages import Code, Kept, Piece, PlainRun, Shell, html_slot, json_slot
-from playground.web.pages.limits_table import grouped
 from playground.web.pages.link_previews import preview_of_page
 from playground.web.pages.templates import duration_text, json_script, json_script_bytes
 from playground.workflows.names import without_mark
@@ -84,6 +81,19 @@ LONG_ID = 24  # characters; of a longer id of a run a title shows the first
 NO_PARAMS = ("", "{}", "null")
 SAME_IN_SHELL = frozenset({"kind", "example", "limits", "version"})  # of a page's JSON
 PAGE_VALUES_BYTES = 256 * 1024  # of large values that a page carries; the others it reads when they are looked at
+# Of the table of limits: what the name of a setting holds, and the group that it then stands in; the first that fits.
+LIMIT_GROUPS = (
+    ("Tenants", ("tenant",)),
+    ("Bindings", ("call_", "calls_", "kv_", "effects_")),
+    ("Your address", ("per_address", "per_minute", "per_hour", "per_day", "queue_length", "chaos_")),
+    ("A request", ("head_", "body_")),
+)
+RUN_LIMITS = "A run"
+_UNITS = {
+    "bytes": ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")),
+    "seconds": ((3_600, "h"), (60, "min"), (1, "s")),
+    "milliseconds": ((1_000, "s"), (1, "ms")),
+}
 
 
 async def start(context: Context, request: Request) -> Response:
@@ -329,7 +339,7 @@ async def of_instance(context: Context, row: InstanceRow, source: str, at: int |
 async def of_server(context: Context) -> dict[str, Any]:
     """What pages say of this server and its examples."""
     return {
-        "limits": grouped(context.settings),
+        "limits": grouped_limits(context.settings),
         "tier": context.tier(),
         "version": context.version,
         "encrypts_secrets": context.settings.encrypts_secrets,
@@ -343,23 +353,28 @@ async def of_server(context: Context) -> dict[str, Any]:
     }
 
 
-def locked(context: Context, request: Request, status: int, headers: dict[str, str], *, wrong: bool) -> Response:
-    """The page for who comes without the token of the start, or with a wrong one; its way on leads where they wanted to
-    go.
-    """
-    path, query = quote(request.url.path), request.url.query
-    again = "/" if request.method != "GET" or path == SIGN_IN else path + (f"?{query}" if query else "")
-    start = context.start_token
-    names = {
-        "wrong": wrong,
-        "required": start.required,
-        "line": TO_USE if start.required else OPERATORS,
-        "base": context.public.of(request) or "",
-        "link": f"{SIGN_IN}?token=…",
-        "header": HEADER,
-        "again": again,
+def grouped_limits(settings: Settings) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The public settings by group, a run's first; each with its `amount`."""
+    groups: dict[str, list[dict[str, Any]]] = {
+        RUN_LIMITS: [],
+        **{name: [] for name in ("Your address", "A request", "Tenants", "Bindings")},
     }
-    return html_response(context, request, "locked.html", names, status, headers)
+    for row in public_rows(settings):
+        groups[_limit_group(row["name"])].append(row | {"amount": amount(row["value"], row["unit"])})
+    return [(name, rows) for name, rows in groups.items() if rows]
+
+
+def amount(value: Any, unit: str) -> str:
+    """A number with its unit, in the largest that keeps it whole."""
+    for size, name in _UNITS.get(unit, ()):
+        if value >= size and value % size == 0:
+            return f"{value // size:,} {name}"
+    number = f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{number} {unit}".strip()
+
+
+def _limit_group(name: str) -> str:
+    return next((group for group, parts in LIMIT_GROUPS if any(part in name for part in parts)), RUN_LIMITS)
 
 
 def html_response(

@@ -1,4 +1,9 @@
-"""Signing a browser in with the link that the server printed at its start."""
+"""Signing a browser in with the link that the server printed at its start.
+
+Whoever comes without it gets the page that says where it is.
+"""
+
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -6,7 +11,8 @@ from starlette.responses import RedirectResponse, Response
 from playground.web.context import Context
 from playground.web.http.errors import NothingHere, WrongStartToken
 from playground.web.http.responses import FRESH
-from playground.web.http.tokens import WRONG
+from playground.web.http.tokens import HEADER, OPERATORS, SIGN_IN, TO_USE, WRONG
+from playground.web.pages.pages import html_response
 
 CLOSED = (
     "This server printed no link at its start: it is for others too, or has an operator's token. "
@@ -24,3 +30,22 @@ async def sign_in(context: Context, request: Request) -> Response:
     answer = RedirectResponse(start.home, 303, headers=FRESH)
     start.sign_in(request, answer)
     return answer
+
+
+def locked(context: Context, request: Request, status: int, headers: dict[str, str], *, wrong: bool) -> Response:
+    """The page for whoever comes without the token of the start, or with a wrong one; it leads on to where they wanted
+    to go.
+    """
+    path, query = quote(request.url.path), request.url.query
+    again = "/" if request.method != "GET" or path == SIGN_IN else path + (f"?{query}" if query else "")
+    start = context.start_token
+    names = {
+        "wrong": wrong,
+        "required": start.required,
+        "line": TO_USE if start.required else OPERATORS,
+        "base": context.public.of(request) or "",
+        "link": f"{SIGN_IN}?token=…",
+        "header": HEADER,
+        "again": again,
+    }
+    return html_response(context, request, "locked.html", names, status, headers)
