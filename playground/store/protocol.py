@@ -343,6 +343,10 @@ class Store(Protocol):
         """
 
     @property
+    def product(self) -> tuple[str, str]:
+        """The database that it stands on, for people: its name and its version."""
+
+    @property
     def metrics(self) -> StoreMetrics:
         """Commits, events and times since the store was opened."""
 

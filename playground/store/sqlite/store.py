@@ -200,6 +200,10 @@ class SqliteStore:
         return await self._readers.run(lambda db: db.execute(self._sql["oldest_due"], (LANES_MOST,)).fetchone()[0])
 
     @property
+    def product(self) -> tuple[str, str]:
+        return "SQLite", sqlite3.sqlite_version
+
+    @property
     def metrics(self) -> StoreMetrics:
         return self._transaction.metrics
 

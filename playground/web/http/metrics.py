@@ -6,7 +6,6 @@ scrape nothing.
 """
 
 import platform
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -102,7 +101,8 @@ def _oldest(facts: Facts) -> float:
 
 
 def _build(facts: Facts) -> dict[str, str]:
-    return {"version": facts.context.version, "python": platform.python_version(), "sqlite": sqlite3.sqlite_version}
+    database, version = facts.context.store.product
+    return {"version": facts.context.version, "python": platform.python_version(), database.lower(): version}
 
 
 def _isolation(facts: Facts) -> dict[str, str]:
@@ -111,7 +111,7 @@ def _isolation(facts: Facts) -> dict[str, str]:
 
 
 METRICS: tuple[Row, ...] = (
-    Row("build_info", INFO, "Versions of the playground, Python and SQLite; always 1.", _build),
+    Row("build_info", INFO, "Versions of the playground, Python and the database; always 1.", _build),
     Row("isolation_info", INFO,
         "The tier of isolation that held when the server tried to break out at its start; always 1.", _isolation),
     Row("instances", GAUGE, "Instances in the database by status, everybody's.",

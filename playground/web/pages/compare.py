@@ -60,7 +60,7 @@ async def view(context: Context, request: Request) -> Response:
         return json_response({"a": _summary(raw[0]), "b": _summary(raw[1]), **compare(*raw)}, headers=FRESH_OF_KIND)
     if said or not all(row is not None and row.status in ev.FINAL_STATUSES for row in rows):
         return pages.html_response(context, request, "compare.html", await _names(context, given, rows, said))
-    key = (*given, *((row.key, row.created_at, row.last_seq) for row in rows if row is not None))
+    key = (*given, *((row.key, row.last_seq) for row in rows if row is not None))
     kept = context.kept_pages.comparisons
     return await pages.shell_response(
         context, request, "compare.html", key, lambda: _names(context, given, rows, said), kept=kept

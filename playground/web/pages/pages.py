@@ -42,7 +42,6 @@ number}, version, now}.
 """
 
 import platform
-import sqlite3
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import Any
 
@@ -131,7 +130,7 @@ async def instance(context: Context, request: Request) -> Response:
 async def _plain_run(context: Context, row: InstanceRow, at: int | None, run: dict[str, Any]) -> PlainRun:
     """The run for readers without JavaScript. The effects are no part of its journal, so they are always read."""
     effects = await context.store.effects.of(row.key)
-    key = (row.key, row.created_at, row.last_seq, at, tuple((it.number, it.asked) for it in effects))
+    key = (row.key, row.last_seq, at, tuple((it.number, it.asked) for it in effects))
     kept = context.kept_pages.runs.get(key)
     if kept is None:
         names = {
@@ -346,7 +345,7 @@ async def of_server(context: Context) -> dict[str, Any]:
         "versions": [
             ["Playground", context.version],
             ["Python", platform.python_version()],
-            ["SQLite", sqlite3.sqlite_version],
+            [*context.store.product],
         ],
         "examples": await context.example_cards.all(),
         "embedding": context.embedding,
