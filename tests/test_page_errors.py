@@ -12,7 +12,7 @@ import jinja2
 import pytest
 from page_code_support import node
 
-from playground.web.instance_labels import first_of, in_order, label, left_out_of
+from playground.web.instance_view import first_error, label, left_out_errors, steps_in_order
 
 TEXT = 'import { traceText } from "RUN/errors.js";\nreturn given.map(traceText);'
 BRIEF = 'import { errorBrief } from "RUN/words.js";\nreturn given.map(errorBrief);'
@@ -111,7 +111,7 @@ def test_members_that_were_not_kept_are_counted() -> None:
     shown = {**stored(raised(grouped)), "message": "outer (5 sub-exceptions)"}
     [text] = node(TEXT, [shown])
     assert "  | and 2 more exceptions\n" in text and text.count("+---------------- ... ----------------") == 1
-    assert left_out_of(shown) == 2
+    assert left_out_errors(shown) == 2
 
 
 def test_one_line_of_a_group_says_what_went_wrong() -> None:
@@ -123,7 +123,7 @@ def test_one_line_of_a_group_says_what_went_wrong() -> None:
         "ValueError: one, one of 3 in ExceptionGroup",
         "KeyError: 'k', in ExceptionGroup",
     ]
-    assert [first_of(error)["name"] for error in shown] == ["RuntimeError", "ValueError", "KeyError"]
+    assert [first_error(error)["name"] for error in shown] == ["RuntimeError", "ValueError", "KeyError"]
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def macros() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(first_of=first_of, left_out_of=left_out_of, in_order=in_order)
+    environment.globals.update(first_error=first_error, left_out_errors=left_out_errors, steps_in_order=steps_in_order)
     return environment.get_template("_errors.html").make_module()
 
 
@@ -180,7 +180,7 @@ def test_steps_called_in_another_one_stand_under_it() -> None:
     load, save, lost = step("load"), step("save"), step("lost")
     fetch = step("fetch", load)
     steps = [load, save, fetch, step("fetch", save), step("parse", fetch), step("orphan", lost)]
-    assert [(it["name"], deep) for it, deep in in_order(steps)] == [
+    assert [(it["name"], deep) for it, deep in steps_in_order(steps)] == [
         ("load", 0),
         ("fetch", 1),
         ("parse", 2),
@@ -198,4 +198,4 @@ given.forEach((step, index) =>
     apply(state, { seq: index + 1, at: index, type: "step_started", execution: 1, step, data: {} }));
 return rowsOf(state).map((step) => pathLabel(step));
 """
-    assert node(script, steps) == [label(it) for it, _ in in_order(steps)]
+    assert node(script, steps) == [label(it) for it, _ in steps_in_order(steps)]

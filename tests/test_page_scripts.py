@@ -26,7 +26,7 @@ def test_no_template_lists_what_a_script_is_made_of() -> None:
     texts = [file.read_text() for file in (ROOT / "templates").glob("*.html")]
     named = {name for text in texts for name in re.findall(r"""['"]((?:js|css|editor)/[^'"]+)['"]""", text)}
     assert len(named) < 25
-    entries = Assets.of(paths.bundle()).entries
+    entries = Assets.from_folder(paths.bundle()).entries
     assert named - set(entries) == set(entries["js/app.js"].later) & {"js/run/live.js", "js/tenants/run.js"}
 
 

@@ -29,7 +29,7 @@ def assets(tmp_path: Path) -> Assets:
     (tmp_path / "js" / "main-A1.js.map.gz").write_bytes(gzip.compress(MAIN))
     (tmp_path / "js" / "main-A1.js.br").write_bytes(b"made by the build")
     (tmp_path / "dot-D4.png").write_bytes(b"\x89PNG" + bytes(2_000))
-    return Assets.of(tmp_path)
+    return Assets.from_folder(tmp_path)
 
 
 def test_a_name_means_a_file_and_what_that_needs(assets: Assets) -> None:
@@ -94,7 +94,7 @@ def test_an_installation_without_the_bundle_says_what_to_do(monkeypatch: pytest.
 
 
 def test_every_script_and_style_of_the_build_has_its_source_map() -> None:
-    assets = Assets.of(paths.bundle())
+    assets = Assets.from_folder(paths.bundle())
     written = [name for name in assets.files if name.endswith((".js", ".css"))]
     assert len(written) > 20
     for name in written:
@@ -107,7 +107,7 @@ def test_every_script_and_style_of_the_build_has_its_source_map() -> None:
 
 def test_the_scripts_keep_the_names_of_their_functions() -> None:
     """A trace that somebody reports can be read as it is."""
-    assets = Assets.of(paths.bundle())
+    assets = Assets.from_folder(paths.bundle())
     app = assets.respond(request("GET"), assets.url("js/app.js").removeprefix("/static/")).body.decode()
     assert {"started", "called", "nowStored"} <= set(re.findall(r"function (\w+)\(", app))
     assert max(map(len, app.splitlines())) < 1_000
@@ -115,7 +115,7 @@ def test_the_scripts_keep_the_names_of_their_functions() -> None:
 
 def test_a_page_asks_for_few_files() -> None:
     """What the page needs is in two files of its own and two of the editor; what is loaded later adds a few."""
-    assets = Assets.of(paths.bundle())
+    assets = Assets.from_folder(paths.bundle())
     assert {name: len(entry.imports) for name, entry in assets.entries.items() if entry.imports} == {
         "js/app.js": 1,
         "js/embed.js": 1,

@@ -61,17 +61,19 @@ def test_after_every_batch_the_steps_are_those_of_the_whole_journal(name: str, b
     journal = events(name)
     kept = Fold(fold(journal).generation)
     for begin in range(0, len(journal), batch):
-        if not kept.take(journal[begin : begin + batch]):  # what it has let go of is wanted again, as `Folds` has it
+        if not kept.apply_events(
+            journal[begin : begin + batch]
+        ):  # what it has let go of is wanted again, as `Folds` has it
             kept = Fold(kept.state.generation + 1)
-            assert kept.take(journal[: begin + batch])
+            assert kept.apply_events(journal[: begin + batch])
         assert msgspec.json.decode(kept.steps()) == whole(journal[: begin + batch])
     assert kept.state.status == fold(journal).status
 
 
 def test_a_fold_that_has_put_steps_away_takes_no_restart() -> None:
     journal = events("restarted-from-a-step")
-    assert not Fold(1).take(journal)
-    assert Fold(2).take(journal)
+    assert not Fold(1).apply_events(journal)
+    assert Fold(2).apply_events(journal)
 
 
 def test_steps_are_read_with_their_large_values_as_text() -> None:

@@ -84,7 +84,7 @@ def create_app(
     """
     now = engine.clock.now
     loopback, unprotected = is_loopback(settings.host), engine.sandbox.tier.letter == UNPROTECTED
-    assets = Assets.of(paths.bundle())
+    assets = Assets.from_folder(paths.bundle())
     by_slug = {example.slug: example for example in examples}
     context = Context(
         engine=engine,

@@ -39,7 +39,7 @@ class Fold:
         self._parts: list[bytes | Step] = []
         self._seen = 0  # the seq up to which steps are among them
 
-    def take(self, events: Iterable[Event]) -> bool:
+    def apply_events(self, events: Iterable[Event]) -> bool:
         """Apply what comes next.
 
         False when it can't be done: this fold has let go of what a restart or a given-up wait asks for.
@@ -129,7 +129,7 @@ class Folds:
             batch, _ = await read(
                 self._store, row.key, after=fold.state.last_seq, budget=fold.budget, most=at - fold.state.last_seq
             )
-            if not batch or not fold.take(batch):
+            if not batch or not fold.apply_events(batch):
                 break
         self._past = past
         return fold
@@ -143,7 +143,7 @@ class Folds:
         async with fold.growing:
             while True:
                 batch, _ = await read(self._store, key, after=fold.state.last_seq, budget=fold.budget)
-                if not batch or not fold.take(batch):
+                if not batch or not fold.apply_events(batch):
                     return not batch
 
     def _forget(self) -> None:

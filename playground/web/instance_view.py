@@ -1,5 +1,12 @@
-"""What the API and the pages show of an instance: its journal, folded, with the few facts that only its row knows."""
+"""What the API and the pages show of an instance: its journal, folded, with the few facts that only its row knows.
 
+Beside it stand what templates ask of that JSON (steps in the order in which they are drawn, their names, errors in one
+line), which is `static/js/run/nested.js` and a part of `words.js` and `errors.js` for pages without scripts, and the
+ledger of effects with which of them repeat which.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -7,8 +14,8 @@ import msgspec
 from playground.engine import queues
 from playground.store.protocol import Store
 from playground.store.rows import InstanceRow
+from playground.store.tables import EffectRow
 from playground.web.fold_cache import Folds
-from playground.web.instance_labels import label
 from playground.web.journal_reader import Budget, left_out, partly_read, read
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceExpired, InstanceNotFound
@@ -20,7 +27,10 @@ HOUR_MS = 3_600_000
 LOG_LINES_SHOWN = 1_000  # on a page without JavaScript
 LOG_EVENTS_READ = 10_000  # events looked through for them
 
+Shown = Mapping[str, Any]
 
+_HOW_MANY = re.compile(r"\((\d{1,9}) sub-exceptions?\)\Z")  # ends the message of a group
+_NESTED_DEEPEST = 100  # more than any step lies in others
 _BESIDE = frozenset({ev.LOG, ev.REPLAY_DIVERGED})
 
 
@@ -32,7 +42,7 @@ class Views:
         self._folds = Folds(store)
         self.forget = self._folds.forget
 
-    async def find(self, id: str, tenant: str = ANONYMOUS) -> InstanceRow:
+    async def find_instance(self, id: str, tenant: str = ANONYMOUS) -> InstanceRow:
         """The instance of an id. Raises InstanceNotFound, in words for people."""
         try:
             return await self._store.find(tenant, id)
@@ -68,7 +78,7 @@ class Views:
         return shown
 
     async def readable(self, row: InstanceRow, at: int | None = None) -> dict[str, Any]:
-        """The same with its steps as objects; large values in them stay JSON text, which `plain` reads."""
+        """The same with its steps as objects; large values in them stay JSON text, which `as_objects` reads."""
         shown = await self.instance(row, at)
         return {**shown, "steps": partly_read(shown["steps"])}
 
@@ -102,7 +112,7 @@ def _printed(text: Printed) -> dict[str, Any]:
     return {**shown, "step": step}
 
 
-def plain(view: Any, most: int | None = None) -> Any:
+def as_objects(view: Any, most: int | None = None) -> Any:
     """A view as objects. With `most`, large values past so many bytes in all are left out."""
     left = [most]
 
@@ -134,3 +144,91 @@ def instance_address(row: InstanceRow) -> str:
 def snippet_url(id: str) -> str:
     """Where people look at a snippet."""
     return f"/s/{id}"
+
+
+def steps_in_order(steps: Sequence[Shown]) -> list[tuple[Shown, int]]:
+    """Steps with how many others each lies in: in the order in which they began, but those called in another one under
+    it.
+    """
+    keys = {_step_key(step) for step in steps}
+    inside: dict[Any, list[Shown]] = {}
+    for step in steps:
+        parent = step.get("parent")
+        key = None if parent is None else _step_key(parent)
+        inside.setdefault(key if key in keys else None, []).append(step)
+    return list(_walk(inside, None, 0))
+
+
+def label(step: Shown) -> str:
+    """A step's name as people see it, after those of the steps that it was called in; counts are said from the second
+    on.
+    """
+    own = f"{step['name']}-{step['count']}" if step["count"] > 1 else str(step["name"])
+    return own if step.get("parent") is None else f"{label(step['parent'])} › {own}"
+
+
+def first_error(error: Shown) -> Shown:
+    """What went wrong: of a group of errors its first member."""
+    while error.get("errors"):
+        error = error["errors"][0]
+    return error
+
+
+def left_out_errors(error: Shown) -> int:
+    """How many members of a group were not kept; its message ends with how many there were."""
+    found = _HOW_MANY.search(error.get("message") or "")
+    return max(0, int(found[1]) - len(error["errors"])) if found else 0
+
+
+def _walk(inside: Mapping[Any, Sequence[Shown]], parent: Any, depth: int) -> Iterator[tuple[Shown, int]]:
+    assert depth < _NESTED_DEEPEST, "no step lies in itself"
+    for step in inside.get(parent, ()):
+        yield step, depth
+        yield from _walk(inside, _step_key(step), depth + 1)
+
+
+def _step_key(step: Shown) -> tuple[Any, ...]:
+    parent = step.get("parent")
+    return step["kind"], step["name"], step["count"], None if parent is None else _step_key(parent)
+
+
+def effects_json(effects: list[EffectRow]) -> list[dict[str, Any]]:
+    """Effects as the API shows them. A double is one of the same step, kind and data as an earlier attempt's."""
+    first: dict[tuple[Any, ...], EffectRow] = {}
+    listed = []
+    for effect in effects:
+        what = (effect.step, effect.kind, repr(effect.data))
+        before = first.setdefault(what, effect)
+        double = effect.step is not None and (before.attempt, before.execution) != (effect.attempt, effect.execution)
+        listed.append(
+            {
+                "id": _effect_id(effect),
+                "kind": effect.kind,
+                "at": effect.at,
+                "key": effect.key,
+                "data": effect.data,
+                "step": effect.step,
+                "attempt": effect.attempt,
+                "execution": effect.execution,
+                "asked": effect.asked,
+                "double_of": _effect_id(before) if double else None,
+            }
+        )
+    return listed
+
+
+def effect_rows(effects: list[EffectRow]) -> list[dict[str, Any]]:
+    """Effects as a table without scripts shows them: one row for what happened and all its doubles."""
+    rows: dict[str, dict[str, Any]] = {}
+    for effect in effects_json(effects):
+        before = rows.get(effect["double_of"])
+        if before is None:
+            rows[effect["id"]] = {**effect, "attempts": [effect["attempt"]], "times": 1}
+        else:
+            before["times"] += 1
+            before["attempts"].append(effect["attempt"])
+    return list(rows.values())
+
+
+def _effect_id(effect: EffectRow) -> str:
+    return f"{effect.kind}-{effect.number}"

@@ -12,8 +12,7 @@ from playground.engine.chaos_runs import number_of
 from playground.store.encoding import encode
 from playground.store.protocol import History
 from playground.store.rows import STEP_COMPLETED, Child, InstanceRow
-from playground.web.effect_ledger import shown
-from playground.web.instance_view import instance_url
+from playground.web.instance_view import effects_json, instance_url
 from playground.workflows import events as ev
 
 REMEMBERED = 2_000  # rows of ended reruns, which never change any more
@@ -85,7 +84,7 @@ class Rows:
         lost = {f"{step['name']}-{step['count']}" for step in row["ran_twice"]}
         doubled = {
             (it["kind"], it["step"]): None
-            for it in shown(await self._engine.store.effects.of(child.key))
+            for it in effects_json(await self._engine.store.effects.of(child.key))
             if it["double_of"] and it["step"] in lost
         }
         row["effects_twice"] = [{"kind": kind, "step": step} for kind, step in doubled]

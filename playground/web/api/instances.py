@@ -19,13 +19,12 @@ from playground.web.api import snippets
 from playground.web.api.check import body_limit, check_stored, refuse_bad
 from playground.web.api.operations import BREAKS_BYTES, BreakBody, breaks_of
 from playground.web.context import Context
-from playground.web.effect_ledger import shown
 from playground.web.http import bodies, tokens
 from playground.web.http.authorization import find, spend_reading
 from playground.web.http.bodies import moment, whole_number
 from playground.web.http.errors import BadBody, BadQuery
 from playground.web.http.responses import FRESH, json_bytes, json_response, unchanged
-from playground.web.instance_view import ANONYMOUS, instance_url
+from playground.web.instance_view import ANONYMOUS, effects_json, instance_url
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceNotFound
 
@@ -162,7 +161,7 @@ async def effects(context: Context, request: Request) -> Response:
     if (known := unchanged(request, headers)) is not None:  # a page asks often while a step runs
         return known
     found = await context.store.effects.of(row.key)
-    return json_response({"effects": shown(found)}, headers=headers)
+    return json_response({"effects": effects_json(found)}, headers=headers)
 
 
 async def stream(context: Context, request: Request) -> Response:

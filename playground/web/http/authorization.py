@@ -58,7 +58,7 @@ async def find(context: Context, request: Request) -> InstanceRow:
         InstanceNotFound, and as `tenant_of`
     """
     tenant = await tenant_of(context, request) if TENANT in request.path_params else ANONYMOUS
-    return await context.views.find(request.path_params["id"], tenant)
+    return await context.views.find_instance(request.path_params["id"], tenant)
 
 
 async def spend_reading(

@@ -54,7 +54,7 @@ class Assets:
     files: Mapping[str, Asset]
 
     @classmethod
-    def of(cls, folder: Path) -> "Assets":
+    def from_folder(cls, folder: Path) -> "Assets":
         """What is in the folder of a build."""
         entries = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=dict[str, Entry])
         beside = (MANIFEST, *ENCODINGS.values())

@@ -19,7 +19,7 @@ from playground.web.context import Context
 from playground.web.http.authorization import spend_reading
 from playground.web.http.responses import FRESH_OF_KIND, json_response, wants_html
 from playground.web.indented_json import untagged
-from playground.web.instance_view import plain
+from playground.web.instance_view import as_objects
 from playground.web.journal_reader import LEFT_OUT
 from playground.web.pages import pages
 from playground.workflows import events as ev
@@ -46,7 +46,7 @@ async def view(context: Context, request: Request) -> Response:
     for place, address in enumerate(given):
         if address:
             try:
-                row = rows[place] = await context.views.find(_id(address))
+                row = rows[place] = await context.views.find_instance(_id(address))
             except InstanceNotFound:
                 if not wants_html(request):
                     raise
@@ -75,7 +75,7 @@ async def _names(
     for side, row in zip(sides, rows, strict=True):
         if row is not None:
             side["raw"] = _readable(await context.views.readable(row))
-            side["view"] = plain({**side["raw"], "params": plain_value(side["raw"]["params"])}, VALUES_BYTES)
+            side["view"] = as_objects({**side["raw"], "params": plain_value(side["raw"]["params"])}, VALUES_BYTES)
     found = None if said else compare(*(side["raw"] for side in sides))
     return {
         "sides": sides,

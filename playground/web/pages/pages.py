@@ -4,7 +4,7 @@ All pages:
 
     nonce        of this response's Content-Security-Policy; CodeMirror's styles carry it (EditorView.cspNonce)
     functions    asset("js/app.js"): the address of a file of the bundle; files and modules: what a script needs, as
-                 addresses and as links (assets.py, templates.py); took_ms(step); what web/instance_labels.py has
+                 addresses and as links (assets.py, templates.py); took_ms(step); what web/instance_view.py has
     filters      json_script, json_text (indented), time (epoch ms as UTC text), duration (ms as text), label (of a
                  step)
 
@@ -56,14 +56,13 @@ from playground.store.rows import InstanceRow, Snippet
 from playground.web.api import snippets
 from playground.web.api.check import body_limit, check_size
 from playground.web.context import Context
-from playground.web.effect_ledger import ledger
 from playground.web.http import bodies
 from playground.web.http.authorization import spend_reading
 from playground.web.http.bodies import moment
 from playground.web.http.errors import BadBody, BadQuery
 from playground.web.http.responses import FOR_GOOD, FRESH, FRESH_OF_KIND, json_response, wants_html
 from playground.web.http.security import EMBEDDABLE, FRAMEABLE, NONCE
-from playground.web.instance_view import plain, snippet_url
+from playground.web.instance_view import as_objects, effect_rows, snippet_url
 from playground.web.journal_reader import partly_read
 from playground.web.pages.example_cards import example_json, params_text
 from playground.web.pages.kept_pages import Code, Kept, Piece, PlainRun, Shell, html_slot, json_slot
@@ -116,7 +115,7 @@ async def snippet(context: Context, request: Request) -> Response:
 
 async def instance(context: Context, request: Request) -> Response:
     """The page on a run, live or finished, now or after the event whose seq is `at`."""
-    row = await context.views.find(request.path_params["id"])
+    row = await context.views.find_instance(request.path_params["id"])
     code = await context.store.snippet(row.snippet)
     at = moment(request, row)
     await spend_reading(context, request, row, events=at or row.last_seq)
@@ -137,7 +136,7 @@ async def _plain_run(context: Context, row: InstanceRow, at: int | None, run: di
             "run": run,
             "last_seq": row.last_seq,
             "took": html_slot("took"),
-            "effects": ledger(effects),
+            "effects": effect_rows(effects),
             **await context.views.beside(row, at),
         }
         before, _, after = context.rendering.render("_run_plain.html", names).partition(html_slot("took"))
@@ -322,7 +321,9 @@ async def of_instance(context: Context, row: InstanceRow, source: str, at: int |
     if len(text) <= PAGE_VALUES_BYTES:
         shown = msgspec.json.decode(text)  # nothing in it can be past the limit
     else:
-        shown = plain({**view, "params": plain(view["params"]), "steps": partly_read(view["steps"])}, PAGE_VALUES_BYTES)
+        shown = as_objects(
+            {**view, "params": as_objects(view["params"]), "steps": partly_read(view["steps"])}, PAGE_VALUES_BYTES
+        )
     same = next((it for it in context.examples.values() if it.source == source), None)
     return {
         "title": f"Run {row.id}",

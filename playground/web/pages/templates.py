@@ -11,7 +11,7 @@ import msgspec
 from markupsafe import Markup
 
 from playground.web.indented_json import pretty, untagged
-from playground.web.instance_labels import first_of, in_order, label, left_out_of
+from playground.web.instance_view import first_error, label, left_out_errors, steps_in_order
 from playground.web.pages.assets import Assets
 from playground.workflows.compare import took_ms
 
@@ -42,7 +42,9 @@ class Rendering:
         self._environment.globals["asset"] = assets.url
         self._environment.globals["files"] = assets.needed
         self._environment.globals["modules"] = partial(_modules, assets)
-        self._environment.globals.update(in_order=in_order, first_of=first_of, left_out_of=left_out_of, took_ms=took_ms)
+        self._environment.globals.update(
+            steps_in_order=steps_in_order, first_error=first_error, left_out_errors=left_out_errors, took_ms=took_ms
+        )
         self._environment.filters.update(
             json_script=json_script, json_text=json_text, time=time_text, duration=duration_text, label=label
         )

@@ -103,7 +103,7 @@ async def tenant_run(context: Context, request: Request) -> Response:
         }
         return await pages.page(context, request, "tenant", shown)
     name = await tenant_of(context, request)
-    row = await context.views.find(request.path_params["id"], name)
+    row = await context.views.find_instance(request.path_params["id"], name)
     at = moment(request, row)
     await spend_reading(context, request, row, events=at or row.last_seq)
     shown = await pages.of_instance(context, row, await _source(context, row), at)
