@@ -3,11 +3,12 @@ used).
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import quick_support
 from dispatch_support import Place
 from http_support import Background, MakeSite, Site, running_sandbox, sites
 from hypothesis import HealthCheck, settings
@@ -47,13 +48,38 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(max(len(os.sched_getaffinity(0)) + 1, FEWEST), MOST)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put browser tests last: once Playwright's sync API has started, its event loop stands in the way of any other in
-    this process.
+WATCH = quick_support.Watch()
 
-    The long files come first of their kind, so that at the end no process is alone with one.
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is quick, and put browser tests last: once Playwright's sync API has started, its event loop stands in
+    the way of any other in this process.
+
+    The long ones come first of their kind, so that at the end no process is alone with one.
     """
+    for item in items:
+        quick_support.mark(item)
     items.sort(key=lambda item: (item.path.name.startswith(LAST), item.get_closest_marker("long") is None))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Watch a quick test from its fixtures' beginning to their end."""
+    if item.stash.get(quick_support.WATCHED, False):
+        WATCH.begin()
+    try:
+        return (yield)
+    finally:
+        WATCH.end()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Fail a quick test that has tried to start a process, even where the code under test got over the refusal."""
+    yield
+    if item.stash.get(quick_support.WATCHED, False) and WATCH.started:
+        pytest.fail(quick_support.refusal(WATCH.started[0]), pytrace=False)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

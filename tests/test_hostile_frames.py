@@ -246,6 +246,7 @@ async def test_a_worker_that_reads_nothing_is_ended_before_much_is_kept_for_it(t
         assert (await stage.innocent()).output == "fine"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("text", ["", "x" * 8_000])
 def test_a_flood_of_lines_is_counted_and_then_ended(text: str, tmp_path: Path) -> None:
     async def story() -> None:

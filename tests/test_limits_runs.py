@@ -221,6 +221,7 @@ def broken(made: Site, source: str) -> str:
     return str(error["message"])
 
 
+@pytest.mark.long
 def test_an_attempt_that_waits_holds_its_worker_no_longer_than_it_may(tmp_path: Path) -> None:
     async def story() -> None:
         async with staged(tmp_path, attempt_wall_seconds=1) as stage:

@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("command", ["check", "format --check"])
 def test_the_source_passes(command: str) -> None:
     linted = subprocess.run(

@@ -47,6 +47,7 @@ def test_no_committed_file_names_a_registry_host() -> None:
     assert found == []
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_scripts_are_posix_and_executable(script: str) -> None:
     file = ROOT / script

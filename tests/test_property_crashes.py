@@ -29,6 +29,8 @@ from crash_support import (
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.long
+
 OFTEN = settings(EVERY_DAY, max_examples=EXAMPLES * 6)
 CRASHES = st.tuples(st.integers(1, 6), st.sampled_from(["worker", "server"]), st.sampled_from(["before", "after"]))
 MOST_CRASHES = 4  # a step that loses five workers in a row ends its instance, as it should

@@ -29,6 +29,8 @@ from hypothesis import example, given
 from playground.testing import WorkflowTester
 from playground.testing.server import REPLACED, THAWED, Nodes
 
+pytestmark = pytest.mark.long
+
 BOTH = ("a", "b")
 
 

@@ -31,6 +31,8 @@ from playground.testing import Run, WorkflowTester
 from playground.workflows import events as ev
 from playground.workflows.errors import CannotTerminate, InstanceInFiniteState, NoWorker
 
+pytestmark = pytest.mark.long
+
 
 class Trigger:
     """Begins an operation as soon as an instance has made so many commits."""

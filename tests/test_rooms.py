@@ -131,6 +131,7 @@ def test_a_room_imports_downwards_only(room: str) -> None:
     assert [found for file in FILES if room_of(file) == room for found in wrong(file)] == []
 
 
+@pytest.mark.quick
 def test_a_server_listens_before_it_reads_what_is_large() -> None:
     code = "import sys, playground.serving; print(*(name for name in sys.modules if name.startswith('playground.')))"
     read = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

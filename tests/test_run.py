@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.quick
+
 ROOT = Path(__file__).parent.parent
 MADE_FROM = ["pyproject.toml", "requirements.lock", "hatch_build.py", "web/package.json", "static/js/app.js"]
 
