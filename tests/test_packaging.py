@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 # Git-ignored: made here, never committed.
-MADE = {".git", ".venv", ".tools", "node_modules", "__pycache__", "dist", "build"}
+MADE = {".git", ".venv", ".tools", "node_modules", "__pycache__", "dist", "build", ".hypothesis"}
 MADE_SUFFIXES = (".pyc", ".db", ".db-wal", ".db-shm", ".png")
 # Put together from halves, so that this file does not name them either.
 HOSTS = [
@@ -34,7 +34,9 @@ def committed() -> Iterator[Path]:
     """Every file that is, or is about to be, committed; without git, which a bare machine lacks."""
     for folder, folders, files in os.walk(ROOT):
         folders[:] = [
-            name for name in folders if name not in MADE and not name.endswith("_cache") and name != ".hypothesis"
+            name
+            for name in folders
+            if name not in MADE and not name.endswith("_cache") and not name.startswith(".venv-")
         ]
         yield from (Path(folder) / name for name in files if not name.endswith(MADE_SUFFIXES))
 

@@ -3,6 +3,7 @@ on.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ case "$1 $2" in
     "--version ") echo 'uv 0' ;;
     "venv "*) for folder; do :; done; mkdir -p "$folder/bin"; ln -s '{sys.executable}' "$folder/bin/python" ;;
     "pip sync") [ ! -e "$UV_FAILS" ] ;;
+    "python find") [ -n "$UV_FINDS" ] && echo "$UV_FINDS" ;;
 esac
 """
 
@@ -59,14 +61,21 @@ class Checkout:
             (outside / "bin" / name).write_text(script)
             (outside / "bin" / name).chmod(0o755)
 
-    def run(
-        self, *words: str, cwd: Path | None = None, path: str = os.environ["PATH"]
+    def run(  # `python` is asked for, `found` is the interpreter that uv knows
+        self,
+        *words: str,
+        cwd: Path | None = None,
+        path: str = os.environ["PATH"],
+        python: str | Path = "",
+        found: str | Path = "",
     ) -> "subprocess.CompletedProcess[str]":
         environment = {
             "PATH": f"{self.outside / 'bin'}:{path}",
             "HOME": str(self.outside),
             "UV_NOTES": str(self.outside / "notes"),
             "UV_FAILS": str(self.outside / "fails"),
+            "UV_FINDS": str(found),
+            "RUN_PYTHON": str(python),
         }
         return subprocess.run(
             [self.root / "run", *words],
@@ -146,6 +155,63 @@ def test_words_folder_and_exit_code_are_passed_on(checkout: Checkout, tmp_path: 
 
 def test_the_environment_comes_first_on_path(checkout: Checkout) -> None:
     assert checkout.run("sh", "-c", "command -v python").stdout.strip() == str(checkout.root / ".venv/bin/python")
+
+
+def test_another_python_has_an_environment_of_its_own(checkout: Checkout) -> None:
+    where = ["sh", "-c", 'echo "$VIRTUAL_ENV"; command -v python']
+    other = checkout.root / ".venv-3.13"
+    assert checkout.run("true").returncode == 0
+    checkout.asked()
+    done = checkout.run(*where, python="3.13", found=sys.executable)
+    assert done.stdout.split("\n") == [str(other), str(other / "bin/python"), ""]
+    assert checkout.asked() == ["python find", *SET_UP]
+    # Going to and fro costs nothing.
+    assert checkout.run(*where, python="3.13").stdout == done.stdout
+    assert checkout.run(*where).stdout.startswith(f"{checkout.root / '.venv'}\n")
+    assert checkout.asked() == []
+
+
+def test_a_python_may_be_given_by_its_path(checkout: Checkout) -> None:
+    interpreter = checkout.outside / "bin" / "my-python"
+    interpreter.symlink_to(sys.executable)
+    done = checkout.run("sh", "-c", 'echo "$VIRTUAL_ENV"', python="bin/my-python", cwd=checkout.outside)
+    assert checkout.asked() == SET_UP
+    assert Path(done.stdout.strip()).name == ".venv" + re.sub("[^A-Za-z0-9.]+", "-", str(interpreter))
+    assert checkout.run("true", python=interpreter).returncode == 0
+    assert checkout.asked() == []
+
+
+def test_pyenvs_versions_are_found(checkout: Checkout) -> None:
+    folder = checkout.outside / ".pyenv/versions/3.13.0/bin"
+    folder.mkdir(parents=True)
+    (folder / "python").symlink_to(sys.executable)
+    assert checkout.run("true", python="3.13").returncode == 0
+    assert checkout.asked() == ["python find", *SET_UP]
+    assert checkout.run("true", python="3.1").returncode == 1
+
+
+@pytest.mark.parametrize("python", ["3.99", "/nowhere/python", "/etc/passwd"])
+def test_a_python_that_is_not_there_is_said(checkout: Checkout, python: str) -> None:
+    done = checkout.run("echo", "ran", python=python)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"RUN_PYTHON is {python}: no such Python is on this machine" in done.stderr
+    assert not {"venv --quiet", "pip sync"} & set(checkout.asked())
+
+
+def test_too_old_a_python_is_said(checkout: Checkout) -> None:
+    old = checkout.outside / "old"
+    old.write_text("#!/bin/sh\ncase $1 in -V) echo Python 3.10.4 ;; esac\ncase $2 in *version_info*) exit 1 ;; esac\n")
+    old.chmod(0o755)
+    for given in ({"python": old}, {"python": "3.10", "found": old}):
+        done = checkout.run("echo", "ran", **given)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "that is Python 3.10.4, and this project needs Python 3.11 or a newer one" in done.stderr
+
+
+def test_what_is_neither_a_version_nor_a_path_is_refused(checkout: Checkout) -> None:
+    done = checkout.run("true", python=">=3.13")
+    assert done.returncode == 2
+    assert "write a version such as 3.13, or the path of an interpreter" in done.stderr
 
 
 def test_without_words_it_says_how_it_is_used(checkout: Checkout) -> None:
