@@ -79,10 +79,9 @@ def suppressed() -> None:
 
 
 def grouped() -> None:
-    raise ExceptionGroup(
-        "outer",
-        [ValueError("one"), ExceptionGroup("inner", [TypeError("t"), raised(chained)]), OSError("z")],  # type: ignore[list-item]
-    )
+    # What is raised stands on one line, since Python 3.13 prints the further lines too.
+    inner = ExceptionGroup("inner", [TypeError("t"), raised(chained)])  # type: ignore[list-item]
+    raise ExceptionGroup("outer", [ValueError("one"), inner, OSError("z")])
 
 
 def group_last() -> None:
