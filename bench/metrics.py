@@ -54,13 +54,13 @@ async def scrape(path: Path) -> None:
 
 def count() -> None:
     """What a commit does for the figures."""
-    measures = StoreMetrics()
+    metrics = StoreMetrics()
     since = perf_counter()
     for _ in range(COMMITS):
         began = perf_counter()
-        measures.commits += 1
-        measures.events += 3
-        measures.seconds.add(perf_counter() - began)
+        metrics.commits += 1
+        metrics.events += 3
+        metrics.seconds.add(perf_counter() - began)
     print(f"counting a commit: {(perf_counter() - since) / COMMITS * 1e6:.2f} us")
 
 

@@ -36,7 +36,10 @@ GROUPS = {
         "tenant_attempt_wall_seconds", "running_per_tenant", "requests_per_tenant", "starts_per_second_per_tenant",
         "queued_per_tenant", "load_seconds", "load_attempts", "versions_per_tenant",
     ),
-    "workers": ("worker_cpu_seconds", "worker_memory_bytes", "idle_grace_ms", "spare_slots", "parked_workers"),
+    "workers": (
+        "worker_cpu_seconds", "worker_memory_bytes", "idle_grace_ms", "spare_slots", "parked_workers",
+        "commit_each_step", "ahead_entries", "ahead_bytes", "ahead_ms",
+    ),
     "storage": ("synchronous", "free_disk_bytes", "chaos_retention_hours", "used_id_days"),
 }  # fmt: skip
 

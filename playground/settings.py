@@ -58,6 +58,9 @@ class Settings:
         "sqlite:///playground.db", "where journals are kept: sqlite:///relative.db or sqlite:////absolute.db"
     )
     synchronous: str = _row("full", "how SQLite waits for the disk at a commit", choices=("full", "normal"))
+    commit_each_step: bool = _row(
+        False, "have the code wait for the commit of each step, instead of holding back only what leaves the worker"
+    )
     workers: int = _row(
         0, "instances that may have a worker at once; 0 means twice the cores, at least 4", public=True, limit=False
     )
@@ -119,6 +122,14 @@ class Settings:
     log_bytes: int = _row(1_000_000, "log bytes kept of an instance", unit="bytes", public=True)
     step_limit: int = _row(25_000, "most steps of one instance; sleeps and waits do not count", public=True, least=1)
     journal_events: int = _row(250_000, "most events in the journal of one instance", public=True, least=1_000)
+    ahead_entries: int = _row(
+        2_000,
+        "what a worker may have sent that is not durable yet, before the worker waits too",
+        unit="commits",
+        least=1,
+    )
+    ahead_bytes: int = _row(4 * 1024 * 1024, "the same in bytes", unit="bytes", least=64 * 1024)
+    ahead_ms: int = _row(1_000, "the same in time", unit="milliseconds", least=1)
     attempt_cpu_seconds: int = _row(
         10, "processor time one worker may use for an attempt", unit="seconds", public=True, least=1
     )

@@ -4,6 +4,7 @@ used).
 
 import os
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from store_support import URLS
 
 from playground.sandbox.pool import Sandbox
 from playground.testing import WorkflowTester
+from playground.testing.sandbox import TIER, LocalSandbox
 from playground.testing.server import ALONE, ASKED_ELSEWHERE
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ settings.register_profile(
 settings.load_profile("steady")
 
 LAST = "test_browser_"
+AS_IF_ISOLATED = replace(TIER, letter="A")  # the code of these tests is ours, and lets nothing out by itself
 FEWEST, MOST = 3, 4  # processes
 MANY = ("--starts-per-minute", "1000", "--running-per-address", "100", "--reads-per-minute", "100000")
 
@@ -83,18 +86,31 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what semantics.md promises on one node, and again where operations enter by another node than the one that
-    plays.
+    """Run what semantics.md promises on one node with each step acknowledged after its commit, and again where
+    operations enter by another node than the one that plays, and code runs ahead of its commits.
     """
     if metafunc.module.__name__.startswith("test_semantics_"):
         metafunc.fixturenames.append("nodes")
-        metafunc.parametrize("nodes", [ALONE, ASKED_ELSEWHERE], ids=["one-node", "asked-elsewhere"], indirect=True)
+        ways = [(ALONE, False), (ASKED_ELSEWHERE, True)]
+        metafunc.parametrize("nodes", ways, ids=["one-node", "asked-elsewhere"], indirect=True)
 
 
 @pytest.fixture
 def nodes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The servers of every WorkflowTester of a test."""
-    monkeypatch.setattr(WorkflowTester, "nodes", request.param)
+    """The servers of every WorkflowTester of a test, and whether code runs ahead of its commits."""
+    nodes, ahead = request.param
+    monkeypatch.setattr(WorkflowTester, "nodes", nodes)
+    if ahead:
+        monkeypatch.setattr(LocalSandbox, "tier", AS_IF_ISOLATED)
+
+
+@pytest.fixture(params=[False, True], ids=["each-step-acknowledged", "code-runs-ahead"])
+def runs_ahead(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the code of every WorkflowTester runs ahead of its commits, as isolated code does."""
+    ahead: bool = request.param
+    if ahead:
+        monkeypatch.setattr(LocalSandbox, "tier", AS_IF_ISOLATED)
+    return ahead
 
 
 @pytest.fixture(scope="session")

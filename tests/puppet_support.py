@@ -18,12 +18,14 @@ from playground.sandbox.handle import EXIT, SIGNAL, Exit
 from playground.sandbox.tiers import SandboxDown, Tier
 from playground.settings import Settings
 from playground.store import open_store
+from playground.store.protocol import Committed, Store
 from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
 from playground.workflows.state import State, fold
 
 CONFIG = {"retries": {"limit": 0, "delay": 0, "backoff": "constant"}, "timeout": 60_000}
 TIER = Tier("D", "Puppets of a test.", "", ())
+ISOLATED = Tier("A", "Puppets that say they are isolated.", "", ())
 
 
 def framed(body: bytes) -> bytes:
@@ -104,9 +106,8 @@ class Puppets:
     start frame heard.
     """
 
-    tier = TIER
-
-    def __init__(self) -> None:
+    def __init__(self, tier: Tier = TIER) -> None:
+        self.tier = tier
         self._taken: asyncio.Queue[Puppet] = asyncio.Queue()
         self._count = 0
         self.down = 0  # how often there is none to be had
@@ -130,11 +131,39 @@ class Puppets:
             puppet.leave()
 
 
+class HeldStore:
+    """A store whose commits wait while it is held, as on a disk that stalls."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._free = asyncio.Event()
+        self._free.set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def hold(self) -> None:
+        self._free.clear()
+
+    def release(self) -> None:
+        self._free.set()
+
+    async def append(self, *args: Any, **options: Any) -> Committed:
+        await self._free.wait()
+        return await self._store.append(*args, **options)
+
+    async def decide(self, *args: Any, **options: Any) -> Committed:
+        await self._free.wait()
+        return await self._store.decide(*args, **options)
+
+
 class Stage:
     """An engine with puppets for workers."""
 
-    def __init__(self, engine: Engine, puppets: Puppets, log: list[tuple[str, dict[str, Any]]]) -> None:
-        self.engine, self.puppets, self.log = engine, puppets, log
+    def __init__(
+        self, engine: Engine, puppets: Puppets, log: list[tuple[str, dict[str, Any]]], disk: HeldStore
+    ) -> None:
+        self.engine, self.puppets, self.log, self.disk = engine, puppets, log, disk
 
     async def begin(self, **given: Any) -> tuple[InstanceRow, Puppet]:
         """A new instance and its worker; `given` are further fields of CreateInstance."""
@@ -168,21 +197,23 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def staged(folder: Path, **settings: Any) -> AsyncIterator[Stage]:
+async def staged(folder: Path, *, tier: Tier = TIER, **settings: Any) -> AsyncIterator[Stage]:
+    """A stage on a new database. Workers of an isolated `tier` run ahead of their commits."""
     log: list[tuple[str, dict[str, Any]]] = []
     chosen = Settings(**({"workers": 8, "synchronous": "normal", "running_per_tenant": 1000} | settings))
     async with contextlib.AsyncExitStack() as opened:
         store = await asyncio.to_thread(open_store, f"sqlite:///{folder / 'puppets.db'}", synchronous="normal")
         opened.push_async_callback(store.close)
-        puppets = Puppets()
+        held = HeldStore(store)
+        puppets = Puppets(tier)
         engine = await opened.enter_async_context(
             Engine.open(
                 settings=chosen,
-                store=store,
+                store=held,  # type: ignore[arg-type]  # a store, and how fast it is
                 sandbox=puppets,  # type: ignore[arg-type]  # all of it that an engine uses
                 clock=SystemClock(),
                 ids=SystemIds(),
                 log=lambda event, **fields: log.append((event, fields)),
             )
         )
-        yield Stage(engine, puppets, log)
+        yield Stage(engine, puppets, log, held)

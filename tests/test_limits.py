@@ -52,6 +52,9 @@ ELSEWHERE = {
     "check_seconds_per_minute": "test_checker_turns.py::test_over_http_an_address_and_a_tenant_are_told_what_to_do",
     "load_seconds": "test_dispatch_loader.py::test_a_loader_that_hangs_is_given_up_and_holds_up_nobody",
     "load_attempts": "test_dispatch_loader.py::test_a_loader_that_never_succeeds_ends_the_instance_with_its_last_error",
+    "ahead_entries": "test_gate.py::test_a_worker_that_outruns_the_disk_is_read_no_further_and_loses_nothing",
+    "ahead_bytes": "test_gate.py::test_a_worker_that_outruns_the_disk_is_read_no_further_and_loses_nothing",
+    "ahead_ms": "test_gate.py::test_a_worker_that_outruns_the_disk_is_read_no_further_and_loses_nothing",
     "call_seconds": "test_bindings_own.py::test_settings_are_the_limits_of_bindings_without_their_own",
 }
 # A run of a thousand steps.
@@ -92,6 +95,9 @@ def test_who_may_meet_a_limit_is_shown_it() -> None:
         "load_attempts",
         "delay_function_ms",
         "chaos_running",
+        "ahead_entries",
+        "ahead_bytes",
+        "ahead_ms",
     }
     assert set(limits()) - {row["name"] for row in public_rows(Settings())} == hidden
 

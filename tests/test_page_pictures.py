@@ -179,7 +179,11 @@ def test_the_narrator_says_what_last_mattered(name: str, sentence: str) -> None:
     ("until", "context", "sentence"),
     [
         ("workflow_queued", {}, "Waiting for a worker."),
-        ("attempt_started", {}, "reserve stock runs. Its result is committed to the journal before your code sees it."),
+        (
+            "attempt_started",
+            {},
+            "reserve stock runs. Its result is committed to the journal before anything outside your code can see it.",
+        ),
         (
             "execution_ended",
             {},
@@ -221,7 +225,9 @@ def test_the_narrator_leaves_an_armed_kill_to_the_list_where_it_is_taken_back() 
         "seen": "It did.",
     }
     said = node(SENTENCES, [{"events": [*events[:upto], armed], "task": task}])
-    assert said == ["reserve stock runs. Its result is committed to the journal before your code sees it."]
+    assert said == [
+        "reserve stock runs. Its result is committed to the journal before anything outside your code can see it."
+    ]
 
 
 def test_the_narrator_says_what_a_new_execution_read() -> None:

@@ -36,6 +36,7 @@ CRASHES = st.tuples(st.integers(1, 6), st.sampled_from(["worker", "server"]), st
 MOST_CRASHES = 4  # a step that loses five workers in a row ends its instance, as it should
 
 
+@pytest.mark.usefixtures("runs_ahead")
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("victim", ["worker", "server"])
 def test_a_crash_at_any_commit_changes_nothing(victim: str, moment: str) -> None:

@@ -52,6 +52,7 @@ RESTED: Node = (
 WORDS = ("Lisbon", "Cairo", "Oslo", "Quito", "Osaka", "Accra", "Perth", "Turin", "Malmo", "Dakar")
 
 
+@pytest.mark.usefixtures("runs_ahead")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_replay_goes_the_way_that_the_first_execution_went(kind: str) -> None:
     @EVERY_DAY

@@ -16,6 +16,7 @@ from playground.engine.execution import faults
 from playground.engine.execution.context import KILL_MOMENTS, NEVER, NOW, Log, Services
 from playground.engine.execution.execution import Execution
 from playground.engine.execution.faults import NewBreak
+from playground.engine.execution.gate import may_run_ahead
 from playground.engine.execution.pipeline import spawn
 from playground.engine.ids import Ids
 from playground.engine.limits import SharedCounts, StoredPerDay
@@ -192,6 +193,11 @@ class Engine:
         """
         self._services.tenant_limits.set(tenancy(check_metadata(metadata)), limits)
         self._scheduler.wake()
+
+    @property
+    def runs_ahead(self) -> bool:
+        """Whether workers go on before their results are durable (execution/gate.py)."""
+        return may_run_ahead(self.sandbox.tier, self.settings)
 
     def running(self) -> int:
         """How many instances have a worker now."""

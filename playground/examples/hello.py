@@ -1,7 +1,7 @@
 """Hello, durable world
 
-Two steps with a sleep between them. The result of each step is written to the journal before your code sees it, so a
-step that is done is never run again. Press Run and watch the steps light up, from left to right.
+Two steps with a sleep between them. The result of each step is in the journal before anything outside your code can see
+it, so a step that is done is never run again. Press Run and watch the steps light up, from left to right.
 
 order: 1
 group: "Start here"

@@ -106,28 +106,33 @@ class FrameChannel:
         self.sent = 0
         self.resume()
 
-    def send(self, *messages: dict[str, Any]) -> None:
-        """Send frames; what does not fit the socket now goes later. A worker that reads nothing is ended."""
-        self.send_encoded(b"".join(frames.encode(message) for message in messages), len(messages))
+    def send(self, *messages: dict[str, Any]) -> int:
+        """Send frames; what does not fit the socket now goes later. A worker that reads nothing is ended.
 
-    def send_encoded(self, data: bytes, count: int, *, first: bool = False) -> None:
+        Gives how many it was sent so far, with these.
+        """
+        return self.send_encoded(b"".join(frames.encode(message) for message in messages), len(messages))
+
+    def send_encoded(self, data: bytes, count: int, *, first: bool = False) -> int:
         """Send frames that are already encoded. `first` is the start frame, which may be as large as it needs to be."""
         if first:
             self._most_out += len(data)
-        if self._send(data, count):
+        waits, sent = self._send(data, count)
+        if waits:
             self._wait_to_write()
+        return sent
 
     def send_from_thread(self, data: bytes, count: int) -> None:
         """As `send_encoded`, from another thread than the event loop's."""
-        if self._send(data, count):
+        if self._send(data, count)[0]:
             with contextlib.suppress(RuntimeError):  # the loop has ended, and the worker with it
                 self._loop.call_soon_threadsafe(self._wait_to_write)
 
-    def _send(self, data: bytes, count: int) -> bool:
-        """Whether some of it has to wait."""
+    def _send(self, data: bytes, count: int) -> tuple[bool, int]:
+        """Whether some of it has to wait, and how many frames were sent with it."""
         with self._lock:
             if self._closed:
-                return False
+                return False, self.sent
             self.sent += count
             if not self._out:
                 try:
@@ -135,10 +140,10 @@ class FrameChannel:
                 except BlockingIOError:
                     sent = 0
                 except OSError:
-                    return False  # the worker is gone; reading to the end tells how
+                    return False, self.sent  # the worker is gone; reading to the end tells how
                 data = data[sent:]
             self._out += data
-            return bool(self._out)
+            return bool(self._out), self.sent
 
     def _wait_to_write(self) -> None:
         if len(self._out) > self._most_out:
@@ -146,6 +151,11 @@ class FrameChannel:
         elif not self._writing and not self._closed:
             self._writing = True
             self._loop.add_writer(self._sock, self._writable)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it is not read now, since commits are behind."""
+        return self._paused
 
     def pause(self) -> None:
         """Hear no more until `resume`: commits are behind."""

@@ -107,6 +107,7 @@ class Done(Struct, frozen=True, tag="done", tag_field="op"):
     rollback: bool = False
     clock: Clock | None = None  # when it ended
     took: Clock | None = None
+    ahead: bool = False  # its code goes on without an acknowledgement
 
 
 class Fail(Struct, frozen=True, tag="fail", tag_field="op"):
@@ -144,6 +145,10 @@ class Cancel(Struct, frozen=True, tag="cancel", tag_field="op"):
 class Released(Struct, frozen=True, tag="released", tag_field="op"):
     step: Step
     clock: Clock
+
+
+class Received(Struct, frozen=True, tag="received", tag_field="op"):
+    frames: Annotated[int, Meta(ge=1, le=2**53)]  # that the worker had received when it sent what follows
 
 
 class Diverged(Struct, frozen=True, tag="diverged", tag_field="op"):
@@ -214,13 +219,16 @@ class _LargeDone(Struct, frozen=True, tag="done", tag_field="op"):
     rollback: bool = False
     clock: Clock | None = None
     took: Clock | None = None
+    ahead: bool = False
 
 
 class _LargeFinish(Struct, frozen=True, tag="finish", tag_field="op"):
     output: msgspec.Raw = msgspec.Raw(b"null")
 
 
-_Others = Do | Resume | Fail | Sleep | Wait | Cancel | Released | Diverged | Log | Crash | Idle | Missing | Call
+_Others = (
+    Do | Resume | Fail | Sleep | Wait | Cancel | Released | Received | Diverged | Log | Crash | Idle | Missing | Call
+)
 Spoken = _Others | Done | Finish
 _Beside = Collected | Replayed | Checked | Probed
 Said = Spoken | _Beside
@@ -269,7 +277,7 @@ def _decode_large(data: bytes) -> Said:
         _decoder.decode(data)
     if isinstance(said, _LargeFinish):
         return Finish(_text(said.output))
-    return Done(said.step, said.attempt, _text(said.value), said.rollback, said.clock, said.took)
+    return Done(said.step, said.attempt, _text(said.value), said.rollback, said.clock, said.took, said.ahead)
 
 
 def encode(frame: dict[str, Any]) -> bytes:

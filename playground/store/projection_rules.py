@@ -300,7 +300,10 @@ def _wait_cancelled(fold: Fold, event: NewEvent, step: StepRow, changes: Changes
 
 
 def _step_released(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
-    changes["clock"] = event.data["clock_us"]
+    if event.data.get("reordered"):  # its place is after what the code learned before it
+        changes["ended_seq"] = fold.last_seq
+    else:
+        changes["clock"] = event.data["clock_us"]
 
 
 def _workflow_queued(fold: Fold, event: NewEvent) -> None:

@@ -10,6 +10,7 @@ HEADER = 4
 READ = 256 * 1024
 FLUSH_BYTES = 16 * 1024  # logs wait for company until there is this much of them
 FLUSH_SECONDS = 0.05  # or until they are this old
+AHEAD_SECONDS = 0.002  # how long what was sent may wait where the code does not wait for it
 
 
 # json.dumps makes one a call.
@@ -49,6 +50,8 @@ class Channel:
         self._flushed = 0.0
         self._in = bytearray()
         self.begun: Ahead | None = None  # lines that were printed without their end
+        # Where the code runs ahead of commits: how many frames the trusted side knows to be received; else None.
+        self.acknowledged: int | None = None
 
     def open(self) -> None:
         """Take over the socket, which is there now."""
@@ -103,6 +106,12 @@ class Channel:
 
     def put(self, frame: dict[str, Any]) -> None:
         """Put a frame behind those that are posted, though not behind a line that has only begun."""
+        if self.acknowledged is not None and self.acknowledged != self.received:
+            self.acknowledged = self.received
+            self._append({"op": "received", "frames": self.received})
+        self._append(frame)
+
+    def _append(self, frame: dict[str, Any]) -> None:
         data = _encode(frame).encode("utf-8", "replace")
         self._out.append(len(data).to_bytes(HEADER, "big") + data)
         self._out_bytes += len(data)
@@ -113,9 +122,11 @@ class Channel:
         if self._out_bytes >= FLUSH_BYTES or time.monotonic() - self._flushed >= FLUSH_SECONDS:
             self.flush()
 
-    def flush_old(self) -> None:
-        """Send what is posted if the last flush is long ago: a loop that is always busy never comes to wait."""
-        if self._out and time.monotonic() - self._flushed >= FLUSH_SECONDS:
+    def flush_old(self, seconds: float = FLUSH_SECONDS) -> None:
+        """Send what is posted if it is much or the last flush is long ago: a loop that is always busy never comes to
+        wait.
+        """
+        if self._out and (self._out_bytes >= FLUSH_BYTES or time.monotonic() - self._flushed >= seconds):
             self.flush()
 
     def flush(self) -> None:

@@ -10,7 +10,7 @@ import selectors
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Protocol
 
-from playground.worker.channel import Channel
+from playground.worker.channel import AHEAD_SECONDS, FLUSH_SECONDS, Channel
 from playground.worker.context import OUTSIDE, Key, current_step
 
 
@@ -92,7 +92,7 @@ class IdleSelector(selectors.PollSelector):
         if waits:
             self._channel.flush()
         else:
-            self._channel.flush_old()
+            self._channel.flush_old(FLUSH_SECONDS if self._channel.acknowledged is None else AHEAD_SECONDS)
         return self.wait(timeout)
 
     def wait(self, timeout: float | None) -> Any:

@@ -124,6 +124,8 @@ class Execution:
             self._channel, self._replay, self._history, start["limits"], self._report, self._wall
         )
         self.steps.attempts.breaks.update(start.get("breaks", ()))
+        if "gate" in start:
+            self.steps.attempts.runs_ahead, self._channel.acknowledged = start["gate"], self._channel.received
         self.process.begin(self._streams)
         self._replay.begin(ended, start.get("clock", 0), only_replays=start["mode"] != "run")
         self._main = self.loop.create_task(self._run(), context=context_of(None))
@@ -214,6 +216,8 @@ class Execution:
             if task is not None:
                 self._late[as_key(frame["step"])] = frame["message"]
                 task.cancel()
+        elif op == "gate":
+            self.steps.attempts.runs_ahead = frame["open"]
         elif op == "breaks":
             self.steps.attempts.breaks.update(frame["breaks"])
         elif op == "answer":

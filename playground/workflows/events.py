@@ -54,7 +54,8 @@ WAIT_COMPLETED = "wait_completed"  # the event came: event {type, payload, times
 WAIT_TIMED_OUT = "wait_timed_out"  # it did not come in time: error
 WAIT_CANCELLED = "wait_cancelled"  # the code gave it up: returned? (seq of the event_received that it had been given
 # and did not see)
-STEP_RELEASED = "step_released"  # the code really learned of an end later than its event says: clock_us
+STEP_RELEASED = "step_released"  # the code learned of an end later than its event says: clock_us?, reordered? (it
+# comes after all that stands before this)
 REPLAY_DIVERGED = "replay_diverged"  # the code did something new before it called again what the journal holds: steps
 EVENT_RECEIVED = "event_received"  # an event was sent to it: type, payload
 LOG = "log"  # the code printed or logged: stream, level, text, replay, line?, partial? (the line goes on in a later

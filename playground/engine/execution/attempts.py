@@ -5,6 +5,7 @@ paused.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from playground.engine import messages
@@ -12,12 +13,16 @@ from playground.engine.execution import faults, open_steps
 from playground.engine.execution.context import BEFORE_COMMIT, DURING_STEP, REPLY_GRACE_MS, ExecutionContext
 from playground.engine.execution.environment import ExecutionEnvironment
 from playground.engine.execution.faults import Breaks, Chaos
+from playground.engine.execution.gate import SentEnd
 from playground.engine.execution.open_steps import OpenStep
 from playground.engine.execution.watchdog import CpuWatchdog
 from playground.engine.metrics import owner_of_limit
 from playground.sandbox import frames
+from playground.store.protocol import Committed
 from playground.workflows import events as ev
-from playground.workflows.events import NewEvent
+from playground.workflows.events import NewEvent, StepKey
+
+UNREAD_MS = 50  # after which a deadline is looked at again that came while the worker was not read
 
 
 class Acknowledgements:
@@ -25,15 +30,19 @@ class Acknowledgements:
 
     def __init__(self, execution: ExecutionContext) -> None:
         self._execution = execution
-        self._withheld: list[tuple[bytes, int]] = []
+        self._withheld: list[tuple[bytes, int, SentEnd | None]] = []
         self._loop = asyncio.get_running_loop()
 
-    def give(self, message: dict[str, Any]) -> None:
-        """Send what ends a step, or keep it for later."""
-        if self._execution.pausing:
-            self._withheld.append((frames.encode(message), 1))
+    def give(self, message: dict[str, Any], ended: StepKey | None = None) -> None:
+        """Send what ends a step, or keep it for later. `ended` is the step that a commit of the server's has ended."""
+        execution = self._execution
+        end = None if ended is None else execution.gate.add_end(ended)
+        if execution.pausing:
+            self._withheld.append((frames.encode(message), 1, end))
         else:
-            self._execution.send(message)
+            sent = execution.send(message)
+            if end is not None:
+                end.index = sent
 
     def acknowledge(self, data: bytes, count: int) -> None:
         """Send what ends `count` steps, on the event loop or on the thread that committed them."""
@@ -46,13 +55,14 @@ class Acknowledgements:
         """Send what was kept back."""
         withheld, self._withheld = self._withheld, []
         if self._execution.channel is not None:
-            self._execution.channel.send_encoded(
-                b"".join(data for data, _ in withheld), sum(count for _, count in withheld)
-            )
+            for data, count, end in withheld:
+                sent = self._execution.channel.send_encoded(data, count)
+                if end is not None:
+                    end.index = sent
 
     def _late(self, data: bytes, count: int) -> None:
         if self._execution.pausing:
-            self._withheld.append((data, count))
+            self._withheld.append((data, count, None))
         elif self._execution.channel is not None:
             self._execution.channel.send_encoded(data, count)
 
@@ -98,7 +108,7 @@ class Attempts:
         data: dict[str, Any] = {"config": config, "line": frame.line, **clock_field(frame.clock)}
         if rollback is not None:
             data["rollback"] = rollback
-        self._announce(step, NewEvent(ev.STEP_STARTED, data, step.key))
+        self._announce(step, NewEvent(ev.STEP_STARTED, data, step.key), received=execution.gate.received)
 
     def resume(self, step: OpenStep) -> None:
         """A step from an earlier execution, or one held by a pause: its next attempt begins when it is due."""
@@ -129,6 +139,9 @@ class Attempts:
         step = self._open(frame)
         if step is None:
             return
+        if frame.ahead and not execution.gate.allowed:
+            execution.break_limit("protocol: the worker went on before its result was acknowledged")
+            return
         if execution.kill_at == BEFORE_COMMIT:
             execution.drop()
             return
@@ -156,7 +169,10 @@ class Attempts:
             *execution.bindings.take(step.key),
             completed,
             then=lambda committed: execution.attempt_over(),
-            ack=frames.encode({"op": "ok", "step": frame.step, "attempt": frame.attempt, "clock": frame.clock}),
+            ack=None
+            if frame.ahead
+            else frames.encode({"op": "ok", "step": frame.step, "attempt": frame.attempt, "clock": frame.clock}),
+            received=execution.gate.received if frame.ahead else None,
         )
 
     def failed(self, frame: frames.Fail) -> None:
@@ -186,7 +202,7 @@ class Attempts:
             events.append(NewEvent(ev.STEP_ERRORED, {"error": messages.cancelled()}, step.key))
         return events
 
-    def _announce(self, step: OpenStep, *before: NewEvent, virtual: bool = False) -> None:
+    def _announce(self, step: OpenStep, *before: NewEvent, virtual: bool = False, received: int | None = None) -> None:
         execution = self._execution
         self.running += 1
         data = {
@@ -199,7 +215,7 @@ class Attempts:
             execution.pipeline.add(*before, started)
             execution.drop()
             return
-        execution.pipeline.add_soon(*before, started)
+        execution.pipeline.add_soon(*before, started, received=received)
         clock = execution.services.clock
         wall = execution.services.limit(execution.row, "attempt_wall_seconds") * 1000
         timeout = step.config["timeout"]
@@ -215,7 +231,7 @@ class Attempts:
             return None
         if frame.attempt < step.attempt or step.status != open_steps.RUNNING:
             return None
-        if step.late and isinstance(frame, frames.Done):
+        if step.late and isinstance(frame, frames.Done) and not frame.ahead:  # else its code has gone on with it
             return None
         return step
 
@@ -226,6 +242,8 @@ class Attempts:
     def _stop(self, step: OpenStep, error: dict[str, Any]) -> None:
         """An attempt is over its time: the worker is to cancel it, and says that it failed."""
         execution = self._execution
+        if self._is_unread(step, self._stop, error):
+            return
         step.late = True
         execution.send({"op": "timeout", "step": step.key, "attempt": step.attempt, "message": error["message"]})
         clock = execution.services.clock
@@ -234,8 +252,18 @@ class Attempts:
     def _not_stopped(self, step: OpenStep, error: dict[str, Any]) -> None:
         """The callback blocks the worker, so it can't be cancelled: the attempt failed, and the worker has to go."""
         execution = self._execution
+        if self._is_unread(step, self._not_stopped, error):
+            return
         self._fail(step, error, True, None, None, None)
         execution.lose(ev.EVICTED)
+
+    def _is_unread(self, step: OpenStep, look_again: Callable[..., None], *args: Any) -> bool:
+        """Whether the worker is not read now, since commits are behind: its result may be here already, in time."""
+        channel, clock = self._execution.channel, self._execution.services.clock
+        if channel is None or not channel.is_paused:
+            return False
+        step.timer = clock.call_at(clock.now() + UNREAD_MS, look_again, step, *args)
+        return True
 
     def _over_wall(self, step: OpenStep, wall: int) -> None:
         execution = self._execution
@@ -275,8 +303,15 @@ class Attempts:
             execution.pipeline.add(errored, then=lambda committed: execution.attempt_over())
             return
         failed = NewEvent(ev.STEP_ERRORED, {"error": error, **clock_field(clock)}, step.key)
-        reply = frames.encode({"op": "error", "step": step.key, "error": error, "clock": clock})
-        execution.pipeline.add(errored, failed, then=lambda committed: execution.attempt_over(), ack=reply)
+        reply = {"op": "error", "step": step.key, "error": error, "clock": clock}
+
+        def over(committed: Committed) -> None:
+            if execution.gate.allowed:
+                execution.acknowledgements.give(reply, step.key)
+            execution.attempt_over()
+
+        ack = None if execution.gate.allowed else frames.encode(reply)
+        execution.pipeline.add(errored, failed, then=over, ack=ack)
 
     def _over(self, step: OpenStep) -> None:
         step.stop_timer()

@@ -61,22 +61,25 @@ class LogBudget:
         return [NewEvent(ev.LOG_TRUNCATED, {"dropped": self.dropped})]
 
 
-BACKLOG = 2_000  # commits waiting before the worker is read no further
-BACKLOG_BYTES = 4 * 1024 * 1024  # or as much said since the last time that all was committed
-
-
 class Budget:
     """What one execution has used.
 
     `dos` are steps, `stored_bytes` what the whole instance holds, `most_events` what its journal may have. `limit`
-    gives a limit of an instance, `stored` counts bytes by address.
+    gives a limit of an instance, `stored` counts bytes by address, `ahead` is how far the worker may be ahead of the
+    disk: entries, bytes and milliseconds.
     """
 
     most_events: int
     logs: LogBudget
 
-    def __init__(self, limit: Callable[[InstanceRow, str], Any], stored: StoredPerDay, row: InstanceRow) -> None:
-        self._limit, self._stored = limit, stored
+    def __init__(
+        self,
+        limit: Callable[[InstanceRow, str], Any],
+        stored: StoredPerDay,
+        ahead: tuple[int, int, int],
+        row: InstanceRow,
+    ) -> None:
+        self._limit, self._stored, self._ahead = limit, stored, ahead
         self.dos = 0
         self.stored_bytes = row.stored_bytes
         self._unbilled = self._said = 0
@@ -105,9 +108,11 @@ class Budget:
             return f"storage: your address has stored more than {self._stored.most:,} bytes within a day"
         return None
 
-    def ahead(self, backlog: int) -> bool:
-        """Whether the worker has said more than is committed for now; `backlog` commits wait."""
-        return backlog > BACKLOG or self._said > BACKLOG_BYTES
+    def is_ahead(self, backlog: int, waiting_ms: int) -> bool:
+        """Whether the worker is to wait for the disk: `backlog` entries wait for their commit, the first of them for so
+        many milliseconds.
+        """
+        return backlog > self._ahead[0] or self._said > self._ahead[1] or waiting_ms > self._ahead[2]
 
     def caught_up(self) -> None:
         """All that was said is committed."""

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from playground.engine.clock import Clock
 from playground.engine.code.sources import Sources
 from playground.engine.execution.budget import Budget
+from playground.engine.execution.gate import OutputGate
 from playground.engine.execution.open_steps import OpenStep
 from playground.engine.execution.pipeline import Pipeline
 from playground.engine.limits import SharedCounts, StoredPerDay, UncommittedWrites
@@ -73,6 +74,7 @@ class ExecutionContext(Protocol):
     steps: dict[StepKey, OpenStep]
     pipeline: Pipeline
     budget: Budget
+    gate: OutputGate
     channel: FrameChannel | None
     worker: Worker | None
     closing: bool
@@ -101,8 +103,8 @@ class ExecutionContext(Protocol):
     def clock(self) -> int:
         """What time it is on the workflow's clock, in microseconds, as far as it is known here."""
 
-    def send(self, *messages: dict[str, Any]) -> None:
-        """Send frames to the worker, which is not idle from then on."""
+    def send(self, *messages: dict[str, Any]) -> int:
+        """Send frames to the worker, which is not idle from then on; gives how many it was sent in all."""
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         """Run something beside the conversation."""

@@ -22,6 +22,7 @@ from playground.engine.execution.context import Services
 from playground.engine.execution.environment import ExecutionEnvironment
 from playground.engine.execution.faults import Breaks, Chaos
 from playground.engine.execution.frame_handlers import handle_frame
+from playground.engine.execution.gate import OutputGate, may_run_ahead
 from playground.engine.execution.open_steps import OpenStep
 from playground.engine.execution.pipeline import Pipeline
 from playground.engine.execution.rollback import Rollback
@@ -49,7 +50,9 @@ class Execution:
 
     def __init__(self, services: Services, row: InstanceRow, on_idle: Callable[[], None]) -> None:
         self.services, self.row, self.on_idle = services, row, on_idle
-        self.budget = Budget(services.limit, services.stored, row)
+        settings = services.settings
+        ahead = (settings.ahead_entries, settings.ahead_bytes, settings.ahead_ms)
+        self.budget = Budget(services.limit, services.stored, ahead, row)
         self.steps: dict[StepKey, OpenStep] = {}
         self.attempts = Attempts(self)
         self.breaks = Breaks(self)
@@ -60,6 +63,8 @@ class Execution:
         self.cpu_watchdog = CpuWatchdog(self)
         self.bindings = ExecutionEnvironment(self)
         self.worker_exit = WorkerExit(self)
+        ahead_here = may_run_ahead(services.sandbox.tier, settings)
+        self.gate = OutputGate(allowed=ahead_here and "chaos" not in (row.injected or {}))
         self.acknowledgements = Acknowledgements(self)
         self.pipeline = Pipeline(
             services.store,
@@ -68,6 +73,7 @@ class Execution:
             acknowledge=self.acknowledgements.acknowledge,
             heard=self.hear,
             failed=self._commit_failed,
+            gate=self.gate,
         )
         self.pipeline.stamped = self._stamped
         self._clock = (0, services.clock.now())  # the workflow's, in microseconds, at a moment of ours
@@ -297,11 +303,10 @@ class Execution:
 
     # What the worker says, and what it is told.
 
-    def send(self, *messages: dict[str, Any]) -> None:
-        """Send frames to the worker, which is not idle from then on."""
+    def send(self, *messages: dict[str, Any]) -> int:
+        """Send frames to the worker, which is not idle from then on; gives how many it was sent in all."""
         self.idle_timeout.stirred()
-        if self.channel is not None:
-            self.channel.send(*messages)
+        return self.channel.send(*messages) if self.channel is not None else 0
 
     def attempt_over(self) -> None:
         """An attempt has ended and is committed: a pause may now take effect, or the worker may have fallen idle."""
@@ -333,8 +338,17 @@ class Execution:
             self._hold(False)
         elif event.type in (ev.KILL_ARMED, ev.KILL_DISARMED):
             self.kill_at = event.data.get("when")
+            self.set_gate()
         elif event.type in (ev.BREAK_SET, ev.BREAK_CLEARED):
             self.breaks.apply(event)
+            self.set_gate()
+
+    def set_gate(self) -> None:
+        """Have each step acknowledged while a kill is armed or a break is set: it strikes where it was aimed."""
+        closed = self.kill_at is not None or self.breaks.is_set
+        if self.gate.allowed and closed != self.gate.closed:
+            self.gate.closed = closed
+            self.send({"op": "gate", "open": not closed})
 
     def _pause_if_idle(self) -> None:
         """A pause waits for the attempts that run; with the last of them it takes effect."""
@@ -360,7 +374,7 @@ class Execution:
         too_much = self.budget.bill(self.row)
         if too_much is not None and not self.closing:
             self.break_limit(too_much, "stored_per_day")
-        if self.channel is not None and self.budget.ahead(self.pipeline.backlog):
+        if self.channel is not None and self.budget.is_ahead(self.pipeline.backlog, self.pipeline.waiting_ms):
             self.channel.pause()
             self.spawn(self._read_on())
 

@@ -123,6 +123,11 @@ class Breaks:
         self._given: dict[int, Break] = {}
         self._claimed: Counter[int] = Counter()
 
+    @property
+    def is_set(self) -> bool:
+        """Whether there is one for a later attempt."""
+        return bool(self._now)
+
     def begin(self, injected: Mapping[str, Any] | None) -> None:
         """Take them from the row that the execution starts from."""
         self._now = list(breaks_of(injected))

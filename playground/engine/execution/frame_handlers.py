@@ -19,8 +19,14 @@ from playground.sandbox import frames
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
 
-_UNCOUNTED = (frames.Log, frames.Idle, frames.Call, frames.Diverged)  # what adds no step to the journal
-_TALK = (frames.Log, frames.Idle)  # what a worker that gets nowhere may say for ever
+_UNCOUNTED = (
+    frames.Log,
+    frames.Idle,
+    frames.Call,
+    frames.Diverged,
+    frames.Received,
+)  # what adds no step to the journal
+_TALK = (frames.Log, frames.Idle, frames.Received)  # what a worker that gets nowhere may say for ever
 LOG_FLOOD_BYTES = 64 * 1024 * 1024  # a worker that prints more than this past its budget is ended
 
 
@@ -113,6 +119,11 @@ def _diverged(execution: Handling, frame: frames.Diverged, size: int) -> None:
         return
     execution.diverged = True
     execution.pipeline.add(NewEvent(ev.REPLAY_DIVERGED, {"steps": [step.as_json() for step in steps]}))
+
+
+def _received(execution: Handling, frame: frames.Received, size: int) -> None:
+    if execution.channel is not None and not execution.gate.acknowledge(frame.frames, execution.channel.sent):
+        execution.break_limit("protocol: the worker received what it was not sent, or less than before")
 
 
 def _resume(execution: Handling, frame: frames.Resume, size: int) -> None:
@@ -215,6 +226,7 @@ _HANDLERS: dict[type, Callable[[Handling, Any, int], None]] = {
     frames.Sleep: _suspend,
     frames.Wait: _suspend,
     frames.Cancel: lambda execution, frame, size: execution.waits.give_up(frame),
+    frames.Received: _received,
     frames.Released: lambda execution, frame, size: execution.waits.released(frame),
     frames.Diverged: _diverged,
     frames.Finish: _finish,

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from playground.engine.execution.gate import OutputGate, SentEnd
 from playground.store.protocol import Committed, Decider, DeciderWithNeeds, Store, needs_of
 from playground.store.rows import InstanceRow
 from playground.workflows.errors import Fenced, InstanceNotFound, WorkflowError
@@ -37,8 +38,10 @@ class _Entry:
     then: Then | None
     refused: Refused | None = None
     ack: bytes | None = None
+    received: int | None = None  # frames that the worker had received when it sent this; None: it does not run ahead
     if_unmoved: bool = False  # commit it only where nobody else has written
     moved: bool = False  # somebody has
+    since: float = 0.0  # seconds, by the event loop
 
 
 class Pipeline:
@@ -58,9 +61,10 @@ class Pipeline:
         acknowledge: Callable[[bytes, int], None],
         heard: Callable[[Sequence[Event]], None],
         failed: Callable[[BaseException], None],
+        gate: OutputGate,
     ) -> None:
         self._store, self._key, self._execution, self._now = store, row.key, row.execution, now
-        self._acknowledge, self._heard, self._failed = acknowledge, heard, failed
+        self._acknowledge, self._heard, self._failed, self._gate = acknowledge, heard, failed, gate
         self._entries: list[_Entry] = []
         self._loop = asyncio.get_running_loop()
         self._wake: asyncio.Future[None] | None = None
@@ -103,17 +107,24 @@ class Pipeline:
         return len(self._entries)
 
     @property
+    def waiting_ms(self) -> int:
+        """For how long the first entry has waited for its commit, in milliseconds."""
+        return round((self._loop.time() - self._entries[0].since) * 1000) if self._entries else 0
+
+    @property
     def at_rest(self) -> bool:
         """Whether nothing waits for its commit and none is under way."""
         return not self._entries and not self._busy and not self.is_behind
 
-    def add(self, *events: NewEvent, then: Then | None = None, ack: bytes | None = None) -> None:
+    def add(
+        self, *events: NewEvent, then: Then | None = None, ack: bytes | None = None, received: int | None = None
+    ) -> None:
         """Commit events as soon as those before them are; then call back.
 
         `ack` is a frame that tells the worker so: it leaves from the thread that commits, without a turn of the event
-        loop.
+        loop. `received`: the worker runs ahead of this, having received so many frames (gate.py).
         """
-        self._put(_Entry(events, None, then, None, ack))
+        self._put(_Entry(events, None, then, None, ack, received))
         self._go()
 
     def decide(self, decider: Decider, then: Then | None = None, refused: Refused | None = None) -> None:
@@ -129,9 +140,9 @@ class Pipeline:
         self._put(_Entry((), decider, then, refused))
         self._go()
 
-    def add_soon(self, *events: NewEvent) -> None:
+    def add_soon(self, *events: NewEvent, received: int | None = None) -> None:
         """Commit events with the next ones, or after a moment."""
-        self._put(_Entry(events, None, None))
+        self._put(_Entry(events, None, None, received=received))
         self._go_in(ATTEMPT_SECONDS)
 
     def add_log(self, event: NewEvent, size: int) -> None:
@@ -193,6 +204,7 @@ class Pipeline:
             return
         if self.shown is not None:
             entry.events = [self.shown(event) for event in entry.events]
+        entry.since = self._loop.time()
         self._entries.append(entry)
         self._put_so_far += 1
         self._waiting_events += len(entry.events)
@@ -280,17 +292,22 @@ class Pipeline:
                 return
             self._drop(first)
         else:
-            taken, events = self._take_plain()
+            taken, own = self._take_plain()
             acks = [entry.ack for entry in taken if entry.ack is not None]
             on_commit = partial(self._acknowledge_at_once, b"".join(acks), len(acks), acknowledged) if acks else None
-            known = self.seq if taken[-1].if_unmoved else None
+            known = self.seq if taken[-1].if_unmoved or self._gate.allowed else None
+            seen: list[SentEnd] = []
+            events = own
+            if self._gate.allowed:
+                events, seen = self._gate.arrange([(entry.events, entry.received) for entry in taken])
             committed = await self._store.append(
                 self._key, events, execution=self._execution, at=self._now(), on_commit=on_commit, last_seq=known
             )
             if known is not None and known != committed.row.last_seq - len(committed.events):
-                await self._try_without(taken, committed.row.last_seq)
+                await self._try_again(taken, committed.row.last_seq)
                 return
-            self._waiting_events -= len(events)
+            self._waiting_events -= len(own)
+            self._gate.forget(seen)
         await self._settle(taken, committed, b"" if acknowledged else b"".join(acks), len(acks))
 
     def _drop(self, first: _Entry) -> None:
@@ -312,11 +329,12 @@ class Pipeline:
                 self.answers_due -= 1
                 entry.then(Committed((), committed.row) if entry.moved else committed)
 
-    async def _try_without(self, taken: Sequence[_Entry], last: int) -> None:
+    async def _try_again(self, taken: Sequence[_Entry], last: int) -> None:
         """Others have written: act on that, then commit what does not depend on it."""
         entry = taken[-1]
-        self._waiting_events -= len(entry.events)
-        entry.events, entry.if_unmoved, entry.moved = (), False, True
+        if entry.if_unmoved:
+            self._waiting_events -= len(entry.events)
+            entry.events, entry.if_unmoved, entry.moved = (), False, True
         self._entries[:0] = taken
         await self._hear_up_to(last)
 

@@ -246,6 +246,7 @@ class Start:
         execution.steps = open_steps.from_snapshot(snapshot)
         execution.chaos.begin(row)
         execution.kill_at = (row.injected or {}).get("armed")
+        execution.gate.closed = execution.kill_at is not None or execution.breaks.is_set
         rolling_back = row.rollback == "running"
         begun = [] if row.started_at is not None else [NewEvent(ev.WORKFLOW_STARTED)]
         data = {
@@ -261,6 +262,8 @@ class Start:
         )
         mode = ROLLBACK if rolling_back else RUN
         frame = first_frame(execution.services, row, snapshot.steps.values(), code, mode, execution.breaks.frame())
+        if execution.gate.allowed:
+            frame["gate"] = execution.gate.is_open
         execution.hear_clock(frame["clock"])
         execution.channel.send_encoded(frames.encode(frame), 1, first=True)
         if rolling_back:

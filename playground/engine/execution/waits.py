@@ -48,7 +48,8 @@ class Waits:
                 return
             step = execution.steps[key] = OpenStep(key, open_steps.OPEN, frame.line, until=until)
             execution.pipeline.add(
-                NewEvent(ev.SLEEP_STARTED, {"until": until, "line": frame.line, **clock_field(frame.clock)}, key)
+                NewEvent(ev.SLEEP_STARTED, {"until": until, "line": frame.line, **clock_field(frame.clock)}, key),
+                received=execution.gate.received,
             )
         self._arm(step)
 
@@ -119,7 +120,7 @@ class Waits:
         step.reply = reply
         if awaited:
             execution.steps[step.key] = open_steps.ENDED
-        execution.acknowledgements.give(reply)
+        execution.acknowledgements.give(reply, step.key)
 
     def rearm(self) -> None:
         """A pause was called off: what fell due meanwhile is due now."""

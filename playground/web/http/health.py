@@ -79,6 +79,7 @@ async def healthz(context: Context, request: Request) -> Response:
         "store": {
             "kind": context.settings.database.partition(":")[0],
             "synchronous": context.settings.synchronous,
+            "output_gate": context.engine.runs_ahead,
             "secrets": "encrypted" if context.settings.encrypts_secrets else "plain",
         },
         "instances": {status: counts.get(status, 0) for status in UNFINISHED},

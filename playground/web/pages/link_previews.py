@@ -28,7 +28,7 @@ NAME_CHARACTERS = 40
 CACHING = "public, max-age=86400"  # of a picture, a day: the code never changes, the look may
 SITE = Card(
     "Kill the worker.\nIt continues where it was.",
-    "Durable workflows in Python: the result of every step is committed to a journal before your code sees it.",
+    "Durable workflows in Python: every step's result is in a journal before anything outside your code can see it.",
 )
 
 _STATUS = {

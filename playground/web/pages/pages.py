@@ -12,6 +12,7 @@ All pages:
 
     limits       the public limits in groups, by whom they bind: [group, [dict: name, value, unit, help, amount]]
     tier         isolation: letter, sentence, advice, layers
+    runs_ahead   whether code goes on before its results are durable (the output gate)
     version      of the playground; versions [[name, value]] for About; encrypts_secrets: whether tenants' secrets are
                  encrypted at rest
     examples     every example: slug, title, lesson, params (JSON text), tasks (dicts), group, url, marks (of its
@@ -173,6 +174,7 @@ async def about(context: Context, request: Request) -> Response:
             {
                 "limits": public_rows(context.settings),
                 "isolation": context.tier(),
+                "output_gate": context.engine.runs_ahead,
                 "version": context.version,
                 "secrets": "encrypted" if context.settings.encrypts_secrets else "plain",
             },
@@ -341,6 +343,7 @@ async def of_server(context: Context) -> dict[str, Any]:
     return {
         "limits": grouped_limits(context.settings),
         "tier": context.tier(),
+        "runs_ahead": context.engine.runs_ahead,
         "version": context.version,
         "encrypts_secrets": context.settings.encrypts_secrets,
         "versions": [

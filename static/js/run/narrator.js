@@ -121,7 +121,7 @@ function running(state) {
   if (open.length === 1) {
     const [step] = open;
     const attempt = step.attempts[step.attempts.length - 1]?.attempt ?? 1;
-    const before = done ? [` ${count(done, "step")} committed: ${done === 1 ? "it" : "they"} will not run again.`] : [" Its result is committed to the journal before your code sees it."];
+    const before = done ? [` ${count(done, "step")} committed: ${done === 1 ? "it" : "they"} will not run again.`] : [" Its result is committed to the journal before anything outside your code can see it."];
     const slow = step.attempts[step.attempts.length - 1]?.injected === "slow" ? `, ${INJECTED.slow}` : "";
     return say(slow ? "i-bolt-on" : "i-play", name(step), attempt > 1 ? ` runs${slow}, attempt ${attempt}.` : ` runs${slow}.`, ...before);
   }

@@ -1,0 +1,111 @@
+"""The output gate: an isolated worker goes on before its results are durable, since nothing leaves it before they are.
+
+A worker of tier A, B or C has one socket and no other way out, so nobody can tell when one of its awaits returned. It
+goes on as soon as it has sent a result; results are committed in the order in which it sent them, in groups. What it
+causes outside waits for the commits before it: calls of bindings, the end of the run, all that streams and pages show.
+Known as external synchrony (Nightingale et al., "Rethink the Sync", OSDI 2006) and as the output gate of Cloudflare's
+Durable Objects.
+
+What the server decides (the end of a sleep, an event, an error after the last attempt) is committed first and sent
+then. A worker that runs ahead may have gone on without it: what it had sent before it received that end comes first for
+its code, so it comes first in every replay. Such an end has been overtaken, and the commit that holds what overtook it
+says so (`step_released` with `reordered`). No crash can come between the two.
+
+The gate is closed, and each step acknowledged after its commit, without isolation, with `--commit-each-step`, in chaos
+runs, and while a kill is armed or a break is set.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from playground.sandbox.tiers import Tier
+from playground.settings import Settings
+from playground.workflows import events as ev
+from playground.workflows.events import NewEvent, StepKey
+
+ISOLATED = frozenset("ABC")  # tiers whose workers have no other way out
+
+
+def may_run_ahead(tier: Tier, settings: Settings) -> bool:
+    """Whether workers on this machine go on before their results are durable."""
+    return tier.letter in ISOLATED and not settings.commit_each_step
+
+
+@dataclass(slots=True, eq=False)
+class SentEnd:
+    """The end of a step on its way to the worker.
+
+    `index` is which frame it is, from 1; None until it is sent.
+    """
+
+    key: StepKey
+    index: int | None = None
+
+
+class OutputGate:
+    """Whether one worker may run ahead, and which ends it has not received yet.
+
+    Args:
+        allowed: whether it may at all in this execution.
+    """
+
+    def __init__(self, *, allowed: bool) -> None:
+        self.allowed = allowed
+        self.closed = False
+        self.received = 0  # frames that the worker had received when it sent what is handled now
+        self._ends: list[SentEnd] = []  # in the order of the journal
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the worker goes on before its results are durable."""
+        return self.allowed and not self.closed
+
+    def add_end(self, key: StepKey) -> SentEnd | None:
+        """A step has ended by a commit of the server's, and the worker is to be told; None where order does not matter.
+
+        What is called in a callback is in no replay once its step has ended.
+        """
+        if not self.allowed or key.parent is not None:
+            return None
+        end = SentEnd(key)
+        self._ends.append(end)
+        return end
+
+    def acknowledge(self, received: int, sent: int) -> bool:
+        """The worker has received so many of the frames that it was sent. False: it can't have."""
+        if not self.allowed or not self.received < received <= sent:
+            return False
+        self.received = received
+        return True
+
+    def arrange(self, spoken: Sequence[tuple[Sequence[NewEvent], int | None]]) -> tuple[list[NewEvent], list[SentEnd]]:
+        """The events of one commit, with the ends that they overtake moved behind them; and the ends that the worker
+        has received, to be forgotten once this is committed.
+
+        Each group of events comes with how many frames the worker had received when it sent it; None: it is not the
+        worker's, or its code goes on only after the commit.
+        """
+        events: list[NewEvent] = []
+        unseen, overtaken, seen = list(self._ends), False, []
+        for group, received in spoken:
+            if received is not None and unseen:
+                while unseen and (index := unseen[0].index) is not None and index <= received:
+                    end = unseen.pop(0)
+                    seen.append(end)
+                    if overtaken:
+                        events.append(_moved(end))
+                overtaken = bool(unseen)
+            events += group
+        if overtaken:
+            events += [_moved(end) for end in unseen]
+        return events, seen
+
+    def forget(self, seen: Sequence[SentEnd]) -> None:
+        """Forget ends that the worker has received."""
+        if seen:
+            assert self._ends[: len(seen)] == seen, "ends are received in the order of the journal"
+            del self._ends[: len(seen)]
+
+
+def _moved(end: SentEnd) -> NewEvent:
+    return NewEvent(ev.STEP_RELEASED, {"reordered": True}, end.key)
