@@ -45,6 +45,7 @@ NAP, REST = StepKey(SLEEP, "nap", 1), StepKey(SLEEP, "rest", 1)
         ([None], [(A, 9)], "A nap"),
         ([2], [(A, None), (B, None)], "A B"),
         ([2], [(A, None), (B, 1)], "A B nap"),
+        ([2], [(A, 1), (B, None)], "A nap B"),
     ],
 )
 def test_what_the_worker_sent_first_comes_first(

@@ -86,7 +86,7 @@ class OutputGate:
         worker's, or its code goes on only after the commit.
         """
         events: list[NewEvent] = []
-        unseen, overtaken, seen = list(self._ends), False, []
+        unseen, overtaken, seen, place = list(self._ends), False, [], 0
         for group, received in spoken:
             if received is not None and unseen:
                 while unseen and (index := unseen[0].index) is not None and index <= received:
@@ -96,8 +96,10 @@ class OutputGate:
                         events.append(_moved(end))
                 overtaken = bool(unseen)
             events += group
-        if overtaken:
-            events += [_moved(end) for end in unseen]
+            if received is not None:
+                place = len(events)
+        if overtaken:  # right behind what overtook them: nothing may follow the event that ends an instance
+            events[place:place] = [_moved(end) for end in unseen]
         return events, seen
 
     def forget(self, seen: Sequence[SentEnd]) -> None:
