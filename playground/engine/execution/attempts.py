@@ -82,6 +82,7 @@ class Attempts:
 
     def __init__(self, execution: Trying) -> None:
         self._execution = execution
+        self._without_deadline: list[OpenStep] = []
         self.running = 0
 
     def start(self, frame: frames.Do) -> None:
@@ -132,6 +133,7 @@ class Attempts:
         broken = {} if step.broken is None else {"broken": step.broken}
         self._execution.send({"op": "run", "step": step.key, "attempt": step.attempt, "last": last, **broken})
         self._announce(step, virtual=virtual)
+        self.arm_deadlines()
 
     def done(self, frame: frames.Done) -> None:
         """An attempt has its result: commit both, then let the code go on."""
@@ -216,13 +218,24 @@ class Attempts:
             execution.drop()
             return
         execution.pipeline.add_soon(*before, started, received=received)
-        clock = execution.services.clock
+        self._without_deadline.append(step)
+
+    def arm_deadlines(self) -> None:
+        """Watch the time of the attempts that have begun and not ended with the frames that came with them."""
+        if not self._without_deadline:
+            return
+        execution = self._execution
+        clock, now = execution.services.clock, execution.services.clock.now()
         wall = execution.services.limit(execution.row, "attempt_wall_seconds") * 1000
-        timeout = step.config["timeout"]
-        if timeout <= wall:
-            step.timer = clock.call_at(clock.now() + timeout, self._stop, step, dict(messages.timed_out(timeout)))
-        else:
-            step.timer = clock.call_at(clock.now() + wall, self._over_wall, step, wall)
+        for step in self._without_deadline:
+            if step.status != open_steps.RUNNING or step.timer is not None:
+                continue
+            timeout = step.config["timeout"]
+            if timeout <= wall:
+                step.timer = clock.call_at(now + timeout, self._stop, step, dict(messages.timed_out(timeout)))
+            else:
+                step.timer = clock.call_at(now + wall, self._over_wall, step, wall)
+        self._without_deadline.clear()
 
     def _open(self, frame: Any) -> OpenStep | None:
         step = self._execution.steps.get(frames.key(frame.step))

@@ -371,6 +371,7 @@ class Execution:
                 return
             self.budget.said(size)
             handle_frame(self, frame, size)
+        self.attempts.arm_deadlines()
         too_much = self.budget.bill(self.row)
         if too_much is not None and not self.closing:
             self.break_limit(too_much, "stored_per_day")
