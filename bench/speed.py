@@ -3,6 +3,7 @@
     ./run python bench/speed.py                   everything (about a minute)
     ./run python bench/speed.py steps replay      only some: first-message steps operations page memory start replay
                                                   hibernating
+    ./run python bench/speed.py steps --peers PYTHON    beside DBOS too, which that Python has (`pip install dbos`)
 
 A peer does the same work with nothing around it: one sqlite3 connection that commits the same rows, one small Starlette
 app that streams a constant. Quote the ratios; single figures depend on the machine.
@@ -21,8 +22,9 @@ import tempfile
 import threading
 import time
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Self
 from urllib.parse import quote
 
 ROOT = Path(__file__).parent.parent
@@ -73,6 +75,25 @@ class TenantWorkflow(WorkflowEntrypoint):
         for number in range(2000):
             await step.wait_for_event(f"wait {number}", "go", timeout="1 hour")
 """
+DBOS = """
+import sys, time
+from dbos import DBOS
+DBOS(config={"name": "bench", "system_database_url": f"sqlite:///{sys.argv[1]}/peer.db", "log_level": "ERROR",
+             "run_admin_server": False})
+@DBOS.step()
+def one(number):
+    return number
+@DBOS.workflow()
+def run(count):
+    for number in range(count):
+        one(number)
+DBOS.launch()
+run(10)
+began = time.perf_counter()
+run(300)
+print(300 / (time.perf_counter() - began))
+DBOS.destroy()
+"""
 PEER_APP = """
 import asyncio, sys, uvicorn
 from starlette.applications import Starlette
@@ -91,6 +112,8 @@ uvicorn.run(app, port=int(sys.argv[1]), log_level="error")
 """
 
 
+TIMES = 5  # of which the median is shown
+PEERS: list[str] = []  # an interpreter that has them
 UNLIMITED = (
     "starts_per_minute",
     "checks_per_minute",
@@ -210,26 +233,72 @@ def bare_commits(count: int, steps_each: int) -> float:
 
 
 def steps() -> None:
-    with server() as (base, _):
+    """Steps of one run, the server's and the worker's processor time for them, and what peers do in the same minute."""
+    bare = statistics.median(1000 / bare_commits(1000, 1) for _ in range(TIMES))
+    bare_many = statistics.median(1000 / bare_commits(1000, 200) for _ in range(TIMES))
+    with server(reads_per_minute=1_000_000) as (base, process):
         run_to_end(base, SEQUENTIAL)
-        ours = [1000 / run_to_end(base, SEQUENTIAL) for _ in range(3)]
-        theirs = [1000 / bare_commits(1000, 1) for _ in range(3)]
-        show(
-            "1,000 sequential steps, FULL",
-            statistics.median(ours),
-            "steps/s",
-            statistics.median(theirs),
-            "bare sqlite3",
-        )
-        ours = [1000 / run_to_end(base, PARALLEL) for _ in range(3)]
-        theirs = [1000 / bare_commits(1000, 200) for _ in range(3)]
-        show(
-            "200 parallel steps, FULL",
-            statistics.median(ours),
-            "steps/s",
-            statistics.median(theirs),
-            "bare sqlite3, 200 a commit",
-        )
+        for count in (1_000, 10_000):
+            source, spent = SEQUENTIAL.replace("1000", str(count)), []
+            rates = []
+            for _ in range(TIMES):
+                with Spent(process.pid) as times:
+                    rates.append(count / run_to_end(base, source))
+                spent.append((times.server / count * 1e6, times.workers / count * 1e6))
+            ahead = statistics.median(rates)
+            show(f"{count:,} sequential steps, FULL", ahead, "steps/s", bare, "bare sqlite3")
+            in_server, in_worker = (statistics.median(each) for each in zip(*spent, strict=True))
+            print(
+                f"    processor time a step: server {in_server:.0f} us (its stream included), worker {in_worker:.0f} us"
+            )
+        many = statistics.median(1000 / run_to_end(base, PARALLEL) for _ in range(TIMES))
+        show("200 parallel steps, FULL", many, "steps/s", bare_many, "bare sqlite3, 200 a commit")
+    with server(commit_each_step=True) as (base, _):
+        run_to_end(base, SEQUENTIAL)
+        each = statistics.median(1000 / run_to_end(base, SEQUENTIAL) for _ in range(TIMES))
+        show("1,000 steps, each acknowledged after its commit", each, "steps/s", bare, "bare sqlite3")
+        print(f"    code that runs ahead: {ahead / each:.1f} times as many")
+    if PEERS:
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run([PEERS[0], "-c", DBOS, folder], capture_output=True, text=True, check=True)
+        peer = float(done.stdout.split()[-1])
+        show("10,000 sequential steps, FULL", ahead, "steps/s", peer, "DBOS on SQLite", 0)
+
+
+def used_by(pid: int) -> float:
+    """Seconds of processor time that one process has used itself."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Spent:
+    """Processor time, in seconds, that a server and the workers it had meanwhile used."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid, self._over = pid, threading.Event()
+        self._seen: dict[int, float] = {}
+        self.server = self.workers = 0.0
+
+    def __enter__(self) -> Self:
+        self._began = used_by(self._pid)
+        self._before = {pid: used_by(pid) for pid in processes(self._pid)}
+        self._watcher = threading.Thread(target=self._watch)
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._watcher.join()
+        self.server = used_by(self._pid) - self._began
+        # The one that ran is the one that used most; parked ones and the fork server do nothing meanwhile.
+        self.workers = max((used - self._before.get(pid, 0.0) for pid, used in self._seen.items()), default=0.0)
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.005):
+            for pid in processes(self._pid):
+                if pid != self._pid:
+                    with suppress(OSError, IndexError):
+                        self._seen[pid] = used_by(pid)
 
 
 def operations() -> None:
@@ -415,5 +484,9 @@ BENCHES = {
 }
 
 if __name__ == "__main__":
+    if "--peers" in sys.argv:
+        place = sys.argv.index("--peers")
+        PEERS.append(sys.argv[place + 1])
+        del sys.argv[place : place + 2]
     for name in sys.argv[1:] or BENCHES:
         BENCHES[name]()
