@@ -19,7 +19,8 @@ from playground.analysis.rules import (
     step_names,
     unavailable,
 )
-from playground.analysis.workflow import ENTRY_CLASS, Workflow
+from playground.analysis.workflow import Workflow
+from playground.workflows.names import CLASS_NAME
 
 CHECKS = (
     entry.check,
@@ -42,7 +43,7 @@ CHECKS = (
 MOST_DIAGNOSTICS = 200  # past this a list helps nobody
 
 
-def check(source: str, entry_class: str = ENTRY_CLASS) -> dict[str, Any]:
+def check(source: str, entry_class: str = CLASS_NAME) -> dict[str, Any]:
     """Look at a source: `{"diagnostics": [...], "outline": [...]}`, as they stand in the API.
 
     Never raises, for any text.
@@ -61,7 +62,7 @@ def check(source: str, entry_class: str = ENTRY_CLASS) -> dict[str, Any]:
     return {"diagnostics": [found.as_json() for found in diagnostics], "outline": nodes}
 
 
-def inspect(text: str, entry_class: str = ENTRY_CLASS) -> tuple[list[Diagnostic], list[dict[str, Any]]]:
+def inspect(text: str, entry_class: str = CLASS_NAME) -> tuple[list[Diagnostic], list[dict[str, Any]]]:
     """Like `check`, without the net: what goes wrong is raised."""
     source, diagnostics = syntax.read(text)
     if source is None:

@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from playground.analysis.syntax import COMPREHENSIONS, FUNCTIONS, Function, Placed, below, children
-from playground.analysis.workflow import DO, SLEEP, WAIT, StepCall, Workflow
+from playground.analysis.workflow import StepCall, Workflow
+from playground.workflows.events import DO, SLEEP, WAIT
 
 TEXT = 60  # characters of a condition or of a computed part of a name
 PARTS = 50  # pieces looked at of a name: variables made of variables, twice each, would never end

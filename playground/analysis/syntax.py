@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from playground.analysis.diagnostics import Diagnostic, Fix, Span, report
+from playground.workflows.names import LINE_END
 
 FILENAME = "<workflow>"
 
-_LINE_END = re.compile(r"\r\n|\r|\n")
 _UNREADABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -86,7 +86,7 @@ class Source:
 
 def read(text: str) -> tuple[Source | None, list[Diagnostic]]:
     """Parse a source; without a tree the diagnostics say why."""
-    lines = _LINE_END.split(text)
+    lines = LINE_END.split(text)
     unreadable = _UNREADABLE.search(text)
     if unreadable:
         return None, [_at_character(text, unreadable.start())]
@@ -106,7 +106,7 @@ def read(text: str) -> tuple[Source | None, list[Diagnostic]]:
 
 
 def _at_character(text: str, index: int) -> Diagnostic:
-    before = _LINE_END.split(text[:index])
+    before = LINE_END.split(text[:index])
     line, column = len(before), len(before[-1]) + 1
     what = "null character" if text[index] == "\x00" else "lone surrogate"
     return report(

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from playground.analysis.syntax import FUNCTIONS, Function, Placed, Source, Tree
+from playground.workflows.events import DO, SLEEP, WAIT
 from playground.workflows.names import CLASS_NAME
 
-ENTRY_CLASS = CLASS_NAME
 BASE = "workers.WorkflowEntrypoint"
 BASES = frozenset({BASE, "workers.workflows.WorkflowEntrypoint"})
-DO, SLEEP, WAIT = "do", "sleep", "wait"
 METHODS = {"do": DO, "sleep": SLEEP, "sleep_until": SLEEP, "wait_for_event": WAIT}
 CALLBACK_PLACE = 1  # of step.do's arguments
 _STEP_PLACE = 2  # of run's parameters, after self and the event
@@ -65,7 +64,7 @@ class StepCall:
 class Workflow:
     """One source, read once for all rules."""
 
-    def __init__(self, source: Source, entry_class: str = ENTRY_CLASS) -> None:
+    def __init__(self, source: Source, entry_class: str = CLASS_NAME) -> None:
         self.source = source
         self.entry_class = entry_class
         self.tree = Tree(source.tree)

@@ -13,7 +13,7 @@ from playground.engine.code.compatibility import Compatibility, dry_run
 from playground.engine.code.metadata import check_metadata, tenancy
 from playground.engine.code.sources import DEFAULT_BINDINGS, Code, CodeSource, Sources
 from playground.engine.execution import faults
-from playground.engine.execution.context import KILL_MOMENTS, NEVER, NOW, Log, Services
+from playground.engine.execution.context import Log, Services
 from playground.engine.execution.execution import Execution
 from playground.engine.execution.faults import NewBreak
 from playground.engine.execution.pipeline import spawn
@@ -375,7 +375,7 @@ class Engine:
                 await self.operate(row, operations.terminate(False))
         await self.store.delete(row.key)
 
-    async def kill_worker(self, row: InstanceRow, when: str = NOW) -> Committed:
+    async def kill_worker(self, row: InstanceRow, when: str = ev.KILL_NOW) -> Committed:
         """SIGKILL the instance's worker: `now`, `during-step` (the next attempt), `before-commit` (of the next result),
         or `never` after all.
 
@@ -385,11 +385,11 @@ class Engine:
             NoWorker: it has none now.
             WorkflowError: `when` is none of these.
         """
-        if when not in KILL_MOMENTS:
-            raise WorkflowError(f"when takes {', '.join(KILL_MOMENTS)}")
-        if when == NEVER:
+        if when not in ev.KILL_POINTS:
+            raise WorkflowError(f"when takes {', '.join(ev.KILL_POINTS)}")
+        if when == ev.KILL_NEVER:
             return await self.operate(row, operations.disarm)
-        if when == NOW:
+        if when == ev.KILL_NOW:
             return await self.operate(row, operations.kill(self.settings.worker_losses))
         return await self.operate(row, operations.arm(when))
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from playground.store.protocol import Claimed, Committed, Decider, DeciderWithNeeds, Snapshot, Store, needs_of
 from playground.workflows import events as ev
+from playground.workflows.errors import WORKER_LOST
 from playground.workflows.events import NewEvent
 
 T = TypeVar("T")
@@ -35,7 +36,6 @@ PROGRESS = frozenset(
         ev.SLEEP_CANCELLED,
     }
 )
-WORKER_LOST = "WorkerLost"  # the error of an attempt that went with its worker
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from playground.engine.engine import Engine
 from playground.engine.execution.execution import Execution
-from playground.engine.nodes import Heartbeat
+from playground.engine.nodes import BEATS, LEASE_MS, Heartbeat
 from playground.settings import Settings
 from playground.store import open_store
 from playground.store.protocol import Committed, Store
@@ -21,9 +21,7 @@ from playground.testing.sandbox import LocalSandbox
 
 T = TypeVar("T")
 
-LEASE_MS = 15_000
 LATE_TURNS = 20  # of the event loop
-BEATS = 5  # of a node's heart while a lease lasts
 
 # What becomes of a server that crashes.
 RESTARTED = "restarted"  # it starts again at once, as a new life of itself

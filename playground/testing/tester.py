@@ -21,6 +21,7 @@ from playground.testing.sandbox import LocalSandbox, Routing
 from playground.testing.server import ALONE, LocalServer, Nodes
 from playground.workflows import durations
 from playground.workflows import events as ev
+from playground.workflows.names import CLASS_NAME
 
 T = TypeVar("T")
 
@@ -71,7 +72,7 @@ class WorkflowTester:
         self,
         workflow: str | type,
         *,
-        class_name: str = "TenantWorkflow",
+        class_name: str = CLASS_NAME,
         skip: bool = True,
         begin: int = BEGIN,
         env: Mapping[str, Any] | None = None,

@@ -21,9 +21,7 @@ from playground.worker.replay import CANCELLED, COMPLETED, ERRORED, OVER, Histor
 from playground.workflows import durations, names, unavailable, values
 from playground.workflows import step_config as configs
 from playground.workflows.errors import InvalidEventType
-from playground.workflows.events import DO, SLEEP, WAIT
-
-NESTED_DEEPEST = 8  # steps within steps
+from playground.workflows.events import DO, MAX_STEP_DEPTH, SLEEP, WAIT
 
 
 class Steps:
@@ -257,10 +255,10 @@ class Steps:
 
     def _next_key(self, kind: str, name: str) -> Key:
         parent = step_of_caller()
-        if parent is not None and _depth(parent) >= NESTED_DEEPEST:
+        if parent is not None and _depth(parent) >= MAX_STEP_DEPTH:
             raise WorkflowFatalError(
-                f'Step "{name}" would run {NESTED_DEEPEST + 1} steps deep; steps within steps may be '
-                f"{NESTED_DEEPEST} deep. Call it outside of the others."
+                f'Step "{name}" would run {MAX_STEP_DEPTH + 1} steps deep; steps within steps may be '
+                f"{MAX_STEP_DEPTH} deep. Call it outside of the others."
             )
         return self._history.next_key(kind, name, parent)
 

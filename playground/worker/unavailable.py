@@ -20,13 +20,13 @@ from playground.workflows.unavailable import (
     IN_PLACE_OF_NAMES,
     IN_PLACE_OF_PACKAGES,
     NETWORK,
+    OWN_PACKAGES,
     PROCESSES,
     TERMINAL,
     THREADS,
     without_package,
 )
 
-_OURS = frozenset({"workers", "playground"})
 _NO_TERMINAL = ("EOF when reading a line",)
 _NO_THREAD = ("can't start new thread",)
 _NO_DATABASE = ("unable to open database file",)
@@ -79,7 +79,7 @@ def _package(error: BaseException) -> str | None:
     if not isinstance(error, ModuleNotFoundError) or not isinstance(error.name, str) or _is_raised_by_hand(error):
         return None
     name = error.name.partition(".")[0]
-    return None if name in sys.stdlib_module_names or name in _OURS else name
+    return None if name in sys.stdlib_module_names or name in OWN_PACKAGES else name
 
 
 def _kind(error: BaseException) -> str | None:
@@ -152,7 +152,7 @@ def _is_raised_by_hand(error: BaseException) -> bool:
     code = last.tb_frame.f_code.co_code
     if not 0 <= last.tb_lasti < len(code) or code[last.tb_lasti] != _RAISE:
         return False
-    return _innermost(error) not in sys.stdlib_module_names and _innermost(error) not in _OURS
+    return _innermost(error) not in sys.stdlib_module_names and _innermost(error) not in OWN_PACKAGES
 
 
 def _is_confined() -> bool:

@@ -8,23 +8,21 @@ is for every step of the name.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 from playground.workflows import events as ev
 
-FAIL = "fail"
-TIMEOUT = "timeout"
-SLOW = "slow"
-RETURN = "return"
-HOWS = (FAIL, TIMEOUT, SLOW, RETURN)
+How = Literal["fail", "timeout", "slow", "return"]
+HOWS: tuple[str, ...] = get_args(How)
+FAIL, TIMEOUT, SLOW, RETURN = HOWS
 
-MOST = 20  # breaks of one instance at once
-TIMES_MOST = 1_000  # attempts of one break
-SLOW_MOST_MS = 30_000  # how slow an attempt can be made, which is well within what an attempt may take
-VALUE_BYTES = 16 * 1024  # of a value that is returned instead
+MAX_BREAKS = 20  # of one instance at once
+MAX_TIMES = 1_000  # attempts of one break
+MAX_SLOW_MS = 30_000  # how slow an attempt can be made, which is well within what an attempt may take
+MAX_VALUE_BYTES = 16 * 1024  # of a value that is returned instead
 
-ERROR = "InjectedError"  # the name of the error that an attempt fails with
-MESSAGE = "This attempt was made to fail on purpose: a break is set on its step."
+ERROR_NAME = "InjectedError"  # of the error that an attempt fails with
+ERROR_MESSAGE = "This attempt was made to fail on purpose: a break is set on its step."
 
 Break = Mapping[str, Any]
 

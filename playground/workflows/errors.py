@@ -246,4 +246,5 @@ class InvalidSecret(WorkflowError):
     code = "secret.invalid"
 
 
+WORKER_LOST = "WorkerLost"  # the name of an attempt's error when its worker died, which is no failure of the tenant's
 OUT_OF_MEMORY = 77  # the worker could not go on serving: the tenant's code holds all the memory there is

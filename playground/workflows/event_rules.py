@@ -25,6 +25,7 @@ ERRORED = "errored"
 TIMED_OUT = "timed_out"  # no event came in time
 CANCELLED = "cancelled"  # a sleep or wait that the code gave up, or that was open when the run ended
 PENDING = "pending"  # a handler that has not begun
+STATUSES = (RUNNING, RETRYING, SLEEPING, WAITING, COMPLETED, ERRORED, TIMED_OUT, CANCELLED)
 OPEN_STATUSES = frozenset({RUNNING, RETRYING, SLEEPING, WAITING})
 
 # What becomes of an instance's rollback as a whole.

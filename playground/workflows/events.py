@@ -9,7 +9,7 @@ is a fold over these (see `state.py`), so a change here is a change of the store
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 DO = "do"
 SLEEP = "sleep"
@@ -86,6 +86,12 @@ LOST = "lost"  # the server or the fork server died under it
 NOT_LOADED = "not_loaded"  # its code could not be had; `failures` counts how often in a row
 END_REASONS = (HIBERNATED, COMPLETED, KILLED, CRASHED, EVICTED, LIMIT, LOST, NOT_LOADED)
 
+# When a worker is to be killed: `when` of `kill_armed`, of the API and of `Engine.kill_worker`.
+KillPoint = Literal["now", "during-step", "before-commit", "never"]
+KILL_POINTS: tuple[str, ...] = get_args(KillPoint)
+# At its next attempt; before the commit of its next result; `never` takes back one of these two.
+KILL_NOW, KILL_DURING_STEP, KILL_BEFORE_COMMIT, KILL_NEVER = KILL_POINTS
+
 DISARMING = frozenset({KILLED, COMPLETED, LIMIT})  # after these ends of an execution no kill is armed any more
 
 SUSPENSION_ENDS = frozenset({SLEEP_COMPLETED, WAIT_COMPLETED, WAIT_TIMED_OUT})
@@ -105,6 +111,7 @@ TERMINATED = "terminated"
 STATUSES = (QUEUED, RUNNING, WAITING, WAITING_FOR_PAUSE, PAUSED, COMPLETE, ERRORED, TERMINATED)
 FINAL_STATUSES = frozenset({COMPLETE, ERRORED, TERMINATED})
 
+MAX_STEP_DEPTH = 8  # of steps within steps
 REDACTED = "[REDACTED]"  # what stands in an event for a sensitive output
 
 

@@ -63,9 +63,8 @@ def _shown(value: object) -> str:
 
 BYTE_ORDER_MARK = "\ufeff"
 CLASS_NAME = "TenantWorkflow"  # of the class that runs, unless said otherwise
-_LINE_END = re.compile(
-    r"\r\n|\r|\n"
-)  # not the ten characters of str.splitlines: a form feed or U+2028 ends no line of code
+# Not the ten characters of str.splitlines: a form feed or U+2028 ends no line of code.
+LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 def without_mark(source: str) -> str:
@@ -75,7 +74,7 @@ def without_mark(source: str) -> str:
 
 def lines(source: str) -> list[str]:
     """The lines of a source, without their ends, as the parser counts them; an end at the very end begins none."""
-    found = _LINE_END.split(source)
+    found = LINE_END.split(source)
     return found[:-1] if found[-1] == "" else found
 
 

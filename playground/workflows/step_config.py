@@ -17,8 +17,9 @@ BACKOFFS = (CONSTANT, LINEAR, EXPONENTIAL)
 SENSITIVE = ("output",)
 COMPUTED = "computed"  # stands for a delay that a function gives
 
-_KEYS = ("retries", "timeout", "sensitive")
-_RETRY_KEYS = ("limit", "delay", "backoff")
+KEYS = ("retries", "timeout", "sensitive")
+RETRY_KEYS = ("limit", "delay", "backoff")
+REQUIRED_RETRY_KEYS = ("limit", "delay")
 
 
 class StepConfigError(ValueError):
@@ -72,7 +73,7 @@ def resolve(config: Mapping[str, Any] | None, step: str) -> StepConfig:
     """
     if config is None:
         return StepConfig()
-    _check_keys(config, _KEYS, f'Config of step "{step}"')
+    _check_keys(config, KEYS, f'Config of step "{step}"')
     given: dict[str, Any] = {}
     if "retries" in config:
         given.update(_retries(config["retries"], step))
@@ -97,8 +98,8 @@ def backed_off(backoff: str, delay: int, attempt: int) -> int:
 
 
 def _retries(retries: Any, step: str) -> dict[str, Any]:
-    _check_keys(retries, _RETRY_KEYS, f'Config of step "{step}": retries')
-    for key in ("limit", "delay"):
+    _check_keys(retries, RETRY_KEYS, f'Config of step "{step}": retries')
+    for key in REQUIRED_RETRY_KEYS:
         if key not in retries:
             raise StepConfigError(f'Config of step "{step}": retries needs "{key}"')
     given: dict[str, Any] = {"limit": _limit(retries["limit"], step)}

@@ -8,6 +8,8 @@ import difflib
 
 NETWORK, FILES, TERMINAL, PROCESSES, THREADS = "network", "files", "terminal", "processes", "threads"
 
+OWN_PACKAGES = frozenset({"workers", "playground"})  # that workers have beside the standard library
+
 _OPERATOR = "a binding in `self.env`, which the operator of the server adds"
 _PRETEND = f'Pretend it: `await self.env.EFFECTS.record("request", url=…)`. A real one is {_OPERATOR}.'
 _SERVICE = f"What must be reached is {_OPERATOR}; `self.env.EFFECTS.record(…)` pretends it."

@@ -57,7 +57,9 @@ def deeper_than(data: bytes, most: int) -> bool:
 
 
 VALUE_BYTES = 1024 * 1024  # largest encoded value, unless a setting says otherwise
-DEEPEST = 100  # levels of lists and dicts
+MAX_DEPTH = 100  # levels of lists and dicts
+# JSON of so many bytes that is only passed on stays text: as objects it could take twenty times as much memory.
+RAW_JSON_BYTES = 128
 SAFE_INT = 2**53 - 1  # past this a JavaScript number is not exact
 INT_DIGITS = 4_300  # CPython converts no more without being told to
 
@@ -163,8 +165,8 @@ def _encode(value: Any, path: str, above: tuple[int, ...], in_set: bool) -> Any:
         raise _refusal(path, type(value).__name__, _cure(type(value)))
     if id(value) in above:
         raise _refusal(path, f"{type(value).__name__} that contains itself")
-    if len(above) >= DEEPEST:
-        raise _refusal(path, f"nested more than {DEEPEST} levels deep")
+    if len(above) >= MAX_DEPTH:
+        raise _refusal(path, f"nested more than {MAX_DEPTH} levels deep")
     inside = (*above, id(value))
     if isinstance(value, dict):
         if in_set:

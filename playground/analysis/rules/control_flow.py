@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from playground.analysis.diagnostics import Diagnostic, Fix, Span, report
 from playground.analysis.syntax import COMPREHENSIONS, FUNCTIONS, Function, below
-from playground.analysis.workflow import DO, SLEEP, WAIT, Callback, Workflow
+from playground.analysis.workflow import Callback, Workflow
+from playground.workflows.events import DO, SLEEP, WAIT
 
 _RUNS_ON = " The timeout of the attempt around it goes on meanwhile."
 _KINDS = {DO: ("step", ""), SLEEP: ("sleep", _RUNS_ON), WAIT: ("wait", _RUNS_ON)}

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from playground.analysis.diagnostics import Diagnostic, Fix, report
 from playground.analysis.syntax import COMPREHENSIONS, FUNCTIONS, below
-from playground.analysis.workflow import DO, Workflow, is_env
+from playground.analysis.workflow import Workflow, is_env
+from playground.workflows.events import DO
 
 TIME = "time-outside-step"
 RANDOM = "random-outside-step"

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from playground.analysis.diagnostics import Diagnostic, Fix, Span, report
 from playground.analysis.syntax import FUNCTIONS, Function
-from playground.analysis.workflow import ENTRY_CLASS, Workflow
+from playground.analysis.workflow import Workflow
+from playground.workflows.names import CLASS_NAME
 
 RUN = "async def run(self, event, step)"
 _TAKES = 3  # self, event, step
@@ -27,7 +28,7 @@ def check(workflow: Workflow) -> Iterator[Diagnostic]:
     if entry is None or entry.name != name:
         if _bound_in_another_way(workflow, name):
             return
-        if entry is None or name != ENTRY_CLASS:  # one that was not asked for by name may be called anything
+        if entry is None or name != CLASS_NAME:  # one that was not asked for by name may be called anything
             yield _no_workflow(workflow, entry)
         if entry is None:
             return

@@ -7,10 +7,11 @@ import ast
 from collections.abc import Iterator
 
 from playground.analysis.diagnostics import Diagnostic, Fix, report
-from playground.analysis.rules.step_calls import spoken
+from playground.analysis.rules.step_calls import duration_text
 from playground.analysis.syntax import COMPREHENSIONS
-from playground.analysis.workflow import DO, WAIT, Workflow
+from playground.analysis.workflow import Workflow
 from playground.workflows import durations
+from playground.workflows.events import DO, WAIT
 
 LOOKED_AT = 100  # nodes of what a timeout stands around, to learn which kinds of steps are there
 
@@ -63,7 +64,7 @@ def _timeout(
         and not isinstance(value, bool)
         and 0 < value <= durations.LONGEST / durations.SECOND
     )
-    text = spoken(value * durations.SECOND) if plain and isinstance(value, (int, float)) else '"…"'
+    text = duration_text(value * durations.SECOND) if plain and isinstance(value, (int, float)) else '"…"'
     kinds = {workflow.by_node[call].kind for call in inside}
     own = [f'`config={{"timeout": {text}}}` (for each attempt)'] if not kinds or DO in kinds else []
     own += [f"`wait_for_event(…, timeout={text})`"] if not kinds or WAIT in kinds else []

@@ -12,13 +12,10 @@ from collections.abc import Iterable, Iterator
 
 from playground.analysis.diagnostics import Diagnostic, Fix, Span, report
 from playground.analysis.syntax import Placed
-from playground.analysis.workflow import DO, METHODS, SLEEP, WAIT, StepCall, Workflow
+from playground.analysis.workflow import METHODS, StepCall, Workflow
 from playground.workflows import durations, unavailable
 from playground.workflows import step_config as configs
-
-KEYS = ("retries", "timeout", "sensitive")
-RETRY_KEYS = ("limit", "delay", "backoff")
-REQUIRED = {"limit": "5", "delay": '"10 seconds"'}  # of retries, as the defaults have them
+from playground.workflows.events import DO, SLEEP, WAIT
 
 _SHORT = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([a-zA-Zµ]+)\s*\Z")
 _UNITS = {
@@ -58,7 +55,7 @@ def _config(workflow: Workflow, given: ast.expr) -> Iterator[Diagnostic]:
         if isinstance(given, ast.Constant) and given.value is not None:
             yield _refused(workflow, given, "A config is a dict.")
         return
-    yield from _unknown_keys(workflow, found, KEYS, "config")
+    yield from _unknown_keys(workflow, found, configs.KEYS, "config")
     values = _values(found)
     if "retries" in values:
         yield from _retries(workflow, values["retries"])
@@ -80,10 +77,10 @@ def _retries(workflow: Workflow, given: ast.expr) -> Iterator[Diagnostic]:
         if isinstance(given, ast.Constant):
             yield _refused(workflow, given, "`retries` is a dict with `limit` and `delay`.")
         return
-    yield from _unknown_keys(workflow, found, RETRY_KEYS, "retries")
+    yield from _unknown_keys(workflow, found, configs.RETRY_KEYS, "retries")
     values = _values(found)
     if all(isinstance(key, ast.Constant) for key in found.keys):
-        missing = [key for key in ("limit", "delay") if key not in values]
+        missing = [key for key in configs.REQUIRED_RETRY_KEYS if key not in values]
         if missing:
             complete = _complete(workflow, found, missing)
             yield _refused(workflow, found, f"`retries` needs {' and '.join(f'`{key}`' for key in missing)}.", complete)
@@ -100,11 +97,11 @@ def _retries(workflow: Workflow, given: ast.expr) -> Iterator[Diagnostic]:
 
 def retries_of(**given: str) -> str:
     """The source of `retries` with what is given, and the defaults of what is required besides."""
-    return "{" + ", ".join(f'"{key}": {text}' for key, text in (REQUIRED | given).items()) + "}"
+    return "{" + ", ".join(f'"{key}": {text}' for key, text in (_REQUIRED | given).items()) + "}"
 
 
 def _complete(workflow: Workflow, found: ast.Dict, missing: list[str]) -> Fix:
-    text = ", ".join(f'"{key}": {REQUIRED[key]}' for key in missing)
+    text = ", ".join(f'"{key}": {_REQUIRED[key]}' for key in missing)
     place = workflow.source.span(found.values[-1] if found.values else found)
     line, column = (place.end_line, place.end_column) if found.values else (place.line, place.column + 1)
     title = f"Add {' and '.join(missing)}"
@@ -114,7 +111,7 @@ def _complete(workflow: Workflow, found: ast.Dict, missing: list[str]) -> Fix:
 def _into_retries(workflow: Workflow, found: ast.Dict, key: ast.Constant, name: str) -> Fix | None:
     """Where one key of retries stands beside them alone, its pair becomes them."""
     names = [one.value for one in found.keys if isinstance(one, ast.Constant)]
-    if "retries" in names or sum(name in RETRY_KEYS for name in names) != 1:
+    if "retries" in names or sum(name in configs.RETRY_KEYS for name in names) != 1:
         return None
     value = found.values[found.keys.index(key)]
     start, end = workflow.source.span(key), workflow.source.span(value)
@@ -170,7 +167,7 @@ def _duration(workflow: Workflow, given: ast.expr | None, what: str) -> Iterator
             words="A wait's timeout is from 1 second to 365 days; this one is refused when the run reaches it.",
         )
     elif isinstance(value, (int, float)) and value > 0:
-        text = spoken(value)
+        text = duration_text(value)
         fix = Fix(f"Make it {text}", place, text) if here else None
         yield report("bare-number", place, fix, number=workflow.words_of(given), meaning=text.strip('"'), text=text)
 
@@ -193,12 +190,12 @@ def _better(value: object) -> str | None:
         return None
     number, unit = found[1], found[2].lower()
     if unit in _MILLISECONDS:
-        return spoken(float(number))
+        return duration_text(float(number))
     known = _UNITS.get(unit) or nearest(unit.removesuffix("s"), durations.UNITS)
     return f'"{number} {known}{"" if number == "1" else "s"}"' if known else None
 
 
-def spoken(milliseconds: float) -> str:
+def duration_text(milliseconds: float) -> str:
     """A number of milliseconds as a duration string in source, in the largest unit that divides it."""
     for unit, size in _WORTH_SAYING:
         if milliseconds >= size and milliseconds % size == 0:
@@ -206,6 +203,10 @@ def spoken(milliseconds: float) -> str:
             return f'"{count} {unit}{"" if count == 1 else "s"}"'
     seconds = f"{milliseconds / durations.SECOND:.6f}".rstrip("0").rstrip(".") if math.isfinite(milliseconds) else "0"
     return f'"{seconds} seconds"'
+
+
+# What `retries` must have, as source, with the defaults of a step that has no config.
+_REQUIRED = {"limit": str(configs.RETRY_LIMIT), "delay": duration_text(configs.RETRY_DELAY)}
 
 
 def _dict(workflow: Workflow, given: ast.expr) -> ast.Dict | None:
@@ -226,7 +227,7 @@ def _unknown_keys(workflow: Workflow, found: ast.Dict, known: tuple[str, ...], w
         if isinstance(key, ast.Constant) and key.value not in known:
             meant = nearest(str(key.value), known)
             fix = Fix(f'Make it "{meant}"', workflow.source.span(key), f'"{meant}"') if meant else None
-            if what == "config" and isinstance(key.value, str) and key.value in RETRY_KEYS:
+            if what == "config" and isinstance(key.value, str) and key.value in configs.RETRY_KEYS:
                 fix = _into_retries(workflow, found, key, key.value)
                 words = f"`{key.value}` belongs into `retries`."
             else:
@@ -356,7 +357,7 @@ def _into_config(workflow: Workflow, call: StepCall, given: ast.keyword) -> Fix 
     elif isinstance(given.value, ast.Dict):
         pair = f'"retries": {text}'
     else:
-        pair = f'"retries": {{"limit": {text}, "delay": "10 seconds"}}'
+        pair = f'"retries": {retries_of(limit=text)}'
     return Fix("Put it into a config", workflow.source.span(given), f"config={{{pair}}}")
 
 

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from playground.analysis.diagnostics import Diagnostic, Fix, Span, report
 from playground.analysis.rules import determinism
 from playground.analysis.syntax import below
-from playground.analysis.workflow import DO, SLEEP, WAIT, StepCall, Workflow
+from playground.analysis.workflow import StepCall, Workflow
 from playground.workflows import names
 from playground.workflows.errors import InvalidEventType
+from playground.workflows.events import DO, SLEEP, WAIT
 
 _VARYING = frozenset({determinism.TIME, determinism.RANDOM, determinism.ID})
 _WORDS = {DO: "step", SLEEP: "sleep", WAIT: "wait"}

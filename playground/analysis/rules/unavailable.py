@@ -19,6 +19,7 @@ from playground.workflows.unavailable import (
     IN_PLACE_OF_NAMES,
     IN_PLACE_OF_PACKAGES,
     NETWORK,
+    OWN_PACKAGES,
     PROCESSES,
     TERMINAL,
     THREADS,
@@ -37,7 +38,6 @@ WORKERS = (
 BINDINGS = ("EFFECTS", "KV", "SECRETS", "WORKFLOWS")
 ATTEMPTS = 20  # unknown bindings that are compared with those that there are
 
-_OURS = frozenset({"workers", "playground"})
 CALLS = (
     (
         NETWORK,
@@ -206,7 +206,7 @@ def _import(
     module: str,
 ) -> Iterator[Diagnostic]:
     name = module.partition(".")[0]
-    if name in sys.stdlib_module_names or name in _OURS or places.is_optional(node):
+    if name in sys.stdlib_module_names or name in OWN_PACKAGES or places.is_optional(node):
         return
     instead = IN_PLACE_OF_PACKAGES.get(name)
     yield report(

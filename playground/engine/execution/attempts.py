@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from playground.engine import messages
 from playground.engine.execution import faults, open_steps
-from playground.engine.execution.context import BEFORE_COMMIT, DURING_STEP, REPLY_GRACE_MS, ExecutionContext
+from playground.engine.execution.context import REPLY_GRACE_MS, ExecutionContext
 from playground.engine.execution.environment import ExecutionEnvironment
 from playground.engine.execution.faults import Breaks, Chaos
 from playground.engine.execution.open_steps import OpenStep
@@ -129,7 +129,7 @@ class Attempts:
         step = self._open(frame)
         if step is None:
             return
-        if execution.kill_at == BEFORE_COMMIT:
+        if execution.kill_at == ev.KILL_BEFORE_COMMIT:
             execution.drop()
             return
         if execution.chaos.strikes(step.key):
@@ -195,7 +195,7 @@ class Attempts:
             **faults.break_noted(step.broken, begins=True),
         }
         started = NewEvent(ev.ATTEMPT_STARTED, data, step.key)
-        if execution.kill_at == DURING_STEP:
+        if execution.kill_at == ev.KILL_DURING_STEP:
             execution.pipeline.add(*before, started)
             execution.drop()
             return
