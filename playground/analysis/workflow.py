@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from playground.analysis.syntax import FUNCTIONS, Function, Placed, Source, Tree
-from playground.workflows.events import DO, SLEEP, WAIT
+from playground.workflows.events import DO
 from playground.workflows.names import CLASS_NAME
+from playground.workflows.unavailable import STEP_METHODS
 
 BASE = "workers.WorkflowEntrypoint"
 BASES = frozenset({BASE, "workers.workflows.WorkflowEntrypoint"})
-METHODS = {"do": DO, "sleep": SLEEP, "sleep_until": SLEEP, "wait_for_event": WAIT}
 CALLBACK_PLACE = 1  # of step.do's arguments
 _STEP_PLACE = 2  # of run's parameters, after self and the event
 
@@ -32,7 +32,7 @@ class StepCall:
 
     @property
     def kind(self) -> str:
-        return METHODS[self.method]
+        return STEP_METHODS[self.method]
 
     @property
     def name(self) -> ast.expr | None:
@@ -177,7 +177,7 @@ class Workflow:
         calls = [
             StepCall(node, node.func.attr, decorators.get(node))
             for node in self.tree.of[ast.Call]
-            if isinstance(node.func, ast.Attribute) and node.func.attr in METHODS and self.is_step(node.func.value)
+            if isinstance(node.func, ast.Attribute) and node.func.attr in STEP_METHODS and self.is_step(node.func.value)
         ]
         return sorted(calls, key=lambda call: (call.node.lineno, call.node.col_offset))
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from playground.analysis.diagnostics import Diagnostic, Fix, Span, report
 from playground.analysis.syntax import Placed
-from playground.analysis.workflow import METHODS, StepCall, Workflow
+from playground.analysis.workflow import StepCall, Workflow
 from playground.workflows import durations, unavailable
 from playground.workflows import step_config as configs
 from playground.workflows.events import DO, SLEEP, WAIT
@@ -272,14 +272,14 @@ def check_calls(workflow: Workflow) -> Iterator[Diagnostic]:
 
 def _methods(workflow: Workflow) -> Iterator[Diagnostic]:
     for node in workflow.tree.of[ast.Attribute]:
-        if node.attr in METHODS or node.attr.startswith("__") or not isinstance(node.ctx, ast.Load):
+        if node.attr in unavailable.STEP_METHODS or node.attr.startswith("__") or not isinstance(node.ctx, ast.Load):
             continue
         if (
             isinstance(node.value, ast.Name)
             and workflow.is_step(node.value)
             and workflow.tree.enclosing(node) in _functions(workflow)
         ):
-            meant = unavailable.method_meant(node.attr)
+            meant = unavailable.closest_method(node.attr)
             place = workflow.source.span(node)
             fix = Fix(f"Make it {meant}", place, f"{node.value.id}.{meant}") if meant else None
             yield report(

@@ -16,15 +16,15 @@ from playground.analysis.workflow import Workflow, is_env, is_main_guard
 from playground.workflows.unavailable import (
     ADVICE,
     FILES,
-    IN_PLACE_OF_NAMES,
-    IN_PLACE_OF_PACKAGES,
+    NAME_ADVICE,
     NETWORK,
     OWN_PACKAGES,
+    PACKAGE_ADVICE,
     PROCESSES,
     TERMINAL,
     THREADS,
-    instead_of_binding,
-    without_package,
+    package_missing,
+    similar_binding,
 )
 
 # What the module `workers` has here (playground/worker/api.py).
@@ -208,11 +208,11 @@ def _import(
     name = module.partition(".")[0]
     if name in sys.stdlib_module_names or name in OWN_PACKAGES or places.is_optional(node):
         return
-    instead = IN_PLACE_OF_PACKAGES.get(name)
+    instead = PACKAGE_ADVICE.get(name)
     yield report(
         "no-package",
         workflow.source.span(place),
-        what=without_package(name),
+        what=package_missing(name),
         name=name,
         instead=f" {instead}" if instead else "",
     )
@@ -235,7 +235,7 @@ def _of_workers(workflow: Workflow, places: _Places) -> Iterator[Diagnostic]:
 
 def _not_of_workers(workflow: Workflow, node: ast.alias | ast.Attribute, name: str, error: str) -> Diagnostic:
     place = workflow.source.span(node)
-    instead = IN_PLACE_OF_NAMES.get(name)
+    instead = NAME_ADVICE.get(name)
     meant = nearest(name, WORKERS) if instead is None else None
     fix = None
     if meant is not None and isinstance(node, ast.alias):
@@ -264,7 +264,7 @@ def _bindings(workflow: Workflow, places: _Places) -> Iterator[Diagnostic]:
             continue
         seen.add(name)
         place = workflow.source.span(node)
-        common = instead_of_binding(name)
+        common = similar_binding(name)
         meant = difflib.get_close_matches(name.upper(), BINDINGS, 1, 0.85) if len(seen) <= ATTEMPTS else []
         if common is not None:
             yield report("no-binding", place, name=name, cure=f" In its place there may be `self.env.{common}`.")
