@@ -11,7 +11,7 @@ from page_code_support import node
 from playground.engine.bindings import effects, kv, secrets
 from playground.worker import binding_stubs, steps
 from playground.worker import entrypoint as workers_module
-from playground.workflows import breaks, durations, event_rules, events, printed
+from playground.workflows import breaks, durations, event_rules, events, logs
 from playground.workflows import step_config as configs
 
 
@@ -141,4 +141,4 @@ def test_breaks_are_those_of_python_within_its_limits() -> None:
 
 
 def test_a_line_in_pieces_is_joined_up_to_the_same_length() -> None:
-    assert f"const LINE_MOST = {printed.MOST_CHARACTERS:_};" in source("static", "js", "run", "fold-run.js")
+    assert f"const LINE_MOST = {logs.MAX_CHARACTERS:_};" in source("static", "js", "run", "fold-run.js")

@@ -41,10 +41,10 @@ from playground.workflows.errors import (
     InstanceNotFound,
     InvalidBatch,
     WorkflowError,
-    of_entry,
+    batch_entry_error,
 )
 from playground.workflows.events import NewEvent, StepKey
-from playground.workflows.names import CLASS_NAME, without_mark
+from playground.workflows.names import CLASS_NAME, without_byte_order_mark
 
 BATCH_MOST = 100  # instances of one create_batch
 TRIALS = 2  # codes tried on a history at once
@@ -82,7 +82,7 @@ class CreateInstance:
 
     def __post_init__(self) -> None:
         if self.source is not None:
-            object.__setattr__(self, "source", without_mark(self.source))
+            object.__setattr__(self, "source", without_byte_order_mark(self.source))
 
 
 class Engine:
@@ -270,7 +270,7 @@ class Engine:
             try:
                 prepared.append(await self._prepare(new))
             except WorkflowError as error:
-                raise (of_entry(index, error) if len(batch) > 1 else error) from None
+                raise (batch_entry_error(index, error) if len(batch) > 1 else error) from None
         self._check_disk()
         rows = []
         for new, id, params, broken in prepared:

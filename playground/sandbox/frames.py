@@ -232,7 +232,7 @@ _encoder = msgspec.json.Encoder()
 
 def key(step: Step) -> StepKey:
     """The step a frame speaks of."""
-    return StepKey.shared(step.kind, step.name, step.count, None if step.parent is None else key(step.parent))
+    return StepKey.interned(step.kind, step.name, step.count, None if step.parent is None else key(step.parent))
 
 
 def decode(data: bytes) -> Said:

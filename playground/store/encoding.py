@@ -138,7 +138,7 @@ async def stored(value: Any, what: str, most: int) -> Any:
     except NotSerialisable as refused:
         raise NotSerialisable(f"The {what} {'are' if what.endswith('s') else 'is'} {refused.message}") from None
     except TooLarge as refused:
-        refused.met("value_bytes")
+        refused.name_setting("value_bytes")
         raise
 
 

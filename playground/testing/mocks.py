@@ -122,8 +122,8 @@ def check(made_by: str, name: Any, count: Any, times: Any) -> None:
     """
     if not isinstance(name, str):
         raise TypeError(f"{made_by} takes the name of a step as text, not {type(name).__name__}: {name!r:.100}")
-    if not names.step_name_fits(name):
-        raise ValueError(names.step_name_refusal(name))
+    if not names.is_step_name(name):
+        raise ValueError(names.step_name_error(name))
     for what, number in (("count", count), ("times", times)):
         if number is None:
             continue

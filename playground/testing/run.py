@@ -12,7 +12,7 @@ from playground.workflows import events as ev
 from playground.workflows import values
 from playground.workflows.errors import InstanceNotFound
 from playground.workflows.events import Event, StepKey
-from playground.workflows.printed import joined
+from playground.workflows.logs import join_log
 from playground.workflows.state import State, Step, fold
 
 STEPS_NAMED = 5  # in one message
@@ -232,7 +232,7 @@ class Run:
 
     async def logs(self, *, replay: bool = False) -> list[str]:
         """What it printed or logged, in order, a line in pieces as one; what a replay printed only with `replay`."""
-        return [text.text for text in joined(await self.journal(), sys.maxsize) if replay or not text.replay]
+        return [text.text for text in join_log(await self.journal(), sys.maxsize) if replay or not text.replay]
 
     # What a person can do to it.
 

@@ -187,7 +187,7 @@ class Steps:
                 await asyncio.get_running_loop().create_future()
             if stored is not None:
                 do.begun = True
-                do.config = do.config.as_stored(stored["config"])
+                do.config = do.config.with_stored(stored["config"])
             outcome = await self.attempts.run(do)
         if outcome["status"] == ERRORED:
             raise self._rebuilt(outcome["error"])
@@ -277,8 +277,8 @@ class Steps:
     def _plain_name(self, name: Any) -> str:
         """The name as plain text: one of a class of its own may be equal to anything."""
         plain = str.__str__(name) if isinstance(name, str) else name
-        if not names.step_name_fits(plain):
-            raise WorkflowFatalError(names.step_name_refusal(plain))
+        if not names.is_step_name(plain):
+            raise WorkflowFatalError(names.step_name_error(plain))
         if self._closed:
             raise WorkflowFatalError(f'Step "{plain}" can\'t start during a rollback')
         return plain

@@ -1,10 +1,8 @@
-"""Breaks: attempts of a step that a person has made to fail, time out, be slow or return a given value.
-
-Pure; the worker reads it too.
+"""Breaks, which inject faults: a person makes the next attempts of a step fail, time out, be slow or return a value.
 
 A break is plain JSON, the same in the journal, in the row, in frames and in the API: `{"id", "step": {"kind": "do",
 "name", "count"?}, "how", "times", "left", "ms"?, "value"?}`. Its id is the seq of its `break_set`; without a count it
-is for every step of the name.
+applies to every step of the name. The engine and the worker both read it, so this module is pure.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,9 +26,7 @@ Break = Mapping[str, Any]
 
 
 def find_break(breaks: Iterable[Break], name: str, count: int) -> Break | None:
-    """The break that the next attempt of a step falls under: one for this very step before one for every step of its
-    name.
-    """
+    """The break that applies to the next attempt of a step: one for exactly this step before one for its name."""
     found = None
     for each in breaks:
         step = each["step"]

@@ -29,7 +29,7 @@ def check_names(workflow: Workflow) -> Iterator[Diagnostic]:
     for call in workflow.step_calls:
         name = call.name
         if isinstance(name, ast.Constant):
-            if name.value is not None and not names.step_name_fits(name.value):
+            if name.value is not None and not names.is_step_name(name.value):
                 yield report("bad-name", workflow.source.span(name))
         elif name is not None and _varies(workflow, name):
             yield report("unstable-name", workflow.source.span(name))

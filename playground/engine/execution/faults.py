@@ -57,8 +57,8 @@ async def break_asked_for(new: NewBreak) -> NewEvent:
         CannotBreak: it makes no sense; the message says why.
         NotSerialisable, TooLarge: its value can't be stored.
     """
-    if not names.step_name_fits(new.name):
-        raise CannotBreak(names.step_name_refusal(new.name))
+    if not names.is_step_name(new.name):
+        raise CannotBreak(names.step_name_error(new.name))
     step = {"kind": ev.DO, "name": new.name, **({} if new.count is None else {"count": new.count})}
     if new.how is None:
         return NewEvent(ev.BREAK_CLEARED, {"step": step})

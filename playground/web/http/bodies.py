@@ -19,7 +19,7 @@ from playground.store.rows import InstanceRow
 from playground.web.http.errors import BadBody, BadQuery, NotAnObject, NotJson
 from playground.workflows import values
 from playground.workflows.errors import TooLarge
-from playground.workflows.names import without_mark
+from playground.workflows.names import without_byte_order_mark
 from playground.workflows.values import deeper_than
 
 
@@ -63,7 +63,7 @@ class SourceBody(msgspec.Struct, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         source = getattr(self, "source", None)
         if isinstance(source, str):
-            msgspec.structs.force_setattr(self, "source", without_mark(source))
+            msgspec.structs.force_setattr(self, "source", without_byte_order_mark(source))
 
 
 # A number that Python converts no more (values.INT_DIGITS). Texts are passed over, as their digits are no number; one

@@ -65,7 +65,7 @@ from playground.web.instance_view import plain, snippet_url
 from playground.web.pages import kept_pages, link_previews
 from playground.web.pages.example_cards import example_json, params_text
 from playground.web.pages.limits_table import grouped
-from playground.workflows.names import without_mark
+from playground.workflows.names import without_byte_order_mark
 
 THEMES = ("light", "dark")
 SHORT_SOURCE = 8_192  # characters of code that a page highlights for nothing
@@ -163,7 +163,10 @@ async def new(context: Context, request: Request) -> Response:
         bodies.check(params.encode(), "`params` of the address")
         params = snippets.laid_out(params.encode(), context.settings.value_bytes)
     return await page(
-        context, request, "new", {"title": "Code from a link", "source": without_mark(source), "params": params or ""}
+        context,
+        request,
+        "new",
+        {"title": "Code from a link", "source": without_byte_order_mark(source), "params": params or ""},
     )
 
 
@@ -177,7 +180,7 @@ async def store_new(context: Context, request: Request) -> Response:
         )
     if params:
         bodies.check(params.encode(), "`params` of the form")
-    stored = await snippets.put(context, request, without_mark(source), params.encode() if params else None)
+    stored = await snippets.put(context, request, without_byte_order_mark(source), params.encode() if params else None)
     return RedirectResponse(snippet_url(stored.id), 303, headers=FRESH)
 
 
