@@ -1,4 +1,4 @@
-"""The events of a journal: their types, what each holds in `data`, and the words in them. `seq` is dense from 1.
+"""The events of a journal: their types, the fields of their `data`, and the values in these. `seq` is dense from 1.
 
 Every view of an instance is a fold over its events (`state.py`), so a change here changes the stored format.
 

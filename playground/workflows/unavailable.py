@@ -11,7 +11,7 @@ from playground.workflows.events import DO, SLEEP, WAIT
 
 NETWORK, FILES, TERMINAL, PROCESSES, THREADS = "network", "files", "terminal", "processes", "threads"
 
-OWN_PACKAGES = frozenset({"workers", "playground"})  # that workers have beside the standard library
+OWN_PACKAGES = frozenset({"workers", "playground"})  # that workers have in addition to the standard library
 
 _OPERATOR = "a binding in `self.env`, which the operator of the server adds"
 _SIMULATE = f'Simulate the request: `await self.env.EFFECTS.record("request", url=…)`. A real one takes {_OPERATOR}.'

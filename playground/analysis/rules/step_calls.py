@@ -1,7 +1,6 @@
-"""Calls of the step object and of decorated steps: methods, arguments and parameters that do not exist.
+"""Calls of steps: methods, arguments and parameters that do not exist, and invalid configs and durations.
 
-Step configs and durations, checked where they stand; what may be in them is said in
-playground/workflows/step_config.py.
+playground/workflows/step_config.py defines what a config may contain.
 """
 
 import ast
@@ -28,7 +27,7 @@ _UNITS = {
     **dict.fromkeys(("y", "yr", "yrs"), "year"),
 }
 _MILLISECONDS = frozenset({"ms", "msec", "millis", "millisecond", "milliseconds"})
-_WORTH_SAYING = (
+_TEXT_UNITS = (
     ("day", durations.DAY),
     ("hour", durations.HOUR),
     ("minute", durations.MINUTE),
@@ -109,13 +108,13 @@ def _complete(workflow: Workflow, found: ast.Dict, missing: list[str]) -> Fix:
 
 
 def _into_retries(workflow: Workflow, found: ast.Dict, key: ast.Constant, name: str) -> Fix | None:
-    """Where one key of retries stands beside them alone, its pair becomes them."""
+    """The fix of a config that has one key of `retries` outside of it and no `retries`: wrap its pair."""
     names = [one.value for one in found.keys if isinstance(one, ast.Constant)]
     if "retries" in names or sum(name in configs.RETRY_KEYS for name in names) != 1:
         return None
     value = found.values[found.keys.index(key)]
     start, end = workflow.source.span(key), workflow.source.span(value)
-    text = f'"retries": {retries_of(**{name: workflow.words_of(value)})}'
+    text = f'"retries": {retries_of(**{name: workflow.one_line(value)})}'
     return Fix("Put it into retries", Span(start.line, start.column, end.end_line, end.end_column), text)
 
 
@@ -137,7 +136,7 @@ def _limit(workflow: Workflow, given: ast.expr) -> Iterator[Diagnostic]:
 
 
 def _duration(workflow: Workflow, given: ast.expr | None, what: str) -> Iterator[Diagnostic]:
-    """Findings about a duration that stands there as a constant; `what` it is of decides which values it takes."""
+    """Findings about a constant duration; `what` it is for decides which values are valid."""
     here = not isinstance(given, ast.Name)  # a named constant may have other uses, which a fix would break
     if isinstance(given, ast.Name):
         given = workflow.tree.value(given)
@@ -150,30 +149,34 @@ def _duration(workflow: Workflow, given: ast.expr | None, what: str) -> Iterator
     try:
         milliseconds = durations.parse(value)
     except durations.InvalidDuration as refused:
-        better = _better(value)
+        better = _corrected_duration(value)
         fix = Fix(f"Make it {better}", place, better) if better and here else None
-        yield report("bad-duration", place, fix, words=f"{refused}." + (f" Did you mean {better}?" if better else ""))
+        yield report(
+            "bad-duration", place, fix, sentence=f"{refused}." + (f" Did you mean {better}?" if better else "")
+        )
         return
     if what == "timeout" and milliseconds <= 0:
-        yield report("bad-duration", place, words="A timeout must be greater than 0; the step is refused.")
+        yield report("bad-duration", place, sentence="A timeout must be greater than 0; the step is refused.")
     elif what == SLEEP and milliseconds > durations.LONGEST:
         yield report(
-            "bad-duration", place, words="The longest sleep is 365 days; this one is refused when the run reaches it."
+            "bad-duration",
+            place,
+            sentence="The longest sleep is 365 days; this one is refused when the run reaches it.",
         )
     elif what == WAIT and not durations.SECOND <= milliseconds <= durations.LONGEST:
         yield report(
             "bad-duration",
             place,
-            words="A wait's timeout is from 1 second to 365 days; this one is refused when the run reaches it.",
+            sentence="A wait's timeout is from 1 second to 365 days; this one is refused when the run reaches it.",
         )
     elif isinstance(value, (int, float)) and value > 0:
         text = duration_text(value)
         fix = Fix(f"Make it {text}", place, text) if here else None
-        yield report("bare-number", place, fix, number=workflow.words_of(given), meaning=text.strip('"'), text=text)
+        yield report("bare-number", place, fix, number=workflow.one_line(given), meaning=text.strip('"'), text=text)
 
 
 def _number(given: ast.expr) -> tuple[bool, object]:
-    """Whether a constant stands there (a negative number too), and its value."""
+    """Whether an expression is a constant, or a negative number, and its value."""
     if isinstance(given, ast.Constant):
         return True, given.value
     if isinstance(given, ast.UnaryOp) and isinstance(given.op, ast.USub) and isinstance(given.operand, ast.Constant):
@@ -183,7 +186,7 @@ def _number(given: ast.expr) -> tuple[bool, object]:
     return False, None
 
 
-def _better(value: object) -> str | None:
+def _corrected_duration(value: object) -> str | None:
     """What a refused duration was most likely meant to be, as source."""
     found = _SHORT.match(value) if isinstance(value, str) and len(value) < 40 else None
     if found is None:
@@ -197,7 +200,7 @@ def _better(value: object) -> str | None:
 
 def duration_text(milliseconds: float) -> str:
     """A number of milliseconds as a duration string in source, in the largest unit that divides it."""
-    for unit, size in _WORTH_SAYING:
+    for unit, size in _TEXT_UNITS:
         if milliseconds >= size and milliseconds % size == 0:
             count = int(milliseconds // size)
             return f'"{count} {unit}{"" if count == 1 else "s"}"'
@@ -229,14 +232,14 @@ def _unknown_keys(workflow: Workflow, found: ast.Dict, known: tuple[str, ...], w
             fix = Fix(f'Make it "{meant}"', workflow.source.span(key), f'"{meant}"') if meant else None
             if what == "config" and isinstance(key.value, str) and key.value in configs.RETRY_KEYS:
                 fix = _into_retries(workflow, found, key, key.value)
-                words = f"`{key.value}` belongs into `retries`."
+                sentence = f"`{key.value}` belongs into `retries`."
             else:
-                words = f"`{what}` has no key {str(key.value)[:60]!r}; it takes {', '.join(known)}."
-            yield _refused(workflow, key, words, fix)
+                sentence = f"`{what}` has no key {str(key.value)[:60]!r}; it takes {', '.join(known)}."
+            yield _refused(workflow, key, sentence, fix)
 
 
-def _refused(workflow: Workflow, node: Placed, words: str, fix: Fix | None = None) -> Diagnostic:
-    return report("config", workflow.source.span(node), fix, words=words)
+def _refused(workflow: Workflow, node: Placed, sentence: str, fix: Fix | None = None) -> Diagnostic:
+    return report("config", workflow.source.span(node), fix, sentence=sentence)
 
 
 _OF_CONFIG = ("retries", "timeout", "retry")
@@ -254,7 +257,7 @@ _NEEDS = {
 
 
 def check_calls(workflow: Workflow) -> Iterator[Diagnostic]:
-    """Findings about how steps are called and what their functions ask for."""
+    """Findings about the calls of steps and the parameters of their functions."""
     yield from _methods(workflow)
     for call in workflow.step_calls:
         yield from _arguments(workflow, call)
@@ -263,7 +266,7 @@ def check_calls(workflow: Workflow) -> Iterator[Diagnostic]:
             parent = workflow.tree.parents[call.node]
             if isinstance(parent, (ast.Await, ast.Expr)):
                 yield report("no-function", workflow.source.span(call.node))
-    for node in workflow.tree.of[ast.Call]:
+    for node in workflow.tree.nodes_by_type[ast.Call]:
         function = workflow.step_function(node.func)
         if function is not None and len(function.decorator_list) == 1 and (node.args or node.keywords):
             yield report("step-arguments", workflow.source.span(node))
@@ -271,7 +274,7 @@ def check_calls(workflow: Workflow) -> Iterator[Diagnostic]:
 
 
 def _methods(workflow: Workflow) -> Iterator[Diagnostic]:
-    for node in workflow.tree.of[ast.Attribute]:
+    for node in workflow.tree.nodes_by_type[ast.Attribute]:
         if node.attr in unavailable.STEP_METHODS or node.attr.startswith("__") or not isinstance(node.ctx, ast.Load):
             continue
         if (
@@ -328,19 +331,19 @@ def _as_in_javascript(workflow: Workflow, call: StepCall) -> Iterator[Diagnostic
         return
     start, end = workflow.source.span(given[1]), workflow.source.span(given[-1])
     place = Span(start.line, start.column, end.end_line, end.end_column)
-    fix, form = None, f"{workflow.words_of(call.node.func)}(name, event_type, timeout=…)"
+    fix, form = None, f"{workflow.one_line(call.node.func)}(name, event_type, timeout=…)"
     if call.kind == WAIT:
         pairs = zip(options.keys, options.values, strict=True)
         values = {key.value: value for key, value in pairs if isinstance(key, ast.Constant)}
         known = "type" in values and values.keys() <= {"type", "timeout"} and len(values) == len(options.keys)
         if known and len(given) == 2 and options is given[1]:
-            timeout = f", timeout={workflow.source.exact(values['timeout'])}" if "timeout" in values else ""
-            fix = Fix("Give them one by one", place, workflow.source.exact(values["type"]) + timeout)
+            timeout = f", timeout={workflow.source.text_of(values['timeout'])}" if "timeout" in values else ""
+            fix = Fix("Give them one by one", place, workflow.source.text_of(values["type"]) + timeout)
     else:
-        form = f"{workflow.words_of(call.node.func)}(name{'' if call.decorated else ', function'}, config={{…}})"
-        text = f"config={workflow.source.exact(given[1])}"
+        form = f"{workflow.one_line(call.node.func)}(name{'' if call.decorated else ', function'}, config={{…}})"
+        text = f"config={workflow.source.text_of(given[1])}"
         if call.keyword("config") is None and len(given) == 3 and call.decorated is None:
-            fix = Fix("Put the function first", place, f"{workflow.source.exact(given[2])}, {text}")
+            fix = Fix("Put the function first", place, f"{workflow.source.text_of(given[2])}, {text}")
         elif call.keyword("config") is None and len(given) == 2:
             fix = Fix("Make it config=", place, text)
     yield report("options-second", place, fix, form=form)
@@ -351,7 +354,7 @@ def _into_config(workflow: Workflow, call: StepCall, given: ast.keyword) -> Fix 
     keywords = [one.arg for one in call.node.keywords]
     if "config" in keywords or sum(name in _OF_CONFIG for name in keywords) != 1:
         return None
-    text = workflow.words_of(given.value)
+    text = workflow.one_line(given.value)
     if given.arg == "timeout":
         pair = f'"timeout": {text}'
     elif isinstance(given.value, ast.Dict):
