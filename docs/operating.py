@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 
 from docs import tables
-from playground.cli import option
+from playground.cli import option_name
 from playground.log_lines import FIELDS, LINES
 from playground.settings import ENV_PREFIX, Settings
 from playground.web.http.metrics import COUNTER, METRICS, PREFIX, STORE
@@ -37,7 +37,7 @@ def lines() -> str:
     return tables.table(
         ("line", "level", "when", "what to do", "fields"),
         [
-            (f"`{line.event}`", line.level, line.when, line.do, ", ".join(f"`{name}`" for name in line.fields))
+            (f"`{line.event}`", line.level, line.when, line.what_to_do, ", ".join(f"`{name}`" for name in line.fields))
             for line in LINES
         ],
     )
@@ -53,7 +53,7 @@ def settings() -> str:
     return tables.table(
         (f"option (as a variable: `{ENV_PREFIX}…`)", "default", "unit", "what it is"),
         [
-            (f"`{option(row.name)}`", _default(row.default), row.metadata["unit"], row.metadata["help"])
+            (f"`{option_name(row.name)}`", _default(row.default), row.metadata["unit"], row.metadata["help"])
             for row in dataclasses.fields(Settings)
         ],
     )

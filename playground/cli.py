@@ -1,4 +1,7 @@
-"""The command line, made from the table of settings: every row is an option and an environment variable."""
+"""The command line: its options, one per row of the table of settings, and the start of the server or of a command.
+
+Commands and the server are imported late, so that --help and a wrong option respond at once.
+"""
 
 import argparse
 import dataclasses
@@ -6,11 +9,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from playground.settings import ENV_PREFIX, BadSetting, Settings, from_environment, is_switch, read
+from playground.settings import ENV_PREFIX, BadSetting, Settings, from_environment, is_switch, parse_setting
 
-BAD_USE = 2  # exit status for anything the operator has to put right before it can serve
+BAD_USE = 2  # exit status where the operator has to correct something first
 
-# How --help is laid out: what a first user needs, then the rest by what it is about. Every setting is in one group
+# The groups of --help: what a first user needs, then the rest by subject. Every setting is in one group
 # (tests/test_cli.py).
 GROUPS = {
     "to begin with": (
@@ -55,15 +58,13 @@ class _Parser(argparse.ArgumentParser):
         raise BadSetting(f"{message}; `playground --help` lists every option")
 
 
-def option(name: str) -> str:
-    """The option of a setting."""
+def option_name(name: str) -> str:
+    """The command-line option of a setting."""
     return "--" + name.replace("_", "-")
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser of `playground`; values are read by the settings table, so that options and variables follow the same
-    rules.
-    """
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `playground`. It leaves values as text: the settings parse them, by the same rules as variables."""
     parser = _Parser(
         prog="playground",
         usage="playground [--OPTION VALUE ...]",
@@ -85,23 +86,23 @@ def _add_group(group: "argparse._ArgumentGroup", rows: Sequence[Any]) -> None:
         kind: dict[str, Any] = {"metavar": _metavar(row)}
         if type(row.default) is bool or is_switch(row.metadata["choices"]):
             kind |= {"nargs": "?", "const": "yes"}
-        group.add_argument(option(row.name), dest=row.name, default=None, help=_help(row), **kind)
+        group.add_argument(option_name(row.name), dest=row.name, default=None, help=_help(row), **kind)
 
 
-def settings_from(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
-    """The settings of a command line and an environment; options win.
+def parse_command_line(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """The settings of a command line and an environment; an option overrides its variable.
 
     Raises:
-        BadSetting: an option is unknown, or a value can't be used; one line says which and what would do.
+        BadSetting: an option is unknown, or a value is invalid; one line names it and what is valid.
         SystemExit: for --help and --version, after printing.
     """
-    given = vars(parser().parse_args(arguments))
-    if given.pop("version"):
+    options = vars(build_parser().parse_args(arguments))
+    if options.pop("version"):
         from playground.serving import program_version
 
         print(f"playground {program_version()}")
         raise SystemExit(0)
-    values = {name: read(name, text, option(name)) for name, text in given.items() if text is not None}
+    values = {name: parse_setting(name, text, option_name(name)) for name, text in options.items() if text is not None}
     return Settings(**(from_environment(environment) | values))
 
 
@@ -110,38 +111,40 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     if arguments and not arguments[0].startswith("-"):
         return _command(arguments, environment)
     try:
-        settings = settings_from(arguments, environment)
+        settings = parse_command_line(arguments, environment)
     except BadSetting as error:
-        return complain(str(error))
-    from playground.serving import CannotServe, serve  # late, so that --help and a bad option answer at once
+        return print_error(str(error))
+    from playground.serving import CannotServe, serve
 
     try:
         serve(settings)
     except CannotServe as error:
-        return complain(str(error))
+        return print_error(str(error))
     return 0
 
 
 def _command(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    from playground.checking import CHECK, BadCheck  # late, as below
+    from playground.checking import CHECK, BadCheck
     from playground.checking import main as check
     from playground.commands import COMMANDS, BadCommand, run
 
     known = (CHECK, *COMMANDS)
     if arguments[0] not in known:
         there = ", ".join(f"`playground {it}`" for it in known[:-1]) + f" and `playground {known[-1]}`"
-        return complain(f"there is no command {arguments[0][:60]!r}; `playground` alone serves, and there are {there}")
+        return print_error(
+            f"there is no command {arguments[0][:60]!r}; `playground` alone serves, and there are {there}"
+        )
     try:
         if arguments[0] == CHECK:
             return check(arguments[1:], environment)
         run(arguments, environment)
     except (BadCheck, BadCommand) as error:
-        return complain(str(error))
+        return print_error(str(error))
     return 0
 
 
-def complain(sentence: str) -> int:
-    """Say on one line of stderr why it does not start; returns the exit status."""
+def print_error(sentence: str) -> int:
+    """Print an error as one line on stderr; returns the exit status."""
     print("playground: " + " ".join(sentence.split()), file=sys.stderr)
     return BAD_USE
 

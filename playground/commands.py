@@ -1,4 +1,4 @@
-"""What an operator does beside serving: tenants' keys, and the keys that encrypt their secrets."""
+"""The operator's commands: `tenant-key` for tenants' keys, `secrets-key` for the keys that encrypt their secrets."""
 
 import argparse
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from playground.engine.ids import SystemIds
-from playground.opening import keyring_of, private_text
+from playground.opening import configured_keyring, read_private_file
 from playground.settings import ENV_PREFIX, BadSetting, Settings, from_environment
 from playground.store.encryption import BadKey, Keyring, new_key
 from playground.store.errors import StoreError
@@ -24,7 +24,7 @@ COMMANDS = (TENANT_KEY, SECRETS_KEY)
 
 
 class BadCommand(ValueError):
-    """A command can't be understood or done; the message is one line that says why."""
+    """A command is wrong or failed; the message is one line that says why."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -33,55 +33,55 @@ class _Parser(argparse.ArgumentParser):
 
 
 def run(arguments: Sequence[str], environment: Mapping[str, str], say: Callable[[str], None] = print) -> None:
-    """Do what the command line of a command in `COMMANDS` says.
+    """Run the command line of a command in `COMMANDS`.
 
     Raises:
-        BadCommand: it can't be done.
+        BadCommand: it is wrong, or it failed.
         SystemExit: for --help, after printing.
     """
-    given = _parser(environment).parse_args(arguments)
-    given.environment = environment
+    options = _parser(environment).parse_args(arguments)
+    options.environment = environment
     try:
-        if given.command == TENANT_KEY:
-            names.check_name(given.tenant, "tenant")
-        _ACTIONS[given.command][given.action](given, say)
+        if options.command == TENANT_KEY:
+            names.check_name(options.tenant, "tenant")
+        _ACTIONS[options.command][options.action](options, say)
     except (StoreError, InvalidName, BadSetting) as error:
         raise BadCommand(str(error)) from None
 
 
-def _create(given: argparse.Namespace, say: Callable[[str], None]) -> None:
-    if len(given.name) > KEY_NAME_LENGTH or not given.name.isprintable():
+def _create_tenant_key(options: argparse.Namespace, say: Callable[[str], None]) -> None:
+    if len(options.name) > KEY_NAME_LENGTH or not options.name.isprintable():
         raise BadCommand(f"--name takes at most {KEY_NAME_LENGTH} printable characters")
     key = KEY_PREFIX + SystemIds().token()
-    with open_key_admin(given.database) as admin:
-        number = admin.add_key(given.tenant, given.name, digest(key), at=_now())
+    with open_key_admin(options.database) as admin:
+        number = admin.add_key(options.tenant, options.name, digest(key), at=_now())
     say(key)
-    say(f"Key {number} of tenant {given.tenant}. It is shown this once; only its hash is kept.")
+    say(f"Key {number} of tenant {options.tenant}. It is shown this once; only its hash is kept.")
 
 
-def _list(given: argparse.Namespace, say: Callable[[str], None]) -> None:
-    with open_key_admin(given.database) as admin:
-        keys = admin.keys(given.tenant)
+def _list_tenant_keys(options: argparse.Namespace, say: Callable[[str], None]) -> None:
+    with open_key_admin(options.database) as admin:
+        keys = admin.keys(options.tenant)
     for key in keys:
         state = f"revoked {_date(key.revoked_at)}" if key.revoked_at else "good"
         say(f"{key.number}  made {_date(key.created_at)}  {state}  {key.name}".rstrip())
     if not keys:
-        say(f"Tenant {given.tenant} has no key.")
+        say(f"Tenant {options.tenant} has no key.")
 
 
-def _revoke(given: argparse.Namespace, say: Callable[[str], None]) -> None:
-    with open_key_admin(given.database) as admin:
-        if not admin.revoke_key(given.tenant, given.number, at=_now()):
+def _revoke_tenant_key(options: argparse.Namespace, say: Callable[[str], None]) -> None:
+    with open_key_admin(options.database) as admin:
+        if not admin.revoke_key(options.tenant, options.number, at=_now()):
             raise BadCommand(
-                f"tenant {given.tenant} has no key {given.number}; `playground {TENANT_KEY} list {given.tenant}` shows "
-                "them"
+                f"tenant {options.tenant} has no key {options.number}; `playground {TENANT_KEY} list {options.tenant}` "
+                "shows them"
             )
-    say(f"Key {given.number} of tenant {given.tenant} is revoked.")
+    say(f"Key {options.number} of tenant {options.tenant} is revoked.")
 
 
-def _make_key(given: argparse.Namespace, say: Callable[[str], None]) -> None:
-    path = Path(given.file)
-    before = private_text(path) if path.exists() else ""
+def _make_secrets_key(options: argparse.Namespace, say: Callable[[str], None]) -> None:
+    path = Path(options.file)
+    before = read_private_file(path) if path.exists() else ""
     try:
         keyring = Keyring.parse(before, str(path))
         text = f"# made {datetime.now(UTC):%Y-%m-%d %H:%M} UTC\n{new_key()}\n{before}"
@@ -109,36 +109,36 @@ def _make_key(given: argparse.Namespace, say: Callable[[str], None]) -> None:
         )
 
 
-def _reencrypt(given: argparse.Namespace, say: Callable[[str], None]) -> None:
+def _reencrypt(options: argparse.Namespace, say: Callable[[str], None]) -> None:
     chosen = from_environment(
-        {name: text for name, text in given.environment.items() if name.startswith(ENV_PREFIX + "SECRETS_KEY")}
+        {name: text for name, text in options.environment.items() if name.startswith(ENV_PREFIX + "SECRETS_KEY")}
     )
-    if given.secrets_key_file:
-        chosen = {"secrets_key_file": given.secrets_key_file}
-    keyring = keyring_of(Settings(**chosen))
+    if options.secrets_key_file:
+        chosen = {"secrets_key_file": options.secrets_key_file}
+    keyring = configured_keyring(Settings(**chosen))
     if not keyring:
         raise BadCommand(f"there is no key to encrypt with; set {ENV_PREFIX}SECRETS_KEY or give --secrets-key-file")
-    with open_key_admin(given.database) as admin:
+    with open_key_admin(options.database) as admin:
         changed, done = admin.reencrypt(keyring)
     say(f"{changed} values are encrypted anew, with key {keyring.ids[0]}.")
     if done:
         say(f"Nothing here needs {' and '.join(done)} any more. Backups from before still do.")
 
 
-def _forget(given: argparse.Namespace, say: Callable[[str], None]) -> None:
-    with open_key_admin(given.database) as admin:
+def _forget_secrets_key(options: argparse.Namespace, say: Callable[[str], None]) -> None:
+    with open_key_admin(options.database) as admin:
         if admin.is_served:
             raise BadCommand("the database is served; a key that its server has is not lost")
-        gone = admin.forget_secrets_key(given.id)
+        gone = admin.forget_secrets_key(options.id)
     if gone is None:
         raise BadCommand(
-            f"nothing in {given.database} is encrypted with a key {given.id[:40]!r}; the error at the server's start "
-            "names it"
+            f"nothing in {options.database} is encrypted with a key {options.id[:40]!r}; the error at the server's "
+            "start names it"
         )
     for tenant, name in gone:
         say(f"Secret {name} of tenant {tenant} is removed; it has to be set again.")
     say(
-        f"Key {given.id} is forgotten. Runs with results that it encrypted cannot go on: the log names them "
+        f"Key {options.id} is forgotten. Runs with results that it encrypted cannot go on: the log names them "
         "(no_worker), and they can be deleted."
     )
 
@@ -146,17 +146,17 @@ def _forget(given: argparse.Namespace, say: Callable[[str], None]) -> None:
 _Action = Callable[[argparse.Namespace, Callable[[str], None]], None]
 
 _ACTIONS: Mapping[str, Mapping[str, _Action]] = {
-    TENANT_KEY: {"create": _create, "list": _list, "revoke": _revoke},
-    SECRETS_KEY: {"make": _make_key, "reencrypt": _reencrypt, "forget": _forget},
+    TENANT_KEY: {"create": _create_tenant_key, "list": _list_tenant_keys, "revoke": _revoke_tenant_key},
+    SECRETS_KEY: {"make": _make_secrets_key, "reencrypt": _reencrypt, "forget": _forget_secrets_key},
 }
 
 
 def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
-    parser = _Parser(prog="playground", description="What an operator does beside serving.")
+    parser = _Parser(prog="playground", description="The operator's commands.")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_secrets_keys(commands, environment)
-    tells = "Keys with which tenants deploy and run their own workflows."
-    keys = commands.add_parser(TENANT_KEY, help="make, list and revoke a tenant's keys", description=tells)
+    description = "Keys with which tenants deploy and run their own workflows."
+    keys = commands.add_parser(TENANT_KEY, help="make, list and revoke a tenant's keys", description=description)
     actions = keys.add_subparsers(dest="action", required=True)
     made = {
         "create": actions.add_parser("create", help="make a key, and the tenant if it is new; prints the key once"),
@@ -172,9 +172,9 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
 
 
 def _add_secrets_keys(commands: "argparse._SubParsersAction[_Parser]", environment: Mapping[str, str]) -> None:
-    tells = "Keys that encrypt tenants' secrets in the database. Newest first: the first encrypts, all decrypt."
+    description = "Keys that encrypt tenants' secrets in the database. Newest first: the first encrypts, all decrypt."
     keys = commands.add_parser(
-        SECRETS_KEY, help="make and change the keys that encrypt tenants' secrets", description=tells
+        SECRETS_KEY, help="make and change the keys that encrypt tenants' secrets", description=description
     )
     actions = keys.add_subparsers(dest="action", required=True)
     made = actions.add_parser("make", help="make a file with a key, or put a newer one on top of those in it")

@@ -1,6 +1,4 @@
-"""For programs that embed the engine: what `import playground` offers, and how an engine is put together from one
-database URL.
-"""
+"""For programs that embed the engine: the names that `import playground` has, and `open_engine`."""
 
 import asyncio
 import contextlib
@@ -22,9 +20,9 @@ from playground.engine.execution.context import Log
 from playground.engine.ids import SystemIds
 from playground.engine.instances import Batch, InstanceStatus, Page, WorkflowInstance
 from playground.engine.queues import TenantLimits
-from playground.log_lines import INFO, Quiet
-from playground.opening import sandbox_of, store_of
-from playground.settings import BadSetting, Settings, read
+from playground.log_lines import INFO, RateLimitedLog
+from playground.opening import open_configured_sandbox, open_configured_store
+from playground.settings import BadSetting, Settings, parse_setting
 from playground.workflows.errors import (
     BindingError,
     InstanceExpired,
@@ -66,28 +64,27 @@ async def open_engine(
 ) -> AsyncIterator[Engine]:
     """An engine on a database, with isolated workers of its own.
 
-    Unfinished instances go on at once, and at the end stay resumable.
-
-    Make its dispatchers right after it is open: instances of theirs wait until then.
+    Unfinished instances resume at once; those that are unfinished at the end can be resumed later. Create the
+    dispatchers right after the engine is open: their instances wait until then.
 
     Args:
-        database: `sqlite:///relative.db` or `sqlite:////absolute.db`; one process at a time. log: gets `(event,
-        **fields)` per thing an operator must know; by default the `logging` module's logger "playground". settings:
-        rows of `playground.settings.Settings` to change, for example `workers=8`. `retention_days` is None here unless
-        it is given: finished
-            instances are kept until they are deleted.
+        database: `sqlite:///relative.db` or `sqlite:////absolute.db`; one process at a time.
+        log: called with `(event, **fields)` for each event that an operator must know; by default the logger
+            "playground" of the `logging` module.
+        settings: rows of `playground.settings.Settings` to change, for example `workers=8`. The default of
+            `retention_days` is None here: finished instances are kept until they are deleted.
 
     Raises:
-        BadSetting: there is no such setting, or it can't have this value, or the keys for secrets (`secrets_key`) can't
-        be used. StoreError: the database can't be used, or has secrets encrypted with a key that is not given.
+        BadSetting: there is no such setting, its value is invalid, or the keys for secrets can't be used.
+        StoreError: the database can't be used, or a key for its secrets is missing.
         SandboxRefused: tenant code can't be isolated well enough here; the message says what to do.
     """
     chosen = _settings(database, settings)
-    log = log or Quiet(_to_logging)
+    log = log or RateLimitedLog(_to_logging)
     async with contextlib.AsyncExitStack() as opened:
-        store = await asyncio.to_thread(store_of, chosen, log)
+        store = await asyncio.to_thread(open_configured_store, chosen, log)
         opened.push_async_callback(store.close)
-        sandbox = await sandbox_of(chosen, log)
+        sandbox = await open_configured_sandbox(chosen, log)
         opened.push_async_callback(sandbox.close)
         yield await opened.enter_async_context(
             Engine.open(settings=chosen, store=store, sandbox=sandbox, clock=SystemClock(), ids=SystemIds(), log=log)
@@ -102,11 +99,11 @@ def _settings(database: str, given: dict[str, Any]) -> Settings:
     for name in given:
         if name not in known:
             raise BadSetting(f"there is no setting {name!r}; there are: {', '.join(sorted(known))}")
-    return Settings(database=database, **{name: read(name, str(value), name) for name, value in given.items()})
+    return Settings(database=database, **{name: parse_setting(name, str(value), name) for name, value in given.items()})
 
 
 def _to_logging(event: str, **fields: Any) -> None:
     failure = fields.pop("exc_info", None)
     level = logging.getLevelNamesMapping()[fields.pop("level", INFO).upper()]
-    said = " ".join(f"{name}={value!r}" for name, value in fields.items())
-    logging.getLogger(LOGGER).log(level, "%s %s", event, said, exc_info=failure)
+    details = " ".join(f"{name}={value!r}" for name, value in fields.items())
+    logging.getLogger(LOGGER).log(level, "%s %s", event, details, exc_info=failure)

@@ -1,7 +1,7 @@
-"""The server's log: one line per thing an operator must know, on stderr, as `time event key=value`.
+"""The server's log on stderr, one line per event: `time event key=value`.
 
-Values are quoted where they need to be, so that what a tenant or a client wrote can neither begin a new line nor steer
-a terminal.
+Values are quoted where necessary, so that text of a tenant or a client can neither begin a new line nor control the
+terminal.
 """
 
 import contextlib
@@ -13,38 +13,36 @@ from typing import Any, TextIO
 
 import structlog
 
-from playground.log_lines import Log, Quiet
+from playground.log_lines import Log, RateLimitedLog
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _PLAIN = re.compile(r"[\w.,:/+@{}*-]+\Z")
 
 
 def open_log(stream: TextIO | None = None) -> Log:
-    """A function `log(event, **fields)`.
+    """A function `log(event, **fields)`. An exception in `exc_info` is written with its traceback on the same line.
 
-    An exception passed as `exc_info` is written with its frames, on the same line.
-
-    Which lines there are, their levels and how often one may come, is the table in log_lines.py.
+    The events, their levels and their rates are in the table of log_lines.py.
     """
     logger = structlog.wrap_logger(
         structlog.PrintLogger(stream or sys.stderr),
-        processors=[structlog.processors.TimeStamper("iso", key="time"), _with_trace, _line],
+        processors=[structlog.processors.TimeStamper("iso", key="time"), _format_traceback, _format_line],
         wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
     )
 
     def log(event: str, **fields: Any) -> None:
-        with contextlib.suppress(OSError, ValueError):  # whoever read it has gone; that must stop nothing here
+        with contextlib.suppress(OSError, ValueError):  # its reader has gone, which must not stop the server
             logger.info(event, **fields)
 
-    return Quiet(log)
+    return RateLimitedLog(log)
 
 
 def adopt_standard_logging(log: Log) -> None:
-    """Let what libraries log (warnings and worse) come out as lines of ours."""
-    logging.basicConfig(handlers=[_Adopted(log)], level=logging.WARNING, force=True)
+    """Write what libraries log, from warnings on, to this log."""
+    logging.basicConfig(handlers=[_StandardLogHandler(log)], level=logging.WARNING, force=True)
 
 
-class _Adopted(logging.Handler):
+class _StandardLogHandler(logging.Handler):
     def __init__(self, log: Log) -> None:
         super().__init__()
         self._log = log
@@ -56,19 +54,19 @@ class _Adopted(logging.Handler):
         self._log(record.name, **fields)
 
 
-def _with_trace(_: object, __: str, fields: Any) -> Any:
+def _format_traceback(_: object, __: str, fields: Any) -> Any:
     error = fields.pop("exc_info", None)
     if isinstance(error, BaseException):
         fields["trace"] = "".join(traceback.format_exception(error)).strip()
     return fields
 
 
-def _line(_: object, __: str, fields: Any) -> str:
+def _format_line(_: object, __: str, fields: Any) -> str:
     time, event = fields.pop("time"), fields.pop("event")
-    return " ".join([time, _shown(event), *(f"{name}={_shown(value)}" for name, value in fields.items())])
+    return " ".join([time, _quote(event), *(f"{name}={_quote(value)}" for name, value in fields.items())])
 
 
-def _shown(value: Any) -> str:
+def _quote(value: Any) -> str:
     text = "-" if value is None else str(value)
     if _PLAIN.match(text):
         return text

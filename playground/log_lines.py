@@ -1,9 +1,8 @@
-"""Every line that the server's log may have, in one table, which docs/operating.md is checked against; and what keeps a
-flood of them out.
+"""The table of all lines of the server's log, from which docs/operating.md is generated, and the limit on their rate.
 
-A line tells of something an operator must know. `instance` is the number of an instance in the database: its id is a
-secret, since whoever knows it may read the run. Tokens, keys and secrets are in none of them, and what tenants or
-clients wrote is escaped (log.py).
+A line is something that an operator must know. `instance` is the number of an instance in the database: its id is a
+secret, since whoever knows it may read the run. No line has tokens, keys or secrets, and text of tenants or clients is
+escaped (log.py).
 """
 
 import time
@@ -16,31 +15,31 @@ Log = Callable[..., None]
 
 INFO, WARNING, ERROR = "info", "warning", "error"
 MINUTE = 60.0
-MOST_KEYS = 20_000  # remembered at once; past it the one told of longest ago is forgotten
-MOST_A_MINUTE = 600  # lines of one kind, from however many addresses
+MAX_KEYS = 20_000  # remembered at once; of more, the one written longest ago is forgotten
+MAX_LINES_PER_MINUTE = 600  # of one event, for any number of addresses
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """One kind of line: when it is written, what to do then, and its fields.
 
-    `once`: of all that agree in these fields the first in a minute is told, and the next after that says with `more`
-    how many were not.
+    `once_per`: of the lines with the same values in these fields, one is written per minute; the next one says in
+    `more` how many were left out. None: every line is written.
     """
 
     event: str
     level: str
     when: str
-    do: str
+    what_to_do: str
     fields: tuple[str, ...] = ()
-    once: tuple[str, ...] | None = None
+    once_per: tuple[str, ...] | None = None
 
 
 FIELDS: Mapping[str, str] = {
     "address": "where it listens, host and port",
     "advice": "what would isolate better",
     "after": "the version afterwards",
-    "after_seconds": "how long it was waited for",
+    "after_seconds": "how long the server waited",
     "before": "the version before",
     "call": "the binding's method",
     "calls": "calls that shared the commit",
@@ -50,25 +49,25 @@ FIELDS: Mapping[str, str] = {
     "descriptors": "files and connections that may be open",
     "error": "name and message of the error",
     "execution": "number of the execution",
-    "failures": "how often in a row",
-    "forks": "children it has made",
-    "free_bytes": "room on the disk",
+    "failures": "failures in a row",
+    "forks": "children it has forked",
+    "free_bytes": "free bytes of the disk",
     "instance": "number of the instance in the database",
     "instances": "how many instances there were",
     "key": "id of the key",
     "layers": "layers of isolation in force",
-    "least": "room below which nothing new is started",
-    "limit": "the setting that was met; `protocol` for what no honest worker says",
+    "least": "free bytes below which nothing new is started",
+    "limit": "the setting whose limit was reached; `protocol` for a frame that no honest worker sends",
     "method": "HTTP method",
-    "more": "lines like this that were left out since the last",
+    "more": "such lines that were left out since the last one",
     "most": "how many there may be",
-    "name": "name that the tenant gave",
+    "name": "name of the tenant's secret",
     "node": "name of the node, and how often it has joined",
     "number": "number of the version, or of the key",
     "open": "how many there are",
     "path": "file of the database",
     "reason": "why",
-    "route": "the call, as openapi.json names it",
+    "route": "the operation, as openapi.json names it",
     "running": "instances that have a worker",
     "seconds": "how long it took",
     "sentence": "what the tier means",
@@ -80,91 +79,95 @@ FIELDS: Mapping[str, str] = {
     "streams": "event streams open",
     "synchronous": "how commits wait for the disk",
     "tenant": "name of the tenant",
-    "text": "what it printed",
+    "text": "the text that it printed",
     "tier": "tier of isolation",
     "values": "values that were encrypted",
     "version": "version of the program, or of the tenant's code",
-    "what": "the limit in words",
+    "what": "the limit as a sentence",
     "whose": "address or tenant",
-    "why": "the refusal in words",
-    "workers": "workers that were lost, or live on, with it",
+    "why": "the refusal as a sentence",
+    "workers": "workers that were lost with it, or that still run",
     "zygote": "name of the fork server",
 }
 
 LINES: tuple[Line, ...] = (
     # The server's life.
-    Line("start", INFO, "It serves.", "Nothing. Compare the settings with what you meant.",
+    Line("start", INFO, "The server has started.", "Nothing. Check that the settings are the intended ones.",
          ("version", "address", "tier", "store", "synchronous", "slots", "descriptors", "settings")),
     Line("descriptors_low", WARNING,
-         "Nearly as many files and connections are open as may be; with none left, new connections wait for ever.",
-         "Raise the hard limit (`ulimit -Hn`, LimitNOFILE= in the unit), or `connections_per_address` is too high.",
-         ("open", "most"), once=()),
+         "Nearly all file descriptors are in use; with none left, new connections wait for ever.",
+         "Raise the hard limit (`ulimit -Hn`, LimitNOFILE= in the unit), or lower `connections_per_address`.",
+         ("open", "most"), once_per=()),
     Line("any_host", WARNING,
-         "It answers under any name, so that a website which points a name at it can use it through the browser of who "
-         "visits that site.", "Nothing where everybody may reach it anyway; else set `allowed_hosts` or `public_url`."),
-    Line("stop", INFO, "It was told to stop.", "Nothing: runs are kept, and go on at the next start.",
+         "The server accepts any Host header, so that a website can reach it through its visitors' browsers (DNS "
+         "rebinding).", "Nothing where everybody may reach it anyway; else set `allowed_hosts` or `public_url`."),
+    Line("stop", INFO, "The server received a signal to stop.", "Nothing: runs are kept, and go on at the next start.",
          ("running", "streams")),
-    Line("stopped", INFO, "All is on the disk.", "Nothing.", ("seconds",)),
-    Line("recovered", INFO, "A run that the last server left is taken up.",
-         "Nothing; after a crash, one for each run that was under way.", ("instance", "status")),
+    Line("stopped", INFO, "The server has stopped, with everything on the disk.", "Nothing.", ("seconds",)),
+    Line("recovered", INFO, "A run that the last server left unfinished goes on.",
+         "Nothing; after a crash there is one line for each run with a worker.", ("instance", "status")),
     # The sandbox.
-    Line("sandbox.tier", INFO, "The attacks of the start were withstood.",
-         "Read the advice before opening it to the internet.", ("tier", "sentence", "layers", "advice")),
-    Line("sandbox.refused", ERROR, "It does not start, since tenant code would not be isolated well enough.",
+    Line("sandbox.tier", INFO, "The isolation was tested at the start, and withstood the attacks.",
+         "Read the advice before you open the server to the internet.", ("tier", "sentence", "layers", "advice")),
+    Line("sandbox.refused", ERROR, "The server does not start, since tenant code would not be isolated well enough.",
          "What the reason says.", ("reason",)),
     Line("sandbox.no_namespaces", WARNING, "bubblewrap cannot make namespaces here.",
          "Allow user namespaces for tier A.", ("reason",)),
     Line("sandbox.no_network_namespace", WARNING,
          "bubblewrap cannot make a network namespace here; the system-call filter refuses every socket all the same.",
          "Allow network namespaces for one more layer.", ("reason",)),
-    Line("sandbox.no_memory_group", INFO, "No memory group can be made round all workers.",
-         "Let the server write to its memory cgroup; each worker is bounded by itself all the same.", ("reason",)),
+    Line("sandbox.no_memory_group", INFO, "No memory cgroup can be made for all workers.",
+         "Let the server write to its memory cgroup. Each worker has a limit of its own all the same.", ("reason",)),
     Line("sandbox.memory_unguarded", WARNING,
-         "A fork server could not be put under the memory group, or first in line when memory runs out.",
+         "A fork server could not be moved into the memory cgroup, or could not be made the first to be killed when "
+         "memory runs out.",
          "As for sandbox.no_memory_group.", ("zygote", "reason")),
     Line("sandbox.zygote_said", WARNING, "A fork server or bubblewrap printed something.",
-         "Read it; it is ours, no tenant's.", ("zygote", "text"), once=("text",)),
+         "Read it; the text is the playground's, not a tenant's.", ("zygote", "text"), once_per=("text",)),
     Line("sandbox.zygote_died", WARNING, "A fork server died; executions with its workers go on with others.",
-         "Once: nothing. Again and again: look at the machine's memory and at the reason.",
+         "Once: nothing. Repeatedly: look at the machine's memory and at the reason.",
          ("zygote", "reason", "workers")),
-    Line("sandbox.zygote_recycled", INFO, "A worn fork server was replaced.",
+    Line("sandbox.zygote_recycled", INFO, "An old fork server was replaced.",
          "Nothing: every ten minutes or 5,000 forks.", ("zygote", "forks", "workers")),
-    Line("sandbox.zygote_failed", ERROR, "A new fork server does not come up; nothing new runs meanwhile.",
-         "What the reason says; it is tried again and again.", ("zygote", "reason", "failures"), once=("reason",)),
+    Line("sandbox.zygote_failed", ERROR, "A new fork server does not start; no new worker starts meanwhile.",
+         "What the reason says; the start is retried.", ("zygote", "reason", "failures"), once_per=("reason",)),
     Line("sandbox.fork_failed", WARNING, "A worker could not be forked or locked.",
-         "Look at the machine's memory and its limit of processes.", ("reason", "failures"), once=("reason",)),
+         "Look at the machine's memory and its limit of processes.", ("reason", "failures"), once_per=("reason",)),
     Line("worker_lost", WARNING, "A worker died by itself, or with its fork server; the run goes on with another.",
-         "By one address or tenant: its code does that. By many: look at the fork servers and at memory.",
-         ("instance", "whose", "execution", "cause", "signal", "code"), once=("whose", "cause")),
-    Line("no_worker", WARNING, "No worker could be had for an execution; it is tried again.",
-         "As for sandbox.zygote_failed.", ("instance", "reason"), once=("reason",)),
-    # Who asks for too much.
-    Line("limit", WARNING, "Somebody met a limit.", "Nothing, unless many honest people do: then raise the setting.",
-         ("limit", "whose", "instance", "what", "status", "code", "method", "route"), once=("limit", "whose")),
-    Line("refused", INFO, "A request was refused for another reason than a limit.", "Nothing; 5xx: as `failed`.",
-         ("status", "code", "method", "route", "client", "why"), once=("client", "code")),
-    Line("stream.dropped", INFO, "The reader of a stream did not read.", "Nothing: it comes again when it can.",
-         ("instance", "after_seconds"), once=("instance",)),
+         "Of one address or tenant: its code causes it. Of many: look at the fork servers and at memory.",
+         ("instance", "whose", "execution", "cause", "signal", "code"), once_per=("whose", "cause")),
+    Line("no_worker", WARNING, "No worker was available for an execution; it is retried.",
+         "As for sandbox.zygote_failed.", ("instance", "reason"), once_per=("reason",)),
+    # Limits and refusals.
+    Line("limit", WARNING, "A limit was reached.",
+         "Nothing, unless many honest users reach it: then raise the setting.",
+         ("limit", "whose", "instance", "what", "status", "code", "method", "route"), once_per=("limit", "whose")),
+    Line("refused", INFO, "A request was refused for another reason than a limit.", "Nothing; 5xx: as for `failed`.",
+         ("status", "code", "method", "route", "client", "why"), once_per=("client", "code")),
+    Line("stream.dropped", INFO, "A stream was closed, since its reader did not read.",
+         "Nothing: the reader reconnects.",
+         ("instance", "after_seconds"), once_per=("instance",)),
     # The database.
-    Line("database_migrated", INFO, "The database has a newer schema now.",
-         "Nothing; an older program cannot open it any more.", ("path", "before", "after")),
-    Line("secrets_plain", INFO, "It has no key for tenants' secrets, so that they stand in the database unencrypted.",
+    Line("database_migrated", INFO, "The database was migrated to a newer schema.",
+         "Nothing; an older version of the program can't open it any more.", ("path", "before", "after")),
+    Line("secrets_plain", INFO, "The server has no key for tenants' secrets, so they are unencrypted in the database.",
          "Nothing where there are no tenants, or the disk and its backups are encrypted; else `secrets_key_file`."),
-    Line("secrets_encrypted", INFO, "The first key for secrets has appeared, and what was plain is encrypted now.",
-         "Nothing, unless there is a reason; backups from before have it plain.",
+    Line("secrets_encrypted", INFO,
+         "There is a first key for secrets, and the existing ones have been encrypted with it.",
+         "Nothing, unless there is a reason. Older backups have them unencrypted.",
          ("values", "key", "seconds", "reason")),
     Line("database_error", ERROR, "A commit failed; nothing of it was written.",
-         "Look at the disk. Runs go on once it can be written again.", ("error", "calls"), once=("error",)),
+         "Look at the disk. Runs go on once it can be written again.", ("error", "calls"), once_per=("error",)),
     Line("slow_commit", WARNING, "A commit took longer than `slow_commit_ms`.", "Look at what else writes to the disk.",
-         ("seconds", "calls"), once=()),
+         ("seconds", "calls"), once_per=()),
     Line("disk_full", ERROR, "The database's disk is nearly full, so nothing new is started.",
-         "Make room, or keep finished runs for fewer days.", ("free_bytes", "least"), once=()),
-    Line("expiry_failed", ERROR, "Old instances could not be removed; it is tried again in ten minutes.",
+         "Make room, or keep finished runs for fewer days.", ("free_bytes", "least"), once_per=()),
+    Line("expiry_failed", ERROR, "Old instances could not be removed; this is retried in ten minutes.",
          "As for database_error.", ("error",)),
-    Line("shrink_failed", WARNING, "Memory that nobody needs could not be given back to the machine.",
-         "Nothing; report it when memory grows.", ("error",), once=("error",)),
-    Line("commit_failed", ERROR, "What an execution did could not be written; it is recovered.",
-         "As for database_error.", ("instance", "error"), once=("error",)),
+    Line("shrink_failed", WARNING, "Unused memory could not be returned to the system.",
+         "Nothing; report it when memory grows.", ("error",), once_per=("error",)),
+    Line("commit_failed", ERROR, "The events of an execution could not be written; the execution is recovered.",
+         "As for database_error.", ("instance", "error"), once_per=("error",)),
     # Tenants.
     Line("tenant.key_made", INFO, "The operator made a key on the page.", "Nothing, if it was you.",
          ("tenant", "number", "client")),
@@ -175,59 +178,59 @@ LINES: tuple[Line, ...] = (
     Line("tenant.deleted", INFO, "The operator deleted a tenant with everything it had.", "Nothing, if it was you.",
          ("tenant", "instances", "client")),
     Line("tenant.migrated", INFO, "A tenant moved an instance to another version.", "Nothing.",
-         ("tenant", "instance", "version", "client"), once=("tenant",)),
+         ("tenant", "instance", "version", "client"), once_per=("tenant",)),
     Line("tenant.secret_set", INFO, "A tenant set a secret.", "Nothing.", ("tenant", "name", "client")),
     Line("tenant.secret_removed", INFO, "A tenant removed a secret.", "Nothing.", ("tenant", "name", "client")),
     Line("tenant.trigger_made", INFO, "A tenant made the address that starts its workflow.", "Nothing.",
          ("tenant", "client")),
     Line("tenant.trigger_removed", INFO, "A tenant removed that address.", "Nothing.", ("tenant", "client")),
-    Line("load_failed", WARNING, "A dispatcher could not load a tenant's code; it is tried again.",
-         "Ask who runs the dispatcher.", ("instance", "error"), once=("error",)),
-    Line("no_dispatcher", WARNING, "An instance waits for a dispatcher that is not there.",
-         "Make the dispatcher, in the program that embeds the engine.", ("instance", "reason"), once=("reason",)),
-    Line("binding_failed", ERROR, "A binding raised what is no answer to its caller.", "Mend the binding.",
-         ("instance", "call"), once=("call",)),
-    # Faults of ours.
-    Line("failed", ERROR, "A request met a fault of the server's and was answered with 500.",
-         "Report it, with the trace.", ("method", "route", "error"), once=("route", "error")),
-    Line("execution_failed", ERROR, "An execution met a fault of the server's; it is recovered.", "Report it.",
-         ("instance", "error"), once=("error",)),
-    Line("recovery_failed", ERROR, "An instance could not be recovered; it is tried again in a second.",
-         "As for database_error.", ("instance", "error"), once=("error",)),
+    Line("load_failed", WARNING, "A dispatcher could not load a tenant's code; it is retried.",
+         "Ask the operator of the dispatcher.", ("instance", "error"), once_per=("error",)),
+    Line("no_dispatcher", WARNING, "An instance waits for a dispatcher that has not been created.",
+         "Create the dispatcher in the program that embeds the engine.", ("instance", "reason"), once_per=("reason",)),
+    Line("binding_failed", ERROR, "A binding raised an unexpected error.", "Fix the binding.",
+         ("instance", "call"), once_per=("call",)),
+    # Faults of the server.
+    Line("failed", ERROR, "A request failed with 500, by a fault of the server.",
+         "Report it, with the traceback.", ("method", "route", "error"), once_per=("route", "error")),
+    Line("execution_failed", ERROR, "An execution failed by a fault of the server; it is recovered.", "Report it.",
+         ("instance", "error"), once_per=("error",)),
+    Line("recovery_failed", ERROR, "An instance could not be recovered; this is retried in a second.",
+         "As for database_error.", ("instance", "error"), once_per=("error",)),
     Line("node_lost", ERROR,
-         "This node could not renew its lease in time, so that it stopped its workers; others may go on with their "
-         "instances.", "Nothing, if it joins again. Else see why the database did not answer.", ("node",)),
+         "This node could not renew its lease in time, so it stopped its workers; other nodes may take over its "
+         "instances.", "Nothing, if it joins again. Else find out why the database did not respond.", ("node",)),
     Line("node_superseded", ERROR,
-         "Another server has joined under this node's name, so that this one runs nothing more.",
+         "Another server has joined under this node's name, so this one runs nothing any more.",
          "Give each server a name of its own, and restart this one.", ("node",)),
-    Line("renewal_failed", ERROR, "The lease of this node could not be renewed; it is tried again.",
-         "As for database_error.", ("node", "error"), once=("error",)),
-    Line("scheduler_failed", ERROR, "Nothing could be claimed; it is tried again in a second.",
-         "As for database_error.", ("error",), once=("error",)),
+    Line("renewal_failed", ERROR, "The lease of this node could not be renewed; this is retried.",
+         "As for database_error.", ("node", "error"), once_per=("error",)),
+    Line("scheduler_failed", ERROR, "No instance could be claimed; this is retried in a second.",
+         "As for database_error.", ("error",), once_per=("error",)),
 )  # fmt: skip
 
 
-class Quiet:
-    """A log that writes a line at most once a minute for what agrees in its `once`, and gives each its level.
+class RateLimitedLog:
+    """A log that writes each line with its level, and at most once a minute for the same values of its `once_per`.
 
-    Lines that are not in the table come from libraries; they are told of once a minute for each message.
+    Lines that are not in the table come from libraries; each message of theirs is written once a minute.
     """
 
     def __init__(self, log: Log, now: Callable[[], float] = time.monotonic) -> None:
         self._log, self._now = log, now
         self._lines = {line.event: line for line in LINES}
         self._seen: OrderedDict[tuple[str, ...], list[float]] = OrderedDict()
-        self._told: dict[str, list[float]] = {}
+        self._written: dict[str, list[float]] = {}
 
     def __call__(self, event: str, **fields: Any) -> None:
         """Write the line, or count it."""
         line = self._lines.get(event)
         level = {} if line is None else {"level": line.level}
-        once = ("message",) if line is None else line.once
-        if once is None:
+        once_per = ("message",) if line is None else line.once_per
+        if once_per is None:
             self._log(event, **level, **fields)
             return
-        more = self._left_out((event, *(str(fields.get(name)) for name in once)))
+        more = self._left_out((event, *(str(fields.get(name)) for name in once_per)))
         if more is not None:
             self._log(event, **level, **fields, **({"more": more} if more else {}))
 
@@ -238,16 +241,16 @@ class Quiet:
         if seen is not None and now - seen[0] < MINUTE:
             seen[1] += 1
             return None
-        told = self._told.setdefault(key[0], [now, 0, 0])  # since, lines, lines left out
-        if now - told[0] >= MINUTE:
-            told[0], told[1] = now, 0
-        if told[1] >= MOST_A_MINUTE:
-            told[2] += 1
+        written = self._written.setdefault(key[0], [now, 0, 0])  # since, lines, lines left out
+        if now - written[0] >= MINUTE:
+            written[0], written[1] = now, 0
+        if written[1] >= MAX_LINES_PER_MINUTE:
+            written[2] += 1
             return None
-        more = int(told[2] + (seen[1] if seen is not None else 0))
-        told[1], told[2] = told[1] + 1, 0
+        more = int(written[2] + (seen[1] if seen is not None else 0))
+        written[1], written[2] = written[1] + 1, 0
         self._seen[key] = [now, 0]
         self._seen.move_to_end(key)
-        while len(self._seen) > MOST_KEYS:
+        while len(self._seen) > MAX_KEYS:
             self._seen.popitem(last=False)
         return more

@@ -1,24 +1,26 @@
-"""What a server and a program that embeds the engine open alike: the database and the workers, as the settings say."""
+"""Opens the database and the sandbox by the settings, for a server and for a program that embeds the engine."""
 
 from pathlib import Path
 
 from playground.log_lines import Log
 from playground.sandbox.pool import Sandbox
-from playground.settings import BadSetting, Settings, named
+from playground.settings import BadSetting, Settings, setting_label
 from playground.store import open_store
 from playground.store.encryption import BadKey, Keyring
 from playground.store.protocol import Store
 
-OTHERS = 0o077  # what others than a file's owner may do with it
+OTHERS_MODE = 0o077  # permission bits of others than a file's owner
 
 
-def store_of(settings: Settings, log: Log) -> Store:
-    """See `open_store`, which blocks.
+def open_configured_store(settings: Settings, log: Log) -> Store:
+    """Open the store of the settings; blocks, like `open_store`.
 
-    Raises BadSetting: the keys for secrets can't be used; StoreError: they are not the right ones.
+    Raises:
+        BadSetting: the keys for secrets can't be used.
+        StoreError: the database can't be used, or its secrets need other keys.
     """
     slow_seconds = settings.slow_commit_ms / 1000
-    keyring = keyring_of(settings)
+    keyring = configured_keyring(settings)
     store = open_store(
         settings.database, synchronous=settings.synchronous, log=log, slow_seconds=slow_seconds, keyring=keyring
     )
@@ -27,34 +29,35 @@ def store_of(settings: Settings, log: Log) -> Store:
     return store
 
 
-def keyring_of(settings: Settings) -> Keyring:
-    """The keys for secrets that the settings give, none where they give none.
+def configured_keyring(settings: Settings) -> Keyring:
+    """The keys for secrets in the settings; an empty keyring where there are none.
 
     Raises:
-        BadSetting: they can't be read, or somebody else may read them.
+        BadSetting: they can't be read, or others than their owner may read them.
     """
     try:
         if not settings.secrets_key_file:
-            return Keyring.parse(settings.secrets_key, named("secrets_key"))
+            return Keyring.parse(settings.secrets_key, setting_label("secrets_key"))
         if settings.secrets_key:
             raise BadSetting(
-                f"{named('secrets_key')} and {named('secrets_key_file')} are both given; give one of them, with all "
-                "the keys in it"
+                f"{setting_label('secrets_key')} and {setting_label('secrets_key_file')} are both given; give one of "
+                "them, with all the keys in it"
             )
         keyring = Keyring.parse(
-            private_text(Path(settings.secrets_key_file)), f"{named('secrets_key_file')} {settings.secrets_key_file}"
+            read_private_file(Path(settings.secrets_key_file)),
+            f"{setting_label('secrets_key_file')} {settings.secrets_key_file}",
         )
     except BadKey as error:
         raise BadSetting(str(error)) from None
     if not keyring:
         raise BadSetting(
-            f"{named('secrets_key_file')} {settings.secrets_key_file} has no key in it; `playground secrets-key make` "
-            "adds one"
+            f"{setting_label('secrets_key_file')} {settings.secrets_key_file} has no key in it; `playground "
+            "secrets-key make` adds one"
         )
     return keyring
 
 
-def private_text(path: Path) -> str:
+def read_private_file(path: Path) -> str:
     """The text of a file that only its owner may read. Raises BadSetting."""
     try:
         mode = path.stat().st_mode
@@ -62,18 +65,19 @@ def private_text(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise BadSetting(
-            f"{named('secrets_key_file')} {path} cannot be read: {why}; `playground secrets-key make {path}` makes one"
+            f"{setting_label('secrets_key_file')} {path} cannot be read: {why}; `playground secrets-key make "
+            f"{path}` makes one"
         ) from None
-    if mode & OTHERS:
+    if mode & OTHERS_MODE:
         raise BadSetting(
-            f"{named('secrets_key_file')} {path} can be read by others than its owner (mode {mode & 0o777:04o}); do "
-            f"`chmod 600 {path}`"
+            f"{setting_label('secrets_key_file')} {path} can be read by others than its owner (mode "
+            f"{mode & 0o777:04o}); do `chmod 600 {path}`"
         )
     return text
 
 
-async def sandbox_of(settings: Settings, log: Log, *, loopback: bool = True) -> Sandbox:
-    """See `Sandbox.open`; `loopback` says that nobody beyond this machine can have code run."""
+async def open_configured_sandbox(settings: Settings, log: Log, *, loopback: bool = True) -> Sandbox:
+    """Open the sandbox of the settings, see `Sandbox.open`. `loopback`: only this machine can send code."""
     return await Sandbox.open(
         memory_bytes=settings.worker_memory_bytes,
         cpu_seconds=settings.worker_cpu_seconds,

@@ -1,13 +1,13 @@
-"""Where the files of the page are: beside the package in a checkout, inside it in a wheel.
+"""The folders of the page's files: next to the package in a checkout, inside it in a wheel.
 
-Its scripts and styles are a package of their own.
+Scripts and styles are a package of their own, which the build makes.
 """
 
 from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
-# Made of static/ and web/ by the build (hatch_build.py); holds dist/manifest.json and what that names.
+# The build (hatch_build.py) makes it from static/ and web/; it has dist/manifest.json and the files that this lists.
 BUNDLE_PACKAGE = "playground_bundle"
 SECURITY = "SECURITY.md"
 
@@ -22,11 +22,11 @@ def templates() -> Path:
 
 
 def security() -> Path:
-    """What this server defends, and how to report a hole in it."""
+    """The file SECURITY.md: what this server protects, and how to report a vulnerability."""
     for file in (PACKAGE / SECURITY, PACKAGE.parent / SECURITY):
         if file.is_file():
             return file
-    raise MissingFiles(f"{SECURITY} is neither in {PACKAGE} nor beside it; install the package again")
+    raise MissingFiles(f"{SECURITY} is neither in {PACKAGE} nor next to it; install the package again")
 
 
 def bundle() -> Path:
@@ -43,4 +43,4 @@ def _folder(name: str) -> Path:
     for folder in (PACKAGE / name, PACKAGE.parent / name):
         if folder.is_dir():
             return folder
-    raise MissingFiles(f"the folder {name}/ is neither in {PACKAGE} nor beside it; install the package again")
+    raise MissingFiles(f"the folder {name}/ is neither in {PACKAGE} nor next to it; install the package again")

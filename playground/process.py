@@ -1,14 +1,12 @@
-"""How many files and connections this process may have open: raised to what it may be, refused where that is too
-little, and watched.
+"""The limits of the server's process: its heap, and how many file descriptors it may have open.
 
-A process that has none left accepts no connection and says nothing: its clients wait.
+The heap, where the C library is glibc: one arena for all threads, and large buffers mapped from the system and returned
+to it. By default each thread has an arena with holes of its own, and a large buffer that is freed raises the threshold,
+so that the next ones come from the arenas (mallopt(3)). Measured with 45 seconds of hostile tenants: 65 MB afterwards
+and 104 at the peak by default, 50 and 62 so.
 
-How the server's memory is kept, where the C library is glibc: one heap for all threads, and large buffers straight
-from the machine and back to it.
-
-Without it each thread has a heap of its own with holes of its own, and a large buffer that is freed makes the next ones
-come out of the heaps (mallopt(3)). Three quarters of a minute of hostile tenants left 65 MB, and 104 at the height;
-with it 50 and 62.
+Descriptors: the soft limit is raised to the hard one; too low a limit is refused, and a shortage is logged. A process
+that has none left accepts no connection and reports no error: its clients wait.
 """
 
 import asyncio
@@ -18,66 +16,68 @@ import resource
 import sys
 from collections.abc import Callable
 
-MAPPED_BYTES = 256 * 1024  # from here up a buffer is mapped by itself
+MAPPED_BYTES = 256 * 1024  # buffers of at least so many bytes are mapped
 _MMAP_THRESHOLD, _ARENA_MAX = -3, -8
 
 
-def settle() -> None:
-    """Call it once, before there are threads."""
+def limit_malloc_arenas() -> None:
+    """Set up glibc's malloc; call it once, before there are threads."""
     setting = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if setting is not None:
         setting(_ARENA_MAX, 1)
         setting(_MMAP_THRESHOLD, MAPPED_BYTES)
 
 
-LEAST = 256  # a server that has 30 files open, and room for some workers and clients
-NEARLY = 0.9  # of the limit
-LOOK_SECONDS = 10.0
-OPEN = "/proc/self/fd"
+MIN_DESCRIPTORS = 256  # 30 that a server has open, and some for workers and clients
+LOW_SHARE = 0.9  # of the limit
+CHECK_SECONDS = 10.0
+DESCRIPTOR_FOLDER = "/proc/self/fd"
 
 
-class TooFew(Exception):
+class TooFewDescriptors(Exception):
     """This process may open too few files; the message is one line that says what to do."""
 
 
-def raise_limit() -> int:
-    """Raise the soft limit to the hard one; gives what it is then. Raises TooFew."""
+def raise_descriptor_limit() -> int:
+    """Raise the soft limit of descriptors to the hard one, and return it. Raises TooFewDescriptors."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
-        except (ValueError, OSError):  # some systems let nobody have as many as they say
+        except (ValueError, OSError):  # some systems allow less than the hard limit that they report
             pass
-    if soft != resource.RLIM_INFINITY and soft < LEAST:
-        raise TooFew(f"this process may have {soft} files and connections open, and takes at least {LEAST}; "
-                     "do `ulimit -n 4096` before it, or set LimitNOFILE= in its unit")  # fmt: skip
+    if soft != resource.RLIM_INFINITY and soft < MIN_DESCRIPTORS:
+        raise TooFewDescriptors(
+            f"this process may have {soft} files and connections open, and takes at least {MIN_DESCRIPTORS}; "
+            "do `ulimit -n 4096` before it, or set LimitNOFILE= in its unit"
+        )
     return soft
 
 
-def limit() -> int:
-    """How many may be open."""
+def descriptor_limit() -> int:
+    """How many descriptors may be open."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def in_use() -> int:
-    """How many are open now; 0 where the system does not tell."""
+def open_descriptors() -> int:
+    """How many descriptors are open; 0 where the system does not report it."""
     try:
-        return len(os.listdir(OPEN))
+        return len(os.listdir(DESCRIPTOR_FOLDER))
     except FileNotFoundError:
         return 0
-    except OSError:  # there is none left to look with
-        return limit()
+    except OSError:  # none is left to read the folder with
+        return descriptor_limit()
 
 
-def nearly_all() -> bool:
-    """Whether few are left."""
-    return limit() != resource.RLIM_INFINITY and in_use() >= limit() * NEARLY
+def descriptors_are_low() -> bool:
+    """Whether few descriptors are left."""
+    return descriptor_limit() != resource.RLIM_INFINITY and open_descriptors() >= descriptor_limit() * LOW_SHARE
 
 
-async def watch(log: Callable[..., None], seconds: float = LOOK_SECONDS) -> None:
-    """Say on a line of the log when few are left, for ever."""
+async def watch_descriptors(log: Callable[..., None], seconds: float = CHECK_SECONDS) -> None:
+    """Log `descriptors_low` whenever few descriptors are left; runs until it is cancelled."""
     while True:
-        if nearly_all():
-            log("descriptors_low", open=in_use(), most=limit())
+        if descriptors_are_low():
+            log("descriptors_low", open=open_descriptors(), most=descriptor_limit())
         await asyncio.sleep(seconds)

@@ -1,6 +1,6 @@
-"""For pytest, which finds it where the package is installed: the fixture `workflow`, and the import of `workers`.
+"""The pytest plugin, an entry point of the package: the fixture `workflow`, and the import of `workers` in tests.
 
-Nothing of the engine is imported before a test asks for the fixture, or something imports `workers`.
+The engine is not imported before a test uses the fixture or a module imports `workers`.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ WORKERS = "workers"
 
 @pytest.fixture(name=FIXTURE)
 def workflow_fixture() -> "Iterator[Workflows]":
-    """Runs workflows on a virtual clock: `workflow(SOURCE_OR_CLASS)` gives a tester, open until the test ends."""
+    """Runs workflows on a virtual clock: `workflow(SOURCE_OR_CLASS)` returns a tester, open until the test ends."""
     from playground.testing.fixture import Workflows
 
     workflows = Workflows()
@@ -31,28 +31,30 @@ def workflow_fixture() -> "Iterator[Workflows]":
 
 
 def pytest_configure() -> None:
-    """Modules with workflows can be imported, whichever test comes first."""
-    if not any(isinstance(finder, _Workers) for finder in sys.meta_path):
-        sys.meta_path.append(_Workers())
+    """Make `import workers` work, whichever test is first."""
+    if not any(isinstance(finder, _WorkersFinder) for finder in sys.meta_path):
+        sys.meta_path.append(_WorkersFinder())
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """What testers find at the end, such as an unused mock, is a failure of the test, not of its fixture."""
-    given: Any = getattr(item, "funcargs", {}).get(FIXTURE)
-    if not _is_ours(given):
+    """Close the testers in the test's call, so that what they find, such as an unused mock, fails the test and not the
+    fixture.
+    """
+    workflows: Any = getattr(item, "funcargs", {}).get(FIXTURE)
+    if not _is_ours(workflows):
         return (yield)
     try:
         result = yield
     except BaseException as failed:
-        given.close(failed)
+        workflows.close(failed)
         raise
-    given.close()
+    workflows.close()
     return result
 
 
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Runs a test that is a coroutine and has the fixture, where no other plugin does; then true."""
+    """Run a test that is a coroutine and has the fixture, unless another plugin does; true if it ran."""
     test = pyfuncitem.obj
     if not inspect.iscoroutinefunction(test) or not _is_ours(pyfuncitem.funcargs.get(FIXTURE)):
         return None
@@ -61,24 +63,24 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
-def _is_ours(given: Any) -> bool:
-    """Whether a fixture of this name is ours: a test suite may have one of its own."""
-    return type(given).__module__ == "playground.testing.fixture"
+def _is_ours(fixture: Any) -> bool:
+    """Whether this is the fixture of this plugin: a test suite may have one of the same name."""
+    return type(fixture).__module__ == "playground.testing.fixture"
 
 
-class _Workers(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Asked for `workers` when nobody else has it: makes the module that workflows import."""
+class _WorkersFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """The last finder for `workers`: makes the module that workflows import."""
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         """See `importlib.abc.MetaPathFinder`."""
         return importlib.machinery.ModuleSpec(WORKERS, self, is_package=True) if fullname == WORKERS else None
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> Any:
-        """The module, of which there is one."""
+        """The one module `workers`."""
         from playground.worker import api
 
         api.install()
         return sys.modules[WORKERS]
 
     def exec_module(self, module: Any) -> None:
-        """It is whole already."""
+        """Nothing is left to do: `create_module` has filled the module."""

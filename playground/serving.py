@@ -1,4 +1,7 @@
-"""Puts the rooms together: store, sandbox, engine and web, opened in this order and closed in the other."""
+"""Starts the server: opens store, sandbox, engine and web in this order, and closes them in reverse.
+
+Modules that take long to import are imported while the sandbox starts, after the port is open.
+"""
 
 import asyncio
 import contextlib
@@ -14,7 +17,7 @@ from playground import process
 from playground.log import adopt_standard_logging, open_log
 from playground.log_lines import Log
 from playground.paths import MissingFiles
-from playground.settings import BadSetting, Settings, differing, without_password
+from playground.settings import BadSetting, Settings, non_default_settings, without_password
 from playground.web.http.hosts import Addresses
 from playground.web.http.listening import CannotListen, address_of, is_loopback, listen
 
@@ -29,20 +32,19 @@ DISTRIBUTION = "dynamic-workflows-playground"
 
 
 class CannotServe(Exception):
-    """The server does not start until its operator has put something right; the message is one line that says what."""
+    """The server can't start until its operator has corrected something; the message is one line that says what."""
 
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
     Raises:
-        CannotServe: the port is taken, the database can't be opened, the isolation is too weak, or a setting can't be
-        used.
+        CannotServe: the port is in use, the database can't be opened, the isolation is too weak or a setting invalid.
     """
-    process.settle()
+    process.limit_malloc_arenas()
     try:
-        process.raise_limit()
-    except process.TooFew as error:
+        process.raise_descriptor_limit()
+    except process.TooFewDescriptors as error:
         raise CannotServe(str(error)) from None
     log = open_log()
     adopt_standard_logging(log)
@@ -62,14 +64,14 @@ async def _serve(settings: Settings, log: Log) -> None:
         from playground.web.http.connections import Connections
 
         gc.collect()
-        gc.freeze()  # what is loaded now stays; later collections need not look at it again
-        gc.collect()  # so that a full collection is due by what comes now, not by a quarter of what is frozen
+        gc.freeze()  # what is loaded now stays, so later collections can skip it
+        gc.collect()  # so that what is allocated from now on triggers the next one, not a quarter of what is frozen
 
         def started() -> None:
             print(f"Serving on {address_of(sock)}", flush=True)
             print(f"Isolation tier {tier.letter}: {tier.sentence}", flush=True)
             if line := app.state.context.start_token.line(address_of(sock)):
-                print(line, flush=True)  # not to the log, which others read
+                print(line, flush=True)  # not to the log, which others may read
             log(
                 "start",
                 version=program_version(),
@@ -78,8 +80,8 @@ async def _serve(settings: Settings, log: Log) -> None:
                 store=without_password(settings.database),
                 synchronous=settings.synchronous,
                 slots=settings.slots,
-                descriptors=process.limit(),
-                settings=differing(settings),
+                descriptors=process.descriptor_limit(),
+                settings=non_default_settings(settings),
             )
 
         def stopping() -> None:
@@ -88,7 +90,7 @@ async def _serve(settings: Settings, log: Log) -> None:
             began.append(time.monotonic())
             context.streams.stop()
 
-        watching = asyncio.create_task(process.watch(log))
+        watching = asyncio.create_task(process.watch_descriptors(log))
         opened.callback(watching.cancel)
         connections = Connections.of(settings, refused_below(app.state.context))
         await server.serve(app, sock, stop, connections, on_started=started, on_stop=stopping)
@@ -98,7 +100,7 @@ async def _serve(settings: Settings, log: Log) -> None:
 async def _open(
     settings: Settings, opened: contextlib.AsyncExitStack, log: Log
 ) -> "tuple[socket.socket, Starlette, Tier]":
-    """Everything that serving needs, in the order in which a refusal is cheapest; `opened` will close it."""
+    """Open everything that the server needs, with the cheapest possible refusals first; `opened` closes it."""
     from playground.examples import BadExample, load
     from playground.store import StoreError
 
@@ -106,9 +108,9 @@ async def _open(
         Addresses.parse(settings.trusted_proxies)
         sock = listen(settings.host, settings.port)
         opened.callback(sock.close)
-        from playground.opening import store_of
+        from playground.opening import open_configured_store
 
-        store = store_of(settings, log)
+        store = open_configured_store(settings, log)
         opened.push_async_callback(store.close)
         sandbox = await _open_sandbox(settings, opened, log)
         from playground.engine import Engine
@@ -126,13 +128,13 @@ async def _open(
 
 
 async def _open_sandbox(settings: Settings, opened: contextlib.AsyncExitStack, log: Log) -> "Sandbox":
-    """The fork server takes its time in other processes; meanwhile this one reads what it will need."""
-    from playground.opening import sandbox_of
+    """Start the fork server, which takes time in other processes, and import modules in this one meanwhile."""
+    from playground.opening import open_configured_sandbox
     from playground.sandbox.pool import SandboxRefused
 
-    opening = asyncio.create_task(sandbox_of(settings, log, loopback=is_loopback(settings.host)))
+    opening = asyncio.create_task(open_configured_sandbox(settings, log, loopback=is_loopback(settings.host)))
     opened.push_async_callback(_close, opening)
-    await asyncio.to_thread(_read_ahead)
+    await asyncio.to_thread(_import_ahead)
     try:
         return await opening
     except SandboxRefused as error:
@@ -154,7 +156,7 @@ def program_version() -> str:
         return "not installed"
 
 
-def _read_ahead() -> None:
+def _import_ahead() -> None:
     import playground.engine
     import playground.web.app
     import playground.web.http.server  # noqa: F401

@@ -1,4 +1,4 @@
-"""The one table of settings: name, default, unit and help. `--help`, the About page and the docs are made from it.
+"""The table of settings: name, default, unit and help. `--help`, the About page and the docs are generated from it.
 
 Every row is a command-line option (`--log-bytes`) and an environment variable (`PLAYGROUND_LOG_BYTES`).
 """
@@ -15,8 +15,8 @@ ENV_PREFIX = "PLAYGROUND_"
 _SWITCHES = {**dict.fromkeys(("1", "true", "yes", "on"), True), **dict.fromkeys(("0", "false", "no", "off", ""), False)}
 
 
-# Kubernetes tells of a service named "playground" by such variables.
-_OF_A_CLUSTER = re.compile(r"PLAYGROUND_(SERVICE_|PORT_[0-9])")
+# Kubernetes sets such variables for a service named "playground".
+_KUBERNETES_VARIABLE = re.compile(r"PLAYGROUND_(SERVICE_|PORT_[0-9])")
 
 
 def _row(
@@ -48,14 +48,14 @@ def _row(
 class Settings:
     """Every limit and switch of a server.
 
-    `public` rows are shown on the About page; every number is a limit that somebody may meet, unless it says
+    `public` rows are shown on the About page. Every number is a limit that a client or a run may reach, except with
     `limit=False`.
     """
 
     host: str = _row("127.0.0.1", "address to listen on")
     port: int = _row(8000, "port to listen on; 0 takes a free one", most=65_535, limit=False)
     database: str = _row(
-        "sqlite:///playground.db", "where journals are kept: sqlite:///relative.db or sqlite:////absolute.db"
+        "sqlite:///playground.db", "database of the journals: sqlite:///relative.db or sqlite:////absolute.db"
     )
     synchronous: str = _row("full", "how SQLite waits for the disk at a commit", choices=("full", "normal"))
     commit_each_step: bool = _row(
@@ -68,16 +68,14 @@ class Settings:
     unsafe_no_sandbox: bool = _row(
         False, "run tenant code with NO isolation; on a loopback address only, for your own code"
     )
-    trusted_proxies: str = _row("", "addresses of proxies whose X-Forwarded-For is believed, separated by commas")
+    trusted_proxies: str = _row("", "addresses of proxies whose X-Forwarded-For is trusted, separated by commas")
     allowed_hosts: str = _row(
         "",
-        "names that the server may be asked for beside localhost and that of the public URL, separated by commas; "
-        ".example for all of a domain, * for any. Without any: on a loopback address no other, unless there are "
-        "trusted proxies; on other addresses any",
+        "host names that requests may have in addition to localhost and that of the public URL, separated by commas; "
+        ".example for all of a domain, * for any. When empty: no other on a loopback address without trusted proxies, "
+        "any elsewhere",
     )
-    public_url: str = _row(
-        "", "address of the site's root, such as https://play.example, for links that others are shown"
-    )
+    public_url: str = _row("", "URL of the site's root, such as https://play.example, for links that are shared")
     embeddable: str = _row(
         "auto",
         "whether other sites may show shared code in a frame; auto: where public_url is set and names no loopback "
@@ -86,8 +84,8 @@ class Settings:
     )
     operator_token: str = _row(
         "",
-        "token that opens operators' pages. Without one: on a loopback address, and for nobody else (no trusted "
-        "proxies, no public URL), one is made at each start and its link printed; else they are closed",
+        "token for operators' pages. When empty: a server on a loopback address without trusted proxies and public URL "
+        "makes one at each start and prints its link; elsewhere the pages are closed",
         secret=True,
     )
 
@@ -105,12 +103,11 @@ class Settings:
 
     metrics: str = _row(
         "loopback",
-        "who may read /metrics beside the operator: this machine, directly; nobody; or everyone",
+        "who may read /metrics in addition to the operator: direct requests from this machine (loopback), "
+        "nobody (token), everyone (open)",
         choices=("loopback", "token", "open"),
     )
-    slow_commit_ms: int = _row(
-        1_000, "a commit that takes longer is told in the log", unit="milliseconds", least=1, limit=False
-    )
+    slow_commit_ms: int = _row(1_000, "a commit that takes longer is logged", unit="milliseconds", least=1, limit=False)
 
     source_bytes: int = _row(64 * 1024, "largest source", unit="bytes", public=True, least=1)
     value_bytes: int = _row(
@@ -131,10 +128,10 @@ class Settings:
     ahead_bytes: int = _row(4 * 1024 * 1024, "the same in bytes", unit="bytes", least=64 * 1024)
     ahead_ms: int = _row(1_000, "the same in time", unit="milliseconds", least=1)
     attempt_cpu_seconds: int = _row(
-        10, "processor time one worker may use for an attempt", unit="seconds", public=True, least=1
+        10, "CPU time one worker may use for an attempt", unit="seconds", public=True, least=1
     )
     worker_cpu_seconds: int = _row(
-        3_600, "processor time one worker may use in its whole life", unit="seconds", public=True, least=1
+        3_600, "CPU time one worker may use in its whole life", unit="seconds", public=True, least=1
     )
     attempt_wall_seconds: int = _row(
         60,
@@ -151,7 +148,7 @@ class Settings:
     worker_losses: int = _row(5, "workers one attempt may lose in a row before its instance ends", public=True, least=1)
     idle_grace_ms: int = _row(
         10_000,
-        "how long a worker with nothing but durable waits is kept",
+        "how long a worker that has only durable waits is kept",
         unit="milliseconds",
         public=True,
         limit=False,
@@ -160,19 +157,21 @@ class Settings:
     checks_per_minute: int = _row(300, "sources one address may have checked in a minute", public=True, least=1)
     check_seconds_per_minute: int = _row(
         30,
-        "time that checking sources may take for one address, or one tenant, in a minute",
+        "time that checks of sources may take in a minute for one address or tenant",
         unit="seconds",
         public=True,
         least=1,
     )
     snippets_per_minute: int = _row(60, "links one address may make in a minute", public=True, least=1)
-    cards_per_minute: int = _row(60, "pictures of links drawn anew for one address in a minute", public=True, least=1)
+    cards_per_minute: int = _row(
+        60, "preview pictures of links that are drawn for one address in a minute", public=True, least=1
+    )
     changes_per_minute: int = _row(
         600, "events, kills and other changes one address may ask for in a minute", public=True, least=1
     )
     reads_per_minute: int = _row(
         3_000,
-        "pages and API answers one address may read in a minute; each 100 events of a run, each 64 KB of it and each "
+        "pages and API responses one address may read in a minute; each 100 events of a run, each 64 KB of it and each "
         "KB of long code count as one more",
         public=True,
         least=1,
@@ -196,14 +195,14 @@ class Settings:
         least=1,
     )
     free_disk_bytes: int = _row(
-        256 * 1024 * 1024, "room on the database's disk below which nothing new is started", unit="bytes"
+        256 * 1024 * 1024, "free space on the database's disk below which nothing new is started", unit="bytes"
     )
     running_per_address: int = _row(10, "instances one address may have running at once", public=True, least=1)
     running_per_tenant: int = _row(100, "instances one tenant may have running at once", public=True, least=1)
     streams_per_address: int = _row(30, "event streams one address may have open", public=True, least=1)
     stream_send_seconds: int = _row(
         20,
-        "how long a reader of a stream may not read before it is dropped; twice as long for other large answers",
+        "after how long without reading the reader of a stream is dropped; twice as long for other large responses",
         unit="seconds",
         least=1,
     )
@@ -231,7 +230,7 @@ class Settings:
     )
     spare_slots: int = _row(
         1,
-        "slots kept for tenants and addresses of which nothing runs; none where there are fewer than 4 in all",
+        "slots reserved for tenants and addresses without a running instance; none where there are fewer than 4 in all",
         limit=False,
     )
     queued_per_tenant: int = _row(100_000, "instances one tenant may have queued at once", public=True, least=1)
@@ -240,9 +239,7 @@ class Settings:
         20, "how often in a row a tenant's code may fail to load before its instance ends", least=1
     )
     calls_per_execution: int = _row(10_000, "calls of one binding that one execution may make", public=True, least=1)
-    calls_in_flight: int = _row(
-        100, "calls of one binding that one execution may have under way at once", public=True, least=1
-    )
+    calls_in_flight: int = _row(100, "concurrent calls of one binding in one execution", public=True, least=1)
     call_bytes: int = _row(
         1024 * 1024, "largest arguments, and largest result, of a binding's call", unit="bytes", public=True, least=1
     )
@@ -250,30 +247,29 @@ class Settings:
     kv_value_bytes: int = _row(64 * 1024, "largest value of a key in KV", unit="bytes", public=True, least=1)
     kv_bytes: int = _row(
         10 * 1024 * 1024,
-        "most that a tenant's keys and values in KV may take; an anonymous instance's alike",
+        "most that the keys and values in KV of a tenant, or of an anonymous instance, may take",
         unit="bytes",
         public=True,
         least=1,
     )
-    effects_per_instance: int = _row(1_000, "pretended side effects of one instance", public=True, least=1)
-    delay_function_ms: int = _row(5_000, "time a step's delay function has", unit="milliseconds", least=1)
+    effects_per_instance: int = _row(1_000, "simulated side effects of one instance", public=True, least=1)
+    delay_function_ms: int = _row(5_000, "time limit of a step's delay function", unit="milliseconds", least=1)
     retention_days: int = _row(
         7, "how long a finished instance is kept; 0 keeps it for ever", unit="days", public=True, limit=False
     )
     used_id_days: int = _row(
         3_650,
-        "how long the chosen id of a tenant's instance stays used after its end, though the instance is not kept; 0 "
-        "for ever",
+        "how long an id that a tenant chose can't be used again after its instance ended and was removed; 0 for ever",
         unit="days",
         limit=False,
     )
     versions_per_tenant: int = _row(
         1_000,
-        "versions of its code one tenant may have; of more, the oldest that no unfinished instance needs go",
+        "versions of its code one tenant may have; of more, the oldest without an unfinished instance are removed",
         public=True,
         least=2,
     )
-    parked_workers: int = _row(4, "isolated workers kept ready ahead of need", least=1, limit=False)
+    parked_workers: int = _row(4, "isolated workers that are started in advance", least=1, limit=False)
 
     @property
     def encrypts_secrets(self) -> bool:
@@ -287,11 +283,11 @@ class Settings:
 
 
 class BadSetting(ValueError):
-    """A setting has a value that cannot be used; the message says which, where it came from and what would do."""
+    """A setting has a value that cannot be used; the message says which, where it came from and what is valid."""
 
 
-def named(name: str) -> str:
-    """A setting as errors name it: with its variable, since it may have come from there."""
+def setting_label(name: str) -> str:
+    """A setting's name for errors: with its variable, since the value may come from there."""
     return f"{name} ({ENV_PREFIX}{name.upper()})"
 
 
@@ -300,11 +296,11 @@ def is_setting(name: str) -> bool:
     return name in Settings.__dataclass_fields__
 
 
-def read(name: str, text: str, origin: str) -> Any:
-    """Turn the text of an option or environment variable into the value of setting `name`.
+def parse_setting(name: str, text: str, origin: str) -> Any:
+    """The value of setting `name` from the text of an option or environment variable.
 
     Raises:
-        BadSetting: the text is not of the setting's type, or under its least value.
+        BadSetting: the text is not of the setting's type, or outside its range.
     """
     row = {row.name: row for row in dataclasses.fields(Settings)}[name]
     kind: type = type(row.default)
@@ -316,11 +312,11 @@ def read(name: str, text: str, origin: str) -> Any:
         try:
             number = int(text)
         except ValueError:
-            raise BadSetting(f"{origin} is {text!r}; it takes a whole number{_of(row)}") from None
+            raise BadSetting(f"{origin} is {text!r}; it takes a whole number{_unit_phrase(row)}") from None
         if number < row.metadata["least"]:
-            raise BadSetting(f"{origin} is {number}; the least it can be is {row.metadata['least']}{_of(row)}")
+            raise BadSetting(f"{origin} is {number}; the least it can be is {row.metadata['least']}{_unit_phrase(row)}")
         if row.metadata["most"] is not None and number > row.metadata["most"]:
-            raise BadSetting(f"{origin} is {number}; the most it can be is {row.metadata['most']}{_of(row)}")
+            raise BadSetting(f"{origin} is {number}; the most it can be is {row.metadata['most']}{_unit_phrase(row)}")
         return number
     choices = row.metadata["choices"]
     if is_switch(choices) and (on := _SWITCHES.get(text.strip().lower())) is not None:
@@ -331,27 +327,27 @@ def read(name: str, text: str, origin: str) -> Any:
 
 
 def is_switch(choices: tuple[str, ...]) -> bool:
-    """Whether a setting with these choices is on or off beside its other choices, so that its bare option means on."""
+    """Whether yes and no are among the choices of a setting, so that its option without a value means yes."""
     return {"yes", "no"} <= set(choices)
 
 
-def _of(row: Any) -> str:
+def _unit_phrase(row: Any) -> str:
     return f" of {row.metadata['unit']}" if row.metadata["unit"] else ""
 
 
-def _shown(row: Any, value: Any) -> str:
+def _display_value(row: Any, value: Any) -> str:
     return "(set)" if row.metadata["secret"] else without_password(str(value))
 
 
 def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    """The settings that environment variables give; the others are absent.
+    """The settings that are in environment variables; the others are absent.
 
     Raises:
-        BadSetting: a variable has a value that its setting can't take, or begins like ours and is none of them.
+        BadSetting: a variable has an invalid value, or has our prefix and is no setting.
     """
     known = {ENV_PREFIX + row.name.upper() for row in dataclasses.fields(Settings)}
     for name in sorted(environment):
-        if name.startswith(ENV_PREFIX) and name not in known and not _OF_A_CLUSTER.match(name):
+        if name.startswith(ENV_PREFIX) and name not in known and not _KUBERNETES_VARIABLE.match(name):
             near = difflib.get_close_matches(
                 name.removeprefix(ENV_PREFIX), [it.removeprefix(ENV_PREFIX) for it in known], n=1
             )
@@ -363,30 +359,30 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     for row in dataclasses.fields(Settings):
         variable = ENV_PREFIX + row.name.upper()
         if variable in environment:
-            given[row.name] = read(row.name, environment[variable], variable)
+            given[row.name] = parse_setting(row.name, environment[variable], variable)
     return given
 
 
-def differing(settings: Settings) -> str:
-    """The settings that are not as they come, as `name=value` in one text; of a secret only that it is set."""
+def non_default_settings(settings: Settings) -> str:
+    """The settings that differ from their defaults, as `name=value` in one text; of a secret only that it is set."""
     changed = [row for row in dataclasses.fields(Settings) if getattr(settings, row.name) != row.default]
-    return " ".join(f"{row.name}={_shown(row, getattr(settings, row.name))}" for row in changed) or "none"
+    return " ".join(f"{row.name}={_display_value(row, getattr(settings, row.name))}" for row in changed) or "none"
 
 
 def without_password(url: str) -> str:
-    """A database's URL as it may be shown."""
+    """A database's URL without its password, to be shown."""
     before, at, after = url.rpartition("@")
     scheme, _, who = before.partition("://")
     return f"{scheme}://{who.partition(':')[0]}@{after}" if at and who else url
 
 
-def limits() -> tuple[str, ...]:
-    """The names of the settings that somebody may meet as a limit."""
+def limit_settings() -> tuple[str, ...]:
+    """The names of the settings that are limits."""
     return tuple(row.name for row in dataclasses.fields(Settings) if row.metadata["limit"])
 
 
 def public_rows(settings: Settings) -> list[dict[str, Any]]:
-    """The limits that people are shown: name, value, unit and help of each public setting."""
+    """Name, value, unit and help of each public setting, for the About page."""
     values = {"workers": settings.slots}
     return [
         {

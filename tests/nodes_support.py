@@ -12,12 +12,12 @@ from puppet_support import Puppet, Puppets
 from playground.engine import CreateInstance, Engine
 from playground.engine.clock import SystemClock
 from playground.engine.ids import SystemIds
-from playground.engine.nodes import Heartbeat, Membership
+from playground.engine.nodes import LEASE_MS, Heartbeat, Membership
 from playground.settings import Settings
 from playground.store import open_store
 from playground.store.protocol import Store
 from playground.store.rows import InstanceRow
-from playground.testing.server import LEASE_MS, LeaseClock, by_hand
+from playground.testing.server import LeaseClock, by_hand
 from playground.workflows.events import Event
 
 

@@ -19,7 +19,7 @@ from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
 from playground.workflows.errors import WorkflowError
 from playground.workflows.events import Event
-from playground.workflows.printed import joined
+from playground.workflows.logs import join_log
 from playground.workflows.state import State, fold
 
 PAGE = 1000  # journal events read at a time
@@ -46,7 +46,7 @@ class Outcome:
 
     def logged(self) -> str:
         """What it printed, replays left out."""
-        return "\n".join(text.text for text in joined(self.journal) if not text.replay)
+        return "\n".join(text.text for text in join_log(self.journal) if not text.replay)
 
 
 async def run_all(programs: Mapping[str, Program], folder: Path, **changed: Any) -> dict[str, Outcome]:

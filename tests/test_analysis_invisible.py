@@ -6,7 +6,7 @@ tests/analysis_support.py says how a case is marked.
 import pytest
 from analysis_support import check_alone, check_case, message
 
-from playground.analysis.rules.step_names import hidden, visible
+from playground.analysis.rules.step_names import escape_invisible, invisible_characters
 
 CASES = [
     ("a space of no width", "invisible-name",
@@ -35,10 +35,10 @@ def test_says_nothing_else_that_is_wrong_by_the_way(code, text):
 def test_a_name_is_shown_with_its_invisible_characters_as_escapes():
     assert "`pay\\u202egnp`" in message("await step.do('pay\u202egnp', lambda: 1)")
     assert "U+202E (right-to-left override)" in message("await step.do('pay\u202egnp', lambda: 1)")
-    assert visible("a\U000e0041") == "a\\U000e0041"
+    assert escape_invisible("a\U000e0041") == "a\\U000e0041"
 
 
 def test_joiners_that_shape_what_is_seen_are_no_invisible_characters():
-    assert hidden("👩‍🚀 lädt ❤️ می‌خواهم क्‍ष") == []
-    assert hidden("🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f") == []
-    assert hidden("a\u200db") == ["\u200d"]
+    assert invisible_characters("👩‍🚀 lädt ❤️ می‌خواهم क्‍ष") == []
+    assert invisible_characters("🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f") == []
+    assert invisible_characters("a\u200db") == ["\u200d"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from playground.analysis import MOST_DIAGNOSTICS, check, inspect
 from playground.analysis.outline import PARTS
-from playground.analysis.rules.unavailable import SUGGESTIONS
+from playground.analysis.rules.unavailable import MAX_SUGGESTIONS
 from playground.examples import load
 
 PROGRAMS = [
@@ -130,7 +130,7 @@ def test_lists_no_more_than_helps():
 def test_does_not_compare_every_unknown_name_with_every_known_one():
     names = "\n".join(f"a_longer_name_{number} = a_longer_mane_{number}" for number in range(300))
     suggested = [it for it in inspect(names)[0] if it.code == "undefined-name" and it.fix is not None]
-    assert len(suggested) == SUGGESTIONS
+    assert len(suggested) == MAX_SUGGESTIONS
 
 
 def test_ends_on_helpers_that_each_call_the_next_one_twice():

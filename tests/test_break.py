@@ -64,7 +64,7 @@ async def test_the_next_attempts_fail_and_the_step_goes_on_when_they_have():
 async def test_a_break_that_outlasts_the_retries_fails_the_step_with_an_error_its_code_can_catch():
     async with playing(PAY) as (_, run):
         await run.break_step("charge", "fail", times=9)
-        with pytest.raises(WorkflowFailed, match=f"InjectedError: {breaks.MESSAGE}"):
+        with pytest.raises(WorkflowFailed, match=f"InjectedError: {breaks.ERROR_MESSAGE}"):
             await run.result()
         [left] = (await run.state()).breaks
         assert (left["left"], left["times"]) == (6, 9)
@@ -75,7 +75,7 @@ async def test_a_break_that_outlasts_the_retries_fails_the_step_with_an_error_it
     )
     async with playing(body) as (_, run):
         await run.break_step("charge", "fail", times=3)
-        assert await run.result() == breaks.MESSAGE
+        assert await run.result() == breaks.ERROR_MESSAGE
 
 
 @story
@@ -195,9 +195,9 @@ async def test_what_makes_no_sense_is_refused_and_nothing_is_changed():
         with pytest.raises(CannotBreak, match="max length"):
             await run.break_step("x" * 300, "fail")
         with pytest.raises(TooLarge):
-            await run.break_step("charge", "return", value="x" * (breaks.VALUE_BYTES + 1))
+            await run.break_step("charge", "return", value="x" * (breaks.MAX_VALUE_BYTES + 1))
         assert await run.types(ev.BREAK_SET) == []
-        for n in range(breaks.MOST):
+        for n in range(breaks.MAX_BREAKS):
             await run.break_step(f"step {n}", "fail")
         with pytest.raises(CannotBreak, match="20 breaks"):
             await run.break_step("charge", "fail")

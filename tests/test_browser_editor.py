@@ -130,12 +130,12 @@ class TenantWorkflow(WorkflowEntrypoint):
         child = await self.env.WORKFLOWS.create()
 """
 OFFERS = [  # what is typed, what is then offered, and what its documentation says
-    ("        await self.env.", "EFFECTS", "only pretended"),
-    ("        await effects.ch", "charge(amount, key=None, **details)", "Pretends to charge"),
+    ("        await self.env.", "EFFECTS", "Simulated side effects"),
+    ("        await effects.ch", "charge(amount, key=None, **details)", "Simulates the charge"),
     ("        await child.send", "send_event(type, payload=None)", "Sends it an event"),
     ("from workers import WorkflowT", "WorkflowTimeoutError", "longer than its timeout"),
     ('        @step.do("a", rollback_', "rollback_config=None", "rollback handler"),
-    ('        @step.do("a", config={"', 'retries{"limit": 5, "delay": "10 seconds"}', "How often and how soon"),
+    ('        @step.do("a", config={"', 'retries{"limit": 5, "delay": "10 seconds"}', "How often and when"),
     ('        @step.do("a", config={"retries": {"backoff": "l', "linear", ""),
     ('        await step.sleep("nap", "3 m', "3 minutes", ""),
 ]
@@ -176,7 +176,7 @@ def test_resting_on_a_name_says_what_it_is(opened: Callable[..., Playground]) ->
     for word, documented in (
         ("wait_for_event", "Waits durably"),
         ('"output"', "the step to undo"),
-        ("EFFECTS", "only pretended"),
+        ("EFFECTS", "Simulated side effects"),
     ):
         point_at(page, word)
         expect(page.page.locator(".cm-tooltip-hover")).to_contain_text(documented)

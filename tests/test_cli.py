@@ -50,12 +50,12 @@ def refused(done: "subprocess.CompletedProcess[str]") -> str:
 
 
 def test_defaults_options_and_variables() -> None:
-    assert cli.settings_from([], {}) == Settings()
-    assert cli.settings_from(["--port", "9000", "--host=::1"], {}) == Settings(port=9000, host="::1")
-    assert cli.settings_from([], {"PLAYGROUND_PORT": "9000", "PLAYGROUND_LOG_BYTES": "5"}) == Settings(
+    assert cli.parse_command_line([], {}) == Settings()
+    assert cli.parse_command_line(["--port", "9000", "--host=::1"], {}) == Settings(port=9000, host="::1")
+    assert cli.parse_command_line([], {"PLAYGROUND_PORT": "9000", "PLAYGROUND_LOG_BYTES": "5"}) == Settings(
         port=9000, log_bytes=5
     )
-    assert cli.settings_from(["--port", "1"], {"PLAYGROUND_PORT": "2"}).port == 1
+    assert cli.parse_command_line(["--port", "1"], {"PLAYGROUND_PORT": "2"}).port == 1
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_defaults_options_and_variables() -> None:
     ],
 )
 def test_a_switch_may_stand_alone_and_an_option_wins(options: list[str], value: bool) -> None:
-    assert cli.settings_from(options, {"PLAYGROUND_ALLOW_WEAK_SANDBOX": "1"}).allow_weak_sandbox is value
+    assert cli.parse_command_line(options, {"PLAYGROUND_ALLOW_WEAK_SANDBOX": "1"}).allow_weak_sandbox is value
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_setting_that_cannot_be_used_is_named_with_what_would_do(
     options: list[str], environment: dict[str, str], said: str
 ) -> None:
     with pytest.raises(BadSetting) as refusal:
-        cli.settings_from(options, environment)
+        cli.parse_command_line(options, environment)
     assert said in str(refusal.value)
 
 
@@ -105,7 +105,7 @@ def test_help_lists_every_setting_with_default_unit_and_variable(tmp_path: Path)
     assert (done.returncode, done.stderr) == (0, "")
     text = " ".join(done.stdout.split())
     for name in Settings.__dataclass_fields__:
-        assert f"{cli.option(name)} " in text
+        assert f"{cli.option_name(name)} " in text
         assert f"PLAYGROUND_{name.upper()})" in text
     assert "largest source (default: 65536 bytes; PLAYGROUND_SOURCE_BYTES)" in text
 
@@ -113,7 +113,7 @@ def test_help_lists_every_setting_with_default_unit_and_variable(tmp_path: Path)
 def test_help_has_what_a_first_user_needs_on_top_and_every_setting_in_one_group() -> None:
     names = [name for group in cli.GROUPS.values() for name in group]
     assert sorted(names) == sorted(Settings.__dataclass_fields__)
-    text = cli.parser().format_help()
+    text = cli.build_parser().format_help()
     titles = ["to begin with", "serving", "a run", "an address", "a tenant", "workers", "storage"]
     assert list(cli.GROUPS) == titles and len(cli.GROUPS["to begin with"]) == 10
     places = [text.index(f"\n{title}:\n") for title in titles]
@@ -126,7 +126,7 @@ def test_what_a_cluster_says_of_a_service_of_our_name_is_no_misspelt_setting() -
         "PLAYGROUND_SERVICE_PORT": "8000",
         "PLAYGROUND_PORT_8000_TCP_ADDR": "10.0.0.1",
     }
-    assert cli.settings_from([], told) == Settings()
+    assert cli.parse_command_line([], told) == Settings()
 
 
 def test_the_public_rows_are_the_limits_in_force() -> None:

@@ -104,7 +104,7 @@ def test_the_reference_of_events_is_made_from_their_table_and_has_every_type_tha
     assert [row.word for row in rows] == re.findall(r'^[A-Z_]+ = "(\w+)"', words, re.MULTILINE) and all(
         row.happened for row in rows
     )
-    assert {row.word for row in rows} >= set(state.APPLIED)
+    assert {row.word for row in rows} >= set(state.FOLDED_TYPES)
     assert {row.word for row in reference.rows("# Why an execution ended.", "END_REASONS")} == set(ev.END_REASONS)
 
 

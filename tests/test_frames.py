@@ -18,8 +18,8 @@ from puppet_support import do, done, frame
 
 from playground.sandbox import frames
 from playground.sandbox.channel import MOMENT_SECONDS, FairReading, FrameChannel
-from playground.sandbox.frames import DEEPEST, LARGE, ProtocolError
-from playground.workflows.values import json_depth
+from playground.sandbox.frames import DEEPEST, ProtocolError
+from playground.workflows.values import RAW_JSON_BYTES, json_depth
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -138,7 +138,7 @@ def test_frames_are_as_deep_as_the_limit_and_no_deeper(opening: bytes) -> None:
 @given(JSON)
 def test_a_large_value_stays_text_and_means_the_same(value: Any) -> None:
     try:
-        body = json.dumps({"op": "finish", "output": [value, "x" * LARGE]}, indent=2).encode()
+        body = json.dumps({"op": "finish", "output": [value, "x" * RAW_JSON_BYTES]}, indent=2).encode()
     except UnicodeEncodeError:
         return
     said = judged(body)
@@ -154,7 +154,10 @@ WHOLE = msgspec.json.Decoder(frames.Said)  # which makes objects of everything
 
 @given(
     st.sampled_from(
-        [done(value=["x" * LARGE, 1.5, {"é": -1}]), frame(op="finish", output={"a": [1e300, "\u2028" * LARGE]})]
+        [
+            done(value=["x" * RAW_JSON_BYTES, 1.5, {"é": -1}]),
+            frame(op="finish", output={"a": [1e300, "\u2028" * RAW_JSON_BYTES]}),
+        ]
     ),
     st.data(),
 )
@@ -189,7 +192,7 @@ def test_a_large_result_is_read_as_strictly_as_if_it_were_made_into_objects(whol
     ],
 )
 def test_what_is_no_strict_json_is_refused_in_a_large_result_too(value: bytes) -> None:
-    for padding in (b"", b"x" * LARGE):
+    for padding in (b"", b"x" * RAW_JSON_BYTES):
         for body in (
             b'{"op":"finish","output":[%b,"%b"]}',
             b'{"op":"done","step":["do","a",1],"attempt":1,"value":[%b,"%b"]}',

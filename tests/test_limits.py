@@ -19,7 +19,7 @@ from http_support import APPROVAL, DEADLINE, HELLO, MakeSite, Site, bearer
 from limits_support import EDGES, edge, in_a_step, refused
 from tenants_support import WAITS, Tenant
 
-from playground.settings import Settings, limits, public_rows
+from playground.settings import Settings, limit_settings, public_rows
 from playground.store import disk
 from playground.web.http.authorization import BYTES_A_READ, EVENTS_A_READ
 from playground.web.http.rate_limits import PerMinute
@@ -71,12 +71,12 @@ class TenantWorkflow(WorkflowEntrypoint):
 
 def test_every_limit_has_a_number_a_sentence_and_a_test_at_its_edge() -> None:
     rows = {row.name: row for row in dataclasses.fields(Settings)}
-    for name in limits():
+    for name in limit_settings():
         assert rows[name].default > 0, name
         assert len(rows[name].metadata["help"]) > 10, name
         unit = re.search(r"_(bytes|seconds|ms)$", name)
         assert not unit or rows[name].metadata["unit"] == {"ms": "milliseconds"}.get(unit[1], unit[1]), name
-    assert set(limits()) == EDGES.keys() | ELSEWHERE.keys(), (
+    assert set(limit_settings()) == EDGES.keys() | ELSEWHERE.keys(), (
         "a limit takes a test that `edge` marks, or a place in ELSEWHERE"
     )
     assert not EDGES.keys() & ELSEWHERE.keys()
@@ -99,7 +99,7 @@ def test_who_may_meet_a_limit_is_shown_it() -> None:
         "ahead_bytes",
         "ahead_ms",
     }
-    assert set(limits()) - {row["name"] for row in public_rows(Settings())} == hidden
+    assert set(limit_settings()) - {row["name"] for row in public_rows(Settings())} == hidden
 
 
 def test_the_about_page_has_them_in_groups_with_amounts_that_can_be_read(make_site: MakeSite) -> None:

@@ -19,10 +19,10 @@ from server_support import Server, ask
 from tenants_support import make_key
 
 from playground.log import open_log
-from playground.log_lines import FIELDS, LINES, MOST_A_MINUTE, MOST_KEYS, Quiet
+from playground.log_lines import FIELDS, LINES, MAX_KEYS, MAX_LINES_PER_MINUTE, RateLimitedLog
 from playground.sandbox import tiers
 from playground.serving import CannotServe, serve
-from playground.settings import Settings, differing, without_password
+from playground.settings import Settings, non_default_settings, without_password
 from playground.store import open_store
 
 ROOT = Path(__file__).parent.parent
@@ -33,9 +33,9 @@ TABLE = {line.event: line for line in LINES}
 def test_every_row_says_what_to_do_and_of_which_fields_a_flood_is_told_once() -> None:
     assert len(TABLE) == len(LINES)
     for line in LINES:
-        assert line.when.endswith(".") and line.do.endswith((".", "say so."))
+        assert line.when.endswith(".") and line.what_to_do.endswith((".", "say so."))
         assert set(line.fields) <= FIELDS.keys(), line.event
-        assert set(line.once or ()) <= set(line.fields), line.event
+        assert set(line.once_per or ()) <= set(line.fields), line.event
     assert FIELDS.keys() == {name for line in LINES for name in line.fields} | {"more"}
 
 
@@ -52,7 +52,7 @@ class Clock:
 
 def test_the_first_of_a_minute_is_told_and_the_next_says_how_many_were_left_out() -> None:
     clock, told = Clock(), Log()
-    log = Quiet(told, clock.now)
+    log = RateLimitedLog(told, clock.now)
     for client in ("a", "a", "b", "a"):
         log("limit", limit="starts_per_minute", whose=client)
     log("limit", limit="streams_per_address", whose="a")
@@ -71,26 +71,26 @@ def test_the_first_of_a_minute_is_told_and_the_next_says_how_many_were_left_out(
 
 def test_from_however_many_addresses_it_is_so_many_lines_a_minute_and_so_much_memory() -> None:
     clock, told = Clock(), Log()
-    log = Quiet(told, clock.now)
-    for number in range(MOST_A_MINUTE + 100):
+    log = RateLimitedLog(told, clock.now)
+    for number in range(MAX_LINES_PER_MINUTE + 100):
         log("limit", limit="reads_per_minute", whose=str(number))
-    assert len(told) == MOST_A_MINUTE
+    assert len(told) == MAX_LINES_PER_MINUTE
     log("start", version="1")
     log("start", version="1")
     assert len(told.of("start")) == 2, "what comes once is always told"
     clock.seconds += 60
     log("limit", limit="reads_per_minute", whose="new")
     assert told[-1][1]["more"] == 100
-    for minute in range(MOST_KEYS // MOST_A_MINUTE + 2):
+    for minute in range(MAX_KEYS // MAX_LINES_PER_MINUTE + 2):
         clock.seconds += 60
-        for number in range(MOST_A_MINUTE):
+        for number in range(MAX_LINES_PER_MINUTE):
             log("limit", limit="reads_per_minute", whose=f"{minute} {number}")
-    assert len(log._seen) == MOST_KEYS
+    assert len(log._seen) == MAX_KEYS
 
 
 def test_lines_of_libraries_are_told_once_a_minute_for_each_message() -> None:
     clock, told = Clock(), Log()
-    log = Quiet(told, clock.now)
+    log = RateLimitedLog(told, clock.now)
     for _ in range(50):
         log("uvicorn.error", level="warning", message="Invalid HTTP request received.")
     log("uvicorn.error", level="warning", message="another")
@@ -141,8 +141,8 @@ def test_a_server_tells_of_its_start_and_its_stop_and_keeps_its_secrets(tmp_path
 
 
 def test_settings_that_differ_are_shown_without_secrets() -> None:
-    assert differing(Settings()) == "none"
-    assert differing(Settings(operator_token="x", port=1)) == "port=1 operator_token=(set)"
+    assert non_default_settings(Settings()) == "none"
+    assert non_default_settings(Settings(operator_token="x", port=1)) == "port=1 operator_token=(set)"
     assert without_password("postgresql://me:hush@host/db") == "postgresql://me@host/db"
     assert without_password("sqlite:///a@b.db") == "sqlite:///a@b.db"
 

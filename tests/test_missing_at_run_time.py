@@ -22,41 +22,41 @@ TRIED = {
         "from bs4 import BeautifulSoup",
         "Workers have the standard library only, and `bs4` is not in it.",
     ),
-    "name of workers": ("from workers import fetch", unavailable.IN_PLACE_OF_NAMES["fetch"]),
-    "socket": ("import socket; socket.socket()", unavailable.ADVICE_AFTER["network"]),
-    "name look-up": ("import socket; socket.getaddrinfo('a.example', 80)", unavailable.ADVICE_AFTER["network"]),
+    "name of workers": ("from workers import fetch", unavailable.NAME_ADVICE["fetch"]),
+    "socket": ("import socket; socket.socket()", unavailable.ADVICE_AFTER_ERROR["network"]),
+    "name look-up": ("import socket; socket.getaddrinfo('a.example', 80)", unavailable.ADVICE_AFTER_ERROR["network"]),
     "urlopen": (
         "import urllib.request; urllib.request.urlopen('http://a.example')",
-        unavailable.ADVICE_AFTER["network"],
+        unavailable.ADVICE_AFTER_ERROR["network"],
     ),
     "urlopen of an address": (
         "import urllib.request; urllib.request.urlopen('http://127.0.0.1')",
-        unavailable.ADVICE_AFTER["network"],
+        unavailable.ADVICE_AFTER_ERROR["network"],
     ),
     "open_connection": (
         "import asyncio; await asyncio.open_connection('a.example', 80)",
-        unavailable.ADVICE_AFTER["network"],
+        unavailable.ADVICE_AFTER_ERROR["network"],
     ),
-    "open": ("open('orders.csv')", unavailable.ADVICE_AFTER["files"]),
-    "open for writing": ("open('orders.csv', 'w')", unavailable.ADVICE_AFTER["files"]),
-    "a path": ("import pathlib; pathlib.Path('x').write_text('')", unavailable.ADVICE_AFTER["files"]),
-    "listdir": ("import os; os.listdir('.')", unavailable.ADVICE_AFTER["files"]),
-    "a temporary file": ("import tempfile; tempfile.mkdtemp()", unavailable.ADVICE_AFTER["files"]),
-    "a database": ("import sqlite3; sqlite3.connect('x.db')", unavailable.ADVICE_AFTER["files"]),
-    "input": ("input('name? ')", unavailable.ADVICE_AFTER["terminal"]),
-    "getpass": ("import getpass; getpass.getpass()", unavailable.ADVICE_AFTER["terminal"]),
-    "a program": ("import subprocess; subprocess.run(['ls'])", unavailable.ADVICE_AFTER["processes"]),
-    "popen": ("import os; os.popen('ls')", unavailable.ADVICE_AFTER["processes"]),
-    "fork": ("import os; os.fork()", unavailable.ADVICE_AFTER["processes"]),
+    "open": ("open('orders.csv')", unavailable.ADVICE_AFTER_ERROR["files"]),
+    "open for writing": ("open('orders.csv', 'w')", unavailable.ADVICE_AFTER_ERROR["files"]),
+    "a path": ("import pathlib; pathlib.Path('x').write_text('')", unavailable.ADVICE_AFTER_ERROR["files"]),
+    "listdir": ("import os; os.listdir('.')", unavailable.ADVICE_AFTER_ERROR["files"]),
+    "a temporary file": ("import tempfile; tempfile.mkdtemp()", unavailable.ADVICE_AFTER_ERROR["files"]),
+    "a database": ("import sqlite3; sqlite3.connect('x.db')", unavailable.ADVICE_AFTER_ERROR["files"]),
+    "input": ("input('name? ')", unavailable.ADVICE_AFTER_ERROR["terminal"]),
+    "getpass": ("import getpass; getpass.getpass()", unavailable.ADVICE_AFTER_ERROR["terminal"]),
+    "a program": ("import subprocess; subprocess.run(['ls'])", unavailable.ADVICE_AFTER_ERROR["processes"]),
+    "popen": ("import os; os.popen('ls')", unavailable.ADVICE_AFTER_ERROR["processes"]),
+    "fork": ("import os; os.fork()", unavailable.ADVICE_AFTER_ERROR["processes"]),
     "a process": (
         "import multiprocessing; multiprocessing.Process(target=print).start()",
-        unavailable.ADVICE_AFTER["processes"],
+        unavailable.ADVICE_AFTER_ERROR["processes"],
     ),
-    "a thread": ("import threading; threading.Thread(target=print).start()", unavailable.ADVICE_AFTER["threads"]),
-    "to_thread": ("import asyncio; await asyncio.to_thread(print)", unavailable.ADVICE_AFTER["threads"]),
+    "a thread": ("import threading; threading.Thread(target=print).start()", unavailable.ADVICE_AFTER_ERROR["threads"]),
+    "to_thread": ("import asyncio; await asyncio.to_thread(print)", unavailable.ADVICE_AFTER_ERROR["threads"]),
 }
 # The same classes, raised by an author who means something else: tried again, nothing said.
-MEANT = {
+METHOD_SPELLINGS = {
     "permission": "raise PermissionError(1, 'not your order', 'order-7')",
     "file": "raise FileNotFoundError(2, 'not uploaded yet', 'order-7')",
     "end": "raise EOFError('EOF when reading a line')",
@@ -82,7 +82,7 @@ def _program(body: str) -> Program:
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     programs = {
         **{name: _program(body) for name, (body, _) in TRIED.items()},
-        **{f"meant: {name}": _program(body) for name, body in MEANT.items()},
+        **{f"meant: {name}": _program(body) for name, body in METHOD_SPELLINGS.items()},
     }
     folder: Path = tmp_path_factory.mktemp("missing")
     return run(run_all({**programs, "binding": _program("self.env.DB")}, folder))
@@ -102,7 +102,7 @@ def test_what_a_worker_does_not_have_is_said_beside_the_error_and_not_tried_agai
     assert failed.data["error"]["notes"] == [note], "it stands at the step, too, once"
 
 
-@pytest.mark.parametrize("name", MEANT)
+@pytest.mark.parametrize("name", METHOD_SPELLINGS)
 def test_an_error_that_the_code_raises_itself_keeps_its_meaning_and_its_retries(outcomes, name):
     outcome = outcomes[f"meant: {name}"]
     assert "notes" not in outcome.state.error

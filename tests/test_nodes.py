@@ -12,7 +12,6 @@ from puppet_support import Puppet, do, done, frame
 from semantics_support import assert_dense, story, turns_until
 
 from playground.engine import CreateInstance
-from playground.engine.execution.context import BEFORE_COMMIT, DURING_STEP
 from playground.engine.execution.faults import NewBreak
 from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
@@ -117,9 +116,9 @@ async def test_breaks_armed_kills_and_wake_ups_through_the_other_node_reach_the_
         assert len((await hears(puppet, "breaks"))["breaks"]) == 1  # type: ignore[arg-type]
         await b.engine.wake(row)
         assert (await hears(puppet, "over"))["step"][:3] == ["sleep", "nap", 1]  # type: ignore[index]
-        await b.engine.kill_worker(row, BEFORE_COMMIT)
+        await b.engine.kill_worker(row, ev.KILL_BEFORE_COMMIT)
         [playing] = found.nodes["a"].engine.executions()
-        await turns_until(lambda: playing.kill_at == BEFORE_COMMIT)
+        await turns_until(lambda: playing.kill_at == ev.KILL_BEFORE_COMMIT)
         await puppet.say(do("t"), done("t"))
         journal = await found.journal(row, has(ev.EXECUTION_ENDED))
         assert journal[-1].data["reason"] == ev.KILLED and not has(ev.STEP_COMPLETED)(journal)
@@ -133,7 +132,7 @@ async def test_there_is_nothing_to_kill_where_no_node_has_a_worker(tmp_path: Pat
         await puppet.say(frame(op="idle", seen=1))
         await found.journal(row, has(ev.EXECUTION_ENDED))
         b = await found.open("b")
-        for when in ("now", DURING_STEP):
+        for when in (ev.KILL_NOW, ev.KILL_DURING_STEP):
             with pytest.raises(NoWorker, match="has no worker now"):
                 await b.engine.kill_worker(row, when)
 

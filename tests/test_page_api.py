@@ -1,16 +1,17 @@
-"""What the editor says of the tenant API is what Python has: names of calls, of parameters and of keys."""
+"""What the page's scripts repeat is what Python has: the tenant API in the editor, statuses, kills, breaks, limits."""
 
 import inspect
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from page_code_support import node
 
-from playground.analysis.rules import step_calls
 from playground.engine.bindings import effects, kv, secrets
 from playground.worker import binding_stubs, steps
 from playground.worker import entrypoint as workers_module
-from playground.workflows import durations
+from playground.workflows import breaks, durations, event_rules, events, logs
 from playground.workflows import step_config as configs
 
 
@@ -81,8 +82,63 @@ def test_what_workers_exports_is_there(api: dict[str, Any]) -> None:
 
 
 def test_keys_and_values_are_those_that_are_accepted(api: dict[str, Any]) -> None:
-    assert tuple(api["config"]) == step_calls.KEYS
-    assert tuple(api["retries"]) == step_calls.RETRY_KEYS
+    assert tuple(api["config"]) == configs.KEYS
+    assert tuple(api["retries"]) == configs.RETRY_KEYS
     assert set(api["values"]["backoff"]) == set(configs.BACKOFFS)
     assert set(api["values"]["sensitive"]) == set(configs.SENSITIVE)
     assert set(api["units"]) == set(durations.UNITS)
+
+
+PROJECT = Path(__file__).parent.parent
+ONLY_ON_THE_PAGE = {"stopped", "not"}  # an open step of a run that has ended, and a step that was not reached
+
+
+def source(*parts: str) -> str:
+    """The text of a file that node can't load by itself, or that exports nothing of what is compared."""
+    return PROJECT.joinpath(*parts).read_text()
+
+
+def test_statuses_are_those_of_the_journal() -> None:
+    found = node(
+        """
+        import { FINAL, STATUS, STEP } from "RUN/../statuses.js";
+        return { all: Object.keys(STATUS), final: [...FINAL], steps: Object.keys(STEP) };
+        """
+    )
+    assert tuple(found["all"]) == events.STATUSES
+    assert set(found["final"]) == events.FINAL_STATUSES
+    assert set(found["steps"]) == {*event_rules.STATUSES, *ONLY_ON_THE_PAGE}
+    lines = re.findall(r'^  \["(\w+)", ', source("web", "src", "steps.js"), re.MULTILINE)
+    assert set(lines) == {*event_rules.STATUSES, *ONLY_ON_THE_PAGE}
+
+
+def test_a_worker_can_be_killed_when_the_engine_can() -> None:
+    offered = re.findall(r'data-when="([^"]+)"', source("templates", "_run.html"))
+    assert set(offered) == set(events.KILL_POINTS) - {events.KILL_NEVER}
+    armed = re.search(r"const ARMED = \{(.*)\};", source("static", "js", "run", "break-list.js"))
+    assert armed is not None
+    assert set(re.findall(r'"([\w-]+)":', armed[1])) == set(offered) - {events.KILL_NOW}
+
+
+def test_a_kill_is_disarmed_by_the_same_ends_of_an_execution() -> None:
+    text = source("static", "js", "run", "fold-run.js")
+    found = re.search(r"const DISARMING = new Set\(\[(.*)\]\)", text)
+    assert found is not None
+    assert set(re.findall(r'"(\w+)"', found[1])) == events.DISARMING
+
+
+def test_breaks_are_those_of_python_within_its_limits() -> None:
+    form = source("static", "js", "run", "break-form.js")
+    ways = re.search(r"const WAYS = \[(.*?)\];", form, re.DOTALL)
+    assert ways is not None
+    assert tuple(re.findall(r'\["(\w+)"', ways[1])) == breaks.HOWS
+    assert f"body.times > {breaks.MAX_TIMES})" in form
+    assert f'max: "{breaks.MAX_TIMES}"' in form
+    assert f"body.ms <= {breaks.MAX_SLOW_MS:_})" in form
+    assert f'max: "{breaks.MAX_SLOW_MS // 1000}"' in form
+    injected = node('import { INJECTED } from "RUN/breaks.js";\nreturn Object.keys(INJECTED);')
+    assert tuple(injected) == breaks.HOWS
+
+
+def test_a_line_in_pieces_is_joined_up_to_the_same_length() -> None:
+    assert f"const LINE_MOST = {logs.MAX_CHARACTERS:_};" in source("static", "js", "run", "fold-run.js")

@@ -6,7 +6,7 @@ import pytest
 from page_code_support import node
 
 from playground.workflows.events import Event, StepKey
-from playground.workflows.printed import joined
+from playground.workflows.logs import join_log
 
 LINES = """
 import { fold } from "RUN/fold.js";
@@ -84,7 +84,7 @@ def test_the_page_and_the_server_join_the_same_pieces() -> None:
         )
         for it in JOURNAL
     ]
-    assert sorted(line for text in joined(events) for line in text.text.split("\n")) == sorted(
+    assert sorted(line for text in join_log(events) for line in text.text.split("\n")) == sorted(
         line["text"] for line in lines
     )
 

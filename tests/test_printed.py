@@ -9,7 +9,7 @@ from semantics_support import isolated, playing, story
 from playground.testing import Run
 from playground.workflows import events as ev
 from playground.workflows.events import Event, StepKey
-from playground.workflows.printed import joined
+from playground.workflows.logs import join_log
 
 
 async def pieces(run: Run) -> list[tuple[str | None, str, bool]]:
@@ -261,7 +261,7 @@ def test_pieces_are_joined_within_their_execution_stream_and_step_only() -> None
         log(8, "", step="two"),
         Event(9, 9, ev.WORKFLOW_COMPLETED, 2, None, {"output": None}),
     ]
-    assert [(text.seq, text.text) for text in joined(journal)] == [
+    assert [(text.seq, text.text) for text in join_log(journal)] == [
         (1, "ae\nfg"),
         (2, "b"),
         (3, "c"),
@@ -271,12 +271,12 @@ def test_pieces_are_joined_within_their_execution_stream_and_step_only() -> None
 
 
 def test_a_joined_text_is_a_replay_only_where_all_of_it_is_one() -> None:
-    one, two = joined([log(1, "a", partial=True, replay=True), log(2, "b"), log(3, "c", replay=True)])
+    one, two = join_log([log(1, "a", partial=True, replay=True), log(2, "b"), log(3, "c", replay=True)])
     assert (one.text, one.replay, two.replay) == ("ab", False, True)
 
 
 def test_a_joined_text_has_an_end() -> None:
-    assert [text.text for text in joined([log(seq, "abc", partial=True) for seq in range(1, 5)], most=6)] == [
+    assert [text.text for text in join_log([log(seq, "abc", partial=True) for seq in range(1, 5)], most=6)] == [
         "abcabc",
         "abcabc",
     ]

@@ -66,7 +66,7 @@ def test_without_a_fork_server_it_is_not_ready(make_site: MakeSite, monkeypatch:
 @contextmanager
 def few_descriptors(spare: int) -> Iterator[None]:
     before, held = resource.getrlimit(resource.RLIMIT_NOFILE), [os.open("/dev/null", os.O_RDONLY) for _ in range(200)]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (process.in_use() + spare, before[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (process.open_descriptors() + spare, before[1]))
     try:
         yield
     finally:
@@ -86,7 +86,7 @@ def test_few_descriptors_left_are_a_reason(make_site: MakeSite) -> None:
 @story
 async def test_few_descriptors_left_are_told_in_the_log() -> None:
     log = Log()
-    watching = asyncio.create_task(process.watch(log, seconds=0))
+    watching = asyncio.create_task(process.watch_descriptors(log, seconds=0))
     for _ in range(5):
         await asyncio.sleep(0)
     assert log == []
@@ -111,9 +111,8 @@ def run(soft: int, hard: int, code: str, folder: Path) -> "subprocess.CompletedP
 
 
 def test_the_limit_is_raised_to_what_it_may_be(tmp_path: Path) -> None:
-    done = run(
-        64, 512, "from playground import descriptors; print(descriptors.raise_limit(), descriptors.limit())", tmp_path
-    )
+    code = "from playground import process; print(process.raise_descriptor_limit(), process.descriptor_limit())"
+    done = run(64, 512, code, tmp_path)
     assert done.stdout == "512 512\n", done.stderr
 
 

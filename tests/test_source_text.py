@@ -14,7 +14,7 @@ from playground.engine import CreateInstance
 from playground.testing import WorkflowTester
 from playground.web.pages.highlight import highlight
 from playground.workflows.compare import changed_lines
-from playground.workflows.names import lines, with_ends, without_mark
+from playground.workflows.names import source_lines, source_lines_with_ends, without_byte_order_mark
 
 MARK = "\ufeff"
 SEPARATORS = {
@@ -36,8 +36,8 @@ def site(make_shared_site: MakeSite) -> Site:
 
 
 def test_one_mark_is_taken_away_and_no_more() -> None:
-    assert without_mark(f"{MARK}{MARK}x = '{MARK}'") == f"{MARK}x = '{MARK}'"
-    assert without_mark("x") == "x"
+    assert without_byte_order_mark(f"{MARK}{MARK}x = '{MARK}'") == f"{MARK}x = '{MARK}'"
+    assert without_byte_order_mark("x") == "x"
 
 
 def test_a_source_with_a_mark_is_checked_and_run_as_the_one_without(site: Site) -> None:
@@ -110,8 +110,13 @@ async def test_a_workflow_with_a_mark_is_tested_as_the_one_without() -> None:
 
 
 def test_lines_end_where_the_parser_ends_them() -> None:
-    assert lines("a\nb\r\nc\rd\x0ce\u2028f\x85g\x0bh\x1ci") == ["a", "b", "c", "d\x0ce\u2028f\x85g\x0bh\x1ci"]
-    assert (lines(""), lines("a\n"), lines("a\n\n"), with_ends("a\r\nb")) == ([], ["a"], ["a", ""], ["a\n", "b\n"])
+    assert source_lines("a\nb\r\nc\rd\x0ce\u2028f\x85g\x0bh\x1ci") == ["a", "b", "c", "d\x0ce\u2028f\x85g\x0bh\x1ci"]
+    assert (source_lines(""), source_lines("a\n"), source_lines("a\n\n"), source_lines_with_ends("a\r\nb")) == (
+        [],
+        ["a"],
+        ["a", ""],
+        ["a\n", "b\n"],
+    )
 
 
 @pytest.mark.parametrize("separator", SEPARATORS)
@@ -177,4 +182,4 @@ def test_the_parser_agrees_on_what_ends_a_line() -> None:
             exec(compile(source, "here", "exec"), {})  # noqa: S102 - our own text
         except ZeroDivisionError as error:
             failed: Any = traceback.extract_tb(error.__traceback__)[-1].lineno
-            assert lines(source)[failed - 1] == "y = 1/0", repr(separator)
+            assert source_lines(source)[failed - 1] == "y = 1/0", repr(separator)

@@ -4,7 +4,7 @@ import pytest
 from http_support import HELLO, MakeSite, Site
 from test_http_pages import BROWSER, page, words
 
-from playground.cli import settings_from
+from playground.cli import parse_command_line
 from playground.settings import BadSetting, Settings
 from playground.web.http.security import OFF, Embedding
 
@@ -55,12 +55,12 @@ def test_without_isolation_it_is_never_on() -> None:
     ],
 )
 def test_the_option_alone_means_yes(arguments: list[str], environment: dict[str, str], value: str) -> None:
-    assert settings_from(arguments, environment).embeddable == value
+    assert parse_command_line(arguments, environment).embeddable == value
 
 
 def test_the_option_takes_no_other_word() -> None:
     with pytest.raises(BadSetting, match="--embeddable is 'maybe'; it takes auto or yes or no"):
-        settings_from(["--embeddable", "maybe"], {})
+        parse_command_line(["--embeddable", "maybe"], {})
 
 
 @pytest.fixture(scope="module")

@@ -120,13 +120,13 @@ def test_names_of_workflows_and_tenants_have_64_characters():
     [("a", True), ("é語 😀", True), ("x" * 256, True), ("x" * 257, False), ("", False), ("a\tb", False)],
 )
 def test_step_names(name, fits):
-    assert names.step_name_fits(name) is fits
+    assert names.is_step_name(name) is fits
 
 
 @pytest.mark.parametrize("name", ["\x00", "\x7f", "\x85", "\ud800", None, 1])
 def test_step_names_with_control_characters_or_of_other_types_do_not_fit(name):
-    assert not names.step_name_fits(name)
-    assert "\x00" not in names.step_name_refusal(name)
+    assert not names.is_step_name(name)
+    assert "\x00" not in names.step_name_error(name)
 
 
 def test_no_config_is_the_defaults():
@@ -150,7 +150,7 @@ def test_a_delay_function_shows_as_computed():
 
 @given(st.sampled_from(configs.BACKOFFS), st.integers(0, durations.LONGEST), st.integers(1, 10_001))
 def test_backoff_is_never_less_than_the_delay_and_never_over_365_days(backoff, delay, attempt):
-    waited = configs.backed_off(backoff, delay, attempt)
+    waited = configs.backoff_delay(backoff, delay, attempt)
     assert delay <= waited <= durations.LONGEST or waited == durations.LONGEST
 
 

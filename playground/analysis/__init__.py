@@ -1,7 +1,7 @@
 """The durable lint and the outline of a workflow, from its syntax tree. The source is never executed.
 
-Runs inside a sandboxed child like any tenant code, because hostile source can crash the parser itself; so standard
-library and the pure parts of playground.workflows only.
+It runs inside a sandboxed child like tenants' code, since hostile source can crash the parser itself. So it imports the
+standard library and playground.workflows only.
 """
 
 from typing import Any
@@ -19,7 +19,8 @@ from playground.analysis.rules import (
     step_names,
     unavailable,
 )
-from playground.analysis.workflow import ENTRY_CLASS, Workflow
+from playground.analysis.workflow import Workflow
+from playground.workflows.names import CLASS_NAME
 
 CHECKS = (
     entry.check,
@@ -39,11 +40,11 @@ CHECKS = (
     results.check,
     control_flow.check_broad_handlers,
 )
-MOST_DIAGNOSTICS = 200  # past this a list helps nobody
+MOST_DIAGNOSTICS = 200  # a longer list is not read
 
 
-def check(source: str, entry_class: str = ENTRY_CLASS) -> dict[str, Any]:
-    """Look at a source: `{"diagnostics": [...], "outline": [...]}`, as they stand in the API.
+def check(source: str, entry_class: str = CLASS_NAME) -> dict[str, Any]:
+    """Analyse a source: `{"diagnostics": [...], "outline": [...]}`, as in the API.
 
     Never raises, for any text.
 
@@ -56,14 +57,14 @@ def check(source: str, entry_class: str = ENTRY_CLASS) -> dict[str, Any]:
         diagnostics, nodes = inspect(source, entry_class)
     except (RecursionError, MemoryError):
         diagnostics, nodes = [report("too-deep", Span(1, 1, 1, 2))], []
-    except Exception:  # noqa: BLE001 - the lint is a help; a fault in it must keep nobody from running
+    except Exception:  # noqa: BLE001 - a fault of the lint must not prevent a run
         diagnostics, nodes = [report("not-analysed", Span(1, 1, 1, 2))], []
     return {"diagnostics": [found.as_json() for found in diagnostics], "outline": nodes}
 
 
-def inspect(text: str, entry_class: str = ENTRY_CLASS) -> tuple[list[Diagnostic], list[dict[str, Any]]]:
-    """Like `check`, without the net: what goes wrong is raised."""
-    source, diagnostics = syntax.read(text)
+def inspect(text: str, entry_class: str = CLASS_NAME) -> tuple[list[Diagnostic], list[dict[str, Any]]]:
+    """Like `check`, but errors of the lint are raised."""
+    source, diagnostics = syntax.parse_source(text)
     if source is None:
         return diagnostics, []
     workflow = Workflow(source, entry_class)

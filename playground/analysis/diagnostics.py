@@ -1,7 +1,7 @@
-"""The one table of what the durable lint can say, and the shape it says it in.
+"""The table of the rules of the durable lint, and the types of its findings.
 
-An error keeps the workflow from starting; a warning is a fault that will show when it runs or replays; an info or hint
-is neither. A message says what replay or the run would do, then the cure.
+An error prevents the workflow from starting; a warning is a fault that appears in a run or a replay; an info or hint is
+neither. A message says what the run or the replay would do, then how to correct it.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ HINT = "hint"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
-    """A stretch of source: lines and columns from 1, columns in characters, the end just past the last one."""
+    """A range of source: lines and columns from 1, columns in characters, the end just after the last one."""
 
     line: int
     column: int
@@ -28,7 +28,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """A mechanical cure: replace what stands in `span` by `text`."""
+    """A mechanical correction: replace the text of `span` by `text`."""
 
     title: str
     span: Span
@@ -63,16 +63,16 @@ class Diagnostic:
         return shown
 
 
-def report(code: str, span: Span, fix: Fix | None = None, **words: Any) -> Diagnostic:
-    """A finding of a rule of the table, its message filled with `words`."""
+def report(code: str, span: Span, fix: Fix | None = None, **values: Any) -> Diagnostic:
+    """A finding of a rule of the table, its message filled with `values`."""
     rule = RULES[code]
-    return Diagnostic(code, rule.severity, rule.message.format(**words), span, fix)
+    return Diagnostic(code, rule.severity, rule.message.format(**values), span, fix)
 
 
 RULES = {
     # syntax.py
-    "syntax": Rule(ERROR, "{words}"),
-    "syntax-warning": Rule(WARNING, "{words}"),
+    "syntax": Rule(ERROR, "{sentence}"),
+    "syntax-warning": Rule(WARNING, "{sentence}"),
     "too-deep": Rule(HINT, "This is nested too deeply to be looked at here; it may still run."),
     "not-analysed": Rule(
         HINT, "The durable lint failed on this source, which is a fault of the playground's; the source may still run."
@@ -243,12 +243,12 @@ RULES = {
     # analysis/rules/control_flow.py
     "catches-all": Rule(
         WARNING,
-        "`{clause}` around steps also catches cancellation, which is how code is told to stop, and would go on as if a "
+        "`{clause}` around steps also catches cancellation, which is how code is stopped, and would go on as if a "
         "step had failed. Catch `Exception`.",
     ),
     # analysis/rules/step_calls.py
-    "config": Rule(WARNING, "{words} The step is refused and its function never runs."),
-    "bad-duration": Rule(WARNING, "{words}"),
+    "config": Rule(WARNING, "{sentence} The step is refused and its function never runs."),
+    "bad-duration": Rule(WARNING, "{sentence}"),
     "bare-number": Rule(
         HINT,
         "A bare number is milliseconds here: {number} is {meaning}. Cloudflare's Python page says seconds, its runtime "

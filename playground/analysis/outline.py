@@ -1,12 +1,9 @@
-"""The outline: which steps, sleeps and waits a run will go through, as far as the source tells, in the order they are
-reached.
+"""The outline: the steps, sleeps and waits that a run will reach, in that order, as far as the source shows them.
 
-A decorated step stands where it is first called (or asked for by another step's parameter), with the line of its
-decorator, which is the line the journal gives it. Helper functions are looked through. What a name can't tell is left
-as a pattern: `step.do(f"item {i}")` is `item {i}`, and its node has `pattern: true`.
-
-What the outline calls things: conditions as they are written, and step names as far as they can be told before a
-run.
+A decorated step is at its first call (or where another step's parameter requests it), with the line of its decorator,
+which is its line in the journal. Calls of helper functions are followed. Conditions are labelled by their source. A
+name that is computed at run time becomes a pattern: `step.do(f"item {i}")` is `item {i}`, and its node has
+`pattern: true`.
 """
 
 import ast
@@ -16,39 +13,38 @@ from contextlib import contextmanager
 from typing import Any
 
 from playground.analysis.syntax import COMPREHENSIONS, FUNCTIONS, Function, Placed, below, children
-from playground.analysis.workflow import DO, SLEEP, WAIT, StepCall, Workflow
+from playground.analysis.workflow import StepCall, Workflow
+from playground.workflows.events import DO, SLEEP, WAIT
 
-TEXT = 60  # characters of a condition or of a computed part of a name
-PARTS = 50  # pieces looked at of a name: variables made of variables, twice each, would never end
+MAX_TEXT = 60  # characters of a condition or of a computed part of a name
+PARTS = 50  # pieces of a name that are read: variables made of variables, twice each, would be endless
 
 
-Part = tuple[str, bool]  # a piece of a name, and whether it is known or a placeholder for what only the run can tell
+Part = tuple[str, bool]  # a piece of a name, and whether it is known; else it is a placeholder
 
 
 class Labels:
-    """The words of an outline while it is drawn; within a helper it knows the texts that a call gave to its
-    parameters.
-    """
+    """The labels of an outline. Inside a helper it knows the texts that a call passes as arguments."""
 
     def __init__(self, workflow: Workflow) -> None:
         self._workflow = workflow
-        self._given: dict[ast.AST, list[Part]] = {}
+        self._arguments: dict[ast.AST, list[Part]] = {}
 
     @contextmanager
     def inside(self, call: ast.Call, helper: Function) -> Iterator[None]:
-        """Look through a call at its helper: parameters that it fills with texts are known there."""
+        """Enter the helper of a call, where parameters with texts as arguments are known."""
         parameters = [*helper.args.posonlyargs, *helper.args.args][isinstance(call.func, ast.Attribute) :]
         filled: dict[ast.AST, ast.expr] = dict(zip(parameters, call.args, strict=False))
         filled |= {
             parameter: given.value for given in call.keywords for parameter in parameters if parameter.arg == given.arg
         }
         parts = {parameter: self._first_parts(value) for parameter, value in filled.items()}
-        told = {parameter: pieces for parameter, pieces in parts.items() if any(known for _, known in pieces)}
-        outer, self._given = self._given, {**self._given, **told}
+        known_parts = {parameter: pieces for parameter, pieces in parts.items() if any(known for _, known in pieces)}
+        outer, self._arguments = self._arguments, {**self._arguments, **known_parts}
         try:
             yield
         finally:
-            self._given = outer
+            self._arguments = outer
 
     def name(self, name: ast.expr, default: str) -> dict[str, Any]:
         """The name of a step, with `pattern: true` when parts of it are placeholders;
@@ -62,16 +58,14 @@ class Labels:
 
     def text(self, node: Placed) -> str:
         """The source of a node, cut to what can be shown."""
-        words = self._workflow.source.words(node)
-        return words if len(words) <= TEXT else words[: TEXT - 1] + "…"
+        text = self._workflow.source.one_line(node)
+        return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
     def _first_parts(self, name: ast.expr) -> list[Part]:
         return list(itertools.islice(self._parts(name), PARTS))
 
     def _parts(self, name: ast.expr, followed: tuple[str, ...] = ()) -> Iterator[Part]:
-        """The pieces of a name; `followed` are the variables looked behind so far, against two that are made of each
-        other.
-        """
+        """The pieces of a name. `followed` are the variables resolved so far, since two may be made of each other."""
         if isinstance(name, ast.Name):
             yield from self._of_variable(name, followed)
         elif isinstance(name, ast.Constant) and isinstance(name.value, (str, int, float)):
@@ -94,16 +88,16 @@ class Labels:
     def _of_variable(self, name: ast.Name, followed: tuple[str, ...]) -> Iterator[Part]:
         bound = self._workflow.tree.bound(name)
         value = self._workflow.tree.value(name) if name.id not in followed else None
-        if len(bound) == 1 and bound[0] in self._given:
-            yield from self._given[bound[0]]
+        if len(bound) == 1 and bound[0] in self._arguments:
+            yield from self._arguments[bound[0]]
         elif isinstance(value, (ast.Constant, ast.JoinedStr)):
             yield from self._parts(value, (*followed, name.id))
         else:
             yield "{" + name.id + "}", False
 
 
-NODES = 500  # a longer outline helps nobody
-LOOKED_THROUGH = 500  # calls of helpers: two that each call the next one twice would otherwise take for ever
+NODES = 500  # nodes at most; a longer outline is not read
+MAX_HELPER_CALLS = 500  # calls that are followed: a chain of helpers that each call the next one twice is exponential
 
 _GATHERS = {"asyncio.gather": "gather", "asyncio.wait": "wait", "asyncio.as_completed": "as_completed"}
 _TASK_GROUP = "asyncio.TaskGroup"
@@ -127,16 +121,16 @@ class _Outliner:
         self.tree = workflow.tree
         self.labels = Labels(workflow)
         self.count = 0
-        self.looked_through = 0
-        self.shown: set[Function] = set()  # decorated steps: one node is for all calls of one
+        self.helper_calls = 0
+        self.shown: set[Function] = set()  # decorated steps, each of which has one node for all its calls
         self.named = {name: step for step in workflow.decorated for name in workflow.names_of(step)[1:]}
-        self.inside: list[Function] = []  # helpers being looked through, against recursion
-        self.filled: set[str] = set()  # lists that the loop being looked at puts awaitables into
-        self.held: dict[str, list[Node]] = {}  # nodes of awaitables kept in a name until something awaits them
+        self.inside: list[Function] = []  # helpers being followed, against recursion
+        self.filled: set[str] = set()  # lists that the current loop appends awaitables to
+        self.held: dict[str, list[Node]] = {}  # nodes of awaitables that a name holds until they are awaited
 
     def function(self, function: Function, into: list[Node]) -> None:
         self.inside.append(function)
-        # Each call makes them anew.
+        # Each call creates them again.
         self.shown -= {step for step in self.workflow.decorated if self.tree.scope[step] is function}
         outer, self.held = self.held, {}
         self.statements(function.body, into)
@@ -146,7 +140,7 @@ class _Outliner:
         self.inside.pop()
 
     def unreached(self, function: Function, into: list[Node]) -> None:
-        """Decorated steps that were not seen to be called come last."""
+        """Add the decorated steps without a known call, at the end."""
         for step in sorted(self.workflow.decorated, key=lambda step: step.lineno):
             if step not in self.shown and function in self.tree.above(step):
                 self.decorated(step, into)
@@ -204,7 +198,7 @@ class _Outliner:
                 self.visit(child, into)
 
     def assigned(self, name: str, value: ast.expr, into: list[Node]) -> None:
-        """An awaitable kept in a name stands where the name is used: `tasks = [...]`, later `gather(*tasks)`."""
+        """An awaitable assigned to a name belongs where the name is used: `tasks = [...]`, later `gather(*tasks)`."""
         kept: list[Node] = []
         self.visit(value, kept)
         if kept and not self.starts(value):
@@ -293,14 +287,14 @@ class _Outliner:
         called = self.workflow.called(node.func)
         if called is None or called in self.inside or called in self.workflow.decorated or called.decorator_list:
             return
-        self.looked_through += 1
-        if self.looked_through > LOOKED_THROUGH:
+        self.helper_calls += 1
+        if self.helper_calls > MAX_HELPER_CALLS:
             return
         with self.labels.inside(node, called):
             self.function(called, into)
 
     def loop(self, name: str, node: ast.For | ast.AsyncFor | ast.While, parts: list[Any], into: list[Node]) -> None:
-        """A loop that only fills a list with awaitables, as `tasks.append(step())` does, stands where that list is
+        """A loop that only fills a list with awaitables, as `tasks.append(step())` does, belongs where the list is
         used.
         """
         outer, self.filled = self.filled, set()
@@ -340,7 +334,7 @@ class _Outliner:
             self.decorated(function, into)
 
     def decorated(self, function: Function, into: list[Node]) -> None:
-        """A decorated step, after those it takes the results of."""
+        """Add a decorated step, after the steps whose results it takes."""
         if function in self.shown:
             return
         self.shown.add(function)
@@ -416,7 +410,7 @@ class _Outliner:
         return isinstance(node, ast.Call) and self.tree.dotted(node.func) == _TASK_GROUP
 
     def starts(self, value: ast.expr) -> bool:
-        """Whether an expression runs what it names there and then: it awaits, or gives it to a task group."""
+        """Whether an expression starts its awaitables itself: it awaits them, or passes them to a task group."""
         return any(
             isinstance(node, ast.Await)
             or (
@@ -429,7 +423,7 @@ class _Outliner:
 
 
 def _named_by_loop(made: Node | None) -> None:
-    """A single loop that feeds a parallel group gives it its name instead of a level of its own."""
+    """Replace a parallel group whose only child is a loop by that loop's name and children."""
     if made is not None and len(made["children"]) == 1 and made["children"][0]["kind"] == "loop":
         made["name"], made["children"] = made["children"][0]["name"], made["children"][0]["children"]
 

@@ -1,10 +1,7 @@
-"""Reading source into a tree, and places in that tree as people count them: lines and columns from 1, in characters.
+"""Parses a source into a syntax tree, converts its positions, and indexes it: parents, scopes and name bindings.
 
-CPython gives columns of tree nodes and of late errors in UTF-8 bytes, those of parser errors in characters.
-
-One walk over a tree: parents, scopes, and what each name is bound to.
-
-Names are resolved as Python does, or not at all.
+Positions are lines and columns from 1, in characters. CPython counts columns of tree nodes and of errors after parsing
+in UTF-8 bytes, those of parser errors in characters. Names are resolved as Python does, or not at all.
 """
 
 import ast
@@ -17,15 +14,15 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from playground.analysis.diagnostics import Diagnostic, Fix, Span, report
+from playground.workflows.names import LINE_END
 
 FILENAME = "<workflow>"
 
-_LINE_END = re.compile(r"\r\n|\r|\n")
 _UNREADABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class Placed(Protocol):
-    """A node that says where it stands: nearly all do."""
+    """A node with a position, as nearly all have."""
 
     @property
     def lineno(self) -> int: ...
@@ -49,7 +46,7 @@ class Source:
     lines: list[str] = field(repr=False)
 
     def span(self, node: Placed) -> Span:
-        """Where a node stands; its end is the place after its last character."""
+        """The position of a node; its end is the place after its last character."""
         start, end = self.place(node.lineno, node.col_offset), self.end(node)
         return Span(*start, *(end if end > start else (start[0], start[1] + 1)))
 
@@ -62,19 +59,19 @@ class Source:
         assert node.end_lineno is not None and node.end_col_offset is not None, "the parser says where a node ends"
         return self.place(node.end_lineno, node.end_col_offset)
 
-    def exact(self, node: Placed) -> str:
-        """The text of a node as it stands, for a fix that keeps it."""
+    def text_of(self, node: Placed) -> str:
+        """The exact text of a node, for a fix that keeps it."""
         span = self.span(node)
         lines = self.lines[span.line - 1 : span.end_line]
         lines[-1] = lines[-1][: span.end_column - 1]
         lines[0] = lines[0][span.column - 1 :]
         return "\n".join(lines)
 
-    def words(self, node: Placed) -> str:
+    def one_line(self, node: Placed) -> str:
         """The text of a node on one line."""
-        return " ".join(self.exact(node).split())
+        return " ".join(self.text_of(node).split())
 
-    def find(self, word: str, node: Placed) -> Span:
+    def find_word(self, word: str, node: Placed) -> Span:
         """The first `word` on the first line of a node, as for the name after `class` or `def`."""
         line, column = self.place(node.lineno, node.col_offset)
         text = self.lines[line - 1]
@@ -84,9 +81,9 @@ class Source:
         return Span(line, column + found.start(), line, column + found.end())
 
 
-def read(text: str) -> tuple[Source | None, list[Diagnostic]]:
-    """Parse a source; without a tree the diagnostics say why."""
-    lines = _LINE_END.split(text)
+def parse_source(text: str) -> tuple[Source | None, list[Diagnostic]]:
+    """Parse a source; without a result the diagnostics say why."""
+    lines = LINE_END.split(text)
     unreadable = _UNREADABLE.search(text)
     if unreadable:
         return None, [_at_character(text, unreadable.start())]
@@ -101,16 +98,16 @@ def read(text: str) -> tuple[Source | None, list[Diagnostic]]:
         except (RecursionError, MemoryError):
             return None, [_too_deep(text)]
         except (ValueError, OverflowError, SystemError) as error:
-            return None, [report("syntax", Span(1, 1, 1, 2), words=_sentence(str(error)))]
-    return Source(text, tree, lines), _said_by_python(caught, lines)
+            return None, [report("syntax", Span(1, 1, 1, 2), sentence=_as_sentence(str(error)))]
+    return Source(text, tree, lines), _syntax_warnings(caught, lines)
 
 
 def _at_character(text: str, index: int) -> Diagnostic:
-    before = _LINE_END.split(text[:index])
+    before = LINE_END.split(text[:index])
     line, column = len(before), len(before[-1]) + 1
     what = "null character" if text[index] == "\x00" else "lone surrogate"
     return report(
-        "syntax", Span(line, column, line, column + 1), words=f"There is a {what} here, which Python can't read."
+        "syntax", Span(line, column, line, column + 1), sentence=f"There is a {what} here, which Python can't read."
     )
 
 
@@ -121,48 +118,52 @@ def _syntax_error(error: SyntaxError, lines: list[str], in_bytes: bool) -> Diagn
         column = _characters(lines, line, column - 1) + 1
         end_column = _characters(lines, end_line, end_column - 1) + 1
     line = min(max(line, 1), len(lines))
-    # What is missing at the end of a line shows at its last character.
+    # Something missing at the end of a line is marked at its last character.
     column = min(max(column, 1), max(len(lines[line - 1]), 1))
     end_line = min(end_line, len(lines))
     end_column = min(end_column, len(lines[end_line - 1]) + 1)
     if (end_line, end_column) <= (line, column):
         end_line, end_column = line, column + 1
     span = Span(line, column, end_line, end_column)
-    return report("syntax", span, _mend(error, lines, span) if not in_bytes else None, words=_sentence(error.msg))
+    return report(
+        "syntax", span, _syntax_fix(error, lines, span) if not in_bytes else None, sentence=_as_sentence(error.msg)
+    )
 
 
-def _mend(error: SyntaxError, lines: list[str], span: Span) -> Fix | None:
-    """The cure of what Python names so well that it is mechanical."""
+def _syntax_fix(error: SyntaxError, lines: list[str], span: Span) -> Fix | None:
+    """The fix of an error whose message determines the correction."""
     text = lines[span.line - 1]
-    said = error.msg or ""
-    if said == "expected ':'" and (error.offset or 0) > len(text.rstrip()):
+    message = error.msg or ""
+    if message == "expected ':'" and (error.offset or 0) > len(text.rstrip()):
         end = len(text.rstrip()) + 1
         return Fix("Add the colon", Span(span.line, end, span.line, end), ":")
-    if said.startswith("Missing parentheses in call to 'print'") and span.line == span.end_line:
-        words = text[span.column - 1 : span.end_column - 1]
-        if words.startswith("print "):
-            return Fix("Add them", span, f"print({words[len('print ') :].strip()})")
+    if message.startswith("Missing parentheses in call to 'print'") and span.line == span.end_line:
+        printed = text[span.column - 1 : span.end_column - 1]
+        if printed.startswith("print "):
+            return Fix("Add them", span, f"print({printed[len('print ') :].strip()})")
     return None
 
 
 def _too_deep(text: str) -> Diagnostic:
-    """The tree is deeper than Python can hold; the compiler, which builds no Python objects, may still manage."""
+    """The finding for a tree too deep for Python objects; the compiler, which builds none, may accept the source."""
     try:
         compile(text, FILENAME, "exec", dont_inherit=True)
-    except Exception:  # noqa: BLE001 - whatever it is, the worker would fail in the same way
-        return report("syntax", Span(1, 1, 1, 2), words="This is nested too deeply for Python to read.")
+    except Exception:  # noqa: BLE001 - whatever it raises, the worker would fail in the same way
+        return report("syntax", Span(1, 1, 1, 2), sentence="This is nested too deeply for Python to read.")
     return report("too-deep", Span(1, 1, 1, 2))
 
 
-def _said_by_python(caught: list[warnings.WarningMessage], lines: list[str]) -> list[Diagnostic]:
-    said = {}
+def _syntax_warnings(caught: list[warnings.WarningMessage], lines: list[str]) -> list[Diagnostic]:
+    message = {}
     for warning in caught:
         if issubclass(warning.category, SyntaxWarning) and 1 <= warning.lineno <= len(lines):
             text = lines[warning.lineno - 1]
             column = len(text) - len(text.lstrip()) + 1
             span = Span(warning.lineno, column, warning.lineno, max(len(text), column) + 1)
-            said[span, str(warning.message)] = report("syntax-warning", span, words=_sentence(str(warning.message)))
-    return list(said.values())
+            message[span, str(warning.message)] = report(
+                "syntax-warning", span, sentence=_as_sentence(str(warning.message))
+            )
+    return list(message.values())
 
 
 def _characters(lines: list[str], line: int, byte_offset: int) -> int:
@@ -174,9 +175,9 @@ def _characters(lines: list[str], line: int, byte_offset: int) -> int:
     return len(text.encode()[: max(byte_offset, 0)].decode(errors="ignore"))
 
 
-def _sentence(words: str | None) -> str:
-    words = (words or "invalid syntax").strip()
-    return words[:1].upper() + words[1:] + ("" if words.endswith((".", "?", "!")) else ".")
+def _as_sentence(sentence: str | None) -> str:
+    sentence = (sentence or "invalid syntax").strip()
+    return sentence[:1].upper() + sentence[1:] + ("" if sentence.endswith((".", "?", "!")) else ".")
 
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -225,17 +226,17 @@ def below(node: ast.AST) -> Iterator[ast.AST]:
 
 
 class Tree:
-    """A module's tree, indexed. `bindings[scope][name]` lists the nodes that bind the name there."""
+    """The index of a module's tree. `bindings[scope][name]` lists the nodes that bind the name there."""
 
     def __init__(self, module: ast.Module) -> None:
         self.module = module
         self.parents: dict[ast.AST, ast.AST] = {}
-        self.outer: dict[ast.AST, ast.AST] = {}  # of the module there is none
+        self.outer: dict[ast.AST, ast.AST] = {}  # the module has none
         self.scope: dict[ast.AST, ast.AST] = {}
         self.bindings: dict[ast.AST, dict[str, list[ast.AST]]] = {module: {}}
         self.origins: dict[ast.alias, str | None] = {}  # full names of what imports bind
         self.loads: dict[str, list[ast.Name]] = defaultdict(list)
-        self.of: dict[type, list[Any]] = defaultdict(list)
+        self.nodes_by_type: dict[type, list[Any]] = defaultdict(list)
         self.escaped: set[str] = set()  # names declared global or nonlocal: too many writers to follow
         self.declared: dict[ast.AST, dict[str, bool]] = {}  # by scope; whether global
         self.star_import = False
@@ -252,9 +253,7 @@ class Tree:
         return None, []
 
     def home(self, name: str, scope: ast.AST | None) -> ast.AST | None:
-        """The scope that holds the variable a name means as seen from `scope`, declarations of `global` and `nonlocal`
-        heeded.
-        """
+        """The scope that has the variable of a name as seen from `scope`, with regard to `global` and `nonlocal`."""
         start = scope
         while scope is not None:
             is_global = self.declared.get(scope, {}).get(name)
@@ -302,12 +301,12 @@ class Tree:
         return parent.value if isinstance(parent, ast.AnnAssign) and parent.target is bound[0] else None
 
     def uses(self, binding: ast.Name) -> list[ast.Name]:
-        """Where what a name is assigned to is read."""
+        """Where an assigned name is read."""
         home = self.resolve(binding.id, self.scope[binding])[0]
         return [load for load in self.loads[binding.id] if self.resolve(binding.id, self.scope[load])[0] is home]
 
     def above(self, node: ast.AST) -> Iterator[ast.AST]:
-        """The nodes a node stands in, nearest first."""
+        """The ancestors of a node, nearest first."""
         while (found := self.parents.get(node)) is not None:
             yield found
             node = found
@@ -320,11 +319,11 @@ class Tree:
         return scope
 
     def within(self, kinds: tuple[type[Kind], ...], owners: Collection[ast.AST]) -> Iterator[Kind]:
-        """The nodes of some kinds that run when one of some functions, classes or the module runs, not those of
-        functions inside.
+        """The nodes of these kinds that run when one of `owners` (functions, classes, the module) runs; those of nested
+        functions are left out.
         """
         for kind in kinds:
-            for node in self.of[kind]:
+            for node in self.nodes_by_type[kind]:
                 if self.enclosing(node) in owners:
                     yield node
 
@@ -334,7 +333,7 @@ class Tree:
         while waiting:
             node, scope = waiting.pop()
             kind = node.__class__
-            self.of[kind].append(node)
+            self.nodes_by_type[kind].append(node)
             self.scope[node] = scope
             if isinstance(node, ast.Name):
                 self._name(node, scope)
@@ -348,7 +347,7 @@ class Tree:
                 self.outer[node] = scope
                 self.bindings[node] = {}
                 outside = set(_outer_parts(node)) if isinstance(node, (*FUNCTIONS, ast.ClassDef)) else ()
-            elif isinstance(node, ast.arguments):  # its scope is the function's, but a default is read outside of that
+            elif isinstance(node, ast.arguments):  # the scope is the function's, but defaults are evaluated outside
                 scope, inner, outside = self.outer[scope], scope, set(_defaults(node))
             below = list(children(node))
             for child in reversed(below):
@@ -394,7 +393,7 @@ class Tree:
 
 
 def _outer_parts(node: Function | ast.ClassDef) -> Iterator[ast.AST]:
-    """The parts of a definition that run where it stands: decorators, defaults, annotations, bases."""
+    """The parts of a definition that run with the definition itself: decorators, defaults, bases."""
     if isinstance(node, ast.ClassDef):
         yield from (*node.decorator_list, *node.bases, *node.keywords)
         return

@@ -1,4 +1,4 @@
-"""What a source means as a workflow: its entry class, its steps, and which code a replay runs again."""
+"""A source as a workflow: its entry class, its steps, and the code that a replay runs again."""
 
 import ast
 from collections import defaultdict
@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from playground.analysis.syntax import FUNCTIONS, Function, Placed, Source, Tree
+from playground.workflows.events import DO
 from playground.workflows.names import CLASS_NAME
+from playground.workflows.unavailable import STEP_METHODS
 
-ENTRY_CLASS = CLASS_NAME
 BASE = "workers.WorkflowEntrypoint"
 BASES = frozenset({BASE, "workers.workflows.WorkflowEntrypoint"})
-DO, SLEEP, WAIT = "do", "sleep", "wait"
-METHODS = {"do": DO, "sleep": SLEEP, "sleep_until": SLEEP, "wait_for_event": WAIT}
 CALLBACK_PLACE = 1  # of step.do's arguments
 _STEP_PLACE = 2  # of run's parameters, after self and the event
 
@@ -24,7 +23,7 @@ Callback = Function | ast.Lambda
 class StepCall:
     """A call of `step.do`, `step.sleep`, `step.sleep_until` or `step.wait_for_event`.
 
-    `decorated` is the function over which a `step.do` stands; `callback` what the direct form is given.
+    `decorated` is the function that a `step.do` decorates; `callback` the argument of the direct form.
     """
 
     node: ast.Call
@@ -33,11 +32,11 @@ class StepCall:
 
     @property
     def kind(self) -> str:
-        return METHODS[self.method]
+        return STEP_METHODS[self.method]
 
     @property
     def name(self) -> ast.expr | None:
-        """The expression that gives the step's name; None when it is the function's own."""
+        """The expression of the step's name; None when it is the function's own."""
         return self.argument(0, "name")
 
     @property
@@ -45,7 +44,7 @@ class StepCall:
         return self.argument(CALLBACK_PLACE, "callback") if self.kind == DO and self.decorated is None else None
 
     def argument(self, place: int, keyword: str) -> ast.expr | None:
-        """The expression of an argument given by place or by keyword; None when it is absent or can't be told."""
+        """The expression of a positional or keyword argument; None when it is absent or unknown."""
         before = self.node.args[: place + 1]
         if any(isinstance(argument, ast.Starred) for argument in before):
             return None
@@ -57,15 +56,15 @@ class StepCall:
 
     @property
     def open_ended(self) -> bool:
-        """Whether arguments are unpacked into the call, so that not all can be seen."""
+        """Whether arguments are unpacked into the call, so that not all are known."""
         starred = any(isinstance(argument, ast.Starred) for argument in self.node.args)
         return starred or any(given.arg is None for given in self.node.keywords)
 
 
 class Workflow:
-    """One source, read once for all rules."""
+    """One source, indexed once for all rules."""
 
-    def __init__(self, source: Source, entry_class: str = ENTRY_CLASS) -> None:
+    def __init__(self, source: Source, entry_class: str = CLASS_NAME) -> None:
         self.source = source
         self.entry_class = entry_class
         self.tree = Tree(source.tree)
@@ -75,11 +74,11 @@ class Workflow:
     @cached_property
     def classes(self) -> list[ast.ClassDef]:
         """The classes of the module itself, not those inside others."""
-        return [node for node in self.tree.of[ast.ClassDef] if isinstance(self.tree.scope[node], ast.Module)]
+        return [node for node in self.tree.nodes_by_type[ast.ClassDef] if isinstance(self.tree.scope[node], ast.Module)]
 
     @cached_property
     def entry(self) -> ast.ClassDef | None:
-        """The entry class; while it has another name, the one class that could be it."""
+        """The entry class; without one of that name, the only workflow class."""
         named = [node for node in self.classes if node.name == self.entry_class]
         return named[-1] if named else self.candidate
 
@@ -90,11 +89,11 @@ class Workflow:
         return found[0] if len(found) == 1 else None
 
     def extends(self, node: ast.ClassDef) -> bool:
-        """Whether a class says itself that it extends `WorkflowEntrypoint`."""
+        """Whether a class directly extends `WorkflowEntrypoint`."""
         return any(self._is_base(base) for base in node.bases)
 
     def lineage(self, node: ast.ClassDef) -> tuple[list[ast.ClassDef], bool]:
-        """A class and those of the module that it extends, and whether it extends something that can't be seen."""
+        """A class and those of the module that it extends, and whether it extends something unknown."""
         line, unknown, waiting = [], False, [node]
         while waiting:
             current = waiting.pop(0)
@@ -143,7 +142,7 @@ class Workflow:
 
     @cached_property
     def step_names(self) -> frozenset[str]:
-        """What the step object is called: the last parameter of each `run`."""
+        """The names of the step object: the last parameter of each `run`."""
         parameters = [[*run.args.posonlyargs, *run.args.args] for run in self.roots]
         return frozenset(given[_STEP_PLACE].arg for given in parameters if len(given) > _STEP_PLACE)
 
@@ -160,7 +159,7 @@ class Workflow:
     def _step_attributes(self) -> frozenset[str]:
         return frozenset(
             target.attr
-            for assign in self.tree.of[ast.Assign]
+            for assign in self.tree.nodes_by_type[ast.Assign]
             if isinstance(assign.value, ast.Name) and assign.value.id in self.step_names
             for target in assign.targets
             if isinstance(target, ast.Attribute)
@@ -172,13 +171,13 @@ class Workflow:
         decorators = {
             decorator: function
             for kind in FUNCTIONS
-            for function in self.tree.of[kind]
+            for function in self.tree.nodes_by_type[kind]
             for decorator in function.decorator_list
         }
         calls = [
             StepCall(node, node.func.attr, decorators.get(node))
-            for node in self.tree.of[ast.Call]
-            if isinstance(node.func, ast.Attribute) and node.func.attr in METHODS and self.is_step(node.func.value)
+            for node in self.tree.nodes_by_type[ast.Call]
+            if isinstance(node.func, ast.Attribute) and node.func.attr in STEP_METHODS and self.is_step(node.func.value)
         ]
         return sorted(calls, key=lambda call: (call.node.lineno, call.node.col_offset))
 
@@ -193,7 +192,7 @@ class Workflow:
             call.decorated: call for call in self.step_calls if call.decorated is not None
         }
         for kind in FUNCTIONS:
-            for function in self.tree.of[kind]:
+            for function in self.tree.nodes_by_type[kind]:
                 for decorator in function.decorator_list:
                     if (
                         isinstance(decorator, ast.Attribute)
@@ -214,8 +213,8 @@ class Workflow:
         return self._steps_bound[id(bound)]
 
     def names_of(self, function: Function) -> list[str]:
-        """What a parameter of another step may call a decorated one: its function's name, and its own where that is
-        known.
+        """The names by which a parameter of another step can request a decorated step: its function's, and its own
+        where that is known.
         """
         call = self.decorated[function]
         name = call.name if call is not None else None
@@ -226,7 +225,7 @@ class Workflow:
         return [function.name]
 
     @cached_property
-    def wanted(self) -> frozenset[str]:
+    def step_parameters(self) -> frozenset[str]:
         """The names of all parameters of decorated steps."""
         return frozenset(
             argument.arg
@@ -247,7 +246,7 @@ class Workflow:
 
     @cached_property
     def callbacks(self) -> list[tuple[StepCall | None, Callback]]:
-        """Every function of the module that is what a step runs, with the step's call."""
+        """Every function of the module that a step runs, with the step's call."""
         found: list[tuple[StepCall | None, Callback]] = [(call, function) for function, call in self.decorated.items()]
         for call in self.step_calls:
             function = self._function_of(call.callback) if call.callback is not None else None
@@ -262,9 +261,7 @@ class Workflow:
         return callback if isinstance(callback, ast.Lambda) else self.called(callback)
 
     def called(self, node: ast.AST) -> Function | None:
-        """The function of the module that calling an expression would run, when that is plain:
-        `name` or `self.name`.
-        """
+        """The function of the module that a call of `name` or `self.name` runs; None for other expressions."""
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
             owner = next((above for above in self.tree.above(node) if isinstance(above, ast.ClassDef)), None)
             return self.method(owner, node.attr) if owner is not None else None
@@ -272,8 +269,8 @@ class Workflow:
 
     @cached_property
     def replayed(self) -> frozenset[ast.AST]:
-        """What every execution runs again: each `run`, functions called from there outside of steps, the module and its
-        classes.
+        """The code that every execution runs again: each `run`, functions that it calls outside of steps, the module
+        and its classes.
         """
         found: set[ast.AST] = {self.source.tree, *self.classes}
         waiting: list[ast.AST] = list(self.roots)
@@ -289,14 +286,14 @@ class Workflow:
     def helpers(self) -> dict[ast.AST, list[tuple[ast.Call, Function]]]:
         """The calls in each function of plain functions of the module, with what is called; steps are none of them."""
         found: dict[ast.AST, list[tuple[ast.Call, Function]]] = defaultdict(list)
-        for node in self.tree.of[ast.Call]:
+        for node in self.tree.nodes_by_type[ast.Call]:
             called = self.called(node.func)
             if called is not None and not called.decorator_list:
                 found[self.tree.enclosing(node)].append((node, called))
         return found
 
     @cached_property
-    def inside(self) -> dict[ast.AST, Callback | None]:
+    def in_steps(self) -> dict[ast.AST, Callback | None]:
         """The functions that run inside steps, each with the callback that leads there; None where several do."""
         callbacks: dict[ast.AST, Callback] = {function: function for _, function in self.callbacks}
         found: dict[ast.AST, Callback | None] = {}
@@ -314,11 +311,11 @@ class Workflow:
 
     @cached_property
     def reached(self) -> frozenset[ast.AST]:
-        """All that a run comes to, as far as can be seen: what is replayed or runs in steps, and functions written
+        """The code that a run reaches, as far as is known: what is replayed or runs in steps, and functions defined
         there.
         """
         found = set(self.replayed)
-        waiting: list[ast.AST] = [*self.roots, *self.inside]
+        waiting: list[ast.AST] = [*self.roots, *self.in_steps]
         while waiting:
             function = waiting.pop()
             found.add(function)
@@ -327,10 +324,10 @@ class Workflow:
 
     @cached_property
     def _defined(self) -> dict[ast.AST, list[ast.AST]]:
-        """The functions written in each function, those that a decorator may have made something else of left out."""
+        """The functions defined in each function, without decorated ones, which may be anything."""
         found = defaultdict(list)
         for kind in (*FUNCTIONS, ast.Lambda):
-            for function in self.tree.of[kind]:
+            for function in self.tree.nodes_by_type[kind]:
                 owner = self.tree.enclosing(function)
                 while isinstance(owner, ast.ClassDef):
                     owner = self.tree.enclosing(owner)
@@ -339,7 +336,7 @@ class Workflow:
         return found
 
     @cached_property
-    def leading(self) -> frozenset[ast.AST]:
+    def step_makers(self) -> frozenset[ast.AST]:
         """The functions whose own code, or that of a function they call, makes a step."""
         callers: dict[ast.AST, list[ast.AST]] = defaultdict(list)
         for caller, calls in self.helpers.items():
@@ -356,17 +353,17 @@ class Workflow:
         return frozenset(found)
 
     def makes_steps(self, node: ast.AST) -> bool:
-        """Whether a piece of code makes a step, by itself or by a function that it calls or hands on."""
+        """Whether code makes a step, itself or by a function that it calls or passes on."""
         return node in self._making
 
     @cached_property
     def _making(self) -> set[ast.AST]:
-        """What makes a step, and all that it stands in."""
+        """The nodes that make a step, and all their ancestors."""
         makers: list[ast.AST] = [call.node for call in self.step_calls]
         makers += [load for loads in self.uses_of_steps.values() for load in loads]
         for kind in (ast.Name, ast.Attribute):
-            loads = (node for node in self.tree.of[kind] if isinstance(node.ctx, ast.Load))
-            makers += [node for node in loads if self.called(node) in self.leading]
+            loads = (node for node in self.tree.nodes_by_type[kind] if isinstance(node.ctx, ast.Load))
+            makers += [node for node in loads if self.called(node) in self.step_makers]
         found: set[ast.AST] = set()
         for node in makers:
             for above in (node, *self.tree.above(node)):
@@ -376,14 +373,14 @@ class Workflow:
         return found
 
     def replayed_calls(self) -> Iterator[ast.Call]:
-        """Every call that is made again in every execution. What stands under `if __name__ == "__main__"` never is."""
+        """Every call that each execution makes again. Code under `if __name__ == "__main__"` never runs."""
         for node in self.tree.within((ast.Call,), self.replayed):
             at_module_level = self.tree.enclosing(node) is self.source.tree
             if not at_module_level or not any(is_main_guard(above) for above in self.tree.above(node)):
                 yield node
 
-    def words_of(self, node: Placed) -> str:
-        return self.source.words(node)
+    def one_line(self, node: Placed) -> str:
+        return self.source.one_line(node)
 
 
 def is_main_guard(statement: ast.AST) -> bool:

@@ -13,7 +13,7 @@ from playground.engine.code.compatibility import Compatibility, dry_run
 from playground.engine.code.metadata import check_metadata, tenancy
 from playground.engine.code.sources import DEFAULT_BINDINGS, Code, CodeSource, Sources
 from playground.engine.execution import faults
-from playground.engine.execution.context import KILL_MOMENTS, NEVER, NOW, Log, Services
+from playground.engine.execution.context import Log, Services
 from playground.engine.execution.execution import Execution
 from playground.engine.execution.faults import NewBreak
 from playground.engine.execution.gate import may_run_ahead
@@ -42,10 +42,10 @@ from playground.workflows.errors import (
     InstanceNotFound,
     InvalidBatch,
     WorkflowError,
-    of_entry,
+    batch_entry_error,
 )
 from playground.workflows.events import NewEvent, StepKey
-from playground.workflows.names import CLASS_NAME, without_mark
+from playground.workflows.names import CLASS_NAME, without_byte_order_mark
 
 BATCH_MOST = 100  # instances of one create_batch
 TRIALS = 2  # codes tried on a history at once
@@ -83,7 +83,7 @@ class CreateInstance:
 
     def __post_init__(self) -> None:
         if self.source is not None:
-            object.__setattr__(self, "source", without_mark(self.source))
+            object.__setattr__(self, "source", without_byte_order_mark(self.source))
 
 
 class Engine:
@@ -276,7 +276,7 @@ class Engine:
             try:
                 prepared.append(await self._prepare(new))
             except WorkflowError as error:
-                raise (of_entry(index, error) if len(batch) > 1 else error) from None
+                raise (batch_entry_error(index, error) if len(batch) > 1 else error) from None
         self._check_disk()
         rows = []
         for new, id, params, broken in prepared:
@@ -381,7 +381,7 @@ class Engine:
                 await self.operate(row, operations.terminate(False))
         await self.store.delete(row.key)
 
-    async def kill_worker(self, row: InstanceRow, when: str = NOW) -> Committed:
+    async def kill_worker(self, row: InstanceRow, when: str = ev.KILL_NOW) -> Committed:
         """SIGKILL the instance's worker: `now`, `during-step` (the next attempt), `before-commit` (of the next result),
         or `never` after all.
 
@@ -391,11 +391,11 @@ class Engine:
             NoWorker: it has none now.
             WorkflowError: `when` is none of these.
         """
-        if when not in KILL_MOMENTS:
-            raise WorkflowError(f"when takes {', '.join(KILL_MOMENTS)}")
-        if when == NEVER:
+        if when not in ev.KILL_POINTS:
+            raise WorkflowError(f"when takes {', '.join(ev.KILL_POINTS)}")
+        if when == ev.KILL_NEVER:
             return await self.operate(row, operations.disarm)
-        if when == NOW:
+        if when == ev.KILL_NOW:
             return await self.operate(row, operations.kill(self.settings.worker_losses))
         return await self.operate(row, operations.arm(when))
 

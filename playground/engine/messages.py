@@ -5,10 +5,9 @@ from typing import Any
 
 from playground.engine.code.sources import DEPLOYED
 from playground.settings import is_setting
-from playground.workflows.errors import setting_sentence
+from playground.workflows.errors import WORKER_LOST, setting_sentence
 from playground.workflows.events import StepKey
 
-WORKER_LOST = "WorkerLost"
 LIMIT = "LimitExceeded"
 TIMEOUT = "WorkflowTimeoutError"
 

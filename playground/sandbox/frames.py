@@ -12,19 +12,17 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from playground.workflows.events import StepKey
-from playground.workflows.values import deeper_than
+from playground.workflows.events import MAX_STEP_DEPTH, StepKey
+from playground.workflows.values import RAW_JSON_BYTES, deeper_than
 
 HEADER = 4
 FRAME_BYTES = 1536 * 1024
 DEEPEST = 200  # levels of lists and objects in one frame
 NAME = 256
-LARGE = 128  # bytes from which a result stays JSON text here: as objects it could take twenty times as much memory
 
 Name = Annotated[str, Meta(min_length=1, max_length=NAME, pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z")]
 Count = Annotated[int, Meta(ge=1, le=10_000_000)]
 Clock = Annotated[int, Meta(ge=0, le=2**53)]  # microseconds of the workflow's clock
-NESTED_DEEPEST = 8  # steps within steps; the worker's code gets an error before
 Line = Annotated[int, Meta(ge=0, le=10_000_000)] | None
 Milliseconds = Annotated[int, Meta(ge=0, le=366 * 86_400_000)]
 Moment = Annotated[int, Meta(ge=-(2**53), le=2**53)]  # epoch milliseconds, or a duration of any length
@@ -46,8 +44,8 @@ class Step(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
         step, deep = self, 0
         while step.parent is not None:
             step, deep = step.parent, deep + 1
-        if deep > NESTED_DEEPEST:
-            raise ValueError(f"a step lies more than {NESTED_DEEPEST} levels deep in others")
+        if deep > MAX_STEP_DEPTH:
+            raise ValueError(f"a step lies more than {MAX_STEP_DEPTH} levels deep in others")
 
 
 class Retries(Struct, frozen=True, forbid_unknown_fields=True):
@@ -242,13 +240,13 @@ _encoder = msgspec.json.Encoder()
 
 def key(step: Step) -> StepKey:
     """The step a frame speaks of."""
-    return StepKey.shared(step.kind, step.name, step.count, None if step.parent is None else key(step.parent))
+    return StepKey.interned(step.kind, step.name, step.count, None if step.parent is None else key(step.parent))
 
 
 def decode(data: bytes) -> Said:
     """One frame's body as a typed value.
 
-    Of a result that is `LARGE`, the value is its JSON text (`msgspec.Raw`), on one line.
+    Of a result that is `RAW_JSON_BYTES`, the value is its JSON text (`msgspec.Raw`), on one line.
 
     Such a result is not made into objects to be checked: a megabyte of empty lists is 22 MB of them, and what lives in
     their midst keeps the room round it long after.
@@ -259,7 +257,7 @@ def decode(data: bytes) -> Said:
     if deeper_than(data, DEEPEST):
         raise ProtocolError(f"a frame is nested more than {DEEPEST} levels deep")
     try:
-        return _decoder.decode(data) if len(data) < LARGE else _decode_large(data)
+        return _decoder.decode(data) if len(data) < RAW_JSON_BYTES else _decode_large(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as refused:
         raise ProtocolError(f"a frame is not what the protocol allows: {str(refused)[:200]}") from None
 

@@ -17,6 +17,7 @@ import msgspec
 from playground.workflows import values
 from playground.workflows.errors import NotSerialisable, TooLarge
 from playground.workflows.events import StepKey
+from playground.workflows.values import RAW_JSON_BYTES
 
 
 def _plain(value: Any) -> Any:
@@ -54,20 +55,16 @@ def decode_or_none(text: str | bytes | None) -> Any:
     return None if text is None else decode(text)
 
 
-# Characters from which a value that is only passed on stays text: as objects it could take twenty times as much memory.
-LARGE = 128
-
-
 def raw_if_large(text: str | bytes | None) -> Any:
     """A stored value that is only passed on: itself when it is small, else `msgspec.Raw`, which is encoded as it is."""
     if text is None:
         return None
-    return decode(text) if len(text) < LARGE else msgspec.Raw(text)
+    return decode(text) if len(text) < RAW_JSON_BYTES else msgspec.Raw(text)
 
 
 def raw_text_if_large(text: msgspec.Raw) -> Any:
     """The same of a value that was found as text inside another; what it is part of stays in memory with it."""
-    return decode(text) if len(memoryview(text)) < LARGE else text
+    return decode(text) if len(memoryview(text)) < RAW_JSON_BYTES else text
 
 
 def as_objects(value: Any) -> Any:
@@ -78,7 +75,7 @@ def as_objects(value: Any) -> Any:
 def encoded_if_large(value: Any) -> Any:
     """A value that is only passed on, in the form that `kept` gives it."""
     text = _encoder.encode(value)
-    return value if len(text) < LARGE else msgspec.Raw(text)
+    return value if len(text) < RAW_JSON_BYTES else msgspec.Raw(text)
 
 
 def encode_step(step: StepKey) -> str:
@@ -141,7 +138,7 @@ async def stored(value: Any, what: str, most: int) -> Any:
     except NotSerialisable as refused:
         raise NotSerialisable(f"The {what} {'are' if what.endswith('s') else 'is'} {refused.message}") from None
     except TooLarge as refused:
-        refused.met("value_bytes")
+        refused.name_setting("value_bytes")
         raise
 
 

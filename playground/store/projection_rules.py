@@ -16,6 +16,7 @@ from playground.store.rows import STEP_ERRORED, STEP_OPEN, InboxRow, InstanceRow
 from playground.workflows import event_rules
 from playground.workflows import events as ev
 from playground.workflows.breaks import Break
+from playground.workflows.errors import WORKER_LOST
 from playground.workflows.event_rules import Changes, Rule
 from playground.workflows.events import NewEvent, StepKey
 
@@ -197,9 +198,6 @@ class Fold(msgspec.Struct):
             moved = {name: until + by for name, until in deadlines.items() if until is not None}
             if moved:
                 self.touched[key] = replace(row, **moved)
-
-
-WORKER_LOST = "WorkerLost"  # the name of an attempt's error when its worker died; a loss is not the tenant's failure
 
 
 # What a worker does that brings its instance on. That an attempt was lost with its worker does not.

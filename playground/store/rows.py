@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from playground.workflows.events import NewEvent, StepKey
+from playground.workflows.names import CLASS_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class NewInstance:
     params: Any
     queue: str
     control_hash: str | None = None
-    class_name: str = "TenantWorkflow"
+    class_name: str = CLASS_NAME
     metadata: Any = None
     limits: Mapping[str, Any] | None = None
     trigger: str | Mapping[str, Any] = "api"

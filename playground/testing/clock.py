@@ -1,7 +1,7 @@
-"""Virtual time: stands still until it is moved, and knows which of its timers are worth moving it for.
+"""Virtual time for tests: a clock for the engine and an event loop for workers, both of which only the test moves.
 
-Whether a worker's thread rests: blocked until something arrives, or until virtual time has come to one of its
-timers.
+The clock knows for which of its timers time may be skipped. The loop knows whether its worker is at rest: blocked until
+a frame arrives or until virtual time reaches one of its timers.
 """
 
 import math
@@ -15,8 +15,8 @@ from playground.engine.scheduler import Scheduler
 from playground.worker.channel import Channel
 from playground.worker.loop import IdleSelector, Loop
 
-# The engine's own rounds: they happen when time passes them, but nobody skips time to see them.
-HOUSEKEEPING = frozenset({Scheduler.expire, IdleTimeout.watch_silence})
+# Periodic tasks of the engine: they run when time passes them, but time is not skipped for them.
+PERIODIC_TASKS = frozenset({Scheduler.expire, IdleTimeout.watch_silence})
 
 
 class VirtualClock(FakeClock):
@@ -38,30 +38,29 @@ class VirtualClock(FakeClock):
             callback(*args)
 
         timer = super().call_at(when, fire)
-        worth = getattr(callback, "__func__", None) not in HOUSEKEEPING
-        self._armed[number] = (when if worth else -1, timer)
+        awaited = getattr(callback, "__func__", None) not in PERIODIC_TASKS
+        self._armed[number] = (when if awaited else -1, timer)
         return timer
 
-    def next_worth(self) -> int | None:
-        """When the earliest timer is due that somebody waits for, or None when there is none."""
+    def next_awaited(self) -> int | None:
+        """When the earliest timer is due that is no periodic task; None without one."""
         self._armed = {number: armed for number, armed in self._armed.items() if not armed[1].done}  # type: ignore[attr-defined]
         return min((when for when, _ in self._armed.values() if when >= 0), default=None)
 
-    def forget(self) -> None:
-        """Call nothing of what was armed so far: whoever armed it is gone."""
+    def cancel_timers(self) -> None:
+        """Cancel all timers: the server that set them is gone."""
         for _, timer in self._armed.values():
             timer.cancel()
         self._armed.clear()
 
 
-OWN_FILES = 2  # what the loop itself listens to: the channel, and its own wake-up
+OWN_FILES = 2  # that every loop listens to: the channel, and its wake-up pipe
 
 
 class VirtualSelector(IdleSelector):
     """Blocks for as long as virtual time does. `due` is when the loop's next timer falls (epoch milliseconds).
 
-    The flag `resting` is set by the worker's thread before it blocks, and taken back before anything that arrived is
-    read.
+    The worker's thread sets `resting` before it blocks, and clears it before it reads what arrived.
     """
 
     def __init__(self, channel: Channel, clock: VirtualClock, rested: Callable[[], None]) -> None:
@@ -82,7 +81,7 @@ class VirtualSelector(IdleSelector):
             self.resting = False
 
     @property
-    def listens(self) -> int:
+    def file_count(self) -> int:
         """How many files the loop listens to."""
         return len(self.get_map() or ())
 
@@ -95,7 +94,7 @@ class VirtualLoop(Loop):
     def __init__(self, channel: Channel, clock: VirtualClock, rested: Callable[[], None]) -> None:
         self.selector = VirtualSelector(channel, clock, rested)
         self._virtual = clock
-        self._elsewhere = 0  # calls that run in threads
+        self._executor_calls = 0  # calls that run in threads
         super().__init__(channel, self.selector)
         self._clock_resolution = 0.0005  # the clock counts milliseconds, the loop floating-point seconds
 
@@ -106,36 +105,37 @@ class VirtualLoop(Loop):
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]
         """As in asyncio; while it runs, the worker does not rest."""
         future = super().run_in_executor(executor, func, *args)
-        self._elsewhere += 1
+        self._executor_calls += 1
         future.add_done_callback(self._back)
         return future
 
     def _back(self, future: Any) -> None:
-        self._elsewhere -= 1
+        self._executor_calls -= 1
 
     def at_rest(self, ours: socket.socket) -> bool:
-        """Whether nothing can happen here until a frame arrives or time moves; asked on the other thread, with the
-        trusted end.
+        """Whether the worker can do nothing until a frame arrives or time moves. Called on the engine's thread, with
+        its end of the socket.
 
-        In this order: nothing to read for the worker, then its flag, then nothing that it wrote before it set the flag.
+        The order avoids races: first that the worker has nothing to read, then its flag, then that it wrote nothing
+        before it set the flag.
         """
         selector = self.selector
         if (
-            _has_something(self.channel.socket)
+            _is_readable(self.channel.socket)
             or not selector.resting
-            or self._elsewhere
-            or selector.listens > OWN_FILES
+            or self._executor_calls
+            or selector.file_count > OWN_FILES
         ):
             return False
-        return not _has_something(ours)
+        return not _is_readable(ours)
 
     def wake(self) -> None:
-        """Virtual time has come to a timer of this loop."""
+        """Virtual time has reached a timer of this loop."""
         self.selector.resting = False
         self.call_soon_threadsafe(_nothing)
 
 
-def _has_something(sock: socket.socket) -> bool:
+def _is_readable(sock: socket.socket) -> bool:
     try:
         sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:
@@ -146,4 +146,4 @@ def _has_something(sock: socket.socket) -> bool:
 
 
 def _nothing() -> None:
-    """Scheduled only so that the loop turns."""
+    """Scheduled only to wake the loop."""

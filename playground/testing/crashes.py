@@ -1,4 +1,4 @@
-"""The store as seen by a server that may be killed at any commit."""
+"""Planned crashes: a store that kills its server, or a worker, at chosen commits."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from playground.store.protocol import Claimed, Committed, Decider, DeciderWithNeeds, Snapshot, Store, needs_of
 from playground.workflows import events as ev
+from playground.workflows.errors import WORKER_LOST
 from playground.workflows.events import NewEvent
 
 T = TypeVar("T")
@@ -14,13 +15,13 @@ T = TypeVar("T")
 WORKER = "worker"
 SERVER = "server"
 VICTIMS = (WORKER, SERVER)
-# The commit is not durable: for a server it never happens; for a worker, its server commits without it.
+# The commit is not durable yet. A server that dies never makes it; if a worker dies, its server still makes it.
 BEFORE = "before"
-AFTER = "after"  # it is durable, and nobody has been told
+AFTER = "after"  # the commit is durable, and nobody has been notified
 MOMENTS = (BEFORE, AFTER)
-# What an execution adds to a journal when it brings its instance on. A worker killed after one of these has something
-# new to replay; killed after every event, it would never come further.
-PROGRESS = frozenset(
+# Events with which an execution makes progress. A worker that is killed after one of them has more to replay; killed
+# after every event, it would never make progress.
+PROGRESS_TYPES = frozenset(
     {
         ev.STEP_STARTED,
         ev.STEP_COMPLETED,
@@ -35,22 +36,21 @@ PROGRESS = frozenset(
         ev.SLEEP_CANCELLED,
     }
 )
-WORKER_LOST = "WorkerLost"  # the error of an attempt that went with its worker
 
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """Who is to die at which commit of the test (from 1), and on which side of it."""
+    """Which victim dies at which commit of the test (from 1), before or after it."""
 
     victim: str
     commit: int
     moment: str
 
 
-class Plans:
-    """The crashes to come, and the count of commits, over all the servers of one test.
+class CrashPlan:
+    """The planned crashes and the number of commits, over all servers of one test.
 
-    `each` kills the worker after every commit that brings its instance on.
+    `each` kills the worker after every commit with progress.
     """
 
     def __init__(self, *, each: bool = False) -> None:
@@ -59,7 +59,7 @@ class Plans:
         self._planned: dict[int, Crash] = {}
 
     def add(self, crash: Crash) -> None:
-        """Raises ValueError: the commit is over, or has a crash already."""
+        """Plan a crash. Raises ValueError: the commit has been made, or has a crash already."""
         if crash.commit <= self.commits or crash.commit in self._planned:
             raise ValueError(
                 f"commit {crash.commit} can't crash: {self.commits} have been made, and each can crash once"
@@ -67,7 +67,7 @@ class Plans:
         self._planned[crash.commit] = crash
 
     def clear(self) -> None:
-        """No crash is planned any more."""
+        """Remove all planned crashes."""
         self._planned.clear()
         self.each = False
 
@@ -76,8 +76,8 @@ class Plans:
         """How many planned crashes have not happened."""
         return len(self._planned)
 
-    def next(self, events: Sequence[NewEvent] = ()) -> Crash | None:
-        """Count one more commit, that of these events; gives the crash that goes with it."""
+    def count_commit(self, events: Sequence[NewEvent] = ()) -> Crash | None:
+        """Count one more commit, that of these events; returns the crash that is planned for it."""
         self.commits += 1
         planned = self._planned.pop(self.commits, None)
         if planned is None and self.each and any(_is_progress(event) for event in events):
@@ -87,7 +87,7 @@ class Plans:
 
 def _is_progress(event: NewEvent) -> bool:
     lost = event.type == ev.ATTEMPT_ERRORED and event.data["error"]["name"] == WORKER_LOST
-    return event.type in PROGRESS and not lost
+    return event.type in PROGRESS_TYPES and not lost
 
 
 class _Killed(BaseException):
@@ -95,9 +95,9 @@ class _Killed(BaseException):
 
 
 class CrashingStore:
-    """One server's view of the store. `busy` counts its calls under way; once it is `dead`, no call of it ever returns.
+    """One server's view of the store. `busy` is the number of its open calls; once it is `dead`, no call ever returns.
 
-    With `freezes` a server that is to die is frozen instead: no call of it begins or returns until `thaw`.
+    With `freezes` a server is frozen instead of killed: no call starts or returns until `thaw`.
 
     A commit is a transaction that adds events to a journal, or that claims an instance; creating one does not count.
     """
@@ -105,7 +105,7 @@ class CrashingStore:
     def __init__(
         self,
         store: Store,
-        plans: Plans,
+        crash_plan: CrashPlan,
         *,
         kill_worker: Callable[[int], None],
         died: Callable[[], None],
@@ -113,7 +113,7 @@ class CrashingStore:
         durable: Callable[[Committed], None],
         freezes: bool = False,
     ) -> None:
-        self._store, self._plans = store, plans
+        self._store, self._crash_plan = store, crash_plan
         self._kill_worker, self._died, self._changed = kill_worker, died, changed
         self._durable, self._freezes = durable, freezes
         self._thawed = asyncio.Event()
@@ -121,7 +121,7 @@ class CrashingStore:
         self.dead = self.frozen = False
 
     def thaw(self) -> None:
-        """Go on with what was frozen."""
+        """Let the frozen calls go on."""
         self.frozen = False
         self._thawed.set()
 
@@ -131,19 +131,19 @@ class CrashingStore:
             return method
 
         async def through(*args: Any, **kwargs: Any) -> Any:
-            return await self._through(method(*args, **kwargs))
+            return await self._call(method(*args, **kwargs))
 
         return through
 
-    async def append(self, key: int, events: Sequence[NewEvent], **given: Any) -> Committed:
+    async def append(self, key: int, events: Sequence[NewEvent], **options: Any) -> Committed:
         """See `Store.append`."""
-        crash = self._plans.next(events)
+        crash = self._crash_plan.count_commit(events)
         if crash is not None and crash.moment == BEFORE:
             await self._die(crash, key)
-        on_commit = given.pop("on_commit", None)
+        on_commit = options.pop("on_commit", None)
         if on_commit is not None and crash is None:
-            given["on_commit"] = on_commit
-        committed = await self._through(self._store.append(key, events, **given), self._durable)
+            options["on_commit"] = on_commit
+        committed = await self._call(self._store.append(key, events, **options), self._durable)
         if crash is not None:
             if crash.moment == AFTER:
                 await self._die(crash, key)
@@ -151,49 +151,49 @@ class CrashingStore:
                 on_commit(committed)
         return committed
 
-    async def decide(self, key: int, decider: Decider, **given: Any) -> Committed:
+    async def decide(self, key: int, decider: Decider, **options: Any) -> Committed:
         """See `Store.decide`."""
         crashes: list[Crash | None] = []
 
         def counted(snapshot: Snapshot) -> Sequence[NewEvent]:
             events = decider(snapshot)
             if events and not crashes:
-                crashes.append(self._plans.next(events))
+                crashes.append(self._crash_plan.count_commit(events))
                 if crashes[0] is not None and crashes[0] == Crash(SERVER, crashes[0].commit, BEFORE):
                     raise _Killed
             return events
 
         wrapped = DeciderWithNeeds(counted, needs_of(decider))
         try:
-            committed: Committed | None = await self._through(self._store.decide(key, wrapped, **given), self._durable)
+            committed: Committed | None = await self._call(self._store.decide(key, wrapped, **options), self._durable)
         except _Killed:
             committed = None
         if crashes and crashes[0] is not None:
             await self._die(crashes[0], key)
         if committed is None:  # it was frozen just before, and has thawed
-            committed = await self._through(self._store.decide(key, decider, **given), self._durable)
+            committed = await self._call(self._store.decide(key, decider, **options), self._durable)
         return committed
 
-    async def claim(self, owner: str, limit: int, *, at: int, **given: Any) -> Claimed:
+    async def claim(self, owner: str, limit: int, *, at: int, **options: Any) -> Claimed:
         """See `Store.claim`."""
-        due = await self._through(self._store.next_due())
+        due = await self._call(self._store.next_due())
         if due is None or due > at:
             return Claimed(())
-        crash = self._plans.next()
+        crash = self._crash_plan.count_commit()
         if crash is not None and crash.moment == BEFORE:
             await self._die(crash, None)
-        claimed = await self._through(self._store.claim(owner, limit, at=at, **given))
+        claimed = await self._call(self._store.claim(owner, limit, at=at, **options))
         if crash is not None and crash.moment == AFTER:
             await self._die(crash, None)
         return claimed
 
-    async def _through(self, call: Coroutine[Any, Any, T], told: Callable[[T], None] | None = None) -> T:
+    async def _call(self, call: Coroutine[Any, Any, T], completed: Callable[[T], None] | None = None) -> T:
         if self.dead:
             call.close()
             await _for_ever()
         try:
             await self._until_thawed()
-        except BaseException:  # who asked has gone meanwhile
+        except BaseException:  # the caller was cancelled meanwhile
             call.close()
             raise
         self.busy += 1
@@ -202,8 +202,8 @@ class CrashingStore:
         finally:
             self.busy -= 1
             self._changed()
-        if told is not None:
-            told(result)
+        if completed is not None:
+            completed(result)
         if self.dead:
             await _for_ever()
         await self._until_thawed()

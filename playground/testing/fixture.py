@@ -1,4 +1,4 @@
-"""What the pytest fixture `workflow` gives: testers on a loop of their own, for coroutines and plain tests."""
+"""The value of the pytest fixture `workflow`: testers on an event loop of their own, for async and plain tests."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ THREAD = "workflow-tests"
 
 
 class Workflows:
-    """Opens testers: `workflow(SOURCE_OR_CLASS, **options)` takes what `WorkflowTester` does; `close` ends them all."""
+    """Opens testers: `workflow(SOURCE_OR_CLASS, **options)` takes what `WorkflowTester` takes; `close` closes them."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -23,7 +23,7 @@ class Workflows:
         self._opened = contextlib.AsyncExitStack()
 
     def __call__(self, workflow: str | type, **options: Any) -> Any:
-        """A tester that is open. A test that is a coroutine awaits the methods that are coroutines."""
+        """An open tester. An async test awaits its async methods; in a plain test they block."""
         if self._loop is None:
             self._loop, self._thread = _loop_in_a_thread()
         tester = WorkflowTester(workflow, **options)
@@ -32,23 +32,23 @@ class Workflows:
 
     def wait_for(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine on the testers' loop, and block until it ends."""
-        assert self._loop is not None, "nothing is shared before there is a loop"
+        assert self._loop is not None, "a tester has started the loop"
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
-    def begin(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    def start(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine on the testers' loop: its result, or, where an event loop runs, something to await."""
         try:
             asyncio.get_running_loop()
         except RuntimeError:
             return self.wait_for(coroutine)
-        assert self._loop is not None, "nothing is shared before there is a loop"
+        assert self._loop is not None, "a tester has started the loop"
         return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
 
     def close(self, failed: BaseException | None = None) -> None:
-        """End every tester. `failed`: what the test has failed with, which leaves no need to tell of anything else.
+        """Close every tester. `failed`: the error of the test, with which nothing else is reported.
 
         Raises:
-            AssertionError: what a tester finds at the end of a test that has not failed.
+            AssertionError: a finding of a tester at the end of a test that passed.
         """
         loop, self._loop = self._loop, None
         if loop is None:
@@ -66,7 +66,7 @@ class Workflows:
 
 
 class _Shared:
-    """A tester or a run that lives on the testers' loop, for a test on another thread."""
+    """A proxy of a tester or a run on the testers' loop, for a test on another thread."""
 
     def __init__(self, inner: Any, workflows: Workflows) -> None:
         self._inner, self._workflows = inner, workflows
@@ -82,15 +82,15 @@ class _Shared:
     def __repr__(self) -> str:
         return repr(self._inner)
 
-    def _await(self, method: Callable[..., Coroutine[Any, Any, Any]], *given: Any, **named: Any) -> Any:
+    def _await(self, method: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any, **named: Any) -> Any:
         async def there() -> Any:
-            return self._shared(await method(*given, **named))
+            return self._shared(await method(*arguments, **named))
 
-        return self._workflows.begin(there())
+        return self._workflows.start(there())
 
-    def _call(self, method: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    def _call(self, method: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         async def there() -> Any:
-            return self._shared(method(*given, **named))
+            return self._shared(method(*arguments, **named))
 
         return self._workflows.wait_for(there())
 
@@ -101,10 +101,10 @@ class _Shared:
 
 
 def _loop_in_a_thread() -> tuple[asyncio.AbstractEventLoop, threading.Thread]:
-    """A loop that runs until it is stopped, and is closed then."""
+    """A loop that runs in a thread until it is stopped, and is then closed."""
     loop = asyncio.new_event_loop()
 
-    def live() -> None:
+    def run_loop() -> None:
         try:
             loop.run_forever()
             loop.run_until_complete(loop.shutdown_asyncgens())
@@ -112,6 +112,6 @@ def _loop_in_a_thread() -> tuple[asyncio.AbstractEventLoop, threading.Thread]:
         finally:
             loop.close()
 
-    thread = threading.Thread(target=live, name=THREAD, daemon=True)
+    thread = threading.Thread(target=run_loop, name=THREAD, daemon=True)
     thread.start()
     return loop, thread

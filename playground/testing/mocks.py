@@ -1,4 +1,4 @@
-"""What a test puts in the place of a step's callback: a result, an error, or an attempt that never ends and so times
+"""Mocks of steps: a test replaces a step's callback by a result, an error, or an attempt that hangs until it times
 out.
 """
 
@@ -18,14 +18,14 @@ NAMES_SHOWN = 10  # steps named in one message
 
 
 class UnusedMock(AssertionError):
-    """Something that the test put in the place of a step or a wait was never asked for."""
+    """A mock of a step or a wait was never used."""
 
 
 @dataclass(slots=True)
 class Mock:
-    """One rule: for steps of this name (and count, unless None), for `times` more attempts (None: for ever).
+    """A mock of the steps of this name (and count, unless None), for `times` more attempts (None: for all).
 
-    `made_by` is the method of the tester that it comes from; an `optional` one may stay unused.
+    `made_by` is the method of the tester that made it; an `optional` one may stay unused.
     """
 
     name: str
@@ -41,23 +41,23 @@ class Mock:
 
 
 class Mocks:
-    """The rules of one test, in the order they were given; used from every worker's thread."""
+    """The mocks of one test, in the order in which they were added; every worker's thread uses them."""
 
     def __init__(self) -> None:
-        self._rules: list[Mock] = []
-        self._asked: set[tuple[str, int]] = set()
+        self._mocks: list[Mock] = []
+        self._requested: set[tuple[str, int]] = set()
         self._lock = threading.Lock()
 
     def add(self, mock: Mock) -> None:
-        """Add a rule; an earlier one for the same step goes first, until it is used up."""
+        """Add a mock; an earlier one of the same step is used first, until it is used up."""
         with self._lock:
-            self._rules.append(mock)
+            self._mocks.append(mock)
 
-    def take(self, name: str, count: int) -> Mock | None:
-        """The rule for the next attempt of a step, used once more."""
+    def use(self, name: str, count: int) -> Mock | None:
+        """Use the mock of the next attempt of a step, if there is one."""
         with self._lock:
-            self._asked.add((name, count))
-            for mock in self._rules:
+            self._requested.add((name, count))
+            for mock in self._mocks:
                 if mock.name == name and mock.count in (None, count) and mock.times != 0:
                     mock.used = True
                     if mock.times is not None:
@@ -66,10 +66,10 @@ class Mocks:
         return None
 
     def unused(self) -> list[str]:
-        """A sentence for each rule that no attempt has asked for."""
+        """A sentence for each mock that no attempt has used."""
         with self._lock:
-            unused = [mock for mock in self._rules if not mock.used and not mock.optional]
-            return [_sentence(str(mock), mock, self._asked) for mock in unused]
+            unused = [mock for mock in self._mocks if not mock.used and not mock.optional]
+            return [_sentence(str(mock), mock, self._requested) for mock in unused]
 
 
 class MockedSteps(Steps):
@@ -79,30 +79,30 @@ class MockedSteps(Steps):
     killed: Callable[[], bool]
 
     def start(self, name: Any, call: Callable[[Record], Any], **given: Any) -> Coroutine[Any, Any, Any]:
-        """See `Steps.start`; every attempt asks first whether a rule is meant for it."""
+        """See `Steps.start`; every attempt uses its mock, if there is one."""
 
         def attempt(ctx: Record) -> Any:
             if self.killed():  # its thread has not noticed yet; a process would be gone
-                return hangs()()
-            mock = self.mocks.take(ctx["step"]["name"], ctx["step"]["count"])
+                return hanging()()
+            mock = self.mocks.use(ctx["step"]["name"], ctx["step"]["count"])
             return call(ctx) if mock is None else mock.play()
 
         return super().start(name, attempt, **given)
 
 
-def _sentence(what: str, mock: Mock, asked: Iterable[tuple[str, int]]) -> str:
-    counts = sorted(count for name, count in asked if name == mock.name)
-    if counts:  # an earlier rule stood in its way, or it was for another count
+def _sentence(what: str, mock: Mock, requested: Iterable[tuple[str, int]]) -> str:
+    counts = sorted(count for name, count in requested if name == mock.name)
+    if counts:  # an earlier mock was used instead, or it was for another count
         if mock.count is not None and mock.count not in counts:
             return (
                 f'{what} was never used: step "{mock.name}" was called with the counts {", ".join(map(str, counts))}.'
             )
         return f"{what} was never used: what was mocked before it for the same step was never used up."
-    return f"{what} was never used: {nearest(mock.name, {name for name, _ in asked}, 'step')}"
+    return f"{what} was never used: {name_hint(mock.name, {name for name, _ in requested}, 'step')}"
 
 
-def nearest(name: str, known: Iterable[str], kind: str) -> str:
-    """What to say of the name of a step or a wait (`kind`) that is not among the known ones."""
+def name_hint(name: str, known: Iterable[str], kind: str) -> str:
+    """A hint for the name of a step or a wait (`kind`) that is not among the known ones."""
     others = sorted(known)
     close = difflib.get_close_matches(name, others, n=1, cutoff=0.5)
     if close:
@@ -113,17 +113,17 @@ def nearest(name: str, known: Iterable[str], kind: str) -> str:
     return f"no {kind} of this name ran. There were {shown}."
 
 
-def check(made_by: str, name: Any, count: Any, times: Any) -> None:
-    """Refuse what no step or wait could ever be found by.
+def check_arguments(made_by: str, name: Any, count: Any, times: Any) -> None:
+    """Refuse arguments that can match no step or wait.
 
     Raises:
-        TypeError: the name is no text, or a number is none.
-        ValueError: the name is none that a step may have, or a number is below 1.
+        TypeError: the name is not a string, or a number not an int.
+        ValueError: the name is not valid for a step, or a number is below 1.
     """
     if not isinstance(name, str):
         raise TypeError(f"{made_by} takes the name of a step as text, not {type(name).__name__}: {name!r:.100}")
-    if not names.step_name_fits(name):
-        raise ValueError(names.step_name_refusal(name))
+    if not names.is_step_name(name):
+        raise ValueError(names.step_name_error(name))
     for what, number in (("count", count), ("times", times)):
         if number is None:
             continue
@@ -134,7 +134,7 @@ def check(made_by: str, name: Any, count: Any, times: Any) -> None:
 
 
 def check_error(error: Any, result: Any) -> None:
-    """Raises TypeError when this is no error to raise, ValueError when there is a result too."""
+    """Raises TypeError unless `error` can be raised, ValueError when there is a result too."""
     if not isinstance(error, BaseException) and not (isinstance(error, type) and issubclass(error, BaseException)):
         given = f"{type(error).__name__}: {error!r:.100}"
         raise TypeError(f"{MOCK_STEP} takes an exception or its class as error, not {given}")
@@ -142,12 +142,12 @@ def check_error(error: Any, result: Any) -> None:
         raise ValueError(f"{MOCK_STEP} takes a result or an error, not both; call it twice for one after the other")
 
 
-def gives(result: Any) -> Callable[[], Any]:
-    """An attempt that gives this result."""
+def returning(result: Any) -> Callable[[], Any]:
+    """An attempt that returns this result."""
     return lambda: result
 
 
-def fails(error: BaseException | type[BaseException]) -> Callable[[], Any]:
+def raising(error: BaseException | type[BaseException]) -> Callable[[], Any]:
     """An attempt that raises this error."""
 
     def play() -> Any:
@@ -156,8 +156,8 @@ def fails(error: BaseException | type[BaseException]) -> Callable[[], Any]:
     return play
 
 
-def hangs() -> Callable[[], Any]:
-    """An attempt that never ends by itself."""
+def hanging() -> Callable[[], Any]:
+    """An attempt that hangs until it is cancelled."""
 
     async def play() -> Any:
         await asyncio.get_running_loop().create_future()

@@ -1,4 +1,4 @@
-"""One instance in a test: wait for what it does, look at its journal, do to it what a person can."""
+"""`Run`, one instance in a test: waits for its progress, reads its journal, and operates on it as a person can."""
 
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,33 +12,33 @@ from playground.workflows import events as ev
 from playground.workflows import values
 from playground.workflows.errors import InstanceNotFound
 from playground.workflows.events import Event, StepKey
-from playground.workflows.printed import joined
+from playground.workflows.logs import join_log
 from playground.workflows.state import State, Step, fold
 
 STEPS_NAMED = 5  # in one message
-DEADLINE = 30.0  # real seconds a wait may take, for what runs in real time
+DEADLINE = 30.0  # real seconds that a wait may take
 PAGE = 1000  # journal events read at a time
 
 
 class NothingHappens(AssertionError):
-    """What is waited for can't come: nothing runs, and no time that could pass would change that."""
+    """What the test waits for can't happen: everything is at rest, and no timer is left."""
 
 
 class ServerCrashed(ConnectionError):
-    """The server was killed, as planned, while it carried this call out; the test goes on with its next call."""
+    """The server was killed, as planned, during this call; the next call uses a new server."""
 
 
 class WorkflowFailed(AssertionError):
     """The instance ended otherwise than complete; `error` is its stored error."""
 
     def __init__(self, status: str, error: Any) -> None:
-        said = f": {error['name']}: {error['message']}" if error else ""
-        super().__init__(f"the workflow ended {status}{said}")
+        details = f": {error['name']}: {error['message']}" if error else ""
+        super().__init__(f"the workflow ended {status}{details}")
         self.status, self.error = status, error
 
 
 class ReplayDiverged(AssertionError):
-    """A replay took another way than the execution before it. `steps` are those that the code did not call again."""
+    """A replay diverged from the execution before it. `steps` are those that the code did not call again."""
 
     def __init__(self, id: str, steps: Sequence[Mapping[str, Any]]) -> None:
         named = ", ".join(f'"{step["name"]}-{step["count"]}"' for step in steps[:STEPS_NAMED])
@@ -56,7 +56,7 @@ T = TypeVar("T")
 
 
 class Tester(Protocol):
-    """What an instance needs of the test it belongs to: see `WorkflowTester`."""
+    """What a run needs of its test, see `WorkflowTester`."""
 
     @property
     def store(self) -> Store:
@@ -64,13 +64,13 @@ class Tester(Protocol):
 
     @property
     def allow_divergence(self) -> bool:
-        """Whether a replay may take another way."""
+        """Whether a replay may diverge."""
 
     async def call(self, operation: Callable[[Engine], Awaitable[T]]) -> T:
         """Have the server carry out an operation."""
 
     async def drive(self, look: Callable[[], Awaitable[Any]], what: str, deadline: float, run: "Run | None") -> Any:
-        """Wait until `look` gives something."""
+        """Wait until `look` returns something."""
 
 
 class Run:
@@ -80,19 +80,19 @@ class Run:
         self._tester = tester
         self.key, self.tenant, self.id = row.key, row.tenant, row.id
         self._events: list[Event] = []
-        self._divergence_told = False
+        self._divergence_reported = False
 
-    # What it does.
+    # Waiting.
 
     async def wait_for_status(self, *statuses: str, deadline: float = DEADLINE) -> str:
-        """Wait until its status is one of these; gives it.
+        """Wait until its status is one of these; returns it.
 
         Args:
-            deadline: real seconds, for what takes real time.
+            deadline: in real seconds.
 
         Raises:
-            NothingHappens: it can't come to that: everything rests and no timer is left.
-            TimeoutError: the deadline has passed; the message tells where it stands.
+            NothingHappens: this can't happen any more: everything is at rest and no timer is left.
+            TimeoutError: the deadline has passed; the message describes its state.
         """
         unknown = set(statuses) - set(ev.STATUSES)
         if unknown or not statuses:
@@ -113,7 +113,7 @@ class Run:
         status: str | None = None,
         deadline: float = DEADLINE,
     ) -> Step:
-        """Wait until a step has started, or has come to `status`. Raises as `wait_for_status`.
+        """Wait until a step has started, or has this `status`. Raises as `wait_for_status`.
 
         Args:
             status: `running`, `retrying`, `sleeping`, `waiting`, `completed`, `errored` or `timed_out`.
@@ -134,7 +134,7 @@ class Run:
         return found
 
     async def wait_until(self, reached: Callable[[State], Any], what: str = "it", *, deadline: float = DEADLINE) -> Any:
-        """Wait until `reached(state)` gives something other than None or False; gives that.
+        """Wait until `reached(state)` returns something other than None or False; returns that.
 
         Raises as `wait_for_status`.
         """
@@ -146,20 +146,20 @@ class Run:
         return await self._tester.drive(look, f'{what} of "{self.id}"', deadline, self)
 
     async def result(self, *, deadline: float = DEADLINE, allow_divergence: bool | None = None) -> Any:
-        """Wait for the end and give the output, as the value that `run` returned.
+        """Wait for the end and return the output, as the value that `run` returned.
 
         Args:
-            allow_divergence: whether a replay may have taken another way; None: what the tester was told.
+            allow_divergence: whether a replay may have diverged; None: as set for the tester.
 
         Raises:
-            ReplayDiverged: a replay took another way than the execution before it.
+            ReplayDiverged: a replay diverged from the execution before it.
             WorkflowFailed: it ended errored or terminated.
         """
         await self.wait_for_status(*ev.FINAL_STATUSES, deadline=deadline)
         if allow_divergence is None:
             allow_divergence = self._tester.allow_divergence
         if allow_divergence:
-            self._divergence_told = True
+            self._divergence_reported = True
         else:
             await self.check_divergence()
         state = await self.state()
@@ -168,16 +168,14 @@ class Run:
         return values.decode(state.output)
 
     async def check_divergence(self) -> None:
-        """Raises ReplayDiverged, once, when a replay took another way than the execution before it."""
+        """Raises ReplayDiverged, once, when a replay diverged from the execution before it."""
         steps = await self.not_reached()
-        if steps is not None and not self._divergence_told:
-            self._divergence_told = True
+        if steps is not None and not self._divergence_reported:
+            self._divergence_reported = True
             raise ReplayDiverged(self.id, steps)
 
     async def not_reached(self) -> list[Mapping[str, Any]] | None:
-        """The steps that a replay left out though an earlier execution had called them; None when none took another
-        way.
-        """
+        """The steps that a replay did not call again, though an earlier execution had; None when no replay diverged."""
         found: list[Mapping[str, Any]] | None = None
         for event in await self.journal():
             if event.type == ev.WORKFLOW_RESTARTED:
@@ -186,7 +184,7 @@ class Run:
                 found = [*(found or ()), *event.data["steps"]]
         return found
 
-    # What it looks like.
+    # Its state.
 
     async def journal(self) -> list[Event]:
         """Every event so far."""
@@ -199,11 +197,11 @@ class Run:
 
     @property
     def seen(self) -> list[Event]:
-        """The events that were there when its journal was last read, which every wait does."""
+        """The events of its journal when it was last read; every wait reads it."""
         return list(self._events)
 
     async def types(self, *only: str) -> list[str]:
-        """The types of its events in order: all, or of these."""
+        """The types of its events in order: all, or only these."""
         return [event.type for event in await self.journal() if not only or event.type in only]
 
     async def state(self) -> State:
@@ -223,18 +221,18 @@ class Run:
         return await self._tester.store.find(self.tenant, self.id)
 
     async def snapshot(self) -> History:
-        """Its row with those of its steps and of the events that nobody has taken yet."""
+        """Its row, with the rows of its steps and of received events that no wait has consumed."""
         return await self._tester.store.load(self.key)
 
     async def step(self, name: str, *, count: int = 1, kind: str = ev.DO) -> Step:
-        """A step as it stands. Raises KeyError when it has not started."""
+        """A step. Raises KeyError when it has not started."""
         return (await self.state()).steps[StepKey(kind, name, count)]
 
     async def logs(self, *, replay: bool = False) -> list[str]:
-        """What it printed or logged, in order, a line in pieces as one; what a replay printed only with `replay`."""
-        return [text.text for text in joined(await self.journal(), sys.maxsize) if replay or not text.replay]
+        """The lines that it printed or logged, in order, with pieces joined; those of replays only with `replay`."""
+        return [text.text for text in join_log(await self.journal(), sys.maxsize) if replay or not text.replay]
 
-    # What a person can do to it.
+    # Operations.
 
     async def _operate(self, operation: Callable[[Engine, InstanceRow], Awaitable[T]]) -> T:
         row = await self.row()

@@ -1,9 +1,7 @@
-"""Workers that are threads of this process: all real but the isolation.
+"""Workers for tests: threads of this process that run the real worker code, without isolation.
 
-For your own code only: hostile code owns the process.
-
-Where prints go while workflows run in the test's own process: a worker's to its log, the test's own to where they
-went.
+For your own code only, since the code shares the process. While a test is open, stdout, stderr and logging are
+redirected: what a worker's thread prints goes to its run's log, everything else where it went before.
 """
 
 import asyncio
@@ -34,7 +32,7 @@ from playground.worker.unawaited import Warnings
 
 
 class _Log:
-    """The streams of one worker, and what its code has asked of `logging.basicConfig`."""
+    """The streams of one worker, and its configuration by `logging.basicConfig`."""
 
     def __init__(self, streams: Mapping[str, LogStream]) -> None:
         self.streams = streams
@@ -43,8 +41,8 @@ class _Log:
         self.configured = False
 
     def configure(self, given: Mapping[str, Any]) -> None:
-        """As a script's `basicConfig`: the first one counts. What would send records elsewhere is not heeded."""
-        wanted = log_config(given, lambda other: isinstance(other, (LogStream, _Routed)))
+        """As `basicConfig` in a script: the first call counts. Options that send records elsewhere are ignored."""
+        wanted = log_config(given, lambda other: isinstance(other, (LogStream, _RoutedStream)))
         if wanted is None or (self.configured and not given.get("force")):
             return
         self.configured = True
@@ -52,14 +50,16 @@ class _Log:
         if wanted.level is not None:
             self.level = wanted.level
             root = logging.getLogger()
-            root.setLevel(min(root.level, wanted.level))  # the process's; `_RoutedRecords` holds back what is too much
+            root.setLevel(
+                min(root.level, wanted.level)
+            )  # of the process; `_RoutedRecords` filters by each worker's level
 
 
 _log: contextvars.ContextVar[_Log | None] = contextvars.ContextVar("log", default=None)
 
 
 def route(streams: Mapping[str, LogStream]) -> None:
-    """What this context, and every task made in it, prints or logs goes to these streams from now on."""
+    """Send what this context, and every task made in it, prints or logs to these streams."""
     _log.set(_Log(streams))
 
 
@@ -68,9 +68,9 @@ def _stderr() -> LogStream | None:
     return None if log is None else log.streams["stderr"]
 
 
-class _Routed(io.TextIOBase):
-    def __init__(self, name: str, usual: Any) -> None:
-        self._name, self._usual = name, usual
+class _RoutedStream(io.TextIOBase):
+    def __init__(self, name: str, original: Any) -> None:
+        self._name, self._original = name, original
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -80,17 +80,17 @@ class _Routed(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
-        return int(self._goes_to().write(text))
+        return int(self._target().write(text))
 
     def flush(self) -> None:
-        self._goes_to().flush()
+        self._target().flush()
 
-    def _goes_to(self) -> Any:
+    def _target(self) -> Any:
         log = _log.get()
-        return self._usual if log is None else log.streams[self._name]
+        return self._original if log is None else log.streams[self._name]
 
     def close(self) -> None:
-        """The process's output is not ours to close, nor to flush when this is forgotten."""
+        """Does nothing: the process's output must not be closed with this object."""
 
     def isatty(self) -> bool:
         return False
@@ -104,7 +104,7 @@ class _RoutedRecords(logging.Handler):
 
 
 def _has_own_level(name: str) -> bool:
-    """Whether a logger goes by a level of its own, or of one above it, and not by the root's."""
+    """Whether a logger's level is its own or of a parent below the root."""
     logger: logging.Logger | None = logging.getLogger(name)
     while logger is not None and logger.parent is not None and logger.level == logging.NOTSET:
         logger = logger.parent
@@ -112,65 +112,65 @@ def _has_own_level(name: str) -> bool:
 
 
 class Routing:
-    """Stands between the process and its output while at least one test is open; then everything is as it was."""
+    """Redirects the process's output while at least one test is open."""
 
     def __init__(self) -> None:
         self._open = 0
-        self._usual: tuple[Any, Any, int, Any] = (None, None, 0, None)
+        self._original: tuple[Any, Any, int, Any] = (None, None, 0, None)
         self._ours: tuple[Any, Any] = (None, None)
         self._records = _RoutedRecords()
         self._warnings = Warnings(MODULE, _stderr)
 
-    def begin(self) -> None:
-        """One more test is open."""
+    def start(self) -> None:
+        """Count one more open test; the first redirects the output."""
         self._open += 1
         if self._open > 1:
             return
         root = logging.getLogger()
-        self._usual = (sys.stdout, sys.stderr, root.level, logging.basicConfig)
-        self._ours = sys.stdout, sys.stderr = _Routed("stdout", sys.stdout), _Routed("stderr", sys.stderr)
+        self._original = (sys.stdout, sys.stderr, root.level, logging.basicConfig)
+        self._ours = sys.stdout, sys.stderr = _RoutedStream("stdout", sys.stdout), _RoutedStream("stderr", sys.stderr)
         root.addHandler(self._records)
         root.setLevel(min(root.level, logging.INFO))
         logging.basicConfig = self._configure
         self._warnings.begin()
 
-    def end(self) -> None:
-        """One test less is open. What somebody else has put in place meanwhile stays."""
+    def stop(self) -> None:
+        """Count one open test less; the last restores the output. What others have replaced meanwhile stays."""
         self._open -= 1
         if self._open:
             return
         root = logging.getLogger()
         if sys.stdout is self._ours[0]:
-            sys.stdout = self._usual[0]
+            sys.stdout = self._original[0]
         if sys.stderr is self._ours[1]:
-            sys.stderr = self._usual[1]
+            sys.stderr = self._original[1]
         root.removeHandler(self._records)
-        root.setLevel(self._usual[2])
-        logging.basicConfig = self._usual[3]
+        root.setLevel(self._original[2])
+        logging.basicConfig = self._original[3]
         self._warnings.end()
 
     def _configure(self, **given: Any) -> None:
         log = _log.get()
         if log is None:
-            self._usual[3](**given)
+            self._original[3](**given)
         else:
             log.configure(given)
 
 
-KEPT = 16  # killed workers whose coroutines are kept as they were: a kill runs no `finally`
-TURNS = 20  # of the loop, for the coroutines of a killed worker to end in when they are let go at last
-JOIN_SECONDS = 2.0  # for a thread that ends
+KILLED_KEPT = 16  # killed workers whose coroutines are kept suspended, since a kill runs no `finally`
+TURNS = 20  # of the loop, in which cancelled coroutines of a killed worker may end
+JOIN_SECONDS = 2.0  # for a thread to end
 TIER = Tier(
     "D", "NOT isolated: threads of this process, for tests of your own code only.", "Serve with `playground`.", ()
 )
 
 
-# Tasks that swallow every cancellation: to forget one would run its code once more, in the wrong place.
-_undead: list[asyncio.Task[Any]] = []
+# Tasks that ignore every cancellation. They are kept, since garbage collection would run their code again.
+_unstoppable_tasks: list[asyncio.Task[Any]] = []
 
 
 class LocalChannel(Channel):
-    """A worker's end of its socket, which may be cut under a thread that lives on: what it says then is lost."""
+    """A worker's end of its socket. It may be shut down while the thread lives on; what is sent then is lost."""
 
     def flush(self) -> None:
         try:
@@ -180,7 +180,7 @@ class LocalChannel(Channel):
 
 
 class LocalProcess(Process):
-    """The thread that a worker has for a process. `workflow` is a class to run in place of what the source says."""
+    """The thread that stands for a worker's process. `workflow` is a class to run instead of the source."""
 
     def __init__(self, mocks: Mocks, workflow: type | None) -> None:
         self._mocks, self._workflow = mocks, workflow
@@ -207,7 +207,7 @@ class LocalProcess(Process):
         return steps
 
     def load(self, source: str) -> types.ModuleType:
-        """See `Process`. A class runs where it was written, so that it sees what its test sees."""
+        """See `Process`. A class runs with the globals of its module, so that it sees what its test sees."""
         if self._workflow is None:
             return super().load(source)
         found = sys.modules[self._workflow.__module__]
@@ -229,7 +229,9 @@ class LocalWorker:
         self._process, self._changed = process, changed
         self._released = threading.Event()
         self.loop = VirtualLoop(LocalChannel(theirs.detach()), clock, self._rested)
-        self._thread = threading.Thread(target=contextvars.Context().run, args=(self._live,), name=label, daemon=True)
+        self._thread = threading.Thread(
+            target=contextvars.Context().run, args=(self._run_thread,), name=label, daemon=True
+        )
         self._thread.start()
 
     def processor_seconds(self) -> float | None:
@@ -237,16 +239,16 @@ class LocalWorker:
         return None
 
     def kill(self) -> None:
-        """As SIGKILL: nothing it says from now on is heard, and no `finally` of its code runs before the test is
-        over.
+        """As SIGKILL: nothing that it sends from now on is received, and no `finally` of its code runs before the
+        end of the test.
         """
         self._process.killed = True
         if not self.exited.done():
             self.exited.set_result(Exit(signal.SIGKILL, None, SIGNAL))
-        self._cut()
+        self._shut_down_socket()
 
     def close(self) -> None:
-        """Kill it if it lives, and let go of its socket."""
+        """Kill it if it runs, and close its socket."""
         self.kill()
         self.sock.close()
 
@@ -255,34 +257,34 @@ class LocalWorker:
         return not self.exited.done() and self.sock.fileno() >= 0 and self.loop.at_rest(self.sock)
 
     def due(self) -> int | None:
-        """When its next own timer falls due (epoch milliseconds)."""
+        """When its own next timer is due (epoch milliseconds)."""
         return None if self.exited.done() else self.loop.selector.due
 
     def release(self) -> None:
         """Let the thread end: cancel what is left of the killed code."""
-        self._cut()
+        self._shut_down_socket()
         self._released.set()
 
     def join(self) -> None:
-        """Wait a moment for the thread's end; a callback that blocks is left behind."""
+        """Wait briefly for the end of the thread; one with a blocked callback is left running."""
         self._thread.join(JOIN_SECONDS)
 
-    def _cut(self) -> None:
+    def _shut_down_socket(self) -> None:
         try:
             self.loop.channel.socket.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass  # it has ended
 
-    def _live(self) -> None:
+    def _run_thread(self) -> None:
         try:
             worker_main.serve(Execution(self.loop, self._process))
         finally:
-            self._tell(self._over)
+            self._call_in_test(self._on_exit)
             if asyncio.all_tasks(self.loop):
                 self._released.wait()
-            self._tidy()
+            self._close_loop()
 
-    def _tidy(self) -> None:
+    def _close_loop(self) -> None:
         loop = self.loop
         tasks = asyncio.all_tasks(loop)
         for task in tasks:
@@ -292,20 +294,20 @@ class LocalWorker:
                 break
             loop.call_soon(loop.stop)
             loop.run_forever()
-        _undead.extend(task for task in tasks if not task.done())
+        _unstoppable_tasks.extend(task for task in tasks if not task.done())
         loop.channel.socket.close()
         loop.close()
 
-    def _over(self) -> None:
+    def _on_exit(self) -> None:
         if not self.exited.done():
             self.exited.set_result(Exit(None, 0, EXIT))
-        self._cut()
+        self._shut_down_socket()
         self._changed()
 
     def _rested(self) -> None:
-        self._tell(self._changed)
+        self._call_in_test(self._changed)
 
-    def _tell(self, callback: Callable[[], None]) -> None:
+    def _call_in_test(self, callback: Callable[[], None]) -> None:
         try:
             self._main.call_soon_threadsafe(callback)
         except RuntimeError:
@@ -313,7 +315,7 @@ class LocalWorker:
 
 
 class LocalSandbox:
-    """Stands in for `playground.sandbox.pool.Sandbox` in tests of your own workflows."""
+    """Replaces `playground.sandbox.pool.Sandbox` in tests of your own workflows."""
 
     tier = TIER
 
@@ -323,21 +325,21 @@ class LocalSandbox:
         self._workers: deque[LocalWorker] = deque()
 
     async def take(self) -> LocalWorker:
-        """A fresh worker."""
+        """Start a new worker."""
         self._number += 1
         worker = LocalWorker(
             f"local.{self._number}", LocalProcess(self._mocks, self._workflow), self._clock, self._changed
         )
         self._workers.append(worker)
         ended = [one for one in self._workers if one.exited.done()]
-        for one in ended[:-KEPT]:
+        for one in ended[:-KILLED_KEPT]:
             one.close()
             one.release()
             self._workers.remove(one)
         return worker
 
     def due(self) -> int | None:
-        """When the first timer of any worker's own falls due."""
+        """When the first of all workers' own timers is due."""
         return min((due for worker in self._workers if (due := worker.due()) is not None), default=None)
 
     def move(self) -> None:

@@ -1,4 +1,4 @@
-"""The servers that a test owns: engines over one store, killed at planned commits and started again on the same
+"""The servers of a test: engines over one store, which are killed at planned commits and started again on the same
 journal.
 """
 
@@ -10,30 +10,28 @@ from typing import Any, TypeVar
 
 from playground.engine.engine import Engine
 from playground.engine.execution.execution import Execution
-from playground.engine.nodes import Heartbeat
+from playground.engine.nodes import BEATS, LEASE_MS, Heartbeat
 from playground.settings import Settings
 from playground.store import open_store
 from playground.store.protocol import Committed, Store
 from playground.testing.clock import VirtualClock
-from playground.testing.crashes import CrashingStore, Plans
+from playground.testing.crashes import CrashingStore, CrashPlan
 from playground.testing.run import ServerCrashed
 from playground.testing.sandbox import LocalSandbox
 
 T = TypeVar("T")
 
-LEASE_MS = 15_000
 LATE_TURNS = 20  # of the event loop
-BEATS = 5  # of a node's heart while a lease lasts
 
-# What becomes of a server that crashes.
-RESTARTED = "restarted"  # it starts again at once, as a new life of itself
-REPLACED = "replaced"  # the others take over when its lease is over; then it starts again
-THAWED = "thawed"  # it was not dead but frozen: it goes on once the others have taken over
+# What happens after a server crashed.
+RESTARTED = "restarted"  # it starts again at once
+REPLACED = "replaced"  # the others take over when its lease has expired; then it starts again
+THAWED = "thawed"  # it was frozen, not killed: it goes on once the others have taken over
 
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
-    """The servers of a test. Those that `play` take instances; what the test asks for goes to the last of `names`."""
+    """The servers of a test. Those in `play` run instances; operations of the test go to the last of `names`."""
 
     names: tuple[str, ...] = ("local",)
     play: tuple[str, ...] = ("local",)
@@ -41,11 +39,11 @@ class Nodes:
 
 
 ALONE = Nodes()
-ASKED_ELSEWHERE = Nodes(("a", "b"), ("a",))  # no instance is played by the node that is asked
+ASKED_ELSEWHERE = Nodes(("a", "b"), ("a",))  # operations go to a node that runs no instance
 
 
 class LeaseClock:
-    """Milliseconds that pass only when a node is to be lost."""
+    """The clock of leases, in milliseconds; it moves only when a node is to be lost."""
 
     def __init__(self) -> None:
         self.now = 0
@@ -55,7 +53,7 @@ class LeaseClock:
 
 
 class _WithoutSlots(Settings):
-    """Of a node that plays no instance."""
+    """Settings of a node that runs no instances."""
 
     @property
     def slots(self) -> int:
@@ -68,12 +66,12 @@ class _Never:
 
 
 def by_hand(seconds: float, act: Callable[[], None]) -> _Never:
-    """A node's heart beats when the test lets time pass for leases."""
+    """A heartbeat without a timer: the test renews leases itself."""
     return _Never()
 
 
 class _Node:
-    """One engine over the store, which it sees through planned crashes."""
+    """One engine, over its `CrashingStore`."""
 
     engine: Engine
 
@@ -94,7 +92,7 @@ class _Node:
         raise ServerCrashed("the server was killed, as planned, while it carried this out")
 
     async def close(self, *, kill: bool) -> None:
-        """End by kill -9, or as an operator does."""
+        """Stop it: by kill -9, or as an operator does."""
         try:
             if not kill:
                 await self.unless_it_dies(self.opened.aclose())
@@ -107,9 +105,7 @@ class _Node:
 
 
 class LocalServer:
-    """One database, and engines on it, one or several at a time. `sandbox` is the test's own,
-    or that of real workers.
-    """
+    """One database with one or several engines. `sandbox` has threads of the test as workers, or real workers."""
 
     store: Store
 
@@ -119,7 +115,7 @@ class LocalServer:
         settings: Settings,
         clock: VirtualClock,
         sandbox: Any,
-        plans: Plans,
+        crash_plan: CrashPlan,
         *,
         env: Mapping[str, Any] | None,
         durable: Callable[[Committed], None],
@@ -127,7 +123,13 @@ class LocalServer:
         log: Callable[..., None],
         nodes: Nodes = ALONE,
     ) -> None:
-        self._url, self._settings, self._clock, self._sandbox, self._plans = url, settings, clock, sandbox, plans
+        self._url, self._settings, self._clock, self._sandbox, self._crash_plan = (
+            url,
+            settings,
+            clock,
+            sandbox,
+            crash_plan,
+        )
         self._env, self._durable, self._changed, self._log = env, durable, changed, log
         self._layout, self._leases = nodes, LeaseClock()
         self._nodes: list[_Node] = []
@@ -139,7 +141,7 @@ class LocalServer:
         return self._nodes[0].engine
 
     def executions(self) -> list[Execution]:
-        """Those under way on any node."""
+        """The open executions of all nodes."""
         return [execution for node in self._nodes for execution in node.engine.executions()]
 
     @property
@@ -149,11 +151,11 @@ class LocalServer:
 
     @property
     def at_rest(self) -> bool:
-        """Whether nothing is under way but in workers."""
+        """Whether no server does anything; workers may."""
         return not self.dead and all(not node.store.busy and node.engine.at_rest for node in self._nodes)
 
     async def open(self) -> None:
-        """Start on what is in the database, however often it is killed while it recovers."""
+        """Start the nodes, again for each planned crash during recovery."""
         while True:
             self.store = await asyncio.to_thread(
                 open_store, self._url, synchronous=self._settings.synchronous, lease_clock=self._leases
@@ -166,7 +168,7 @@ class LocalServer:
                 await self.close(kill=True)
 
     async def close(self, *, kill: bool) -> None:
-        """End: by kill -9, or as an operator does."""
+        """Stop: by kill -9, or as an operator does."""
         nodes, self._nodes = self._nodes, []
         kill = kill or any(node.store.dead or node.store.frozen for node in nodes)
         if kill and isinstance(self._sandbox, LocalSandbox):
@@ -175,11 +177,11 @@ class LocalServer:
             node.store.thaw()
             await node.close(kill=kill)
         if kill:
-            self._clock.forget()
+            self._clock.cancel_timers()
         await self.store.close()
 
     async def revive(self) -> None:
-        """Let others take over from the servers that crashed, where there are any, and start those again."""
+        """Start the crashed servers again, after other nodes have taken over where the test has several."""
         if self._layout == ALONE:
             await self.close(kill=True)
             await self.open()
@@ -194,7 +196,7 @@ class LocalServer:
             if node.store.frozen:
                 node.died = asyncio.get_running_loop().create_future()
                 node.store.thaw()
-                for _ in range(LATE_TURNS):  # in which it does what it was about to do, before its heart beats
+                for _ in range(LATE_TURNS):  # for what it was about to do, before it renews its lease
                     await asyncio.sleep(0)
                 while node.store.busy:
                     await asyncio.sleep(0)
@@ -211,7 +213,7 @@ class LocalServer:
         return await node.unless_it_dies(operation(node.engine))
 
     async def _outlive(self, lost: _Node) -> None:
-        """Let time pass until the lease of a node is over and the others have taken over what it had."""
+        """Let the lease of a node expire, so that the others take over its instances."""
         for _ in range(BEATS + 1):
             self._leases.now += LEASE_MS // BEATS
             for node in self._nodes:
@@ -223,7 +225,7 @@ class LocalServer:
             name,
             CrashingStore(
                 self.store,
-                self._plans,
+                self._crash_plan,
                 kill_worker=self._kill_worker_of,
                 died=lambda: self._has_died(node),
                 changed=self._changed,
@@ -257,7 +259,7 @@ class LocalServer:
                 execution.worker.kill()
 
     def instance_id(self) -> str:
-        """Ids of instances that are given none: run-1, run-2 ..."""
+        """The id of an instance without a chosen one: run-1, run-2 ..."""
         self._numbers += 1
         return f"run-{self._numbers}"
 
@@ -267,6 +269,6 @@ class LocalServer:
         return f"token-{self._numbers}"
 
     def nonce(self) -> str:
-        """See `playground.engine.ids.Ids`. Counted apart, so that the ids of runs stay in a row."""
+        """See `playground.engine.ids.Ids`. Has its own count, so that the ids of runs are consecutive."""
         self._nonces += 1
         return f"test-{self._nonces}"

@@ -1,4 +1,4 @@
-"""What a test holds in its hands: instances, mocks, crashes and time, over a server of its own."""
+"""`WorkflowTester`: creates instances on a server of its own, mocks steps, plans crashes and moves time."""
 
 import asyncio
 import dataclasses
@@ -15,22 +15,23 @@ from playground.settings import Settings
 from playground.store.protocol import Committed, Store
 from playground.testing import crashes, mocks
 from playground.testing.clock import VirtualClock
-from playground.testing.crashes import Crash, Plans
+from playground.testing.crashes import Crash, CrashPlan
 from playground.testing.run import NothingHappens, Run
 from playground.testing.sandbox import LocalSandbox, Routing
 from playground.testing.server import ALONE, LocalServer, Nodes
 from playground.workflows import durations
 from playground.workflows import events as ev
+from playground.workflows.names import CLASS_NAME
 
 T = TypeVar("T")
 
-BEGIN = 1_767_225_600_000  # 2026-01-01T00:00:00Z, when time begins unless said otherwise
-TURNS = 6  # of the event loop in which nothing happens, before everything is taken to rest
-LOOK_SECONDS = 0.02  # how long to wait for a sign of life before looking again
+START = 1_767_225_600_000  # 2026-01-01T00:00:00Z, the default start of virtual time
+TURNS = 6  # of the event loop without activity, after which everything counts as at rest
+POLL_SECONDS = 0.02  # how long to wait for activity before the next check
 LOSSES_ON_PURPOSE = 1_000_000  # workers an attempt may lose in a row where a test kills them all the time
-JOURNAL_SHOWN = 12  # last events told when something does not happen
+EVENTS_SHOWN = 12  # last events in the message when something does not happen
 
-# What differs from a server's defaults: a class's source is its whole file, and a step's own timeout is the only one.
+# Changed defaults: a class's source is its whole file, and a step has only its own timeout.
 SETTINGS = {
     "workers": 8,
     "source_bytes": 16 * 1024 * 1024,
@@ -45,23 +46,21 @@ class WorkflowTester:
     """Runs a workflow on a virtual clock, with crashes where the test wants them. Use it with `async with`.
 
     Args:
-        workflow: the source of a module, as a tenant would give it, or a class deriving from `WorkflowEntrypoint`,
-        which
-            runs where it was written, with all that its test can see.
+        workflow: the source of a module, as of a tenant, or a class that extends `WorkflowEntrypoint`, which runs with
+            the globals of its module.
         class_name: the class in the source.
-        skip: whether waiting for something lets time jump to the next deadline once everything rests. Without it only
+        skip: whether a wait of the test moves time to the next deadline once everything is at rest. Without it only
             `advance` moves time.
-        begin: epoch milliseconds at which the clock starts. env: what the code finds in `self.env`: a `Binding`, or a
-        plain value, by name. on_commit: called with each commit (`playground.store.protocol.Committed`) when it is
-        durable, before anybody is told. sandbox: real workers in place of threads (a `playground.sandbox.pool.Sandbox`,
-        which stays yours to close); mocks and the
-            skipping of a callback's own `asyncio.sleep` need threads.
-        allow_divergence: whether a replay may take another way than the execution before it; otherwise `Run.result`, or
-        at
-            last the end of the test, raises ReplayDiverged.
-        replay_each_commit: kill the worker after every commit that brings its instance on, so that whatever the code
-        does,
-            it does again from the journal: what depends on more than the results of its steps comes out otherwise.
+        begin: epoch milliseconds at which the clock starts.
+        env: the bindings in `self.env`: a `Binding` or a plain value, by name.
+        on_commit: called with each commit (`playground.store.protocol.Committed`) when it is durable, before anybody is
+            notified.
+        sandbox: real workers instead of threads (a `playground.sandbox.pool.Sandbox`, which the caller closes). Mocks,
+            and skipping a callback's own `asyncio.sleep`, need threads.
+        allow_divergence: whether a replay may diverge from the execution before it; otherwise `Run.result`, or at the
+            latest the end of the test, raises ReplayDiverged.
+        replay_each_commit: kill the worker after every commit with progress, so that the code is replayed from every
+            point of its journal: code that depends on more than the results of its steps behaves differently then.
         settings: rows of `playground.settings.Settings` to change.
     """
 
@@ -71,9 +70,9 @@ class WorkflowTester:
         self,
         workflow: str | type,
         *,
-        class_name: str = "TenantWorkflow",
+        class_name: str = CLASS_NAME,
         skip: bool = True,
-        begin: int = BEGIN,
+        begin: int = START,
         env: Mapping[str, Any] | None = None,
         on_commit: Callable[[Committed], None] = lambda committed: None,
         sandbox: Any = None,
@@ -91,12 +90,12 @@ class WorkflowTester:
         self.skip = skip
         self.clock = VirtualClock(begin)
         self.log: list[tuple[str, dict[str, Any]]] = []
-        patient = {"worker_losses": LOSSES_ON_PURPOSE} if replay_each_commit else {}
+        tolerant = {"worker_losses": LOSSES_ON_PURPOSE} if replay_each_commit else {}
         _check_settings(settings)
-        self._settings = Settings(**{**SETTINGS, **patient, **settings})
+        self._settings = Settings(**{**SETTINGS, **tolerant, **settings})
         self.allow_divergence = allow_divergence
-        self._mocks, self._plans = mocks.Mocks(), Plans(each=replay_each_commit)
-        self._late: dict[str, mocks.Mock] = {}
+        self._mocks, self._crash_plan = mocks.Mocks(), CrashPlan(each=replay_each_commit)
+        self._wait_mocks: dict[str, mocks.Mock] = {}
         self._real_sandbox, self._env, self.on_commit = sandbox, env, on_commit
         self._runs: list[Run] = []
         self._opened = AsyncExitStack()
@@ -104,8 +103,8 @@ class WorkflowTester:
     async def __aenter__(self) -> Self:
         self._activity = asyncio.Event()
         folder = self._opened.enter_context(tempfile.TemporaryDirectory(prefix="workflow-test-"))
-        _routing.begin()
-        self._opened.callback(_routing.end)
+        _routing.start()
+        self._opened.callback(_routing.stop)
         self._local = None
         if self._real_sandbox is None:
             self._local = LocalSandbox(self.clock, self._mocks, self._class, self._activity.set)
@@ -115,7 +114,7 @@ class WorkflowTester:
             self._settings,
             self.clock,
             self._local or self._real_sandbox,
-            self._plans,
+            self._crash_plan,
             env=self._env,
             durable=lambda committed: self.on_commit(committed),
             changed=self._activity.set,
@@ -126,7 +125,7 @@ class WorkflowTester:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        self._plans.clear()
+        self._crash_plan.clear()
         try:
             if kind is None:
                 await self._check_runs()
@@ -135,16 +134,16 @@ class WorkflowTester:
             await self._opened.aclose()
 
     async def _check_runs(self) -> None:
-        """Raises ReplayDiverged or UnusedMock: what a test that found nothing wrong would otherwise never hear of."""
+        """Raises ReplayDiverged or UnusedMock at the end of a test that passed."""
         for run in self._runs if not self.allow_divergence else ():
             await run.check_divergence()
         unused = self._mocks.unused()
         waits: set[str] = set()
-        for run in self._runs if self._late else ():
+        for run in self._runs if self._wait_mocks else ():
             waits |= {key.name for key in (await run.state()).steps if key.kind == ev.WAIT}
-        for mock in self._late.values():
+        for mock in self._wait_mocks.values():
             if not mock.used and not mock.optional:
-                why = mocks.nearest(mock.name, waits, "wait")
+                why = mocks.name_hint(mock.name, waits, "wait")
                 if mock.name in waits:
                     why = "it had an event before it could be let time out."
                 unused.append(f"{mock} was never used: {why}")
@@ -155,25 +154,25 @@ class WorkflowTester:
 
     @property
     def engine(self) -> Engine:
-        """The engine that runs now; another one after a crash."""
+        """The current engine; a new one after a crash."""
         return self._server.engine
 
     @property
     def store(self) -> Store:
-        """The journals, read past any planned crash."""
+        """The store itself, without planned crashes."""
         return self._server.store
 
     @property
     def commits(self) -> int:
         """How many commits have been made so far."""
-        return self._plans.commits
+        return self._crash_plan.commits
 
     async def restart_server(self, *, kill: bool = True, down: Any = 0) -> None:
         """Stop the server and start it again on the same store.
 
         Args:
-            kill: by kill -9, or as an operator does.
-            down: a duration that passes while there is none.
+            kill: by kill -9, otherwise as an operator does.
+            down: how long there is no server, as a duration.
         """
         await self._server.close(kill=kill)
         self.clock.advance(durations.parse(down))
@@ -184,11 +183,11 @@ class WorkflowTester:
             await self._server.revive()
 
     async def call(self, operation: Callable[[Engine], Awaitable[T]]) -> T:
-        """Have the server carry out an operation. Raises ServerCrashed when a planned crash falls into it."""
+        """Carry out an operation on the server. Raises ServerCrashed when a planned crash happens during it."""
         await self._revive()
         return await self._server.call(operation)
 
-    # What a test sets up.
+    # Instances, mocks and crashes.
 
     async def create(self, params: Any = None, **given: Any) -> Run:
         """Create an instance.
@@ -215,7 +214,7 @@ class WorkflowTester:
         times: int | None = None,
         optional: bool = False,
     ) -> None:
-        """Put a result or an error in the place of a step's callback.
+        """Replace a step's callback by a result or an error.
 
         Args:
             optional: whether it may stay unused; otherwise that fails the test at its end.
@@ -223,13 +222,13 @@ class WorkflowTester:
             times: for so many attempts, then the callback runs (or what is mocked next); None: always.
 
         Raises:
-            TypeError, ValueError: no step could ever be found by this.
+            TypeError, ValueError: the arguments can match no step.
         """
         self._threads_only(mocks.MOCK_STEP)
-        mocks.check(mocks.MOCK_STEP, name, count, times)
+        mocks.check_arguments(mocks.MOCK_STEP, name, count, times)
         if error is not None:
             mocks.check_error(error, result)
-        play = mocks.gives(result) if error is None else mocks.fails(error)
+        play = mocks.returning(result) if error is None else mocks.raising(error)
         self._mocks.add(mocks.Mock(name, count, times, play, mocks.MOCK_STEP, optional))
 
     def time_out_step(
@@ -237,40 +236,41 @@ class WorkflowTester:
     ) -> None:
         """Let so many attempts of a step hang until their timeout ends them; time jumps there. See `mock_step`."""
         self._threads_only(mocks.TIME_OUT_STEP)
-        mocks.check(mocks.TIME_OUT_STEP, name, count, times)
-        self._mocks.add(mocks.Mock(name, count, times, mocks.hangs(), mocks.TIME_OUT_STEP, optional))
+        mocks.check_arguments(mocks.TIME_OUT_STEP, name, count, times)
+        self._mocks.add(mocks.Mock(name, count, times, mocks.hanging(), mocks.TIME_OUT_STEP, optional))
 
     def time_out_wait(self, name: str, *, times: int | None = 1, optional: bool = False) -> None:
-        """Let so many waits for an event of this name time out as soon as everything rests, before any time passes.
+        """Let so many waits for an event of this name time out as soon as everything is at rest, before time passes.
 
         See `mock_step` for `optional` and what it raises.
         """
-        mocks.check(mocks.TIME_OUT_WAIT, name, None, times)
-        self._late[name] = mocks.Mock(name, None, times, mocks.hangs(), mocks.TIME_OUT_WAIT, optional)
+        mocks.check_arguments(mocks.TIME_OUT_WAIT, name, None, times)
+        self._wait_mocks[name] = mocks.Mock(name, None, times, mocks.hanging(), mocks.TIME_OUT_WAIT, optional)
 
     def crash(self, victim: str = crashes.SERVER, *, commit: int, moment: str = crashes.BEFORE) -> None:
-        """Kill something at a commit.
+        """Kill a worker or the server at a commit.
 
         Args:
             victim: `worker` (of the instance whose commit it is) or `server` (the engine and all workers; it is started
                 again on the same store as soon as the test waits for something).
             commit: its number in this test, from 1; see `commits`. A commit adds events to a journal, or claims an
-            instance. moment: `before` it is durable, or `after`, when nobody has been told yet.
+                instance.
+            moment: `before` it is durable, or `after`, when nobody has been notified yet.
         """
         if not isinstance(commit, int) or isinstance(commit, bool):
             raise TypeError(f"crash takes the number of a commit, from 1, not {type(commit).__name__}: {commit!r:.100}")
         if victim not in crashes.VICTIMS or moment not in crashes.MOMENTS:
             raise ValueError(f"crash takes {' or '.join(crashes.VICTIMS)}, {' or '.join(crashes.MOMENTS)}")
-        self._plans.add(Crash(victim, commit, moment))
+        self._crash_plan.add(Crash(victim, commit, moment))
 
     @property
     def crashes_left(self) -> int:
         """How many planned crashes have not happened."""
-        return self._plans.left
+        return self._crash_plan.left
 
     def no_more_crashes(self) -> None:
         """Forget the planned crashes that have not happened."""
-        self._plans.clear()
+        self._crash_plan.clear()
 
     # Time.
 
@@ -279,9 +279,7 @@ class WorkflowTester:
         return self.clock.now()
 
     async def advance(self, duration: Any) -> None:
-        """Let time pass: a duration such as `"2 hours"` or milliseconds. What falls due on the way happens at its
-        time.
-        """
+        """Let time pass: a duration such as `"2 hours"` or milliseconds. Timers on the way fire at their own time."""
         target = self.now() + durations.parse(duration)
         while True:
             await self.settle()
@@ -293,7 +291,7 @@ class WorkflowTester:
         await self.settle()
 
     async def settle(self, *, deadline: float = 30.0) -> None:
-        """Wait, without moving time, until nothing can happen before time moves or somebody does something."""
+        """Wait, without moving time, until everything is at rest."""
 
         async def never() -> None:
             return None
@@ -301,8 +299,8 @@ class WorkflowTester:
         await self.drive(never, "rest", deadline, None)
 
     async def drive(self, look: Callable[[], Awaitable[Any]], what: str, deadline: float, run: Run | None) -> Any:
-        """Wait until `look` gives something, moving time if this tester skips; with no `run`,
-        until everything rests.
+        """Wait until `look` returns something, and skip time if this tester does; without a `run`, wait until
+        everything is at rest.
         """
         try:
             async with asyncio.timeout(deadline):
@@ -313,13 +311,13 @@ class WorkflowTester:
                     if found is not None:
                         return found
                     if not await self._rests():
-                        await self._sign_of_life()
+                        await self._wait_for_activity()
                     elif (found := await look()) is not None or run is None:
                         return found
-                    elif not await self._force() and not self._skip():
-                        raise NothingHappens(f"{what} can't come: everything rests. {await self._told(run)}")
+                    elif not await self._time_out_wait() and not self._skip_time():
+                        raise NothingHappens(f"{what} can't come: everything rests. {await self._description(run)}")
         except TimeoutError:
-            raise TimeoutError(f"{what} did not come within {deadline:g} s. {await self._told(run)}") from None
+            raise TimeoutError(f"{what} did not come within {deadline:g} s. {await self._description(run)}") from None
 
     async def _rests(self) -> bool:
         for _ in range(TURNS):
@@ -335,18 +333,18 @@ class WorkflowTester:
             return bool(execution.idle and not execution.is_busy)
         return bool(execution.worker.at_rest())
 
-    async def _sign_of_life(self) -> None:
+    async def _wait_for_activity(self) -> None:
         try:
-            async with asyncio.timeout(LOOK_SECONDS):
+            async with asyncio.timeout(POLL_SECONDS):
                 await self._activity.wait()
         except TimeoutError:
             pass
 
     def _next_due(self) -> int | None:
-        due = [self.clock.next_worth(), self._local.due() if self._local is not None else None]
+        due = [self.clock.next_awaited(), self._local.due() if self._local is not None else None]
         return min((when for when in due if when is not None), default=None)
 
-    def _skip(self) -> bool:
+    def _skip_time(self) -> bool:
         due = self._next_due() if self.skip else None
         if due is None:
             return False
@@ -358,10 +356,10 @@ class WorkflowTester:
         if self._local is not None:
             self._local.move()
 
-    async def _force(self) -> bool:
-        for run in self._runs if self._late else ():
+    async def _time_out_wait(self) -> bool:
+        for run in self._runs if self._wait_mocks else ():
             for step in (await run.state()).steps.values():
-                mock = self._late.get(step.key.name)
+                mock = self._wait_mocks.get(step.key.name)
                 if mock is not None and step.key.kind == ev.WAIT and step.status == "waiting" and mock.times != 0:
                     mock.used = True
                     mock.times = None if mock.times is None else mock.times - 1
@@ -369,13 +367,13 @@ class WorkflowTester:
                     return True
         return False
 
-    async def _told(self, run: Run | None) -> str:
+    async def _description(self, run: Run | None) -> str:
         if run is None:
             return "Something goes on all the time, or takes real time."
         state = await run.state()
         last = "\n".join(
             f"  {event.seq} {event.type} {event.step or ''} {event.data}"[:300]
-            for event in (await run.journal())[-JOURNAL_SHOWN:]
+            for event in (await run.journal())[-EVENTS_SHOWN:]
         )
         error = state.error and state.error["message"]
         return f"Status {state.status}, error {error}; the last of its journal:\n{last}\n{self.log[-3:]}"

@@ -48,7 +48,7 @@ class Fold:
             if event.type == ev.WORKFLOW_RESTARTED and self.state.generation >= self.generation:
                 return False
             if (
-                event.type in ev.SUSPENSIONS_GIVEN_UP
+                event.type in ev.SUSPENSION_CANCELS
                 and self.state.generation == self.generation
                 and event.key not in self.state.steps
             ):

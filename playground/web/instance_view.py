@@ -19,7 +19,7 @@ from playground.web.fold_cache import Folds
 from playground.web.journal_reader import Budget, left_out, partly_read, read
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceExpired, InstanceNotFound
-from playground.workflows.printed import Joiner, Printed
+from playground.workflows.logs import LogJoiner, LogText
 
 ANONYMOUS = ""  # the tenant of instances started without one; they share one namespace of ids
 DAY_MS = 86_400_000
@@ -88,25 +88,25 @@ class Views:
         `logs` are the first texts that the instance printed; `diverged` tells where a replay took another way:
         execution, steps that it did not reach.
         """
-        joiner = Joiner()
+        joiner = LogJoiner()
         diverged: list[dict[str, Any]] = []
         after, budget = 0, Budget()
         until = row.last_seq if at is None else at
-        while len(joiner.printed) < LOG_LINES_SHOWN and after < min(LOG_EVENTS_READ, until):
+        while len(joiner.texts) < LOG_LINES_SHOWN and after < min(LOG_EVENTS_READ, until):
             batch, reached = await read(self._store, row.key, after=after, budget=budget, only=_BESIDE)
             for event in batch:
                 if event.seq > until:
                     break
-                joiner.take(event)
+                joiner.add(event)
                 if event.type == ev.REPLAY_DIVERGED:
                     diverged.append({"execution": event.execution, **event.data})
             if reached == after:
                 break
             after = reached
-        return {"logs": [_printed(text) for text in joiner.printed[:LOG_LINES_SHOWN]], "diverged": diverged}
+        return {"logs": [_printed(text) for text in joiner.texts[:LOG_LINES_SHOWN]], "diverged": diverged}
 
 
-def _printed(text: Printed) -> dict[str, Any]:
+def _printed(text: LogText) -> dict[str, Any]:
     step = label(text.step.as_json()) if text.step else None
     shown = {name: getattr(text, name) for name in ("at", "execution", "stream", "level", "text", "replay", "line")}
     return {**shown, "step": step}

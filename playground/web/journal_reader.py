@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 
-from playground.store.encoding import LARGE, read_event
+from playground.store.encoding import read_event
 from playground.store.protocol import Store
 from playground.workflows import events as ev
 from playground.workflows.events import Event
+from playground.workflows.values import RAW_JSON_BYTES
 
 PAGE_OF_EVENTS = 1_000  # read from the store at a time
 VALUES_BYTES = 4 * 1024 * 1024
@@ -37,7 +38,7 @@ class Budget:
     def keep(self, raw: msgspec.Raw) -> Any:
         """The value, small ones as objects, large ones as JSON text; or what stands for it when it is left out."""
         size = len(bytes(raw))
-        if size < LARGE:
+        if size < RAW_JSON_BYTES:
             return msgspec.json.decode(raw)
         if size > self._left:
             return left_out(size)
@@ -57,7 +58,7 @@ def partly_read(steps: msgspec.Raw) -> list[dict[str, Any]]:
 
 
 def _parted(name: str, raw: msgspec.Raw) -> Any:
-    if len(bytes(raw)) < LARGE:
+    if len(bytes(raw)) < RAW_JSON_BYTES:
         return msgspec.json.decode(raw)
     if name == "attempts":
         return partly_read(raw)
@@ -86,7 +87,7 @@ async def read(
 
 def _event(text: bytes, budget: Budget) -> Event:
     found = read_event(text)
-    if len(text) < LARGE or found.type == ev.LOG:
+    if len(text) < RAW_JSON_BYTES or found.type == ev.LOG:
         data = _read_data(found.data)
     elif found.type in _ALWAYS_KEPT:
         data = {name: Budget(len(text)).keep(raw) for name, raw in _read_fields(found.data).items()}

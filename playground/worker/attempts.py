@@ -72,7 +72,7 @@ async def injected_outcome(broken: Mapping[str, Any], call: Callable[[], Any], t
     """
     how = broken["how"]
     if how == breaks.FAIL:
-        raise InjectedError(breaks.MESSAGE)
+        raise InjectedError(breaks.ERROR_MESSAGE)
     if how == breaks.TIMEOUT:
         raise WorkflowTimeoutError(f"Execution timed out after {timeout}ms")
     if how == breaks.RETURN:

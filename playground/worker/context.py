@@ -8,7 +8,7 @@ import contextvars
 from datetime import UTC, datetime
 from typing import Any
 
-from playground.workflows.unavailable import instead_of_binding
+from playground.workflows.unavailable import similar_binding
 
 
 class Record(dict[str, Any]):
@@ -27,7 +27,7 @@ class Environment(Record):
     def __getattr__(self, name: str) -> Any:
         if name in self:
             return self[name]
-        common = instead_of_binding(name)
+        common = similar_binding(name)
         cure = f" In its place there may be `self.env.{common}`." if common in self else ""
         there = ", ".join(map(str, self)) or "nothing"
         raise AttributeError(

@@ -26,7 +26,7 @@ from playground.worker.replay import History, Replay
 from playground.worker.steps import Steps
 from playground.worker.unawaited import Warnings
 from playground.workflows import errors, values
-from playground.workflows.names import CLASS_NAME, with_ends
+from playground.workflows.names import CLASS_NAME, source_lines_with_ends
 
 MODULE = "workflow"  # what the tenant's module is called
 
@@ -72,7 +72,7 @@ class Process:
 
     def load(self, source: str) -> types.ModuleType:
         """The module of a source. Raises what its code raises."""
-        linecache.cache[failures.FILE] = (len(source), None, with_ends(source), failures.FILE)
+        linecache.cache[failures.FILE] = (len(source), None, source_lines_with_ends(source), failures.FILE)
         module = types.ModuleType(MODULE)
         module.__file__ = failures.FILE
         sys.modules[MODULE] = module
@@ -236,7 +236,7 @@ class Execution:
             self._finish({**answer, "op": "missing"})
             return
         self._late.pop(key, None)
-        config = self.steps.rollback_configs[key].as_stored(frame["config"])
+        config = self.steps.rollback_configs[key].with_stored(frame["config"])
         error = failures.rebuild(frame["error"], self.steps.module) if frame["error"] else None
         info = Record(ctx=context(key, frame["attempt"], config), error=error, output=values.decode(frame["output"]))
         try:

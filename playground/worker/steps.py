@@ -21,9 +21,7 @@ from playground.worker.replay import CANCELLED, COMPLETED, ERRORED, OVER, Histor
 from playground.workflows import durations, names, unavailable, values
 from playground.workflows import step_config as configs
 from playground.workflows.errors import InvalidEventType
-from playground.workflows.events import DO, SLEEP, WAIT
-
-NESTED_DEEPEST = 8  # steps within steps
+from playground.workflows.events import DO, MAX_STEP_DEPTH, SLEEP, WAIT
 
 
 class Steps:
@@ -189,7 +187,7 @@ class Steps:
                 await asyncio.get_running_loop().create_future()
             if stored is not None:
                 do.begun = True
-                do.config = do.config.as_stored(stored["config"])
+                do.config = do.config.with_stored(stored["config"])
             outcome = await self.attempts.run(do)
         if outcome["status"] == ERRORED:
             raise self._rebuilt(outcome["error"])
@@ -257,10 +255,10 @@ class Steps:
 
     def _next_key(self, kind: str, name: str) -> Key:
         parent = step_of_caller()
-        if parent is not None and _depth(parent) >= NESTED_DEEPEST:
+        if parent is not None and _depth(parent) >= MAX_STEP_DEPTH:
             raise WorkflowFatalError(
-                f'Step "{name}" would run {NESTED_DEEPEST + 1} steps deep; steps within steps may be '
-                f"{NESTED_DEEPEST} deep. Call it outside of the others."
+                f'Step "{name}" would run {MAX_STEP_DEPTH + 1} steps deep; steps within steps may be '
+                f"{MAX_STEP_DEPTH} deep. Call it outside of the others."
             )
         return self._history.next_key(kind, name, parent)
 
@@ -279,8 +277,8 @@ class Steps:
     def _plain_name(self, name: Any) -> str:
         """The name as plain text: one of a class of its own may be equal to anything."""
         plain = str.__str__(name) if isinstance(name, str) else name
-        if not names.step_name_fits(plain):
-            raise WorkflowFatalError(names.step_name_refusal(plain))
+        if not names.is_step_name(plain):
+            raise WorkflowFatalError(names.step_name_error(plain))
         if self._closed:
             raise WorkflowFatalError(f'Step "{plain}" can\'t start during a rollback')
         return plain

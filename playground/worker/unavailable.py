@@ -15,18 +15,18 @@ import types
 
 from playground.worker.context import Environment
 from playground.workflows.unavailable import (
-    ADVICE_AFTER,
+    ADVICE_AFTER_ERROR,
     FILES,
-    IN_PLACE_OF_NAMES,
-    IN_PLACE_OF_PACKAGES,
+    NAME_ADVICE,
     NETWORK,
+    OWN_PACKAGES,
+    PACKAGE_ADVICE,
     PROCESSES,
     TERMINAL,
     THREADS,
-    without_package,
+    package_missing,
 )
 
-_OURS = frozenset({"workers", "playground"})
 _NO_TERMINAL = ("EOF when reading a line",)
 _NO_THREAD = ("can't start new thread",)
 _NO_DATABASE = ("unable to open database file",)
@@ -40,8 +40,8 @@ _MODULES = {
     **dict.fromkeys(("tempfile", "shutil", "pathlib", "zipfile", "tarfile", "dbm", "shelve"), FILES),
 }
 _RAISE = opcode.opmap["RAISE_VARARGS"]
-_SAID = frozenset((*ADVICE_AFTER.values(), *IN_PLACE_OF_NAMES.values()))
-_NO_PACKAGE = without_package("").partition("``")[0]
+_SAID = frozenset((*ADVICE_AFTER_ERROR.values(), *NAME_ADVICE.values()))
+_NO_PACKAGE = package_missing("").partition("``")[0]
 _NAME = re.compile(r"'(\w{1,100})'")
 
 
@@ -53,13 +53,13 @@ def advice(error: BaseException) -> str | None:
         return None
     package = _package(error)
     if package is not None:
-        instead = IN_PLACE_OF_PACKAGES.get(package)
-        return f"{without_package(package)}. {instead}" if instead else f"{without_package(package)}."
+        instead = PACKAGE_ADVICE.get(package)
+        return f"{package_missing(package)}. {instead}" if instead else f"{package_missing(package)}."
     if isinstance(error, ImportError) and error.name == "workers":
         found = _NAME.search(str(error.args[0])) if error.args else None
-        return IN_PLACE_OF_NAMES.get(found[1]) if found else None
+        return NAME_ADVICE.get(found[1]) if found else None
     kind = _kind(error)
-    return ADVICE_AFTER[kind] if kind is not None else None
+    return ADVICE_AFTER_ERROR[kind] if kind is not None else None
 
 
 def never_passes(error: BaseException) -> bool:
@@ -79,7 +79,7 @@ def _package(error: BaseException) -> str | None:
     if not isinstance(error, ModuleNotFoundError) or not isinstance(error.name, str) or _is_raised_by_hand(error):
         return None
     name = error.name.partition(".")[0]
-    return None if name in sys.stdlib_module_names or name in _OURS else name
+    return None if name in sys.stdlib_module_names or name in OWN_PACKAGES else name
 
 
 def _kind(error: BaseException) -> str | None:
@@ -152,7 +152,7 @@ def _is_raised_by_hand(error: BaseException) -> bool:
     code = last.tb_frame.f_code.co_code
     if not 0 <= last.tb_lasti < len(code) or code[last.tb_lasti] != _RAISE:
         return False
-    return _innermost(error) not in sys.stdlib_module_names and _innermost(error) not in _OURS
+    return _innermost(error) not in sys.stdlib_module_names and _innermost(error) not in OWN_PACKAGES
 
 
 def _is_confined() -> bool:

@@ -1,38 +1,32 @@
-"""Breaks: attempts of a step that a person has made to fail, time out, be slow or return a given value.
-
-Pure; the worker reads it too.
+"""Breaks, which inject faults: a person makes the next attempts of a step fail, time out, be slow or return a value.
 
 A break is plain JSON, the same in the journal, in the row, in frames and in the API: `{"id", "step": {"kind": "do",
 "name", "count"?}, "how", "times", "left", "ms"?, "value"?}`. Its id is the seq of its `break_set`; without a count it
-is for every step of the name.
+applies to every step of the name. The engine and the worker both read it, so this module is pure.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 from playground.workflows import events as ev
 
-FAIL = "fail"
-TIMEOUT = "timeout"
-SLOW = "slow"
-RETURN = "return"
-HOWS = (FAIL, TIMEOUT, SLOW, RETURN)
+How = Literal["fail", "timeout", "slow", "return"]
+HOWS: tuple[str, ...] = get_args(How)
+FAIL, TIMEOUT, SLOW, RETURN = HOWS
 
-MOST = 20  # breaks of one instance at once
-TIMES_MOST = 1_000  # attempts of one break
-SLOW_MOST_MS = 30_000  # how slow an attempt can be made, which is well within what an attempt may take
-VALUE_BYTES = 16 * 1024  # of a value that is returned instead
+MAX_BREAKS = 20  # of one instance at once
+MAX_TIMES = 1_000  # attempts of one break
+MAX_SLOW_MS = 30_000  # how slow an attempt can be made, which is well within what an attempt may take
+MAX_VALUE_BYTES = 16 * 1024  # of a value that is returned instead
 
-ERROR = "InjectedError"  # the name of the error that an attempt fails with
-MESSAGE = "This attempt was made to fail on purpose: a break is set on its step."
+ERROR_NAME = "InjectedError"  # of the error that an attempt fails with
+ERROR_MESSAGE = "This attempt was made to fail on purpose: a break is set on its step."
 
 Break = Mapping[str, Any]
 
 
 def find_break(breaks: Iterable[Break], name: str, count: int) -> Break | None:
-    """The break that the next attempt of a step falls under: one for this very step before one for every step of its
-    name.
-    """
+    """The break that applies to the next attempt of a step: one for exactly this step before one for its name."""
     found = None
     for each in breaks:
         step = each["step"]

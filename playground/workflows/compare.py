@@ -1,16 +1,16 @@
-"""Two instances side by side, as the API shows them: which steps belong together, and where they differ. Pure.
+"""Compares two instances, as the API shows them: which of their steps correspond, and where they differ.
 
-`static/js/run/compare-fold.js` is the same in the browser; tests/test_compare.py holds the two together.
+`static/js/run/compare-fold.js` does the same in the browser; tests/test_compare.py compares the two.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from playground.workflows.names import lines
+from playground.workflows.names import source_lines
 
 View = Mapping[str, Any]
 
-# What may differ about a step that both have, in the order in which it is said.
+# In what a step that both have may differ, in the order in which it is listed.
 STATUS, OUTPUT, ERROR, ATTEMPTS = "status", "output", "error", "attempts"
 ONLY_A, ONLY_B = "only_a", "only_b"
 
@@ -18,10 +18,11 @@ ONLY_A, ONLY_B = "only_a", "only_b"
 def compare(a: View, b: View) -> dict[str, Any]:
     """How two instances differ.
 
-    `rows` are their steps, those of one kind, name and count together, in the order of `a`, with what only `b` has
-    where it stands there; `a` and `b` of a row are places in the lists of steps, or None. `differs` says in what.
-    `outcome` is the same of their ends, `params` and `code` whether those are the same. `first` is the place of the
-    first row that differs, the number of rows for the outcome, None for no difference.
+    `rows` are their steps: steps of the same kind, name and count share a row. Rows are in the order of `a`; steps that
+    only `b` has follow the step that they follow in `b`. `a` and `b` of a row are indexes in the lists of steps, or
+    None; `differs` lists in what the two differ. `outcome` lists in what their ends differ; `params` and `code` are
+    whether those are the same. `first` is the index of the first row that differs, the number of rows where only the
+    outcome differs, None where nothing does.
     """
     rows = [_row(a["steps"], b["steps"], *pair) for pair in _pairs(a["steps"], b["steps"])]
     outcome = [name for name in (STATUS, OUTPUT, ERROR) if not same(_outcome(a, name), _outcome(b, name))]
@@ -36,12 +37,12 @@ def compare(a: View, b: View) -> dict[str, Any]:
 
 
 def changed_lines(a: str, b: str) -> tuple[int, list[str], list[str]]:
-    """What differs between two sources: the first line that does, counted from 1, and the lines of each up to where
-    they are alike again.
+    """What differs between two sources: the first differing line, counted from 1, and the lines of each from it to the
+    last differing one.
 
-    Linear, since sources may be anybody's: it tells one region, however many places differ.
+    Linear in time, since anybody may send sources: it gives one region, however many places differ.
     """
-    mine, other = lines(a), lines(b)
+    mine, other = source_lines(a), source_lines(b)
     start = 0
     while start < min(len(mine), len(other)) and mine[start] == other[start]:
         start += 1
@@ -52,7 +53,7 @@ def changed_lines(a: str, b: str) -> tuple[int, list[str], list[str]]:
 
 
 def attempts_of(step: View) -> int | None:
-    """How often a step was tried, here or where it was copied from; None for what has no attempts."""
+    """How many attempts a step had, here or in the instance it was copied from; None where it has no attempts."""
     if step["kind"] != "do" or (step.get("copied") or {}).get("edited"):
         return None
     copied = step.get("copied")
@@ -60,10 +61,9 @@ def attempts_of(step: View) -> int | None:
 
 
 def took_ms(step: View) -> float | None:
-    """How long a step took in milliseconds, by the worker's own clock where that was told, here or where it was copied
-    from.
+    """How long a step took in milliseconds, here or in the instance it was copied from.
 
-    None while it is not over and where nobody knows.
+    By the worker's clock where the worker reported it; None while the step is open and where it is unknown.
     """
     copied = step.get("copied")
     took: float | None
@@ -79,7 +79,7 @@ def took_ms(step: View) -> float | None:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two JSON values are the same; true is not 1."""
+    """Whether two JSON values are equal; true is not 1."""
     if isinstance(a, bool) or isinstance(b, bool):
         return a is b
     if isinstance(a, Mapping) and isinstance(b, Mapping):
@@ -90,8 +90,8 @@ def same(a: Any, b: Any) -> bool:
 
 
 def _pairs(a: Sequence[View], b: Sequence[View]) -> list[tuple[int | None, int | None]]:
-    """The places of steps that belong together, in the order of `a`; what only `b` has follows the step that it follows
-    there.
+    """The indexes of corresponding steps, in the order of `a`; a step of `b` alone follows the step it follows in
+    `b`.
     """
     places = {_key(step): place for place, step in enumerate(b)}
     mine = {_key(step) for step in a}
@@ -115,7 +115,7 @@ def _pairs(a: Sequence[View], b: Sequence[View]) -> list[tuple[int | None, int |
 def _row(a: Sequence[View], b: Sequence[View], mine: int | None, other: int | None) -> dict[str, Any]:
     one, two = None if mine is None else a[mine], None if other is None else b[other]
     step = one if one is not None else two
-    assert step is not None, "a pair has a step"
+    assert step is not None, "one of a pair is a step"
     named = {name: step[name] for name in ("kind", "name", "count", "parent") if step.get(name) is not None}
     return {**named, "a": mine, "b": other, "differs": _differs(one, two)}
 
@@ -145,7 +145,7 @@ def _outcome(view: View, name: str) -> Any:
 
 def _error(view: View) -> Any:
     error = view.get("error")
-    return error and [error["name"], error.get("message", "")]  # where it was raised may have moved with the code
+    return error and [error["name"], error.get("message", "")]  # the line may have moved with the code
 
 
 def _key(step: View) -> tuple[Any, ...]:

@@ -1,6 +1,4 @@
-"""Durations as tenants write them: a number is milliseconds, a string is `"<number> <unit>[s]"`,
-a timedelta is itself.
-"""
+"""Durations as tenants write them: a number of milliseconds, a string `"<number> <unit>[s]"`, or a timedelta."""
 
 import re
 from datetime import timedelta
@@ -22,19 +20,19 @@ UNITS = {
 LONGEST = 365 * DAY  # of a sleep or a wait
 EXAMPLE = '"30 seconds"'
 
-_LONG = 10**60  # a number from which on it is not quoted; CPython refuses to write the longest
+_LONG = 10**60  # numbers from here on are not quoted; CPython refuses to write the longest
 _TEXT = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s+(" + "|".join(UNITS) + r")s?\s*\Z")
 
 
 class InvalidDuration(ValueError):
-    """Not a duration; the message quotes what was given and shows one that works."""
+    """Not a duration; the message quotes the value and shows one that works."""
 
 
 def parse(value: Any) -> int:
     """Milliseconds of a duration.
 
     Raises:
-        InvalidDuration: anything but a finite number that is not negative, a `"<number> <unit>"` string or a timedelta.
+        InvalidDuration: it is neither a finite number of at least 0 nor a `"<number> <unit>"` string nor a timedelta.
     """
     if isinstance(value, timedelta):
         milliseconds = value / timedelta(milliseconds=1)

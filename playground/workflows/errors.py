@@ -1,21 +1,18 @@
-"""Errors that cross a room's wall: those of operations on instances,
-each with the code the API and the library show.
-
-What the code that a worker exits with says. A tenant can leave with the same code,
-which ends its own instance only.
+"""Errors that more than one room raises or handles: refused operations, each with the code that the API and the library
+show, and names and exit codes of failures of a worker.
 """
 
 from typing import Any
 
-# Before the name of a setting's environment variable. Apart from its "_": workers have this text too, and an attack
-# looks through their memory for variables of the server.
+# Begins the environment variable of a setting. Without the "_": this text is in workers' memory too, and a test attack
+# searches their memory for variables of the server.
 VARIABLE_PREFIX = "PLAYGROUND"
 
 
 class WorkflowError(Exception):
     """An operation was refused; nothing was changed.
 
-    `code` is stable, `message` is for people. `details["setting"]` is the limit that was met.
+    `code` is stable, `message` is for people. `details["setting"]` names the limit that was reached.
     """
 
     code = "internal"
@@ -25,27 +22,27 @@ class WorkflowError(Exception):
         self.message = message
         self.details = details
         if details.get("setting"):
-            self.met(details["setting"])
+            self.name_setting(details["setting"])
 
-    def met(self, setting: str) -> None:
-        """Name the setting whose limit was met, with its variable, since an operator may know it by either."""
+    def name_setting(self, setting: str) -> None:
+        """Name the setting whose limit was reached, and its variable, since an operator may know it by either."""
         self.details["setting"] = setting
         self.message = f"{self.message} {setting_sentence(setting)}"
         self.args = (self.message,)
 
 
-def variable_of(setting: str) -> str:
+def setting_variable(setting: str) -> str:
     """The environment variable of a setting."""
     return f"{VARIABLE_PREFIX}_{setting.upper()}"
 
 
 def setting_sentence(setting: str) -> str:
-    """Says which setting a limit is, and which variable."""
-    return f"The setting is {setting} ({variable_of(setting)})."
+    """The sentence that names the setting of a limit, and its variable."""
+    return f"The setting is {setting} ({setting_variable(setting)})."
 
 
-def of_entry(index: int, error: WorkflowError) -> WorkflowError:
-    """The refusal of one entry of a batch, which says which."""
+def batch_entry_error(index: int, error: WorkflowError) -> WorkflowError:
+    """The error of one entry of a batch, with the number of the entry."""
     error.message = f"Entry {index} of the batch: {error.message}"
     error.args = (error.message,)
     error.details["index"] = index
@@ -57,7 +54,7 @@ class InstanceNotFound(WorkflowError):
 
 
 class InstanceExpired(InstanceNotFound):
-    """There was such an instance; it ended, and was removed when its time was over.
+    """The instance existed; it ended, and was removed when its retention was over.
 
     Its id stays used. `details` have its `status` and `ended_at`.
     """
@@ -96,25 +93,25 @@ class CannotRestart(WorkflowError):
 
 
 class NoWorker(WorkflowError):
-    """There is no worker to kill: the instance is queued, asleep without one, paused or finished."""
+    """There is no worker to kill: the instance is queued, paused, finished or sleeps without one."""
 
     code = "instance.no_worker"
 
 
 class CannotRunChaos(WorkflowError):
-    """There is nothing to repeat yet, or it is being repeated."""
+    """The run has no commit to repeat yet, or a chaos run of it is under way."""
 
     code = "instance.cannot_run_chaos"
 
 
 class CannotBreak(WorkflowError):
-    """A break that makes no sense, or one too many."""
+    """The break is invalid, or the instance has as many as it may have."""
 
     code = "instance.cannot_break"
 
 
 class NothingToWake(WorkflowError):
-    """Nothing of the instance is asleep, between attempts or waiting for an event now."""
+    """No step of the instance sleeps, waits for a retry or waits for an event now."""
 
     code = "instance.nothing_to_wake"
 
@@ -136,7 +133,7 @@ class InvalidBatch(WorkflowError):
 
 
 class TooLarge(WorkflowError):
-    """A value, a source or an instance is over its limit; the message names the limit and the size found."""
+    """A value, a source or an instance is over its limit; the message names the limit and the actual size."""
 
     code = "too_large"
 
@@ -154,7 +151,7 @@ class SourceRefused(WorkflowError):
 
 
 class Busy(WorkflowError):
-    """The server has no room now; `details["retry_after"]` is in seconds."""
+    """The server is at its limit now; `details["retry_after"]` is in seconds."""
 
     code = "busy"
 
@@ -166,19 +163,19 @@ class Fenced(WorkflowError):
 
 
 class NonRetryableError(WorkflowError):
-    """Raised by whoever loads a tenant's code, or by a binding: trying again would be of no use."""
+    """Raised by a loader of tenants' code, or by a binding: a retry would fail too."""
 
     code = "non_retryable"
 
 
 class MissingDispatcherMetadataError(NonRetryableError):
-    """An instance of a dispatcher's workflow was made past it, so nothing says whose code it runs."""
+    """An instance of a dispatcher's workflow was not created by the dispatcher, so its tenant is unknown."""
 
     code = "dispatcher.metadata_missing"
 
     def __init__(self) -> None:
         super().__init__(
-            "This instance has no dispatcher metadata. Create it through what dispatcher.wrap_binding(metadata) gives."
+            "This instance has no dispatcher metadata. Create it with what dispatcher.wrap_binding(metadata) returns."
         )
 
 
@@ -189,7 +186,7 @@ class InvalidMetadata(WorkflowError):
 
 
 class BindingError(WorkflowError):
-    """What a binding tells the tenant's code, which receives it as an error of this name and message."""
+    """Raised by a binding for the tenant's code, which receives an error of this name and message."""
 
     code = "binding.refused"
 
@@ -224,17 +221,17 @@ class VersionsFull(WorkflowError):
     code = "version.too_many"
 
 
-class DoesNotFit(WorkflowError):
-    """An instance can't go on with other code; `details` have the steps that its history holds, and those that the code
-    came to.
+class IncompatibleCode(WorkflowError):
+    """The code is incompatible with the instance's history; `details` have the recorded steps, and those that the code
+    requested.
     """
 
     code = "version.does_not_fit"
 
 
 class CannotMigrate(WorkflowError):
-    """An instance can't go on with another version; `details` have the steps of its history that the version does not
-    come to.
+    """The version is incompatible with the instance's history; `details` have the recorded steps that it does not
+    request.
     """
 
     code = "instance.cannot_migrate"
@@ -246,4 +243,7 @@ class InvalidSecret(WorkflowError):
     code = "secret.invalid"
 
 
-OUT_OF_MEMORY = 77  # the worker could not go on serving: the tenant's code holds all the memory there is
+WORKER_LOST = "WorkerLost"  # the name of an attempt's error when its worker died, which is not the code's failure
+# The exit code of a worker that can't go on, since the tenant's code holds all its memory. Code that exits with it by
+# itself ends its own instance only.
+OUT_OF_MEMORY = 77

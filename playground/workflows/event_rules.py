@@ -1,10 +1,10 @@
-"""What each type of event does to an instance, to its step and to the step's rollback handler: one rule a type.
+"""What each type of event changes in an instance, in its step and in the step's rollback handler: one rule per type.
 
-Two folds go by it: the rows that scheduling and replay read (`store/projection.py`), and `State`, which people see
-(`state.py`). Each applies the rule of an event to what it holds, and then adds what it alone keeps. The page's fold
-(`static/js/run/fold-*.js`) follows the same rules in the browser; `tests/test_folds_agree.py` compares all three.
+Two folds apply these rules: the projection on rows, which scheduling and replay read (`store/projection.py`), and
+`State`, which people see (`state.py`). Each adds what only it keeps. The page's fold (`static/js/run/fold-*.js`)
+follows the same rules in the browser; `tests/test_folds_agree.py` compares all three.
 
-A rule changes nothing itself. Its parts are pure functions that give the fields that change, with their new values.
+A rule is pure: its parts are functions that return the fields that change, with their new values.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,22 +23,23 @@ WAITING = "waiting"  # for an event
 COMPLETED = "completed"
 ERRORED = "errored"
 TIMED_OUT = "timed_out"  # no event came in time
-CANCELLED = "cancelled"  # a sleep or wait that the code gave up, or that was open when the run ended
-PENDING = "pending"  # a handler that has not begun
+CANCELLED = "cancelled"  # a sleep or wait that the code cancelled, or that was open when the run ended
+PENDING = "pending"  # a handler that has not started
+STATUSES = (RUNNING, RETRYING, SLEEPING, WAITING, COMPLETED, ERRORED, TIMED_OUT, CANCELLED)
 OPEN_STATUSES = frozenset({RUNNING, RETRYING, SLEEPING, WAITING})
 
-# What becomes of an instance's rollback as a whole.
+# Statuses of an instance's rollback as a whole.
 ROLLBACK_RUNNING = "running"
 ROLLBACK_COMPLETE = "complete"
 ROLLBACK_ERRORED = "errored"
 
-AS_COPIED = "as copied"  # a step begins with the `status` that stands in its event
+AS_COPIED = "as copied"  # the step starts with the `status` in its event
 
 Changes = dict[str, Any]
 
 
 class Instance(Protocol):
-    """What rules read of an instance, as it was before the event. `last_seq` is that of the event itself."""
+    """What rules read of an instance: its state before the event, but `last_seq` is that of the event itself."""
 
     @property
     def status(self) -> str: ...
@@ -66,22 +67,22 @@ class Started(Protocol):
     def started_seq(self) -> int: ...
 
 
-# Both are given the `data` of an event and when it was committed, in epoch milliseconds.
+# Both take the `data` of an event and the time of its commit, in epoch milliseconds.
 StepRule = Callable[[Mapping[str, Any], int], Changes]
 InstanceRule = Callable[[Instance, Mapping[str, Any], int], Changes]
 
 
 class Rule(NamedTuple):
-    """What one type of event does. A part that is left out does nothing; a fold applies the others in this order.
+    """What one type of event changes. A fold applies the parts in this order; a part that is None changes nothing.
 
-    `begins` is the status of a step that this event begins; its handler, if it has one, is PENDING.
-    `step` and `handler` give fields of the event's step and of its rollback handler: `status`, `attempt` (its number),
-    `until` (when the next attempt begins, or a wait is over) and `error`. The step must have begun.
-    `keeps` gives the seq before which a step must have started to stay; `postpones`, by how many milliseconds every
-    deadline that is still to come moves. Only a rule that has `instance` too may have them.
-    `instance` gives fields of the instance: `status`, `generation`, `output`, `error`, `rollback`, `started_at`,
+    `begins`: the status of the step that this event starts; its handler, if it has one, is PENDING.
+    `step` and `handler` return fields of the event's step and of its rollback handler: `status`, `attempt` (its
+    number), `until` (when the next attempt starts, or a wait ends) and `error`. The step must have started.
+    `keeps` returns a seq: only steps that started before it are kept. `postpones` returns by how many milliseconds
+    every open deadline moves. Only a rule that has `instance` too may have these two.
+    `instance` returns fields of the instance: `status`, `generation`, `output`, `error`, `rollback`, `started_at`,
     `ended_at`, `paused_at`, `wait_until`, `in_execution`, `breaks` and `armed` (when its worker is to be killed).
-    `activates`: an instance that waits does not wait any more, as `activated` says.
+    `activates`: an instance that waits stops waiting, see `activated`.
     """
 
     begins: str | None = None
@@ -94,14 +95,14 @@ class Rule(NamedTuple):
 
 
 def activated(it: Instance) -> Changes:
-    """What becomes of an instance whose step goes on: one that waits with its worker runs again.
+    """The changes of an instance whose step goes on: one that waits and has a worker runs again.
 
-    Without a worker it goes on waiting until it is given one.
+    One without a worker waits on until it gets one.
     """
     return {"status": ev.RUNNING, "wait_until": None} if it.status == ev.WAITING and it.in_execution else {}
 
 
-# What becomes of a step, or of a handler.
+# Changes of a step, or of a handler.
 
 
 def _attempt_started(data: Mapping[str, Any], at: int) -> Changes:
@@ -116,7 +117,7 @@ def _handler_started(data: Mapping[str, Any], at: int) -> Changes:
     return {"status": RUNNING, "until": None}
 
 
-def _due_now(data: Mapping[str, Any], at: int) -> Changes:
+def _retry_due(data: Mapping[str, Any], at: int) -> Changes:
     return {"until": at}
 
 
@@ -128,7 +129,7 @@ def _ended(status: str) -> StepRule:
 
 
 def _wait_ended(status: str) -> StepRule:
-    """The deadline of a sleep or wait stays, since people still see it."""
+    """Like `_ended`, but the deadline of a sleep or wait stays, since people still see it."""
 
     def ended(data: Mapping[str, Any], at: int) -> Changes:
         return {"status": status, "error": data.get("error")}
@@ -136,7 +137,7 @@ def _wait_ended(status: str) -> StepRule:
     return ended
 
 
-# What becomes of all steps.
+# Changes of all steps.
 
 
 def _kept_before(data: Mapping[str, Any], steps: Mapping[StepKey, Started]) -> int:
@@ -149,7 +150,7 @@ def _pause_length(it: Instance, at: int) -> int:
     return 0 if it.status == ev.WAITING_FOR_PAUSE or it.paused_at is None else at - it.paused_at
 
 
-# What becomes of the instance.
+# Changes of the instance.
 
 
 def _workflow_queued(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
@@ -260,7 +261,7 @@ RULES: Mapping[str, Rule] = {
     ev.STEP_STARTED: Rule(begins=RUNNING, activates=True),
     ev.ATTEMPT_STARTED: Rule(step=_attempt_started, instance=_break_used, activates=True),
     ev.ATTEMPT_ERRORED: Rule(step=_attempt_errored),
-    ev.RETRY_WOKEN: Rule(step=_due_now, activates=True),
+    ev.RETRY_WOKEN: Rule(step=_retry_due, activates=True),
     ev.STEP_COMPLETED: Rule(step=_ended(COMPLETED), activates=True),
     ev.STEP_ERRORED: Rule(step=_ended(ERRORED), activates=True),
     ev.SLEEP_STARTED: Rule(begins=SLEEPING),

@@ -1,7 +1,4 @@
-"""What names and ids may look like, and the words said when they don't.
-
-Source text as Python's parser takes it: without the mark that some editors put first, in lines as it counts.
-"""
+"""Rules for names and ids, and the text of a source as Python's parser reads it: without a mark, in its lines."""
 
 import re
 
@@ -19,42 +16,42 @@ _RULE = "letters, digits, _ and -, not beginning with -"
 
 def check_instance_id(id: object) -> str:
     """Raises InvalidId unless `id` is 1 to 100 characters of the pattern."""
-    if not _fits(id, INSTANCE_ID_LENGTH):
-        raise InvalidId(f"The instance id {_shown(id)} can't be used: it takes 1 to {INSTANCE_ID_LENGTH} {_RULE}.")
+    if not _is_name(id, INSTANCE_ID_LENGTH):
+        raise InvalidId(f"The instance id {_quoted(id)} can't be used: it takes 1 to {INSTANCE_ID_LENGTH} {_RULE}.")
     return str(id)
 
 
 def check_name(name: object, what: str) -> str:
     """Raises InvalidName unless `name` (of a `what`: workflow or tenant) is 1 to 64 characters of the pattern."""
-    if not _fits(name, NAME_LENGTH):
-        raise InvalidName(f"The {what} name {_shown(name)} can't be used: it takes 1 to {NAME_LENGTH} {_RULE}.")
+    if not _is_name(name, NAME_LENGTH):
+        raise InvalidName(f"The {what} name {_quoted(name)} can't be used: it takes 1 to {NAME_LENGTH} {_RULE}.")
     return str(name)
 
 
 def check_event_type(type: object) -> str:
     """Raises InvalidEventType unless `type` is 1 to 100 characters of the pattern (so no `.`)."""
-    if not _fits(type, EVENT_TYPE_LENGTH):
+    if not _is_name(type, EVENT_TYPE_LENGTH):
         raise InvalidEventType(
-            f"The event type {_shown(type)} can't be used: it takes 1 to {EVENT_TYPE_LENGTH} {_RULE}."
+            f"The event type {_quoted(type)} can't be used: it takes 1 to {EVENT_TYPE_LENGTH} {_RULE}."
         )
     return str(type)
 
 
-def step_name_fits(name: object) -> bool:
+def is_step_name(name: object) -> bool:
     """True for a string of 1 to 256 characters without control characters."""
     return isinstance(name, str) and 0 < len(name) <= STEP_NAME_LENGTH and not _CONTROL.search(name)
 
 
-def step_name_refusal(name: object) -> str:
-    """The message for a step name that does not fit (Cloudflare's wording)."""
-    return f"Step name {_shown(name)} exceeds max length ({STEP_NAME_LENGTH} chars) or invalid characters found"
+def step_name_error(name: object) -> str:
+    """The message for an invalid step name, in Cloudflare's wording."""
+    return f"Step name {_quoted(name)} exceeds max length ({STEP_NAME_LENGTH} chars) or invalid characters found"
 
 
-def _fits(text: object, length: int) -> bool:
+def _is_name(text: object, length: int) -> bool:
     return isinstance(text, str) and 0 < len(text) <= length and _ID.match(text) is not None
 
 
-def _shown(value: object) -> str:
+def _quoted(value: object) -> str:
     if not isinstance(value, str):
         return f"of type {type(value).__name__}"
     cut = value if len(value) <= 80 else value[:77] + "..."
@@ -62,23 +59,24 @@ def _shown(value: object) -> str:
 
 
 BYTE_ORDER_MARK = "\ufeff"
-CLASS_NAME = "TenantWorkflow"  # of the class that runs, unless said otherwise
-_LINE_END = re.compile(
-    r"\r\n|\r|\n"
-)  # not the ten characters of str.splitlines: a form feed or U+2028 ends no line of code
+CLASS_NAME = "TenantWorkflow"  # of the class that runs, by default
+# Not the ten characters of str.splitlines: a form feed or U+2028 ends no line of code.
+LINE_END = re.compile(r"\r\n|\r|\n")
 
 
-def without_mark(source: str) -> str:
-    """The source without the one byte order mark that it may begin with: Python drops it from files, not from text."""
+def without_byte_order_mark(source: str) -> str:
+    """The source without the byte order mark that it may start with: Python drops it from files, but not from text."""
     return source.removeprefix(BYTE_ORDER_MARK)
 
 
-def lines(source: str) -> list[str]:
-    """The lines of a source, without their ends, as the parser counts them; an end at the very end begins none."""
-    found = _LINE_END.split(source)
+def source_lines(source: str) -> list[str]:
+    """The lines of a source as the parser counts them, without their ends; one at the end of the source starts no
+    further line.
+    """
+    found = LINE_END.split(source)
     return found[:-1] if found[-1] == "" else found
 
 
-def with_ends(source: str) -> list[str]:
-    """The same with a newline at the end of each, as `linecache` keeps a file."""
-    return [f"{line}\n" for line in lines(source)]
+def source_lines_with_ends(source: str) -> list[str]:
+    """The same with a newline at the end of each, as `linecache` stores a file."""
+    return [f"{line}\n" for line in source_lines(source)]

@@ -1,10 +1,8 @@
-"""The fold: what an instance looks like after a run of journal events. Pages, API and tests all see it through this.
+"""`State`, the fold over a journal: an instance with its steps, attempts and executions, as people see it.
 
-What rows have too is in the table of `event_rules.py`; what only people see (attempts as a list, times of steps,
-executions) is in the tables at the end of this file. `static/js/run/fold.js` is the same fold in the browser;
-tests/journals holds cases both must agree on.
-
-What a fold over a journal is made of: the steps, attempts and executions of an instance as people see them.
+Pages, API and tests see an instance through this. The changes that rows have too are in `event_rules.py`; what only
+people see (the list of attempts, times of steps, executions) is in the tables at the end of this file.
+`static/js/run/fold.js` is the same fold in the browser; tests/journals holds cases on which both must agree.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -33,7 +31,7 @@ from playground.workflows.events import Event, StepKey
 class Attempt:
     """One attempt of a step or of its rollback handler.
 
-    `error` is None while open and after success; `injected` is what a person made it do.
+    `error` is None while it is open and after success; `injected` is the fault that a person set for it.
     """
 
     attempt: int
@@ -49,7 +47,7 @@ class Attempt:
 
 @dataclass(slots=True)
 class Rollback:
-    """What became of a step's rollback handler. `attempt` is the number of the latest, `until` when the next is due."""
+    """A step's rollback handler. `attempt` is the number of the latest attempt, `until` when the next is due."""
 
     status: str
     attempts: list[Attempt] = field(default_factory=list)
@@ -62,8 +60,8 @@ class Rollback:
 class Step:
     """A do, sleep or wait of the current generation.
 
-    `attempt` is the number of the latest attempt. `copied` says how it went in the instance that this one was forked
-    from.
+    `attempt` is the number of the latest attempt. `copied` has the attempts and the duration of a step that a fork took
+    over.
     """
 
     key: StepKey
@@ -87,13 +85,13 @@ class Step:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more becomes of it or of its rollback handler, unless the instance is restarted."""
+        """Whether neither it nor its rollback handler changes any more, unless the instance is restarted."""
         return self.status not in OPEN_STATUSES and (
             self.rollback is None or self.rollback.status in (COMPLETED, ERRORED)
         )
 
     def as_json(self) -> dict[str, Any]:
-        """As it stands under `steps` in the API."""
+        """The step as under `steps` in the API."""
         shown: dict[str, Any] = {
             **self.key.as_json(),
             "line": self.line,
@@ -151,7 +149,7 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
 
 
 class State:
-    """An instance as it stands after the events applied so far, in the order of their seq."""
+    """An instance after the events applied so far, in the order of their seq."""
 
     def __init__(self) -> None:
         self.status = ev.QUEUED
@@ -176,20 +174,20 @@ class State:
         self.armed: str | None = None  # when the worker is to be killed
 
     def apply(self, event: Event) -> None:
-        """Take one more event.
+        """Apply the next event.
 
-        Those of unknown types, and of steps that are not here, change nothing but `last_seq`, so that an older program
-        can read on.
+        Events of unknown types, and of unknown steps, change only `last_seq`, so that an older program can read newer
+        journals.
         """
         self.last_seq = event.seq
-        applied = _APPLIED.get(event.type)
+        applied = _CHANGES.get(event.type)
         if applied is None:
             return
-        rule, of_step, of_instance = applied
+        rule, step_change, instance_change = applied
         begins, step_rule, handler_rule, keeps, postpones, instance_rule, activates = rule
         if begins is not None:
-            self._begin(event, event.data["status"] if begins is AS_COPIED else begins)
-        if step_rule is not None or handler_rule is not None or of_step is not None:
+            self._start_step(event, event.data["status"] if begins is AS_COPIED else begins)
+        if step_rule is not None or handler_rule is not None or step_change is not None:
             step = self.steps.get(event.key)
             if step is None:
                 return
@@ -200,8 +198,8 @@ class State:
                 step.rollback = step.rollback or Rollback(PENDING)
                 for name, value in handler_rule(event.data, event.at).items():
                     setattr(step.rollback, name, value)
-            if of_step is not None:
-                of_step(step, event)
+            if step_change is not None:
+                step_change(step, event)
         if instance_rule is not None:
             if keeps is not None:
                 before = keeps(event.data, self.steps)
@@ -213,11 +211,11 @@ class State:
         if activates and self.status == ev.WAITING:
             for name, value in activated(self).items():
                 setattr(self, name, value)
-        if of_instance is not None:
-            of_instance(self, event)
+        if instance_change is not None:
+            instance_change(self, event)
 
     def as_json(self, steps: Any = None) -> dict[str, Any]:
-        """The part of `GET /api/instances/{id}` that the journal tells; `steps`, where they are JSON already."""
+        """The part of `GET /api/instances/{id}` that comes from the journal. `steps`: those that are JSON already."""
         shown = {
             "status": self.status,
             "output": self.output,
@@ -229,7 +227,7 @@ class State:
             "started_at": self.started_at,
             "ended_at": self.ended_at,
             "waiting_until": self.wait_until if self.status == ev.WAITING else None,
-            "executions": [_fields(execution) for execution in self.executions],
+            "executions": [_execution_json(execution) for execution in self.executions],
             "last_seq": self.last_seq,
             "steps": [step.as_json() for step in self.steps.values()] if steps is None else steps,
             "log_truncated": self.log_truncated,
@@ -242,7 +240,7 @@ class State:
             shown["code_changes"] = list(self.code_changes)
         return shown
 
-    def _begin(self, event: Event, status: str) -> None:
+    def _start_step(self, event: Event, status: str) -> None:
         data = event.data
         step = self.steps[event.key] = Step(event.key, status, data.get("line"), event.at, started_seq=event.seq)
         step.until, step.event_type, step.config = data.get("until"), data.get("event_type"), data.get("config")
@@ -265,7 +263,7 @@ def fold(events: Iterable[Event]) -> State:
     return state
 
 
-def _fields(execution: Execution) -> dict[str, Any]:
+def _execution_json(execution: Execution) -> dict[str, Any]:
     return {name: getattr(execution, name) for name in Execution.__slots__}
 
 
@@ -315,12 +313,12 @@ def _cancelled(step: Step, event: Event) -> None:
 
 
 def _handler_started(step: Step, event: Event) -> None:
-    assert step.rollback is not None, "the rule has begun it"
+    assert step.rollback is not None, "its rule has created it"
     step.rollback.attempts, step.rollback.error = [], None
 
 
 def _handler_attempt_started(step: Step, event: Event) -> None:
-    assert step.rollback is not None, "the rule has begun it"
+    assert step.rollback is not None, "its rule has created it"
     step.rollback.attempts.append(Attempt(event.data["attempt"], event.execution, event.at))
 
 
@@ -330,7 +328,7 @@ def _handler_attempt_completed(step: Step, event: Event) -> None:
 
 
 def _handler_attempt_errored(step: Step, event: Event) -> None:
-    assert step.rollback is not None, "the rule has begun it"
+    assert step.rollback is not None, "its rule has created it"
     _fail_attempt(step.rollback.attempts, event)
 
 
@@ -360,7 +358,7 @@ def _restarted(state: State, event: Event) -> None:
 
 def _final(state: State, event: Event) -> None:
     for step in state.steps.values():
-        if step.status in (SLEEPING, WAITING):  # nobody waits for it any more
+        if step.status in (SLEEPING, WAITING):  # the run has ended, so the wait has too
             step.status, step.ended_at, step.cut_short = CANCELLED, event.at, True
 
 
@@ -386,12 +384,12 @@ def _log_truncated(state: State, event: Event) -> None:
     state.log_truncated = event.data["dropped"]
 
 
-# What an event changes beyond its rule, of its step and of the instance.
+# What an event changes in addition to its rule, in its step and in the instance.
 
-OfStep = Callable[[Step, Event], None]
-OfInstance = Callable[[State, Event], None]
+StepChange = Callable[[Step, Event], None]
+InstanceChange = Callable[[State, Event], None]
 
-OF_STEP: Mapping[str, OfStep] = {
+STEP_CHANGES: Mapping[str, StepChange] = {
     ev.STEP_COPIED: _step_copied,
     ev.ATTEMPT_STARTED: _attempt_started,
     ev.ATTEMPT_COMPLETED: _attempt_completed,
@@ -410,7 +408,7 @@ OF_STEP: Mapping[str, OfStep] = {
     ev.ROLLBACK_ATTEMPT_ERRORED: _handler_attempt_errored,
 }
 
-OF_INSTANCE: Mapping[str, OfInstance] = {
+INSTANCE_CHANGES: Mapping[str, InstanceChange] = {
     ev.WORKFLOW_QUEUED: _workflow_queued,
     ev.WORKFLOW_RESTARTED: _restarted,
     ev.WORKFLOW_COMPLETED: _final,
@@ -422,8 +420,9 @@ OF_INSTANCE: Mapping[str, OfInstance] = {
     ev.LOG_TRUNCATED: _log_truncated,
 }
 
-APPLIED = RULES.keys() | OF_STEP.keys() | OF_INSTANCE.keys()  # the types of events that change anything
+# The types of events that change more than `last_seq`.
+FOLDED_TYPES = RULES.keys() | STEP_CHANGES.keys() | INSTANCE_CHANGES.keys()
 
-_APPLIED: Mapping[str, tuple[Rule, OfStep | None, OfInstance | None]] = {
-    type: (RULES.get(type, Rule()), OF_STEP.get(type), OF_INSTANCE.get(type)) for type in APPLIED
+_CHANGES: Mapping[str, tuple[Rule, StepChange | None, InstanceChange | None]] = {
+    type: (RULES.get(type, Rule()), STEP_CHANGES.get(type), INSTANCE_CHANGES.get(type)) for type in FOLDED_TYPES
 }

@@ -1,4 +1,4 @@
-"""The configuration of a step: what may stand in it, its defaults, and how long to wait between attempts."""
+"""The configuration of a step: its keys and their defaults, and the delay between attempts."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,14 +15,15 @@ LINEAR = "linear"
 EXPONENTIAL = "exponential"
 BACKOFFS = (CONSTANT, LINEAR, EXPONENTIAL)
 SENSITIVE = ("output",)
-COMPUTED = "computed"  # stands for a delay that a function gives
+COMPUTED = "computed"  # in stored configs instead of a delay that a function computes
 
-_KEYS = ("retries", "timeout", "sensitive")
-_RETRY_KEYS = ("limit", "delay", "backoff")
+KEYS = ("retries", "timeout", "sensitive")
+RETRY_KEYS = ("limit", "delay", "backoff")
+REQUIRED_RETRY_KEYS = ("limit", "delay")
 
 
 class StepConfigError(ValueError):
-    """A step's config can't be used; the message names the step, the key and what would do."""
+    """A step's config can't be used; the message names the step, the key and valid values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class StepConfig:
     delay_function: Callable[..., Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """As it is stored with the step, shown in the journal and given to callbacks as `ctx.config`."""
+        """The config as stored with the step, shown in the journal and passed to callbacks as `ctx.config`."""
         delay = COMPUTED if self.delay is None else self.delay
         shown: dict[str, Any] = {
             "retries": {"limit": self.limit, "delay": delay, "backoff": self.backoff},
@@ -47,9 +48,9 @@ class StepConfig:
             shown["sensitive"] = self.sensitive
         return shown
 
-    def as_stored(self, stored: Mapping[str, Any]) -> "StepConfig":
-        """The config that a step was started with, which governs whatever the code says now; only its delay function is
-        the code's.
+    def with_stored(self, stored: Mapping[str, Any]) -> "StepConfig":
+        """The config that the step started with, which applies whatever the code says now; only the delay function is
+        taken from the code.
         """
         retries = stored["retries"]
         computed = retries["delay"] == COMPUTED
@@ -72,7 +73,7 @@ def resolve(config: Mapping[str, Any] | None, step: str) -> StepConfig:
     """
     if config is None:
         return StepConfig()
-    _check_keys(config, _KEYS, f'Config of step "{step}"')
+    _check_keys(config, KEYS, f'Config of step "{step}"')
     given: dict[str, Any] = {}
     if "retries" in config:
         given.update(_retries(config["retries"], step))
@@ -87,7 +88,7 @@ def resolve(config: Mapping[str, Any] | None, step: str) -> StepConfig:
     return StepConfig(**given)
 
 
-def backed_off(backoff: str, delay: int, attempt: int) -> int:
+def backoff_delay(backoff: str, delay: int, attempt: int) -> int:
     """Milliseconds to wait after failed attempt number `attempt`, given the base delay; at most 365 days."""
     if backoff == LINEAR:
         delay *= attempt
@@ -97,8 +98,8 @@ def backed_off(backoff: str, delay: int, attempt: int) -> int:
 
 
 def _retries(retries: Any, step: str) -> dict[str, Any]:
-    _check_keys(retries, _RETRY_KEYS, f'Config of step "{step}": retries')
-    for key in ("limit", "delay"):
+    _check_keys(retries, RETRY_KEYS, f'Config of step "{step}": retries')
+    for key in REQUIRED_RETRY_KEYS:
         if key not in retries:
             raise StepConfigError(f'Config of step "{step}": retries needs "{key}"')
     given: dict[str, Any] = {"limit": _limit(retries["limit"], step)}

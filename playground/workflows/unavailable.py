@@ -1,20 +1,25 @@
-"""What workers do not have, and what there is instead, in words: said by the lint before a run, and beside the error of
-one that tried.
+"""Advice on what workers do not have: packages, a network, files, a terminal, processes, threads, names of `workers`,
+bindings of other platforms and methods that `step` lacks.
 
-What to write for names that `step` lacks: JavaScript's spelling, other words, Cloudflare's older rollback.
+The lint gives it before a run (`analysis/rules/unavailable.py`), the worker with the error of code that tried
+(`worker/unavailable.py`).
 """
 
 import difflib
 
+from playground.workflows.events import DO, SLEEP, WAIT
+
 NETWORK, FILES, TERMINAL, PROCESSES, THREADS = "network", "files", "terminal", "processes", "threads"
 
+OWN_PACKAGES = frozenset({"workers", "playground"})  # that workers have in addition to the standard library
+
 _OPERATOR = "a binding in `self.env`, which the operator of the server adds"
-_PRETEND = f'Pretend it: `await self.env.EFFECTS.record("request", url=…)`. A real one is {_OPERATOR}.'
-_SERVICE = f"What must be reached is {_OPERATOR}; `self.env.EFFECTS.record(…)` pretends it."
-INSTEAD_OF_PACKAGES = (
+_SIMULATE = f'Simulate the request: `await self.env.EFFECTS.record("request", url=…)`. A real one takes {_OPERATOR}.'
+_SERVICE = f"A service is reached by {_OPERATOR}; `self.env.EFFECTS.record(…)` simulates it."
+MISSING_PACKAGES = (
     (
         "requests httpx aiohttp urllib3 httplib2 websockets grpc paramiko pycurl",
-        f"There is no network either. {_PRETEND}",
+        f"There is no network either. {_SIMULATE}",
     ),
     (
         (
@@ -25,7 +30,7 @@ INSTEAD_OF_PACKAGES = (
     ),
     (
         "js pyodide pyodide_js _pyodide asgi cloudflare",
-        "It is of Cloudflare's runtime; here there are `workers` and the standard library.",
+        "It belongs to Cloudflare's runtime; here there are `workers` and the standard library.",
     ),
     ("numpy pandas scipy polars", "For numbers there are `math`, `statistics` and `fractions`."),
     ("pydantic attr attrs msgspec", "For records there is `dataclasses`; a step returns a dict of them."),
@@ -40,43 +45,38 @@ INSTEAD_OF_PACKAGES = (
     ("celery rq dramatiq temporalio prefect dbos airflow inngest", "What it does, steps do here."),
     ("dotenv", 'A tenant\'s secrets are in `self.env.SECRETS`, all else comes in `event["payload"]`.'),
     ("typing_extensions", "Take it from `typing`."),
-    ("PIL cv2 torch transformers", f"What must be computed elsewhere is {_OPERATOR}."),
+    ("PIL cv2 torch transformers", f"What must be computed elsewhere takes {_OPERATOR}."),
 )
-INSTEAD_OF_NAMES = (
-    ("fetch Request handler", f"There is no network. {_PRETEND}"),
-    (
-        "WorkflowStep WorkflowEvent",
-        "It is a type only: leave the annotation out, or import it under `if TYPE_CHECKING`.",
-    ),
-    ("DurableObject", "What must last is in a step's result or in `self.env.KV`."),
+MISSING_NAMES = (
+    ("fetch", f"There is no network. {_SIMULATE}"),
     ("env", "Take it from the workflow's object: `self.env`."),
     ("waitUntil wait_until", "A step that is started and not awaited still finishes."),
 )
-IN_PLACE_OF_PACKAGES = {package: instead for packages, instead in INSTEAD_OF_PACKAGES for package in packages.split()}
-IN_PLACE_OF_NAMES = {name: instead for names, instead in INSTEAD_OF_NAMES for name in names.split()}
-# Bindings of other platforms, and which of ours may do.
-COMMON_BINDINGS = {
+PACKAGE_ADVICE = {package: instead for packages, instead in MISSING_PACKAGES for package in packages.split()}
+NAME_ADVICE = {name: instead for names, instead in MISSING_NAMES for name in names.split()}
+# Bindings of other platforms, and the one of ours that does something similar.
+FOREIGN_BINDINGS = {
     **dict.fromkeys(("DB", "D1", "CACHE", "BUCKET", "R2", "STORAGE"), "KV"),
     **dict.fromkeys(("QUEUE", "MAIL", "EMAIL", "AI", "BROWSER", "VECTORIZE", "HYPERDRIVE"), "EFFECTS"),
 }
 
-# By what is lacking: that it is, what comes of trying, what there is instead.
-_LACKING = {
-    NETWORK: ("Workers have no network", "this raises an error", _PRETEND),
+# By what is missing: a sentence that says so, what an attempt to use it does, what to do instead.
+_MISSING = {
+    NETWORK: ("Workers have no network", "this raises an error", _SIMULATE),
     FILES: (
         "Workers have no files",
         "this raises an error",
         'Take data from `event["payload"]`, and keep it in a step\'s result or in `self.env.KV`.',
     ),
     TERMINAL: (
-        "Nobody types into a worker",
+        "Workers have no terminal",
         "this raises EOFError",
         'Take it from `event["payload"]`, or wait for it: `await step.wait_for_event("answer", "answer")`.',
     ),
     PROCESSES: (
         "Workers start no programs",
         "this raises an error or does nothing",
-        f"What must run elsewhere is {_OPERATOR}.",
+        f"What must run elsewhere takes {_OPERATOR}.",
     ),
     THREADS: (
         "Workers start no threads",
@@ -84,43 +84,43 @@ _LACKING = {
         "Call the function plainly, or make it `async` and use `asyncio.gather`.",
     ),
 }
-ADVICE = {kind: f"{lacking}; {raises}. {instead}" for kind, (lacking, raises, instead) in _LACKING.items()}
-ADVICE_AFTER = {kind: f"{lacking}. {instead}" for kind, (lacking, _, instead) in _LACKING.items()}
+ADVICE = {kind: f"{missing}; {raises}. {instead}" for kind, (missing, raises, instead) in _MISSING.items()}
+ADVICE_AFTER_ERROR = {kind: f"{missing}. {instead}" for kind, (missing, _, instead) in _MISSING.items()}
 
 
-def without_package(name: str) -> str:
-    """That workers do not have a package, without a full stop."""
+def package_missing(name: str) -> str:
+    """The sentence that workers do not have a package, without a full stop."""
     return f"Workers have the standard library only, and `{name}` is not in it"
 
 
-def instead_of_binding(name: str) -> str | None:
-    """Which binding may do what one of another platform does; None where none is known."""
-    return COMMON_BINDINGS.get(name) or COMMON_BINDINGS.get(name.rpartition("_")[2])
+def similar_binding(name: str) -> str | None:
+    """The binding that does something similar to one of another platform; None where none is known."""
+    return FOREIGN_BINDINGS.get(name) or FOREIGN_BINDINGS.get(name.rpartition("_")[2])
 
 
-STEP_METHODS = ("do", "sleep", "sleep_until", "wait_for_event")
-MEANT = {
+STEP_METHODS = {"do": DO, "sleep": SLEEP, "sleep_until": SLEEP, "wait_for_event": WAIT}  # with the kind of step
+# Methods in JavaScript's spelling, or called by another word.
+METHOD_SPELLINGS = {
     "sleepUntil": "sleep_until",
     "waitForEvent": "wait_for_event",
     "run": "do",
     "wait": "wait_for_event",
     "wait_until": "sleep_until",
 }
-INSTEAD_OF_METHODS = {
+# Cloudflare's older calls for a rollback.
+OLDER_METHODS = {
     "with_rollback": "Give the step its handler: `step.do(name, rollback=undo)`; it gets `ctx`, `error` and `output`.",
     "rollback_all": "Handlers that steps have as `rollback=` run by themselves when the run fails.",
 }
 
 
-def method_meant(name: str) -> str | None:
-    """The method that is probably meant by a name that is none."""
+def closest_method(name: str) -> str | None:
+    """The method of `step` that a wrong name probably means."""
     near = difflib.get_close_matches(name, STEP_METHODS, n=1)
-    return MEANT.get(name) or (near[0] if near and name not in INSTEAD_OF_METHODS else None)
+    return METHOD_SPELLINGS.get(name) or (near[0] if near and name not in OLDER_METHODS else None)
 
 
 def method_advice(name: str) -> str:
-    """One sentence for whoever wrote `step.name`."""
-    method = method_meant(name)
-    return INSTEAD_OF_METHODS.get(name) or (
-        f"Did you mean `{method}`?" if method else f"It has {', '.join(STEP_METHODS)}."
-    )
+    """One sentence for the author of `step.name`."""
+    method = closest_method(name)
+    return OLDER_METHODS.get(name) or (f"Did you mean `{method}`?" if method else f"It has {', '.join(STEP_METHODS)}.")

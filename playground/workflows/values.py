@@ -1,12 +1,12 @@
-"""How params, payloads, results and outputs are stored: JSON, with a tag for what JSON has no word for.
+"""How params, payloads, results and outputs are stored: as JSON, with a tagged object for a type that JSON lacks.
 
 datetime  {"$datetime": "2026-01-31T10:00:00+00:00"}     bytes  {"$bytes": "aGk="}
 one with a ZoneInfo  {"$datetime": "2026-03-28T09:00:00+01:00[Europe/Berlin]"} (RFC 9557)
 set       {"$set": [1, 2]}                               int past 2^53  {"$int": "9007199254740993"}
 a dict whose only key begins with "$"  {"$dict": {...}}
 
-How deep JSON text is nested, told without parsing it: deep enough text overflows parsers and all that walks what
-they give.
+`json_depth` measures the nesting of JSON text without parsing it, since text that is deep enough overflows a parser and
+whatever walks its result.
 """
 
 import base64
@@ -21,25 +21,23 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from playground.workflows.errors import NotSerialisable, TooLarge
 
-PIECE = 16 * 1024  # a megabyte of short strings, taken apart at once, is 100,000 objects
+CHUNK_BYTES = 16 * 1024  # scanned at a time: a megabyte of short strings, split at once, is 100,000 objects
 
 _LEVELS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 
-def json_depth(data: bytes, piece: int = PIECE, most: int | None = None) -> int:
-    """Levels of arrays and objects, `piece` bytes looked at in one go.
+def json_depth(data: bytes, chunk: int = CHUNK_BYTES, most: int | None = None) -> int:
+    """Levels of arrays and objects in JSON text, scanned `chunk` bytes at a time; the scan stops past `most` levels.
 
-    Text that is no JSON gives a number all the same.
-
-    Past `most` levels no further is looked.
+    Text that is not JSON gives a number too.
     """
     if b"\\" in data:
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     deepest = level = 0
     outside = True  # of a string
-    for begin in range(0, len(data), piece):
-        parts = data[begin : begin + piece].split(b'"')
+    for begin in range(0, len(data), chunk):
+        parts = data[begin : begin + chunk].split(b'"')
         ups_and_downs = memoryview(b"".join(parts[0 if outside else 1 :: 2]).translate(_LEVELS, _NOT_BRACKETS)).cast(
             "b"
         )
@@ -52,28 +50,30 @@ def json_depth(data: bytes, piece: int = PIECE, most: int | None = None) -> int:
 
 
 def deeper_than(data: bytes, most: int) -> bool:
-    """Whether it is nested more than `most` levels deep."""
+    """Whether JSON text is nested more than `most` levels deep."""
     return data.count(b"[") + data.count(b"{") > most and json_depth(data, most=most) > most
 
 
 VALUE_BYTES = 1024 * 1024  # largest encoded value, unless a setting says otherwise
-DEEPEST = 100  # levels of lists and dicts
+MAX_DEPTH = 100  # levels of lists and dicts
+# JSON of so many bytes that is only passed on stays text: as objects it could take twenty times as much memory.
+RAW_JSON_BYTES = 128
 SAFE_INT = 2**53 - 1  # past this a JavaScript number is not exact
-INT_DIGITS = 4_300  # CPython converts no more without being told to
+INT_DIGITS = 4_300  # CPython converts no more by default
 
-# What to store in the place of what can't be, by the name of its type.
-_TEXT, _LIST, _MOMENT = "Store str(…) of it", "Store list(…) of it", "Store its isoformat()"
+# What to store instead of a value that can't be stored, by the name of its type.
+_TEXT, _LIST, _ISO_FORMAT = "Store str(…) of it", "Store list(…) of it", "Store its isoformat()"
 _CURES = {
     **dict.fromkeys(("Decimal", "UUID", "Fraction", "complex", "PosixPath", "PurePosixPath"), _TEXT),
     **dict.fromkeys(
         ("range", "generator", "map", "filter", "zip", "enumerate", "deque", "dict_keys", "dict_values", "dict_items"),
         _LIST,
     ),
-    **dict.fromkeys(("date", "time"), _MOMENT),
+    **dict.fromkeys(("date", "time"), _ISO_FORMAT),
     "timedelta": "Store its total_seconds()",
-    "float": "Store None or a text in its place",
-    "coroutine": "Await it, and store what it gives",
-    **dict.fromkeys(("function", "method", "builtin_function_or_method"), "Call it, and store what it gives"),
+    "float": "Store None or a text instead",
+    "coroutine": "Await it, and store its result",
+    **dict.fromkeys(("function", "method", "builtin_function_or_method"), "Call it, and store its result"),
 }
 
 _TOO_LARGE = 10**INT_DIGITS
@@ -87,9 +87,8 @@ def encode(value: Any) -> Any:
     """The JSON-able form of a value.
 
     Raises:
-        NotSerialisable: something in it can't be stored; the message names its path and type, as in `$.items[3]:
-        socket`, and
-            `details["cure"]` says what to store instead, where that is known.
+        NotSerialisable: a part of it can't be stored; the message names its path and type, as in `$.items[3]: socket`,
+            and `details["cure"]` says what to store instead, where that is known.
     """
     return _encode(value, "$", (), in_set=False)
 
@@ -135,7 +134,7 @@ def check_size(tree: Any, what: str, most: int) -> int:
 
 
 def too_large(what: str, size: int, most: int) -> TooLarge:
-    """The refusal of a `what` that has `size` bytes when it may have `most`."""
+    """The error for a `what` of `size` bytes, where at most `most` are allowed."""
     return TooLarge(
         f"The {what} is {size:,} bytes when stored; the limit is {most:,}. Keep large data elsewhere and store its "
         "address."
@@ -163,8 +162,8 @@ def _encode(value: Any, path: str, above: tuple[int, ...], in_set: bool) -> Any:
         raise _refusal(path, type(value).__name__, _cure(type(value)))
     if id(value) in above:
         raise _refusal(path, f"{type(value).__name__} that contains itself")
-    if len(above) >= DEEPEST:
-        raise _refusal(path, f"nested more than {DEEPEST} levels deep")
+    if len(above) >= MAX_DEPTH:
+        raise _refusal(path, f"nested more than {MAX_DEPTH} levels deep")
     inside = (*above, id(value))
     if isinstance(value, dict):
         if in_set:
@@ -208,10 +207,10 @@ def _zone_of(value: datetime) -> str:
 
 
 def _decode_datetime(text: str) -> datetime:
-    """A moment in its zone, so that a day later is at the same time of the clock.
+    """A datetime in its zone, so that a day later has the same wall-clock time.
 
-    In a zone that is not known here it keeps its offset. Where the rules of the zone have changed since, the moment
-    holds and the clock gives way.
+    In a zone that is unknown here it keeps its offset. Where the rules of the zone have changed since, it stays the
+    same point in time, at another wall-clock time.
     """
     if not text.endswith("]"):
         return datetime.fromisoformat(text)
@@ -226,14 +225,14 @@ def _decode_datetime(text: str) -> datetime:
             return found
     try:
         return stored.astimezone(zone)
-    except OverflowError:  # at the end of all time
+    except OverflowError:  # outside the years that a datetime can have
         return stored
 
 
 def _zone(key: str) -> ZoneInfo | None:
     try:
         return ZoneInfo(key) if _ZONE.fullmatch(key) else None
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # ValueError: it is no name of a zone, or its file is none
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # ValueError: no name of a zone, or a broken file
         return None
 
 

@@ -1,4 +1,4 @@
-"""The rules of the lint, one file per concept, each with a `check(workflow)`.
+"""The rules of the lint, one file per concept. `CHECKS` in `analysis/__init__.py` lists their functions.
 
-What they can say is in `analysis/diagnostics.py`.
+Their messages are in `analysis/diagnostics.py`.
 """

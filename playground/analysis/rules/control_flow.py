@@ -1,8 +1,8 @@
-"""Steps that nothing awaits: the run goes on without them, and an error in them stops nothing.
+"""Control flow around steps: steps that nothing awaits, steps inside another step, and handlers that catch too much.
 
-Steps that are called inside another step's callback: steps of their own, counted in their parent's namespace.
-
-Handlers around steps that catch too much: an execution is stopped by an exception that is not an `Exception`.
+The run goes on without a step that is not awaited, and an error in it stops nothing. A step inside another step's
+callback is a step of its own, counted in its parent's namespace. An execution is stopped by an exception that is not an
+`Exception`, which a broad handler would catch.
 """
 
 import ast
@@ -10,26 +10,27 @@ from collections.abc import Iterator
 
 from playground.analysis.diagnostics import Diagnostic, Fix, Span, report
 from playground.analysis.syntax import COMPREHENSIONS, FUNCTIONS, Function, below
-from playground.analysis.workflow import DO, SLEEP, WAIT, Callback, Workflow
+from playground.analysis.workflow import Callback, Workflow
+from playground.workflows.events import DO, SLEEP, WAIT
 
 _RUNS_ON = " The timeout of the attempt around it goes on meanwhile."
 _KINDS = {DO: ("step", ""), SLEEP: ("sleep", _RUNS_ON), WAIT: ("wait", _RUNS_ON)}
 
 
 def check_nested(workflow: Workflow) -> Iterator[Diagnostic]:
-    """Findings about steps inside steps, each at the call that makes it there."""
+    """Findings about steps inside steps, each at the call that makes the inner one."""
     named = {
         function: _name(workflow, call.name if call is not None else None, function)
         for call, function in workflow.callbacks
     }
-    for node in workflow.tree.of[ast.Call]:
+    for node in workflow.tree.nodes_by_type[ast.Call]:
         owner = workflow.tree.enclosing(node)
-        if owner not in workflow.inside:
+        if owner not in workflow.in_steps:
             continue
         kind = _made_by(workflow, node, shared=owner in workflow.replayed)
         if kind is not None:
             word, more = _KINDS[kind]
-            callback = workflow.inside[owner]
+            callback = workflow.in_steps[owner]
             parent = named.get(callback, "") if callback is not None else ""
             yield report(
                 "step-in-step", workflow.source.span(node.func), kind=word, parent=parent or "another step", more=more
@@ -37,7 +38,9 @@ def check_nested(workflow: Workflow) -> Iterator[Diagnostic]:
 
 
 def _made_by(workflow: Workflow, node: ast.Call, shared: bool) -> str | None:
-    """The kind of step that a call makes. One in a helper that steps and others call is told where a step calls it."""
+    """The kind of step that a call makes. One in a helper that steps and other code call is reported where a
+    step calls it.
+    """
     step = workflow.by_node.get(node)
     if step is not None:
         return (
@@ -48,15 +51,15 @@ def _made_by(workflow: Workflow, node: ast.Call, shared: bool) -> str | None:
     if workflow.step_function(node.func) is not None:
         return DO if not shared else None
     called = workflow.called(node.func)
-    return DO if called in workflow.leading and called in workflow.replayed else None
+    return DO if called in workflow.step_makers and called in workflow.replayed else None
 
 
 def _name(workflow: Workflow, name: ast.expr | None, callback: Callback) -> str:
-    """What the step of a callback is called, as far as it stands there."""
+    """The name of a callback's step, as far as the source has it."""
     if isinstance(name, ast.Constant) and isinstance(name.value, str):
         return f"`{name.value}`"
     if name is not None and not isinstance(name, ast.Constant):
-        return f"`{workflow.words_of(name)}`"
+        return f"`{workflow.one_line(name)}`"
     return f"`{getattr(callback, 'name', '')}`" if getattr(callback, "name", "") else ""
 
 
@@ -70,11 +73,11 @@ _GATHERS = frozenset({"asyncio.gather", "asyncio.wait", "asyncio.wait_for", "asy
 
 def check_unawaited(workflow: Workflow) -> Iterator[Diagnostic]:
     """Findings about steps that are started and dropped, or never started."""
-    for node in workflow.tree.of[ast.Call]:
+    for node in workflow.tree.nodes_by_type[ast.Call]:
         kind = _awaitable(workflow, node)
         if kind is not None and _is_dropped(workflow, node):
             place = workflow.source.span(node)
-            call = workflow.words_of(node.func)
+            call = workflow.one_line(node.func)
             yield report(
                 "not-awaited",
                 place,
@@ -86,7 +89,7 @@ def check_unawaited(workflow: Workflow) -> Iterator[Diagnostic]:
 
 
 def _awaitable(workflow: Workflow, node: ast.Call) -> str | None:
-    """The kind of step a call gives an awaitable for; None when it does not or that can't be told."""
+    """The kind of step of which a call returns an awaitable; None when it does not, or that is unknown."""
     call = workflow.by_node.get(node)
     if call is not None:
         return call.kind if call.kind != DO or call.callback is not None else None
@@ -99,7 +102,7 @@ def _awaitable(workflow: Workflow, node: ast.Call) -> str | None:
 
 
 def _is_dropped(workflow: Workflow, node: ast.Call) -> bool:
-    """Whether nothing can await what a call gives.
+    """Whether nothing can await the result of a call.
 
     It is a statement of its own, is what `run` returns, stands where only its result could, or is kept in a name that
     is never used, or used only where a result could be.
@@ -133,7 +136,7 @@ def _await(workflow: Workflow, node: ast.Call, place: Span) -> Fix | None:
         return None
     if isinstance(workflow.tree.parents[node], (ast.Expr, ast.Assign, ast.Return, ast.FormattedValue, ast.Compare)):
         return Fix("Put await before it", Span(place.line, place.column, place.line, place.column), "await ")
-    return Fix("Await it", place, f"(await {workflow.words_of(node)})")
+    return Fix("Await it", place, f"(await {workflow.one_line(node)})")
 
 
 def _never_run(workflow: Workflow) -> Iterator[Diagnostic]:
@@ -141,14 +144,14 @@ def _never_run(workflow: Workflow) -> Iterator[Diagnostic]:
     for function in workflow.decorated:
         if len(function.decorator_list) != 1 or workflow.tree.loads.get(function.name):
             continue
-        if not workflow.wanted.isdisjoint(workflow.names_of(function)):
+        if not workflow.step_parameters.isdisjoint(workflow.names_of(function)):
             continue
         if function.name in workflow.tree.escaped or isinstance(
             workflow.tree.scope[function], (ast.ClassDef, *COMPREHENSIONS)
         ):
             continue
         if isinstance(workflow.tree.scope[function], FUNCTIONS):
-            place = workflow.source.find(function.name, function)
+            place = workflow.source.find_word(function.name, function)
             yield report("never-run", place, _await_after(workflow, function), name=function.name)
 
 
@@ -183,7 +186,7 @@ def check_broad_handlers(workflow: Workflow) -> Iterator[Diagnostic]:
             and _awaits(around.body)
             and not _raises(handler)
         ):
-            clause = "except:" if handler.type is None else f"except {workflow.words_of(handler.type)}"
+            clause = "except:" if handler.type is None else f"except {workflow.one_line(handler.type)}"
             fix = Fix("Catch Exception", place, "except Exception" if handler.type is None else "Exception")
             yield report("catches-all", place, fix, clause=clause)
 

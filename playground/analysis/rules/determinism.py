@@ -1,13 +1,12 @@
-"""Code outside steps runs again in every execution: what it must not ask for,
-because the answer would be another one.
-"""
+"""Calls outside of steps that differ between executions, or act on the world: each execution makes them again."""
 
 import ast
 from collections.abc import Iterator
 
 from playground.analysis.diagnostics import Diagnostic, Fix, report
 from playground.analysis.syntax import COMPREHENSIONS, FUNCTIONS, below
-from playground.analysis.workflow import DO, Workflow, is_env
+from playground.analysis.workflow import Workflow, is_env
+from playground.workflows.events import DO
 
 TIME = "time-outside-step"
 RANDOM = "random-outside-step"
@@ -36,9 +35,9 @@ KNOWN: dict[str, str] = {
     "asyncio.sleep": SLEEP,
 }
 _ONLY_WITHOUT_ARGUMENTS = frozenset({"time.localtime", "time.gmtime", "time.ctime", "time.asctime"})
-_NO_PLAIN_VALUE = frozenset({"random.shuffle", "datetime.date.today", "time.localtime", "time.gmtime"})
+_NOT_STORABLE = frozenset({"random.shuffle", "datetime.date.today", "time.localtime", "time.gmtime"})
 _NOT_IN_A_LAMBDA = (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
-HANDLES = "WORKFLOWS"  # the binding that gives objects, which can't be stored
+HANDLES = "WORKFLOWS"  # the binding whose results are objects, which can't be stored
 _STORABLE = frozenset({TIME, RANDOM})
 _NAMES = {TIME: "take the time", RANDOM: "draw", ID: "make an id"}
 _LOGGERS = frozenset({"log", "logger", "logging", "_log", "_logger", "console"})
@@ -46,8 +45,10 @@ _TRACED = 3  # assignments followed from a value to its use
 
 
 def check(workflow: Workflow) -> Iterator[Diagnostic]:
-    """Findings about calls outside steps whose answer differs between executions, or that act on the world."""
-    seeded = any(workflow.tree.dotted(call.func) == "random.seed" and call.args for call in workflow.tree.of[ast.Call])
+    """Findings about calls outside steps whose result differs between executions, or that act on the world."""
+    seeded = any(
+        workflow.tree.dotted(call.func) == "random.seed" and call.args for call in workflow.tree.nodes_by_type[ast.Call]
+    )
     for node in workflow.replayed_calls():
         code = kind_of(workflow, node)
         if code is None or (
@@ -56,9 +57,9 @@ def check(workflow: Workflow) -> Iterator[Diagnostic]:
             continue
         if code == SLEEP:
             yield from _sleep(workflow, node)
-        elif not _in_a_step_name(workflow, node) and not harmless(workflow, node):
-            words = {"call": workflow.words_of(node.func)} if code == IO else {}
-            yield report(code, workflow.source.span(node), _take_in_a_step(workflow, node, code), **words)
+        elif not _in_a_step_name(workflow, node) and not is_harmless(workflow, node):
+            values = {"call": workflow.one_line(node.func)} if code == IO else {}
+            yield report(code, workflow.source.span(node), _take_in_a_step(workflow, node, code), **values)
 
 
 def kind_of(workflow: Workflow, node: ast.AST) -> str | None:
@@ -73,10 +74,10 @@ def kind_of(workflow: Workflow, node: ast.AST) -> str | None:
     return KNOWN.get(name)
 
 
-def harmless(workflow: Workflow, node: ast.AST, traced: int = _TRACED) -> bool:
-    """Whether a value goes only where another one at replay does no harm.
+def is_harmless(workflow: Workflow, node: ast.AST, traced: int = _TRACED) -> bool:
+    """Whether a value is used only where a different one at replay does no harm.
 
-    That is into a log line, or into the time a sleep or wait takes: its deadline is stored when it starts.
+    That is in a log line, or in the duration of a sleep or wait, whose deadline is stored when it starts.
     """
     for parent in workflow.tree.above(node):
         if isinstance(parent, ast.Call) and parent.func is not node:
@@ -94,7 +95,7 @@ def harmless(workflow: Workflow, node: ast.AST, traced: int = _TRACED) -> bool:
             if not isinstance(target, ast.Name) or not traced or len(workflow.tree.bound(target)) != 1:
                 return False
             uses = workflow.tree.uses(target)
-            return bool(uses) and all(harmless(workflow, use, traced - 1) for use in uses)
+            return bool(uses) and all(is_harmless(workflow, use, traced - 1) for use in uses)
         elif isinstance(parent, (ast.stmt, ast.NamedExpr, ast.Lambda)):
             return False
         node = parent
@@ -121,8 +122,9 @@ def _sleep(workflow: Workflow, node: ast.Call) -> Iterator[Diagnostic]:
 
 
 def _is_of_a_binding(workflow: Workflow, function: ast.expr) -> bool:
-    """Whether a method of `self.env.X` is called. What no journal is to hold, or can,
-    is best taken outside of steps.
+    """Whether a method of `self.env.X` is called that belongs in a step.
+
+    Secrets must not be in a journal, and handles can't be, so both are taken outside of steps.
     """
     name = _binding(workflow, function)
     return name is not None and name != "SECRETS" and not (name == HANDLES and getattr(function, "attr", "") == "get")
@@ -146,7 +148,7 @@ def _is_log(workflow: Workflow, function: ast.expr) -> bool:
 
 
 def _in_a_step_name(workflow: Workflow, node: ast.AST) -> bool:
-    """Such a name has its own rule, which says more."""
+    """Whether a call is in a step's name, which has a rule of its own that says more."""
     for parent in workflow.tree.above(node):
         if isinstance(parent, ast.Call) and parent in workflow.by_node:
             return workflow.by_node[parent].name is node
@@ -162,9 +164,9 @@ def _take_in_a_step(workflow: Workflow, node: ast.Call, code: str) -> Fix | None
     if step is not None and code == IO and isinstance(node.func, ast.Attribute):
         if any(isinstance(part, _NOT_IN_A_LAMBDA) for part in below(node)) or _binding(workflow, node.func) == HANDLES:
             return None
-        made = f'{step}.do("{node.func.attr.replace("_", " ")}", lambda: {workflow.source.exact(node)})'
+        made = f'{step}.do("{node.func.attr.replace("_", " ")}", lambda: {workflow.source.text_of(node)})'
         return Fix("Do it in a step", workflow.source.span(node), made)
-    if step is None or code not in _NAMES or workflow.tree.dotted(node.func) in _NO_PLAIN_VALUE:
+    if step is None or code not in _NAMES or workflow.tree.dotted(node.func) in _NOT_STORABLE:
         return None
     whole: ast.expr = node
     while True:
@@ -179,10 +181,10 @@ def _take_in_a_step(workflow: Workflow, node: ast.Call, code: str) -> Fix | None
         if not isinstance(parent, ast.expr) or not (method or text or attribute):
             break
         whole = parent
-    words = workflow.words_of(whole)
+    taken = workflow.one_line(whole)
     if whole is node and code not in _STORABLE:
-        words = f"str({words})"
-    taken = f'await {step}.do("{_NAMES[code]}", lambda: {words})'
+        taken = f"str({taken})"
+    taken = f'await {step}.do("{_NAMES[code]}", lambda: {taken})'
     if not isinstance(workflow.tree.parents[whole], (ast.Assign, ast.AnnAssign, ast.Return, ast.Expr)):
         taken = f"({taken})"
     return Fix("Take it in a step", workflow.source.span(whole), taken)

@@ -1,4 +1,4 @@
-"""The entry: the class that is asked for, or else the only workflow there is, with `async def run(self, event,
+"""The entry class: the one of the requested name, or else the only workflow class, with `async def run(self, event,
 step)`.
 """
 
@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from playground.analysis.diagnostics import Diagnostic, Fix, Span, report
 from playground.analysis.syntax import FUNCTIONS, Function
-from playground.analysis.workflow import ENTRY_CLASS, Workflow
+from playground.analysis.workflow import Workflow
+from playground.workflows.names import CLASS_NAME
 
 RUN = "async def run(self, event, step)"
 _TAKES = 3  # self, event, step
@@ -27,11 +28,11 @@ def check(workflow: Workflow) -> Iterator[Diagnostic]:
     if entry is None or entry.name != name:
         if _bound_in_another_way(workflow, name):
             return
-        if entry is None or name != ENTRY_CLASS:  # one that was not asked for by name may be called anything
+        if entry is None or name != CLASS_NAME:  # without a requested name the class may have any
             yield _no_workflow(workflow, entry)
         if entry is None:
             return
-    place = workflow.source.find(entry.name, entry)
+    place = workflow.source.find_word(entry.name, entry)
     line, unknown = workflow.lineage(entry)
     run = workflow.run
     if run is None:
@@ -49,12 +50,12 @@ def _no_workflow(workflow: Workflow, other: ast.ClassDef | None) -> Diagnostic:
     if other is None:
         first = workflow.source.lines[0]
         return report("no-workflow", Span(1, 1, 1, max(len(first), 1) + 1), _write_workflow(workflow), name=name)
-    place = workflow.source.find(other.name, other)
+    place = workflow.source.find_word(other.name, other)
     return report("no-workflow", place, Fix(f"Rename {other.name} to {name}", place, name), name=name)
 
 
 def _bound_in_another_way(workflow: Workflow, name: str) -> bool:
-    """Imported, assigned or defined under a condition: it can't be told from here what it is."""
+    """Whether the name is imported, assigned or defined under a condition, so that its value is unknown."""
     return bool(workflow.tree.bindings[workflow.source.tree].get(name)) or workflow.tree.star_import
 
 
@@ -68,7 +69,7 @@ def _extend(workflow: Workflow, entry: ast.ClassDef, place: Span) -> Fix | None:
 
 
 def _signature(workflow: Workflow, run: Function) -> Iterator[Diagnostic]:
-    place = workflow.source.find("run", run)
+    place = workflow.source.find_word("run", run)
     given = run.args
     required = len(given.posonlyargs) + len(given.args) - len(given.defaults)
     most = len(given.posonlyargs) + len(given.args)

@@ -1,30 +1,31 @@
-"""Orders and numbers that hang on where objects lie in memory: that of a set, `hash()` and `id()`.
+"""The order of steps: orders that depend on memory addresses (a set's, `hash()`, `id()`), and races between steps.
 
-Code that goes on with the step that is done first, or gives up on one after a time: replay does as it did.
+Replay repeats a race, or a timeout around a step, from the journal.
 """
 
 import ast
 from collections.abc import Iterator
 
 from playground.analysis.diagnostics import Diagnostic, Fix, report
-from playground.analysis.rules.step_calls import spoken
+from playground.analysis.rules.step_calls import duration_text
 from playground.analysis.syntax import COMPREHENSIONS
-from playground.analysis.workflow import DO, WAIT, Workflow
+from playground.analysis.workflow import Workflow
 from playground.workflows import durations
+from playground.workflows.events import DO, WAIT
 
-LOOKED_AT = 100  # nodes of what a timeout stands around, to learn which kinds of steps are there
+MAX_NODES_SEARCHED = 100  # nodes inside a timeout, to find the kinds of its steps
 
 _FIRST = frozenset({"asyncio.FIRST_COMPLETED", "asyncio.FIRST_EXCEPTION"})
 _TIMEOUTS = frozenset({"asyncio.timeout", "asyncio.timeout_at"})
 _OF_TASKS = frozenset({"asyncio.create_task", "asyncio.ensure_future", "asyncio.shield"})
-_RACES_FOLLOWED = 3  # names looked behind, each made of the next
+_RACES_FOLLOWED = 3  # names resolved, each assigned from the next
 
 
 def check_races(workflow: Workflow) -> Iterator[Diagnostic]:
     """Findings about races between steps, and about timeouts around steps that are not the step's own."""
-    for node in workflow.tree.of[ast.Call]:
+    for node in workflow.tree.nodes_by_type[ast.Call]:
         owner = workflow.tree.enclosing(node)
-        if owner in workflow.inside or owner not in workflow.leading:
+        if owner in workflow.in_steps or owner not in workflow.step_makers:
             continue
         name = workflow.tree.dotted(node.func)
         if name == "asyncio.as_completed":
@@ -32,7 +33,7 @@ def check_races(workflow: Workflow) -> Iterator[Diagnostic]:
         elif name == "asyncio.wait":
             when = _keyword(node, "return_when")
             if when is not None and _is_first(workflow, when):
-                yield report("first-come", workflow.source.span(when), call=workflow.words_of(when))
+                yield report("first-come", workflow.source.span(when), call=workflow.one_line(when))
             elif (seconds := _keyword(node, "timeout")) is not None and not _is_none(seconds):
                 yield _timeout(workflow, node, node.args[:1], seconds)
         elif name == "asyncio.wait_for":
@@ -63,18 +64,18 @@ def _timeout(
         and not isinstance(value, bool)
         and 0 < value <= durations.LONGEST / durations.SECOND
     )
-    text = spoken(value * durations.SECOND) if plain and isinstance(value, (int, float)) else '"…"'
+    text = duration_text(value * durations.SECOND) if plain and isinstance(value, (int, float)) else '"…"'
     kinds = {workflow.by_node[call].kind for call in inside}
     own = [f'`config={{"timeout": {text}}}` (for each attempt)'] if not kinds or DO in kinds else []
     own += [f"`wait_for_event(…, timeout={text})`"] if not kinds or WAIT in kinds else []
     cure = f" The step's own timeout is stored: {' or '.join(own)}." if own else ""
-    return report("timeout-around-step", workflow.source.span(node), call=workflow.words_of(node.func), cure=cure)
+    return report("timeout-around-step", workflow.source.span(node), call=workflow.one_line(node.func), cure=cure)
 
 
 def _calls(workflow: Workflow, part: ast.AST) -> list[ast.Call]:
-    """The calls of the step object in a piece of code, as far as is looked."""
+    """The calls of the step object in a piece of code, up to the limit."""
     waiting, found = [part], []
-    for _ in range(LOOKED_AT):
+    for _ in range(MAX_NODES_SEARCHED):
         if not waiting:
             break
         node = waiting.pop()
@@ -111,7 +112,7 @@ def _is_none(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value is None
 
 
-_SETS_FOLLOWED = 5  # names looked behind, each made of the next
+_SETS_FOLLOWED = 5  # names resolved, each assigned from the next
 _MAKE_SETS = frozenset({"builtins.set", "builtins.frozenset"})
 _GIVE_SETS = frozenset({"union", "intersection", "difference", "symmetric_difference", "copy"})
 _OF_SETS = (ast.BitOr, ast.BitAnd, ast.Sub, ast.BitXor)
@@ -131,23 +132,23 @@ _BRANCHES = (ast.If, ast.While, ast.IfExp, ast.Match)
 def check_set_order(workflow: Workflow) -> Iterator[Diagnostic]:
     """Findings about steps in the order of a set, and about steps that `hash()` or `id()` name or choose."""
     yield from _Sets(workflow).findings()
-    for call in workflow.tree.of[ast.Call]:
+    for call in workflow.tree.nodes_by_type[ast.Call]:
         code = _NUMBERS.get(workflow.tree.dotted(call.func) or "")
-        if code is None or not call.args or workflow.tree.enclosing(call) in workflow.inside:
+        if code is None or not call.args or workflow.tree.enclosing(call) in workflow.in_steps:
             continue
         is_text = isinstance(
             call.args[0], (ast.Constant, ast.JoinedStr)
         )  # hashed alike everywhere: all workers have one seed
         if not (is_text and code == HASH) and _decides(workflow, call):
-            yield report(code, workflow.source.span(call), call=workflow.words_of(call))
-    for given in workflow.tree.of[ast.keyword]:
+            yield report(code, workflow.source.span(call), call=workflow.one_line(call))
+    for given in workflow.tree.nodes_by_type[ast.keyword]:
         code = _NUMBERS.get(workflow.tree.dotted(given.value) or "")
-        if code is not None and given.arg == "key" and workflow.tree.enclosing(given) in workflow.leading:
-            yield report(code, workflow.source.span(given), call=workflow.words_of(given))
+        if code is not None and given.arg == "key" and workflow.tree.enclosing(given) in workflow.step_makers:
+            yield report(code, workflow.source.span(given), call=workflow.one_line(given))
 
 
 class _Sets:
-    """Finds sets, and what is made of them and keeps their order."""
+    """Finds sets, and values made from them that keep their order."""
 
     def __init__(self, workflow: Workflow) -> None:
         self.workflow = workflow
@@ -157,13 +158,13 @@ class _Sets:
         ] = {}  # what names are assigned, and the part of it that is to be sorted
 
     def findings(self) -> Iterator[Diagnostic]:
-        for loop in (*self.tree.of[ast.For], *self.tree.of[ast.AsyncFor]):
+        for loop in (*self.tree.nodes_by_type[ast.For], *self.tree.nodes_by_type[ast.AsyncFor]):
             if any(self.workflow.makes_steps(statement) for statement in loop.body):
                 yield from self.report(loop.iter)
         for kind in COMPREHENSIONS:
-            for node in self.tree.of[kind]:
+            for node in self.tree.nodes_by_type[kind]:
                 yield from self.comprehension(node)
-        for call in self.tree.of[ast.Call]:
+        for call in self.tree.nodes_by_type[ast.Call]:
             if (
                 len(call.args) > 1
                 and self.tree.dotted(call.func) == "builtins.map"
@@ -182,12 +183,12 @@ class _Sets:
             makes = makes or self.workflow.makes_steps(generator.iter)
 
     def report(self, over: ast.expr) -> Iterator[Diagnostic]:
-        if self.tree.enclosing(over) in self.workflow.inside:
+        if self.tree.enclosing(over) in self.workflow.in_steps:
             return
         unordered = self.unordered(over)
         if unordered is not None:
             place = self.workflow.source.span(unordered)
-            text = self.workflow.source.exact(unordered)
+            text = self.workflow.source.text_of(unordered)
             bracketed = isinstance(unordered, ast.GeneratorExp) and text.startswith("(")
             yield report("set-order", place, Fix("Sort it", place, f"sorted{text}" if bracketed else f"sorted({text})"))
 

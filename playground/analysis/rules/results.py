@@ -1,4 +1,4 @@
-"""Results and outputs that can't be stored. What can be is said in playground/workflows/values.py."""
+"""Results and outputs that can't be stored; playground/workflows/values.py defines what can."""
 
 import ast
 from collections.abc import Iterator
@@ -7,10 +7,10 @@ from playground.analysis.diagnostics import Diagnostic, Fix, report
 from playground.analysis.syntax import FUNCTIONS
 from playground.analysis.workflow import Workflow
 
-# What a call of a known name gives, and the text that makes a storable value of it ({} is the call's own text).
+# What known calls return, and the expression that makes it storable ({} is the text of the call).
 _TO_LIST = "list({})"
 _TO_TEXT = "str({})"
-_GIVES: dict[str, tuple[str, str | None]] = {
+_RETURN_TYPES: dict[str, tuple[str, str | None]] = {
     "builtins.map": ("a map iterator", _TO_LIST),
     "builtins.filter": ("a filter iterator", _TO_LIST),
     "builtins.zip": ("a zip iterator", _TO_LIST),
@@ -42,11 +42,11 @@ def check(workflow: Workflow) -> Iterator[Diagnostic]:
         functions[workflow.run] = "unstorable-output"
     for function, code in functions.items():
         if isinstance(function, ast.Lambda):
-            yield from _stored(workflow, function.body, code)
+            yield from _check_stored(workflow, function.body, code)
     generators = {workflow.tree.enclosing(node) for node in workflow.tree.within((ast.Yield, ast.YieldFrom), functions)}
     for function in generators:
         if isinstance(function, FUNCTIONS):
-            place = workflow.source.find(function.name, function)
+            place = workflow.source.find_word(function.name, function)
             yield report(
                 functions[function],
                 place,
@@ -55,10 +55,10 @@ def check(workflow: Workflow) -> Iterator[Diagnostic]:
             )
     for node in workflow.tree.within((ast.Return,), functions.keys() - generators):
         if node.value is not None:
-            yield from _stored(workflow, node.value, functions[workflow.tree.enclosing(node)])
+            yield from _check_stored(workflow, node.value, functions[workflow.tree.enclosing(node)])
 
 
-def _stored(workflow: Workflow, value: ast.expr, code: str) -> Iterator[Diagnostic]:
+def _check_stored(workflow: Workflow, value: ast.expr, code: str) -> Iterator[Diagnostic]:
     """Findings in an expression whose value is to be stored, and in the parts of it that are seen to be stored with
     it.
     """
@@ -80,15 +80,15 @@ def _stored(workflow: Workflow, value: ast.expr, code: str) -> Iterator[Diagnost
         if found is not None:
             what, cure, text = found
             place = workflow.source.span(value)
-            fix = Fix(cure, place, text.format(workflow.words_of(value))) if text else None
+            fix = Fix(cure, place, text.format(workflow.one_line(value))) if text else None
             yield report(code, place, fix, what=what, cure=f" {cure}." if cure else "")
         return
     for part in parts:
-        yield from _stored(workflow, part, code)
+        yield from _check_stored(workflow, part, code)
 
 
 def _unstorable(workflow: Workflow, value: ast.expr) -> tuple[str, str, str | None] | None:
-    """What a value is, the cure in words, and the text that cures; None when it may be stored as far as can be seen."""
+    """What a value is, the correction as a sentence, and the corrected text; None when it may be storable."""
     if isinstance(value, ast.Lambda):
         return "a function", "", None
     if isinstance(value, ast.GeneratorExp):
@@ -96,7 +96,7 @@ def _unstorable(workflow: Workflow, value: ast.expr) -> tuple[str, str, str | No
             "a generator",
             "Make it a list",
             "["
-            + workflow.words_of(value).removeprefix("(").removesuffix(")").replace("{", "{{").replace("}", "}}")
+            + workflow.one_line(value).removeprefix("(").removesuffix(")").replace("{", "{{").replace("}", "}}")
             + "]",
         )
     if isinstance(value, ast.Constant):
@@ -105,7 +105,7 @@ def _unstorable(workflow: Workflow, value: ast.expr) -> tuple[str, str, str | No
         return _unstorable_name(workflow, value)
     if not isinstance(value, ast.Call):
         return None
-    gives = _GIVES.get(workflow.tree.dotted(value.func) or "")
+    gives = _RETURN_TYPES.get(workflow.tree.dotted(value.func) or "")
     if gives is not None:
         what, text = gives
         cures = {_TO_LIST: "Make it a list", _TO_TEXT: "Make it text", None: ""}

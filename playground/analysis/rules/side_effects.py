@@ -1,7 +1,7 @@
-"""What a step's callback changes outside itself: a replay runs no step that is in the journal,
-and the change is gone.
+"""Side effects of callbacks: changes of outer variables, and loop variables that a callback reads too late.
 
-Functions made in a loop and run later: they read the loop's variable when they run, and by then it has moved on.
+A replay does not run steps that are in the journal, so what they changed outside themselves is lost. A function that is
+made in a loop and runs later reads the loop's variable when it runs, after the loop has moved on.
 """
 
 import ast
@@ -14,14 +14,14 @@ from playground.analysis.diagnostics import Diagnostic, Fix, Span, report
 from playground.analysis.syntax import COMPREHENSIONS, FUNCTIONS, below
 from playground.analysis.workflow import Workflow
 
-READS = 50  # of one variable that are looked at for each function that changes it
-STARTS = 5  # places that are looked at from which a callback is run
+READS = 50  # of one variable that are examined for each function that changes it
+STARTS = 5  # places that start a callback that are examined
 
-_GROWS = frozenset({"append", "appendleft", "extend", "extendleft", "insert", "add", "update", "setdefault"})
-_OF_CONTAINERS = frozenset(
+_GROWING_METHODS = frozenset({"append", "appendleft", "extend", "extendleft", "insert", "add", "update", "setdefault"})
+_CONTAINER_MUTATORS = frozenset(
     {"append", "appendleft", "extend", "extendleft", "insert", "popleft", "popitem", "setdefault"}
 )
-_OF_OTHERS_TOO = frozenset(
+_AMBIGUOUS_MUTATORS = frozenset(
     {"add", "update", "remove", "discard", "pop", "clear", "sort", "reverse", "rotate", "subtract", "move_to_end",
      "difference_update", "intersection_update", "symmetric_difference_update"}
 )  # fmt: skip
@@ -71,27 +71,27 @@ def check_side_effects(workflow: Workflow) -> Iterator[Diagnostic]:
     """Findings about variables that steps change and others read, and about counting in what ends with the process."""
     changes = sorted(_Changes(workflow).all(), key=lambda change: (change.node.lineno, change.node.col_offset))
     readers = _Readers(workflow, changes)
-    told: set[tuple[Variable, ast.AST | None]] = set()
+    reported: set[tuple[Variable, ast.AST | None]] = set()
     for change in changes:
-        if change.function not in workflow.inside or (change.variable, change.function) in told:
+        if change.function not in workflow.in_steps or (change.variable, change.function) in reported:
             continue
         line = readers.line_after(change)
         if line is not None:
-            told |= {(change.variable, change.function), (change.variable, None)}
+            reported |= {(change.variable, change.function), (change.variable, None)}
             yield report("state-in-step", workflow.source.span(change.node), name=change.label, line=line)
     for change in changes:
-        if change.shared and change.counts and (change.variable, None) not in told:
-            told.add((change.variable, None))
+        if change.shared and change.counts and (change.variable, None) not in reported:
+            reported.add((change.variable, None))
             yield report("global-state", workflow.source.span(change.node), name=change.label)
 
 
 class _Changes:
-    """Finds what is changed by code that runs in a step, or again in every execution."""
+    """Finds the changes by code that runs in a step, or again in every execution."""
 
     def __init__(self, workflow: Workflow) -> None:
         self.workflow = workflow
         self.tree = workflow.tree
-        self.known = _Known(workflow)
+        self.known = _Origins(workflow)
 
     def all(self) -> Iterator[Change]:
         for scope, names in self.tree.declared.items():
@@ -100,10 +100,10 @@ class _Changes:
                     if isinstance(node, ast.Name):
                         yield from self.change(node, node, self.counts_up(node, name))
         for kind in (ast.Attribute, ast.Subscript):
-            for node in self.tree.of[kind]:
+            for node in self.tree.nodes_by_type[kind]:
                 if not isinstance(node.ctx, ast.Load):
                     yield from self.change(node, node, isinstance(self.tree.parents[node], ast.AugAssign))
-        for node in self.tree.of[ast.Call]:
+        for node in self.tree.nodes_by_type[ast.Call]:
             yield from self.call(node)
 
     def call(self, node: ast.Call) -> Iterator[Change]:
@@ -114,10 +114,10 @@ class _Changes:
             yield from self.change(node.args[0], node, True, _ITERATORS)
         elif isinstance(node.func, ast.Attribute):
             method = node.func.attr
-            if method in _OF_CONTAINERS or method in _OF_OTHERS_TOO:
+            if method in _CONTAINER_MUTATORS or method in _AMBIGUOUS_MUTATORS:
                 if not isinstance(self.tree.parents[node], ast.Await):
-                    only = None if method in _OF_CONTAINERS else _CONTAINERS
-                    yield from self.change(node.func.value, node, method in _GROWS, only)
+                    only = None if method in _CONTAINER_MUTATORS else _CONTAINERS
+                    yield from self.change(node.func.value, node, method in _GROWING_METHODS, only)
             else:
                 makers = frozenset(maker for maker, methods in _SIGNALS.items() if method in methods)
                 if makers:
@@ -130,7 +130,7 @@ class _Changes:
         `only` if it was made by such calls.
         """
         function = self.tree.enclosing(target)
-        if function not in self.workflow.inside and (
+        if function not in self.workflow.in_steps and (
             function not in self.workflow.replayed or not isinstance(function, FUNCTIONS)
         ):
             return
@@ -138,7 +138,7 @@ class _Changes:
         if found is None:
             return
         variable, label, shared = found
-        if self.is_own(variable, function) or (only is not None and not self.known.made_by(variable, only)):
+        if self.is_own(variable, function) or (only is not None and not self.known.is_from(variable, only)):
             return
         yield Change(variable, function, node, label, shared, counts)
 
@@ -178,7 +178,7 @@ class _Changes:
         if variable.scope is None:
             return False
         owner = _function(self.workflow, variable.scope)
-        inside = self.workflow.inside
+        inside = self.workflow.in_steps
         if function not in inside:
             return owner is not self.tree.module
         return owner is function or (owner in inside and inside[owner] in (inside[function], None))
@@ -192,28 +192,28 @@ class _Changes:
         return isinstance(parent, ast.AugAssign) or (isinstance(parent, ast.Assign) and read)
 
 
-class _Known:
-    """What variables are made of, where that can be seen."""
+class _Origins:
+    """The values that are assigned to variables, where they are known."""
 
     def __init__(self, workflow: Workflow) -> None:
         self.tree = workflow.tree
         self.values: dict[str, list[ast.expr]] = defaultdict(list)  # of attributes
-        for node in self.tree.of[ast.Attribute]:
+        for node in self.tree.nodes_by_type[ast.Attribute]:
             if isinstance(node.ctx, ast.Store) and (value := self.assigned(node)) is not None:
                 self.values[node.attr].append(value)
-        for owner in self.tree.of[ast.ClassDef]:
+        for owner in self.tree.nodes_by_type[ast.ClassDef]:
             for name, bound in self.tree.bindings[owner].items():
                 self.values[name].extend(value for node in bound if (value := self.assigned(node)) is not None)
 
-    def made_by(self, variable: Variable, makers: frozenset[str]) -> bool:
+    def is_from(self, variable: Variable, makers: frozenset[str]) -> bool:
         if variable.scope is None:
             values = self.values.get(variable.name, [])
         else:
             bound = self.tree.bindings[variable.scope].get(variable.name, ())
             values = [value for node in bound if (value := self.assigned(node)) is not None]
-        return any(self.is_made_by(value, makers) for value in values)
+        return any(self.is_value_from(value, makers) for value in values)
 
-    def is_made_by(self, value: ast.expr, makers: frozenset[str]) -> bool:
+    def is_value_from(self, value: ast.expr, makers: frozenset[str]) -> bool:
         if isinstance(value, _DISPLAYS) or (isinstance(value, ast.BinOp) and isinstance(value.left, ast.List)):
             return makers is _CONTAINERS
         if not isinstance(value, ast.Call):
@@ -248,7 +248,7 @@ class _Readers:
 
     def line_after(self, change: Change) -> int | None:
         """The first line that reads a change where a replay would not see it."""
-        inside, variable = self.workflow.inside, change.variable
+        inside, variable = self.workflow.in_steps, change.variable
         callback = inside[change.function]
         for read in self.reads[variable]:
             reader = self.tree.enclosing(read)
@@ -273,7 +273,7 @@ class _Readers:
 
     def _attributes(self, names: set[str]) -> dict[str, list[ast.expr]]:
         found: dict[str, list[ast.expr]] = defaultdict(list)
-        for node in self.tree.of[ast.Attribute]:
+        for node in self.tree.nodes_by_type[ast.Attribute]:
             if node.attr in names and isinstance(node.value, ast.Name):
                 scope = self.tree.home(node.value.id, self.tree.scope[node.value])
                 if scope is not None and _belongs(
@@ -283,7 +283,7 @@ class _Readers:
         return found
 
     def _reads(self, node: ast.expr) -> bool:
-        """Whether a use of a variable wants to know what is in it; to change it does not."""
+        """Whether a use of a variable reads its value, rather than only changing it."""
         parent = self.tree.parents[node]
         if not isinstance(getattr(node, "ctx", None), ast.Load):
             return isinstance(parent, ast.AugAssign)
@@ -292,13 +292,13 @@ class _Readers:
                 return False
             above = self.tree.parents[parent]
             if isinstance(parent, ast.Attribute) and isinstance(above, ast.Call) and above.func is parent:
-                changes = parent.attr in _OF_CONTAINERS or parent.attr in _OF_OTHERS_TOO
+                changes = parent.attr in _CONTAINER_MUTATORS or parent.attr in _AMBIGUOUS_MUTATORS
                 return not (changes and isinstance(self.tree.parents[above], ast.Expr))
             node, parent = parent, above
         return True
 
     def _sets(self, node: ast.expr) -> bool:
-        if isinstance(getattr(node, "ctx", None), ast.Load) or self.tree.enclosing(node) in self.workflow.inside:
+        if isinstance(getattr(node, "ctx", None), ast.Load) or self.tree.enclosing(node) in self.workflow.in_steps:
             return False
         parent = self.tree.parents[node]
         return not isinstance(parent, (ast.AugAssign, ast.Delete))
@@ -314,7 +314,7 @@ class _Readers:
             found[function].extend(
                 parent if isinstance(parent := self.tree.parents[use], ast.Call) else use for use in uses
             )
-            if not uses or not self.workflow.wanted.isdisjoint(self.workflow.names_of(function)):
+            if not uses or not self.workflow.step_parameters.isdisjoint(self.workflow.names_of(function)):
                 found[function].append(function)
         return found
 

@@ -1,7 +1,6 @@
-"""Calls of the step object and of decorated steps: methods, arguments and parameters that do not exist.
+"""Calls of steps: methods, arguments and parameters that do not exist, and invalid configs and durations.
 
-Step configs and durations, checked where they stand; what may be in them is said in
-playground/workflows/step_config.py.
+playground/workflows/step_config.py defines what a config may contain.
 """
 
 import ast
@@ -12,13 +11,10 @@ from collections.abc import Iterable, Iterator
 
 from playground.analysis.diagnostics import Diagnostic, Fix, Span, report
 from playground.analysis.syntax import Placed
-from playground.analysis.workflow import DO, METHODS, SLEEP, WAIT, StepCall, Workflow
+from playground.analysis.workflow import StepCall, Workflow
 from playground.workflows import durations, unavailable
 from playground.workflows import step_config as configs
-
-KEYS = ("retries", "timeout", "sensitive")
-RETRY_KEYS = ("limit", "delay", "backoff")
-REQUIRED = {"limit": "5", "delay": '"10 seconds"'}  # of retries, as the defaults have them
+from playground.workflows.events import DO, SLEEP, WAIT
 
 _SHORT = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([a-zA-Zµ]+)\s*\Z")
 _UNITS = {
@@ -31,7 +27,7 @@ _UNITS = {
     **dict.fromkeys(("y", "yr", "yrs"), "year"),
 }
 _MILLISECONDS = frozenset({"ms", "msec", "millis", "millisecond", "milliseconds"})
-_WORTH_SAYING = (
+_TEXT_UNITS = (
     ("day", durations.DAY),
     ("hour", durations.HOUR),
     ("minute", durations.MINUTE),
@@ -58,7 +54,7 @@ def _config(workflow: Workflow, given: ast.expr) -> Iterator[Diagnostic]:
         if isinstance(given, ast.Constant) and given.value is not None:
             yield _refused(workflow, given, "A config is a dict.")
         return
-    yield from _unknown_keys(workflow, found, KEYS, "config")
+    yield from _unknown_keys(workflow, found, configs.KEYS, "config")
     values = _values(found)
     if "retries" in values:
         yield from _retries(workflow, values["retries"])
@@ -80,10 +76,10 @@ def _retries(workflow: Workflow, given: ast.expr) -> Iterator[Diagnostic]:
         if isinstance(given, ast.Constant):
             yield _refused(workflow, given, "`retries` is a dict with `limit` and `delay`.")
         return
-    yield from _unknown_keys(workflow, found, RETRY_KEYS, "retries")
+    yield from _unknown_keys(workflow, found, configs.RETRY_KEYS, "retries")
     values = _values(found)
     if all(isinstance(key, ast.Constant) for key in found.keys):
-        missing = [key for key in ("limit", "delay") if key not in values]
+        missing = [key for key in configs.REQUIRED_RETRY_KEYS if key not in values]
         if missing:
             complete = _complete(workflow, found, missing)
             yield _refused(workflow, found, f"`retries` needs {' and '.join(f'`{key}`' for key in missing)}.", complete)
@@ -100,11 +96,11 @@ def _retries(workflow: Workflow, given: ast.expr) -> Iterator[Diagnostic]:
 
 def retries_of(**given: str) -> str:
     """The source of `retries` with what is given, and the defaults of what is required besides."""
-    return "{" + ", ".join(f'"{key}": {text}' for key, text in (REQUIRED | given).items()) + "}"
+    return "{" + ", ".join(f'"{key}": {text}' for key, text in (_REQUIRED | given).items()) + "}"
 
 
 def _complete(workflow: Workflow, found: ast.Dict, missing: list[str]) -> Fix:
-    text = ", ".join(f'"{key}": {REQUIRED[key]}' for key in missing)
+    text = ", ".join(f'"{key}": {_REQUIRED[key]}' for key in missing)
     place = workflow.source.span(found.values[-1] if found.values else found)
     line, column = (place.end_line, place.end_column) if found.values else (place.line, place.column + 1)
     title = f"Add {' and '.join(missing)}"
@@ -112,13 +108,13 @@ def _complete(workflow: Workflow, found: ast.Dict, missing: list[str]) -> Fix:
 
 
 def _into_retries(workflow: Workflow, found: ast.Dict, key: ast.Constant, name: str) -> Fix | None:
-    """Where one key of retries stands beside them alone, its pair becomes them."""
+    """The fix of a config that has one key of `retries` outside of it and no `retries`: wrap its pair."""
     names = [one.value for one in found.keys if isinstance(one, ast.Constant)]
-    if "retries" in names or sum(name in RETRY_KEYS for name in names) != 1:
+    if "retries" in names or sum(name in configs.RETRY_KEYS for name in names) != 1:
         return None
     value = found.values[found.keys.index(key)]
     start, end = workflow.source.span(key), workflow.source.span(value)
-    text = f'"retries": {retries_of(**{name: workflow.words_of(value)})}'
+    text = f'"retries": {retries_of(**{name: workflow.one_line(value)})}'
     return Fix("Put it into retries", Span(start.line, start.column, end.end_line, end.end_column), text)
 
 
@@ -140,7 +136,7 @@ def _limit(workflow: Workflow, given: ast.expr) -> Iterator[Diagnostic]:
 
 
 def _duration(workflow: Workflow, given: ast.expr | None, what: str) -> Iterator[Diagnostic]:
-    """Findings about a duration that stands there as a constant; `what` it is of decides which values it takes."""
+    """Findings about a constant duration; `what` it is for decides which values are valid."""
     here = not isinstance(given, ast.Name)  # a named constant may have other uses, which a fix would break
     if isinstance(given, ast.Name):
         given = workflow.tree.value(given)
@@ -153,30 +149,34 @@ def _duration(workflow: Workflow, given: ast.expr | None, what: str) -> Iterator
     try:
         milliseconds = durations.parse(value)
     except durations.InvalidDuration as refused:
-        better = _better(value)
+        better = _corrected_duration(value)
         fix = Fix(f"Make it {better}", place, better) if better and here else None
-        yield report("bad-duration", place, fix, words=f"{refused}." + (f" Did you mean {better}?" if better else ""))
+        yield report(
+            "bad-duration", place, fix, sentence=f"{refused}." + (f" Did you mean {better}?" if better else "")
+        )
         return
     if what == "timeout" and milliseconds <= 0:
-        yield report("bad-duration", place, words="A timeout must be greater than 0; the step is refused.")
+        yield report("bad-duration", place, sentence="A timeout must be greater than 0; the step is refused.")
     elif what == SLEEP and milliseconds > durations.LONGEST:
         yield report(
-            "bad-duration", place, words="The longest sleep is 365 days; this one is refused when the run reaches it."
+            "bad-duration",
+            place,
+            sentence="The longest sleep is 365 days; this one is refused when the run reaches it.",
         )
     elif what == WAIT and not durations.SECOND <= milliseconds <= durations.LONGEST:
         yield report(
             "bad-duration",
             place,
-            words="A wait's timeout is from 1 second to 365 days; this one is refused when the run reaches it.",
+            sentence="A wait's timeout is from 1 second to 365 days; this one is refused when the run reaches it.",
         )
     elif isinstance(value, (int, float)) and value > 0:
-        text = spoken(value)
+        text = duration_text(value)
         fix = Fix(f"Make it {text}", place, text) if here else None
-        yield report("bare-number", place, fix, number=workflow.words_of(given), meaning=text.strip('"'), text=text)
+        yield report("bare-number", place, fix, number=workflow.one_line(given), meaning=text.strip('"'), text=text)
 
 
 def _number(given: ast.expr) -> tuple[bool, object]:
-    """Whether a constant stands there (a negative number too), and its value."""
+    """Whether an expression is a constant, or a negative number, and its value."""
     if isinstance(given, ast.Constant):
         return True, given.value
     if isinstance(given, ast.UnaryOp) and isinstance(given.op, ast.USub) and isinstance(given.operand, ast.Constant):
@@ -186,26 +186,30 @@ def _number(given: ast.expr) -> tuple[bool, object]:
     return False, None
 
 
-def _better(value: object) -> str | None:
+def _corrected_duration(value: object) -> str | None:
     """What a refused duration was most likely meant to be, as source."""
     found = _SHORT.match(value) if isinstance(value, str) and len(value) < 40 else None
     if found is None:
         return None
     number, unit = found[1], found[2].lower()
     if unit in _MILLISECONDS:
-        return spoken(float(number))
+        return duration_text(float(number))
     known = _UNITS.get(unit) or nearest(unit.removesuffix("s"), durations.UNITS)
     return f'"{number} {known}{"" if number == "1" else "s"}"' if known else None
 
 
-def spoken(milliseconds: float) -> str:
+def duration_text(milliseconds: float) -> str:
     """A number of milliseconds as a duration string in source, in the largest unit that divides it."""
-    for unit, size in _WORTH_SAYING:
+    for unit, size in _TEXT_UNITS:
         if milliseconds >= size and milliseconds % size == 0:
             count = int(milliseconds // size)
             return f'"{count} {unit}{"" if count == 1 else "s"}"'
     seconds = f"{milliseconds / durations.SECOND:.6f}".rstrip("0").rstrip(".") if math.isfinite(milliseconds) else "0"
     return f'"{seconds} seconds"'
+
+
+# What `retries` must have, as source, with the defaults of a step that has no config.
+_REQUIRED = {"limit": str(configs.RETRY_LIMIT), "delay": duration_text(configs.RETRY_DELAY)}
 
 
 def _dict(workflow: Workflow, given: ast.expr) -> ast.Dict | None:
@@ -226,16 +230,16 @@ def _unknown_keys(workflow: Workflow, found: ast.Dict, known: tuple[str, ...], w
         if isinstance(key, ast.Constant) and key.value not in known:
             meant = nearest(str(key.value), known)
             fix = Fix(f'Make it "{meant}"', workflow.source.span(key), f'"{meant}"') if meant else None
-            if what == "config" and isinstance(key.value, str) and key.value in RETRY_KEYS:
+            if what == "config" and isinstance(key.value, str) and key.value in configs.RETRY_KEYS:
                 fix = _into_retries(workflow, found, key, key.value)
-                words = f"`{key.value}` belongs into `retries`."
+                sentence = f"`{key.value}` belongs into `retries`."
             else:
-                words = f"`{what}` has no key {str(key.value)[:60]!r}; it takes {', '.join(known)}."
-            yield _refused(workflow, key, words, fix)
+                sentence = f"`{what}` has no key {str(key.value)[:60]!r}; it takes {', '.join(known)}."
+            yield _refused(workflow, key, sentence, fix)
 
 
-def _refused(workflow: Workflow, node: Placed, words: str, fix: Fix | None = None) -> Diagnostic:
-    return report("config", workflow.source.span(node), fix, words=words)
+def _refused(workflow: Workflow, node: Placed, sentence: str, fix: Fix | None = None) -> Diagnostic:
+    return report("config", workflow.source.span(node), fix, sentence=sentence)
 
 
 _OF_CONFIG = ("retries", "timeout", "retry")
@@ -253,7 +257,7 @@ _NEEDS = {
 
 
 def check_calls(workflow: Workflow) -> Iterator[Diagnostic]:
-    """Findings about how steps are called and what their functions ask for."""
+    """Findings about the calls of steps and the parameters of their functions."""
     yield from _methods(workflow)
     for call in workflow.step_calls:
         yield from _arguments(workflow, call)
@@ -262,7 +266,7 @@ def check_calls(workflow: Workflow) -> Iterator[Diagnostic]:
             parent = workflow.tree.parents[call.node]
             if isinstance(parent, (ast.Await, ast.Expr)):
                 yield report("no-function", workflow.source.span(call.node))
-    for node in workflow.tree.of[ast.Call]:
+    for node in workflow.tree.nodes_by_type[ast.Call]:
         function = workflow.step_function(node.func)
         if function is not None and len(function.decorator_list) == 1 and (node.args or node.keywords):
             yield report("step-arguments", workflow.source.span(node))
@@ -270,15 +274,15 @@ def check_calls(workflow: Workflow) -> Iterator[Diagnostic]:
 
 
 def _methods(workflow: Workflow) -> Iterator[Diagnostic]:
-    for node in workflow.tree.of[ast.Attribute]:
-        if node.attr in METHODS or node.attr.startswith("__") or not isinstance(node.ctx, ast.Load):
+    for node in workflow.tree.nodes_by_type[ast.Attribute]:
+        if node.attr in unavailable.STEP_METHODS or node.attr.startswith("__") or not isinstance(node.ctx, ast.Load):
             continue
         if (
             isinstance(node.value, ast.Name)
             and workflow.is_step(node.value)
             and workflow.tree.enclosing(node) in _functions(workflow)
         ):
-            meant = unavailable.method_meant(node.attr)
+            meant = unavailable.closest_method(node.attr)
             place = workflow.source.span(node)
             fix = Fix(f"Make it {meant}", place, f"{node.value.id}.{meant}") if meant else None
             yield report(
@@ -327,19 +331,19 @@ def _as_in_javascript(workflow: Workflow, call: StepCall) -> Iterator[Diagnostic
         return
     start, end = workflow.source.span(given[1]), workflow.source.span(given[-1])
     place = Span(start.line, start.column, end.end_line, end.end_column)
-    fix, form = None, f"{workflow.words_of(call.node.func)}(name, event_type, timeout=…)"
+    fix, form = None, f"{workflow.one_line(call.node.func)}(name, event_type, timeout=…)"
     if call.kind == WAIT:
         pairs = zip(options.keys, options.values, strict=True)
         values = {key.value: value for key, value in pairs if isinstance(key, ast.Constant)}
         known = "type" in values and values.keys() <= {"type", "timeout"} and len(values) == len(options.keys)
         if known and len(given) == 2 and options is given[1]:
-            timeout = f", timeout={workflow.source.exact(values['timeout'])}" if "timeout" in values else ""
-            fix = Fix("Give them one by one", place, workflow.source.exact(values["type"]) + timeout)
+            timeout = f", timeout={workflow.source.text_of(values['timeout'])}" if "timeout" in values else ""
+            fix = Fix("Give them one by one", place, workflow.source.text_of(values["type"]) + timeout)
     else:
-        form = f"{workflow.words_of(call.node.func)}(name{'' if call.decorated else ', function'}, config={{…}})"
-        text = f"config={workflow.source.exact(given[1])}"
+        form = f"{workflow.one_line(call.node.func)}(name{'' if call.decorated else ', function'}, config={{…}})"
+        text = f"config={workflow.source.text_of(given[1])}"
         if call.keyword("config") is None and len(given) == 3 and call.decorated is None:
-            fix = Fix("Put the function first", place, f"{workflow.source.exact(given[2])}, {text}")
+            fix = Fix("Put the function first", place, f"{workflow.source.text_of(given[2])}, {text}")
         elif call.keyword("config") is None and len(given) == 2:
             fix = Fix("Make it config=", place, text)
     yield report("options-second", place, fix, form=form)
@@ -350,13 +354,13 @@ def _into_config(workflow: Workflow, call: StepCall, given: ast.keyword) -> Fix 
     keywords = [one.arg for one in call.node.keywords]
     if "config" in keywords or sum(name in _OF_CONFIG for name in keywords) != 1:
         return None
-    text = workflow.words_of(given.value)
+    text = workflow.one_line(given.value)
     if given.arg == "timeout":
         pair = f'"timeout": {text}'
     elif isinstance(given.value, ast.Dict):
         pair = f'"retries": {text}'
     else:
-        pair = f'"retries": {{"limit": {text}, "delay": "10 seconds"}}'
+        pair = f'"retries": {retries_of(limit=text)}'
     return Fix("Put it into a config", workflow.source.span(given), f"config={{{pair}}}")
 
 

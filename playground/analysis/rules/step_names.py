@@ -1,6 +1,7 @@
-"""Step names: a stored result is found by kind, name and count, so a name must be the same in every execution.
+"""Step names, by which stored results are found, so they must be the same in every execution; and invisible characters.
 
-Characters that nobody sees, in step names, and in the source, where they make a line look other than it runs.
+Such characters make names look alike that differ, and reorder a line of source so that it looks different from what
+runs.
 """
 
 import ast
@@ -13,9 +14,10 @@ from collections.abc import Iterator
 from playground.analysis.diagnostics import Diagnostic, Fix, Span, report
 from playground.analysis.rules import determinism
 from playground.analysis.syntax import below
-from playground.analysis.workflow import DO, SLEEP, WAIT, StepCall, Workflow
+from playground.analysis.workflow import StepCall, Workflow
 from playground.workflows import names
 from playground.workflows.errors import InvalidEventType
+from playground.workflows.events import DO, SLEEP, WAIT
 
 _VARYING = frozenset({determinism.TIME, determinism.RANDOM, determinism.ID})
 _WORDS = {DO: "step", SLEEP: "sleep", WAIT: "wait"}
@@ -28,7 +30,7 @@ def check_names(workflow: Workflow) -> Iterator[Diagnostic]:
     for call in workflow.step_calls:
         name = call.name
         if isinstance(name, ast.Constant):
-            if name.value is not None and not names.step_name_fits(name.value):
+            if name.value is not None and not names.is_step_name(name.value):
                 yield report("bad-name", workflow.source.span(name))
         elif name is not None and _varies(workflow, name):
             yield report("unstable-name", workflow.source.span(name))
@@ -36,8 +38,8 @@ def check_names(workflow: Workflow) -> Iterator[Diagnostic]:
         text = constant_name(workflow, call)
         if text is not None:
             parent = workflow.tree.enclosing(call.node)  # a step inside a step is counted there
-            earlier = first.setdefault((parent if parent in workflow.inside else None, call.kind, text), call)
-            if earlier is not call and not _apart(workflow, earlier.node, call.node):
+            earlier = first.setdefault((parent if parent in workflow.in_steps else None, call.kind, text), call)
+            if earlier is not call and not _never_both_run(workflow, earlier.node, call.node):
                 place = name if name is not None else call.node
                 yield report(
                     "duplicate-name",
@@ -63,7 +65,7 @@ def constant_name(workflow: Workflow, call: StepCall) -> str | None:
 
 
 def _varies(workflow: Workflow, name: ast.expr) -> bool:
-    """Whether a name is made from something that every execution answers anew."""
+    """Whether a name is made from a value that differs in every execution."""
     for node in below(name):
         if determinism.kind_of(workflow, node) in _VARYING:
             return True
@@ -98,7 +100,7 @@ def _event_type(workflow: Workflow, call: StepCall) -> Iterator[Diagnostic]:
         yield report("bad-event-type", workflow.source.span(given), fix)
 
 
-def _apart(workflow: Workflow, one: ast.AST, other: ast.AST) -> bool:
+def _never_both_run(workflow: Workflow, one: ast.AST, other: ast.AST) -> bool:
     """Whether two calls never share a run: they stand in two arms of a branch, after an early return, or in two
     functions.
     """
@@ -139,7 +141,7 @@ def _arm(branch: ast.AST, node: ast.AST) -> str:
     return ""
 
 
-MOST = 50  # places in the source that are told of
+MAX_REORDERED = 50  # places in the source that are reported
 
 # Embeddings, overrides and isolates: they reorder what follows (CVE-2021-42574).
 _REORDERING = re.compile("[\u202a-\u202e\u2066-\u2069]")
@@ -161,13 +163,15 @@ def check_invisible(workflow: Workflow) -> Iterator[Diagnostic]:
     for call in workflow.step_calls:
         name = workflow.tree.value(call.name) if isinstance(call.name, ast.Name) else call.name
         texts = [text[: names.STEP_NAME_LENGTH] for text in _texts(name)]
-        found = [letter for text in texts for letter in hidden(text)]
+        found = [letter for text in texts for letter in invisible_characters(text)]
         if name is not None and found:
             place = workflow.source.span(name)
             named.append(place)
-            kept = _without_hidden(texts[0])
+            kept = _without_invisible(texts[0])
             fix = Fix("Leave them out", place, _literal(kept)) if isinstance(name, ast.Constant) and kept else None
-            yield report("invisible-name", place, fix, name="…".join(map(visible, texts)), what=_what(found[0]))
+            yield report(
+                "invisible-name", place, fix, name="…".join(map(escape_invisible, texts)), what=_what(found[0])
+            )
     yield from _reordered(workflow, named)
 
 
@@ -177,8 +181,10 @@ def _texts(name: ast.expr | None) -> list[str]:
     return [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
 
 
-def hidden(text: str) -> list[str]:
-    """The characters of a text that are not seen. Joiners that shape letters or emoji, and the tags of a flag, are."""
+def invisible_characters(text: str) -> list[str]:
+    """The characters of a text that are not seen. Joiners that shape letters or emoji, and the tags
+    of a flag, are visible.
+    """
     flag = text.find(_FLAG)
     found = [each for each in _INVISIBLE.finditer(text) if each[0] < _TAGS or not 0 <= flag < each.start()]
     for each in _JOINERS.finditer(text):
@@ -188,9 +194,9 @@ def hidden(text: str) -> list[str]:
     return [each[0] for each in found]
 
 
-def visible(text: str) -> str:
+def escape_invisible(text: str) -> str:
     """A text with its invisible characters written as escapes."""
-    unseen = set(hidden(text))
+    unseen = set(invisible_characters(text))
     return "".join(_escape(letter) if letter in unseen else letter for letter in text)
 
 
@@ -204,7 +210,7 @@ def _reordered(workflow: Workflow, named: list[Span]) -> Iterator[Diagnostic]:
             place = Span(number, found.start() + 1, number, found.end() + 1)
             if any(
                 (span.line, span.column) <= (number, place.column) < (span.end_line, span.end_column)
-                for span in named[:MOST]
+                for span in named[:MAX_REORDERED]
             ):
                 continue
             if raw is None:
@@ -214,7 +220,7 @@ def _reordered(workflow: Workflow, named: list[Span]) -> Iterator[Diagnostic]:
             fix = Fix("Leave it out", place, "") if kind == "comment" else fix
             yield report("reordered-source", place, fix, what=_what(found[0]))
             count += 1
-            if count >= MOST:
+            if count >= MAX_REORDERED:
                 return
 
 
@@ -252,8 +258,8 @@ def _what(letter: str) -> str:
     return f"U+{ord(letter):04X}" + (f" ({name})" if name else "")
 
 
-def _without_hidden(text: str) -> str:
-    unseen = set(hidden(text))
+def _without_invisible(text: str) -> str:
+    unseen = set(invisible_characters(text))
     return "".join(letter for letter in text if letter not in unseen)
 
 

@@ -1,7 +1,6 @@
-"""What workers do not have, and what there is instead: packages, a network, files, a terminal,
-processes and threads.
+"""What workers do not have: packages, a network, files, a terminal, processes and threads; and undefined names.
 
-Names that nothing in the source defines, most often an import that was forgotten.
+playground/workflows/unavailable.py has the advice on each. An undefined name is most often a forgotten import.
 """
 
 import ast
@@ -16,14 +15,15 @@ from playground.analysis.workflow import Workflow, is_env, is_main_guard
 from playground.workflows.unavailable import (
     ADVICE,
     FILES,
-    IN_PLACE_OF_NAMES,
-    IN_PLACE_OF_PACKAGES,
+    NAME_ADVICE,
     NETWORK,
+    OWN_PACKAGES,
+    PACKAGE_ADVICE,
     PROCESSES,
     TERMINAL,
     THREADS,
-    instead_of_binding,
-    without_package,
+    package_missing,
+    similar_binding,
 )
 
 # What the module `workers` has here (playground/worker/api.py).
@@ -35,9 +35,8 @@ WORKERS = (
     "FormDataValue", "Headers", "JSBody", "Request", "RequestInitCfProperties", "workflows",
 )  # fmt: skip
 BINDINGS = ("EFFECTS", "KV", "SECRETS", "WORKFLOWS")
-ATTEMPTS = 20  # unknown bindings that are compared with those that there are
+MAX_BINDINGS_COMPARED = 20  # unknown bindings that are compared with those that there are
 
-_OURS = frozenset({"workers", "playground"})
 CALLS = (
     (
         NETWORK,
@@ -95,13 +94,13 @@ def check_unavailable(workflow: Workflow) -> Iterator[Diagnostic]:
     places = _Places(workflow)
     yield from _imports(workflow, places)
     yield from _of_workers(workflow, places)
-    for node in workflow.tree.of[ast.Call]:
+    for node in workflow.tree.nodes_by_type[ast.Call]:
         kind = kind_of(workflow, node)
         if kind is not None and places.is_reached(node) and not places.is_guarded(node, _OF_SYSTEM):
             yield report(
                 "not-in-workers",
                 workflow.source.span(node.func),
-                call=workflow.words_of(node.func),
+                call=workflow.one_line(node.func),
                 advice=ADVICE[kind],
             )
     yield from _bindings(workflow, places)
@@ -127,16 +126,16 @@ def kind_of(workflow: Workflow, node: ast.Call) -> str | None:
 
 
 class _Places:
-    """Which code a run comes to, and which is ready for the error it would meet there."""
+    """Which code a run reaches, and which of it handles the error that it would get."""
 
     def __init__(self, workflow: Workflow) -> None:
         self.workflow = workflow
         self.tree = workflow.tree
-        tries = (*self.tree.of[ast.Try], *self.tree.of[ast.TryStar])
+        tries = (*self.tree.nodes_by_type[ast.Try], *self.tree.nodes_by_type[ast.TryStar])
         self.watched: set[ast.AST] = {part for node in tries for part in (*node.body, *node.handlers)}
 
     def is_reached(self, node: ast.AST) -> bool:
-        """Whether a run comes to a place, as far as can be seen: `run`, what it calls, steps, and the module itself."""
+        """Whether a run reaches a place, as far as is known: `run`, what it calls, steps, and the module itself."""
         return self.tree.enclosing(node) in self.workflow.reached and not self.is_main(node)
 
     def is_main(self, node: ast.AST) -> bool:
@@ -180,20 +179,20 @@ class _Places:
 
 
 def _imports(workflow: Workflow, places: _Places) -> Iterator[Diagnostic]:
-    for node in workflow.tree.of[ast.ImportFrom]:
+    for node in workflow.tree.nodes_by_type[ast.ImportFrom]:
         if node.level > 0:
             if not places.is_optional(node):
                 name = "." * node.level + (node.module or "")
                 yield report(
                     "no-package",
                     workflow.source.span(node),
-                    what="A workflow is one file, with none beside it",
+                    what="A workflow is one file, without other modules",
                     name=name,
                     instead="",
                 )
         else:
             yield from _import(workflow, places, node, node, node.module or "")
-    for node in workflow.tree.of[ast.Import]:
+    for node in workflow.tree.nodes_by_type[ast.Import]:
         for alias in node.names:
             yield from _import(workflow, places, node, alias, alias.name)
 
@@ -206,13 +205,13 @@ def _import(
     module: str,
 ) -> Iterator[Diagnostic]:
     name = module.partition(".")[0]
-    if name in sys.stdlib_module_names or name in _OURS or places.is_optional(node):
+    if name in sys.stdlib_module_names or name in OWN_PACKAGES or places.is_optional(node):
         return
-    instead = IN_PLACE_OF_PACKAGES.get(name)
+    instead = PACKAGE_ADVICE.get(name)
     yield report(
         "no-package",
         workflow.source.span(place),
-        what=without_package(name),
+        what=package_missing(name),
         name=name,
         instead=f" {instead}" if instead else "",
     )
@@ -220,13 +219,13 @@ def _import(
 
 def _of_workers(workflow: Workflow, places: _Places) -> Iterator[Diagnostic]:
     """Names that the `workers` module does not have here."""
-    for statement in workflow.tree.of[ast.ImportFrom]:
+    for statement in workflow.tree.nodes_by_type[ast.ImportFrom]:
         if statement.module in ("workers", "workers.workflows") and not statement.level:
             unknown = [alias for alias in statement.names if alias.name not in (*WORKERS, "*")]
             if unknown and not places.is_optional(statement):
                 for alias in unknown:
                     yield _not_of_workers(workflow, alias, alias.name, "ImportError")
-    for node in workflow.tree.of[ast.Attribute]:
+    for node in workflow.tree.nodes_by_type[ast.Attribute]:
         if node.attr in WORKERS or not isinstance(node.ctx, ast.Load) or node.attr.startswith("__"):
             continue
         if workflow.tree.dotted(node.value) == "workers" and places.is_reached(node):
@@ -235,7 +234,7 @@ def _of_workers(workflow: Workflow, places: _Places) -> Iterator[Diagnostic]:
 
 def _not_of_workers(workflow: Workflow, node: ast.alias | ast.Attribute, name: str, error: str) -> Diagnostic:
     place = workflow.source.span(node)
-    instead = IN_PLACE_OF_NAMES.get(name)
+    instead = NAME_ADVICE.get(name)
     meant = nearest(name, WORKERS) if instead is None else None
     fix = None
     if meant is not None and isinstance(node, ast.alias):
@@ -249,10 +248,10 @@ def _bindings(workflow: Workflow, places: _Places) -> Iterator[Diagnostic]:
     seen: set[str] = set()
     if any(
         workflow.tree.dotted(call.func) in _LOOK_FIRST and call.args and is_env(call.args[0])
-        for call in workflow.tree.of[ast.Call]
+        for call in workflow.tree.nodes_by_type[ast.Call]
     ):
         return
-    for node in workflow.tree.of[ast.Attribute]:
+    for node in workflow.tree.nodes_by_type[ast.Attribute]:
         name = node.attr
         if (
             not is_env(node.value)
@@ -264,8 +263,8 @@ def _bindings(workflow: Workflow, places: _Places) -> Iterator[Diagnostic]:
             continue
         seen.add(name)
         place = workflow.source.span(node)
-        common = instead_of_binding(name)
-        meant = difflib.get_close_matches(name.upper(), BINDINGS, 1, 0.85) if len(seen) <= ATTEMPTS else []
+        common = similar_binding(name)
+        meant = difflib.get_close_matches(name.upper(), BINDINGS, 1, 0.85) if len(seen) <= MAX_BINDINGS_COMPARED else []
         if common is not None:
             yield report("no-binding", place, name=name, cure=f" In its place there may be `self.env.{common}`.")
         elif meant:
@@ -278,7 +277,7 @@ def _bindings(workflow: Workflow, places: _Places) -> Iterator[Diagnostic]:
             )
 
 
-SUGGESTIONS = 20  # undefined names that get a "did you mean": looking for them is slow
+MAX_SUGGESTIONS = 20  # undefined names that get a "did you mean": looking for them is slow
 KNOWN = 500  # names among which is looked
 
 _FROM_WORKERS = ("WorkflowEntrypoint", "NonRetryableError")
@@ -297,10 +296,10 @@ _DYNAMIC = frozenset({"builtins.exec", "builtins.globals", "builtins.eval", "bui
 def check_undefined(workflow: Workflow) -> Iterator[Diagnostic]:
     """Findings about names bound nowhere in the file; quiet where names may come from somewhere unseen."""
     tree = workflow.tree
-    if tree.star_import or any(tree.dotted(call.func) in _DYNAMIC for call in tree.of[ast.Call]):
+    if tree.star_import or any(tree.dotted(call.func) in _DYNAMIC for call in tree.nodes_by_type[ast.Call]):
         return
     anywhere = {name for names in tree.bindings.values() for name in names} | tree.escaped
-    suggestions = SUGGESTIONS if len(anywhere) <= KNOWN else 0
+    suggestions = MAX_SUGGESTIONS if len(anywhere) <= KNOWN else 0
     for name, loads in tree.loads.items():
         if name in anywhere or name in _OF_MODULES or tree.dotted(loads[0]) is not None:
             continue

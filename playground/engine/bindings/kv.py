@@ -46,7 +46,7 @@ class KV(Binding):
         try:
             size = values.check_size(tree, f'value of key "{key[:60]}"', host.limit("kv_value_bytes"))
         except TooLarge as refused:
-            refused.met("kv_value_bytes")
+            refused.name_setting("kv_value_bytes")
             raise
         taken = ROW_BYTES + len(key.encode()) + size
         await _check_room(host, taken)
@@ -77,7 +77,7 @@ class KV(Binding):
 
 
 def _check_key(key: object) -> None:
-    if not names.step_name_fits(key):
+    if not names.is_step_name(key):
         raise BindingError(
             f"A KV key must be a string of 1 to {names.STEP_NAME_LENGTH} characters without control characters."
         )

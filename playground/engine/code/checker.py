@@ -25,7 +25,7 @@ from playground.sandbox import frames
 from playground.sandbox.channel import FairReading, FrameChannel
 from playground.sandbox.pool import Sandbox, SandboxDown
 from playground.workflows.errors import Busy, TooLarge, WorkflowError
-from playground.workflows.names import CLASS_NAME, without_mark
+from playground.workflows.names import CLASS_NAME, without_byte_order_mark
 
 
 class TooManyWait(Exception):
@@ -177,7 +177,7 @@ class Checker:
             CheckedTooMuch: the owner has had its time of the minute, or too many waiting.
             Busy: no worker can be had to look at it.
         """
-        source = without_mark(source)
+        source = without_byte_order_mark(source)
         data = source.encode("utf-8", "surrogatepass")
         if len(data) > self._source_bytes:
             raise TooLarge(

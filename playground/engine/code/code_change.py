@@ -12,7 +12,7 @@ from playground.engine.engine import Engine
 from playground.store.protocol import Committed, Decider, DeciderWithNeeds, History, Needs, Snapshot
 from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
-from playground.workflows.errors import CannotMigrate, DoesNotFit, InstanceInFiniteState
+from playground.workflows.errors import CannotMigrate, IncompatibleCode, InstanceInFiniteState
 from playground.workflows.events import NewEvent
 
 TRIES = 3  # of code on a history that grows meanwhile
@@ -36,7 +36,7 @@ async def change_code(engine: Engine, row: InstanceRow, source: str) -> Committe
     """Let an instance go on with other code, which has been checked. The same code again has no effect.
 
     Raises:
-        DoesNotFit: the code does not come to a step that the history holds; `recorded` and `requested` tell the steps.
+        IncompatibleCode: the code does not come to a step that the history holds; `recorded` and `requested` list both.
         InstanceInFiniteState: the instance has ended.
         CannotMigrate: it is rolling back.
         Busy: the code can't be tried now.
@@ -84,10 +84,10 @@ def _check_status(row: InstanceRow) -> None:
         raise CannotMigrate(_ROLLING_BACK.format(id=row.id))
 
 
-def _refusal(tried: History, fit: Compatibility) -> DoesNotFit:
+def _refusal(tried: History, fit: Compatibility) -> IncompatibleCode:
     """The history beside what the code came to: the steps of it that it read, then those that it asked for besides."""
     if not fit.in_time:
-        return DoesNotFit(_SLOW.format(id=tried.row.id), recorded=[], requested=[])
+        return IncompatibleCode(_SLOW.format(id=tried.row.id), recorded=[], requested=[])
     history = [step.key for step in sorted(tried.steps.values(), key=lambda step: step.started_seq)]
     # A report names the first of many only.
     told = len(history) if len(fit.recorded) < SHOWN else history.index(fit.recorded[-1])
@@ -98,7 +98,7 @@ def _refusal(tried: History, fit: Compatibility) -> DoesNotFit:
     first = history.index(fit.recorded[0])
     start = max(0, first - SHOWN // 2)  # a long history is told around the first difference
     requested = [*read, *fit.requested]
-    return DoesNotFit(
+    return IncompatibleCode(
         _LOST.format(id=tried.row.id, steps=lost + more, called=called),
         recorded=[step.as_json() for step in history[start : start + SHOWN]],
         requested=[step.as_json() for step in requested[start : start + SHOWN]],

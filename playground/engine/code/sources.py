@@ -19,7 +19,7 @@ from playground.store.rows import InstanceRow
 from playground.store.snippets import make_snippet
 from playground.workflows import values
 from playground.workflows.errors import InvalidName, NonRetryableError, NotSerialisable
-from playground.workflows.names import CLASS_NAME, without_mark
+from playground.workflows.names import CLASS_NAME, without_byte_order_mark
 
 DEFAULT_BINDINGS: Mapping[str, Binding] = {"EFFECTS": Effects(), "KV": KV()}
 
@@ -53,7 +53,7 @@ class Code:
     def __post_init__(self) -> None:
         if not isinstance(self.source, str):
             raise TypeError(f"Code takes the source as a str, not {type(self.source).__name__}")
-        object.__setattr__(self, "source", without_mark(self.source))
+        object.__setattr__(self, "source", without_byte_order_mark(self.source))
         for name, value in self.env.items():
             if not isinstance(name, str) or not name.isidentifier() or name.startswith("_") or len(name) > NAME_LENGTH:
                 raise ValueError(

@@ -38,7 +38,7 @@ from playground.workflows.errors import (
     VersionNeeded,
     VersionNotFound,
     VersionsFull,
-    of_entry,
+    batch_entry_error,
 )
 from playground.workflows.events import NewEvent
 from playground.workflows.names import CLASS_NAME
@@ -188,7 +188,7 @@ class Tenants:
         if await self._hides(tenant, *ids.values()):
             for index, id in ids.items():
                 if await self._hides(tenant, id):
-                    raise of_entry(index, InvalidId(name_refused("An instance's id")))
+                    raise batch_entry_error(index, InvalidId(name_refused("An instance's id")))
         return await self._engine.create_batch([replace(template, **entry) for entry in entries])
 
     async def create_once(self, tenant: str, params: Any, id: str, trigger: str) -> tuple[str, str]:

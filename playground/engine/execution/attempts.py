@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from playground.engine import messages
 from playground.engine.execution import faults, open_steps
-from playground.engine.execution.context import BEFORE_COMMIT, DURING_STEP, REPLY_GRACE_MS, ExecutionContext
+from playground.engine.execution.context import REPLY_GRACE_MS, ExecutionContext
 from playground.engine.execution.environment import ExecutionEnvironment
 from playground.engine.execution.faults import Breaks, Chaos
 from playground.engine.execution.gate import SentEnd
@@ -144,7 +144,7 @@ class Attempts:
         if frame.ahead and not execution.gate.allowed:
             execution.break_limit("protocol: the worker went on before its result was acknowledged")
             return
-        if execution.kill_at == BEFORE_COMMIT:
+        if execution.kill_at == ev.KILL_BEFORE_COMMIT:
             execution.drop()
             return
         if execution.chaos.strikes(step.key):
@@ -213,7 +213,7 @@ class Attempts:
             **faults.break_noted(step.broken, begins=True),
         }
         started = NewEvent(ev.ATTEMPT_STARTED, data, step.key)
-        if execution.kill_at == DURING_STEP:
+        if execution.kill_at == ev.KILL_DURING_STEP:
             execution.pipeline.add(*before, started)
             execution.drop()
             return

@@ -52,13 +52,6 @@ class Services:
         return getattr(self.settings, name)
 
 
-# When a worker is to be killed.
-NOW = "now"
-DURING_STEP = "during-step"  # at its next attempt
-BEFORE_COMMIT = "before-commit"  # of its next result
-NEVER = "never"  # takes back one of the two before
-KILL_MOMENTS = (NOW, DURING_STEP, BEFORE_COMMIT, NEVER)
-
 REPLY_GRACE_MS = 5_000  # time a worker has to stop an attempt that is over its time
 
 

@@ -57,22 +57,22 @@ async def break_asked_for(new: NewBreak) -> NewEvent:
         CannotBreak: it makes no sense; the message says why.
         NotSerialisable, TooLarge: its value can't be stored.
     """
-    if not names.step_name_fits(new.name):
-        raise CannotBreak(names.step_name_refusal(new.name))
+    if not names.is_step_name(new.name):
+        raise CannotBreak(names.step_name_error(new.name))
     step = {"kind": ev.DO, "name": new.name, **({} if new.count is None else {"count": new.count})}
     if new.how is None:
         return NewEvent(ev.BREAK_CLEARED, {"step": step})
     if new.how not in breaks.HOWS:
         raise CannotBreak(WAYS)
-    if not 1 <= new.times <= breaks.TIMES_MOST:
-        raise CannotBreak(f"times is how many attempts it falls on, from 1 to {breaks.TIMES_MOST:,}")
+    if not 1 <= new.times <= breaks.MAX_TIMES:
+        raise CannotBreak(f"times is how many attempts it falls on, from 1 to {breaks.MAX_TIMES:,}")
     data: dict[str, Any] = {"step": step, "how": new.how, "times": new.times}
     if new.how == breaks.SLOW:
-        if new.ms is None or not 1 <= new.ms <= breaks.SLOW_MOST_MS:
-            raise CannotBreak(f"slow takes ms, from 1 to {breaks.SLOW_MOST_MS:,}")
+        if new.ms is None or not 1 <= new.ms <= breaks.MAX_SLOW_MS:
+            raise CannotBreak(f"slow takes ms, from 1 to {breaks.MAX_SLOW_MS:,}")
         data["ms"] = new.ms
     if new.how == breaks.RETURN:
-        data["value"] = await stored(new.value, "value to return", breaks.VALUE_BYTES)
+        data["value"] = await stored(new.value, "value to return", breaks.MAX_VALUE_BYTES)
     return NewEvent(ev.BREAK_SET, data)
 
 
@@ -100,8 +100,8 @@ def check_room(before: Sequence[Break], events: Sequence[NewEvent]) -> None:
     """Raises CannotBreak when the breaks after these events would be too many."""
     for event in events:
         before = _after(before, event)
-    if len(before) > breaks.MOST:
-        raise CannotBreak(f"An instance can have {breaks.MOST} breaks at once. Clear some first.")
+    if len(before) > breaks.MAX_BREAKS:
+        raise CannotBreak(f"An instance can have {breaks.MAX_BREAKS} breaks at once. Clear some first.")
 
 
 def breaks_of(injected: Mapping[str, Any] | None) -> Sequence[Break]:
@@ -204,7 +204,7 @@ def broken_failure(broken: Break | None, timeout: int, error: dict[str, Any], re
     if broken is None or not retryable:
         return error
     if broken["how"] == breaks.FAIL:
-        return messages.error(breaks.ERROR, breaks.MESSAGE)
+        return messages.error(breaks.ERROR_NAME, breaks.ERROR_MESSAGE)
     return dict(messages.timed_out(timeout)) if broken["how"] == breaks.TIMEOUT else error
 
 

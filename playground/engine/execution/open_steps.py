@@ -116,7 +116,7 @@ def retry_delay(config: Mapping[str, Any], failures: int, computed: int | None) 
     """Milliseconds until the next attempt, after the given number of failed ones."""
     retries = config["retries"]
     base = retries["delay"] if isinstance(retries["delay"], int) else (computed or 0)
-    return configs.backed_off(retries["backoff"], base, failures)
+    return configs.backoff_delay(retries["backoff"], base, failures)
 
 
 def _live(row: StepRow) -> OpenStep:

@@ -15,7 +15,7 @@ from playground.workflows import durations
 from playground.workflows import events as ev
 from playground.workflows.events import Event, NewEvent, StepKey
 
-_ENDS = ev.SUSPENSION_ENDS | ev.SUSPENSIONS_GIVEN_UP
+_ENDS = ev.SUSPENSION_ENDS | ev.SUSPENSION_CANCELS
 _MOST_AHEAD_MS = 60_000  # that a worker's clock may be ahead of ours when it refuses what lies in the past or too far
 
 

@@ -136,8 +136,8 @@ def step_key(kind: str, path: str, count: int) -> StepKey:
     *outer, name = path.split(_WITHIN)
     parent = None
     for outer_name, outer_count in zip(outer[::2], outer[1::2], strict=True):
-        parent = StepKey.shared(DO, outer_name, int(outer_count), parent)
-    return StepKey.shared(kind, name, count, parent)
+        parent = StepKey.interned(DO, outer_name, int(outer_count), parent)
+    return StepKey.interned(kind, name, count, parent)
 
 
 def step_path(key: StepKey) -> str:

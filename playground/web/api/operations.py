@@ -15,9 +15,9 @@ from playground.web.http import bodies, tokens
 from playground.web.http.authorization import TENANT, find
 from playground.web.http.responses import FRESH, json_response
 from playground.workflows import breaks
-from playground.workflows.events import StepKey
+from playground.workflows.events import KillPoint, StepKey
 
-BREAKS_BYTES = breaks.MOST * breaks.VALUE_BYTES  # of the values of all breaks that one body may set
+BREAKS_BYTES = breaks.MAX_BREAKS * breaks.MAX_VALUE_BYTES  # of the values of all breaks that one body may set
 
 
 class BreakStepBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -28,7 +28,7 @@ class BreakStepBody(msgspec.Struct, forbid_unknown_fields=True):
 
 class BreakBody(msgspec.Struct, forbid_unknown_fields=True):
     step: BreakStepBody
-    how: Literal["fail", "timeout", "slow", "return"] | None
+    how: breaks.How | None
     times: int = 1
     ms: int | None = None
     value: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
@@ -51,7 +51,7 @@ class RestartBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class KillBody(msgspec.Struct, forbid_unknown_fields=True):
-    when: Literal["now", "during-step", "before-commit", "never"] = "now"
+    when: KillPoint = "now"
 
 
 class WakeBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -125,7 +125,7 @@ async def break_step(context: Context, request: Request) -> Response:
     injected.
     """
     row = await controlled(context, request)
-    [new] = breaks_of([await bodies.read_object(request, BreakBody, breaks.VALUE_BYTES + bodies.OVERHEAD_BYTES)])
+    [new] = breaks_of([await bodies.read_object(request, BreakBody, breaks.MAX_VALUE_BYTES + bodies.OVERHEAD_BYTES)])
     return accepted(await context.engine.set_break(row, new))
 
 

@@ -70,7 +70,7 @@ def laid_out(raw: bytes, most: int) -> str:
     size = len(msgspec.json.format(raw, indent=-1))
     if size > most:
         refused = values.too_large("params", size, most)
-        refused.met("value_bytes")
+        refused.name_setting("value_bytes")
         raise refused
     if size <= INDENT_UP_TO_BYTES:
         # So that the same params have the same id however they were written.

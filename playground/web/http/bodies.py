@@ -19,7 +19,7 @@ from playground.store.rows import InstanceRow
 from playground.web.http.errors import BadBody, BadQuery, NotAnObject, NotJson
 from playground.workflows import values
 from playground.workflows.errors import TooLarge
-from playground.workflows.names import without_mark
+from playground.workflows.names import without_byte_order_mark
 from playground.workflows.values import deeper_than
 
 
@@ -45,7 +45,6 @@ def whole_number(request: Request, name: str, default: int, *, least: int = 0, m
     return int(text)
 
 
-DEEPEST = 100  # levels of arrays and objects, as in workflows/values.py
 HEAVY_BYTES = 64 * 1024  # a payload counts once for each so many
 FORM_FIELDS = 10  # of a page's own form
 FORM_ESCAPED = 3  # bytes that one byte may take in a form (%00)
@@ -64,7 +63,7 @@ class SourceBody(msgspec.Struct, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         source = getattr(self, "source", None)
         if isinstance(source, str):
-            msgspec.structs.force_setattr(self, "source", without_mark(source))
+            msgspec.structs.force_setattr(self, "source", without_byte_order_mark(source))
 
 
 # A number that Python converts no more (values.INT_DIGITS). Texts are passed over, as their digits are no number; one
@@ -194,7 +193,7 @@ def _check_text(raw: bytes, what: str) -> None:
             raw.decode()
         except UnicodeDecodeError as error:
             raise NotJson(f"The {what} is not UTF-8 (byte {error.start}); JSON has to be.") from None
-    if deeper_than(raw, DEEPEST):
+    if deeper_than(raw, values.MAX_DEPTH):
         raise _too_deep(what)
     if _may_overflow(raw):
         _read(raw, Any, what)
@@ -283,7 +282,7 @@ def _constant(name: str) -> Any:
 
 
 def _too_deep(what: str) -> NotJson:
-    return NotJson(f"The {what} is nested more than {DEEPEST} levels deep.")
+    return NotJson(f"The {what} is nested more than {values.MAX_DEPTH} levels deep.")
 
 
 def _too_large(most: int) -> TooLarge:

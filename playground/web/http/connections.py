@@ -17,7 +17,7 @@ from playground.web.api.stream import ABORT
 from playground.web.http.errors import TooMany
 from playground.web.http.hosts import Addresses
 from playground.web.http.rate_limits import CONNECTIONS, AtOnce
-from playground.workflows.errors import setting_sentence, variable_of
+from playground.workflows.errors import setting_sentence, setting_variable
 
 LINE_BYTES = 64  # of the request line and line ends, beside its address and headers
 ADDRESS_BYTES = 65_535  # httptools keeps places within an address in 16 bits; /new carries a source in its address
@@ -268,7 +268,7 @@ class Protocol(HttpToolsProtocol):
             return
         cycle = self.cycle
         if cycle is None or cycle.response_complete or not (self._in_head or cycle.response_started):
-            details = ({"setting": setting, "variable": variable_of(setting)} if setting else {}) | (
+            details = ({"setting": setting, "variable": setting_variable(setting)} if setting else {}) | (
                 {} if retry_after is None else {"retry_after": retry_after}
             )
             if setting and setting not in message:

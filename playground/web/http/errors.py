@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 from playground.web.http.responses import FRESH
-from playground.workflows.errors import WorkflowError, variable_of
+from playground.workflows.errors import WorkflowError, setting_variable
 
 STATUS_OF: Mapping[str, int] = {
     "body.not_json": 400,
@@ -194,7 +194,7 @@ def headers_of(error: WorkflowError) -> dict[str, str]:
 
 def as_json(error: WorkflowError) -> dict[str, Any]:
     """The body of a refusal."""
-    variable = {"variable": variable_of(error.details["setting"])} if error.details.get("setting") else {}
+    variable = {"variable": setting_variable(error.details["setting"])} if error.details.get("setting") else {}
     return {"error": {"code": error.code, "message": error.message, **error.details, **variable}}
 
 

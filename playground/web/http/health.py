@@ -56,10 +56,10 @@ async def _reasons(context: Context) -> AsyncIterator[tuple[str, str]]:
                 await store.usage.probe()
         except (StoreError, JournalError, TimeoutError) as error:
             yield "commits", f"Commits fail: {error or 'the database does not answer'}."
-    if process.nearly_all():
+    if process.descriptors_are_low():
         yield (
             "descriptors",
-            f"{process.in_use():,} of {process.limit():,} files and connections that may be open are.",
+            f"{process.open_descriptors():,} of {process.descriptor_limit():,} file descriptors are in use.",
         )
     if context.engine.sandbox.zygote is None:
         yield "isolation", "There is no fork server, so that no worker can be had; it is tried again and again."

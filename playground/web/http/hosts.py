@@ -25,7 +25,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from playground.settings import BadSetting, named
+from playground.settings import BadSetting, setting_label
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -67,8 +67,8 @@ class Addresses:
                 networks.append(ipaddress.ip_network(part, strict=False))
             except ValueError:
                 raise BadSetting(
-                    f"{named('trusted_proxies')} has {part!r}; it takes addresses or networks such as 10.0.0.0/8, "
-                    "separated by commas"
+                    f"{setting_label('trusted_proxies')} has {part!r}; it takes addresses or networks such as "
+                    "10.0.0.0/8, separated by commas"
                 ) from None
         return cls(tuple(networks))
 
@@ -142,7 +142,7 @@ class PublicUrl:
         rest = parts.path.strip("/") or parts.query or parts.fragment
         if parts.scheme not in ("http", "https") or rest or not _HOST.fullmatch(parts.netloc):
             raise BadSetting(
-                f"{named('public_url')} is {setting!r}; it takes the root of a site, such as https://play.example"
+                f"{setting_label('public_url')} is {setting!r}; it takes the root of a site, such as https://play.example"
             )
         return cls(f"{parts.scheme}://{parts.netloc.lower()}")
 
@@ -221,8 +221,8 @@ def parse(setting: str) -> frozenset[str]:
     for name in listed - {ANY}:
         if not (_NAME.fullmatch(name) or _number(name)):
             raise BadSetting(
-                f"{named('allowed_hosts')} has {name!r}; it takes names such as play.example, without scheme and port, "
-                ".example for all of a domain, or * for any"
+                f"{setting_label('allowed_hosts')} has {name!r}; it takes names such as play.example, without "
+                "scheme and port, .example for all of a domain, or * for any"
             )
     return frozenset(listed)
 

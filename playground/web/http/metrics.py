@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from playground.engine.metrics import CAUSES, REASONS, TAKEOVERS
-from playground.settings import limits
+from playground.settings import limit_settings
 from playground.store import disk
 from playground.store.metrics import Histogram
 from playground.web.context import Context
@@ -88,7 +88,7 @@ def _from_zero(*names: str) -> Callable[[Mapping[str, int]], dict[str, int]]:
     return lambda counted: dict.fromkeys(names, 0) | dict(counted)
 
 
-_limits = _from_zero(*limits(), "protocol")
+_limits = _from_zero(*limit_settings(), "protocol")
 _reasons = _from_zero(*REASONS)
 _causes = _from_zero(*CAUSES)
 _zygotes = _from_zero(*TAKEOVERS)

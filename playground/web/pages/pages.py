@@ -69,7 +69,7 @@ from playground.web.pages.example_cards import example_json, params_text
 from playground.web.pages.kept_pages import Code, Kept, Piece, PlainRun, Shell, html_slot, json_slot
 from playground.web.pages.link_previews import preview_of_page
 from playground.web.pages.templates import duration_text, json_script, json_script_bytes
-from playground.workflows.names import without_mark
+from playground.workflows.names import without_byte_order_mark
 
 THEMES = ("light", "dark")
 SHORT_SOURCE = 8_192  # characters of code that a page highlights for nothing
@@ -205,7 +205,10 @@ async def new(context: Context, request: Request) -> Response:
         bodies.check(params.encode(), "`params` of the address")
         params = snippets.laid_out(params.encode(), context.settings.value_bytes)
     return await page(
-        context, request, "new", {"title": "Code from a link", "source": without_mark(source), "params": params or ""}
+        context,
+        request,
+        "new",
+        {"title": "Code from a link", "source": without_byte_order_mark(source), "params": params or ""},
     )
 
 
@@ -219,7 +222,7 @@ async def store_new(context: Context, request: Request) -> Response:
         )
     if params:
         bodies.check(params.encode(), "`params` of the form")
-    stored = await snippets.put(context, request, without_mark(source), params.encode() if params else None)
+    stored = await snippets.put(context, request, without_byte_order_mark(source), params.encode() if params else None)
     return RedirectResponse(snippet_url(stored.id), 303, headers=FRESH)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from playground.workflows.errors import Busy
-from playground.workflows.names import lines as lines_of
+from playground.workflows.names import source_lines
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
@@ -77,7 +77,7 @@ def card_of(title: str, source: str, *, note: str = "", tag: str = "") -> Card:
     """A card with the first lines of the source that say something: from its first class on, without what is imported
     before.
     """
-    lines = lines_of(source[:SEARCHED_CHARACTERS]) or [""]
+    lines = source_lines(source[:SEARCHED_CHARACTERS]) or [""]
     begin = next((number for number, line in enumerate(lines) if _BEGINS.match(line[:LINE_CHARACTERS])), None)
     if begin is None:
         begin = next((number for number, line in enumerate(lines) if not _PREAMBLE.match(line[:LINE_CHARACTERS])), 0)

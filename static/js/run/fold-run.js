@@ -141,7 +141,7 @@ function executionEnded(state, event, data) {
   hush(state, event.at);
 }
 
-/** The lines of a log event. One that is `partial` goes on in a later event: see playground/workflows/printed.py. */
+/** The lines of a log event. One that is `partial` goes on in a later event: see playground/workflows/logs.py. */
 function log(state, event, data) {
   const source = JSON.stringify([event.execution, data.stream, event.step ? keyOf(event.step) : null]);
   const begun = state.logsBegun.get(source);
