@@ -366,9 +366,7 @@ def instructions(file: Path) -> int:
 
     with closing(sqlite3.connect(file)) as db:
         db.set_progress_handler(count, 100)
-        db.execute(
-            NamedSql(Path(store.__file__).with_name("queries.sql"))["oldest_due"], (store.LANES_MOST,)
-        ).fetchone()
+        db.execute(NamedSql(Path(store.__file__).with_name("queries.sql"))["oldest_due"], (store.LANES_MAX,)).fetchone()
     return counted[0]
 
 

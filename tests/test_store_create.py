@@ -111,9 +111,9 @@ async def test_snippets_are_stored_once_under_their_content(store):
 @with_store
 async def test_an_instance_and_its_code_are_one_commit(store):
     code = make_snippet("print(1)", "{}", AT)
-    before = store.measures.commits
+    before = store.metrics.commits
     rows, _ = await store.create([new("a", snippet=code), new("b", snippet=code), new("c", snippet="elsewhere")], at=AT)
-    assert store.measures.commits == before + 1
+    assert store.metrics.commits == before + 1
     assert [row.snippet for row in rows] == [code.id, code.id, "elsewhere"]
     await store.shrink()
     assert await store.snippet(code.id) == code

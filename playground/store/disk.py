@@ -1,4 +1,4 @@
-"""How much room there is where a database lies, and how much it takes."""
+"""Disk usage of a database: bytes used, and bytes free on its disk."""
 
 import os
 from contextlib import suppress
@@ -8,7 +8,7 @@ from playground.store.open import SQLITE
 
 
 def free_bytes(url: str) -> int | None:
-    """Bytes that may still be written to the disk of a SQLite file; None for a database that is elsewhere."""
+    """Bytes free on the disk of a SQLite file; None for a database that is no local file."""
     if not url.startswith(SQLITE):
         return None
     try:
@@ -19,7 +19,7 @@ def free_bytes(url: str) -> int | None:
 
 
 def used_bytes(url: str) -> int | None:
-    """Size of a SQLite file with its write-ahead log; None for a database that is elsewhere."""
+    """Size in bytes of a SQLite file with its write-ahead log; None for a database that is no local file."""
     if not url.startswith(SQLITE):
         return None
     sizes = []

@@ -1,4 +1,4 @@
-"""Opens the store that a database URL names."""
+"""Database URLs: opening the store, or its keys, that a URL names."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -31,12 +31,13 @@ def open_store(
     The store belongs to the event loop of its first call.
 
     Args:
-        synchronous: how SQLite waits for the disk at a commit: "full" or "normal". log: gets `(event, **fields)` for
-        each thing an operator must know; a commit that takes `slow_seconds` or longer is one. keyring, lease_clock: see
-        `SqliteStore.open`.
+        synchronous: whether SQLite waits for the disk at each commit: "full" or "normal".
+        log: called as `log(event, **fields)` for each thing an operator must know, such as a commit that takes
+            `slow_seconds` or longer.
+        keyring, lease_clock: see `SqliteStore.open`.
 
     Raises:
-        StoreError: the URL, the file or its content can't be used; the message is one line for the operator.
+        StoreError: the URL, the file or its content is unusable; the message is one line for the operator.
     """
     return SqliteStore.open(
         _path_of(url),
@@ -49,7 +50,7 @@ def open_store(
 
 
 def open_key_admin(url: str) -> AbstractContextManager[KeyAdmin]:
-    """The keys in the database at `url`, which a server may have open. Entering it blocks.
+    """The tenants' keys in the database at `url`, which a server may have open. Entering the context blocks.
 
     Raises:
         StoreError: as `open_store`; on entering too, where there is no such database or an older server has it.

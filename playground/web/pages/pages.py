@@ -102,7 +102,7 @@ async def instance(context: Context, request: Request) -> Response:
     shown = await of_instance(context, row, code.source if code else "", at) | {"snippet": _link(row.snippet)}
     if not wants_html(request):
         return await page(context, request, "instance", shown)
-    effects = ledger(await context.store.effects.of(row.key))
+    effects = ledger(await context.store.effects.of_instance(row.key))
     return await page(
         context, request, "instance", shown, more={**await context.views.beside(row, at), "effects": effects}
     )
