@@ -185,7 +185,7 @@ class TakingTurns:
 
     async def take(self) -> Any:
         """A fresh worker of the next fork server."""
-        return await next(self._sandboxes).take()
+        return await next(self._sandboxes).take_worker()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._first, name)

@@ -322,7 +322,7 @@ class LocalSandbox:
         self._number = 0
         self._workers: deque[LocalWorker] = deque()
 
-    async def take(self) -> LocalWorker:
+    async def take_worker(self) -> LocalWorker:
         """A fresh worker."""
         self._number += 1
         worker = LocalWorker(
