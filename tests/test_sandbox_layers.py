@@ -12,7 +12,7 @@ from layers_support import EXCESSES, LAYERS
 from sandbox_support import MEMORY, Log, held
 
 from playground.sandbox import probe, probe_attacks, tiers
-from playground.sandbox.layers import bubblewrap, identity, landlock, syscalls, visible_files
+from playground.sandbox.layers import bubblewrap, identity, landlock, seccomp, visible_files
 from playground.sandbox.pool import LaunchOptions, Sandbox, SandboxRefused
 from playground.sandbox.tiers import LANDLOCK, LIMITS, NAMESPACES, SECCOMP, USER, Tier
 
@@ -236,15 +236,15 @@ def test_an_ordinary_user_has_the_same_tiers(without: tuple[str, ...], letter: s
 
 
 def test_the_filter_is_the_same_each_time_and_small_enough() -> None:
-    program = syscalls.build_filter()
-    assert program == syscalls.build_filter()
+    program = seccomp.build_filter()
+    assert program == seccomp.build_filter()
     assert 0 < len(program) // 8 < 4096  # what the kernel takes
 
 
 def test_a_call_that_libseccomp_does_not_know_stays_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    program = syscalls.build_filter()
-    monkeypatch.setattr(syscalls, "ALLOWED", (*syscalls.ALLOWED, "a_call_of_the_next_century"))
-    assert syscalls.build_filter() == program
+    program = seccomp.build_filter()
+    monkeypatch.setattr(seccomp, "ALLOWED", (*seccomp.ALLOWED, "a_call_of_the_next_century"))
+    assert seccomp.build_filter() == program
 
 
 def test_this_kernel_has_landlock() -> None:

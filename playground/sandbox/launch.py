@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from playground.sandbox import tiers
-from playground.sandbox.layers import bubblewrap, identity, landlock, linux, syscalls, visible_files
+from playground.sandbox.layers import bubblewrap, identity, landlock, linux, seccomp, visible_files
 from playground.sandbox.layers.visible_files import Visible
 from playground.sandbox.tiers import SandboxRefused
 
@@ -104,8 +104,8 @@ def strongest_launch(memory_bytes: int, cpu_seconds: int, options: LaunchOptions
     bwrap = None if tiers.NAMESPACES in options.without else bubblewrap.find_bubblewrap()
     program = b""
     if tiers.SECCOMP not in options.without:
-        with suppress(syscalls.SeccompMissing):
-            program = syscalls.build_filter()
+        with suppress(seccomp.SeccompMissing):
+            program = seccomp.build_filter()
     return Launch(
         visible=visible_files.find_visible_files(in_namespace=bwrap is not None, extra=options.path),
         bwrap=bwrap,
