@@ -25,9 +25,9 @@ from playground.engine.queues import LimitsOfTenants, TenantLimits
 from playground.engine.scheduler import Scheduler
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
-from playground.store import disk
 from playground.store.encoding import encode_input
 from playground.store.errors import QueueFull
+from playground.store.open import free_bytes
 from playground.store.protocol import Committed, Decider, History, Refusal, Store
 from playground.store.rows import InstanceRow, NewInstance
 from playground.store.snippets import make_snippet
@@ -316,7 +316,7 @@ class Engine:
 
     def _check_disk(self) -> None:
         settings = self.settings
-        free = disk.free_bytes(settings.database)
+        free = free_bytes(settings.database)
         if free is not None and free < settings.free_disk_bytes:
             self._services.log("disk_full", free_bytes=free, least=settings.free_disk_bytes)
             sorry = "The server's disk is nearly full, so nothing new is started. Try again in some hours."

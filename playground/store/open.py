@@ -1,6 +1,7 @@
-"""Database URLs: opening the store, or its keys, that a URL names."""
+"""Database URLs: opening the store, or its keys, that a URL names, and the disk usage of its file."""
 
-from contextlib import AbstractContextManager
+import os
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from playground.store.encryption import Keyring
@@ -56,6 +57,28 @@ def open_key_admin(url: str) -> AbstractContextManager[KeyAdmin]:
         StoreError: as `open_store`; on entering too, where there is no such database or an older server has it.
     """
     return SqliteKeyAdmin.open(_path_of(url))
+
+
+def free_bytes(url: str) -> int | None:
+    """Bytes free on the disk of a SQLite file; None for a database that is no local file."""
+    if not url.startswith(SQLITE):
+        return None
+    try:
+        found = os.statvfs(Path(url.removeprefix(SQLITE)).parent)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize
+
+
+def used_bytes(url: str) -> int | None:
+    """Size in bytes of a SQLite file with its write-ahead log; None for a database that is no local file."""
+    if not url.startswith(SQLITE):
+        return None
+    sizes = []
+    for end in ("", "-wal", "-shm"):
+        with suppress(OSError):
+            sizes.append(os.stat(url.removeprefix(SQLITE) + end).st_size)
+    return sum(sizes)
 
 
 def _path_of(url: str) -> Path:

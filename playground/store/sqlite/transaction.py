@@ -16,19 +16,19 @@ from playground.store.errors import ChildrenUnfinished, JournalError, QueueFull,
 from playground.store.metrics import StoreMetrics
 from playground.store.named_sql import NamedSql
 from playground.store.notifications import CommitChanges
-from playground.store.projection import Change, first_event, initial_row, project, required_reads
+from playground.store.projection import Change, first_event, initial_row, project
 from playground.store.projection_rules import replace
-from playground.store.protocol import ANY_NUMBER, Committed, Decider, Needs, Refusal, Snapshot, needs_of
-from playground.store.rows import InstanceRow, NewInstance, Snippet, StepRow
+from playground.store.protocol import ANY_NUMBER, Committed, Decider, Refusal, needs_of
+from playground.store.rows import InstanceRow, NewInstance, Snippet
 from playground.store.sqlite import rows as columns
-from playground.store.sqlite.cache import CachedInstance, InstanceCache, has_result
+from playground.store.sqlite.cache import CachedInstance, InstanceCache, StepReader
 from playground.store.sqlite.connections import shrink
 from playground.store.sqlite.new_instances import NewInstances
 from playground.store.sqlite.queues import Queues
-from playground.store.sqlite.secrets_at_rest import decrypt_result, encrypt_secrets
+from playground.store.sqlite.secrets_at_rest import encrypt_secrets
 from playground.store.tables import scope_of
 from playground.workflows.errors import Fenced, InstanceAlreadyExists, InstanceNotFound
-from playground.workflows.events import FINAL_STATUSES, QUEUED, NewEvent, StepKey
+from playground.workflows.events import FINAL_STATUSES, QUEUED, NewEvent
 
 T = TypeVar("T")
 
@@ -71,6 +71,7 @@ class SqliteTransaction:
         self._append_to_instances = [*many, (1, sql["grow_instance"])]
         self._insert_inbox = sql.rows("insert_inbox", columns.INBOX_COLUMNS)
         self._cache = InstanceCache()
+        self._steps = StepReader(self._run_sql, sql, keyring)
         self._touched: dict[int, CachedInstance] = {}
         self._unwritten: dict[int, CachedInstance] = {}
         self._new = NewInstances()
@@ -171,7 +172,7 @@ class SqliteTransaction:
         """`Store.decide`."""
         cached = self._fenced_instance(key, execution)
         self.flush()
-        events = decider(self._snapshot(cached, needs_of(decider)))
+        events = decider(self._steps.snapshot(cached, needs_of(decider)))
         return self._append_events(cached, events, execution, at)
 
     def join_node(self, name: str) -> int:
@@ -358,61 +359,6 @@ class SqliteTransaction:
             cached = CachedInstance(columns.instance_row(found), columns.instance_weight(found))
         return cached
 
-    def _snapshot(self, cached: CachedInstance, needs: Needs) -> Snapshot:
-        """The snapshot for a decider. The caller has flushed, so the database has all that is not cached."""
-        key, generation = cached.key, cached.row.generation
-        inbox = [columns.inbox_row(row) for row in self._run_sql(self._sql["inbox"], (key,))]
-        self._load_open_steps(cached)
-        steps = {step: self._read_step(cached, step) for step in needs.steps}
-        keys = pending = None
-        if needs.keys:
-            keys = frozenset(
-                columns.step_key(*step) for step in self._run_sql(self._sql["step_keys"], (key, generation))
-            )
-        if needs.pending_rollback:
-            pending = self._run_sql(self._sql["pending_rollback"], (key, generation)).fetchone() is not None
-        return Snapshot(cached.row, steps, inbox, cached.open_steps(), keys, pending)
-
-    def _read_step(self, cached: CachedInstance, step: StepKey, *, result: bool = True) -> StepRow | None:
-        """A step of the current generation, perhaps without its result unless `result`."""
-        row = cached.steps.get(step)
-        if row is not None and (not result or has_result(row)):
-            return decrypt_result(self._keyring, cached.key, row) if result else row
-        if row is None and not result:
-            return self._query_step("step_without_result", cached, step)
-        stored = self._query_step("step", cached, step)
-        if row is None or stored is None:
-            assert row is None, "a result is only missing of a step that is stored"
-            return stored
-        return replace(row, result=stored.result)
-
-    def _query_step(self, query: str, cached: CachedInstance, step: StepKey) -> StepRow | None:
-        place = (cached.key, cached.row.generation, step.kind, columns.step_path(step), step.count)
-        found = self._run_sql(self._sql[query], place).fetchone()
-        return None if found is None else decrypt_result(self._keyring, cached.key, columns.step_row(found))
-
-    def _load_open_steps(self, cached: CachedInstance) -> None:
-        """Cache all open steps."""
-        if not cached.has_open_steps:
-            for found in self._run_sql(self._sql["open_steps"], (cached.key,)):
-                row = columns.step_row(found)
-                cached.steps.setdefault(row.key, row)
-            cached.has_open_steps = True
-
-    def _steps_to_fold(self, cached: CachedInstance, events: Sequence[NewEvent]) -> Mapping[StepKey, StepRow]:
-        """The step rows that the events are folded into, cached or read."""
-        reads = required_reads(events)
-        if reads.all:
-            query = self._sql["steps_without_results"]
-            stored = [columns.step_row(row) for row in self._run_sql(query, (cached.key, cached.row.generation))]
-            return {**{row.key: row for row in stored}, **cached.steps}
-        if reads.open:
-            self._load_open_steps(cached)
-        if not reads.results and reads.steps <= cached.steps.keys():
-            return cached.steps
-        read = {step: self._read_step(cached, step, result=step in reads.results) for step in reads.steps}
-        return {**cached.steps, **{step: row for step, row in read.items() if row is not None}}
-
     def _append_events(
         self, cached: CachedInstance, events: Sequence[NewEvent], execution: int | None, at: int
     ) -> Committed:
@@ -423,7 +369,7 @@ class SqliteTransaction:
         if self._keyring:
             events = encrypt_secrets(self._keyring, row, events)
         values, written = columns.event_values(row, events, stamp, at)
-        change = project(row, events, at, self._steps_to_fold(cached, events))
+        change = project(row, events, at, self._steps.steps_to_fold(cached, events))
         if change.keep_before_seq is not None:
             self.flush()
         self._stage(cached, change, values)

@@ -18,8 +18,8 @@ from starlette.responses import Response
 
 from playground.engine.metrics import CAUSES, REASONS, TAKEOVERS
 from playground.settings import limits
-from playground.store import disk
 from playground.store.metrics import Histogram
+from playground.store.open import free_bytes, used_bytes
 from playground.web.context import Context
 from playground.web.http.authorization import check_metrics
 from playground.web.http.prometheus import CLASSES
@@ -130,9 +130,9 @@ METRICS: tuple[Row, ...] = (
     Row("commit_failures", COUNTER, "Commits that the database refused.",
         lambda it: it.context.store.metrics.failures),
     Row("database_bytes", GAUGE, "Size of the database's files.",
-        lambda it: disk.used_bytes(it.context.settings.database), whose=STORE),
+        lambda it: used_bytes(it.context.settings.database), whose=STORE),
     Row("disk_free_bytes", GAUGE, "Room on the disk of the database.",
-        lambda it: disk.free_bytes(it.context.settings.database), whose=STORE),
+        lambda it: free_bytes(it.context.settings.database), whose=STORE),
     Row("executions", COUNTER, "Executions begun.", lambda it: it.context.engine.counts.begun),
     Row("executions_ended", COUNTER,
         "Executions ended, by reason as in `execution_ended`; `operation`: paused, terminated or the like; `failed`: "
