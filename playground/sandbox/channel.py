@@ -237,6 +237,8 @@ class FrameChannel:
                 error = invalid
                 break
             offset = start + size
+        assert error is not None or end - offset < self._bytes_needed, "every whole frame is decoded"
+        assert self._bytes_needed <= frames.HEADER_BYTES + frames.FRAME_BYTES, "no frame over the limit is buffered"
         if offset < end:
             self._partial += data[offset:]
         self._data, self._offset = b"", 0
@@ -256,5 +258,6 @@ class FrameChannel:
             self._loop.remove_writer(self._sock)
 
     def _close_with(self, error: ProtocolError | None) -> None:
+        assert not self._closed, "on_closed is called once"
         self.close()
         self._on_closed(error)

@@ -156,6 +156,7 @@ class ForkServer:
             return ready
         finally:
             child_end.close()
+        assert number not in self.workers, "a fork request has a number of its own"
         self.workers[number] = worker
         self._pending[number] = _Pending(worker, ready)
         self._loop.add_reader(trusted_end, self._read_lock, number)
@@ -299,6 +300,7 @@ class ForkServer:
         pending = self._pending[number]
         if pending.forked and pending.locked:
             del self._pending[number]
+            assert pending.ready.cancelled() or not pending.ready.done(), "a fork request has one result"
             if pending.ready.cancelled():
                 pending.worker.close()
             else:

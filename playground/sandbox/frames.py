@@ -276,6 +276,7 @@ def _decode_large(data: bytes) -> WorkerFrame:
 def encode(frame: dict[str, Any]) -> bytes:
     """Encode a frame for a worker, with its header."""
     data = json_text(frame)
+    assert data[:1] == b"{", "a frame is an object"
     return len(data).to_bytes(HEADER_BYTES, "big") + data
 
 

@@ -225,6 +225,7 @@ class Sandbox:
             self._recycle_due.set()
 
     def _on_forked(self, server: ForkServer, ready: "asyncio.Future[Worker]") -> None:
+        assert self._in_flight > 0, "a fork that ends was requested"
         self._in_flight -= 1
         error = ready.exception()
         if error is None:

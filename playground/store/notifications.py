@@ -125,6 +125,7 @@ class Notifications:
         return watch
 
     def _remove_subscriber(self, key: int, watch: _JournalWatch) -> None:
+        assert watch.subscribers > 0 and self._watches[key] is watch, "a subscriber leaves once"
         watch.subscribers -= 1
         if watch.subscribers == 0:
             del self._watches[key]

@@ -134,6 +134,7 @@ def project(row: InstanceRow, events: Sequence[NewEvent], at: int, steps: Mappin
         rule, project_step, project_instance = _PROJECTIONS.get(event.type, _NO_PROJECTION)
         fold.apply(event, rule, project_step, project_instance)
     record_clock(fold, events)
+    assert fold.last_seq == row.last_seq + len(events), "each event has the next seq"
     changed = fold.changed
     changed["last_seq"] = fold.last_seq
     return Change(

@@ -49,6 +49,7 @@ class SnippetCache:
         self._characters += _characters(snippet)
         while self._characters > self._characters_max:
             self._characters -= _characters(self._snippets.popitem(last=False)[1])
+        assert self._characters >= 0, "what is evicted was counted"
 
 
 def _characters(snippet: Snippet) -> int:

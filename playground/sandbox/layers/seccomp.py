@@ -73,6 +73,7 @@ _SEND_FLAGS = 0x4000 | 0x40  # MSG_NOSIGNAL, MSG_DONTWAIT
 _RECEIVE_FLAGS = 0x40 | 0x100 | 0x2  # MSG_DONTWAIT, MSG_WAITALL, MSG_PEEK
 _MODE_FILTER = 2  # SECCOMP_MODE_FILTER
 _INSTRUCTION_BYTES = 8
+_INSTRUCTIONS_MAX = 4096  # BPF_MAXINSNS
 
 
 class SeccompMissing(Exception):
@@ -149,7 +150,9 @@ def build_filter(machine: int | None = None) -> bytes:
     with tempfile.TemporaryFile() as file:
         rules.export_bpf(file)
         file.seek(0)
-        return file.read()
+        code = file.read()
+    assert 0 < len(code) <= _INSTRUCTIONS_MAX * _INSTRUCTION_BYTES, "the kernel accepts a filter of this length"
+    return code
 
 
 def _add(lib: Any, rules: Any, action: int, name: str, *conditions: Any) -> None:
@@ -171,6 +174,7 @@ class Program(ctypes.Structure):
 
 def filter_program(code: bytes) -> Program:
     """Prepare a filter from BPF code, in the fork server, so that a child has only to load it."""
+    assert code and len(code) % _INSTRUCTION_BYTES == 0, "a filter is whole instructions"
     buffer = ctypes.create_string_buffer(code, len(code))
     program = Program(len(code) // _INSTRUCTION_BYTES, ctypes.addressof(buffer))
     program.code = buffer

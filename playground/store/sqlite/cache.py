@@ -55,6 +55,8 @@ class CachedInstance:
 
     def apply(self, change: Change) -> None:
         """Apply a change, to be written later. The caller writes before and after a change that is a restart."""
+        assert change.row.last_seq > self.row.last_seq, "a change appends events"
+        assert change.row.execution >= self.row.execution, "an execution number never decreases"
         self.row = change.row
         if change.keep_before_seq is not None:
             self.steps = {key: row for key, row in self.steps.items() if row.started_seq < change.keep_before_seq}
@@ -107,6 +109,7 @@ class InstanceCache:
 
     def put(self, instance: CachedInstance) -> None:
         """Cache an instance whose changes are all written, and evict the least recently used ones over the bounds."""
+        assert instance.stored is instance.row, "the cache equals the database"
         if instance.key not in self._instances:
             self._instances[instance.key] = instance
             self._weight += instance.weight
@@ -123,6 +126,7 @@ class InstanceCache:
         instance = self._instances.pop(key, None)
         if instance is not None:
             self._weight -= instance.weight
+            assert self._weight >= 0, "what is forgotten was counted"
 
 
 class StepReader:

@@ -30,6 +30,7 @@ def claim(
 
     def claim_instance(key: int) -> None:
         row = transaction.row(key)
+        assert row.owner is None and row.due_at is not None, "only a due instance without an owner is claimed"
         claimed.append(transaction.change_row(row, owner=owner, execution=row.execution + 1))
 
     while len(claimed) < limit:
@@ -45,6 +46,7 @@ def claim(
         transaction.flush()
         for key in queues.fresh_instances(limit - len(claimed), capacity, closed):
             claim_instance(key)
+    assert len(claimed) <= limit, "a claim keeps to its limit"
     queues.full |= capacity.full
     if starts := capacity.starts():
         queues.count_starts(second, starts)

@@ -75,6 +75,7 @@ def migrate(db: sqlite3.Connection, name: str, migrations: Sequence[Migration] =
             if db.in_transaction:  # a full disk has rolled it back already
                 db.execute("ROLLBACK")
             raise
+    assert schema_version(db, name, migrations) == len(migrations), "each migration writes its version"
     return len(migrations) - version
 
 

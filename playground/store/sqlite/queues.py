@@ -97,6 +97,7 @@ class StatusCounts:
 
 def _add_count(counts: dict[Any, int], name: Any, change: int) -> None:
     n = counts.get(name, 0) + change
+    assert n >= 0, "a count is never negative"
     if n:
         counts[name] = n
     else:
@@ -252,6 +253,7 @@ class Queues:
     def load(self, queue: str, second: int) -> tuple[int, int]:
         """How many instances of a queue run, and were claimed in this second (epoch), without unwritten claims."""
         found = self._run_sql(self._sql["load_of_queue"], (queue, second)).fetchone()
+        assert found is None or (found[0] >= 0 and found[1] >= 0), "the load of a queue is never negative"
         return (0, 0) if found is None else (found[0], found[1])
 
     def count_starts(self, second: int, starts: Mapping[str, int]) -> None:

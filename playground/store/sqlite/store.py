@@ -222,9 +222,11 @@ class SqliteStore:
         return InstanceExpired(id, workflow, status, ended_at)
 
     async def events(self, key: int, *, after: int, limit: int) -> list[Event]:
-        return await self._readers.run(
+        found = await self._readers.run(
             lambda db: [columns.event(row) for row in db.execute(self._sql["events_after"], (key, after, limit))]
         )
+        assert not found or found[-1].seq - found[0].seq == len(found) - 1, "seq has no gap"
+        return found
 
     async def events_json(self, key: int, *, after: int, limit: int) -> list[tuple[int, str, bytes]]:
         def read(db: sqlite3.Connection) -> list[tuple[int, str, bytes]]:
@@ -237,6 +239,7 @@ class SqliteStore:
                     size += len(event[2])
                     if size >= STREAM_BATCH_BYTES:
                         break
+                assert not found or found[-1][0] - found[0][0] == len(found) - 1, "seq has no gap"
                 return found
             finally:
                 db.text_factory = str
@@ -361,6 +364,7 @@ class SqliteStore:
         finally:
             db.execute("COMMIT")
         steps.sort(key=lambda step: step.started_seq)
+        assert not steps or steps[-1].started_seq <= row.last_seq, "a step's events are in the journal"
         return History(row, {step.key: step for step in steps}, inbox)
 
 

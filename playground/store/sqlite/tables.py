@@ -96,6 +96,7 @@ class SqliteKv:
 
     async def bytes(self, scope: Scope) -> int:
         found = await self._tables.first_row("kv_bytes", scope)
+        assert found is None or found[0] >= 0, "keys never use less than nothing"
         return 0 if found is None else found[0]
 
 

@@ -124,6 +124,7 @@ class SqliteTransaction:
                 events = encrypt_secrets(self._keyring, row, events)
             encode_or_none(new.metadata), encode_or_none(new.limits)  # refused now or not at all
             change = project(row, events, at, {})
+            assert change.row.last_seq == len(events), "the seq of a new journal counts from 1"
             rows.append(change.row)
             event_rows += columns.event_values(row, events, None, at)[0]
             if new.parent is not None or new.events:
@@ -189,6 +190,8 @@ class SqliteTransaction:
         """Change a row without an event, as only `claim` and `unclaim` do."""
         cached = self._cached_instance(row.key)
         cached.row = replace(cached.row, **changed)
+        assert cached.row.execution >= row.execution, "an execution number never decreases"
+        assert cached.row.last_seq == row.last_seq, "only events change last_seq"
         self._touched[row.key] = self._unwritten[row.key] = cached
         return cached.row
 
@@ -266,6 +269,7 @@ class SqliteTransaction:
         steps, inbox = self._new.take_steps_and_inbox()
         for cached in self._unwritten.values():
             row, stored = cached.row, cached.stored
+            assert row.execution >= stored.execution and row.last_seq >= stored.last_seq, "a row only moves forward"
             if columns.only_appended(stored, row):
                 appended += (row.key, row.last_seq, row.log_bytes, row.stored_bytes, row.clock, row.clock_at)
             else:
@@ -370,6 +374,7 @@ class SqliteTransaction:
             events = encrypt_secrets(self._keyring, row, events)
         values, written = columns.event_values(row, events, stamp, at)
         change = project(row, events, at, self._steps.steps_to_fold(cached, events))
+        assert written[-1].seq == change.row.last_seq, "the projection's last_seq is the journal's"
         if change.keep_before_seq is not None:
             self.flush()
         self._stage(cached, change, values)

@@ -149,6 +149,7 @@ class Writer:
         entry, self._loop_entry = self._loop_entry, None
         if entry is None:
             return  # it was submitted to the thread
+        assert self._thread_entries == 0, "the thread is idle while the event loop commits"
         self._loop_commits += 1
         try:
             self._allow_waiting(False)
@@ -231,6 +232,7 @@ class Writer:
 
     def _deliver_from_thread(self, batch: Sequence[Entry], changes: CommitChanges) -> None:
         self._thread_entries -= len(batch)
+        assert self._thread_entries >= 0, "what the thread delivers was submitted to it"
         self._deliver(batch, changes)
 
     def _deliver(self, batch: Sequence[Entry], changes: CommitChanges) -> None:
