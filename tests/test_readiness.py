@@ -111,9 +111,7 @@ def run(soft: int, hard: int, code: str, folder: Path) -> "subprocess.CompletedP
 
 
 def test_the_limit_is_raised_to_what_it_may_be(tmp_path: Path) -> None:
-    done = run(
-        64, 512, "from playground import descriptors; print(descriptors.raise_limit(), descriptors.limit())", tmp_path
-    )
+    done = run(64, 512, "from playground import process; print(process.raise_limit(), process.limit())", tmp_path)
     assert done.stdout == "512 512\n", done.stderr
 
 

@@ -28,7 +28,7 @@ LOCKED = [call for call in CALLS if not call.open]
 @pytest.fixture(scope="module")
 def unisolated() -> Iterator[tuple[Background, Sandbox]]:
     """Tier D: the machine has no system-call filter."""
-    with running_sandbox(unsafe=True, bench=LaunchOptions(without=frozenset({"seccomp"}))) as running:
+    with running_sandbox(unsafe=True, options=LaunchOptions(without=frozenset({"seccomp"}))) as running:
         assert running[1].tier.letter == "D"
         yield running
 
