@@ -218,11 +218,11 @@ async def to_channels(damage: Damage, bodies: list[bytes], count: int) -> Counte
         ended: list[Any] = []
         channel = FrameChannel(near, heard.extend, ended.append, turns)
         far.send(data)
-        while len(heard) < 3 and not ended and (channel._queued or _unread(near)):
-            if channel._queued:
+        while len(heard) < 3 and not ended and (channel._waits_for_turn or _unread(near)):
+            if channel._waits_for_turn:
                 await asyncio.sleep(0)
             else:
-                channel._readable()
+                channel._on_readable()
         channel.close()
         _empty(near)
         outcome["refused" if ended else "accepted" if len(heard) == 3 else "waited for more"] += 1

@@ -75,12 +75,12 @@ async def result(worker: Worker) -> Any:
     data = b""
     while True:
         data += await loop.sock_recv(worker.sock, 65536)
-        while len(data) >= frames.HEADER:
-            size = int.from_bytes(data[: frames.HEADER], "big")
-            if len(data) < frames.HEADER + size:
+        while len(data) >= frames.HEADER_BYTES:
+            size = int.from_bytes(data[: frames.HEADER_BYTES], "big")
+            if len(data) < frames.HEADER_BYTES + size:
                 break
-            said = frames.decode(data[frames.HEADER : frames.HEADER + size])
-            data = data[frames.HEADER + size :]
+            said = frames.decode(data[frames.HEADER_BYTES : frames.HEADER_BYTES + size])
+            data = data[frames.HEADER_BYTES + size :]
             if isinstance(said, frames.Finish):
                 return said.output
             if isinstance(said, frames.Crash):
@@ -92,7 +92,7 @@ async def start(sandbox: Sandbox) -> tuple[float, float, float, float]:
     processor time in all.
     """
     begun = time.monotonic_ns()
-    worker = await sandbox.take()
+    worker = await sandbox.take_worker()
     taken = time.monotonic_ns()
     first = await result(worker)
     done = time.monotonic_ns()
@@ -144,7 +144,7 @@ async def rates(parked: int, seconds: float) -> None:
 async def crowded(hogs: int, seconds: float) -> None:
     """An innocent start while others do nothing but use the processor."""
     sandbox = await opened(4)
-    busy = [await sandbox.take() for _ in range(hogs)]
+    busy = [await sandbox.take_worker() for _ in range(hogs)]
     for worker in busy:
         await asyncio.get_running_loop().sock_sendall(worker.sock, HOG)
     figures = []
@@ -162,7 +162,7 @@ async def sizes(parked: int) -> None:
     begun = time.monotonic()
     sandbox = await opened(parked)
     line("open(): fork server up, attacked, first worker locked", f"{(time.monotonic() - begun) * 1000:.0f} ms")
-    workers = [await sandbox.take() for _ in range(parked)]
+    workers = [await sandbox.take_worker() for _ in range(parked)]
     while sandbox.zygote is None or len(children(sandbox.zygote)) < 2 * parked:
         await asyncio.sleep(0.01)
     line("fork server, resident", f"{memory(sandbox.zygote, 'Rss'):.1f} MB")

@@ -183,9 +183,9 @@ class TakingTurns:
         self._sandboxes = itertools.cycle(sandboxes)
         self._first = sandboxes[0]
 
-    async def take(self) -> Any:
+    async def take_worker(self) -> Any:
         """A fresh worker of the next fork server."""
-        return await next(self._sandboxes).take()
+        return await next(self._sandboxes).take_worker()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._first, name)

@@ -6,7 +6,7 @@ from typing import Any
 from store_support import new
 
 from playground.store.encoding import as_objects
-from playground.store.projection import first_event, first_row, project
+from playground.store.projection import first_event, initial_row, project
 from playground.store.projection_rules import replace
 from playground.store.rows import InstanceRow, StepRow
 from playground.workflows import events as ev
@@ -33,7 +33,7 @@ class Rows:
 
     def __init__(self, first: Event, injected: Mapping[str, Any] | None = None) -> None:
         instance = new("i", params=first.data["params"], trigger=first.data["trigger"], injected=injected)
-        change = project(first_row(instance, 1, first.at), [first_event(instance)], first.at, {})
+        change = project(initial_row(instance, 1, first.at), [first_event(instance)], first.at, {})
         self.row: InstanceRow = change.row
         self.steps: dict[StepKey, StepRow] = dict(change.steps)
         self.inbox: set[int] = set()
@@ -46,8 +46,8 @@ class Rows:
         if any(event.type == ev.EXECUTION_STARTED for event in events):  # taking an instance is no event
             self.row = replace(self.row, owner="node", execution=execution)
         change = project(self.row, events, at, self.steps)
-        if change.kept_before is not None:
-            self.steps = {key: step for key, step in self.steps.items() if step.started_seq < change.kept_before}
+        if change.keep_before_seq is not None:
+            self.steps = {key: step for key, step in self.steps.items() if step.started_seq < change.keep_before_seq}
         if change.inbox_cleared:
             self.inbox = set()
         self.row = change.row

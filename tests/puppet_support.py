@@ -112,7 +112,7 @@ class Puppets:
         self._count = 0
         self.down = 0  # how often there is none to be had
 
-    async def take(self) -> Puppet:
+    async def take_worker(self) -> Puppet:
         if self.down:
             self.down -= 1
             raise SandboxDown("No puppet can be had.")

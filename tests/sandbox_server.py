@@ -18,7 +18,7 @@ async def main() -> None:
     options = LaunchOptions(entry=ENTRY, path=str(INSIDE), without=frozenset(sys.argv[1:]))
     sandbox = await Sandbox.open(memory_bytes=MEMORY, cpu_seconds=10, parked=2, log=Log(), options=options)
     for _ in range(3):
-        worker = await sandbox.take()
+        worker = await sandbox.take_worker()
         await tell(worker, "channel.send(b'x')\nwhile True: pass")
         assert await asyncio.get_running_loop().sock_recv(worker.sock, 1) == b"x"
     assert sandbox.zygote is not None

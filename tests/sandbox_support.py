@@ -62,7 +62,7 @@ def held(*, cpu_seconds: int = 10, parked: int = 2, unsafe: bool = False, **opti
 
 async def converse(sandbox: Sandbox, source: str) -> tuple[str, Exit]:
     async with asyncio.timeout(DEADLINE):
-        worker = await sandbox.take()
+        worker = await sandbox.take_worker()
         try:
             await tell(worker, source)
             answer = await hear(worker)

@@ -27,7 +27,7 @@ def flows(engine: Engine, body: str, tenant: str = "acme", name: str = "effects"
 
 async def ledger(engine: Engine, instance: WorkflowInstance, tenant: str = "acme") -> list[Any]:
     row = await engine.store.find(tenant, instance.id)
-    return list(await engine.store.effects.of(row.key))
+    return list(await engine.store.effects.of_instance(row.key))
 
 
 @pytest.mark.parametrize(("key", "charged"), [("None", [1, 2]), ("'order-7'", [1])])
@@ -113,4 +113,4 @@ async def test_effects_are_deleted_with_their_instance(engine: Engine) -> None:
     await output(instance)
     key = (await engine.store.find("acme", instance.id)).key
     await instance.delete()
-    assert await engine.store.effects.of(key) == []
+    assert await engine.store.effects.of_instance(key) == []

@@ -210,7 +210,7 @@ async def test_the_ledger_of_effects_is_redacted_like_everything_else_that_is_sh
     first, again = await output(instance)
     assert (first["note"], again["note"], again["repeated"]) == (f"for {ev.REDACTED}", f"for {ev.REDACTED}", True)
     [row] = await engine.store.list("acme")
-    [effect] = await engine.store.effects.of(row.key)
+    [effect] = await engine.store.effects.of_instance(row.key)
     assert effect.data == {"amount": 5, "note": f"for {ev.REDACTED}"}
 
 

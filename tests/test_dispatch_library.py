@@ -300,7 +300,7 @@ def test_a_tenant_begins_no_more_in_a_second_than_its_own_limit() -> None:
     limits = LimitsOfTenants(Settings(starts_per_second_per_tenant=5, running_per_tenant=7))
     limits.set("slow", playground.TenantLimits(starts_per_second=1))
     claims = limits.of_claims(only_idle=False)
-    assert (claims.of("slow"), claims.of("other")) == ((7, 1), (7, 5))
+    assert (claims.for_queue("slow"), claims.for_queue("other")) == ((7, 1), (7, 5))
 
 
 @pytest.mark.parametrize("given", [{"running": 0}, {"queued": "5"}, {"starts_per_second": True}])

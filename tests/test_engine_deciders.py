@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from playground.engine import operations
-from playground.store.projection import first_row
+from playground.store.projection import initial_row
 from playground.store.protocol import NO_NEEDS, Decider, Needs, Snapshot, needs_of
 from playground.store.rows import STEP_OPEN, STEP_RUNNING, NewInstance, StepRow
 from playground.workflows import events as ev
@@ -15,7 +15,7 @@ from playground.workflows.events import DO, WAIT, StepKey
 
 AT = 1_000
 RUNS = replace(
-    first_row(NewInstance("", "one", "w", "s", None, ""), 1, AT),
+    initial_row(NewInstance("", "one", "w", "s", None, ""), 1, AT),
     status=ev.RUNNING,
     owner="here",
     execution=1,

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from puppet_support import do, done, frame
 
 from playground.sandbox import frames
-from playground.sandbox.channel import MOMENT_SECONDS, FairReading, FrameChannel
-from playground.sandbox.frames import DEEPEST, ProtocolError
+from playground.sandbox.channel import TURN_SECONDS, FairReading, FrameChannel
+from playground.sandbox.frames import DEPTH_MAX, ProtocolError
 from playground.workflows.values import RAW_JSON_BYTES, json_depth
 
 JSON = st.recursive(
@@ -130,9 +130,9 @@ def test_frames_are_as_deep_as_the_limit_and_no_deeper(opening: bytes) -> None:
     def deep(levels: int) -> bytes:
         return b'{"op":"finish","output":' + opening * levels + b"1" + closing * levels + b"}"
 
-    assert judged(deep(DEEPEST - 1)) is not None
+    assert judged(deep(DEPTH_MAX - 1)) is not None
     with pytest.raises(ProtocolError, match="nested more than 200 levels"):
-        frames.decode(deep(DEEPEST))
+        frames.decode(deep(DEPTH_MAX))
 
 
 @given(JSON)
@@ -149,7 +149,7 @@ def test_a_large_value_stays_text_and_means_the_same(value: Any) -> None:
     assert json.loads(bytes(said.output)) == json.loads(body)["output"]
 
 
-WHOLE = msgspec.json.Decoder(frames.Said)  # which makes objects of everything
+WHOLE = msgspec.json.Decoder(frames.WorkerFrame)  # which makes objects of everything
 
 
 @given(
@@ -253,10 +253,10 @@ def test_one_turn_is_taken_in_each_round_of_the_loop() -> None:
         def hear(name: str) -> None:
             heard.append(name)
             if len(heard) < 9:
-                turns.wait(lambda: hear(name), MOMENT_SECONDS)
+                turns.wait(lambda: hear(name), TURN_SECONDS)
 
         for name in ("a", "b", "c"):
-            turns.wait(lambda name=name: hear(name), MOMENT_SECONDS)
+            turns.wait(lambda name=name: hear(name), TURN_SECONDS)
         while len(heard) < 9:
             before = len(heard)
             await asyncio.sleep(0)

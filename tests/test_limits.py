@@ -20,7 +20,7 @@ from limits_support import EDGES, edge, in_a_step, refused
 from tenants_support import WAITS, Tenant
 
 from playground.settings import Settings, limit_settings, public_rows
-from playground.store import disk
+from playground.store.open import free_bytes
 from playground.web.http.authorization import BYTES_A_READ, EVENTS_A_READ
 from playground.web.http.rate_limits import PerMinute
 from playground.web.indented_json import pretty
@@ -381,9 +381,9 @@ def test_what_an_address_stores_in_a_day(make_site: MakeSite) -> str:
 
 @edge("free_disk_bytes", "disk is nearly full", "Try again in some hours")
 def test_nothing_new_is_started_on_a_full_disk(make_site: MakeSite, tmp_path: Path) -> str:
-    free = disk.free_bytes(f"sqlite:///{tmp_path / 'x.db'}")
+    free = free_bytes(f"sqlite:///{tmp_path / 'x.db'}")
     assert free is not None and free > 0
-    assert disk.free_bytes("postgresql://host/db") is None
+    assert free_bytes("postgresql://host/db") is None
     made = make_site(free_disk_bytes=free * 10)
     answer = made.client.post("/api/instances", json={"source": HELLO})
     assert made.log.of("disk_full")

@@ -150,7 +150,7 @@ def test_settings_that_differ_are_shown_without_secrets() -> None:
 def test_a_tier_that_is_not_enough_is_refused_in_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("playground.sandbox.launch.layers", lambda launch, memory_group: (tiers.LIMITS,))
+    monkeypatch.setattr("playground.sandbox.launch.layer_names", lambda launch, memory_group: (tiers.LIMITS,))
     monkeypatch.setattr(logging.root, "handlers", logging.root.handlers[:])  # the server takes over what libraries log
     with pytest.raises(CannotServe, match="Tier D"):
         serve(Settings(port=0, database=f"sqlite:///{tmp_path}/x.db"))

@@ -222,12 +222,12 @@ def test_fork_servers(tmp_path: Path) -> None:
 
 async def used(sandbox: Any) -> None:
     """A worker is taken and given up."""
-    (await sandbox.take()).close()
+    (await sandbox.take_worker()).close()
 
 
 async def wear(sandbox: Any) -> None:
     """As after 5,000 forks."""
-    sandbox._worn.set()
+    sandbox._recycle_due.set()
 
 
 def test_a_failed_commit_is_counted_and_logged(make_site: MakeSite) -> None:
@@ -366,9 +366,7 @@ def instructions(file: Path) -> int:
 
     with closing(sqlite3.connect(file)) as db:
         db.set_progress_handler(count, 100)
-        db.execute(
-            NamedSql(Path(store.__file__).with_name("queries.sql"))["oldest_due"], (store.LANES_MOST,)
-        ).fetchone()
+        db.execute(NamedSql(Path(store.__file__).with_name("queries.sql"))["oldest_due"], (store.LANES_MAX,)).fetchone()
     return counted[0]
 
 

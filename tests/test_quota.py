@@ -19,7 +19,7 @@ OTHER = "addr:192.0.2.2"
 
 
 async def kept(store: Store, queue: str = ADDRESS) -> list[tuple[int, int]]:
-    return list(await store.usage.of(SETTING, queue, since=0))
+    return list(await store.usage.amounts(SETTING, queue, since=0))
 
 
 def test_a_restart_forgives_nobody_and_a_day_does(place: Place) -> None:

@@ -15,7 +15,7 @@ import pyseccomp
 import pytest
 from bpf_support import ALLOW, ERRNO, KILL_PROCESS, Filter
 
-from playground.sandbox.layers import syscalls
+from playground.sandbox.layers import seccomp
 
 X86_64, AARCH64 = pyseccomp.Arch.X86_64, pyseccomp.Arch.AARCH64
 MACHINES = {"x86_64": X86_64, "aarch64": AARCH64}
@@ -154,7 +154,7 @@ CASES: dict[str, tuple[str, tuple[int, ...], int]] = {
 
 @cache
 def filter_of(machine: str) -> Filter:
-    return Filter(syscalls.program(MACHINES[machine]))
+    return Filter(seccomp.build_filter(MACHINES[machine]))
 
 
 def number(machine: str, name: str) -> int:
@@ -168,7 +168,9 @@ def present(machine: str, names: tuple[str, ...]) -> set[int]:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_every_name_of_the_list_is_a_call_or_known_to_be_none_there(machine: str) -> None:
-    absent = {name for name in (*syscalls.FREE, *syscalls.UNKNOWN, *SOMETIMES) if number(machine, name) < 0}
+    absent = {
+        name for name in (*seccomp.ALLOWED, *seccomp.REFUSED_WITH_ENOSYS, *SOMETIMES) if number(machine, name) < 0
+    }
     assert absent == ABSENT[machine]
 
 
@@ -178,11 +180,11 @@ def test_exactly_the_list_is_allowed(machine: str) -> None:
     too.
     """
     said = {at: filter_of(machine)(MACHINES[machine], at, (-1, -1, -1, -1, -1, -1)) for at in NUMBERS}
-    assert {at for at, verdict in said.items() if verdict == ALLOW} == present(machine, syscalls.FREE)
-    assert {at for at, verdict in said.items() if verdict == UNKNOWN} == present(machine, syscalls.UNKNOWN)
+    assert {at for at, verdict in said.items() if verdict == ALLOW} == present(machine, seccomp.ALLOWED)
+    assert {at for at, verdict in said.items() if verdict == UNKNOWN} == present(machine, seccomp.REFUSED_WITH_ENOSYS)
     assert {verdict for verdict in said.values()} == {ALLOW, UNKNOWN, REFUSED}
     with_nothing = {at for at in NUMBERS if filter_of(machine)(MACHINES[machine], at) == ALLOW}
-    assert with_nothing <= present(machine, (*syscalls.FREE, *SOMETIMES))
+    assert with_nothing <= present(machine, (*seccomp.ALLOWED, *SOMETIMES))
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -226,14 +228,14 @@ def test_a_number_past_any_is_refused_on_aarch64() -> None:
 
 @pytest.mark.skipif(platform.machine() not in MACHINES, reason="neither architecture")
 def test_the_filter_of_this_machine_is_the_one_that_workers_are_put_under() -> None:
-    assert syscalls.program() == syscalls.program(MACHINES[platform.machine()])
+    assert seccomp.build_filter() == seccomp.build_filter(MACHINES[platform.machine()])
 
 
 def test_no_constant_of_the_filter_differs_between_the_architectures() -> None:
     """Flags of openat differ in a few bits (O_DIRECTORY, O_NOFOLLOW, O_DIRECT, O_LARGEFILE on arm); none of those is
     looked at.
     """
-    looked_at = syscalls._NOT_FOR_READING
+    looked_at = seccomp._WRITING_FLAGS
     arm = {"O_DIRECTORY": 0o40000, "O_NOFOLLOW": 0o100000, "O_DIRECT": 0o200000, "O_LARGEFILE": 0o400000}
     assert all(not looked_at & bit for bit in arm.values())
     # O_ACCMODE, O_CREAT, O_TRUNC, O_APPEND, O_PATH, the same in linux/fcntl.h of both.

@@ -12,7 +12,7 @@ from layers_support import EXCESSES, LAYERS
 from sandbox_support import MEMORY, Log, held
 
 from playground.sandbox import probe, probe_attacks, tiers
-from playground.sandbox.layers import bubblewrap, identity, landlock, syscalls, visible_files
+from playground.sandbox.layers import bubblewrap, identity, landlock, seccomp, visible_files
 from playground.sandbox.pool import LaunchOptions, Sandbox, SandboxRefused
 from playground.sandbox.tiers import LANDLOCK, LIMITS, NAMESPACES, SECCOMP, USER, Tier
 
@@ -26,7 +26,7 @@ def results(*without: str) -> tuple[Tier, dict[str, str]]:
             memory_bytes=MEMORY, cpu_seconds=10, parked=1, unsafe=True, log=Log(), options=options
         )
         try:
-            return sandbox.tier, await probe.attack(await sandbox.take())
+            return sandbox.tier, await probe.run_attacks(await sandbox.take_worker())
         finally:
             await sandbox.close()
 
@@ -106,26 +106,26 @@ def test_who_is_served(letter: str, allow_weak: bool, unsafe: bool, loopback: bo
     layers = {"A": tuple(LAYERS), "B": (LANDLOCK, SECCOMP), "C": (NAMESPACES, SECCOMP), "D": (NAMESPACES, LANDLOCK)}[
         letter
     ]
-    tier = tiers.judge(layers)
+    tier = tiers.tier_of(layers)
     assert tier.letter == letter
     assert tier.sentence and tier.advice
     if refusal is None:
-        tiers.admit(tier, allow_weak=allow_weak, unsafe=unsafe, loopback=loopback)
+        tiers.require_allowed(tier, allow_weak=allow_weak, unsafe=unsafe, loopback=loopback)
     else:
         with pytest.raises(SandboxRefused, match=refusal):
-            tiers.admit(tier, allow_weak=allow_weak, unsafe=unsafe, loopback=loopback)
+            tiers.require_allowed(tier, allow_weak=allow_weak, unsafe=unsafe, loopback=loopback)
 
 
 def test_an_attack_that_gets_through_refuses_the_server() -> None:
-    tier = tiers.judge(tuple(LAYERS))
+    tier = tiers.tier_of(tuple(LAYERS))
     held = dict.fromkeys(probe.STOPPED_BY, "blocked")
-    probe.verify(tier, held)
+    probe.require_blocked(tier, held)
     with pytest.raises(SandboxRefused, match=r"fork \(open: forked\)"):
-        probe.verify(tier, {**held, "fork": "open: forked"})
+        probe.require_blocked(tier, {**held, "fork": "open: forked"})
     with pytest.raises(SandboxRefused, match=r"fork \(not tried\)"):
-        probe.verify(tier, {name: result for name, result in held.items() if name != "fork"})
-    weak = tiers.judge((NAMESPACES, LANDLOCK))
-    probe.verify(weak, {**held, "fork": "open: forked"})
+        probe.require_blocked(tier, {name: result for name, result in held.items() if name != "fork"})
+    weak = tiers.tier_of((NAMESPACES, LANDLOCK))
+    probe.require_blocked(weak, {**held, "fork": "open: forked"})
 
 
 def test_a_namespace_that_cannot_be_made_is_told_and_costs_a_tier(
@@ -167,7 +167,7 @@ def test_where_no_network_can_be_set_up_the_other_namespaces_are_kept(
     async def story() -> tuple[Tier, dict[str, str]]:
         sandbox = await Sandbox.open(memory_bytes=MEMORY, cpu_seconds=10, parked=1, log=log)
         try:
-            return sandbox.tier, await probe.attack(await sandbox.take())
+            return sandbox.tier, await probe.run_attacks(await sandbox.take_worker())
         finally:
             await sandbox.close()
 
@@ -193,7 +193,7 @@ def test_where_no_network_can_be_set_up_the_other_namespaces_are_kept(
 def test_every_tier_says_what_it_is_and_what_to_do_for_more(
     layers: tuple[str, ...], missing: str, sentence: str, advice: str
 ) -> None:
-    tier = tiers.judge(layers, missing)
+    tier = tiers.tier_of(layers, missing)
     assert sentence in tier.sentence
     assert advice in tier.advice
     assert "\n" not in tier.sentence + tier.advice
@@ -206,7 +206,7 @@ from playground.sandbox.pool import LaunchOptions, Sandbox
 async def story():
     sandbox = await Sandbox.open(memory_bytes={memory}, cpu_seconds=10, parked=1, log=lambda *words, **fields: None,
                                  options=LaunchOptions(without=frozenset(sys.argv[1:])))
-    print(json.dumps([sandbox.tier.letter, sandbox.tier.layers, await probe.attack(await sandbox.take())]))
+    print(json.dumps([sandbox.tier.letter, sandbox.tier.layers, await probe.run_attacks(await sandbox.take_worker())]))
     await sandbox.close()
 asyncio.run(story())
 """
@@ -236,15 +236,15 @@ def test_an_ordinary_user_has_the_same_tiers(without: tuple[str, ...], letter: s
 
 
 def test_the_filter_is_the_same_each_time_and_small_enough() -> None:
-    program = syscalls.program()
-    assert program == syscalls.program()
+    program = seccomp.build_filter()
+    assert program == seccomp.build_filter()
     assert 0 < len(program) // 8 < 4096  # what the kernel takes
 
 
 def test_a_call_that_libseccomp_does_not_know_stays_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    program = syscalls.program()
-    monkeypatch.setattr(syscalls, "FREE", (*syscalls.FREE, "a_call_of_the_next_century"))
-    assert syscalls.program() == program
+    program = seccomp.build_filter()
+    monkeypatch.setattr(seccomp, "ALLOWED", (*seccomp.ALLOWED, "a_call_of_the_next_century"))
+    assert seccomp.build_filter() == program
 
 
 def test_this_kernel_has_landlock() -> None:
@@ -252,7 +252,7 @@ def test_this_kernel_has_landlock() -> None:
 
 
 def test_users_for_workers_belong_to_nobody() -> None:
-    numbers = identity.unused()
+    numbers = identity.unused_users()
     assert len(numbers) >= 1
     assert os.getuid() not in numbers
     assert 0 not in numbers

@@ -21,7 +21,7 @@ WAIT_FOR_EVER = "channel.send(b'x')\nwhile True: channel.recv(100)"
 
 async def taken(sandbox: Sandbox) -> Worker:
     """A worker that surely runs, and waits."""
-    worker = await sandbox.take()
+    worker = await sandbox.take_worker()
     await tell(worker, WAIT_FOR_EVER)
     assert await asyncio.get_running_loop().sock_recv(worker.sock, 1) == b"x"
     return worker
@@ -122,7 +122,7 @@ def test_nothing_is_left_after_three_hundred_workers() -> None:
 
         async def settled() -> int:
             """Descriptors once every parked place is filled."""
-            workers = [await sandbox.sandbox.take() for _ in range(4)]
+            workers = [await sandbox.sandbox.take_worker() for _ in range(4)]
             for worker in workers:
                 worker.close()
                 await worker.exited
@@ -154,7 +154,7 @@ def test_closing_leaves_no_process_and_no_descriptor() -> None:
         for worker in workers:
             worker.close()
         with pytest.raises(SandboxDown):
-            sandbox.runner.run(sandbox.sandbox.take())
+            sandbox.runner.run(sandbox.sandbox.take_worker())
     assert descriptors() == before
 
 
@@ -169,7 +169,7 @@ def test_the_fork_server_is_recycled_and_running_workers_go_on(when: dict[str, A
             zygote = sandbox.sandbox.zygote
             labels = []
             while sandbox.log.events().count("sandbox.zygote_recycled") < 2:
-                worker = await sandbox.sandbox.take()
+                worker = await sandbox.sandbox.take_worker()
                 labels.append(worker.label)
                 await tell(worker, "r = 1")
                 assert await hear(worker) == "1"
@@ -219,13 +219,13 @@ def test_workers_of_a_fork_server_that_dies_while_it_is_made_ready_leave_no_desc
             with pytest.raises(ForkFailed):
                 await warming
 
-        full = [sandbox.runner.run(sandbox.sandbox.take()) for _ in range(12)]
+        full = [sandbox.runner.run(sandbox.sandbox.take_worker()) for _ in range(12)]
         sandbox.sandbox._size = 0  # so that nothing but this test makes workers
         for worker in full:
             worker.close()
             sandbox.runner.run(asyncio.wait_for(worker.exited, 30))
         while sandbox.sandbox._parked or sandbox.sandbox._in_flight:
-            parked = sandbox.runner.run(sandbox.sandbox.take())
+            parked = sandbox.runner.run(sandbox.sandbox.take_worker())
             parked.close()
             sandbox.runner.run(asyncio.wait_for(parked.exited, 30))
         sandbox.sandbox._size = 12
@@ -270,7 +270,7 @@ def test_a_taker_that_gives_up_costs_no_worker() -> None:
     with held(parked=1) as sandbox:
 
         async def story() -> None:
-            takes = [asyncio.create_task(sandbox.sandbox.take()) for _ in range(30)]
+            takes = [asyncio.create_task(sandbox.sandbox.take_worker()) for _ in range(30)]
             await asyncio.sleep(0)
             for take in takes[1:]:
                 take.cancel()
@@ -294,13 +294,13 @@ def test_a_fork_server_that_hangs_is_replaced() -> None:
             workers = []
             with pytest.raises(SandboxDown, match="No worker could be started"):
                 while len(workers) < 3:  # one is parked, another may have been on its way
-                    workers.append(await sandbox.sandbox.take())
+                    workers.append(await sandbox.sandbox.take_worker())
             for worker in workers:
                 assert (await worker.exited).cause == "zygote"
                 worker.close()
             while sandbox.sandbox.zygote in (None, zygote):
                 with suppress(SandboxDown):
-                    (await sandbox.sandbox.take()).close()
+                    (await sandbox.sandbox.take_worker()).close()
 
         sandbox.runner.run(story())
         assert sandbox.run("r = 1")[0] == "1"

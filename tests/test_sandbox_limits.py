@@ -62,13 +62,13 @@ def test_a_group_that_may_not_hand_memory_on_is_passed_over_for_the_one_above(tm
     (own / "cgroup.subtree_control").mkdir(parents=True)  # refuses to be written
     above = tmp_path / "cgroup.subtree_control"
     above.write_text("cpu")
-    assert cgroup.delegating(own) == tmp_path
+    assert cgroup.delegating_group(own) == tmp_path
     assert above.read_text() == "+memory"
     above.write_text("cpu memory")
-    assert cgroup.delegating(own) == tmp_path
+    assert cgroup.delegating_group(own) == tmp_path
     above.unlink()
     with pytest.raises(IsADirectoryError):
-        cgroup.delegating(own)
+        cgroup.delegating_group(own)
 
 
 def test_recursion_ends_in_an_error(sandbox: Held) -> None:
@@ -96,7 +96,7 @@ def test_an_exit_is_told_with_its_code(sandbox: Held) -> None:
 
 def test_a_worker_that_waits_for_ever_can_be_killed(sandbox: Held) -> None:
     async def story() -> None:
-        worker = await sandbox.sandbox.take()
+        worker = await sandbox.sandbox.take_worker()
         await tell(
             worker,
             "import signal, time\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, "

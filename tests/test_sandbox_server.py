@@ -55,7 +55,7 @@ def test_it_works_on_a_kernel_without_handles_of_processes(without: tuple[str, .
     with held(parked=1, pidfds=False, without=frozenset(without), cpu_seconds=1) as sandbox:
 
         async def killed(how: str) -> Exit:
-            worker = await sandbox.sandbox.take()
+            worker = await sandbox.sandbox.take_worker()
             await tell(worker, "channel.send(b'x')\nwhile True: pass")
             assert await asyncio.get_running_loop().sock_recv(worker.sock, 1) == b"x"
             if how == "by us":

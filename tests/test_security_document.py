@@ -10,7 +10,7 @@ from http_support import Site
 
 from playground import paths
 from playground.commands import COMMANDS
-from playground.sandbox.layers import syscalls
+from playground.sandbox.layers import seccomp
 from playground.settings import ENV_PREFIX, Settings
 from playground.web.routes import CALLS
 
@@ -45,7 +45,7 @@ def test_its_numbers_are_right() -> None:
     (attacks,) = re.findall(r"more than (\d+) hostile workflows", TEXT)
     assert len(list((ROOT / "attacks").glob("*.py"))) > int(attacks)
     (calls,) = re.findall(r"allows some (\d+) system calls", TEXT)
-    assert abs(int(calls) - len(syscalls.FREE)) <= 15  # beside those allowed with some arguments only
+    assert abs(int(calls) - len(seccomp.ALLOWED)) <= 15  # beside those allowed with some arguments only
 
 
 @pytest.mark.parametrize(

@@ -279,13 +279,13 @@ async def woken_without_a_worker():
     async with playing(TWO_WAITS, skip=False, idle_grace_ms=0) as (tester, run):
         await tester.settle()
         sandbox, gate = tester.engine.sandbox, asyncio.Event()
-        give = sandbox.take
+        give = sandbox.take_worker
 
         async def take():
             await gate.wait()
             return await give()
 
-        sandbox.take = take
+        sandbox.take_worker = take
         await run.send_event("a", 1)
         await turns_until(lambda: tester.engine.executions())
         await turns()

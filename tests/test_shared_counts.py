@@ -47,8 +47,8 @@ async def test_all_that_was_counted_is_one_commit_and_nothing_is_none(store: Sto
     await shared.exchange()
     await shared.exchange()
     assert store.metrics.commits == before + 1
-    assert await store.usage.of("starts", "k7", since=0) == [(1_000, 40)]
-    assert await store.usage.of("changes", "k0", since=0) == [(1_000, 4_000)]
+    assert await store.usage.amounts("starts", "k7", since=0) == [(1_000, 40)]
+    assert await store.usage.amounts("changes", "k0", since=0) == [(1_000, 4_000)]
     assert (count.total("k7"), other.total("k0"), count.total("nobody")) == (40, 4_000, 0)
     await shared.close()
 
@@ -62,7 +62,7 @@ async def test_what_is_counted_is_sent_a_second_later_without_being_asked(store:
             count.add("k", amount)
             while count.has_unsent:
                 await asyncio.sleep(0)
-    assert await store.usage.of("starts", "k", since=0) == [(1_000, 3)]
+    assert await store.usage.amounts("starts", "k", since=0) == [(1_000, 3)]
     await shared.close()
 
 
@@ -113,7 +113,7 @@ async def test_many_keys_are_sent_in_several_commits_so_that_others_come_between
         count.add(f"k{number}", 1)
     await shared.exchange()
     assert store.metrics.commits == before + 3
-    assert await store.usage.of("starts", f"k{2 * SENT_AT_ONCE}", since=0) == [(1_000, 1)]
+    assert await store.usage.amounts("starts", f"k{2 * SENT_AT_ONCE}", since=0) == [(1_000, 1)]
 
 
 @with_store
@@ -126,7 +126,7 @@ async def test_old_units_are_dropped_once_no_clock_needs_them(store: Store) -> N
         time.ms += later * 1_000
         count.add("other", 1)
         await shared.exchange()
-        assert len(await store.usage.of("starts", "k", since=0)) == left
+        assert len(await store.usage.amounts("starts", "k", since=0)) == left
 
 
 @with_store
@@ -156,9 +156,9 @@ class Usage:
             await self.going.wait()
         return added
 
-    async def of(self, limit: str, key: str, *, since: int) -> Sequence[tuple[int, int]]:
+    async def amounts(self, limit: str, key: str, *, since: int) -> Sequence[tuple[int, int]]:
         self.reads += 1
-        return await self._usage.of(limit, key, since=since)
+        return await self._usage.amounts(limit, key, since=since)
 
 
 @with_store
@@ -168,12 +168,12 @@ async def test_what_could_not_be_sent_is_sent_with_what_comes_next(store: Store)
     usage.failing = True
     count.add("k", 5)
     await shared.exchange()
-    assert (count.total("k"), await store.usage.of("starts", "k", since=0)) == (5, [])
+    assert (count.total("k"), await store.usage.amounts("starts", "k", since=0)) == (5, [])
     await count.read("k")
     usage.failing = False
     count.add("k", 6)
     await shared.close()
-    assert (count.total("k"), await store.usage.of("starts", "k", since=0)) == (11, [(1_000, 11)])
+    assert (count.total("k"), await store.usage.amounts("starts", "k", since=0)) == (11, [(1_000, 11)])
 
 
 @with_store
@@ -184,7 +184,7 @@ async def test_what_is_being_sent_is_counted_once(store: Store) -> None:
     shared, count = node(usage, time)
     count.add("k", 5)
     sending = asyncio.ensure_future(shared.exchange())
-    while not await store.usage.of("starts", "k", since=0):
+    while not await store.usage.amounts("starts", "k", since=0):
         await asyncio.sleep(0)
     reading = asyncio.ensure_future(count.read("k"))
     count.add("k", 2)
@@ -195,7 +195,7 @@ async def test_what_is_being_sent_is_counted_once(store: Store) -> None:
     await asyncio.gather(sending, reading)
     assert (count.total("k"), count.has_unsent, usage.reads) == (7, True, 0)
     await shared.exchange()
-    assert await store.usage.of("starts", "k", since=0) == [(1_000, 7)]
+    assert await store.usage.amounts("starts", "k", since=0) == [(1_000, 7)]
     await count.read("k")
     assert usage.reads == 0, "what was exchanged this second need not be read"
 

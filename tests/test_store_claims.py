@@ -167,13 +167,13 @@ def test_the_limit_of_a_queue_is_its_own_or_that_of_its_kind():
     limits = ClaimLimits(
         QueueLimit(5, 2), (("chaos:", QueueLimit(1)), ("addr:", QueueLimit(3))), {"acme": QueueLimit(9, 4)}
     )
-    assert [limits.of(queue) for queue in ("acme", "other", "addr:::1", "chaos:addr:::1")] == [
+    assert [limits.for_queue(queue) for queue in ("acme", "other", "addr:::1", "chaos:addr:::1")] == [
         (9, 4),
         (5, 2),
         (3, None),
         (1, None),
     ]
-    assert ClaimLimits().of("any") is None
+    assert ClaimLimits().for_queue("any") is None
 
 
 @with_store

@@ -13,7 +13,7 @@ from aio import story
 from store_support import AT, claim, do, execution_ended, execution_started, running, started, wait
 
 from playground.store import open_store
-from playground.store.projection import first_event, first_row, project
+from playground.store.projection import first_event, initial_row, project
 from playground.store.projection_rules import replace
 from playground.store.rows import NewInstance
 from playground.workflows import events as ev
@@ -73,12 +73,12 @@ def projected(row, journal):
     """The rows as the journal alone tells them; owner and execution are the claim's, which has no event."""
     new = NewInstance(row.tenant, row.id, row.workflow, row.snippet, row.params, row.queue)
     assert journal[0].type == first_event(new).type
-    told = replace(first_row(new, row.key, journal[0].at), owner=row.owner, execution=row.execution)
+    told = replace(initial_row(new, row.key, journal[0].at), owner=row.owner, execution=row.execution)
     steps, inbox = {}, {}
     for event in journal:
         change = project(told, [NewEvent(event.type, event.data, event.step)], event.at, steps)
-        if change.kept_before is not None:
-            steps = {key: step for key, step in steps.items() if step.started_seq < change.kept_before}
+        if change.keep_before_seq is not None:
+            steps = {key: step for key, step in steps.items() if step.started_seq < change.keep_before_seq}
         told, steps = change.row, {**steps, **change.steps}
         inbox = {} if change.inbox_cleared else inbox
         inbox |= {kept.seq: kept for kept in change.inbox_added}

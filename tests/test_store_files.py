@@ -17,7 +17,7 @@ from store_support import AT, asleep, claim, create, do, execution_started, quic
 from playground.store import StoreError, open_store
 from playground.store.named_sql import NamedSql
 from playground.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS, migrate, run_script
-from playground.store.sqlite.store import STREAMED_BYTES
+from playground.store.sqlite.store import STREAM_BATCH_BYTES
 
 
 def refusal(url, **options):
@@ -273,7 +273,7 @@ async def test_an_event_that_is_large_is_streamed_a_few_at_a_time(tmp_path):
     seen, reads = 0, 0
     while batch := await store.events_json(row.key, after=seen, limit=500):
         assert [seq for seq, _, _ in batch] == list(range(seen + 1, seen + 1 + len(batch)))
-        assert sum(len(text) for _, _, text in batch) < STREAMED_BYTES + 1_001_000
+        assert sum(len(text) for _, _, text in batch) < STREAM_BATCH_BYTES + 1_001_000
         seen, reads = batch[-1][0], reads + 1
     assert (seen, reads) == (3 + 7 * 4, 2)
     await store.close()

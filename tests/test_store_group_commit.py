@@ -207,7 +207,7 @@ async def test_held_rows_are_right_for_more_instances_than_are_held(store):
     """The writer holds a few thousand rows; those it let go of are read again."""
     from playground.store.sqlite import cache
 
-    count = cache.HELD_INSTANCES + 50
+    count = cache.CACHED_INSTANCES + 50
     await create(store, *(f"i{n}" for n in range(count)))
     rows = await claim(store, count, at=AT)
     for row in (rows[0], rows[-1], rows[0]):

@@ -7,21 +7,21 @@ from store_support import AT, attempt, completed, do, running, started, with_sto
 
 from playground.engine.scheduler import IdleTrimmer
 from playground.store.rows import Snippet
-from playground.store.snippets import KnownSnippets
+from playground.store.snippets import SnippetCache
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
 
 
 def test_snippets_known_longest_are_let_go_of_first() -> None:
-    known = KnownSnippets(most=10)
+    known = SnippetCache(characters_max=10)
     for id in ("a", "b"):
-        known.hold(Snippet(id, "12345", None, AT))
+        known.put(Snippet(id, "12345", None, AT))
     assert known.get("a") is not None
-    known.hold(Snippet("c", "123", "45", AT))
+    known.put(Snippet("c", "123", "45", AT))
     assert [known.get(id) is not None for id in "abc"] == [True, False, True]
-    known.hold(Snippet("large", "x" * 11, None, AT))
+    known.put(Snippet("large", "x" * 11, None, AT))
     assert [known.get(id) for id in ("a", "c", "large")] == [None, None, None]
-    known.hold(Snippet("d", "1234567890", None, AT))
+    known.put(Snippet("d", "1234567890", None, AT))
     assert known.get("d") is not None
 
 

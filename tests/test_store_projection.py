@@ -19,7 +19,7 @@ from store_support import (
 )
 
 from playground.store import JournalError
-from playground.store.projection import first_event, first_row, project, reads_of
+from playground.store.projection import first_event, initial_row, project, required_reads
 from playground.store.rows import InboxRow
 from playground.workflows import events as ev
 from playground.workflows.errors import NotSerialisable
@@ -39,7 +39,7 @@ class Told:
     """An instance told event by event, 10 ms apart, one projection each, or all in one batch."""
 
     def __init__(self, events, *, batch=False, claimed=True):
-        row = first_row(new("i"), 1, AT)
+        row = initial_row(new("i"), 1, AT)
         change = project(row, [first_event(new("i"))], AT, {})
         self.row, self.steps, self.inbox = change.row, {}, {}
         if claimed:
@@ -50,15 +50,15 @@ class Told:
             self.tell(group, at)
 
     def tell(self, events, at):
-        reads = reads_of(events)
+        reads = required_reads(events)
         given = {
             key: step
             for key, step in self.steps.items()
             if reads.all or key in reads.steps or (reads.open and step.is_open)
         }
         change = project(self.row, events, at, given)
-        if change.kept_before is not None:
-            self.steps = {key: step for key, step in self.steps.items() if step.started_seq < change.kept_before}
+        if change.keep_before_seq is not None:
+            self.steps = {key: step for key, step in self.steps.items() if step.started_seq < change.keep_before_seq}
         if change.inbox_cleared:
             self.inbox = {}
         self.row = change.row

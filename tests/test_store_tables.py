@@ -133,7 +133,7 @@ async def test_what_an_instance_of_nobody_has_goes_with_it_and_a_tenants_keys_st
         await store.append(row.key, [put("k", 1)], execution=row.execution, at=AT)
         await store.effects.record(effect(row.key, scope=scope_of(row)), at=AT, most=9)
         await store.delete(row.key)
-        assert await store.effects.of(row.key) == []
+        assert await store.effects.of_instance(row.key) == []
     assert await store.kv.get(scope_of(own), "k") == (False, None)
     assert await store.kv.bytes(scope_of(own)) == 0
     assert await store.kv.get(ACME, "k") == (True, 1)
@@ -158,7 +158,12 @@ async def test_an_effect_happens_each_time_and_with_a_key_once(store: Store) -> 
     assert (again.number, again.at, again.data, again.asked) == (kept.number, AT + 2, {"amount": 5}, 2)
     other_kind = await store.effects.record(effect(row.key, kind="email", key="order-7"), at=AT, most=9)
     assert other_kind is not None and other_kind.number == 4
-    assert [(it.number, it.asked) for it in await store.effects.of(row.key)] == [(1, 1), (2, 1), (3, 2), (4, 1)]
+    assert [(it.number, it.asked) for it in await store.effects.of_instance(row.key)] == [
+        (1, 1),
+        (2, 1),
+        (3, 2),
+        (4, 1),
+    ]
 
 
 @with_store
@@ -182,7 +187,7 @@ async def test_no_effect_is_recorded_of_an_instance_that_has_been_deleted(store:
         await recording
     with pytest.raises(InstanceNotFound):
         await store.effects.record(effect(row.key, key="order-7"), at=AT, most=9)
-    assert await store.effects.edition(row.key) == (0, 0)
+    assert await store.effects.change_counters(row.key) == (0, 0)
 
 
 async def deploy(

@@ -266,7 +266,7 @@ def test_a_tenant_keeps_its_code_secrets_and_what_holds_them(sandbox: tuple[Back
         assert await store.tenants.secrets("acme") == {"TOKEN": SECRET}
         assert [version.number for version in await store.tenants.versions("acme", limit=10)] == [2, 1]
         assert await store.kv.get(Scope("acme", 0), "token") == (True, {"token": SECRET})
-        assert [effect.data["amount"] for effect in await store.effects.of(cases["tenant"].key)] == [5]
+        assert [effect.data["amount"] for effect in await store.effects.of_instance(cases["tenant"].key)] == [5]
         async with engine_on(store, sandbox[1], file) as engine:
             tenants = Tenants(engine)
             await tenants.send_event(cases["tenant"], "approved", [1])

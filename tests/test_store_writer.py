@@ -79,8 +79,8 @@ async def test_what_needs_no_acknowledgement_is_left_to_the_thread(store):
 @with_store
 async def test_the_thread_has_every_so_many_commits_and_writes_the_log_back(store):
     row = await running(store)
-    by = [await committed_by(store, row.key) for _ in range(2 * (writer.LOOP_COMMITS + 1))]
-    assert by == (["loop"] * writer.LOOP_COMMITS + ["writer"]) * 2
+    by = [await committed_by(store, row.key) for _ in range(2 * (writer.LOOP_COMMITS_MAX + 1))]
+    assert by == (["loop"] * writer.LOOP_COMMITS_MAX + ["writer"]) * 2
 
 
 @with_store
@@ -88,7 +88,7 @@ async def test_after_a_commit_that_took_long_on_the_event_loop_the_thread_has_th
     row = await running(store)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(writer, "LOOP_SECONDS", 0.0)
-        patched.setattr(writer, "LOOP_REST", 1e9)
+        patched.setattr(writer, "LOOP_REST_FACTOR", 1e9)
         assert await committed_by(store, row.key) == "loop"
     assert await committed_by(store, row.key) == "writer"
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from request_support import request
 
-from playground.store.encoding import stored
+from playground.store.encoding import encode_input
 from playground.web.http import bodies
 from playground.web.http.errors import BadBody, NotAnObject, NotJson
 from playground.workflows.errors import TooLarge
@@ -130,6 +130,6 @@ def test_what_is_a_value_stays_text_until_it_is_stored() -> None:
         read = await bodies.read_object(request(body=(b'{"entries":[{"$set": [1]}, 1.50]}',)), Batch, 1_000)
         assert [bytes(it) for it in read.entries] == [b'{"$set": [1]}', b"1.50"]
         large = msgspec.Raw(b"[" + b"[1, 2]," * 20_000 + b"1]")
-        assert bytes(await stored(large, "params", 1_000_000)) == bytes(large).replace(b" ", b"")
+        assert bytes(await encode_input(large, "params", 1_000_000)) == bytes(large).replace(b" ", b"")
 
     aio.run(tale())

@@ -21,7 +21,7 @@ from playground.engine import queues
 from playground.engine.engine import BATCH_MOST, CreateInstance, Engine
 from playground.engine.execution import faults
 from playground.sandbox import frames
-from playground.store.encoding import Stored, as_objects
+from playground.store.encoding import Encoded, as_objects
 from playground.store.errors import ChildrenUnfinished
 from playground.store.protocol import History
 from playground.store.rows import STEP_COMPLETED, STEP_ERRORED, Child, InstanceRow
@@ -160,7 +160,7 @@ class ChaosRuns:
             CreateInstance(
                 None,
                 id=None if control is None else f"{control.id}-{number}",
-                params=Stored(row.params),
+                params=Encoded(row.params),
                 workflow=row.workflow,
                 class_name=row.class_name,
                 limits=dict(row.limits) if row.limits else None,

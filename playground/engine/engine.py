@@ -26,9 +26,9 @@ from playground.engine.queues import LimitsOfTenants, TenantLimits
 from playground.engine.scheduler import Scheduler
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
-from playground.store import disk
-from playground.store.encoding import stored
+from playground.store.encoding import encode_input
 from playground.store.errors import QueueFull
+from playground.store.open import free_bytes
 from playground.store.protocol import Committed, Decider, History, Refusal, Store
 from playground.store.rows import InstanceRow, NewInstance
 from playground.store.snippets import make_snippet
@@ -312,7 +312,7 @@ class Engine:
         if new.tenant:
             names.check_name(new.tenant, "tenant")
         id = names.check_instance_id(self._ids.instance_id() if new.id is None else new.id)
-        params = await stored(new.params, "params", self.settings.value_bytes)
+        params = await encode_input(new.params, "params", self.settings.value_bytes)
         if new.source is not None and len(new.source.encode("utf-8", "replace")) > self.settings.source_bytes:
             await self.check(new.source)
         return new, id, params, await self._breaks(new.breaks)
@@ -322,7 +322,7 @@ class Engine:
 
     def _check_disk(self) -> None:
         settings = self.settings
-        free = disk.free_bytes(settings.database)
+        free = free_bytes(settings.database)
         if free is not None and free < settings.free_disk_bytes:
             self._services.log("disk_full", free_bytes=free, least=settings.free_disk_bytes)
             sorry = "The server's disk is nearly full, so nothing new is started. Try again in some hours."
@@ -334,7 +334,7 @@ class Engine:
     async def send_event(self, row: InstanceRow, type: str, payload: Any = None) -> Committed:
         """Send an event. Raises InvalidEventType, InstanceInFiniteState, TooLarge, NotSerialisable."""
         names.check_event_type(type)
-        tree = await stored(payload, "event payload", self.settings.value_bytes)
+        tree = await encode_input(payload, "event payload", self.settings.value_bytes)
         return await self.operate(row, operations.send_event(type, tree, self.clock.now()))
 
     async def pause(self, row: InstanceRow) -> Committed:

@@ -14,7 +14,7 @@ import msgspec
 
 from playground.engine.engine import CreateInstance, Engine
 from playground.sandbox import frames
-from playground.store.encoding import Stored, StoredEvent, read_event
+from playground.store.encoding import Encoded, StoredEvent, read_event
 from playground.store.protocol import History, Store
 from playground.store.rows import STEP_COMPLETED, STEP_ERRORED, InstanceRow, StepRow
 from playground.workflows import event_rules, values
@@ -95,7 +95,7 @@ async def plan(engine: Engine, row: InstanceRow, from_step: StepKey | None = Non
 def _template(row: InstanceRow, trigger: Mapping[str, Any], events: Sequence[NewEvent]) -> CreateInstance:
     return CreateInstance(
         None,
-        params=Stored(row.params),
+        params=Encoded(row.params),
         tenant=row.tenant,
         workflow=row.workflow,
         class_name=row.class_name,

@@ -143,7 +143,7 @@ class SharedCount:
             if key in self._sending:
                 await self._shared.exchanged()  # reading now might find what is being sent, or not
                 continue
-            found = await self._shared.store.of(self.name, key, since=self.oldest)
+            found = await self._shared.store.amounts(self.name, key, since=self.oldest)
             if key not in self._sending and not self._is_fresh(key):
                 self._know(key, found)
 

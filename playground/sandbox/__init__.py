@@ -1,5 +1,5 @@
-"""Isolation of tenant code: a fork server in layers of confinement, and children parked ahead of need.
+"""Isolation of tenant code: a fork server (zygote) in layers of confinement, and a pool of pre-forked, locked workers.
 
-The trusted side starts at `pool.Sandbox`. `INSIDE` in `layers/visible_files.py` lists the few files of this room that
-tenant code could read.
+The trusted side starts at `pool.Sandbox`. `INSIDE` in `layers/visible_files.py` lists the files of this room that are
+loaded inside the sandbox, and that tenant code could read.
 """

@@ -1,12 +1,9 @@
-"""The trusted end of a worker's socket: whole typed frames in, bounded buffers both ways,
-reading that can be paused.
+"""The trusted end of a worker's socket: typed frames, bounded buffers both ways, backpressure and fair reading.
 
-Turns among workers that talk without pause: one of them is heard at a time, for a moment, and everyone else in
-between.
-
-A worker that says a little now and then is heard at once. One that took longer than a moment waits for its next turn,
-and while others have something to do it first rests for a multiple of the time it took. So any number of loud workers,
-or of costly frames, leave most of the event loop to the rest.
+Fair reading limits how much of the event loop workers can take. A worker that sends little is read at once. One whose
+frames took longer than a turn (`TURN_SECONDS`) waits for its next turn, of which one is given at a time; while the loop
+has other work, it first pauses for `REST_FACTOR` times as long as it took. So any number of workers that send without
+pause, or send costly frames, leave most of the event loop to everything else.
 """
 
 import asyncio
@@ -19,68 +16,67 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from playground.sandbox import frames
-from playground.sandbox.frames import ProtocolError, Said
+from playground.sandbox.frames import ProtocolError, WorkerFrame
 
-MOMENT_SECONDS = 0.002
-REST = 4  # times as long as it took
-BUSY_SECONDS = 0.0005  # a round of the loop that takes longer had others in it
+TURN_SECONDS = 0.002
+REST_FACTOR = 4
+BUSY_SECONDS = 0.0005  # a longer iteration of the loop had other work in it
 BUSY_LASTS_SECONDS = 0.1
 
 
 class FairReading:
-    """Whose turn it is. One for all channels of an event loop; `now` gives seconds."""
+    """Schedules the turns of channels that have used one up; one per event loop. `now` returns seconds."""
 
     def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
         self._now = now
         self._waiting: deque[tuple[float, Callable[[], None]]] = deque()
-        self._coming: asyncio.Handle | None = None
-        self._expected = 0.0
+        self._next_turn: asyncio.Handle | None = None
+        self._expected_at = 0.0
         self._busy_until = float("-inf")
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def wait(self, hear: Callable[[], None], took: float) -> None:
-        """Have `hear` called when its turn comes, after it took so many seconds; it asks again if it needs another."""
+    def wait(self, read: Callable[[], None], took: float) -> None:
+        """Call `read` at its next turn, after it `took` so many seconds; it must wait again for another turn."""
         now = self._now()
-        rest = REST * took if now < self._busy_until else 0.0
-        self._waiting.append((now + rest, hear))
-        if self._coming is None:
+        rest = REST_FACTOR * took if now < self._busy_until else 0.0
+        self._waiting.append((now + rest, read))
+        if self._next_turn is None:
             self._schedule(now)
 
     def _schedule(self, now: float) -> None:
         loop = asyncio.get_running_loop()
         first = min(due for due, _ in self._waiting)
         if first <= now:
-            self._expected = now
-            self._coming = loop.call_soon(self._next)
+            self._expected_at = now
+            self._next_turn = loop.call_soon(self._give_turn)
         else:
-            self._expected = first
-            self._coming = loop.call_later(first - now, self._next)
+            self._expected_at = first
+            self._next_turn = loop.call_later(first - now, self._give_turn)
 
-    def _next(self) -> None:
+    def _give_turn(self) -> None:
         now = self._now()
-        if now - self._expected > BUSY_SECONDS:
+        if now - self._expected_at > BUSY_SECONDS:
             self._busy_until = now + BUSY_LASTS_SECONDS
-        self._coming = None
+        self._next_turn = None
         for _ in range(len(self._waiting)):
-            due, hear = self._waiting.popleft()
+            due, read = self._waiting.popleft()
             if due <= now:
-                hear()
+                read()
                 break
-            self._waiting.append((due, hear))
-        if self._waiting and self._coming is None:
+            self._waiting.append((due, read))
+        if self._waiting and self._next_turn is None:
             self._schedule(self._now())
 
 
-READ = 64 * 1024  # a larger buffer would be mapped and unmapped for every read (process.py): 20 us a step
-BATCH = 50  # frames given on together
-UNREAD_BYTES = 8 * 1024 * 1024  # frames a worker may leave unread, beyond its start
+READ_BYTES = 64 * 1024  # a larger buffer would be mapped and unmapped for every read (process.py): 20 us per step
+BATCH_FRAMES = 50  # frames per call of `on_frames`
+UNREAD_BYTES = 8 * 1024 * 1024  # that a worker may leave unread, in addition to its start frame
 
 
 class FrameChannel:
-    """Gives the frames of one worker to `on_frames` as (frame, size in bytes), in order, and takes turns with others by
-    `turns`.
+    """The channel of a worker: calls `on_frames` with its frames as (frame, size in bytes), in order, in fair `turns`.
 
     `on_closed(None)` is called once at the end of the stream, `on_closed(error)` when the worker broke the protocol.
     """
@@ -88,18 +84,18 @@ class FrameChannel:
     def __init__(
         self,
         sock: socket.socket,
-        on_frames: Callable[[Sequence[tuple[Said, int]]], None],
+        on_frames: Callable[[Sequence[tuple[WorkerFrame, int]]], None],
         on_closed: Callable[[ProtocolError | None], None],
         turns: FairReading,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock, self._on_frames, self._on_closed, self._turns = sock, on_frames, on_closed, turns
-        self._in = bytearray()  # the beginning of a frame that is not whole
-        self._wanted = frames.HEADER  # bytes of it without which nothing more can be taken
-        self._data, self._at = b"", 0  # what came, and from where on it is still to be heard
-        self._paused = self._queued = False
-        self._out = bytearray()
-        self._most_out = UNREAD_BYTES
+        self._partial = bytearray()  # the start of an incomplete frame
+        self._bytes_needed = frames.HEADER_BYTES  # length of `_partial` from which the next frame can be decoded
+        self._data, self._offset = b"", 0  # received bytes, and the offset of those not decoded yet
+        self._paused = self._waits_for_turn = False
+        self._unsent = bytearray()
+        self._unread_bytes_max = UNREAD_BYTES
         self._reading = self._writing = False
         self._closed = False
         self._lock = threading.Lock()
@@ -107,50 +103,50 @@ class FrameChannel:
         self.resume()
 
     def send(self, *messages: dict[str, Any]) -> int:
-        """Send frames; what does not fit the socket now goes later. A worker that reads nothing is ended.
+        """Send frames, buffering what the socket does not accept. A worker that does not read is ended.
 
-        Gives how many it was sent so far, with these.
+        Returns how many frames it was sent so far, with these.
         """
         return self.send_encoded(b"".join(frames.encode(message) for message in messages), len(messages))
 
     def send_encoded(self, data: bytes, count: int, *, first: bool = False) -> int:
-        """Send frames that are already encoded. `first` is the start frame, which may be as large as it needs to be."""
+        """Send `count` encoded frames. `first`: the start frame, whose size does not count as unread."""
         if first:
-            self._most_out += len(data)
-        waits, sent = self._send(data, count)
+            self._unread_bytes_max += len(data)
+        waits, sent = self._send_now(data, count)
         if waits:
             self._wait_to_write()
         return sent
 
     def send_from_thread(self, data: bytes, count: int) -> None:
-        """As `send_encoded`, from another thread than the event loop's."""
-        if self._send(data, count)[0]:
+        """As `send_encoded`, from any other thread than the event loop's."""
+        if self._send_now(data, count)[0]:
             with contextlib.suppress(RuntimeError):  # the loop has ended, and the worker with it
                 self._loop.call_soon_threadsafe(self._wait_to_write)
 
-    def _send(self, data: bytes, count: int) -> tuple[bool, int]:
-        """Whether some of it has to wait, and how many frames were sent with it."""
+    def _send_now(self, data: bytes, count: int) -> tuple[bool, int]:
+        """Send what the socket accepts; whether some is left unsent, and how many frames were sent with it."""
         with self._lock:
             if self._closed:
                 return False, self.sent
             self.sent += count
-            if not self._out:
+            if not self._unsent:
                 try:
                     sent = self._sock.send(data)
                 except BlockingIOError:
                     sent = 0
                 except OSError:
-                    return False, self.sent  # the worker is gone; reading to the end tells how
+                    return False, self.sent  # the worker has exited; the end of its stream is read next
                 data = data[sent:]
-            self._out += data
-            return bool(self._out), self.sent
+            self._unsent += data
+            return bool(self._unsent), self.sent
 
     def _wait_to_write(self) -> None:
-        if len(self._out) > self._most_out:
-            self._end(ProtocolError("the worker does not read what it is sent"))
+        if len(self._unsent) > self._unread_bytes_max:
+            self._close_with(ProtocolError("the worker does not read what it is sent"))
         elif not self._writing and not self._closed:
             self._writing = True
-            self._loop.add_writer(self._sock, self._writable)
+            self._loop.add_writer(self._sock, self._on_writable)
 
     @property
     def is_paused(self) -> bool:
@@ -158,27 +154,27 @@ class FrameChannel:
         return self._paused
 
     def pause(self) -> None:
-        """Hear no more until `resume`: commits are behind."""
+        """Stop reading until `resume`: backpressure while commits are behind."""
         self._paused = True
-        self._read(False)
+        self._watch_readable(False)
 
     def resume(self) -> None:
-        """Hear on."""
+        """Read again."""
         self._paused = False
-        if not self._queued:
-            self._hear()
+        if not self._waits_for_turn:
+            self._read_frames()
 
-    def _read(self, wanted: bool) -> None:
-        if wanted == self._reading or (wanted and self._closed):
+    def _watch_readable(self, watch: bool) -> None:
+        if watch == self._reading or (watch and self._closed):
             return
-        self._reading = wanted
-        if wanted:
-            self._loop.add_reader(self._sock, self._readable)
+        self._reading = watch
+        if watch:
+            self._loop.add_reader(self._sock, self._on_readable)
         else:
             self._loop.remove_reader(self._sock)
 
     def close(self) -> None:
-        """Stop listening; nothing more is given or sent. The socket itself belongs to the worker."""
+        """Stop reading and sending. The socket itself belongs to the worker."""
         with self._lock:
             if self._closed:
                 return
@@ -188,89 +184,90 @@ class FrameChannel:
         if self._writing:
             self._loop.remove_writer(self._sock)
         self._reading = self._writing = False
-        self._out.clear()
+        self._unsent.clear()
 
-    def _readable(self) -> None:
+    def _on_readable(self) -> None:
         try:
-            data = self._sock.recv(READ)
+            data = self._sock.recv(READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
             data = b""
         if not data:
-            self._end(None)
+            self._close_with(None)
             return
-        if self._in:
-            self._in += data
-            if len(self._in) < self._wanted:
+        if self._partial:
+            self._partial += data
+            if len(self._partial) < self._bytes_needed:
                 return
-            data = bytes(self._in)
-            self._in.clear()
-        self._data, self._at = data, 0
-        self._hear()
+            data = bytes(self._partial)
+            self._partial.clear()
+        self._data, self._offset = data, 0
+        self._read_frames()
 
-    def _hear(self) -> None:
-        """Give on what is here, for a moment; when that was too short, the rest and what comes then wait for this
-        worker's next turn.
-        """
-        self._queued = False
+    def _read_frames(self) -> None:
+        """Deliver received frames for one turn; the rest, and what comes later, waits for this channel's next turn."""
+        self._waits_for_turn = False
         began = time.perf_counter()
         more, took = True, 0.0
-        while more and took <= MOMENT_SECONDS and not (self._paused or self._closed):
-            taken, more, broken = self._take()
-            if taken:
-                self._on_frames(taken)
-            if broken is not None and not self._closed:
-                self._end(broken)
+        while more and took <= TURN_SECONDS and not (self._paused or self._closed):
+            decoded, more, error = self._next_frames()
+            if decoded:
+                self._on_frames(decoded)
+            if error is not None and not self._closed:
+                self._close_with(error)
             took = time.perf_counter() - began
-        if took > MOMENT_SECONDS and not self._closed:
-            self._queued = True
-            self._turns.wait(self._hear, took)
-        self._read(not (self._paused or self._queued))
+        if took > TURN_SECONDS and not self._closed:
+            self._waits_for_turn = True
+            self._turns.wait(self._read_frames, took)
+        self._watch_readable(not (self._paused or self._waits_for_turn))
 
-    def _take(self) -> tuple[list[tuple[Said, int]], bool, ProtocolError | None]:
-        """The next frames, whether there are more, and what is wrong with the one after them."""
-        data, at, end = self._data, self._at, len(self._data)
-        taken: list[tuple[Said, int]] = []
-        broken: ProtocolError | None = None
+    def _next_frames(self) -> tuple[list[tuple[WorkerFrame, int]], bool, ProtocolError | None]:
+        """The next frames, whether there are more, and the error of the frame after them."""
+        data, offset, end = self._data, self._offset, len(self._data)
+        decoded: list[tuple[WorkerFrame, int]] = []
+        error: ProtocolError | None = None
         if data:
-            self._wanted = frames.HEADER
-        while end - at >= frames.HEADER:
-            start = at + frames.HEADER
-            size = int.from_bytes(data[at:start], "big")
+            self._bytes_needed = frames.HEADER_BYTES
+        while end - offset >= frames.HEADER_BYTES:
+            start = offset + frames.HEADER_BYTES
+            size = int.from_bytes(data[offset:start], "big")
             if size > frames.FRAME_BYTES:
-                broken = ProtocolError(f"a frame has {size:,} bytes; the limit is {frames.FRAME_BYTES:,}")
+                error = ProtocolError(f"a frame has {size:,} bytes; the limit is {frames.FRAME_BYTES:,}")
                 break
             if end - start < size:
-                self._wanted = frames.HEADER + size
+                self._bytes_needed = frames.HEADER_BYTES + size
                 break
-            if len(taken) == BATCH:
-                self._at = at
-                return taken, True, None
+            if len(decoded) == BATCH_FRAMES:
+                self._offset = offset
+                return decoded, True, None
             try:
-                taken.append((frames.decode(data[start : start + size]), size))
-            except ProtocolError as refused:
-                broken = refused
+                decoded.append((frames.decode(data[start : start + size]), size))
+            except ProtocolError as invalid:
+                error = invalid
                 break
-            at = start + size
-        if at < end:
-            self._in += data[at:]
-        self._data, self._at = b"", 0
-        return taken, False, broken
+            offset = start + size
+        assert error is not None or end - offset < self._bytes_needed, "every whole frame is decoded"
+        assert self._bytes_needed <= frames.HEADER_BYTES + frames.FRAME_BYTES, "no frame over the limit is buffered"
+        if offset < end:
+            self._partial += data[offset:]
+        self._data, self._offset = b"", 0
+        return decoded, False, error
 
-    def _writable(self) -> None:
+    def _on_writable(self) -> None:
         with self._lock:
             try:
-                sent = self._sock.send(self._out)
+                sent = self._sock.send(self._unsent)
             except BlockingIOError:
                 return
             except OSError:
-                sent = len(self._out)
-            del self._out[:sent]
-        if not self._out:
+                sent = len(self._unsent)
+            del self._unsent[:sent]
+        if not self._unsent:
             self._writing = False
             self._loop.remove_writer(self._sock)
 
-    def _end(self, error: ProtocolError | None) -> None:
+    def _close_with(self, error: ProtocolError | None) -> None:
+        assert not self._closed, "on_closed is called once"
         self.close()
         self._on_closed(error)

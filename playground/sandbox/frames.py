@@ -1,7 +1,9 @@
-"""What a worker may say, and nothing else: every frame is decoded into one of these or the worker is ended.
+"""The wire protocol of workers: the types of all frames that a worker may send.
 
 A frame is a 4-byte big-endian length and that many bytes of strict JSON. The worker's side is
 playground/worker/channel.py.
+
+Architecture Invariant: every frame is decoded into one of these types, or the worker is ended.
 """
 
 import re
@@ -15,17 +17,17 @@ from msgspec import Meta, Struct
 from playground.workflows.events import MAX_STEP_DEPTH, StepKey
 from playground.workflows.values import RAW_JSON_BYTES, deeper_than
 
-HEADER = 4
+HEADER_BYTES = 4
 FRAME_BYTES = 1536 * 1024
-DEEPEST = 200  # levels of lists and objects in one frame
-NAME = 256
+DEPTH_MAX = 200  # nested lists and objects in one frame
+NAME_CHARACTERS = 256
 
-Name = Annotated[str, Meta(min_length=1, max_length=NAME, pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z")]
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARACTERS, pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z")]
 Count = Annotated[int, Meta(ge=1, le=10_000_000)]
-Clock = Annotated[int, Meta(ge=0, le=2**53)]  # microseconds of the workflow's clock
+Clock = Annotated[int, Meta(ge=0, le=2**53)]  # the workflow's clock, microseconds
 Line = Annotated[int, Meta(ge=0, le=10_000_000)] | None
 Milliseconds = Annotated[int, Meta(ge=0, le=366 * 86_400_000)]
-Moment = Annotated[int, Meta(ge=-(2**53), le=2**53)]  # epoch milliseconds, or a duration of any length
+Timestamp = Annotated[int, Meta(ge=-(2**53), le=2**53)]  # epoch milliseconds, or a duration of any length
 Label = Annotated[str, Meta(max_length=100)]
 Label200 = Annotated[str, Meta(max_length=200)]
 
@@ -38,13 +40,13 @@ class Step(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     kind: Literal["do", "sleep", "wait"]
     name: Name
     count: Count
-    parent: "Step | None" = None  # in whose callback it was called
+    parent: "Step | None" = None  # the step in whose callback it was called
 
     def __post_init__(self) -> None:
-        step, deep = self, 0
+        step, depth = self, 0
         while step.parent is not None:
-            step, deep = step.parent, deep + 1
-        if deep > MAX_STEP_DEPTH:
+            step, depth = step.parent, depth + 1
+        if depth > MAX_STEP_DEPTH:
             raise ValueError(f"a step lies more than {MAX_STEP_DEPTH} levels deep in others")
 
 
@@ -91,7 +93,7 @@ class Do(Struct, frozen=True, tag="do", tag_field="op"):
     line: Line = None
     rollback: Config | None = None
     broken: Count | None = None  # the id of the break that this attempt falls under
-    clock: Clock | None = None  # when the code called it
+    clock: Clock | None = None  # when the code called the step
 
 
 class Resume(Struct, frozen=True, tag="resume", tag_field="op"):
@@ -122,7 +124,7 @@ class Fail(Struct, frozen=True, tag="fail", tag_field="op"):
 class Sleep(Struct, frozen=True, tag="sleep", tag_field="op"):
     step: Step
     duration: Milliseconds | None = None
-    until: Moment | None = None
+    until: Timestamp | None = None
     line: Line = None
     clock: Clock | None = None
 
@@ -161,7 +163,7 @@ class Log(Struct, frozen=True, tag="log", tag_field="op"):
     replay: bool = False
     line: Line = None
     step: Step | None = None
-    partial: bool = False  # its line goes on in the next one of the same stream and step
+    partial: bool = False  # the line continues in the next Log of the same stream and step
 
 
 class Finish(Struct, frozen=True, tag="finish", tag_field="op"):
@@ -224,91 +226,89 @@ class _LargeFinish(Struct, frozen=True, tag="finish", tag_field="op"):
     output: msgspec.Raw = msgspec.Raw(b"null")
 
 
-_Others = (
+_SmallFrame = (
     Do | Resume | Fail | Sleep | Wait | Cancel | Released | Received | Diverged | Log | Crash | Idle | Missing | Call
 )
-Spoken = _Others | Done | Finish
-_Beside = Collected | Replayed | Checked | Probed
-Said = Spoken | _Beside
-_decoder = msgspec.json.Decoder(Said)
-_Large = _Others | _LargeDone | _LargeFinish | _Beside
-_large_decoder = msgspec.json.Decoder(_Large)
+ExecutionFrame = _SmallFrame | Done | Finish
+_OtherFrame = Collected | Replayed | Checked | Probed
+WorkerFrame = ExecutionFrame | _OtherFrame
+_decoder = msgspec.json.Decoder(WorkerFrame)
+_LargeFrame = _SmallFrame | _LargeDone | _LargeFinish | _OtherFrame
+_large_decoder = msgspec.json.Decoder(_LargeFrame)
 # A number beyond 1e308, or text that looks like one.
 _MAYBE_OUT_OF_RANGE = re.compile(rb"[0-9]{200}|[0-9][eE]\+?[0-9]{3}")
 _encoder = msgspec.json.Encoder()
 
 
-def key(step: Step) -> StepKey:
-    """The step a frame speaks of."""
-    return StepKey.interned(step.kind, step.name, step.count, None if step.parent is None else key(step.parent))
+def step_key(step: Step) -> StepKey:
+    """The journal's key of a frame's step."""
+    return StepKey.interned(step.kind, step.name, step.count, None if step.parent is None else step_key(step.parent))
 
 
-def decode(data: bytes) -> Said:
-    """One frame's body as a typed value.
+def decode(data: bytes) -> WorkerFrame:
+    """Decode one frame's body.
 
-    Of a result that is `RAW_JSON_BYTES`, the value is its JSON text (`msgspec.Raw`), on one line.
-
-    Such a result is not made into objects to be checked: a megabyte of empty lists is 22 MB of them, and what lives in
-    their midst keeps the room round it long after.
+    A result of at least `RAW_JSON_BYTES` stays JSON text (`msgspec.Raw`), on one line. It is not decoded to be checked:
+    a megabyte of empty lists takes 22 MB as objects, and survivors among them keep the memory around them from being
+    freed.
 
     Raises:
-        ProtocolError: not strict JSON, nested too deep, or not one of the known shapes.
+        ProtocolError: not strict JSON, nested too deep, or no known frame.
     """
-    if deeper_than(data, DEEPEST):
-        raise ProtocolError(f"a frame is nested more than {DEEPEST} levels deep")
+    if deeper_than(data, DEPTH_MAX):
+        raise ProtocolError(f"a frame is nested more than {DEPTH_MAX} levels deep")
     try:
         return _decoder.decode(data) if len(data) < RAW_JSON_BYTES else _decode_large(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as refused:
         raise ProtocolError(f"a frame is not what the protocol allows: {str(refused)[:200]}") from None
 
 
-def _decode_large(data: bytes) -> Said:
-    """What is not made into objects has its grammar checked, but neither its UTF-8 nor the size of its numbers: those
-    are looked at here.
+def _decode_large(data: bytes) -> WorkerFrame:
+    """Decode a frame without its result. msgspec checks the grammar of raw JSON, but neither its UTF-8 nor the range of
+    its numbers: this checks them.
     """
-    said: _Large = _large_decoder.decode(data)
-    if not isinstance(said, (_LargeDone, _LargeFinish)):
-        return said
+    frame: _LargeFrame = _large_decoder.decode(data)
+    if not isinstance(frame, (_LargeDone, _LargeFinish)):
+        return frame
     if not data.isascii():
         data.decode()
     if _MAYBE_OUT_OF_RANGE.search(data):
         _decoder.decode(data)
-    if isinstance(said, _LargeFinish):
-        return Finish(_text(said.output))
-    return Done(said.step, said.attempt, _text(said.value), said.rollback, said.clock, said.took, said.ahead)
+    if isinstance(frame, _LargeFinish):
+        return Finish(_one_line(frame.output))
+    return Done(frame.step, frame.attempt, _one_line(frame.value), frame.rollback, frame.clock, frame.took, frame.ahead)
 
 
 def encode(frame: dict[str, Any]) -> bytes:
-    """A frame for a worker, with its header."""
+    """Encode a frame for a worker, with its header."""
     data = json_text(frame)
-    return len(data).to_bytes(HEADER, "big") + data
+    assert data[:1] == b"{", "a frame is an object"
+    return len(data).to_bytes(HEADER_BYTES, "big") + data
 
 
 def json_text(part: dict[str, Any]) -> bytes:
-    """A frame without its header, or a part of one."""
+    """Encode a frame without its header, or a part of one."""
     return _encoder.encode(part)
 
 
-def plain(value: Any) -> Any:
-    """A typed part of a frame as the plain JSON that goes into the journal."""
+def to_builtins(value: Any) -> Any:
+    """A typed part of a frame as builtins, for the journal."""
     return msgspec.to_builtins(value)
 
 
 @lru_cache(maxsize=256)
-def plain_config(config: Config) -> Mapping[str, Any]:
-    """A step's config as the plain JSON that goes into the journal: shared between steps that have the same, so never
-    changed.
-    """
-    plain: Mapping[str, Any] = msgspec.to_builtins(config)
-    return plain
+def config_to_builtins(config: Config) -> Mapping[str, Any]:
+    """A step's config as builtins, for the journal: shared between equal steps, so never mutated."""
+    config_json: Mapping[str, Any] = msgspec.to_builtins(config)
+    return config_json
 
 
 def size_of(value: Any) -> int:
-    """Bytes of a value when stored."""
+    """Bytes of a value as JSON."""
     return len(_encoder.encode(value))
 
 
-def _text(raw: msgspec.Raw) -> msgspec.Raw:
-    """On one line, and no view into all that was read with it."""
+def _one_line(raw: msgspec.Raw) -> msgspec.Raw:
+    """JSON text on one line, copied so that it does not keep the whole frame in memory."""
     text = bytes(raw)
     return msgspec.Raw(msgspec.json.format(text, indent=-1) if b"\n" in text or b"\r" in text else text)

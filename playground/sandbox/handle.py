@@ -1,4 +1,4 @@
-"""A worker as the trusted side holds it: its socket, a way to kill it, and word of its end."""
+"""The trusted side's handle of a worker process: its socket, killing it, and how it exited."""
 
 import asyncio
 import os
@@ -14,22 +14,22 @@ from pathlib import Path
 from playground.sandbox.layers.cgroup import MemoryGroup
 from playground.workflows import errors
 
-EXIT = "exit"  # it ended by itself, with a code
-SIGNAL = "signal"  # a signal ended it: ours, or one of its own making
-CPU = "cpu"  # it used up its processor time
-MEMORY = "memory"  # its own memory was used up, or the workers' all together and the machine took it
-ZYGOTE = "zygote"  # the fork server died, and its children with it
+EXIT = "exit"  # it exited by itself, with a code
+SIGNAL = "signal"  # killed by a signal: ours, or one of its own making
+CPU = "cpu"  # over its limit of processor time
+MEMORY = "memory"  # over its own memory limit, or killed at the limit of all workers together
+ZYGOTE = "zygote"  # killed with its fork server
 
-# The kernel counts whole ticks against the limit, so on a busy machine it comes before the time that it reports was
-# really used.
-_TICKS = os.sysconf("SC_CLK_TCK")  # the kernel's unit of processor time, in a second
-_CPU_SHARE = 0.5  # of the limit used, when nobody else can have sent the signal
-_CPU_SHARE_KILLED = 0.95  # when we sent one too
+# The kernel counts whole ticks against the limit, so on a busy machine it kills before the processor time that it
+# reports has reached the limit.
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")  # of processor time
+_CPU_SHARE = 0.5  # of the limit, from which the cause is CPU when we sent no signal
+_CPU_SHARE_KILLED = 0.95  # when we did
 
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a worker ended. `cpu_seconds` and `max_rss_bytes` are what it used, as far as known."""
+    """How a worker exited. `cpu_seconds` and `max_rss_bytes` are what it used, as far as known."""
 
     signal: int | None
     code: int | None
@@ -39,10 +39,10 @@ class Exit:
 
 
 class Worker:
-    """One locked child, used for one conversation and then thrown away.
+    """One locked child process, used once and then discarded.
 
-    `sock` is the trusted end of its only channel (nonblocking stream), `label` names it to people, `exited` resolves
-    when the process is gone.
+    `sock` is the trusted end of its only channel (a nonblocking stream), `label` names it for people, `exited` resolves
+    when the process has exited.
     """
 
     def __init__(
@@ -57,28 +57,28 @@ class Worker:
         self.sock = sock
         self.label = label
         self.exited = exited
-        self.doomed = False  # its fork server is dead, so it is dying
+        self.is_orphan = False  # its fork server has died, so it is being killed
         self._pidfd: int | None = None
-        self._pid: int | None = None  # as this process sees it
+        self._pid: int | None = None  # in this process's pid namespace
         self._killed = self._closed = False
         self._cpu_limit = cpu_limit
-        self._kill_otherwise = kill
+        self._kill_by_zygote = kill
 
     def alive(self) -> bool:
-        """Whether it can still be used, by the kernel's word of this moment."""
-        return not (self.doomed or self._closed) and self._runs()
+        """Whether it can still be used; asks the kernel."""
+        return not (self.is_orphan or self._closed) and self._is_running()
 
-    def _runs(self) -> bool:
+    def _is_running(self) -> bool:
         if self.exited.done():
             return False
         if self._pidfd is None:
             return True
-        asked = select.poll()
-        asked.register(self._pidfd, select.POLLIN)
-        return not asked.poll(0)
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return not poll.poll(0)
 
     def processor_seconds(self) -> float | None:
-        """Processor time used so far; None when it has gone or the kernel does not say."""
+        """Processor time used so far; None when it has exited or the kernel does not tell."""
         try:
             if self._pid is None and self._pidfd is not None:
                 found = re.search(
@@ -88,23 +88,23 @@ class Worker:
             if not self._pid or self.exited.done():
                 return None
             fields = Path(f"/proc/{self._pid}/stat").read_bytes().rpartition(b")")[2].split()
-            return (int(fields[11]) + int(fields[12])) / _TICKS
+            return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
         except (OSError, IndexError):
             return None
 
     def kill(self) -> None:
-        """End the process now. Does no harm when it is gone already."""
-        if self._closed or not self._runs():
+        """Kill the process. Does nothing when it has exited."""
+        if self._closed or not self._is_running():
             return
         self._killed = True
-        with suppress(OSError):  # it has just ended
+        with suppress(OSError):  # it has just exited
             if self._pidfd is None:
-                self._kill_otherwise()
+                self._kill_by_zygote()
             else:
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def close(self) -> None:
-        """Kill it if it lives, and let go of its socket and pidfd. It may be called more than once."""
+        """Kill it if it runs, and close its socket and pidfd. May be called more than once."""
         self.kill()
         self._closed = True
         self.sock.close()
@@ -112,20 +112,18 @@ class Worker:
             os.close(self._pidfd)
             self._pidfd = None
 
-    def holds(self, pidfd: int | None, pid: int | None) -> None:
-        """Take over the descriptor of the process (None where there is no such thing), and learn its number where both
-        sides see the same.
-        """
+    def set_process(self, pidfd: int | None, pid: int | None) -> None:
+        """Set the pidfd of the process (None on a kernel without), and its pid where both sides share a namespace."""
         self._pidfd, self._pid = pidfd, pid
 
-    def watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Resolve `exited` from the kernel's word alone, the fork server being dead."""
-        self.doomed = True
+    def watch_orphan(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Resolve `exited` from the pidfd alone, since the fork server is dead."""
+        self.is_orphan = True
         if self.exited.done():
             return
-        lost = Exit(None, None, ZYGOTE)
+        lost_exit = Exit(None, None, ZYGOTE)
         if self._pidfd is None:
-            self.exited.set_result(lost)
+            self.exited.set_result(lost_exit)
             return
         handle = os.dup(self._pidfd)
 
@@ -133,15 +131,15 @@ class Worker:
             loop.remove_reader(handle)
             os.close(handle)
             if not self.exited.done():
-                self.exited.set_result(lost)
+                self.exited.set_result(lost_exit)
 
         loop.add_reader(handle, gone)
         self.kill()
 
-    def ended(self, status: int, cpu: float, rss: int, group: MemoryGroup | None) -> None:
-        """Resolve `exited` from what the fork server learned when it reaped the process.
+    def resolve_exit(self, status: int, cpu: float, rss: int, group: MemoryGroup | None) -> None:
+        """Resolve `exited` from the status that the fork server got when it reaped the process.
 
-        The memory group is asked about a death that is not ours.
+        A SIGKILL that we did not send is looked up in the memory group.
         """
         if self.exited.done():
             return
@@ -154,6 +152,6 @@ class Worker:
         if number in (signal.SIGKILL, signal.SIGXCPU):
             if cpu >= self._cpu_limit * (_CPU_SHARE_KILLED if self._killed else _CPU_SHARE):
                 cause = CPU
-            elif not self._killed and group is not None and group.killed():
+            elif not self._killed and group is not None and group.poll_oom_kill():
                 cause = MEMORY
         self.exited.set_result(Exit(number, None, cause, cpu, rss))

@@ -1,4 +1,4 @@
-"""How a fork server is started: the layers that this machine has, its command line, and what it is told."""
+"""Launching a fork server: the layers that this machine supports, its command line, and the plan it receives."""
 
 import base64
 import os
@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from playground.sandbox import tiers
-from playground.sandbox.layers import bubblewrap, identity, landlock, linux, syscalls, visible_files
+from playground.sandbox.layers import bubblewrap, identity, landlock, linux, seccomp, visible_files
 from playground.sandbox.layers.visible_files import Visible
 from playground.sandbox.tiers import SandboxRefused
 
-# Has warm(number of the channel), called once in the fork server; prepare(what warm gave), which a child calls before
-# it is locked; and main(the same).
+# A module with warm(channel's descriptor), called once in the fork server; prepare(result of warm), called in each
+# child before it is locked; and main(result of warm).
 ENTRY = "playground.worker.main"
-TAKE_SECONDS = 10.0  # how long take() waits while the fork server is being restarted
-RECYCLE_SECONDS = 600.0  # children of one fork server share their addresses
+TAKE_SECONDS = 10.0  # how long take_worker() waits while the fork server restarts
+RECYCLE_SECONDS = 600.0  # children of one fork server share one address-space layout
 RECYCLE_FORKS = 5000
 
-# What threading, logging and random would do in each child after the fork costs it 0.8 ms in copied pages. It is not
+# The after-fork hooks of threading, logging and random would cost each child 0.8 ms in copied pages. They are not
 # needed: a fork server has one thread and holds no lock at a fork, and a child reseeds random by itself.
 _START = (
     "import os, sys; os.register_at_fork = lambda **hooks: None; sys.path.append({root!r}); "
@@ -28,7 +28,7 @@ _START = (
 
 @dataclass(frozen=True, slots=True)
 class LaunchOptions:
-    """What tests and measurements may have otherwise; no setting leads here. `without` names layers to leave out."""
+    """Options of tests and benchmarks only; no setting sets them. `without` names layers to leave out."""
 
     entry: str = ENTRY
     path: str | None = None
@@ -42,12 +42,11 @@ class LaunchOptions:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How to start a fork server and what to put its children under.
+    """How to start a fork server, and the layers of its children.
 
-    Without `bwrap` there are no namespaces, with an empty `filter` no seccomp.
-
-    `users` are the numbers that children change to, one each in turn (None: they stay the server's user). Without
-    `pidfds` the kernel has no handles of processes, and the fork server is asked to kill.
+    Without `bwrap` there are no namespaces, with an empty `filter` no seccomp. `users` are the uids that children
+    change to, one each in turn (None: they keep the server's). Without `pidfds` the kernel has no pidfd, and the fork
+    server kills children on request.
     """
 
     visible: Visible
@@ -64,9 +63,9 @@ class Launch:
     network: bool = True  # a network namespace of its own, among the others
 
     def command(self, control: int) -> list[str]:
-        inner = [
+        interpreter = [
             self.visible.python,
-            "-s",  # with -S and -P all that -I does, but for PYTHONHASHSEED: there is no other variable of Python's
+            "-s",  # with -S and -P as -I, but PYTHONHASHSEED is read; no other variable of Python is set
             "-S",
             "-P",
             "-B",
@@ -76,14 +75,14 @@ class Launch:
             _START.format(root=self.visible.root, control=control),
         ]
         if self.bwrap is None:
-            return inner
+            return interpreter
         as_root = os.geteuid() == 0
         return bubblewrap.command(
-            self.bwrap, self.visible, inner, as_root=as_root, network=self.network, kills=not self.pidfds
+            self.bwrap, self.visible, interpreter, as_root=as_root, network=self.network, kills=not self.pidfds
         )
 
     def plan(self) -> dict[str, Any]:
-        """What the fork server is told."""
+        """The message that tells the fork server what to set up."""
         return {
             "linux": linux.HERE,
             "pidfds": self.pidfds,
@@ -101,14 +100,12 @@ class Launch:
 
 
 def strongest_launch(memory_bytes: int, cpu_seconds: int, options: LaunchOptions) -> Launch:
-    """With all the layers that this machine may have; whether namespaces can be made is known only once they were
-    tried.
-    """
+    """A launch with all layers that this machine may support; namespaces are known to work only after a try."""
     bwrap = None if tiers.NAMESPACES in options.without else bubblewrap.find_bubblewrap()
     program = b""
     if tiers.SECCOMP not in options.without:
-        with suppress(syscalls.SeccompMissing):
-            program = syscalls.program()
+        with suppress(seccomp.SeccompMissing):
+            program = seccomp.build_filter()
     return Launch(
         visible=visible_files.find_visible_files(in_namespace=bwrap is not None, extra=options.path),
         bwrap=bwrap,
@@ -117,7 +114,7 @@ def strongest_launch(memory_bytes: int, cpu_seconds: int, options: LaunchOptions
         limits=tiers.LIMITS not in options.without and linux.HERE,
         memory_bytes=memory_bytes,
         cpu_seconds=cpu_seconds,
-        users=identity.unused() if os.geteuid() == 0 and tiers.USER not in options.without else None,
+        users=identity.unused_users() if os.geteuid() == 0 and tiers.USER not in options.without else None,
         entry=options.entry,
         pidfds=options.pidfds and linux.has_pidfds(),
         path=(options.path,) if options.path else (),
@@ -125,31 +122,31 @@ def strongest_launch(memory_bytes: int, cpu_seconds: int, options: LaunchOptions
 
 
 def launch_without_layer(launch: Launch, options: LaunchOptions, reason: str) -> Launch:
-    """What to try after bubblewrap has failed for this reason. Raises SandboxRefused, as `without_namespaces`."""
+    """The launch to try after bubblewrap failed for `reason`. Raises SandboxRefused, as `without_namespaces`."""
     if launch.network and launch.filter and bubblewrap.NO_NETWORK in reason:
-        return replace(launch, network=False)  # the filter refuses every socket by itself
+        return replace(launch, network=False)  # the system-call filter refuses every socket anyway
     return without_namespaces(launch, options, f"{tiers.CANNOT}: {reason}")
 
 
 def without_namespaces(launch: Launch, options: LaunchOptions, missing: str) -> Launch:
-    """The same without namespaces, `missing` being why.
+    """The same launch without namespaces, for the reason `missing`.
 
-    Raises SandboxRefused where workers could not reach Python then.
+    Raises SandboxRefused where workers could not read Python's files then.
     """
-    shown = visible_files.find_visible_files(in_namespace=False, extra=options.path)
-    closed = visible_files.unreachable(shown, launch.users[0]) if launch.users else None
+    visible = visible_files.find_visible_files(in_namespace=False, extra=options.path)
+    closed = visible_files.unreachable_folder(visible, launch.users[0]) if launch.users else None
     if closed is not None:
         raise SandboxRefused(
             f"There are no namespaces ({missing}), and without them workers run as users of their own, who cannot "
             f"enter {closed}, where Python is. Get bubblewrap to work, or put Python and the playground where every "
             "user can read them, or start the server as an ordinary user."
         )
-    return replace(launch, bwrap=None, visible=shown)
+    return replace(launch, bwrap=None, visible=visible)
 
 
-def layers(launch: Launch, *, memory_group: bool) -> tuple[str, ...]:
-    """The names of the layers that a launch puts workers under."""
-    held = {
+def layer_names(launch: Launch, *, memory_group: bool) -> tuple[str, ...]:
+    """The names of the layers of a launch."""
+    in_force = {
         tiers.NAMESPACES: launch.bwrap is not None,
         tiers.USER: launch.users is not None,
         tiers.LANDLOCK: launch.landlock,
@@ -157,4 +154,4 @@ def layers(launch: Launch, *, memory_group: bool) -> tuple[str, ...]:
         tiers.SECCOMP: bool(launch.filter),
         tiers.MEMORY_GROUP: memory_group,
     }
-    return tuple(name for name, there in held.items() if there)
+    return tuple(name for name, is_in_force in in_force.items() if is_in_force)

@@ -1,8 +1,6 @@
-"""Workers parked ahead of need, and the fork server behind them kept alive and fresh.
+"""The pool of pre-forked, locked workers, and the supervisor that restarts and recycles its fork server.
 
-This is what the rest of the playground uses.
-
-What an operator wants counted of the sandbox.
+`Sandbox` is what the rest of the playground uses.
 """
 
 import asyncio
@@ -22,11 +20,10 @@ __all__ = ["Exit", "LaunchOptions", "Sandbox", "SandboxDown", "SandboxRefused", 
 
 
 class SandboxMetrics:
-    """Since the sandbox was opened.
+    """Counters since the sandbox was opened.
 
-    `starts` are the workers that were handed out, `ends` those of them that are gone, by the cause in `Exit`; `zygotes`
-    the fork servers that took over, by why: START, DIED or RECYCLED; `fork_failures` the orders of children that
-    failed.
+    `starts` counts the workers taken, `ends` those that have exited, by the cause in `Exit`; `zygotes` the fork servers
+    that took over, by reason: START, DIED or RECYCLED; `fork_failures` the failed forks.
     """
 
     START, DIED, RECYCLED = "start", "died", "recycled"
@@ -38,34 +35,34 @@ class SandboxMetrics:
 
 
 FORKS_AT_ONCE = 4
-FAILURES_TO_GIVE_UP = 3  # forks in a row that fail before those who wait are told
-BACKOFF_SECONDS = (0.0, 0.05, 0.2, 1.0, 5.0)  # between starts of a fork server that does not come up, or failing forks
+FAILURES_TO_GIVE_UP = 3  # failed forks in a row, after which waiting callers get an error
+BACKOFF_SECONDS = (0.0, 0.05, 0.2, 1.0, 5.0)  # between failing starts of a fork server, or failing forks
 
 
 class Sandbox:
-    """A pool of locked workers. `tier` says how well they are isolated."""
+    """A pool of locked workers. `tier` is how well they are isolated."""
 
     def __init__(
         self, launch: Launch, tier: Tier, *, parked: int, group: MemoryGroup | None, options: LaunchOptions, log: Log
     ) -> None:
         self.tier = tier
-        self.counts = SandboxMetrics()
+        self.metrics = SandboxMetrics()
         self._launch = launch
         self._size = parked
         self._group = group
-        self._bench = options
+        self._options = options
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._parked: deque[Worker] = deque()
         self._waiting: deque[asyncio.Future[Worker]] = deque()
         self._in_flight = 0
         self._failures = 0
-        self._retry: asyncio.TimerHandle | None = None
+        self._backoff_timer: asyncio.TimerHandle | None = None
         self._server: ForkServer | None = None
-        self._retiring: dict[asyncio.Task[None], ForkServer] = {}
+        self._recycling: dict[asyncio.Task[None], ForkServer] = {}
         self._generation = 0
-        self._worn = asyncio.Event()
-        self._keeper: asyncio.Task[None] | None = None
+        self._recycle_due = asyncio.Event()
+        self._supervisor: asyncio.Task[None] | None = None
         self._closed = False
 
     @classmethod
@@ -81,13 +78,15 @@ class Sandbox:
         log: Log,
         options: LaunchOptions | None = None,
     ) -> "Sandbox":
-        """Start the fork server in the best isolation that this machine gives, and park `parked` workers.
+        """Start the fork server in the best isolation that this machine supports, and park `parked` workers.
 
-        `memory_bytes` is the address space of a worker, `cpu_seconds` the processor time of its whole life. `log(event,
-        **fields)` gets one line per thing an operator must know.
+        Args:
+            memory_bytes: the address space of a worker.
+            cpu_seconds: the processor time of a worker's whole life.
+            log: called as `log(event, **fields)` for each thing an operator must know.
 
         Raises:
-            SandboxRefused: the isolation is too weak to serve, or does not hold; the message says what to do.
+            SandboxRefused: the isolation is too weak to serve, or the probe got through; the message says what to do.
         """
         options = options or LaunchOptions()
         launch = launching.strongest_launch(memory_bytes, cpu_seconds, options)
@@ -102,19 +101,19 @@ class Sandbox:
                 await server.start()
                 break
             except LaunchFailed as error:
-                if launch.bwrap is None or error.spoke:
+                if launch.bwrap is None or error.has_run:
                     raise SandboxRefused(f"The fork server does not start: {error}. {tiers.NEEDS}") from None
                 launch = launching.launch_without_layer(launch, options, str(error))
                 if launch.bwrap is None:
                     missing = f"{tiers.CANNOT}: {error}"
                 log("sandbox.no_namespaces" if missing else "sandbox.no_network_namespace", reason=str(error))
         try:
-            tier = tiers.judge(launching.layers(launch, memory_group=group is not None), missing)
-            tiers.admit(tier, allow_weak=allow_weak, unsafe=unsafe, loopback=loopback)
+            tier = tiers.tier_of(launching.layer_names(launch, memory_group=group is not None), missing)
+            tiers.require_allowed(tier, allow_weak=allow_weak, unsafe=unsafe, loopback=loopback)
             sandbox = cls(launch, tier, parked=parked, group=group, options=options, log=log)
             first = await server.fork()
             if options.entry == ENTRY:
-                probe.verify(tier, await probe.attack(first))
+                probe.require_blocked(tier, await probe.run_attacks(first))
                 first = await server.fork()
         except ForkFailed as error:
             await server.close()
@@ -122,26 +121,26 @@ class Sandbox:
         except BaseException:
             await server.close()
             raise
-        sandbox._begin(server, first)
+        sandbox._start(server, first)
         log("sandbox.tier", tier=tier.letter, sentence=tier.sentence, layers=", ".join(tier.layers), advice=tier.advice)
         return sandbox
 
     @property
     def parked(self) -> int:
-        """How many locked workers are ready now."""
+        """The number of workers that are ready now."""
         return len(self._parked)
 
     @property
     def zygote(self) -> int | None:
-        """The process number of the fork server as the host sees it, or None while there is none."""
+        """The host's pid of the fork server, or None while there is none."""
         server = self._server
         return None if server is None or server.dead.done() else server.pid
 
-    async def take(self) -> Worker:
-        """A locked worker that nobody used before; the caller closes it.
+    async def take_worker(self) -> Worker:
+        """Take a fresh, locked worker; the caller closes it.
 
         Raises:
-            SandboxDown: there is none, because the fork server could not be brought back within 10 s or forks fail.
+            SandboxDown: none within 10 s, because the fork server does not restart or forks fail.
         """
         if self._closed:
             raise SandboxDown("The sandbox is closed.")
@@ -149,41 +148,41 @@ class Sandbox:
             worker = self._parked.popleft()
             if worker.alive():
                 self._loop.call_soon(self._fill)
-                return self._counted(worker)
+                return self._count_start(worker)
             worker.close()
         waiter: asyncio.Future[Worker] = self._loop.create_future()
         self._waiting.append(waiter)
         self._fill()
         try:
-            async with asyncio.timeout(self._bench.take_seconds):
-                return self._counted(await self._given(waiter))
+            async with asyncio.timeout(self._options.take_seconds):
+                return self._count_start(await self._wait_for_worker(waiter))
         except TimeoutError:
             if self._server is not None and self._in_flight:
-                self._server.kill()  # it was asked for children and does not answer; the keeper brings up another
-            raise SandboxDown(f"No worker could be started within {self._bench.take_seconds:.0f} s.") from None
+                self._server.kill()  # it does not answer fork requests; the supervisor replaces it
+            raise SandboxDown(f"No worker could be started within {self._options.take_seconds:.0f} s.") from None
 
-    def _counted(self, worker: Worker) -> Worker:
-        self.counts.starts += 1
-        worker.exited.add_done_callback(self._ended)
+    def _count_start(self, worker: Worker) -> Worker:
+        self.metrics.starts += 1
+        worker.exited.add_done_callback(self._count_end)
         return worker
 
-    def _ended(self, exited: "asyncio.Future[Exit]") -> None:
+    def _count_end(self, exited: "asyncio.Future[Exit]") -> None:
         if not exited.cancelled():
-            self.counts.ends[exited.result().cause] += 1
+            self.metrics.ends[exited.result().cause] += 1
 
     async def close(self) -> None:
-        """End every worker and the fork server, and wait until all are gone."""
+        """Kill every worker and the fork server, and wait until all have exited."""
         if self._closed:
             return
         self._closed = True
-        if self._retry is not None:
-            self._retry.cancel()
-        tasks = [task for task in (self._keeper, *self._retiring) if task is not None]
+        if self._backoff_timer is not None:
+            self._backoff_timer.cancel()
+        tasks = [task for task in (self._supervisor, *self._recycling) if task is not None]
         for task in tasks:
             task.cancel()
-        servers = list(self._retiring.values())
+        servers = list(self._recycling.values())
         await asyncio.gather(*tasks, return_exceptions=True)
-        for server in servers:  # a task that is cancelled before its first turn has closed nothing
+        for server in servers:  # a task that is cancelled before it has started has closed nothing
             await server.close()
         for waiter in self._waiting:
             if not waiter.done():
@@ -197,35 +196,36 @@ class Sandbox:
         if self._group is not None:
             self._group.close()
 
-    async def _given(self, waiter: "asyncio.Future[Worker]") -> Worker:
+    async def _wait_for_worker(self, waiter: "asyncio.Future[Worker]") -> Worker:
         try:
             return await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._park(waiter.result())  # it came just as the caller gave up; nobody has used it
+                self._park(waiter.result())  # it came just as the caller was cancelled, and is unused
             raise
 
-    def _begin(self, server: ForkServer, first: Worker) -> None:
+    def _start(self, server: ForkServer, first: Worker) -> None:
         self._generation = 1
-        self.counts.zygotes[SandboxMetrics.START] += 1
+        self.metrics.zygotes[SandboxMetrics.START] += 1
         self._server = server
         self._park(first)
-        self._keeper = asyncio.create_task(self._keep(), name="sandbox keeper")
+        self._supervisor = asyncio.create_task(self._supervise(), name="sandbox keeper")
         self._fill()
 
     def _fill(self) -> None:
-        """Order children until there will be enough, a few at once."""
+        """Request children until there are enough, a few at once."""
         server = self._server
-        if self._closed or server is None or server.dead.done() or self._retry is not None:
+        if self._closed or server is None or server.dead.done() or self._backoff_timer is not None:
             return
         self._waiting = deque(waiter for waiter in self._waiting if not waiter.done())
         while self._in_flight < FORKS_AT_ONCE and len(self._parked) + self._in_flight < self._size + len(self._waiting):
             self._in_flight += 1
-            server.fork().add_done_callback(partial(self._forked, server))
-        if server.forks >= self._bench.recycle_forks:
-            self._worn.set()
+            server.fork().add_done_callback(partial(self._on_forked, server))
+        if server.forks >= self._options.recycle_forks:
+            self._recycle_due.set()
 
-    def _forked(self, server: ForkServer, ready: "asyncio.Future[Worker]") -> None:
+    def _on_forked(self, server: ForkServer, ready: "asyncio.Future[Worker]") -> None:
+        assert self._in_flight > 0, "a fork that ends was requested"
         self._in_flight -= 1
         error = ready.exception()
         if error is None:
@@ -234,23 +234,23 @@ class Sandbox:
                 ready.result().close()
             else:
                 self._park(ready.result())
-        elif server is self._server and not server.dead.done() and not self._closed and self._retry is None:
-            self.counts.fork_failures += 1
-            self._failures += 1  # once for all that were under way together
+        elif server is self._server and not server.dead.done() and not self._closed and self._backoff_timer is None:
+            self.metrics.fork_failures += 1
+            self._failures += 1  # concurrent failures count once
             self._log("sandbox.fork_failed", reason=str(error), failures=self._failures)
             if self._failures >= FAILURES_TO_GIVE_UP:
                 for waiter in self._waiting:
                     if not waiter.done():
                         waiter.set_exception(SandboxDown(f"A worker could not be started: {error}"))
-            self._retry = self._loop.call_later(_backoff(self._failures), self._try_again)
+            self._backoff_timer = self._loop.call_later(_backoff(self._failures), self._retry_fill)
         self._fill()
 
-    def _try_again(self) -> None:
-        self._retry = None
+    def _retry_fill(self) -> None:
+        self._backoff_timer = None
         self._fill()
 
     def _park(self, worker: Worker) -> None:
-        if not worker.alive():  # it died after it had said that it is ready, and before that was heard
+        if not worker.alive():  # it died between sending LOCKED and our reading it
             worker.close()
             self._fill()
             return
@@ -268,37 +268,39 @@ class Sandbox:
             worker.close()
             self._fill()
 
-    async def _keep(self) -> None:
-        """Bring the fork server back when it dies, and put a fresh one in its place when it is worn."""
+    async def _supervise(self) -> None:
+        """Replace the fork server when it dies, or when it is due to be recycled."""
         while True:
             server = self._server
-            assert server is not None, "a keeper always has a fork server"
-            self._worn.clear()
-            worn = asyncio.create_task(self._worn.wait())
+            assert server is not None, "a supervisor always has a fork server"
+            self._recycle_due.clear()
+            recycle_due = asyncio.create_task(self._recycle_due.wait())
             try:
                 await asyncio.wait(
-                    (server.dead, worn), timeout=self._bench.recycle_seconds, return_when=asyncio.FIRST_COMPLETED
+                    (server.dead, recycle_due),
+                    timeout=self._options.recycle_seconds,
+                    return_when=asyncio.FIRST_COMPLETED,
                 )
             finally:
-                worn.cancel()
+                recycle_due.cancel()
             if server.dead.done():
                 self._log(
                     "sandbox.zygote_died", zygote=server.name, reason=server.dead.result(), workers=len(server.workers)
                 )
                 self._server = None
-                self._retire(server)
+                self._recycle(server)
                 await self._replace()
-                self.counts.zygotes[SandboxMetrics.DIED] += 1
+                self.metrics.zygotes[SandboxMetrics.DIED] += 1
             else:
                 await self._replace()
-                self.counts.zygotes[SandboxMetrics.RECYCLED] += 1
+                self.metrics.zygotes[SandboxMetrics.RECYCLED] += 1
                 self._log(
                     "sandbox.zygote_recycled", zygote=server.name, forks=server.forks, workers=len(server.workers)
                 )
-                self._retire(server)
+                self._recycle(server)
 
     async def _replace(self) -> None:
-        """Start a fork server, again and again if need be, and warm it before it takes over."""
+        """Start another fork server, retrying with backoff, and fill its pool before it takes over."""
         failures = 0
         while True:
             self._generation += 1
@@ -310,10 +312,10 @@ class Sandbox:
                 failures += 1
                 self._log("sandbox.zygote_failed", zygote=server.name, reason=str(error), failures=failures)
                 await asyncio.sleep(_backoff(failures))
-        stale = list(self._parked)
+        outdated = list(self._parked)
         self._parked.clear()
         self._server = server
-        for worker in stale:
+        for worker in outdated:
             worker.close()
         for worker in warmed:
             self._park(worker)
@@ -326,19 +328,19 @@ class Sandbox:
             return await asyncio.gather(*forks)
         except BaseException:
             await server.close()
-            for fork in forks:  # those that came before it died belong to nobody
+            for fork in forks:  # forked before it died, and unused
                 if not fork.cancelled() and fork.exception() is None:
                     fork.result().close()
             raise
 
-    def _retire(self, server: ForkServer) -> None:
-        task = asyncio.create_task(_see_out(server), name=f"fork server {server.name} retires")
-        self._retiring[task] = server
-        task.add_done_callback(self._retiring.pop)
+    def _recycle(self, server: ForkServer) -> None:
+        task = asyncio.create_task(_close_when_unused(server), name=f"fork server {server.name} is recycled")
+        self._recycling[task] = server
+        task.add_done_callback(self._recycling.pop)
 
 
-async def _see_out(server: ForkServer) -> None:
-    """Let an old fork server live as long as it has workers in use."""
+async def _close_when_unused(server: ForkServer) -> None:
+    """Close a replaced fork server once none of its workers is in use."""
     try:
         while server.workers and not server.dead.done():
             ends: list[asyncio.Future[Any]] = [server.dead, *(worker.exited for worker in server.workers.values())]

@@ -1,4 +1,4 @@
-"""The proof at start: attacks really run from a locked child, and what each layer is answerable for must be blocked."""
+"""The probe at start: real attacks run in a locked worker, and every attack that a layer must stop must be blocked."""
 
 import asyncio
 import json
@@ -10,19 +10,19 @@ from playground.sandbox.handle import Worker
 from playground.sandbox.tiers import LANDLOCK, LIMITS, NAMESPACES, SECCOMP, USER, SandboxRefused, Tier
 
 PROBE_SECONDS = 10.0
-ANSWER_BYTES = 64 * 1024
+RESULT_BYTES_MAX = 64 * 1024
 BLOCKED = "blocked"
 
-# Which layers stop an attack, each without any other. Proved by tests/test_sandbox_layers.py, one layer at a time.
+# The layers that stop an attack, each of them alone. tests/test_sandbox_layers.py proves it, one layer at a time.
 STOPPED_BY: Mapping[str, frozenset[str]] = {
     name: frozenset(layers)
     for name, layers in {
         "read the accounts file": {NAMESPACES, LANDLOCK},
-        # Names, sizes and times are not files' content to Landlock.
+        # Landlock does not restrict names, sizes and times.
         "see that the accounts file is there": {NAMESPACES},
         "list the root directory": {LANDLOCK},
         "list processes": {NAMESPACES, LANDLOCK},
-        # The fork server starts without one.
+        # The fork server starts with an empty environment.
         "read the server's environment": {NAMESPACES, LANDLOCK, SECCOMP, LIMITS, USER},
         "write a file": {NAMESPACES, LANDLOCK, SECCOMP, LIMITS},
         "open a socket": {SECCOMP},
@@ -34,7 +34,7 @@ STOPPED_BY: Mapping[str, frozenset[str]] = {
         "make a memory file": {SECCOMP},
         "map executable memory": {SECCOMP},
         "loosen a limit": {SECCOMP},
-        # A child closes them before any layer.
+        # A child closes them before it enters any layer.
         "find another descriptor": {NAMESPACES, LANDLOCK, SECCOMP, LIMITS, USER},
         "change user": {SECCOMP},
         "fork": {SECCOMP},
@@ -44,20 +44,20 @@ STOPPED_BY: Mapping[str, frozenset[str]] = {
 }
 
 
-async def attack(worker: Worker) -> dict[str, str]:
-    """Have a worker run the attacks. Returns each one's result: `blocked`, or `open: ` and what was reached.
+async def run_attacks(worker: Worker) -> dict[str, str]:
+    """Run the attacks in a worker. Returns their results by name: `blocked`, or `open: ` and what was reached.
 
     Raises:
-        SandboxRefused: the worker gave no answer.
+        SandboxRefused: the worker did not answer.
     """
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             await loop.sock_sendall(worker.sock, frames.encode({"op": "probe"}))
-            size = int.from_bytes(await _exactly(loop, worker.sock, frames.HEADER), "big")
-            if size > ANSWER_BYTES:
+            size = int.from_bytes(await _receive_exactly(loop, worker.sock, frames.HEADER_BYTES), "big")
+            if size > RESULT_BYTES_MAX:
                 raise EOFError
-            answer = json.loads(await _exactly(loop, worker.sock, size))
+            answer = json.loads(await _receive_exactly(loop, worker.sock, size))
     except (TimeoutError, OSError, EOFError, ValueError):
         raise SandboxRefused("The probe of the sandbox gave no answer.") from None
     finally:
@@ -65,22 +65,22 @@ async def attack(worker: Worker) -> dict[str, str]:
     return dict(answer["results"])
 
 
-def verify(tier: Tier, results: Mapping[str, str]) -> None:
-    """Compare what the attacks reached with what the tier's layers are answerable for. Raises SandboxRefused."""
-    held = set(tier.layers)
-    open_ = [
+def require_blocked(tier: Tier, results: Mapping[str, str]) -> None:
+    """Check that every attack which the tier's layers must stop was blocked. Raises SandboxRefused."""
+    in_force = set(tier.layers)
+    reached = [
         f"{name} ({results.get(name, 'not tried')})"
         for name, layers in STOPPED_BY.items()
-        if layers & held and results.get(name) != BLOCKED
+        if layers & in_force and results.get(name) != BLOCKED
     ]
-    if open_:
+    if reached:
         raise SandboxRefused(
-            f"The sandbox does not hold on this machine although its layers were entered: {'; '.join(open_)}. "
+            f"The sandbox does not hold on this machine although its layers were entered: {'; '.join(reached)}. "
             "Run the server on another kernel, and report this."
         )
 
 
-async def _exactly(loop: asyncio.AbstractEventLoop, sock: socket.socket, count: int) -> bytes:
+async def _receive_exactly(loop: asyncio.AbstractEventLoop, sock: socket.socket, count: int) -> bytes:
     data = b""
     while len(data) < count:
         chunk = await loop.sock_recv(sock, count - len(data))

@@ -1,8 +1,7 @@
-"""Harmless attacks, run inside a locked child to prove that its layers hold. Seen inside the sandbox.
+"""Harmless attacks, run inside a locked worker to prove that its layers hold. Loaded inside the sandbox.
 
-Each tries one thing that must not be possible and undoes nothing, because even an open one does no harm. A result is
-`blocked`, or `open: ` and what was reached. Nothing here may end the process: what kills a worker is tried by the
-tests.
+Each tries one thing that must be impossible, and does no harm where it is possible. A result is `blocked`, or `open: `
+and what was reached. Nothing here may end the process: the tests try what kills a worker.
 """
 
 import ctypes
@@ -18,7 +17,7 @@ from contextlib import suppress
 
 BLOCKED = "blocked"
 _CHANNEL = 3
-_OWN_KINDS = (0, stat.S_IFSOCK)  # the event loop's: epoll, and the pair of sockets by which it wakes itself
+_OWN_KINDS = (0, stat.S_IFSOCK)  # the event loop's: epoll, and its wakeup socket pair
 _FAMILIES = (
     (socket.AF_INET, socket.SOCK_STREAM),
     (socket.AF_INET6, socket.SOCK_STREAM),
@@ -29,7 +28,7 @@ _FAMILIES = (
 
 
 def run() -> dict[str, str]:
-    """Try every attack; the result of each by its name."""
+    """Try every attack; returns results by name."""
     return {name: _outcome(attack) for name, attack in ATTACKS.items()}
 
 
@@ -59,7 +58,7 @@ def _read_processes() -> object:
 
 
 def _read_environment() -> object:
-    found = set(os.environ) - {"LC_CTYPE", "PWD"}  # which Python and bubblewrap set themselves
+    found = set(os.environ) - {"LC_CTYPE", "PWD"}  # set by Python and bubblewrap
     return f"{len(found)} variables" if found else None
 
 
@@ -99,7 +98,7 @@ def _signal_first() -> object:
 
 
 def _watch_parent() -> object:
-    """By its clock, whose number is made from that of the process (clock_getcpuclockid)."""
+    """Read the parent's processor clock, whose id is computed from its pid (clock_getcpuclockid)."""
     return f"{time.clock_gettime_ns(~os.getppid() << 3 | 2)} ns so far"
 
 
@@ -119,9 +118,7 @@ def _thread() -> object:
 
 
 def _execute() -> object:
-    """An image that does not exist: the layers refuse before it is looked for, otherwise this says that there is no
-    such file.
-    """
+    """Execute a file that does not exist: a layer refuses before the kernel looks for it, else the error is ENOENT."""
     try:
         os.execv("/nonexistent/playground-probe", ["probe"])
     except FileNotFoundError:
@@ -130,9 +127,7 @@ def _execute() -> object:
 
 
 def _trace() -> object:
-    """Asks about a process that cannot exist: a layer refuses the question, otherwise the answer is that there is no
-    such process.
-    """
+    """Trace a process that cannot exist: a layer refuses, else the error is ESRCH."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.ptrace(ctypes.c_long(2), ctypes.c_long(1 << 30), None, None)  # PTRACE_PEEKDATA
     return "ptrace is allowed" if ctypes.get_errno() == errno.ESRCH else None
@@ -206,6 +201,6 @@ ATTACKS: dict[str, Callable[[], object]] = {
     "find another descriptor": _other_descriptors,
     "change user": _other_users,
     "fork": _fork,
-    "make a user namespace": _namespaces,  # leaves the process without a user where it succeeds
+    "make a user namespace": _namespaces,  # where it succeeds, the process has no user any more
     "start a thread": _thread,
 }

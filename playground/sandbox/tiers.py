@@ -1,4 +1,4 @@
-"""The tiers of isolation: what each is made of, what it says to people, and when it is served."""
+"""Isolation tiers A to D: their layers, what people read of them, and which a server accepts."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ NAMESPACES = "namespaces"
 LANDLOCK = "landlock"
 SECCOMP = "seccomp"
 LIMITS = "limits"
-USER = "user"  # each worker is a user of its own (when the server is root)
+USER = "user"  # each worker has a uid of its own (when the server is root)
 MEMORY_GROUP = "memory group"
 
 MICROVM = "Before opening it to the internet, put gVisor or a microVM around the node."
@@ -21,10 +21,7 @@ GET_SECCOMP = "Run it on Linux with libseccomp2 installed."
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """How well tenants are isolated.
-
-    `advice` is what an operator can do for more; `layers` are those that are in force.
-    """
+    """How well tenants are isolated. `advice` is how an operator gets a better tier; `layers` are those in force."""
 
     letter: str
     sentence: str
@@ -33,28 +30,28 @@ class Tier:
 
 
 class SandboxRefused(Exception):
-    """This machine does not isolate well enough to serve; the message says what is missing and what to do about it."""
+    """The isolation is too weak to serve; the message says what is missing and what to do."""
 
 
 class SandboxDown(Exception):
-    """No worker can be had now; the message says why."""
+    """No worker is available; the message says why."""
 
 
-def judge(layers: tuple[str, ...], missing: str = "") -> Tier:
-    """The tier that these layers make. `missing` says why namespaces could not be had."""
+def tier_of(layers: tuple[str, ...], missing: str = "") -> Tier:
+    """The tier of these layers. `missing` is why there are no namespaces."""
     why = f" ({missing})" if missing else ""
     if SECCOMP not in layers:
         return Tier("D", "NOT isolated: for your own code only.", f"{GET_SECCOMP}{why}", layers)
     if LANDLOCK not in layers:
-        return Tier("C", _weak(layers), f"{GET_LANDLOCK}{why}", layers)
+        return Tier("C", _tier_c_sentence(layers), f"{GET_LANDLOCK}{why}", layers)
     if NAMESPACES not in layers:
         more = GET_BUBBLEWRAP if missing == NOT_INSTALLED else f"{GET_NAMESPACES}{why}"
         return Tier("B", "System-call filter and Landlock, no namespaces.", f"{more} {MICROVM}", layers)
     return Tier("A", "Isolated: namespaces, system-call filter, file and signal scoping.", MICROVM, layers)
 
 
-def _weak(layers: tuple[str, ...]) -> str:
-    """What tier C leaves open, which is only files, and depends on what else there is."""
+def _tier_c_sentence(layers: tuple[str, ...]) -> str:
+    """The sentence of tier C, which leaves only files open; which, depends on the other layers."""
     if NAMESPACES in layers:
         return "System-call filter and namespaces, no Landlock."
     if USER in layers:
@@ -62,8 +59,8 @@ def _weak(layers: tuple[str, ...]) -> str:
     return "System-call filter only: tenant code can read every file that the server can, its database too."
 
 
-def admit(tier: Tier, *, allow_weak: bool, unsafe: bool, loopback: bool) -> None:
-    """Let a tier serve, or raise SandboxRefused with the cure."""
+def require_allowed(tier: Tier, *, allow_weak: bool, unsafe: bool, loopback: bool) -> None:
+    """Raise SandboxRefused, with what to do, unless a server may serve with this tier."""
     if tier.letter == "C" and not (allow_weak or unsafe):
         raise SandboxRefused(f"Tier C: {tier.sentence} {tier.advice} Or accept the risk with --allow-weak-sandbox.")
     if tier.letter == "D":

@@ -1,23 +1,22 @@
-"""The fork server (zygote): a warm interpreter inside the namespaces that forks a child whenever the trusted side asks.
+"""The fork server (zygote), and its children until they are locked workers. Loaded inside the sandbox.
 
-Seen inside the sandbox.
+A warm interpreter inside the namespaces, which forks a child whenever the trusted side requests one. Each child enters
+the layers of confinement in the order of `run_child`.
 
-Conversation over the control socket, one JSON object per line:
+Architecture Invariant: no byte of a tenant is read before all requested layers are entered. When one cannot be entered,
+the child sends its name and the error on its channel and exits, so nothing runs with fewer layers than requested.
+
+Protocol of the control socket, one JSON object per line (-> to the trusted side):
     -> hello                                     <- plan {...}
     -> ready | failed reason
     <- fork number (with the child's end of its channel)
     -> forked number pid (with its pidfd) | refused number reason
     <- kill number                               (only where there is no pidfd)
     -> ended number status cpu rss               (the child was reaped; cpu in seconds, rss in bytes)
-When the control socket closes, the trusted side is gone and everything here ends.
-
-A child's life, from the fork to the worker it becomes. Seen inside the sandbox.
-
-Every layer is entered in the order of `live`; when one cannot be entered the child says which on its channel and ends,
-so nothing ever runs with less than was asked for. No byte of a tenant is read before that.
+When the control socket closes, the trusted side has exited, and everything here exits too.
 """
 
-import _signal  # what `signal` is made of; with its enumerations a child would copy a hundred pages
+import _signal  # C part of `signal`, whose enumerations would cost a child a hundred copied pages
 import array
 import base64
 import errno
@@ -40,19 +39,16 @@ from typing import Any, NoReturn
 from playground.sandbox.layers import identity, landlock, linux, resource_limits, seccomp
 
 CHANNEL = 3  # the file descriptor of a worker's one channel
-LOCKED = b"L"  # first byte on the channel: locked and parked
+LOCKED = b"L"  # first byte on the channel: locked and ready
 FAILED = b"F"  # or this, followed by the reason
-FAILED_EXIT = 70
-PARKING = 100  # descriptors from here up wait while 0 to 3 are filled
+EXIT_FAILED = 70
+SPARE_DESCRIPTOR_MIN = 100  # descriptors are moved here while 0 to 3 are set
 _LAST_DESCRIPTOR = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """What a child is put under, made ready.
-
-    An empty field leaves that layer out, which only a lower tier or a test does.
-    """
+    """The prepared layers of a child. An empty field leaves a layer out, in a lower tier or a test only."""
 
     ruleset: int | None  # file descriptor
     ruleset_flags: int
@@ -61,7 +57,7 @@ class Confinement:
     linux: bool
 
 
-def live_as_child(
+def run_child(
     confinement: Confinement,
     prepare: Callable[[], None],
     work: Callable[[], None],
@@ -69,25 +65,25 @@ def live_as_child(
     user: int | None,
     parent: int,
 ) -> NoReturn:
-    """Lock this process, park it, and work; then end the process.
+    """Lock this process, wait for work and do it; then exit.
 
-    `prepare` runs before the lock, when the channel is in its place: for what needs system calls that a locked process
-    has not. It must read nothing. `channel` is this child's end of it, `user` the number it changes to (None: it stays
-    the fork server's), `parent` the fork server.
+    `prepare` runs before the lock, with the channel in place: for what needs system calls that a locked process may not
+    make. It must not read the channel. `channel` is this child's end of it, `user` the uid it changes to (None: it
+    keeps the fork server's), `parent` the fork server's pid.
 
-    One straight line, since each function, method and attribute that is met for the first time after a fork costs a few
-    copied pages.
+    Straight-line code, since each function, method and attribute that is first used after a fork costs a few copied
+    pages.
     """
     code = 1
     stage = "signals"
     try:
         try:
-            _signal.set_wakeup_fd(-1)  # what the fork server set for itself; all else it left as a new program has it
+            _signal.set_wakeup_fd(-1)  # undo what the fork server has set; other signals are at their defaults
             _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
             stage = "session"
             os.setsid()
             stage = "descriptors"
-            channel = _take_descriptors(channel, confinement.ruleset)
+            channel = _arrange_descriptors(channel, confinement.ruleset)
             stage = "parent"
             if confinement.linux:
                 linux.die_with_parent()
@@ -99,26 +95,26 @@ def live_as_child(
             gc.enable()
             stage = "user"
             if user is not None:
-                identity.become(user)
+                identity.change_user(user)
             stage = "privileges"
             if confinement.linux:
-                identity.renounce()
+                identity.drop_privileges()
             stage = "landlock"
             if confinement.ruleset is not None:
-                landlock.enter(confinement.ruleset, confinement.ruleset_flags)
+                landlock.restrict_self(confinement.ruleset, confinement.ruleset_flags)
                 os.close(confinement.ruleset)
             stage = "memory"
             if confinement.linux:
                 linux.prctl(linux.PR_SET_DUMPABLE, 0)
             stage = "limits"
             if confinement.limits:
-                resource_limits.enter(confinement.limits)
+                resource_limits.set_limits(confinement.limits)
             stage = "seccomp"
             if confinement.filter is not None:
-                seccomp.enter(confinement.filter)
+                seccomp.enter_filter(confinement.filter)
         except BaseException as error:  # noqa: BLE001 - whatever it is, this child must not live
             os.write(channel, FAILED + f"{stage}: {type(error).__name__}: {error}".encode(errors="replace"))
-            os._exit(FAILED_EXIT)
+            os._exit(EXIT_FAILED)
         os.write(CHANNEL, LOCKED)
         work()
         code = 0
@@ -126,22 +122,22 @@ def live_as_child(
         os._exit(code)
 
 
-def _take_descriptors(channel: int, kept: int | None) -> int:
-    """Keep the channel, three times nothing, and the ruleset; close all else."""
-    moved = fcntl.fcntl(channel, fcntl.F_DUPFD, PARKING)
-    null = fcntl.fcntl(0, fcntl.F_DUPFD, PARKING)
+def _arrange_descriptors(channel: int, ruleset: int | None) -> int:
+    """Set 0 to 2 to /dev/null and 3 to the channel, keep the ruleset, and close all others. Returns 3."""
+    moved = fcntl.fcntl(channel, fcntl.F_DUPFD, SPARE_DESCRIPTOR_MIN)
+    null = fcntl.fcntl(0, fcntl.F_DUPFD, SPARE_DESCRIPTOR_MIN)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
     os.dup2(moved, CHANNEL, inheritable=False)
-    if kept is None:
+    if ruleset is None:
         os.closerange(CHANNEL + 1, _LAST_DESCRIPTOR)
     else:
-        os.closerange(CHANNEL + 1, kept)
-        os.closerange(kept + 1, _LAST_DESCRIPTOR)
+        os.closerange(CHANNEL + 1, ruleset)
+        os.closerange(ruleset + 1, _LAST_DESCRIPTOR)
     return CHANNEL
 
 
-# Imported once here, so that no tenant pays for them.
+# Imported once here, so that no worker has to.
 WARM = (
     "abc", "argparse", "array", "ast", "asyncio", "base64", "bisect", "calendar", "codecs", "collections",
     "collections.abc", "contextlib", "contextvars", "copy", "csv", "dataclasses", "datetime", "decimal", "difflib",
@@ -150,26 +146,26 @@ WARM = (
     "secrets", "statistics", "string", "struct", "textwrap", "time", "timeit", "token", "tokenize", "traceback",
     "types", "typing", "urllib.parse", "uuid", "warnings", "weakref", "zlib", "zoneinfo", "playground.analysis",
 )  # fmt: skip
-_MESSAGE = 1 << 16
-_DESCRIPTORS = 16
-_MAXRSS_UNIT = 1024 if sys.platform == "linux" else 1
+_MESSAGE_BYTES = 1 << 16
+_DESCRIPTORS_MAX = 16
+_MAXRSS_BYTES = 1024 if sys.platform == "linux" else 1
 
 
 def main(control: int) -> NoReturn:
-    """Serve until the control socket closes."""
+    """Run the fork server until the control socket closes."""
     for name in linux.ENVIRONMENT:
         os.environ.pop(name, None)
     server = _Server(socket.socket(fileno=control))
-    server.say({"hello": os.getpid()})
+    server.send({"hello": os.getpid()})
     try:
         plan = server.next_line()
         server.pidfds = plan["pidfds"]
-        live = partial(live_as_child, *_prepare(plan))
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the operator is told
-        server.say({"failed": f"{type(error).__name__}: {error}"})
+        start_child = partial(run_child, *_prepare(plan))
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is logged for the operator
+        server.send({"failed": f"{type(error).__name__}: {error}"})
         os._exit(1)
-    server.say({"ready": True})
-    server.serve(live)
+    server.send({"ready": True})
+    server.serve(start_child)
 
 
 def _prepare(plan: dict[str, Any]) -> tuple[Confinement, Callable[[], None], Callable[[], None]]:
@@ -185,18 +181,18 @@ def _prepare(plan: dict[str, Any]) -> tuple[Confinement, Callable[[], None], Cal
     ready = entry.warm(CHANNEL)
     ruleset, flags = None, 0
     if plan["landlock"]:
-        built, flags = landlock.build(plan["readable"], plan["listable"])
-        ruleset = fcntl.fcntl(built, fcntl.F_DUPFD_CLOEXEC, PARKING)
+        built, flags = landlock.build_ruleset(plan["readable"], plan["listable"])
+        ruleset = fcntl.fcntl(built, fcntl.F_DUPFD_CLOEXEC, SPARE_DESCRIPTOR_MIN)
         os.close(built)
     confinement = Confinement(
         ruleset=ruleset,
         ruleset_flags=flags,
-        limits=resource_limits.plan(plan["memory_bytes"], plan["cpu_seconds"]) if plan["limits"] else (),
-        filter=seccomp.program(base64.b64decode(plan["filter"])) if plan["filter"] else None,
+        limits=resource_limits.planned_limits(plan["memory_bytes"], plan["cpu_seconds"]) if plan["limits"] else (),
+        filter=seccomp.filter_program(base64.b64decode(plan["filter"])) if plan["filter"] else None,
         linux=plan["linux"],
     )
     gc.collect()
-    gc.freeze()  # so that a collection in a child does not copy the pages of what was imported here
+    gc.freeze()  # so that a collection in a child does not touch, and copy, the pages of imported objects
     gc.disable()
     return confinement, partial(entry.prepare, ready), partial(entry.main, ready)
 
@@ -205,11 +201,11 @@ class _Server:
     def __init__(self, control: socket.socket) -> None:
         self.pidfds = False
         self._control = control
-        self._text = b""
+        self._received = b""
         self._channels: list[int] = []
-        self._running: dict[int, int] = {}  # pid to number
+        self._children: dict[int, int] = {}  # pid to number
 
-    def say(self, message: dict[str, Any], descriptor: int | None = None) -> None:
+    def send(self, message: dict[str, Any], descriptor: int | None = None) -> None:
         ancillary = (
             [] if descriptor is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
         )
@@ -222,44 +218,44 @@ class _Server:
             os._exit(0)
 
     def next_line(self) -> dict[str, Any]:
-        while b"\n" not in self._text:
+        while b"\n" not in self._received:
             self._receive()
-        line, _, self._text = self._text.partition(b"\n")
-        said: dict[str, Any] = json.loads(line)
-        return said
+        line, _, self._received = self._received.partition(b"\n")
+        message: dict[str, Any] = json.loads(line)
+        return message
 
-    def serve(self, live: Callable[[int, int | None, int], NoReturn]) -> NoReturn:
-        """Fork and reap until told to end.
+    def serve(self, start_child: Callable[[int, int | None, int], NoReturn]) -> NoReturn:
+        """Fork and reap until the control socket closes.
 
-        A child goes into its own life from where it is born: to take down what is here would cost it pages.
+        A child calls `start_child` from within: to unwind this stack would cost it copied pages.
         """
-        woken, waker = socket.socketpair()
-        for end in (woken, waker):
+        wakeup_read, wakeup_write = socket.socketpair()
+        for end in (wakeup_read, wakeup_write):
             end.setblocking(False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+        signal.set_wakeup_fd(wakeup_write.fileno(), warn_on_full_buffer=False)
         waiting = select.poll()
         waiting.register(self._control, select.POLLIN)
-        waiting.register(woken, select.POLLIN)
+        waiting.register(wakeup_read, select.POLLIN)
         while True:
-            while b"\n" in self._text:
+            while b"\n" in self._received:
                 order = self.next_line()
                 if "kill" in order:
                     self._kill(order["kill"])
                     continue
-                self._fork(order["fork"], order["user"], self._channels.pop(0), live)
+                self._fork(order["fork"], order["user"], self._channels.pop(0), start_child)
             for ready, _ in waiting.poll():
                 if ready == self._control.fileno():
                     self._receive()
                 else:
                     try:
-                        woken.recv(_MESSAGE)
+                        wakeup_read.recv(_MESSAGE_BYTES)
                     except BlockingIOError:
                         pass
                     self._reap()
 
     def _receive(self) -> None:
-        data, ancillary, _, _ = self._control.recvmsg(_MESSAGE, socket.CMSG_SPACE(_DESCRIPTORS * 4))
+        data, ancillary, _, _ = self._control.recvmsg(_MESSAGE_BYTES, socket.CMSG_SPACE(_DESCRIPTORS_MAX * 4))
         for level, kind, payload in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 received = array.array("i")
@@ -267,37 +263,37 @@ class _Server:
                 self._channels += received
         if not data:
             os._exit(0)
-        self._text += data
+        self._received += data
 
     def _fork(
-        self, number: int, user: int | None, channel: int, live: Callable[[int, int | None, int], NoReturn]
+        self, number: int, user: int | None, channel: int, start_child: Callable[[int, int | None, int], NoReturn]
     ) -> None:
         parent = os.getpid()
         try:
             pid = os.fork()
         except OSError as error:
-            self.say({"refused": number, "reason": f"fork: {os.strerror(error.errno or errno.EAGAIN)}"})
+            self.send({"refused": number, "reason": f"fork: {os.strerror(error.errno or errno.EAGAIN)}"})
             os.close(channel)
             return
         if pid == 0:
-            live(channel, user, parent)
-        self._running[pid] = number
+            start_child(channel, user, parent)
+        self._children[pid] = number
         os.close(channel)
         if self.pidfds:
             handle = os.pidfd_open(pid)
-            self.say({"forked": number, "pid": pid}, handle)
+            self.send({"forked": number, "pid": pid}, handle)
             os.close(handle)
         else:
-            self.say({"forked": number, "pid": pid})
+            self.send({"forked": number, "pid": pid})
 
     def _kill(self, number: int) -> None:
-        """Where there is no pidfd. A child that was not reaped keeps its number, so this cannot hit another process."""
-        for pid, known in self._running.items():
+        """Kill a child, without a pidfd. An unreaped child keeps its pid, so this cannot hit another process."""
+        for pid, known in self._children.items():
             if known == number:
                 os.kill(pid, signal.SIGKILL)
 
     def _reap(self) -> None:
-        while self._running:
+        while self._children:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
@@ -305,7 +301,7 @@ class _Server:
             if pid == 0:
                 return
             if not (os.WIFEXITED(status) or os.WIFSIGNALED(status)):
-                continue  # traced and stopped, which needs a lower tier
-            number = self._running.pop(pid)
+                continue  # stopped by a tracer, possible in a lower tier only
+            number = self._children.pop(pid)
             cpu = usage.ru_utime + usage.ru_stime
-            self.say({"ended": number, "status": status, "cpu": cpu, "rss": usage.ru_maxrss * _MAXRSS_UNIT})
+            self.send({"ended": number, "status": status, "cpu": cpu, "rss": usage.ru_maxrss * _MAXRSS_BYTES})

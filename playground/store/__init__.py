@@ -1,4 +1,4 @@
-"""The journal store: `open_store(url)` gives a `Store` (see protocol.py)."""
+"""The journal store: `open_store(url)` returns a `Store` (protocol.py)."""
 
 from playground.store.errors import JournalError, StoreError
 from playground.store.open import open_store

@@ -1,10 +1,7 @@
-"""Values as JSON text, the only form in which a database holds what tenants made.
+"""JSON encoding of stored values: the database holds every tenant's value as JSON text.
 
-A journal's event read from the JSON that `events_json` gives: its data stays text, since as objects it could take
-twenty times as much memory.
-
-What a caller gives (params, payloads) in the form in which it is stored; JSON text (`msgspec.Raw`) is not made into
-objects for it.
+A large value that the trusted side only passes on stays text (`msgspec.Raw`), in rows (`raw_if_large`), in events
+(`StoredEvent.data`) and in inputs from callers (`encode_input`): decoded it could take twenty times as much memory.
 """
 
 import asyncio
@@ -20,13 +17,13 @@ from playground.workflows.events import StepKey
 from playground.workflows.values import RAW_JSON_BYTES
 
 
-def _plain(value: Any) -> Any:
+def _mapping_as_dict(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} is not a JSON value")
 
 
-_encoder = msgspec.json.Encoder(enc_hook=_plain)
+_encoder = msgspec.json.Encoder(enc_hook=_mapping_as_dict)
 _decoder = msgspec.json.Decoder()
 
 decode = _decoder.decode
@@ -36,8 +33,8 @@ def encode(value: Any) -> str:
     """The JSON text of an encoded value or of an event's data.
 
     Raises:
-        NotSerialisable: it holds what JSON can't (a lone surrogate, an object), which `workflows/values.py` should have
-        refused.
+        NotSerialisable: it holds what JSON cannot (a lone surrogate, an object); `workflows/values.py` should have
+            refused it.
     """
     try:
         return _encoder.encode(value).decode()
@@ -46,40 +43,40 @@ def encode(value: Any) -> str:
 
 
 def encode_or_none(value: Any) -> str | None:
-    """The same, with NULL for None."""
+    """As `encode`, with NULL for None."""
     return None if value is None else encode(value)
 
 
 def decode_or_none(text: str | bytes | None) -> Any:
-    """The value of a text, None of NULL."""
+    """The value of JSON text; None for NULL."""
     return None if text is None else decode(text)
 
 
 def raw_if_large(text: str | bytes | None) -> Any:
-    """A stored value that is only passed on: itself when it is small, else `msgspec.Raw`, which is encoded as it is."""
+    """A stored value that is only passed on: decoded when small, else `msgspec.Raw`, which is encoded unchanged."""
     if text is None:
         return None
     return decode(text) if len(text) < RAW_JSON_BYTES else msgspec.Raw(text)
 
 
 def raw_text_if_large(text: msgspec.Raw) -> Any:
-    """The same of a value that was found as text inside another; what it is part of stays in memory with it."""
+    """As `raw_if_large`, for text inside a larger text, which then stays in memory with it."""
     return decode(text) if len(memoryview(text)) < RAW_JSON_BYTES else text
 
 
 def as_objects(value: Any) -> Any:
-    """What `kept` or `compact` gave, as the objects that it stands for."""
+    """The decoded form of what the `..._if_large` functions return."""
     return decode(value) if isinstance(value, msgspec.Raw) else value
 
 
 def encoded_if_large(value: Any) -> Any:
-    """A value that is only passed on, in the form that `kept` gives it."""
+    """A value that is only passed on: itself when small, else its JSON text as `msgspec.Raw`."""
     text = _encoder.encode(value)
     return value if len(text) < RAW_JSON_BYTES else msgspec.Raw(text)
 
 
 def encode_step(step: StepKey) -> str:
-    """The step of an event, as it stands in the event's JSON."""
+    """The JSON text of an event's step."""
     return encode(step.as_json())
 
 
@@ -94,7 +91,7 @@ class _Step(msgspec.Struct):
 
 
 class StoredEvent(msgspec.Struct):
-    """See `Event`."""
+    """An `Event` whose data stays JSON text."""
 
     seq: int
     at: int
@@ -105,36 +102,39 @@ class StoredEvent(msgspec.Struct):
 
     @property
     def step_key(self) -> StepKey | None:
-        """The step that it is about."""
+        """The event's step."""
         return None if self.step is None else self.step.key()
 
 
 read_event = msgspec.json.Decoder(StoredEvent).decode
 
 
-ASIDE_BYTES = 64 * 1024  # more than this is looked through on another thread
+THREAD_BYTES = 64 * 1024  # longer text is checked on another thread, off the event loop
 
 
-class Stored(NamedTuple):
-    """A value that is in its stored form already."""
+class Encoded(NamedTuple):
+    """A value that is already in its stored form."""
 
-    tree: Any
-
-
-_LONG_NUMBER = re.compile(rb"[0-9]{16}")
+    value: Any
 
 
-async def stored(value: Any, what: str, most: int) -> Any:
-    """The stored form of a value, or of strict JSON that was read in full before.
+_LONG_INTEGER = re.compile(rb"[0-9]{16}")
+
+
+async def encode_input(value: Any, what: str, bytes_max: int) -> Any:
+    """The stored form of a caller's input (params, payload): a value, or strict JSON that was validated before.
+
+    Args:
+        what: how errors name the input.
 
     Raises:
-        NotSerialisable: something in it can't be stored.
-        TooLarge: the `what` has more than `most` bytes.
+        NotSerialisable: it cannot be stored.
+        TooLarge: it has more than `bytes_max` bytes.
     """
-    if isinstance(value, Stored):
-        return value.tree
+    if isinstance(value, Encoded):
+        return value.value
     try:
-        return await _stored(value, what, most)
+        return await _encode_input(value, what, bytes_max)
     except NotSerialisable as refused:
         raise NotSerialisable(f"The {what} {'are' if what.endswith('s') else 'is'} {refused.message}") from None
     except TooLarge as refused:
@@ -142,17 +142,21 @@ async def stored(value: Any, what: str, most: int) -> Any:
         raise
 
 
-async def _stored(value: Any, what: str, most: int) -> Any:
+async def _encode_input(value: Any, what: str, bytes_max: int) -> Any:
     if not isinstance(value, msgspec.Raw):
-        return encoded_if_large(values.encode_bounded(value, what, most))
+        return encoded_if_large(values.encode_bounded(value, what, bytes_max))
     raw = bytes(value)
-    return await asyncio.to_thread(_of_text, raw, what, most) if len(raw) > ASIDE_BYTES else _of_text(raw, what, most)
+    return (
+        await asyncio.to_thread(_encode_json_text, raw, what, bytes_max)
+        if len(raw) > THREAD_BYTES
+        else _encode_json_text(raw, what, bytes_max)
+    )
 
 
-def _of_text(raw: bytes, what: str, most: int) -> Any:
+def _encode_json_text(raw: bytes, what: str, bytes_max: int) -> Any:
     text = msgspec.json.format(raw, indent=-1)
-    if len(text) > most:
-        raise values.too_large(what, len(text), most)
-    if b'"$' not in text and not _LONG_NUMBER.search(text):
-        return raw_if_large(text)  # nothing in it has a stored form of its own
-    return encoded_if_large(values.encode_bounded(msgspec.json.decode(text), what, most))
+    if len(text) > bytes_max:
+        raise values.too_large(what, len(text), bytes_max)
+    if b'"$' not in text and not _LONG_INTEGER.search(text):
+        return raw_if_large(text)  # no tagged values and no long integers, which are stored in another form
+    return encoded_if_large(values.encode_bounded(msgspec.json.decode(text), what, bytes_max))

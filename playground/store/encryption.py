@@ -1,10 +1,9 @@
-"""Encryption at rest of what tenants keep secret: AES-256-GCM under the operator's keys, bound to the place where a
-value stands.
+"""Encryption at rest of tenants' secrets: AES-256-GCM under the operator's keys.
 
-Encrypted text is `enc1:KEY:DATA`: the id of its key, and nonce and ciphertext in base64. It is no JSON, so that nothing
-a tenant stores can be taken for it; and since the place (table, tenant, name) is authenticated with it, a row that
-somebody copies to another place is not decrypted there. Nonces are random, so a key may encrypt some 2^32 values (NIST
-SP 800-38D, 8.3): a thousand a second for 50 days; rotate it in time.
+Ciphertext is stored as `enc1:KEY:DATA`: the key's id, then nonce and ciphertext in base64. It is not JSON, so nothing
+that a tenant stores can be mistaken for it. The place of a value (table, tenant, name) is its associated data, so a
+row that is copied to another place does not decrypt there. Nonces are random, so one key may encrypt about 2^32 values
+(NIST SP 800-38D, 8.3): a thousand a second for 50 days; rotate keys before that.
 """
 
 import base64
@@ -22,27 +21,25 @@ KEY_BYTES = 32
 PREFIX = "enc1:"
 
 _NONCE_BYTES = 12
-# Plain text is filled up to a multiple, so that the length tells nothing of a short secret, nor looks like a short
-# value (`encoding.kept`).
+# Plaintext is padded to a multiple, so that the length reveals nothing about a short secret, and ciphertext is always
+# long enough to stay text (`encoding.raw_if_large`).
 _BLOCK = 64
 _ENCRYPTED = re.compile(r"enc1:([0-9a-f]{16}):([A-Za-z0-9+/=]+)\Z")
 
 
 class BadKey(ValueError):
-    """A key can't be used; the message says what a key is, and never shows one."""
+    """A key is invalid. The message says what a valid key is, and never shows one."""
 
 
 class CannotDecrypt(StoreError):
-    """A value was encrypted with a key that is not given, or was changed. Nothing is lost:
-    with its key it can be read.
-    """
+    """A value was encrypted with a key that this server lacks, or was changed. With its key it can be read again."""
 
 
 class Keyring:
-    """The keys of a server, newest first: the first encrypts, all decrypt. Without any, everything is kept as it is.
+    """The keys of a server, newest first: the first encrypts, all decrypt. Without keys nothing is encrypted.
 
     Args:
-        keys: of 32 bytes each.
+        keys: 32 bytes each.
     """
 
     def __init__(self, keys: Iterable[bytes] = ()) -> None:
@@ -63,20 +60,19 @@ class Keyring:
 
     @classmethod
     def parse(cls, text: str, origin: str) -> Self:
-        """The keys that stand in a text, newest first, separated by commas or white space; what follows a # on a line
-        is left out.
+        """Parse keys, newest first, separated by commas or white space; `#` begins a comment.
 
         Args:
             origin: where the text comes from, for the error.
 
         Raises:
-            BadKey: one of them is not 32 bytes in base64.
+            BadKey: a key is not 32 bytes in base64.
         """
         lines = (line.partition("#")[0] for line in text.splitlines())
         return cls([_key(word, origin) for line in lines for word in re.split(r"[,\s]+", line) if word])
 
     def encrypt(self, plain: str, *place: str | int) -> str:
-        """Encrypted text for a place, under the newest key; without keys the text itself."""
+        """Encrypt text for a place with the newest key; without keys return it unchanged."""
         if not self.ids:
             return plain
         data = plain.encode()
@@ -86,10 +82,10 @@ class Keyring:
         return f"{PREFIX}{self.ids[0]}:{base64.b64encode(nonce + sealed).decode()}"
 
     def decrypt(self, text: str, *place: str | int) -> str:
-        """The JSON text that was encrypted for a place; text that is not encrypted as it is.
+        """Decrypt text for a place; text that is not encrypted is returned unchanged.
 
         Raises:
-            CannotDecrypt: its key is not among these, or it was encrypted for another place, or changed.
+            CannotDecrypt: its key is missing here, or it was encrypted for another place, or changed.
         """
         if not text.startswith(PREFIX):
             return text
@@ -112,17 +108,17 @@ class Keyring:
         return plain.decode().rstrip(" ")
 
     def is_current(self, text: str) -> bool:
-        """Whether text is encrypted, with the newest key."""
+        """Whether text is encrypted with the newest key."""
         return bool(self.ids) and text.startswith(f"{PREFIX}{self.ids[0]}:")
 
 
 def key_id(key: bytes) -> str:
-    """What a key is called where it must not be shown."""
+    """The public id of a key, from which it cannot be derived."""
     return hashlib.sha256(b"playground secrets key\0" + key).hexdigest()[:16]
 
 
 def new_key() -> str:
-    """A fresh key, as it stands in a file or a variable."""
+    """A random key in base64, as a file or an environment variable holds it."""
     return base64.urlsafe_b64encode(os.urandom(KEY_BYTES)).decode()
 
 

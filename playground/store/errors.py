@@ -1,19 +1,19 @@
-"""What goes wrong with a store itself. Refused operations (Fenced, InstanceNotFound) are in `workflows/errors.py`."""
+"""Errors of the store itself. Errors of operations (Fenced, InstanceNotFound) are in `workflows/errors.py`."""
 
 
 class StoreError(Exception):
-    """The database can't be opened, read or written. The message is one line: what, where, and what to do."""
+    """The database cannot be opened, read or written. The message is one line: what, where, and what to do."""
 
 
 class StoreInUse(StoreError):
-    """Another process has the database."""
+    """Another process has the database open."""
 
 
 class NodeLost(StoreError):
-    """The lease of a node is over: others may have taken over what it owned, and it may own nothing more before it
-    joins again.
+    """The lease of a node has expired: others may have taken over its instances, and it may own none until it joins
+    again.
 
-    `superseded`: another process has joined under its name, so that it must not.
+    `superseded`: another process has joined under its name, so it must not join again.
     """
 
     def __init__(self, message: str, *, superseded: bool = False) -> None:
@@ -22,7 +22,7 @@ class NodeLost(StoreError):
 
 
 class QueueFull(Exception):
-    """A tenant has as many instances queued as it may (`queued`, `most`), so none of a create was made."""
+    """A tenant has reached its limit of queued instances (`queued`, `most`); the whole create was refused."""
 
     def __init__(self, tenant: str, queued: int, most: int) -> None:
         super().__init__(f"{queued} instances of tenant {tenant!r} are queued, and {most} is the most")
@@ -30,11 +30,11 @@ class QueueFull(Exception):
 
 
 class ChildrenUnfinished(Exception):
-    """Instances were to be created in place of others that have not ended yet; none was made."""
+    """Instances were to replace others that have not ended yet; none was created."""
 
 
 class JournalError(Exception):
-    """Events that can't follow from their journal: a step started twice, an attempt of a step never started.
+    """Events contradict their journal: a step started twice, an attempt of a step that never started.
 
-    A bug of whoever made the events, not of the tenant. Nothing was written.
+    A bug in the code that made the events, not in the tenant's. Nothing was written.
     """

@@ -1,7 +1,7 @@
-"""What the store counts of itself while it works: plain numbers, which cost a commit well under a microsecond to
-keep.
+"""Metrics of the store: counters and a latency histogram of commits.
 
-Written by the thread that commits, read by whoever asks; no lock is needed.
+They are plain numbers that cost a commit well under a microsecond. Only the committing thread writes them, so readers
+on any thread need no lock.
 """
 
 from bisect import bisect_left
@@ -13,10 +13,7 @@ COMMIT_BOUNDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2
 
 
 class Histogram:
-    """How often a time fell between which bounds.
-
-    `counts` has one place more than `bounds`, for what was longer than all.
-    """
+    """A histogram of durations in seconds: `counts[i]` of them were at most `bounds[i]`, the last count above all."""
 
     __slots__ = ("bounds", "counts", "total")
 
@@ -26,14 +23,14 @@ class Histogram:
         self.total = 0.0
 
     def add(self, seconds: float) -> None:
-        """Count one time."""
+        """Add one duration."""
         self.counts[bisect_left(self.bounds, seconds)] += 1
         self.total += seconds
 
 
 class StoreMetrics:
-    """Since the store was opened: commits that are durable, the events in them, commits that failed (and whether the
-    last one did), and how long each kept its oldest call waiting.
+    """Since the store was opened: durable commits and their events, failed commits, and how long each commit's oldest
+    call waited.
     """
 
     __slots__ = ("commits", "events", "failing", "failures", "seconds")

@@ -1,16 +1,16 @@
-"""SQL lives in files of named statements, readable on their own; this loads them."""
+"""Loads files of named SQL statements, so that all SQL can be read and reviewed in one place."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 NAME = "-- name: "
-ROW_STEPS = (64, 16, 4, 1)  # rows that one INSERT takes; each size is one prepared statement
+ROW_STEPS = (64, 16, 4, 1)  # rows per INSERT; each size is one prepared statement
 
 
 class NamedSql:
-    """The statements of one file.
+    """The SQL statements of one file, by name.
 
-    `{other}` in a statement stands for the statement named `other`, which comes before it.
+    `{other}` in a statement is replaced by the statement `other`, which must come before it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,9 +37,9 @@ class NamedSql:
         return list(self._statements)
 
     def rows(self, name: str, columns: int) -> Sequence[tuple[int, str]]:
-        """The statement `name` for each number of rows that it is prepared for, most rows first.
+        """The statement `name` for each size in `ROW_STEPS`, as (rows, statement), largest first.
 
-        One statement of many rows gives the interpreter lock away once, where one per row would give it away each time.
+        One statement of many rows releases the interpreter lock once, one statement per row would release it each time.
         """
         row = "(" + ", ".join("?" * columns) + ")"
         return [(count, self._statements[name].replace("{rows}", ", ".join([row] * count))) for count in ROW_STEPS]

@@ -1,10 +1,9 @@
-"""Who watches which journal grow, and who waits for instances to fall due.
+"""Notifications of commits: to subscribers of a journal, and to schedulers that wait for due instances.
 
-All of it is a hint: readers read by seq, and claims read the rows, so that a missed or doubled hint costs nothing but
-time.
+A notification is a hint: readers read by seq and claims read the rows, so a missed or repeated one costs only time.
 
-It tells of the commits of this process, per process on purpose where the file's lock makes that the only one that
-commits. A store that other processes write to tells it of theirs as well.
+Only commits of this process are notified, per process on purpose: the file's lock makes it the only one that commits.
+A store that several processes write must notify the commits of the others too.
 """
 
 import asyncio
@@ -14,28 +13,28 @@ from typing import NamedTuple
 
 from playground.workflows.errors import InstanceNotFound
 
-Listener = Callable[[int | None], None]  # is given the last committed seq, None once the instance is deleted
-DueListener = Callable[[int], None]  # is given when something falls due that has no worker, in epoch milliseconds
+Listener = Callable[[int | None], None]  # called with the last committed seq; None: the instance was deleted
+DueListener = Callable[[int], None]  # called with the time at which an unowned instance falls due, epoch milliseconds
 
 
-class Changes(NamedTuple):
-    """What a commit changed that others wait for.
+class CommitChanges(NamedTuple):
+    """What a commit changed that subscribers wait for.
 
-    `grown` are instances with their last seq (None: deleted), `due` is when the first of those that may be claimed
-    falls due (None: there is none).
+    `last_seqs` are instance keys with their last seq (None: deleted). `due` is when the first instance that became
+    claimable falls due, in epoch milliseconds (None: no instance did).
     """
 
-    grown: Sequence[tuple[int, int | None]] = ()
+    last_seqs: Sequence[tuple[int, int | None]] = ()
     due: int | None = None
 
 
-class _Watch:
-    __slots__ = ("deleted", "last", "listeners", "viewers", "waiting")
+class _JournalWatch:
+    __slots__ = ("deleted", "last", "listeners", "subscribers", "waiting")
 
     def __init__(self) -> None:
         self.last = 0
         self.deleted = False
-        self.viewers = 0
+        self.subscribers = 0
         self.listeners: tuple[Listener, ...] = ()
         self.waiting: asyncio.Future[None] | None = None
 
@@ -47,7 +46,7 @@ class _Watch:
 
 
 class Notifications:
-    """The watched journals of one process. Used on the event loop only.
+    """The subscriptions of one process. Used on the event loop only.
 
     Args:
         last_seq: reads the last committed seq of an instance; raises InstanceNotFound.
@@ -55,13 +54,13 @@ class Notifications:
 
     def __init__(self, last_seq: Callable[[int], Awaitable[int]]) -> None:
         self._last_seq = last_seq
-        self._watches: dict[int, _Watch] = {}
-        self._due: tuple[DueListener, ...] = ()
+        self._watches: dict[int, _JournalWatch] = {}
+        self._due_listeners: tuple[DueListener, ...] = ()
 
-    def tell(self, changes: Changes) -> None:
-        """A commit is durable: everybody who waits for something of it hears of it."""
+    def notify(self, changes: CommitChanges) -> None:
+        """Notify the subscribers of a durable commit."""
         watches = self._watches
-        for key, last in changes.grown if watches else ():
+        for key, last in changes.last_seqs if watches else ():
             watch = watches.get(key)
             if watch is None:
                 continue
@@ -73,38 +72,38 @@ class Notifications:
             for listener in watch.listeners:
                 listener(last)
         if changes.due is not None:
-            for heard in self._due:
-                heard(changes.due)
+            for due_listener in self._due_listeners:
+                due_listener(changes.due)
 
     def listen(self, key: int, listener: Listener) -> Callable[[], None]:
         """See `Store.listen`."""
-        watch = self._enter(key)
+        watch = self._add_subscriber(key)
         watch.listeners += (listener,)
 
-        def leave() -> None:
+        def unsubscribe() -> None:
             if listener in watch.listeners:
                 watch.listeners = tuple(each for each in watch.listeners if each != listener)
-                self._leave(key, watch)
+                self._remove_subscriber(key, watch)
 
-        return leave
+        return unsubscribe
 
     def listen_due(self, listener: DueListener) -> Callable[[], None]:
         """See `Store.listen_due`."""
-        self._due += (listener,)
+        self._due_listeners += (listener,)
 
-        def leave() -> None:
-            self._due = tuple(each for each in self._due if each != listener)
+        def unsubscribe() -> None:
+            self._due_listeners = tuple(each for each in self._due_listeners if each != listener)
 
-        return leave
+        return unsubscribe
 
     @asynccontextmanager
     async def watch(self, key: int) -> AsyncIterator[Callable[[int], Awaitable[int]]]:
         """See `Store.subscribe`."""
-        watch = self._enter(key)
+        watch = self._add_subscriber(key)
         try:
-            # Registered before reading: a commit is either in what is read, or told.
-            found = await self._last_seq(key)
-            watch.last = max(watch.last, found)
+            # Registered before reading: a commit is either in what is read, or notified.
+            last_seq = await self._last_seq(key)
+            watch.last = max(watch.last, last_seq)
 
             async def wait(seq: int) -> int:
                 while True:
@@ -118,14 +117,15 @@ class Notifications:
 
             yield wait
         finally:
-            self._leave(key, watch)
+            self._remove_subscriber(key, watch)
 
-    def _enter(self, key: int) -> _Watch:
-        watch = self._watches.setdefault(key, _Watch())
-        watch.viewers += 1
+    def _add_subscriber(self, key: int) -> _JournalWatch:
+        watch = self._watches.setdefault(key, _JournalWatch())
+        watch.subscribers += 1
         return watch
 
-    def _leave(self, key: int, watch: _Watch) -> None:
-        watch.viewers -= 1
-        if watch.viewers == 0:
+    def _remove_subscriber(self, key: int, watch: _JournalWatch) -> None:
+        assert watch.subscribers > 0 and self._watches[key] is watch, "a subscriber leaves once"
+        watch.subscribers -= 1
+        if watch.subscribers == 0:
             del self._watches[key]

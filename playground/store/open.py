@@ -1,6 +1,7 @@
-"""Opens the store that a database URL names."""
+"""Database URLs: opening the store, or its keys, that a URL names, and the disk usage of its file."""
 
-from contextlib import AbstractContextManager
+import os
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from playground.store.encryption import Keyring
@@ -31,12 +32,13 @@ def open_store(
     The store belongs to the event loop of its first call.
 
     Args:
-        synchronous: how SQLite waits for the disk at a commit: "full" or "normal". log: gets `(event, **fields)` for
-        each thing an operator must know; a commit that takes `slow_seconds` or longer is one. keyring, lease_clock: see
-        `SqliteStore.open`.
+        synchronous: whether SQLite waits for the disk at each commit: "full" or "normal".
+        log: called as `log(event, **fields)` for each thing an operator must know, such as a commit that takes
+            `slow_seconds` or longer.
+        keyring, lease_clock: see `SqliteStore.open`.
 
     Raises:
-        StoreError: the URL, the file or its content can't be used; the message is one line for the operator.
+        StoreError: the URL, the file or its content is unusable; the message is one line for the operator.
     """
     return SqliteStore.open(
         _path_of(url),
@@ -49,12 +51,34 @@ def open_store(
 
 
 def open_key_admin(url: str) -> AbstractContextManager[KeyAdmin]:
-    """The keys in the database at `url`, which a server may have open. Entering it blocks.
+    """The tenants' keys in the database at `url`, which a server may have open. Entering the context blocks.
 
     Raises:
         StoreError: as `open_store`; on entering too, where there is no such database or an older server has it.
     """
     return SqliteKeyAdmin.open(_path_of(url))
+
+
+def free_bytes(url: str) -> int | None:
+    """Bytes free on the disk of a SQLite file; None for a database that is no local file."""
+    if not url.startswith(SQLITE):
+        return None
+    try:
+        found = os.statvfs(Path(url.removeprefix(SQLITE)).parent)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize
+
+
+def used_bytes(url: str) -> int | None:
+    """Size in bytes of a SQLite file with its write-ahead log; None for a database that is no local file."""
+    if not url.startswith(SQLITE):
+        return None
+    sizes = []
+    for end in ("", "-wal", "-shm"):
+        with suppress(OSError):
+            sizes.append(os.stat(url.removeprefix(SQLITE) + end).st_size)
+    return sum(sizes)
 
 
 def _path_of(url: str) -> Path:

@@ -1,5 +1,7 @@
-"""What events do to rows: pure, and the same for every database. The journal is the truth; rows are kept because replay
-and scheduling need them fast. `workflows/state.py` folds the same events for people, by the same rules.
+"""The projection of journal events on rows: pure, and the same for every database.
+
+The journal is the truth; rows exist because replay and scheduling must be fast. `workflows/state.py` folds the same
+events for people, by the same rules.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,42 +10,46 @@ from typing import NamedTuple
 import msgspec
 
 from playground.store.projection_rules import (
-    OF_INSTANCE,
-    OF_STEP,
+    INSTANCE_PROJECTIONS,
+    STEP_PROJECTIONS,
     Fold,
-    InstanceColumns,
-    StepColumns,
-    end_streak,
-    keep_clock,
+    InstanceProjection,
+    StepProjection,
+    record_clock,
     replace,
+    reset_crash_streak,
 )
 from playground.store.rows import InboxRow, InstanceRow, NewInstance, StepRow
 from playground.workflows import events as ev
 from playground.workflows.event_rules import RULES, Rule
 from playground.workflows.events import NewEvent, StepKey
 
-_Projected = tuple[Rule, StepColumns | None, InstanceColumns | None]
+_Projection = tuple[Rule, StepProjection | None, InstanceProjection | None]
 
-_UNKNOWN: _Projected = (Rule(), None, None)  # an event that only lengthens the journal
-# What an event does to rows: the rule, and what only rows keep of its step and of the instance.
-_PROJECTED: Mapping[str, _Projected] = {
-    type: (RULES.get(type, Rule()), OF_STEP.get(type), OF_INSTANCE.get(type))
-    for type in RULES.keys() | OF_STEP.keys() | OF_INSTANCE.keys()
+_NO_PROJECTION: _Projection = (Rule(), None, None)  # an event that changes no row but `last_seq`
+# By event type: the rule shared with `State`, and the projections on what only rows keep.
+_PROJECTIONS: Mapping[str, _Projection] = {
+    type: (RULES.get(type, Rule()), STEP_PROJECTIONS.get(type), INSTANCE_PROJECTIONS.get(type))
+    for type in RULES.keys() | STEP_PROJECTIONS.keys() | INSTANCE_PROJECTIONS.keys()
 }
 
-# Events that begin a step, those that change one that has begun, and those that look at all steps or at the open ones.
-_BEGIN_STEP = frozenset(type for type, (rule, _, _) in _PROJECTED.items() if rule.begins is not None)
+# Events that start a step, change a started one, read all steps, or read the open ones.
+_BEGIN_STEP = frozenset(type for type, (rule, _, _) in _PROJECTIONS.items() if rule.begins is not None)
 _READ_STEP = (
-    _PROJECTED.keys()
+    _PROJECTIONS.keys()
     - _BEGIN_STEP
-    - {type for type, (rule, columns, _) in _PROJECTED.items() if not (rule.step or rule.handler or columns)}
+    - {
+        type
+        for type, (rule, project_step, _) in _PROJECTIONS.items()
+        if not (rule.step or rule.handler or project_step)
+    }
 )
-_READ_ALL = frozenset(type for type, (rule, _, _) in _PROJECTED.items() if rule.keeps is not None)
-_READ_OPEN = frozenset(type for type, (rule, _, _) in _PROJECTED.items() if rule.postpones is not None)
+_READ_ALL = frozenset(type for type, (rule, _, _) in _PROJECTIONS.items() if rule.keeps is not None)
+_READ_OPEN = frozenset(type for type, (rule, _, _) in _PROJECTIONS.items() if rule.postpones is not None)
 
 
 class Reads(NamedTuple):
-    """The stored steps that a run of events is folded into, see `reads_of`. Those in `results` need their result."""
+    """The stored steps that `project` needs for a batch of events; those in `results` with their result."""
 
     steps: set[StepKey]
     results: set[StepKey]
@@ -52,20 +58,19 @@ class Reads(NamedTuple):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What a run of events of one instance changes.
+    """The changes that a batch of events makes to one instance.
 
-    `steps` are the rows as they become; those in `started` did not exist before. `kept_before` is set by a restart:
-    stored steps that started from that seq on are dropped, the others go into the new generation, and `steps` come on
-    top. With `inbox_cleared`, every stored inbox row goes, then `inbox_added` come. `results` holds the JSON text of
-    those results that were set here and that the row keeps, since its event shows something else; what a row kept
-    before stays as it is. `kv` are keys of the instance's scope (see `tables.scope_of`) with their new value as JSON
-    text, None for a deleted one.
+    `steps` are the new rows of changed steps; those in `started` are new. `keep_before_seq` is set by a restart: stored
+    steps that started at that seq or later are deleted, the others move to the new generation, then `steps` apply. With
+    `inbox_cleared`, all stored inbox rows are deleted before `inbox_added` apply. `results` has the JSON text of those
+    new results that the step's row stores, because its event shows something else; other stored results are unchanged.
+    `kv` has keys of the instance's scope (`tables.scope_of`) with their new value as JSON text, None: deleted.
     """
 
     row: InstanceRow
     steps: dict[StepKey, StepRow]
     started: set[StepKey]
-    kept_before: int | None
+    keep_before_seq: int | None
     inbox_added: list[InboxRow]
     inbox_removed: list[int]
     inbox_cleared: bool
@@ -73,7 +78,7 @@ class Change(msgspec.Struct, frozen=True):
     kv: dict[str, str | None]
 
 
-def first_row(new: NewInstance, key: int, at: int) -> InstanceRow:
+def initial_row(new: NewInstance, key: int, at: int) -> InstanceRow:
     """The row of a new instance before its first event; `at` is in epoch milliseconds."""
     return InstanceRow(
         key=key, tenant=new.tenant, id=new.id, workflow=new.workflow, snippet=new.snippet_id, class_name=new.class_name,
@@ -86,19 +91,19 @@ def first_row(new: NewInstance, key: int, at: int) -> InstanceRow:
 
 
 def first_event(new: NewInstance) -> NewEvent:
-    """The event that every journal begins with."""
+    """The first event of every journal."""
     return NewEvent(ev.WORKFLOW_QUEUED, {"params": new.params, "trigger": new.trigger})
 
 
-def reads_of(events: Sequence[NewEvent]) -> Reads:
-    """The stored rows of steps that `project` looks at for these events.
+def required_reads(events: Sequence[NewEvent]) -> Reads:
+    """The stored step rows that `project` needs for these events.
 
-    A restart looks at all, since it keeps those that began before a step; a resume at the open ones, which it moves in
-    time. Of a wait that is given up the result goes back to the inbox.
+    A restart needs all, since it keeps those that started before a step. A resume needs the open ones, whose deadlines
+    it moves. A cancelled wait needs its result, which goes back to the inbox.
     """
     steps: set[StepKey] = set()
     results: set[StepKey] = set()
-    begun: set[StepKey] = set()
+    started: set[StepKey] = set()
     open_ = all_ = False
     for event in events:
         step, type = event.step, event.type
@@ -106,8 +111,8 @@ def reads_of(events: Sequence[NewEvent]) -> Reads:
             open_ = open_ or type in _READ_OPEN
             all_ = all_ or type in _READ_ALL
         elif type in _BEGIN_STEP:
-            begun.add(step)
-        elif type in _READ_STEP and step not in begun:
+            started.add(step)
+        elif type in _READ_STEP and step not in started:
             steps.add(step)
             if type == ev.WAIT_CANCELLED and "returned" in event.data:
                 results.add(step)
@@ -115,27 +120,28 @@ def reads_of(events: Sequence[NewEvent]) -> Reads:
 
 
 def project(row: InstanceRow, events: Sequence[NewEvent], at: int, steps: Mapping[StepKey, StepRow]) -> Change:
-    """The change that `events`, committed at `at` (epoch milliseconds), make to an instance.
+    """Project `events`, committed at `at` (epoch milliseconds), on an instance.
 
-    `steps` are those of the current generation, at least the ones that `reads_of(events)` names.
+    `steps` are steps of the current generation, at least those that `required_reads(events)` names.
 
     Raises:
-        JournalError: the events can't follow from the rows.
-        NotSerialisable: a value in them can't be stored.
+        JournalError: the events contradict the rows.
+        NotSerialisable: a value in them cannot be stored.
     """
     fold = Fold(row, at, steps, row.last_seq, row.status)
-    end_streak(fold, events)
+    reset_crash_streak(fold, events)
     for event in events:
-        rule, columns, others = _PROJECTED.get(event.type, _UNKNOWN)
-        fold.apply(event, rule, columns, others)
-    keep_clock(fold, events)
+        rule, project_step, project_instance = _PROJECTIONS.get(event.type, _NO_PROJECTION)
+        fold.apply(event, rule, project_step, project_instance)
+    record_clock(fold, events)
+    assert fold.last_seq == row.last_seq + len(events), "each event has the next seq"
     changed = fold.changed
     changed["last_seq"] = fold.last_seq
     return Change(
         replace(row, **changed),
         fold.touched,
         fold.started,
-        fold.kept_before,
+        fold.keep_before_seq,
         list(fold.inbox_added.values()),
         fold.inbox_removed,
         fold.inbox_cleared,

@@ -1,8 +1,8 @@
-"""What rows keep that no other fold does: who owns an instance, when it is due, results, sizes, the inbox, keys.
+"""Projection rules by event type: how each event changes the rows of an instance.
 
-What rows have in common with `State` is in `workflows/event_rules.py`. An event in neither only lengthens the journal.
-
-An instance's rows while events are folded into them: the rules of `workflows/event_rules.py`, applied to rows.
+`Fold` applies the rules that rows share with `State` (`workflows/event_rules.py`). The two tables at the end hold what
+only rows keep: owner, due time, results, sizes, the inbox, keys and values. An event in no table changes only
+`last_seq`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,30 +22,31 @@ from playground.workflows.events import NewEvent, StepKey
 
 replace = msgspec.structs.replace
 
-# What rows call a status of the rules by another name: replay and scheduling need not tell these apart.
-STORED = {event_rules.SLEEPING: STEP_OPEN, event_rules.WAITING: STEP_OPEN, event_rules.TIMED_OUT: STEP_ERRORED}
-# Where a step's row keeps what the rules say of its rollback handler.
+# Statuses of the rules that rows merge into one: replay and scheduling need not distinguish them.
+STORED_STATUSES = {event_rules.SLEEPING: STEP_OPEN, event_rules.WAITING: STEP_OPEN, event_rules.TIMED_OUT: STEP_ERRORED}
+# The columns of a step's row for its rollback handler, by the rules' names.
 HANDLER_COLUMNS = {"status": "rollback", "attempt": "rollback_attempt", "until": "rollback_until"}
-# What the rules say of an instance and `injected` holds.
+# Fields of an instance that rows keep inside `injected`.
 INJECTED = ("breaks", "armed")
 
-# Adds columns of a step's row, as it was before the event, to those that change.
-StepColumns = Callable[["Fold", NewEvent, StepRow, Changes], None]
-# Changes what else belongs to the instance.
-InstanceColumns = Callable[["Fold", NewEvent], None]
+# Called with the step's row as before the event; adds to its changed columns.
+StepProjection = Callable[["Fold", NewEvent, StepRow, Changes], None]
+# Changes the instance's row, inbox, keys and values.
+InstanceProjection = Callable[["Fold", NewEvent], None]
 
 
-def key_of(event: NewEvent) -> StepKey:
-    """The step of an event that is about one. Raises JournalError."""
+def step_key_of(event: NewEvent) -> StepKey:
+    """The step of an event that must have one. Raises JournalError."""
     if event.step is None:
         raise JournalError(f"{event.type} names no step")
     return event.step
 
 
 class Fold(msgspec.Struct):
-    """An instance while a batch is folded into it; `changed` are fields of its row. The others are as in `Change`.
+    """An instance while a batch of events is folded into it.
 
-    A Struct, because every commit makes one: an `__init__` of so many fields takes twice as long.
+    `changed` are fields of its row, `touched` its changed steps; the others are as in `Change`. A Struct, because every
+    commit makes one: an `__init__` of so many fields takes twice as long.
     """
 
     row: InstanceRow
@@ -56,7 +57,7 @@ class Fold(msgspec.Struct):
     changed: dict[str, Any] = {}
     touched: dict[StepKey, StepRow] = {}
     started: set[StepKey] = set()
-    kept_before: int | None = None
+    keep_before_seq: int | None = None
     inbox_added: dict[int, InboxRow] = {}
     inbox_removed: list[int] = []
     inbox_cleared: bool = False
@@ -64,7 +65,7 @@ class Fold(msgspec.Struct):
     kv: dict[str, str | None] = {}
 
     def get(self, name: str) -> Any:
-        """A field of the row as the batch has left it so far."""
+        """A field of the row after the events folded so far."""
         changed = self.changed
         return changed[name] if name in changed else getattr(self.row, name)
 
@@ -88,109 +89,115 @@ class Fold(msgspec.Struct):
         found: Sequence[Break] = (self.get("injected") or {}).get("breaks", ())
         return found
 
-    def apply(self, event: NewEvent, rule: Rule, columns: StepColumns | None, others: InstanceColumns | None) -> None:
-        """Change the rows as a rule says; `columns` and `others` change what only rows keep. Raises JournalError."""
+    def apply(
+        self,
+        event: NewEvent,
+        rule: Rule,
+        project_step: StepProjection | None,
+        project_instance: InstanceProjection | None,
+    ) -> None:
+        """Fold one event: by the rule, then by the projections on what only rows keep. Raises JournalError."""
         self.last_seq += 1
-        begins, of_step, of_handler, keeps, postpones, of_instance, activates = rule
+        begins, step_rule, handler_rule, keeps, postpones, instance_rule, activates = rule
         if begins is not None:
-            self._begin(event, begins, columns)
-        elif of_step is not None or of_handler is not None or columns is not None:
+            self._begin_step(event, begins, project_step)
+        elif step_rule is not None or handler_rule is not None or project_step is not None:
             step = self.step(event)
-            changes: Changes = {} if of_step is None else of_step(event.data, self.at)
-            if of_handler is not None:
-                of_its_handler = of_handler(event.data, self.at)
+            changes: Changes = {} if step_rule is None else step_rule(event.data, self.at)
+            if handler_rule is not None:
+                handler_changes = handler_rule(event.data, self.at)
                 for name, column in HANDLER_COLUMNS.items():
-                    if name in of_its_handler:
-                        changes[column] = of_its_handler[name]
-            if columns is not None:
-                columns(self, event, step, changes)
+                    if name in handler_changes:
+                        changes[column] = handler_changes[name]
+            if project_step is not None:
+                project_step(self, event, step, changes)
             if changes:
                 self.touched[step.key] = replace(step, **changes)
-        if of_instance is not None:
+        if instance_rule is not None:
             if keeps is not None:
                 steps = self.all_steps()
-                self._keep(steps, keeps(event.data, steps))
+                self._keep_steps(steps, keeps(event.data, steps))
             if postpones is not None:
-                self._postpone(postpones(self, self.at))
-            changes = of_instance(self, event.data, self.at)
+                self._postpone_deadlines(postpones(self, self.at))
+            changes = instance_rule(self, event.data, self.at)
             if changes:
-                self._change(changes)
+                self._change_instance(changes)
         if activates and self.status == ev.WAITING:
             changes = event_rules.activated(self)
-            self._change({**changes, "due_at": None if changes else self.at})
-        if others is not None:
-            others(self, event)
+            self._change_instance({**changes, "due_at": None if changes else self.at})
+        if project_instance is not None:
+            project_instance(self, event)
 
     def step(self, event: NewEvent) -> StepRow:
         """The row of an event's step. Raises JournalError."""
-        key = event.step or key_of(event)
+        key = event.step or step_key_of(event)
         row = self.touched.get(key)
         if row is None:
             row = self.steps.get(key)
-            if row is not None and self.kept_before is not None and row.started_seq >= self.kept_before:
+            if row is not None and self.keep_before_seq is not None and row.started_seq >= self.keep_before_seq:
                 row = None
         if row is None:
             raise JournalError(f"{event.type} of step {key}, which has not started, in instance {self.row.id}")
         return row
 
     def all_steps(self) -> dict[StepKey, StepRow]:
-        """Every step of the generation; rows that the batch has not touched come without results."""
+        """Every step of the generation; untouched rows may lack their results."""
         rows = {**self.steps, **self.touched}
-        if self.kept_before is None:
+        if self.keep_before_seq is None:
             return rows
-        return {key: row for key, row in rows.items() if row.started_seq < self.kept_before or key in self.touched}
+        return {key: row for key, row in rows.items() if row.started_seq < self.keep_before_seq or key in self.touched}
 
     def inject(self, name: str, value: Any) -> None:
-        """Keep what is done to the instance on purpose, or nothing of it any more."""
+        """Set a field of `injected` (faults that were injected on purpose), or remove it where `value` is falsy."""
         before = self.get("injected") or {}
         if value or name in before:
             others = {key: each for key, each in before.items() if key != name}
             self.changed["injected"] = {**others, name: value} if value else others or None
 
-    def store(self, text: str) -> int:
-        """Count a stored value, given as JSON text; returns its length in bytes."""
+    def count_stored(self, text: str) -> int:
+        """Add the size of a stored value, JSON text, to `stored_bytes`; returns it."""
         size = len(text) if text.isascii() else len(text.encode())
         self.changed["stored_bytes"] = self.get("stored_bytes") + size
         return size
 
     def clear_inbox(self) -> None:
-        """Drop every event that nobody has consumed."""
+        """Delete every unconsumed event."""
         self.inbox_added.clear()
         self.inbox_removed.clear()
         self.inbox_cleared = True
 
-    def _change(self, changes: Changes) -> None:
+    def _change_instance(self, changes: Changes) -> None:
         for name in INJECTED:
             if name in changes:
                 self.inject(name, changes.pop(name))
         self.changed.update(changes)
         self.status = changes.get("status", self.status)
 
-    def _begin(self, event: NewEvent, begins: str, columns: StepColumns | None) -> None:
-        data, key = event.data, event.step or key_of(event)
+    def _begin_step(self, event: NewEvent, begins: str, project_step: StepProjection | None) -> None:
+        data, key = event.data, event.step or step_key_of(event)
         if key in self.touched:
             raise JournalError(f"step {key} starts a second time in instance {self.row.id}")
         status = data["status"] if begins is event_rules.AS_COPIED else begins
         handler = data.get("rollback") or None
         row = StepRow(
-            key, STORED.get(status, status), self.last_seq, data.get("line"), data.get("config"), 0, 0, 0,
+            key, STORED_STATUSES.get(status, status), self.last_seq, data.get("line"), data.get("config"), 0, 0, 0,
             data.get("until"), None, data.get("error"), data.get("event_type"),
             None if handler is None else event_rules.PENDING, handler, started_clock=data.get("clock_us"),
         )  # fmt: skip
-        if columns is not None:
+        if project_step is not None:
             changes: Changes = {}
-            columns(self, event, row, changes)
+            project_step(self, event, row, changes)
             row = replace(row, **changes)
         self.touched[key] = row
         self.started.add(key)
 
-    def _keep(self, steps: Mapping[StepKey, StepRow], before: int) -> None:
+    def _keep_steps(self, steps: Mapping[StepKey, StepRow], before: int) -> None:
         self.changed["stored_bytes"] = sum(row.result_bytes for row in steps.values() if row.started_seq < before)
-        self.kept_before = before if self.kept_before is None else min(before, self.kept_before)
+        self.keep_before_seq = before if self.keep_before_seq is None else min(before, self.keep_before_seq)
         self.touched = {key: row for key, row in self.touched.items() if row.started_seq < before}
         self.started &= self.touched.keys()
 
-    def _postpone(self, by: int) -> None:
+    def _postpone_deadlines(self, by: int) -> None:
         if not by:
             return
         for key, row in self.all_steps().items():
@@ -200,7 +207,7 @@ class Fold(msgspec.Struct):
                 self.touched[key] = replace(row, **moved)
 
 
-# What a worker does that brings its instance on. That an attempt was lost with its worker does not.
+# Events by which a worker makes progress. An attempt that was lost with its worker is none.
 PROGRESS = frozenset({
     ev.STEP_STARTED, ev.ATTEMPT_STARTED, ev.ATTEMPT_COMPLETED, ev.STEP_COMPLETED, ev.STEP_ERRORED,
     ev.SLEEP_STARTED, ev.SLEEP_COMPLETED, ev.SLEEP_CANCELLED, ev.WAIT_STARTED, ev.WAIT_COMPLETED, ev.WAIT_TIMED_OUT,
@@ -209,14 +216,14 @@ PROGRESS = frozenset({
 })  # fmt: skip
 
 
-def end_streak(fold: Fold, events: Sequence[NewEvent]) -> None:
-    """An instance that is brought on has lost no workers in a row."""
+def reset_crash_streak(fold: Fold, events: Sequence[NewEvent]) -> None:
+    """Reset the crash streak when the worker made progress."""
     if fold.row.crashes and any(event.type in PROGRESS for event in events):
         fold.changed["crashes"] = 0
 
 
-def keep_clock(fold: Fold, events: Sequence[NewEvent]) -> None:
-    """Keep the last time on the workflow's clock that the events tell, and when they did."""
+def record_clock(fold: Fold, events: Sequence[NewEvent]) -> None:
+    """Record the latest time of the workflow's clock in the events, and when it was committed."""
     for event in reversed(events):
         if event.type == ev.WORKFLOW_RESTARTED:
             return
@@ -231,7 +238,7 @@ def _step_copied(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -
     changes["ended_seq"] = data.get("ended", fold.last_seq)
     changes["started_clock"], changes["clock"] = data.get("began_us"), data.get("clock_us")
     if data["status"] == event_rules.COMPLETED and step.key.kind != ev.SLEEP:
-        _keep_result(fold, event, step, changes, data.get("output"))
+        _store_result(fold, event, step, changes, data.get("output"))
 
 
 def _attempt_completed(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
@@ -253,48 +260,50 @@ def _handler_attempt_errored(fold: Fold, event: NewEvent, step: StepRow, changes
         changes["losses"], changes["rollback_failures"] = 0, step.rollback_failures + 1
 
 
-def _ended(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
-    """Where no worker told the time, the workflow's clock has stood still since one did."""
+def _step_ended(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
+    """Close a step. Without a time from a worker, the workflow's clock still shows the last time it sent."""
     clock = event.data.get("clock_us")
     changes["until"], changes["ended_seq"] = None, fold.last_seq
     changes["clock"] = fold.get("clock") if clock is None else clock
 
 
 def _step_completed(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
-    _ended(fold, event, step, changes)
-    _keep_result(fold, event, step, changes, event.data.get("output"))
+    _step_ended(fold, event, step, changes)
+    _store_result(fold, event, step, changes, event.data.get("output"))
 
 
-def _keep_result(fold: Fold, event: NewEvent, step: StepRow, changes: Changes, shown: Any) -> None:
-    """A result stands in the event, unless that shows something else: then the row keeps it."""
-    if event.secret is None and not (step.config and step.config.get("sensitive")):  # of which None is a result too
-        text, result = encode(shown), shown
+def _store_result(fold: Fold, event: NewEvent, step: StepRow, changes: Changes, journal_value: Any) -> None:
+    """Store a result: in its event alone, or in the step's row where the event shows something else."""
+    if event.secret is None and not (step.config and step.config.get("sensitive")):  # of which None is a secret too
+        text, result = encode(journal_value), journal_value
         changes["result_seq"] = fold.last_seq
     else:
         text = fold.results[step.key] = encode(event.secret)
         result = event.secret
-    changes["result"], changes["result_bytes"] = result, fold.store(text)
+    changes["result"], changes["result_bytes"] = result, fold.count_stored(text)
 
 
 def _wait_completed(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
     received = changes["received"] = event.data.get("received")
     if received is not None and fold.inbox_added.pop(received, None) is None:
         fold.inbox_removed.append(received)
-    _ended(fold, event, step, changes)
-    _keep_result(fold, event, step, changes, event.data["event"])
+    _step_ended(fold, event, step, changes)
+    _store_result(fold, event, step, changes, event.data["event"])
 
 
 def _wait_timed_out(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
-    _ended(fold, event, step, changes)
-    changes["status"] = STORED[event_rules.TIMED_OUT]
+    _step_ended(fold, event, step, changes)
+    changes["status"] = STORED_STATUSES[event_rules.TIMED_OUT]
 
 
 def _wait_cancelled(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
-    _ended(fold, event, step, changes)
+    _step_ended(fold, event, step, changes)
     returned = event.data.get("returned")
     if returned is not None:
-        given = as_objects(step.result)
-        fold.inbox_added[returned] = InboxRow(returned, given["timestamp"], given["type"], given["payload"])
+        event_of_wait = as_objects(step.result)
+        fold.inbox_added[returned] = InboxRow(
+            returned, event_of_wait["timestamp"], event_of_wait["type"], event_of_wait["payload"]
+        )
 
 
 def _step_released(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
@@ -306,29 +315,29 @@ def _step_released(fold: Fold, event: NewEvent, step: StepRow, changes: Changes)
 
 def _workflow_queued(fold: Fold, event: NewEvent) -> None:
     fold.changed["due_at"] = fold.at
-    fold.store(encode(event.data["params"]))
+    fold.count_stored(encode(event.data["params"]))
 
 
 def _workflow_waiting(fold: Fold, event: NewEvent) -> None:
     fold.changed["due_at"] = event.data.get("until")
 
 
-def _paused(fold: Fold, event: NewEvent) -> None:
+def _workflow_paused(fold: Fold, event: NewEvent) -> None:
     fold.changed.update(due_at=None, owner=None)
 
 
-def _resumed(fold: Fold, event: NewEvent) -> None:
+def _workflow_resumed(fold: Fold, event: NewEvent) -> None:
     if fold.status == ev.QUEUED:
         fold.changed["due_at"] = fold.at
 
 
-def _restarted(fold: Fold, event: NewEvent) -> None:
+def _workflow_restarted(fold: Fold, event: NewEvent) -> None:
     fold.clear_inbox()
     fold.changed.update(due_at=fold.at, fresh=True, owner=None, log_bytes=0, clock=None, clock_at=None, crashes=0)
-    fold.store(encode(fold.row.params))
+    fold.count_stored(encode(fold.row.params))
 
 
-def _final(fold: Fold, event: NewEvent) -> None:
+def _workflow_final(fold: Fold, event: NewEvent) -> None:
     fold.changed.update(due_at=None, owner=None)
     fold.clear_inbox()
 
@@ -358,29 +367,29 @@ def _rollback_started(fold: Fold, event: NewEvent) -> None:
 def _code_changed(fold: Fold, event: NewEvent) -> None:
     fold.changed["snippet"] = event.data["snippet"]
     if fold.status == ev.WAITING:
-        fold.changed["due_at"] = fold.at  # so that what the new code does besides waiting begins
+        fold.changed["due_at"] = fold.at  # the new code may do more than wait
 
 
-def _migrated(fold: Fold, event: NewEvent) -> None:
+def _workflow_migrated(fold: Fold, event: NewEvent) -> None:
     fold.changed["snippet"] = event.data["to"]
 
 
 def _event_received(fold: Fold, event: NewEvent) -> None:
     payload = event.data["payload"]
-    fold.store(encode(payload))
+    fold.count_stored(encode(payload))
     fold.inbox_added[fold.last_seq] = InboxRow(fold.last_seq, fold.at, event.data["type"], payload)
 
 
 def _kv_put(fold: Fold, event: NewEvent) -> None:
     text = fold.kv[event.data["key"]] = encode(event.data["value"] if event.secret is None else event.secret)
-    fold.store(text)
+    fold.count_stored(text)
 
 
 def _kv_deleted(fold: Fold, event: NewEvent) -> None:
     fold.kv[event.data["key"]] = None
 
 
-def _log(fold: Fold, event: NewEvent) -> None:
+def _log_line(fold: Fold, event: NewEvent) -> None:
     text = event.data["text"]
     try:
         size = len(text) if text.isascii() else len(text.encode())
@@ -389,15 +398,15 @@ def _log(fold: Fold, event: NewEvent) -> None:
     fold.changed["log_bytes"] = fold.get("log_bytes") + size
 
 
-# Columns of the row of an event's step, beyond its rule.
-OF_STEP: Mapping[str, StepColumns] = {
+# What an event does to its step's row, beyond its rule.
+STEP_PROJECTIONS: Mapping[str, StepProjection] = {
     ev.STEP_COPIED: _step_copied,
     ev.ATTEMPT_COMPLETED: _attempt_completed,
     ev.ATTEMPT_ERRORED: _attempt_errored,
     ev.STEP_COMPLETED: _step_completed,
-    ev.STEP_ERRORED: _ended,
-    ev.SLEEP_COMPLETED: _ended,
-    ev.SLEEP_CANCELLED: _ended,
+    ev.STEP_ERRORED: _step_ended,
+    ev.SLEEP_COMPLETED: _step_ended,
+    ev.SLEEP_CANCELLED: _step_ended,
     ev.WAIT_COMPLETED: _wait_completed,
     ev.WAIT_TIMED_OUT: _wait_timed_out,
     ev.WAIT_CANCELLED: _wait_cancelled,
@@ -406,23 +415,23 @@ OF_STEP: Mapping[str, StepColumns] = {
     ev.ROLLBACK_ATTEMPT_ERRORED: _handler_attempt_errored,
 }
 
-# What else it does to the instance's rows.
-OF_INSTANCE: Mapping[str, InstanceColumns] = {
+# What an event does to the instance's other rows, beyond its rule.
+INSTANCE_PROJECTIONS: Mapping[str, InstanceProjection] = {
     ev.WORKFLOW_QUEUED: _workflow_queued,
     ev.WORKFLOW_WAITING: _workflow_waiting,
-    ev.WORKFLOW_PAUSED: _paused,
-    ev.WORKFLOW_RESUMED: _resumed,
-    ev.WORKFLOW_RESTARTED: _restarted,
-    ev.WORKFLOW_COMPLETED: _final,
-    ev.WORKFLOW_ERRORED: _final,
-    ev.WORKFLOW_TERMINATED: _final,
-    ev.WORKFLOW_MIGRATED: _migrated,
+    ev.WORKFLOW_PAUSED: _workflow_paused,
+    ev.WORKFLOW_RESUMED: _workflow_resumed,
+    ev.WORKFLOW_RESTARTED: _workflow_restarted,
+    ev.WORKFLOW_COMPLETED: _workflow_final,
+    ev.WORKFLOW_ERRORED: _workflow_final,
+    ev.WORKFLOW_TERMINATED: _workflow_final,
+    ev.WORKFLOW_MIGRATED: _workflow_migrated,
     ev.EXECUTION_STARTED: _execution_started,
     ev.EXECUTION_ENDED: _execution_ended,
     ev.CODE_CHANGED: _code_changed,
     ev.EVENT_RECEIVED: _event_received,
     ev.KV_PUT: _kv_put,
     ev.KV_DELETED: _kv_deleted,
-    ev.LOG: _log,
+    ev.LOG: _log_line,
     ev.ROLLBACK_STARTED: _rollback_started,
 }

@@ -1,4 +1,4 @@
-"""What a store keeps of an instance, as values: its row, its steps, the events that wait for it, and its code."""
+"""Rows of the store as immutable values: instances, steps, the inbox of unconsumed events, and snippets."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from playground.workflows.names import CLASS_NAME
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """Immutable code: `id` is the hash of source and params text; the same content has the same id."""
+    """Immutable, content-addressed code: `id` is the hash of source and params text."""
 
     id: str
     source: str
@@ -22,14 +22,14 @@ class Snippet:
 
 @dataclass(frozen=True, slots=True)
 class NewInstance:
-    """What a create() stores. `params` is encoded (see `workflows/values.py`); `queue` is whose turn it takes.
+    """An instance to create. `params` is encoded (`workflows/values.py`); `queue` is the queue it is scheduled in.
 
-    `snippet` is the code, which is stored with the instance unless it is there already, or the id of code that stands
-    elsewhere: of a snippet that is stored, or of a tenant's version.
+    `snippet` is the code, which is stored with the instance unless it is stored already, or the id of code stored
+    before: a snippet, or a tenant's version.
 
-    `limits` overrides settings for this instance (for example `{"attempt_wall_seconds": 60}`). `events` follow its
-    first in the journal; they may copy steps and set keys. `parent` is the key of the instance it is made from, which
-    finds it by `trigger["kind"]`. `injected`, `nonce`, `id_chosen`: as in the row.
+    `limits` overrides settings for this instance (for example `{"attempt_wall_seconds": 60}`). `events` follow the
+    first event of its journal; they may copy steps and set keys. `parent` is the key of the instance it derives from,
+    which lists it by `trigger["kind"]`. `injected`, `nonce`, `id_chosen`: as in `InstanceRow`.
     """
 
     tenant: str
@@ -51,23 +51,22 @@ class NewInstance:
 
     @property
     def snippet_id(self) -> str:
-        """The id of its code."""
+        """The id of the code."""
         return self.snippet if isinstance(self.snippet, str) else self.snippet.id
 
 
 class InstanceRow(msgspec.Struct, frozen=True, gc=False):
-    """One instance as it stands. Times are epoch milliseconds; `key` is the store's own number for it.
+    """The current state of one instance. Times are epoch milliseconds; `key` is the store's own number for it.
 
-    `due_at` is when it next wants a worker (None: only an operation can wake it); `owner` is the node that runs it now.
-    `error`/`output` are set when it is final. `rollback` is None, then `running`, then `complete` or `errored`.
-    `wait_until` is the deadline of a waiting instance. `fresh` is true until its first execution of the generation has
-    ended. `in_execution` is true from `execution_started` to `execution_ended`: an owned row without it never got its
-    worker. `injected` is what is done to it on purpose, None for nothing: `breaks` (see workflows/breaks.py), `chaos`
-    (see engine/execution/faults.py). `clock` is what the workflow's clock showed when a worker last told, in
-    microseconds, and `clock_at` when that was committed. `crashes` counts the workers in a row that died by themselves,
-    since the last event that brought the instance on. `nonce` is the random part of its idempotency keys (None: it was
-    made before there was one). `id_chosen`: the id was given to create(), so that somebody may give it again; then it
-    stays used once the instance is removed for its age.
+    `due_at` is when it next needs a worker (None: only an operation can wake it). `owner` is the node that runs it now.
+    `output` and `error` are set when it is final. `rollback` is None, then `running`, then `complete` or `errored`.
+    `wait_until` is the deadline of a waiting instance. `fresh` is true until the first execution of the generation has
+    ended. `in_execution` is true from `execution_started` to `execution_ended`; an owned row without it has not got its
+    worker yet. `injected` holds injected faults (None: none): `breaks` (workflows/breaks.py), `chaos`
+    (engine/execution/faults.py). `clock` is the last time of the workflow's clock that a worker sent, in microseconds,
+    and `clock_at` when it was committed. `crashes` counts the workers that died in a row without progress in between.
+    `nonce` is the random part of idempotency keys (None: the instance is older than they are). `id_chosen`: the creator
+    chose the id and may send it again, so it stays used after the instance expires.
 
     A Struct, because every commit makes a new one: a dataclass of this many fields takes thirty times as long to copy.
     """
@@ -110,7 +109,7 @@ class InstanceRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class Child(NamedTuple):
-    """An instance made from another, without its values, which may be large. See `InstanceRow`."""
+    """An instance derived from another, as `InstanceRow` but without its values, which may be large."""
 
     key: int
     id: str
@@ -124,27 +123,28 @@ class Child(NamedTuple):
 # Statuses of a step row.
 STEP_RUNNING = "running"  # an attempt is open
 STEP_RETRYING = "retrying"  # a do, or a rollback handler, between attempts; `until` is when the next begins
-STEP_OPEN = "open"  # a sleep or wait not yet over; `until` is its deadline
+STEP_OPEN = "open"  # a sleep or wait that has not ended; `until` is its deadline
 STEP_COMPLETED = "completed"
-STEP_ERRORED = "errored"  # `error` holds what is raised again on replay (a timed-out wait too)
-STEP_CANCELLED = "cancelled"  # a sleep or wait that the code gave up, as it does again in every replay
+STEP_ERRORED = "errored"  # `error` is raised again on replay (of a timed-out wait too)
+STEP_CANCELLED = "cancelled"  # a sleep or wait that the code cancelled, as it does again in every replay
 OPEN_STEPS = frozenset({STEP_RUNNING, STEP_RETRYING, STEP_OPEN})
 OVER_STEPS = frozenset({STEP_COMPLETED, STEP_ERRORED})
 OPEN_HANDLERS = frozenset({"running", "retrying"})  # of a step's `rollback`
 
 
 class StepRow(msgspec.Struct, frozen=True, gc=False):
-    """A step of the instance's current generation. `started_seq` orders steps by start.
+    """A step of the instance's current generation. `started_seq` orders steps by start, `ended_seq` by end.
 
-    `result` is the encoded value the workflow receives on replay (the true one when the journal shows it redacted);
-    `result_bytes` is its length as JSON. As of params, outputs and payloads, a large one stays JSON text
-    (`encoding.plain` reads it). `result_seq` is the seq of the event that holds the result, None where the row keeps it
-    because the event shows something else: it is stored in one of the two places, never in both. `failures` counts
-    attempts that failed by themselves, `losses` workers lost in a row on the open attempt. `rollback` is None when the
-    step carries no handler, else `pending`, `running`, `retrying`, `completed` or `errored`, with its own config,
-    attempt and until. `ended_seq` orders steps by end. `started_clock` and `clock` are when it began and ended on the
-    workflow's clock, in microseconds, None where no worker told. `received` is the seq of the event that a wait was
-    given.
+    `result` is the encoded value that replay returns (the true one where the journal shows it redacted), and
+    `result_bytes` its length as JSON. Like params, outputs and payloads, a large one stays JSON text
+    (`encoding.as_objects` decodes it). `result_seq` is the seq of the event that holds the result, None where the row
+    holds it because the event shows something else. `failures` counts attempts that failed by themselves, `losses` the
+    workers lost in a row on the open attempt. `rollback` is None without a handler, else `pending`, `running`,
+    `retrying`, `completed` or `errored`, with a config, attempt and until of its own. `started_clock` and `clock` are
+    start and end on the workflow's clock, in microseconds, None where no worker sent them. `received` is the seq of the
+    event that a wait received.
+
+    Architecture Invariant: a result is stored in the event or in the row, never in both.
     """
 
     key: StepKey
@@ -173,18 +173,18 @@ class StepRow(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_open(self) -> bool:
-        """Whether an attempt, a retry, a sleep, a wait or a rollback handler of it is under way."""
+        """Whether an attempt, a retry, a sleep, a wait or a rollback handler of the step is open."""
         return self.status in OPEN_STEPS or self.rollback in OPEN_HANDLERS
 
     @property
     def is_over(self) -> bool:
-        """Whether replay answers it from the journal."""
+        """Whether replay returns its outcome from the journal."""
         return self.status in OVER_STEPS
 
 
 @dataclass(frozen=True, slots=True)
 class InboxRow:
-    """An event that nobody has consumed yet. `seq` is that of its `event_received`; `payload` is encoded."""
+    """A received event that no wait has consumed. `seq` is that of its `event_received`; `payload` is encoded."""
 
     seq: int
     at: int

@@ -1,4 +1,4 @@
-"""A snippet's id: the same code and params have the same one, and no other has it."""
+"""Snippets: content-addressed code and params, and a cache of those used lately."""
 
 import base64
 import hashlib
@@ -6,12 +6,12 @@ from collections import OrderedDict
 
 from playground.store.rows import Snippet
 
-KNOWN_CHARACTERS = 4 * 1024 * 1024  # of the snippets held in memory
-ID_LENGTH = 26  # of base32, so 130 bits: two texts with one id are out of anybody's reach
+CACHED_CHARACTERS = 4 * 1024 * 1024  # of the snippets held in memory
+ID_LENGTH = 26  # of base32, so 130 bits: nobody can find two contents with one id
 
 
 def make_snippet(source: str, params: str | None, at: int) -> Snippet:
-    """The snippet of this source and params text; `at` is epoch milliseconds."""
+    """The snippet of this source and params text, whose id is their hash; `at` is epoch milliseconds."""
     digest = hashlib.sha256(f"{len(source)}:".encode())
     digest.update(source.encode("utf-8", "surrogatepass"))
     if params is not None:
@@ -20,35 +20,36 @@ def make_snippet(source: str, params: str | None, at: int) -> Snippet:
     return Snippet(id, source, params, at)
 
 
-class KnownSnippets:
-    """Those lately stored or read, so that whoever starts one again need not ask the database.
+class SnippetCache:
+    """An LRU cache of snippets, bounded by characters.
 
-    Right in any number of processes: a snippet never changes and is never removed.
+    Valid in any number of processes: a snippet is immutable and never deleted.
     """
 
-    def __init__(self, most: int = KNOWN_CHARACTERS) -> None:
-        self._most, self._characters = most, 0
-        self._held: OrderedDict[str, Snippet] = OrderedDict()
+    def __init__(self, characters_max: int = CACHED_CHARACTERS) -> None:
+        self._characters_max, self._characters = characters_max, 0
+        self._snippets: OrderedDict[str, Snippet] = OrderedDict()
 
     def get(self, id: str) -> Snippet | None:
-        """The snippet of this id, if it is held."""
-        if id in self._held:
-            self._held.move_to_end(id)
-        return self._held.get(id)
+        """The snippet of this id, if it is cached."""
+        if id in self._snippets:
+            self._snippets.move_to_end(id)
+        return self._snippets.get(id)
 
     def clear(self) -> None:
-        """Hold none."""
-        self._held.clear()
+        """Drop all."""
+        self._snippets.clear()
         self._characters = 0
 
-    def hold(self, snippet: Snippet) -> None:
-        """Hold one that is in the database."""
-        if snippet.id in self._held:
+    def put(self, snippet: Snippet) -> None:
+        """Cache a snippet that is in the database."""
+        if snippet.id in self._snippets:
             return
-        self._held[snippet.id] = snippet
+        self._snippets[snippet.id] = snippet
         self._characters += _characters(snippet)
-        while self._characters > self._most:
-            self._characters -= _characters(self._held.popitem(last=False)[1])
+        while self._characters > self._characters_max:
+            self._characters -= _characters(self._snippets.popitem(last=False)[1])
+        assert self._characters >= 0, "what is evicted was counted"
 
 
 def _characters(snippet: Snippet) -> int:

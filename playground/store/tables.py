@@ -1,7 +1,6 @@
-"""What a store keeps beside the journals: tenants' keys and values, the ledger of effects, and tenants with their code
-and keys.
+"""Protocols of the tables that are not journals: keys and values, the ledger of effects, tenants, API keys and usage.
 
-Each is a small protocol of its own; `Store` names the parts. Times are epoch milliseconds.
+`Store` has one attribute for each. Times are epoch milliseconds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,17 +9,17 @@ from typing import Any, NamedTuple, Protocol
 
 from playground.store.encryption import Keyring
 
-# What becomes of a version that is to be deleted.
+# Outcomes of `TenantStore.delete_version`.
 GONE = "gone"
 NEWEST = "newest"
 NEEDED = "needed"
 MISSING = "missing"
 
-ROW_BYTES = 64  # what a key counts beside its own bytes and its value's
+ROW_BYTES = 64  # what a key counts in addition to its own bytes and its value's
 
 
 class Scope(NamedTuple):
-    """Whose keys and effects: a tenant's, or, where nobody owns it (tenant ""), one instance's own.
+    """The namespace of keys and effects: a tenant's, or that of one instance without a tenant (tenant "").
 
     `instance` is 0 for a tenant.
     """
@@ -29,19 +28,19 @@ class Scope(NamedTuple):
     instance: int
 
 
-class Owned(Protocol):
-    """The row of an instance."""
+class ScopeOwner(Protocol):
+    """The part of an instance's row that determines its scope."""
 
     @property
     def tenant(self) -> str:
-        """Whose it is, "" when nobody's."""
+        """The instance's tenant, "" for none."""
 
     @property
     def key(self) -> int:
         """The store's own number for it."""
 
 
-def scope_of(row: Owned) -> Scope:
+def scope_of(row: ScopeOwner) -> Scope:
     """The scope that an instance's code reads and writes."""
     return Scope(row.tenant, 0 if row.tenant else row.key)
 
@@ -49,22 +48,22 @@ def scope_of(row: Owned) -> Scope:
 class KvStore(Protocol):
     """Keys and values as committed.
 
-    They are written by `kv_put` and `kv_deleted` events only, in the events' transaction.
+    Architecture Invariant: only `kv_put` and `kv_deleted` events write them, in the events' transaction.
     """
 
     async def get(self, scope: Scope, key: str) -> tuple[bool, Any]:
-        """Whether the key is there, and its encoded value."""
+        """Whether the key exists, and its encoded value."""
 
     async def keys(self, scope: Scope, *, prefix: str, after: str, limit: int) -> list[str]:
-        """Keys that begin with `prefix` and come after `after`, in order."""
+        """Keys that start with `prefix` and sort after `after`, in order."""
 
     async def bytes(self, scope: Scope) -> int:
-        """What the scope's keys and values take."""
+        """Bytes that the scope's keys and values use."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewEffect:
-    """A pretended side effect as it happens. `data` is encoded; `key` makes it happen once per scope and kind."""
+    """A simulated side effect. `data` is encoded; `key` is an idempotency key, unique per scope and kind."""
 
     scope: Scope
     instance: int
@@ -78,7 +77,7 @@ class NewEffect:
 
 @dataclass(frozen=True, slots=True)
 class EffectRow:
-    """An effect that happened. `number` counts an instance's effects from 1; `asked` is how often it was asked for."""
+    """A recorded effect. `number` counts an instance's effects from 1; `asked` counts the requests for it."""
 
     number: int
     at: int
@@ -92,33 +91,33 @@ class EffectRow:
 
 
 class EffectStore(Protocol):
-    """The ledger of pretended side effects: not part of any journal's transaction, as no real side effect is."""
+    """The ledger of simulated side effects: outside any journal's transaction, as real side effects are."""
 
     async def record(self, effect: NewEffect, *, at: int, most: int) -> EffectRow | None:
-        """Let it happen; one whose key is known in its scope and kind does not happen again and gives the first.
+        """Record an effect. Where its key exists in its scope and kind, nothing is recorded and the first is returned.
 
-        Of calls at once with one key, one happens. Numbers of an instance count from 1 without a gap. None: the
-        instance has `most` already.
+        Of concurrent calls with one key, one records. Numbers of an instance count from 1 without a gap. None: the
+        instance has `most` effects already.
 
         Raises:
             InstanceNotFound: the instance has been deleted.
         """
 
-    async def of(self, instance: int) -> list[EffectRow]:
-        """The effects of an instance, in the order they happened."""
+    async def of_instance(self, instance: int) -> list[EffectRow]:
+        """The effects of an instance, oldest first."""
 
-    async def edition(self, instance: int) -> tuple[int, int]:
-        """How many effects an instance has had, and how often one was asked for: when both are the same, so is what
-        `of` gives.
+    async def change_counters(self, instance: int) -> tuple[int, int]:
+        """The number of an instance's effects and of requests for them: while both are unchanged, so is the result of
+        `of_instance`.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A tenant's code, immutable.
+    """An immutable version of a tenant's code.
 
-    `id` is the hash of source and class name, and of the number where older code came back; `number` counts from 1 per
-    tenant.
+    `id` is the hash of source and class name, and of the number too where older code is deployed again; `number`
+    counts from 1 per tenant.
     """
 
     number: int
@@ -130,7 +129,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class TenantKey:
-    """A tenant's key, of which only the hash is kept. `name` is for people; `hash` finds it."""
+    """A tenant's API key, of which only the hash is stored. `name` is for people."""
 
     tenant: str
     number: int
@@ -141,7 +140,7 @@ class TenantKey:
 
 @dataclass(frozen=True, slots=True)
 class TenantRow:
-    """A tenant. `trigger_hash` is that of the secret in its trigger's address, None without one."""
+    """A tenant. `trigger_hash` is the hash of the secret in its trigger's URL, None without a trigger."""
 
     name: str
     created_at: int
@@ -155,45 +154,43 @@ class TenantStore(Protocol):
         """The tenant of this name."""
 
     async def all(self, *, after: str, limit: int) -> Sequence[TenantRow]:
-        """Tenants by name, those after `after`."""
+        """Tenants by name, from after `after`."""
 
     async def key(self, hash: str) -> TenantKey | None:
         """The key with this hash, revoked or not."""
 
     async def add_key(self, tenant: str, name: str, hash: str, *, at: int) -> int:
-        """Give a tenant, which is made if it is not there, one more key; gives its number, one more than the last."""
+        """Add a key to a tenant, which is created if missing; returns its number, one more than the last."""
 
     async def keys(self, tenant: str) -> Sequence[TenantKey]:
         """The tenant's keys by number, revoked ones too."""
 
     async def revoke_key(self, tenant: str, number: int, *, at: int) -> bool:
-        """Take a key back for good; whether there is one of this number. One that is revoked keeps its time."""
+        """Revoke a key for good; whether it exists. A key that is revoked already keeps its time."""
 
     async def deploy(
         self, tenant: str, source: str, class_name: str, *, at: int, most: int
     ) -> tuple[Version, bool] | None:
-        """Make code the tenant's newest version; what is the newest already stays it. Gives it, and whether it is new.
+        """Make code the tenant's newest version, unless it is that already. Returns it, and whether it is new.
 
-        The tenant is made if it is not there. Numbers grow, and no other call comes between looking and writing. A new
-        version is at most the `most`-th: the oldest that no unfinished instance needs go. None: nothing may go, and
-        nothing was changed.
+        The tenant is created if missing. Numbers grow; reading and writing are atomic. A tenant keeps at most `most`
+        versions: the oldest that no unfinished instance needs are deleted. None: none may be deleted, and nothing was
+        changed.
         """
 
     async def delete_version(self, tenant: str, id: str) -> str:
-        """Remove a version, unless it is the newest or an unfinished instance needs it; says which (`GONE`, `NEWEST`,
-        `NEEDED`, `MISSING`).
+        """Delete a version, unless it is the newest or an unfinished instance needs it. Returns `GONE`, `NEWEST`,
+        `NEEDED` or `MISSING`.
         """
 
     async def close(self, tenant: str) -> None:
-        """Take a tenant's keys, trigger and versions away, so that nothing new begins."""
+        """Delete a tenant's keys, trigger and versions, so that no new instance starts."""
 
     async def remove(self, tenant: str) -> None:
-        """Take away everything else of a tenant that has no instances: secrets, keys and values, used ids,
-        and itself.
-        """
+        """Delete everything else of a tenant without instances: secrets, keys and values, used ids, and the tenant."""
 
     async def version(self, tenant: str, id: str) -> Version | None:
-        """A version of the tenant's own; with the id "" the newest."""
+        """A version of the tenant; with the id "" the newest."""
 
     async def versions(self, tenant: str, *, before: int | None = None, limit: int) -> Sequence[Version]:
         """Versions with a number under `before`, newest first, without their source."""
@@ -204,57 +201,59 @@ class TenantStore(Protocol):
     async def set_secret(self, tenant: str, name: str, value: str | None, *, most: int | None = None) -> bool:
         """Set a secret, or remove it with None.
 
-        False: it would be one more than the `most` that the tenant may have, and nothing was changed.
+        False: the tenant has `most` secrets already, and nothing was changed.
         """
 
     async def secrets(self, tenant: str) -> dict[str, str]:
-        """The tenant's secrets, by name. Raises CannotDecrypt: one of them is encrypted with a key that is not
-        given.
+        """The tenant's secrets, by name.
+
+        Raises:
+            CannotDecrypt: one is encrypted with a key that this server lacks.
         """
 
     async def secret_names(self, tenant: str) -> list[str]:
-        """The names of the tenant's secrets, for which no key is needed."""
+        """The names of the tenant's secrets; needs no encryption key."""
 
 
 class KeyAdmin(Protocol):
-    """What an operator's command does to keys, in a database that a server may have open meanwhile.
+    """Key management for operators' commands, on a database that a server may have open.
 
-    Every method blocks, since a command has no event loop, and has taken effect for the server when it returns.
-    `is_served` says whether a server had the database open when this was opened.
+    Every method blocks, since a command has no event loop; when it returns, the server sees its effect. `is_served`:
+    a server had the database open when this was opened.
     """
 
     is_served: bool
 
     def add_key(self, tenant: str, name: str, hash: str, *, at: int) -> int:
-        """See `TenantStore.add_key`."""
+        """As `TenantStore.add_key`."""
 
     def keys(self, tenant: str) -> Sequence[TenantKey]:
-        """See `TenantStore.keys`."""
+        """As `TenantStore.keys`."""
 
     def revoke_key(self, tenant: str, number: int, *, at: int) -> bool:
-        """See `TenantStore.revoke_key`."""
+        """As `TenantStore.revoke_key`."""
 
     def reencrypt(self, keyring: Keyring) -> tuple[int, Sequence[str]]:
-        """Encrypt with the newest key whatever an older one encrypted, all of it or nothing.
+        """Encrypt with the newest key everything that older keys encrypted, all or nothing.
 
-        Gives how many values were, and the ids of the keys that nothing here needs any more.
+        Returns the number of values, and the ids of the keys that nothing needs any more.
 
         Raises:
-            StoreError: a server has the database and was not given the newest key, or something is encrypted with a key
-                that is not given.
+            StoreError: a server has the database open without the newest key, or a value is encrypted with a key that
+                is not in `keyring`.
         """
 
     def forget_secrets_key(self, id: str) -> Sequence[tuple[str, str]] | None:
-        """Give up what a lost key encrypted, so that a server can be started without it. For when none has it open.
+        """Delete what a lost key encrypted, so that a server starts without it. Only while no server has it open.
 
-        Gives the (tenant, name) of the secrets that were removed; None: nothing is encrypted with such a key.
+        Returns the (tenant, name) of the deleted secrets; None: no such key was used.
         """
 
 
 class UsageStore(Protocol):
-    """What each key (an address, a tenant) has used of each limit that holds for all nodes together, by unit of time.
+    """Usage counters of limits that all nodes share: per limit, per key (an address, a tenant), per unit of time.
 
-    How long a unit is, is the limit's own.
+    Each limit defines the length of its unit.
     """
 
     async def add(
@@ -262,15 +261,15 @@ class UsageStore(Protocol):
     ) -> Mapping[tuple[str, str], Sequence[tuple[int, int]]]:
         """Add amounts to (limit, key, unit), all or none.
 
-        Gives what each limit and key of `since` has come to, as (unit, amount), oldest first.
+        Returns the new amounts of each limit and key in `since`, as (unit, amount), oldest first.
 
         Args:
-            since: the first unit that is given of a limit and key.
-            kept: the first unit of each limit that is kept; those before are forgotten.
+            since: the first unit to return, by limit and key.
+            kept: the first unit to keep, by limit; older ones are deleted.
         """
 
     async def probe(self) -> None:
-        """Write next to nothing, to see that it can be done. Raises StoreError."""
+        """Write a row that changes nothing, as a health check. Raises StoreError."""
 
-    async def of(self, limit: str, key: str, *, since: int) -> Sequence[tuple[int, int]]:
-        """What a key has used of a limit from a unit on, as (unit, amount), oldest first."""
+    async def amounts(self, limit: str, key: str, *, since: int) -> Sequence[tuple[int, int]]:
+        """The usage of a limit by a key since a unit, as (unit, amount), oldest first."""

@@ -324,7 +324,7 @@ class LocalSandbox:
         self._number = 0
         self._workers: deque[LocalWorker] = deque()
 
-    async def take(self) -> LocalWorker:
+    async def take_worker(self) -> LocalWorker:
         """Start a new worker."""
         self._number += 1
         worker = LocalWorker(

@@ -221,7 +221,7 @@ class Checker:
 
     async def _in_child(self, source: str, class_name: str) -> Check:
         try:
-            worker = await self._sandbox.take()
+            worker = await self._sandbox.take_worker()
         except SandboxDown as down:
             raise Busy(
                 f"The source can't be looked at now. {down} Try again in {REST_SECONDS} s.", retry_after=REST_SECONDS

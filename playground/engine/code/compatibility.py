@@ -46,7 +46,7 @@ class Compatibility:
 async def dry_run(services: Services, code: Code, snapshot: History) -> Compatibility:
     """Replay an instance's history with other code. Raises Busy: no worker can be had."""
     try:
-        worker = await services.sandbox.take()
+        worker = await services.sandbox.take_worker()
     except Exception as down:  # noqa: BLE001 - whatever it is, the version is not tried
         raise Busy(
             f"The version can't be tried now. {down} Try again in {REST_SECONDS} s.", retry_after=REST_SECONDS
@@ -76,7 +76,7 @@ class _DryRun:
         self.called: list[str] = []
         self.answer: asyncio.Future[Compatibility] = asyncio.get_running_loop().create_future()
 
-    def said(self, batch: Sequence[tuple[frames.Said, int]]) -> None:
+    def said(self, batch: Sequence[tuple[frames.WorkerFrame, int]]) -> None:
         for frame, _size in batch:
             if isinstance(frame, frames.Call):
                 self._refuse(frame)
@@ -86,8 +86,8 @@ class _DryRun:
                 self._ask()
             elif isinstance(frame, frames.Replayed) and not self.answer.done():
                 known = self._snapshot.steps  # a worker that speaks for itself may name any others
-                unread = tuple(step for step in map(frames.key, frame.unread) if step in known)
-                new = tuple(step for step in map(frames.key, frame.wanted) if step not in known)
+                unread = tuple(step for step in map(frames.step_key, frame.unread) if step in known)
+                new = tuple(step for step in map(frames.step_key, frame.wanted) if step not in known)
                 self.answer.set_result(Compatibility(unread, new, tuple(self.called)))
 
     def closed(self, error: Exception | None) -> None:

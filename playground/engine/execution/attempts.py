@@ -93,10 +93,10 @@ class Attempts:
         except frames.ProtocolError as error:
             execution.break_limit(f"protocol: {error}")
             return
-        config = frames.plain_config(frame.config)
-        rollback = frames.plain_config(frame.rollback) if frame.rollback is not None else None
+        config = frames.config_to_builtins(frame.config)
+        rollback = frames.config_to_builtins(frame.rollback) if frame.rollback is not None else None
         step = OpenStep(
-            frames.key(frame.step),
+            frames.step_key(frame.step),
             open_steps.RUNNING,
             frame.line,
             config,
@@ -185,7 +185,7 @@ class Attempts:
             if last and self._execution.chaos.strikes(step.key):
                 return
             error = faults.broken_failure(
-                step.broken, step.config["timeout"], frames.plain(frame.error), frame.retryable
+                step.broken, step.config["timeout"], frames.to_builtins(frame.error), frame.retryable
             )
             execution = self._execution
             execution.hear_clock(frame.clock)
@@ -238,7 +238,7 @@ class Attempts:
         self._without_deadline.clear()
 
     def _open(self, frame: Any) -> OpenStep | None:
-        step = self._execution.steps.get(frames.key(frame.step))
+        step = self._execution.steps.get(frames.step_key(frame.step))
         if step is None or step.key.kind != ev.DO or frame.attempt > step.attempt:
             self._execution.break_limit("protocol: an outcome for an attempt that never began")
             return None

@@ -51,7 +51,7 @@ class LogBudget:
             data["line"] = frame.line
         if frame.partial:
             data["partial"] = True
-        return NewEvent(ev.LOG, data, frames.key(frame.step) if frame.step is not None else None), size
+        return NewEvent(ev.LOG, data, frames.step_key(frame.step) if frame.step is not None else None), size
 
     def truncated(self) -> list[NewEvent]:
         """`log_truncated` with the bytes dropped so far, when there are more than were last told."""

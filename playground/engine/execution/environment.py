@@ -104,14 +104,14 @@ class ExecutionEnvironment:
         """An event as the journal may show it."""
         return self._redactor.event(event)
 
-    def name_refusal(self, frame: frames.Said) -> dict[str, Any] | None:
+    def name_refusal(self, frame: frames.WorkerFrame) -> dict[str, Any] | None:
         """The error that ends an instance whose worker announces a new step with a secret in its names, or None.
 
         It does not show the secret.
         """
         if not self._redactor.needed or not isinstance(frame, _NAMING):
             return None
-        key = frames.key(frame.step)
+        key = frames.step_key(frame.step)
         if key in self._execution.steps:
             return None
         if self._redactor.hides(key.name):
@@ -235,7 +235,7 @@ class ExecutionEnvironment:
         execution = self._execution
         row, key, attempt, idempotency_key = execution.row, None, None, None
         if frame.step is not None:
-            key = frames.key(frame.step)
+            key = frames.step_key(frame.step)
             attempt = execution.open_attempt(key)
             if attempt is None:
                 raise NonRetryableError(_OVER.format(called=called, step=key))

@@ -364,7 +364,7 @@ class Execution:
             self.acknowledgements.release()
             self.waits.rearm()
 
-    def said(self, batch: Sequence[tuple[frames.Said, int]]) -> None:
+    def said(self, batch: Sequence[tuple[frames.WorkerFrame, int]]) -> None:
         """The worker has sent frames, each with its bytes."""
         for frame, size in batch:
             if self.closing:

@@ -23,7 +23,7 @@ from playground.engine import messages
 from playground.engine.execution import open_steps
 from playground.engine.execution.context import ExecutionContext
 from playground.sandbox import frames
-from playground.store.encoding import stored
+from playground.store.encoding import encode_input
 from playground.store.protocol import Decider, Snapshot
 from playground.store.rows import InstanceRow
 from playground.workflows import breaks, names
@@ -72,7 +72,7 @@ async def break_asked_for(new: NewBreak) -> NewEvent:
             raise CannotBreak(f"slow takes ms, from 1 to {breaks.MAX_SLOW_MS:,}")
         data["ms"] = new.ms
     if new.how == breaks.RETURN:
-        data["value"] = await stored(new.value, "value to return", breaks.MAX_VALUE_BYTES)
+        data["value"] = await encode_input(new.value, "value to return", breaks.MAX_VALUE_BYTES)
     return NewEvent(ev.BREAK_SET, data)
 
 

@@ -43,7 +43,7 @@ class Handling(ExecutionContext, Protocol):
     waits: Waits
 
 
-def handle_frame(execution: Handling, frame: frames.Said, size: int) -> None:
+def handle_frame(execution: Handling, frame: frames.WorkerFrame, size: int) -> None:
     """Act on one frame of `size` bytes."""
     handler = _HANDLERS.get(type(frame))
     if handler is None:
@@ -87,7 +87,7 @@ def _do(execution: Handling, frame: frames.Do, size: int) -> None:
     elif (
         frame.step.kind != ev.DO
         or frame.attempt != 1
-        or frames.key(frame.step) in execution.steps
+        or frames.step_key(frame.step) in execution.steps
         or execution.rollback.running
     ):
         execution.break_limit("protocol: the worker started a step twice or out of place")
@@ -98,7 +98,7 @@ def _do(execution: Handling, frame: frames.Do, size: int) -> None:
 
 def _lies_in_known(execution: Handling, frame: frames.Do | frames.Sleep | frames.Wait) -> bool:
     """Whether the step in whose callback this one was called has begun; a worker that says another thing is ended."""
-    parent = frames.key(frame.step).parent
+    parent = frames.step_key(frame.step).parent
     if parent is None or (parent.kind == ev.DO and parent in execution.steps):
         return True
     execution.break_limit("protocol: a step inside a step that never began")
@@ -113,7 +113,7 @@ def _suspend(execution: Handling, frame: Any, size: int) -> None:
 
 
 def _diverged(execution: Handling, frame: frames.Diverged, size: int) -> None:
-    steps = [frames.key(step) for step in frame.steps]
+    steps = [frames.step_key(step) for step in frame.steps]
     if execution.diverged or any(step not in execution.steps for step in steps):
         execution.break_limit("protocol: steps that the journal does not hold were not called again")
         return
@@ -127,7 +127,7 @@ def _received(execution: Handling, frame: frames.Received, size: int) -> None:
 
 
 def _resume(execution: Handling, frame: frames.Resume, size: int) -> None:
-    step = execution.steps.get(frames.key(frame.step))
+    step = execution.steps.get(frames.step_key(frame.step))
     if step is None or step.status != open_steps.RETRYING or step.timer is not None:
         execution.break_limit("protocol: the worker resumed a step that does not wait")
     else:
@@ -193,7 +193,7 @@ def _crash(execution: Handling, frame: frames.Crash, size: int) -> None:
         execution.services.counts.limit(
             "worker_memory_bytes", owner_of_limit(execution.row), instance=execution.row.key
         )
-    error = frames.plain(_in_words(execution, frame).error)
+    error = frames.to_builtins(_in_words(execution, frame).error)
     closed = execution.attempts.closed()
     if not frame.error.fatal and execution.rollback.wanted():
         execution.rollback.start(error, closed)

@@ -89,7 +89,7 @@ class Rollback:
         """A handler has failed: try it again, or stop the chain."""
         step = self._open(frame)
         if step is not None:
-            self._fail(step, frames.plain(frame.error), frame.retryable, frame.delay)
+            self._fail(step, frames.to_builtins(frame.error), frame.retryable, frame.delay)
 
     def missing(self, frame: frames.Missing) -> None:
         """The code never came to the step again, so its handler is not known."""
@@ -146,7 +146,7 @@ class Rollback:
 
     def _open(self, frame: Any) -> OpenStep | None:
         step = self._current
-        if step is None or frames.key(frame.step) != step.key or frame.attempt > step.rollback_attempt:
+        if step is None or frames.step_key(frame.step) != step.key or frame.attempt > step.rollback_attempt:
             self._execution.break_limit("protocol: an outcome for a rollback that never began")
             return None
         return step if self.attempt_open and frame.attempt == step.rollback_attempt else None

@@ -166,7 +166,7 @@ class Starting(ExecutionContext, Protocol):
     cpu_watchdog: CpuWatchdog
     rollback: Rollback
 
-    def said(self, batch: Sequence[tuple[frames.Said, int]]) -> None:
+    def said(self, batch: Sequence[tuple[frames.WorkerFrame, int]]) -> None:
         """The worker has sent frames, each with its bytes."""
 
 
@@ -289,7 +289,7 @@ async def worker_history_and_code(
 
     Raises what any of them raises; then no worker is kept.
     """
-    taking = asyncio.ensure_future(services.sandbox.take())
+    taking = asyncio.ensure_future(services.sandbox.take_worker())
     try:
         snapshot, code = await asyncio.gather(load_history(services, row), coming)
         return await taking, snapshot, code

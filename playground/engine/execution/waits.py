@@ -37,7 +37,7 @@ class Waits:
     def sleep(self, frame: frames.Sleep) -> None:
         """The code sleeps: for the first time, or again on replay, when only the remainder is slept."""
         execution = self._execution
-        key, now = frames.key(frame.step), execution.services.clock.now()
+        key, now = frames.step_key(frame.step), execution.services.clock.now()
         step = execution.steps.get(key)
         if self._is_settled(key, step, ev.SLEEP):
             return
@@ -56,7 +56,7 @@ class Waits:
     def wait(self, frame: frames.Wait) -> None:
         """The code waits for an event; one that was kept is taken at once."""
         execution = self._execution
-        key, now = frames.key(frame.step), execution.services.clock.now()
+        key, now = frames.step_key(frame.step), execution.services.clock.now()
         step = execution.steps.get(key)
         if self._is_settled(key, step, ev.WAIT):
             return
@@ -75,7 +75,7 @@ class Waits:
         the next.
         """
         execution = self._execution
-        key = frames.key(frame.step)
+        key = frames.step_key(frame.step)
         step = execution.steps.get(key)
         if step is None or key.kind == ev.DO or key in self._given_up:
             execution.break_limit("protocol: the worker gave up what it had not begun, or twice")
@@ -92,7 +92,7 @@ class Waits:
     def released(self, frame: frames.Released) -> None:
         """The code has learned of an end later than its event says: every replay does so too."""
         execution = self._execution
-        key = frames.key(frame.step)
+        key = frames.step_key(frame.step)
         if key not in execution.steps:
             execution.break_limit("protocol: the worker released what it had not begun")
             return

@@ -1,1 +1,1 @@
-"""The layers of confinement, one file each, and the system calls that they are made with."""
+"""The layers of confinement, one file each, and `linux.py` with the system calls that they use."""

@@ -1,6 +1,6 @@
-"""Who a child is: a user that owns nothing, without capabilities. Seen inside the sandbox.
+"""User ids and capabilities of workers. Loaded inside the sandbox.
 
-Users that own nothing, for workers of a server that runs as root: each worker is another one.
+A worker has no capabilities. When the server runs as root, each worker gets another uid that owns nothing.
 """
 
 import os
@@ -10,21 +10,21 @@ from pathlib import Path
 
 from playground.sandbox.layers import linux
 
-# Where no distribution and not systemd hands out users (systemd.io/UIDS-GIDS): a wide range, a narrow one that small
-# containers have too, nobody.
+# Ranges that no distribution and not systemd assigns (systemd.io/UIDS-GIDS): a wide one, a narrow one that small
+# containers map too, nobody.
 _RANGES = (range(1_879_048_192, 1_879_048_192 + 65_536), range(60_706, 61_184), range(65_534, 65_535))
 
 
-def unused() -> range:
-    """The first range that this machine (or the container's user mapping) has in full and that no account uses."""
-    taken = {account.pw_uid for account in pwd.getpwall()}
+def unused_users() -> range:
+    """The first range of uids that this machine (or the container's uid map) has in full and no account uses."""
+    used = {account.pw_uid for account in pwd.getpwall()}
     for numbers in _RANGES[:-1]:
-        if _mapped(numbers) and not taken.intersection(numbers):
+        if _is_mapped(numbers) and not used.intersection(numbers):
             return numbers
     return _RANGES[-1]
 
 
-def _mapped(numbers: range) -> bool:
+def _is_mapped(numbers: range) -> bool:
     with suppress(OSError):
         for line in Path("/proc/self/uid_map").read_text().splitlines():
             first, _, count = map(int, line.split())
@@ -34,10 +34,10 @@ def _mapped(numbers: range) -> bool:
     return True
 
 
-def become(user: int) -> None:
-    """Change to `user` and to the group of the same number, for good, and have no other group. Raises OSError.
+def change_user(user: int) -> None:
+    """Change to uid `user` and the gid of the same number, for good, without other groups. Raises OSError.
 
-    Signals at the parent's death are asked for again, since the kernel forgets them here.
+    The parent-death signal is set again, since the kernel clears it here.
     """
     os.setgroups([])
     os.setresgid(user, user, user)
@@ -47,8 +47,8 @@ def become(user: int) -> None:
     linux.die_with_parent()
 
 
-def renounce() -> None:
-    """Give up every capability, and for ever the gaining of privileges by exec. Raises OSError."""
+def drop_privileges() -> None:
+    """Drop every capability, and set no_new_privs. Raises OSError."""
     linux.drop_capabilities()
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
     if linux.prctl(linux.PR_GET_NO_NEW_PRIVS) != 1:

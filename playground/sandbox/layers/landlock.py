@@ -1,6 +1,4 @@
-"""Landlock: a child sees only the files of the standard library, no TCP, and may signal nobody.
-
-Seen inside the sandbox.
+"""Landlock: a worker reads only visible files, has no TCP, and may signal nobody. Loaded inside the sandbox.
 
 Layout and numbers: linux/landlock.h (ABI 1 files, 4 TCP, 6 signals and abstract sockets, 7 audit flags).
 """
@@ -41,7 +39,7 @@ class _PathRule(ctypes.Structure):
 
 
 def abi() -> int:
-    """Which Landlock this kernel has; 0 when it has none or keeps it switched off."""
+    """The kernel's Landlock ABI; 0 without Landlock, or when it is disabled."""
     if not linux.HERE:
         return 0
     try:
@@ -50,10 +48,10 @@ def abi() -> int:
         return 0
 
 
-def build(readable: Iterable[str], listable: Iterable[str] = ()) -> tuple[int, int]:
-    """A ruleset that lets files below `readable` be read and directories below `listable` be listed, and nothing else.
+def build_ruleset(readable: Iterable[str], listable: Iterable[str] = ()) -> tuple[int, int]:
+    """Build a ruleset that allows reading files below `readable` and listing directories below `listable`, only.
 
-    Returns its file descriptor, and the flags to enter it with. Raises OSError.
+    Returns its file descriptor, and the flags for `restrict_self`. Raises OSError.
     """
     level = abi()
     files = _FILES_BY_ABI[max(known for known in _FILES_BY_ABI if known <= level)] if level else 0
@@ -67,8 +65,8 @@ def build(readable: Iterable[str], listable: Iterable[str] = ()) -> tuple[int, i
     return ruleset, _LOG_OFF if level >= 7 else 0
 
 
-def enter(ruleset: int, flags: int) -> None:
-    """Put this process under a ruleset, for good. Needs no_new_privs. Raises OSError."""
+def restrict_self(ruleset: int, flags: int) -> None:
+    """Restrict this process by a ruleset, for good. Needs no_new_privs. Raises OSError."""
     linux.syscall(_RESTRICT, ruleset, flags)
 
 

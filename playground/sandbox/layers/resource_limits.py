@@ -1,17 +1,17 @@
-"""Resource limits of a child. Soft and hard are the same, so nothing in it can loosen them. Seen inside the sandbox."""
+"""Resource limits of a worker: soft equals hard, so it cannot raise them. Loaded inside the sandbox."""
 
 import os
 import resource
 from collections.abc import Iterable
 
-NICE = 10  # the server and the fork server come first where sessions are not scheduled as groups of their own
-_SPARE = ("RLIMIT_MSGQUEUE",)  # which gVisor lacks; the system-call filter refuses message queues by itself
+NICENESS = 10  # the server and fork server go first where sessions have no scheduling groups
+_OPTIONAL = ("RLIMIT_MSGQUEUE",)  # missing in gVisor; the system-call filter refuses message queues anyway
 OPEN_FILES = 32  # a worker has 4 open: the channel, and /dev/null three times
 
 
-def plan(memory_bytes: int, cpu_seconds: int) -> list[tuple[int, int, bool]]:
-    """What to limit and to how much: `memory_bytes` of address space, `cpu_seconds` of processor time (then SIGKILL);
-    and whether it may fail.
+def planned_limits(memory_bytes: int, cpu_seconds: int) -> list[tuple[int, int, bool]]:
+    """The limits as (resource, value, may fail): `memory_bytes` of address space, `cpu_seconds` of processor time (then
+    SIGKILL), and fixed ones.
     """
     wanted = {
         "RLIMIT_AS": memory_bytes,
@@ -24,17 +24,17 @@ def plan(memory_bytes: int, cpu_seconds: int) -> list[tuple[int, int, bool]]:
         "RLIMIT_NOFILE": OPEN_FILES,
     }
     return [
-        (getattr(resource, name), value, name in _SPARE) for name, value in wanted.items() if hasattr(resource, name)
+        (getattr(resource, name), value, name in _OPTIONAL) for name, value in wanted.items() if hasattr(resource, name)
     ]
 
 
-def enter(planned: Iterable[tuple[int, int, bool]]) -> None:
-    """Limit this process. Raises OSError, ValueError."""
-    # A server that is nicer itself may not go back.
-    os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
-    for limit, value, spare in planned:
+def set_limits(planned: Iterable[tuple[int, int, bool]]) -> None:
+    """Set the limits of this process. Raises OSError, ValueError."""
+    # The niceness of a nicer server cannot be lowered.
+    os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
+    for limit, value, is_optional in planned:
         try:
             resource.setrlimit(limit, (value, value))
         except ValueError:
-            if not spare:
+            if not is_optional:
                 raise

@@ -1,5 +1,5 @@
-"""What tenant code can see of this machine's files: the interpreter, its standard library, shared libraries, and the
-few of our own files.
+"""The files of this machine that are visible inside the sandbox: the interpreter, its standard library, shared
+libraries, and a few of our own files.
 """
 
 import glob
@@ -16,8 +16,8 @@ from pathlib import Path
 ROOMS = ("workflows", "worker", "analysis")
 LAYERS = ("__init__", "linux", "landlock", "resource_limits", "identity", "seccomp")  # of this folder
 INSIDE = ("__init__", "zygote", "probe_attacks", *(f"layers/{name}" for name in LAYERS))  # of the room
-APP = "/app"  # where ours are seen inside
-ZONES = "/usr/share/zoneinfo"  # where zoneinfo looks for its data by itself
+APP = "/app"  # where our package is inside
+ZONES = "/usr/share/zoneinfo"  # where zoneinfo looks by default
 _THIRD_PARTY = ("site-packages", "dist-packages")
 
 
@@ -25,10 +25,9 @@ _THIRD_PARTY = ("site-packages", "dist-packages")
 class Visible:
     """Read-only files of the host.
 
-    `same` stay where they are; `masked` lie within and are covered up; `moved` are (host path, path inside).
-
-    `root` is what stands on `sys.path` for our own package; `package` are our files as seen inside; `zones` is where
-    time zones are found.
+    `same` keep their path; `masked` are below them and hidden; `moved` are (host path, path inside). `root` is the
+    entry of `sys.path` for our package; `package` are the inside paths of our files; `zones` is the directory of time
+    zones.
     """
 
     python: str
@@ -40,50 +39,60 @@ class Visible:
     zones: str = ZONES
 
     def readable(self) -> list[str]:
-        """The paths to open up by Landlock, so that nothing that is to be masked lies open below any of them."""
+        """The paths to allow reading by Landlock; nothing masked is below any of them."""
         if self.moved:
-            return [*self.same, *self.package]  # covered up already; 200 rules fewer for each worker to copy
+            return [*self.same, *self.package]  # hidden by mounts already; saves each worker 200 rules
         found = list(self.package)
         for path in self.same:
-            found += _around(path, self.masked)
+            found += _paths_around(path, self.masked)
         return found
 
     def listable(self) -> list[str]:
-        """Directories that the import system lists although not all below them may be read."""
+        """Directories that the import system must list, although not everything below is readable."""
         if self.moved:
             return []
-        return [path for path in self.same if any(_within(mask, path) for mask in self.masked)]
+        return [path for path in self.same if any(_is_within(mask, path) for mask in self.masked)]
 
 
 def find_visible_files(*, in_namespace: bool, extra: str | None = None) -> Visible:
-    """What to show.
+    """The files to make visible.
 
-    Without namespaces nothing can be moved or covered, and Landlock alone keeps tenants to `readable()`.
+    Without namespaces nothing can be moved or hidden, and Landlock alone restricts tenants to `readable()`.
 
-    `extra` is one more directory to show and to put on the path; tests use it.
+    `extra` is one more directory, which is also put on the path; tests use it.
     """
     python = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
     zones = time_zones()
-    packed = zones is not None and any(part in zones for part in _THIRD_PARTY)  # which are covered up
-    own = (extra, None if packed else zones)
-    same = _outermost({*_standard_library(), *_libraries(), *(path for path in own if path and os.path.isdir(path))})
+    zones_in_package = zones is not None and any(part in zones for part in _THIRD_PARTY)  # which are hidden
+    extras = (extra, None if zones_in_package else zones)
+    same = _outermost(
+        {*_standard_library(), *_library_folders(), *(path for path in extras if path and os.path.isdir(path))}
+    )
     masked = tuple(sorted(path for root in same for path in _third_party(root)))
-    ours = _package()
+    own_files = _own_files()
     if not in_namespace:
         root = str(Path(__file__).parents[3])
-        return Visible(python, same, masked, (), root, (*ours, *([zones] if packed and zones else [])), zones or ZONES)
-    moved = [(path, path.replace(str(Path(__file__).parents[3]), APP, 1)) for path in ours]
-    if packed and zones:
+        return Visible(
+            python,
+            same,
+            masked,
+            (),
+            root,
+            (*own_files, *([zones] if zones_in_package and zones else [])),
+            zones or ZONES,
+        )
+    moved = [(path, path.replace(str(Path(__file__).parents[3]), APP, 1)) for path in own_files]
+    if zones_in_package and zones:
         moved.append((zones, ZONES))
     loader = _loader(python)
     if loader:
         moved.append((os.path.realpath(loader), loader))
-    seen = ZONES if packed or zones is None else zones
-    return Visible(python, same, masked, tuple(moved), APP, tuple(inside for _, inside in moved), seen)
+    zones_inside = ZONES if zones_in_package or zones is None else zones
+    return Visible(python, same, masked, tuple(moved), APP, tuple(inside for _, inside in moved), zones_inside)
 
 
 def time_zones() -> str | None:
-    """The directory of time zones that this interpreter reads: the machine's, else that of the package `tzdata`."""
+    """The directory of time zones of this interpreter: the machine's, else that of the package `tzdata`."""
     for place in zoneinfo.TZPATH:
         if os.path.isfile(f"{place}/UTC"):
             return os.path.realpath(place)
@@ -92,8 +101,8 @@ def time_zones() -> str | None:
     return os.path.realpath(found) if found is not None and found.is_dir() else None
 
 
-def unreachable(visible: Visible, user: int) -> str | None:
-    """The first directory that a stranger cannot pass through on the way to what is visible, or None."""
+def unreachable_folder(visible: Visible, user: int) -> str | None:
+    """The first directory on the way to the visible files that another user cannot enter, or None."""
     for path in (*visible.same, *visible.package):
         for folder in Path(path).parents:
             if not folder.stat().st_mode & 0o001 and folder.stat().st_uid != user:
@@ -101,7 +110,7 @@ def unreachable(visible: Visible, user: int) -> str | None:
     return None
 
 
-def _package() -> list[str]:
+def _own_files() -> list[str]:
     package = Path(__file__).parents[2]
     files = [package / "__init__.py", *(package / "sandbox" / f"{name}.py" for name in INSIDE)]
     return [str(path) for path in (*files, *(package / room for room in ROOMS)) if path.exists()]
@@ -117,8 +126,8 @@ def _standard_library() -> set[str]:
     return {os.path.realpath(sysconfig.get_path(name, vars=base)) for name in ("stdlib", "platstdlib")}
 
 
-def _libraries() -> set[str]:
-    """The directories that this very interpreter has its shared libraries from."""
+def _library_folders() -> set[str]:
+    """The directories of the shared libraries that this interpreter has loaded."""
     try:
         maps = Path("/proc/self/maps").read_text()
     except OSError:
@@ -128,7 +137,7 @@ def _libraries() -> set[str]:
     return {
         os.path.dirname(path)
         for path in files
-        if not any(part in path for part in _THIRD_PARTY) and not (venv and _within(path, venv))
+        if not any(part in path for part in _THIRD_PARTY) and not (venv and _is_within(path, venv))
     }
 
 
@@ -138,28 +147,30 @@ def _third_party(root: str) -> list[str]:
 
 
 def _outermost(paths: set[str]) -> tuple[str, ...]:
-    return tuple(sorted(path for path in paths if not any(other != path and _within(path, other) for other in paths)))
+    return tuple(
+        sorted(path for path in paths if not any(other != path and _is_within(path, other) for other in paths))
+    )
 
 
-def _around(path: str, masked: tuple[str, ...]) -> list[str]:
+def _paths_around(path: str, masked: tuple[str, ...]) -> list[str]:
     if path in masked:
         return []
-    if not any(_within(mask, path) for mask in masked):
+    if not any(_is_within(mask, path) for mask in masked):
         return [path]
     return [
         found
         for entry in sorted(os.scandir(path), key=lambda entry: entry.name)
-        for found in _around(entry.path, masked)
+        for found in _paths_around(entry.path, masked)
         if os.path.exists(found)
     ]
 
 
-def _within(path: str, folder: str) -> bool:
+def _is_within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def _loader(python: str) -> str | None:
-    """The dynamic loader that the interpreter names in its header (ELF, 64 bit: PT_INTERP)."""
+    """The dynamic loader of the interpreter (ELF, 64 bit: PT_INTERP)."""
     with open(python, "rb") as file:
         head = file.read(4096)
     if head[:5] != b"\x7fELF\x02":

@@ -1,4 +1,1 @@
-"""The journal store in one SQLite file.
-
-It starts at `store.SqliteStore`; the schema is `schema/`, one script per version.
-"""
+"""The journal store in one SQLite file: see `store.SqliteStore`. `schema/` has one script per schema version."""

@@ -1,13 +1,14 @@
-"""Taking instances that are due and giving them back: woken ones first, then new ones, queues taking turns.
+"""Claiming due instances and returning them: woken ones first, then new ones, round robin over queues.
 
-What runs and has begun is counted in rows, for all nodes, and held against the limits in the transaction that claims.
+Running and claimed instances are counted in rows, for all nodes, and checked against the limits in the transaction
+that claims.
 """
 
 from collections.abc import Sequence
 
 from playground.store.protocol import Claimed, ClaimLimits
 from playground.store.rows import InstanceRow
-from playground.store.sqlite.queues import QueueRoom
+from playground.store.sqlite.queues import QueueCapacity
 from playground.store.sqlite.transaction import SqliteTransaction
 from playground.workflows.errors import Fenced
 
@@ -24,37 +25,39 @@ def claim(
 ) -> Claimed:
     """See `Store.claim`."""
     second, queues = at // SECOND_MS, transaction.queues
-    room = QueueRoom(limits, lambda queue: queues.load(queue, second))
-    taken: list[InstanceRow] = []
+    capacity = QueueCapacity(limits, lambda queue: queues.load(queue, second))
+    claimed: list[InstanceRow] = []
 
-    def take(key: int) -> None:
+    def claim_instance(key: int) -> None:
         row = transaction.row(key)
-        taken.append(transaction.change_row(row, owner=owner, execution=row.execution + 1))
+        assert row.owner is None and row.due_at is not None, "only a due instance without an owner is claimed"
+        claimed.append(transaction.change_row(row, owner=owner, execution=row.execution + 1))
 
-    while len(taken) < limit:
+    while len(claimed) < limit:
         transaction.flush()
-        found = queues.woken(limit - len(taken), at, room.without_any(), closed)
-        for key, queue, _tenant, _workflow in found:
-            if room.has(queue):
-                room.take(queue)
-                take(key)
-        if all(room.has(queue) for queue in {queue for _key, queue, *_ in found}):
-            break  # none has become full, so asking again would find nothing else
-    if len(taken) < limit:
+        due = queues.woken_instances(limit - len(claimed), at, capacity.exhausted_queues(), closed)
+        for key, queue, _tenant, _workflow in due:
+            if capacity.has_capacity(queue):
+                capacity.count_claim(queue)
+                claim_instance(key)
+        if all(capacity.has_capacity(queue) for queue in {queue for _key, queue, *_ in due}):
+            break  # no queue has become full, so another query would find nothing else
+    if len(claimed) < limit:
         transaction.flush()
-        for key in queues.fresh(limit - len(taken), room, closed):
-            take(key)
-    queues.full |= room.full
-    if begun := room.begun():
-        queues.count_begun(second, begun)
-    return Claimed(taken, (second + 1) * SECOND_MS if room.paced else None)
+        for key in queues.fresh_instances(limit - len(claimed), capacity, closed):
+            claim_instance(key)
+    assert len(claimed) <= limit, "a claim keeps to its limit"
+    queues.full |= capacity.full
+    if starts := capacity.starts():
+        queues.count_starts(second, starts)
+    return Claimed(claimed, (second + 1) * SECOND_MS if capacity.rate_limited else None)
 
 
 def unclaim(transaction: SqliteTransaction, key: int, execution: int) -> None:
     """See `Store.unclaim`.
 
     Raises:
-        Fenced: the execution is no longer current, or has had its worker.
+        Fenced: the execution is no longer current, or has had a worker.
     """
     row = transaction.row(key)
     if row.execution != execution or row.in_execution:

@@ -1,12 +1,6 @@
-"""Reading off the event loop: a few threads, each with a connection while it reads.
+"""SQLite connections: a pool of reading threads, the writer's busy timeout, and releasing their memory.
 
 In WAL mode readers never wait for the writer.
-
-How long a connection to the SQLite file takes over a commit: whether it waits for other programs, and tidies up
-behind itself.
-
-Memory that is held only for speed goes back to the machine: what SQLite caches, and what the C library (where it is
-glibc) keeps free.
 """
 
 import asyncio
@@ -21,33 +15,33 @@ from typing import TypeVar
 from playground.store.errors import StoreError
 from playground.store.sqlite.writer import CLOSED
 
-BUSY_MS = 5_000  # how long to wait for somebody who looks into the file with another program
-CHECKPOINT_PAGES = 1_000  # of the write-ahead log, which then goes into the database: few enough that none takes long
+BUSY_MS = 5_000  # how long to wait for another program that has the file open
+CHECKPOINT_PAGES = 1_000  # of the write-ahead log, after which SQLite checkpoints it: few enough to be quick
 
 
 class BusyTimeout:
-    """A connection that may take its time, or may not because others wait for whoever uses it."""
+    """Whether a connection may wait for locks and run checkpoints; on the event loop it may not."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._allowed: bool | None = None
 
-    def allow(self, allowed: bool) -> None:
-        """Say which from the next commit on."""
+    def allow_waiting(self, allowed: bool) -> None:
+        """Allow or forbid waiting from the next commit on."""
         if allowed is not self._allowed:
             self._db.execute(f"PRAGMA busy_timeout = {BUSY_MS if allowed else 0}")
             self._db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES if allowed else 0}")
             self._allowed = allowed
 
 
-_trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
 
 
 def shrink(db: sqlite3.Connection) -> None:
-    """Takes some milliseconds, while the rest of the interpreter runs on."""
+    """Release SQLite's caches, and what glibc keeps free. Takes some milliseconds without the interpreter lock."""
     db.execute("PRAGMA shrink_memory")
-    if _trim is not None:
-        _trim(ctypes.c_size_t(0))
+    if _malloc_trim is not None:
+        _malloc_trim(ctypes.c_size_t(0))
 
 
 READERS = 2  # threads
@@ -56,10 +50,10 @@ T = TypeVar("T")
 
 
 class Readers:
-    """A pool of reading connections.
+    """A pool of threads that read, each with a connection while it does.
 
     Args:
-        connect: opens a connection; it is called when one is needed and none is free.
+        connect: opens a connection; called when none is free.
     """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
@@ -69,19 +63,19 @@ class Readers:
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
 
     async def run(self, read: Callable[[sqlite3.Connection], T]) -> T:
-        """The result of `read`, which is called with a connection on a reading thread.
+        """Call `read` with a connection on a reading thread, and return its result.
 
         Raises:
-            StoreError: the store is closed, or the database can't be read.
+            StoreError: the store is closed, or the database cannot be read.
         """
         if self._closed:
             raise StoreError(CLOSED)
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, read)
 
-    def run_here(self, read: Callable[[sqlite3.Connection], T]) -> T:
-        """As `run`, on the event loop, which stands still meanwhile: for a few rows by their key.
+    def run_on_loop(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """As `run`, on the event loop, which it blocks: for a few rows by their key.
 
-        That takes 9 us. Through a thread it takes 46, and several hundred after a rest.
+        That takes 9 us; through a thread 46 us, and several hundred after an idle time.
 
         Raises:
             StoreError: as `run`.
@@ -91,20 +85,18 @@ class Readers:
         return self._run(read)
 
     async def shrink(self) -> None:
-        """Close the connections that nobody uses: each holds pages, statements,
-        and in Python hundreds of small things.
-        """
+        """Close unused connections: each caches pages and statements, and keeps hundreds of small Python objects."""
         await asyncio.get_running_loop().run_in_executor(self._pool, self._close_free)
 
     def close(self) -> None:
-        """Let what is being read finish, then close the connections."""
+        """Wait for running reads, then close the connections."""
         self._closed = True
         self._pool.shutdown(wait=True)
         self._close_free()
 
     def _run(self, read: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            db = self._taken() or self._connect()
+            db = self._pop_free() or self._connect()
             try:
                 return read(db)
             finally:
@@ -112,11 +104,11 @@ class Readers:
         except sqlite3.Error as fault:
             raise StoreError(f"the database cannot be read: {fault}") from None
 
-    def _taken(self) -> sqlite3.Connection | None:
+    def _pop_free(self) -> sqlite3.Connection | None:
         with contextlib.suppress(IndexError):  # another thread was faster
             return self._free.pop()
         return None
 
     def _close_free(self) -> None:
-        while (db := self._taken()) is not None:
+        while (db := self._pop_free()) is not None:
             db.close()

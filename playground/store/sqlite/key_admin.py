@@ -1,9 +1,9 @@
-"""Key management for operators' commands, in SQLite. See `tables.KeyAdmin`.
+"""Key management for operators' commands, in SQLite: implements `tables.KeyAdmin`.
 
-It opens a connection of its own beside a server's. That is right for the tables it changes and for no others: SQLite
-lets one transaction at a time write, whichever process it is of, and a server reads these tables whenever it needs
-them (tenants, their keys and secrets, keys and values, and results that steps keep encrypted). Instances, journals and
-counts are the server's alone.
+It opens its own connection while a server may have one. That is safe only for the tables that it changes, which a
+server reads from the database every time (tenants, their keys and secrets, keys and values, and encrypted results of
+steps); SQLite lets one transaction write at a time, of whichever process. Architecture Invariant: it never changes
+instances, journals or counts, which the server caches.
 """
 
 import sqlite3
@@ -14,15 +14,15 @@ from pathlib import Path
 from playground.store.encryption import Keyring
 from playground.store.errors import StoreError, StoreInUse
 from playground.store.sqlite.connections import BUSY_MS
-from playground.store.sqlite.migrations import MIGRATIONS, version_of
-from playground.store.sqlite.secrets_at_rest import forget, reencrypt
+from playground.store.sqlite.migrations import MIGRATIONS, schema_version
+from playground.store.sqlite.secrets_at_rest import forget_secrets_key, reencrypt
 from playground.store.sqlite.store import SqliteStore
 from playground.store.sqlite.tables import create_key, keys_of, revoke_key
 from playground.store.tables import TenantKey
 
 
 class SqliteKeyAdmin:
-    """See `tables.KeyAdmin`; made by `SqliteKeyAdmin.open`."""
+    """Implements `tables.KeyAdmin`; created by `SqliteKeyAdmin.open`."""
 
     def __init__(self, db: sqlite3.Connection, *, is_served: bool) -> None:
         self._db = db
@@ -31,12 +31,12 @@ class SqliteKeyAdmin:
     @classmethod
     @contextmanager
     def open(cls, path: Path) -> Iterator["SqliteKeyAdmin"]:
-        """The keys in a database that is there, whose schema is brought up to date where no server has it open.
+        """Open the keys of an existing database, and migrate its schema unless a server has it open.
 
         Raises:
-            StoreError: there is no such database, it can't be used, or the server that has it is of another version.
+            StoreError: there is no such database, it is unusable, or the server that has it open is of another version.
         """
-        if not path.exists():  # opening it would make an empty one
+        if not path.exists():  # opening it would create an empty one
             raise StoreError(
                 f"there is no database {path} here; start the server first, run this in its folder, "
                 "or name its database with --database"
@@ -48,7 +48,7 @@ class SqliteKeyAdmin:
             is_served = True
         with closing(sqlite3.connect(path, isolation_level=None)) as db:
             db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-            if version_of(db, f"the database {path}") != len(MIGRATIONS):
+            if schema_version(db, f"the database {path}") != len(MIGRATIONS):
                 raise StoreError(
                     f"the database {path} is in use by an older server; stop it and start the newer one first"
                 )
@@ -70,4 +70,4 @@ class SqliteKeyAdmin:
         return reencrypt(self._db, keyring, in_use=self.is_served)
 
     def forget_secrets_key(self, id: str) -> Sequence[tuple[str, str]] | None:
-        return forget(self._db, id)
+        return forget_secrets_key(self._db, id)

@@ -1,7 +1,7 @@
-"""The schema's version, in the file itself, and the way from each version to the next.
+"""Schema migrations: one script per version, each applied once, in a transaction of its own.
 
-A database says whose it is (application_id) and which version it has (user_version), so that another program's file, or
-one from a newer program, is refused before anything is written.
+The file holds its program (application_id) and schema version (user_version), so that another program's file, or one of
+a newer version, is refused before anything is written.
 """
 
 import sqlite3
@@ -15,31 +15,31 @@ APPLICATION_ID = 0x50_47_57_46  # "PGWF"
 Migration = Callable[[sqlite3.Connection], None]
 
 
-def _of(script: str) -> Migration:
+def _script_migration(script: str) -> Migration:
     return lambda db: run_script(db, (Path(__file__).with_name("schema") / script).read_text(encoding="utf-8"))
 
 
-# The n-th makes version n out of version n - 1.
+# The n-th migrates version n - 1 to version n.
 MIGRATIONS: Sequence[Migration] = (
-    _of("1.sql"),
-    _of("2.sql"),
-    _of("3.sql"),
-    _of("4.sql"),
-    _of("5.sql"),
-    _of("6.sql"),
-    _of("7.sql"),
-    _of("8.sql"),
-    _of("9.sql"),
-    _of("10.sql"),
+    _script_migration("1.sql"),
+    _script_migration("2.sql"),
+    _script_migration("3.sql"),
+    _script_migration("4.sql"),
+    _script_migration("5.sql"),
+    _script_migration("6.sql"),
+    _script_migration("7.sql"),
+    _script_migration("8.sql"),
+    _script_migration("9.sql"),
+    _script_migration("10.sql"),
 )
 
 
-def version_of(db: sqlite3.Connection, name: str, migrations: Sequence[Migration] = MIGRATIONS) -> int:
+def schema_version(db: sqlite3.Connection, name: str, migrations: Sequence[Migration] = MIGRATIONS) -> int:
     """The schema's version, 0 for an empty database. Only reads.
 
     Args:
         db: a connection in autocommit mode.
-        name: what to call the database in an error.
+        name: how errors name the database.
 
     Raises:
         StoreError: the database is newer than this program, or another program's.
@@ -58,12 +58,12 @@ def version_of(db: sqlite3.Connection, name: str, migrations: Sequence[Migration
 
 
 def migrate(db: sqlite3.Connection, name: str, migrations: Sequence[Migration] = MIGRATIONS) -> int:
-    """Bring a database to the newest version, each step in its own transaction; returns how many steps it took.
+    """Migrate a database to the newest version, each step in its own transaction; returns the number of steps.
 
     Raises:
         StoreError: as `version_of`.
     """
-    version = version_of(db, name, migrations)
+    version = schema_version(db, name, migrations)
     for number, migration in enumerate(migrations[version:], version + 1):
         db.execute("BEGIN IMMEDIATE")
         try:
@@ -72,9 +72,10 @@ def migrate(db: sqlite3.Connection, name: str, migrations: Sequence[Migration] =
             db.execute(f"PRAGMA user_version = {number}")
             db.execute("COMMIT")
         except BaseException:
-            if db.in_transaction:  # a full disk has ended it already
+            if db.in_transaction:  # a full disk has rolled it back already
                 db.execute("ROLLBACK")
             raise
+    assert schema_version(db, name, migrations) == len(migrations), "each migration writes its version"
     return len(migrations) - version
 
 

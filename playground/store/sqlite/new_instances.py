@@ -1,6 +1,4 @@
-"""New instances of the commit under way: their rows, their code, and what they begin with besides a journal: steps,
-events not consumed yet, keys, and whose children they are.
-"""
+"""New instances of the open transaction: their rows and code, their initial steps and inbox, and their parents."""
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -11,45 +9,45 @@ from playground.store.rows import InstanceRow, NewInstance, Snippet
 from playground.store.sqlite import rows as columns
 from playground.store.tables import scope_of
 
-KeyPlace = tuple[str, int, str]  # tenant, instance or 0, key
+KvPlace = tuple[str, int, str]  # tenant, instance or 0, key
 
 
 class NewInstances:
-    """Holds them until they are written; what is taken is forgotten."""
+    """Collects them until they are written; the `take_` methods return and clear."""
 
     def __init__(self) -> None:
         self.rows: list[InstanceRow] = []
         self.ids: set[tuple[str, str]] = set()  # (tenant, id)
-        self._code: dict[str, Snippet] = {}
+        self._snippets: dict[str, Snippet] = {}
         self._steps: list[Any] = []
         self._inbox: list[Any] = []
         self._children: list[tuple[int, int, str]] = []
 
-    def add(self, new: NewInstance, change: Change) -> dict[KeyPlace, str | None]:
-        """Take up what one begins with; gives the keys that it has."""
+    def add(self, new: NewInstance, change: Change) -> dict[KvPlace, str | None]:
+        """Add the initial steps and inbox of one, and its parent; returns its initial keys and values."""
         row = change.row
         for key, step in change.steps.items():
             self._steps += columns.step_values(row.key, row.generation, step, change.results.get(key))
-        for received in change.inbox_added:
-            self._inbox += columns.inbox_values(row.key, received)
+        for event in change.inbox_added:
+            self._inbox += columns.inbox_values(row.key, event)
         if new.parent is not None and not isinstance(new.trigger, str):
             self._children.append((row.key, new.parent, new.trigger["kind"]))
         scope = scope_of(row)
         return {(*scope, name): text for name, text in change.kv.items()}
 
-    def add_code(
-        self, ids: AbstractSet[str], code: Mapping[str, Snippet], is_stored: Callable[[str], bool]
+    def add_snippets(
+        self, ids: AbstractSet[str], snippets: Mapping[str, Snippet], is_stored: Callable[[str], bool]
     ) -> list[Snippet]:
-        """Have code written with the instances that run it, unless it is stored already; gives what was not.
+        """Add the code of new instances, unless it is stored already; returns what was not.
 
-        The look only saves a write: the INSERT leaves what is there, whoever stored it.
+        The check only saves a write: the INSERT ignores what is stored already.
         """
-        new = [id for id in ids if id not in self._code and not is_stored(id)]
-        self._code.update({id: code[id] for id in new})
-        return [code[id] for id in new]
+        new = [id for id in ids if id not in self._snippets and not is_stored(id)]
+        self._snippets.update({id: snippets[id] for id in new})
+        return [snippets[id] for id in new]
 
     def take_rows(self) -> tuple[list[Any], list[Any]]:
-        """For insert_instance and insert_origin."""
+        """Values for insert_instance and insert_origin."""
         values: list[Any] = []
         origins: list[Any] = []
         for row in self.rows:
@@ -59,23 +57,23 @@ class NewInstances:
         self.ids.clear()
         return values, origins
 
-    def take_code(self) -> list[Snippet]:
-        """For insert_snippet, one each."""
-        code = list(self._code.values())
-        self._code.clear()
-        return code
+    def take_snippets(self) -> list[Snippet]:
+        """Snippets, for one insert_snippet each."""
+        snippets = list(self._snippets.values())
+        self._snippets.clear()
+        return snippets
 
     def take_children(self) -> Sequence[tuple[int, int, str]]:
-        """For insert_child, one each."""
+        """(instance, parent, kind), for one insert_child each."""
         children, self._children = self._children, []
         return children
 
-    def take_beginnings(self) -> tuple[list[Any], list[Any]]:
-        """For insert_steps and insert_inbox."""
+    def take_steps_and_inbox(self) -> tuple[list[Any], list[Any]]:
+        """Values for insert_steps and insert_inbox."""
         steps, inbox = self._steps, self._inbox
         self._steps, self._inbox = [], []
         return steps, inbox
 
-    def forget(self) -> None:
-        """Drop all of it."""
-        self.take_rows(), self.take_code(), self.take_children(), self.take_beginnings()
+    def clear(self) -> None:
+        """Drop all."""
+        self.take_rows(), self.take_snippets(), self.take_children(), self.take_steps_and_inbox()

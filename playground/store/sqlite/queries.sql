@@ -1,7 +1,7 @@
--- Every statement that store.py and its parts run, by name. `{rows}` is filled by store/named_sql.py with as many rows of
--- placeholders as one statement takes; nothing else is ever put into SQL text.
--- OR ROLLBACK: a conflict undoes the whole commit, which the writer does anyway; SQLite then keeps no copy of each page that an
--- INSERT of many rows changes, and commits of many instances take a quarter less.
+-- All statements on instances, journals and secrets, by name. `{rows}` is replaced by rows of placeholders (store/named_sql.py);
+-- nothing else is ever formatted into SQL text.
+-- OR ROLLBACK: a conflict rolls the whole commit back, which the writer does anyway; SQLite then copies no page that an INSERT of
+-- many rows changes, and commits of many instances take a quarter less time.
 
 -- name: instance_columns
 -- One instance in the order that rows.instance_row() reads.
@@ -18,7 +18,7 @@ FROM instance i JOIN origin o ON o.instance = i.key
 {instance_columns} WHERE i.tenant = ? AND i.id = ?
 
 -- name: abandoned
--- Of the owners whose lease lasts (a JSON array) there are few.
+-- The parameter is a JSON array of the owners with a current lease, of which there are few.
 {instance_columns} WHERE i.owner IS NOT NULL AND i.owner NOT IN (SELECT value FROM json_each(?)) ORDER BY i.key LIMIT ?
 
 -- name: join_node
@@ -35,7 +35,7 @@ INSERT INTO queue_load (queue, running, second, begun) VALUES (?1, 0, ?2, ?3)
 ON CONFLICT DO UPDATE SET begun = CASE WHEN second = ?2 THEN begun ELSE 0 END + ?3, second = ?2
 
 -- name: drop_idle_queue
--- One whose starts are not limited.
+-- A queue without a limit of claims per second.
 DELETE FROM queue_load WHERE queue = ? AND running = 0 AND second = 0
 
 -- name: drop_idle_queues
@@ -51,7 +51,7 @@ DELETE FROM queue_load WHERE running = 0 AND second < ?
 {instance_columns} WHERE i.tenant = ?1 AND i.status = ?2 AND i.key < ?3 AND (?5 IS NULL OR i.workflow = ?5) ORDER BY i.key DESC LIMIT ?4
 
 -- name: key_of_id
--- 0 for an id that stays used though its instance was removed.
+-- 0 for an id that stays used although its instance was deleted.
 SELECT key FROM instance WHERE tenant = ?1 AND id = ?2 UNION ALL SELECT 0 FROM used_id WHERE tenant = ?1 AND id = ?2
 
 -- name: used_id
@@ -67,7 +67,7 @@ ON CONFLICT DO NOTHING
 DELETE FROM used_id WHERE (tenant, id) IN (SELECT tenant, id FROM used_id WHERE ended_at < ? ORDER BY ended_at LIMIT ?)
 
 -- name: take_chore
--- One that is taken for longer than anybody takes it was taken by a clock that has been set back since.
+-- A chore taken for longer than ?3 was taken before a clock was set back.
 INSERT INTO chore (name, until) VALUES (?1, ?3)
 ON CONFLICT DO UPDATE SET until = excluded.until WHERE until <= ?2 OR until > ?3
 
@@ -114,12 +114,12 @@ UPDATE instance SET snippet = ?, status = ?, generation = ?, execution = ?, last
 WHERE key = ?
 
 -- name: grow_instances
--- The common commit: nothing that an index looks at has changed, so no index is written. For many at once.
+-- The common commit: no indexed column has changed, so no index is written. For many instances at once.
 UPDATE instance SET last_seq = grown.column2, log_bytes = grown.column3, stored_bytes = grown.column4, clock = grown.column5, clock_at = grown.column6
 FROM (VALUES {rows}) AS grown WHERE key = grown.column1
 
 -- name: grow_instance
--- The same for one, which the statement for many would take thirty times as long over.
+-- The same for one instance, for which the statement above takes thirty times as long.
 UPDATE instance SET last_seq = ?2, log_bytes = ?3, stored_bytes = ?4, clock = ?5, clock_at = ?6 WHERE key = ?1
 
 -- name: insert_events
@@ -135,12 +135,12 @@ kind, name, count, status, started_seq, line, config, attempt, failures, losses,
     result_seq
 
 -- name: result_columns
--- A step's result, which it keeps itself or its event holds. A BLOB: as text a large one would be decoded for nothing.
+-- A step's result, from its row or its event. A BLOB: as text, a large one would be decoded for nothing.
 result,
     (SELECT CAST(event.data AS BLOB) FROM event WHERE event.instance = step.instance AND event.seq = step.result_seq)
 
 -- name: steps
--- In no order: to sort them here, SQLite would copy every result once more.
+-- Unordered: to sort, SQLite would copy every result once more.
 SELECT {step_columns}, {result_columns} FROM step WHERE instance = ? AND generation = ?
 
 -- name: steps_without_results
@@ -177,7 +177,7 @@ UPDATE step SET status = ?, attempt = ?, failures = ?, losses = ?, until = ?, ro
 WHERE instance = ? AND generation = ? AND kind = ? AND name = ? AND count = ?
 
 -- name: end_step
--- As update_step, with the result that the step keeps, which is not written again when a rollback changes it later.
+-- As update_step, with the result that the row stores; later updates, by a rollback, do not write it again.
 UPDATE step SET status = ?, attempt = ?, failures = ?, losses = ?, until = ?, rollback = ?, rollback_attempt = ?,
     rollback_failures = ?, rollback_until = ?, error = ?, ended_seq = ?, clock = ?, received = ?, result_bytes = ?,
     result_seq = ?, result = ?
@@ -187,11 +187,11 @@ WHERE instance = ? AND generation = ? AND kind = ? AND name = ? AND count = ?
 DELETE FROM step WHERE instance = ?
 
 -- name: drop_steps
--- A restart drops the steps from here on ...
+-- A restart deletes the steps from a seq on ...
 DELETE FROM step WHERE instance = ? AND started_seq >= ?
 
 -- name: keep_steps
--- ... and takes the others into the new generation.
+-- ... and moves the others to the new generation.
 UPDATE step SET generation = ? WHERE instance = ?
 
 -- name: inbox
@@ -223,7 +223,7 @@ SELECT key, stored_bytes + log_bytes FROM instance INDEXED BY instance_ended_cha
 WHERE ended_at IS NOT NULL AND queue >= 'chaos:' AND queue < 'chaos;' AND ended_at < ? ORDER BY ended_at LIMIT ?
 
 -- name: woken
--- Due instances that ran before, oldest due first, without those of full queues and workflows (JSON arrays).
+-- Due instances that ran before, longest due first, except those of excluded queues and workflows (JSON arrays).
 SELECT key, queue, tenant, workflow FROM instance INDEXED BY instance_woken
 WHERE owner IS NULL AND fresh = 0 AND due_at IS NOT NULL AND due_at <= ?
     AND queue NOT IN (SELECT value FROM json_each(?))
@@ -242,7 +242,7 @@ WHERE owner IS NULL AND fresh = 1 AND due_at IS NOT NULL
 ORDER BY queue, tenant, workflow LIMIT 1
 
 -- name: next_lane
--- Asked in three parts, each of which is one step of the index: a comparison of rows would read the whole lane that it is to leave.
+-- Three parts, each of which is one index seek: a comparison of row values would scan the whole current lane.
 SELECT queue, tenant, workflow FROM (
     SELECT * FROM (
         SELECT queue, tenant, workflow FROM instance INDEXED BY instance_fresh
@@ -279,8 +279,8 @@ SELECT min(due_at) FROM (
 SELECT min(due_at) FROM instance INDEXED BY instance_woken WHERE owner IS NULL AND fresh = 0 AND due_at IS NOT NULL AND due_at > ?
 
 -- name: oldest_due
--- The longest due without a worker. New instances stand by lane, so the head of each lane is sought in turn: one step of the index per lane,
--- however many instances it holds (see next_lane).
+-- The earliest due_at without an owner. New instances are indexed by lane, so this seeks the first of each lane: one index seek per lane,
+-- however many instances it has (see next_lane).
 WITH RECURSIVE head (key) AS (
     SELECT * FROM (
         SELECT key FROM instance INDEXED BY instance_fresh
@@ -342,7 +342,7 @@ ON CONFLICT (tenant, instance, key) DO UPDATE SET value = excluded.value
 DELETE FROM kv WHERE tenant = ? AND instance = ? AND key = ?
 
 -- name: delete_own_keys
--- What an instance without a tenant has of keys; see tables.scope_of().
+-- Keys and values of an instance without a tenant; see tables.scope_of().
 DELETE FROM kv WHERE tenant = '' AND instance = ?
 
 -- name: delete_own_usage
@@ -351,7 +351,7 @@ DELETE FROM kv_usage WHERE tenant = '' AND instance = ?
 -- name: delete_effects
 DELETE FROM effect WHERE instance = ?
 
--- The rest is for secrets_at_rest.py, at the start of a server and in operators' commands.
+-- The rest is used by secrets_at_rest.py, at the start of a server and in operators' commands.
 
 -- name: secrets_keys
 SELECT id FROM secrets_key ORDER BY newest DESC, id
@@ -393,7 +393,7 @@ SELECT tenant, instance, key, value FROM kv WHERE value LIKE ?
 UPDATE kv SET value = ? WHERE tenant = ? AND instance = ? AND key = ?
 
 -- name: plain_results
--- Of one instance. What is looked for may be anywhere in a large table, so that the instances are listed first.
+-- Of one instance: the instances are listed first, since the table may be large.
 SELECT generation, {step_columns}, result, NULL FROM step
 WHERE instance = ? AND result IS NOT NULL AND result NOT LIKE ? AND (config LIKE '%"sensitive"%'
     OR instance IN (SELECT key FROM instance WHERE tenant IN (SELECT tenant FROM tenant_secret)))

@@ -1,7 +1,4 @@
-"""Rows of the SQLite schema to and from the values of `store/protocol.py`.
-
-The order of columns is that of `queries.sql`.
-"""
+"""Conversion between rows of the SQLite schema and the rows of `store/rows.py`, by column order of `queries.sql`."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -26,7 +23,7 @@ ORIGIN_COLUMNS = 8
 EVENT_COLUMNS = 7
 STEP_COLUMNS = 27
 INBOX_COLUMNS = 5
-GROWN_COLUMNS = 6
+APPENDED_COLUMNS = 6
 
 
 def instance_row(r: Sequence[Any]) -> InstanceRow:
@@ -40,7 +37,7 @@ def instance_row(r: Sequence[Any]) -> InstanceRow:
 
 
 def instance_weight(r: Sequence[Any]) -> int:
-    """How much text there is in the values of a row of `instance_columns`."""
+    """The characters of JSON in a row of `instance_columns`."""
     return sum(len(text) for text in (r[6], r[9], r[10], r[19], r[20], r[29]) if text is not None)
 
 
@@ -70,8 +67,8 @@ def instance_update(row: InstanceRow) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def only_grew(before: InstanceRow, after: InstanceRow) -> bool:
-    """Whether nothing but `last_seq`, the byte counts and the workflow's clock differs, as after most commits."""
+def only_appended(before: InstanceRow, after: InstanceRow) -> bool:
+    """Whether only `last_seq`, byte counts and the workflow's clock differ, as after most commits."""
     return (
         before.status == after.status
         and before.snippet == after.snippet
@@ -99,7 +96,7 @@ def child(r: Sequence[Any]) -> Child:
 
 
 def step_row(r: Sequence[Any]) -> StepRow:
-    """From a row of `step_columns` and `result_columns`, or of two NULLs where the result is not read."""
+    """From a row of `step_columns` and `result_columns`, or two NULLs where the result is not read."""
     return StepRow(
         step_key(r[0], r[1], r[2]), r[3], r[4], r[5], _config(r[6]), r[7], r[8], r[9], r[10],
         _result(r[23], r[24], r[25]), decode_or_none(r[18]), r[11], r[12], _config(r[13]), r[14], r[15], r[16], r[17],
@@ -108,7 +105,7 @@ def step_row(r: Sequence[Any]) -> StepRow:
 
 
 class _ResultData(msgspec.Struct):
-    """The data of an event with a result, which stays text: `event` of a `wait_completed`, `output` of the others."""
+    """The data of an event with a result, kept as text: `event` of a `wait_completed`, `output` of the others."""
 
     output: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     event: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
@@ -117,10 +114,10 @@ class _ResultData(msgspec.Struct):
 _result_data = msgspec.json.Decoder(_ResultData).decode
 
 
-def _result(seq: int | None, own: str | None, data: bytes | None) -> Any:
-    if own is not None:
+def _result(seq: int | None, own_result: str | None, data: bytes | None) -> Any:
+    if own_result is not None:
         assert seq is None, "a result stands in the step or in the event, not in both"
-        return raw_if_large(own)
+        return raw_if_large(own_result)
     if data is None:
         return None
     found = _result_data(data)
@@ -128,12 +125,12 @@ def _result(seq: int | None, own: str | None, data: bytes | None) -> Any:
     return None if text is msgspec.UNSET else raw_text_if_large(text)
 
 
-_WITHIN = "\x1f"  # between the steps that a step lies in and its own name: no name holds a control character
+_STEP_SEPARATOR = "\x1f"  # between the parts of a path: no name holds a control character
 
 
 def step_key(kind: str, path: str, count: int) -> StepKey:
     """A step from its kind, its path (see `step_path`) and its count."""
-    *outer, name = path.split(_WITHIN)
+    *outer, name = path.split(_STEP_SEPARATOR)
     parent = None
     for outer_name, outer_count in zip(outer[::2], outer[1::2], strict=True):
         parent = StepKey.interned(DO, outer_name, int(outer_count), parent)
@@ -141,13 +138,17 @@ def step_key(kind: str, path: str, count: int) -> StepKey:
 
 
 def step_path(key: StepKey) -> str:
-    """The name of a step, after the names and counts of the steps in whose callbacks it was called."""
-    return key.name if key.parent is None else f"{step_path(key.parent)}{_WITHIN}{key.parent.count}{_WITHIN}{key.name}"
+    """The name of a step, after the names and counts of its parent steps."""
+    return (
+        key.name
+        if key.parent is None
+        else f"{step_path(key.parent)}{_STEP_SEPARATOR}{key.parent.count}{_STEP_SEPARATOR}{key.name}"
+    )
 
 
 @lru_cache(maxsize=1_000)
 def _config(text: str | None) -> Any:
-    """A step's config, shared between steps that have the same, so never changed."""
+    """A step's config, shared between equal steps, so never mutated."""
     return decode_or_none(text)
 
 
@@ -165,7 +166,7 @@ def step_values(instance: int, generation: int, row: StepRow, result: str | None
 
 
 def step_update(instance: int, generation: int, row: StepRow, *result: str) -> tuple[Any, ...]:
-    """For update_step, or with the JSON text of the result that the step keeps for end_step."""
+    """For update_step, or, with the JSON text of a result that the row stores, for end_step."""
     if result:
         _check_result(row, *result)
     key = row.key
@@ -177,9 +178,11 @@ def step_update(instance: int, generation: int, row: StepRow, *result: str) -> t
     )  # fmt: skip
 
 
-def _check_result(row: StepRow, own: str | None) -> None:
-    """A result is in the step or in the event that ended it, never in both nor in neither."""
-    assert (own is not None) + (row.result_seq is not None) == (row.result_bytes > 0), f"the result of step {row.key}"
+def _check_result(row: StepRow, own_result: str | None) -> None:
+    """Assert that a result is stored in the step or in the event that ended it, in exactly one."""
+    assert (own_result is not None) + (row.result_seq is not None) == (row.result_bytes > 0), (
+        f"the result of step {row.key}"
+    )
 
 
 def inbox_row(r: Sequence[Any]) -> InboxRow:
@@ -204,27 +207,27 @@ def event_json(r: Sequence[Any]) -> tuple[int, str, bytes]:
     """From a row of `events_after` read as bytes: (seq, type, JSON), without parsing what is stored."""
     seq, at, kind, execution, step, data = r
     number = b"null" if execution is None else b"%d" % execution
-    shown = b"" if step is None else b',"step":' + step
+    step_json = b"" if step is None else b',"step":' + step
     return (
         seq,
         kind.decode(),
-        b'{"seq":%d,"at":%d,"type":"%b","execution":%b%b,"data":%b}' % (seq, at, kind, number, shown, data),
+        b'{"seq":%d,"at":%d,"type":"%b","execution":%b%b,"data":%b}' % (seq, at, kind, number, step_json, data),
     )
 
 
 def event_values(
     row: InstanceRow, events: Sequence[NewEvent], execution: int | None, at: int
 ) -> tuple[list[Any], list[Event]]:
-    """For insert_events, and the events as they will stand in the journal."""
+    """For insert_events, and the events as the journal will hold them."""
     key, seq = row.key, row.last_seq
-    step, shown = None, None
+    step, step_json = None, None
     values: list[Any] = []
     written = []
     for event in events:
         seq += 1
         if event.step is not step:
             step = event.step
-            shown = None if step is None else encode_step(step)
-        values += (key, seq, at, event.type, execution, shown, encode(event.data))
+            step_json = None if step is None else encode_step(step)
+        values += (key, seq, at, event.type, execution, step_json, encode(event.data))
         written.append(Event(seq, at, event.type, execution, event.step, event.data))
     return values, written

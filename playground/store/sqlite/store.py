@@ -1,4 +1,4 @@
-"""The journal store in one SQLite file: WAL, one writer with group commit, readers beside it."""
+"""The journal store in one SQLite file: WAL, one writer with group commit, and concurrent readers."""
 
 import asyncio
 import heapq
@@ -26,13 +26,13 @@ from playground.store.protocol import (
     Refusal,
 )
 from playground.store.rows import Child, InstanceRow, NewInstance, Snippet
-from playground.store.snippets import KnownSnippets, make_snippet
+from playground.store.snippets import SnippetCache, make_snippet
 from playground.store.sqlite import claims
 from playground.store.sqlite import rows as columns
 from playground.store.sqlite.connections import BUSY_MS, BusyTimeout, Readers
-from playground.store.sqlite.migrations import migrate, version_of
+from playground.store.sqlite.migrations import migrate, schema_version
 from playground.store.sqlite.nodes import FileLock, LeaseClock, SqliteNodes
-from playground.store.sqlite.secrets_at_rest import open_with, readable
+from playground.store.sqlite.secrets_at_rest import decrypt_result, prepare_encryption
 from playground.store.sqlite.tables import SqliteEffects, SqliteKv, SqliteTenants, SqliteUsage, Tables
 from playground.store.sqlite.transaction import SqliteTransaction
 from playground.store.sqlite.writer import Log, Writer
@@ -42,22 +42,22 @@ from playground.workflows.events import STATUSES, Event, NewEvent
 
 SYNCHRONOUS = ("full", "normal")
 WRITER_CACHE_KIB = 16 * 1024
-# What the log is grown to at the start, past a checkpoint, so that no commit waits for its file to grow.
-LOG_BYTES = 4_400_000
-GIVEN_BACK_BYTES = 256 * 1024 * 1024  # a larger file takes seconds to be written anew
-# After which events_json() stops, so that a reader of large values holds few at a time.
-STREAMED_BYTES = 4 * 1024 * 1024
-PREPARED = 256  # statements kept prepared by a connection
+# Size of the preallocated write-ahead log, larger than at a checkpoint, so that no commit has to extend the file.
+WAL_BYTES = 4_400_000
+VACUUM_BYTES_MAX = 256 * 1024 * 1024  # a larger file takes seconds to vacuum
+# events_json() stops after this, so that a reader of large values has few in memory.
+STREAM_BATCH_BYTES = 4 * 1024 * 1024
+PREPARED_STATEMENTS = 256  # per connection
 NEWEST = 2**63 - 1
-SLOW_SECONDS = 1.0  # of a commit, from which on the log tells of it
-OTHERS = 0o077  # what others than a file's owner may do with it
-LANES_MOST = 10_000  # looked through for the oldest new instance
+SLOW_SECONDS = 1.0  # commits that take this long are logged
+OTHERS_MODE = 0o077  # permission bits of all but the file's owner
+LANES_MAX = 10_000  # searched for the oldest new instance
 
 Rows = list[InstanceRow]  # the class has a method named `list`
 
 
 class SqliteStore:
-    """See `protocol.Store`; made by `SqliteStore.open`."""
+    """Implements `protocol.Store`; created by `SqliteStore.open`."""
 
     def __init__(
         self,
@@ -72,10 +72,12 @@ class SqliteStore:
         self._lock, self._keyring = lock, keyring
         self._sql = NamedSql(Path(__file__).with_name("queries.sql"))
         self._transaction = SqliteTransaction(db, self._sql, keyring)
-        self._growth = Notifications(self._last_seq)
-        self._snippets = KnownSnippets()
+        self._notifications = Notifications(self._last_seq)
+        self._snippets = SnippetCache()
         self._readers = Readers(partial(_connect_reader, path))
-        self._writer = Writer(self._transaction, BusyTimeout(db).allow, self._growth.tell, log, slow_seconds)
+        self._writer = Writer(
+            self._transaction, BusyTimeout(db).allow_waiting, self._notifications.notify, log, slow_seconds
+        )
         self._nodes = SqliteNodes(self._sql, self._readers, self._writer, self._transaction, lease_clock)
         self.nodes: NodeStore = self._nodes
         tables = Tables(self._readers, self._writer, self._transaction, keyring)
@@ -95,40 +97,40 @@ class SqliteStore:
         keyring: Keyring | None = None,
         lease_clock: LeaseClock | None = None,
     ) -> "SqliteStore":
-        """Open or create the database, bringing its schema to the newest version.
+        """Open or create the database, and migrate its schema to the newest version.
 
         Args:
             synchronous: "full" waits for the disk at every commit; "normal" may lose the last commits when the machine
-            (not the
-                program) fails.
-            log: gets `(event, **fields)`: a new schema version, commits that fail, and those that take `slow_seconds`
-            or longer. keyring: encrypts tenants' secrets. None is for who needs none of them: then what is encrypted
-            can't be read. lease_clock: milliseconds by which the leases of nodes end. None: they last as long as this
-            process, which is the only one.
+                (not the program) fails.
+            log: called as `log(event, **fields)` for a migration, failed commits, and commits that take `slow_seconds`
+                or longer.
+            keyring: encrypts tenants' secrets. None: encrypted values cannot be read, and plaintext is left as it is.
+            lease_clock: milliseconds by which the leases of nodes expire. None: they last as long as this process,
+                which is the only one.
 
         Raises:
-            StoreError: with one line that says why it can't be used.
+            StoreError: the database is unusable; one line says why.
         """
         if synchronous not in SYNCHRONOUS:
             raise StoreError(f"synchronous is {synchronous!r}; it takes {' or '.join(SYNCHRONOUS)}")
-        if not os.path.isdir(path.parent):  # which takes a folder that can't be looked into for none
+        if not os.path.isdir(path.parent):  # also false for a folder that may not be searched
             raise StoreError(f"cannot open the database {path}: there is no folder {path.parent}")
         lock = FileLock(path)
-        lock.take()
+        lock.acquire()
         db = None
         try:
             _make_private(path)
             db = _connect(path)
-            version = version_of(db, f"the database {path}")  # before anything in the file is changed
+            version = schema_version(db, f"the database {path}")  # before anything in the file is changed
             _prepare_writer(db, path, synchronous)
-            # Fails now, not at the first commit, when the file can't be written.
+            # Fails now, not at the first commit, when the file is not writable.
             db.execute(f"PRAGMA user_version = {version}")
             if migrate(db, f"the database {path}") and version:
-                _give_back(db)
-                log("database_migrated", path=path, before=version, after=version_of(db, f"the database {path}"))
+                _vacuum_if_small(db)
+                log("database_migrated", path=path, before=version, after=schema_version(db, f"the database {path}"))
             if keyring is not None:
-                open_with(db, keyring, f"the database {path}", log)
-            _grow_log(db)
+                prepare_encryption(db, keyring, f"the database {path}", log)
+            _preallocate_wal(db)
             return cls(path, lock, db, log, slow_seconds, keyring or Keyring(), lease_clock)
         except BaseException as error:
             if db is not None:
@@ -148,12 +150,12 @@ class SqliteStore:
         instead_of: tuple[int, str] | None = None,
         needs: int | None = None,
     ) -> tuple[list[InstanceRow], list[Refusal]]:
-        carried = (new.snippet for new in instances if not isinstance(new.snippet, str))
-        unknown = {code.id: code for code in carried if self._snippets.get(code.id) is None}
-        create = partial(self._transaction.create, instances, unknown, at, queued_most, instead_of, needs)
+        snippets = (new.snippet for new in instances if not isinstance(new.snippet, str))
+        maybe_new = {snippet.id: snippet for snippet in snippets if self._snippets.get(snippet.id) is None}
+        create = partial(self._transaction.create, instances, maybe_new, at, queued_most, instead_of, needs)
         rows, refused, stored = await self._writer.submit(create)
-        for code in stored:
-            self._snippets.hold(code)
+        for snippet in stored:
+            self._snippets.put(snippet)
         return rows, refused
 
     async def append(
@@ -183,7 +185,7 @@ class SqliteStore:
         closed: Sequence[tuple[str, str]] = (),
     ) -> Claimed:
         def claim() -> Claimed:
-            self._nodes.check(owner)
+            self._nodes.check_lease(owner)
             return claims.claim(self._transaction, owner, limit, at, limits, closed)
 
         return await self._writer.submit(claim)
@@ -197,7 +199,7 @@ class SqliteStore:
         return await self._readers.run(lambda db: db.execute(self._sql["next_due"]).fetchone()[0])
 
     async def oldest_due(self) -> int | None:
-        return await self._readers.run(lambda db: db.execute(self._sql["oldest_due"], (LANES_MOST,)).fetchone()[0])
+        return await self._readers.run(lambda db: db.execute(self._sql["oldest_due"], (LANES_MAX,)).fetchone()[0])
 
     @property
     def product(self) -> tuple[str, str]:
@@ -213,10 +215,10 @@ class SqliteStore:
     async def find(self, tenant: str, id: str) -> InstanceRow:
         found = await self._rows("instance_by_id", (tenant, id))
         if not found:
-            raise await self._missing(tenant, id)
+            raise await self._not_found_error(tenant, id)
         return found[0]
 
-    async def _missing(self, tenant: str, id: str) -> InstanceNotFound:
+    async def _not_found_error(self, tenant: str, id: str) -> InstanceNotFound:
         used = await self._readers.run(lambda db: db.execute(self._sql["used_id"], (tenant, id)).fetchone())
         if used is None:
             return InstanceNotFound(f"there is no instance {id}")
@@ -224,9 +226,11 @@ class SqliteStore:
         return InstanceExpired(id, workflow, status, ended_at)
 
     async def events(self, key: int, *, after: int, limit: int) -> list[Event]:
-        return await self._readers.run(
+        found = await self._readers.run(
             lambda db: [columns.event(row) for row in db.execute(self._sql["events_after"], (key, after, limit))]
         )
+        assert not found or found[-1].seq - found[0].seq == len(found) - 1, "seq has no gap"
+        return found
 
     async def events_json(self, key: int, *, after: int, limit: int) -> list[tuple[int, str, bytes]]:
         def read(db: sqlite3.Connection) -> list[tuple[int, str, bytes]]:
@@ -237,8 +241,9 @@ class SqliteStore:
                     event = columns.event_json(row)
                     found.append(event)
                     size += len(event[2])
-                    if size >= STREAMED_BYTES:
+                    if size >= STREAM_BATCH_BYTES:
                         break
+                assert not found or found[-1][0] - found[0][0] == len(found) - 1, "seq has no gap"
                 return found
             finally:
                 db.text_factory = str
@@ -246,13 +251,13 @@ class SqliteStore:
         return await self._readers.run(read)
 
     def subscribe(self, key: int) -> AbstractAsyncContextManager[Callable[[int], Awaitable[int]]]:
-        return self._growth.watch(key)
+        return self._notifications.watch(key)
 
     def listen(self, key: int, listener: Callable[[int | None], None]) -> Callable[[], None]:
-        return self._growth.listen(key, listener)
+        return self._notifications.listen(key, listener)
 
     def listen_due(self, listener: Callable[[int], None]) -> Callable[[], None]:
-        return self._growth.listen_due(listener)
+        return self._notifications.listen_due(listener)
 
     async def list(
         self,
@@ -310,7 +315,7 @@ class SqliteStore:
         stored = self._snippets.get(new.id)
         if stored is None:
             stored = await self._writer.submit(partial(self._transaction.put_snippet, new))
-            self._snippets.hold(stored)
+            self._snippets.put(stored)
         return stored
 
     async def snippet(self, id: str) -> Snippet | None:
@@ -319,7 +324,7 @@ class SqliteStore:
             found = await self._readers.run(lambda db: db.execute(self._sql["snippet"], (id,)).fetchone())
             if found is not None:
                 known = Snippet(*found)
-                self._snippets.hold(known)
+                self._snippets.put(known)
         return known
 
     async def shrink(self) -> None:
@@ -332,7 +337,7 @@ class SqliteStore:
         await asyncio.get_running_loop().run_in_executor(None, self.close_now)
 
     def close_now(self) -> None:
-        """`close` for where no event loop runs; it blocks until the last commit is on the disk."""
+        """As `close`, without an event loop; blocks until the last commit is durable."""
         self._readers.close()
         self._writer.close()
         self._lock.release()
@@ -356,13 +361,14 @@ class SqliteStore:
                 raise InstanceNotFound(f"there is no instance number {key}")
             row = columns.instance_row(found)
             steps = [
-                readable(self._keyring, key, columns.step_row(step))
+                decrypt_result(self._keyring, key, columns.step_row(step))
                 for step in db.execute(self._sql["steps"], (key, row.generation))
             ]
             inbox = [columns.inbox_row(received) for received in db.execute(self._sql["inbox"], (key,))]
         finally:
             db.execute("COMMIT")
         steps.sort(key=lambda step: step.started_seq)
+        assert not steps or steps[-1].started_seq <= row.last_seq, "a step's events are in the journal"
         return History(row, {step.key: step for step in steps}, inbox)
 
 
@@ -376,24 +382,22 @@ def _prepare_writer(db: sqlite3.Connection, path: Path, synchronous: str) -> Non
     db.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
 
 
-def _give_back(db: sqlite3.Connection) -> None:
-    """Write a file anew that a migration has emptied in large part, where that is quick.
+def _vacuum_if_small(db: sqlite3.Connection) -> None:
+    """Vacuum a file that a migration has emptied in large part, where that is quick.
 
-    The free pages of a larger file are used by what is stored next.
+    The free pages of a larger file are reused by what is stored next.
     """
     names = ("page_size", "page_count", "freelist_count")
     size, pages, free = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
-    if free > pages // 4 and size * pages <= GIVEN_BACK_BYTES:
-        with suppress(sqlite3.Error):  # there is no room for a second file: then nothing has changed
+    if free > pages // 4 and size * pages <= VACUUM_BYTES_MAX:
+        with suppress(sqlite3.Error):  # no disk space for a second file: nothing has changed then
             db.execute("VACUUM")
 
 
-def _grow_log(db: sqlite3.Connection) -> None:
-    """Write the log once to its working length: a commit that lengthens its file waits for the disk twice as long (472
-    against 194 us).
-    """
+def _preallocate_wal(db: sqlite3.Connection) -> None:
+    """Extend the write-ahead log to its working size once: a commit that extends the file takes 472 us, not 194."""
     db.execute("CREATE TABLE log_growth (filler BLOB)")
-    db.execute("INSERT INTO log_growth VALUES (zeroblob(?))", (LOG_BYTES,))
+    db.execute("INSERT INTO log_growth VALUES (zeroblob(?))", (WAL_BYTES,))
     db.execute("DROP TABLE log_growth")
     db.execute("PRAGMA wal_checkpoint(RESTART)")
 
@@ -405,23 +409,23 @@ def _connect_reader(path: Path) -> sqlite3.Connection:
 
 
 def _make_private(path: Path) -> None:
-    """Let this user alone read a database: what tenants keep secret stands in it.
+    """Let only this user read a database, since it holds tenants' secrets. Creates a missing file.
 
-    One that is not there is made; a restored copy loses other modes.
+    A restored copy has its permissions corrected.
 
     Raises:
-        StoreError: others may read it, and it is not ours to change.
+        StoreError: others may read it, and its permissions cannot be changed.
     """
-    with suppress(OSError):  # it is there; or SQLite will say what is wrong
+    with suppress(OSError):  # it exists; or SQLite will say what is wrong
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    # Which SQLite gives the mode of the first.
+    # SQLite creates the other two with the mode of the first.
     for file in (
         path,
         *(path.with_name(path.name + end) for end in ("-wal", "-shm")),
     ):
         with suppress(FileNotFoundError):
             mode = file.stat().st_mode
-            if mode & OTHERS:
+            if mode & OTHERS_MODE:
                 try:
                     file.chmod(mode & 0o700)
                 except OSError:
@@ -432,6 +436,6 @@ def _make_private(path: Path) -> None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=PREPARED)
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=PREPARED_STATEMENTS)
     db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     return db

@@ -1,10 +1,7 @@
-"""What stands beside the journals, in SQLite: read on the readers' connections,
-written in the writer's group commits.
+"""The tables that are not journals, in SQLite: read on the readers' connections, written in the writer's commits.
 
-It opens a connection of its own beside a server's. That is right for the tables it changes and for no others: SQLite
-lets one transaction at a time write, whichever process it is of, and a server reads these tables whenever it needs
-them (tenants, their keys and secrets, keys and values, and results that steps keep encrypted). Instances, journals and
-counts are the server's alone.
+Architecture Invariant: a server caches nothing of them, since operators' commands may change them in another process
+(key_admin.py).
 """
 
 import json
@@ -37,56 +34,56 @@ from playground.workflows.errors import InstanceNotFound
 
 T = TypeVar("T")
 
-LAST = "\U0010ffff"
+LAST_CHARACTER = "\U0010ffff"
 LAST_NUMBER = 2**63 - 1
 
 SQL = NamedSql(Path(__file__).with_name("tables.sql"))
 
 
-# What goes with a tenant that has no instances any more.
-OF_A_TENANT = (
+# The statements that delete a tenant without instances.
+DELETE_TENANT = (
     "delete_tenant_keys", "delete_tenant_versions", "delete_tenant_secrets", "delete_tenant_values",
     "delete_tenant_usage", "delete_tenant_effects", "delete_tenant_used_ids", "delete_tenant",
 )  # fmt: skip
 
 
 class Tables:
-    """The way to the database that the tables share."""
+    """The readers, writer and keyring that the tables share."""
 
     def __init__(self, readers: Readers, writer: Writer, transaction: SqliteTransaction, keyring: Keyring) -> None:
         self._readers, self._writer, self._transaction = readers, writer, transaction
         self.keyring = keyring
 
-    async def all(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    async def rows(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The rows of a query."""
         return await self._readers.run(lambda db: db.execute(SQL[query], values).fetchall())
 
-    def all_here(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """The few rows of a query that goes by a key, at once."""
-        return self._readers.run_here(lambda db: db.execute(SQL[query], values).fetchall())
+    def rows_on_loop(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The rows of a query by key that returns few, read on the event loop."""
+        return self._readers.run_on_loop(lambda db: db.execute(SQL[query], values).fetchall())
 
-    async def one(self, query: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
-        """The first row of a query."""
-        found = await self.all(query, values)
+    async def first_row(self, query: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
+        """The first row of a query, or None."""
+        found = await self.rows(query, values)
         return found[0] if found else None
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """What `work` gives, once the commit that holds what it wrote is durable."""
-        return await self._writer.submit(partial(self._transaction.beside, work))
+        """Run `work` in a transaction; returns its result once the commit is durable."""
+        return await self._writer.submit(partial(self._transaction.write_tables, work))
 
-    async def write_by_rows(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """As `write`, for work that goes by the rows of instances."""
-        return await self._writer.submit(partial(self._transaction.beside_rows, work))
+    async def write_with_rows(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """As `write`, for work that also reads the rows of instances."""
+        return await self._writer.submit(partial(self._transaction.write_tables_with_rows, work))
 
 
 class SqliteKv:
-    """See `tables.KvStore`."""
+    """Implements `tables.KvStore`."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     async def get(self, scope: Scope, key: str) -> tuple[bool, Any]:
-        found = await self._tables.one("key_value", (*scope, key))
+        found = await self._tables.first_row("key_value", (*scope, key))
         return (
             (False, None)
             if found is None
@@ -94,53 +91,54 @@ class SqliteKv:
         )
 
     async def keys(self, scope: Scope, *, prefix: str, after: str, limit: int) -> list[str]:
-        rows = await self._tables.all("keys_between", (*scope, after, prefix, _past(prefix), limit))
+        rows = await self._tables.rows("keys_between", (*scope, after, prefix, _prefix_end(prefix), limit))
         return [key for (key,) in rows]
 
     async def bytes(self, scope: Scope) -> int:
-        found = await self._tables.one("kv_bytes", scope)
+        found = await self._tables.first_row("kv_bytes", scope)
+        assert found is None or found[0] >= 0, "keys never use less than nothing"
         return 0 if found is None else found[0]
 
 
 class SqliteEffects:
-    """See `tables.EffectStore`."""
+    """Implements `tables.EffectStore`."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     async def record(self, effect: NewEffect, *, at: int, most: int) -> EffectRow | None:
-        return await self._tables.write(partial(_record, effect, at, most))
+        return await self._tables.write(partial(_record_effect, effect, at, most))
 
-    async def of(self, instance: int) -> list[EffectRow]:
-        return [_effect(row) for row in await self._tables.all("effects", (instance,))]
+    async def of_instance(self, instance: int) -> list[EffectRow]:
+        return [_effect_row(row) for row in await self._tables.rows("effects", (instance,))]
 
-    async def edition(self, instance: int) -> tuple[int, int]:
-        found = await self._tables.one("effects_edition", (instance,))
+    async def change_counters(self, instance: int) -> tuple[int, int]:
+        found = await self._tables.first_row("effects_edition", (instance,))
         return (0, 0) if found is None else (int(found[0]), int(found[1]))
 
 
 class SqliteTenants:
-    """See `tables.TenantStore`."""
+    """Implements `tables.TenantStore`."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     async def tenant(self, name: str) -> TenantRow | None:
-        found = await self._tables.one("tenant", (name,))
+        found = await self._tables.first_row("tenant", (name,))
         return None if found is None else TenantRow(*found)
 
     async def all(self, *, after: str, limit: int) -> Sequence[TenantRow]:
-        return [TenantRow(*row) for row in await self._tables.all("tenants_after", (after, limit))]
+        return [TenantRow(*row) for row in await self._tables.rows("tenants_after", (after, limit))]
 
     async def key(self, hash: str) -> TenantKey | None:
-        found = await self._tables.one("key_of_hash", (hash,))
+        found = await self._tables.first_row("key_of_hash", (hash,))
         return None if found is None else TenantKey(*found)
 
     async def add_key(self, tenant: str, name: str, hash: str, *, at: int) -> int:
         return await self._tables.write(lambda db: create_key(db, tenant, name, hash, at))
 
     async def keys(self, tenant: str) -> Sequence[TenantKey]:
-        return [TenantKey(*row) for row in await self._tables.all("keys_of_tenant", (tenant,))]
+        return [TenantKey(*row) for row in await self._tables.rows("keys_of_tenant", (tenant,))]
 
     async def revoke_key(self, tenant: str, number: int, *, at: int) -> bool:
         return await self._tables.write(lambda db: revoke_key(db, tenant, number, at))
@@ -148,10 +146,10 @@ class SqliteTenants:
     async def deploy(
         self, tenant: str, source: str, class_name: str, *, at: int, most: int
     ) -> tuple[Version, bool] | None:
-        return await self._tables.write_by_rows(partial(_deploy, tenant, source, class_name, at, most))
+        return await self._tables.write_with_rows(partial(_deploy, tenant, source, class_name, at, most))
 
     async def delete_version(self, tenant: str, id: str) -> str:
-        return await self._tables.write_by_rows(partial(_delete_version, tenant, id))
+        return await self._tables.write_with_rows(partial(_delete_version, tenant, id))
 
     async def close(self, tenant: str) -> None:
         await self._tables.write(
@@ -159,15 +157,15 @@ class SqliteTenants:
         )
 
     async def remove(self, tenant: str) -> None:
-        await self._tables.write(partial(_run_all, OF_A_TENANT, tenant))
+        await self._tables.write(partial(_run_all, DELETE_TENANT, tenant))
 
     async def version(self, tenant: str, id: str) -> Version | None:
         query, values = ("version_of_id", (tenant, id)) if id else ("newest_version", (tenant,))
-        found = await self._tables.one(query, values)
+        found = await self._tables.first_row(query, values)
         return None if found is None else Version(*found)
 
     async def versions(self, tenant: str, *, before: int | None = None, limit: int) -> Sequence[Version]:
-        rows = await self._tables.all("versions_before", (tenant, LAST_NUMBER if before is None else before, limit))
+        rows = await self._tables.rows("versions_before", (tenant, LAST_NUMBER if before is None else before, limit))
         return [Version(*row) for row in rows]
 
     async def set_trigger(self, tenant: str, hash: str | None) -> None:
@@ -178,23 +176,23 @@ class SqliteTenants:
             await self._tables.write(lambda db: db.execute(SQL["delete_secret"], (tenant, name)))
             return True
         keyring = self._tables.keyring
-        kept = keyring.encrypt(json.dumps(value), *_place(tenant, name)) if keyring else value
+        kept = keyring.encrypt(json.dumps(value), *_secret_place(tenant, name)) if keyring else value
         row = (tenant, name, kept, bool(keyring), LAST_NUMBER if most is None else most)
         return await self._tables.write(lambda db: db.execute(SQL["set_secret"], row).rowcount > 0)
 
     async def secrets(self, tenant: str) -> dict[str, str]:
-        keyring, found = self._tables.keyring, await self._tables.all("secrets", (tenant,))
+        keyring, found = self._tables.keyring, await self._tables.rows("secrets", (tenant,))
         return {
-            name: json.loads(keyring.decrypt(value, *_place(tenant, name))) if encrypted else value
+            name: json.loads(keyring.decrypt(value, *_secret_place(tenant, name))) if encrypted else value
             for name, value, encrypted in found
         }
 
     async def secret_names(self, tenant: str) -> list[str]:
-        return [name for (name,) in await self._tables.all("secret_names", (tenant,))]
+        return [name for (name,) in await self._tables.rows("secret_names", (tenant,))]
 
 
 class SqliteUsage:
-    """See `tables.UsageStore`."""
+    """Implements `tables.UsageStore`."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -207,12 +205,12 @@ class SqliteUsage:
     async def probe(self) -> None:
         await self._tables.write(lambda db: db.execute(SQL["probe"]))
 
-    async def of(self, limit: str, key: str, *, since: int) -> Sequence[tuple[int, int]]:
-        return self._tables.all_here("usage", (limit, key, since))
+    async def amounts(self, limit: str, key: str, *, since: int) -> Sequence[tuple[int, int]]:
+        return self._tables.rows_on_loop("usage", (limit, key, since))
 
 
-def _place(tenant: str, name: str) -> tuple[str, str, str]:
-    """Where a secret stands, which is encrypted with it."""
+def _secret_place(tenant: str, name: str) -> tuple[str, str, str]:
+    """The place of a secret, which is its associated data in encryption."""
     return ("secret", tenant, name)
 
 
@@ -233,32 +231,31 @@ def version_id(source: str, class_name: str) -> str:
 
 
 def create_key(db: sqlite3.Connection, tenant: str, name: str, hash: str, at: int) -> int:
-    """Give a tenant, which is made if it is not there, one more key; gives its number."""
+    """Add a key to a tenant, which is created if missing; returns its number."""
     db.execute(SQL["insert_tenant"], (tenant, at))
     return int(db.execute(SQL["insert_tenant_key"], (tenant, name, hash, at)).fetchone()[0])
 
 
 def revoke_key(db: sqlite3.Connection, tenant: str, number: int, at: int) -> bool:
-    """Take a key back for good; whether there is one of this number."""
+    """Revoke a key for good; whether it exists."""
     return db.execute(SQL["revoke_tenant_key"], (at, tenant, number)).rowcount > 0
 
 
 def keys_of(db: sqlite3.Connection, tenant: str) -> list[TenantKey]:
-    """A tenant's keys, revoked ones too."""
+    """A tenant's keys, including revoked ones."""
     return [TenantKey(*row) for row in db.execute(SQL["keys_of_tenant"], (tenant,))]
 
 
-# What follows reads and then writes, which is safe in SQLite alone: a transaction that writes has begun (`beside`), and
-# the file has one of those at a time. Elsewhere a unique constraint or a lock on the instance's, or the tenant's, row
-# decides.
+# The functions below read and then write. That is safe in SQLite only: they run in a write transaction, of which the
+# file has one at a time. Another database needs a unique constraint, or a lock on the row of the instance or tenant.
 
 
-def _record(effect: NewEffect, at: int, most: int, db: sqlite3.Connection) -> EffectRow | None:
+def _record_effect(effect: NewEffect, at: int, most: int, db: sqlite3.Connection) -> EffectRow | None:
     if effect.key is not None:
         known = db.execute(SQL["effect_of_key"], (*effect.scope, effect.kind, effect.key)).fetchone()
         if known is not None:
             db.execute(SQL["ask_effect_again"], (known[-1], known[0]))
-            return _effect((*known[:8], known[8] + 1))
+            return _effect_row((*known[:8], known[8] + 1))
     count: int = db.execute(SQL["count_effects"], (effect.instance,)).fetchone()[0]
     if count >= most:
         return None
@@ -266,7 +263,7 @@ def _record(effect: NewEffect, at: int, most: int, db: sqlite3.Connection) -> Ef
     row = (effect.instance, count + 1, at, effect.kind, *effect.scope, *happened)
     if not db.execute(SQL["insert_effect"], row).rowcount:
         raise InstanceNotFound(f"there is no instance number {effect.instance}")
-    return _effect((count + 1, at, effect.kind, *happened, 1))
+    return _effect_row((count + 1, at, effect.kind, *happened, 1))
 
 
 def _deploy(
@@ -275,19 +272,19 @@ def _deploy(
     newest = db.execute(SQL["newest_version"], (tenant,)).fetchone()
     if newest is not None and newest[2:4] == (source, class_name):
         return Version(*newest), False
-    if not _make_room(tenant, most, db):
+    if not _delete_old_versions(tenant, most, db):
         return None
     number = 1 if newest is None else newest[0] + 1
     id = version_id(source, class_name)
-    if db.execute(SQL["version_of_id"], (tenant, id)).fetchone() is not None:  # the runs of back then keep theirs
+    if db.execute(SQL["version_of_id"], (tenant, id)).fetchone() is not None:  # its runs keep the old version
         id = version_id(source, f"{class_name} {number}")
     db.execute(SQL["insert_tenant"], (tenant, at))
     db.execute(SQL["insert_version"], (tenant, number, id, source, class_name, at))
     return Version(number, id, source, class_name, at), True
 
 
-def _make_room(tenant: str, most: int, db: sqlite3.Connection) -> bool:
-    """Let old versions go until there is room for one more; whether there is."""
+def _delete_old_versions(tenant: str, most: int, db: sqlite3.Connection) -> bool:
+    """Delete unneeded old versions until one more fits the limit; False: impossible, and nothing was deleted."""
     over = db.execute(SQL["count_versions"], (tenant,)).fetchone()[0] + 1 - most
     if over <= 0:
         return True
@@ -315,15 +312,15 @@ def _run_all(statements: Sequence[str], tenant: str, db: sqlite3.Connection) -> 
         db.execute(SQL[name], (tenant,))
 
 
-def _effect(row: Sequence[Any]) -> EffectRow:
+def _effect_row(row: Sequence[Any]) -> EffectRow:
     number, at, kind, key, data, step, attempt, execution, asked = row
     return EffectRow(number, at, kind, key, decode(data), step, attempt, execution, asked)
 
 
-def _past(prefix: str) -> str:
-    """The first text, in the database's order, that comes after everything which begins with `prefix`."""
-    kept = prefix.rstrip(LAST)
+def _prefix_end(prefix: str) -> str:
+    """The first text, in the database's order, after all texts that start with `prefix`."""
+    kept = prefix.rstrip(LAST_CHARACTER)
     if not kept:
-        return LAST * 300
+        return LAST_CHARACTER * 300
     code = ord(kept[-1]) + 1
     return kept[:-1] + chr(0xE000 if code == 0xD800 else code)

@@ -1,4 +1,4 @@
--- What stands beside the journals (see tables.py): every statement that tables.py runs, by name.
+-- All statements on the tables that are not journals (tables.py), by name.
 
 -- name: key_value
 SELECT value FROM kv WHERE tenant = ? AND instance = ? AND key = ?
@@ -26,7 +26,7 @@ UPDATE effect SET asked = asked + 1 WHERE instance = ? AND number = ?
 SELECT count(*) FROM effect WHERE instance = ?
 
 -- name: insert_effect
--- Only of an instance that is there: one that was recorded after its instance was deleted would stay for ever.
+-- Only of an existing instance: an effect recorded after its instance was deleted would stay for ever.
 INSERT INTO effect (instance, number, at, kind, tenant, scope, key, data, step, attempt, execution, asked)
 SELECT key, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 1 FROM instance WHERE key = ?1
 
@@ -74,7 +74,7 @@ SELECT count(*) FROM tenant_version WHERE tenant = ?
 SELECT 1 FROM instance INDEXED BY instance_needs WHERE ended_at IS NULL AND tenant > '' AND tenant = ? AND snippet = ? LIMIT 1
 
 -- name: versions_not_needed
--- The oldest, without the newest. One whose id came again under a later number (before version 7 of the schema) is found there.
+-- The oldest first, except the newest. A version whose id was repeated under a later number (before schema version 7) is found there.
 SELECT number FROM tenant_version v
 WHERE tenant = ?1 AND number < (SELECT max(number) FROM tenant_version WHERE tenant = ?1)
     AND (
@@ -111,7 +111,7 @@ DELETE FROM kv WHERE tenant = ? AND instance = 0
 DELETE FROM kv_usage WHERE tenant = ? AND instance = 0
 
 -- name: delete_tenant_effects
--- Those of its instances have gone with them.
+-- Those of its instances were deleted with them.
 DELETE FROM effect WHERE tenant = ? AND scope = 0
 
 -- name: delete_tenant_used_ids
@@ -121,7 +121,7 @@ DELETE FROM used_id WHERE tenant = ?
 DELETE FROM tenant WHERE name = ?
 
 -- name: set_secret
--- Counted in the statement that writes, so that two at once cannot both take the last place.
+-- Counted in the statement that writes, so that two concurrent calls cannot both take the last place.
 INSERT INTO tenant_secret (tenant, name, value, encrypted)
 SELECT ?1, ?2, ?3, ?4 WHERE (SELECT count(*) FROM tenant_secret WHERE tenant = ?1 AND name <> ?2) < ?5
 ON CONFLICT DO UPDATE SET value = excluded.value, encrypted = excluded.encrypted
@@ -140,7 +140,7 @@ INSERT INTO usage (limit_name, key, unit, amount) VALUES (?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET amount = amount + excluded.amount
 
 -- name: probe
--- A row that no limit has, so that a page is written and nothing changes.
+-- A row that belongs to no limit: a page is written and nothing changes.
 INSERT INTO usage (limit_name, key, unit, amount) VALUES ('', '', 0, 0) ON CONFLICT DO UPDATE SET amount = 1 - amount
 
 -- name: drop_usage

@@ -84,7 +84,7 @@ class Rows:
         lost = {f"{step['name']}-{step['count']}" for step in row["ran_twice"]}
         doubled = {
             (it["kind"], it["step"]): None
-            for it in effects_json(await self._engine.store.effects.of(child.key))
+            for it in effects_json(await self._engine.store.effects.of_instance(child.key))
             if it["double_of"] and it["step"] in lost
         }
         row["effects_twice"] = [{"kind": kind, "step": step} for kind, step in doubled]

@@ -156,11 +156,11 @@ async def effects(context: Context, request: Request) -> Response:
     repeats.
     """
     row = await find(context, request)
-    happened, asked = await context.store.effects.edition(row.key)
+    happened, asked = await context.store.effects.change_counters(row.key)
     headers = {"Cache-Control": "private, no-cache", "ETag": f'"{happened}-{asked}"'}
     if (known := unchanged(request, headers)) is not None:  # a page asks often while a step runs
         return known
-    found = await context.store.effects.of(row.key)
+    found = await context.store.effects.of_instance(row.key)
     return json_response({"effects": effects_json(found)}, headers=headers)
 
 

@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from playground import process
-from playground.store import JournalError, StoreError, disk
+from playground.store import JournalError, StoreError
+from playground.store.open import free_bytes
 from playground.web.context import Context
 from playground.web.http.responses import FRESH, json_response
 from playground.web.instance_view import ANONYMOUS
@@ -36,7 +37,7 @@ async def readyz(context: Context, request: Request) -> Response:
 
 async def _reasons(context: Context) -> AsyncIterator[tuple[str, str]]:
     settings, store = context.settings, context.store
-    free = disk.free_bytes(settings.database)
+    free = free_bytes(settings.database)
     if free is not None and free < settings.free_disk_bytes:
         yield (
             "disk",

@@ -17,8 +17,8 @@ from starlette.responses import Response
 
 from playground.engine.metrics import CAUSES, REASONS, TAKEOVERS
 from playground.settings import limit_settings
-from playground.store import disk
 from playground.store.metrics import Histogram
+from playground.store.open import free_bytes, used_bytes
 from playground.web.context import Context
 from playground.web.http.authorization import check_metrics
 from playground.web.http.prometheus import CLASSES
@@ -130,9 +130,9 @@ METRICS: tuple[Row, ...] = (
     Row("commit_failures", COUNTER, "Commits that the database refused.",
         lambda it: it.context.store.metrics.failures),
     Row("database_bytes", GAUGE, "Size of the database's files.",
-        lambda it: disk.used_bytes(it.context.settings.database), whose=STORE),
+        lambda it: used_bytes(it.context.settings.database), whose=STORE),
     Row("disk_free_bytes", GAUGE, "Room on the disk of the database.",
-        lambda it: disk.free_bytes(it.context.settings.database), whose=STORE),
+        lambda it: free_bytes(it.context.settings.database), whose=STORE),
     Row("executions", COUNTER, "Executions begun.", lambda it: it.context.engine.counts.begun),
     Row("executions_ended", COUNTER,
         "Executions ended, by reason as in `execution_ended`; `operation`: paused, terminated or the like; `failed`: "
@@ -141,15 +141,15 @@ METRICS: tuple[Row, ...] = (
     Row("worker_slots", GAUGE, "Instances that may have a worker at once.", lambda it: it.context.settings.slots),
     Row("workers_parked", GAUGE, "Isolated workers that are ready now.", lambda it: it.context.engine.sandbox.parked),
     Row("worker_starts", COUNTER, "Workers handed out, for executions and for checks of source.",
-        lambda it: it.context.engine.sandbox.counts.starts),
+        lambda it: it.context.engine.sandbox.metrics.starts),
     Row("worker_ends", COUNTER,
         "Ends of such workers as the kernel tells them; a signal is most often the server's own, once the work is "
-        "done.", lambda it: _causes(it.context.engine.sandbox.counts.ends), "cause"),
+        "done.", lambda it: _causes(it.context.engine.sandbox.metrics.ends), "cause"),
     Row("zygote_starts", COUNTER,
         "Fork servers that took over: at the start, since the one before died, or in its time.",
-        lambda it: _zygotes(it.context.engine.sandbox.counts.zygotes), "cause"),
+        lambda it: _zygotes(it.context.engine.sandbox.metrics.zygotes), "cause"),
     Row("fork_failures", COUNTER, "Workers that could not be forked or locked.",
-        lambda it: it.context.engine.sandbox.counts.fork_failures),
+        lambda it: it.context.engine.sandbox.metrics.fork_failures),
     Row("limits_hit", COUNTER,
         "Limits that somebody met, by setting; `protocol`: a worker that said what no honest one says.",
         lambda it: _limits(it.context.engine.counts.limits), "limit"),

@@ -129,7 +129,7 @@ async def instance(context: Context, request: Request) -> Response:
 
 async def _plain_run(context: Context, row: InstanceRow, at: int | None, run: dict[str, Any]) -> PlainRun:
     """The run for readers without JavaScript. The effects are no part of its journal, so they are always read."""
-    effects = await context.store.effects.of(row.key)
+    effects = await context.store.effects.of_instance(row.key)
     key = (row.key, row.last_seq, at, tuple((it.number, it.asked) for it in effects))
     kept = context.kept_pages.runs.get(key)
     if kept is None:

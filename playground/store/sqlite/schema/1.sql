@@ -1,7 +1,7 @@
 -- Version 1 of the SQLite schema. Never edited once released: a change is a new migration (see migrations.py).
 -- Times are epoch milliseconds. Values of tenants are JSON text. NULL in an owner means that no node runs the instance.
 
--- Code and params as shared: immutable, found by content hash.
+-- Immutable code and params, addressed by content hash.
 CREATE TABLE snippet (
     id TEXT PRIMARY KEY NOT NULL,
     source TEXT NOT NULL,
@@ -9,8 +9,8 @@ CREATE TABLE snippet (
     created_at INTEGER NOT NULL
 ) STRICT;
 
--- An instance as it stands: small, since every commit rewrites it. AUTOINCREMENT, so that the key of a deleted instance is
--- never given to another.
+-- The current state of an instance: small, since every commit rewrites it. AUTOINCREMENT, so that the key of a deleted instance
+-- is never reused.
 CREATE TABLE instance (
     key INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant TEXT NOT NULL,
@@ -39,8 +39,8 @@ CREATE TABLE instance (
     UNIQUE (tenant, id)
 ) STRICT;
 
--- Who wants a worker: those that ran before, by due time, and the new ones, oldest first in each lane of their queue. Partial, so
--- that the millions that are finished, asleep for good or owned cost nothing.
+-- Claimable instances: those that ran before by due time, and new ones oldest first in each lane of their queue. Partial, so that
+-- the millions that are finished, asleep for good or owned cost nothing.
 CREATE INDEX instance_woken ON instance (due_at, queue, tenant, workflow)
     WHERE owner IS NULL AND fresh = 0 AND due_at IS NOT NULL;
 CREATE INDEX instance_fresh ON instance (queue, tenant, workflow, key)
@@ -49,7 +49,7 @@ CREATE INDEX instance_owned ON instance (owner) WHERE owner IS NOT NULL;
 CREATE INDEX instance_ended ON instance (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX instance_listed ON instance (tenant, status, key);
 
--- What create() was given, beside the row because it never changes and may be large.
+-- The immutable inputs of create(), outside the row because they may be large.
 CREATE TABLE origin (
     instance INTEGER PRIMARY KEY,
     class_name TEXT NOT NULL,
@@ -98,11 +98,11 @@ CREATE TABLE step (
     PRIMARY KEY (instance, generation, kind, name, count)
 ) STRICT, WITHOUT ROWID;
 
--- The steps under way of an instance that may have thousands. A step that starts and ends in one commit never gets here.
+-- The open steps of an instance that may have thousands. A step that starts and ends in one commit never gets here.
 CREATE INDEX step_open ON step (instance)
     WHERE status IN ('running', 'retrying', 'open') OR rollback IN ('running', 'retrying');
 
--- Events received that nobody has consumed; `seq` is that of the event_received.
+-- Received events that no wait has consumed; `seq` is that of the event_received.
 CREATE TABLE inbox (
     instance INTEGER NOT NULL,
     seq INTEGER NOT NULL,
@@ -112,7 +112,7 @@ CREATE TABLE inbox (
     PRIMARY KEY (instance, seq)
 ) STRICT, WITHOUT ROWID;
 
--- How many instances there are, so that counting reads a few rows and not millions.
+-- Counts of instances, so that counting reads a few rows and not millions.
 CREATE TABLE tally (
     tenant TEXT NOT NULL,
     queue TEXT NOT NULL,

@@ -1,7 +1,7 @@
 -- A version of the SQLite schema: nodes, and what is counted for all of them. Never edited once released: a change is a new migration.
 
--- A node is known by its name and by how often it has joined: what an earlier life of it owned is not its any more. When a lease ends is not kept in the
--- file: all of them end with the process that holds the file's lock (see lock.py).
+-- A node is identified by its name and the number of its boot: a new boot does not own what an earlier one owned. Leases are not in the file: all of them
+-- end with the process that holds the file's lock (nodes.py).
 CREATE TABLE node (
     name TEXT PRIMARY KEY NOT NULL,
     boot INTEGER NOT NULL
@@ -19,8 +19,8 @@ CREATE INDEX queue_load_idle ON queue_load (second) WHERE running = 0;
 
 INSERT INTO queue_load (queue, running, second, begun) SELECT queue, count(*), 0, 0 FROM instance WHERE owner IS NOT NULL GROUP BY queue;
 
--- Workers in a row that died by themselves without having brought the instance on.
+-- The crash streak: workers that died in a row without progress.
 ALTER TABLE instance ADD COLUMN crashes INTEGER NOT NULL DEFAULT 0;
 
--- When what `clock` says was committed, epoch milliseconds, so that whoever ends a wait knows about what time it is on the workflow's clock.
+-- When `clock` was committed, epoch milliseconds: ending a wait needs the approximate time on the workflow's clock.
 ALTER TABLE instance ADD COLUMN clock_at INTEGER;

@@ -1,4 +1,4 @@
--- Version 2 of the SQLite schema: what stands beside the journals. Never edited once released: a change is a new migration.
+-- Version 2 of the SQLite schema: the tables that are not journals. Never edited once released: a change is a new migration.
 -- Times are epoch milliseconds. Values of tenants are JSON text.
 
 -- Keys and values of a scope: a tenant's (instance 0), or an anonymous instance's own (tenant '').
@@ -10,7 +10,7 @@ CREATE TABLE kv (
     PRIMARY KEY (tenant, instance, key)
 ) STRICT, WITHOUT ROWID;
 
--- What a scope's keys and values take; each row counts 64 bytes beside its key and value. Kept by the triggers below.
+-- Bytes that a scope's keys and values use; each row counts 64 bytes more than its key and value. Updated by the triggers below.
 CREATE TABLE kv_usage (
     tenant TEXT NOT NULL,
     instance INTEGER NOT NULL,
@@ -34,7 +34,7 @@ CREATE TRIGGER kv_deleted AFTER DELETE ON kv BEGIN
     WHERE tenant = OLD.tenant AND instance = OLD.instance;
 END;
 
--- The ledger of pretended side effects. `number` counts those of an instance; `scope` is the instance column of kv.
+-- The ledger of simulated side effects. `number` counts those of an instance; `scope` is the instance column of kv.
 CREATE TABLE effect (
     instance INTEGER NOT NULL,
     number INTEGER NOT NULL,
@@ -59,7 +59,7 @@ CREATE TABLE tenant (
     trigger_hash TEXT
 ) STRICT;
 
--- Of a key only its hash is kept.
+-- Of an API key only the hash is stored.
 CREATE TABLE tenant_key (
     tenant TEXT NOT NULL,
     number INTEGER NOT NULL,
@@ -70,7 +70,7 @@ CREATE TABLE tenant_key (
     PRIMARY KEY (tenant, number)
 ) STRICT, WITHOUT ROWID;
 
--- What was deployed, in order. `id` is a hash of the content: going back to older code repeats it under a new number.
+-- Deployed versions, in order. `id` is a hash of the content: deploying older code again repeats it under a new number.
 CREATE TABLE tenant_version (
     tenant TEXT NOT NULL,
     number INTEGER NOT NULL,

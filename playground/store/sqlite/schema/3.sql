@@ -1,6 +1,6 @@
--- Version 3 of the SQLite schema: instances made from others. Never edited once released: a change is a new migration.
+-- Version 3 of the SQLite schema: instances derived from others. Never edited once released: a change is a new migration.
 
--- An instance's children: forks, and what else is made from it; `kind` says how.
+-- An instance's children: forks and others that derive from it; `kind` says how.
 CREATE TABLE child (
     instance INTEGER PRIMARY KEY,
     parent INTEGER NOT NULL,

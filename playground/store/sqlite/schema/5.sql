@@ -1,16 +1,16 @@
 -- Version 5 of the SQLite schema: in which order steps ended, so that replay goes the way of the first execution. Never edited once released.
 
--- The seq of the event that ended a step, the workflow's clock then and at the start in microseconds (NULL: no worker told), and the seq of the event
--- that a wait was given.
+-- The seq of the event that ended a step, the workflow's clock at end and start in microseconds (NULL: no worker sent it), and the seq of the event
+-- that a wait received.
 ALTER TABLE step ADD COLUMN started_clock INTEGER;
 ALTER TABLE step ADD COLUMN ended_seq INTEGER;
 ALTER TABLE step ADD COLUMN clock INTEGER;
 ALTER TABLE step ADD COLUMN received INTEGER;
 
--- What the workflow's clock showed when a worker last had nothing left but to wait.
+-- The workflow's clock when a worker last had only waits left.
 ALTER TABLE instance ADD COLUMN clock INTEGER;
 
--- Older journals have the order too. Of a step that ended in several generations the last counts.
+-- Older journals contain the order too. Of a step that ended in several generations the last counts.
 CREATE TEMP TABLE ended AS
     SELECT instance, json_extract(step, '$.kind') AS kind, json_extract(step, '$.name') AS name, json_extract(step, '$.count') AS count,
         max(seq) AS seq, max(json_extract(data, '$.received')) AS received

@@ -1,11 +1,11 @@
 -- Version 7 of the SQLite schema: ids that stay used, keys that no other database repeats, versions that go. Never edited once released.
 
--- A random part of the instance's idempotency keys, and whether its id was chosen by who created it. NULL for instances made before: their keys stay as
+-- A random part of the instance's idempotency keys, and whether its creator chose its id. NULL for instances made before: their keys stay as
 -- they were, and their ids count as chosen.
 ALTER TABLE origin ADD COLUMN nonce TEXT;
 ALTER TABLE origin ADD COLUMN id_chosen INTEGER;
 
--- What is left of a tenant's instance that was removed because its time was over: its id stays used.
+-- Ids of a tenant's expired instances, which stay used.
 CREATE TABLE used_id (
     tenant TEXT NOT NULL,
     id TEXT NOT NULL,

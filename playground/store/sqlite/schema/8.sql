@@ -1,11 +1,11 @@
 -- Version 8 of the SQLite schema: a result is stored once. Never edited once released: a change is a new migration.
 
--- The seq of the event that holds the step's result. NULL where there is none, and where the step keeps the result itself,
+-- The seq of the event that holds the step's result. NULL where there is none, and where the step's row holds the result,
 -- because the event shows something else ([REDACTED]) or the result is encrypted. It is not always `ended_seq`, which of a
 -- copied step is its place among those that ended.
 ALTER TABLE step ADD COLUMN result_seq INTEGER;
 
--- What the event says in the same words is dropped from the step.
+-- A result that equals the event's is deleted from the step.
 UPDATE step SET result = NULL, result_seq = started_seq
 WHERE result IS NOT NULL AND EXISTS (
     SELECT 1 FROM event

@@ -1,15 +1,14 @@
 -- Version 9 of the SQLite schema: what all nodes on a database share.
 -- Never edited once released: a change is a new migration.
 
--- What is done from time to time by one node for all: until when a chore is taken.
+-- Periodic jobs that one node does for all: until when each is taken.
 CREATE TABLE chore (
     name TEXT PRIMARY KEY NOT NULL,
     until INTEGER NOT NULL
 ) STRICT;
 
--- What each key (an address, a tenant) has used of each limit that holds for all nodes together, by unit of time.
--- How long a unit is, and what the amount counts, is the limit's: `stored_per_day` counts bytes by the hour, requests
--- are counted by the second. Old units are dropped.
+-- Usage of limits that all nodes share, per key (an address, a tenant) and unit of time. Each limit defines its unit and what
+-- it counts: `stored_per_day` bytes by the hour, requests by the second. Old units are deleted.
 CREATE TABLE usage (
     limit_name TEXT NOT NULL,
     key TEXT NOT NULL,
