@@ -4,6 +4,9 @@ program knows what had left it. `python gate_program.py DATABASE ID` runs an ins
 
 import asyncio
 import json
+import os
+import random
+import signal
 import sys
 from typing import Any
 
@@ -31,6 +34,7 @@ class TenantWorkflow(WorkflowEntrypoint):
                 total += sum(await asyncio.gather(*parts))
         return total
 """
+KILLS = 3
 EXPECTED = sum(range(40)) + sum(number for number in range(40) if number % 8 == 7) + 2 * sum(range(10))
 
 
@@ -49,13 +53,24 @@ class Out(Binding):
         return number
 
 
-async def main(database: str, id: str) -> None:
-    """Play the instance, and record all that is shown of it."""
+async def main(database: str, id: str, victim: str = "", seed: str = "0") -> None:
+    """Play the instance, and record all that is shown of it. A `victim`, worker or zygote, is killed by SIGKILL three
+    times, each after a number of events that the seed gives.
+    """
+    pick = random.Random(int(seed))
+    kills, next_kill = 0, pick.randrange(5, 60)
     async with open_engine(database, workers=2) as engine:
         dispatcher = Dispatcher(engine, lambda metadata: Code(SOURCE, env={"OUT": Out()}))
         instance = await dispatcher.wrap_binding({"tenant": "acme"}).create_once(id)
         async for event in instance.subscribe():
             record(seq=event.seq, type=event.type)
+            if victim and kills < KILLS and event.seq >= next_kill:
+                kills, next_kill = kills + 1, event.seq + pick.randrange(5, 60)
+                if victim == "zygote" and engine.sandbox.zygote is not None:
+                    os.kill(engine.sandbox.zygote, signal.SIGKILL)
+                for execution in engine.executions() if victim == "worker" else ():
+                    if execution.worker is not None:
+                        execution.worker.kill()
         status = await instance.status()
         record(status=status.status, output=status.output)
 

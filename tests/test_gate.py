@@ -291,9 +291,9 @@ def test_healthz_and_about_say_which_is_in_force(make_site: MakeSite) -> None:
         assert said in client.get("/about", headers={"Accept": "text/html"}).text
 
 
-def play(database: Path, kill_after: int | None) -> tuple[list[dict[str, Any]], bool]:
+def play(database: Path, kill_after: int | None, *options: str) -> tuple[list[dict[str, Any]], bool]:
     """Run the program; what it let out until it ended, or was killed after so many lines, and whether it ended."""
-    command = [sys.executable, gate_program.__file__, f"sqlite:///{database}", "one"]
+    command = [sys.executable, gate_program.__file__, f"sqlite:///{database}", "one", *options]
     lines = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
@@ -340,6 +340,25 @@ def test_what_had_left_a_killed_server_is_in_its_journal(seed: int, tmp_path: Pa
     assert max(calls.values()) == 1, "nothing was called twice by one attempt"
     done_steps = Counter(event.key for event in events if event.type == ev.STEP_COMPLETED)
     assert max(done_steps.values()) == 1 and len(done_steps) == 40 + 5 + 20
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("victim", ["worker", "zygote"])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_killed_worker_or_fork_server_changes_nothing_that_was_seen(seed: int, victim: str, tmp_path: Path) -> None:
+    """Killed at instants that no commit marks: what ran ahead and was not durable runs again, and nobody can tell."""
+    database = tmp_path / "gate.db"
+    seen, ended = play(database, None, victim, str(seed))
+    assert ended and seen[-1] == {"status": "complete", "output": gate_program.EXPECTED}
+    events = asyncio.run(stored(database))
+    assert [(output["seq"], output["type"]) for output in seen if "seq" in output] == [
+        (event.seq, event.type) for event in events
+    ]
+    assert sum(event.type == ev.EXECUTION_STARTED for event in events) > 1, "one was killed"
+    calls = Counter((output["call"], output["attempt"]) for output in seen if "call" in output)
+    began = {(event.key.name, event.data["attempt"]) for event in events if event.type == ev.ATTEMPT_STARTED}
+    assert max(calls.values()) == 1 and set(calls) <= began
+    assert max(Counter(event.key for event in events if event.type == ev.STEP_COMPLETED).values()) == 1
 
 
 @pytest.mark.long
