@@ -24,7 +24,7 @@ const tell = (type, data = {}) => {
   return telling.tell(state, state, { now: seq, final: false, stale: false, past: null });
 };
 const paces = [tell("workflow_queued"), tell("execution_started", { execution: 1, worker: "w1", replayed: 0 })];
-await new Promise((resolve) => setTimeout(resolve, paces[1]));
+await new Promise((resolve) => setTimeout(resolve, paces[1] + 1));
 paces.push(telling.tell(state, state, { now: 2, final: false, stale: false, past: null }));
 return { said, held: paces.map(Boolean) };
 """
