@@ -52,7 +52,7 @@ class ChaosRuns:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         # Whose reruns with a kill this node sees to. Per node on purpose: several nodes may, and one creates them.
-        self._waiting: dict[int, asyncio.Task[Any]] = {}
+        self._following: dict[int, asyncio.Task[Any]] = {}
 
     async def check(self, row: InstanceRow) -> list[Child]:
         """The reruns of the last time, if there can be others now.
@@ -65,7 +65,7 @@ class ChaosRuns:
         if row.started_at is None:
             raise CannotRunChaos(TOO_EARLY)
         before = await self.children(row)
-        if goes_on(before):
+        if is_unfinished(before):
             self.follow(row)  # nobody may see to it any more
             raise CannotRunChaos(RUNNING)
         return before
@@ -78,7 +78,7 @@ class ChaosRuns:
             Busy: too many instances are queued.
         """
         before = await self.check(row)
-        repeated = await self._repeated(row)
+        repeated = await self._read_repeated(row)
         final = row.status in ev.FINAL_STATUSES
         numbers = faults.spread_over_commits(repeated.commits, self.most) if final else []
         try:
@@ -103,17 +103,17 @@ class ChaosRuns:
 
     def follow(self, row: InstanceRow) -> None:
         """Begin the reruns with a kill, if they are still to come, when the one without has ended. Any node may."""
-        if row.key not in self._waiting:
-            task = self._waiting[row.key] = self._engine.beside(self._rest(row))
-            task.add_done_callback(lambda done: self._waiting.pop(row.key, None))
+        if row.key not in self._following:
+            task = self._following[row.key] = self._engine.run_in_background(self._create_kill_reruns(row))
+            task.add_done_callback(lambda done: self._following.pop(row.key, None))
 
-    async def _rest(self, row: InstanceRow) -> None:
+    async def _create_kill_reruns(self, row: InstanceRow) -> None:
         try:
-            await self.create_rest(row)
+            await self.create_kill_reruns(row)
         except WorkflowError:
             return  # it has been deleted, or the server is full; who looks at the rows asks for the rest again
 
-    async def create_rest(self, row: InstanceRow) -> None:
+    async def create_kill_reruns(self, row: InstanceRow) -> None:
         """Create the reruns with a kill when the one without has ended, unless another node was first.
 
         Raises:
@@ -121,7 +121,7 @@ class ChaosRuns:
             Busy: too many instances are queued.
         """
         children = await self.children(row)
-        if not lacks_rest(children):
+        if not lacks_kill_reruns(children):
             return
         async with self._engine.store.subscribe(children[0].key) as grown:
             control = await self._engine.store.find(row.tenant, children[0].id)
@@ -129,11 +129,11 @@ class ChaosRuns:
                 await grown(control.last_seq)
                 control = await self._engine.store.find(row.tenant, control.id)
         ran = await self._engine.store.load(control.key)
-        repeated = await self._repeated(row)
+        repeated = await self._read_repeated(row)
         numbers = faults.spread_over_commits(_commits(ran), self.most)
         await self._create(row, queues.billed(control.queue), repeated, list(numbers), control)
 
-    async def _repeated(self, row: InstanceRow) -> Repeated:
+    async def _read_repeated(self, row: InstanceRow) -> Repeated:
         async with self._engine.fork_slots:  # a history holds all results of an instance
             snapshot = await self._engine.store.load(row.key)
             waits = sorted(
@@ -186,14 +186,14 @@ def number_of(child: Child) -> int | None:
     return number
 
 
-def lacks_rest(children: Sequence[Child]) -> bool:
+def lacks_kill_reruns(children: Sequence[Child]) -> bool:
     """Whether the reruns with a kill are still to be created, which follow the one without if the run had not ended."""
     return [number_of(child) for child in children] == [None]
 
 
-def goes_on(children: Sequence[Child]) -> bool:
+def is_unfinished(children: Sequence[Child]) -> bool:
     """Whether a chaos run with these reruns is not over."""
-    return lacks_rest(children) or any(child.status not in ev.FINAL_STATUSES for child in children)
+    return lacks_kill_reruns(children) or any(child.status not in ev.FINAL_STATUSES for child in children)
 
 
 def _commits(snapshot: History) -> int:

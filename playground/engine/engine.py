@@ -8,12 +8,12 @@ from typing import Any
 
 from playground.engine import operations
 from playground.engine.clock import Clock
+from playground.engine.code import compatibility
 from playground.engine.code.checker import Check, Checker
-from playground.engine.code.compatibility import Compatibility, dry_run
 from playground.engine.code.metadata import check_metadata, tenancy
 from playground.engine.code.sources import DEFAULT_BINDINGS, Code, CodeSource, Sources
 from playground.engine.execution import faults
-from playground.engine.execution.context import KILL_MOMENTS, NEVER, NOW, Log, Services
+from playground.engine.execution.context import KILL_POINTS, NEVER, NOW, Log, Services
 from playground.engine.execution.execution import Execution
 from playground.engine.execution.faults import NewBreak
 from playground.engine.execution.gate import may_run_ahead
@@ -48,7 +48,7 @@ from playground.workflows.events import NewEvent, StepKey
 from playground.workflows.names import CLASS_NAME, without_mark
 
 BATCH_MOST = 100  # instances of one create_batch
-TRIALS = 2  # codes tried on a history at once
+DRY_RUNS = 2  # codes tried on a history at once
 FORKS = 2  # prepared at once: each holds all results of an instance
 
 
@@ -108,10 +108,10 @@ class Engine:
             services.turns,
         )
         self.fork_slots = asyncio.Semaphore(FORKS)  # per node on purpose: it bounds this process's memory
-        self._beside: set[asyncio.Task[Any]] = set()
+        self._background: set[asyncio.Task[Any]] = set()
         # Per node on purpose: a dry run takes this node's workers and processor, and changes nothing.
-        self._trials = asyncio.Semaphore(TRIALS)
-        self._trying: set[str] = set()  # the queues whose instances code is being tried on
+        self._dry_run_slots = asyncio.Semaphore(DRY_RUNS)
+        self._dry_running: set[str] = set()  # the queues whose instances code is being tried on
 
     @classmethod
     @asynccontextmanager
@@ -144,30 +144,30 @@ class Engine:
         try:
             yield engine
         finally:
-            for task in engine._beside:
+            for task in engine._background:
                 task.cancel()
             await engine._scheduler.stop()
             await shared.close()
 
-    def beside(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def run_in_background(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something beside what is asked, until it is done or the engine closes."""
-        return spawn(self._beside, coroutine)
+        return spawn(self._background, coroutine)
 
-    def when_calm(self, forget: Callable[[], None]) -> None:
+    def on_idle(self, clear: Callable[[], None]) -> None:
         """Call this whenever nothing has run for a moment; it lets go of what is remembered only for speed."""
-        self._scheduler.calm.forget(forget)
+        self._scheduler.idle_trimmer.add_cache(clear)
 
-    async def fit(self, code: Code, snapshot: History) -> Compatibility:
+    async def dry_run(self, code: Code, snapshot: History) -> compatibility.Compatibility:
         """How far other code would come with an instance's history. Raises Busy."""
         queue = snapshot.row.queue
-        if queue in self._trying:
+        if queue in self._dry_running:
             raise Busy("Other code is being tried already for the same owner. Try again in 1 s.", retry_after=1)
-        self._trying.add(queue)
+        self._dry_running.add(queue)
         try:
-            async with self._trials:
-                return await dry_run(self._services, code, snapshot)
+            async with self._dry_run_slots:
+                return await compatibility.dry_run(self._services, code, snapshot)
         finally:
-            self._trying.discard(queue)
+            self._dry_running.discard(queue)
 
     async def code(self, row: InstanceRow) -> Code:
         """The code that the next execution of an instance would run. Raises whatever its source raises."""
@@ -180,7 +180,7 @@ class Engine:
             InvalidName: there is a source for this name.
         """
         self._services.sources.register(workflow, source)
-        self._scheduler.registered(workflow)
+        self._scheduler.on_dispatcher_registered(workflow)
 
     def limit_tenant(self, metadata: Mapping[str, Any], limits: TenantLimits) -> None:
         """Give a tenant limits of its own in place of the settings' for as long as the engine is open; `metadata` names
@@ -201,11 +201,11 @@ class Engine:
 
     def running(self) -> int:
         """How many instances have a worker now."""
-        return len(self._scheduler.live)
+        return len(self._scheduler.executions)
 
     def executions(self) -> list[Execution]:
         """Those under way on this node."""
-        return list(self._scheduler.live.values())
+        return list(self._scheduler.executions.values())
 
     @property
     def at_rest(self) -> bool:
@@ -246,10 +246,10 @@ class Engine:
         """
         created, refused = await self.create_batch([new])
         if refused:
-            raise await self._taken(new.tenant, refused[0].id)
+            raise await self._already_exists(new.tenant, refused[0].id)
         return created[0]
 
-    async def _taken(self, tenant: str, id: str) -> InstanceAlreadyExists:
+    async def _already_exists(self, tenant: str, id: str) -> InstanceAlreadyExists:
         try:
             await self.store.find(tenant, id)
         except InstanceExpired as expired:
@@ -366,12 +366,12 @@ class Engine:
 
         Raises InstanceInFiniteState, CannotBreak, NotSerialisable, TooLarge.
         """
-        event = await faults.break_asked_for(new)
-        return await self.operate(row, faults.set_or_clear(event))
+        event = await faults.break_event(new)
+        return await self.operate(row, faults.change_breaks(event))
 
     async def _breaks(self, new_breaks: Sequence[NewBreak]) -> list[NewEvent]:
-        events = [await faults.break_asked_for(new) for new in new_breaks]
-        faults.check_room((), events)
+        events = [await faults.break_event(new) for new in new_breaks]
+        faults.check_number_of_breaks((), events)
         return events
 
     async def delete(self, row: InstanceRow) -> None:
@@ -391,13 +391,13 @@ class Engine:
             NoWorker: it has none now.
             WorkflowError: `when` is none of these.
         """
-        if when not in KILL_MOMENTS:
-            raise WorkflowError(f"when takes {', '.join(KILL_MOMENTS)}")
+        if when not in KILL_POINTS:
+            raise WorkflowError(f"when takes {', '.join(KILL_POINTS)}")
         if when == NEVER:
-            return await self.operate(row, operations.disarm)
+            return await self.operate(row, operations.disarm_kill)
         if when == NOW:
             return await self.operate(row, operations.kill(self.settings.worker_losses))
-        return await self.operate(row, operations.arm(when))
+        return await self.operate(row, operations.arm_kill(when))
 
     async def wake(self, row: InstanceRow, step: StepKey | None = None) -> Committed:
         """End a sleep, a retry wait or an event's timeout now: the named one, or the one due first.

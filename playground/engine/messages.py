@@ -49,7 +49,7 @@ def lost_too_often(step: StepKey, times: int) -> Mapping[str, Any]:
     )
 
 
-def died_before_a_step(times: int) -> Mapping[str, Any]:
+def crash_streak(times: int) -> Mapping[str, Any]:
     """Worker after worker died by itself before it came to a new step."""
     message = (
         f"The worker died {times} times in a row before it came to a new step, so what kills it is code outside any "
@@ -88,15 +88,17 @@ def limit(what: str, where: str, setting: str = "") -> Mapping[str, Any]:
     What to do about it follows, and the setting, where they are known.
     """
     advice = LIMITS.get(what.partition(":")[0], ("", ""))[1]
-    more = [advice, setting_sentence(setting) if is_setting(setting) else ""]
-    said = " ".join(sentence for sentence in more if sentence)
-    return error(LIMIT, f"{what} {where}".strip() + (f". {said}" if said else ""))
+    parts = [advice, setting_sentence(setting) if is_setting(setting) else ""]
+    what_to_do = " ".join(sentence for sentence in parts if sentence)
+    return error(LIMIT, f"{what} {where}".strip() + (f". {what_to_do}" if what_to_do else ""))
 
 
 def attempt_time(seconds: int, step: StepKey, workflow: str, did: str = "ran") -> Mapping[str, Any]:
     """An attempt took longer than any may. It is tried again as after any other failure."""
-    said = limit(f"attempt time: more than {seconds:,} s", f'while step "{step.label}" {did}', wall_of(workflow))
-    return error(TIMEOUT, said["message"])
+    over = limit(
+        f"attempt time: more than {seconds:,} s", f'while step "{step.label}" {did}', attempt_time_setting(workflow)
+    )
+    return error(TIMEOUT, over["message"])
 
 
 def setting_of(what: str) -> str:
@@ -105,7 +107,7 @@ def setting_of(what: str) -> str:
     return LIMITS[word][0] if word in LIMITS else word
 
 
-def wall_of(workflow: str) -> str:
+def attempt_time_setting(workflow: str) -> str:
     """The setting that bounds an attempt: code that a tenant has deployed over the API has its own."""
     return "tenant_attempt_wall_seconds" if workflow == DEPLOYED else "attempt_wall_seconds"
 

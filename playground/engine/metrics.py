@@ -37,4 +37,4 @@ class EngineMetrics:
 
 def owner_of_limit(row: InstanceRow) -> str:
     """Who answers for an instance: its tenant, or the address that started it."""
-    return row.tenant or queues.who(row.queue)
+    return row.tenant or queues.address_of(row.queue)

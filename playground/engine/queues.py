@@ -39,7 +39,7 @@ def billed(queue: str) -> str:
     return queue.removeprefix(CHAOS)
 
 
-def who(queue: str) -> str:
+def address_of(queue: str) -> str:
     """The client address of a queue."""
     return billed(queue).removeprefix(ADDRESS)
 
@@ -82,7 +82,7 @@ class LimitsOfTenants:
         """Set a tenant's limits, in place of those set before."""
         self.own[tenant] = limits
 
-    def of_claims(self, *, only_idle: bool) -> ClaimLimits:
+    def claim_limits(self, *, only_idle: bool) -> ClaimLimits:
         """What may run and begin of every queue, on all nodes together. `only_idle`: see `ClaimLimits`."""
         settings = self._settings
         default = QueueLimit(settings.running_per_tenant, settings.starts_per_second_per_tenant)

@@ -34,7 +34,7 @@ _FIELD_OF = {
 _SERVES_ON = frozenset({ev.STEP_COMPLETED, ev.KV_PUT})  # where the workflow is given the true value all the same
 
 
-def name_refused(what: str) -> str:
+def secret_in_name(what: str) -> str:
     """What is said of a name that holds a secret; `what` is the kind of name, with its article."""
     return f"{what} is shown in the journal, so it may not hold a secret."
 
@@ -50,30 +50,30 @@ class Redactor:
         self._raw = [part.encode("utf-8", "replace") for part in self._parts]
 
     @property
-    def needed(self) -> bool:
+    def has_secrets(self) -> bool:
         """Whether there is anything to hide."""
         return bool(self._parts)
 
-    def hides(self, text: str) -> bool:
+    def contains_secret(self, text: str) -> bool:
         """Whether a text holds a secret."""
         return any(part in text for part in self._parts)
 
-    def shown(self, tree: Any) -> Any:
+    def redact(self, tree: Any) -> Any:
         """An encoded value, or a text, as it may be shown."""
         return self._tree(tree) if self._parts else tree
 
-    def event(self, event: NewEvent) -> NewEvent:
+    def redact_event(self, event: NewEvent) -> NewEvent:
         """The event as it may be shown; a value that it had to change serves on as `secret`."""
         field = _FIELD_OF.get(event.type)
         if field is None or not self._parts:
             return event
         value = event.data.get(field)
         tree = msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else value
-        shown = self._error(tree) if field == "error" else self._tree(tree)
-        if shown == tree:
+        redacted = self._error(tree) if field == "error" else self._tree(tree)
+        if redacted == tree:
             return event
         secret = value if event.secret is None and event.type in _SERVES_ON else event.secret
-        return event._replace(data={**event.data, field: shown}, secret=secret)
+        return event._replace(data={**event.data, field: redacted}, secret=secret)
 
     def _error(self, error: Any) -> Any:
         """Like `_tree`, but the names of its fields stay what they are."""

@@ -40,32 +40,32 @@ class IdleTrimmer:
         self._store, self._log, self._seconds = store, log, seconds
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._forgets: list[Callable[[], None]] = []
+        self._clear_caches: list[Callable[[], None]] = []
 
-    def forget(self, forget: Callable[[], None]) -> None:
+    def add_cache(self, forget: Callable[[], None]) -> None:
         """Call this too each time: it lets go of what is remembered only for speed."""
-        self._forgets.append(forget)
+        self._clear_caches.append(forget)
 
-    def begun(self) -> None:
+    def on_busy(self) -> None:
         """Something runs."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def ended(self) -> None:
+    def on_idle(self) -> None:
         """Nothing runs any more."""
-        self.begun()
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, lambda: spawn(self._tasks, self.give_back()))
+        self.on_busy()
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, lambda: spawn(self._tasks, self.trim()))
 
     async def close(self) -> None:
         """Forget it, and wait for what is under way."""
-        self.begun()
+        self.on_busy()
         if self._tasks:
             await asyncio.wait(list(self._tasks))
 
-    async def give_back(self) -> None:
+    async def trim(self) -> None:
         """Do it now."""
-        for forget in self._forgets:
+        for forget in self._clear_caches:
             forget()
         gc.collect()  # 30 ms, at a time when they matter to nobody
         try:
@@ -86,22 +86,22 @@ class Scheduler:
 
     def __init__(self, services: Services, node: str, heartbeat: Heartbeat) -> None:
         self._services = services
-        self.live: dict[int, Execution] = {}
+        self.executions: dict[int, Execution] = {}
         # (tenant, workflow) whose dispatcher is not there: per node on purpose, since another program may have it.
-        self._passed_over: set[tuple[str, str]] = set()
+        self._without_dispatcher: set[tuple[str, str]] = set()
         self.membership = Membership(
             services.store.nodes,
             node,
             take_over=self._take_over,
-            lost=self._let_go,
-            joined=self.wake,
+            on_lost=self._stop_executions,
+            on_joined=self.wake,
             log=services.log,
             heartbeat=heartbeat,
         )
-        self.calm = IdleTrimmer(services.store, services.log)
+        self.idle_trimmer = IdleTrimmer(services.store, services.log)
         self._wake = asyncio.Event()
         self._armed_for: int | None = None
-        self._leave: Callable[[], None] = lambda: None
+        self._unsubscribe: Callable[[], None] = lambda: None
         self._timer: Timer | None = None
         self._expiry: Timer | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -112,7 +112,7 @@ class Scheduler:
         """Close what lost nodes left open, then begin to claim."""
         services = self._services
         await self.membership.join()
-        self._leave = services.store.listen_due(self._due)
+        self._unsubscribe = services.store.listen_due(self._on_due)
         self._loop_task = asyncio.get_running_loop().create_task(self._run())
         self.expire()
         self.wake()
@@ -120,28 +120,28 @@ class Scheduler:
     async def stop(self) -> None:
         """End every execution as lost, so that the next server takes it up at once."""
         self._stopping = True
-        self._leave()
+        self._unsubscribe()
         if self._loop_task is not None:
             self._loop_task.cancel()
             await asyncio.wait([self._loop_task])
         for timer in (self._timer, self._expiry):
             if timer is not None:
                 timer.cancel()
-        for execution in list(self.live.values()):
+        for execution in list(self.executions.values()):
             execution.shut_down()
         while self._tasks:
             await asyncio.wait(list(self._tasks))
         await self.membership.leave()
-        await self.calm.close()
+        await self.idle_trimmer.close()
 
     async def abandon(self) -> None:
         """Let go of everything at once and write nothing, as if the server had been killed: what `playground.testing`
         crashes with.
         """
         self._stopping = True
-        self._leave()
+        self._unsubscribe()
         await self.membership.abandon()
-        tasks = [task for execution in self.live.values() for task in execution.abandon()]
+        tasks = [task for execution in self.executions.values() for task in execution.abandon()]
         for task in (self._loop_task, *self._tasks):
             if task is not None:
                 task.cancel()
@@ -151,22 +151,22 @@ class Scheduler:
                 timer.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        self.live.clear()
-        self.calm.begun()
+        self.executions.clear()
+        self.idle_trimmer.on_busy()
 
     @property
     def at_rest(self) -> bool:
         """Whether nothing is under way on this side of the workers and outside the store."""
-        return not self._wake.is_set() and all(execution.at_rest for execution in self.live.values())
+        return not self._wake.is_set() and all(execution.at_rest for execution in self.executions.values())
 
     def wake(self) -> None:
         """Something may be due now."""
         self._armed_for = None
         self._wake.set()
 
-    def registered(self, workflow: str) -> None:
+    def on_dispatcher_registered(self, workflow: str) -> None:
         """The dispatcher of a workflow is there now."""
-        self._passed_over = {lane for lane in self._passed_over if lane[1] != workflow}
+        self._without_dispatcher = {lane for lane in self._without_dispatcher if lane[1] != workflow}
         self.wake()
 
     async def _run(self) -> None:
@@ -183,7 +183,7 @@ class Scheduler:
         """Fill the free slots. When everything that may run does, be woken for the next."""
         services = self._services
         while True:
-            free = services.settings.slots - len(self.live)
+            free = services.settings.slots - len(self.executions)
             owner = self.membership.owner
             if owner is None:
                 return
@@ -193,14 +193,14 @@ class Scheduler:
             at = services.clock.now()
             spare = free <= self._spare()
             limit = free if spare else free - self._spare()
-            limits, closed = services.tenant_limits.of_claims(only_idle=spare), sorted(self._passed_over)
+            limits, closed = services.tenant_limits.claim_limits(only_idle=spare), sorted(self._without_dispatcher)
             try:
                 claimed = await services.store.claim(owner, limit, at=at, limits=limits, closed=closed)
             except NodeLost:
                 await self.membership.beat()
                 return
             for row in claimed.rows:
-                self._begin(row)
+                self._start_execution(row)
             if len(claimed.rows) < limit:
                 if spare:
                     self._evict_idle()
@@ -214,12 +214,12 @@ class Scheduler:
         settings = self._services.settings
         return settings.spare_slots if settings.slots >= FEW_SLOTS else 0
 
-    def _begin(self, row: InstanceRow) -> None:
+    def _start_execution(self, row: InstanceRow) -> None:
         self._services.counts.begun += 1
-        execution = Execution(self._services, row, self._idle_one)
+        execution = Execution(self._services, row, self._on_worker_idle)
         # The one before may have made its last commit, which lets the instance be claimed, and not be over yet.
-        self.live[row.key] = execution
-        self.calm.begun()
+        self.executions[row.key] = execution
+        self.idle_trimmer.on_busy()
         execution.task = spawn(self._tasks, self._play(execution))
 
     async def _play(self, execution: Execution) -> None:
@@ -228,11 +228,11 @@ class Scheduler:
             await execution.play()
         except NotStarted as why:
             if isinstance(why, NoDispatcher):
-                self._passed_over.add((row.tenant, row.workflow))
+                self._without_dispatcher.add((row.tenant, row.workflow))
                 self.wake()
             elif not self._stopping:
                 self._arm_at(self._services.clock.now() + RETRY_CLAIM_MS)
-            self._ended(execution)
+            self._remove(execution)
             return
         except Exception as error:  # noqa: BLE001 - it costs this instance only
             execution.worker_exit.reason = FAILED
@@ -243,21 +243,21 @@ class Scheduler:
                 self._services.log("execution_failed", instance=row.key, error=said)
             self._recover_later(row)
         self._services.counts.ended[execution.worker_exit.reason] += 1
-        self._ended(execution)
+        self._remove(execution)
         self.wake()
 
     async def _take_over(self, row: InstanceRow) -> None:
         """Close what a lost node left open of an instance."""
         await recover(self._services, row)
 
-    async def _let_go(self) -> None:
+    async def _stop_executions(self) -> None:
         """The node has lost its lease: stop every worker, and write nothing more."""
-        executions = list(self.live.values())
+        executions = list(self.executions.values())
         tasks = [task for execution in executions for task in execution.abandon()]
         if tasks:
             await asyncio.wait(tasks)
         for execution in executions:
-            self._ended(execution)
+            self._remove(execution)
 
     def _recover_later(self, row: InstanceRow) -> None:
         at = self._services.clock.now() + RECOVER_AFTER_MS
@@ -277,16 +277,16 @@ class Scheduler:
         else:
             self.wake()
 
-    def _ended(self, execution: Execution) -> None:
+    def _remove(self, execution: Execution) -> None:
         row = execution.row
-        if self.live.get(row.key) is execution:
-            del self.live[row.key]
-        if not self.live:
-            self.calm.ended()
+        if self.executions.get(row.key) is execution:
+            del self.executions[row.key]
+        if not self.executions:
+            self.idle_trimmer.on_idle()
 
-    def _idle_one(self) -> None:
+    def _on_worker_idle(self) -> None:
         """A worker fell idle; if others wait for its slot, they get it."""
-        if len(self.live) >= self._services.settings.slots - self._spare():
+        if len(self.executions) >= self._services.settings.slots - self._spare():
             self.wake()
 
     def _evict_idle(self) -> None:
@@ -296,7 +296,7 @@ class Scheduler:
         due = await self._services.store.next_due()
         if due is None or due > self._services.clock.now():
             return
-        idle = [execution for execution in self.live.values() if execution.idle]
+        idle = [execution for execution in self.executions.values() if execution.idle]
         if idle:
             min(idle, key=lambda execution: execution.idle_timeout.since or 0).evict(ev.EVICTED)
 
@@ -307,10 +307,10 @@ class Scheduler:
         """
         times = [await self._services.store.next_due(after=done), again_at]
         due = min((time for time in times if time is not None), default=None)
-        if due is not None and len(self.live) < self._services.settings.slots:
+        if due is not None and len(self.executions) < self._services.settings.slots:
             self._arm_at(max(due, self._services.clock.now() + 1))
 
-    def _due(self, when: int) -> None:
+    def _on_due(self, when: int) -> None:
         """A commit, by whichever node, has left something that falls due then."""
         if when <= self._services.clock.now():
             self.wake()

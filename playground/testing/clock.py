@@ -16,7 +16,7 @@ from playground.worker.channel import Channel
 from playground.worker.loop import IdleSelector, Loop
 
 # The engine's own rounds: they happen when time passes them, but nobody skips time to see them.
-HOUSEKEEPING = frozenset({Scheduler.expire, IdleTimeout.watch_silence})
+HOUSEKEEPING = frozenset({Scheduler.expire, IdleTimeout.check_stalled})
 
 
 class VirtualClock(FakeClock):

@@ -112,5 +112,5 @@ class Workflow(Instances, Binding):
 def _child(call: CallContext) -> str:
     """The id of the next child of a step: the same in every attempt of it."""
     assert call.step is not None
-    digest = hashlib.sha256(f"{call.idempotency_key}/{call.host.number(call.step)}".encode()).digest()
+    digest = hashlib.sha256(f"{call.idempotency_key}/{call.host.next_number(call.step)}".encode()).digest()
     return base64.b32encode(digest).decode().lower()[:26]

@@ -44,32 +44,34 @@ async def change_code(engine: Engine, row: InstanceRow, source: str) -> Committe
     """
     snippet = await engine.store.put_snippet(source, None, at=engine.clock.now())
     for _ in range(TRIES):
-        tried = await engine.store.load(row.key)
-        _check_status(tried.row)
-        code = await engine.code(tried.row)
+        history = await engine.store.load(row.key)
+        _check_status(history.row)
+        code = await engine.code(history.row)
         if code.source == source:
-            return Committed((), tried.row)
-        fit = await engine.fit(replace(code, source=source, version=snippet.id), tried)
-        if not fit.good:
-            raise _refusal(tried, fit)
+            return Committed((), history.row)
+        result = await engine.dry_run(replace(code, source=source, version=snippet.id), history)
+        if not result.is_compatible:
+            raise _refusal(history, result)
         try:
-            return await engine.operate(row, _change(snippet.id, tried, fit))
-        except _GoneOn:
+            return await engine.operate(row, _change(snippet.id, history, result))
+        except _HistoryGrew:
             continue
     raise CannotMigrate(_GONE_ON.format(id=row.id))
 
 
-class _GoneOn(Exception):
+class _HistoryGrew(Exception):
     """The history has a step that the code was not tried on."""
 
 
-def _change(snippet: str, tried: History, fit: Compatibility) -> Decider:
+def _change(snippet: str, history: History, result: Compatibility) -> Decider:
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
         row = snapshot.row
         _check_status(row)
         assert snapshot.keys is not None
-        if row.generation != tried.row.generation or not snapshot.keys - tried.steps.keys() <= set(fit.requested):
-            raise _GoneOn
+        if row.generation != history.row.generation or not snapshot.keys - history.steps.keys() <= set(
+            result.requested
+        ):
+            raise _HistoryGrew
         if row.snippet == snippet:
             return []
         return [*operations.evict(snapshot), NewEvent(ev.CODE_CHANGED, {"from": row.snippet, "snippet": snippet})]
@@ -84,23 +86,23 @@ def _check_status(row: InstanceRow) -> None:
         raise CannotMigrate(_ROLLING_BACK.format(id=row.id))
 
 
-def _refusal(tried: History, fit: Compatibility) -> DoesNotFit:
+def _refusal(history: History, result: Compatibility) -> DoesNotFit:
     """The history beside what the code came to: the steps of it that it read, then those that it asked for besides."""
-    if not fit.in_time:
-        return DoesNotFit(_SLOW.format(id=tried.row.id), recorded=[], requested=[])
-    history = [step.key for step in sorted(tried.steps.values(), key=lambda step: step.started_seq)]
-    # A report names the first of many only.
-    told = len(history) if len(fit.recorded) < SHOWN else history.index(fit.recorded[-1])
-    read = [step for step in history[:told] if step not in fit.recorded]
-    lost = ", ".join(f'"{step.name}"' + (f" ({step.count})" if step.count > 1 else "") for step in fit.recorded[:3])
-    more = f" and {len(fit.recorded) - 3} more" if len(fit.recorded) > 3 else ""
-    called = _CALLED.format(names=", ".join(fit.called)) if fit.called else ""
-    first = history.index(fit.recorded[0])
-    start = max(0, first - SHOWN // 2)  # a long history is told around the first difference
-    requested = [*read, *fit.requested]
+    if not result.in_time:
+        return DoesNotFit(_SLOW.format(id=history.row.id), recorded=[], requested=[])
+    steps = [step.key for step in sorted(history.steps.values(), key=lambda step: step.started_seq)]
+    # The worker reports only the first of many.
+    reported = len(steps) if len(result.recorded) < SHOWN else steps.index(result.recorded[-1])
+    read = [step for step in steps[:reported] if step not in result.recorded]
+    lost = ", ".join(f'"{step.name}"' + (f" ({step.count})" if step.count > 1 else "") for step in result.recorded[:3])
+    more = f" and {len(result.recorded) - 3} more" if len(result.recorded) > 3 else ""
+    called = _CALLED.format(names=", ".join(result.called)) if result.called else ""
+    first = steps.index(result.recorded[0])
+    start = max(0, first - SHOWN // 2)  # a long history is reported around the first difference
+    requested = [*read, *result.requested]
     return DoesNotFit(
-        _LOST.format(id=tried.row.id, steps=lost + more, called=called),
-        recorded=[step.as_json() for step in history[start : start + SHOWN]],
+        _LOST.format(id=history.row.id, steps=lost + more, called=called),
+        recorded=[step.as_json() for step in steps[start : start + SHOWN]],
         requested=[step.as_json() for step in requested[start : start + SHOWN]],
         skipped=start,
     )

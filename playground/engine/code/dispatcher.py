@@ -56,16 +56,16 @@ class Dispatcher:
             MissingDispatcherMetadataError: there is none.
             InvalidMetadata: it is not JSON, or too large.
         """
-        kept = check_metadata(metadata)
-        return Workflow(self._engine, tenancy(kept), self.name, kept)
+        checked = check_metadata(metadata)
+        return Workflow(self._engine, tenancy(checked), self.name, checked)
 
     async def load(self, row: InstanceRow) -> Code:
         """See `CodeSource`."""
         if row.metadata is None:
             raise MissingDispatcherMetadataError
         metadata = check_metadata(values.decode(row.metadata))
-        given = self._load(metadata) if self._is_async else await self._in_thread(metadata)
-        code = await given if inspect.isawaitable(given) else given
+        loading = self._load(metadata) if self._is_async else await self._in_thread(metadata)
+        code = await loading if inspect.isawaitable(loading) else loading
         if isinstance(code, Code) and WORKFLOWS not in code.env:
             wrapped = Workflow(self._engine, row.tenant, self.name, check_metadata(values.decode(row.metadata)))
             code = Code(code.source, code.class_name, {WORKFLOWS: wrapped, **code.env}, code.limits, code.version)

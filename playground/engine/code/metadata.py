@@ -38,10 +38,10 @@ def check_metadata(metadata: Any) -> dict[str, Any]:
             f"Dispatcher metadata is {size:,} bytes as JSON; the limit is {METADATA_BYTES:,}. Keep a key in it, and "
             "the rest elsewhere."
         )
-    kept: dict[str, Any] = json.loads(text)
-    if kept != metadata:
+    copy: dict[str, Any] = json.loads(text)
+    if copy != metadata:
         raise InvalidMetadata("Dispatcher metadata must be JSON: keys must be strings, and lists must not be tuples.")
-    return kept
+    return copy
 
 
 def tenancy(metadata: Mapping[str, Any]) -> str:
