@@ -49,6 +49,7 @@ class Acknowledgements:
         else:
             sent = execution.send(message)
             if end is not None:
+                assert sent > 0, "the start frame comes before the end of any step"
                 end.index = sent
 
     def acknowledge(self, data: bytes, count: int) -> None:
@@ -133,6 +134,7 @@ class Attempts:
         step.stop_timer()
         if self._execution.closing:
             return
+        assert step.status == open_steps.RETRYING, "at most one attempt of a step is open"
         step.status, step.until, step.late = open_steps.RUNNING, None, False
         step.attempt += 1
         last = step.failures >= step.config["retries"]["limit"]
@@ -338,6 +340,7 @@ class Attempts:
     def _close_attempt(self, step: OpenStep) -> None:
         step.stop_timer()
         if step.status == open_steps.RUNNING:
+            assert self.running > 0, "an attempt ends once"
             self.running -= 1
             self._execution.cpu_watchdog.on_attempt_ended()
         step.status = open_steps.OVER

@@ -21,6 +21,7 @@ from typing import Any
 from playground.engine.execution.gate import OutputGate, SentEnd
 from playground.store.protocol import Committed, Decider, DeciderWithNeeds, Store, needs_of
 from playground.store.rows import InstanceRow
+from playground.workflows import events as ev
 from playground.workflows.errors import Fenced, InstanceNotFound, WorkflowError
 from playground.workflows.events import Event, NewEvent
 
@@ -101,6 +102,7 @@ class Pipeline:
 
     def follow_from(self, seq: int) -> None:
         """The execution starts from a snapshot at `seq`: apply everything after it, also what was applied before."""
+        assert seq >= self.seq, "a snapshot holds everything that has been applied"
         self.seq = seq
         self._wake_now()
 
@@ -320,6 +322,7 @@ class Pipeline:
                 await self._retry_after_others(taken, committed.row.last_seq)
                 return
             self._uncommitted_events -= len(own)
+            assert self._stopped or self._uncommitted_events >= 0, "an event is committed once"
             self._gate.forget(seen)
         await self._on_durable(taken, committed, b"" if acknowledged else b"".join(acks), len(acks))
 
@@ -333,6 +336,8 @@ class Pipeline:
         before = committed.row.last_seq - len(committed.events)
         if self.seq < before:
             await self._apply_others_up_to(before)
+        assert self._stopped or self.seq == before, "a commit follows what has been applied, without a gap"
+        self._check_committed(committed)
         self.seq = committed.row.last_seq
         if acks:
             self._acknowledge(acks, count)
@@ -341,6 +346,13 @@ class Pipeline:
             if entry.then is not None:
                 self.callbacks_pending -= 1
                 entry.then(Committed((), committed.row) if entry.superseded else committed)
+
+    def _check_committed(self, committed: Committed) -> None:
+        row, events = committed.row, committed.events
+        assert row.execution == self._execution, "only the current execution commits"
+        if events:
+            assert events[0].seq == row.last_seq - len(events) + 1 and events[-1].seq == row.last_seq, "seq is dense"
+            assert row.status not in ev.FINAL_STATUSES or events[-1].type in ev.FINAL_TYPES, "nothing follows the end"
 
     async def _retry_after_others(self, taken: Sequence[_Entry], last: int) -> None:
         """Others have appended: apply that, then commit again what does not depend on it."""
@@ -355,6 +367,7 @@ class Pipeline:
         self, data: bytes, count: int, acknowledged: list[Committed], committed: Committed
     ) -> None:
         """On the thread that committed: acknowledge, unless the worker has to receive events of others first."""
+        assert committed.events, "what is acknowledged has been committed"
         if committed.events[0].seq == self.seq + 1:
             acknowledged.append(committed)
             self._acknowledge(data, count)

@@ -121,6 +121,7 @@ class Rollback:
         execution = self._execution
         if execution.closing:
             return
+        assert not self.attempt_open, "one handler runs at a time"
         step.rollback_until = None
         step.rollback_attempt += 1
         self.attempt_open = True

@@ -30,7 +30,7 @@ from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
 from playground.sandbox.pool import Worker
 from playground.store.protocol import Decider, History
-from playground.store.rows import InstanceRow, StepRow
+from playground.store.rows import STEP_RUNNING, InstanceRow, StepRow
 from playground.workflows import events as ev
 from playground.workflows.errors import NonRetryableError, TooLarge
 from playground.workflows.events import NewEvent
@@ -236,6 +236,9 @@ class Start:
 
     def _start(self, worker: Worker, snapshot: History, code: Code) -> None:
         execution, row = self._execution, snapshot.row
+        assert execution.channel is None, "an execution has one worker"
+        assert row.execution == execution.row.execution and row.owner is not None, "the execution is current"
+        assert all(step.status != STEP_RUNNING for step in snapshot.steps.values()), "no attempt outlives its execution"
         if code.limits:
             row = replace(row, limits={**(row.limits or {}), **code.limits})
             execution.budget.set_limits(row)

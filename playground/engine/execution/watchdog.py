@@ -135,6 +135,7 @@ class IdleTimeout:
             ended = NewEvent(ev.EXECUTION_ENDED, {"reason": ev.COMPLETED})
             execution.finish(ended, NewEvent(ev.WORKFLOW_ERRORED, {"error": messages.stuck()}))
             return
+        assert self._grace_timer is None, "the grace begins once each time that the worker becomes idle"
         clock = execution.services.clock
         self.since = clock.now()
         waiting = NewEvent(ev.WORKFLOW_WAITING, {"until": until, "clock_us": execution.workflow_clock_us()})
