@@ -1,14 +1,13 @@
-"""Chaos runs: an instance's code and params once more for each commit it made, with the worker killed before that
-commit.
+"""Chaos runs: an instance is run again once for each commit that it made, with the worker killed before that commit.
 
-The reruns are instances of their own, children of the one they repeat: one without a kill, to see what the code does by
-itself, then one for each commit. They have what the original received from the start, and no wait takes any time.
-Nobody holds a token for them. How often commits are made is known of a run that has ended; of one that goes on, when
-the rerun without a kill has ended.
+The reruns are children of the instance: one without a kill, to see what the code does by itself, then one for each
+commit. They start with the events that the original received, and no wait takes any time. They have no token, so nobody
+controls them. The number of commits is known of an instance that has ended; of one that still runs, once the rerun
+without a kill has ended.
 
-Any node may start a chaos run and go on with it. All that it goes by is in the rows: new reruns take the place of the
-last ones in the transaction that creates them, which refuses while one of those goes on; and the reruns that follow the
-one without a kill have ids derived from its id, so that who is second to create them creates none.
+Any node may start and continue a chaos run, since all its state is in the rows. New reruns replace the last ones in the
+transaction that creates them, which is refused while one of those runs. The reruns with a kill have ids derived from
+that of the one without, so the second node to create them creates none.
 """
 
 import asyncio
@@ -47,18 +46,18 @@ class Repeated:
 
 
 class ChaosRuns:
-    """Starts chaos runs, and tells their instances."""
+    """Starts chaos runs, and finds their instances."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        # Whose reruns with a kill this node sees to. Per node on purpose: several nodes may, and one creates them.
+        # Instances whose reruns with a kill this node will create. Per node on purpose: several may, one does.
         self._following: dict[int, asyncio.Task[Any]] = {}
 
     async def check(self, row: InstanceRow) -> list[Child]:
         """The reruns of the last time, if there can be others now.
 
         Raises:
-            CannotRunChaos: it has not begun, the last chaos run goes on, or it belongs to one.
+            CannotRunChaos: it has not begun, its last chaos run is unfinished, or it belongs to one.
         """
         if queues.is_chaos(row.queue):
             raise CannotRunChaos(OF_ITS_OWN)
@@ -66,12 +65,12 @@ class ChaosRuns:
             raise CannotRunChaos(TOO_EARLY)
         before = await self.children(row)
         if is_unfinished(before):
-            self.follow(row)  # nobody may see to it any more
+            self.follow(row)  # the node that followed it may be gone
             raise CannotRunChaos(RUNNING)
         return before
 
     async def start(self, row: InstanceRow, queue: str) -> None:
-        """Run an instance again and again. `queue` is that of whoever asked for it, and answers for what is stored.
+        """Run an instance again and again. `queue` is that of whoever asked for it, and is charged for what is stored.
 
         Raises:
             CannotRunChaos: see `check`.

@@ -1,4 +1,4 @@
-"""The engine: create instances and operate on them. Everything it is asked is answered by a commit in the store."""
+"""The engine: create instances and operate on them. The result of each operation is a commit in the store."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -48,7 +48,7 @@ from playground.workflows.events import NewEvent, StepKey
 from playground.workflows.names import CLASS_NAME, without_mark
 
 BATCH_MOST = 100  # instances of one create_batch
-DRY_RUNS = 2  # codes tried on a history at once
+DRY_RUNS = 2  # dry runs at once
 FORKS = 2  # prepared at once: each holds all results of an instance
 
 
@@ -56,10 +56,10 @@ FORKS = 2  # prepared at once: each holds all results of an instance
 class CreateInstance:
     """What create() takes.
 
-    `params` is any storable value; `queue` is whose turn the instance takes (default: its tenant).
+    `params` is any storable value; `queue` is the queue that it waits in for a worker (default: its tenant's).
 
-    `source` is None where a `CodeSource` is registered for `workflow`; `version` is then what it may keep of which code
-    that is. `limits` overrides settings for this instance, for example `{"attempt_wall_seconds": 60}`. `events`,
+    `source` is None where a `CodeSource` is registered for `workflow`; `version` then identifies that code.
+    `limits` overrides settings for this instance, for example `{"attempt_wall_seconds": 60}`. `events`,
     `parent` and `injected`: see `NewInstance`. `breaks` are set before it runs.
     """
 
@@ -89,9 +89,9 @@ class CreateInstance:
 class Engine:
     """Owns the scheduler of one node. Open it with `Engine.open`.
 
-    `store` has the journals, for reading; `sandbox` is where tenant code runs; everything goes by `clock` and
-    `settings`. `stored` is what each address has stored today, `shared` the counts of limits that hold for all nodes,
-    `counts` the executions and the limits met since it was opened.
+    `store` has the journals, for reading; `sandbox` is where tenant code runs; `clock` and `settings` are
+    those of all parts. `stored` is what each address has stored today, `shared` the counts of limits that hold for all
+    nodes, `counts` the executions and the limits met since it was opened.
     """
 
     def __init__(self, services: Services, ids: Ids, node: str, heartbeat: Heartbeat) -> None:
@@ -111,7 +111,7 @@ class Engine:
         self._background: set[asyncio.Task[Any]] = set()
         # Per node on purpose: a dry run takes this node's workers and processor, and changes nothing.
         self._dry_run_slots = asyncio.Semaphore(DRY_RUNS)
-        self._dry_running: set[str] = set()  # the queues whose instances code is being tried on
+        self._dry_running: set[str] = set()  # queues with a dry run under way
 
     @classmethod
     @asynccontextmanager
@@ -130,7 +130,7 @@ class Engine:
     ) -> AsyncIterator["Engine"]:
         """Recover what the last server left, run instances while open, and leave them resumable at the end.
 
-        `node` is its name among the engines that share the store; of one name only the last to open goes on.
+        `node` is its name among the engines that share the store; of one name only the last to open continues.
         `heartbeat`: see there. `env` is what code that came as a snippet finds in `self.env` instead of the bindings
         for everybody.
         """
@@ -150,15 +150,15 @@ class Engine:
             await shared.close()
 
     def run_in_background(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run something beside what is asked, until it is done or the engine closes."""
+        """Run a coroutine in the background, until it is done or the engine closes."""
         return spawn(self._background, coroutine)
 
     def on_idle(self, clear: Callable[[], None]) -> None:
-        """Call this whenever nothing has run for a moment; it lets go of what is remembered only for speed."""
+        """Call `clear` whenever the engine has been idle for some seconds; it empties a cache."""
         self._scheduler.idle_trimmer.add_cache(clear)
 
     async def dry_run(self, code: Code, snapshot: History) -> compatibility.Compatibility:
-        """How far other code would come with an instance's history. Raises Busy."""
+        """Whether other code is compatible with an instance's history, by a dry run. Raises Busy."""
         queue = snapshot.row.queue
         if queue in self._dry_running:
             raise Busy("Other code is being tried already for the same owner. Try again in 1 s.", retry_after=1)
@@ -174,7 +174,7 @@ class Engine:
         return await self._services.sources.load(row)
 
     def register(self, workflow: str, source: CodeSource) -> None:
-        """Let instances of this workflow's name have their code from `source`; those that waited for it run now.
+        """Load the code of instances of this workflow from `source`; those that waited for it run now.
 
         Raises:
             InvalidName: there is a source for this name.
@@ -204,7 +204,7 @@ class Engine:
         return len(self._scheduler.executions)
 
     def executions(self) -> list[Execution]:
-        """Those under way on this node."""
+        """The executions under way on this node."""
         return list(self._scheduler.executions.values())
 
     @property
@@ -221,9 +221,9 @@ class Engine:
         await self._scheduler.membership.beat()
 
     async def abandon(self) -> None:
-        """Let go of everything at once and write nothing, as if the server had been killed.
+        """Stop everything at once and write nothing, as if the server had been killed.
 
-        `playground.testing` crashes with it.
+        `playground.testing` simulates crashes with it.
         """
         self.shared.abandon()
         await self._scheduler.abandon()
@@ -240,7 +240,7 @@ class Engine:
 
         Raises:
             InstanceAlreadyExists: the tenant has one of this id, which is untouched.
-            InvalidId, InvalidName, TooLarge, NotSerialisable: something given can't be used.
+            InvalidId, InvalidName, TooLarge, NotSerialisable: an input can't be used.
             CannotBreak: one of its breaks makes no sense.
             Busy: too many instances are queued.
         """
@@ -385,7 +385,7 @@ class Engine:
         """SIGKILL the instance's worker: `now`, `during-step` (the next attempt), `before-commit` (of the next result),
         or `never` after all.
 
-        An armed kill waits for its moment in whatever execution comes to it.
+        An armed kill stays armed until an execution reaches its point.
 
         Raises:
             NoWorker: it has none now.
@@ -407,7 +407,7 @@ class Engine:
         return await self.operate(row, operations.wake(step, self.clock.now()))
 
     async def operate(self, row: InstanceRow, decider: Decider) -> Committed:
-        """Commit an operation. Whoever plays the instance, on whichever node, follows its journal and acts on it."""
+        """Commit an operation. The execution of the instance, on whichever node, follows its journal and acts on it."""
         return await self.store.decide(row.key, decider, execution=None, at=self.clock.now())
 
 

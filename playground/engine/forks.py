@@ -1,8 +1,8 @@
-"""Forks: a new instance that begins with what another one has finished, up to a step.
+"""Forks: a new instance whose journal begins with the finished steps of another one, up to a step.
 
-What is kept are the finished steps that started before the step; with an edited result, the step itself too. Waits keep
-their events and steps what they wrote to keys of the instance's own. What still ran, buffered events and effects stay
-with the parent.
+Copied are the finished steps that started before that step; with an edited result, the step itself too. Waits keep
+their events, and steps what they wrote to keys of the instance's own. Open steps, the inbox and effects stay with the
+parent. A fork copies at most `COPIED_BYTES`, so that other commits do not wait long for it.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class Fork:
 
 
 async def plan(engine: Engine, row: InstanceRow, from_step: StepKey | None = None, output: Any = NO_EDIT) -> Fork:
-    """What a fork of an instance would begin with.
+    """What a fork of an instance begins with.
 
     Without `from_step` that is all it has finished, but for the step whose error ended it. `output` is the edited
     result of `from_step`, in the form in which the API shows results; of a wait it is the payload of the event.
@@ -109,7 +109,7 @@ def _template(row: InstanceRow, trigger: Mapping[str, Any], events: Sequence[New
 
 
 def _copied_steps(snapshot: History, from_step: StepKey | None) -> tuple[list[StepRow], int]:
-    """The steps that a fork keeps, by start, and the seq of the parent's journal at which it leaves."""
+    """The steps that a fork copies, by start, and the seq of the parent's journal at which it branches off."""
     over = [step for step in snapshot.steps.values() if step.is_over]
     if from_step is None:
         last, seq = _step_that_ended(snapshot, over), snapshot.row.last_seq
@@ -126,7 +126,7 @@ def _copied_steps(snapshot: History, from_step: StepKey | None) -> tuple[list[St
 
 
 def _step_that_ended(snapshot: History, steps: Iterable[StepRow]) -> StepRow | None:
-    """The step whose error nobody caught: a fork that kept it would end as its parent did."""
+    """The step whose error was not caught: a fork with a copy of it would end as its parent did."""
     error = snapshot.row.error
     if error is None:
         return None
@@ -199,7 +199,7 @@ def _tree(shown: Any, most: int) -> Any:
     return values.encode_bounded(value, "output", most)
 
 
-# What the parent's journal tells beyond its rows.
+# What the parent's journal has beyond its rows.
 
 
 _REDACTED = ev.REDACTED.encode()

@@ -30,11 +30,11 @@ from weakref import WeakSet
 from playground.store.errors import JournalError, StoreError
 from playground.store.tables import Scope, UsageStore
 
-MOST_KEYS = 20_000  # remembered at once; past it the one not heard of for longest is forgotten
+MOST_KEYS = 20_000  # at once; beyond that the least recently used is forgotten
 
 
 class SlidingWindow:
-    """What each key has had in the last `window` units of `unit_ms`. `now` gives epoch milliseconds."""
+    """What each key has used in the last `window` units of `unit_ms`. `now` returns epoch milliseconds."""
 
     def __init__(self, window: int, unit_ms: int, now: Callable[[], int]) -> None:
         self.window, self._unit, self._now = window, unit_ms, now
@@ -86,8 +86,8 @@ class SlidingWindow:
 
 
 EXCHANGE_SECONDS = 1.0  # by the loop's own clock, since no run waits for it
-FRESH_MS = 1_000  # how long what was read of a key is believed
-KEYS_MOST = 20_000  # known at once of each limit; the one that was not used for longest is read again when it is
+FRESH_MS = 1_000  # how long a count that was read is current
+KEYS_MOST = 20_000  # at once for each limit; beyond that the least recently used is read again
 
 # Keys of one commit, so that no other waits long for it: 6 ms where each was counted in every second of a minute.
 SENT_AT_ONCE = 100
@@ -112,7 +112,7 @@ class SharedCount:
         self._stored: OrderedDict[str, _Stored] = OrderedDict()
         self._unsent: dict[str, dict[int, int]] = {}  # by key and unit: what the store has not acknowledged
         self._sending: set[str] = set()  # keys of the exchange under way
-        self.updates = 0  # how often something new was known of a key
+        self.updates = 0  # how often the stored total of a key was read
 
     def now(self) -> int:
         """The unit of time that is now."""
@@ -138,7 +138,7 @@ class SharedCount:
         return sum(amount for _, amount in self._counted(key))
 
     async def read(self, key: str) -> None:
-        """Know what all nodes had sent of a key a second ago. Raises StoreError."""
+        """Read what all nodes had sent of a key a second ago. Raises StoreError."""
         while not self._is_fresh(key):
             if key in self._sending:
                 await self._shared.exchanged()  # reading now might find what is being sent, or not
@@ -222,7 +222,7 @@ class _Stored:
 
 
 class SharedCounts:
-    """All such counts of one node. `now` gives epoch milliseconds."""
+    """All such counts of one node. `now` returns epoch milliseconds."""
 
     def __init__(self, store: UsageStore, now: Callable[[], int]) -> None:
         self.store, self.now = store, now
@@ -238,7 +238,7 @@ class SharedCounts:
         return count
 
     def exchange_soon(self) -> None:
-        """Something was counted."""
+        """Something was counted: exchange it within `EXCHANGE_SECONDS`."""
         if self._next is None and not self._closed:
             self._next = asyncio.get_running_loop().call_later(EXCHANGE_SECONDS, self._start_exchange)
 
@@ -299,9 +299,9 @@ class SharedCounts:
 
 HOUR_MS = 3_600_000
 HOURS = 24
-EVENT_BYTES = 500  # what an event takes beside its values
+EVENT_BYTES = 500  # overhead of an event
 SETTING = "stored_per_day"
-RECOUNT_BYTES = 64 * 1024  # after which a queue is judged again
+RECOUNT_BYTES = 64 * 1024  # after which the total of a queue is summed again
 
 
 class StoredPerDay:
@@ -310,7 +310,7 @@ class StoredPerDay:
     def __init__(self, most: int, shared: SharedCounts) -> None:
         self.most = most
         self._bytes: SharedCount = shared.count_of(SETTING, HOURS, HOUR_MS)
-        self._room: dict[str, int] = {}  # bytes that a queue may store before it is judged again
+        self._room: dict[str, int] = {}  # bytes that a queue may store before its total is summed again
         self._updates_seen = 0
 
     def add(self, queue: str, size: int) -> bool:
@@ -352,7 +352,7 @@ class StoredPerDay:
 
 
 class BufferedWrites(Protocol):
-    """Somebody who holds writes back until a step is committed."""
+    """Writes that are held back until their step is committed."""
 
     @property
     def scope(self) -> Scope:
@@ -360,17 +360,17 @@ class BufferedWrites(Protocol):
 
     @property
     def uncommitted_bytes(self) -> int:
-        """How much they would take; 0 once they will never be committed."""
+        """Their size; 0 once they can never be committed."""
 
 
 class UncommittedWrites:
-    """All that is held back on this node. An execution that is forgotten takes what it held with it."""
+    """All writes that are held back on this node. Those of an execution that is garbage are not counted."""
 
     def __init__(self) -> None:
         self._buffers: WeakSet[BufferedWrites] = WeakSet()
 
     def add(self, buffer: BufferedWrites) -> None:
-        """Somebody holds writes back now; again, it changes nothing."""
+        """Count these; idempotent."""
         self._buffers.add(buffer)
 
     def bytes(self, scope: Scope) -> int:

@@ -32,7 +32,7 @@ LIMITS: Mapping[str, tuple[str, str]] = {
 
 
 def error(name: str, message: str, line: int | None = None) -> dict[str, Any]:
-    """An error as it stands in the journal, with no tenant frames."""
+    """An error in the journal's form, with no tenant frames."""
     return {"name": name, "message": message, "traceback": [], "line": line}
 
 
@@ -83,7 +83,7 @@ def stuck() -> Mapping[str, Any]:
 
 
 def limit(what: str, where: str, setting: str = "") -> Mapping[str, Any]:
-    """A worker broke a limit; `what` names it with its number, `where` says what ran.
+    """A worker broke a limit; `what` names it with its number, `where` is what ran.
 
     What to do about it follows, and the setting, where they are known.
     """
@@ -113,5 +113,5 @@ def attempt_time_setting(workflow: str) -> str:
 
 
 def out_of_memory(most: int) -> str:
-    """What a MemoryError of the tenant's code says, which Python leaves without words."""
+    """The message of a MemoryError of the tenant's code, which Python leaves empty."""
     return f"A worker may use {most:,} bytes of memory in all. {LIMITS['memory'][1]}"

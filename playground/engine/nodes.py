@@ -1,13 +1,12 @@
-"""This engine as one of the nodes that share a store: its lease, and what becomes of the instances of nodes that are
-lost.
+"""Cluster membership: this engine as one of the nodes that share a store, its lease, and take-over from lost nodes.
 
-A node holds a lease and renews it a few times while it lasts, whatever it runs. One that could not renew for two thirds
-of it stops its workers by itself: others take over when it ends, and a worker must not go on beside its successor. Then
-it joins again, as a new life of itself. Where a lease lasts as long as the process (one node on SQLite), nothing of
-this is ever due.
+A node holds a lease and renews it `BEATS_PER_LEASE` times while it lasts. A node that could not renew for two thirds of
+it stops its workers by itself: others take over when the lease ends, and a worker must not run while its successor
+does. Then it joins again with a new lease. Where a lease lasts as long as the process (one node on SQLite), none of
+this ever falls due.
 
-It goes by the machine's clock, whatever clock the engine goes by: a lease is about this process, and no run waits for
-it.
+The lease is measured by the machine's clock, whatever clock the engine uses: it is about this process, and no run waits
+for it.
 """
 
 import asyncio
@@ -23,14 +22,14 @@ from playground.store.protocol import Lease, NodeStore
 from playground.store.rows import InstanceRow
 
 LEASE_MS = 15_000
-BEATS_PER_LEASE = 5  # of the heart while a lease lasts
+BEATS_PER_LEASE = 5  # renewals while a lease lasts
 STOP_AFTER = 2 / 3  # of a lease without a renewal
 TAKEN_OVER_AT_ONCE = 100  # instances taken over at once
 REJOIN_AFTER_MS = 1_000
 
 
 def machine_ms() -> int:
-    """Milliseconds that go on while the machine is suspended, and never back."""
+    """Monotonic milliseconds that count on while the machine is suspended."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
 
 
@@ -66,9 +65,9 @@ class Membership:
     """One node's lease, from `join` to `leave`.
 
     Args:
-        take_over: closes what an instance of a lost node left open; running it twice changes nothing.
-        lost: stops every worker at once and writes nothing; it is awaited before the node joins again.
-        joined: is called when the node has joined again.
+        take_over: closes what a lost node left open of an instance; idempotent.
+        on_lost: stops every worker at once and commits nothing; awaited before the node joins again.
+        on_joined: called when the node has joined again.
     """
 
     def __init__(
@@ -93,11 +92,11 @@ class Membership:
 
     @property
     def owner(self) -> str | None:
-        """What stands in the rows of the instances that this node owns; None while it may own none."""
+        """The owner in the rows of this node's instances; None while it may own none."""
         return None if self.lease is None else self.lease.owner
 
     async def join(self) -> None:
-        """Begin a life of this node, and take over what lost ones, its own earlier lives among them, have left.
+        """Take a new lease, and take over what lost nodes, this one's earlier leases among them, have left.
 
         Raises StoreError.
         """
@@ -146,7 +145,7 @@ class Membership:
                 self._log("renewal_failed", node=lease.owner, error=f"{type(error).__name__}: {error}")
 
     async def abandon(self) -> None:
-        """Let go of everything and write nothing, as if the process had been killed."""
+        """Cancel everything and write nothing, as if the process had been killed."""
         self._closed = True
         for timer in self._timers.values():
             timer.cancel()
@@ -158,12 +157,12 @@ class Membership:
     async def _take_over_abandoned(self) -> None:
         seen: set[int] = set()
         while rows := [row for row in await self._nodes.abandoned(TAKEN_OVER_AT_ONCE) if row.key not in seen]:
-            for row in rows:  # one whose end can't be written is left for the next beat
+            for row in rows:  # one whose end can't be committed is left for the next beat
                 seen.add(row.key)
                 await self._take_over(row)
 
     async def _on_lease_lost(self, lease: Lease, *, rejoin: bool = True) -> None:
-        """This life is over: stop what runs, then begin another, unless somebody else goes under its name now."""
+        """The lease is lost: stop the workers, then join again, unless another process has taken the node's name."""
         if self.lease is not lease:
             return
         self.lease = None
@@ -184,7 +183,7 @@ class Membership:
             self._on_joined()
 
     def _schedule(self, next_end: int | None) -> None:
-        """Beat again in a part of the lease, or when the first lease of another ends."""
+        """Beat again in a part of the lease, or when the first lease of another node ends."""
         if self._closed or self.lease is None or self.lease.lasts_ms is None:
             return
         wait = self.lease.lasts_ms // BEATS_PER_LEASE

@@ -1,8 +1,8 @@
-"""What an operation from outside means for an instance: pure functions from its state to the events to be added.
+"""Operations on an instance as deciders: pure functions from its state to the events to append. `[]` means: no effect.
 
-They run inside the store's transaction, so two operations at once see each other, and every other commit waits
-meanwhile: so they ask `Snapshot.open`, which costs the same however many steps there are, and name what else they need
-(`Needs`). The table of operations and statuses is that of shared/spec/semantics.md, section 5. `[]` means: no effect.
+They run inside the store's transaction, so that concurrent operations see each other, while every other commit waits.
+So they ask `Snapshot.open`, which costs the same however many steps there are, and name what else they need (`Needs`).
+The table of operations and statuses is that of shared/spec/semantics.md, section 5.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ def oldest_wait(snapshot: Snapshot, type: str, at: int) -> StepRow | None:
 
 
 def clock_stamp(row: InstanceRow, at: int) -> dict[str, int]:
-    """About what time it is on the workflow's clock, for what is decided while a worker lives: it goes on from the last
+    """The approximate time on the workflow's clock for what is decided while a worker lives: it runs on from the last
     time that was committed.
     """
     if not row.in_execution or row.clock is None or row.clock_at is None:
@@ -54,7 +54,7 @@ def clock_stamp(row: InstanceRow, at: int) -> dict[str, int]:
 
 
 def wait_completed(step: StepKey, event: InboxRow, details: Mapping[str, Any] | None = None) -> NewEvent:
-    """A wait gets its event; `details` is more to say of it."""
+    """An event is delivered to a wait; `details` are added to the event of its end."""
     shown = {"type": event.type, "payload": event.payload, "timestamp": event.at}
     return NewEvent(ev.WAIT_COMPLETED, {"event": shown, "received": event.seq, **(details or {})}, step)
 
@@ -76,7 +76,7 @@ def send_event(type: str, payload: Any, at: int) -> Decider:
 
 
 def start_wait(step: StepKey, started: Mapping[str, Any], *, ignore_inbox: bool = False) -> Decider:
-    """Begin to wait, and take the oldest event of the type that has been kept, unless it is to be `ignore_inbox`.
+    """Start a wait, and deliver the oldest event of its type in the inbox, unless `ignore_inbox`.
 
     `started` is the data of its event: event_type, until, line.
     """
@@ -107,7 +107,7 @@ def end_wait(step: StepKey, timeout: int, *, virtual: bool = False) -> Decider:
 def cancel_suspension(step: StepKey, at: int, clocked: Mapping[str, Any]) -> Decider:
     """The code has cancelled a sleep or a wait.
 
-    An event that it was given and never saw goes to the next wait, or back to its place in the inbox.
+    An event that was delivered, but not received by the code, goes to the next wait or back to its place in the inbox.
     """
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
@@ -208,8 +208,8 @@ def terminate(rollback: bool) -> Decider:
 def restart(from_step: StepKey | None, broken: Sequence[NewEvent] = ()) -> Decider:
     """Begin a new generation, keeping the steps that started before `from_step`. Raises CannotRestart, CannotBreak.
 
-    Breaks that are not used up stay set, beside those that `broken` sets: who restarts a run to see a step fail has
-    broken it before.
+    Breaks that are not used up stay set, and `broken` sets more: a run is restarted to see a step fail that was broken
+    before.
     """
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
@@ -257,7 +257,7 @@ def wake(step: StepKey | None, at: int) -> Decider:
 
 
 def kill(most_losses: int) -> Decider:
-    """The worker dies now: its execution ends, and whoever plays it kills the process. Raises NoWorker."""
+    """Kill the worker now: the execution ends, and its node kills the process. Raises NoWorker."""
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
         _check_worker(snapshot)
@@ -267,7 +267,7 @@ def kill(most_losses: int) -> Decider:
 
 
 def arm_kill(when: str) -> Decider:
-    """The worker is to die at a moment. Raises NoWorker."""
+    """Arm a kill of the worker at a point. Raises NoWorker."""
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
         _check_worker(snapshot)
@@ -284,19 +284,19 @@ def _check_worker(snapshot: Snapshot) -> None:
 
 
 def disarm_kill(snapshot: Snapshot) -> Sequence[NewEvent]:
-    """Kill no worker after all."""
+    """Disarm an armed kill."""
     return [NewEvent(ev.KILL_DISARMED)] if "armed" in (snapshot.row.injected or {}) else []
 
 
 def end_execution(snapshot: Snapshot, reason: str, details: Mapping[str, Any] | None = None) -> list[NewEvent]:
-    """Close what a vanished execution left open: its attempts, then itself. `details` is more to say of its end."""
+    """Close what a lost execution left open: its attempts, then itself. `details` are added to the event of its end."""
     if not in_execution(snapshot):
         return []
     return [*lost_attempts(snapshot), NewEvent(ev.EXECUTION_ENDED, {"reason": reason, **(details or {})})]
 
 
 def evict(snapshot: Snapshot) -> list[NewEvent]:
-    """Give a worker up, so that the next has other code; a pause that waited for it takes effect."""
+    """Release the worker, so that the next one runs other code; a pause that waited for it takes effect."""
     events = end_execution(snapshot, ev.EVICTED)
     if snapshot.row.status == ev.WAITING_FOR_PAUSE:
         events.append(NewEvent(ev.WORKFLOW_PAUSED))
@@ -338,9 +338,9 @@ def lose_worker(reason: str, most_losses: int, details: Mapping[str, Any] | None
 
 
 def crash(most: int, most_losses: int, *, made_progress: bool) -> Decider:
-    """The worker died by itself, with or without having brought the instance on.
+    """The worker died by itself, with or without progress.
 
-    Where `most` in a row did not, the instance ends: it would be started for ever.
+    A crash streak of `most` without progress ends the instance, which would be started for ever.
     """
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
@@ -355,7 +355,7 @@ def crash(most: int, most_losses: int, *, made_progress: bool) -> Decider:
 
 
 def break_limit(error: dict[str, Any]) -> Decider:
-    """The worker broke a limit: the instance ends and says which."""
+    """The worker broke a limit: the instance ends with this error."""
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
         events = end_execution(snapshot, ev.LIMIT)
@@ -387,7 +387,7 @@ def _rollback_cut_short(snapshot: Snapshot, error: Any) -> list[NewEvent]:
 
 
 def _is_open(snapshot: Snapshot, key: StepKey) -> bool:
-    """Whether a sleep or a wait goes on."""
+    """Whether a sleep or a wait is open."""
     return any(step.key == key and step.status == STEP_OPEN for step in snapshot.open)
 
 

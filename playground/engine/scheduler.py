@@ -1,13 +1,11 @@
-"""Who gets a worker: claims due instances while slots are free, wakes sleepers on time, and takes up what a dead server
-left.
+"""The scheduler: claims due instances for free workers, wakes up when the next one falls due, and recovers lost ones.
 
-Nothing polls: the scheduler sleeps until something is created, ends or falls due.
+It does not poll: it sleeps until something is created, ends or falls due.
 
-What is done when nothing has run for a moment: memory that a busy time took goes back to the machine.
-
-The journals' cache grows to what the busiest time needed, and the allocator keeps what was freed: after ten minutes of
-hostile tenants a server held three times as much as at its start, though nothing leaked. What is remembered for speed
-goes first: a small thing that was made at the height keeps a megabyte round it.
+Memory is trimmed when nothing has run for `TRIM_AFTER_SECONDS` (`IdleTrimmer`). The journals' cache grows to what the
+busiest time needed, and the allocator keeps what was freed: after ten minutes of hostile tenants a server held three
+times as much as at its start, though nothing leaked. Caches are cleared first: a small object that was made at the
+height keeps a megabyte round it.
 """
 
 import asyncio
@@ -34,7 +32,7 @@ TRIM_AFTER_SECONDS = 5.0
 
 
 class IdleTrimmer:
-    """Knows whether anything runs. It goes by real time, whatever clock the engine goes by."""
+    """Returns memory to the machine when nothing runs. It uses real time, whatever clock the engine uses."""
 
     def __init__(self, store: Store, log: Log, seconds: float = TRIM_AFTER_SECONDS) -> None:
         self._store, self._log, self._seconds = store, log, seconds
@@ -42,31 +40,31 @@ class IdleTrimmer:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._clear_caches: list[Callable[[], None]] = []
 
-    def add_cache(self, forget: Callable[[], None]) -> None:
-        """Call this too each time: it lets go of what is remembered only for speed."""
-        self._clear_caches.append(forget)
+    def add_cache(self, clear: Callable[[], None]) -> None:
+        """Call `clear` each time before memory is trimmed; it empties a cache."""
+        self._clear_caches.append(clear)
 
     def on_busy(self) -> None:
-        """Something runs."""
+        """An execution has started: do not trim."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def on_idle(self) -> None:
-        """Nothing runs any more."""
+        """The last execution has ended: trim in `seconds`."""
         self.on_busy()
         self._timer = asyncio.get_running_loop().call_later(self._seconds, lambda: spawn(self._tasks, self.trim()))
 
     async def close(self) -> None:
-        """Forget it, and wait for what is under way."""
+        """Cancel the timer, and wait for a trim that is under way."""
         self.on_busy()
         if self._tasks:
             await asyncio.wait(list(self._tasks))
 
     async def trim(self) -> None:
-        """Do it now."""
-        for forget in self._clear_caches:
-            forget()
+        """Clear the caches and return memory now."""
+        for clear in self._clear_caches:
+            clear()
         gc.collect()  # 30 ms, at a time when they matter to nobody
         try:
             await self._store.shrink()
@@ -74,20 +72,20 @@ class IdleTrimmer:
             self._log("shrink_failed", error=f"{type(error).__name__}: {error}")
 
 
-RETRY_CLAIM_MS = 1_000  # wait after no worker could be had, or the store failed
-RECOVER_AFTER_MS = 1_000  # wait before an instance is taken up whose execution could not be written, and between tries
+RETRY_CLAIM_MS = 1_000  # until the next claim, when there was no worker or the store failed
+RECOVER_AFTER_MS = 1_000  # until an instance is recovered whose execution could not be committed, and between retries
 EXPIRE_EVERY_MS = 10 * durations.MINUTE
-ANONYMOUS = ""  # the tenant of instances that belong to nobody
-FEW_SLOTS = 4  # with fewer than these none is kept spare
+ANONYMOUS = ""  # the tenant of instances without one
+FEW_SLOTS = 4  # with fewer than these no slot is kept spare
 
 
 class Scheduler:
-    """Holds the executions of this node. `live` maps an instance's key to its execution."""
+    """Claims instances for this node and runs them. `executions` maps an instance's key to its execution."""
 
     def __init__(self, services: Services, node: str, heartbeat: Heartbeat) -> None:
         self._services = services
         self.executions: dict[int, Execution] = {}
-        # (tenant, workflow) whose dispatcher is not there: per node on purpose, since another program may have it.
+        # (tenant, workflow) whose dispatcher is not registered: per node on purpose, since another program may have it.
         self._without_dispatcher: set[tuple[str, str]] = set()
         self.membership = Membership(
             services.store.nodes,
@@ -135,8 +133,9 @@ class Scheduler:
         await self.idle_trimmer.close()
 
     async def abandon(self) -> None:
-        """Let go of everything at once and write nothing, as if the server had been killed: what `playground.testing`
-        crashes with.
+        """Stop everything at once and write nothing, as if the server had been killed.
+
+        `playground.testing` simulates crashes with it.
         """
         self._stopping = True
         self._unsubscribe()
@@ -165,7 +164,7 @@ class Scheduler:
         self._wake.set()
 
     def on_dispatcher_registered(self, workflow: str) -> None:
-        """The dispatcher of a workflow is there now."""
+        """The dispatcher of a workflow is registered now."""
         self._without_dispatcher = {lane for lane in self._without_dispatcher if lane[1] != workflow}
         self.wake()
 
@@ -175,12 +174,12 @@ class Scheduler:
             self._wake.clear()
             try:
                 await self._claim()
-            except Exception as error:  # noqa: BLE001 - it is told, and tried again
+            except Exception as error:  # noqa: BLE001 - it is logged, and retried
                 self._services.log("scheduler_failed", error=f"{type(error).__name__}: {error}")
                 self._arm_at(self._services.clock.now() + RETRY_CLAIM_MS)
 
     async def _claim(self) -> None:
-        """Fill the free slots. When everything that may run does, be woken for the next."""
+        """Claim instances for the free slots; once none is left that may run, set the timer for the next."""
         services = self._services
         while True:
             free = services.settings.slots - len(self.executions)
@@ -208,15 +207,15 @@ class Scheduler:
                 return
 
     def _spare(self) -> int:
-        """Slots that are kept for queues of which nothing runs, so that one with long steps does not hold up another's
-        first.
-        """
+        """Slots kept for queues of which nothing runs, so that long steps of one do not hold up another's first."""
         settings = self._services.settings
         return settings.spare_slots if settings.slots >= FEW_SLOTS else 0
 
     def _start_execution(self, row: InstanceRow) -> None:
         self._services.counts.begun += 1
         execution = Execution(self._services, row, self._on_worker_idle)
+        before = self.executions.get(row.key)
+        assert before is None or before.row.execution < row.execution, "each claim begins a later execution"
         # The one before may have made its last commit, which lets the instance be claimed, and not be over yet.
         self.executions[row.key] = execution
         self.idle_trimmer.on_busy()
@@ -236,11 +235,11 @@ class Scheduler:
             return
         except Exception as error:  # noqa: BLE001 - it costs this instance only
             execution.worker_exit.reason = FAILED
-            said = f"{type(error).__name__}: {error}"
+            reason = f"{type(error).__name__}: {error}"
             if isinstance(error, StoreError):
-                self._services.log("commit_failed", instance=row.key, error=said)
+                self._services.log("commit_failed", instance=row.key, error=reason)
             else:
-                self._services.log("execution_failed", instance=row.key, error=said)
+                self._services.log("execution_failed", instance=row.key, error=reason)
             self._recover_later(row)
         self._services.counts.ended[execution.worker_exit.reason] += 1
         self._remove(execution)
@@ -251,7 +250,7 @@ class Scheduler:
         await recover(self._services, row)
 
     async def _stop_executions(self) -> None:
-        """The node has lost its lease: stop every worker, and write nothing more."""
+        """The node has lost its lease: stop every worker, and commit nothing more."""
         executions = list(self.executions.values())
         tasks = [task for execution in executions for task in execution.abandon()]
         if tasks:
@@ -264,8 +263,9 @@ class Scheduler:
         self._services.clock.call_at(at, lambda: spawn(self._tasks, self._recover(row)))
 
     async def _recover(self, row: InstanceRow) -> None:
-        """Close what an execution left open that could not be written to its end; a fault tries it again, until the
-        server stops.
+        """Close what an execution left open whose end could not be committed.
+
+        A fault is retried until the server stops.
         """
         if self._stopping:
             return
@@ -285,7 +285,7 @@ class Scheduler:
             self.idle_trimmer.on_idle()
 
     def _on_worker_idle(self) -> None:
-        """A worker fell idle; if others wait for its slot, they get it."""
+        """A worker became idle; its slot goes to an instance that waits for one."""
         if len(self.executions) >= self._services.settings.slots - self._spare():
             self.wake()
 
@@ -301,9 +301,9 @@ class Scheduler:
             min(idle, key=lambda execution: execution.idle_timeout.since or 0).evict(ev.EVICTED)
 
     async def _arm(self, done: int, again_at: int | None) -> None:
-        """Be woken when the next falls due.
+        """Set the timer for when the next instance falls due.
 
-        What was due by `done` and is left has a queue that is full, or no dispatcher yet.
+        What was due by `done` and was not claimed has a full queue, or no dispatcher yet.
         """
         times = [await self._services.store.next_due(after=done), again_at]
         due = min((time for time in times if time is not None), default=None)
@@ -311,7 +311,7 @@ class Scheduler:
             self._arm_at(max(due, self._services.clock.now() + 1))
 
     def _on_due(self, when: int) -> None:
-        """A commit, by whichever node, has left something that falls due then."""
+        """A commit, by whichever node, has made an instance fall due at this time."""
         if when <= self._services.clock.now():
             self.wake()
         elif self._armed_for is None or when < self._armed_for:
@@ -324,7 +324,7 @@ class Scheduler:
         self._timer = self._services.clock.call_at(when, self.wake)
 
     def expire(self) -> None:
-        """Remove the instances whose time is over, now and then again and again."""
+        """Remove the instances whose retention is over, now and every `EXPIRE_EVERY_MS`."""
         spawn(self._tasks, self._expire_now())
 
     async def _expire_now(self) -> None:
@@ -335,7 +335,7 @@ class Scheduler:
         before_chaos = now - settings.chaos_retention_hours * durations.HOUR
         ids_before = now - settings.used_id_days * durations.DAY
         try:
-            mine = await store.take_chore("expire", at=now, until=now + EXPIRE_EVERY_MS)  # else another node sees to it
+            mine = await store.take_chore("expire", at=now, until=now + EXPIRE_EVERY_MS)  # else another node does it
             while mine and (
                 (settings.retention_days and await store.expire(before))
                 or await store.expire(before_chaos, chaos=True)
@@ -343,14 +343,14 @@ class Scheduler:
             ):
                 if self._stopping:
                     return
-        except Exception as error:  # noqa: BLE001 - it is told, and tried again
+        except Exception as error:  # noqa: BLE001 - it is logged, and retried
             services.log("expiry_failed", error=f"{type(error).__name__}: {error}")
         if not self._stopping:
             self._expiry = services.clock.call_at(services.clock.now() + EXPIRE_EVERY_MS, self.expire)
 
 
 async def recover(services: Services, row: InstanceRow) -> None:
-    """Close what an execution that is no more left open; running it twice changes nothing."""
+    """Close what a lost execution left open; idempotent."""
     try:
         committed = await services.store.decide(
             row.key,

@@ -1,6 +1,7 @@
-"""Host objects that tenant code may call: what a binding is, and which of its methods can be called.
+"""Bindings: host objects that tenant code calls as `self.env.NAME`.
 
-What a shipped binding may do for one execution: read the store's tables, and write with the step or at once.
+`Binding` is the base class, whose public coroutine methods can be called. `Host` is one execution as the bindings
+shipped here see it: it reads the store's tables, and writes with the calling step's commit, or at once outside steps.
 """
 
 import inspect
@@ -59,9 +60,9 @@ class Binding:
     """Derive from it; every public `async def` is callable from tenant code as `await self.env.NAME.method(...)`.
 
     Arguments and results are storable values (`workflows/values.py`). A parameter named `call` is not the caller's: it
-    receives the `CallContext`. Raise `BindingError` or `NonRetryableError` to tell the tenant something; of any other
-    exception the tenant learns only that the call failed, and the server's log has the rest. One instance may serve any
-    number of tenants and calls at once.
+    receives the `CallContext`. Raise `BindingError` or `NonRetryableError` to send the tenant a message; of any other
+    exception the tenant receives only that the call failed, and the server's log has the rest. One instance may serve
+    any number of tenants and calls at once.
     """
 
     limits: ClassVar[CallLimits] = CallLimits()
@@ -73,7 +74,7 @@ class Binding:
         cls.methods = {name: _method(it) for name, it in functions.items() if inspect.iscoroutinefunction(it)}
 
     def describe(self) -> Mapping[str, Any]:
-        """What the worker is told, from which it makes `self.env.NAME`."""
+        """What the worker receives, from which it makes `self.env.NAME`."""
         return {"methods": sorted(self.methods)}
 
     def target(self) -> "Binding":
@@ -112,7 +113,7 @@ class Host:
         store: the store, for its tables.
         limit: a limit of the instance, by name.
         now: epoch milliseconds.
-        uncommitted: what open attempts of this node hold back.
+        uncommitted: the writes of this node's open attempts.
         redactor: knows the secrets of this execution's code.
     """
 
@@ -162,7 +163,7 @@ class Host:
 
     @property
     def uncommitted_bytes(self) -> int:
-        """See `Holds`."""
+        """See `BufferedWrites`."""
         return 0 if self._execution.closing else self._held_bytes.total()
 
     def uncommitted_bytes_of_scope(self) -> int:

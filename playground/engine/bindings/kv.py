@@ -6,7 +6,7 @@ nobody (tenant "") have keys of their own each. Two instances of a tenant that w
 
 Whether there is room (`kv_bytes`) is checked when a write is called, not when it is committed: to refuse the commit
 would be to fail a step whose code has ended well. What other open attempts on this node hold is counted too, so that
-together they cannot pass the limit, but for commits under way in that moment. Attempts on different nodes do not know
+together they cannot pass the limit, except for commits under way at that time. Attempts on different nodes do not know
 of each other: on N nodes a tenant can come to N times `kv_bytes` at most, and then writes nothing until it has deleted
 what is over.
 """

@@ -1,13 +1,11 @@
-"""Checking a source without running it: in a parked child used once, since hostile source can crash the parser itself.
+"""Checks of a source without running it: in a parked child used once, since hostile source can crash the parser itself.
 
-Owners (client addresses and tenants) take turns, so that slow sources of one hold up nobody else's, and each has so
-much time in a minute.
+Limits: a check takes at most `SECONDS`, `AT_ONCE` run together and `OF_ONE` of one owner (a client address or a
+tenant), and an owner has so many seconds in a minute. Owners that wait take turns, one each, however many checks one
+of them asks for, so that slow sources of one hold up nobody else's.
 
-Turns at something scarce: so many at once in all and of one owner; owners that wait take turns, one each, however
-many one of them asks for.
-
-Source of the rule: round robin with one queue per owner, as in `store/sqlite/claims.py`, where instances take
-turns at workers.
+Source of the rule: round robin with one queue per owner, as in `store/sqlite/claims.py`, where instances take turns at
+workers.
 """
 
 import asyncio
@@ -65,6 +63,7 @@ class FairSemaphore:
 
     def _leave(self, owner: str, mine: "asyncio.Future[None]") -> None:
         if mine.done() and not mine.cancelled():
+            assert self._running[owner] > 0, "a turn ends once"
             self._running[owner] -= 1
             if not self._running[owner]:
                 del self._running[owner]
@@ -87,15 +86,15 @@ class FairSemaphore:
                 self._waiting[owner] = queue  # behind all others
 
 
-CACHED = 256  # results kept, by content hash
-CACHED_BYTES = 2 * 1024 * 1024  # or as few as take so much
+CACHED = 256  # results in the cache, by content hash
+CACHED_BYTES = 2 * 1024 * 1024  # or fewer, if they take this much
 SECONDS = 5.0  # time a check may take
 AT_ONCE = 2  # checks under way together, ...
 OF_ONE = 1  # ... of one owner, so that somebody else's need not wait for the end of a slow one
 WAITING_MOST = 20  # of one owner
 MINUTE_SECONDS = 60
 OWN = ""  # the owner of what the server checks for itself, such as its examples
-RETRY_AFTER_SECONDS = 5  # what a caller is told to wait when no worker can be had
+RETRY_AFTER_SECONDS = 5  # sent to a caller when there is no worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +146,11 @@ UNREADABLE = Check(
 
 
 class Checker:
-    """Checks sources in the sandbox and remembers the results.
+    """Checks sources in the sandbox and caches the results.
 
     Args:
         seconds_most: time that the checks of one owner may take in a minute.
-        now: gives epoch milliseconds.
+        now: returns epoch milliseconds.
         reading: whose turn it is among the channels of workers.
     """
 
@@ -197,7 +196,7 @@ class Checker:
             except TooManyWait:
                 raise CheckedTooMuch(_TOO_MANY, retry_after=RETRY_AFTER_SECONDS) from None
             if known is UNREADABLE:
-                return known  # not remembered: the child may have died of something else than this source
+                return known  # not cached: the child may have died of something else than this source
             self._cache.put(digest, known)
         return known
 

@@ -1,6 +1,6 @@
-"""Other code under a living instance: it is tried on the history, and from the next execution on the instance runs it.
+"""Changes the code of a living instance: a dry run on its history must be compatible; the next execution runs the code.
 
-A worker that is there is given up, as an eviction would: what it ran is lost with it and tried again with the new code.
+A worker that is there is evicted: its open attempts are lost with it and tried again with the new code.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from playground.workflows import events as ev
 from playground.workflows.errors import CannotMigrate, DoesNotFit, InstanceInFiniteState
 from playground.workflows.events import NewEvent
 
-TRIES = 3  # of code on a history that grows meanwhile
-SHOWN = 100  # steps of either list that a refusal tells; a trial reports no more
+TRIES = 3  # dry runs, since the history may grow meanwhile
+SHOWN = 100  # steps of either list that a refusal shows; a dry run reports no more
 
 _ENDED = (
     'Instance "{id}" has ended ({status}); there is nothing left to run. Fork it to run other code from one of its '
@@ -28,7 +28,7 @@ _LOST = (
     'The code does not fit the history of instance "{id}": it does not come to {steps}{called}. Fork before that step '
     "to run it, or keep the old code."
 )
-_CALLED = " (it calls {names} outside steps, which a trial refuses)"
+_CALLED = " (it calls {names} outside steps, which a dry run refuses)"
 _GONE_ON = 'Instance "{id}" has gone on while the code was tried. Pause it first, or try again.'
 
 
@@ -36,10 +36,10 @@ async def change_code(engine: Engine, row: InstanceRow, source: str) -> Committe
     """Let an instance go on with other code, which has been checked. The same code again has no effect.
 
     Raises:
-        DoesNotFit: the code does not come to a step that the history holds; `recorded` and `requested` tell the steps.
+        DoesNotFit: the code does not come to a step that the history holds; `recorded` and `requested` are the steps.
         InstanceInFiniteState: the instance has ended.
         CannotMigrate: it is rolling back.
-        Busy: the code can't be tried now.
+        Busy: there can be no dry run now.
         InstanceNotFound: the instance has just been deleted.
     """
     snippet = await engine.store.put_snippet(source, None, at=engine.clock.now())
@@ -60,7 +60,7 @@ async def change_code(engine: Engine, row: InstanceRow, source: str) -> Committe
 
 
 class _HistoryGrew(Exception):
-    """The history has a step that the code was not tried on."""
+    """The history has a step that the dry run did not have."""
 
 
 def _change(snippet: str, history: History, result: Compatibility) -> Decider:
@@ -87,7 +87,7 @@ def _check_status(row: InstanceRow) -> None:
 
 
 def _refusal(history: History, result: Compatibility) -> DoesNotFit:
-    """The history beside what the code came to: the steps of it that it read, then those that it asked for besides."""
+    """The refusal: the steps of the history, and those that the code came to: read ones first, then new ones."""
     if not result.in_time:
         return DoesNotFit(_SLOW.format(id=history.row.id), recorded=[], requested=[])
     steps = [step.key for step in sorted(history.steps.values(), key=lambda step: step.started_seq)]

@@ -1,8 +1,7 @@
-"""Whether code can go on with an instance's history: it is replayed in a worker that starts no new step, and asked how
-far it came.
+"""Dry run: whether code is compatible with an instance's history, by replay in a worker that starts no new step.
 
-Results are found by their steps' names, so code may differ in every other way. It does not fit when it does not come to
-a step that the history holds. What it calls outside steps is refused while it is tried.
+Results are found by their steps' names, so code may differ in every other way. It is not compatible when it does not
+come to a step that the history holds. Calls of bindings outside steps are refused during a dry run.
 """
 
 import asyncio
@@ -39,15 +38,15 @@ class Compatibility:
 
     @property
     def is_compatible(self) -> bool:
-        """Whether the instance may go on with it."""
+        """Whether the instance may continue with this code."""
         return self.in_time and not self.recorded
 
 
 async def dry_run(services: Services, code: Code, snapshot: History) -> Compatibility:
-    """Replay an instance's history with other code. Raises Busy: no worker can be had."""
+    """Replay an instance's history with other code. Raises Busy: there is no worker."""
     try:
         worker = await services.sandbox.take()
-    except Exception as down:  # noqa: BLE001 - whatever it is, the version is not tried
+    except Exception as down:  # noqa: BLE001 - whatever it is, there is no dry run
         raise Busy(
             f"The version can't be tried now. {down} Try again in {RETRY_AFTER_SECONDS} s.",
             retry_after=RETRY_AFTER_SECONDS,
@@ -86,7 +85,7 @@ class _DryRun:
             ):
                 self._request_report()
             elif isinstance(frame, frames.Replayed) and not self.result.done():
-                known = self._snapshot.steps  # a worker that speaks for itself may name any others
+                known = self._snapshot.steps  # a hostile worker may name any others
                 unread = tuple(step for step in map(frames.key, frame.unread) if step in known)
                 new = tuple(step for step in map(frames.key, frame.wanted) if step not in known)
                 self.result.set_result(Compatibility(unread, new, tuple(self.called)))

@@ -1,4 +1,4 @@
-"""Routes every instance to its tenant's code, which is loaded anew for each execution, seconds or months after
+"""Dispatcher: routes every instance to its tenant's code, which is loaded for each execution, seconds or months after
 create().
 
 The counterpart of Cloudflare's dynamic-workflows library; docs/dispatcher.md compares them name by name.
@@ -30,7 +30,7 @@ class Dispatcher:
 
     Args:
         engine: the open engine; instances of this dispatcher that are due begin to run now. load: called with a copy of
-        an instance's metadata for every execution; gives its `Code`. A coroutine function is awaited, a
+        an instance's metadata for every execution; returns its `Code`. A coroutine function is awaited, a
             plain one is called in a thread. It has `load_seconds` (a setting). A `NonRetryableError` of it ends the
             instance; after any other exception it is tried again, after a second, then two, and so on up to ten
             minutes, `load_attempts` times.

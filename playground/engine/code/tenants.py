@@ -217,7 +217,7 @@ class Tenants:
     async def migrate(self, row: InstanceRow, version: str, *, force: bool = False) -> Committed:
         """Let an instance go on with another version.
 
-        What runs is dropped, as a kill would; `force` leaves out the dry run.
+        Open attempts are lost, as by a kill; `force` leaves out the dry run.
 
         Raises:
             CannotMigrate: it has ended, or the version does not fit its history.
@@ -317,7 +317,7 @@ class Tenants:
         return any(redactor.contains_secret(text) for text in texts)
 
     async def secret_names(self, tenant: str) -> list[str]:
-        """The names of a tenant's secrets. Their values are told to its code only."""
+        """The names of a tenant's secrets. Only its code receives their values."""
         return await self._store.secret_names(tenant)
 
 
@@ -346,7 +346,7 @@ def _check_compatible(id: str, target: Version, result: Compatibility) -> None:
             "worker died."
         )
     lost = ", ".join(map(str, result.recorded[:5]))
-    called = f" (it calls {', '.join(result.called)} outside steps, which a trial refuses)" if result.called else ""
+    called = f" (it calls {', '.join(result.called)} outside steps, which a dry run refuses)" if result.called else ""
     raise CannotMigrate(
         f'Version {target.id} does not fit the history of instance "{id}": it does not come to {lost}{called}.',
         recorded=[step.as_json() for step in result.recorded],
