@@ -237,7 +237,7 @@ def test_secrets_that_can_not_be_hidden_are_refused() -> None:
 def test_only_what_people_wrote_is_redacted_and_the_form_of_an_event_stays() -> None:
     redactor = Redactor(["name", "message"])
     error = {"name": "ValueError", "message": "my name is x", "traceback": [{"line": 1, "code": "name = 1"}], "line": 1}
-    shown = redactor.event(NewEvent(ev.STEP_ERRORED, {"error": error}))
+    shown = redactor.redact_event(NewEvent(ev.STEP_ERRORED, {"error": error}))
     assert shown.data["error"] == {
         "name": "ValueError",
         "message": "my [REDACTED] is x",
@@ -245,11 +245,11 @@ def test_only_what_people_wrote_is_redacted_and_the_form_of_an_event_stays() -> 
         "line": 1,
     }
     untouched = NewEvent(ev.WAIT_STARTED, {"event_type": "name", "until": 5})
-    assert redactor.event(untouched) is untouched
+    assert redactor.redact_event(untouched) is untouched
     plain = NewEvent(ev.LOG, {"text": "nothing here"})
-    assert redactor.event(plain) is plain
+    assert redactor.redact_event(plain) is plain
 
 
 def test_the_longer_of_two_secrets_is_hidden_whole() -> None:
     redactor = Redactor(["abcd", "abcd-efgh"])
-    assert redactor.event(NewEvent(ev.LOG, {"text": "abcd-efgh abcd"})).data["text"] == "[REDACTED] [REDACTED]"
+    assert redactor.redact_event(NewEvent(ev.LOG, {"text": "abcd-efgh abcd"})).data["text"] == "[REDACTED] [REDACTED]"

@@ -30,7 +30,7 @@ TESTS = Path(__file__).parent
 # Limits whose edge is tested where the rest of their feature is.
 ELSEWHERE = {
     "worker_cpu_seconds": (
-        "test_engine_processor.py::test_a_worker_that_uses_up_its_whole_life_s_time_is_ended_by_the_kernel"
+        "test_cpu_watchdog.py::test_a_worker_that_uses_up_its_whole_life_s_time_is_ended_by_the_kernel"
     ),
     "head_seconds": "test_http_connections.py::test_a_head_that_trickles_in_is_given_up",
     "body_seconds": "test_http_connections.py::test_a_body_that_trickles_in_is_given_up",

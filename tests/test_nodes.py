@@ -118,7 +118,7 @@ async def test_breaks_armed_kills_and_wake_ups_through_the_other_node_reach_the_
         assert (await hears(puppet, "over"))["step"][:3] == ["sleep", "nap", 1]  # type: ignore[index]
         await b.engine.kill_worker(row, ev.KILL_BEFORE_COMMIT)
         [playing] = found.nodes["a"].engine.executions()
-        await turns_until(lambda: playing.kill_at == ev.KILL_BEFORE_COMMIT)
+        await turns_until(lambda: playing.armed_kill == ev.KILL_BEFORE_COMMIT)
         await puppet.say(do("t"), done("t"))
         journal = await found.journal(row, has(ev.EXECUTION_ENDED))
         assert journal[-1].data["reason"] == ev.KILLED and not has(ev.STEP_COMPLETED)(journal)

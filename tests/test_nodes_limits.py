@@ -112,7 +112,7 @@ def test_the_reruns_that_follow_are_created_once_though_several_nodes_see_to_the
             stored: list[Any] = []
             for node in nodes:
                 monkeypatch.setattr(node.stored, "add", lambda queue, size: stored.append(size))
-            await asyncio.gather(*(each.create_rest(row) for each in runs * 3))
+            await asyncio.gather(*(each.create_kill_reruns(row) for each in runs * 3))
             children = await runs[0].children(row)
             assert [number_of(child) for child in children] == [None, 1, 2]
             assert [child.id for child in children[1:]] == [f"{control.id}-1", f"{control.id}-2"]

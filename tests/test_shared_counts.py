@@ -29,14 +29,14 @@ class Time:
 
 def node(store: Any, time: Time, name: str = "starts") -> tuple[SharedCounts, SharedCount]:
     shared = SharedCounts(store.usage, time.now)
-    return shared, shared.of(name, WINDOW, 1_000)
+    return shared, shared.count_of(name, WINDOW, 1_000)
 
 
 @with_store
 async def test_all_that_was_counted_is_one_commit_and_nothing_is_none(store: Store) -> None:
     time = Time()
     shared, count = node(store, time)
-    other = shared.of("changes", WINDOW, 1_000)
+    other = shared.count_of("changes", WINDOW, 1_000)
     before = store.metrics.commits
     await shared.exchange()
     assert store.metrics.commits == before

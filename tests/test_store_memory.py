@@ -75,22 +75,22 @@ class Shrinking:
 @story
 async def test_memory_is_given_back_once_nothing_runs_and_not_while_something_does() -> None:
     store, said = Shrinking(), []
-    calm = IdleTrimmer(store, lambda event, **fields: said.append((event, fields)), seconds=0)
-    calm.forget(lambda: said.append(("forgotten", {})))
-    calm.ended()
-    calm.begun()
+    trimmer = IdleTrimmer(store, lambda event, **fields: said.append((event, fields)), seconds=0)
+    trimmer.add_cache(lambda: said.append(("forgotten", {})))
+    trimmer.on_idle()
+    trimmer.on_busy()
     await asyncio.sleep(0)
     assert (store.times, said) == (0, [])
-    calm.ended()
+    trimmer.on_idle()
     await store.asked.wait()
     store.asked.clear()
-    calm.ended()
+    trimmer.on_idle()
     await store.asked.wait()
-    await calm.close()
+    await trimmer.close()
     assert (store.times, said) == (
         2,
         [("forgotten", {}), ("forgotten", {}), ("shrink_failed", {"error": "OSError: no disk"})],
     )
-    calm.ended()
-    await calm.close()
+    trimmer.on_idle()
+    await trimmer.close()
     assert store.times == 2

@@ -242,11 +242,11 @@ def test_what_has_ended_is_forked_restarted_and_deleted(sandbox: tuple[Backgroun
         async with engine_on(store, sandbox[1], file) as engine:
             assert (await assert_sound(store, errored)).error["message"] == "no seat is left"
             early = StepKey(WAIT, "early", 1)
-            for edited in (forks.NOTHING, {"number": 8}):
+            for edited in (forks.NO_EDIT, {"number": 8}):
                 planned = await forks.plan(engine, finished, early, edited)
                 fork = await engine.create(planned.template)
                 await engine.send_event(fork, "early", {"number": 7})
-                found = {"number": 7} if edited is forks.NOTHING else edited
+                found = {"number": 7} if edited is forks.NO_EDIT else edited
                 assert (await ended(engine, fork)).output == {**FOUND, "early": found, "kept": "finished"}
             await engine.restart(finished, StepKey(DO, "refused", 1))
             await engine.send_event(finished, "early", "again")

@@ -291,7 +291,7 @@ async def test_a_pause_that_waited_for_the_worker_takes_effect_when_it_is_droppe
         ('raise ValueError("at once")', "it does not come to first-1, go-1"),
         (
             'await self.env.KV.put("k", 1)\nawait step.do("first", lambda: 1)',
-            "(it calls KV.put outside steps, which a trial refuses)",
+            "(it calls KV.put outside steps, which a dry run refuses)",
         ),
         ("await asyncio.sleep(60)", "it does not come to first-1, go-1"),
         ("import os\nos._exit(0)", "could not be tried"),

@@ -72,17 +72,17 @@ def test_folds_are_forgotten_when_nothing_has_run_for_a_moment(site: Site) -> No
     made = site.create(HELLO)
     ended = site.finish(made)
     assert site.context.views._folds._kept
-    site.call(site.engine._scheduler.calm.give_back())
+    site.call(site.engine._scheduler.idle_trimmer.trim())
     assert not site.context.views._folds._kept
     assert site.client.get(f"/api{made['url']}").json() == ended
 
 
 def test_results_of_checks_are_kept_up_to_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checker, "REMEMBERED_BYTES", 400)
-    known = checker._Known()
+    monkeypatch.setattr(checker, "CACHED_BYTES", 400)
+    known = checker._ResultCache()
     found = {digest: Check(({"message": "x" * 100 + str(digest)},), ({"kind": "do"},)) for digest in (b"a", b"b", b"c")}
     for digest, check in found.items():
-        known.remember(digest, check)
+        known.put(digest, check)
         assert known.get(b"a") in (found[b"a"], None)
     assert [known.get(digest) for digest in found] == [found[b"a"], None, found[b"c"]]
 

@@ -1,14 +1,13 @@
-"""Chaos runs: an instance's code and params once more for each commit it made, with the worker killed before that
-commit.
+"""Chaos runs: an instance is run again once for each commit that it made, with the worker killed before that commit.
 
-The reruns are instances of their own, children of the one they repeat: one without a kill, to see what the code does by
-itself, then one for each commit. They have what the original received from the start, and no wait takes any time.
-Nobody holds a token for them. How often commits are made is known of a run that has ended; of one that goes on, when
-the rerun without a kill has ended.
+The reruns are children of the instance: one without a kill, to see what the code does by itself, then one for each
+commit. They start with the events that the original received, and no wait takes any time. They have no token, so nobody
+controls them. The number of commits is known of an instance that has ended; of one that still runs, once the rerun
+without a kill has ended.
 
-Any node may start a chaos run and go on with it. All that it goes by is in the rows: new reruns take the place of the
-last ones in the transaction that creates them, which refuses while one of those goes on; and the reruns that follow the
-one without a kill have ids derived from its id, so that who is second to create them creates none.
+Any node may start and continue a chaos run, since all its state is in the rows. New reruns replace the last ones in the
+transaction that creates them, which is refused while one of those runs. The reruns with a kill have ids derived from
+that of the one without, so the second node to create them creates none.
 """
 
 import asyncio
@@ -47,38 +46,38 @@ class Repeated:
 
 
 class ChaosRuns:
-    """Starts chaos runs, and tells their instances."""
+    """Starts chaos runs, and finds their instances."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        # Whose reruns with a kill this node sees to. Per node on purpose: several nodes may, and one creates them.
-        self._waiting: dict[int, asyncio.Task[Any]] = {}
+        # Instances whose reruns with a kill this node will create. Per node on purpose: several may, one does.
+        self._following: dict[int, asyncio.Task[Any]] = {}
 
     async def check(self, row: InstanceRow) -> list[Child]:
         """The reruns of the last time, if there can be others now.
 
         Raises:
-            CannotRunChaos: it has not begun, the last chaos run goes on, or it belongs to one.
+            CannotRunChaos: it has not begun, its last chaos run is unfinished, or it belongs to one.
         """
         if queues.is_chaos(row.queue):
             raise CannotRunChaos(OF_ITS_OWN)
         if row.started_at is None:
             raise CannotRunChaos(TOO_EARLY)
         before = await self.children(row)
-        if goes_on(before):
-            self.follow(row)  # nobody may see to it any more
+        if is_unfinished(before):
+            self.follow(row)  # the node that followed it may be gone
             raise CannotRunChaos(RUNNING)
         return before
 
     async def start(self, row: InstanceRow, queue: str) -> None:
-        """Run an instance again and again. `queue` is that of whoever asked for it, and answers for what is stored.
+        """Run an instance again and again. `queue` is that of whoever asked for it, and is charged for what is stored.
 
         Raises:
             CannotRunChaos: see `check`.
             Busy: too many instances are queued.
         """
         before = await self.check(row)
-        repeated = await self._repeated(row)
+        repeated = await self._read_repeated(row)
         final = row.status in ev.FINAL_STATUSES
         numbers = faults.spread_over_commits(repeated.commits, self.most) if final else []
         try:
@@ -103,17 +102,17 @@ class ChaosRuns:
 
     def follow(self, row: InstanceRow) -> None:
         """Begin the reruns with a kill, if they are still to come, when the one without has ended. Any node may."""
-        if row.key not in self._waiting:
-            task = self._waiting[row.key] = self._engine.beside(self._rest(row))
-            task.add_done_callback(lambda done: self._waiting.pop(row.key, None))
+        if row.key not in self._following:
+            task = self._following[row.key] = self._engine.run_in_background(self._create_kill_reruns(row))
+            task.add_done_callback(lambda done: self._following.pop(row.key, None))
 
-    async def _rest(self, row: InstanceRow) -> None:
+    async def _create_kill_reruns(self, row: InstanceRow) -> None:
         try:
-            await self.create_rest(row)
+            await self.create_kill_reruns(row)
         except WorkflowError:
             return  # it has been deleted, or the server is full; who looks at the rows asks for the rest again
 
-    async def create_rest(self, row: InstanceRow) -> None:
+    async def create_kill_reruns(self, row: InstanceRow) -> None:
         """Create the reruns with a kill when the one without has ended, unless another node was first.
 
         Raises:
@@ -121,7 +120,7 @@ class ChaosRuns:
             Busy: too many instances are queued.
         """
         children = await self.children(row)
-        if not lacks_rest(children):
+        if not lacks_kill_reruns(children):
             return
         async with self._engine.store.subscribe(children[0].key) as grown:
             control = await self._engine.store.find(row.tenant, children[0].id)
@@ -129,11 +128,11 @@ class ChaosRuns:
                 await grown(control.last_seq)
                 control = await self._engine.store.find(row.tenant, control.id)
         ran = await self._engine.store.load(control.key)
-        repeated = await self._repeated(row)
+        repeated = await self._read_repeated(row)
         numbers = faults.spread_over_commits(_commits(ran), self.most)
         await self._create(row, queues.billed(control.queue), repeated, list(numbers), control)
 
-    async def _repeated(self, row: InstanceRow) -> Repeated:
+    async def _read_repeated(self, row: InstanceRow) -> Repeated:
         async with self._engine.fork_slots:  # a history holds all results of an instance
             snapshot = await self._engine.store.load(row.key)
             waits = sorted(
@@ -186,14 +185,14 @@ def number_of(child: Child) -> int | None:
     return number
 
 
-def lacks_rest(children: Sequence[Child]) -> bool:
+def lacks_kill_reruns(children: Sequence[Child]) -> bool:
     """Whether the reruns with a kill are still to be created, which follow the one without if the run had not ended."""
     return [number_of(child) for child in children] == [None]
 
 
-def goes_on(children: Sequence[Child]) -> bool:
+def is_unfinished(children: Sequence[Child]) -> bool:
     """Whether a chaos run with these reruns is not over."""
-    return lacks_rest(children) or any(child.status not in ev.FINAL_STATUSES for child in children)
+    return lacks_kill_reruns(children) or any(child.status not in ev.FINAL_STATUSES for child in children)
 
 
 def _commits(snapshot: History) -> int:

@@ -1,4 +1,4 @@
-"""Time, passed in: the system's, or one that a test moves by hand."""
+"""The clock, passed in: the system's, or one that a test moves by hand."""
 
 import asyncio
 import heapq

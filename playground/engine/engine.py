@@ -1,4 +1,4 @@
-"""The engine: create instances and operate on them. Everything it is asked is answered by a commit in the store."""
+"""The engine: create instances and operate on them. The result of each operation is a commit in the store."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -8,8 +8,8 @@ from typing import Any
 
 from playground.engine import operations
 from playground.engine.clock import Clock
+from playground.engine.code import compatibility
 from playground.engine.code.checker import Check, Checker
-from playground.engine.code.compatibility import Compatibility, dry_run
 from playground.engine.code.metadata import check_metadata, tenancy
 from playground.engine.code.sources import DEFAULT_BINDINGS, Code, CodeSource, Sources
 from playground.engine.execution import faults
@@ -48,7 +48,7 @@ from playground.workflows.events import NewEvent, StepKey
 from playground.workflows.names import CLASS_NAME, without_byte_order_mark
 
 BATCH_MOST = 100  # instances of one create_batch
-TRIALS = 2  # codes tried on a history at once
+DRY_RUNS = 2  # dry runs at once
 FORKS = 2  # prepared at once: each holds all results of an instance
 
 
@@ -56,10 +56,10 @@ FORKS = 2  # prepared at once: each holds all results of an instance
 class CreateInstance:
     """What create() takes.
 
-    `params` is any storable value; `queue` is whose turn the instance takes (default: its tenant).
+    `params` is any storable value; `queue` is the queue that it waits in for a worker (default: its tenant's).
 
-    `source` is None where a `CodeSource` is registered for `workflow`; `version` is then what it may keep of which code
-    that is. `limits` overrides settings for this instance, for example `{"attempt_wall_seconds": 60}`. `events`,
+    `source` is None where a `CodeSource` is registered for `workflow`; `version` then identifies that code.
+    `limits` overrides settings for this instance, for example `{"attempt_wall_seconds": 60}`. `events`,
     `parent` and `injected`: see `NewInstance`. `breaks` are set before it runs.
     """
 
@@ -89,9 +89,9 @@ class CreateInstance:
 class Engine:
     """Owns the scheduler of one node. Open it with `Engine.open`.
 
-    `store` has the journals, for reading; `sandbox` is where tenant code runs; everything goes by `clock` and
-    `settings`. `stored` is what each address has stored today, `shared` the counts of limits that hold for all nodes,
-    `counts` the executions and the limits met since it was opened.
+    `store` has the journals, for reading; `sandbox` is where tenant code runs; `clock` and `settings` are
+    those of all parts. `stored` is what each address has stored today, `shared` the counts of limits that hold for all
+    nodes, `counts` the executions and the limits met since it was opened.
     """
 
     def __init__(self, services: Services, ids: Ids, node: str, heartbeat: Heartbeat) -> None:
@@ -108,10 +108,10 @@ class Engine:
             services.turns,
         )
         self.fork_slots = asyncio.Semaphore(FORKS)  # per node on purpose: it bounds this process's memory
-        self._beside: set[asyncio.Task[Any]] = set()
+        self._background: set[asyncio.Task[Any]] = set()
         # Per node on purpose: a dry run takes this node's workers and processor, and changes nothing.
-        self._trials = asyncio.Semaphore(TRIALS)
-        self._trying: set[str] = set()  # the queues whose instances code is being tried on
+        self._dry_run_slots = asyncio.Semaphore(DRY_RUNS)
+        self._dry_running: set[str] = set()  # queues with a dry run under way
 
     @classmethod
     @asynccontextmanager
@@ -130,7 +130,7 @@ class Engine:
     ) -> AsyncIterator["Engine"]:
         """Recover what the last server left, run instances while open, and leave them resumable at the end.
 
-        `node` is its name among the engines that share the store; of one name only the last to open goes on.
+        `node` is its name among the engines that share the store; of one name only the last to open continues.
         `heartbeat`: see there. `env` is what code that came as a snippet finds in `self.env` instead of the bindings
         for everybody.
         """
@@ -144,43 +144,43 @@ class Engine:
         try:
             yield engine
         finally:
-            for task in engine._beside:
+            for task in engine._background:
                 task.cancel()
             await engine._scheduler.stop()
             await shared.close()
 
-    def beside(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run something beside what is asked, until it is done or the engine closes."""
-        return spawn(self._beside, coroutine)
+    def run_in_background(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a coroutine in the background, until it is done or the engine closes."""
+        return spawn(self._background, coroutine)
 
-    def when_calm(self, forget: Callable[[], None]) -> None:
-        """Call this whenever nothing has run for a moment; it lets go of what is remembered only for speed."""
-        self._scheduler.calm.forget(forget)
+    def on_idle(self, clear: Callable[[], None]) -> None:
+        """Call `clear` whenever the engine has been idle for some seconds; it empties a cache."""
+        self._scheduler.idle_trimmer.add_cache(clear)
 
-    async def fit(self, code: Code, snapshot: History) -> Compatibility:
-        """How far other code would come with an instance's history. Raises Busy."""
+    async def dry_run(self, code: Code, snapshot: History) -> compatibility.Compatibility:
+        """Whether other code is compatible with an instance's history, by a dry run. Raises Busy."""
         queue = snapshot.row.queue
-        if queue in self._trying:
+        if queue in self._dry_running:
             raise Busy("Other code is being tried already for the same owner. Try again in 1 s.", retry_after=1)
-        self._trying.add(queue)
+        self._dry_running.add(queue)
         try:
-            async with self._trials:
-                return await dry_run(self._services, code, snapshot)
+            async with self._dry_run_slots:
+                return await compatibility.dry_run(self._services, code, snapshot)
         finally:
-            self._trying.discard(queue)
+            self._dry_running.discard(queue)
 
     async def code(self, row: InstanceRow) -> Code:
         """The code that the next execution of an instance would run. Raises whatever its source raises."""
         return await self._services.sources.load(row)
 
     def register(self, workflow: str, source: CodeSource) -> None:
-        """Let instances of this workflow's name have their code from `source`; those that waited for it run now.
+        """Load the code of instances of this workflow from `source`; those that waited for it run now.
 
         Raises:
             InvalidName: there is a source for this name.
         """
         self._services.sources.register(workflow, source)
-        self._scheduler.registered(workflow)
+        self._scheduler.on_dispatcher_registered(workflow)
 
     def limit_tenant(self, metadata: Mapping[str, Any], limits: TenantLimits) -> None:
         """Give a tenant limits of its own in place of the settings' for as long as the engine is open; `metadata` names
@@ -201,11 +201,11 @@ class Engine:
 
     def running(self) -> int:
         """How many instances have a worker now."""
-        return len(self._scheduler.live)
+        return len(self._scheduler.executions)
 
     def executions(self) -> list[Execution]:
-        """Those under way on this node."""
-        return list(self._scheduler.live.values())
+        """The executions under way on this node."""
+        return list(self._scheduler.executions.values())
 
     @property
     def at_rest(self) -> bool:
@@ -221,9 +221,9 @@ class Engine:
         await self._scheduler.membership.beat()
 
     async def abandon(self) -> None:
-        """Let go of everything at once and write nothing, as if the server had been killed.
+        """Stop everything at once and write nothing, as if the server had been killed.
 
-        `playground.testing` crashes with it.
+        `playground.testing` simulates crashes with it.
         """
         self.shared.abandon()
         await self._scheduler.abandon()
@@ -240,16 +240,16 @@ class Engine:
 
         Raises:
             InstanceAlreadyExists: the tenant has one of this id, which is untouched.
-            InvalidId, InvalidName, TooLarge, NotSerialisable: something given can't be used.
+            InvalidId, InvalidName, TooLarge, NotSerialisable: an input can't be used.
             CannotBreak: one of its breaks makes no sense.
             Busy: too many instances are queued.
         """
         created, refused = await self.create_batch([new])
         if refused:
-            raise await self._taken(new.tenant, refused[0].id)
+            raise await self._already_exists(new.tenant, refused[0].id)
         return created[0]
 
-    async def _taken(self, tenant: str, id: str) -> InstanceAlreadyExists:
+    async def _already_exists(self, tenant: str, id: str) -> InstanceAlreadyExists:
         try:
             await self.store.find(tenant, id)
         except InstanceExpired as expired:
@@ -366,12 +366,12 @@ class Engine:
 
         Raises InstanceInFiniteState, CannotBreak, NotSerialisable, TooLarge.
         """
-        event = await faults.break_asked_for(new)
-        return await self.operate(row, faults.set_or_clear(event))
+        event = await faults.break_event(new)
+        return await self.operate(row, faults.change_breaks(event))
 
     async def _breaks(self, new_breaks: Sequence[NewBreak]) -> list[NewEvent]:
-        events = [await faults.break_asked_for(new) for new in new_breaks]
-        faults.check_room((), events)
+        events = [await faults.break_event(new) for new in new_breaks]
+        faults.check_number_of_breaks((), events)
         return events
 
     async def delete(self, row: InstanceRow) -> None:
@@ -385,7 +385,7 @@ class Engine:
         """SIGKILL the instance's worker: `now`, `during-step` (the next attempt), `before-commit` (of the next result),
         or `never` after all.
 
-        An armed kill waits for its moment in whatever execution comes to it.
+        An armed kill stays armed until an execution reaches its point.
 
         Raises:
             NoWorker: it has none now.
@@ -394,10 +394,10 @@ class Engine:
         if when not in ev.KILL_POINTS:
             raise WorkflowError(f"when takes {', '.join(ev.KILL_POINTS)}")
         if when == ev.KILL_NEVER:
-            return await self.operate(row, operations.disarm)
+            return await self.operate(row, operations.disarm_kill)
         if when == ev.KILL_NOW:
             return await self.operate(row, operations.kill(self.settings.worker_losses))
-        return await self.operate(row, operations.arm(when))
+        return await self.operate(row, operations.arm_kill(when))
 
     async def wake(self, row: InstanceRow, step: StepKey | None = None) -> Committed:
         """End a sleep, a retry wait or an event's timeout now: the named one, or the one due first.
@@ -407,7 +407,7 @@ class Engine:
         return await self.operate(row, operations.wake(step, self.clock.now()))
 
     async def operate(self, row: InstanceRow, decider: Decider) -> Committed:
-        """Commit an operation. Whoever plays the instance, on whichever node, follows its journal and acts on it."""
+        """Commit an operation. The execution of the instance, on whichever node, follows its journal and acts on it."""
         return await self.store.decide(row.key, decider, execution=None, at=self.clock.now())
 
 

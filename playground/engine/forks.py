@@ -1,8 +1,8 @@
-"""Forks: a new instance that begins with what another one has finished, up to a step.
+"""Forks: a new instance whose journal begins with the finished steps of another one, up to a step.
 
-What is kept are the finished steps that started before the step; with an edited result, the step itself too. Waits keep
-their events and steps what they wrote to keys of the instance's own. What still ran, buffered events and effects stay
-with the parent.
+Copied are the finished steps that started before that step; with an edited result, the step itself too. Waits keep
+their events, and steps what they wrote to keys of the instance's own. Open steps, the inbox and effects stay with the
+parent. A fork copies at most `COPIED_BYTES`, so that other commits do not wait long for it.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from playground.workflows.errors import CannotFork, InstanceNotFound, NotSeriali
 from playground.workflows.events import NewEvent, StepKey, outermost
 
 FORK = "fork"  # the kind of its trigger
-NOTHING: Any = msgspec.UNSET  # no edited result
+NO_EDIT: Any = msgspec.UNSET  # no edited result
 
 PAGE_OF_EVENTS = 1_000  # of the parent's journal, read at a time
 # Of results and keys that one fork copies, so that other commits do not wait long for it.
@@ -49,8 +49,8 @@ class Fork:
     sensitive: StepKey | None
 
 
-async def plan(engine: Engine, row: InstanceRow, from_step: StepKey | None = None, output: Any = NOTHING) -> Fork:
-    """What a fork of an instance would begin with.
+async def plan(engine: Engine, row: InstanceRow, from_step: StepKey | None = None, output: Any = NO_EDIT) -> Fork:
+    """What a fork of an instance begins with.
 
     Without `from_step` that is all it has finished, but for the step whose error ended it. `output` is the edited
     result of `from_step`, in the form in which the API shows results; of a wait it is the payload of the event.
@@ -60,31 +60,31 @@ async def plan(engine: Engine, row: InstanceRow, from_step: StepKey | None = Non
         NotSerialisable, TooLarge: the edited result can't be stored, or there is too much to copy.
         InstanceNotFound: the instance has just been deleted.
     """
-    if output is not NOTHING and from_step is None:
+    if output is not NO_EDIT and from_step is None:
         raise CannotFork(_OUTPUT_OF)
-    edited = output if output is NOTHING else await asyncio.to_thread(_tree, output, engine.settings.value_bytes)
+    edited = output if output is NO_EDIT else await asyncio.to_thread(_tree, output, engine.settings.value_bytes)
     async with engine.fork_slots:  # a history holds all results of an instance
         snapshot = await engine.store.load(row.key)
-        kept, seq = _kept(snapshot, from_step)
-        told = await _told(engine.store, snapshot.row)
+        copied, seq = _copied_steps(snapshot, from_step)
+        parent = await _read_parent(engine.store, snapshot.row)
         order = {
             step.key: place
-            for place, step in enumerate(sorted(kept, key=lambda step: step.ended_seq or step.started_seq), 1)
+            for place, step in enumerate(sorted(copied, key=lambda step: step.ended_seq or step.started_seq), 1)
         }
-        events = [_copied(step, told, order[step.key]) for step in kept]
-        if edited is not NOTHING:
+        events = [_copied(step, parent, order[step.key]) for step in copied]
+        if edited is not NO_EDIT:
             assert from_step is not None, "checked above"
             events.append(_edited(snapshot.steps[from_step], edited, engine.clock.now()))
     if not row.tenant:
-        names = {step.key for step in kept}
-        events += [event for at, event in told.keys if at < seq or event.step in names]
+        names = {step.key for step in copied}
+        events += [event for at, event in parent.keys if at < seq or event.step in names]
     sensitive = next(
-        (step.key for step in kept if (step.config or {}).get("sensitive") and step.status == STEP_COMPLETED), None
+        (step.key for step in copied if (step.config or {}).get("sensitive") and step.status == STEP_COMPLETED), None
     )
     trigger: dict[str, Any] = {"kind": FORK, "of": row.id, "seq": seq}
     if from_step is not None:
         trigger["step"] = from_step.as_json()
-    stored = sum(step.result_bytes for step in kept) + sum(
+    stored = sum(step.result_bytes for step in copied) + sum(
         frames.size_of(event.data) for event in events if event.type == ev.KV_PUT or event.data.get("edited")
     )
     if stored > COPIED_BYTES:
@@ -108,11 +108,11 @@ def _template(row: InstanceRow, trigger: Mapping[str, Any], events: Sequence[New
     )
 
 
-def _kept(snapshot: History, from_step: StepKey | None) -> tuple[list[StepRow], int]:
-    """The steps that a fork keeps, by start, and the seq of the parent's journal at which it leaves."""
+def _copied_steps(snapshot: History, from_step: StepKey | None) -> tuple[list[StepRow], int]:
+    """The steps that a fork copies, by start, and the seq of the parent's journal at which it branches off."""
     over = [step for step in snapshot.steps.values() if step.is_over]
     if from_step is None:
-        last, seq = _ended_by(snapshot, over), snapshot.row.last_seq
+        last, seq = _step_that_ended(snapshot, over), snapshot.row.last_seq
         over = [step for step in over if step is not last]
     else:
         first = snapshot.steps.get(from_step)
@@ -125,8 +125,8 @@ def _kept(snapshot: History, from_step: StepKey | None) -> tuple[list[StepRow], 
     return sorted(over, key=lambda step: step.started_seq), seq
 
 
-def _ended_by(snapshot: History, steps: Iterable[StepRow]) -> StepRow | None:
-    """The step whose error nobody caught: a fork that kept it would end as its parent did."""
+def _step_that_ended(snapshot: History, steps: Iterable[StepRow]) -> StepRow | None:
+    """The step whose error was not caught: a fork with a copy of it would end as its parent did."""
     error = snapshot.row.error
     if error is None:
         return None
@@ -138,7 +138,7 @@ def _ended_by(snapshot: History, steps: Iterable[StepRow]) -> StepRow | None:
     return max(same, key=lambda step: step.started_seq, default=None)
 
 
-def _copied(step: StepRow, told: "_Told", ended: int) -> NewEvent:
+def _copied(step: StepRow, parent: "_ParentJournal", ended: int) -> NewEvent:
     """A finished step as the fork's journal has it; `ended` is its place among those that ended."""
     status = event_rules.COMPLETED if step.status == STEP_COMPLETED else event_rules.ERRORED
     if step.key.kind == ev.WAIT and status == event_rules.ERRORED:
@@ -147,14 +147,14 @@ def _copied(step: StepRow, told: "_Told", ended: int) -> NewEvent:
         "status": status,
         "line": step.line,
         "ended": ended,
-        **told.ran.get(step.key, {}),
-        **_carried(step),
+        **parent.durations.get(step.key, {}),
+        **_fields_of_row(step),
     }
     if step.status == STEP_ERRORED:
         return NewEvent(ev.STEP_COPIED, {**data, "error": step.error}, step.key)
     if step.key.kind == ev.SLEEP:
         return NewEvent(ev.STEP_COPIED, data, step.key)
-    shown = told.outputs.get(step.key, step.result)
+    shown = parent.shown_outputs.get(step.key, step.result)
     hidden = shown is not step.result and shown != step.result
     return NewEvent(ev.STEP_COPIED, {**data, "output": shown}, step.key, step.result if hidden else None)
 
@@ -166,7 +166,7 @@ def _edited(step: StepRow, tree: Any, now: int) -> NewEvent:
         "line": step.line,
         "attempts": 0,
         "edited": True,
-        **_carried(step),
+        **_fields_of_row(step),
     }
     if step.key.kind == ev.SLEEP:
         raise CannotFork(_NO_RESULT)
@@ -177,7 +177,7 @@ def _edited(step: StepRow, tree: Any, now: int) -> NewEvent:
     return NewEvent(ev.STEP_COPIED, {**data, "output": tree}, step.key)
 
 
-def _carried(step: StepRow) -> dict[str, Any]:
+def _fields_of_row(step: StepRow) -> dict[str, Any]:
     named = {
         "config": step.config,
         "event_type": step.event_type,
@@ -199,34 +199,34 @@ def _tree(shown: Any, most: int) -> Any:
     return values.encode_bounded(value, "output", most)
 
 
-# What the parent's journal tells beyond its rows.
+# What the parent's journal has beyond its rows.
 
 
 _REDACTED = ev.REDACTED.encode()
 
 
-class _Told:
+class _ParentJournal:
     """How long steps took and how often they were tried, what is shown of results that hold secrets, and what was
     written to keys.
     """
 
     def __init__(self) -> None:
-        self.ran: dict[StepKey, dict[str, Any]] = {}
-        self.outputs: dict[StepKey, Any] = {}
+        self.durations: dict[StepKey, dict[str, Any]] = {}
+        self.shown_outputs: dict[StepKey, Any] = {}
         self.keys: list[tuple[int, NewEvent]] = []
-        self._began: dict[StepKey, int] = {}
+        self._started_at: dict[StepKey, int] = {}
 
-    def take(self, event: StoredEvent) -> None:
+    def add(self, event: StoredEvent) -> None:
         step = event.step_key
         if event.type in (ev.KV_PUT, ev.KV_DELETED):
             self.keys.append((event.seq, NewEvent(event.type, msgspec.json.decode(event.data), step)))
         elif step is None:
             return
         elif event.type in (ev.STEP_STARTED, ev.SLEEP_STARTED, ev.WAIT_STARTED):
-            self._began[step] = event.at
-            self.ran[step] = {"attempts": 0}
+            self._started_at[step] = event.at
+            self.durations[step] = {"attempts": 0}
         elif event.type == ev.ATTEMPT_STARTED:
-            self.ran[step]["attempts"] += 1
+            self.durations[step]["attempts"] += 1
         elif event.type in (
             ev.STEP_COMPLETED,
             ev.STEP_ERRORED,
@@ -234,24 +234,26 @@ class _Told:
             ev.WAIT_COMPLETED,
             ev.WAIT_TIMED_OUT,
         ):
-            self.ran[step]["took_ms"] = event.at - self._began[step]
+            self.durations[step]["took_ms"] = event.at - self._started_at[step]
         elif event.type == ev.STEP_COPIED:
             data = msgspec.json.decode(event.data, type=dict[str, msgspec.Raw])
-            self.ran[step] = {name: msgspec.json.decode(data[name]) for name in ("attempts", "took_ms") if name in data}
+            self.durations[step] = {
+                name: msgspec.json.decode(data[name]) for name in ("attempts", "took_ms") if name in data
+            }
         if step is not None and event.type in (ev.STEP_COMPLETED, ev.STEP_COPIED):
-            self.outputs.pop(step, None)
+            self.shown_outputs.pop(step, None)
             if _REDACTED in bytes(event.data):
-                self.outputs[step] = msgspec.json.decode(event.data).get("output")
+                self.shown_outputs[step] = msgspec.json.decode(event.data).get("output")
 
 
-async def _told(store: Store, row: InstanceRow) -> _Told:
-    told, after = _Told(), 0
+async def _read_parent(store: Store, row: InstanceRow) -> _ParentJournal:
+    parent, after = _ParentJournal(), 0
     while after < row.last_seq:
         page = await store.events_json(row.key, after=after, limit=PAGE_OF_EVENTS)
         if not page:
             raise InstanceNotFound(f'Instance "{row.id}" has just been deleted.')
         for seq, _, text in page:
             if seq <= row.last_seq:
-                told.take(read_event(text))
+                parent.add(read_event(text))
         after = page[-1][0]
-    return told
+    return parent

@@ -1,5 +1,4 @@
-"""What a program holds to start and steer instances: those of a workflow (`Workflow` has the same calls), and a handle
-of each.
+"""Handles for programs that start and control instances: `Instances` of a workflow, and `WorkflowInstance`.
 
 The names follow Cloudflare's `Workflow` and `WorkflowInstance` bindings, in Python's spelling.
 """
@@ -33,7 +32,7 @@ _CURSOR = re.compile(r"[0-9]{1,18}\Z")
 
 @dataclass(frozen=True, slots=True)
 class InstanceStatus:
-    """How an instance stands.
+    """The state of an instance.
 
     `error` is `{name, message, traceback, line}`; `rollback` is None, running, complete or errored.
 
@@ -130,7 +129,7 @@ class WorkflowInstance:
 
 
 def status_of(row: InstanceRow) -> InstanceStatus:
-    """How an instance stands by its row."""
+    """The state of an instance by its row."""
     return InstanceStatus(
         status=row.status,
         output=values.decode(as_objects(row.output)) if row.status == ev.COMPLETE else None,
@@ -156,7 +155,7 @@ class Batch(list[WorkflowInstance]):
 
 
 class Instances:
-    """Those of one workflow and tenant."""
+    """The instances of one workflow and tenant."""
 
     def __init__(self, engine: Engine, tenant: str, name: str, metadata: Mapping[str, Any]) -> None:
         self._engine, self._metadata = engine, metadata
@@ -169,16 +168,16 @@ class Instances:
             InstanceAlreadyExists: this tenant has, or had, one of this id; it is left as it is. An id stays used when
             its instance is removed for its age,
                 and is free again when it is removed by `delete`.
-            InvalidId, NotSerialisable, TooLarge: something given can't be used.
+            InvalidId, NotSerialisable, TooLarge: an input can't be used.
             Busy: the tenant has too many queued.
         """
         row = await self._engine.create(replace(await self.template(), id=id, params=params))
         return WorkflowInstance(self._engine, self.tenant, row.id)
 
     async def create_batch(self, batch: Sequence[Mapping[str, Any]]) -> Batch:
-        """Start 1 to 100 instances, each given as `{"id", "params"}`, both optional.
+        """Start 1 to 100 instances, each as `{"id", "params"}`, both optional.
 
-        Raises InvalidBatch, and as `create`, which says the entry it is about; then none is started.
+        Raises InvalidBatch, and as `create`, with the index of the entry; then none is started.
         """
         entries = checked_batch(batch)
         template = await self.template()
@@ -242,7 +241,7 @@ class Instances:
         raise InstanceNotFound(f'There is no instance "{str(id)[:100]}".')
 
     async def template(self) -> CreateInstance:
-        """What each new instance is, but for its id and params."""
+        """A new instance without its id and params."""
         return CreateInstance(None, tenant=self.tenant, workflow=self.name, metadata=self._metadata, trigger="binding")
 
 

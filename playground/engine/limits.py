@@ -30,11 +30,11 @@ from weakref import WeakSet
 from playground.store.errors import JournalError, StoreError
 from playground.store.tables import Scope, UsageStore
 
-MOST_KEYS = 20_000  # remembered at once; past it the one not heard of for longest is forgotten
+MOST_KEYS = 20_000  # at once; beyond that the least recently used is forgotten
 
 
 class SlidingWindow:
-    """What each key has had in the last `window` units of `unit_ms`. `now` gives epoch milliseconds."""
+    """What each key has used in the last `window` units of `unit_ms`. `now` returns epoch milliseconds."""
 
     def __init__(self, window: int, unit_ms: int, now: Callable[[], int]) -> None:
         self.window, self._unit, self._now = window, unit_ms, now
@@ -86,8 +86,8 @@ class SlidingWindow:
 
 
 EXCHANGE_SECONDS = 1.0  # by the loop's own clock, since no run waits for it
-FRESH_MS = 1_000  # how long what was read of a key is believed
-KEYS_MOST = 20_000  # known at once of each limit; the one that was not used for longest is read again when it is
+FRESH_MS = 1_000  # how long a count that was read is current
+KEYS_MOST = 20_000  # at once for each limit; beyond that the least recently used is read again
 
 # Keys of one commit, so that no other waits long for it: 6 ms where each was counted in every second of a minute.
 SENT_AT_ONCE = 100
@@ -96,7 +96,7 @@ SENT_AT_ONCE = 100
 class Sent(NamedTuple):
     """What an exchange sends of a key, by unit of time."""
 
-    of: "SharedCount"
+    counter: "SharedCount"
     key: str
     units: Mapping[int, int]
 
@@ -104,7 +104,7 @@ class Sent(NamedTuple):
 class SharedCount:
     """What each key has had of one limit in the last `window` units of `unit_ms`, on all nodes.
 
-    Made by `SharedCounts.of`.
+    Made by `SharedCounts.count_of`.
     """
 
     def __init__(self, name: str, window: int, unit_ms: int, shared: "SharedCounts") -> None:
@@ -112,7 +112,7 @@ class SharedCount:
         self._stored: OrderedDict[str, _Stored] = OrderedDict()
         self._unsent: dict[str, dict[int, int]] = {}  # by key and unit: what the store has not acknowledged
         self._sending: set[str] = set()  # keys of the exchange under way
-        self.learned = 0  # how often something new was known of a key
+        self.updates = 0  # how often the stored total of a key was read
 
     def now(self) -> int:
         """The unit of time that is now."""
@@ -129,23 +129,23 @@ class SharedCount:
     def counts(self, key: str) -> Sequence[tuple[int, int]]:
         """What a key has had, as far as this node knows, as (unit, amount), oldest first."""
         found: dict[int, int] = {}
-        for unit, amount in self._known(key):
+        for unit, amount in self._counted(key):
             found[unit] = found.get(unit, 0) + amount
         return sorted(found.items())
 
     def total(self, key: str) -> int:
         """What a key has had in all, as far as this node knows."""
-        return sum(amount for _, amount in self._known(key))
+        return sum(amount for _, amount in self._counted(key))
 
     async def read(self, key: str) -> None:
-        """Know what all nodes had sent of a key a second ago. Raises StoreError."""
+        """Read what all nodes had sent of a key a second ago. Raises StoreError."""
         while not self._is_fresh(key):
             if key in self._sending:
                 await self._shared.exchanged()  # reading now might find what is being sent, or not
                 continue
             found = await self._shared.store.amounts(self.name, key, since=self.oldest)
             if key not in self._sending and not self._is_fresh(key):
-                self._know(key, found)
+                self._set_stored(key, found)
 
     @property
     def oldest(self) -> int:
@@ -172,7 +172,7 @@ class SharedCount:
                 del units[unit]
         if not units:
             del self._unsent[sent.key]
-        self._know(sent.key, stored)
+        self._set_stored(sent.key, stored)
         self._sending.discard(sent.key)
 
     def end_sending(self) -> None:
@@ -183,7 +183,7 @@ class SharedCount:
         """Send nothing of what was counted until now."""
         self._unsent.clear()
 
-    def _known(self, key: str) -> Iterator[tuple[int, int]]:
+    def _counted(self, key: str) -> Iterator[tuple[int, int]]:
         """What counts of a key.
 
         A unit of another node whose clock is ahead counts as now; one further ahead is of a clock that was set back.
@@ -200,8 +200,8 @@ class SharedCount:
         self._stored.move_to_end(key)
         return key in self._unsent or abs(self._shared.now() - stored.at) < FRESH_MS
 
-    def _know(self, key: str, units: Sequence[tuple[int, int]]) -> None:
-        self.learned += 1
+    def _set_stored(self, key: str, units: Sequence[tuple[int, int]]) -> None:
+        self.updates += 1
         self._stored[key] = _Stored(self._shared.now(), units)
         self._stored.move_to_end(key)
         if len(self._stored) > KEYS_MOST:
@@ -222,7 +222,7 @@ class _Stored:
 
 
 class SharedCounts:
-    """All such counts of one node. `now` gives epoch milliseconds."""
+    """All such counts of one node. `now` returns epoch milliseconds."""
 
     def __init__(self, store: UsageStore, now: Callable[[], int]) -> None:
         self.store, self.now = store, now
@@ -231,16 +231,16 @@ class SharedCounts:
         self._exchanging = asyncio.Lock()
         self._closed = False
 
-    def of(self, name: str, window: int, unit_ms: int) -> SharedCount:
+    def count_of(self, name: str, window: int, unit_ms: int) -> SharedCount:
         """The count of the limit of this name, of which there is one."""
         assert name not in self._counts, "a limit is counted in one place"
         count = self._counts[name] = SharedCount(name, window, unit_ms, self)
         return count
 
     def exchange_soon(self) -> None:
-        """Something was counted."""
+        """Something was counted: exchange it within `EXCHANGE_SECONDS`."""
         if self._next is None and not self._closed:
-            self._next = asyncio.get_running_loop().call_later(EXCHANGE_SECONDS, self._begin)
+            self._next = asyncio.get_running_loop().call_later(EXCHANGE_SECONDS, self._start_exchange)
 
     async def exchange(self) -> None:
         """Send what was counted to the store, and learn what all nodes have counted of the same keys."""
@@ -250,11 +250,11 @@ class SharedCounts:
             try:
                 sent = [each for count in counts for each in count.send()]
                 for some in (sent[at : at + SENT_AT_ONCE] for at in range(0, len(sent), SENT_AT_ONCE)):
-                    used = {(it.of.name, it.key, unit): amount for it in some for unit, amount in it.units.items()}
-                    since = {(it.of.name, it.key): it.of.oldest for it in some}
+                    used = {(it.counter.name, it.key, unit): amount for it in some for unit, amount in it.units.items()}
+                    since = {(it.counter.name, it.key): it.counter.oldest for it in some}
                     stored = await self.store.add(used, since=since, kept=kept)
                     for it in some:
-                        it.of.acknowledge(it, stored[it.of.name, it.key])
+                        it.counter.acknowledge(it, stored[it.counter.name, it.key])
             except (StoreError, JournalError):  # the writer has logged it; the next exchange sends it again
                 return
             finally:
@@ -285,10 +285,10 @@ class SharedCounts:
         if self._next is not None:
             self._next.cancel()
 
-    def _begin(self) -> None:
-        self._next = asyncio.get_running_loop().create_task(self._exchange_and_go_on())
+    def _start_exchange(self) -> None:
+        self._next = asyncio.get_running_loop().create_task(self._exchange_and_reschedule())
 
-    async def _exchange_and_go_on(self) -> None:
+    async def _exchange_and_reschedule(self) -> None:
         try:
             await self.exchange()
         finally:
@@ -299,9 +299,9 @@ class SharedCounts:
 
 HOUR_MS = 3_600_000
 HOURS = 24
-EVENT_BYTES = 500  # what an event takes beside its values
+EVENT_BYTES = 500  # overhead of an event
 SETTING = "stored_per_day"
-JUDGED_BYTES = 64 * 1024  # after which a queue is judged again
+RECOUNT_BYTES = 64 * 1024  # after which the total of a queue is summed again
 
 
 class StoredPerDay:
@@ -309,9 +309,9 @@ class StoredPerDay:
 
     def __init__(self, most: int, shared: SharedCounts) -> None:
         self.most = most
-        self._bytes: SharedCount = shared.of(SETTING, HOURS, HOUR_MS)
-        self._room: dict[str, int] = {}  # bytes that a queue may store before it is judged again
-        self._learned = 0
+        self._bytes: SharedCount = shared.count_of(SETTING, HOURS, HOUR_MS)
+        self._room: dict[str, int] = {}  # bytes that a queue may store before its total is summed again
+        self._updates_seen = 0
 
     def add(self, queue: str, size: int) -> bool:
         """Count bytes; False when the queue is over its share, as far as this node knows: within a second it knows.
@@ -320,9 +320,9 @@ class StoredPerDay:
         many.
         """
         self._bytes.add(queue, size)
-        if self._learned != self._bytes.learned:
+        if self._updates_seen != self._bytes.updates:
             self._room.clear()
-            self._learned = self._bytes.learned
+            self._updates_seen = self._bytes.updates
         room = self._room.get(queue, 0) - size
         if room < 0:
             left = self.most - self._bytes.total(queue)
@@ -331,7 +331,7 @@ class StoredPerDay:
                 return False
             if len(self._room) >= KEYS_MOST:
                 self._room.clear()
-            room = min(left, JUDGED_BYTES)
+            room = min(left, RECOUNT_BYTES)
         self._room[queue] = room
         return True
 
@@ -351,28 +351,28 @@ class StoredPerDay:
         return HOURS
 
 
-class HoldsWrites(Protocol):
-    """Somebody who holds writes back until a step is committed."""
+class BufferedWrites(Protocol):
+    """Writes that are held back until their step is committed."""
 
     @property
     def scope(self) -> Scope:
         """Whose keys they are."""
 
     @property
-    def unwritten_bytes(self) -> int:
-        """How much they would take; 0 once they will never be committed."""
+    def uncommitted_bytes(self) -> int:
+        """Their size; 0 once they can never be committed."""
 
 
 class UncommittedWrites:
-    """All that is held back on this node. An execution that is forgotten takes what it held with it."""
+    """All writes that are held back on this node. Those of an execution that is garbage are not counted."""
 
     def __init__(self) -> None:
-        self._holding: WeakSet[HoldsWrites] = WeakSet()
+        self._buffers: WeakSet[BufferedWrites] = WeakSet()
 
-    def add(self, holds: HoldsWrites) -> None:
-        """Somebody holds writes back now; again, it changes nothing."""
-        self._holding.add(holds)
+    def add(self, buffer: BufferedWrites) -> None:
+        """Count these; idempotent."""
+        self._buffers.add(buffer)
 
     def bytes(self, scope: Scope) -> int:
         """How much is held back of one scope."""
-        return sum(each.unwritten_bytes for each in self._holding if each.scope == scope)
+        return sum(each.uncommitted_bytes for each in self._buffers if each.scope == scope)

@@ -31,7 +31,7 @@ LIMITS: Mapping[str, tuple[str, str]] = {
 
 
 def error(name: str, message: str, line: int | None = None) -> dict[str, Any]:
-    """An error as it stands in the journal, with no tenant frames."""
+    """An error in the journal's form, with no tenant frames."""
     return {"name": name, "message": message, "traceback": [], "line": line}
 
 
@@ -48,7 +48,7 @@ def lost_too_often(step: StepKey, times: int) -> Mapping[str, Any]:
     )
 
 
-def died_before_a_step(times: int) -> Mapping[str, Any]:
+def crash_streak(times: int) -> Mapping[str, Any]:
     """Worker after worker died by itself before it came to a new step."""
     message = (
         f"The worker died {times} times in a row before it came to a new step, so what kills it is code outside any "
@@ -82,20 +82,22 @@ def stuck() -> Mapping[str, Any]:
 
 
 def limit(what: str, where: str, setting: str = "") -> Mapping[str, Any]:
-    """A worker broke a limit; `what` names it with its number, `where` says what ran.
+    """A worker broke a limit; `what` names it with its number, `where` is what ran.
 
     What to do about it follows, and the setting, where they are known.
     """
     advice = LIMITS.get(what.partition(":")[0], ("", ""))[1]
-    more = [advice, setting_sentence(setting) if is_setting(setting) else ""]
-    said = " ".join(sentence for sentence in more if sentence)
-    return error(LIMIT, f"{what} {where}".strip() + (f". {said}" if said else ""))
+    parts = [advice, setting_sentence(setting) if is_setting(setting) else ""]
+    what_to_do = " ".join(sentence for sentence in parts if sentence)
+    return error(LIMIT, f"{what} {where}".strip() + (f". {what_to_do}" if what_to_do else ""))
 
 
 def attempt_time(seconds: int, step: StepKey, workflow: str, did: str = "ran") -> Mapping[str, Any]:
     """An attempt took longer than any may. It is tried again as after any other failure."""
-    said = limit(f"attempt time: more than {seconds:,} s", f'while step "{step.label}" {did}', wall_of(workflow))
-    return error(TIMEOUT, said["message"])
+    over = limit(
+        f"attempt time: more than {seconds:,} s", f'while step "{step.label}" {did}', attempt_time_setting(workflow)
+    )
+    return error(TIMEOUT, over["message"])
 
 
 def setting_of(what: str) -> str:
@@ -104,11 +106,11 @@ def setting_of(what: str) -> str:
     return LIMITS[word][0] if word in LIMITS else word
 
 
-def wall_of(workflow: str) -> str:
+def attempt_time_setting(workflow: str) -> str:
     """The setting that bounds an attempt: code that a tenant has deployed over the API has its own."""
     return "tenant_attempt_wall_seconds" if workflow == DEPLOYED else "attempt_wall_seconds"
 
 
 def out_of_memory(most: int) -> str:
-    """What a MemoryError of the tenant's code says, which Python leaves without words."""
+    """The message of a MemoryError of the tenant's code, which Python leaves empty."""
     return f"A worker may use {most:,} bytes of memory in all. {LIMITS['memory'][1]}"

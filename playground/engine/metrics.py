@@ -1,4 +1,4 @@
-"""What an operator wants counted of the engine: executions, how they ended, and limits that somebody met."""
+"""Metrics of the engine: executions, how they ended, and the limits that were met."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -36,5 +36,5 @@ class EngineMetrics:
 
 
 def owner_of_limit(row: InstanceRow) -> str:
-    """Who answers for an instance: its tenant, or the address that started it."""
-    return row.tenant or queues.who(row.queue)
+    """Who is responsible for an instance: its tenant, or the address that started it."""
+    return row.tenant or queues.address_of(row.queue)

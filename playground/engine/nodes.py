@@ -1,13 +1,12 @@
-"""This engine as one of the nodes that share a store: its lease, and what becomes of the instances of nodes that are
-lost.
+"""Cluster membership: this engine as one of the nodes that share a store, its lease, and take-over from lost nodes.
 
-A node holds a lease and renews it a few times while it lasts, whatever it runs. One that could not renew for two thirds
-of it stops its workers by itself: others take over when it ends, and a worker must not go on beside its successor. Then
-it joins again, as a new life of itself. Where a lease lasts as long as the process (one node on SQLite), nothing of
-this is ever due.
+A node holds a lease and renews it `BEATS_PER_LEASE` times while it lasts. A node that could not renew for two thirds of
+it stops its workers by itself: others take over when the lease ends, and a worker must not run while its successor
+does. Then it joins again with a new lease. Where a lease lasts as long as the process (one node on SQLite), none of
+this ever falls due.
 
-It goes by the machine's clock, whatever clock the engine goes by: a lease is about this process, and no run waits for
-it.
+The lease is measured by the machine's clock, whatever clock the engine uses: it is about this process, and no run waits
+for it.
 """
 
 import asyncio
@@ -23,14 +22,14 @@ from playground.store.protocol import Lease, NodeStore
 from playground.store.rows import InstanceRow
 
 LEASE_MS = 15_000
-BEATS = 5  # of the heart while a lease lasts
+BEATS_PER_LEASE = 5  # renewals while a lease lasts
 STOP_AFTER = 2 / 3  # of a lease without a renewal
-SLICE = 100  # instances taken over at once
-JOIN_AGAIN_MS = 1_000
+TAKEN_OVER_AT_ONCE = 100  # instances taken over at once
+REJOIN_AFTER_MS = 1_000
 
 
 def machine_ms() -> int:
-    """Milliseconds that go on while the machine is suspended, and never back."""
+    """Monotonic milliseconds that count on while the machine is suspended."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
 
 
@@ -39,7 +38,7 @@ class Alarm(Protocol):
         """Do not call any more."""
 
 
-def after(seconds: float, act: Callable[[], None]) -> Alarm:
+def call_after(seconds: float, act: Callable[[], None]) -> Alarm:
     """Call something after so many seconds by the machine's clock."""
     return asyncio.get_running_loop().call_later(seconds, act)
 
@@ -56,7 +55,7 @@ class Heartbeat:
 
     lasts_ms: int = LEASE_MS
     now: Callable[[], int] = machine_ms
-    later: Callable[[float, Callable[[], None]], Alarm] = after
+    later: Callable[[float, Callable[[], None]], Alarm] = call_after
 
 
 MACHINE = Heartbeat()
@@ -66,9 +65,9 @@ class Membership:
     """One node's lease, from `join` to `leave`.
 
     Args:
-        take_over: closes what an instance of a lost node left open; running it twice changes nothing.
-        lost: stops every worker at once and writes nothing; it is awaited before the node joins again.
-        joined: is called when the node has joined again.
+        take_over: closes what a lost node left open of an instance; idempotent.
+        on_lost: stops every worker at once and commits nothing; awaited before the node joins again.
+        on_joined: called when the node has joined again.
     """
 
     def __init__(
@@ -77,13 +76,13 @@ class Membership:
         name: str,
         *,
         take_over: Callable[[InstanceRow], Awaitable[None]],
-        lost: Callable[[], Awaitable[None]],
-        joined: Callable[[], None],
+        on_lost: Callable[[], Awaitable[None]],
+        on_joined: Callable[[], None],
         log: Log,
         heartbeat: Heartbeat,
     ) -> None:
         self._nodes, self._name, self._lasts_ms, self._log = nodes, name, heartbeat.lasts_ms, log
-        self._take_over, self._lost, self._joined = take_over, lost, joined
+        self._take_over, self._on_lost, self._on_joined = take_over, on_lost, on_joined
         self._now, self._later = heartbeat.now, heartbeat.later
         self._renewed = 0
         self._timers: dict[Callable[[], None], Alarm] = {}
@@ -93,11 +92,11 @@ class Membership:
 
     @property
     def owner(self) -> str | None:
-        """What stands in the rows of the instances that this node owns; None while it may own none."""
+        """The owner in the rows of this node's instances; None while it may own none."""
         return None if self.lease is None else self.lease.owner
 
     async def join(self) -> None:
-        """Begin a life of this node, and take over what lost ones, its own earlier lives among them, have left.
+        """Take a new lease, and take over what lost nodes, this one's earlier leases among them, have left.
 
         Raises StoreError.
         """
@@ -105,7 +104,7 @@ class Membership:
         self.lease = await self._nodes.join(self._name, self._lasts_ms)
         self._renewed = began
         await self._take_over_abandoned()
-        self._go_on(None)
+        self._schedule(None)
 
     async def beat(self) -> None:
         """Renew the lease and take over what lost nodes have left."""
@@ -119,21 +118,21 @@ class Membership:
             self._renewed = began
             await self._take_over_abandoned()
         except NodeLost as lost:
-            await self._lose(lease, again=not lost.superseded)
+            await self._on_lease_lost(lease, rejoin=not lost.superseded)
             return
         except Exception as error:  # noqa: BLE001 - it is tried again until two thirds of the lease are over
             self._log("renewal_failed", node=lease.owner, error=f"{type(error).__name__}: {error}")
             next_end = None
-        self._go_on(next_end)
+        self._schedule(next_end)
 
     async def check(self) -> None:
         """Stop the workers if two thirds of the lease have gone by without a renewal."""
         if self.lease is None or self.lease.lasts_ms is None:
             return
         if self._now() - self._renewed >= self.lease.lasts_ms * STOP_AFTER:
-            await self._lose(self.lease)
+            await self._on_lease_lost(self.lease)
         else:
-            self._watch()
+            self._schedule_check()
 
     async def leave(self) -> None:
         """End the lease. Nothing of this node may run any more."""
@@ -146,7 +145,7 @@ class Membership:
                 self._log("renewal_failed", node=lease.owner, error=f"{type(error).__name__}: {error}")
 
     async def abandon(self) -> None:
-        """Let go of everything and write nothing, as if the process had been killed."""
+        """Cancel everything and write nothing, as if the process had been killed."""
         self._closed = True
         for timer in self._timers.values():
             timer.cancel()
@@ -157,54 +156,54 @@ class Membership:
 
     async def _take_over_abandoned(self) -> None:
         seen: set[int] = set()
-        while rows := [row for row in await self._nodes.abandoned(SLICE) if row.key not in seen]:
-            for row in rows:  # one whose end can't be written is left for the next beat
+        while rows := [row for row in await self._nodes.abandoned(TAKEN_OVER_AT_ONCE) if row.key not in seen]:
+            for row in rows:  # one whose end can't be committed is left for the next beat
                 seen.add(row.key)
                 await self._take_over(row)
 
-    async def _lose(self, lease: Lease, *, again: bool = True) -> None:
-        """This life is over: stop what runs, then begin another, unless somebody else goes under its name now."""
+    async def _on_lease_lost(self, lease: Lease, *, rejoin: bool = True) -> None:
+        """The lease is lost: stop the workers, then join again, unless another process has taken the node's name."""
         if self.lease is not lease:
             return
         self.lease = None
-        self._log("node_lost" if again else "node_superseded", node=lease.owner)
-        await self._lost()
-        if again:
-            await self._join_again()
+        self._log("node_lost" if rejoin else "node_superseded", node=lease.owner)
+        await self._on_lost()
+        if rejoin:
+            await self._rejoin()
 
-    async def _join_again(self) -> None:
+    async def _rejoin(self) -> None:
         if self._closed:
             return
         try:
             await self.join()
         except Exception as error:  # noqa: BLE001 - it is tried again until the node is closed
             self._log("renewal_failed", node=self._name, error=f"{type(error).__name__}: {error}")
-            self._arm(self._begin_again, JOIN_AGAIN_MS)
+            self._set_timer(self._spawn_join, REJOIN_AFTER_MS)
         else:
-            self._joined()
+            self._on_joined()
 
-    def _go_on(self, next_end: int | None) -> None:
-        """Beat again in a part of the lease, or when the first lease of another ends."""
+    def _schedule(self, next_end: int | None) -> None:
+        """Beat again in a part of the lease, or when the first lease of another node ends."""
         if self._closed or self.lease is None or self.lease.lasts_ms is None:
             return
-        wait = self.lease.lasts_ms // BEATS
-        self._arm(self._begin_beat, wait if next_end is None else min(wait, next_end + 1))
-        self._watch()
+        wait = self.lease.lasts_ms // BEATS_PER_LEASE
+        self._set_timer(self._spawn_beat, wait if next_end is None else min(wait, next_end + 1))
+        self._schedule_check()
 
-    def _watch(self) -> None:
+    def _schedule_check(self) -> None:
         assert self.lease is not None and self.lease.lasts_ms is not None
-        self._arm(self._begin_check, max(0, self._renewed + self.lease.lasts_ms * STOP_AFTER - self._now()))
+        self._set_timer(self._spawn_check, max(0, self._renewed + self.lease.lasts_ms * STOP_AFTER - self._now()))
 
-    def _begin_beat(self) -> None:
+    def _spawn_beat(self) -> None:
         spawn(self._tasks, self.beat())
 
-    def _begin_check(self) -> None:
+    def _spawn_check(self) -> None:
         spawn(self._tasks, self.check())
 
-    def _begin_again(self) -> None:
-        spawn(self._tasks, self._join_again())
+    def _spawn_join(self) -> None:
+        spawn(self._tasks, self._rejoin())
 
-    def _arm(self, act: Callable[[], None], wait_ms: float) -> None:
+    def _set_timer(self, act: Callable[[], None], wait_ms: float) -> None:
         if act in self._timers:
             self._timers[act].cancel()
         if not self._closed:

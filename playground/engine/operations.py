@@ -1,15 +1,15 @@
-"""What an operation from outside means for an instance: pure functions from its state to the events to be added.
+"""Operations on an instance as deciders: pure functions from its state to the events to append. `[]` means: no effect.
 
-They run inside the store's transaction, so two operations at once see each other, and every other commit waits
-meanwhile: so they ask `Snapshot.open`, which costs the same however many steps there are, and name what else they need
-(`Needs`). The table of operations and statuses is that of shared/spec/semantics.md, section 5. `[]` means: no effect.
+They run inside the store's transaction, so that concurrent operations see each other, while every other commit waits.
+So they ask `Snapshot.open`, which costs the same however many steps there are, and name what else they need (`Needs`).
+The table of operations and statuses is that of shared/spec/semantics.md, section 5.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from playground.engine import messages
-from playground.engine.execution.faults import breaks_of, check_room
+from playground.engine.execution.faults import breaks_of, check_number_of_breaks
 from playground.store.encoding import as_objects
 from playground.store.protocol import Decider, DeciderWithNeeds, Needs, Snapshot
 from playground.store.rows import (
@@ -34,7 +34,7 @@ def in_execution(snapshot: Snapshot) -> bool:
     return snapshot.row.owner is not None and snapshot.row.in_execution
 
 
-def waits_for(snapshot: Snapshot, type: str, at: int) -> StepRow | None:
+def oldest_wait(snapshot: Snapshot, type: str, at: int) -> StepRow | None:
     """The oldest wait of this event type that can still take an event at this time."""
     waits = [
         step
@@ -45,7 +45,7 @@ def waits_for(snapshot: Snapshot, type: str, at: int) -> StepRow | None:
 
 
 def clock_stamp(row: InstanceRow, at: int) -> dict[str, int]:
-    """About what time it is on the workflow's clock, for what is decided while a worker lives: it goes on from the last
+    """The approximate time on the workflow's clock for what is decided while a worker lives: it runs on from the last
     time that was committed.
     """
     if not row.in_execution or row.clock is None or row.clock_at is None:
@@ -53,10 +53,10 @@ def clock_stamp(row: InstanceRow, at: int) -> dict[str, int]:
     return {"clock_us": row.clock + max(0, at - row.clock_at) * 1_000}
 
 
-def taken_event(step: StepKey, event: InboxRow, told: Mapping[str, Any] | None = None) -> NewEvent:
-    """A wait gets its event; `told` is more to say of it."""
+def wait_completed(step: StepKey, event: InboxRow, details: Mapping[str, Any] | None = None) -> NewEvent:
+    """An event is delivered to a wait; `details` are added to the event of its end."""
     shown = {"type": event.type, "payload": event.payload, "timestamp": event.at}
-    return NewEvent(ev.WAIT_COMPLETED, {"event": shown, "received": event.seq, **(told or {})}, step)
+    return NewEvent(ev.WAIT_COMPLETED, {"event": shown, "received": event.seq, **(details or {})}, step)
 
 
 def send_event(type: str, payload: Any, at: int) -> Decider:
@@ -67,16 +67,16 @@ def send_event(type: str, payload: Any, at: int) -> Decider:
         if row.status in ev.FINAL_STATUSES:
             raise InstanceInFiniteState(f'Instance "{row.id}" has ended ({row.status}); it takes no more events.')
         events = [NewEvent(ev.EVENT_RECEIVED, {"type": type, "payload": payload})]
-        wait = None if row.status in HELD else waits_for(snapshot, type, at)
+        wait = None if row.status in HELD else oldest_wait(snapshot, type, at)
         if wait is not None:
-            events.append(taken_event(wait.key, InboxRow(row.last_seq + 1, at, type, payload), clock_stamp(row, at)))
+            events.append(wait_completed(wait.key, InboxRow(row.last_seq + 1, at, type, payload), clock_stamp(row, at)))
         return events
 
     return decide
 
 
-def start_wait(step: StepKey, started: Mapping[str, Any], *, in_vain: bool = False) -> Decider:
-    """Begin to wait, and take the oldest event of the type that has been kept, unless it is to be `in_vain`.
+def start_wait(step: StepKey, started: Mapping[str, Any], *, ignore_inbox: bool = False) -> Decider:
+    """Start a wait, and deliver the oldest event of its type in the inbox, unless `ignore_inbox`.
 
     `started` is the data of its event: event_type, until, line.
     """
@@ -86,8 +86,8 @@ def start_wait(step: StepKey, started: Mapping[str, Any], *, in_vain: bool = Fal
             return []
         events = [NewEvent(ev.WAIT_STARTED, started, step)]
         kept = next((event for event in snapshot.inbox if event.type == started["event_type"]), None)
-        if kept is not None and not in_vain and snapshot.row.status not in HELD:
-            events.append(taken_event(step, kept))
+        if kept is not None and not ignore_inbox and snapshot.row.status not in HELD:
+            events.append(wait_completed(step, kept))
         return events
 
     return DeciderWithNeeds(decide, Needs(steps=(step,)))
@@ -99,15 +99,15 @@ def end_wait(step: StepKey, timeout: int, *, virtual: bool = False) -> Decider:
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
         if not _is_open(snapshot, step):
             return []
-        return [NewEvent(ev.WAIT_TIMED_OUT, {"error": messages.timed_out(timeout), **_virtual(virtual)}, step)]
+        return [NewEvent(ev.WAIT_TIMED_OUT, {"error": messages.timed_out(timeout), **_virtual_field(virtual)}, step)]
 
     return decide
 
 
-def give_up_suspension(step: StepKey, at: int, clocked: Mapping[str, Any]) -> Decider:
+def cancel_suspension(step: StepKey, at: int, clocked: Mapping[str, Any]) -> Decider:
     """The code has cancelled a sleep or a wait.
 
-    An event that it was given and never saw goes to the next wait, or back to its place in the inbox.
+    An event that was delivered, but not received by the code, goes to the next wait or back to its place in the inbox.
     """
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
@@ -120,10 +120,10 @@ def give_up_suspension(step: StepKey, at: int, clocked: Mapping[str, Any]) -> De
             return [NewEvent(ev.WAIT_CANCELLED, clocked, step)]
         events = [NewEvent(ev.WAIT_CANCELLED, {"returned": row.received, **clocked}, step)]
         result = as_objects(row.result)
-        next_wait = None if snapshot.row.status in HELD else waits_for(snapshot, result["type"], at)
+        next_wait = None if snapshot.row.status in HELD else oldest_wait(snapshot, result["type"], at)
         if next_wait is not None:
             events.append(
-                taken_event(
+                wait_completed(
                     next_wait.key, InboxRow(row.received, result["timestamp"], result["type"], result["payload"])
                 )
             )
@@ -138,7 +138,7 @@ def end_sleep(step: StepKey, *, virtual: bool = False) -> Decider:
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
         if not _is_open(snapshot, step):
             return []
-        return [NewEvent(ev.SLEEP_COMPLETED, _virtual(virtual), step)]
+        return [NewEvent(ev.SLEEP_COMPLETED, _virtual_field(virtual), step)]
 
     return decide
 
@@ -155,7 +155,7 @@ def pause(snapshot: Snapshot) -> Sequence[NewEvent]:
     return [NewEvent(ev.WORKFLOW_PAUSED)]
 
 
-def paused_now(snapshot: Snapshot) -> Sequence[NewEvent]:
+def complete_pause(snapshot: Snapshot) -> Sequence[NewEvent]:
     """The last running attempt has ended: the pause takes effect."""
     if snapshot.row.status != ev.WAITING_FOR_PAUSE or any(step.status == STEP_RUNNING for step in snapshot.open):
         return []
@@ -175,7 +175,7 @@ def resume(at: int) -> Decider:
             event = next((event for event in kept if event.type == wait.event_type), None)
             if event is not None:
                 kept.remove(event)
-                events.append(taken_event(wait.key, event, clock_stamp(snapshot.row, at)))
+                events.append(wait_completed(wait.key, event, clock_stamp(snapshot.row, at)))
         return events
 
     return decide
@@ -208,8 +208,8 @@ def terminate(rollback: bool) -> Decider:
 def restart(from_step: StepKey | None, broken: Sequence[NewEvent] = ()) -> Decider:
     """Begin a new generation, keeping the steps that started before `from_step`. Raises CannotRestart, CannotBreak.
 
-    Breaks that are not used up stay set, beside those that `broken` sets: who restarts a run to see a step fail has
-    broken it before.
+    Breaks that are not used up stay set, and `broken` sets more: a run is restarted to see a step fail that was broken
+    before.
     """
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
@@ -224,7 +224,7 @@ def restart(from_step: StepKey | None, broken: Sequence[NewEvent] = ()) -> Decid
                     f'Instance "{snapshot.row.id}" has no step "{from_step}" ({from_step.kind}) to restart from.'
                 )
             data["from_step"] = from_step.as_json()
-        check_room(breaks_of(snapshot.row.injected), broken)
+        check_number_of_breaks(breaks_of(snapshot.row.injected), broken)
         return [*end_execution(snapshot, ev.KILLED), NewEvent(ev.WORKFLOW_RESTARTED, data), *broken]
 
     return DeciderWithNeeds(decide, Needs(steps=() if from_step is None else (from_step,)))
@@ -242,20 +242,22 @@ def wake(step: StepKey | None, at: int) -> Decider:
         found = min(waiting, key=lambda row: (row.until, row.started_seq), default=None)
         if found is None or snapshot.row.status in HELD or snapshot.row.status in ev.FINAL_STATUSES:
             raise NothingToWake("Nothing of this instance is asleep, between attempts or waiting for an event now.")
-        told = {**_virtual(True), **clock_stamp(snapshot.row, at)}
+        details = {**_virtual_field(True), **clock_stamp(snapshot.row, at)}
         if found.key.kind == ev.SLEEP:
-            return [NewEvent(ev.SLEEP_COMPLETED, told, found.key)]
+            return [NewEvent(ev.SLEEP_COMPLETED, details, found.key)]
         if found.key.kind == ev.WAIT:
             return [
-                NewEvent(ev.WAIT_TIMED_OUT, {"error": messages.timed_out((found.until or 0) - at), **told}, found.key)
+                NewEvent(
+                    ev.WAIT_TIMED_OUT, {"error": messages.timed_out((found.until or 0) - at), **details}, found.key
+                )
             ]
-        return [NewEvent(ev.RETRY_WOKEN, _virtual(True), found.key)]
+        return [NewEvent(ev.RETRY_WOKEN, _virtual_field(True), found.key)]
 
     return decide
 
 
 def kill(most_losses: int) -> Decider:
-    """The worker dies now: its execution ends, and whoever plays it kills the process. Raises NoWorker."""
+    """Kill the worker now: the execution ends, and its node kills the process. Raises NoWorker."""
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
         _check_worker(snapshot)
@@ -264,8 +266,8 @@ def kill(most_losses: int) -> Decider:
     return decide
 
 
-def arm(when: str) -> Decider:
-    """The worker is to die at a moment. Raises NoWorker."""
+def arm_kill(when: str) -> Decider:
+    """Arm a kill of the worker at a point. Raises NoWorker."""
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
         _check_worker(snapshot)
@@ -281,20 +283,20 @@ def _check_worker(snapshot: Snapshot) -> None:
         raise NoWorker(f'Instance "{row.id}" has no worker now ({row.status}), so there is nothing to kill.')
 
 
-def disarm(snapshot: Snapshot) -> Sequence[NewEvent]:
-    """Kill no worker after all."""
+def disarm_kill(snapshot: Snapshot) -> Sequence[NewEvent]:
+    """Disarm an armed kill."""
     return [NewEvent(ev.KILL_DISARMED)] if "armed" in (snapshot.row.injected or {}) else []
 
 
-def end_execution(snapshot: Snapshot, reason: str, told: Mapping[str, Any] | None = None) -> list[NewEvent]:
-    """Close what a vanished execution left open: its attempts, then itself. `told` is more to say of its end."""
+def end_execution(snapshot: Snapshot, reason: str, details: Mapping[str, Any] | None = None) -> list[NewEvent]:
+    """Close what a lost execution left open: its attempts, then itself. `details` are added to the event of its end."""
     if not in_execution(snapshot):
         return []
-    return [*lost_attempts(snapshot), NewEvent(ev.EXECUTION_ENDED, {"reason": reason, **(told or {})})]
+    return [*lost_attempts(snapshot), NewEvent(ev.EXECUTION_ENDED, {"reason": reason, **(details or {})})]
 
 
 def evict(snapshot: Snapshot) -> list[NewEvent]:
-    """Give a worker up, so that the next has other code; a pause that waited for it takes effect."""
+    """Release the worker, so that the next one runs other code; a pause that waited for it takes effect."""
     events = end_execution(snapshot, ev.EVICTED)
     if snapshot.row.status == ev.WAITING_FOR_PAUSE:
         events.append(NewEvent(ev.WORKFLOW_PAUSED))
@@ -315,11 +317,11 @@ def lost_attempts(snapshot: Snapshot) -> list[NewEvent]:
     return lost
 
 
-def lose_worker(reason: str, most_losses: int, told: Mapping[str, Any] | None = None) -> Decider:
+def lose_worker(reason: str, most_losses: int, details: Mapping[str, Any] | None = None) -> Decider:
     """An execution ended with its worker: close it; end the instance when one attempt has lost too many in a row."""
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
-        events = end_execution(snapshot, reason, told)
+        events = end_execution(snapshot, reason, details)
         if not events:
             return []
         for step in snapshot.open:
@@ -335,25 +337,25 @@ def lose_worker(reason: str, most_losses: int, told: Mapping[str, Any] | None = 
     return decide
 
 
-def crash(most: int, most_losses: int, *, progress: bool) -> Decider:
-    """The worker died by itself, with or without having brought the instance on.
+def crash(most: int, most_losses: int, *, made_progress: bool) -> Decider:
+    """The worker died by itself, with or without progress.
 
-    Where `most` in a row did not, the instance ends: it would be started for ever.
+    A crash streak of `most` without progress ends the instance, which would be started for ever.
     """
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
-        times = 0 if progress else snapshot.row.crashes + 1
-        told = {"crashes": times}
-        events = end_execution(snapshot, ev.CRASHED, told)
+        times = 0 if made_progress else snapshot.row.crashes + 1
+        details = {"crashes": times}
+        events = end_execution(snapshot, ev.CRASHED, details)
         if times < most or not events:
-            return lose_worker(ev.CRASHED, most_losses, told)(snapshot)
-        return [*events, *_ended_by(snapshot, messages.died_before_a_step(times))]
+            return lose_worker(ev.CRASHED, most_losses, details)(snapshot)
+        return [*events, *_ended_by(snapshot, messages.crash_streak(times))]
 
     return decide
 
 
 def break_limit(error: dict[str, Any]) -> Decider:
-    """The worker broke a limit: the instance ends and says which."""
+    """The worker broke a limit: the instance ends with this error."""
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
         events = end_execution(snapshot, ev.LIMIT)
@@ -385,9 +387,9 @@ def _rollback_cut_short(snapshot: Snapshot, error: Any) -> list[NewEvent]:
 
 
 def _is_open(snapshot: Snapshot, key: StepKey) -> bool:
-    """Whether a sleep or a wait goes on."""
+    """Whether a sleep or a wait is open."""
     return any(step.key == key and step.status == STEP_OPEN for step in snapshot.open)
 
 
-def _virtual(virtual: bool) -> dict[str, Any]:
+def _virtual_field(virtual: bool) -> dict[str, Any]:
     return {"virtual": True} if virtual else {}

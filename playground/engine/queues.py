@@ -1,8 +1,8 @@
-"""How much each tenant may have queued, running and begun in a second: the settings, or what a program has set for one
-of them.
+"""Queues for workers: the name of an instance's queue, and the limits of each tenant.
 
-Whose turn an instance takes, by the name of its queue: a tenant's own, an address's, or beside that the one of its
-chaos runs.
+Instances take turns by queue: a tenant's, a client address's, or that of somebody's chaos runs, which hold up nothing
+else of theirs. Limits are how much may be queued, running and started in a second: the settings, or what a program has
+set for one tenant.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from playground.settings import Settings
 from playground.store.protocol import ClaimLimits, QueueLimit
 
-ADDRESS = "addr:"  # what the queue of a client address begins with
-CHAOS = "chaos:"  # what stands before it in the queue of its chaos runs, so that they hold up nothing else of it
+ADDRESS = "addr:"  # prefix of the queue of a client address
+CHAOS = "chaos:"  # prefix of the queue of chaos runs
 
 
 def of_address(address: str) -> str:
@@ -20,7 +20,7 @@ def of_address(address: str) -> str:
 
 
 def of_tenant(tenant: str) -> str:
-    """Whose a tenant's checks are. Its instances are in a queue of its own name, which may be any text."""
+    """The owner of a tenant's checks. Its instances are in a queue of its own name, which may be any text."""
     return f"tenant:{tenant}"
 
 
@@ -35,11 +35,11 @@ def is_chaos(queue: str) -> bool:
 
 
 def billed(queue: str) -> str:
-    """The queue that answers for what is stored."""
+    """The queue that is charged for what is stored."""
     return queue.removeprefix(CHAOS)
 
 
-def who(queue: str) -> str:
+def address_of(queue: str) -> str:
     """The client address of a queue."""
     return billed(queue).removeprefix(ADDRESS)
 
@@ -82,7 +82,7 @@ class LimitsOfTenants:
         """Set a tenant's limits, in place of those set before."""
         self.own[tenant] = limits
 
-    def of_claims(self, *, only_idle: bool) -> ClaimLimits:
+    def claim_limits(self, *, only_idle: bool) -> ClaimLimits:
         """What may run and begin of every queue, on all nodes together. `only_idle`: see `ClaimLimits`."""
         settings = self._settings
         default = QueueLimit(settings.running_per_tenant, settings.starts_per_second_per_tenant)

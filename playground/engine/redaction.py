@@ -1,10 +1,10 @@
-"""Blots secrets out of what an instance shows: its logs, results and errors, as they go into the journal.
+"""Redaction: secrets are removed from the logs, results and errors of an instance as they go into its journal.
 
-A name that holds one is refused.
+A name that holds a secret is refused. The workflow itself receives the true values: a result that holds a secret is
+stored as it is, and shown redacted.
 
-The workflow itself goes on with the true values: a result that holds a secret is stored as it is, and shown redacted.
-What is found is the text of a secret, each line of one that has several, and both within `bytes`; not what code makes
-of it, such as its reverse.
+Limits: what is found is the text of a secret, each line of one that has several, and both within `bytes`; not what code
+makes of it, such as its reverse.
 """
 
 import base64
@@ -31,11 +31,11 @@ _FIELD_OF = {
     ev.ROLLBACK_STEP_ERRORED: "error",
     ev.ROLLBACK_ERRORED: "error",
 }
-_SERVES_ON = frozenset({ev.STEP_COMPLETED, ev.KV_PUT})  # where the workflow is given the true value all the same
+_USED_BY_CODE = frozenset({ev.STEP_COMPLETED, ev.KV_PUT})  # whose true value the workflow receives
 
 
-def name_refused(what: str) -> str:
-    """What is said of a name that holds a secret; `what` is the kind of name, with its article."""
+def secret_in_name(what: str) -> str:
+    """The refusal of a name that holds a secret; `what` is the kind of name, with its article."""
     return f"{what} is shown in the journal, so it may not hold a secret."
 
 
@@ -50,30 +50,30 @@ class Redactor:
         self._raw = [part.encode("utf-8", "replace") for part in self._parts]
 
     @property
-    def needed(self) -> bool:
+    def has_secrets(self) -> bool:
         """Whether there is anything to hide."""
         return bool(self._parts)
 
-    def hides(self, text: str) -> bool:
+    def contains_secret(self, text: str) -> bool:
         """Whether a text holds a secret."""
         return any(part in text for part in self._parts)
 
-    def shown(self, tree: Any) -> Any:
-        """An encoded value, or a text, as it may be shown."""
+    def redact(self, tree: Any) -> Any:
+        """An encoded value, or a text, without secrets."""
         return self._tree(tree) if self._parts else tree
 
-    def event(self, event: NewEvent) -> NewEvent:
-        """The event as it may be shown; a value that it had to change serves on as `secret`."""
+    def redact_event(self, event: NewEvent) -> NewEvent:
+        """The event without secrets; the true value, where the workflow needs it, is kept as its `secret`."""
         field = _FIELD_OF.get(event.type)
         if field is None or not self._parts:
             return event
         value = event.data.get(field)
         tree = msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else value
-        shown = self._error(tree) if field == "error" else self._tree(tree)
-        if shown == tree:
+        redacted = self._error(tree) if field == "error" else self._tree(tree)
+        if redacted == tree:
             return event
-        secret = value if event.secret is None and event.type in _SERVES_ON else event.secret
-        return event._replace(data={**event.data, field: shown}, secret=secret)
+        secret = value if event.secret is None and event.type in _USED_BY_CODE else event.secret
+        return event._replace(data={**event.data, field: redacted}, secret=secret)
 
     def _error(self, error: Any) -> Any:
         """Like `_tree`, but the names of its fields stay what they are."""

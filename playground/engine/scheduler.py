@@ -1,13 +1,11 @@
-"""Who gets a worker: claims due instances while slots are free, wakes sleepers on time, and takes up what a dead server
-left.
+"""The scheduler: claims due instances for free workers, wakes up when the next one falls due, and recovers lost ones.
 
-Nothing polls: the scheduler sleeps until something is created, ends or falls due.
+It does not poll: it sleeps until something is created, ends or falls due.
 
-What is done when nothing has run for a moment: memory that a busy time took goes back to the machine.
-
-The journals' cache grows to what the busiest time needed, and the allocator keeps what was freed: after ten minutes of
-hostile tenants a server held three times as much as at its start, though nothing leaked. What is remembered for speed
-goes first: a small thing that was made at the height keeps a megabyte round it.
+Memory is trimmed when nothing has run for `TRIM_AFTER_SECONDS` (`IdleTrimmer`). The journals' cache grows to what the
+busiest time needed, and the allocator keeps what was freed: after ten minutes of hostile tenants a server held three
+times as much as at its start, though nothing leaked. Caches are cleared first: a small object that was made at the
+height keeps a megabyte round it.
 """
 
 import asyncio
@@ -34,39 +32,39 @@ TRIM_AFTER_SECONDS = 5.0
 
 
 class IdleTrimmer:
-    """Knows whether anything runs. It goes by real time, whatever clock the engine goes by."""
+    """Returns memory to the machine when nothing runs. It uses real time, whatever clock the engine uses."""
 
     def __init__(self, store: Store, log: Log, seconds: float = TRIM_AFTER_SECONDS) -> None:
         self._store, self._log, self._seconds = store, log, seconds
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._forgets: list[Callable[[], None]] = []
+        self._clear_caches: list[Callable[[], None]] = []
 
-    def forget(self, forget: Callable[[], None]) -> None:
-        """Call this too each time: it lets go of what is remembered only for speed."""
-        self._forgets.append(forget)
+    def add_cache(self, clear: Callable[[], None]) -> None:
+        """Call `clear` each time before memory is trimmed; it empties a cache."""
+        self._clear_caches.append(clear)
 
-    def begun(self) -> None:
-        """Something runs."""
+    def on_busy(self) -> None:
+        """An execution has started: do not trim."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def ended(self) -> None:
-        """Nothing runs any more."""
-        self.begun()
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, lambda: spawn(self._tasks, self.give_back()))
+    def on_idle(self) -> None:
+        """The last execution has ended: trim in `seconds`."""
+        self.on_busy()
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, lambda: spawn(self._tasks, self.trim()))
 
     async def close(self) -> None:
-        """Forget it, and wait for what is under way."""
-        self.begun()
+        """Cancel the timer, and wait for a trim that is under way."""
+        self.on_busy()
         if self._tasks:
             await asyncio.wait(list(self._tasks))
 
-    async def give_back(self) -> None:
-        """Do it now."""
-        for forget in self._forgets:
-            forget()
+    async def trim(self) -> None:
+        """Clear the caches and return memory now."""
+        for clear in self._clear_caches:
+            clear()
         gc.collect()  # 30 ms, at a time when they matter to nobody
         try:
             await self._store.shrink()
@@ -74,34 +72,34 @@ class IdleTrimmer:
             self._log("shrink_failed", error=f"{type(error).__name__}: {error}")
 
 
-RETRY_CLAIM_MS = 1_000  # wait after no worker could be had, or the store failed
-RECOVER_AFTER_MS = 1_000  # wait before an instance is taken up whose execution could not be written, and between tries
+RETRY_CLAIM_MS = 1_000  # until the next claim, when there was no worker or the store failed
+RECOVER_AFTER_MS = 1_000  # until an instance is recovered whose execution could not be committed, and between retries
 EXPIRE_EVERY_MS = 10 * durations.MINUTE
-ANONYMOUS = ""  # the tenant of instances that belong to nobody
-FEW_SLOTS = 4  # with fewer than these none is kept spare
+ANONYMOUS = ""  # the tenant of instances without one
+FEW_SLOTS = 4  # with fewer than these no slot is kept spare
 
 
 class Scheduler:
-    """Holds the executions of this node. `live` maps an instance's key to its execution."""
+    """Claims instances for this node and runs them. `executions` maps an instance's key to its execution."""
 
     def __init__(self, services: Services, node: str, heartbeat: Heartbeat) -> None:
         self._services = services
-        self.live: dict[int, Execution] = {}
-        # (tenant, workflow) whose dispatcher is not there: per node on purpose, since another program may have it.
-        self._passed_over: set[tuple[str, str]] = set()
+        self.executions: dict[int, Execution] = {}
+        # (tenant, workflow) whose dispatcher is not registered: per node on purpose, since another program may have it.
+        self._without_dispatcher: set[tuple[str, str]] = set()
         self.membership = Membership(
             services.store.nodes,
             node,
             take_over=self._take_over,
-            lost=self._let_go,
-            joined=self.wake,
+            on_lost=self._stop_executions,
+            on_joined=self.wake,
             log=services.log,
             heartbeat=heartbeat,
         )
-        self.calm = IdleTrimmer(services.store, services.log)
+        self.idle_trimmer = IdleTrimmer(services.store, services.log)
         self._wake = asyncio.Event()
         self._armed_for: int | None = None
-        self._leave: Callable[[], None] = lambda: None
+        self._unsubscribe: Callable[[], None] = lambda: None
         self._timer: Timer | None = None
         self._expiry: Timer | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -112,7 +110,7 @@ class Scheduler:
         """Close what lost nodes left open, then begin to claim."""
         services = self._services
         await self.membership.join()
-        self._leave = services.store.listen_due(self._due)
+        self._unsubscribe = services.store.listen_due(self._on_due)
         self._loop_task = asyncio.get_running_loop().create_task(self._run())
         self.expire()
         self.wake()
@@ -120,28 +118,29 @@ class Scheduler:
     async def stop(self) -> None:
         """End every execution as lost, so that the next server takes it up at once."""
         self._stopping = True
-        self._leave()
+        self._unsubscribe()
         if self._loop_task is not None:
             self._loop_task.cancel()
             await asyncio.wait([self._loop_task])
         for timer in (self._timer, self._expiry):
             if timer is not None:
                 timer.cancel()
-        for execution in list(self.live.values()):
+        for execution in list(self.executions.values()):
             execution.shut_down()
         while self._tasks:
             await asyncio.wait(list(self._tasks))
         await self.membership.leave()
-        await self.calm.close()
+        await self.idle_trimmer.close()
 
     async def abandon(self) -> None:
-        """Let go of everything at once and write nothing, as if the server had been killed: what `playground.testing`
-        crashes with.
+        """Stop everything at once and write nothing, as if the server had been killed.
+
+        `playground.testing` simulates crashes with it.
         """
         self._stopping = True
-        self._leave()
+        self._unsubscribe()
         await self.membership.abandon()
-        tasks = [task for execution in self.live.values() for task in execution.abandon()]
+        tasks = [task for execution in self.executions.values() for task in execution.abandon()]
         for task in (self._loop_task, *self._tasks):
             if task is not None:
                 task.cancel()
@@ -151,22 +150,22 @@ class Scheduler:
                 timer.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        self.live.clear()
-        self.calm.begun()
+        self.executions.clear()
+        self.idle_trimmer.on_busy()
 
     @property
     def at_rest(self) -> bool:
         """Whether nothing is under way on this side of the workers and outside the store."""
-        return not self._wake.is_set() and all(execution.at_rest for execution in self.live.values())
+        return not self._wake.is_set() and all(execution.at_rest for execution in self.executions.values())
 
     def wake(self) -> None:
         """Something may be due now."""
         self._armed_for = None
         self._wake.set()
 
-    def registered(self, workflow: str) -> None:
-        """The dispatcher of a workflow is there now."""
-        self._passed_over = {lane for lane in self._passed_over if lane[1] != workflow}
+    def on_dispatcher_registered(self, workflow: str) -> None:
+        """The dispatcher of a workflow is registered now."""
+        self._without_dispatcher = {lane for lane in self._without_dispatcher if lane[1] != workflow}
         self.wake()
 
     async def _run(self) -> None:
@@ -175,15 +174,15 @@ class Scheduler:
             self._wake.clear()
             try:
                 await self._claim()
-            except Exception as error:  # noqa: BLE001 - it is told, and tried again
+            except Exception as error:  # noqa: BLE001 - it is logged, and retried
                 self._services.log("scheduler_failed", error=f"{type(error).__name__}: {error}")
                 self._arm_at(self._services.clock.now() + RETRY_CLAIM_MS)
 
     async def _claim(self) -> None:
-        """Fill the free slots. When everything that may run does, be woken for the next."""
+        """Claim instances for the free slots; once none is left that may run, set the timer for the next."""
         services = self._services
         while True:
-            free = services.settings.slots - len(self.live)
+            free = services.settings.slots - len(self.executions)
             owner = self.membership.owner
             if owner is None:
                 return
@@ -193,14 +192,14 @@ class Scheduler:
             at = services.clock.now()
             spare = free <= self._spare()
             limit = free if spare else free - self._spare()
-            limits, closed = services.tenant_limits.of_claims(only_idle=spare), sorted(self._passed_over)
+            limits, closed = services.tenant_limits.claim_limits(only_idle=spare), sorted(self._without_dispatcher)
             try:
                 claimed = await services.store.claim(owner, limit, at=at, limits=limits, closed=closed)
             except NodeLost:
                 await self.membership.beat()
                 return
             for row in claimed.rows:
-                self._begin(row)
+                self._start_execution(row)
             if len(claimed.rows) < limit:
                 if spare:
                     self._evict_idle()
@@ -208,18 +207,18 @@ class Scheduler:
                 return
 
     def _spare(self) -> int:
-        """Slots that are kept for queues of which nothing runs, so that one with long steps does not hold up another's
-        first.
-        """
+        """Slots kept for queues of which nothing runs, so that long steps of one do not hold up another's first."""
         settings = self._services.settings
         return settings.spare_slots if settings.slots >= FEW_SLOTS else 0
 
-    def _begin(self, row: InstanceRow) -> None:
+    def _start_execution(self, row: InstanceRow) -> None:
         self._services.counts.begun += 1
-        execution = Execution(self._services, row, self._idle_one)
+        execution = Execution(self._services, row, self._on_worker_idle)
+        before = self.executions.get(row.key)
+        assert before is None or before.row.execution < row.execution, "each claim begins a later execution"
         # The one before may have made its last commit, which lets the instance be claimed, and not be over yet.
-        self.live[row.key] = execution
-        self.calm.begun()
+        self.executions[row.key] = execution
+        self.idle_trimmer.on_busy()
         execution.task = spawn(self._tasks, self._play(execution))
 
     async def _play(self, execution: Execution) -> None:
@@ -228,44 +227,45 @@ class Scheduler:
             await execution.play()
         except NotStarted as why:
             if isinstance(why, NoDispatcher):
-                self._passed_over.add((row.tenant, row.workflow))
+                self._without_dispatcher.add((row.tenant, row.workflow))
                 self.wake()
             elif not self._stopping:
                 self._arm_at(self._services.clock.now() + RETRY_CLAIM_MS)
-            self._ended(execution)
+            self._remove(execution)
             return
         except Exception as error:  # noqa: BLE001 - it costs this instance only
             execution.worker_exit.reason = FAILED
-            said = f"{type(error).__name__}: {error}"
+            reason = f"{type(error).__name__}: {error}"
             if isinstance(error, StoreError):
-                self._services.log("commit_failed", instance=row.key, error=said)
+                self._services.log("commit_failed", instance=row.key, error=reason)
             else:
-                self._services.log("execution_failed", instance=row.key, error=said)
+                self._services.log("execution_failed", instance=row.key, error=reason)
             self._recover_later(row)
         self._services.counts.ended[execution.worker_exit.reason] += 1
-        self._ended(execution)
+        self._remove(execution)
         self.wake()
 
     async def _take_over(self, row: InstanceRow) -> None:
         """Close what a lost node left open of an instance."""
         await recover(self._services, row)
 
-    async def _let_go(self) -> None:
-        """The node has lost its lease: stop every worker, and write nothing more."""
-        executions = list(self.live.values())
+    async def _stop_executions(self) -> None:
+        """The node has lost its lease: stop every worker, and commit nothing more."""
+        executions = list(self.executions.values())
         tasks = [task for execution in executions for task in execution.abandon()]
         if tasks:
             await asyncio.wait(tasks)
         for execution in executions:
-            self._ended(execution)
+            self._remove(execution)
 
     def _recover_later(self, row: InstanceRow) -> None:
         at = self._services.clock.now() + RECOVER_AFTER_MS
         self._services.clock.call_at(at, lambda: spawn(self._tasks, self._recover(row)))
 
     async def _recover(self, row: InstanceRow) -> None:
-        """Close what an execution left open that could not be written to its end; a fault tries it again, until the
-        server stops.
+        """Close what an execution left open whose end could not be committed.
+
+        A fault is retried until the server stops.
         """
         if self._stopping:
             return
@@ -277,16 +277,16 @@ class Scheduler:
         else:
             self.wake()
 
-    def _ended(self, execution: Execution) -> None:
+    def _remove(self, execution: Execution) -> None:
         row = execution.row
-        if self.live.get(row.key) is execution:
-            del self.live[row.key]
-        if not self.live:
-            self.calm.ended()
+        if self.executions.get(row.key) is execution:
+            del self.executions[row.key]
+        if not self.executions:
+            self.idle_trimmer.on_idle()
 
-    def _idle_one(self) -> None:
-        """A worker fell idle; if others wait for its slot, they get it."""
-        if len(self.live) >= self._services.settings.slots - self._spare():
+    def _on_worker_idle(self) -> None:
+        """A worker became idle; its slot goes to an instance that waits for one."""
+        if len(self.executions) >= self._services.settings.slots - self._spare():
             self.wake()
 
     def _evict_idle(self) -> None:
@@ -296,22 +296,22 @@ class Scheduler:
         due = await self._services.store.next_due()
         if due is None or due > self._services.clock.now():
             return
-        idle = [execution for execution in self.live.values() if execution.idle]
+        idle = [execution for execution in self.executions.values() if execution.idle]
         if idle:
             min(idle, key=lambda execution: execution.idle_timeout.since or 0).evict(ev.EVICTED)
 
     async def _arm(self, done: int, again_at: int | None) -> None:
-        """Be woken when the next falls due.
+        """Set the timer for when the next instance falls due.
 
-        What was due by `done` and is left has a queue that is full, or no dispatcher yet.
+        What was due by `done` and was not claimed has a full queue, or no dispatcher yet.
         """
         times = [await self._services.store.next_due(after=done), again_at]
         due = min((time for time in times if time is not None), default=None)
-        if due is not None and len(self.live) < self._services.settings.slots:
+        if due is not None and len(self.executions) < self._services.settings.slots:
             self._arm_at(max(due, self._services.clock.now() + 1))
 
-    def _due(self, when: int) -> None:
-        """A commit, by whichever node, has left something that falls due then."""
+    def _on_due(self, when: int) -> None:
+        """A commit, by whichever node, has made an instance fall due at this time."""
         if when <= self._services.clock.now():
             self.wake()
         elif self._armed_for is None or when < self._armed_for:
@@ -324,7 +324,7 @@ class Scheduler:
         self._timer = self._services.clock.call_at(when, self.wake)
 
     def expire(self) -> None:
-        """Remove the instances whose time is over, now and then again and again."""
+        """Remove the instances whose retention is over, now and every `EXPIRE_EVERY_MS`."""
         spawn(self._tasks, self._expire_now())
 
     async def _expire_now(self) -> None:
@@ -335,7 +335,7 @@ class Scheduler:
         before_chaos = now - settings.chaos_retention_hours * durations.HOUR
         ids_before = now - settings.used_id_days * durations.DAY
         try:
-            mine = await store.take_chore("expire", at=now, until=now + EXPIRE_EVERY_MS)  # else another node sees to it
+            mine = await store.take_chore("expire", at=now, until=now + EXPIRE_EVERY_MS)  # else another node does it
             while mine and (
                 (settings.retention_days and await store.expire(before))
                 or await store.expire(before_chaos, chaos=True)
@@ -343,14 +343,14 @@ class Scheduler:
             ):
                 if self._stopping:
                     return
-        except Exception as error:  # noqa: BLE001 - it is told, and tried again
+        except Exception as error:  # noqa: BLE001 - it is logged, and retried
             services.log("expiry_failed", error=f"{type(error).__name__}: {error}")
         if not self._stopping:
             self._expiry = services.clock.call_at(services.clock.now() + EXPIRE_EVERY_MS, self.expire)
 
 
 async def recover(services: Services, row: InstanceRow) -> None:
-    """Close what an execution that is no more left open; running it twice changes nothing."""
+    """Close what a lost execution left open; idempotent."""
     try:
         committed = await services.store.decide(
             row.key,

@@ -16,7 +16,7 @@ from playground.worker.channel import Channel
 from playground.worker.loop import IdleSelector, Loop
 
 # Periodic tasks of the engine: they run when time passes them, but time is not skipped for them.
-PERIODIC_TASKS = frozenset({Scheduler.expire, IdleTimeout.watch_silence})
+PERIODIC_TASKS = frozenset({Scheduler.expire, IdleTimeout.check_stalled})
 
 
 class VirtualClock(FakeClock):

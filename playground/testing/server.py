@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from playground.engine.engine import Engine
 from playground.engine.execution.execution import Execution
-from playground.engine.nodes import BEATS, LEASE_MS, Heartbeat
+from playground.engine.nodes import BEATS_PER_LEASE, LEASE_MS, Heartbeat
 from playground.settings import Settings
 from playground.store import open_store
 from playground.store.protocol import Committed, Store
@@ -214,8 +214,8 @@ class LocalServer:
 
     async def _outlive(self, lost: _Node) -> None:
         """Let the lease of a node expire, so that the others take over its instances."""
-        for _ in range(BEATS + 1):
-            self._leases.now += LEASE_MS // BEATS
+        for _ in range(BEATS_PER_LEASE + 1):
+            self._leases.now += LEASE_MS // BEATS_PER_LEASE
             for node in self._nodes:
                 if node is not lost and not node.store.dead:
                     await node.engine.renew_lease()

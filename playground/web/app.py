@@ -113,7 +113,7 @@ def create_app(
         version=version,
         contract=msgspec.json.encode(describe(CALLS, version)),
     )
-    engine.when_calm(partial(_forget, context))
+    engine.on_idle(partial(_forget, context))
 
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, WorkflowError)

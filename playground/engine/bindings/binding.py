@@ -1,6 +1,7 @@
-"""Host objects that tenant code may call: what a binding is, and which of its methods can be called.
+"""Bindings: host objects that tenant code calls as `self.env.NAME`.
 
-What a shipped binding may do for one execution: read the store's tables, and write with the step or at once.
+`Binding` is the base class, whose public coroutine methods can be called. `Host` is one execution as the bindings
+shipped here see it: it reads the store's tables, and writes with the calling step's commit, or at once outside steps.
 """
 
 import inspect
@@ -11,7 +12,7 @@ from typing import Any, ClassVar, Protocol
 
 from playground.engine.execution.budget import Budget
 from playground.engine.limits import UncommittedWrites
-from playground.engine.redaction import Redactor, name_refused
+from playground.engine.redaction import Redactor, secret_in_name
 from playground.store.protocol import Store
 from playground.store.rows import InstanceRow
 from playground.store.tables import Scope, scope_of
@@ -59,21 +60,21 @@ class Binding:
     """Derive from it; every public `async def` is callable from tenant code as `await self.env.NAME.method(...)`.
 
     Arguments and results are storable values (`workflows/values.py`). A parameter named `call` is not the caller's: it
-    receives the `CallContext`. Raise `BindingError` or `NonRetryableError` to tell the tenant something; of any other
-    exception the tenant learns only that the call failed, and the server's log has the rest. One instance may serve any
-    number of tenants and calls at once.
+    receives the `CallContext`. Raise `BindingError` or `NonRetryableError` to send the tenant a message; of any other
+    exception the tenant receives only that the call failed, and the server's log has the rest. One instance may serve
+    any number of tenants and calls at once.
     """
 
     limits: ClassVar[CallLimits] = CallLimits()
     methods: ClassVar[Mapping[str, Method]] = {}  # those that tenants may call, by name
 
-    def __init_subclass__(cls, **given: Any) -> None:
-        super().__init_subclass__(**given)
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
         functions = {name: inspect.getattr_static(cls, name) for name in dir(cls) if not name.startswith("_")}
         cls.methods = {name: _method(it) for name, it in functions.items() if inspect.iscoroutinefunction(it)}
 
     def describe(self) -> Mapping[str, Any]:
-        """What the worker is told, from which it makes `self.env.NAME`."""
+        """What the worker receives, from which it makes `self.env.NAME`."""
         return {"methods": sorted(self.methods)}
 
     def target(self) -> "Binding":
@@ -112,7 +113,7 @@ class Host:
         store: the store, for its tables.
         limit: a limit of the instance, by name.
         now: epoch milliseconds.
-        unwritten: what open attempts of this node hold back.
+        uncommitted: the writes of this node's open attempts.
         redactor: knows the secrets of this execution's code.
     """
 
@@ -124,15 +125,15 @@ class Host:
         store: Store,
         limit: Callable[[str], Any],
         now: Callable[[], int],
-        unwritten: UncommittedWrites,
+        uncommitted: UncommittedWrites,
         redactor: Callable[[], Redactor],
     ) -> None:
         self._execution, self._budget, self._redactor = execution, budget, redactor
-        self.store, self.limit, self.now, self._unwritten = store, limit, now, unwritten
+        self.store, self.limit, self.now, self._uncommitted = store, limit, now, uncommitted
         self._buffers: dict[StepKey, list[NewEvent]] = {}
         self._counts: dict[StepKey, int] = {}
-        self._at_once = 0  # events on their way to the journal, outside steps
-        self._held: Counter[StepKey | None] = Counter()  # bytes of KV not committed yet; None: outside steps
+        self._committing = 0  # events on their way to the journal, outside steps
+        self._held_bytes: Counter[StepKey | None] = Counter()  # bytes of KV not committed yet; None: outside steps
 
     @property
     def row(self) -> InstanceRow:
@@ -149,25 +150,25 @@ class Host:
 
         Raises BindingError: it holds a secret.
         """
-        if isinstance(text, str) and self._redactor().hides(text):
-            raise BindingError(name_refused(what))
+        if isinstance(text, str) and self._redactor().contains_secret(text):
+            raise BindingError(secret_in_name(what))
 
-    def shown(self, tree: Any) -> Any:
+    def redact(self, tree: Any) -> Any:
         """An encoded value without the secrets in it."""
-        return self._redactor().shown(tree)
+        return self._redactor().redact(tree)
 
-    def buffered(self, step: StepKey | None) -> Sequence[NewEvent]:
+    def buffered_writes(self, step: StepKey | None) -> Sequence[NewEvent]:
         """What the step's running attempt has written so far."""
         return self._buffers.get(step, ()) if step is not None else ()
 
     @property
-    def unwritten_bytes(self) -> int:
-        """See `Holds`."""
-        return 0 if self._execution.closing else self._held.total()
+    def uncommitted_bytes(self) -> int:
+        """See `BufferedWrites`."""
+        return 0 if self._execution.closing else self._held_bytes.total()
 
-    def unwritten_of_all(self) -> int:
+    def uncommitted_bytes_of_scope(self) -> int:
         """What the open attempts of this node have written to the scope's keys, and not committed yet."""
-        return self._unwritten.bytes(self.scope)
+        return self._uncommitted.bytes(self.scope)
 
     async def write(self, event: NewEvent, size: int = 0, key_bytes: int = 0) -> None:
         """Commit an event that stores `size` bytes with the step it names, or, when it names none, now.
@@ -181,38 +182,41 @@ class Host:
         most = self.limit("instance_bytes")
         if self._budget.stored_bytes + size > most:
             raise BindingError(f"The instance holds {most:,} bytes, which is the limit. Keep large data elsewhere.")
-        if execution.journal_events + self._at_once + len(self.buffered(event.step)) >= self._budget.most_events:
+        if (
+            execution.journal_events + self._committing + len(self.buffered_writes(event.step))
+            >= self._budget.most_events
+        ):
             raise BindingError(
                 f"The instance's journal has {self._budget.most_events:,} events, which is the limit. Write less often."
             )
         self._budget.stored_bytes += size
-        self._held[event.step] += key_bytes
-        self._unwritten.add(self)
+        self._held_bytes[event.step] += key_bytes
+        self._uncommitted.add(self)
         if event.step is not None:
             self._buffers.setdefault(event.step, []).append(event)
         else:
-            self._at_once += 1
+            self._committing += 1
             try:
                 await execution.commit(event)
             finally:
-                self._at_once -= 1
-                self._held[None] -= key_bytes
+                self._committing -= 1
+                self._held_bytes[None] -= key_bytes
 
-    def number(self, step: StepKey) -> int:
+    def next_number(self, step: StepKey) -> int:
         """Count something that the step's running attempt does, from 1."""
         self._counts[step] = self._counts.get(step, 0) + 1
         return self._counts[step]
 
-    def take(self, step: StepKey) -> list[NewEvent]:
+    def take_writes(self, step: StepKey) -> list[NewEvent]:
         """What the attempt that has just succeeded wrote, to be committed with its result."""
         self._counts.pop(step, None)
-        self._held.pop(step, None)
+        self._held_bytes.pop(step, None)
         return self._buffers.pop(step, [])
 
-    def drop(self, step: StepKey) -> None:
+    def discard_writes(self, step: StepKey) -> None:
         """An attempt failed: what it wrote goes."""
         self._counts.pop(step, None)
-        self._held.pop(step, None)
+        self._held_bytes.pop(step, None)
         self._buffers.pop(step, None)
 
 

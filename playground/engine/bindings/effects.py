@@ -53,7 +53,7 @@ async def _record(call: CallContext, kind: str, key: str | None, data: dict[str,
     host.check_name("The kind of an effect", kind)
     step = str(call.step) if call.step is not None else None
     tree = values.encode_bounded(data, f"data of this {kind}", DATA_BYTES)
-    new = NewEffect(host.scope, host.row.key, kind, key, host.shown(tree), step, call.attempt, call.execution)
+    new = NewEffect(host.scope, host.row.key, kind, key, host.redact(tree), step, call.attempt, call.execution)
     most = host.limit("effects_per_instance")
     made = await host.store.effects.record(new, at=host.now(), most=most)
     if made is None:

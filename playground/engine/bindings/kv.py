@@ -6,7 +6,7 @@ nobody (tenant "") have keys of their own each. Two instances of a tenant that w
 
 Whether there is room (`kv_bytes`) is checked when a write is called, not when it is committed: to refuse the commit
 would be to fail a step whose code has ended well. What other open attempts on this node hold is counted too, so that
-together they cannot pass the limit, but for commits under way in that moment. Attempts on different nodes do not know
+together they cannot pass the limit, except for commits under way at that time. Attempts on different nodes do not know
 of each other: on N nodes a tenant can come to N times `kv_bytes` at most, and then writes nothing until it has deleted
 what is over.
 """
@@ -31,7 +31,7 @@ class KV(Binding):
     async def get(self, key: str, default: Any = None, *, call: CallContext) -> Any:
         """The value of a key, or `default`."""
         _check_key(key)
-        for event in reversed(call.host.buffered(call.step)):
+        for event in reversed(call.host.buffered_writes(call.step)):
             if event.data["key"] == key:
                 return values.decode(event.data["value"]) if event.type == ev.KV_PUT else default
         found, value = await call.host.store.kv.get(call.host.scope, key)
@@ -69,7 +69,7 @@ class KV(Binding):
             or not 1 <= limit <= LIST_MOST
         ):
             raise BindingError(f"KV.list takes a prefix, a limit from 1 to {LIST_MOST:,}, and the key to go on after.")
-        written = {event.data["key"]: event.type == ev.KV_PUT for event in call.host.buffered(call.step)}
+        written = {event.data["key"]: event.type == ev.KV_PUT for event in call.host.buffered_writes(call.step)}
         most = limit + sum(not there for there in written.values())
         stored = await call.host.store.kv.keys(call.host.scope, prefix=prefix, after=after, limit=most)
         added = [key for key, there in written.items() if there and key.startswith(prefix) and key > after]
@@ -86,7 +86,7 @@ def _check_key(key: object) -> None:
 async def _check_room(host: Host, size: int) -> None:
     most = host.limit("kv_bytes")
     stored = await host.store.kv.bytes(host.scope)
-    if size + stored + host.unwritten_of_all() > most:  # and nothing is awaited until it is held itself
+    if size + stored + host.uncommitted_bytes_of_scope() > most:  # and nothing is awaited until it is held itself
         raise BindingError(
             f"KV is full: it holds at most {most:,} bytes. Delete keys, or keep large data elsewhere.",
             setting="kv_bytes",

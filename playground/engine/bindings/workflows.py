@@ -1,7 +1,6 @@
-"""What a program holds to start instances, and what tenants' code has of it: code starts and steers instances of its
-own tenant, and no others.
+"""`env.WORKFLOWS`: tenants' code starts and controls instances of its own tenant, and no others.
 
-The worker makes handles of this (worker/binding_stubs.py); over the channel every call names the instance it is about.
+The worker makes handles of it (worker/binding_stubs.py); over the channel every call names its instance.
 """
 
 import base64
@@ -30,14 +29,14 @@ class Workflows(Binding):
         return {"workflow": True}
 
     async def create(self, id: str | None = None, params: Any = None, *, call: CallContext) -> str:
-        """Start an instance; gives its id."""
+        """Start an instance; returns its id."""
         call.host.check_name("An instance's id", id)
         if id is None and call.step is not None:
             return (await self._instances.create_once(_child(call), params)).id
         return (await self._instances.create(id, params)).id
 
     async def create_batch(self, batch: Sequence[Mapping[str, Any]], *, call: CallContext) -> dict[str, Any]:
-        """Start 1 to 100 instances; gives ids in the order of the batch, and the entries left out."""
+        """Start 1 to 100 instances; returns ids in the order of the batch, and the entries left out."""
         if not isinstance(batch, list) or not all(isinstance(entry, dict) for entry in batch):
             raise InvalidBatch("create_batch takes a list of dicts with id and params, both optional.")
         derived = set()
@@ -57,11 +56,11 @@ class Workflows(Binding):
         return {"ids": ids, "refused": [{"index": it.index, "id": it.id, "code": it.code} for it in refused]}
 
     async def get(self, id: str) -> str:
-        """Look whether there is an instance; gives its id."""
+        """The id of an instance, if there is one."""
         return (await self._instances.get(id)).id
 
     async def status(self, id: str) -> dict[str, Any]:
-        """How an instance stands."""
+        """The state of an instance."""
         status = await (await self._of(id)).status()
         error = None if status.error is None else dict(status.error)
         return {"status": status.status, "output": status.output, "error": error, "rollback": status.rollback}
@@ -112,5 +111,5 @@ class Workflow(Instances, Binding):
 def _child(call: CallContext) -> str:
     """The id of the next child of a step: the same in every attempt of it."""
     assert call.step is not None
-    digest = hashlib.sha256(f"{call.idempotency_key}/{call.host.number(call.step)}".encode()).digest()
+    digest = hashlib.sha256(f"{call.idempotency_key}/{call.host.next_number(call.step)}".encode()).digest()
     return base64.b32encode(digest).decode().lower()[:26]

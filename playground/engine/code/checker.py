@@ -1,13 +1,11 @@
-"""Checking a source without running it: in a parked child used once, since hostile source can crash the parser itself.
+"""Checks of a source without running it: in a parked child used once, since hostile source can crash the parser itself.
 
-Owners (client addresses and tenants) take turns, so that slow sources of one hold up nobody else's, and each has so
-much time in a minute.
+Limits: a check takes at most `SECONDS`, `AT_ONCE` run together and `OF_ONE` of one owner (a client address or a
+tenant), and an owner has so many seconds in a minute. Owners that wait take turns, one each, however many checks one
+of them asks for, so that slow sources of one hold up nobody else's.
 
-Turns at something scarce: so many at once in all and of one owner; owners that wait take turns, one each, however
-many one of them asks for.
-
-Source of the rule: round robin with one queue per owner, as in `store/sqlite/claims.py`, where instances take
-turns at workers.
+Source of the rule: round robin with one queue per owner, as in `store/sqlite/claims.py`, where instances take turns at
+workers.
 """
 
 import asyncio
@@ -52,7 +50,7 @@ class FairSemaphore:
             raise TooManyWait
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(owner, deque()).append(mine)
-        self._give()
+        self._grant_turns()
         try:
             await mine
             yield
@@ -65,6 +63,7 @@ class FairSemaphore:
 
     def _leave(self, owner: str, mine: "asyncio.Future[None]") -> None:
         if mine.done() and not mine.cancelled():
+            assert self._running[owner] > 0, "a turn ends once"
             self._running[owner] -= 1
             if not self._running[owner]:
                 del self._running[owner]
@@ -73,9 +72,9 @@ class FairSemaphore:
             queue.remove(mine)
             if not queue:
                 del self._waiting[owner]
-        self._give()
+        self._grant_turns()
 
-    def _give(self) -> None:
+    def _grant_turns(self) -> None:
         while self._running.total() < self.at_once:
             owner = next((it for it in self._waiting if not it or self._running[it] < self.of_one), None)
             if owner is None:
@@ -87,15 +86,15 @@ class FairSemaphore:
                 self._waiting[owner] = queue  # behind all others
 
 
-REMEMBERED = 256  # results kept, by content hash
-REMEMBERED_BYTES = 2 * 1024 * 1024  # or as few as take so much
+CACHED = 256  # results in the cache, by content hash
+CACHED_BYTES = 2 * 1024 * 1024  # or fewer, if they take this much
 SECONDS = 5.0  # time a check may take
 AT_ONCE = 2  # checks under way together, ...
 OF_ONE = 1  # ... of one owner, so that somebody else's need not wait for the end of a slow one
 WAITING_MOST = 20  # of one owner
 MINUTE_SECONDS = 60
 OWN = ""  # the owner of what the server checks for itself, such as its examples
-REST_SECONDS = 5  # what a caller is told to wait when no worker can be had
+RETRY_AFTER_SECONDS = 5  # sent to a caller when there is no worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,21 +146,21 @@ UNREADABLE = Check(
 
 
 class Checker:
-    """Checks sources in the sandbox and remembers the results.
+    """Checks sources in the sandbox and caches the results.
 
     Args:
         seconds_most: time that the checks of one owner may take in a minute.
-        now: gives epoch milliseconds.
-        talking: whose turn it is among the channels of workers.
+        now: returns epoch milliseconds.
+        reading: whose turn it is among the channels of workers.
     """
 
     def __init__(
-        self, sandbox: Sandbox, source_bytes: int, seconds_most: int, now: Callable[[], int], talking: FairReading
+        self, sandbox: Sandbox, source_bytes: int, seconds_most: int, now: Callable[[], int], reading: FairReading
     ) -> None:
-        self._sandbox, self._source_bytes, self._talking = sandbox, source_bytes, talking
+        self._sandbox, self._source_bytes, self._reading = sandbox, source_bytes, reading
         self._seconds_most, self._now = seconds_most, now
         # Per node on purpose, turns and time: a check takes this node's workers and processor, and changes nothing.
-        self._known = _Known()
+        self._cache = _ResultCache()
         self._turns = FairSemaphore(AT_ONCE, OF_ONE, WAITING_MOST)
         self._took = SlidingWindow(MINUTE_SECONDS, 1000, now)  # milliseconds by owner
 
@@ -185,20 +184,20 @@ class Checker:
                 setting="source_bytes",
             )
         digest = hashlib.sha256(class_name.encode() + b"\0" + data).digest()
-        known = self._known.get(digest)
+        known = self._cache.get(digest)
         if known is None:
             self._check_time(owner)
             try:
                 async with self._turns.turn(owner):
-                    known = self._known.get(digest)  # it may have been the same source that was waited for
+                    known = self._cache.get(digest)  # it may have been the same source that was waited for
                     if known is None:
                         self._check_time(owner)
-                        known = await self._timed(source, owner, class_name)
+                        known = await self._check_timed(source, owner, class_name)
             except TooManyWait:
-                raise CheckedTooMuch(_TOO_MANY, retry_after=REST_SECONDS) from None
+                raise CheckedTooMuch(_TOO_MANY, retry_after=RETRY_AFTER_SECONDS) from None
             if known is UNREADABLE:
-                return known  # not remembered: the child may have died of something else than this source
-            self._known.remember(digest, known)
+                return known  # not cached: the child may have died of something else than this source
+            self._cache.put(digest, known)
         return known
 
     def _check_time(self, owner: str) -> None:
@@ -211,40 +210,41 @@ class Checker:
             _TOO_LONG.format(most=self._seconds_most, wait=wait), retry_after=wait, setting="check_seconds_per_minute"
         )
 
-    async def _timed(self, source: str, owner: str, class_name: str) -> Check:
+    async def _check_timed(self, source: str, owner: str, class_name: str) -> Check:
         began = self._now()
         try:
-            return await self._in_child(source, class_name)
+            return await self._check_in_child(source, class_name)
         finally:
             if owner != OWN:
                 self._took.add(owner, self._now() - began)
 
-    async def _in_child(self, source: str, class_name: str) -> Check:
+    async def _check_in_child(self, source: str, class_name: str) -> Check:
         try:
             worker = await self._sandbox.take_worker()
         except SandboxDown as down:
             raise Busy(
-                f"The source can't be looked at now. {down} Try again in {REST_SECONDS} s.", retry_after=REST_SECONDS
+                f"The source can't be looked at now. {down} Try again in {RETRY_AFTER_SECONDS} s.",
+                retry_after=RETRY_AFTER_SECONDS,
             ) from None
-        answered: asyncio.Future[Check] = asyncio.get_running_loop().create_future()
+        result: asyncio.Future[Check] = asyncio.get_running_loop().create_future()
 
-        def said(batch: Any) -> None:
+        def on_frames(batch: Any) -> None:
             frame = batch[0][0]
-            if not answered.done():
+            if not result.done():
                 checked = isinstance(frame, frames.Checked)
-                answered.set_result(Check(tuple(frame.diagnostics), tuple(frame.outline)) if checked else UNREADABLE)
+                result.set_result(Check(tuple(frame.diagnostics), tuple(frame.outline)) if checked else UNREADABLE)
 
-        def closed(error: Exception | None) -> None:
-            if not answered.done():
-                answered.set_result(UNREADABLE)
+        def on_closed(error: Exception | None) -> None:
+            if not result.done():
+                result.set_result(UNREADABLE)
 
-        channel = FrameChannel(worker.sock, said, closed, self._talking)
+        channel = FrameChannel(worker.sock, on_frames, on_closed, self._reading)
         try:
             channel.send(
                 {"op": "check", "source": source.encode("utf-8", "replace").decode(), "class_name": class_name}
             )
             async with asyncio.timeout(SECONDS):
-                return await answered
+                return await result
         except TimeoutError:
             return UNREADABLE
         finally:
@@ -252,27 +252,27 @@ class Checker:
             worker.close()
 
 
-class _Known:
+class _ResultCache:
     """The results used last, as JSON: one block of memory each, whose size is known, where objects would be many."""
 
     def __init__(self) -> None:
-        self._held: OrderedDict[bytes, bytes] = OrderedDict()
+        self._results: OrderedDict[bytes, bytes] = OrderedDict()
         self._bytes = 0
 
     def get(self, digest: bytes) -> Check | None:
-        text = self._held.get(digest)
+        text = self._results.get(digest)
         if text is None:
             return None
-        self._held.move_to_end(digest)
+        self._results.move_to_end(digest)
         return _read(text)
 
-    def remember(self, digest: bytes, check: Check) -> None:
-        if digest in self._held:  # it was checked twice at once
+    def put(self, digest: bytes, check: Check) -> None:
+        if digest in self._results:  # it was checked twice at once
             return
-        text = self._held[digest] = msgspec.json.encode(check)
+        text = self._results[digest] = msgspec.json.encode(check)
         self._bytes += len(text)
-        while len(self._held) > REMEMBERED or self._bytes > REMEMBERED_BYTES:
-            self._bytes -= len(self._held.popitem(last=False)[1])
+        while len(self._results) > CACHED or self._bytes > CACHED_BYTES:
+            self._bytes -= len(self._results.popitem(last=False)[1])
 
 
 _read = msgspec.json.Decoder(Check).decode

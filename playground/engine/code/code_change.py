@@ -1,6 +1,6 @@
-"""Other code under a living instance: it is tried on the history, and from the next execution on the instance runs it.
+"""Changes the code of a living instance: a dry run on its history must be compatible; the next execution runs the code.
 
-A worker that is there is given up, as an eviction would: what it ran is lost with it and tried again with the new code.
+A worker that is there is evicted: its open attempts are lost with it and tried again with the new code.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from playground.workflows import events as ev
 from playground.workflows.errors import CannotMigrate, IncompatibleCode, InstanceInFiniteState
 from playground.workflows.events import NewEvent
 
-TRIES = 3  # of code on a history that grows meanwhile
-SHOWN = 100  # steps of either list that a refusal tells; a trial reports no more
+TRIES = 3  # dry runs, since the history may grow meanwhile
+SHOWN = 100  # steps of either list that a refusal shows; a dry run reports no more
 
 _ENDED = (
     'Instance "{id}" has ended ({status}); there is nothing left to run. Fork it to run other code from one of its '
@@ -28,7 +28,7 @@ _LOST = (
     'The code does not fit the history of instance "{id}": it does not come to {steps}{called}. Fork before that step '
     "to run it, or keep the old code."
 )
-_CALLED = " (it calls {names} outside steps, which a trial refuses)"
+_CALLED = " (it calls {names} outside steps, which a dry run refuses)"
 _GONE_ON = 'Instance "{id}" has gone on while the code was tried. Pause it first, or try again.'
 
 
@@ -39,37 +39,39 @@ async def change_code(engine: Engine, row: InstanceRow, source: str) -> Committe
         IncompatibleCode: the code does not come to a step that the history holds; `recorded` and `requested` list both.
         InstanceInFiniteState: the instance has ended.
         CannotMigrate: it is rolling back.
-        Busy: the code can't be tried now.
+        Busy: there can be no dry run now.
         InstanceNotFound: the instance has just been deleted.
     """
     snippet = await engine.store.put_snippet(source, None, at=engine.clock.now())
     for _ in range(TRIES):
-        tried = await engine.store.load(row.key)
-        _check_status(tried.row)
-        code = await engine.code(tried.row)
+        history = await engine.store.load(row.key)
+        _check_status(history.row)
+        code = await engine.code(history.row)
         if code.source == source:
-            return Committed((), tried.row)
-        fit = await engine.fit(replace(code, source=source, version=snippet.id), tried)
-        if not fit.good:
-            raise _refusal(tried, fit)
+            return Committed((), history.row)
+        result = await engine.dry_run(replace(code, source=source, version=snippet.id), history)
+        if not result.is_compatible:
+            raise _refusal(history, result)
         try:
-            return await engine.operate(row, _change(snippet.id, tried, fit))
-        except _GoneOn:
+            return await engine.operate(row, _change(snippet.id, history, result))
+        except _HistoryGrew:
             continue
     raise CannotMigrate(_GONE_ON.format(id=row.id))
 
 
-class _GoneOn(Exception):
-    """The history has a step that the code was not tried on."""
+class _HistoryGrew(Exception):
+    """The history has a step that the dry run did not have."""
 
 
-def _change(snippet: str, tried: History, fit: Compatibility) -> Decider:
+def _change(snippet: str, history: History, result: Compatibility) -> Decider:
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
         row = snapshot.row
         _check_status(row)
         assert snapshot.keys is not None
-        if row.generation != tried.row.generation or not snapshot.keys - tried.steps.keys() <= set(fit.requested):
-            raise _GoneOn
+        if row.generation != history.row.generation or not snapshot.keys - history.steps.keys() <= set(
+            result.requested
+        ):
+            raise _HistoryGrew
         if row.snippet == snippet:
             return []
         return [*operations.evict(snapshot), NewEvent(ev.CODE_CHANGED, {"from": row.snippet, "snippet": snippet})]
@@ -84,23 +86,23 @@ def _check_status(row: InstanceRow) -> None:
         raise CannotMigrate(_ROLLING_BACK.format(id=row.id))
 
 
-def _refusal(tried: History, fit: Compatibility) -> IncompatibleCode:
-    """The history beside what the code came to: the steps of it that it read, then those that it asked for besides."""
-    if not fit.in_time:
-        return IncompatibleCode(_SLOW.format(id=tried.row.id), recorded=[], requested=[])
-    history = [step.key for step in sorted(tried.steps.values(), key=lambda step: step.started_seq)]
-    # A report names the first of many only.
-    told = len(history) if len(fit.recorded) < SHOWN else history.index(fit.recorded[-1])
-    read = [step for step in history[:told] if step not in fit.recorded]
-    lost = ", ".join(f'"{step.name}"' + (f" ({step.count})" if step.count > 1 else "") for step in fit.recorded[:3])
-    more = f" and {len(fit.recorded) - 3} more" if len(fit.recorded) > 3 else ""
-    called = _CALLED.format(names=", ".join(fit.called)) if fit.called else ""
-    first = history.index(fit.recorded[0])
-    start = max(0, first - SHOWN // 2)  # a long history is told around the first difference
-    requested = [*read, *fit.requested]
+def _refusal(history: History, result: Compatibility) -> IncompatibleCode:
+    """The refusal: the steps of the history, and those that the code came to: read ones first, then new ones."""
+    if not result.in_time:
+        return IncompatibleCode(_SLOW.format(id=history.row.id), recorded=[], requested=[])
+    steps = [step.key for step in sorted(history.steps.values(), key=lambda step: step.started_seq)]
+    # The worker reports only the first of many.
+    reported = len(steps) if len(result.recorded) < SHOWN else steps.index(result.recorded[-1])
+    read = [step for step in steps[:reported] if step not in result.recorded]
+    lost = ", ".join(f'"{step.name}"' + (f" ({step.count})" if step.count > 1 else "") for step in result.recorded[:3])
+    more = f" and {len(result.recorded) - 3} more" if len(result.recorded) > 3 else ""
+    called = _CALLED.format(names=", ".join(result.called)) if result.called else ""
+    first = steps.index(result.recorded[0])
+    start = max(0, first - SHOWN // 2)  # a long history is reported around the first difference
+    requested = [*read, *result.requested]
     return IncompatibleCode(
-        _LOST.format(id=tried.row.id, steps=lost + more, called=called),
-        recorded=[step.as_json() for step in history[start : start + SHOWN]],
+        _LOST.format(id=history.row.id, steps=lost + more, called=called),
+        recorded=[step.as_json() for step in steps[start : start + SHOWN]],
         requested=[step.as_json() for step in requested[start : start + SHOWN]],
         skipped=start,
     )

@@ -1,8 +1,7 @@
-"""Whether code can go on with an instance's history: it is replayed in a worker that starts no new step, and asked how
-far it came.
+"""Dry run: whether code is compatible with an instance's history, by replay in a worker that starts no new step.
 
-Results are found by their steps' names, so code may differ in every other way. It does not fit when it does not come to
-a step that the history holds. What it calls outside steps is refused while it is tried.
+Results are found by their steps' names, so code may differ in every other way. It is not compatible when it does not
+come to a step that the history holds. Calls of bindings outside steps are refused during a dry run.
 """
 
 import asyncio
@@ -20,7 +19,7 @@ from playground.workflows.errors import Busy
 from playground.workflows.events import StepKey
 
 SECONDS = 5.0  # that a replay may take
-REST_SECONDS = 5
+RETRY_AFTER_SECONDS = 5
 
 _NOT_NOW = "The code is only tried on a history; it can't call env.{name}.{method} outside a step now."
 
@@ -38,28 +37,29 @@ class Compatibility:
     in_time: bool = True
 
     @property
-    def good(self) -> bool:
-        """Whether the instance may go on with it."""
+    def is_compatible(self) -> bool:
+        """Whether the instance may continue with this code."""
         return self.in_time and not self.recorded
 
 
 async def dry_run(services: Services, code: Code, snapshot: History) -> Compatibility:
-    """Replay an instance's history with other code. Raises Busy: no worker can be had."""
+    """Replay an instance's history with other code. Raises Busy: there is no worker."""
     try:
         worker = await services.sandbox.take_worker()
-    except Exception as down:  # noqa: BLE001 - whatever it is, the version is not tried
+    except Exception as down:  # noqa: BLE001 - whatever it is, there is no dry run
         raise Busy(
-            f"The version can't be tried now. {down} Try again in {REST_SECONDS} s.", retry_after=REST_SECONDS
+            f"The version can't be tried now. {down} Try again in {RETRY_AFTER_SECONDS} s.",
+            retry_after=RETRY_AFTER_SECONDS,
         ) from None
-    trial = _DryRun(snapshot)
-    channel = trial.channel = FrameChannel(worker.sock, trial.said, trial.closed, services.turns)
+    run = _DryRun(snapshot)
+    channel = run.channel = FrameChannel(worker.sock, run.on_frames, run.on_closed, services.turns)
     try:
         frame = first_frame(services, snapshot.row, snapshot.steps.values(), code, DRY_RUN)
         channel.send_encoded(frames.encode(frame), 1, first=True)
         async with asyncio.timeout(SECONDS):
-            return await trial.answer
+            return await run.result
     except TimeoutError:
-        return Compatibility((), (), tuple(trial.called), in_time=False)
+        return Compatibility((), (), tuple(run.called), in_time=False)
     finally:
         channel.close()
         worker.close()
@@ -72,34 +72,34 @@ class _DryRun:
 
     def __init__(self, snapshot: History) -> None:
         self._snapshot = snapshot
-        self._asked = False
+        self._report_requested = False
         self.called: list[str] = []
-        self.answer: asyncio.Future[Compatibility] = asyncio.get_running_loop().create_future()
+        self.result: asyncio.Future[Compatibility] = asyncio.get_running_loop().create_future()
 
-    def said(self, batch: Sequence[tuple[frames.WorkerFrame, int]]) -> None:
+    def on_frames(self, batch: Sequence[tuple[frames.WorkerFrame, int]]) -> None:
         for frame, _size in batch:
             if isinstance(frame, frames.Call):
-                self._refuse(frame)
+                self._refuse_call(frame)
             elif isinstance(frame, frames.Collected) or (
                 isinstance(frame, frames.Idle) and frame.seen == self.channel.sent
             ):
-                self._ask()
-            elif isinstance(frame, frames.Replayed) and not self.answer.done():
-                known = self._snapshot.steps  # a worker that speaks for itself may name any others
+                self._request_report()
+            elif isinstance(frame, frames.Replayed) and not self.result.done():
+                known = self._snapshot.steps  # a hostile worker may name any others
                 unread = tuple(step for step in map(frames.step_key, frame.unread) if step in known)
                 new = tuple(step for step in map(frames.step_key, frame.wanted) if step not in known)
-                self.answer.set_result(Compatibility(unread, new, tuple(self.called)))
+                self.result.set_result(Compatibility(unread, new, tuple(self.called)))
 
-    def closed(self, error: Exception | None) -> None:
-        if not self.answer.done():
-            self.answer.set_result(Compatibility((), (), tuple(self.called), in_time=False))
+    def on_closed(self, error: Exception | None) -> None:
+        if not self.result.done():
+            self.result.set_result(Compatibility((), (), tuple(self.called), in_time=False))
 
-    def _ask(self) -> None:
-        if not self._asked:
-            self._asked = True
+    def _request_report(self) -> None:
+        if not self._report_requested:
+            self._report_requested = True
             self.channel.send({"op": "report"})
 
-    def _refuse(self, frame: frames.Call) -> None:
+    def _refuse_call(self, frame: frames.Call) -> None:
         self.called = [*self.called[:9], f"{frame.binding}.{frame.method}"]
         error = messages.error("BindingError", _NOT_NOW.format(name=frame.binding, method=frame.method))
         self.channel.send({"op": "answer", "call": frame.call, "error": error})

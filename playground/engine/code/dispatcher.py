@@ -1,4 +1,4 @@
-"""Routes every instance to its tenant's code, which is loaded anew for each execution, seconds or months after
+"""Dispatcher: routes every instance to its tenant's code, which is loaded for each execution, seconds or months after
 create().
 
 The counterpart of Cloudflare's dynamic-workflows library; docs/dispatcher.md compares them name by name.
@@ -30,7 +30,7 @@ class Dispatcher:
 
     Args:
         engine: the open engine; instances of this dispatcher that are due begin to run now. load: called with a copy of
-        an instance's metadata for every execution; gives its `Code`. A coroutine function is awaited, a
+        an instance's metadata for every execution; returns its `Code`. A coroutine function is awaited, a
             plain one is called in a thread. It has `load_seconds` (a setting). A `NonRetryableError` of it ends the
             instance; after any other exception it is tried again, after a second, then two, and so on up to ten
             minutes, `load_attempts` times.
@@ -56,16 +56,16 @@ class Dispatcher:
             MissingDispatcherMetadataError: there is none.
             InvalidMetadata: it is not JSON, or too large.
         """
-        kept = check_metadata(metadata)
-        return Workflow(self._engine, tenancy(kept), self.name, kept)
+        checked = check_metadata(metadata)
+        return Workflow(self._engine, tenancy(checked), self.name, checked)
 
     async def load(self, row: InstanceRow) -> Code:
         """See `CodeSource`."""
         if row.metadata is None:
             raise MissingDispatcherMetadataError
         metadata = check_metadata(values.decode(row.metadata))
-        given = self._load(metadata) if self._is_async else await self._in_thread(metadata)
-        code = await given if inspect.isawaitable(given) else given
+        loading = self._load(metadata) if self._is_async else await self._in_thread(metadata)
+        code = await loading if inspect.isawaitable(loading) else loading
         if isinstance(code, Code) and WORKFLOWS not in code.env:
             wrapped = Workflow(self._engine, row.tenant, self.name, check_metadata(values.decode(row.metadata)))
             code = Code(code.source, code.class_name, {WORKFLOWS: wrapped, **code.env}, code.limits, code.version)

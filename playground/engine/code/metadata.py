@@ -1,7 +1,4 @@
-"""A dispatcher's metadata: what routes an instance back to its tenant's code.
-
-It stands beside params, never inside them.
-"""
+"""A dispatcher's metadata, which routes an instance back to its tenant's code. It is stored apart from params."""
 
 import base64
 import hashlib
@@ -13,8 +10,8 @@ from playground.workflows import names
 from playground.workflows.errors import InvalidMetadata, InvalidName, MissingDispatcherMetadataError
 
 METADATA_BYTES = 16 * 1024  # as JSON
-TENANT = "tenant"  # the key that, where it is given, says whose instances they are whatever else stands beside it
-DERIVED = "_m_"  # what a tenancy made from a hash begins with; no other may
+TENANT = "tenant"  # the key that names the tenant, whatever other keys there are
+DERIVED = "_m_"  # prefix of a tenancy made from a hash; no other may have it
 
 
 def check_metadata(metadata: Any) -> dict[str, Any]:
@@ -38,10 +35,10 @@ def check_metadata(metadata: Any) -> dict[str, Any]:
             f"Dispatcher metadata is {size:,} bytes as JSON; the limit is {METADATA_BYTES:,}. Keep a key in it, and "
             "the rest elsewhere."
         )
-    kept: dict[str, Any] = json.loads(text)
-    if kept != metadata:
+    copy: dict[str, Any] = json.loads(text)
+    if copy != metadata:
         raise InvalidMetadata("Dispatcher metadata must be JSON: keys must be strings, and lists must not be tuples.")
-    return kept
+    return copy
 
 
 def tenancy(metadata: Mapping[str, Any]) -> str:

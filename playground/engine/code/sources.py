@@ -1,10 +1,7 @@
-"""Who knows an instance's code: its snippet, or the source registered for its workflow's name.
+"""Where the code of an instance comes from: its snippet, or the source registered for its workflow's name.
 
-`Code` is a tenant's code as an execution takes it; a `CodeSource` is where it may come from.
-
-What all code finds in `self.env`, whether it came as a snippet or was deployed.
-
-Each serves any number of tenants at once.
+`Code` is what an execution runs; a `CodeSource` loads it. `DEFAULT_BINDINGS` is what all code finds in `self.env`,
+whether it came as a snippet or was deployed; each binding serves any number of tenants at once.
 """
 
 from collections.abc import Mapping
@@ -24,7 +21,7 @@ from playground.workflows.names import CLASS_NAME, without_byte_order_mark
 DEFAULT_BINDINGS: Mapping[str, Binding] = {"EFFECTS": Effects(), "KV": KV()}
 
 
-DEPLOYED = "tenant-workflow"  # what the workflow of code is called that a tenant has deployed over the API
+DEPLOYED = "tenant-workflow"  # the workflow's name of code that a tenant has deployed over the API
 NAME_LENGTH = 100  # characters of a binding's name
 LIMITS = ("attempt_wall_seconds", "value_bytes", "step_limit", "instance_bytes", "log_bytes", "calls_per_execution")
 
@@ -41,7 +38,7 @@ class Code:
         version: what the journal calls this code; by default the hash of its source.
 
     Raises:
-        ValueError, TypeError, NotSerialisable: something given can't be used; the message names it.
+        ValueError, TypeError, NotSerialisable: an input can't be used; the message names it.
     """
 
     source: str
@@ -82,7 +79,7 @@ def _check_value(name: str, value: Any) -> None:
 
 
 class CodeSource(Protocol):
-    """Whatever knows the code of some instances."""
+    """Loads the code of some instances."""
 
     async def load(self, row: InstanceRow) -> Code:
         """The code for the next execution of an instance. What it raises is shown in the instance's journal."""

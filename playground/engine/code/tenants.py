@@ -16,7 +16,7 @@ from playground.engine.code.compatibility import Compatibility
 from playground.engine.code.sources import DEFAULT_BINDINGS, DEPLOYED, Code
 from playground.engine.engine import CreateInstance, Engine
 from playground.engine.instances import checked_batch
-from playground.engine.redaction import Redactor, name_refused
+from playground.engine.redaction import Redactor, secret_in_name
 from playground.store.protocol import Committed, DeciderWithNeeds, Needs, Refusal, Snapshot
 from playground.store.rows import InstanceRow
 from playground.store.tables import MISSING, NEEDED, NEWEST, Version
@@ -72,10 +72,10 @@ class Tenants:
         """See `CodeSource`."""
         version = await self._store.version(row.tenant, row.snippet)
         if version is None:
-            version = await self._edited(row)
+            version = await self._edited_version(row)
         return await self._code(row.tenant, version)
 
-    async def _edited(self, row: InstanceRow) -> Version:
+    async def _edited_version(self, row: InstanceRow) -> Version:
         """The code of an instance that runs other code than was deployed: a fork of edited code, or one whose code was
         changed.
         """
@@ -175,7 +175,7 @@ class Tenants:
         Raises as `Engine.create`, and as `version`; InvalidId when the id holds a secret of the tenant's.
         """
         if id is not None and await self._hides(tenant, id):
-            raise InvalidId(name_refused("An instance's id"))
+            raise InvalidId(secret_in_name("An instance's id"))
         return await self._engine.create(replace(await self.template(tenant, version, trigger), params=params, id=id))
 
     async def create_batch(
@@ -188,7 +188,7 @@ class Tenants:
         if await self._hides(tenant, *ids.values()):
             for index, id in ids.items():
                 if await self._hides(tenant, id):
-                    raise batch_entry_error(index, InvalidId(name_refused("An instance's id")))
+                    raise batch_entry_error(index, InvalidId(secret_in_name("An instance's id")))
         return await self._engine.create_batch([replace(template, **entry) for entry in entries])
 
     async def create_once(self, tenant: str, params: Any, id: str, trigger: str) -> tuple[str, str]:
@@ -211,13 +211,13 @@ class Tenants:
         Raises as `Engine.send_event`, and InvalidEventType when the type holds a secret of the tenant's.
         """
         if await self._hides(row.tenant, type):
-            raise InvalidEventType(name_refused("An event's type"))
+            raise InvalidEventType(secret_in_name("An event's type"))
         return await self._engine.send_event(row, type, payload)
 
     async def migrate(self, row: InstanceRow, version: str, *, force: bool = False) -> Committed:
         """Let an instance go on with another version.
 
-        What runs is dropped, as a kill would; `force` leaves out the trial.
+        Open attempts are lost, as by a kill; `force` leaves out the dry run.
 
         Raises:
             CannotMigrate: it has ended, or the version does not fit its history.
@@ -227,15 +227,15 @@ class Tenants:
         target = await self.version(tenant, version)
         if row.workflow != WORKFLOW:
             raise CannotMigrate(f'Instance "{id}" was not made from a deployed version.')
-        tried = await self._engine.store.load(row.key)
+        history = await self._engine.store.load(row.key)
         if not force:
-            _check_fit(id, target, await self._engine.fit(await self._code(tenant, target), tried))
+            _check_compatible(id, target, await self._engine.dry_run(await self._code(tenant, target), history))
 
         def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
             row = snapshot.row
             if row.status in ev.FINAL_STATUSES:
                 raise CannotMigrate(f'Instance "{id}" has ended ({row.status}); there is nothing left to run.')
-            if snapshot.keys is not None and not snapshot.keys <= tried.steps.keys():
+            if snapshot.keys is not None and not snapshot.keys <= history.steps.keys():
                 raise CannotMigrate(
                     f'Instance "{id}" has gone on while the version was tried. Pause it first, or try again.'
                 )
@@ -314,10 +314,10 @@ class Tenants:
         if not texts:
             return False
         redactor = Redactor((await self._store.secrets(tenant)).values())
-        return any(redactor.hides(text) for text in texts)
+        return any(redactor.contains_secret(text) for text in texts)
 
     async def secret_names(self, tenant: str) -> list[str]:
-        """The names of a tenant's secrets. Their values are told to its code only."""
+        """The names of a tenant's secrets. Only its code receives their values."""
         return await self._store.secret_names(tenant)
 
 
@@ -337,18 +337,18 @@ def _no_version(id: str) -> VersionNotFound:
     return VersionNotFound(f'There is no version "{id[:60]}" of this tenant.')
 
 
-def _check_fit(id: str, target: Version, tried: Compatibility) -> None:
-    if tried.good:
+def _check_compatible(id: str, target: Version, result: Compatibility) -> None:
+    if result.is_compatible:
         return
-    if not tried.in_time:
+    if not result.in_time:
         raise CannotMigrate(
             f'Version {target.id} could not be tried on the history of instance "{id}": it took too long, or its '
             "worker died."
         )
-    lost = ", ".join(map(str, tried.recorded[:5]))
-    called = f" (it calls {', '.join(tried.called)} outside steps, which a trial refuses)" if tried.called else ""
+    lost = ", ".join(map(str, result.recorded[:5]))
+    called = f" (it calls {', '.join(result.called)} outside steps, which a dry run refuses)" if result.called else ""
     raise CannotMigrate(
         f'Version {target.id} does not fit the history of instance "{id}": it does not come to {lost}{called}.',
-        recorded=[step.as_json() for step in tried.recorded],
-        requested=[step.as_json() for step in tried.requested],
+        recorded=[step.as_json() for step in result.recorded],
+        requested=[step.as_json() for step in result.requested],
     )

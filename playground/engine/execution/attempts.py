@@ -1,7 +1,14 @@
-"""The attempts of a `do`: announced, timed, committed with their outcome, tried again or given up.
+"""The attempts of a `do`: started, timed, committed with their outcome, retried or given up; and the acknowledgements.
 
-What a worker is told of its steps' ends: sent once the commit is durable, and kept back while the instance is being
-paused.
+An attempt ends with the worker's frame, at its timeout or at the wall-clock limit of the instance. At a deadline the
+worker is asked to cancel it and has `REPLY_GRACE_MS` to say so: a callback that blocks the worker costs the worker.
+A deadline is armed only for attempts that outlast the frames they came with. While the worker is not read, since
+commits are behind, a deadline is looked at again every `UNREAD_MS`: its result may have come in time.
+
+The end of a step is acknowledged to the worker once its commit is durable. While the instance is being paused,
+acknowledgements are withheld, so that the code does not reach its next step.
+
+Architecture Invariant: at most one attempt of a step is open, and none is acknowledged before its commit.
 """
 
 import asyncio
@@ -22,37 +29,38 @@ from playground.store.protocol import Committed
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent, StepKey
 
-UNREAD_MS = 50  # after which a deadline is looked at again that came while the worker was not read
+UNREAD_MS = 50  # until a deadline that came while the worker was not read is looked at again
 
 
 class Acknowledgements:
-    """The answers owed to one worker. A pause keeps them back, so that its code does not come to its next step."""
+    """Sends one worker the ends of its steps, or withholds them during a pause."""
 
     def __init__(self, execution: ExecutionContext) -> None:
         self._execution = execution
         self._withheld: list[tuple[bytes, int, SentEnd | None]] = []
         self._loop = asyncio.get_running_loop()
 
-    def give(self, message: dict[str, Any], ended: StepKey | None = None) -> None:
-        """Send what ends a step, or keep it for later. `ended` is the step that a commit of the server's has ended."""
+    def send_end(self, message: dict[str, Any], ended_step: StepKey | None = None) -> None:
+        """Send the end of a step, or withhold it. `ended_step`: a step that the server ended by a commit of its own."""
         execution = self._execution
-        end = None if ended is None else execution.gate.add_end(ended)
+        end = None if ended_step is None else execution.gate.add_end(ended_step)
         if execution.pausing:
             self._withheld.append((frames.encode(message), 1, end))
         else:
             sent = execution.send(message)
             if end is not None:
+                assert sent > 0, "the start frame comes before the end of any step"
                 end.index = sent
 
     def acknowledge(self, data: bytes, count: int) -> None:
-        """Send what ends `count` steps, on the event loop or on the thread that committed them."""
+        """Send the ends of `count` steps, on the event loop or on the thread that committed them."""
         if self._execution.pausing or self._execution.channel is None:
-            self._loop.call_soon_threadsafe(self._late, data, count)
+            self._loop.call_soon_threadsafe(self._acknowledge_on_loop, data, count)
         else:
             self._execution.channel.send_from_thread(data, count)
 
-    def release(self) -> None:
-        """Send what was kept back."""
+    def send_withheld(self) -> None:
+        """Send what was withheld."""
         withheld, self._withheld = self._withheld, []
         if self._execution.channel is not None:
             for data, count, end in withheld:
@@ -60,7 +68,7 @@ class Acknowledgements:
                 if end is not None:
                     end.index = sent
 
-    def _late(self, data: bytes, count: int) -> None:
+    def _acknowledge_on_loop(self, data: bytes, count: int) -> None:
         if self._execution.pausing:
             self._withheld.append((data, count, None))
         elif self._execution.channel is not None:
@@ -86,10 +94,10 @@ class Attempts:
         self.running = 0
 
     def start(self, frame: frames.Do) -> None:
-        """A new step, whose first attempt already runs."""
+        """A new step, whose first attempt runs already."""
         execution = self._execution
         try:
-            broken = execution.breaks.claimed(frame)
+            broken = execution.breaks.claim(frame)
         except frames.ProtocolError as error:
             execution.break_limit(f"protocol: {error}")
             return
@@ -109,68 +117,69 @@ class Attempts:
         data: dict[str, Any] = {"config": config, "line": frame.line, **clock_field(frame.clock)}
         if rollback is not None:
             data["rollback"] = rollback
-        self._announce(step, NewEvent(ev.STEP_STARTED, data, step.key), received=execution.gate.received)
+        self._commit_started(step, NewEvent(ev.STEP_STARTED, data, step.key), received=execution.gate.received)
 
     def resume(self, step: OpenStep) -> None:
-        """A step from an earlier execution, or one held by a pause: its next attempt begins when it is due."""
+        """A step from an earlier execution, or one that a pause held back: start its next attempt when it is due."""
         execution = self._execution
         step.stop_timer()
         now = execution.services.clock.now()
         if step.until is None or step.until <= now or execution.chaos.virtual:
             self.run(step, virtual=execution.chaos.virtual and step.until is not None and step.until > now)
         else:
-            step.timer = execution.services.clock.call_at(step.until, self._due, step)
+            step.timer = execution.services.clock.call_at(step.until, self._on_retry_due, step)
 
     def run(self, step: OpenStep, *, virtual: bool = False) -> None:
-        """Begin the next attempt now, unless the execution is ending."""
+        """Start the next attempt now, unless the execution is closing."""
         step.stop_timer()
         if self._execution.closing:
             return
+        assert step.status == open_steps.RETRYING, "at most one attempt of a step is open"
         step.status, step.until, step.late = open_steps.RUNNING, None, False
         step.attempt += 1
         last = step.failures >= step.config["retries"]["limit"]
-        step.broken = self._execution.breaks.of_next(step.key)
+        step.broken = self._execution.breaks.take_for_next_attempt(step.key)
         broken = {} if step.broken is None else {"broken": step.broken}
         self._execution.send({"op": "run", "step": step.key, "attempt": step.attempt, "last": last, **broken})
-        self._announce(step, virtual=virtual)
+        self._commit_started(step, virtual=virtual)
         self.arm_deadlines()
 
     def done(self, frame: frames.Done) -> None:
-        """An attempt has its result: commit both, then let the code go on."""
+        """An attempt has its result: commit its end and the step's, then acknowledge."""
         execution = self._execution
-        step = self._open(frame)
+        step = self._open_attempt_of(frame)
         if step is None:
             return
         if frame.ahead and not execution.gate.allowed:
             execution.break_limit("protocol: the worker went on before its result was acknowledged")
             return
-        if execution.kill_at == ev.KILL_BEFORE_COMMIT:
-            execution.drop()
+        if execution.armed_kill == ev.KILL_BEFORE_COMMIT:
+            execution.kill_worker_and_end()
             return
-        if execution.chaos.strikes(step.key):
+        if execution.chaos.kill_if_due(step.key):
             return
         try:
             value = faults.broken_result(step.broken, frame.value)
         except frames.ProtocolError as error:
             execution.break_limit(f"protocol: {error}")
             return
-        self._over(step)
+        self._close_attempt(step)
         step.completed, step.output = True, value if step.rollback is not None else None
         sensitive = bool(step.config.get("sensitive"))
         shown = ev.REDACTED if sensitive else value
         completed = NewEvent(
             ev.STEP_COMPLETED, {"output": shown, **clock_field(frame.clock)}, step.key, value if sensitive else None
         )
-        execution.hear_clock(frame.clock)
+        execution.advance_workflow_clock(frame.clock)
         execution.pipeline.add(
             NewEvent(
                 ev.ATTEMPT_COMPLETED,
-                {"attempt": step.attempt, **_took(frame.took), **faults.break_noted(step.broken)},
+                {"attempt": step.attempt, **_duration_field(frame.took), **faults.break_fields(step.broken)},
                 step.key,
             ),
-            *execution.bindings.take(step.key),
+            *execution.bindings.take_writes(step.key),
             completed,
-            then=lambda committed: execution.attempt_over(),
+            then=lambda committed: execution.on_attempt_committed(),
             ack=None
             if frame.ahead
             else frames.encode({"op": "ok", "step": frame.step, "attempt": frame.attempt, "clock": frame.clock}),
@@ -179,20 +188,20 @@ class Attempts:
 
     def failed(self, frame: frames.Fail) -> None:
         """An attempt has failed: try again after a delay, or give the step up."""
-        step = self._open(frame)
+        step = self._open_attempt_of(frame)
         if step is not None:
             last = not frame.retryable or step.failures >= step.config["retries"]["limit"]
-            if last and self._execution.chaos.strikes(step.key):
+            if last and self._execution.chaos.kill_if_due(step.key):
                 return
             error = faults.broken_failure(
                 step.broken, step.config["timeout"], frames.to_builtins(frame.error), frame.retryable
             )
             execution = self._execution
-            execution.hear_clock(frame.clock)
+            execution.advance_workflow_clock(frame.clock)
             self._fail(step, error, frame.retryable, frame.delay, frame.clock, frame.took)
 
-    def closed(self) -> list[NewEvent]:
-        """What closes the steps that are open when `run` ends."""
+    def close_open_steps(self) -> list[NewEvent]:
+        """Close the steps that are open when `run` ends; returns the events that say so."""
         events = []
         for step in self._execution.steps.values():
             if step.key.kind != ev.DO or step.status not in (open_steps.RUNNING, open_steps.RETRYING):
@@ -200,28 +209,30 @@ class Attempts:
             if step.status == open_steps.RUNNING:
                 data = {"attempt": step.attempt, "error": messages.cancelled()}
                 events.append(NewEvent(ev.ATTEMPT_ERRORED, data, step.key))
-            self._over(step)
+            self._close_attempt(step)
             events.append(NewEvent(ev.STEP_ERRORED, {"error": messages.cancelled()}, step.key))
         return events
 
-    def _announce(self, step: OpenStep, *before: NewEvent, virtual: bool = False, received: int | None = None) -> None:
+    def _commit_started(
+        self, step: OpenStep, *before: NewEvent, virtual: bool = False, received: int | None = None
+    ) -> None:
         execution = self._execution
         self.running += 1
         data = {
             "attempt": step.attempt,
             **({"virtual": True} if virtual else {}),
-            **faults.break_noted(step.broken, begins=True),
+            **faults.break_fields(step.broken, begins=True),
         }
         started = NewEvent(ev.ATTEMPT_STARTED, data, step.key)
-        if execution.kill_at == ev.KILL_DURING_STEP:
+        if execution.armed_kill == ev.KILL_DURING_STEP:
             execution.pipeline.add(*before, started)
-            execution.drop()
+            execution.kill_worker_and_end()
             return
         execution.pipeline.add_soon(*before, started, received=received)
         self._without_deadline.append(step)
 
     def arm_deadlines(self) -> None:
-        """Watch the time of the attempts that have begun and not ended with the frames that came with them."""
+        """Arm the deadlines of attempts that started with the last frames and did not end with them."""
         if not self._without_deadline:
             return
         execution = self._execution
@@ -232,12 +243,12 @@ class Attempts:
                 continue
             timeout = step.config["timeout"]
             if timeout <= wall:
-                step.timer = clock.call_at(now + timeout, self._stop, step, dict(messages.timed_out(timeout)))
+                step.timer = clock.call_at(now + timeout, self._on_timeout, step, dict(messages.timed_out(timeout)))
             else:
-                step.timer = clock.call_at(now + wall, self._over_wall, step, wall)
+                step.timer = clock.call_at(now + wall, self._on_wall_limit, step, wall)
         self._without_deadline.clear()
 
-    def _open(self, frame: Any) -> OpenStep | None:
+    def _open_attempt_of(self, frame: Any) -> OpenStep | None:
         step = self._execution.steps.get(frames.step_key(frame.step))
         if step is None or step.key.kind != ev.DO or frame.attempt > step.attempt:
             self._execution.break_limit("protocol: an outcome for an attempt that never began")
@@ -248,44 +259,44 @@ class Attempts:
             return None
         return step
 
-    def _due(self, step: OpenStep) -> None:
+    def _on_retry_due(self, step: OpenStep) -> None:
         if not self._execution.pausing and not self._execution.closing:
             self.run(step, virtual=self._execution.chaos.virtual)
 
-    def _stop(self, step: OpenStep, error: dict[str, Any]) -> None:
-        """An attempt is over its time: the worker is to cancel it, and says that it failed."""
+    def _on_timeout(self, step: OpenStep, error: dict[str, Any]) -> None:
+        """An attempt is over its time: ask the worker to cancel it, which reports a failure."""
         execution = self._execution
-        if self._is_unread(step, self._stop, error):
+        if self._is_unread(step, self._on_timeout, error):
             return
         step.late = True
         execution.send({"op": "timeout", "step": step.key, "attempt": step.attempt, "message": error["message"]})
         clock = execution.services.clock
-        step.timer = clock.call_at(clock.now() + REPLY_GRACE_MS, self._not_stopped, step, error)
+        step.timer = clock.call_at(clock.now() + REPLY_GRACE_MS, self._on_timeout_ignored, step, error)
 
-    def _not_stopped(self, step: OpenStep, error: dict[str, Any]) -> None:
-        """The callback blocks the worker, so it can't be cancelled: the attempt failed, and the worker has to go."""
+    def _on_timeout_ignored(self, step: OpenStep, error: dict[str, Any]) -> None:
+        """The callback blocks the worker and can't be cancelled: the attempt has failed, and the worker is stopped."""
         execution = self._execution
-        if self._is_unread(step, self._not_stopped, error):
+        if self._is_unread(step, self._on_timeout_ignored, error):
             return
         self._fail(step, error, True, None, None, None)
-        execution.lose(ev.EVICTED)
+        execution.end_as_lost(ev.EVICTED)
 
-    def _is_unread(self, step: OpenStep, look_again: Callable[..., None], *args: Any) -> bool:
-        """Whether the worker is not read now, since commits are behind: its result may be here already, in time."""
+    def _is_unread(self, step: OpenStep, check_again: Callable[..., None], *args: Any) -> bool:
+        """Whether the worker is not read now, since commits are behind: its result may have come in time."""
         channel, clock = self._execution.channel, self._execution.services.clock
         if channel is None or not channel.is_paused:
             return False
-        step.timer = clock.call_at(clock.now() + UNREAD_MS, look_again, step, *args)
+        step.timer = clock.call_at(clock.now() + UNREAD_MS, check_again, step, *args)
         return True
 
-    def _over_wall(self, step: OpenStep, wall: int) -> None:
+    def _on_wall_limit(self, step: OpenStep, wall: int) -> None:
         execution = self._execution
         row = execution.row
         error = {**messages.attempt_time(wall // 1000, step.key, row.workflow), "line": step.line}
         execution.services.counts.limit(
-            messages.wall_of(row.workflow), owner_of_limit(row), instance=row.key, what=error["message"]
+            messages.attempt_time_setting(row.workflow), owner_of_limit(row), instance=row.key, what=error["message"]
         )
-        self._stop(step, error)
+        self._on_timeout(step, error)
 
     def _fail(
         self,
@@ -297,14 +308,14 @@ class Attempts:
         took: int | None,
     ) -> None:
         execution = self._execution
-        self._over(step)
-        execution.bindings.drop(step.key)
+        self._close_attempt(step)
+        execution.bindings.discard_writes(step.key)
         step.failures += 1
         data: dict[str, Any] = {
             "attempt": step.attempt,
             "error": error,
-            **_took(took),
-            **faults.break_noted(step.broken),
+            **_duration_field(took),
+            **faults.break_fields(step.broken),
         }
         errored = NewEvent(ev.ATTEMPT_ERRORED, data, step.key)
         if retryable and step.failures <= step.config["retries"]["limit"]:
@@ -312,32 +323,33 @@ class Attempts:
             data["retry_delay_ms"] = delay
             step.status, step.until = open_steps.RETRYING, execution.services.clock.now() + delay
             due = execution.services.clock.now() if execution.chaos.virtual else step.until
-            step.timer = execution.services.clock.call_at(due, self._due, step)
-            execution.pipeline.add(errored, then=lambda committed: execution.attempt_over())
+            step.timer = execution.services.clock.call_at(due, self._on_retry_due, step)
+            execution.pipeline.add(errored, then=lambda committed: execution.on_attempt_committed())
             return
         failed = NewEvent(ev.STEP_ERRORED, {"error": error, **clock_field(clock)}, step.key)
         reply = {"op": "error", "step": step.key, "error": error, "clock": clock}
 
         def over(committed: Committed) -> None:
             if execution.gate.allowed:
-                execution.acknowledgements.give(reply, step.key)
-            execution.attempt_over()
+                execution.acknowledgements.send_end(reply, step.key)
+            execution.on_attempt_committed()
 
         ack = None if execution.gate.allowed else frames.encode(reply)
         execution.pipeline.add(errored, failed, then=over, ack=ack)
 
-    def _over(self, step: OpenStep) -> None:
+    def _close_attempt(self, step: OpenStep) -> None:
         step.stop_timer()
         if step.status == open_steps.RUNNING:
+            assert self.running > 0, "an attempt ends once"
             self.running -= 1
-            self._execution.cpu_watchdog.progress()
+            self._execution.cpu_watchdog.on_attempt_ended()
         step.status = open_steps.OVER
 
 
 def clock_field(clock: int | None) -> dict[str, int]:
-    """What stands in an event of the workflow's clock, in microseconds."""
+    """The field of an event with the time on the workflow's clock, in microseconds."""
     return {} if clock is None else {"clock_us": clock}
 
 
-def _took(took: int | None) -> dict[str, int]:
+def _duration_field(took: int | None) -> dict[str, int]:
     return {} if took is None else {"took_us": took}

@@ -1,7 +1,7 @@
-"""How much one worker may say and store: held against the limits of its instance, counted to its address, and read on
-only as commits follow.
+"""What one worker may send and store: held against the limits of its instance, charged to its address, and read on only
+as commits follow (back-pressure).
 
-What is kept of a tenant's output: lines up to a budget of bytes, then only a count of what was dropped.
+Log lines are stored up to a budget of bytes and of lines; beyond it only the dropped bytes are counted.
 """
 
 from collections.abc import Callable
@@ -14,30 +14,30 @@ from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
 
-LEAST = 64  # bytes that a line counts for, however short it is, since it costs that much to keep
+LINE_BYTES_MIN = 64  # bytes that a line counts for at least, since it costs that much to store
 
 
 class LogBudget:
-    """The log bytes one instance may still have kept, in at most `lines` pieces.
+    """The log bytes one instance may still store, in at most `lines` pieces.
 
-    `dropped` counts the bytes over it, `flood` what they weigh.
+    `dropped` counts the bytes over it, `dropped_weight` the same with `LINE_BYTES_MIN` for short lines.
     """
 
     def __init__(self, budget: int, lines: int) -> None:
         self.budget = max(0, budget)
         self._left = self.budget
         self._lines = lines
-        self.dropped = self.flood = 0
-        self._told = 0
+        self.dropped = self.dropped_weight = 0
+        self._reported = 0
 
-    def take(self, frame: frames.Log) -> tuple[NewEvent | None, int]:
+    def add(self, frame: frames.Log) -> tuple[NewEvent | None, int]:
         """The event for one log frame and its size in bytes, or None once the budget is used up."""
         size = len(frame.text.encode())
-        counted = max(size, LEAST)
+        counted = max(size, LINE_BYTES_MIN)
         if counted > self._left or self._lines <= 0 or self.dropped:
             self._left = 0
             self.dropped += max(size, 1)
-            self.flood += counted
+            self.dropped_weight += counted
             return None, size
         self._left -= counted
         self._lines -= 1
@@ -53,20 +53,24 @@ class LogBudget:
             data["partial"] = True
         return NewEvent(ev.LOG, data, frames.step_key(frame.step) if frame.step is not None else None), size
 
-    def truncated(self) -> list[NewEvent]:
-        """`log_truncated` with the bytes dropped so far, when there are more than were last told."""
-        if self.dropped == self._told:
+    def truncation_events(self) -> list[NewEvent]:
+        """`log_truncated` with the bytes dropped so far, when there are more than were last reported."""
+        if self.dropped == self._reported:
             return []
-        self._told = self.dropped
+        self._reported = self.dropped
         return [NewEvent(ev.LOG_TRUNCATED, {"dropped": self.dropped})]
 
 
 class Budget:
     """What one execution has used.
 
-    `dos` are steps, `stored_bytes` what the whole instance holds, `most_events` what its journal may have. `limit`
-    gives a limit of an instance, `stored` counts bytes by address, `ahead` is how far the worker may be ahead of the
-    disk: entries, bytes and milliseconds.
+    `do_steps` counts steps, `stored_bytes` is what the whole instance holds, `most_events` what its journal may have.
+
+    Args:
+        limit: gives a limit of an instance.
+        stored: counts bytes by address.
+        ahead: how far the worker may be ahead of the disk, in entries, bytes and milliseconds.
+        row: the instance.
     """
 
     most_events: int
@@ -80,40 +84,41 @@ class Budget:
         row: InstanceRow,
     ) -> None:
         self._limit, self._stored, self._ahead = limit, stored, ahead
-        self.dos = 0
+        self.do_steps = 0
         self.stored_bytes = row.stored_bytes
-        self._unbilled = self._said = 0
-        self.take_limits(row)
+        self._uncharged = self._received_bytes = 0
+        self.set_limits(row)
 
-    def take_limits(self, row: InstanceRow) -> None:
-        """Go by the limits of `row` from now on."""
+    def set_limits(self, row: InstanceRow) -> None:
+        """Apply the limits of `row` from now on."""
         self.most_events = self._limit(row, "journal_events")
         self.logs = LogBudget(self._limit(row, "log_bytes") - row.log_bytes, self.most_events // 2 - row.last_seq)
 
-    def said(self, size: int) -> None:
-        """A frame of `size` bytes has come."""
-        self._said += size
+    def count_received(self, size: int) -> None:
+        """The worker has sent a frame of `size` bytes."""
+        self._received_bytes += size
 
-    def owe(self, size: int) -> None:
+    def count_stored(self, size: int) -> None:
         """Something of `size` bytes goes into the journal."""
-        self._unbilled += size + EVENT_BYTES
+        self._uncharged += size + EVENT_BYTES
 
-    def bill(self, row: InstanceRow) -> str | None:
-        """Count what goes into the journal to whoever has nobody else to answer for it.
+    def charge(self, row: InstanceRow) -> str | None:
+        """Charge what goes into the journal to the address of an instance without a tenant.
 
-        Gives what is said when it is too much.
+        Returns the message when it is too much.
         """
-        owed, self._unbilled = self._unbilled, 0
-        if owed and not row.tenant and not self._stored.add(queues.billed(row.queue), owed):
+        size, self._uncharged = self._uncharged, 0
+        if size and not row.tenant and not self._stored.add(queues.billed(row.queue), size):
             return f"storage: your address has stored more than {self._stored.most:,} bytes within a day"
         return None
 
     def is_ahead(self, backlog: int, waiting_ms: int) -> bool:
-        """Whether the worker is to wait for the disk: `backlog` entries wait for their commit, the first of them for so
-        many milliseconds.
-        """
-        return backlog > self._ahead[0] or self._said > self._ahead[1] or waiting_ms > self._ahead[2]
+        """Whether the worker is to be read no further until the commits have caught up.
 
-    def caught_up(self) -> None:
-        """All that was said is committed."""
-        self._said = 0
+        `backlog` entries wait for their commit, the first of them for `waiting_ms`.
+        """
+        return backlog > self._ahead[0] or self._received_bytes > self._ahead[1] or waiting_ms > self._ahead[2]
+
+    def on_committed(self) -> None:
+        """Everything that was received is committed."""
+        self._received_bytes = 0

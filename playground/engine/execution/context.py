@@ -1,8 +1,8 @@
-"""What the parts of an execution know of it: the ground that they stand on, so that none of them has to know the whole.
+"""What the parts of an execution share: the services from outside, and the execution as its parts see it.
 
-A part that needs other parts besides says so in a protocol of its own, beside the class that needs them.
-
-What an execution needs from outside, in one frozen value that is passed down.
+`Services` holds everything that comes from outside, in one frozen value. `ExecutionContext` is the protocol that each
+part is written against, so that no part imports the whole. A part that needs other parts besides says so in a protocol
+of its own, beside the class that needs them.
 """
 
 from collections.abc import Callable, Coroutine, Mapping
@@ -30,7 +30,7 @@ Log = Callable[..., None]
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The rooms below, the clock, the settings, the log, what is counted and where code comes from."""
+    """What an execution needs from outside: store, sandbox, clock, settings, log, counters and the source of code."""
 
     store: Store
     sandbox: Sandbox
@@ -43,7 +43,7 @@ class Services:
     tenant_limits: LimitsOfTenants
     shared: SharedCounts
     turns: FairReading = field(default_factory=FairReading)
-    unwritten: UncommittedWrites = field(default_factory=UncommittedWrites)
+    uncommitted: UncommittedWrites = field(default_factory=UncommittedWrites)
 
     def limit(self, row: InstanceRow, name: str) -> Any:
         """A limit of this instance: its own where it has one, else the setting."""
@@ -52,14 +52,14 @@ class Services:
         return getattr(self.settings, name)
 
 
-REPLY_GRACE_MS = 5_000  # time a worker has to stop an attempt that is over its time
+REPLY_GRACE_MS = 5_000  # time a worker has to stop an attempt that has timed out
 
 
 class ExecutionContext(Protocol):
-    """One worker's conversation, from its first frame to the event that says how it ended.
+    """One worker's execution, from its start frame to the event that records how it ended.
 
-    `calls` are under way on this side, `kill_at` is the moment of an armed kill. `closing`: nothing more is heard.
-    `pausing`: the worker is told of no step's end.
+    `calls` is how many calls of bindings are under way, `armed_kill` the point at which a kill is armed. `closing`: no
+    further frame is handled. `pausing`: the ends of steps are withheld from the worker.
     """
 
     services: Services
@@ -73,7 +73,7 @@ class ExecutionContext(Protocol):
     closing: bool
     pausing: bool
     calls: int
-    kill_at: str | None
+    armed_kill: str | None
 
     @property
     def idle(self) -> bool:
@@ -81,53 +81,53 @@ class ExecutionContext(Protocol):
 
     @property
     def is_busy(self) -> bool:
-        """Whether the worker runs an attempt or a call, or is owed an answer."""
+        """Whether the worker runs an attempt or a call, or something for it is still to be committed or sent."""
 
     @property
     def journal_events(self) -> int:
-        """How many events the journal has, or will have soon."""
+        """How many events the journal has, those that wait for their commit included."""
 
     def open_attempt(self, key: StepKey) -> int | None:
         """The attempt of a step, or of its rollback handler, that runs now."""
 
-    def hear_clock(self, clock: int | None) -> None:
-        """The worker has said what time it is on the workflow's clock, in microseconds."""
+    def advance_workflow_clock(self, clock_us: int | None) -> None:
+        """The worker has reported the time on the workflow's clock, in microseconds."""
 
-    def clock(self) -> int:
-        """What time it is on the workflow's clock, in microseconds, as far as it is known here."""
+    def workflow_clock_us(self) -> int:
+        """The time on the workflow's clock, in microseconds, as far as it is known here."""
 
     def send(self, *messages: dict[str, Any]) -> int:
-        """Send frames to the worker, which is not idle from then on; gives how many it was sent in all."""
+        """Send frames to the worker, which is active from then on; returns how many it has been sent in all."""
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        """Run something beside the conversation."""
+        """Run a coroutine in the background."""
 
-    def apply(self, committed: Committed) -> None:
-        """Take what a decider's events mean for this execution."""
+    def apply_committed(self, committed: Committed) -> None:
+        """Apply the events that a decider committed."""
 
-    def attempt_over(self) -> None:
-        """An attempt has ended and is committed."""
+    def on_attempt_committed(self) -> None:
+        """The end of an attempt is durable."""
 
     async def commit(self, event: NewEvent) -> None:
         """Commit one event in order with the worker's own, and wait until it is durable. Raises Fenced."""
 
     def finish(self, *events: NewEvent) -> None:
-        """The execution has ended as it should: commit these, then let the worker go."""
+        """The execution has ended normally: commit these events, then release the worker."""
 
     def break_limit(self, what: str, setting: str = "") -> None:
         """The worker broke a limit: the instance ends with an error that names it."""
 
-    def end_with(self, error: dict[str, Any]) -> None:
-        """The worker did what it may not: the instance ends with this error."""
+    def end_with_error(self, error: dict[str, Any]) -> None:
+        """The worker broke a rule: the instance ends with this error."""
 
-    def lose(self, reason: str) -> None:
-        """The worker is gone, or must go, and the instance goes on in another execution."""
+    def end_as_lost(self, reason: str) -> None:
+        """The worker is lost, or has to be stopped; the instance continues in another execution."""
 
-    def drop(self, told: Mapping[str, Any] | None = None) -> None:
-        """SIGKILL and read nothing more."""
+    def kill_worker_and_end(self, details: Mapping[str, Any] | None = None) -> None:
+        """SIGKILL the worker, read nothing more, and end the execution as killed."""
 
     def evict(self, reason: str) -> None:
-        """Give the worker up: only durable waits are left."""
+        """Release an idle worker: only durable waits are left."""
 
-    def settle(self, epilogue: Decider | None) -> None:
-        """Nothing more is heard; `epilogue` says what becomes of the instance."""
+    def end(self, last_commit: Decider | None) -> None:
+        """Handle no further frame; `last_commit` decides what becomes of the instance."""

@@ -1,7 +1,7 @@
-"""`self.env` of one execution: its bindings described to the worker, and the worker's calls answered within limits.
+"""`self.env` of one execution: its bindings are described to the worker, and the worker's calls are run within limits.
 
-A call that goes over a limit gets an error, which the code may catch; a worker that goes on calling after many refusals
-is ended.
+A call waits until everything that the worker sent before it is durable. A call over a limit gets an error, which the
+code may catch; a worker that is refused more than `REFUSALS` times is ended.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ from playground.engine.code.sources import Code
 from playground.engine.execution.context import ExecutionContext
 from playground.engine.execution.watchdog import IdleTimeout
 from playground.engine.metrics import owner_of_limit
-from playground.engine.redaction import Redactor, name_refused
+from playground.engine.redaction import Redactor, secret_in_name
 from playground.sandbox import frames
 from playground.store.rows import InstanceRow
 from playground.workflows import values
 from playground.workflows.errors import BindingError, NonRetryableError, NotSerialisable, WorkflowError
 from playground.workflows.events import NewEvent, StepKey
 
-_NAMING = (frames.Do, frames.Sleep, frames.Wait)  # what a worker announces a step with
+_NAMING = (frames.Do, frames.Sleep, frames.Wait)  # frames that start a step or a wait, with its name
 
 REFUSALS = 1_000  # calls refused for a limit before the worker is ended
 
@@ -43,7 +43,7 @@ _OVER = "{called}: step {step} is over, so nothing can be done in its name. Awai
 
 
 class _Limits(NamedTuple):
-    """The limits of a binding; `own` are those that its class has, and no setting."""
+    """The limits of a binding; `own` are those of its class, without a setting."""
 
     calls: int
     in_flight: int
@@ -56,8 +56,8 @@ class _Limits(NamedTuple):
         return BindingError(sentence) if getattr(self.own, limit) else BindingError(sentence, setting=setting)
 
 
-def described(env: Mapping[str, Any]) -> dict[str, Any]:
-    """What a worker is told of an env: `{name: {"methods": [...]}}`, `{name: {"workflow": true}}` or `{name: {"value":
+def describe_env(env: Mapping[str, Any]) -> dict[str, Any]:
+    """An env as the worker receives it: `{name: {"methods": [...]}}`, `{name: {"workflow": true}}` or `{name: {"value":
     encoded}}`.
     """
     return {
@@ -73,7 +73,7 @@ class Calling(ExecutionContext, Protocol):
 
 
 class ExecutionEnvironment:
-    """The bindings of one execution's code, and what they have been asked."""
+    """The bindings of one execution's code, and the calls to them."""
 
     def __init__(self, execution: Calling) -> None:
         self._execution = execution
@@ -86,7 +86,7 @@ class ExecutionEnvironment:
             store=services.store,
             limit=lambda name: services.limit(execution.row, name),
             now=services.clock.now,
-            unwritten=services.unwritten,
+            uncommitted=services.uncommitted,
             redactor=lambda: self._redactor,
         )
         self._calls: Counter[str] = Counter()
@@ -94,75 +94,75 @@ class ExecutionEnvironment:
         self._refused = 0
 
     def begin(self, code: Code) -> None:
-        """Take the env of the code that is about to run."""
+        """Set the env of the code that is about to run."""
         self._env = dict(code.env)
         secrets = [value.hidden() for value in self._env.values() if isinstance(value, Secrets)]
         self._redactor = Redactor(secret for hidden in secrets for secret in hidden)
-        self._execution.pipeline.shown = self._redactor.event if self._redactor.needed else None
+        self._execution.pipeline.redact = self._redactor.redact_event if self._redactor.has_secrets else None
 
-    def shown(self, event: NewEvent) -> NewEvent:
-        """An event as the journal may show it."""
-        return self._redactor.event(event)
+    def redact(self, event: NewEvent) -> NewEvent:
+        """An event without the secrets of the code."""
+        return self._redactor.redact_event(event)
 
     def name_refusal(self, frame: frames.WorkerFrame) -> dict[str, Any] | None:
         """The error that ends an instance whose worker announces a new step with a secret in its names, or None.
 
         It does not show the secret.
         """
-        if not self._redactor.needed or not isinstance(frame, _NAMING):
+        if not self._redactor.has_secrets or not isinstance(frame, _NAMING):
             return None
         key = frames.step_key(frame.step)
         if key in self._execution.steps:
             return None
-        if self._redactor.hides(key.name):
+        if self._redactor.contains_secret(key.name):
             what = "A step's name"
-        elif isinstance(frame, frames.Wait) and self._redactor.hides(frame.event_type):
+        elif isinstance(frame, frames.Wait) and self._redactor.contains_secret(frame.event_type):
             what = "An event's type"
         else:
             return None
-        step = f"{self._redactor.shown(key.name)}-{key.count}"
-        return messages.error(BindingError.__name__, f'Step "{step}": {name_refused(what)}', frame.line)
+        step = f"{self._redactor.redact(key.name)}-{key.count}"
+        return messages.error(BindingError.__name__, f'Step "{step}": {secret_in_name(what)}', frame.line)
 
-    def take(self, step: StepKey) -> list[NewEvent]:
-        """What the attempt that has just succeeded wrote."""
-        return self._host.take(step)
+    def take_writes(self, step: StepKey) -> list[NewEvent]:
+        """The writes of an attempt that has just succeeded, to be committed with its result."""
+        return self._host.take_writes(step)
 
-    def drop(self, step: StepKey) -> None:
-        """An attempt of the step failed."""
-        self._host.drop(step)
+    def discard_writes(self, step: StepKey) -> None:
+        """An attempt of the step failed: its writes are lost."""
+        self._host.discard_writes(step)
 
-    def hear(self, frame: frames.Call, size: int) -> None:
-        """Answer a call of `size` bytes. Ends the worker when it goes on over its limits."""
+    def on_call(self, frame: frames.Call, size: int) -> None:
+        """Run a call of `size` bytes in the background; ends a worker that keeps calling over its limits."""
         execution = self._execution
         execution.calls += 1
-        self._calls[self._counted(frame.binding)] += 1
-        self._in_flight[self._counted(frame.binding)] += 1
+        self._calls[self._counter_key(frame.binding)] += 1
+        self._in_flight[self._counter_key(frame.binding)] += 1
         refusal = self._refusal(frame, size)
         if refusal is not None:
             self._refused += 1
             if self._refused > REFUSALS:
                 execution.break_limit(f"calls: {REFUSALS:,} calls of bindings over their limits")
-        execution.spawn(self._answer(frame, refusal))
+        execution.spawn(self._run_call(frame, refusal))
 
-    async def _answer(self, frame: frames.Call, refusal: BindingError | None) -> None:
+    async def _run_call(self, frame: frames.Call, refusal: BindingError | None) -> None:
         execution = self._execution
-        answer: dict[str, Any] = {"op": "answer", "call": frame.call}
+        reply: dict[str, Any] = {"op": "answer", "call": frame.call}
         try:
             if refusal is not None:
                 raise refusal
-            await execution.pipeline.durable()  # so that no attempt calls something of which the journal does not know
-            answer["value"] = await self._call(frame)
+            await execution.pipeline.wait_until_durable()  # no call before its attempt is in the journal
+            reply["value"] = await self._call(frame)
         except WorkflowError as refused:
-            answer["error"] = _told(refused)
+            reply["error"] = _call_error(refused)
             if "setting" in refused.details:
                 row = execution.row
                 execution.services.counts.limit(refused.details["setting"], owner_of_limit(row), instance=row.key)
         finally:
             execution.calls -= 1
-            self._in_flight[self._counted(frame.binding)] -= 1
+            self._in_flight[self._counter_key(frame.binding)] -= 1
         if not execution.closing:
-            execution.send(answer)
-            execution.idle_timeout.consider()
+            execution.send(reply)
+            execution.idle_timeout.check_idle()
 
     def _limits(self, name: str) -> "_Limits":
         """The limits of a binding, its own before the settings'."""
@@ -180,9 +180,9 @@ class ExecutionEnvironment:
     def _refusal(self, frame: frames.Call, size: int) -> BindingError | None:
         """Why a call may not be made, or None."""
         name, limits = frame.binding, self._limits(frame.binding)
-        if self._calls[self._counted(name)] > limits.calls:
+        if self._calls[self._counter_key(name)] > limits.calls:
             return limits.refusal(_TOO_MANY.format(name=name, most=limits.calls), "calls", "calls_per_execution")
-        if self._in_flight[self._counted(name)] > limits.in_flight:
+        if self._in_flight[self._counter_key(name)] > limits.in_flight:
             return limits.refusal(
                 _TOO_MANY_AT_ONCE.format(name=name, most=limits.in_flight), "in_flight", "calls_in_flight"
             )
@@ -190,10 +190,8 @@ class ExecutionEnvironment:
             return _too_large(f"env.{name}.{frame.method}", "call", size, limits)
         return None
 
-    def _counted(self, name: str) -> str:
-        """What the calls of a binding are counted under: all that are not there together, however many names a worker
-        invents.
-        """
+    def _counter_key(self, name: str) -> str:
+        """The name to count calls under: one for all bindings that do not exist, whatever names a worker invents."""
         return name if name in self._env else ""
 
     async def _call(self, frame: frames.Call) -> Any:
@@ -207,7 +205,7 @@ class ExecutionEnvironment:
             raise BindingError(f"env.{name} has no method {frame.method!r}.")
         try:
             args, kwargs = values.decode(frame.args), values.decode(frame.kwargs)
-        except Exception:  # noqa: BLE001 - a worker that speaks for itself may send any tree
+        except Exception:  # noqa: BLE001 - a hostile worker may send any tree
             raise BindingError(f"{called}: the arguments can't be read.") from None
         bound = method.bind(called, args, kwargs)
         context = {"call": self._context(frame, called)} if method.takes_call else {}
@@ -226,9 +224,9 @@ class ExecutionEnvironment:
             execution = self._execution
             execution.services.log("binding_failed", instance=execution.row.key, call=called, exc_info=failed)
             raise BindingError(_FAILED.format(called=called)) from None
-        given = frames.size_of(tree)
-        if given > limits.bytes:
-            raise _too_large(called, "result", given, limits)
+        size = frames.size_of(tree)
+        if size > limits.bytes:
+            raise _too_large(called, "result", size, limits)
         return tree
 
     def _context(self, frame: frames.Call, called: str) -> CallContext:
@@ -239,7 +237,7 @@ class ExecutionEnvironment:
             attempt = execution.open_attempt(key)
             if attempt is None:
                 raise NonRetryableError(_OVER.format(called=called, step=key))
-            idempotency_key = f"{row.tenant}/{_named(row)}/{row.generation}/{key.kind}/{key}"
+            idempotency_key = f"{row.tenant}/{_idempotency_name(row)}/{row.generation}/{key.kind}/{key}"
         metadata = values.decode(row.metadata) if isinstance(row.metadata, dict) else {}
         tenant = row.tenant if metadata.get(TENANT) is None else metadata[TENANT]
         return CallContext(
@@ -247,10 +245,8 @@ class ExecutionEnvironment:
         )
 
 
-def _named(row: InstanceRow) -> str:
-    """What stands for an instance in its idempotency keys: its number, which another database may have too, and its
-    random part.
-    """
+def _idempotency_name(row: InstanceRow) -> str:
+    """An instance in its idempotency keys: its number, which another database may have too, and its random part."""
     return f"{row.key}" if row.nonce is None else f"{row.key}-{row.nonce}"
 
 
@@ -269,7 +265,7 @@ def _encoded(called: str, result: Any) -> Any:
         ) from None
 
 
-def _told(refused: WorkflowError) -> dict[str, Any]:
+def _call_error(refused: WorkflowError) -> dict[str, Any]:
     error = {**messages.error(type(refused).__name__, refused.message), "code": refused.code}
     if isinstance(refused, NonRetryableError):
         error["non_retryable"] = True

@@ -1,13 +1,15 @@
-"""One execution: a worker's whole life for an instance, from its start frame to the event that says how it ended.
+"""One execution: a worker's whole life for an instance, from its start frame to the event that records how it ended.
 
-The parts stand beside this file and know of it what context.py says: start.py how it gets going, frame_handlers.py
-what each frame means, attempts.py a `do`'s attempts, waits.py sleeps and waits, rollback.py the saga, budget.py
-how much the worker may say, watchdog.py when it is given up, worker_exit.py what its death means. Frames become
-events through the pipeline; what the worker waits for is sent (acknowledgements.py) when the commit that holds it is
-durable.
+Its parts are the other files of this folder, written against context.py: start.py how it starts, frame_handlers.py what
+each frame means, attempts.py the attempts of a `do` and the acknowledgements, waits.py sleeps and waits, rollback.py
+the saga, budget.py how much the worker may send and store, watchdog.py when an idle, stalled or dead worker is given
+up, faults.py what goes wrong on purpose. Frames become events through the pipeline; what the worker waits for is
+acknowledged when the commit that holds it is durable.
 
-The journal is its mailbox: whoever wants something of the instance commits it, on whichever node, and the execution
-acts on what it did not write itself (`hear`). There is no other way to it.
+The journal is the mailbox of an execution. Whoever wants something of the instance commits it, on whichever node, and
+the execution acts on what it did not write itself (`on_others_events`).
+
+Architecture Invariant: there is no other way to an execution than its journal.
 """
 
 import asyncio
@@ -39,12 +41,15 @@ from playground.workflows import events as ev
 from playground.workflows.errors import Fenced, InstanceNotFound
 from playground.workflows.events import Event, NewEvent, StepKey
 
-# Of an execution, whoever commits it.
-ENDS = frozenset({ev.EXECUTION_ENDED, ev.WORKFLOW_PAUSED, ev.WORKFLOW_RESTARTED, *ev.FINAL_TYPES})
+# Events that end an execution, whoever commits them.
+EXECUTION_ENDS = frozenset({ev.EXECUTION_ENDED, ev.WORKFLOW_PAUSED, ev.WORKFLOW_RESTARTED, *ev.FINAL_TYPES})
+
+
+LAST_FRAMES = (frames.Finish, frames.Crash)  # after which nothing of a worker is handled
 
 
 class Execution:
-    """Plays one claimed instance until it ends, sleeps, pauses or loses its worker."""
+    """Runs one claimed instance until it ends, sleeps, pauses or loses its worker."""
 
     task: asyncio.Task[None]
 
@@ -55,8 +60,8 @@ class Execution:
         self.budget = Budget(services.limit, services.stored, ahead, row)
         self.steps: dict[StepKey, OpenStep] = {}
         self.attempts = Attempts(self)
-        self.breaks = Breaks(self)
-        self.chaos = Chaos(self)
+        self.breaks = Breaks(self._send_breaks)
+        self.chaos = Chaos(self.kill_worker_and_end)
         self.waits = Waits(self)
         self.rollback = Rollback(self)
         self.idle_timeout = IdleTimeout(self)
@@ -71,21 +76,24 @@ class Execution:
             row,
             services.clock.now,
             acknowledge=self.acknowledgements.acknowledge,
-            heard=self.hear,
-            failed=self._commit_failed,
+            on_others_events=self.on_others_events,
+            on_failure=self._commit_failed,
             gate=self.gate,
         )
-        self.pipeline.stamped = self._stamped
-        self._clock = (0, services.clock.now())  # the workflow's, in microseconds, at a moment of ours
+        self.pipeline.stamp = self._with_workflow_clock
+        self._clock = (
+            0,
+            services.clock.now(),
+        )  # the workflow's clock in microseconds, and our milliseconds at that time
         self.channel: FrameChannel | None = None
         self.worker: Worker | None = None
         self.closing = self.pausing = self.diverged = False
-        self.kill_at: str | None = None
+        self.armed_kill: str | None = None
         self.calls = 0
-        self._over: asyncio.Future[Decider | None] = asyncio.get_running_loop().create_future()
+        self._ended: asyncio.Future[Decider | None] = asyncio.get_running_loop().create_future()
         self._unwritten: BaseException | None = None  # why a commit could not be made
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.start = Start(self, self._over)
+        self.start = Start(self, self._ended)
 
     @property
     def idle(self) -> bool:
@@ -94,21 +102,21 @@ class Execution:
 
     @property
     def journal_events(self) -> int:
-        """How many events the journal has, or will have soon."""
+        """How many events the journal has, those that wait for their commit included."""
         return self.pipeline.length
 
     @property
     def is_busy(self) -> bool:
-        """Whether the worker runs an attempt or a call, or is owed an answer."""
-        owed = (
+        """Whether the worker runs an attempt or a call, or something for it is still to be committed or sent."""
+        pending = (
             self.calls
             or self.pausing
             or self.closing
-            or self.pipeline.answers_due
+            or self.pipeline.callbacks_pending
             or self.pipeline.is_behind
             or self.rollback.attempt_open
         )
-        return bool(owed) or self.worker_exit.near or self.attempts.running > 0
+        return bool(pending) or self.worker_exit.is_pending or self.attempts.running > 0
 
     def open_attempt(self, key: StepKey) -> int | None:
         """The attempt of a step, or of its rollback handler, that runs now."""
@@ -125,77 +133,79 @@ class Execution:
 
     @property
     def at_rest(self) -> bool:
-        """Whether nothing is under way on this side: it is for the worker, or for time, to do something."""
+        """Whether nothing is under way on this side, so that only the worker or time can change anything."""
         return self.worker is not None and not (self.closing or self.calls) and self.pipeline.at_rest
 
-    # The life.
+    # Start and end.
 
     async def play(self) -> None:
-        """From claim to end.
+        """Run from claim to end.
 
         Raises:
-            NotStarted: no worker could be had, or its code not yet.
-            StoreError, JournalError: what it did could not be written, so that the journal does not tell its end.
+            NotStarted: there was no worker, or its code could not be loaded yet.
+            StoreError, JournalError: a commit failed, so the journal does not record the end.
         """
         try:
             await self.start.begin()
-            epilogue = await self._over
+            last_commit = await self._ended
         finally:
-            self._silence()
-        if epilogue is not None:
+            self._close_worker_and_timers()
+        if last_commit is not None:
             await self.pipeline.drain()
-            self.pipeline.decide(epilogue, lambda committed: self.worker_exit.over(committed.row), lambda error: None)
+            self.pipeline.decide(
+                last_commit, lambda committed: self.worker_exit.on_end_committed(committed.row), lambda error: None
+            )
         await self.pipeline.close()
-        # Its parts know one another, so that what they hold would stay until the next collection of garbage.
+        # The parts refer to one another, so what they hold would otherwise stay until the next garbage collection.
         self.steps.clear()
         if self._unwritten is not None:
             raise self._unwritten
 
     def finish(self, *events: NewEvent) -> None:
-        """The execution has ended as it should: commit these, then let the worker go."""
+        """The execution has ended normally: commit these events, then release the worker."""
         self.closing = True
         self.worker_exit.reason = next(
             (event.data["reason"] for event in events if event.type == ev.EXECUTION_ENDED), ev.COMPLETED
         )
-        self.pipeline.add(*self.budget.logs.truncated(), *events, then=lambda committed: self.settle(None))
+        self.pipeline.add(*self.budget.logs.truncation_events(), *events, then=lambda committed: self.end(None))
 
     def break_limit(self, what: str, setting: str = "") -> None:
-        """The worker broke a limit: the instance ends with an error that names it and says what ran.
+        """The worker broke a limit: the instance ends with an error that names it and what ran.
 
-        `setting` is the limit's name, where the word that `what` begins with does not tell it (see engine/messages.py).
+        `setting` is the limit's name, where it does not follow from the first word of `what` (engine/messages.py).
         """
         running = next((step for step in self.steps.values() if step.status == open_steps.RUNNING), None)
         where = f'while step "{running.key.label}" ran' if running is not None else "outside any step"
         setting = setting or messages.setting_of(what)
         error = {**messages.limit(what, where, setting), "line": running.line if running is not None else None}
         self.services.counts.limit(setting, owner_of_limit(self.row), instance=self.row.key, what=what)
-        self.end_with(error)
+        self.end_with_error(error)
 
-    def end_with(self, error: dict[str, Any]) -> None:
-        """The worker did what it may not: the instance ends with this error."""
+    def end_with_error(self, error: dict[str, Any]) -> None:
+        """The worker broke a rule: the instance ends with this error."""
         self.worker_exit.reason = ev.LIMIT
         if self.worker is not None:
             self.worker.kill()
-        self.settle(operations.break_limit(error))
+        self.end(operations.break_limit(error))
 
-    def lose(self, reason: str) -> None:
-        """The worker is gone, or must go, and the instance goes on in another execution."""
+    def end_as_lost(self, reason: str) -> None:
+        """The worker is lost, or has to be stopped; the instance continues in another execution."""
         self.worker_exit.reason = reason
-        self.settle(operations.lose_worker(reason, self.services.settings.worker_losses))
+        self.end(operations.lose_worker(reason, self.services.settings.worker_losses))
 
-    def settle(self, epilogue: Decider | None) -> None:
-        """Nothing more is heard; once what is under way is committed, `epilogue` says what becomes of the instance."""
+    def end(self, last_commit: Decider | None) -> None:
+        """Handle no further frame. After the entries so far, `last_commit` decides what becomes of the instance."""
         self.closing = True
-        if not self._over.done():
-            self._over.set_result(epilogue)
+        if not self._ended.done():
+            self._ended.set_result(last_commit)
 
     def _commit_failed(self, error: BaseException) -> None:
         if not isinstance(error, (Fenced, InstanceNotFound)):
             self._unwritten = error
-        self.settle(None)
+        self.end(None)
 
-    def _silence(self) -> None:
-        """Let the worker go, and forget every deadline."""
+    def _close_worker_and_timers(self) -> None:
+        """Close the worker and its channel, and cancel every timer."""
         if self.channel is not None:
             self.channel.close()
         if self.worker is not None:
@@ -206,18 +216,18 @@ class Execution:
         for step in self.steps.values():
             step.stop_timer()
 
-    # What is committed, and what others have committed.
+    # Commits, its own and those of others.
 
     async def commit(self, event: NewEvent) -> None:
         """Commit one event in order with the worker's own, and wait until it is durable.
 
-        Raises Fenced when the execution is over already.
+        Raises Fenced when the execution has ended already.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        shown = self.bindings.shown(event)
+        shown = self.bindings.redact(event)
 
         def then(committed: Committed) -> None:
-            self.apply(committed)
+            self.apply_committed(committed)
             if not done.done():
                 done.set_result(None)
 
@@ -230,157 +240,168 @@ class Execution:
         self.pipeline.decide(lambda snapshot: [shown], then, refused)
         await done
 
-    def hear(self, events: Sequence[Event]) -> None:
-        """Act on what others have committed."""
+    def on_others_events(self, events: Sequence[Event]) -> None:
+        """Act on events that others have committed."""
         for place, event in enumerate(events, 1):
             if self.closing:
                 return
-            if event.type in ENDS:
-                # For its own sake: a kill, or a take-over.
+            if event.type in EXECUTION_ENDS:
+                # Not as a part of an operation: a kill, or a take-over.
                 if event.type == ev.EXECUTION_ENDED and place == len(events):
                     self.worker_exit.reason = event.data["reason"]
-                self.settle(None)
+                self.end(None)
             elif event.type in (ev.CODE_CHANGED, ev.WORKFLOW_MIGRATED):
-                if self.channel is not None:  # its start was not in the journal yet, so that nobody ended it
-                    self.lose(ev.EVICTED)
+                if self.channel is not None:  # its start was not committed yet, so the operation did not end it
+                    self.end_as_lost(ev.EVICTED)
             else:
-                self.take(event)
+                self.apply_event(event)
         if not self.closing:
-            self.idle_timeout.consider()
+            self.idle_timeout.check_idle()
 
-    def drop(self, told: Mapping[str, Any] | None = None) -> None:
-        """SIGKILL and read nothing more: what was sent and not handled is lost with the worker.
+    def kill_worker_and_end(self, details: Mapping[str, Any] | None = None) -> None:
+        """SIGKILL the worker and read nothing more: frames that were not handled are lost with it.
 
-        `told` goes into the event of the end.
+        `details` are added to the event that ends the execution.
         """
         assert self.worker is not None and self.channel is not None
         self.channel.close()
         self.worker.kill()
-        self.settle(operations.lose_worker(ev.KILLED, self.services.settings.worker_losses, told))
+        self.end(operations.lose_worker(ev.KILLED, self.services.settings.worker_losses, details))
 
     def evict(self, reason: str) -> None:
-        """Give the worker up: only durable waits are left."""
+        """Release an idle worker: only durable waits are left."""
         if self.idle:
             self.finish(NewEvent(ev.EXECUTION_ENDED, {"reason": reason}))
 
     def shut_down(self) -> None:
-        """The server stops: end as lost; the next server goes on."""
+        """The server stops: end as lost, so that the next server continues at once."""
         if not self.closing:
-            self.lose(ev.LOST)
+            self.end_as_lost(ev.LOST)
 
     def abandon(self) -> list[asyncio.Task[Any]]:
-        """Let go of everything and commit nothing, as if the server had been killed; gives the tasks, which are being
-        cancelled.
+        """Stop and commit nothing, as if the server had been killed.
+
+        Returns the tasks, which are being cancelled.
         """
         self.closing = True
-        self._silence()
+        self._close_worker_and_timers()
         tasks = [self.task, *self._tasks]
         for task in tasks:
             task.cancel()
         return [*tasks, self.pipeline.abandon()]
 
-    def hear_clock(self, clock: int | None) -> None:
-        """The worker has said what time it is on the workflow's clock, in microseconds."""
-        if clock is not None and clock >= self._clock[0]:
-            self._clock = (clock, self.services.clock.now())
+    def advance_workflow_clock(self, clock_us: int | None) -> None:
+        """The worker has reported the time on the workflow's clock, in microseconds."""
+        if clock_us is not None and clock_us >= self._clock[0]:
+            self._clock = (clock_us, self.services.clock.now())
 
-    def clock(self) -> int:
-        """What time it is on the workflow's clock, in microseconds, as far as it is known here: never later than the
-        worker knows.
-        """
+    def workflow_clock_us(self) -> int:
+        """The time on the workflow's clock, in microseconds, as far as is known here: never ahead of the worker's."""
         clock, at = self._clock
         return clock + max(0, self.services.clock.now() - at) * 1000
 
-    def _stamped(self, event: NewEvent) -> NewEvent:
-        """An event that ends a sleep or a wait, with the time on the workflow's clock, as far as it is known here."""
+    def _with_workflow_clock(self, event: NewEvent) -> NewEvent:
+        """An event, with the time on the workflow's clock where it ends a sleep or a wait."""
         if event.type not in ev.SUSPENSION_ENDS or "clock_us" in event.data or self.channel is None:
             return event
-        return event._replace(data={**event.data, "clock_us": self.clock()})
+        return event._replace(data={**event.data, "clock_us": self.workflow_clock_us()})
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        """Run something beside the conversation."""
+        """Run a coroutine in the background."""
         pipeline.spawn(self._tasks, coroutine)
 
-    # What the worker says, and what it is told.
+    # Frames from and to the worker.
 
     def send(self, *messages: dict[str, Any]) -> int:
-        """Send frames to the worker, which is not idle from then on; gives how many it was sent in all."""
-        self.idle_timeout.stirred()
+        """Send frames to the worker, which is active from then on; returns how many it has been sent in all."""
+        self.idle_timeout.on_activity()
         return self.channel.send(*messages) if self.channel is not None else 0
 
-    def attempt_over(self) -> None:
-        """An attempt has ended and is committed: a pause may now take effect, or the worker may have fallen idle."""
-        self.idle_timeout.stirred()
+    def on_attempt_committed(self) -> None:
+        """The end of an attempt is durable: a pause may take effect now, or the worker may be idle."""
+        self.idle_timeout.on_activity()
         self._pause_if_idle()
-        self.idle_timeout.consider()
+        self.idle_timeout.check_idle()
 
-    def apply(self, committed: Committed) -> None:
-        """Take what a decider's events mean for this execution.
+    def apply_committed(self, committed: Committed) -> None:
+        """Apply the events that a decider committed.
 
-        One that is ending does nothing more: the next will see them.
+        An execution that is closing does not: the next one starts from them.
         """
         if not self.closing:
             for event in committed.events:
-                self.take(event)
+                self.apply_event(event)
         if committed.row.owner is None:
-            self.settle(None)
+            self.end(None)
         else:
-            self.idle_timeout.consider()
+            self.idle_timeout.check_idle()
 
-    def take(self, event: Event) -> None:
-        """Do what a committed event asks for."""
+    def apply_event(self, event: Event) -> None:
+        """Apply one committed event to this execution."""
         if event.step is not None:
-            self.waits.apply(event)
+            self.waits.apply_event(event)
         elif event.type == ev.WORKFLOW_WAITING_FOR_PAUSE:
-            self._hold(True)
+            self._set_pausing(True)
             self._pause_if_idle()
         elif event.type == ev.WORKFLOW_RESUMED:
-            self._hold(False)
+            self._set_pausing(False)
         elif event.type in (ev.KILL_ARMED, ev.KILL_DISARMED):
-            self.kill_at = event.data.get("when")
-            self.set_gate()
+            self.armed_kill = event.data.get("when")
+            self.update_gate()
         elif event.type in (ev.BREAK_SET, ev.BREAK_CLEARED):
-            self.breaks.apply(event)
-            self.set_gate()
+            self.breaks.apply_event(event)
+            self.update_gate()
 
-    def set_gate(self) -> None:
-        """Have each step acknowledged while a kill is armed or a break is set: it strikes where it was aimed."""
-        closed = self.kill_at is not None or self.breaks.is_set
+    def _send_breaks(self) -> None:
+        if self.channel is not None and not self.closing:
+            self.send({"op": "breaks", "breaks": self.breaks.as_frame()})
+
+    def update_gate(self) -> None:
+        """Close the gate while a kill is armed or a break is set, lest the worker is past the step it is set for."""
+        closed = self.armed_kill is not None or self.breaks.is_set
         if self.gate.allowed and closed != self.gate.closed:
             self.gate.closed = closed
             self.send({"op": "gate", "open": not closed})
 
     def _pause_if_idle(self) -> None:
-        """A pause waits for the attempts that run; with the last of them it takes effect."""
+        """A pause waits for the running attempts and takes effect with the end of the last."""
         if self.pausing and not self.attempts.running:
-            self.pipeline.decide(operations.paused_now, self.apply, lambda error: None)
+            self.pipeline.decide(operations.complete_pause, self.apply_committed, lambda error: None)
 
-    def _hold(self, held: bool) -> None:
-        if held == self.pausing:
+    def _set_pausing(self, pausing: bool) -> None:
+        if pausing == self.pausing:
             return
-        self.pausing = held
-        self.send({"op": "hold", "held": held})
-        if not held:
-            self.acknowledgements.release()
+        self.pausing = pausing
+        self.send({"op": "hold", "held": pausing})
+        if not pausing:
+            self.acknowledgements.send_withheld()
             self.waits.rearm()
 
-    def said(self, batch: Sequence[tuple[frames.WorkerFrame, int]]) -> None:
+    def on_frames(self, batch: Sequence[tuple[frames.WorkerFrame, int]]) -> None:
         """The worker has sent frames, each with its bytes."""
         for frame, size in batch:
             if self.closing:
                 return
-            self.budget.said(size)
+            self.budget.count_received(size)
+            if isinstance(frame, LAST_FRAMES) and self._is_over_its_day():
+                return  # a worker that runs ahead may send all of a run in one batch
             handle_frame(self, frame, size)
         self.attempts.arm_deadlines()
-        too_much = self.budget.bill(self.row)
-        if too_much is not None and not self.closing:
-            self.break_limit(too_much, "stored_per_day")
+        if not self.closing:
+            self._is_over_its_day()
         if self.channel is not None and self.budget.is_ahead(self.pipeline.backlog, self.pipeline.waiting_ms):
             self.channel.pause()
-            self.spawn(self._read_on())
+            self.spawn(self._read_on_when_committed())
 
-    async def _read_on(self) -> None:
+    def _is_over_its_day(self) -> bool:
+        """Charge what goes into the journal; whether that ended the instance, since its address stored too much."""
+        refusal = self.budget.charge(self.row)
+        if refusal is not None:
+            self.break_limit(refusal, "stored_per_day")
+        return refusal is not None
+
+    async def _read_on_when_committed(self) -> None:
         await self.pipeline.drain()
-        self.budget.caught_up()
+        self.budget.on_committed()
         if self.channel is not None:
             self.channel.resume()

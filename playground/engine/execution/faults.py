@@ -1,31 +1,27 @@
-"""Breaking steps on purpose: what a person asks for, what an execution knows of it, and what is written of an attempt
-that it falls on.
+"""Fault injection: breaks of steps, and the kills of a chaos run.
 
-A worker begins a first attempt without asking, so it is given the breaks and claims one
-(`playground/worker/attempts.py`). A claim has to be of a break that it was given, for that step, and not used
-up. What is written of such an attempt is decided here: its error or its result is the break's, whatever the worker
-says.
+A break makes attempts of a step fail, time out, slow down or return a value (`playground/workflows/breaks.py`). A
+worker starts a first attempt without asking, so it is sent the breaks and claims one (`playground/worker/attempts.py`).
+A claim must name a break that the worker was sent, for that step, and that is not used up. What is written of such an
+attempt is decided here: its error or its result is the break's, whatever the worker sends.
 
-What a chaos run has in store for one of its instances: the worker is killed before one commit, and no wait takes any
-time.
-
-The plan is in the row (`injected["chaos"]`): `kill_before_commit` (a number from 1, None: never), `timed_out` (waits as
-name and count, which get no event) and, once it has happened, `killed`. A commit is that of a step's result or last
-error, and last the one that ends the run.
+A chaos run kills the worker of each of its instances before one commit, and ends every wait at once. The plan is in
+the row (`injected["chaos"]`): `kill_before_commit` (a number from 1, None: never), `timed_out` (waits as name and
+count, which get no event) and, once it has happened, `killed`. A commit is that of a step's result or last error, and
+last the one that ends the run.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from playground.engine import messages
 from playground.engine.execution import open_steps
-from playground.engine.execution.context import ExecutionContext
+from playground.engine.execution.open_steps import OpenStep
 from playground.sandbox import frames
 from playground.store.encoding import encode_input
 from playground.store.protocol import Decider, Snapshot
-from playground.store.rows import InstanceRow
 from playground.workflows import breaks, names
 from playground.workflows import events as ev
 from playground.workflows.breaks import Break
@@ -37,7 +33,7 @@ WAYS = f"how takes {', '.join(breaks.HOWS)}, or null to clear"
 
 @dataclass(frozen=True, slots=True)
 class NewBreak:
-    """What is asked for of the step `name`, or of its `count`-th call only.
+    """A break that is requested for the step `name`, or for its `count`-th call only.
 
     `how` None clears; `ms` is for slow, `value` (JSON-able) for return.
     """
@@ -50,7 +46,7 @@ class NewBreak:
     value: Any = None
 
 
-async def break_asked_for(new: NewBreak) -> NewEvent:
+async def break_event(new: NewBreak) -> NewEvent:
     """The event that sets or clears a break.
 
     Raises:
@@ -76,7 +72,7 @@ async def break_asked_for(new: NewBreak) -> NewEvent:
     return NewEvent(ev.BREAK_SET, data)
 
 
-def set_or_clear(event: NewEvent) -> Decider:
+def change_breaks(event: NewEvent) -> Decider:
     """Set or clear a break of an instance that still runs. Raises InstanceInFiniteState, CannotBreak."""
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
@@ -90,13 +86,13 @@ def set_or_clear(event: NewEvent) -> Decider:
             breaks_of(row.injected)
         ):
             return []
-        check_room(breaks_of(row.injected), [event])
+        check_number_of_breaks(breaks_of(row.injected), [event])
         return [event]
 
     return decide
 
 
-def check_room(before: Sequence[Break], events: Sequence[NewEvent]) -> None:
+def check_number_of_breaks(before: Sequence[Break], events: Sequence[NewEvent]) -> None:
     """Raises CannotBreak when the breaks after these events would be too many."""
     for event in events:
         before = _after(before, event)
@@ -115,72 +111,71 @@ def _after(before: Sequence[Break], event: NewEvent) -> list[Break]:
 
 
 class Breaks:
-    """The breaks that one execution knows of, and what its worker was given of them."""
+    """The breaks of one execution, and those that its worker was sent.
 
-    def __init__(self, execution: ExecutionContext) -> None:
-        self._execution = execution
+    Args:
+        on_change: sends them to the worker (`as_frame`), while it can receive them.
+    """
+
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        self._on_change = on_change
         self._now: list[Break] = []
-        self._given: dict[int, Break] = {}
+        self._sent: dict[int, Break] = {}
         self._claimed: Counter[int] = Counter()
 
     @property
     def is_set(self) -> bool:
-        """Whether there is one for a later attempt."""
+        """Whether a later attempt may fall under one."""
         return bool(self._now)
 
     def begin(self, injected: Mapping[str, Any] | None) -> None:
-        """Take them from the row that the execution starts from."""
+        """Read them from the row that the execution starts from."""
         self._now = list(breaks_of(injected))
 
-    def frame(self) -> list[Break]:
-        """The breaks as the worker is to know them: it subtracts what it has claimed by itself."""
+    def as_frame(self) -> list[Break]:
+        """The breaks in the form of the frame: the worker subtracts by itself what it has claimed."""
         shown: list[Break] = [{**each, "left": each["left"] + self._claimed[each["id"]]} for each in self._now]
-        for each in shown:  # it only gets less, and the worker may have claimed more before it heard
-            self._given.setdefault(each["id"], each)
+        for each in shown:  # `left` only decreases, and the worker may have claimed more before it received this
+            self._sent.setdefault(each["id"], each)
         return shown
 
-    def apply(self, event: Event) -> None:
-        """Take in that one was set or cleared, and tell the worker."""
+    def apply_event(self, event: Event) -> None:
+        """A break was set or cleared: send the worker the new list."""
         self._now = breaks.breaks_after(self._now, event.type, event.seq, event.data)
-        self._tell()
+        self._on_change()
 
-    def claimed(self, frame: frames.Do) -> Break | None:
-        """The break that the worker says a first attempt falls under.
+    def claim(self, frame: frames.Do) -> Break | None:
+        """Use up and return the break that the worker claims for a first attempt, or None.
 
         Raises:
-            ProtocolError: it was never given such a break, or not so often.
+            ProtocolError: it was never sent such a break, or has used it up.
         """
         if frame.broken is None:
             return None
-        found = self._given.get(frame.broken)
+        found = self._sent.get(frame.broken)
         name, count = frame.step.name, frame.step.count
         if found is None or found["step"]["name"] != name or found["step"].get("count") not in (None, count):
             raise frames.ProtocolError("the worker claims a break that does not exist")
         self._claimed[frame.broken] += 1
         if self._claimed[frame.broken] > found["left"]:
             raise frames.ProtocolError("the worker claims a break that is used up")
-        self._use(found)
+        self._use_up(found)
         return found
 
-    def of_next(self, step: StepKey) -> Break | None:
-        """The break that the next attempt of a step falls under, which is used once more."""
+    def take_for_next_attempt(self, step: StepKey) -> Break | None:
+        """Use up and return the break that the next attempt of a step falls under, or None."""
         found = breaks.find_break(self._now, step.name, step.count)
         if found is not None:
-            self._use(found)
-            self._tell()
+            self._use_up(found)
+            self._on_change()
         return found
 
-    def _use(self, found: Break) -> None:
+    def _use_up(self, found: Break) -> None:
         self._now = breaks.breaks_after(self._now, ev.ATTEMPT_STARTED, 0, {"break": found["id"]})
 
-    def _tell(self) -> None:
-        execution = self._execution
-        if execution.channel is not None and not execution.closing:
-            execution.send({"op": "breaks", "breaks": self.frame()})
 
-
-def break_noted(broken: Break | None, *, begins: bool = False) -> dict[str, Any]:
-    """What stands in an attempt's events when it falls under a break."""
+def break_fields(broken: Break | None, *, begins: bool = False) -> dict[str, Any]:
+    """The fields of an attempt's events that say that it falls under a break."""
     if broken is None:
         return {}
     return {"injected": broken["how"], **({"break": broken["id"]} if begins else {})}
@@ -209,49 +204,50 @@ def broken_failure(broken: Break | None, timeout: int, error: dict[str, Any], re
 
 
 class Chaos:
-    """The plan of one execution.
+    """The chaos plan of one execution; without a plan it does nothing.
 
-    `virtual`: sleeps, retries and waits end at once; without a plan nothing of all this happens.
+    `virtual`: sleeps, retries and waits end at once.
+
+    Args:
+        kill: kills the worker and ends the execution; receives the details for the event of the end.
     """
 
-    def __init__(self, execution: ExecutionContext) -> None:
-        self._execution = execution
-        self._before: int | None = None
+    def __init__(self, kill: Callable[[Mapping[str, Any]], None]) -> None:
+        self._kill = kill
+        self._kill_before: int | None = None
         self._commits = 0
-        self._late: frozenset[tuple[str, int]] = frozenset()
+        self._timed_out: frozenset[tuple[str, int]] = frozenset()
         self.virtual = False
 
-    def begin(self, row: InstanceRow) -> None:
-        """Take the plan from the row, and what has been committed from the steps."""
-        plan = (row.injected or {}).get("chaos")
+    def begin(self, injected: Mapping[str, Any] | None, steps: Iterable[OpenStep]) -> None:
+        """Read the plan from the row that the execution starts from, and count the commits of its steps."""
+        plan = (injected or {}).get("chaos")
         if plan is None:
             return
         self.virtual = True
-        self._late = frozenset((name, count) for name, count in plan["timed_out"])
+        self._timed_out = frozenset((name, count) for name, count in plan["timed_out"])
         if "killed" not in plan:
-            self._before = plan["kill_before_commit"]
-        self._commits = sum(
-            step.key.kind == ev.DO and step.status == open_steps.OVER for step in self._execution.steps.values()
-        )
+            self._kill_before = plan["kill_before_commit"]
+        self._commits = sum(step.key.kind == ev.DO and step.status == open_steps.OVER for step in steps)
 
-    def waits_in_vain(self, step: StepKey) -> bool:
-        """Whether a wait is to time out, as it did in the run that this one repeats."""
-        return (step.name, step.count) in self._late
+    def times_out(self, step: StepKey) -> bool:
+        """Whether a wait times out, as it did in the run that this one repeats."""
+        return (step.name, step.count) in self._timed_out
 
-    def strikes(self, step: StepKey | None) -> bool:
-        """Count a commit that is about to be made; True when the worker was killed before it.
+    def kill_if_due(self, step: StepKey | None) -> bool:
+        """Count a commit that is about to be made, and kill the worker if it is the planned one. True: it was killed.
 
         `step` None is the end of the run.
         """
-        if self._before is None:
+        if self._kill_before is None:
             return False
         self._commits += 1
-        if self._commits != self._before:
+        if self._commits != self._kill_before:
             return False
-        told: dict[str, Any] = {"injected": self._before}
+        details: dict[str, Any] = {"injected": self._kill_before}
         if step is not None:
-            told["step"] = step.as_json()
-        self._execution.drop(told)
+            details["step"] = step.as_json()
+        self._kill(details)
         return True
 
 

@@ -1,4 +1,7 @@
-"""What each frame of a worker means: the table from what it says to what is done about it."""
+"""The table of frame handlers: what each frame of a worker means, the limits it is held against, and what is done.
+
+A frame that is out of place ends the instance with a protocol error, since tenant code may send any bytes it likes.
+"""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -25,13 +28,13 @@ _UNCOUNTED = (
     frames.Call,
     frames.Diverged,
     frames.Received,
-)  # what adds no step to the journal
-_TALK = (frames.Log, frames.Idle, frames.Received)  # what a worker that gets nowhere may say for ever
+)  # frames that add no step to the journal
+_NO_PROGRESS = (frames.Log, frames.Idle, frames.Received)  # what a stalled worker may send for ever
 LOG_FLOOD_BYTES = 64 * 1024 * 1024  # a worker that prints more than this past its budget is ended
 
 
 class Handling(ExecutionContext, Protocol):
-    """An execution that hears its worker."""
+    """An execution that handles the frames of its worker."""
 
     attempts: Attempts
     bindings: ExecutionEnvironment
@@ -44,20 +47,20 @@ class Handling(ExecutionContext, Protocol):
 
 
 def handle_frame(execution: Handling, frame: frames.WorkerFrame, size: int) -> None:
-    """Act on one frame of `size` bytes."""
+    """Handle one frame of `size` bytes."""
     handler = _HANDLERS.get(type(frame))
     if handler is None:
         execution.break_limit(f"protocol: the worker sent a frame that is out of place ({type(frame).__name__})")
         return
-    if not isinstance(frame, _TALK):
-        execution.idle_timeout.heard()
+    if not isinstance(frame, _NO_PROGRESS):
+        execution.idle_timeout.on_progress()
     refused = execution.bindings.name_refusal(frame)
     if refused is not None:
-        execution.end_with(refused)
+        execution.end_with_error(refused)
         return
     if not isinstance(frame, _UNCOUNTED):
-        execution.worker_exit.progress = True
-        execution.budget.owe(size)
+        execution.worker_exit.made_progress = True
+        execution.budget.count_stored(size)
         if execution.journal_events > execution.budget.most_events:
             execution.break_limit(f"journal: the limit of {execution.budget.most_events:,} events has been reached")
             return
@@ -67,22 +70,22 @@ def handle_frame(execution: Handling, frame: frames.WorkerFrame, size: int) -> N
 def _log(execution: Handling, frame: frames.Log, size: int) -> None:
     logs = execution.budget.logs
     dropped = logs.dropped
-    event, weight = logs.take(frame)
+    event, weight = logs.add(frame)
     if logs.dropped and not dropped:
         execution.services.counts.limit("log_bytes", owner_of_limit(execution.row), instance=execution.row.key)
     if event is not None:
-        execution.budget.owe(weight)
+        execution.budget.count_stored(weight)
         execution.pipeline.add_log(event, weight)
-    elif logs.flood > LOG_FLOOD_BYTES:
+    elif logs.dropped_weight > LOG_FLOOD_BYTES:
         execution.break_limit(
             f"output: the worker printed more than {LOG_FLOOD_BYTES:,} bytes past its {logs.budget:,}", "log_bytes"
         )
 
 
 def _do(execution: Handling, frame: frames.Do, size: int) -> None:
-    execution.budget.dos += 1
+    execution.budget.do_steps += 1
     most = execution.services.limit(execution.row, "step_limit")
-    if execution.budget.dos > most:
+    if execution.budget.do_steps > most:
         execution.break_limit(f"steps: the limit of {most:,} steps has been reached")
     elif (
         frame.step.kind != ev.DO
@@ -91,13 +94,13 @@ def _do(execution: Handling, frame: frames.Do, size: int) -> None:
         or execution.rollback.running
     ):
         execution.break_limit("protocol: the worker started a step twice or out of place")
-    elif _lies_in_known(execution, frame):
-        execution.hear_clock(frame.clock)
+    elif _parent_has_begun(execution, frame):
+        execution.advance_workflow_clock(frame.clock)
         execution.attempts.start(frame)
 
 
-def _lies_in_known(execution: Handling, frame: frames.Do | frames.Sleep | frames.Wait) -> bool:
-    """Whether the step in whose callback this one was called has begun; a worker that says another thing is ended."""
+def _parent_has_begun(execution: Handling, frame: frames.Do | frames.Sleep | frames.Wait) -> bool:
+    """Whether the step in whose callback this one was called has begun; if not, the worker is ended."""
     parent = frames.step_key(frame.step).parent
     if parent is None or (parent.kind == ev.DO and parent in execution.steps):
         return True
@@ -106,8 +109,8 @@ def _lies_in_known(execution: Handling, frame: frames.Do | frames.Sleep | frames
 
 
 def _suspend(execution: Handling, frame: Any, size: int) -> None:
-    if _lies_in_known(execution, frame):
-        execution.hear_clock(frame.clock)
+    if _parent_has_begun(execution, frame):
+        execution.advance_workflow_clock(frame.clock)
         begin = execution.waits.sleep if isinstance(frame, frames.Sleep) else execution.waits.wait
         begin(frame)
 
@@ -122,7 +125,7 @@ def _diverged(execution: Handling, frame: frames.Diverged, size: int) -> None:
 
 
 def _received(execution: Handling, frame: frames.Received, size: int) -> None:
-    if execution.channel is not None and not execution.gate.acknowledge(frame.frames, execution.channel.sent):
+    if execution.channel is not None and not execution.gate.on_received(frame.frames, execution.channel.sent):
         execution.break_limit("protocol: the worker received what it was not sent, or less than before")
 
 
@@ -140,7 +143,7 @@ def _done(execution: Handling, frame: frames.Done, size: int) -> None:
     if size > most and frames.size_of(frame.value) > most:
         execution.break_limit(f"result: more than {most:,} bytes")
         return
-    if not _stores(execution, size):
+    if not _count_result(execution, size):
         return
     if frame.rollback:
         execution.rollback.done(frame)
@@ -148,8 +151,8 @@ def _done(execution: Handling, frame: frames.Done, size: int) -> None:
         execution.attempts.done(frame)
 
 
-def _stores(execution: Handling, size: int) -> bool:
-    """Count what goes into the journal; False when it is more than the instance may hold."""
+def _count_result(execution: Handling, size: int) -> bool:
+    """Count a result that goes into the journal; False when the instance holds more than it may."""
     execution.budget.stored_bytes += size
     most = execution.services.limit(execution.row, "instance_bytes")
     if execution.budget.stored_bytes > most:
@@ -159,18 +162,18 @@ def _stores(execution: Handling, size: int) -> bool:
 
 
 def _fail(execution: Handling, frame: frames.Fail, size: int) -> None:
-    if not _stores(execution, size):
+    if not _count_result(execution, size):
         return
-    frame = _in_words(execution, frame)
+    frame = _with_memory_advice(execution, frame)
     (execution.rollback if frame.rollback else execution.attempts).failed(frame)
 
 
-def _in_words(execution: Handling, frame: Any) -> Any:
-    """A frame whose error, if it is that memory has run out, says how much there is and what to do."""
+def _with_memory_advice(execution: Handling, frame: Any) -> Any:
+    """A frame whose error, where memory ran out, names the limit and what to do."""
     if frame.error.name != MemoryError.__name__ or frame.error.message:
         return frame
-    said = messages.out_of_memory(execution.services.settings.worker_memory_bytes)
-    return replace(frame, error=replace(frame.error, message=said))
+    message = messages.out_of_memory(execution.services.settings.worker_memory_bytes)
+    return replace(frame, error=replace(frame.error, message=message))
 
 
 def _finish(execution: Handling, frame: frames.Finish, size: int) -> None:
@@ -180,22 +183,24 @@ def _finish(execution: Handling, frame: frames.Finish, size: int) -> None:
     elif execution.rollback.running:
         execution.break_limit("protocol: the worker finished during its rollback")
     else:
-        if execution.chaos.strikes(None):
+        if execution.chaos.kill_if_due(None):
             return
         ended = NewEvent(ev.EXECUTION_ENDED, {"reason": ev.COMPLETED})
-        execution.finish(*execution.attempts.closed(), ended, NewEvent(ev.WORKFLOW_COMPLETED, {"output": frame.output}))
+        execution.finish(
+            *execution.attempts.close_open_steps(), ended, NewEvent(ev.WORKFLOW_COMPLETED, {"output": frame.output})
+        )
 
 
 def _crash(execution: Handling, frame: frames.Crash, size: int) -> None:
-    if execution.rollback.running or execution.chaos.strikes(None):
+    if execution.rollback.running or execution.chaos.kill_if_due(None):
         return
     if frame.error.name == MemoryError.__name__:
         execution.services.counts.limit(
             "worker_memory_bytes", owner_of_limit(execution.row), instance=execution.row.key
         )
-    error = frames.to_builtins(_in_words(execution, frame).error)
-    closed = execution.attempts.closed()
-    if not frame.error.fatal and execution.rollback.wanted():
+    error = frames.to_builtins(_with_memory_advice(execution, frame).error)
+    closed = execution.attempts.close_open_steps()
+    if not frame.error.fatal and execution.rollback.has_handlers():
         execution.rollback.start(error, closed)
     else:
         ended = NewEvent(ev.EXECUTION_ENDED, {"reason": ev.COMPLETED})
@@ -203,17 +208,17 @@ def _crash(execution: Handling, frame: frames.Crash, size: int) -> None:
 
 
 def _idle(execution: Handling, frame: frames.Idle, size: int) -> None:
-    if not execution.idle_timeout.said(frame.seen):
+    if not execution.idle_timeout.on_idle_frame(frame.seen):
         return
-    execution.hear_clock(frame.clock)
+    execution.advance_workflow_clock(frame.clock)
     if (
         execution.rollback.collecting
         and execution.channel is not None
         and frame.seen == execution.channel.sent
         and not execution.calls
     ):
-        execution.rollback.collected()
-    execution.idle_timeout.consider()
+        execution.rollback.on_handlers_collected()
+    execution.idle_timeout.check_idle()
 
 
 _HANDLERS: dict[type, Callable[[Handling, Any, int], None]] = {
@@ -222,16 +227,16 @@ _HANDLERS: dict[type, Callable[[Handling, Any, int], None]] = {
     frames.Done: _done,
     frames.Fail: _fail,
     frames.Missing: lambda execution, frame, size: execution.rollback.missing(frame),
-    frames.Collected: lambda execution, frame, size: execution.rollback.said_collected(),
+    frames.Collected: lambda execution, frame, size: execution.rollback.on_collected_frame(),
     frames.Sleep: _suspend,
     frames.Wait: _suspend,
-    frames.Cancel: lambda execution, frame, size: execution.waits.give_up(frame),
+    frames.Cancel: lambda execution, frame, size: execution.waits.cancel(frame),
     frames.Received: _received,
-    frames.Released: lambda execution, frame, size: execution.waits.released(frame),
+    frames.Released: lambda execution, frame, size: execution.waits.on_released(frame),
     frames.Diverged: _diverged,
     frames.Finish: _finish,
     frames.Crash: _crash,
     frames.Log: _log,
     frames.Idle: _idle,
-    frames.Call: lambda execution, frame, size: execution.bindings.hear(frame, size),
+    frames.Call: lambda execution, frame, size: execution.bindings.on_call(frame, size),
 }

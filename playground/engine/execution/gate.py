@@ -61,9 +61,9 @@ class OutputGate:
         return self.allowed and not self.closed
 
     def add_end(self, key: StepKey) -> SentEnd | None:
-        """A step has ended by a commit of the server's, and the worker is to be told; None where order does not matter.
+        """The server has committed the end of a step and is to send it. None: its order does not matter.
 
-        What is called in a callback is in no replay once its step has ended.
+        A call inside a callback is in no replay once the step of the callback has ended.
         """
         if not self.allowed or key.parent is not None:
             return None
@@ -71,42 +71,42 @@ class OutputGate:
         self._ends.append(end)
         return end
 
-    def acknowledge(self, received: int, sent: int) -> bool:
-        """The worker has received so many of the frames that it was sent. False: it can't have."""
+    def on_received(self, received: int, sent: int) -> bool:
+        """The worker reports how many of the `sent` frames it has received. False: it can't have."""
         if not self.allowed or not self.received < received <= sent:
             return False
         self.received = received
         return True
 
-    def arrange(self, spoken: Sequence[tuple[Sequence[NewEvent], int | None]]) -> tuple[list[NewEvent], list[SentEnd]]:
+    def arrange(self, groups: Sequence[tuple[Sequence[NewEvent], int | None]]) -> tuple[list[NewEvent], list[SentEnd]]:
         """The events of one commit, with the ends that they overtake moved behind them; and the ends that the worker
         has received, to be forgotten once this is committed.
 
-        Each group of events comes with how many frames the worker had received when it sent it; None: it is not the
-        worker's, or its code goes on only after the commit.
+        Each group of events comes with how many frames the worker had received when it sent them; None: they are not
+        the worker's, or its code goes on only after the commit.
         """
         events: list[NewEvent] = []
-        unseen, overtaken, seen, place = list(self._ends), False, [], 0
-        for group, received in spoken:
-            if received is not None and unseen:
-                while unseen and (index := unseen[0].index) is not None and index <= received:
-                    end = unseen.pop(0)
-                    seen.append(end)
+        unreceived, overtaken, received_ends, place = list(self._ends), False, [], 0
+        for group, received in groups:
+            if received is not None and unreceived:
+                while unreceived and (index := unreceived[0].index) is not None and index <= received:
+                    end = unreceived.pop(0)
+                    received_ends.append(end)
                     if overtaken:
                         events.append(_moved(end))
-                overtaken = bool(unseen)
+                overtaken = bool(unreceived)
             events += group
             if received is not None:
                 place = len(events)
         if overtaken:  # right behind what overtook them: nothing may follow the event that ends an instance
-            events[place:place] = [_moved(end) for end in unseen]
-        return events, seen
+            events[place:place] = [_moved(end) for end in unreceived]
+        return events, received_ends
 
-    def forget(self, seen: Sequence[SentEnd]) -> None:
+    def forget(self, received_ends: Sequence[SentEnd]) -> None:
         """Forget ends that the worker has received."""
-        if seen:
-            assert self._ends[: len(seen)] == seen, "ends are received in the order of the journal"
-            del self._ends[: len(seen)]
+        if received_ends:
+            assert self._ends[: len(received_ends)] == received_ends, "ends are received in the order of the journal"
+            del self._ends[: len(received_ends)]
 
 
 def _moved(end: SentEnd) -> NewEvent:

@@ -1,4 +1,8 @@
-"""The steps of a running execution as the trusted side keeps them, and the timers that go with them."""
+"""The steps of a running execution as the trusted side keeps them, their timers, and the form in which replay begins.
+
+`OpenStep` is folded by hand, frame by frame: it is ahead of the journal by what is not committed yet. Once all is
+committed it says what the step's row says (tests/test_open_steps.py), and the next execution begins from that row.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,8 +23,8 @@ OPEN = "open"
 OVER = "over"
 
 
-# Statuses that a worker is given; all others are open.
-_SHOWN = frozenset({STEP_COMPLETED, STEP_ERRORED, STEP_CANCELLED})
+# Statuses that a worker is sent; all others are sent as open.
+_ENDED_STATUSES = frozenset({STEP_COMPLETED, STEP_ERRORED, STEP_CANCELLED})
 replace = msgspec.structs.replace
 
 _NOTHING: Mapping[str, Any] = {}
@@ -32,7 +36,11 @@ def _none() -> Mapping[str, Any]:
 
 @dataclass(slots=True)
 class OpenStep:
-    """One step: `failures` counts attempts that failed by themselves, `until` is a deadline in epoch milliseconds."""
+    """One step.
+
+    `failures` counts attempts that failed by themselves, not those that were lost with a worker. `until` is a deadline
+    in epoch milliseconds. `late`: the open attempt has timed out and the worker was asked to cancel it.
+    """
 
     key: StepKey
     status: str
@@ -43,7 +51,7 @@ class OpenStep:
     until: int | None = None
     timeout: int = 0
     completed: bool = False
-    output: Any = None  # kept where a rollback handler may want it
+    output: Any = None  # kept for a step with a rollback handler, which receives it
     rollback: str | None = None
     rollback_config: Mapping[str, Any] = field(default_factory=_none)  # where it has a handler
     rollback_attempt: int = 0
@@ -51,36 +59,36 @@ class OpenStep:
     rollback_until: int | None = None
     timer: Timer | None = None
     late: bool = False
-    broken: Break | None = None  # what its open attempt falls under
+    broken: Break | None = None  # the break that its open attempt falls under
     reply: Mapping[str, Any] | None = None
 
     def stop_timer(self) -> None:
-        """Forget the deadline that was armed."""
+        """Cancel the timer."""
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
 
 
 ENDED = OpenStep(StepKey(SLEEP, "", 0), OVER)
-"""Stands for every sleep and wait that has ended and of which the code knows: one may sleep thousands of times, and
-nothing more is asked of those.
+"""Stands for every sleep and wait that has ended and whose end the code has received: there may be thousands, and none
+is needed any more.
 """
 ENDED_DO = OpenStep(StepKey(DO, "", 0), OVER)
-"""The same of every `do` that had ended before this execution began and has no handler."""
+"""The same for every `do` that had ended before this execution started and has no rollback handler."""
 
 
 def from_snapshot(snapshot: History) -> dict[StepKey, OpenStep]:
-    """The steps an execution begins with, in the order they started."""
+    """The steps that an execution starts with, in the order in which they started."""
     rows = sorted(snapshot.steps.values(), key=lambda row: row.started_seq)
-    return {row.key: _live(row) for row in rows}
+    return {row.key: _from_row(row) for row in rows}
 
 
 def replay_order(steps: Iterable[StepRow], clock: int) -> tuple[list[StepRow], int]:
-    """The steps by start, with the clock at which the code learns of each end, and the last time that the workflow's
-    clock has shown.
+    """The steps by start, each with the workflow clock at which replay releases its end, and the last time on that
+    clock.
 
-    The clock never goes back: what ended without a time, since no worker was there to tell it, comes at the time
-    before. `clock` is what it showed when a worker last had nothing left but to wait.
+    The clock never goes back: an end without a time, since no worker was there to report it, comes at the time before
+    it. `clock` is the last time that a worker reported when it had nothing left but to wait.
     """
     rows = sorted(steps, key=lambda row: row.started_seq)
     times: list[tuple[int, int, int]] = [(row.started_seq, row.started_clock or 0, -1) for row in rows]
@@ -100,16 +108,16 @@ def replay_order(steps: Iterable[StepRow], clock: int) -> tuple[list[StepRow], i
 
 def start_frame_step(row: StepRow) -> dict[str, Any]:
     """A stored step as the worker receives it; `ended` orders those that are over."""
-    shown: dict[str, Any] = {"key": row.key, "status": row.status if row.status in _SHOWN else "open"}
+    fields: dict[str, Any] = {"key": row.key, "status": row.status if row.status in _ENDED_STATUSES else "open"}
     if row.is_over:
-        shown.update(ended=row.ended_seq or row.started_seq, clock=row.clock)
+        fields.update(ended=row.ended_seq or row.started_seq, clock=row.clock)
     if row.status == STEP_COMPLETED:
-        shown["value"] = row.result
+        fields["value"] = row.result
     elif row.status == STEP_ERRORED:
-        shown["error"] = row.error
+        fields["error"] = row.error
     elif row.key.kind == DO:
-        shown["config"] = row.config
-    return shown
+        fields["config"] = row.config
+    return fields
 
 
 def retry_delay(config: Mapping[str, Any], failures: int, computed: int | None) -> int:
@@ -119,7 +127,7 @@ def retry_delay(config: Mapping[str, Any], failures: int, computed: int | None) 
     return configs.backoff_delay(retries["backoff"], base, failures)
 
 
-def _live(row: StepRow) -> OpenStep:
+def _from_row(row: StepRow) -> OpenStep:
     if row.is_over and row.rollback is None:
         return ENDED_DO if row.key.kind == DO else ENDED
     status = OVER if row.is_over or row.status == STEP_CANCELLED else OPEN if row.status == STEP_OPEN else RETRYING

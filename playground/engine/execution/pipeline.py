@@ -1,13 +1,15 @@
-"""One execution and its journal: what it adds is committed in order, and what others have added is acted on in the same
-order.
+"""The commit pipeline of one execution: its own events are committed, and those of others applied, in one order.
 
-What gathers meanwhile is committed together. A quick step is one transaction: the announcement of its attempt waits a
-moment for the outcome.
+Group commit: entries that gather during a commit are committed together. A quick step is one transaction, since the
+start of its attempt waits `ATTEMPT_SECONDS` for the outcome.
 
-Anybody may add to the journal, on any node: it is the execution's mailbox. The pipeline follows it by `seq`, up to
-which everything has been acted on. It does one thing at a time, a commit or the reading of what others wrote, so that
-what it did not write itself is known by its place: it comes between `seq` and the first event of the next commit. The
-worker hears of all of it in the order of the journal, as in every replay.
+The journal is the execution's mailbox: anybody may append to it, on any node. The pipeline follows it by `seq`, the
+last event that has been applied. It does one thing at a time, a commit or the reading of what others wrote. So events
+of others are known by their place: they lie between `seq` and the first event of the next commit. The worker receives
+everything in the order of the journal, as in every replay.
+
+Architecture Invariant: nothing is acknowledged before its commit is durable, and nothing is committed after the first
+commit that was refused.
 """
 
 import asyncio
@@ -19,37 +21,42 @@ from typing import Any
 from playground.engine.execution.gate import OutputGate, SentEnd
 from playground.store.protocol import Committed, Decider, DeciderWithNeeds, Store, needs_of
 from playground.store.rows import InstanceRow
+from playground.workflows import events as ev
 from playground.workflows.errors import Fenced, InstanceNotFound, WorkflowError
 from playground.workflows.events import Event, NewEvent
 
-ATTEMPT_SECONDS = 0.003  # how long an attempt's announcement waits for its outcome
-LOG_SECONDS = 0.05  # how long log lines wait for company
-LOG_BYTES = 16 * 1024  # or until there is this much of them
-BATCH = 500  # most events of one commit, and of what is read at once
+ATTEMPT_SECONDS = 0.003  # how long the start of an attempt waits for its outcome
+LOG_SECONDS = 0.05  # how long log lines wait to be committed together
+LOG_BYTES = 16 * 1024  # or until they have this many bytes
+BATCH = 500  # events of one commit, and of one read, at most
 
-Then = Callable[[Committed], None]
-Refused = Callable[[BaseException], None]
+OnCommitted = Callable[[Committed], None]
+OnRefused = Callable[[BaseException], None]
 
 
 @dataclass(slots=True)
 class _Entry:
     events: Sequence[NewEvent]
     decider: Decider | None
-    then: Then | None
-    refused: Refused | None = None
+    then: OnCommitted | None
+    on_refused: OnRefused | None = None
     ack: bytes | None = None
-    received: int | None = None  # frames that the worker had received when it sent this; None: it does not run ahead
-    if_unmoved: bool = False  # commit it only where nobody else has written
-    moved: bool = False  # somebody has
+    received: int | None = (
+        None  # frames that the worker had received when it sent this; None: it does not run ahead of it
+    )
+    if_unchanged: bool = False  # commit it only if nobody else has appended
+    superseded: bool = False  # somebody has, so that it is not committed
     since: float = 0.0  # seconds, by the event loop
 
 
 class Pipeline:
     """Commits for one execution, one after another, until `close` or the first refusal.
 
-    `acknowledge` is given the acks of a commit: (frames, how many), right after it on the thread that committed, or on
-    the event loop once what others wrote before it has been acted on. `heard` is given what others wrote. `failed` is
-    called once with the exception of a commit that could not be made; nothing is committed after it.
+    Args:
+        acknowledge: sends the acknowledgements of a commit, as encoded frames and their number: right after it on the
+            thread that committed, or on the event loop once the events of others before it have been applied.
+        on_others_events: applies events that others committed.
+        on_failure: called once with the exception of a commit that failed; nothing is committed after it.
     """
 
     def __init__(
@@ -59,47 +66,55 @@ class Pipeline:
         now: Callable[[], int],
         *,
         acknowledge: Callable[[bytes, int], None],
-        heard: Callable[[Sequence[Event]], None],
-        failed: Callable[[BaseException], None],
+        on_others_events: Callable[[Sequence[Event]], None],
+        on_failure: Callable[[BaseException], None],
         gate: OutputGate,
     ) -> None:
         self._store, self._key, self._execution, self._now = store, row.key, row.execution, now
-        self._acknowledge, self._heard, self._failed, self._gate = acknowledge, heard, failed, gate
+        self._acknowledge, self._on_others_events, self._on_failure, self._gate = (
+            acknowledge,
+            on_others_events,
+            on_failure,
+            gate,
+        )
         self._entries: list[_Entry] = []
         self._loop = asyncio.get_running_loop()
-        self._wake: asyncio.Future[None] | None = None
-        self._lazy: asyncio.TimerHandle | None = None
-        self._lazy_at = 0.0
+        self._wake_signal: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._log_bytes = 0
         self._busy = False
         self._stopped = False
-        self._idle: list[asyncio.Future[None]] = []
-        self.shown: Callable[[NewEvent], NewEvent] | None = None  # what hides secrets, where there are any
-        self.answers_due = 0
-        # What adds to a decider's events what only its execution knows.
-        self.stamped: Callable[[NewEvent], NewEvent] | None = None
-        # Up to here all has been acted on; up to there the journal reaches, as far as is known.
-        self.seq = self._grown = row.last_seq
-        self._waiting_events = 0  # added and not committed
-        self._put_so_far = self._committed_so_far = 0  # entries
-        self._durable: list[tuple[int, asyncio.Future[None]]] = []  # who waits for how many of them
-        self._leave = store.listen(row.key, self._grew)
+        self._drain_waiters: list[asyncio.Future[None]] = []
+        self.redact: Callable[[NewEvent], NewEvent] | None = None  # where the code has secrets
+        self.callbacks_pending = 0
+        # Adds to a decider's events what only the execution knows.
+        self.stamp: Callable[[NewEvent], NewEvent] | None = None
+        # The last event that has been applied, and the last one that the journal is known to have.
+        self.seq = self._known_length = row.last_seq
+        self._uncommitted_events = 0  # in `_entries`
+        self._enqueued = self._committed = 0  # entries, since the start
+        self._durable_waiters: list[
+            tuple[int, asyncio.Future[None]]
+        ] = []  # by the number of entries that each waits for
+        self._leave = store.listen(row.key, self._on_notification)
         self._task = self._loop.create_task(self._pump())
 
     def follow_from(self, seq: int) -> None:
-        """All up to `seq` is known from elsewhere; what comes after it is heard, also if it was heard before."""
+        """The execution starts from a snapshot at `seq`: apply everything after it, also what was applied before."""
+        assert seq >= self.seq, "a snapshot holds everything that has been applied"
         self.seq = seq
-        self._go()
+        self._wake_now()
 
     @property
     def length(self) -> int:
-        """How many events the journal has, or will have soon, as far as is known."""
-        return self.seq + self._waiting_events
+        """How many events the journal has, those that wait for their commit included, as far as is known."""
+        return self.seq + self._uncommitted_events
 
     @property
     def is_behind(self) -> bool:
-        """Whether others have written what has not been acted on yet."""
-        return self._grown > self.seq and not self._busy
+        """Whether others have appended events that are not applied yet."""
+        return self._known_length > self.seq and not self._busy
 
     @property
     def backlog(self) -> int:
@@ -117,161 +132,161 @@ class Pipeline:
         return not self._entries and not self._busy and not self.is_behind
 
     def add(
-        self, *events: NewEvent, then: Then | None = None, ack: bytes | None = None, received: int | None = None
+        self, *events: NewEvent, then: OnCommitted | None = None, ack: bytes | None = None, received: int | None = None
     ) -> None:
-        """Commit events as soon as those before them are; then call back.
+        """Commit events as soon as those before them are; then call `then`.
 
-        `ack` is a frame that tells the worker so: it leaves from the thread that commits, without a turn of the event
-        loop. `received`: the worker runs ahead of this, having received so many frames (gate.py).
+        `ack` is the frame that acknowledges them to the worker: it is sent from the thread that commits, without a turn
+        of the event loop. `received`: the worker runs ahead of this commit, and had received so many frames (gate.py).
         """
-        self._put(_Entry(events, None, then, None, ack, received))
-        self._go()
+        self._enqueue(_Entry(events, None, then, None, ack, received))
+        self._wake_now()
 
-    def decide(self, decider: Decider, then: Then | None = None, refused: Refused | None = None) -> None:
-        """Commit what a decider answers to the state at that time; `then` is called even when it answers nothing.
+    def decide(self, decider: Decider, then: OnCommitted | None = None, on_refused: OnRefused | None = None) -> None:
+        """Commit what a decider returns for the state at that time; `then` is called even when that is nothing.
 
-        With `refused`, an operation that the decider refuses, or that comes too late, is told so and disturbs nothing
-        else.
+        `on_refused` is called when the decider raises or the execution has ended; without it that ends the pipeline.
         """
         if self._stopped:
-            if refused is not None:
-                refused(Fenced("This execution has ended."))
+            if on_refused is not None:
+                on_refused(Fenced("This execution has ended."))
             return
-        self._put(_Entry((), decider, then, refused))
-        self._go()
+        self._enqueue(_Entry((), decider, then, on_refused))
+        self._wake_now()
 
     def add_soon(self, *events: NewEvent, received: int | None = None) -> None:
-        """Commit events with the next ones, or after a moment."""
-        self._put(_Entry(events, None, None, received=received))
-        self._go_in(ATTEMPT_SECONDS)
+        """Commit events with the next ones, or after `ATTEMPT_SECONDS`."""
+        self._enqueue(_Entry(events, None, None, received=received))
+        self._wake_in(ATTEMPT_SECONDS)
 
     def add_log(self, event: NewEvent, size: int) -> None:
-        """Commit a log event with the next events, or when enough of them have gathered."""
-        self._put(_Entry((event,), None, None))
+        """Commit a log event with the next events, after `LOG_SECONDS`, or once there are `LOG_BYTES`."""
+        self._enqueue(_Entry((event,), None, None))
         self._log_bytes += size
         if self._log_bytes >= LOG_BYTES:
-            self._go()
+            self._wake_now()
         else:
-            self._go_in(LOG_SECONDS)
+            self._wake_in(LOG_SECONDS)
 
-    def add_if_unmoved(self, *events: NewEvent, then: Then) -> None:
-        """Commit events unless others have written what has not been acted on; then `then` is told of a commit without
-        events.
+    def add_if_unchanged(self, *events: NewEvent, then: OnCommitted) -> None:
+        """Commit events unless others have appended some that are not applied yet.
+
+        `then` receives a commit without events in that case.
         """
-        self._put(_Entry(events, None, then, if_unmoved=True))
-        self._go()
+        self._enqueue(_Entry(events, None, then, if_unchanged=True))
+        self._wake_now()
 
     async def drain(self) -> None:
-        """Wait until everything added so far is committed or refused, and everything that others wrote is acted on."""
+        """Wait until everything added so far is committed or refused, and the events of others are applied."""
         if not self.at_rest and not self._stopped:
-            self._go()
+            self._wake_now()
             done = self._loop.create_future()
-            self._idle.append(done)
+            self._drain_waiters.append(done)
             await done
 
-    async def durable(self) -> None:
-        """Wait until everything added so far is committed, whatever comes after it. Raises Fenced when it can't be."""
+    async def wait_until_durable(self) -> None:
+        """Wait until everything added so far is committed. Raises Fenced when it can't be."""
         if self._stopped:
             raise Fenced("This execution has ended.")
-        if self._committed_so_far < self._put_so_far:
-            self._go()
+        if self._committed < self._enqueued:
+            self._wake_now()
             done = self._loop.create_future()
-            self._durable.append((self._put_so_far, done))
+            self._durable_waiters.append((self._enqueued, done))
             await done
 
     async def close(self) -> None:
-        """Commit what is there, then stop."""
+        """Commit what has been added, then stop."""
         self._leave()
-        self._grown = 0  # what others write concerns the next execution
+        self._known_length = 0  # what others append is for the next execution
         await self.drain()
         self._stopped = True
-        self._go()
+        self._wake_now()
         await self._task
 
     def abandon(self) -> asyncio.Task[None]:
-        """Commit nothing more, not even what is there; gives the task, which is being cancelled."""
+        """Commit nothing more, not even what has been added; returns the task, which is being cancelled."""
         self._leave()
         self._stopped = True
         self._entries.clear()
-        self._end_waits()
-        if self._lazy is not None:
-            self._lazy.cancel()
+        self._refuse_durable_waiters()
+        if self._timer is not None:
+            self._timer.cancel()
         self._task.cancel()
         return self._task
 
-    def _put(self, entry: _Entry) -> None:
+    def _enqueue(self, entry: _Entry) -> None:
         if self._stopped:
             return
-        if self.shown is not None:
-            entry.events = [self.shown(event) for event in entry.events]
+        if self.redact is not None:
+            entry.events = [self.redact(event) for event in entry.events]
         entry.since = self._loop.time()
         self._entries.append(entry)
-        self._put_so_far += 1
-        self._waiting_events += len(entry.events)
+        self._enqueued += 1
+        self._uncommitted_events += len(entry.events)
         if entry.then is not None:
-            self.answers_due += 1
+            self.callbacks_pending += 1
 
-    def _go(self) -> None:
-        if self._lazy is not None:
-            self._lazy.cancel()
-            self._lazy = None
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
+    def _wake_now(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._wake_signal is not None and not self._wake_signal.done():
+            self._wake_signal.set_result(None)
 
-    def _go_in(self, seconds: float) -> None:
+    def _wake_in(self, seconds: float) -> None:
         at = self._loop.time() + seconds
-        if self._busy or (self._wake is not None and self._wake.done()):
+        if self._busy or (self._wake_signal is not None and self._wake_signal.done()):
             return
-        if self._lazy is not None:
-            if at >= self._lazy_at:
+        if self._timer is not None:
+            if at >= self._timer_at:
                 return
-            self._lazy.cancel()
-        self._lazy_at = at
-        self._lazy = self._loop.call_at(at, self._go)
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = self._loop.call_at(at, self._wake_now)
 
-    def _grew(self, last: int | None) -> None:
-        """The store says that the journal has grown, or is gone."""
+    def _on_notification(self, last: int | None) -> None:
+        """The store reports the last seq of the journal; None: the instance has been deleted."""
         if self._stopped:
             return
         if last is None:
             self._stop(InstanceNotFound("the instance has been deleted"))
-            self._go()
-        elif last > self._grown:
-            self._grown = last
+            self._wake_now()
+        elif last > self._known_length:
+            self._known_length = last
             if self.is_behind:
-                self._go()
+                self._wake_now()
 
     async def _pump(self) -> None:
         while True:
             if not self._entries and (self._stopped or not self.is_behind):
-                for done in self._idle:
+                for done in self._drain_waiters:
                     if not done.done():
                         done.set_result(None)
-                self._idle.clear()
+                self._drain_waiters.clear()
                 if self._stopped:
                     return
-                self._wake = self._loop.create_future()
-                await self._wake
+                self._wake_signal = self._loop.create_future()
+                await self._wake_signal
                 continue
             self._busy = True
             try:
                 if self._entries:
                     await self._commit_some()
                 else:
-                    await self._hear_up_to(self._grown)
-            except Exception as refused:  # noqa: BLE001 - it stops this pipeline, and is told
+                    await self._apply_others_up_to(self._known_length)
+            except Exception as refused:  # noqa: BLE001 - it stops this pipeline, and is reported
                 self._stop(refused)
             self._busy = False
 
-    async def _hear_up_to(self, last: int) -> None:
-        """Read what others wrote, and act on it."""
+    async def _apply_others_up_to(self, last: int) -> None:
+        """Read and apply the events of others."""
         while self.seq < last and not self._stopped:
             after = self.seq
             events = await self._store.events(self._key, after=after, limit=min(last - after, BATCH))
-            if self.seq != after:  # it follows from elsewhere now
+            if self.seq != after:  # `follow_from` was called meanwhile
                 continue
             self.seq = events[-1].seq if events else last  # none: it has been deleted meanwhile
-            self._heard(events)
+            self._on_others_events(events)
 
     async def _commit_some(self) -> None:
         first = self._entries[0]
@@ -280,22 +295,22 @@ class Pipeline:
             taken, acks = [first], []
             try:
                 committed = await self._store.decide(
-                    self._key, self._stamping(first.decider), execution=self._execution, at=self._now()
+                    self._key, self._with_stamps(first.decider), execution=self._execution, at=self._now()
                 )
             except WorkflowError as error:
-                if isinstance(error, (Fenced, InstanceNotFound)) or first.refused is None:
+                if isinstance(error, (Fenced, InstanceNotFound)) or first.on_refused is None:
                     raise
-                self._drop(first)
-                self.answers_due -= first.then is not None
-                first.refused(error)
-                self._count(1)
+                self._remove_first(first)
+                self.callbacks_pending -= first.then is not None
+                first.on_refused(error)
+                self._count_committed(1)
                 return
-            self._drop(first)
+            self._remove_first(first)
         else:
-            taken, own = self._take_plain()
+            taken, own = self._take_batch()
             acks = [entry.ack for entry in taken if entry.ack is not None]
-            on_commit = partial(self._acknowledge_at_once, b"".join(acks), len(acks), acknowledged) if acks else None
-            known = self.seq if taken[-1].if_unmoved or self._gate.allowed else None
+            on_commit = partial(self._acknowledge_on_commit, b"".join(acks), len(acks), acknowledged) if acks else None
+            known = self.seq if taken[-1].if_unchanged or self._gate.allowed else None
             seen: list[SentEnd] = []
             events = own
             if self._gate.allowed:
@@ -304,78 +319,89 @@ class Pipeline:
                 self._key, events, execution=self._execution, at=self._now(), on_commit=on_commit, last_seq=known
             )
             if known is not None and known != committed.row.last_seq - len(committed.events):
-                await self._try_again(taken, committed.row.last_seq)
+                await self._retry_after_others(taken, committed.row.last_seq)
                 return
-            self._waiting_events -= len(own)
+            self._uncommitted_events -= len(own)
+            assert self._stopped or self._uncommitted_events >= 0, "an event is committed once"
             self._gate.forget(seen)
-        await self._settle(taken, committed, b"" if acknowledged else b"".join(acks), len(acks))
+        await self._on_durable(taken, committed, b"" if acknowledged else b"".join(acks), len(acks))
 
-    def _drop(self, first: _Entry) -> None:
-        """An entry is done with, unless all of them went meanwhile, with the instance."""
+    def _remove_first(self, first: _Entry) -> None:
+        """Remove the first entry, unless all were removed meanwhile because the instance was deleted."""
         if self._entries and self._entries[0] is first:
             del self._entries[0]
 
-    async def _settle(self, taken: Sequence[_Entry], committed: Committed, acks: bytes, count: int) -> None:
-        """A commit is durable: act on what others wrote before it, then on it."""
+    async def _on_durable(self, taken: Sequence[_Entry], committed: Committed, acks: bytes, count: int) -> None:
+        """A commit is durable: apply what others appended before it, then acknowledge it and call back."""
         before = committed.row.last_seq - len(committed.events)
         if self.seq < before:
-            await self._hear_up_to(before)
+            await self._apply_others_up_to(before)
+        assert self._stopped or self.seq == before, "a commit follows what has been applied, without a gap"
+        self._check_committed(committed)
         self.seq = committed.row.last_seq
         if acks:
             self._acknowledge(acks, count)
-        self._count(len(taken))
+        self._count_committed(len(taken))
         for entry in taken:
             if entry.then is not None:
-                self.answers_due -= 1
-                entry.then(Committed((), committed.row) if entry.moved else committed)
+                self.callbacks_pending -= 1
+                entry.then(Committed((), committed.row) if entry.superseded else committed)
 
-    async def _try_again(self, taken: Sequence[_Entry], last: int) -> None:
-        """Others have written: act on that, then commit what does not depend on it."""
+    def _check_committed(self, committed: Committed) -> None:
+        row, events = committed.row, committed.events
+        assert row.execution == self._execution, "only the current execution commits"
+        if events:
+            assert events[0].seq == row.last_seq - len(events) + 1 and events[-1].seq == row.last_seq, "seq is dense"
+            assert row.status not in ev.FINAL_STATUSES or events[-1].type in ev.FINAL_TYPES, "nothing follows the end"
+
+    async def _retry_after_others(self, taken: Sequence[_Entry], last: int) -> None:
+        """Others have appended: apply that, then commit again what does not depend on it."""
         entry = taken[-1]
-        if entry.if_unmoved:
-            self._waiting_events -= len(entry.events)
-            entry.events, entry.if_unmoved, entry.moved = (), False, True
+        if entry.if_unchanged:
+            self._uncommitted_events -= len(entry.events)
+            entry.events, entry.if_unchanged, entry.superseded = (), False, True
         self._entries[:0] = taken
-        await self._hear_up_to(last)
+        await self._apply_others_up_to(last)
 
-    def _acknowledge_at_once(
+    def _acknowledge_on_commit(
         self, data: bytes, count: int, acknowledged: list[Committed], committed: Committed
     ) -> None:
-        """On the thread that committed: let the worker go on, unless it is to hear of something else first."""
+        """On the thread that committed: acknowledge, unless the worker has to receive events of others first."""
+        assert committed.events, "what is acknowledged has been committed"
         if committed.events[0].seq == self.seq + 1:
             acknowledged.append(committed)
             self._acknowledge(data, count)
 
-    def _stamping(self, decider: Decider) -> Decider:
-        stamped = self.stamped
-        if stamped is None:
+    def _with_stamps(self, decider: Decider) -> Decider:
+        stamp = self.stamp
+        if stamp is None:
             return decider
-        return DeciderWithNeeds(lambda snapshot: [stamped(event) for event in decider(snapshot)], needs_of(decider))
+        return DeciderWithNeeds(lambda snapshot: [stamp(event) for event in decider(snapshot)], needs_of(decider))
 
-    def _count(self, entries: int) -> None:
-        self._committed_so_far += entries
-        while self._durable and self._durable[0][0] <= self._committed_so_far:
-            done = self._durable.pop(0)[1]
+    def _count_committed(self, entries: int) -> None:
+        self._committed += entries
+        while self._durable_waiters and self._durable_waiters[0][0] <= self._committed:
+            done = self._durable_waiters.pop(0)[1]
             if not done.done():
                 done.set_result(None)
 
-    def _end_waits(self) -> None:
-        for _, done in self._durable:
+    def _refuse_durable_waiters(self) -> None:
+        for _, done in self._durable_waiters:
             if not done.done():
                 done.set_exception(Fenced("This execution has ended."))
-        self._durable.clear()
+        self._durable_waiters.clear()
 
     def _stop(self, error: BaseException) -> None:
         self._stopped = True
         entries, self._entries = self._entries, []
-        self.answers_due = self._waiting_events = self._grown = 0
-        self._end_waits()
+        self.callbacks_pending = self._uncommitted_events = self._known_length = 0
+        self._refuse_durable_waiters()
         for entry in entries:
-            if entry.refused is not None:
-                entry.refused(error)
-        self._failed(error)
+            if entry.on_refused is not None:
+                entry.on_refused(error)
+        self._on_failure(error)
 
-    def _take_plain(self) -> tuple[list[_Entry], list[NewEvent]]:
+    def _take_batch(self) -> tuple[list[_Entry], list[NewEvent]]:
         taken: list[_Entry] = []
         events: list[NewEvent] = []
         for entry in self._entries:
@@ -383,7 +409,7 @@ class Pipeline:
                 break
             taken.append(entry)
             events.extend(entry.events)
-            if entry.if_unmoved:
+            if entry.if_unchanged:
                 break
         del self._entries[: len(taken)]
         self._log_bytes = 0

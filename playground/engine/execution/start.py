@@ -1,10 +1,12 @@
-"""How an execution gets going: a worker, the code and what is stored, all at once; then the first frame, and the event
-that says so.
+"""How an execution starts: worker, code and history are fetched at once; then the start frame is sent and
+`execution_started` committed.
 
-The first frame carries the code, the event and every stored step, so that replay needs no round trip. Code is loaded
-within a time, and loading that fails is tried again with growing waits. It is an execution of its own in the journal,
-without a worker: `execution_started`, the error as a log line, and `execution_ended` with the reason `not_loaded` and
-how many there were in a row.
+The start frame carries the code, the event and every stored step, so that replay needs no round trip.
+
+Code is loaded within `load_seconds`, and a failed load is retried with a backoff that doubles from `FIRST_WAIT_MS` to
+`LONGEST_WAIT_MS`, `load_attempts` times. Each failed load is an execution without a worker in the journal:
+`execution_started`, the error as a log line, and `execution_ended` with the reason `not_loaded` and the number of
+failures in a row.
 """
 
 import asyncio
@@ -19,7 +21,7 @@ from playground.engine.code.sources import Code, NotRegistered
 from playground.engine.execution import open_steps
 from playground.engine.execution.attempts import Acknowledgements
 from playground.engine.execution.context import ExecutionContext, Services
-from playground.engine.execution.environment import ExecutionEnvironment, described
+from playground.engine.execution.environment import ExecutionEnvironment, describe_env
 from playground.engine.execution.faults import Breaks, Chaos
 from playground.engine.execution.rollback import Rollback
 from playground.engine.execution.watchdog import CpuWatchdog, IdleTimeout, WorkerExit
@@ -28,17 +30,17 @@ from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
 from playground.sandbox.pool import Worker
 from playground.store.protocol import Decider, History
-from playground.store.rows import InstanceRow, StepRow
+from playground.store.rows import STEP_RUNNING, InstanceRow, StepRow
 from playground.workflows import events as ev
 from playground.workflows.errors import NonRetryableError, TooLarge
 from playground.workflows.events import NewEvent
 
-LIMITS = ("value_bytes", "step_limit")  # which the worker keeps too, so that its code gets an error it can see
+LIMITS = ("value_bytes", "step_limit")  # checked in the worker too, so that its code can catch the error
 
-# What the worker is to do.
+# Modes of a worker.
 RUN = "run"
 ROLLBACK = "rollback"
-DRY_RUN = "fit"  # replay only: see engine/code/code_change.py
+DRY_RUN = "fit"  # replay only: see engine/code/compatibility.py
 
 
 def first_frame(
@@ -49,7 +51,7 @@ def first_frame(
     mode: str,
     breaks: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """The frame for an instance with these steps. `breaks` are those that its attempts may fall under."""
+    """The start frame of an instance with these steps. `breaks` are those that its attempts may fall under."""
     order, clock = open_steps.replay_order(steps, row.clock or 0)
     return {
         "op": "start",
@@ -63,7 +65,7 @@ def first_frame(
         "steps": msgspec.Raw(
             b"[" + b",".join(frames.json_text(open_steps.start_frame_step(step)) for step in order) + b"]"
         ),
-        "env": described(code.env),
+        "env": describe_env(code.env),
         "limits": {
             **{name: services.limit(row, name) for name in LIMITS},
             "delay_function_ms": services.settings.delay_function_ms,
@@ -80,7 +82,7 @@ LOOKED_BACK = 50  # journal events looked through for the end of the last execut
 
 
 class LoadFailed(Exception):
-    """The code could not be had. `error` is what the journal shows; `final` says that trying again is of no use."""
+    """The code could not be loaded. `error` is what the journal shows; `final`: a retry is of no use."""
 
     def __init__(self, error: dict[str, Any], *, final: bool) -> None:
         super().__init__(error["message"])
@@ -91,8 +93,8 @@ async def load_code(services: Services, row: InstanceRow) -> Code:
     """The code for an instance's next execution.
 
     Raises:
-        NotRegistered: its dispatcher is not here yet.
-        LoadFailed: whatever else kept it from being had.
+        NotRegistered: its dispatcher is not registered yet.
+        LoadFailed: anything else.
     """
     seconds = services.settings.load_seconds
     try:
@@ -111,22 +113,20 @@ async def load_code(services: Services, row: InstanceRow) -> Code:
             late = messages.error("LoaderTimeout", f"the code was not there within {seconds} s")
             raise LoadFailed(late, final=False) from None
         services.log("load_failed", instance=row.key, error=f"{type(failed).__name__}: {failed}")
-        shown = messages.error(type(failed).__name__, _said(str(failed)))
+        shown = messages.error(type(failed).__name__, _printable(str(failed)))
         raise LoadFailed(shown, final=isinstance(failed, NonRetryableError)) from failed
     return code
 
 
 async def load_failures_in_a_row(services: Services, row: InstanceRow) -> int:
-    """How often the executions just before this one failed for want of code."""
+    """How many executions in a row just before this one failed to load their code."""
     events = await services.store.events(row.key, after=max(0, row.last_seq - LOOKED_BACK), limit=LOOKED_BACK)
     ends = [event.data for event in events if event.type == ev.EXECUTION_ENDED]
     return int(ends[-1].get("failures", 0)) if ends and ends[-1]["reason"] == ev.NOT_LOADED else 0
 
 
 def load_failed_events(row: InstanceRow, failed: LoadFailed, before: int, most: int, now: int) -> list[NewEvent]:
-    """What a failed loading is in the journal; `before` is how many there were just before it, `most` how many there
-    may be.
-    """
+    """The events of a failed load; `before` is how many failed just before it, `most` how many may."""
     failures = before + 1
     text = f"The code could not be loaded: {failed.error['name']}: {failed.error['message']}"
     final = failed.final or failures >= most
@@ -142,7 +142,7 @@ def load_failed_events(row: InstanceRow, failed: LoadFailed, before: int, most: 
     return [*begun, NewEvent(ev.WORKFLOW_WAITING, {"until": now + wait}), ended]
 
 
-def _said(message: str) -> str:
+def _printable(message: str) -> str:
     return message.encode("utf-8", "replace").decode()[:MESSAGE_LENGTH]
 
 
@@ -151,11 +151,11 @@ class NotStarted(Exception):
 
 
 class NoDispatcher(NotStarted):
-    """Nor can it have one before the dispatcher of its workflow is there."""
+    """Nor can it have one before the dispatcher of its workflow is registered."""
 
 
 class Starting(ExecutionContext, Protocol):
-    """An execution that is to get going."""
+    """An execution that is about to start."""
 
     acknowledgements: Acknowledgements
     bindings: ExecutionEnvironment
@@ -166,29 +166,29 @@ class Starting(ExecutionContext, Protocol):
     cpu_watchdog: CpuWatchdog
     rollback: Rollback
 
-    def said(self, batch: Sequence[tuple[frames.WorkerFrame, int]]) -> None:
+    def on_frames(self, batch: Sequence[tuple[frames.WorkerFrame, int]]) -> None:
         """The worker has sent frames, each with its bytes."""
 
 
 class Start:
-    """Gets one execution going, unless an operation ends it before: that is when `over` is done."""
+    """Starts one execution, unless an operation ends it before: then `ended` is done."""
 
-    def __init__(self, execution: Starting, over: asyncio.Future[Decider | None]) -> None:
-        self._execution, self._over = execution, over
+    def __init__(self, execution: Starting, ended: asyncio.Future[Decider | None]) -> None:
+        self._execution, self._ended = execution, ended
 
     async def begin(self) -> None:
-        """Raises NotStarted when no worker could be had, or its code not yet."""
+        """Start it. Raises NotStarted when there is no worker, or its code could not be loaded yet."""
         execution = self._execution
         services, row = execution.services, execution.row
         try:
             if row.metadata is None:
                 await self._prepare(load_code(services, row))
-            else:  # whoever knows the code may take their time over it: no worker waits meanwhile
-                code = await self._loaded()
+            else:  # a dispatcher may take its time: no worker is taken meanwhile
+                code = await self._load_or_end()
                 if code is not None:
-                    await self._prepare(code_at_hand(code))
+                    await self._prepare(_loaded_code(code))
         except LoadFailed as failed:
-            await self._not_loaded(failed)
+            await self._end_not_loaded(failed)
         except Exception as failed:
             waits = isinstance(failed, NotRegistered)
             services.log("no_dispatcher" if waits else "no_worker", instance=row.key, reason=str(failed))
@@ -196,35 +196,35 @@ class Start:
             await execution.pipeline.close()
             raise (NoDispatcher if waits else NotStarted) from failed
 
-    async def _prepare(self, coming: Coroutine[Any, Any, Code]) -> None:
-        """Get a worker and all that it starts from, and start it."""
+    async def _prepare(self, loading: Coroutine[Any, Any, Code]) -> None:
+        """Fetch a worker, the history and the code, and start the worker."""
         execution = self._execution
         services, row = execution.services, execution.row
-        execution.worker, snapshot, code = await worker_history_and_code(services, row, coming)
+        execution.worker, snapshot, code = await worker_history_and_code(services, row, loading)
         while True:
-            await execution.pipeline.drain()  # an operation that came first may end or pause it: then no code is to run
+            await execution.pipeline.drain()  # an operation that came first may end or pause it: then no code runs
             if snapshot.row.execution != row.execution or snapshot.row.owner is None:
-                execution.settle(None)
+                execution.end(None)
             if execution.closing:
                 return
             if snapshot.row.snippet != row.snippet:  # changed since it was claimed
                 code, row = await load_code(services, snapshot.row), snapshot.row
-            elif execution.pipeline.seq > snapshot.row.last_seq:  # others have written since it was read
+            elif execution.pipeline.seq > snapshot.row.last_seq:  # others have appended since it was read
                 snapshot = await services.store.load(row.key)
             else:
                 break
         self._start(execution.worker, snapshot, code)
 
-    async def _loaded(self) -> Code | None:
+    async def _load_or_end(self) -> Code | None:
         """The code, or None when an operation ends the execution before it is there."""
-        coming = asyncio.ensure_future(load_code(self._execution.services, self._execution.row))
+        loading = asyncio.ensure_future(load_code(self._execution.services, self._execution.row))
         try:
-            await asyncio.wait((coming, self._over), return_when=asyncio.FIRST_COMPLETED)
-            return None if self._over.done() else coming.result()
+            await asyncio.wait((loading, self._ended), return_when=asyncio.FIRST_COMPLETED)
+            return None if self._ended.done() else loading.result()
         finally:
-            coming.cancel()
+            loading.cancel()
 
-    async def _not_loaded(self, failed: LoadFailed) -> None:
+    async def _end_not_loaded(self, failed: LoadFailed) -> None:
         execution = self._execution
         services, row = execution.services, execution.row
         before = await load_failures_in_a_row(services, row)
@@ -236,75 +236,78 @@ class Start:
 
     def _start(self, worker: Worker, snapshot: History, code: Code) -> None:
         execution, row = self._execution, snapshot.row
+        assert execution.channel is None, "an execution has one worker"
+        assert row.execution == execution.row.execution and row.owner is not None, "the execution is current"
+        assert all(step.status != STEP_RUNNING for step in snapshot.steps.values()), "no attempt outlives its execution"
         if code.limits:
             row = replace(row, limits={**(row.limits or {}), **code.limits})
-            execution.budget.take_limits(row)
+            execution.budget.set_limits(row)
         execution.row = row
         execution.pipeline.follow_from(row.last_seq)
         execution.bindings.begin(code)
         execution.breaks.begin(row.injected)
         execution.steps = open_steps.from_snapshot(snapshot)
-        execution.chaos.begin(row)
-        execution.kill_at = (row.injected or {}).get("armed")
-        execution.gate.closed = execution.kill_at is not None or execution.breaks.is_set
+        execution.chaos.begin(row.injected, execution.steps.values())
+        execution.armed_kill = (row.injected or {}).get("armed")
+        execution.gate.closed = execution.armed_kill is not None or execution.breaks.is_set
         rolling_back = row.rollback == "running"
         begun = [] if row.started_at is not None else [NewEvent(ev.WORKFLOW_STARTED)]
         data = {
             "execution": row.execution,
-            "worker": f"w{row.execution}" if row.tenant else worker.label,  # a label counts the workers of all tenants
+            "worker": f"w{row.execution}"
+            if row.tenant
+            else worker.label,  # a label counts the workers of all tenants, so a tenant does not see it
             "replayed": sum(step.is_over for step in snapshot.steps.values()),
             "code_version": code.version,
         }
         started = NewEvent(ev.EXECUTION_STARTED, data)
-        execution.pipeline.add(*begun, started, then=lambda committed: execution.idle_timeout.consider())
+        execution.pipeline.add(*begun, started, then=lambda committed: execution.idle_timeout.check_idle())
         execution.channel = FrameChannel(
-            worker.sock, execution.said, execution.worker_exit.channel_closed, execution.services.turns
+            worker.sock, execution.on_frames, execution.worker_exit.on_channel_closed, execution.services.turns
         )
         mode = ROLLBACK if rolling_back else RUN
-        frame = first_frame(execution.services, row, snapshot.steps.values(), code, mode, execution.breaks.frame())
+        frame = first_frame(execution.services, row, snapshot.steps.values(), code, mode, execution.breaks.as_frame())
         if execution.gate.allowed:
             frame["gate"] = execution.gate.is_open
-        execution.hear_clock(frame["clock"])
+        execution.advance_workflow_clock(frame["clock"])
         execution.channel.send_encoded(frames.encode(frame), 1, first=True)
         if rolling_back:
             execution.rollback.resume(row.error)
-        execution.idle_timeout.heard()
-        execution.idle_timeout.watch_silence()
-        execution.cpu_watchdog.stirred()
+        execution.idle_timeout.on_progress()
+        execution.idle_timeout.check_stalled()
+        execution.cpu_watchdog.on_activity()
 
 
 async def load_history(services: Services, row: InstanceRow) -> History:
-    """All that is stored of an instance that has just been claimed; of one that has nothing but its creation, the row
-    says it.
-    """
+    """The history of an instance that has just been claimed; that of a new one is its row, without a read."""
     if row.last_seq == 1:
         return History(row, {}, [])
     return await services.store.load(row.key)
 
 
 async def worker_history_and_code(
-    services: Services, row: InstanceRow, coming: Coroutine[Any, Any, Code]
+    services: Services, row: InstanceRow, loading: Coroutine[Any, Any, Code]
 ) -> tuple[Worker, History, Code]:
-    """A worker, what is stored, and the code that is coming, all at once.
+    """Fetch a worker, the history and the code that is `loading`, all at once.
 
-    Raises what any of them raises; then no worker is kept.
+    Raises what any of them raises; the worker is closed then.
     """
     taking = asyncio.ensure_future(services.sandbox.take_worker())
     try:
-        snapshot, code = await asyncio.gather(load_history(services, row), coming)
+        snapshot, code = await asyncio.gather(load_history(services, row), loading)
         return await taking, snapshot, code
     except BaseException:
         taking.cancel()
-        taking.add_done_callback(_let_go)
+        taking.add_done_callback(_close_unused)
         raise
 
 
-async def code_at_hand(code: Code) -> Code:
-    """Code that is there already, as something to wait for."""
+async def _loaded_code(code: Code) -> Code:
+    """Code that is loaded already, as a coroutine."""
     return code
 
 
-def _let_go(taking: "asyncio.Task[Worker]") -> None:
-    """A worker came for an execution that will not begin."""
+def _close_unused(taking: "asyncio.Task[Worker]") -> None:
+    """Close a worker that came for an execution that will not start."""
     if not taking.cancelled() and taking.exception() is None:
         taking.result().close()

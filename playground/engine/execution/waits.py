@@ -1,4 +1,8 @@
-"""Sleeps and waits for events: begun, armed with their deadline, ended by time, by an event or by a person."""
+"""Sleeps and waits for events: started, armed with their deadline, ended by time, by an event or by an operation.
+
+Their ends are decided in the store's transaction (engine/operations.py), since time, an event and an operation may race
+for one. A sleep that an earlier execution started is armed for the remainder.
+"""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -16,7 +20,7 @@ from playground.workflows import events as ev
 from playground.workflows.events import Event, NewEvent, StepKey
 
 _ENDS = ev.SUSPENSION_ENDS | ev.SUSPENSION_CANCELS
-_MOST_AHEAD_MS = 60_000  # that a worker's clock may be ahead of ours when it refuses what lies in the past or too far
+CLOCK_SKEW_MS = 60_000  # that a worker's clock may be ahead of ours when it checks `sleep_until`
 
 
 class Waiting(ExecutionContext, Protocol):
@@ -32,18 +36,18 @@ class Waits:
 
     def __init__(self, execution: Waiting) -> None:
         self._execution = execution
-        self._given_up: set[StepKey] = set()
+        self._cancelled: set[StepKey] = set()
 
     def sleep(self, frame: frames.Sleep) -> None:
-        """The code sleeps: for the first time, or again on replay, when only the remainder is slept."""
+        """The code sleeps: for the first time, or again on replay, when only the remainder is left."""
         execution = self._execution
         key, now = frames.step_key(frame.step), execution.services.clock.now()
         step = execution.steps.get(key)
-        if self._is_settled(key, step, ev.SLEEP):
+        if self._has_ended(key, step, ev.SLEEP):
             return
         if step is None:
             until = max(0, frame.until) if frame.until is not None else now + (frame.duration or 0)
-            if until > now + durations.LONGEST + _MOST_AHEAD_MS:
+            if until > now + durations.LONGEST + CLOCK_SKEW_MS:
                 execution.break_limit("protocol: a sleep of more than 365 days")
                 return
             step = execution.steps[key] = OpenStep(key, open_steps.OPEN, frame.line, until=until)
@@ -54,43 +58,45 @@ class Waits:
         self._arm(step)
 
     def wait(self, frame: frames.Wait) -> None:
-        """The code waits for an event; one that was kept is taken at once."""
+        """The code waits for an event; one in the inbox is delivered at once."""
         execution = self._execution
         key, now = frames.step_key(frame.step), execution.services.clock.now()
         step = execution.steps.get(key)
-        if self._is_settled(key, step, ev.WAIT):
+        if self._has_ended(key, step, ev.WAIT):
             return
         if step is None:
             until = now + frame.timeout
             step = execution.steps[key] = OpenStep(key, open_steps.OPEN, frame.line, until=until)
             started = {"event_type": frame.event_type, "until": until, "line": frame.line, **clock_field(frame.clock)}
             execution.pipeline.decide(
-                operations.start_wait(key, started, in_vain=execution.chaos.waits_in_vain(key)), execution.apply
+                operations.start_wait(key, started, ignore_inbox=execution.chaos.times_out(key)),
+                execution.apply_committed,
             )
         step.timeout = frame.timeout
         self._arm(step)
 
-    def give_up(self, frame: frames.Cancel) -> None:
-        """The code has cancelled a sleep or a wait: it is over, and an event that it was given and did not see goes to
-        the next.
+    def cancel(self, frame: frames.Cancel) -> None:
+        """The code has cancelled a sleep or a wait, which ends it.
+
+        An event that was delivered to it and that the code has not received goes to the next wait.
         """
         execution = self._execution
         key = frames.step_key(frame.step)
         step = execution.steps.get(key)
-        if step is None or key.kind == ev.DO or key in self._given_up:
+        if step is None or key.kind == ev.DO or key in self._cancelled:
             execution.break_limit("protocol: the worker gave up what it had not begun, or twice")
             return
-        self._given_up.add(key)
-        execution.hear_clock(frame.clock)
+        self._cancelled.add(key)
+        execution.advance_workflow_clock(frame.clock)
         step.stop_timer()
         execution.steps[key] = open_steps.ENDED
         execution.pipeline.decide(
-            operations.give_up_suspension(key, execution.services.clock.now(), clock_field(frame.clock)),
-            execution.apply,
+            operations.cancel_suspension(key, execution.services.clock.now(), clock_field(frame.clock)),
+            execution.apply_committed,
         )
 
-    def released(self, frame: frames.Released) -> None:
-        """The code has learned of an end later than its event says: every replay does so too."""
+    def on_released(self, frame: frames.Released) -> None:
+        """The code received an end later than at its event; every replay releases it there too."""
         execution = self._execution
         key = frames.step_key(frame.step)
         if key not in execution.steps:
@@ -98,8 +104,8 @@ class Waits:
             return
         execution.pipeline.add(NewEvent(ev.STEP_RELEASED, clock_field(frame.clock), key))
 
-    def apply(self, event: Event) -> None:
-        """Tell the worker what a committed event means for its sleep, wait or retry."""
+    def apply_event(self, event: Event) -> None:
+        """Apply a committed event to the sleep, wait or retry that it is about, and send its end to the worker."""
         execution = self._execution
         step = execution.steps.get(event.key)
         if step is None or step.status == open_steps.OVER:
@@ -120,20 +126,20 @@ class Waits:
         step.reply = reply
         if awaited:
             execution.steps[step.key] = open_steps.ENDED
-        execution.acknowledgements.give(reply, step.key)
+        execution.acknowledgements.send_end(reply, step.key)
 
     def rearm(self) -> None:
-        """A pause was called off: what fell due meanwhile is due now."""
+        """A pause was cancelled: what fell due meanwhile is due now."""
         for step in self._execution.steps.values():
             if step.status == open_steps.OPEN and step.timer is not None:
                 self._arm(step)
             elif step.status == open_steps.RETRYING and step.timer is not None:
                 self._execution.attempts.resume(step)
 
-    def _is_settled(self, key: StepKey, step: OpenStep | None, kind: str) -> bool:
-        """Whether a sleep or wait needs no arming: it ended before the code came to it again, or has no place here."""
+    def _has_ended(self, key: StepKey, step: OpenStep | None, kind: str) -> bool:
+        """Whether a sleep or wait needs no timer: it ended before the code came to it again, or is out of place."""
         if step is not None and step.status == open_steps.OVER and step.reply is not None:
-            self._execution.acknowledgements.give(dict(step.reply))
+            self._execution.acknowledgements.send_end(dict(step.reply))
             return True
         if key.kind != kind or (step is not None and (step.timer is not None or step.status != open_steps.OPEN)):
             self._execution.break_limit(f"protocol: a {kind} that is out of place")
@@ -141,7 +147,7 @@ class Waits:
         return False
 
     def _arm(self, step: OpenStep) -> None:
-        over: Callable[[OpenStep], None] = self._sleep_over if step.key.kind == ev.SLEEP else self._wait_over
+        over: Callable[[OpenStep], None] = self._on_sleep_due if step.key.kind == ev.SLEEP else self._on_wait_due
         clock = self._execution.services.clock
         until = step.until or 0
         step.stop_timer()
@@ -150,13 +156,13 @@ class Waits:
             step.timer.cancel()
             over(step)
 
-    def _sleep_over(self, step: OpenStep) -> None:
+    def _on_sleep_due(self, step: OpenStep) -> None:
         self._decide(operations.end_sleep(step.key, virtual=self._execution.chaos.virtual))
 
-    def _wait_over(self, step: OpenStep) -> None:
+    def _on_wait_due(self, step: OpenStep) -> None:
         self._decide(operations.end_wait(step.key, step.timeout, virtual=self._execution.chaos.virtual))
 
     def _decide(self, decider: Decider) -> None:
         execution = self._execution
         if not execution.closing and not execution.pausing:
-            execution.pipeline.decide(decider, execution.apply)
+            execution.pipeline.decide(decider, execution.apply_committed)

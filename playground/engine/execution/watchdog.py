@@ -1,13 +1,18 @@
-"""When a worker has nothing left but to wait, it is given up after a grace; when it says nothing for too long, it is
-ended.
+"""When a worker is given up: it is idle, it is stalled, an attempt used too much processor time, or its process ended.
 
-The processor time of an attempt: looked at while a worker is busy, and counted from the last outcome it sent.
+Idle: it has nothing but durable waits left. After `idle_grace_ms` it is released, and the instance hibernates as a row.
 
-The kernel's own limit is of a worker's whole life and only a backstop: a long run of short steps may use more in all
-than one attempt may. A worker whose time cannot be read is left to that backstop. It is looked at in real time,
-whatever clock the engine goes by.
+Stalled: it is neither idle nor in an attempt, and has made no progress for the time that an attempt may take. Then the
+instance ends.
 
-What the death of a worker means for its instance: go on in another execution, or end with an error that says why.
+Processor time: it is polled while a worker is active and counted from the last outcome that the worker sent. The
+kernel's own limit covers a worker's whole life and is only a backstop: a long run of short steps may use more in all
+than one attempt may. A worker whose time cannot be read is left to that backstop. The poll goes by real time, whatever
+clock the engine goes by.
+
+Exit: when the channel closes, the exit of the process decides whether the instance continues in another execution or
+ends with an error. A crash streak is the number of workers in a row that died by themselves without progress; at
+`worker_losses` the instance ends, since it would be started for ever.
 """
 
 import asyncio
@@ -26,25 +31,25 @@ from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 
 
 class CpuWatchdog:
-    """Watches one worker's processor time. `progress()` says that an attempt has ended."""
+    """Polls one worker's processor time."""
 
     def __init__(self, execution: ExecutionContext) -> None:
         self._execution = execution
         self._timer: asyncio.TimerHandle | None = None
         self._known = True
-        self._outcomes = self._seen = 0
+        self._attempts_ended = self._seen = 0
         self._from = 0.0
 
-    def progress(self) -> None:
-        """An attempt has ended, so the next has its time afresh."""
-        self._outcomes += 1
+    def on_attempt_ended(self) -> None:
+        """An attempt has ended, so the next one has its own time."""
+        self._attempts_ended += 1
 
-    def watch(self) -> None:
-        """Look now, and again as long as the worker is not idle."""
+    def check(self) -> None:
+        """Check the time now, and again until the worker is idle."""
         execution = self._execution
         self.close()
         if execution.closing or execution.worker is None:
@@ -53,102 +58,101 @@ class CpuWatchdog:
         if used is None:
             self._known = False
             return
-        if self._outcomes != self._seen:
-            self._seen, self._from = self._outcomes, used
+        if self._attempts_ended != self._seen:
+            self._seen, self._from = self._attempts_ended, used
         most = execution.services.settings.attempt_cpu_seconds
         if used - self._from > most:
             execution.break_limit(f"processor time: the worker used more than {most} s")
         elif not execution.idle:
-            self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self.watch)
+            self._timer = asyncio.get_running_loop().call_later(POLL_SECONDS, self.check)
 
-    def stirred(self) -> None:
-        """The worker is busy again."""
+    def on_activity(self) -> None:
+        """The worker is active again."""
         if self._known and self._timer is None and self._execution.channel is not None:
-            self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self.watch)
+            self._timer = asyncio.get_running_loop().call_later(POLL_SECONDS, self.check)
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop polling."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
 
 class Watched(ExecutionContext, Protocol):
-    """An execution whose worker may fall idle; then `on_idle` is called."""
+    """An execution whose worker may become idle; `on_idle` is called then."""
 
     cpu_watchdog: CpuWatchdog
     on_idle: Callable[[], None]
 
 
 class IdleTimeout:
-    """Watches one worker. `since` is when it fell idle (epoch milliseconds), None while it has something to do."""
+    """Finds out when one worker is idle or stalled. `since` is when it became idle (epoch milliseconds), else None."""
 
     def __init__(self, execution: Watched) -> None:
         self._execution = execution
-        self._seen = -1
-        self._grace: Timer | None = None
-        self._silence: Timer | None = None
-        self._heard = 0
+        self._frames_read = -1
+        self._grace_timer: Timer | None = None
+        self._stall_timer: Timer | None = None
+        self._progress_at = 0
         self.since: int | None = None
 
-    def said(self, seen: int) -> bool:
-        """The worker waits, having read `seen` frames, which it says once for each time that it has read something.
+    def on_idle_frame(self, frames_read: int) -> bool:
+        """The worker waits and has read so many frames, which it reports once each time that it has read something.
 
         False: it has broken that rule.
         """
         execution = self._execution
-        if seen <= self._seen or execution.channel is None or seen > execution.channel.sent:
+        if frames_read <= self._frames_read or execution.channel is None or frames_read > execution.channel.sent:
             execution.break_limit("protocol: the worker said twice that it waits, or read what it was not sent")
             return False
-        self._seen = seen
+        self._frames_read = frames_read
         return True
 
-    def stirred(self) -> None:
-        """The worker has something to do again."""
+    def on_activity(self) -> None:
+        """The worker is active again."""
         self.since = None
-        self._execution.cpu_watchdog.stirred()
-        if self._grace is not None:
-            self._grace.cancel()
-            self._grace = None
+        self._execution.cpu_watchdog.on_activity()
+        if self._grace_timer is not None:
+            self._grace_timer.cancel()
+            self._grace_timer = None
 
-    def heard(self) -> None:
-        """The worker got somewhere."""
-        self._heard = self._execution.services.clock.now()
+    def on_progress(self) -> None:
+        """The worker has made progress."""
+        self._progress_at = self._execution.services.clock.now()
 
-    def consider(self) -> None:
-        """Say that the instance waits, once the worker has nothing to do and nothing is owed to it."""
+    def check_idle(self) -> None:
+        """Commit that the instance waits, once the worker has nothing to do and nothing is still to be sent to it."""
         execution = self._execution
         if (
             self.since is not None
             or execution.is_busy
             or execution.channel is None
-            or self._seen != execution.channel.sent
+            or self._frames_read != execution.channel.sent
         ):
             return
-        until = self._earliest()
+        until = self._next_due()
         if until is None:
             ended = NewEvent(ev.EXECUTION_ENDED, {"reason": ev.COMPLETED})
             execution.finish(ended, NewEvent(ev.WORKFLOW_ERRORED, {"error": messages.stuck()}))
             return
+        assert self._grace_timer is None, "the grace begins once each time that the worker becomes idle"
         clock = execution.services.clock
         self.since = clock.now()
-        waiting = NewEvent(ev.WORKFLOW_WAITING, {"until": until, "clock_us": execution.clock()})
-        execution.pipeline.add(*execution.budget.logs.truncated())
-        execution.pipeline.add_if_unmoved(waiting, then=self._waits)
+        waiting = NewEvent(ev.WORKFLOW_WAITING, {"until": until, "clock_us": execution.workflow_clock_us()})
+        execution.pipeline.add(*execution.budget.logs.truncation_events())
+        execution.pipeline.add_if_unchanged(waiting, then=self._on_waiting_committed)
         grace = self.since + execution.services.settings.idle_grace_ms
-        self._grace = clock.call_at(grace, execution.evict, ev.HIBERNATED)
+        self._grace_timer = clock.call_at(grace, execution.evict, ev.HIBERNATED)
         execution.on_idle()
 
-    def _waits(self, committed: Committed) -> None:
-        """It is in the journal that the instance waits, unless others have written something that the worker is to hear
-        of first.
-        """
+    def _on_waiting_committed(self, committed: Committed) -> None:
+        """It is durable that the instance waits; without events, others had appended what the worker receives first."""
         if not committed.events and self.since is not None:
-            self.stirred()
-            self.consider()
+            self.on_activity()
+            self.check_idle()
 
-    def watch_silence(self) -> None:
-        """End a worker that is neither idle nor in an attempt and has said nothing for the time an attempt may take."""
+    def check_stalled(self) -> None:
+        """End a worker that is neither idle nor in an attempt and has made no progress for the time of an attempt."""
         execution = self._execution
         if execution.closing:
             return
@@ -156,20 +160,20 @@ class IdleTimeout:
         clock = execution.services.clock
         now = clock.now()
         if self.since is not None or execution.is_busy:
-            self._heard = now
-        if now - self._heard >= wall:
-            said = f"not answering: nothing was heard of the worker for {wall // 1000} s"
-            execution.break_limit(said, messages.wall_of(execution.row.workflow))
+            self._progress_at = now
+        if now - self._progress_at >= wall:
+            stalled = f"not answering: nothing was heard of the worker for {wall // 1000} s"
+            execution.break_limit(stalled, messages.attempt_time_setting(execution.row.workflow))
         else:
-            self._silence = clock.call_at(self._heard + wall, self.watch_silence)
+            self._stall_timer = clock.call_at(self._progress_at + wall, self.check_stalled)
 
     def close(self) -> None:
-        """Forget the deadlines."""
-        for timer in (self._grace, self._silence):
+        """Cancel the timers."""
+        for timer in (self._grace_timer, self._stall_timer):
             if timer is not None:
                 timer.cancel()
 
-    def _earliest(self) -> int | None:
+    def _next_due(self) -> int | None:
         steps = self._execution.steps.values()
         times = [
             step.until
@@ -180,37 +184,38 @@ class IdleTimeout:
         return min(times, default=None)
 
 
-EXIT_SECONDS = 10.0  # time a dead worker's exit may take to be told
+EXIT_SECONDS = 10.0  # time until the exit of a worker whose channel has ended must be reported
 
 
 class WorkerExit:
-    """Watches for the end of one worker.
+    """Decides what the end of one worker's process means for its instance.
 
-    `progress` is set once it has brought its instance on. `reason` is how the execution ended, for those who count.
+    `made_progress` is set with the first frame that adds to the journal. `reason` is how the execution ended, for
+    metrics.
     """
 
     def __init__(self, execution: ExecutionContext) -> None:
         self._execution = execution
-        self._gone = self.progress = False
+        self._channel_closed = self.made_progress = False
         self.reason = OPERATION
 
     @property
-    def near(self) -> bool:
-        """Whether the end is on its way, and will say what becomes of the instance."""
-        return self._gone
+    def is_pending(self) -> bool:
+        """Whether the channel has ended, so that the exit is about to decide what becomes of the instance."""
+        return self._channel_closed
 
-    def channel_closed(self, error: frames.ProtocolError | None) -> None:
-        """The worker's socket has ended, or brought what the protocol does not allow."""
+    def on_channel_closed(self, error: frames.ProtocolError | None) -> None:
+        """The worker's socket has ended, or a frame broke the protocol."""
         execution = self._execution
         if execution.closing:
             return
-        self._gone = True
+        self._channel_closed = True
         if error is not None:
             execution.break_limit(f"protocol: {error}")
         else:
-            execution.spawn(self._worker_gone())
+            execution.spawn(self._await_exit())
 
-    async def _worker_gone(self) -> None:
+    async def _await_exit(self) -> None:
         execution = self._execution
         worker, settings = execution.worker, execution.services.settings
         assert worker is not None, "only an execution with a worker has a channel"
@@ -230,9 +235,9 @@ class WorkerExit:
         elif gone.cause == "memory":
             execution.break_limit(f"memory: the worker used more than {settings.worker_memory_bytes:,} bytes")
         else:
-            self._lost(gone)
+            self._on_exit(gone)
 
-    def _lost(self, gone: Exit) -> None:
+    def _on_exit(self, gone: Exit) -> None:
         execution = self._execution
         row = execution.row
         execution.services.log(
@@ -245,18 +250,18 @@ class WorkerExit:
             code=gone.code,
         )
         if gone.cause == "zygote":
-            execution.lose(ev.LOST)
+            execution.end_as_lost(ev.LOST)
         else:
             self._crashed()
 
     def _crashed(self) -> None:
-        """The worker died by itself. One that dies again and again before a new step would be started for ever."""
+        """The worker died by itself, with or without progress."""
         self.reason = ev.CRASHED
         most = self._execution.services.settings.worker_losses
-        self._execution.settle(operations.crash(most, most, progress=self.progress))
+        self._execution.end(operations.crash(most, most, made_progress=self.made_progress))
 
-    def over(self, row: InstanceRow) -> None:
-        """The end is in the journal."""
+    def on_end_committed(self, row: InstanceRow) -> None:
+        """The end is durable: count the limit if the crash streak ended the instance."""
         services = self._execution.services
         if (
             self.reason == ev.CRASHED

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from playground.engine import queues
-from playground.engine.chaos_runs import goes_on, lacks_rest
+from playground.engine.chaos_runs import is_unfinished, lacks_kill_reruns
 from playground.store.protocol import Committed
 from playground.web.api.chaos_rows import outcome
 from playground.web.api.check import check_stored
@@ -48,7 +48,7 @@ async def rows(context: Context, request: Request) -> Response:
     told = [await context.chaos_rows.of(child) for child in children]
     control = next((it for it in told if it["number"] is None), None)
     final = row.status in ev.FINAL_STATUSES and row.status != ev.TERMINATED
-    if lacks_rest(children) and children[0].status in ev.FINAL_STATUSES:
+    if lacks_kill_reruns(children) and children[0].status in ev.FINAL_STATUSES:
         context.chaos.follow(row)
     by_itself = outcome(row) if final else None
     without_a_kill = None if control is None else control["outcome"]
@@ -59,7 +59,7 @@ async def rows(context: Context, request: Request) -> Response:
     reruns = [_shown(it, good, way, steady=steady) for it in told if it is not control]
     answer = {
         "of": row.id,
-        "status": "none" if not told else "running" if goes_on(children) else "complete",
+        "status": "none" if not told else "running" if is_unfinished(children) else "complete",
         "most": context.chaos.most,
         "kept_hours": context.settings.chaos_retention_hours,
         "steady": None if without_a_kill is None or not final else steady,

@@ -111,7 +111,7 @@ class PerMinuteOfAll:
     def __init__(
         self, limit: int, sentence: str, shared: SharedCounts, setting: str, window: int = WINDOW_SECONDS
     ) -> None:
-        self._had = shared.of(setting, window, 1000)
+        self._had = shared.count_of(setting, window, 1000)
         self._rate = PerMinute(limit, sentence, shared.now, setting, had=self._had)
 
     async def take(self, address: str, amount: int = 1) -> None:

@@ -61,7 +61,7 @@ WAITS = step(WAIT, STEP_OPEN, until=2 * AT, event_type="go")
             operations.pause, ev.RUNNING, WAITS, [ev.EXECUTION_ENDED, ev.WORKFLOW_PAUSED], id="a pause at once"
         ),
         pytest.param(
-            operations.paused_now,
+            operations.complete_pause,
             ev.WAITING_FOR_PAUSE,
             WAITS,
             [ev.EXECUTION_ENDED, ev.WORKFLOW_PAUSED],
@@ -83,7 +83,7 @@ WAITS = step(WAIT, STEP_OPEN, until=2 * AT, event_type="go")
             id="a lost worker",
         ),
         pytest.param(
-            operations.crash(1, 9, progress=False),
+            operations.crash(1, 9, made_progress=False),
             ev.RUNNING,
             WORKS,
             [ev.ATTEMPT_ERRORED, ev.EXECUTION_ENDED, ev.WORKFLOW_ERRORED],
@@ -116,7 +116,7 @@ STEP = StepKey(DO, "it", 1)
     ("decider", "needs"),
     [
         pytest.param(operations.start_wait(STEP, {}), Needs(steps=(STEP,)), id="a wait begins"),
-        pytest.param(operations.give_up_suspension(STEP, AT, {}), Needs(steps=(STEP,)), id="a wait is given up"),
+        pytest.param(operations.cancel_suspension(STEP, AT, {}), Needs(steps=(STEP,)), id="a wait is given up"),
         pytest.param(operations.end_wait(STEP, 1), NO_NEEDS, id="a wait times out"),
         pytest.param(operations.end_sleep(STEP), NO_NEEDS, id="a sleep ends"),
         pytest.param(operations.restart(STEP), Needs(steps=(STEP,)), id="a restart from a step"),
